@@ -1,0 +1,57 @@
+# Thin faces of `python -m bench`. make answers 2 to any failure; the code of the command itself is in its last line.
+
+VENV ?= .venv
+PLAN ?= quick
+ARGS ?=
+
+# The first interpreter that runs (a pyenv shim may not) and serves. An explicit PYTHON is taken as it is.
+SERVES = import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
+PYTHON ?= $(shell for p in $(if $(VENV),"$(VENV)/bin/python") python3.12 python3.11 python3; do \
+	"$$p" -c '$(SERVES)' 2>/dev/null && echo "$$p" && exit; done; echo python3)
+RUN = "$(if $(VENV),$(VENV)/bin/python,$(PYTHON))" -m
+
+.PHONY: help setup bench test check report gpu clean
+
+help:
+	@echo "make setup    make the environment in $(or $(VENV),none), once; the other targets do it themselves"
+	@echo "make bench    run a plan and show its table: make bench PLAN=depths ARGS=\"--rounds 3\""
+	@echo "make test     run the tests"
+	@echo "make check    format, lint, types, layering, tables in prose; changes no file"
+	@echo "make report   put the tables of the records into the prose again"
+	@echo "make gpu      on a CUDA machine: check every variant, then run the headline plan"
+	@echo "make clean    remove .venv and the caches, never results/"
+	@echo
+	@echo "PYTHON=python3.12     the interpreter to use"
+	@echo "PYTHON=python3 VENV=  run with that interpreter's own packages: no environment, no network"
+
+setup:
+	@"$(PYTHON)" bench/bootstrap.py --venv "$(VENV)" --extras "$(EXTRAS)" || { code=$$?; case $$code in 126|127) \
+		echo "setup: $(PYTHON) does not run; install Python 3.11 or 3.12, or name one: make setup PYTHON=python3.12" >&2; \
+		esac; exit $$code; }
+
+# An environment of ours holds everything; an interpreter of the user's own is asked only for what the target needs.
+EXTRAS = $(if $(VENV),dev)
+test check: EXTRAS = $(if $(VENV),dev,test)
+
+bench: setup
+	@$(RUN) bench run $(PLAN) $(ARGS)
+
+test: setup
+	@$(RUN) pytest $(ARGS)
+
+check: setup
+	@$(RUN) ruff format --check .
+	@$(RUN) ruff check .
+	@$(RUN) mypy
+	@$(RUN) pytest -q tests/test_layering.py
+	@$(RUN) bench report --check
+
+report: setup
+	@$(RUN) bench report --splice
+
+gpu: setup
+	@$(RUN) bench gpu $(ARGS)
+
+clean:
+	@rm -rf .venv build dist *.egg-info .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find bench kernels resnet tests -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,21 @@
+"""The harness: which way of running a ResNet is fastest here, by how much, and is the answer still right?
+
+    from bench import Store, Sweep, load_plan
+    from bench.environment import environment
+
+    plan = load_plan("quick").only("resnet50/*/fp32/b1/*")
+    store = Store("results/mine")
+    for record in Sweep(plan, store, environment()).run():  # one fresh process per case and round
+        print(record.case.name, record.status)
+
+Importing it does not import torch.
+"""
+
+from bench.case import Case
+from bench.plan import Plan, Settings
+from bench.plan import load as load_plan
+from bench.record import Record
+from bench.store import Store
+from bench.sweep import Sweep
+
+__all__ = ["Case", "Plan", "Record", "Settings", "Store", "Sweep", "load_plan"]

@@ -1,0 +1,317 @@
+"""Makes the environment that `make` works in: `python bench/bootstrap.py --venv .venv --extras dev`.
+
+Standard library only, and it parses under Python 2.7: an interpreter that is too old must live to be told so.
+It ends with 0 when the environment is ready, else with 3 and one sentence: what is wrong, and what cures it. The folder
+holds two files of ours: `setup.log`, pip's words and the lock, and `setup.json`, written last: no
+`setup.json`, no environment, and the next run starts again.
+"""
+
+from __future__ import print_function
+
+import os
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+if __name__ == "__main__":  # else a bench/json.py would stand before the standard library's
+    sys.path[:] = [path for path in sys.path if os.path.abspath(path) != HERE]
+
+import argparse
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import time
+
+ROOT = os.path.dirname(HERE)
+PYTHONS = ((3, 11), (3, 12))
+GIGABYTES = {"CPU": 4, "CUDA": 9}  # by the build of torch that pip picks, its downloads included
+IMPORT_NAMES = {"nvidia-ml-py": "pynvml", "scikit-image": "skimage", "scikit-learn": "sklearn", "pillow": "PIL"}
+
+# What pip (or venv) says when it fails, and what cures it. The first that matches is told: after a lost connection pip
+# also claims that the package does not exist.
+CURES = (
+    (
+        r"No space left on device|Disk quota exceeded",
+        "the disk is full: free some space, or name a folder on a larger one, make setup VENV=/path",
+    ),
+    (r"DO NOT MATCH THE HASHES", "a download arrived damaged: run `pip cache purge`, then `make setup` again"),
+    (
+        r"CERTIFICATE_VERIFY_FAILED|SSLError|SSLCertVerificationError",
+        "the package index's certificate is not trusted: name your network's with PIP_CERT=/path/to/ca.pem",
+    ),
+    (
+        r"ProxyError|Cannot connect to proxy|Tunnel connection failed",
+        "the proxy did not let pip through: correct HTTPS_PROXY, or name a mirror with PIP_INDEX_URL",
+    ),
+    (
+        r"NewConnectionError|ConnectTimeoutError|NameResolutionError|ReadTimeoutError|Read timed out|Connection refused"
+        r"|Connection reset|ConnectionResetError|RemoteDisconnected|Network is unreachable|name resolution",
+        "pip cannot reach the package index: check the network, set HTTPS_PROXY, or name a mirror with PIP_INDEX_URL",
+    ),
+    (
+        r"No matching distribution found for (\S+)",
+        "the package index has no {0} for this Python and machine: try the other of Python 3.11 and 3.12, or name "
+        "another index with PIP_INDEX_URL",
+    ),
+    (
+        r"ResolutionImpossible",
+        "no versions fit together: restore constraints.txt, or name a complete index with PIP_INDEX_URL",
+    ),
+    (r"Read-only file system|Permission denied", "a folder is not writable: name one that is, make setup VENV=/path"),
+    (
+        r"ensurepip.*returned non-zero|No module named ensurepip",
+        "Python cannot make environments: install its venv package",
+    ),
+)
+
+
+class CannotSetUp(Exception):
+    """What is wrong and what cures it, in one sentence."""
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--venv", default="", help="the environment's folder; none: check this interpreter's packages")
+    parser.add_argument("--extras", default="", help="extras of pyproject.toml, with commas between")
+    args = parser.parse_args(argv)
+    try:
+        check_python()
+        if args.venv:
+            set_up(os.path.abspath(args.venv), args.extras)
+        else:
+            check_packages(args.extras)
+    except CannotSetUp as problem:
+        say("setup: {0}".format(problem))
+        return 3
+    except KeyboardInterrupt:
+        say("setup: interrupted; `make setup` starts again")
+        return 130
+    return 0
+
+
+def set_up(venv, extras):
+    wanted = description(extras)
+    if written(venv) == wanted:
+        return
+    check_compiler()
+    check_venv_module()
+    start = time.time()
+    try:
+        with locked_log(venv) as log:
+            if written(venv) != wanted:  # else another set-up made it while this one waited
+                install(venv, extras, log, wanted)
+                say("setup: {0} is ready after {1:.0f} s".format(shown(venv), time.time() - start))
+    except OSError as problem:
+        raise CannotSetUp(explanation(str(problem)) or str(problem))
+
+
+def install(venv, extras, log, wanted):
+    old = written(venv)
+    python = os.path.join(venv, "bin", "python")
+    stamp = os.path.join(venv, "setup.json")
+    # pip's downloads: on the environment's disk, and gone with it after an interruption.
+    os.environ["TMPDIR"] = temporary = os.path.join(venv, "tmp")
+    if old:
+        os.remove(stamp)
+    anew = not old or old["home"] != wanted["home"]
+    if anew:
+        empty(venv, keep=log.name)
+        check_disk(venv, "CPU")
+    say("setup: installing into {0}, for some minutes; pip's words are in {1}".format(shown(venv), shown(log.name)))
+    os.mkdir(temporary)
+    if anew:
+        run([getattr(sys, "_base_executable", sys.executable), "-m", "venv", venv], log)
+        check_disk(venv, torch_build(python, venv, log))
+    wishes = ["-c", "constraints.txt", "-e", ".[{0}]".format(extras) if extras else "."]
+    run([python, "-m", "pip", "install", "--no-input", "--progress-bar=off"] + wishes, log)
+    shutil.rmtree(temporary)
+    with open(stamp + ".new", "w") as file:
+        json.dump(wanted, file)
+    os.rename(stamp + ".new", stamp)
+
+
+def description(extras):
+    """What an environment is made from. Another home (checkout, interpreter) is another environment."""
+    digest = hashlib.sha256(extras.encode())
+    for name in ("pyproject.toml", "constraints.txt"):
+        with open(os.path.join(ROOT, name), "rb") as file:
+            digest.update(file.read())
+    return {"home": [ROOT, sys.base_prefix, list(sys.version_info[:2])], "inputs": digest.hexdigest()}
+
+
+def written(venv):
+    """The description that the last finished set-up left; None where none finished or its interpreter is gone."""
+    try:
+        with open(os.path.join(venv, "setup.json")) as file:
+            return json.load(file) if os.path.exists(os.path.join(venv, "bin", "python")) else None
+    except (OSError, ValueError):
+        return None
+
+
+def locked_log(venv):
+    """The open log, locked: for as long as this process, or a pip that outlived it, holds it open."""
+    import fcntl
+
+    path = os.path.join(venv, "setup.log")
+    if os.path.isdir(venv) and os.listdir(venv) and not os.path.exists(path):
+        raise CannotSetUp(
+            "{0} was not made by `make setup`: remove it, or use it as it is, make PYTHON={1} VENV=".format(
+                shown(venv), os.path.join(shown(venv), "bin", "python")
+            )
+        )
+    os.makedirs(venv, exist_ok=True)
+    log = open(path, "a")  # noqa: SIM115  # the caller closes it, and so unlocks it
+    try:
+        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say("setup: another set-up of {0} is running; waiting for it".format(shown(venv)))
+        fcntl.flock(log, fcntl.LOCK_EX)
+    log.truncate(0)
+    return log
+
+
+def run(command, log):
+    """Runs a command, its words into the log and the last of them, live, on a terminal."""
+    start = time.time()
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+    live = sys.stderr.isatty()
+    try:
+        while process.poll() is None:
+            try:
+                process.wait(0.5)
+            except subprocess.TimeoutExpired:
+                if live:
+                    words = (tail(log.name).splitlines() or [""])[-1].strip()
+                    line = "  {0:.0f} s  {1}".format(time.time() - start, words)
+                    sys.stderr.write("\r\033[K" + line[: shutil.get_terminal_size().columns - 1])
+                    sys.stderr.flush()
+    except KeyboardInterrupt:
+        process.terminate()
+        process.wait()
+        raise
+    finally:
+        if live:
+            sys.stderr.write("\r\033[K")
+    if process.returncode:
+        words = tail(log.name, 100000)
+        last = ([line for line in words.splitlines() if "ERROR" in line.upper()] or [str(process.returncode)])[-1]
+        reason = explanation(words) or "{0} failed ({1})".format(" ".join(command[1:4]), last.strip())
+        raise CannotSetUp("{0}; the whole story is in {1}".format(reason, shown(log.name)))
+
+
+def explanation(words):
+    """The cure for what pip said, or None."""
+    for pattern, cure in CURES:
+        found = re.search(pattern, words)
+        if found:
+            return cure.format(*found.groups())
+    return None
+
+
+def torch_build(python, venv, log):
+    """CPU or CUDA: the build of torch that pip would take, from the indexes that it is told to use."""
+    report = os.path.join(venv, "torch.json")
+    # Less than -vv and pip keeps a lost connection to itself.
+    options = ["-vv", "--dry-run", "--ignore-installed", "--no-deps", "--no-input", "--report", report]
+    run([python, "-m", "pip", "install"] + options + ["-c", "constraints.txt", "torch"], log)
+    with open(report) as file:
+        needs = json.load(file)["install"][0]["metadata"].get("requires_dist", [])
+    os.remove(report)
+    cuda = sys.platform == "linux" and any(need.startswith(("nvidia-", "cuda-")) for need in needs)
+    return "CUDA" if cuda else "CPU"
+
+
+def check_python():
+    if sys.version_info[:2] not in PYTHONS:
+        raise CannotSetUp(
+            "this is Python {0}.{1} ({2}), and 3.11 or 3.12 is needed: install one and name it, "
+            "make setup PYTHON=python3.12".format(sys.version_info[0], sys.version_info[1], sys.executable)
+        )
+
+
+def check_venv_module():
+    from importlib.util import find_spec
+
+    if not find_spec("venv") or not find_spec("ensurepip"):
+        raise CannotSetUp(
+            "{0} cannot make environments: apt-get install python{1}.{2}-venv, or name another interpreter, "
+            "make setup PYTHON=python3.12".format(sys.executable, sys.version_info[0], sys.version_info[1])
+        )
+
+
+def check_compiler():
+    """torch.compile writes C++, and looks for no other compiler than this one."""
+    import shlex
+    import sysconfig
+
+    usual = "clang++" if sys.platform == "darwin" else "g++"
+    compiler = (shlex.split(os.environ.get("CXX", "")) or [usual])[0]
+    if not shutil.which(compiler):
+        raise CannotSetUp(
+            "there is no C++ compiler {0}, and torch.compile needs one: apt-get install g++, or name yours, "
+            "export CXX=clang++".format(compiler)
+        )
+    if not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")):
+        raise CannotSetUp(
+            "Python.h is missing, and torch.compile needs it: apt-get install python{0}.{1}-dev".format(
+                *sys.version_info[:2]
+            )
+        )
+
+
+def check_disk(venv, build):
+    free = shutil.disk_usage(venv).free / 1e9
+    if free < GIGABYTES[build]:
+        raise CannotSetUp(
+            "{0} has {1:.1f} GB free and needs {2} ({3} with a CPU build of torch, {4} with a CUDA one): free some, or "
+            "name a folder on a larger disk, make setup VENV=/path".format(
+                shown(venv), free, GIGABYTES[build], GIGABYTES["CPU"], GIGABYTES["CUDA"]
+            )
+        )
+
+
+def check_packages(extras):
+    """For an interpreter that should have the packages already."""
+    import tomllib
+    from importlib.util import find_spec
+
+    with open(os.path.join(ROOT, "pyproject.toml"), "rb") as file:
+        project = tomllib.load(file)["project"]
+    needs = list(project["dependencies"])
+    for extra in filter(None, extras.split(",")):
+        needs += project["optional-dependencies"][extra]
+    names = [re.split(r"[^\w-]", need)[0] for need in needs]
+    missing = [name for name in names if not find_spec(IMPORT_NAMES.get(name, name.replace("-", "_")))]
+    if missing:
+        raise CannotSetUp(
+            "{0} lacks packages: {0} -m pip install -c constraints.txt {1}".format(sys.executable, " ".join(missing))
+        )
+
+
+def empty(folder, keep):
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        elif path != keep:
+            os.remove(path)
+
+
+def tail(path, size=4096):
+    with open(path, "rb") as file:
+        file.seek(max(0, os.path.getsize(path) - size))
+        return file.read().decode("utf-8", "replace")
+
+
+def shown(path):
+    near = os.path.relpath(path)
+    return path if near.startswith("..") else near
+
+
+def say(line):
+    print(line, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""A case: one point of a sweep. Its name is its key everywhere: file, table row, filter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from resnet.archs import Spec
+from resnet.variants import LAUNCHES, PRECISIONS, VARIANTS
+
+FORM = "MODEL/VARIANT/PRECISION/bBATCH/iIMAGE/LAUNCH, as in resnet50/compile-max/fp16/b32/i224/graph"
+
+
+class CaseError(ValueError):
+    """A case's name that means nothing; the message says which part, and the allowed words."""
+
+
+@dataclass(frozen=True, order=True)
+class Case:
+    """What runs: model, variant, precision, batch (images), image (pixels a side) and launch."""
+
+    model: str
+    variant: str
+    precision: str
+    batch: int
+    image: int
+    launch: str
+
+    def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "model", Spec.parse(self.model).name)
+        except ValueError as error:
+            raise CaseError(str(error)) from None
+        _among("variant", self.variant, VARIANTS)
+        _among("precision", self.precision, PRECISIONS)
+        _among("launch", self.launch, LAUNCHES)
+        if self.batch < 1:
+            raise CaseError(f"batch {self.batch} is not a positive number of images")
+        if self.image < 32:
+            raise CaseError(
+                f"image {self.image} is under 32 pixels, the least a ResNet's five halvings leave a pixel of"
+            )
+
+    @property
+    def name(self) -> str:
+        return f"{self.model}/{self.variant}/{self.precision}/b{self.batch}/i{self.image}/{self.launch}"
+
+    @classmethod
+    def parse(cls, name: str) -> Case:
+        """The case of a name. Raises CaseError."""
+        parts = name.split("/")
+        if len(parts) != 6 or not (_counts(parts[3], "b") and _counts(parts[4], "i")):
+            raise CaseError(f"{name!r} is not a case: {FORM}")
+        return cls(parts[0], parts[1], parts[2], int(parts[3][1:]), int(parts[4][1:]), parts[5])
+
+
+def _counts(part: str, letter: str) -> bool:
+    return part.startswith(letter) and part[1:].isascii() and part[1:].isdigit()
+
+
+def _among(axis: str, word: str, allowed: object) -> None:
+    from difflib import get_close_matches
+
+    words = list(allowed)  # type: ignore[call-overload]
+    if word not in words:
+        near = get_close_matches(str(word), words, n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise CaseError(f"unknown {axis} {word!r}{hint}; allowed: {', '.join(words)}")

@@ -1,0 +1,213 @@
+"""This machine, as a record describes it: read without torch, so that the parent process never loads it.
+
+A value that cannot be read is a string that starts with "unreadable:" and says why.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# distribution names, as pip knows them
+PACKAGES = (
+    "torch", "triton", "onnxruntime", "onnxruntime-gpu", "tensorrt", "onnx", "onnxscript", "numpy", "scipy", "pandas",
+    "nvidia-ml-py", "nvidia-cudnn-cu12", "nvidia-cudnn-cu13", "nvidia-cublas", "scikit-learn", "scikit-image", "pillow",
+)  # fmt: skip
+# Environment variables that change what is measured. Values that are paths are recorded as "set".
+VARIABLES = re.compile(
+    r"^(CUDA_|CUDNN_|CUBLAS_|NVIDIA_TF32|TORCH|PYTORCH_|INDUCTOR|TRITON_|OMP_|MKL_|KMP_|GOMP_|DNNL_|ONEDNN_|ORT_|LD_PRELOAD$"
+    r"|MALLOC_|OPENBLAS_|PYTHONHASHSEED$|PYTHONOPTIMIZE$)"
+)
+CPU_FLAGS = (
+    "avx2",
+    "avx512f",
+    "avx512_bf16",
+    "avx512_vnni",
+    "avx512_fp16",
+    "amx_bf16",
+    "amx_int8",
+    "bf16",
+    "asimdhp",
+    "sve",
+)
+
+
+def environment() -> dict[str, Any]:
+    """Everything a record keeps of this machine and its software; JSON-able. Takes about 0.1 s."""
+    return {
+        "cpu": cpu(),
+        "memory_bytes": _read(lambda: os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "libc": " ".join(platform.libc_ver()),
+        "virtual": _read(_virtual),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "gpu": gpu(),
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "torch_cuda": _read(_torch_cuda),
+        "git": git(ROOT),
+        "variables": variables(),
+    }
+
+
+def _read(value: Callable[[], Any]) -> Any:
+    try:
+        return value()
+    except Exception as error:  # whatever the reason, it is the value's description
+        return f"unreadable: {type(error).__name__}: {error}"
+
+
+def unreadable(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith("unreadable:")
+
+
+def cpu() -> dict[str, Any]:
+    """The processor: its name, the cores this process may use, what of its instruction sets matters here."""
+    info = _read(lambda: Path("/proc/cpuinfo").read_text())
+    name = re.search(r"^(?:model name|Model)\s*:\s*(.+)$", info, re.M)
+    flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", info, re.M)
+    present = flags.group(1).split() if flags else []
+    return {
+        "name": name.group(1).strip() if name else platform.processor() or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "quota": _read(_cpu_quota),
+        "flags": [flag for flag in CPU_FLAGS if flag in present],
+        "governor": _read(lambda: Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()),
+    }
+
+
+def _cpu_quota() -> float | None:
+    """Cores a container may use, from its control group; None without a limit."""
+    quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    return None if quota == "max" else int(quota) / int(period)
+
+
+def _virtual() -> bool:
+    return " hypervisor " in Path("/proc/cpuinfo").read_text().replace("\n", " ")
+
+
+def gpu() -> dict[str, Any]:
+    """The first GPU that CUDA_VISIBLE_DEVICES lets this process see; {"none": reason} where there is none."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None and visible.split(",")[0].strip() in ("", "-1"):
+        return {"none": "CUDA_VISIBLE_DEVICES hides every GPU"}
+    try:
+        import pynvml
+    except ImportError:
+        return {"none": "nvidia-ml-py is not installed: pip install nvidia-ml-py"}
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        return {"none": f"no NVIDIA driver answers ({error})"}
+    try:
+        return _gpu_facts(pynvml, visible)
+    except pynvml.NVMLError as error:
+        return {"none": f"the NVIDIA driver does not answer for the chosen GPU ({error})"}
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _gpu_facts(nvml: Any, visible: str | None) -> dict[str, Any]:
+    handle = _gpu_handle(nvml, (visible or "0").split(",")[0].strip())
+    if isinstance(handle, str):
+        return {"none": handle}
+
+    def text(value: Any) -> str:
+        return value.decode() if isinstance(value, bytes) else str(value)
+
+    sm = nvml.NVML_CLOCK_SM
+    return {
+        "name": text(nvml.nvmlDeviceGetName(handle)),
+        "capability": list(nvml.nvmlDeviceGetCudaComputeCapability(handle)),
+        "driver": _read(lambda: text(nvml.nvmlSystemGetDriverVersion())),
+        "cuda_driver": _read(nvml.nvmlSystemGetCudaDriverVersion),
+        "memory_bytes": _read(lambda: nvml.nvmlDeviceGetMemoryInfo(handle).total),
+        "power_limit_w": _read(lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000),
+        "clock_max_mhz": _read(lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, sm)),
+        "clock_memory_max_mhz": _read(lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_MEM)),
+        "clock_mhz": _read(lambda: nvml.nvmlDeviceGetClockInfo(handle, sm)),
+        "temperature_c": _read(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
+        "ecc": _read(lambda: bool(nvml.nvmlDeviceGetEccMode(handle)[0])),
+        "mig": _read(lambda: bool(nvml.nvmlDeviceGetMigMode(handle)[0])),
+        "persistence": _read(lambda: bool(nvml.nvmlDeviceGetPersistenceMode(handle))),
+        "processes": _read(lambda: len(nvml.nvmlDeviceGetComputeRunningProcesses(handle))),
+    }
+
+
+def _gpu_handle(nvml: Any, chosen: str) -> Any:
+    """The device of one word of CUDA_VISIBLE_DEVICES; a string says why there is none."""
+    count = nvml.nvmlDeviceGetCount()
+    if not count:
+        return "the NVIDIA driver lists no GPU"
+    if chosen.isdigit():
+        if int(chosen) >= count:
+            return f"CUDA_VISIBLE_DEVICES asks for GPU {chosen}; the driver lists {count}"
+        return nvml.nvmlDeviceGetHandleByIndex(int(chosen))
+    return nvml.nvmlDeviceGetHandleByUUID(chosen.encode())
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _torch_cuda() -> str | None:
+    """The CUDA version torch was built for; None for a CPU build. Read from its version file, without importing it."""
+    spec = find_spec("torch")
+    if spec is None or not spec.origin:
+        return None
+    text = (Path(spec.origin).parent / "version.py").read_text()
+    found = re.search(r"^cuda(?::[^=]+)?\s*=\s*['\"]([\d.]+)['\"]", text, re.M)
+    return found.group(1) if found else None
+
+
+def git(folder: Path) -> dict[str, Any]:
+    """The commit of this checkout, and whether a file that could change a result differs from it."""
+
+    def ask(*words: str) -> str:
+        answer = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=20, check=False)
+        if answer.returncode:
+            raise RuntimeError(answer.stderr.strip().splitlines()[-1] if answer.stderr.strip() else "git failed")
+        return answer.stdout.strip()
+
+    code = ("bench", "kernels", "resnet", "pyproject.toml")
+    return {
+        "sha": _read(lambda: ask("rev-parse", "HEAD")),
+        "dirty": _read(lambda: bool(ask("status", "--porcelain", "--", *code))),
+    }
+
+
+def variables() -> dict[str, str]:
+    """The set environment variables that change what is measured; a path is recorded as "set", not told."""
+    chosen = {key: value for key, value in sorted(os.environ.items()) if VARIABLES.match(key)}
+    return {key: "set" if "/" in value else value for key, value in chosen.items()}
+
+
+def device(env: dict[str, Any]) -> str:
+    """Where cases run: cuda if there is a GPU and torch was built for one, else cpu."""
+    return "cuda" if not no_cuda(env) else "cpu"
+
+
+def no_cuda(env: dict[str, Any]) -> str | None:
+    """Why this machine has no CUDA device; None if it has one."""
+    if "none" in env["gpu"]:
+        return str(env["gpu"]["none"])
+    if not env["torch_cuda"] or unreadable(env["torch_cuda"]):
+        return "torch is a CPU build: install a CUDA build of torch"
+    return None
+
+
+def python() -> str:
+    """The interpreter that children run under."""
+    return sys.executable

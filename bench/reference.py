@@ -1,0 +1,69 @@
+"""What every variant is held against: float64 logits, and plain torch's in each precision, on the same pictures.
+
+Made once per model and input, in a process of its own (a timed process never computes a reference), cached on disk.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import resnet
+from bench.gate import DTYPES
+from resnet.cache import made_once
+from resnet.inputs import Source, find, pictures
+from resnet.synthetic import digest
+
+# pictures in one forward pass; bounds the memory, and is part of what "the same computation" means
+CHUNK = 8
+EXACT = "fp64"
+# Part of the cache's key: raise it when what is computed below changes.
+RECIPE = 1
+
+
+def references(
+    model_name: str, image: int, count: int, precisions: list[str], device: str, seed: int, source: str
+) -> dict[str, str]:
+    """Paths of .npy files, by precision and `fp64`: logits [at least count, classes] of the pictures of `seed`.
+
+    float64 and float32 in turn; made where they are not cached.
+    """
+    found = find(source)
+    model = resnet.build(model_name, seed=seed, source=found)
+    count = 1 << max(3, (count - 1).bit_length())  # so that a few files serve all batch sizes
+    place = torch.cuda.get_device_name() if device == "cuda" else "cpu"
+    drawn = f"{found.described()} {seed} i{image} n{count}"
+    key = f"reference {RECIPE} {digest(model)} {drawn} {place} torch {torch.__version__}"
+    batch: list[torch.Tensor] = []  # made at the first need, then shared by the precisions
+
+    def make(precision: str, path: Path) -> None:
+        if not batch:
+            batch.append(_drawn(count, image, seed, found))
+        with path.open("wb") as file:
+            np.save(file, logits(model, batch[0], precision, device))
+
+    return {
+        precision: str(made_once(f"{key} {precision}", ".npy", lambda path, p=precision: make(p, path))[0])  # type: ignore[misc]
+        for precision in [EXACT, *(p for p in precisions if p in DTYPES)]
+    }
+
+
+def _drawn(count: int, image: int, seed: int, source: Source) -> torch.Tensor:
+    return pictures(count, image, seed=seed, source=source)
+
+
+def logits(model: torch.nn.Module, batch: torch.Tensor, precision: str, device: str) -> np.ndarray[Any, Any]:
+    """Plain torch's answer, [N, classes]: float64 for fp64, else the precision's, as float32."""
+    from copy import deepcopy
+
+    # cuDNN uses TF32 for float32 unless told not to
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    dtype = torch.float64 if precision == EXACT else DTYPES[precision]
+    plain = deepcopy(model).to(device=device, dtype=dtype)
+    with torch.inference_mode():
+        parts = [plain(part.to(device=device, dtype=dtype)) for part in batch.split(CHUNK)]
+    kept = torch.float64 if precision == EXACT else torch.float32
+    return torch.cat(parts).to(device="cpu", dtype=kept).numpy()

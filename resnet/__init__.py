@@ -1,0 +1,61 @@
+"""The reference ResNets and the ways of running them. Importing this package does not import torch.
+
+import resnet
+model = resnet.build("resnet50", seed=0)                       # float32, on the CPU, in eval mode
+batch = resnet.pictures(8)                                     # [8, 3, 224, 224], photographs, normalised
+run = resnet.prepare("compile-max", model, batch, "bf16", "stream")
+logits = run(run.place(batch))                                 # [8, 1000]
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from resnet.archs import ARCHS, MODELS, Spec
+from resnet.variants import VARIANTS, Variant, prepare
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+    from resnet.model import ResNet
+
+__all__ = ["ARCHS", "MODELS", "VARIANTS", "Spec", "Variant", "build", "pictures", "prepare"]
+
+
+def build(
+    name: str,
+    *,
+    seed: int = 0,
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    weights: str | Path | None = None,
+    source: Any = "photos",
+) -> ResNet:
+    """A ResNet by name: float32, on the CPU, in eval mode, without gradients.
+
+    `name` is `resnet18 34 50 101 152`, then `v1`, nothing (v1.5) or `v2`, then optionally `-A`, `-C` or `-none`.
+    `weights` is a checkpoint's path; without one the weights are synthetic, from `seed`, and behave like trained ones
+    (`resnet.synthetic`), calibrated on the pictures of `source`. Raises ValueError for an unknown name and for a
+    checkpoint that does not fit.
+    """
+    from resnet.model import ResNet
+    from resnet.synthetic import synthesize
+
+    spec = Spec.parse(name)
+    if weights is None:
+        model = synthesize(spec, seed=seed, num_classes=num_classes, in_channels=in_channels, source=source)
+    else:
+        from resnet.checkpoint import load_into
+
+        model = ResNet(spec, num_classes=num_classes, in_channels=in_channels)
+        load_into(model, weights)
+    return model.eval().requires_grad_(False)
+
+
+def pictures(count: int, image: int = 224, *, seed: int = 0, source: Any = "photos", first: int = 0) -> torch.Tensor:
+    """Input pictures as a float32 batch [count, 3, image, image] on the CPU; see `resnet.inputs`."""
+    from resnet.inputs import pictures as make
+
+    return make(count, image, seed=seed, source=source, first=first)

@@ -1,0 +1,97 @@
+"""Which ResNets there are, as data, and the names they go by. Imports the standard library alone."""
+
+import difflib
+import re
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Self, cast, get_args
+
+BlockKind = Literal["basic", "bottleneck"]
+Version = Literal["v1", "v1.5", "v2"]
+Shortcut = Literal["A", "B", "C", "none"]
+
+VERSIONS: tuple[Version, ...] = get_args(Version)
+SHORTCUTS: tuple[Shortcut, ...] = get_args(Shortcut)
+
+
+class Arch(NamedTuple):
+    """Kind of residual block, and how many of them each of the four stages has."""
+
+    block: BlockKind
+    counts: tuple[int, int, int, int]
+
+
+# He et al. 2015, Table 1 (https://arxiv.org/abs/1512.03385).
+ARCHS: dict[int, Arch] = {
+    18: Arch("basic", (2, 2, 2, 2)),
+    34: Arch("basic", (3, 4, 6, 3)),
+    50: Arch("bottleneck", (3, 4, 6, 3)),
+    101: Arch("bottleneck", (3, 4, 23, 3)),
+    152: Arch("bottleneck", (3, 8, 36, 3)),
+}
+
+_NAME = re.compile(r"resnet(?P<depth>\d+)(?P<version>v\d+(?:\.\d+)?)?(?:-(?P<shortcut>\w+))?")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One ResNet: its depth, its version and its shortcut option.
+
+    `version` is `v1` (stride in the block's first convolution; the paper, Keras), `v1.5` (stride in the 3x3;
+    torchvision) or `v2` (pre-activation; Keras). `shortcut` is option `A` (no parameters: subsample, pad with zeros),
+    `B` (projection where the channels change), `C` (projection in every block) or `none` (no skip connection at all).
+
+    Raises `ValueError`, naming the allowed words, for any other value.
+    """
+
+    depth: int
+    version: Version = "v1.5"
+    shortcut: Shortcut = "B"
+
+    def __post_init__(self) -> None:
+        """Refuse a word that no table here knows."""
+        allowed = (("depth", tuple(ARCHS)), ("version", VERSIONS), ("shortcut", SHORTCUTS))
+        for field, words in allowed:
+            value = getattr(self, field)
+            if value not in words:
+                raise ValueError(f"{field} {value!r} is not one of {', '.join(map(str, words))}")
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """The spec that `name` stands for: `resnet50`, `resnet50v1.5`, `resnet101v2-C`.
+
+        Raises `ValueError` with the allowed words and, where one is near, the name that was likely meant.
+        """
+        match = _NAME.fullmatch(name)
+        try:
+            if match is None:
+                raise ValueError("want resnet<depth>[v1|v1.5|v2][-A|-B|-C|-none]")
+            version = cast(Version, match["version"] or "v1.5")
+            shortcut = cast(Shortcut, match["shortcut"] or "B")
+            return cls(int(match["depth"]), version, shortcut)
+        except ValueError as error:
+            raise ValueError(f"unknown model {name!r}: {error}{_suggestion(name)}") from None
+
+    @property
+    def name(self) -> str:
+        """The one canonical spelling: version `v1.5` and shortcut `B`, the defaults, are not written."""
+        version = "" if self.version == "v1.5" else self.version
+        shortcut = "" if self.shortcut == "B" else f"-{self.shortcut}"
+        return f"resnet{self.depth}{version}{shortcut}"
+
+    @property
+    def arch(self) -> Arch:
+        """Block kind and stage counts of this depth."""
+        return ARCHS[self.depth]
+
+
+def _suggestion(name: str) -> str:
+    names = {spec.name.lower(): spec.name for spec in _every_spec()}
+    near = difflib.get_close_matches(name.lower(), names, n=1)
+    return f"; did you mean {names[near[0]]!r}?" if near else ""
+
+
+def _every_spec() -> list[Spec]:
+    return [Spec(depth, version, shortcut) for depth in ARCHS for version in VERSIONS for shortcut in SHORTCUTS]
+
+
+MODELS: tuple[str, ...] = tuple(Spec(depth, version).name for depth in ARCHS for version in VERSIONS)

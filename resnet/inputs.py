@@ -1,0 +1,135 @@
+"""Input batches: photographs, noise, or a folder of one's own pictures.
+
+Power, and so clocks, depend on the data a kernel multiplies, and an agreement check on noise says little: the default
+input is photographs, cut at random out of the ones that ship inside scikit-learn and scikit-image. Picture `i` of a
+seed is the same whatever the batch size, and no two pictures of a seed are alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+# the standard ImageNet normalisation, per channel of an RGB picture in 0..1
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+# The colour photographs inside the wheels (others of their pictures are drawings, masks or grey).
+SHIPPED = {
+    "sklearn": ("datasets/images/china.jpg", "datasets/images/flower.jpg"),
+    "skimage": tuple(
+        f"data/{name}"
+        for name in (
+            "astronaut.png", "chelsea.png", "coffee.png", "hubble_deep_field.jpg", "ihc.png", "motorcycle_left.png",
+            "retina.jpg", "rocket.jpg",
+        )
+    ),
+}  # fmt: skip
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+CURE = "pip install scikit-learn scikit-image pillow"
+
+# Share of a photograph's area in one crop, and its aspect: torchvision's RandomResizedCrop.
+AREA = (0.08, 1.0)
+ASPECT = (3 / 4, 4 / 3)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where pictures come from: `kind` is photos, noise or folder; `note` says why it is not what was asked."""
+
+    kind: str
+    files: tuple[Path, ...] = ()
+    note: str = ""
+
+    def described(self) -> dict[str, Any]:
+        """What a record keeps: no path, but a digest of the files' bytes."""
+        if self.kind == "noise":
+            return {"source": "noise", "note": self.note}
+        digest = hashlib.sha256(b"".join(hashlib.sha256(f.read_bytes()).digest() for f in self.files)).hexdigest()
+        return {"source": self.kind, "files": len(self.files), "digest": digest[:16], "note": self.note}
+
+
+def find(source: str = "photos") -> Source:
+    """What `source` (photos, noise, or a folder's path) means on this machine.
+
+    Photographs whose packages are missing become noise, and the note says so. A folder without a readable picture is
+    a ValueError.
+    """
+    if source == "noise":
+        return Source("noise")
+    if source != "photos":
+        folder = Path(source).expanduser()
+        if not folder.is_dir():
+            raise ValueError(f"input {source!r} is neither photos, noise, nor a folder")
+        files = tuple(sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file()))
+        if not files:
+            raise ValueError(f"the folder {source!r} holds no picture ({', '.join(sorted(SUFFIXES))})")
+        if find_spec("PIL") is None:
+            raise ValueError("reading pictures needs Pillow: pip install pillow")
+        return Source("folder", files)
+    if find_spec("PIL") is None:
+        return Source("noise", note=f"photographs need Pillow: {CURE}")
+    files = tuple(path for package, names in SHIPPED.items() for path in _inside(package, names))
+    if not files:
+        return Source("noise", note=f"no package with photographs is installed: {CURE}")
+    return Source("photos", files)
+
+
+def _inside(package: str, names: tuple[str, ...]) -> list[Path]:
+    spec = find_spec(package)  # finds the folder without importing the package
+    if spec is None or not spec.submodule_search_locations:
+        return []
+    root = Path(spec.submodule_search_locations[0])
+    return [root / name for name in names if (root / name).is_file()]
+
+
+def pictures(
+    count: int, image: int = 224, *, seed: int = 0, source: Source | str = "photos", first: int = 0
+) -> torch.Tensor:
+    """Pictures `first` to `first + count` of a seed: float32 [count, 3, image, image], normalised, on the CPU."""
+    if isinstance(source, str):
+        source = find(source)
+    batch = np.empty((count, 3, image, image), dtype=np.float32)
+    for row, index in enumerate(range(first, first + count)):
+        rng = np.random.default_rng([seed, index])
+        batch[row] = _noise(rng, image) if source.kind == "noise" else _crop(rng, source.files, index, image)
+    return torch.from_numpy(batch)
+
+
+def _noise(rng: np.random.Generator, image: int) -> np.ndarray:
+    return rng.standard_normal((3, image, image), dtype=np.float32)
+
+
+def _crop(rng: np.random.Generator, files: tuple[Path, ...], index: int, image: int) -> np.ndarray:
+    """A random part of photograph `index` (modulo how many there are), scaled to [3, image, image]."""
+    from PIL import Image
+
+    photo = _photo(files[index % len(files)])
+    width, height = photo.size
+    area = rng.uniform(*AREA) * width * height
+    aspect = np.exp(rng.uniform(*np.log(ASPECT)))
+    w, h = min(width, np.sqrt(area * aspect)), min(height, np.sqrt(area / aspect))
+    x, y = rng.uniform(0, width - w), rng.uniform(0, height - h)
+    cut = photo.resize((image, image), Image.Resampling.BICUBIC, box=(x, y, x + w, y + h))
+    pixels = np.asarray(cut, dtype=np.float32) / 255
+    if rng.random() < 0.5:
+        pixels = pixels[:, ::-1]
+    normal = (pixels - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
+    return np.ascontiguousarray(normal.transpose(2, 0, 1))
+
+
+@lru_cache(maxsize=32)  # a folder may hold thousands
+def _photo(path: Path) -> Any:
+    from PIL import Image
+
+    try:
+        return Image.open(path).convert("RGB")
+    except Exception as error:  # Pillow raises a dozen types for a damaged file
+        raise ValueError(f"{path.name} cannot be read as a picture: {error}") from error

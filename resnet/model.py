@@ -1,0 +1,260 @@
+"""ResNets as plain modules, in the three designs that carry the name.
+
+| | v1 | v1.5 | v2 |
+|---|---|---|---|
+| source | He et al. 2015, `keras.applications.resnet` | torchvision | He et al. 2016, `keras.applications.resnet_v2` |
+| stride 2 | first block of a stage, its first 1x1 | first block of a stage, its 3x3 | last block of a stage, its 3x3 |
+| stages with stride | 2 3 4 | 2 3 4 | 1 2 3 |
+| convolution bias | all | none | stem, last of a block, projection (no norm follows) |
+| norm epsilon | 1.001e-5 | 1e-5 | 1.001e-5 |
+| norm and ReLU | after a convolution | after a convolution | before a convolution, and once after stage 4 |
+| pool padding | -inf (its input is a ReLU's: as good as 0) | -inf | 0 (its input has negative values, so it matters) |
+
+A basic block (depths 18 and 34) has no 1x1, so its stride is in its first 3x3 under every version: v1 and v1.5 differ
+there in bias and epsilon alone. Keras has no basic-block models; ours follow the conventions of its bottleneck ones.
+
+Parameter names are torchvision's. v2 adds `preact_bn` in a block and `post_bn` after stage 4; there `bn1` follows
+`conv1` as it does elsewhere. Every convolution, norm, ReLU and pool is a module with a name of its own, called once a
+forward pass, so that hooks and profilers see each layer.
+"""
+
+from typing import ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from resnet.archs import Spec
+
+NORM_EPS = {"v1": 1.001e-5, "v1.5": 1e-5, "v2": 1.001e-5}
+STAGE_WIDTHS = (64, 128, 256, 512)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut: [N, in_channels, H, W] -> [N, width, H/stride, W/stride], rounded up.
+
+    `downsample` is what the shortcut does: `nn.Identity`, a module, or `None` for the plain network without a skip.
+    """
+
+    expansion: ClassVar[int] = 1
+
+    def __init__(self, in_channels: int, width: int, stride: int, spec: Spec) -> None:
+        super().__init__()
+        bias, eps = spec.version == "v1", NORM_EPS[spec.version]
+        self.conv1 = conv(in_channels, width, 3, stride, bias)
+        self.bn1 = nn.BatchNorm2d(width, eps)
+        self.relu1 = nn.ReLU(inplace=True)
+        self.conv2 = conv(width, width, 3, 1, bias)
+        self.bn2 = nn.BatchNorm2d(width, eps)
+        self.downsample = shortcut(in_channels, width, stride, spec)
+        self.relu2 = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.relu1(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        if self.downsample is not None:
+            out += self.downsample(x)
+        return cast(Tensor, self.relu2(out))
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3, 1x1 and a shortcut: [N, in_channels, H, W] -> [N, 4 * width, H/stride, W/stride], rounded up.
+
+    The stride sits in `conv1` for v1 and in `conv2` for v1.5. `downsample` is as in `BasicBlock`.
+    """
+
+    expansion: ClassVar[int] = 4
+
+    def __init__(self, in_channels: int, width: int, stride: int, spec: Spec) -> None:
+        super().__init__()
+        bias, eps = spec.version == "v1", NORM_EPS[spec.version]
+        first, second = (stride, 1) if spec.version == "v1" else (1, stride)
+        out_channels = width * self.expansion
+        self.conv1 = conv(in_channels, width, 1, first, bias)
+        self.bn1 = nn.BatchNorm2d(width, eps)
+        self.relu1 = nn.ReLU(inplace=True)
+        self.conv2 = conv(width, width, 3, second, bias)
+        self.bn2 = nn.BatchNorm2d(width, eps)
+        self.relu2 = nn.ReLU(inplace=True)
+        self.conv3 = conv(width, out_channels, 1, 1, bias)
+        self.bn3 = nn.BatchNorm2d(out_channels, eps)
+        self.downsample = shortcut(in_channels, out_channels, stride, spec)
+        self.relu3 = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.relu1(self.bn1(self.conv1(x)))
+        out = self.relu2(self.bn2(self.conv2(out)))
+        out = self.bn3(self.conv3(out))
+        if self.downsample is not None:
+            out += self.downsample(x)
+        return cast(Tensor, self.relu3(out))
+
+
+class PreActBasicBlock(nn.Module):
+    """`BasicBlock` with norm and ReLU before each convolution; same shapes.
+
+    `projects` tells what the shortcut reads: a projection the activated input, anything else the raw one, so that an
+    unchanged shape keeps an unbroken identity path through the network (He et al. 2016).
+    """
+
+    expansion: ClassVar[int] = 1
+
+    def __init__(self, in_channels: int, width: int, stride: int, spec: Spec) -> None:
+        super().__init__()
+        eps = NORM_EPS[spec.version]
+        self.preact_bn = nn.BatchNorm2d(in_channels, eps)
+        self.preact_relu = nn.ReLU(inplace=True)
+        self.conv1 = conv(in_channels, width, 3, stride)
+        self.bn1 = nn.BatchNorm2d(width, eps)
+        self.relu1 = nn.ReLU(inplace=True)
+        self.conv2 = conv(width, width, 3, bias=True)
+        self.downsample = shortcut(in_channels, width, stride, spec)
+        self.projects = projects(in_channels, width, spec)
+
+    def forward(self, x: Tensor) -> Tensor:
+        activated = self.preact_relu(self.preact_bn(x))
+        out = self.relu1(self.bn1(self.conv1(activated)))
+        out = self.conv2(out)
+        if self.downsample is not None:
+            out += self.downsample(activated if self.projects else x)
+        return cast(Tensor, out)
+
+
+class PreActBottleneck(nn.Module):
+    """`Bottleneck` with norm and ReLU before each convolution; same shapes. The stride sits in `conv2`.
+
+    `projects` is as in `PreActBasicBlock`.
+    """
+
+    expansion: ClassVar[int] = 4
+
+    def __init__(self, in_channels: int, width: int, stride: int, spec: Spec) -> None:
+        super().__init__()
+        eps = NORM_EPS[spec.version]
+        out_channels = width * self.expansion
+        self.preact_bn = nn.BatchNorm2d(in_channels, eps)
+        self.preact_relu = nn.ReLU(inplace=True)
+        self.conv1 = conv(in_channels, width, 1)
+        self.bn1 = nn.BatchNorm2d(width, eps)
+        self.relu1 = nn.ReLU(inplace=True)
+        self.conv2 = conv(width, width, 3, stride)
+        self.bn2 = nn.BatchNorm2d(width, eps)
+        self.relu2 = nn.ReLU(inplace=True)
+        self.conv3 = conv(width, out_channels, 1, bias=True)
+        self.downsample = shortcut(in_channels, out_channels, stride, spec)
+        self.projects = projects(in_channels, out_channels, spec)
+
+    def forward(self, x: Tensor) -> Tensor:
+        activated = self.preact_relu(self.preact_bn(x))
+        out = self.relu1(self.bn1(self.conv1(activated)))
+        out = self.relu2(self.bn2(self.conv2(out)))
+        out = self.conv3(out)
+        if self.downsample is not None:
+            out += self.downsample(activated if self.projects else x)
+        return cast(Tensor, out)
+
+
+Block = type[BasicBlock] | type[Bottleneck] | type[PreActBasicBlock] | type[PreActBottleneck]
+
+
+class ResNet(nn.Module):
+    """The network that `spec` names: [N, in_channels, H, W] -> logits [N, num_classes].
+
+    Weights are torchvision's initialisation: He (Kaiming) normal, fan-out, for convolutions, zero for their biases, one
+    and zero for norms, PyTorch's default for the classifier. `H` and `W` are 32 or more in any sensible use.
+    """
+
+    def __init__(self, spec: Spec, num_classes: int = 1000, in_channels: int = 3) -> None:
+        super().__init__()
+        self.spec = spec
+        self.preact = spec.version == "v2"
+        block = block_class(spec)
+        eps = NORM_EPS[spec.version]
+
+        self.conv1 = conv(in_channels, STAGE_WIDTHS[0], 7, 2, bias=spec.version != "v1.5")
+        if self.preact:
+            # Not the pool's own padding, which is -inf; a runtime that merges the two changes the function.
+            self.pool_pad = nn.ZeroPad2d(1)
+            self.maxpool = nn.MaxPool2d(3, 2)
+        else:
+            self.bn1 = nn.BatchNorm2d(STAGE_WIDTHS[0], eps)
+            self.relu = nn.ReLU(inplace=True)
+            self.maxpool = nn.MaxPool2d(3, 2, padding=1)
+
+        self.layer1 = stage(block, STAGE_WIDTHS[0], 0, spec)
+        self.layer2 = stage(block, STAGE_WIDTHS[0] * block.expansion, 1, spec)
+        self.layer3 = stage(block, STAGE_WIDTHS[1] * block.expansion, 2, spec)
+        self.layer4 = stage(block, STAGE_WIDTHS[2] * block.expansion, 3, spec)
+
+        features = STAGE_WIDTHS[3] * block.expansion
+        if self.preact:
+            self.post_bn = nn.BatchNorm2d(features, eps)
+            self.post_relu = nn.ReLU(inplace=True)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(features, num_classes)
+        self.apply(_initialise)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv1(x)
+        x = self.pool_pad(x) if self.preact else self.relu(self.bn1(x))
+        x = self.maxpool(x)
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        if self.preact:
+            x = self.post_relu(self.post_bn(x))
+        return cast(Tensor, self.fc(torch.flatten(self.avgpool(x), 1)))
+
+
+def block_class(spec: Spec) -> Block:
+    """The residual block that `spec` is made of."""
+    if spec.arch.block == "basic":
+        return PreActBasicBlock if spec.version == "v2" else BasicBlock
+    return PreActBottleneck if spec.version == "v2" else Bottleneck
+
+
+def stage(block: Block, in_channels: int, index: int, spec: Spec) -> nn.Sequential:
+    """Stage `index` (0 to 3): the first block changes the channels; which one strides is the version's choice."""
+    width, count = STAGE_WIDTHS[index], spec.arch.counts[index]
+    if spec.version == "v2":  # the last block of the first three stages
+        strides = [1] * (count - 1) + [2 if index < 3 else 1]
+    else:  # the first block of the last three
+        strides = [2 if index > 0 else 1] + [1] * (count - 1)
+    channels = [in_channels] + [width * block.expansion] * (count - 1)
+    return nn.Sequential(*(block(c, width, stride, spec) for c, stride in zip(channels, strides, strict=True)))
+
+
+def projects(in_channels: int, out_channels: int, spec: Spec) -> bool:
+    """Whether a block's shortcut is a convolution. Under `B` that is where the channels change.
+
+    A stride alone does not make it one: it comes with new channels in v1 and v1.5, and v2's strided block, which has
+    none, subsamples its identity as Keras does.
+    """
+    return spec.shortcut == "C" or (spec.shortcut == "B" and in_channels != out_channels)
+
+
+def shortcut(in_channels: int, out_channels: int, stride: int, spec: Spec) -> nn.Module | None:
+    """A block's shortcut: a projection, subsampling and zero channels, the identity, or `None` where there is none."""
+    if spec.shortcut == "none":
+        return None
+    if projects(in_channels, out_channels, spec):
+        projection = conv(in_channels, out_channels, 1, stride, bias=spec.version != "v1.5")
+        if spec.version == "v2":
+            return nn.Sequential(projection)
+        return nn.Sequential(projection, nn.BatchNorm2d(out_channels, NORM_EPS[spec.version]))
+    steps: list[nn.Module] = []
+    if stride > 1:
+        steps.append(nn.MaxPool2d(1, stride))  # a window of one: keeps every stride-th pixel
+    if out_channels > in_channels:
+        # The last three axes of [N, C, H, W] are what a 3-d padding pads: the new channels go behind the old ones.
+        steps.append(nn.ZeroPad3d((0, 0, 0, 0, 0, out_channels - in_channels)))
+    return nn.Sequential(*steps) if steps else nn.Identity()
+
+
+def conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1, bias: bool = False) -> nn.Conv2d:
+    """A square convolution, padded so that stride 1 keeps height and width."""
+    return nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=bias)
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

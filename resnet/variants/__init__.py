@@ -1,0 +1,165 @@
+"""The ways of running a ResNet, as a table, and the one function that prepares any of them.
+
+Imports the standard library alone: the parent process plans from this table without torch. A variant is a row here and
+a module beside this file, whose `prepare(model, example, precision, launch)` is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from resnet.model import ResNet
+    from resnet.variants.runner import Runner
+
+PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "int8")
+LAUNCHES = ("stream", "graph")
+DEVICES = ("cpu", "cuda")
+
+ON_CPU = {"cpu": ("stream",)}
+ANY_LAUNCH = {"cpu": ("stream",), "cuda": ("stream", "graph")}
+
+_NO_TF32 = "TF32 is a format of NVIDIA's tensor cores; a CPU has none"
+_NO_FP16 = "torch runs fp16 convolutions on a CPU about 10 times slower than fp32; no user wants it"
+_NO_MIXING = "mixed precision means a 16-bit format beside float32; fp32 alone is what `eager` runs"
+_ORT_CPU_BF16 = "ONNX Runtime's CPU provider has no bf16 convolution and refuses the graph"
+_ORT_CUDA_BF16 = "ONNX Runtime has no channels-last bf16 convolution on CUDA (1.31), and none at all before; fp16 has"
+_TRT_FP32 = "TensorRT builds float32 engines with TF32, and its provider has no option against it: that case is tf32"
+_NO_TRT = "TensorRT runs on NVIDIA GPUs alone"
+
+# Why no variant runs a precision on a device, where its own row does not say otherwise.
+EXCLUDED: Mapping[tuple[str, str], str] = {
+    ("cpu", "tf32"): _NO_TF32,
+    ("cpu", "fp16"): _NO_FP16,
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way of running the model.
+
+    `serves` and `launches` are by device; `needs` maps a package that must be importable, beside torch, to the pip
+    requirement that brings it; `excluded` gives reasons of this variant's own by (device, precision).
+    """
+
+    name: str
+    module: str
+    why: str
+    serves: Mapping[str, tuple[str, ...]]
+    launches: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: ANY_LAUNCH)
+    needs: Mapping[str, str] = field(default_factory=dict)
+    excluded: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+
+_TORCH = {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "tf32", "fp16", "bf16")}
+_ONNX = {"onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime-gpu"}
+
+_ROWS = (
+    Variant(
+        name="eager",
+        module="eager",
+        why="plain PyTorch with the weights cast to the precision: what everything else is measured against",
+        serves=_TORCH,
+    ),
+    Variant(
+        name="channels-last-amp",
+        module="channels_last_amp",
+        why="float32 weights under torch.autocast in channels-last memory: the two lines most users would add",
+        serves={"cpu": ("bf16",), "cuda": ("fp16", "bf16")},
+        excluded={(device, precision): _NO_MIXING for device in DEVICES for precision in ("fp32", "tf32")}
+        | {("cpu", "tf32"): _NO_TF32},
+    ),
+    Variant(
+        name="compile",
+        module="compiled",
+        why="torch.compile as it comes: what one line buys",
+        serves=_TORCH,
+    ),
+    Variant(
+        name="compile-max",
+        module="compiled_max",
+        why="the most that torch.compile can do: frozen weights, channels-last, autotuned kernels",
+        serves=_TORCH,
+    ),
+    Variant(
+        name="library-fused",
+        module="library_fused",
+        why="batch norm folded, the vendor library's own fused convolutions: the honest rival of our own kernels",
+        serves=_TORCH,
+    ),
+    Variant(
+        name="onnxruntime",
+        module="ort",
+        why="ONNX Runtime on its CUDA provider, on a CPU on its CPU provider: the usual way out of PyTorch",
+        serves={"cpu": ("fp32", "fp16"), "cuda": ("fp32", "tf32", "fp16")},
+        needs=_ONNX,
+        excluded={("cpu", "bf16"): _ORT_CPU_BF16, ("cuda", "bf16"): _ORT_CUDA_BF16},
+    ),
+    Variant(
+        name="onnxruntime-trt",
+        module="ort_trt",
+        why="ONNX Runtime on TensorRT: the deepest fusion to be had without writing a kernel",
+        serves={"cuda": ("tf32", "fp16", "bf16")},
+        launches={"cuda": ("stream", "graph")},
+        # onnxruntime-gpu links libnvinfer.so.10; TensorRT 11 ships libnvinfer.so.11
+        needs={**_ONNX, "tensorrt": "tensorrt-cu13<11"},
+        excluded={("cuda", "fp32"): _TRT_FP32} | {("cpu", precision): _NO_TRT for precision in PRECISIONS},
+    ),
+)
+
+VARIANTS: Mapping[str, Variant] = {row.name: row for row in _ROWS}
+
+
+def refusal(variant: Variant, device: str, precision: str, launch: str) -> str | None:
+    """Why this combination does not exist, in words, or None where it does.
+
+    From data alone: whether this machine has the device, the packages or the compute capability is not asked. Raises
+    ValueError for a word that is no device, precision or launch.
+    """
+    for word, words in ((device, DEVICES), (precision, PRECISIONS), (launch, LAUNCHES)):
+        if word not in words:
+            raise ValueError(f"{word!r} is not one of {', '.join(words)}")
+    if precision not in variant.serves.get(device, ()):
+        reason = variant.excluded.get((device, precision)) or EXCLUDED.get((device, precision))
+        return reason or f"{variant.name} has no {precision} form" + (" on a CPU" if device == "cpu" else "")
+    if launch not in variant.launches.get(device, ()):
+        return "a CUDA graph needs a CUDA device" if device == "cpu" else f"{variant.name} has no {launch} launch"
+    return None
+
+
+def missing(variant: Variant) -> str | None:
+    """The pip line that brings the packages `variant` needs and this interpreter has not, or None."""
+    absent = [requirement for package, requirement in variant.needs.items() if not importlib.util.find_spec(package)]
+    return "pip install " + " ".join(f"'{requirement}'" for requirement in absent) if absent else None
+
+
+def prepare(name: str, model: ResNet, example: Tensor, precision: str, launch: str = "stream") -> Runner:
+    """The variant `name`, ready to run `model` on inputs shaped like `example`.
+
+    `model` is a float32 ResNet in eval mode, and is left as it was. `example` is a float32 batch [N, C, H, W] on the
+    device to run on. Sets this process's torch switches for the precision (`runner.set_switches`).
+
+    Raises ValueError for an unknown variant and for a combination that the table refuses, with its reason, and
+    RuntimeError with the pip line where a package is missing.
+    """
+    if name not in VARIANTS:
+        raise ValueError(f"unknown variant {name!r}; there are {', '.join(VARIANTS)}")
+    variant = VARIANTS[name]
+    reason = refusal(variant, example.device.type, precision, launch)
+    if reason:
+        raise ValueError(f"{name}/{precision}/{launch} on {example.device.type}: {reason}")
+    cure = missing(variant)
+    if cure:
+        raise RuntimeError(f"{name} needs packages that are not here: {cure}")
+    from resnet.variants.runner import set_switches
+
+    set_switches(example.device, precision)
+    module = importlib.import_module(f"resnet.variants.{variant.module}")
+    runner: Runner = module.prepare(model, example, precision, launch)
+    return runner

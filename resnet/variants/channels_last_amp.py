@@ -1,0 +1,31 @@
+"""Automatic mixed precision as its documentation has it: float32 weights and input, convolutions in 16 bits."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from resnet.model import ResNet
+from resnet.variants.runner import DTYPES, Runner, TorchRunner, converted, launched, weights_bytes
+
+
+def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:
+    """The float32 module under torch.autocast, channels-last.
+
+    Every call casts every weight again, and that is timed, because it is what AMP's users pay: autocast's cache lives
+    only as long as the autocast block, and holds only weights that require a gradient. It is off here, as it could
+    only cost (each weight is read once a call).
+    """
+    net = converted(model, example.device, torch.float32, "channels_last")
+    dtype = DTYPES[precision]
+
+    def forward(x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, dtype, cache_enabled=False):
+            return net(x)
+
+    details = {
+        "weights_bytes": weights_bytes(net),
+        "autocast": str(dtype).removeprefix("torch."),
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+    }
+    return launched(TorchRunner(forward, example, torch.float32, "channels_last", details), launch)

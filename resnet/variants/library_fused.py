@@ -1,0 +1,127 @@
+"""Batch norm folded, and each convolution one call of the vendor's library with bias, residual and ReLU inside.
+
+This is the honest rival of hand-written kernels: neither PyTorch's eager mode nor Inductor calls cuDNN's fused
+convolutions, though every PyTorch has them.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import partial
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from resnet.fold import fold
+from resnet.model import ResNet
+from resnet.variants.library_ops import CudnnConv, OneDnnConv, OneDnnLinear, decide_each
+from resnet.variants.runner import DTYPES, FORMATS, Runner, TorchRunner, fastest, launched, weights_bytes
+
+Convert = Callable[[nn.Conv2d], nn.Module]
+
+
+class Network(nn.Module):
+    """A folded ResNet with its convolutions converted: [N, C, H, W] -> logits [N, classes].
+
+    Norms that no convolution precedes (v2's) stay in float32, which batch norm takes beside 16-bit activations.
+    """
+
+    def __init__(self, folded: ResNet, convert: Convert, classifier: nn.Module) -> None:
+        super().__init__()
+        self.preact = folded.preact
+        self.stem = convert(folded.conv1)
+        self.pool = nn.Sequential(folded.pool_pad, folded.maxpool) if self.preact else folded.maxpool
+        stages = (folded.layer1, folded.layer2, folded.layer3, folded.layer4)
+        self.blocks = nn.Sequential(*(Block(block, convert) for stage in stages for block in stage))
+        self.last = nn.Sequential(folded.post_bn, folded.post_relu) if self.preact else nn.Identity()
+        self.avgpool = folded.avgpool
+        self.fc = classifier
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pool(self.stem(x, relu=not self.preact))
+        x = self.last(self.blocks(x))
+        return cast(Tensor, self.fc(torch.flatten(self.avgpool(x), 1)))
+
+
+class Block(nn.Module):
+    """Any of the four residual blocks: its last convolution adds the shortcut and, except in v2, applies the ReLU.
+
+    [N, C, H, W] -> [N, K, H', W']. Takes its input over: an identity shortcut may be written to.
+    """
+
+    def __init__(self, block: nn.Module, convert: Convert) -> None:
+        super().__init__()
+        names = [name for name in ("conv1", "conv2", "conv3") if hasattr(block, name)]
+        *inner, last = (convert(cast(nn.Conv2d, block.get_submodule(name))) for name in names)
+        self.inner, self.last = nn.ModuleList(inner), last
+        norm = [block.get_submodule(name) for name in ("preact_bn", "preact_relu") if hasattr(block, name)]
+        self.activate = nn.Sequential(*norm)  # empty, and so the identity, except in v2
+        self.relu = not norm
+        self.shortcut = _shortcut(cast("nn.Module | None", block.downsample), convert)
+        self.projects = bool(norm) and cast(bool, block.projects)
+
+    def forward(self, x: Tensor) -> Tensor:
+        activated = self.activate(x)
+        out = activated
+        for conv in self.inner:
+            out = conv(out, relu=True)
+        residual = None if self.shortcut is None else self.shortcut(activated if self.projects else x)
+        return cast(Tensor, self.last(out, residual, self.relu))
+
+
+def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:
+    """The fused network, channels-last.
+
+    For fp32 on CUDA, whose kernels outside the tensor cores know both formats, the format is timed too.
+    """
+    folded = cast(ResNet, fold(model))
+    if example.device.type == "cpu":
+        return _onednn(folded, example, DTYPES[precision])
+    names = tuple(FORMATS) if precision == "fp32" else ("channels_last",)
+    runners = {name: _cudnn(folded, example, DTYPES[precision], name) for name in names}
+    calls = {name: partial(runner, runner.place(example)) for name, runner in runners.items()}
+    name, _ = fastest(calls, example.device) if len(calls) > 1 else (names[0], {})
+    return launched(runners[name], launch)
+
+
+def _onednn(folded: ResNet, example: Tensor, dtype: torch.dtype) -> TorchRunner:
+    shapes = _input_shapes(folded, example)
+    classifier = folded.fc if dtype == torch.float32 else OneDnnLinear(folded.fc, dtype, example.shape[0])
+    net = Network(folded, lambda conv: OneDnnConv(conv, dtype, shapes[conv]), classifier)
+    details = {"weights_bytes": weights_bytes(net), "library": "oneDNN"}
+    return TorchRunner(net, example, dtype, "channels_last", details)
+
+
+def _cudnn(folded: ResNet, example: Tensor, dtype: torch.dtype, memory_format: str) -> TorchRunner:
+    folded = copy.deepcopy(folded)
+    convert = partial(CudnnConv, dtype=dtype, memory_format=FORMATS[memory_format])
+    net = Network(folded, convert, folded.fc.to(dtype)).to(example.device)
+    details = {"library": f"cuDNN {torch.backends.cudnn.version()}", "weights_bytes": weights_bytes(net)}
+    runner = TorchRunner(net, example, dtype, memory_format, details)
+    with torch.inference_mode():
+        runner.details["epilogues"] = decide_each(net, runner.place(example))
+    return runner
+
+
+def _shortcut(module: nn.Module | None, convert: Convert) -> nn.Module | None:
+    """A projection converted; an identity, a subsampling or the absence of any shortcut as it is."""
+    projections = [part for part in module.modules() if isinstance(part, nn.Conv2d)] if module is not None else []
+    return convert(projections[0]) if projections else module
+
+
+def _input_shapes(net: nn.Module, example: Tensor) -> dict[nn.Conv2d, torch.Size]:
+    """The shape that each convolution of `net` will read, from a pass without arithmetic."""
+    shapes: dict[nn.Conv2d, torch.Size] = {}
+
+    def note(conv: nn.Conv2d, _: nn.Module, args: tuple[Tensor, ...]) -> None:
+        shapes[conv] = args[0].shape
+
+    twin = copy.deepcopy(net).to("meta")
+    for module, shadow in zip(net.modules(), twin.modules(), strict=True):
+        if isinstance(module, nn.Conv2d):
+            shadow.register_forward_pre_hook(partial(note, module))
+    with torch.no_grad():
+        twin(example.to("meta"))
+    return shapes

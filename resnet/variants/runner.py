@@ -1,0 +1,212 @@
+"""What a variant hands back, and what the variants share: torch's switches, launching, choosing by the clock."""
+
+from __future__ import annotations
+
+import copy
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
+
+# Timed turns of each candidate in `fastest`, and the seconds after which no further turn begins.
+CHOICE_ROUNDS, CHOICE_SECONDS = 5, 2.0
+
+Forward = Callable[[Tensor], Tensor]
+T = TypeVar("T")
+M = TypeVar("M", bound=nn.Module)
+
+
+class Runner(Protocol):
+    """A prepared variant. `details` is JSON: what was really chosen, for the record."""
+
+    details: dict[str, Any]
+
+    def place(self, batch: Tensor) -> Tensor:
+        """A float32 batch [N, C, H, W] as this variant's input, in memory of its own. Not timed."""
+        ...
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Logits [N, classes] of a placed batch, valid until the next call. On CUDA, enqueued on the current stream."""
+        ...
+
+
+class Placed(Generic[T]):
+    """What belongs to each placed buffer, found by its address and shape; it keeps the buffers alive.
+
+    A tensor that was never placed is refused rather than copied: a hidden copy would be timed.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[int, torch.Size], tuple[Tensor, T]] = {}
+
+    def __setitem__(self, x: Tensor, made: T) -> None:
+        self._entries[x.data_ptr(), x.shape] = x, made
+
+    def __getitem__(self, x: Tensor) -> T:
+        entry = self._entries.get((x.data_ptr(), x.shape))
+        if entry is None:
+            raise ValueError(f"a batch of shape {list(x.shape)} that was not placed: call place() on it first")
+        return entry[1]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+class TorchRunner:
+    """Calls `forward` on the current stream.
+
+    `mode` is how gradients are kept off. inference_mode spares eager code the version counters and the autograd
+    dispatch; compiled code gets no_grad: it makes one call, freezing asks for no_grad, and tensors made in inference
+    mode break some graphs (pytorch#135892, #180823).
+    """
+
+    def __init__(
+        self,
+        forward: Forward,
+        example: Tensor,
+        dtype: torch.dtype,
+        memory_format: str,
+        details: Mapping[str, Any],
+        mode: Callable[[], AbstractContextManager[Any]] = torch.inference_mode,
+    ) -> None:
+        self._forward, self.mode = forward, mode
+        self._device, self._dtype, self._format = example.device, dtype, FORMATS[memory_format]
+        self.details: dict[str, Any] = {
+            "memory_format": memory_format,
+            "input_dtype": str(dtype).removeprefix("torch."),
+            "graph": False,
+            **details,
+        }
+
+    def place(self, batch: Tensor) -> Tensor:
+        """A copy of `batch` on the device, in the dtype and memory format of the first layer."""
+        return batch.to(self._device, self._dtype, copy=True, memory_format=self._format)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        with self.mode():
+            return self._forward(x)
+
+
+class GraphRunner:
+    """Replays one CUDA graph per placed buffer, so that rotating inputs costs no copy inside the timed call."""
+
+    def __init__(self, inner: TorchRunner, capture: Callable[[Forward, Tensor], Callable[[], Tensor]]) -> None:
+        self._inner, self._capture = inner, capture
+        self._replays: Placed[Callable[[], Tensor]] = Placed()
+        self.details = inner.details | {"graph": True}
+
+    def place(self, batch: Tensor) -> Tensor:
+        """A placed copy of `batch`, and the graph captured on it."""
+        x = self._inner.place(batch)
+        self._replays[x] = self._capture(self._inner, x)
+        return x
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._replays[x]()
+
+
+def launched(runner: TorchRunner, launch: str) -> Runner:
+    """`runner` as it is for `stream`; for `graph`, behind CUDA graphs."""
+    if launch == "stream":
+        return runner
+    # Dispatch costs nothing in a graph, and an ordinary tensor as its output can be poisoned by a check; an inference
+    # tensor cannot be written outside inference mode.
+    runner.mode = torch.no_grad
+    return GraphRunner(runner, CudaCapture())
+
+
+class CudaCapture:
+    """Captures calls as CUDA graphs that share one memory pool.
+
+    Sharing is safe though the graphs run in any order: they never run at once, none reads what another wrote, and an
+    output is promised only until the next call.
+    """
+
+    # Calls before capture: cudnn.benchmark, autotuning and lazily loaded kernels must be over, as none may be captured.
+    WARM_UP = 3
+
+    def __init__(self) -> None:
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def __call__(self, forward: Forward, x: Tensor) -> Callable[[], Tensor]:
+        side = torch.cuda.Stream(x.device)  # the default stream cannot be captured, so neither is it warmed
+        side.wait_stream(torch.cuda.current_stream(x.device))
+        with torch.cuda.stream(side):
+            for _ in range(self.WARM_UP):
+                forward(x)
+        torch.cuda.synchronize(x.device)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool, stream=side):
+            logits = forward(x)
+
+        def replay() -> Tensor:
+            graph.replay()
+            return logits
+
+        return replay
+
+
+def set_switches(device: torch.device, precision: str) -> None:
+    """Sets what torch keeps per process: cuDNN picks algorithms by timing them, and TF32 is on for `tf32` alone.
+
+    The legacy TF32 flags are used on purpose. They set both the old and the new view; the new API sets its own alone,
+    after which Inductor's reads of the old one raise (torch 2.11 to 2.13, pytorch#194680).
+    """
+    if device.type != "cuda":
+        return
+    torch.backends.cudnn.benchmark = True
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*TF32 behavior.*")
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
+
+
+def converted(model: M, device: torch.device, dtype: torch.dtype, memory_format: str) -> M:
+    """A copy of `model` on the device, in the dtype and memory format (a key of FORMATS)."""
+    net = copy.deepcopy(model).to(device, dtype)
+    return net.to(memory_format=FORMATS[memory_format])  # type: ignore[call-overload]
+
+
+def weights_bytes(module: nn.Module) -> int:
+    """Bytes of all parameters and buffers."""
+    return sum(t.numel() * t.element_size() for t in (*module.parameters(), *module.buffers()))
+
+
+def fastest(candidates: Mapping[str, Callable[[], object]], device: torch.device) -> tuple[str, dict[str, float]]:
+    """The candidate with the least time, and the least time of each in microseconds.
+
+    For choices that hold on one machine and not on the next. The candidates take turns, so that a drifting clock meets
+    all of them, and the least of several times counts: whatever else the machine does only adds. Each is called once
+    untimed first, which is where cudnn.benchmark searches.
+    """
+    clock = _gpu_time if device.type == "cuda" else _cpu_time
+    for call in candidates.values():
+        call()
+    rounds: list[dict[str, float]] = []
+    end = time.monotonic() + CHOICE_SECONDS
+    while len(rounds) < CHOICE_ROUNDS and (not rounds or time.monotonic() < end):
+        rounds.append({name: clock(call) for name, call in candidates.items()})
+    least = {name: round(min(times[name] for times in rounds), 1) for name in candidates}
+    return min(least, key=least.__getitem__), least
+
+
+def _gpu_time(call: Callable[[], object]) -> float:
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    start.record()
+    call()
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end) * 1e3
+
+
+def _cpu_time(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return (time.perf_counter() - start) * 1e6

@@ -1,0 +1,44 @@
+"""Records, plans and machines for tests of the harness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bench.case import Case
+from bench.environment import environment
+from bench.record import Record
+
+
+@pytest.fixture(scope="session")
+def here() -> dict[str, Any]:
+    """This machine, as the harness reads it."""
+    return environment()
+
+
+@pytest.fixture
+def record(here: dict[str, Any]) -> Callable[..., Record]:
+    """Makes a good record of a case whose times are given."""
+
+    def make(name: str, *, ms: float = 10.0, round: int = 0, status: str = "ok", **fields: Any) -> Record:
+        case = Case.parse(name)
+        ns = round_to_ns(ms)
+        measured: dict[str, Any] = {
+            "latency_ns": [ns - 1000, ns, ns + 1000] * 5,
+            "throughput": {"images": 100 * case.batch, "ns": 100 * ns},
+            "memory": {"host_resident": 500 << 20, "device_process": None},
+            "gate": {"before": {"rms_multiple": 1.0, "max_multiple": 1.0, "top1": 1.0}},
+            "input": {"source": "photos"},
+        }
+        if status != "ok":
+            measured = {}
+        rest = {"device": "cpu", "started": "2026-01-31T12:00:00+00:00", "plan": {"name": "test", "digest": "0"}}
+        return Record(case, round, status, **(measured | rest | {"environment": here} | fields))
+
+    return make
+
+
+def round_to_ns(ms: float) -> int:
+    return round(ms * 1e6)

@@ -1,0 +1,84 @@
+import json
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import environment as environments
+from bench.advice import noisy
+from bench.environment import ROOT, environment, git, variables
+
+
+def test_it_is_json_and_complete(here: dict[str, Any]) -> None:
+    assert json.loads(json.dumps(here)) == here
+    assert here["cpu"]["cores"] >= 1
+    assert here["memory_bytes"] > 1 << 28
+    assert here["packages"]["torch"] == metadata.version("torch")
+
+
+def test_it_leaves_torch_unloaded() -> None:
+    code = "import sys, bench.environment as e; e.environment(); print('torch' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "False"
+
+
+def test_the_cuda_version_read_from_the_file_is_torchs_own(here: dict[str, Any]) -> None:
+    import torch
+
+    assert here["torch_cuda"] == torch.version.cuda
+
+
+def test_hidden_gpus_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "hides" in environments.gpu()["none"]
+
+
+def test_variables_that_change_results_are_kept_and_paths_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/home/somebody/cache")
+    monkeypatch.setenv("HOME_OF_SECRETS", "x")
+    found = variables()
+    assert found["OMP_NUM_THREADS"] == "3"
+    assert found["TORCHINDUCTOR_CACHE_DIR"] == "set"
+    assert "HOME_OF_SECRETS" not in found
+
+
+def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
+    facts = git(tmp_path)
+    assert environments.unreadable(facts["sha"])
+    assert "repository" in facts["sha"]
+
+
+def test_a_changed_source_file_makes_a_checkout_dirty(tmp_path: Path) -> None:
+    def run(*words: str) -> None:
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=tmp_path, check=True)
+
+    run("init", "-q")
+    (tmp_path / "bench").mkdir()
+    source = tmp_path / "bench" / "x.py"
+    source.write_text("1")
+    (tmp_path / "resnet").mkdir()
+    (tmp_path / "README.md").write_text("1")
+    run("add", ".")
+    run("commit", "-qm", "x")
+    assert git(tmp_path)["dirty"] is False
+    (tmp_path / "README.md").write_text("2")
+    assert git(tmp_path)["dirty"] is False
+    source.write_text("2")
+    assert git(tmp_path)["dirty"] is True
+
+
+def test_every_advice_has_a_cure(here: dict[str, Any]) -> None:
+    gpu = {"persistence": False, "processes": 2, "mig": True, "clock_max_mhz": 1980}
+    advice = noisy(here | {"gpu": gpu, "virtual": True})
+    assert len(advice) >= 5
+    assert all(what and cure for what, cure in advice)
+
+
+def test_two_readings_agree() -> None:
+    first, second = environment(), environment()
+    assert first["packages"] == second["packages"]
+    assert first["cpu"] == second["cpu"]

@@ -1,0 +1,90 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from resnet.variants.runner import GraphRunner, Placed, TorchRunner, fastest, launched, set_switches
+
+
+def doubling(example: Tensor) -> TorchRunner:
+    return TorchRunner(lambda x: x * 2, example, torch.float32, "channels_last", {"weights_bytes": 0})
+
+
+def test_place_copies_into_the_variants_own_form(batch: Tensor) -> None:
+    runner = TorchRunner(lambda x: x, batch, torch.bfloat16, "channels_last", {})
+    placed = runner.place(batch)
+    assert placed.dtype == torch.bfloat16
+    assert placed.is_contiguous(memory_format=torch.channels_last)
+    same = doubling(batch).place(batch.to(memory_format=torch.channels_last))
+    assert same.data_ptr() != batch.data_ptr()
+
+
+def test_a_stream_runner_keeps_gradients_off() -> None:
+    layer = nn.Conv2d(3, 4, 3)
+    example = torch.ones(1, 3, 8, 8)
+    for mode in (torch.inference_mode, torch.no_grad):
+        runner = TorchRunner(layer, example, torch.float32, "contiguous", {}, mode=mode)
+        assert not runner(runner.place(example)).requires_grad
+
+
+def test_what_was_not_placed_is_refused(batch: Tensor) -> None:
+    placed: Placed[str] = Placed()
+    placed[batch] = "here"
+    assert placed[batch] == "here"
+    with pytest.raises(ValueError, match="not placed"):
+        placed[batch[:1]]  # the same address, another shape
+    with pytest.raises(ValueError, match=r"place\(\)"):
+        placed[batch.clone()]
+
+
+def test_a_graph_runner_has_one_graph_for_each_buffer(batch: Tensor) -> None:
+    captured = []
+
+    def capture(forward, x):
+        captured.append(x.data_ptr())
+        return lambda: forward(x)
+
+    runner = GraphRunner(doubling(batch), capture)
+    first, second = runner.place(batch), runner.place(-batch)
+    assert captured == [first.data_ptr(), second.data_ptr()]
+    assert torch.equal(runner(first), batch * 2)
+    assert torch.equal(runner(second), batch * -2)
+    assert runner.details["graph"]
+    with pytest.raises(ValueError, match="not placed"):
+        runner(batch)
+
+
+def test_a_stream_launch_needs_no_graph(batch: Tensor) -> None:
+    runner = doubling(batch)
+    assert launched(runner, "stream") is runner
+    assert not runner.details["graph"]
+
+
+def test_the_fastest_is_found() -> None:
+    work = torch.ones(256, 256)
+    calls = {"much": lambda: [work @ work for _ in range(50)], "little": lambda: None}
+    name, least = fastest(calls, torch.device("cpu"))
+    assert name == "little"
+    assert least["much"] > least["little"] >= 0
+
+
+def test_tf32_flags_leave_both_views_readable() -> None:
+    """Inductor reads the old view and the new one; mixing the APIs makes one of them raise."""
+    before = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    try:
+        for precision in ("tf32", "fp32", "tf32", "bf16"):
+            set_switches(torch.device("cuda"), precision)
+            on = precision == "tf32"
+            assert torch.backends.cudnn.allow_tf32 is on
+            assert torch.backends.cuda.matmul.allow_tf32 is on
+            assert (torch.backends.cudnn.conv.fp32_precision == "tf32") is on
+            assert (torch.backends.cuda.matmul.fp32_precision == "tf32") is on
+            assert torch.get_float32_matmul_precision() == ("high" if on else "highest")
+            assert torch.backends.cudnn.benchmark
+    finally:
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def test_a_cpu_has_no_switches_to_set() -> None:
+    before = torch.backends.cudnn.benchmark
+    set_switches(torch.device("cpu"), "fp32")
+    assert torch.backends.cudnn.benchmark is before
