@@ -1,8 +1,12 @@
 # Thin faces of `python -m bench`. make answers 2 to any failure; the code of the command itself is in its last line.
 
-VENV ?= .venv
 PLAN ?= quick
 ARGS ?=
+
+# torch.compile cannot link in a folder with a space in its path: such a checkout has its environment elsewhere.
+ifeq ($(origin VENV),undefined)
+VENV := $(if $(word 2,$(CURDIR)),$(HOME)/.cache/resnet-bench/$(shell pwd | cksum | cut -d ' ' -f 1),.venv)
+endif
 
 # The first interpreter that runs (a pyenv shim may not) and serves. An explicit PYTHON is taken as it is.
 SERVES = import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
@@ -19,7 +23,7 @@ help:
 	@echo "make check    format, lint, types, layering, tables in prose; changes no file"
 	@echo "make report   put the tables of the records into the prose again"
 	@echo "make gpu      on a CUDA machine: check every variant, then run the headline plan"
-	@echo "make clean    remove .venv and the caches, never results/"
+	@echo "make clean    remove that environment and the caches, never results/"
 	@echo
 	@echo "PYTHON=python3.12     the interpreter to use"
 	@echo "PYTHON=python3 VENV=  run with that interpreter's own packages: no environment, no network"
@@ -53,5 +57,5 @@ gpu: setup
 	@$(RUN) bench gpu $(ARGS)
 
 clean:
-	@rm -rf .venv build dist *.egg-info .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(if $(filter file,$(origin VENV)),"$(VENV)") build dist *.egg-info .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find bench kernels resnet tests -name __pycache__ -prune -exec rm -rf {} +

@@ -94,6 +94,7 @@ def set_up(venv, extras):
     wanted = description(extras)
     if written(venv) == wanted:
         return
+    check_path(venv)
     check_compiler()
     check_venv_module()
     start = time.time()
@@ -237,6 +238,14 @@ def check_venv_module():
         raise CannotSetUp(
             "{0} cannot make environments: apt-get install python{1}.{2}-venv, or name another interpreter, "
             "make setup PYTHON=python3.12".format(sys.executable, sys.version_info[0], sys.version_info[1])
+        )
+
+
+def check_path(venv):
+    if " " in venv:  # torch 2.13 quotes -I but not -L (torch/_inductor/cpp_builder.py)
+        raise CannotSetUp(
+            "{0} has a space in its path, and torch.compile cannot link there: name another folder, "
+            "make setup VENV=/path".format(venv)
         )
 
 

@@ -131,10 +131,20 @@ def trust(records: list[Record], found: list[Row]) -> str:
     """How far the answer can be relied on: what the gate saw, how many processes stand behind each number."""
     wrong = sum(record.status == "wrong" for record in records)
     runs = f"{wrong} run{'s' * (wrong != 1)}"
-    gated = f"{runs} failed the gate and got no speed" if wrong else "Every answer measured passed the gate"
-    if min((row.rounds for row in found), default=0) > 1:
-        return f"{gated}; at least {min(row.rounds for row in found)} processes stand behind each number."
-    return f"{gated}; one process per case, so differences of a few percent may be noise (--rounds tells)."
+    said = [f"{runs} failed the gate and got no speed" if wrong else "Every answer measured passed the gate"]
+    rounds = min((row.rounds for row in found), default=0)
+    if rounds > 1:
+        said.append(f"at least {rounds} processes stand behind each number")
+    else:
+        said.append("one process per case, so differences of a few percent may be noise (--rounds tells)")
+    noisy = [record for record in records if record.latency_stop.get("rule") == "time"]
+    if noisy:
+        asked = max(record.latency_stop["asked"] for record in noisy)
+        share = f"{len(noisy)} of {sum(row.rounds for row in found)}"
+        said.append(
+            f"{share} runs ended at their time limit with more noise than the {100 * asked:g} % asked (bench env says why)"
+        )
+    return "; ".join(said) + "."
 
 
 NOTES = (

@@ -49,8 +49,12 @@ def lost_network(toy: Path, port: int) -> dict[str, str]:
     return environment(toy, **index) | {"PIP_FIND_LINKS": "", "NO_PROXY": "127.0.0.1"}
 
 
+def venv_of(toy: Path) -> Path:
+    return toy.parent / "venv"
+
+
 def start(toy: Path, env: dict[str, str], python: str = sys.executable) -> subprocess.Popen[str]:
-    command = [python, "bench/bootstrap.py", "--venv", ".venv"]
+    command = [python, "bench/bootstrap.py", "--venv", str(venv_of(toy))]
     return subprocess.Popen(command, cwd=toy, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -108,7 +112,7 @@ def test_no_compiler(toy: Path) -> None:
     assert (code, "no C++ compiler g++" in words or "no C++ compiler clang++" in words) == (3, True)
     code, words = set_up(toy, environment(toy, CXX="no-such-compiler -O2"))
     assert (code, "no C++ compiler no-such-compiler," in words) == (3, True)
-    assert not (toy / ".venv").exists()
+    assert not venv_of(toy).exists()
 
 
 @pytest.fixture
@@ -156,12 +160,19 @@ def test_a_package_that_is_not_to_be_had(toy: Path) -> None:
     assert str(bootstrap.explanation(done.stderr)).startswith("the package index has no torch==2.14.0 for this Python")
 
 
+def test_a_path_with_a_space(toy: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "bench/bootstrap.py", "--venv", ".venv"], cwd=toy, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "has a space in its path" in done.stderr) == (3, True)
+
+
 def test_a_folder_of_someone_else(toy: Path) -> None:
-    (toy / ".venv").mkdir()
-    (toy / ".venv/precious").touch()
+    venv_of(toy).mkdir()
+    (venv_of(toy) / "precious").touch()
     code, words = set_up(toy, environment(toy))
-    assert (code, ".venv was not made by `make setup`" in words) == (3, True)
-    assert (toy / ".venv/precious").exists()
+    assert (code, "venv was not made by `make setup`" in words) == (3, True)
+    assert (venv_of(toy) / "precious").exists()
 
 
 def test_a_disk_that_is_read_only(small_disk: Path) -> None:
@@ -176,7 +187,7 @@ def test_a_disk_that_is_read_only(small_disk: Path) -> None:
 
 @pytest.mark.slow
 def test_interrupted_finished_repeated_changed_broken(toy: Path) -> None:
-    venv, env = toy / ".venv", environment(toy)
+    venv, env = venv_of(toy), environment(toy)
 
     interrupt(toy)
     (venv / "half").touch()
@@ -203,7 +214,7 @@ def test_interrupted_finished_repeated_changed_broken(toy: Path) -> None:
         closed = server.getsockname()[1]
     code, words = set_up(toy, lost_network(toy, closed))
     assert (code, "pip cannot reach the package index: check the network" in words) == (3, True), words
-    assert "the whole story is in .venv/setup.log" in words
+    assert f"the whole story is in {venv / 'setup.log'}" in words
     assert not (venv / "kept").exists(), "a broken environment is made anew"
     assert not (venv / "setup.json").exists()
 
@@ -218,7 +229,7 @@ def interrupt(toy: Path) -> None:
             _, words = process.communicate(timeout=30)
     assert process.returncode == 130, words
     assert words.endswith("setup: interrupted; `make setup` starts again\n")
-    assert not (toy / ".venv/setup.json").exists()
+    assert not (venv_of(toy) / "setup.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ _NO_TF32 = "TF32 is a format of NVIDIA's tensor cores; a CPU has none"
 _NO_FP16 = "torch runs fp16 convolutions on a CPU about 10 times slower than fp32; no user wants it"
 _NO_MIXING = "mixed precision means a 16-bit format beside float32; fp32 alone is what `eager` runs"
 _ORT_CPU_BF16 = "ONNX Runtime's CPU provider has no bf16 convolution and refuses the graph"
-_ORT_CUDA_BF16 = "ONNX Runtime has no channels-last bf16 convolution on CUDA (1.31), and none at all before; fp16 has"
+_ORT_CUDA_BF16 = "ONNX Runtime's CUDA convolution takes bf16 in recent versions alone (1.31), and never channels-last"
 _TRT_FP32 = "TensorRT builds float32 engines with TF32, and its provider has no option against it: that case is tf32"
 _NO_TRT = "TensorRT runs on NVIDIA GPUs alone"
 

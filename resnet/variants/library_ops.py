@@ -16,8 +16,6 @@ from torch import Tensor, nn
 from resnet.variants.runner import fastest
 
 onednn = torch.ops.mkldnn
-cudnn_convolution_relu = torch.ops.aten.cudnn_convolution_relu
-cudnn_convolution_add_relu = torch.ops.aten.cudnn_convolution_add_relu
 
 # How much slower than separate kernels the fused call may time and still be taken: a choice within the noise of a few
 # timings would change from process to process.
@@ -107,8 +105,8 @@ class CudnnConv(nn.Module):
 
     def _fused(self, x: Tensor, residual: Tensor | None) -> Tensor:
         if residual is None:
-            return cudnn_convolution_relu(x, self.weight, self.bias, *self.geometry)
-        return cudnn_convolution_add_relu(x, self.weight, residual, 1.0, self.bias, *self.geometry)
+            return torch.cudnn_convolution_relu(x, self.weight, self.bias, *self.geometry)
+        return torch.cudnn_convolution_add_relu(x, self.weight, residual, 1.0, self.bias, *self.geometry)
 
     def _separate(self, x: Tensor, residual: Tensor | None, relu: bool) -> Tensor:
         out = F.conv2d(x, self.weight, self.bias, *self.geometry)
