@@ -141,9 +141,8 @@ def trust(records: list[Record], found: list[Row]) -> str:
     if noisy:
         asked = max(record.latency_stop["asked"] for record in noisy)
         share = f"{len(noisy)} of {sum(row.rounds for row in found)}"
-        said.append(
-            f"{share} runs ended at their time limit with more noise than the {100 * asked:g} % asked (bench env says why)"
-        )
+        limit = f"more noise than the {100 * asked:g} % asked"
+        said.append(f"{share} runs ended at their time limit with {limit} (bench env says why)")
     return "; ".join(said) + "."
 
 

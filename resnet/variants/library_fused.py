@@ -112,16 +112,18 @@ def _shortcut(module: nn.Module | None, convert: Convert) -> nn.Module | None:
 
 
 def _input_shapes(net: nn.Module, example: Tensor) -> dict[nn.Conv2d, torch.Size]:
-    """The shape that each convolution of `net` will read, from a pass without arithmetic."""
+    """The shape that each convolution of `net` reads, from one pass.
+
+    A real one: on the meta device it would import torch._dynamo, which takes longer.
+    """
     shapes: dict[nn.Conv2d, torch.Size] = {}
 
-    def note(conv: nn.Conv2d, _: nn.Module, args: tuple[Tensor, ...]) -> None:
+    def note(conv: nn.Conv2d, args: tuple[Tensor, ...]) -> None:
         shapes[conv] = args[0].shape
 
-    twin = copy.deepcopy(net).to("meta")
-    for module, shadow in zip(net.modules(), twin.modules(), strict=True):
-        if isinstance(module, nn.Conv2d):
-            shadow.register_forward_pre_hook(partial(note, module))
-    with torch.no_grad():
-        twin(example.to("meta"))
+    hooks = [m.register_forward_pre_hook(note) for m in net.modules() if isinstance(m, nn.Conv2d)]
+    with torch.inference_mode():
+        net(example)
+    for hook in hooks:
+        hook.remove()
     return shapes

@@ -40,3 +40,15 @@ def test_other_pictures_have_other_references(made: dict[str, str]) -> None:
     other = references("resnet18", 64, 5, ["fp32"], "cpu", 1, "noise")
     assert other[EXACT] != made[EXACT]
     assert not torch.allclose(torch.from_numpy(np.load(other[EXACT])), torch.from_numpy(np.load(made[EXACT])))
+
+
+def test_fp16_emulated_on_a_cpu_errs_as_torchs_own_does() -> None:
+    from bench.reference import logits
+
+    model = resnet.build("resnet18", source="noise")
+    batch = resnet.pictures(4, 64, source="noise")
+    exact = logits(model, batch, EXACT, "cpu")
+    own = model.half()(batch.half()).float().numpy()
+    emulated = logits(resnet.build("resnet18", source="noise"), batch, "fp16", "cpu")
+    errors = [np.sqrt(np.mean((y - exact) ** 2)) for y in (own, emulated)]
+    assert 0.7 < errors[1] / errors[0] < 1.4
