@@ -302,7 +302,7 @@ def _verdict(records: list[Record]) -> int:
 
 def _show(records: list[Record], folder: Path | None) -> None:
     found = table.rows(records)
-    grid = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    grid = _grid()
     for column in table.COLUMNS:
         grid.add_column(column, justify="left" if column in ("variant", "prec") else "right", no_wrap=True)
     group = None
@@ -333,7 +333,7 @@ def _show_left_out(records: list[Record]) -> None:
 
 
 def _show_gate(records: list[Record]) -> None:
-    grid = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    grid = _grid()
     for column in ("case", "gate", "rms", "max", "top-1"):
         grid.add_column(column, justify="left" if column in ("case", "gate") else "right")
     for record in sorted(records, key=lambda r: r.case):
@@ -355,6 +355,11 @@ def _show_gate(records: list[Record]) -> None:
         style="dim",
     )
     _show_left_out(records)
+
+
+def _grid() -> Table:
+    """A table without rules, one space between columns: the longest names still fit 80."""
+    return Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
 
 
 def _print_json(value: Any) -> None:

@@ -16,7 +16,7 @@ DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "
 FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 
 # Timed turns of each candidate in `fastest`, and the seconds after which no further turn begins.
-CHOICE_ROUNDS, CHOICE_SECONDS = 5, 2.0
+CHOICE_ROUNDS, CHOICE_SECONDS = 5, 1.0
 
 Forward = Callable[[Tensor], Tensor]
 T = TypeVar("T")

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.environment import ROOT, no_cuda
+from bench.record import Record
 from bench.store import Store
 
 PLAN = """
@@ -125,6 +127,20 @@ def test_the_report_of_a_folder_is_the_table_that_was_printed(
     again = bench("report", str(folder))
     assert again.stdout == told.stdout.split("Records: ")[0]
     assert json.loads(bench("report", str(folder), "--json").stdout)["rows"]
+
+
+def test_the_longest_names_and_numbers_fit_80_columns(tmp_path: Path, record: Callable[..., Record]) -> None:
+    store = Store(tmp_path)
+    with store.writing():
+        for number, variant in enumerate(("eager", "channels-last-amp", "onnxruntime-trt", "library-fused")):
+            for launch in ("stream", "graph"):
+                name = f"resnet152v2-none/{variant}/fp16/b256/i224/{launch}"
+                store.append(record(name, ms=0.12345 * (number + 1), memory={"device_process": 99_999 << 20}))
+    told = bench("report", str(tmp_path))
+    assert "channels-last-amp+graph" in told.stdout
+    assert "99999" in told.stdout
+    assert "…" not in told.stdout
+    assert max(map(len, told.stdout.splitlines())) <= 80
 
 
 def test_verify_is_the_gate_alone(plan: str) -> None:
