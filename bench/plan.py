@@ -161,12 +161,12 @@ class _Reader:
         places: dict[Case, set[str]] = {}
         for number, group in enumerate(groups, 1):
             for case in self.group(group, number):
-                places.setdefault(case, set()).add(self.device(group, number))
+                places.setdefault(case, set()).add(self.device(group, number, device))
         reserved = {case: found.pop() for case, found in places.items() if len(found) == 1 and "any" not in found}
         return Plan(name, self.typed(data, "why", str, 0, ""), tuple(places), rounds, device, settings, reserved)
 
-    def device(self, data: dict[str, Any], number: int) -> str:
-        device: str = self.typed(data, "device", str, number, "any")
+    def device(self, data: dict[str, Any], number: int, default: str = "any") -> str:
+        device: str = self.typed(data, "device", str, number, default)
         if device not in DEVICES:
             raise self.error(f"unknown device {device!r}; allowed: {', '.join(DEVICES)}", number, "device")
         return device

@@ -117,10 +117,18 @@ def answer(found: list[Row]) -> str:
         if eager and eager[0] is not best:
             text += f", {best.images_per_s / eager[0].images_per_s:.2f} times the best eager ({_label(eager[0])})"
         if len(group) > 1:
-            gain = best.images_per_s / group[1].images_per_s - 1
-            text += f"; {100 * gain:.0f} % faster than the next, {_label(group[1])}"
+            text += f"; {_lead(best, group[1])}"
         said.append(text + ".")
     return "\n".join(said)
+
+
+def _lead(best: Row, second: Row) -> str:
+    """How far ahead the best is, unless it is no further than the two medians are uncertain."""
+    gain = best.images_per_s / second.images_per_s - 1
+    doubt = (best.noise or 0.0) + (second.noise or 0.0)
+    if gain <= doubt:
+        return f"the next, {_label(second)}, is within the noise of it"
+    return f"{100 * gain:.0f} % faster than the next, {_label(second)}"
 
 
 def _label(row: Row) -> str:

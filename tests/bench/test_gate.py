@@ -101,3 +101,24 @@ def test_an_output_made_in_inference_mode_can_be_poisoned() -> None:
             return torch.from_numpy(EXACT[:BATCH]).float()
 
     check(run, inputs, [0], truth, HostClock())
+
+
+@pytest.mark.gpu
+def test_work_on_another_stream_is_refused() -> None:
+    from bench.clock import on_device
+
+    with on_device("cuda") as clock:
+        side = torch.cuda.Stream()
+        answers = torch.from_numpy(EXACT).float().cuda()
+        inputs = [torch.full((BATCH, 1), float(k), device="cuda") for k in range(BUFFERS)]
+        numbers = {x.data_ptr(): k for k, x in enumerate(inputs)}
+
+        def run(x: Tensor) -> Tensor:
+            out = torch.zeros(BATCH, CLASSES, device="cuda")
+            with torch.cuda.stream(side):
+                torch.cuda._sleep(100_000_000)
+                out.copy_(answers[TRUTHS["fp32"].rows(numbers[x.data_ptr()])])
+            return out
+
+        with pytest.raises(Wrong):
+            check(run, inputs, range(BUFFERS), TRUTHS["fp32"], clock)

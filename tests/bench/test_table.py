@@ -62,6 +62,17 @@ def test_the_sentence_states_the_answer(records: list[Record]) -> None:
     assert answer([]) == "No case was measured."
 
 
+def test_a_lead_within_the_noise_is_not_told_as_one(record: Make) -> None:
+    noisy = {"latency_ns": [9_000_000, 10_000_000, 11_000_000] * 5}
+    found = rows(
+        [
+            record("resnet50/eager/fp32/b1/i224/stream", ms=10.0, **noisy),
+            record("resnet50/compile/fp32/b1/i224/stream", ms=9.5, **noisy),
+        ]
+    )
+    assert answer(found).endswith("the next, eager/fp32, is within the noise of it.")
+
+
 def test_what_has_no_speed_is_told_alike_ones_together(records: list[Record]) -> None:
     told = left_out(records)
     assert [(status, reason, len(cases)) for status, reason, cases in told] == [
