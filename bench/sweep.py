@@ -56,6 +56,7 @@ class Sweep:
     left_out: list[Case] = field(default_factory=list)  # for want of budget
 
     def run(self) -> Iterator[Record]:
+        """Skipped cases first, then the references, then the rounds. Raises StoreError if a record cannot be kept."""
         self._start = time.monotonic()
         self._took: dict[str, float] = {}
         done = self._done() if self.resume else Counter()

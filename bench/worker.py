@@ -151,6 +151,7 @@ def run_reference(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
 
 
 def main(descriptor: int, parent: int) -> None:
+    """Do the job on stdin and answer on `descriptor`, for as long as the process `parent` lives."""
     _die_with(parent)
     faulthandler.register(signal.SIGUSR1)  # the parent's last question to a child that hangs
     pipe = os.fdopen(descriptor, "w", buffering=1)

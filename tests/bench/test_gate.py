@@ -76,7 +76,8 @@ def test_the_limit_is_the_stated_multiple(multiple: float) -> None:
 
 def test_plain_torch_being_lucky_asks_for_no_more_than_the_precision_gives() -> None:
     exactly = Truth("fp16", BATCH, EXACT, EXACT.copy())
-    judge(outputs(rounded(EXACT, torch.float16), torch.float16), exactly)
+    told = judge(outputs(rounded(EXACT, torch.float16), torch.float16), exactly)
+    assert told["rms_multiple"] < RMS_MULTIPLE
 
 
 def test_an_honest_callable_passes_and_its_outputs_are_poisoned_after() -> None:
