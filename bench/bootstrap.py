@@ -71,6 +71,7 @@ class CannotSetUp(Exception):
 
 
 def main(argv=None):
+    """The exit status: 0, or 3 after one sentence on stderr; 130 when interrupted."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--venv", default="", help="the environment's folder; none: check this interpreter's packages")
     parser.add_argument("--extras", default="", help="extras of pyproject.toml, with commas between")
@@ -91,6 +92,7 @@ def main(argv=None):
 
 
 def set_up(venv, extras):
+    """The environment, made if it is not what it would be made from today; one set-up of a folder at a time."""
     wanted = description(extras)
     if written(venv) == wanted:
         return
@@ -108,6 +110,7 @@ def set_up(venv, extras):
 
 
 def install(venv, extras, log, wanted):
+    """pip's part: into the old environment where only the pins changed, else into a new one; the stamp goes last."""
     old = written(venv)
     python = os.path.join(venv, "bin", "python")
     stamp = os.path.join(venv, "setup.json")

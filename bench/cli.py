@@ -66,7 +66,7 @@ def _plain_errors() -> Iterator[None]:
     try:
         yield
     except (PlanError, CaseError, StoreError) as error:
-        err.print(f"bench: {error}", markup=False, soft_wrap=True)
+        _tell(f"bench: {error}")
         sys.exit(USAGE)
     except BrokenPipeError:  # the reader of our output left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -149,7 +149,7 @@ def once(
     parsed = Case.parse(case)
     reason = why_not(parsed, environment())
     if reason:
-        err.print(f"bench: this machine cannot run {parsed.name}: {reason}", markup=False, soft_wrap=True)
+        _tell(f"bench: this machine cannot run {parsed.name}: {reason}")
         raise typer.Exit(UNABLE)
     told = run_once(parsed, executions, input, seed)
     if as_json:
@@ -159,7 +159,7 @@ def once(
         out.print(f"{parsed.name}: {times[len(times) // 2] / 1e6:.3f} ms, the median of {len(times)}; the gate passed.")
         out.print_json(json.dumps({"cold": told["cold"], "details": told["details"]}))
     else:
-        err.print(f"bench: {parsed.name}: {told['status']}: {told['reason']}", markup=False, soft_wrap=True)
+        _tell(f"bench: {parsed.name}: {told['status']}: {told['reason']}")
     raise typer.Exit(0 if told["status"] == "ok" else FAILED)
 
 
@@ -199,7 +199,7 @@ def report(
         raise typer.BadParameter("name a results folder, or --splice or --check")
     records, damage = load(folders)
     for line in damage:
-        err.print(f"bench: {line}", markup=False, soft_wrap=True)
+        _tell(f"bench: {line}")
     if as_json:
         _print_json(table.as_json(records))
     elif markdown:
@@ -218,7 +218,7 @@ def gpu(
     facts = environment()
     reason = no_cuda(facts)
     if reason:
-        err.print(f"bench: this machine has no CUDA device: {reason}", markup=False, soft_wrap=True)
+        _tell(f"bench: this machine has no CUDA device: {reason}")
         raise typer.Exit(UNABLE)
     start = time.monotonic()
     base = Path(os.environ.get("OUT") or ROOT / "results")
@@ -267,10 +267,10 @@ def _sweep(
     facts = environment()
     able = [case for case in plan.cases if not why_not(case, facts, plan.reserved)]
     if plan.device == "cuda" and no_cuda(facts):
-        err.print(f"bench: the plan {plan.name} needs a CUDA device: {no_cuda(facts)}", markup=False, soft_wrap=True)
+        _tell(f"bench: the plan {plan.name} needs a CUDA device: {no_cuda(facts)}")
         raise typer.Exit(UNABLE)
     if not able:
-        err.print(f"bench: this machine can run no case of {plan.name}; `bench list` says why", markup=False)
+        _tell(f"bench: this machine can run no case of {plan.name}; `bench list` says why")
         raise typer.Exit(UNABLE)
     if input not in ("photos", "noise") and not Path(input).is_dir():
         raise PlanError(f"--input {input}: neither photos, noise, nor a folder")
@@ -282,11 +282,11 @@ def _sweep(
                 pass
         except KeyboardInterrupt:
             events.stop()
-            err.print(f"\nStopped. What was measured is in {folder}.", markup=False, soft_wrap=True)
-            err.print(f"To go on: bench run {plan.name} -o {folder} --resume", markup=False, soft_wrap=True)
+            _tell(f"\nStopped. What was measured is in {folder}.")
+            _tell(f"To go on: bench run {plan.name} -o {folder} --resume")
             raise typer.Exit(130) from None
     if sweep.left_out:
-        err.print(f"Out of time: {len(sweep.left_out)} of the plan's executions were not started.", markup=False)
+        _tell(f"Out of time: {len(sweep.left_out)} of the plan's executions were not started.")
     return store.load()
 
 
@@ -304,7 +304,7 @@ def _show(records: list[Record], folder: Path | None) -> None:
     found = table.rows(records)
     grid = _grid()
     for column in table.COLUMNS:
-        grid.add_column(column, justify="left" if column in ("variant", "prec") else "right", no_wrap=True)
+        grid.add_column(column, justify="left" if column in table.TEXT else "right", no_wrap=True)
     group = None
     for row in found:
         key = (row.case.model, row.case.image, row.case.batch)
@@ -355,6 +355,11 @@ def _show_gate(records: list[Record]) -> None:
         style="dim",
     )
     _show_left_out(records)
+
+
+def _tell(text: str) -> None:
+    """A sentence beside the results: not markup, and not broken, so that a path in it can be copied."""
+    err.print(text, markup=False, soft_wrap=True)
 
 
 def _grid() -> Table:

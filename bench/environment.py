@@ -9,7 +9,6 @@ import os
 import platform
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from importlib import metadata
 from importlib.util import find_spec
@@ -206,8 +205,3 @@ def no_cuda(env: dict[str, Any]) -> str | None:
     if not env["torch_cuda"] or unreadable(env["torch_cuda"]):
         return "torch is a CPU build: install a CUDA build of torch"
     return None
-
-
-def python() -> str:
-    """The interpreter that children run under."""
-    return sys.executable

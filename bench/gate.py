@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from bench.clock import Clock
+from resnet.variants.runner import DTYPES
 
 # The allowed multiples of plain torch's error. One bit of mantissa less is a multiple of 2, and float16's and
 # bfloat16's are three bits apart, so 4 tells every pair of precisions apart; the largest multiples seen of honest
@@ -23,8 +24,7 @@ from bench.clock import Clock
 RMS_MULTIPLE = 3.0
 MAX_MULTIPLE = 4.0
 
-# precision -> dtype of its weights, and its unit roundoff
-DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+# precision -> its unit roundoff
 ROUNDOFF = {"fp32": 2.0**-24, "tf32": 2.0**-11, "fp16": 2.0**-11, "bf16": 2.0**-8, "fp8": 2.0**-4, "int8": 2.0**-7}
 # RMS error of rounding values of all sizes to nearest, in units of the roundoff times their RMS
 LAST_ROUNDING = 0.4
@@ -55,8 +55,8 @@ def check(
 ) -> dict[str, Any]:
     """Run each placed batch and judge its answer; `buffers` says which rows of the truth each should give.
 
-    Each output is poisoned before the next execution, so that an answer from before, or a part left unwritten, is NaN
-    from the second batch on; on the first, an answer from before is another batch's. Raises Wrong.
+    Each output is poisoned before the next execution, so that an answer from before, or a part left unwritten, is NaN;
+    for the first batch the caller sees to it (`poison`), or has put another batch there. Raises Wrong.
     """
     checksums = [_checksum(x) for x in inputs]
     outputs: list[tuple[int, Tensor]] = []
@@ -64,7 +64,7 @@ def check(
         result = run(x)
         # copied on the current stream, without waiting for the device: work on another stream is not there yet
         outputs.append((buffer, result.clone()))
-        _poison(result, clock)
+        poison(result, clock)
     told = judge(outputs, truth)
     for x, before in zip(inputs, checksums, strict=True):
         if _checksum(x) != before:
@@ -118,7 +118,8 @@ def _as_array(output: Tensor, truth: Truth) -> np.ndarray:
     return values
 
 
-def _poison(result: Tensor, clock: Clock) -> None:
+def poison(result: Tensor, clock: Clock) -> None:
+    """Make an answer that has been read NaN, so that it cannot be read again."""
     with torch.inference_mode():  # which may write to tensors made inside and outside of it
         result.fill_(float("nan"))
     clock.wait()

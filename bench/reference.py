@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 import resnet
-from bench.gate import DTYPES
 from resnet.cache import made_once
-from resnet.inputs import Source, find, pictures
+from resnet.inputs import find, pictures
 from resnet.synthetic import digest
+from resnet.variants.runner import DTYPES
 
 # pictures in one forward pass; bounds the memory, and is part of what "the same computation" means
 CHUNK = 8
@@ -35,7 +35,7 @@ def references(
     """
     found = find(source)
     model = resnet.build(model_name, seed=seed, source=found)
-    count = -(-count // CHUNK) * CHUNK
+    count = -(-count // CHUNK) * CHUNK  # whole chunks, so that small plans share a file
     place = torch.cuda.get_device_name() if device == "cuda" else "cpu"
     drawn = f"{found.described()} {seed} i{image} n{count}"
     key = f"reference {RECIPE} {digest(model)} {drawn} {place} torch {torch.__version__}"
@@ -43,7 +43,7 @@ def references(
 
     def make(precision: str, path: Path) -> None:
         if not batch:
-            batch.append(_drawn(count, image, seed, found))
+            batch.append(pictures(count, image, seed=seed, source=found))
         with path.open("wb") as file:
             np.save(file, logits(model, batch[0], precision, device))
 
@@ -51,10 +51,6 @@ def references(
         precision: str(made_once(f"{key} {precision}", ".npy", lambda path, p=precision: make(p, path))[0])  # type: ignore[misc]
         for precision in [EXACT, *(p for p in precisions if p in DTYPES)]
     }
-
-
-def _drawn(count: int, image: int, seed: int, source: Source) -> Tensor:
-    return pictures(count, image, seed=seed, source=source)
 
 
 def logits(model: nn.Module, batch: Tensor, precision: str, device: str) -> np.ndarray[Any, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 from bench.environment import ROOT
 from bench.record import Record
 from bench.store import Store
-from bench.table import COLUMNS, answer, cells, left_out, notes, rows, summary, trust
+from bench.table import COLUMNS, TEXT, answer, cells, left_out, notes, rows, summary, trust
 
 BLOCK = re.compile(r"(<!-- bench: (?P<folder>\S+) -->\n).*?(<!-- /bench -->)", re.S)
 # documents that may hold blocks
@@ -37,7 +37,7 @@ def markdown(records: list[Record]) -> str:
 
 
 def _rule(column: str) -> str:
-    return "---" if column in ("variant", "prec") else "---:"
+    return "---" if column in TEXT else "---:"
 
 
 def _one_line(text: str) -> str:

@@ -14,6 +14,7 @@ from bench.stats import noise
 
 BASELINE = "eager"
 COLUMNS = ("variant", "prec", "batch", "p50 ms", "± %", "images/s", "vs eager", "MiB", "gate")
+TEXT = COLUMNS[:2]  # set to the left, as words are
 MIB = 1 << 20
 
 

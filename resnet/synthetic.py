@@ -47,7 +47,8 @@ def synthesize(
 
     path, _ = made_once(key, ".pt", make)
     # on the meta device this would be free, but initialising there imports torch._dynamo: 1.7 s, in every process
-    model = ResNet(spec, num_classes=num_classes, in_channels=in_channels)
+    with torch.random.fork_rng(devices=[]):
+        model = ResNet(spec, num_classes=num_classes, in_channels=in_channels)
     model.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"), assign=True)
     return model.eval()
 

@@ -1,5 +1,6 @@
 """Do the synthetic weights behave like trained ones?"""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -97,9 +98,10 @@ def test_a_corrupt_cache_is_rebuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert digest(synthesize(spec, num_classes=10, source="noise")) == before
 
 
-def test_the_random_state_of_the_caller_is_left_alone() -> None:
+@pytest.mark.parametrize("make", [_synthesized, lambda spec, *rest: synthesize(spec, num_classes=10, source="noise")])
+def test_the_random_state_of_the_caller_is_left_alone(make: Callable[..., ResNet]) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    _synthesized(Spec.parse("resnet18"), 0, 10, 3, find("noise"))
+    make(Spec.parse("resnet18"), 0, 10, 3, find("noise"))
     assert torch.equal(torch.rand(3), expected)
