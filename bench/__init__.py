@@ -1,6 +1,6 @@
 """The harness: which way of running a ResNet is fastest here, by how much, and is the answer still right?
 
-    from bench import Store, Sweep, load_plan
+    from bench import Store, Sweep, load, load_plan
     from bench.environment import environment
 
     plan = load_plan("quick").only("resnet50/*/fp32/b1/*")
@@ -8,14 +8,17 @@
     for record in Sweep(plan, store, environment()).run():  # one fresh process per case and round
         print(record.case.name, record.status)
 
-Importing it does not import torch.
+    frame = load("results/mine")  # pandas, a row per case and round
+
+Importing it imports neither torch nor pandas.
 """
 
 from bench.case import Case
+from bench.frame import load
 from bench.plan import Plan, Settings
 from bench.plan import load as load_plan
 from bench.record import Record
 from bench.store import Store
 from bench.sweep import Sweep
 
-__all__ = ["Case", "Plan", "Record", "Settings", "Store", "Sweep", "load_plan"]
+__all__ = ["Case", "Plan", "Record", "Settings", "Store", "Sweep", "load", "load_plan"]

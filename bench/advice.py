@@ -7,10 +7,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from bench.environment import unreadable
+from bench.watch import REASONS
 
 # share of the time that the hypervisor gave to others, over a short look, above which a timing means little
 STEAL = 0.02
+SCARCE = 2 << 30
 
 
 def noisy(env: dict[str, Any]) -> list[tuple[str, str]]:
@@ -31,6 +35,16 @@ def _processor(env: dict[str, Any]) -> list[tuple[str, str]]:
     if env.get("virtual") is True:
         found.append(
             ("this is a virtual machine: its neighbours are not seen", "compare within one sweep; add --rounds")
+        )
+    if env["cpu"]["smt"] is True:
+        cure = "set OMP_NUM_THREADS to the whole cores, or: echo off | sudo tee /sys/devices/system/cpu/smt/control"
+        found.append(("two hardware threads share each core", cure))
+    if not unreadable(env["cpu"]["numa_nodes"]) and env["cpu"]["numa_nodes"] > 1:
+        found.append(
+            (
+                f"memory is split over {env['cpu']['numa_nodes']} NUMA nodes",
+                "numactl --cpunodebind=0 --membind=0 bench ...",
+            )
         )
     quota = env["cpu"]["quota"]
     if isinstance(quota, float) and quota < env["cpu"]["cores"]:
@@ -56,6 +70,9 @@ def _load(env: dict[str, Any]) -> list[tuple[str, str]]:
     stolen = _stolen(0.5)
     if stolen is not None and stolen > STEAL:
         found.append((f"the hypervisor takes {stolen:.0%} of the time (steal)", "use dedicated cores"))
+    free = psutil.virtual_memory().available
+    if free < SCARCE:
+        found.append((f"only {free / 2**30:.1f} GiB of memory are free: pages may be swapped", "close what holds it"))
     return found
 
 
@@ -76,6 +93,17 @@ def _stolen(seconds: float) -> float | None:
 
 def _gpu(gpu: dict[str, Any]) -> list[tuple[str, str]]:
     found = []
+    reasons = gpu["clock_reasons"]
+    now = [] if unreadable(reasons) else [name for name, bit in REASONS.items() if reasons & bit]
+    if now:
+        found.append(
+            (f"the GPU slows itself down at this moment ({', '.join(now)})", "let it cool; look at its airflow")
+        )
+    limit, usual = gpu["power_limit_w"], gpu["power_limit_default_w"]
+    if not unreadable(limit) and not unreadable(usual) and limit < usual:
+        found.append(
+            (f"the GPU's power limit is {limit:g} W of {usual:g} W", f"where allowed: sudo nvidia-smi -pl {usual:g}")
+        )
     if gpu["persistence"] is False:
         found.append(("persistence mode is off: the driver unloads between processes", "sudo nvidia-smi -pm 1"))
     if not unreadable(gpu["processes"]) and gpu["processes"]:

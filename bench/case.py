@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from resnet.archs import Spec
 from resnet.variants import LAUNCHES, PRECISIONS, VARIANTS
 
-FORM = "MODEL/VARIANT/PRECISION/bBATCH/iIMAGE/LAUNCH, as in resnet50/compile-max/fp16/b32/i224/graph"
+FORM = "MODEL/VARIANT/PRECISION/bBATCH/iIMAGE/LAUNCH, as in resnet50/compile-max/fp16/b32/i224/graph; bmax: what fits"
+# The batch of a case that asks for the largest batch that fits: `max` in a plan, `bmax` in a name, no number in either.
+MAX = 0
 
 
 class CaseError(ValueError):
@@ -16,7 +18,7 @@ class CaseError(ValueError):
 
 @dataclass(frozen=True, order=True)
 class Case:
-    """What runs: model, variant, precision, batch (images), image (pixels a side) and launch."""
+    """What runs: model, variant, precision, batch (images, or MAX), image (pixels a side) and launch."""
 
     model: str
     variant: str
@@ -33,8 +35,8 @@ class Case:
         _among("variant", self.variant, VARIANTS)
         _among("precision", self.precision, PRECISIONS)
         _among("launch", self.launch, LAUNCHES)
-        if self.batch < 1:
-            raise CaseError(f"batch {self.batch} is not a positive number of images")
+        if not self.largest:
+            positive(self.batch)
         if self.image < 32:
             raise CaseError(
                 f"image {self.image} is under 32 pixels, the least a ResNet's five halvings leave a pixel of"
@@ -42,15 +44,30 @@ class Case:
 
     @property
     def name(self) -> str:
-        return f"{self.model}/{self.variant}/{self.precision}/b{self.batch}/i{self.image}/{self.launch}"
+        batch = "max" if self.largest else self.batch
+        return f"{self.model}/{self.variant}/{self.precision}/b{batch}/i{self.image}/{self.launch}"
+
+    @property
+    def largest(self) -> bool:
+        """Whether it asks for the largest batch that fits; then nothing is timed."""
+        return self.batch == MAX
 
     @classmethod
     def parse(cls, name: str) -> Case:
         """The case of a name. Raises CaseError."""
         parts = name.split("/")
-        if len(parts) != 6 or not (_counts(parts[3], "b") and _counts(parts[4], "i")):
+        largest = parts[3:4] == ["bmax"]
+        if len(parts) != 6 or not (largest or _counts(parts[3], "b")) or not _counts(parts[4], "i"):
             raise CaseError(f"{name!r} is not a case: {FORM}")
-        return cls(parts[0], parts[1], parts[2], int(parts[3][1:]), int(parts[4][1:]), parts[5])
+        batch = MAX if largest else positive(int(parts[3][1:]))
+        return cls(parts[0], parts[1], parts[2], batch, int(parts[4][1:]), parts[5])
+
+
+def positive(batch: int) -> int:
+    """`batch`, if it is a number of images. Raises CaseError."""
+    if batch < 1:
+        raise CaseError(f"batch {batch} is not a positive number of images")
+    return batch
 
 
 def _counts(part: str, letter: str) -> bool:

@@ -1,4 +1,4 @@
-"""The command line. The only module, with `progress`, that prints and exits.
+"""The command line. The only module, with `show` and `progress`, that prints, and the only one that exits.
 
 Exit codes: 0 ok; 1 a case failed; 2 bad usage; 3 this machine cannot run the plan.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,21 +19,27 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from bench import plan as plans
 from bench import report as reports
-from bench import table
+from bench.baseline import twin
 from bench.case import Case, CaseError
 from bench.eligible import why_not
 from bench.environment import ROOT, device, environment, no_cuda
+from bench.frame import export
 from bench.plan import Plan, PlanError
+from bench.process import ask
 from bench.progress import Progress
 from bench.record import Record
+from bench.show import show, show_gate
 from bench.store import Store, StoreError, load
 from bench.sweep import Sweep
+from bench.views import VIEWS
+from bench.views import as_json as as_json_of
 
 FAILED, USAGE, UNABLE = 1, 2, 3
+# of --until: past it a ratio is not known much better, as the interval narrows with the square root
+ROUNDS_LIMIT = 20
 LOCAL = ROOT / "results" / "local"
 
 app = typer.Typer(
@@ -52,6 +59,9 @@ Filter = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Input = Annotated[str, typer.Option("--input", metavar="photos|noise|DIR", help="What the model looks at.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of the weights, the pictures and the order of cases.")]
+ViewName = Annotated[
+    str | None, typer.Option("--view", metavar="|".join(VIEWS), help="Which columns.  [default: speed]")
+]
 Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="Where the records go.")]
 
 
@@ -99,23 +109,44 @@ def run(
     filter: Filter = None,
     output: Output = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="Passes over the cases, each case a fresh process.")] = None,
+    until: Annotated[
+        float | None,
+        typer.Option(min=0.1, metavar="PERCENT", help="More rounds, until each ratio to eager is known this well."),
+    ] = None,
+    rounds_limit: Annotated[int | None, typer.Option(min=1, help="But no more than these.  [default: 20]")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Run what is missing in DIR (or in this plan's latest).")
     ] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="As --resume, and what failed again.")] = False,
+    cold: Annotated[bool, typer.Option("--cold", help="Every process finds its compile caches empty.")] = False,
     budget: Annotated[
         float | None, typer.Option(min=1, metavar="SECONDS", help="Start no case that would end later.")
     ] = None,
+    view: ViewName = None,
     input: Input = "photos",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Run the sweep with live progress; print the table at the end."""
-    chosen = _chosen(plan, filter)
-    chosen = replace(chosen, rounds=rounds or chosen.rounds)
-    folder = output or (_latest(chosen.name) if resume else _fresh(chosen.name))
-    records = _sweep(chosen, folder, resume=resume, budget=budget, input=input, seed=seed)
-    _print_json(table.as_json(records)) if as_json else _show(records, folder)
+    shown = _view(view or ("cold" if cold else "speed"))
+    chosen = _longer(_chosen(plan, filter), rounds, until, rounds_limit)
+    folder = output or (_latest(chosen.name) if resume or retry else _fresh(chosen.name))
+    records = _sweep(chosen, folder, resume=resume, retry=retry, cold=cold, budget=budget, input=input, seed=seed)
+    _print_json(as_json_of(records)) if as_json else show(out, records, folder, shown)
     raise typer.Exit(_verdict(records))
+
+
+def _longer(plan: Plan, rounds: int | None, until: float | None, limit: int | None) -> Plan:
+    """The plan with the rounds asked for on the command line."""
+    if limit and not until and not plan.rounds_limit:
+        raise typer.BadParameter("--rounds-limit goes with --until")
+    plan = replace(plan, rounds=rounds or plan.rounds, rounds_limit=limit or plan.rounds_limit)
+    if until is None:
+        return plan
+    if not any(twin(case, plan.cases) not in (None, case) for case in plan.cases):
+        raise typer.BadParameter("--until needs a case and its eager twin; `bench list` shows the cases")
+    settings = replace(plan.settings, ratio=until / 100)
+    return replace(plan, settings=settings, rounds_limit=plan.rounds_limit or ROUNDS_LIMIT)
 
 
 @app.command()
@@ -129,7 +160,7 @@ def verify(
     if as_json:
         _print_json([{"case": r.case.name, "status": r.status, "reason": r.reason, "gate": r.gate} for r in records])
     else:
-        _show_gate(records)
+        show_gate(out, records)
     raise typer.Exit(_verdict(records))
 
 
@@ -164,14 +195,21 @@ def once(
 
 
 @app.command()
-def env(as_json: Json = False) -> None:
+def env(
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Measure what the harness itself adds, too: ten seconds.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """This machine as a record would describe it, and what would make timings noisy."""
     from bench.advice import noisy
 
     facts = environment()
     advice = noisy(facts)
+    added = _cost(facts) if cost else None
     if as_json:
-        _print_json({"environment": facts, "noisy": [{"what": what, "cure": cure} for what, cure in advice]})
+        told = {"environment": facts, "noisy": [{"what": what, "cure": cure} for what, cure in advice]}
+        _print_json(told | ({"harness": added} if cost else {}))
         return
     out.print_json(json.dumps(facts))
     out.print(f"Device: {_device_line(facts)}", markup=False)
@@ -179,6 +217,21 @@ def env(as_json: Json = False) -> None:
         out.print(f"[yellow]noisy:[/] {escape(what)}\n       cure: {escape(cure)}")
     if not advice:
         out.print("Nothing found that would make timings noisy.")
+    if added:
+        watch = added["watch"]
+        out.print(
+            f"Harness: a sample of a model that does nothing takes {added['sample_ns']:.0f} ns, "
+            f"{added['of_1_ms']:.2%} of a millisecond; a millisecond's work takes {watch['value']:.4f} times as long "
+            f"while the machine is watched (95 % interval {watch['low']:.4f} to {watch['high']:.4f})."
+        )
+
+
+def _cost(facts: dict[str, Any]) -> dict[str, Any]:
+    answer = ask({"job": "null", "device": device(facts)}, 120)
+    if answer.status != "ok":
+        _tell(f"bench: the harness could not be measured: {answer.status}: {answer.reason}")
+        raise typer.Exit(FAILED)
+    return dict(answer.data["overhead"])
 
 
 @app.command()
@@ -187,9 +240,12 @@ def report(
     splice: Annotated[bool, typer.Option("--splice", help="Make the tables in README and docs anew.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Exit 1 if a table in README or docs is stale.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+    parquet: Annotated[Path | None, typer.Option("--parquet", metavar="FILE", help="Write every record there.")] = None,
+    view: ViewName = None,
     as_json: Json = False,
 ) -> None:
     """The table of some results; or the tables inside the documents of this checkout."""
+    shown = _view(view or "speed")
     if splice or check:
         changed = [str(path.relative_to(ROOT)) for path in reports.splice(write=not check)]
         verb = "stale (make report)" if check else "made anew"
@@ -197,15 +253,19 @@ def report(
         raise typer.Exit(FAILED if check and changed else 0)
     if not folders:
         raise typer.BadParameter("name a results folder, or --splice or --check")
+    if parquet:
+        export(folders, parquet)
+        out.print(f"{parquet}: what bench.load gives of {len(folders)} folder(s)", markup=False, soft_wrap=True)
+        return
     records, damage = load(folders)
     for line in damage:
         _tell(f"bench: {line}")
     if as_json:
-        _print_json(table.as_json(records))
+        _print_json(as_json_of(records))
     elif markdown:
-        print(reports.markdown(records), end="")
+        print(reports.markdown(records, shown), end="")
     else:
-        _show(records, None)
+        show(out, records, None, shown)
 
 
 @app.command()
@@ -224,11 +284,17 @@ def gpu(
     base = Path(os.environ.get("OUT") or ROOT / "results")
     name = "-".join(facts["gpu"]["name"].lower().split()) + f"-{datetime.now():%Y%m%d-%H%M%S}"
     checked = _sweep(_once(plans.load("correctness")), base / f"{name}-correctness", budget=budget * 0.45)
-    _show_gate(checked)
+    show_gate(out, checked)
     left = budget - (time.monotonic() - start)
     measured = _sweep(plans.load("headline"), base / f"{name}-headline", budget=left)
-    _show(measured, base / f"{name}-headline")
+    show(out, measured, base / f"{name}-headline")
     raise typer.Exit(_verdict(checked + measured))
+
+
+def _view(name: str) -> str:
+    if name not in VIEWS:
+        raise typer.BadParameter(f"unknown view {name!r}; allowed: {', '.join(VIEWS)}")
+    return name
 
 
 def _chosen(name: str, globs: list[str] | None) -> Plan:
@@ -244,14 +310,22 @@ def _once(plan: Plan) -> Plan:
 
 
 def _fresh(name: str) -> Path:
-    return LOCAL / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    """A folder for a new run. Its number tells the order, not its date: clocks go back, two runs share a second."""
+    number = max((number for number, _ in _earlier(name)), default=0) + 1
+    return LOCAL / f"{name}-{datetime.now():%Y%m%d-%H%M%S}-{number}"
 
 
 def _latest(name: str) -> Path:
-    found = sorted(LOCAL.glob(f"{name}-[0-9]*"))
+    found = _earlier(name)
     if not found:
         raise StoreError(f"no earlier results of {name} to resume; name their folder with -o")
-    return found[-1]
+    return found[-1][1]
+
+
+def _earlier(name: str) -> list[tuple[int, Path]]:
+    """Number and path of this plan's folders, as they were begun; an old one without a number is before all."""
+    folder = re.compile(rf"{re.escape(name)}-\d{{8}}-\d{{6}}(?:-(\d+))?")
+    return sorted((int(m[1] or 0), path) for path in LOCAL.glob("*") if (m := folder.fullmatch(path.name)))
 
 
 def _sweep(
@@ -259,6 +333,8 @@ def _sweep(
     folder: Path,
     *,
     resume: bool = False,
+    retry: bool = False,
+    cold: bool = False,
     budget: float | None = None,
     input: str = "photos",
     seed: int = 0,
@@ -276,7 +352,9 @@ def _sweep(
         raise PlanError(f"--input {input}: neither photos, noise, nor a folder")
     store = Store(folder)
     with Progress(err, f"{plan.name} on {_device_line(facts)}") as events:
-        sweep = Sweep(plan, store, facts, seed, input, resume, budget or float("inf"), events)
+        sweep = Sweep(
+            plan, store, facts, seed, input, resume, retry, cold, budget_s=budget or float("inf"), events=events
+        )
         try:
             for _ in sweep.run():
                 pass
@@ -287,7 +365,10 @@ def _sweep(
             raise typer.Exit(130) from None
     if sweep.left_out:
         _tell(f"Out of time: {len(sweep.left_out)} of the plan's executions were not started.")
-    return store.load()
+    records = store.load()
+    for line in store.damage:
+        _tell(f"bench: {line}")
+    return records
 
 
 def _device_line(facts: dict[str, Any]) -> str:
@@ -300,71 +381,9 @@ def _verdict(records: list[Record]) -> int:
     return FAILED if any(record.status not in ("ok", "skipped") for record in records) else 0
 
 
-def _show(records: list[Record], folder: Path | None) -> None:
-    found = table.rows(records)
-    grid = _grid()
-    for column in table.COLUMNS:
-        grid.add_column(column, justify="left" if column in table.TEXT else "right", no_wrap=True)
-    group = None
-    for row in found:
-        key = (row.case.model, row.case.image, row.case.batch)
-        if group != key:
-            grid.add_section()
-            several = len({(r.case.model, r.case.image) for r in found}) > 1
-            if several and (group is None or group[:2] != key[:2]):
-                grid.add_row(f"[bold]{row.case.model}[/]" + ("" if row.case.image == 224 else f" {row.case.image}"))
-        grid.add_row(*table.cells(row), style="green" if group != key else None)
-        group = key
-    out.print(f"[bold]{escape(table.answer(found))}[/]")
-    out.print()
-    out.print(grid)
-    out.print()
-    out.print(table.trust(records, found), markup=False)
-    out.print(f"[dim]{escape(table.notes(found))}[/]")
-    _show_left_out(records)
-    if folder:
-        out.print(f"Records: {folder}", markup=False, soft_wrap=True)
-
-
-def _show_left_out(records: list[Record]) -> None:
-    for status, reason, cases in table.left_out(records):
-        colour = "dim" if status == "skipped" else "red"
-        out.print(f"[{colour}]{status}: {escape(table.summary(cases))}: {escape(reason)}[/]")
-
-
-def _show_gate(records: list[Record]) -> None:
-    grid = _grid()
-    for column in ("case", "gate", "rms", "max", "top-1"):
-        grid.add_column(column, justify="left" if column in ("case", "gate") else "right")
-    for record in sorted(records, key=lambda r: r.case):
-        if record.status == "ok":
-            worst = {key: max(check[key] for check in record.gate.values()) for key in ("rms_multiple", "max_multiple")}
-            top1 = min(check["top1"] for check in record.gate.values())
-            grid.add_row(
-                record.case.name,
-                "[green]ok[/]",
-                f"{worst['rms_multiple']:.2f}",
-                f"{worst['max_multiple']:.2f}",
-                f"{top1:.2f}",
-            )
-        elif record.status != "skipped":
-            grid.add_row(record.case.name, f"[red]{record.status}[/]", "", "", "")
-    out.print(grid)
-    out.print(
-        "rms, max: the error as a multiple of plain torch's in that precision; top-1: agreement with float64",
-        style="dim",
-    )
-    _show_left_out(records)
-
-
 def _tell(text: str) -> None:
     """A sentence beside the results: not markup, and not broken, so that a path in it can be copied."""
     err.print(text, markup=False, soft_wrap=True)
-
-
-def _grid() -> Table:
-    """A table without rules, one space between columns: the longest names still fit 80."""
-    return Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
 
 
 def _print_json(value: Any) -> None:

@@ -14,7 +14,15 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from bench.environment import cache_bytes
+
 Call = Callable[[], Tensor]
+
+# Writing once the size of a cache leaves some of what was there: caches hash addresses, and some keep what their inner
+# caches threw out. Twice leaves nothing that could be measured.
+FLUSH = 2
+# a cache whose size cannot be read; no device that runs this has a larger one in use
+UNKNOWN_CACHE = 128 << 20
 
 
 class Clock(Protocol):
@@ -27,12 +35,19 @@ class Clock(Protocol):
         ...
 
     def now(self) -> int:
-        """Host time, in nanoseconds."""
+        """Host time, in nanoseconds: that of `bench.watch` too."""
+        ...
+
+    def flush(self) -> int:
+        """Empty the device's last-level cache of what a model left there, and wait; the bytes written."""
         ...
 
 
 class HostClock:
     """For a CPU, where a call returns with its result ready."""
+
+    def __init__(self) -> None:
+        self._scratch: Tensor | None = None
 
     def sample(self, call: Call) -> tuple[int, int | None, Tensor]:
         start = time.perf_counter_ns()
@@ -45,6 +60,13 @@ class HostClock:
     def now(self) -> int:
         return time.perf_counter_ns()
 
+    def flush(self) -> int:
+        if self._scratch is None:
+            size = cache_bytes()
+            self._scratch = torch.zeros(FLUSH * (size if isinstance(size, int) else UNKNOWN_CACHE), dtype=torch.uint8)
+        self._scratch.add_(1)  # by all of torch's threads, so in the caches of all their cores
+        return self._scratch.numel()
+
 
 class CudaClock:
     """For a GPU: the host waits for the current stream alone."""
@@ -52,6 +74,7 @@ class CudaClock:
     def __init__(self) -> None:
         self.before = torch.cuda.Event(enable_timing=True)
         self.after = torch.cuda.Event(enable_timing=True)
+        self._scratch: Tensor | None = None
 
     def sample(self, call: Call) -> tuple[int, int | None, Tensor]:
         start = time.perf_counter_ns()
@@ -67,6 +90,14 @@ class CudaClock:
 
     def now(self) -> int:
         return time.perf_counter_ns()
+
+    def flush(self) -> int:
+        if self._scratch is None:
+            size = torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size
+            self._scratch = torch.empty(FLUSH * size, dtype=torch.uint8, device="cuda")
+        self._scratch.zero_()
+        self.wait()
+        return self._scratch.numel()
 
 
 @contextmanager

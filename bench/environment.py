@@ -81,7 +81,25 @@ def cpu() -> dict[str, Any]:
         "quota": _read(_cpu_quota),
         "flags": [flag for flag in CPU_FLAGS if flag in present],
         "governor": _read(lambda: Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()),
+        "cache_bytes": cache_bytes(),
+        "smt": _read(lambda: Path("/sys/devices/system/cpu/smt/active").read_text().strip() == "1"),
+        "numa_nodes": _read(lambda: len(list(Path("/sys/devices/system/node").glob("node[0-9]*"))) or 1),
     }
+
+
+def cache_bytes() -> int | str:
+    """The last-level caches of the cores this process may use, together."""
+    return _read(_cache_bytes)
+
+
+def _cache_bytes() -> int:
+    sizes: dict[str, int] = {}  # by the cores that share one
+    for core in os.sched_getaffinity(0):
+        folders = Path(f"/sys/devices/system/cpu/cpu{core}/cache").glob("index*")
+        last = max(folders, key=lambda folder: int((folder / "level").read_text()))
+        kib = int((last / "size").read_text().strip().removesuffix("K"))
+        sizes[(last / "shared_cpu_list").read_text()] = kib << 10
+    return sum(sizes.values())
 
 
 def _cpu_quota() -> float | None:
@@ -116,7 +134,7 @@ def gpu() -> dict[str, Any]:
 
 
 def _gpu_facts(nvml: Any, visible: str | None) -> dict[str, Any]:
-    handle = _gpu_handle(nvml, (visible or "0").split(",")[0].strip())
+    handle = gpu_handle(nvml, visible)
     if isinstance(handle, str):
         return {"none": handle}
 
@@ -131,19 +149,35 @@ def _gpu_facts(nvml: Any, visible: str | None) -> dict[str, Any]:
         "cuda_driver": _read(nvml.nvmlSystemGetCudaDriverVersion),
         "memory_bytes": _read(lambda: nvml.nvmlDeviceGetMemoryInfo(handle).total),
         "power_limit_w": _read(lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000),
+        "power_limit_default_w": _read(lambda: nvml.nvmlDeviceGetPowerManagementDefaultLimit(handle) / 1000),
+        "clock_reasons": _read(lambda: clock_reasons(nvml)(handle)),
         "clock_max_mhz": _read(lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, sm)),
         "clock_memory_max_mhz": _read(lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_MEM)),
         "clock_mhz": _read(lambda: nvml.nvmlDeviceGetClockInfo(handle, sm)),
         "temperature_c": _read(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
         "ecc": _read(lambda: bool(nvml.nvmlDeviceGetEccMode(handle)[0])),
         "mig": _read(lambda: bool(nvml.nvmlDeviceGetMigMode(handle)[0])),
+        "vbios": _read(lambda: text(nvml.nvmlDeviceGetVbiosVersion(handle))),
+        "pcie": _read(lambda: _pcie(nvml, handle)),
         "persistence": _read(lambda: bool(nvml.nvmlDeviceGetPersistenceMode(handle))),
         "processes": _read(lambda: len(nvml.nvmlDeviceGetComputeRunningProcesses(handle))),
     }
 
 
-def _gpu_handle(nvml: Any, chosen: str) -> Any:
-    """The device of one word of CUDA_VISIBLE_DEVICES; a string says why there is none."""
+def clock_reasons(nvml: Any) -> Callable[[Any], int]:
+    """NVML's question for the reasons of the present clocks, a bit each; older drivers call them throttle reasons."""
+    found = getattr(nvml, "nvmlDeviceGetCurrentClocksEventReasons", None)
+    return found or nvml.nvmlDeviceGetCurrentClocksThrottleReasons
+
+
+def _pcie(nvml: Any, handle: Any) -> str:
+    generation = nvml.nvmlDeviceGetMaxPcieLinkGeneration(handle)
+    return f"generation {generation}, {nvml.nvmlDeviceGetMaxPcieLinkWidth(handle)} lanes"
+
+
+def gpu_handle(nvml: Any, visible: str | None) -> Any:
+    """NVML's handle of the first device of CUDA_VISIBLE_DEVICES (None: not set); a string says why there is none."""
+    chosen = (visible or "0").split(",")[0].strip()
     count = nvml.nvmlDeviceGetCount()
     if not count:
         return "the NVIDIA driver lists no GPU"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from bench.case import Case
+from bench.case import Case, CaseError
 from bench.environment import device, environment
 from bench.job import REFERENCE_LIMIT_S, reference_job
 from bench.plan import ONCE, Settings
@@ -15,7 +15,12 @@ from bench.process import ask
 
 
 def once(case: Case, executions: int, source: str, seed: int) -> dict[str, Any]:
-    """Build, check and run `case` here; a record's fields. The references are made in a process of their own."""
+    """Build, check and run `case` here; a record's fields. The references are made in a process of their own.
+
+    Raises CaseError for a case without a batch of its own.
+    """
+    if case.largest:
+        raise CaseError(f"bench once runs one batch: {case.name} is a search for one; write b32, say, for bmax")
     from bench.worker import Job, failure, run_case
 
     settings = replace(Settings(), **(ONCE | {"samples": executions}))  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 why = "What this plan is for."
 rounds = 3                     # passes over the cases, each case a fresh process in each
+rounds_limit = 10              # go on until each ratio to eager is known to measure.ratio; the default is rounds
 device = "cuda"                # the plan is refused (exit 3) on a machine without one; the default is any
 [measure]                      # any field of Settings
 throughput_s = 2.0
@@ -11,7 +12,7 @@ why = "What the reader learns from these cases, and what is expected."
 model = ["resnet50"]           # an axis is a list of words, or one word
 variant = ["eager", "compile"]
 precision = ["fp16"]
-batch = [1, 32]
+batch = [1, 32, "max"]         # max: the largest that fits, searched for and not timed
 image = 224                    # the default
 launch = ["stream", "graph"]   # the default is stream
 device = "cuda"                # cpu or cuda: skip the group elsewhere; the default is any
@@ -30,12 +31,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from bench.case import Case, CaseError
+from bench.case import MAX, Case, CaseError, positive
 
 FOLDER = Path(__file__).parent / "plans"
 AXES = {"model": str, "variant": str, "precision": str, "batch": int, "image": int, "launch": str}
 AXIS_DEFAULTS: dict[str, Any] = {"image": [224], "launch": ["stream"]}
 DEVICES = ("any", "cpu", "cuda")
+# NVML's counter ticks ten times a second: five seconds are known to within 4 %
+ENERGY_S = 5.0
 
 
 class PlanError(ValueError):
@@ -53,21 +56,28 @@ class Settings:
     samples: int = 10  # at least this many
     noise: float = 0.02  # asked half-width of the median's 95 % interval, relative
     throughput_s: float = 1.0  # the unsynchronised window
+    flush_batch: int = 4  # batches up to this are timed with flushed caches too: to larger ones they make no difference
+    energy_s: float = 0.0  # the window energy is measured over: 0 for none, else at least 5
+    ratio: float = 0.02  # asked half-width of the 95 % interval of the ratio to eager, over rounds
+    steal: float = 0.1  # samples fall in stretches where the hypervisor took more than this share of the time
     limit_s: float = 300.0  # a case's process is killed after this
+    host_memory_gib: float = 0.0  # of a `max` batch on a CPU: 0 means four fifths of what is free
     buffers: int = 3  # input batches in rotation, so that a small batch does not time the cache
 
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
             least = {"samples": 1, "buffers": 2}.get(item.name, 0)
-            if value < least or (item.name in ("noise", "limit_s") and value <= 0):
+            if not value >= least or (item.name in ("noise", "ratio", "limit_s") and value <= 0):
                 raise ValueError(f"{item.name} = {value} is too small")
+        if 0 < self.energy_s < ENERGY_S:
+            raise ValueError(f"energy_s = {self.energy_s} is too small: 0, or at least {ENERGY_S}")
 
 
 # `bench verify`: the same path, each measurement with one execution
-ONCE = dict.fromkeys(("warmup_s", "warmup_limit_s", "latency_s", "latency_limit_s", "throughput_s"), 0.0) | {
-    "samples": 1
-}
+ONCE = dict.fromkeys(
+    ("warmup_s", "warmup_limit_s", "latency_s", "latency_limit_s", "throughput_s", "energy_s"), 0.0
+) | {"samples": 1, "flush_batch": 0}
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,7 @@ class Plan:
     why: str
     cases: tuple[Case, ...]
     rounds: int = 1
+    rounds_limit: int = 0  # more rounds follow, up to this, for cases whose ratio to eager is not known to `ratio`
     device: str = "any"
     settings: Settings = field(default_factory=Settings)
     reserved: dict[Case, str] = field(default_factory=dict)  # cases of groups for one device alone, and which
@@ -100,7 +111,7 @@ class Plan:
         content = {
             "cases": [case.name for case in self.cases],
             "settings": asdict(self.settings),
-            "rounds": self.rounds,
+            "rounds": [self.rounds, self.rounds_limit],
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -149,10 +160,13 @@ class _Reader:
         self.where = where
 
     def plan(self, name: str, data: dict[str, Any]) -> Plan:
-        self.known(data, ("why", "rounds", "device", "measure", "group"), 0)
+        self.known(data, ("why", "rounds", "rounds_limit", "device", "measure", "group"), 0)
         rounds = self.typed(data, "rounds", int, 0, 1)
         if rounds < 1:
             raise self.error(f"rounds = {rounds}: at least 1", 0, "rounds")
+        limit = self.typed(data, "rounds_limit", int, 0, 0)
+        if "rounds_limit" in data and limit < rounds:
+            raise self.error(f"rounds_limit = {limit}: at least rounds, which is {rounds}", 0, "rounds_limit")
         device = self.device(data, 0)
         groups = data.get("group")
         if not groups or not isinstance(groups, list):
@@ -163,7 +177,7 @@ class _Reader:
             for case in self.group(group, number):
                 places.setdefault(case, set()).add(self.device(group, number, device))
         reserved = {case: found.pop() for case, found in places.items() if len(found) == 1 and "any" not in found}
-        return Plan(name, self.typed(data, "why", str, 0, ""), tuple(places), rounds, device, settings, reserved)
+        return Plan(name, self.typed(data, "why", str, 0, ""), tuple(places), rounds, limit, device, settings, reserved)
 
     def device(self, data: dict[str, Any], number: int, default: str = "any") -> str:
         device: str = self.typed(data, "device", str, number, default)
@@ -196,11 +210,23 @@ class _Reader:
         values = values if isinstance(values, list) else [values]
         if not values:
             raise self.error(f"{axis} is an empty list", number, axis)
+        if axis == "batch":
+            return [self.batch(value, number) for value in values]
         for value in values:
             if type(value) is not kind:
                 word = {str: "words", int: "whole numbers"}[kind]
                 raise self.error(f"{axis} holds {value!r}; it takes {word}", number, axis)
         return values
+
+    def batch(self, value: Any, number: int) -> int:
+        if value == "max":
+            return MAX
+        if type(value) is not int:
+            raise self.error(f'batch holds {value!r}; it takes whole numbers and "max"', number, "batch")
+        try:
+            return positive(value)
+        except CaseError as error:
+            raise self.error(str(error), number, "batch") from None
 
     def case(self, point: dict[str, Any], number: int) -> Case:
         try:

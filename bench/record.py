@@ -1,18 +1,22 @@
 """A record: what one case left in one round, success or failure.
 
-Schema history (readers upgrade old records, the writer writes the newest):
+Schema history (readers upgrade old records, the writer writes the newest; `tests/bench/golden` holds records of each):
   1  the first: one JSON object a line, every sample in integer nanoseconds
+  2  2026-11: cold-cache latency (`flushed_ns`, `flushed_gpu_ns`), what was watched beside the timing (`watch`) and the
+     samples that fell to throttling (`throttled`), `energy`, `runtime`, `largest`, earlier `attempts`, status
+     `throttled`; `memory.host_resident`, read after the timing, gives way to `memory.host_resident_peak`
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bench.case import Case
 
-SCHEMA = 1
+SCHEMA = 2
 
 # Every status a record may have. Only `ok` carries times.
 STATUSES = {
@@ -22,8 +26,17 @@ STATUSES = {
     "error": "the case raised an exception",
     "crash": "its process died without an answer",
     "timeout": "its process outran the time limit and was killed",
+    "throttled": "measured, but so many samples fell while the machine throttled that no speed is told, twice",
     "skipped": "this machine cannot run it",
 }
+
+
+def _from_1(data: dict[str, Any]) -> None:
+    data["schema"] = 2  # what 2 added is empty; a peak cannot be made from what was read after it
+
+
+# schema -> what makes its data that of the next
+UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _from_1}
 
 
 class RecordError(ValueError):
@@ -44,13 +57,25 @@ class Record:
     wall_s: float = 0.0  # the child's whole life
     latency_ns: list[int] = field(default_factory=list)  # host time of one execution, call to result ready
     gpu_ns: list[int] = field(default_factory=list)  # device time between events around the same executions
+    # the same, with the device's last-level cache flushed before each execution; for small batches
+    flushed_ns: list[int] = field(default_factory=list)
+    flushed_gpu_ns: list[int] = field(default_factory=list)
     latency_stop: dict[str, Any] = field(default_factory=dict)  # which rule ended the sampling; noise asked, reached
+    flushed_stop: dict[str, Any] = field(default_factory=dict)  # as latency_stop; bytes written to flush
     throughput: dict[str, int] = field(default_factory=dict)  # images, ns: the unsynchronised window
+    # what a throttling machine spoilt: places in the samples, as [first, last] ranges, under `latency` and `flushed`;
+    # seconds of the throughput window under `throughput_s`
+    throttled: dict[str, Any] = field(default_factory=dict)
+    watch: dict[str, Any] = field(default_factory=dict)  # clocks, power, temperature, steal, beside the timing
+    energy: dict[str, Any] = field(default_factory=dict)  # joules, images, seconds, temperatures
+    largest: dict[str, Any] = field(default_factory=dict)  # of a case with batch `max`: what fits and what does not
     warmup: dict[str, Any] = field(default_factory=dict)
-    cold: dict[str, Any] = field(default_factory=dict)  # import, build, prepare, first call, in seconds
+    cold: dict[str, Any] = field(default_factory=dict)  # import, build, prepare, first call, in seconds; the caches
     memory: dict[str, Any] = field(default_factory=dict)
     gate: dict[str, Any] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)  # what the variant really chose
+    runtime: dict[str, Any] = field(default_factory=dict)  # what only the process that owns the device can read
+    attempts: list[dict[str, str]] = field(default_factory=list)  # earlier ones of this round: status, reason
     input: dict[str, Any] = field(default_factory=dict)
     weights: str = ""  # digest
     seed: int = 0
@@ -58,6 +83,14 @@ class Record:
     plan: dict[str, str] = field(default_factory=dict)  # name, digest
     environment: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
+
+    def kept(self, samples: str) -> list[int]:
+        """The samples of a field (`latency_ns`, `gpu_ns`, `flushed_ns`, `flushed_gpu_ns`) that did not fall."""
+        if not self.throttled:
+            return list(getattr(self, samples))
+        ranges = self.throttled.get("flushed" if samples.startswith("flushed") else "latency", ())
+        fallen = {place for first, last in ranges for place in range(first, last + 1)}
+        return [value for place, value in enumerate(getattr(self, samples)) if place not in fallen]
 
     def line(self) -> str:
         """The record as one line of JSON."""
@@ -78,6 +111,8 @@ class Record:
         if not isinstance(schema, int) or schema > SCHEMA:
             raise RecordError(f"schema {schema!r} is newer than this version's {SCHEMA}: update the checkout")
         try:
+            for version in range(schema, SCHEMA):
+                UPGRADES[version](data)
             data["case"] = Case.parse(data["case"])
             return cls(**data)
         except (TypeError, ValueError, KeyError, AttributeError) as error:

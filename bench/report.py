@@ -15,29 +15,27 @@ from typing import Any
 from bench.environment import ROOT
 from bench.record import Record
 from bench.store import Store
-from bench.table import COLUMNS, TEXT, answer, cells, left_out, notes, rows, summary, trust
+from bench.table import answer, left_out, rows, summary, trust
+from bench.views import VIEWS, notes
 
 BLOCK = re.compile(r"(<!-- bench: (?P<folder>\S+) -->\n).*?(<!-- /bench -->)", re.S)
 # documents that may hold blocks
 DOCUMENTS = ("README.md", "results/README.md", "docs/*.md")
 
 
-def markdown(records: list[Record]) -> str:
+def markdown(records: list[Record], view: str = "speed") -> str:
     """The answer, the table, and what was left out, as Markdown; equal records give equal text."""
-    found = rows(records)
+    found, shown = rows(records), VIEWS[view]
     lines = [line + "  " for line in answer(found).splitlines()]
-    lines += ["", "| " + " | ".join(COLUMNS) + " |", "|" + "|".join(_rule(column) for column in COLUMNS) + "|"]
-    lines += ["| " + " | ".join(cells(row)) + " |" for row in found]
-    lines += ["", machine(records), "", trust(records, found), "", notes(found)]
+    lines += ["", "| " + " | ".join(shown.titles) + " |"]
+    lines += ["|" + "|".join("---" if column.text else "---:" for column in shown.columns) + "|"]
+    lines += ["| " + " | ".join(shown.cells(row)) + " |" for row in found]
+    lines += ["", machine(records), "", trust(records, found), "", notes(shown, found)]
     missing = left_out(records)
     if missing:
         lines += ["", "Left out:", ""]
         lines += [f"- {status}: {summary(cases)}: {_one_line(reason)}" for status, reason, cases in missing]
     return "\n".join(lines) + "\n"
-
-
-def _rule(column: str) -> str:
-    return "---" if column in TEXT else "---:"
 
 
 def _one_line(text: str) -> str:

@@ -75,7 +75,9 @@ class Store:
             raise StoreError(f"{told}; {cure}" if cure else told) from None
 
     def load(self) -> list[Record]:
-        """The records, in the order they were written. Lines that cannot be read are told in `damage`.
+        """The records, in the order they were written; of a round that was run again, the last.
+
+        Lines that cannot be read are told in `damage`.
 
         Raises StoreError if there is no records file.
         """
@@ -95,7 +97,8 @@ class Store:
             except (RecordError, UnicodeDecodeError) as error:
                 what = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
                 self.damage.append(f"{self.file}:{number}: left out: {what}")
-        return records
+        latest = {(record.case, record.round): record for record in records}
+        return [record for record in records if latest[record.case, record.round] is record]
 
 
 def _last_byte(file: FileIO) -> bytes:

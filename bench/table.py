@@ -1,47 +1,99 @@
-"""Records to the answer: one sentence, one table of 80 columns, and what was left out and why."""
+"""Records to the answer: one sentence, one row a case, and what was left out and why; `views` makes columns of rows."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from statistics import median
 from typing import Any
 
+from bench.baseline import BASELINE, Against, against, speed
 from bench.case import Case
 from bench.record import Record
-from bench.stats import noise
+from bench.stats import Quantile, noise, quantile, ratio
 
-BASELINE = "eager"
-COLUMNS = ("variant", "prec", "batch", "p50 ms", "± %", "images/s", "vs eager", "MiB", "gate")
-TEXT = COLUMNS[:2]  # set to the left, as words are
-MIB = 1 << 20
+# the share of the machine's time above which other work, not the case, is what was timed
+CROWDED = 0.1
 
 
 @dataclass(frozen=True)
 class Row:
-    """A case over its rounds. `against` is its speed over eager's: the ratio of throughputs."""
+    """A case over its rounds, of which `records` holds one each."""
 
     case: Case
-    rounds: int
-    p50_ns: float
-    noise: float | None  # half-width of the 95 % interval of the median, relative: of its rounds, or of one's samples
-    images_per_s: float
-    against: float | None
-    same_precision: bool  # whether eager ran in this precision, or fp32 stands in
-    memory: int | None
-    gate: float  # the largest multiple of plain torch's error, over all checks
-    device: str
+    records: tuple[Record, ...]
+    against: Against | None  # its speed over eager's
+
+    @property
+    def rounds(self) -> int:
+        return len(self.records)
+
+    @property
+    def device(self) -> str:
+        return self.records[0].device
+
+    @cached_property
+    def p50_ns(self) -> float:
+        return self.middle(lambda record: _p50(record, "latency_ns")) or 0.0
+
+    @cached_property
+    def images_per_s(self) -> float:
+        return median(map(speed, self.records))
+
+    @cached_property
+    def noise(self) -> float | None:
+        """Half-width of the 95 % interval of the p50, relative: of one process's samples, or over the rounds."""
+        if self.rounds == 1:
+            return noise(self.records[0].kept("latency_ns"))
+        return ratio([(median(record.kept("latency_ns")), 1.0) for record in self.records]).half_width
+
+    @property
+    def asked(self) -> float | None:
+        return self.records[0].latency_stop.get("asked")
+
+    def middle(self, value: Callable[[Record], Any]) -> float | None:
+        """The median over the rounds of a number that a record may lack."""
+        known = [number for record in self.records if (number := value(record)) is not None]
+        return median(known) if known else None
+
+    def p50(self, samples: str) -> float | None:
+        """Of a field of samples: the median over the rounds of their medians, in nanoseconds."""
+        return self.middle(lambda record: _p50(record, samples))
+
+    def tail(self, p: float) -> Quantile | None:
+        """A quantile of the latency over all rounds, if their samples together support it."""
+        return quantile(list(chain.from_iterable(record.kept("latency_ns") for record in self.records)), p)
+
+    def most(self, number: str) -> int | None:
+        """The largest of a memory number over the rounds, in bytes."""
+        return max((found for record in self.records if (found := record.memory.get(number)) is not None), default=None)
+
+    @property
+    def memory(self) -> int | None:
+        return self.most("device_process" if self.device == "cuda" else "host_resident_peak")
+
+    def worst(self, key: str) -> float | None:
+        """Over all checks and rounds: the largest multiple of plain torch's error, the least top-1 agreement."""
+        found = [check[key] for record in self.records for check in record.gate.values() if key in check]
+        return (min(found) if key.startswith("top1") else max(found)) if found else None
+
+
+def _p50(record: Record, samples: str) -> float | None:
+    kept = record.kept(samples)
+    return median(kept) if kept else None
 
 
 def rows(records: Iterable[Record]) -> list[Row]:
     """One row per case that was measured, the fastest of each model and batch first."""
-    good: dict[Case, list[Record]] = defaultdict(list)
+    good: dict[Case, dict[int, Record]] = defaultdict(dict)
     for record in records:
         if record.status == "ok" and record.latency_ns and record.throughput:
-            good[record.case].append(record)
-    speeds = {case: median(map(_speed, found)) for case, found in good.items()}
-    made = [_row(case, found, speeds) for case, found in good.items()]
+            good[record.case][record.round] = record
+    held = against(chain.from_iterable(found.values() for found in good.values()))
+    made = [Row(case, tuple(found.values()), held.get(case)) for case, found in good.items()]
     return sorted(made, key=lambda row: (_depth(row.case), row.case.image, row.case.batch, -row.images_per_s))
 
 
@@ -49,55 +101,7 @@ def _depth(case: Case) -> tuple[int, str]:
     return len(case.model), case.model  # resnet50 before resnet101
 
 
-def _speed(record: Record) -> float:
-    return record.throughput["images"] / record.throughput["ns"] * 1e9
-
-
-def _row(case: Case, found: list[Record], speeds: dict[Case, float]) -> Row:
-    base, same = _baseline(case, speeds)
-    p50s = [median(record.latency_ns) for record in found]
-    largest = found[0].memory.get("device_process") or found[0].memory.get("host_resident")
-    return Row(
-        case=case,
-        rounds=len(found),
-        p50_ns=median(p50s),
-        noise=noise(p50s) if len(found) > 1 else noise(found[0].latency_ns),
-        images_per_s=speeds[case],
-        against=speeds[case] / base if base else None,
-        same_precision=same,
-        memory=largest,
-        gate=max((check.get("rms_multiple", 0.0) for record in found for check in record.gate.values()), default=0.0),
-        device=found[0].device,
-    )
-
-
-def _baseline(case: Case, speeds: dict[Case, float]) -> tuple[float | None, bool]:
-    """Eager's speed on the same model and batch, launched on a stream: in the same precision, else in fp32."""
-    for precision in dict.fromkeys((case.precision, "fp32")):
-        twin = Case(case.model, BASELINE, precision, case.batch, case.image, "stream")
-        if twin in speeds:
-            return speeds[twin], precision == case.precision
-    return None, False
-
-
-def cells(row: Row) -> tuple[str, ...]:
-    """A row as text, in the order of COLUMNS."""
-    graph = "+graph" if row.case.launch == "graph" else ""
-    star = "" if row.same_precision else "*"
-    return (
-        row.case.variant + graph,
-        row.case.precision,
-        str(row.case.batch),
-        _digits(row.p50_ns / 1e6),
-        "-" if row.noise is None else f"{100 * row.noise:.1f}",
-        _digits(row.images_per_s),
-        "-" if row.against is None else f"{row.against:.2f}{star}",
-        "-" if row.memory is None else f"{row.memory / MIB:.0f}",
-        f"{row.gate:.1f}",
-    )
-
-
-def _digits(value: float) -> str:
+def digits(value: float) -> str:
     """Four significant digits, and no exponent."""
     whole = len(str(int(value)))
     return f"{value:,.{max(0, 4 - whole) if value >= 1 else 4}f}"
@@ -113,7 +117,7 @@ def answer(found: list[Row]) -> str:
     said = []
     for (model, image, batch), group in groups.items():
         best, size = group[0], "" if image == 224 else f" at {image} pixels"
-        text = f"{model}{size}, batch {batch}: {_label(best)} is fastest, {_digits(best.images_per_s)} images/s"
+        text = f"{model}{size}, batch {batch}: {_label(best)} is fastest, {digits(best.images_per_s)} images/s"
         eager = [row for row in group if row.case.variant == BASELINE and row.case.launch == "stream"]
         if eager and eager[0] is not best:
             text += f", {best.images_per_s / eager[0].images_per_s:.2f} times the best eager ({_label(eager[0])})"
@@ -146,26 +150,40 @@ def trust(records: list[Record], found: list[Row]) -> str:
         said.append(f"at least {rounds} processes stand behind each number")
     else:
         said.append("one process per case, so differences of a few percent may be noise (--rounds tells)")
-    noisy = [record for record in records if record.latency_stop.get("rule") == "time"]
-    if noisy:
-        asked = max(record.latency_stop["asked"] for record in noisy)
-        share = f"{len(noisy)} of {sum(row.rounds for row in found)}"
-        limit = f"more noise than the {100 * asked:g} % asked"
-        said.append(f"{share} runs ended at their time limit with {limit} (bench env says why)")
+    said += [text for text in (_unquiet(found), _fallen(found), _crowded(found)) if text]
     return "; ".join(said) + "."
 
 
-NOTES = (
-    "p50: one execution at a time, host time; ± %: half its 95 % interval; images/s: enqueued back to back; "
-    "vs eager: ratio of images/s, eager in the same precision (*: in fp32, as eager has no such case); MiB: {memory}; "
-    "gate: largest error as a multiple of plain torch's in that precision (3 is refused)."
-)
+def _runs(found: list[Row]) -> list[Record]:
+    return [record for row in found for record in row.records]
 
 
-def notes(found: list[Row]) -> str:
-    """What the columns mean."""
-    on_gpu = any(row.device == "cuda" for row in found)
-    return NOTES.format(memory="this process on the device" if on_gpu else "this process's resident memory")
+def _unquiet(found: list[Row]) -> str:
+    runs = _runs(found)
+    noisy = [record for record in runs if record.latency_stop.get("rule") == "time"]
+    if not noisy:
+        return ""
+    limit = f"more noise than the {100 * max(record.latency_stop['asked'] for record in noisy):g} % asked"
+    return f"{len(noisy)} of {len(runs)} runs ended at their time limit with {limit} (bench env says why)"
+
+
+def _fallen(found: list[Row]) -> str:
+    runs = _runs(found)
+    fell = [record for record in runs if record.throttled]
+    again = sum(attempt["status"] == "ok" for record in runs for attempt in record.attempts)
+    if not fell and not again:
+        return ""
+    reasons = ", ".join(dict.fromkeys(reason for record in fell for reason in record.watch.get("spoilt_s", ())))
+    said = f"in {len(fell)} of {len(runs)} runs samples fell while the machine throttled ({reasons})" if fell else ""
+    return "; ".join(filter(None, (said, f"{again} were run again for that" if again else "")))
+
+
+def _crowded(found: list[Row]) -> str:
+    runs = [record for record in _runs(found) if record.watch.get("others", 0.0) > CROWDED]
+    if not runs or found[0].device == "cuda":
+        return ""
+    most = max(record.watch["others"] for record in runs)
+    return f"OTHER WORK took up to {most:.0%} of this machine's time during {len(runs)} runs: stop it and run again"
 
 
 def left_out(records: Iterable[Record]) -> list[tuple[str, str, list[Case]]]:
@@ -189,27 +207,7 @@ def summary(cases: list[Case]) -> str:
     return f"{len(cases)} cases ({'; '.join(words)})"
 
 
-def as_json(records: list[Record]) -> dict[str, Any]:
-    """The table, the answer and what was left out, for --json."""
-    found = rows(records)
-    return {
-        "answer": answer(found),
-        "rows": [
-            {
-                "case": row.case.name,
-                "rounds": row.rounds,
-                "p50_ms": row.p50_ns / 1e6,
-                "noise": row.noise,
-                "images_per_s": row.images_per_s,
-                "vs_eager": row.against,
-                "vs_eager_in_same_precision": row.same_precision,
-                "memory_bytes": row.memory,
-                "gate_multiple": row.gate,
-            }
-            for row in found
-        ],
-        "left_out": [
-            {"status": status, "reason": reason, "cases": [case.name for case in cases]}
-            for status, reason, cases in left_out(records)
-        ],
-    }
+def largest(records: Iterable[Record]) -> list[tuple[Case, dict[str, Any]]]:
+    """Of each case with batch `max`: the largest batch that fits, and what stopped the next."""
+    found = {record.case: record.largest for record in records if record.status == "ok" and record.largest}
+    return sorted(found.items(), key=lambda item: (_depth(item[0]), item[0]))

@@ -26,6 +26,8 @@ from typing import Any  # noqa: E402
 
 from bench.case import Case  # noqa: E402
 from bench.plan import Settings  # noqa: E402
+from bench.runtime import cache_state, fresh_caches, runtime  # noqa: E402
+from bench.watch import Watch  # noqa: E402
 
 PR_SET_PDEATHSIG = 1
 Tell = Callable[[str], None]
@@ -41,11 +43,13 @@ class Job:
     seed: int
     source: str
     reference: dict[str, str]
+    caches: str = ""  # a folder for compile caches of its own, empty; none: the usual ones
 
     @classmethod
     def read(cls, data: dict[str, Any]) -> Job:
         case, settings = Case.parse(data["case"]), Settings(**data["settings"])
-        return cls(case, settings, data["device"], data["seed"], data["source"], data["reference"])
+        names = ("device", "seed", "source", "reference", "caches")
+        return cls(case, settings, **{name: data[name] for name in names})
 
 
 def run_case(
@@ -56,75 +60,101 @@ def run_case(
     `around` makes the context that the measurement runs in (a profiler's range).
     """
     tell("import")
-    import torch
-
+    if job.caches:
+        os.environ |= fresh_caches(job.caches)  # before the import, which reads some of them
     import resnet
-    from bench import memory
     from bench.clock import on_device
-    from bench.gate import Wrong, check, judge, poison
-    from bench.measure import measure
+    from bench.gate import poison
     from resnet.inputs import find, pictures
     from resnet.synthetic import digest
 
-    cold = {"import_s": time.perf_counter() - _started}
-    case, settings = job.case, job.settings
+    cold: dict[str, Any] = {"import_s": time.perf_counter() - _started}
+    case = job.case
+    with Watch() as watch, on_device(job.device) as clock:
+        tell("build")
+        lap = _Laps()
+        source = find(job.source)
+        model = resnet.build(case.model, seed=job.seed, source=source)
+        drawn = pictures((job.settings.buffers + 1) * case.batch, case.image, seed=job.seed, source=source)
+        *batches, last = drawn.split(case.batch)
+        fresh = last.clone()
+        cold["build_s"] = lap()
+        told: dict[str, Any] = {"cold": cold, "input": source.described(), "weights": digest(model)}
+        truth = _truth(job)
 
-    tell("build")
-    watch = _Watch()
-    source = find(job.source)
-    model = resnet.build(case.model, seed=job.seed, source=source)
-    drawn = pictures((settings.buffers + 1) * case.batch, case.image, seed=job.seed, source=source)
-    *batches, fresh = drawn.split(case.batch)
-    cold["build_s"] = watch.lap()
-    told: dict[str, Any] = {"cold": cold, "input": source.described(), "weights": digest(model)}
-    truth = _truth(job)
-
-    with on_device(job.device) as clock:
         tell("prepare")
-        watch = _Watch()
+        lap = _Laps()
         example = batches[0].to(job.device)
         run = resnet.prepare(case.variant, model, example, case.precision, case.launch)
-        del model, example
-        cold["prepare_s"] = watch.lap()
+        cold["prepare_s"] = lap()
         tell("first call")
         inputs = [run.place(batch) for batch in batches]
-        cold["place_s"] = watch.lap()
+        cold["place_s"] = lap()
+        # what is not needed any more would stand in the memory numbers
+        del model, example, drawn, batches, last
+        lap = _Laps()
         first = run(inputs[0])
         clock.wait()
-        cold["first_call_s"] = watch.lap()
+        cold["first_call_s"] = lap()
+        cold["caches"] = "fresh" if job.caches else cache_state(run.details)
         poison(first, clock)
-        told["details"] = dict(run.details, threads=torch.get_num_threads())
-        numbers = list(range(len(inputs)))
-        try:
-            when = "before timing"
-            tell("gate")
-            gate = {"before": check(run, inputs, numbers, truth, clock)}
-            memory.reset()
-            tell("measure")
-            with around():
-                measured = measure(run, inputs, clock, settings)
-            used = memory.numbers(run.details.get("weights_bytes"), job.device)
-            tell("gate")
-            when = "while timing"
-            gate["during"] = judge(measured.witnesses, truth)
-            when = "after timing"
-            # an unseen batch where a seen one was: an answer remembered by address is the wrong one
-            with torch.inference_mode():
-                inputs[0].copy_(run.place(fresh))
-            gate["after"] = check(run, inputs, [len(inputs), *numbers[1:]], truth, clock)
-        except Wrong as wrong:
-            return told | {"status": "wrong", "reason": f"{when}: {wrong}"}
-    kept = {key: value for key, value in vars(measured).items() if key != "witnesses"}
-    return told | kept | {"status": "ok", "memory": used, "gate": gate}
+        told |= {"details": run.details, "runtime": runtime(job.device)}
+        return told | _measured(job, run, inputs, fresh, truth, clock, watch, tell, around)
 
 
-class _Watch:
-    """Seconds since it was made, or since the last lap."""
+def _measured(
+    job: Job,
+    run: Any,
+    inputs: list[Any],
+    fresh: Any,
+    truth: Any,
+    clock: Any,
+    watch: Watch,
+    tell: Tell,
+    around: Callable[[], AbstractContextManager[Any]],
+) -> dict[str, Any]:
+    """Gate, times, memory, energy, gate: of a runner whose inputs are placed; `fresh` is a batch it has not seen."""
+    import torch
+
+    from bench import memory
+    from bench.energy import energy
+    from bench.gate import Wrong, check, judge, unremembered
+    from bench.measure import measure, measure_flushed
+
+    settings, numbers = job.settings, list(range(len(inputs)))
+    try:
+        when = "before timing"
+        tell("gate")
+        gate = {"before": check(run, inputs, numbers, truth, clock)}
+        memory.reset()
+        tell("measure")
+        with around():
+            measured = measure(run, inputs, clock, settings)
+        used = memory.numbers(run.details.get("weights_bytes"), job.device)
+        joules = energy(run, inputs, clock, settings.energy_s, job.device, measured.p50_ns)
+        measured.flushed = measure_flushed(run, inputs, clock, settings)
+        tell("gate")
+        when = "while timing"
+        gate["during"] = judge(measured.witnesses, truth)
+        when = "after timing"
+        # an unseen batch where a seen one was: an answer remembered by address is the wrong one
+        with torch.inference_mode():
+            inputs[0].copy_(run.place(fresh))
+        gate["after"] = check(run, inputs, [len(inputs), *numbers[1:]], truth, clock)
+        gate["after"]["unseen_ratio"] = unremembered(run, inputs[0], clock)
+    except Wrong as wrong:
+        return {"status": "wrong", "reason": f"{when}: {wrong}"}
+    told = measured.fields(watch.so_far(), settings.steal)
+    return told | {"status": "ok", "memory": used, "gate": gate, "energy": joules}
+
+
+class _Laps:
+    """Seconds since it was made, or since the last call."""
 
     def __init__(self) -> None:
         self.start = time.perf_counter()
 
-    def lap(self) -> float:
+    def __call__(self) -> float:
         now = time.perf_counter()
         spent, self.start = now - self.start, now
         return spent
@@ -151,6 +181,30 @@ def run_reference(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
     return {"status": "ok", "paths": references(**told)}
 
 
+def run_fit(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """Whether a batch fits; see `bench.fit`."""
+    tell("import")
+    from bench.fit import fit
+
+    return fit(Job.read(data), tell)
+
+
+def run_null(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """What the harness itself costs on this device; see `bench.overhead`."""
+    tell("null")
+    from bench.overhead import overhead
+
+    return {"status": "ok", "overhead": overhead(data["device"])}
+
+
+JOBS: dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]] = {
+    "case": lambda data, tell: run_case(Job.read(data), tell),
+    "fit": run_fit,
+    "reference": run_reference,
+    "null": run_null,
+}
+
+
 def main(descriptor: int, parent: int) -> None:
     """Do the job on stdin and answer on `descriptor`, for as long as the process `parent` lives."""
     _die_with(parent)
@@ -165,7 +219,7 @@ def main(descriptor: int, parent: int) -> None:
 
     data = json.load(sys.stdin)
     try:
-        answer = run_reference(data, tell) if data["job"] == "reference" else run_case(Job.read(data), tell)
+        answer = JOBS[data["job"]](data, tell)
     except Exception as error:
         answer = failure(error)
     say(answer)
@@ -176,13 +230,27 @@ def main(descriptor: int, parent: int) -> None:
     os._exit(0)
 
 
+# What the libraries say for want of memory, in lower case: CUDA, cuDNN and cuBLAS; torch on a CPU, C++, ONNX Runtime,
+# and Python (`OutOfMemoryError` is torch's), also inside one of torch.compile's errors.
+# what the libraries say when memory is wanting: torch, ONNX Runtime, C++, numpy, the system
+LACKS = (
+    "out of memory",
+    "alloc_failed",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "failed to allocate memory",
+    "bad_alloc",
+    "memoryerror",
+)
+
+
 def failure(error: Exception) -> dict[str, Any]:
     """A record's status and reason for an exception."""
     name = type(error).__name__
     text = str(error) or name
     short = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(short.filename).name}:{short.lineno}"
-    lack = isinstance(error, MemoryError) or name == "OutOfMemoryError" or "out of memory" in text.lower()
+    lack = isinstance(error, MemoryError) or any(sign in (name + text).lower() for sign in LACKS)
     lines = [line for line in text.splitlines() if line.strip()]
     brief = "\n".join(lines[:12])
     return {"status": "memory" if lack else "error", "reason": f"{name}: {brief} ({where})"}

@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 
 VARIABLE = "RESNET_CACHE"
+# A cold start begins with an empty folder here, and keeps the weights it is to start with.
+COMPILED = "RESNET_COMPILED"
 
 
 def cache_dir() -> Path:
@@ -41,13 +43,25 @@ def cache_dir() -> Path:
     return folder
 
 
-def made_once(key: str, suffix: str, make: Callable[[Path], None]) -> tuple[Path, bool]:
-    """The cached file of `key`, made by `make(path)` if it is not there whole.
+def compiled_dir() -> Path:
+    """The folder of what a variant makes of a model (exports, engines): $RESNET_COMPILED, else `cache_dir`."""
+    chosen = os.environ.get(COMPILED)
+    if not chosen:
+        return cache_dir()
+    folder = Path(chosen)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def made_once(
+    key: str, suffix: str, make: Callable[[Path], None], folder: Callable[[], Path] = cache_dir
+) -> tuple[Path, bool]:
+    """The cached file of `key` in `folder()`, made by `make(path)` if it is not there whole.
 
     Returns its path and whether it was there already. `key` says everything the content depends on; it is hashed.
     Two processes may make the same file at once: the later rename wins, and both contents are equal.
     """
-    path = cache_dir() / (hashlib.sha256(key.encode()).hexdigest()[:24] + suffix)
+    path = folder() / (hashlib.sha256(key.encode()).hexdigest()[:24] + suffix)
     seal = path.with_name(path.name + ".sha256")
     if path.exists():
         if seal.exists() and seal.read_text(errors="replace").strip() == file_digest(path):

@@ -9,6 +9,7 @@ features those pictures give: every activation has a natural scale, and the logi
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,7 +44,9 @@ def synthesize(
     key = f"weights {RECIPE} {asked} torch {torch.__version__}"
 
     def make(path: Path) -> None:
-        torch.save(_synthesized(spec, seed, num_classes, in_channels, source).state_dict(), path)
+        whole = io.BytesIO()  # torch, writing to a full disk itself, does not say that it is full
+        torch.save(_synthesized(spec, seed, num_classes, in_channels, source).state_dict(), whole)
+        path.write_bytes(whole.getbuffer())
 
     path, _ = made_once(key, ".pt", make)
     # on the meta device this would be free, but initialising there imports torch._dynamo: 1.7 s, in every process

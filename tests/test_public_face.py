@@ -18,7 +18,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_the_public_names_are_these() -> None:
-    assert sorted(bench.__all__) == ["Case", "Plan", "Record", "Settings", "Store", "Sweep", "load_plan"]
+    assert sorted(bench.__all__) == ["Case", "Plan", "Record", "Settings", "Store", "Sweep", "load", "load_plan"]
     assert sorted(resnet.__all__) == [
         *("ARCHS", "MODELS", "Spec", "VARIANTS", "Variant", "build", "pictures", "prepare")
     ]

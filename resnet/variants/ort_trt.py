@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from resnet.cache import cache_dir
+from resnet.cache import compiled_dir
 from resnet.model import ResNet
 from resnet.onnx_export import INPUT, onnx_file
 from resnet.variants.ort_session import TENSORRT, Options, OrtRunner, open_session, own_stream
@@ -37,7 +37,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     dtype = GRAPH_DTYPES[precision]
     path, cached = onnx_file(model, dtype, example.shape[1:])
     stream = own_stream(example.device)
-    engines = cache_dir() / f"tensorrt-{path.stem}-{precision}-{len(example)}"
+    engines = compiled_dir() / f"tensorrt-{path.stem}-{precision}-{len(example)}"
     had_engine = engines.exists() and any(engines.glob("*.engine"))
     engines.mkdir(exist_ok=True)
     options = _options(stream, example, engines, precision, launch)

@@ -27,8 +27,9 @@ def record(here: dict[str, Any]) -> Callable[..., Record]:
         ns = round_to_ns(ms)
         measured: dict[str, Any] = {
             "latency_ns": [ns - 1000, ns, ns + 1000] * 5,
+            "latency_stop": {"rule": "noise", "asked": 0.02, "reached": 0.01},
             "throughput": {"images": 100 * case.batch, "ns": 100 * ns},
-            "memory": {"host_resident": 500 << 20, "device_process": None},
+            "memory": {"host_resident_peak": 500 << 20, "device_process": None},
             "gate": {"before": {"rms_multiple": 1.0, "max_multiple": 1.0, "top1": 1.0}},
             "input": {"source": "photos"},
         }

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.case import Case, CaseError
+from bench.case import MAX, Case, CaseError
 from resnet import MODELS
 from resnet.variants import LAUNCHES, PRECISIONS, VARIANTS
 
@@ -13,13 +13,21 @@ from resnet.variants import LAUNCHES, PRECISIONS, VARIANTS
         st.sampled_from([model + shortcut for model in MODELS for shortcut in ("", "-A", "-C", "-none")]),
         st.sampled_from(sorted(VARIANTS)),
         st.sampled_from(PRECISIONS),
-        st.integers(1, 4096),
+        st.integers(0, 4096),  # 0: the largest that fits
         st.integers(32, 1024),
         st.sampled_from(LAUNCHES),
     )
 )
 def test_a_name_is_the_case(case: Case) -> None:
     assert Case.parse(case.name) == case
+
+
+def test_the_largest_batch_has_a_word_in_the_name() -> None:
+    case = Case.parse("resnet50/eager/fp16/bmax/i224/graph")
+    assert case.largest
+    assert case.batch == MAX
+    assert case.name == "resnet50/eager/fp16/bmax/i224/graph"
+    assert not Case.parse("resnet50/eager/fp16/b1/i224/graph").largest
 
 
 def test_other_spellings_of_a_model_are_one_case() -> None:
@@ -36,6 +44,7 @@ def test_other_spellings_of_a_model_are_one_case() -> None:
         ("resnet50/egaer/fp32/b1/i224/stream", "did you mean eager"),
         ("resnet50/eager/fp23/b1/i224/stream", "allowed: fp32"),
         ("resnet50/eager/fp32/b0/i224/stream", "not a positive number"),
+        ("resnet50/eager/fp32/bmaximum/i224/stream", "bmax: what fits"),
         ("resnet50/eager/fp32/b1/i16/stream", "under 32 pixels"),
         ("resnet50/eager/fp32/b1/i224/flow", "allowed: stream, graph"),
     ],

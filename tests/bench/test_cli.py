@@ -99,7 +99,7 @@ def test_a_record_says_where_its_numbers_come_from(
     record = next(r for r in Store(swept[1]).load() if r.status == "ok")
     assert all(type(sample) is int and sample > 0 for sample in record.latency_ns)
     assert record.throughput["images"] > 0
-    assert record.memory["host_resident"] > 1 << 26
+    assert record.memory["host_resident_peak"] > 1 << 26
     assert set(record.gate) == {"before", "during", "after"}
     assert {"import_s", "build_s", "prepare_s", "first_call_s"} <= set(record.cold)
     assert record.input["source"] == "noise"
@@ -107,7 +107,36 @@ def test_a_record_says_where_its_numbers_come_from(
     assert record.plan["name"] == "tiny"
     assert record.environment["packages"]["torch"]
     assert record.details["memory_format"]
-    assert record.details["threads"] >= 1
+    assert record.runtime["threads"] >= 1
+    assert record.watch.get("readings") or record.watch["unreadable"]
+    assert record.cold["caches"] == "unused"  # eager compiles nothing
+    assert len(record.flushed_ns) > 0
+
+
+def test_a_folder_with_records_is_not_run_into(swept: tuple[subprocess.CompletedProcess[str], Path, str]) -> None:
+    _, folder, plan = swept
+    told = bench("run", plan, "-o", str(folder), "--input", "noise")
+    assert told.returncode == 2
+    assert "go on from them with --resume" in told.stderr
+    other = bench("run", plan, "-o", str(folder), "--input", "noise", "--resume", "--seed", "7")
+    assert other.returncode == 2
+    assert "another seed (0, now 7)" in other.stderr
+
+
+@pytest.mark.slow
+def test_cold_starts_find_nothing_compiled_and_warm_ones_do(tmp_path: Path) -> None:
+    path = tmp_path / "cold.toml"
+    path.write_text(PLAN.replace('"eager"', '"compile"').replace("[1, 2]", "1").replace('["fp32", "fp8"]', '"fp32"'))
+    usual = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor"), "RESNET_COMPILED": str(tmp_path / "made")}
+    found = {}
+    for name, words in {"first": (), "warm": (), "cold": ("--cold",)}.items():
+        told = bench("run", str(path), "-o", str(tmp_path / name), "--input", "noise", *words, **usual)
+        assert told.returncode == 0, told.stderr
+        found[name] = Store(tmp_path / name).load()[0].cold
+        if name == "cold":
+            assert re.search(r"compile\s+fp32.*fresh", told.stdout)
+    assert {name: cold["caches"] for name, cold in found.items()} == {"first": "cold", "warm": "warm", "cold": "fresh"}
+    assert found["cold"]["prepare_s"] > 1.5 * found["warm"]["prepare_s"]
 
 
 def test_a_second_sweep_of_the_same_folder_resumes_to_nothing(
@@ -135,7 +164,8 @@ def test_the_longest_names_and_numbers_fit_80_columns(tmp_path: Path, record: Ca
         for number, variant in enumerate(("eager", "channels-last-amp", "onnxruntime-trt", "library-fused")):
             for launch in ("stream", "graph"):
                 name = f"resnet152v2-none/{variant}/fp16/b256/i224/{launch}"
-                store.append(record(name, ms=0.12345 * (number + 1), memory={"device_process": 99_999 << 20}))
+                memory = {"device_process": 99_999 << 20}
+                store.append(record(name, ms=0.12345 * (number + 1), device="cuda", memory=memory))
     told = bench("report", str(tmp_path))
     assert "channels-last-amp+graph" in told.stdout
     assert "99999" in told.stdout
@@ -171,6 +201,9 @@ def test_once_runs_in_this_process() -> None:
         (("run", "smoke", "--rounds", "0"), 2, "rounds"),
         (("run", "smoke", "--input", "/no/such/folder"), 2, "neither photos, noise, nor a folder"),
         (("run", "quick", "-f", "fp8", "-f", "onnxruntime-trt/fp32"), 2, "no case"),
+        (("run", "smoke", "--view", "tails"), 2, "unknown view 'tails'; allowed: speed, latency, tail"),
+        (("run", "smoke", "-f", "eager", "--until", "1"), 2, "needs a case and its eager twin"),
+        (("run", "smoke", "--rounds-limit", "5"), 2, "--rounds-limit goes with --until"),
         (("frobnicate",), 2, "frobnicate"),
     ],
 )

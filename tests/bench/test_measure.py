@@ -1,13 +1,16 @@
 import random
-from itertools import chain
+from itertools import chain, cycle
 from statistics import median
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
-from bench.measure import measure
+from bench.measure import measure, measure_flushed, ranges
 from bench.plan import Settings
+from bench.watch import Reading, Watched
 
 MS = 1_000_000
 
@@ -18,7 +21,7 @@ class FakeClock:
     def __init__(self, law: object) -> None:
         self.law = iter(law)  # type: ignore[call-overload]
         self.time = 0
-        self.waited = 0
+        self.waited = self.flushed = 0
 
     def run(self, x: Tensor) -> Tensor:
         self.time += next(self.law)
@@ -35,6 +38,11 @@ class FakeClock:
     def now(self) -> int:
         return self.time
 
+    def flush(self) -> int:
+        self.flushed += 1
+        self.time += 3 * MS  # which must not be in the sample
+        return 1000
+
 
 def forever(value: int):
     while True:
@@ -47,9 +55,9 @@ INPUTS = [torch.full((2, 3), float(k)) for k in range(3)]
 def test_quiet_samples_stop_by_the_noise_rule() -> None:
     clock = FakeClock(forever(20 * MS))
     found = measure(clock.run, INPUTS, clock, Settings())
-    assert found.latency_stop == {"rule": "noise", "asked": 0.02, "reached": 0.0}
-    assert set(found.latency_ns) == {20 * MS}
-    assert sum(found.latency_ns) == pytest.approx(1e9, rel=0.05)  # latency_s, and no longer
+    assert found.latency.stop == {"rule": "noise", "asked": 0.02, "reached": 0.0}
+    assert set(found.latency.host) == {20 * MS}
+    assert sum(found.latency.host) == pytest.approx(1e9, rel=0.05)  # latency_s, and no longer
     assert found.warmup["stationary"]
 
 
@@ -57,14 +65,14 @@ def test_noisy_samples_stop_at_the_time_limit_and_say_so() -> None:
     draw = random.Random(0)
     clock = FakeClock(iter(lambda: int(draw.lognormvariate(0, 1) * 20 * MS), None))
     found = measure(clock.run, INPUTS, clock, Settings(noise=0.001))
-    assert found.latency_stop["rule"] == "time"
-    assert found.latency_stop["reached"] > 0.001
-    assert sum(found.latency_ns) / 1e9 == pytest.approx(4.0, rel=0.1)
+    assert found.latency.stop["rule"] == "time"
+    assert found.latency.stop["reached"] > 0.001
+    assert sum(found.latency.host) / 1e9 == pytest.approx(4.0, rel=0.1)
 
 
 def test_slow_executions_get_the_least_count_of_samples() -> None:
     clock = FakeClock(forever(2000 * MS))
-    assert len(measure(clock.run, INPUTS, clock, Settings(samples=6)).latency_ns) == 6
+    assert len(measure(clock.run, INPUTS, clock, Settings(samples=6)).latency.host) == 6
 
 
 def test_the_warm_up_ends_when_times_no_longer_fall() -> None:
@@ -72,7 +80,7 @@ def test_the_warm_up_ends_when_times_no_longer_fall() -> None:
     clock = FakeClock([*times, *[10 * MS] * 100_000])
     found = measure(clock.run, INPUTS, clock, Settings(warmup_limit_s=60))
     assert found.warmup["stationary"]
-    assert max(found.latency_ns) < 1.1 * median(found.latency_ns)
+    assert max(found.latency.host) < 1.1 * median(found.latency.host)
 
 
 def test_a_warm_up_that_never_settles_is_cut_and_told() -> None:
@@ -103,8 +111,9 @@ def test_throughput_is_over_a_window_of_at_least_what_was_asked() -> None:
 
     clock = Pipelined([])
     found = measure(clock.run, INPUTS, clock, Settings())
-    assert found.throughput["ns"] >= 1e9
-    assert found.throughput["images"] / found.throughput["ns"] * 1e9 == pytest.approx(2 / 0.005)
+    told = found.fields(Watched(), 0.1)["throughput"]
+    assert told["ns"] >= 1e9
+    assert told["images"] / told["ns"] * 1e9 == pytest.approx(2 / 0.005)
 
 
 def test_inputs_rotate_and_witnesses_say_which_they_saw() -> None:
@@ -128,7 +137,83 @@ def test_verify_runs_each_measurement_once() -> None:
 
     clock = FakeClock(forever(20 * MS))
     found = measure(clock.run, INPUTS, clock, Settings(**ONCE))  # type: ignore[arg-type]
-    assert len(found.latency_ns) == 1
-    assert found.throughput == {}
+    assert len(found.latency.host) == 1
+    assert "throughput" not in found.fields(Watched(), 0.1)
     assert found.warmup["executions"] == len(INPUTS)
     assert len(found.witnesses) >= 1
+
+
+def test_flushed_samples_leave_the_flushing_out_and_say_how_they_ended() -> None:
+    clock = FakeClock(forever(20 * MS))
+    found = measure_flushed(clock.run, INPUTS, clock, Settings(flush_batch=2))
+    assert set(found.host) == {20 * MS}
+    assert clock.flushed == len(found.host)
+    assert found.flush_bytes == 1000
+    assert found.stop["rule"] == "noise"
+
+
+def test_a_large_batch_is_not_flushed() -> None:
+    clock = FakeClock(forever(20 * MS))
+    assert measure_flushed(clock.run, INPUTS, clock, Settings(flush_batch=1)).host == []
+    assert clock.flushed == 0
+
+
+def throttled_between(first_s: float, last_s: float, steal: int = 5) -> Watched:
+    """Ten readings a second, of which those in the stretch saw a quarter of two cores' time stolen."""
+    stolen, readings = 0, []
+    for tick in range(400):
+        stolen += steal if first_s < tick / 10 <= last_s else 0  # since the reading before
+        readings.append(Reading(tick * 100 * MS, steal=stolen, ticks=20 * tick))
+    return Watched(readings)
+
+
+def test_samples_taken_under_throttling_are_found_and_only_those() -> None:
+    clock = FakeClock(forever(20 * MS))
+    found = measure(clock.run, INPUTS, clock, Settings())
+    begins = found.latency.begun[0] / 1e9
+    told = found.fields(throttled_between(begins + 0.3, begins + 0.5), 0.1)
+    fallen = [place for first, last in told["throttled"]["latency"] for place in range(first, last + 1)]
+    for place, begun in enumerate(found.latency.begun):
+        inside = begins + 0.4 <= begun / 1e9 < begins + 0.5  # whatever the phase of the readings
+        near = begins + 0.1 <= begun / 1e9 <= begins + 0.7  # a reading every 0.1 s knows no better
+        assert (place in fallen) >= inside
+        assert (place in fallen) <= near
+    assert told["latency_ns"] == found.latency.host  # none is thrown away
+    assert 0.15 < told["watch"]["spoilt_s"]["steal"] < 0.45
+    assert "throughput_s" not in told["throttled"]
+
+
+def test_less_stolen_time_than_was_set_spoils_nothing() -> None:
+    clock = FakeClock(forever(20 * MS))
+    found = measure(clock.run, INPUTS, clock, Settings())
+    assert found.fields(throttled_between(0, 40), 0.3)["throttled"] == {}
+    assert found.fields(throttled_between(0, 40), 0.2)["throttled"]["throughput_s"] > 0.9
+
+
+def test_places_become_ranges() -> None:
+    assert ranges([]) == []
+    assert ranges([4]) == [[4, 4]]
+    assert ranges([0, 1, 2, 7, 9, 10]) == [[0, 2], [7, 7], [9, 10]]
+
+
+@given(
+    st.lists(st.integers(MS, 50 * MS), min_size=20, max_size=20),
+    st.integers(2, 1000),
+)
+def test_all_times_scale_with_the_clock(law: list[int], factor: int) -> None:
+    """A clock that counts in another unit gives every figure in that unit, and the same decisions."""
+
+    def found(scale: int) -> dict[str, object]:
+        clock = FakeClock(cycle(value * scale for value in law))
+        seconds = {name: scale * value for name, value in SECONDS.items()}
+        told = measure(clock.run, INPUTS, clock, Settings(**seconds, samples=10))  # type: ignore[arg-type]
+        return told.fields(Watched(), 0.1)
+
+    one, many = found(1), found(factor)
+    assert [factor * ns for ns in one["latency_ns"]] == many["latency_ns"]  # type: ignore[attr-defined]
+    assert one["throughput"]["images"] == many["throughput"]["images"]  # type: ignore[index]
+    assert factor * one["throughput"]["ns"] == many["throughput"]["ns"]  # type: ignore[index]
+    assert one["latency_stop"] == many["latency_stop"]
+
+
+SECONDS = {"warmup_s": 0.1, "warmup_limit_s": 0.5, "latency_s": 0.2, "latency_limit_s": 0.4, "throughput_s": 0.2}

@@ -57,6 +57,9 @@ def test_groups_expand_in_order_and_a_case_counts_once() -> None:
         ('precision = "fp32"', 'precision = "fp23"', 11, "allowed: fp32"),
         ("batch = [1, 2]", "batch = []", 12, "empty"),
         ("batch = [1, 2]", 'batch = ["1"]', 12, "whole numbers"),
+        ("batch = [1, 2]", 'batch = [1, "largest"]', 12, "holds 'largest'; it takes whole numbers and \"max\""),
+        ("batch = [1, 2]", "batch = 0", 12, "not a positive number"),
+        ("batch = [1, 2]", "batch = [1, -2]", 12, "not a positive number"),
         ("batch = [1, 2]", "batch = [true]", 12, "whole numbers"),
         ('device = "cpu"', 'device = "tpu"', 15, "allowed: any, cpu, cuda"),
         ('model = "resnet18"\nvariant = "eager"', 'model = "resnet20"\nvariant = "eager"', 16, "18, 34, 50, 101, 152"),
@@ -101,6 +104,17 @@ def test_only_keeps_what_a_glob_finds() -> None:
     assert len(plan.only("compile", "*/bf16/*").cases) == 3
     assert plan.only() == plan
     assert not plan.only("resnet50").cases
+
+
+def test_the_largest_batch_is_a_word_among_the_batches() -> None:
+    some = read(GOOD.replace("batch = [1, 2]", 'batch = [1, "max"]'), "test", "test.toml")
+    assert [case.name for case in some.cases][:2] == [
+        "resnet18/eager/fp32/b1/i224/stream",
+        "resnet18/eager/fp32/bmax/i224/stream",
+    ]
+    assert len(some.only("bmax").cases) == 2
+    alone = read(GOOD.replace("batch = [1, 2]", 'batch = "max"'), "test", "test.toml")
+    assert [case.largest for case in alone.cases] == [True, True, False, False]
 
 
 def test_the_digest_is_of_what_is_run_not_of_the_words() -> None:

@@ -18,11 +18,11 @@ def test_a_record_comes_back_as_it_went(tmp_path: Path, record: Make) -> None:
     store = Store(tmp_path / "new" / "folder")
     with store.writing():
         store.append(record(NAME))
-        store.append(record(NAME, status="error", reason="it broke: ünïcode \n two lines"))
+        store.append(record(NAME, round=1, status="error", reason="it broke: ünïcode \n two lines"))
     found = store.load()
     assert [asdict(r) for r in found] == [
         asdict(record(NAME)),
-        asdict(record(NAME, status="error", reason=found[1].reason)),
+        asdict(record(NAME, round=1, status="error", reason=found[1].reason)),
     ]
     assert store.damage == []
 

@@ -1,17 +1,21 @@
+import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.plan import ONCE, Plan, Settings, read
-from bench.process import Answer, ask
+from bench.plan import Plan, Settings, read
+from bench.process import Answer
 from bench.record import Record
+from bench.stats import LEAST_ROUNDS
 from bench.store import Store, StoreError
 from bench.sweep import Sweep
+from bench.table import rows
 from tests import cheats
+from tests.cheats.sweep import assert_caught, records
 
 PLAN = read(
     """
@@ -47,8 +51,8 @@ class FakeChild:
 
 @pytest.fixture
 def sweep(tmp_path: Path, here: dict[str, Any]) -> Callable[..., Sweep]:
-    def make(child: Any, plan: Plan = PLAN, **rest: Any) -> Sweep:
-        return Sweep(plan, Store(tmp_path / "out"), here, ask=child, **rest)
+    def make(child: Any, plan: Plan = PLAN, folder: str = "out", **rest: Any) -> Sweep:
+        return Sweep(plan, Store(tmp_path / folder), rest.pop("env", here), ask=child, **rest)
 
     return make
 
@@ -65,7 +69,7 @@ def test_every_case_runs_once_a_round_in_a_shuffled_order_that_the_seed_repeats(
     assert all(sorted(order) == sorted(able) for order in rounds)
     assert len({tuple(order) for order in rounds}) > 1
     assert [(r.round, r.order) for r in records if r.status == "ok"] == [(k // 6, k) for k in range(18)]
-    for _ in sweep(again).run():
+    for _ in sweep(again, folder="again").run():
         pass
     assert names(again) == names(first)
 
@@ -109,8 +113,9 @@ def test_out_of_memory_is_tried_once_more_in_a_fresh_process(sweep: Callable[...
     records = list(sweep(child, replace(PLAN, rounds=1)).run())
     assert sum(r.status == "ok" for r in records) == 6
     assert len(child.jobs) == 12
+    assert [r.attempts for r in records if r.status == "ok"] == [[{"status": "memory", "reason": "out of memory"}]] * 6
     always = FakeChild(lambda job: Answer("memory", "out of memory", {}, 1.0))
-    records = list(sweep(always, replace(PLAN, rounds=1)).run())
+    records = list(sweep(always, replace(PLAN, rounds=1), folder="always").run())
     assert sum(r.status == "memory" for r in records) == 6
     assert len(always.jobs) == 12
 
@@ -138,10 +143,157 @@ def test_a_killed_sweep_resumes_with_what_is_missing_and_nothing_else(sweep: Cal
 
 def names_of_all(sweep: Callable[..., Sweep]) -> list[str]:
     child = FakeChild()
-    made = sweep(child)
-    made.store = Store(made.store.folder / "other")
-    list(made.run())
+    list(sweep(child, folder="other").run())
     return names(child)
+
+
+def test_a_folder_with_records_is_not_added_to_unless_asked(sweep: Callable[..., Sweep]) -> None:
+    list(sweep(FakeChild()).run())
+    child = FakeChild()
+    with pytest.raises(StoreError, match=r"holds 24 records already; go on from them with --resume"):
+        list(sweep(child).run())
+    assert child.jobs == []
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"seed": 1}, r"another seed \(0, now 1\)"),
+        ({"plan": replace(PLAN, settings=Settings(latency_s=9.0))}, r"another latency_s \(1.0, now 9.0\)"),
+        ({"source": "noise"}, r"another input \(photos, now noise\)"),
+        ({"env": {"cpu": {"name": "Another", "cores": 2}}}, r"another processor \(.*, now Another\)"),
+        ({"env": {"packages": {"torch": "1.0"}}}, r"another torch \(.*, now 1.0\)"),
+    ],
+)
+def test_what_was_measured_otherwise_is_not_gone_on_from(
+    sweep: Callable[..., Sweep], here: dict[str, Any], change: dict[str, Any], told: str
+) -> None:
+    seen = Answer("ok", "", GOOD | {"input": {"source": "photos"}}, 1.0)
+    made = sweep(FakeChild(lambda job: seen))
+    next(record for record in made.run() if record.status == "ok")
+    if "env" in change:
+        change = {"env": here | {key: here[key] | value for key, value in change["env"].items()}}
+    with pytest.raises(StoreError, match=told):
+        list(sweep(FakeChild(), resume=True, **change).run())
+    free = replace(PLAN, rounds=5, settings=replace(PLAN.settings, limit_s=9.0))
+    assert list(sweep(FakeChild(), resume=True, plan=free).run())  # more of the same is
+
+
+def test_what_failed_is_run_again_when_asked_and_then_counts_in_its_place(sweep: Callable[..., Sweep]) -> None:
+    failing = FakeChild(lambda job: Answer("crash", "it did", {}, 1.0) if "/b3/" in job["case"] else ok())
+    list(sweep(failing).run())
+    idle, mended = FakeChild(), FakeChild()
+    list(sweep(idle, resume=True).run())
+    assert idle.jobs == []
+    made = sweep(mended, retry=True)
+    list(made.run())
+    assert names(mended) == [name for name in names(failing) if "/b3/" in name]
+    assert all(record.status in ("ok", "skipped") for record in made.store.load())
+    assert len(made.store.load()) == 24
+
+
+def ok(**rest: Any) -> Answer:
+    return Answer("ok", "", GOOD | rest, 1.0)
+
+
+SPOILT = {"latency_ns": [5] * 20, "throttled": {"latency": [[0, 15]]}, "watch": {"spoilt_s": {"steal": 1.0}}}
+
+
+def test_a_case_whose_samples_fell_is_run_once_more_and_the_record_says_why(sweep: Callable[..., Sweep]) -> None:
+    seen: set[str] = set()
+
+    def answer(job: dict[str, Any]) -> Answer:
+        first = job["case"] not in seen
+        seen.add(job["case"])
+        return ok(**SPOILT) if first else ok()
+
+    child = FakeChild(answer)
+    records = [r for r in sweep(child, replace(PLAN, rounds=1)).run() if r.status == "ok"]
+    assert len(child.jobs) == 12
+    assert len(records) == 6
+    assert all("80% of the samples" in r.attempts[0]["reason"] and "steal" in r.attempts[0]["reason"] for r in records)
+
+
+def test_what_throttled_twice_has_a_record_its_samples_and_no_speed(sweep: Callable[..., Sweep]) -> None:
+    child = FakeChild(lambda job: ok(**SPOILT))
+    records = [r for r in sweep(child, replace(PLAN, rounds=1)).run() if r.status == "throttled"]
+    assert len(child.jobs) == 12
+    assert len(records) == 6
+    assert all(len(r.latency_ns) == 20 and "throttled (steal)" in r.reason for r in records)
+    assert rows(records) == []
+    few = SPOILT | {"throttled": {"latency": [[0, 4]]}}  # a quarter: enough are left
+    records = list(sweep(FakeChild(lambda job: ok(**few)), replace(PLAN, rounds=1), folder="few").run())
+    assert sum(r.status == "ok" for r in records) == 6
+    assert all(len(r.kept("latency_ns")) == 15 for r in records if r.status == "ok")
+
+
+def test_a_throttled_window_has_no_speed_either(sweep: Callable[..., Sweep]) -> None:
+    window = {"throughput": {"images": 1, "ns": 10**9}, "throttled": {"throughput_s": 0.7}}
+    records = list(sweep(FakeChild(lambda job: ok(**window)), replace(PLAN, rounds=1)).run())
+    assert sum(r.status == "throttled" for r in records) == 6
+
+
+def test_cold_processes_have_empty_caches_of_their_own_which_go_with_them(sweep: Callable[..., Sweep]) -> None:
+    found: list[Path] = []
+
+    def answer(job: dict[str, Any]) -> Answer:
+        folder = Path(job["caches"])
+        assert list(folder.iterdir()) == []
+        (folder / "compiled").write_text("x")
+        found.append(folder)
+        return ok()
+
+    list(sweep(FakeChild(answer), replace(PLAN, rounds=1), cold=True).run())
+    assert len(set(found)) == 6
+    assert not any(folder.exists() for folder in found)
+    warm = FakeChild()
+    list(sweep(warm, replace(PLAN, rounds=1), folder="warm").run())
+    assert {job["caches"] for job in warm.jobs} == {""}
+
+
+PAIR = read(
+    """
+why = "A test."
+rounds = 2
+rounds_limit = 20
+[measure]
+ratio = 0.05
+[[group]]
+why = "A case that settles, one that does not, one that fails, and what they are held against."
+model = "resnet18"
+variant = ["eager", "library-fused", "compile", "onnxruntime"]
+precision = "fp32"
+batch = 1
+image = 64
+""",
+    "pair",
+    "pair.toml",
+)
+
+
+def test_rounds_follow_until_the_ratio_is_known_and_then_no_more(sweep: Callable[..., Sweep]) -> None:
+    draw = random.Random(0)
+    noise = {"eager": 0.005, "library-fused": 0.005, "compile": 0.3}
+
+    def answer(job: dict[str, Any]) -> Answer:
+        variant = job["case"].split("/")[1]
+        if variant == "onnxruntime":
+            return Answer("crash", "it did", {}, 1.0)
+        ns = round(1e9 * draw.lognormvariate(0, noise[variant]))
+        return ok(throughput={"images": 1, "ns": ns})
+
+    made = sweep(FakeChild(answer), PAIR)
+    records = list(made.run())
+    counts = Counter(record.case.variant for record in records)
+    assert counts["library-fused"] == LEAST_ROUNDS
+    assert counts["compile"] == counts["eager"] == 20  # to the limit, and what it is held against beside it
+    assert counts["onnxruntime"] == 2  # what fails is not run for its ratio's sake
+    for number in range(20):
+        together = {r.case.variant for r in records if r.round == number}
+        assert {"eager", "compile"} <= together
+    again = FakeChild(answer)
+    list(sweep(again, PAIR, resume=True).run())
+    assert again.jobs == []
 
 
 def test_no_case_starts_that_would_end_after_the_budget(sweep: Callable[..., Sweep]) -> None:
@@ -177,31 +329,8 @@ def test_a_folder_in_use_stops_the_sweep_before_it_starts(sweep: Callable[..., S
 def caught(tmp_path_factory: pytest.TempPathFactory, here: dict[str, Any]) -> dict[str, Record]:
     """The records of every cheat, each through a real process, by variant."""
     with pytest.MonkeyPatch.context() as patch:
-        from resnet.variants import VARIANTS
-
-        before = dict(VARIANTS)
-        cheats.plant()
-        try:
-            text = f"""
-why = "Cheats."
-[[group]]
-why = "Every cheat."
-model = "resnet18"
-variant = {list(cheats.CHEATS)}
-precision = "fp32"
-batch = 2
-image = 32
-"""
-            settings = Settings(**(ONCE | {"samples": 6, "throughput_s": 0.01}))  # type: ignore[arg-type]
-            plan = replace(read(text, "cheats", "cheats"), settings=settings)
-            patch.setenv("CUDA_VISIBLE_DEVICES", "")
-            store = Store(tmp_path_factory.mktemp("cheats"))
-            machine = here | {"gpu": {"none": "hidden"}}
-            sweep = Sweep(plan, store, machine, source="noise", ask=partial(ask, module="tests.cheats.worker"))
-            return {record.case.variant: record for record in sweep.run()}
-        finally:
-            VARIANTS.clear()  # type: ignore[attr-defined]
-            VARIANTS.update(before)  # type: ignore[attr-defined]
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")
+        return records(cheats.CHEATS, tmp_path_factory.mktemp("cheats"), here | {"gpu": {"none": "hidden"}})
 
 
 def test_the_honest_twin_of_the_cheats_has_a_speed(caught: dict[str, Record]) -> None:
@@ -214,10 +343,4 @@ def test_the_honest_twin_of_the_cheats_has_a_speed(caught: dict[str, Record]) ->
 
 @pytest.mark.parametrize("name", [name for name in cheats.CHEATS if name != "honest"])
 def test_a_cheat_has_a_record_and_no_speed(caught: dict[str, Record], name: str) -> None:
-    record = caught[name]
-    assert record.status == "wrong", record.reason
-    assert cheats.CHEATS[name] in record.reason
-    assert not record.latency_ns
-    assert not record.throughput
-    when = {"turns-bad": "after timing", "remembers": "after timing"}.get(name, "before timing")
-    assert record.reason.startswith(when)
+    assert_caught(name, caught[name])

@@ -4,9 +4,15 @@ import pytest
 
 from bench.case import Case
 from bench.record import Record
-from bench.table import answer, as_json, cells, left_out, notes, rows, summary, trust
+from bench.table import Row, answer, largest, left_out, rows, summary, trust
+from bench.views import VIEWS, as_json, notes
 
 Make = Callable[..., Record]
+SPEED = VIEWS["speed"]
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    return SPEED.cells(row)
 
 
 @pytest.fixture
@@ -48,7 +54,8 @@ def test_rounds_count_as_one_sample_each(records: list[Record]) -> None:
     row = next(row for row in rows(records) if row.case.batch == 8 and row.case.variant == "compile-max")
     assert row.rounds == 3
     assert row.p50_ns == 90e6
-    assert row.noise is None  # three rounds give no 95 % interval; their pooled samples would pretend to
+    # Student's interval of three medians, 80, 90 and 100 ms: wide, and their pooled samples would pretend otherwise
+    assert row.noise == pytest.approx(0.28, abs=0.01)
     assert row.images_per_s == pytest.approx(8 / 0.09)
 
 
@@ -92,7 +99,7 @@ def test_a_graph_is_named_and_eager_under_a_graph_is_no_baseline(record: Make) -
     )
     assert cells(found[0])[0] == "eager+graph"
     assert cells(found[0])[6] == "4.00"
-    assert "on the device" in notes(found)
+    assert "on the device" in notes(SPEED, found)
 
 
 def test_digits_are_four_and_never_an_exponent(record: Make) -> None:
@@ -112,3 +119,120 @@ def test_json_holds_the_same(records: list[Record]) -> None:
     assert [row["case"] for row in told["rows"]] == [row.case.name for row in rows(records)]
     assert Case.parse(told["rows"][0]["case"])
     assert {entry["status"] for entry in told["left_out"]} == {"wrong", "skipped"}
+
+
+def test_noise_reached_stands_beside_noise_asked(record: Make) -> None:
+    row = rows([record("resnet50/eager/fp32/b1/i224/stream")])[0]
+    assert cells(row)[4] == "0.0/2"
+    unknown = rows([record("resnet50/eager/fp32/b1/i224/stream", latency_stop={})])[0]
+    assert cells(unknown)[4] == "-"
+
+
+def test_a_ratio_over_rounds_has_its_interval(record: Make) -> None:
+    names = ("resnet50/eager/fp32/b1/i224/stream", "resnet50/compile/fp32/b1/i224/stream")
+    # the machine slows down round by round, and both with it: the ratio is 2 in each
+    found = rows(
+        [record(name, ms=ms * (1 + k), round=k) for name, ms in zip(names, (20, 10), strict=True) for k in range(3)]
+    )
+    assert found[0].case.variant == "compile"
+    assert cells(found[0])[6] == "2.00±0%"
+    assert found[0].noise is not None
+    assert found[0].noise > 0.5
+
+
+def test_rounds_that_one_of_the_two_lacks_do_not_count(record: Make) -> None:
+    found = rows(
+        [
+            record("resnet50/eager/fp32/b1/i224/stream", ms=20, round=0),
+            record("resnet50/eager/fp32/b1/i224/stream", ms=80, round=1),
+            record("resnet50/compile/fp32/b1/i224/stream", ms=10, round=0),
+        ]
+    )
+    row = next(row for row in found if row.case.variant == "compile")
+    assert row.against is not None
+    assert row.against.ratio.value == pytest.approx(2)
+    assert row.against.ratio.rounds == 1
+
+
+def test_samples_that_fell_are_not_counted(record: Make) -> None:
+    samples = [10_000_000] * 10 + [90_000_000] * 20
+    fallen = {"latency_ns": samples, "throttled": {"latency": [[10, 29]]}, "watch": {"spoilt_s": {"steal": 1.8}}}
+    records = [record("resnet50/eager/fp32/b1/i224/stream", **fallen)]
+    row = rows(records)[0]
+    assert row.p50_ns == 10e6
+    assert dict(zip(VIEWS["latency"].titles, VIEWS["latency"].cells(row), strict=True))["fell %"] == "66.7"
+    assert "samples fell while the machine throttled (steal)" in trust(records, [row])
+
+
+def test_other_work_beside_the_timing_is_told_loudly(record: Make) -> None:
+    quiet = record("resnet50/eager/fp32/b1/i224/stream", watch={"others": 0.02})
+    crowded = record("resnet50/compile/fp32/b1/i224/stream", watch={"others": 0.45})
+    assert "OTHER WORK" not in trust([quiet], rows([quiet]))
+    assert "OTHER WORK took up to 45% of this machine's time during 1 runs" in trust(
+        [quiet, crowded], rows([quiet, crowded])
+    )
+
+
+def test_a_tail_is_told_only_where_the_samples_support_it(record: Make) -> None:
+    shown = VIEWS["tail"]
+
+    def told(count: int, rounds: int = 1) -> dict[str, str]:
+        samples = list(range(1_000_000, 1_000_000 + count))
+        row = rows([record("resnet50/eager/fp32/b1/i224/stream", latency_ns=samples, round=k) for k in range(rounds)])[
+            0
+        ]
+        return dict(zip(shown.titles, shown.cells(row), strict=True))
+
+    assert told(661)["p99"] == told(661)["p99 ≤"] == "-"
+    assert told(662)["p99"] != "-"
+    assert told(331, rounds=2)["p99"] != "-"
+    assert told(662)["p99.9"] == "-"
+    assert told(6636)["p99.9"] != "-"
+
+
+def test_the_largest_batch_is_a_row_of_its_own(record: Make) -> None:
+    told = {
+        "fits": 96,
+        "fails": 99,
+        "reason": "out of memory",
+        "tried": [[96, "ok", 5, 1.0], [99, "memory", None, 1.0]],
+    }
+    records = [record("resnet50/eager/fp32/bmax/i224/stream", latency_ns=[], throughput={}, largest=told)]
+    assert rows(records) == []
+    assert [(case.name, found["fits"]) for case, found in largest(records)] == [
+        ("resnet50/eager/fp32/bmax/i224/stream", 96)
+    ]
+    assert as_json(records)["largest"][0]["fails"] == 99
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_every_view_fits_a_terminal_and_says_what_its_columns_mean(record: Make, name: str) -> None:
+    full = {
+        "device": "cuda",
+        "gpu_ns": [12_345_678] * 15,
+        "flushed_ns": [12_345_678] * 15,
+        "flushed_gpu_ns": [12_345_678] * 15,
+        "latency_ns": [1_234_567_890 + k for k in range(6700)],
+        "cold": {"import_s": 12.3, "build_s": 1.5, "prepare_s": 123.4, "first_call_s": 12.3, "caches": "partly"},
+        "memory": dict.fromkeys(
+            ("weights", "allocator_allocated_peak", "allocator_reserved_peak", "device_process", "host_resident_peak"),
+            123_456 << 20,
+        ),
+        "energy": {"joules": 1000.0, "images": 3000, "s": 5.0, "temperature_c": [40, 62]},
+        "watch": {"sm_mhz": [1200, 1980, 1980]},
+        "warmup": {"s": 12.3},
+        "gate": {"before": {"rms_multiple": 1.2, "max_multiple": 1.2, "top1": 1.0, "top1_plain": 1.0}},
+    }
+    records = [
+        record(f"resnet50/{variant}/bf16/b256/i224/{launch}", round=k, ms=1000 + 100 * k, **full)
+        for variant, launch in (("channels-last-amp", "graph"), ("eager", "stream"))
+        for k in range(3)
+    ]
+    found = rows(records)
+    view = VIEWS[name]
+    lines = [view.titles, *(view.cells(row) for row in found)]
+    assert not any(cell == "-" for line in lines for cell in line)
+    widths = [max(len(line[k]) for line in lines) for k in range(len(view.titles))]
+    assert sum(widths) + len(widths) - 1 <= 80
+    for title in view.titles[3:]:
+        assert title.split()[0].split("/")[0].rstrip(".") in notes(view, found)

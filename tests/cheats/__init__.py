@@ -8,6 +8,7 @@ from resnet.variants import VARIANTS, Variant
 CHEATS = {
     "honest": "",
     "stale": "NaN or infinite",
+    "memoizes": "its answer is remembered",
     "remembers": "times that of plain torch",
     "half-precision": "times that of plain torch",
     "wrong-dtype": "which is not fp32",
@@ -17,11 +18,20 @@ CHEATS = {
     "changes-input": "changed its input",
     "wrong-shape": "has shape",
     "other-weights": "times that of plain torch",
+    "late": "NaN or infinite",
 }
+# the same, of those that need a GPU
+ON_GPU = {"side-stream": "NaN or infinite"}
 
 
 def plant() -> None:
     """Add the cheats to the table of this process."""
-    for name in CHEATS:
-        row = Variant(name=name, module="eager", why="a test", serves={"cpu": ("fp32",)}, launches={"cpu": ("stream",)})
-        VARIANTS[name] = row  # type: ignore[index]
+    for name in CHEATS | ON_GPU:
+        devices = ("cuda",) if name in ON_GPU else ("cpu", "cuda")
+        VARIANTS[name] = Variant(  # type: ignore[index]
+            name=name,
+            module="eager",
+            why="a test",
+            serves=dict.fromkeys(devices, ("fp32",)),
+            launches=dict.fromkeys(devices, ("stream",)),
+        )
