@@ -12,7 +12,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("kernels", "resnet", "bench")  # each may import those before it
-CHILD = {f"bench.{name}" for name in ("worker", "fit", "reference", "gate", "clock", "measure", "memory", "energy", "overhead")}
+CHILD = {
+    f"bench.{name}"
+    for name in ("worker", "fit", "reference", "gate", "clock", "measure", "memory", "energy", "overhead")
+}
 HEAVY = {"torch", "triton", "onnxruntime"}  # never in a parent, not even by way of another module
 LAZY = {"onnx", "onnxruntime", "onnxscript", "sklearn", "skimage", "PIL", "matplotlib", "altair"} | {
     "keras", "h5py", "safetensors",
