@@ -24,6 +24,7 @@ warmup_s = 0.0
 warmup_limit_s = 0.0
 latency_s = 0.0
 latency_limit_s = 0.05
+steal = 1.0
 throughput_s = 0.02
 [[group]]
 name = "tiny"

@@ -1,3 +1,6 @@
+import random
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from bench.clock import HostClock
-from bench.gate import MAX_MULTIPLE, RMS_MULTIPLE, ROUNDOFF, Truth, Wrong, check, judge
+from bench.gate import MAX_MULTIPLE, RMS_MULTIPLE, ROUNDOFF, Truth, Wrong, check, judge, unremembered
 
 BATCH, CLASSES, BUFFERS = 4, 50, 3
 EXACT = np.random.default_rng(0).normal(0, 3, (BUFFERS * BATCH, CLASSES))
@@ -123,3 +126,42 @@ def test_work_on_another_stream_is_refused() -> None:
 
         with pytest.raises(Wrong):
             check(run, inputs, range(BUFFERS), TRUTHS["fp32"], clock)
+
+
+class Memo:
+    """Answers that cost what `price` says for the n-th time that a content comes; a clock that sees just that."""
+
+    def __init__(self, price: Callable[[int], int]) -> None:
+        self.price, self.times, self.ns, self.calls = price, {}, 0, 0  # type: ignore[var-annotated]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        key = x.sum().item()
+        self.times[key] = self.times.get(key, 0) + 1
+        self.ns += self.price(self.times[key])
+        self.calls += 1
+        return x
+
+    def sample(self, call: Callable[[], Tensor]) -> tuple[int, None, Tensor]:
+        before = self.ns
+        result = call()
+        return self.ns - before, None, result
+
+    def wait(self) -> None:
+        pass
+
+
+def test_what_is_fast_only_when_it_comes_again_is_remembered() -> None:
+    lately = Memo(lambda times: 1000 if times < 3 else 10)  # from the third time on
+    for memo in (Memo(lambda times: 1000 if times == 1 else 10), lately):
+        with pytest.raises(Wrong, match="its answer is remembered"):
+            unremembered(memo, torch.rand(2, 3), memo)  # type: ignore[arg-type]
+
+
+def test_an_honest_callable_on_a_busy_machine_is_not_suspected() -> None:
+    draw = random.Random(0)
+    for _ in range(200):
+        busy = Memo(lambda times: 1000 * draw.choice((1, 1, 10)))
+        assert unremembered(busy, torch.rand(2, 3), busy) <= 2  # type: ignore[arg-type]
+        quiet = Memo(lambda times: 1000)
+        assert unremembered(quiet, torch.rand(2, 3), quiet) == 1  # type: ignore[arg-type]
+        assert quiet.calls == 4

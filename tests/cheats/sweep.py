@@ -32,7 +32,7 @@ precision = "fp32"
 batch = 2
 image = 32
 """
-        settings = Settings(**(ONCE | {"samples": 6, "throughput_s": 0.01}))  # type: ignore[arg-type]
+        settings = Settings(**(ONCE | {"samples": 6, "throughput_s": 0.01, "steal": 1.0}))  # type: ignore[arg-type]
         plan = replace(read(text, "cheats", "cheats"), settings=settings)
         sweep = Sweep(plan, Store(folder), machine, source="noise", ask=partial(ask, module="tests.cheats.worker"))
         return {record.case.variant: record for record in sweep.run()}
