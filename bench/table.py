@@ -201,9 +201,9 @@ def summary(cases: list[Case]) -> str:
         return cases[0].name
     words = [
         ", ".join(dict.fromkeys(str(getattr(case, axis)) for case in cases))
-        for axis in ("model", "variant", "precision", "batch", "launch")
+        for axis in ("model", "variant", "precision", "launch")
     ]
-    words[3] = f"batch {words[3]}"
+    words.insert(3, "batch " + ", ".join(dict.fromkeys("max" if case.largest else str(case.batch) for case in cases)))
     return f"{len(cases)} cases ({'; '.join(words)})"
 
 

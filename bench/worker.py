@@ -250,7 +250,11 @@ def failure(error: Exception) -> dict[str, Any]:
     text = str(error) or name
     short = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(short.filename).name}:{short.lineno}"
-    lack = isinstance(error, MemoryError) or any(sign in (name + text).lower() for sign in LACKS)
+    lack = False
+    cause: BaseException | None = error
+    while cause and not lack:  # what ends a graph's capture hides what broke it
+        said = f"{type(cause).__name__} {cause}".lower()
+        lack, cause = any(sign in said for sign in LACKS), cause.__cause__ or cause.__context__
     lines = [line for line in text.splitlines() if line.strip()]
     brief = "\n".join(lines[:12])
     return {"status": "memory" if lack else "error", "reason": f"{name}: {brief} ({where})"}

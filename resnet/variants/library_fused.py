@@ -112,18 +112,19 @@ def _shortcut(module: nn.Module | None, convert: Convert) -> nn.Module | None:
 
 
 def _input_shapes(net: nn.Module, example: Tensor) -> dict[nn.Conv2d, torch.Size]:
-    """The shape that each convolution of `net` reads, from one pass.
+    """The shape that each convolution of `net` reads, from one pass of one picture: a whole batch unfused would need
+    more memory than the variant itself.
 
     A real one: on the meta device it would import torch._dynamo, which takes longer.
     """
     shapes: dict[nn.Conv2d, torch.Size] = {}
 
     def note(conv: nn.Conv2d, args: tuple[Tensor, ...]) -> None:
-        shapes[conv] = args[0].shape
+        shapes[conv] = torch.Size([len(example), *args[0].shape[1:]])
 
     hooks = [m.register_forward_pre_hook(note) for m in net.modules() if isinstance(m, nn.Conv2d)]
     with torch.inference_mode():
-        net(example)
+        net(example[:1])
     for hook in hooks:
         hook.remove()
     return shapes
