@@ -1,0 +1,315 @@
+# mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False, disallow-untyped-decorators=False
+"""A convolution with bias, residual and ReLU in one kernel: implicit matrix product, pointer loads, sm_80 and up.
+
+Why: with batch norm folded, torch runs a ResNet layer as a convolution and one or two passes over its output. At batch
+32 the 1x1 from 64 to 256 channels on 56x56 reads 12.8 MB, writes 51.4 MB and multiplies for 3.3 us at 989 TFLOP/s
+(fp16); adding bias and residual and the ReLU afterwards reads 102.8 MB and writes 51.4 MB more, 37 us at 4.2 TB/s.
+Here the epilogue is in registers: of those 154 MB the residual's 51.4 remain, and a layer's traffic is `Layer.bytes`.
+
+The same holds of the two other things that a block adds:
+- `second`: the down-sampling 1x1 of a block is summed with its last convolution before the ReLU. Accumulated here, its
+  output (51.4 MB in stage 1 at batch 32, fp16) is neither written nor read.
+- `prologue`: in a pre-activation block batch norm and ReLU stand before a convolution and behind a sum that the
+  shortcut reads too, so they fold into no weight. The other way is for the kernel that makes the sum to write it twice,
+  raw and activated: one more write of the tensor (51.4 MB as above), against none here. What it costs is arithmetic on
+  the way to the tensor cores, repeated for each tap and channel tile. Padding is zero after the prologue, not before.
+
+The loop over the depth is one, over taps and channels together. Nested loops over the taps do not pipeline at 64
+channels, and compile for seconds (reference/kernels.md, 2.2). Inductor's kernel of this form gave wrong results with 8
+warps on windows larger than one pixel (pytorch#173068): the tuner checks every configuration that it times, and
+`space.default`, which nobody checks, takes none of those.
+
+Split depth: each of `split_k` programs writes its sums in float32, a second kernel adds them in order and finishes. No
+atomics: the same bits each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from math import ceil
+
+import torch
+import torch.nn.functional as F
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from kernels.config import Config, Layer, channel_tiles, row_tiles, steps
+from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, options, output
+from kernels.pack import unpack
+
+REDUCE_BLOCK = 1024
+
+
+def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
+    """The same in plain aten, computed in `dtype` from the rounded operands, the result not rounded further."""
+    weight, weight2 = unpack(operands.weight, layer)
+    a = operands.x.to(dtype)
+    if operands.scale is not None and operands.shift is not None:
+        a = a * operands.scale.to(dtype)[:, None, None] + operands.shift.to(dtype)[:, None, None]
+        a = a.clamp(min=0).to(operands.x.dtype).to(dtype)
+    y = F.conv2d(a, weight.to(dtype), operands.bias.to(dtype), layer.stride, layer.padding)
+    if operands.x2 is not None and layer.second is not None:
+        y += F.conv2d(operands.x2.to(dtype), weight2.to(dtype), stride=layer.second[3])
+    if operands.residual is not None:
+        y += operands.residual.to(dtype)
+    return y.clamp(min=0) if layer.relu else y
+
+
+@triton.jit
+def tile_of(pid, row_tiles, channel_tiles, GROUP_M: tl.constexpr):
+    """Program number -> (row tile, channel tile), GROUP_M row tiles going through all channel tiles together."""
+    first = pid // (GROUP_M * channel_tiles) * GROUP_M
+    height = tl.minimum(row_tiles - first, GROUP_M)
+    return first + pid % (GROUP_M * channel_tiles) % height, pid % (GROUP_M * channel_tiles) // height
+
+
+@triton.jit
+def _first(
+    acc, x, w, scale, shift, rows, all_rows, k, low, high,
+    H: tl.constexpr, W: tl.constexpr, C: tl.constexpr, K: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr,
+    R: tl.constexpr, S: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr,
+    COLUMNS: tl.constexpr, TAP_COLUMNS: tl.constexpr, FLAT: tl.constexpr, PROLOGUE: tl.constexpr,
+    BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """acc += window of x times w over the steps `low` to `high`."""
+    j = tl.arange(0, BLOCK_K)
+    top = rows // OW % OH * STRIDE - PAD
+    left = rows % OW * STRIDE - PAD
+    image = rows // (OH * OW)
+    if WIDE:
+        image = image.to(tl.int64)
+    corner = ((image * H + top) * W + left) * C  # of the window; outside the image where masked
+    live = rows < all_rows
+    tap_steps: tl.constexpr = (C + BLOCK_K - 1) // BLOCK_K
+    for step in range(low, high):
+        if FLAT:
+            column = step * BLOCK_K + j
+            r, run = column // (S * C), column % (S * C)  # a tap row's pixels are neighbours: S * C values
+            channel = column % C
+            inside = live[:, None] & (column < R * S * C)[None, :]
+            if PAD > 0:
+                at = (left * C)[:, None] + run[None, :]
+                y = top[:, None] + r[None, :]
+                inside = inside & (y >= 0) & (y < H) & (at >= 0) & (at < W * C)
+            offset = r * (W * C) + run
+            w_inside = (column < COLUMNS)[None, :]
+        else:
+            tap = step // tap_steps
+            r, s = tap // S, tap % S
+            channel = step % tap_steps * BLOCK_K + j
+            column = tap * TAP_COLUMNS + channel
+            inside = live
+            if PAD > 0:
+                inside = inside & (top + r >= 0) & (top + r < H) & (left + s >= 0) & (left + s < W)
+            inside = inside[:, None]
+            if C % BLOCK_K != 0:
+                inside = inside & (channel < C)[None, :]
+            offset = (r * W + s) * C + channel
+            w_inside = (channel < TAP_COLUMNS)[None, :]
+        a = tl.load(x + corner[:, None] + offset[None, :], mask=inside, other=0.0)
+        b = _weights(w, k, column, w_inside, K, COLUMNS, FLAT or TAP_COLUMNS % BLOCK_K != 0, BLOCK_N)
+        if PROLOGUE:
+            of_scale = tl.load(scale + channel, mask=channel < C, other=0.0)
+            of_shift = tl.load(shift + channel, mask=channel < C, other=0.0)
+            activated = tl.maximum(a.to(tl.float32) * of_scale[None, :] + of_shift[None, :], 0.0)
+            a = tl.where(inside, activated, 0.0).to(a.dtype)
+        acc = tl.dot(a, tl.trans(b), acc, input_precision=PRECISION)
+    return acc
+
+
+@triton.jit
+def _second(
+    acc, x2, w, rows, all_rows, k, low, high,
+    H2: tl.constexpr, W2: tl.constexpr, C2: tl.constexpr, STRIDE2: tl.constexpr,
+    K: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr, COLUMNS: tl.constexpr, FIRST_COLUMNS: tl.constexpr,
+    BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """acc += strided pixels of x2 times the columns of w behind the first operand's, over the steps `low` to `high`."""
+    j = tl.arange(0, BLOCK_K)
+    image = rows // (OH * OW)
+    if WIDE:
+        image = image.to(tl.int64)
+    pixel = ((image * H2 + rows // OW % OH * STRIDE2) * W2 + rows % OW * STRIDE2) * C2
+    live = (rows < all_rows)[:, None]
+    for step in range(low, high):
+        channel = step * BLOCK_K + j
+        inside = live
+        if C2 % BLOCK_K != 0:
+            inside = inside & (channel < C2)[None, :]
+        a = tl.load(x2 + pixel[:, None] + channel[None, :], mask=inside, other=0.0)
+        column = FIRST_COLUMNS + channel
+        b = _weights(w, k, column, (column < COLUMNS)[None, :], K, COLUMNS, C2 % BLOCK_K != 0, BLOCK_N)
+        acc = tl.dot(a, tl.trans(b), acc, input_precision=PRECISION)
+    return acc
+
+
+@triton.jit
+def _weights(w, k, column, inside, K: tl.constexpr, COLUMNS: tl.constexpr, RAGGED: tl.constexpr, BLOCK_N: tl.constexpr):
+    """A tile of packed rows, [BLOCK_N, BLOCK_K], masked only where it can leave them."""
+    at = w + k[:, None] * COLUMNS + column[None, :]
+    if K % BLOCK_N != 0:
+        tile = tl.load(at, mask=(k < K)[:, None] & inside, other=0.0)
+    elif RAGGED:
+        tile = tl.load(at, mask=inside, other=0.0)
+    else:
+        tile = tl.load(at)
+    return tile
+
+
+@triton.jit(do_not_specialize=["n"])  # one kernel for every batch size
+def _kernel(
+    x, w, bias, residual, x2, scale, shift, out, n,
+    H: tl.constexpr, W: tl.constexpr, C: tl.constexpr, K: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr,
+    R: tl.constexpr, S: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr,
+    H2: tl.constexpr, W2: tl.constexpr, C2: tl.constexpr, STRIDE2: tl.constexpr,
+    COLUMNS: tl.constexpr, FIRST_COLUMNS: tl.constexpr, TAP_COLUMNS: tl.constexpr,
+    FIRST_STEPS: tl.constexpr, SECOND_STEPS: tl.constexpr, FLAT: tl.constexpr,
+    RELU: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
+    SPLIT_K: tl.constexpr, GROUP_M: tl.constexpr, PDL: tl.constexpr,
+):  # fmt: skip
+    if PDL:
+        tl.extra.cuda.gdc_wait()  # what x holds, and who still reads `out`, is the business of kernels before this one
+        tl.extra.cuda.gdc_launch_dependents()
+    all_rows = n * OH * OW
+    m_tile, n_tile = tile_of(tl.program_id(0), tl.cdiv(all_rows, BLOCK_M), tl.cdiv(K, BLOCK_N), GROUP_M)
+    rows = m_tile * BLOCK_M + tl.arange(0, BLOCK_M)
+    k = n_tile * BLOCK_N + tl.arange(0, BLOCK_N)
+    acc = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)
+    if SPLIT_K == 1:  # bounds known to the compiler: a loop of one step is no loop
+        low, middle, high = 0, FIRST_STEPS, FIRST_STEPS + SECOND_STEPS
+    else:
+        share: tl.constexpr = (FIRST_STEPS + SECOND_STEPS + SPLIT_K - 1) // SPLIT_K
+        low = tl.program_id(1) * share
+        high = tl.minimum(low + share, FIRST_STEPS + SECOND_STEPS)
+        middle = tl.minimum(tl.maximum(low, FIRST_STEPS), high)
+    acc = _first(
+        acc, x, w, scale, shift, rows, all_rows, k, low, middle,
+        H, W, C, K, OH, OW, R, S, STRIDE, PAD, COLUMNS, TAP_COLUMNS, FLAT, scale is not None,
+        BLOCK_N, BLOCK_K, PRECISION, WIDE,
+    )  # fmt: skip
+    if C2 > 0:
+        if SPLIT_K > 1:
+            middle = tl.maximum(low, FIRST_STEPS)
+        acc = _second(
+            acc, x2, w, rows, all_rows, k, middle - FIRST_STEPS, high - FIRST_STEPS,
+            H2, W2, C2, STRIDE2, K, OH, OW, COLUMNS, FIRST_COLUMNS, BLOCK_N, BLOCK_K, PRECISION, WIDE,
+        )  # fmt: skip
+    if WIDE:
+        rows = rows.to(tl.int64)
+    at = rows[:, None] * K + k[None, :]
+    inside = (rows < all_rows)[:, None] & (k < K)[None, :]
+    if SPLIT_K > 1:
+        part = tl.program_id(1)
+        if WIDE:
+            part = part.to(tl.int64)
+        tl.store(out + part * all_rows * K + at, acc, mask=inside)
+    else:
+        acc += tl.load(bias + k, mask=k < K, other=0.0)[None, :]
+        if residual is not None:
+            acc += tl.load(residual + at, mask=inside, other=0.0).to(tl.float32)
+        if RELU:
+            acc = tl.maximum(acc, 0.0)
+        tl.store(out + at, acc.to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit(do_not_specialize=["values"])
+def _reduce(
+    parts, bias, residual, out, values, K: tl.constexpr, RELU: tl.constexpr, WIDE: tl.constexpr,
+    SPLIT_K: tl.constexpr, BLOCK: tl.constexpr, PDL: tl.constexpr,
+):  # fmt: skip
+    """out = act(sum of parts + bias + residual): parts [SPLIT_K, rows, K] float32, `values` = rows * K of them each."""
+    if PDL:
+        tl.extra.cuda.gdc_wait()
+        tl.extra.cuda.gdc_launch_dependents()
+    start = tl.program_id(0)
+    if WIDE:
+        start, values = start.to(tl.int64), values.to(tl.int64)
+    at = start * BLOCK + tl.arange(0, BLOCK)
+    inside = at < values
+    total = tl.load(bias + at % K, mask=inside, other=0.0)
+    if residual is not None:
+        total += tl.load(residual + at, mask=inside, other=0.0).to(tl.float32)
+    acc = tl.load(parts + at, mask=inside, other=0.0)
+    for part in tl.static_range(1, SPLIT_K):
+        acc += tl.load(parts + part * values + at, mask=inside, other=0.0)
+    acc += total
+    if RELU:
+        acc = tl.maximum(acc, 0.0)
+    tl.store(out + at, acc.to(out.dtype.element_ty), mask=inside)
+
+
+@cache
+def conv_launch(layer: Layer, config: Config) -> Launch:
+    first, second = steps(layer, config)
+    h2, w2, c2, stride2 = layer.second or (0, 0, 0, 1)
+    precision = "ieee" if layer.dtype == "fp32" else "tf32"
+    constants = {
+        "H": layer.h, "W": layer.w, "C": layer.c_in, "K": layer.c_out, "OH": layer.out_h, "OW": layer.out_w,
+        "R": layer.kernel[0], "S": layer.kernel[1], "STRIDE": layer.stride, "PAD": layer.padding,
+        "H2": h2, "W2": w2, "C2": c2, "STRIDE2": stride2,
+        "COLUMNS": layer.columns.all, "FIRST_COLUMNS": layer.columns.first, "TAP_COLUMNS": layer.columns.c,
+        "FIRST_STEPS": first, "SECOND_STEPS": second, "FLAT": layer.columns.flat,
+        "RELU": layer.relu, "PRECISION": precision, "WIDE": wide(layer, config),
+        "BLOCK_M": config.block_m, "BLOCK_N": config.block_n, "BLOCK_K": config.block_k,
+        "SPLIT_K": config.split_k, "GROUP_M": config.group_m, "PDL": config.pdl and not INTERPRETED,
+    }  # fmt: skip
+    grid = (row_tiles(layer, config) * channel_tiles(layer, config), config.split_k)
+    return Launch(_kernel, constants, grid, options(config))
+
+
+@cache
+def reduce_launch(layer: Layer, config: Config) -> Launch:
+    constants = {
+        "K": layer.c_out, "RELU": layer.relu, "WIDE": wide(layer, config),
+        "SPLIT_K": config.split_k, "BLOCK": REDUCE_BLOCK, "PDL": config.pdl and not INTERPRETED,
+    }  # fmt: skip
+    grid = (ceil(layer.rows * layer.c_out / REDUCE_BLOCK),)
+    return Launch(_reduce, constants, grid, {**options(config), "num_warps": 4})
+
+
+def wide(layer: Layer, config: Config) -> bool:
+    """Whether an offset passes 2^31, which 64-bit arithmetic is kept for: it costs registers in the loop."""
+    h2, w2, c2, _ = layer.second or (0, 0, 0, 1)
+    read = max(layer.n * layer.h * layer.w * layer.c_in, layer.n * h2 * w2 * c2)
+    return max(read, layer.rows * layer.c_out * config.split_k) >= 2**31
+
+
+def parts_of(layer: Layer, config: Config) -> int:
+    """Partial sums of a split depth."""
+    return config.split_k * layer.rows * layer.c_out if config.split_k > 1 else 0
+
+
+def calls(
+    layer: Layer, config: Config, operands: Operands, out: Tensor, parts: Tensor | None = None
+) -> Iterator[tuple[Launch, list[Argument]]]:
+    """The launches of a layer with their arguments, in order.
+
+    A split depth's partial sums go to `parts`, `parts_of(layer, config)` float32 values, or to memory of their own.
+    """
+    if layer.pointwise:
+        layer = layer.reshaped(layer.rows, 1, 1)  # so that all image sizes share a kernel, which divides nothing
+    o, split = operands, config.split_k > 1
+    if split and parts is None:
+        parts = out.new_empty(parts_of(layer, config), dtype=torch.float32)
+    target = parts if split else out
+    residual = None if split else o.residual
+    yield (
+        conv_launch(layer, config),
+        [o.x, o.weight, o.bias, residual, o.x2, o.scale, o.shift, target, layer.n],
+    )
+    if split:
+        yield reduce_launch(layer, config), [target, o.bias, o.residual, out, out.numel()]
+
+
+def launch(layer: Layer, config: Config, operands: Operands, out: Tensor) -> None:
+    for step, arguments in calls(layer, config, operands, out):
+        step.run(*arguments)
+
+
+def compilation(layer: Layer, config: Config) -> tuple[Compilation, ...]:
+    """What `launch` would compile: the convolution and, where the depth is split, the reduction."""
+    meta = Operands.of(layer)
+    return tuple(step.compilation(*arguments) for step, arguments in calls(layer, config, meta, output(layer, "meta")))

@@ -1,0 +1,185 @@
+# mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False, disallow-untyped-decorators=False
+"""The convolution of conv.py with its tiles moved by the copy engine (tiled TMA), for sm_90 and up.
+
+Why: pointer loads spend a thread's registers and instructions on addresses and masks, more of them the larger the
+window; here one thread asks for a box and the hardware zero-fills what lies outside the image, which is the padding.
+The bytes are those of conv.py. Not for fewer than 16 channels, prologues, fp32 outside the tensor cores and the rest
+that `config.unfit` names.
+
+A tile's rows are a box of output pixels, (images, height, width), whose input pixels are one box per tap: at stride 1
+of x itself, [N, H, W, C], shifted by the tap; at stride 2 of x seen as 2x2 blocks, [N, H/2, 2, W/2, 2C], where a tap is
+one parity of row and column, shifted by whole blocks. Boxes need not divide the image: what a box has beyond it reads
+as zero and is not written. A 1x1 at stride 1 sees all pixels as one long row.
+
+On sm_90 a box in one row goes from shared memory into wgmma as it is. Any other is a reshape to the compiler, and that
+puts x into registers first (Triton 3.6 and 3.7: `comesFromLoadOrBlockArg` stops at a reshape); on sm_100 it does not.
+
+Descriptors are made on the host at each launch and hold addresses: a CUDA graph replays those it was captured with, so
+the buffers must stay where they are, as they must for any graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from math import ceil
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+from triton.tools.tensor_descriptor import TensorDescriptor
+
+from kernels.config import Config, Layer, channel_tiles, row_tiles, steps
+from kernels.conv import parts_of, reduce_launch, tile_of
+from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, options, output
+
+DTYPES = {"tf32": tl.float32, "fp16": tl.float16, "bf16": tl.bfloat16}
+
+
+@triton.jit
+def _first(
+    acc, x, w, image, top, left, k, low, high,
+    C: tl.constexpr, S: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr, TAP_COLUMNS: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_K: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """acc += window of x times w over the steps `low` to `high`; `image`, `top`, `left` are the box's first output."""
+    tap_steps: tl.constexpr = (C + BLOCK_K - 1) // BLOCK_K
+    for step in range(low, high):
+        tap = step // tap_steps
+        channel = step % tap_steps * BLOCK_K
+        r, s = tap // S - PAD, tap % S - PAD
+        if STRIDE == 1:
+            a = x.load([image, top + r, left + s, channel])
+        else:  # row 2 * (top + r // 2) + r % 2 of the image; the shift and the mask round down where r < 0
+            a = x.load([image, top + (r >> 1), r & 1, left + (s >> 1), (s & 1) * C + channel])
+        b = w.load([k, tap * TAP_COLUMNS + channel])
+        acc = tl.dot(a.reshape(BLOCK_M, BLOCK_K), b.T, acc, input_precision=PRECISION)
+    return acc
+
+
+@triton.jit(do_not_specialize=["n", "out_h", "out_w"])  # one kernel for every batch and image size
+def _kernel(
+    x, w, bias, residual, x2, out, n, out_h, out_w,
+    C: tl.constexpr, K: tl.constexpr, S: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr,
+    FIRST_COLUMNS: tl.constexpr, TAP_COLUMNS: tl.constexpr, FIRST_STEPS: tl.constexpr, SECOND_STEPS: tl.constexpr,
+    RELU: tl.constexpr, PRECISION: tl.constexpr, DTYPE: tl.constexpr,
+    BOX_N: tl.constexpr, BOX_H: tl.constexpr, BOX_W: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
+    SPLIT_K: tl.constexpr, GROUP_M: tl.constexpr, PDL: tl.constexpr,
+):  # fmt: skip
+    if PDL:
+        tl.extra.cuda.gdc_wait()
+        tl.extra.cuda.gdc_launch_dependents()
+    BLOCK_M: tl.constexpr = BOX_N * BOX_H * BOX_W
+    boxes_h = tl.cdiv(out_h, BOX_H)
+    boxes_w = tl.cdiv(out_w, BOX_W)
+    row_tiles = tl.cdiv(n, BOX_N) * boxes_h * boxes_w
+    m_tile, n_tile = tile_of(tl.program_id(0), row_tiles, tl.cdiv(K, BLOCK_N), GROUP_M)
+    image = m_tile // (boxes_h * boxes_w) * BOX_N
+    top = m_tile // boxes_w % boxes_h * BOX_H
+    left = m_tile % boxes_w * BOX_W
+    k = n_tile * BLOCK_N
+    if SPLIT_K == 1:
+        low, middle, high = 0, FIRST_STEPS, FIRST_STEPS + SECOND_STEPS
+    else:
+        share: tl.constexpr = (FIRST_STEPS + SECOND_STEPS + SPLIT_K - 1) // SPLIT_K
+        low = tl.program_id(1) * share
+        high = tl.minimum(low + share, FIRST_STEPS + SECOND_STEPS)
+        middle = tl.minimum(tl.maximum(low, FIRST_STEPS), high)
+    acc = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)
+    acc = _first(
+        acc, x, w, image, top, left, k, low, middle, C, S, STRIDE, PAD, TAP_COLUMNS, BLOCK_M, BLOCK_K, PRECISION,
+    )  # fmt: skip
+    if SECOND_STEPS > 0:
+        if SPLIT_K > 1:
+            middle = tl.maximum(low, FIRST_STEPS)
+        for step in range(middle - FIRST_STEPS, high - FIRST_STEPS):
+            a = x2.load([image, top, left, step * BLOCK_K])
+            b = w.load([k, FIRST_COLUMNS + step * BLOCK_K])
+            acc = tl.dot(a.reshape(BLOCK_M, BLOCK_K), b.T, acc, input_precision=PRECISION)
+    if SPLIT_K > 1:
+        out.store([tl.program_id(1), image, top, left, k], acc.reshape(1, BOX_N, BOX_H, BOX_W, BLOCK_N))
+    else:
+        at = k + tl.arange(0, BLOCK_N)
+        acc += tl.load(bias + at, mask=at < K, other=0.0)[None, :]
+        if residual is not None:
+            acc += residual.load([image, top, left, k]).reshape(BLOCK_M, BLOCK_N).to(tl.float32)
+        if RELU:
+            acc = tl.maximum(acc, 0.0)
+        out.store([image, top, left, k], acc.to(DTYPE).reshape(BOX_N, BOX_H, BOX_W, BLOCK_N))
+
+
+@cache
+def conv_launch(layer: Layer, config: Config) -> Launch:
+    assert config.box is not None
+    first, second = steps(layer, config)
+    box_n, box_h, box_w = config.box
+    constants = {
+        "C": layer.c_in, "K": layer.c_out, "S": layer.kernel[1], "STRIDE": layer.stride, "PAD": layer.padding,
+        "FIRST_COLUMNS": layer.columns.first, "TAP_COLUMNS": layer.columns.c,
+        "FIRST_STEPS": first, "SECOND_STEPS": second,
+        "RELU": layer.relu, "PRECISION": "tf32", "DTYPE": DTYPES[layer.dtype],
+        "BOX_N": box_n, "BOX_H": box_h, "BOX_W": box_w, "BLOCK_N": config.block_n, "BLOCK_K": config.block_k,
+        "SPLIT_K": config.split_k, "GROUP_M": config.group_m, "PDL": config.pdl and not INTERPRETED,
+    }  # fmt: skip
+    grid = (row_tiles(layer, config) * channel_tiles(layer, config), config.split_k)
+    return Launch(_kernel, constants, grid, options(config))
+
+
+def calls(
+    layer: Layer, config: Config, operands: Operands, out: Tensor, parts: Tensor | None = None
+) -> Iterator[tuple[Launch, list[Argument]]]:
+    """The launches of a layer with their arguments, in order; `parts` as in conv.py."""
+    assert config.box is not None
+    if layer.pointwise:
+        layer = layer.reshaped(1, 1, layer.rows)
+    o, split = operands, config.split_k > 1
+    w = TensorDescriptor(o.weight, list(o.weight.shape), [layer.columns.all, 1], [config.block_n, config.block_k])
+    x2 = None
+    if o.x2 is not None and layer.second is not None:
+        h2, w2, c2, stride2 = layer.second
+        x2 = _pixels(o.x2, (layer.n, h2, w2, c2), (*config.box, config.block_k), stride2)
+    shape, tile = (layer.n, layer.out_h, layer.out_w, layer.c_out), (*config.box, config.block_n)
+    residual = _pixels(o.residual, shape, tile) if o.residual is not None and not split else None
+    if split:
+        parts = out.new_empty(parts_of(layer, config), dtype=torch.float32) if parts is None else parts
+        image = [layer.out_h * layer.out_w * layer.c_out, layer.out_w * layer.c_out, layer.c_out, 1]
+        target = TensorDescriptor(parts, [config.split_k, *shape], [layer.n * image[0], *image], [1, *tile])
+    else:
+        target = _pixels(out, shape, tile)
+    x = _input(o.x, layer, config)
+    yield conv_launch(layer, config), [x, w, o.bias, residual, x2, target, *shape[:3]]
+    if split:
+        yield reduce_launch(layer, config), [parts, o.bias, o.residual, out, out.numel()]
+
+
+def _pixels(x: Tensor, shape: tuple[int, ...], block: tuple[int, ...], stride: int = 1) -> TensorDescriptor:
+    """Every stride-th pixel of a channels-last x of `shape` (n, h, w, c)."""
+    n, h, w, c = shape
+    strides = [h * w * c, stride * w * c, stride * c, 1]
+    return TensorDescriptor(x, [n, ceil(h / stride), ceil(w / stride), c], strides, list(block))
+
+
+def _input(x: Tensor, layer: Layer, config: Config) -> TensorDescriptor:
+    assert config.box is not None
+    n, h, w, c = layer.n, layer.h, layer.w, layer.c_in
+    box_n, box_h, box_w = config.box
+    if layer.stride == 1:
+        return _pixels(x, (n, h, w, c), (*config.box, config.block_k))
+    shape, strides = [n, h // 2, 2, w // 2, 2 * c], [h * w * c, 2 * w * c, w * c, 2 * c, 1]
+    return TensorDescriptor(x, shape, strides, [box_n, box_h, 1, box_w, config.block_k])
+
+
+def launch(layer: Layer, config: Config, operands: Operands, out: Tensor) -> None:
+    o = operands
+    for name, tensor in (("x", o.x), ("residual", o.residual), ("second", o.x2), ("out", out)):
+        if tensor is not None and tensor.data_ptr() % 16:
+            raise ValueError(f"{name}: at an address that is not a multiple of 16, as a bulk copy's must be")
+    for step, arguments in calls(layer, config, operands, out):
+        step.run(*arguments)
+
+
+def compilation(layer: Layer, config: Config) -> tuple[Compilation, ...]:
+    """What `launch` would compile: the convolution and, where the depth is split, the reduction."""
+    meta = Operands.of(layer)
+    return tuple(step.compilation(*arguments) for step, arguments in calls(layer, config, meta, output(layer, "meta")))

@@ -1,0 +1,113 @@
+"""One launch of a Triton kernel, and the same launch as a compilation: what is compiled ahead of time is what runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+import triton
+from torch import Tensor
+from triton.tools.tensor_descriptor import TensorDescriptor
+
+from kernels.config import Config, Layer
+from kernels.pack import DTYPES, TORCH_TYPES
+
+INTERPRETED: bool = triton.knobs.runtime.interpret
+
+Argument: TypeAlias = Tensor | TensorDescriptor | int | None
+
+
+@dataclass(frozen=True)
+class Operands:
+    """What a layer reads: x [N, C, H, W] and the like channels-last, packed weight, float32 per-channel vectors."""
+
+    x: Tensor
+    weight: Tensor
+    bias: Tensor
+    residual: Tensor | None = None
+    x2: Tensor | None = None
+    scale: Tensor | None = None
+    shift: Tensor | None = None
+
+    @staticmethod
+    def of(layer: Layer, device: str = "meta") -> Operands:
+        """Uninitialised operands of a layer; on `meta` they have shapes and no memory."""
+        dtype = TORCH_TYPES[layer.dtype]
+
+        def activation(h: int, w: int, c: int) -> Tensor:
+            return torch.empty(layer.n, c, h, w, dtype=dtype, device=device, memory_format=torch.channels_last)
+
+        def vector(size: int) -> Tensor:
+            return torch.empty(size, device=device)
+
+        return Operands(
+            activation(layer.h, layer.w, layer.c_in),
+            torch.empty(layer.c_out, layer.columns.all, dtype=dtype, device=device),
+            vector(layer.c_out),
+            activation(layer.out_h, layer.out_w, layer.c_out) if layer.residual else None,
+            activation(*layer.second[:3]) if layer.second else None,
+            vector(layer.c_in) if layer.prologue else None,
+            vector(layer.c_in) if layer.prologue else None,
+        )
+
+
+def output(layer: Layer, device: torch.device | str) -> Tensor:
+    """An uninitialised output [N, K, out_h, out_w], channels-last."""
+    shape = (layer.n, layer.c_out, layer.out_h, layer.out_w)
+    return torch.empty(shape, dtype=TORCH_TYPES[layer.dtype], device=device, memory_format=torch.channels_last)
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """What triton.compile needs to make the kernel that a launch runs."""
+
+    kernel: Any
+    signature: Mapping[str, str]
+    constants: Mapping[str, Any]
+    attributes: Mapping[tuple[int], list[list[Any]]]
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A kernel with all that a layer and a configuration fix; its arguments come with the call."""
+
+    kernel: Any
+    constants: Mapping[str, Any]
+    grid: tuple[int, ...]
+    options: Mapping[str, Any]
+
+    def run(self, *arguments: Argument) -> Any:
+        """Enqueues it on the current stream; returns Triton's compiled kernel."""
+        return self.kernel[self.grid](*arguments, **self.constants, **self.options)
+
+    def compilation(self, *arguments: Argument) -> Compilation:
+        """As Triton's launcher specialises it: absent operands are constants, pointers are aligned to 16 bytes."""
+        names = self.kernel.arg_names
+        given = dict(zip(names, arguments, strict=False))
+        absent = {name: None for name, value in given.items() if value is None}
+        signature = {name: _type_of(given.get(name)) for name in names}
+        attributes = {
+            (position,): [["tt.divisibility", 16]]
+            for position, name in enumerate(names)
+            if isinstance(given.get(name), Tensor)
+        }
+        return Compilation(self.kernel, signature, {**absent, **self.constants}, attributes, self.options)
+
+
+def _type_of(argument: Argument) -> str:
+    if argument is None:
+        return "constexpr"
+    if isinstance(argument, int):
+        return "i32" if argument < 2**31 else "i64"
+    if isinstance(argument, Tensor):
+        return f"*{DTYPES[argument.dtype]}"
+    block = ",".join(map(str, argument.block_shape))
+    return f"tensordesc<{DTYPES[argument.base.dtype]}[{block}]>"
+
+
+def options(config: Config) -> dict[str, Any]:
+    launched = {"num_warps": config.warps, "num_stages": config.stages}
+    return {**launched, "launch_pdl": True} if config.pdl and not INTERPRETED else launched

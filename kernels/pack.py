@@ -1,0 +1,124 @@
+"""Weights as the kernels read them: laid out, padded and rounded once, ahead of time.
+
+A row per output channel, [c_out, columns]: the taps in order, within a tap the input channels, behind them the second
+operand's channels (`config.Columns`). The depth is contiguous, as it is in a channels-last activation, so that both
+sides of the product reach the tensor cores in the one layout that all their precisions take.
+
+The 7x7 stem over 3 channels, which fits no tensor core as it is. Its window is 147 deep; an image is 150,528 values in
+and 802,816 out, so at fp16 it moves 1.9 MB and computes 236 MFLOP. What was weighed:
+
+| layout | depth | FLOP | input | loads of one window |
+|---|---|---|---|---|
+| channels padded to 16 | 784 | 5.3x | 5.3x the bytes, a copy | 16 bytes wide |
+| channels padded to 4, a tap row at a time (7 x 28 -> 7 x 32) | 224 | 1.5x | 1.3x the bytes, a copy | 8 bytes wide |
+| 2x2 pixels as 12 channels, 4x4 taps | 192 | 1.3x | the same bytes, a copy | 8 bytes wide |
+| plain image, the window's 7 rows of 21 values as one run | 147 -> 160 | 1.1x | as it is | one value each |
+
+The last is what `flat` columns are, and what is used for every layer with fewer than 16 channels. Its loads are
+narrow: 160 values a pixel in warps of 32 are 63k load instructions an image, at one a cycle and SM 15k cycles or 8.6 us
+for 32 images on 132 SMs at 1.755 GHz, under the 14.5 us that the layer's 61 MB take at 4.2 TB/s. The others trade that
+for a copy of the image, 0.3 MB read and as much written: hidden in the placing of the input if a caller is honest about
+it, and in the timed call if not. So the timed input stays the plain channels-last image.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from kernels.config import Columns, Layer, columns
+
+DTYPES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
+TORCH_TYPES = {name: dtype for dtype, name in DTYPES.items()} | {"tf32": torch.float32}
+
+Second = tuple[Tensor, Tensor | None]
+
+
+class Packed(nn.Module):
+    """A convolution's weights for `conv_bias_act`; made by `pack`, moved by `.to(device)`.
+
+    A module so that a network's own `.to`, byte counts and exports see its buffers: `weight` [c_out, columns] in the
+    activations' dtype, `bias` [c_out] float32.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(
+        self, weight: Tensor, bias: Tensor, c_in: int, kernel: tuple[int, int], c_in2: int, precision: str
+    ) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
+        self.c_in, self.kernel, self.c_in2, self.precision = c_in, kernel, c_in2, precision
+        self.c_out = weight.shape[0]
+        # of the precision, not read off the weight: a stray .half() on a network must not go unnoticed
+        self.dtype = TORCH_TYPES[precision]
+
+    def extra_repr(self) -> str:
+        second = f" + {self.c_in2}" if self.c_in2 else ""
+        return f"{self.c_in}{second} -> {self.c_out}, {self.kernel[0]}x{self.kernel[1]}, {self.precision}"
+
+
+@torch.no_grad()
+def pack(
+    weight: Tensor,
+    bias: Tensor | None = None,
+    dtype: torch.dtype | None = None,
+    *,
+    second: Second | None = None,
+    tf32: bool = False,
+) -> Packed:
+    """`weight` [K, C, R, S] and `bias` [K], with `second`'s weight [K, C2, 1, 1] and bias accumulated with it.
+
+    `dtype` is that of the activations, the weight's own unless told. The biases add up in float32. `tf32`: float32
+    activations whose products the tensor cores take at 10 bits of mantissa.
+    """
+    dtype = dtype or weight.dtype
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype: {dtype} is none of {', '.join(map(str, DTYPES))}")
+    if tf32 and dtype != torch.float32:
+        raise ValueError(f"tf32: a way of multiplying float32, not {dtype}")
+    if weight.dim() != 4:
+        raise ValueError(f"weight: of shape {list(weight.shape)}, not [K, C, R, S]")
+    k, c, r, s = weight.shape
+    _check_bias("bias", bias, k)
+    total = torch.zeros(k, device=weight.device) if bias is None else bias.float()
+    c2 = 0
+    if second is not None:
+        weight2, bias2 = second
+        if weight2.dim() != 4 or weight2.shape[0] != k or weight2.shape[2:] != (1, 1):
+            raise ValueError(f"second: a weight of shape {list(weight2.shape)}, not [{k}, C2, 1, 1]")
+        _check_bias("second", bias2, k)
+        c2 = weight2.shape[1]
+        total = total if bias2 is None else total + bias2.float()
+    precision = "tf32" if tf32 else DTYPES[dtype]
+    cols = columns(c, (r, s), c2, precision)
+    if k * cols.all >= 2**31:
+        raise ValueError(f"weight: {k} x {cols.all} columns are more than 32-bit offsets reach")
+    rows = torch.zeros(k, cols.all, dtype=dtype, device=weight.device)
+    first, behind = _views(rows, cols, c, (r, s), c2)
+    first.copy_(weight.permute(0, 2, 3, 1))
+    if second is not None:
+        behind.copy_(second[0].flatten(1))
+    return Packed(rows, total.detach().clone(), c, (r, s), c2, precision)
+
+
+def unpack(weight: Tensor, layer: Layer) -> tuple[Tensor, Tensor]:
+    """Views of a packed weight: [K, C, R, S] and [K, C2, 1, 1]."""
+    first, behind = _views(weight, layer.columns, layer.c_in, layer.kernel, layer.c_in2)
+    return first.permute(0, 3, 1, 2), behind[:, :, None, None]
+
+
+def _views(rows: Tensor, cols: Columns, c: int, kernel: tuple[int, int], c2: int) -> tuple[Tensor, Tensor]:
+    """The columns that hold weights, not padding: [K, R, S, C] and [K, C2]."""
+    taps = rows[:, : prod(kernel) * cols.c].unflatten(1, (*kernel, cols.c))
+    return taps[..., :c], rows[:, cols.first : cols.first + c2]
+
+
+def _check_bias(name: Literal["bias", "second"], bias: Tensor | None, k: int) -> None:
+    if bias is not None and bias.shape != (k,):
+        raise ValueError(f"{name}: a bias of shape {list(bias.shape)}, not [{k}]")

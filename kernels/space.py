@@ -1,0 +1,250 @@
+"""Which configurations are worth trying for a layer, and in what order: arithmetic, without torch and without a GPU.
+
+The tuner measures what `space` lists, in the order of `predicted_us`; `default` is the model's first choice for a layer
+that nobody measured. The model knows waves of programs over SMs, the tensor cores, L2, memory and the launch. It is
+there to order candidates, not to be quoted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import product
+from math import ceil, prod
+
+from kernels.config import ARCHS, BYTES, Config, Layer, channel_tiles, pixels, row_tiles, steps, unfit
+
+# Shares and costs taken from reference/kernels.md, section 3, there modelled for an H200.
+TENSOR_SHARE = {"ptr": 0.55, "tma": 0.62}  # of the datasheet's rate, without warp specialization ("0.55-0.62")
+MEMORY_SHARE = 4.2 / 4.8  # of the datasheet's bandwidth
+L2_PER_SM = 5.5e12 / 132  # bytes/s from L2 into one SM's shared memory
+LAUNCH_US = {False: 2.3, True: 1.2}  # a kernel in a CUDA graph: gap and ramp; with programmatic dependent launch
+
+# Own estimates, to be replaced by measurements: a load that misses L2, and a tile's start and epilogue beside its loop.
+LOAD_US = 0.7
+TILE_US = 1.0
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A GPU as the model sees it: dense operations a second by precision, bytes a second of its memory."""
+
+    arch: int
+    sms: int
+    flops: dict[str, float]
+    memory: float
+
+
+def _machine(arch: int, sms: int, half: float, tf32: float, fp32: float, memory: float) -> Machine:
+    flops = {"fp16": half, "bf16": half, "tf32": tf32, "fp32": fp32}
+    return Machine(arch, sms, {name: value * 1e12 for name, value in flops.items()}, memory * 1e12)
+
+
+# One of each architecture, from its vendor's datasheet: A100-SXM-80GB, A10, L40S, H200, B200, B300, GeForce RTX 5090.
+MACHINES = {
+    machine.arch: machine
+    for machine in (
+        _machine(80, 108, 312, 156, 19.5, 2.039),
+        _machine(86, 72, 125, 62.5, 31.2, 0.6),
+        _machine(89, 142, 362, 183, 91.6, 0.864),
+        _machine(90, 132, 989, 495, 67, 4.8),
+        _machine(100, 148, 2250, 1125, 75, 8.0),
+        _machine(103, 148, 2250, 1125, 75, 8.0),
+        _machine(120, 170, 209.5, 104.8, 104.8, 1.792),
+    )
+}
+
+
+def machine_of(arch: int, sms: int | None = None) -> Machine:
+    """The machine of an architecture with another number of SMs at the same rate each. sm_87 counts as sm_86."""
+    if arch < min(MACHINES):
+        raise ValueError(f"arch: sm_{arch} is older than sm_80, the first that these kernels are for")
+    machine = MACHINES[max(known for known in MACHINES if known <= arch)]
+    if sms is None:
+        return machine
+    flops = {name: value * sms / machine.sms for name, value in machine.flops.items()}
+    return replace(machine, sms=sms, flops=flops)
+
+
+def reads_shared(layer: Layer, arch: int) -> bool:
+    """Whether operands go from shared memory to where they are multiplied, as wgmma and tcgen05 take them.
+
+    mma.sync and the FMA units, which fp32 goes to, take them from registers.
+    """
+    return arch in (90, 100, 103) and layer.dtype != "fp32"
+
+
+def shared_bytes(layer: Layer, config: Config, arch: int) -> int:
+    """A block's shared memory, an upper estimate; what was emitted is what counts.
+
+    What multiplies from registers needs one buffer less. A loop of one step has no pipeline, and values loaded one by
+    one (`flat`) are copied asynchronously only if they have 4 bytes.
+    """
+    size = BYTES[layer.dtype]
+    a, b = config.block_m * config.block_k * size, config.block_n * config.block_k * size
+    tile = config.block_m * config.block_n * size
+    looped = max(steps(layer, config)) > 1
+    if config.impl == "tma":
+        # the output, or partial sums, leaves through shared memory, the residual comes by it; then barriers, alignment
+        pipeline = (config.stages if looped else 1) * (a + b) + 1024
+        split = 4 * config.block_m * config.block_n
+        return pipeline + (split if config.split_k > 1 else 2 * tile if layer.residual else tile)
+    buffers = max(config.stages if reads_shared(layer, arch) else config.stages - 1, 1) if looped else 1
+    narrow = layer.columns.flat and size < 4
+    pipeline = (a if arch < 100 else 2 * a) + buffers * b if narrow else buffers * (a + b)
+    prologue = a + 2048 if layer.prologue else 0
+    return max(pipeline + prologue, tile + 2048) + 128  # or a tile padded against bank conflicts, on its way out
+
+
+def registers(layer: Layer, config: Config, arch: int) -> int:
+    """A thread's registers, fitted to what is emitted; more than 255 are spilled.
+
+    Its share of the accumulator, addresses, masks and copies; a residual, half the size of its share; values loaded one
+    by one, with an address each; a second loop's addresses; the operands, where they are multiplied from registers.
+    """
+    threads = 32 * config.warps
+    share = config.block_m * config.block_n // threads
+    residual = share // 2 if layer.residual and config.split_k == 1 and config.impl == "ptr" else 0
+    flat = 3 * config.block_m * config.block_k // threads if layer.columns.flat else 0
+    operands = 0 if reads_shared(layer, arch) else config.block_k * BYTES[layer.dtype] // 2
+    second = 40 if layer.second else 0
+    return share * 4 // 3 + 35 + residual + flat + operands + second
+
+
+def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
+    """Microseconds in a CUDA graph, by the model."""
+    size, arch = BYTES[layer.dtype], ARCHS[machine.arch]
+    depth = ceil(sum(steps(layer, config)) / config.split_k)
+    tiles = row_tiles(layer, config) * channel_tiles(layer, config) * config.split_k
+    used = min(registers(layer, config, machine.arch), 255)
+    resident = max(arch.blocks(config.warps, used, shared_bytes(layer, config, machine.arch)), 1)
+    flops = machine.flops[layer.dtype] * TENSOR_SHARE[config.impl] / machine.sms
+
+    def together(sharing: int) -> float:
+        """Seconds for `sharing` programs at once on an SM."""
+        tensor = sharing * 2 * config.block_m * config.block_n * config.block_k / flops
+        fetch = sharing * (config.block_m + config.block_n) * config.block_k * size / L2_PER_SM
+        hidden = LOAD_US * 1e-6 / max(config.stages - 1, 1)
+        return depth * max(tensor, fetch, hidden) + TILE_US * 1e-6 / sharing
+
+    waves, rest = divmod(ceil(tiles / machine.sms), resident)
+    busy = waves * together(resident) + (together(rest) if rest else 0)
+    memory = layer.bytes / (machine.memory * MEMORY_SHARE)
+    us = LAUNCH_US[config.pdl] + 1e6 * max(busy, memory)
+    if config.split_k > 1:
+        partial = 2 * 4 * config.split_k * layer.rows * layer.c_out  # written and read, in L2 where it fits
+        us += LAUNCH_US[config.pdl] + 1e6 * partial / (L2_PER_SM * machine.sms)
+    return us
+
+
+def doubtful(layer: Layer, config: Config, arch: int) -> bool:
+    """Whether nobody should run such a kernel unchecked: it may spill, or the compiler may get it wrong.
+
+    Inductor's convolution with this loop gave wrong numbers with 8 warps on windows of more than one pixel, on every
+    Triton so far (pytorch#173068, triton#1254). Whether these kernels are affected is for the tuner to see, and so is
+    whether bulk copies are ready in time.
+    """
+    # short loops are unrolled, which doubles the operands that are live
+    spills = registers(layer, config, arch) > (240 if reads_shared(layer, arch) else 180)
+    return spills or config.impl != "ptr" or (config.warps > 4 and layer.kernel != (1, 1))
+
+
+def space(layer: Layer, arch: int, sms: int | None = None, limit: int = 0) -> list[Config]:
+    """Configurations that compute this layer and fit the architecture, the model's best first; `limit` of them if set.
+
+    With programmatic dependent launch wherever there is any (sm_90 and up).
+    """
+    machine = machine_of(arch, sms)
+    found = [
+        replace(config, split_k=split_k)
+        for config in (*_pointers(layer, machine), *(_bulk(layer, machine) if arch >= 90 else ()))
+        for split_k in _splits(layer, config, machine)
+    ]
+    shared = ARCHS[machine.arch].shared
+    found = [c for c in found if not unfit(layer, c) and shared_bytes(layer, c, machine.arch) <= shared]
+    found = [
+        c for c in found if registers(layer, c, machine.arch) <= 280
+    ]  # the estimate is not that good; what spills is refused
+    found.sort(key=lambda config: (round(predicted_us(layer, config, machine), 1), *_habits(config)))
+    return found[:limit] if limit else found
+
+
+def _habits(config: Config) -> tuple[int, int, int, str]:
+    """What is tried first where the model sees no difference: no split, a depth of 128 bytes or so, 3 or 4 stages."""
+    return config.split_k, abs(config.block_k.bit_length() - 7), (3, 4, 2, 5).index(config.stages), str(config)
+
+
+@cache
+def default(layer: Layer, arch: int, sms: int | None = None) -> Config:
+    """The model's choice for a layer that was never measured, of those that need no checking."""
+    known = machine_of(arch).arch
+    return next(config for config in space(layer, arch, sms) if not doubtful(layer, config, known))
+
+
+def _blocks(layer: Layer, rows: int) -> list[tuple[int, int, int, int]]:
+    """(block_m, block_n, block_k, warps) without padding that a smaller block would save."""
+    fp32 = layer.dtype == "fp32"
+    depths = {2: (32, 64, 128), 4: (16, 32, 64)}[BYTES[layer.dtype]]
+    found = []
+    for m, n, k, warps in product((16, 32, 64, 128, 256), (16, 32, 64, 128, 256), depths, (4, 8)):
+        share = m * n // (32 * warps)  # accumulators a thread: 64 or fewer feed the FMA units, 128 the tensor cores
+        if share > (64 if fp32 else 128) or share < 2:
+            continue
+        if (m > 16 and m >= 2 * rows) or (m < 64 and rows > 64) or (n > 16 and n >= 2 * layer.c_out):
+            continue
+        if n < 64 and layer.c_out >= 64:
+            continue
+        if k > depths[0] and k >= 2 * max(_run(layer), layer.c_in2):
+            continue
+        found.append((m, n, k, warps))
+    return found
+
+
+def _run(layer: Layer) -> int:
+    """Length of the depth that a step may stay in."""
+    return prod(layer.kernel) * layer.c_in if layer.columns.flat else layer.c_in
+
+
+def _pointers(layer: Layer, machine: Machine) -> list[Config]:
+    pdl = machine.arch >= 90
+    return [
+        Config("ptr", m, n, k, warps, stages, pdl=pdl)
+        for (m, n, k, warps), stages in product(_blocks(layer, layer.rows), (2, 3, 4, 5))
+    ]
+
+
+def _bulk(layer: Layer, machine: Machine) -> list[Config]:
+    return [
+        Config("tma", m, n, k, warps, stages, box, pdl=True)
+        for (m, n, k, warps), stages in product(_blocks(layer, layer.rows), (2, 3, 4, 5))
+        for box in boxes(layer, m)
+        if m >= 64
+    ]
+
+
+@cache
+def boxes(layer: Layer, block_m: int) -> tuple[tuple[int, int, int], ...]:
+    """The two coverings of the output by boxes of block_m pixels that waste least, and pixels in a row; a row if near.
+
+    On sm_90 a box in a row stays in shared memory for wgmma, as any does on sm_100; others pass through registers.
+    """
+    powers = [2**i for i in range(9)]
+    found = [
+        (n, h, block_m // (n * h))
+        for n, h in product(powers, powers)
+        if block_m % (n * h) == 0 and block_m // (n * h) in powers
+    ]
+    sizes = pixels(layer)
+    covered = {box: prod(ceil(size / b) * b for size, b in zip(sizes, box, strict=True)) for box in found}
+    best = sorted(found, key=lambda box: (covered[box], -box[2], -box[1]))[:2]
+    row = (1, 1, block_m)
+    return tuple(dict.fromkeys([*best, row] if covered.get(row, 0) <= 1.25 * covered[best[0]] else best))
+
+
+def _splits(layer: Layer, config: Config, machine: Machine) -> list[int]:
+    """1, and where that leaves SMs without a program, the powers of two that give them one."""
+    tiles = row_tiles(layer, config) * channel_tiles(layer, config)
+    depth = sum(steps(layer, config))
+    return [
+        split for split in (1, 2, 4, 8, 16) if split == 1 or (tiles * split <= 2 * machine.sms and 2 * split <= depth)
+    ]

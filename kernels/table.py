@@ -1,0 +1,102 @@
+"""Configurations that were chosen, by GPU and layer, in a JSON file; and what an op asks at a call.
+
+A table is data under results/: the tuner writes it, a process installs it with `use`. A call never searches: it takes
+the table's entry for this GPU and layer, or else the model's choice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from kernels.config import Config, Layer
+from kernels.space import default
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """`chosen` is "measured" or "model"; `us` is the time measured or predicted; `when` an ISO 8601 time, UTC.
+
+    `layer` is a `Layer.key`, `config` a configuration as text, `triton` the version that compiled it.
+    """
+
+    gpu: str
+    layer: str
+    config: str
+    chosen: str
+    us: float
+    when: str
+    triton: str
+
+    def __post_init__(self) -> None:
+        if self.chosen not in ("measured", "model"):
+            raise ValueError(f"chosen: {self.chosen!r} is neither 'measured' nor 'model'")
+        Config.parse(self.config)
+
+
+class Table:
+    """One entry per GPU and layer. A measurement outlasts a prediction, a later entry an earlier one."""
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self._entries: dict[tuple[str, str], Entry] = {}
+        for entry in entries:
+            self.add(entry)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(sorted(self._entries.values(), key=lambda entry: (entry.gpu, entry.layer)))
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, entry: Entry) -> None:
+        known = self._entries.get((entry.gpu, entry.layer))
+        if known is None or _rank(known) <= _rank(entry):
+            self._entries[entry.gpu, entry.layer] = entry
+
+    def merge(self, other: Table) -> Table:
+        """Both together, as a new table."""
+        return Table([*self, *other])
+
+    def config(self, gpu: str, layer: Layer) -> Config | None:
+        entry = self._entries.get((gpu, layer.key))
+        return None if entry is None else Config.parse(entry.config)
+
+    @staticmethod
+    def load(path: Path) -> Table:
+        try:
+            data = json.loads(path.read_text())
+            if data["schema"] != SCHEMA:
+                raise ValueError(f"schema {data['schema']}, and this version reads {SCHEMA}")
+            return Table(Entry(**entry) for entry in data["entries"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: not a table of configurations: {error}") from error
+
+    def save(self, path: Path) -> None:
+        """Writes it whole or not at all, sorted, an entry a line."""
+        lines = ",\n".join(f"  {json.dumps(asdict(entry))}" for entry in self)
+        beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        beside.write_text(f'{{"schema": {SCHEMA}, "entries": [\n{lines}\n]}}\n')
+        beside.replace(path)
+
+
+def _rank(entry: Entry) -> tuple[bool, str]:
+    return entry.chosen == "measured", entry.when
+
+
+_installed = Table()
+
+
+def use(table: Table) -> None:
+    """Installs a table for this process, in place of the one before."""
+    global _installed
+    _installed = table
+
+
+def config_for(layer: Layer, gpu: str, arch: int, sms: int | None = None) -> Config:
+    """The installed table's entry for this GPU and layer, or else the model's choice."""
+    return _installed.config(gpu, layer) or default(layer, arch, sms)
