@@ -218,11 +218,12 @@ def env(
     if not advice:
         out.print("Nothing found that would make timings noisy.")
     if added:
-        watch = added["watch"]
+        watch, core = added["watch"], added["watch_core"]
         out.print(
             f"Harness: a sample of a model that does nothing takes {added['sample_ns']:.0f} ns, "
-            f"{added['of_1_ms']:.2%} of a millisecond; a millisecond's work takes {watch['value']:.4f} times as long "
-            f"while the machine is watched (95 % interval {watch['low']:.4f} to {watch['high']:.4f})."
+            f"{added['of_1_ms']:.2%} of a millisecond. Watching the machine takes "
+            f"{'an unknown share' if core is None else f'{core:.1%}'} of a core, and a millisecond's work beside it "
+            f"{watch['value']:.4f} times as long (95 % interval {watch['low']:.4f} to {watch['high']:.4f})."
         )
 
 

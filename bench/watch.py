@@ -181,7 +181,15 @@ class Watch:
         # pread, as the place to write at is one with the child's
         lines = os.pread(file, os.fstat(file).st_size, 0).split(b"\n")[:-1]  # the last is empty, or half written
         readings = [Reading(**json.loads(line)) for line in lines]
-        return Watched(readings, self._why or ("" if readings else "the watching process said nothing"))
+        dead = self._child is not None and self._child.poll() is not None
+        return Watched(readings, self._why or ("the watching process ended" if dead else ""))
+
+    def busy_ns(self) -> int | None:
+        """What the watching process has had of a core so far; None where the kernel does not tell."""
+        try:
+            return int(Path(f"/proc/{self._child.pid}/schedstat").read_text().split()[0]) if self._child else None
+        except (OSError, ValueError, IndexError):
+            return None
 
     def pause(self, paused: bool) -> None:
         """Stop watching for a while, or go on: what watching itself costs is found so."""
