@@ -49,6 +49,7 @@ check: setup
 	@$(RUN) mypy
 	@$(RUN) pytest -q tests/test_layering.py
 	@$(RUN) bench report --check
+	@$(RUN) bench kernels --check results/kernels/accepted.json --arch sm_80,sm_90,sm_100 -f 'resnet50*/fp16-n32-' || test $$? = 3
 
 report: setup
 	@$(RUN) bench report --splice

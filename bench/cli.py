@@ -1,4 +1,4 @@
-"""The command line. The only module, with `show` and `progress`, that prints, and the only one that exits.
+"""The command line. With `cli_kernels`, `cli_tune`, `show` and `progress` all that prints.
 
 Exit codes: 0 ok; 1 a case failed; 2 bad usage; 3 this machine cannot run the plan.
 """
@@ -24,6 +24,8 @@ from bench import plan as plans
 from bench import report as reports
 from bench.baseline import twin
 from bench.case import Case, CaseError
+from bench.cli_kernels import kernels
+from bench.cli_tune import tune
 from bench.eligible import why_not
 from bench.environment import ROOT, device, environment, no_cuda
 from bench.frame import export
@@ -63,6 +65,9 @@ ViewName = Annotated[
     str | None, typer.Option("--view", metavar="|".join(VIEWS), help="Which columns.  [default: speed]")
 ]
 Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="Where the records go.")]
+
+app.command("kernels")(kernels)
+app.command("tune")(tune)
 
 
 def main() -> None:

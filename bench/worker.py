@@ -197,11 +197,34 @@ def run_null(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
     return {"status": "ok", "overhead": overhead(data["device"])}
 
 
+def run_kernels(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """What the compiler emits; see `bench.emitted`."""
+    tell("import")
+    os.environ.pop("TRITON_INTERPRET", None)  # interpreted functions cannot be compiled
+    try:
+        from bench.emitted import run
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in ("torch", "triton"):
+            raise
+        return {"status": "skipped", "reason": f"{error}"}
+    return run(data, tell)
+
+
+def run_tune(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """What networks are made of, or some candidates for it; see `bench.tune`."""
+    tell("import")
+    from bench.tune import tune
+
+    return tune(data, tell)
+
+
 JOBS: dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]] = {
     "case": lambda data, tell: run_case(Job.read(data), tell),
     "fit": run_fit,
     "reference": run_reference,
     "null": run_null,
+    "tune": run_tune,
+    "kernels": run_kernels,
 }
 
 

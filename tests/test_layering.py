@@ -14,7 +14,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("kernels", "resnet", "bench")  # each may import those before it
 CHILD = {
     f"bench.{name}"
-    for name in ("worker", "fit", "reference", "gate", "clock", "measure", "memory", "energy", "overhead")
+    for name in (
+        *("worker", "fit", "reference", "gate", "clock", "measure", "memory", "energy", "overhead", "emitted"),
+        *("tune", "subject"),
+    )
 }
 HEAVY = {"torch", "triton", "onnxruntime"}  # never in a parent, not even by way of another module
 LAZY = {"onnx", "onnxruntime", "onnxscript", "sklearn", "skimage", "PIL", "matplotlib", "altair"} | {

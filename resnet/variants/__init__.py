@@ -32,6 +32,8 @@ _ORT_CPU_BF16 = "ONNX Runtime's CPU provider has no bf16 convolution and refuses
 _ORT_CUDA_BF16 = "ONNX Runtime's CUDA convolution takes bf16 in recent versions alone (1.31), and never channels-last"
 _TRT_FP32 = "TensorRT builds float32 engines with TF32, and its provider has no option against it: that case is tf32"
 _NO_TRT = "TensorRT runs on NVIDIA GPUs alone"
+_NO_KERNELS = "these kernels are compiled for NVIDIA GPUs; a CPU can only interpret them, which is for tests"
+_NO_MIX = "there is nothing to mix: our kernels are compiled for NVIDIA GPUs alone"
 
 # Why no variant runs a precision on a device, where its own row does not say otherwise.
 EXCLUDED: Mapping[tuple[str, str], str] = {
@@ -58,6 +60,7 @@ class Variant:
 
 
 _TORCH = {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "tf32", "fp16", "bf16")}
+_TRITON = {"triton": "triton>=3.6"}  # a CUDA build of torch brings its own
 _ONNX = {"onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime-gpu"}
 
 _ROWS = (
@@ -92,6 +95,24 @@ _ROWS = (
         module="library_fused",
         why="batch norm folded, the vendor library's own fused convolutions: the honest rival of our own kernels",
         serves=_TORCH,
+    ),
+    Variant(
+        name="fused",
+        module="fused",
+        why="this project's Triton kernels, one a convolution with all that stands around it inside, every layer",
+        serves={"cuda": _TORCH["cuda"]},
+        launches={"cuda": ("stream", "graph")},
+        needs=_TRITON,
+        excluded={("cpu", precision): _NO_KERNELS for precision in PRECISIONS},
+    ),
+    Variant(
+        name="mixed",
+        module="mixed",
+        why="layer by layer the faster of our kernels and the vendor library's, as measured on this GPU",
+        serves={"cuda": _TORCH["cuda"]},
+        launches={"cuda": ("stream", "graph")},
+        needs=_TRITON,
+        excluded={("cpu", precision): _NO_MIX for precision in PRECISIONS},
     ),
     Variant(
         name="onnxruntime",

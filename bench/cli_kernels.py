@@ -1,0 +1,338 @@
+"""`bench kernels`: what the compiler emits for every kernel and architecture, held against what was accepted."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from bench.accepted import (
+    POINTS,
+    Accepted,
+    AcceptedError,
+    Change,
+    Entry,
+    chosen,
+    compare,
+    exact,
+    fits,
+    kind,
+    parts,
+    shared,
+    spill,
+    spills,
+)
+from bench.environment import ROOT, cpu, git, unreadable
+from bench.process import Answer, ask
+
+FAILED, USAGE, UNABLE = 1, 2, 3
+CHILDREN = 4  # at most: each holds torch and a compiler, half a gigabyte
+PART_LIMIT_S = 3600.0
+DEATHS = 20  # of compilers, before a part is given up
+LISTED = 20  # changes of a kind that is no failure
+TUNED = ROOT / "results" / "tuned"  # configurations that were measured, a table for each GPU
+# kernels that many configurations share
+SHARED = ("conv_reduce", "head_means")
+
+ARCHS = {f"sm_{arch}": arch for arch in POINTS}
+
+out = Console(highlight=False, soft_wrap=False)
+err = Console(stderr=True, highlight=False)
+
+
+def kernels(
+    check: Annotated[
+        Path | None, typer.Option("--check", metavar="FILE", help="Exit 1 if a kernel is worse than this record says.")
+    ] = None,
+    accept: Annotated[
+        Path | None, typer.Option("--accept", metavar="FILE", help="Write what is emitted now as that record.")
+    ] = None,
+    arch: Annotated[str, typer.Option("--arch", metavar="sm_90,...", help="Only these.")] = ",".join(ARCHS),
+    filter: Annotated[
+        list[str] | None,
+        typer.Option("-f", "--filter", metavar="GLOB", help="Only layers that match, as resnet50/fp16-n32-*-3x3-*."),
+    ] = None,
+    table: Annotated[
+        list[Path] | None,
+        typer.Option("--table", metavar="FILE", help="Configurations, in place of those in results/tuned."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """What the compiler emits for every kernel and architecture; no GPU needed."""
+    start = time.monotonic()
+    archs, globs = _archs(arch), filter or []
+    before = _load(check) if check else None
+    tables = [str(path.absolute()) for path in (sorted(TUNED.glob("*.json")) if table is None else table)]
+    for path in tables:
+        if not Path(path).is_file():
+            _stop(f"--table: there is no file {path}", USAGE)
+    entries, triton = _compiled(archs, globs, tables)
+    if not entries:
+        _stop(
+            f"no layer matches {' or '.join(globs)}; one is called resnet50/fp16-n32-56x56x64-3x3-s1-p1-k64-relu", USAGE
+        )
+    now = Accepted(entries, triton, _commit(), f"{datetime.now(UTC):%Y-%m-%d}")
+    changes = compare(chosen(before.entries, archs, globs), entries) if before else []
+    if as_json:
+        told: dict[str, Any] = {"triton": triton, "commit": now.commit, "entries": [entry.row() for entry in entries]}
+        if before:
+            was = {"file": str(check), "triton": before.triton, "commit": before.commit, "when": before.when}
+            told |= {"accepted": was, "changes": [asdict(change) for change in changes]}
+        print(json.dumps(told, indent=1))
+    else:
+        _show(now, time.monotonic() - start, table=before is None)
+        if before:
+            _show_changes(changes, before, now)
+    if accept:
+        try:
+            now.save(accept)
+        except AcceptedError as error:
+            _stop(str(error), USAGE)
+        _tell(f"Accepted: {len(entries)} kernels at {now.commit}, in {accept}")
+        if now.commit.endswith("+"):
+            _tell("The + says that this checkout has changes: the commit alone does not make these kernels.")
+    bad = any(change.kind == "regressed" for change in changes) if before else any(entry.failed for entry in entries)
+    raise typer.Exit(FAILED if bad else 0)
+
+
+def _archs(text: str) -> list[int]:
+    words = text.split(",")
+    for word in words:
+        if word not in ARCHS:
+            raise typer.BadParameter(f"unknown architecture {word!r}; allowed: {', '.join(ARCHS)}")
+    return [arch for name, arch in ARCHS.items() if name in words]
+
+
+def _load(path: Path) -> Accepted:
+    try:
+        return Accepted.load(path)
+    except AcceptedError as error:
+        _stop(str(error), USAGE)
+
+
+def _commit() -> str:
+    """The commit of this checkout; a plus after it: and changes."""
+    found = git(ROOT)
+    return "unknown" if unreadable(found["sha"]) else found["sha"][:10] + ("+" if found["dirty"] is True else "")
+
+
+def _compiled(archs: list[int], globs: list[str], tables: list[str]) -> tuple[list[Entry], str]:
+    """Every kernel's entry, and Triton's version. Exits where this machine cannot compile."""
+    count = min(cpu()["cores"], CHILDREN)
+    job = {
+        "job": "kernels",
+        "points": {str(arch): POINTS[arch] for arch in archs},
+        "globs": globs,
+        "tables": tables,
+        "parts": count,
+    }
+    with _Bar(count) as bar, ThreadPoolExecutor(count) as pool:
+        try:
+            answers = list(pool.map(lambda part: _part(job, part, bar), range(count)))
+        except KeyboardInterrupt:  # leaving the pool would wait for the children; they die with this process
+            bar.bar.stop()
+            os._exit(130)
+    for answer in answers:
+        if answer.status == "skipped":
+            _stop(f"this machine cannot compile kernels: {answer.reason}; `pip install 'triton>=3.6'`", UNABLE)
+        if answer.status != "ok":
+            _stop(f"the kernels could not be compiled: {answer.status}: {answer.reason}", FAILED)
+    for name in answers[0].data["unknown"]:
+        _tell(f"bench: left out: the configurations for {name}, as GPUS in bench/emitted.py has no architecture for it")
+    # a part has every n-th kernel: in the order of the plan
+    rows = [(place, part, row) for part, answer in enumerate(answers) for place, row in enumerate(answer.data["rows"])]
+    ordered = sorted(rows, key=lambda row: row[:2])
+    return [Entry.of(row) for _, _, row in ordered], answers[0].data["triton"]
+
+
+def _part(job: dict[str, Any], part: int, bar: _Bar) -> Answer:
+    """A child's share. What kills the compiler is a row's failure: a new child goes on behind it."""
+    broken: dict[str, str] = {}
+    while True:
+        told = [""]
+
+        def stage(text: str, told: list[str] = told) -> None:
+            told[0] = text
+            bar.stage(part, text)
+
+        answer = ask(job | {"part": part, "broken": broken}, PART_LIMIT_S, stage)
+        done, _, rest = told[0].partition(" ")
+        if answer.status in ("ok", "skipped", "error") or not done.isdigit() or len(broken) == DEATHS:
+            return answer
+        broken[rest.partition(" ")[2]] = f"{answer.status}: {answer.reason}"
+
+
+class _Bar:
+    """How many are compiled: a live bar on a terminal, a line for each tenth elsewhere."""
+
+    def __init__(self, children: int) -> None:
+        self.children = children
+        self.bar = Progress(
+            TextColumn("compiling"), BarColumn(bar_width=12), MofNCompleteColumn(), TextColumn("{task.description}"),
+            console=err, transient=True, disable=not err.is_terminal,
+        )  # fmt: skip
+        self.task = self.bar.add_task("", total=None)
+        self.parts: dict[int, tuple[int, int]] = {}
+        self.tenth = 0
+        self.lock = Lock()
+
+    def __enter__(self) -> _Bar:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def stage(self, part: int, text: str) -> None:
+        """`done total name` of one child; anything else is what it does before."""
+        done, _, rest = text.partition(" ")
+        if not done.isdigit():
+            return
+        total, _, name = rest.partition(" ")
+        with self.lock:
+            self.parts[part] = int(done), int(total)
+            if len(self.parts) < self.children:  # the total is not known yet
+                return
+            done_all, total_all = map(sum, zip(*self.parts.values(), strict=True))
+            self.bar.update(self.task, completed=done_all, total=total_all, description=name[: err.width - 40])
+            if not err.is_terminal and 10 * done_all // total_all > self.tenth:
+                self.tenth = 10 * done_all // total_all
+                _tell(f"compiled {done_all} of {total_all}")
+
+
+def summary(now: Accepted) -> list[str]:
+    """The answer in sentences: how many, and what is bad about any."""
+    entries = now.entries
+    failed = [entry for entry in entries if entry.failed]
+    archs = sorted({entry.arch for entry in entries})
+    uses = sum(len(entry.uses) for entry in entries)
+    lines = [
+        f"{len(entries) - len(failed)} of {len(entries)} kernels compiled, for {', '.join(f'sm_{a}' for a in archs)} "
+        f"and {uses} uses by layers, with triton {now.triton}."
+    ]
+    spilled = [entry for entry in entries if spills(entry)]
+    large = [entry for entry in entries if not fits(entry)]
+    products = [entry for entry in entries if entry.facts and entry.facts["product"] and not exact(entry)]
+    plain = [entry for entry in products if not entry.facts["tensor"]]
+    older = [entry for entry in products if entry.arch in (90, 100) and kind(entry.facts) == 1]
+    lines.append(
+        f"{len(spilled) or 'None'} of them spill, {len(large) or 'none'} ask for more shared memory than there is, "
+        f"{len(plain) or 'none'} multiply without tensor cores (beside fp32, which has none)."
+    )
+    if older:
+        lines.append(f"{len(older)} of sm_90 and sm_100 multiply by the older mma.sync.")
+    return lines
+
+
+def _show(now: Accepted, seconds: float, table: bool) -> None:
+    first, *others = summary(now)
+    out.print(f"[bold]{escape(first)}[/] {escape(' '.join(others))} It took {seconds:.0f} s.")
+    for entry in now.entries:
+        bad = [] if not entry.failed else [f"does not compile: {entry.failed}"]
+        bad += [f"spills {spill(entry.facts)}"] if spills(entry) else []
+        bad += [] if fits(entry) else [f"shared memory {shared(entry.facts)}"]
+        if bad:
+            out.print(
+                f"[red]sm_{entry.arch} {entry.kernel} {escape(entry.uses[0])}: {escape(', '.join(bad))}[/]",
+                soft_wrap=True,
+            )
+    if not table:
+        return
+    out.print()
+    grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for title in ("kernel", "uses", "regs", "spill", "KiB", "blk", "tensor", "copies", "code"):
+        grid.add_column(title, justify="left" if title == "kernel" else "right", no_wrap=title != "kernel")
+    arch = 0
+    for cells in _rows(now.entries):
+        if cells[0] != arch:
+            grid.add_section()
+            grid.add_row(f"[bold]sm_{cells[0]}[/]")
+            arch = cells[0]
+        grid.add_row(*cells[1:])
+    out.print(grid)
+    out.print(
+        "A row is a configuration with the worst of its kernels. uses: layers that it serves; regs: registers of a "
+        "thread; spill: bytes; KiB: shared memory of a block; blk: blocks on an SM at once; tensor: tensor-core "
+        "instructions; copies: a cp.async, b bulk loads + stores, w setmaxnreg; code: KiB. -k1 and -g8 are left out. "
+        "--json has every kernel.",
+        style="dim",
+    )
+
+
+def _rows(entries: list[Entry]) -> Iterator[tuple[Any, ...]]:
+    """Architecture and cells, a row for each configuration."""
+    groups: dict[tuple[int, str], list[Entry]] = {}
+    for entry in entries:
+        own = [] if entry.kernel in SHARED else [parts(entry.uses[0])[0]]
+        kernel = [] if own and entry.kernel.startswith("conv") else [entry.kernel]  # ptr or tma says which
+        name = " ".join([*kernel, *own, *(["fp32"] if own and exact(entry) else [])])
+        if entry.facts:
+            groups.setdefault((entry.arch, name), []).append(entry)
+    for (arch, name), found in sorted(groups.items()):
+        facts = [entry.facts for entry in found]
+        most = {
+            key: max(fact[key] for fact in facts) for key in ("registers", "stack", "spill_stores", "shared", "code")
+        }
+        least = min(facts, key=lambda fact: sum(fact["tensor"].values()))
+        copies = [f"a{least['async_loads']}"] if least["async_loads"] else []
+        copies += [f"b{least['bulk_loads']}+{least['bulk_stores']}"] if least["bulk_loads"] else []
+        copies += [f"w{least['set_registers']}"] if least["set_registers"] else []
+        yield (
+            arch,
+            name.replace("-k1-", "-").replace("-g8", ""),
+            str(sum(len(entry.uses) for entry in found)),
+            str(most["registers"]),
+            str(most["stack"] or 4 * most["spill_stores"] or "-"),
+            f"{most['shared'] / 1024:.0f}",
+            str(min(fact["occupancy"] for fact in facts)),
+            " ".join(f"{count} {kind}" for kind, count in least["tensor"].items()) or "-",
+            " ".join(copies) or "-",
+            f"{most['code'] / 1024:.0f}",
+        )
+
+
+def _show_changes(changes: list[Change], before: Accepted, now: Accepted) -> None:
+    """Regressions in full, the rest shortened, and the sentence that counts."""
+    out.print()
+    found = {
+        name: [change for change in changes if change.kind == name]
+        for name in ("regressed", "improved", "new", "vanished")
+    }
+    told = ", ".join(f"{len(some)} {name}" for name, some in found.items())
+    since = f"Against {before.commit}, accepted on {before.when}; this is {now.commit}: {told}."
+    out.print(f"[bold]{since}[/]")
+    if before.triton != now.triton:
+        out.print(
+            f"[yellow]Triton changed: {before.triton} -> {now.triton}.[/] What differs may be the compiler's doing."
+        )
+    for name, some in found.items():
+        style = {"regressed": "red", "improved": "green"}.get(name, "dim")
+        for change in some if name == "regressed" else some[:LISTED]:
+            first, others = change.layers[0], len(change.layers) - 1
+            more = f" and {others} more" if others else ""
+            lines = [f"{name}: sm_{change.arch} {change.kernel} {change.config}", f"for {first}{more}", *change.what]
+            out.print("\n  ".join(map(escape, lines)), style=style, soft_wrap=True)
+        if name != "regressed" and len(some) > LISTED:
+            out.print(f"{name}: {len(some) - LISTED} more; --json has them", style=style)
+
+
+def _tell(text: str) -> None:
+    err.print(text, markup=False, soft_wrap=True)
+
+
+def _stop(text: str, code: int) -> NoReturn:
+    _tell(f"bench: {text}")
+    raise typer.Exit(code)

@@ -1,0 +1,212 @@
+"""In a child: what the compiler emits for the kernels that networks run, on each architecture. No GPU is needed.
+
+    points (network, batch, precision) -> layers -> configurations -> compilations, each once -> facts
+
+Many layers share a kernel: their compilations are equal in all that the compiler sees. What `kernels.emit` reads off is
+kept by content beside the other cached files, for reading takes as long as compiling (0.3 s a kernel, 2-core Zen 5,
+2026-11-23); what is compiled, Triton itself keeps.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import triton
+
+from bench.accepted import matches
+from kernels import conv, conv_tma, emit, head, stem, table
+from kernels.config import ARCHS, Config, Layer
+from kernels.launch import Compilation
+from kernels.space import space
+from resnet.archs import Spec
+from resnet.cache import made_once
+from resnet.layers import layers
+
+IMAGE, CLASSES = 224, 1000
+
+# The names under which tables hold configurations (`torch.cuda.get_device_name`), by architecture. Without an entry
+# for them a layer has the model's choice, which is one for all GPUs of an architecture with the same number of SMs.
+GPUS = {
+    80: ("NVIDIA A100-SXM4-80GB", "NVIDIA A100-SXM4-40GB", "NVIDIA A100 80GB PCIe"),
+    89: ("NVIDIA L40S", "NVIDIA L4", "NVIDIA GeForce RTX 4090"),
+    90: ("NVIDIA H200", "NVIDIA H100 80GB HBM3", "NVIDIA H100 PCIe"),
+    100: ("NVIDIA B200",),
+    120: ("NVIDIA GeForce RTX 5090",),
+}
+
+# The model chooses no bulk copies, which are for those who measure. So that these kernels are watched before there is a
+# measured table, the model's best of them is compiled too where no table has one.
+BULK_ARCHS, BULK_OF = (90, 100), (32, "fp16")
+
+Point = tuple[str, int, str]  # network, batch, precision
+# a layer's configurations on an architecture, each with the compilations it needs
+Cuts = Callable[[Layer, int], Iterable[tuple[Config, Compilation]]]
+
+
+@dataclass
+class Planned:
+    """One compilation and all that it is for. `uses`: `configuration/network/layer`.
+
+    A layer that no configuration can be found for has the reason in place of a compilation.
+    """
+
+    arch: int
+    kernel: str
+    compilation: Compilation | str
+    uses: dict[str, None] = field(default_factory=dict)  # a set that keeps its order
+
+    @property
+    def name(self) -> str:
+        return f"sm_{self.arch} {self.kernel} {next(iter(self.uses))}"
+
+
+def run(data: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
+    """The answer to `accepted.job`: a row for each of this part's kernels. Tells `done total name` before each."""
+    for name in ("nvdisasm", "cuobjdump"):
+        emit.tool(name)
+    measured = _merged(data["tables"])
+    table.use(measured)
+    unknown = {entry.gpu for entry in measured} - {gpu for gpus in GPUS.values() for gpu in gpus}
+    found = plan({int(arch): points for arch, points in data["points"].items()}, data["globs"])
+    mine = list(islice(found, data["part"], None, data["parts"]))
+    rows = []
+    for done, planned in enumerate(mine):
+        tell(f"{done} {len(mine)} {planned.name}")
+        row = {"arch": planned.arch, "kernel": planned.kernel, "uses": list(planned.uses)}
+        rows.append(row | _compiled(planned, data["broken"]))
+    return {"status": "ok", "rows": rows, "triton": triton.__version__, "unknown": sorted(unknown)}
+
+
+def _compiled(planned: Planned, broken: dict[str, str]) -> dict[str, Any]:
+    if planned.name in broken:
+        return {"failed": broken[planned.name]}
+    if isinstance(planned.compilation, str):
+        return {"failed": planned.compilation}
+    try:
+        return {"facts": facts(planned.compilation, planned.arch)}
+    except Exception as error:  # whatever the compiler has against it, it is the row's content
+        return {"failed": _brief(error)}
+
+
+def plan(points: dict[int, list[Point]], globs: list[str]) -> list[Planned]:
+    """Each different compilation once, the same list in every process, architecture by architecture."""
+    found: dict[str, Planned] = {}
+    for arch, wanted in points.items():
+        for model, batch, precision in wanted:
+            for cuts, layer in _layers(model, batch, precision):
+                use = f"{model}/{layer.key}"
+                for planned in _planned(cuts, layer, arch, use) if matches(use, globs) else ():
+                    content = planned.name if isinstance(planned.compilation, str) else _content(planned)
+                    found.setdefault(content, planned).uses.update(planned.uses)
+    return list(found.values())
+
+
+def _planned(cuts: Cuts, layer: Layer, arch: int, use: str) -> list[Planned]:
+    try:
+        return [Planned(arch, _name(found), found, {f"{config}/{use}": None}) for config, found in cuts(layer, arch)]
+    except Exception as error:
+        return [Planned(arch, "none", f"no configuration: {_brief(error)}", {f"none/{use}": None})]
+
+
+def _layers(model: str, batch: int, precision: str) -> Iterable[tuple[Cuts, Layer]]:
+    """A network's layers, each with what cuts it, the stem first and the head last.
+
+    Of a pre-activation network's convolutions those with a norm before them: the others are the other network's.
+    """
+    preact = Spec.parse(model).version == "v2"
+    found = [replace(layer, n=batch, dtype=precision) for layer in _shapes(model)]
+    first, last = found[0], found[-1]
+    yield _stem, Layer(batch, IMAGE, IMAGE, 3, first.c_in, (7, 7), 2, 3, relu=not preact, dtype=precision)
+    for layer in found:
+        if layer.prologue or not preact:
+            yield _conv, layer
+    pixels = (last.out_h, last.out_w, last.c_out)
+    yield _head, Layer(batch, *pixels, CLASSES, (1, 1), relu=False, prologue=preact, dtype=precision)
+
+
+def _conv(layer: Layer, arch: int) -> Iterable[tuple[Config, Compilation]]:
+    configs = [table.config_for(layer, gpu, arch) for gpu in GPUS[arch]]
+    if arch in BULK_ARCHS and (layer.n, layer.dtype) == BULK_OF and all(config.impl != "tma" for config in configs):
+        configs += [config for config in space(layer, arch) if config.impl == "tma"][:1]
+    for config in dict.fromkeys(configs):
+        for compilation in (conv_tma if config.impl == "tma" else conv).compilation(layer, config):
+            yield config, compilation
+
+
+def _stem(layer: Layer, arch: int) -> Iterable[tuple[Config, Compilation]]:
+    config = stem.default(layer, arch)
+    for compilation in stem.compilation(layer, config):
+        yield config, compilation
+
+
+def _head(layer: Layer, arch: int) -> Iterable[tuple[Config, Compilation]]:
+    for config in dict.fromkeys([head.default(layer, arch, gpu=gpu) for gpu in GPUS[arch]]):
+        for compilation in head.compilation(layer, config):
+            yield config, compilation
+
+
+@cache
+def _shapes(model: str) -> list[Layer]:
+    """Walking a network takes half a second, and batch and precision are but two fields of what comes of it."""
+    return layers(model, 1, IMAGE, "fp16")
+
+
+def _name(compilation: Compilation) -> str:
+    """`conv` for `conv._kernel`, `conv_reduce` for `conv._reduce`."""
+    function = compilation.kernel.fn
+    file = function.__module__.rpartition(".")[2]
+    return file + function.__name__.removeprefix("_kernel")
+
+
+def _content(planned: Planned) -> str:
+    """All that the compiler is told."""
+    compilation = planned.compilation
+    assert isinstance(compilation, Compilation)
+    parts: list[Mapping[Any, Any]] = [compilation.signature, compilation.constants]
+    parts += [compilation.attributes, compilation.options]
+    return repr([planned.arch, planned.kernel, *(sorted(part.items(), key=repr) for part in parts)])
+
+
+def facts(compilation: Compilation, arch: int) -> dict[str, Any]:
+    """What the machine code holds (`kernels.emit.Emitted`), with the limit of its shared memory.
+
+    `product`: whether the kernel multiplies matrices, so that it could use tensor cores.
+    """
+    kernel = emit.compiled(compilation, arch)
+    told = f"{kernel.metadata.shared} {kernel.metadata.num_warps} {ARCHS[arch]} {_reader()}"
+    key = sha256(kernel.asm["cubin"] + kernel.asm["ptx"].encode() + told.encode()).hexdigest()
+
+    def read(path: Path) -> None:
+        path.write_text(json.dumps(asdict(emit.emit(compilation, arch))))
+
+    path, _ = made_once(f"emitted {key}", ".json", read)
+    found = json.loads(path.read_text())
+    del found["arch"], found["name"]
+    product = "tt.dot" in kernel.asm["ttir"]
+    return found | {"shared_limit": ARCHS[arch].shared, "product": product}
+
+
+@cache
+def _reader() -> str:
+    """The source of what reads the code: what it read before it changed is not kept."""
+    return Path(emit.__file__).read_text()
+
+
+def _merged(paths: list[str]) -> table.Table:
+    found = table.Table()
+    for path in paths:
+        found = found.merge(table.Table.load(Path(path)))
+    return found
+
+
+def _brief(error: Exception) -> str:
+    """Triton's errors show the source first and end in what is wrong."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines[-2:])[-400:]}"

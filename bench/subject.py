@@ -1,0 +1,233 @@
+"""A layer on a device, with random operands and the right answer to them: is a candidate right, how long does it take?
+
+**Right** is what comes out twice, bit for bit, on memory filled with NaN and fenced with NaN, and agrees with float64
+of the same rounded operands; and comes out again when hundreds of launches overlap. An element may be off by
+- its own rounding: u = 2^-11 of it in fp16, 2^-8 in bf16, 2^-24 in fp32 (Higham, Accuracy and Stability of Numerical
+  Algorithms, section 2.1);
+- the roundings of its sum in float32: depth * 2^-24 of the largest element. With N(0, 1) inputs and weights of depth
+  ** -0.5 the largest element is about 5, the absolute products of an element add up to 0.64 sqrt(depth), and such
+  errors grow as sqrt(depth) * 2^-24 of these (Higham and Mary 2019), an eighth of what is allowed;
+- where there is a prologue, one u of the largest element, as its result may round to the other side than float64 does;
+  in tf32 2^-9 of it, as the tensor cores cut off digits that the reference keeps. (Other tf32 operands are drawn
+  without those digits.)
+
+**Timed** is a CUDA graph of launches one behind the other, as in a network, over sets of operands in rotation: a large
+layer finds nothing in L2 and a small one much, as in a network too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import fields, replace
+from functools import partial
+from math import ceil, prod
+from operator import itemgetter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.clock import Clock
+from kernels import conv, conv_tma
+from kernels.config import BYTES, Config, Layer
+from kernels.launch import Operands, output
+from kernels.op import conv_bias_act
+from kernels.pack import TORCH_TYPES, Packed, unpack
+from kernels.space import machine_of, predicted_us
+
+Run = Callable[[], object]
+Timer = Callable[[], float]
+
+NAMES = [item.name for item in fields(Operands)]
+
+ROUNDOFF = {"fp32": 2.0**-24, "tf32": 2.0**-24, "fp16": 2.0**-11, "bf16": 2.0**-8}
+PROLOGUE = ROUNDOFF | {"tf32": 2.0**-9}
+
+FENCE = 4096  # elements before and behind an output
+ANSWER_BYTES = 1 << 30  # of float64 at a time
+SETS = 16  # of operands at most, in rotation
+GRAPH_US = 500.0  # of work in a graph: long beside what the events themselves add
+LAUNCHES = 256  # in a graph at most: on the host each takes some 50 us to capture
+COVER_CYCLES = 300_000  # the device sleeps this long, 0.17 ms at 1.8 GHz, while the host enqueues graph and events
+
+
+def impl(config: Config) -> Any:
+    """The module of a configuration's kernel."""
+    return conv_tma if config.impl == "tma" else conv
+
+
+class Subject:
+    """A layer with its operands, its answer, and memory to write to."""
+
+    def __init__(self, layer: Layer, device: str, clock: Clock, seed: int) -> None:
+        self.layer, self.clock = layer, clock
+        first = draw(layer, device, seed)
+        self.want = answer(layer, first)
+        self.slack = slack(layer, float(self.want.abs().max()))
+        self.sets = [first, *(_mapped(first, NAMES, torch.clone) for _ in range(rotation(layer, device) - 1))]
+        self.block, out = fenced(layer, device)
+        self.outs = [out, *(output(layer, device) for _ in self.sets[1:])]
+        self.parts: Tensor | None = None
+        self.alone = out
+
+    def runs(self, config: Config) -> list[Run]:
+        """A launch for each set of operands."""
+        size = conv.parts_of(self.layer, config)
+        self.parts = torch.empty(size, device=self.block.device) if size else None
+        bound = zip(self.sets, self.outs, strict=True)
+        return [launcher(self.layer, config, operands, out, self.parts) for operands, out in bound]
+
+    def wrong(self, config: Config) -> str:
+        """What is wrong with what a candidate computes; empty if nothing is."""
+        run, *_ = self.runs(config)
+        found = []
+        for _ in range(2):
+            self._poison()
+            run()
+            self.clock.wait()
+            found.append(self.outs[0].clone())
+        self.alone = found[0]
+        fence = torch.cat([self.block[:FENCE], self.block[-FENCE:]])
+        if not bool(fence.isnan().all()):
+            return "it writes outside its output"
+        off = compare(found[0], self.want, ROUNDOFF[self.layer.dtype], self.slack)
+        return off or ("" if same_bits(*found) else "two runs on the same operands differ")
+
+    def same_again(self, timer: Timer) -> bool:
+        """Whether a sample of launches back to back leaves what a launch alone did; for the last that `wrong` saw."""
+        self._poison()
+        timer()
+        return all(same_bits(out, self.alone) for out in self.outs)
+
+    def _poison(self) -> None:
+        for memory in (self.block, *self.outs[1:], self.parts):
+            if memory is not None:
+                memory.fill_(torch.nan)
+
+    def timer(self, config: Config) -> Timer:
+        """Microseconds of a launch, anew at each call; for a candidate that has run."""
+        runs, cuda = self.runs(config), self.block.device.type == "cuda"
+        launches, call = 1, runs[0]
+        if cuda:
+            major, minor = torch.cuda.get_device_capability()
+            wanted = GRAPH_US / predicted_us(self.layer, config, machine_of(10 * major + minor))
+            launches = len(runs) * ceil(min(max(wanted, 4), LAUNCHES) / len(runs))
+            call = captured([runs[k % len(runs)] for k in range(launches)])
+
+        # a graph does not keep alive what it reads and writes
+        def sample(kept: tuple[Any, ...] = (self.sets, self.outs, self.parts)) -> float:
+            if cuda:
+                torch.cuda._sleep(COVER_CYCLES)
+            host, device, _ = self.clock.sample(call)  # type: ignore[arg-type]
+            return (host if device is None else device) / 1e3 / launches
+
+        sample()
+        return sample
+
+
+def slack(layer: Layer, top: float) -> float:
+    """What any element may be off beside its own rounding; `top` is the largest."""
+    depth = prod(layer.kernel) * layer.c_in + layer.c_in2
+    return top * (depth * 2.0**-24 + (PROLOGUE[layer.dtype] if layer.prologue else 0))
+
+
+def captured(runs: list[Run]) -> Run:
+    """A CUDA graph of some launches; what they allocate must be there already."""
+    graph = torch.cuda.CUDAGraph()
+    graph.capture_begin(capture_error_mode="thread_local")
+    try:
+        for run in runs:
+            run()
+    finally:
+        graph.capture_end()
+    return graph.replay
+
+
+def launcher(layer: Layer, config: Config, operands: Operands, out: Tensor, parts: Tensor | None) -> Run:
+    """A launch as a network does it; on a CPU the op, which is aten or, interpreted, the kernel."""
+    if out.device.type == "cuda":
+        bound = list(impl(config).calls(layer, config, operands, out, parts))
+        return lambda: [launch.run(*arguments) for launch, arguments in bound]
+    o = operands
+    packed = Packed(o.weight, o.bias, layer.c_in, layer.kernel, layer.c_in2, layer.dtype)
+    second = (o.x2, layer.second[3]) if o.x2 is not None and layer.second else None
+    prologue = (o.scale, o.shift) if o.scale is not None and o.shift is not None else None
+    arguments = (o.x, packed, layer.stride, layer.padding, o.residual, layer.relu, second, prologue, out, config)
+    return partial(conv_bias_act, *arguments)
+
+
+def draw(layer: Layer, device: str, seed: int) -> Operands:
+    """Random operands for results of about unit size; the padding of weights is zero."""
+    generator = torch.Generator(device).manual_seed(seed)
+    operands = Operands.of(layer, device)
+    operands = _mapped(operands, NAMES, lambda tensor: tensor.normal_(generator=generator))
+    if operands.scale is not None:
+        operands.scale.abs_().add_(0.5)
+    operands.weight.zero_()
+    depth = prod(layer.kernel) * layer.c_in + layer.c_in2
+    for view in unpack(operands.weight, layer):
+        view.normal_(0, depth**-0.5, generator=generator)
+    if layer.dtype == "tf32":
+        for operand in (operands.x, operands.weight, operands.x2):
+            if operand is not None:
+                operand.view(torch.int32).bitwise_and_(-1 << 13)  # the digits that the tensor cores do not read
+    return operands
+
+
+def _mapped(operands: Operands, names: Iterable[str], change: Callable[[Tensor], Tensor]) -> Operands:
+    """Operands with the named ones, if there, changed."""
+    found: dict[str, Any] = {name: getattr(operands, name) for name in names}
+    return replace(operands, **{name: change(tensor) for name, tensor in found.items() if tensor is not None})
+
+
+def answer(layer: Layer, operands: Operands) -> Tensor:
+    """The right result: computed in float64, some images at a time, kept in float32."""
+    want = torch.empty_like(output(layer, operands.x.device), dtype=torch.float32)
+    pixels = layer.h * layer.w * layer.c_in + 2 * layer.out_h * layer.out_w * layer.c_out
+    for images in torch.arange(layer.n).split(max(1, ANSWER_BYTES // (8 * pixels))):
+        part = slice(int(images[0]), int(images[-1]) + 1)
+        cut = _mapped(operands, ("x", "residual", "x2"), itemgetter(part))
+        want[part] = conv.reference(layer, cut, torch.float64).float()
+    return want
+
+
+def rotation(layer: Layer, device: str) -> int:
+    """How many sets of operands take turns: two, or to twice what L2 holds; SETS or a quarter of memory at most."""
+    if device == "cpu":
+        return 1
+    properties = torch.cuda.get_device_properties(torch.cuda.current_device())
+    free = torch.cuda.mem_get_info()[0] // 4 // layer.bytes
+    return max(1, min(max(2, ceil(2 * properties.L2_cache_size / layer.bytes)), SETS, free))
+
+
+def fenced(layer: Layer, device: str) -> tuple[Tensor, Tensor]:
+    """An output, channels-last, in the middle of a larger block."""
+    size = layer.rows * layer.c_out
+    block = torch.empty(size + 2 * FENCE, dtype=TORCH_TYPES[layer.dtype], device=device)
+    pixels = block[FENCE:-FENCE].view(layer.n, layer.out_h, layer.out_w, layer.c_out)
+    assert FENCE * BYTES[layer.dtype] % 128 == 0  # as memory is aligned
+    return block, pixels.permute(0, 3, 1, 2)
+
+
+def compare(got: Tensor, want: Tensor, roundoff: float, slack: float) -> str:
+    """What is off by more than rounding explains; empty if nothing is. Image by image, for the memory's sake."""
+    off = unwritten = 0
+    worst = 0.0
+    for mine, right in zip(got, want, strict=True):
+        error = (mine.float() - right).abs()
+        off += int((~(error <= roundoff * right.abs() + slack)).sum())
+        unwritten += int(mine.isnan().sum())
+        worst = max(worst, float(error.nan_to_num(0.0).max()))
+    if not off:
+        return ""
+    share = f"{off} of {want.numel()} values are off, {unwritten} are NaN or unwritten"
+    return f"{share}, the worst by {worst:.3g}; a value v may be by {roundoff:.2g} |v| + {slack:.2g}"
+
+
+def same_bits(one: Tensor, two: Tensor) -> bool:
+    """Equal, NaN for NaN."""
+    bits = {2: torch.int16, 4: torch.int32}[one.element_size()]
+    with suppress(RuntimeError):
+        return torch.equal(one.view(bits), two.view(bits))
+    return False

@@ -1,0 +1,326 @@
+# mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False, disallow-untyped-decorators=False
+"""A network's last layers: the average over all pixels and the fully connected layer, in one kernel or in two.
+
+Why: for ResNet-50 at fp16 an image's last activation is 7x7x2048, 201 KB, its average 4 KB, the weights 4.1 MB. Fusing
+saves a launch and those 4 KB; what counts is how often the rest moves. Counted for an H200, L2 at 5.5 TB/s for all SMs
+and 112 GB/s (64 bytes a cycle) for one, memory at 4.2 TB/s, 2.2 us for a kernel's launch, start and end (MODEL, us):
+
+| a program | one image | 256 images |
+|---|---|---|
+| 16 classes of one image, which it averages itself | 63 x 266 KB: 5.2 | 16,128 x 266 KB: 788 |
+| 128 classes of 16 images, likewise | 8 x 0.7 MB: 8.7 | 128 x 3.7 MB: 91 |
+| all classes of 128 channels of 32 images; then a sum over programs | 16 x 269 KB: 6.8 | 128 x 784 KB: 26 |
+| averages; then their product with the weights | 6.2 | 24 |
+
+An average is 1/49 of what it is made of: who averages again for each block of classes reads 49 times what the last line
+does, and for more than an image or two that outweighs a launch. There are two ways, and the configuration says which:
+
+- `block_m` 1, the first line: a program makes block_n classes of one image, block_k channels a step. It multiplies in
+  float32 outside the tensor cores (2 million multiplications an image) and rounds nothing before the end.
+- otherwise the last line: averages, rounded to x's dtype as torch rounds them; then the 1x1 convolution of conv.py or
+  conv_tma.py by that configuration, on images of one pixel. Where these are few it splits the depth.
+
+`prologue` is the batch norm and ReLU of a pre-activation network, between its last sum and the average: computed in
+registers on the way, against a pass that reads and writes the activation, 51 MB each at batch 256. No atomics, all sums
+in a fixed order: the same bits each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import cache
+from math import ceil
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from kernels import conv, conv_tma, space
+from kernels.config import BYTES, Config, Layer
+from kernels.config import unfit as conv_unfit
+from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, options
+from kernels.pack import TORCH_TYPES, Packed, pack, unpack
+from kernels.space import L2_PER_SM, LAUNCH_US, MEMORY_SHARE, Machine, machine_of
+from kernels.table import config_for
+
+L2_ONE_SM = 112e9  # bytes/s that one SM takes at most: 64 a cycle, at 1.755 GHz
+START_US = 1.0  # own estimate: a kernel's first loads and its last stores
+MEANS = 64  # channels of a program that only averages: a line of 128 bytes at 16 bits
+
+
+def pack_linear(weight: Tensor, bias: Tensor | None, dtype: torch.dtype | None = None, tf32: bool = False) -> Packed:
+    """A fully connected layer's weight [classes, C] and bias [classes] for `pool_linear`."""
+    if weight.dim() != 2:
+        raise ValueError(f"weight: of shape {list(weight.shape)}, not [classes, C]")
+    return pack(weight[:, :, None, None], bias, dtype, tf32=tf32)
+
+
+def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
+    """The same in plain aten, computed in `dtype` from the rounded operands, nothing rounded on the way."""
+    a = operands.x.to(dtype)
+    if operands.scale is not None and operands.shift is not None:
+        a = (a * operands.scale.to(dtype)[:, None, None] + operands.shift.to(dtype)[:, None, None]).clamp(min=0)
+    weight, _ = unpack(operands.weight, layer)
+    return a.mean((2, 3)) @ weight.flatten(1).to(dtype).T + operands.bias.to(dtype)
+
+
+@triton.jit
+def _mean(
+    x, scale, shift, image, c, PIXELS: tl.constexpr, C: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr
+):
+    """Averages of the channels `c` over an image, float32."""
+    total = tl.zeros((BLOCK_P, BLOCK_C), tl.float32)
+    for first in range(0, PIXELS, BLOCK_P):
+        pixel = first + tl.arange(0, BLOCK_P)
+        inside = (pixel < PIXELS)[:, None] & (c < C)[None, :]
+        a = tl.load(x + (image * PIXELS + pixel)[:, None] * C + c[None, :], mask=inside, other=0.0).to(tl.float32)
+        if scale is not None:
+            of_scale = tl.load(scale + c, mask=c < C, other=0.0)
+            of_shift = tl.load(shift + c, mask=c < C, other=0.0)
+            a = tl.where(inside, tl.maximum(a * of_scale[None, :] + of_shift[None, :], 0.0), 0.0)
+        total += a
+    return tl.sum(total, 0) / PIXELS
+
+
+@triton.jit
+def _means(
+    x, scale, shift, out, PIXELS: tl.constexpr, C: tl.constexpr, WIDE: tl.constexpr,
+    BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr, PDL: tl.constexpr,
+):  # fmt: skip
+    """out [N, C] = averages."""
+    if PDL:
+        tl.extra.cuda.gdc_wait()
+        tl.extra.cuda.gdc_launch_dependents()
+    image = tl.program_id(0)
+    if WIDE:
+        image = image.to(tl.int64)
+    c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
+    mean = _mean(x, scale, shift, image, c, PIXELS, C, BLOCK_P, BLOCK_C)
+    tl.store(out + image * C + c, mean.to(out.dtype.element_ty), mask=c < C)
+
+
+@triton.jit
+def _fused(
+    x, w, bias, scale, shift, out,
+    PIXELS: tl.constexpr, C: tl.constexpr, K: tl.constexpr, COLUMNS: tl.constexpr, WIDE: tl.constexpr,
+    BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_N: tl.constexpr, STAGES: tl.constexpr, PDL: tl.constexpr,
+):  # fmt: skip
+    """out [N, K] = averages times w, plus bias."""
+    if PDL:
+        tl.extra.cuda.gdc_wait()
+        tl.extra.cuda.gdc_launch_dependents()
+    image = tl.program_id(0)
+    if WIDE:
+        image = image.to(tl.int64)
+    k = tl.program_id(1) * BLOCK_N + tl.arange(0, BLOCK_N)
+    acc = tl.zeros((BLOCK_N, BLOCK_C), tl.float32)
+    for start in tl.range(0, C, BLOCK_C, num_stages=STAGES):
+        c = start + tl.arange(0, BLOCK_C)
+        inside = (k < K)[:, None] & (c < C)[None, :]
+        tile = tl.load(w + k[:, None] * COLUMNS + c[None, :], mask=inside, other=0.0)
+        mean = _mean(x, scale, shift, image, c, PIXELS, C, BLOCK_P, BLOCK_C)
+        acc += tile.to(tl.float32) * mean[None, :]
+    y = tl.sum(acc, 1) + tl.load(bias + k, mask=k < K, other=0.0)
+    tl.store(out + image * K + k, y.to(out.dtype.element_ty), mask=k < K)
+
+
+def product(layer: Layer) -> Layer:
+    """The second of two kernels: a 1x1 convolution of the averages, images of one pixel."""
+    return replace(layer, h=1, w=1, prologue=False)
+
+
+def unfit(layer: Layer, config: Config) -> str | None:
+    """Why the kernels cannot compute this layer so, or None."""
+    if config.block_m > 1:
+        return conv_unfit(product(layer), config)
+    return "block_m: one image at a time has pointer loads, and no split" if config.split_k > 1 else None
+
+
+def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
+    """Microseconds in a CUDA graph, by the table's model above."""
+    size, pixels = BYTES[layer.dtype], layer.h * layer.w
+    rate = machine.memory * MEMORY_SHARE
+    x, start = layer.n * pixels * layer.c_in * size, LAUNCH_US[config.pdl] + START_US
+    if config.block_m > 1:
+        return start + 1e6 * x / rate + space.predicted_us(product(layer), config, machine)
+    programs = layer.n * ceil(layer.c_out / config.block_n)
+    each = (pixels + config.block_n) * layer.c_in * size
+    one = min(L2_ONE_SM, L2_PER_SM * machine.sms / min(programs, machine.sms))
+    memory = (x + layer.c_out * layer.c_in * size) / rate
+    return start + 1e6 * max(ceil(programs / machine.sms) * each / one, memory)
+
+
+def default(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Config:
+    """The better by the model: one kernel, or two with the product's entry in the installed table, or its default."""
+    return _better(layer, config_for(product(layer), gpu, arch, sms), arch, sms)
+
+
+def fused(layer: Layer, arch: int) -> Config:
+    """One kernel: steps of 256 bytes of channels, four in flight."""
+    return Config("ptr", 1, 16, 256 // BYTES[layer.dtype], 8, 4, pdl=arch >= 90)
+
+
+@cache
+def _better(layer: Layer, two: Config, arch: int, sms: int | None) -> Config:
+    machine = machine_of(arch, sms)
+    return min((fused(layer, arch), two), key=lambda config: predicted_us(layer, config, machine))
+
+
+@cache
+def own_launch(layer: Layer, config: Config) -> Launch:
+    """The fused kernel, or the averages'."""
+    pixels = layer.h * layer.w
+    constants = {
+        "PIXELS": pixels, "C": layer.c_in, "WIDE": layer.n * pixels * layer.c_in >= 2**31,
+        "BLOCK_P": min(1 << (pixels - 1).bit_length(), 64), "PDL": config.pdl and not INTERPRETED,
+    }  # fmt: skip
+    if config.block_m > 1:
+        grid = (layer.n, ceil(layer.c_in / MEANS))
+        return Launch(_means, {**constants, "BLOCK_C": MEANS}, grid, {**options(config), "num_warps": 4})
+    constants |= {
+        "K": layer.c_out, "COLUMNS": layer.columns.all, "BLOCK_C": config.block_k, "BLOCK_N": config.block_n,
+        "STAGES": config.stages,
+    }  # fmt: skip
+    return Launch(_fused, constants, (layer.n, ceil(layer.c_out / config.block_n)), options(config))
+
+
+def calls(layer: Layer, config: Config, operands: Operands, out: Tensor) -> Iterator[tuple[Launch, list[Argument]]]:
+    """The launches of a layer with their arguments, in order."""
+    o = operands
+    if config.block_m == 1:
+        yield own_launch(layer, config), [o.x, o.weight, o.bias, o.scale, o.shift, out]
+        return
+    means = out.new_empty(layer.n, layer.c_in, 1, 1)
+    yield own_launch(layer, config), [o.x, o.scale, o.shift, means]
+    module = conv_tma if config.impl == "tma" else conv
+    y = out.view(layer.n, layer.c_out, 1, 1)
+    yield from module.calls(product(layer), config, Operands(means, o.weight, o.bias), y)
+
+
+def launch(layer: Layer, config: Config, operands: Operands, out: Tensor) -> None:
+    if config.impl == "tma" and out.data_ptr() % 16:
+        raise ValueError("out: at an address that is not a multiple of 16, as a bulk copy's must be")
+    for step, arguments in calls(layer, config, operands, out):
+        step.run(*arguments)
+
+
+def output(layer: Layer, device: torch.device | str) -> Tensor:
+    """Uninitialised logits [N, classes]."""
+    return torch.empty(layer.n, layer.c_out, dtype=TORCH_TYPES[layer.dtype], device=device)
+
+
+def compilation(layer: Layer, config: Config) -> tuple[Compilation, ...]:
+    """What `launch` would compile."""
+    launches = calls(layer, config, Operands.of(layer), output(layer, "meta"))
+    return tuple(step.compilation(*arguments) for step, arguments in launches)
+
+
+def pool_linear(
+    x: Tensor,
+    packed: Packed,
+    prologue: tuple[Tensor, Tensor] | None = None,
+    out: Tensor | None = None,
+    config: Config | None = None,
+) -> Tensor:
+    """mean(act'(x)) * weight + bias, x [N, C, h, w] channels-last -> [N, classes] in x's dtype.
+
+    `packed` is of `pack_linear`. `prologue` is scale and shift [C], float32: act'(x) = relu(x * scale + shift). `out`
+    is written and returned, and shares no memory with x. `config` overrides the model's. Raises `ValueError`, naming
+    the argument, for what it cannot take.
+    """
+    if not isinstance(packed, Packed) or packed.kernel != (1, 1) or packed.c_in2:
+        raise ValueError(f"packed: a {packed!r}, not what kernels.head.pack_linear returns")
+    if x.dim() != 4 or x.shape[1] != packed.c_in or x.shape[2] < 1 or x.shape[3] < 1:
+        raise ValueError(f"x: of shape {list(x.shape)}, not [N, {packed.c_in}, h, w]")
+    if x.dtype != packed.dtype or packed.weight.dtype != packed.dtype or packed.bias.dtype != torch.float32:
+        held = f"{packed.weight.dtype} and a bias of {packed.bias.dtype}"
+        raise ValueError(f"packed: for {packed.dtype}, holding {held}; x is {x.dtype}")
+    if packed.weight.device != x.device:
+        raise ValueError(f"packed: on {packed.weight.device}, and x on {x.device}")
+    if not x.is_contiguous(memory_format=torch.channels_last):
+        raise ValueError(f"x: strides {x.stride()} are not channels-last, and nothing is copied here")
+    for tensor in prologue or ():
+        if tensor.shape != (packed.c_in,) or tensor.dtype != torch.float32:
+            raise ValueError(f"prologue: {tensor.dtype} {list(tensor.shape)}, not float32 [{packed.c_in}]")
+        if tensor.device != x.device or not tensor.is_contiguous():
+            raise ValueError(f"prologue: not contiguous on {x.device}")
+    scale, shift = prologue if prologue is not None else (None, None)
+    text = "" if config is None else str(config)
+    operands = (x, packed.weight, packed.bias, scale, shift, packed.precision, text)
+    if out is None:
+        return torch.ops.resnet_bench.pool_linear(*operands)
+    if out.shape != (x.shape[0], packed.c_out) or not out.is_contiguous():
+        raise ValueError(f"out: {list(out.shape)}, not {[x.shape[0], packed.c_out]}, contiguous")
+    if out.dtype != x.dtype or out.device != x.device:
+        raise ValueError(f"out: {out.dtype} on {out.device}, and x {x.dtype} on {x.device}")
+    torch.ops.resnet_bench.pool_linear_out(*operands, out)
+    return out
+
+
+@torch.library.custom_op("resnet_bench::pool_linear", mutates_args=(), tags=(torch.Tag.needs_exact_strides,))
+def _pool_linear(
+    x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor | None, shift: Tensor | None, precision: str, config: str
+) -> Tensor:
+    """`config`: text, or empty."""
+    layer = _layer(x.shape, bias.shape[0], scale is not None, precision)
+    y = output(layer, x.device)
+    _run(layer, Operands(x, weight, bias, scale=scale, shift=shift), y, config)
+    return y
+
+
+@_pool_linear.register_fake
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor | None, shift: Tensor | None, precision: str, config: str
+) -> Tensor:
+    return x.new_empty(x.shape[0], bias.shape[0])
+
+
+@torch.library.custom_op("resnet_bench::pool_linear_out", mutates_args=("out",), tags=(torch.Tag.needs_exact_strides,))
+def _pool_linear_out(
+    x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor | None, shift: Tensor | None, precision: str, config: str,
+    out: Tensor,
+) -> None:  # fmt: skip
+    layer = _layer(x.shape, bias.shape[0], scale is not None, precision)
+    _run(layer, Operands(x, weight, bias, scale=scale, shift=shift), out, config)
+
+
+@_pool_linear_out.register_fake
+def _(*_: object) -> None:
+    return None
+
+
+@cache
+def _layer(shape: torch.Size, classes: int, prologue: bool, precision: str) -> Layer:
+    n, c, h, w = shape
+    return Layer(n, h, w, c, classes, (1, 1), relu=False, prologue=prologue, dtype=precision)
+
+
+def _run(layer: Layer, operands: Operands, out: Tensor, text: str) -> None:
+    on_gpu = out.device.type == "cuda"
+    if out.numel() == 0:
+        return
+    if not on_gpu and not (INTERPRETED and layer.dtype != "bf16"):  # which the interpreter multiplies wrong
+        out.copy_(reference(layer, operands, torch.float32))
+        return
+    name, arch, sms = _gpu(out.device) if on_gpu else ("", 80, None)
+    config = _parsed(text, layer) if text else default(layer, arch, sms, name)
+    with torch.cuda.device(out.device) if on_gpu else nullcontext():
+        launch(layer, config, operands, out)
+
+
+@cache
+def _parsed(text: str, layer: Layer) -> Config:
+    config = Config.parse(text)
+    if reason := unfit(layer, config):
+        raise ValueError(f"config: {text} for {layer.key}: {reason}")
+    return config
+
+
+@cache
+def _gpu(device: torch.device) -> tuple[str, int, int]:
+    """Name, compute capability as 90, number of SMs."""
+    found = torch.cuda.get_device_properties(device)
+    return found.name, found.major * 10 + found.minor, found.multi_processor_count

@@ -1,0 +1,400 @@
+# mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False, disallow-untyped-decorators=False
+# mypy: disable-error-code=assignment
+"""A network's first layers in one kernel: convolution, bias, ReLU and the 3x3 max-pool at stride 2 behind it.
+
+Why: at batch 32, fp16, the 7x7 over 224x224x3 reads 9.6 MB and makes 112x112x64, 51.4 MB; pooled it is 12.8 MB. In two
+kernels the 51.4 MB are written and read between them: 125 MB, 30 us at 4.2 TB/s. Here they stay in registers: 22.5 MB,
+5.4 us. What is left is the arithmetic, 7.6 GFLOP, and the loads of the windows. Weighed, per pooled pixel, for 132 SMs
+of 2048 multiplications and 32 loads a cycle, 100,352 pooled pixels a batch, 1.755 GHz (MODEL, both at their peak):
+
+| a program's product | depth x columns | cycles | loads | us |
+|---|---|---|---|---|
+| nine taps of the pool, each computed, running maximum | 9 x 160 x 64 | 45 | 1440 of 2 bytes | 19.5; 19.5 |
+| 17x17 pixels for 8x8, pooled by shifts of the tile | 4.5 x 160 x 64 | 23 | 720 of 2 bytes | 9.8; 9.8 |
+| **two side by side, the third from the neighbour** | 2 x 224 x 128 | 28 | 32 of 8 bytes | 12.2; 0.4 |
+
+A load is some ten instructions, with its address, its mask and its way to shared memory: the second line takes three
+times its figure to issue. The last is this kernel:
+- A row of the product is a pooled pixel. Its columns are two neighbours of the convolution by channels, its depth the
+  window of both: 9 pixels of an image row, 27 values, 32 with what aligns them. Windows are 12 values apart, so every
+  load is 8 bytes wide. `widen` lays the weights out so, once. The maximum of the two is within a thread.
+- A program goes down the image: the maximum over rows is a running one, and a row of the convolution is computed once,
+  save one per strip. The windows slide in registers, loaded a row ahead; the weights stay in shared memory.
+- The third column is the left neighbour's second. Rows of the product run on over all images, so the neighbour is the
+  row before (`tl.gather`: shuffles within a warp); a tile's first row is there for the second's sake, and made twice.
+  By a product with a shifted identity, an infinity would spread over the tile, to other images.
+
+Rounding and the bias are monotone, so the maximum may be taken of rounded values: the result is what pooling a written
+convolution gives. The pool's padding is minus infinity, ReLU or none. A value that is not finite spreads (0 * inf) to
+the neighbour that shares its window, and no further. Not for fp32 (not tf32) where arithmetic, not traffic, is the
+limit: the zeros in the widened weights are half as much again.
+
+MODEL, H200, batch 32: 15 us at peak, 32 by `predicted_us`; in two kernels 43 by `space.predicted_us`, 16 for the pool.
+Emitted, 64x64, 4 warps, sm_90: 246 registers, no spills, 86,016 bytes, two programs an SM, 14 HGMMA a row.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from functools import cache
+from itertools import product
+from math import ceil, gcd, prod
+
+import torch
+import torch.nn.functional as F
+import triton
+import triton.language as tl
+from torch import Tensor, nn
+
+from kernels.config import ARCHS, BYTES, FLAT_BELOW, Config, Layer
+from kernels.launch import INTERPRETED, Compilation, Launch, Operands, options
+from kernels.pack import TORCH_TYPES, Packed, unpack
+from kernels.space import LAUNCH_US, MEMORY_SHARE, TENSOR_SHARE, Machine, machine_of
+
+# Own estimates, to be replaced by measurements: a program's start; of a row of it, what it issues beside its products,
+# and how long it waits while no other program has the tensor cores.
+START_US, ISSUE_US, EXPOSED_US = 1.5, 0.1, 0.6
+
+
+def window(layer: Layer) -> tuple[int, int]:
+    """What the g-th pooled column reads of an image row: `run` values from (2 * g * stride - padding) * c - `lead`.
+
+    The least power of two, and of these the best aligned. The pair's windows begin at `lead` and at lead + stride * c.
+    """
+    c, found = layer.c_in, []
+    for align in (1, 2, 4, 8):
+        if 2 * layer.stride * c % align == 0 and align * BYTES[layer.dtype] <= 16:
+            lead = -layer.padding * c % align
+            needed = max(lead + (layer.kernel[1] + layer.stride) * c, 16)
+            found.append((1 << (needed - 1).bit_length(), -align, lead))
+    run, _, lead = min(found)
+    return run, lead
+
+
+class Widened(nn.Module):
+    """A first convolution's weights for `conv_bias_relu_pool`; made by `widen`, moved by `.to(device)`.
+
+    `weight` [2 * c_out, kernel_h * run]: two rows per output channel, for the left and the right of two pixels.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, weight: Tensor, packed: Packed, stride: int, padding: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", packed.bias)
+        self.c_in, self.c_out, self.kernel, self.precision = packed.c_in, packed.c_out, packed.kernel, packed.precision
+        self.stride, self.padding, self.dtype = stride, padding, packed.dtype
+
+
+@torch.no_grad()
+def widen(packed: Packed, stride: int = 2, padding: int = 3) -> Widened:
+    """What `kernels.pack.pack` made of a convolution over fewer than 16 channels, laid out for the fused kernel."""
+    if packed.c_in >= FLAT_BELOW or packed.c_in2:
+        raise ValueError(f"packed: {packed.c_in} channels and {packed.c_in2} of a second operand; this is for a stem")
+    if stride < 1 or padding < 0:
+        raise ValueError(f"stride, padding: {stride}, {padding}, and the least are 1, 0")
+    (r, s), c, k = packed.kernel, packed.c_in, packed.c_out
+    layer = Layer(1, r, s, c, k, (r, s), stride, padding, dtype=packed.precision)
+    weight, (run, lead) = unpack(packed.weight, layer)[0], window(layer)
+    wide = weight.new_zeros(k, 2, r, run)
+    for start, pixel in ((lead, 0), (lead + stride * c, 1)):
+        wide[:, pixel, :, start : start + s * c] = weight.permute(0, 2, 3, 1).flatten(2)
+    return Widened(wide.reshape(2 * k, r * run), packed, stride, padding)
+
+
+def pooled(layer: Layer) -> tuple[int, int]:
+    return (layer.out_h + 1) // 2, (layer.out_w + 1) // 2
+
+
+def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
+    """The same in plain aten, computed in `dtype` from the rounded operands, the result not rounded further."""
+    (r, s), c, (run, lead) = layer.kernel, layer.c_in, window(layer)
+    narrow = operands.weight.view(layer.c_out, 2, r, run)[:, 0, :, lead : lead + s * c]
+    weight = narrow.unflatten(2, (s, c)).permute(0, 3, 1, 2).to(dtype)
+    y = F.conv2d(operands.x.to(dtype), weight, operands.bias.to(dtype), layer.stride, layer.padding)
+    return F.max_pool2d(y.clamp(min=0) if layer.relu else y, 3, 2, 1)
+
+
+@triton.jit
+def _input_row(x, at, inside, y, H: tl.constexpr, ROW: tl.constexpr):
+    """What row `y` of the image has under every window: zeros outside the image."""
+    return tl.load(x + y * ROW + at, mask=inside & (y >= 0) & (y < H), other=0.0)
+
+
+@triton.jit(do_not_specialize=["n"])  # one kernel for every batch size
+def _kernel(
+    x, w, bias, out, n,
+    H: tl.constexpr, W: tl.constexpr, C: tl.constexpr, K: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr,
+    R: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr, LEFT: tl.constexpr, RUN: tl.constexpr,
+    RELU: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, STRIP: tl.constexpr, PDL: tl.constexpr,
+):  # fmt: skip
+    if PDL:
+        tl.extra.cuda.gdc_wait()
+        tl.extra.cuda.gdc_launch_dependents()
+    ROW: tl.constexpr = W * C
+    PW: tl.constexpr = (OW + 1) // 2
+    SLIDE: tl.constexpr = STRIDE if STRIDE < R else R
+    DTYPE: tl.constexpr = x.dtype.element_ty
+    m = tl.arange(0, BLOCK_M)
+    rows = tl.program_id(0) * (BLOCK_M - 1) - 1 + m  # the first is there to be the second's neighbour
+    live = (rows >= 0) & (rows < n * PW)
+    image, left = rows // PW, rows % PW
+    if WIDE:
+        image = image.to(tl.int64)
+    at = (left * (2 * STRIDE * C) - LEFT)[:, None] + tl.arange(0, RUN)[None, :]
+    inside = live[:, None] & (at >= 0) & (at < ROW)
+    at += (image * (H * ROW))[:, None]
+    top = tl.program_id(1) * STRIP
+    k2 = tl.program_id(2) * (2 * BLOCK_N) + tl.arange(0, 2 * BLOCK_N)
+    k = tl.program_id(2) * BLOCK_N + tl.arange(0, BLOCK_N)
+    weights = ()
+    for r in tl.static_range(R):
+        column = r * RUN + tl.arange(0, RUN)
+        tap = tl.load(w + k2[:, None] * (R * RUN) + column[None, :], mask=(k2 < 2 * K)[:, None], other=0.0)
+        weights += (tl.trans(tap),)
+    low = tl.maximum(2 * top - 1, 0)
+    high = tl.minimum(2 * (top + STRIP), OH)
+    windows = ()
+    for r in tl.static_range(R):
+        windows += (_input_row(x, at, inside, low * STRIDE - PAD + r, H, ROW),)
+    even = tl.full((BLOCK_M, BLOCK_N), float("-inf"), tl.float32).to(DTYPE)
+    odd = even
+    for oh in range(low, high):
+        fresh = ()
+        for r in tl.static_range(SLIDE):
+            fresh += (_input_row(x, at, inside, (oh + 1) * STRIDE - PAD + R - SLIDE + r, H, ROW),)
+        acc = tl.zeros((BLOCK_M, 2 * BLOCK_N), tl.float32)
+        for r in tl.static_range(R):
+            acc = tl.dot(windows[r], weights[r], acc, input_precision=PRECISION)
+        windows = windows[SLIDE:] + fresh
+        b = tl.load(bias + k, mask=k < K, other=0.0)[None, :]
+        new_even, new_odd = acc.reshape(BLOCK_M, BLOCK_N, 2).split()
+        new_even = (new_even + b).to(DTYPE)
+        new_odd = (new_odd + b).to(DTYPE)
+        even = tl.maximum(even, new_even).to(DTYPE)
+        odd = tl.maximum(odd, new_odd).to(DTYPE)
+        if (oh % 2 == 1) | (oh == OH - 1):
+            if oh >= 2 * top:
+                if OW % 2 == 1:
+                    odd = tl.where((2 * left + 1 < OW)[:, None], odd, float("-inf")).to(DTYPE)
+                before = tl.gather(odd, tl.broadcast_to(tl.maximum(m - 1, 0)[:, None], (BLOCK_M, BLOCK_N)), 0)
+                before = tl.where((left > 0)[:, None], before, float("-inf")).to(DTYPE)
+                y = tl.maximum(tl.maximum(even, odd), before)
+                if RELU:
+                    y = tl.maximum(y, 0.0)
+                pixel = (image * ((OH + 1) // 2) + oh // 2) * PW + left
+                inside_out = (live & (m > 0))[:, None] & (k < K)[None, :]
+                tl.store(out + pixel[:, None] * K + k[None, :], y.to(DTYPE), mask=inside_out)
+            even, odd = new_even, new_odd
+
+
+def grid_of(layer: Layer, config: Config) -> tuple[int, int, int]:
+    """A program makes block_m - 1 pooled pixels in a row by block_n channels, `group_m` pooled rows of them."""
+    high, wide = pooled(layer)
+    m_tiles = ceil(layer.n * wide / (config.block_m - 1))
+    return m_tiles, ceil(high / config.group_m), ceil(layer.c_out / config.block_n)
+
+
+def shared_bytes(layer: Layer, config: Config, arch: int) -> int:
+    """A block's shared memory, an upper estimate: weights, and windows or a tile on its way out."""
+    r, run, size = layer.kernel[0], window(layer)[0], BYTES[layer.dtype]
+    windows = config.block_m * run * size * (r if _from_shared(layer, config, arch) else 1)
+    return 2 * config.block_n * r * run * size + max(windows, 4 * config.block_m * config.block_n) + 128
+
+
+def registers(layer: Layer, config: Config) -> int:
+    """A thread's registers, fitted to what is emitted: windows, accumulator, running maximum, addresses, the rest."""
+    size, threads, windows = BYTES[layer.dtype], 32 * config.warps, config.block_m * window(layer)[0]
+    loads = windows // (threads * gcd(layer.w * layer.c_in, 2 * layer.stride * layer.c_in, 16 // size))
+    products = 2 * config.block_m * config.block_n
+    values = (layer.kernel[0] * windows * size + products * (4 + size)) / (4 * threads)
+    return int(1.45 * values) + 32 + max(4 * loads - 16, 0)
+
+
+def _from_shared(layer: Layer, config: Config, arch: int) -> bool:
+    """Whether wgmma or tcgen05 multiply, which want 64 rows and read them from shared memory."""
+    return arch in (90, 100, 103) and config.block_m >= 64 and layer.dtype != "fp32"
+
+
+def unfit(layer: Layer, config: Config, arch: int) -> str | None:
+    """Why the kernel should not compute this layer so on this architecture, or None."""
+    fixed = (config.impl, config.block_k, config.stages, config.split_k)
+    if fixed != ("ptr", window(layer)[0], 1, 1) or config.block_m < 16:
+        return f"pointer loads, block_m from 16, block_k {window(layer)[0]}, one stage and no split are all there is"
+    shared, needed = ARCHS[arch].shared, shared_bytes(layer, config, arch)
+    return f"{needed} bytes of shared memory, of {shared}" if needed > shared else None
+
+
+def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
+    """Microseconds in a CUDA graph, by a model that is there to order configurations, not to be quoted."""
+    used, shared = min(registers(layer, config), 255), shared_bytes(layer, config, machine.arch)
+    resident = max(ARCHS[machine.arch].blocks(config.warps, used, shared), 1)
+    multiplied = 2 * config.block_m * 2 * config.block_n * layer.kernel[0] * config.block_k
+    row = 1e6 * multiplied / (machine.flops[layer.dtype] * TENSOR_SHARE["ptr"] / machine.sms)
+
+    def together(sharing: int) -> float:
+        """For `sharing` programs at once on an SM."""
+        rows = (2 * config.group_m + 1) * max(sharing * (row + ISSUE_US), row + EXPOSED_US)
+        return START_US + rows if sharing else 0
+
+    waves, rest = divmod(ceil(prod(grid_of(layer, config)) / machine.sms), resident)
+    elements = layer.n * (layer.h * layer.w * layer.c_in + prod(pooled(layer)) * layer.c_out)
+    memory = 1e6 * elements * BYTES[layer.dtype] / (machine.memory * MEMORY_SHARE)
+    return LAUNCH_US[config.pdl] + max(waves * together(resident) + together(rest), memory)
+
+
+@cache
+def default(layer: Layer, arch: int, sms: int | None = None) -> Config:
+    """The model's choice of those that spill nothing; with 4 warps, as `space.default`."""
+    machine, (high, _), (run, _) = machine_of(arch, sms), pooled(layer), window(layer)
+    strips = sorted({ceil(high / parts) for parts in range(1, high + 1)}, reverse=True)
+    found = []
+    for m, n, strip in product((64, 32, 16), (64, 32, 16), strips):
+        config = Config("ptr", m, n, run, 4, 1, group_m=strip, pdl=machine.arch >= 90)
+        # float32, and what is multiplied from registers, take more of them than are counted
+        most = 255 if _from_shared(layer, config, machine.arch) and BYTES[layer.dtype] == 2 else 200
+        fits = registers(layer, config) <= most and not unfit(layer, config, machine.arch)
+        if fits and (n == 16 or n < 2 * layer.c_out):
+            found.append(config)
+    if not found:
+        raise ValueError(f"packed: a {layer.kernel} window over {layer.c_in} channels is too large for sm_{arch}")
+    return min(found, key=lambda config: round(predicted_us(layer, config, machine), 1))
+
+
+@cache
+def stem_launch(layer: Layer, config: Config) -> Launch:
+    run, lead = window(layer)
+    read, written = layer.h * layer.w * layer.c_in, prod(pooled(layer)) * layer.c_out
+    constants = {
+        "H": layer.h, "W": layer.w, "C": layer.c_in, "K": layer.c_out, "OH": layer.out_h, "OW": layer.out_w,
+        "R": layer.kernel[0], "STRIDE": layer.stride, "PAD": layer.padding,
+        "LEFT": layer.padding * layer.c_in + lead, "RUN": run,
+        "RELU": layer.relu, "PRECISION": "ieee" if layer.dtype == "fp32" else "tf32",
+        "WIDE": layer.n * max(read, written) >= 2**31, "BLOCK_M": config.block_m, "BLOCK_N": config.block_n,
+        "STRIP": config.group_m, "PDL": config.pdl and not INTERPRETED,
+    }  # fmt: skip
+    return Launch(_kernel, constants, grid_of(layer, config), options(config))
+
+
+def launch(layer: Layer, config: Config, operands: Operands, out: Tensor) -> None:
+    stem_launch(layer, config).run(operands.x, operands.weight, operands.bias, out, layer.n)
+
+
+def output(layer: Layer, device: torch.device | str) -> Tensor:
+    """An uninitialised output [N, K, pooled_h, pooled_w], channels-last."""
+    shape = (layer.n, layer.c_out, *pooled(layer))
+    return torch.empty(shape, dtype=TORCH_TYPES[layer.dtype], device=device, memory_format=torch.channels_last)
+
+
+def compilation(layer: Layer, config: Config) -> tuple[Compilation, ...]:
+    """What `launch` would compile."""
+    like, rows = output(layer, "meta"), layer.kernel[0] * window(layer)[0]
+    x, weight = like.new_empty(layer.n, layer.c_in, layer.h, layer.w), like.new_empty(2 * layer.c_out, rows)
+    bias = like.new_empty(layer.c_out, dtype=torch.float32)
+    return (stem_launch(layer, config).compilation(x, weight, bias, like, layer.n),)
+
+
+def conv_bias_relu_pool(
+    x: Tensor, packed: Widened, stride: int = 2, padding: int = 3, pool: int = 3, pool_stride: int = 2,
+    pool_padding: int = 1, relu: bool = True, out: Tensor | None = None, config: Config | None = None,
+) -> Tensor:  # fmt: skip
+    """maxpool(act(conv(x) + bias)), [N, C, H, W] -> [N, K, H', W'] in x's dtype, both channels-last.
+
+    `act` is ReLU if `relu`. The pool is 3x3 at stride 2 with a padding of 1, and no other. `out` is written and
+    returned. `config` overrides the model's. Raises `ValueError`, naming the argument, for what it cannot take.
+    """
+    if not isinstance(packed, Widened):
+        raise ValueError(f"packed: a {type(packed).__name__}, not what kernels.stem.widen returns")
+    if (stride, padding) != (packed.stride, packed.padding):
+        raise ValueError(f"stride, padding: {stride}, {padding}; widened for {packed.stride}, {packed.padding}")
+    if (pool, pool_stride, pool_padding) != (3, 2, 1):
+        raise ValueError(f"pool: {pool} by {pool_stride} with a padding of {pool_padding}, not 3 by 2 with 1")
+    if x.dim() != 4 or x.shape[1] != packed.c_in:
+        raise ValueError(f"x: of shape {list(x.shape)}, not [N, {packed.c_in}, H, W]")
+    if x.dtype != packed.dtype or packed.weight.dtype != packed.dtype or packed.bias.dtype != torch.float32:
+        held = f"{packed.weight.dtype}, {packed.bias.dtype}"
+        raise ValueError(f"packed: for {packed.dtype}, holding {held}; x is {x.dtype}")
+    if packed.weight.device != x.device:
+        raise ValueError(f"packed: on {packed.weight.device}, and x on {x.device}")
+    geometry = [*packed.kernel, stride, padding]
+    shape = _shape(x, packed.c_out, geometry)
+    if shape[2] < 1 or shape[3] < 1:
+        raise ValueError(f"x: {x.shape[2]} x {x.shape[3]} pixels leave no output of a {packed.kernel} window")
+    for name, tensor in (("x", x), ("out", out)):
+        if tensor is not None and not tensor.is_contiguous(memory_format=torch.channels_last):
+            raise ValueError(f"{name}: strides {tensor.stride()} are not channels-last, and nothing is copied here")
+    operands = (x, packed.weight, packed.bias, geometry, relu, packed.precision, "" if config is None else str(config))
+    if out is None:
+        return torch.ops.resnet_bench.conv_bias_relu_pool(*operands)
+    if out.shape != shape or out.dtype != x.dtype or out.device != x.device:
+        held = f"{out.dtype} {list(out.shape)} on {out.device}"
+        raise ValueError(f"out: {held}, not {x.dtype} {list(shape)} on {x.device}")
+    torch.ops.resnet_bench.conv_bias_relu_pool_out(*operands, out)
+    return out
+
+
+@torch.library.custom_op("resnet_bench::conv_bias_relu_pool", mutates_args=(), tags=(torch.Tag.needs_exact_strides,))
+def _conv_bias_relu_pool(
+    x: Tensor, weight: Tensor, bias: Tensor, geometry: list[int], relu: bool, precision: str, config: str
+) -> Tensor:
+    """`geometry`: kernel height and width, stride, padding. `config`: text, or empty."""
+    layer = _layer(x.shape, bias.shape[0], (*geometry,), relu, precision)
+    y = output(layer, x.device)
+    _run(layer, Operands(x, weight, bias), y, config)
+    return y
+
+
+@_conv_bias_relu_pool.register_fake
+def _(x: Tensor, weight: Tensor, bias: Tensor, geometry: list[int], relu: bool, precision: str, config: str) -> Tensor:
+    shape = _shape(x, bias.shape[0], geometry)
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+
+
+@torch.library.custom_op(
+    "resnet_bench::conv_bias_relu_pool_out", mutates_args=("out",), tags=(torch.Tag.needs_exact_strides,)
+)
+def _conv_bias_relu_pool_out(
+    x: Tensor, weight: Tensor, bias: Tensor, geometry: list[int], relu: bool, precision: str, config: str, out: Tensor
+) -> None:
+    _run(_layer(x.shape, bias.shape[0], (*geometry,), relu, precision), Operands(x, weight, bias), out, config)
+
+
+@_conv_bias_relu_pool_out.register_fake
+def _(*_: object) -> None:
+    return None
+
+
+def _shape(x: Tensor, k: int, geometry: list[int]) -> tuple[int, int, int, int]:
+    (n, _, h, w), (kernel_h, kernel_w, stride, padding) = x.shape, geometry
+    out_h, out_w = (h + 2 * padding - kernel_h) // stride + 1, (w + 2 * padding - kernel_w) // stride + 1
+    return n, k, (out_h + 1) // 2, (out_w + 1) // 2
+
+
+@cache
+def _layer(shape: torch.Size, k: int, geometry: tuple[int, ...], relu: bool, precision: str) -> Layer:
+    (n, c, h, w), (kernel_h, kernel_w, stride, padding) = shape, geometry
+    return Layer(n, h, w, c, k, (kernel_h, kernel_w), stride, padding, relu=relu, dtype=precision)
+
+
+def _run(layer: Layer, operands: Operands, out: Tensor, text: str) -> None:
+    on_gpu = out.device.type == "cuda"
+    if out.numel() == 0:
+        return
+    if not on_gpu and not (INTERPRETED and layer.dtype != "bf16"):  # which the interpreter multiplies wrong
+        out.copy_(reference(layer, operands, torch.float32))
+        return
+    with torch.cuda.device(out.device) if on_gpu else nullcontext():
+        launch(layer, _chosen(layer, text, out.device), operands, out)
+
+
+@cache
+def _chosen(layer: Layer, text: str, device: torch.device) -> Config:
+    found = torch.cuda.get_device_properties(device) if device.type == "cuda" else None
+    arch, sms = (found.major * 10 + found.minor, found.multi_processor_count) if found else (80, None)
+    config = Config.parse(text) if text else default(layer, arch, sms)
+    if reason := unfit(layer, config, machine_of(arch).arch):
+        raise ValueError(f"config: {config} for {layer.key}: {reason}")
+    return config

@@ -1,0 +1,139 @@
+"""A program made to run: weights packed, memory planned, launches prepared, so that a call only launches.
+
+All activations lie in one block of memory (`resnet.buffers`), and with them the partial sums of convolutions whose
+depth is split. So every kernel reads and writes fixed addresses, but for the input's, and its arguments are worked out
+once (`resnet.launches`): what is left of a call is a launch a kernel, and no allocation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from functools import partial
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from kernels.config import Config, Layer
+from kernels.pack import TORCH_TYPES
+from resnet import launches
+from resnet.buffers import Buffers, Use, plan, scratch_of
+from resnet.launches import Bound, Target
+from resnet.layers import head_layer, layer_of, stem_layer
+from resnet.program import INPUT, Conv, Head, Program, Stem
+from resnet.steps import OwnConv, OwnHead, OwnStem, own
+
+ALIGNMENT = 16  # bytes, of a batch: what the first kernel's loads were compiled for
+
+
+class Network(nn.Module):
+    """Every step by our own kernels: [N, C, H, W], channels-last -> logits [N, classes], valid until the next call.
+
+    For the one shape that the program was made for; ValueError for anything else. On a CPU a step is its op's aten, or
+    with TRITON_INTERPRET=1 its kernel, interpreted. `configs` says how each convolution is cut; aten cuts nothing.
+    """
+
+    def __init__(self, program: Program, precision: str, device: torch.device) -> None:
+        super().__init__()
+        self.device, self.dtype = device, TORCH_TYPES[precision]
+        self.shape = torch.Size(program.shapes[INPUT])
+        self.steps = nn.ModuleList(own(step, precision).to(device) for step in program.steps)
+        target = launches.target_of(device, precision)
+        layers = {step.name: layer_of(step, program, precision) for step in program.convs}
+        self.configs: dict[Layer, Config] = {}
+        if target is not None:
+            self.configs = {layer: launches.conv_config(layer, target) for layer in layers.values()}
+        scratch = {
+            name: launches.scratch_bytes(layer, self.configs[layer])
+            for name, layer in layers.items()
+            if layer in self.configs
+        }
+        buffers = plan(uses(program, self.dtype.itemsize, scratch))
+        self.memory = torch.empty(buffers.size, dtype=torch.uint8, device=device)
+        # apart from the rest, which the next call writes over from its first kernel on
+        self.logits = torch.empty(program.shapes["head"], dtype=self.dtype, device=device)
+        self.activation_bytes = buffers.size + self.logits.nbytes
+        self.values = {
+            name: self._pixels(offset, program.shapes[name])
+            for name, offset in buffers.offsets.items()
+            if len(program.shapes.get(name, ())) == 4
+        }
+        with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+            if target is None:
+                self.first, self.calls = self._by_ops(program)
+            else:
+                self.first, self.calls = self._by_kernels(program, precision, target, buffers, scratch)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self._check(x)
+        with torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext():
+            self.first(x)
+            for call in self.calls:
+                call()
+        return self.logits
+
+    def _check(self, x: Tensor) -> None:
+        if x.shape != self.shape:
+            raise ValueError(f"a batch of shape {list(x.shape)}; this network was made for {list(self.shape)}")
+        if x.dtype != self.dtype or x.device != self.memory.device:
+            raise ValueError(f"a batch of {x.dtype} on {x.device}; this network is for {self.dtype} on {self.device}")
+        if not x.is_contiguous(memory_format=torch.channels_last) or x.data_ptr() % ALIGNMENT:
+            raise ValueError("a batch that is not channels-last, or not aligned to 16 bytes: call place() on it first")
+
+    def _by_ops(self, program: Program) -> tuple[Callable[[Tensor], object], list[Callable[[], object]]]:
+        (stem, *rest), (module, *modules) = program.steps, self.steps
+        outs = [self.values.get(step.name, self.logits) for step in rest]
+        calls: list[Callable[[], object]] = [
+            partial(step, self.values, out) for step, out in zip(modules, outs, strict=True)
+        ]
+        return lambda x: module({INPUT: x}, self.values[stem.name]), calls
+
+    def _by_kernels(
+        self, program: Program, precision: str, target: Target, buffers: Buffers, scratch: Mapping[str, int]
+    ) -> tuple[Callable[[Tensor], object], list[Callable[[], object]]]:
+        """The stem's kernel, for any input, and all that follows."""
+        first: list[Bound] = []
+        bound: list[Bound] = []
+        edges: list[Tensor] = []
+        for step, module in zip(program.steps, self.steps, strict=True):
+            if isinstance(step, Stem) and isinstance(module, OwnStem):
+                x = torch.empty(self.shape, dtype=self.dtype, device=self.device, memory_format=torch.channels_last)
+                out, layer = self.values[step.name], stem_layer(step, program, precision)
+                first += launches.stem_launches(layer, target, module.operands({INPUT: x}), out)
+                edges += module.edges(out, self.shape)
+            elif isinstance(step, Conv) and isinstance(module, OwnConv):
+                layer = layer_of(step, program, precision)
+                parts = self._bytes(buffers.offsets.get(scratch_of(step.name), 0), scratch[step.name])
+                operands, out = module.operands(self.values), self.values[step.name]
+                bound += launches.conv_launches(layer, self.configs[layer], operands, out, parts)
+            elif isinstance(step, Head) and isinstance(module, OwnHead):
+                layer, operands = head_layer(step, program, precision), module.operands(self.values)
+                found = list(launches.head_launches(layer, target, operands, self.logits))
+                self.activation_bytes += launches.own_bytes(found, operands, self.logits)
+                bound += found
+        launches.compile_together([*first, *bound])
+        (stem,) = (launches.ready(*launch) for launch in first)
+        return stem, [
+            *(partial(edge.clamp_, min=0) for edge in edges),
+            *(launches.ready(*launch) for launch in bound),
+        ]
+
+    def _bytes(self, offset: int, size: int) -> Tensor:
+        return self.memory[offset : offset + size]
+
+    def _pixels(self, offset: int, shape: tuple[int, ...]) -> Tensor:
+        """A channels-last activation [N, C, H, W] in the block of memory."""
+        n, c, h, w = shape
+        values = self._bytes(offset, n * c * h * w * self.dtype.itemsize).view(self.dtype)
+        return values.view(n, h, w, c).permute(0, 3, 1, 2)
+
+
+def uses(program: Program, itemsize: int, scratch: Mapping[str, int]) -> list[Use]:
+    """What the steps do to memory. The logits have their own: what poisons them must not be undone by another step."""
+    found = []
+    for step in program.steps:
+        size = 0 if isinstance(step, Head) else prod(program.shapes[step.name]) * itemsize
+        over = step.residual if isinstance(step, Conv) else None  # the kernels read it where they write
+        found.append(Use(step.name, size, step.reads, over, scratch.get(step.name, 0)))
+    return found

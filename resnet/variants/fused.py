@@ -1,0 +1,56 @@
+"""This project's Triton kernels, every layer: one kernel a convolution, with all that stands around it inside.
+
+`resnet.program` says what is fused and why, `resnet.network` how it is run.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from resnet.buffers import peak
+from resnet.eager_memory import eager_uses
+from resnet.fold import fold
+from resnet.launches import use_tuned
+from resnet.model import ResNet
+from resnet.network import Network
+from resnet.program import program
+from resnet.variants.runner import DTYPES, Runner, TorchRunner, launched, weights_bytes
+
+
+def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:
+    """The model as a static program for batches of `example`'s shape, channels-last.
+
+    On a CPU, which the table does not list as served, it computes with the ops' aten, or with TRITON_INTERPRET=1 by the
+    kernels themselves: for tests. `details` compares the memory of all activations with the least that eager needs.
+
+    Raises ValueError for a precision without kernels and for a graph without a GPU.
+    """
+    check(example.device, precision, launch)
+    shape, dtype = tuple(example.shape), DTYPES[precision]
+    made = program(cast(ResNet, fold(model)), shape)
+    tables = use_tuned() if example.device.type == "cuda" else []
+    network = Network(made, precision, example.device)
+    ran = "triton" if example.device.type == "cuda" else "triton, interpreted" if network.configs else "aten"
+    details = {
+        "weights_bytes": weights_bytes(network),
+        "steps": len(made.steps),
+        "activation_bytes": network.activation_bytes,
+        "eager_activation_bytes": peak(eager_uses(model, shape, dtype.itemsize)),
+        "kernels": ran,
+        "tables": tables,
+        "configurations": {layer.key: str(config) for layer, config in network.configs.items()},
+    }
+    return launched(TorchRunner(network, example, dtype, "channels_last", details), launch)
+
+
+def check(device: torch.device, precision: str, launch: str) -> None:
+    """Refuse what there are no kernels for."""
+    if precision not in DTYPES:
+        raise ValueError(f"there are kernels for {', '.join(DTYPES)}, none for {precision!r}")
+    if launch not in ("stream", "graph"):
+        raise ValueError(f"a launch is 'stream' or 'graph', not {launch!r}")
+    if launch == "graph" and device.type != "cuda":
+        raise ValueError("a CUDA graph needs a CUDA device")

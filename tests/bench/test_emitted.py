@@ -1,0 +1,352 @@
+"""`bench kernels`: really compiled kernels, good and bad ones, held against records that were planted."""
+
+import copy
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from bench import cli_kernels
+from bench.accepted import Accepted, AcceptedError, Entry, compare
+from bench.cli import app
+from bench.environment import ROOT
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
+
+SPILLING = "resnet18/fp16-n1-7x7x512-3x3-s1-p1-k512-relu"
+LARGE = "resnet18/fp16-n1-7x7x512-3x3-s1-p1-k512-residual-relu"
+REFUSED = "resnet18/fp16-n1-14x14x256-3x3-s1-p1-k256-relu"
+EXACT = "resnet50/fp32-n32-7x7x512-3x3-s1-p1-k512-relu"
+A100 = ("NVIDIA A100-SXM4-80GB", "NVIDIA A100-SXM4-40GB", "NVIDIA A100 80GB PCIe")
+# What nobody should choose: 256 sums a thread, four times the shared memory there is, a depth that no instruction has.
+BAD = {
+    (SPILLING, 80): "ptr-128x256x32-w4-s2-k1-g8",
+    (LARGE, 90): "tma-1.8.8x256x64-w8-s8-k1-g8",
+    (REFUSED, 80): "ptr-64x64x8-w4-s3-k1-g8",
+}
+GPUS = {80: A100, 90: ("NVIDIA H200", "NVIDIA H100 80GB HBM3", "NVIDIA H100 PCIe")}
+
+
+def bench(*words: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bench", "kernels", *words],
+        cwd=folder, env=os.environ | {"COLUMNS": "80", "NO_COLOR": "1"},
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bad choices as a table of configurations, for every GPU that is asked about."""
+    rest = {"chosen": "measured", "us": 1.0, "when": "2026-11-23T00:00:00+00:00", "triton": "3.7.1"}
+    entries = [
+        {"gpu": gpu, "layer": use.partition("/")[2], "config": config, **rest}
+        for (use, arch), config in BAD.items()
+        for gpu in GPUS[arch]
+    ]
+    path = tmp_path_factory.mktemp("table") / "bad.json"
+    path.write_text(json.dumps({"schema": 1, "entries": entries}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def told(table: Path) -> dict[str, Any]:
+    """What the command says of the bad kernels and of the good ones beside them, compiled once."""
+    globs = [word for use in (SPILLING, LARGE, REFUSED, EXACT) for word in ("-f", use)]
+    done = bench("--table", str(table), "--arch", "sm_80,sm_90", *globs, "--json")
+    assert done.returncode == 1, done.stderr  # one does not compile
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def check(told: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Holds what was compiled against itself as an accepted record, edited."""
+
+    def run(edit: Callable[[list[dict[str, Any]]], object], *words: str, triton: str = "3.7.1") -> Result:
+        monkeypatch.setattr(cli_kernels, "_compiled", lambda *_: ([Entry.of(row) for row in told["entries"]], "3.7.1"))
+        rows = copy.deepcopy(told["entries"])
+        edit(rows)
+        path = tmp_path / "accepted.json"
+        Accepted([Entry.of(row) for row in rows], triton, "0123456789", "2026-11-01").save(path)
+        arguments = ["kernels", "--arch", "sm_80,sm_90", "--check", str(path), *words]
+        return CliRunner(env={"COLUMNS": "80", "NO_COLOR": "1"}).invoke(app, arguments)
+
+    return run
+
+
+def of(rows: list[dict[str, Any]], use: str, arch: int) -> dict[str, Any]:
+    """The convolution itself: where its depth is split there is a reduction, too."""
+    kernels = ("conv", "conv_tma")
+    (found,) = [
+        row
+        for row in rows
+        if row["arch"] == arch and row["kernel"] in kernels and any(use in other for other in row["uses"])
+    ]
+    return found
+
+
+def test_what_is_emitted(told: dict[str, Any]) -> None:
+    rows = told["entries"]
+    spilling, large, refused = (of(rows, use, arch) for use, arch in BAD)
+    assert all(
+        row["uses"][0].startswith(config) for row, config in zip((spilling, large, refused), BAD.values(), strict=True)
+    )
+    assert spilling["facts"]["stack"] > 100
+    assert large["facts"]["shared"] > large["facts"]["shared_limit"] == 232_448
+    assert large["facts"]["bulk_loads"] > 0
+    assert "facts" not in refused
+    assert "CompilationError" in refused["failed"]
+    good = of(rows, SPILLING, 90)["facts"]
+    assert good["stack"] == 0
+    assert set(good["tensor"]) == {"HGMMA"}
+    assert good["occupancy"] >= 1
+    assert (of(rows, EXACT, 80)["facts"]["tensor"], of(rows, EXACT, 80)["facts"]["product"]) == ({}, True)
+
+
+def test_as_accepted(check: Callable[..., Result]) -> None:
+    """Bad kernels that were accepted are no regressions, however bad; the summary tells of them all the same."""
+    done = check(lambda rows: None)
+    assert done.exit_code == 0, done.output
+    assert "Against 0123456789, accepted on 2026-11-01" in flat(done)
+    assert "0 regressed, 0 improved, 0 new, 0 vanished" in flat(done)
+    assert re.search(r"\d of them spill, 1 ask for more shared memory than there is", flat(done))
+
+
+def flat(done: Result) -> str:
+    return " ".join(done.output.split())
+
+
+def less(use: str, arch: int, **facts: Any) -> Callable[[list[dict[str, Any]]], None]:
+    """An accepted record in which a kernel was better."""
+    return lambda rows: of(rows, use, arch)["facts"].update(facts)
+
+
+def compiled(use: str, arch: int) -> Callable[[list[dict[str, Any]]], None]:
+    def edit(rows: list[dict[str, Any]]) -> None:
+        of(rows, use, arch).pop("failed")
+        of(rows, use, arch)["facts"] = of(rows, SPILLING, 90)["facts"]
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("use", "arch", "edit", "words"),
+    [
+        (SPILLING, 80, less(SPILLING, 80, stack=0, spill_stores=0), r"spills: none -> \d+ bytes of stack, \d+ stores"),
+        (EXACT, 80, less(EXACT, 80, tensor={"HMMA": 64}), "tensor cores: 64 HMMA -> none"),
+        (SPILLING, 90, less(SPILLING, 90, tensor={"UTCHMMA": 4}), r"tensor cores: 4 UTCHMMA -> \d+ HGMMA"),
+        (SPILLING, 90, less(SPILLING, 90, bulk_loads=9), "bulk loads: 9 -> none"),
+        (SPILLING, 90, less(SPILLING, 90, bulk_stores=1), "bulk stores: 1 -> none"),
+        (SPILLING, 90, less(SPILLING, 90, set_registers=2), "setmaxnreg: 2 -> none"),
+        (LARGE, 90, less(LARGE, 90, shared=200_000), "shared memory: 200,000 of 232,448 bytes -> 319,"),
+        (
+            EXACT, 80, less(EXACT, 80, registers=64, occupancy=8),
+            r"blocks on an SM: 8 -> \d \(registers 64 -> \d+\)",
+        ),
+        (REFUSED, 80, compiled(REFUSED, 80), "compiles: yes -> no: CompilationError: "),
+    ],
+    ids=[
+        *("spill", "tensor cores", "older tensor cores", "bulk loads", "bulk stores", "setmaxnreg", "shared"),
+        *("occupancy", "compile"),
+    ],
+)  # fmt: skip
+def test_a_regression_is_found_and_named(
+    check: Callable[..., Result], use: str, arch: int, edit: Callable[..., None], words: str
+) -> None:
+    done = check(edit)
+    assert done.exit_code == 1, done.output
+    said = flat(done)
+    assert "1 regressed" in said
+    assert re.search(words, said), said
+    assert f"for {use}" in said
+    assert re.search(rf"regressed: sm_{arch} conv\w* (ptr|tma)-\S+", said)
+    assert "Against 0123456789" in said
+    assert re.search(r"this is ([0-9a-f]{10}\+?|unknown):", said)
+    (change,) = json.loads(check(edit, "--json").output)["changes"]
+    assert (change["kind"], change["arch"], change["layers"]) == ("regressed", arch, [use])
+
+
+def test_growth_that_costs_no_occupancy_is_none(check: Callable[..., Result]) -> None:
+    done = check(less(SPILLING, 90, registers=20, shared=1000, code=16, async_loads=1))
+    assert done.exit_code == 0, done.output
+    assert "0 regressed, 0 improved" in flat(done)
+
+
+def test_improvements_are_told(check: Callable[..., Result]) -> None:
+    def worse(rows: list[dict[str, Any]]) -> None:
+        of(rows, SPILLING, 90)["facts"].update(stack=64, spill_stores=9, tensor={"HMMA": 64})
+
+    done = check(worse)
+    assert done.exit_code == 0, done.output
+    assert "0 regressed, 1 improved" in flat(done)
+    assert "spills: 64 bytes of stack, 9 stores -> none" in flat(done)
+    assert "tensor cores: 64 HMMA -> " in flat(done)
+
+
+def test_another_choice_is_new_and_must_not_be_bad(check: Callable[..., Result]) -> None:
+    """The same layers by other configurations: a bad one fails, as does one off the tensor cores."""
+
+    def others(rows: list[dict[str, Any]]) -> None:
+        for row in rows:
+            row["uses"] = [f"ptr-64x64x64-w4-s3-k1-g8/{use.partition('/')[2]}" for use in row["uses"]]
+            row["facts"] = of(rows, SPILLING, 90)["facts"]
+            row.pop("failed", None)
+
+    done = check(others, "--json")
+    assert done.exit_code == 1
+    changes = json.loads(done.output)["changes"]
+    regressed = {
+        layer: change["what"] for change in changes if change["kind"] == "regressed" for layer in change["layers"]
+    }
+    assert set(regressed) >= {SPILLING, LARGE, REFUSED, EXACT}
+    assert "spills: " in regressed[SPILLING][0]
+    assert "shared memory: " in regressed[LARGE][0]
+    assert "does not compile: CompilationError" in regressed[REFUSED][0]
+    assert re.match(r"tensor cores: \d+ HGMMA -> none", regressed[EXACT][0])
+    assert regressed[EXACT][-1] == "in place of ptr-64x64x64-w4-s3-k1-g8"
+    assert {change["kind"] for change in changes} == {"regressed", "new", "vanished"}
+
+
+def test_what_is_gone_or_not_asked_for_is_no_failure(check: Callable[..., Result]) -> None:
+    def more(rows: list[dict[str, Any]]) -> None:
+        rows.append(of(rows, SPILLING, 90) | {"uses": ["ptr-1x1x1-w4-s1-k1-g8/resnet18/fp16-n1-gone"]})
+        rows.append(of(rows, SPILLING, 90) | {"arch": 100, "uses": ["ptr-1x1x1-w4-s1-k1-g8/resnet18/elsewhere"]})
+
+    done = check(more)
+    assert done.exit_code == 0, done.output
+    assert "1 vanished" in flat(done)
+    assert "resnet18/fp16-n1-gone no longer compiled" in flat(done)
+    assert "elsewhere" not in flat(done)
+    assert "0 vanished" in flat(check(more, "-f", "7x7"))
+
+
+def test_another_triton_is_compared_and_named(check: Callable[..., Result]) -> None:
+    done = check(less(EXACT, 80, tensor={"HMMA": 64}), triton="3.6.0")
+    assert done.exit_code == 1
+    assert "Triton changed: 3.6.0 -> 3.7.1" in flat(done)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "cannot read {}: No such file or directory"),
+        ('{"schema": 1, "entries": [', "{} is no whole record of accepted kernels (JSONDecodeError"),
+        ("[]", "{} is no whole record"),
+        ('{"schema": 1, "triton": "", "commit": "", "when": "", "entries": [{"arch": 90}]}', "{} is no whole record"),
+        (
+            '{"schema": 1, "triton": "", "commit": "", "when": "", "entries": '
+            '[{"arch": 90, "kernel": "conv", "uses": [], "facts": {"stack": 0}}]}',
+            "an entry without async_loads, ",
+        ),
+        ('{"schema": 2}', "{}: schema 2 is newer than this checkout's 1: update it"),
+    ],
+)
+def test_a_record_that_is_none(tmp_path: Path, content: str | None, words: str) -> None:
+    path = tmp_path / "accepted.json"
+    if content is not None:
+        path.write_text(content)
+    done = CliRunner().invoke(app, ["kernels", "--check", str(path)])
+    assert done.exit_code == 2
+    assert words.format(path) in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    if "schema 2" not in words:
+        assert f"`bench kernels --accept {path}` writes one" in done.stderr
+
+
+def test_the_record_of_this_checkout_is_whole() -> None:
+    found = Accepted.load(ROOT / "results/kernels/accepted.json")
+    assert {entry.arch for entry in found.entries} == {80, 89, 90, 100, 120}
+    assert not [entry for entry in found.entries if entry.failed]
+    assert compare(found.entries, found.entries) == []
+
+
+def test_it_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(AcceptedError, match="cannot write"):
+        Accepted([], "3.7.1", "0123456789", "2026-11-01").save(tmp_path / "file" / "accepted.json")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--arch", "sm_70"), "unknown architecture"),
+        (("-f", "resnet99", "--arch", "sm_80"), "no layer matches resnet99; one is called resnet50/fp16-n32-"),
+        (("--table", "nowhere.json"), "--table: there is no file "),
+    ],
+)
+def test_bad_usage(words: tuple[str, ...], said: str) -> None:
+    done = bench(*words)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+
+
+def test_without_triton(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "triton.py").write_text("raise ModuleNotFoundError('no triton', name='triton')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    done = bench("--arch", "sm_80", "-f", SPILLING)
+    assert done.returncode == 3
+    assert "this machine cannot compile kernels: no triton; `pip install 'triton>=3.6'`" in done.stderr
+
+
+def test_what_kills_the_compiler_is_a_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The child dies at one of its kernels, whenever it meets it: the others are compiled all the same."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, os\n"
+        "if 'bench.worker' in ' '.join(sys.orig_argv):\n"
+        "    from kernels import emit\n"
+        "    compiled = emit.compiled\n"
+        "    emit.compiled = lambda c, arch: os.abort() if c.constants.get('RELU') is False else compiled(c, arch)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
+    done = bench("--arch", "sm_80", "-f", "resnet18*/fp16-n32-224x224x3-", "--json")
+    assert done.returncode == 1
+    rows = json.loads(done.stdout)["entries"]
+    assert sorted("crash: died by signal SIGABRT" in row.get("failed", "") for row in rows) == [False, True]
+    (failed,) = [row for row in rows if "failed" in row]
+    assert failed["uses"][0].endswith("resnet18v2/fp16-n32-224x224x3-7x7-s2-p3-k64")
+
+
+@pytest.mark.slow
+def test_a_commit_that_loses_the_tensor_cores(tmp_path: Path) -> None:
+    """For real: a checkout is accepted, a commit multiplies in float32, and what is emitted tells."""
+    tree = tmp_path / "tree"
+    for name in ("bench", "kernels", "resnet"):
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def git(*words: str) -> str:
+        identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+        done = subprocess.run(["git", *identity, *words], cwd=tree, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-qm", "good")
+    good = git("rev-parse", "HEAD")[:10]
+    chosen = ("--arch", "sm_80", "-f", "resnet50/fp16-n1-7x7x512-3x3")
+    accepted = bench("--accept", "accepted.json", *chosen, folder=tree)
+    assert accepted.returncode == 0, accepted.stderr
+    assert f"at {good}, in accepted.json" in accepted.stderr
+    assert re.search(r"\d HMMA", accepted.stdout)
+    assert max(map(len, accepted.stdout.splitlines())) <= 80
+    kernel = tree / "kernels" / "conv.py"
+    source = kernel.read_text()
+    worse = source.replace("tl.dot(a, tl.trans(b), acc", "tl.dot(a.to(tl.float32), tl.trans(b).to(tl.float32), acc")
+    assert worse != source
+    kernel.write_text(worse.replace('precision = "ieee" if layer.dtype == "fp32" else "tf32"', 'precision = "ieee"'))
+    git("commit", "-qam", "worse")
+    checked = bench("--check", "accepted.json", *chosen, folder=tree)
+    assert checked.returncode == 1, checked.stdout
+    assert f"Against {good}" in checked.stdout
+    assert git("rev-parse", "HEAD")[:10] in checked.stdout
+    assert re.search(r"tensor cores: \d+ HMMA -> none", checked.stdout)
+    assert "for resnet50/fp16-n1-7x7x512-3x3-s1-p1-k512-relu" in checked.stdout

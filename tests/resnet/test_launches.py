@@ -1,0 +1,151 @@
+"""Launches prepared for a GPU, without one: Triton compiles for sm_90, a driver of ours notes what is launched."""
+
+import importlib.util
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+
+if importlib.util.find_spec("triton") is None:
+    pytest.skip("kernels need triton", allow_module_level=True)
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.tools.tensor_descriptor import TensorDescriptor
+
+import resnet.model
+from kernels import table
+from kernels.config import Layer
+from kernels.space import default, space
+from resnet import launches, network
+from resnet.archs import Spec
+from resnet.fold import fold
+from resnet.launches import Target
+from resnet.network import Network
+from resnet.program import program
+
+HOPPER = Target("no GPU", 90, 132)
+
+
+class Launcher:
+    """In the place of what hands a compiled kernel to the driver."""
+
+    launched: ClassVar[list[tuple[Any, ...]]] = []
+
+    def __init__(self, source: Any, metadata: Any) -> None: ...
+
+    def __call__(self, *arguments: Any) -> None:
+        self.launched.append(arguments)
+
+
+class Utils:
+    def load_binary(self, *_: Any) -> tuple[int, int, int, int, int]:
+        """Module, function, registers, spills, most threads."""
+        return 1, 2, 32, 0, 1024
+
+    def get_device_properties(self, _: int) -> dict[str, int]:
+        return {"max_shared_mem": 232_448}
+
+
+class Driver:
+    utils, launcher_cls = Utils(), Launcher
+
+    def get_current_device(self) -> int:
+        return 0
+
+    def get_current_stream(self, _: int) -> int:
+        return 7
+
+    def get_current_target(self) -> GPUTarget:
+        return GPUTarget("cuda", 90, 32)
+
+    def get_active_torch_device(self) -> torch.device:
+        return torch.device("cpu")
+
+
+@pytest.fixture
+def hopper(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """Every kernel that is launched, with its arguments."""
+    if torch.cuda.is_available():
+        pytest.skip("its caches are the real driver's here")
+    monkeypatch.setattr(network.launches, "target_of", lambda *_: HOPPER)
+    monkeypatch.setattr(triton.runtime.driver, "_active", Driver())
+    Launcher.launched.clear()
+    seen = []
+    run = launches.Launch.run
+
+    def noted(self: Any, *arguments: Any) -> Any:
+        seen.append((self, arguments))
+        return run(self, *arguments)
+
+    monkeypatch.setattr(launches.Launch, "run", noted)
+    yield seen
+    for launch, _ in seen:
+        launch.kernel.device_caches.clear()
+
+
+def of(name: str, shape: tuple[int, ...], precision: str = "fp16") -> Network:
+    made = program(fold(resnet.model.ResNet(Spec.parse(name), num_classes=16).eval()), shape)
+    return Network(made, precision, torch.device("cpu"))
+
+
+def plain(argument: Any) -> Any:
+    """What can be compared; the metadata that a profiler would be handed is made anew at each launch."""
+    if isinstance(argument, TensorDescriptor):
+        return argument.base.data_ptr(), argument.shape, argument.strides, argument.block_shape
+    if isinstance(argument, tuple):
+        return tuple(map(plain, argument))
+    return argument.data_ptr() if isinstance(argument, Tensor) else argument
+
+
+@pytest.mark.parametrize("bulk", [False, True])
+def test_a_short_launch_is_what_triton_s_own_would_be(bulk, hopper, monkeypatch) -> None:
+    monkeypatch.setattr(resnet.model, "STAGE_WIDTHS", (16, 16, 32, 64))
+    if bulk:
+        monkeypatch.setattr(
+            table,
+            "config_for",
+            lambda layer, *_: next((c for c in space(layer, 90, 132) if c.impl == "tma"), default(layer, 90, 132)),
+        )
+    net = of("resnet50", (1, 3, 64, 64))
+    direct = list(Launcher.launched)
+    assert len(hopper) == len(net.calls) + 1
+    assert len(direct) == 2 * len(hopper)  # Triton's and the short one, in turn
+    assert any(isinstance(a, TensorDescriptor) for call in direct for a in call[9:]) == bulk
+    for own, short in zip(direct[::2], direct[1::2], strict=True):
+        assert [plain(a) for a in own[:6] + own[7:]] == [plain(a) for a in short[:6] + short[7:]]
+    x = torch.zeros(net.shape, dtype=torch.float16).to(memory_format=torch.channels_last)
+    Launcher.launched.clear()
+    net(x)
+    assert len(Launcher.launched) == len(hopper)
+    assert Launcher.launched[0][9] is x
+
+
+def test_everything_is_compiled_before_anything_is_launched(hopper, monkeypatch) -> None:
+    monkeypatch.setattr(resnet.model, "STAGE_WIDTHS", (16, 16, 32, 64))
+    cached = []
+    real = launches.compile_together
+
+    def compiled(bound: Any) -> None:
+        real(bound)
+        assert not hopper
+        cached.append({id(launch.kernel): len(launch.kernel.device_caches[0][0]) for launch, _ in bound})
+
+    monkeypatch.setattr(launches, "compile_together", compiled)
+    of("resnet18v2", (2, 3, 64, 64))
+    assert cached == [{id(launch.kernel): len(launch.kernel.device_caches[0][0]) for launch, _ in hopper}]
+
+
+def test_tuned_tables_are_installed_once(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(table, "_installed", table.Table())
+    monkeypatch.setattr(launches, "TUNED", tmp_path)
+    assert launches.use_tuned() == []
+    layer = Layer(1, 8, 8, 64, 64, (1, 1))
+    for gpu, config in (("One", "ptr-64x64x32-w4-s3-k1-g8"), ("Other", "ptr-128x64x32-w4-s3-k1-g8")):
+        entry = table.Entry(gpu, layer.key, config, "measured", 5.0, "2026-11-23T00:00:00", "3.7.1")
+        table.Table([entry]).save(tmp_path / f"{gpu}.json")
+    assert launches.use_tuned() == ["One.json", "Other.json"]
+    assert str(launches.conv_config(layer, Target("Other", 90, 132))) == "ptr-128x64x32-w4-s3-k1-g8"
+    assert launches.use_tuned() == []  # what is installed stays

@@ -1,0 +1,259 @@
+"""Our kernels as a network: the ops' aten on any machine, the kernels interpreted, and what only a GPU shows."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+if importlib.util.find_spec("triton") is None:
+    pytest.skip("kernels need triton", allow_module_level=True)
+
+import resnet.model
+from bench import reference
+from bench.gate import Truth, judge
+from kernels.op import _layer
+from resnet.archs import SHORTCUTS, VERSIONS, Spec
+from resnet.fold import fold
+from resnet.layers import layers
+from resnet.network import Network
+from resnet.program import program
+from resnet.synthetic import digest
+from resnet.variants import VARIANTS, fused, prepare, refusal
+
+DESIGNS = [Spec(depth, version, shortcut).name for depth in (18, 50) for version in VERSIONS for shortcut in SHORTCUTS]
+# one picture, and sizes that no tile divides, in turn
+SHAPES = [(1, 3, 64, 64), (2, 3, 33, 47), (3, 3, 40, 33)]
+
+
+@pytest.fixture(scope="module")
+def gate():
+    """Holds logits of a batch against float64 as the harness does: at a multiple of plain torch's error."""
+    switches = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+    def check(model, batch, precision, logits, device="cpu"):
+        exact = reference.logits(model, batch, reference.EXACT, device)
+        plain = reference.logits(model, batch, precision, device).astype(np.float64)
+        return judge([(0, logits)], Truth(precision, len(batch), exact, plain))
+
+    yield check
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = switches
+
+
+def pictures(shape, seed=1):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def network(model, batch, precision="fp32"):
+    return Network(program(fold(model), tuple(batch.shape)), precision, batch.device)
+
+
+def placed(batch, dtype=torch.float32):
+    return batch.to(dtype, copy=True, memory_format=torch.channels_last)
+
+
+class Seen(TorchDispatchMode):
+    """The ops that are called, with their arguments; what they call themselves is not seen."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.calls.append((func, args))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_every_design_agrees_with_float64(name, build, gate) -> None:
+    batch = pictures(SHAPES[DESIGNS.index(name) % len(SHAPES)])
+    before = digest(build(name))
+    runner = fused.prepare(build(name), batch, "fp32", "stream")
+    gate(build(name), batch, "fp32", runner(runner.place(batch)))
+    assert digest(build(name)) == before
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16", "tf32"])
+@pytest.mark.parametrize("name", ["resnet18", "resnet50v2", "resnet18-A"])
+def test_every_precision_agrees_with_float64(name, precision, build, gate) -> None:
+    batch = pictures(SHAPES[2])
+    runner = fused.prepare(build(name), batch, precision, "stream")
+    logits = runner(runner.place(batch))
+    assert logits.dtype == {"fp16": torch.float16, "bf16": torch.bfloat16, "tf32": torch.float32}[precision]
+    gate(build(name), batch, precision, logits)
+
+
+def test_details_fit_a_record(build, batch) -> None:
+    details = fused.prepare(build("resnet18"), batch, "bf16", "stream").details
+    json.dumps(details)
+    assert details["memory_format"] == "channels_last"
+    assert details["kernels"] == "aten"
+    assert details["steps"] == 18
+    # 16 bits a weight, no norms, and biases in float32
+    assert 1.99 < details["weights_bytes"] / sum(p.numel() for p in build("resnet18").parameters()) < 2.01
+    assert details["activation_bytes"] < details["eager_activation_bytes"]
+
+
+def test_each_batch_gets_its_own_answer(build, batch) -> None:
+    runner = fused.prepare(build("resnet18v2"), batch, "fp32", "stream")
+    first, second = runner.place(batch), runner.place(batch.flip(0))
+    want = runner(first).clone()
+    assert torch.equal(runner(second), want.flip(0))
+    assert torch.equal(runner(first), want)
+    assert torch.equal(first, placed(batch))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnet50v2", "resnet18v2-A"])
+def test_nothing_is_read_that_a_call_has_not_written(name, build, batch) -> None:
+    net = network(build(name), batch)
+    with torch.inference_mode():
+        want = net(placed(batch)).clone()
+        net.memory.fill_(255)  # NaN in every format
+        net.logits.fill_(torch.nan)
+        assert torch.equal(net(placed(batch)), want)
+
+
+def test_a_call_is_its_kernels_and_allocates_nothing(build, batch) -> None:
+    net, x = network(build("resnet50"), batch), placed(batch)
+    logits = net(x).data_ptr()
+    with torch.inference_mode(), Seen() as seen:
+        again = net(x)
+    assert again.data_ptr() == logits
+    assert Counter(func._schema.name for func, _ in seen.calls) == {
+        "resnet_bench::conv_bias_relu_pool_out": 1,
+        "resnet_bench::conv_bias_act_out": 48,
+        "resnet_bench::pool_linear_out": 1,
+    }
+
+
+@pytest.mark.parametrize("name", ["resnet18v1", "resnet50", "resnet50v2", "resnet18-A", "resnet50-none"])
+def test_layers_are_what_the_op_is_called_with(name, build, batch) -> None:
+    net = network(build(name), batch, "bf16")
+    with torch.inference_mode(), Seen() as seen:
+        net(placed(batch, torch.bfloat16))
+    called = []
+    for func, args in seen.calls:
+        if func is torch.ops.resnet_bench.conv_bias_act_out.default:
+            x, weight, *rest = args
+            _, residual, x2, scale, _, geometry, relu, precision, _, _ = rest
+            second = None if x2 is None else x2.shape
+            given = (x.shape, weight.shape[0], (*geometry,), second, residual is not None, relu, scale is not None)
+            called.append(_layer(*given, precision))
+    assert list(dict.fromkeys(called)) == layers(name, 2, 64, "bf16")
+
+
+def test_another_shape_is_refused(build, batch) -> None:
+    runner = fused.prepare(build("resnet18"), batch, "fp32", "stream")
+    with pytest.raises(ValueError, match=r"\[1, 3, 64, 64\].*made for \[2, 3, 64, 64\]"):
+        runner(runner.place(batch[:1]))
+
+
+@pytest.mark.parametrize(
+    ("precision", "launch", "words"),
+    [("int8", "stream", "none for 'int8'"), ("fp32", "graph", "CUDA device"), ("fp32", "twice", "not 'twice'")],
+)
+def test_what_it_cannot_do_is_refused(precision, launch, words, build, batch) -> None:
+    with pytest.raises(ValueError, match=words):
+        fused.prepare(build("resnet18"), batch, precision, launch)
+
+
+def test_the_table_serves_no_cpu_and_says_why(build, batch) -> None:
+    for precision in ("fp32", "bf16", "fp16"):
+        assert "NVIDIA" in str(refusal(VARIANTS["fused"], "cpu", precision, "stream"))
+    with pytest.raises(ValueError, match="NVIDIA"):
+        prepare("fused", build("resnet18"), batch, "fp32", "stream")
+
+
+def interpreted(cases, folder):
+    """Logits and details of (model, batch, precision) cases."""
+    given, made = folder / "given", folder / "made"
+    torch.save(cases, given)
+    root = Path(__file__).parents[3]
+    command = [sys.executable, str(Path(__file__).with_name("interpreted.py")), str(given), str(made)]
+    environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join([str(root), *sys.path])}
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return torch.load(made, weights_only=False)
+
+
+@pytest.mark.slow
+def test_the_interpreted_kernels_are_the_network(build, gate, monkeypatch, tmp_path) -> None:
+    """Every kind of step, in networks with few channels; and ResNet-18 as it is."""
+    with monkeypatch.context() as patch:
+        patch.setattr(resnet.model, "STAGE_WIDTHS", (16, 16, 32, 32))
+        narrow = [build.__wrapped__(name) for name in ("resnet18v2", "resnet50v2-A", "resnet18v1-C", "resnet50-none")]
+    batch = pictures((2, 3, 33, 40))
+    cases = [(model, batch, precision) for model, precision in zip(narrow, ("fp32", "fp16") * 2, strict=True)]
+    cases.append((build("resnet18"), pictures((2, 3, 32, 32)), "fp16"))
+    for (model, batch, precision), (logits, details) in zip(cases, interpreted(cases, tmp_path), strict=True):
+        assert details["kernels"] == "triton, interpreted"
+        assert details["configurations"]
+        gate(model, batch, precision, logits)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("launch", ["stream", "graph"])
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "fp16", "bf16"])
+@pytest.mark.parametrize("count", [1, 3, 32])
+def test_on_a_gpu_it_agrees_with_float64(count, precision, launch, build, gate) -> None:
+    model = build("resnet50")
+    batch, other = pictures((count, 3, 64, 64)), pictures((count, 3, 64, 64), seed=2)
+    runner = prepare("fused", model, batch.cuda(), precision, launch)
+    first, second = runner.place(batch), runner.place(other)
+    for _ in range(2):
+        gate(model, batch, precision, runner(first), "cuda")
+        gate(model, other, precision, runner(second), "cuda")
+    assert runner.details["graph"] is (launch == "graph")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", DESIGNS)
+def test_on_a_gpu_every_design_agrees_with_float64(name, build, gate) -> None:
+    batch = pictures(SHAPES[DESIGNS.index(name) % len(SHAPES)])
+    runner = prepare("fused", build(name), batch.cuda(), "fp16", "stream")
+    gate(build(name), batch, "fp16", runner(runner.place(batch)), "cuda")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("launch", ["stream", "graph"])
+def test_on_a_gpu_a_call_allocates_nothing(launch, build, batch) -> None:
+    runner = prepare("fused", build("resnet50"), batch.cuda(), "fp16", launch)
+    x = runner.place(batch)
+    for _ in range(3):
+        runner(x)
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_stats()["allocation.all.allocated"]
+    for _ in range(3):
+        runner(x)
+    assert torch.cuda.memory_stats()["allocation.all.allocated"] == before
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_its_activations_take_less_than_eager_s(build) -> None:
+    batch = pictures((32, 3, 224, 224)).cuda()
+    model = build("resnet50").cuda().half().to(memory_format=torch.channels_last)
+    try:
+        x = batch.half().to(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            model(x)
+            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats()
+            held = torch.cuda.memory_allocated()
+            model(x)
+            eager = torch.cuda.max_memory_allocated() - held
+    finally:
+        model.cpu().float().to(memory_format=torch.contiguous_format)
+    runner = prepare("fused", build("resnet50"), batch, "fp16", "stream")
+    torch.cuda.reset_peak_memory_stats()
+    held = torch.cuda.memory_allocated()
+    runner(runner.place(batch))
+    grown = torch.cuda.max_memory_allocated() - held - batch.nbytes // 2
+    assert grown < 2**20  # beside the placed batch
+    assert runner.details["activation_bytes"] < runner.details["eager_activation_bytes"] <= eager

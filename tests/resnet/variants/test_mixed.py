@@ -1,0 +1,167 @@
+"""Choosing between our kernels and the library's: on a CPU with aten in both places, and as it is on a GPU."""
+
+import importlib.util
+import json
+from collections import Counter
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+if importlib.util.find_spec("triton") is None:
+    pytest.skip("kernels need triton", allow_module_level=True)
+
+from resnet.fold import fold
+from resnet.program import program
+from resnet.variants import VARIANTS, library_ops, library_steps, mixed, prepare, refusal
+from resnet.variants.library_steps import library
+from resnet.variants.runner import launched
+
+
+@pytest.fixture(autouse=True)
+def calls(monkeypatch):
+    """aten's two cuDNN ops with their own schemas, and plain arithmetic as their CPU kernels; counts the calls."""
+    seen: Counter[str] = Counter()
+
+    def relu(x, weight, bias, stride, padding, dilation, groups):
+        seen["relu"] += 1
+        return F.conv2d(x, weight, bias, stride, padding, dilation, groups).relu()
+
+    def add_relu(x, weight, z, alpha, bias, stride, padding, dilation, groups):
+        seen["add_relu"] += 1
+        return (F.conv2d(x, weight, bias, stride, padding, dilation, groups) + alpha * z).relu()
+
+    with torch.library._scoped_library("aten", "IMPL") as implemented:
+        implemented.impl("cudnn_convolution_relu", relu, "CPU")
+        implemented.impl("cudnn_convolution_add_relu", add_relu, "CPU")
+        yield seen
+
+
+def always(answer):
+    return lambda calls, device: ([call() for call in calls.values()], (answer, dict.fromkeys(calls, 8.0)))[1]
+
+
+@pytest.fixture
+def faster(monkeypatch):
+    def choose(name):
+        monkeypatch.setattr(mixed, "fastest", always(name))
+        monkeypatch.setattr(library_ops, "fastest", always("fused"))
+
+    return choose
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("resnet18", 0),
+        ("resnet50v1", 0),
+        ("resnet18-C", 0),
+        ("resnet18-none", 0),
+        ("resnet18-A", 3),  # a shortcut by a matrix of zeros and ones
+        ("resnet50v2-A", 16 + 7 + 1),  # as many again behind a norm, and the classifier
+        ("resnet50v2", 13 + 3 + 1),
+    ],
+)
+def test_the_library_s_steps_agree_with_float64(name, own, faster, build, batch, error, tolerance, calls) -> None:
+    faster("library")
+    runner = mixed.prepare(build(name), batch, "fp32", "stream")
+    assert runner.details["steps"]["own"] == own
+    calls.clear()
+    assert error(build(name), batch, runner(runner.place(batch))) < tolerance["fp32"]
+    assert calls.total() > 0
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50v2", "resnet18-A"])
+def test_our_steps_agree_with_float64(name, faster, build, batch, error, tolerance, calls) -> None:
+    faster("own")
+    runner = mixed.prepare(build(name), batch, "fp32", "stream")
+    assert runner.details["steps"]["library"] == 0
+    calls.clear()
+    for given, flip in ((batch, False), (batch.flip(0), True)):
+        logits = runner(runner.place(given))
+        assert error(build(name), batch, logits.flip(0) if flip else logits) < tolerance["fp32"]
+    assert calls.total() == 0
+    json.dumps(runner.details)
+    # nothing is written over, so more than `fused`, and no more than a norm's copy of everything
+    assert runner.details["activation_bytes"] <= runner.details["eager_activation_bytes"]
+
+
+def test_whole_groups_are_timed_once_for_all_that_are_alike(faster, build, batch, monkeypatch) -> None:
+    timed = []
+
+    def fastest(calls, device):
+        timed.append(list(calls))
+        return "own", {"own": 8.0, "library": 16.0}
+
+    monkeypatch.setattr(mixed, "fastest", fastest)
+    runner = mixed.prepare(build("resnet50"), batch, "fp32", "stream")
+    assert timed == [["own", "library"]] * (23 + 2)  # 23 different convolutions, stem and head
+    why = runner.details["choices"]
+    assert why["fp32-n2-16x16x64-1x1-s1-p0-k256-and16x16x64s1-relu"] == "own: own 1.0 us, library 2.0 us"
+    projecting = next(step for step in program(fold(build("resnet50")), (2, 3, 64, 64)).convs if step.shortcut)
+    rival = library(projecting, torch.float32)
+    assert isinstance(rival, library_steps.LibraryConv)
+    assert rival.projection is not None
+
+
+def test_a_way_that_is_far_from_the_other_is_not_ours(faster, build, batch, monkeypatch) -> None:
+    faster("own")
+    monkeypatch.setattr(mixed, "_apart", lambda *_: float("nan"))
+    details = mixed.prepare(build("resnet18"), batch, "fp32", "stream").details
+    assert details["steps"] == {"own": 0, "library": 18}
+    assert "apart" in next(iter(details["choices"].values()))
+
+
+def test_an_installed_choice_is_not_timed(build, batch, monkeypatch) -> None:
+    monkeypatch.setattr(mixed, "fastest", lambda *_: pytest.fail("timed"))
+    made = program(fold(build("resnet18")), tuple(batch.shape))
+    keys = {mixed.key_of(step, made, "fp32") for step in made.steps}
+    monkeypatch.setattr(mixed, "_installed", {("cpu", key, "stream"): "own" for key in keys})
+    details = mixed.prepare(build("resnet18"), batch, "fp32", "stream").details
+    assert details["steps"] == {"own": 18, "library": 0}
+    assert set(details["choices"].values()) == {"own: installed"}
+
+
+def test_an_installed_choice_that_cannot_be_is_refused(build, batch, monkeypatch, faster) -> None:
+    faster("own")
+    made = program(fold(build("resnet18v2")), tuple(batch.shape))
+    key = mixed.key_of(made.steps[-1], made, "fp32")
+    monkeypatch.setattr(mixed, "_installed", {("cpu", key, "stream"): "library"})
+    with pytest.raises(ValueError, match="head"):
+        mixed.prepare(build("resnet18v2"), batch, "fp32", "stream")
+
+
+def test_a_graph_is_timed_in_graphs(build, batch, monkeypatch) -> None:
+    captured = []
+
+    def capture(forward, x):
+        captured.append(forward(x))
+        return lambda: captured[-1]
+
+    monkeypatch.setattr(mixed, "CudaCapture", lambda: capture)
+    monkeypatch.setattr(mixed, "check", lambda *_: None)
+    monkeypatch.setattr(mixed, "fastest", always("library"))
+    monkeypatch.setattr(mixed, "launched", lambda runner, launch: launched(runner, "stream"))
+    mixed.prepare(build("resnet18"), batch, "fp32", "graph")
+    assert len(captured) == 2 * (14 + 2)
+
+
+def test_a_cpu_has_nothing_to_mix(build, batch) -> None:
+    assert "nothing to mix" in str(refusal(VARIANTS["mixed"], "cpu", "fp32", "stream"))
+    with pytest.raises(ValueError, match="nothing to mix"):
+        prepare("mixed", build("resnet18"), batch, "fp32", "stream")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("launch", ["stream", "graph"])
+@pytest.mark.parametrize("precision", ["fp16", "tf32"])
+@pytest.mark.parametrize("name", ["resnet50", "resnet18v2"])
+def test_on_a_gpu_it_agrees_with_float64(name, precision, launch, build, batch, error, tolerance) -> None:
+    runner = prepare("mixed", build(name), batch.cuda(), precision, launch)
+    first, second = runner.place(batch), runner.place(batch.flip(0))
+    for _ in range(2):
+        assert error(build(name), batch, runner(first)) < tolerance[precision]
+        assert error(build(name), batch, runner(second).flip(0)) < tolerance[precision]
+    assert not [why for why in runner.details["choices"].values() if "apart" in why]
+    steps = runner.details["steps"]
+    assert steps["own"] + steps["library"] == len(program(fold(build(name)), tuple(batch.shape)).steps)
