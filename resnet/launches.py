@@ -119,25 +119,26 @@ def _momentary(layers: Iterable[Layer], device: torch.device) -> Iterator[Bound]
         yield from conv_launches(layer, conv_config(layer, target), operands, output(layer, device))
 
 
-def ready(launch: Launch, arguments: list[Argument]) -> Callable[..., Any]:
-    """A launch on the current stream, as short as it can be; called with a tensor, that is its first argument instead.
+def ready(launch: Launch, arguments: list[Argument], *, opened: bool = False) -> Callable[..., Any]:
+    """A launch on the current stream, as short as it can be; `opened`: its first argument comes with each call.
 
     What is compiled is launched once here, on whatever the memory holds.
     """
-    slow = partial(_with_first, launch.run, arguments)
+    kept = slice(1, None) if opened else slice(None)
+    slow = partial(_launch, launch.run, arguments[kept])
     if INTERPRETED:
         return slow
     compiled = launch.run(*arguments)
     names = launch.kernel.arg_names
     given = dict(zip(names, arguments, strict=False)) | dict(launch.constants)
     everything = [given[name] for name in names]
-    fast = partial(_with_first, compiled[(*launch.grid, 1, 1)[:3]], everything)
+    run = compiled[(*launch.grid, 1, 1)[:3]]
     try:
-        fast()
+        run(*everything)
     except TypeError:  # another Triton, whose compiled kernels take their arguments in another way
         return slow
-    return fast
+    return partial(_launch, run, everything[kept])
 
 
-def _with_first(run: Callable[..., Any], arguments: list[Any], *first: Tensor) -> Any:
-    return run(*first, *arguments[len(first) :])
+def _launch(run: Callable[..., Any], arguments: list[Any], *first: Tensor) -> Any:
+    return run(*first, *arguments)

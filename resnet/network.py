@@ -113,7 +113,7 @@ class Network(nn.Module):
                 self.activation_bytes += launches.own_bytes(found, operands, self.logits)
                 bound += found
         launches.compile_together([*first, *bound])
-        (stem,) = (launches.ready(*launch) for launch in first)
+        (stem,) = (launches.ready(*launch, opened=True) for launch in first)
         return stem, [
             *(partial(edge.clamp_, min=0) for edge in edges),
             *(launches.ready(*launch) for launch in bound),
