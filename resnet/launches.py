@@ -1,8 +1,8 @@
 """A program's kernels with everything worked out but the moment: configurations, arguments, compiled code.
 
-Triton's own launcher binds and hashes some forty arguments at each launch, 16 to 30 us on a 2-core Zen 5 (2026-11-23).
-Here that is done once, and a launch is what the launcher ends in: the compiled kernel called with the same arguments,
-2 us. Through an op with an `out` it would be 60 us more, for checks and torch's dispatch of what mutates.
+Triton's own launcher binds and hashes some forty arguments at each launch: 16 us and more on a 2-core Zen 5 with other
+work on it (2026-11-23), before the driver is asked. Here that is done once, and a launch is what the launcher ends in,
+the compiled kernel called with the same arguments: 2 us. An op with an `out` adds 60 us of checks and dispatch.
 """
 
 from __future__ import annotations
@@ -94,21 +94,32 @@ def own_bytes(launches: Iterable[Bound], operands: Operands, out: Tensor) -> int
     return sum({t.data_ptr(): t.nbytes for t in given if t.data_ptr() not in known}.values())
 
 
-def compile_together(launches: Iterable[Bound]) -> None:
-    """Compiles what the launches need and Triton's cache has not, on all cores at once; nothing is launched.
+def compile_together(launches: Iterable[Bound]) -> bool:
+    """Compiles what the launches need and Triton has not in its cache; nothing is launched. Whether it had everything.
 
-    One after the other the kernels of ResNet-50 take half a second each. The compiler itself holds no lock of Python's.
+    On all cores at once: one after the other the kernels of ResNet-50 take half a second each. The compiler itself
+    holds no lock of Python's.
     """
     if INTERPRETED:
-        return
-    with ThreadPoolExecutor(os.cpu_count()) as pool, triton.AsyncCompileMode(pool):
-        for launch, arguments in launches:
-            launch.kernel.warmup(*arguments, grid=launch.grid, **launch.constants, **launch.options)
+        return True
+    hits = []
+
+    def listen(*, cache_hit: bool, **_: Any) -> None:
+        hits.append(cache_hit)
+
+    listener, triton.knobs.compilation.listener = triton.knobs.compilation.listener, listen
+    try:
+        with ThreadPoolExecutor(os.cpu_count()) as pool, triton.AsyncCompileMode(pool):
+            for launch, arguments in launches:
+                launch.kernel.warmup(*arguments, grid=launch.grid, **launch.constants, **launch.options)
+    finally:
+        triton.knobs.compilation.listener = listener
+    return all(hits)
 
 
-def compile_layers(layers: Iterable[Layer], device: torch.device) -> None:
+def compile_layers(layers: Iterable[Layer], device: torch.device) -> bool:
     """The same for convolutions whose operands are not there yet."""
-    compile_together(_momentary(layers, device))
+    return compile_together(_momentary(layers, device))
 
 
 def _momentary(layers: Iterable[Layer], device: torch.device) -> Iterator[Bound]:

@@ -31,8 +31,11 @@ class Network(nn.Module):
     """Every step by our own kernels: [N, C, H, W], channels-last -> logits [N, classes], valid until the next call.
 
     For the one shape that the program was made for; ValueError for anything else. On a CPU a step is its op's aten, or
-    with TRITON_INTERPRET=1 its kernel, interpreted. `configs` says how each convolution is cut; aten cuts nothing.
+    with TRITON_INTERPRET=1 its kernel, interpreted. `configs` says how each convolution is cut (aten cuts nothing),
+    `cached` whether Triton had compiled everything before.
     """
+
+    cached = True
 
     def __init__(self, program: Program, precision: str, device: torch.device) -> None:
         super().__init__()
@@ -112,7 +115,7 @@ class Network(nn.Module):
                 found = list(launches.head_launches(layer, target, operands, self.logits))
                 self.activation_bytes += launches.own_bytes(found, operands, self.logits)
                 bound += found
-        launches.compile_together([*first, *bound])
+        self.cached = launches.compile_together([*first, *bound])
         (stem,) = (launches.ready(*launch, opened=True) for launch in first)
         return stem, [
             *(partial(edge.clamp_, min=0) for edge in edges),

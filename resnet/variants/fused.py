@@ -40,6 +40,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
         "activation_bytes": network.activation_bytes,
         "eager_activation_bytes": peak(eager_uses(model, shape, dtype.itemsize)),
         "kernels": ran,
+        "triton_cached": network.cached,
         "tables": tables,
         "configurations": {layer.key: str(config) for layer, config in network.configs.items()},
     }

@@ -41,7 +41,10 @@ _installed: Choices = {}
 
 
 def use(choices: Choices) -> None:
-    """Installs choices that need no timing: (GPU, `key_of` the step, launch) -> "own" or "library"."""
+    """Installs choices that need no timing: (GPU, `key_of` the step, launch) -> "own" or "library".
+
+    Steps that only ours can compute stay ours.
+    """
     global _installed
     _installed = choices
 
@@ -55,9 +58,10 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     check(example.device, precision, launch)
     shape, dtype = tuple(example.shape), DTYPES[precision]
     made = program(cast(ResNet, fold(model)), shape)
+    cached = True
     if example.device.type == "cuda":
         use_tuned()
-        compile_layers({layer_of(step, made, precision) for step in made.convs}, example.device)
+        cached = compile_layers({layer_of(step, made, precision) for step in made.convs}, example.device)
     with torch.no_grad():
         choice = Choice(made, precision, example.device, launch)
         network = Network(made, choice, example.to(dtype, copy=True, memory_format=torch.channels_last))
@@ -66,6 +70,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
         "activation_bytes": peak(uses(made, choice, dtype.itemsize)),
         "eager_activation_bytes": peak(eager_uses(model, shape, dtype.itemsize)),
         "library": f"cuDNN {torch.backends.cudnn.version()}",
+        "triton_cached": cached,
         "steps": {way: sum(choice.way(step) == way for step in made.steps) for way in ("own", "library")},
         "choices": choice.why,
     }
@@ -113,33 +118,25 @@ class Choice:
 
     def __call__(self, step: Step, values: dict[str, Tensor]) -> nn.Module:
         key = key_of(step, self.made, self.precision)
-        known = self.ways.get(key) or self._installed(key)
+        rival = library(step, DTYPES[self.precision])
+        known = self.ways.get(key)
+        if known is None and rival is None:
+            known, self.why[key] = "own", "own: the library has no call for it"
+        if known is None and (known := _installed.get((self.gpu, key, self.launch))):
+            self.why[key] = f"{known}: installed"
         mine = own(step, self.precision).to(self.device) if known != "library" else None
-        rival = library(step, DTYPES[self.precision]) if known != "own" else None
-        if rival is not None:
+        if rival is not None and known != "own":
             rival.to(self.device).decide(values)
-        if known is None:
-            assert mine is not None
-            known, self.why[key] = self._compared(mine, rival, values)
-        self.ways[key] = known
-        chosen = mine if known == "own" else rival
-        if chosen is None:
-            raise ValueError(f"{key}: installed as {known!r}, which cannot compute it")
-        return chosen
+            if mine is not None:
+                known, self.why[key] = self._compared(mine, rival, values)
+        self.ways[key] = str(known)
+        return cast(nn.Module, mine if known == "own" else rival)
 
-    def _installed(self, key: str) -> str | None:
-        told = _installed.get((self.gpu, key, self.launch))
-        if told:
-            self.why[key] = f"{told}: installed"
-        return told
-
-    def _compared(self, mine: nn.Module, rival: LibraryStep | None, values: dict[str, Tensor]) -> tuple[str, str]:
-        if rival is None:
-            return "own", "the library has no call for it"
+    def _compared(self, mine: nn.Module, rival: LibraryStep, values: dict[str, Tensor]) -> tuple[str, str]:
         apart = _apart(mine(values), rival(values))
         if not apart < FUSED_TOLERANCE:  # or not a number
             return "library", f"library: the other is {apart:.2g} of the largest value apart"
-        ways = {"own": mine, "library": rival}
+        ways: dict[str, nn.Module] = {"own": mine, "library": rival}
         name, us = fastest({name: self._repeated(way, values) for name, way in ways.items()}, self.device)
         times = {name: round(value / REPEATS, 2) for name, value in us.items()}
         return name, f"{name}: own {times['own']} us, library {times['library']} us"

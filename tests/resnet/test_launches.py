@@ -128,14 +128,25 @@ def test_everything_is_compiled_before_anything_is_launched(hopper, monkeypatch)
     cached = []
     real = launches.compile_together
 
-    def compiled(bound: Any) -> None:
-        real(bound)
+    def compiled(bound: Any) -> bool:
+        found = real(bound)
         assert not hopper
         cached.append({id(launch.kernel): len(launch.kernel.device_caches[0][0]) for launch, _ in bound})
+        return found
 
     monkeypatch.setattr(launches, "compile_together", compiled)
     of("resnet18v2", (2, 3, 64, 64))
     assert cached == [{id(launch.kernel): len(launch.kernel.device_caches[0][0]) for launch, _ in hopper}]
+
+
+def test_it_is_told_whether_everything_was_compiled_before(hopper, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(resnet.model, "STAGE_WIDTHS", (16, 16, 16, 16))
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    assert not of("resnet18", (1, 3, 32, 32)).cached
+    for launch, _ in hopper:
+        launch.kernel.device_caches.clear()  # as a new process finds them
+    assert of("resnet18", (1, 3, 32, 32)).cached
+    assert triton.knobs.compilation.listener is None
 
 
 def test_tuned_tables_are_installed_once(tmp_path, monkeypatch) -> None:
