@@ -217,9 +217,8 @@ def _times(found: Record, name: str, samples: bool) -> dict[str, Any]:
         if places := _interval_places(n):
             told["low"], told["high"] = (int(ordered[place]) for place in places)
     if samples:
-        ranges = found.throttled.get("flushed" if name.startswith("flushed") else "latency", ())
         told["all"] = _whole(every)
-        told["fallen"] = _whole([place for first, last in ranges for place in range(first, last + 1)])
+        told["fallen"] = _whole(found.fallen(name))
     return told
 
 

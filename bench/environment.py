@@ -112,10 +112,20 @@ def _virtual() -> bool:
     return " hypervisor " in Path("/proc/cpuinfo").read_text().replace("\n", " ")
 
 
+def child_variables() -> dict[str, str]:
+    """The environment of a Python child that is to import this package from here."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
+
+
+def hidden() -> bool:
+    """Whether CUDA_VISIBLE_DEVICES hides every GPU from this process."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible is not None and visible.split(",")[0].strip() in ("", "-1")
+
+
 def gpu() -> dict[str, Any]:
     """The first GPU that CUDA_VISIBLE_DEVICES lets this process see; {"none": reason} where there is none."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None and visible.split(",")[0].strip() in ("", "-1"):
+    if hidden():
         return {"none": "CUDA_VISIBLE_DEVICES hides every GPU"}
     try:
         import pynvml
@@ -126,7 +136,7 @@ def gpu() -> dict[str, Any]:
     except pynvml.NVMLError as error:
         return {"none": f"no NVIDIA driver answers ({error})"}
     try:
-        return _gpu_facts(pynvml, visible)
+        return _gpu_facts(pynvml, os.environ.get("CUDA_VISIBLE_DEVICES"))
     except pynvml.NVMLError as error:
         return {"none": f"the NVIDIA driver does not answer for the chosen GPU ({error})"}
     finally:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.columns import schema, values
-from bench.environment import ROOT
+from bench.environment import child_variables
 from bench.record import Record, RecordError
 
 RANGE = 16 << 20  # bytes of lines parsed at once: what bounds the memory
@@ -99,12 +99,11 @@ class _Helper:
     """
 
     def __init__(self, file: Path, ranges: list[tuple[int, int]], samples: bool) -> None:
-        paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         self.child = subprocess.Popen(
             [sys.executable, "-P", "-c", "from bench.parse import _help; _help()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": paths},
+            env=child_variables(),
             start_new_session=True,  # Ctrl-C is the parent's to handle
         )
         self.stream: Any = None

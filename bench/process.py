@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.environment import ROOT
+from bench.environment import child_variables
 from bench.record import STATUSES
 
 # what of the child's own output a failure's record keeps
@@ -191,8 +191,6 @@ def _refuse(constant: str) -> None:
 
 def _spawn(module: str) -> tuple[subprocess.Popen[bytes], int]:
     """A child, and where to read its answer."""
-    env = dict(os.environ)
-    env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), env.get("PYTHONPATH"))))
     reader, writer = os.pipe()
     try:
         child = subprocess.Popen(
@@ -202,7 +200,7 @@ def _spawn(module: str) -> tuple[subprocess.Popen[bytes], int]:
             stderr=subprocess.STDOUT,
             bufsize=0,
             pass_fds=(writer,),
-            env=env,
+            env=child_variables(),
             start_new_session=True,  # its own process group, so that what it forks dies with it
         )
     except BaseException:

@@ -86,11 +86,15 @@ class Record:
 
     def kept(self, samples: str) -> list[int]:
         """The samples of a field (`latency_ns`, `gpu_ns`, `flushed_ns`, `flushed_gpu_ns`) that did not fall."""
-        if not self.throttled:
+        fallen = set(self.fallen(samples))
+        if not fallen:
             return list(getattr(self, samples))
-        ranges = self.throttled.get("flushed" if samples.startswith("flushed") else "latency", ())
-        fallen = {place for first, last in ranges for place in range(first, last + 1)}
         return [value for place, value in enumerate(getattr(self, samples)) if place not in fallen]
+
+    def fallen(self, samples: str) -> list[int]:
+        """The places in a field of samples of those that a throttling machine spoilt."""
+        ranges = self.throttled.get("flushed" if samples.startswith("flushed") else "latency", ())
+        return [place for first, last in ranges for place in range(first, last + 1)]
 
     def line(self) -> str:
         """The record as one line of JSON."""

@@ -71,19 +71,19 @@ class Sweep:
         self._start = time.monotonic()
         self._took: dict[str, float] = {}
         self._references: dict[tuple[str, int], process.Answer] = {}
-        skipped, able = self._sorted()
+        skipped, self._able = self._sorted()
         with self.store.writing():
             self._records = self._earlier()
             done = {(r.case, r.round) for r in self._records if r.status in GOOD or not self.retry}
             for case, reason in skipped.items():
                 if (case, 0) not in done:
                     yield self._keep(Record(case, 0, "skipped", reason))
-            place = total = 0
-            for number, cases in self._rounds(able):
+            place = 0
+            total = sum((case, number) not in done for case in self._able for number in range(self.plan.rounds))
+            for number, cases in self._rounds():
                 todo = [case for case in cases if (case, number) not in done]
-                # all that is certain to follow; each further round is told when it is found to be needed
-                base = sum((case, k) not in done for case in able for k in range(self.plan.rounds)) if not number else 0
-                total += base if number < self.plan.rounds else len(todo)
+                if number >= self.plan.rounds:  # which is known only now
+                    total += len(todo)
                 self.events.planned(total)
                 for case in todo:
                     if self._over_budget(case):
@@ -117,16 +117,16 @@ class Sweep:
         skipped = {case: reason for case, reason in reasons.items() if reason}
         return skipped, [case for case in self.plan.cases if case not in skipped]
 
-    def _rounds(self, able: list[Case]) -> Iterator[tuple[int, list[Case]]]:
+    def _rounds(self) -> Iterator[tuple[int, list[Case]]]:
         """Every case once a round, in an order shuffled by the seed: a drift meets others in the next round.
 
         After the plan's rounds, up to its limit, those whose ratio to eager is not known well enough yet.
         """
         for number in range(max(self.plan.rounds, self.plan.rounds_limit)):
-            cases = list(able)
+            cases = list(self._able)
             if number >= self.plan.rounds:
-                open_ = unsettled(able, self._records, self.plan.settings.ratio)
-                cases = [case for case in able if case in open_]
+                open_ = unsettled(cases, self._records, self.plan.settings.ratio)
+                cases = [case for case in cases if case in open_]
             if not cases:
                 return
             random.Random(f"{self.seed} {number}").shuffle(cases)
@@ -136,7 +136,7 @@ class Sweep:
         """Reference files of a model and image size, made at the first need: for all its cases in the plan at once."""
         key = case.model, case.image
         if key not in self._references:
-            group = [other for other in self._sorted()[1] if (other.model, other.image) == key]
+            group = [other for other in self._able if (other.model, other.image) == key]
             self.events.starts(f"references for {case.model} at {case.image}")
             job = reference_job(group, self.plan.settings, device(self.env), self.seed, self.source)
             self._references[key] = self.ask(job, REFERENCE_LIMIT_S, self.events.stage)

@@ -63,7 +63,15 @@ class Row:
         """Of a field of samples: the median over the rounds of their medians, in nanoseconds."""
         return self.middle(lambda record: _p50(record, samples))
 
-    def tail(self, p: float) -> Quantile | None:
+    @cached_property
+    def p99(self) -> Quantile | None:
+        return self._tail(0.99)
+
+    @cached_property
+    def p999(self) -> Quantile | None:
+        return self._tail(0.999)
+
+    def _tail(self, p: float) -> Quantile | None:
         """A quantile of the latency over all rounds, if their samples together support it."""
         return quantile(list(chain.from_iterable(record.kept("latency_ns") for record in self.records)), p)
 

@@ -74,14 +74,6 @@ def _ratio(value: Any) -> str:
     return f"{ratio.value:.2f}{width}{'' if same else '*'}"
 
 
-def _tail(p: float, bound: bool) -> Callable[[Row], float | None]:
-    def value(row: Row) -> float | None:
-        found = row.tail(p)
-        return None if found is None else found.upper if bound else found.value
-
-    return value
-
-
 def _cold(part: str) -> Callable[[Row], float | None]:
     return lambda row: row.middle(lambda record: record.cold.get(part))
 
@@ -156,10 +148,10 @@ VIEWS = {
             *CASE,
             Column("samples", "samples", lambda row: sum(len(r.kept("latency_ns")) for r in row.records)),
             P50,
-            Column("p99", "p99_ns", _tail(0.99, False), _ms),
-            Column("p99 ≤", "p99_upper_ns", _tail(0.99, True), _ms),
-            Column("p99.9", "p999_ns", _tail(0.999, False), _ms),
-            Column("p99.9 ≤", "p999_upper_ns", _tail(0.999, True), _ms),
+            Column("p99", "p99_ns", lambda row: row.p99 and row.p99.value, _ms),
+            Column("p99 ≤", "p99_upper_ns", lambda row: row.p99 and row.p99.upper, _ms),
+            Column("p99.9", "p999_ns", lambda row: row.p999 and row.p999.value, _ms),
+            Column("p99.9 ≤", "p999_upper_ns", lambda row: row.p999 and row.p999.upper, _ms),
         ),
         """Host time in ms. p50: the rounds' median; p99, p99.9: over the samples of all rounds; ≤: what the
         quantile is at most, with 99 % confidence and whatever the distribution. A quantile with too few samples

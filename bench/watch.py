@@ -22,7 +22,7 @@ from statistics import median
 from types import TracebackType
 from typing import Any
 
-from bench.environment import ROOT, clock_reasons, gpu_handle
+from bench.environment import child_variables, clock_reasons, gpu_handle, hidden
 
 PERIOD_S = 0.1
 # A clock under this share of the window's median is a dip. (nvbench takes the card's boost clock; a card at its power
@@ -166,11 +166,10 @@ class Watch:
         self._why = ""
 
     def __enter__(self) -> Watch:
-        env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
         command = [sys.executable, "-m", "bench.watch"]
         try:
             self._child = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=self._log, stderr=subprocess.DEVNULL, env=env
+                command, stdin=subprocess.PIPE, stdout=self._log, stderr=subprocess.DEVNULL, env=child_variables()
             )
         except OSError as error:
             self._why = f"the watching process did not start: {error}"
@@ -247,7 +246,7 @@ def _ticks(timed: int) -> dict[str, int]:
 
 def _gpu_looks() -> dict[str, Callable[[], Any]]:
     """What this GPU can be asked, each asked once before it is kept; empty without one."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip() in ("", "-1"):
+    if hidden():
         return {}
     try:
         import pynvml

@@ -255,7 +255,6 @@ def main(descriptor: int, parent: int) -> None:
 
 # What the libraries say for want of memory, in lower case: CUDA, cuDNN and cuBLAS; torch on a CPU, C++, ONNX Runtime,
 # and Python (`OutOfMemoryError` is torch's), also inside one of torch.compile's errors.
-# what the libraries say when memory is wanting: torch, ONNX Runtime, C++, numpy, the system
 LACKS = (
     "out of memory",
     "alloc_failed",

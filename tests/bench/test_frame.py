@@ -19,6 +19,7 @@ from pandas.testing import assert_frame_equal
 from bench import frame, parse
 from bench.case import Case
 from bench.columns import COLUMNS, SAMPLES
+from bench.environment import ROOT
 from bench.frame import Damage, export, load
 from bench.record import SCHEMA, Record
 from bench.stats import median_interval
@@ -438,7 +439,7 @@ def test_damage_is_told_when_exporting(tmp_path: Path) -> None:
 
 def test_importing_bench_leaves_pandas_alone() -> None:
     code = "import sys, bench; sys.exit(' '.join({'pandas', 'pyarrow', 'numpy', 'torch'} & sys.modules.keys()) or 0)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=parse.ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
