@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from functools import partial
-from math import log2
+from math import ceil, log2
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ def test_the_answer_brackets_what_the_device_holds(holds: int, start: int, limit
     search = found.data["largest"]
     fits, fails = search["fits"], search["fails"]
     assert [row[0] for row in search["tried"]] == device.asked
-    assert len(device.asked) <= 2 * log2(limit)
+    assert len(device.asked) <= 2 * ceil(log2(limit))
     assert max(device.asked) <= limit
     assert found.wall_s == len(device.asked)
     if holds >= limit:
