@@ -11,10 +11,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
@@ -35,10 +34,10 @@ from bench.accepted import (
     spill,
     spills,
 )
+from bench.console import FAILED, UNABLE, USAGE, err, out, stop, tell
 from bench.environment import ROOT, cpu, git, unreadable
 from bench.process import Answer, ask
 
-FAILED, USAGE, UNABLE = 1, 2, 3
 CHILDREN = 4  # at most: each holds torch and a compiler, half a gigabyte
 PART_LIMIT_S = 3600.0
 DEATHS = 20  # of compilers, before a part is given up
@@ -48,9 +47,6 @@ TUNED = ROOT / "results" / "tuned"  # configurations that were measured, a table
 SHARED = ("conv_reduce", "head_means")
 
 ARCHS = {f"sm_{arch}": arch for arch in POINTS}
-
-out = Console(highlight=False, soft_wrap=False)
-err = Console(stderr=True, highlight=False)
 
 
 def kernels(
@@ -78,10 +74,10 @@ def kernels(
     tables = [str(path.absolute()) for path in (sorted(TUNED.glob("*.json")) if table is None else table)]
     for path in tables:
         if not Path(path).is_file():
-            _stop(f"--table: there is no file {path}", USAGE)
+            stop(f"--table: there is no file {path}", USAGE)
     entries, triton = _compiled(archs, globs, tables)
     if not entries:
-        _stop(
+        stop(
             f"no layer matches {' or '.join(globs)}; one is called resnet50/fp16-n32-56x56x64-3x3-s1-p1-k64-relu", USAGE
         )
     now = Accepted(entries, triton, _commit(), f"{datetime.now(UTC):%Y-%m-%d}")
@@ -100,10 +96,10 @@ def kernels(
         try:
             now.save(accept)
         except AcceptedError as error:
-            _stop(str(error), USAGE)
-        _tell(f"Accepted: {len(entries)} kernels at {now.commit}, in {accept}")
+            stop(str(error), USAGE)
+        tell(f"Accepted: {len(entries)} kernels at {now.commit}, in {accept}")
         if now.commit.endswith("+"):
-            _tell("The + says that this checkout has changes: the commit alone does not make these kernels.")
+            tell("The + says that this checkout has changes: the commit alone does not make these kernels.")
     bad = any(change.kind == "regressed" for change in changes) if before else any(entry.failed for entry in entries)
     raise typer.Exit(FAILED if bad else 0)
 
@@ -120,7 +116,7 @@ def _load(path: Path) -> Accepted:
     try:
         return Accepted.load(path)
     except AcceptedError as error:
-        _stop(str(error), USAGE)
+        stop(str(error), USAGE)
 
 
 def _commit() -> str:
@@ -147,11 +143,11 @@ def _compiled(archs: list[int], globs: list[str], tables: list[str]) -> tuple[li
             os._exit(130)
     for answer in answers:
         if answer.status == "skipped":
-            _stop(f"this machine cannot compile kernels: {answer.reason}; `pip install 'triton>=3.6'`", UNABLE)
+            stop(f"this machine cannot compile kernels: {answer.reason}; `pip install 'triton>=3.6'`", UNABLE)
         if answer.status != "ok":
-            _stop(f"the kernels could not be compiled: {answer.status}: {answer.reason}", FAILED)
+            stop(f"the kernels could not be compiled: {answer.status}: {answer.reason}", FAILED)
     for name in answers[0].data["unknown"]:
-        _tell(f"bench: left out: the configurations for {name}, as GPUS in bench/emitted.py has no architecture for it")
+        tell(f"bench: left out: the configurations for {name}, as GPUS in bench/emitted.py has no architecture for it")
     # a part has every n-th kernel: in the order of the plan
     rows = [(place, part, row) for part, answer in enumerate(answers) for place, row in enumerate(answer.data["rows"])]
     ordered = sorted(rows, key=lambda row: row[:2])
@@ -210,7 +206,7 @@ class _Bar:
             self.bar.update(self.task, completed=done_all, total=total_all, description=name[: err.width - 40])
             if not err.is_terminal and 10 * done_all // total_all > self.tenth:
                 self.tenth = 10 * done_all // total_all
-                _tell(f"compiled {done_all} of {total_all}")
+                tell(f"compiled {done_all} of {total_all}")
 
 
 def summary(now: Accepted) -> list[str]:
@@ -327,12 +323,3 @@ def _show_changes(changes: list[Change], before: Accepted, now: Accepted) -> Non
             out.print("\n  ".join(map(escape, lines)), style=style, soft_wrap=True)
         if name != "regressed" and len(some) > LISTED:
             out.print(f"{name}: {len(some) - LISTED} more; --json has them", style=style)
-
-
-def _tell(text: str) -> None:
-    err.print(text, markup=False, soft_wrap=True)
-
-
-def _stop(text: str, code: int) -> NoReturn:
-    _tell(f"bench: {text}")
-    raise typer.Exit(code)

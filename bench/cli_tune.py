@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table as Grid
 
+from bench.console import FAILED, STOPPED, UNABLE, err, out, tell
 from bench.environment import environment, no_cuda
 from bench.process import Answer, ask
 from bench.trials import STATUSES, Kept, Trial
@@ -22,7 +22,6 @@ from kernels.config import ARCHS, BYTES, Config, Layer
 from kernels.space import default
 from resnet.archs import Spec
 
-FAILED, UNABLE, STOPPED = 1, 3, 130
 BATCHES = "1,8,32,128,256"
 # what a table that is predicted, not measured, has unless told
 MODELS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet50v2")
@@ -33,9 +32,6 @@ LEGEND = (
     "best; ratio: us to that. untuned: the model's own choices, measured. +r: adds a residual, +d: adds a second "
     "convolution, +p: activates its input."
 )
-
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
 
 
 @dataclass(frozen=True)
@@ -84,12 +80,12 @@ def tune(
         raise typer.BadParameter(f"--dry measures no GPU: name a file outside {TUNED} with -o")
     reason = None if dry else no_cuda(environment())
     if reason:
-        _tell(f"bench: this machine has no CUDA device to tune for: {reason}; --dry walks the whole way without one")
+        tell(f"bench: this machine has no CUDA device to tune for: {reason}; --dry walks the whole way without one")
         raise typer.Exit(UNABLE)
     facts = _networks(asked)
     gpu = DRY if dry else Gpu(**facts["gpu"])
     if gpu.arch not in ARCHS:
-        _tell(f"bench: the kernels are for sm_{', sm_'.join(map(str, ARCHS))}; {gpu.name} is sm_{gpu.arch}")
+        tell(f"bench: the kernels are for sm_{', sm_'.join(map(str, ARCHS))}; {gpu.name} is sm_{gpu.arch}")
         raise typer.Exit(UNABLE)
     networks = [Network.read(network) for network in facts["networks"]]
     cap = candidates or (None if budget else CAP)
@@ -107,10 +103,10 @@ def _run(tuner: Tuner) -> int:
     try:
         tuner.run()
     except KeyboardInterrupt:
-        _tell(f"\nStopped. What was found is in {tuner.kept.path}; the same command goes on from there.")
+        tell(f"\nStopped. What was found is in {tuner.kept.path}; the same command goes on from there.")
         return STOPPED
     except TuningError as error:
-        _tell(f"bench: {error}")
+        tell(f"bench: {error}")
         return FAILED
     return 0
 
@@ -144,7 +140,7 @@ def _networks(asked: Asked) -> dict[str, Any]:
     }
     answer: Answer = ask(job, NETWORKS_LIMIT_S)
     if answer.status != "ok":
-        _tell(f"bench: the networks could not be read: {answer.status}: {answer.reason}")
+        tell(f"bench: the networks could not be read: {answer.status}: {answer.reason}")
         raise typer.Exit(FAILED)
     return answer.data
 
@@ -298,7 +294,3 @@ def brief(layer: Layer) -> str:
 def short(config: Config) -> str:
     """A configuration without what most have: `tma-2.8.8x64x64-w8-s4`."""
     return str(config).replace("-pdl", "").replace("-g8", "").replace("-k1", "" if config.split_k == 1 else "-k1")
-
-
-def _tell(text: str) -> None:
-    err.print(text, markup=False, soft_wrap=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from bench import cli
+from bench import folders
 from bench.environment import ROOT
 from bench.record import Record
 from bench.store import Store
@@ -138,9 +138,9 @@ def clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], No
             def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
                 return datetime.fromisoformat(time)
 
-        monkeypatch.setattr(cli, "datetime", Set)
+        monkeypatch.setattr(folders, "datetime", Set)
 
-    monkeypatch.setattr(cli, "LOCAL", tmp_path / "local")
+    monkeypatch.setattr(folders, "LOCAL", tmp_path / "local")
     return at
 
 
@@ -152,9 +152,9 @@ def used(folder: Path) -> Path:
 
 def test_two_runs_in_one_second_share_no_folder(clock: Callable[[str], None]) -> None:
     clock("2026-01-31T12:00:00")
-    folders = [used(cli._fresh("tiny")) for _ in range(12)]
-    assert len(set(folders)) == 12
-    assert cli._latest("tiny") == folders[-1]
+    begun = [used(folders.fresh("tiny")) for _ in range(12)]
+    assert len(set(begun)) == 12
+    assert folders.latest("tiny") == begun[-1]
 
 
 def test_the_latest_folder_is_the_one_that_was_begun_last_whatever_the_clock_said(
@@ -162,24 +162,24 @@ def test_the_latest_folder_is_the_one_that_was_begun_last_whatever_the_clock_sai
 ) -> None:
     for time_ in ("2026-01-31T12:00:00", "2026-01-30T12:00:00", "2026-01-30T12:00:00", "2026-01-31T12:00:00"):
         clock(time_)
-        folder = used(cli._fresh("tiny"))
-        assert cli._latest("tiny") == folder
+        folder = used(folders.fresh("tiny"))
+        assert folders.latest("tiny") == folder
 
 
 def test_the_latest_folder_of_a_plan_is_not_one_of_another_with_a_longer_name(clock: Callable[[str], None]) -> None:
     clock("2026-01-31T12:00:00")
-    folder = used(cli._fresh("tiny"))
-    used(cli._fresh("tiny-2"))
-    used(cli._fresh("verify-tiny"))
-    assert cli._latest("tiny") == folder
+    folder = used(folders.fresh("tiny"))
+    used(folders.fresh("tiny-2"))
+    used(folders.fresh("verify-tiny"))
+    assert folders.latest("tiny") == folder
 
 
 def test_a_folder_from_before_folders_had_numbers_is_found(clock: Callable[[str], None], tmp_path: Path) -> None:
     old = used(tmp_path / "local" / "tiny-20260131-120000")
-    assert cli._latest("tiny") == old
+    assert folders.latest("tiny") == old
     clock("2026-01-30T12:00:00")
-    new = used(cli._fresh("tiny"))
-    assert cli._latest("tiny") == new
+    new = used(folders.fresh("tiny"))
+    assert folders.latest("tiny") == new
 
 
 @pytest.fixture

@@ -1,0 +1,52 @@
+"""`bench env`: this machine."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from bench.console import FAILED, Json, device_line, out, print_json, stop
+from bench.environment import device, environment
+from bench.process import ask
+
+
+def env(
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Measure what the harness itself adds, too: ten seconds.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """This machine as a record would describe it, and what would make timings noisy."""
+    from bench.advice import noisy
+
+    facts = environment()
+    advice = noisy(facts)
+    added = _cost(facts) if cost else None
+    if as_json:
+        told = {"environment": facts, "noisy": [{"what": what, "cure": cure} for what, cure in advice]}
+        print_json(told | ({"harness": added} if cost else {}))
+        return
+    out.print_json(json.dumps(facts))
+    out.print(f"Device: {device_line(facts)}", markup=False)
+    for what, cure in advice:
+        out.print(f"[yellow]noisy:[/] {escape(what)}\n       cure: {escape(cure)}")
+    if not advice:
+        out.print("Nothing found that would make timings noisy.")
+    if added:
+        watch, core = added["watch"], added["watch_core"]
+        out.print(
+            f"Harness: a sample of a model that does nothing takes {added['sample_ns']:.0f} ns, "
+            f"{added['of_1_ms']:.2%} of a millisecond. Watching the machine takes "
+            f"{'an unknown share' if core is None else f'{core:.1%}'} of a core, and a millisecond's work beside it "
+            f"{watch['value']:.4f} times as long (95 % interval {watch['low']:.4f} to {watch['high']:.4f})."
+        )
+
+
+def _cost(facts: dict[str, Any]) -> dict[str, Any]:
+    answer = ask({"job": "null", "device": device(facts)}, 120)
+    if answer.status != "ok":
+        stop(f"the harness could not be measured: {answer.status}: {answer.reason}", FAILED)
+    return dict(answer.data["overhead"])
