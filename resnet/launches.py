@@ -10,13 +10,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 import torch
 import triton
 from torch import Tensor
+from triton.runtime.jit import JITFunction
 
 from kernels import conv, conv_tma, head, stem, table
 from kernels.config import Config, Layer
@@ -109,12 +112,28 @@ def compile_together(launches: Iterable[Bound]) -> bool:
 
     listener, triton.knobs.compilation.listener = triton.knobs.compilation.listener, listen
     try:
-        with ThreadPoolExecutor(os.cpu_count()) as pool, triton.AsyncCompileMode(pool):
+        with _parsed_in_turn(), ThreadPoolExecutor(os.cpu_count()) as pool, triton.AsyncCompileMode(pool):
             for launch, arguments in launches:
                 launch.kernel.warmup(*arguments, grid=launch.grid, **launch.constants, **launch.options)
     finally:
         triton.knobs.compilation.listener = listener
     return all(hits)
+
+
+@contextmanager
+def _parsed_in_turn() -> Iterator[None]:
+    """Python 3.11's parser counts its depth in one place for all threads, and fails if two meet (cpython#106905)."""
+    parse, turn = JITFunction.parse, Lock()
+
+    def alone(kernel: JITFunction) -> Any:
+        with turn:
+            return parse(kernel)
+
+    JITFunction.parse = alone
+    try:
+        yield
+    finally:
+        JITFunction.parse = parse
 
 
 def compile_layers(layers: Iterable[Layer], device: torch.device) -> bool:

@@ -1,7 +1,11 @@
 """Launches prepared for a GPU, without one: Triton compiles for sm_90, a driver of ours notes what is launched."""
 
+import gc
 import importlib.util
+import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import pytest
@@ -16,7 +20,7 @@ from triton.backends.compiler import GPUTarget
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 import resnet.model
-from kernels import table
+from kernels import conv, table
 from kernels.config import Layer
 from kernels.space import default, space
 from resnet import launches, network
@@ -160,3 +164,34 @@ def test_tuned_tables_are_installed_once(tmp_path, monkeypatch) -> None:
     assert launches.use_tuned() == ["One.json", "Other.json"]
     assert str(launches.conv_config(layer, Target("Other", 90, 132))) == "ptr-128x64x32-w4-s3-k1-g8"
     assert launches.use_tuned() == []  # what is installed stays
+
+
+class _Yields:
+    """Garbage whose end lets another thread run, as that of a file or a lock may: in the midst of a parse."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+    def __del__(self) -> None:
+        time.sleep(0)
+
+
+def test_kernels_are_parsed_by_one_thread_at_a_time() -> None:
+    """On Python 3.11 this fails without the lock in most runs: `AST constructor recursion depth mismatch`."""
+    thresholds = gc.get_threshold()
+    interval = sys.getswitchinterval()
+
+    def parse() -> None:
+        for _ in range(20):
+            _Yields()
+            conv._kernel.parse()
+
+    try:
+        sys.setswitchinterval(1e-6)
+        gc.set_threshold(5)
+        with launches._parsed_in_turn(), ThreadPoolExecutor(4) as pool:
+            for future in [pool.submit(parse) for _ in range(4)]:
+                future.result()
+    finally:
+        sys.setswitchinterval(interval)
+        gc.set_threshold(*thresholds)
