@@ -22,7 +22,7 @@ help:
 	@echo "make test     run the tests"
 	@echo "make check    format, lint, types, layering, tables in prose; changes no file"
 	@echo "make report   put the tables of the records into the prose again"
-	@echo "make gpu      on a CUDA machine: check every variant, then run the headline plan"
+	@echo "make gpu      on a CUDA machine: check, tune, measure; SLICE=depths another part, DRY=1 without a GPU"
 	@echo "make clean    remove that environment and the caches, never results/"
 	@echo
 	@echo "PYTHON=python3.12     the interpreter to use"
@@ -55,7 +55,7 @@ report: setup
 	@$(RUN) bench report --splice
 
 gpu: setup
-	@$(RUN) bench gpu $(ARGS)
+	@$(RUN) bench gpu $(SLICE) $(if $(DRY),--dry) $(ARGS)
 
 clean:
 	@rm -rf $(if $(filter file,$(origin VENV)),"$(VENV)") build dist *.egg-info .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache

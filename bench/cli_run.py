@@ -46,6 +46,8 @@ from bench.views import as_json as as_json_of
 # of --until: past it a ratio is not known much better, as the interval narrows with the square root
 ROUNDS_LIMIT = 20
 
+Budget = Annotated[float | None, typer.Option(min=1, metavar="SECONDS", help="Start no case that would end later.")]
+
 
 def list_(plan: PlanName, filter: Filter = None, as_json: Json = False) -> None:
     """The cases of a plan, and which this machine can run, and why not."""
@@ -81,9 +83,7 @@ def run(
     ] = False,
     retry: Annotated[bool, typer.Option("--retry", help="As --resume, and what failed again.")] = False,
     cold: Annotated[bool, typer.Option("--cold", help="Every process finds its compile caches empty.")] = False,
-    budget: Annotated[
-        float | None, typer.Option(min=1, metavar="SECONDS", help="Start no case that would end later.")
-    ] = None,
+    budget: Budget = None,
     view: ViewName = None,
     input: Input = "photos",
     seed: Seed = 0,
@@ -112,12 +112,20 @@ def _longer(plan: Plan, rounds: int | None, until: float | None, limit: int | No
 
 
 def verify(
-    plan: PlanName, filter: Filter = None, input: Input = "photos", seed: Seed = 0, as_json: Json = False
+    plan: PlanName,
+    filter: Filter = None,
+    output: Output = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Check what is missing in DIR.")] = False,
+    budget: Budget = None,
+    input: Input = "photos",
+    seed: Seed = 0,
+    as_json: Json = False,
 ) -> None:
     """The gate alone: the same path as `run`, with one execution."""
-    chosen = gate_only(narrowed(plan, filter))
-    folder = fresh(f"verify-{chosen.name}")
-    records = run_sweep(chosen, folder, input=input, seed=seed)
+    chosen = plans.gate_only(narrowed(plan, filter))
+    name = f"verify-{chosen.name}"
+    folder = output or (latest(name) if resume else fresh(name))
+    records = run_sweep(chosen, folder, resume=resume, budget=budget, input=input, seed=seed)
     if as_json:
         print_json([{"case": r.case.name, "status": r.status, "reason": r.reason, "gate": r.gate} for r in records])
     else:
@@ -159,10 +167,6 @@ def narrowed(name: str, globs: list[str] | None) -> Plan:
     if not chosen.cases:
         raise PlanError(f"no case of {name} matches {' or '.join(globs or ())}; `bench list {name}` shows them")
     return chosen
-
-
-def gate_only(plan: Plan) -> Plan:
-    return replace(plan, settings=replace(plan.settings, **plans.ONCE), rounds=1)  # type: ignore[arg-type]
 
 
 def run_sweep(

@@ -27,6 +27,8 @@ VARIABLES = re.compile(
     r"^(CUDA_|CUDNN_|CUBLAS_|NVIDIA_TF32|TORCH|PYTORCH_|INDUCTOR|TRITON_|OMP_|MKL_|KMP_|GOMP_|DNNL_|ONEDNN_|ORT_|LD_PRELOAD$"
     r"|MALLOC_|OPENBLAS_|PYTHONHASHSEED$|PYTHONOPTIMIZE$)"
 )
+# what of a checkout can change a result
+CODE = ("bench", "kernels", "resnet", "pyproject.toml")
 CPU_FLAGS = (
     "avx2",
     "avx512f",
@@ -112,9 +114,9 @@ def _virtual() -> bool:
     return " hypervisor " in Path("/proc/cpuinfo").read_text().replace("\n", " ")
 
 
-def child_variables() -> dict[str, str]:
-    """The environment of a Python child that is to import this package from here."""
-    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
+def child_variables(root: Path = ROOT) -> dict[str, str]:
+    """The environment of a Python child that is to import this package from a checkout, unless told this one."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))}
 
 
 def hidden() -> bool:
@@ -224,10 +226,9 @@ def git(folder: Path) -> dict[str, Any]:
             raise RuntimeError(answer.stderr.strip().splitlines()[-1] if answer.stderr.strip() else "git failed")
         return answer.stdout.strip()
 
-    code = ("bench", "kernels", "resnet", "pyproject.toml")
     return {
         "sha": _read(lambda: ask("rev-parse", "HEAD")),
-        "dirty": _read(lambda: bool(ask("status", "--porcelain", "--", *code))),
+        "dirty": _read(lambda: bool(ask("status", "--porcelain", "--", *CODE))),
     }
 
 

@@ -116,6 +116,11 @@ class Plan:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def gate_only(plan: Plan) -> Plan:
+    """The same cases with one execution each: what `bench verify` runs."""
+    return replace(plan, settings=replace(plan.settings, **ONCE), rounds=1)  # type: ignore[arg-type]
+
+
 def curated() -> list[str]:
     """The names of the plans in this package."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))

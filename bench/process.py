@@ -17,11 +17,11 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.environment import child_variables
+from bench.environment import ROOT, child_variables
 from bench.record import STATUSES
 
 # what of the child's own output a failure's record keeps
@@ -43,11 +43,24 @@ class Answer:
     wall_s: float
 
 
+@dataclass(frozen=True)
+class Home:
+    """Whose code a child runs: a checkout, the interpreter that has its packages, further environment variables."""
+
+    root: Path = ROOT
+    python: str = sys.executable
+    variables: dict[str, str] = field(default_factory=dict)
+
+
+HERE = Home()
+
+
 def ask(
     job: dict[str, Any],
     limit_s: float,
     stage: Callable[[str], None] = lambda name: None,
     module: str = "bench.worker",
+    home: Home = HERE,
 ) -> Answer:
     """Run `job` in a fresh process of `module` and wait for its answer, `limit_s` seconds at most.
 
@@ -56,7 +69,7 @@ def ask(
     start = time.monotonic()
     kills = _oom_kills()
     try:
-        child, reader = _spawn(module)
+        child, reader = _spawn(module, home)
     except OSError as error:  # too many processes or open files, or no memory for one more
         status = "memory" if error.errno == errno.ENOMEM else "crash"
         return Answer(status, f"its process could not be started: {error.strerror}", {}, time.monotonic() - start)
@@ -189,18 +202,19 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")  # and could not be kept in a record
 
 
-def _spawn(module: str) -> tuple[subprocess.Popen[bytes], int]:
+def _spawn(module: str, home: Home) -> tuple[subprocess.Popen[bytes], int]:
     """A child, and where to read its answer."""
     reader, writer = os.pipe()
     try:
         child = subprocess.Popen(
-            [sys.executable, "-m", module, str(writer), str(os.getpid())],
+            [home.python, "-m", module, str(writer), str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             bufsize=0,
             pass_fds=(writer,),
-            env=child_variables(),
+            env=child_variables(home.root) | home.variables,
+            cwd=None if home is HERE else home.root,  # of `-m`, the first place where modules are looked for
             start_new_session=True,  # its own process group, so that what it forks dies with it
         )
     except BaseException:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from bench import largest, process
@@ -46,6 +47,16 @@ class Events:
         """A record is on disk."""
 
 
+@dataclass(frozen=True)
+class Turn:
+    """A case that is due in a round; `run` runs it, and its record is on disk when that returns."""
+
+    case: Case
+    round: int
+    place: int  # in the round's shuffled order; -1 of a case that is skipped
+    run: Callable[[], Record]
+
+
 @dataclass
 class Sweep:
     """A plan on this machine. `run` yields each record when it is on disk."""
@@ -64,7 +75,13 @@ class Sweep:
     left_out: list[Case] = field(default_factory=list)  # for want of budget
 
     def run(self) -> Iterator[Record]:
-        """Skipped cases first, then the references, then the rounds.
+        """Each record when it is on disk; see `turns`."""
+        with closing(self.turns()) as turns:
+            for turn in turns:
+                yield turn.run()
+
+    def turns(self) -> Generator[Turn]:
+        """What is due, one after the other: skipped cases first, then the rounds. Each is to be run before the next.
 
         Raises StoreError if a record cannot be kept, or the folder holds what this sweep cannot go on from.
         """
@@ -77,20 +94,19 @@ class Sweep:
             done = {(r.case, r.round) for r in self._records if r.status in GOOD or not self.retry}
             for case, reason in skipped.items():
                 if (case, 0) not in done:
-                    yield self._keep(Record(case, 0, "skipped", reason))
-            place = 0
+                    yield Turn(case, 0, -1, partial(self._keep, Record(case, 0, "skipped", reason)))
             total = sum((case, number) not in done for case in self._able for number in range(self.plan.rounds))
             for number, cases in self._rounds():
-                todo = [case for case in cases if (case, number) not in done]
                 if number >= self.plan.rounds:  # which is known only now
-                    total += len(todo)
+                    total += sum((case, number) not in done for case in cases)
                 self.events.planned(total)
-                for case in todo:
+                for place, case in enumerate(cases):
+                    if (case, number) in done:
+                        continue
                     if self._over_budget(case):
                         self.left_out.append(case)
                     else:
-                        yield self._keep(self._one(case, number, place))
-                    place += 1
+                        yield Turn(case, number, place, partial(self._run, case, number, place))
 
     def _earlier(self) -> list[Record]:
         """What the folder holds already, if this sweep may go on from it."""
@@ -141,6 +157,9 @@ class Sweep:
             job = reference_job(group, self.plan.settings, device(self.env), self.seed, self.source)
             self._references[key] = self.ask(job, REFERENCE_LIMIT_S, self.events.stage)
         return self._references[key]
+
+    def _run(self, case: Case, number: int, place: int) -> Record:
+        return self._keep(self._one(case, number, place))
 
     def _one(self, case: Case, number: int, place: int) -> Record:
         reference = self._reference(case)
