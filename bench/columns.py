@@ -39,7 +39,7 @@ COLUMNS: dict[str, Column] = {
     "image": Column("int", "axes.image", "pixels a side"),
     "launch": Column("text", "axes.launch", ""),
     "round": Column("int", "round", "which pass over the cases"),
-    "order": Column("int", "order", "place in the sweep"),
+    "order": Column("int", "order", "place in the round"),
     "status": Column("text", "status", "a key of `bench.record.STATUSES`"),
     "reason": Column("text", "reason", "why it is not `ok`"),
     "attempts": Column("int", "made.attempts", "earlier ones of this round"),

@@ -72,6 +72,15 @@ def commit(name: str, repository: Path = ROOT) -> str:
         raise RevisionError(f"{name} is no revision of this checkout; {cure}{error or ''}") from None
 
 
+def order(repository: Path = ROOT) -> dict[str, int]:
+    """The place of every commit, parents before their children; empty where there is no git checkout."""
+    try:
+        found = _git(repository, "rev-list", "--reverse", "--topo-order", "--all").split()
+    except RevisionError:
+        return {}
+    return {sha: place for place, sha in enumerate(found)}
+
+
 def changed(base: str, head: str, paths: Sequence[str], repository: Path = ROOT) -> list[str]:
     """The files under `paths` that differ between two commits."""
     return _git(repository, "diff", "--name-only", base, head, "--", *paths).split()
