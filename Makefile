@@ -14,7 +14,7 @@ PYTHON ?= $(shell for p in $(if $(VENV),"$(VENV)/bin/python") python3.12 python3
 	"$$p" -c '$(SERVES)' 2>/dev/null && echo "$$p" && exit; done; echo python3)
 RUN = "$(if $(VENV),$(VENV)/bin/python,$(PYTHON))" -m
 
-.PHONY: help setup bench test check report gpu clean
+.PHONY: help setup bench test check report ab history kernels gpu clean
 
 help:
 	@echo "make setup    make the environment in $(or $(VENV),none), once; the other targets do it themselves"
@@ -22,6 +22,9 @@ help:
 	@echo "make test     run the tests"
 	@echo "make check    format, lint, types, layering, tables in prose; changes no file"
 	@echo "make report   put the tables of the records into the prose again"
+	@echo "make ab       two commits in turns: make ab BASE=main HEAD=HEAD PLAN=smoke"
+	@echo "make history  results over commits: make history DIR=results/nightly"
+	@echo "make kernels  what the compiler emits for every kernel, against the accepted record; no GPU needed"
 	@echo "make gpu      on a CUDA machine: check, tune, measure; SLICE=depths another part, DRY=1 without a GPU"
 	@echo "make clean    remove that environment and the caches, never results/"
 	@echo
@@ -53,6 +56,21 @@ check: setup
 
 report: setup
 	@$(RUN) bench report --splice
+
+# of what a commit is compared with; HEAD against itself is an A/A test
+BASE ?= HEAD~1
+HEAD ?= HEAD
+
+ab: setup
+	@$(RUN) bench ab $(BASE) $(HEAD) $(PLAN) $(ARGS)
+
+DIR ?= results/local
+
+history: setup
+	@$(RUN) bench history $(DIR) $(ARGS)
+
+kernels: setup
+	@$(RUN) bench kernels --check results/kernels/accepted.json $(ARGS)
 
 gpu: setup
 	@$(RUN) bench gpu $(SLICE) $(if $(DRY),--dry) $(ARGS)

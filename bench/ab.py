@@ -27,7 +27,7 @@ from bench.worktree import Checkout
 SIDES = ("base", "head")
 # Verdicts are looked at after these rounds alone. Each look may be wrong, so that the error allowed is shared out among
 # them (Bonferroni): whatever the data, the chance of a false alarm over all looks is at most that of one look.
-LOOKS = (6, 8, 10, 15, 20, 30)
+LOOKS = (8, 10, 13, 17, 22, 30)
 
 
 def looks(rounds: int) -> list[int]:
@@ -43,7 +43,7 @@ class Duel:
     sides: tuple[Checkout, Checkout]
     folder: Path  # base/ and head/ in it hold the records
     env: dict[str, Any]
-    enough: Callable[[], bool]
+    enough: Callable[[], bool] = lambda: False
     rounds: int = LOOKS[-1]
     seed: int = 0
     source: str = "photos"
@@ -91,8 +91,26 @@ class Duel:
         plan = replace(self.plan, rounds=self.rounds, rounds_limit=0)
         ask = partial(process.ask, home=checkout.home)
         return Sweep(
-            plan, store, self.env | {"git": git}, self.seed, self.source, self.resume, events=self.events, ask=ask
+            plan,
+            store,
+            self.env | {"git": git},
+            self.seed,
+            self.source,
+            self.resume,
+            events=_Both(self.events),
+            ask=ask,
         )
+
+
+class _Both(Events):
+    """What one of two sweeps tells: the total is of both."""
+
+    def __init__(self, events: Events) -> None:
+        self.starts, self.stage, self.ended = events.starts, events.stage, events.ended  # type: ignore[method-assign]
+        self._planned = events.planned
+
+    def planned(self, total: int) -> None:
+        self._planned(2 * total)
 
 
 def _key(turn: Turn | None) -> tuple[int, int] | None:
