@@ -27,7 +27,7 @@ from bench.worktree import Checkout
 SIDES = ("base", "head")
 # Verdicts are looked at after these rounds alone. Each look may be wrong, so that the error allowed is shared out among
 # them (Bonferroni): whatever the data, the chance of a false alarm over all looks is at most that of one look.
-LOOKS = (8, 10, 13, 17, 22, 30)
+LOOKS = (6, 8, 11, 15, 21, 30)
 
 
 def looks(rounds: int) -> list[int]:

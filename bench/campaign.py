@@ -44,7 +44,7 @@ LIMITS = 8, 16 << 20  # files, and bytes of one, that such a machine gives back
 class Step:
     """A command. `share` of the slice's seconds that are left when it starts are its own; the last step's is all.
 
-    In `argv` {plan}, {folder}, {seconds}, {tuned}, {ceilings} and {case} stand for what the campaign chooses.
+    Words in braces in `argv` stand for what the campaign chooses (`Campaign.command`).
     """
 
     argv: tuple[str, ...]
@@ -69,7 +69,7 @@ def _sweep(plan: str, share: float = 1.0, verb: str = "run") -> Step:
 def _layers(case: str, against: str) -> Step:
     name = case.replace("/", "-")
     argv = ("-m", "bench", "layers", "{case}", "--against", against, "-o", f"{{root}}/layers/{name}.json")
-    return Step(argv, 0.5, case=case)
+    return Step(argv, 0.5, dry=("-n", "3"), case=case)
 
 
 TESTS = ("kernels", "resnet/variants", "bench/test_gpu.py", "bench/test_gate.py", "bench/test_tune.py")
@@ -79,7 +79,7 @@ CORRECTNESS = (
     _sweep("correctness", verb="verify"),
 )  # fmt: skip
 TUNE = Step(
-    ("-m", "bench", "tune", "resnet50", "--budget", "{seconds}", "-o", "{tuned}"),
+    ("-m", "bench", "tune", "{model}", "--budget", "{seconds}", "-o", "{tuned}"),
     dry=("--dry", "--image", "32", "--batch", "1", "--candidates", "1"),
 )
 
@@ -95,7 +95,7 @@ SLICES = {
             "layers",
             "What this card can do at most, and where the microseconds of a forward pass go, layer by layer.",
             (
-                Step(("-m", "bench", "ceilings", "-o", "{ceilings}"), 0.2),
+                Step(("-m", "bench", "ceilings", "-o", "{ceilings}"), 0.2, dry=("--quick",)),
                 _layers("resnet50/fused/fp16/b1/i224/graph", "resnet50/library-fused/fp16/b1/i224/graph"),
                 _layers("resnet50/fused/fp16/b128/i224/graph", "resnet50/library-fused/fp16/b128/i224/graph"),
             ),
@@ -147,6 +147,7 @@ class Campaign:
         words = {
             "seconds": f"{seconds:.0f}",
             "root": str(self.root),
+            "model": "resnet18" if self.dry else "resnet50",
             "tuned": str(self.results / "tuned" / f"{self.slug}.json"),
             "ceilings": str(self.results / "ceilings" / f"{self.slug}.json"),
             "case": case,
@@ -155,6 +156,8 @@ class Campaign:
             plan = self._plan(step.plan)
             words |= {"plan": str(plan), "folder": str(self.folder(step))}
         argv = [word.format(**words) for word in step.argv]
+        if "-o" in argv:
+            Path(argv[argv.index("-o") + 1]).parent.mkdir(parents=True, exist_ok=True)
         if self.dry and "--against" in argv:
             at = argv.index("--against") + 1
             argv[at] = standin_case(Case.parse(argv[at])).name

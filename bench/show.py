@@ -17,7 +17,7 @@ def show(out: Console, records: list[Record], folder: Path | None, view: str = "
     """The answer, the table of a view, the largest batches, and what was left out."""
     found = table.rows(records)
     grid = _grid()
-    shown = VIEWS[view]
+    shown = VIEWS[view].within(found, out.width)
     for column in shown.columns:
         grid.add_column(column.title, justify="left" if column.text else "right", no_wrap=True)
     group = None

@@ -12,8 +12,10 @@ from typing import Any
 
 from bench.baseline import BASELINE, Against, against, speed
 from bench.case import Case
+from bench.floors import Measured
 from bench.record import Record
 from bench.stats import Quantile, noise, quantile, ratio
+from resnet.cost import Ceilings, Floor, network_floors
 
 # the share of the machine's time above which other work, not the case, is what was timed
 CROWDED = 0.1
@@ -26,6 +28,7 @@ class Row:
     case: Case
     records: tuple[Record, ...]
     against: Against | None  # its speed over eager's
+    ceilings: Ceilings | None = None  # those measured on the machine of its records
 
     @property
     def rounds(self) -> int:
@@ -49,6 +52,17 @@ class Row:
         if self.rounds == 1:
             return noise(self.records[0].kept("latency_ns"))
         return ratio([(median(record.kept("latency_ns")), 1.0) for record in self.records]).half_width
+
+    def floors(self, fusion: str) -> tuple[Floor, ...]:
+        """The least times of its kernels under a fusion model; none where the machine's ceilings are not known."""
+        case = self.case
+        if self.ceilings is None or case.precision not in self.ceilings.flops:
+            return ()
+        return network_floors(case.model, case.batch, case.image, case.precision, self.ceilings, fusion)
+
+    def floor_ns(self, fusion: str) -> float | None:
+        """Their sum: what `p50_ns` would be if every kernel reached the machine's ceilings."""
+        return 1e9 * sum(floor.seconds for floor in self.floors(fusion)) or None
 
     @property
     def asked(self) -> float | None:
@@ -101,7 +115,10 @@ def rows(records: Iterable[Record]) -> list[Row]:
         if record.status == "ok" and record.latency_ns and record.throughput:
             good[record.case][record.round] = record
     held = against(chain.from_iterable(found.values() for found in good.values()))
-    made = [Row(case, tuple(found.values()), held.get(case)) for case, found in good.items()]
+    measured = Measured()
+    made = [
+        Row(case, tuple(found.values()), held.get(case), measured.of(found.values())) for case, found in good.items()
+    ]
     return sorted(made, key=lambda row: (_depth(row.case), row.case.image, row.case.batch, -row.images_per_s))
 
 

@@ -31,10 +31,11 @@ class Column:
 
 @dataclass(frozen=True)
 class View:
-    """A table's columns, and what they mean."""
+    """A table's columns, and what they mean; `more` are columns for where there is room, each with its meaning."""
 
     columns: tuple[Column, ...]
     meaning: str
+    more: tuple[tuple[Column, str], ...] = ()
 
     @property
     def titles(self) -> tuple[str, ...]:
@@ -42,6 +43,17 @@ class View:
 
     def cells(self, row: Row) -> tuple[str, ...]:
         return tuple(column.cell(row) for column in self.columns)
+
+    def within(self, found: list[Row], width: int) -> View:
+        """The view with each of `more` that has a value in some row and still fits so many characters."""
+        view = self
+        for column, meaning in self.more:
+            wider = View((*view.columns, column), f"{view.meaning} {meaning}", self.more)
+            lines = [wider.titles, *map(wider.cells, found)]
+            taken = sum(1 + max(map(len, cells)) for cells in zip(*lines, strict=True)) - 1
+            if taken <= width and any(column.value(row) is not None for row in found):
+                view = wider
+        return view
 
 
 def _ms(value: float) -> str:
@@ -95,11 +107,30 @@ def _watched(name: str) -> Callable[[Row], float | None]:
     return lambda row: row.middle(lambda record: record.watch.get(name, (None, None))[1])
 
 
+def _of_floor(fusion: str) -> Callable[[Row], float | None]:
+    def share(row: Row) -> float | None:
+        floor = row.floor_ns(fusion)
+        return floor / row.p50_ns if floor and row.p50_ns else None
+
+    return share
+
+
+def _memory_share(row: Row) -> float | None:
+    found = row.floors("conv")
+    seconds = sum(floor.seconds for floor in found)
+    return sum(floor.seconds for floor in found if floor.bound == "memory") / seconds if seconds else None
+
+
+def _whole_percent(value: float) -> str:
+    return f"{100 * value:.0f}%"
+
+
 def _fell(row: Row) -> float:
     lost = sum(len(r.latency_ns) - len(r.kept("latency_ns")) for r in row.records)
     return lost / sum(len(r.latency_ns) for r in row.records)
 
 
+OF_FLOOR = Column("of floor", "of_floor", _of_floor("conv"), _whole_percent)
 CASE = (
     Column(
         "variant",
@@ -127,6 +158,23 @@ VIEWS = {
         enqueued back to back; vs eager: ratio of images/s, over rounds their geometric mean and half its 95 %
         interval, eager in the same precision (*: in fp32, as eager has no such case); MiB: {memory}; gate:
         largest error as a multiple of plain torch's in that precision (3 is refused).""",
+        ((OF_FLOOR, "of floor: how near p50 is to what the machine's ceilings allow (--view floor)."),),
+    ),
+    "floor": View(
+        (
+            *CASE,
+            P50,
+            Column("floor", "floor_ns", lambda row: row.floor_ns("conv"), _ms),
+            OF_FLOOR,
+            Column("least", "least_ns", lambda row: row.floor_ns("block"), _ms),
+            Column("of least", "of_least", _of_floor("block"), _whole_percent),
+            Column("bytes", "floor_memory_share", _memory_share, _whole_percent),
+        ),
+        """floor: what p50 would be, in ms, with one kernel a convolution, each at the machine's measured ceilings;
+        least: with one a block; of floor, of least: that as a share of p50; bytes: the share of the floor that memory
+        sets, not FLOPs. A - has no ceilings of its own machine (bench ceilings measures them). Over 100%: they were
+        measured while the machine was busy, or work was saved: kernels fused further, bytes that stayed in a cache,
+        an algorithm that multiplies less.""",
     ),
     "latency": View(
         (

@@ -1,13 +1,23 @@
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+import bench.table
 from bench.case import Case
+from bench.ceilings import path_of, save
+from bench.floors import Measured
 from bench.record import Record
 from bench.table import Row, answer, largest, left_out, rows, summary, trust
 from bench.views import VIEWS, as_json, notes
+from resnet.cost import Ceilings, floor_s
 
 Make = Callable[..., Record]
+CEILINGS = Ceilings("this machine", {"fp32": 2e11, "bf16": 4e11}, 2e10, None, 0.0, "measured")
+CARD = {"name": "NVIDIA H200", "memory_bytes": 1 << 37, "power_limit_w": 700.0, "mig": False}
 SPEED = VIEWS["speed"]
 
 
@@ -205,9 +215,88 @@ def test_the_largest_batch_is_a_row_of_its_own(record: Make) -> None:
     assert as_json(records)["largest"][0]["fails"] == 99
 
 
+@pytest.fixture
+def measured(here: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the ceilings of this machine's CPU, where tables look for them."""
+    cpu = here | {"gpu": {"none": "a test"}}
+    save(CEILINGS, path_of(cpu, tmp_path))
+    monkeypatch.setattr(bench.table, "Measured", partial(Measured, folder=tmp_path))
+    return tmp_path
+
+
+def floor_cells(row: Row) -> dict[str, str]:
+    return dict(zip(VIEWS["floor"].titles, VIEWS["floor"].cells(row), strict=True))
+
+
+def test_a_time_stands_beside_its_floor_on_its_own_machine(record: Make, here: dict[str, Any], measured: Path) -> None:
+    cpu = {"environment": here | {"gpu": {"none": "a test"}}}
+    row = rows([record("resnet50/eager/fp32/b8/i224/stream", ms=1000, **cpu)])[0]
+    floor = floor_s("resnet50", 8, 224, "fp32", CEILINGS)
+    assert floor == pytest.approx(8 * 8.18e9 / 2e11, rel=0.02)  # few of its layers are bound by bytes
+    shown = floor_cells(row)
+    assert (shown["floor"], shown["of floor"]) == (f"{1e3 * floor:.1f}", f"{100 * floor:.0f}%")
+    assert row.floor_ns("block") == pytest.approx(1e9 * floor_s("resnet50", 8, 224, "fp32", CEILINGS, "block"))
+    told = as_json(list(row.records))["rows"][0]
+    assert told["of_floor"] == pytest.approx(floor)
+    assert told["least_ns"] < told["floor_ns"]
+
+
+def test_ceilings_of_another_machine_or_precision_are_never_used(
+    record: Make, here: dict[str, Any], measured: Path
+) -> None:
+    name, facts = "resnet50/eager/fp32/b8/i224/stream", here | {"gpu": {"none": "a test"}}
+    more_cores = facts | {"cpu": facts["cpu"] | {"cores": 999}}
+    card = facts | {"gpu": CARD, "torch_cuda": "12.8"}
+    others: list[dict[str, Any]] = [
+        {"environment": more_cores},
+        {"environment": card, "device": "cuda"},
+        {"environment": facts, "device": "cuda"},
+        {"environment": {}},
+    ]
+    for other in others:
+        (row,) = rows([record(name, **other)])
+        assert row.ceilings is None
+        assert floor_cells(row)["of floor"] == "-"
+        mixed = rows([record(name, round=0, environment=facts), record(name, round=1, **other)])[0]
+        assert mixed.ceilings is None
+    (row,) = rows([record("resnet50/onnxruntime/fp16/b8/i224/stream", environment=facts)])
+    assert row.ceilings is not None
+    assert floor_cells(row)["of floor"] == "-"
+
+
+def test_a_damaged_file_of_ceilings_leaves_the_table_standing(
+    record: Make, here: dict[str, Any], measured: Path
+) -> None:
+    (file,) = measured.iterdir()
+    file.write_text("{")
+    facts = {"environment": here | {"gpu": {"none": "a test"}}}
+    assert floor_cells(rows([record("resnet50/eager/fp32/b8/i224/stream", **facts)])[0])["of floor"] == "-"
+
+
+def test_the_first_view_has_the_floor_too_where_there_is_room_and_a_floor(
+    record: Make, here: dict[str, Any], measured: Path
+) -> None:
+    names = ("resnet50/eager/fp32/b8/i224/stream", "resnet50/channels-last-amp/bf16/b8/i224/stream")
+    found = rows([record(name, ms=500, environment=here | {"gpu": {"none": "a test"}}) for name in names])
+    wide = SPEED.within(found, 80)
+    assert wide.titles == (*SPEED.titles, "of floor")
+    assert "of floor:" in notes(wide, found)
+    assert "of floor:" not in notes(SPEED, found)
+    lines = [" ".join(cells) for cells in (wide.titles, *map(wide.cells, found))]
+    assert SPEED.within(found, 40) == SPEED
+    assert max(map(len, lines)) <= 80
+    unknown = [replace(row, ceilings=None) for row in found]
+    assert SPEED.within(unknown, 200) == SPEED
+
+
 @pytest.mark.parametrize("name", VIEWS)
-def test_every_view_fits_a_terminal_and_says_what_its_columns_mean(record: Make, name: str) -> None:
+def test_every_view_fits_a_terminal_and_says_what_its_columns_mean(
+    record: Make, here: dict[str, Any], measured: Path, name: str
+) -> None:
+    card = here | {"gpu": CARD, "torch_cuda": "12.8"}
+    save(CEILINGS, path_of(card, measured))
     full = {
+        "environment": card,
         "device": "cuda",
         "gpu_ns": [12_345_678] * 15,
         "flushed_ns": [12_345_678] * 15,
