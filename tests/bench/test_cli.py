@@ -16,6 +16,7 @@ import pytest
 from bench.environment import ROOT, no_cuda
 from bench.record import Record
 from bench.store import Store
+from resnet.variants import VARIANTS, missing
 
 PLAN = """
 why = "A test."
@@ -125,19 +126,35 @@ def test_a_folder_with_records_is_not_run_into(swept: tuple[subprocess.Completed
 
 
 @pytest.mark.slow
-def test_cold_starts_find_nothing_compiled_and_warm_ones_do(tmp_path: Path) -> None:
+def test_a_first_start_finds_nothing_compiled_and_the_next_does(tmp_path: Path) -> None:
     path = tmp_path / "cold.toml"
     path.write_text(PLAN.replace('"eager"', '"compile"').replace("[1, 2]", "1").replace('["fp32", "fp8"]', '"fp32"'))
-    usual = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor"), "RESNET_COMPILED": str(tmp_path / "made")}
-    found = {}
-    for name, words in {"first": (), "warm": (), "cold": ("--cold",)}.items():
-        told = bench("run", str(path), "-o", str(tmp_path / name), "--input", "noise", *words, **usual)
+    usual = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor")}
+    found = []
+    for name in ("first", "next"):
+        told = bench("run", str(path), "-o", str(tmp_path / name), "--input", "noise", **usual)
         assert told.returncode == 0, told.stderr
-        found[name] = Store(tmp_path / name).load()[0].cold
-        if name == "cold":
-            assert re.search(r"compile\s+fp32.*fresh", told.stdout)
-    assert {name: cold["caches"] for name, cold in found.items()} == {"first": "cold", "warm": "warm", "cold": "fresh"}
-    assert found["cold"]["prepare_s"] > 1.5 * found["warm"]["prepare_s"]
+        found.append(Store(tmp_path / name).load()[0].cold)
+    assert [cold["caches"] for cold in found] == ["cold", "warm"]
+    assert found[0]["prepare_s"] > 1.5 * found[1]["prepare_s"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(missing(VARIANTS["onnxruntime"])), reason="onnxruntime is not installed")
+def test_a_cold_start_neither_finds_nor_leaves_anything(tmp_path: Path) -> None:
+    path = tmp_path / "cold.toml"
+    path.write_text(
+        PLAN.replace('"eager"', '"onnxruntime"').replace("[1, 2]", "1").replace('["fp32", "fp8"]', '"fp32"')
+    )
+    usual = {"RESNET_COMPILED": str(tmp_path / "made")}
+    assert bench("run", str(path), "-o", str(tmp_path / "usual"), "--input", "noise", **usual).returncode == 0
+    before = sorted((tmp_path / "made").iterdir())
+    told = bench("run", str(path), "-o", str(tmp_path / "cold"), "--input", "noise", "--cold", **usual)
+    assert re.search(r"onnxruntime\s+fp32.*fresh", told.stdout)
+    found = {name: Store(tmp_path / name).load()[0] for name in ("usual", "cold")}
+    assert [record.cold["caches"] for record in found.values()] == ["cold", "fresh"]
+    assert not found["cold"].details["export_cached"]
+    assert sorted((tmp_path / "made").iterdir()) == before
 
 
 def test_a_second_sweep_of_the_same_folder_resumes_to_nothing(
