@@ -14,7 +14,7 @@ PYTHON ?= $(shell for p in $(if $(VENV),"$(VENV)/bin/python") python3.12 python3
 	"$$p" -c '$(SERVES)' 2>/dev/null && echo "$$p" && exit; done; echo python3)
 RUN = "$(if $(VENV),$(VENV)/bin/python,$(PYTHON))" -m
 
-.PHONY: help setup bench test check report ab history kernels gpu clean
+.PHONY: help setup bench test check report ab history kernels facts gpu clean
 
 help:
 	@echo "make setup    make the environment in $(or $(VENV),none), once; the other targets do it themselves"
@@ -25,6 +25,7 @@ help:
 	@echo "make ab       two commits in turns: make ab BASE=main HEAD=HEAD PLAN=smoke"
 	@echo "make history  results over commits: make history DIR=results/nightly"
 	@echo "make kernels  what the compiler emits for every kernel, against the accepted record; no GPU needed"
+	@echo "make facts    kernels launched, graph breaks and bytes, counted and held against the record; no GPU needed"
 	@echo "make gpu      on a CUDA machine: check, tune, measure; SLICE=depths another part, DRY=1 without a GPU"
 	@echo "make clean    remove that environment and the caches, never results/"
 	@echo
@@ -71,6 +72,9 @@ history: setup
 
 kernels: setup
 	@$(RUN) bench kernels --check results/kernels/accepted.json $(ARGS)
+
+facts: setup
+	@$(RUN) bench facts static --against results/static/facts.json $(ARGS)
 
 gpu: setup
 	@$(RUN) bench gpu $(SLICE) $(if $(DRY),--dry) $(ARGS)

@@ -80,7 +80,7 @@ def run_case(
         fresh = last.clone()
         cold["build_s"] = lap()
         told: dict[str, Any] = {"cold": cold, "input": source.described(), "weights": digest(model)}
-        truth = _truth(job)
+        truth = truth_of(job)
 
         tell("prepare")
         lap = _Laps()
@@ -160,7 +160,8 @@ class _Laps:
         return spent
 
 
-def _truth(job: Job) -> Any:
+def truth_of(job: Job) -> Any:
+    """What a case's answers are held against, from the files of its references (`bench.gate.Truth`)."""
     import numpy as np
 
     from bench.gate import Truth
@@ -197,12 +198,42 @@ def run_null(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
     return {"status": "ok", "overhead": overhead(data["device"])}
 
 
+def run_ceilings(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """What this machine can do; see `bench.roof`."""
+    tell("import")
+    from bench.roof import roof
+
+    return {"status": "ok"} | roof(data["device"], data["flags"], tell, data["quick"])
+
+
+def run_layers(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """Where a case's time goes; see `bench.layer_times`."""
+    tell("import")
+    from bench.layer_times import layer_times
+
+    job = Job.read(data)
+    return layer_times(job, truth_of(job), data["executions"], data["trace"], tell)
+
+
 def run_kernels(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
     """What the compiler emits; see `bench.emitted`."""
     tell("import")
     os.environ.pop("TRITON_INTERPRET", None)  # interpreted functions cannot be compiled
     try:
         from bench.emitted import run
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in ("torch", "triton"):
+            raise
+        return {"status": "skipped", "reason": f"{error}"}
+    return run(data, tell)
+
+
+def run_facts(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """What cases do, counted and not timed; see `bench.static`."""
+    tell("import")
+    os.environ.pop("TRITON_INTERPRET", None)  # interpreted kernels are not launched as compiled ones are
+    try:
+        from bench.static import run
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in ("torch", "triton"):
             raise
@@ -223,8 +254,11 @@ JOBS: dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]] = {
     "fit": run_fit,
     "reference": run_reference,
     "null": run_null,
+    "ceilings": run_ceilings,
+    "layers": run_layers,
     "tune": run_tune,
     "kernels": run_kernels,
+    "facts": run_facts,
 }
 
 

@@ -1,0 +1,72 @@
+"""Options and cases of the suite; pytest-benchmark's own options work as its documentation says."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import pytest
+
+from bench import plan as plans
+from bench.case import Case
+from bench.eligible import why_not
+from bench.environment import device, environment
+from bench.plan import Plan, PlanError
+
+PLAN = pytest.StashKey[Plan]()
+ENVIRONMENT = pytest.StashKey[dict[str, Any]]()
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    group = parser.getgroup("resnet-bench")
+    group.addoption("--plan", default="smoke", help="A curated plan's name, or a TOML file's path.  [smoke]")
+    group.addoption("--cases", action="append", metavar="GLOB", help="Only the cases that match; repeat for more.")
+    group.addoption("--seed", type=int, default=0, help="Of the weights and the pictures.  [0]")
+    group.addoption("--input", default="photos", metavar="photos|noise|DIR", help="What the model looks at.  [photos]")
+    if not pluginmanager.hasplugin("timeout"):  # the project's setting is then unknown, which is an error
+        parser.addini("timeout", "seconds a test may take, kept by pytest-timeout where that is installed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # in the project's tests a warning is an error; here it would end a benchmark, or the session between two hooks
+    config.addinivalue_line("filterwarnings", "default")
+    warnings.simplefilter("default")
+    if not any(config.pluginmanager.hasplugin(name) for name in ("benchmark", "codspeed")):
+        raise pytest.UsageError("the suite is timed by pytest-benchmark: pip install 'pytest-benchmark>=5.1'")
+    try:
+        plan = plans.load(config.getoption("--plan")).only(*(config.getoption("--cases") or ()))
+    except PlanError as error:
+        raise pytest.UsageError(str(error)) from None
+    if not plan.cases:
+        raise pytest.UsageError(f"no case of {plan.name} matches; `bench list {plan.name}` shows them")
+    config.stash[PLAN], config.stash[ENVIRONMENT] = plan, environment()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "case" in metafunc.fixturenames:
+        plan, env = metafunc.config.stash[PLAN], metafunc.config.stash[ENVIRONMENT]
+        # by name, as pytest-benchmark writes parameters into its JSON
+        metafunc.parametrize("case", [_parameter(case, plan, env) for case in plan.cases])
+
+
+def _parameter(case: Case, plan: Plan, env: dict[str, Any]) -> Any:
+    reason = "asks for the largest batch that fits, and is not timed" if case.largest else None
+    reason = reason or why_not(case, env, plan.reserved)
+    marks = [pytest.mark.skip(reason=reason)] if reason else []
+    return pytest.param(case.name, id=case.name, marks=marks)
+
+
+@pytest.fixture
+def plan(pytestconfig: pytest.Config) -> Plan:
+    return pytestconfig.stash[PLAN]
+
+
+@pytest.fixture
+def env(pytestconfig: pytest.Config) -> dict[str, Any]:
+    return pytestconfig.stash[ENVIRONMENT]
+
+
+@pytest.fixture
+def where(env: dict[str, Any]) -> str:
+    """`cpu` or `cuda`."""
+    return device(env)

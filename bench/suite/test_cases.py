@@ -1,0 +1,33 @@
+"""Each case of a plan as a benchmark of pytest-benchmark. A wrong answer is a failed test, and leaves no time.
+
+All cases run in this one process, one after the other: what `bench run` avoids, and pytest-benchmark cannot.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bench.case import Case
+from bench.plan import Plan
+from bench.suite.timed import prepared
+
+
+def test_case(
+    case: str, benchmark: Any, plan: Plan, env: dict[str, Any], where: str, pytestconfig: pytest.Config
+) -> None:
+    seed, source = pytestconfig.getoption("--seed"), pytestconfig.getoption("--input")
+    from bench.gate import Wrong
+
+    with prepared(Case.parse(case), plan, env, where, seed, source) as timed:
+        try:
+            timed.check("before")
+            benchmark(timed.call)
+            timed.window()
+            timed.check("after")
+        except Wrong as wrong:
+            benchmark.has_error = True  # so that pytest-benchmark writes no time of it
+            pytest.fail(f"{case}: {wrong}", pytrace=False)
+    if hasattr(benchmark, "extra_info"):
+        benchmark.extra_info.update(case=case, record=timed.record)
