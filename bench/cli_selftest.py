@@ -1,4 +1,4 @@
-"""`bench selftest`: how often the verdicts of `bench compare` are wrong."""
+"""`bench selftest`: how often the verdicts of `bench compare` and `bench ab` are wrong, simulated or by real runs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,21 @@ import typer
 from rich.table import Table
 
 from bench import error_rates
-from bench.console import FAILED, USAGE, Json, err, out, print_json, stop, tell
-from bench.environment import ROOT, git, unreadable
+from bench.cli_run import narrowed
+from bench.console import FAILED, STOPPED, UNABLE, USAGE, Json, device_line, err, out, print_json, stop, tell
+from bench.eligible import why_not
+from bench.environment import ROOT, environment, git, no_cuda, unreadable
 from bench.frame import load
+from bench.plan import Plan
+from bench.progress import Progress
+
+SHARED = {"rounds", "seed", "output", "as_json", "real"}  # what both ways of testing take
+REAL_ONLY = {"filter", "delay", "repeat", "budget", "input"}
+OF_REAL = "Real runs"
 
 
 def selftest(
+    context: typer.Context,
     noise: Annotated[
         str, typer.Option("--noise", metavar="PERCENT,...", help="Standard deviations between processes.")
     ] = "0.5,1,2,5",
@@ -33,29 +42,101 @@ def selftest(
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="No tables of fewer rounds and of other rules.")] = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write JSON there.")] = None,
+    real: Annotated[
+        str | None,
+        typer.Option(metavar="PLAN", help="In place of the simulation: HEAD against HEAD.", rich_help_panel=OF_REAL),
+    ] = None,
+    filter: Annotated[
+        list[str] | None,
+        typer.Option("-f", "--filter", metavar="GLOB", help="Only the cases that match.", rich_help_panel=OF_REAL),
+    ] = None,
+    delay: Annotated[
+        str, typer.Option(metavar="PERCENT,...", help="Put into HEAD's variants.", rich_help_panel=OF_REAL)
+    ] = "3,10",
+    repeat: Annotated[
+        int, typer.Option(min=1, help="Comparisons without delay, and with each.", rich_help_panel=OF_REAL)
+    ] = 1,
+    budget: Annotated[
+        float | None,
+        typer.Option(min=1, metavar="SECONDS", help="No comparison that would end later.", rich_help_panel=OF_REAL),
+    ] = None,
+    input: Annotated[
+        str, typer.Option(metavar="photos|noise|DIR", help="What the model looks at.", rich_help_panel=OF_REAL)
+    ] = "photos",
     as_json: Json = False,
 ) -> None:
-    """False alarms on identical code, and what of +1 to +10 % is found: bench compare's rule on simulated rounds.
+    """False alarms on identical code, and what of a slowdown is found: bench compare's rule on simulated rounds.
 
-    Exit code 1 if there are more false alarms than 0.5 % per case or 5 % per sweep.
+    With --real PLAN by `bench ab` of HEAD with itself, as it is and with a delay of known size in its variants.
+    Exit code 1 if there are more false alarms than 0.5 % per case or 5 % per sweep, or if a case failed.
     """
     from bench.selftest import Setting
 
-    setting = Setting(rounds, cases, metrics, simulations, seed)
-    with err.status("simulating", spinner="dots"):
-        found = _simulated(setting, _levels(noise), source, quick)
-    if as_json:
-        print_json(found)
+    _one_way(context, bool(real))
+    if real:
+        asked = {"rounds": rounds, "repeats": repeat, "seed": seed, "budget_s": budget or float("inf")}
+        delays = [0.0, *dict.fromkeys(_levels("--delay", delay))]
+        found = _by_real_runs(narrowed(real, filter), dict(asked, source=input, delays=delays))
     else:
-        _show(found)
+        setting = Setting(rounds, cases, metrics, simulations, seed)
+        with err.status("simulating", spinner="dots"):
+            found = _simulated(setting, _levels("--noise", noise), source, quick)
+    print_json(found) if as_json else _show(found)
     if output:
-        try:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        except OSError as error:
-            stop(f"cannot write {output}: {error.strerror}", USAGE)
-        tell(f"{output}: written")
+        _write(found, output)
     raise typer.Exit(0 if error_rates.met(found) else FAILED)
+
+
+def _one_way(context: typer.Context, real: bool) -> None:
+    """Refuses an option of the other way of testing, which would be without effect."""
+    names = {item.name: max(item.opts, key=len) for item in context.command.params}
+    for name, option in names.items():
+        source = context.get_parameter_source(str(name))
+        if source and source.name == "COMMANDLINE" and name not in SHARED and (name in REAL_ONLY) != real:
+            told = (
+                "is for real runs: it goes with --real PLAN" if not real else "is for the simulation: not with --real"
+            )
+            raise typer.BadParameter(f"{option} {told}")
+
+
+def _by_real_runs(plan: Plan, asked: dict[str, Any]) -> dict[str, Any]:
+    """HEAD against HEAD, with and without delays."""
+    from bench.report import machine
+    from bench.selftest_real import RealRuns, Trial
+
+    facts = environment()
+    if plan.device == "cuda" and no_cuda(facts):
+        stop(f"the plan {plan.name} needs a CUDA device: {no_cuda(facts)}", UNABLE)
+    if all(why_not(case, facts, plan.reserved) for case in plan.cases):
+        stop(f"this machine can run no case of {plan.name}; `bench list` says why", UNABLE)
+    if asked["source"] not in ("photos", "noise"):
+        asked["source"] = str(Path(asked["source"]).resolve())
+
+    def watched(trial: Trial) -> Progress:
+        return Progress(err, f"{trial}, {plan.name} on {device_line(facts)}")
+
+    runs = RealRuns(plan, facts, repository=ROOT, watched=watched, tell=tell, **asked)
+    try:
+        for _ in runs.run():
+            pass
+    except KeyboardInterrupt:
+        if not runs.tests:
+            stop("stopped before one comparison was over", STOPPED)
+        runs.cut = True
+    if not runs.tests and runs.cut:
+        stop("the budget was spent before one comparison was over: fewer cases (-f), or a larger --budget", FAILED)
+    if not runs.tests or not runs.first:
+        stop(f"nothing of {plan.name} was compared: {runs.failed[0] if runs.failed else 'no case has a speed'}", FAILED)
+    return _made() | {"machine": machine([runs.first])} | runs.plain()
+
+
+def _write(found: dict[str, Any], output: Path) -> None:
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        stop(f"cannot write {output}: {error.strerror}", USAGE)
+    tell(f"{output}: written")
 
 
 def _show(found: dict[str, Any]) -> None:
@@ -74,13 +155,14 @@ def _show(found: dict[str, Any]) -> None:
             out.print(f"  {note}", markup=False, style="dim")
 
 
-def _levels(text: str) -> list[float]:
+def _levels(option: str, text: str) -> list[float]:
+    """Percentages as shares."""
     try:
         found = [float(word) / 100 for word in text.split(",")]
     except ValueError:
-        raise typer.BadParameter(f"--noise wants percentages with commas, as in 0.5,1,2; not {text!r}") from None
+        raise typer.BadParameter(f"{option} wants percentages with commas, as in 0.5,1,2; not {text!r}") from None
     if any(not 0 < level < 1 for level in found):
-        raise typer.BadParameter(f"--noise {text}: each is more than 0 and less than 100 %")
+        raise typer.BadParameter(f"{option} {text}: each is more than 0 and less than 100 %")
     return found
 
 
@@ -99,15 +181,7 @@ def _simulated(setting: Any, levels: list[float], source: Path | None, quick: bo
         (row,) = simulation.rates(simulation.measured(pool), False, setting, [1.0])
         rates.append({"shape": "measured", "design": "apart"} | row)
     rates += simulation.table(setting, levels)
-    state = git(ROOT)
-    commit = "unknown" if unreadable(state["sha"]) else state["sha"][:12] + ("+" if state["dirty"] else "")
-    return {
-        "schema": error_rates.SCHEMA,
-        "made": {
-            "command": shlex.join(["bench", *sys.argv[1:]]),
-            "date": datetime.now(UTC).date().isoformat(),
-            "commit": commit,
-        },
+    return _made() | {
         "setting": asdict(setting),
         "noise": levels,
         "effects": list(simulation.EFFECTS),
@@ -117,3 +191,11 @@ def _simulated(setting: Any, levels: list[float], source: Path | None, quick: bo
         "fewer_rounds": [] if quick else simulation.fewer_rounds(setting),
         "rules": [] if quick else simulation.rules(setting),
     }
+
+
+def _made() -> dict[str, Any]:
+    """Provenance."""
+    state = git(ROOT)
+    commit = "unknown" if unreadable(state["sha"]) else state["sha"][:12] + ("+" if state["dirty"] else "")
+    command, date = shlex.join(["bench", *sys.argv[1:]]), datetime.now(UTC).date().isoformat()
+    return {"schema": error_rates.SCHEMA, "made": {"command": command, "date": date, "commit": commit}}

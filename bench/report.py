@@ -4,7 +4,7 @@
 ... everything here is made from that folder's records by `bench report --splice` ...
 <!-- /bench -->
 
-or, where a file that ends in .json is named, from what `bench selftest -o` wrote there.
+or, where a file that ends in .json is named, from what `bench selftest -o` or `bench kernels` wrote there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bench import error_rates
+from bench import error_rates, kernel_tables
 from bench.environment import ROOT
 from bench.record import Record
 from bench.store import Store
@@ -87,6 +87,7 @@ def _documents(root: Path) -> Iterator[Path]:
 
 def _block(root: Path, found: re.Match[str]) -> str:
     if found["folder"].endswith(".json"):
-        return f"{found[1]}\n{error_rates.markdown(error_rates.read(root / found['folder']))}\n{found[3]}"
+        section = kernel_tables.section if "/kernels/" in found["folder"] else error_rates.section
+        return f"{found[1]}\n{section(root, found['folder'])}\n{found[3]}"
     records: Iterable[Record] = Store(root / found["folder"]).load()
     return f"{found[1]}\n{markdown(list(records))}\n{found[3]}"
