@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.ab import LOOKS, SIDES, Duel, looks
-from bench.cli_compare import FailOn, fails, minimums, names
+from bench.cli_compare import Every, FailOn, Fails, Markdown, Minimum, fails, minimums, names
 from bench.cli_run import Budget, narrowed
 from bench.console import (
     FAILED,
@@ -58,17 +58,12 @@ def ab(
         list[str] | None,
         typer.Option("--metric", metavar="NAME", help=f"Of {', '.join(METRICS)}; repeat.  [default: speed, memory]"),
     ] = None,
-    minimum: Annotated[
-        list[str] | None,
-        typer.Option("--minimum", metavar="METRIC=PERCENT", help="The least change of a metric that is one."),
-    ] = None,
-    fail_on: Annotated[
-        list[FailOn] | None, typer.Option("--fail-on", help="Exit 1 for this, and for slower.  [default: slower]")
-    ] = None,
-    every: Annotated[bool, typer.Option("-a", "--all", help="List what is SAME, too.")] = False,
+    minimum: Minimum = None,
+    fail_on: Fails = None,
+    every: Every = False,
     input: Input = "photos",
     seed: Seed = 0,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+    as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """Did this commit make anything slower? Both commits' code on this machine, round by round, in turns.

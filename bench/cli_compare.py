@@ -28,6 +28,19 @@ class FailOn(StrEnum):
     missing = "missing"
 
 
+# options that `bench ab` has, too
+Minimum = Annotated[
+    list[str] | None,
+    typer.Option("--minimum", metavar="METRIC=PERCENT", help="The least change of a metric that is one."),
+]
+Fails = Annotated[
+    list[FailOn] | None,
+    typer.Option("--fail-on", help="Exit 1 for this, and for slower; repeat for more.  [default: slower]"),
+]
+Every = Annotated[bool, typer.Option("-a", "-v", "--all", help="List what is SAME, too.")]
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown.")]
+
+
 def compare(
     base: Annotated[Path, typer.Argument(metavar="BASE", help="Results folder: what is known.")],
     head: Annotated[Path, typer.Argument(metavar="HEAD", help="Results folder: what is in question.")],
@@ -36,20 +49,14 @@ def compare(
         list[str] | None,
         typer.Option("--metric", metavar="NAME", help=f"Only this one; repeat for more: {', '.join(METRICS)}."),
     ] = None,
-    minimum: Annotated[
-        list[str] | None,
-        typer.Option("--minimum", metavar="METRIC=PERCENT", help="The least change of a metric that is one."),
-    ] = None,
-    fail_on: Annotated[
-        list[FailOn] | None,
-        typer.Option("--fail-on", help="Exit 1 for this, and for slower; repeat for more.  [default: slower]"),
-    ] = None,
+    minimum: Minimum = None,
+    fail_on: Fails = None,
     allow: Annotated[
         list[str] | None,
         typer.Option("--allow", metavar="FIELD", help="Compare although this differs, as in --allow torch."),
     ] = None,
-    every: Annotated[bool, typer.Option("-a", "-v", "--all", help="List what is SAME, too.")] = False,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+    every: Every = False,
+    as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """Did it get slower? Each case and metric of HEAD against BASE: SLOWER, FASTER, SAME or AMBIGUOUS.
