@@ -115,7 +115,10 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Change:
-    """Something that is not as accepted. `kind`: regressed, improved, new or vanished; `what`: a line for each fact."""
+    """Something that is not as accepted. `kind`: regressed, improved, new or vanished; `what`: a line for each fact.
+
+    `runs`: whether the kernel can be launched at all, however slow: it compiles, and fits.
+    """
 
     kind: str
     arch: int
@@ -123,6 +126,16 @@ class Change:
     config: str
     layers: tuple[str, ...]
     what: tuple[str, ...]
+    runs: bool = True
+
+
+def failures(changes: Iterable[Change], same_triton: bool) -> list[Change]:
+    """The regressions that are the code's doing: of another Triton's, only what can no longer be launched.
+
+    Registers differ by up to 10 % between its versions (3.6.0 and 3.7.1, sm_90, 2026-11), and with them occupancy and
+    spills.
+    """
+    return [change for change in changes if change.kind == "regressed" and (same_triton or not change.runs)]
 
 
 def compare(old: Iterable[Entry], new: Iterable[Entry]) -> list[Change]:
@@ -210,8 +223,10 @@ def _changes(kind: str, entry: Entry, uses: Iterable[str], what: list[str]) -> l
     layers: dict[str, list[str]] = {}
     for config, layer in map(parts, uses):
         layers.setdefault(config, []).append(layer)
+    runs = not entry.failed and fits(entry)
     return [
-        Change(kind, entry.arch, entry.kernel, config, tuple(found), tuple(what)) for config, found in layers.items()
+        Change(kind, entry.arch, entry.kernel, config, tuple(found), tuple(what), runs)
+        for config, found in layers.items()
     ]
 
 

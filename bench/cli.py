@@ -12,11 +12,30 @@ from contextlib import contextmanager
 
 import typer
 
-from bench import cli_env, cli_gpu, cli_kernels, cli_report, cli_run, cli_tune
+from bench import (
+    cli_ab,
+    cli_ceilings,
+    cli_compare,
+    cli_env,
+    cli_facts,
+    cli_floors,
+    cli_gpu,
+    cli_history,
+    cli_interop,
+    cli_kernels,
+    cli_layers,
+    cli_load,
+    cli_recommend,
+    cli_report,
+    cli_run,
+    cli_selftest,
+    cli_tune,
+)
 from bench.case import CaseError
 from bench.console import USAGE, tell
 from bench.plan import PlanError
 from bench.store import StoreError
+from bench.worktree import RevisionError
 
 app = typer.Typer(
     add_completion=False,
@@ -33,9 +52,21 @@ app.command()(cli_run.verify)
 app.command()(cli_run.once)
 app.command()(cli_env.env)
 app.command()(cli_report.report)
+app.command()(cli_compare.compare)
+app.command()(cli_ab.ab)
+app.command()(cli_recommend.recommend)
+app.command()(cli_load.load)
+app.command()(cli_history.history)
+app.command()(cli_interop.export)
+app.command("import")(cli_interop.import_)
 app.command()(cli_gpu.gpu)
+app.command()(cli_selftest.selftest)
 app.command()(cli_kernels.kernels)
+app.command()(cli_facts.facts)
 app.command()(cli_tune.tune)
+app.command()(cli_floors.floors)
+app.command()(cli_ceilings.ceilings)
+app.command()(cli_layers.layers)
 
 
 def main() -> None:
@@ -48,7 +79,7 @@ def main() -> None:
 def _plain_errors() -> Iterator[None]:
     try:
         yield
-    except (PlanError, CaseError, StoreError) as error:
+    except (PlanError, CaseError, StoreError, RevisionError) as error:
         tell(f"bench: {error}")
         sys.exit(USAGE)
     except BrokenPipeError:  # the reader of our output left

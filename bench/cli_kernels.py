@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from bench import predictions
 from bench.accepted import (
     POINTS,
     Accepted,
@@ -27,6 +27,7 @@ from bench.accepted import (
     chosen,
     compare,
     exact,
+    failures,
     fits,
     kind,
     parts,
@@ -34,12 +35,14 @@ from bench.accepted import (
     spill,
     spills,
 )
-from bench.console import FAILED, UNABLE, USAGE, err, out, stop, tell
+from bench.console import FAILED, UNABLE, USAGE, Json, err, out, print_json, stop, tell
 from bench.environment import ROOT, cpu, git, unreadable
 from bench.process import Answer, ask
+from bench.tuning import Network
+from kernels.table import Table as Tuned
 
 CHILDREN = 4  # at most: each holds torch and a compiler, half a gigabyte
-PART_LIMIT_S = 3600.0
+PART_LIMIT_S, NETWORKS_LIMIT_S = 3600.0, 300.0
 DEATHS = 20  # of compilers, before a part is given up
 LISTED = 20  # changes of a kind that is no failure
 TUNED = ROOT / "results" / "tuned"  # configurations that were measured, a table for each GPU
@@ -51,7 +54,13 @@ ARCHS = {f"sm_{arch}": arch for arch in POINTS}
 
 def kernels(
     check: Annotated[
-        Path | None, typer.Option("--check", metavar="FILE", help="Exit 1 if a kernel is worse than this record says.")
+        Path | None,
+        typer.Option(
+            "--check",
+            metavar="FILE",
+            help="Exit 1 if a kernel is worse than this record says; "
+            "if another Triton made the record, only if one can no longer be launched.",
+        ),
     ] = None,
     accept: Annotated[
         Path | None, typer.Option("--accept", metavar="FILE", help="Write what is emitted now as that record.")
@@ -65,17 +74,19 @@ def kernels(
         list[Path] | None,
         typer.Option("--table", metavar="FILE", help="Configurations, in place of those in results/tuned."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    predict: Annotated[
+        Path | None,
+        typer.Option("--predict", metavar="FILE", help="Only write what the model predicts of ResNet-50's layers."),
+    ] = None,
+    as_json: Json = False,
 ) -> None:
     """What the compiler emits for every kernel and architecture; no GPU needed."""
+    if predict:
+        return _predict(predict, as_json)
     start = time.monotonic()
     archs, globs = _archs(arch), filter or []
     before = _load(check) if check else None
-    tables = [str(path.absolute()) for path in (sorted(TUNED.glob("*.json")) if table is None else table)]
-    for path in tables:
-        if not Path(path).is_file():
-            stop(f"--table: there is no file {path}", USAGE)
-    entries, triton = _compiled(archs, globs, tables)
+    entries, triton = _compiled(archs, globs, _tables(sorted(TUNED.glob("*.json")) if table is None else table))
     if not entries:
         stop(
             f"no layer matches {' or '.join(globs)}; one is called resnet50/fp16-n32-56x56x64-3x3-s1-p1-k64-relu", USAGE
@@ -87,7 +98,7 @@ def kernels(
         if before:
             was = {"file": str(check), "triton": before.triton, "commit": before.commit, "when": before.when}
             told |= {"accepted": was, "changes": [asdict(change) for change in changes]}
-        print(json.dumps(told, indent=1))
+        print_json(told)
     else:
         _show(now, time.monotonic() - start, table=before is None)
         if before:
@@ -100,8 +111,27 @@ def kernels(
         tell(f"Accepted: {len(entries)} kernels at {now.commit}, in {accept}")
         if now.commit.endswith("+"):
             tell("The + says that this checkout has changes: the commit alone does not make these kernels.")
-    bad = any(change.kind == "regressed" for change in changes) if before else any(entry.failed for entry in entries)
+    bad = failures(changes, before.triton == triton) if before else [entry for entry in entries if entry.failed]
     raise typer.Exit(FAILED if bad else 0)
+
+
+def _predict(path: Path, as_json: bool) -> None:
+    """The prediction of the docs, before it is measured; a child knows the networks."""
+    told = {"models": [predictions.MODEL], "precisions": [predictions.PRECISION], "batches": list(predictions.BATCHES)}
+    answer = ask({"job": "tune", "what": "networks", "image": 224} | told, NETWORKS_LIMIT_S)
+    if answer.status != "ok":
+        stop(f"the network could not be read: {answer.status}: {answer.reason}", FAILED)
+    networks = [Network.read(network) for network in answer.data["networks"]]
+    command = f"bench kernels --predict {path}"
+    made = {"command": command, "date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": _commit()}
+    found = predictions.save(path, networks, made)
+    if as_json:
+        print_json(found)
+        return
+    out.print(f"{path}: {predictions.MODEL}, {predictions.PRECISION}, {found['gpu']}, by the model:", soft_wrap=True)
+    for batch, rows in predictions.rows(found, Tuned()).items():
+        us = sum(row.us for row in rows)
+        out.print(f"batch {batch}: {us:,.0f} us, {1e6 * batch / us:,.0f} images/s")
 
 
 def _archs(text: str) -> list[int]:
@@ -110,6 +140,18 @@ def _archs(text: str) -> list[int]:
         if word not in ARCHS:
             raise typer.BadParameter(f"unknown architecture {word!r}; allowed: {', '.join(ARCHS)}")
     return [arch for name, arch in ARCHS.items() if name in words]
+
+
+def _tables(paths: list[Path]) -> list[str]:
+    """Their names for the child, once they can be read."""
+    for path in paths:
+        try:
+            Tuned.load(path)
+        except OSError as error:
+            stop(f"--table: cannot read {path}: {error.strerror}", USAGE)
+        except ValueError as error:
+            stop(f"--table: {error}", USAGE)
+    return [str(path.absolute()) for path in paths]
 
 
 def _load(path: Path) -> Accepted:
@@ -312,7 +354,8 @@ def _show_changes(changes: list[Change], before: Accepted, now: Accepted) -> Non
     out.print(f"[bold]{since}[/]")
     if before.triton != now.triton:
         out.print(
-            f"[yellow]Triton changed: {before.triton} -> {now.triton}.[/] What differs may be the compiler's doing."
+            f"[yellow]Triton changed: {before.triton} -> {now.triton}.[/] What is worse may be the compiler's doing: "
+            "it is shown, and fails only where a kernel can no longer be launched. --accept writes a record for it."
         )
     for name, some in found.items():
         style = {"regressed": "red", "improved": "green"}.get(name, "dim")

@@ -1,4 +1,4 @@
-"""`bench tune`: the fastest configuration of each convolution on this GPU; what it prints, and how it ends."""
+"""`bench tune`: the fastest configuration of each layer on this GPU; what it prints, and how it ends."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from rich.table import Table as Grid
 from bench.console import FAILED, STOPPED, UNABLE, err, out, tell
 from bench.environment import environment, no_cuda
 from bench.process import Answer, ask
-from bench.trials import STATUSES, Kept, Trial
+from bench.trials import STATUSES, Kept, Trial, load
 from bench.tuning import CAP, KNOWN, TUNED, Gpu, Network, Target, Tuner, TuningError, model_table, predicted
+from kernels.choose import default
 from kernels.config import ARCHS, BYTES, Config, Layer
-from kernels.space import default
 from resnet.archs import Spec
 
 BATCHES = "1,8,32,128,256"
@@ -28,9 +28,9 @@ MODELS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet5
 DRY = Gpu("dry run, as NVIDIA H200", 90, 132)  # a name that no GPU has: its table is never used
 NETWORKS_LIMIT_S = 300.0
 LEGEND = (
-    "us: measured, of a launch; of a network: all its convolutions but the stem. model: what was predicted of the "
-    "best; ratio: us to that. untuned: the model's own choices, measured. +r: adds a residual, +d: adds a second "
-    "convolution, +p: activates its input."
+    "us: measured, of a layer; of a network: all its layers. model: what was predicted of the best; ratio: us to "
+    "that. untuned: the model's own choices, measured. +r: adds a residual, +d: adds a second convolution, +p: "
+    "activates its input, pool: with the pool behind it, mean: with the average before it."
 )
 
 
@@ -67,7 +67,7 @@ def tune(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Find the fastest configuration of each convolution on this GPU; right ones only.
+    """Find the fastest configuration of each layer on this GPU; right ones only.
 
     The best so far is in the table after every improvement. Run it again to go on where it was stopped.
     """
@@ -82,6 +82,8 @@ def tune(
     if reason:
         tell(f"bench: this machine has no CUDA device to tune for: {reason}; --dry walks the whole way without one")
         raise typer.Exit(UNABLE)
+    if output:
+        load(output)  # so that a file that is no table is told before anything is worked out
     facts = _networks(asked)
     gpu = DRY if dry else Gpu(**facts["gpu"])
     if gpu.arch not in ARCHS:
@@ -134,7 +136,7 @@ def _precisions(text: str) -> list[str]:
 
 
 def _networks(asked: Asked) -> dict[str, Any]:
-    """The convolutions of what was asked for, this GPU, the versions of the libraries: a child's answer."""
+    """The layers of what was asked for, this GPU, the versions of the libraries: a child's answer."""
     job = {"job": "tune", "what": "networks"} | {
         name: value for name, value in asdict(asked).items() if name != "output"
     }
@@ -149,8 +151,9 @@ def _model_only(asked: Asked, name: str, as_json: bool) -> None:
     if name not in KNOWN:
         raise typer.BadParameter(f"--model-only {name}: the model knows {', '.join(KNOWN)}")
     gpu = KNOWN[name]
-    networks = [Network.read(network) for network in _networks(asked)["networks"]]
     kept = Kept(asked.output or gpu.file)
+    load(kept.path)  # so that a file that is no table is told before anything is worked out
+    networks = [Network.read(network) for network in _networks(asked)["networks"]]
     table = model_table(networks, gpu)
     with kept.writing():
         kept.table = kept.table.merge(table)
@@ -158,7 +161,7 @@ def _model_only(asked: Asked, name: str, as_json: bool) -> None:
     if as_json:
         print(json.dumps([asdict(entry) for entry in table], indent=1))
     else:
-        out.print(f"{kept.path}: {len(table)} convolutions as the model predicts them", markup=False, soft_wrap=True)
+        out.print(f"{kept.path}: {len(table)} layers as the model predicts them", markup=False, soft_wrap=True)
 
 
 class Progress:
@@ -202,7 +205,7 @@ def _rows(tuner: Tuner) -> list[dict[str, Any]]:
 
 
 def _totals(tuner: Tuner) -> list[dict[str, Any]]:
-    """A row a network: the microseconds of its convolutions, where all of them have a best."""
+    """A row a network: the microseconds of its layers, where all of them have a best."""
     by_layer = {target.layer: target for target in tuner.targets}
     rows = []
     for network in tuner.networks:
@@ -218,7 +221,7 @@ def _totals(tuner: Tuner) -> list[dict[str, Any]]:
         named = dict(zip(("predicted_us", "us", "first_us"), sums, strict=True))
         named = {name: None if value == inf else value for name, value in named.items()}
         about = {"model": network.model, "batch": network.batch, "precision": network.precision}
-        rows.append(about | {"convolutions": sum(network.layers.values())} | named)
+        rows.append(about | {"layers": sum(network.layers.values())} | named)
     return rows
 
 
@@ -282,13 +285,17 @@ def _number(value: float | None, digits: int = 1) -> str:
 
 
 def brief(layer: Layer) -> str:
-    """A layer without batch and precision: `56x56x64 1x1 256 +r`; r: residual, d: second operand, p: prologue."""
+    """A layer without batch and precision: `56x56x64 1x1 256 +r`; r: residual, d: second operand, p: prologue.
+
+    A stem and a head are told by what is in their kernel beside the product.
+    """
     stride = f"/{layer.stride}" if layer.stride > 1 else ""
     more = "".join(
         letter for letter, there in (("r", layer.residual), ("d", layer.second), ("p", layer.prologue)) if there
     )
     kernel = "x".join(map(str, layer.kernel))
-    return f"{layer.h}x{layer.w}x{layer.c_in} {kernel}{stride} {layer.c_out}" + (f" +{more}" if more else "")
+    joined = " pool" if layer.pool else " mean" if layer.mean else ""
+    return f"{layer.h}x{layer.w}x{layer.c_in} {kernel}{stride} {layer.c_out}" + (f" +{more}" if more else "") + joined
 
 
 def short(config: Config) -> str:

@@ -10,26 +10,32 @@ kept by content beside the other cached files, for reading takes as long as comp
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import torch
 import triton
 
 from bench.accepted import matches
-from kernels import conv, conv_tma, emit, head, stem, table
+from kernels import emit, table
 from kernels.config import ARCHS, Config, Layer
+from kernels.implementation import implementation
 from kernels.launch import Compilation
+from kernels.registers import spills
 from kernels.space import space
 from resnet.archs import Spec
 from resnet.cache import made_once
-from resnet.layers import layers
+from resnet.fold import fold
+from resnet.layers import layer_of
+from resnet.model import ResNet
+from resnet.program import program
 
-IMAGE, CLASSES = 224, 1000
+IMAGE = 224
 
 # The names under which tables hold configurations (`torch.cuda.get_device_name`), by architecture. Without an entry
 # for them a layer has the model's choice, which is one for all GPUs of an architecture with the same number of SMs.
@@ -46,8 +52,6 @@ GPUS = {
 BULK_ARCHS, BULK_OF = (90, 100), (32, "fp16")
 
 Point = tuple[str, int, str]  # network, batch, precision
-# a layer's configurations on an architecture, each with the compilations it needs
-Cuts = Callable[[Layer, int], Iterable[tuple[Config, Compilation]]]
 
 
 @dataclass
@@ -100,62 +104,45 @@ def plan(points: dict[int, list[Point]], globs: list[str]) -> list[Planned]:
     found: dict[str, Planned] = {}
     for arch, wanted in points.items():
         for model, batch, precision in wanted:
-            for cuts, layer in _layers(model, batch, precision):
+            for layer in _layers(model, batch, precision):
                 use = f"{model}/{layer.key}"
-                for planned in _planned(cuts, layer, arch, use) if matches(use, globs) else ():
+                for planned in _planned(layer, arch, use) if matches(use, globs) else ():
                     content = planned.name if isinstance(planned.compilation, str) else _content(planned)
                     found.setdefault(content, planned).uses.update(planned.uses)
     return list(found.values())
 
 
-def _planned(cuts: Cuts, layer: Layer, arch: int, use: str) -> list[Planned]:
+def _planned(layer: Layer, arch: int, use: str) -> list[Planned]:
     try:
-        return [Planned(arch, _name(found), found, {f"{config}/{use}": None}) for config, found in cuts(layer, arch)]
+        return [Planned(arch, _name(found), found, {f"{config}/{use}": None}) for config, found in _cut(layer, arch)]
     except Exception as error:
         return [Planned(arch, "none", f"no configuration: {_brief(error)}", {f"none/{use}": None})]
 
 
-def _layers(model: str, batch: int, precision: str) -> Iterable[tuple[Cuts, Layer]]:
-    """A network's layers, each with what cuts it, the stem first and the head last.
-
-    Of a pre-activation network's convolutions those with a norm before them: the others are the other network's.
-    """
-    preact = Spec.parse(model).version == "v2"
-    found = [replace(layer, n=batch, dtype=precision) for layer in _shapes(model)]
-    first, last = found[0], found[-1]
-    yield _stem, Layer(batch, IMAGE, IMAGE, 3, first.c_in, (7, 7), 2, 3, relu=not preact, dtype=precision)
-    for layer in found:
-        if layer.prologue or not preact:
-            yield _conv, layer
-    pixels = (last.out_h, last.out_w, last.c_out)
-    yield _head, Layer(batch, *pixels, CLASSES, (1, 1), relu=False, prologue=preact, dtype=precision)
-
-
-def _conv(layer: Layer, arch: int) -> Iterable[tuple[Config, Compilation]]:
+def _cut(layer: Layer, arch: int) -> Iterator[tuple[Config, Compilation]]:
+    """Its configurations on an architecture, each with the compilations that it needs."""
     configs = [table.config_for(layer, gpu, arch) for gpu in GPUS[arch]]
-    if arch in BULK_ARCHS and (layer.n, layer.dtype) == BULK_OF and all(config.impl != "tma" for config in configs):
-        configs += [config for config in space(layer, arch) if config.impl == "tma"][:1]
+    bulk = arch in BULK_ARCHS and (layer.n, layer.dtype) == BULK_OF and not (layer.pool or layer.mean)
+    if bulk and all(config.impl != "tma" for config in configs):
+        others = (config for config in space(layer, arch) if config.impl == "tma" and not spills(layer, config, arch))
+        configs += list(islice(others, 1))
     for config in dict.fromkeys(configs):
-        for compilation in (conv_tma if config.impl == "tma" else conv).compilation(layer, config):
+        for compilation in implementation(layer, config).compilation(layer, config):
             yield config, compilation
 
 
-def _stem(layer: Layer, arch: int) -> Iterable[tuple[Config, Compilation]]:
-    config = stem.default(layer, arch)
-    for compilation in stem.compilation(layer, config):
-        yield config, compilation
-
-
-def _head(layer: Layer, arch: int) -> Iterable[tuple[Config, Compilation]]:
-    for config in dict.fromkeys([head.default(layer, arch, gpu=gpu) for gpu in GPUS[arch]]):
-        for compilation in head.compilation(layer, config):
-            yield config, compilation
+def _layers(model: str, batch: int, precision: str) -> list[Layer]:
+    """A network's layers, in the order they first run."""
+    return [replace(layer, n=batch, dtype=precision) for layer in _shapes(model)]
 
 
 @cache
 def _shapes(model: str) -> list[Layer]:
     """Walking a network takes half a second, and batch and precision are but two fields of what comes of it."""
-    return layers(model, 1, IMAGE, "fp16")
+    with torch.device("meta"):
+        folded = cast(ResNet, fold(ResNet(Spec.parse(model)).eval()))
+    made = program(folded, (1, folded.conv1.in_channels, IMAGE, IMAGE))
+    return list(dict.fromkeys(layer_of(step, made, "fp16") for step in made.steps))
 
 
 def _name(compilation: Compilation) -> str:

@@ -7,9 +7,9 @@ of the same rounded operands; and comes out again when hundreds of launches over
 - the roundings of its sum in float32: depth * 2^-24 of the largest element. With N(0, 1) inputs and weights of depth
   ** -0.5 the largest element is about 5, the absolute products of an element add up to 0.64 sqrt(depth), and such
   errors grow as sqrt(depth) * 2^-24 of these (Higham and Mary 2019), an eighth of what is allowed;
-- where there is a prologue, one u of the largest element, as its result may round to the other side than float64 does;
-  in tf32 2^-9 of it, as the tensor cores cut off digits that the reference keeps. (Other tf32 operands are drawn
-  without those digits.)
+- where there is a prologue, or averages are multiplied, one u of the largest element, as these may round to the other
+  side than float64 does; in tf32 2^-9 of it, as the tensor cores cut off digits that the reference keeps. (Other tf32
+  operands are drawn without those digits.)
 
 **Timed** is a CUDA graph of launches one behind the other, as in a network, over sets of operands in rotation: a large
 layer finds nothing in L2 and a small one much, as in a network too.
@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import fields, replace
 from functools import partial
-from math import ceil, prod
+from math import ceil, prod, sqrt
 from operator import itemgetter
 from typing import Any
 
@@ -29,12 +29,14 @@ import torch
 from torch import Tensor
 
 from bench.clock import Clock
-from kernels import conv, conv_tma
+from kernels.call import run as run_op
+from kernels.choose import predicted_us
 from kernels.config import BYTES, Config, Layer
-from kernels.launch import Operands, output
-from kernels.op import conv_bias_act
-from kernels.pack import TORCH_TYPES, Packed, unpack
-from kernels.space import machine_of, predicted_us
+from kernels.implementation import family, implementation
+from kernels.launch import Operands
+from kernels.packing import TORCH_TYPES, Packed, unpack
+from kernels.space import machine_of
+from kernels.stem import widen
 
 Run = Callable[[], object]
 Timer = Callable[[], float]
@@ -52,11 +54,6 @@ LAUNCHES = 256  # in a graph at most: on the host each takes some 50 us to captu
 COVER_CYCLES = 300_000  # the device sleeps this long, 0.17 ms at 1.8 GHz, while the host enqueues graph and events
 
 
-def impl(config: Config) -> Any:
-    """The module of a configuration's kernel."""
-    return conv_tma if config.impl == "tma" else conv
-
-
 class Subject:
     """A layer with its operands, its answer, and memory to write to."""
 
@@ -67,16 +64,16 @@ class Subject:
         self.slack = slack(layer, float(self.want.abs().max()))
         self.sets = [first, *(_mapped(first, NAMES, torch.clone) for _ in range(rotation(layer, device) - 1))]
         self.block, out = fenced(layer, device)
-        self.outs = [out, *(output(layer, device) for _ in self.sets[1:])]
-        self.parts: Tensor | None = None
+        self.outs = [out, *(family(layer).output(layer, device) for _ in self.sets[1:])]
+        self.scratch: Tensor | None = None
         self.alone = out
 
     def runs(self, config: Config) -> list[Run]:
         """A launch for each set of operands."""
-        size = conv.parts_of(self.layer, config)
-        self.parts = torch.empty(size, device=self.block.device) if size else None
+        size = implementation(self.layer, config).scratch_bytes(self.layer, config)
+        self.scratch = torch.empty(size, dtype=torch.uint8, device=self.block.device) if size else None
         bound = zip(self.sets, self.outs, strict=True)
-        return [launcher(self.layer, config, operands, out, self.parts) for operands, out in bound]
+        return [launcher(self.layer, config, operands, out, self.scratch) for operands, out in bound]
 
     def wrong(self, config: Config) -> str:
         """What is wrong with what a candidate computes; empty if nothing is."""
@@ -101,9 +98,10 @@ class Subject:
         return all(same_bits(out, self.alone) for out in self.outs)
 
     def _poison(self) -> None:
-        for memory in (self.block, *self.outs[1:], self.parts):
-            if memory is not None:
-                memory.fill_(torch.nan)
+        for memory in (self.block, *self.outs[1:]):
+            memory.fill_(torch.nan)
+        if self.scratch is not None:
+            self.scratch.fill_(255)  # NaN in every type
 
     def timer(self, config: Config) -> Timer:
         """Microseconds of a launch, anew at each call; for a candidate that has run."""
@@ -116,7 +114,7 @@ class Subject:
             call = captured([runs[k % len(runs)] for k in range(launches)])
 
         # a graph does not keep alive what it reads and writes
-        def sample(kept: tuple[Any, ...] = (self.sets, self.outs, self.parts)) -> float:
+        def sample(kept: tuple[Any, ...] = (self.sets, self.outs, self.scratch)) -> float:
             if cuda:
                 torch.cuda._sleep(COVER_CYCLES)
             host, device, _ = self.clock.sample(call)  # type: ignore[arg-type]
@@ -128,8 +126,13 @@ class Subject:
 
 def slack(layer: Layer, top: float) -> float:
     """What any element may be off beside its own rounding; `top` is the largest."""
-    depth = prod(layer.kernel) * layer.c_in + layer.c_in2
-    return top * (depth * 2.0**-24 + (PROLOGUE[layer.dtype] if layer.prologue else 0))
+    between = PROLOGUE[layer.dtype] if layer.prologue or layer.mean else 0
+    return top * ((depth_of(layer) + (layer.h * layer.w if layer.mean else 0)) * 2.0**-24 + between)
+
+
+def depth_of(layer: Layer) -> int:
+    """Products in an element."""
+    return prod(layer.kernel) * layer.c_in + layer.c_in2
 
 
 def captured(runs: list[Run]) -> Run:
@@ -144,34 +147,34 @@ def captured(runs: list[Run]) -> Run:
     return graph.replay
 
 
-def launcher(layer: Layer, config: Config, operands: Operands, out: Tensor, parts: Tensor | None) -> Run:
-    """A launch as a network does it; on a CPU the op, which is aten or, interpreted, the kernel."""
+def launcher(layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None) -> Run:
+    """A launch as a network does it; on a CPU as the op does: by aten or, interpreted, by the kernel."""
+    module = implementation(layer, config)
     if out.device.type == "cuda":
-        bound = list(impl(config).calls(layer, config, operands, out, parts))
+        bound = list(module.calls(layer, config, operands, out, scratch))
         return lambda: [launch.run(*arguments) for launch, arguments in bound]
-    o = operands
-    packed = Packed(o.weight, o.bias, layer.c_in, layer.kernel, layer.c_in2, layer.dtype)
-    second = (o.x2, layer.second[3]) if o.x2 is not None and layer.second else None
-    prologue = (o.scale, o.shift) if o.scale is not None and o.shift is not None else None
-    arguments = (o.x, packed, layer.stride, layer.padding, o.residual, layer.relu, second, prologue, out, config)
-    return partial(conv_bias_act, *arguments)
+    return partial(run_op, layer, operands, out, str(config), family(layer).reference, module.launch)
 
 
 def draw(layer: Layer, device: str, seed: int) -> Operands:
     """Random operands for results of about unit size; the padding of weights is zero."""
     generator = torch.Generator(device).manual_seed(seed)
-    operands = Operands.of(layer, device)
+    operands = Operands.of(replace(layer, pool=False), device)
     operands = _mapped(operands, NAMES, lambda tensor: tensor.normal_(generator=generator))
     if operands.scale is not None:
         operands.scale.abs_().add_(0.5)
     operands.weight.zero_()
-    depth = prod(layer.kernel) * layer.c_in + layer.c_in2
     for view in unpack(operands.weight, layer):
-        view.normal_(0, depth**-0.5, generator=generator)
+        view.normal_(0, depth_of(layer) ** -0.5, generator=generator)
+    if layer.mean:
+        operands.x.mul_(sqrt(layer.h * layer.w))  # so that averages are of unit size
     if layer.dtype == "tf32":
         for operand in (operands.x, operands.weight, operands.x2):
             if operand is not None:
                 operand.view(torch.int32).bitwise_and_(-1 << 13)  # the digits that the tensor cores do not read
+    if layer.pool:
+        narrow = Packed(operands.weight, operands.bias, layer.c_in, layer.kernel, 0, layer.dtype)
+        operands = replace(operands, weight=widen(narrow, layer.stride, layer.padding).weight)
     return operands
 
 
@@ -183,12 +186,12 @@ def _mapped(operands: Operands, names: Iterable[str], change: Callable[[Tensor],
 
 def answer(layer: Layer, operands: Operands) -> Tensor:
     """The right result: computed in float64, some images at a time, kept in float32."""
-    want = torch.empty_like(output(layer, operands.x.device), dtype=torch.float32)
+    want = torch.empty_like(family(layer).output(layer, operands.x.device), dtype=torch.float32)
     pixels = layer.h * layer.w * layer.c_in + 2 * layer.out_h * layer.out_w * layer.c_out
     for images in torch.arange(layer.n).split(max(1, ANSWER_BYTES // (8 * pixels))):
         part = slice(int(images[0]), int(images[-1]) + 1)
         cut = _mapped(operands, ("x", "residual", "x2"), itemgetter(part))
-        want[part] = conv.reference(layer, cut, torch.float64).float()
+        want[part] = family(layer).reference(layer, cut, torch.float64).float()
     return want
 
 
@@ -202,12 +205,11 @@ def rotation(layer: Layer, device: str) -> int:
 
 
 def fenced(layer: Layer, device: str) -> tuple[Tensor, Tensor]:
-    """An output, channels-last, in the middle of a larger block."""
-    size = layer.rows * layer.c_out
-    block = torch.empty(size + 2 * FENCE, dtype=TORCH_TYPES[layer.dtype], device=device)
-    pixels = block[FENCE:-FENCE].view(layer.n, layer.out_h, layer.out_w, layer.c_out)
+    """An output, laid out as it should be, in the middle of a larger block."""
+    like = family(layer).output(layer, "meta")
+    block = torch.empty(like.numel() + 2 * FENCE, dtype=TORCH_TYPES[layer.dtype], device=device)
     assert FENCE * BYTES[layer.dtype] % 128 == 0  # as memory is aligned
-    return block, pixels.permute(0, 3, 1, 2)
+    return block, block.as_strided(like.shape, like.stride(), FENCE)
 
 
 def compare(got: Tensor, want: Tensor, roundoff: float, slack: float) -> str:

@@ -100,7 +100,9 @@ def load(path: Path) -> Table:
     """A table; an empty one where there is no file. Raises StoreError for one that cannot be read."""
     try:
         return Table.load(path) if path.exists() else Table()
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror}; choose another file with -o") from None
+    except ValueError as error:
         raise StoreError(f"{error}; move it away, or choose another file with -o") from None
 
 

@@ -1,4 +1,4 @@
-"""The tuner's child: what convolutions networks have; what of a candidate is emitted, whether it is right, how fast.
+"""The tuner's child: what layers networks have; what of a candidate is emitted, whether it is right, how fast.
 
 A candidate is compiled, checked and timed, in this order, and what it fails at is its end. That is told as it comes:
 `try N` before what could take this process down, `passed N` behind it, `done N {...}` at the end of a candidate.
@@ -23,11 +23,12 @@ import torch
 import triton
 
 from bench.clock import Clock, on_device
-from bench.subject import Subject, Timer, impl
+from bench.subject import Subject, Timer
 from bench.tuning import layer_from
 from kernels.config import Config, Layer
 from kernels.emit import emit
-from kernels.launch import INTERPRETED, Operands, output
+from kernels.implementation import family, implementation
+from kernels.launch import INTERPRETED, Operands, parsed_in_turn
 from resnet.archs import Spec
 from resnet.fold import fold
 from resnet.layers import layer_of
@@ -51,7 +52,7 @@ def tune(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
 
 
 def networks(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
-    """The different convolutions of each model, batch and precision with their counts; this GPU; versions as loaded."""
+    """The different layers of each model, batch and precision with their counts; this GPU; versions as loaded."""
     found = []
     for name in data["models"]:
         tell(name)
@@ -60,7 +61,7 @@ def networks(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
         for batch in data["batches"]:
             made = program(folded, (batch, folded.conv1.in_channels, data["image"], data["image"]))
             for precision in data["precisions"]:
-                counts = Counter(layer_of(step, made, precision) for step in made.convs)
+                counts = Counter(layer_of(step, made, precision) for step in made.steps)
                 layers = [[asdict(layer), count] for layer, count in counts.items()]
                 found.append({"model": name, "batch": batch, "precision": precision, "layers": layers})
     gpu = None
@@ -161,7 +162,7 @@ def compile_all(visits: list[Visit], known: set[int], data: dict[str, Any], talk
             talk.passed(number)
             good.add(number)
 
-    with ThreadPoolExecutor(data["threads"] or os.cpu_count()) as pool:
+    with parsed_in_turn(), ThreadPoolExecutor(data["threads"] or os.cpu_count()) as pool:
         for visit in visits:
             for number, config in visit.challengers:
                 if number not in known:
@@ -171,7 +172,7 @@ def compile_all(visits: list[Visit], known: set[int], data: dict[str, Any], talk
 
 def emission(layer: Layer, config: Config, arch: int) -> str:
     """Why nobody should run what the compiler makes of a candidate; empty if it may run."""
-    for compilation in impl(config).compilation(layer, config):
+    for compilation in implementation(layer, config).compilation(layer, config):
         found = emit(compilation, arch)
         if found.spills:
             return f"spills: {found.stack} bytes of stack, {found.spill_stores} stores"
@@ -182,7 +183,8 @@ def emission(layer: Layer, config: Config, arch: int) -> str:
 
 def _load_ready(layer: Layer, config: Config) -> None:
     """Triton's own compilation of the launches, so that the first of them finds it in the cache."""
-    for launch, arguments in impl(config).calls(layer, config, Operands.of(layer), output(layer, "meta")):
+    meta, out = Operands.of(layer), family(layer).output(layer, "meta")
+    for launch, arguments in implementation(layer, config).calls(layer, config, meta, out):
         launch.kernel.warmup(*arguments, grid=launch.grid, **launch.constants, **launch.options)
 
 

@@ -24,8 +24,9 @@ from typing import Any
 from bench import process
 from bench.environment import ROOT
 from bench.trials import Kept, Trial
+from kernels.choose import default, predicted_us, space
 from kernels.config import Config, Layer
-from kernels.space import default, machine_of, predicted_us, space
+from kernels.space import machine_of
 from kernels.table import Entry, Table
 
 TUNED = ROOT / "results" / "tuned"
@@ -84,7 +85,7 @@ def layer_from(data: dict[str, Any]) -> Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """A model at a batch and precision: its different convolutions, and how often each runs."""
+    """A model at a batch and precision: its different layers, stem and head among them, and how often each runs."""
 
     model: str
     batch: int
@@ -129,7 +130,7 @@ class Target:
 
 def made_by(versions: dict[str, str]) -> str:
     """What a measurement depends on beside the GPU: another of these, and everything is to be measured again."""
-    sources = ("config", "conv", "conv_tma", "launch", "pack")
+    sources = ("config", "conv", "conv_tma", "head", "launch", "packing", "stem", "stem_space")
     code = b"".join((ROOT / "kernels" / f"{name}.py").read_bytes() for name in sources)
     return f"torch {versions['torch']}, triton {versions['triton']}, kernels {hashlib.sha256(code).hexdigest()[:8]}"
 

@@ -50,7 +50,9 @@ def columns(c_in: int, kernel: tuple[int, int], c_in2: int, dtype: str) -> Colum
 class Layer:
     """A convolution's shape: what a configuration is chosen for.
 
-    `dtype` is fp32, tf32, fp16 or bf16. `second` is x2 as (h, w, c, stride), or None; its 1x1 needs no padding.
+    `dtype` is fp32, tf32, fp16 or bf16. `second` is x2 as (h, w, c, stride), or None; its 1x1 needs no padding. `pool`:
+    a 3x3 max-pool at stride 2 with a border of zeros is behind it, in the same kernel (`kernels.stem`). `mean`: what it
+    multiplies are the means over all pixels of act'(x), one pixel an image (`kernels.head`).
     """
 
     n: int
@@ -66,18 +68,21 @@ class Layer:
     second: tuple[int, int, int, int] | None = None
     prologue: bool = False
     dtype: str = "fp16"
+    pool: bool = False
+    mean: bool = False
 
     @cached_property
     def out_h(self) -> int:
-        return (self.h + 2 * self.padding - self.kernel[0]) // self.stride + 1
+        """Of the convolution, before a pool."""
+        return 1 if self.mean else (self.h + 2 * self.padding - self.kernel[0]) // self.stride + 1
 
     @cached_property
     def out_w(self) -> int:
-        return (self.w + 2 * self.padding - self.kernel[1]) // self.stride + 1
+        return 1 if self.mean else (self.w + 2 * self.padding - self.kernel[1]) // self.stride + 1
 
     @cached_property
     def rows(self) -> int:
-        """Output pixels."""
+        """Pixels that the convolution makes."""
         return self.n * self.out_h * self.out_w
 
     @cached_property
@@ -95,7 +100,7 @@ class Layer:
         parts += [f"s{self.stride}", f"p{self.padding}", f"k{self.c_out}"]
         if self.second:
             parts.append("and{}x{}x{}s{}".format(*self.second))
-        for name in ("prologue", "residual", "relu"):
+        for name in ("prologue", "residual", "relu", "pool", "mean"):
             if getattr(self, name):
                 parts.append(name)
         return "-".join(parts)
@@ -103,9 +108,8 @@ class Layer:
     @cached_property
     def pointwise(self) -> bool:
         """Whether each output pixel reads its own pixel alone, so that the image's shape does not matter."""
-        return (
-            self.kernel == (1, 1) and (self.stride, self.padding) == (1, 0) and (not self.second or self.second[3] == 1)
-        )
+        alone = self.kernel == (1, 1) and (self.stride, self.padding) == (1, 0) and not (self.pool or self.mean)
+        return alone and (not self.second or self.second[3] == 1)
 
     def reshaped(self, n: int, h: int, w: int) -> Layer:
         """A pointwise layer with its pixels counted another way."""
@@ -124,11 +128,12 @@ class Layer:
         Of a strided window smaller than its stride only the pixels that it meets.
         """
         size = BYTES[self.dtype]
-        met_h = min(self.h, self.out_h * self.kernel[0])
-        met_w = min(self.w, self.out_w * self.kernel[1])
+        met_h = self.h if self.mean else min(self.h, self.out_h * self.kernel[0])
+        met_w = self.w if self.mean else min(self.w, self.out_w * self.kernel[1])
+        written = self.n * ((self.out_h + 1) // 2) * ((self.out_w + 1) // 2) if self.pool else self.rows
         elements = self.n * met_h * met_w * self.c_in + self.rows * self.c_in2
         elements += self.c_out * (prod(self.kernel) * self.c_in + self.c_in2)
-        elements += self.rows * self.c_out * (2 if self.residual else 1)
+        elements += written * self.c_out * (2 if self.residual else 1)
         return elements * size + 4 * self.c_out + (8 * self.c_in if self.prologue else 0)
 
 

@@ -37,7 +37,7 @@ from torch import Tensor
 
 from kernels.config import Config, Layer, channel_tiles, row_tiles, steps
 from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, options, output
-from kernels.pack import unpack
+from kernels.packing import unpack
 
 REDUCE_BLOCK = 1024
 
@@ -277,24 +277,29 @@ def wide(layer: Layer, config: Config) -> bool:
     return max(read, layer.rows * layer.c_out * config.split_k) >= 2**31
 
 
-def parts_of(layer: Layer, config: Config) -> int:
-    """Partial sums of a split depth."""
-    return config.split_k * layer.rows * layer.c_out if config.split_k > 1 else 0
+def scratch_bytes(layer: Layer, config: Config) -> int:
+    """Of the partial sums of a split depth, float32."""
+    return 4 * config.split_k * layer.rows * layer.c_out if config.split_k > 1 else 0
+
+
+def parts_in(scratch: Tensor | None, layer: Layer, config: Config, out: Tensor) -> Tensor:
+    """Memory for the partial sums, in `scratch` or of its own beside `out`."""
+    size = scratch_bytes(layer, config)
+    memory = out.new_empty(size, dtype=torch.uint8) if scratch is None else scratch[:size]
+    return memory.view(torch.float32)
 
 
 def calls(
-    layer: Layer, config: Config, operands: Operands, out: Tensor, parts: Tensor | None = None
+    layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None = None
 ) -> Iterator[tuple[Launch, list[Argument]]]:
     """The launches of a layer with their arguments, in order.
 
-    A split depth's partial sums go to `parts`, `parts_of(layer, config)` float32 values, or to memory of their own.
+    A split depth's partial sums go to `scratch`, `scratch_bytes(layer, config)` bytes, or to memory of their own.
     """
     if layer.pointwise:
         layer = layer.reshaped(layer.rows, 1, 1)  # so that all image sizes share a kernel, which divides nothing
     o, split = operands, config.split_k > 1
-    if split and parts is None:
-        parts = out.new_empty(parts_of(layer, config), dtype=torch.float32)
-    target = parts if split else out
+    target = parts_in(scratch, layer, config, out) if split else out
     residual = None if split else o.residual
     yield (
         conv_launch(layer, config),

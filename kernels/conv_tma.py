@@ -24,15 +24,16 @@ from collections.abc import Iterator
 from functools import cache
 from math import ceil
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 from kernels.config import Config, Layer, channel_tiles, row_tiles, steps
-from kernels.conv import parts_of, reduce_launch, tile_of
+from kernels.conv import parts_in, reduce_launch, scratch_bytes, tile_of
 from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, options, output
+
+__all__ = ["calls", "compilation", "launch", "scratch_bytes"]
 
 DTYPES = {"tf32": tl.float32, "fp16": tl.float16, "bf16": tl.bfloat16}
 
@@ -127,9 +128,9 @@ def conv_launch(layer: Layer, config: Config) -> Launch:
 
 
 def calls(
-    layer: Layer, config: Config, operands: Operands, out: Tensor, parts: Tensor | None = None
+    layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None = None
 ) -> Iterator[tuple[Launch, list[Argument]]]:
-    """The launches of a layer with their arguments, in order; `parts` as in conv.py."""
+    """The launches of a layer with their arguments, in order; `scratch` as in conv.py."""
     assert config.box is not None
     if layer.pointwise:
         layer = layer.reshaped(1, 1, layer.rows)
@@ -142,7 +143,7 @@ def calls(
     shape, tile = (layer.n, layer.out_h, layer.out_w, layer.c_out), (*config.box, config.block_n)
     residual = _pixels(o.residual, shape, tile) if o.residual is not None and not split else None
     if split:
-        parts = out.new_empty(parts_of(layer, config), dtype=torch.float32) if parts is None else parts
+        parts = parts_in(scratch, layer, config, out)
         image = [layer.out_h * layer.out_w * layer.c_out, layer.out_w * layer.c_out, layer.c_out, 1]
         target = TensorDescriptor(parts, [config.split_k, *shape], [layer.n * image[0], *image], [1, *tile])
     else:

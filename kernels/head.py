@@ -28,8 +28,6 @@ in a fixed order: the same bits each time.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import nullcontext
-from dataclasses import replace
 from functools import cache
 from math import ceil
 
@@ -38,23 +36,20 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels import conv, conv_tma, space
-from kernels.config import BYTES, Config, Layer
-from kernels.config import unfit as conv_unfit
+from kernels import conv, conv_tma
+from kernels.call import check_input, check_prologue, check_rows, run, shape_of
+from kernels.config import BYTES, Config, Layer, round_up
+from kernels.head_space import PIXELS, product
 from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, options
-from kernels.pack import TORCH_TYPES, Packed, pack, unpack
-from kernels.space import L2_PER_SM, LAUNCH_US, MEMORY_SHARE, Machine, machine_of
-from kernels.table import config_for
+from kernels.packing import TORCH_TYPES, Packed, pack, unpack
 
-L2_ONE_SM = 112e9  # bytes/s that one SM takes at most: 64 a cycle, at 1.755 GHz
-START_US = 1.0  # own estimate: a kernel's first loads and its last stores
 MEANS = 64  # channels of a program that only averages: a line of 128 bytes at 16 bits
 
 
 def pack_linear(weight: Tensor, bias: Tensor | None, dtype: torch.dtype | None = None, tf32: bool = False) -> Packed:
     """A fully connected layer's weight [classes, C] and bias [classes] for `pool_linear`."""
-    if weight.dim() != 2:
-        raise ValueError(f"weight: of shape {list(weight.shape)}, not [classes, C]")
+    if not isinstance(weight, Tensor) or weight.dim() != 2:
+        raise ValueError(f"weight: {shape_of(weight)}, not a tensor [classes, C]")
     return pack(weight[:, :, None, None], bias, dtype, tf32=tf32)
 
 
@@ -127,55 +122,13 @@ def _fused(
     tl.store(out + image * K + k, y.to(out.dtype.element_ty), mask=k < K)
 
 
-def product(layer: Layer) -> Layer:
-    """The second of two kernels: a 1x1 convolution of the averages, images of one pixel."""
-    return replace(layer, h=1, w=1, prologue=False)
-
-
-def unfit(layer: Layer, config: Config) -> str | None:
-    """Why the kernels cannot compute this layer so, or None."""
-    if config.block_m > 1:
-        return conv_unfit(product(layer), config)
-    return "block_m: one image at a time has pointer loads, and no split" if config.split_k > 1 else None
-
-
-def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
-    """Microseconds in a CUDA graph, by the table's model above."""
-    size, pixels = BYTES[layer.dtype], layer.h * layer.w
-    rate = machine.memory * MEMORY_SHARE
-    x, start = layer.n * pixels * layer.c_in * size, LAUNCH_US[config.pdl] + START_US
-    if config.block_m > 1:
-        return start + 1e6 * x / rate + space.predicted_us(product(layer), config, machine)
-    programs = layer.n * ceil(layer.c_out / config.block_n)
-    each = (pixels + config.block_n) * layer.c_in * size
-    one = min(L2_ONE_SM, L2_PER_SM * machine.sms / min(programs, machine.sms))
-    memory = (x + layer.c_out * layer.c_in * size) / rate
-    return start + 1e6 * max(ceil(programs / machine.sms) * each / one, memory)
-
-
-def default(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Config:
-    """The better by the model: one kernel, or two with the product's entry in the installed table, or its default."""
-    return _better(layer, config_for(product(layer), gpu, arch, sms), arch, sms)
-
-
-def fused(layer: Layer, arch: int) -> Config:
-    """One kernel: steps of 256 bytes of channels, four in flight."""
-    return Config("ptr", 1, 16, 256 // BYTES[layer.dtype], 8, 4, pdl=arch >= 90)
-
-
-@cache
-def _better(layer: Layer, two: Config, arch: int, sms: int | None) -> Config:
-    machine = machine_of(arch, sms)
-    return min((fused(layer, arch), two), key=lambda config: predicted_us(layer, config, machine))
-
-
 @cache
 def own_launch(layer: Layer, config: Config) -> Launch:
     """The fused kernel, or the averages'."""
     pixels = layer.h * layer.w
     constants = {
-        "PIXELS": pixels, "C": layer.c_in, "WIDE": layer.n * pixels * layer.c_in >= 2**31,
-        "BLOCK_P": min(1 << (pixels - 1).bit_length(), 64), "PDL": config.pdl and not INTERPRETED,
+        "PIXELS": pixels, "C": layer.c_in, "WIDE": layer.n * max(pixels * layer.c_in, layer.c_out) >= 2**31,
+        "BLOCK_P": min(1 << (pixels - 1).bit_length(), PIXELS), "PDL": config.pdl and not INTERPRETED,
     }  # fmt: skip
     if config.block_m > 1:
         grid = (layer.n, ceil(layer.c_in / MEANS))
@@ -187,17 +140,34 @@ def own_launch(layer: Layer, config: Config) -> Launch:
     return Launch(_fused, constants, (layer.n, ceil(layer.c_out / config.block_n)), options(config))
 
 
-def calls(layer: Layer, config: Config, operands: Operands, out: Tensor) -> Iterator[tuple[Launch, list[Argument]]]:
-    """The launches of a layer with their arguments, in order."""
+def scratch_bytes(layer: Layer, config: Config) -> int:
+    """What two kernels pass between them: the averages, and the partial sums of a split depth."""
+    return 0 if config.block_m == 1 else _means_bytes(layer) + conv.scratch_bytes(product(layer), config)
+
+
+def _means_bytes(layer: Layer) -> int:
+    return round_up(layer.n * layer.c_in * BYTES[layer.dtype], 16)  # what follows them may be read by bulk copies
+
+
+def calls(
+    layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None = None
+) -> Iterator[tuple[Launch, list[Argument]]]:
+    """The launches of a layer with their arguments, in order.
+
+    What they pass between them goes to `scratch`, `scratch_bytes(layer, config)` bytes, or to memory of its own.
+    """
     o = operands
     if config.block_m == 1:
         yield own_launch(layer, config), [o.x, o.weight, o.bias, o.scale, o.shift, out]
         return
-    means = out.new_empty(layer.n, layer.c_in, 1, 1)
+    if scratch is None:
+        scratch = out.new_empty(scratch_bytes(layer, config), dtype=torch.uint8)
+    size = _means_bytes(layer)
+    means = scratch[:size].view(out.dtype)[: layer.n * layer.c_in].view(layer.n, layer.c_in, 1, 1)
     yield own_launch(layer, config), [o.x, o.scale, o.shift, means]
     module = conv_tma if config.impl == "tma" else conv
     y = out.view(layer.n, layer.c_out, 1, 1)
-    yield from module.calls(product(layer), config, Operands(means, o.weight, o.bias), y)
+    yield from module.calls(product(layer), config, Operands(means, o.weight, o.bias), y, scratch[size:])
 
 
 def launch(layer: Layer, config: Config, operands: Operands, out: Tensor) -> None:
@@ -228,32 +198,27 @@ def pool_linear(
     """mean(act'(x)) * weight + bias, x [N, C, h, w] channels-last -> [N, classes] in x's dtype.
 
     `packed` is of `pack_linear`. `prologue` is scale and shift [C], float32: act'(x) = relu(x * scale + shift). `out`
-    is written and returned, and shares no memory with x. `config` overrides the model's. Raises `ValueError`, naming
-    the argument, for what it cannot take.
+    is written and returned, and shares no memory with x. `config` overrides the table. Raises `ValueError`, naming the
+    argument, for what it cannot take.
     """
-    if not isinstance(packed, Packed) or packed.kernel != (1, 1) or packed.c_in2:
-        raise ValueError(f"packed: a {packed!r}, not what kernels.head.pack_linear returns")
-    if x.dim() != 4 or x.shape[1] != packed.c_in or x.shape[2] < 1 or x.shape[3] < 1:
-        raise ValueError(f"x: of shape {list(x.shape)}, not [N, {packed.c_in}, h, w]")
-    if x.dtype != packed.dtype or packed.weight.dtype != packed.dtype or packed.bias.dtype != torch.float32:
-        held = f"{packed.weight.dtype} and a bias of {packed.bias.dtype}"
-        raise ValueError(f"packed: for {packed.dtype}, holding {held}; x is {x.dtype}")
-    if packed.weight.device != x.device:
-        raise ValueError(f"packed: on {packed.weight.device}, and x on {x.device}")
-    if not x.is_contiguous(memory_format=torch.channels_last):
-        raise ValueError(f"x: strides {x.stride()} are not channels-last, and nothing is copied here")
-    for tensor in prologue or ():
-        if tensor.shape != (packed.c_in,) or tensor.dtype != torch.float32:
-            raise ValueError(f"prologue: {tensor.dtype} {list(tensor.shape)}, not float32 [{packed.c_in}]")
-        if tensor.device != x.device or not tensor.is_contiguous():
-            raise ValueError(f"prologue: not contiguous on {x.device}")
+    if not isinstance(packed, Packed):
+        raise ValueError(f"packed: a {type(packed).__name__}, not what kernels.pack_linear returns")
+    if packed.kernel != (1, 1) or packed.c_in2:
+        raise ValueError(f"packed: a {packed!r}, not what kernels.pack_linear returns")
+    check_input(x, packed)
+    if x.shape[2] < 1 or x.shape[3] < 1:
+        raise ValueError(f"x: {x.shape[2]} x {x.shape[3]} pixels have no mean")
+    check_rows(x.shape[0] * x.shape[2] * x.shape[3], "pixels")
+    check_prologue(prologue, x)
     scale, shift = prologue if prologue is not None else (None, None)
     text = "" if config is None else str(config)
     operands = (x, packed.weight, packed.bias, scale, shift, packed.precision, text)
     if out is None:
         return torch.ops.resnet_bench.pool_linear(*operands)
     if out.shape != (x.shape[0], packed.c_out) or not out.is_contiguous():
-        raise ValueError(f"out: {list(out.shape)}, not {[x.shape[0], packed.c_out]}, contiguous")
+        raise ValueError(
+            f"out: {list(out.shape)} of strides {out.stride()}, not {[x.shape[0], packed.c_out]}, contiguous"
+        )
     if out.dtype != x.dtype or out.device != x.device:
         raise ValueError(f"out: {out.dtype} on {out.device}, and x {x.dtype} on {x.device}")
     torch.ops.resnet_bench.pool_linear_out(*operands, out)
@@ -267,7 +232,7 @@ def _pool_linear(
     """`config`: text, or empty."""
     layer = _layer(x.shape, bias.shape[0], scale is not None, precision)
     y = output(layer, x.device)
-    _run(layer, Operands(x, weight, bias, scale=scale, shift=shift), y, config)
+    run(layer, Operands(x, weight, bias, scale=scale, shift=shift), y, config, reference, launch)
     return y
 
 
@@ -284,7 +249,7 @@ def _pool_linear_out(
     out: Tensor,
 ) -> None:  # fmt: skip
     layer = _layer(x.shape, bias.shape[0], scale is not None, precision)
-    _run(layer, Operands(x, weight, bias, scale=scale, shift=shift), out, config)
+    run(layer, Operands(x, weight, bias, scale=scale, shift=shift), out, config, reference, launch)
 
 
 @_pool_linear_out.register_fake
@@ -295,32 +260,4 @@ def _(*_: object) -> None:
 @cache
 def _layer(shape: torch.Size, classes: int, prologue: bool, precision: str) -> Layer:
     n, c, h, w = shape
-    return Layer(n, h, w, c, classes, (1, 1), relu=False, prologue=prologue, dtype=precision)
-
-
-def _run(layer: Layer, operands: Operands, out: Tensor, text: str) -> None:
-    on_gpu = out.device.type == "cuda"
-    if out.numel() == 0:
-        return
-    if not on_gpu and not (INTERPRETED and layer.dtype != "bf16"):  # which the interpreter multiplies wrong
-        out.copy_(reference(layer, operands, torch.float32))
-        return
-    name, arch, sms = _gpu(out.device) if on_gpu else ("", 80, None)
-    config = _parsed(text, layer) if text else default(layer, arch, sms, name)
-    with torch.cuda.device(out.device) if on_gpu else nullcontext():
-        launch(layer, config, operands, out)
-
-
-@cache
-def _parsed(text: str, layer: Layer) -> Config:
-    config = Config.parse(text)
-    if reason := unfit(layer, config):
-        raise ValueError(f"config: {text} for {layer.key}: {reason}")
-    return config
-
-
-@cache
-def _gpu(device: torch.device) -> tuple[str, int, int]:
-    """Name, compute capability as 90, number of SMs."""
-    found = torch.cuda.get_device_properties(device)
-    return found.name, found.major * 10 + found.minor, found.multi_processor_count
+    return Layer(n, h, w, c, classes, (1, 1), relu=False, prologue=prologue, dtype=precision, mean=True)

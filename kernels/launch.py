@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, TypeAlias
 
 import torch
 import triton
 from torch import Tensor
+from triton.runtime.jit import JITFunction
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 from kernels.config import Config, Layer
-from kernels.pack import DTYPES, TORCH_TYPES
+from kernels.packing import DTYPES, TORCH_TYPES
+from kernels.stem_space import window
 
 INTERPRETED: bool = triton.knobs.runtime.interpret
 
@@ -21,7 +25,10 @@ Argument: TypeAlias = Tensor | TensorDescriptor | int | None
 
 @dataclass(frozen=True)
 class Operands:
-    """What a layer reads: x [N, C, H, W] and the like channels-last, packed weight, float32 per-channel vectors."""
+    """What a layer reads: x [N, C, H, W] and the like channels-last, packed weight, float32 per-channel vectors.
+
+    The weight is of `pack`, and a stem's of `widen`.
+    """
 
     x: Tensor
     weight: Tensor
@@ -42,9 +49,12 @@ class Operands:
         def vector(size: int) -> Tensor:
             return torch.empty(size, device=device)
 
+        weight = (layer.c_out, layer.columns.all)
+        if layer.pool:
+            weight = (2 * layer.c_out, layer.kernel[0] * window(layer)[0])
         return Operands(
             activation(layer.h, layer.w, layer.c_in),
-            torch.empty(layer.c_out, layer.columns.all, dtype=dtype, device=device),
+            torch.empty(*weight, dtype=dtype, device=device),
             vector(layer.c_out),
             activation(layer.out_h, layer.out_w, layer.c_out) if layer.residual else None,
             activation(*layer.second[:3]) if layer.second else None,
@@ -84,15 +94,19 @@ class Launch:
         return self.kernel[self.grid](*arguments, **self.constants, **self.options)
 
     def compilation(self, *arguments: Argument) -> Compilation:
-        """As Triton's launcher specialises it: absent operands are constants, pointers are aligned to 16 bytes."""
+        """As Triton's launcher specialises it: absent operands are constants, pointers are aligned to 16 bytes.
+
+        The spelling is the launcher's too, down to the empty attributes of constants: it is in the key by which Triton
+        finds compiled code again.
+        """
         names = self.kernel.arg_names
         given = dict(zip(names, arguments, strict=False))
         absent = {name: None for name, value in given.items() if value is None}
         signature = {name: _type_of(given.get(name)) for name in names}
         attributes = {
-            (position,): [["tt.divisibility", 16]]
+            (position,): [["tt.divisibility", 16]] if isinstance(given.get(name), Tensor) else []
             for position, name in enumerate(names)
-            if isinstance(given.get(name), Tensor)
+            if isinstance(given.get(name), Tensor) or signature[name] == "constexpr"
         }
         return Compilation(self.kernel, signature, {**absent, **self.constants}, attributes, self.options)
 
@@ -104,10 +118,25 @@ def _type_of(argument: Argument) -> str:
         return "i32" if argument < 2**31 else "i64"
     if isinstance(argument, Tensor):
         return f"*{DTYPES[argument.dtype]}"
-    block = ",".join(map(str, argument.block_shape))
-    return f"tensordesc<{DTYPES[argument.base.dtype]}[{block}]>"
+    return f"tensordesc<{DTYPES[argument.base.dtype]}{list(argument.block_shape)}>"
 
 
 def options(config: Config) -> dict[str, Any]:
     launched = {"num_warps": config.warps, "num_stages": config.stages}
     return {**launched, "launch_pdl": True} if config.pdl and not INTERPRETED else launched
+
+
+@contextmanager
+def parsed_in_turn() -> Iterator[None]:
+    """Python 3.11's parser counts its depth in one place for all threads, and fails if two meet (cpython#106905)."""
+    parse, turn = JITFunction.parse, Lock()
+
+    def alone(kernel: JITFunction) -> Any:
+        with turn:
+            return parse(kernel)
+
+    JITFunction.parse = alone
+    try:
+        yield
+    finally:
+        JITFunction.parse = parse

@@ -1,15 +1,14 @@
 """The convolution as a torch op: what a network calls.
 
-    packed = pack(conv.weight, conv.bias, torch.float16).to("cuda")          # once
-    y = conv_bias_act(x, packed, stride=2, padding=1, residual=shortcut)      # x, shortcut, y: channels-last
+    packed = kernels.pack(conv.weight, conv.bias, torch.float16).to("cuda")          # once
+    y = kernels.conv_bias_act(x, packed, stride=2, padding=1, residual=shortcut)      # x, shortcut, y: channels-last
 
-The op runs under torch.compile, torch.export and CUDA graphs as one node. On CUDA it is the Triton kernel that the
-installed table (`table.use`) or the model names; on a CPU it is plain aten in float32, and with TRITON_INTERPRET=1 the
-Triton kernel itself, interpreted, except for bf16, which the interpreter multiplies wrong (reference/kernels.md, 2.1).
+The op runs under torch.compile, torch.export and CUDA graphs as one node; `kernels.call` says what computes it where.
 
-Nothing is copied, cast or re-laid: what does not fit is refused. `out` takes a buffer of the caller's, so that a
-network can own its activations; configurations that split the depth still allocate their partial sums, from the graph's
-own pool when captured. `out` may be `residual` itself, and shares no memory with `x` or `second`.
+Nothing is copied, cast or re-laid: what does not fit is refused. `out` takes a buffer of the caller's. Configurations
+that split the depth allocate their partial sums here, from the graph's own pool when captured; whoever plans memory
+ahead hands it to the launches themselves (`calls(..., scratch)` of conv.py), as `resnet.network` does. `out` may be
+`residual` itself, and shares no memory with `x` or `second`.
 """
 
 from __future__ import annotations
@@ -20,13 +19,10 @@ import torch
 from torch import Tensor
 
 from kernels import conv, conv_tma
-from kernels.config import Config, Layer, unfit
-from kernels.launch import INTERPRETED, Operands, output
-from kernels.pack import Packed
-from kernels.space import default
-from kernels.table import config_for
-
-LARGEST_ROWS = 2**31 - 512  # rows are counted in 32 bits, and the last tile runs past the end
+from kernels.call import check_activation, check_input, check_prologue, check_rows, run
+from kernels.config import Config, Layer
+from kernels.launch import Operands, output
+from kernels.packing import Packed
 
 
 def conv_bias_act(
@@ -49,24 +45,25 @@ def conv_bias_act(
     """
     x2, stride2 = second if second is not None else (None, 1)
     scale, shift = prologue if prologue is not None else (None, None)
-    _check_input(x, packed, stride, padding)
+    if not isinstance(packed, Packed):
+        raise ValueError(f"packed: a {type(packed).__name__}, not what kernels.pack returns")
+    if stride < 1:
+        raise ValueError(f"stride: {stride} is less than one")
+    if padding < 0:
+        raise ValueError(f"padding: {padding} is less than zero")
+    check_input(x, packed)
     _check_second(x, x2, stride2, packed)
     n, _, h, w = x.shape
     out_h, out_w = _out(h, packed.kernel[0], stride, padding), _out(w, packed.kernel[1], stride, padding)
     if out_h < 1 or out_w < 1:
         raise ValueError(f"x: {h} x {w} pixels leave no output of a {packed.kernel} window")
+    check_rows(n * out_h * out_w, "output pixels")
     if x2 is not None and (_out(x2.shape[2], 1, stride2, 0), _out(x2.shape[3], 1, stride2, 0)) != (out_h, out_w):
         raise ValueError(f"second: {list(x2.shape[2:])} at stride {stride2} do not give {out_h} x {out_w} pixels")
     for name, tensor in (("residual", residual), ("out", out)):
         if tensor is not None:
-            _check_activation(name, tensor, x)
-            if tensor.shape != (n, packed.c_out, out_h, out_w):
-                raise ValueError(f"{name}: {list(tensor.shape)}, not {[n, packed.c_out, out_h, out_w]}")
-    for tensor in (scale, shift):
-        if tensor is not None and (tensor.shape != (packed.c_in,) or tensor.dtype != torch.float32):
-            raise ValueError(f"prologue: {tensor.dtype} {list(tensor.shape)}, not float32 [{packed.c_in}]")
-        if tensor is not None and (tensor.device != x.device or not tensor.is_contiguous()):
-            raise ValueError(f"prologue: not contiguous on {x.device}")
+            check_activation(name, tensor, x, (n, packed.c_out, out_h, out_w))
+    check_prologue(prologue, x)
     geometry = [*packed.kernel, stride, padding, stride2]
     text = "" if config is None else str(config)
     operands = (x, packed.weight, packed.bias, residual, x2, scale, shift, geometry, relu, packed.precision, text)
@@ -74,25 +71,6 @@ def conv_bias_act(
         return torch.ops.resnet_bench.conv_bias_act(*operands)
     torch.ops.resnet_bench.conv_bias_act_out(*operands, out)
     return out
-
-
-def _check_input(x: Tensor, packed: Packed, stride: int, padding: int) -> None:
-    if not isinstance(packed, Packed):
-        raise ValueError(f"packed: a {type(packed).__name__}, not what kernels.pack.pack returns")
-    if x.dim() != 4:
-        raise ValueError(f"x: of shape {list(x.shape)}, not [N, C, H, W]")
-    if x.dtype != packed.dtype or packed.weight.dtype != packed.dtype or packed.bias.dtype != torch.float32:
-        held = f"{packed.weight.dtype} and a bias of {packed.bias.dtype}"
-        raise ValueError(f"packed: for {packed.dtype}, holding {held}; x is {x.dtype}")
-    if packed.weight.device != x.device:
-        raise ValueError(f"packed: on {packed.weight.device}, and x on {x.device}")
-    if x.shape[1] != packed.c_in:
-        raise ValueError(f"x: {x.shape[1]} channels, and weights packed for {packed.c_in}")
-    if stride < 1:
-        raise ValueError(f"stride: {stride} is less than one")
-    if padding < 0:
-        raise ValueError(f"padding: {padding} is less than zero")
-    _check_activation("x", x, x)
 
 
 def _check_second(x: Tensor, x2: Tensor | None, stride2: int, packed: Packed) -> None:
@@ -104,16 +82,9 @@ def _check_second(x: Tensor, x2: Tensor | None, stride2: int, packed: Packed) ->
         return
     if stride2 < 1:
         raise ValueError(f"second: a stride of {stride2}")
-    if x2.dim() != 4 or x2.shape[0] != x.shape[0] or x2.shape[1] != packed.c_in2:
+    check_activation("second", x2, x)
+    if x2.shape[:2] != (x.shape[0], packed.c_in2):
         raise ValueError(f"second: {list(x2.shape)}, not [{x.shape[0]}, {packed.c_in2}, H2, W2]")
-    _check_activation("second", x2, x)
-
-
-def _check_activation(name: str, tensor: Tensor, x: Tensor) -> None:
-    if tensor.dtype != x.dtype or tensor.device != x.device:
-        raise ValueError(f"{name}: {tensor.dtype} on {tensor.device}, and x {x.dtype} on {x.device}")
-    if not tensor.is_contiguous(memory_format=torch.channels_last):
-        raise ValueError(f"{name}: strides {tensor.stride()} are not channels-last, and nothing is copied here")
 
 
 def _out(size: int, kernel: int, stride: int, padding: int) -> int:
@@ -131,7 +102,7 @@ def _conv_bias_act(
         residual is not None, relu, scale is not None, precision,
     )  # fmt: skip
     y = output(layer, x.device)
-    _run(layer, Operands(x, weight, bias, residual, x2, scale, shift), y, config)
+    run(layer, Operands(x, weight, bias, residual, x2, scale, shift), y, config, conv.reference, _launch)
     return y
 
 
@@ -157,7 +128,7 @@ def _conv_bias_act_out(
         x.shape, weight.shape[0], (*geometry,), None if x2 is None else x2.shape,
         residual is not None, relu, scale is not None, precision,
     )  # fmt: skip
-    _run(layer, Operands(x, weight, bias, residual, x2, scale, shift), out, config)
+    run(layer, Operands(x, weight, bias, residual, x2, scale, shift), out, config, conv.reference, _launch)
 
 
 @_conv_bias_act_out.register_fake
@@ -173,43 +144,8 @@ def _layer(
     n, c, h, w = shape
     kernel_h, kernel_w, stride, padding, stride2 = geometry
     x2 = None if second is None else (second[2], second[3], second[1], stride2)
-    layer = Layer(n, h, w, c, c_out, (kernel_h, kernel_w), stride, padding, residual, relu, x2, prologue, precision)
-    if layer.rows > LARGEST_ROWS:
-        raise ValueError(f"x: {layer.rows} output pixels are more than 32 bits count")
-    return layer
+    return Layer(n, h, w, c, c_out, (kernel_h, kernel_w), stride, padding, residual, relu, x2, prologue, precision)
 
 
-def _run(layer: Layer, operands: Operands, out: Tensor, text: str) -> None:
-    device = out.device
-    if out.numel() == 0:
-        return
-    if device.type != "cuda" and not (INTERPRETED and layer.dtype != "bf16"):
-        out.copy_(conv.reference(layer, operands, torch.float32))
-        return
-    if text:
-        config = Config.parse(text)
-    elif device.type == "cuda":
-        config = config_for(layer, *_gpu(device.index))
-    else:
-        config = default(layer, 80)
-    _check_config(config, layer)
-    launch = conv_tma.launch if config.impl == "tma" else conv.launch
-    if device.type == "cuda":
-        with torch.cuda.device(device):
-            launch(layer, config, operands, out)
-    else:
-        launch(layer, config, operands, out)
-
-
-@cache
-def _check_config(config: Config, layer: Layer) -> None:
-    reason = unfit(layer, config)
-    if reason:
-        raise ValueError(f"config: {config} for {layer.key}: {reason}")
-
-
-@cache
-def _gpu(index: int) -> tuple[str, int, int]:
-    """Name, compute capability as 90, number of SMs."""
-    found = torch.cuda.get_device_properties(index)
-    return found.name, found.major * 10 + found.minor, found.multi_processor_count
+def _launch(layer: Layer, config: Config, operands: Operands, out: Tensor) -> None:
+    (conv_tma if config.impl == "tma" else conv).launch(layer, config, operands, out)

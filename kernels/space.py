@@ -13,6 +13,7 @@ from itertools import product
 from math import ceil, prod
 
 from kernels.config import ARCHS, BYTES, Config, Layer, channel_tiles, pixels, row_tiles, steps, unfit
+from kernels.registers import reads_shared, registers, spills
 
 # Shares and costs taken from reference/kernels.md, section 3, there modelled for an H200.
 TENSOR_SHARE = {"ptr": 0.55, "tma": 0.62}  # of the datasheet's rate, without warp specialization ("0.55-0.62")
@@ -66,14 +67,6 @@ def machine_of(arch: int, sms: int | None = None) -> Machine:
     return replace(machine, sms=sms, flops=flops)
 
 
-def reads_shared(layer: Layer, arch: int) -> bool:
-    """Whether operands go from shared memory to where they are multiplied, as wgmma and tcgen05 take them.
-
-    mma.sync and the FMA units, which fp32 goes to, take them from registers.
-    """
-    return arch in (90, 100, 103) and layer.dtype != "fp32"
-
-
 def shared_bytes(layer: Layer, config: Config, arch: int) -> int:
     """A block's shared memory, an upper estimate; what was emitted is what counts.
 
@@ -96,28 +89,12 @@ def shared_bytes(layer: Layer, config: Config, arch: int) -> int:
     return max(pipeline + prologue, tile + 2048) + 128  # or a tile padded against bank conflicts, on its way out
 
 
-def registers(layer: Layer, config: Config, arch: int) -> int:
-    """A thread's registers, fitted to what is emitted; more than 255 are spilled.
-
-    Its share of the accumulator, addresses, masks and copies; a residual, half the size of its share; values loaded one
-    by one, with an address each; a second loop's addresses; the operands, where they are multiplied from registers.
-    """
-    threads = 32 * config.warps
-    share = config.block_m * config.block_n // threads
-    residual = share // 2 if layer.residual and config.split_k == 1 and config.impl == "ptr" else 0
-    flat = 3 * config.block_m * config.block_k // threads if layer.columns.flat else 0
-    operands = 0 if reads_shared(layer, arch) else config.block_k * BYTES[layer.dtype] // 2
-    second = 40 if layer.second else 0
-    return share * 4 // 3 + 35 + residual + flat + operands + second
-
-
 def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
     """Microseconds in a CUDA graph, by the model."""
-    size, arch = BYTES[layer.dtype], ARCHS[machine.arch]
+    size = BYTES[layer.dtype]
     depth = ceil(sum(steps(layer, config)) / config.split_k)
     tiles = row_tiles(layer, config) * channel_tiles(layer, config) * config.split_k
-    used = min(registers(layer, config, machine.arch), 255)
-    resident = max(arch.blocks(config.warps, used, shared_bytes(layer, config, machine.arch)), 1)
+    resident = _resident(layer, config, machine)
     flops = machine.flops[layer.dtype] * TENSOR_SHARE[config.impl] / machine.sms
 
     def together(sharing: int) -> float:
@@ -138,15 +115,18 @@ def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
 
 
 def doubtful(layer: Layer, config: Config, arch: int) -> bool:
-    """Whether nobody should run such a kernel unchecked: it may spill, or the compiler may get it wrong.
+    """Whether nobody should run such a kernel unchecked: it may spill, or the compiler may get it wrong."""
+    return spills(layer, config, arch) or may_be_wrong(layer, config)
+
+
+def may_be_wrong(layer: Layer, config: Config) -> bool:
+    """Whether what it computes is for the tuner to check.
 
     Inductor's convolution with this loop gave wrong numbers with 8 warps on windows of more than one pixel, on every
-    Triton so far (pytorch#173068, triton#1254). Whether these kernels are affected is for the tuner to see, and so is
-    whether bulk copies are ready in time.
+    Triton so far (pytorch#173068, triton#1254). Whether these kernels are affected is not known yet, nor is whether
+    bulk copies are ready in time.
     """
-    # short loops are unrolled, which doubles the operands that are live
-    spills = registers(layer, config, arch) > (240 if reads_shared(layer, arch) else 180)
-    return spills or config.impl != "ptr" or (config.warps > 4 and layer.kernel != (1, 1))
+    return config.impl != "ptr" or (config.warps > 4 and layer.kernel != (1, 1))
 
 
 def space(layer: Layer, arch: int, sms: int | None = None, limit: int = 0) -> list[Config]:
@@ -165,20 +145,42 @@ def space(layer: Layer, arch: int, sms: int | None = None, limit: int = 0) -> li
     found = [
         c for c in found if registers(layer, c, machine.arch) <= 280
     ]  # the estimate is not that good; what spills is refused
-    found.sort(key=lambda config: (round(predicted_us(layer, config, machine), 1), *_habits(config)))
+    found.sort(key=lambda config: (round(predicted_us(layer, config, machine), 1), *_habits(layer, config, machine)))
     return found[:limit] if limit else found
 
 
-def _habits(config: Config) -> tuple[int, int, int, str]:
-    """What is tried first where the model sees no difference: no split, a depth of 128 bytes or so, 3 or 4 stages."""
-    return config.split_k, abs(config.block_k.bit_length() - 7), (3, 4, 2, 5).index(config.stages), str(config)
+def _resident(layer: Layer, config: Config, machine: Machine) -> int:
+    """Programs at once on an SM."""
+    used = min(registers(layer, config, machine.arch), 255)
+    shared = shared_bytes(layer, config, machine.arch)
+    return max(ARCHS[machine.arch].blocks(config.warps, used, shared), 1)
+
+
+def _habits(layer: Layer, config: Config, machine: Machine) -> tuple[int, int, int, int, int, int, str]:
+    """What is tried first where the model sees no difference.
+
+    No split; 16 warps on an SM or as many as there are, where it is they that issue the products; a depth of 128 bytes
+    or so; 3 or 4 stages; tiles of some 128x128, and of these the most warps, which hide more of what they wait for.
+    """
+    warps = config.warps * _resident(layer, config, machine)
+    issuing = 0 if reads_shared(layer, machine.arch) else -min(warps, 16)
+    depth, stages = abs(config.block_k.bit_length() - 7), (3, 4, 2, 5).index(config.stages)
+    tile = abs(config.block_m.bit_length() - 8) + abs(config.block_n.bit_length() - 8)
+    return config.split_k, issuing, depth, stages, tile, -warps, str(config)
 
 
 @cache
 def default(layer: Layer, arch: int, sms: int | None = None) -> Config:
-    """The model's choice for a layer that was never measured, of those that need no checking."""
-    known = machine_of(arch).arch
-    return next(config for config in space(layer, arch, sms) if not doubtful(layer, config, known))
+    """The model's choice for a layer that was never measured, of those that need no checking.
+
+    Where all may spill, it is the one that needs the fewest registers.
+    """
+    known, found = machine_of(arch).arch, space(layer, arch, sms)
+    for config in found:
+        if not doubtful(layer, config, known):
+            return config
+    safe = [config for config in found if not may_be_wrong(layer, config)]
+    return min(safe, key=lambda config: registers(layer, config, known))
 
 
 def _blocks(layer: Layer, rows: int) -> list[tuple[int, int, int, int]]:

@@ -25,8 +25,9 @@ times its figure to issue. The last is this kernel:
   By a product with a shifted identity, an infinity would spread over the tile, to other images.
 
 Rounding and the bias are monotone, so the maximum may be taken of rounded values: the result is what pooling a written
-convolution gives. The pool's padding is minus infinity, ReLU or none. A value that is not finite spreads (0 * inf) to
-the neighbour that shares its window, and no further. Not for fp32 (not tf32) where arithmetic, not traffic, is the
+convolution gives. The pool's border is zeros: behind a ReLU the same as torch's minus infinity, and without one what a
+pre-activation network has (`resnet.model`). A value that is not finite spreads (0 * inf) to the neighbour that shares
+its window, and no further. Not for fp32 (not tf32) where arithmetic, not traffic, is the
 limit: the zeros in the widened weights are half as much again.
 
 MODEL, H200, batch 32: 15 us at peak, 32 by `predicted_us`; in two kernels 43 by `space.predicted_us`, 16 for the pool.
@@ -35,10 +36,10 @@ Emitted, 64x64, 4 warps, sm_90: 246 registers, no spills, 86,016 bytes, two prog
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
-from itertools import product
-from math import ceil, gcd, prod
+from math import prod
 
 import torch
 import torch.nn.functional as F
@@ -46,29 +47,11 @@ import triton
 import triton.language as tl
 from torch import Tensor, nn
 
-from kernels.config import ARCHS, BYTES, FLAT_BELOW, Config, Layer
-from kernels.launch import INTERPRETED, Compilation, Launch, Operands, options
-from kernels.pack import TORCH_TYPES, Packed, unpack
-from kernels.space import LAUNCH_US, MEMORY_SHARE, TENSOR_SHARE, Machine, machine_of
-
-# Own estimates, to be replaced by measurements: a program's start; of a row of it, what it issues beside its products,
-# and how long it waits while no other program has the tensor cores.
-START_US, ISSUE_US, EXPOSED_US = 1.5, 0.1, 0.6
-
-
-def window(layer: Layer) -> tuple[int, int]:
-    """What the g-th pooled column reads of an image row: `run` values from (2 * g * stride - padding) * c - `lead`.
-
-    The least power of two, and of these the best aligned. The pair's windows begin at `lead` and at lead + stride * c.
-    """
-    c, found = layer.c_in, []
-    for align in (1, 2, 4, 8):
-        if 2 * layer.stride * c % align == 0 and align * BYTES[layer.dtype] <= 16:
-            lead = -layer.padding * c % align
-            needed = max(lead + (layer.kernel[1] + layer.stride) * c, 16)
-            found.append((1 << (needed - 1).bit_length(), -align, lead))
-    run, _, lead = min(found)
-    return run, lead
+from kernels.call import check_activation, check_input, check_rows, run
+from kernels.config import FLAT_BELOW, Config, Layer
+from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, options
+from kernels.packing import TORCH_TYPES, Packed, unpack
+from kernels.stem_space import grid_of, pooled, window
 
 
 class Widened(nn.Module):
@@ -90,7 +73,9 @@ class Widened(nn.Module):
 
 @torch.no_grad()
 def widen(packed: Packed, stride: int = 2, padding: int = 3) -> Widened:
-    """What `kernels.pack.pack` made of a convolution over fewer than 16 channels, laid out for the fused kernel."""
+    """What `pack` made of a convolution over fewer than 16 channels, laid out for the fused kernel."""
+    if not isinstance(packed, Packed):
+        raise ValueError(f"packed: a {type(packed).__name__}, not what kernels.pack returns")
     if packed.c_in >= FLAT_BELOW or packed.c_in2:
         raise ValueError(f"packed: {packed.c_in} channels and {packed.c_in2} of a second operand; this is for a stem")
     if stride < 1 or padding < 0:
@@ -104,17 +89,13 @@ def widen(packed: Packed, stride: int = 2, padding: int = 3) -> Widened:
     return Widened(wide.reshape(2 * k, r * run), packed, stride, padding)
 
 
-def pooled(layer: Layer) -> tuple[int, int]:
-    return (layer.out_h + 1) // 2, (layer.out_w + 1) // 2
-
-
 def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
     """The same in plain aten, computed in `dtype` from the rounded operands, the result not rounded further."""
     (r, s), c, (run, lead) = layer.kernel, layer.c_in, window(layer)
     narrow = operands.weight.view(layer.c_out, 2, r, run)[:, 0, :, lead : lead + s * c]
     weight = narrow.unflatten(2, (s, c)).permute(0, 3, 1, 2).to(dtype)
     y = F.conv2d(operands.x.to(dtype), weight, operands.bias.to(dtype), layer.stride, layer.padding)
-    return F.max_pool2d(y.clamp(min=0) if layer.relu else y, 3, 2, 1)
+    return F.max_pool2d(F.pad(y.clamp(min=0) if layer.relu else y, (1, 1, 1, 1)), 3, 2)
 
 
 @triton.jit
@@ -160,7 +141,8 @@ def _kernel(
     windows = ()
     for r in tl.static_range(R):
         windows += (_input_row(x, at, inside, low * STRIDE - PAD + r, H, ROW),)
-    even = tl.full((BLOCK_M, BLOCK_N), float("-inf"), tl.float32).to(DTYPE)
+    above = tl.where(top == 0, 0.0, float("-inf"))  # the border, or rows that are still to come
+    even = (tl.zeros((BLOCK_M, BLOCK_N), tl.float32) + above).to(DTYPE)
     odd = even
     for oh in range(low, high):
         fresh = ()
@@ -179,89 +161,18 @@ def _kernel(
         if (oh % 2 == 1) | (oh == OH - 1):
             if oh >= 2 * top:
                 if OW % 2 == 1:
-                    odd = tl.where((2 * left + 1 < OW)[:, None], odd, float("-inf")).to(DTYPE)
+                    odd = tl.where((2 * left + 1 < OW)[:, None], odd, 0.0).to(DTYPE)
                 before = tl.gather(odd, tl.broadcast_to(tl.maximum(m - 1, 0)[:, None], (BLOCK_M, BLOCK_N)), 0)
-                before = tl.where((left > 0)[:, None], before, float("-inf")).to(DTYPE)
+                before = tl.where((left > 0)[:, None], before, 0.0).to(DTYPE)
                 y = tl.maximum(tl.maximum(even, odd), before)
                 if RELU:
                     y = tl.maximum(y, 0.0)
+                elif OH % 2 == 1:
+                    y = tl.where(oh == OH - 1, tl.maximum(y, 0.0), y)  # the border below
                 pixel = (image * ((OH + 1) // 2) + oh // 2) * PW + left
                 inside_out = (live & (m > 0))[:, None] & (k < K)[None, :]
                 tl.store(out + pixel[:, None] * K + k[None, :], y.to(DTYPE), mask=inside_out)
             even, odd = new_even, new_odd
-
-
-def grid_of(layer: Layer, config: Config) -> tuple[int, int, int]:
-    """A program makes block_m - 1 pooled pixels in a row by block_n channels, `group_m` pooled rows of them."""
-    high, wide = pooled(layer)
-    m_tiles = ceil(layer.n * wide / (config.block_m - 1))
-    return m_tiles, ceil(high / config.group_m), ceil(layer.c_out / config.block_n)
-
-
-def shared_bytes(layer: Layer, config: Config, arch: int) -> int:
-    """A block's shared memory, an upper estimate: weights, and windows or a tile on its way out."""
-    r, run, size = layer.kernel[0], window(layer)[0], BYTES[layer.dtype]
-    windows = config.block_m * run * size * (r if _from_shared(layer, config, arch) else 1)
-    return 2 * config.block_n * r * run * size + max(windows, 4 * config.block_m * config.block_n) + 128
-
-
-def registers(layer: Layer, config: Config) -> int:
-    """A thread's registers, fitted to what is emitted: windows, accumulator, running maximum, addresses, the rest."""
-    size, threads, windows = BYTES[layer.dtype], 32 * config.warps, config.block_m * window(layer)[0]
-    loads = windows // (threads * gcd(layer.w * layer.c_in, 2 * layer.stride * layer.c_in, 16 // size))
-    products = 2 * config.block_m * config.block_n
-    values = (layer.kernel[0] * windows * size + products * (4 + size)) / (4 * threads)
-    return int(1.45 * values) + 32 + max(4 * loads - 16, 0)
-
-
-def _from_shared(layer: Layer, config: Config, arch: int) -> bool:
-    """Whether wgmma or tcgen05 multiply, which want 64 rows and read them from shared memory."""
-    return arch in (90, 100, 103) and config.block_m >= 64 and layer.dtype != "fp32"
-
-
-def unfit(layer: Layer, config: Config, arch: int) -> str | None:
-    """Why the kernel should not compute this layer so on this architecture, or None."""
-    fixed = (config.impl, config.block_k, config.stages, config.split_k)
-    if fixed != ("ptr", window(layer)[0], 1, 1) or config.block_m < 16:
-        return f"pointer loads, block_m from 16, block_k {window(layer)[0]}, one stage and no split are all there is"
-    shared, needed = ARCHS[arch].shared, shared_bytes(layer, config, arch)
-    return f"{needed} bytes of shared memory, of {shared}" if needed > shared else None
-
-
-def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
-    """Microseconds in a CUDA graph, by a model that is there to order configurations, not to be quoted."""
-    used, shared = min(registers(layer, config), 255), shared_bytes(layer, config, machine.arch)
-    resident = max(ARCHS[machine.arch].blocks(config.warps, used, shared), 1)
-    multiplied = 2 * config.block_m * 2 * config.block_n * layer.kernel[0] * config.block_k
-    row = 1e6 * multiplied / (machine.flops[layer.dtype] * TENSOR_SHARE["ptr"] / machine.sms)
-
-    def together(sharing: int) -> float:
-        """For `sharing` programs at once on an SM."""
-        rows = (2 * config.group_m + 1) * max(sharing * (row + ISSUE_US), row + EXPOSED_US)
-        return START_US + rows if sharing else 0
-
-    waves, rest = divmod(ceil(prod(grid_of(layer, config)) / machine.sms), resident)
-    elements = layer.n * (layer.h * layer.w * layer.c_in + prod(pooled(layer)) * layer.c_out)
-    memory = 1e6 * elements * BYTES[layer.dtype] / (machine.memory * MEMORY_SHARE)
-    return LAUNCH_US[config.pdl] + max(waves * together(resident) + together(rest), memory)
-
-
-@cache
-def default(layer: Layer, arch: int, sms: int | None = None) -> Config:
-    """The model's choice of those that spill nothing; with 4 warps, as `space.default`."""
-    machine, (high, _), (run, _) = machine_of(arch, sms), pooled(layer), window(layer)
-    strips = sorted({ceil(high / parts) for parts in range(1, high + 1)}, reverse=True)
-    found = []
-    for m, n, strip in product((64, 32, 16), (64, 32, 16), strips):
-        config = Config("ptr", m, n, run, 4, 1, group_m=strip, pdl=machine.arch >= 90)
-        # float32, and what is multiplied from registers, take more of them than are counted
-        most = 255 if _from_shared(layer, config, machine.arch) and BYTES[layer.dtype] == 2 else 200
-        fits = registers(layer, config) <= most and not unfit(layer, config, machine.arch)
-        if fits and (n == 16 or n < 2 * layer.c_out):
-            found.append(config)
-    if not found:
-        raise ValueError(f"packed: a {layer.kernel} window over {layer.c_in} channels is too large for sm_{arch}")
-    return min(found, key=lambda config: round(predicted_us(layer, config, machine), 1))
 
 
 @cache
@@ -279,8 +190,20 @@ def stem_launch(layer: Layer, config: Config) -> Launch:
     return Launch(_kernel, constants, grid_of(layer, config), options(config))
 
 
+def calls(
+    layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None = None
+) -> Iterator[tuple[Launch, list[Argument]]]:
+    """The launch of a layer with its arguments, the image the first; it needs no scratch."""
+    yield stem_launch(layer, config), [operands.x, operands.weight, operands.bias, out, layer.n]
+
+
+def scratch_bytes(layer: Layer, config: Config) -> int:
+    return 0
+
+
 def launch(layer: Layer, config: Config, operands: Operands, out: Tensor) -> None:
-    stem_launch(layer, config).run(operands.x, operands.weight, operands.bias, out, layer.n)
+    for step, arguments in calls(layer, config, operands, out):
+        step.run(*arguments)
 
 
 def output(layer: Layer, device: torch.device | str) -> Tensor:
@@ -291,10 +214,8 @@ def output(layer: Layer, device: torch.device | str) -> Tensor:
 
 def compilation(layer: Layer, config: Config) -> tuple[Compilation, ...]:
     """What `launch` would compile."""
-    like, rows = output(layer, "meta"), layer.kernel[0] * window(layer)[0]
-    x, weight = like.new_empty(layer.n, layer.c_in, layer.h, layer.w), like.new_empty(2 * layer.c_out, rows)
-    bias = like.new_empty(layer.c_out, dtype=torch.float32)
-    return (stem_launch(layer, config).compilation(x, weight, bias, like, layer.n),)
+    meta, out = Operands.of(replace(layer, pool=True)), output(layer, "meta")
+    return tuple(step.compilation(*arguments) for step, arguments in calls(layer, config, meta, out))
 
 
 def conv_bias_relu_pool(
@@ -303,35 +224,27 @@ def conv_bias_relu_pool(
 ) -> Tensor:  # fmt: skip
     """maxpool(act(conv(x) + bias)), [N, C, H, W] -> [N, K, H', W'] in x's dtype, both channels-last.
 
-    `act` is ReLU if `relu`. The pool is 3x3 at stride 2 with a padding of 1, and no other. `out` is written and
-    returned. `config` overrides the model's. Raises `ValueError`, naming the argument, for what it cannot take.
+    `act` is ReLU if `relu`. The pool is 3x3 at stride 2 over a border of one zero, and no other: with `relu` that is
+    `F.max_pool2d(y, 3, 2, 1)`. `out` is written and returned. `config` overrides the table. Raises `ValueError`, naming
+    the argument, for what it cannot take.
     """
     if not isinstance(packed, Widened):
-        raise ValueError(f"packed: a {type(packed).__name__}, not what kernels.stem.widen returns")
+        raise ValueError(f"packed: a {type(packed).__name__}, not what kernels.widen returns")
     if (stride, padding) != (packed.stride, packed.padding):
         raise ValueError(f"stride, padding: {stride}, {padding}; widened for {packed.stride}, {packed.padding}")
     if (pool, pool_stride, pool_padding) != (3, 2, 1):
         raise ValueError(f"pool: {pool} by {pool_stride} with a padding of {pool_padding}, not 3 by 2 with 1")
-    if x.dim() != 4 or x.shape[1] != packed.c_in:
-        raise ValueError(f"x: of shape {list(x.shape)}, not [N, {packed.c_in}, H, W]")
-    if x.dtype != packed.dtype or packed.weight.dtype != packed.dtype or packed.bias.dtype != torch.float32:
-        held = f"{packed.weight.dtype}, {packed.bias.dtype}"
-        raise ValueError(f"packed: for {packed.dtype}, holding {held}; x is {x.dtype}")
-    if packed.weight.device != x.device:
-        raise ValueError(f"packed: on {packed.weight.device}, and x on {x.device}")
+    check_input(x, packed)
     geometry = [*packed.kernel, stride, padding]
     shape = _shape(x, packed.c_out, geometry)
     if shape[2] < 1 or shape[3] < 1:
         raise ValueError(f"x: {x.shape[2]} x {x.shape[3]} pixels leave no output of a {packed.kernel} window")
-    for name, tensor in (("x", x), ("out", out)):
-        if tensor is not None and not tensor.is_contiguous(memory_format=torch.channels_last):
-            raise ValueError(f"{name}: strides {tensor.stride()} are not channels-last, and nothing is copied here")
+    check_rows(shape[0] * shape[2] * shape[3], "pooled pixels")
+    if out is not None:
+        check_activation("out", out, x, shape)
     operands = (x, packed.weight, packed.bias, geometry, relu, packed.precision, "" if config is None else str(config))
     if out is None:
         return torch.ops.resnet_bench.conv_bias_relu_pool(*operands)
-    if out.shape != shape or out.dtype != x.dtype or out.device != x.device:
-        held = f"{out.dtype} {list(out.shape)} on {out.device}"
-        raise ValueError(f"out: {held}, not {x.dtype} {list(shape)} on {x.device}")
     torch.ops.resnet_bench.conv_bias_relu_pool_out(*operands, out)
     return out
 
@@ -343,7 +256,7 @@ def _conv_bias_relu_pool(
     """`geometry`: kernel height and width, stride, padding. `config`: text, or empty."""
     layer = _layer(x.shape, bias.shape[0], (*geometry,), relu, precision)
     y = output(layer, x.device)
-    _run(layer, Operands(x, weight, bias), y, config)
+    run(layer, Operands(x, weight, bias), y, config, reference, launch)
     return y
 
 
@@ -359,7 +272,8 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, geometry: list[int], relu: bool, 
 def _conv_bias_relu_pool_out(
     x: Tensor, weight: Tensor, bias: Tensor, geometry: list[int], relu: bool, precision: str, config: str, out: Tensor
 ) -> None:
-    _run(_layer(x.shape, bias.shape[0], (*geometry,), relu, precision), Operands(x, weight, bias), out, config)
+    layer = _layer(x.shape, bias.shape[0], (*geometry,), relu, precision)
+    run(layer, Operands(x, weight, bias), out, config, reference, launch)
 
 
 @_conv_bias_relu_pool_out.register_fake
@@ -376,25 +290,4 @@ def _shape(x: Tensor, k: int, geometry: list[int]) -> tuple[int, int, int, int]:
 @cache
 def _layer(shape: torch.Size, k: int, geometry: tuple[int, ...], relu: bool, precision: str) -> Layer:
     (n, c, h, w), (kernel_h, kernel_w, stride, padding) = shape, geometry
-    return Layer(n, h, w, c, k, (kernel_h, kernel_w), stride, padding, relu=relu, dtype=precision)
-
-
-def _run(layer: Layer, operands: Operands, out: Tensor, text: str) -> None:
-    on_gpu = out.device.type == "cuda"
-    if out.numel() == 0:
-        return
-    if not on_gpu and not (INTERPRETED and layer.dtype != "bf16"):  # which the interpreter multiplies wrong
-        out.copy_(reference(layer, operands, torch.float32))
-        return
-    with torch.cuda.device(out.device) if on_gpu else nullcontext():
-        launch(layer, _chosen(layer, text, out.device), operands, out)
-
-
-@cache
-def _chosen(layer: Layer, text: str, device: torch.device) -> Config:
-    found = torch.cuda.get_device_properties(device) if device.type == "cuda" else None
-    arch, sms = (found.major * 10 + found.minor, found.multi_processor_count) if found else (80, None)
-    config = Config.parse(text) if text else default(layer, arch, sms)
-    if reason := unfit(layer, config, machine_of(arch).arch):
-        raise ValueError(f"config: {config} for {layer.key}: {reason}")
-    return config
+    return Layer(n, h, w, c, k, (kernel_h, kernel_w), stride, padding, relu=relu, dtype=precision, pool=True)

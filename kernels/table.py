@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from kernels.choose import default
 from kernels.config import Config, Layer
-from kernels.space import default
 
 SCHEMA = 1
 
@@ -34,8 +34,13 @@ class Entry:
     triton: str
 
     def __post_init__(self) -> None:
+        for name in ("gpu", "layer", "config", "when", "triton"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name}: {getattr(self, name)!r} is no text")
         if self.chosen not in ("measured", "model"):
             raise ValueError(f"chosen: {self.chosen!r} is neither 'measured' nor 'model'")
+        if isinstance(self.us, bool) or not isinstance(self.us, int | float):
+            raise ValueError(f"us: {self.us!r} is no number")
         Config.parse(self.config)
 
 

@@ -10,20 +10,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import Any, NamedTuple
 
 import torch
 import triton
 from torch import Tensor
-from triton.runtime.jit import JITFunction
 
-from kernels import conv, conv_tma, head, stem, table
+from kernels import table
+from kernels.choose import unfit
 from kernels.config import Config, Layer
-from kernels.launch import INTERPRETED, Argument, Launch, Operands, output
+from kernels.implementation import family, implementation
+from kernels.launch import INTERPRETED, Argument, Launch, Operands, parsed_in_turn
+from kernels.space import machine_of
 
 Bound = tuple[Launch, list[Argument]]
 
@@ -59,42 +59,24 @@ def target_of(device: torch.device, precision: str) -> Target | None:
     return INTERPRETER if INTERPRETED and precision != "bf16" else None
 
 
-def conv_config(layer: Layer, target: Target) -> Config:
-    """By the installed table, else by the model."""
-    return table.config_for(layer, *target)
+def config_of(layer: Layer, target: Target) -> Config:
+    """By the installed table, else by the model. Raises ValueError for an entry that cannot be."""
+    config = table.config_for(layer, *target)
+    if reason := unfit(layer, config, machine_of(target.arch).arch):
+        raise ValueError(f"the table's configuration {config} for {layer.key}: {reason}; `bench tune` writes another")
+    return config
 
 
-def conv_launches(
-    layer: Layer, config: Config, operands: Operands, out: Tensor, parts: Tensor | None = None
+def launches_of(
+    layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None = None
 ) -> Iterator[Bound]:
-    """A convolution; `parts` is for the partial sums of a split depth, bytes as `scratch_bytes` says."""
-    sums = None if parts is None else parts.view(torch.float32)
-    return (conv_tma if config.impl == "tma" else conv).calls(layer, config, operands, out, sums)
+    """A layer's kernels; `scratch` is for what they pass between them, `scratch_bytes` of it."""
+    return implementation(layer, config).calls(layer, config, operands, out, scratch)
 
 
 def scratch_bytes(layer: Layer, config: Config) -> int:
-    """Partial sums in float32, of every program that shares a tile's depth."""
-    return 4 * conv.parts_of(layer, config)
-
-
-def stem_launches(layer: Layer, target: Target, operands: Operands, out: Tensor) -> Iterator[Bound]:
-    """The first convolution and its pool: one kernel, whose first argument is the input."""
-    launch = stem.stem_launch(layer, stem.default(layer, target.arch, target.sms))
-    yield launch, [operands.x, operands.weight, operands.bias, out, layer.n]
-
-
-def head_launches(layer: Layer, target: Target, operands: Operands, out: Tensor) -> Iterator[Bound]:
-    """The average and the classifier; averages and partial sums get memory of their own."""
-    config = head.default(layer, target.arch, target.sms, target.gpu)
-    return head.calls(layer, config, operands, out)
-
-
-def own_bytes(launches: Iterable[Bound], operands: Operands, out: Tensor) -> int:
-    """Bytes of the memory that the launches pass between them: neither operands nor result."""
-    o = operands
-    known = {t.data_ptr() for t in (o.x, o.weight, o.bias, o.residual, o.x2, o.scale, o.shift, out) if t is not None}
-    given = (a for _, arguments in launches for a in arguments if isinstance(a, Tensor))
-    return sum({t.data_ptr(): t.nbytes for t in given if t.data_ptr() not in known}.values())
+    """Partial sums of a split depth, in float32; averages that another kernel multiplies."""
+    return implementation(layer, config).scratch_bytes(layer, config)
 
 
 def compile_together(launches: Iterable[Bound]) -> bool:
@@ -112,7 +94,7 @@ def compile_together(launches: Iterable[Bound]) -> bool:
 
     listener, triton.knobs.compilation.listener = triton.knobs.compilation.listener, listen
     try:
-        with _parsed_in_turn(), ThreadPoolExecutor(os.cpu_count()) as pool, triton.AsyncCompileMode(pool):
+        with parsed_in_turn(), ThreadPoolExecutor(os.cpu_count()) as pool, triton.AsyncCompileMode(pool):
             for launch, arguments in launches:
                 launch.kernel.warmup(*arguments, grid=launch.grid, **launch.constants, **launch.options)
     finally:
@@ -120,24 +102,8 @@ def compile_together(launches: Iterable[Bound]) -> bool:
     return all(hits)
 
 
-@contextmanager
-def _parsed_in_turn() -> Iterator[None]:
-    """Python 3.11's parser counts its depth in one place for all threads, and fails if two meet (cpython#106905)."""
-    parse, turn = JITFunction.parse, Lock()
-
-    def alone(kernel: JITFunction) -> Any:
-        with turn:
-            return parse(kernel)
-
-    JITFunction.parse = alone
-    try:
-        yield
-    finally:
-        JITFunction.parse = parse
-
-
 def compile_layers(layers: Iterable[Layer], device: torch.device) -> bool:
-    """The same for convolutions whose operands are not there yet."""
+    """The same for layers whose operands are not there yet."""
     return compile_together(_momentary(layers, device))
 
 
@@ -145,8 +111,8 @@ def _momentary(layers: Iterable[Layer], device: torch.device) -> Iterator[Bound]
     for layer in layers:
         target = target_of(device, layer.dtype)
         assert target is not None
-        operands = Operands.of(layer, str(device))
-        yield from conv_launches(layer, conv_config(layer, target), operands, output(layer, device))
+        operands, out = Operands.of(layer, str(device)), family(layer).output(layer, device)
+        yield from launches_of(layer, config_of(layer, target), operands, out)
 
 
 def ready(launch: Launch, arguments: list[Argument], *, opened: bool = False) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ from kernels.config import Layer
 from resnet.archs import Spec
 from resnet.fold import fold
 from resnet.model import ResNet
-from resnet.program import STEM_PADDING, STEM_STRIDE, Conv, Head, Program, Stem, program
+from resnet.program import STEM_PADDING, STEM_STRIDE, Head, Program, Stem, Step, program
 
 
 def layers(model: str | Spec, batch: int, image: int | tuple[int, int], precision: str) -> list[Layer]:
@@ -28,21 +28,25 @@ def layers(model: str | Spec, batch: int, image: int | tuple[int, int], precisio
 
 
 def stem_layer(step: Stem, made: Program, precision: str) -> Layer:
-    """The first convolution, as `kernels.stem` knows it."""
+    """The first convolution and its pool, as `kernels.stem` knows them."""
     n, c, h, w = made.shapes[step.source]
     k, _, r, s = step.weight.shape
-    return Layer(n, h, w, c, k, (r, s), STEM_STRIDE, STEM_PADDING, relu=step.relu, dtype=precision)
+    return Layer(n, h, w, c, k, (r, s), STEM_STRIDE, STEM_PADDING, relu=step.relu, dtype=precision, pool=True)
 
 
 def head_layer(step: Head, made: Program, precision: str) -> Layer:
     """The average and the classifier, as `kernels.head` knows them."""
     n, c, h, w = made.shapes[step.source]
     prologue = step.prologue is not None
-    return Layer(n, h, w, c, step.weight.shape[0], (1, 1), relu=False, prologue=prologue, dtype=precision)
+    return Layer(n, h, w, c, step.weight.shape[0], (1, 1), relu=False, prologue=prologue, dtype=precision, mean=True)
 
 
-def layer_of(step: Conv, made: Program, precision: str) -> Layer:
-    """A step's convolution as the kernels know it."""
+def layer_of(step: Step, made: Program, precision: str) -> Layer:
+    """A step as the kernels know it."""
+    if isinstance(step, Stem):
+        return stem_layer(step, made, precision)
+    if isinstance(step, Head):
+        return head_layer(step, made, precision)
     n, c, h, w = made.shapes[step.source]
     second = None
     if step.shortcut is not None:

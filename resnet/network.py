@@ -1,8 +1,8 @@
 """A program made to run: weights packed, memory planned, launches prepared, so that a call only launches.
 
-All activations lie in one block of memory (`resnet.buffers`), and with them the partial sums of convolutions whose
-depth is split. So every kernel reads and writes fixed addresses, but for the input's, and its arguments are worked out
-once (`resnet.launches`): what is left of a call is a launch a kernel, and no allocation.
+All activations lie in one block of memory (`resnet.buffers`), and with them what a layer's kernels pass to each other,
+as the partial sums of a split depth. So every kernel reads and writes fixed addresses, but for the input's, and its
+arguments are worked out once (`resnet.launches`): what is left of a call is a launch a kernel, and no allocation.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from math import prod
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from kernels.config import Config, Layer
-from kernels.pack import TORCH_TYPES
+from kernels.packing import TORCH_TYPES
 from resnet import launches
 from resnet.buffers import Buffers, Use, plan, scratch_of
-from resnet.launches import Bound, Target
-from resnet.layers import head_layer, layer_of, stem_layer
-from resnet.program import INPUT, Conv, Head, Program, Stem
-from resnet.steps import OwnConv, OwnHead, OwnStem, own
+from resnet.launches import Bound
+from resnet.layers import layer_of
+from resnet.program import INPUT, Conv, Head, Program
+from resnet.steps import Own, own
 
 ALIGNMENT = 16  # bytes, of a batch: what the first kernel's loads were compiled for
 
@@ -31,11 +32,13 @@ class Network(nn.Module):
     """Every step by our own kernels: [N, C, H, W], channels-last -> logits [N, classes], valid until the next call.
 
     For the one shape that the program was made for; ValueError for anything else. On a CPU a step is its op's aten, or
-    with TRITON_INTERPRET=1 its kernel, interpreted. `configs` says how each convolution is cut (aten cuts nothing),
-    `cached` whether Triton had compiled everything before.
+    with TRITON_INTERPRET=1 its kernel, interpreted. `configs` says how each layer is cut (aten cuts nothing),
+    `cached` whether Triton had compiled everything before. `owners`: the number of the step that each call is of,
+    `first` before `calls`.
     """
 
     cached = True
+    owners: list[int]
 
     def __init__(self, program: Program, precision: str, device: torch.device) -> None:
         super().__init__()
@@ -43,14 +46,12 @@ class Network(nn.Module):
         self.shape = torch.Size(program.shapes[INPUT])
         self.steps = nn.ModuleList(own(step, precision).to(device) for step in program.steps)
         target = launches.target_of(device, precision)
-        layers = {step.name: layer_of(step, program, precision) for step in program.convs}
+        layers = {step.name: layer_of(step, program, precision) for step in program.steps}
         self.configs: dict[Layer, Config] = {}
         if target is not None:
-            self.configs = {layer: launches.conv_config(layer, target) for layer in layers.values()}
+            self.configs = {layer: launches.config_of(layer, target) for layer in layers.values()}
         scratch = {
-            name: launches.scratch_bytes(layer, self.configs[layer])
-            for name, layer in layers.items()
-            if layer in self.configs
+            name: launches.scratch_bytes(layer, self.configs[layer]) for name, layer in layers.items() if self.configs
         }
         buffers = plan(uses(program, self.dtype.itemsize, scratch))
         self.memory = torch.empty(buffers.size, dtype=torch.uint8, device=device)
@@ -66,7 +67,7 @@ class Network(nn.Module):
             if target is None:
                 self.first, self.calls = self._by_ops(program)
             else:
-                self.first, self.calls = self._by_kernels(program, precision, target, buffers, scratch)
+                self.first, self.calls = self._by_kernels(program, layers, buffers, scratch)
 
     def forward(self, x: Tensor) -> Tensor:
         self._check(x)
@@ -86,6 +87,7 @@ class Network(nn.Module):
 
     def _by_ops(self, program: Program) -> tuple[Callable[[Tensor], object], list[Callable[[], object]]]:
         (stem, *rest), (module, *modules) = program.steps, self.steps
+        self.owners = list(range(len(program.steps)))
         outs = [self.values.get(step.name, self.logits) for step in rest]
         calls: list[Callable[[], object]] = [
             partial(step, self.values, out) for step, out in zip(modules, outs, strict=True)
@@ -93,34 +95,21 @@ class Network(nn.Module):
         return lambda x: module({INPUT: x}, self.values[stem.name]), calls
 
     def _by_kernels(
-        self, program: Program, precision: str, target: Target, buffers: Buffers, scratch: Mapping[str, int]
+        self, program: Program, layers: Mapping[str, Layer], buffers: Buffers, scratch: Mapping[str, int]
     ) -> tuple[Callable[[Tensor], object], list[Callable[[], object]]]:
         """The stem's kernel, for any input, and all that follows."""
-        first: list[Bound] = []
+        x = torch.empty(self.shape, dtype=self.dtype, device=self.device, memory_format=torch.channels_last)
+        values = {INPUT: x, **self.values}
         bound: list[Bound] = []
-        edges: list[Tensor] = []
-        for step, module in zip(program.steps, self.steps, strict=True):
-            if isinstance(step, Stem) and isinstance(module, OwnStem):
-                x = torch.empty(self.shape, dtype=self.dtype, device=self.device, memory_format=torch.channels_last)
-                out, layer = self.values[step.name], stem_layer(step, program, precision)
-                first += launches.stem_launches(layer, target, module.operands({INPUT: x}), out)
-                edges += module.edges(out, self.shape)
-            elif isinstance(step, Conv) and isinstance(module, OwnConv):
-                layer = layer_of(step, program, precision)
-                parts = self._bytes(buffers.offsets.get(scratch_of(step.name), 0), scratch[step.name])
-                operands, out = module.operands(self.values), self.values[step.name]
-                bound += launches.conv_launches(layer, self.configs[layer], operands, out, parts)
-            elif isinstance(step, Head) and isinstance(module, OwnHead):
-                layer, operands = head_layer(step, program, precision), module.operands(self.values)
-                found = list(launches.head_launches(layer, target, operands, self.logits))
-                self.activation_bytes += launches.own_bytes(found, operands, self.logits)
-                bound += found
-        self.cached = launches.compile_together([*first, *bound])
-        (stem,) = (launches.ready(*launch, opened=True) for launch in first)
-        return stem, [
-            *(partial(edge.clamp_, min=0) for edge in edges),
-            *(launches.ready(*launch) for launch in bound),
-        ]
+        self.owners = []
+        for place, (step, module) in enumerate(zip(program.steps, self.steps, strict=True)):
+            layer, out = layers[step.name], self.values.get(step.name, self.logits)
+            memory = self._bytes(buffers.offsets.get(scratch_of(step.name), 0), scratch[step.name])
+            bound += launches.launches_of(layer, self.configs[layer], cast(Own, module).operands(values), out, memory)
+            self.owners += [place] * (len(bound) - len(self.owners))
+        self.cached = launches.compile_together(bound)
+        stem, *rest = bound
+        return launches.ready(*stem, opened=True), [launches.ready(*launch) for launch in rest]
 
     def _bytes(self, offset: int, size: int) -> Tensor:
         return self.memory[offset : offset + size]

@@ -55,7 +55,7 @@ class Shortcut:
 
 @dataclass(frozen=True, eq=False)
 class Conv:
-    """act(conv(act'(source)) + shortcut + residual), as `kernels.op.conv_bias_act`; its result goes by its name."""
+    """act(conv(act'(source)) + shortcut + residual), as `kernels.conv_bias_act`; its result goes by its name."""
 
     name: str
     source: str
@@ -76,7 +76,7 @@ class Conv:
 
 @dataclass(frozen=True, eq=False)
 class Stem:
-    """The 7x7 convolution and the 3x3 max pool, both of stride 2; without `relu` the pool's padding is zeros."""
+    """The 7x7 convolution and the 3x3 max pool, both of stride 2; the pool's border is zeros."""
 
     name: str
     source: str

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from kernels.head import pack_linear, pool_linear
 from kernels.launch import Operands
 from kernels.op import conv_bias_act
-from kernels.pack import TORCH_TYPES, Packed, pack
+from kernels.packing import TORCH_TYPES, Packed, pack
 from kernels.stem import conv_bias_relu_pool, widen
 from resnet.program import STEM_PADDING, STEM_STRIDE, Affine, Conv, Head, Stem, Step
 
@@ -45,7 +45,7 @@ class OwnConv(nn.Module):
 
 
 class OwnStem(nn.Module):
-    """`Stem` by `kernels.stem`, whose pool pads with minus infinity."""
+    """`Stem` by `kernels.stem`: the pooled [N, K, H', W']."""
 
     def __init__(self, step: Stem, precision: str) -> None:
         super().__init__()
@@ -54,24 +54,10 @@ class OwnStem(nn.Module):
 
     def forward(self, values: Values, out: Tensor | None = None) -> Tensor:
         x = values[self.source]
-        y = conv_bias_relu_pool(x, self.packed, STEM_STRIDE, STEM_PADDING, relu=self.relu, out=out)
-        for edge in self.edges(y, x.shape):
-            edge.clamp_(min=0)
-        return y
+        return conv_bias_relu_pool(x, self.packed, STEM_STRIDE, STEM_PADDING, relu=self.relu, out=out)
 
     def operands(self, values: Values) -> Operands:
         return Operands(values[self.source], self.packed.weight, self.packed.bias)
-
-    def edges(self, y: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
-        """The rows and columns of the pooled y in which a zero of the padding may be the largest; none behind a ReLU.
-
-        The first, and of an odd image the last. `shape` is the input's.
-        """
-        if self.relu:
-            return []
-        last = zip(shape[2:], (y[:, :, -1], y[..., -1]), strict=True)
-        odd = [edge for size, edge in last if ((size - 1) // STEM_STRIDE + 1) % 2]
-        return [y[:, :, 0], y[..., 0], *odd]
 
 
 class OwnHead(nn.Module):

@@ -16,12 +16,12 @@ CHILD = {
     f"bench.{name}"
     for name in (
         *("worker", "fit", "reference", "gate", "clock", "measure", "memory", "energy", "overhead", "emitted"),
-        *("tune", "subject"),
+        *("tune", "subject", "static", "load_run", "roof", "layer_times", "layer_marks", "layer_nodes", "injected"),
     )
 }
 HEAVY = {"torch", "triton", "onnxruntime"}  # never in a parent, not even by way of another module
-LAZY = {"onnx", "onnxruntime", "onnxscript", "sklearn", "skimage", "PIL", "matplotlib", "altair"} | {
-    "keras", "h5py", "safetensors",
+LAZY = {"onnx", "onnxruntime", "onnxscript", "sklearn", "skimage", "PIL", "matplotlib", "altair", "ruptures"} | {
+    "keras", "h5py", "safetensors", "vl_convert", "jinja2", "playwright",
 }  # fmt: skip
 LINES = 400  # of a file
 FUNCTION_LINES = 70

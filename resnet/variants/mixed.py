@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from resnet.buffers import Use, peak
 from resnet.eager_memory import eager_uses
 from resnet.fold import fold
-from resnet.launches import compile_layers, conv_config, scratch_bytes, target_of, use_tuned
+from resnet.launches import compile_layers, config_of, scratch_bytes, target_of, use_tuned
 from resnet.layers import layer_of
 from resnet.model import ResNet
 from resnet.program import INPUT, Conv, Program, Stem, Step, program
@@ -61,7 +61,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     cached = True
     if example.device.type == "cuda":
         use_tuned()
-        cached = compile_layers({layer_of(step, made, precision) for step in made.convs}, example.device)
+        cached = compile_layers({layer_of(step, made, precision) for step in made.steps}, example.device)
     with torch.no_grad():
         choice = Choice(made, precision, example.device, launch)
         network = Network(made, choice, example.to(dtype, copy=True, memory_format=torch.channels_last))
@@ -171,9 +171,9 @@ def uses(made: Program, choice: Choice, itemsize: int) -> list[Use]:
             # the projection; what is pooled, twice as high and wide, or a row and a column less
             projection = size if isinstance(step, Conv) and step.shortcut is not None else 0
             scratch = 4 * size if isinstance(step, Stem) else projection
-        elif isinstance(step, Conv) and target is not None:
+        elif target is not None:
             layer = layer_of(step, made, choice.precision)
-            scratch = scratch_bytes(layer, conv_config(layer, target))
+            scratch = scratch_bytes(layer, config_of(layer, target))
         found.append(Use(step.name, size, step.reads, scratch=scratch))
     return found
 

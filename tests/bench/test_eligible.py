@@ -12,6 +12,9 @@ HOPPER: dict[str, Any] = {
     "cpu": {"flags": []},
 }
 TURING = HOPPER | {"gpu": {"name": "Tesla T4", "capability": [7, 5]}}
+VOLTA = HOPPER | {"gpu": {"name": "Tesla V100", "capability": [7, 0]}}
+AMPERE = HOPPER | {"gpu": {"name": "NVIDIA A100-SXM4-80GB", "capability": [8, 0]}}
+OWN = [f"{variant}/{precision}" for variant in ("fused", "mixed") for precision in ("fp32", "tf32", "fp16", "bf16")]
 CPU: dict[str, Any] = {"gpu": {"none": "no driver"}, "torch_cuda": None, "cpu": {"flags": ["avx512_bf16"]}}
 OLD_CPU = CPU | {"cpu": {"flags": ["avx2"]}}
 
@@ -25,6 +28,8 @@ OLD_CPU = CPU | {"cpu": {"flags": ["avx2"]}}
         (TURING, "eager/bf16/b1/i224/stream", "needs compute capability 8.0; this GPU has 7.5"),
         (TURING, "eager/tf32/b1/i224/stream", "needs compute capability 8.0"),
         (TURING, "eager/fp16/b1/i224/stream", None),
+        *((TURING, f"{own}/b1/i224/graph", "our kernels need compute capability 8.0; this GPU has 7.5") for own in OWN),
+        *((VOLTA, f"{own}/b1/i224/stream", "8.0; this GPU has 7.0") for own in OWN),
         (CPU, "eager/fp32/b1/i224/stream", None),
         (CPU, "eager/bf16/b1/i224/stream", None),
         (OLD_CPU, "eager/bf16/b1/i224/stream", "no bf16 instructions"),
@@ -37,6 +42,12 @@ OLD_CPU = CPU | {"cpu": {"flags": ["avx2"]}}
 def test_what_a_machine_can_run(machine: dict[str, Any], case: str, said: str | None) -> None:
     reason = why_not(Case.parse(f"resnet50/{case}"), machine)
     assert reason is None if said is None else said in (reason or "")
+
+
+@pytest.mark.parametrize("own", OWN)
+def test_our_kernels_run_from_ampere_on(own: str) -> None:
+    reason = why_not(Case.parse(f"resnet50/{own}/b1/i224/graph"), AMPERE)
+    assert reason is None or reason.startswith("pip install")  # where there is no Triton
 
 
 def test_a_missing_package_is_told_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 """`bench kernels`: really compiled kernels, good and bad ones, held against records that were planted."""
 
 import copy
-import importlib.util
 import json
 import os
 import re
@@ -19,21 +18,24 @@ from bench import cli_kernels
 from bench.accepted import Accepted, AcceptedError, Entry, compare
 from bench.cli import app
 from bench.environment import ROOT
+from bench.process import Answer
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
+pytest.importorskip("triton")
+
+from bench import emitted
+from kernels.table import Table
+from resnet.layers import layers
 
 SPILLING = "resnet18/fp16-n1-7x7x512-3x3-s1-p1-k512-relu"
 LARGE = "resnet18/fp16-n1-7x7x512-3x3-s1-p1-k512-residual-relu"
 REFUSED = "resnet18/fp16-n1-14x14x256-3x3-s1-p1-k256-relu"
 EXACT = "resnet50/fp32-n32-7x7x512-3x3-s1-p1-k512-relu"
-A100 = ("NVIDIA A100-SXM4-80GB", "NVIDIA A100-SXM4-40GB", "NVIDIA A100 80GB PCIe")
 # What nobody should choose: 256 sums a thread, four times the shared memory there is, a depth that no instruction has.
 BAD = {
     (SPILLING, 80): "ptr-128x256x32-w4-s2-k1-g8",
     (LARGE, 90): "tma-1.8.8x256x64-w8-s8-k1-g8",
     (REFUSED, 80): "ptr-64x64x8-w4-s3-k1-g8",
 }
-GPUS = {80: A100, 90: ("NVIDIA H200", "NVIDIA H100 80GB HBM3", "NVIDIA H100 PCIe")}
 
 
 def bench(*words: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -44,27 +46,49 @@ def bench(*words: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bad choices as a table of configurations, for every GPU that is asked about."""
+def invoke(*words: str) -> Result:
+    """The same in this process, children and all."""
+    return CliRunner(env={"COLUMNS": "80", "NO_COLOR": "1"}).invoke(app, ["kernels", *words])
+
+
+def write_table(path: Path, chosen: dict[tuple[str, int], str]) -> None:
+    """A table of configurations, for every GPU that is asked about."""
     rest = {"chosen": "measured", "us": 1.0, "when": "2026-11-23T00:00:00+00:00", "triton": "3.7.1"}
     entries = [
         {"gpu": gpu, "layer": use.partition("/")[2], "config": config, **rest}
-        for (use, arch), config in BAD.items()
-        for gpu in GPUS[arch]
+        for (use, arch), config in chosen.items()
+        for gpu in emitted.GPUS[arch]
     ]
-    path = tmp_path_factory.mktemp("table") / "bad.json"
     path.write_text(json.dumps({"schema": 1, "entries": entries}))
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bad choices as a table of configurations."""
+    path = tmp_path_factory.mktemp("table") / "bad.json"
+    write_table(path, BAD)
     return path
+
+
+def here(job: dict[str, Any], limit_s: float, stage: Callable[[str], None]) -> Answer:
+    """The child's work in this process, which has torch and Triton imported anyway: a child takes 4 s to start."""
+    return Answer("ok", "", emitted.run(job, stage), 0.0)
 
 
 @pytest.fixture(scope="module")
 def told(table: Path) -> dict[str, Any]:
     """What the command says of the bad kernels and of the good ones beside them, compiled once."""
-    globs = [word for use in (SPILLING, LARGE, REFUSED, EXACT) for word in ("-f", use)]
-    done = bench("--table", str(table), "--arch", "sm_80,sm_90", *globs, "--json")
-    assert done.returncode == 1, done.stderr  # one does not compile
-    return json.loads(done.stdout)
+    rows = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cli_kernels, "ask", here)
+        patch.setattr(cli_kernels, "CHILDREN", 1)
+        patch.setattr("kernels.table._installed", Table())
+        for arch, uses in (("sm_80", (SPILLING, REFUSED, EXACT)), ("sm_90", (SPILLING, LARGE))):
+            globs = [word for use in uses for word in ("-f", use)]
+            done = invoke("--table", str(table), "--arch", arch, *globs, "--json")
+            assert done.exit_code == (1 if REFUSED in uses else 0), done.stderr
+            rows += json.loads(done.stdout)["entries"]
+    return {"entries": rows}
 
 
 @pytest.fixture
@@ -77,8 +101,7 @@ def check(told: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         edit(rows)
         path = tmp_path / "accepted.json"
         Accepted([Entry.of(row) for row in rows], triton, "0123456789", "2026-11-01").save(path)
-        arguments = ["kernels", "--arch", "sm_80,sm_90", "--check", str(path), *words]
-        return CliRunner(env={"COLUMNS": "80", "NO_COLOR": "1"}).invoke(app, arguments)
+        return invoke("--arch", "sm_80,sm_90", "--check", str(path), *words)
 
     return run
 
@@ -229,10 +252,20 @@ def test_what_is_gone_or_not_asked_for_is_no_failure(check: Callable[..., Result
     assert "0 vanished" in flat(check(more, "-f", "7x7"))
 
 
-def test_another_triton_is_compared_and_named(check: Callable[..., Result]) -> None:
+def test_another_triton_s_record_fails_nothing_that_runs(check: Callable[..., Result]) -> None:
+    """The code may be the same and the compiler another: it says so, and shows what is worse."""
     done = check(less(EXACT, 80, tensor={"HMMA": 64}), triton="3.6.0")
-    assert done.exit_code == 1
+    assert done.exit_code == 0, done.output
     assert "Triton changed: 3.6.0 -> 3.7.1" in flat(done)
+    assert "1 regressed" in flat(done)
+    assert "tensor cores: 64 HMMA -> none" in flat(done)
+
+
+def test_what_cannot_be_launched_fails_with_any_triton(check: Callable[..., Result]) -> None:
+    for edit in (less(LARGE, 90, shared=200_000), compiled(REFUSED, 80)):
+        done = check(edit, triton="3.6.0")
+        assert done.exit_code == 1, done.output
+        assert "Triton changed: 3.6.0 -> 3.7.1" in flat(done)
 
 
 @pytest.mark.parametrize(
@@ -279,14 +312,31 @@ def test_it_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (("--arch", "sm_70"), "unknown architecture"),
-        (("-f", "resnet99", "--arch", "sm_80"), "no layer matches resnet99; one is called resnet50/fp16-n32-"),
-        (("--table", "nowhere.json"), "--table: there is no file "),
+        (("--table", "pyproject.toml"), "--table: pyproject.toml: not a table of configurations: "),
+        (("--table", "nowhere.json"), "--table: cannot read nowhere.json: No such file or directory"),
     ],
 )
 def test_bad_usage(words: tuple[str, ...], said: str) -> None:
     done = bench(*words)
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
+
+
+def test_layers_that_there_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli_kernels, "ask", here)
+    monkeypatch.setattr(cli_kernels, "CHILDREN", 1)
+    done = invoke("-f", "resnet99", "--arch", "sm_80")
+    assert done.exit_code == 2, done.stderr
+    assert "no layer matches resnet99; one is called resnet50/fp16-n32-" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnet50v1", "resnet50v2"])
+def test_a_network_s_layers_are_all_there(name: str) -> None:
+    """The convolutions are those that `fused` runs; before and behind them are the stem and the head."""
+    first, *convs, last = emitted._layers(name, 2, "bf16")
+    assert convs == layers(name, 2, emitted.IMAGE, "bf16")
+    assert (first.n, first.h, first.c_in, first.kernel, first.relu) == (2, 224, 3, (7, 7), name != "resnet50v2")
+    assert (last.n, last.h, last.c_out, last.prologue) == (2, 7, 1000, name == "resnet50v2")
 
 
 def test_without_triton(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,17 +358,41 @@ def test_what_kills_the_compiler_is_a_row(monkeypatch: pytest.MonkeyPatch, tmp_p
         "    emit.compiled = lambda c, arch: os.abort() if c.constants.get('RELU') is False else compiled(c, arch)\n"
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
-    done = bench("--arch", "sm_80", "-f", "resnet18*/fp16-n32-224x224x3-", "--json")
-    assert done.returncode == 1
+    monkeypatch.setattr(cli_kernels, "CHILDREN", 1)
+    done = invoke("--arch", "sm_80", "-f", "resnet18*/fp16-n32-224x224x3-", "--json")
+    assert done.exit_code == 1
     rows = json.loads(done.stdout)["entries"]
     assert sorted("crash: died by signal SIGABRT" in row.get("failed", "") for row in rows) == [False, True]
     (failed,) = [row for row in rows if "failed" in row]
-    assert failed["uses"][0].endswith("resnet18v2/fp16-n32-224x224x3-7x7-s2-p3-k64")
+    assert failed["uses"][0].endswith("resnet18v2/fp16-n32-224x224x3-7x7-s2-p3-k64-pool")
+
+
+# Four layers by four configurations; their group of row tiles tells the planted source below which is which.
+PLANTED = {
+    "resnet18/fp16-n1-14x14x256-3x3-s1-p1-k256-relu": "ptr-64x64x32-w4-s3-k1-g3",
+    "resnet18/fp16-n1-14x14x256-3x3-s1-p1-k256-residual-relu": "ptr-64x64x64-w4-s3-k1-g4",
+    "resnet18/fp16-n1-28x28x128-3x3-s1-p1-k128-relu": "ptr-128x64x32-w4-s3-k1-g5",
+    "resnet18/fp16-n1-7x7x512-3x3-s1-p1-k512-relu": "ptr-64x64x64-w4-s3-k1-g6",
+}
+OPTIONS = 'launched = {"num_warps": config.warps, "num_stages": config.stages}'
+BOUND = OPTIONS + '\n    launched |= {"maxnreg": 128} if config.group_m == 5 else {}'
+WORSE = OPTIONS + '\n    launched |= {3: {"maxnreg": 32}, 4: {"num_stages": 6}}.get(config.group_m, {})'
+DOT = "acc = tl.dot(a, tl.trans(b), acc, input_precision=PRECISION)"
+PLAIN = (
+    "acc = tl.dot(a, tl.trans(b), acc, input_precision=PRECISION) if GROUP_M != 6 else "
+    'tl.dot(a.to(tl.float32), tl.trans(b).to(tl.float32), acc, input_precision="ieee")'
+)
+FOUND = {  # of each layer what the summary says
+    "g3": r"spills: none -> \d+ bytes of stack",
+    "g4": r"blocks on an SM: \d -> \d \(bytes shared 32,768 -> 81,920\)",
+    "g5": r"blocks on an SM: 4 -> 3 \(registers 128 -> \d+\)",
+    "g6": r"tensor cores: \d+ HMMA -> none",
+}
 
 
 @pytest.mark.slow
-def test_a_commit_that_loses_the_tensor_cores(tmp_path: Path) -> None:
-    """For real: a checkout is accepted, a commit multiplies in float32, and what is emitted tells."""
+def test_commits_that_make_kernels_worse(tmp_path: Path) -> None:
+    """For real: a checkout is accepted; a commit has one spill, take shared memory, registers, leave tensor cores."""
     tree = tmp_path / "tree"
     for name in ("bench", "kernels", "resnet"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -328,25 +402,40 @@ def test_a_commit_that_loses_the_tensor_cores(tmp_path: Path) -> None:
         done = subprocess.run(["git", *identity, *words], cwd=tree, capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
+    def edit(path: Path, old: str, new: str) -> None:
+        source = path.read_text()
+        assert source.count(old) >= 1, old
+        path.write_text(source.replace(old, new))
+
+    options, kernel = tree / "kernels" / "launch.py", tree / "kernels" / "conv.py"
+    edit(options, OPTIONS, BOUND)
+    edit(
+        kernel,
+        "WIDE: tl.constexpr,\n):  # fmt: skip",
+        "WIDE: tl.constexpr, GROUP_M: tl.constexpr = 8,\n):  # fmt: skip",
+    )
+    edit(kernel, "BLOCK_N, BLOCK_K, PRECISION, WIDE,\n", "BLOCK_N, BLOCK_K, PRECISION, WIDE, GROUP_M,\n")
+    edit(tree / "bench" / "cli_kernels.py", "CHILDREN = 4", "CHILDREN = 1")  # which start slower than these compile
     git("init", "-q")
     git("add", "-A")
     git("commit", "-qm", "good")
     good = git("rev-parse", "HEAD")[:10]
-    chosen = ("--arch", "sm_80", "-f", "resnet50/fp16-n1-7x7x512-3x3")
+    table = tmp_path / "table.json"
+    write_table(table, {(use, 80): config for use, config in PLANTED.items()})
+    chosen = ("--arch", "sm_80", "--table", str(table), *(word for use in PLANTED for word in ("-f", use)))
     accepted = bench("--accept", "accepted.json", *chosen, folder=tree)
     assert accepted.returncode == 0, accepted.stderr
     assert f"at {good}, in accepted.json" in accepted.stderr
     assert re.search(r"\d HMMA", accepted.stdout)
     assert max(map(len, accepted.stdout.splitlines())) <= 80
-    kernel = tree / "kernels" / "conv.py"
-    source = kernel.read_text()
-    worse = source.replace("tl.dot(a, tl.trans(b), acc", "tl.dot(a.to(tl.float32), tl.trans(b).to(tl.float32), acc")
-    assert worse != source
-    kernel.write_text(worse.replace('precision = "ieee" if layer.dtype == "fp32" else "tf32"', 'precision = "ieee"'))
+    edit(options, BOUND, WORSE)
+    edit(kernel, DOT, PLAIN)
     git("commit", "-qam", "worse")
     checked = bench("--check", "accepted.json", *chosen, folder=tree)
     assert checked.returncode == 1, checked.stdout
-    assert f"Against {good}" in checked.stdout
-    assert git("rev-parse", "HEAD")[:10] in checked.stdout
-    assert re.search(r"tensor cores: \d+ HMMA -> none", checked.stdout)
-    assert "for resnet50/fp16-n1-7x7x512-3x3-s1-p1-k512-relu" in checked.stdout
+    said = " ".join(checked.stdout.split())
+    assert f"Against {good}" in said
+    assert re.search(f"this is {git('rev-parse', 'HEAD')[:10]}: 4 regressed, [01] improved, 0 new, 0 vanished", said)
+    for use, config in PLANTED.items():
+        named = f"regressed: sm_80 conv {config} for {use} "
+        assert re.search(re.escape(named) + FOUND[config[-2:]], said), said

@@ -18,16 +18,18 @@ import pytest
 import torch
 from rich.console import Console
 from torch import Tensor
+from typer.testing import CliRunner
 
 from bench import cli_tune, subject, trials, tune, tuning
+from bench.cli import app
 from bench.clock import HostClock
 from bench.environment import ROOT, environment, no_cuda
 from bench.process import Answer
 from bench.store import StoreError
 from bench.trials import Kept, Trial
 from bench.tuning import KNOWN, Gpu, Network, Target, Tuner, TuningError
+from kernels.choose import default
 from kernels.config import Config, Layer
-from kernels.space import default
 from kernels.table import Entry, Table
 
 GPU = KNOWN["NVIDIA H200"]
@@ -381,6 +383,25 @@ def test_rounding_is_allowed_and_a_missing_product_is_not(dtype: str, shape: dic
     assert "values are off" in made.wrong(CONFIG)
 
 
+@pytest.mark.parametrize("dtype", ["fp32", "tf32", "fp16", "bf16"])
+@pytest.mark.parametrize(
+    ("layer", "config"),
+    [
+        (Layer(2, 22, 17, 3, 24, (7, 7), 2, 3, relu=False, pool=True), "ptr-32x32x32-w4-s1-k1-g2"),
+        (Layer(3, 7, 5, 72, 40, (1, 1), relu=False, mean=True), "ptr-1x16x64-w8-s3-k1-g8"),
+        (Layer(3, 7, 5, 72, 40, (1, 1), relu=False, prologue=True, mean=True), "ptr-16x16x32-w4-s2-k2-g8"),
+    ],
+    ids=["stem", "head in one kernel", "head in two"],
+)
+def test_a_stem_and_a_head_are_judged_as_a_convolution_is(layer: Layer, config: str, dtype: str) -> None:
+    layer = replace(layer, dtype=dtype)
+    made = subject.Subject(layer, "cpu", HostClock(), seed=1)
+    assert made.want.abs().max() > 0.5
+    assert made.wrong(Config.parse(config)) == ""
+    made.sets[0].weight[:, 3:6] = 0
+    assert "values are off" in made.wrong(Config.parse(config))
+
+
 # --- model-only, tables, the command line
 
 
@@ -395,34 +416,25 @@ def bench(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_table_of_predictions_is_the_same_each_time_and_what_would_be_chosen(tmp_path: Path) -> None:
-    words = ["resnet18", "--model-only", GPU.name, "--batch", "1,8", "-o"]
-    files = [tmp_path / "one.json", tmp_path / "two.json"]
-    for file in files:
-        done = bench(*words, str(file))
-        assert done.returncode == 0, done.stderr
-    assert files[0].read_bytes() == files[1].read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.json", "two.json"]
-    made = {entry.layer: entry for entry in Table.load(files[0])}
+def test_a_table_of_predictions_is_what_would_be_chosen_and_replaces_no_measurement(tmp_path: Path) -> None:
+    file = tmp_path / "table.json"
+    kept = Entry(GPU.name, "a layer of mine", "ptr-64x64x64-w4-s3-k1-g8", "measured", 5.0, "2026-11-23", "3.7.1")
+    layer = Layer(1, 56, 56, 64, 64, (3, 3), 1, 1)
+    measured = replace(kept, layer=layer.key)
+    Table([kept, measured]).save(file)
+    done = bench("resnet18", "--model-only", GPU.name, "--batch", "1", "-o", str(file))
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["table.json"]
+    made = {entry.layer: entry for entry in Table.load(file)}
+    assert (made.pop(kept.layer), made.pop(measured.layer)) == (kept, measured)
     assert {entry.chosen for entry in made.values()} == {"model"}
-    # the committed one is of this code
+    assert sum(key.endswith("-pool") for key in made) == sum(key.endswith("-mean") for key in made) == 1
+    # the committed one was made by another process, of this code
     committed = {entry.layer: entry for entry in Table.load(GPU.file)}
     assert GPU.file.stat().st_size < 300_000
     assert {entry.gpu for entry in committed.values()} == {GPU.name}
     for key, entry in made.items():
         assert committed[key] == entry or committed[key].chosen == "measured", "bench tune --model-only 'NVIDIA H200'"
-
-
-def test_a_prediction_does_not_replace_a_measurement(tmp_path: Path) -> None:
-    file = tmp_path / "table.json"
-    layer = Layer(1, 8, 8, 64, 64, (3, 3), 1, 1)
-    config = "ptr-64x64x64-w4-s3-k1-g8"
-    Table([Entry(GPU.name, layer.key, config, "measured", 5.0, "2026-11-23T00:00:00+00:00", "3.7.1")]).save(file)
-    done = bench("resnet18", "--image", "32", "--batch", "1", "--model-only", GPU.name, "-o", str(file))
-    assert done.returncode == 0, done.stderr
-    made = {entry.layer: entry for entry in Table.load(file)}
-    assert made[layer.key].chosen == "measured"
-    assert len(made) > 5
 
 
 @pytest.mark.parametrize(
@@ -438,9 +450,9 @@ def test_a_prediction_does_not_replace_a_measurement(tmp_path: Path) -> None:
     ],
 )
 def test_bad_usage(words: list[str], sentence: str) -> None:
-    done = bench(*words)
-    assert done.returncode == 2
-    assert sentence in " ".join(done.stderr.replace("│", "").split())
+    done = CliRunner(env={"COLUMNS": "80", "NO_COLOR": "1"}).invoke(app, ["tune", *words])
+    assert done.exit_code == 2
+    assert sentence in " ".join(done.output.replace("│", "").split())
 
 
 @pytest.mark.skipif(no_cuda(environment()) is None, reason="this machine has a GPU")
@@ -451,13 +463,32 @@ def test_without_a_gpu_it_says_so() -> None:
     assert "--dry" in done.stderr
 
 
-def test_a_file_that_is_no_table_is_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text",
+    ['{"schema": 9}', "", "\0\0", '{"schema": 1, "entries": [', '{"schema": 1, "entries": [{"gpu": "x", "layer": 3}]}'],
+)
+@pytest.mark.parametrize("words", [["--model-only", GPU.name], ["--dry"]], ids=lambda words: words[0])
+def test_a_file_that_is_no_table_is_left_alone_and_told_at_once(
+    text: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli_tune, "ask", None)  # before anything is worked out
     file = tmp_path / "mine.json"
-    file.write_text('{"schema": 9}')
-    done = bench("resnet18", "--batch", "1", "--model-only", GPU.name, "-o", str(file))
+    file.write_text(text)
+    done = CliRunner().invoke(app, ["tune", "resnet18", *words, "-o", str(file)])
+    assert isinstance(done.exception, StoreError)
+    assert "not a table of configurations" in str(done.exception)
+    assert "choose another file with -o" in str(done.exception)
+    assert file.read_text() == text
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_damaged_table_is_one_sentence_and_bad_usage(tmp_path: Path) -> None:
+    file = tmp_path / "mine.json"
+    file.write_text("{")
+    done = bench("resnet18", "--model-only", GPU.name, "-o", str(file))
     assert done.returncode == 2
-    assert "not a table of configurations" in done.stderr
-    assert file.read_text() == '{"schema": 9}'
+    assert done.stderr.startswith(f"bench: {file}: not a table of configurations")
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_it_fits_80_columns(tuner: Callable[..., Tuner], capsys: pytest.CaptureFixture[str]) -> None:
@@ -491,7 +522,7 @@ def dried(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-DRY = ["resnet18", "--image", "32", "--batch", "1", "--precision", "fp32", "--candidates", "2", "--dry", "-o"]
+DRY = ["resnet18-none", "--image", "32", "--batch", "1", "--precision", "fp32", "--candidates", "1", "--dry", "-o"]
 
 
 @pytest.mark.slow
@@ -505,14 +536,14 @@ def test_a_dry_run_that_was_killed_goes_on_where_it_was(dried: Path) -> None:
     assert told["gpu"]["name"].startswith("dry run")
     assert told["left"] == 0
     rows = told["layers"]
-    assert len(rows) == 14
-    assert all(row["tried"] == 2 and row["us"] > 0 and row["predicted_us"] > 0 and not row["wrong"] for row in rows)
+    assert len(rows) == 9
+    assert all(row["tried"] == 1 and row["us"] > 0 and row["predicted_us"] > 0 and not row["wrong"] for row in rows)
     lines = dried.with_suffix(".trials.jsonl").read_text().splitlines()
     assert lines[: len(tried)] == tried
-    assert len({(trial["layer"], trial["config"]) for trial in map(json.loads, lines)}) == len(lines) == 28
-    assert len(Table.load(dried)) == 14
+    assert len({(trial["layer"], trial["config"]) for trial in map(json.loads, lines)}) == len(lines) == 9
+    assert len(Table.load(dried)) == 9
     (network,) = told["networks"]
-    assert network["convolutions"] == 19 - 3 + 0  # the stem is another kernel, the projections are inside others
+    assert network["layers"] == 18  # stem, 16 convolutions, head
     assert network["us"] > 0
 
 

@@ -35,6 +35,14 @@ def test_a_layer_counts_what_it_moves_and_computes() -> None:
     assert FOLDED.bytes == 2 * (32 * 28 * 28 * (128 + 256 + 512) + 512 * 384) + 4 * 512
     assert replace(STRIDED, kernel=(1, 1), padding=0).bytes == 2 * (32 * 14 * 14 * 512 + 65536) + 4 * 256
     assert ACTIVATED.bytes == replace(ACTIVATED, prologue=False).bytes + 8 * 256
+    # pooled: a quarter of the pixels is written, and as much computed
+    pooled = replace(STEM, pool=True)
+    assert STEM.bytes - pooled.bytes == 2 * 32 * 64 * (112 * 112 - 56 * 56)
+    assert pooled.flops == STEM.flops
+    # all pixels are read, one an image is multiplied
+    head = Layer(32, 7, 7, 2048, 1000, (1, 1), relu=False, mean=True)
+    assert head.bytes == 2 * (32 * 49 * 2048 + 2048 * 1000 + 32 * 1000) + 4 * 1000
+    assert (head.flops, head.rows, head.pointwise) == (2 * 32 * 2048 * 1000, 32, False)
 
 
 def test_the_key_tells_layers_apart_and_stays() -> None:
@@ -54,9 +62,11 @@ def test_the_key_tells_layers_apart_and_stays() -> None:
         "second": (56, 56, 8, 1),
         "prologue": True,
         "dtype": "bf16",
+        "pool": True,
+        "mean": True,
     }
     assert set(changes) == set(Layer.__dataclass_fields__)
-    assert len({MIDDLE.key, *(replace(MIDDLE, **{name: value}).key for name, value in changes.items())}) == 14
+    assert len({MIDDLE.key, *(replace(MIDDLE, **{name: value}).key for name, value in changes.items())}) == 16
 
 
 def test_columns_are_aligned() -> None:
@@ -219,7 +229,11 @@ def test_measurements_outlast_predictions_and_later_ones_earlier_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"schema": 9, "entries": []}', '{"schema": 1, "entries": [{"gpu": "x"}]}']
+    "text",
+    [
+        *("", "[]", "{}", "7", '{"schema": 9, "entries": []}', '{"schema": 1, "entries": 5}', '{"schema": 1, "entr'),
+        *('{"schema": 1, "entries": [{"gpu": "x"}]}', '{"schema": 1, "entries": ["x"]}', "\0\0\0"),
+    ],
 )
 def test_a_file_that_is_no_table(text, tmp_path) -> None:
     path = tmp_path / "table.json"
@@ -229,8 +243,9 @@ def test_a_file_that_is_no_table(text, tmp_path) -> None:
 
 
 def test_entries_are_checked(tmp_path) -> None:
-    with pytest.raises(ValueError, match="chosen"):
-        entry(chosen="guessed")
+    for wrong in ({"chosen": "guessed"}, {"us": "12"}, {"us": True}, {"gpu": 7}, {"layer": ["x"]}, {"when": None}):
+        with pytest.raises(ValueError, match=f"^{next(iter(wrong))}: "):
+            entry(**wrong)
     path = tmp_path / "table.json"
     Table([entry()]).save(path)
     path.write_text(json.dumps(json.loads(path.read_text().replace("ptr-", "abc-"))))
@@ -247,5 +262,5 @@ def test_the_installed_table_goes_before_the_model(monkeypatch) -> None:
 
 
 def test_choosing_needs_no_torch() -> None:
-    code = "import sys, kernels.table, kernels.space; sys.exit('torch' in sys.modules or 'triton' in sys.modules)"
+    code = "import sys, kernels.table, kernels.choose; sys.exit('torch' in sys.modules or 'triton' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -4,13 +4,14 @@ from dataclasses import replace
 from math import prod
 
 import pytest
+import torch
 import triton
 from triton.backends.compiler import GPUTarget
 
-from kernels import conv, conv_tma
+from kernels import conv, conv_tma, head, head_space, stem, stem_space
 from kernels.config import ARCHS, Config, Layer
 from kernels.emit import Emitted, compiled, emit, tool
-from kernels.launch import INTERPRETED, Operands, output
+from kernels.launch import INTERPRETED, Argument, Launch, Operands, output
 from kernels.space import default, shared_bytes
 
 pytestmark = pytest.mark.skipif(INTERPRETED, reason="kernels defined under TRITON_INTERPRET=1 cannot be compiled")
@@ -134,28 +135,59 @@ class Driver:
         return GPUTarget("cuda", 90, 32)
 
 
+@pytest.fixture
+def hopper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triton's own launcher, up to where it would launch: a CPU host has no driver to ask for the device's kind."""
+    monkeypatch.setattr(triton.runtime.driver, "_active", Driver())
+
+
+def key_of(step: Launch, arguments: list[Argument]) -> str:
+    """Under which Triton keeps what a launch with these arguments runs: a digest of all that goes into it."""
+    return step.kernel.run(*arguments, grid=step.grid, warmup=True, **step.constants, **step.options).hash
+
+
 @pytest.mark.parametrize(
     ("layer", "config"),
     [
         (replace(MIDDLE, n=2, residual=True), ptr(64, 64, 64, 4, 3)),
         (replace(MIDDLE, n=1), ptr(64, 64, 64, 4, 3, split_k=2, pdl=True)),
-        (replace(FOLDED, n=1), ptr(64, 64, 64, 4, 3)),
+        (replace(FOLDED, n=1, dtype="bf16"), ptr(64, 64, 64, 4, 3)),
         (replace(ACTIVATED, n=1), ptr(64, 64, 64, 4, 3)),
         (replace(MIDDLE, n=2, residual=True), tma((1, 8, 8), 64, 64, 4, 3, pdl=True)),
-        (replace(MIDDLE, n=1), tma((1, 8, 8), 64, 64, 4, 3, split_k=2)),
+        (replace(FOLDED, n=1), tma((1, 8, 8), 64, 64, 4, 3)),
+        (replace(MIDDLE, n=1, dtype="tf32"), tma((1, 8, 8), 64, 32, 4, 3, split_k=2)),
     ],
     ids=str,
 )
-def test_a_launch_compiles_the_same_code(layer, config, monkeypatch) -> None:
-    """Triton's launcher, given real tensors, specialises the kernel to the very PTX that `compilation` describes."""
-    monkeypatch.setattr(triton.runtime.driver, "_active", Driver())
+def test_what_a_launch_compiles_is_what_was_described(layer, config, hopper) -> None:
     module = conv_tma if config.impl == "tma" else conv
     launches = list(module.calls(layer, config, Operands.of(layer, "cpu"), output(layer, "cpu")))
     described = module.compilation(layer, config)
     assert len(launches) == len(described) == (2 if config.split_k > 1 else 1)
     for (step, arguments), compilation in zip(launches, described, strict=True):
-        ran = step.kernel.run(*arguments, grid=step.grid, warmup=True, **step.constants, **step.options)
-        assert ran.asm["ptx"] == compiled(compilation, 90).asm["ptx"]
+        assert compiled(compilation, 90).hash == key_of(step, arguments)
+
+
+def test_the_stem_is_launched_as_it_was_described(hopper) -> None:
+    layer = replace(STEM, n=1)
+    config = stem_space.default(layer, 90)
+    out = stem.output(layer, "cpu")
+    weight = out.new_empty(2 * layer.c_out, layer.kernel[0] * stem_space.window(layer)[0])
+    operands = [Operands.of(layer, "cpu").x, weight, out.new_empty(layer.c_out, dtype=torch.float32), out, layer.n]
+    (compilation,) = stem.compilation(layer, config)
+    assert compiled(compilation, 90).hash == key_of(stem.stem_launch(layer, config), operands)
+
+
+@pytest.mark.parametrize(
+    "config", [head_space.fused(replace(ACTIVATED, dtype="fp16"), 90), ptr(64, 64, 64, 4, 3)], ids=str
+)
+def test_the_head_is_launched_as_it_was_described(config, hopper) -> None:
+    layer = Layer(1, 7, 7, 512, 1000, (1, 1), relu=False, prologue=True)
+    out = torch.empty(layer.n, layer.c_out, dtype=torch.float16)
+    launches = list(head.calls(layer, config, Operands.of(layer, "cpu"), out))
+    described = head.compilation(layer, config)
+    for (step, arguments), compilation in zip(launches, described, strict=True):
+        assert compiled(compilation, 90).hash == key_of(step, arguments)
 
 
 def test_occupancy_is_the_tightest_of_four_limits() -> None:

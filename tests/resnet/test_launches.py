@@ -21,8 +21,9 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 
 import resnet.model
 from kernels import conv, table
-from kernels.config import Layer
-from kernels.space import default, space
+from kernels.choose import default, space
+from kernels.config import Config, Layer
+from kernels.launch import parsed_in_turn
 from resnet import launches, network
 from resnet.archs import Spec
 from resnet.fold import fold
@@ -162,8 +163,37 @@ def test_tuned_tables_are_installed_once(tmp_path, monkeypatch) -> None:
         entry = table.Entry(gpu, layer.key, config, "measured", 5.0, "2026-11-23T00:00:00", "3.7.1")
         table.Table([entry]).save(tmp_path / f"{gpu}.json")
     assert launches.use_tuned() == ["One.json", "Other.json"]
-    assert str(launches.conv_config(layer, Target("Other", 90, 132))) == "ptr-128x64x32-w4-s3-k1-g8"
+    assert str(launches.config_of(layer, Target("Other", 90, 132))) == "ptr-128x64x32-w4-s3-k1-g8"
     assert launches.use_tuned() == []  # what is installed stays
+
+
+def test_an_entry_that_is_none_for_its_layer_is_refused_with_a_cure(monkeypatch) -> None:
+    layer = Layer(1, 64, 64, 3, 64, (7, 7), 2, 3, pool=True)
+    entry = table.Entry("One", layer.key, "ptr-64x64x64-w4-s3-k1-g8", "measured", 5.0, "2026-11-23T00:00:00", "3.7.1")
+    monkeypatch.setattr(table, "_installed", table.Table([entry]))
+    with pytest.raises(ValueError, match=r"7x7-s2-p3-k64-relu-pool: pointer loads.*`bench tune` writes another"):
+        launches.config_of(layer, Target("One", 90, 132))
+
+
+def test_all_that_kernels_pass_on_is_in_the_plan_of_memory(hopper, monkeypatch) -> None:
+    """A head's averages and partial sums, too: a network holds its memory, its logits, its weights."""
+    monkeypatch.setattr(resnet.model, "STAGE_WIDTHS", (16, 16, 16, 64))
+    two = Config.parse("ptr-16x16x32-w4-s3-k2-g8-pdl")
+    monkeypatch.setattr(table, "config_for", lambda layer, *_: two if layer.mean else default(layer, 90, 132))
+    net = of("resnet18", (8, 3, 32, 32))
+    (head,) = (layer for layer in net.configs if layer.mean)
+    assert launches.scratch_bytes(head, two) == 2 * 8 * 64 + 4 * 2 * 8 * 16
+    assert net.owners[-3:] == [17] * 3  # averages, their product, its sums
+    assert len(net.owners) == len(net.calls) + 1
+    held = [(net.memory.data_ptr(), net.memory.nbytes), (net.logits.data_ptr(), net.logits.nbytes)]
+    held += [(buffer.data_ptr(), buffer.nbytes) for buffer in net.buffers()]
+    assert net.activation_bytes == held[0][1] + held[1][1]
+    image = hopper[0][1][0].data_ptr()  # the stem's, which comes with each call
+    for _, arguments in hopper:
+        for argument in arguments:
+            tensor = argument.base if isinstance(argument, TensorDescriptor) else argument
+            if isinstance(tensor, Tensor) and tensor.data_ptr() != image:
+                assert any(start <= tensor.data_ptr() <= start + size for start, size in held)
 
 
 class _Yields:
@@ -189,7 +219,7 @@ def test_kernels_are_parsed_by_one_thread_at_a_time() -> None:
     try:
         sys.setswitchinterval(1e-6)
         gc.set_threshold(5)
-        with launches._parsed_in_turn(), ThreadPoolExecutor(4) as pool:
+        with parsed_in_turn(), ThreadPoolExecutor(4) as pool:
             for future in [pool.submit(parse) for _ in range(4)]:
                 future.result()
     finally:

@@ -10,90 +10,66 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from kernels import stem
-from kernels.config import Config, Layer
+from kernels import Config, Layer, conv_bias_relu_pool, pack, stem, stem_space, widen
 from kernels.launch import Operands
-from kernels.pack import TORCH_TYPES, pack
-from kernels.stem import conv_bias_relu_pool, widen
 
 
 def cut(layer: Layer, m: int = 32, n: int = 32, strip: int = 2) -> Config:
-    return Config("ptr", m, n, stem.window(layer)[0], 4, 1, group_m=strip)
+    return Config("ptr", m, n, stem_space.window(layer)[0], 4, 1, group_m=strip)
 
 
 def cost(layer: Layer, config: Config) -> int:
-    return prod(stem.grid_of(layer, config)) * (2 * config.group_m + 1) * layer.kernel[0]
-
-
-def given_to(layer: Layer, seed: int = 0, bias: float = 0.0) -> Operands:
-    generator = torch.Generator().manual_seed(seed)
-    dtype = TORCH_TYPES[layer.dtype]
-    weight = torch.randn(layer.c_out, layer.c_in, *layer.kernel, generator=generator)
-    weight /= (layer.c_in * prod(layer.kernel)) ** 0.5
-    packed = pack(weight, torch.randn(layer.c_out, generator=generator) + bias, dtype, tf32=layer.dtype == "tf32")
-    x = torch.randn(layer.n, layer.c_in, layer.h, layer.w, generator=generator)
-    wide = widen(packed, layer.stride, layer.padding)
-    return Operands(x.to(dtype, memory_format=torch.channels_last), wide.weight, wide.bias)
+    return prod(stem_space.grid_of(layer, config)) * (2 * config.group_m + 1) * layer.kernel[0]
 
 
 def run(layer: Layer, config: Config, operands: Operands) -> Tensor:
-    """On poisoned memory with a guard behind it, which must be left alone."""
-    like = stem.output(layer, "cpu")
-    memory = torch.full((like.numel() + 64,), torch.nan, dtype=like.dtype)
-    out = memory[: like.numel()].view(like.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)
+    out = stem.output(layer, "cpu").fill_(torch.nan)
     stem.launch(layer, config, operands, out)
-    assert memory[like.numel() :].isnan().all()
     return out
 
 
-def check(layer: Layer, config: Config, allowed, bias: float = 0.0) -> Tensor:
-    operands = given_to(layer, bias=bias)
-    want = stem.reference(layer, operands, torch.float64)
-    got = run(layer, config, operands)
-    error = float((got.double() - want).abs().max())
-    assert error <= allowed(layer, want), (
-        f"{layer.key} by {config}: {error:.3g} off, {allowed(layer, want):.3g} allowed"
-    )
-    return got
+def of(n: int, h: int, w: int, c: int, k: int, *window: object, dtype: str = "fp16", relu: bool = True) -> Layer:
+    return Layer(n, h, w, c, k, *window, relu=relu, dtype=dtype, pool=True)
 
 
-STEM = Layer(2, 15, 13, 3, 32, (7, 7), 2, 3)
+SEVEN = ((7, 7), 2, 3)
+STEM = of(2, 15, 13, 3, 32, *SEVEN, dtype="fp32")
 CASES = {
     "the stem": (STEM, {}),
+    "the stem, fp16": (replace(STEM, dtype="fp16"), {}),
+    "the stem, tf32": (replace(STEM, dtype="tf32"), {}),
     "no ReLU": (replace(STEM, relu=False), {}),
-    "even sizes": (Layer(1, 16, 22, 3, 32, (7, 7), 2, 3), {}),
-    "odd columns and rows of the convolution": (Layer(2, 17, 18, 3, 32, (7, 7), 2, 3), {}),
-    "tiles across images": (Layer(3, 8, 21, 3, 16, (7, 7), 2, 3), {"m": 16, "n": 16}),
-    "a strip each": (Layer(1, 23, 7, 3, 16, (7, 7), 2, 3, relu=False), {"m": 16, "n": 16, "strip": 1}),
-    "strips that do not divide": (Layer(1, 22, 9, 3, 16, (7, 7), 2, 3), {"m": 16, "n": 16, "strip": 4}),
-    "channel tails": (Layer(1, 9, 9, 3, 37, (7, 7), 2, 3), {"n": 32, "strip": 1}),
-    "1 channel, 3x3 at stride 1": (Layer(3, 9, 7, 1, 24, (3, 3), 1, 1), {}),
-    "4 channels, 5x5 at stride 3": (Layer(2, 19, 17, 4, 16, (5, 5), 3, 2), {"n": 16}),
-    "15 channels": (Layer(1, 9, 8, 15, 16, (3, 3), 2, 1, relu=False), {"n": 16}),
-    "1x1, stride over its window": (Layer(2, 11, 9, 5, 16, (1, 1), 2), {"n": 16}),
-    "no square window": (Layer(1, 12, 9, 3, 16, (3, 7), 2, 3), {"n": 16}),
-    "no padding": (Layer(1, 15, 16, 3, 16, (7, 7), 2), {"n": 16}),
-    "one pixel": (Layer(2, 1, 1, 3, 16, (7, 7), 2, 3, relu=False), {"n": 16}),
+    "even sizes": (of(1, 16, 22, 3, 32, *SEVEN), {}),
+    "odd columns and rows of the convolution": (of(2, 17, 18, 3, 32, *SEVEN), {}),
+    "tiles across images": (of(3, 8, 21, 3, 16, *SEVEN, dtype="fp32"), {"m": 16, "n": 16}),
+    "a strip each": (of(1, 23, 7, 3, 16, *SEVEN, relu=False), {"m": 16, "n": 16, "strip": 1}),
+    "strips that do not divide": (of(1, 22, 9, 3, 16, *SEVEN), {"m": 16, "n": 16, "strip": 4}),
+    "channel tails": (of(1, 9, 9, 3, 37, *SEVEN, dtype="fp32"), {"n": 32, "strip": 1}),
+    "1 channel, 3x3 at stride 1": (of(2, 9, 7, 1, 24, (3, 3), 1, 1), {}),
+    "4 channels, 5x5 at stride 3": (of(2, 19, 17, 4, 16, (5, 5), 3, 2), {"n": 16}),
+    "15 channels": (of(1, 9, 8, 15, 16, (3, 3), 2, 1, relu=False), {"n": 16}),
+    "1x1, stride over its window": (of(2, 11, 9, 5, 16, (1, 1), 2, dtype="fp32"), {"n": 16}),
+    "no square window": (of(1, 12, 9, 3, 16, (3, 7), 2, 3), {"n": 16}),
+    "no padding": (of(1, 15, 16, 3, 16, (7, 7), 2), {"n": 16}),
+    "one pixel": (of(2, 1, 1, 3, 16, *SEVEN, relu=False), {"n": 16}),
 }
 
 
-@pytest.mark.parametrize("dtype", ["fp32", "tf32", "fp16"])
 @pytest.mark.parametrize("name", CASES)
-def test_agrees_with_float64(name, dtype, allowed) -> None:
+def test_agrees_with_float64(name, check) -> None:
     layer, sizes = CASES[name]
-    layer = replace(layer, dtype=dtype)
     config = cut(layer, **sizes)
     assert cost(layer, config) <= 200
-    assert stem.unfit(layer, config, 90) is None
-    check(layer, config, allowed)
+    assert stem_space.unfit(layer, config, 90) is None
+    check(layer, config)
 
 
 @st.composite
 def layers(draw) -> tuple[Layer, Config]:
     kernel = (draw(st.sampled_from([1, 3, 5, 7])), draw(st.sampled_from([1, 2, 3, 7])))
     stride, padding = draw(st.integers(1, 3)), draw(st.integers(0, 3))
-    layer = Layer(
-        *(draw(st.integers(1, 3)), draw(st.integers(7, 23)), draw(st.integers(7, 23)), draw(st.integers(1, 6))),
+    layer = of(
+        *(draw(st.integers(1, 3)), draw(st.integers(7, 19)), draw(st.integers(7, 19)), draw(st.integers(1, 6))),
         *(draw(st.integers(1, 40)), kernel, stride, padding),
         relu=draw(st.booleans()),
         dtype=draw(st.sampled_from(["fp32", "fp16"])),
@@ -102,16 +78,16 @@ def layers(draw) -> tuple[Layer, Config]:
     return layer, cut(layer, *sizes)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(layers())
-def test_any_stem_agrees_with_float64(allowed, drawn) -> None:
+def test_any_stem_agrees_with_float64(check, drawn) -> None:
     layer, config = drawn
-    assume(cost(layer, config) <= 200)
-    check(layer, config, allowed)
+    assume(cost(layer, config) <= 120)
+    check(layer, config)
 
 
 @pytest.mark.parametrize("relu", [True, False])
-@pytest.mark.parametrize("size", [(16, 16), (15, 13), (17, 22)])
+@pytest.mark.parametrize("size", [(16, 16), (17, 13)])
 def test_the_pool_selects_exactly(relu, size) -> None:
     """Sums of integers below 2048 are exact at fp16 in any order, and so is what is left to do."""
     layer = replace(STEM, n=2, h=size[0], w=size[1], relu=relu, dtype="fp16")
@@ -124,46 +100,55 @@ def test_the_pool_selects_exactly(relu, size) -> None:
     wide = widen(pack(weight, bias, torch.float16))
     operands = Operands(x.half().contiguous(memory_format=torch.channels_last), wide.weight, wide.bias)
     y = F.conv2d(x, weight, bias, 2, 3)
-    want = F.max_pool2d(F.relu(y) if relu else y, 3, 2, 1)
+    want = F.max_pool2d(F.pad(F.relu(y) if relu else y, (1, 1, 1, 1)), 3, 2)
     assert y.abs().max() < 2048
+    assert (want < 0).any() != relu
     assert torch.equal(run(layer, cut(layer), operands).float(), want)
 
 
-@pytest.mark.parametrize("dtype", ["fp32", "fp16"])
-def test_padding_of_the_pool_is_no_value(dtype, allowed) -> None:
-    """All activations are far below zero: a padding of zero would win along the border."""
-    got = check(replace(STEM, relu=False, dtype=dtype), cut(STEM), allowed, bias=-50.0)
-    assert got.max() < -30
-    assert check(replace(STEM, dtype=dtype), cut(STEM), allowed, bias=-50.0).abs().max() == 0
+@pytest.mark.parametrize("size", [(16, 16), (17, 13)])
+def test_the_border_of_the_pool_is_zeros(size, operands, check) -> None:
+    """All activations are far below zero, so a zero wins where a window has one, and nowhere else."""
+    layer = replace(STEM, h=size[0], w=size[1], relu=False)
+    given = operands(layer)
+    given.bias.sub_(50)
+    got = check(layer, cut(layer), given=given)
+    border = torch.zeros(got.shape[2:], dtype=torch.bool)
+    border[0], border[:, 0] = True, True
+    border[-1] |= bool(layer.out_h % 2)
+    border[:, -1] |= bool(layer.out_w % 2)
+    assert (got[..., border] == 0).all()
+    assert (got[..., ~border] < -30).all()
+    assert check(replace(layer, relu=True), cut(layer), given=given).abs().max() == 0
 
 
-def test_strips_and_tiles_make_the_same_bits() -> None:
-    layer = Layer(2, 23, 19, 3, 32, (7, 7), 2, 3, dtype="fp16")
-    operands = given_to(layer)
-    want = run(layer, cut(layer), operands)
-    for sizes in ((16, 32, 2), (64, 32, 6), (32, 16, 3), (16, 16, 5)):
-        assert torch.equal(run(layer, cut(layer, *sizes), operands), want)
+def test_strips_and_tiles_make_the_same_bits(operands) -> None:
+    layer = of(2, 23, 11, 3, 32, *SEVEN, relu=False)
+    given = operands(layer)
+    want = run(layer, cut(layer), given)
+    for sizes in ((16, 32, 2), (64, 32, 6), (16, 16, 5)):
+        assert torch.equal(run(layer, cut(layer, *sizes), given), want)
 
 
-def test_64_bit_offsets_make_the_same_numbers() -> None:
-    operands, config = given_to(STEM), cut(STEM)
+def test_64_bit_offsets_make_the_same_numbers(operands) -> None:
+    given, config = operands(STEM), cut(STEM)
     narrow = stem.stem_launch(STEM, config)
     assert not narrow.constants["WIDE"]
     out = stem.output(STEM, "cpu").fill_(torch.nan)
     wide = replace(narrow, constants={**narrow.constants, "WIDE": True})
-    wide.run(operands.x, operands.weight, operands.bias, out, STEM.n)
-    assert torch.equal(out, run(STEM, config, operands))
+    wide.run(given.x, given.weight, given.bias, out, STEM.n)
+    assert torch.equal(out, run(STEM, config, given))
     assert stem.stem_launch(replace(STEM, n=2**24), config).constants["WIDE"]
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
-def test_an_infinity_stays_with_its_neighbours() -> None:
+def test_an_infinity_stays_with_its_neighbours(operands) -> None:
     """As stem.py says: pixels that share a widened window get it too, other rows and other images do not."""
-    layer = Layer(2, 24, 24, 3, 16, (7, 7), 2, 3, dtype="fp32")
-    operands = given_to(layer)
-    want = run(layer, cut(layer), operands)
-    operands.x[0, :, 12, 12] = torch.inf
-    got = run(layer, cut(layer), operands)
+    layer = of(2, 24, 24, 3, 16, *SEVEN, dtype="fp32")
+    given = operands(layer)
+    want = run(layer, cut(layer), given)
+    given.x[0, :, 12, 12] = torch.inf
+    got = run(layer, cut(layer), given)
     assert torch.equal(got[1], want[1])
     same = (got[0] == want[0]).all(0)
     # a pooled pixel needs rows and columns 4p-5 to 4p+5 of the image, and its widened windows are 4q-8 to 4q+6
@@ -173,13 +158,12 @@ def test_an_infinity_stays_with_its_neighbours() -> None:
 
 
 @pytest.mark.parametrize("config", [None, cut(STEM, strip=3)])
-def test_the_op_is_the_kernel(config, monkeypatch) -> None:
+def test_the_op_is_the_kernel(config, monkeypatch, channels_last) -> None:
     seen, real = [], stem.launch
     monkeypatch.setattr(stem, "launch", lambda layer, config, *rest: (seen.append(config), real(layer, config, *rest)))
-    torch.manual_seed(0)
     conv = nn.Conv2d(3, 24, 7, 2, 3)
     packed = widen(pack(conv.weight, conv.bias))
-    x = torch.randn(2, 3, 15, 13).contiguous(memory_format=torch.channels_last)
+    x = channels_last(2, 3, 15, 13)
     got = conv_bias_relu_pool(x, packed, config=config)
     out = torch.empty_like(got).fill_(torch.nan)
     assert conv_bias_relu_pool(x, packed, out=out, config=config) is out
@@ -190,25 +174,11 @@ def test_the_op_is_the_kernel(config, monkeypatch) -> None:
     assert config is None or seen == [config, config]
 
 
-def test_bf16_is_not_interpreted(monkeypatch) -> None:
+def test_bf16_is_computed_by_aten(monkeypatch, channels_last) -> None:
+    """The interpreter would multiply it wrong, and silently."""
     monkeypatch.setattr(stem, "launch", None)
-    x = torch.randn(1, 3, 9, 9).to(torch.bfloat16, memory_format=torch.channels_last)
-    conv_bias_relu_pool(x, widen(pack(torch.randn(16, 3, 7, 7), None, torch.bfloat16)))
-
-
-@pytest.mark.filterwarnings("default")  # Inductor's imports are not free of deprecations
-def test_the_interpreted_op_compiles_and_exports() -> None:
-    torch.manual_seed(0)
-
-    class Network(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.packed = widen(pack(torch.randn(16, 3, 7, 7), torch.randn(16)))
-
-        def forward(self, x):
-            return conv_bias_relu_pool(x, self.packed)
-
-    net, x = Network(), torch.randn(2, 3, 15, 13).contiguous(memory_format=torch.channels_last)
-    want = net(x)
-    assert torch.equal(torch.compile(net, fullgraph=True)(x), want)
-    assert torch.equal(torch.export.export(net, (x,)).module()(x), want)
+    conv = nn.Conv2d(3, 16, 7, 2, 3)
+    x = channels_last(1, 3, 9, 9, dtype=torch.bfloat16)
+    got = conv_bias_relu_pool(x, widen(pack(conv.weight, conv.bias, torch.bfloat16)))
+    want = F.max_pool2d(F.relu(conv.bfloat16().float()(x.float())), 3, 2, 1).detach()
+    torch.testing.assert_close(got.float(), want, atol=2**-8, rtol=2**-7)

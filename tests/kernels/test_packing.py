@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kernels.config import Layer
-from kernels.pack import Packed, pack, unpack
+from kernels.packing import Packed, pack, unpack
 
 
 @pytest.mark.parametrize("c_in", [1, 3, 15, 16, 37, 64])
@@ -57,6 +57,11 @@ def test_packed_is_a_copy_without_gradients_that_moves_and_names_itself() -> Non
     ("wrong", "named"),
     [
         ({"weight": torch.randn(8, 4)}, "weight"),
+        ({"weight": [[1.0]]}, "weight"),
+        ({"weight": torch.randn(8, 0, 3, 3)}, "weight"),
+        ({"bias": torch.empty(8, device="meta")}, "bias"),
+        ({"second": (torch.empty(8, 4, 1, 1, device="meta"), None)}, "second"),
+        ({"second": (torch.randn(8, 0, 1, 1), None)}, "second"),
         ({"bias": torch.randn(7)}, "bias"),
         ({"dtype": torch.float64}, "dtype"),
         ({"dtype": torch.float16, "tf32": True}, "tf32"),

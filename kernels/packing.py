@@ -77,22 +77,26 @@ def pack(
     `dtype` is that of the activations, the weight's own unless told. The biases add up in float32. `tf32`: float32
     activations whose products the tensor cores take at 10 bits of mantissa.
     """
+    if not isinstance(weight, Tensor):
+        raise ValueError(f"weight: of type {type(weight).__name__}, not a tensor [K, C, R, S]")
     dtype = dtype or weight.dtype
     if dtype not in DTYPES:
         raise ValueError(f"dtype: {dtype} is none of {', '.join(map(str, DTYPES))}")
     if tf32 and dtype != torch.float32:
         raise ValueError(f"tf32: a way of multiplying float32, not {dtype}")
-    if weight.dim() != 4:
-        raise ValueError(f"weight: of shape {list(weight.shape)}, not [K, C, R, S]")
+    if weight.dim() != 4 or 0 in weight.shape:
+        raise ValueError(f"weight: of shape {list(weight.shape)}, not [K, C, R, S] of at least one each")
     k, c, r, s = weight.shape
-    _check_bias("bias", bias, k)
+    _check_bias("bias", bias, weight)
     total = torch.zeros(k, device=weight.device) if bias is None else bias.float()
     c2 = 0
     if second is not None:
         weight2, bias2 = second
-        if weight2.dim() != 4 or weight2.shape[0] != k or weight2.shape[2:] != (1, 1):
+        if weight2.dim() != 4 or weight2.shape[0] != k or weight2.shape[2:] != (1, 1) or weight2.shape[1] < 1:
             raise ValueError(f"second: a weight of shape {list(weight2.shape)}, not [{k}, C2, 1, 1]")
-        _check_bias("second", bias2, k)
+        if weight2.device != weight.device:
+            raise ValueError(f"second: a weight on {weight2.device}, and the first on {weight.device}")
+        _check_bias("second", bias2, weight)
         c2 = weight2.shape[1]
         total = total if bias2 is None else total + bias2.float()
     precision = "tf32" if tf32 else DTYPES[dtype]
@@ -119,6 +123,8 @@ def _views(rows: Tensor, cols: Columns, c: int, kernel: tuple[int, int], c2: int
     return taps[..., :c], rows[:, cols.first : cols.first + c2]
 
 
-def _check_bias(name: Literal["bias", "second"], bias: Tensor | None, k: int) -> None:
-    if bias is not None and bias.shape != (k,):
-        raise ValueError(f"{name}: a bias of shape {list(bias.shape)}, not [{k}]")
+def _check_bias(name: Literal["bias", "second"], bias: Tensor | None, weight: Tensor) -> None:
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ValueError(f"{name}: a bias of shape {list(bias.shape)}, not [{weight.shape[0]}]")
+    if bias is not None and bias.device != weight.device:
+        raise ValueError(f"{name}: a bias on {bias.device}, and the weight on {weight.device}")

@@ -1,0 +1,42 @@
+"""What a layer may be cut by, whichever kernel it is for: a convolution, a stem (`pool`) or a head (`mean`).
+
+All of it is arithmetic, without torch and without a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kernels import config as of_conv
+from kernels import head_space, stem_space
+from kernels import space as conv_space
+from kernels.config import Config, Layer
+from kernels.space import Machine
+
+
+def space(layer: Layer, arch: int, sms: int | None = None) -> Iterable[Config]:
+    """Configurations that compute this layer and fit the architecture, the model's best first."""
+    if layer.pool:
+        return stem_space.space(layer, arch, sms)
+    return head_space.space(layer, arch, sms) if layer.mean else conv_space.space(layer, arch, sms)
+
+
+def default(layer: Layer, arch: int, sms: int | None = None) -> Config:
+    """The model's choice for a layer that was never measured, of those that need no checking."""
+    if layer.pool:
+        return stem_space.default(layer, arch, sms)
+    return head_space.default(layer, arch, sms) if layer.mean else conv_space.default(layer, arch, sms)
+
+
+def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
+    """Microseconds in a CUDA graph, by a model that is there to order configurations."""
+    if layer.pool:
+        return stem_space.predicted_us(layer, config, machine)
+    return (head_space if layer.mean else conv_space).predicted_us(layer, config, machine)
+
+
+def unfit(layer: Layer, config: Config, arch: int) -> str | None:
+    """Why the kernels cannot compute this layer so, or None."""
+    if layer.pool:
+        return stem_space.unfit(layer, config, arch)
+    return (head_space if layer.mean else of_conv).unfit(layer, config)
