@@ -7,7 +7,6 @@ generates is read and not built, and of what a variant chooses by the clock the 
 
 from __future__ import annotations
 
-import ast
 import importlib
 import json
 import platform
@@ -30,6 +29,7 @@ from bench.accepted import Accepted, AcceptedError, chosen
 from bench.case import Case
 from bench.environment import ROOT
 from bench.facts import Counted, Fact
+from bench.generated import IDLE, compilations
 from resnet import launches
 from resnet.archs import Spec
 from resnet.buffers import peak
@@ -50,11 +50,6 @@ NOT_OURS = "runs no kernel of ours"
 UNABLE = {
     "mixed": "chooses its kernels by timing them on the GPU",
     "onnxruntime-trt": "TensorRT builds its engine on the GPU",
-}
-# Operations that hand out memory or a name for it, and launch nothing.
-IDLE = {
-    *("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "_unsafe_view", "lift_fresh"),
-    *("resize_", "set_", "sym_size", "sym_stride", "sym_numel", "is_same_size", "_local_scalar_dense"),
 }
 
 
@@ -175,7 +170,8 @@ class Dispatched(TorchDispatchMode):
 
 
 def _computes(func: Any) -> bool:
-    return not (func.is_view or func.namespace == "prim" or func.overloadpacket.__name__ in IDLE)
+    renames = func.is_view or torch.Tag.inplace_view in func.tags
+    return not (renames or func.namespace == "prim" or func.overloadpacket.__name__ in IDLE)
 
 
 def _size(tensor: Tensor) -> int:
@@ -208,63 +204,6 @@ def _dispatched(case: Case, model: ResNet, example: Tensor) -> _Found:
         least = peak(eager_uses(model, tuple(example.shape), DTYPES[case.precision].itemsize))
         found.facts["activations"] = Fact(least, "alive")
     return found
-
-
-@dataclass
-class Compilations:
-    """What torch.compile made: the source of each graph, and how often tracing broke off."""
-
-    sources: list[str] = field(default_factory=list)
-    breaks: int = 0
-
-    @property
-    def calls(self) -> int:
-        return sum(calls_in(source) for source in self.sources)
-
-
-@contextmanager
-def compilations() -> Iterator[Compilations]:
-    """Notes what is compiled inside. The generated C++ is not built: a call inside computes nothing of worth."""
-    from torch._dynamo.utils import counters
-    from torch._inductor import config
-    from torch._inductor.async_compile import AsyncCompile
-    from torch._inductor.graph import GraphLowering
-
-    found = Compilations()
-    torch._dynamo.reset()
-    counters.clear()
-    lowering: Any = GraphLowering
-    building: Any = AsyncCompile
-    kept = lowering.save_output_code, building.cpp_pybinding
-    lowering.save_output_code = found.sources.append
-    building.cpp_pybinding = lambda *_: lambda *_: None
-    try:
-        # a kept artefact was compiled another time, when nobody counted
-        with config.patch(fx_graph_cache=False):
-            yield found
-    finally:
-        lowering.save_output_code, building.cpp_pybinding = kept
-        found.breaks = sum(counters["graph_break"].values())
-        torch._dynamo.reset()
-
-
-def calls_in(source: str) -> int:
-    """Calls of kernels and of libraries in the `call` that Inductor generates.
-
-    It spells them `cpp_fused_relu_0(..)`, `triton_poi_fused_relu_0.run(..)`, `extern_kernels.convolution(..)` and
-    `torch.ops.mkldnn._linear_pointwise.default(..)` (torch 2.11 to 2.13).
-    """
-    functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
-    calls = [node for f in functions if f.name == "call" for node in ast.walk(f) if isinstance(node, ast.Call)]
-    names = [ast.unparse(call.func) for call in calls]
-    return sum(_is_kernel(name) for name in names)
-
-
-def _is_kernel(name: str) -> bool:
-    first, _, rest = name.partition(".")
-    if first == "torch" and rest.startswith("ops."):
-        return rest.split(".")[2] not in IDLE
-    return first.startswith("cpp_fused") or first == "extern_kernels" or (first.startswith("triton_") and rest == "run")
 
 
 def _compiled(case: Case, model: ResNet, example: Tensor) -> _Found:

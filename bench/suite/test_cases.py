@@ -22,10 +22,10 @@ def test_case(
 
     with prepared(Case.parse(case), plan, env, where, seed, source) as timed:
         try:
-            timed.check("before")
+            timed.before()
             benchmark(timed.call)
+            timed.after()
             timed.window()
-            timed.check("after")
         except Wrong as wrong:
             benchmark.has_error = True  # so that pytest-benchmark writes no time of it
             pytest.fail(f"{case}: {wrong}", pytrace=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,12 +27,14 @@ class NoReference(RuntimeError):
 class Timed:
     """`call` is one execution, and returns when its result is ready, with its nanoseconds.
 
-    `check` is the gate, `before` or `after` timing; the first warms up, too. `window` measures throughput, as the plan
-    asks. `record` holds a record's fields but for its samples, filled in as checks are made.
+    The gate is `before`, which warms up, too, as the plan says, and `after`, to be asked right after the last timed
+    call. `window` measures throughput, if the plan asks for it; after the gate. `record` holds a record's fields but
+    for its samples, filled in as checks are made.
     """
 
     call: Callable[[], int]
-    check: Callable[[str], None]
+    before: Callable[[], None]
+    after: Callable[[], None]
     window: Callable[[], None]
     record: dict[str, Any]
 
@@ -39,26 +43,29 @@ class Timed:
 def prepared(case: Case, plan: Plan, env: dict[str, Any], device: str, seed: int, source: str) -> Iterator[Timed]:
     """Builds and prepares `case` in this process, inside its clock's stream.
 
-    Raises NoReference, and what the variant raises; `check` raises `gate.Wrong`. The references are made in a process
-    of their own, once.
+    Raises NoReference, and what the variant raises; `before` and `after` raise `gate.Wrong`. The references are made
+    in a process of their own, once.
     """
     answer = ask(reference_job([case], plan.settings, device, seed, source), REFERENCE_LIMIT_S)
     if answer.status != "ok":
         raise NoReference(answer.reason)
+    import torch
+
     import resnet
     from bench.clock import on_device
-    from bench.gate import check, poison
+    from bench.gate import check, judge, poison, unremembered
     from bench.measure import window
     from bench.runtime import runtime
     from bench.worker import Job, truth_of
     from resnet.inputs import find, pictures
     from resnet.synthetic import digest
 
+    _forget()
     job = Job.read(case_job(case, plan.settings, device, seed, source, answer.data["paths"]))
     found, truth = find(source), truth_of(job)
     model = resnet.build(case.model, seed=seed, source=found)
     count = plan.settings.buffers
-    batches = pictures(count * case.batch, case.image, seed=seed, source=found).split(case.batch)
+    *batches, fresh = pictures((count + 1) * case.batch, case.image, seed=seed, source=found).split(case.batch)
     with on_device(device) as clock:
         run = resnet.prepare(case.variant, model, batches[0].to(device), case.precision, case.launch)
         inputs = [run.place(batch) for batch in batches]
@@ -81,24 +88,47 @@ def prepared(case: Case, plan: Plan, env: dict[str, Any], device: str, seed: int
             "plan": {"name": plan.name, "digest": plan.digest},
             "environment": env,
         }
-        rotation = cycle(inputs)
+        rotation = cycle(enumerate(inputs))
+        last: list[Any] = [0, first]  # the buffer of the latest call, and its answer
 
         def call() -> int:
-            x = next(rotation)
-            return clock.sample(lambda: run(x))[0]
+            number, x = next(rotation)
+            spent, _, result = clock.sample(lambda: run(x))
+            last[:] = number, result
+            return spent
 
-        def judge(when: str) -> None:
-            last = run(inputs[0])
-            clock.wait()
-            poison(last, clock)
-            gate[when] = check(run, inputs, range(count), truth, clock)
-            end = time.monotonic() + (plan.settings.warmup_s if when == "before" else 0)
+        def before() -> None:
+            gate["before"] = check(run, inputs, range(count), truth, clock)
+            end = time.monotonic() + plan.settings.warmup_s
             while time.monotonic() < end:  # pytest-benchmark's own warm-up is off unless asked for
                 call()
+
+        def after() -> None:
+            gate["during"] = judge([(last[0], last[1])], truth)
+            poison(last[1], clock)
+            # an unseen batch where a seen one was: an answer remembered by address is the wrong one
+            with torch.inference_mode():
+                inputs[0].copy_(run.place(fresh))
+            gate["after"] = check(run, inputs, [count, *range(1, count)], truth, clock)
+            gate["after"]["unseen_ratio"] = unremembered(run, inputs[0], clock)
 
         def throughput() -> None:
             if plan.settings.throughput_s:
                 images, (start, end) = window(run, inputs, clock, plan.settings.throughput_s, call())
                 record["throughput"] = {"images": images, "ns": end - start}
 
-        yield Timed(call, judge, throughput, record)
+        yield Timed(call, before, after, throughput, record)
+
+
+def _forget() -> None:
+    """What the case before left in this process: memory that none refers to, and what torch.compile keeps.
+
+    Dynamo counts the compilations of a function over all models, and refuses more than a few.
+    """
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if "torch._dynamo" in sys.modules:
+        torch._dynamo.reset()

@@ -65,7 +65,7 @@ def test_a_case_is_timed_saved_compared_and_imported(tmp_path: Path) -> None:
     ((record,), left) = imported(data)
     assert left == []
     assert len(record.latency_ns) == benchmark["stats"]["rounds"]
-    assert record.gate.keys() == {"before", "after"}
+    assert record.gate.keys() == {"before", "during", "after"}
     assert record.environment["packages"]["torch"]
     assert record.throughput["images"] > 0
     assert list((tmp_path / "store").rglob("*.json"))

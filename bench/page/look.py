@@ -1,0 +1,118 @@
+"""Colours, shapes and dashes: one table for the page in light and dark, and for stills.
+
+Charts name colours as CSS variables, so that a page follows the reader's colour scheme, and print, without drawing
+anew; `plain` puts the light colours in their places, for stills. Whatever colour tells, a shape, a dash, lightness or a
+position tells too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from resnet.variants import VARIANTS
+
+
+class Mark(NamedTuple):
+    """How a variant is drawn: its colour on light and on dark ground, and a Vega shape."""
+
+    light: str
+    dark: str
+    shape: str
+
+
+# The palette of Okabe and Ito (2008), chosen for readers with colour vision deficiencies; yellow is darker on white and
+# the blues are lighter on black, where they could hardly be seen.
+MARKS = {
+    "eager": Mark("#000000", "#eeeeee", "circle"),
+    "channels-last-amp": Mark("#777777", "#a0a0a0", "square"),
+    "compile": Mark("#56b4e9", "#7cc7f2", "triangle-up"),
+    "compile-max": Mark("#0072b2", "#2b90d4", "triangle-down"),
+    "library-fused": Mark("#e69f00", "#e69f00", "diamond"),
+    "fused": Mark("#d55e00", "#ee7a1f", "cross"),
+    "mixed": Mark("#cc79a7", "#d98bb6", "triangle-right"),
+    "onnxruntime": Mark("#009e73", "#12b589", "triangle-left"),
+    "onnxruntime-trt": Mark("#a89a00", "#f0e442", "M-1,-1L1,1M1,-1L-1,1"),
+}
+OTHER = Mark("#555555", "#bbbbbb", "circle")  # a variant that came after this table
+
+DASHES = {"fp32": [1, 0], "tf32": [8, 3], "fp16": [5, 3], "bf16": [2, 2], "fp8": [8, 3, 2, 3], "int8": [1, 4]}
+
+# (light, dark) of everything else; `part1..5` are steps of lightness, which grey paper shows too
+COLOURS = {
+    "paper": ("#ffffff", "#15181c"),
+    "panel": ("#f6f7f9", "#1d2127"),
+    "ink": ("#1b1f24", "#e6e9ee"),
+    "soft": ("#57606a", "#a2abb6"),
+    "line": ("#d5dae0", "#363c45"),
+    "grid": ("#e8ebef", "#2a2f37"),
+    "accent": ("#0b62a8", "#6cb6ff"),
+    "good": ("#0a6b3d", "#4cc38a"),
+    "bad": ("#b3261e", "#ff8a80"),
+    "front": ("#b9c6d6", "#5b6f88"),
+    "part1": ("#0b3c5d", "#d8ecfb"),
+    "part2": ("#2b78ab", "#93c5e8"),
+    "part3": ("#6aaed6", "#5596c2"),
+    "part4": ("#aed2ea", "#33678f"),
+    "part5": ("#dbeaf5", "#234863"),
+}
+PARTS = [f"var(--part{n})" for n in range(1, 6)]
+FONT = "system-ui, -apple-system, 'Segoe UI', 'Liberation Sans', 'DejaVu Sans', Arial, sans-serif"
+
+
+def mark(variant: str) -> Mark:
+    return MARKS.get(variant, OTHER)
+
+
+def name(variant: str) -> str:
+    """The CSS variable of a variant's colour."""
+    return f"var(--v-{variant})"
+
+
+def _pairs() -> dict[str, tuple[str, str]]:
+    variants = {f"v-{variant}": mark(variant)[:2] for variant in VARIANTS}
+    return {key: (light, dark) for key, (light, dark) in (COLOURS | variants).items()}
+
+
+def css() -> str:
+    """The colours as CSS variables, light unless the reader's system is dark; print is always light."""
+    light = "".join(f"--{key}:{pair[0]};" for key, pair in _pairs().items())
+    dark = "".join(f"--{key}:{pair[1]};" for key, pair in _pairs().items())
+    return (
+        f":root{{color-scheme:light dark;{light}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n"
+    )
+
+
+def plain(spec: Any) -> Any:
+    """A specification with the light colours in place of the variables."""
+    if isinstance(spec, dict):
+        return {key: plain(value) for key, value in spec.items()}
+    if isinstance(spec, list):
+        return [plain(value) for value in spec]
+    if isinstance(spec, str) and spec.startswith("var(--"):
+        return _pairs()[spec.removeprefix("var(--").removesuffix(")")][0]
+    return spec
+
+
+def config() -> dict[str, Any]:
+    """Vega-Lite's configuration: no frames, thin grids, text in the page's own colours."""
+    text = {"labelColor": "var(--soft)", "titleColor": "var(--ink)", "labelFontSize": 11, "titleFontSize": 11}
+    axis = {"gridColor": "var(--grid)", "domainColor": "var(--line)", "tickColor": "var(--line)", "labelLimit": 220}
+    return {
+        "background": "transparent",
+        "font": FONT,
+        "view": {"stroke": "var(--line)"},
+        "axis": text | axis | {"titleFontWeight": "normal", "labelOverlap": True},
+        "header": text | {"labelColor": "var(--ink)", "labelFontSize": 12, "labelFontWeight": "bold", "title": None},
+        "legend": text | {"orient": "top", "direction": "horizontal", "columns": 5, "symbolStrokeWidth": 2}
+        | {"symbolSize": 70, "labelLimit": 200, "titleOrient": "left", "titleFontWeight": "normal"},
+        "title": {"color": "var(--ink)", "subtitleColor": "var(--soft)", "anchor": "start", "fontSize": 14},
+        "text": {"color": "var(--ink)"},
+        "rule": {"color": "var(--soft)"},
+    }  # fmt: skip
+
+
+def ordered(words: Iterable[str], table: Iterable[str]) -> list[str]:
+    """The words that occur, in the order of a table; those it lacks last."""
+    found, known = set(words), list(table)
+    return [word for word in known if word in found] + sorted(found - set(known))
