@@ -16,7 +16,18 @@ CHILD = {
     f"bench.{name}"
     for name in (
         *("worker", "fit", "reference", "gate", "clock", "measure", "memory", "energy", "overhead", "emitted"),
-        *("tune", "subject", "static", "load_run", "roof", "layer_times", "layer_marks", "layer_nodes", "injected"),
+        *(
+            "tune",
+            "subject",
+            "static",
+            "generated",
+            "load_run",
+            "roof",
+            "layer_times",
+            "layer_marks",
+            "layer_nodes",
+            "injected",
+        ),
     )
 }
 HEAVY = {"torch", "triton", "onnxruntime"}  # never in a parent, not even by way of another module

@@ -73,21 +73,13 @@ def prepared(case: Case, plan: Plan, env: dict[str, Any], device: str, seed: int
         clock.wait()
         poison(first, clock)
         gate: dict[str, Any] = {}
-        record = {
-            "schema": SCHEMA,
-            "case": case.name,
-            "device": device,
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
-            "gate": gate,
+        made = {
             "details": run.details,
             "runtime": runtime(device),
             "input": found.described(),
             "weights": digest(model),
-            "seed": seed,
-            "settings": asdict(plan.settings),
-            "plan": {"name": plan.name, "digest": plan.digest},
-            "environment": env,
         }
+        record = _record(case, plan, env, device, seed) | made | {"gate": gate}
         rotation = cycle(enumerate(inputs))
         last: list[Any] = [0, first]  # the buffer of the latest call, and its answer
 
@@ -118,6 +110,20 @@ def prepared(case: Case, plan: Plan, env: dict[str, Any], device: str, seed: int
                 record["throughput"] = {"images": images, "ns": end - start}
 
         yield Timed(call, before, after, throughput, record)
+
+
+def _record(case: Case, plan: Plan, env: dict[str, Any], device: str, seed: int) -> dict[str, Any]:
+    """The fields of a record that are known before anything runs."""
+    return {
+        "schema": SCHEMA,
+        "case": case.name,
+        "device": device,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seed": seed,
+        "settings": asdict(plan.settings),
+        "plan": {"name": plan.name, "digest": plan.digest},
+        "environment": env,
+    }
 
 
 def _forget() -> None:

@@ -16,7 +16,9 @@ from bench.accepted import Accepted
 from bench.case import Case
 from bench.cli_facts import counted as counted_in_a_child
 from bench.facts import SLOWER, Counted, Facts, compare
-from bench.static import Dispatched, calls_in, compilations, counted
+from bench.generated import calls_in, compilations
+from bench.static import Dispatched, counted
+from resnet.model import ResNet
 from resnet.variants import eager, fused
 from resnet.variants.runner import TorchRunner
 
@@ -97,6 +99,23 @@ def compiled(function: Any) -> tuple[int, int]:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own imports
+def test_a_graph_break_planted_in_the_model_is_slower_and_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case.parse("resnet18/compile/fp32/b1/i32/stream")
+    before, forward, compile_ = counted(case), ResNet.forward, torch.compile
+
+    def broken(net: ResNet, x: torch.Tensor) -> torch.Tensor:
+        x = forward(net, x)
+        torch._dynamo.graph_break()
+        return x * 2
+
+    monkeypatch.setattr(ResNet, "forward", broken)
+    found = verdicts(before, counted(case), case.name)
+    assert [(word, fact) for word, fact, *_ in found] == [(SLOWER, "launches"), (SLOWER, "breaks")]
+    assert found[1][2:] == (0, 1)
+    assert torch.compile is compile_
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own imports
 def test_a_planted_graph_break_and_a_planted_kernel_are_counted_where_torch_compiles() -> None:
     net = nn.Sequential(nn.Linear(8, 8), nn.ReLU())
 
@@ -133,12 +152,20 @@ def test_a_view_or_an_empty_is_no_kernel_and_a_cast_is_one() -> None:
     x = torch.randn(4, 4)
     with torch.inference_mode(), Dispatched() as mode:
         x.view(16), x.t(), torch.empty(3), x.to(torch.float32), x.contiguous(), x.detach()
+        torch.empty(4, 4).t_().squeeze_().as_strided_((2,), (1,))
         assert mode.names == []
         x.to(torch.bfloat16)
         x.t().contiguous()
         x.add_(1)
     assert len(mode.names) == 3
     assert mode.bytes == (64 + 32) + (64 + 64) + (64 + 64)
+
+
+def test_waiting_for_a_value_is_a_kernel() -> None:
+    x = torch.randn(4)
+    with torch.inference_mode(), Dispatched() as mode:
+        x[0].item()
+    assert mode.names == ["aten._local_scalar_dense.default"]
 
 
 def test_a_case_that_cannot_be_counted_says_why() -> None:
