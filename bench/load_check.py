@@ -59,7 +59,7 @@ def real(asked: Asked, stage: Callable[[str], None] = lambda name: None) -> Answ
         return replace(reference, reason=f"no reference to hold it against: {reference.reason}")
     told = asdict(asked) | {"job": "load", "case": asked.case.name, "reference": reference.data["paths"]}
     # a queue under saturation is empty soon after the last request
-    return ask(told, PREPARE_LIMIT_S + 4 * asked.seconds, stage, module="bench.load_run")
+    return ask(told, PREPARE_LIMIT_S + 4 * asked.seconds, stage)
 
 
 def alone(data: dict[str, Any]) -> dict[int, list[float]]:

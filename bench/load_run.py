@@ -8,7 +8,6 @@ the time it was due, whether or not the feeding thread was late, to its answer b
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections import deque
@@ -20,7 +19,6 @@ import numpy as np
 from torch import Tensor
 
 import resnet
-from bench import worker
 from bench.case import Case
 from bench.clock import Clock, on_device
 from bench.gate import Truth, Wrong, check, poison
@@ -162,8 +160,3 @@ def serve(execute: Callable[[int], object], due_ns: Sequence[int], batching: Bat
         spent.append(end - start)
     feeder.join()
     return {"due": list(due_ns), "latency": latency, "fed_late": fed_late, "counts": counts, "spent": spent}
-
-
-if __name__ == "__main__":
-    worker.JOBS["load"] = load
-    worker.main(int(sys.argv[1]), int(sys.argv[2]))

@@ -249,6 +249,12 @@ def run_tune(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
     return tune(data, tell)
 
 
+def run_load(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    from bench.load_run import load
+
+    return load(data, tell)
+
+
 JOBS: dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]] = {
     "case": lambda data, tell: run_case(Job.read(data), tell),
     "fit": run_fit,
@@ -259,6 +265,7 @@ JOBS: dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]] = {
     "tune": run_tune,
     "kernels": run_kernels,
     "facts": run_facts,
+    "load": run_load,
 }
 
 
