@@ -188,10 +188,10 @@ def test_the_interpreted_kernels_are_the_network(build, gate, monkeypatch, tmp_p
     """Every kind of step, in networks with few channels; and ResNet-18 as it is."""
     with monkeypatch.context() as patch:
         patch.setattr(resnet.model, "STAGE_WIDTHS", (16, 16, 32, 32))
-        narrow = [build.__wrapped__(name) for name in ("resnet18v2", "resnet50v2-A", "resnet18v1-C", "resnet50-none")]
+        narrow = [build.__wrapped__(name) for name in ("resnet18v1-C", "resnet50v2-A")]
     batch = pictures((2, 3, 33, 40))
-    cases = [(model, batch, precision) for model, precision in zip(narrow, ("fp32", "fp16") * 2, strict=True)]
-    cases.append((build("resnet18"), pictures((2, 3, 32, 32)), "fp16"))
+    cases = [(model, batch, precision) for model, precision in zip(narrow, ("fp32", "fp16"), strict=True)]
+    cases.append((build("resnet18"), pictures((1, 3, 32, 32)), "fp16"))
     for (model, batch, precision), (logits, details) in zip(cases, interpreted(cases, tmp_path), strict=True):
         assert details["kernels"] == "triton, interpreted"
         assert details["configurations"]
