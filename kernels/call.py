@@ -2,7 +2,7 @@
 
 On CUDA it is the kernel that the installed table (`table.use`) or the model names; on a CPU plain aten in float32, and
 with TRITON_INTERPRET=1 the kernel itself, interpreted, except for bf16, which the interpreter multiplies wrong
-(reference/kernels.md, 2.1).
+(docs/KERNELS.md, traps).
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from math import ceil, prod
 from kernels.config import ARCHS, BYTES, Config, Layer, channel_tiles, pixels, row_tiles, steps, unfit
 from kernels.registers import reads_shared, registers, spills
 
-# Shares and costs taken from reference/kernels.md, section 3, there modelled for an H200.
+# Shares and costs that a study of these layers modelled for an H200, none of them measured.
 TENSOR_SHARE = {"ptr": 0.55, "tma": 0.62}  # of the datasheet's rate, without warp specialization ("0.55-0.62")
 MEMORY_SHARE = 4.2 / 4.8  # of the datasheet's bandwidth
 L2_PER_SM = 5.5e12 / 132  # bytes/s from L2 into one SM's shared memory
