@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -12,10 +12,11 @@ from rich.table import Table
 
 from bench.console import FAILED, UNABLE, USAGE, Filter, Json, out, print_json, stop
 from bench.environment import ROOT
-from bench.history import LEAST, Change, Series, sparkline
-from bench.history import history as read
 from bench.metrics import METRICS
 from bench.worktree import order
+
+if TYPE_CHECKING:
+    from bench.history import Change, Series
 
 USUAL = ("latency", "throughput")
 
@@ -36,6 +37,8 @@ def history(
 
     A store is a folder of results folders, as a nightly `bench run PLAN -o STORE/$(date +%F)` leaves it.
     """
+    from bench.history import history as read  # numpy and pandas, for those who want them
+
     names = metric or list(USUAL)
     if unknown := [name for name in names if name not in METRICS]:
         raise typer.BadParameter(f"unknown metric {unknown[0]!r}; allowed: {', '.join(METRICS)}")
@@ -75,6 +78,8 @@ def _markdown(found: list[Series]) -> str:
 
 
 def _show(found: list[Series], every: bool) -> None:
+    from bench.history import LEAST
+
     out.print(f"[bold]{_summary(found)}[/]")
     longest = max(len(series.points) for series in found)
     if longest < 2 * LEAST:
@@ -85,6 +90,8 @@ def _show(found: list[Series], every: bool) -> None:
 
 
 def _show_one(series: Series) -> None:
+    from bench.history import sparkline
+
     unit = METRICS[series.metric].unit
     first, last = series.values[0], series.values[-1]
     out.print(f"\n{series.case}  {series.metric}, {unit}", markup=False, soft_wrap=True)

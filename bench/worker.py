@@ -31,6 +31,7 @@ from bench.watch import Watch  # noqa: E402
 
 PR_SET_PDEATHSIG = 1
 Tell = Callable[[str], None]
+Run = Callable[[dict[str, Any], Tell], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -217,23 +218,32 @@ def run_layers(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
 
 def run_kernels(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
     """What the compiler emits; see `bench.emitted`."""
-    tell("import")
-    os.environ.pop("TRITON_INTERPRET", None)  # interpreted functions cannot be compiled
-    try:
+
+    def load() -> Run:
         from bench.emitted import run
-    except ImportError as error:
-        if (error.name or "").partition(".")[0] not in ("torch", "triton"):
-            raise
-        return {"status": "skipped", "reason": f"{error}"}
-    return run(data, tell)
+
+        return run
+
+    return _compiling(load, data, tell)
 
 
 def run_facts(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
     """What cases do, counted and not timed; see `bench.static`."""
-    tell("import")
-    os.environ.pop("TRITON_INTERPRET", None)  # interpreted kernels are not launched as compiled ones are
-    try:
+
+    def load() -> Run:
         from bench.static import run
+
+        return run
+
+    return _compiling(load, data, tell)
+
+
+def _compiling(load: Callable[[], Run], data: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """What the function that `load` imports answers; `skipped` where torch or triton cannot be imported."""
+    tell("import")
+    os.environ.pop("TRITON_INTERPRET", None)  # interpreted kernels are neither compiled nor launched as compiled ones
+    try:
+        run = load()
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in ("torch", "triton"):
             raise
