@@ -26,7 +26,7 @@ help:
 	@echo "make history  results over commits: make history DIR=results/nightly"
 	@echo "make kernels  what the compiler emits for every kernel, against the accepted record; no GPU needed"
 	@echo "make facts    kernels launched, graph breaks and bytes, counted and held against the record; no GPU needed"
-	@echo "make gpu      on a CUDA machine: check, tune, measure; SLICE=depths another part, DRY=1 without a GPU"
+	@echo "make gpu      on a CUDA machine: what is missing for it; STAGE=alive a part, BUDGET=400 seconds, DRY=1 without a GPU"
 	@echo "make clean    remove that environment and the caches, never results/"
 	@echo
 	@echo "PYTHON=python3.12     the interpreter to use"
@@ -77,7 +77,7 @@ facts: setup
 	@$(RUN) bench facts static --against results/static/facts.json $(ARGS)
 
 gpu: setup
-	@$(RUN) bench gpu $(SLICE) $(if $(DRY),--dry) $(ARGS)
+	@$(RUN) bench gpu $(STAGE) $(if $(BUDGET),--budget $(BUDGET)) $(if $(DRY),--dry) $(ARGS)
 
 clean:
 	@rm -rf $(if $(filter file,$(origin VENV)),"$(VENV)") build dist *.egg-info .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,269 +1,297 @@
-"""The GPU campaign: slices of a few minutes, each a list of this project's own commands; unattended, resumable.
+"""A quarter of an hour on a rented card: what is missing for this card and code, in order of value, kept as it comes.
 
-A slice's commands are child processes, so that one that hangs or dies costs its own results alone. Everything lands
-under results/, where the next command and the next slice find it; a slice that was cut off goes on from there. With
-$OUT set, as on a rented machine that gives back one folder, what changed is mirrored there as it comes, under the same
-names, so that `cp -r $OUT/. results/` puts it in place elsewhere.
+Tasks (`bench.campaign_tasks`) are child processes with seconds of their own, so that one that hangs or dies costs its
+own results alone. What they leave is under results/, where the next task and the next rental find it; the journal
+results/<card>/campaign.jsonl says how each ended. With $OUT set, as on a machine that gives back one folder, an archive
+of all that changed, the log and the last lines are written there after every step, and while a long one runs.
 """
 
 from __future__ import annotations
 
-import filecmp
+import json
 import os
-import re
-import shutil
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from bench import ceilings, standins
 from bench import plan as plans
+from bench.campaign_archive import Outbox, files_under
+from bench.campaign_child import GRACE_S, Log, run_logged
+from bench.campaign_tasks import Task
 from bench.case import Case
 from bench.eligible import why_not
-from bench.environment import ROOT, child_variables
+from bench.environment import child_variables
 from bench.plan import Plan
+from bench.record import Record
 from bench.resume import differences
 from bench.store import FILE, Store, StoreError
-from resnet.variants import VARIANTS
+from bench.sweep import GOOD
+from kernels import places
 
-RESULTS = ROOT / "results"
-SLICE_S = 540.0  # of one slice: what a rented machine allows a command, less its start
-GRACE_S = 20.0  # an interrupted command has this long to put away what it has
-LOOK_S = 5.0  # between two looks at what changed
-SHORT: dict[str, Any] = {"warmup_s": 0.0, "warmup_limit_s": 0.0, "latency_s": 0.0, "latency_limit_s": 0.0, "samples": 7}
-SHORT |= {"throughput_s": 0.05, "energy_s": 0.0, "steal": 1.0}  # of a dry run: enough for every column of a table
-LIMITS = 8, 16 << 20  # files, and bytes of one, that such a machine gives back
-
-
-@dataclass(frozen=True)
-class Step:
-    """A command. `share` of the slice's seconds that are left when it starts are its own; the last step's is all.
-
-    Words in braces in `argv` stand for what the campaign chooses (`Campaign.command`).
-    """
-
-    argv: tuple[str, ...]
-    share: float = 1.0
-    plan: str = ""  # whose records it leaves, in {folder}
-    dry: tuple[str, ...] = ()  # what a dry run adds to it
-    case: str = ""
+RESERVE_S = 4.0  # kept of a budget, for the archive and the last lines
+LOOK_S = 20.0  # while a task runs, what changed is put in the outbox this often
+TRIES = 2  # of a task that fails on the same card and code
+DRY_S = 600.0  # of a task of a dry run: a CPU takes the time it takes
+JOBS = 8  # processes at once that check answers; they share the card's memory
 
 
 @dataclass(frozen=True)
-class Slice:
-    name: str
-    why: str
-    steps: tuple[Step, ...]
+class Entry:
+    """How a task ended once: a line of the journal. `status`: ok, failed, or late (its limit came first)."""
+
+    task: str
+    status: str
+    reason: str
+    seconds: float
+    when: str
+    code: str  # what it ran: `code_of`
+    commit: str
 
 
-def _sweep(plan: str, share: float = 1.0, verb: str = "run") -> Step:
-    options = ("{plan}", "-o", "{folder}", "--resume", "--budget", "{seconds}")
-    return Step(("-m", "bench", verb, *options), share, plan)
+@dataclass(frozen=True)
+class State:
+    """Whether a task is done for this card and this code: ok, failed (often enough), partial, missing."""
 
+    kind: str
+    text: str = ""
 
-def _layers(case: str, against: str) -> Step:
-    name = case.replace("/", "-")
-    argv = ("-m", "bench", "layers", "{case}", "--against", against, "-o", f"{{root}}/layers/{name}.json")
-    return Step(argv, 0.5, dry=("-n", "3"), case=case)
-
-
-TESTS = ("kernels", "resnet/variants", "bench/test_gpu.py", "bench/test_gate.py", "bench/test_tune.py")
-CORRECTNESS = (
-    Step(("-m", "pytest", "-q", "-m", "gpu", "-rfE", "--tb=short", *(f"tests/{name}" for name in TESTS)), 0.4,
-         dry=("--collect-only", "-qq")),
-    _sweep("correctness", verb="verify"),
-)  # fmt: skip
-TUNE = Step(
-    ("-m", "bench", "tune", "{model}", "--budget", "{seconds}", "-o", "{tuned}"),
-    dry=("--dry", "--image", "32", "--batch", "1", "--candidates", "1"),
-)
-
-SLICES = {
-    found.name: found
-    for found in (
-        Slice("correctness", "The tests that need a GPU, then the gate over every variant and precision.", CORRECTNESS),
-        Slice("tune", "The fastest right configuration of every convolution of ResNet-50 in fp16.", (TUNE,)),
-        Slice("headline", "Latency and throughput by variant and batch, ResNet-50 in fp16.", (_sweep("headline"),)),
-        Slice("depths", "All five depths.", (_sweep("depths"),)),
-        Slice("precisions", "Every precision each variant serves.", (_sweep("precisions"),)),
-        Slice(
-            "layers",
-            "What this card can do at most, and where the microseconds of a forward pass go, layer by layer.",
-            (
-                Step(("-m", "bench", "ceilings", "-o", "{ceilings}"), 0.2, dry=("--quick",)),
-                _layers("resnet50/fused/fp16/b1/i224/graph", "resnet50/library-fused/fp16/b1/i224/graph"),
-                _layers("resnet50/fused/fp16/b128/i224/graph", "resnet50/library-fused/fp16/b128/i224/graph"),
-            ),
-        ),
-        Slice("power", "Joules per image; then the same cases over and over: this card's noise.",
-              (_sweep("energy", 0.6), _sweep("noise"))),
-    )
-}  # fmt: skip
-# `make gpu` with no slice named: right, then tuned, then the numbers, in one command of ten minutes
-USUAL = {"correctness": 0.3, "tune": 0.35, "headline": 1.0}
+    @property
+    def done(self) -> bool:
+        return self.kind in ("ok", "failed")
 
 
 @dataclass
 class Campaign:
-    """Slices on the machine of `env`, its results under `results`; dry, the CPU stands in for its GPU."""
+    """Tasks on the card of `env`, its results under `results`; dry, the CPU stands in for its GPU."""
 
     env: dict[str, Any]
-    results: Path = RESULTS
+    results: Path = places.RESULTS
     out: Path | None = None
     dry: bool = False
-    failed: list[str] = field(default_factory=list)  # commands that did not end well, one line each
+    variables: dict[str, str] = field(default_factory=dict)  # of every child, further ones
+    ended: list[Entry] = field(default_factory=list)  # by this run
 
     def __post_init__(self) -> None:
-        name = self.env["gpu"]["name"] if not self.dry else "dry"
-        self.slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-        self.root = self.results / self.slug
+        self.name = "dry" if self.dry else str(self.env["gpu"]["name"])
+        self.root = places.card_folder(self.name, self.results)
+        self.outbox = Outbox(self.out or self.results / "local" / "campaign" / places.slug(self.name))
+        self.log = Log(self.results / "local" / f"campaign-{places.slug(self.name)}.log")
+        self.journal = self.root / "campaign.jsonl"
         self._before = {path: _stamp(path) for path in self._files()}
 
-    def run(self, name: str, seconds: float) -> Iterator[list[str]]:
-        """The commands of a slice, each as it starts; none starts or runs on past `seconds`."""
-        end = time.monotonic() + seconds
-        for step in SLICES[name].steps:
-            left = (end - time.monotonic() - GRACE_S) * step.share
-            if left < 1:
-                self.failed.append(f"{name}: out of time before {' '.join(step.argv[1:4])}")
-                continue
-            argv = self.command(step, left)
-            yield argv
-            code = self._ran(argv, left + GRACE_S / 2)
-            if code:
-                self.failed.append(f"{name}: {' '.join(argv[2:5])} ended with {code}")
-        self.mirror()
+    # What is there, and what is missing.
 
-    def command(self, step: Step, seconds: float) -> list[str]:
-        """The step's argv, written out."""
-        case = step.case
-        if self.dry and case:
-            case = standin_case(Case.parse(case)).name
+    def entries(self) -> list[Entry]:
+        """The journal; a line that cannot be read costs itself."""
+        found = []
+        with suppress(FileNotFoundError):
+            for line in self.journal.read_text(errors="replace").splitlines():
+                with suppress(ValueError, TypeError):
+                    found.append(Entry(**json.loads(line)))
+        return found
+
+    def state(self, task: Task) -> State:
+        """For this card and this code."""
+        mine = [entry for entry in self.entries() if entry.task == task.name and entry.code == code_of(self.env)]
+        if task.plan:
+            return self._swept(task, len(mine))
+        if any(entry.status == "ok" for entry in mine):
+            return State("ok", next(entry.when[:10] for entry in mine if entry.status == "ok"))
+        if mine:
+            kind = "failed" if len(mine) >= TRIES else "partial"
+            return State(kind, f"{len(mine)} of {TRIES} tries: {mine[-1].reason}")
+        return State("missing")
+
+    def _swept(self, task: Task, tries: int) -> State:
+        """Of a sweep it is the records that tell."""
+        due = self._due(task)
+        records = {(record.case, record.round): record for record in self.records(task)}
+        there = [records[key] for key in due if key in records]
+        bad = [record for record in there if record.status not in GOOD]
+        counts = f"{len(there)} of {len(due)} executions" + (f", {len(bad)} not ok" if bad else "")
+        if len(there) < len(due):
+            return State("partial" if there else "missing", counts if there else "")
+        if bad and tries < TRIES:
+            return State("partial", counts)
+        return State("failed" if bad else "ok", counts)
+
+    def _due(self, task: Task) -> list[tuple[Case, int]]:
+        plan = self._plan_of(task)
+        able = [case for case in plan.cases if not why_not(case, self.env, plan.reserved)]
+        return [(case, number) for number in range(plan.rounds) for case in able]
+
+    def _plan_of(self, task: Task) -> Plan:
+        plan = plans.load(task.plan)
+        if self.dry:
+            chosen = plans.read(standins.plan(plan, self.env), plan.name, plan.name)
+        else:
+            chosen = plan.only(*task.only)
+        return plans.gate_only(chosen) if "verify" in task.argv else chosen
+
+    def records(self, task: Task) -> list[Record]:
+        with suppress(StoreError):
+            return Store(self.folder(task)).load()
+        return []
+
+    def folder(self, task: Task) -> Path:
+        """The first of results/<card>/<plan>, plan-2, ... that is free, or that this machine and code may go on in."""
+        settings = asdict(self._plan_of(task).settings)
+        number = 1
+        while True:
+            folder = self.root / (task.plan if number == 1 else f"{task.plan}-{number}")
+            if not (folder / FILE).exists():
+                return folder
+            with suppress(StoreError):
+                records = Store(folder).load()
+                same = {code_of(record.environment) for record in records} <= {code_of(self.env)}
+                if same and not differences(records, self.env, settings, 0, "photos"):
+                    return folder
+            number += 1
+
+    # Running.
+
+    def run(self, tasks: Iterable[Task], seconds: float, told: Callable[[Task, float], None]) -> Iterator[Entry]:
+        """How each task ended that had the time to begin, as it ends; `told` when one begins, with its limit."""
+        end = time.monotonic() + seconds
+        chosen = list(tasks)
+        self._write("environment.json", json.dumps(self.env, indent=1) + "\n")
+        for place, task in enumerate(chosen):
+            left = end - time.monotonic() - RESERVE_S - GRACE_S
+            limit = left if place == len(chosen) - 1 else min(left, task.seconds)
+            limit = DRY_S if self.dry else min(limit, 2 * task.seconds)
+            if left < task.least_s and not self.dry:
+                continue
+            told(task, limit)
+            yield self._one(task, limit)
+            self.put()
+
+    def _one(self, task: Task, limit: float) -> Entry:
+        """Run a task. Whatever goes wrong here is how the task ended, and no more."""
+        look = _Now_and_then(self.put)
+        try:
+            # its own budget is a little less, so that it ends by itself with all it has put away
+            argv = self.command(task, max(1.0, limit - GRACE_S))
+            ended = run_logged(argv, self.log, limit, child_variables() | self.variables, look)
+            late = ended.late or ended.code < 0
+            status = "ok" if ended.code == 0 else "late" if ended.late else "failed"
+            reason = "" if status == "ok" else f"{'at its limit' if late else f'exit {ended.code}'}: {ended.cause}"
+            spent = ended.seconds
+        except Exception as error:
+            status, reason, spent = "failed", f"{type(error).__name__}: {error}", 0.0
+        when = datetime.now(UTC).isoformat(timespec="seconds")
+        entry = Entry(task.name, status, reason, round(spent, 1), when, code_of(self.env), commit_of(self.env))
+        self.ended.append(entry)
+        self._write("campaign.jsonl", json.dumps(asdict(entry)) + "\n", "a")
+        return entry
+
+    def _write(self, name: str, text: str, mode: str = "w") -> None:
+        """A file in the card's folder; a disk that is full is told, and costs no task."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with (self.root / name).open(mode) as file:
+                file.write(text)
+        except OSError as error:
+            self.log.trouble = f"{self.root / name}: {error.strerror}"
+
+    def command(self, task: Task, seconds: float) -> list[str]:
+        """The task's argv, written out; makes the folders that it writes to."""
+        case = standins.case(Case.parse(task.case)).name if self.dry and task.case else task.case
         words = {
             "seconds": f"{seconds:.0f}",
             "root": str(self.root),
             "model": "resnet18" if self.dry else "resnet50",
-            "tuned": str(self.results / "tuned" / f"{self.slug}.json"),
-            "ceilings": str(self.results / "ceilings" / f"{self.slug}.json"),
+            "batches": "1" if self.dry else "1,128",
+            "jobs": str(min(JOBS, os.cpu_count() or 1)),
+            "tuned": str(places.tuned(self.name, self.results)),
+            "ceilings": str(ceilings.path_of(self.env, places.ceilings_folder(self.results))),
+            "constants": str(places.constants(self.name, self.results)),
             "case": case,
         }
-        if step.plan:
-            plan = self._plan(step.plan)
-            words |= {"plan": str(plan), "folder": str(self.folder(step))}
-        argv = [word.format(**words) for word in step.argv]
-        if "-o" in argv:
-            Path(argv[argv.index("-o") + 1]).parent.mkdir(parents=True, exist_ok=True)
-        if self.dry and "--against" in argv:
-            at = argv.index("--against") + 1
-            argv[at] = standin_case(Case.parse(argv[at])).name
-        return [sys.executable, *argv, *(step.dry if self.dry else ())]
+        if task.plan:
+            words |= {"plan": str(self._plan_file(task)), "folder": str(self.folder(task))}
+        argv = [word.format(**words) for word in task.argv]
+        for option in ("-o", "--junitxml"):
+            if option in argv:
+                Path(argv[argv.index(option) + 1]).parent.mkdir(parents=True, exist_ok=True)
+        if self.dry:
+            argv = standins.argv(argv)
+        if "-n" in argv and "pytest" in argv and not find_spec("xdist"):  # then one after the other
+            del argv[argv.index("-n") : argv.index("-n") + 2]
+        return [sys.executable, *argv, *(task.dry if self.dry else ())]
 
-    def _plan(self, name: str) -> str | Path:
+    def _plan_file(self, task: Task) -> str | Path:
         """The plan's name; dry, a file with what this machine can run in its place."""
         if not self.dry:
-            return name
-        path = self.root / "plans" / f"{name}.toml"
+            return task.plan
+        path = self.root / "plans" / f"{task.plan}.toml"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(standin(plans.load(name), self.env))
+        path.write_text(standins.plan(plans.load(task.plan), self.env))
         return path
 
-    def folder(self, step: Step) -> Path:
-        """The first of results/GPU/plan, plan-2, ... that is free, or that this machine may go on in."""
-        plan = plans.load(step.plan)
-        settings = asdict((plans.gate_only(plan) if "verify" in step.argv else plan).settings)
-        number = 1
-        while True:
-            folder = self.root / (step.plan if number == 1 else f"{step.plan}-{number}")
-            if not (folder / FILE).exists() or self.dry:
-                return folder
-            with suppress(StoreError):
-                if not differences(Store(folder).load(), self.env, settings, 0, "photos"):
-                    return folder
-            number += 1
-
-    def _ran(self, argv: list[str], seconds: float) -> int:
-        """The exit code; a command that outlives `seconds` is interrupted, as by Ctrl-C, and then killed."""
-        process = subprocess.Popen(argv, cwd=ROOT, env=child_variables(), stdin=subprocess.DEVNULL)
-        end = time.monotonic() + seconds
-        try:
-            while time.monotonic() < end:
-                with suppress(subprocess.TimeoutExpired):
-                    return process.wait(min(LOOK_S, max(end - time.monotonic(), 0.01)))
-                self.mirror()
-            process.send_signal(signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                return process.wait(GRACE_S / 2)
-            process.kill()
-            return process.wait()
-        except BaseException:
-            process.send_signal(signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(GRACE_S)
-            raise
-        finally:
-            if process.poll() is None:
-                process.kill()
-            self.mirror()
+    # What comes back.
 
     def _files(self) -> Iterator[Path]:
-        """What a slice may leave; locks and what is being written are nobody's."""
-        for folder in (self.root, self.results / "tuned", self.results / "ceilings"):
-            yield from (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        return files_under([self.root, places.tuned_folder(self.results), places.ceilings_folder(self.results)])
 
     def changed(self) -> list[Path]:
         """The files that are new or other than when this campaign began."""
         return sorted(path for path in self._files() if self._before.get(path) != _stamp(path))
 
-    def mirror(self) -> None:
-        """Put what changed under $OUT, by the same names."""
-        if self.out is None:
-            return
-        for path in self.changed():
-            copy = self.out / path.relative_to(self.results)
-            with suppress(FileNotFoundError):  # replaced at this moment: the next look has it
-                if not copy.exists() or not filecmp.cmp(path, copy, shallow=False):
-                    copy.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(path, copy)
+    def put(self) -> None:
+        """Write the archive, the log and the last lines to the outbox."""
+        from bench.campaign_summary import summary  # which reads what this class has written
 
-    def too_much(self) -> list[str]:
-        """What of the changed files a machine that gives back a few would not; a sentence each."""
-        files, size = LIMITS
-        found = self.changed()
-        told = [f"{path} has {path.stat().st_size >> 20} MiB" for path in found if path.stat().st_size > size]
-        return told + ([f"{len(found)} files changed, more than {files}"] if len(found) > files else [])
+        try:
+            lines = summary(self)
+        except Exception as error:  # a damaged file of a task's own is told, and keeps nothing from coming back
+            lines = [f"error  the summary: {type(error).__name__}: {error}"]
+        self.outbox.put(self.changed(), self.results, self.log.path, "\n".join(lines) + "\n")
+
+    def troubles(self) -> list[str]:
+        """What could not be kept or given back; a sentence each."""
+        return [*([self.log.trouble] if self.log.trouble else []), *self.outbox.troubles]
+
+
+class _Now_and_then:
+    """Calls a function no more often than every LOOK_S seconds."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self.call, self.last = call, time.monotonic()
+
+    def __call__(self) -> None:
+        if time.monotonic() - self.last >= LOOK_S:
+            self.call()
+            self.last = time.monotonic()
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    state = path.stat()
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return 0, 0
     return state.st_mtime_ns, state.st_size
 
 
-def standin_case(case: Case) -> Case:
-    """The smallest case that takes the same way on a CPU; for a variant that a CPU does not serve, eager."""
-    variant = case.variant if "cpu" in VARIANTS[case.variant].serves else "eager"
-    serves = VARIANTS[variant].serves["cpu"]
-    precision = case.precision if case.precision in serves else serves[0]
-    return replace(case, model="resnet18", variant=variant, precision=precision, batch=1, image=32, launch="stream")
+def commit_of(env: dict[str, Any]) -> str:
+    """The commit, with a plus where the tree had changes; "none" where it is not known."""
+    sha = env["git"].get("sha")
+    return "none" if not sha else str(sha)[:10] + ("+" if env["git"].get("dirty") else "")
 
 
-def standin(plan: Plan, env: dict[str, Any]) -> str:
-    """A plan as TOML, for a dry run: one small case for a moment, of another variant than eager if a CPU serves one."""
-    cases = [case for case in map(standin_case, plan.cases) if not why_not(case, env)]
-    quick = [case for case in cases if case.variant in ("library-fused", "channels-last-amp")]
-    case = (quick or cases)[0]
-    settings = replace(plan.settings, **SHORT)
-    axes = [f'{axis} = "{getattr(case, axis)}"' for axis in ("model", "variant", "precision", "launch")]
-    lines = [f'why = "A dry run of {plan.name}: the CPU stands in for the GPU."', f"rounds = {min(plan.rounds, 2)}"]
-    lines += ["[measure]", *(f"{key} = {value}" for key, value in asdict(settings).items())]
-    lines += ["[[group]]", 'why = "Walks the way."', *axes, f"batch = {case.batch}", f"image = {case.image}"]
-    return "\n".join(lines) + "\n"
+def code_of(env: dict[str, Any]) -> str:
+    """What a result is a result of: this project's code and the versions that compile and launch it."""
+    packages = env.get("packages", {})
+    versions = "/".join(str(packages.get(name)) for name in ("torch", "triton"))
+    return f"{env['git'].get('code') or commit_of(env)} {versions} {env['gpu'].get('driver', '')}".strip()
 
 
-def gpu_folder() -> Path | None:
-    """Where results are mirrored to."""
+def outbox_folder() -> Path | None:
+    """Where a rented machine looks for what is to come back."""
     return Path(os.environ["OUT"]) if os.environ.get("OUT") else None

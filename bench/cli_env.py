@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -12,10 +13,16 @@ from bench.console import FAILED, Json, device_line, out, print_json, stop
 from bench.environment import device, environment
 from bench.process import ask
 
+if TYPE_CHECKING:
+    from bench.software import Found
+
 
 def env(
     cost: Annotated[
         bool, typer.Option("--cost", help="Measure what the harness itself adds, too: ten seconds.")
+    ] = False,
+    software: Annotated[
+        bool, typer.Option("--software", help="Import each package and ask each tool for its version, too.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -25,9 +32,11 @@ def env(
     facts = environment()
     advice = noisy(facts)
     added = _cost(facts) if cost else None
+    installed = _software() if software else []
     if as_json:
         told = {"environment": facts, "noisy": [{"what": what, "cure": cure} for what, cure in advice]}
-        print_json(told | ({"harness": added} if cost else {}))
+        found = {"software": [asdict(one) for one in installed]} if software else {}
+        print_json(told | ({"harness": added} if cost else {}) | found)
         return
     out.print_json(json.dumps(facts))
     out.print(f"Device: {device_line(facts)}", markup=False)
@@ -35,6 +44,9 @@ def env(
         out.print(f"[yellow]noisy:[/] {escape(what)}\n       cure: {escape(cure)}")
     if not advice:
         out.print("Nothing found that would make timings noisy.")
+    for one in installed:
+        state = f"[red]not usable:[/] {escape(one.reason)}" if one.reason else escape(one.version)
+        out.print(f"{one.name:18} {one.seconds:5.1f} s  {state}", soft_wrap=True)
     if added:
         watch, core = added["watch"], added["watch_core"]
         out.print(
@@ -43,6 +55,12 @@ def env(
             f"{'an unknown share' if core is None else f'{core:.1%}'} of a core, and a millisecond's work beside it "
             f"{watch['value']:.4f} times as long (95 % interval {watch['low']:.4f} to {watch['high']:.4f})."
         )
+
+
+def _software() -> list[Found]:
+    from bench.software import software
+
+    return software()
 
 
 def _cost(facts: dict[str, Any]) -> dict[str, Any]:

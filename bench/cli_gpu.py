@@ -1,68 +1,164 @@
-"""`bench gpu`: the unattended campaign, whole or in slices."""
+"""`bench gpu`: what is missing for this card and this code, in order of value, within a budget."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import time
-from typing import Annotated
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
-from bench.campaign import SLICE_S, SLICES, USUAL, Campaign, gpu_folder
-from bench.console import FAILED, STOPPED, UNABLE, device_line, out, stop, tell
+from bench.campaign import Campaign, Entry, commit_of, outbox_folder
+from bench.campaign_archive import restore as put_in_place
+from bench.campaign_summary import missing, summary
+from bench.campaign_tasks import BUDGET_S, STAGES, TASKS, Task, stage_of
+from bench.console import FAILED, STOPPED, UNABLE, Json, device_line, out, print_json, stop, tell
 from bench.environment import ROOT, environment, no_cuda
+from kernels import places
+
+DRY = places.RESULTS / "local" / "campaign-dry"
 
 
 def gpu(
-    slices: Annotated[
+    names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SLICE...]", help=f"Of {', '.join(SLICES)}.  [default: {', '.join(USUAL)}]"),
+        typer.Argument(
+            metavar="[STAGE|TASK...]", help=f"Of {', '.join(STAGES)}, or tasks.  [default: what is missing]"
+        ),
     ] = None,
-    dry: Annotated[bool, typer.Option("--dry", help="Walk every step on the CPU, to find what would fail.")] = False,
+    dry: Annotated[bool, typer.Option("--dry", help="Walk every task on the CPU, to find what would fail.")] = False,
     budget: Annotated[
-        float | None, typer.Option(min=5, metavar="SECONDS", help="For all together.  [default: 540 for each named]")
+        float | None,
+        typer.Option(min=5, metavar="SECONDS", help=f"For all together.  [default: {BUDGET_S:.0f}; alive: 280]"),
     ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="What is there, what is missing, what it would cost.")] = False,
+    card: Annotated[str, typer.Option(metavar="NAME", help="With --list: of another card, by its name.")] = "",
+    restore: Annotated[
+        Path | None, typer.Option(metavar="ARCHIVE", help="Put what came back into results/; says what it changed.")
+    ] = None,
+    as_json: Json = False,
 ) -> None:
-    """The campaign on this GPU: right, tuned, measured; unattended, results under results/ and $OUT.
+    """A quarter of an hour on a rented card: which paths work, the first speeds, tuned kernels; unattended.
 
-    A slice that was cut off goes on where it stopped. Each is of use alone.
+    Each task is a process of its own and costs itself alone. What was done for this card and this code is not done
+    again, so that a further rental goes on where the last one stopped. All comes back in three files in $OUT.
     """
-    unknown = [name for name in slices or () if name not in SLICES]
-    if unknown:
-        raise typer.BadParameter(f"unknown slice {unknown[0]!r}; allowed: {', '.join(SLICES)}")
+    if restore is not None:
+        for line in put_in_place(restore, places.RESULTS):
+            out.print(line, markup=False, soft_wrap=True)
+        return
+    chosen = _chosen(names or [])
     facts = environment()
     reason = no_cuda(facts)
-    if reason and not dry:
+    if reason and not (dry or listed):
         stop(f"this machine has no CUDA device: {reason}; --dry walks the campaign without one", UNABLE)
-    results = ROOT / "results" / "local" / "gpu-dry" if dry else ROOT / "results"
+    results = DRY if dry else places.RESULTS
+    if listed:
+        name = card or ("" if dry or not reason else _latest_card())
+        _list(Campaign(_facts_of(name, facts) if name else facts, results, dry=dry), as_json)
+        return
     if dry:
         shutil.rmtree(results, ignore_errors=True)
-    campaign = Campaign(facts, results, gpu_folder(), dry)
-    campaign.root.mkdir(parents=True, exist_ok=True)
-    (campaign.root / "environment.json").write_text(json.dumps(facts, indent=1) + "\n")
-    shares = dict.fromkeys(slices, 1.0) if slices else dict.fromkeys(SLICES, 1.0) if dry else USUAL
-    where = "the CPU, for a GPU" if dry else device_line(facts)
-    end = time.monotonic() + (budget or SLICE_S * (len(slices) if slices else 1))
+    campaign = Campaign(facts, results, outbox_folder(), dry)
+    tasks = chosen or missing(campaign)
+    seconds = budget or sum({stage_of(task).name: stage_of(task).seconds for task in chosen}.values()) or BUDGET_S
+    _run(campaign, tasks, seconds, device_line(facts))
+
+
+def _latest_card() -> str:
+    """The name of the card that results/ holds the latest campaign of; for a checkout without any, of one to come."""
+    journals = sorted(places.RESULTS.glob("*/campaign.jsonl"), key=lambda path: path.stat().st_mtime)
+    for journal in reversed(journals):
+        if name := _facts_in(journal.parent).get("gpu", {}).get("name"):
+            return str(name)
+    return "a card to come"
+
+
+def _facts_of(name: str, here: dict[str, Any]) -> dict[str, Any]:
+    """The machine that a card was last seen in, with this checkout's commit; a Hopper, if it was never seen."""
+    unseen = here | {"gpu": {"name": name, "capability": [9, 0]}, "torch_cuda": "13.0"}
+    return (_facts_in(places.card_folder(name)) or unseen) | {"git": here["git"]}
+
+
+def _facts_in(folder: Path) -> dict[str, Any]:
     try:
-        for place, (name, share) in enumerate(shares.items()):
-            left = end - time.monotonic()
-            own = left / (len(shares) - place) if slices or dry else left * share
-            out.print(f"\n{name}, {own:.0f} s on {where}: {SLICES[name].why}", markup=False, soft_wrap=True)
-            for argv in campaign.run(name, own):
-                out.print(f"$ python {' '.join(argv[1:])}", markup=False, soft_wrap=True)
+        found = json.loads((folder / "environment.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _chosen(names: list[str]) -> list[Task]:
+    """The tasks of the stages and tasks named, each once, in the order named."""
+    found: dict[str, Task] = {}
+    for name in names:
+        if name not in STAGES and name not in TASKS:
+            allowed = f"{', '.join(STAGES)}; {', '.join(TASKS)}"
+            raise typer.BadParameter(f"unknown stage or task {name!r}; allowed: {allowed}")
+        tasks = STAGES[name].tasks if name in STAGES else (TASKS[name],)
+        found |= {task.name: task for task in tasks}
+    return list(found.values())
+
+
+def _run(campaign: Campaign, tasks: list[Task], seconds: float, where: str) -> None:
+    """Runs them, a line as each begins and one as it ends; the last forty lines last."""
+    if not tasks:
+        out.print("Nothing is missing for this card and this code; name a stage to do it again.")
+    title = f"{len(tasks)} tasks, {seconds:.0f} s" if not campaign.dry else f"{len(tasks)} tasks, the CPU for a GPU"
+    out.print(f"{title}, on {where}; commit {commit_of(campaign.env)}", markup=False, soft_wrap=True)
+    stopped = False
+    try:
+        for entry in campaign.run(tasks, seconds, _begins):
+            _ended(entry)
     except KeyboardInterrupt:
-        tell("\nStopped. The same command goes on from what is under results/.")
-        raise typer.Exit(STOPPED) from None
-    _told(campaign)
-    raise typer.Exit(FAILED if campaign.failed else 0)
+        stopped = True
+        campaign.put()
+    begun = {entry.task for entry in campaign.ended}
+    left = [task.name for task in tasks if task.name not in begun]
+    if left:
+        tell(f"No time for: {', '.join(left)}. The same command goes on from what is under results/.")
+    campaign.put()
+    out.print()
+    for line in summary(campaign):
+        out.print(line, markup=False, soft_wrap=True)
+    out.print(f"In {campaign.outbox.folder}: the archive, the log, these lines.", markup=False, soft_wrap=True)
+    bad = any(entry.status == "failed" for entry in campaign.ended)
+    raise typer.Exit(STOPPED if stopped else FAILED if bad else 0)
 
 
-def _told(campaign: Campaign) -> None:
-    for path in campaign.changed():
-        size = path.stat().st_size / 2**20
-        out.print(f"left: {path.relative_to(ROOT)}  {size:.1f} MiB", markup=False, soft_wrap=True)
-    for line in campaign.too_much():
-        tell(f"too much to be given back by a rented machine: {line}")
-    for line in campaign.failed:
-        tell(f"bench: {line}")
+def _begins(task: Task, limit: float) -> None:
+    out.print(f"{task.name}, {limit:.0f} s at most: {task.why}", markup=False, soft_wrap=True)
+
+
+def _ended(entry: Entry) -> None:
+    cause = f" ({entry.reason})" if entry.reason else ""
+    out.print(f"  {entry.status} after {entry.seconds:.0f} s{cause}", markup=False, soft_wrap=True)
+
+
+def _list(campaign: Campaign, as_json: bool) -> None:
+    rows = [(task, campaign.state(task)) for task in TASKS.values()]
+    took = {entry.task: entry.seconds for entry in campaign.entries()}
+    if as_json:
+        told: list[dict[str, Any]] = [
+            {"task": task.name, "stage": stage_of(task).name, "seconds": task.seconds, "took": took.get(task.name)}
+            | asdict(state)
+            for task, state in rows
+        ]
+        print_json({"card": campaign.name, "commit": commit_of(campaign.env), "tasks": told})
+        return
+    out.print(f"{campaign.name}, commit {commit_of(campaign.env)}, {campaign.root.relative_to(ROOT)}", markup=False)
+    grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for title in ("stage", "task", "state", "at most s", "took s", "why"):
+        grid.add_column(title, justify="right" if title.endswith(" s") else "left")
+    for task, state in rows:
+        style = {"ok": "green", "failed": "red", "partial": "yellow"}.get(state.kind)
+        seconds = "-" if state.done else f"{task.seconds:.0f}"
+        had = f"{took[task.name]:.0f}" if task.name in took else "-"
+        text = f"{state.kind}" + (f": {state.text}" if state.text else "")
+        grid.add_row(stage_of(task).name, task.name, text, seconds, had, task.why, style=style)
+    out.print(grid)
+    cost = sum(task.seconds for task, state in rows if not state.done)
+    out.print(f"Missing: {sum(not state.done for _, state in rows)} tasks, {cost:.0f} s at most.")

@@ -1,23 +1,42 @@
-"""The GPU campaign: its data against the commands and plans it names; a dry run of every slice, by real processes."""
+"""The campaign: its data against commands and plans, faults planted in every stage, what is done and what is not."""
 
 import json
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.main import get_command
 
-from bench import campaign, plan
-from bench.campaign import LIMITS, SLICES, USUAL, Campaign, Slice, Step, standin, standin_case
+from bench import campaign as campaigns
+from bench import plan as plans
+from bench import standins
+from bench.campaign import Campaign, code_of, commit_of
+from bench.campaign_archive import ARCHIVE, LOG, SUMMARY
+from bench.campaign_summary import LINES, missing, summary
+from bench.campaign_tasks import STAGES, TASKS, Stage, Task
 from bench.case import Case
 from bench.cli import app
+from bench.record import Record
 from bench.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
+
+# Programs that end in each way a task may: what they are, and what is told of them.
+FAULTS = {
+    "import error": ("import no_such_package", "No module named 'no_such_package'"),
+    "wrong kernel": ("import sys; sys.exit('bench: conv 3x3: wrong: 7 of 9 elements differ')", "wrong: 7 of 9"),
+    "hang": ("import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(600)", "at its limit"),
+    "out of memory": (
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 29, 1 << 29)); bytearray(1 << 30)",
+        "MemoryError",
+    ),
+    "killed": ("import os; os.kill(os.getpid(), 9)", "at its limit"),
+}
 
 
 def options(name: str) -> set[str]:
@@ -25,132 +44,271 @@ def options(name: str) -> set[str]:
     return {word for parameter in command.params for word in parameter.opts}
 
 
-def test_every_step_is_a_command_that_takes_these_options(here: dict[str, Any], tmp_path: Path) -> None:
-    made = Campaign(here, tmp_path, dry=True)
-    for found in SLICES.values():
-        for step in found.steps:
-            module, *words = made.command(step, 100)[2:]
-            if module == "bench":
-                assert {word for word in words if word.startswith("-")} <= options(words[0]), words
-            else:
-                assert module == "pytest"
-                assert all((ROOT / word).exists() for word in words if word.startswith("tests/"))
+def quiet(task: Task, seconds: float) -> None:
+    """Nobody is told that a task begins."""
 
 
-def test_every_plan_of_a_gpu_has_a_stand_in_that_can_be_read(here: dict[str, Any]) -> None:
-    for found in SLICES.values():
-        for step in found.steps:
-            if step.plan:
-                dry = plan.read(standin(plan.load(step.plan), here), step.plan, step.plan)
-                assert dry.cases
-                assert all(case.image == 32 and case.launch == "stream" for case in dry.cases)
+def program(task: Task, text: str, seconds: float = 60.0) -> Task:
+    """The task with a Python program in place of its command; words in braces are the campaign's."""
+    return replace(task, argv=("-c", text), dry=(), seconds=seconds, least_s=1.0, plan="", case="")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hangs are ended after a second or two."""
+    monkeypatch.setattr(campaigns, "GRACE_S", 1.0)
+    monkeypatch.setattr("bench.campaign_child.GRACE_S", 1.0)
+    monkeypatch.setattr(campaigns, "DRY_S", 2.0)
+
+
+@pytest.mark.parametrize("dry", [False, True])
+def test_every_task_is_a_command_that_takes_these_options(here: dict[str, Any], tmp_path: Path, dry: bool) -> None:
+    facts = here if dry else on_a_card(here)
+    made = Campaign(facts, tmp_path, dry=dry)
+    for task in TASKS.values():
+        module, *words = made.command(task, 100)[2:]
+        if module == "bench":
+            assert {word for word in words if word.startswith("-")} <= options(words[0]), words
+        else:
+            assert module == "pytest"
+            assert (ROOT / words[-1 - len(task.dry) if dry else -1]).is_dir()
+
+
+def test_every_plan_of_a_card_has_a_stand_in_that_can_be_read(here: dict[str, Any]) -> None:
+    for task in TASKS.values():
+        if task.plan:
+            chosen = plans.load(task.plan).only(*task.only)
+            assert chosen.cases
+            assert all(any(Case.parse(case.name) in plans.load(task.plan).only(glob).cases for case in chosen.cases)
+                       for glob in task.only)  # fmt: skip
+            dry = plans.read(standins.plan(chosen, here), task.plan, task.plan)
+            assert all(case.image == 32 and case.launch == "stream" for case in dry.cases)
+
+
+def test_the_seconds_of_alive_leave_its_last_task_two_minutes() -> None:
+    *first, last = STAGES["alive"].tasks
+    assert STAGES["alive"].seconds < 300
+    assert STAGES["alive"].seconds - sum(task.seconds + campaigns.GRACE_S for task in first) > 110
+    assert last.name == "first"
 
 
 def test_a_case_that_no_cpu_serves_gives_way_to_eager() -> None:
-    assert standin_case(Case.parse("resnet50/fused/fp16/b128/i224/graph")).name == "resnet18/eager/fp32/b1/i32/stream"
-    told = standin_case(Case.parse("resnet50/library-fused/bf16/b128/i224/graph"))
+    assert standins.case(Case.parse("resnet50/fused/fp16/b128/i224/graph")).name == "resnet18/eager/fp32/b1/i32/stream"
+    told = standins.case(Case.parse("resnet50/library-fused/bf16/b128/i224/graph"))
     assert told.name == "resnet18/library-fused/bf16/b1/i32/stream"
 
 
-def script(monkeypatch: pytest.MonkeyPatch, *steps: str, shares: tuple[float, ...] = ()) -> None:
-    """A slice `try` whose steps are Python programs; {root} is in them."""
-    made = [Step(("-c", text), share) for text, share in zip(steps, shares or (1.0,) * len(steps), strict=True)]
-    monkeypatch.setitem(SLICES, "try", Slice("try", "A test.", tuple(made)))
+@pytest.mark.parametrize("stage", STAGES.values(), ids=str)
+@pytest.mark.usefixtures("quick")
+def test_a_fault_costs_itself_alone_and_is_told_in_the_last_lines(
+    here: dict[str, Any], tmp_path: Path, stage: Stage
+) -> None:
+    """Every kind of fault in each stage, a good task behind each; the outbox is a disk that is full."""
+    for number, (text, cause) in enumerate(FAULTS.values()):
+        made = Campaign(here, tmp_path / f"{number}", Path("/dev/full"), dry=True)
+        good = "import pathlib; pathlib.Path('{root}', 'behind').write_text('done')"
+        bad_one, *others = [program(task, good) for task in stage.tasks] * 2
+        bad_one = program(bad_one, text)
+        entries = list(made.run([bad_one, *others], 60, quiet))
+        assert [entry.status == "ok" for entry in entries] == [False, *[True] * len(others)]
+        assert (made.root / "behind").read_text() == "done"
+        lines = summary(made)
+        assert len(lines) <= LINES
+        if len(others) == 1:  # it is the same task again, and what is told of it is its latest end
+            continue
+        made.ended = [entry for entry in made.ended if entry.status != "ok"]
+        assert any(bad_one.name in line and cause in line for line in summary(made)), summary(made)
+        assert any("/dev/full" in line and "cannot be written" in line for line in lines)
 
 
-def test_what_changes_is_mirrored_by_the_same_names_while_a_step_runs(
+def test_a_full_disk_where_the_results_go_back_is_told(here: dict[str, Any], small_disk: Path, tmp_path: Path) -> None:
+    made = Campaign(here, tmp_path, small_disk, dry=True)
+    noise = "import os, pathlib; pathlib.Path('{root}', 'noise').write_bytes(os.urandom(1 << 17))"
+    assert [entry.status for entry in made.run([program(TASKS["pieces"], noise)], 60, quiet)] == ["ok"]
+    assert any(ARCHIVE in line and "No space left" in line for line in summary(made))
+    assert (small_disk / SUMMARY).exists()
+    assert not list(small_disk.glob(".*"))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip(f"cannot mount a small file system: {made.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_everything_comes_back_in_three_files_while_a_task_runs(
     here: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(campaign, "LOOK_S", 0.1)
-    results, out = tmp_path / "results", tmp_path / "out"
-    (results / "dry" / "headline").mkdir(parents=True)
-    (results / "dry" / "headline" / "records.jsonl").write_text("old\n")
-    write = "import pathlib, time; p = pathlib.Path('{root}', 'depths'); p.mkdir(); (p / '.lock').write_text('');"
-    seen = f"(p / 'records.jsonl').write_text('one'); o = pathlib.Path('{out}', 'dry/depths/records.jsonl')"
-    wait = "\nwhile not o.exists(): time.sleep(0.05)"
-    script(monkeypatch, write + seen + wait)
-    made = Campaign(here, results, out, dry=True)
-    assert list(made.run("try", 60))
-    assert not made.failed
-    assert [path.relative_to(out) for path in out.rglob("*") if path.is_file()] == [Path("dry/depths/records.jsonl")]
+    monkeypatch.setattr(campaigns, "LOOK_S", 0.0)
+    out = tmp_path / "out"
+    write = "import pathlib, time; pathlib.Path('{root}', 'one').write_text('1'); print('said')"
+    wait = f"\nwhile not pathlib.Path('{out}', '{ARCHIVE}').exists(): time.sleep(0.05)"
+    made = Campaign(here, tmp_path / "results", out, dry=True)
+    assert [entry.status for entry in made.run([program(TASKS["pieces"], write + wait)], 60, quiet)] == ["ok"]
+    assert sorted(path.name for path in out.iterdir()) == sorted((ARCHIVE, LOG, SUMMARY))
+    assert "said" in (out / LOG).read_text()
+    assert (out / SUMMARY).read_text().splitlines() == summary(made)
 
 
-def test_a_step_that_fails_or_hangs_costs_itself_alone(
-    here: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("quick")
+def test_no_task_begins_when_the_time_is_over_and_the_last_has_all_that_is_left(
+    here: dict[str, Any], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(campaign, "GRACE_S", 2.0)
-    hang = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(600)"
-    write = "import pathlib; pathlib.Path('{root}').mkdir(); pathlib.Path('{root}', 'end').write_text('')"
-    script(monkeypatch, "raise SystemExit(3)", hang, write, shares=(1.0, 0.2, 1.0))
+    made = Campaign(on_a_card(here), tmp_path)
+    limits: dict[str, float] = {}
+    tasks = [program(task, "pass", 30) for task in STAGES["alive"].tasks]
+    list(made.run(tasks, 50, lambda task, limit: limits.update({task.name: limit})))
+    assert [round(limit) for limit in limits.values()][:-1] == [30] * (len(tasks) - 1)
+    assert 40 < limits[tasks[-1].name] < 46
+    limits.clear()
+    list(
+        made.run(
+            [replace(task, least_s=15) for task in tasks], 10, lambda task, limit: limits.update({task.name: limit})
+        )
+    )
+    assert not limits
+
+
+def test_a_command_that_is_not_there_is_how_its_task_ended(here: dict[str, Any], tmp_path: Path) -> None:
     made = Campaign(here, tmp_path, dry=True)
-    start = time.monotonic()
-    assert len(list(made.run("try", 20))) == 3
-    assert time.monotonic() - start < 20
-    assert [line.split()[-1] for line in made.failed] == ["3", "-9"]
-    assert (made.root / "end").exists()
+    (entry,) = made.run([replace(TASKS["pieces"], argv=("{no_such_word}",))], 60, quiet)
+    assert (entry.status, "no_such_word" in entry.reason) == ("failed", True)
 
 
-def test_no_step_starts_when_the_time_is_over(
-    here: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_is_done_for_this_card_and_code_is_not_missing(here: dict[str, Any], tmp_path: Path) -> None:
+    facts = on_a_card(here)
+    made = Campaign(facts, tmp_path)
+    assert missing(made) == list(TASKS.values())
+    list(made.run([program(TASKS["pieces"], "pass")], 60, quiet))
+    assert TASKS["pieces"] not in missing(Campaign(facts, tmp_path))
+    other = facts | {"git": {"sha": "f" * 40, "dirty": False}}
+    assert TASKS["pieces"] in missing(Campaign(other, tmp_path))
+    assert TASKS["pieces"] in missing(Campaign(facts | {"gpu": facts["gpu"] | {"name": "NVIDIA Other"}}, tmp_path))
+
+
+def test_what_fails_is_tried_twice(here: dict[str, Any], tmp_path: Path) -> None:
+    made = Campaign(on_a_card(here), tmp_path)
+    for kind in ("partial", "failed"):
+        list(made.run([program(TASKS["pieces"], "raise SystemExit(3)")], 60, quiet))
+        assert made.state(TASKS["pieces"]).kind == kind
+    assert "exit 3" in made.state(TASKS["pieces"]).text
+
+
+def test_a_sweep_is_done_by_its_records_and_goes_on_in_its_folder(
+    here: dict[str, Any], tmp_path: Path, record: Callable[..., Record]
 ) -> None:
-    script(monkeypatch, "raise SystemExit(3)")
-    made = Campaign(here, tmp_path, dry=True)
-    assert list(made.run("try", campaign.GRACE_S)) == []
-    assert "out of time" in made.failed[0]
-
-
-def test_too_much_for_a_machine_that_gives_back_little_is_told(here: dict[str, Any], tmp_path: Path) -> None:
-    made = Campaign(here, tmp_path, dry=True)
-    made.root.mkdir()
-    for number in range(LIMITS[0] + 1):
-        (made.root / str(number)).touch()
-    with (made.root / "large").open("wb") as file:
-        file.truncate(LIMITS[1] + 1)
-    assert len(made.too_much()) == 2
-
-
-@pytest.mark.parametrize(("name", "place"), [("depths", 0), ("correctness", 1)])
-def test_a_slice_goes_on_in_its_folder_and_not_in_another_machines(tmp_path: Path, name: str, place: int) -> None:
-    step = SLICES[name].steps[place]
-    chosen = plan.gate_only(plan.load(name)) if name == "correctness" else plan.load(name)
-    record = Store(ROOT / "results" / "cpu-quick").load()[-1]
-    record.environment |= {"gpu": {"name": "NVIDIA Test"}, "torch_cuda": "13.0"}
-    record.device, record.settings = "cuda", asdict(chosen.settings)
-    store = Store(tmp_path / "nvidia-test" / name)
+    facts, task = on_a_card(here), TASKS["gate-first"]
+    made = Campaign(facts, tmp_path)
+    settings = asdict(plans.gate_only(plans.load(task.plan)).settings)
+    (first, _), *others = made._due(task)
+    store = Store(made.folder(task))
+    assert made.state(task).kind == "missing"
     with store.writing():
-        store.append(record)
-    assert Campaign(record.environment, tmp_path).folder(step) == store.folder
-    other = record.environment | {"packages": record.environment["packages"] | {"torch": "1.0"}}
-    assert Campaign(other, tmp_path).folder(step) == store.folder.with_name(f"{name}-2")
+        store.append(record(first.name, device="cuda", environment=facts, settings=settings))
+        assert (made.state(task).kind, made.folder(task)) == ("partial", store.folder)
+        for case, _ in others:
+            store.append(record(case.name, device="cuda", environment=facts, settings=settings))
+    assert made.state(task).kind == "ok"
+    for differing in ({"git": {"sha": "f" * 40, "dirty": False}}, {"python": "CPython 3.0"}):
+        other = Campaign(facts | differing, tmp_path)
+        assert other.folder(task) == store.folder.with_name(f"{store.folder.name}-2")
+        assert other.state(task).kind == "missing"
+
+
+def test_a_wrong_path_and_a_speed_have_a_line_each(
+    here: dict[str, Any], tmp_path: Path, record: Callable[..., Record]
+) -> None:
+    facts = on_a_card(here)
+    made = Campaign(facts, tmp_path)
+
+    def keep(name: str, cases: dict[str, dict[str, Any]]) -> None:
+        task = TASKS[name]
+        plan = plans.load(task.plan)
+        settings = asdict((plans.gate_only(plan) if "verify" in task.argv else plan).settings)
+        store = Store(made.folder(task))
+        with store.writing():
+            for case, more in cases.items():
+                store.append(record(case, device="cuda", environment=facts, settings=settings, **more))
+
+    keep("gate-first", {"resnet50/fused/fp16/b3/i224/graph": {"status": "wrong", "reason": "before timing: 8 times"}})
+    keep("first", {
+        "resnet50/eager/fp16/b128/i224/graph": {"ms": 10.0},
+        "resnet50/fused/fp16/b128/i224/graph": {"ms": 4.0},
+        "resnet50/mixed/fp16/b128/i224/graph": {"status": "memory", "reason": "out of it"},
+    })  # fmt: skip
+    lines = summary(made)
+    assert any(" ".join(line.split()) == "wrong gate fused fp16 graph b3: before timing: 8 times" for line in lines)
+    assert any("32,000 images/s" in line and "fused" in line and "2.50 times eager" in line for line in lines)
+    assert any(line.startswith("memory") and "mixed" in line for line in lines)
+
+
+def test_no_more_than_forty_lines_and_what_is_not_ok_among_them(here: dict[str, Any], tmp_path: Path) -> None:
+    made = Campaign(here, tmp_path, dry=True)
+    pieces = [{"name": f"piece {number}", "status": "ok" if number % 10 else "wrong"} for number in range(200)]
+    made.root.mkdir(parents=True)
+    (made.root / "pieces.json").write_text(json.dumps({"pieces": pieces}))
+    lines = summary(made)
+    assert len(lines) <= LINES
+    assert sum(line.startswith("wrong") for line in lines) == 20
+    assert any(line.startswith("ok      piece      180: piece 1, ") for line in lines)
 
 
 def bench(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "bench", "gpu", *words], capture_output=True, text=True, cwd=ROOT)
 
 
-def test_bad_usage_and_no_gpu() -> None:
-    told = bench("depth")
+def test_bad_usage_and_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert bench().returncode == 3
+    told = bench("live")
     assert told.returncode == 2
-    assert "unknown slice 'depth'; allowed: correctness" in " ".join(told.stderr.split())
+    assert "unknown stage or task 'live'; allowed: alive" in " ".join(told.stderr.replace("│", "").split())
+    told = bench("--restore", "pyproject.toml")
+    assert (told.returncode, "is no archive of results" in told.stderr) == (2, True)
+
+
+def test_what_a_card_that_was_never_here_lacks() -> None:
+    told = bench("--list", "--json", "--card", "NVIDIA None Such")
+    tasks = json.loads(told.stdout)["tasks"]
+    assert {task["kind"] for task in tasks} == {"missing"}
+    assert [task["task"] for task in tasks] == list(TASKS)
 
 
 @pytest.mark.slow
-def test_a_dry_run_walks_every_kind_of_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The slices left out are sweeps as `headline` is, of plans whose stand-ins are read above."""
+def test_a_dry_run_walks_every_kind_of_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Left out are further sweeps of the kind of `first`, and a gate of that of `gate-first`."""
     monkeypatch.setenv("OUT", str(tmp_path))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    walked = ("correctness", "tune", "headline", "layers")
-    assert set(USUAL) < set(walked)
-    left_out = [step for name, found in SLICES.items() if name not in walked for step in found.steps]
-    sweep = [word for word in SLICES["headline"].steps[0].argv if not word.startswith("{")]
-    assert all([word for word in step.argv if not word.startswith("{")] == sweep for step in left_out)
+    walked = ("alive", "constants", "tune", "ceilings", "layers-b128", "tests")
+    start = time.monotonic()
     told = bench(*walked, "--dry")
     assert told.returncode == 0, told.stdout + told.stderr
-    for name in walked:
-        assert f"\n{name}, " in told.stdout
-    for name in ("correctness", "headline"):
-        (record,) = Store(tmp_path / "dry" / name).load()
-        assert record.status == "ok", record.reason
-    assert json.loads((tmp_path / "tuned" / "dry.json").read_text())
-    assert json.loads((tmp_path / "ceilings" / "dry.json").read_text())
-    assert list((tmp_path / "dry" / "layers").glob("*.json"))
+    assert 0 < len(list(tmp_path.iterdir())) <= 8
+    listed = json.loads(bench("--list", "--dry", "--json").stdout)
+    done = {task["task"] for task in listed["tasks"] if task["kind"] == "ok"}
+    assert {task.name for name in walked for task in (STAGES[name].tasks if name in STAGES else (TASKS[name],))} <= done
+    last = told.stdout.splitlines()[-LINES:]
+    for name in ("piece ", "gate ", "experiment ", "images/s"):
+        assert any(name in line for line in last), last
+    assert time.monotonic() - start < 300
+
+
+def on_a_card(here: dict[str, Any]) -> dict[str, Any]:
+    """This machine's description with a card in it."""
+    gpu = {"name": "NVIDIA Test 9000", "capability": [9, 0], "driver": "580.1", "memory_bytes": 80 << 30}
+    return here | {"gpu": gpu, "torch_cuda": "13.0", "git": {"sha": "0" * 40, "dirty": False}}
+
+
+def test_the_code_is_told_by_its_commit_where_nothing_tells_it_better(here: dict[str, Any]) -> None:
+    facts = on_a_card(here)
+    assert commit_of(facts) == "0" * 10
+    assert commit_of(facts | {"git": {"sha": "1" * 40, "dirty": True}}) == "1" * 10 + "+"
+    assert commit_of(facts | {"git": {"sha": None, "dirty": None}}) == "none"
+    assert code_of(facts) != code_of(facts | {"packages": facts["packages"] | {"triton": "0.0"}})
+    assert code_of(facts) != code_of(facts | {"gpu": facts["gpu"] | {"driver": "1"}})
