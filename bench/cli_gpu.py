@@ -152,7 +152,7 @@ def _list(campaign: Campaign, as_json: bool) -> None:
     out.print(f"{campaign.name}, commit {commit_of(campaign.env)}, {campaign.root.relative_to(ROOT)}", markup=False)
     grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for title in ("stage", "task", "state", "at most s", "took s", "why"):
-        grid.add_column(title, justify="right" if title.endswith(" s") else "left")
+        grid.add_column(title, justify="right" if title.endswith(" s") else "left", no_wrap=True)
     for task, state in rows:
         style = {"ok": "green", "failed": "red", "partial": "yellow"}.get(state.kind)
         seconds = "-" if state.done else f"{task.seconds:.0f}"
