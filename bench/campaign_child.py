@@ -21,6 +21,8 @@ LOOK_S = 1.0  # between two looks at whether it has ended
 HEAD_BYTES, TAIL_LINES = 1 << 20, 200  # what of a command's words the log keeps: the first, and the last
 WORDS = re.compile(r"^(?:E\s+)?(?:bench: |[\w.]*(?:Error|Exception|Interrupt|Exit)\b|.*\berror: )", re.IGNORECASE)
 
+FRAMES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\u2500-\u257f]")  # colours, and the boxes around a wrong option's message
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -134,6 +136,6 @@ class _Words:
 
 def cause_in(lines: list[str]) -> str:
     """The line that says why, in words of this project's commands, Python or pytest; else the last one there is."""
-    plain = [re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", line) for line in lines if line.strip()]
-    telling = [line for line in plain if WORDS.match(line)]
+    plain = [text for line in lines if (text := FRAMES.sub("", line).strip())]
+    telling = [line for line in plain if WORDS.match(line) and " " in line]
     return (telling or plain or [""])[-1][:300]

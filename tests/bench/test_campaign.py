@@ -312,3 +312,44 @@ def test_the_code_is_told_by_its_commit_where_nothing_tells_it_better(here: dict
     assert commit_of(facts | {"git": {"sha": None, "dirty": None}}) == "none"
     assert code_of(facts) != code_of(facts | {"packages": facts["packages"] | {"triton": "0.0"}})
     assert code_of(facts) != code_of(facts | {"gpu": facts["gpu"] | {"driver": "1"}})
+
+
+# A module of the network is changed as it is imported, in every child: what it computes is wrong from then on.
+WRONG = """
+import importlib.util, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name != "resnet.fold":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        run = spec.loader.exec_module
+        def changed(module):
+            run(module)
+            fold = module.fold
+            def wrong(model, *args, **kwargs):
+                folded = fold(model, *args, **kwargs)
+                folded.conv1.weight.data.mul_(1.05)
+                return folded
+            module.fold = wrong
+        spec.loader.exec_module = changed
+        return spec
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.slow
+def test_a_wrong_network_is_told_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted into the real command's real processes; the task behind it is done."""
+    (tmp_path / "sitecustomize.py").write_text(WRONG)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("OUT", str(tmp_path / "out"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    told = bench("gate-first", "tests", "--dry")
+    assert told.returncode == 1, told.stdout + told.stderr
+    last = told.stdout.splitlines()[-LINES:]
+    assert any(line.startswith("wrong   gate       resnet18 library-fused") and "times" in line for line in last), last
+    assert any(line.startswith("failed  task       gate-first: exit 1: ") for line in last), last
+    assert not any("tests: " in line and line.startswith(("failed", "late")) for line in last), last
