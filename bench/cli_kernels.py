@@ -36,8 +36,9 @@ from bench.accepted import (
     spills,
 )
 from bench.console import FAILED, UNABLE, USAGE, Json, err, out, print_json, stop, tell
-from bench.environment import ROOT, cpu, git, unreadable
+from bench.environment import ROOT, cpu
 from bench.process import Answer, ask
+from bench.provenance import this_commit
 from bench.tuning import Network
 from kernels.table import Table as Tuned
 
@@ -91,7 +92,7 @@ def kernels(
         stop(
             f"no layer matches {' or '.join(globs)}; one is called resnet50/fp16-n32-56x56x64-3x3-s1-p1-k64-relu", USAGE
         )
-    now = Accepted(entries, triton, _commit(), f"{datetime.now(UTC):%Y-%m-%d}")
+    now = Accepted(entries, triton, this_commit(), f"{datetime.now(UTC):%Y-%m-%d}")
     changes = compare(chosen(before.entries, archs, globs), entries) if before else []
     if as_json:
         told: dict[str, Any] = {"triton": triton, "commit": now.commit, "entries": [entry.row() for entry in entries]}
@@ -123,7 +124,7 @@ def _predict(path: Path, as_json: bool) -> None:
         stop(f"the network could not be read: {answer.status}: {answer.reason}", FAILED)
     networks = [Network.read(network) for network in answer.data["networks"]]
     command = f"bench kernels --predict {path}"
-    made = {"command": command, "date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": _commit()}
+    made = {"command": command, "date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": this_commit()}
     found = predictions.save(path, networks, made)
     if as_json:
         print_json(found)
@@ -159,12 +160,6 @@ def _load(path: Path) -> Accepted:
         return Accepted.load(path)
     except AcceptedError as error:
         stop(str(error), USAGE)
-
-
-def _commit() -> str:
-    """The commit of this checkout; a plus after it: and changes."""
-    found = git(ROOT)
-    return "unknown" if unreadable(found["sha"]) else found["sha"][:10] + ("+" if found["dirty"] is True else "")
 
 
 def _compiled(archs: list[int], globs: list[str], tables: list[str]) -> tuple[list[Entry], str]:
