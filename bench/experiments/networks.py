@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from math import prod
 from statistics import median
 from typing import Any, cast
@@ -92,8 +92,8 @@ def slices(place: Place, name: str) -> dict[str, Any]:
     outs: dict[str, Callable[[], Tensor]] = {}
     for way, size in sizes.items():
         out = torch.empty_like(_random(place, made.shapes[steps[-1].name]))
-        calls = _stage(place, _program(place, size), modules, x, out)
-        runs[way], outs[way] = lambda calls=calls: [call() for call in calls], lambda out=out: out
+        runs[way] = partial(_each, _stage(place, _program(place, size), modules, x, out))
+        outs[way] = partial(_itself, out)
     ns = _in_turns(place, runs, outs)
     us = {way: median(times) / 1e3 for way, times in ns.items()}
     gains = {way: us["whole"] / each - 1 for way, each in us.items() if way != "whole"}
@@ -128,7 +128,16 @@ def _runs(module: nn.Module, values: Mapping[str, Tensor], out: Tensor, layer: A
         return [lambda: module(values, out)]
     config = launches.config_of(layer, target)
     bound = launches.launches_of(layer, config, cast(Own, module).operands(values), out)
-    return [lambda launch=launch, arguments=arguments: launch.run(*arguments) for launch, arguments in bound]
+    return [partial(launch.run, *arguments) for launch, arguments in bound]
+
+
+def _each(runs: list[Run]) -> None:
+    for run in runs:
+        run()
+
+
+def _itself(out: Tensor) -> Tensor:
+    return out
 
 
 def _at(memory: Tensor, offset: int, shape: tuple[int, ...]) -> Tensor:

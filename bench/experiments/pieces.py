@@ -49,7 +49,7 @@ SMALL_CONFIGS = {"tma": "tma-1.1.64x32x32-w4-s3-k1-g8", "split-k": "ptr-32x32x32
 BULK = 90  # the first architecture with bulk copies and programmatic dependent launch
 
 STEPS = 40  # of a chain; every other one is a split depth's two launches
-CHAIN = Layer(16, 56, 56, 64, 64, (1, 1))
+CHAIN, SMALL_CHAIN = Layer(16, 56, 56, 64, 64, (1, 1)), Layer(1, 5, 5, 64, 64, (1, 1))
 CHAIN_CONFIGS = ("ptr-128x64x32-w4-s3-k1-g8-pdl", "ptr-64x64x32-w4-s3-k2-g8-pdl")
 REPEATS = 50
 HELD_CYCLES = 8_000_000  # 4 ms at 1.8 GHz: the host enqueues a chain of 60 launches while the device sleeps
@@ -80,19 +80,20 @@ class Chain:
     """Launches that each read what the one before wrote, in two buffers in turn, fenced with NaN."""
 
     def __init__(self, place: Place) -> None:
-        operands = Operands.of(CHAIN, place.device)
+        layer: Layer = place.on(CHAIN, SMALL_CHAIN)
+        operands = Operands.of(layer, place.device)
         operands.bias.fill_(1)
-        weight, _ = unpack(operands.weight, CHAIN)
-        weight.copy_(torch.eye(CHAIN.c_in).roll(1, 1)[:, :, None, None])  # output k is input k + 1
+        weight, _ = unpack(operands.weight, layer)
+        weight.copy_(torch.eye(layer.c_in).roll(1, 1)[:, :, None, None])  # output k is input k + 1
         self.start = torch.empty_like(operands.x).random_(0, 8)
-        self.blocks, self.buffers = zip(*(fenced(CHAIN, place.device) for _ in range(2)), strict=True)
+        self.blocks, self.buffers = zip(*(fenced(layer, place.device) for _ in range(2)), strict=True)
         configs = [Config.parse(text) for text in CHAIN_CONFIGS]
-        self.scratch = operands.bias.new_empty(max(conv.scratch_bytes(CHAIN, config) for config in configs) // 4)
+        self.scratch = operands.bias.new_empty(max(conv.scratch_bytes(layer, config) for config in configs) // 4)
         self.bound = [
             bound
             for step in range(STEPS)
             for bound in conv.calls(
-                CHAIN,
+                layer,
                 configs[step % 2],
                 replace(operands, x=self.buffers[step % 2]),
                 self.buffers[(step + 1) % 2],
@@ -121,13 +122,15 @@ FENCES = (slice(None, FENCE), slice(-FENCE, None))
 
 def pdl_chain(place: Place, name: str) -> None:
     """Programmatic dependent launches one behind the other: on a stream; as `pdl-graph`, replayed."""
-    place.needs(BULK, "programmatic dependent launch")
+    if not place.dry:
+        place.needs(BULK, "programmatic dependent launch")
     chain = Chain(place)
     call: Run = chain.run
     chain.prepare()
     chain.run()
     if off := int(chain.off()):
         raise Wrong(f"launched one after the other, {off} values are off")
+    place.needs(BULK, "in order the chain is right; an overlap of launches")
     if name == "pdl-graph":
         call = captured([chain.run])
     found = []
@@ -144,12 +147,11 @@ def pdl_chain(place: Place, name: str) -> None:
 
 def graph(place: Place, name: str) -> None:
     """A CUDA graph of plain torch work, replayed on inputs that came later; exact, as its integers are small."""
-    place.needs(0, "a CUDA graph")
-    half = {"device": place.device, "dtype": torch.float16}
-    x, weight, bias = torch.zeros(256, 64, **half), torch.empty(64, 128, **half), torch.empty(128, **half)
+    half = torch.zeros((), dtype=torch.float16, device=place.device)
+    x, weight, bias = half.new_zeros(256, 64), half.new_empty(64, 128), half.new_empty(128)
     for tensor in (weight, bias):
         tensor.random_(-2, 3)
-    out = torch.empty(256, 128, **half)
+    out = half.new_empty(256, 128)
 
     def work() -> None:
         torch.addmm(bias, x, weight, out=out)
@@ -157,7 +159,7 @@ def graph(place: Place, name: str) -> None:
 
     work()  # what the library allocates for itself it has then
     place.clock.wait()
-    replay = captured([work])
+    replay = place.graph([work])
     for turn in range(3):
         x.random_(-2, 3)
         out.fill_(torch.nan)
@@ -165,3 +167,4 @@ def graph(place: Place, name: str) -> None:
         off = int((out.double() != (x.double() @ weight.double() + bias.double()).relu()).sum())
         if off:
             raise Wrong(f"replay {turn + 1}: {off} of {out.numel()} values are off")
+    place.needs(0, "without a graph the work is right; a CUDA graph")

@@ -24,6 +24,7 @@ LAUNCHES = 8  # in a graph
 TILES = {"square": "ptr-128x128x64-w4-s3-k1-g8", "wide": "ptr-128x256x64-w8-s3-k1-g8"}
 GLUON = {"square": 128, "wide": 256}  # channels of a tile; its rows are 128 pixels, as a box that is given below
 BOXES = {"3x3": (16, 2, 4), "1x1": (1, 1, 128)}
+SHARES = ("tensor_share_ptr", "tensor_share_tma", "memory_share")  # of what a datasheet promises
 SLOPE = "between depths of 2304 and 4608 in a graph"
 
 Measured = dict[str, dict[str, Any]]
@@ -154,4 +155,7 @@ def told(place: Place, data: dict[str, Any], **constants: tuple[float, str, str]
     if place.dry:
         return {"data": data}
     found = {name: {"value": value, "unit": unit, "how": how} for name, (value, unit, how) in constants.items()}
+    absurd = [name for name, one in found.items() if one["value"] <= 0 or (name in SHARES and one["value"] > 1)]
+    for name in absurd:  # who reads the file would refuse all of it
+        data[f"refused {name}"] = found.pop(name)
     return {"data": data, "constants": found}
