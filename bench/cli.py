@@ -16,6 +16,7 @@ from bench import (
     cli_ab,
     cli_ceilings,
     cli_compare,
+    cli_constants,
     cli_env,
     cli_facts,
     cli_floors,
@@ -25,6 +26,7 @@ from bench import (
     cli_kernels,
     cli_layers,
     cli_load,
+    cli_pieces,
     cli_recommend,
     cli_report,
     cli_run,
@@ -60,6 +62,8 @@ app.command()(cli_history.history)
 app.command()(cli_interop.export)
 app.command("import")(cli_interop.import_)
 app.command()(cli_gpu.gpu)
+app.command()(cli_pieces.pieces)
+app.command()(cli_constants.constants)
 app.command()(cli_selftest.selftest)
 app.command()(cli_kernels.kernels)
 app.command()(cli_facts.facts)

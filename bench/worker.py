@@ -259,6 +259,14 @@ def run_tune(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
     return tune(data, tell)
 
 
+def run_parts(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """Pieces of networks, or experiments on constants; see `bench.experiments`."""
+    tell("import")
+    from bench.experiments.child import run
+
+    return run(data, tell)
+
+
 def run_load(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
     from bench.load_run import load
 
@@ -276,6 +284,8 @@ JOBS: dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]] = {
     "kernels": run_kernels,
     "facts": run_facts,
     "load": run_load,
+    "pieces": run_parts,
+    "constants": run_parts,
 }
 
 

@@ -28,6 +28,10 @@ CHILD = {
             "layer_nodes",
             "injected",
         ),
+        *(
+            f"experiments.{name}"
+            for name in ("child", "place", "pieces", "launches", "products", "agreement", "networks")
+        ),
     )
 }
 HEAVY = {"torch", "triton", "onnxruntime"}  # never in a parent, not even by way of another module

@@ -1,0 +1,128 @@
+"""Parts of a job, each a fault domain of its own, in as few processes as that takes. For the parent: no torch.
+
+A process that imports torch and Triton cold takes eight seconds and more, so one process does part after part, telling
+`try NAME` before and `done NAME {...}` behind each. If it dies or hangs, that is the outcome of the part it was at, and
+another process goes on behind it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from bench.process import HERE, Answer, Home
+from bench.process import ask as ask_child
+from bench.store import StoreError
+
+STRIKES = 2  # processes in a row that die before they begin a part
+ALLOWANCE_S = 5.0  # beyond its seconds a process is left to end itself, which tells more
+
+STATUSES = ("ok", "wrong", "error", "timeout", "skipped")
+
+
+class Part(Protocol):
+    """What `limit_s` seconds at most may go into, once the process is up."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def limit_s(self) -> float: ...
+
+
+Outcome = dict[str, Any]  # status, reason, seconds; what else the part told
+Told = Callable[[str, Outcome], None]
+Ask = Callable[..., Answer]
+
+
+@dataclass
+class _Heard:
+    """What one process tells."""
+
+    waiting: dict[str, float]  # limits of the parts without an outcome
+    told: Told
+    running: str = ""
+    since: float = 0.0
+    count: int = 0
+
+    def __call__(self, stage: str) -> None:
+        verb, _, rest = stage.partition(" ")
+        name, _, rest = rest.partition(" ")
+        if verb == "try":
+            self.running, self.since = name, time.monotonic()
+        elif verb == "done":
+            self.end(name, json.loads(rest))
+
+    def end(self, name: str, outcome: Outcome) -> None:
+        self.running = ""
+        self.count += 1
+        if self.waiting.pop(name, None) is not None:
+            self.told(name, outcome)
+
+    def blame(self, answer: Answer) -> None:
+        """The part that the process was at when it died has that as its outcome."""
+        seconds = time.monotonic() - self.since
+        limit = self.waiting[self.running]
+        late = seconds >= limit or answer.status == "timeout"
+        reason = f"it did not end within {min(limit, seconds):.0f} s; {answer.reason}" if late else answer.reason
+        self.end(self.running, {"status": "timeout" if late else "error", "reason": reason, "seconds": seconds})
+
+
+def each(
+    job: dict[str, Any],
+    parts: Sequence[Part],
+    budget_s: float,
+    told: Told,
+    home: Home = HERE,
+    module: str = "bench.worker",
+    ask: Ask = ask_child,
+) -> None:
+    """Run `job` for every part, in order; `told` hears the outcome of each, once, as it comes.
+
+    What is not begun within `budget_s` seconds is skipped, and what runs then is ended.
+    """
+    end = time.monotonic() + budget_s
+    waiting = {part.name: part.limit_s for part in parts}
+    strikes = 0
+    while waiting and strikes < STRIKES:
+        left = end - time.monotonic()
+        if left <= 0:
+            break
+        heard = _Heard(waiting, told)
+        asked = job | {"parts": list(waiting.items()), "seconds": left}
+        answer = ask(asked, left + ALLOWANCE_S, heard, module, home)
+        if heard.running:
+            heard.blame(answer)
+        strikes = 0 if heard.count else strikes + 1
+    over = {"status": "skipped", "reason": f"the {budget_s:g} s were over", "seconds": 0.0}
+    if waiting and strikes:
+        over = {
+            "status": "error",
+            "reason": f"its process began nothing: {answer.status}: {answer.reason}",
+            "seconds": 0.0,
+        }
+    for name in list(waiting):
+        told(name, over)
+
+
+def first_cause(reason: str) -> str:
+    """A reason's first line, for a table."""
+    return next((line.strip() for line in reason.splitlines() if line.strip()), "")[:160]
+
+
+def write(path: Path, data: dict[str, Any]) -> None:
+    """As JSON, whole or not at all. Raises StoreError."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(json.dumps(data, indent=1) + "\n")
+        beside.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink()
+        raise StoreError(f"{path} cannot be written: {error.strerror}; name another file with -o") from None

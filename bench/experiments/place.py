@@ -1,0 +1,102 @@
+"""Where the parts run: a card, or a CPU that walks their code; graphs, and times of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from bench.clock import Clock, on_device
+from bench.subject import captured
+
+Run = Callable[[], object]
+
+SAMPLES = 20
+WARM_UP = 3
+COVER_CYCLES = 1_000_000  # the device sleeps this long, 0.5 ms at 1.8 GHz, while the host enqueues a graph and events
+
+
+class Skip(Exception):
+    """A part that this place cannot run; why."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """`arch` as 90; on a CPU of the oldest card that the kernels are for. `dry`: nothing is measured."""
+
+    device: str
+    clock: Clock
+    card: str
+    arch: int
+    sms: int | None
+
+    @property
+    def dry(self) -> bool:
+        return self.device == "cpu"
+
+    def on(self, card: Any, dry: Any) -> Any:
+        """The size of something on a card, and when walked on a CPU."""
+        return dry if self.dry else card
+
+    def needs(self, arch: int, what: str) -> None:
+        """Raises Skip on a CPU and on an older card."""
+        if self.dry:
+            raise Skip(f"{what} needs a GPU")
+        if self.arch < arch:
+            raise Skip(f"{what} begins with sm_{arch}, and this is sm_{self.arch}")
+
+    def graph(self, runs: Sequence[Run]) -> Run:
+        """One call for all: a CUDA graph of runs that were run before; on a CPU one after the other."""
+        if self.dry:
+            return lambda: [run() for run in runs]
+        return captured(list(runs))
+
+    def times(self, call: Run, samples: int = SAMPLES) -> list[int]:
+        """Nanoseconds of each call on the device, which is held until host and events are out of the way."""
+        if self.dry:
+            return [_host_ns(call) for _ in range(2)]
+        for _ in range(WARM_UP):
+            call()
+        stream, found = torch.cuda.current_stream(), []
+        before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        for _ in range(samples):
+            torch.cuda._sleep(COVER_CYCLES)
+            before.record(stream)
+            call()
+            after.record(stream)
+            after.synchronize()
+            found.append(round(before.elapsed_time(after) * 1e6))
+        return found
+
+
+def _host_ns(call: Run) -> int:
+    start = time.perf_counter_ns()
+    call()
+    return time.perf_counter_ns() - start
+
+
+@contextmanager
+def opened(device: str) -> Iterator[Place]:
+    """This process's place, on a stream of its own, without gradients."""
+    with on_device(device) as clock, torch.inference_mode():
+        if device == "cpu":
+            yield Place(device, clock, "", 80, None)
+            return
+        found = torch.cuda.get_device_properties(torch.cuda.current_device())
+        yield Place(device, clock, found.name, 10 * found.major + found.minor, found.multi_processor_count)
+
+
+def lost() -> bool:
+    """Whether the GPU refuses this process all that follows, as after an illegal access; else its memory is freed."""
+    if not torch.cuda.is_available():
+        return False
+    try:
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()
+    except Exception:
+        return True
+    return False

@@ -1,0 +1,266 @@
+# mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False, disallow-untyped-decorators=False
+"""The convolution of conv_tma.py with its loads and products in different warps, in Gluon, for sm_90 alone.
+
+Why: a box of more than a row is a reshape to plain Triton, which takes x through registers (conv_tma.py). Here the box
+is reshaped where it lies, in shared memory, so wgmma reads it from there; one warp asks for boxes ahead of the eight
+that multiply, and a program goes from tile to tile, so that the loads of a tile run under the products of the one
+before. It is for `bench constants`: what it reaches says whether to make the next kernel so. No network uses it.
+
+At stride 1, fp16 or bf16, with bias, ReLU and a residual; channels that the blocks divide. The depth is walked in
+conv.py's order, taps outside and channels inside, and the epilogue adds in the same order: results are the same bits
+as conv.py's with the same block_k.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, prod
+from typing import Any
+
+import triton
+from torch import Tensor
+from triton.backends.compiler import GPUTarget
+from triton.experimental import gluon
+from triton.experimental.gluon import language as gl
+from triton.experimental.gluon._runtime import GluonASTSource
+from triton.experimental.gluon.language.nvidia.hopper import (
+    fence_async_shared,
+    mbarrier,
+    tma,
+    warpgroup_mma,
+    warpgroup_mma_wait,
+)
+from triton.experimental.gluon.nvidia.hopper import TensorDescriptor
+
+from kernels.config import Layer, pixels
+from kernels.launch import Launch, Operands, output
+from kernels.packing import DTYPES
+
+PRODUCER_REGISTERS = 24
+together = getattr(gl, "thread_barrier", None) or gl.barrier  # all threads of a partition: Triton 3.6, 3.7
+TYPES = {"fp16": gl.float16, "bf16": gl.bfloat16}
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A box (images, height, width) of output pixels by block_n channels, block_k of the depth a step."""
+
+    box: tuple[int, int, int]
+    block_n: int
+    block_k: int = 64
+    stages: int = 3
+    warps: int = 8  # that multiply; one more loads
+
+    def __str__(self) -> str:
+        rows = ".".join(map(str, self.box))
+        return f"gluon-{rows}x{self.block_n}x{self.block_k}-w{self.warps}+1-s{self.stages}"
+
+
+@gluon.jit
+def _tile(
+    t, boxes_h, boxes_w, n_tiles,
+    BOX_N: gl.constexpr, BOX_H: gl.constexpr, BOX_W: gl.constexpr, BLOCK_N: gl.constexpr,
+):  # fmt: skip
+    """Where tile t begins: image, top, left, channel. All channel tiles of a box come together: x stays in L2."""
+    box = t // n_tiles
+    image = box // (boxes_h * boxes_w) * BOX_N
+    return image, box // boxes_w % boxes_h * BOX_H, box % boxes_w * BOX_W, t % n_tiles * BLOCK_N
+
+
+@gluon.jit
+def _load(
+    x, w, residual, xs, ws, filled, emptied, outs, residual_filled, outs_emptied, tiles, boxes_h, boxes_w,
+    C: gl.constexpr, K: gl.constexpr, S: gl.constexpr, PAD: gl.constexpr, STEPS: gl.constexpr,
+    BOX_N: gl.constexpr, BOX_H: gl.constexpr, BOX_W: gl.constexpr, BLOCK_N: gl.constexpr, BLOCK_K: gl.constexpr,
+    STAGES: gl.constexpr, HAS_RESIDUAL: gl.constexpr, STEP_BYTES: gl.constexpr, TILE_BYTES: gl.constexpr,
+):  # fmt: skip
+    """The warp that loads: a box of x and a tile of w a step, into the next buffer that is empty."""
+    tap_steps: gl.constexpr = C // BLOCK_K
+    done = 0
+    nth = 0
+    for t in range(gl.program_id(0), tiles, gl.num_programs(0)):
+        image, top, left, k = _tile(t, boxes_h, boxes_w, K // BLOCK_N, BOX_N, BOX_H, BOX_W, BLOCK_N)
+        if HAS_RESIDUAL:
+            mbarrier.wait(outs_emptied, (nth & 1) ^ 1)
+            mbarrier.expect(residual_filled, TILE_BYTES)
+            tma.async_copy_global_to_shared(residual, [image, top, left, k], residual_filled, outs)
+        for step in range(STEPS):
+            buffer = done % STAGES
+            mbarrier.wait(emptied.index(buffer), ((done // STAGES) & 1) ^ 1)
+            tap = step // tap_steps
+            channel = step % tap_steps * BLOCK_K
+            bar = filled.index(buffer)
+            mbarrier.expect(bar, STEP_BYTES)
+            tma.async_copy_global_to_shared(w, [k, tap * C + channel], bar, ws.index(buffer))
+            at = [image, top + tap // S - PAD, left + tap % S - PAD, channel]
+            tma.async_copy_global_to_shared(x, at, bar, xs.index(buffer))
+            done += 1
+        nth += 1  # noqa: SIM113 - Gluon has no enumerate
+
+
+@gluon.jit
+def _multiply(
+    out, bias, xs, ws, filled, emptied, outs, residual_filled, outs_emptied, tiles, boxes_h, boxes_w,
+    K: gl.constexpr, STEPS: gl.constexpr, BOX_N: gl.constexpr, BOX_H: gl.constexpr, BOX_W: gl.constexpr,
+    BLOCK_N: gl.constexpr, BLOCK_K: gl.constexpr, STAGES: gl.constexpr, HAS_RESIDUAL: gl.constexpr, RELU: gl.constexpr,
+    DTYPE: gl.constexpr, WARPS: gl.constexpr,
+):  # fmt: skip
+    """The warps that multiply: one product of block_k in flight behind the one being asked for; then the epilogue."""
+    BLOCK_M: gl.constexpr = BOX_N * BOX_H * BOX_W
+    layout: gl.constexpr = gl.NVMMADistributedLayout(
+        version=[3, 0], warps_per_cta=[WARPS, 1], instr_shape=[16, BLOCK_N, 16]
+    )
+    done = 0
+    nth = 0
+    for t in range(gl.program_id(0), tiles, gl.num_programs(0)):
+        image, top, left, k = _tile(t, boxes_h, boxes_w, K // BLOCK_N, BOX_N, BOX_H, BOX_W, BLOCK_N)
+        b = gl.load(bias + k + gl.arange(0, BLOCK_N, gl.SliceLayout(0, layout)))  # in flight under the loop
+        acc = gl.zeros([BLOCK_M, BLOCK_N], gl.float32, layout)
+        for _step in range(STEPS):
+            buffer = done % STAGES
+            mbarrier.wait(filled.index(buffer), (done // STAGES) & 1)
+            a = xs.index(buffer).reshape([BLOCK_M, BLOCK_K])
+            acc = warpgroup_mma(a, ws.index(buffer).permute((1, 0)), acc, is_async=True)
+            acc = warpgroup_mma_wait(1, deps=[acc])
+            # All warps are past the product before: its buffer may be written. Of the first there is none before it,
+            # and of a later tile's first step it was the last of the tile before, waited for below.
+            if done > 0:
+                together()
+                mbarrier.arrive(emptied.index((done - 1) % STAGES), count=1)
+            done += 1
+        acc = warpgroup_mma_wait(0, deps=[acc])
+        y = acc + b[None, :]
+        flat = outs.reshape([BLOCK_M, BLOCK_N])
+        if HAS_RESIDUAL:
+            mbarrier.wait(residual_filled, nth & 1)
+            y += flat.load(layout).to(gl.float32)
+        if RELU:
+            y = gl.maximum(y, 0.0)
+        if not HAS_RESIDUAL:
+            tma.store_wait(0)  # the tile before has been read out of `outs`
+        together()
+        flat.store(y.to(DTYPE))
+        fence_async_shared()
+        together()
+        tma.async_copy_shared_to_global(out, [image, top, left, k], outs)
+        if HAS_RESIDUAL:
+            tma.store_wait(0)
+            together()
+            mbarrier.arrive(outs_emptied, count=1)
+        nth += 1  # noqa: SIM113 - Gluon has no enumerate
+    tma.store_wait(0)
+
+
+@gluon.jit(do_not_specialize=["n", "out_h", "out_w"])
+def _kernel(
+    x, w, bias, residual, out, n, out_h, out_w,
+    C: gl.constexpr, K: gl.constexpr, S: gl.constexpr, PAD: gl.constexpr, STEPS: gl.constexpr,
+    BOX_N: gl.constexpr, BOX_H: gl.constexpr, BOX_W: gl.constexpr, BLOCK_N: gl.constexpr, BLOCK_K: gl.constexpr,
+    STAGES: gl.constexpr, RELU: gl.constexpr, DTYPE: gl.constexpr, PRODUCER_REGISTERS: gl.constexpr,
+    num_warps: gl.constexpr,
+):  # fmt: skip
+    boxes_h = (out_h + BOX_H - 1) // BOX_H
+    boxes_w = (out_w + BOX_W - 1) // BOX_W
+    tiles = (n + BOX_N - 1) // BOX_N * boxes_h * boxes_w * (K // BLOCK_N)
+    ROWS: gl.constexpr = BOX_N * BOX_H * BOX_W
+    HAS_RESIDUAL: gl.constexpr = residual is not None
+    xs = gl.allocate_shared_memory(DTYPE, [STAGES, BOX_N, BOX_H, BOX_W, BLOCK_K], x.layout)
+    ws = gl.allocate_shared_memory(DTYPE, [STAGES, BLOCK_N, BLOCK_K], w.layout)
+    outs = gl.allocate_shared_memory(DTYPE, [BOX_N, BOX_H, BOX_W, BLOCK_N], out.layout)
+    BARS: gl.constexpr = mbarrier.MBarrierLayout()
+    filled = gl.allocate_shared_memory(gl.int64, [STAGES, 1], BARS)
+    emptied = gl.allocate_shared_memory(gl.int64, [STAGES, 1], BARS)
+    residual_filled = gl.allocate_shared_memory(gl.int64, [1], BARS)
+    outs_emptied = gl.allocate_shared_memory(gl.int64, [1], BARS)
+    for i in gl.static_range(STAGES):
+        mbarrier.init(filled.index(i), count=1)
+        mbarrier.init(emptied.index(i), count=1)
+    mbarrier.init(residual_filled, count=1)
+    mbarrier.init(outs_emptied, count=1)
+    gl.warp_specialize(
+        [
+            (_multiply, (
+                out, bias, xs, ws, filled, emptied, outs, residual_filled, outs_emptied, tiles, boxes_h, boxes_w,
+                K, STEPS, BOX_N, BOX_H, BOX_W, BLOCK_N, BLOCK_K, STAGES, HAS_RESIDUAL, RELU, DTYPE, num_warps,
+            )),
+            (_load, (
+                x, w, residual, xs, ws, filled, emptied, outs, residual_filled, outs_emptied, tiles, boxes_h, boxes_w,
+                C, K, S, PAD, STEPS, BOX_N, BOX_H, BOX_W, BLOCK_N, BLOCK_K, STAGES, HAS_RESIDUAL,
+                (ROWS + BLOCK_N) * BLOCK_K * 2, ROWS * BLOCK_N * 2,
+            )),
+        ],
+        [1], [PRODUCER_REGISTERS],
+    )  # fmt: skip
+
+
+def unfit(layer: Layer, cut: Cut) -> str | None:
+    """Why this kernel cannot compute the layer so, or None."""
+    if layer.dtype not in TYPES:
+        return f"dtype: {layer.dtype}, and this kernel is for 16 bits"
+    if layer.stride != 1 or layer.second or layer.prologue or layer.pool or layer.mean or layer.columns.flat:
+        return "this kernel is for plain convolutions at stride 1"
+    if layer.c_in % cut.block_k or layer.c_out % cut.block_n:
+        return f"{layer.c_in} and {layer.c_out} channels, which blocks of {cut.block_k} and {cut.block_n} do not divide"
+    return None
+
+
+def tiles(layer: Layer, cut: Cut) -> int:
+    covered = zip(pixels(layer), cut.box, strict=True)
+    return prod(ceil(size / box) for size, box in covered) * (layer.c_out // cut.block_n)
+
+
+def bound(layer: Layer, cut: Cut, operands: Operands, out: Tensor, programs: int) -> tuple[Launch, list[Any]]:
+    """The launch of a layer with its arguments, on `programs` programs at most, one an SM. Raises ValueError."""
+    if reason := unfit(layer, cut):
+        raise ValueError(f"{cut} for {layer.key}: {reason}")
+    steps = prod(layer.kernel) * (layer.c_in // cut.block_k)
+    constants = {
+        "C": layer.c_in, "K": layer.c_out, "S": layer.kernel[1], "PAD": layer.padding, "STEPS": steps,
+        **dict(zip(("BOX_N", "BOX_H", "BOX_W"), cut.box, strict=True)),
+        "BLOCK_N": cut.block_n, "BLOCK_K": cut.block_k, "STAGES": cut.stages,
+        "RELU": layer.relu, "DTYPE": TYPES[layer.dtype], "PRODUCER_REGISTERS": PRODUCER_REGISTERS,
+    }  # fmt: skip
+    n, h, w = pixels(layer)
+    if layer.pointwise:
+        layer = layer.reshaped(n, h, w)
+    o, tile = operands, (*cut.box, cut.block_n)
+    image = (layer.n, layer.out_h, layer.out_w, layer.c_out)
+    arguments = [
+        _boxes(o.x, (layer.n, layer.h, layer.w, layer.c_in), (*cut.box, cut.block_k)),
+        _boxes(o.weight, tuple(o.weight.shape), (cut.block_n, cut.block_k)),
+        o.bias,
+        None if o.residual is None else _boxes(o.residual, image, tile),
+        _boxes(out, image, tile),
+        *image[:3],
+    ]
+    return Launch(_kernel, constants, (min(tiles(layer, cut), programs),), {"num_warps": cut.warps}), arguments
+
+
+def _boxes(x: Tensor, shape: tuple[int, ...], block: tuple[int, ...]) -> TensorDescriptor:
+    """A contiguous tensor of `shape`, whatever torch's view of it, moved in boxes."""
+    strides = [prod(shape[i + 1 :]) for i in range(len(shape))]
+    return TensorDescriptor(x, list(shape), strides, list(block), _layout(block, x))
+
+
+def _layout(block: tuple[int, ...], x: Tensor) -> Any:
+    return gl.NVMMASharedLayout.get_default_for(list(block), TYPES[DTYPES[x.dtype]])
+
+
+def compiled(layer: Layer, cut: Cut, arch: int = 90) -> triton.compiler.CompiledKernel:
+    """Ahead of time, without a GPU: what `bound` would launch."""
+    launch, arguments = bound(layer, cut, Operands.of(layer), output(layer, "meta"), 1)
+    names = _kernel.arg_names
+    given = dict(zip(names, arguments, strict=False))
+    constants = {**launch.constants, **launch.options, **{name: None for name, it in given.items() if it is None}}
+    signature = {name: "constexpr" if name in constants else _type_of(given[name]) for name in names}
+    aligned = {(names.index("bias"),): [["tt.divisibility", 16]]}
+    source = GluonASTSource(_kernel, signature, constants, aligned)
+    return triton.compile(source, target=GPUTarget("cuda", arch, 32), options=dict(launch.options))
+
+
+def _type_of(argument: Any) -> str:
+    if isinstance(argument, int):
+        return "i32"
+    if isinstance(argument, Tensor):
+        return f"*{DTYPES[argument.dtype]}"
+    return f"tensordesc<{DTYPES[argument.base.dtype]}{list(argument.block_shape)},{argument.layout!r}>"

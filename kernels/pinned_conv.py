@@ -1,0 +1,130 @@
+# mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False, disallow-untyped-decorators=False
+"""conv.py's kernel with its address arithmetic before the wait for the kernel in front of it (sm_90 and up).
+
+Why: with programmatic dependent launch a kernel starts under the end of the one before, and may do until its wait what
+reads nothing of that one's. In conv.py the wait comes first. Written further down it is no later in the code: the
+compiler sinks the arithmetic to where it is used. Here that arithmetic goes through asm that may neither be moved nor
+dropped, and the first weights are asked for into L2, before the wait. `tl.multiple_of` says again what asm hides:
+without it the loads of x are neither 16 bytes wide nor asynchronous.
+
+It is for `bench constants`, which measures at batch 1 what that gains. Plain convolutions whose channels the blocks
+divide; results are conv.py's, bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from kernels.config import Config, Layer, steps
+from kernels.conv import conv_launch as plain_launch
+from kernels.conv import parts_in, reduce_launch, tile_of
+from kernels.launch import Argument, Compilation, Launch, Operands, output
+
+
+@triton.jit
+def _pinned(value, MULTIPLE: tl.constexpr, ON: tl.constexpr):
+    """`value`, multiples of MULTIPLE, worked out where this stands: the compiler may not move it down."""
+    if ON:
+        value = tl.inline_asm_elementwise("mov.b32 $0, $1;", "=r,r", [value], dtype=tl.int32, is_pure=False, pack=1)
+        value = tl.multiple_of(value, MULTIPLE)  # said of the asm itself: of what a call returns it would be lost
+    return value
+
+
+@triton.jit(do_not_specialize=["n"])
+def _kernel(
+    x, w, bias, residual, out, n,
+    H: tl.constexpr, W: tl.constexpr, C: tl.constexpr, K: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr,
+    R: tl.constexpr, S: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr, STEPS: tl.constexpr,
+    RELU: tl.constexpr, PRECISION: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
+    SPLIT_K: tl.constexpr, GROUP_M: tl.constexpr, PDL: tl.constexpr,
+):  # fmt: skip
+    all_rows = n * OH * OW
+    m_tile, n_tile = tile_of(tl.program_id(0), tl.cdiv(all_rows, BLOCK_M), tl.cdiv(K, BLOCK_N), GROUP_M)
+    rows = m_tile * BLOCK_M + tl.arange(0, BLOCK_M)
+    k = n_tile * BLOCK_N + tl.arange(0, BLOCK_N)
+    j = tl.arange(0, BLOCK_K)
+    share: tl.constexpr = (STEPS + SPLIT_K - 1) // SPLIT_K
+    low = tl.program_id(1) * share
+    high = tl.minimum(low + share, STEPS)
+    top = rows // OW % OH * STRIDE - PAD
+    left = rows % OW * STRIDE - PAD
+    corner = _pinned(((rows // (OH * OW) * H + top) * W + left) * C, BLOCK_K, PDL)
+    top = _pinned(top, 1, PDL)
+    left = _pinned(left, 1, PDL)
+    if PDL:
+        # weights are nobody's result: the first 128 bytes of each row on their way to L2
+        first = w + k * (R * S * C) + low * BLOCK_K
+        tl.inline_asm_elementwise(
+            "prefetch.global.L2 [$1]; mov.u32 $0, 0;", "=r,l", [first], dtype=tl.int32, is_pure=False, pack=1
+        )
+        tl.extra.cuda.gdc_wait()
+        tl.extra.cuda.gdc_launch_dependents()
+    acc = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)
+    for step in range(low, high):
+        tap = step // (C // BLOCK_K)
+        r, s = tap // S, tap % S
+        channel = step % (C // BLOCK_K) * BLOCK_K + j
+        inside = rows < all_rows
+        if PAD > 0:
+            inside = inside & (top + r >= 0) & (top + r < H) & (left + s >= 0) & (left + s < W)
+        a = tl.load(x + corner[:, None] + ((r * W + s) * C + channel)[None, :], mask=inside[:, None], other=0.0)
+        b = tl.load(w + k[:, None] * (R * S * C) + (tap * C + channel)[None, :])
+        acc = tl.dot(a, tl.trans(b), acc, input_precision=PRECISION)
+    at = rows[:, None] * K + k[None, :]
+    inside = (rows < all_rows)[:, None]
+    if SPLIT_K > 1:
+        tl.store(out + tl.program_id(1) * all_rows * K + at, acc, mask=inside)
+    else:
+        acc += tl.load(bias + k)[None, :]
+        if residual is not None:
+            acc += tl.load(residual + at, mask=inside, other=0.0).to(tl.float32)
+        if RELU:
+            acc = tl.maximum(acc, 0.0)
+        tl.store(out + at, acc.to(out.dtype.element_ty), mask=inside)
+
+
+def unfit(layer: Layer, config: Config) -> str | None:
+    """Why this kernel cannot compute the layer so, or None."""
+    if layer.second or layer.prologue or layer.pool or layer.mean or layer.columns.flat:
+        return "this kernel is for plain convolutions"
+    if config.impl != "ptr" or config.split_k > steps(layer, config)[0]:
+        return f"not by {config}"
+    if layer.c_in % config.block_k or layer.c_out % config.block_n:
+        return f"{layer.c_in} and {layer.c_out} channels, which {config} does not divide"
+    return None
+
+
+@cache
+def conv_launch(layer: Layer, config: Config) -> Launch:
+    plain = plain_launch(layer, config)
+    constants = {name: plain.constants[name] for name in _kernel.arg_names if name in plain.constants}
+    return replace(plain, kernel=_kernel, constants={**constants, "STEPS": steps(layer, config)[0]})
+
+
+def calls(
+    layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None = None
+) -> Iterator[tuple[Launch, list[Argument]]]:
+    """The launches of a layer with their arguments, in order, as conv.py's. Raises ValueError."""
+    if reason := unfit(layer, config):
+        raise ValueError(f"{layer.key}: {reason}")
+    o, split = operands, config.split_k > 1
+    target = parts_in(scratch, layer, config, out) if split else out
+    yield conv_launch(layer, config), [o.x, o.weight, o.bias, None if split else o.residual, target, layer.n]
+    if split:
+        yield reduce_launch(layer, config), [target, o.bias, o.residual, out, out.numel()]
+
+
+def launch(layer: Layer, config: Config, operands: Operands, out: Tensor) -> None:
+    for step, arguments in calls(layer, config, operands, out):
+        step.run(*arguments)
+
+
+def compilation(layer: Layer, config: Config) -> tuple[Compilation, ...]:
+    meta = Operands.of(layer)
+    return tuple(step.compilation(*arguments) for step, arguments in calls(layer, config, meta, output(layer, "meta")))
