@@ -28,10 +28,10 @@ from resnet.layers import layer_of
 from resnet.model import ResNet
 from resnet.program import INPUT, Conv, Program, Stem, Step, program
 from resnet.steps import own
-from resnet.variants.fused import check
+from resnet.variants.fused import OwnRunner, check
 from resnet.variants.library_ops import FUSED_TOLERANCE
 from resnet.variants.library_steps import LibraryStep, library
-from resnet.variants.runner import DTYPES, CudaCapture, Runner, TorchRunner, fastest, launched, weights_bytes
+from resnet.variants.runner import DTYPES, CudaCapture, Runner, fastest, launched, weights_bytes
 
 # Executions in a timed turn: of one alone, most is the way to the GPU and back.
 REPEATS = 8
@@ -74,7 +74,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
         "steps": {way: sum(choice.way(step) == way for step in made.steps) for way in ("own", "library")},
         "choices": choice.why,
     }
-    return launched(TorchRunner(network, example, dtype, "channels_last", details), launch)
+    return launched(OwnRunner(network, example, precision, details), launch)
 
 
 class Network(nn.Module):
@@ -118,7 +118,7 @@ class Choice:
 
     def __call__(self, step: Step, values: dict[str, Tensor]) -> nn.Module:
         key = key_of(step, self.made, self.precision)
-        rival = library(step, DTYPES[self.precision])
+        rival = library(step, self.precision)
         known = self.ways.get(key)
         if known is None and rival is None:
             known, self.why[key] = "own", "own: the library has no call for it"
@@ -171,6 +171,8 @@ def uses(made: Program, choice: Choice, itemsize: int) -> list[Use]:
             # the projection; what is pooled, twice as high and wide, or a row and a column less
             projection = size if isinstance(step, Conv) and step.shortcut is not None else 0
             scratch = 4 * size if isinstance(step, Stem) else projection
+            if choice.precision == "tf32":  # what is rounded, and its bits
+                scratch += 2 * size
         elif target is not None:
             layer = layer_of(step, made, choice.precision)
             scratch = scratch_bytes(layer, config_of(layer, target))
