@@ -108,7 +108,6 @@ class Choice:
     def __init__(self, made: Program, precision: str, device: torch.device, launch: str) -> None:
         self.made, self.precision, self.device, self.launch = made, precision, device, launch
         self.gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-        self.capture = CudaCapture() if launch == "graph" else None
         self.ways: dict[str, str] = {}
         self.why: dict[str, str] = {}
 
@@ -137,18 +136,21 @@ class Choice:
         if not apart < FUSED_TOLERANCE:  # or not a number
             return "library", f"library: the other is {apart:.2g} of the largest value apart"
         ways: dict[str, nn.Module] = {"own": mine, "library": rival}
-        name, us = fastest({name: self._repeated(way, values) for name, way in ways.items()}, self.device)
+        capture = CudaCapture() if self.launch == "graph" else None  # of this comparison, with which its graphs go
+        calls = {name: _repeated(way, values, capture) for name, way in ways.items()}
+        name, us = fastest(calls, self.device)
         times = {name: round(value / REPEATS, 2) for name, value in us.items()}
         return name, f"{name}: own {times['own']} us, library {times['library']} us"
 
-    def _repeated(self, module: nn.Module, values: dict[str, Tensor]) -> Callable[[], object]:
-        def repeat(_: Tensor) -> Tensor:
-            for _turn in range(REPEATS - 1):
-                module(values)
-            return cast(Tensor, module(values))
 
-        anything = next(iter(values.values()))
-        return self.capture(repeat, anything) if self.capture else lambda: repeat(anything)
+def _repeated(module: nn.Module, values: dict[str, Tensor], capture: CudaCapture | None) -> Callable[[], object]:
+    def repeat(_: Tensor) -> Tensor:
+        for _turn in range(REPEATS - 1):
+            module(values)
+        return cast(Tensor, module(values))
+
+    anything = next(iter(values.values()))
+    return capture(repeat, anything) if capture else lambda: repeat(anything)
 
 
 def key_of(step: Step, made: Program, precision: str) -> str:
