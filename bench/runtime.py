@@ -64,6 +64,7 @@ def runtime(device: str) -> dict[str, Any]:
         told |= {
             "cuda": torch.version.cuda,
             "cudnn": torch.backends.cudnn.version(),
+            "cudnn_benchmarked_plans": torch.backends.cudnn.benchmark_limit if torch.backends.cudnn.benchmark else None,
             "l2_bytes": properties.L2_cache_size,
             "multiprocessors": properties.multi_processor_count,
         }

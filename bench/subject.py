@@ -2,14 +2,14 @@
 
 **Right** is what comes out twice, bit for bit, on memory filled with NaN and fenced with NaN, and agrees with float64
 of the same rounded operands; and comes out again when hundreds of launches overlap. An element may be off by
-- its own rounding: u = 2^-11 of it in fp16, 2^-8 in bf16, 2^-24 in fp32 (Higham, Accuracy and Stability of Numerical
-  Algorithms, section 2.1);
+- its own rounding: u = 2^-11 of it in fp16 and tf32, 2^-8 in bf16, 2^-24 in fp32 (Higham, Accuracy and Stability of
+  Numerical Algorithms, section 2.1);
 - the roundings of its sum in float32: depth * 2^-24 of the largest element. With N(0, 1) inputs and weights of depth
   ** -0.5 the largest element is about 5, the absolute products of an element add up to 0.64 sqrt(depth), and such
   errors grow as sqrt(depth) * 2^-24 of these (Higham and Mary 2019), an eighth of what is allowed;
 - where there is a prologue, or averages are multiplied, one u of the largest element, as these may round to the other
-  side than float64 does; in tf32 2^-9 of it, as the tensor cores cut off digits that the reference keeps. (Other tf32
-  operands are drawn without those digits.)
+  side than float64 does. (tf32 operands are drawn as a network hands them over, without the digits that the tensor
+  cores cut off.)
 
 **Timed** is a CUDA graph of launches one behind the other, as in a network, over sets of operands in rotation: a large
 layer finds nothing in L2 and a small one much, as in a network too.
@@ -37,14 +37,14 @@ from kernels.launch import Operands
 from kernels.packing import TORCH_TYPES, Packed, unpack
 from kernels.space import machine_of
 from kernels.stem import widen
+from kernels.tf32 import rounded
 
 Run = Callable[[], object]
 Timer = Callable[[], float]
 
 NAMES = [item.name for item in fields(Operands)]
 
-ROUNDOFF = {"fp32": 2.0**-24, "tf32": 2.0**-24, "fp16": 2.0**-11, "bf16": 2.0**-8}
-PROLOGUE = ROUNDOFF | {"tf32": 2.0**-9}
+ROUNDOFF = {"fp32": 2.0**-24, "tf32": 2.0**-11, "fp16": 2.0**-11, "bf16": 2.0**-8}
 
 FENCE = 4096  # elements before and behind an output
 ANSWER_BYTES = 1 << 30  # of float64 at a time
@@ -126,7 +126,7 @@ class Subject:
 
 def slack(layer: Layer, top: float) -> float:
     """What any element may be off beside its own rounding; `top` is the largest."""
-    between = PROLOGUE[layer.dtype] if layer.prologue or layer.mean else 0
+    between = ROUNDOFF[layer.dtype] if layer.prologue or layer.mean else 0
     return top * ((depth_of(layer) + (layer.h * layer.w if layer.mean else 0)) * 2.0**-24 + between)
 
 
@@ -171,7 +171,7 @@ def draw(layer: Layer, device: str, seed: int) -> Operands:
     if layer.dtype == "tf32":
         for operand in (operands.x, operands.weight, operands.x2):
             if operand is not None:
-                operand.view(torch.int32).bitwise_and_(-1 << 13)  # the digits that the tensor cores do not read
+                operand.copy_(rounded(operand))
     if layer.pool:
         narrow = Packed(operands.weight, operands.bias, layer.c_in, layer.kernel, 0, layer.dtype)
         operands = replace(operands, weight=widen(narrow, layer.stride, layer.padding).weight)

@@ -20,6 +20,7 @@ from kernels.config import Config, Layer
 from kernels.launch import INTERPRETED, Operands
 from kernels.space import machine_of
 from kernels.table import config_for
+from kernels.tf32 import rounded
 
 LARGEST_ROWS = 2**31 - 512  # rows are counted in 32 bits, and the last tile runs past the end
 OLDEST = 80  # what is interpreted is cut as for the oldest architecture that the kernels are for
@@ -90,7 +91,8 @@ def run(layer: Layer, operands: Operands, out: Tensor, text: str, reference: Ref
         return
     on_gpu = out.device.type == "cuda"
     if not on_gpu and not (INTERPRETED and layer.dtype != "bf16"):
-        out.copy_(reference(layer, operands, torch.float32))
+        y = reference(layer, operands, torch.float32)
+        out.copy_(rounded(y) if layer.dtype == "tf32" else y)
         return
     name, arch, sms = _gpu(out.device) if on_gpu else ("", OLDEST, None)
     config = Config.parse(text) if text else config_for(layer, name, arch, sms)

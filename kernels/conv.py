@@ -38,6 +38,7 @@ from torch import Tensor
 from kernels.config import Config, Layer, channel_tiles, row_tiles, steps
 from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, options, output
 from kernels.packing import unpack
+from kernels.tf32 import multiplied, rounded, rounded_to
 
 REDUCE_BLOCK = 1024
 
@@ -48,7 +49,8 @@ def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
     a = operands.x.to(dtype)
     if operands.scale is not None and operands.shift is not None:
         a = a * operands.scale.to(dtype)[:, None, None] + operands.shift.to(dtype)[:, None, None]
-        a = a.clamp(min=0).to(operands.x.dtype).to(dtype)
+        a = a.clamp(min=0).to(operands.x.dtype)
+        a = (rounded(a) if layer.dtype == "tf32" else a).to(dtype)
     y = F.conv2d(a, weight.to(dtype), operands.bias.to(dtype), layer.stride, layer.padding)
     if operands.x2 is not None and layer.second is not None:
         y += F.conv2d(operands.x2.to(dtype), weight2.to(dtype), stride=layer.second[3])
@@ -114,7 +116,7 @@ def _first(
             of_scale = tl.load(scale + channel, mask=channel < C, other=0.0)
             of_shift = tl.load(shift + channel, mask=channel < C, other=0.0)
             activated = tl.maximum(a.to(tl.float32) * of_scale[None, :] + of_shift[None, :], 0.0)
-            a = tl.where(inside, activated, 0.0).to(a.dtype)
+            a = rounded_to(tl.where(inside, activated, 0.0), a.dtype, PRECISION)
         acc = tl.dot(a, tl.trans(b), acc, input_precision=PRECISION)
     return acc
 
@@ -212,12 +214,13 @@ def _kernel(
             acc += tl.load(residual + at, mask=inside, other=0.0).to(tl.float32)
         if RELU:
             acc = tl.maximum(acc, 0.0)
-        tl.store(out + at, acc.to(out.dtype.element_ty), mask=inside)
+        tl.store(out + at, rounded_to(acc, out.dtype.element_ty, PRECISION), mask=inside)
 
 
 @triton.jit(do_not_specialize=["values"])
 def _reduce(
-    parts, bias, residual, out, values, K: tl.constexpr, RELU: tl.constexpr, WIDE: tl.constexpr,
+    parts, bias, residual, out, values,
+    K: tl.constexpr, RELU: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
     SPLIT_K: tl.constexpr, BLOCK: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
     """out = act(sum of parts + bias + residual): parts [SPLIT_K, rows, K] float32, `values` = rows * K of them each."""
@@ -238,21 +241,20 @@ def _reduce(
     acc += total
     if RELU:
         acc = tl.maximum(acc, 0.0)
-    tl.store(out + at, acc.to(out.dtype.element_ty), mask=inside)
+    tl.store(out + at, rounded_to(acc, out.dtype.element_ty, PRECISION), mask=inside)
 
 
 @cache
 def conv_launch(layer: Layer, config: Config) -> Launch:
     first, second = steps(layer, config)
     h2, w2, c2, stride2 = layer.second or (0, 0, 0, 1)
-    precision = "ieee" if layer.dtype == "fp32" else "tf32"
     constants = {
         "H": layer.h, "W": layer.w, "C": layer.c_in, "K": layer.c_out, "OH": layer.out_h, "OW": layer.out_w,
         "R": layer.kernel[0], "S": layer.kernel[1], "STRIDE": layer.stride, "PAD": layer.padding,
         "H2": h2, "W2": w2, "C2": c2, "STRIDE2": stride2,
         "COLUMNS": layer.columns.all, "FIRST_COLUMNS": layer.columns.first, "TAP_COLUMNS": layer.columns.c,
         "FIRST_STEPS": first, "SECOND_STEPS": second, "FLAT": layer.columns.flat,
-        "RELU": layer.relu, "PRECISION": precision, "WIDE": wide(layer, config),
+        "RELU": layer.relu, "PRECISION": multiplied(layer.dtype), "WIDE": wide(layer, config),
         "BLOCK_M": config.block_m, "BLOCK_N": config.block_n, "BLOCK_K": config.block_k,
         "SPLIT_K": config.split_k, "GROUP_M": config.group_m, "PDL": config.pdl and not INTERPRETED,
     }  # fmt: skip
@@ -263,7 +265,7 @@ def conv_launch(layer: Layer, config: Config) -> Launch:
 @cache
 def reduce_launch(layer: Layer, config: Config) -> Launch:
     constants = {
-        "K": layer.c_out, "RELU": layer.relu, "WIDE": wide(layer, config),
+        "K": layer.c_out, "RELU": layer.relu, "PRECISION": multiplied(layer.dtype), "WIDE": wide(layer, config),
         "SPLIT_K": config.split_k, "BLOCK": REDUCE_BLOCK, "PDL": config.pdl and not INTERPRETED,
     }  # fmt: skip
     grid = (ceil(layer.rows * layer.c_out / REDUCE_BLOCK),)

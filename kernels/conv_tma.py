@@ -32,6 +32,7 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 from kernels.config import Config, Layer, channel_tiles, row_tiles, steps
 from kernels.conv import parts_in, reduce_launch, scratch_bytes, tile_of
 from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, options, output
+from kernels.tf32 import rounded_to
 
 __all__ = ["calls", "compilation", "launch", "scratch_bytes"]
 
@@ -107,7 +108,8 @@ def _kernel(
             acc += residual.load([image, top, left, k]).reshape(BLOCK_M, BLOCK_N).to(tl.float32)
         if RELU:
             acc = tl.maximum(acc, 0.0)
-        out.store([image, top, left, k], acc.to(DTYPE).reshape(BOX_N, BOX_H, BOX_W, BLOCK_N))
+        y = rounded_to(acc, DTYPE, PRECISION)
+        out.store([image, top, left, k], y.reshape(BOX_N, BOX_H, BOX_W, BLOCK_N))
 
 
 @cache

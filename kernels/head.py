@@ -42,6 +42,7 @@ from kernels.config import BYTES, Config, Layer, round_up
 from kernels.head_space import PIXELS, product
 from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, options
 from kernels.packing import TORCH_TYPES, Packed, pack, unpack
+from kernels.tf32 import multiplied, rounded_to
 
 MEANS = 64  # channels of a program that only averages: a line of 128 bytes at 16 bits
 
@@ -82,7 +83,8 @@ def _mean(
 
 @triton.jit
 def _means(
-    x, scale, shift, out, PIXELS: tl.constexpr, C: tl.constexpr, WIDE: tl.constexpr,
+    x, scale, shift, out,
+    PIXELS: tl.constexpr, C: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
     BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
     """out [N, C] = averages."""
@@ -94,13 +96,14 @@ def _means(
         image = image.to(tl.int64)
     c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
     mean = _mean(x, scale, shift, image, c, PIXELS, C, BLOCK_P, BLOCK_C)
-    tl.store(out + image * C + c, mean.to(out.dtype.element_ty), mask=c < C)
+    tl.store(out + image * C + c, rounded_to(mean, out.dtype.element_ty, PRECISION), mask=c < C)
 
 
 @triton.jit
 def _fused(
     x, w, bias, scale, shift, out,
-    PIXELS: tl.constexpr, C: tl.constexpr, K: tl.constexpr, COLUMNS: tl.constexpr, WIDE: tl.constexpr,
+    PIXELS: tl.constexpr, C: tl.constexpr, K: tl.constexpr, COLUMNS: tl.constexpr,
+    PRECISION: tl.constexpr, WIDE: tl.constexpr,
     BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_N: tl.constexpr, STAGES: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
     """out [N, K] = averages times w, plus bias."""
@@ -119,7 +122,7 @@ def _fused(
         mean = _mean(x, scale, shift, image, c, PIXELS, C, BLOCK_P, BLOCK_C)
         acc += tile.to(tl.float32) * mean[None, :]
     y = tl.sum(acc, 1) + tl.load(bias + k, mask=k < K, other=0.0)
-    tl.store(out + image * K + k, y.to(out.dtype.element_ty), mask=k < K)
+    tl.store(out + image * K + k, rounded_to(y, out.dtype.element_ty, PRECISION), mask=k < K)
 
 
 @cache
@@ -127,7 +130,8 @@ def own_launch(layer: Layer, config: Config) -> Launch:
     """The fused kernel, or the averages'."""
     pixels = layer.h * layer.w
     constants = {
-        "PIXELS": pixels, "C": layer.c_in, "WIDE": layer.n * max(pixels * layer.c_in, layer.c_out) >= 2**31,
+        "PIXELS": pixels, "C": layer.c_in, "PRECISION": multiplied(layer.dtype),
+        "WIDE": layer.n * max(pixels * layer.c_in, layer.c_out) >= 2**31,
         "BLOCK_P": min(1 << (pixels - 1).bit_length(), PIXELS), "PDL": config.pdl and not INTERPRETED,
     }  # fmt: skip
     if config.block_m > 1:

@@ -5,10 +5,11 @@
 
 The op runs under torch.compile, torch.export and CUDA graphs as one node; `kernels.call` says what computes it where.
 
-Nothing is copied, cast or re-laid: what does not fit is refused. `out` takes a buffer of the caller's. Configurations
-that split the depth allocate their partial sums here, from the graph's own pool when captured; whoever plans memory
-ahead hands it to the launches themselves (`calls(..., scratch)` of conv.py), as `resnet.network` does. `out` may be
-`residual` itself, and shares no memory with `x` or `second`.
+Nothing is copied, cast or re-laid: what does not fit is refused. So of weights packed for tf32 the first activations
+are rounded by the caller (`tf32.rounded`), else the tensor cores cut their digits off; results are rounded here. `out`
+takes a buffer of the caller's. Configurations that split the depth allocate their partial sums here, from the graph's
+own pool when captured; whoever plans memory ahead hands it to the launches themselves (`calls(..., scratch)` of
+conv.py), as `resnet.network` does. `out` may be `residual` itself, and shares no memory with `x` or `second`.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from kernels.config import Columns, Layer, columns
+from kernels.tf32 import rounded
 
 DTYPES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
 TORCH_TYPES = {name: dtype for dtype, name in DTYPES.items()} | {"tf32": torch.float32}
@@ -75,7 +76,7 @@ def pack(
     """`weight` [K, C, R, S] and `bias` [K], with `second`'s weight [K, C2, 1, 1] and bias accumulated with it.
 
     `dtype` is that of the activations, the weight's own unless told. The biases add up in float32. `tf32`: float32
-    activations whose products the tensor cores take at 10 bits of mantissa.
+    activations whose products the tensor cores take at 10 bits of mantissa, which the weights are rounded to here.
     """
     if not isinstance(weight, Tensor):
         raise ValueError(f"weight: of type {type(weight).__name__}, not a tensor [K, C, R, S]")
@@ -108,7 +109,7 @@ def pack(
     first.copy_(weight.permute(0, 2, 3, 1))
     if second is not None:
         behind.copy_(second[0].flatten(1))
-    return Packed(rows, total.detach().clone(), c, (r, s), c2, precision)
+    return Packed(rounded(rows) if tf32 else rows, total.detach().clone(), c, (r, s), c2, precision)
 
 
 def unpack(weight: Tensor, layer: Layer) -> tuple[Tensor, Tensor]:

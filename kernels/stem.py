@@ -52,6 +52,7 @@ from kernels.config import FLAT_BELOW, Config, Layer
 from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, options
 from kernels.packing import TORCH_TYPES, Packed, unpack
 from kernels.stem_space import grid_of, pooled, window
+from kernels.tf32 import multiplied, rounded_to
 
 
 class Widened(nn.Module):
@@ -171,7 +172,8 @@ def _kernel(
                     y = tl.where(oh == OH - 1, tl.maximum(y, 0.0), y)  # the border below
                 pixel = (image * ((OH + 1) // 2) + oh // 2) * PW + left
                 inside_out = (live & (m > 0))[:, None] & (k < K)[None, :]
-                tl.store(out + pixel[:, None] * K + k[None, :], y.to(DTYPE), mask=inside_out)
+                y = rounded_to(y, DTYPE, PRECISION)
+                tl.store(out + pixel[:, None] * K + k[None, :], y, mask=inside_out)
             even, odd = new_even, new_odd
 
 
@@ -183,7 +185,7 @@ def stem_launch(layer: Layer, config: Config) -> Launch:
         "H": layer.h, "W": layer.w, "C": layer.c_in, "K": layer.c_out, "OH": layer.out_h, "OW": layer.out_w,
         "R": layer.kernel[0], "STRIDE": layer.stride, "PAD": layer.padding,
         "LEFT": layer.padding * layer.c_in + lead, "RUN": run,
-        "RELU": layer.relu, "PRECISION": "ieee" if layer.dtype == "fp32" else "tf32",
+        "RELU": layer.relu, "PRECISION": multiplied(layer.dtype),
         "WIDE": layer.n * max(read, written) >= 2**31, "BLOCK_M": config.block_m, "BLOCK_N": config.block_n,
         "STRIP": config.group_m, "PDL": config.pdl and not INTERPRETED,
     }  # fmt: skip

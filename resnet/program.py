@@ -6,11 +6,11 @@ at 224 pixels, times an image's at 790 TFLOP/s and 4.3 TB/s, which others measur
 - **Bias, residual, ReLU** are in the epilogue of a block's last convolution.
 - **A projection** goes into the accumulator of the block's last convolution, 1x1 or 3x3, as its `shortcut`: what it
   computes is neither written nor read. In stage 1 of depth 50 that is 3.2 MB, 0.75 us.
-- **Option A** (every stride-th pixel, new channels zero) is the same operand with a matrix of zeros and ones. Exact in
-  fp32, fp16 and bf16, where products with 1 and sums with 0 are; tf32 rounds the shortcut to 10 bits, as it does all
-  that it multiplies. At depth 50 it costs 103 MFLOP in stage 1 and 206 in the others, 0.13 and 0.26 us. The other way
-  is a padded copy for the epilogue to add, 0.75, 0.37, 0.19 and 0.09 us by bytes in stages 1 to 4, and a kernel more
-  each. The matrix costs 0.9 us against 1.4, and adds no kernel. v2's strided identity goes the same way.
+- **Option A** (every stride-th pixel, new channels zero) is the same operand with a matrix of zeros and ones. Exact,
+  as products with 1 and sums with 0 are, in tf32 too, where all activations are rounded to it already. At depth 50 it
+  costs 103 MFLOP in stage 1 and 206 in the others, 0.13 and 0.26 us. The other way is a padded copy for the epilogue to
+  add, 0.75, 0.37, 0.19 and 0.09 us by bytes in stages 1 to 4, and a kernel more each. The matrix costs 0.9 us against
+  1.4, and adds no kernel. v2's strided identity goes the same way.
 - **v2, norms between convolutions** are folded by `fold`; their ReLU is in the epilogue.
 - **v2, the norm at a block's entry** stands behind a sum. Where the block's shortcut reads the raw sum as well, the
   norm is a prologue of the block's first convolution. Where only the norm reads it (the block projects, or has no

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from kernels.tf32 import rounded
 from resnet.buffers import peak
 from resnet.eager_memory import eager_uses
 from resnet.fold import fold
@@ -17,7 +19,7 @@ from resnet.launches import use_tuned
 from resnet.model import ResNet
 from resnet.network import Network
 from resnet.program import program
-from resnet.variants.runner import DTYPES, Runner, TorchRunner, launched, weights_bytes
+from resnet.variants.runner import DTYPES, Forward, Runner, TorchRunner, launched, weights_bytes
 
 
 def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:
@@ -44,7 +46,19 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
         "tables": tables,
         "configurations": {layer.key: str(config) for layer, config in network.configs.items()},
     }
-    return launched(TorchRunner(network, example, dtype, "channels_last", details), launch)
+    return launched(OwnRunner(network, example, precision, details), launch)
+
+
+class OwnRunner(TorchRunner):
+    """Places batches channels-last, as our kernels multiply them: in tf32 rounded to it."""
+
+    def __init__(self, forward: Forward, example: Tensor, precision: str, details: Mapping[str, Any]) -> None:
+        super().__init__(forward, example, DTYPES[precision], "channels_last", details)
+        self._rounds = precision == "tf32"
+
+    def place(self, batch: Tensor) -> Tensor:
+        x = super().place(batch)
+        return rounded(x) if self._rounds else x
 
 
 def check(device: torch.device, precision: str, launch: str) -> None:

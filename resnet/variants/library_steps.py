@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kernels.tf32 import rounded
 from resnet.program import STEM_PADDING, STEM_STRIDE, Conv, Head, Stem, Step
 from resnet.steps import Values
 from resnet.variants.library_ops import CudnnConv
+from resnet.variants.runner import DTYPES
 
 
 class LibraryConv(nn.Module):
@@ -71,18 +75,35 @@ class LibraryHead(nn.Module):
         """There is one way."""
 
 
-LibraryStep = LibraryConv | LibraryStem | LibraryHead
+class Rounded(nn.Module):
+    """Such a step whose result is rounded to tf32: our kernels read no more of it, and would cut the rest off.
+
+    A pass more over the result, and its time counts: it is what the library's way costs a network that mixes the two.
+    """
+
+    def __init__(self, step: LibraryConv | LibraryStem) -> None:
+        super().__init__()
+        self.step = step
+
+    def forward(self, values: Values) -> Tensor:
+        return rounded(cast(Tensor, self.step(values)))
+
+    def decide(self, values: Values) -> None:
+        self.step.decide(values)
 
 
-def library(step: Step, dtype: torch.dtype) -> LibraryStep | None:
+LibraryStep = LibraryConv | LibraryStem | LibraryHead | Rounded
+
+
+def library(step: Step, precision: str) -> LibraryStep | None:
     """A step by the library, or None where it would take more than the step's own convolutions, pool and product."""
-    if isinstance(step, Stem):
-        return LibraryStem(step, dtype)
-    if step.prologue is not None:
-        return None
-    if isinstance(step, Head):
-        return LibraryHead(step, dtype)
-    return LibraryConv(step, dtype) if step.shortcut is None or step.shortcut.learned else None
+    dtype = DTYPES[precision]
+    if isinstance(step, Stem | Conv):
+        if isinstance(step, Conv) and (step.prologue or (step.shortcut and not step.shortcut.learned)):
+            return None
+        made = LibraryStem(step, dtype) if isinstance(step, Stem) else LibraryConv(step, dtype)
+        return Rounded(made) if precision == "tf32" else made
+    return None if step.prologue else LibraryHead(step, dtype)
 
 
 def _cudnn(weight: Tensor, bias: Tensor | None, stride: int, padding: int, dtype: torch.dtype) -> CudnnConv:

@@ -28,10 +28,10 @@ from resnet.layers import layer_of
 from resnet.model import ResNet
 from resnet.program import INPUT, Conv, Program, Stem, Step, program
 from resnet.steps import own
-from resnet.variants.fused import check
+from resnet.variants.fused import OwnRunner, check
 from resnet.variants.library_ops import FUSED_TOLERANCE
 from resnet.variants.library_steps import LibraryStep, library
-from resnet.variants.runner import DTYPES, CudaCapture, Runner, TorchRunner, fastest, launched, weights_bytes
+from resnet.variants.runner import DTYPES, CudaCapture, Runner, fastest, launched, weights_bytes
 
 # Executions in a timed turn: of one alone, most is the way to the GPU and back.
 REPEATS = 8
@@ -74,7 +74,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
         "steps": {way: sum(choice.way(step) == way for step in made.steps) for way in ("own", "library")},
         "choices": choice.why,
     }
-    return launched(TorchRunner(network, example, dtype, "channels_last", details), launch)
+    return launched(OwnRunner(network, example, precision, details), launch)
 
 
 class Network(nn.Module):
@@ -108,7 +108,6 @@ class Choice:
     def __init__(self, made: Program, precision: str, device: torch.device, launch: str) -> None:
         self.made, self.precision, self.device, self.launch = made, precision, device, launch
         self.gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-        self.capture = CudaCapture() if launch == "graph" else None
         self.ways: dict[str, str] = {}
         self.why: dict[str, str] = {}
 
@@ -118,7 +117,7 @@ class Choice:
 
     def __call__(self, step: Step, values: dict[str, Tensor]) -> nn.Module:
         key = key_of(step, self.made, self.precision)
-        rival = library(step, DTYPES[self.precision])
+        rival = library(step, self.precision)
         known = self.ways.get(key)
         if known is None and rival is None:
             known, self.why[key] = "own", "own: the library has no call for it"
@@ -137,18 +136,21 @@ class Choice:
         if not apart < FUSED_TOLERANCE:  # or not a number
             return "library", f"library: the other is {apart:.2g} of the largest value apart"
         ways: dict[str, nn.Module] = {"own": mine, "library": rival}
-        name, us = fastest({name: self._repeated(way, values) for name, way in ways.items()}, self.device)
+        capture = CudaCapture() if self.launch == "graph" else None  # of this comparison, with which its graphs go
+        calls = {name: _repeated(way, values, capture) for name, way in ways.items()}
+        name, us = fastest(calls, self.device)
         times = {name: round(value / REPEATS, 2) for name, value in us.items()}
         return name, f"{name}: own {times['own']} us, library {times['library']} us"
 
-    def _repeated(self, module: nn.Module, values: dict[str, Tensor]) -> Callable[[], object]:
-        def repeat(_: Tensor) -> Tensor:
-            for _turn in range(REPEATS - 1):
-                module(values)
-            return cast(Tensor, module(values))
 
-        anything = next(iter(values.values()))
-        return self.capture(repeat, anything) if self.capture else lambda: repeat(anything)
+def _repeated(module: nn.Module, values: dict[str, Tensor], capture: CudaCapture | None) -> Callable[[], object]:
+    def repeat(_: Tensor) -> Tensor:
+        for _turn in range(REPEATS - 1):
+            module(values)
+        return cast(Tensor, module(values))
+
+    anything = next(iter(values.values()))
+    return capture(repeat, anything) if capture else lambda: repeat(anything)
 
 
 def key_of(step: Step, made: Program, precision: str) -> str:
@@ -171,6 +173,8 @@ def uses(made: Program, choice: Choice, itemsize: int) -> list[Use]:
             # the projection; what is pooled, twice as high and wide, or a row and a column less
             projection = size if isinstance(step, Conv) and step.shortcut is not None else 0
             scratch = 4 * size if isinstance(step, Stem) else projection
+            if choice.precision == "tf32":  # what is rounded, and its bits
+                scratch += 2 * size
         elif target is not None:
             layer = layer_of(step, made, choice.precision)
             scratch = scratch_bytes(layer, config_of(layer, target))

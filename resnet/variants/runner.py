@@ -15,6 +15,11 @@ from torch import Tensor, nn
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 
+# Plans of a convolution, fused or not, that cudnn.benchmark runs twice and takes the fastest of: the first that run, in
+# the order of cuDNN's heuristic. It is torch's own default, said here so that every rival has it and a record tells; 0
+# would be all. It bounds the timing alone: all plans are built before (torch's Conv_v8.cpp, cudnn-frontend's get_plan).
+BENCHMARKED_PLANS = 10
+
 # Timed turns of each candidate in `fastest`, and the seconds after which no further turn begins.
 CHOICE_ROUNDS, CHOICE_SECONDS = 5, 1.0
 
@@ -126,7 +131,9 @@ class CudaCapture:
     """Captures calls as CUDA graphs that share one memory pool.
 
     Sharing is safe though the graphs run in any order: they never run at once, none reads what another wrote, and an
-    output is promised only until the next call.
+    output is promised only until the next call. A pool whose graphs are all gone takes no other (torch's allocator:
+    "use_count > 0 INTERNAL ASSERT FAILED", vllm#28426), so the first lives as long as this does: what is captured to be
+    dropped again is captured by one of its own.
     """
 
     # Calls before capture: cudnn.benchmark, autotuning and lazily loaded kernels must be over, as none may be captured.
@@ -134,6 +141,7 @@ class CudaCapture:
 
     def __init__(self) -> None:
         self._pool = torch.cuda.graph_pool_handle()
+        self._first: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, forward: Forward, x: Tensor) -> Callable[[], Tensor]:
         side = torch.cuda.Stream(x.device)  # the default stream cannot be captured, so neither is it warmed
@@ -145,6 +153,7 @@ class CudaCapture:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool, stream=side):
             logits = forward(x)
+        self._first = self._first or graph
 
         def replay() -> Tensor:
             graph.replay()
@@ -162,6 +171,7 @@ def set_switches(device: torch.device, precision: str) -> None:
     if device.type != "cuda":
         return
     torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.benchmark_limit = BENCHMARKED_PLANS
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*TF32 behavior.*")
         torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"

@@ -16,7 +16,7 @@ if importlib.util.find_spec("triton") is None:
 GUARD = 64  # elements behind an output, which are to be left alone
 
 # Bits of the result's own rounding; float32 sums are no further off than the first.
-FP32_ERROR, BITS = 2e-6, {"fp32": 24, "tf32": 24, "fp16": 11, "bf16": 8}
+FP32_ERROR, BITS = 2e-6, {"fp32": 24, "tf32": 11, "fp16": 11, "bf16": 8}
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +45,7 @@ def operands() -> Callable[..., object]:
     from kernels import pack, widen
     from kernels.launch import Operands
     from kernels.packing import TORCH_TYPES
+    from kernels.tf32 import rounded
 
     def make(layer: Layer, seed: int = 0, device: str = "cpu") -> Operands:
         generator = torch.Generator().manual_seed(seed)
@@ -55,6 +56,7 @@ def operands() -> Callable[..., object]:
 
         def activation(n: int, h: int, w: int, c: int) -> Tensor:
             placed = values(n, h, w, c).to(device, dtype).permute(0, 3, 1, 2)
+            placed = rounded(placed) if layer.dtype == "tf32" else placed
             return torch.empty_like(placed, memory_format=torch.channels_last).copy_(placed)
 
         depth = prod(layer.kernel) * layer.c_in + layer.c_in2
@@ -77,16 +79,16 @@ def operands() -> Callable[..., object]:
 
 @pytest.fixture(scope="session")
 def allowed() -> Callable[[Layer, Tensor], float]:
-    """Largest error that rounding explains: float32 sums, and half a unit in the last place of a 16-bit result.
+    """Largest error that rounding explains: float32 sums, and half a unit in the last place of a rounded result.
 
-    Split depths and second operands are sums in float32 too, and get no more. A prologue's result is rounded to 16 bits
-    before the product: computed in float32 it may fall on the other side than in float64, a unit of an activation.
+    Split depths and second operands are sums in float32 too, and get no more. A prologue's result is rounded before the
+    product, except in fp32: computed in float32 it may fall on the other side than in float64, a unit of an activation.
     """
 
     def bound(layer: Layer, want: Tensor) -> float:
         top = float(want.abs().max())
         unit = 2.0 ** (frexp(top)[1] - BITS[layer.dtype])
-        rounded = layer.dtype in ("fp16", "bf16")
+        rounded = layer.dtype != "fp32"
         return FP32_ERROR * top + (0.5 * unit if rounded else 0) + (unit if rounded and layer.prologue else 0)
 
     return bound
@@ -121,6 +123,8 @@ def check(operands, allowed) -> Callable[..., Tensor]:
         rounded = allowed(replace(layer, prologue=between), want)
         bound = rounded if tolerance is None else tolerance * float(want.abs().max())
         assert error <= bound, f"{layer.key} by {config}: {error:.3g} off, {bound:.3g} allowed"
+        if layer.dtype == "tf32":  # what is multiplied next is rounded, as the tensor cores would cut it off
+            assert not (out.view(torch.int32) & 0x1FFF).any()
         return out
 
     return run

@@ -38,7 +38,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("dtype", ["fp32", "fp16"])
+@pytest.mark.parametrize("dtype", ["fp32", "tf32", "fp16"])
 @pytest.mark.parametrize("name", CASES)
 def test_agrees_with_float64(name, dtype, check) -> None:
     layer, config = CASES[name]

@@ -80,13 +80,13 @@ def test_every_design_agrees_with_float64(name, build, gate) -> None:
     assert digest(build(name)) == before
 
 
-@pytest.mark.parametrize("precision", ["fp16", "bf16", "tf32"])
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])  # plain torch has no tf32 on a CPU: test_tf32.py
 @pytest.mark.parametrize("name", ["resnet18", "resnet50v2", "resnet18-A"])
 def test_every_precision_agrees_with_float64(name, precision, build, gate) -> None:
     batch = pictures(SHAPES[2])
     runner = fused.prepare(build(name), batch, precision, "stream")
     logits = runner(runner.place(batch))
-    assert logits.dtype == {"fp16": torch.float16, "bf16": torch.bfloat16, "tf32": torch.float32}[precision]
+    assert logits.dtype == {"fp16": torch.float16, "bf16": torch.bfloat16}[precision]
     gate(build(name), batch, precision, logits)
 
 

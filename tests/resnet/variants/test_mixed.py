@@ -99,7 +99,7 @@ def test_whole_groups_are_timed_once_for_all_that_are_alike(faster, build, batch
     why = runner.details["choices"]
     assert why["fp32-n2-16x16x64-1x1-s1-p0-k256-and16x16x64s1-relu"] == "own: own 1.0 us, library 2.0 us"
     projecting = next(step for step in program(fold(build("resnet50")), (2, 3, 64, 64)).convs if step.shortcut)
-    rival = library(projecting, torch.float32)
+    rival = library(projecting, "fp32")
     assert isinstance(rival, library_steps.LibraryConv)
     assert rival.projection is not None
 
@@ -131,19 +131,24 @@ def test_an_installed_choice_that_cannot_be_is_not_taken(build, batch, monkeypat
     assert details["choices"][key] == "own: the library has no call for it"
 
 
-def test_a_graph_is_timed_in_graphs(build, batch, monkeypatch) -> None:
-    captured = []
+def test_a_graph_is_timed_in_graphs_that_share_a_pool_with_their_rival_alone(build, batch, monkeypatch) -> None:
+    pools = []
 
-    def capture(forward, x):
-        captured.append(forward(x))
-        return lambda: captured[-1]
+    class Capture:
+        def __init__(self):
+            self.graphs = []
+            pools.append(self.graphs)
 
-    monkeypatch.setattr(mixed, "CudaCapture", lambda: capture)
+        def __call__(self, forward, x):
+            self.graphs.append(forward(x))
+            return lambda: self.graphs[-1]
+
+    monkeypatch.setattr(mixed, "CudaCapture", Capture)
     monkeypatch.setattr(mixed, "check", lambda *_: None)
     monkeypatch.setattr(mixed, "fastest", always("library"))
     monkeypatch.setattr(mixed, "launched", lambda runner, launch: launched(runner, "stream"))
     mixed.prepare(build("resnet18"), batch, "fp32", "graph")
-    assert len(captured) == 2 * (14 + 2)
+    assert [len(graphs) for graphs in pools] == [2] * (14 + 2)
 
 
 def test_a_cpu_has_nothing_to_mix(build, batch) -> None:

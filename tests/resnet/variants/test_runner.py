@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from resnet.variants.runner import GraphRunner, Placed, TorchRunner, fastest, launched, set_switches
+from resnet.variants.runner import BENCHMARKED_PLANS, GraphRunner, Placed, TorchRunner, fastest, launched, set_switches
 
 
 def doubling(example: Tensor) -> TorchRunner:
@@ -70,6 +70,7 @@ def test_the_fastest_is_found() -> None:
 def test_tf32_flags_leave_both_views_readable() -> None:
     """Inductor reads the old view and the new one; mixing the APIs makes one of them raise."""
     before = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    limit = torch.backends.cudnn.benchmark_limit
     try:
         for precision in ("tf32", "fp32", "tf32", "bf16"):
             set_switches(torch.device("cuda"), precision)
@@ -80,7 +81,9 @@ def test_tf32_flags_leave_both_views_readable() -> None:
             assert (torch.backends.cuda.matmul.fp32_precision == "tf32") is on
             assert torch.get_float32_matmul_precision() == ("high" if on else "highest")
             assert torch.backends.cudnn.benchmark
+            assert torch.backends.cudnn.benchmark_limit == BENCHMARKED_PLANS
     finally:
+        torch.backends.cudnn.benchmark_limit = limit
         torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
