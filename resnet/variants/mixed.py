@@ -138,7 +138,7 @@ class Choice:
         ways: dict[str, nn.Module] = {"own": mine, "library": rival}
         capture = CudaCapture() if self.launch == "graph" else None  # of this comparison, with which its graphs go
         calls = {name: _repeated(way, values, capture) for name, way in ways.items()}
-        name, us = fastest(calls, self.device)
+        name, us = fastest(calls, self.device, self.launch == "stream")
         times = {name: round(value / REPEATS, 2) for name, value in us.items()}
         return name, f"{name}: own {times['own']} us, library {times['library']} us"
 
