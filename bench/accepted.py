@@ -14,7 +14,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-SCHEMA = 1
+from kernels import hazards
+
+SCHEMA = 2
+# What a record of schema 1 does not say: nobody had looked.
+UNSEEN: dict[str, Any] = {"wait_depth": None, "operand_a": "", "overwrites": 0, "barrier": True}
 
 BATCHES = (1, 8, 32, 128, 256)
 MAIN = (("resnet50", 32, "fp16"), ("resnet50v2", 32, "fp16"))
@@ -38,7 +42,7 @@ LOSSES = {
 }
 # What occupancy hangs on, beside the architecture.
 CAUSES = {"registers": "registers", "warps": "warps", "shared": "bytes shared"}
-FACTS = {*LOSSES, *CAUSES, "stack", "spill_stores", "tensor", "product", "shared_limit", "occupancy", "code"}
+FACTS = {*UNSEEN, *LOSSES, *CAUSES, "stack", "spill_stores", "tensor", "product", "shared_limit", "occupancy", "code"}
 
 Worse = tuple[str, str, str]  # what, its old figure, its new one
 
@@ -85,7 +89,7 @@ class Accepted:
                 raise AcceptedError(
                     f"{path}: schema {data['schema']} is newer than this checkout's {SCHEMA}: update it"
                 )
-            entries = [Entry.of(row) for row in data["entries"]]
+            entries = [Entry.of(_filled(row, data["schema"])) for row in data["entries"]]
             for entry in entries:
                 if not entry.failed and (missing := FACTS - entry.facts.keys()):
                     raise ValueError(f"an entry without {', '.join(sorted(missing))}")
@@ -117,7 +121,7 @@ class Accepted:
 class Change:
     """Something that is not as accepted. `kind`: regressed, improved, new or vanished; `what`: a line for each fact.
 
-    `runs`: whether the kernel can be launched at all, however slow: it compiles, and fits.
+    `runs`: whether the kernel can be used at all, however slow: it compiles, fits, and its code is safe.
     """
 
     kind: str
@@ -130,7 +134,7 @@ class Change:
 
 
 def failures(changes: Iterable[Change], same_triton: bool) -> list[Change]:
-    """The regressions that are the code's doing: of another Triton's, only what can no longer be launched.
+    """The regressions that are the code's doing: of another Triton's, only what can no longer be used.
 
     Registers differ by up to 10 % between its versions (3.6.0 and 3.7.1, sm_90, 2026-11), and with them occupancy and
     spills.
@@ -190,8 +194,15 @@ def parts(use: str) -> tuple[str, str]:
     return config, layer
 
 
+def _filled(row: dict[str, Any], schema: int) -> dict[str, Any]:
+    """A row with what its schema lacks."""
+    return row | {"facts": UNSEEN | row["facts"]} if schema == 1 and "facts" in row else row
+
+
 def _changed(before: Entry, entry: Entry, uses: list[str]) -> list[Change]:
     worse = list(_worse(before, entry))
+    if why := unsafe(entry):  # however long it has been so
+        worse.append(("safe", "no" if unsafe(before) else "yes", f"no: {why}"))
     better = [(what, then, now) for what, now, then in _worse(entry, before)]
     kinds = {"regressed": worse, "improved": better}
     return [
@@ -212,6 +223,7 @@ def _new(entry: Entry, uses: list[str], earlier: list[tuple[str, Entry]]) -> lis
         kinds = [kind(other.facts) for _, other in earlier if other.facts]
         bad = [f"spills: {spill(entry.facts)}"] if spills(entry) else []
         bad += [] if fits(entry) else [f"shared memory: {shared(entry.facts)}"]
+        bad += [f"unsafe: {why}"] if (why := unsafe(entry)) else []
         if entry.facts["product"] and kind(entry.facts) < max(kinds, default=0):
             had = max((other.facts for _, other in earlier if other.facts), key=kind)
             bad.append(f"tensor cores: {tensor(had)} -> {tensor(entry.facts)}")
@@ -223,7 +235,7 @@ def _changes(kind: str, entry: Entry, uses: Iterable[str], what: list[str]) -> l
     layers: dict[str, list[str]] = {}
     for config, layer in map(parts, uses):
         layers.setdefault(config, []).append(layer)
-    runs = not entry.failed and fits(entry)
+    runs = not entry.failed and fits(entry) and not unsafe(entry)
     return [
         Change(kind, entry.arch, entry.kernel, config, tuple(found), tuple(what), runs)
         for config, found in layers.items()
@@ -241,6 +253,9 @@ def _worse(before: Entry, after: Entry) -> Iterator[Worse]:
         yield "spills", spill(old), spill(new)
     if kind(new) < kind(old):
         yield "tensor cores", tensor(old), tensor(new)
+    depths = old["wait_depth"], new["wait_depth"]
+    if None not in depths and depths[1] < depths[0]:
+        yield "products in flight behind a wait", str(depths[0]), str(depths[1])
     for name, title in LOSSES.items():
         replaced = name == "async_loads" and new["bulk_loads"] > 0
         if old[name] and not new[name] and not replaced:
@@ -265,6 +280,12 @@ def spills(entry: Entry) -> bool:
 def fits(entry: Entry) -> bool:
     """Whether a block can have the shared memory that it asks for; a launch tells, a compiler does not."""
     return not entry.facts or entry.facts["shared"] <= entry.facts["shared_limit"]
+
+
+def unsafe(entry: Entry) -> str:
+    """Why its code may compute wrong numbers, or nothing."""
+    facts = entry.facts
+    return hazards.unsafe(facts["overwrites"], facts["barrier"], facts["warps"]) if facts else ""
 
 
 def tensor(facts: dict[str, Any]) -> str:

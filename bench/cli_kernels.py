@@ -34,6 +34,7 @@ from bench.accepted import (
     shared,
     spill,
     spills,
+    unsafe,
 )
 from bench.console import FAILED, UNABLE, USAGE, Json, err, out, print_json, stop, tell
 from bench.environment import ROOT, cpu
@@ -59,8 +60,8 @@ def kernels(
         typer.Option(
             "--check",
             metavar="FILE",
-            help="Exit 1 if a kernel is worse than this record says; "
-            "if another Triton made the record, only if one can no longer be launched.",
+            help="Exit 1 if a kernel is worse than this record says, or may compute wrong numbers; "
+            "if another Triton made the record, only if one can no longer be used.",
         ),
     ] = None,
     accept: Annotated[
@@ -112,7 +113,8 @@ def kernels(
         tell(f"Accepted: {len(entries)} kernels at {now.commit}, in {accept}")
         if now.commit.endswith("+"):
             tell("The + says that this checkout has changes: the commit alone does not make these kernels.")
-    bad = failures(changes, before.triton == triton) if before else [entry for entry in entries if entry.failed]
+    bad: list[Any] = [entry for entry in entries if unsafe(entry) or (entry.failed and not before)]
+    bad += failures(changes, before.triton == triton) if before else []
     raise typer.Exit(FAILED if bad else 0)
 
 
@@ -261,9 +263,16 @@ def summary(now: Accepted) -> list[str]:
     products = [entry for entry in entries if entry.facts and entry.facts["product"] and not exact(entry)]
     plain = [entry for entry in products if not entry.facts["tensor"]]
     older = [entry for entry in products if entry.arch in (90, 100) and kind(entry.facts) == 1]
+    found = [entry for entry in entries if unsafe(entry)]
+    wide = [entry for entry in entries if entry.facts and entry.facts["operand_a"] and entry.facts["warps"] > 4]
+    guarded = sum(entry.facts["barrier"] for entry in wide)
     lines.append(
         f"{len(spilled) or 'None'} of them spill, {len(large) or 'none'} ask for more shared memory than there is, "
         f"{len(plain) or 'none'} multiply without tensor cores (beside fp32, which has none)."
+    )
+    lines.append(
+        f"{len(found) or 'None'} may compute wrong numbers, by the code; of {len(wide)} with wgmma and 8 warps, "
+        f"{guarded} have the barrier that these need."
     )
     if older:
         lines.append(f"{len(older)} of sm_90 and sm_100 multiply by the older mma.sync.")
@@ -277,6 +286,7 @@ def _show(now: Accepted, seconds: float, table: bool) -> None:
         bad = [] if not entry.failed else [f"does not compile: {entry.failed}"]
         bad += [f"spills {spill(entry.facts)}"] if spills(entry) else []
         bad += [] if fits(entry) else [f"shared memory {shared(entry.facts)}"]
+        bad += [f"unsafe: {why}"] if (why := unsafe(entry)) else []
         if bad:
             out.print(
                 f"[red]sm_{entry.arch} {entry.kernel} {escape(entry.uses[0])}: {escape(', '.join(bad))}[/]",
@@ -350,7 +360,7 @@ def _show_changes(changes: list[Change], before: Accepted, now: Accepted) -> Non
     if before.triton != now.triton:
         out.print(
             f"[yellow]Triton changed: {before.triton} -> {now.triton}.[/] What is worse may be the compiler's doing: "
-            "it is shown, and fails only where a kernel can no longer be launched. --accept writes a record for it."
+            "it is shown, and fails only where a kernel can no longer be used. --accept writes a record for it."
         )
     for name, some in found.items():
         style = {"regressed": "red", "improved": "green"}.get(name, "dim")

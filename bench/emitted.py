@@ -22,7 +22,7 @@ import torch
 import triton
 
 from bench.accepted import matches
-from kernels import emit, table
+from kernels import emit, hazards, sass, table
 from kernels.config import ARCHS, Config, Layer
 from kernels.implementation import implementation
 from kernels.launch import Compilation
@@ -182,8 +182,8 @@ def facts(compilation: Compilation, arch: int) -> dict[str, Any]:
 
 @cache
 def _reader() -> str:
-    """The source of what reads the code: what it read before it changed is not kept."""
-    return Path(emit.__file__).read_text()
+    """The sources of what reads the code: what they read before they changed is not kept."""
+    return "".join(Path(str(module.__file__)).read_text() for module in (emit, hazards, sass))
 
 
 def _merged(paths: list[str]) -> table.Table:

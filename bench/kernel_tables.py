@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import predictions
-from bench.accepted import Accepted, AcceptedError, Entry, spill, tensor
+from bench.accepted import Accepted, AcceptedError, Entry, spill, tensor, unsafe
 from bench.accepted import parts as parts_of
 from bench.predictions import GOALS
 from bench.store import StoreError
@@ -39,15 +39,31 @@ def emitted(record: Accepted) -> str:
             for config, layer in map(parts_of, entry.uses):
                 if layer.startswith(begin):
                     found.append(_cells(entry, config, layer.removeprefix(begin)))
-    titles = ("layer", "kernel", "registers", "spills", "KiB shared", "blocks", "tensor cores", "copies", "KiB code")
+    titles = ("layer", "kernel", "registers", "spills", "KiB shared", "blocks", "tensor cores", "A from", "depth")
+    titles += ("overwrites", "barrier", "copies", "KiB code")
     lines = _table(titles, 2, sorted(found, key=_order))
     lines += [
         "",
         f"{NETWORK}, {PRECISION}, batch {BATCH}, sm_{ARCH}; Triton {record.triton}, commit {record.commit},"
         f" {record.when}. Registers are a thread's, shared memory a block's; blocks: on an SM at once; copies: a"
         " cp.async, b bulk loads + stores. `conv_tma` is compiled to be watched where no table chooses it.",
+        "",
+        "Of wgmma (`kernels/hazards.py`): A from: where the products read x; depth: groups of products that a wait in"
+        " the loop leaves in flight, 0 where each step waits for its own; overwrites: instructions that write registers"
+        " which these read; barrier: whether all warps meet between such a wait and the next write to what they read."
+        f" {_safety(record)}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _safety(record: Accepted) -> str:
+    """How many of all kernels may compute wrong numbers."""
+    bad = sum(bool(unsafe(entry)) for entry in record.entries)
+    wide = [entry.facts for entry in record.entries if entry.facts.get("operand_a") and entry.facts["warps"] > 4]
+    return (
+        f"Of all {len(record.entries)} kernels of the record {bad or 'none'} overwrite or lack the barrier; of"
+        f" {len(wide)} with wgmma and 8 warps {sum(facts['barrier'] for facts in wide)} have it."
+    )
 
 
 def _order(cells: tuple[str, ...]) -> tuple[int, str]:
@@ -59,13 +75,17 @@ def _order(cells: tuple[str, ...]) -> tuple[int, str]:
 def _cells(entry: Entry, config: str, layer: str) -> tuple[str, ...]:
     name = f"`{entry.kernel}` {config}"
     if entry.failed:
-        return layer, name, *("-",) * 7
+        return layer, name, *("-",) * 11
     facts = entry.facts
+    products = ("-",) * 4
+    if facts["operand_a"]:
+        depth = "-" if facts["wait_depth"] is None else str(facts["wait_depth"])
+        products = facts["operand_a"], depth, str(facts["overwrites"]), "yes" if facts["barrier"] else "no"
     copies = [f"a{facts['async_loads']}"] if facts["async_loads"] else []
     copies += [f"b{facts['bulk_loads']}+{facts['bulk_stores']}"] if facts["bulk_loads"] else []
     return (
         layer, name, str(facts["registers"]), spill(facts), f"{facts['shared'] / 1024:.0f}", str(facts["occupancy"]),
-        tensor(facts), " ".join(copies) or "-", f"{facts['code'] / 1024:.0f}",
+        tensor(facts), *products, " ".join(copies) or "-", f"{facts['code'] / 1024:.0f}",
     )  # fmt: skip
 
 

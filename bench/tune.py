@@ -178,6 +178,8 @@ def emission(layer: Layer, config: Config, arch: int) -> str:
             return f"spills: {found.stack} bytes of stack, {found.spill_stores} stores"
         if not found.fits:
             return f"shared memory: {found.shared} bytes, more than sm_{arch} gives a block"
+        if found.unsafe:
+            return f"unsafe: {found.unsafe}"
     return ""
 
 

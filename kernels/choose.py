@@ -36,7 +36,10 @@ def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
 
 
 def unfit(layer: Layer, config: Config, arch: int) -> str | None:
-    """Why the kernels cannot compute this layer so, or None."""
+    """Why the kernels cannot compute this layer so, or None. What may come out wrong is no way to compute it either."""
     if layer.pool:
         return stem_space.unfit(layer, config, arch)
-    return (head_space if layer.mean else of_conv).unfit(layer, config)
+    if layer.mean:
+        product = head_space.product(layer)
+        return head_space.unfit(layer, config) or of_conv.unsafe(product, config, arch)
+    return of_conv.unfit(layer, config) or of_conv.unsafe(layer, config, arch)

@@ -144,7 +144,8 @@ class Config:
     `impl` is "ptr" (pointer loads) or "tma" (bulk tensor copies). Bulk copies fetch boxes: `box` is (images, height,
     width) of output pixels and its product is block_m. `split_k` programs share one tile's depth; a second kernel adds
     their sums in a fixed order. `group_m` row tiles go through all channel tiles together, so that what they share
-    is in L2. `pdl`: programmatic dependent launch, the start of a kernel under the end of the one before it.
+    is in L2. `pdl`: programmatic dependent launch, the start of a kernel under the end of the one before it. `serial`:
+    a step ends when its products have, for where they would read registers that the next step writes (`unfit`).
     """
 
     impl: str
@@ -157,6 +158,7 @@ class Config:
     split_k: int = 1
     group_m: int = 8
     pdl: bool = False
+    serial: bool = False
 
     def __post_init__(self) -> None:
         if self.impl not in ("ptr", "tma"):
@@ -177,20 +179,21 @@ class Config:
         """`ptr-128x64x64-w4-s3-k1-g8`, `tma-2.8.8x64x64-w8-s4-k1-g8-pdl`: what `parse` reads."""
         rows = ".".join(map(str, self.box)) if self.box else str(self.block_m)
         text = f"{self.impl}-{rows}x{self.block_n}x{self.block_k}-w{self.warps}-s{self.stages}"
-        return f"{text}-k{self.split_k}-g{self.group_m}" + ("-pdl" if self.pdl else "")
+        return f"{text}-k{self.split_k}-g{self.group_m}" + "-pdl" * self.pdl + "-serial" * self.serial
 
     @staticmethod
     @cache
     def parse(text: str) -> Config:
-        found = re.fullmatch(r"(\w+)-(?:(\d+\.\d+\.\d+)|(\d+))x(\d+)x(\d+)-w(\d+)-s(\d+)-k(\d+)-g(\d+)(-pdl)?", text)
+        tile, others = r"(?:(\d+\.\d+\.\d+)|(\d+))x(\d+)x(\d+)", r"w(\d+)-s(\d+)-k(\d+)-g(\d+)(-pdl)?(-serial)?"
+        found = re.fullmatch(rf"(\w+)-{tile}-{others}", text)
         if not found:
             raise ValueError(f"config: {text!r} is not like ptr-128x64x64-w4-s3-k1-g8 or tma-2.8.8x64x64-w8-s4-k1-g8")
-        impl, boxed, rows, *numbers, pdl = found.groups()
+        impl, boxed, rows, *numbers, pdl, serial = found.groups()
         block_n, block_k, warps, stages, split_k, group_m = map(int, numbers)
         n, h, w = map(int, boxed.split(".")) if boxed else (0, 0, 0)
         box = (n, h, w) if boxed else None
         block_m = n * h * w if boxed else int(rows)
-        return Config(impl, block_m, block_n, block_k, warps, stages, box, split_k, group_m, pdl is not None)
+        return Config(impl, block_m, block_n, block_k, warps, stages, box, split_k, group_m, bool(pdl), bool(serial))
 
 
 @dataclass(frozen=True)
@@ -270,6 +273,29 @@ def unfit(layer: Layer, config: Config) -> str | None:
         return f"block_k: {config.block_k} would run from one pixel's {layer.c_in} channels into the next pixel's"
     if layer.second and (layer.second[0] % layer.second[3] or layer.second[1] % layer.second[3]):
         return "impl: the second operand's stride does not divide its size"
+    return None
+
+
+def wgmma(layer: Layer, config: Config, arch: int) -> bool:
+    """Whether it multiplies by wgmma, which runs on by itself: sm_90's, for 64 rows and more."""
+    return arch == 90 and layer.dtype != "fp32" and config.block_m >= 64
+
+
+def from_registers(layer: Layer, config: Config, arch: int) -> bool:
+    """Whether wgmma reads x from registers, in a loop.
+
+    So it is where x is computed (`prologue`), and where a box of more than a row is a reshape, which Triton 3.6 and 3.7
+    do not see through. `bench kernels` records what the compiler made of it.
+    """
+    if not wgmma(layer, config, arch) or max(steps(layer, config)) == 1:
+        return False
+    return layer.prologue or (config.box is not None and config.box[2] != config.block_m)
+
+
+def unsafe(layer: Layer, config: Config, arch: int) -> str | None:
+    """Why what is compiled of it may compute wrong numbers, as far as that is known without compiling, or None."""
+    if from_registers(layer, config, arch) and not config.serial:
+        return "serial: products that read x from registers may find the next step's there (triton#9433)"
     return None
 
 

@@ -19,6 +19,9 @@ channels, and compile for 3.5 to 15 s (Triton 3.6, 3.7). Inductor's kernel of th
 on windows larger than one pixel (pytorch#173068): the tuner checks every configuration that it times, and
 `space.default`, which nobody checks, takes none of those.
 
+On sm_90 a prologue's values go to wgmma from registers, and compilers have let the next step write to these while the
+product of this one still read them (`kernels.hazards`). `Config.serial` makes each step wait for its products.
+
 Split depth: each of `split_k` programs writes its sums in float32, a second kernel adds them in order and finishes. No
 atomics: the same bits each time.
 """
@@ -68,12 +71,22 @@ def tile_of(pid, row_tiles, channel_tiles, GROUP_M: tl.constexpr):
 
 
 @triton.jit
+def used(acc):
+    """The sums as they are, but read by something: the compiler waits for the products that make them.
+
+    No instruction comes of it. Where a product reads A from registers, Triton leaves products in flight and ptxas
+    before CUDA 13.3 writes to what they read (`kernels.hazards`).
+    """
+    return tl.inline_asm_elementwise("", "=f,0", [acc], dtype=tl.float32, is_pure=True, pack=1)
+
+
+@triton.jit
 def _first(
     acc, x, w, scale, shift, rows, all_rows, k, low, high,
     H: tl.constexpr, W: tl.constexpr, C: tl.constexpr, K: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr,
     R: tl.constexpr, S: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr,
     COLUMNS: tl.constexpr, TAP_COLUMNS: tl.constexpr, FLAT: tl.constexpr, PROLOGUE: tl.constexpr,
-    BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
+    BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr, SERIAL: tl.constexpr,
 ):  # fmt: skip
     """acc += window of x times w over the steps `low` to `high`."""
     j = tl.arange(0, BLOCK_K)
@@ -118,6 +131,8 @@ def _first(
             activated = tl.maximum(a.to(tl.float32) * of_scale[None, :] + of_shift[None, :], 0.0)
             a = rounded_to(tl.where(inside, activated, 0.0), a.dtype, PRECISION)
         acc = tl.dot(a, tl.trans(b), acc, input_precision=PRECISION)
+        if SERIAL:
+            acc = used(acc)
     return acc
 
 
@@ -170,7 +185,7 @@ def _kernel(
     FIRST_STEPS: tl.constexpr, SECOND_STEPS: tl.constexpr, FLAT: tl.constexpr,
     RELU: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
-    SPLIT_K: tl.constexpr, GROUP_M: tl.constexpr, PDL: tl.constexpr,
+    SPLIT_K: tl.constexpr, GROUP_M: tl.constexpr, PDL: tl.constexpr, SERIAL: tl.constexpr,
 ):  # fmt: skip
     if PDL:
         tl.extra.cuda.gdc_wait()  # what x holds, and who still reads `out`, is the business of kernels before this one
@@ -190,7 +205,7 @@ def _kernel(
     acc = _first(
         acc, x, w, scale, shift, rows, all_rows, k, low, middle,
         H, W, C, K, OH, OW, R, S, STRIDE, PAD, COLUMNS, TAP_COLUMNS, FLAT, scale is not None,
-        BLOCK_N, BLOCK_K, PRECISION, WIDE,
+        BLOCK_N, BLOCK_K, PRECISION, WIDE, SERIAL,
     )  # fmt: skip
     if C2 > 0:
         if SPLIT_K > 1:
@@ -257,6 +272,7 @@ def conv_launch(layer: Layer, config: Config) -> Launch:
         "RELU": layer.relu, "PRECISION": multiplied(layer.dtype), "WIDE": wide(layer, config),
         "BLOCK_M": config.block_m, "BLOCK_N": config.block_n, "BLOCK_K": config.block_k,
         "SPLIT_K": config.split_k, "GROUP_M": config.group_m, "PDL": config.pdl and not INTERPRETED,
+        "SERIAL": config.serial and not INTERPRETED,
     }  # fmt: skip
     grid = (row_tiles(layer, config) * channel_tiles(layer, config), config.split_k)
     return Launch(_kernel, constants, grid, options(config))

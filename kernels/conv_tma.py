@@ -13,6 +13,7 @@ as zero and is not written. A 1x1 at stride 1 sees all pixels as one long row.
 
 On sm_90 a box in one row goes from shared memory into wgmma as it is. Any other is a reshape to the compiler, and that
 puts x into registers first (Triton 3.6 and 3.7: `comesFromLoadOrBlockArg` stops at a reshape); on sm_100 it does not.
+That needs `Config.serial`, as conv.py's prologue does, and `space` has rows alone for sm_90.
 
 Descriptors are made on the host at each launch and hold addresses: a CUDA graph replays those it was captured with, so
 the buffers must stay where they are, as they must for any graph.
@@ -30,7 +31,7 @@ from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 from kernels.config import Config, Layer, channel_tiles, row_tiles, steps
-from kernels.conv import parts_in, reduce_launch, scratch_bytes, tile_of
+from kernels.conv import parts_in, reduce_launch, scratch_bytes, tile_of, used
 from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, options, output
 from kernels.tf32 import rounded_to
 
@@ -43,7 +44,7 @@ DTYPES = {"tf32": tl.float32, "fp16": tl.float16, "bf16": tl.bfloat16}
 def _first(
     acc, x, w, image, top, left, k, low, high,
     C: tl.constexpr, S: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr, TAP_COLUMNS: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_K: tl.constexpr, PRECISION: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_K: tl.constexpr, PRECISION: tl.constexpr, SERIAL: tl.constexpr,
 ):  # fmt: skip
     """acc += window of x times w over the steps `low` to `high`; `image`, `top`, `left` are the box's first output."""
     tap_steps: tl.constexpr = (C + BLOCK_K - 1) // BLOCK_K
@@ -57,6 +58,8 @@ def _first(
             a = x.load([image, top + (r >> 1), r & 1, left + (s >> 1), (s & 1) * C + channel])
         b = w.load([k, tap * TAP_COLUMNS + channel])
         acc = tl.dot(a.reshape(BLOCK_M, BLOCK_K), b.T, acc, input_precision=PRECISION)
+        if SERIAL:
+            acc = used(acc)
     return acc
 
 
@@ -67,7 +70,7 @@ def _kernel(
     FIRST_COLUMNS: tl.constexpr, TAP_COLUMNS: tl.constexpr, FIRST_STEPS: tl.constexpr, SECOND_STEPS: tl.constexpr,
     RELU: tl.constexpr, PRECISION: tl.constexpr, DTYPE: tl.constexpr,
     BOX_N: tl.constexpr, BOX_H: tl.constexpr, BOX_W: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
-    SPLIT_K: tl.constexpr, GROUP_M: tl.constexpr, PDL: tl.constexpr,
+    SPLIT_K: tl.constexpr, GROUP_M: tl.constexpr, PDL: tl.constexpr, SERIAL: tl.constexpr,
 ):  # fmt: skip
     if PDL:
         tl.extra.cuda.gdc_wait()
@@ -90,7 +93,8 @@ def _kernel(
         middle = tl.minimum(tl.maximum(low, FIRST_STEPS), high)
     acc = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)
     acc = _first(
-        acc, x, w, image, top, left, k, low, middle, C, S, STRIDE, PAD, TAP_COLUMNS, BLOCK_M, BLOCK_K, PRECISION,
+        acc, x, w, image, top, left, k, low, middle,
+        C, S, STRIDE, PAD, TAP_COLUMNS, BLOCK_M, BLOCK_K, PRECISION, SERIAL,
     )  # fmt: skip
     if SECOND_STEPS > 0:
         if SPLIT_K > 1:
@@ -99,6 +103,8 @@ def _kernel(
             a = x2.load([image, top, left, step * BLOCK_K])
             b = w.load([k, FIRST_COLUMNS + step * BLOCK_K])
             acc = tl.dot(a.reshape(BLOCK_M, BLOCK_K), b.T, acc, input_precision=PRECISION)
+            if SERIAL:
+                acc = used(acc)
     if SPLIT_K > 1:
         out.store([tl.program_id(1), image, top, left, k], acc.reshape(1, BOX_N, BOX_H, BOX_W, BLOCK_N))
     else:
@@ -124,6 +130,7 @@ def conv_launch(layer: Layer, config: Config) -> Launch:
         "RELU": layer.relu, "PRECISION": "tf32", "DTYPE": DTYPES[layer.dtype],
         "BOX_N": box_n, "BOX_H": box_h, "BOX_W": box_w, "BLOCK_N": config.block_n, "BLOCK_K": config.block_k,
         "SPLIT_K": config.split_k, "GROUP_M": config.group_m, "PDL": config.pdl and not INTERPRETED,
+        "SERIAL": config.serial and not INTERPRETED,
     }  # fmt: skip
     grid = (row_tiles(layer, config) * channel_tiles(layer, config), config.split_k)
     return Launch(_kernel, constants, grid, options(config))

@@ -10,7 +10,7 @@ import re
 import subprocess
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
@@ -19,7 +19,9 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from kernels.config import ARCHS
+from kernels.hazards import hazards, unsafe
 from kernels.launch import INTERPRETED, Compilation
+from kernels.sass import parse
 
 # Tensor-core instructions by architecture: mma.sync (HMMA, IMMA, QMMA), wgmma (HGMMA, IGMMA, QGMMA), tcgen05 (UTC*MMA).
 TENSOR = re.compile(r"(HMMA|IMMA|QMMA|OMMA|HGMMA|IGMMA|QGMMA|UTC[A-Z]*MMA)$")
@@ -34,6 +36,7 @@ class Emitted:
     `stack`: bytes of it and of local memory. `occupancy`: blocks that fit an SM at once. `tensor`: tensor-core
     instructions by name. `async_loads`: cp.async copies. `bulk_loads`, `bulk_stores`: tiles moved by the copy engine.
     `set_registers`: setmaxnreg, the sign of warp specialization. `pdl`: waits for and signals to other launches.
+    `wait_depth`, `operand_a`, `overwrites`, `barrier`: what `kernels.hazards` says of its wgmma.
     """
 
     arch: int
@@ -51,6 +54,15 @@ class Emitted:
     set_registers: int
     pdl: int
     code: int
+    wait_depth: int | None
+    operand_a: str
+    overwrites: int
+    barrier: bool
+
+    @property
+    def unsafe(self) -> str:
+        """Why it may compute wrong numbers, read off its code, or nothing."""
+        return unsafe(self.overwrites, self.barrier, self.warps)
 
     @property
     def spills(self) -> bool:
@@ -88,9 +100,9 @@ def emit(compilation: Compilation, arch: int) -> Emitted:
         file.write(cubin)
         file.flush()
         usage = _run("cuobjdump", "--dump-resource-usage", file.name)
-        code = _run("nvdisasm", "-c", file.name)
+        code = parse(_run("nvdisasm", "-c", file.name))
     found = {name: int(value) for name, value in re.findall(r"\b(REG|STACK|LOCAL):(\d+)", usage)}
-    operations = _operations(code)
+    operations = Counter(instruction.name for instruction in code.instructions)
     warps, shared = kernel.metadata.num_warps, kernel.metadata.shared
     # warp-specialised kernels have more warps than were asked for
     warps = getattr(kernel.metadata, "total_num_warps", None) or warps
@@ -109,18 +121,9 @@ def emit(compilation: Compilation, arch: int) -> Emitted:
         bulk_stores=sum(operations[name] for name in BULK_STORES),
         set_registers=kernel.asm["ptx"].count("setmaxnreg"),
         pdl=kernel.asm["ptx"].count("griddepcontrol"),
-        code=_code_bytes(code),
+        code=code.size,
+        **asdict(hazards(code)),
     )
-
-
-def _operations(code: str) -> Counter[str]:
-    """Instructions by name without modifiers: `/*0a30*/  @P0 LDGSTS.E.BYPASS.128 ...` is an LDGSTS."""
-    return Counter(re.findall(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_]*)", code))
-
-
-def _code_bytes(code: str) -> int:
-    """Offset of the last instruction and its 16 bytes."""
-    return max((int(at, 16) + 16 for at in re.findall(r"/\*([0-9a-f]{4,})\*/\s+[@A-Z]", code)), default=0)
 
 
 def _run(name: str, *arguments: str) -> str:

@@ -117,8 +117,10 @@ SPILLING: dict[int, frozenset[str]] = {
             "fp32 64x64x32-w8 split second",
             "half 128x256x32-w8 residual",
             "half 128x256x64-w8 residual",
+            "half 128x256x64-w8 window residual",
             "half 256x128x32-w8 residual",
             "half 256x128x64-w8 residual",
+            "half 256x128x64-w8 window residual",
             "tf32 128x256x16-w8 residual",
             "tf32 256x128x16-w8 residual",
         }

@@ -12,7 +12,19 @@ from functools import cache
 from itertools import product
 from math import ceil, prod
 
-from kernels.config import ARCHS, BYTES, Config, Layer, channel_tiles, pixels, row_tiles, steps, unfit
+from kernels.config import (
+    ARCHS,
+    BYTES,
+    Config,
+    Layer,
+    channel_tiles,
+    from_registers,
+    pixels,
+    row_tiles,
+    steps,
+    unfit,
+    wgmma,
+)
 from kernels.registers import reads_shared, registers, spills
 
 # Shares and costs that a study of these layers modelled for an H200, none of them measured.
@@ -116,27 +128,34 @@ def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
 
 def doubtful(layer: Layer, config: Config, arch: int) -> bool:
     """Whether nobody should run such a kernel unchecked: it may spill, or the compiler may get it wrong."""
-    return spills(layer, config, arch) or may_be_wrong(layer, config)
+    return spills(layer, config, arch) or may_be_wrong(layer, config, arch)
 
 
-def may_be_wrong(layer: Layer, config: Config) -> bool:
+def may_be_wrong(layer: Layer, config: Config, arch: int) -> bool:
     """Whether what it computes is for the tuner to check.
 
     Inductor's convolution with this loop gave wrong numbers with 8 warps on windows of more than one pixel, on every
-    Triton so far (pytorch#173068, triton#1254). Whether these kernels are affected is not known yet, nor is whether
-    bulk copies are ready in time.
+    Triton so far (pytorch#173068, triton#1254; the case there is one of fp32). What could make them wrong with wgmma is
+    a barrier that is missing (triton#11047): all defaults have it, and `bench kernels` fails where one does not. Behind
+    a first operand of one step that check cannot tell new memory from what the products read. Of other products no
+    cause is known, nor whether bulk copies are ready in time.
     """
-    return config.impl != "ptr" or (config.warps > 4 and layer.kernel != (1, 1))
+    if config.impl != "ptr" or config.warps <= 4:
+        return config.impl != "ptr"
+    if wgmma(layer, config, arch):
+        first, second = steps(layer, config)
+        return first == 1 < second
+    return layer.kernel != (1, 1)
 
 
 def space(layer: Layer, arch: int, sms: int | None = None, limit: int = 0) -> list[Config]:
     """Configurations that compute this layer and fit the architecture, the model's best first; `limit` of them if set.
 
-    With programmatic dependent launch wherever there is any (sm_90 and up).
+    With programmatic dependent launch wherever there is any (sm_90 and up), and in series where `from_registers`.
     """
     machine = machine_of(arch, sms)
     found = [
-        replace(config, split_k=split_k)
+        replace(config, split_k=split_k, serial=from_registers(layer, config, machine.arch))
         for config in (*_pointers(layer, machine), *(_bulk(layer, machine) if arch >= 90 else ()))
         for split_k in _splits(layer, config, machine)
     ]
@@ -156,17 +175,19 @@ def _resident(layer: Layer, config: Config, machine: Machine) -> int:
     return max(ARCHS[machine.arch].blocks(config.warps, used, shared), 1)
 
 
-def _habits(layer: Layer, config: Config, machine: Machine) -> tuple[int, int, int, int, int, int, str]:
+def _habits(layer: Layer, config: Config, machine: Machine) -> tuple[int, bool, int, int, int, int, int, str]:
     """What is tried first where the model sees no difference.
 
-    No split; 16 warps on an SM or as many as there are, where it is they that issue the products; a depth of 128 bytes
-    or so; 3 or 4 stages; tiles of some 128x128, and of these the most warps, which hide more of what they wait for.
+    No split; on windows 4 warps, with which nobody has seen wrong numbers (`may_be_wrong`); 16 warps on an SM or as
+    many as there are, where it is they that issue the products; a depth of 128 bytes or so; 3 or 4 stages; tiles of
+    some 128x128, and of these the most warps, which hide more of what they wait for.
     """
     warps = config.warps * _resident(layer, config, machine)
     issuing = 0 if reads_shared(layer, machine.arch) else -min(warps, 16)
     depth, stages = abs(config.block_k.bit_length() - 7), (3, 4, 2, 5).index(config.stages)
     tile = abs(config.block_m.bit_length() - 8) + abs(config.block_n.bit_length() - 8)
-    return config.split_k, issuing, depth, stages, tile, -warps, str(config)
+    many = config.warps > 4 and layer.kernel != (1, 1)
+    return config.split_k, many, issuing, depth, stages, tile, -warps, str(config)
 
 
 @cache
@@ -179,7 +200,7 @@ def default(layer: Layer, arch: int, sms: int | None = None) -> Config:
     for config in found:
         if not doubtful(layer, config, known):
             return config
-    safe = [config for config in found if not may_be_wrong(layer, config)]
+    safe = [config for config in found if not may_be_wrong(layer, config, known)]
     return min(safe, key=lambda config: registers(layer, config, known))
 
 
@@ -220,7 +241,7 @@ def _bulk(layer: Layer, machine: Machine) -> list[Config]:
         Config("tma", m, n, k, warps, stages, box, pdl=True)
         for (m, n, k, warps), stages in product(_blocks(layer, layer.rows), (2, 3, 4, 5))
         for box in boxes(layer, m)
-        if m >= 64
+        if m >= 64 and not from_registers(layer, Config("tma", m, n, k, warps, stages, box), machine.arch)
     ]
 
 
@@ -228,7 +249,8 @@ def _bulk(layer: Layer, machine: Machine) -> list[Config]:
 def boxes(layer: Layer, block_m: int) -> tuple[tuple[int, int, int], ...]:
     """The two coverings of the output by boxes of block_m pixels that waste least, and pixels in a row; a row if near.
 
-    On sm_90 a box in a row stays in shared memory for wgmma, as any does on sm_100; others pass through registers.
+    On sm_90 a box in a row stays in shared memory for wgmma, as any does on sm_100; others pass through registers, and
+    `space` leaves them out.
     """
     powers = [2**i for i in range(9)]
     found = [

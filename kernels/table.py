@@ -1,19 +1,22 @@
 """Configurations that were chosen, by GPU and layer, in a JSON file; and what an op asks at a call.
 
 A table is data under results/: the tuner writes it, a process installs it with `use`. A call never searches: it takes
-the table's entry for this GPU and layer, or else the model's choice.
+the table's entry for this GPU and layer, or else the model's choice; so, too, where the entry is not fit to run.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
-from kernels.choose import default
+from kernels.choose import default, unfit
 from kernels.config import Config, Layer
+from kernels.space import machine_of
 
 SCHEMA = 1
 
@@ -103,5 +106,16 @@ def use(table: Table) -> None:
 
 
 def config_for(layer: Layer, gpu: str, arch: int, sms: int | None = None) -> Config:
-    """The installed table's entry for this GPU and layer, or else the model's choice."""
-    return _installed.config(gpu, layer) or default(layer, arch, sms)
+    """The installed table's entry for this GPU and layer, or else the model's choice.
+
+    An entry that the kernels cannot compute, or may compute wrong numbers with, is left out with a warning.
+    """
+    chosen = _installed.config(gpu, layer)
+    return chosen if chosen and _fit(layer, chosen, machine_of(arch).arch) else default(layer, arch, sms)
+
+
+@cache
+def _fit(layer: Layer, config: Config, arch: int) -> bool:
+    if reason := unfit(layer, config, arch):
+        warnings.warn(f"the table's {config} for {layer.key} is left out: {reason}", stacklevel=3)
+    return reason is None

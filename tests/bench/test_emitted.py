@@ -33,7 +33,7 @@ EXACT = "resnet50/fp32-n32-7x7x512-3x3-s1-p1-k512-relu"
 # What nobody should choose: 256 sums a thread, four times the shared memory there is, a depth that no instruction has.
 BAD = {
     (SPILLING, 80): "ptr-128x256x32-w4-s2-k1-g8",
-    (LARGE, 90): "tma-1.8.8x256x64-w8-s8-k1-g8",
+    (LARGE, 90): "tma-1.8.8x256x64-w8-s8-k1-g8-serial",
     (REFUSED, 80): "ptr-64x64x8-w4-s3-k1-g8",
 }
 
@@ -132,6 +132,8 @@ def test_what_is_emitted(told: dict[str, Any]) -> None:
     assert good["stack"] == 0
     assert set(good["tensor"]) == {"HGMMA"}
     assert good["occupancy"] >= 1
+    assert (good["operand_a"], good["wait_depth"], good["overwrites"], good["barrier"]) == ("shared", 1, 0, True)
+    assert (large["facts"]["operand_a"], large["facts"]["wait_depth"]) == ("registers", 0)
     assert (of(rows, EXACT, 80)["facts"]["tensor"], of(rows, EXACT, 80)["facts"]["product"]) == ({}, True)
 
 
@@ -175,11 +177,15 @@ def compiled(use: str, arch: int) -> Callable[[list[dict[str, Any]]], None]:
             EXACT, 80, less(EXACT, 80, registers=64, occupancy=8),
             r"blocks on an SM: 8 -> \d \(registers 64 -> \d+\)",
         ),
+        (
+            SPILLING, 90, less(SPILLING, 90, wait_depth=3),
+            r"products in flight behind a wait: 3 -> 1",
+        ),
         (REFUSED, 80, compiled(REFUSED, 80), "compiles: yes -> no: CompilationError: "),
     ],
     ids=[
         *("spill", "tensor cores", "older tensor cores", "bulk loads", "bulk stores", "setmaxnreg", "shared"),
-        *("occupancy", "compile"),
+        *("occupancy", "in flight", "compile"),
     ],
 )  # fmt: skip
 def test_a_regression_is_found_and_named(
@@ -268,6 +274,48 @@ def test_what_cannot_be_launched_fails_with_any_triton(check: Callable[..., Resu
         assert "Triton changed: 3.6.0 -> 3.7.1" in flat(done)
 
 
+def test_unsafe_code_fails_whatever_was_accepted(
+    told: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Worse, as accepted, new, by another Triton, or without a record: there is none that it may be."""
+    rows = copy.deepcopy(told["entries"])
+    good, bad = of(rows, SPILLING, 90), copy.deepcopy(of(rows, SPILLING, 90))
+    bad["facts"].update(overwrites=4)
+    assert Entry.of(good).facts["overwrites"] == 0
+    monkeypatch.setattr(cli_kernels, "_compiled", lambda *_: ([Entry.of(bad)], "3.7.1"))
+    renamed = good | {"uses": [use.replace("ptr-", "ptr-1") for use in good["uses"]]}
+    path = tmp_path / "accepted.json"
+    for before, triton in ((good, "3.7.1"), (bad, "3.7.1"), (renamed, "3.7.1"), (good, "3.6.0")):
+        Accepted([Entry.of(before)], triton, "0123456789", "2026-11-01").save(path)
+        done = invoke("--arch", "sm_90", "--check", str(path))
+        assert done.exit_code == 1, done.output
+        assert "1 regressed" in flat(done)
+        assert "4 instructions write registers that products in flight still read (triton#9433)" in flat(done)
+    done = invoke("--arch", "sm_90")
+    assert done.exit_code == 1
+    assert "1 may compute wrong numbers, by the code" in flat(done)
+    bad["facts"].update(overwrites=0, barrier=False, warps=8)
+    assert invoke("--arch", "sm_90").exit_code == 1
+    bad["facts"].update(warps=4)
+    assert invoke("--arch", "sm_90").exit_code == 0
+
+
+def test_a_record_of_the_older_schema_is_read(told: dict[str, Any], tmp_path: Path) -> None:
+    """It says nothing of wgmma, which is no difference to what says something."""
+    entry = Entry.of(of(told["entries"], SPILLING, 90))
+    path = tmp_path / "accepted.json"
+    Accepted([entry], "3.7.1", "0123456789", "2026-11-01").save(path)
+    data = json.loads(path.read_text()) | {"schema": 1}
+    for name in ("wait_depth", "operand_a", "overwrites", "barrier"):
+        del data["entries"][0]["facts"][name]
+    path.write_text(json.dumps(data))
+    (old,) = Accepted.load(path).entries
+    assert not compare([old], [entry])
+    path.write_text(json.dumps(data | {"schema": 2}))
+    with pytest.raises(AcceptedError, match="an entry without barrier, operand_a, overwrites, wait_depth"):
+        Accepted.load(path)
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -280,7 +328,7 @@ def test_what_cannot_be_launched_fails_with_any_triton(check: Callable[..., Resu
             '[{"arch": 90, "kernel": "conv", "uses": [], "facts": {"stack": 0}}]}',
             "an entry without async_loads, ",
         ),
-        ('{"schema": 2}', "{}: schema 2 is newer than this checkout's 1: update it"),
+        ('{"schema": 3}', "{}: schema 3 is newer than this checkout's 2: update it"),
     ],
 )
 def test_a_record_that_is_none(tmp_path: Path, content: str | None, words: str) -> None:
@@ -291,7 +339,7 @@ def test_a_record_that_is_none(tmp_path: Path, content: str | None, words: str) 
     assert done.exit_code == 2
     assert words.format(path) in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
-    if "schema 2" not in words:
+    if "schema 3" not in words:
         assert f"`bench kernels --accept {path}` writes one" in done.stderr
 
 

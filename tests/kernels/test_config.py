@@ -140,7 +140,9 @@ def test_the_space_is_ordered_and_fits(layer, arch) -> None:
     assert len(set(found)) == len(found)
     assert all(unfit(layer, config) is None for config in found)
     assert all(shared_bytes(layer, config, arch) <= ARCHS[arch].shared for config in found)
-    assert any(config.impl == "tma" for config in found) == (arch >= 90 and layer not in (STEM, ACTIVATED))
+    # on sm_90 boxes of a row alone, which cover large images and what is pointwise
+    bulk = {90: (MIDDLE, LAST)}.get(arch, [other for other in LAYERS if arch > 90 and other not in (STEM, ACTIVATED)])
+    assert any(config.impl == "tma" for config in found) == (layer in bulk)
     assert any(config.pdl for config in found) == (arch >= 90)
     times = [round(predicted_us(layer, config, machine), 1) for config in found]
     assert times == sorted(times)

@@ -8,11 +8,12 @@ import torch
 import triton
 from triton.backends.compiler import GPUTarget
 
-from kernels import conv, conv_tma, head, head_space, stem, stem_space
+from kernels import choose, conv, conv_tma, head, head_space, stem, stem_space
 from kernels.config import ARCHS, Config, Layer
 from kernels.emit import Emitted, compiled, emit, tool
 from kernels.launch import INTERPRETED, Argument, Launch, Operands, output
 from kernels.space import default, shared_bytes
+from resnet.layers import layers
 
 pytestmark = pytest.mark.skipif(INTERPRETED, reason="kernels defined under TRITON_INTERPRET=1 cannot be compiled")
 
@@ -42,6 +43,7 @@ def emitted(layer: Layer, config: Config, arch: int) -> Emitted:
     assert found.shared <= shared_bytes(layer, config, arch)
     assert (found.warps, found.code % 16) == (config.warps, 0)
     assert found.occupancy >= 1
+    assert found.unsafe == ""
     assert found.set_registers == 0  # no warp specialization is claimed
     return found
 
@@ -68,7 +70,7 @@ def test_unmeasured_layers_compile_well_everywhere(layer, arch) -> None:
         (FOLDED, ptr(128, 128, 64, 8, 3), 80),
         (FOLDED, ptr(128, 128, 64, 8, 3), 90),
         (ACTIVATED, ptr(128, 64, 64, 8, 3), 80),
-        (ACTIVATED, ptr(128, 64, 64, 4, 3), 90),
+        (ACTIVATED, ptr(128, 64, 64, 4, 3, serial=True), 90),
     ],
     ids=str,
 )
@@ -81,14 +83,14 @@ def test_pointer_kernels_reach_the_tensor_cores(layer, config, arch) -> None:
 @pytest.mark.parametrize(
     ("layer", "config", "arch"),
     [
-        (MIDDLE, tma((2, 8, 8), 128, 64, 8, 4), 90),
-        (MIDDLE, tma((2, 8, 8), 256, 64, 8, 3, pdl=True), 90),
+        (MIDDLE, tma((2, 8, 8), 128, 64, 8, 4, serial=True), 90),
+        (MIDDLE, tma((2, 8, 8), 256, 64, 8, 3, pdl=True, serial=True), 90),
         (MIDDLE, tma((2, 8, 8), 128, 64, 8, 4), 100),
-        (replace(MIDDLE, dtype="tf32"), tma((2, 8, 8), 128, 32, 8, 4), 90),
+        (replace(MIDDLE, dtype="tf32"), tma((2, 8, 8), 128, 32, 8, 4, serial=True), 90),
         (LAST, tma((1, 1, 128), 128, 64, 8, 3), 90),
-        (FOLDED, tma((2, 8, 8), 128, 64, 8, 4), 90),
-        (STRIDED, tma((2, 8, 8), 128, 64, 8, 4), 90),
-        (LATE, tma((1, 8, 8), 64, 64, 4, 4, split_k=8), 90),
+        (FOLDED, tma((2, 8, 8), 128, 64, 8, 4, serial=True), 90),
+        (STRIDED, tma((2, 8, 8), 128, 64, 8, 4, serial=True), 90),
+        (LATE, tma((1, 8, 8), 64, 64, 4, 4, split_k=8, serial=True), 90),
     ],
     ids=str,
 )
@@ -114,6 +116,47 @@ def test_a_row_of_pixels_stays_in_shared_memory() -> None:
         products = [line for line in compiled(compilation, 90).asm["ttgir"].splitlines() if "warp_group_dot " in line]
         assert all(("ttg.dot_op<{opIdx = 0" in line) == through_registers for line in products)
         assert products
+
+
+@pytest.mark.parametrize("dtype", ["fp16", "tf32"])
+@pytest.mark.parametrize(
+    ("layer", "config"),
+    [
+        (MIDDLE, tma((2, 8, 8), 128, 32, 8, 4)),
+        (MIDDLE, tma((1, 8, 16), 128, 32, 4, 3)),
+        (ACTIVATED, ptr(128, 64, 32, 4, 3)),
+        (replace(ACTIVATED, kernel=(3, 3), padding=1, c_in=64), ptr(128, 64, 32, 4, 3)),
+    ],
+    ids=str,
+)
+def test_products_that_read_registers_wait_or_are_refused(layer, config, dtype) -> None:
+    """As `config.unsafe` has it without compiling: the code overwrites what is in flight, unless steps wait."""
+    layer, module = replace(layer, dtype=dtype), conv_tma if config.impl == "tma" else conv
+    found = {}
+    for serial in (False, True):
+        same = replace(config, serial=serial)
+        assert (choose.unfit(layer, same, 90) is None) == serial
+        (compilation, *_) = module.compilation(layer, same)
+        found[serial] = emit(compilation, 90)
+        assert found[serial].operand_a == "registers"
+    assert found[False].overwrites > 0
+    assert "triton#9433" in found[False].unsafe
+    assert (found[True].overwrites, found[True].wait_depth, found[True].unsafe) == (0, 0, "")
+
+
+@pytest.mark.parametrize("network", ["resnet50", "resnet50v2"])
+def test_what_the_model_chooses_is_safe(network) -> None:
+    """A sample, windows and prologues; `bench kernels --check` compiles all."""
+    found = layers(network, 128, 224, "fp16")
+    windows = [layer for layer in found if layer.kernel == (3, 3)]
+    activated = [layer for layer in found if layer.prologue]
+    assert bool(activated) == (network == "resnet50v2")
+    for layer in (windows[0], windows[-1], *activated[1:3]):
+        (compilation, *_) = conv.compilation(layer, default(layer, 90))
+        emission = emit(compilation, 90)
+        assert emission.unsafe == "", layer.key
+        products = ("registers", 0) if layer.prologue else ("shared", 1)
+        assert (emission.operand_a, emission.wait_depth, emission.barrier) == (*products, True)
 
 
 def test_the_reduction_of_a_split_depth() -> None:
@@ -152,7 +195,7 @@ def key_of(step: Launch, arguments: list[Argument]) -> str:
         (replace(MIDDLE, n=2, residual=True), ptr(64, 64, 64, 4, 3)),
         (replace(MIDDLE, n=1), ptr(64, 64, 64, 4, 3, split_k=2, pdl=True)),
         (replace(FOLDED, n=1, dtype="bf16"), ptr(64, 64, 64, 4, 3)),
-        (replace(ACTIVATED, n=1), ptr(64, 64, 64, 4, 3)),
+        (replace(ACTIVATED, n=1), ptr(64, 64, 64, 4, 3, serial=True)),
         (replace(MIDDLE, n=2, residual=True), tma((1, 8, 8), 64, 64, 4, 3, pdl=True)),
         (replace(FOLDED, n=1), tma((1, 8, 8), 64, 64, 4, 3)),
         (replace(MIDDLE, n=1, dtype="tf32"), tma((1, 8, 8), 64, 32, 4, 3, split_k=2)),

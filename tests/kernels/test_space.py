@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from kernels import choose, space
 from kernels import registers as estimate
-from kernels import space
-from kernels.config import ARCHS, Config, Layer
+from kernels.config import ARCHS, Config, Layer, steps
 from kernels.registers import REGISTERS, SPILLING, multiplier, registers, spills
 
 pytest.importorskip("torch")
@@ -72,13 +72,36 @@ def test_a_choice_that_nobody_checks_neither_spills_nor_may_be_wrong(arch: int, 
             chosen = space.default(layer, arch)
             assert not spills(layer, chosen, arch), f"{layer.key} {chosen}"
             assert chosen.impl == "ptr"
-            assert chosen.warps == 4 or layer.kernel == (1, 1)
+            assert chosen.warps == 4 or layer.kernel == (1, 1) or (arch == 90 and dtype != "fp32")
+            assert choose.unfit(layer, chosen, arch) is None
+
+
+def test_windows_have_8_warps_where_the_model_sees_a_gain_and_the_code_was_seen_to_be_right() -> None:
+    """On sm_90, whose products `kernels.hazards` can follow; elsewhere, and where 4 are as good, 4."""
+    wide = Layer(128, 28, 28, 128, 128, (3, 3), 1, 1)
+    assert (space.default(wide, 90).warps, space.default(wide, 80).warps, space.default(wide, 100).warps) == (8, 4, 4)
+    assert space.default(replace(wide, dtype="fp32"), 90).warps == 4
+    assert space.default(Layer(128, 14, 14, 256, 256, (3, 3), 1, 1), 90).warps == 4
+
+
+@pytest.mark.parametrize("name", ["resnet50", "resnet50v2"])
+def test_what_is_tried_overwrites_nothing(name: str) -> None:
+    """As far as `config.unsafe` tells it: no box of more than a row, and a prologue in series, wherever wgmma loops."""
+    for layer in (replace(shape, n=32) for shape in shapes(name)):
+        for config in space.space(layer, 90):
+            assert choose.unfit(layer, config, 90) is None
+            assert config.serial == (layer.prologue and config.block_m >= 64 and max(steps(layer, config)) > 1)
+            assert not config.box or config.box[2] == config.block_m or max(steps(layer, config)) == 1
+
+
+def test_boxes_of_several_rows_are_tried_where_they_stay_in_shared_memory() -> None:
+    assert any(config.box and config.box[2] < config.block_m for config in space.space(WINDOW, 100))
 
 
 def test_where_all_may_spill_it_is_the_one_with_the_fewest_registers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(space, "spills", lambda *_: True)
     chosen = space.default.__wrapped__(WINDOW, 80)
-    safe = [config for config in space.space(WINDOW, 80) if not space.may_be_wrong(WINDOW, config)]
+    safe = [config for config in space.space(WINDOW, 80) if not space.may_be_wrong(WINDOW, config, 80)]
     assert registers(WINDOW, chosen, 80) == min(registers(WINDOW, config, 80) for config in safe)
     assert (chosen.impl, chosen.warps) == ("ptr", 4)
 
