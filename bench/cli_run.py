@@ -33,7 +33,7 @@ from bench.console import (
     tell,
 )
 from bench.eligible import why_not
-from bench.environment import environment, no_cuda
+from bench.environment import device, environment, no_cuda
 from bench.folders import fresh, latest
 from bench.plan import Plan, PlanError
 from bench.progress import Progress
@@ -45,6 +45,10 @@ from bench.views import as_json as as_json_of
 
 # of --until: past it a ratio is not known much better, as the interval narrows with the square root
 ROUNDS_LIMIT = 20
+
+# Cases at once where the gate alone runs. A CPU's kernels take all cores already; a GPU's process is mostly imports, on
+# one core, and a batch of the gate's is small.
+AT_ONCE = {"cpu": 1, "cuda": 4}
 
 Budget = Annotated[float | None, typer.Option(min=1, metavar="SECONDS", help="Start no case that would end later.")]
 
@@ -117,6 +121,10 @@ def verify(
     output: Output = None,
     resume: Annotated[bool, typer.Option("--resume", help="Check what is missing in DIR.")] = False,
     budget: Budget = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Cases at once, as none is timed.  [default: 4 on a GPU, 1 on a CPU]"),
+    ] = None,
     input: Input = "photos",
     seed: Seed = 0,
     as_json: Json = False,
@@ -125,7 +133,7 @@ def verify(
     chosen = plans.gate_only(narrowed(plan, filter))
     name = f"verify-{chosen.name}"
     folder = output or (latest(name) if resume else fresh(name))
-    records = run_sweep(chosen, folder, resume=resume, budget=budget, input=input, seed=seed)
+    records = run_sweep(chosen, folder, resume=resume, budget=budget, jobs=jobs, input=input, seed=seed)
     if as_json:
         print_json([{"case": r.case.name, "status": r.status, "reason": r.reason, "gate": r.gate} for r in records])
     else:
@@ -177,10 +185,14 @@ def run_sweep(
     retry: bool = False,
     cold: bool = False,
     budget: float | None = None,
+    jobs: int | None = None,
     input: str = "photos",
     seed: int = 0,
 ) -> list[Record]:
-    """Run a plan into a folder; all the folder's records. Exits 3 if this machine cannot run any of it."""
+    """Run a plan into a folder; all the folder's records. Exits 3 if this machine cannot run any of it.
+
+    `jobs` cases at once, where the plan is not timed; none: as many as the device here is large enough for.
+    """
     facts = environment()
     able = [case for case in plan.cases if not why_not(case, facts, plan.reserved)]
     if plan.device == "cuda" and no_cuda(facts):
@@ -190,17 +202,17 @@ def run_sweep(
     if input not in ("photos", "noise") and not Path(input).is_dir():
         raise PlanError(f"--input {input}: neither photos, noise, nor a folder")
     store = Store(folder)
+    at_once = 1 if plan.timed else jobs or AT_ONCE[device(facts)]
     with Progress(err, f"{plan.name} on {device_line(facts)}") as events:
-        sweep = Sweep(
-            plan, store, facts, seed, input, resume, retry, cold, budget_s=budget or float("inf"), events=events
-        )
+        limit = budget or float("inf")
+        sweep = Sweep(plan, store, facts, seed, input, resume, retry, cold, budget_s=limit, events=events, jobs=at_once)
         try:
             for _ in sweep.run():
                 pass
         except KeyboardInterrupt:
             events.stop()
-            tell(f"\nStopped. What was measured is in {folder}.")
-            tell(f"To go on: bench run {plan.name} -o {folder} --resume")
+            tell(f"\nStopped. What has ended is in {folder}.")
+            tell(f"To go on: bench {'run' if plan.timed else 'verify'} {plan.name} -o {folder} --resume")
             raise typer.Exit(STOPPED) from None
     if sweep.left_out:
         tell(f"Out of time: {len(sweep.left_out)} of the plan's executions were not started.")

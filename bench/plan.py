@@ -16,6 +16,9 @@ batch = [1, 32, "max"]         # max: the largest that fits, searched for and no
 image = 224                    # the default
 launch = ["stream", "graph"]   # the default is stream
 device = "cuda"                # cpu or cuda: skip the group elsewhere; the default is any
+
+What is written first is of most value: groups in their order, in a group the batches in theirs, and of each batch its
+variants side by side. A sweep whose time is short starts there (`Sweep.budget_s`).
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ from bench.case import MAX, Case, CaseError, positive
 
 FOLDER = Path(__file__).parent / "plans"
 AXES = {"model": str, "variant": str, "precision": str, "batch": int, "image": int, "launch": str}
+SLOWEST_FIRST = ("model", "precision", "image", "launch", "batch", "variant")  # as a group's points are walked
 AXIS_DEFAULTS: dict[str, Any] = {"image": [224], "launch": ["stream"]}
 DEVICES = ("any", "cpu", "cuda")
 # NVML's counter ticks ten times a second: five seconds are known to within 4 %
@@ -92,6 +96,7 @@ class Plan:
     device: str = "any"
     settings: Settings = field(default_factory=Settings)
     reserved: dict[Case, str] = field(default_factory=dict)  # cases of groups for one device alone, and which
+    timed: bool = True  # no: the gate alone, whose times mean nothing
 
     def only(self, *globs: str) -> Plan:
         """The plan with the cases whose name matches one of `globs`; none given, all.
@@ -118,7 +123,7 @@ class Plan:
 
 def gate_only(plan: Plan) -> Plan:
     """The same cases with one execution each: what `bench verify` runs."""
-    return replace(plan, settings=replace(plan.settings, **ONCE), rounds=1)  # type: ignore[arg-type]
+    return replace(plan, settings=replace(plan.settings, **ONCE), rounds=1, timed=False)  # type: ignore[arg-type]
 
 
 def curated() -> list[str]:
@@ -205,8 +210,9 @@ class _Reader:
         self.known(data, ("name", "why", "device", *AXES), number)
         if not self.typed(data, "why", str, number, "").strip():
             raise self.error("the group has no `why`: say what its cases are for", number)
-        axes = [self.axis(data, axis, kind, number) for axis, kind in AXES.items()]
-        return [self.case(dict(zip(AXES, point, strict=True)), number) for point in itertools.product(*axes)]
+        axes = {axis: self.axis(data, axis, kind, number) for axis, kind in AXES.items()}
+        points = itertools.product(*(axes[axis] for axis in SLOWEST_FIRST))
+        return [self.case(dict(zip(SLOWEST_FIRST, point, strict=True)), number) for point in points]
 
     def axis(self, data: dict[str, Any], axis: str, kind: type, number: int) -> list[Any]:
         if axis not in data and axis not in AXIS_DEFAULTS:

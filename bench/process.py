@@ -19,6 +19,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from bench.environment import ROOT, child_variables
@@ -43,6 +44,10 @@ class Answer:
     wall_s: float
 
 
+class Stopped(Exception):
+    """The child was ended before it had answered, because whoever asked wants no answer any more."""
+
+
 @dataclass(frozen=True)
 class Home:
     """Whose code a child runs: a checkout, the interpreter that has its packages, further environment variables."""
@@ -61,10 +66,12 @@ def ask(
     stage: Callable[[str], None] = lambda name: None,
     module: str = "bench.worker",
     home: Home = HERE,
+    stop: Event | None = None,
 ) -> Answer:
     """Run `job` in a fresh process of `module` and wait for its answer, `limit_s` seconds at most.
 
-    `stage` is told what the child is doing. The child, and whatever it started, is dead when this returns or raises.
+    `stage` is told what the child is doing. The child, and whatever it started, is dead when this returns or raises. In
+    a thread, which no keyboard interrupts, Stopped is raised soon after another thread sets `stop`.
     """
     start = time.monotonic()
     kills = _oom_kills()
@@ -75,7 +82,9 @@ def ask(
         return Answer(status, f"its process could not be started: {error.strerror}", {}, time.monotonic() - start)
     with closing(_Talk(child, reader, json.dumps(job).encode(), stage)) as talk:
         try:
-            late = not talk.until(start + limit_s)
+            late = not talk.until(start + limit_s, stop)
+            if stop and stop.is_set():
+                raise Stopped
             if late:
                 talk.ask_for_stack()
         finally:
@@ -108,9 +117,9 @@ class _Talk:
             os.set_blocking(pipe, False)
             self.selector.register(pipe, event, react)
 
-    def until(self, deadline: float) -> bool:
-        """Hear the child out; False if the deadline came first."""
-        while time.monotonic() < deadline:
+    def until(self, deadline: float, stop: Event | None = None) -> bool:
+        """Hear the child out; False if the deadline, or `stop`, came first."""
+        while time.monotonic() < deadline and not (stop and stop.is_set()):
             # It may leave forks behind that hold the pipes open, so its own end counts, not the pipes'.
             ended = self.child.poll() is not None
             heard = {key.fd for key in self.turn(0 if ended else 0.1)}

@@ -21,8 +21,9 @@ class Progress(Events):
     def __init__(self, console: Console, title: str) -> None:
         self.console = console
         self.total = self.count = 0
-        self.took: list[float] = []  # wall seconds, for the time left
-        self.what = ""
+        self.took: list[float] = []  # wall seconds, of cases at once their share, for the time left
+        self.what = ""  # what started last
+        self.running: set[Case] = set()
         self.bar = Bar(
             SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=12), MofNCompleteColumn(),
             TextColumn("{task.fields[left]}"), console=console, transient=True, disable=not console.is_terminal,
@@ -46,7 +47,9 @@ class Progress(Events):
 
     def starts(self, case: Case | str) -> None:
         self.what = case.name if isinstance(case, Case) else case
-        if isinstance(case, str) and not self.console.is_terminal:
+        if isinstance(case, Case):
+            self.running.add(case)
+        elif not self.console.is_terminal:
             self.console.print(f"making {case}", markup=False)
         self._update("start")
 
@@ -57,7 +60,8 @@ class Progress(Events):
         if record.status == "skipped":
             return
         self.count += 1
-        self.took.append(record.wall_s)
+        self.took.append(record.wall_s / max(1, len(self.running)))
+        self.running.discard(record.case)
         self.bar.update(self.task, completed=self.count, left=self._left())
         if record.status != "ok":
             reason = record.reason.splitlines()[0] if record.reason else ""
@@ -69,9 +73,10 @@ class Progress(Events):
             )  # fmt: skip
 
     def _update(self, stage: str) -> None:
-        self.bar.update(self.task, description=f"{self.what} [dim]{stage}[/]")
+        more = f" and {len(self.running) - 1} more" if len(self.running) > 1 else ""
+        self.bar.update(self.task, description=f"{self.what}{more} [dim]{stage}[/]")
 
     def _left(self) -> str:
-        """The time left, from the mean of what ran: an estimate, and the order is shuffled, so a fair one."""
+        """The time left, from the mean of what ran: an estimate, and a fair one where the order is shuffled."""
         seconds = mean(self.took) * (self.total - self.count)
         return f"about {seconds / 60:.0f} min left" if seconds > 90 else f"about {seconds:.0f} s left"

@@ -61,7 +61,7 @@ class Record:
     round: int
     status: str
     reason: str = ""
-    order: int = 0  # the place in the round's shuffled order
+    order: int = 0  # the place in the round's order, which is shuffled, or the plan's (`Sweep._rounds`)
     device: str = ""
     started: str = ""  # ISO 8601, UTC
     wall_s: float = 0.0  # the child's whole life

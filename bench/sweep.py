@@ -6,10 +6,12 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from functools import partial
+from threading import Event, Lock
 from typing import Any
 
 from bench import largest, process
@@ -22,12 +24,13 @@ from bench.plan import Plan
 from bench.record import Record
 from bench.resume import differences
 from bench.store import Store, StoreError
+from bench.throttled import withhold, worth_another
+from resnet.variants import VARIANTS
 
-# The share of a case's samples, or of its throughput window, that may fall to throttling before it is run again.
-TOO_MANY = 0.2
-# and of the window, for it to have a speed after that
-USELESS = 0.5
 GOOD = ("ok", "skipped")
+# What a case of a variant that compiles for minutes is taken to need before one of its like has run: no measurement,
+# and enough that none starts when time is nearly up.
+COMPILES_S = 60.0
 Ask = Callable[..., process.Answer]
 
 
@@ -53,7 +56,7 @@ class Turn:
 
     case: Case
     round: int
-    place: int  # in the round's shuffled order; -1 of a case that is skipped
+    place: int  # in the round's order; -1 of a case that is skipped
     run: Callable[[], Record]
 
 
@@ -72,13 +75,48 @@ class Sweep:
     budget_s: float = float("inf")  # no case starts that would, by what its like took, end after this
     events: Events = field(default_factory=Events)
     ask: Ask = process.ask
+    jobs: int = 1  # processes at once, for what is not timed
     left_out: list[Case] = field(default_factory=list)  # for want of budget
+
+    def __post_init__(self) -> None:
+        if self.jobs > 1 and self.plan.timed:
+            raise ValueError("what is timed runs alone: several jobs are for a plan of the gate alone")
+        self._lock, self._stop = Lock(), Event()
 
     def run(self) -> Iterator[Record]:
         """Each record when it is on disk; see `turns`."""
         with closing(self.turns()) as turns:
+            if self.jobs > 1:
+                yield from self._at_once(turns)
+                return
             for turn in turns:
                 yield turn.run()
+
+    def _at_once(self, turns: Iterator[Turn]) -> Iterator[Record]:
+        """Up to `jobs` turns at a time, each waited for by a thread; whatever ends this ends their processes."""
+        running: set[Future[Record]] = set()
+        self._stop.clear()
+        with ThreadPoolExecutor(self.jobs) as pool:
+            try:
+                while turn := next(turns, None):
+                    if turn.place >= 0:
+                        self._reference(turn.case)  # by one alone, and before any needs it
+                    alone = turn.case.largest  # a search for what fits has the memory to itself
+                    yield from self._ended(running, 0 if alone else self.jobs - 1)
+                    running.add(pool.submit(turn.run))
+                    yield from self._ended(running, 0 if alone else self.jobs - 1)
+                yield from self._ended(running, 0)
+            finally:
+                self._stop.set()  # where all have ended it stops nothing
+
+    @staticmethod
+    def _ended(running: set[Future[Record]], most: int) -> Iterator[Record]:
+        """Records of turns that end, which are taken out of `running`, until no more than `most` run."""
+        while len(running) > most:
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            running -= done
+            for future in done:
+                yield future.result()
 
     def turns(self) -> Generator[Turn]:
         """What is due, one after the other: skipped cases first, then the rounds. Each is to be run before the next.
@@ -136,7 +174,9 @@ class Sweep:
     def _rounds(self) -> Iterator[tuple[int, list[Case]]]:
         """Every case once a round, in an order shuffled by the seed: a drift meets others in the next round.
 
-        After the plan's rounds, up to its limit, those whose ratio to eager is not known well enough yet.
+        Where time is short the first round goes in the plan's order, what compiles for minutes behind the rest: what it
+        leaves out is then of least value, and a drift is for the rounds that follow to tell. After the plan's rounds,
+        up to its limit, come those whose ratio to eager is not known well enough yet.
         """
         for number in range(max(self.plan.rounds, self.plan.rounds_limit)):
             cases = list(self._able)
@@ -145,7 +185,10 @@ class Sweep:
                 cases = [case for case in cases if case in open_]
             if not cases:
                 return
-            random.Random(f"{self.seed} {number}").shuffle(cases)
+            if number == 0 and self.budget_s < float("inf"):
+                cases.sort(key=lambda case: VARIANTS[case.variant].compiles_long)
+            else:
+                random.Random(f"{self.seed} {number}").shuffle(cases)
             yield number, cases
 
     def _reference(self, case: Case) -> process.Answer:
@@ -155,7 +198,7 @@ class Sweep:
             group = [other for other in self._able if (other.model, other.image) == key]
             self.events.starts(f"references for {case.model} at {case.image}")
             job = reference_job(group, self.plan.settings, device(self.env), self.seed, self.source)
-            self._references[key] = self.ask(job, REFERENCE_LIMIT_S, self.events.stage)
+            self._references[key] = self._asking()(job, REFERENCE_LIMIT_S, self.events.stage)
         return self._references[key]
 
     def _run(self, case: Case, number: int, place: int) -> Record:
@@ -163,13 +206,14 @@ class Sweep:
 
     def _one(self, case: Case, number: int, place: int) -> Record:
         reference = self._reference(case)
-        self.events.starts(case)
+        with self._lock:
+            self.events.starts(case)
         started = datetime.now(UTC).isoformat(timespec="seconds")
         if reference.status != "ok":
             reason = f"no reference to hold it against: {reference.reason}"
             return self._record(case, number, place, started, process.Answer(reference.status, reason, {}, 0.0))
         answer = self._asked(case, reference.data["paths"])
-        again = _worth_another(answer)
+        again = worth_another(answer, self.plan.timed)
         attempts = []
         if again:
             attempts.append({"status": answer.status, "reason": again})
@@ -177,7 +221,8 @@ class Sweep:
         self._took[case.variant] = answer.wall_s
         record = self._record(case, number, place, started, answer)
         record.attempts = attempts
-        _withhold(record, self.plan.settings.samples)
+        if self.plan.timed:
+            withhold(record, self.plan.settings.samples)
         return record
 
     def _asked(self, case: Case, paths: dict[str, str]) -> process.Answer:
@@ -185,12 +230,16 @@ class Sweep:
 
         A case that asks for the largest batch is a search, with many.
         """
-        settings, where = self.plan.settings, device(self.env)
+        settings, where, ask = self.plan.settings, device(self.env), self._asking()
         if case.largest:
-            return largest.find(self.ask, case, settings, where, self.seed, self.source, paths, self.events.stage)
+            return largest.find(ask, case, settings, where, self.seed, self.source, paths, self.events.stage)
         with tempfile.TemporaryDirectory(prefix="resnet-bench-cold-") if self.cold else nullcontext("") as caches:
             job = case_job(case, settings, where, self.seed, self.source, paths, caches)
-            return self.ask(job, settings.limit_s, self.events.stage)
+            return ask(job, settings.limit_s, self.events.stage)
+
+    def _asking(self) -> Ask:
+        """How a process is asked: by one of several threads, so that it can be stopped."""
+        return partial(self.ask, stop=self._stop) if self.jobs > 1 else self.ask
 
     def _record(self, case: Case, number: int, place: int, started: str, answer: process.Answer) -> Record:
         known = {item.name for item in fields(Record)}
@@ -203,49 +252,14 @@ class Sweep:
         record.plan = {"name": self.plan.name, "digest": self.plan.digest}
         record.settings = asdict(self.plan.settings)
         record.environment = self.env
-        self.store.append(record)
-        self._records.append(record)
-        self.events.ended(record)
+        with self._lock:
+            self.store.append(record)
+            self._records.append(record)
+            self.events.ended(record)
         return record
 
     def _over_budget(self, case: Case) -> bool:
         """Whether this case would end too late, if it takes what the last of its variant took (else the longest)."""
-        expected = self._took.get(case.variant, max(self._took.values(), default=0.0))
+        least = COMPILES_S if VARIANTS[case.variant].compiles_long else 0.0
+        expected = self._took.get(case.variant, max(*list(self._took.values()), least, 0.0))
         return time.monotonic() - self._start + expected > self.budget_s
-
-
-def _worth_another(answer: process.Answer) -> str:
-    """Why a second, fresh process may do better; empty if it would not.
-
-    On a GPU that another process filled for a moment it may fit; on a machine that throttled for a moment it may not.
-    """
-    if answer.status == "memory":
-        return answer.reason
-    if answer.status != "ok" or fallen(answer.data) <= TOO_MANY:
-        return ""
-    return _throttled(answer.data)
-
-
-def fallen(data: dict[str, Any]) -> float:
-    """The larger of two shares: of the latency samples, and of the throughput window, that fell to throttling."""
-    told, samples, window = data.get("throttled", {}), data.get("latency_ns", ()), data.get("throughput", {})
-    lost = sum(last - first + 1 for first, last in told.get("latency", ()))
-    return max(lost / max(1, len(samples)), told.get("throughput_s", 0.0) * 1e9 / window.get("ns", 1e9))
-
-
-def _throttled(data: dict[str, Any]) -> str:
-    reasons = ", ".join(data.get("watch", {}).get("spoilt_s", ())) or "see watch"
-    return (
-        f"{fallen(data):.0%} of the samples, or of the throughput window, fell while the machine throttled ({reasons})"
-    )
-
-
-def _withhold(record: Record, samples: int) -> None:
-    """No speed for what throttling left fewer than `samples` of; what was sampled stays."""
-    if record.status != "ok" or not record.throttled:
-        return
-    data = {name: getattr(record, name) for name in ("throttled", "latency_ns", "throughput", "watch")}
-    few = len(record.kept("latency_ns")) < min(len(record.latency_ns), samples)
-    window = record.throttled.get("throughput_s", 0.0) * 1e9 > USELESS * record.throughput.get("ns", float("inf"))
-    if few or window:
-        record.status, record.reason = "throttled", _throttled(data)

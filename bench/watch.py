@@ -28,6 +28,9 @@ PERIOD_S = 0.1
 # A clock under this share of the window's median is a dip. (nvbench takes the card's boost clock; a card at its power
 # cap runs below that for as long as it works, and would have no sample left.)
 DIP = 0.75
+# NVML's reason of a card that has nothing to run and lowers its clocks: between two launches of a small batch it may be
+# read so, and on its way up from rest. Such a clock is the load's own, and its samples are what a caller sees.
+IDLE = 0x1
 # Reasons that say something is amiss. A power cap is not among them: large batches run at it, and so do their users.
 REASONS = {
     "hw-slowdown": 0x8,
@@ -78,7 +81,7 @@ class Watched:
     def spoilt(self, steal: float) -> dict[str, list[Span]]:
         """Stretches (first ns, last ns) in which the machine throttled, by reason; a steal above that share is one."""
         found: dict[str, list[Span]] = {}
-        usual = {name: _median(getattr(r, name) for r in self.readings) for name in ("sm_mhz", "cpu_mhz")}
+        usual = {name: _median(_clock(r, name) for r in self.readings) for name in ("sm_mhz", "cpu_mhz")}
         for one, two in zip(self.readings, self.readings[1:], strict=False):
             for reason in _amiss(one, two, usual, steal):
                 found.setdefault(reason, []).append((one.ns, two.ns))
@@ -104,6 +107,12 @@ class Watched:
         return told
 
 
+def _clock(reading: Reading, name: str) -> float | None:
+    """A clock, where it says how fast work goes."""
+    idle = name == "sm_mhz" and (reading.reasons or 0) & IDLE
+    return None if idle else getattr(reading, name)
+
+
 def _median(values: Any) -> float | None:
     known = [value for value in values if value is not None]
     return median(known) if known else None
@@ -113,7 +122,7 @@ def _amiss(one: Reading, two: Reading, usual: dict[str, float | None], steal: fl
     """What was wrong between two readings."""
     reasons = [name for name, bit in REASONS.items() if (two.reasons or 0) & bit]
     for name, normal in usual.items():
-        value = getattr(two, name)
+        value = _clock(two, name)
         if normal and value is not None and value < DIP * normal:
             reasons.append(name.removesuffix("_mhz") + "-clock")
     if _share("steal", one, two) > steal:

@@ -47,7 +47,8 @@ class Variant:
     """One way of running the model.
 
     `serves` and `launches` are by device; `needs` maps a package that must be importable, beside torch, to the pip
-    requirement that brings it; `excluded` gives reasons of this variant's own by (device, precision).
+    requirement that brings it; `excluded` gives reasons of this variant's own by (device, precision). `compiles_long`:
+    its first call may come minutes after its start.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Variant:
     launches: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: ANY_LAUNCH)
     needs: Mapping[str, str] = field(default_factory=dict)
     excluded: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    compiles_long: bool = False
 
 
 _TORCH = {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "tf32", "fp16", "bf16")}
@@ -83,12 +85,14 @@ _ROWS = (
         module="compiled",
         why="torch.compile as it comes: what one line buys",
         serves=_TORCH,
+        compiles_long=True,
     ),
     Variant(
         name="compile-max",
         module="compiled_max",
         why="the most that torch.compile can do: frozen weights, channels-last, autotuned kernels",
         serves=_TORCH,
+        compiles_long=True,
     ),
     Variant(
         name="library-fused",
@@ -130,6 +134,7 @@ _ROWS = (
         launches={"cuda": ("stream", "graph")},
         # onnxruntime-gpu links libnvinfer.so.10; TensorRT 11 ships libnvinfer.so.11
         needs={**_ONNX, "tensorrt": "tensorrt-cu13<11"},
+        compiles_long=True,
         excluded={("cuda", "fp32"): _TRT_FP32} | {("cpu", precision): _NO_TRT for precision in PRECISIONS},
     ),
 )

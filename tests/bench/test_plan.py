@@ -31,8 +31,8 @@ def test_groups_expand_in_order_and_a_case_counts_once() -> None:
     plan = read(GOOD, "test", "test.toml")
     assert [case.name for case in plan.cases] == [
         "resnet18/eager/fp32/b1/i224/stream",
-        "resnet18/eager/fp32/b2/i224/stream",
         "resnet18/compile/fp32/b1/i224/stream",
+        "resnet18/eager/fp32/b2/i224/stream",
         "resnet18/compile/fp32/b2/i224/stream",
         "resnet18/eager/bf16/b2/i224/stream",
     ]
@@ -108,7 +108,7 @@ def test_only_keeps_what_a_glob_finds() -> None:
 
 def test_the_largest_batch_is_a_word_among_the_batches() -> None:
     some = read(GOOD.replace("batch = [1, 2]", 'batch = [1, "max"]'), "test", "test.toml")
-    assert [case.name for case in some.cases][:2] == [
+    assert [case.name for case in some.cases if case.variant == "eager"][:2] == [
         "resnet18/eager/fp32/b1/i224/stream",
         "resnet18/eager/fp32/bmax/i224/stream",
     ]

@@ -296,6 +296,61 @@ def test_rounds_follow_until_the_ratio_is_known_and_then_no_more(sweep: Callable
     assert again.jobs == []
 
 
+VALUED = read(
+    """
+why = "A test."
+rounds = 2
+[[group]]
+why = "First: the batches in the order they are written, of each the variants."
+model = "resnet18"
+variant = ["library-fused", "compile", "eager"]
+precision = "fp32"
+batch = [8, 1]
+image = 64
+[[group]]
+why = "Then these."
+model = "resnet18"
+variant = ["compile-max", "eager", "library-fused"]
+precision = "bf16"
+batch = 2
+image = 64
+""",
+    "valued",
+    "valued.toml",
+)
+
+
+def test_where_time_is_short_the_first_round_goes_by_value(sweep: Callable[..., Sweep]) -> None:
+    """In the plan's order, what compiles for minutes last; the second round is shuffled as ever."""
+    child, freely = FakeChild(), FakeChild()
+    records = list(sweep(child, VALUED, budget_s=1000).run())
+    ran = [name.removeprefix("resnet18/").removesuffix("/i64/stream") for name in names(child)]
+    assert ran[:9] == [
+        *("library-fused/fp32/b8", "eager/fp32/b8", "library-fused/fp32/b1", "eager/fp32/b1"),
+        *("eager/bf16/b2", "library-fused/bf16/b2"),
+        *("compile/fp32/b8", "compile/fp32/b1", "compile-max/bf16/b2"),
+    ]
+    assert [(record.round, record.order) for record in records] == [(k // 9, k % 9) for k in range(18)]
+    list(sweep(freely, VALUED, folder="free").run())
+    assert names(freely)[9:] == names(child)[9:]
+    assert names(freely)[:9] != names(child)[:9]
+
+
+def test_what_fits_no_more_is_what_is_of_least_value_and_comes_when_gone_on(sweep: Callable[..., Sweep]) -> None:
+    plan = replace(VALUED, rounds=1)
+
+    def answer(job: dict[str, Any]) -> Answer:
+        return Answer("ok", "", dict(GOOD), 10.0)
+
+    # nothing has compiled yet, so what does is taken to need a minute
+    made, first, second = sweep(FakeChild(answer), plan, budget_s=30), FakeChild(answer), FakeChild(answer)
+    made.ask = first
+    list(made.run())
+    assert [case.variant for case in made.left_out] == ["compile", "compile", "compile-max"]
+    list(sweep(second, plan, budget_s=1000, resume=True).run())
+    assert [name.split("/")[1] for name in names(second)] == ["compile", "compile", "compile-max"]
+
+
 def test_no_case_starts_that_would_end_after_the_budget(sweep: Callable[..., Sweep]) -> None:
     child = FakeChild(lambda job: Answer("ok", "", dict(GOOD), 1000.0))
     made = sweep(child, budget_s=500)

@@ -6,7 +6,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.watch import REASONS, Reading, Span, Watch, Watched, overlap_ns, overlapping
+from bench.watch import IDLE, REASONS, Reading, Span, Watch, Watched, overlap_ns, overlapping
 
 MS = 1_000_000
 S = 1000 * MS
@@ -76,6 +76,17 @@ def test_a_dip_of_the_clock_spoils_and_a_steady_low_clock_does_not() -> None:
     assert dip.spoilt(0.1) == {"sm-clock": [(100 * MS, 200 * MS)]}
     assert readings(sm_mhz=[1200] * 5).spoilt(0.1) == {}
     assert dip.told()["sm_mhz"] == [1200, 1980, 1980]
+
+
+def test_a_clock_that_is_low_for_want_of_work_is_no_throttling() -> None:
+    """As at batch 1, where the card is idle for most of the time: its reasons say so. A dip at work is one still."""
+    clocks: list[float | int | None] = [345, 1980, 1980, 1200, 345, 1980, 1200, 1980]
+    found = readings(sm_mhz=clocks, reasons=[IDLE, 0, 0, 0, IDLE, 0, IDLE, 0])
+    assert found.spoilt(0.1) == {"sm-clock": [(200 * MS, 300 * MS)]}
+    # mostly idle: what is usual is the clock at work
+    rarely = readings(sm_mhz=[345, 345, 345, 1980, 345, 1200], reasons=[IDLE, IDLE, IDLE, 0, IDLE, 0])
+    assert rarely.spoilt(0.1) == {}
+    assert readings(sm_mhz=[345] * 5, reasons=[IDLE] * 5).spoilt(0.1) == {}
 
 
 def test_a_clock_at_rest_outside_the_window_says_nothing_of_it() -> None:
