@@ -3,14 +3,19 @@
 PLAN ?= quick
 ARGS ?=
 
+# The stack to work on: the newest one, or with STACK=2.11 the oldest, in an environment beside it.
+STACK ?=
+CONSTRAINTS ?= constraints$(STACK:%=-%).txt
+
 # torch.compile cannot link in a folder with a space in its path: such a checkout has its environment elsewhere.
 ifeq ($(origin VENV),undefined)
-VENV := $(if $(word 2,$(CURDIR)),$(HOME)/.cache/resnet-bench/$(shell pwd | cksum | cut -d ' ' -f 1),.venv)
+VENV := $(if $(word 2,$(CURDIR)),$(HOME)/.cache/resnet-bench/$(shell pwd | cksum | cut -d ' ' -f 1),.venv)$(STACK:%=-%)
 endif
 
 # The first interpreter that runs (a pyenv shim may not) and serves. An explicit PYTHON is taken as it is.
-SERVES = import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
-PYTHON ?= $(shell for p in $(if $(VENV),"$(VENV)/bin/python") python3.12 python3.11 python3; do \
+SERVES = import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in ($(if $(STACK),,(3, 11),) (3, 12),))
+PYENV = $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.1[12].*/bin/python)
+PYTHON ?= $(shell for p in $(if $(VENV),"$(VENV)/bin/python") python3.12 python3.11 python3 $(PYENV); do \
 	"$$p" -c '$(SERVES)' 2>/dev/null && echo "$$p" && exit; done; echo python3)
 RUN = "$(if $(VENV),$(VENV)/bin/python,$(PYTHON))" -m
 
@@ -30,11 +35,13 @@ help:
 	@echo "make gpu-pack leave this commit's name in .commit.json, for a machine that is sent the files without .git"
 	@echo "make clean    remove that environment and the caches, never results/"
 	@echo
+	@echo "STACK=2.11            the oldest torch and Triton supported: constraints-2.11.txt on Python 3.12, in an environment beside"
 	@echo "PYTHON=python3.12     the interpreter to use"
 	@echo "PYTHON=python3 VENV=  run with that interpreter's own packages: no environment, no network"
 
 setup:
-	@"$(PYTHON)" bench/bootstrap.py --venv "$(VENV)" --extras "$(EXTRAS)" || { code=$$?; case $$code in 126|127) \
+	@"$(PYTHON)" bench/bootstrap.py --venv "$(VENV)" --extras "$(EXTRAS)" \
+		--constraints "$(CONSTRAINTS)" || { code=$$?; case $$code in 126|127) \
 		echo "setup: $(PYTHON) does not run; install Python 3.11 or 3.12, or name one: make setup PYTHON=python3.12" >&2; \
 		esac; exit $$code; }
 

@@ -26,7 +26,13 @@ import time
 ROOT = os.path.dirname(HERE)
 PYTHONS = ((3, 11), (3, 12))
 GIGABYTES = {"CPU": 4, "CUDA": 9}  # by the build of torch that pip picks, its downloads included
-IMPORT_NAMES = {"nvidia-ml-py": "pynvml", "scikit-image": "skimage", "scikit-learn": "sklearn", "pillow": "PIL"}
+IMPORT_NAMES = {
+    "nvidia-ml-py": "pynvml",
+    "pillow": "PIL",
+    "pytest-xdist": "xdist",
+    "scikit-image": "skimage",
+    "scikit-learn": "sklearn",
+}
 
 # What pip (or venv) says when it fails, and what cures it. The first that matches is told: after a lost connection pip
 # also claims that the package does not exist.
@@ -56,7 +62,7 @@ CURES = (
     ),
     (
         r"ResolutionImpossible",
-        "no versions fit together: restore constraints.txt, or name a complete index with PIP_INDEX_URL",
+        "no versions fit together: restore {constraints}, or name a complete index with PIP_INDEX_URL",
     ),
     (r"Read-only file system|Permission denied", "a folder is not writable: name one that is, make setup VENV=/path"),
     (
@@ -75,13 +81,14 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--venv", default="", help="the environment's folder; none: check this interpreter's packages")
     parser.add_argument("--extras", default="", help="extras of pyproject.toml, with commas between")
+    parser.add_argument("--constraints", default="constraints.txt", help="the file of the checkout that pins versions")
     args = parser.parse_args(argv)
     try:
         check_python()
         if args.venv:
-            set_up(os.path.abspath(args.venv), args.extras)
+            set_up(os.path.abspath(args.venv), args.extras, args.constraints)
         else:
-            check_packages(args.extras)
+            check_packages(args.extras, args.constraints)
     except CannotSetUp as problem:
         say("setup: {0}".format(problem))
         return 3
@@ -91,9 +98,9 @@ def main(argv=None):
     return 0
 
 
-def set_up(venv, extras):
+def set_up(venv, extras, constraints):
     """The environment, made if it is not what it would be made from today; one set-up of a folder at a time."""
-    wanted = description(extras)
+    wanted = description(extras, constraints)
     if written(venv) == wanted:
         return
     check_path(venv)
@@ -103,13 +110,13 @@ def set_up(venv, extras):
     try:
         with locked_log(venv) as log:
             if written(venv) != wanted:  # else another set-up made it while this one waited
-                install(venv, extras, log, wanted)
+                install(venv, extras, constraints, log, wanted)
                 say("setup: {0} is ready after {1:.0f} s".format(shown(venv), time.time() - start))
     except OSError as problem:
         raise CannotSetUp(explanation(str(problem)) or str(problem))
 
 
-def install(venv, extras, log, wanted):
+def install(venv, extras, constraints, log, wanted):
     """pip's part: into the old environment where only the pins changed, else into a new one; the stamp goes last."""
     old = written(venv)
     python = os.path.join(venv, "bin", "python")
@@ -126,8 +133,8 @@ def install(venv, extras, log, wanted):
     os.mkdir(temporary)
     if anew:
         run([getattr(sys, "_base_executable", sys.executable), "-m", "venv", venv], log)
-        check_disk(venv, torch_build(python, venv, log))
-    wishes = ["-c", "constraints.txt", "-e", ".[{0}]".format(extras) if extras else "."]
+        check_disk(venv, torch_build(python, venv, constraints, log))
+    wishes = ["-c", constraints, "-e", ".[{0}]".format(extras) if extras else "."]
     run([python, "-m", "pip", "install", "--no-input", "--progress-bar=off"] + wishes, log)
     shutil.rmtree(temporary)
     with open(stamp + ".new", "w") as file:
@@ -135,13 +142,17 @@ def install(venv, extras, log, wanted):
     os.rename(stamp + ".new", stamp)
 
 
-def description(extras):
+def description(extras, constraints):
     """What an environment is made from. Another home (checkout, interpreter) is another environment."""
     digest = hashlib.sha256(extras.encode())
-    for name in ("pyproject.toml", "constraints.txt"):
-        with open(os.path.join(ROOT, name), "rb") as file:
-            digest.update(file.read())
-    return {"home": [ROOT, sys.base_prefix, list(sys.version_info[:2])], "inputs": digest.hexdigest()}
+    for name in ("pyproject.toml", constraints):
+        try:
+            with open(os.path.join(ROOT, name), "rb") as file:
+                digest.update(file.read())
+        except OSError:
+            raise CannotSetUp("{0} has no {1}: name a file that it has".format(ROOT, name))
+    home = [ROOT, sys.base_prefix, list(sys.version_info[:2])]
+    return {"home": home, "constraints": constraints, "inputs": digest.hexdigest()}
 
 
 def written(venv):
@@ -200,25 +211,31 @@ def run(command, log):
     if process.returncode:
         words = tail(log.name, 100000)
         last = ([line for line in words.splitlines() if "ERROR" in line.upper()] or [str(process.returncode)])[-1]
-        reason = explanation(words) or "{0} failed ({1})".format(" ".join(command[1:4]), last.strip())
+        reason = explanation(words, constraints_of(command)) or "{0} failed ({1})".format(
+            " ".join(command[1:4]), last.strip()
+        )
         raise CannotSetUp("{0}; the whole story is in {1}".format(reason, shown(log.name)))
 
 
-def explanation(words):
+def constraints_of(command):
+    return command[command.index("-c") + 1] if "-c" in command else "constraints.txt"
+
+
+def explanation(words, constraints="constraints.txt"):
     """The cure for what pip said, or None."""
     for pattern, cure in CURES:
         found = re.search(pattern, words)
         if found:
-            return cure.format(*found.groups())
+            return cure.format(*found.groups(), constraints=constraints)
     return None
 
 
-def torch_build(python, venv, log):
+def torch_build(python, venv, constraints, log):
     """CPU or CUDA: the build of torch that pip would take, from the indexes that it is told to use."""
     report = os.path.join(venv, "torch.json")
     # Less than -vv and pip keeps a lost connection to itself.
     options = ["-vv", "--dry-run", "--ignore-installed", "--no-deps", "--no-input", "--report", report]
-    run([python, "-m", "pip", "install"] + options + ["-c", "constraints.txt", "torch"], log)
+    run([python, "-m", "pip", "install"] + options + ["-c", constraints, "torch"], log)
     with open(report) as file:
         needs = json.load(file)["install"][0]["metadata"].get("requires_dist", [])
     os.remove(report)
@@ -283,7 +300,7 @@ def check_disk(venv, build):
         )
 
 
-def check_packages(extras):
+def check_packages(extras, constraints):
     """For an interpreter that should have the packages already."""
     import tomllib
     from importlib.util import find_spec
@@ -297,7 +314,7 @@ def check_packages(extras):
     missing = [name for name in names if not find_spec(IMPORT_NAMES.get(name, name.replace("-", "_")))]
     if missing:
         raise CannotSetUp(
-            "{0} lacks packages: {0} -m pip install -c constraints.txt {1}".format(sys.executable, " ".join(missing))
+            "{0} lacks packages: {0} -m pip install -c {1} {2}".format(sys.executable, constraints, " ".join(missing))
         )
 
 

@@ -15,10 +15,13 @@ from triton.runtime.jit import JITFunction
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 from kernels.config import Config, Layer
+from kernels.interpreter import take_sizes_of_one
 from kernels.packing import DTYPES, TORCH_TYPES
 from kernels.stem_space import window
 
 INTERPRETED: bool = triton.knobs.runtime.interpret
+if INTERPRETED:
+    take_sizes_of_one()
 
 Argument: TypeAlias = Tensor | TensorDescriptor | int | None
 

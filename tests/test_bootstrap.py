@@ -53,13 +53,13 @@ def venv_of(toy: Path) -> Path:
     return toy.parent / "venv"
 
 
-def start(toy: Path, env: dict[str, str], python: str = sys.executable) -> subprocess.Popen[str]:
-    command = [python, "bench/bootstrap.py", "--venv", str(venv_of(toy))]
+def start(toy: Path, env: dict[str, str], python: str = sys.executable, *words: str) -> subprocess.Popen[str]:
+    command = [python, "bench/bootstrap.py", "--venv", str(venv_of(toy)), *words]
     return subprocess.Popen(command, cwd=toy, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def set_up(toy: Path, env: dict[str, str], python: str = sys.executable) -> tuple[int, str]:
-    with start(toy, env, python) as process:
+def set_up(toy: Path, env: dict[str, str], python: str = sys.executable, *more: str) -> tuple[int, str]:
+    with start(toy, env, python, *more) as process:
         words = "".join(process.communicate(timeout=120))
     return process.returncode, words
 
@@ -102,6 +102,9 @@ def test_an_interpreter_without_the_packages(toy: Path) -> None:
     done = subprocess.run(bare, env=environment(toy), capture_output=True, text=True, check=False)
     assert done.returncode == 3
     assert done.stderr.endswith("-m pip install -c constraints.txt torch\n")
+    other = [*bare, "--constraints", "constraints-2.11.txt"]
+    done = subprocess.run(other, env=environment(toy), capture_output=True, text=True, check=False)
+    assert done.stderr.endswith("-m pip install -c constraints-2.11.txt torch\n")
 
 
 # A machine that lacks something
@@ -209,6 +212,12 @@ def test_interrupted_finished_repeated_changed_broken(toy: Path) -> None:
     code, words = set_up(toy, env)
     assert (code, "is ready" in words, (venv / "kept").exists()) == (0, True, True), words
 
+    backend.wheel(toy, "torch", "2.11.0")
+    (toy / "constraints-2.11.txt").write_text("torch==2.11.0\n")
+    code, words = set_up(toy, env, sys.executable, "--constraints", "constraints-2.11.txt")
+    installed = [path.name for path in venv.glob("lib/*/site-packages/torch-*")]
+    assert (code, "is ready" in words, installed) == (0, True, ["torch-2.11.0.dist-info"]), words
+
     (venv / "bin/python").unlink()
     with socket.create_server(("127.0.0.1", 0)) as server:
         closed = server.getsockname()[1]
@@ -230,6 +239,23 @@ def interrupt(toy: Path) -> None:
     assert process.returncode == 130, words
     assert words.endswith("setup: interrupted; `make setup` starts again\n")
     assert not (venv_of(toy) / "setup.json").exists()
+
+
+def test_constraints_that_are_not_there(toy: Path) -> None:
+    code, words = set_up(toy, environment(toy), sys.executable, "--constraints", "constraints-1.0.txt")
+    assert (code, words) == (3, f"setup: {toy} has no constraints-1.0.txt: name a file that it has\n")
+    assert not venv_of(toy).exists()
+
+
+def test_constraints_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    (tmp_path / "pip.py").write_text("raise SystemExit('ERROR: ResolutionImpossible')")
+    with (
+        open(tmp_path / "log", "w") as log,
+        pytest.raises(
+            bootstrap.CannotSetUp, match=r"no versions fit together: restore constraints-2\.11\.txt, or name"
+        ),
+    ):
+        bootstrap.run([sys.executable, str(tmp_path / "pip.py"), "-c", "constraints-2.11.txt"], log)
 
 
 @pytest.mark.parametrize(

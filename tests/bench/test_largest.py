@@ -1,6 +1,8 @@
 """The largest batch that fits: the search on made-up devices, and whole, through real processes."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from math import ceil, log2
@@ -278,15 +280,24 @@ def test_every_variant_takes_a_batch_in_the_memory_of_one_picture(
     assert found.data["memory"]["weights"] > 0
 
 
+@pytest.fixture(scope="module")
+def unused() -> int:
+    """Bytes that a limit counts and no memory holds once torch is imported: 270 MB in a CUDA build, 0 in a CPU one."""
+    code = "import torch; print(open('/proc/self/status').read())"
+    status = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    kib = {name: int(re.search(rf"{name}:\s+(\d+) kB", status)[1]) for name in ("VmData", "VmRSS")}  # type: ignore[index]
+    return max(0, kib["VmData"] - kib["VmRSS"]) * 2**10
+
+
 @pytest.mark.slow
-def test_the_largest_batch_in_a_small_memory(reference: Callable[[Case], dict[str, str]]) -> None:
+def test_the_largest_batch_in_a_small_memory(reference: Callable[[Case], dict[str, str]], unused: int) -> None:
     """Bounded by real allocations that fail, and again so a little beside it."""
     case = Case("resnet18", "library-fused", "fp32", MAX, 64, "stream")
     paths = reference(case)
     small = probe(case, START["cpu"], paths)
     assert small.status == "ok", small.reason
     # what a small batch needs here, with this build of torch, and a little
-    gib = (small.data["memory"]["host_resident_peak"] + 40 * MIB) / 2**30
+    gib = (small.data["memory"]["host_resident_peak"] + unused + 40 * MIB) / 2**30
     found = find(ask, case, Settings(host_memory_gib=gib), "cpu", 0, "noise", paths)
     assert found.status == "ok", found.reason
     assert found.data["memory"]["host_limit"] == int(gib * 2**30)
@@ -301,14 +312,14 @@ def test_the_largest_batch_in_a_small_memory(reference: Callable[[Case], dict[st
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["eager", "channels-last-amp", "library-fused", "onnxruntime"])
 def test_too_large_a_batch_fails_for_want_of_memory_in_every_library(
-    reference: Callable[[Case], dict[str, str]], variant: str
+    reference: Callable[[Case], dict[str, str]], unused: int, variant: str
 ) -> None:
     """And not by a crash, or by the kernel's hand."""
     if cure := missing(VARIANTS[variant]):
         pytest.skip(cure)
     precision = VARIANTS[variant].serves["cpu"][0]
     case = Case("resnet18", variant, precision, MAX, 128, "stream")
-    found = probe(case, 1000, reference(case), gib=1.0)
+    found = probe(case, 1000, reference(case), gib=1.0 + unused / 2**30)
     assert found.status == "memory", found.reason
     assert "killed" not in found.reason
 
