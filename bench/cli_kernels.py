@@ -36,17 +36,18 @@ from bench.accepted import (
     spills,
 )
 from bench.console import FAILED, UNABLE, USAGE, Json, err, out, print_json, stop, tell
-from bench.environment import ROOT, cpu
+from bench.environment import cpu
 from bench.process import Answer, ask
 from bench.provenance import this_commit
 from bench.tuning import Network
+from kernels.places import tuned_folder
 from kernels.table import Table as Tuned
 
 CHILDREN = 4  # at most: each holds torch and a compiler, half a gigabyte
 PART_LIMIT_S, NETWORKS_LIMIT_S = 3600.0, 300.0
 DEATHS = 20  # of compilers, before a part is given up
 LISTED = 20  # changes of a kind that is no failure
-TUNED = ROOT / "results" / "tuned"  # configurations that were measured, a table for each GPU
+TUNED = tuned_folder()  # configurations that were measured, a table for each GPU
 # kernels that many configurations share
 SHARED = ("conv_reduce", "head_means")
 
@@ -184,7 +185,7 @@ def _compiled(archs: list[int], globs: list[str], tables: list[str]) -> tuple[li
         if answer.status != "ok":
             stop(f"the kernels could not be compiled: {answer.status}: {answer.reason}", FAILED)
     for name in answers[0].data["unknown"]:
-        tell(f"bench: left out: the configurations for {name}, as GPUS in bench/emitted.py has no architecture for it")
+        tell(f"bench: left out: the configurations for {name}, as kernels/cards.py has no card of that name")
     # a part has every n-th kernel: in the order of the plan
     rows = [(place, part, row) for part, answer in enumerate(answers) for place, row in enumerate(answer.data["rows"])]
     ordered = sorted(rows, key=lambda row: row[:2])
