@@ -25,6 +25,7 @@ from bench.accepted import matches
 from kernels import emit, table
 from kernels.cards import CARDS
 from kernels.config import ARCHS, Config, Layer
+from kernels.constants import use_measured
 from kernels.implementation import implementation
 from kernels.launch import Compilation
 from kernels.registers import spills
@@ -71,6 +72,8 @@ def run(data: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
         emit.tool(name)
     measured = _merged(data["tables"])
     table.use(measured)
+    for card in CARDS:
+        use_measured(card.name)
     unknown = {entry.gpu for entry in measured} - {gpu for gpus in GPUS.values() for gpu in gpus}
     found = plan({int(arch): points for arch, points in data["points"].items()}, data["globs"])
     mine = list(islice(found, data["part"], None, data["parts"]))

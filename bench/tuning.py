@@ -27,7 +27,7 @@ from kernels import cards, places
 from kernels.choose import default, predicted_us, space
 from kernels.config import Config, Layer
 from kernels.space import machine_of
-from kernels.table import Entry, Table
+from kernels.table import Entry
 
 TUNED = places.tuned_folder()
 
@@ -152,16 +152,6 @@ def shares(networks: Iterable[Network], gpu: Gpu) -> dict[Layer, float]:
         for layer in us:
             found[layer] = max(found.get(layer, 0.0), us[layer] / sum(us.values()))
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0].key)))
-
-
-def model_table(networks: Iterable[Network], gpu: Gpu) -> Table:
-    """What the model chooses for every layer; no time and no version, as nothing was compiled or run."""
-    entries = []
-    for layer in shares(networks, gpu):
-        config = str(default(layer, gpu.arch, gpu.sms, gpu.name))
-        us = round(predicted(layer, config, gpu), 2)
-        entries.append(Entry(gpu.name, layer.key, config, "model", us, when="", triton=""))
-    return Table(entries)
 
 
 Visit = tuple[Target, list[str]]

@@ -102,6 +102,11 @@ def use(table: Table) -> None:
     _installed = table
 
 
+def installed() -> Table:
+    """This process's table; one without entries where none was installed."""
+    return _installed
+
+
 def config_for(layer: Layer, gpu: str, arch: int, sms: int | None = None) -> Config:
     """The installed table's entry for this GPU and layer, or else the model's choice."""
     return _installed.config(gpu, layer) or default(layer, arch, sms, gpu)
