@@ -37,17 +37,20 @@ from bench.accepted import (
     unsafe,
 )
 from bench.console import FAILED, UNABLE, USAGE, Json, err, out, print_json, stop, tell
-from bench.environment import ROOT, cpu
+from bench.environment import cpu
 from bench.process import Answer, ask
 from bench.provenance import this_commit
-from bench.tuning import Network
+from bench.tuning import KNOWN, Gpu, Network
+from kernels.cards import CARDS, named
+from kernels.constants import ConstantsError, use_measured
+from kernels.places import tuned_folder
 from kernels.table import Table as Tuned
 
 CHILDREN = 4  # at most: each holds torch and a compiler, half a gigabyte
 PART_LIMIT_S, NETWORKS_LIMIT_S = 3600.0, 300.0
 DEATHS = 20  # of compilers, before a part is given up
 LISTED = 20  # changes of a kind that is no failure
-TUNED = ROOT / "results" / "tuned"  # configurations that were measured, a table for each GPU
+TUNED = tuned_folder()  # configurations that were measured, a table for each GPU
 # kernels that many configurations share
 SHARED = ("conv_reduce", "head_means")
 
@@ -80,11 +83,14 @@ def kernels(
         Path | None,
         typer.Option("--predict", metavar="FILE", help="Only write what the model predicts of ResNet-50's layers."),
     ] = None,
+    gpu: Annotated[
+        str, typer.Option("--gpu", metavar="NAME", help="Of --predict: a card, as h100 or as its driver names it.")
+    ] = predictions.GPU.name,
     as_json: Json = False,
 ) -> None:
     """What the compiler emits for every kernel and architecture; no GPU needed."""
     if predict:
-        return _predict(predict, as_json)
+        return _predict(predict, _card(gpu), as_json)
     start = time.monotonic()
     archs, globs = _archs(arch), filter or []
     before = _load(check) if check else None
@@ -118,19 +124,31 @@ def kernels(
     raise typer.Exit(FAILED if bad else 0)
 
 
-def _predict(path: Path, as_json: bool) -> None:
+def _card(name: str) -> Gpu:
+    card = named(name) or next((card for card in CARDS if card.key == name.lower()), None)
+    if card is None:
+        stop(f"unknown card {name!r}; known: {', '.join(card.key for card in CARDS)}", USAGE)
+    return KNOWN[card.name]
+
+
+def _predict(path: Path, gpu: Gpu, as_json: bool) -> None:
     """The prediction of the docs, before it is measured; a child knows the networks."""
+    try:
+        known = use_measured(gpu.name)
+    except ConstantsError as error:
+        stop(str(error), USAGE)
     told = {"models": [predictions.MODEL], "precisions": [predictions.PRECISION], "batches": list(predictions.BATCHES)}
     answer = ask({"job": "tune", "what": "networks", "image": 224} | told, NETWORKS_LIMIT_S)
     if answer.status != "ok":
         stop(f"the network could not be read: {answer.status}: {answer.reason}", FAILED)
     networks = [Network.read(network) for network in answer.data["networks"]]
-    command = f"bench kernels --predict {path}"
-    made = {"command": command, "date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": this_commit()}
-    found = predictions.save(path, networks, made)
+    command = f"bench kernels --predict {path}" + (f" --gpu '{gpu.name}'" if gpu != predictions.GPU else "")
+    made = {"command": command, "date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": this_commit(), "constants": known}
+    found = predictions.save(path, networks, made, gpu)
     if as_json:
         print_json(found)
         return
+    tell(known)
     out.print(f"{path}: {predictions.MODEL}, {predictions.PRECISION}, {found['gpu']}, by the model:", soft_wrap=True)
     for batch, rows in predictions.rows(found, Tuned()).items():
         us = sum(row.us for row in rows)
@@ -186,7 +204,7 @@ def _compiled(archs: list[int], globs: list[str], tables: list[str]) -> tuple[li
         if answer.status != "ok":
             stop(f"the kernels could not be compiled: {answer.status}: {answer.reason}", FAILED)
     for name in answers[0].data["unknown"]:
-        tell(f"bench: left out: the configurations for {name}, as GPUS in bench/emitted.py has no architecture for it")
+        tell(f"bench: left out: the configurations for {name}, as kernels/cards.py has no card of that name")
     # a part has every n-th kernel: in the order of the plan
     rows = [(place, part, row) for part, answer in enumerate(answers) for place, row in enumerate(answer.data["rows"])]
     ordered = sorted(rows, key=lambda row: row[:2])

@@ -13,18 +13,18 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table as Grid
 
-from bench.console import FAILED, STOPPED, UNABLE, err, out, tell
+from bench.console import FAILED, STOPPED, UNABLE, USAGE, err, out, stop, tell
 from bench.environment import environment, no_cuda
 from bench.process import Answer, ask
 from bench.trials import STATUSES, Kept, Trial, load
-from bench.tuning import CAP, KNOWN, TUNED, Gpu, Network, Target, Tuner, TuningError, model_table, predicted
+from bench.tuning import CAP, TUNED, Gpu, Network, Target, Tuner, TuningError, predicted
 from kernels.choose import default
 from kernels.config import ARCHS, BYTES, Config, Layer
+from kernels.constants import ConstantsError, use_measured
+from kernels.space import machine_of
 from resnet.archs import Spec
 
 BATCHES = "1,8,32,128,256"
-# what a table that is predicted, not measured, has unless told
-MODELS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet50v2")
 DRY = Gpu("dry run, as NVIDIA H200", 90, 132)  # a name that no GPU has: its table is never used
 NETWORKS_LIMIT_S = 300.0
 LEGEND = (
@@ -62,9 +62,6 @@ def tune(
     dry: Annotated[
         bool, typer.Option("--dry", help="The whole way without a GPU, times by the host's clock; needs -o.")
     ] = False,
-    model_only: Annotated[
-        str | None, typer.Option("--model-only", metavar="GPU", help="What the model predicts for it; no GPU needed.")
-    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Find the fastest configuration of each layer on this GPU; right ones only.
@@ -72,10 +69,9 @@ def tune(
     The best so far is in the table after every improvement. Run it again to go on where it was stopped.
     """
     start = time.monotonic()
-    usual = MODELS if model_only else ("resnet50",)
-    asked = Asked([_model(name) for name in models or usual], _batches(batch), _precisions(precision), image, output)
-    if model_only:
-        return _model_only(asked, model_only, as_json)
+    asked = Asked(
+        [_model(name) for name in models or ("resnet50",)], _batches(batch), _precisions(precision), image, output
+    )
     if dry and (output is None or output.resolve().is_relative_to(TUNED)):
         raise typer.BadParameter(f"--dry measures no GPU: name a file outside {TUNED} with -o")
     reason = None if dry else no_cuda(environment())
@@ -89,6 +85,7 @@ def tune(
     if gpu.arch not in ARCHS:
         tell(f"bench: the kernels are for sm_{', sm_'.join(map(str, ARCHS))}; {gpu.name} is sm_{gpu.arch}")
         raise typer.Exit(UNABLE)
+    tell(_assumed(gpu))
     networks = [Network.read(network) for network in facts["networks"]]
     cap = candidates or (None if budget else CAP)
     kept = Kept(output or gpu.file)
@@ -98,6 +95,15 @@ def tune(
         ended = _run(tuner)
     _print(tuner, ended, as_json)
     raise typer.Exit(ended or (FAILED if any(target.tried and not target.best for target in tuner.targets) else 0))
+
+
+def _assumed(gpu: Gpu) -> str:
+    """What the model that orders candidates takes for granted of this GPU, a line each. Installs what is measured."""
+    try:
+        known = use_measured(gpu.name)
+    except ConstantsError as error:
+        stop(str(error), USAGE)
+    return "\n".join(filter(None, (known, machine_of(gpu.arch, gpu.sms, gpu.name).assumed)))
 
 
 def _run(tuner: Tuner) -> int:
@@ -145,23 +151,6 @@ def _networks(asked: Asked) -> dict[str, Any]:
         tell(f"bench: the networks could not be read: {answer.status}: {answer.reason}")
         raise typer.Exit(FAILED)
     return answer.data
-
-
-def _model_only(asked: Asked, name: str, as_json: bool) -> None:
-    if name not in KNOWN:
-        raise typer.BadParameter(f"--model-only {name}: the model knows {', '.join(KNOWN)}")
-    gpu = KNOWN[name]
-    kept = Kept(asked.output or gpu.file)
-    load(kept.path)  # so that a file that is no table is told before anything is worked out
-    networks = [Network.read(network) for network in _networks(asked)["networks"]]
-    table = model_table(networks, gpu)
-    with kept.writing():
-        kept.table = kept.table.merge(table)
-        kept.save()
-    if as_json:
-        print(json.dumps([asdict(entry) for entry in table], indent=1))
-    else:
-        out.print(f"{kept.path}: {len(table)} layers as the model predicts them", markup=False, soft_wrap=True)
 
 
 class Progress:
@@ -212,7 +201,7 @@ def _totals(tuner: Tuner) -> list[dict[str, Any]]:
         times = []
         for layer, count in network.layers.items():
             target = by_layer[layer]
-            first = target.tried.get(str(default(layer, tuner.gpu.arch, tuner.gpu.sms)))
+            first = target.tried.get(str(default(layer, tuner.gpu.arch, tuner.gpu.sms, tuner.gpu.name)))
             if target.best and target.us:
                 model = predicted(layer, target.best, tuner.gpu)
                 times.append((count * model, count * target.us, count * ((first.us if first else None) or inf)))

@@ -23,7 +23,9 @@ import triton
 
 from bench.accepted import matches
 from kernels import emit, hazards, sass, table
+from kernels.cards import CARDS
 from kernels.config import ARCHS, Config, Layer
+from kernels.constants import use_measured
 from kernels.implementation import implementation
 from kernels.launch import Compilation
 from kernels.registers import spills
@@ -37,15 +39,8 @@ from resnet.program import program
 
 IMAGE = 224
 
-# The names under which tables hold configurations (`torch.cuda.get_device_name`), by architecture. Without an entry
-# for them a layer has the model's choice, which is one for all GPUs of an architecture with the same number of SMs.
-GPUS = {
-    80: ("NVIDIA A100-SXM4-80GB", "NVIDIA A100-SXM4-40GB", "NVIDIA A100 80GB PCIe"),
-    89: ("NVIDIA L40S", "NVIDIA L4", "NVIDIA GeForce RTX 4090"),
-    90: ("NVIDIA H200", "NVIDIA H100 80GB HBM3", "NVIDIA H100 PCIe"),
-    100: ("NVIDIA B200",),
-    120: ("NVIDIA GeForce RTX 5090",),
-}
+# The cards whose networks are watched, by architecture: what tables and the model choose for each.
+GPUS = {arch: tuple(card.name for card in CARDS if card.arch == arch) for arch in dict.fromkeys(c.arch for c in CARDS)}
 
 # The model chooses no bulk copies, which are for those who measure. So that these kernels are watched before there is a
 # measured table, the model's best of them is compiled too where no table has one.
@@ -77,6 +72,8 @@ def run(data: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
         emit.tool(name)
     measured = _merged(data["tables"])
     table.use(measured)
+    for card in CARDS:
+        use_measured(card.name)
     unknown = {entry.gpu for entry in measured} - {gpu for gpus in GPUS.values() for gpu in gpus}
     found = plan({int(arch): points for arch, points in data["points"].items()}, data["globs"])
     mine = list(islice(found, data["part"], None, data["parts"]))

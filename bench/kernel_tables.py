@@ -11,6 +11,7 @@ from bench.accepted import Accepted, AcceptedError, Entry, spill, tensor, unsafe
 from bench.accepted import parts as parts_of
 from bench.predictions import GOALS
 from bench.store import StoreError
+from kernels.places import tuned_folder
 from kernels.table import Table
 
 # Of the accepted record, what a page shows.
@@ -26,7 +27,7 @@ def section(root: Path, file: str) -> str:
             return emitted(Accepted.load(path))
         except AcceptedError as error:
             raise StoreError(str(error)) from None
-    tables = [Table.load(table) for table in sorted((root / "results" / "tuned").glob("*.json"))]
+    tables = [Table.load(table) for table in sorted(tuned_folder(root / "results").glob("*.json"))]
     return predicted(predictions.read(path), Table(entry for table in tables for entry in table))
 
 
@@ -96,13 +97,14 @@ def predicted(found: dict[str, Any], measured: Table) -> str:
     titles = ("layers", "launches", *(title for batch in batches for title in (f"b{batch}, model", "outcome")))
     lines = _table(titles, 1, list(_groups(by_batch, batches)))
     made = found["made"]
+    known = f" Then {made['constants']}." if "constants" in made else ""
     lines += ["", *(_goal(batch, by_batch[batch]) + "  " for batch in batches if batch in GOALS)]
     lines += [
         "",
         f"{found['model']}, {found['precision']}, {found['gpu']}: microseconds in a CUDA graph as the model of"
         f" `kernels.choose` has them, which is no measurement, for all launches of a group together. Made by"
-        f" `{made['command']}` on {made['date']}, commit {made['commit']}. Outcome: what `bench tune` measured for the"
-        " best configuration, one layer at a time.",
+        f" `{made['command']}` on {made['date']}, commit {made['commit']}.{known} Outcome: what `bench tune` measured"
+        " for the best configuration, one layer at a time.",
     ]
     return "\n".join(lines) + "\n"
 

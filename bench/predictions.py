@@ -54,17 +54,20 @@ def predict(networks: Iterable[Network], gpu: Gpu) -> list[dict[str, Any]]:
     for network in networks:
         layers = []
         for layer, count in network.layers.items():
-            config = str(default(layer, gpu.arch, gpu.sms))
+            config = str(default(layer, gpu.arch, gpu.sms, gpu.name))
             us = round(predicted(layer, config, gpu), 2)
             layers.append({"layer": layer.key, "group": group_of(layer), "count": count, "config": config, "us": us})
         found.append({"batch": network.batch, "layers": layers})
     return found
 
 
-def save(path: Path, networks: Iterable[Network], made: dict[str, str]) -> dict[str, Any]:
-    """Writes a prediction; `made`: its command, date and commit. Raises StoreError where it cannot."""
-    told = {"schema": SCHEMA, "gpu": GPU.name, "model": MODEL, "precision": PRECISION, "made": made}
-    told["networks"] = predict(networks, GPU)
+def save(path: Path, networks: Iterable[Network], made: dict[str, str], gpu: Gpu = GPU) -> dict[str, Any]:
+    """Writes a prediction; `made`: its command, date, commit, and which constants were measured.
+
+    Raises StoreError where it cannot.
+    """
+    told = {"schema": SCHEMA, "gpu": gpu.name, "model": MODEL, "precision": PRECISION, "made": made}
+    told["networks"] = predict(networks, gpu)
     try:
         path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     except OSError as error:

@@ -267,7 +267,7 @@ def _fused(case: Case, model: ResNet, example: Tensor) -> _Found:
     """By the variant itself, whose own launch path is called; it is not in the table for a CPU."""
     from resnet.variants import fused
 
-    launches.use_tuned()
+    launches.use_tuned(H200.gpu)
     with launched_on(H200) as noted:
         runner = fused.prepare(model, example, case.precision, case.launch)
         x = runner.place(example)

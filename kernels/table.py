@@ -105,13 +105,18 @@ def use(table: Table) -> None:
     _installed = table
 
 
+def installed() -> Table:
+    """This process's table; one without entries where none was installed."""
+    return _installed
+
+
 def config_for(layer: Layer, gpu: str, arch: int, sms: int | None = None) -> Config:
     """The installed table's entry for this GPU and layer, or else the model's choice.
 
     An entry that the kernels cannot compute, or may compute wrong numbers with, is left out with a warning.
     """
     chosen = _installed.config(gpu, layer)
-    return chosen if chosen and _fit(layer, chosen, machine_of(arch).arch) else default(layer, arch, sms)
+    return chosen if chosen and _fit(layer, chosen, machine_of(arch).arch) else default(layer, arch, sms, gpu)
 
 
 @cache

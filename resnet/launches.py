@@ -21,13 +21,16 @@ from torch import Tensor
 from kernels import table
 from kernels.choose import unfit
 from kernels.config import Config, Layer
+from kernels.constants import use_measured
 from kernels.implementation import family, implementation
 from kernels.launch import INTERPRETED, Argument, Launch, Operands, parsed_in_turn
+from kernels.places import RESULTS, tuned
 from kernels.space import machine_of
 
 Bound = tuple[Launch, list[Argument]]
 
-TUNED = Path(__file__).parents[1] / "results" / "tuned"  # configurations that were measured, a table for each GPU
+
+_ours: table.Table | None = None  # what `use_tuned` installed last
 
 
 class Target(NamedTuple):
@@ -42,13 +45,24 @@ class Target(NamedTuple):
 INTERPRETER = Target("", 80, None)
 
 
-def use_tuned() -> list[str]:
-    """Installs the tables that the tuner left, unless this process has one already; which files they are."""
-    if len(table._installed):
-        return []
-    files = sorted(TUNED.glob("*.json"))
-    table.use(table.Table(entry for file in files for entry in table.Table.load(file)))
-    return [file.name for file in files]
+def use_tuned(gpu: str, results: Path = RESULTS) -> dict[str, Any]:
+    """Installs what was measured on cards of this name, unless this process has a table already; what a record says.
+
+    `tables`: the files, none where the model chooses; `choice` and `constants`: the same in words. Raises ValueError
+    for a file that is damaged.
+    """
+    global _ours
+    known = use_measured(gpu, results)
+    if len(table.installed()) and table.installed() is not _ours:
+        return {"tables": [], "choice": "a table that this process installed itself", "constants": known}
+    path = tuned(gpu, results)
+    every = table.Table.load(path) if path.exists() else table.Table()
+    found = table.Table(entry for entry in every if entry.gpu == gpu and entry.chosen == "measured")
+    table.use(found)
+    _ours = found
+    if not len(found):
+        return {"tables": [], "choice": f"the model's: no layer was measured on {gpu}", "constants": known}
+    return {"tables": [path.name], "choice": f"{len(found)} layers measured on {gpu}", "constants": known}
 
 
 def target_of(device: torch.device, precision: str) -> Target | None:

@@ -33,7 +33,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     check(example.device, precision, launch)
     shape, dtype = tuple(example.shape), DTYPES[precision]
     made = program(cast(ResNet, fold(model)), shape)
-    tables = use_tuned() if example.device.type == "cuda" else []
+    chosen = use_tuned(torch.cuda.get_device_name(example.device)) if example.device.type == "cuda" else {"tables": []}
     network = Network(made, precision, example.device)
     ran = "triton" if example.device.type == "cuda" else "triton, interpreted" if network.configs else "aten"
     details = {
@@ -43,7 +43,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
         "eager_activation_bytes": peak(eager_uses(model, shape, dtype.itemsize)),
         "kernels": ran,
         "triton_cached": network.cached,
-        "tables": tables,
+        **chosen,
         "configurations": {layer.key: str(config) for layer, config in network.configs.items()},
     }
     return launched(OwnRunner(network, example, precision, details), launch)

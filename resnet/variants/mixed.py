@@ -58,9 +58,9 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     check(example.device, precision, launch)
     shape, dtype = tuple(example.shape), DTYPES[precision]
     made = program(cast(ResNet, fold(model)), shape)
-    cached = True
+    cached, chosen = True, dict[str, object]()
     if example.device.type == "cuda":
-        use_tuned()
+        chosen = use_tuned(torch.cuda.get_device_name(example.device))
         cached = compile_layers({layer_of(step, made, precision) for step in made.steps}, example.device)
     with torch.no_grad():
         choice = Choice(made, precision, example.device, launch)
@@ -71,6 +71,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
         "eager_activation_bytes": peak(eager_uses(model, shape, dtype.itemsize)),
         "library": f"cuDNN {torch.backends.cudnn.version()}",
         "triton_cached": cached,
+        **chosen,
         "steps": {way: sum(choice.way(step) == way for step in made.steps) for way in ("own", "library")},
         "choices": choice.why,
     }

@@ -30,7 +30,7 @@ from bench.trials import Kept, Trial
 from bench.tuning import KNOWN, Gpu, Network, Target, Tuner, TuningError
 from kernels.choose import default
 from kernels.config import Config, Layer
-from kernels.table import Entry, Table
+from kernels.table import Table
 
 GPU = KNOWN["NVIDIA H200"]
 VERSIONS = {"torch": "2.13.0", "triton": "3.7.1"}
@@ -402,7 +402,7 @@ def test_a_stem_and_a_head_are_judged_as_a_convolution_is(layer: Layer, config: 
     assert "values are off" in made.wrong(Config.parse(config))
 
 
-# --- model-only, tables, the command line
+# --- tables, the command line
 
 
 def bench(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -416,27 +416,6 @@ def bench(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_table_of_predictions_is_what_would_be_chosen_and_replaces_no_measurement(tmp_path: Path) -> None:
-    file = tmp_path / "table.json"
-    kept = Entry(GPU.name, "a layer of mine", "ptr-64x64x64-w4-s3-k1-g8", "measured", 5.0, "2026-11-23", "3.7.1")
-    layer = Layer(1, 56, 56, 64, 64, (3, 3), 1, 1)
-    measured = replace(kept, layer=layer.key)
-    Table([kept, measured]).save(file)
-    done = bench("resnet18", "--model-only", GPU.name, "--batch", "1", "-o", str(file))
-    assert done.returncode == 0, done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["table.json"]
-    made = {entry.layer: entry for entry in Table.load(file)}
-    assert (made.pop(kept.layer), made.pop(measured.layer)) == (kept, measured)
-    assert {entry.chosen for entry in made.values()} == {"model"}
-    assert sum(key.endswith("-pool") for key in made) == sum(key.endswith("-mean") for key in made) == 1
-    # the committed one was made by another process, of this code
-    committed = {entry.layer: entry for entry in Table.load(GPU.file)}
-    assert GPU.file.stat().st_size < 300_000
-    assert {entry.gpu for entry in committed.values()} == {GPU.name}
-    for key, entry in made.items():
-        assert committed[key] == entry or committed[key].chosen == "measured", "bench tune --model-only 'NVIDIA H200'"
-
-
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -444,7 +423,6 @@ def test_a_table_of_predictions_is_what_would_be_chosen_and_replaces_no_measurem
         (["--batch", "0"], "not positive numbers"),
         (["--batch", "1,x"], "not positive numbers"),
         (["--precision", "int8"], "there are kernels for"),
-        (["--model-only", "a GPU"], "the model knows"),
         (["--dry"], "name a file outside"),
         (["--dry", "-o", str(GPU.file)], "name a file outside"),
     ],
@@ -467,14 +445,13 @@ def test_without_a_gpu_it_says_so() -> None:
     "text",
     ['{"schema": 9}', "", "\0\0", '{"schema": 1, "entries": [', '{"schema": 1, "entries": [{"gpu": "x", "layer": 3}]}'],
 )
-@pytest.mark.parametrize("words", [["--model-only", GPU.name], ["--dry"]], ids=lambda words: words[0])
 def test_a_file_that_is_no_table_is_left_alone_and_told_at_once(
-    text: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cli_tune, "ask", None)  # before anything is worked out
     file = tmp_path / "mine.json"
     file.write_text(text)
-    done = CliRunner().invoke(app, ["tune", "resnet18", *words, "-o", str(file)])
+    done = CliRunner().invoke(app, ["tune", "resnet18", "--dry", "-o", str(file)])
     assert isinstance(done.exception, StoreError)
     assert "not a table of configurations" in str(done.exception)
     assert "choose another file with -o" in str(done.exception)
@@ -485,7 +462,7 @@ def test_a_file_that_is_no_table_is_left_alone_and_told_at_once(
 def test_a_damaged_table_is_one_sentence_and_bad_usage(tmp_path: Path) -> None:
     file = tmp_path / "mine.json"
     file.write_text("{")
-    done = bench("resnet18", "--model-only", GPU.name, "-o", str(file))
+    done = bench("resnet18", "--dry", "-o", str(file))
     assert done.returncode == 2
     assert done.stderr.startswith(f"bench: {file}: not a table of configurations")
     assert len(done.stderr.strip().splitlines()) == 1

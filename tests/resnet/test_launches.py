@@ -20,7 +20,7 @@ from triton.backends.compiler import GPUTarget
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 import resnet.model
-from kernels import conv, table
+from kernels import conv, places, table
 from kernels.choose import default, space
 from kernels.config import Config, Layer
 from kernels.launch import parsed_in_turn
@@ -154,17 +154,44 @@ def test_it_is_told_whether_everything_was_compiled_before(hopper, monkeypatch, 
     assert triton.knobs.compilation.listener is None
 
 
-def test_tuned_tables_are_installed_once(tmp_path, monkeypatch) -> None:
+def test_only_what_was_measured_on_this_card_is_installed_and_recorded(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(table, "_installed", table.Table())
-    monkeypatch.setattr(launches, "TUNED", tmp_path)
-    assert launches.use_tuned() == []
-    layer = Layer(1, 8, 8, 64, 64, (1, 1))
-    for gpu, config in (("One", "ptr-64x64x32-w4-s3-k1-g8"), ("Other", "ptr-128x64x32-w4-s3-k1-g8")):
-        entry = table.Entry(gpu, layer.key, config, "measured", 5.0, "2026-11-23T00:00:00", "3.7.1")
-        table.Table([entry]).save(tmp_path / f"{gpu}.json")
-    assert launches.use_tuned() == ["One.json", "Other.json"]
-    assert str(launches.config_of(layer, Target("Other", 90, 132))) == "ptr-128x64x32-w4-s3-k1-g8"
-    assert launches.use_tuned() == []  # what is installed stays
+    monkeypatch.setattr(launches, "_ours", None)
+    layer, h100, h200 = Layer(1, 8, 8, 64, 64, (1, 1)), "NVIDIA H100 80GB HBM3", "NVIDIA H200"
+    none = launches.use_tuned(h100, tmp_path)
+    assert none["tables"] == []
+    assert none["choice"] == f"the model's: no layer was measured on {h100}"
+    assert "none is measured" in none["constants"]
+
+    def entry(gpu: str, layer: Layer, config: str, chosen: str = "measured") -> table.Entry:
+        return table.Entry(gpu, layer.key, config, chosen, 5.0, "2026-11-23T00:00:00", "3.7.1")
+
+    other = Layer(1, 8, 8, 128, 64, (1, 1))
+    config = "ptr-128x64x32-w4-s3-k1-g8"
+    places.tuned(h100, tmp_path).parent.mkdir()
+    predicted = entry(h100, other, config, "model")  # what a model chose once is not what it chooses now
+    table.Table([entry(h100, layer, config), predicted]).save(places.tuned(h100, tmp_path))
+    table.Table([entry(h200, layer, "ptr-64x64x32-w4-s3-k1-g8")]).save(places.tuned(h200, tmp_path))
+    for _ in range(2):
+        told = launches.use_tuned(h100, tmp_path)
+        assert (told["tables"], told["choice"]) == (["nvidia-h100-80gb-hbm3.json"], f"1 layers measured on {h100}")
+    assert str(launches.config_of(layer, Target(h100, 90, 132))) == config
+    assert launches.config_of(other, Target(h100, 90, 132)) == default(other, 90, 132, h100)
+    assert launches.config_of(layer, Target(h200, 90, 132)) == default(layer, 90, 132, h200)
+    assert launches.use_tuned("Another", tmp_path)["tables"] == []
+    assert launches.config_of(layer, Target(h100, 90, 132)) == default(layer, 90, 132, h100)
+    table.use(table.Table([entry(h200, layer, config)]))  # what a process installed stays
+    assert "itself" in launches.use_tuned(h100, tmp_path)["choice"]
+    assert str(launches.config_of(layer, Target(h200, 90, 132))) == config
+
+
+def test_a_damaged_table_is_named(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(table, "_installed", table.Table())
+    path = places.tuned("One", tmp_path)
+    path.parent.mkdir()
+    path.write_text("{")
+    with pytest.raises(ValueError, match=r"one\.json: not a table of configurations"):
+        launches.use_tuned("One", tmp_path)
 
 
 def test_an_entry_that_is_none_for_its_layer_is_refused_with_a_cure(monkeypatch) -> None:
