@@ -40,8 +40,10 @@ def emitted(record: Accepted) -> str:
             for config, layer in map(parts_of, entry.uses):
                 if layer.startswith(begin):
                     found.append(_cells(entry, config, layer.removeprefix(begin)))
-    titles = ("layer", "kernel", "registers", "spills", "KiB shared", "blocks", "tensor cores", "A from", "depth")
-    titles += ("overwrites", "barrier", "copies", "KiB code")
+    titles = (
+        *("layer", "kernel", "registers", "spills", "KiB shared", "blocks", "tensor cores"),
+        *("A from", "depth", "overwrites", "barrier", "copies", "KiB code"),
+    )
     lines = _table(titles, 2, sorted(found, key=_order))
     lines += [
         "",
