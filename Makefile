@@ -14,7 +14,7 @@ PYTHON ?= $(shell for p in $(if $(VENV),"$(VENV)/bin/python") python3.12 python3
 	"$$p" -c '$(SERVES)' 2>/dev/null && echo "$$p" && exit; done; echo python3)
 RUN = "$(if $(VENV),$(VENV)/bin/python,$(PYTHON))" -m
 
-.PHONY: help setup bench test check report ab history kernels facts gpu clean
+.PHONY: help setup bench test check report ab history kernels facts gpu gpu-pack clean
 
 help:
 	@echo "make setup    make the environment in $(or $(VENV),none), once; the other targets do it themselves"
@@ -27,6 +27,7 @@ help:
 	@echo "make kernels  what the compiler emits for every kernel, against the accepted record; no GPU needed"
 	@echo "make facts    kernels launched, graph breaks and bytes, counted and held against the record; no GPU needed"
 	@echo "make gpu      on a CUDA machine: check, tune, measure; SLICE=depths another part, DRY=1 without a GPU"
+	@echo "make gpu-pack leave this commit's name in .commit.json, for a machine that is sent the files without .git"
 	@echo "make clean    remove that environment and the caches, never results/"
 	@echo
 	@echo "PYTHON=python3.12     the interpreter to use"
@@ -78,6 +79,9 @@ facts: setup
 
 gpu: setup
 	@$(RUN) bench gpu $(SLICE) $(if $(DRY),--dry) $(ARGS)
+
+gpu-pack:
+	@"$(PYTHON)" -P bench/provenance.py
 
 clean:
 	@rm -rf $(if $(filter file,$(origin VENV)),"$(VENV)") build dist *.egg-info .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -19,6 +19,7 @@ from typing import Any
 
 from bench import process
 from bench.plan import Plan
+from bench.provenance import sha_of
 from bench.record import Record
 from bench.store import Store, StoreError
 from bench.sweep import Events, Sweep, Turn
@@ -124,7 +125,7 @@ def _first(due: dict[str, Turn | None], number: int) -> tuple[int, int] | None:
 
 def _same_commit(store: Store, checkout: Checkout) -> None:
     try:
-        found = {record.environment.get("git", {}).get("sha") for record in store.load()}
+        found = {sha_of(record.environment) for record in store.load()}
     except StoreError:  # nothing there yet
         return
     if found - {checkout.sha}:

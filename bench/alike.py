@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.columns import PASSING, values
-from bench.environment import unreadable
+from bench.provenance import unreadable
 from bench.record import Record, RecordError
 from bench.resume import FREE
 from bench.store import FILE
@@ -49,7 +49,7 @@ FIELDS = {
 # That --allow takes one word for what an upgrade changes together.
 WITH = {"torch": ("cuda", "triton")}
 KEY = ("environment", "plan_digest", "input", "seed")  # of records that share what is not in the frame
-QUIET = ("gpu.clock_reasons", "git.sha", "git.dirty")  # not told as differing: passing, or why one compares at all
+QUIET = ("gpu.clock_reasons", "git.")  # not told as differing: passing, or why one compares at all
 Facts = dict[tuple[Any, ...], dict[str, Any]]
 
 

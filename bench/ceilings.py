@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict
@@ -13,12 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.environment import ROOT, device
+from bench.environment import device
 from bench.process import ask
 from bench.store import StoreError
+from kernels import places
 from resnet.cost import Ceilings
 
-FOLDER = ROOT / "results" / "ceilings"
+FOLDER = places.ceilings_folder()
 SCHEMA = 1
 LIMIT_S = 600.0
 NOISY = 0.1  # a median so far below the rate that is told: something else was running
@@ -49,8 +49,7 @@ def path_of(facts: dict[str, Any], folder: Path = FOLDER) -> Path:
     """The file of a machine: its name, and a digest of what tells it from others of that name."""
     part, keys = IDENTITY[device(facts)]
     identity = json.dumps({key: facts[part].get(key) for key in keys}, sort_keys=True)
-    slug = re.sub(r"[^a-z0-9]+", "-", machine_name(facts).lower()).strip("-")
-    return folder / f"{slug}-{hashlib.sha256(identity.encode()).hexdigest()[:6]}.json"
+    return folder / f"{places.slug(machine_name(facts))}-{hashlib.sha256(identity.encode()).hexdigest()[:6]}.json"
 
 
 def load_ceilings(facts: dict[str, Any], folder: Path = FOLDER) -> Ceilings | None:

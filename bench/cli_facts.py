@@ -15,7 +15,6 @@ from rich.table import Table
 
 from bench.case import Case
 from bench.console import FAILED, UNABLE, USAGE, Filter, Json, err, out, print_json, stop, tell
-from bench.environment import ROOT, git, unreadable
 from bench.facts import (
     ELSEWHERE,
     FACTS,
@@ -36,6 +35,7 @@ from bench.facts import (
 from bench.facts import FAILED as BROKEN
 from bench.plan import load as load_plan
 from bench.process import Answer, Home, ask
+from bench.provenance import this_commit
 
 LIMIT_S = 1800.0
 DEATHS = 5  # of children, before the rest is given up
@@ -116,7 +116,7 @@ def counted(cases: Iterable[Case], module: str = "bench.worker") -> Facts:
     if answer.status != "ok":
         stop(f"nothing could be counted: {answer.status}: {answer.reason}", FAILED)
     found = {name: Counted.of(data) for name, data in answer.data["cases"].items()}
-    return Facts(found, answer.data["environment"], _commit(), f"{datetime.now(UTC):%Y-%m-%d}")
+    return Facts(found, answer.data["environment"], this_commit(), f"{datetime.now(UTC):%Y-%m-%d}")
 
 
 def _asked(job: dict[str, Any], module: str, home: Home) -> tuple[Answer, str]:
@@ -144,12 +144,6 @@ class _Silent:
 
     def update(self, text: str) -> None:
         pass
-
-
-def _commit() -> str:
-    """The commit of this checkout; a plus after it: and changes."""
-    found = git(ROOT)
-    return "unknown" if unreadable(found["sha"]) else found["sha"][:10] + ("+" if found["dirty"] is True else "")
 
 
 def sentences(now: Facts, changes: Sequence[Change], before: Facts | None) -> list[str]:

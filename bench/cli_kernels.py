@@ -36,16 +36,18 @@ from bench.accepted import (
     spills,
 )
 from bench.console import FAILED, UNABLE, USAGE, Json, err, out, print_json, stop, tell
-from bench.environment import ROOT, cpu, git, unreadable
+from bench.environment import cpu
 from bench.process import Answer, ask
+from bench.provenance import this_commit
 from bench.tuning import Network
+from kernels.places import tuned_folder
 from kernels.table import Table as Tuned
 
 CHILDREN = 4  # at most: each holds torch and a compiler, half a gigabyte
 PART_LIMIT_S, NETWORKS_LIMIT_S = 3600.0, 300.0
 DEATHS = 20  # of compilers, before a part is given up
 LISTED = 20  # changes of a kind that is no failure
-TUNED = ROOT / "results" / "tuned"  # configurations that were measured, a table for each GPU
+TUNED = tuned_folder()  # configurations that were measured, a table for each GPU
 # kernels that many configurations share
 SHARED = ("conv_reduce", "head_means")
 
@@ -91,7 +93,7 @@ def kernels(
         stop(
             f"no layer matches {' or '.join(globs)}; one is called resnet50/fp16-n32-56x56x64-3x3-s1-p1-k64-relu", USAGE
         )
-    now = Accepted(entries, triton, _commit(), f"{datetime.now(UTC):%Y-%m-%d}")
+    now = Accepted(entries, triton, this_commit(), f"{datetime.now(UTC):%Y-%m-%d}")
     changes = compare(chosen(before.entries, archs, globs), entries) if before else []
     if as_json:
         told: dict[str, Any] = {"triton": triton, "commit": now.commit, "entries": [entry.row() for entry in entries]}
@@ -123,7 +125,7 @@ def _predict(path: Path, as_json: bool) -> None:
         stop(f"the network could not be read: {answer.status}: {answer.reason}", FAILED)
     networks = [Network.read(network) for network in answer.data["networks"]]
     command = f"bench kernels --predict {path}"
-    made = {"command": command, "date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": _commit()}
+    made = {"command": command, "date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": this_commit()}
     found = predictions.save(path, networks, made)
     if as_json:
         print_json(found)
@@ -161,12 +163,6 @@ def _load(path: Path) -> Accepted:
         stop(str(error), USAGE)
 
 
-def _commit() -> str:
-    """The commit of this checkout; a plus after it: and changes."""
-    found = git(ROOT)
-    return "unknown" if unreadable(found["sha"]) else found["sha"][:10] + ("+" if found["dirty"] is True else "")
-
-
 def _compiled(archs: list[int], globs: list[str], tables: list[str]) -> tuple[list[Entry], str]:
     """Every kernel's entry, and Triton's version. Exits where this machine cannot compile."""
     count = min(cpu()["cores"], CHILDREN)
@@ -189,7 +185,7 @@ def _compiled(archs: list[int], globs: list[str], tables: list[str]) -> tuple[li
         if answer.status != "ok":
             stop(f"the kernels could not be compiled: {answer.status}: {answer.reason}", FAILED)
     for name in answers[0].data["unknown"]:
-        tell(f"bench: left out: the configurations for {name}, as GPUS in bench/emitted.py has no architecture for it")
+        tell(f"bench: left out: the configurations for {name}, as kernels/cards.py has no card of that name")
     # a part has every n-th kernel: in the order of the plan
     rows = [(place, part, row) for part, answer in enumerate(answers) for place, row in enumerate(answer.data["rows"])]
     ordered = sorted(rows, key=lambda row: row[:2])

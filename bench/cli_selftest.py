@@ -17,10 +17,11 @@ from bench import error_rates
 from bench.cli_run import narrowed
 from bench.console import FAILED, STOPPED, UNABLE, USAGE, Json, device_line, err, out, print_json, stop, tell
 from bench.eligible import why_not
-from bench.environment import ROOT, environment, git, no_cuda, unreadable
+from bench.environment import ROOT, environment, no_cuda
 from bench.frame import load
 from bench.plan import Plan
 from bench.progress import Progress
+from bench.provenance import this_commit
 
 SHARED = {"rounds", "seed", "output", "as_json", "real"}  # what both ways of testing take
 REAL_ONLY = {"filter", "delay", "repeat", "budget", "input"}
@@ -195,7 +196,6 @@ def _simulated(setting: Any, levels: list[float], source: Path | None, quick: bo
 
 def _made() -> dict[str, Any]:
     """Provenance."""
-    state = git(ROOT)
-    commit = "unknown" if unreadable(state["sha"]) else state["sha"][:12] + ("+" if state["dirty"] else "")
+    commit = this_commit(12)
     command, date = shlex.join(["bench", *sys.argv[1:]]), datetime.now(UTC).date().isoformat()
     return {"schema": error_rates.SCHEMA, "made": {"command": command, "date": date, "commit": commit}}

@@ -212,7 +212,7 @@ def _totals(tuner: Tuner) -> list[dict[str, Any]]:
         times = []
         for layer, count in network.layers.items():
             target = by_layer[layer]
-            first = target.tried.get(str(default(layer, tuner.gpu.arch, tuner.gpu.sms)))
+            first = target.tried.get(str(default(layer, tuner.gpu.arch, tuner.gpu.sms, tuner.gpu.name)))
             if target.best and target.us:
                 model = predicted(layer, target.best, tuner.gpu)
                 times.append((count * model, count * target.us, count * ((first.us if first else None) or inf)))

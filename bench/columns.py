@@ -1,7 +1,7 @@
 """One record as one flat row: the columns of the frame, and where each is from.
 
-A column is a row of COLUMNS. What a record does not have is None, and so is a value of another type: an `unreadable:`
-where a number belongs.
+A column is a row of COLUMNS. What a record does not have is None, and so is a value of another type, and an
+`unreadable:` in its place.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
+from bench.environment import onnxruntime
+from bench.provenance import unreadable
 from bench.record import Record
 from bench.stats import median_interval
 
@@ -164,6 +166,11 @@ def _text(value: Any) -> str | None:
     return value if value.isascii() else value.encode(errors="replace").decode()
 
 
+def _word(value: Any) -> str | None:
+    """A name or a version; the reason why one could not be read is neither."""
+    return None if unreadable(value) else _text(value)
+
+
 def _int(value: Any) -> int | None:
     return value if type(value) is int and -(2**63) <= value < 2**63 else None
 
@@ -185,7 +192,7 @@ def _time(value: Any) -> datetime | None:
 
 _KINDS: dict[str, Callable[[Any], Any]] = {
     "text": _text,
-    "word": _text,
+    "word": _word,
     "int": _int,
     "float": _float,
     "bool": _bool,
@@ -252,8 +259,7 @@ def _made(found: Record) -> dict[str, Any]:
             made[name] = worst(checks)
     if found.energy.get("images") and found.energy.get("joules") is not None:
         made["j_per_image"] = found.energy["joules"] / found.energy["images"]
-    packages = found.environment.get("packages", {})
-    made["onnxruntime"] = packages.get("onnxruntime-gpu") or packages.get("onnxruntime")
+    made["onnxruntime"] = onnxruntime(found.environment)
     made["environment"] = _digest(found.environment) if found.environment else None
     return made
 

@@ -23,6 +23,7 @@ import triton
 
 from bench.accepted import matches
 from kernels import emit, table
+from kernels.cards import CARDS
 from kernels.config import ARCHS, Config, Layer
 from kernels.implementation import implementation
 from kernels.launch import Compilation
@@ -37,15 +38,8 @@ from resnet.program import program
 
 IMAGE = 224
 
-# The names under which tables hold configurations (`torch.cuda.get_device_name`), by architecture. Without an entry
-# for them a layer has the model's choice, which is one for all GPUs of an architecture with the same number of SMs.
-GPUS = {
-    80: ("NVIDIA A100-SXM4-80GB", "NVIDIA A100-SXM4-40GB", "NVIDIA A100 80GB PCIe"),
-    89: ("NVIDIA L40S", "NVIDIA L4", "NVIDIA GeForce RTX 4090"),
-    90: ("NVIDIA H200", "NVIDIA H100 80GB HBM3", "NVIDIA H100 PCIe"),
-    100: ("NVIDIA B200",),
-    120: ("NVIDIA GeForce RTX 5090",),
-}
+# The cards whose networks are watched, by architecture: what tables and the model choose for each.
+GPUS = {arch: tuple(card.name for card in CARDS if card.arch == arch) for arch in dict.fromkeys(c.arch for c in CARDS)}
 
 # The model chooses no bulk copies, which are for those who measure. So that these kernels are watched before there is a
 # measured table, the model's best of them is compiled too where no table has one.

@@ -8,14 +8,15 @@ from __future__ import annotations
 import os
 import platform
 import re
-import subprocess
 from collections.abc import Callable
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from bench.provenance import ROOT as ROOT
+from bench.provenance import git
+from bench.provenance import unreadable as unreadable
 
 # distribution names, as pip knows them
 PACKAGES = (
@@ -27,8 +28,6 @@ VARIABLES = re.compile(
     r"^(CUDA_|CUDNN_|CUBLAS_|NVIDIA_TF32|TORCH|PYTORCH_|INDUCTOR|TRITON_|OMP_|MKL_|KMP_|GOMP_|DNNL_|ONEDNN_|ORT_|LD_PRELOAD$"
     r"|MALLOC_|OPENBLAS_|PYTHONHASHSEED$|PYTHONOPTIMIZE$)"
 )
-# what of a checkout can change a result
-CODE = ("bench", "kernels", "resnet", "pyproject.toml")
 CPU_FLAGS = (
     "avx2",
     "avx512f",
@@ -65,10 +64,6 @@ def _read(value: Callable[[], Any]) -> Any:
         return value()
     except Exception as error:  # whatever the reason, it is the value's description
         return f"unreadable: {type(error).__name__}: {error}"
-
-
-def unreadable(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith("unreadable:")
 
 
 def cpu() -> dict[str, Any]:
@@ -207,6 +202,13 @@ def _version(name: str) -> str | None:
         return None
 
 
+def onnxruntime(env: dict[str, Any]) -> str | None:
+    """The version of ONNX Runtime in a record's environment, by either name of its distributions."""
+    packages = env.get("packages", {})
+    found = packages.get("onnxruntime-gpu") or packages.get("onnxruntime")
+    return found if isinstance(found, str) else None
+
+
 def _torch_cuda() -> str | None:
     """The CUDA version torch was built for; None for a CPU build. Read from its version file, without importing it."""
     spec = find_spec("torch")
@@ -215,21 +217,6 @@ def _torch_cuda() -> str | None:
     text = (Path(spec.origin).parent / "version.py").read_text()
     found = re.search(r"^cuda(?::[^=]+)?\s*=\s*['\"]([\d.]+)['\"]", text, re.M)
     return found.group(1) if found else None
-
-
-def git(folder: Path) -> dict[str, Any]:
-    """The commit of this checkout, and whether a file that could change a result differs from it."""
-
-    def ask(*words: str) -> str:
-        answer = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=20, check=False)
-        if answer.returncode:
-            raise RuntimeError(answer.stderr.strip().splitlines()[-1] if answer.stderr.strip() else "git failed")
-        return answer.stdout.strip()
-
-    return {
-        "sha": _read(lambda: ask("rev-parse", "HEAD")),
-        "dirty": _read(lambda: bool(ask("status", "--porcelain", "--", *CODE))),
-    }
 
 
 def variables() -> dict[str, str]:

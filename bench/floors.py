@@ -10,30 +10,17 @@ from typing import Any
 from bench.ceilings import FOLDER, CeilingsError, path_of, read
 from bench.environment import device
 from bench.record import Record
+from kernels.cards import CARDS, Card
 from resnet.cost import BYTES, FUSIONS, Ceilings, network_floors
 
-TERA = 1e12
+
+def _datasheet(card: Card) -> Ceilings:
+    """A datasheet has no rate of the cache and no cost of a launch."""
+    told = {"document": card.document, "rates": "dense: what is printed with sparsity, halved"}
+    return Ceilings(card.product, dict(card.flops), card.memory, None, 0.0, "datasheet", told)
 
 
-def _datasheet(machine: str, document: str, bandwidth: float, flops: dict[str, float]) -> Ceilings:
-    """Of one card, from TB/s and TFLOP/s. A datasheet has no rate of the cache and no cost of a launch."""
-    rates = {precision: rate * TERA for precision, rate in flops.items()}
-    told = {"document": document, "rates": "dense: what is printed with sparsity, halved"}
-    return Ceilings(machine, rates, bandwidth * TERA, None, 0.0, "datasheet", told)
-
-
-# As NVIDIA prints them (read 2026-11); halved where only the rate with sparsity is printed. fp32 is the CUDA cores'.
-HOPPER = {"fp32": 67, "tf32": 989 / 2, "fp16": 1979 / 2, "bf16": 1979 / 2, "fp8": 3958 / 2, "int8": 3958 / 2}
-AMPERE = {"fp32": 19.5, "tf32": 156, "fp16": 312, "bf16": 312, "int8": 624}  # no fp8 units
-ADA = {"fp32": 91.6, "tf32": 183, "fp16": 362.05, "bf16": 362.05, "fp8": 733, "int8": 733}
-BLACKWELL = {"fp32": 75, "tf32": 2200 / 2, "fp16": 4500 / 2, "bf16": 4500 / 2, "fp8": 9000 / 2, "int8": 9000 / 2}
-DATASHEETS = {
-    "h100": _datasheet("NVIDIA H100 SXM 80 GB", "NVIDIA's H100 datasheet", 3.35, HOPPER),
-    "h200": _datasheet("NVIDIA H200 SXM 141 GB", "NVIDIA's H200 datasheet", 4.8, HOPPER),
-    "a100": _datasheet("NVIDIA A100 SXM 80 GB", "NVIDIA's A100 datasheet", 2.039, AMPERE),
-    "l40s": _datasheet("NVIDIA L40S 48 GB", "NVIDIA's L40S datasheet", 0.864, ADA),
-    "b200": _datasheet("NVIDIA B200 180 GB", "NVIDIA's Blackwell datasheet (HGX B200)", 7.7, BLACKWELL),
-}
+DATASHEETS = {card.key: _datasheet(card) for card in CARDS}
 
 
 @dataclass

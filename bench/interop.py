@@ -23,6 +23,7 @@ from statistics import median
 from typing import Any
 
 from bench.case import Case, CaseError
+from bench.provenance import sha_of
 from bench.record import SCHEMA, UPGRADES, Record
 from bench.stats import median_interval
 
@@ -182,8 +183,9 @@ def _machine(env: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _commit(env: Mapping[str, Any], when: str) -> dict[str, Any]:
-    git = env.get("git", {})
-    return {"id": git.get("sha", "unversioned"), "time": when, "dirty": git.get("dirty"), "project": "resnet-bench"}
+    sha = sha_of(dict(env))
+    dirty = env["git"].get("dirty") is True if sha else None
+    return {"id": sha or "unversioned", "time": when, "dirty": dirty, "project": "resnet-bench"}
 
 
 EXPORTS: dict[str, Callable[[Iterable[Record]], Any]] = {

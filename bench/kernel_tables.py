@@ -11,6 +11,7 @@ from bench.accepted import Accepted, AcceptedError, Entry, spill, tensor
 from bench.accepted import parts as parts_of
 from bench.predictions import GOALS
 from bench.store import StoreError
+from kernels.places import tuned_folder
 from kernels.table import Table
 
 # Of the accepted record, what a page shows.
@@ -26,7 +27,7 @@ def section(root: Path, file: str) -> str:
             return emitted(Accepted.load(path))
         except AcceptedError as error:
             raise StoreError(str(error)) from None
-    tables = [Table.load(table) for table in sorted((root / "results" / "tuned").glob("*.json"))]
+    tables = [Table.load(table) for table in sorted(tuned_folder(root / "results").glob("*.json"))]
     return predicted(predictions.read(path), Table(entry for table in tables for entry in table))
 
 

@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from bench.record import Record
-from bench.resume import SAME
+from bench.resume import SAME, at
 
 Key = tuple[Any, ...]
 
 
 def key(record: Record) -> Key:
     """The device, and each of `bench.resume.SAME`: records that differ in one are not compared."""
-    return (record.device, *(_at(record.environment, path) for _, path in SAME))
+    return (record.device, *(at(record.environment, path) for _, path in SAME))
 
 
 def by_machine(records: Iterable[Record]) -> dict[Key, list[Record]]:
@@ -34,9 +34,3 @@ def label(machine: Key, among: Iterable[Key] = ()) -> str:
     plain = ("device", "processor", "number of cores", "GPU")
     extra = [f"{name} {told[name]}" for name in differing if name not in plain]
     return ", ".join([str(hardware), *extra])
-
-
-def _at(value: Any, path: tuple[str, ...]) -> Any:
-    for part in path:
-        value = value.get(part) if isinstance(value, dict) else None
-    return value

@@ -54,7 +54,7 @@ def predict(networks: Iterable[Network], gpu: Gpu) -> list[dict[str, Any]]:
     for network in networks:
         layers = []
         for layer, count in network.layers.items():
-            config = str(default(layer, gpu.arch, gpu.sms))
+            config = str(default(layer, gpu.arch, gpu.sms, gpu.name))
             us = round(predicted(layer, config, gpu), 2)
             layers.append({"layer": layer.key, "group": group_of(layer), "count": count, "config": config, "us": us})
         found.append({"batch": network.batch, "layers": layers})

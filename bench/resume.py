@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from bench.environment import device
+from bench.environment import device, onnxruntime
+from bench.provenance import unreadable
 from bench.record import Record
 
 # of the environment: another of these is another machine, or other software
@@ -17,7 +18,7 @@ SAME = (
     ("Python", ("python",)),
     ("torch", ("packages", "torch")),
     ("triton", ("packages", "triton")),
-    ("ONNX Runtime", ("packages", "onnxruntime-gpu")),
+    ("ONNX Runtime", ("onnxruntime",)),
 )
 # settings that change what is run, and not how it is measured
 FREE = ("limit_s", "ratio")
@@ -30,7 +31,7 @@ def differences(
     found: dict[str, None] = {}
     for record in records:
         pairs = [("seed", record.seed, seed), ("device", record.device, device(env))]
-        pairs += [(name, _at(record.environment, path), _at(env, path)) for name, path in SAME]
+        pairs += [(name, at(record.environment, path), at(env, path)) for name, path in SAME]
         pairs += [
             (name, record.settings.get(name, value), value) for name, value in settings.items() if name not in FREE
         ]
@@ -39,11 +40,12 @@ def differences(
     return list(found)
 
 
-def _at(env: dict[str, Any], path: tuple[str, ...]) -> Any:
-    value: Any = env
+def at(env: dict[str, Any], path: tuple[str, ...]) -> Any:
+    """What stands at a path of SAME; None where nothing does, or why it could not be read."""
+    value: Any = env | {"onnxruntime": onnxruntime(env)}
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
-    return value
+    return None if unreadable(value) else value
 
 
 def _inputs(record: Record, source: str) -> tuple[str, str]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -24,12 +23,13 @@ from typing import Any
 from bench import process
 from bench.environment import ROOT
 from bench.trials import Kept, Trial
+from kernels import cards, places
 from kernels.choose import default, predicted_us, space
 from kernels.config import Config, Layer
 from kernels.space import machine_of
 from kernels.table import Entry, Table
 
-TUNED = ROOT / "results" / "tuned"
+TUNED = places.tuned_folder()
 
 CAP = 32  # candidates a layer where no time limit decides
 ROUND = 4  # candidates a round, of a layer that takes a mean share of its network's time; up to four times that
@@ -59,22 +59,11 @@ class Gpu:
     @property
     def file(self) -> Path:
         """Where its table is kept: results/tuned/nvidia-h200.json."""
-        return TUNED / f"{'-'.join(re.findall(r'[a-z0-9]+', self.name.lower()))}.json"
+        return places.tuned(self.name, TUNED.parent)
 
 
-# NVML's names, and the machines of kernels.space: what a table may be predicted for without one here.
-KNOWN = {
-    gpu.name: gpu
-    for gpu in (
-        Gpu("NVIDIA A100-SXM4-80GB", 80, 108),
-        Gpu("NVIDIA A10", 86, 72),
-        Gpu("NVIDIA L40S", 89, 142),
-        Gpu("NVIDIA H100 80GB HBM3", 90, 132),
-        Gpu("NVIDIA H200", 90, 132),
-        Gpu("NVIDIA B200", 100, 148),
-        Gpu("NVIDIA GeForce RTX 5090", 120, 170),
-    )
-}
+# What a table may be predicted for without one here.
+KNOWN = {card.name: Gpu(card.name, card.arch, card.sms) for card in cards.CARDS}
 
 
 def layer_from(data: dict[str, Any]) -> Layer:
@@ -137,19 +126,19 @@ def made_by(versions: dict[str, str]) -> str:
 
 def ordered(layer: Layer, gpu: Gpu) -> list[str]:
     """The search space, the model's own choice first, then the most promising."""
-    machine = machine_of(gpu.arch, gpu.sms)
+    machine = machine_of(gpu.arch, gpu.sms, gpu.name)
     alike: Counter[tuple[Any, ...]] = Counter()
     handicapped = {}
-    for config in space(layer, gpu.arch, gpu.sms):
+    for config in space(layer, gpu.arch, gpu.sms, gpu.name):
         kind = (config.impl, config.block_m, config.block_n, config.split_k)
         handicapped[str(config)] = predicted_us(layer, config, machine) * (1 + ALIKE * alike[kind])
         alike[kind] += 1
-    first = str(default(layer, gpu.arch, gpu.sms))
+    first = str(default(layer, gpu.arch, gpu.sms, gpu.name))
     return list(dict.fromkeys([first, *sorted(handicapped, key=handicapped.__getitem__)]))
 
 
 def predicted(layer: Layer, config: str, gpu: Gpu) -> float:
-    return predicted_us(layer, Config.parse(config), machine_of(gpu.arch, gpu.sms))
+    return predicted_us(layer, Config.parse(config), machine_of(gpu.arch, gpu.sms, gpu.name))
 
 
 def shares(networks: Iterable[Network], gpu: Gpu) -> dict[Layer, float]:
@@ -157,7 +146,7 @@ def shares(networks: Iterable[Network], gpu: Gpu) -> dict[Layer, float]:
     found: dict[Layer, float] = {}
     for network in networks:
         us = {
-            layer: count * predicted(layer, str(default(layer, gpu.arch, gpu.sms)), gpu)
+            layer: count * predicted(layer, str(default(layer, gpu.arch, gpu.sms, gpu.name)), gpu)
             for layer, count in network.layers.items()
         }
         for layer in us:
@@ -169,7 +158,7 @@ def model_table(networks: Iterable[Network], gpu: Gpu) -> Table:
     """What the model chooses for every layer; no time and no version, as nothing was compiled or run."""
     entries = []
     for layer in shares(networks, gpu):
-        config = str(default(layer, gpu.arch, gpu.sms))
+        config = str(default(layer, gpu.arch, gpu.sms, gpu.name))
         us = round(predicted(layer, config, gpu), 2)
         entries.append(Entry(gpu.name, layer.key, config, "model", us, when="", triton=""))
     return Table(entries)

@@ -13,12 +13,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.environment import CODE, ROOT
 from bench.process import Home
+from bench.provenance import CODE, ROOT, GitError, ask_git
 
 PREFIX = "resnet-bench-ab-"
 NEEDS = ("pyproject.toml", "constraints.txt")  # what an environment is made from
 BUILD_LIMIT_S = 300
+LIMIT_S = 300.0  # of git: a large checkout is written in one command
 
 
 class RevisionError(ValueError):
@@ -63,13 +64,14 @@ def checkouts(
 def commit(name: str, repository: Path = ROOT) -> str:
     """The full name of a revision's commit."""
     try:
-        return _git(repository, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
-    except RevisionError as error:
-        if not (repository / ".git").exists():
-            raise RevisionError(f"{repository} is not a git checkout, so that there are no revisions of it") from None
-        shallow = _git(repository, "rev-parse", "--is-shallow-repository") == "true"
+        return ask_git(repository, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", limit_s=LIMIT_S)
+    except GitError:
+        try:
+            shallow = ask_git(repository, "rev-parse", "--is-shallow-repository") == "true"
+        except GitError as error:
+            raise RevisionError(f"{repository} has no revisions to compare: {error}") from None
         cure = "this clone is shallow: `git fetch --unshallow`" if shallow else "`git log --oneline` shows some"
-        raise RevisionError(f"{name} is no revision of this checkout; {cure}{error or ''}") from None
+        raise RevisionError(f"{name} is no revision of this checkout; {cure}") from None
 
 
 def order(repository: Path = ROOT) -> dict[str, int]:
@@ -144,22 +146,17 @@ def _last(text: str) -> str:
 
 def _git(repository: Path, *words: str) -> str:
     try:
-        answer = subprocess.run(
-            ["git", "-C", str(repository), *words], capture_output=True, text=True, check=False, timeout=300
-        )
-    except FileNotFoundError:
-        raise RevisionError("git is not installed, and revisions are its") from None
-    if answer.returncode:
-        raise RevisionError(_last(answer.stderr) if answer.stderr.strip() else "")
-    return answer.stdout.strip("\n")
+        return ask_git(repository, *words, limit_s=LIMIT_S)
+    except GitError as error:
+        raise RevisionError(str(error)) from None
 
 
 def _remove(repository: Path, base: Path) -> None:
     for root in base.glob("*"):
-        with suppress(RevisionError, subprocess.TimeoutExpired):
+        with suppress(RevisionError):
             _git(repository, "worktree", "remove", "--force", str(root))
     shutil.rmtree(base, ignore_errors=True)
-    with suppress(RevisionError, subprocess.TimeoutExpired):
+    with suppress(RevisionError):
         _git(repository, "worktree", "prune")
 
 

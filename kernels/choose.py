@@ -14,18 +14,18 @@ from kernels.config import Config, Layer
 from kernels.space import Machine
 
 
-def space(layer: Layer, arch: int, sms: int | None = None) -> Iterable[Config]:
-    """Configurations that compute this layer and fit the architecture, the model's best first."""
+def space(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Iterable[Config]:
+    """Configurations that compute this layer and fit the GPU, the model's best first."""
     if layer.pool:
-        return stem_space.space(layer, arch, sms)
-    return head_space.space(layer, arch, sms) if layer.mean else conv_space.space(layer, arch, sms)
+        return stem_space.space(layer, arch, sms, gpu)
+    return head_space.space(layer, arch, sms, gpu) if layer.mean else conv_space.space(layer, arch, sms, gpu)
 
 
-def default(layer: Layer, arch: int, sms: int | None = None) -> Config:
+def default(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Config:
     """The model's choice for a layer that was never measured, of those that need no checking."""
     if layer.pool:
-        return stem_space.default(layer, arch, sms)
-    return head_space.default(layer, arch, sms) if layer.mean else conv_space.default(layer, arch, sms)
+        return stem_space.default(layer, arch, sms, gpu)
+    return head_space.default(layer, arch, sms, gpu) if layer.mean else conv_space.default(layer, arch, sms, gpu)
 
 
 def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:

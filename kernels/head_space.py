@@ -14,7 +14,8 @@ from math import ceil
 from kernels import space as conv_space
 from kernels.config import BYTES, Config, Layer
 from kernels.config import unfit as conv_unfit
-from kernels.space import L2_PER_SM, LAUNCH_US, MEMORY_SHARE, Machine, machine_of
+from kernels.constants import on_change
+from kernels.space import Machine, machine_of
 
 L2_ONE_SM = 112e9  # bytes/s that one SM takes at most: 64 a cycle, at 1.755 GHz
 START_US = 1.0  # own estimate: a kernel's first loads and its last stores
@@ -38,29 +39,29 @@ def unfit(layer: Layer, config: Config) -> str | None:
 def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
     """Microseconds in a CUDA graph, by the model of kernels/head.py's table."""
     size, pixels = BYTES[layer.dtype], layer.h * layer.w
-    rate = machine.memory * MEMORY_SHARE
-    x, start = layer.n * pixels * layer.c_in * size, LAUNCH_US[config.pdl] + START_US
+    rate = machine.copy_rate
+    x, start = layer.n * pixels * layer.c_in * size, machine.constants.launch(config.pdl) + START_US
     if config.block_m > 1:
         return start + 1e6 * x / rate + conv_space.predicted_us(product(layer), config, machine)
     programs = layer.n * ceil(layer.c_out / config.block_n)
     each = (pixels + config.block_n) * layer.c_in * size
-    one = min(L2_ONE_SM, L2_PER_SM * machine.sms / min(programs, machine.sms))
+    one = min(L2_ONE_SM, machine.constants.l2_bytes_per_s.value / min(programs, machine.sms))
     memory = (x + layer.c_out * layer.c_in * size) / rate
     return start + 1e6 * max(ceil(programs / machine.sms) * each / one, memory)
 
 
 @cache
-def space(layer: Layer, arch: int, sms: int | None = None) -> tuple[Config, ...]:
-    """Configurations that compute this head and fit the architecture, the model's best first."""
-    machine = machine_of(arch, sms)
-    found = [*_one(layer, arch), *conv_space.space(product(layer), arch, sms)]
+def space(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> tuple[Config, ...]:
+    """Configurations that compute this head and fit the GPU, the model's best first."""
+    machine = machine_of(arch, sms, gpu)
+    found = [*_one(layer, arch), *conv_space.space(product(layer), arch, sms, gpu)]
     return tuple(sorted(found, key=lambda config: round(predicted_us(layer, config, machine), 1)))
 
 
 @cache
-def default(layer: Layer, arch: int, sms: int | None = None) -> Config:
+def default(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Config:
     """The better by the model: one kernel, or two with the product's own default."""
-    machine, two = machine_of(arch, sms), conv_space.default(product(layer), arch, sms)
+    machine, two = machine_of(arch, sms, gpu), conv_space.default(product(layer), arch, sms, gpu)
     return min((fused(layer, arch), two), key=lambda config: predicted_us(layer, config, machine))
 
 
@@ -79,3 +80,7 @@ def _one(layer: Layer, arch: int) -> list[Config]:
         if held <= 128 and (n == 8 or n < 2 * layer.c_out):
             found.append(config)
     return found
+
+
+on_change(space.cache_clear)
+on_change(default.cache_clear)

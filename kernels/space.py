@@ -7,19 +7,16 @@ there to order candidates, not to be quoted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import product
 from math import ceil, prod
 
+from kernels import cards
 from kernels.config import ARCHS, BYTES, Config, Layer, channel_tiles, pixels, row_tiles, steps, unfit
+from kernels.constants import Constants, constants_of, on_change
 from kernels.registers import reads_shared, registers, spills
-
-# Shares and costs that a study of these layers modelled for an H200, none of them measured.
-TENSOR_SHARE = {"ptr": 0.55, "tma": 0.62}  # of the datasheet's rate, without warp specialization ("0.55-0.62")
-MEMORY_SHARE = 4.2 / 4.8  # of the datasheet's bandwidth
-L2_PER_SM = 5.5e12 / 132  # bytes/s from L2 into one SM's shared memory
-LAUNCH_US = {False: 2.3, True: 1.2}  # a kernel in a CUDA graph: gap and ramp; with programmatic dependent launch
 
 # Own estimates, to be replaced by measurements: a load that misses L2, and a tile's start and epilogue beside its loop.
 LOAD_US = 0.7
@@ -28,43 +25,51 @@ TILE_US = 1.0
 
 @dataclass(frozen=True)
 class Machine:
-    """A GPU as the model sees it: dense operations a second by precision, bytes a second of its memory."""
+    """A GPU as the model sees it: dense operations a second by precision, bytes a second of its memory, by datasheet.
+
+    `card`: whose datasheet; `assumed`: a sentence where that is another card's, for want of this one's.
+    """
 
     arch: int
     sms: int
-    flops: dict[str, float]
+    flops: Mapping[str, float] = field(hash=False)
     memory: float
+    card: str
+    constants: Constants
+    assumed: str = ""
+
+    @property
+    def copy_rate(self) -> float:
+        """Bytes a second that a kernel gets of the memory."""
+        return self.memory * self.constants.memory_share.value
+
+    @property
+    def l2_per_sm(self) -> float:
+        """Bytes a second from L2 into one SM's shared memory, all of them at it."""
+        return self.constants.l2_bytes_per_s.value / self.sms
+
+    def product_rate(self, precision: str, impl: str) -> float:
+        """Operations a second in the main loop of such a kernel, on all SMs."""
+        return self.flops[precision] * self.constants.tensor_share(impl)
 
 
-def _machine(arch: int, sms: int, half: float, tf32: float, fp32: float, memory: float) -> Machine:
-    flops = {"fp16": half, "bf16": half, "tf32": tf32, "fp32": fp32}
-    return Machine(arch, sms, {name: value * 1e12 for name, value in flops.items()}, memory * 1e12)
+@cache
+def machine_of(arch: int, sms: int | None = None, gpu: str = "") -> Machine:
+    """The card `gpu`, or the one that stands for its architecture, with another number of SMs at the same rate each.
+
+    A name that is not in kernels.cards, or is of another architecture, is told in `assumed`. Its constants are those
+    that this process has for the name. Raises ValueError for an architecture that is too old.
+    """
+    known, usual = cards.named(gpu), cards.of_arch(arch)
+    card = known if known and known.arch == usual.arch else usual
+    unknown = f"{gpu} has no row in kernels/cards.py: the model takes it for the {card.name}, another of sm_{card.arch}"
+    assumed = unknown if gpu and card is not known else ""
+    number = sms or card.sms
+    flops = {name: value * number / card.sms for name, value in card.flops.items()}
+    return Machine(usual.arch, number, flops, card.memory, card.name, constants_of(gpu, number), assumed)
 
 
-# One of each architecture, from its vendor's datasheet: A100-SXM-80GB, A10, L40S, H200, B200, B300, GeForce RTX 5090.
-MACHINES = {
-    machine.arch: machine
-    for machine in (
-        _machine(80, 108, 312, 156, 19.5, 2.039),
-        _machine(86, 72, 125, 62.5, 31.2, 0.6),
-        _machine(89, 142, 362, 183, 91.6, 0.864),
-        _machine(90, 132, 989, 495, 67, 4.8),
-        _machine(100, 148, 2250, 1125, 75, 8.0),
-        _machine(103, 148, 2250, 1125, 75, 8.0),
-        _machine(120, 170, 209.5, 104.8, 104.8, 1.792),
-    )
-}
-
-
-def machine_of(arch: int, sms: int | None = None) -> Machine:
-    """The machine of an architecture with another number of SMs at the same rate each. sm_87 counts as sm_86."""
-    if arch < min(MACHINES):
-        raise ValueError(f"arch: sm_{arch} is older than sm_80, the first that these kernels are for")
-    machine = MACHINES[max(known for known in MACHINES if known <= arch)]
-    if sms is None:
-        return machine
-    flops = {name: value * sms / machine.sms for name, value in machine.flops.items()}
-    return replace(machine, sms=sms, flops=flops)
+on_change(machine_of.cache_clear)
 
 
 def shared_bytes(layer: Layer, config: Config, arch: int) -> int:
@@ -95,22 +100,23 @@ def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
     depth = ceil(sum(steps(layer, config)) / config.split_k)
     tiles = row_tiles(layer, config) * channel_tiles(layer, config) * config.split_k
     resident = _resident(layer, config, machine)
-    flops = machine.flops[layer.dtype] * TENSOR_SHARE[config.impl] / machine.sms
+    flops = machine.product_rate(layer.dtype, config.impl) / machine.sms
+    l2, launch = machine.l2_per_sm, machine.constants.launch(config.pdl)
 
     def together(sharing: int) -> float:
         """Seconds for `sharing` programs at once on an SM."""
         tensor = sharing * 2 * config.block_m * config.block_n * config.block_k / flops
-        fetch = sharing * (config.block_m + config.block_n) * config.block_k * size / L2_PER_SM
+        fetch = sharing * (config.block_m + config.block_n) * config.block_k * size / l2
         hidden = LOAD_US * 1e-6 / max(config.stages - 1, 1)
         return depth * max(tensor, fetch, hidden) + TILE_US * 1e-6 / sharing
 
     waves, rest = divmod(ceil(tiles / machine.sms), resident)
     busy = waves * together(resident) + (together(rest) if rest else 0)
-    memory = layer.bytes / (machine.memory * MEMORY_SHARE)
-    us = LAUNCH_US[config.pdl] + 1e6 * max(busy, memory)
+    memory = layer.bytes / machine.copy_rate
+    us = launch + 1e6 * max(busy, memory)
     if config.split_k > 1:
         partial = 2 * 4 * config.split_k * layer.rows * layer.c_out  # written and read, in L2 where it fits
-        us += LAUNCH_US[config.pdl] + 1e6 * partial / (L2_PER_SM * machine.sms)
+        us += launch + 1e6 * partial / (l2 * machine.sms)
     return us
 
 
@@ -129,15 +135,15 @@ def may_be_wrong(layer: Layer, config: Config) -> bool:
     return config.impl != "ptr" or (config.warps > 4 and layer.kernel != (1, 1))
 
 
-def space(layer: Layer, arch: int, sms: int | None = None, limit: int = 0) -> list[Config]:
-    """Configurations that compute this layer and fit the architecture, the model's best first; `limit` of them if set.
+def space(layer: Layer, arch: int, sms: int | None = None, gpu: str = "", limit: int = 0) -> list[Config]:
+    """Configurations that compute this layer and fit the GPU, the model's best first; `limit` of them if set.
 
     With programmatic dependent launch wherever there is any (sm_90 and up).
     """
-    machine = machine_of(arch, sms)
+    machine = machine_of(arch, sms, gpu)
     found = [
         replace(config, split_k=split_k)
-        for config in (*_pointers(layer, machine), *(_bulk(layer, machine) if arch >= 90 else ()))
+        for config in (*_pointers(layer, machine), *(_bulk(layer, machine) if machine.arch >= 90 else ()))
         for split_k in _splits(layer, config, machine)
     ]
     shared = ARCHS[machine.arch].shared
@@ -170,17 +176,20 @@ def _habits(layer: Layer, config: Config, machine: Machine) -> tuple[int, int, i
 
 
 @cache
-def default(layer: Layer, arch: int, sms: int | None = None) -> Config:
+def default(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Config:
     """The model's choice for a layer that was never measured, of those that need no checking.
 
     Where all may spill, it is the one that needs the fewest registers.
     """
-    known, found = machine_of(arch).arch, space(layer, arch, sms)
+    known, found = machine_of(arch).arch, space(layer, arch, sms, gpu)
     for config in found:
         if not doubtful(layer, config, known):
             return config
     safe = [config for config in found if not may_be_wrong(layer, config)]
     return min(safe, key=lambda config: registers(layer, config, known))
+
+
+on_change(default.cache_clear)
 
 
 def _blocks(layer: Layer, rows: int) -> list[tuple[int, int, int, int]]:

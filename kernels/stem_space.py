@@ -11,7 +11,8 @@ from itertools import product
 from math import ceil, gcd, prod
 
 from kernels.config import ARCHS, BYTES, Config, Layer
-from kernels.space import LAUNCH_US, MEMORY_SHARE, TENSOR_SHARE, Machine, machine_of
+from kernels.constants import on_change
+from kernels.space import Machine, machine_of
 
 # Own estimates, to be replaced by measurements: a program's start; of a row of it, what it issues beside its products,
 # and how long it waits while no other program has the tensor cores.
@@ -79,7 +80,7 @@ def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
     used, shared = min(registers(layer, config), 255), shared_bytes(layer, config, machine.arch)
     resident = max(ARCHS[machine.arch].blocks(config.warps, used, shared), 1)
     multiplied = 2 * config.block_m * 2 * config.block_n * layer.kernel[0] * config.block_k
-    row = 1e6 * multiplied / (machine.flops[layer.dtype] * TENSOR_SHARE["ptr"] / machine.sms)
+    row = 1e6 * multiplied / (machine.product_rate(layer.dtype, "ptr") / machine.sms)
 
     def together(sharing: int) -> float:
         """For `sharing` programs at once on an SM."""
@@ -88,14 +89,14 @@ def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
 
     waves, rest = divmod(ceil(prod(grid_of(layer, config)) / machine.sms), resident)
     elements = layer.n * (layer.h * layer.w * layer.c_in + prod(pooled(layer)) * layer.c_out)
-    memory = 1e6 * elements * BYTES[layer.dtype] / (machine.memory * MEMORY_SHARE)
-    return LAUNCH_US[config.pdl] + max(waves * together(resident) + together(rest), memory)
+    memory = 1e6 * elements * BYTES[layer.dtype] / machine.copy_rate
+    return machine.constants.launch(config.pdl) + max(waves * together(resident) + together(rest), memory)
 
 
 @cache
-def space(layer: Layer, arch: int, sms: int | None = None) -> tuple[Config, ...]:
-    """Configurations that compute this stem and fit the architecture, the model's best first."""
-    machine, (high, _), (run, _) = machine_of(arch, sms), pooled(layer), window(layer)
+def space(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> tuple[Config, ...]:
+    """Configurations that compute this stem and fit the GPU, the model's best first."""
+    machine, (high, _), (run, _) = machine_of(arch, sms, gpu), pooled(layer), window(layer)
     strips = sorted({ceil(high / parts) for parts in range(1, high + 1)}, reverse=True)
     found = [
         Config("ptr", m, n, run, warps, 1, group_m=strip, pdl=machine.arch >= 90)
@@ -108,12 +109,16 @@ def space(layer: Layer, arch: int, sms: int | None = None) -> tuple[Config, ...]
 
 
 @cache
-def default(layer: Layer, arch: int, sms: int | None = None) -> Config:
+def default(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Config:
     """The model's choice of those that spill nothing; with 4 warps, as `space.default`."""
     known = machine_of(arch).arch
-    for config in space(layer, arch, sms):
+    for config in space(layer, arch, sms, gpu):
         # float32, and what is multiplied from registers, take more of them than are counted
         most = 255 if _from_shared(layer, config, known) and BYTES[layer.dtype] == 2 else 200
         if config.warps == 4 and config.block_m <= 64 and registers(layer, config) <= most:
             return config
     raise ValueError(f"packed: a {layer.kernel} window over {layer.c_in} channels is too large for sm_{arch}")
+
+
+on_change(space.cache_clear)
+on_change(default.cache_clear)

@@ -104,4 +104,4 @@ def use(table: Table) -> None:
 
 def config_for(layer: Layer, gpu: str, arch: int, sms: int | None = None) -> Config:
     """The installed table's entry for this GPU and layer, or else the model's choice."""
-    return _installed.config(gpu, layer) or default(layer, arch, sms)
+    return _installed.config(gpu, layer) or default(layer, arch, sms, gpu)

@@ -16,6 +16,7 @@ from typing import Any
 
 from bench import machines
 from bench.case import Case
+from bench.provenance import short
 from bench.record import Record
 from bench.report import machine
 from bench.store import load
@@ -114,10 +115,7 @@ def _several_commits(records: Iterable[Record]) -> set[machines.Key]:
 
 def _commit(record: Record) -> str:
     """The commit of this project that a record was made at, in short."""
-    git = record.environment.get("git") or {}
-    if not isinstance(git, dict) or not git.get("sha"):
-        return "unknown"
-    return str(git["sha"])[:10] + (" with changes" if git.get("dirty") else "")
+    return short(record.environment.get("git")).replace("+", " with changes")
 
 
 def family(case: Case) -> str:

@@ -2,14 +2,13 @@ import json
 import subprocess
 import sys
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench import environment as environments
 from bench.advice import noisy
-from bench.environment import ROOT, environment, git, variables
+from bench.environment import ROOT, environment, variables
 
 
 def test_it_is_json_and_complete(here: dict[str, Any]) -> None:
@@ -44,31 +43,6 @@ def test_variables_that_change_results_are_kept_and_paths_are_not_told(monkeypat
     assert found["OMP_NUM_THREADS"] == "3"
     assert found["TORCHINDUCTOR_CACHE_DIR"] == "set"
     assert "HOME_OF_SECRETS" not in found
-
-
-def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
-    facts = git(tmp_path)
-    assert environments.unreadable(facts["sha"])
-    assert "repository" in facts["sha"]
-
-
-def test_a_changed_source_file_makes_a_checkout_dirty(tmp_path: Path) -> None:
-    def run(*words: str) -> None:
-        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=tmp_path, check=True)
-
-    run("init", "-q")
-    (tmp_path / "bench").mkdir()
-    source = tmp_path / "bench" / "x.py"
-    source.write_text("1")
-    (tmp_path / "resnet").mkdir()
-    (tmp_path / "README.md").write_text("1")
-    run("add", ".")
-    run("commit", "-qm", "x")
-    assert git(tmp_path)["dirty"] is False
-    (tmp_path / "README.md").write_text("2")
-    assert git(tmp_path)["dirty"] is False
-    source.write_text("2")
-    assert git(tmp_path)["dirty"] is True
 
 
 def test_every_advice_has_a_cure(here: dict[str, Any]) -> None:

@@ -22,19 +22,21 @@ def bench(*words: str) -> Result:
 
 
 def test_datasheets_are_dense_and_say_that_they_are_datasheets() -> None:
-    assert {"h100", "h200", "a100", "l40s", "b200"} == DATASHEETS.keys()
+    assert {"h100", "h200", "a100", "l40s", "b200"} <= DATASHEETS.keys()
     for name, card in DATASHEETS.items():
         assert card.source == "datasheet"
-        assert name.upper() in card.machine
+        assert name.split("-")[0].upper() in card.machine.replace("RTX ", "RTX")
         assert card.provenance["document"]
         assert card.l2 is None
         assert card.launch_s == 0
         rates = card.flops
         assert rates["fp16"] == rates["bf16"]
-        assert rates["fp32"] < rates["tf32"] < rates["fp16"] < rates["int8"]
+        assert rates["fp32"] <= rates["tf32"] < rates["fp16"] < rates.get("int8", rates["fp8"] if name == "b300" else 0)
         # each halving of the width doubles a dense rate; one with sparsity among them would make it four
+        if "GeForce" in card.machine:
+            continue  # float sums at half of the rate, and sums of whole numbers at all of it
         for wide, narrow in (("tf32", "fp16"), ("fp16", "int8"), ("int8", "fp8")):
-            if narrow in rates:
+            if narrow in rates and wide in rates:
                 assert rates[narrow] / rates[wide] == pytest.approx(1 if narrow == "fp8" else 2, rel=0.05), name
     assert DATASHEETS["h100"].flops["fp16"] == 989.5e12
     assert DATASHEETS["a100"].flops["fp16"] == 312e12
@@ -60,7 +62,7 @@ def test_the_table_of_every_card_fits_80_columns_and_is_marked() -> None:
     told = bench("resnet152v2", "--gpu", "all", "--precision", "fp32,tf32,fp16,bf16,fp8,int8", "--batch", "1,1024")
     assert told.exit_code == 0, told.output
     assert max(map(len, told.output.splitlines())) <= 80
-    assert re.search(r"a100 fp8 +1 +- +- +- +- +- +- +-$", told.output, re.M)
+    assert re.search(r"a100 +fp8 +1 +- +- +- +- +- +- +-$", told.output, re.M)
     assert " ".join(told.output.split()).count("not measured") == len(DATASHEETS)
     assert "can be faster than this" in " ".join(told.output.split())
 
@@ -94,7 +96,7 @@ def test_here_is_what_was_measured_here(monkeypatch: pytest.MonkeyPatch, tmp_pat
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--gpu", "h300"], "unknown GPU 'h300'; allowed: h100, h200, a100, l40s, b200"),
+        (["--gpu", "h300"], "unknown GPU 'h300'; allowed: a100, a100-40gb, a100-pcie, a10, l40s, l4"),
         (["resnet51", "--gpu", "h100"], "unknown model 'resnet51'"),
         (["--gpu", "h100", "--batch", "0"], "batch '0' is not a positive number of images"),
         (["--gpu", "h100", "--batch", "1,,2"], "batch '' is not a positive number of images"),

@@ -142,7 +142,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next(repository: Path) -> 
 
 
 def test_no_checkout_has_no_revisions(tmp_path: Path) -> None:
-    with pytest.raises(RevisionError, match="is not a git checkout"):
+    with pytest.raises(RevisionError, match="no git checkout of its own"):
         commit("HEAD", tmp_path)
 
 

@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kernels import Config, Layer, choose, head, head_space, pack, pack_linear, pool_linear, space
+from kernels.cards import CARDS
 from kernels.emit import emit
 from kernels.launch import INTERPRETED
-from kernels.space import MACHINES, machine_of
+from kernels.space import machine_of
 from kernels.table import Entry, Table, config_for, use
 
 OP, OP_OUT = torch.ops.resnet_bench.pool_linear.default, torch.ops.resnet_bench.pool_linear_out.default
@@ -118,7 +119,7 @@ def test_what_is_no_matrix_is_not_packed() -> None:
         pack_linear(torch.randn(8, 16, 1, 1), None)
 
 
-@pytest.mark.parametrize("arch", MACHINES)
+@pytest.mark.parametrize("arch", sorted({card.arch for card in CARDS}))
 @pytest.mark.parametrize("dtype", ["fp32", "tf32", "fp16", "bf16"])
 def test_one_kernel_for_an_image_and_two_for_many(arch, dtype) -> None:
     chosen = {n: choose.default(replace(HEAD, n=n, dtype=dtype), arch) for n in (1, 8, 32, 256)}

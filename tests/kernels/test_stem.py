@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from kernels import Config, Layer, Widened, choose, conv_bias_relu_pool, pack, stem, stem_space, widen
+from kernels.cards import CARDS
 from kernels.config import ARCHS, BYTES
 from kernels.emit import Emitted, compiled, emit
 from kernels.launch import INTERPRETED
-from kernels.space import MACHINES, machine_of
+from kernels.space import machine_of
 from kernels.table import Entry, Table, config_for, use
 
 OP, OP_OUT = torch.ops.resnet_bench.conv_bias_relu_pool.default, torch.ops.resnet_bench.conv_bias_relu_pool_out.default
@@ -164,7 +165,7 @@ def test_widened_weights_hold_the_window_twice() -> None:
     assert wide.count_nonzero() == 2 * weight.numel()
 
 
-@pytest.mark.parametrize("arch", MACHINES)
+@pytest.mark.parametrize("arch", sorted({card.arch for card in CARDS}))
 @pytest.mark.parametrize("dtype", ["fp32", "tf32", "fp16", "bf16"])
 @pytest.mark.parametrize("n", [1, 3, 32, 256])
 def test_the_model_has_a_choice_for_every_stem(arch, dtype, n) -> None:

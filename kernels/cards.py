@@ -1,0 +1,100 @@
+"""What is known of graphics cards before anything is measured on them: one table, from their vendor's documents.
+
+A card is named as NVML and `torch.cuda.get_device_name` name it. Cards of one architecture are told apart: an H100 and
+an H200 are one chip beside 3.35 and 4.8 TB/s of memory. Standard library only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+TERA = 1e12
+
+
+@dataclass(frozen=True)
+class Card:
+    """Dense operations a second by precision (products of tensor cores with float32 sums; `fp32` of CUDA cores).
+
+    `memory`: bytes/s; `l2`: bytes; `key`: the short name on the command line; `spelled`: a pattern of its other names.
+    """
+
+    key: str
+    name: str
+    product: str
+    arch: int  # compute capability as 90
+    sms: int
+    memory: float
+    l2: int
+    document: str
+    flops: Mapping[str, float] = field(hash=False)
+    spelled: str = ""
+
+
+def _card(
+    key: str, name: str, product: str, arch: int, sms: int, memory: float, l2: int, document: str,
+    rates: Mapping[str, float], spelled: str = "",
+) -> Card:  # fmt: skip
+    """From TB/s, MiB and TFLOP/s."""
+    flops = {precision: rate * TERA for precision, rate in rates.items()}
+    return Card(key, name, product, arch, sms, memory * TERA, l2 << 20, f"NVIDIA's {document}", flops, spelled)
+
+
+# As NVIDIA prints them (read 2026-11); halved where only the rate with sparsity is printed.
+AMPERE = {"fp32": 19.5, "tf32": 156, "fp16": 312, "bf16": 312, "int8": 624}  # no fp8 units
+A10 = {"fp32": 31.2, "tf32": 62.5, "fp16": 125, "bf16": 125, "int8": 250}
+ADA = {"fp32": 91.6, "tf32": 183, "fp16": 362.05, "bf16": 362.05, "fp8": 733, "int8": 733}
+L4 = {"fp32": 30.3, "tf32": 120 / 2, "fp16": 242 / 2, "bf16": 242 / 2, "fp8": 485 / 2, "int8": 485 / 2}
+RTX4090 = {"fp32": 82.6, "tf32": 82.6, "fp16": 165.2, "bf16": 165.2, "fp8": 330.3, "int8": 660.6}
+HOPPER = {"fp32": 67, "tf32": 989 / 2, "fp16": 1979 / 2, "bf16": 1979 / 2, "fp8": 3958 / 2, "int8": 3958 / 2}
+HOPPER_PCIE = {"fp32": 51, "tf32": 756 / 2, "fp16": 1513 / 2, "bf16": 1513 / 2, "fp8": 3026 / 2, "int8": 3026 / 2}
+HOPPER_NVL = {"fp32": 60, "tf32": 835 / 2, "fp16": 1671 / 2, "bf16": 1671 / 2, "fp8": 3341 / 2, "int8": 3341 / 2}
+BLACKWELL = {"fp32": 75, "tf32": 2200 / 2, "fp16": 4500 / 2, "bf16": 4500 / 2, "fp8": 9000 / 2}
+RTX5090 = {"fp32": 104.8, "tf32": 104.8, "fp16": 209.5, "bf16": 209.5, "fp8": 419, "int8": 838}
+
+# Of each architecture first the card that stands for it where none is named.
+CARDS = (
+    _card("a100", "NVIDIA A100-SXM4-80GB", "NVIDIA A100 SXM 80 GB", 80, 108, 2.039, 40, "A100 datasheet", AMPERE),
+    _card("a100-40gb", "NVIDIA A100-SXM4-40GB", "NVIDIA A100 SXM 40 GB", 80, 108, 1.555, 40, "A100 datasheet", AMPERE),
+    _card("a100-pcie", "NVIDIA A100 80GB PCIe", "NVIDIA A100 PCIe 80 GB", 80, 108, 1.935, 40, "A100 datasheet", AMPERE),
+    _card("a10", "NVIDIA A10", "NVIDIA A10 24 GB", 86, 72, 0.6, 6, "A10 datasheet", A10, "NVIDIA A10G?"),
+    _card("l40s", "NVIDIA L40S", "NVIDIA L40S 48 GB", 89, 142, 0.864, 96, "L40S datasheet", ADA),
+    _card("l4", "NVIDIA L4", "NVIDIA L4 24 GB", 89, 58, 0.3, 48, "L4 datasheet", L4),
+    _card("rtx4090", "NVIDIA GeForce RTX 4090", "NVIDIA GeForce RTX 4090", 89, 128, 1.008, 72,
+          "Ada architecture whitepaper", RTX4090),
+    _card("h200", "NVIDIA H200", "NVIDIA H200 SXM 141 GB", 90, 132, 4.8, 50, "H200 datasheet", HOPPER,
+          "NVIDIA H200( SXM5?)?( 141GB)?( HBM3e)?"),
+    _card("h200-nvl", "NVIDIA H200 NVL", "NVIDIA H200 NVL 141 GB", 90, 132, 4.8, 50, "H200 datasheet", HOPPER_NVL),
+    _card("h100", "NVIDIA H100 80GB HBM3", "NVIDIA H100 SXM 80 GB", 90, 132, 3.35, 50, "H100 datasheet", HOPPER,
+          "NVIDIA H100( SXM5?)?( 80GB)?( HBM3)?"),
+    _card("h100-pcie", "NVIDIA H100 PCIe", "NVIDIA H100 PCIe 80 GB", 90, 114, 2.0, 50, "H100 PCIe product brief",
+          HOPPER_PCIE, "NVIDIA H100 PCIe( 80GB)?"),
+    _card("h100-nvl", "NVIDIA H100 NVL", "NVIDIA H100 NVL 94 GB", 90, 132, 3.9, 50, "H100 datasheet", HOPPER_NVL),
+    _card("b200", "NVIDIA B200", "NVIDIA B200 180 GB", 100, 148, 7.7, 126, "Blackwell datasheet (HGX B200)",
+          BLACKWELL | {"int8": 9000 / 2}, "NVIDIA B200( .*)?"),
+    _card("b300", "NVIDIA B300 SXM6 AC", "NVIDIA B300", 103, 148, 8.0, 126, "Blackwell datasheet (HGX B300)",
+          BLACKWELL, "NVIDIA B300( .*)?"),
+    _card("rtx5090", "NVIDIA GeForce RTX 5090", "NVIDIA GeForce RTX 5090", 120, 170, 1.792, 96,
+          "RTX Blackwell architecture whitepaper", RTX5090),
+)  # fmt: skip
+OLDEST = min(card.arch for card in CARDS)
+
+
+def named(name: str) -> Card | None:
+    """The card that goes by this name, in any case; None for one that is not in the table."""
+    for card in CARDS:
+        if re.fullmatch(card.spelled or re.escape(card.name), name, re.IGNORECASE):
+            return card
+    return None
+
+
+def of_arch(arch: int) -> Card:
+    """The card that stands for an architecture; one that is not in the table counts as the newest before it, 87 as 86.
+
+    Raises ValueError for one that is older than all.
+    """
+    if arch < OLDEST:
+        raise ValueError(f"arch: sm_{arch} is older than sm_{OLDEST}, the first that these kernels are for")
+    newest = max(card.arch for card in CARDS if card.arch <= arch)
+    return next(card for card in CARDS if card.arch == newest)
