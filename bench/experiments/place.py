@@ -42,7 +42,7 @@ class Place:
     @property
     def machine(self) -> Machine:
         """What its datasheet promises."""
-        return machine_of(self.arch, self.sms)
+        return machine_of(self.arch, self.sms, self.card)
 
     def on(self, card: Any, dry: Any) -> Any:
         """The size of something on a card, and when walked on a CPU."""

@@ -14,6 +14,7 @@ from bench.experiments.place import Place, Run
 from bench.subject import draw, launcher
 from kernels import conv
 from kernels.config import Config, Layer, channel_tiles, row_tiles, steps
+from kernels.constants import SHARES
 from kernels.emit import emit
 from kernels.launch import Operands, output
 from resnet.launches import Bound, compile_together
@@ -24,7 +25,6 @@ LAUNCHES = 8  # in a graph
 TILES = {"square": "ptr-128x128x64-w4-s3-k1-g8", "wide": "ptr-128x256x64-w8-s3-k1-g8"}
 GLUON = {"square": 128, "wide": 256}  # channels of a tile; its rows are 128 pixels, as a box that is given below
 BOXES = {"3x3": (16, 2, 4), "1x1": (1, 1, 128)}
-SHARES = ("tensor_share_ptr", "tensor_share_tma", "memory_share")  # of what a datasheet promises
 SLOPE = "between depths of 2304 and 4608 in a graph"
 
 Measured = dict[str, dict[str, Any]]
@@ -46,7 +46,7 @@ def memory(place: Place, name: str) -> dict[str, Any]:
     rate = 2 * source.nbytes / (median(ns) * 1e-9)
     data = {"bytes": 2 * source.nbytes, "ns": ns, "bytes_per_s": rate}
     sheet = place.machine.memory
-    how = f"a copy of {source.nbytes} bytes at {rate / 1e12:.2f} TB/s, of the {sheet / 1e12:.2f} that kernels.space has"
+    how = f"a copy of {source.nbytes} bytes at {rate / 1e12:.2f} TB/s, of {place.machine.card}'s {sheet / 1e12:.2f}"
     return told(place, data, memory_share=(rate / sheet, "1", how))
 
 
@@ -172,7 +172,7 @@ def told(place: Place, data: dict[str, Any], **constants: tuple[float, str, str]
     if place.dry:
         return {"data": data}
     found = {name: {"value": value, "unit": unit, "how": how} for name, (value, unit, how) in constants.items()}
-    absurd = [name for name, one in found.items() if one["value"] <= 0 or (name in SHARES and one["value"] > 1)]
-    for name in absurd:  # who reads the file would refuse all of it
-        data[f"refused {name}"] = found.pop(name)
+    for name, (value, *_) in constants.items():
+        if value <= 0 or (name in SHARES and value > 1):  # who reads the file would refuse all of it
+            data[f"refused {name}"] = found.pop(name)
     return {"data": data, "constants": found}
