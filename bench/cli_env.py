@@ -36,13 +36,23 @@ def env(
     if not advice:
         out.print("Nothing found that would make timings noisy.")
     if added:
-        watch, core = added["watch"], added["watch_core"]
-        out.print(
-            f"Harness: a sample of a model that does nothing takes {added['sample_ns']:.0f} ns, "
-            f"{added['of_1_ms']:.2%} of a millisecond. Watching the machine takes "
-            f"{'an unknown share' if core is None else f'{core:.1%}'} of a core, and a millisecond's work beside it "
-            f"{watch['value']:.4f} times as long (95 % interval {watch['low']:.4f} to {watch['high']:.4f})."
-        )
+        _told(added)
+
+
+def _told(added: dict[str, Any]) -> None:
+    """What the harness adds, path by path, and what watching costs."""
+    out.print("Harness: a sample of a model that does nothing takes")
+    for path, null in added["paths"].items():
+        gpu = "" if null["gpu_ns"] is None else f"; {null['gpu_ns']:.0f} ns of the device"
+        out.print(f"  {path}: {null['sample_ns']:.0f} ns, {null['of_1_ms']:.2%} of a millisecond{gpu}", markup=False)
+    for path, why in added["absent"].items():
+        out.print(f"  {path}: not measured: {why}", markup=False)
+    watch, core = added["watch"], added["watch_core"]
+    out.print(
+        f"Watching the machine takes {'an unknown share' if core is None else f'{core:.1%}'} of a core, and a "
+        f"millisecond's work beside it {watch['value']:.4f} times as long (95 % interval {watch['low']:.4f} to "
+        f"{watch['high']:.4f})."
+    )
 
 
 def _cost(facts: dict[str, Any]) -> dict[str, Any]:

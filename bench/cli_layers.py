@@ -166,7 +166,7 @@ def _show_against(told: Told) -> None:
 
 
 def _head(told: Told) -> None:
-    gpu = f", {_us(told['gpu_us'])} us of it on the GPU" if told["gpu_us"] else ""
+    gpu = f", {_us(told['gpu_us'])} us on the GPU without the launching" if told["gpu_us"] else ""
     whole = f"{_us(told['whole_us'])} us, the median of {told['executions']}"
     out.print(f"{told['case']}: {whole}{gpu}", style="bold", markup=False)
 

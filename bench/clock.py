@@ -1,7 +1,9 @@
 """The clocks. Every variant, torch, compiled, Triton or ONNX Runtime, is timed by the same one of its device.
 
-Latency is host time from the call to the result being ready; GPU time is between events on the current stream around
-the same execution. Work that a callable puts on another stream is not waited for, and so is not ready when it is read.
+Latency is host time from the call to the result being ready, and nothing else is done meanwhile. Device time is between
+events on the current stream, held until all is enqueued (`resnet.variants.held`): executions of its own, as the events
+and the hold would stand in the latency. Work that a callable puts on another stream is not waited for, and so is not
+ready when it is read.
 """
 
 from __future__ import annotations
@@ -9,14 +11,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from bench.environment import cache_bytes
+from bench.record import HELD
+from resnet.variants.held import Held, HeldStream
 
-Call = Callable[[], Tensor]
+T = TypeVar("T")
 
 # Writing once the size of a cache leaves some of what was there: caches hash addresses, and some keep what their inner
 # caches threw out. Twice leaves nothing that could be measured.
@@ -26,8 +30,14 @@ UNKNOWN_CACHE = 128 << 20
 
 
 class Clock(Protocol):
-    def sample(self, call: Call) -> tuple[int, int | None, Tensor]:
-        """One execution: host nanoseconds, device nanoseconds or None, and the result, which is ready."""
+    how: str  # device time is measured, as a record names it; empty where the host's time is the device's
+
+    def sample(self, call: Callable[[], T]) -> tuple[int, T]:
+        """One execution: host nanoseconds, and the result, which is ready."""
+        ...
+
+    def device(self, call: Callable[[], T], before: Callable[[], object] = lambda: None) -> Held[T]:
+        """One execution's device time; on a CPU the host's. Raises NotHeld. `before` comes before each try."""
         ...
 
     def wait(self) -> None:
@@ -46,13 +56,19 @@ class Clock(Protocol):
 class HostClock:
     """For a CPU, where a call returns with its result ready."""
 
+    how = ""
+
     def __init__(self) -> None:
         self._scratch: Tensor | None = None
 
-    def sample(self, call: Call) -> tuple[int, int | None, Tensor]:
+    def sample(self, call: Callable[[], T]) -> tuple[int, T]:
         start = time.perf_counter_ns()
         result = call()
-        return time.perf_counter_ns() - start, None, result
+        return time.perf_counter_ns() - start, result
+
+    def device(self, call: Callable[[], T], before: Callable[[], object] = lambda: None) -> Held[T]:
+        before()
+        return Held(*self.sample(call), 0)
 
     def wait(self) -> None:
         pass
@@ -69,24 +85,26 @@ class HostClock:
 
 
 class CudaClock:
-    """For a GPU: the host waits for the current stream alone."""
+    """For a GPU: the host waits for `stream` alone, which is the current one."""
 
-    def __init__(self) -> None:
-        self.before = torch.cuda.Event(enable_timing=True)
-        self.after = torch.cuda.Event(enable_timing=True)
+    how = HELD
+
+    def __init__(self, stream: torch.cuda.Stream) -> None:
+        self.stream = stream
+        self._held = HeldStream(stream)
         self._scratch: Tensor | None = None
 
-    def sample(self, call: Call) -> tuple[int, int | None, Tensor]:
+    def sample(self, call: Callable[[], T]) -> tuple[int, T]:
         start = time.perf_counter_ns()
-        self.before.record()
         result = call()
-        self.after.record()
-        self.after.synchronize()
-        host = time.perf_counter_ns() - start
-        return host, round(self.before.elapsed_time(self.after) * 1e6), result
+        self.stream.synchronize()
+        return time.perf_counter_ns() - start, result
+
+    def device(self, call: Callable[[], T], before: Callable[[], object] = lambda: None) -> Held[T]:
+        return self._held.time(call, before)
 
     def wait(self) -> None:
-        torch.cuda.current_stream().synchronize()
+        self.stream.synchronize()
 
     def now(self) -> int:
         return time.perf_counter_ns()
@@ -102,13 +120,19 @@ class CudaClock:
 
 @contextmanager
 def on_device(device: str) -> Iterator[Clock]:
-    """The device's clock, inside a stream of our own.
+    """The device's clock, inside a stream of our own, without gradients.
 
     A stream of our own is captured into graphs, is handed to ONNX Runtime, and does not wait for the default stream:
     a callable that works on the default stream is caught by the gate, not hidden by an implicit synchronisation.
+
+    Gradients are off once for all that is done in here, in the same way for every variant: a guard inside the timed
+    call would add its own microseconds to it. It is no_grad, as tensors made in inference mode break some compiled
+    graphs (pytorch#135892, #180823), and compiled code is compiled anew where the mode is another.
     """
-    if device == "cpu":
-        yield HostClock()
-        return
-    with torch.cuda.stream(torch.cuda.Stream()):
-        yield CudaClock()
+    with torch.no_grad():
+        if device == "cpu":
+            yield HostClock()
+            return
+        stream = torch.cuda.Stream()
+        with torch.cuda.stream(stream):
+            yield CudaClock(stream)

@@ -53,7 +53,9 @@ COLUMNS: dict[str, Column] = {
     "p50_high_ns": Column("float", "latency_ns.high", "ns"),
     "samples": Column("int", "latency_ns.kept", "latency samples that count"),
     "dropped": Column("int", "latency_ns.dropped", "latency samples that fell to throttling"),
-    "gpu_p50_ns": Column("float", "gpu_ns.p50", "ns: median time between events on the device"),
+    "gpu_p50_ns": Column("float", "gpu_ns.p50", "ns: median device time; NaN of records up to schema 2, see FORMAT"),
+    "gpu_how": Column("word", "gpu_how", "how device time was measured: held, or none"),
+    "gpu_samples": Column("int", "gpu_ns.kept", "device times that count"),
     "flushed_p50_ns": Column("float", "flushed_ns.p50", "ns: median latency on a cold cache"),
     "flushed_samples": Column("int", "flushed_ns.kept", "cold-cache samples that count"),
     "flushed_dropped": Column("int", "flushed_ns.dropped", "cold-cache samples that fell to throttling"),
@@ -103,11 +105,13 @@ COLUMNS: dict[str, Column] = {
 # with `samples`: whole numbers of ns in the order taken, and the places among them of those that fell to throttling
 SAMPLES: dict[str, Column] = {
     "latency_ns": Column("list", "latency_ns.all", "ns: host time of each execution"),
-    "gpu_ns": Column("list", "gpu_ns.all", "ns: device time of the same executions"),
-    "latency_fallen": Column("list", "latency_ns.fallen", "places in both that fell to throttling"),
+    "latency_fallen": Column("list", "latency_ns.fallen", "places in it that fell to throttling"),
+    "gpu_ns": Column("list", "gpu_ns.all", "ns: device time, of executions of its own"),
+    "gpu_fallen": Column("list", "gpu_ns.fallen", "places in it that fell to throttling"),
     "flushed_ns": Column("list", "flushed_ns.all", "ns, on a cold cache"),
-    "flushed_gpu_ns": Column("list", "flushed_gpu_ns.all", "ns, on a cold cache"),
-    "flushed_fallen": Column("list", "flushed_ns.fallen", "places in both that fell to throttling"),
+    "flushed_fallen": Column("list", "flushed_ns.fallen", "places in it that fell to throttling"),
+    "flushed_gpu_ns": Column("list", "flushed_gpu_ns.all", "ns: device time on a cold cache"),
+    "flushed_gpu_fallen": Column("list", "flushed_gpu_ns.fallen", "places in it that fell to throttling"),
 }
 
 
@@ -216,7 +220,7 @@ def _times(found: Record, name: str, samples: bool) -> dict[str, Any]:
 
     every = getattr(found, name)
     # a thousand samples sort in half the time that a list takes
-    ordered = np.sort(_whole(found.kept(name) if found.throttled else every))
+    ordered = np.sort(_whole(found.kept(name)))
     n = len(ordered)
     told: dict[str, Any] = {"kept": n, "dropped": len(every) - n}
     if n and found.status == "ok":

@@ -150,6 +150,12 @@ def poison(result: Tensor, clock: Clock) -> None:
     clock.wait()
 
 
+def overwrite(x: Tensor, unseen: Tensor) -> None:
+    """Put an unseen batch where a placed one was: an answer remembered by address is the wrong one then."""
+    with torch.inference_mode():  # as above
+        x.copy_(unseen)
+
+
 def _checksum(x: Tensor) -> int:
     """The sum of a tensor's bits as integers: exact, whatever the order of the additions."""
     kind = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[x.element_size()]

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from bench.layer_marks import Marks, Names
 from bench.runtime import runtime
 from bench.trace import EXECUTION
 from resnet.inputs import find, pictures
+from resnet.variants.held import NotHeld
 from resnet.variants.runner import GraphRunner, TorchRunner
 
 if TYPE_CHECKING:
@@ -96,10 +98,12 @@ def layer_times(job: Job, truth: Truth, executions: int, trace_to: str, tell: Ca
         timed = _timed(case.variant, run, model, inputs, clock, executions, trace_to)
         tell("whole")
         whole.take(executions // 2)
+        gpu = _device_times(run, inputs, clock, executions)
     return {
         "status": "ok",
+        "device": job.device,
         "whole_ns": whole.host,
-        "gpu_ns": whole.device,
+        "gpu_ns": gpu,
         "timed_ns": timed.ns,
         "how": timed.how,
         "note": timed.note,
@@ -117,15 +121,24 @@ class Samples:
     inputs: Sequence[Tensor]
     clock: Clock
     host: list[int] = field(default_factory=list)
-    device: list[int] = field(default_factory=list)
 
     def take(self, count: int, around: Callable[[], AbstractContextManager[Any]] = nullcontext) -> None:
         for _ in range(count):
             x = self.inputs[len(self.host) % len(self.inputs)]
             with around():
-                host, gpu, _ = self.clock.sample(partial(self.run, x))
+                host, _ = self.clock.sample(partial(self.run, x))
             self.host.append(host)
-            self.device += [] if gpu is None else [gpu]
+
+
+def _device_times(
+    run: Callable[[Tensor], Tensor], inputs: Sequence[Tensor], clock: Clock, executions: int
+) -> list[int]:
+    """Device times of the whole; none on a CPU, nor of what cannot be held."""
+    turns = islice(cycle(inputs), executions if clock.how else 0)
+    try:
+        return [clock.device(partial(run, x)).ns for x in turns]
+    except NotHeld:
+        return []
 
 
 def _warm_up(run: Callable[[Tensor], Tensor], inputs: Sequence[Tensor], clock: Clock) -> None:

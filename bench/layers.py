@@ -78,7 +78,7 @@ def put_together(case: Case, told: Told, ceilings: Ceilings | None) -> Told:
     total = sum(row["us"] for row in rows)
     together = median(map(sum, zip(*(row.pop("ns") for row in rows), strict=True))) / 1e3
     # a profiler costs the host time between kernels, not the GPU's in them
-    touched = 0.0 if told["gpu_ns"] else abs(timed - whole)
+    touched = 0.0 if told["device"] == "cuda" else abs(timed - whole)
     floors = _floors(rows, found, ceilings, case.precision)
     for row in rows:
         row["share"] = row["us"] / whole

@@ -1,6 +1,8 @@
-"""Warm-up, latency samples, throughput window: the same loop for every variant, over a clock that can be replaced.
+"""Warm-up, latency samples, device times, throughput window: the same loop for every variant, over a clock that can be
+replaced.
 
-Input batches rotate, so that a small batch does not time the cache; with flushed caches it is timed apart.
+Latency and device time are passes of their own, as timing the one disturbs the other. Input batches rotate, so that a
+small batch does not time the cache; with flushed caches it is timed apart.
 """
 
 from __future__ import annotations
@@ -18,28 +20,29 @@ from bench.clock import Clock
 from bench.plan import Settings
 from bench.stats import noise
 from bench.watch import Span, Watched, overlap_ns, overlapping
+from resnet.variants.held import NotHeld
 
 # the latest third of the warm-up is no faster than the third before it by more than this
 STATIONARY = 0.05
 # executions whose outputs are kept for the gate, spread over the latency samples; the copy is outside the sample
 WITNESSES = 3
+# of the time that latency samples take: what device times take beside them
+DEVICE_SHARE = 1 / 3
 NS = 1_000_000_000
+
+# of samples: fields of Measured; with _ns and _stop behind them of a record, bare of its `throttled`
+KINDS = ("latency", "gpu", "flushed", "flushed_gpu")
 
 Run = Callable[[Tensor], Tensor]
 
 
 @dataclass
 class Samples:
-    """Executions one at a time: ns of the host and, on a GPU, between events; when each began; why it ended."""
+    """Executions one at a time: ns of the host or of the device; from when to when each ran; why it ended."""
 
-    host: list[int] = field(default_factory=list)
-    device: list[int] = field(default_factory=list)
-    begun: list[int] = field(default_factory=list)
+    ns: list[int] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
     stop: dict[str, Any] = field(default_factory=dict)
-    flush_bytes: int = 0  # written before each, outside the sample
-
-    def spans(self) -> list[Span]:
-        return [(start, start + spent) for start, spent in zip(self.begun, self.host, strict=True)]
 
 
 @dataclass
@@ -48,38 +51,33 @@ class Measured:
 
     warmup: dict[str, Any] = field(default_factory=dict)
     latency: Samples = field(default_factory=Samples)
+    gpu: Samples = field(default_factory=Samples)  # device times; none on a CPU
     flushed: Samples = field(default_factory=Samples)
+    flushed_gpu: Samples = field(default_factory=Samples)
+    how: str = ""  # device time is measured
     images: int = 0  # in the throughput window
     window: Span = (0, 0)
     witnesses: list[tuple[int, Tensor]] = field(default_factory=list)
 
     @property
     def p50_ns(self) -> float:
-        return median(self.latency.host)
+        return median(self.latency.ns)
 
     def fields(self, watched: Watched, steal: float) -> dict[str, Any]:
         """What was measured as a record keeps it, with what a throttling machine spoilt."""
-        latency, flushed = self.latency, self.flushed
-        told: dict[str, Any] = {
-            "warmup": self.warmup,
-            "latency_ns": latency.host,
-            "gpu_ns": latency.device,
-            "latency_stop": latency.stop,
-            "flushed_ns": flushed.host,
-            "flushed_gpu_ns": flushed.device,
-        }
-        if flushed.host:
-            told["flushed_stop"] = flushed.stop | {"flush_bytes": flushed.flush_bytes}
-        named = {"latency": latency, "flushed": flushed}
-        spoilt = {name: _spoilt(taken.spans(), watched, steal) for name, taken in named.items()}
+        taken = {name: getattr(self, name) for name in KINDS}
+        told: dict[str, Any] = {"warmup": self.warmup, "gpu_how": self.how if self.gpu.ns else ""}
+        for name, samples in taken.items():
+            told |= {f"{name}_ns": samples.ns, f"{name}_stop": samples.stop}
+        spoilt = {name: _spoilt(samples.spans, watched, steal) for name, samples in taken.items()}
         throttled: dict[str, Any] = {name: ranges(places) for name, places in spoilt.items() if places}
-        last = latency.spans()[-1][1]
+        last = max(self.latency.spans[-1:] + self.gpu.spans[-1:])[1]
         if self.images:
             told["throughput"] = {"images": self.images, "ns": self.window[1] - self.window[0]}
             bad = overlap_ns(self.window, watched.between(self.window).spoilt(steal))
             throttled |= {"throughput_s": bad / NS} if bad else {}
             last = self.window[1]
-        watch = watched.between((latency.begun[0], last))
+        watch = watched.between((self.latency.spans[0][0], last))
         seconds = {name: sum(b - a for a, b in spans) / NS for name, spans in watch.spoilt(steal).items()}
         return told | {"throttled": throttled, "watch": watch.told() | ({"spoilt_s": seconds} if seconds else {})}
 
@@ -104,22 +102,27 @@ def ranges(places: Sequence[int]) -> list[list[int]]:
 
 def measure(run: Run, inputs: Sequence[Tensor], clock: Clock, settings: Settings) -> Measured:
     """Time `run` over placed input batches [N, ...], one after the other in rotation."""
-    measured = Measured()
+    measured = Measured(how=clock.how)
     measured.warmup = _warm_up(run, inputs, clock, settings)
-    measured.latency = _samples(run, inputs, clock, settings, measured.witnesses)
+    measured.latency = _latency(run, inputs, clock, settings, measured.witnesses)
+    measured.gpu = _device(run, inputs, clock, settings)
     if settings.throughput_s:
         measured.images, measured.window = window(run, inputs, clock, settings.throughput_s, measured.p50_ns)
     return measured
 
 
-def measure_flushed(run: Run, inputs: Sequence[Tensor], clock: Clock, settings: Settings) -> Samples:
-    """Latency with the device's last-level cache flushed before each execution; none for batches it does not matter to.
+def measure_flushed(
+    run: Run, inputs: Sequence[Tensor], clock: Clock, settings: Settings, measured: Measured | None = None
+) -> Measured:
+    """`measured` with the times where the device's last-level cache is flushed before each execution.
 
-    After everything else, as the flushing needs memory of its own.
+    None for batches it does not matter to. After everything else, as the flushing needs memory of its own.
     """
-    if len(inputs[0]) > settings.flush_batch:
-        return Samples()
-    return _samples(run, inputs, clock, settings, flush=True)
+    measured = measured or Measured(how=clock.how)
+    if len(inputs[0]) <= settings.flush_batch:
+        measured.flushed = _latency(run, inputs, clock, settings, flush=True)
+        measured.flushed_gpu = _device(run, inputs, clock, settings, flush=True)
+    return measured
 
 
 def _warm_up(run: Run, inputs: Sequence[Tensor], clock: Clock, settings: Settings) -> dict[str, Any]:
@@ -145,7 +148,7 @@ def _stationary(times: list[int]) -> bool:
     return median(times[-third:]) >= (1 - STATIONARY) * median(times[-2 * third : -third])
 
 
-def _samples(
+def _latency(
     run: Run,
     inputs: Sequence[Tensor],
     clock: Clock,
@@ -154,35 +157,73 @@ def _samples(
     flush: bool = False,
 ) -> Samples:
     """One execution at a time until the median is known well enough, or time is up; which, is kept."""
-    start = clock.now()
     kept_at = [] if witnesses is None else [settings.latency_s * k / WITNESSES for k in range(WITNESSES)]
-    taken = Samples()
-    while True:
-        number = len(taken.host) % len(inputs)
+    taken, rule, start = Samples(), _Rule(clock, settings), clock.now()
+    while not rule.over(taken.ns):
+        number = len(taken.ns) % len(inputs)
         if flush:
-            taken.flush_bytes = clock.flush()
-        taken.begun.append(clock.now())
-        host, device, result = clock.sample(lambda: run(inputs[number]))  # noqa: B023 - called at once
-        taken.host.append(host)
-        if device is not None:
-            taken.device.append(device)
-        spent = (clock.now() - start) / NS
-        if witnesses is not None and kept_at and spent >= kept_at[0]:
+            taken.stop["flush_bytes"] = clock.flush()
+        begun = clock.now()
+        host, result = clock.sample(lambda: run(inputs[number]))  # noqa: B023 - called at once
+        taken.ns.append(host)
+        taken.spans.append((begun, begun + host))
+        if witnesses is not None and kept_at and (clock.now() - start) / NS >= kept_at[0]:
             kept_at.pop(0)
             witnesses.append((number, result.clone()))
             clock.wait()  # the copy is over before the next sample starts
-        count = len(taken.host)
-        if count < settings.samples or spent < settings.latency_s:
-            continue
-        over = spent >= settings.latency_limit_s
-        # judged now and then: sorting thousands of samples after each would cool the device between them
-        if over or count < 64 or count % 64 == 0:
-            reached = noise(taken.host)
-            if over or (reached is not None and reached <= settings.noise):
-                break
-    quiet = reached is not None and reached <= settings.noise
-    taken.stop = {"rule": "noise" if quiet else "time", "asked": settings.noise, "reached": reached}
+    taken.stop |= rule.told()
     return taken
+
+
+def _device(run: Run, inputs: Sequence[Tensor], clock: Clock, settings: Settings, flush: bool = False) -> Samples:
+    """Device times, by the same rule in a share of the time; none on a CPU, nor where one execution is all there is.
+
+    What cannot be held has none, and the reason in `stop`; `late` there are executions that fell, as the device was
+    through with the hold before the host was with its launches.
+    """
+    taken, rule, late = Samples(), _Rule(clock, settings, DEVICE_SHARE), 0
+    if not clock.how or not settings.latency_limit_s:
+        return taken
+    before = clock.flush if flush else lambda: None
+    while not rule.over(taken.ns):
+        x = inputs[len(taken.ns) % len(inputs)]
+        begun = clock.now()
+        try:
+            held = clock.device(lambda: run(x), before)  # noqa: B023 - called at once
+        except NotHeld as error:
+            return Samples(stop={"rule": "not held", "why": str(error)})
+        taken.ns.append(held.ns)
+        taken.spans.append((begun, clock.now()))
+        late += held.late
+    taken.stop = rule.told() | {"late": late}
+    return taken
+
+
+class _Rule:
+    """When to stop: at least the time and the samples asked for, then as soon as the noise is low, or at the limit."""
+
+    def __init__(self, clock: Clock, settings: Settings, share: float = 1.0) -> None:
+        self._clock, self._settings, self._start = clock, settings, clock.now()
+        self._least_s, self._limit_s = share * settings.latency_s, share * settings.latency_limit_s
+        self._reached: float | None = None
+
+    def over(self, ns: Sequence[int]) -> bool:
+        spent, count = (self._clock.now() - self._start) / NS, len(ns)
+        if count < self._settings.samples or spent < self._least_s:
+            return False
+        limit = spent >= self._limit_s
+        # judged now and then: sorting thousands of samples after each would cool the device between them
+        if limit or count < 64 or count % 64 == 0:
+            self._reached = noise(list(ns))
+            return limit or self._quiet()
+        return False
+
+    def _quiet(self) -> bool:
+        return self._reached is not None and self._reached <= self._settings.noise
+
+    def told(self) -> dict[str, Any]:
+        rule = "noise" if self._quiet() else "time"
+        return {"rule": rule, "asked": self._settings.noise, "reached": self._reached}
 
 
 def window(run: Run, inputs: Sequence[Tensor], clock: Clock, seconds: float, expected_ns: float) -> tuple[int, Span]:

@@ -5,6 +5,9 @@ Schema history (readers upgrade old records, the writer writes the newest; `test
   2  2026-11: cold-cache latency (`flushed_ns`, `flushed_gpu_ns`), what was watched beside the timing (`watch`) and the
      samples that fell to throttling (`throttled`), `energy`, `runtime`, `largest`, earlier `attempts`, status
      `throttled`; `memory.host_resident`, read after the timing, gives way to `memory.host_resident_peak`
+  3  2026-11: device times are samples of their own, of a held stream (`gpu_how`, `gpu_stop`, `flushed_gpu_stop`; `gpu`
+     and `flushed_gpu` in `throttled`). What older records hold as `gpu_ns` stays, and is no device time: events around
+     the latency samples, with what the host took to launch inside
 """
 
 from __future__ import annotations
@@ -16,7 +19,10 @@ from typing import Any
 
 from bench.case import Case
 
-SCHEMA = 2
+SCHEMA = 3
+
+# `gpu_how`: between events on a stream that was held until all was enqueued
+HELD = "held"
 
 # Every status a record may have. Only `ok` carries times.
 STATUSES = {
@@ -35,8 +41,12 @@ def _from_1(data: dict[str, Any]) -> None:
     data["schema"] = 2  # what 2 added is empty; a peak cannot be made from what was read after it
 
 
+def _from_2(data: dict[str, Any]) -> None:
+    data["schema"] = 3  # without `gpu_how`
+
+
 # schema -> what makes its data that of the next
-UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _from_1}
+UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _from_1, 2: _from_2}
 
 
 class RecordError(ValueError):
@@ -56,15 +66,18 @@ class Record:
     started: str = ""  # ISO 8601, UTC
     wall_s: float = 0.0  # the child's whole life
     latency_ns: list[int] = field(default_factory=list)  # host time of one execution, call to result ready
-    gpu_ns: list[int] = field(default_factory=list)  # device time between events around the same executions
+    gpu_ns: list[int] = field(default_factory=list)  # device time, of executions of their own
+    gpu_how: str = ""  # HELD; empty where there is none, or an older record's, which is none (`kept`)
     # the same, with the device's last-level cache flushed before each execution; for small batches
     flushed_ns: list[int] = field(default_factory=list)
     flushed_gpu_ns: list[int] = field(default_factory=list)
     latency_stop: dict[str, Any] = field(default_factory=dict)  # which rule ended the sampling; noise asked, reached
+    gpu_stop: dict[str, Any] = field(default_factory=dict)  # as latency_stop; executions that fell, or why none held
     flushed_stop: dict[str, Any] = field(default_factory=dict)  # as latency_stop; bytes written to flush
+    flushed_gpu_stop: dict[str, Any] = field(default_factory=dict)  # as gpu_stop
     throughput: dict[str, int] = field(default_factory=dict)  # images, ns: the unsynchronised window
-    # what a throttling machine spoilt: places in the samples, as [first, last] ranges, under `latency` and `flushed`;
-    # seconds of the throughput window under `throughput_s`
+    # what a throttling machine spoilt: places in the samples, as [first, last] ranges, under `latency`, `gpu`,
+    # `flushed` and `flushed_gpu`; seconds of the throughput window under `throughput_s`
     throttled: dict[str, Any] = field(default_factory=dict)
     watch: dict[str, Any] = field(default_factory=dict)  # clocks, power, temperature, steal, beside the timing
     energy: dict[str, Any] = field(default_factory=dict)  # joules, images, seconds, temperatures
@@ -85,7 +98,12 @@ class Record:
     schema: int = SCHEMA
 
     def kept(self, samples: str) -> list[int]:
-        """The samples of a field (`latency_ns`, `gpu_ns`, `flushed_ns`, `flushed_gpu_ns`) that did not fall."""
+        """The samples of a field (`latency_ns`, `gpu_ns`, `flushed_ns`, `flushed_gpu_ns`) that did not fall.
+
+        None of device times that hold the host's launches: those up to schema 2 cannot stand beside later ones.
+        """
+        if "gpu" in samples and self.gpu_how != HELD:
+            return []
         fallen = set(self.fallen(samples))
         if not fallen:
             return list(getattr(self, samples))
@@ -93,8 +111,10 @@ class Record:
 
     def fallen(self, samples: str) -> list[int]:
         """The places in a field of samples of those that a throttling machine spoilt."""
-        ranges = self.throttled.get("flushed" if samples.startswith("flushed") else "latency", ())
-        return [place for first, last in ranges for place in range(first, last + 1)]
+        name = samples.removesuffix("_ns")
+        if self.gpu_how != HELD:
+            name = name.replace("flushed_gpu", "flushed").replace("gpu", "latency")  # of the same executions
+        return [place for first, last in self.throttled.get(name, ()) for place in range(first, last + 1)]
 
     def line(self) -> str:
         """The record as one line of JSON."""

@@ -79,7 +79,7 @@ def roof(device: str, flags: list[str], tell: Callable[[str], None], quick: bool
     `quick`: of each shape and call the fewest samples, in one turn.
     """
     begun = time.perf_counter_ns()
-    with Watch() as watch, on_device(device) as clock, torch.no_grad():
+    with Watch() as watch, on_device(device) as clock:
         tell("operands")
         matmuls, absent = _matmuls(device, flags)
         others = [*_copies(device), *(_launches() if device == "cuda" else ())]
@@ -112,8 +112,7 @@ def _sample(found: list[Measurement], clock: Clock, turn_s: float, device: str) 
         end = time.monotonic() + turn_s
         wanted = len(one.ns) + LEAST  # else the fast end is the slow end too
         while time.monotonic() < end or len(one.ns) < wanted:
-            host, gpu, _ = clock.sample(one.call)
-            one.ns.append(host if gpu is None else gpu)
+            one.ns.append(clock.device(one.call).ns)
 
 
 def _matmuls(device: str, flags: list[str]) -> tuple[dict[str, list[Measurement]], dict[str, str]]:

@@ -121,7 +121,7 @@ def _first_wins(variant: str) -> Iterator[None]:
     module: Any = importlib.import_module(f"resnet.variants.{VARIANTS[variant].module}")
     fastest = getattr(module, "fastest", None)
     if fastest:
-        module.fastest = lambda candidates, device: (next(iter(candidates)), {})
+        module.fastest = lambda candidates, *_: (next(iter(candidates)), {})
     try:
         yield
     finally:
@@ -181,9 +181,10 @@ def _size(tensor: Tensor) -> int:
 def dispatched(runner: Runner, example: Tensor) -> Dispatched:
     """One forward, after one that leaves behind what only the first call does."""
     x = runner.place(example)
-    runner(x)
-    with Dispatched() as mode:
+    with torch.no_grad():
         runner(x)
+        with Dispatched() as mode:
+            runner(x)
     return mode
 
 
@@ -270,7 +271,7 @@ def _fused(case: Case, model: ResNet, example: Tensor) -> _Found:
     with launched_on(H200) as noted:
         runner = fused.prepare(model, example, case.precision, case.launch)
         x = runner.place(example)
-        with Dispatched() as mode:
+        with torch.no_grad(), Dispatched() as mode:
             runner(x)
     found = _Found(
         {

@@ -51,7 +51,6 @@ ANSWER_BYTES = 1 << 30  # of float64 at a time
 SETS = 16  # of operands at most, in rotation
 GRAPH_US = 500.0  # of work in a graph: long beside what the events themselves add
 LAUNCHES = 256  # in a graph at most: on the host each takes some 50 us to capture
-COVER_CYCLES = 300_000  # the device sleeps this long, 0.17 ms at 1.8 GHz, while the host enqueues graph and events
 
 
 class Subject:
@@ -115,10 +114,7 @@ class Subject:
 
         # a graph does not keep alive what it reads and writes
         def sample(kept: tuple[Any, ...] = (self.sets, self.outs, self.scratch)) -> float:
-            if cuda:
-                torch.cuda._sleep(COVER_CYCLES)
-            host, device, _ = self.clock.sample(call)  # type: ignore[arg-type]
-            return (host if device is None else device) / 1e3 / launches
+            return self.clock.device(call).ns / 1e3 / launches
 
         sample()
         return sample

@@ -186,10 +186,10 @@ VIEWS = {
             Column("fell %", "fallen", _fell, _percent),
             Column("warm-up", "warmup_s", lambda row: row.middle(lambda r: r.warmup.get("s")), lambda s: f"{s:.1f} s"),
         ),
-        """Medians, in ms. p50: host time, call to result ready; gpu: between events around the same executions;
-        flushed: the same two with the device's last-level cache emptied before each (small batches); fell: share
-        of the samples taken while the machine throttled, which no number here counts; warm-up: until the times
-        were stationary.""",
+        """Medians, in ms. p50: host time, call to result ready; gpu: device time, the host not in it, of other
+        executions; flushed: the same two with the device's last-level cache emptied before each (small batches);
+        fell: share of the latency samples taken while the machine throttled, which no number here counts; warm-up:
+        until the times were stationary.""",
     ),
     "tail": View(
         (

@@ -115,11 +115,9 @@ def _measured(
     around: Callable[[], AbstractContextManager[Any]],
 ) -> dict[str, Any]:
     """Gate, times, memory, energy, gate: of a runner whose inputs are placed; `fresh` is a batch it has not seen."""
-    import torch
-
     from bench import memory
     from bench.energy import energy
-    from bench.gate import Wrong, check, judge, unremembered
+    from bench.gate import Wrong, check, judge, overwrite, unremembered
     from bench.measure import measure, measure_flushed
 
     settings, numbers = job.settings, list(range(len(inputs)))
@@ -133,14 +131,12 @@ def _measured(
             measured = measure(run, inputs, clock, settings)
         used = memory.numbers(run.details.get("weights_bytes"), job.device)
         joules = energy(run, inputs, clock, settings.energy_s, job.device, measured.p50_ns)
-        measured.flushed = measure_flushed(run, inputs, clock, settings)
+        measured = measure_flushed(run, inputs, clock, settings, measured)
         tell("gate")
         when = "while timing"
         gate["during"] = judge(measured.witnesses, truth)
         when = "after timing"
-        # an unseen batch where a seen one was: an answer remembered by address is the wrong one
-        with torch.inference_mode():
-            inputs[0].copy_(run.place(fresh))
+        overwrite(inputs[0], run.place(fresh))
         gate["after"] = check(run, inputs, [len(inputs), *numbers[1:]], truth, clock)
         gate["after"]["unseen_ratio"] = unremembered(run, inputs[0], clock)
     except Wrong as wrong:

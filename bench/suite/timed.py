@@ -49,11 +49,9 @@ def prepared(case: Case, plan: Plan, env: dict[str, Any], device: str, seed: int
     answer = ask(reference_job([case], plan.settings, device, seed, source), REFERENCE_LIMIT_S)
     if answer.status != "ok":
         raise NoReference(answer.reason)
-    import torch
-
     import resnet
     from bench.clock import on_device
-    from bench.gate import check, judge, poison, unremembered
+    from bench.gate import check, judge, overwrite, poison, unremembered
     from bench.measure import window
     from bench.runtime import runtime
     from bench.worker import Job, truth_of
@@ -85,7 +83,7 @@ def prepared(case: Case, plan: Plan, env: dict[str, Any], device: str, seed: int
 
         def call() -> int:
             number, x = next(rotation)
-            spent, _, result = clock.sample(lambda: run(x))
+            spent, result = clock.sample(lambda: run(x))
             last[:] = number, result
             return spent
 
@@ -98,9 +96,7 @@ def prepared(case: Case, plan: Plan, env: dict[str, Any], device: str, seed: int
         def after() -> None:
             gate["during"] = judge([(last[0], last[1])], truth)
             poison(last[1], clock)
-            # an unseen batch where a seen one was: an answer remembered by address is the wrong one
-            with torch.inference_mode():
-                inputs[0].copy_(run.place(fresh))
+            overwrite(inputs[0], run.place(fresh))
             gate["after"] = check(run, inputs, [count, *range(1, count)], truth, clock)
             gate["after"]["unseen_ratio"] = unremembered(run, inputs[0], clock)
 

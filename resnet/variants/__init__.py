@@ -164,7 +164,8 @@ def prepare(name: str, model: ResNet, example: Tensor, precision: str, launch: s
     """The variant `name`, ready to run `model` on inputs shaped like `example`.
 
     `model` is a float32 ResNet in eval mode, and is left as it was. `example` is a float32 batch [N, C, H, W] on the
-    device to run on. Sets this process's torch switches for the precision (`runner.set_switches`).
+    device to run on. Sets this process's torch switches for the precision (`runner.set_switches`). The runner is to be
+    called under torch.no_grad().
 
     Raises ValueError for an unknown variant and for a combination that the table refuses, with its reason, and
     RuntimeError with the pip line where a package is missing.
@@ -178,9 +179,12 @@ def prepare(name: str, model: ResNet, example: Tensor, precision: str, launch: s
     cure = missing(variant)
     if cure:
         raise RuntimeError(f"{name} needs packages that are not here: {cure}")
+    import torch
+
     from resnet.variants.runner import set_switches
 
     set_switches(example.device, precision)
     module = importlib.import_module(f"resnet.variants.{variant.module}")
-    runner: Runner = module.prepare(model, example, precision, launch)
+    with torch.no_grad():
+        runner: Runner = module.prepare(model, example, precision, launch)
     return runner

@@ -20,7 +20,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     memory_format = "contiguous" if example.is_cuda and precision == "fp32" else "channels_last"
     net = converted(model, example.device, dtype, memory_format)
     details = {"weights_bytes": weights_bytes(net), "compile_mode": "default"}
-    runner = TorchRunner(inductor(net, {}), example, dtype, memory_format, details, mode=torch.no_grad)
+    runner = TorchRunner(inductor(net, {}), example, dtype, memory_format, details)
     first_call(runner, example, {})
     return launched(runner, launch)
 

@@ -35,6 +35,6 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     forward = net if dtype == torch.float32 else autocast
     # weights: as frozen, in the precision; the float32 originals stay resident beside them
     details = {"weights_bytes": weights_bytes(net) * dtype.itemsize // 4, "compile_options": options}
-    runner = TorchRunner(inductor(forward, options), example, dtype, "channels_last", details, mode=torch.no_grad)
+    runner = TorchRunner(inductor(forward, options), example, dtype, "channels_last", details)
     first_call(runner, example, options)
     return launched(runner, launch)

@@ -1,4 +1,4 @@
-"""Plain PyTorch: the module as it is, its weights cast to the precision, under inference_mode."""
+"""Plain PyTorch: the module as it is, its weights cast to the precision."""
 
 from __future__ import annotations
 

@@ -6,11 +6,12 @@ import copy
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from resnet.variants.held import HeldStream, NotHeld
 
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
@@ -24,7 +25,11 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Runner(Protocol):
-    """A prepared variant. `details` is JSON: what was really chosen, for the record."""
+    """A prepared variant. `details` is JSON: what was really chosen, for the record.
+
+    It is called under torch.no_grad(), which is the caller's, once for all calls: in the call it would be timed (a
+    microsecond), and compiled code would be compiled anew without it.
+    """
 
     details: dict[str, Any]
 
@@ -60,12 +65,7 @@ class Placed(Generic[T]):
 
 
 class TorchRunner:
-    """Calls `forward` on the current stream.
-
-    `mode` is how gradients are kept off. inference_mode spares eager code the version counters and the autograd
-    dispatch; compiled code gets no_grad: it makes one call, freezing asks for no_grad, and tensors made in inference
-    mode break some graphs (pytorch#135892, #180823).
-    """
+    """Calls `forward` on the current stream, and does nothing else."""
 
     def __init__(
         self,
@@ -74,9 +74,8 @@ class TorchRunner:
         dtype: torch.dtype,
         memory_format: str,
         details: Mapping[str, Any],
-        mode: Callable[[], AbstractContextManager[Any]] = torch.inference_mode,
     ) -> None:
-        self._forward, self.mode = forward, mode
+        self._forward = forward
         self._device, self._dtype, self._format = example.device, dtype, FORMATS[memory_format]
         self.details: dict[str, Any] = {
             "memory_format": memory_format,
@@ -90,8 +89,7 @@ class TorchRunner:
         return batch.to(self._device, self._dtype, copy=True, memory_format=self._format)
 
     def __call__(self, x: Tensor) -> Tensor:
-        with self.mode():
-            return self._forward(x)
+        return self._forward(x)
 
 
 class GraphRunner:
@@ -105,7 +103,8 @@ class GraphRunner:
     def place(self, batch: Tensor) -> Tensor:
         """A placed copy of `batch`, and the graph captured on it."""
         x = self._inner.place(batch)
-        self._replays[x] = self._capture(self._inner, x)
+        with torch.no_grad():
+            self._replays[x] = self._capture(self._inner, x)
         return x
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -114,12 +113,7 @@ class GraphRunner:
 
 def launched(runner: TorchRunner, launch: str) -> Runner:
     """`runner` as it is for `stream`; for `graph`, behind CUDA graphs."""
-    if launch == "stream":
-        return runner
-    # Dispatch costs nothing in a graph, and an ordinary tensor as its output can be poisoned by a check; an inference
-    # tensor cannot be written outside inference mode.
-    runner.mode = torch.no_grad
-    return GraphRunner(runner, CudaCapture())
+    return runner if launch == "stream" else GraphRunner(runner, CudaCapture())
 
 
 class CudaCapture:
@@ -179,16 +173,29 @@ def weights_bytes(module: nn.Module) -> int:
     return sum(t.numel() * t.element_size() for t in (*module.parameters(), *module.buffers()))
 
 
-def fastest(candidates: Mapping[str, Callable[[], object]], device: torch.device) -> tuple[str, dict[str, float]]:
+def fastest(
+    candidates: Mapping[str, Callable[[], object]], device: torch.device, latency: bool = False
+) -> tuple[str, dict[str, float]]:
     """The candidate with the least time, and the least time of each in microseconds.
 
-    For choices that hold on one machine and not on the next. The candidates take turns, so that a drifting clock meets
-    all of them, and the least of several times counts: whatever else the machine does only adds. Each is called once
-    untimed first, which is where cudnn.benchmark searches.
+    For choices that hold on one machine and not on the next. On a GPU it is the device's time, which a call takes in a
+    graph and behind others; with `latency`, or where one of them cannot be timed so, the host's from the call to its
+    end. The candidates take turns, so that a drifting clock meets all of them, and the least of several times counts:
+    whatever else the machine does only adds. Each is called once untimed first, where cudnn.benchmark searches.
     """
-    clock = _gpu_time if device.type == "cuda" else _cpu_time
     for call in candidates.values():
         call()
+    if device.type == "cuda" and not latency:
+        try:
+            return _least(candidates, _device_time(device))
+        except NotHeld:
+            pass
+    return _least(candidates, _latency(device))
+
+
+def _least(
+    candidates: Mapping[str, Callable[[], object]], clock: Callable[[Callable[[], object]], float]
+) -> tuple[str, dict[str, float]]:
     rounds: list[dict[str, float]] = []
     end = time.monotonic() + CHOICE_SECONDS
     while len(rounds) < CHOICE_ROUNDS and (not rounds or time.monotonic() < end):
@@ -197,16 +204,18 @@ def fastest(candidates: Mapping[str, Callable[[], object]], device: torch.device
     return min(least, key=least.__getitem__), least
 
 
-def _gpu_time(call: Callable[[], object]) -> float:
-    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    start.record()
-    call()
-    end.record()
-    end.synchronize()
-    return start.elapsed_time(end) * 1e3
+def _device_time(device: torch.device) -> Callable[[Callable[[], object]], float]:
+    held = HeldStream(torch.cuda.current_stream(device))
+    return lambda call: held.time(call).ns / 1e3
 
 
-def _cpu_time(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return (time.perf_counter() - start) * 1e6
+def _latency(device: torch.device) -> Callable[[Callable[[], object]], float]:
+    wait = torch.cuda.current_stream(device).synchronize if device.type == "cuda" else lambda: None
+
+    def latency(call: Callable[[], object]) -> float:
+        start = time.perf_counter()
+        call()
+        wait()
+        return (time.perf_counter() - start) * 1e6
+
+    return latency

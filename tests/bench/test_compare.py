@@ -444,3 +444,22 @@ def test_a_hundred_cases_of_identical_code_give_no_alarm_and_one_slow_one_does(f
     comparison = found(base, head)
     assert [(one.case, one.metric) for one in comparison.of("SLOWER")] == [(CASE, "latency"), (CASE, "throughput")]
     assert comparison.of("FASTER") == []
+
+
+def test_device_times_with_the_hosts_launches_inside_are_compared_with_none(folder: Folder) -> None:
+    """Records up to schema 2 have no `gpu_how`; what they call GPU time is three times the device's here."""
+
+    def timed(how: str, ns: int) -> Callable[[Record], None]:
+        def change(record: Record) -> None:
+            record.gpu_ns, record.gpu_how = [ns + place for place in range(15)], how
+
+        return change
+
+    old, one, other = (
+        load(folder(name, {CASE: 10.0}, change=timed(how, ns)))
+        for name, how, ns in (("old", "", 3_000_000), ("one", "held", 1_000_000), ("other", "held", 1_000_000))
+    )
+    found = compare(old, one, ["latency", "gpu"])
+    assert {verdict.metric for verdict in found.verdicts} == {"latency"}
+    assert found.one_sided == {"gpu": {"head": 1}}
+    assert {verdict.metric for verdict in compare(one, other, ["latency", "gpu"]).verdicts} == {"latency", "gpu"}

@@ -96,7 +96,12 @@ def test_what_a_user_asks_next(tmp_path: Path, record: Make) -> None:
 
 def test_throttled_samples_are_left_out_and_counted(tmp_path: Path) -> None:
     samples = [10, 11, 12, 99, 98, 13, 14, 15, 97]
-    found = quick(latency_ns=samples, gpu_ns=[s - 5 for s in samples], throttled={"latency": [[3, 4], [8, 8]]})
+    found = quick(
+        latency_ns=samples,
+        gpu_ns=[s - 5 for s in samples],
+        gpu_how="held",
+        throttled={"latency": [[3, 4], [8, 8]], "gpu": [[3, 4], [8, 8]]},
+    )
     row = load(write(tmp_path / "r", found)).iloc[0]
     assert (row["p50_ns"], row["gpu_p50_ns"], row["samples"], row["dropped"]) == (12.5, 7.5, 6, 3)
     assert (row["p50_low_ns"], row["p50_high_ns"]) == median_interval(found.kept("latency_ns"))
@@ -234,14 +239,14 @@ def index(folder: Path) -> Path:
 
 
 def test_a_second_load_parses_what_was_appended(tmp_path: Path, parsed: list[tuple[int, int]]) -> None:
-    folder = write(tmp_path / "r", quick(latency_ns=[1, 2, 3]), "{", quick(round=1, gpu_ns=[5]))
+    folder = write(tmp_path / "r", quick(latency_ns=[1, 2, 3]), "{", quick(round=1, gpu_ns=[5], gpu_how="held"))
     with pytest.warns(Damage, match=":2: left out"):
         first = load(folder)
     size = (folder / "records.jsonl").stat().st_size
     with pytest.warns(Damage, match=":2: left out"):  # told each time, though not parsed again
         assert_frame_equal(load(folder), first)
     assert parsed == [(0, size)]
-    write(folder, quick(round=2), "}", quick(round=1, gpu_ns=[7]))
+    write(folder, quick(round=2), "}", quick(round=1, gpu_ns=[7], gpu_how="held"))
     with pytest.warns(Damage, match=r":2: left out(.|\n)*:5: left out"):
         found = load(folder)
     assert parsed == [(0, size), (size, (folder / "records.jsonl").stat().st_size)]
@@ -463,7 +468,7 @@ def loaded(records: list[Record]) -> pd.DataFrame:
 @given(TIMES, st.integers(1, 1000))
 def test_times_scale_with_their_samples(times: list[int], factor: int) -> None:
     scaled = [factor * time for time in times]
-    one, two = (quick(latency_ns=s, gpu_ns=s, flushed_ns=s, flushed_gpu_ns=s) for s in (times, scaled))
+    one, two = (quick(latency_ns=s, gpu_ns=s, gpu_how="held", flushed_ns=s, flushed_gpu_ns=s) for s in (times, scaled))
     names = [name for name in COLUMNS if name.endswith("_ns")]
     before, after = (loaded([found])[names].iloc[0].to_numpy(float) for found in (one, two))
     np.testing.assert_allclose(after, factor * before, rtol=1e-12)

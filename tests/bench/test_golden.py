@@ -31,7 +31,8 @@ BROUGHT = {
         "largest",
         "runtime",
         "attempts",
-    }
+    },
+    3: {"gpu_how", "gpu_stop", "flushed_gpu_stop"},
 }
 
 CHECK = {"rms": 3.5e-3, "max": 0.0211, "rms_multiple": 1.25, "max_multiple": 1.5, "top1": 1.0, "top1_plain": 1.0}
@@ -99,13 +100,22 @@ NEWEST = [
         started="2026-11-24T08:15:30+00:00",
         wall_s=61.5,
         latency_ns=[1010, 1000, 1030, 9000, 9100, 1020, 1040, 9200, 1050, 1060],
-        gpu_ns=[910, 900, 930, 8900, 8950, 920, 940, 9050, 950, 960],
+        gpu_ns=[910, 900, 930, 8900, 940, 920],
+        gpu_how="held",
         flushed_ns=[1310, 1300, 5000, 1330, 1320, 1340, 1350],
-        flushed_gpu_ns=[1210, 1200, 4900, 1230, 1220, 1240, 1250],
+        flushed_gpu_ns=[4900, 1210, 1200, 1230, 1220],
         latency_stop={"rule": "noise", "asked": 0.01, "reached": 0.0075},
+        gpu_stop={"rule": "noise", "asked": 0.01, "reached": 0.005, "late": 2},
+        flushed_gpu_stop={"rule": "time", "asked": 0.01, "reached": 0.015, "late": 0},
         flushed_stop={"rule": "time", "asked": 0.01, "reached": 0.02, "flush_bytes": 104857600},
         throughput={"images": 8000, "ns": 1250000000},
-        throttled={"latency": [[3, 4], [7, 7]], "flushed": [[2, 2]], "throughput_s": 0.125},
+        throttled={
+            "latency": [[3, 4], [7, 7]],
+            "gpu": [[3, 3]],
+            "flushed": [[2, 2]],
+            "flushed_gpu": [[0, 0]],
+            "throughput_s": 0.125,
+        },
         watch=WATCH | {"steal": 0.0, "reasons": {"power-cap": 0.25}, "spoilt_s": {"hw-thermal": 0.3}},
         energy={"joules": 2500.0, "images": 40000, "s": 5.25, "temperature_c": [41, 55]},
         largest=LARGEST,
@@ -205,8 +215,8 @@ def test_an_older_version_is_upgraded_field_by_field(version: int) -> None:
             assert getattr(new, name) == value, name
         for item in fields(Record):
             if item.name in brought:
-                assert item.default_factory is not MISSING
-                assert getattr(new, item.name) == item.default_factory(), item.name
+                empty = item.default if item.default_factory is MISSING else item.default_factory()
+                assert getattr(new, item.name) == empty, item.name
 
 
 def test_a_real_record_of_schema_1() -> None:
@@ -279,10 +289,22 @@ def test_the_others_of_schema_1() -> None:
     assert compiled.gate["after"]["top1"] == 0.9375
 
 
+def test_device_times_with_the_hosts_launches_inside_stand_beside_no_others() -> None:
+    """Those of schema 2 are read, and are no device time."""
+    old = Record.parse(lines(2)[0])
+    assert (len(old.gpu_ns), len(old.flushed_gpu_ns)) == (len(old.latency_ns), len(old.flushed_ns))
+    assert (old.fallen("gpu_ns"), old.fallen("flushed_gpu_ns")) == ([3, 4, 7], [2])  # of the same executions
+    assert old.kept("gpu_ns") == old.kept("flushed_gpu_ns") == []
+    assert len(old.kept("latency_ns")) == 7
+    row = load(GOLDEN / "schema2.jsonl", samples=True).iloc[0]
+    assert row[["gpu_p50_ns", "flushed_gpu_p50_ns"]].isna().all()
+    assert (row["p50_ns"], row["gpu_samples"], list(row["gpu_ns"])) == (1030, 0, old.gpu_ns)
+
+
 def test_every_column_of_the_frame_has_a_value_in_some_golden_record() -> None:
     """A name inside a field that the frame reads under another is a column without a value."""
     frame = load(*(GOLDEN / f"schema{version}.jsonl" for version in VERSIONS))
-    assert len(frame) == 4 + len(NEWEST)
+    assert len(frame) == sum(len(lines(version)) for version in VERSIONS)
     assert [name for name in COLUMNS if frame[name].isna().all()] == []
 
 
@@ -295,8 +317,11 @@ def test_the_frame_of_the_newest_golden_record() -> None:
     # throttled samples 3, 4, 7 and 2 are left out: 7 remain, too few of none; 6 remain of the flushed
     assert (row["p50_ns"], row["p50_low_ns"], row["p50_high_ns"]) == (1030, 1000, 1060)
     assert (row["samples"], row["dropped"], row["flushed_samples"], row["flushed_dropped"]) == (7, 3, 6, 1)
-    assert (row["gpu_p50_ns"], row["flushed_p50_ns"], row["flushed_gpu_p50_ns"]) == (930, 1325, 1225)
-    assert (list(row["latency_fallen"]), list(row["flushed_fallen"])) == ([3, 4, 7], [2])
+    assert (row["gpu_p50_ns"], row["flushed_p50_ns"], row["flushed_gpu_p50_ns"]) == (920, 1325, 1215)
+    assert [list(row[f"{name}_fallen"]) for name in ("latency", "gpu", "flushed", "flushed_gpu")] == [
+        *([3, 4, 7], [3], [2], [0]),
+    ]
+    assert (row["gpu_how"], row["gpu_samples"]) == ("held", 5)
     assert (list(row["flushed_ns"]), list(row["gpu_ns"])) == (NEWEST[0].flushed_ns, NEWEST[0].gpu_ns)
     assert (row["images_per_s"], row["energy_j_per_image"], row["temperature_c"]) == (6400, 0.0625, 55)
     assert (row["gate_rms_multiple"], row["gate_max_multiple"], row["top1"]) == (1.375, 1.75, 0.9375)

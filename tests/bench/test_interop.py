@@ -32,7 +32,7 @@ def test_every_sample_comes_back_from_pytest_benchmark_to_the_nanosecond(samples
 
 
 def test_all_else_that_a_record_holds_comes_back_with_a_mark(record: Make) -> None:
-    made = [record(EAGER, round=0), record(EAGER, round=1, ms=11.0), record(COMPILE, gpu_ns=[1, 2, 3])]
+    made = [record(EAGER, round=0), record(EAGER, round=1, ms=11.0), record(COMPILE, gpu_ns=[1, 2, 3], gpu_how="held")]
     back, _ = imported(json.loads(json.dumps(pytest_benchmark(made))))
     for one, other in zip(made, back, strict=True):
         assert other.details.pop("imported")["from"].startswith("pytest-benchmark ")
@@ -101,7 +101,11 @@ def test_a_file_of_something_else_is_refused(data: Any) -> None:
 
 
 def test_github_action_benchmark_gets_a_name_a_unit_and_a_value_each(record: Make) -> None:
-    made = [record(EAGER, ms=10.0), record(EAGER, ms=12.0, round=1), record(COMPILE, ms=5.0, gpu_ns=[4_000_000])]
+    made = [
+        record(EAGER, ms=10.0),
+        record(EAGER, ms=12.0, round=1),
+        record(COMPILE, ms=5.0, gpu_ns=[4_000_000], gpu_how="held"),
+    ]
     entries = smaller_is_better(made)
     assert [(e["name"], e["unit"], e["value"]) for e in entries] == [
         (EAGER, "ms", 11.0),

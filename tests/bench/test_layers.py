@@ -109,7 +109,15 @@ def part(name: str, ns: list[float], *modules: str) -> dict[str, Any]:
 
 
 def told(parts: list[dict[str, Any]], whole: list[int], **rest: Any) -> dict[str, Any]:
-    about = {"whole_ns": whole, "timed_ns": whole, "gpu_ns": [], "how": "hooks", "note": "", "details": {}}
+    about = {
+        "whole_ns": whole,
+        "timed_ns": whole,
+        "gpu_ns": [],
+        "device": "cpu",
+        "how": "hooks",
+        "note": "",
+        "details": {},
+    }
     return about | {"parts": parts} | rest
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from bench.measure import measure, measure_flushed, ranges
 from bench.plan import Settings
 from bench.watch import Reading, Watched
+from resnet.variants.held import Held, NotHeld
 
 MS = 1_000_000
 
@@ -27,10 +28,12 @@ class FakeClock:
         self.time += next(self.law)
         return x.sum().reshape(1)
 
-    def sample(self, call: object) -> tuple[int, None, Tensor]:
+    how = ""
+
+    def sample(self, call: object) -> tuple[int, Tensor]:
         before = self.time
         result = call()  # type: ignore[operator]
-        return self.time - before, None, result
+        return self.time - before, result
 
     def wait(self) -> None:
         self.waited += 1
@@ -56,8 +59,8 @@ def test_quiet_samples_stop_by_the_noise_rule() -> None:
     clock = FakeClock(forever(20 * MS))
     found = measure(clock.run, INPUTS, clock, Settings())
     assert found.latency.stop == {"rule": "noise", "asked": 0.02, "reached": 0.0}
-    assert set(found.latency.host) == {20 * MS}
-    assert sum(found.latency.host) == pytest.approx(1e9, rel=0.05)  # latency_s, and no longer
+    assert set(found.latency.ns) == {20 * MS}
+    assert sum(found.latency.ns) == pytest.approx(1e9, rel=0.05)  # latency_s, and no longer
     assert found.warmup["stationary"]
 
 
@@ -67,12 +70,12 @@ def test_noisy_samples_stop_at_the_time_limit_and_say_so() -> None:
     found = measure(clock.run, INPUTS, clock, Settings(noise=0.001))
     assert found.latency.stop["rule"] == "time"
     assert found.latency.stop["reached"] > 0.001
-    assert sum(found.latency.host) / 1e9 == pytest.approx(4.0, rel=0.1)
+    assert sum(found.latency.ns) / 1e9 == pytest.approx(4.0, rel=0.1)
 
 
 def test_slow_executions_get_the_least_count_of_samples() -> None:
     clock = FakeClock(forever(2000 * MS))
-    assert len(measure(clock.run, INPUTS, clock, Settings(samples=6)).latency.host) == 6
+    assert len(measure(clock.run, INPUTS, clock, Settings(samples=6)).latency.ns) == 6
 
 
 def test_the_warm_up_ends_when_times_no_longer_fall() -> None:
@@ -80,7 +83,7 @@ def test_the_warm_up_ends_when_times_no_longer_fall() -> None:
     clock = FakeClock([*times, *[10 * MS] * 100_000])
     found = measure(clock.run, INPUTS, clock, Settings(warmup_limit_s=60))
     assert found.warmup["stationary"]
-    assert max(found.latency.host) < 1.1 * median(found.latency.host)
+    assert max(found.latency.ns) < 1.1 * median(found.latency.ns)
 
 
 def test_a_warm_up_that_never_settles_is_cut_and_told() -> None:
@@ -99,11 +102,11 @@ def test_throughput_is_over_a_window_of_at_least_what_was_asked() -> None:
             self.queued += 1
             return x
 
-        def sample(self, call: object) -> tuple[int, None, Tensor]:
+        def sample(self, call: object) -> tuple[int, Tensor]:
             result = call()  # type: ignore[operator]
             self.queued = 0
             self.time += 20 * MS
-            return 20 * MS, None, result
+            return 20 * MS, result
 
         def wait(self) -> None:
             self.time += 5 * MS * self.queued
@@ -137,7 +140,7 @@ def test_verify_runs_each_measurement_once() -> None:
 
     clock = FakeClock(forever(20 * MS))
     found = measure(clock.run, INPUTS, clock, Settings(**ONCE))  # type: ignore[arg-type]
-    assert len(found.latency.host) == 1
+    assert len(found.latency.ns) == 1
     assert "throughput" not in found.fields(Watched(), 0.1)
     assert found.warmup["executions"] == len(INPUTS)
     assert len(found.witnesses) >= 1
@@ -146,15 +149,15 @@ def test_verify_runs_each_measurement_once() -> None:
 def test_flushed_samples_leave_the_flushing_out_and_say_how_they_ended() -> None:
     clock = FakeClock(forever(20 * MS))
     found = measure_flushed(clock.run, INPUTS, clock, Settings(flush_batch=2))
-    assert set(found.host) == {20 * MS}
-    assert clock.flushed == len(found.host)
-    assert found.flush_bytes == 1000
-    assert found.stop["rule"] == "noise"
+    assert set(found.flushed.ns) == {20 * MS}
+    assert clock.flushed == len(found.flushed.ns)
+    assert found.flushed.stop["flush_bytes"] == 1000
+    assert found.flushed.stop["rule"] == "noise"
 
 
 def test_a_large_batch_is_not_flushed() -> None:
     clock = FakeClock(forever(20 * MS))
-    assert measure_flushed(clock.run, INPUTS, clock, Settings(flush_batch=1)).host == []
+    assert measure_flushed(clock.run, INPUTS, clock, Settings(flush_batch=1)).flushed.ns == []
     assert clock.flushed == 0
 
 
@@ -170,15 +173,15 @@ def throttled_between(first_s: float, last_s: float, steal: int = 5) -> Watched:
 def test_samples_taken_under_throttling_are_found_and_only_those() -> None:
     clock = FakeClock(forever(20 * MS))
     found = measure(clock.run, INPUTS, clock, Settings())
-    begins = found.latency.begun[0] / 1e9
+    begins = found.latency.spans[0][0] / 1e9
     told = found.fields(throttled_between(begins + 0.3, begins + 0.5), 0.1)
     fallen = [place for first, last in told["throttled"]["latency"] for place in range(first, last + 1)]
-    for place, begun in enumerate(found.latency.begun):
+    for place, (begun, _) in enumerate(found.latency.spans):
         inside = begins + 0.4 <= begun / 1e9 < begins + 0.5  # whatever the phase of the readings
         near = begins + 0.1 <= begun / 1e9 <= begins + 0.7  # a reading every 0.1 s knows no better
         assert (place in fallen) >= inside
         assert (place in fallen) <= near
-    assert told["latency_ns"] == found.latency.host  # none is thrown away
+    assert told["latency_ns"] == found.latency.ns  # none is thrown away
     assert 0.15 < told["watch"]["spoilt_s"]["steal"] < 0.45
     assert "throughput_s" not in told["throttled"]
 
@@ -188,6 +191,102 @@ def test_less_stolen_time_than_was_set_spoils_nothing() -> None:
     found = measure(clock.run, INPUTS, clock, Settings())
     assert found.fields(throttled_between(0, 40), 0.3)["throttled"] == {}
     assert found.fields(throttled_between(0, 40), 0.2)["throttled"]["throughput_s"] > 0.9
+
+
+class FakeGpu(FakeClock):
+    """A device that takes a quarter of what its host does, behind a hold of 5 ms; `fails` from so many times on."""
+
+    how = "held"
+    fails = 10**9
+
+    def __init__(self, law: object) -> None:
+        super().__init__(law)
+        self.order: list[str] = []
+
+    def sample(self, call: object) -> tuple[int, Tensor]:
+        self.order.append("latency")
+        return super().sample(call)
+
+    def flush(self) -> int:
+        self.order.append("flush")
+        return super().flush()
+
+    def device(self, call: object, before: object = lambda: None) -> Held[Tensor]:
+        before()  # type: ignore[operator]
+        self.order.append("device")
+        if self.order.count("device") > self.fails:
+            raise NotHeld("it waits")
+        self.time += 5 * MS
+        host, result = super().sample(call)
+        return Held(host // 4, result, int(self.order.count("device") == 1))
+
+
+def test_a_cpu_has_no_device_times() -> None:
+    clock = FakeClock(forever(20 * MS))
+    told = measure(clock.run, INPUTS, clock, Settings()).fields(Watched(), 0.1)
+    assert (told["gpu_ns"], told["gpu_how"], told["gpu_stop"]) == ([], "", {})
+
+
+def test_device_times_are_samples_of_their_own_behind_those_of_latency() -> None:
+    clock = FakeGpu(forever(20 * MS))
+    found = measure(clock.run, INPUTS, clock, Settings())
+    told = found.fields(Watched(), 0.1)
+    assert set(told["latency_ns"]) == {20 * MS}  # without the hold
+    assert set(told["gpu_ns"]) == {5 * MS}
+    assert told["gpu_how"] == "held"
+    assert told["gpu_stop"] == {"rule": "noise", "asked": 0.02, "reached": 0.0, "late": 1}
+    assert clock.order == sorted(clock.order, reverse=True), "the two take no turns"
+    (first, _), (_, last) = found.gpu.spans[0], found.gpu.spans[-1]
+    assert (last - first) / 1e9 == pytest.approx(1 / 3, rel=0.1)  # a third of latency_s, holds included
+
+
+def test_noisy_device_times_stop_at_a_third_of_the_limit() -> None:
+    draw = random.Random(0)
+    clock = FakeGpu(iter(lambda: int(draw.lognormvariate(0, 1) * 20 * MS), None))
+    found = measure(clock.run, INPUTS, clock, Settings(noise=0.001))
+    assert found.gpu.stop["rule"] == "time"
+    assert (found.gpu.spans[-1][1] - found.gpu.spans[0][0]) / 1e9 == pytest.approx(4 / 3, rel=0.1)
+
+
+def test_what_cannot_be_held_has_no_device_time_and_says_why() -> None:
+    clock = FakeGpu(forever(20 * MS))
+    clock.fails = 3
+    told = measure(clock.run, INPUTS, clock, Settings()).fields(Watched(), 0.1)
+    assert (told["gpu_ns"], told["gpu_how"]) == ([], "")
+    assert told["gpu_stop"] == {"rule": "not held", "why": "it waits"}
+    assert len(told["latency_ns"]) > 10
+    assert told["throughput"]["images"] > 0
+
+
+def test_one_execution_for_a_profiler_is_not_held() -> None:
+    from bench.plan import ONCE
+
+    clock = FakeGpu(forever(20 * MS))
+    found = measure(clock.run, INPUTS, clock, Settings(**ONCE))  # type: ignore[arg-type]
+    assert found.gpu.ns == []
+    assert "device" not in clock.order
+
+
+def test_the_cache_is_flushed_before_each_hold() -> None:
+    clock = FakeGpu(forever(20 * MS))
+    found = measure_flushed(clock.run, INPUTS, clock, Settings(flush_batch=2))
+    latencies, devices = len(found.flushed.ns), len(found.flushed_gpu.ns)
+    assert clock.order == ["flush", "latency"] * latencies + ["flush", "device"] * devices
+    assert set(found.flushed_gpu.ns) == {5 * MS}
+    assert latencies > devices >= 10
+
+
+def test_device_times_taken_under_throttling_are_found_among_themselves() -> None:
+    clock = FakeGpu(forever(20 * MS))
+    found = measure(clock.run, INPUTS, clock, Settings(throughput_s=0.0))
+    begins = found.gpu.spans[0][0] / 1e9
+    told = found.fields(throttled_between(begins + 0.15, begins + 9), 0.1)
+    assert "latency" not in told["throttled"]
+    ((first, last),) = told["throttled"]["gpu"]
+    assert last == len(found.gpu.ns) - 1
+    assert first > 0
+    assert found.gpu.spans[first][1] / 1e9 > begins  # a reading every 0.1 s knows no better
+    assert found.gpu.spans[first][0] / 1e9 < begins + 0.3
 
 
 def test_places_become_ranges() -> None:

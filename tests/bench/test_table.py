@@ -299,6 +299,7 @@ def test_every_view_fits_a_terminal_and_says_what_its_columns_mean(
         "environment": card,
         "device": "cuda",
         "gpu_ns": [12_345_678] * 15,
+        "gpu_how": "held",
         "flushed_ns": [12_345_678] * 15,
         "flushed_gpu_ns": [12_345_678] * 15,
         "latency_ns": [1_234_567_890 + k for k in range(6700)],

@@ -23,6 +23,13 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(autouse=True)
+def _without_gradients() -> Iterator[None]:
+    """As a runner is to be called."""
+    with torch.no_grad():
+        yield
+
+
 @pytest.fixture(scope="session")
 def build() -> Callable[[str], ResNet]:
     """A ResNet by name, like a trained one: its norms fit their inputs, and its logits depend on the image."""

@@ -38,7 +38,7 @@ def calls(monkeypatch):
 
 
 def always(answer):
-    return lambda calls, device: ([call() for call in calls.values()], (answer, dict.fromkeys(calls, 8.0)))[1]
+    return lambda calls, *_: ([call() for call in calls.values()], (answer, dict.fromkeys(calls, 8.0)))[1]
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_our_steps_agree_with_float64(name, faster, build, batch, error, toleran
 def test_whole_groups_are_timed_once_for_all_that_are_alike(faster, build, batch, monkeypatch) -> None:
     timed = []
 
-    def fastest(calls, device):
+    def fastest(calls, *_):
         timed.append(list(calls))
         return "own", {"own": 8.0, "library": 16.0}
 

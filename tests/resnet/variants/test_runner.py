@@ -1,7 +1,9 @@
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from resnet import variants
+from resnet.variants import eager
 from resnet.variants.runner import GraphRunner, Placed, TorchRunner, fastest, launched, set_switches
 
 
@@ -18,12 +20,41 @@ def test_place_copies_into_the_variants_own_form(batch: Tensor) -> None:
     assert same.data_ptr() != batch.data_ptr()
 
 
-def test_a_stream_runner_keeps_gradients_off() -> None:
-    layer = nn.Conv2d(3, 4, 3)
-    example = torch.ones(1, 3, 8, 8)
-    for mode in (torch.inference_mode, torch.no_grad):
-        runner = TorchRunner(layer, example, torch.float32, "contiguous", {}, mode=mode)
-        assert not runner(runner.place(example)).requires_grad
+def test_a_call_has_no_guard_of_its_own(batch: Tensor) -> None:
+    """It would be timed. The caller's is the one that counts."""
+    seen: list[tuple[bool, bool]] = []
+
+    def forward(x: Tensor) -> Tensor:
+        seen.append((torch.is_grad_enabled(), torch.is_inference_mode_enabled()))
+        return x
+
+    runner = TorchRunner(forward, batch, torch.float32, "contiguous", {})
+    x = runner.place(batch)
+    for mode in (torch.enable_grad, torch.no_grad, torch.inference_mode):
+        with mode():
+            runner(x)
+    assert seen == [(True, False), (False, False), (False, True)]
+
+
+def test_what_is_prepared_and_captured_is_so_without_gradients(
+    build, batch: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is called, or compiled code would be compiled anew."""
+    seen: list[bool] = []
+
+    def prepare(model: object, example: Tensor, precision: str, launch: str) -> GraphRunner:
+        seen.append(torch.is_grad_enabled())
+
+        def capture(forward: object, x: Tensor) -> object:
+            seen.append(torch.is_grad_enabled())
+            return lambda: x
+
+        return GraphRunner(doubling(example), capture)
+
+    monkeypatch.setattr(eager, "prepare", prepare)
+    with torch.enable_grad():
+        variants.prepare("eager", build("resnet18"), batch, "fp32").place(batch)
+    assert seen == [False, False]
 
 
 def test_what_was_not_placed_is_refused(batch: Tensor) -> None:
