@@ -20,8 +20,8 @@ from bench.process import HERE, Answer, Home
 from bench.process import ask as ask_child
 from bench.store import StoreError
 
+LATE = 0.9  # of its limit, behind which a death is taken for the limit's: what a child tells is heard a little later
 STRIKES = 2  # processes in a row that die before they begin a part
-ALLOWANCE_S = 5.0  # beyond its seconds a process is left to end itself, which tells more
 
 STATUSES = ("ok", "wrong", "error", "timeout", "skipped")
 
@@ -68,7 +68,7 @@ class _Heard:
         """The part that the process was at when it died has that as its outcome."""
         seconds = time.monotonic() - self.since
         limit = self.waiting[self.running]
-        late = seconds >= limit or answer.status == "timeout"
+        late = seconds >= LATE * limit or answer.status == "timeout"
         reason = f"it did not end within {min(limit, seconds):.0f} s; {answer.reason}" if late else answer.reason
         self.end(self.running, {"status": "timeout" if late else "error", "reason": reason, "seconds": seconds})
 
@@ -94,8 +94,7 @@ def each(
         if left <= 0:
             break
         heard = _Heard(waiting, told)
-        asked = job | {"parts": list(waiting.items()), "seconds": left}
-        answer = ask(asked, left + ALLOWANCE_S, heard, module, home)
+        answer = ask(job | {"parts": list(waiting.items())}, left, heard, module, home)
         if heard.running:
             heard.blame(answer)
         strikes = 0 if heard.count else strikes + 1

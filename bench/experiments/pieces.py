@@ -66,7 +66,7 @@ def layer(place: Place, name: str) -> None:
     assert INTERPRETED or not place.dry  # else it is aten that would be held against itself
     what = replace(place.on(LAYERS, SMALL)[kind], dtype=precision)
     text = place.on(CONFIGS, SMALL_CONFIGS).get(kind)
-    config = Config.parse(text) if text else default(what, place.arch, place.sms)
+    config = Config.parse(text) if text else default(what, place.arch, place.sms, place.card)
     if place.arch < BULK:
         config = replace(config, pdl=False)
     subject = Subject(what, place.device, place.clock, seed=0)

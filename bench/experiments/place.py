@@ -12,6 +12,7 @@ import torch
 
 from bench.clock import Clock, on_device
 from bench.subject import captured
+from kernels.space import Machine, machine_of
 
 Run = Callable[[], object]
 
@@ -37,6 +38,11 @@ class Place:
     @property
     def dry(self) -> bool:
         return self.device == "cpu"
+
+    @property
+    def machine(self) -> Machine:
+        """What its datasheet promises."""
+        return machine_of(self.arch, self.sms, self.card)
 
     def on(self, card: Any, dry: Any) -> Any:
         """The size of something on a card, and when walked on a CPU."""

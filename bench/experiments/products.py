@@ -14,9 +14,10 @@ from bench.experiments.place import Place, Run
 from bench.subject import draw, launcher
 from kernels import conv
 from kernels.config import Config, Layer, channel_tiles, row_tiles, steps
+from kernels.constants import SHARES
 from kernels.emit import emit
-from kernels.launch import output
-from kernels.space import machine_of
+from kernels.launch import Operands, output
+from resnet.launches import Bound, compile_together
 
 ARCH = 90  # what is compiled ahead of time for where there is no card
 COPY_BYTES = 1 << 30
@@ -24,7 +25,6 @@ LAUNCHES = 8  # in a graph
 TILES = {"square": "ptr-128x128x64-w4-s3-k1-g8", "wide": "ptr-128x256x64-w8-s3-k1-g8"}
 GLUON = {"square": 128, "wide": 256}  # channels of a tile; its rows are 128 pixels, as a box that is given below
 BOXES = {"3x3": (16, 2, 4), "1x1": (1, 1, 128)}
-SHARES = ("tensor_share_ptr", "tensor_share_tma", "memory_share")  # of what a datasheet promises
 SLOPE = "between depths of 2304 and 4608 in a graph"
 
 Measured = dict[str, dict[str, Any]]
@@ -45,8 +45,8 @@ def memory(place: Place, name: str) -> dict[str, Any]:
     ns = place.times(lambda: target.copy_(source))
     rate = 2 * source.nbytes / (median(ns) * 1e-9)
     data = {"bytes": 2 * source.nbytes, "ns": ns, "bytes_per_s": rate}
-    sheet = machine_of(place.arch, place.sms).memory
-    how = f"a copy of {source.nbytes} bytes at {rate / 1e12:.2f} TB/s, of the {sheet / 1e12:.2f} that kernels.space has"
+    sheet = place.machine.memory
+    how = f"a copy of {source.nbytes} bytes at {rate / 1e12:.2f} TB/s, of {place.machine.card}'s {sheet / 1e12:.2f}"
     return told(place, data, memory_share=(rate / sheet, "1", how))
 
 
@@ -64,7 +64,10 @@ def products(place: Place, name: str) -> dict[str, Any]:
         work = Work.of(tiles, steps(layer, config)[0], config.block_m, config.block_n, config.block_k)
         return launcher(layer, config, operands, out, None), work
 
-    found, slopes = measured(place, TILES, run)
+    def bound_to_nothing(tile: str, form: str, layer: Layer) -> Iterable[Bound]:
+        return conv.calls(layer, configs[tile], Operands.of(layer), output(layer, "meta"))
+
+    found, slopes = measured(place, TILES, run, bound_to_nothing)
     data: dict[str, Any] = {"configs": TILES, "measured": found}
     square, wide = slopes.get("square 3x3"), slopes.get("wide 3x3")
     if square is None or wide is None:
@@ -92,7 +95,11 @@ def gluon_products(place: Place, name: str) -> dict[str, Any]:
         work = Work.of(gluon_conv.tiles(layer, cut), depth, prod(cut.box), cut.block_n, cut.block_k)
         return gluon_run(place, layer, cut, operands, out), work
 
-    found, slopes = measured(place, GLUON, run)
+    def bound_to_nothing(tile: str, form: str, layer: Layer) -> Iterable[Bound]:
+        nothing = Operands.of(layer), output(layer, "meta")
+        return [gluon_conv.bound(layer, cuts[tile, form], *nothing, place.sms or 1)]
+
+    found, slopes = measured(place, GLUON, run, bound_to_nothing)
     data: dict[str, Any] = {"configs": {" ".join(key): str(cut) for key, cut in cuts.items()}, "measured": found}
     if not slopes:
         return told(place, data)
@@ -120,9 +127,19 @@ def gluon_run(place: Place, layer: Layer, cut: Any, operands: Any, out: Any) -> 
 
 
 def measured(
-    place: Place, tiles: Iterable[str], run: Callable[[str, str, Layer], tuple[Run, Work]]
+    place: Place,
+    tiles: Iterable[str],
+    run: Callable[[str, str, Layer], tuple[Run, Work]],
+    bound_to_nothing: Callable[[str, str, Layer], Iterable[Bound]],
 ) -> tuple[Measured, dict[str, Rates]]:
-    """Times of every tile, form and depth; and what is a second between the depths, by "tile form"."""
+    """Times of every tile, form and depth; and what is a second between the depths, by "tile form".
+
+    `bound_to_nothing` gives the launches of one on operands without memory: all are compiled before, on all cores.
+    """
+    if not place.dry:
+        compile_together(
+            one for form, _, layer in layers(place) for tile in tiles for one in bound_to_nothing(tile, form, layer)
+        )
     found: Measured = {}
     slopes: dict[str, Rates] = {}
     works: dict[str, tuple[Work, float]] = {}
@@ -147,7 +164,7 @@ def measured(
 
 def peak(place: Place, found: Iterable[Rates]) -> float:
     """Of the datasheet's fp16 rate, the most that was reached."""
-    return max(one.operations for one in found) / machine_of(place.arch, place.sms).flops["fp16"]
+    return max(one.operations for one in found) / place.machine.flops["fp16"]
 
 
 def told(place: Place, data: dict[str, Any], **constants: tuple[float, str, str]) -> dict[str, Any]:
@@ -155,7 +172,7 @@ def told(place: Place, data: dict[str, Any], **constants: tuple[float, str, str]
     if place.dry:
         return {"data": data}
     found = {name: {"value": value, "unit": unit, "how": how} for name, (value, unit, how) in constants.items()}
-    absurd = [name for name, one in found.items() if one["value"] <= 0 or (name in SHARES and one["value"] > 1)]
-    for name in absurd:  # who reads the file would refuse all of it
-        data[f"refused {name}"] = found.pop(name)
+    for name, (value, *_) in constants.items():
+        if value <= 0 or (name in SHARES and value > 1):  # who reads the file would refuse all of it
+            data[f"refused {name}"] = found.pop(name)
     return {"data": data, "constants": found}

@@ -15,6 +15,7 @@ from bench.environment import environment, no_cuda
 from bench.experiments.arithmetic import Work, bound, rates
 from bench.experiments.lists import EXPERIMENTS, MODEL
 from bench.store import StoreError
+from kernels.constants import read
 
 TILES, STEPS = 392, 36  # of 128x256: 14x14 at batch 256, 256 channels, a 3x3's depth in steps of 64
 L2, TENSOR = 6.0e12, 700e12
@@ -90,6 +91,7 @@ def test_the_file_holds_predictions_before_outcomes_and_keeps_what_it_had(tmp_pa
     later.add(second.name, outcome("timeout"), quiet=True)
     found = json.loads(file.read_text())
     assert found["constants"] == made
+    assert read(file, "NVIDIA H100")["launch_us"].value == 1.9  # what the configurations' model reads of it
     assert [(one["name"], one["status"]) for one in found["experiments"]] == [
         (first.name, "ok"), (second.name, "timeout"),
     ]  # fmt: skip
@@ -140,3 +142,16 @@ def test_constants_of_this_card(tmp_path: Path) -> None:
     _, said = bench("launches", "memory", "products", "-o", str(file))
     found = json.loads(file.read_text())["constants"]
     assert {"launch_us", "memory_share", "l2_bytes_per_s", "tensor_share_ptr"} <= found.keys(), said
+
+
+def test_a_share_of_more_than_the_whole_is_refused() -> None:
+    """Who reads the file would refuse all of it: a datasheet's row is wrong, which the data then says."""
+    from bench.clock import HostClock
+    from bench.experiments.place import Place
+    from bench.experiments.products import told
+
+    card = Place("cuda", HostClock(), "NVIDIA H200", 90, 132)
+    found = told(card, {}, memory_share=(1.4, "1", "a copy"), launch_us=(1.9, "us", "empty kernels"))
+    assert set(found["constants"]) == {"launch_us"}
+    assert found["data"]["refused memory_share"]["value"] == 1.4
+    assert card.machine.memory == 4.8e12
