@@ -29,6 +29,7 @@ from bench.case import Case
 from bench.eligible import why_not
 from bench.environment import child_variables
 from bench.plan import Plan
+from bench.provenance import short
 from bench.record import Record
 from bench.resume import differences
 from bench.store import FILE, Store, StoreError
@@ -186,7 +187,7 @@ class Campaign:
         except Exception as error:
             status, reason, spent = "failed", f"{type(error).__name__}: {error}", 0.0
         when = datetime.now(UTC).isoformat(timespec="seconds")
-        entry = Entry(task.name, status, reason, round(spent, 1), when, code_of(self.env), commit_of(self.env))
+        entry = Entry(task.name, status, reason, round(spent, 1), when, code_of(self.env), short(self.env["git"]))
         self.ended.append(entry)
         self._write("campaign.jsonl", json.dumps(asdict(entry)) + "\n", "a")
         return entry
@@ -279,17 +280,11 @@ def _stamp(path: Path) -> tuple[int, int]:
     return state.st_mtime_ns, state.st_size
 
 
-def commit_of(env: dict[str, Any]) -> str:
-    """The commit, with a plus where the tree had changes; "none" where it is not known."""
-    sha = env["git"].get("sha")
-    return "none" if not sha else str(sha)[:10] + ("+" if env["git"].get("dirty") else "")
-
-
 def code_of(env: dict[str, Any]) -> str:
     """What a result is a result of: this project's code and the versions that compile and launch it."""
     packages = env.get("packages", {})
     versions = "/".join(str(packages.get(name)) for name in ("torch", "triton"))
-    return f"{env['git'].get('code') or commit_of(env)} {versions} {env['gpu'].get('driver', '')}".strip()
+    return f"{env['git'].get('code') or short(env['git'])} {versions} {env['gpu'].get('driver', '')}".strip()
 
 
 def outbox_folder() -> Path | None:

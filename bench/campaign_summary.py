@@ -13,6 +13,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.campaign_tasks import STAGES, TASKS, Task
+from bench.provenance import short
 from bench.record import Record
 from kernels import places
 
@@ -44,16 +45,10 @@ def summary(campaign: Campaign) -> list[str]:
     troubles = [Row("error", "output", text) for text in campaign.troubles()]
     rows = [*_pieces(campaign), *_gates(campaign), *_experiments(campaign), *_tests(campaign)]
     speeds = list(_speeds(campaign))
-    head = f"{campaign.name}, commit {_commit(campaign)}: {_counts(campaign)}"
+    head = f"{campaign.name}, commit {short(campaign.env['git'])}: {_counts(campaign)}"
     fixed = [head, *_fitting([*troubles, *tasks], LINES // 3)]
     paths = _fitting(rows, LINES - len(fixed) - min(len(speeds), 12))
     return [*fixed, *paths, *speeds[: LINES - len(fixed) - len(paths)]]
-
-
-def _commit(campaign: Campaign) -> str:
-    from bench.campaign import commit_of
-
-    return commit_of(campaign.env)
 
 
 def _counts(campaign: Campaign) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,12 +12,13 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from bench.campaign import Campaign, Entry, commit_of, outbox_folder
+from bench.campaign import Campaign, Entry, outbox_folder
 from bench.campaign_archive import restore as put_in_place
 from bench.campaign_summary import missing, summary
 from bench.campaign_tasks import BUDGET_S, STAGES, TASKS, Task, stage_of
 from bench.console import FAILED, STOPPED, UNABLE, Json, device_line, out, print_json, stop, tell
 from bench.environment import ROOT, environment, no_cuda
+from bench.provenance import short, write
 from kernels import places
 
 DRY = places.RESULTS / "local" / "campaign-dry"
@@ -51,6 +53,8 @@ def gpu(
             out.print(line, markup=False, soft_wrap=True)
         return
     chosen = _chosen(names or [])
+    with suppress(OSError):  # a checkout that cannot be written has the commit of its git, or none
+        write()
     facts = environment()
     reason = no_cuda(facts)
     if reason and not (dry or listed):
@@ -108,7 +112,7 @@ def _run(campaign: Campaign, tasks: list[Task], seconds: float, where: str) -> N
     if not tasks:
         out.print("Nothing is missing for this card and this code; name a stage to do it again.")
     title = f"{len(tasks)} tasks, {seconds:.0f} s" if not campaign.dry else f"{len(tasks)} tasks, the CPU for a GPU"
-    out.print(f"{title}, on {where}; commit {commit_of(campaign.env)}", markup=False, soft_wrap=True)
+    out.print(f"{title}, on {where}; commit {short(campaign.env['git'])}", markup=False, soft_wrap=True)
     stopped = False
     try:
         for entry in campaign.run(tasks, seconds, _begins):
@@ -147,9 +151,9 @@ def _list(campaign: Campaign, as_json: bool) -> None:
             | asdict(state)
             for task, state in rows
         ]
-        print_json({"card": campaign.name, "commit": commit_of(campaign.env), "tasks": told})
+        print_json({"card": campaign.name, "commit": short(campaign.env["git"]), "tasks": told})
         return
-    out.print(f"{campaign.name}, commit {commit_of(campaign.env)}, {campaign.root.relative_to(ROOT)}", markup=False)
+    out.print(f"{campaign.name}, commit {short(campaign.env['git'])}, {campaign.root.relative_to(ROOT)}", markup=False)
     grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for title in ("stage", "task", "state", "at most s", "took s", "why"):
         grid.add_column(title, justify="right" if title.endswith(" s") else "left", no_wrap=True)

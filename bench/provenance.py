@@ -76,36 +76,38 @@ def _reason(stderr: str) -> str:
 def git(folder: Path = ROOT) -> dict[str, Any]:
     """The commit of a checkout, and whether a file that could change a result differs from it.
 
-    {"sha", "dirty", "source": "git" or "file"}, or {"sha": None, "dirty": None, "reason"}.
+    {"sha", "dirty", "code", "source": "git" or "file"}, or {"sha": None, "dirty": None, "code", "reason"}; `code` is
+    the digest of the code as it is, by which two checkouts are seen to be alike whatever their commits.
     """
+    code = digest(folder)
     try:
         sha = ask_git(folder, "rev-parse", "--verify", "HEAD")
         dirty = bool(ask_git(folder, "status", "--porcelain", "--", *CODE))
-        return {"sha": sha, "dirty": dirty, "source": "git"}
+        return {"sha": sha, "dirty": dirty, "code": code, "source": "git"}
     except GitError as error:
         reason = str(error)
     try:
-        return _from_file(folder)
+        return _from_file(folder, code)
     except FileNotFoundError:
         told = f"{reason}, and no {FILE} that says which commit this is"
     except (OSError, ValueError, KeyError, TypeError) as error:
         told = f"{reason}, and {FILE} is damaged ({type(error).__name__}): make gpu-pack, where git answers"
-    return {"sha": None, "dirty": None, "reason": told}
+    return {"sha": None, "dirty": None, "code": code, "reason": told}
 
 
-def _from_file(folder: Path) -> dict[str, Any]:
+def _from_file(folder: Path, code: str) -> dict[str, Any]:
     kept = json.loads((folder / FILE).read_text(encoding="utf-8"))
     if kept["schema"] > SCHEMA or not re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", kept["sha"]):
         raise ValueError("of another version, or no commit")
-    return {"sha": kept["sha"], "dirty": bool(kept["dirty"]) or kept["code"] != digest(folder), "source": "file"}
+    return {"sha": kept["sha"], "dirty": bool(kept["dirty"]) or kept["code"] != code, "code": code, "source": "file"}
 
 
 def digest(folder: Path = ROOT) -> str:
-    """SHA-256 over the names and contents of the code, what is hidden or was made from it left out."""
+    """Of SHA-256 over the names and contents of the code, 16 digits; what is hidden or was made from it is left out."""
     found = hashlib.sha256()
     for name, path in sorted(_code(folder)):
         found.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    return found.hexdigest()
+    return found.hexdigest()[:16]
 
 
 def _code(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -126,7 +128,7 @@ def write(folder: Path = ROOT) -> dict[str, Any]:
     found = git(folder)
     if found.get("source") == "git":
         when = datetime.now(UTC).isoformat(timespec="seconds")
-        kept = {"schema": SCHEMA, "sha": found["sha"], "dirty": found["dirty"], "code": digest(folder), "when": when}
+        kept = {"schema": SCHEMA, "sha": found["sha"], "dirty": found["dirty"], "code": found["code"], "when": when}
         beside = folder / f"{FILE}.{os.getpid()}"
         beside.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
         beside.replace(folder / FILE)

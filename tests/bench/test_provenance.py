@@ -51,10 +51,10 @@ def sent(checkout: Path, tmp_path: Path) -> Path:
 
 def test_git_is_asked_first(checkout: Path) -> None:
     sha = run(checkout, "rev-parse", "HEAD")
-    assert git(checkout) == {"sha": sha, "dirty": False, "source": "git"}
+    assert git(checkout) == {"sha": sha, "dirty": False, "code": digest(checkout), "source": "git"}
     kept = {"schema": 1, "sha": "f" * 40, "dirty": True, "code": digest(checkout)}
     (checkout / FILE).write_text(json.dumps(kept))
-    assert git(checkout) == {"sha": sha, "dirty": False, "source": "git"}
+    assert git(checkout) == {"sha": sha, "dirty": False, "code": digest(checkout), "source": "git"}
 
 
 def test_a_changed_source_file_makes_a_checkout_dirty(checkout: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_changed_source_file_makes_a_checkout_dirty(checkout: Path) -> None:
 
 def test_the_commit_travels(checkout: Path, sent: Path) -> None:
     sha = run(checkout, "rev-parse", "HEAD")
-    assert git(sent) == {"sha": sha, "dirty": False, "source": "file"}
+    assert git(sent) == {"sha": sha, "dirty": False, "code": digest(sent), "source": "file"}
     (sent / "kernels" / "__pycache__").mkdir()
     (sent / "kernels" / "__pycache__" / "z.cpython-311.pyc").write_bytes(b"0")
     (sent / "README.md").write_text("another")
@@ -120,7 +120,7 @@ def test_a_hooks_variables_are_another_repositorys(
     monkeypatch.setenv("GIT_DIR", str(other / ".git"))
     monkeypatch.setenv("GIT_WORK_TREE", str(other))
     monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git" / "index"))
-    assert git(checkout) == {"sha": sha, "dirty": False, "source": "git"}
+    assert git(checkout) == {"sha": sha, "dirty": False, "code": digest(checkout), "source": "git"}
 
 
 def test_a_checkout_that_another_user_owns_names_no_path(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
