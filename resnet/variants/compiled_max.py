@@ -15,7 +15,7 @@ from resnet.variants.runner import DTYPES, Runner, TorchRunner, converted, launc
 # The first release whose Triton convolution keeps to 4 warps where a window is larger than a pixel. Before it 11 of the
 # 17 that are tried for each shape have 8, compute something else (pytorch#173068), and are timed and taken like the
 # others, as nothing compares what autotuning runs.
-CONVOLUTIONS_RIGHT = (2, 13)
+CONVOLUTIONS_RIGHT = "2.13"
 WRONG_CONVOLUTIONS = (
     "cuDNN's alone (max_autotune_conv_backends = ATEN): before torch 2.13 Inductor's own convolution is wrong with 8 "
     "warps (pytorch#173068); 1x1 convolutions at stride 1 are matrix products, and autotuned"
