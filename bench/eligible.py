@@ -30,7 +30,7 @@ def why_not(case: Case, env: dict[str, Any], reserved: Mapping[Case, str] = Mapp
         return f"the plan wants it on a {'GPU' if where == 'cpu' else 'CPU'}"
     variant = VARIANTS[case.variant]
     reason = refusal(variant, where, case.precision, case.launch) or _lacks_hardware(case, env, where)
-    return reason or missing(variant)
+    return reason or missing(variant, where)
 
 
 def _lacks_hardware(case: Case, env: dict[str, Any], where: str) -> str | None:

@@ -9,6 +9,7 @@ import os
 import platform
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 from bench.provenance import ROOT as ROOT
 from bench.provenance import git
 from bench.provenance import unreadable as unreadable
+from kernels.places import slug
 
 # distribution names, as pip knows them
 PACKAGES = (
@@ -121,7 +123,7 @@ def hidden() -> bool:
 
 
 def gpu() -> dict[str, Any]:
-    """The first GPU that CUDA_VISIBLE_DEVICES lets this process see; {"none": reason} where there is none."""
+    """The first GPU that CUDA_VISIBLE_DEVICES lets this process see; {"none": reason} where none has a name."""
     if hidden():
         return {"none": "CUDA_VISIBLE_DEVICES hides every GPU"}
     try:
@@ -134,10 +136,11 @@ def gpu() -> dict[str, Any]:
         return {"none": f"no NVIDIA driver answers ({error})"}
     try:
         return _gpu_facts(pynvml, os.environ.get("CUDA_VISIBLE_DEVICES"))
-    except pynvml.NVMLError as error:
+    except (pynvml.NVMLError, ValueError) as error:  # a name that is no text, too
         return {"none": f"the NVIDIA driver does not answer for the chosen GPU ({error})"}
     finally:
-        pynvml.nvmlShutdown()
+        with suppress(pynvml.NVMLError):
+            pynvml.nvmlShutdown()
 
 
 def _gpu_facts(nvml: Any, visible: str | None) -> dict[str, Any]:
@@ -148,9 +151,10 @@ def _gpu_facts(nvml: Any, visible: str | None) -> dict[str, Any]:
     def text(value: Any) -> str:
         return value.decode() if isinstance(value, bytes) else str(value)
 
-    sm = nvml.NVML_CLOCK_SM
+    sm, name = nvml.NVML_CLOCK_SM, text(nvml.nvmlDeviceGetName(handle)).strip()
+    slug(name)  # raises ValueError for what no file could be named by: all that is kept of a card goes by its name
     return {
-        "name": text(nvml.nvmlDeviceGetName(handle)),
+        "name": name,
         "capability": list(nvml.nvmlDeviceGetCudaComputeCapability(handle)),
         "driver": _read(lambda: text(nvml.nvmlSystemGetDriverVersion())),
         "cuda_driver": _read(nvml.nvmlSystemGetCudaDriverVersion),

@@ -108,7 +108,7 @@ def _why_not(case: Case) -> str | None:
     variant = VARIANTS[case.variant]
     served = variant.serves["cuda"] if case.variant == "fused" else ()
     refused = None if case.precision in served else refusal(variant, "cpu", case.precision, case.launch)
-    return refused or missing(variant)
+    return refused or missing(variant, "cpu")
 
 
 def _first_line(error: Exception) -> str:

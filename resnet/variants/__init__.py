@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,8 +48,9 @@ class Variant:
     """One way of running the model.
 
     `serves` and `launches` are by device; `needs` maps a package that must be importable, beside torch, to the pip
-    requirement that brings it; `excluded` gives reasons of this variant's own by (device, precision). `compiles_long`:
-    its first call may come minutes after its start.
+    requirement that brings it; `libraries` maps a device to the files of ONNX Runtime that it needs there, which a CPU
+    build lacks; `excluded` gives reasons of this variant's own by (device, precision). `compiles_long`: its first call
+    may come minutes after its start.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Variant:
     serves: Mapping[str, tuple[str, ...]]
     launches: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: ANY_LAUNCH)
     needs: Mapping[str, str] = field(default_factory=dict)
+    libraries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     excluded: Mapping[tuple[str, str], str] = field(default_factory=dict)
     compiles_long: bool = False
 
@@ -64,6 +67,9 @@ class Variant:
 _TORCH = {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "tf32", "fp16", "bf16")}
 _TRITON = {"triton": "triton>=3.6"}  # a CUDA build of torch brings its own
 _ONNX = {"onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime-gpu"}
+
+# ONNX Runtime's providers, beside its package's `capi`: a build for CPUs has neither.
+CUDA_LIBRARY, TENSORRT_LIBRARY = "libonnxruntime_providers_cuda.so", "libonnxruntime_providers_tensorrt.so"
 
 _ROWS = (
     Variant(
@@ -124,6 +130,7 @@ _ROWS = (
         why="ONNX Runtime on its CUDA provider, on a CPU on its CPU provider: the usual way out of PyTorch",
         serves={"cpu": ("fp32", "fp16"), "cuda": ("fp32", "tf32", "fp16")},
         needs=_ONNX,
+        libraries={"cuda": (CUDA_LIBRARY,)},
         excluded={("cpu", "bf16"): _ORT_CPU_BF16, ("cuda", "bf16"): _ORT_CUDA_BF16},
     ),
     Variant(
@@ -135,6 +142,7 @@ _ROWS = (
         # onnxruntime-gpu links libnvinfer.so.10; TensorRT 11 ships libnvinfer.so.11
         needs={**_ONNX, "tensorrt": "tensorrt-cu13<11"},
         compiles_long=True,
+        libraries={"cuda": (CUDA_LIBRARY, TENSORRT_LIBRARY)},
         excluded={("cuda", "fp32"): _TRT_FP32} | {("cpu", precision): _NO_TRT for precision in PRECISIONS},
     ),
 )
@@ -159,10 +167,23 @@ def refusal(variant: Variant, device: str, precision: str, launch: str) -> str |
     return None
 
 
-def missing(variant: Variant) -> str | None:
-    """The pip line that brings the packages `variant` needs and this interpreter has not, or None."""
+def missing(variant: Variant, device: str) -> str | None:
+    """What `variant` needs on a device and this interpreter has not, with the pip line that brings it, or None.
+
+    Nothing is imported: packages are looked for, and the libraries of ONNX Runtime's providers beside it.
+    """
     absent = [requirement for package, requirement in variant.needs.items() if not importlib.util.find_spec(package)]
-    return "pip install " + " ".join(f"'{requirement}'" for requirement in absent) if absent else None
+    if absent:
+        return "pip install " + " ".join(f"'{requirement}'" for requirement in absent)
+    if any(not (folder / name).exists() for folder in _capi() for name in variant.libraries.get(device, ())):
+        return "this onnxruntime is a CPU build: pip install onnxruntime-gpu"
+    return None
+
+
+def _capi() -> list[Path]:
+    """Where ONNX Runtime's libraries are, if it is here."""
+    spec = importlib.util.find_spec("onnxruntime")
+    return [Path(place) / "capi" for place in (spec.submodule_search_locations or ())] if spec else []
 
 
 def prepare(name: str, model: ResNet, example: Tensor, precision: str, launch: str = "stream") -> Runner:
@@ -181,9 +202,9 @@ def prepare(name: str, model: ResNet, example: Tensor, precision: str, launch: s
     reason = refusal(variant, example.device.type, precision, launch)
     if reason:
         raise ValueError(f"{name}/{precision}/{launch} on {example.device.type}: {reason}")
-    cure = missing(variant)
+    cure = missing(variant, example.device.type)
     if cure:
-        raise RuntimeError(f"{name} needs packages that are not here: {cure}")
+        raise RuntimeError(f"{name} needs what is not here: {cure}")
     import torch
 
     from resnet.variants.runner import set_switches

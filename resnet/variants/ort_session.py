@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from resnet.onnx_export import INPUT, OUTPUT
+from resnet.variants import CUDA_LIBRARY, TENSORRT_LIBRARY
 from resnet.variants.runner import Placed
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ CURES = {
     "or pip install 'onnxruntime-gpu<1.27' beside a torch for CUDA 12",
     TENSORRT: "Install TensorRT 10: pip install 'tensorrt-cu13<11' (onnxruntime-gpu up to 1.26: 'tensorrt-cu12<11')",
 }
-_LIBRARIES = {CUDA: "libonnxruntime_providers_cuda.so", TENSORRT: "libonnxruntime_providers_tensorrt.so"}
+_LIBRARIES = {CUDA: CUDA_LIBRARY, TENSORRT: TENSORRT_LIBRARY}
 _UNKNOWN_OPTION = re.compile(r'(?:Unknown provider|Invalid TensorRT EP) option: "?(\w+)')
 
 Options = dict[str, str]

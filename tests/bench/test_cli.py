@@ -140,7 +140,7 @@ def test_a_first_start_finds_nothing_compiled_and_the_next_does(tmp_path: Path) 
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(bool(missing(VARIANTS["onnxruntime"])), reason="onnxruntime is not installed")
+@pytest.mark.skipif(bool(missing(VARIANTS["onnxruntime"], "cpu")), reason="onnxruntime is not installed")
 def test_a_cold_start_neither_finds_nor_leaves_anything(tmp_path: Path) -> None:
     path = tmp_path / "cold.toml"
     path.write_text(

@@ -107,9 +107,9 @@ def check(told: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def of(rows: list[dict[str, Any]], use: str, arch: int) -> dict[str, Any]:
-    """The convolution itself: where its depth is split there is a reduction, too."""
+    """The convolution itself, of the first card that has a row: where its depth is split there is a reduction, too."""
     kernels = ("conv", "conv_tma")
-    (found,) = [
+    found, *_ = [
         row
         for row in rows
         if row["arch"] == arch and row["kernel"] in kernels and any(use in other for other in row["uses"])

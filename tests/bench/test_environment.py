@@ -8,6 +8,7 @@ import pytest
 
 from bench import environment as environments
 from bench.advice import noisy
+from bench.ceilings import path_of
 from bench.environment import ROOT, environment, variables
 
 
@@ -33,6 +34,49 @@ def test_the_cuda_version_read_from_the_file_is_torchs_own(here: dict[str, Any])
 def test_hidden_gpus_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert "hides" in environments.gpu()["none"]
+
+
+class Driver:
+    """NVML as a driver answers that tells little: every question but a few is refused."""
+
+    class NVMLError(Exception):
+        pass
+
+    NVML_CLOCK_SM = 1
+
+    def __init__(self, name: Any) -> None:
+        self.name = name
+
+    def __getattr__(self, question: str) -> Any:
+        answers = {"nvmlInit": None, "nvmlDeviceGetCount": 1, "nvmlDeviceGetHandleByIndex": 0}
+        answers |= {"nvmlDeviceGetName": self.name, "nvmlDeviceGetCudaComputeCapability": (9, 0)}
+
+        def answer(*_: Any) -> Any:
+            if question not in answers:
+                raise self.NVMLError("Not Supported")
+            return answers[question]
+
+        return answer
+
+
+@pytest.mark.parametrize("name", [b"NVIDIA H100 80GB HBM3", "NVIDIA H100 80GB HBM3 "])
+def test_a_driver_that_tells_little_leaves_the_card_its_name(name: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", Driver(name))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    found = environments.gpu()
+    assert (found["name"], found["capability"]) == ("NVIDIA H100 80GB HBM3", [9, 0])
+    rest = {key: value for key, value in found.items() if key not in ("name", "capability")}
+    assert len(rest) > 10
+    assert all(environments.unreadable(value) for value in rest.values())
+    facts = {"gpu": found, "torch_cuda": "13.0", "cpu": {}}
+    assert path_of(facts).name.startswith("nvidia-h100-80gb-hbm3-")
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe", "", "???"])
+def test_a_card_without_a_name_is_none(name: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", Driver(name))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert "does not answer for the chosen GPU" in environments.gpu()["none"]
 
 
 def test_variables_that_change_results_are_kept_and_paths_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:

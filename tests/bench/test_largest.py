@@ -265,7 +265,7 @@ def test_what_bounds_a_batch_is_told_with_its_status(
 
 def variants_here() -> list[tuple[str, str]]:
     """Each in one precision: what differs between them is who allocates. compile-max stands for compile."""
-    rows = [row for row in VARIANTS.values() if not missing(row) and row.name != "compile"]
+    rows = [row for row in VARIANTS.values() if not missing(row, "cpu") and row.name != "compile"]
     return [(row.name, row.serves["cpu"][0]) for row in rows if row.serves.get("cpu")]
 
 
@@ -315,7 +315,7 @@ def test_too_large_a_batch_fails_for_want_of_memory_in_every_library(
     reference: Callable[[Case], dict[str, str]], unused: int, variant: str
 ) -> None:
     """And not by a crash, or by the kernel's hand."""
-    if cure := missing(VARIANTS[variant]):
+    if cure := missing(VARIANTS[variant], "cpu"):
         pytest.skip(cure)
     precision = VARIANTS[variant].serves["cpu"][0]
     case = Case("resnet18", variant, precision, MAX, 128, "stream")

@@ -19,7 +19,7 @@ CASES = [
 
 
 def prepared(name, precision, launch, model, batch):
-    cure = missing(VARIANTS[name])
+    cure = missing(VARIANTS[name], "cuda")
     if cure:
         pytest.skip(cure)
     return prepare(name, model, batch.cuda(), precision, launch)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from resnet.onnx_export import INPUT, OUTPUT, onnx_file
-from resnet.variants import ort, ort_trt, prepare
+from resnet.variants import TENSORRT_LIBRARY, ort, ort_trt, prepare
 from resnet.variants.ort_session import CPU, CUDA, TENSORRT, open_session
 
 IMAGE = torch.Size((3, 64, 64))
@@ -121,7 +121,7 @@ class Stream(NamedTuple):
 @GPU_BUILD
 def test_options_name_what_the_installed_providers_parse(tmp_path: Path) -> None:
     """A typing error would be an option that is unknown everywhere, and dropped."""
-    trt = (Path(onnxruntime.__file__).parent / "capi" / "libonnxruntime_providers_tensorrt.so").read_bytes()
+    trt = (Path(onnxruntime.__file__).parent / "capi" / TENSORRT_LIBRARY).read_bytes()
     example = torch.empty(2, *IMAGE, device="meta")
     wanted = ort_trt._options(Stream(), example, tmp_path, "fp16", "graph")
     assert {name for name in wanted if name.startswith("trt_") and name.encode() not in trt} == set()

@@ -2,6 +2,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
@@ -60,10 +61,35 @@ def test_an_unknown_word_names_the_allowed_ones() -> None:
 
 def test_a_missing_package_gives_the_pip_line(monkeypatch: pytest.MonkeyPatch, build, batch) -> None:
     variant = replace(VARIANTS["eager"], needs={"no_such_package": "no-such-package<11"})
-    assert missing(variant) == "pip install 'no-such-package<11'"
+    assert missing(variant, "cpu") == "pip install 'no-such-package<11'"
     monkeypatch.setattr(variants, "VARIANTS", {"eager": variant})
     with pytest.raises(RuntimeError, match="pip install 'no-such-package<11'"):
         prepare("eager", build("resnet18"), batch, "fp32", "stream")
+
+
+@pytest.fixture
+def onnxruntime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of libraries of an ONNX Runtime that is not to be imported, nor what else is asked for."""
+    for package in ("onnxruntime", "onnx", "onnxscript", "tensorrt"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("raise AssertionError('it is not to be imported')")
+    (tmp_path / "onnxruntime" / "capi").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for package in ("onnxruntime", "onnx", "onnxscript", "tensorrt"):
+        monkeypatch.delitem(sys.modules, package, raising=False)
+    return tmp_path / "onnxruntime" / "capi"
+
+
+def test_a_cpu_build_of_onnxruntime_is_not_cudas(onnxruntime: Path) -> None:
+    cure = "this onnxruntime is a CPU build: pip install onnxruntime-gpu"
+    (onnxruntime / "libonnxruntime_providers_shared.so").touch()
+    rows = [VARIANTS["onnxruntime"], VARIANTS["onnxruntime-trt"]]
+    assert [missing(row, "cuda") for row in rows] == [cure, cure]
+    assert missing(rows[0], "cpu") is None
+    (onnxruntime / "libonnxruntime_providers_cuda.so").touch()
+    assert [missing(row, "cuda") for row in rows] == [None, cure]
+    (onnxruntime / "libonnxruntime_providers_tensorrt.so").touch()
+    assert [missing(row, "cuda") for row in rows] == [None, None]
 
 
 @pytest.mark.parametrize(
