@@ -457,12 +457,11 @@ def test_commits_that_make_kernels_worse(tmp_path: Path) -> None:
 
     options, kernel = tree / "kernels" / "launch.py", tree / "kernels" / "conv.py"
     edit(options, OPTIONS, BOUND)
-    edit(
-        kernel,
-        "WIDE: tl.constexpr,\n):  # fmt: skip",
-        "WIDE: tl.constexpr, GROUP_M: tl.constexpr = 8,\n):  # fmt: skip",
-    )
-    edit(kernel, "BLOCK_N, BLOCK_K, PRECISION, WIDE,\n", "BLOCK_N, BLOCK_K, PRECISION, WIDE, GROUP_M,\n")
+    for last in ("WIDE", "WIDE: tl.constexpr, SERIAL"):
+        end = ": tl.constexpr,\n):  # fmt: skip"
+        edit(kernel, last + end, f"{last}: tl.constexpr, GROUP_M: tl.constexpr = 8,\n):  # fmt: skip")
+    for last in ("WIDE", "WIDE, SERIAL"):
+        edit(kernel, f"BLOCK_N, BLOCK_K, PRECISION, {last},\n", f"BLOCK_N, BLOCK_K, PRECISION, {last}, GROUP_M,\n")
     edit(tree / "bench" / "cli_kernels.py", "CHILDREN = 4", "CHILDREN = 1")  # which start slower than these compile
     git("init", "-q")
     git("add", "-A")
