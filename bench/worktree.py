@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import json
 import os
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from bench.process import Home
 from bench.provenance import CODE, ROOT, GitError, ask_git
 
 PREFIX = "resnet-bench-ab-"
-NEEDS = ("pyproject.toml", "constraints.txt")  # what an environment is made from
+NEWEST = "constraints.txt"
 BUILD_LIMIT_S = 300
 LIMIT_S = 300.0  # of git: a large checkout is written in one command
 
@@ -102,15 +103,17 @@ def _clean(repository: Path, shas: dict[str, str]) -> None:
 
 def _interpreter(root: Path, name: str, repository: Path, tell: Callable[[str], None]) -> str:
     """This one, if the revision asks for the same packages as this checkout; else one of an environment of its own."""
-    if all(_same(root / need, repository / need) for need in NEEDS):
+    constraints = _constraints()
+    if all(_same(root / need, repository / need) for need in ("pyproject.toml", constraints)):
         return sys.executable
     script = root / "bench" / "bootstrap.py"
     if not script.exists():
         raise RevisionError(f"{name} has no bench/bootstrap.py: it is from before revisions could be set up")
     tell(f"{name} asks for other packages than this checkout: setting up an environment for it")
     venv = root / ".venv"
+    stack = ["--constraints", constraints] if constraints != NEWEST else []  # older set-ups know no other
     made = subprocess.run(
-        [sys.executable, str(script), "--venv", str(venv), "--extras", "dev"],
+        [sys.executable, str(script), "--venv", str(venv), "--extras", "dev", *stack],
         capture_output=True,
         text=True,
         check=False,
@@ -118,6 +121,14 @@ def _interpreter(root: Path, name: str, repository: Path, tell: Callable[[str], 
     if made.returncode:
         raise RevisionError(f"{name} cannot be set up: {_last(made.stderr)}")
     return str(venv / "bin" / "python")
+
+
+def _constraints() -> str:
+    """The file whose versions this interpreter's environment holds: `make setup` wrote it down."""
+    try:
+        return str(json.loads(Path(sys.prefix, "setup.json").read_text())["constraints"])
+    except (OSError, ValueError, KeyError):
+        return NEWEST
 
 
 def _builds(home: Home, name: str) -> None:

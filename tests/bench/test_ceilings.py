@@ -203,6 +203,7 @@ def test_a_child_that_fails_is_a_failure_in_a_sentence(
 
 
 @pytest.mark.gpu
+@pytest.mark.timed
 def test_a_gpus_ceilings_are_in_their_order(here: dict[str, Any]) -> None:
     found = ceilings.measure(here)
     assert found.flops["fp32"] < found.flops["tf32"] < found.flops["fp16"]

@@ -35,6 +35,7 @@ def caught(tmp_path_factory: pytest.TempPathFactory, here: dict[str, Any]) -> di
         return records(cheats.CHEATS | cheats.ON_GPU, tmp_path_factory.mktemp("cheats"), here)
 
 
+@pytest.mark.timed
 @pytest.mark.slow
 def test_the_honest_twin_of_the_cheats_has_a_speed(caught: dict[str, Record]) -> None:
     record = caught["honest"]
@@ -47,6 +48,7 @@ def test_the_honest_twin_of_the_cheats_has_a_speed(caught: dict[str, Record]) ->
     assert set(record.gate) == {"before", "during", "after"}
 
 
+@pytest.mark.timed
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in cheats.CHEATS | cheats.ON_GPU if name != "honest"])
 def test_a_cheat_has_a_record_and_no_speed(caught: dict[str, Record], name: str) -> None:
@@ -58,6 +60,7 @@ def test_a_cheat_has_a_record_and_no_speed(caught: dict[str, Record], name: str)
     assert_caught(name, caught[name])
 
 
+@pytest.mark.timed
 def test_work_on_another_stream_has_no_part_in_the_device_time() -> None:
     """What the cheat would gain, and so why the gate must see it."""
     with on_device("cuda") as clock:

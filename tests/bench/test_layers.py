@@ -433,6 +433,7 @@ def test_what_cannot_be_timed_is_refused_in_a_sentence(
 
 
 @pytest.mark.gpu
+@pytest.mark.timed
 @pytest.mark.parametrize("case", ["eager/fp16", "library-fused/fp16", "fused/fp16", "mixed/fp16", "compile/fp16"])
 @pytest.mark.parametrize("launch", ["stream", "graph"])
 def test_layers_on_a_gpu_sum_to_less_than_the_whole(case: str, launch: str, here: dict[str, Any]) -> None:

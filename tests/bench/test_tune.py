@@ -525,6 +525,7 @@ def test_a_dry_run_that_was_killed_goes_on_where_it_was(dried: Path) -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.timed
 @pytest.mark.slow
 def test_two_layers_on_this_gpu(tmp_path: Path) -> None:
     here = tune.networks({"models": ["resnet18"], "batches": [8], "image": 224, "precisions": ["fp16"]}, print)

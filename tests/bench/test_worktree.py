@@ -130,6 +130,28 @@ def test_other_packages_are_set_up_by_the_revisions_own_means(repository: Path) 
     assert left(repository) == (0, [])
 
 
+def test_the_oldest_stack_is_set_up_from_its_own_constraints(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "setup.json").write_text('{"home": [], "constraints": "constraints-2.11.txt", "inputs": ""}')
+    monkeypatch.setattr(worktree.sys, "prefix", str(tmp_path))
+    (repository / "bench" / "bootstrap.py").write_text("import sys; sys.exit(' '.join(sys.argv[-2:]))")
+    (repository / "constraints-2.11.txt").write_text("torch==2.11.0\n")
+    git(repository, "add", ".")
+    git(repository, "commit", "--quiet", "--message", "two stacks")
+    (repository / "constraints.txt").write_text("torch==2.14.0\n")
+    git(repository, "commit", "--quiet", "--all", "--message", "the newest is another")
+    with checkouts(["HEAD~1", "HEAD"], repository=repository) as sides:
+        assert sides[0].home.python == sides[1].home.python
+    (repository / "constraints-2.11.txt").write_text("torch==2.11.1\n")
+    git(repository, "commit", "--quiet", "--all", "--message", "the oldest is another")
+    with (
+        pytest.raises(RevisionError, match=r"HEAD~1 cannot be set up: --constraints constraints-2\.11\.txt"),
+        checkouts(["HEAD~1", "HEAD"], repository=repository),
+    ):
+        pass
+
+
 def test_what_a_killed_process_left_is_removed_by_the_next(repository: Path) -> None:
     process = subprocess.Popen(["true"])
     process.wait()

@@ -1,5 +1,6 @@
 """Our kernels as a network: the ops' aten on any machine, the kernels interpreted, and what only a GPU shows."""
 
+import copy
 import importlib.util
 import json
 import os
@@ -238,18 +239,16 @@ def test_on_a_gpu_a_call_allocates_nothing(launch, build, batch) -> None:
 @pytest.mark.gpu
 def test_on_a_gpu_its_activations_take_less_than_eager_s(build) -> None:
     batch = pictures((32, 3, 224, 224)).cuda()
-    model = build("resnet50").cuda().half().to(memory_format=torch.channels_last)
-    try:
-        x = batch.half().to(memory_format=torch.channels_last)
-        with torch.inference_mode():
-            model(x)
-            torch.cuda.synchronize()
-            torch.cuda.reset_peak_memory_stats()
-            held = torch.cuda.memory_allocated()
-            model(x)
-            eager = torch.cuda.max_memory_allocated() - held
-    finally:
-        model.cpu().float().to(memory_format=torch.contiguous_format)
+    # a copy: `build` gives every test the same model
+    model = copy.deepcopy(build("resnet50")).cuda().half().to(memory_format=torch.channels_last)
+    x = batch.half().to(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        model(x)
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        held = torch.cuda.memory_allocated()
+        model(x)
+        eager = torch.cuda.max_memory_allocated() - held
     runner = prepare("fused", build("resnet50"), batch, "fp16", "stream")
     torch.cuda.reset_peak_memory_stats()
     held = torch.cuda.memory_allocated()

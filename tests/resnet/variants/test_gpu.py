@@ -22,6 +22,8 @@ def prepared(name, precision, launch, model, batch):
     cure = missing(VARIANTS[name], "cuda")
     if cure:
         pytest.skip(cure)
+    if name.startswith("compile"):
+        torch._dynamo.reset()  # it compiles one function eight times in a process, and then no more
     return prepare(name, model, batch.cuda(), precision, launch)
 
 
