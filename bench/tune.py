@@ -27,8 +27,8 @@ from bench.subject import Subject, Timer
 from bench.tuning import layer_from
 from kernels.config import Config, Layer
 from kernels.emit import emit
-from kernels.implementation import family, implementation
-from kernels.launch import INTERPRETED, Operands, parsed_in_turn
+from kernels.implementation import implementation
+from kernels.launch import INTERPRETED, parsed_in_turn
 from resnet.archs import Spec
 from resnet.fold import fold
 from resnet.layers import layer_of
@@ -151,8 +151,6 @@ def compile_all(visits: list[Visit], known: set[int], data: dict[str, Any], talk
         talk.begin(number, f"compiling {config}", COMPILE_LIMIT_S)
         try:
             refused = emission(layer, config, data["arch"])
-            if not refused and data["device"] == "cuda":
-                _load_ready(layer, config)
         except Exception as error:
             talk.done(number, "failed", _reason(error))
             return
@@ -171,7 +169,10 @@ def compile_all(visits: list[Visit], known: set[int], data: dict[str, Any], talk
 
 
 def emission(layer: Layer, config: Config, arch: int) -> str:
-    """Why nobody should run what the compiler makes of a candidate; empty if it may run."""
+    """Why nobody should run what the compiler makes of a candidate; empty if it may run.
+
+    What is judged is what will run: the launch finds this very code in Triton's cache.
+    """
     for compilation in implementation(layer, config).compilation(layer, config):
         found = emit(compilation, arch)
         if found.spills:
@@ -179,13 +180,6 @@ def emission(layer: Layer, config: Config, arch: int) -> str:
         if not found.fits:
             return f"shared memory: {found.shared} bytes, more than sm_{arch} gives a block"
     return ""
-
-
-def _load_ready(layer: Layer, config: Config) -> None:
-    """Triton's own compilation of the launches, so that the first of them finds it in the cache."""
-    meta, out = Operands.of(layer), family(layer).output(layer, "meta")
-    for launch, arguments in implementation(layer, config).calls(layer, config, meta, out):
-        launch.kernel.warmup(*arguments, grid=launch.grid, **launch.constants, **launch.options)
 
 
 def _visit(visit: Visit, data: dict[str, Any], clock: Clock, talk: _Talk) -> None:

@@ -19,7 +19,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from kernels.config import ARCHS
-from kernels.launch import INTERPRETED, Compilation
+from kernels.launch import Compilation
 
 # Tensor-core instructions by architecture: mma.sync (HMMA, IMMA, QMMA), wgmma (HGMMA, IGMMA, QGMMA), tcgen05 (UTC*MMA).
 TENSOR = re.compile(r"(HMMA|IMMA|QMMA|OMMA|HGMMA|IGMMA|QGMMA|UTC[A-Z]*MMA)$")
@@ -73,8 +73,6 @@ def tool(name: str) -> str:
 
 def compiled(compilation: Compilation, arch: int) -> triton.compiler.CompiledKernel:
     """Triton's own result: `asm` has every stage, `metadata` the shared memory."""
-    if INTERPRETED:
-        raise RuntimeError("kernels defined under TRITON_INTERPRET=1 cannot be compiled: unset it before the import")
     source = ASTSource(
         compilation.kernel, dict(compilation.signature), dict(compilation.constants), dict(compilation.attributes)
     )
