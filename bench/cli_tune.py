@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -18,6 +19,7 @@ from bench.environment import environment, no_cuda
 from bench.process import Answer, ask
 from bench.trials import STATUSES, Kept, Trial, load
 from bench.tuning import CAP, KNOWN, TUNED, Gpu, Network, Target, Tuner, TuningError, model_table, predicted
+from kernels.bundle import VARIABLE
 from kernels.choose import default
 from kernels.config import ARCHS, BYTES, Config, Layer
 from resnet.archs import Spec
@@ -62,6 +64,10 @@ def tune(
     dry: Annotated[
         bool, typer.Option("--dry", help="The whole way without a GPU, times by the host's clock; needs -o.")
     ] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option("--bundle", metavar="FILE", help=f"Kernels compiled beforehand.  [default: ${VARIABLE}]"),
+    ] = None,
     model_only: Annotated[
         str | None, typer.Option("--model-only", metavar="GPU", help="What the model predicts for it; no GPU needed.")
     ] = None,
@@ -84,7 +90,11 @@ def tune(
         raise typer.Exit(UNABLE)
     if output:
         load(output)  # so that a file that is no table is told before anything is worked out
+    if bundle:
+        os.environ[VARIABLE] = str(bundle.absolute())
     facts = _networks(asked)
+    if facts["bundle"]:
+        tell(f"Kernels compiled beforehand: {facts['bundle']}")
     gpu = DRY if dry else Gpu(**facts["gpu"])
     if gpu.arch not in ARCHS:
         tell(f"bench: the kernels are for sm_{', sm_'.join(map(str, ARCHS))}; {gpu.name} is sm_{gpu.arch}")

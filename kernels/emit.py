@@ -79,6 +79,11 @@ def compiled(compilation: Compilation, arch: int) -> triton.compiler.CompiledKer
     return triton.compile(source, target=GPUTarget("cuda", arch, 32), options=dict(compilation.options))
 
 
+def folder(kernel: triton.compiler.CompiledKernel) -> Path:
+    """Where Triton keeps a compiled kernel: named by all that it is made of."""
+    return Path(next(path for name, path in kernel.metadata_group.items() if name.endswith(".json"))).parent
+
+
 def emit(compilation: Compilation, arch: int) -> Emitted:
     kernel = compiled(compilation, arch)
     cubin = kernel.asm["cubin"]

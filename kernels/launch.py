@@ -103,10 +103,12 @@ class Launch:
         constant, typed and aligned is spelled otherwise from version to version (3.6, 3.7).
         """
         if INTERPRETED:
-            raise RuntimeError("kernels defined under TRITON_INTERPRET=1 cannot be compiled: unset it before the import")
+            raise RuntimeError(
+                "kernels defined under TRITON_INTERPRET=1 cannot be compiled: unset it before the import"
+            )
         kernel, backend = self.kernel, make_backend(ANY)
         debug = {"debug": kernel.debug or triton.knobs.runtime.debug}
-        given = self.options | debug | {"instrumentation_mode": triton.knobs.compilation.instrumentation_mode}
+        given = dict(self.options) | debug | {"instrumentation_mode": triton.knobs.compilation.instrumentation_mode}
         told = {**self.constants, **given}
         bound, specialization, rest = _binder(kernel)(*arguments, **told)
         _, signature, constants, attributes = kernel._pack_args(backend, told, bound, specialization, rest)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from resnet.buffers import peak
+from resnet.carried import noted
 from resnet.eager_memory import eager_uses
 from resnet.fold import fold
 from resnet.launches import use_tuned
@@ -44,6 +45,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
         "tables": tables,
         "configurations": {layer.key: str(config) for layer, config in network.configs.items()},
     }
+    details |= noted(example.device.type)
     return launched(TorchRunner(network, example, dtype, "channels_last", details), launch)
 
 
