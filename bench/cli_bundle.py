@@ -77,12 +77,12 @@ def make(path: Path, wanted: dict[str, Any], budget: float | None, commit: str, 
     before = len(bundle.keys)
     work, code = _Work(bundle), 0
     try:
-        work.run(wanted, end)
-    except Full:
-        tell(f"It is full: {LIMIT / 1e6:.0f} MB.")
-    except KeyboardInterrupt:
-        code = STOPPED
-    try:
+        try:
+            work.run(wanted, end)
+        except Full:
+            tell(f"It is full: {LIMIT / 1e6:.0f} MB.")
+        except KeyboardInterrupt:
+            code = STOPPED
         bundle.save()
     except OSError as error:
         stop(f"cannot write {path}: {error.strerror}", FAILED)

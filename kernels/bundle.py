@@ -88,12 +88,13 @@ class Bundle:
         if not path.exists():
             return
         head = read(path)
-        self.old = maker_of(head).refuses(maker) or (
-            "" if head["code"] == code() else "its kernels are of other sources"
-        )
-        if not self.old and maker_of(head) == maker:
-            self.layers = head["layers"]
-            self.parts = list(_parts(path))
+        self.old = maker_of(head).refuses(maker)
+        if not self.old and maker_of(head) != maker:
+            self.old = "another build of the compiler's library made it"
+        if not self.old and head["code"] != code():
+            self.old = "its kernels are of other sources"
+        if not self.old:
+            self.layers, self.parts = head["layers"], list(_parts(path))
             with ThreadPoolExecutor() as pool:
                 self.keys = {key for keys in pool.map(_keys, self.parts) for key in keys}
 

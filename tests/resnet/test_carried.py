@@ -245,6 +245,7 @@ def test_a_second_call_goes_on_and_kernels_are_there_once(made, tmp_path) -> Non
     other = Bundle(path, replace(maker(90), triton="3.5.0"), {})
     assert "it was made with triton" in other.old
     assert (other.parts, other.layers) == ([], {})
+    assert "another build" in Bundle(path, replace(maker(90), key="other"), {}).old
 
 
 def test_kernels_of_other_sources_are_made_anew(made, monkeypatch) -> None:
