@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from bench import predictions
+from bench import cli_bundle, predictions
 from bench.accepted import (
     POINTS,
     Accepted,
@@ -55,22 +55,30 @@ TUNED = tuned_folder()  # configurations that were measured, a table for each GP
 SHARED = ("conv_reduce", "head_means")
 
 ARCHS = {f"sm_{arch}": arch for arch in POINTS}
+ALL = ",".join(ARCHS)
+
+
+Check = Annotated[
+    Path | None,
+    typer.Option(
+        "--check",
+        metavar="FILE",
+        help="Exit 1 if a kernel is worse than this record says, or may compute wrong numbers; "
+        "if another Triton made the record, only if one can no longer be used.",
+    ),
+]
+Predict = Annotated[
+    Path | None,
+    typer.Option("--predict", metavar="FILE", help="Only write what the model predicts of ResNet-50's layers."),
+]
 
 
 def kernels(
-    check: Annotated[
-        Path | None,
-        typer.Option(
-            "--check",
-            metavar="FILE",
-            help="Exit 1 if a kernel is worse than this record says, or may compute wrong numbers; "
-            "if another Triton made the record, only if one can no longer be used.",
-        ),
-    ] = None,
+    check: Check = None,
     accept: Annotated[
         Path | None, typer.Option("--accept", metavar="FILE", help="Write what is emitted now as that record.")
     ] = None,
-    arch: Annotated[str, typer.Option("--arch", metavar="sm_90,...", help="Only these.")] = ",".join(ARCHS),
+    arch: Annotated[str, typer.Option("--arch", metavar="sm_90,...", help="Only these.")] = ALL,
     filter: Annotated[
         list[str] | None,
         typer.Option("-f", "--filter", metavar="GLOB", help="Only layers that match, as resnet50/fp16-n32-*-3x3-*."),
@@ -79,18 +87,25 @@ def kernels(
         list[Path] | None,
         typer.Option("--table", metavar="FILE", help="Configurations, in place of those in results/tuned."),
     ] = None,
-    predict: Annotated[
-        Path | None,
-        typer.Option("--predict", metavar="FILE", help="Only write what the model predicts of ResNet-50's layers."),
-    ] = None,
+    predict: Predict = None,
     gpu: Annotated[
         str, typer.Option("--gpu", metavar="NAME", help="Of --predict: a card, as h100 or as its driver names it.")
     ] = predictions.GPU.name,
+    bundle: cli_bundle.File = None,
+    models: cli_bundle.Models = "resnet50",
+    batch: cli_bundle.Batches = "1,128",
+    precision: cli_bundle.Precisions = "fp16",
+    candidates: cli_bundle.Candidates = cli_bundle.CAP,
+    budget: cli_bundle.Budget = None,
     as_json: Json = False,
 ) -> None:
     """What the compiler emits for every kernel and architecture; no GPU needed."""
     if predict:
         return _predict(predict, _card(gpu), as_json)
+    if bundle:
+        wanted = cli_bundle.asked(arch if arch != ALL else "sm_90", models, batch, precision, candidates)
+        tables = _tables(sorted(TUNED.glob("*.json")) if table is None else table)
+        return cli_bundle.make(bundle, wanted | {"tables": tables}, budget, this_commit(), as_json)
     start = time.monotonic()
     archs, globs = _archs(arch), filter or []
     before = _load(check) if check else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -18,6 +19,7 @@ from bench.environment import environment, no_cuda
 from bench.process import Answer, ask
 from bench.trials import STATUSES, Kept, Trial, load
 from bench.tuning import CAP, TUNED, Gpu, Network, Target, Tuner, TuningError, predicted
+from kernels.bundle import VARIABLE
 from kernels.choose import default
 from kernels.config import ARCHS, BYTES, Config, Layer
 from kernels.constants import ConstantsError, use_measured
@@ -62,6 +64,10 @@ def tune(
     dry: Annotated[
         bool, typer.Option("--dry", help="The whole way without a GPU, times by the host's clock; needs -o.")
     ] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option("--bundle", metavar="FILE", help=f"Kernels compiled beforehand.  [default: ${VARIABLE}]"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Find the fastest configuration of each layer on this GPU; right ones only.
@@ -80,7 +86,11 @@ def tune(
         raise typer.Exit(UNABLE)
     if output:
         load(output)  # so that a file that is no table is told before anything is worked out
+    if bundle:
+        os.environ[VARIABLE] = str(bundle.absolute())
     facts = _networks(asked)
+    if facts["bundle"]:
+        tell(f"Kernels compiled beforehand: {facts['bundle']}")
     gpu = DRY if dry else Gpu(**facts["gpu"])
     if gpu.arch not in ARCHS:
         tell(f"bench: the kernels are for sm_{', sm_'.join(map(str, ARCHS))}; {gpu.name} is sm_{gpu.arch}")

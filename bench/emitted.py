@@ -2,20 +2,23 @@
 
     points (network, batch, precision) -> layers -> configurations -> compilations, each once -> facts
 
-Many layers share a kernel: their compilations are equal in all that the compiler sees. What `kernels.emit` reads off is
-kept by content beside the other cached files, for reading takes as long as compiling (0.3 s a kernel, 2-core Zen 5,
-2026-11-23); what is compiled, Triton itself keeps.
+Many layers share a kernel: their compilations are equal in all that the compiler sees. What is compiled, Triton itself
+keeps, and with it what `kernels.emit` read off, for reading takes as long as compiling (0.3 s a kernel, 2-core Zen 5,
+2026-11-23).
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
+from threading import get_ident
 from typing import Any, cast
 
 import torch
@@ -31,7 +34,6 @@ from kernels.launch import Compilation
 from kernels.registers import spills
 from kernels.space import space
 from resnet.archs import Spec
-from resnet.cache import made_once
 from resnet.fold import fold
 from resnet.layers import layer_of
 from resnet.model import ResNet
@@ -104,8 +106,9 @@ def plan(points: dict[int, list[Point]], globs: list[str]) -> list[Planned]:
             for layer in _layers(model, batch, precision):
                 use = f"{model}/{layer.key}"
                 for planned in _planned(layer, arch, use) if matches(use, globs) else ():
-                    content = planned.name if isinstance(planned.compilation, str) else _content(planned)
-                    found.setdefault(content, planned).uses.update(planned.uses)
+                    told = planned.compilation
+                    told = planned.name if isinstance(told, str) else f"{arch} {content(told)}"
+                    found.setdefault(told, planned).uses.update(planned.uses)
     return list(found.values())
 
 
@@ -149,13 +152,11 @@ def _name(compilation: Compilation) -> str:
     return file + function.__name__.removeprefix("_kernel")
 
 
-def _content(planned: Planned) -> str:
-    """All that the compiler is told."""
-    compilation = planned.compilation
-    assert isinstance(compilation, Compilation)
+def content(compilation: Compilation) -> str:
+    """All that the compiler is told, but for the architecture."""
     parts: list[Mapping[Any, Any]] = [compilation.signature, compilation.constants]
     parts += [compilation.attributes, compilation.options]
-    return repr([planned.arch, planned.kernel, *(sorted(part.items(), key=repr) for part in parts)])
+    return repr([_name(compilation), *(sorted(part.items(), key=repr) for part in parts)])
 
 
 def facts(compilation: Compilation, arch: int) -> dict[str, Any]:
@@ -163,24 +164,32 @@ def facts(compilation: Compilation, arch: int) -> dict[str, Any]:
 
     `product`: whether the kernel multiplies matrices, so that it could use tensor cores.
     """
-    kernel = emit.compiled(compilation, arch)
-    told = f"{kernel.metadata.shared} {kernel.metadata.num_warps} {ARCHS[arch]} {_reader()}"
-    key = sha256(kernel.asm["cubin"] + kernel.asm["ptx"].encode() + told.encode()).hexdigest()
-
-    def read(path: Path) -> None:
-        path.write_text(json.dumps(asdict(emit.emit(compilation, arch))))
-
-    path, _ = made_once(f"emitted {key}", ".json", read)
-    found = json.loads(path.read_text())
+    emitted, product = read(compilation, arch)
+    found = asdict(emitted)
     del found["arch"], found["name"]
-    product = "tt.dot" in kernel.asm["ttir"]
     return found | {"shared_limit": ARCHS[arch].shared, "product": product}
 
 
+def read(compilation: Compilation, arch: int) -> tuple[emit.Emitted, bool]:
+    """What is emitted, and whether a product of matrices is: read off once, then kept beside the kernel."""
+    kernel = emit.compiled(compilation, arch)
+    path = emit.folder(kernel) / f"{_reader(arch)}.emitted"
+    with suppress(OSError, ValueError):
+        kept = json.loads(path.read_text())
+        return emit.Emitted(**kept["emitted"]), kept["product"]
+    found, product = emit.emit(compilation, arch), "tt.dot" in kernel.asm["ttir"]
+    beside = path.with_name(f"{path.name}.{os.getpid()}.{get_ident()}")
+    with suppress(OSError):
+        beside.write_text(json.dumps({"emitted": asdict(found), "product": product}))
+        beside.replace(path)
+    return found, product
+
+
 @cache
-def _reader() -> str:
-    """The sources of what reads the code: what they read before they changed is not kept."""
-    return "".join(Path(str(module.__file__)).read_text() for module in (emit, hazards, sass))
+def _reader(arch: int) -> str:
+    """What reads the code, and what it knows of the architecture: what it read before that changed is not taken."""
+    sources = b"".join(Path(str(module.__file__)).read_bytes() for module in (emit, hazards, sass))
+    return sha256(sources + str(ARCHS[arch]).encode()).hexdigest()[:16]
 
 
 def _merged(paths: list[str]) -> table.Table:

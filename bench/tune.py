@@ -23,12 +23,13 @@ import torch
 import triton
 
 from bench.clock import Clock, on_device
+from bench.emitted import read
 from bench.subject import Subject, Timer
 from bench.tuning import layer_from
 from kernels.config import Config, Layer
-from kernels.emit import emit
-from kernels.implementation import family, implementation
-from kernels.launch import INTERPRETED, Operands, parsed_in_turn
+from kernels.implementation import implementation
+from kernels.launch import INTERPRETED, parsed_in_turn
+from resnet import carried
 from resnet.archs import Spec
 from resnet.fold import fold
 from resnet.layers import layer_of
@@ -52,7 +53,10 @@ def tune(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
 
 
 def networks(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
-    """The different layers of each model, batch and precision with their counts; this GPU; versions as loaded."""
+    """The different layers of each model, batch and precision with their counts; this GPU; versions as loaded.
+
+    `bundle`: what came of the bundle of kernels that was named, for this GPU.
+    """
     found = []
     for name in data["models"]:
         tell(name)
@@ -64,12 +68,13 @@ def networks(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
                 counts = Counter(layer_of(step, made, precision) for step in made.steps)
                 layers = [[asdict(layer), count] for layer, count in counts.items()]
                 found.append({"model": name, "batch": batch, "precision": precision, "layers": layers})
-    gpu = None
+    gpu, bundle = None, ""
     if torch.cuda.is_available():
         here = torch.cuda.get_device_properties(0)
         gpu = {"name": here.name, "arch": 10 * here.major + here.minor, "sms": here.multi_processor_count}
+        bundle = carried.use(gpu["arch"])
     versions = {"torch": torch.__version__, "triton": triton.__version__}
-    return {"status": "ok", "networks": found, "gpu": gpu, "versions": versions}
+    return {"status": "ok", "networks": found, "gpu": gpu, "versions": versions, "bundle": bundle}
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,7 @@ def candidates(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
     talk = _Talk(tell, start + data["seconds"])
     visits = [Visit.read(visit) for visit in data["visits"]]
     if not INTERPRETED:
+        carried.use(data["arch"])
         part = _Talk(tell, start + COMPILING * data["seconds"])
         compiled = compile_all(visits, set(data["compiled"]), data, part)
         visits = [replace(v, challengers=[c for c in v.challengers if c[0] in compiled]) for v in visits]
@@ -151,8 +157,6 @@ def compile_all(visits: list[Visit], known: set[int], data: dict[str, Any], talk
         talk.begin(number, f"compiling {config}", COMPILE_LIMIT_S)
         try:
             refused = emission(layer, config, data["arch"])
-            if not refused and data["device"] == "cuda":
-                _load_ready(layer, config)
         except Exception as error:
             talk.done(number, "failed", _reason(error))
             return
@@ -171,9 +175,12 @@ def compile_all(visits: list[Visit], known: set[int], data: dict[str, Any], talk
 
 
 def emission(layer: Layer, config: Config, arch: int) -> str:
-    """Why nobody should run what the compiler makes of a candidate; empty if it may run."""
+    """Why nobody should run what the compiler makes of a candidate; empty if it may run.
+
+    What is judged is what will run: the launch finds this very code in Triton's cache.
+    """
     for compilation in implementation(layer, config).compilation(layer, config):
-        found = emit(compilation, arch)
+        found, _ = read(compilation, arch)
         if found.spills:
             return f"spills: {found.stack} bytes of stack, {found.spill_stores} stores"
         if not found.fits:
@@ -181,13 +188,6 @@ def emission(layer: Layer, config: Config, arch: int) -> str:
         if found.unsafe:
             return f"unsafe: {found.unsafe}"
     return ""
-
-
-def _load_ready(layer: Layer, config: Config) -> None:
-    """Triton's own compilation of the launches, so that the first of them finds it in the cache."""
-    meta, out = Operands.of(layer), family(layer).output(layer, "meta")
-    for launch, arguments in implementation(layer, config).calls(layer, config, meta, out):
-        launch.kernel.warmup(*arguments, grid=launch.grid, **launch.constants, **launch.options)
 
 
 def _visit(visit: Visit, data: dict[str, Any], clock: Clock, talk: _Talk) -> None:

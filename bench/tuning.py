@@ -1,8 +1,8 @@
 """The tuner's parent, without torch: which candidate is tried when, what is kept of it, and when it ends.
 
-Every layer first has one candidate tried, the one that the model would take unmeasured. Then round follows round, and
-in each a layer has a few more tried, the more of them the larger its predicted share of its network's time: whenever
-the time is up, every layer has something, and most was spent where most is to be gained.
+The next candidate is of the layer with the largest predicted share of its network's time for each that it has had
+tried. So a short budget tries several of the layers that cost most, and none of those that cost nothing: a layer that
+was never tried runs by the model's own choice, which is also the first that is tried, and gains nothing by it.
 
 Candidates run in child processes (`bench.tune`), many in each, as a process takes seconds to start. One that takes its
 process down is found by what was told last, and costs itself.
@@ -10,20 +10,21 @@ process down is found by what was told last, and costs itself.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from heapq import heapify, heappop, heapreplace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from bench import process
-from bench.environment import ROOT
 from bench.trials import Kept, Trial
 from kernels import cards, places
+from kernels.bundle import code
 from kernels.choose import default, predicted_us, space
 from kernels.config import Config, Layer
 from kernels.space import machine_of
@@ -32,8 +33,8 @@ from kernels.table import Entry
 TUNED = places.tuned_folder()
 
 CAP = 32  # candidates a layer where no time limit decides
-ROUND = 4  # candidates a round, of a layer that takes a mean share of its network's time; up to four times that
 BATCH = 128  # candidates a process: it starts in some 8 s
+EACH_S = 1.0  # of a candidate, with its share of a process, until it is known: a guess
 START_S = 10.0  # with less than this left, no process is started
 GRACE_S = 30.0  # for the candidate that runs when the time is up
 LIMIT_S = 3600.0  # of a process, which has shorter ones of its own
@@ -119,9 +120,7 @@ class Target:
 
 def made_by(versions: dict[str, str]) -> str:
     """What a measurement depends on beside the GPU: another of these, and everything is to be measured again."""
-    sources = ("config", "conv", "conv_tma", "head", "launch", "packing", "stem", "stem_space")
-    code = b"".join((ROOT / "kernels" / f"{name}.py").read_bytes() for name in sources)
-    return f"torch {versions['torch']}, triton {versions['triton']}, kernels {hashlib.sha256(code).hexdigest()[:8]}"
+    return f"torch {versions['torch']}, triton {versions['triton']}, kernels {code()}"
 
 
 def ordered(layer: Layer, gpu: Gpu) -> list[str]:
@@ -154,6 +153,28 @@ def shares(networks: Iterable[Network], gpu: Gpu) -> dict[Layer, float]:
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0].key)))
 
 
+def turns(targets: list[Target]) -> Iterator[tuple[Target, str]]:
+    """All that is left to try, what is worth most first.
+
+    The best of n candidates gains by another about 1 / n of what it gained by the first, so a layer's turn comes by its
+    share over the number it has had, as seats are given by d'Hondt's method.
+    """
+    left = {number: iter(target.left) for number, target in enumerate(targets)}
+    queue = [
+        (-target.share / (len(target.tried) + 1), number, len(target.tried)) for number, target in enumerate(targets)
+    ]
+    heapify(queue)
+    while queue:
+        _, number, had = queue[0]
+        target = targets[number]
+        config = next(left[number], None)
+        if config is None:
+            heappop(queue)
+            continue
+        heapreplace(queue, (-target.share / (had + 2), number, had + 1))
+        yield target, config
+
+
 Visit = tuple[Target, list[str]]
 
 
@@ -177,15 +198,13 @@ class Tuner:
 
     def run(self) -> None:
         """Raises StoreError if a trial cannot be kept, TuningError if no process does anything."""
-        self._end = self.now() + self.budget_s
+        self._start, self._heard = self.now(), 0
+        self._end = self._start + self.budget_s
         self._made_by = made_by(self.versions)
         with self.kept.writing() as trials:
             self._resume(trials)
-            while visits := self._round():
-                for batch in _batches(visits, self.batch):
-                    if self.late:
-                        return
-                    self._try(batch)
+            while (visits := self._round()) and not self.late:
+                self._try(visits)
 
     @property
     def late(self) -> bool:
@@ -206,16 +225,16 @@ class Tuner:
                 target.note(trial)
 
     def _round(self) -> list[Visit]:
-        """The next candidates: one of every layer without any, else some of every layer that has some left."""
-        fresh = [(target, target.left[:1]) for target in self.targets if not target.tried and target.left]
-        if fresh:
-            return fresh
-        mean = sum(target.share for target in self.targets) / max(len(self.targets), 1)
-        return [
-            (target, target.left[: min(max(round(ROUND * target.share / mean), 1), 4 * ROUND)])
-            for target in self.targets
-            if target.left
-        ]
+        """The candidates whose turn is next, as many as a process, or the time, has: those of a layer together.
+
+        A layer's operands and their right answer are made once for them all.
+        """
+        left = self._end - self.now() - START_S
+        each = (self.now() - self._start) / self._heard if self._heard else EACH_S
+        found: dict[str, Visit] = {target.layer.key: (target, []) for target in self.targets}
+        for target, config in islice(turns(self.targets), max(1, int(min(self.batch, left / each)))):
+            found[target.layer.key][1].append(config)
+        return [visit for visit in found.values() if visit[1]]
 
     def _try(self, visits: list[Visit]) -> None:
         """See the candidates of some visits to their end, by as many processes as that takes, or until time is up."""
@@ -257,6 +276,7 @@ class Tuner:
             predicted_us=predicted(target.layer, config, self.gpu), reason=data.get("reason", ""),
             when=when, made_by=self._made_by, **times,
         )  # fmt: skip
+        self._heard += 1
         self.kept.append(trial)
         was = target.best
         target.note(trial)
@@ -273,18 +293,6 @@ class Tuner:
             found = (trial.gpu, trial.layer, trial.config, "measured", us, trial.when, self.versions["triton"])
             self.kept.table.add(Entry(*found))
         self.kept.save()
-
-
-def _batches(visits: list[Visit], size: int) -> Iterator[list[Visit]]:
-    """Visits in order, `size` candidates together or so."""
-    batch: list[Visit] = []
-    for visit in visits:
-        batch.append(visit)
-        if sum(len(configs) for _, configs in batch) >= size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 class _Batch:

@@ -223,6 +223,17 @@ def run_kernels(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
     return _compiling(load, data, tell)
 
 
+def run_bundle(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """Kernels compiled beforehand; see `bench.bundle`."""
+
+    def load() -> Run:
+        from bench.bundle import run
+
+        return run
+
+    return _compiling(load, data, tell)
+
+
 def run_facts(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
     """What cases do, counted and not timed; see `bench.static`."""
 
@@ -278,6 +289,7 @@ JOBS: dict[str, Callable[[dict[str, Any], Tell], dict[str, Any]]] = {
     "layers": run_layers,
     "tune": run_tune,
     "kernels": run_kernels,
+    "bundle": run_bundle,
     "facts": run_facts,
     "load": run_load,
     "pieces": run_parts,

@@ -20,7 +20,7 @@ from triton.compiler import ASTSource
 
 from kernels.config import ARCHS
 from kernels.hazards import hazards, unsafe
-from kernels.launch import INTERPRETED, Compilation
+from kernels.launch import Compilation
 from kernels.sass import parse
 
 # Tensor-core instructions by architecture: mma.sync (HMMA, IMMA, QMMA), wgmma (HGMMA, IGMMA, QGMMA), tcgen05 (UTC*MMA).
@@ -85,12 +85,15 @@ def tool(name: str) -> str:
 
 def compiled(compilation: Compilation, arch: int) -> triton.compiler.CompiledKernel:
     """Triton's own result: `asm` has every stage, `metadata` the shared memory."""
-    if INTERPRETED:
-        raise RuntimeError("kernels defined under TRITON_INTERPRET=1 cannot be compiled: unset it before the import")
     source = ASTSource(
         compilation.kernel, dict(compilation.signature), dict(compilation.constants), dict(compilation.attributes)
     )
     return triton.compile(source, target=GPUTarget("cuda", arch, 32), options=dict(compilation.options))
+
+
+def folder(kernel: triton.compiler.CompiledKernel) -> Path:
+    """Where Triton keeps a compiled kernel: named by all that it is made of."""
+    return Path(next(path for name, path in kernel.metadata_group.items() if name.endswith(".json"))).parent
 
 
 def emit(compilation: Compilation, arch: int) -> Emitted:

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from threading import Lock
 from typing import Any, TypeAlias
 
 import torch
 import triton
 from torch import Tensor
-from triton.runtime.jit import JITFunction
+from triton.backends.compiler import GPUTarget
+from triton.compiler.compiler import make_backend
+from triton.runtime.jit import JITFunction, create_function_from_signature
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 from kernels.config import Config, Layer
 from kernels.interpreter import take_sizes_of_one
-from kernels.packing import DTYPES, TORCH_TYPES
+from kernels.packing import TORCH_TYPES
 from kernels.stem_space import window
 
 INTERPRETED: bool = triton.knobs.runtime.interpret
@@ -74,12 +77,12 @@ def output(layer: Layer, device: torch.device | str) -> Tensor:
 
 @dataclass(frozen=True)
 class Compilation:
-    """What triton.compile needs to make the kernel that a launch runs."""
+    """What triton.compile needs to make the kernel that a launch runs; the options leave the architecture open."""
 
     kernel: Any
     signature: Mapping[str, str]
     constants: Mapping[str, Any]
-    attributes: Mapping[tuple[int], list[list[Any]]]
+    attributes: Mapping[tuple[int, ...], list[list[Any]]]
     options: Mapping[str, Any]
 
 
@@ -97,31 +100,33 @@ class Launch:
         return self.kernel[self.grid](*arguments, **self.constants, **self.options)
 
     def compilation(self, *arguments: Argument) -> Compilation:
-        """As Triton's launcher specialises it: absent operands are constants, pointers are aligned to 16 bytes.
+        """What a launch with these arguments compiles, down to the spelling by which Triton finds it again.
 
-        The spelling is the launcher's too, down to the empty attributes of constants: it is in the key by which Triton
-        finds compiled code again.
+        Triton's own launcher says it, by the steps of `JITFunction.run` up to where it would ask the driver: what is
+        constant, typed and aligned is spelled otherwise from version to version (3.6, 3.7).
         """
-        names = self.kernel.arg_names
-        given = dict(zip(names, arguments, strict=False))
-        absent = {name: None for name, value in given.items() if value is None}
-        signature = {name: _type_of(given.get(name)) for name in names}
-        attributes = {
-            (position,): [["tt.divisibility", 16]] if isinstance(given.get(name), Tensor) else []
-            for position, name in enumerate(names)
-            if isinstance(given.get(name), Tensor) or signature[name] == "constexpr"
-        }
-        return Compilation(self.kernel, signature, {**absent, **self.constants}, attributes, self.options)
+        if INTERPRETED:
+            raise RuntimeError(
+                "kernels defined under TRITON_INTERPRET=1 cannot be compiled: unset it before the import"
+            )
+        kernel, backend = self.kernel, make_backend(ANY)
+        debug = {"debug": kernel.debug or triton.knobs.runtime.debug}
+        given = dict(self.options) | debug | {"instrumentation_mode": triton.knobs.compilation.instrumentation_mode}
+        told = {**self.constants, **given}
+        bound, specialization, rest = _binder(kernel)(*arguments, **told)
+        _, signature, constants, attributes = kernel._pack_args(backend, told, bound, specialization, rest)
+        named = {kernel.arg_names[position]: value for (position,), value in constants.items()}
+        return Compilation(kernel, signature, named, attributes, given)
 
 
-def _type_of(argument: Argument) -> str:
-    if argument is None:
-        return "constexpr"
-    if isinstance(argument, int):
-        return "i32" if argument < 2**31 else "i64"
-    if isinstance(argument, Tensor):
-        return f"*{DTYPES[argument.dtype]}"
-    return f"tensordesc<{DTYPES[argument.base.dtype]}{list(argument.block_shape)}>"
+# how arguments are specialised is one for all of NVIDIA's architectures
+ANY = GPUTarget("cuda", 80, 32)
+
+
+@cache
+def _binder(kernel: Any) -> Any:
+    """Triton's own reading of a call's arguments: bound by name, specialised, options apart."""
+    return create_function_from_signature(kernel.signature, kernel.params, make_backend(ANY))
 
 
 def options(config: Config) -> dict[str, Any]:

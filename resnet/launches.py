@@ -26,6 +26,7 @@ from kernels.implementation import family, implementation
 from kernels.launch import INTERPRETED, Argument, Launch, Operands, parsed_in_turn
 from kernels.places import RESULTS, tuned
 from kernels.space import machine_of
+from resnet import carried
 
 Bound = tuple[Launch, list[Argument]]
 
@@ -94,13 +95,15 @@ def scratch_bytes(layer: Layer, config: Config) -> int:
 
 
 def compile_together(launches: Iterable[Bound]) -> bool:
-    """Compiles what the launches need and Triton has not in its cache; nothing is launched. Whether it had everything.
+    """Compiles what the launches need and neither Triton's cache nor a bundle has; nothing is launched. Whether it had
+    everything.
 
     On all cores at once: one after the other the kernels of ResNet-50 take half a second each. The compiler itself
     holds no lock of Python's.
     """
     if INTERPRETED:
         return True
+    carried.use(triton.runtime.driver.active.get_current_target().arch)
     hits = []
 
     def listen(*, cache_hit: bool, **_: Any) -> None:

@@ -18,6 +18,7 @@ CHILD = {
         *("worker", "fit", "reference", "gate", "clock", "measure", "memory", "energy", "overhead", "emitted"),
         *(
             "tune",
+            "bundle",
             "subject",
             "static",
             "generated",

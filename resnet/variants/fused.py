@@ -13,6 +13,7 @@ from torch import Tensor
 
 from kernels.tf32 import rounded
 from resnet.buffers import peak
+from resnet.carried import noted
 from resnet.eager_memory import eager_uses
 from resnet.fold import fold
 from resnet.launches import use_tuned
@@ -46,6 +47,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
         **chosen,
         "configurations": {layer.key: str(config) for layer, config in network.configs.items()},
     }
+    details |= noted(example.device.type)
     return launched(OwnRunner(network, example, precision, details), launch)
 
 

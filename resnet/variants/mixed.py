@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from resnet.buffers import Use, peak
+from resnet.carried import noted
 from resnet.eager_memory import eager_uses
 from resnet.fold import fold
 from resnet.launches import compile_layers, config_of, scratch_bytes, target_of, use_tuned
@@ -75,6 +76,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
         "steps": {way: sum(choice.way(step) == way for step in made.steps) for way in ("own", "library")},
         "choices": choice.why,
     }
+    details |= noted(example.device.type)
     return launched(OwnRunner(network, example, precision, details), launch)
 
 

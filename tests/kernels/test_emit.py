@@ -211,6 +211,15 @@ def test_what_a_launch_compiles_is_what_was_described(layer, config, hopper) -> 
         assert compiled(compilation, 90).hash == key_of(step, arguments)
 
 
+def test_what_is_described_while_debugging_is_what_is_launched_then(hopper, monkeypatch) -> None:
+    layer, config = replace(MIDDLE, n=1), ptr(64, 64, 64, 4, 3)
+    ((step, arguments),) = conv.calls(layer, config, Operands.of(layer, "cpu"), output(layer, "cpu"))
+    (plain,) = conv.compilation(layer, config)
+    monkeypatch.setattr(triton.knobs.runtime, "debug", True)
+    (debugged,) = conv.compilation(layer, config)
+    assert compiled(debugged, 90).hash == key_of(step, arguments) != compiled(plain, 90).hash
+
+
 def test_the_stem_is_launched_as_it_was_described(hopper) -> None:
     layer = replace(STEM, n=1)
     config = stem_space.default(layer, 90)
