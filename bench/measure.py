@@ -111,18 +111,14 @@ def measure(run: Run, inputs: Sequence[Tensor], clock: Clock, settings: Settings
     return measured
 
 
-def measure_flushed(
-    run: Run, inputs: Sequence[Tensor], clock: Clock, settings: Settings, measured: Measured | None = None
-) -> Measured:
-    """`measured` with the times where the device's last-level cache is flushed before each execution.
+def measure_flushed(run: Run, inputs: Sequence[Tensor], clock: Clock, settings: Settings, measured: Measured) -> None:
+    """Add to `measured` the times where the device's last-level cache is flushed before each execution.
 
     None for batches it does not matter to. After everything else, as the flushing needs memory of its own.
     """
-    measured = measured or Measured(how=clock.how)
     if len(inputs[0]) <= settings.flush_batch:
         measured.flushed = _latency(run, inputs, clock, settings, flush=True)
         measured.flushed_gpu = _device(run, inputs, clock, settings, flush=True)
-    return measured
 
 
 def _warm_up(run: Run, inputs: Sequence[Tensor], clock: Clock, settings: Settings) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def _measured(
             measured = measure(run, inputs, clock, settings)
         used = memory.numbers(run.details.get("weights_bytes"), job.device)
         joules = energy(run, inputs, clock, settings.energy_s, job.device, measured.p50_ns)
-        measured = measure_flushed(run, inputs, clock, settings, measured)
+        measure_flushed(run, inputs, clock, settings, measured)
         tell("gate")
         when = "while timing"
         gate["during"] = judge(measured.witnesses, truth)

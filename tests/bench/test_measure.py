@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench.measure import measure, measure_flushed, ranges
+from bench.measure import Measured, measure, measure_flushed, ranges
 from bench.plan import Settings
 from bench.watch import Reading, Watched
 from resnet.variants.held import Held, NotHeld
@@ -148,7 +148,8 @@ def test_verify_runs_each_measurement_once() -> None:
 
 def test_flushed_samples_leave_the_flushing_out_and_say_how_they_ended() -> None:
     clock = FakeClock(forever(20 * MS))
-    found = measure_flushed(clock.run, INPUTS, clock, Settings(flush_batch=2))
+    found = Measured()
+    measure_flushed(clock.run, INPUTS, clock, Settings(flush_batch=2), found)
     assert set(found.flushed.ns) == {20 * MS}
     assert clock.flushed == len(found.flushed.ns)
     assert found.flushed.stop["flush_bytes"] == 1000
@@ -157,7 +158,9 @@ def test_flushed_samples_leave_the_flushing_out_and_say_how_they_ended() -> None
 
 def test_a_large_batch_is_not_flushed() -> None:
     clock = FakeClock(forever(20 * MS))
-    assert measure_flushed(clock.run, INPUTS, clock, Settings(flush_batch=1)).flushed.ns == []
+    found = Measured()
+    measure_flushed(clock.run, INPUTS, clock, Settings(flush_batch=1), found)
+    assert found.flushed.ns == []
     assert clock.flushed == 0
 
 
@@ -269,7 +272,8 @@ def test_one_execution_for_a_profiler_is_not_held() -> None:
 
 def test_the_cache_is_flushed_before_each_hold() -> None:
     clock = FakeGpu(forever(20 * MS))
-    found = measure_flushed(clock.run, INPUTS, clock, Settings(flush_batch=2))
+    found = Measured()
+    measure_flushed(clock.run, INPUTS, clock, Settings(flush_batch=2), found)
     latencies, devices = len(found.flushed.ns), len(found.flushed_gpu.ns)
     assert clock.order == ["flush", "latency"] * latencies + ["flush", "device"] * devices
     assert set(found.flushed_gpu.ns) == {5 * MS}
