@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bench.environment import ROOT, child_variables
 from bench.experiments.place import Place, Run
-from bench.experiments.products import ARCH, gluon_run, place_ok
+from bench.experiments.products import ARCH, gluon_run, hopper
 from bench.gate import Wrong
 from bench.subject import ROUNDOFF, answer, compare, draw, launcher, slack
 from kernels import conv, conv_tma
@@ -91,7 +91,7 @@ def gluon_agrees(place: Place, name: str) -> dict[str, Any]:
     Both add products in the same order, so the same bits are expected. Where the hardware adds in another order within
     an instruction of another width they may differ in the last place, which is counted and is not wrong.
     """
-    place_ok(place)
+    hopper(place)
     from kernels.gluon_conv import Cut
 
     data: dict[str, Any] = {}
@@ -153,7 +153,7 @@ def overwrite(place: Place, name: str) -> dict[str, Any]:
     The operands are the same in all, so any difference is the kernel's. Once alone, and once while another stream keeps
     the SMs busy, which moves the moments at which registers are read.
     """
-    place_ok(place)
+    hopper(place)
     layer, _ = _layers(place)["3x3"]
     operands = draw(layer, place.device, 0)
     pointers = _pointers(place, layer, operands)
