@@ -47,7 +47,8 @@ def pieces(
     wanted = asked(PIECES, names)
     dry = dry or os.environ.get("TRITON_INTERPRET") == "1"
     facts = environment()
-    path = output or place_of(facts, "pieces", dry)
+    usual = place_of(facts, "pieces", dry)
+    path = output or usual
     kept = Kept(path, facts, [])
     try:
         each(

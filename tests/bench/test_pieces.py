@@ -47,9 +47,10 @@ def test_a_dry_run_walks_every_piece(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not NO_GPU, reason="there is a GPU")
-def test_without_a_card_it_says_so() -> None:
-    code, said = bench()
+def test_without_a_card_it_says_so(tmp_path: Path) -> None:
+    code, said = bench("-o", str(tmp_path / "pieces.json"))
     assert code == 3
+    assert not list(tmp_path.iterdir())
     assert "no CUDA device" in said
     assert "--dry" in said
 
