@@ -27,6 +27,7 @@ def constants(
     ] = None,
     budget: Budget = BUDGET_S,
     as_json: Json = False,
+    missing: Annotated[bool, typer.Option("--missing", help="Only what the file has no good outcome of.")] = False,
     dry: Annotated[
         bool, typer.Option("--dry", help="Walk the code on the CPU; compile the kernels for sm_90; measure nothing.")
     ] = False,
@@ -38,10 +39,11 @@ def constants(
     """
     wanted = asked(EXPERIMENTS, names)
     facts = environment()
-    path = output or place_of(facts, "constants", dry)
-    if not dry:
-        place_of(facts, "constants", dry)
+    usual = place_of(facts, "constants", dry)
+    path = output or usual
     kept = Kept(path, facts, dry)
+    if missing:
+        wanted = [one for one in wanted if one.name not in kept.answered()]
     kept.expect(wanted)
     try:
         each(
@@ -76,6 +78,9 @@ class Kept:
             "experiments": self.experiments, "provenance": self.when,
         }  # fmt: skip
         write(path, self.data)
+
+    def answered(self) -> set[str]:
+        return {one["name"] for one in self.experiments if one["status"] == "ok"}
 
     def expect(self, wanted: list[Experiment]) -> None:
         """Predictions, on disk before anything runs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +35,9 @@ def pieces(
     ] = None,
     budget: Budget = BUDGET_S,
     as_json: Json = False,
-    dry: Annotated[bool, typer.Option("--dry", help="On the CPU, interpreted, on small shapes.")] = False,
+    dry: Annotated[
+        bool, typer.Option("--dry", help="On the CPU, interpreted, on small shapes; so with TRITON_INTERPRET=1.")
+    ] = False,
 ) -> None:
     """The pieces of a network, each alone: dependent launches, graphs, each kind of kernel, held against float64.
 
@@ -42,8 +45,10 @@ def pieces(
     behind each.
     """
     wanted = asked(PIECES, names)
+    dry = dry or os.environ.get("TRITON_INTERPRET") == "1"
     facts = environment()
-    path = output or place_of(facts, "pieces", dry)
+    usual = place_of(facts, "pieces", dry)
+    path = output or usual
     kept = Kept(path, facts, [])
     try:
         each(

@@ -29,6 +29,7 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
         "products": ("bench.experiments.products", "products"),
         "gluon-products": ("bench.experiments.products", "gluon_products"),
         "gluon-agrees": ("bench.experiments.agreement", "gluon_agrees"),
+        "racecheck": ("bench.experiments.agreement", "racecheck"),
         "overwrite": ("bench.experiments.agreement", "overwrite"),
         "halves": ("bench.experiments.networks", "halves"),
         "slices": ("bench.experiments.networks", "slices"),

@@ -76,16 +76,17 @@ EXPERIMENTS = (
     ),
     Experiment(
         "gluon-agrees",
-        "Does the Gluon kernel make the same bits as pointer loads, 1,000 times? Does racecheck find anything?",
-        "The same bits each time: both add in the same order. No hazards.",
+        "Does the Gluon kernel make the same bits as pointer loads, 1,000 times?",
+        "The same bits each time: both add in the same order.",
         {"mismatching_repeats": 0.0},
-        120.0,
+        40.0,  # if its barriers are wrong it hangs, and others wait
     ),
     Experiment(
         "gluon-products",
         "Which share of the datasheet's rate does the Gluon kernel reach in its loop?",
         "0.70, with 128x256 tiles bound by L2 at 7.1 TB/s; 122 us for the 3x3 at a depth of 2304 on an H200.",
         {"tensor_share_tma": 0.70, "wide_3x3_us": 122.0},
+        40.0,
     ),
     Experiment(
         "overwrite",
@@ -114,6 +115,13 @@ EXPERIMENTS = (
         "Is stage 1 faster in slices of 4, 8 or 16 images that stay in L2, at batch 128?",
         "In slices of 8 the network gains 8 to 9 % on an H100 and 0.1 to 0.7 % on an H200, all of it in stage 1.",
         {"network_gain_h100": 0.085, "network_gain_h200": 0.004},
+        90.0,
+    ),
+    Experiment(
+        "racecheck",
+        "Does compute-sanitizer find races in the Gluon kernel's shared memory?",
+        "None.",
+        {"hazards": 0.0},
         90.0,
     ),
 )

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy
 import torch
+import triton
 from torch import Tensor
 
 from bench.experiments.place import Place, Run, Skip
@@ -63,7 +65,7 @@ def layer(place: Place, name: str) -> None:
         place.needs(BULK, "a bulk tensor copy")
     if place.dry and precision == "bf16":
         raise Skip("the interpreter multiplies bf16 wrong")
-    assert INTERPRETED or not place.dry  # else it is aten that would be held against itself
+    _interpretable(place)
     what = replace(place.on(LAYERS, SMALL)[kind], dtype=precision)
     text = place.on(CONFIGS, SMALL_CONFIGS).get(kind)
     config = Config.parse(text) if text else default(what, place.arch, place.sms, place.card)
@@ -74,6 +76,14 @@ def layer(place: Place, name: str) -> None:
         raise Wrong(f"{config}: {off}")
     if not subject.same_again(subject.timer(config)):
         raise Wrong(f"{config}: launched back to back it writes something else than alone")
+
+
+def _interpretable(place: Place) -> None:
+    """Raises Skip on a CPU whose Triton and numpy do not go together."""
+    assert INTERPRETED or not place.dry  # else it is aten that would be held against itself
+    versions = [tuple(map(int, text.split(".")[:2])) for text in (triton.__version__, numpy.__version__)]
+    if place.dry and versions[0] < (3, 7) and versions[1] >= (2, 4):
+        raise Skip(f"Triton {triton.__version__} interprets with numpy up to 2.3, and this is {numpy.__version__}")
 
 
 class Chain:
@@ -124,6 +134,7 @@ def pdl_chain(place: Place, name: str) -> None:
     """Programmatic dependent launches one behind the other: on a stream; as `pdl-graph`, replayed."""
     if not place.dry:
         place.needs(BULK, "programmatic dependent launch")
+    _interpretable(place)
     chain = Chain(place)
     call: Run = chain.run
     chain.prepare()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ Run = Callable[[], object]
 
 SAMPLES = 20
 WARM_UP = 3
-COVER_CYCLES = 1_000_000  # the device sleeps this long, 0.5 ms at 1.8 GHz, while the host enqueues a graph and events
 
 
 class Skip(Exception):
@@ -62,27 +60,10 @@ class Place:
         return captured(list(runs))
 
     def times(self, call: Run, samples: int = SAMPLES) -> list[int]:
-        """Nanoseconds of each call on the device, which is held until host and events are out of the way."""
-        if self.dry:
-            return [_host_ns(call) for _ in range(2)]
-        for _ in range(WARM_UP):
+        """Nanoseconds of each call on the device, held until all is enqueued; on a CPU the host's of a few calls."""
+        for _ in range(self.on(WARM_UP, 0)):
             call()
-        stream, found = torch.cuda.current_stream(), []
-        before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        for _ in range(samples):
-            torch.cuda._sleep(COVER_CYCLES)
-            before.record(stream)
-            call()
-            after.record(stream)
-            after.synchronize()
-            found.append(round(before.elapsed_time(after) * 1e6))
-        return found
-
-
-def _host_ns(call: Run) -> int:
-    start = time.perf_counter_ns()
-    call()
-    return time.perf_counter_ns() - start
+        return [self.clock.device(call).ns for _ in range(self.on(samples, 2))]
 
 
 @contextmanager

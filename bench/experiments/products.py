@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from bench.experiments.arithmetic import Rates, Work, bound, rates
-from bench.experiments.place import Place, Run
+from bench.experiments.place import Place, Run, Skip
 from bench.subject import draw, launcher
 from kernels import conv
 from kernels.config import Config, Layer, channel_tiles, row_tiles, steps
@@ -83,7 +83,7 @@ def products(place: Place, name: str) -> dict[str, Any]:
 
 def gluon_products(place: Place, name: str) -> dict[str, Any]:
     """The same by the Gluon kernel."""
-    place_ok(place)
+    hopper(place)
     from kernels import gluon_conv
 
     cuts = {(tile, form): gluon_conv.Cut(BOXES[form], n) for tile, n in GLUON.items() for form in BOXES}
@@ -110,9 +110,10 @@ def gluon_products(place: Place, name: str) -> dict[str, Any]:
     return told(place, data, tensor_share_tma=(peak(place, slopes.values()), "1", how))
 
 
-def place_ok(place: Place) -> None:
-    if not place.dry:
-        place.needs(ARCH, "wgmma")
+def hopper(place: Place) -> None:
+    """Raises Skip on another card than sm_90."""
+    if not place.dry and place.arch != ARCH:
+        raise Skip(f"wgmma is for sm_{ARCH} alone, and this is sm_{place.arch}")
 
 
 def gluon_run(place: Place, layer: Layer, cut: Any, operands: Any, out: Any) -> Run:

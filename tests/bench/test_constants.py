@@ -90,6 +90,7 @@ def test_the_file_holds_predictions_before_outcomes_and_keeps_what_it_had(tmp_pa
     later.add(first.name, outcome("skipped"), quiet=True)
     later.add(second.name, outcome("timeout"), quiet=True)
     found = json.loads(file.read_text())
+    assert later.answered() == {first.name}
     assert found["constants"] == made
     assert read(file, "NVIDIA H100")["launch_us"].value == 1.9  # what the configurations' model reads of it
     assert [(one["name"], one["status"]) for one in found["experiments"]] == [
@@ -124,7 +125,7 @@ def test_a_dry_run_walks_every_experiment(tmp_path: Path) -> None:
     code, said = bench("--dry", "-o", str(file))
     found = json.loads(file.read_text())
     assert {one["name"]: one["status"] for one in found["experiments"]} == {
-        experiment.name: "ok" for experiment in EXPERIMENTS
+        experiment.name: "skipped" if experiment.name == "racecheck" else "ok" for experiment in EXPERIMENTS
     }, said
     assert code == 0
     assert (found["gpu"], found["dry"], found["constants"]) == (None, True, {})
@@ -155,3 +156,33 @@ def test_a_share_of_more_than_the_whole_is_refused() -> None:
     assert set(found["constants"]) == {"launch_us"}
     assert found["data"]["refused memory_share"]["value"] == 1.4
     assert card.machine.memory == 4.8e12
+
+
+@pytest.mark.parametrize(
+    ("said", "outcome"),
+    [
+        ("========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)", "ok"),
+        ("========= RACECHECK SUMMARY: 1 hazard displayed (1 error, 0 warnings)", "wrong"),
+        ("========= Error: Target application terminated before first instrumented API call", "error"),
+    ],
+)
+def test_what_racecheck_says(said: str, outcome: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tool needs a GPU; what it prints is from its manual."""
+    from bench.clock import HostClock
+    from bench.experiments.agreement import racecheck
+    from bench.experiments.place import Place
+    from bench.gate import Wrong
+
+    tool = tmp_path / "compute-sanitizer"
+    tool.write_text(f"#!/bin/sh\necho '{said}'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    card = Place("cuda", HostClock(), "NVIDIA H200", 90, 132)
+    if outcome == "ok":
+        assert racecheck(card, "racecheck")["data"]["hazards"] == 0
+    else:
+        kind, words = (
+            (Wrong, "1 hazard displayed") if outcome == "wrong" else (RuntimeError, "no summary: .*terminated")
+        )
+        with pytest.raises(kind, match=words):
+            racecheck(card, "racecheck")
