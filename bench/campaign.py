@@ -35,6 +35,7 @@ from bench.resume import differences
 from bench.store import FILE, Store, StoreError
 from bench.sweep import GOOD
 from kernels import places
+from kernels.bundle import VARIABLE
 
 RESERVE_S = 4.0  # kept of a budget, for the archive and the last lines
 LOOK_S = 20.0  # while a task runs, what changed is put in the outbox this often
@@ -80,6 +81,8 @@ class Campaign:
     ended: list[Entry] = field(default_factory=list)  # by this run
 
     def __post_init__(self) -> None:
+        if (bundle := self.results / "local" / "kernels.bundle").exists() and VARIABLE not in os.environ:
+            self.variables = {VARIABLE: str(bundle)} | self.variables
         self.name = "dry" if self.dry else str(self.env["gpu"]["name"])
         self.root = places.card_folder(self.name, self.results)
         self.outbox = Outbox(self.out or self.results / "local" / "campaign" / places.slug(self.name))

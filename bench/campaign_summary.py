@@ -87,9 +87,12 @@ def _experiments(campaign: Campaign) -> Iterator[Row]:
 
 
 def _tests(campaign: Campaign) -> Iterator[Row]:
-    path = campaign.root / "tests.xml"
-    if not path.exists():
-        return
+    """Counts of each of JUnit's files, and a row for each test that failed."""
+    for path in sorted(campaign.root.glob("*tests.xml")):
+        yield from _tests_in(path)
+
+
+def _tests_in(path: Path) -> Iterator[Row]:
     try:
         suites = list(ElementTree.parse(path).getroot().iter("testsuite"))
     except ElementTree.ParseError as error:
@@ -99,7 +102,7 @@ def _tests(campaign: Campaign) -> Iterator[Row]:
         key: sum(int(suite.get(key, 0)) for suite in suites) for key in ("tests", "failures", "errors", "skipped")
     }
     bad = counts["failures"] + counts["errors"]
-    yield Row("error" if bad else "ok", "tests", ", ".join(f"{count} {name}" for name, count in counts.items()))
+    yield Row("error" if bad else "ok", path.stem, ", ".join(f"{count} {name}" for name, count in counts.items()))
     for suite in suites:
         for case in suite.iter("testcase"):
             for kind in ("failure", "error"):

@@ -63,6 +63,12 @@ def _gate(name: str, why: str, plan: str, seconds: float) -> Task:
     return Task(name, why, argv, seconds, plan=plan)
 
 
+def _tests(name: str, why: str, marked: str, seconds: float, *options: str) -> Task:
+    argv = ("-m", "pytest", "-q", "-m", marked, *options, "-rfE", "--tb=short", "--maxfail=50")
+    argv += ("--junitxml", f"{{root}}/{name}.xml", "tests")
+    return Task(name, why, argv, seconds, 60, dry=("--collect-only", "-qq"))
+
+
 def _layers(batch: int, seconds: float) -> Task:
     case, against = (f"resnet50/{variant}/fp16/b{batch}/i224/graph" for variant in ("fused", "library-fused"))
     argv = ("-m", "bench", "layers", "{case}", "--against", against, "-o", f"{{root}}/layers/fused-b{batch}.json")
@@ -88,7 +94,8 @@ MEASURE = Stage(
     "What decides the next design, and the numbers with kernels tuned on this card.",
     (
         Task("constants", "Six experiments whose outcome decides which kernel comes next.",
-             ("-m", "bench", "constants", "-o", "{constants}", "--budget", "{seconds}"), 60, dry=("--dry",)),
+             ("-m", "bench", "constants", "-o", "{constants}", "--missing", "--budget", "{seconds}"), 60,
+             dry=("--dry",)),
         Task("tune", "The fastest right configuration of each layer, the costliest first, at batches 1 and 128.",
              ("-m", "bench", "tune", "{model}", "--batch", "{batches}", "--budget", "{seconds}", "-o", "{tuned}"),
              130, 40, dry=("--dry", "--image", "32", "--candidates", "1")),
@@ -107,9 +114,8 @@ TESTS = Stage(
     "tests",
     "The tests that need a GPU.",
     (
-        Task("tests", "Tests marked gpu, in parallel processes.",
-             ("-m", "pytest", "-q", "-m", "gpu", "-n", "{jobs}", "-rfE", "--tb=short", "--maxfail=50",
-              "--junitxml", "{root}/tests.xml", "tests"), 240, 60, dry=("--collect-only", "-qq")),
+        _tests("tests", "Tests marked gpu, in parallel processes.", "gpu and not timed", 240, "-n", "{jobs}"),
+        _tests("timed-tests", "Those of them that time something, alone.", "gpu and timed", 120),
     ),
 )  # fmt: skip
 MORE = Stage(

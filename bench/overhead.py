@@ -91,7 +91,7 @@ def _paths(device: str) -> dict[str, Callable[[], Runner]]:
 
 def _onnxruntime(example: Tensor) -> Runner:
     """A session that hands out a constant. Raises RuntimeError with the cure where there is none."""
-    if cure := missing(VARIANTS["onnxruntime"]):
+    if cure := missing(VARIANTS["onnxruntime"], example.device.type):
         raise RuntimeError(cure)
     import onnx
     from onnx import TensorProto, helper
