@@ -81,7 +81,8 @@ class Campaign:
     ended: list[Entry] = field(default_factory=list)  # by this run
 
     def __post_init__(self) -> None:
-        if (bundle := self.results / "local" / "kernels.bundle").exists() and VARIABLE not in os.environ:
+        arch = "".join(map(str, self.env["gpu"].get("capability", ())))
+        if (bundle := self.results / "local" / f"kernels-sm_{arch}.bundle").exists() and VARIABLE not in os.environ:
             self.variables = {VARIABLE: str(bundle)} | self.variables
         self.name = "dry" if self.dry else str(self.env["gpu"]["name"])
         self.root = places.card_folder(self.name, self.results)

@@ -39,7 +39,9 @@ def unfit(layer: Layer, config: Config, arch: int) -> str | None:
     """Why the kernels cannot compute this layer so, or None. What may come out wrong is no way to compute it either."""
     if layer.pool:
         return stem_space.unfit(layer, config, arch)
-    if layer.mean:
-        product = head_space.product(layer)
-        return head_space.unfit(layer, config) or of_conv.unsafe(product, config, arch)
-    return of_conv.unfit(layer, config) or of_conv.unsafe(layer, config, arch)
+    return (head_space if layer.mean else of_conv).unfit(layer, config) or unsafe(layer, config, arch)
+
+
+def unsafe(layer: Layer, config: Config, arch: int) -> str | None:
+    """Why what is compiled of it may compute wrong numbers, or None. A stem's x comes from shared memory."""
+    return None if layer.pool else of_conv.unsafe(head_space.product(layer) if layer.mean else layer, config, arch)

@@ -1,7 +1,7 @@
 """Configurations that were chosen, by GPU and layer, in a JSON file; and what an op asks at a call.
 
 A table is data under results/: the tuner writes it, a process installs it with `use`. A call never searches: it takes
-the table's entry for this GPU and layer, or else the model's choice; so, too, where the entry is not fit to run.
+the table's entry for this GPU and layer, or else the model's choice; so, too, where the entry is unsafe.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
-from kernels.choose import default, unfit
+from kernels.choose import default, unsafe
 from kernels.config import Config, Layer
 from kernels.space import machine_of
 
@@ -113,14 +113,14 @@ def installed() -> Table:
 def config_for(layer: Layer, gpu: str, arch: int, sms: int | None = None) -> Config:
     """The installed table's entry for this GPU and layer, or else the model's choice.
 
-    An entry that the kernels cannot compute, or may compute wrong numbers with, is left out with a warning.
+    An entry by which the kernels may compute wrong numbers is left out with a warning.
     """
     chosen = _installed.config(gpu, layer)
-    return chosen if chosen and _fit(layer, chosen, machine_of(arch).arch) else default(layer, arch, sms, gpu)
+    return chosen if chosen and _safe(layer, chosen, machine_of(arch).arch) else default(layer, arch, sms, gpu)
 
 
 @cache
-def _fit(layer: Layer, config: Config, arch: int) -> bool:
-    if reason := unfit(layer, config, arch):
+def _safe(layer: Layer, config: Config, arch: int) -> bool:
+    if reason := unsafe(layer, config, arch):
         warnings.warn(f"the table's {config} for {layer.key} is left out: {reason}", stacklevel=3)
     return reason is None

@@ -25,10 +25,10 @@ GPU = "NVIDIA H200"
 @pytest.fixture
 def installed() -> Iterator[None]:
     known = table._installed
-    table._fit.cache_clear()
+    table._safe.cache_clear()
     yield
     table.use(known)
-    table._fit.cache_clear()
+    table._safe.cache_clear()
 
 
 def install(layer: Layer, config: str) -> None:
@@ -40,12 +40,11 @@ def install(layer: Layer, config: str) -> None:
     [
         (ACTIVATED, "ptr-128x64x64-w4-s3-k1-g8-pdl", 90),
         (WINDOW, "tma-2.8.8x128x64-w8-s4-k1-g8-pdl", 90),
-        (WINDOW, "ptr-128x64x64-w4-s3-k64-g8", 80),
     ],
 )
-def test_an_entry_that_is_not_fit_is_left_out_with_its_reason(installed, layer, config, arch) -> None:
+def test_an_entry_that_is_unsafe_is_left_out_with_its_reason(installed, layer, config, arch) -> None:
     install(layer, config)
-    reason = choose.unfit(layer, table.Config.parse(config), arch)
+    reason = choose.unsafe(layer, table.Config.parse(config), arch)
     with pytest.warns(UserWarning, match=f"{config} for {layer.key} is left out: ") as seen:
         assert table.config_for(layer, GPU, arch) == default(layer, arch)
     assert reason in str(seen[0].message)
@@ -64,7 +63,7 @@ def test_an_entry_that_is_not_fit_is_left_out_with_its_reason(installed, layer, 
         (WINDOW, "ptr-128x64x64-w8-s3-k1-g8-pdl", 90),
     ],
 )
-def test_an_entry_that_is_fit_is_taken(installed, layer, config, arch) -> None:
+def test_an_entry_that_is_safe_is_taken(installed, layer, config, arch) -> None:
     install(layer, config)
     assert str(table.config_for(layer, GPU, arch)) == config
 
