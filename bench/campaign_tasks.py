@@ -81,7 +81,7 @@ ALIVE = Stage(
     "Does every path work here, and how fast are the first of them?",
     (
         Task("software", "What is installed, what of it imports, and how long that takes.",
-             ("-m", "bench", "env", "--software"), 25),
+             ("-m", "bench", "env", "--software", "-o", "{root}/software.json"), 25),
         Task("pieces", "The pieces before the network: launches, one graph, one kernel of each kind.",
              ("-m", "bench", "pieces", "-o", "{root}/pieces.json", "--budget", "{seconds}"), 55, dry=("--dry",)),
         _gate("gate-first", "Whether the answers of the variants that matter are right.", "gate-first", 60),
@@ -105,6 +105,8 @@ MEASURE = Stage(
         Task("ceilings", "What this card can do at most.", ("-m", "bench", "ceilings", "-o", "{ceilings}"), 45,
              dry=("--quick", "--force")),
         _layers(128, 45),
+        Task("harness", "What the harness itself adds to a sample.",
+             ("-m", "bench", "env", "--cost", "-o", "{root}/harness.json"), 40),
         _gate("gate", "Every variant and precision, and the other designs, held against float64.", "correctness", 110),
         _sweep("headline", "ResNet-50 in fp16, every variant, from one picture to 256.", "headline", 400),
         _layers(1, 45),

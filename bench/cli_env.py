@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,6 +25,9 @@ def env(
     software: Annotated[
         bool, typer.Option("--software", help="Import each package and ask each tool for its version, too.")
     ] = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Keep what --json prints there, too.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """This machine as a record would describe it, and what would make timings noisy."""
@@ -33,10 +37,16 @@ def env(
     advice = noisy(facts)
     added = _cost(facts) if cost else None
     installed = _software() if software else []
+    told = {"environment": facts, "noisy": [{"what": what, "cure": cure} for what, cure in advice]}
+    told |= {"harness": added} if cost else {}
+    told |= {"software": [asdict(one) for one in installed]} if software else {}
+    if output is not None:
+        try:
+            output.write_text(json.dumps(told, indent=1) + "\n")
+        except OSError as error:
+            stop(f"{output} cannot be written: {error.strerror}", FAILED)
     if as_json:
-        told = {"environment": facts, "noisy": [{"what": what, "cure": cure} for what, cure in advice]}
-        found = {"software": [asdict(one) for one in installed]} if software else {}
-        print_json(told | ({"harness": added} if cost else {}) | found)
+        print_json(told)
         return
     out.print_json(json.dumps(facts))
     out.print(f"Device: {device_line(facts)}", markup=False)
