@@ -37,7 +37,7 @@ def env(
     advice = noisy(facts)
     added = _cost(facts) if cost else None
     installed = _software() if software else []
-    told = {"environment": facts, "noisy": [{"what": what, "cure": cure} for what, cure in advice]}
+    told: dict[str, Any] = {"environment": facts, "noisy": [{"what": what, "cure": cure} for what, cure in advice]}
     told |= {"harness": added} if cost else {}
     told |= {"software": [asdict(one) for one in installed]} if software else {}
     if output is not None:
