@@ -38,13 +38,11 @@ def test_the_pins_are_inside_the_ranges(stack: str) -> None:
     assert [f"{name}{range_}" for name, range_ in requirements().items() if pinned[name] not in range_] == []
 
 
-def test_the_stacks_are_the_ends_of_the_ranges() -> None:
-    """What is promised of torch and Triton is what is tested: nothing older, and no minor version that is newer."""
+def test_no_older_torch_or_triton_is_promised_than_is_tested() -> None:
+    """Newer ones may be installed: whoever upgrades wants to see what it changes."""
     for name in ("torch", "triton"):
-        newest, oldest = (pins(stack)[name] for stack in STACKS)
-        range_ = requirements()[name]
-        assert f">={oldest.major}.{oldest.minor}" in str(range_)
-        assert Version(f"{newest.major}.{newest.minor + 1}") not in range_
+        oldest = pins(STACKS[1])[name]
+        assert f">={oldest.major}.{oldest.minor}" in str(requirements()[name])
     assert all(pins(stack).keys() == pins(STACKS[0]).keys() for stack in STACKS)
 
 
