@@ -85,7 +85,7 @@ facts: setup
 	@$(RUN) bench facts static --against results/static/facts.json $(ARGS)
 
 gpu: setup
-	@$(RUN) bench gpu $(STAGE) $(if $(BUDGET),--budget $(BUDGET)) $(if $(DRY),--dry) $(ARGS)
+	@$(RUN) bench gpu $(STAGE) $(if $(BUDGET),--budget $(BUDGET)) $(if $(filter-out 0 no false,$(DRY)),--dry) $(ARGS)
 
 gpu-pack:
 	@"$(PYTHON)" -P bench/provenance.py

@@ -22,14 +22,14 @@ from typing import Any
 
 from bench import ceilings, standins
 from bench import plan as plans
-from bench.campaign_archive import Outbox, files_under
+from bench.campaign_archive import Outbox
 from bench.campaign_child import GRACE_S, Log, run_logged
 from bench.campaign_tasks import Task
 from bench.case import Case
 from bench.eligible import why_not
 from bench.environment import child_variables
 from bench.plan import Plan
-from bench.provenance import short
+from bench.provenance import code_of, short
 from bench.record import Record
 from bench.resume import differences
 from bench.store import FILE, Store, StoreError
@@ -55,6 +55,7 @@ class Entry:
     when: str
     code: str  # what it ran: `code_of`
     commit: str
+    records: int = 0  # in a sweep's folder when it ended
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,6 @@ class Campaign:
         self.outbox = Outbox(self.out or self.results / "local" / "campaign" / places.slug(self.name))
         self.log = Log(self.results / "local" / f"campaign-{places.slug(self.name)}.log")
         self.journal = self.root / "campaign.jsonl"
-        self._before = {path: _stamp(path) for path in self._files()}
 
     # What is there, and what is missing.
 
@@ -106,7 +106,7 @@ class Campaign:
         """For this card and this code."""
         mine = [entry for entry in self.entries() if entry.task == task.name and entry.code == code_of(self.env)]
         if task.plan:
-            return self._swept(task, len(mine))
+            return self._swept(task, mine)
         if any(entry.status == "ok" for entry in mine):
             return State("ok", next(entry.when[:10] for entry in mine if entry.status == "ok"))
         if mine:
@@ -114,16 +114,20 @@ class Campaign:
             return State(kind, f"{len(mine)} of {TRIES} tries: {mine[-1].reason}")
         return State("missing")
 
-    def _swept(self, task: Task, tries: int) -> State:
-        """Of a sweep it is the records that tell."""
+    def _swept(self, task: Task, mine: list[Entry]) -> State:
+        """Of a sweep it is the records that tell; one that fails and leaves none more is not tried for ever."""
         due = self._due(task)
         records = {(record.case, record.round): record for record in self.records(task)}
         there = [records[key] for key in due if key in records]
         bad = [record for record in there if record.status not in GOOD]
         counts = f"{len(there)} of {len(due)} executions" + (f", {len(bad)} not ok" if bad else "")
         if len(there) < len(due):
-            return State("partial" if there else "missing", counts if there else "")
-        if bad and tries < TRIES:
+            idle = [entry for entry in mine if entry.status != "ok" and entry.records >= len(records)]
+            if len(idle) >= TRIES:
+                return State("failed", f"{counts}, and {len(idle)} tries left no more: {idle[-1].reason}")
+            told = f"{counts}, tried {len(mine)} times: {mine[-1].reason or 'out of time'}" if mine else counts
+            return State("partial" if there or mine else "missing", told if there or mine else "")
+        if bad and len(mine) < TRIES:
             return State("partial", counts)
         return State("failed" if bad else "ok", counts)
 
@@ -170,8 +174,8 @@ class Campaign:
         for place, task in enumerate(chosen):
             left = end - time.monotonic() - RESERVE_S - GRACE_S
             limit = left if place == len(chosen) - 1 else min(left, task.seconds)
-            limit = DRY_S if self.dry else min(limit, 2 * task.seconds)
-            if left < task.least_s and not self.dry:
+            limit = min(DRY_S, left) if self.dry else min(limit, 2 * task.seconds)
+            if left < (1.0 if self.dry else task.least_s):
                 continue
             told(task, limit)
             yield self._one(task, limit)
@@ -191,7 +195,9 @@ class Campaign:
         except Exception as error:
             status, reason, spent = "failed", f"{type(error).__name__}: {error}", 0.0
         when = datetime.now(UTC).isoformat(timespec="seconds")
-        entry = Entry(task.name, status, reason, round(spent, 1), when, code_of(self.env), short(self.env["git"]))
+        count = len(self.records(task)) if task.plan else 0
+        told = (round(spent, 1), when, code_of(self.env), short(self.env["git"]), count)
+        entry = Entry(task.name, status, reason, *told)
         self.ended.append(entry)
         self._write("campaign.jsonl", json.dumps(asdict(entry)) + "\n", "a")
         return entry
@@ -200,7 +206,10 @@ class Campaign:
         """A file in the card's folder; a disk that is full is told, and costs no task."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            with (self.root / name).open(mode) as file:
+            path = self.root / name
+            if mode == "a" and path.exists() and path.read_bytes()[-1:] not in (b"", b"\n"):
+                text = f"\n{text}"  # a line that was cut short costs itself, not the next one
+            with path.open(mode) as file:
                 file.write(text)
         except OSError as error:
             self.log.trouble = f"{self.root / name}: {error.strerror}"
@@ -215,7 +224,7 @@ class Campaign:
             "batches": "1" if self.dry else "1,128",
             "jobs": str(min(JOBS, os.cpu_count() or 1)),
             "tuned": str(places.tuned(self.name, self.results)),
-            "ceilings": str(ceilings.path_of(self.env, places.ceilings_folder(self.results))),
+            "ceilings": str(self.ceilings()),
             "constants": str(places.constants(self.name, self.results)),
             "case": case,
         }
@@ -242,22 +251,28 @@ class Campaign:
 
     # What comes back.
 
-    def _files(self) -> Iterator[Path]:
-        return files_under([self.root, places.tuned_folder(self.results), places.ceilings_folder(self.results)])
+    def files(self) -> list[Path]:
+        """All that this checkout holds of the card, whichever call measured it; locks and what is being written not."""
+        tuned = places.tuned(self.name, self.results)
+        found = [path for path in self.root.rglob("*") if path.is_file() and not path.name.startswith(".")]
+        found += [*tuned.parent.glob(f"{tuned.stem}.*"), self.ceilings()]
+        return sorted(path for path in found if path.is_file() and not path.name.startswith("."))
 
-    def changed(self) -> list[Path]:
-        """The files that are new or other than when this campaign began."""
-        return sorted(path for path in self._files() if self._before.get(path) != _stamp(path))
+    def ceilings(self) -> Path:
+        return ceilings.path_of(self.env, places.ceilings_folder(self.results))
 
-    def put(self) -> None:
-        """Write the archive, the log and the last lines to the outbox."""
+    def lines(self) -> list[str]:
+        """The last lines; a damaged file of a task's own is told, and keeps nothing from coming back."""
         from bench.campaign_summary import summary  # which reads what this class has written
 
         try:
-            lines = summary(self)
-        except Exception as error:  # a damaged file of a task's own is told, and keeps nothing from coming back
-            lines = [f"error  the summary: {type(error).__name__}: {error}"]
-        self.outbox.put(self.changed(), self.results, self.log.path, "\n".join(lines) + "\n")
+            return summary(self)
+        except Exception as error:
+            return [f"error   summary    {type(error).__name__}: {error}"]
+
+    def put(self) -> None:
+        """Write the archive, the log and the last lines to the outbox."""
+        self.outbox.put(self.files(), self.results, self.log.path, "\n".join(self.lines()) + "\n")
 
     def troubles(self) -> list[str]:
         """What could not be kept or given back; a sentence each."""
@@ -274,21 +289,6 @@ class _Now_and_then:
         if time.monotonic() - self.last >= LOOK_S:
             self.call()
             self.last = time.monotonic()
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    try:
-        state = path.stat()
-    except FileNotFoundError:
-        return 0, 0
-    return state.st_mtime_ns, state.st_size
-
-
-def code_of(env: dict[str, Any]) -> str:
-    """What a result is a result of: this project's code and the versions that compile and launch it."""
-    packages = env.get("packages", {})
-    versions = "/".join(str(packages.get(name)) for name in ("torch", "triton"))
-    return f"{env['git'].get('code') or short(env['git'])} {versions} {env['gpu'].get('driver', '')}".strip()
 
 
 def outbox_folder() -> Path | None:

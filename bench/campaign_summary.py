@@ -12,8 +12,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.campaign_tasks import STAGES, TASKS, Task
-from bench.provenance import short
+from bench.campaign_tasks import STAGES, TASKS, Task, stage_of
+from bench.provenance import code_of, short
 from bench.record import Record
 from kernels import places
 
@@ -40,21 +40,20 @@ class Row(NamedTuple):
 
 
 def summary(campaign: Campaign) -> list[str]:
-    """The lines, of this card and this code."""
+    """The lines, of this card and this code; what is next on the last one."""
     tasks = list(_tasks(campaign))
     troubles = [Row("error", "output", text) for text in campaign.troubles()]
-    rows = [*_pieces(campaign), *_gates(campaign), *_experiments(campaign), *_tests(campaign)]
+    rows = [*_pieces(campaign), *_gates(campaign), *_experiments(campaign), *_kept(campaign), *_tests(campaign)]
+    rows = list(dict.fromkeys(rows))
     speeds = list(_speeds(campaign))
-    head = f"{campaign.name}, commit {short(campaign.env['git'])}: {_counts(campaign)}"
-    fixed = [head, *_fitting([*troubles, *tasks], LINES // 3)]
-    paths = _fitting(rows, LINES - len(fixed) - min(len(speeds), 12))
-    return [*fixed, *paths, *speeds[: LINES - len(fixed) - len(paths)]]
-
-
-def _counts(campaign: Campaign) -> str:
     states = {name: campaign.state(task).kind for name, task in TASKS.items()}
     done = [name for name, kind in states.items() if kind == "ok"]
-    return f"{len(done)} of {len(states)} tasks done ({', '.join(done) or 'none'})"
+    left = [name for name, kind in states.items() if kind not in ("ok", "failed")]
+    head = f"{campaign.name}, commit {short(campaign.env['git'])}: {len(done)} of {len(states)} tasks ok"
+    fixed = [head, *_fitting([*troubles, *tasks], LINES // 3)]
+    paths = _fitting(rows, LINES - 1 - len(fixed) - min(len(speeds), 12))
+    last = f"Missing: {', '.join(left)}. `make gpu` goes on there." if left else "Nothing is missing."
+    return [*fixed, *paths, *speeds[: LINES - 1 - len(fixed) - len(paths)], last]
 
 
 def _tasks(campaign: Campaign) -> Iterator[Row]:
@@ -66,7 +65,7 @@ def _tasks(campaign: Campaign) -> Iterator[Row]:
 
 
 def _pieces(campaign: Campaign) -> Iterator[Row]:
-    for piece in _read(campaign.root / "pieces.json").get("pieces", ()):
+    for piece in _rows(_of_this_code(campaign, _read(campaign.root / "pieces.json")), "pieces"):
         name = " ".join(str(piece.get(key, "")) for key in ("name", "precision")).strip()
         yield Row(str(piece.get("status")), "piece", name, str(piece.get("reason", "")))
 
@@ -80,16 +79,35 @@ def _gates(campaign: Campaign) -> Iterator[Row]:
 
 def _experiments(campaign: Campaign) -> Iterator[Row]:
     found = _read(places.constants(campaign.name, campaign.results))
-    for one in found.get("experiments", ()):
-        yield Row(str(one.get("status")), "experiment", str(one.get("name")), str(one.get("reason", "")))
-    for name, constant in found.get("constants", {}).items():
-        yield Row("ok", "constant", f"{name} = {constant.get('value'):.4g} {constant.get('unit', '')}".strip())
+    for one in _rows(_of_this_code(campaign, found), "experiments"):
+        if one.get("reason") != "not begun":
+            yield Row(str(one.get("status")), "experiment", str(one.get("name")), str(one.get("reason", "")))
+    constants = found.get("constants")
+    for name, constant in (constants if isinstance(constants, dict) else {}).items():
+        value = constant.get("value") if isinstance(constant, dict) else None
+        if isinstance(value, int | float):
+            yield Row("ok", "constant", f"{name} = {value:.4g} {constant.get('unit', '')}".strip())
+
+
+def _kept(campaign: Campaign) -> Iterator[Row]:
+    """What tuning and the ceilings left of this card."""
+    entries = _rows(_read(places.tuned(campaign.name, campaign.results)), "entries")
+    measured = [entry for entry in entries if entry.get("chosen") == "measured"]
+    if measured:
+        yield Row("ok", "tuned", f"{len(measured)} layers have a configuration that was measured")
+    found = _read(campaign.ceilings())
+    flops, bandwidth = found.get("flops"), found.get("bandwidth")
+    if isinstance(flops, dict) and isinstance(bandwidth, int | float):
+        rates = ", ".join(f"{name} {rate / 1e12:.3g} TFLOP/s" for name, rate in flops.items())
+        yield Row("ok", "ceilings", f"{rates}; copies {bandwidth / 1e12:.3g} TB/s")
 
 
 def _tests(campaign: Campaign) -> Iterator[Row]:
-    """Counts of each of JUnit's files, and a row for each test that failed."""
-    for path in sorted(campaign.root.glob("*tests.xml")):
-        yield from _tests_in(path)
+    """Counts of JUnit's files that are of this code, and a row for each test that failed."""
+    for name, task in TASKS.items():
+        path = campaign.root / f"{name}.xml"
+        if "pytest" in task.argv and path.exists() and campaign.state(task).kind != "missing":
+            yield from _tests_in(path)
 
 
 def _tests_in(path: Path) -> Iterator[Row]:
@@ -101,6 +119,8 @@ def _tests_in(path: Path) -> Iterator[Row]:
     counts = {
         key: sum(int(suite.get(key, 0)) for suite in suites) for key in ("tests", "failures", "errors", "skipped")
     }
+    if not counts["tests"]:  # collected, and none run
+        return
     bad = counts["failures"] + counts["errors"]
     yield Row("error" if bad else "ok", path.stem, ", ".join(f"{count} {name}" for name, count in counts.items()))
     for suite in suites:
@@ -170,6 +190,32 @@ def _read(path: Path) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
+def _rows(found: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """The objects of a list in a file; of anything else none."""
+    rows = found.get(key)
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _of_this_code(campaign: Campaign, found: dict[str, Any]) -> dict[str, Any]:
+    """A file with provenance, if it is of the code and software that this campaign runs; else an empty one."""
+    provenance = found.get("provenance")
+    env = provenance.get("environment") if isinstance(provenance, dict) else None
+    try:
+        return found if env and code_of(env) == code_of(campaign.env) else {}
+    except (KeyError, AttributeError, TypeError):
+        return {}
+
+
 def missing(campaign: Campaign) -> list[Task]:
-    """What is not done for this card and this code, in order of value."""
-    return [task for stage in STAGES.values() for task in stage.tasks if not campaign.state(task).done]
+    """What is not done for this card and this code, in order of value.
+
+    A first stage's sweep that has begun, and lacks what is worth least of it, comes behind the second stage.
+    """
+    states = {name: campaign.state(task) for name, task in TASKS.items()}
+    order = list(STAGES)
+
+    def rank(task: Task) -> float:
+        stage = order.index(stage_of(task).name)
+        return 1.5 if stage == 0 and task.plan and campaign.records(task) else stage
+
+    return sorted((task for name, task in TASKS.items() if not states[name].done), key=rank)

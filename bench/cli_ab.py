@@ -56,7 +56,7 @@ def ab(
     resume: Annotated[bool, typer.Option("--resume", help="Go on in the folder of -o.")] = False,
     metric: Annotated[
         list[str] | None,
-        typer.Option("--metric", metavar="NAME", help=f"Of {', '.join(METRICS)}; repeat.  [default: speed, memory]"),
+        typer.Option("--metric", metavar="NAME", help=f"Of {', '.join(METRICS)}; repeat.  \\[default: speed, memory]"),
     ] = None,
     minimum: Minimum = None,
     fail_on: Fails = None,

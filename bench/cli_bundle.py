@@ -27,7 +27,11 @@ QUIET = 64  # candidates between two lines
 
 File = Annotated[
     Path | None,
-    typer.Option("--bundle", metavar="FILE", help="Only compile what a network and a tuner need, into this file."),
+    typer.Option(
+        "--bundle",
+        metavar="FILE",
+        help="Only compile what a network and a tuner need, into this file; for one --arch, sm_90 unless told.",
+    ),
 ]
 Models = Annotated[str, typer.Option(metavar="NAME,...", help="Of a bundle: networks.")]
 Batches = Annotated[str, typer.Option(metavar="N,...", help="Of a bundle: batches.")]

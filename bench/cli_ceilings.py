@@ -24,7 +24,9 @@ def ceilings(
     force: Annotated[bool, typer.Option("--force", help="Measure again, whatever is kept.")] = False,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Kept there.  [default: results/ceilings/<machine>.json]"),
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Kept there.  \\[default: results/ceilings/<machine>.json]"
+        ),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="In seconds, to see that it works; kept only where -o says.")

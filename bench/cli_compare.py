@@ -35,7 +35,7 @@ Minimum = Annotated[
 ]
 Fails = Annotated[
     list[FailOn] | None,
-    typer.Option("--fail-on", help="Exit 1 for this, and for slower; repeat for more.  [default: slower]"),
+    typer.Option("--fail-on", help="Exit 1 for this, and for slower; repeat for more.  \\[default: slower]"),
 ]
 Every = Annotated[bool, typer.Option("-a", "-v", "--all", help="List what is SAME, too.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown.")]

@@ -23,7 +23,7 @@ def constants(
     names: Names = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Kept there.  [default: results/<card>/constants.json]"),
+        typer.Option("-o", "--output", metavar="FILE", help="Kept there.  \\[default: results/<card>/constants.json]"),
     ] = None,
     budget: Budget = BUDGET_S,
     as_json: Json = False,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
-from contextlib import suppress
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,28 +17,32 @@ import typer
 from rich.table import Table
 
 from bench.campaign import Campaign, Entry, outbox_folder
-from bench.campaign_archive import restore as put_in_place
-from bench.campaign_summary import missing, summary
+from bench.campaign_summary import missing
 from bench.campaign_tasks import BUDGET_S, STAGES, TASKS, Task, stage_of
-from bench.console import FAILED, STOPPED, UNABLE, Json, device_line, out, print_json, stop, tell
+from bench.console import FAILED, STOPPED, UNABLE, USAGE, Json, device_line, out, print_json, stop, tell
 from bench.environment import ROOT, environment, no_cuda
 from bench.provenance import short, write
+from bench.restore import restore as put_in_place
+from bench.store import StoreError
 from kernels import places
+from kernels.bundle import VARIABLE, code, maker_of, read
 
 DRY = places.RESULTS / "local" / "campaign-dry"
+DRY_S = 3600.0  # of a dry run without a budget
+LOCK = ".campaign.lock"
 
 
 def gpu(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[STAGE|TASK...]", help=f"Of {', '.join(STAGES)}, or tasks.  [default: what is missing]"
+            metavar="[STAGE|TASK...]", help=f"Of {', '.join(STAGES)}, or tasks.  \\[default: what is missing]"
         ),
     ] = None,
     dry: Annotated[bool, typer.Option("--dry", help="Walk every task on the CPU, to find what would fail.")] = False,
     budget: Annotated[
         float | None,
-        typer.Option(min=5, metavar="SECONDS", help=f"For all together.  [default: {BUDGET_S:.0f}; alive: 280]"),
+        typer.Option(min=30, metavar="SECONDS", help=f"For all together.  \\[default: {BUDGET_S:.0f}; alive: 280]"),
     ] = None,
     listed: Annotated[bool, typer.Option("--list", help="What is there, what is missing, what it would cost.")] = False,
     card: Annotated[str, typer.Option(metavar="NAME", help="With --list: of another card, by its name.")] = "",
@@ -49,12 +57,17 @@ def gpu(
     again, so that a further rental goes on where the last one stopped. All comes back in three files in $OUT.
     """
     if restore is not None:
+        if names or dry or listed or budget:
+            raise typer.BadParameter("--restore stands alone")
         for line in put_in_place(restore, places.RESULTS):
             out.print(line, markup=False, soft_wrap=True)
         return
+    if (card or as_json) and not listed:
+        raise typer.BadParameter("--card and --json go with --list")
     chosen = _chosen(names or [])
-    with suppress(OSError):  # a checkout that cannot be written has the commit of its git, or none
-        write()
+    if not listed:
+        with suppress(OSError):  # a checkout that cannot be written has the commit of its git, or none
+            write()
     facts = environment()
     reason = no_cuda(facts)
     if reason and not (dry or listed):
@@ -64,20 +77,47 @@ def gpu(
         name = card or ("" if dry or not reason else _latest_card())
         _list(Campaign(_facts_of(name, facts) if name else facts, results, dry=dry), as_json)
         return
-    if dry:
-        shutil.rmtree(results, ignore_errors=True)
-    campaign = Campaign(facts, results, outbox_folder(), dry)
-    tasks = chosen or missing(campaign)
-    seconds = budget or sum({stage_of(task).name: stage_of(task).seconds for task in chosen}.values()) or BUDGET_S
-    _run(campaign, tasks, seconds, device_line(facts))
+    with _alone(results):
+        if dry:
+            for path in results.iterdir() if results.exists() else ():
+                shutil.rmtree(path) if path.is_dir() else path.unlink() if path.name != LOCK else None
+        campaign = Campaign(facts, results, outbox_folder(), dry)
+        tasks = chosen or missing(campaign)
+        seconds = budget or sum({stage_of(task).name: stage_of(task).seconds for task in chosen}.values()) or BUDGET_S
+        _run(campaign, tasks, budget or DRY_S if dry else seconds, device_line(facts))
+
+
+@contextmanager
+def _alone(results: Path) -> Iterator[None]:
+    """Holds these results for one campaign: two would time each other. Ends as Ctrl-C does where it is told to end."""
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        with (results / LOCK).open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            before = {number: signal.signal(number, _interrupted) for number in (signal.SIGTERM, signal.SIGHUP)}
+            try:
+                yield
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+    except BlockingIOError:
+        stop(f"another campaign is writing to {results}: wait for it", USAGE)
+    except OSError as error:
+        if isinstance(error, StoreError):
+            raise
+        stop(f"{results} cannot be written: {error.strerror}", USAGE)
+
+
+def _interrupted(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def _latest_card() -> str:
     """The name of the card that results/ holds the latest campaign of; for a checkout without any, of one to come."""
     journals = sorted(places.RESULTS.glob("*/campaign.jsonl"), key=lambda path: path.stat().st_mtime)
     for journal in reversed(journals):
-        if name := _facts_in(journal.parent).get("gpu", {}).get("name"):
-            return str(name)
+        if facts := _facts_in(journal.parent):
+            return str(facts["gpu"]["name"])
     return "a card to come"
 
 
@@ -92,7 +132,8 @@ def _facts_in(folder: Path) -> dict[str, Any]:
         found = json.loads((folder / "environment.json").read_text())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    whole = isinstance(found, dict) and isinstance(found.get("gpu"), dict) and found["gpu"].get("name")
+    return found if whole else {}
 
 
 def _chosen(names: list[str]) -> list[Task]:
@@ -111,30 +152,49 @@ def _run(campaign: Campaign, tasks: list[Task], seconds: float, where: str) -> N
     """Runs them, a line as each begins and one as it ends; the last forty lines last."""
     if not tasks:
         out.print("Nothing is missing for this card and this code; name a stage to do it again.")
-    title = f"{len(tasks)} tasks, {seconds:.0f} s" if not campaign.dry else f"{len(tasks)} tasks, the CPU for a GPU"
+    title = f"Tasks: {len(tasks)}, {seconds:.0f} s" if not campaign.dry else f"Tasks: {len(tasks)}, the CPU for a GPU"
     out.print(f"{title}, on {where}; commit {short(campaign.env['git'])}", markup=False, soft_wrap=True)
+    if bundle := os.environ.get(VARIABLE) or campaign.variables.get(VARIABLE):
+        out.print(f"Kernels compiled beforehand: {_bundle(Path(bundle))}", markup=False, soft_wrap=True)
+    campaign.put()  # before anything is measured that could not be given back
+    if campaign.troubles():
+        stop("; ".join(campaign.troubles()), USAGE)
+    begun: list[str] = []
+
+    def begins(task: Task, limit: float) -> None:
+        begun.append(task.name)
+        out.print(f"{task.name}, {limit:.0f} s at most: {task.why}", markup=False, soft_wrap=True)
+
     stopped = False
     try:
-        for entry in campaign.run(tasks, seconds, _begins):
+        for entry in campaign.run(tasks, seconds, begins):
             _ended(entry)
     except KeyboardInterrupt:
         stopped = True
-        campaign.put()
-    begun = {entry.task for entry in campaign.ended}
     left = [task.name for task in tasks if task.name not in begun]
     if left:
-        tell(f"No time for: {', '.join(left)}. The same command goes on from what is under results/.")
+        why = "Stopped before" if stopped else "No time for"
+        tell(f"{why}: {', '.join(left)}. The same command goes on from what is under results/.")
     campaign.put()
     out.print()
-    for line in summary(campaign):
+    for line in campaign.lines():
         out.print(line, markup=False, soft_wrap=True)
-    out.print(f"In {campaign.outbox.folder}: the archive, the log, these lines.", markup=False, soft_wrap=True)
-    bad = any(entry.status == "failed" for entry in campaign.ended)
+    if not campaign.troubles():
+        out.print(f"In {campaign.outbox.folder}: the archive, the log, these lines.", markup=False, soft_wrap=True)
+    bad = campaign.troubles() or any(entry.status != "ok" for entry in campaign.ended) or (tasks and not begun)
     raise typer.Exit(STOPPED if stopped else FAILED if bad else 0)
 
 
-def _begins(task: Task, limit: float) -> None:
-    out.print(f"{task.name}, {limit:.0f} s at most: {task.why}", markup=False, soft_wrap=True)
+def _bundle(path: Path) -> str:
+    """What is in it; whether it is of these kernels is seen here, of this compiler by the processes that use it."""
+    try:
+        head = read(path)
+    except (OSError, ValueError) as error:
+        return f"none: {error}"
+    stale = "" if head["code"] == code() else "; OF OTHER KERNEL SOURCES, so that those that differ are compiled here"
+    maker = maker_of(head)
+    made = f"sm_{maker.arch}, Python {maker.python}, Triton {maker.triton}"
+    return f"{path.name}, {head['kernels']} for {made}, commit {head.get('commit', 'unknown')}{stale}"
 
 
 def _ended(entry: Entry) -> None:
@@ -155,14 +215,16 @@ def _list(campaign: Campaign, as_json: bool) -> None:
         return
     out.print(f"{campaign.name}, commit {short(campaign.env['git'])}, {campaign.root.relative_to(ROOT)}", markup=False)
     grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for title in ("stage", "task", "state", "at most s", "took s", "why"):
+    for title in ("stage", "task", "state", "at most s", "took s"):
         grid.add_column(title, justify="right" if title.endswith(" s") else "left", no_wrap=True)
     for task, state in rows:
         style = {"ok": "green", "failed": "red", "partial": "yellow"}.get(state.kind)
         seconds = "-" if state.done else f"{task.seconds:.0f}"
         had = f"{took[task.name]:.0f}" if task.name in took else "-"
-        text = f"{state.kind}" + (f": {state.text}" if state.text else "")
-        grid.add_row(stage_of(task).name, task.name, text, seconds, had, task.why, style=style)
+        grid.add_row(stage_of(task).name, task.name, state.kind, seconds, had, style=style)
     out.print(grid)
+    for task, state in rows:
+        if state.text:
+            out.print(f"{task.name}: {state.text}", markup=False, soft_wrap=True)
     cost = sum(task.seconds for task, state in rows if not state.done)
     out.print(f"Missing: {sum(not state.done for _, state in rows)} tasks, {cost:.0f} s at most.")

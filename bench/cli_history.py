@@ -26,7 +26,7 @@ def history(
     filter: Filter = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option("--metric", metavar="NAME", help=f"Of {', '.join(METRICS)}.  [default: {', '.join(USUAL)}]"),
+        typer.Option("--metric", metavar="NAME", help=f"Of {', '.join(METRICS)}.  \\[default: {', '.join(USUAL)}]"),
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Series without a change, too.")] = False,
     fail: Annotated[bool, typer.Option("--fail-on-change", help="Exit 1 where something got worse.")] = False,

@@ -65,6 +65,7 @@ def layers(
             stage = partial(_stage, status, one.name)
             try:
                 found.append(timed(one, facts, executions, input, seed, None if number else trace, stage))
+                _keep(found[0], output)  # whatever becomes of the other case
             except NotTimed as error:
                 stop(str(error), FAILED)
     mine = found[0] | ({"against": found[1], "compared": compared(*found)} if against else {})

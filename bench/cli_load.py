@@ -51,7 +51,7 @@ def load(
     ] = None,
     most: Annotated[
         int | None,
-        typer.Option("--max-batch", min=1, metavar="N", help="No larger batch.  [default: what serves best]"),
+        typer.Option("--max-batch", min=1, metavar="N", help="No larger batch.  \\[default: what serves best]"),
     ] = None,
     wait_ms: Annotated[
         float, typer.Option("--max-wait", min=0, metavar="MS", help="A request may wait for others to fill a batch.")
@@ -63,7 +63,7 @@ def load(
         str | None, typer.Option("--real", metavar="CASE", help="Serve it here, in batches up to its own; compare.")
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option("--seconds", min=1, metavar="S", help=f"Of the real load.  [default: {SECONDS:g}]")
+        float | None, typer.Option("--seconds", min=1, metavar="S", help=f"Of the real load.  \\[default: {SECONDS:g}]")
     ] = None,
     input: Input = "photos",
     seed: Seed = 0,

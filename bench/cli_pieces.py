@@ -21,7 +21,7 @@ SCHEMA = 1
 BUDGET_S = 120.0
 COLOURS = {"ok": "green", "wrong": "red", "error": "red", "timeout": "red", "skipped": "dim"}
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Of the list.  [default: all]")]
+Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Of the list.  \\[default: all]")]
 Budget = Annotated[
     float, typer.Option(min=1, metavar="SECONDS", help="For all together; what is not begun then is skipped.")
 ]
@@ -31,7 +31,7 @@ def pieces(
     names: Names = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Kept there.  [default: results/<card>/pieces.json]"),
+        typer.Option("-o", "--output", metavar="FILE", help="Kept there.  \\[default: results/<card>/pieces.json]"),
     ] = None,
     budget: Budget = BUDGET_S,
     as_json: Json = False,

@@ -81,7 +81,7 @@ def run(
         float | None,
         typer.Option(min=0.1, metavar="PERCENT", help="More rounds, until each ratio to eager is known this well."),
     ] = None,
-    rounds_limit: Annotated[int | None, typer.Option(min=1, help="But no more than these.  [default: 20]")] = None,
+    rounds_limit: Annotated[int | None, typer.Option(min=1, help="But no more than these.  \\[default: 20]")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Run what is missing in DIR (or in this plan's latest).")
     ] = False,
@@ -123,7 +123,7 @@ def verify(
     budget: Budget = None,
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Cases at once, as none is timed.  [default: 4 on a GPU, 1 on a CPU]"),
+        typer.Option(min=1, metavar="N", help="Cases at once, as none is timed.  \\[default: 4 on a GPU, 1 on a CPU]"),
     ] = None,
     input: Input = "photos",
     seed: Seed = 0,

@@ -55,18 +55,18 @@ def tune(
     budget: Annotated[float | None, typer.Option(min=1, metavar="SECONDS", help="Stop on time.")] = None,
     candidates: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help=f"A layer, at most.  [default: {CAP}; with --budget, what it allows]"),
+        typer.Option(min=1, metavar="N", help=f"A layer, at most.  \\[default: {CAP}; with --budget, what it allows]"),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="The table.  [default: results/tuned/<GPU>.json]"),
+        typer.Option("-o", "--output", metavar="FILE", help="The table.  \\[default: results/tuned/<GPU>.json]"),
     ] = None,
     dry: Annotated[
         bool, typer.Option("--dry", help="The whole way without a GPU, times by the host's clock; needs -o.")
     ] = False,
     bundle: Annotated[
         Path | None,
-        typer.Option("--bundle", metavar="FILE", help=f"Kernels compiled beforehand.  [default: ${VARIABLE}]"),
+        typer.Option("--bundle", metavar="FILE", help=f"Kernels compiled beforehand.  \\[default: ${VARIABLE}]"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

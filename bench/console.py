@@ -25,7 +25,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Input = Annotated[str, typer.Option("--input", metavar="photos|noise|DIR", help="What the model looks at.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of the weights, the pictures and the order of cases.")]
 ViewName = Annotated[
-    str | None, typer.Option("--view", metavar="|".join(VIEWS), help="Which columns.  [default: speed]")
+    str | None, typer.Option("--view", metavar="|".join(VIEWS), help="Which columns.  \\[default: speed]")
 ]
 Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="Where the records go.")]
 

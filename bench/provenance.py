@@ -149,6 +149,13 @@ def this_commit(digits: int = 10) -> str:
     return short(git(), digits)
 
 
+def code_of(env: dict[str, Any]) -> str:
+    """What a result is a result of: this project's code and the versions that compile and launch it."""
+    packages = env.get("packages", {})
+    versions = "/".join(str(packages.get(name)) for name in ("torch", "triton"))
+    return f"{env['git'].get('code') or short(env['git'])} {versions} {env['gpu'].get('driver', '')}".strip()
+
+
 def sha_of(env: dict[str, Any]) -> str | None:
     """The commit that a record's environment names; None for one that could not be read, however that was noted."""
     found = env.get("git")
@@ -158,9 +165,13 @@ def sha_of(env: dict[str, Any]) -> str | None:
 
 def main() -> int:
     found = write()
-    if found.get("source") != "git":
-        print(f"bench: no commit to leave: {found.get('reason', f'{FILE} has it already')}", file=sys.stderr)
+    if found["sha"] is None:
+        print(f"bench: no commit to leave: {found['reason']}", file=sys.stderr)
         return 1
+    if found["source"] == "file":
+        stale = "; the code beside it is other than when it was written" if found["dirty"] else ""
+        print(f"{FILE} is there already, and git does not answer here: {short(found, 12)}{stale}")
+        return 0
     print(f"{FILE}: {short(found, 12)}, for a machine that is sent these files without .git")
     return 0
 

@@ -33,12 +33,20 @@ MODULES = {
 TOOLS = {
     "gcc": ("gcc", "--version"),
     "g++": ("g++", "--version"),
+    # Triton builds its launchers with these, by the driver's library that the loader's cache names
+    "Python.h": (
+        sys.executable,
+        "-c",
+        "import os, sysconfig; h = os.path.join(sysconfig.get_path('include'), 'Python.h');"
+        " os.stat(h); print(sysconfig.get_python_version(), 'is there')",
+    ),
+    "libcuda": ("sh", "-c", "/sbin/ldconfig -p | grep -m1 'libcuda.so.1' || { echo not in the cache; exit 1; }"),
     "nvidia-smi": ("nvidia-smi", "-L"),
     "nvcc": ("nvcc", "--version"),
     "compute-sanitizer": ("compute-sanitizer", "--version"),
     "ncu": ("ncu", "--version"),
 }
-LIMIT_S = 20.0
+LIMIT_S = 25.0
 AT_ONCE = 4  # processes; an import is a core's work and a disk's
 PROGRAM = """
 import importlib, json, sys

@@ -140,7 +140,12 @@ def captured(runs: list[Run]) -> Run:
             run()
     finally:
         graph.capture_end()
-    return graph.replay
+
+    def replay(kept: list[Run] = runs) -> None:
+        """Replay it; the graph reads and writes memory that only `kept` may keep alive."""
+        graph.replay()
+
+    return replay
 
 
 def launcher(layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None) -> Run:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from kernels.choose import default, unsafe
 from kernels.config import Config, Layer
@@ -77,18 +78,26 @@ class Table:
     @staticmethod
     def load(path: Path) -> Table:
         try:
-            data = json.loads(path.read_text())
-            if data["schema"] != SCHEMA:
-                raise ValueError(f"schema {data['schema']}, and this version reads {SCHEMA}")
-            return Table(Entry(**entry) for entry in data["entries"])
+            return Table.of(json.loads(path.read_text()))
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: not a table of configurations: {error}") from error
 
-    def save(self, path: Path) -> None:
-        """Writes it whole or not at all, sorted, an entry a line."""
+    @staticmethod
+    def of(data: Any) -> Table:
+        """The table that a file's JSON is. Raises ValueError, KeyError or TypeError where it is none."""
+        if data["schema"] != SCHEMA:
+            raise ValueError(f"schema {data['schema']}, and this version reads {SCHEMA}")
+        return Table(Entry(**entry) for entry in data["entries"])
+
+    def text(self) -> str:
+        """As it is in a file: sorted, an entry a line."""
         lines = ",\n".join(f"  {json.dumps(asdict(entry))}" for entry in self)
+        return f'{{"schema": {SCHEMA}, "entries": [\n{lines}\n]}}\n'
+
+    def save(self, path: Path) -> None:
+        """Writes it whole or not at all."""
         beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        beside.write_text(f'{{"schema": {SCHEMA}, "entries": [\n{lines}\n]}}\n')
+        beside.write_text(self.text())
         beside.replace(path)
 
 

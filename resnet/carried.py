@@ -18,7 +18,7 @@ from triton.backends.nvidia.compiler import get_ptxas_version
 from triton.runtime import cache as triton_cache
 from triton.runtime.build import platform_key
 
-from kernels.bundle import VARIABLE, Maker, maker_of, read, unpacked
+from kernels.bundle import VARIABLE, Maker, code, maker_of, read, unpacked
 from resnet.cache import COMPILED, cache_dir
 
 
@@ -43,6 +43,8 @@ def use(arch: int) -> str:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return f"{path} is not used: {reason}"
     told = f"{path.name}: {head['kernels']} kernels of {head.get('commit', 'unknown')}"
+    if head["code"] != code():
+        told += ", made of other kernel sources: those that differ are compiled here"
     if made.key != here.key:
         told += ", of another build of the compiler's library"
         triton_cache.triton_key = lambda: made.key

@@ -149,7 +149,8 @@ class CudaCapture:
             logits = forward(x)
         self._first = self._first or graph
 
-        def replay() -> Tensor:
+        def replay(kept: tuple[Any, ...] = (forward, x)) -> Tensor:
+            """Replay it; the graph reads and writes memory that only `kept` may keep alive."""
             graph.replay()
             return logits
 

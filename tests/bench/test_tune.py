@@ -326,7 +326,7 @@ class Driver:
 
 
 @pytest.mark.skipif(INTERPRETED, reason="kernels defined under TRITON_INTERPRET=1 cannot be compiled")
-@pytest.mark.parametrize("text", ["ptr-64x64x32-w4-s3-k2-g8-pdl", "tma-1.8.8x64x32-w4-s3-k1-g8"])
+@pytest.mark.parametrize("text", ["ptr-64x64x32-w4-s3-k2-g8-pdl", "tma-1.8.8x64x32-w4-s3-k1-g8-serial"])
 def test_a_candidate_is_compiled_once_and_what_is_judged_is_launched(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
