@@ -106,7 +106,10 @@ def test_a_revision_that_does_not_build_is_told_before_anything_runs(repository:
     assert left(repository) == (0, [])
 
 
-def test_other_packages_are_set_up_by_the_revisions_own_means(repository: Path) -> None:
+def test_other_packages_are_set_up_by_the_revisions_own_means(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worktree.sys, "prefix", str(tmp_path))  # an environment of the newest stack
     (repository / "constraints.txt").write_text("torch==2.12.0\n")
     git(repository, "commit", "--quiet", "--all", "--message", "another torch")
     with (
