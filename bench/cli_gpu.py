@@ -29,7 +29,7 @@ from kernels.bundle import VARIABLE, code, maker_of, read
 
 DRY = places.RESULTS / "local" / "campaign-dry"
 DRY_S = 3600.0  # of a dry run without a budget
-LOCK = ".campaign.lock"
+LOCK = places.RESULTS / "local" / ".campaign.lock"
 
 
 def gpu(
@@ -77,10 +77,9 @@ def gpu(
         name = card or ("" if dry or not reason else _latest_card())
         _list(Campaign(_facts_of(name, facts) if name else facts, results, dry=dry), as_json)
         return
-    with _alone(results):
+    with _alone():
         if dry:
-            for path in results.iterdir() if results.exists() else ():
-                shutil.rmtree(path) if path.is_dir() else path.unlink() if path.name != LOCK else None
+            shutil.rmtree(results, ignore_errors=True)
         campaign = Campaign(facts, results, outbox_folder(), dry)
         tasks = chosen or missing(campaign)
         seconds = budget or sum({stage_of(task).name: stage_of(task).seconds for task in chosen}.values()) or BUDGET_S
@@ -88,11 +87,11 @@ def gpu(
 
 
 @contextmanager
-def _alone(results: Path) -> Iterator[None]:
-    """Holds these results for one campaign: two would time each other. Ends as Ctrl-C does where it is told to end."""
+def _alone() -> Iterator[None]:
+    """Holds this checkout for one campaign: two would time each other. Ends as Ctrl-C does where it is told to end."""
     try:
-        results.mkdir(parents=True, exist_ok=True)
-        with (results / LOCK).open("w") as file:
+        LOCK.parent.mkdir(parents=True, exist_ok=True)
+        with LOCK.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             before = {number: signal.signal(number, _interrupted) for number in (signal.SIGTERM, signal.SIGHUP)}
             try:
@@ -101,11 +100,11 @@ def _alone(results: Path) -> Iterator[None]:
                 for number, handler in before.items():
                     signal.signal(number, handler)
     except BlockingIOError:
-        stop(f"another campaign is writing to {results}: wait for it", USAGE)
+        stop("another campaign is running in this checkout: wait for it", USAGE)
     except OSError as error:
         if isinstance(error, StoreError):
             raise
-        stop(f"{results} cannot be written: {error.strerror}", USAGE)
+        stop(f"{error.filename or LOCK} cannot be written: {error.strerror}", USAGE)
 
 
 def _interrupted(number: int, frame: Any) -> None:

@@ -333,7 +333,7 @@ def test_told_to_end_it_puts_away_what_it_has(tmp_path: Path, number: signal.Sig
         while "software, " not in one.stdout.readline():
             pass
         two = subprocess.run(words, cwd=ROOT, env=variables, capture_output=True, text=True)
-        assert (two.returncode, "another campaign is writing" in two.stderr) == (2, True)
+        assert (two.returncode, "another campaign is running" in two.stderr) == (2, True)
         one.send_signal(number)
         told = one.stdout.read()
     assert one.returncode == 130, told
