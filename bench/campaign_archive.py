@@ -7,11 +7,12 @@ in place elsewhere.
 from __future__ import annotations
 
 import io
-import os
 import tarfile
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from bench.store import replace_file
 
 ARCHIVE, LOG, SUMMARY = "results.tar.gz", "log.txt", "summary.txt"
 LARGEST = 16 << 20  # bytes of one file that such a machine gives back
@@ -43,15 +44,10 @@ class Outbox:
             self.troubles.append(f"{large.relative_to(results)} does not fit into {ARCHIVE} and is left out")
 
     def _write(self, name: str, data: bytes) -> None:
-        beside = self.folder / f".{name}.{os.getpid()}"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            beside.write_bytes(data)
-            beside.replace(self.folder / name)
+            replace_file(self.folder / name, data)
         except OSError as error:
             self.troubles.append(f"{self.folder / name} cannot be written: {error.strerror}")
-            with suppress(OSError):
-                beside.unlink()
 
 
 def _size(path: Path) -> int:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 from bench.environment import device
 from bench.process import ask
-from bench.store import StoreError
+from bench.store import StoreError, replace_file
 from kernels import places
 from resnet.cost import Ceilings
 
@@ -91,14 +90,10 @@ def reserve(path: Path) -> None:
 def save(ceilings: Ceilings, path: Path) -> None:
     """Whole or not at all. Raises StoreError where it cannot be written."""
     text = json.dumps({"schema": SCHEMA} | asdict(ceilings), indent=1) + "\n"
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     reserve(path)
     try:
-        beside.write_text(text)
-        beside.replace(path)
+        replace_file(path, text.encode())
     except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
         raise _unwritable(path, error.strerror) from None
 
 

@@ -8,14 +8,13 @@ is written, and so is a dry run's.
 from __future__ import annotations
 
 import json
-import os
 import re
 import tarfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bench.provenance import code_of
-from bench.store import FILE, StoreError
+from bench.store import FILE, StoreError, replace_file
 from kernels.table import Table
 
 SHARED = ("tuned", "ceilings")  # folders of results/ that all cards share
@@ -120,7 +119,7 @@ def _told(results: Path, place: PurePosixPath, data: bytes, name: PurePosixPath)
         if merged == old:
             kind = kind if kind.startswith("kept") else "as it was"
         else:
-            _replace(path, merged)
+            replace_file(path, merged)
     except StoreError:
         raise
     except OSError as error:
@@ -170,10 +169,3 @@ def _constants(earlier: bytes, later: bytes) -> bytes:
     except (ValueError, KeyError, TypeError, AttributeError):
         return later
     return later if merged == now else (json.dumps(merged, indent=1) + "\n").encode()
-
-
-def _replace(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(data)
-    beside.replace(path)

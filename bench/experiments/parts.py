@@ -8,17 +8,15 @@ another process goes on behind it.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from bench.process import HERE, Answer, Home
 from bench.process import ask as ask_child
-from bench.store import StoreError
+from bench.store import StoreError, replace_file
 
 LATE = 0.9  # of its limit, behind which a death is taken for the limit's: what a child tells is heard a little later
 STRIKES = 2  # processes in a row that die before they begin a part
@@ -116,12 +114,7 @@ def first_cause(reason: str) -> str:
 
 def write(path: Path, data: dict[str, Any]) -> None:
     """As JSON, whole or not at all. Raises StoreError."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps(data, indent=1) + "\n")
-        beside.replace(path)
+        replace_file(path, f"{json.dumps(data, indent=1)}\n".encode())
     except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
         raise StoreError(f"{path} cannot be written: {error.strerror}; name another file with -o") from None
