@@ -3,7 +3,8 @@
 Tasks (`bench.campaign_tasks`) are child processes with seconds of their own, so that one that hangs or dies costs its
 own results alone. What they leave is under results/, where the next task and the next rental find it; the journal
 results/<card>/campaign.jsonl says how each ended. With $OUT set, as on a machine that gives back one folder, an archive
-of all that changed, the log and the last lines are written there after every step, and while a long one runs.
+of all that results/ holds of the card, the log and the last lines are written there after every task, and while a long
+one runs.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from bench.plan import Plan
 from bench.provenance import code_of, short
 from bench.record import Record
 from bench.resume import differences
-from bench.store import FILE, Store, StoreError
+from bench.store import FILE, Store
 from bench.sweep import GOOD
 from kernels import places
 from kernels.bundle import VARIABLE
@@ -90,6 +91,7 @@ class Campaign:
         self.outbox = Outbox(self.out or self.results / "local" / "campaign" / places.slug(self.name))
         self.log = Log(self.results / "local" / f"campaign-{places.slug(self.name)}.log")
         self.journal = self.root / "campaign.jsonl"
+        self._parsed: dict[Path, tuple[tuple[int, int], list[Record]]] = {}  # by file, with its time and size
 
     # What is there, and what is missing.
 
@@ -145,9 +147,17 @@ class Campaign:
         return plans.gate_only(chosen) if "verify" in task.argv else chosen
 
     def records(self, task: Task) -> list[Record]:
-        with suppress(StoreError):
-            return Store(self.folder(task)).load()
-        return []
+        return self._records_in(self.folder(task)) or []
+
+    def _records_in(self, folder: Path) -> list[Record] | None:
+        """None where they cannot be read. Parsed anew only where they have changed: this is asked beside timed work."""
+        file = folder / FILE
+        with suppress(OSError):  # StoreError too
+            stamp = file.stat().st_mtime_ns, file.stat().st_size
+            if file not in self._parsed or self._parsed[file][0] != stamp:
+                self._parsed[file] = stamp, Store(folder).load()
+            return self._parsed[file][1]
+        return None
 
     def folder(self, task: Task) -> Path:
         """The first of results/<card>/<plan>, plan-2, ... that is free, or that this machine and code may go on in."""
@@ -157,8 +167,8 @@ class Campaign:
             folder = self.root / (task.plan if number == 1 else f"{task.plan}-{number}")
             if not (folder / FILE).exists():
                 return folder
-            with suppress(StoreError):
-                records = Store(folder).load()
+            records = self._records_in(folder)
+            if records is not None:
                 same = {code_of(record.environment) for record in records} <= {code_of(self.env)}
                 if same and not differences(records, self.env, settings, 0, "photos"):
                     return folder

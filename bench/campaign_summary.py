@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bench.baseline import speed
 from bench.campaign_tasks import STAGES, TASKS, Task, stage_of
 from bench.provenance import code_of, short
 from bench.record import Record
@@ -71,7 +72,7 @@ def _pieces(campaign: Campaign) -> Iterator[Row]:
 
 
 def _gates(campaign: Campaign) -> Iterator[Row]:
-    """A row for each variant, precision and launch, the worst of its cases."""
+    """A row for each case whose answers were checked."""
     for record in _latest(campaign, (task for task in TASKS.values() if "verify" in task.argv)):
         if record.status != "skipped":
             yield Row(record.status, "gate", _path(record), "" if record.status == "ok" else record.reason)
@@ -138,13 +139,13 @@ def _speeds(campaign: Campaign) -> Iterator[str]:
     for record in _latest(campaign, (task for task in TASKS.values() if task.plan in SPEEDS and "run" in task.argv)):
         records[record.case] = record
     ok = [record for record in records.values() if record.status == "ok" and record.throughput]
-    rates = {record.case: 1e9 * record.throughput["images"] / record.throughput["ns"] for record in ok}
+    rates = {record.case: speed(record) for record in ok}
     eager = {_like(case): rate for case, rate in rates.items() if case.variant == "eager"}
     for record in sorted(ok, key=lambda record: (record.case.model, -record.case.batch, -rates[record.case])):
         case = record.case
         base = eager.get(_like(case))
         ratio = f", {rates[case] / base:.2f} times eager" if base else ""
-        yield f"{rates[case]:9,.0f} images/s  {case.name}: p50 {median(record.latency_ns) / 1e6:.3f} ms{ratio}"
+        yield f"{rates[case]:9,.0f} images/s  {case.name}: p50 {median(record.kept('latency_ns')) / 1e6:.3f} ms{ratio}"
     for record in records.values():
         if record.status not in ("ok", "skipped"):
             yield Row(record.status, "speed", record.case.name, record.reason).line()
