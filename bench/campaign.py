@@ -24,7 +24,7 @@ from typing import Any
 from bench import ceilings, standins
 from bench import plan as plans
 from bench.campaign_archive import Outbox
-from bench.campaign_child import GRACE_S, Log, run_logged
+from bench.campaign_child import GRACE_S, Log, NowAndThen, run_logged
 from bench.campaign_tasks import Task
 from bench.case import Case
 from bench.eligible import why_not
@@ -193,14 +193,13 @@ class Campaign:
 
     def _one(self, task: Task, limit: float) -> Entry:
         """Run a task. Whatever goes wrong here is how the task ended, and no more."""
-        look = _Now_and_then(self.put)
+        look = NowAndThen(self.put, LOOK_S)
         try:
             # its own budget is a little less, so that it ends by itself with all it has put away
             argv = self.command(task, max(1.0, limit - GRACE_S))
             ended = run_logged(argv, self.log, limit, child_variables() | self.variables, look)
-            late = ended.late or ended.code < 0
-            status = "ok" if ended.code == 0 else "late" if ended.late else "failed"
-            reason = "" if status == "ok" else f"{'at its limit' if late else f'exit {ended.code}'}: {ended.cause}"
+            status = "late" if ended.late else "failed" if ended.code else "ok"
+            reason = "" if status == "ok" else f"{ended.how}: {ended.cause}"
             spent = ended.seconds
         except Exception as error:
             status, reason, spent = "failed", f"{type(error).__name__}: {error}", 0.0
@@ -287,18 +286,6 @@ class Campaign:
     def troubles(self) -> list[str]:
         """What could not be kept or given back; a sentence each."""
         return [*([self.log.trouble] if self.log.trouble else []), *self.outbox.troubles]
-
-
-class _Now_and_then:
-    """Calls a function no more often than every LOOK_S seconds."""
-
-    def __init__(self, call: Callable[[], None]) -> None:
-        self.call, self.last = call, time.monotonic()
-
-    def __call__(self) -> None:
-        if time.monotonic() - self.last >= LOOK_S:
-            self.call()
-            self.last = time.monotonic()
 
 
 def outbox_folder() -> Path | None:

@@ -33,6 +33,11 @@ class Ended:
     late: bool
     cause: str
 
+    @property
+    def how(self) -> str:
+        """The end of one that did not end well: its limit, a signal (the OOM killer sends 9), or its exit code."""
+        return "at its limit" if self.late else f"by signal {-self.code}" if self.code < 0 else f"exit {self.code}"
+
 
 class Log:
     """A file that the words of all commands are appended to; a disk that is full costs words, and nothing else."""
@@ -66,7 +71,7 @@ def run_logged(
         )  # fmt: skip
     except OSError as error:
         log.write(f"could not be started: {error}\n".encode())
-        return Ended(-1, 0.0, False, f"could not be started: {error.strerror}")
+        return Ended(127, 0.0, False, f"could not be started: {error.strerror}")
     words = _Words(process, log)
     late = False
     try:
@@ -86,6 +91,18 @@ def run_logged(
         spent = time.monotonic() - start
         log.write(f"[ended with {code} after {spent:.1f} s{', at its limit' if late else ''}]\n".encode())
     return Ended(code, spent, late, cause)
+
+
+class NowAndThen:
+    """Calls a function no more often than every `seconds`."""
+
+    def __init__(self, call: Callable[[], None], seconds: float) -> None:
+        self.call, self.seconds, self.last = call, seconds, time.monotonic()
+
+    def __call__(self) -> None:
+        if time.monotonic() - self.last >= self.seconds:
+            self.call()
+            self.last = time.monotonic()
 
 
 def _wait(process: subprocess.Popen[bytes], end: float, look: Callable[[], None] = lambda: None) -> bool:

@@ -38,7 +38,7 @@ FAULTS = {
         "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 29, 1 << 29)); bytearray(1 << 30)",
         "MemoryError",
     ),
-    "killed": ("import os; os.kill(os.getpid(), 9)", "at its limit"),
+    "killed": ("import os; os.kill(os.getpid(), 9)", "by signal 9"),
 }
 
 
