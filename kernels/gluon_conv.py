@@ -249,18 +249,6 @@ def _layout(block: tuple[int, ...], x: Tensor) -> Any:
 def compiled(layer: Layer, cut: Cut, arch: int = 90) -> triton.compiler.CompiledKernel:
     """Ahead of time, without a GPU: what `bound` would launch."""
     launch, arguments = bound(layer, cut, Operands.of(layer), output(layer, "meta"), 1)
-    names = _kernel.arg_names
-    given = dict(zip(names, arguments, strict=False))
-    constants = {**launch.constants, **launch.options, **{name: None for name, it in given.items() if it is None}}
-    signature = {name: "constexpr" if name in constants else _type_of(given[name]) for name in names}
-    aligned = {(names.index("bias"),): [["tt.divisibility", 16]]}
-    source = GluonASTSource(_kernel, signature, constants, aligned)
-    return triton.compile(source, target=GPUTarget("cuda", arch, 32), options=dict(launch.options))
-
-
-def _type_of(argument: Any) -> str:
-    if isinstance(argument, int):
-        return "i32"
-    if isinstance(argument, Tensor):
-        return f"*{DTYPES[argument.dtype]}"
-    return f"tensordesc<{DTYPES[argument.base.dtype]}{list(argument.block_shape)},{argument.layout!r}>"
+    made = launch.compilation(*arguments)
+    source = GluonASTSource(made.kernel, dict(made.signature), dict(made.constants), dict(made.attributes))
+    return triton.compile(source, target=GPUTarget("cuda", arch, 32), options=dict(made.options))
