@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kernels.config import Config, Layer
+    from kernels.conv_op import conv_bias_act
     from kernels.head import pack_linear, pool_linear
-    from kernels.op import conv_bias_act
     from kernels.packing import Packed, pack
     from kernels.stem import Widened, conv_bias_relu_pool, widen
 

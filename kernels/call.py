@@ -15,10 +15,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from kernels.choose import unfit
 from kernels.config import Config, Layer
 from kernels.launch import INTERPRETED, Operands
-from kernels.space import machine_of
+from kernels.space.choose import unfit
+from kernels.space.conv import machine_of
 from kernels.table import config_for
 from kernels.tf32 import rounded
 

@@ -20,7 +20,7 @@ on windows larger than one pixel (pytorch#173068): the tuner checks every config
 `space.default`, which nobody checks, takes none of those.
 
 On sm_90 a prologue's values go to wgmma from registers, and compilers have let the next step write to these while the
-product of this one still read them (`kernels.hazards`). `Config.serial` makes each step wait for its products.
+product of this one still read them (`kernels.compiled.hazards`). `Config.serial` makes each step wait for its products.
 
 Split depth: each of `split_k` programs writes its sums in float32, a second kernel adds them in order and finishes. No
 atomics: the same bits each time.
@@ -75,7 +75,7 @@ def used(acc):
     """The sums as they are, but read by something: the compiler waits for the products that make them.
 
     No instruction comes of it. Where a product reads A from registers, Triton leaves products in flight and ptxas
-    before CUDA 13.3 writes to what they read (`kernels.hazards`).
+    before CUDA 13.3 writes to what they read (`kernels.compiled.hazards`).
     """
     return tl.inline_asm_elementwise("", "=f,0", [acc], dtype=tl.float32, is_pure=True, pack=1)
 

@@ -39,9 +39,9 @@ from torch import Tensor
 from kernels import conv, conv_tma
 from kernels.call import check_input, check_prologue, check_rows, run, shape_of
 from kernels.config import BYTES, Config, Layer, round_up
-from kernels.head_space import PIXELS, product
 from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, options
 from kernels.packing import TORCH_TYPES, Packed, pack, unpack
+from kernels.space.head import PIXELS, product
 from kernels.tf32 import multiplied, rounded_to
 
 MEANS = 64  # channels of a program that only averages: a line of 128 bytes at 16 bits

@@ -20,7 +20,7 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 from kernels.config import Config, Layer
 from kernels.interpreter import take_sizes_of_one
 from kernels.packing import TORCH_TYPES
-from kernels.stem_space import window
+from kernels.space.stem import window
 
 INTERPRETED: bool = triton.knobs.runtime.interpret
 if INTERPRETED:

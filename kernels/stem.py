@@ -51,7 +51,7 @@ from kernels.call import check_activation, check_input, check_rows, run
 from kernels.config import FLAT_BELOW, Config, Layer
 from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, options
 from kernels.packing import TORCH_TYPES, Packed, unpack
-from kernels.stem_space import grid_of, pooled, window
+from kernels.space.stem import grid_of, pooled, window
 from kernels.tf32 import multiplied, rounded_to
 
 

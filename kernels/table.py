@@ -15,9 +15,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kernels.choose import default, unsafe
 from kernels.config import Config, Layer
-from kernels.space import machine_of
+from kernels.space.choose import default, unsafe
+from kernels.space.conv import machine_of
 
 SCHEMA = 1
 

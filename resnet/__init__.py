@@ -37,17 +37,17 @@ def build(
 
     `name` is `resnet18 34 50 101 152`, then `v1`, nothing (v1.5) or `v2`, then optionally `-A`, `-C` or `-none`.
     `weights` is a checkpoint's path; without one the weights are synthetic, from `seed`, and behave like trained ones
-    (`resnet.synthetic`), calibrated on the pictures of `source`. Raises ValueError for an unknown name and for a
-    checkpoint that does not fit.
+    (`resnet.weights.synthetic`), calibrated on the pictures of `source`. Raises ValueError for an unknown name and for
+    a checkpoint that does not fit.
     """
     from resnet.model import ResNet
-    from resnet.synthetic import synthesize
+    from resnet.weights.synthetic import synthesize
 
     spec = Spec.parse(name)
     if weights is None:
         model = synthesize(spec, seed=seed, num_classes=num_classes, in_channels=in_channels, source=source)
     else:
-        from resnet.checkpoint import load_into
+        from resnet.weights.checkpoint import load_into
 
         model = ResNet(spec, num_classes=num_classes, in_channels=in_channels)
         load_into(model, weights)

@@ -8,9 +8,9 @@ from typer.main import get_command
 
 import bench
 import resnet
-from bench import plan
 from bench.cli import app
-from bench.record import STATUSES, Record
+from bench.plans import plan
+from bench.records.record import STATUSES, Record
 from resnet.variants import VARIANTS
 
 ROOT = Path(__file__).parent.parent

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench.process import HERE, Answer, Home
-from bench.process import ask as ask_child
-from bench.store import StoreError, replace_file
+from bench.records.store import StoreError, replace_file
+from bench.runs.process import HERE, Answer, Home
+from bench.runs.process import ask as ask_child
 
 LATE = 0.9  # of its limit, behind which a death is taken for the limit's: what a child tells is heard a little later
 STRIKES = 2  # processes in a row that die before they begin a part

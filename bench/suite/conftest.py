@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from bench import plan as plans
-from bench.case import Case
-from bench.eligible import why_not
-from bench.environment import device, environment
-from bench.plan import Plan, PlanError
+from bench.machine.environment import device, environment
+from bench.plans import plan as plans
+from bench.plans.case import Case
+from bench.plans.eligible import why_not
+from bench.plans.plan import Plan, PlanError
 
 PLAN = pytest.StashKey[Plan]()
 ENVIRONMENT = pytest.StashKey[dict[str, Any]]()

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from bench.case import Case
-from bench.plan import Plan
+from bench.plans.case import Case
+from bench.plans.plan import Plan
 from bench.suite.timed import prepared
 
 
@@ -18,7 +18,7 @@ def test_case(
     case: str, benchmark: Any, plan: Plan, env: dict[str, Any], where: str, pytestconfig: pytest.Config
 ) -> None:
     seed, source = pytestconfig.getoption("--seed"), pytestconfig.getoption("--input")
-    from bench.gate import Wrong
+    from bench.worker.gate import Wrong
 
     with prepared(Case.parse(case), plan, env, where, seed, source) as timed:
         try:

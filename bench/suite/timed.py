@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from itertools import cycle
 from typing import Any
 
-from bench.case import Case
-from bench.job import REFERENCE_LIMIT_S, case_job, reference_job
-from bench.plan import Plan
-from bench.process import ask
-from bench.record import SCHEMA
+from bench.plans.case import Case
+from bench.plans.plan import Plan
+from bench.records.record import SCHEMA
+from bench.runs.job import REFERENCE_LIMIT_S, case_job, reference_job
+from bench.runs.process import ask
 
 
 class NoReference(RuntimeError):
@@ -50,13 +50,13 @@ def prepared(case: Case, plan: Plan, env: dict[str, Any], device: str, seed: int
     if answer.status != "ok":
         raise NoReference(answer.reason)
     import resnet
-    from bench.clock import on_device
-    from bench.gate import check, judge, overwrite, poison, unremembered
-    from bench.measure import window
-    from bench.runtime import runtime
-    from bench.worker import Job, truth_of
+    from bench.worker.__main__ import Job, truth_of
+    from bench.worker.gate import check, judge, overwrite, poison, unremembered
+    from bench.worker.measure.clock import on_device
+    from bench.worker.measure.measure import window
+    from bench.worker.runtime import runtime
     from resnet.inputs import find, pictures
-    from resnet.synthetic import digest
+    from resnet.weights.synthetic import digest
 
     _forget()
     job = Job.read(case_job(case, plan.settings, device, seed, source, answer.data["paths"]))

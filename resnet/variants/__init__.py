@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from resnet.model import ResNet
-    from resnet.variants.runner import Runner
+    from resnet.runner import Runner
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "int8")
 LAUNCHES = ("stream", "graph")
@@ -88,14 +88,14 @@ _ROWS = (
     ),
     Variant(
         name="compile",
-        module="compiled",
+        module="compile",
         why="torch.compile as it comes: what one line buys",
         serves=_TORCH,
         compiles_long=True,
     ),
     Variant(
         name="compile-max",
-        module="compiled_max",
+        module="compile_max",
         why="the most that torch.compile can do: frozen weights, channels-last, autotuned kernels",
         serves=_TORCH,
         compiles_long=True,
@@ -126,7 +126,7 @@ _ROWS = (
     ),
     Variant(
         name="onnxruntime",
-        module="ort",
+        module="onnxruntime",
         why="ONNX Runtime on its CUDA provider, on a CPU on its CPU provider: the usual way out of PyTorch",
         serves={"cpu": ("fp32", "fp16"), "cuda": ("fp32", "tf32", "fp16")},
         needs=_ONNX,
@@ -135,7 +135,7 @@ _ROWS = (
     ),
     Variant(
         name="onnxruntime-trt",
-        module="ort_trt",
+        module="onnxruntime_trt",
         why="ONNX Runtime on TensorRT: the deepest fusion to be had without writing a kernel",
         serves={"cuda": ("tf32", "fp16", "bf16")},
         launches={"cuda": ("stream", "graph")},
@@ -207,7 +207,7 @@ def prepare(name: str, model: ResNet, example: Tensor, precision: str, launch: s
         raise RuntimeError(f"{name} needs what is not here: {cure}")
     import torch
 
-    from resnet.variants.runner import set_switches
+    from resnet.runner import set_switches
 
     set_switches(example.device, precision)
     module = importlib.import_module(f"resnet.variants.{variant.module}")

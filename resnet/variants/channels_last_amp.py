@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from resnet.model import ResNet
-from resnet.variants.runner import DTYPES, Runner, TorchRunner, converted, launched, weights_bytes
+from resnet.runner import DTYPES, Runner, TorchRunner, converted, launched, weights_bytes
 
 
 def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:

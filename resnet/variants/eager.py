@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from resnet.model import ResNet
-from resnet.variants.runner import DTYPES, FORMATS, Runner, TorchRunner, converted, fastest, launched, weights_bytes
+from resnet.runner import DTYPES, FORMATS, Runner, TorchRunner, converted, fastest, launched, weights_bytes
 
 
 def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:

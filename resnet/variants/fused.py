@@ -1,6 +1,6 @@
 """This project's Triton kernels, every layer: one kernel a convolution, with all that stands around it inside.
 
-`resnet.program` says what is fused and why, `resnet.network` how it is run.
+`resnet.fused.program` says what is fused and why, `resnet.fused.network` how it is run.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from kernels.tf32 import rounded
-from resnet.buffers import peak
-from resnet.carried import noted
-from resnet.eager_memory import eager_uses
 from resnet.fold import fold
-from resnet.launches import use_tuned
+from resnet.fused.buffers import peak
+from resnet.fused.carried import noted
+from resnet.fused.eager_memory import eager_uses
+from resnet.fused.launches import use_tuned
+from resnet.fused.network import Network
+from resnet.fused.program import program
 from resnet.model import ResNet
-from resnet.network import Network
-from resnet.program import program
-from resnet.variants.runner import DTYPES, Forward, Runner, TorchRunner, launched, weights_bytes
+from resnet.runner import DTYPES, Forward, Runner, TorchRunner, launched, weights_bytes
 
 
 def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from resnet.fold import fold
+from resnet.library.ops import CudnnConv, OneDnnConv, OneDnnLinear, decide_each
 from resnet.model import ResNet
-from resnet.variants.library_ops import CudnnConv, OneDnnConv, OneDnnLinear, decide_each
-from resnet.variants.runner import DTYPES, FORMATS, Runner, TorchRunner, fastest, launched, weights_bytes
+from resnet.runner import DTYPES, FORMATS, Runner, TorchRunner, fastest, launched, weights_bytes
 
 Convert = Callable[[nn.Conv2d], nn.Module]
 

@@ -1,9 +1,9 @@
 """Step by step the faster of our kernels and the vendor library's, as measured on the GPU in front of it.
 
-A step is what `resnet.program` makes one kernel of, and its rival is all that the library needs for the same: for a
-block's last convolution with a projection in its accumulator two convolutions, for the stem a convolution and a pool.
-So whole groups are compared. What no library call computes stays ours: a convolution with a norm before it, a shortcut
-by a matrix of zeros and ones.
+A step is what `resnet.fused.program` makes one kernel of, and its rival is all that the library needs for the same:
+for a block's last convolution with a projection in its accumulator two convolutions, for the stem a convolution and a
+pool. So whole groups are compared. What no library call computes stays ours: a convolution with a norm before it, a
+shortcut by a matrix of zeros and ones.
 
 Both are timed as they will run: in a CUDA graph for a graph, one launch after the other for a stream, where the host's
 time counts too. Everything is channels-last, and activations come from torch's allocator, as the library returns its
@@ -20,19 +20,19 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from resnet.buffers import Use, peak
-from resnet.carried import noted
-from resnet.eager_memory import eager_uses
 from resnet.fold import fold
-from resnet.launches import compile_layers, config_of, scratch_bytes, target_of, use_tuned
-from resnet.layers import layer_of
+from resnet.fused.buffers import Use, peak
+from resnet.fused.carried import noted
+from resnet.fused.eager_memory import eager_uses
+from resnet.fused.launches import compile_layers, config_of, scratch_bytes, target_of, use_tuned
+from resnet.fused.layers import layer_of
+from resnet.fused.program import INPUT, Conv, Program, Stem, Step, program
+from resnet.fused.steps import own
+from resnet.library.ops import FUSED_TOLERANCE
+from resnet.library.steps import LibraryStep, library
 from resnet.model import ResNet
-from resnet.program import INPUT, Conv, Program, Stem, Step, program
-from resnet.steps import own
+from resnet.runner import DTYPES, CudaCapture, Runner, fastest, launched, weights_bytes
 from resnet.variants.fused import OwnRunner, check
-from resnet.variants.library_ops import FUSED_TOLERANCE
-from resnet.variants.library_steps import LibraryStep, library
-from resnet.variants.runner import DTYPES, CudaCapture, Runner, fastest, launched, weights_bytes
 
 # Executions in a timed turn: of one alone, most is the way to the GPU and back.
 REPEATS = 8

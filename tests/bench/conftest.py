@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from bench.case import Case
-from bench.environment import environment
-from bench.record import Record
+from bench.machine.environment import environment
+from bench.plans.case import Case
+from bench.records.record import Record
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import bench.worker
+import bench.worker.__main__
 import resnet
 
 CHEAT = os.environ["CHEAT"]
@@ -53,4 +53,4 @@ class Cheat:
 resnet.prepare = lambda name, model, example, precision, launch: Cheat(model, len(example))
 
 if __name__ == "__main__":
-    bench.worker.main(int(sys.argv[1]), int(sys.argv[2]))
+    bench.worker.__main__.main(int(sys.argv[1]), int(sys.argv[2]))

@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.plan import ONCE, Settings, read
-from bench.process import ask
-from bench.record import Record
-from bench.store import Store
-from bench.sweep import Sweep
+from bench.plans.plan import ONCE, Settings, read
+from bench.records.record import Record
+from bench.records.store import Store
+from bench.runs.process import ask
+from bench.runs.sweep import Sweep
 from resnet.variants import VARIANTS
 from tests import cheats
 

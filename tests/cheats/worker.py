@@ -15,7 +15,7 @@ from tests import cheats
 
 cheats.plant()
 
-import bench.worker  # noqa: E402 - the table is read when it is imported
+import bench.worker.__main__  # noqa: E402 - the table is read when it is imported
 import resnet  # noqa: E402
 
 honest_prepare = resnet.prepare
@@ -107,4 +107,4 @@ def prepare(name: str, model: Any, example: Tensor, precision: str, launch: str)
 resnet.prepare = prepare
 
 if __name__ == "__main__":
-    bench.worker.main(int(sys.argv[1]), int(sys.argv[2]))
+    bench.worker.__main__.main(int(sys.argv[1]), int(sys.argv[2]))

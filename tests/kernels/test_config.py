@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kernels import table
 from kernels.config import ARCHS, Config, Layer, columns, pixels, row_tiles, steps, unfit
-from kernels.space import boxes, default, doubtful, machine_of, predicted_us, shared_bytes, space
+from kernels.space.conv import boxes, default, doubtful, machine_of, predicted_us, shared_bytes, space
 from kernels.table import Entry, Table, config_for, use
 
 STEM = Layer(32, 224, 224, 3, 64, (7, 7), 2, 3)
@@ -264,5 +264,7 @@ def test_the_installed_table_goes_before_the_model(monkeypatch) -> None:
 
 
 def test_choosing_needs_no_torch() -> None:
-    code = "import sys, kernels.table, kernels.choose; sys.exit('torch' in sys.modules or 'triton' in sys.modules)"
+    code = (
+        "import sys, kernels.table, kernels.space.choose; sys.exit('torch' in sys.modules or 'triton' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

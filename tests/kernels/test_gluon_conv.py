@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from kernels.compiled.emit import tool
 from kernels.config import ARCHS, Layer
-from kernels.emit import tool
 from kernels.launch import INTERPRETED, Operands
 
 if not INTERPRETED:

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 
 from kernels import conv, conv_tma
 from kernels.config import Config, Layer, from_registers, unfit
+from kernels.conv_op import conv_bias_act
 from kernels.launch import output
-from kernels.op import conv_bias_act
 from kernels.packing import pack
-from kernels.space import default, machine_of, space
+from kernels.space.conv import default, machine_of, space
 
 pytestmark = pytest.mark.gpu
 

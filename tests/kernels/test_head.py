@@ -7,11 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kernels import Config, Layer, choose, head, head_space, pack, pack_linear, pool_linear, space
-from kernels.cards import CARDS
-from kernels.emit import emit
+from kernels import Config, Layer, head, pack, pack_linear, pool_linear
+from kernels.cards.cards import CARDS
+from kernels.compiled.emit import emit
 from kernels.launch import INTERPRETED
-from kernels.space import machine_of
+from kernels.space import choose
+from kernels.space import conv as space
+from kernels.space import head as head_space
+from kernels.space.conv import machine_of
 from kernels.table import Entry, Table, config_for, use
 
 OP, OP_OUT = torch.ops.resnet_bench.pool_linear.default, torch.ops.resnet_bench.pool_linear_out.default

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from kernels import conv, pinned_conv
+from kernels.compiled.emit import compiled, emit
 from kernels.config import Config, Layer
-from kernels.emit import compiled, emit
 from kernels.launch import INTERPRETED
 from tests.kernels.test_gluon_conv import disassembled
 

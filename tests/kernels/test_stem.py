@@ -9,12 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from kernels import Config, Layer, Widened, choose, conv_bias_relu_pool, pack, stem, stem_space, widen
-from kernels.cards import CARDS
+from kernels import Config, Layer, Widened, conv_bias_relu_pool, pack, stem, widen
+from kernels.cards.cards import CARDS
+from kernels.compiled.emit import Emitted, compiled, emit
 from kernels.config import ARCHS, BYTES
-from kernels.emit import Emitted, compiled, emit
 from kernels.launch import INTERPRETED
-from kernels.space import machine_of
+from kernels.space import choose
+from kernels.space import stem as stem_space
+from kernels.space.conv import machine_of
 from kernels.table import Entry, Table, config_for, use
 
 OP, OP_OUT = torch.ops.resnet_bench.conv_bias_relu_pool.default, torch.ops.resnet_bench.conv_bias_relu_pool_out.default

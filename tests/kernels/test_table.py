@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from kernels import choose, table
-from kernels.choose import default
+from kernels import table
 from kernels.config import Layer
+from kernels.space import choose
+from kernels.space.choose import default
 from kernels.table import Entry, Table
 
 pytest.importorskip("torch")
 
-from bench import emitted
-from bench.accepted import EVERYTHING
+from bench.static.kernels import EVERYTHING
+from bench.worker.static import compile_kernels as emitted
 
 ACTIVATED = Layer(32, 56, 56, 256, 64, (1, 1), prologue=True)
 WINDOW = Layer(32, 14, 14, 256, 256, (3, 3), 1, 1)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import resnet
-from resnet.synthetic import digest
+from resnet.weights.synthetic import digest
 
 
 def test_importing_the_package_leaves_torch_unloaded() -> None:

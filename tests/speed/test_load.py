@@ -15,14 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from bench import frame
-from bench.frame import load
-from bench.record import Record
+from bench.records import frame
+from bench.records.frame import load
+from bench.records.record import Record
 
 LINES = 20_000
 MILLION = 1_000_000
 LIMIT_S = 10.0  # what loading and grouping a million may take
-GOLDEN = Path(__file__).parent.parent / "bench" / "golden" / "schema2.jsonl"
+GOLDEN = Path(__file__).parent.parent / "bench/records/golden/schema2.jsonl"
 CASES = [
     f"{model}/{variant}/{precision}/b{batch}/i224/graph"
     for model, variant, precision, batch in product(

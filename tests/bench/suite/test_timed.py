@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.interop import imported
+from bench.records.formats import imported
 from bench.suite.timed import _forget
 
 ROOT = Path(__file__).parents[3]

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from kernels import Config, Layer, head, head_space, pack_linear, pool_linear
+from kernels import Config, Layer, head, pack_linear, pool_linear
 from kernels.config import channel_tiles, row_tiles, steps
+from kernels.space import head as head_space
 
 ONE = Config("ptr", 1, 16, 64, 4, 2)
 TWO = Config("ptr", 16, 32, 32, 4, 2)

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from kernels import Config, Layer, conv_bias_relu_pool, pack, stem, stem_space, widen
+from kernels import Config, Layer, conv_bias_relu_pool, pack, stem, widen
 from kernels.launch import Operands
+from kernels.space import stem as stem_space
 
 
 def cut(layer: Layer, m: int = 32, n: int = 32, strip: int = 2) -> Config:

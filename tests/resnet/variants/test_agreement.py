@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-from resnet.synthetic import digest
 from resnet.variants import VARIANTS, prepare
+from resnet.weights.synthetic import digest
 
 CASES = [(name, precision) for name, row in VARIANTS.items() for precision in row.serves.get("cpu", ())]
 COMPILED = [case for case in CASES if case[0].startswith("compile") and case != ("compile", "bf16")]

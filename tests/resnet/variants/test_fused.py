@@ -18,16 +18,16 @@ if importlib.util.find_spec("triton") is None:
     pytest.skip("kernels need triton", allow_module_level=True)
 
 import resnet.model
-from bench import reference
-from bench.gate import Truth, judge
-from kernels.op import _layer
+from bench.worker import reference
+from bench.worker.gate import Truth, judge
+from kernels.conv_op import _layer
 from resnet.archs import SHORTCUTS, VERSIONS, Spec
 from resnet.fold import fold
-from resnet.layers import layers
-from resnet.network import Network
-from resnet.program import program
-from resnet.synthetic import digest
+from resnet.fused.layers import layers
+from resnet.fused.network import Network
+from resnet.fused.program import program
 from resnet.variants import VARIANTS, fused, prepare, refusal
+from resnet.weights.synthetic import digest
 
 DESIGNS = [Spec(depth, version, shortcut).name for depth in (18, 50) for version in VERSIONS for shortcut in SHORTCUTS]
 # one picture, and sizes that no tile divides, in turn

@@ -7,9 +7,10 @@ from torch.backends import mkldnn
 from torch.profiler import ProfilerActivity, profile
 
 from resnet.fold import fold
-from resnet.variants import library_ops, prepare
+from resnet.library import ops as library_ops
+from resnet.library.ops import CudnnConv
+from resnet.variants import prepare
 from resnet.variants.library_fused import _cudnn
-from resnet.variants.library_ops import CudnnConv
 
 DESIGNS = [
     "resnet50",

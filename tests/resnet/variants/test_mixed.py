@@ -12,10 +12,12 @@ if importlib.util.find_spec("triton") is None:
     pytest.skip("kernels need triton", allow_module_level=True)
 
 from resnet.fold import fold
-from resnet.program import program
-from resnet.variants import VARIANTS, library_ops, library_steps, mixed, prepare, refusal
-from resnet.variants.library_steps import library
-from resnet.variants.runner import launched
+from resnet.fused.program import program
+from resnet.library import ops as library_ops
+from resnet.library import steps as library_steps
+from resnet.library.steps import library
+from resnet.runner import launched
+from resnet.variants import VARIANTS, mixed, prepare, refusal
 
 
 @pytest.fixture(autouse=True)

@@ -19,10 +19,10 @@ from kernels.call import run
 from kernels.implementation import family
 from kernels.tf32 import KEPT, rounded
 from resnet.fold import fold
-from resnet.layers import layer_of
-from resnet.program import INPUT, program
+from resnet.fused.layers import layer_of
+from resnet.fused.program import INPUT, program
+from resnet.library.ops import CudnnConv
 from resnet.variants import fused, mixed
-from resnet.variants.library_ops import CudnnConv
 
 BITS = 0x1FFF  # of a float32, those that tf32 has not
 

@@ -1,0 +1,139 @@
+"""What a rented card is asked, most telling first: each task a command of this project, with seconds of its own.
+
+Words in braces in a command stand for what the campaign chooses (`bench.campaign.campaign.Campaign.command`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# What a call of a rented machine may take, less its start; a stage that is told in advance to be short says so.
+BUDGET_S = 480.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """A command that runs in a process group of its own; a fault in it costs its own results alone.
+
+    `seconds` is what it is given and its hard limit. With less than `least_s` left it is not begun. `plan`: whose
+    records it leaves in {folder}, of the cases that match `only`. `dry`: what a dry run adds to the command.
+    """
+
+    name: str
+    why: str
+    argv: tuple[str, ...]
+    seconds: float
+    least_s: float = 15.0
+    plan: str = ""
+    only: tuple[str, ...] = ()
+    case: str = ""
+    dry: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Tasks that belong together. `seconds` is the budget of the stage where none is given."""
+
+    name: str
+    why: str
+    tasks: tuple[Task, ...]
+    seconds: float = BUDGET_S
+
+
+def _sweep(name: str, why: str, plan: str, seconds: float, *options: str, only: tuple[str, ...] = ()) -> Task:
+    filters = tuple(word for glob in only for word in ("-f", glob))
+    argv = ("-m", "bench", "run", "{plan}", "-o", "{folder}", "--retry", "--budget", "{seconds}", *options, *filters)
+    return Task(name, why, argv, seconds, plan=plan, only=only)
+
+
+def _gate(name: str, why: str, plan: str, seconds: float) -> Task:
+    argv = (
+        "-m",
+        "bench",
+        "verify",
+        "{plan}",
+        "-o",
+        "{folder}",
+        "--resume",
+        "--budget",
+        "{seconds}",
+        "--jobs",
+        "{jobs}",
+    )
+    return Task(name, why, argv, seconds, plan=plan)
+
+
+def _tests(name: str, why: str, marked: str, seconds: float, *options: str) -> Task:
+    argv = ("-m", "pytest", "-q", "-m", marked, *options, "-rfE", "--tb=short", "--maxfail=50")
+    argv += ("--junitxml", f"{{root}}/{name}.xml", "tests")
+    return Task(name, why, argv, seconds, 60, dry=("--collect-only", "-qq"))
+
+
+def _layers(batch: int, seconds: float) -> Task:
+    case, against = (f"resnet50/{variant}/fp16/b{batch}/i224/graph" for variant in ("fused", "library-fused"))
+    argv = ("-m", "bench", "layers", "{case}", "--against", against, "-o", f"{{root}}/layers/fused-b{batch}.json")
+    why = f"Where the microseconds of a forward pass go at batch {batch}, layer by layer, beside the library's."
+    return Task(f"layers-b{batch}", why, argv, seconds, case=case, dry=("-n", "3"))
+
+
+ALIVE = Stage(
+    "alive",
+    "Does every path work here, and how fast are the first of them?",
+    (
+        Task("software", "What is installed, what of it imports, and how long that takes.",
+             ("-m", "bench", "env", "--software", "-o", "{root}/software.json"), 30),
+        Task("pieces", "The pieces before the network: launches, one graph, one kernel of each kind.",
+             ("-m", "bench", "pieces", "-o", "{root}/pieces.json", "--budget", "{seconds}"), 55, dry=("--dry",)),
+        _gate("gate-first", "Whether the answers of the variants that matter are right.", "gate-first", 75),
+        _sweep("first", "The first speeds: eager, library-fused and fused at batch 128, 1 and 32.", "first", 120),
+    ),
+    seconds=280.0,
+)  # fmt: skip
+MEASURE = Stage(
+    "measure",
+    "What decides the next design, and the numbers with kernels tuned on this card.",
+    (
+        Task("constants", "Experiments whose outcome decides which kernel comes next.",
+             ("-m", "bench", "constants", "-o", "{constants}", "--missing", "--budget", "{seconds}"), 60,
+             dry=("--dry",)),
+        Task("tune", "The fastest right configuration of each layer, the costliest first, at batches 1 and 128.",
+             ("-m", "bench", "tune", "{model}", "--batch", "{batches}", "--budget", "{seconds}", "-o", "{tuned}"),
+             130, 40, dry=("--dry", "--image", "32", "--candidates", "1")),
+        _sweep("tuned", "The fused variants with those configurations.", "headline", 90,
+               only=("resnet50/fused/fp16/b128/*/graph", "resnet50/fused/fp16/b1/*/graph",
+                     "resnet50/mixed/fp16/b128/*/graph", "resnet50/mixed/fp16/b1/*/graph")),
+        Task("ceilings", "What this card can do at most.", ("-m", "bench", "ceilings", "-o", "{ceilings}"), 75,
+             dry=("--quick", "--force")),
+        _layers(128, 100),
+        Task("harness", "What the harness itself adds to a sample.",
+             ("-m", "bench", "env", "--cost", "-o", "{root}/harness.json"), 40),
+        _gate("gate", "Every variant and precision, and the other designs, held against float64.", "correctness", 110),
+        _sweep("headline", "ResNet-50 in fp16, every variant, from one picture to 256.", "headline", 400),
+        _layers(1, 100),
+    ),
+)  # fmt: skip
+TESTS = Stage(
+    "tests",
+    "The tests that need a GPU.",
+    (
+        _tests("tests", "Tests marked gpu, in parallel processes.", "gpu and not timed", 240, "-n", "{jobs}"),
+        _tests("timed-tests", "Those of them that time something, alone.", "gpu and timed", 120),
+    ),
+)  # fmt: skip
+MORE = Stage(
+    "more",
+    "The other tables: depths, precisions, energy, and this card's noise.",
+    (
+        _sweep("depths", "All five depths.", "depths", 450),
+        _sweep("precisions", "Every precision that each variant serves.", "precisions", 450),
+        _sweep("energy", "Joules per image.", "energy", 300),
+        _sweep("noise", "The same cases over and over: this card's noise.", "noise", 450),
+    ),
+)
+
+STAGES = {stage.name: stage for stage in (ALIVE, MEASURE, TESTS, MORE)}
+TASKS = {task.name: task for stage in STAGES.values() for task in stage.tasks}
+
+
+def stage_of(task: Task) -> Stage:
+    return next(stage for stage in STAGES.values() if task in stage.tasks)

@@ -1,0 +1,57 @@
+"""What every command shares: exit codes, where it prints, the options that several of them take."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from bench.machine.environment import device, no_cuda
+from bench.report.views import VIEWS
+
+FAILED, USAGE, UNABLE, STOPPED = 1, 2, 3, 130
+
+out = Console(highlight=False, soft_wrap=False)
+err = Console(stderr=True, highlight=False)
+
+PlanName = Annotated[str, typer.Argument(metavar="PLAN", help="A curated plan's name, or a TOML file's path.")]
+Filter = Annotated[
+    list[str] | None, typer.Option("-f", "--filter", metavar="GLOB", help="Only the cases that match; repeat for more.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Input = Annotated[str, typer.Option("--input", metavar="photos|noise|DIR", help="What the model looks at.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of the weights, the pictures and the order of cases.")]
+ViewName = Annotated[
+    str | None, typer.Option("--view", metavar="|".join(VIEWS), help="Which columns.  \\[default: speed]")
+]
+Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="Where the records go.")]
+
+
+def tell(text: str) -> None:
+    """A sentence beside the results: not markup, and not broken, so that a path in it can be copied."""
+    err.print(text, markup=False, soft_wrap=True)
+
+
+def stop(text: str, code: int) -> NoReturn:
+    """End the command: a sentence on stderr, and its exit code."""
+    tell(f"bench: {text}")
+    raise typer.Exit(code)
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1))
+
+
+def device_line(facts: dict[str, Any]) -> str:
+    if device(facts) == "cuda":
+        return str(facts["gpu"]["name"])
+    return f"{facts['cpu']['name']}, {facts['cpu']['cores']} cores (no GPU: {no_cuda(facts)})"
+
+
+def known_view(name: str) -> str:
+    if name not in VIEWS:
+        raise typer.BadParameter(f"unknown view {name!r}; allowed: {', '.join(VIEWS)}")
+    return name

@@ -1,0 +1,82 @@
+"""A sweep's progress: a live bar with the time left on a terminal, a line per case elsewhere."""
+
+from __future__ import annotations
+
+from statistics import mean
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from bench.plans.case import Case
+from bench.records.record import Record
+from bench.runs.sweep import Events
+
+
+class Progress(Events):
+    """Prints to `console`; a context manager, so that the terminal is restored however the sweep ends."""
+
+    def __init__(self, console: Console, title: str) -> None:
+        self.console = console
+        self.total = self.count = 0
+        self.took: list[float] = []  # wall seconds, of cases at once their share, for the time left
+        self.what = ""  # what started last
+        self.running: set[Case] = set()
+        self.bar = Bar(
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=12), MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"), console=console, transient=True, disable=not console.is_terminal,
+        )  # fmt: skip
+        self.task = self.bar.add_task("", total=None, left="")
+        console.print(title, markup=False)
+
+    def __enter__(self) -> Progress:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        self.bar.stop()
+
+    def planned(self, total: int) -> None:
+        self.total = total
+        self.bar.update(self.task, total=total)
+
+    def starts(self, case: Case | str) -> None:
+        self.what = case.name if isinstance(case, Case) else case
+        if isinstance(case, Case):
+            self.running.add(case)
+        elif not self.console.is_terminal:
+            self.console.print(f"making {case}", markup=False)
+        self._update("start")
+
+    def stage(self, name: str) -> None:
+        self._update(name)
+
+    def ended(self, record: Record) -> None:
+        if record.status == "skipped":
+            return
+        self.count += 1
+        self.took.append(record.wall_s / max(1, len(self.running)))
+        self.running.discard(record.case)
+        self.bar.update(self.task, completed=self.count, left=self._left())
+        if record.status != "ok":
+            reason = record.reason.splitlines()[0] if record.reason else ""
+            self.console.print(f"[red]{record.status}[/] {record.case.name}: {escape(reason)}", soft_wrap=True)
+        elif not self.console.is_terminal:
+            self.console.print(
+                f"[{self.count}/{self.total}] {escape(record.case.name)}  {record.wall_s:.0f} s  {self._left()}",
+                markup=False, soft_wrap=True,
+            )  # fmt: skip
+
+    def _update(self, stage: str) -> None:
+        more = f" and {len(self.running) - 1} more" if len(self.running) > 1 else ""
+        self.bar.update(self.task, description=f"{self.what}{more} [dim]{stage}[/]")
+
+    def _left(self) -> str:
+        """The time left, from the mean of what ran: an estimate, and a fair one where the order is shuffled."""
+        seconds = mean(self.took) * (self.total - self.count)
+        return f"about {seconds / 60:.0f} min left" if seconds > 90 else f"about {seconds:.0f} s left"

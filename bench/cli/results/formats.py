@@ -1,0 +1,81 @@
+"""`bench export` and `bench import`: records as other tools' files, and back."""
+
+from __future__ import annotations
+
+import json
+import os
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.console import USAGE, Filter, stop, tell
+from bench.records.formats import EXPORTS, InteropError, imported, timed
+from bench.records.store import Store, StoreError, load
+
+Format = StrEnum("Format", {name: name for name in EXPORTS})  # type: ignore[misc]
+
+
+def export(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders.")],
+    format: Annotated[Format, typer.Option("--format", help="Whose.")],
+    filter: Filter = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; the default is stdout.")
+    ] = None,
+) -> None:
+    """Records as the JSON of pytest-benchmark, github-action-benchmark or Bencher."""
+    records, damage = load(folders)
+    for text in damage:
+        tell(f"bench: {text}")
+    if filter:
+        records = [
+            r for r in records if any(fnmatchcase(r.case.name, g) or fnmatchcase(r.case.name, f"*{g}*") for g in filter)
+        ]
+    try:
+        chosen = timed(records)
+        text = json.dumps(EXPORTS[format.value](chosen), indent=1) + "\n"
+    except InteropError as error:
+        stop(str(error), USAGE)
+    if len(chosen) < len(records):
+        tell(f"Left out: {len(records) - len(chosen)} records without a time (failed, skipped, or a largest batch)")
+    if output is None:
+        print(text, end="")
+        return
+    beside = output.with_name(f"{output.name}.{os.getpid()}.tmp")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(text)
+        beside.replace(output)
+    except OSError as error:
+        stop(f"cannot write {output}: {error.strerror}", USAGE)
+    tell(f"Written: {len(chosen)} records of {len({r.case for r in chosen})} cases, in {output}")
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON of pytest-benchmark.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The results folder, a new one.")],
+) -> None:
+    """Records from the JSON of pytest-benchmark: of `pytest bench/suite --benchmark-json FILE`."""
+    try:
+        records, left = imported(json.loads(file.read_text()))
+    except OSError as error:
+        stop(f"cannot read {file}: {error.strerror}", USAGE)
+    except (InteropError, ValueError) as error:
+        stop(f"{file}: {error}", USAGE)
+    store = Store(output)
+    if store.file.exists():
+        stop(f"{output} holds records already; choose another folder with -o", USAGE)
+    try:
+        with store.writing():
+            for record in records:
+                store.append(record)
+    except StoreError as error:
+        stop(str(error), USAGE)
+    for text in left:
+        tell(f"Left out: {text}")
+    tell(
+        f"Written: {len(records)} records of {len({r.case for r in records})} cases; `bench report {output}` shows them"
+    )

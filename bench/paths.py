@@ -1,0 +1,31 @@
+"""Where runs go that were given no folder: numbered ones under results/local."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from pathlib import Path
+
+from bench.machine.environment import ROOT
+from bench.records.store import StoreError
+
+LOCAL = ROOT / "results" / "local"
+
+
+def fresh(name: str) -> Path:
+    """A folder for a new run. Its number tells the order, not its date: clocks go back, two runs share a second."""
+    number = max((number for number, _ in _earlier(name)), default=0) + 1
+    return LOCAL / f"{name}-{datetime.now():%Y%m%d-%H%M%S}-{number}"
+
+
+def latest(name: str) -> Path:
+    found = _earlier(name)
+    if not found:
+        raise StoreError(f"no earlier results of {name} to resume; name their folder with -o")
+    return found[-1][1]
+
+
+def _earlier(name: str) -> list[tuple[int, Path]]:
+    """Number and path of this plan's folders, as they were begun; an old one without a number is before all."""
+    folder = re.compile(rf"{re.escape(name)}-\d{{8}}-\d{{6}}(?:-(\d+))?")
+    return sorted((int(m[1] or 0), path) for path in LOCAL.glob("*") if (m := folder.fullmatch(path.name)))

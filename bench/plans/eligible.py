@@ -1,0 +1,47 @@
+"""Which cases this machine can run, and why not: judged from data, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from bench.machine.environment import device
+from bench.plans.case import Case
+from kernels.config import ARCHS
+from resnet.variants import VARIANTS, missing, refusal
+
+# The least compute capability whose tensor cores take the precision (CUDA C++ Programming Guide, arithmetic
+# instructions); below it the library converts, and the name on the case would be a lie.
+CAPABILITY = {"fp16": (7, 0), "bf16": (8, 0), "tf32": (8, 0), "fp8": (8, 9), "int8": (7, 2)}
+# The variants that run this project's kernels, whatever the precision.
+OWN_KERNELS = ("fused", "mixed")
+# Without one of these torch emulates bf16 on a CPU, slower than fp32.
+BF16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
+
+
+def why_not(case: Case, env: dict[str, Any], reserved: Mapping[Case, str] = MappingProxyType({})) -> str | None:
+    """Why this machine cannot run `case`, with the cure where there is one; None if it can.
+
+    `reserved` holds the cases that their plan wants on one device alone.
+    """
+    where = device(env)
+    if reserved.get(case, where) != where:
+        return f"the plan wants it on a {'GPU' if where == 'cpu' else 'CPU'}"
+    variant = VARIANTS[case.variant]
+    reason = refusal(variant, where, case.precision, case.launch) or _lacks_hardware(case, env, where)
+    return reason or missing(variant, where)
+
+
+def _lacks_hardware(case: Case, env: dict[str, Any], where: str) -> str | None:
+    if where == "cpu":
+        if case.precision == "bf16" and not any(flag in env["cpu"]["flags"] for flag in BF16_FLAGS):
+            return "this CPU has no bf16 instructions (avx512_bf16 or amx_bf16): torch would emulate them"
+        return None
+    needed, here = CAPABILITY.get(case.precision), tuple(env["gpu"]["capability"])
+    oldest = divmod(min(ARCHS), 10)
+    if case.variant in OWN_KERNELS and here < oldest:
+        return f"our kernels need compute capability {oldest[0]}.{oldest[1]}; this GPU has {here[0]}.{here[1]}"
+    if needed and here < needed:
+        return f"{case.precision} needs compute capability {needed[0]}.{needed[1]}; this GPU has {here[0]}.{here[1]}"
+    return None

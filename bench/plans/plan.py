@@ -1,0 +1,280 @@
+"""A plan: TOML groups of axes that expand to cases, each group with its `why`.
+
+why = "What this plan is for."
+rounds = 3                     # passes over the cases, each case a fresh process in each
+rounds_limit = 10              # go on until each ratio to eager is known to measure.ratio; the default is rounds
+device = "cuda"                # the plan is refused (exit 3) on a machine without one; the default is any
+[measure]                      # any field of Settings
+throughput_s = 2.0
+[[group]]
+name = "batch"
+why = "What the reader learns from these cases, and what is expected."
+model = ["resnet50"]           # an axis is a list of words, or one word
+variant = ["eager", "compile"]
+precision = ["fp16"]
+batch = [1, 32, "max"]         # max: the largest that fits, searched for and not timed
+image = 224                    # the default
+launch = ["stream", "graph"]   # the default is stream
+device = "cuda"                # cpu or cuda: skip the group elsewhere; the default is any
+
+What is written first is of most value: groups in their order, in a group the batches in theirs, and of each batch its
+variants side by side. A sweep whose time is short starts there (`Sweep.budget_s`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+import tomllib
+from dataclasses import asdict, dataclass, field, fields, replace
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from bench.plans.case import MAX, Case, CaseError, positive
+
+FOLDER = Path(__file__).parent
+AXES = {"model": str, "variant": str, "precision": str, "batch": int, "image": int, "launch": str}
+SLOWEST_FIRST = ("model", "precision", "image", "launch", "batch", "variant")  # as a group's points are walked
+AXIS_DEFAULTS: dict[str, Any] = {"image": [224], "launch": ["stream"]}
+DEVICES = ("any", "cpu", "cuda")
+# NVML's counter ticks ten times a second: five seconds are known to within 4 %
+ENERGY_S = 5.0
+
+
+class PlanError(ValueError):
+    """A plan that cannot be read; the message names the file, the line and the allowed words."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a case is measured. Times are in seconds."""
+
+    warmup_s: float = 0.5  # at least this long, then until the times are stationary
+    warmup_limit_s: float = 5.0
+    latency_s: float = 1.0  # at least this long, then until the median is known to within `noise`
+    latency_limit_s: float = 4.0
+    samples: int = 10  # at least this many
+    noise: float = 0.02  # asked half-width of the median's 95 % interval, relative
+    throughput_s: float = 1.0  # the unsynchronised window
+    flush_batch: int = 4  # batches up to this are timed with flushed caches too: to larger ones they make no difference
+    energy_s: float = 0.0  # the window energy is measured over: 0 for none, else at least 5
+    ratio: float = 0.02  # asked half-width of the 95 % interval of the ratio to eager, over rounds
+    steal: float = 0.1  # samples fall in stretches where the hypervisor took more than this share of the time
+    limit_s: float = 300.0  # a case's process is killed after this
+    host_memory_gib: float = 0.0  # of a `max` batch on a CPU: 0 means four fifths of what is free
+    buffers: int = 3  # input batches in rotation, so that a small batch does not time the cache
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            least = {"samples": 1, "buffers": 2}.get(item.name, 0)
+            if not value >= least or (item.name in ("noise", "ratio", "limit_s") and value <= 0):
+                raise ValueError(f"{item.name} = {value} is too small")
+        if 0 < self.energy_s < ENERGY_S:
+            raise ValueError(f"energy_s = {self.energy_s} is too small: 0, or at least {ENERGY_S}")
+
+
+# `bench verify`: the same path, each measurement with one execution
+ONCE = dict.fromkeys(
+    ("warmup_s", "warmup_limit_s", "latency_s", "latency_limit_s", "throughput_s", "energy_s"), 0.0
+) | {"samples": 1, "flush_batch": 0}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Cases in the order they are written, with the settings they are measured by."""
+
+    name: str
+    why: str
+    cases: tuple[Case, ...]
+    rounds: int = 1
+    rounds_limit: int = 0  # more rounds follow, up to this, for cases whose ratio to eager is not known to `ratio`
+    device: str = "any"
+    settings: Settings = field(default_factory=Settings)
+    reserved: dict[Case, str] = field(default_factory=dict)  # cases of groups for one device alone, and which
+    timed: bool = True  # no: the gate alone, whose times mean nothing
+
+    def only(self, *globs: str) -> Plan:
+        """The plan with the cases whose name matches one of `globs`; none given, all.
+
+        A glob may leave out the ends: `compile-max` and `*/b1/*` find what they should.
+        """
+        if not globs:
+            return self
+        chosen = tuple(
+            c for c in self.cases if any(fnmatchcase(c.name, g) or fnmatchcase(c.name, f"*{g}*") for g in globs)
+        )
+        return replace(self, cases=chosen)
+
+    @property
+    def digest(self) -> str:
+        """A short digest of the cases and settings: equal plans have equal digests, whatever the file's wording."""
+        content = {
+            "cases": [case.name for case in self.cases],
+            "settings": asdict(self.settings),
+            "rounds": [self.rounds, self.rounds_limit],
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def gate_only(plan: Plan) -> Plan:
+    """The same cases with one execution each: what `bench verify` runs."""
+    return replace(plan, settings=replace(plan.settings, **ONCE), rounds=1, timed=False)  # type: ignore[arg-type]
+
+
+def curated() -> list[str]:
+    """The names of the plans in this package."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def load(name: str) -> Plan:
+    """A plan by the name of a curated one, or by a TOML file's path. Raises PlanError."""
+    path = FOLDER / f"{name}.toml"
+    if name not in curated():
+        path = Path(name)
+        if not path.is_file():
+            near = get_close_matches(name, curated(), n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise PlanError(f"no plan {name!r}{hint}: a plan is one of {', '.join(curated())}, or a TOML file's path")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(f"{path}: {error}") from None
+    return read(text, path.stem, str(path))
+
+
+def read(text: str, name: str, where: str) -> Plan:
+    """A plan from TOML text; `where` names it in errors."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = getattr(error, "lineno", None) or _line_in(str(error))
+        raise PlanError(f"{where}:{line}: {error}") from None
+    return _Reader(text, where).plan(name, data)
+
+
+def _line_in(message: str) -> str:
+    found = re.search(r"line (\d+)", message)
+    return found.group(1) if found else "end"
+
+
+class _Reader:
+    """Reads parsed TOML, and finds the line of what is wrong in the text it came from."""
+
+    def __init__(self, text: str, where: str) -> None:
+        self.lines = text.splitlines()
+        self.where = where
+
+    def plan(self, name: str, data: dict[str, Any]) -> Plan:
+        self.known(data, ("why", "rounds", "rounds_limit", "device", "measure", "group"), 0)
+        rounds = self.typed(data, "rounds", int, 0, 1)
+        if rounds < 1:
+            raise self.error(f"rounds = {rounds}: at least 1", 0, "rounds")
+        limit = self.typed(data, "rounds_limit", int, 0, 0)
+        if "rounds_limit" in data and limit < rounds:
+            raise self.error(f"rounds_limit = {limit}: at least rounds, which is {rounds}", 0, "rounds_limit")
+        device = self.device(data, 0)
+        groups = data.get("group")
+        if not groups or not isinstance(groups, list):
+            raise self.error("a plan needs at least one [[group]]", 0)
+        settings = self.settings(data.get("measure", {}))
+        places: dict[Case, set[str]] = {}
+        for number, group in enumerate(groups, 1):
+            for case in self.group(group, number):
+                places.setdefault(case, set()).add(self.device(group, number, device))
+        reserved = {case: found.pop() for case, found in places.items() if len(found) == 1 and "any" not in found}
+        return Plan(name, self.typed(data, "why", str, 0, ""), tuple(places), rounds, limit, device, settings, reserved)
+
+    def device(self, data: dict[str, Any], number: int, default: str = "any") -> str:
+        device: str = self.typed(data, "device", str, number, default)
+        if device not in DEVICES:
+            raise self.error(f"unknown device {device!r}; allowed: {', '.join(DEVICES)}", number, "device")
+        return device
+
+    def settings(self, data: Any) -> Settings:
+        known = {item.name: type(item.default) for item in fields(Settings)}
+        if not isinstance(data, dict):
+            raise self.error("[measure] is a table", 0, "measure")
+        self.known(data, tuple(known), 0)
+        values = {key: self.typed(data, key, kind, 0, None) for key, kind in known.items() if key in data}
+        try:
+            return Settings(**values)
+        except ValueError as error:
+            raise self.error(str(error), 0, str(error).split()[0]) from None
+
+    def group(self, data: dict[str, Any], number: int) -> list[Case]:
+        self.known(data, ("name", "why", "device", *AXES), number)
+        if not self.typed(data, "why", str, number, "").strip():
+            raise self.error("the group has no `why`: say what its cases are for", number)
+        axes = {axis: self.axis(data, axis, kind, number) for axis, kind in AXES.items()}
+        points = itertools.product(*(axes[axis] for axis in SLOWEST_FIRST))
+        return [self.case(dict(zip(SLOWEST_FIRST, point, strict=True)), number) for point in points]
+
+    def axis(self, data: dict[str, Any], axis: str, kind: type, number: int) -> list[Any]:
+        if axis not in data and axis not in AXIS_DEFAULTS:
+            raise self.error(f"the group has no {axis}", number)
+        values = data.get(axis, AXIS_DEFAULTS.get(axis))
+        values = values if isinstance(values, list) else [values]
+        if not values:
+            raise self.error(f"{axis} is an empty list", number, axis)
+        if axis == "batch":
+            return [self.batch(value, number) for value in values]
+        for value in values:
+            if type(value) is not kind:
+                word = {str: "words", int: "whole numbers"}[kind]
+                raise self.error(f"{axis} holds {value!r}; it takes {word}", number, axis)
+        return values
+
+    def batch(self, value: Any, number: int) -> int:
+        if value == "max":
+            return MAX
+        if type(value) is not int:
+            raise self.error(f'batch holds {value!r}; it takes whole numbers and "max"', number, "batch")
+        try:
+            return positive(value)
+        except CaseError as error:
+            raise self.error(str(error), number, "batch") from None
+
+    def case(self, point: dict[str, Any], number: int) -> Case:
+        try:
+            return Case(**point)
+        except CaseError as error:
+            # the axis whose value the message quotes, for the line
+            guilty = next((axis for axis, value in point.items() if f"{axis} {value!r}" in str(error)), None)
+            guilty = guilty or next((axis for axis in point if axis in str(error)), None)
+            raise self.error(str(error), number, guilty) from None
+
+    def known(self, data: dict[str, Any], allowed: tuple[str, ...], group: int) -> None:
+        for key in data:
+            if key not in allowed:
+                near = get_close_matches(key, allowed, n=1)
+                hint = f" (did you mean {near[0]}?)" if near else ""
+                raise self.error(f"unknown key {key!r}{hint}; allowed: {', '.join(allowed)}", group, key)
+
+    def typed(self, data: dict[str, Any], key: str, kind: type, group: int, default: Any) -> Any:
+        value = data.get(key, default)
+        if kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not kind:
+            name = {int: "a whole number", float: "a number", str: "a string"}[kind]
+            raise self.error(f"{key} = {value!r} is not {name}", group, key)
+        return value
+
+    def error(self, message: str, group: int, key: str | None = None) -> PlanError:
+        return PlanError(f"{self.where}:{self.line(group, key)}: {message}")
+
+    def line(self, group: int, key: str | None) -> int:
+        """The line of `key` in [[group]] number `group` (0: before and outside the groups)."""
+        seen, first = 0, 1
+        for number, line in enumerate(self.lines, 1):
+            if re.match(r"\s*\[\[\s*group\s*\]\]", line):
+                seen += 1
+                first = number if seen == group else first
+            inside = seen == group or group == 0
+            if inside and key and re.match(rf"\s*\[?\[?\s*[\"']?{re.escape(key)}\b", line):
+                return number
+        return first

@@ -1,0 +1,284 @@
+"""One record as one flat row: the columns of the frame, and where each is from.
+
+A column is a row of COLUMNS. What a record does not have is None, and so is a value of another type, and an
+`unreadable:` in its place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import datetime
+from functools import cache
+from typing import Any, NamedTuple
+
+from bench.machine.environment import onnxruntime
+from bench.machine.provenance import unreadable
+from bench.records.record import Record
+from bench.stats import median_interval
+
+PASSING = ("clock_mhz", "temperature_c", "processes")  # readings of a GPU that differ from sweep to sweep
+
+
+class Column(NamedTuple):
+    """A column: `kind` is a key of `_KINDS`, `path` where `_source` has its value."""
+
+    kind: str
+    path: str
+    meaning: str
+
+
+# text: what a person groups by; word: few different values, kept as a category. NA or NaN where a record has none, and
+# in every column of times unless the status is `ok`.
+COLUMNS: dict[str, Column] = {
+    "folder": Column("text", "", "what `load` was given, or `export` before it"),
+    "case": Column("text", "case", "the case's name"),
+    "model": Column("text", "axes.model", "its axes"),
+    "variant": Column("text", "axes.variant", ""),
+    "precision": Column("text", "axes.precision", ""),
+    "batch": Column("int", "axes.batch", "images; none of a case with batch `max`"),
+    "image": Column("int", "axes.image", "pixels a side"),
+    "launch": Column("text", "axes.launch", ""),
+    "round": Column("int", "round", "which pass over the cases"),
+    "order": Column("int", "order", "place in the round"),
+    "status": Column("text", "status", "a key of `bench.records.record.STATUSES`"),
+    "reason": Column("text", "reason", "why it is not `ok`"),
+    "attempts": Column("int", "made.attempts", "earlier ones of this round"),
+    "device": Column("text", "device", "cpu or cuda"),
+    "started": Column("time", "started", "UTC"),
+    "wall_s": Column("float", "wall_s", "s: the process's whole life"),
+    "p50_ns": Column("float", "latency_ns.p50", "ns: median latency, throttled samples left out, as in all of these"),
+    "p50_low_ns": Column("float", "latency_ns.low", "ns: its 95 % interval, from order statistics"),
+    "p50_high_ns": Column("float", "latency_ns.high", "ns"),
+    "samples": Column("int", "latency_ns.kept", "latency samples that count"),
+    "dropped": Column("int", "latency_ns.dropped", "latency samples that fell to throttling"),
+    "gpu_p50_ns": Column("float", "gpu_ns.p50", "ns: median device time; NaN of records up to schema 2, see FORMAT"),
+    "gpu_how": Column("word", "gpu_how", "how device time was measured: held, or none"),
+    "gpu_samples": Column("int", "gpu_ns.kept", "device times that count"),
+    "flushed_p50_ns": Column("float", "flushed_ns.p50", "ns: median latency on a cold cache"),
+    "flushed_samples": Column("int", "flushed_ns.kept", "cold-cache samples that count"),
+    "flushed_dropped": Column("int", "flushed_ns.dropped", "cold-cache samples that fell to throttling"),
+    "flushed_gpu_p50_ns": Column("float", "flushed_gpu_ns.p50", "ns: median time on the device, on a cold cache"),
+    "stop_rule": Column("word", "latency_stop.rule", "what ended the sampling: noise or time"),
+    "noise": Column("float", "latency_stop.reached", "half the interval over the median when sampling ended"),
+    "images_per_s": Column("float", "made.images_per_s", "images enqueued back to back, per second"),
+    "throughput_throttled_s": Column("float", "throttled.throughput_s", "s of the throughput window, throttled"),
+    "warmup_s": Column("float", "warmup.s", "s"),
+    "warmup_executions": Column("int", "warmup.executions", ""),
+    "warmup_stationary": Column("bool", "warmup.stationary", "whether the times had settled"),
+    "import_s": Column("float", "cold.import_s", "s of the cold start: imports"),
+    "build_s": Column("float", "cold.build_s", "s: model and pictures"),
+    "prepare_s": Column("float", "cold.prepare_s", "s: what the variant does before its first call"),
+    "place_s": Column("float", "cold.place_s", "s: inputs to the device"),
+    "first_call_s": Column("float", "cold.first_call_s", "s"),
+    "caches": Column("word", "cold.caches", "compile caches it began with: fresh, cold, partly, warm, unused"),
+    "memory_weights": Column("int", "memory.weights", "bytes, as the variant holds them"),
+    "memory_allocator_allocated_peak": Column("int", "memory.allocator_allocated_peak", "bytes"),
+    "memory_allocator_reserved_peak": Column("int", "memory.allocator_reserved_peak", "bytes"),
+    "memory_device_process": Column("int", "memory.device_process", "bytes: this process on the device, from NVML"),
+    "memory_host_resident": Column("int", "memory.host_resident", "bytes; of schema 1: read after the timing"),
+    "memory_host_resident_peak": Column("int", "memory.host_resident_peak", "bytes"),
+    "largest_batch": Column("int", "largest.fits", "of a case with batch `max`: images that fit"),
+    "gate_rms_multiple": Column("float", "made.rms_multiple", "worst RMS error, over plain torch's"),
+    "gate_max_multiple": Column("float", "made.max_multiple", "worst single error, over plain torch's"),
+    "top1": Column("float", "made.top1", "least share of pictures whose top class is the exact one"),
+    "energy_j_per_image": Column("float", "made.j_per_image", "J"),
+    "temperature_c": Column("float", "made.temperature_c", "degrees Celsius: the hottest of the energy window"),
+    "seed": Column("int", "seed", "of weights and pictures"),
+    "plan": Column("word", "plan.name", ""),
+    "plan_digest": Column("word", "plan.digest", ""),
+    "weights": Column("word", "weights", "digest"),
+    "input": Column("word", "input.source", "where the pictures are from"),
+    "git_sha": Column("word", "environment.git.sha", "commit of this project"),
+    "git_dirty": Column("bool", "environment.git.dirty", "whether its code differed from that commit"),
+    "cpu": Column("word", "environment.cpu.name", ""),
+    "cores": Column("int", "environment.cpu.cores", "that the process could use"),
+    "gpu": Column("word", "environment.gpu.name", ""),
+    "driver": Column("word", "environment.gpu.driver", "version"),
+    "python": Column("word", "environment.python", "version"),
+    "torch": Column("word", "environment.packages.torch", "version"),
+    "triton": Column("word", "environment.packages.triton", "version"),
+    "onnxruntime": Column("word", "made.onnxruntime", "version"),
+    "environment": Column("word", "made.environment", "digest of machine and software, without this project's commit"),
+}
+# with `samples`: whole numbers of ns in the order taken, and the places among them of those that fell to throttling
+SAMPLES: dict[str, Column] = {
+    "latency_ns": Column("list", "latency_ns.all", "ns: host time of each execution"),
+    "latency_fallen": Column("list", "latency_ns.fallen", "places in it that fell to throttling"),
+    "gpu_ns": Column("list", "gpu_ns.all", "ns: device time, of executions of its own"),
+    "gpu_fallen": Column("list", "gpu_ns.fallen", "places in it that fell to throttling"),
+    "flushed_ns": Column("list", "flushed_ns.all", "ns, on a cold cache"),
+    "flushed_fallen": Column("list", "flushed_ns.fallen", "places in it that fell to throttling"),
+    "flushed_gpu_ns": Column("list", "flushed_gpu_ns.all", "ns: device time on a cold cache"),
+    "flushed_gpu_fallen": Column("list", "flushed_gpu_ns.fallen", "places in it that fell to throttling"),
+}
+
+
+@cache
+def schema(samples: bool, inner: bool = False) -> Any:
+    """The Arrow schema of the frame; `inner` is without `folder`, which lines do not know."""
+    import pyarrow as pa
+
+    types = {
+        "text": pa.string(),
+        "word": pa.dictionary(pa.int32(), pa.string()),
+        "int": pa.int64(),
+        "float": pa.float64(),
+        "bool": pa.bool_(),
+        "time": pa.timestamp("us", "UTC"),
+        "list": pa.list_(pa.int64()),
+    }
+    chosen = COLUMNS | SAMPLES if samples else COLUMNS
+    fields = [pa.field(name, types[column.kind]) for name, column in chosen.items()]
+    return pa.schema(fields[1:] if inner else fields)
+
+
+FIELDS = ("latency_ns", "gpu_ns", "flushed_ns", "flushed_gpu_ns")
+
+
+def values(names: list[str]) -> Callable[[Record], list[Any]]:
+    """Makes the values of these columns from a record, in order.
+
+    Raises TypeError, ValueError, LookupError, ArithmeticError or AttributeError for a record whose fields hold what
+    they never should.
+    """
+    columns = COLUMNS | SAMPLES
+    ways = [(tuple(columns[name].path.split(".")), _KINDS[columns[name].kind]) for name in names]
+    samples = not SAMPLES.keys().isdisjoint(names)
+
+    def row(found: Record) -> list[Any]:
+        source = _source(found, samples)
+        return [convert(_at(source, path)) for path, convert in ways]
+
+    return row
+
+
+def _at(source: dict[str, Any], path: tuple[str, ...]) -> Any:
+    value: Any = source
+    for key in path:
+        if type(value) is not dict:
+            return None
+        value = value.get(key)
+    return value
+
+
+def _text(value: Any) -> str | None:
+    if type(value) is not str:
+        return None
+    # a file's name in a library's message may hold half of a surrogate pair, which Arrow refuses
+    return value if value.isascii() else value.encode(errors="replace").decode()
+
+
+def _word(value: Any) -> str | None:
+    """A name or a version; the reason why one could not be read is neither."""
+    return None if unreadable(value) else _text(value)
+
+
+def _int(value: Any) -> int | None:
+    return value if type(value) is int and -(2**63) <= value < 2**63 else None
+
+
+def _float(value: Any) -> float | None:
+    return float(value) if type(value) in (float, int) else None
+
+
+def _bool(value: Any) -> bool | None:
+    return value if type(value) is bool else None
+
+
+def _time(value: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+
+
+_KINDS: dict[str, Callable[[Any], Any]] = {
+    "text": _text,
+    "word": _word,
+    "int": _int,
+    "float": _float,
+    "bool": _bool,
+    "time": _time,
+    "list": lambda value: value,
+}
+
+
+def _source(found: Record, samples: bool) -> dict[str, Any]:
+    """What the paths of the columns lead into: the fields of a record, and what is made of them."""
+    if type(found.round) is not int:
+        raise TypeError("its round is no whole number")
+    axes = vars(found.case) | ({"batch": None} if found.case.largest else {})
+    source = vars(found) | {"case": found.case.name, "axes": axes, "made": _made(found)}
+    return source | {name: _times(found, name, samples) for name in FIELDS}
+
+
+def _times(found: Record, name: str, samples: bool) -> dict[str, Any]:
+    """Of one field of samples: statistics, where the status is `ok`, and counts."""
+    import numpy as np
+
+    every = getattr(found, name)
+    # a thousand samples sort in half the time that a list takes
+    ordered = np.sort(_whole(found.kept(name)))
+    n = len(ordered)
+    told: dict[str, Any] = {"kept": n, "dropped": len(every) - n}
+    if n and found.status == "ok":
+        told["p50"] = (int(ordered[(n - 1) // 2]) + int(ordered[n // 2])) / 2
+        if places := _interval_places(n):
+            told["low"], told["high"] = (int(ordered[place]) for place in places)
+    if samples:
+        told["all"] = _whole(every)
+        told["fallen"] = _whole(found.fallen(name))
+    return told
+
+
+def _whole(numbers: list[int]) -> Any:
+    """Whole numbers as an array of int64; raises TypeError for any other."""
+    import numpy as np
+
+    array = np.array(numbers) if numbers else np.empty(0, np.int64)
+    if array.dtype != np.int64 or array.ndim != 1:
+        raise TypeError("a sample is no whole number")
+    return array
+
+
+@cache
+def _interval_places(n: int) -> tuple[int, int] | None:
+    """Where the 95 % interval of the median begins and ends among n ordered samples.
+
+    Kept, as the exact binomial of 500 samples takes 1.4 ms, five times what parsing their record does.
+    """
+    places = median_interval(range(n))
+    return None if places is None else (int(places[0]), int(places[1]))
+
+
+def _made(found: Record) -> dict[str, Any]:
+    """What is made of several fields, or of several values of one."""
+    made: dict[str, Any] = {"attempts": len(found.attempts), "temperature_c": _hottest(found.energy)}
+    if found.status == "ok" and found.throughput:
+        made["images_per_s"] = found.throughput["images"] / found.throughput["ns"] * 1e9
+    for name, worst in (("rms_multiple", max), ("max_multiple", max), ("top1", min)):
+        if checks := [check[name] for check in found.gate.values() if check.get(name) is not None]:
+            made[name] = worst(checks)
+    if found.energy.get("images") and found.energy.get("joules") is not None:
+        made["j_per_image"] = found.energy["joules"] / found.energy["images"]
+    made["onnxruntime"] = onnxruntime(found.environment)
+    made["environment"] = _digest(found.environment) if found.environment else None
+    return made
+
+
+def _hottest(energy: dict[str, Any]) -> float | None:
+    """The highest of all temperatures of an energy window."""
+    told = [value for key, value in energy.items() if key.startswith("temperature")]
+    numbers = [
+        number for value in told for number in (value if isinstance(value, list) else [value]) if number is not None
+    ]
+    return max(numbers, default=None)
+
+
+def _digest(environment: dict[str, Any]) -> str:
+    """Of what stays the same from sweep to sweep, on one machine with one set of packages."""
+    gpu = {key: value for key, value in environment.get("gpu", {}).items() if key not in PASSING}
+    text = json.dumps(environment | {"gpu": gpu, "git": None}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

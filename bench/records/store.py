@@ -1,0 +1,130 @@
+"""The store: a folder with `records.jsonl`, one record a line, appended as each case ends.
+
+The only module that writes results. A record is on disk, whole, before the next case starts; a line that was cut short
+costs itself and nothing else.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from io import FileIO
+from pathlib import Path
+
+from bench.records.record import Record, RecordError
+
+FILE = "records.jsonl"
+
+
+class StoreError(OSError):
+    """A folder that cannot be written or read; the message says what to do."""
+
+
+class Store:
+    """Records in a folder. Opening one creates nothing; the first append does."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.file = self.folder / FILE
+        self.damage: list[str] = []  # what `load` could not read, one sentence each
+
+    @contextmanager
+    def writing(self) -> Iterator[Store]:
+        """Holds the folder for one sweep. Raises StoreError if it cannot be written, or another sweep holds it."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise StoreError(
+                f"cannot write to {self.folder}: {error.strerror}; choose another folder with -o"
+            ) from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise StoreError(
+                f"another sweep is writing to {self.folder}; wait for it, or choose another with -o"
+            ) from None
+        try:
+            yield self
+        finally:
+            os.close(descriptor)  # and with it the lock; the file stays, as unlinking it would race
+
+    def append(self, record: Record) -> None:
+        """Put one record on disk. Raises StoreError, with the file as it was, if it does not fit there whole."""
+        data = (record.line() + "\n").encode()
+        try:
+            # unbuffered: what a buffer kept of a failed write would be written after the truncation
+            with self.file.open("a+b", buffering=0) as file:
+                size = file.seek(0, os.SEEK_END)
+                if size and _last_byte(file) != b"\n":  # a sweep was killed in mid line: leave that line to itself
+                    data = b"\n" + data
+                try:
+                    while data:
+                        data = data[file.write(data) :]
+                    os.fsync(file.fileno())
+                except OSError:
+                    file.truncate(size)
+                    raise
+        except OSError as error:
+            cure = "free some space, then --resume" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
+            told = f"cannot append to {self.file}: {error.strerror}; what was there is whole"
+            raise StoreError(f"{told}; {cure}" if cure else told) from None
+
+    def load(self) -> list[Record]:
+        """The records, in the order they were written; of a round that was run again, the last.
+
+        Lines that cannot be read are told in `damage`.
+
+        Raises StoreError if there is no records file.
+        """
+        try:
+            lines = self.file.read_bytes().splitlines()
+        except FileNotFoundError:
+            raise StoreError(f"{self.folder} holds no {FILE}: is it a results folder?") from None
+        except OSError as error:
+            raise StoreError(f"cannot read {self.file}: {error.strerror}") from None
+        records = []
+        self.damage = []
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                records.append(Record.parse(line.decode()))
+            except (RecordError, UnicodeDecodeError) as error:
+                what = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
+                self.damage.append(f"{self.file}:{number}: left out: {what}")
+        latest = {(record.case, record.round): record for record in records}
+        return [record for record in records if latest[record.case, record.round] is record]
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file whole, or leave it as it was. Raises OSError; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(data)
+        beside.replace(path)
+    except OSError:
+        with suppress(OSError):
+            beside.unlink()
+        raise
+
+
+def _last_byte(file: FileIO) -> bytes:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1)
+
+
+def load(folders: Iterable[str | Path]) -> tuple[list[Record], list[str]]:
+    """The records of several folders, and what could not be read of them."""
+    records: list[Record] = []
+    damage: list[str] = []
+    for folder in folders:
+        store = Store(folder)
+        records += store.load()
+        damage += store.damage
+    return records, damage

@@ -1,0 +1,94 @@
+"""Records as Markdown, and spliced into prose between markers, so that no table in a document is typed.
+
+<!-- bench: results/some-folder -->
+... everything here is made from that folder's records by `bench report --splice` ...
+<!-- /bench -->
+
+or, where a file that ends in .json is named, from what `bench selftest -o` or `bench kernels` wrote there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.machine.environment import ROOT
+from bench.records.record import Record
+from bench.records.store import Store
+from bench.report.rows import answer, left_out, rows, summary, trust
+from bench.report.views import VIEWS, notes
+from bench.static import markdown as kernel_tables
+from bench.verdicts.selftest import tables as error_rates
+
+BLOCK = re.compile(r"(<!-- bench: (?P<folder>\S+) -->\n).*?(<!-- /bench -->)", re.S)
+# documents that may hold blocks
+DOCUMENTS = ("README.md", "results/README.md", "docs/*.md")
+
+
+def markdown(records: list[Record], view: str = "speed") -> str:
+    """The answer, the table, and what was left out, as Markdown; equal records give equal text."""
+    found, shown = rows(records), VIEWS[view]
+    lines = [line + "  " for line in answer(found).splitlines()]
+    lines += ["", "| " + " | ".join(shown.titles) + " |"]
+    lines += ["|" + "|".join("---" if column.text else "---:" for column in shown.columns) + "|"]
+    lines += ["| " + " | ".join(shown.cells(row)) + " |" for row in found]
+    lines += ["", machine(records), "", trust(records, found), "", notes(shown, found)]
+    missing = left_out(records)
+    if missing:
+        lines += ["", "Left out:", ""]
+        lines += [f"- {status}: {summary(cases)}: {_one_line(reason)}" for status, reason, cases in missing]
+    return "\n".join(lines) + "\n"
+
+
+def _one_line(text: str) -> str:
+    # what a library printed may hold Markdown or HTML
+    return " ".join(text.split()).replace("<", "&lt;").replace("|", "\\|")
+
+
+def machine(records: list[Record]) -> str:
+    """The machine, the software and the day of some records, a sentence for each that differs."""
+    told = dict.fromkeys(_machine(record) for record in records if record.status == "ok")
+    return "\n".join(told)
+
+
+def _machine(record: Record) -> str:
+    env: dict[str, Any] = record.environment
+    cpu, packages = env["cpu"], env["packages"]
+    hardware = env["gpu"].get("name") if record.device == "cuda" else f"{cpu['name']}, {cpu['cores']} cores"
+    virtual = ", virtual" if env.get("virtual") is True and record.device == "cpu" else ""
+    runtimes = ("torch", "triton", "onnxruntime-gpu", "onnxruntime")
+    software = [
+        f"Python {env['python'].split()[-1]}",
+        *(f"{name} {packages[name]}" for name in runtimes if name in packages),
+    ]
+    sweep = f"plan `{record.plan['name']}`, seed {record.seed}, input {record.input.get('source', 'none')}"
+    parts = (f"{hardware}{virtual}", env["system"].split()[0], ", ".join(software), sweep, record.started[:10])
+    return f"Machine: {'; '.join(parts)}."
+
+
+def splice(root: Path = ROOT, *, write: bool = True) -> list[Path]:
+    """Make every block anew in the documents below `root`; the documents that change (or would, without `write`)."""
+    changed = []
+    for document in _documents(root):
+        old = document.read_text(encoding="utf-8")
+        new = BLOCK.sub(lambda found: _block(root, found), old)
+        if new != old:
+            changed.append(document)
+            if write:
+                document.write_text(new, encoding="utf-8")
+    return changed
+
+
+def _documents(root: Path) -> Iterator[Path]:
+    for pattern in DOCUMENTS:
+        yield from sorted(root.glob(pattern))
+
+
+def _block(root: Path, found: re.Match[str]) -> str:
+    if found["folder"].endswith(".json"):
+        section = kernel_tables.section if "/kernels/" in found["folder"] else error_rates.section
+        return f"{found[1]}\n{section(root, found['folder'])}\n{found[3]}"
+    records: Iterable[Record] = Store(root / found["folder"]).load()
+    return f"{found[1]}\n{markdown(list(records))}\n{found[3]}"

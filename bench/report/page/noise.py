@@ -1,0 +1,86 @@
+"""The charts that say how far to trust the medians: samples, and processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.report.page.charts import HEIGHT, MOST, NUMBERS, Encodings, Rows, Spec, log_axis, spec, whole_numbers
+
+
+def _of_samples(rows: Rows, field: str, across: str, x: Any, y: Any) -> Spec:
+    """A line a case through a list in each row, whose places become `at`, from 0 to 1."""
+    import altair as alt
+
+    use = Encodings(rows)
+    base = (
+        alt.Chart()
+        .transform_filter(f"isValid(datum.{field})")
+        .transform_calculate(count=f"length(datum.{field})")
+        .transform_flatten([field], as_=["value"])
+        .transform_window(place="row_number()", groupby=["id"])
+        .transform_calculate(at=across)
+    )
+    lines = base.mark_line(strokeWidth=1.4, opacity=0.85).encode(
+        x=x,
+        y=y,
+        detail="id:N",
+        stroke=use.stroke,
+        strokeDash=use.dash,
+        tooltip=use.tooltip,
+        order=alt.Order("place:Q"),
+    )
+    return spec(alt.layer(lines).properties(width=420, height=HEIGHT), "group", NUMBERS, most=MOST)
+
+
+def ecdf(rows: Rows) -> Spec:
+    """The share of samples up to a multiple of the median."""
+    import altair as alt
+
+    return _of_samples(
+        rows,
+        "quantiles",
+        "(datum.place - 1) / max(1, datum.count - 1)",
+        log_axis("value:Q", "latency, % of the median", alt.X),
+        alt.Y("at:Q", title="share of samples", axis=alt.Axis(format=".0%", tickCount=5)),
+    )
+
+
+def stationary(rows: Rows) -> Spec:
+    """The samples of the first round in the order taken."""
+    import altair as alt
+
+    return _of_samples(
+        rows,
+        "sequence",
+        "(datum.place - 0.5) / datum.count",
+        alt.X("at:Q", title="part of the sampling", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%")),
+        log_axis("value:Q", "latency, % of the median", alt.Y),
+    )
+
+
+def rounds(rows: Rows) -> Spec:
+    """Each process's median beside the others', with its own 95 % interval."""
+    import altair as alt
+
+    use = Encodings(rows)
+    base = alt.Chart().encode(
+        x=alt.X(
+            "place:Q",
+            title="round",
+            scale=alt.Scale(zero=False, nice=False, padding=12),
+            axis=whole_numbers(max(len(row["by_round"]) for row in rows)),
+        )
+    )
+    y = log_axis("value:Q", "median, % of all rounds'", alt.Y)
+    layers = alt.layer(
+        base.mark_rule(strokeWidth=1, opacity=0.5).encode(y=alt.Y("from:Q"), y2="to:Q", stroke=use.stroke),
+        use.lines(base, "place:Q", "id:N").encode(y=y),
+        use.points(base, 30).encode(y=y),
+    )
+    made = spec(layers.properties(width=420, height=HEIGHT), "group", NUMBERS, most=MOST)
+    made["transform"] = [
+        {"filter": "isValid(datum.by_round)"},
+        {"flatten": ["by_round", "round_low", "round_high"], "as": ["value", "from", "to"]},
+        {"window": [{"op": "row_number", "as": "place"}], "groupby": ["id"]},
+    ]
+    return made

@@ -1,0 +1,240 @@
+"""The sections of the page, in order: what each asks, what of the records it needs, its charts, and what would fill it.
+
+A chart more is a row more here, and a function in `charts`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bench.report.page import charts, noise
+from bench.report.page.charts import Rows, Spec
+from bench.report.page.data import Data
+
+Pick = Callable[[Rows], Rows]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One chart: its name is that of its still, `alt` what it shows in words, `draws` picks the rows it needs."""
+
+    name: str
+    alt: str
+    make: Callable[[Rows], Spec]
+    draws: Pick
+    dataset: str = "cases"  # which of the lists of Data
+
+
+@dataclass(frozen=True)
+class Section:
+    """A question, and what answers it; `lacks` is told in its place where the records cannot."""
+
+    name: str
+    title: str
+    caption: str  # words marked [[so]] are explained; the page makes them focusable
+    charts: tuple[Chart, ...]
+    lacks: str
+    fill: str  # the command that would
+    view: str = "speed"  # of the table that has its numbers
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A section that the records fill, and the specifications of its charts."""
+
+    section: Section
+    specs: dict[str, Spec]
+
+
+def having(*fields: str) -> Pick:
+    """The rows that have one of these."""
+    return lambda rows: [row for row in rows if any(row.get(field) is not None for field in fields)]
+
+
+def several(axis: str, *within: str, field: str = "speed") -> Pick:
+    """The rows of those panels in which an axis has more than one value."""
+
+    def pick(rows: Rows) -> Rows:
+        known = having(field)(rows)
+        values: dict[tuple[Any, ...], set[Any]] = defaultdict(set)
+        for row in known:
+            values[tuple(row[name] for name in within)].add(row[axis])
+        return [row for row in known if len(values[tuple(row[name] for name in within)]) > 1]
+
+    return pick
+
+
+MACHINE = ("setting",)
+SECTIONS = (
+    Section(
+        "front",
+        "Latency against throughput",
+        "Each point is a case; lines join the [[batch]]es of one [[way]]. The broad band is the [[front]]: for every "
+        "limit on [[p50]] latency the most [[throughput]], its batches written beside it. Up and left is better.",
+        (Chart("front", "Throughput over p50 latency, with the Pareto front", charts.front, having("speed")),),
+        "a case that was measured",
+        "bench run quick",
+    ),
+    Section(
+        "batch",
+        "Throughput over batch",
+        "What a larger [[batch]] buys; where a line bends, the machine is full. Bars are the [[interval]] over "
+        "[[round]]s, where there are several.",
+        (
+            Chart(
+                "batch",
+                "Throughput over the batch, a line per variant and precision",
+                charts.batch,
+                several("batch", *MACHINE, "family"),
+            ),
+        ),
+        "two batches of a model",
+        "bench run headline",
+    ),
+    Section(
+        "depth",
+        "Depth",
+        "The price of a deeper model: [[throughput]] over [[depth]], a panel for each [[batch]].",
+        (
+            Chart(
+                "depth",
+                "Throughput over the model's depth, a line per variant and precision",
+                charts.depth,
+                several("depth", *MACHINE, "sized"),
+            ),
+        ),
+        "two depths",
+        "bench run depths",
+    ),
+    Section(
+        "precision",
+        "Precision",
+        "What fewer bits buy, and what they cost: [[throughput]], [[memory]], and the error that the [[gate]] saw (the "
+        "dashed line is where it refuses).",
+        (
+            Chart(
+                "precision-speed",
+                "Throughput of each variant by precision",
+                charts.precision_speed,
+                several("precision", *MACHINE, "group"),
+            ),
+            Chart(
+                "precision-memory",
+                "Memory of each variant by precision",
+                charts.precision_memory,
+                several("precision", *MACHINE, "group", field="total"),
+            ),
+            Chart(
+                "precision-error",
+                "Error of each variant by precision",
+                charts.precision_error,
+                several("precision", *MACHINE, "group", field="error"),
+            ),
+        ),
+        "two precisions of a model at one batch",
+        "bench run precisions",
+        "accuracy",
+    ),
+    Section(
+        "memory",
+        "Memory",
+        "[[memory]] in parts that add up: [[weights]]; on a GPU [[activations, workspace]] and [[allocator's spare]]; "
+        "[[everything else]].",
+        (
+            Chart(
+                "memory",
+                "Memory of each way in parts",
+                charts.memory,
+                having("m_rest"),
+            ),
+        ),
+        "peaks of memory (records of schema 1 have none)",
+        "bench run quick",
+        "memory",
+    ),
+    Section(
+        "cold",
+        "Cold start",
+        "Seconds of a fresh process to its first answer: [[import]], [[build]], [[prepare]], placing the inputs, "
+        "[[first call]]. Behind the name: how the compile [[caches]] were found.",
+        (Chart("cold", "Cold start of each way in parts", charts.cold, having("c_first_call")),),
+        "times of cold starts",
+        "bench run quick --cold",
+        "cold",
+    ),
+    Section(
+        "energy",
+        "Energy",
+        "[[energy]]; behind the name the power.",
+        (Chart("energy", "Joules per image of each way", charts.energy, having("energy")),),
+        "energy, which a GPU counts",
+        "bench run energy",
+        "energy",
+    ),
+    Section(
+        "layers",
+        "Layers",
+        "Where the time of one execution goes, in the network's order. The dark bar within is the [[layer floor]], "
+        "where this machine's ceilings were measured.",
+        (Chart("layers", "Each layer's time and floor, one after the other", charts.layers, having("ms"), "layers"),),
+        "the layers of a case",
+        "bench layers CASE -o DIR/layers.json",
+        "floor",
+    ),
+    Section(
+        "noise",
+        "Noise",
+        "How far to trust the medians. First every [[quantile]] of the samples: steep is quiet, a step is a second "
+        "mode. Then the samples of the first [[round]] in the order taken: level is [[stationary]].",
+        (
+            Chart("quantiles", "Distribution of latency about its median", noise.ecdf, having("quantiles")),
+            Chart("stationary", "Latency in the order it was sampled", noise.stationary, having("sequence")),
+        ),
+        "samples",
+        "bench run quick",
+        "latency",
+    ),
+    Section(
+        "rounds",
+        "Rounds",
+        "A point is the median of one process, with its [[interval]]. Processes that differ by more than their "
+        "intervals are why the process is the sample.",
+        (Chart("rounds", "The median of each process about that of all", noise.rounds, having("by_round")),),
+        "a second round",
+        "bench run quick --rounds 5",
+        "latency",
+    ),
+    Section(
+        "history",
+        "History",
+        "Each case over the commits that it was measured at: grey is the [[level]], a dashed line where it "
+        "[[change]]d.",
+        (Chart("history", "Speed over commits, with change points", charts.history, having("value"), "history"),),
+        "a case measured at several commits, in folders of their own",
+        "bench run quick -o STORE/$(date +%F), at each commit; then bench report STORE/*",
+        "latency",
+    ),
+)
+
+
+def drawn(data: Data) -> tuple[list[Drawn], list[Section]]:
+    """The sections that the records can fill, and those that they cannot."""
+    filled, lacking = [], []
+    for section in SECTIONS:
+        specs = {}
+        for chart in section.charts:
+            everything = data.rows(chart.dataset)
+            rows = chart.draws(everything)
+            if rows:
+                specs[chart.name] = chart.make(rows)
+                few = len(rows) < len(everything)
+                specs[chart.name]["usermeta"]["ids"] = [row["id"] for row in rows] if few else None
+                specs[chart.name]["description"] = chart.alt
+        if specs:
+            filled.append(Drawn(section, specs))
+        else:
+            lacking.append(section)
+    return filled, lacking

@@ -1,0 +1,166 @@
+"""This machine's ceilings: measured once by a child, kept in a file of the machine's own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.machine.environment import device
+from bench.records.store import StoreError, replace_file
+from bench.runs.process import ask
+from kernels.cards import places
+from resnet.cost import Ceilings
+
+FOLDER = places.ceilings_folder()
+SCHEMA = 1
+LIMIT_S = 600.0
+NOISY = 0.1  # a median so far below the rate that is told: something else was running
+
+# What makes two machines' ceilings different, of what `bench.machine.environment` reads without torch.
+IDENTITY = {
+    "cuda": ("gpu", ("name", "memory_bytes", "power_limit_w", "mig")),
+    "cpu": ("cpu", ("name", "cores", "quota", "flags", "cache_bytes")),
+}
+
+
+class CeilingsError(StoreError):
+    """A file of ceilings that cannot be read; the message says what to do."""
+
+
+class NotMeasured(Exception):
+    """The child that measures did not answer; why."""
+
+
+def machine_name(facts: dict[str, Any]) -> str:
+    """A GPU's name, or a CPU's with its cores."""
+    if device(facts) == "cuda":
+        return str(facts["gpu"]["name"])
+    return f"{facts['cpu']['name']}, {facts['cpu']['cores']} cores"
+
+
+def path_of(facts: dict[str, Any], folder: Path = FOLDER) -> Path:
+    """The file of a machine: its name, and a digest of what tells it from others of that name."""
+    part, keys = IDENTITY[device(facts)]
+    identity = json.dumps({key: facts[part].get(key) for key in keys}, sort_keys=True)
+    return folder / f"{places.slug(machine_name(facts))}-{hashlib.sha256(identity.encode()).hexdigest()[:6]}.json"
+
+
+def load_ceilings(facts: dict[str, Any], folder: Path = FOLDER) -> Ceilings | None:
+    """The ceilings measured on the machine that `facts` (`bench.machine.environment`) describe; None if they never
+    were.
+
+    Raises CeilingsError for a file that is damaged or of a newer schema.
+    """
+    path = path_of(facts, folder)
+    return read(path) if path.exists() else None
+
+
+def read(path: Path) -> Ceilings:
+    """Raises CeilingsError."""
+    try:
+        told = json.loads(path.read_text())
+        if told["schema"] > SCHEMA:
+            raise CeilingsError(f"{path}: schema {told['schema']} is newer than this bench, which knows {SCHEMA}")
+        names = ("machine", "flops", "bandwidth", "l2", "launch_s", "source", "provenance", "cache")
+        return Ceilings(**{name: told[name] for name in names})
+    except CeilingsError:
+        raise
+    except OSError as error:
+        raise CeilingsError(f"{path} cannot be read: {error.strerror}; name another file with -o") from None
+    except (ValueError, KeyError, TypeError) as error:
+        cure = "remove it, or measure again: bench ceilings --force"
+        raise CeilingsError(f"{path}: not a file of ceilings ({type(error).__name__}: {error}); {cure}") from None
+
+
+def reserve(path: Path) -> None:
+    """Make the folder of `path`, before minutes go into what it is to hold. Raises StoreError where that is no use."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error.strerror) from None
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise _unwritable(path, "it is a folder" if path.is_dir() else "its folder is read-only")
+
+
+def save(ceilings: Ceilings, path: Path) -> None:
+    """Whole or not at all. Raises StoreError where it cannot be written."""
+    text = json.dumps({"schema": SCHEMA} | asdict(ceilings), indent=1) + "\n"
+    reserve(path)
+    try:
+        replace_file(path, text.encode())
+    except OSError as error:
+        raise _unwritable(path, error.strerror) from None
+
+
+def _unwritable(path: Path, why: str | None) -> StoreError:
+    return StoreError(f"{path} cannot be written: {why}; name another file with -o")
+
+
+def outdated(ceilings: Ceilings, facts: dict[str, Any]) -> str:
+    """Why they should be measured again on the machine of `facts`; empty if they need not be."""
+    was, now = (told["packages"].get("torch") for told in (ceilings.provenance["environment"], facts))
+    if was != now:
+        return f"measured with torch {was}, and here is {now}"
+    if path_of(ceilings.provenance["environment"]).name != path_of(facts).name:
+        return f"measured on {ceilings.machine}, which is another machine than this"
+    return ""
+
+
+def measure(facts: dict[str, Any], tell: Callable[[str], None] = lambda stage: None, quick: bool = False) -> Ceilings:
+    """Measure them here, in a child; `quick` tells no more than that it works, in seconds. Raises NotMeasured."""
+    where = device(facts)
+    job = {"job": "ceilings", "device": where, "flags": facts["cpu"]["flags"], "quick": quick}
+    answer = ask(job, LIMIT_S, tell)
+    if answer.status != "ok":
+        raise NotMeasured(f"the ceilings could not be measured: {answer.status}: {answer.reason}")
+    told = answer.data
+    found = told["measurements"]
+    flops = {one["precision"]: one["rate"] for one in best(found) if one["what"] == "matmul"}
+    # What a CPU has no arithmetic for it converts, and computes at the rate of fp32.
+    flops |= {name: flops["fp32"] for name in ("fp16",) if where == "cpu" and name not in flops}
+    rates = {(one["what"], one["how"]): one["rate"] for one in best(found)}
+    by_what = {what: rate for (what, _), rate in rates.items()}
+    launch = next((rate for (what, how), rate in rates.items() if (what, how) == ("launch", "graph")), None)
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    return Ceilings(
+        machine_name(facts),
+        flops,
+        by_what["copy"],
+        by_what["cached copy"],
+        1 / launch if launch else 0.0,
+        "measured",
+        {"date": date, "environment": facts} | told,
+        told["cache_bytes"],
+    )
+
+
+def best(measurements: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The best measurement of each precision's products, of copies, of cached copies; both of launches."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for one in measurements:
+        key = (one["what"], one["how"] if one["what"] == "launch" else one["precision"])
+        if key not in found or one["rate"] > found[key]["rate"]:
+            found[key] = one
+    return list(found.values())
+
+
+def noisy(ceilings: Ceilings) -> list[str]:
+    """What says that the machine was not quiet while they were measured, a sentence each."""
+    provenance = ceilings.provenance
+    found = []
+    for one in best(provenance["measurements"]):
+        if one["spread"] > NOISY:
+            name = f"{one['precision']} {one['what']}".strip()
+            found.append(f"{name}: half of the samples were more than {one['spread']:.0%} below its ceiling")
+    watch = provenance["watch"]
+    for name, who in (("steal", "the hypervisor gave to others"), ("others", "other work here took")):
+        if watch.get(name, 0) > NOISY:
+            found.append(f"{watch[name]:.0%} of the processor time {who}")
+    found += [f"the GPU slowed itself down: {reason}" for reason in watch.get("reasons", {})]
+    return found

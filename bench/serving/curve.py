@@ -1,0 +1,90 @@
+"""Latency over the rate of requests: as text, and as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, floor, log10
+from pathlib import Path
+from typing import Any
+
+from bench.report.rows import digits
+from bench.serving.capacity import Capacity, Point
+
+WIDTH, HEIGHT = 62, 14  # of the text plot's area, in characters: with its axis it fits 80 columns
+PICTURES = (".svg", ".png")
+NEEDS = "pip install altair vl-convert-python"
+Curve = tuple[Capacity, list[Point]]
+
+
+def text(points: Sequence[Point], limit_ns: float) -> list[str]:
+    """The lines of a plot of p50 (o) and p99 (*) over the rate, with the limit; latency on a logarithmic scale.
+
+    What is over eight times the limit, or over the least p99, is off the plot: a queue that grows has no bound.
+    """
+    top = 8 * max(limit_ns, points[0].p99_ns)
+    bottom = min(point.p50_ns for point in points)
+    low, high = log10(min(bottom, limit_ns)) - 0.02, log10(min(top, max(limit_ns, *(point.p99_ns for point in points))))
+
+    def line(ns: float) -> int:
+        return HEIGHT - 1 - round((log10(ns) - low) / (high - low) * (HEIGHT - 1))
+
+    area = [[" "] * WIDTH for _ in range(HEIGHT)]
+    area[line(limit_ns)] = ["-"] * WIDTH
+    for mark, value in (("o", "p50_ns"), ("*", "p99_ns")):
+        for point in points:
+            row = line(getattr(point, value))
+            if 0 <= row < HEIGHT:
+                area[row][round(point.rate / points[-1].rate * (WIDTH - 1))] = mark
+    ticks = {line(ns): f"{digits(ns / 1e6)}" for ns in _ticks(low, high)}
+    ticks[line(limit_ns)] = digits(limit_ns / 1e6)
+    lines = [f"{ticks.get(row, ''):>9} |{''.join(marks).rstrip()}" for row, marks in enumerate(area)]
+    end = digits(points[-1].rate)
+    axis = ["       ms +" + "-" * WIDTH, " " * 10 + "0" + f"{end} requests/s".rjust(WIDTH - 1)]
+    return [*lines, *axis, " " * 11 + "o p50   * p99   - the limit"]
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten between two logarithms."""
+    found = [factor * 10.0**power for power in range(floor(low), ceil(high) + 1) for factor in (1, 2, 5)]
+    return [value for value in found if low <= log10(value) <= high]
+
+
+def picture(curves: Sequence[Curve], path: Path, title: str) -> None:
+    """Write the curves of some services as an SVG or PNG file: p50 and p99 beside each other.
+
+    Raises ImportError without Altair and vl-convert, OSError where the file cannot be written.
+    """
+    import altair as alt
+    import vl_convert  # noqa: F401 - which Altair saves stills with; missing, it raises another error
+
+    limit_ms = curves[0][0].limit_ns / 1e6
+    values = [row for found, points in curves for row in _rows(found, points)]
+    highest = 8 * max(limit_ms, *(points[0].p99_ns / 1e6 for _, points in curves))
+    x = alt.X("rate:Q", title="requests per second")
+    y = alt.Y("ms:Q", title="latency, ms", scale=alt.Scale(type="log", domainMax=highest, clamp=True, nice=False))
+    names = list(dict.fromkeys(row["service"] for row in values))
+    # told apart by colour and by shape, of which one is enough; one legend, as both say the same of it
+    said: dict[str, Any] = {"scale": alt.Scale(domain=names), "title": None}
+    colour, shape = alt.Color("service:N", **said), alt.Shape("service:N", **said)
+    lines = alt.Chart().mark_line().encode(x, y, color=colour)
+    marks = alt.Chart().mark_point(filled=True, size=36).encode(x, y, color=colour, shape=shape)
+    limit = alt.Chart().mark_rule(strokeDash=[2, 2]).encode(y=alt.datum(limit_ms))
+    chart = (
+        alt.layer(lines, marks, limit, data=alt.Data(values=values))
+        .properties(width=340, height=260)
+        .facet(column=alt.Column("quantile:N", title=None))
+        .properties(title=alt.Title(title, subtitle=f"dotted: the limit, {limit_ms:g} ms"))
+        .configure_legend(orient="bottom", columns=2)
+    )
+    chart.save(str(path))
+
+
+def _rows(found: Capacity, points: Sequence[Point]) -> list[dict[str, Any]]:
+    case = found.service.case
+    name = "/".join((case.variant, case.precision, *(("graph",) if case.launch == "graph" else ())))
+    named = f"{name}, batch {'up to ' * (found.batching.most > 1)}{found.batching.most}"
+    return [
+        {"service": named, "rate": point.rate, "quantile": quantile, "ms": ns / 1e6}
+        for point in points
+        for quantile, ns in (("p50", point.p50_ns), ("p99", point.p99_ns))
+    ]

@@ -1,0 +1,150 @@
+"""The kernels' records as Markdown: what the compiler emits for a network, what the model predicts of its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.records.store import StoreError
+from bench.static import predictions
+from bench.static.kernels import Accepted, AcceptedError, Entry, spill, tensor, unsafe
+from bench.static.kernels import parts as parts_of
+from bench.static.predictions import GOALS
+from kernels.cards.places import tuned_folder
+from kernels.table import Table
+
+# Of the accepted record, what a page shows.
+ARCH, NETWORK, BATCH, PRECISION = 90, "resnet50", 32, "fp16"
+UNKNOWN = "not measured"
+
+
+def section(root: Path, file: str) -> str:
+    """What a page says from one of these files, chosen by its name. Raises StoreError if it cannot be read."""
+    path = root / file
+    if path.name.startswith("accepted"):
+        try:
+            return emitted(Accepted.load(path))
+        except AcceptedError as error:
+            raise StoreError(str(error)) from None
+    tables = [Table.load(table) for table in sorted(tuned_folder(root / "results").glob("*.json"))]
+    return predicted(predictions.read(path), Table(entry for table in tables for entry in table))
+
+
+def emitted(record: Accepted) -> str:
+    """A row for each kernel that the network runs, in the order of the record's configurations."""
+    begin = f"{NETWORK}/{PRECISION}-n{BATCH}-"
+    found = []
+    for entry in record.entries:
+        if entry.arch == ARCH:
+            for config, layer in map(parts_of, entry.uses):
+                if layer.startswith(begin):
+                    found.append(_cells(entry, config, layer.removeprefix(begin)))
+    titles = (
+        *("layer", "kernel", "registers", "spills", "KiB shared", "blocks", "tensor cores"),
+        *("A from", "depth", "overwrites", "barrier", "copies", "KiB code"),
+    )
+    lines = _table(titles, 2, sorted(found, key=_order))
+    lines += [
+        "",
+        f"{NETWORK}, {PRECISION}, batch {BATCH}, sm_{ARCH}; Triton {record.triton}, commit {record.commit},"
+        f" {record.when}. Registers are a thread's, shared memory a block's; blocks: on an SM at once; copies: a"
+        " cp.async, b bulk loads + stores. `conv_tma` is compiled to be watched where no table chooses it.",
+        "",
+        "Of wgmma (`kernels/compiled/hazards.py`): A from: where the products read x; depth: groups of products that a"
+        " wait in the loop leaves in flight, 0 where each step waits for its own; overwrites: instructions that write"
+        " registers which these read; barrier: whether all warps meet between such a wait and the next write to what"
+        f" they read. {_safety(record)}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _safety(record: Accepted) -> str:
+    """How many of all kernels may compute wrong numbers."""
+    bad = sum(bool(unsafe(entry)) for entry in record.entries)
+    wide = [entry.facts for entry in record.entries if entry.facts.get("operand_a") and entry.facts["warps"] > 4]
+    return (
+        f"Of all {len(record.entries)} kernels of the record {bad or 'none'} overwrite or lack the barrier; of"
+        f" {len(wide)} with wgmma and 8 warps {sum(facts['barrier'] for facts in wide)} have it."
+    )
+
+
+def _order(cells: tuple[str, ...]) -> tuple[int, str]:
+    """Large images first, as they run."""
+    size = int(cells[0].partition("x")[0])
+    return -size, cells[0]
+
+
+def _cells(entry: Entry, config: str, layer: str) -> tuple[str, ...]:
+    name = f"`{entry.kernel}` {config}"
+    if entry.failed:
+        return layer, name, *("-",) * 11
+    facts = entry.facts
+    products = ("-",) * 4
+    if facts["operand_a"]:
+        depth = "-" if facts["wait_depth"] is None else str(facts["wait_depth"])
+        products = facts["operand_a"], depth, str(facts["overwrites"]), "yes" if facts["barrier"] else "no"
+    copies = [f"a{facts['async_loads']}"] if facts["async_loads"] else []
+    copies += [f"b{facts['bulk_loads']}+{facts['bulk_stores']}"] if facts["bulk_loads"] else []
+    return (
+        layer, name, str(facts["registers"]), spill(facts), f"{facts['shared'] / 1024:.0f}", str(facts["occupancy"]),
+        tensor(facts), *products, " ".join(copies) or "-", f"{facts['code'] / 1024:.0f}",
+    )  # fmt: skip
+
+
+def predicted(found: dict[str, Any], measured: Table) -> str:
+    """A row for each group of layers, two columns for each batch: the model's microseconds, and the measured ones."""
+    by_batch = predictions.rows(found, measured)
+    batches = sorted(by_batch)
+    titles = ("layers", "launches", *(title for batch in batches for title in (f"b{batch}, model", "outcome")))
+    lines = _table(titles, 1, list(_groups(by_batch, batches)))
+    made = found["made"]
+    known = f" Then {made['constants']}." if "constants" in made else ""
+    lines += ["", *(_goal(batch, by_batch[batch]) + "  " for batch in batches if batch in GOALS)]
+    lines += [
+        "",
+        f"{found['model']}, {found['precision']}, {found['gpu']}: microseconds in a CUDA graph as the model of"
+        f" `kernels.space.choose` has them, which is no measurement, for all launches of a group together. Made by"
+        f" `{made['command']}` on {made['date']}, commit {made['commit']}.{known} Outcome: what `bench tune` measured"
+        " for the best configuration, one layer at a time.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _groups(by_batch: dict[int, list[predictions.Row]], batches: list[int]) -> Iterator[tuple[str, ...]]:
+    for group in zip(*(by_batch[batch] for batch in batches), strict=True):
+        yield group[0].group, str(group[0].launches), *(cell for row in group for cell in _pair(row.us, row.measured))
+    sums = [(batch, *_sums(by_batch[batch])) for batch in batches]
+    launches = str(sum(row.launches for row in by_batch[batches[0]]))
+    yield "**all**", launches, *(cell for _, us, outcome in sums for cell in _pair(us, outcome))
+    rates = [(_rate(batch, us), _rate(batch, outcome)) for batch, us, outcome in sums]
+    yield "**images/s**", "", *(cell for pair in rates for cell in pair)
+
+
+def _sums(found: list[predictions.Row]) -> tuple[float, float | None]:
+    outcomes = [row.measured for row in found]
+    whole = sum(us for us in outcomes if us is not None) if None not in outcomes else None
+    return sum(row.us for row in found), whole
+
+
+def _pair(us: float, measured: float | None) -> tuple[str, str]:
+    return f"{us:,.1f}", UNKNOWN if measured is None else f"{measured:,.1f}"
+
+
+def _rate(batch: int, us: float | None) -> str:
+    return UNKNOWN if us is None else f"{1e6 * batch / us:,.0f}"
+
+
+def _goal(batch: int, found: list[predictions.Row]) -> str:
+    us, outcome = _sums(found)
+    reached = "within the model" if 1e6 * batch / us >= GOALS[batch] else "beyond the model"
+    return (
+        f"Batch {batch}: the goal is {GOALS[batch]:,} images/s, the model has {_rate(batch, us)} ({reached}), the"
+        f" outcome is {_rate(batch, outcome)}."
+    )
+
+
+def _table(titles: tuple[str, ...], words: int, cells: list[tuple[str, ...]]) -> list[str]:
+    lines = ["| " + " | ".join(titles) + " |"]
+    lines += ["|" + "|".join(["---"] * words + ["---:"] * (len(titles) - words)) + "|"]
+    return lines + ["| " + " | ".join(row) + " |" for row in cells]

@@ -1,0 +1,206 @@
+"""In a child: what the compiler emits for the kernels that networks run, on each architecture. No GPU is needed.
+
+    points (network, batch, precision) -> layers -> configurations -> compilations, each once -> facts
+
+Many layers share a kernel: their compilations are equal in all that the compiler sees. What is compiled, Triton itself
+keeps, and with it what `kernels.compiled.emit` read off, for reading takes as long as compiling (0.3 s a kernel,
+2-core Zen 5, 2026-11-23).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from threading import get_ident
+from typing import Any, cast
+
+import torch
+import triton
+
+from bench.static.kernels import matches
+from kernels import table
+from kernels.cards.cards import CARDS
+from kernels.cards.constants import use_measured
+from kernels.compiled import emit, hazards, sass
+from kernels.config import ARCHS, Config, Layer
+from kernels.implementation import implementation
+from kernels.launch import Compilation
+from kernels.space.conv import space
+from kernels.space.registers import spills
+from resnet.archs import Spec
+from resnet.fold import fold
+from resnet.fused.layers import layer_of
+from resnet.fused.program import program
+from resnet.model import ResNet
+
+IMAGE = 224
+
+# The cards whose networks are watched, by architecture: what tables and the model choose for each.
+GPUS = {arch: tuple(card.name for card in CARDS if card.arch == arch) for arch in dict.fromkeys(c.arch for c in CARDS)}
+
+# The model chooses no bulk copies, which are for those who measure. So that these kernels are watched before there is a
+# measured table, the model's best of them is compiled too where no table has one.
+BULK_ARCHS, BULK_OF = (90, 100), (32, "fp16")
+
+Point = tuple[str, int, str]  # network, batch, precision
+
+
+@dataclass
+class Planned:
+    """One compilation and all that it is for. `uses`: `configuration/network/layer`.
+
+    A layer that no configuration can be found for has the reason in place of a compilation.
+    """
+
+    arch: int
+    kernel: str
+    compilation: Compilation | str
+    uses: dict[str, None] = field(default_factory=dict)  # a set that keeps its order
+
+    @property
+    def name(self) -> str:
+        return f"sm_{self.arch} {self.kernel} {next(iter(self.uses))}"
+
+
+def run(data: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
+    """The answer to `accepted.job`: a row for each of this part's kernels. Tells `done total name` before each."""
+    for name in ("nvdisasm", "cuobjdump"):
+        emit.tool(name)
+    measured = _merged(data["tables"])
+    table.use(measured)
+    for card in CARDS:
+        use_measured(card.name)
+    unknown = {entry.gpu for entry in measured} - {gpu for gpus in GPUS.values() for gpu in gpus}
+    found = plan({int(arch): points for arch, points in data["points"].items()}, data["globs"])
+    mine = list(islice(found, data["part"], None, data["parts"]))
+    rows = []
+    for done, planned in enumerate(mine):
+        tell(f"{done} {len(mine)} {planned.name}")
+        row = {"arch": planned.arch, "kernel": planned.kernel, "uses": list(planned.uses)}
+        rows.append(row | _compiled(planned, data["broken"]))
+    return {"status": "ok", "rows": rows, "triton": triton.__version__, "unknown": sorted(unknown)}
+
+
+def _compiled(planned: Planned, broken: dict[str, str]) -> dict[str, Any]:
+    if planned.name in broken:
+        return {"failed": broken[planned.name]}
+    if isinstance(planned.compilation, str):
+        return {"failed": planned.compilation}
+    try:
+        return {"facts": facts(planned.compilation, planned.arch)}
+    except Exception as error:  # whatever the compiler has against it, it is the row's content
+        return {"failed": _brief(error)}
+
+
+def plan(points: dict[int, list[Point]], globs: list[str]) -> list[Planned]:
+    """Each different compilation once, the same list in every process, architecture by architecture."""
+    found: dict[str, Planned] = {}
+    for arch, wanted in points.items():
+        for model, batch, precision in wanted:
+            for layer in _layers(model, batch, precision):
+                use = f"{model}/{layer.key}"
+                for planned in _planned(layer, arch, use) if matches(use, globs) else ():
+                    told = planned.compilation
+                    told = planned.name if isinstance(told, str) else f"{arch} {content(told)}"
+                    found.setdefault(told, planned).uses.update(planned.uses)
+    return list(found.values())
+
+
+def _planned(layer: Layer, arch: int, use: str) -> list[Planned]:
+    try:
+        return [Planned(arch, _name(found), found, {f"{config}/{use}": None}) for config, found in _cut(layer, arch)]
+    except Exception as error:
+        return [Planned(arch, "none", f"no configuration: {_brief(error)}", {f"none/{use}": None})]
+
+
+def _cut(layer: Layer, arch: int) -> Iterator[tuple[Config, Compilation]]:
+    """Its configurations on an architecture, each with the compilations that it needs."""
+    configs = [table.config_for(layer, gpu, arch) for gpu in GPUS[arch]]
+    bulk = arch in BULK_ARCHS and (layer.n, layer.dtype) == BULK_OF and not (layer.pool or layer.mean)
+    if bulk and all(config.impl != "tma" for config in configs):
+        others = (config for config in space(layer, arch) if config.impl == "tma" and not spills(layer, config, arch))
+        configs += list(islice(others, 1))
+    for config in dict.fromkeys(configs):
+        for compilation in implementation(layer, config).compilation(layer, config):
+            yield config, compilation
+
+
+def _layers(model: str, batch: int, precision: str) -> list[Layer]:
+    """A network's layers, in the order they first run."""
+    return [replace(layer, n=batch, dtype=precision) for layer in _shapes(model)]
+
+
+@cache
+def _shapes(model: str) -> list[Layer]:
+    """Walking a network takes half a second, and batch and precision are but two fields of what comes of it."""
+    with torch.device("meta"):
+        folded = cast(ResNet, fold(ResNet(Spec.parse(model)).eval()))
+    made = program(folded, (1, folded.conv1.in_channels, IMAGE, IMAGE))
+    return list(dict.fromkeys(layer_of(step, made, "fp16") for step in made.steps))
+
+
+def _name(compilation: Compilation) -> str:
+    """`conv` for `conv._kernel`, `conv_reduce` for `conv._reduce`."""
+    function = compilation.kernel.fn
+    file = function.__module__.rpartition(".")[2]
+    return file + function.__name__.removeprefix("_kernel")
+
+
+def content(compilation: Compilation) -> str:
+    """All that the compiler is told, but for the architecture."""
+    parts: list[Mapping[Any, Any]] = [compilation.signature, compilation.constants]
+    parts += [compilation.attributes, compilation.options]
+    return repr([_name(compilation), *(sorted(part.items(), key=repr) for part in parts)])
+
+
+def facts(compilation: Compilation, arch: int) -> dict[str, Any]:
+    """What the machine code holds (`kernels.compiled.emit.Emitted`), with the limit of its shared memory.
+
+    `product`: whether the kernel multiplies matrices, so that it could use tensor cores.
+    """
+    emitted, product = read(compilation, arch)
+    found = asdict(emitted)
+    del found["arch"], found["name"]
+    return found | {"shared_limit": ARCHS[arch].shared, "product": product}
+
+
+def read(compilation: Compilation, arch: int) -> tuple[emit.Emitted, bool]:
+    """What is emitted, and whether a product of matrices is: read off once, then kept beside the kernel."""
+    kernel = emit.compiled(compilation, arch)
+    path = emit.folder(kernel) / f"{_reader(arch)}.emitted"
+    with suppress(OSError, ValueError):
+        kept = json.loads(path.read_text())
+        return emit.Emitted(**kept["emitted"]), kept["product"]
+    found, product = emit.emit(compilation, arch), "tt.dot" in kernel.asm["ttir"]
+    beside = path.with_name(f"{path.name}.{os.getpid()}.{get_ident()}")
+    with suppress(OSError):
+        beside.write_text(json.dumps({"emitted": asdict(found), "product": product}))
+        beside.replace(path)
+    return found, product
+
+
+@cache
+def _reader(arch: int) -> str:
+    """What reads the code, and what it knows of the architecture: what it read before that changed is not taken."""
+    sources = b"".join(Path(str(module.__file__)).read_bytes() for module in (emit, hazards, sass))
+    return sha256(sources + str(ARCHS[arch]).encode()).hexdigest()[:16]
+
+
+def _merged(paths: list[str]) -> table.Table:
+    found = table.Table()
+    for path in paths:
+        found = found.merge(table.Table.load(Path(path)))
+    return found
+
+
+def _brief(error: Exception) -> str:
+    """Triton's errors show the source first and end in what is wrong."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines[-2:])[-400:]}"

@@ -1,0 +1,152 @@
+"""The convolution as a torch op: what a network calls.
+
+    packed = kernels.pack(conv.weight, conv.bias, torch.float16).to("cuda")          # once
+    y = kernels.conv_bias_act(x, packed, stride=2, padding=1, residual=shortcut)      # x, shortcut, y: channels-last
+
+The op runs under torch.compile, torch.export and CUDA graphs as one node; `kernels.call` says what computes it where.
+
+Nothing is copied, cast or re-laid: what does not fit is refused. So of weights packed for tf32 the first activations
+are rounded by the caller (`tf32.rounded`), else the tensor cores cut their digits off; results are rounded here. `out`
+takes a buffer of the caller's. Configurations that split the depth allocate their partial sums here, from the graph's
+own pool when captured; whoever plans memory ahead hands it to the launches themselves (`calls(..., scratch)` of
+conv.py), as `resnet.fused.network` does. `out` may be `residual` itself, and shares no memory with `x` or `second`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from kernels import conv, conv_tma
+from kernels.call import check_activation, check_input, check_prologue, check_rows, run
+from kernels.config import Config, Layer
+from kernels.launch import Operands, output
+from kernels.packing import Packed
+
+
+def conv_bias_act(
+    x: Tensor,
+    packed: Packed,
+    stride: int = 1,
+    padding: int = 0,
+    residual: Tensor | None = None,
+    relu: bool = True,
+    second: tuple[Tensor, int] | None = None,
+    prologue: tuple[Tensor, Tensor] | None = None,
+    out: Tensor | None = None,
+    config: Config | None = None,
+) -> Tensor:
+    """act(conv(act'(x)) + conv1x1(x2) + bias + residual), [N, C, H, W] -> [N, K, H', W'] in x's dtype, channels-last.
+
+    `act` is ReLU if `relu`. `second` is x2 [N, C2, H2, W2] and its stride, for weights packed with a second one.
+    `prologue` is scale and shift [C], float32: act'(x) = relu(x * scale + shift), before the padding. `out` is written
+    and returned. `config` overrides the table. Raises `ValueError`, naming the argument, for what it cannot take.
+    """
+    x2, stride2 = second if second is not None else (None, 1)
+    scale, shift = prologue if prologue is not None else (None, None)
+    if not isinstance(packed, Packed):
+        raise ValueError(f"packed: a {type(packed).__name__}, not what kernels.pack returns")
+    if stride < 1:
+        raise ValueError(f"stride: {stride} is less than one")
+    if padding < 0:
+        raise ValueError(f"padding: {padding} is less than zero")
+    check_input(x, packed)
+    _check_second(x, x2, stride2, packed)
+    n, _, h, w = x.shape
+    out_h, out_w = _out(h, packed.kernel[0], stride, padding), _out(w, packed.kernel[1], stride, padding)
+    if out_h < 1 or out_w < 1:
+        raise ValueError(f"x: {h} x {w} pixels leave no output of a {packed.kernel} window")
+    check_rows(n * out_h * out_w, "output pixels")
+    if x2 is not None and (_out(x2.shape[2], 1, stride2, 0), _out(x2.shape[3], 1, stride2, 0)) != (out_h, out_w):
+        raise ValueError(f"second: {list(x2.shape[2:])} at stride {stride2} do not give {out_h} x {out_w} pixels")
+    for name, tensor in (("residual", residual), ("out", out)):
+        if tensor is not None:
+            check_activation(name, tensor, x, (n, packed.c_out, out_h, out_w))
+    check_prologue(prologue, x)
+    geometry = [*packed.kernel, stride, padding, stride2]
+    text = "" if config is None else str(config)
+    operands = (x, packed.weight, packed.bias, residual, x2, scale, shift, geometry, relu, packed.precision, text)
+    if out is None:
+        return torch.ops.resnet_bench.conv_bias_act(*operands)
+    torch.ops.resnet_bench.conv_bias_act_out(*operands, out)
+    return out
+
+
+def _check_second(x: Tensor, x2: Tensor | None, stride2: int, packed: Packed) -> None:
+    if (x2 is not None) != (packed.c_in2 > 0):
+        raise ValueError(
+            f"second: {'given' if x2 is not None else 'missing'}, weights packed for {packed.c_in2} channels"
+        )
+    if x2 is None:
+        return
+    if stride2 < 1:
+        raise ValueError(f"second: a stride of {stride2}")
+    check_activation("second", x2, x)
+    if x2.shape[:2] != (x.shape[0], packed.c_in2):
+        raise ValueError(f"second: {list(x2.shape)}, not [{x.shape[0]}, {packed.c_in2}, H2, W2]")
+
+
+def _out(size: int, kernel: int, stride: int, padding: int) -> int:
+    return (size + 2 * padding - kernel) // stride + 1
+
+
+@torch.library.custom_op("resnet_bench::conv_bias_act", mutates_args=(), tags=(torch.Tag.needs_exact_strides,))
+def _conv_bias_act(
+    x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, x2: Tensor | None, scale: Tensor | None,
+    shift: Tensor | None, geometry: list[int], relu: bool, precision: str, config: str,
+) -> Tensor:  # fmt: skip
+    """`geometry`: kernel height and width, stride, padding, the second operand's stride. `config`: text, or empty."""
+    layer = _layer(
+        x.shape, weight.shape[0], (*geometry,), None if x2 is None else x2.shape,
+        residual is not None, relu, scale is not None, precision,
+    )  # fmt: skip
+    y = output(layer, x.device)
+    run(layer, Operands(x, weight, bias, residual, x2, scale, shift), y, config, conv.reference, _launch)
+    return y
+
+
+@_conv_bias_act.register_fake
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, x2: Tensor | None, scale: Tensor | None,
+    shift: Tensor | None, geometry: list[int], relu: bool, precision: str, config: str,
+) -> Tensor:  # fmt: skip
+    kernel_h, kernel_w, stride, padding, _ = geometry
+    n, _, h, w = x.shape
+    shape = (n, weight.shape[0], _out(h, kernel_h, stride, padding), _out(w, kernel_w, stride, padding))
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+
+
+@torch.library.custom_op(
+    "resnet_bench::conv_bias_act_out", mutates_args=("out",), tags=(torch.Tag.needs_exact_strides,)
+)
+def _conv_bias_act_out(
+    x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, x2: Tensor | None, scale: Tensor | None,
+    shift: Tensor | None, geometry: list[int], relu: bool, precision: str, config: str, out: Tensor,
+) -> None:  # fmt: skip
+    layer = _layer(
+        x.shape, weight.shape[0], (*geometry,), None if x2 is None else x2.shape,
+        residual is not None, relu, scale is not None, precision,
+    )  # fmt: skip
+    run(layer, Operands(x, weight, bias, residual, x2, scale, shift), out, config, conv.reference, _launch)
+
+
+@_conv_bias_act_out.register_fake
+def _(*_: object) -> None:
+    return None
+
+
+@cache
+def _layer(
+    shape: torch.Size, c_out: int, geometry: tuple[int, ...], second: torch.Size | None,
+    residual: bool, relu: bool, prologue: bool, precision: str,
+) -> Layer:  # fmt: skip
+    n, c, h, w = shape
+    kernel_h, kernel_w, stride, padding, stride2 = geometry
+    x2 = None if second is None else (second[2], second[3], second[1], stride2)
+    return Layer(n, h, w, c, c_out, (kernel_h, kernel_w), stride, padding, residual, relu, x2, prologue, precision)
+
+
+def _launch(layer: Layer, config: Config, operands: Operands, out: Tensor) -> None:
+    (conv_tma if config.impl == "tma" else conv).launch(layer, config, operands, out)

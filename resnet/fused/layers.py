@@ -1,0 +1,63 @@
+"""Which convolutions a network is made of, as the kernels' own descriptions: from shapes, without weights or a GPU."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+
+from kernels.config import Layer
+from resnet.archs import Spec
+from resnet.fold import fold
+from resnet.fused.program import STEM_PADDING, STEM_STRIDE, Head, Program, Stem, Step, program
+from resnet.model import ResNet
+
+
+def layers(model: str | Spec, batch: int, image: int | tuple[int, int], precision: str) -> list[Layer]:
+    """Each different convolution that `fused` runs for this model, once, in the order they first run.
+
+    What a tuner measures and an ahead-of-time check compiles. `image` is the side, or height and width, in pixels. The
+    stem is not among them: it is a kernel of its own (`kernels.stem`). Raises ValueError for an unknown model.
+    """
+    spec = Spec.parse(model) if isinstance(model, str) else model
+    height, width = (image, image) if isinstance(image, int) else image
+    with torch.device("meta"):
+        folded = cast(ResNet, fold(ResNet(spec).eval()))
+    made = program(folded, (batch, folded.conv1.in_channels, height, width))
+    return list(dict.fromkeys(layer_of(step, made, precision) for step in made.convs))
+
+
+def stem_layer(step: Stem, made: Program, precision: str) -> Layer:
+    """The first convolution and its pool, as `kernels.stem` knows them."""
+    n, c, h, w = made.shapes[step.source]
+    k, _, r, s = step.weight.shape
+    return Layer(n, h, w, c, k, (r, s), STEM_STRIDE, STEM_PADDING, relu=step.relu, dtype=precision, pool=True)
+
+
+def head_layer(step: Head, made: Program, precision: str) -> Layer:
+    """The average and the classifier, as `kernels.head` knows them."""
+    n, c, h, w = made.shapes[step.source]
+    prologue = step.prologue is not None
+    return Layer(n, h, w, c, step.weight.shape[0], (1, 1), relu=False, prologue=prologue, dtype=precision, mean=True)
+
+
+def layer_of(step: Step, made: Program, precision: str) -> Layer:
+    """A step as the kernels know it."""
+    if isinstance(step, Stem):
+        return stem_layer(step, made, precision)
+    if isinstance(step, Head):
+        return head_layer(step, made, precision)
+    n, c, h, w = made.shapes[step.source]
+    second = None
+    if step.shortcut is not None:
+        _, c2, h2, w2 = made.shapes[step.shortcut.source]
+        second = (h2, w2, c2, step.shortcut.stride)
+    k, _, r, s = step.weight.shape
+    return Layer(
+        *(n, h, w, c, k, (r, s), step.stride, step.padding),
+        residual=step.residual is not None,
+        relu=step.relu,
+        second=second,
+        prologue=step.prologue is not None,
+        dtype=precision,
+    )

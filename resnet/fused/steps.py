@@ -1,0 +1,106 @@
+"""A program's steps as modules that hold packed weights: this project's ops on named activations.
+
+`operands` is what the kernel behind the op takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from kernels.conv_op import conv_bias_act
+from kernels.head import pack_linear, pool_linear
+from kernels.launch import Operands
+from kernels.packing import TORCH_TYPES, Packed, pack
+from kernels.stem import conv_bias_relu_pool, widen
+from resnet.fused.program import STEM_PADDING, STEM_STRIDE, Affine, Conv, Head, Stem, Step
+
+Values = Mapping[str, Tensor]  # activations by name
+
+
+class OwnConv(nn.Module):
+    """`Conv` by `kernels.conv_op`: its result [N, K, H', W'], written to `out` where that is given."""
+
+    def __init__(self, step: Conv, precision: str) -> None:
+        super().__init__()
+        self.source, self.residual = step.source, step.residual
+        self.second = None if step.shortcut is None else (step.shortcut.source, step.shortcut.stride)
+        self.stride, self.padding, self.relu = step.stride, step.padding, step.relu
+        second = None if step.shortcut is None else (step.shortcut.weight, step.shortcut.bias)
+        self.packed = _packed(step, precision, second)
+        self.prologue = _Affine(step.prologue)
+
+    def forward(self, values: Values, out: Tensor | None = None) -> Tensor:
+        residual = None if self.residual is None else values[self.residual]
+        second = None if self.second is None else (values[self.second[0]], self.second[1])
+        x, geometry = values[self.source], (self.stride, self.padding)
+        return conv_bias_act(x, self.packed, *geometry, residual, self.relu, second, self.prologue(), out)
+
+    def operands(self, values: Values) -> Operands:
+        residual = None if self.residual is None else values[self.residual]
+        x2 = None if self.second is None else values[self.second[0]]
+        scale, shift = self.prologue() or (None, None)
+        return Operands(values[self.source], self.packed.weight, self.packed.bias, residual, x2, scale, shift)
+
+
+class OwnStem(nn.Module):
+    """`Stem` by `kernels.stem`: the pooled [N, K, H', W']."""
+
+    def __init__(self, step: Stem, precision: str) -> None:
+        super().__init__()
+        self.source, self.relu = step.source, step.relu
+        self.packed = widen(_packed(step, precision), STEM_STRIDE, STEM_PADDING)
+
+    def forward(self, values: Values, out: Tensor | None = None) -> Tensor:
+        x = values[self.source]
+        return conv_bias_relu_pool(x, self.packed, STEM_STRIDE, STEM_PADDING, relu=self.relu, out=out)
+
+    def operands(self, values: Values) -> Operands:
+        return Operands(values[self.source], self.packed.weight, self.packed.bias)
+
+
+class OwnHead(nn.Module):
+    """`Head` by `kernels.head`: logits [N, classes]."""
+
+    def __init__(self, step: Head, precision: str) -> None:
+        super().__init__()
+        self.source = step.source
+        self.packed = pack_linear(step.weight, step.bias, TORCH_TYPES[precision], tf32=precision == "tf32")
+        self.prologue = _Affine(step.prologue)
+
+    def forward(self, values: Values, out: Tensor | None = None) -> Tensor:
+        return pool_linear(values[self.source], self.packed, self.prologue(), out)
+
+    def operands(self, values: Values) -> Operands:
+        scale, shift = self.prologue() or (None, None)
+        return Operands(values[self.source], self.packed.weight, self.packed.bias, scale=scale, shift=shift)
+
+
+Own = OwnStem | OwnConv | OwnHead
+
+
+def own(step: Step, precision: str) -> Own:
+    """A step by this project's kernels; `precision` is a word of a case."""
+    if isinstance(step, Conv):
+        return OwnConv(step, precision)
+    return OwnStem(step, precision) if isinstance(step, Stem) else OwnHead(step, precision)
+
+
+class _Affine(nn.Module):
+    """A norm's scale and shift as buffers, or nothing."""
+
+    scale: Tensor | None
+    shift: Tensor | None
+
+    def __init__(self, affine: Affine | None) -> None:
+        super().__init__()
+        for name, value in zip(("scale", "shift"), affine or (None, None), strict=True):
+            self.register_buffer(name, value)
+
+    def forward(self) -> Affine | None:
+        return None if self.scale is None or self.shift is None else (self.scale, self.shift)
+
+
+def _packed(step: Conv | Stem, precision: str, second: tuple[Tensor, Tensor | None] | None = None) -> Packed:
+    return pack(step.weight, step.bias, TORCH_TYPES[precision], second=second, tf32=precision == "tf32")

@@ -1,0 +1,116 @@
+"""A program's steps by the vendor library: the rivals that `mixed` holds our kernels against, group for group."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kernels.tf32 import rounded
+from resnet.fused.program import STEM_PADDING, STEM_STRIDE, Conv, Head, Stem, Step
+from resnet.fused.steps import Values
+from resnet.library.ops import CudnnConv
+from resnet.runner import DTYPES
+
+
+class LibraryConv(nn.Module):
+    """A convolution and, before it, the projection that it adds, if there is one: [N, K, H', W']."""
+
+    def __init__(self, step: Conv, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.source, self.residual, self.relu = step.source, step.residual, step.relu
+        self.conv = _cudnn(step.weight, step.bias, step.stride, step.padding, dtype)
+        self.shortcut, self.projection = None, None
+        if step.shortcut is not None:
+            self.shortcut = step.shortcut.source
+            self.projection = _cudnn(step.shortcut.weight, step.shortcut.bias, step.shortcut.stride, 0, dtype)
+
+    def forward(self, values: Values) -> Tensor:
+        return self.conv(values[self.source], self._residual(values), self.relu)
+
+    def decide(self, values: Values) -> None:
+        self.conv.decide(values[self.source], self._residual(values), self.relu)
+
+    def _residual(self, values: Values) -> Tensor | None:
+        if self.projection is not None and self.shortcut is not None:
+            return self.projection(values[self.shortcut])
+        return None if self.residual is None else values[self.residual]
+
+
+class LibraryStem(nn.Module):
+    """The 7x7 convolution, then the pool."""
+
+    def __init__(self, step: Stem, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.source, self.relu = step.source, step.relu
+        self.conv = _cudnn(step.weight, step.bias, STEM_STRIDE, STEM_PADDING, dtype)
+
+    def forward(self, values: Values) -> Tensor:
+        y = self.conv(values[self.source], None, self.relu)
+        # without a ReLU the pool's padding is zeros, which is not max pooling's own
+        return F.max_pool2d(y, 3, 2, 1) if self.relu else F.max_pool2d(F.pad(y, (1, 1, 1, 1)), 3, 2)
+
+    def decide(self, values: Values) -> None:
+        self.conv.decide(values[self.source], None, self.relu)
+
+
+class LibraryHead(nn.Module):
+    """Mean over the pixels, then the classifier by cuBLAS: [N, classes]."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, step: Head, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.source = step.source
+        self.register_buffer("weight", step.weight.detach().to(dtype))
+        self.register_buffer("bias", step.bias.detach().to(dtype))
+
+    def forward(self, values: Values) -> Tensor:
+        return F.linear(F.adaptive_avg_pool2d(values[self.source], 1).flatten(1), self.weight, self.bias)
+
+    def decide(self, values: Values) -> None:
+        """There is one way."""
+
+
+class Rounded(nn.Module):
+    """Such a step whose result is rounded to tf32: our kernels read no more of it, and would cut the rest off.
+
+    A pass more over the result, and its time counts: it is what the library's way costs a network that mixes the two.
+    """
+
+    def __init__(self, step: LibraryConv | LibraryStem) -> None:
+        super().__init__()
+        self.step = step
+
+    def forward(self, values: Values) -> Tensor:
+        return rounded(cast(Tensor, self.step(values)))
+
+    def decide(self, values: Values) -> None:
+        self.step.decide(values)
+
+
+LibraryStep = LibraryConv | LibraryStem | LibraryHead | Rounded
+
+
+def library(step: Step, precision: str) -> LibraryStep | None:
+    """A step by the library, or None where it would take more than the step's own convolutions, pool and product."""
+    dtype = DTYPES[precision]
+    if isinstance(step, Stem | Conv):
+        if isinstance(step, Conv) and (step.prologue or (step.shortcut and not step.shortcut.learned)):
+            return None
+        made = LibraryStem(step, dtype) if isinstance(step, Stem) else LibraryConv(step, dtype)
+        return Rounded(made) if precision == "tf32" else made
+    return None if step.prologue else LibraryHead(step, dtype)
+
+
+def _cudnn(weight: Tensor, bias: Tensor | None, stride: int, padding: int, dtype: torch.dtype) -> CudnnConv:
+    k, c, r, s = weight.shape
+    conv = nn.Conv2d(c, k, (r, s), stride, padding, bias=bias is not None, device="meta")
+    conv.weight, conv.bias = (
+        nn.Parameter(weight.detach(), False),
+        None if bias is None else nn.Parameter(bias.detach(), False),
+    )
+    return CudnnConv(conv, dtype, torch.channels_last)

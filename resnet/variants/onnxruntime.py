@@ -1,0 +1,80 @@
+"""ONNX Runtime on its own providers: CUDA's on a GPU, the CPU's on a CPU."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from resnet.model import ResNet
+from resnet.onnx.export import onnx_file
+from resnet.onnx.session import CPU, CUDA, Options, OrtRunner, open_session, own_stream
+from resnet.runner import DTYPES, Runner, fastest
+
+
+def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:
+    """A session on the exported file.
+
+    On CUDA the provider's two layouts are timed on the example and the faster is kept: `prefer_nhwc` spares the tensor
+    cores their transposes, but only the other layout fuses convolution, sum and ReLU into one kernel
+    (onnxruntime#19470). A layout that does not run is on record with its error.
+    """
+    path, cached = onnx_file(model, DTYPES[precision], example.shape[1:])
+    # all but some 50 kB of the file are weights
+    details = {"export_cached": cached, "weights_bytes": path.stat().st_size, "graph": launch == "graph"}
+    start = partial(_runner, path, example, DTYPES[precision], model.fc.out_features, details)
+    if example.device.type == "cpu":
+        return start(CPU, {}, None)
+    stream = own_stream(example.device)
+    runners, failures = dict[str, OrtRunner](), dict[str, str]()
+    for layout, prefer_nhwc in (("nhwc", "1"), ("nchw", "0")):
+        runner = start(CUDA, _cuda_options(stream, precision, launch) | {"prefer_nhwc": prefer_nhwc}, stream)
+        try:
+            runner(runner.place(example))
+        except Exception as error:  # ONNX Runtime's errors have no class of their own
+            failures[layout] = str(error)
+        else:
+            runners[layout] = runner
+    if not runners:
+        raise RuntimeError(f"ONNX Runtime's CUDA provider ran in neither layout: {failures}")
+    calls = {layout: partial(runner, runner.place(example)) for layout, runner in runners.items()}
+    layout, times = fastest(calls, example.device)
+    runners[layout].details |= {"layout": layout, "layout_us": times, "layout_failures": failures}
+    return runners[layout]
+
+
+def _runner(
+    path: Path,
+    example: Tensor,
+    dtype: torch.dtype,
+    classes: int,
+    details: dict[str, Any],
+    provider: str,
+    options: Options,
+    stream: torch.cuda.Stream | None,
+) -> OrtRunner:
+    session, dropped = open_session(path, provider, options)
+    details = details | {
+        "providers": session.get_providers(),
+        "provider_options": session.get_provider_options()[provider],
+        "options_unknown_here": dropped,
+        "threads": torch.get_num_threads(),
+    }
+    return OrtRunner(lambda: session, example, dtype, classes, details, stream=stream)
+
+
+def _cuda_options(stream: torch.cuda.Stream, precision: str, launch: str) -> Options:
+    return {
+        "device_id": str(stream.device_index),
+        "user_compute_stream": str(stream.cuda_stream),
+        "cudnn_conv_algo_search": "EXHAUSTIVE",
+        "cudnn_conv_use_max_workspace": "1",
+        "fuse_conv_bias": "1",
+        "use_tf32": str(int(precision == "tf32")),
+        "enable_cuda_graph": str(int(launch == "graph")),
+        # the default doubles the arena at each growth, which would stand in the memory numbers
+        "arena_extend_strategy": "kSameAsRequested",
+    }

@@ -1,0 +1,287 @@
+"""The command line, as a user calls it: real processes, real exit codes."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.machine.environment import ROOT, no_cuda
+from bench.records.record import Record
+from bench.records.store import Store
+from resnet.variants import VARIANTS, missing
+
+PLAN = """
+why = "A test."
+[measure]
+warmup_s = 0.0
+warmup_limit_s = 0.0
+latency_s = 0.0
+latency_limit_s = 0.05
+steal = 1.0
+throughput_s = 0.02
+[[group]]
+name = "tiny"
+why = "Two small cases, and one that a CPU cannot run."
+model = "resnet18"
+variant = "eager"
+precision = ["fp32", "fp8"]
+batch = [1, 2]
+image = 32
+"""
+
+
+def bench(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *words],
+        cwd=ROOT,
+        env=os.environ | {"COLUMNS": "80", "NO_COLOR": "1"} | env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> str:
+    path = tmp_path / "tiny.toml"
+    path.write_text(PLAN)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path, str]:
+    """One sweep: what it printed, its folder, its plan."""
+    folder = tmp_path_factory.mktemp("swept")
+    path = folder / "tiny.toml"
+    path.write_text(PLAN)
+    return bench("run", str(path), "-o", str(folder / "out"), "--input", "noise"), folder / "out", str(path)
+
+
+def test_help_names_every_command() -> None:
+    told = bench("--help")
+    assert told.returncode == 0
+    for command in ("list", "run", "verify", "once", "env", "report", "gpu"):
+        assert re.search(rf"^\W*{command}\b", told.stdout, re.M), command
+
+
+def test_list_says_what_runs_here_and_why_not(plan: str) -> None:
+    told = bench("list", plan)
+    assert told.returncode == 0
+    assert "runs    resnet18/eager/fp32/b1/i32/stream" in told.stdout
+    assert re.search(r"skipped resnet18/eager/fp8/b1/i32/stream.*no fp8", told.stdout)
+    assert "2 run here, 2 are skipped" in " ".join(told.stdout.split())
+    assert {entry["runs"] for entry in json.loads(bench("list", plan, "--json").stdout)} == {True, False}
+
+
+def test_a_sweep_ends_in_a_table_of_80_columns_with_the_answer_on_top(
+    swept: tuple[subprocess.CompletedProcess[str], Path, str],
+) -> None:
+    told, folder, _ = swept
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.startswith("resnet18 at 32 pixels, batch 1: eager/fp32 is fastest, ")
+    assert "variant" in told.stdout
+    assert max(map(len, told.stdout.split("Records: ")[0].splitlines())) <= 80
+    assert "\x1b" not in told.stdout
+    records = Store(folder).load()
+    assert [r.status for r in records].count("ok") == 2
+    assert [r.status for r in records].count("skipped") == 2
+
+
+def test_a_record_says_where_its_numbers_come_from(
+    swept: tuple[subprocess.CompletedProcess[str], Path, str],
+) -> None:
+    record = next(r for r in Store(swept[1]).load() if r.status == "ok")
+    assert all(type(sample) is int and sample > 0 for sample in record.latency_ns)
+    assert record.throughput["images"] > 0
+    assert record.memory["host_resident_peak"] > 1 << 26
+    assert set(record.gate) == {"before", "during", "after"}
+    assert {"import_s", "build_s", "prepare_s", "first_call_s"} <= set(record.cold)
+    assert record.input["source"] == "noise"
+    assert len(record.weights) == 16
+    assert record.plan["name"] == "tiny"
+    assert record.environment["packages"]["torch"]
+    assert record.details["memory_format"]
+    assert record.runtime["threads"] >= 1
+    assert record.watch.get("readings") or record.watch["unreadable"]
+    assert record.cold["caches"] == "unused"  # eager compiles nothing
+    assert len(record.flushed_ns) > 0
+
+
+def test_a_folder_with_records_is_not_run_into(swept: tuple[subprocess.CompletedProcess[str], Path, str]) -> None:
+    _, folder, plan = swept
+    told = bench("run", plan, "-o", str(folder), "--input", "noise")
+    assert told.returncode == 2
+    assert "go on from them with --resume" in told.stderr
+    other = bench("run", plan, "-o", str(folder), "--input", "noise", "--resume", "--seed", "7")
+    assert other.returncode == 2
+    assert "another seed (0, now 7)" in other.stderr
+
+
+@pytest.mark.slow
+def test_a_first_start_finds_nothing_compiled_and_the_next_does(tmp_path: Path) -> None:
+    path = tmp_path / "cold.toml"
+    path.write_text(PLAN.replace('"eager"', '"compile"').replace("[1, 2]", "1").replace('["fp32", "fp8"]', '"fp32"'))
+    usual = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor")}
+    found = []
+    for name in ("first", "next"):
+        told = bench("run", str(path), "-o", str(tmp_path / name), "--input", "noise", **usual)
+        assert told.returncode == 0, told.stderr
+        found.append(Store(tmp_path / name).load()[0].cold)
+    assert [cold["caches"] for cold in found] == ["cold", "warm"]
+    assert found[0]["prepare_s"] > 1.5 * found[1]["prepare_s"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(missing(VARIANTS["onnxruntime"], "cpu")), reason="onnxruntime is not installed")
+def test_a_cold_start_neither_finds_nor_leaves_anything(tmp_path: Path) -> None:
+    path = tmp_path / "cold.toml"
+    path.write_text(
+        PLAN.replace('"eager"', '"onnxruntime"').replace("[1, 2]", "1").replace('["fp32", "fp8"]', '"fp32"')
+    )
+    usual = {"RESNET_COMPILED": str(tmp_path / "made")}
+    assert bench("run", str(path), "-o", str(tmp_path / "usual"), "--input", "noise", **usual).returncode == 0
+    before = sorted((tmp_path / "made").iterdir())
+    told = bench("run", str(path), "-o", str(tmp_path / "cold"), "--input", "noise", "--cold", **usual)
+    assert re.search(r"onnxruntime\s+fp32.*fresh", told.stdout)
+    found = {name: Store(tmp_path / name).load()[0] for name in ("usual", "cold")}
+    assert [record.cold["caches"] for record in found.values()] == ["cold", "fresh"]
+    assert not found["cold"].details["export_cached"]
+    assert sorted((tmp_path / "made").iterdir()) == before
+
+
+def test_a_second_sweep_of_the_same_folder_resumes_to_nothing(
+    swept: tuple[subprocess.CompletedProcess[str], Path, str],
+) -> None:
+    _, folder, plan = swept
+    before = (folder / "records.jsonl").read_bytes()
+    told = bench("run", plan, "-o", str(folder), "--resume", "--input", "noise")
+    assert told.returncode == 0
+    assert (folder / "records.jsonl").read_bytes() == before
+
+
+def test_the_report_of_a_folder_is_the_table_that_was_printed(
+    swept: tuple[subprocess.CompletedProcess[str], Path, str],
+) -> None:
+    told, folder, _ = swept
+    again = bench("report", str(folder))
+    assert again.stdout == told.stdout.split("Records: ")[0]
+    assert json.loads(bench("report", str(folder), "--json").stdout)["rows"]
+
+
+def test_the_longest_names_and_numbers_fit_80_columns(tmp_path: Path, record: Callable[..., Record]) -> None:
+    store = Store(tmp_path)
+    with store.writing():
+        for number, variant in enumerate(("eager", "channels-last-amp", "onnxruntime-trt", "library-fused")):
+            for launch in ("stream", "graph"):
+                name = f"resnet152v2-none/{variant}/fp16/b256/i224/{launch}"
+                memory = {"device_process": 99_999 << 20}
+                store.append(record(name, ms=0.12345 * (number + 1), device="cuda", memory=memory))
+    told = bench("report", str(tmp_path))
+    assert "channels-last-amp+graph" in told.stdout
+    assert "99999" in told.stdout
+    assert "…" not in told.stdout
+    assert max(map(len, told.stdout.splitlines())) <= 80
+
+
+def test_verify_is_the_gate_alone(plan: str) -> None:
+    told = bench("verify", plan, "-f", "b2", "--input", "noise", "--json")
+    assert told.returncode == 0, told.stderr
+    found = {entry["case"]: entry for entry in json.loads(told.stdout)}
+    assert found["resnet18/eager/fp32/b2/i32/stream"]["status"] == "ok"
+    assert found["resnet18/eager/fp32/b2/i32/stream"]["gate"]["after"]["rms_multiple"] < 3
+
+
+def test_once_runs_in_this_process() -> None:
+    told = bench("once", "resnet18/eager/fp32/b1/i32/stream", "-n", "5", "--input", "noise", "--json")
+    assert told.returncode == 0, told.stderr
+    answer = json.loads(told.stdout)
+    assert answer["status"] == "ok"
+    assert len(answer["latency_ns"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("run", "quik"), 2, "did you mean quick"),
+        (("list", "quick", "-f", "resnet99"), 2, "no case of quick matches"),
+        (("once", "resnet50/eager/fp33/b1/i224/stream"), 2, "allowed: fp32"),
+        (("once", "resnet50/eager/fp8/b1/i224/stream"), 3, "no fp8"),
+        (("report", "/no/such/folder"), 2, "is it a results folder"),
+        (("report",), 2, "name a results folder"),
+        (("run", "smoke", "--rounds", "0"), 2, "rounds"),
+        (("run", "smoke", "--input", "/no/such/folder"), 2, "neither photos, noise, nor a folder"),
+        (("run", "quick", "-f", "fp8", "-f", "onnxruntime-trt/fp32"), 2, "no case"),
+        (("run", "smoke", "--view", "tails"), 2, "unknown view 'tails'; allowed: speed, "),
+        (("run", "smoke", "-f", "eager", "--until", "1"), 2, "needs a case and its eager twin"),
+        (("run", "smoke", "--rounds-limit", "5"), 2, "--rounds-limit goes with --until"),
+        (("frobnicate",), 2, "frobnicate"),
+    ],
+)
+def test_wrong_words_are_told_in_a_sentence(words: tuple[str, ...], code: int, said: str) -> None:
+    told = bench(*words)
+    assert told.returncode == code, told.stderr
+    assert said in " ".join(told.stderr.split())
+    assert "Traceback" not in told.stderr
+
+
+def test_a_machine_that_can_run_nothing_of_a_plan_is_exit_3(plan: str, tmp_path: Path) -> None:
+    told = bench("run", plan, "-f", "fp8", "-o", str(tmp_path / "out"))
+    assert told.returncode == 3
+    assert "can run no case" in told.stderr
+
+
+def test_a_gpu_plan_and_the_gpu_command_without_a_gpu_are_exit_3() -> None:
+    for words in (("run", "headline"), ("gpu",)):
+        told = bench(*words, CUDA_VISIBLE_DEVICES="")
+        assert told.returncode == 3
+        assert "CUDA" in told.stderr
+
+
+def test_ctrl_c_keeps_what_is_there_says_how_to_go_on_and_leaves_no_child(plan: str, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    with subprocess.Popen(
+        [sys.executable, "-m", "bench", "run", plan, "-o", str(folder), "--rounds", "20", "--input", "noise"],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    ) as sweep:
+        for _ in range(600):
+            time.sleep(0.2)
+            if (folder / "records.jsonl").exists() and '"ok"' in (folder / "records.jsonl").read_text():
+                break
+        sweep.send_signal(signal.SIGINT)
+        assert sweep.stderr
+        told = sweep.stderr.read()
+    assert sweep.returncode == 130
+    assert "--resume" in told
+    assert "Traceback" not in told
+    store = Store(folder)
+    assert any(record.status == "ok" for record in store.load())
+    assert store.damage == []
+    workers = subprocess.run(["pgrep", "-f", f"bench.worker [0-9]+ {sweep.pid}"], capture_output=True, text=True)
+    assert workers.stdout == ""
+
+
+def test_env_describes_this_machine(here: dict[str, Any]) -> None:
+    told = json.loads(bench("env", "--json").stdout)
+    assert told["environment"]["cpu"]["name"] == here["cpu"]["name"]
+    assert all(entry["cure"] for entry in told["noisy"])
+    shown = " ".join(bench("env").stdout.split())
+    assert "Device: " in shown
+    assert (no_cuda(here) or "") in shown
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    told = subprocess.run(
+        f"{sys.executable} -m bench list full | head -1", cwd=ROOT, shell=True, capture_output=True, text=True
+    )
+    assert "Traceback" not in told.stderr

@@ -1,0 +1,148 @@
+"""`bench recommend` as it is called: what it prints, how it ends."""
+
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from bench.cli import app
+from bench.records.record import Record
+from bench.records.store import Store, StoreError
+
+Make = Callable[..., Record]
+MS = 1_000_000
+EAGER, COMPILE = (f"resnet50/{variant}/fp32/b1/i224/stream" for variant in ("eager", "compile"))
+
+
+def recommend(*words: object) -> Result:
+    return CliRunner().invoke(app, ["recommend", *map(str, words)], env={"COLUMNS": "80", "NO_COLOR": "1"})
+
+
+@pytest.fixture
+def fill(tmp_path: Path, record: Make) -> Callable[..., Path]:
+    """Makes a results folder; a case is (name, ms, images per second, latency samples, more fields)."""
+
+    def make(*cases: tuple[str, float, float, int, dict[str, Any]], folder: str = "mine", rounds: int = 1) -> Path:
+        store = Store(tmp_path / folder)
+        with store.writing():
+            for number in range(rounds):
+                for name, ms, rate, count, more in cases:
+                    fields = {"latency_ns": [round(ms * MS)] * count, "wall_s": 30.0, "plan": {"name": "quick"}}
+                    fields["throughput"] = {"images": 1000, "ns": round(1e12 / rate)}
+                    store.append(record(name, round=number, **(fields | more)))
+        return store.folder
+
+    return make
+
+
+def flat(told: Result) -> str:
+    return " ".join(told.output.replace("│", "").split())
+
+
+def test_the_choice_its_evidence_and_the_runner_up(fill: Callable[..., Path]) -> None:
+    folder = fill((EAGER, 10, 100, 400, {}), (COMPILE, 8, 150, 400, {}), rounds=2)
+    told = recommend(folder, "--p99-ms", 20, "--memory-gib", 1)
+    assert told.exit_code == 0, told.output
+    assert max(len(line) for line in told.output.splitlines() if not line.startswith("  bench")) <= 80
+    assert "Choose compile/fp32, batch 1: 150.0 images/s." in told.output
+    assert "2 processes; p99 8.000 ms, with 99 % confidence at most 8.000 (800 samples); 500 MiB" in flat(told)
+    assert "Runner-up: eager/fp32, batch 1, 100.0 images/s; they differ in variant (compile, eager)." in flat(told)
+    assert "1.500 times better, 1.500 to 1.500 over 2 rounds: clear" in flat(told)
+
+
+def test_records_that_cannot_answer_name_the_run_that_would(fill: Callable[..., Path]) -> None:
+    folder = fill((EAGER, 10, 100, 50, {}), (COMPILE, 8, 150, 50, {"seed": 3}), rounds=2)
+    told = recommend(folder, "--p99-ms", 20)
+    assert told.exit_code == 1
+    assert "These records cannot answer" in told.output
+    assert "562 more samples may show the p99 of compile/fp32, batch 1" in flat(told)
+    # 12 rounds of 50 samples, beside the two that there are, of half a minute each
+    (command,) = [line.strip() for line in told.output.splitlines() if line.startswith("  bench run")]
+    words = ["bench", "run", "quick", "-f", COMPILE, "--rounds", "14", "-o", str(folder), "--resume", "--seed", "3"]
+    assert shlex.split(command) == words
+    assert "some 6 minutes" in flat(told)
+
+
+def test_the_run_that_is_named_is_one_that_bench_runs(fill: Callable[..., Path]) -> None:
+    """Up to the machine: its case is in its plan."""
+    folder = fill(("resnet50/compile-max/bf16/b1/i224/stream", 8, 150, 50, {}))
+    (group,) = json.loads(recommend(folder, "--p99-ms", 20, "--json").stdout)
+    (run,) = group["runs"]
+    words = shlex.split(run["command"])
+    told = CliRunner().invoke(app, ["list", words[2], *words[3:5], "--json"])
+    assert [one["case"] for one in json.loads(told.stdout)] == [words[4]]
+
+
+def test_two_that_are_alike_are_told_apart_by_more_rounds(fill: Callable[..., Path]) -> None:
+    folder = fill((EAGER, 10, 100, 15, {}), (COMPILE, 10, 101, 15, {}))
+    told = recommend(folder, "--objective", "throughput")
+    assert "The difference of 1.0% rests on one process each: it may be noise." in flat(told)
+    assert "8 rounds may tell the two apart (some 7 minutes)" in flat(told)
+    assert f"-f {COMPILE} -f {EAGER} --rounds 8" in told.output
+
+
+def test_nothing_within_the_budget_is_a_failure_that_counts_the_reasons(fill: Callable[..., Path]) -> None:
+    folder = fill((EAGER, 10, 100, 700, {}), (COMPILE, 8, 150, 700, {"memory": {"host_resident_peak": 9 << 30}}))
+    told = recommend(folder, "--p99-ms", 9, "--memory-gib", 1)
+    assert told.exit_code == 1
+    assert "Nothing here is within the budget." in told.output
+    assert "Left out: 1 case, p99 over 9 ms." in told.output
+    assert "Left out: 1 case, memory over 1 GiB." in told.output
+
+
+def test_without_a_limit_the_front_is_listed(fill: Callable[..., Path]) -> None:
+    folder = fill((EAGER, 10, 100, 15, {}), (COMPILE, 8, 150, 15, {}))
+    told = recommend(folder)
+    assert told.exit_code == 0
+    assert "of 2 cases, 1 that no other beats" in flat(told)
+    (group,) = json.loads(recommend(folder, "--json").stdout)
+    assert [one["case"] for one in group["pareto"]] == [COMPILE]
+
+
+def test_unlike_machines_have_an_answer_each(fill: Callable[..., Path], here: dict[str, Any]) -> None:
+    other = {"environment": here | {"cpu": here["cpu"] | {"name": "Another CPU"}}}
+    folders = [fill((EAGER, 10, 100, 15, {})), fill((COMPILE, 8, 150, 15, other), folder="other")]
+    told = recommend(*folders, "--objective", "throughput")
+    assert "2 machines, or sets of software, are in these records" in flat(told)
+    groups = json.loads(recommend(*folders, "--objective", "throughput", "--json").stdout)
+    assert [(group["best"]["case"], group["runner_up"]) for group in groups] == [(EAGER, None), (COMPILE, None)] or [
+        (group["best"]["case"], group["runner_up"]) for group in groups
+    ] == [(COMPILE, None), (EAGER, None)]
+    assert any("Another CPU" in group["group"] for group in groups)
+
+
+def test_rounds_of_two_folders_count_and_are_not_mixed(fill: Callable[..., Path]) -> None:
+    one = fill((EAGER, 10, 100, 15, {}), (COMPILE, 8, 150, 15, {}))
+    two = fill((EAGER, 20, 50, 15, {}), (COMPILE, 16, 75, 15, {}), folder="two")
+    (group,) = json.loads(recommend(one, two, one, "--objective", "throughput", "--json").stdout)
+    assert group["best"]["rounds"] == 2
+    assert group["ahead"]["rounds"] == 2
+    assert group["ahead"]["interval"] == pytest.approx([1.5, 1.5])
+
+
+def test_models_are_chosen_by_a_glob_and_answered_apart(fill: Callable[..., Path]) -> None:
+    folder = fill((EAGER, 10, 100, 15, {}), ("resnet18/eager/fp32/b1/i224/stream", 2, 500, 15, {}))
+    groups = json.loads(recommend(folder, "--objective", "latency", "--json").stdout)
+    assert [group["group"].split()[0] for group in groups] == ["resnet18", "resnet50"]
+    (group,) = json.loads(recommend(folder, "--objective", "latency", "--model", "*50", "--json").stdout)
+    assert group["best"]["case"] == EAGER
+    assert isinstance(recommend(folder, "--model", "vgg*").exception, StoreError)
+
+
+def test_energy_that_was_not_read_names_the_plan_that_reads_it(fill: Callable[..., Path]) -> None:
+    case = "resnet50/library-fused/fp16/b32/i224/graph"
+    folder = fill((case, 10, 100, 15, {"device": "cuda"}))
+    told = recommend(folder, "--objective", "energy")
+    assert told.exit_code == 1
+    assert "no energy on record (its plan has no energy_s, of at least 5)" in flat(told)
+    assert f"bench run energy -f {case}" in told.output
+
+
+def test_a_word_that_is_no_objective_is_refused(fill: Callable[..., Path]) -> None:
+    told = recommend(fill((EAGER, 10, 100, 15, {})), "--objective", "speed")
+    assert told.exit_code == 2
+    assert "allowed: throughput, latency, energy" in flat(told)

@@ -1,0 +1,124 @@
+from pathlib import Path
+
+import pytest
+
+from bench.plans import plan as plans
+from bench.plans.plan import PlanError, Settings, read
+
+GOOD = """
+why = "A test."
+rounds = 2
+[measure]
+noise = 0.05
+[[group]]
+name = "one"
+why = "The first."
+model = "resnet18"
+variant = ["eager", "compile"]
+precision = "fp32"
+batch = [1, 2]
+[[group]]
+why = "The second, of which one case was there."
+device = "cpu"
+model = "resnet18"
+variant = "eager"
+precision = ["fp32", "bf16"]
+batch = 2
+"""
+
+
+def test_groups_expand_in_order_and_a_case_counts_once() -> None:
+    plan = read(GOOD, "test", "test.toml")
+    assert [case.name for case in plan.cases] == [
+        "resnet18/eager/fp32/b1/i224/stream",
+        "resnet18/compile/fp32/b1/i224/stream",
+        "resnet18/eager/fp32/b2/i224/stream",
+        "resnet18/compile/fp32/b2/i224/stream",
+        "resnet18/eager/bf16/b2/i224/stream",
+    ]
+    assert plan.rounds == 2
+    assert plan.settings == Settings(noise=0.05)
+    # wanted on a CPU by one group, and anywhere by the other
+    assert {case.name for case in plan.reserved} == {"resnet18/eager/bf16/b2/i224/stream"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("rounds = 2", "rounds = two", 3, "Invalid value"),
+        ("rounds = 2", "rounds = 0", 3, "at least 1"),
+        ("rounds = 2", "runs = 2", 3, "did you mean rounds"),
+        ("noise = 0.05", "noise = -1", 5, "too small"),
+        ("noise = 0.05", "nois = 1", 5, "did you mean noise"),
+        ("noise = 0.05", 'noise = "low"', 5, "not a number"),
+        ('why = "The first."', "", 6, "no `why`"),
+        ('model = "resnet18"\nvariant = ["eager", "compile"]', 'variant = "eager"', 6, "no model"),
+        ('"compile"]', '"compiel"]', 10, "did you mean compile.*allowed: eager"),
+        ('precision = "fp32"', 'precision = "fp23"', 11, "allowed: fp32"),
+        ("batch = [1, 2]", "batch = []", 12, "empty"),
+        ("batch = [1, 2]", 'batch = ["1"]', 12, "whole numbers"),
+        ("batch = [1, 2]", 'batch = [1, "largest"]', 12, "holds 'largest'; it takes whole numbers and \"max\""),
+        ("batch = [1, 2]", "batch = 0", 12, "not a positive number"),
+        ("batch = [1, 2]", "batch = [1, -2]", 12, "not a positive number"),
+        ("batch = [1, 2]", "batch = [true]", 12, "whole numbers"),
+        ('device = "cpu"', 'device = "tpu"', 15, "allowed: any, cpu, cuda"),
+        ('model = "resnet18"\nvariant = "eager"', 'model = "resnet20"\nvariant = "eager"', 16, "18, 34, 50, 101, 152"),
+    ],
+)
+def test_an_error_names_the_file_the_line_and_the_words(old: str, new: str, line: int, said: str) -> None:
+    assert old in GOOD
+    with pytest.raises(PlanError, match=said) as error:
+        read(GOOD.replace(old, new, 1), "test", "folder/test.toml")
+    assert str(error.value).startswith(f"folder/test.toml:{line}: ")
+
+
+@pytest.mark.parametrize("name", plans.curated())
+def test_the_curated_plans_read_and_say_why(name: str) -> None:
+    plan = plans.load(name)
+    assert plan.cases
+    assert plan.why
+
+
+def test_the_plans_that_the_readme_names_are_there() -> None:
+    assert {"quick", "headline", "depths", "precisions", "full", "smoke"} <= set(plans.curated())
+
+
+def test_a_file_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD)
+    assert plans.load(str(path)).name == "mine"
+    path.write_bytes(b"why = '\xff'")
+    with pytest.raises(PlanError, match="utf-8"):
+        plans.load(str(path))
+
+
+def test_an_unknown_plan_names_the_known_ones() -> None:
+    with pytest.raises(PlanError, match=r"did you mean quick.*headline"):
+        plans.load("quik")
+
+
+def test_only_keeps_what_a_glob_finds() -> None:
+    plan = read(GOOD, "test", "test.toml")
+    assert len(plan.only("compile").cases) == 2
+    assert len(plan.only("*/b1/*").cases) == 2
+    assert len(plan.only("compile", "*/bf16/*").cases) == 3
+    assert plan.only() == plan
+    assert not plan.only("resnet50").cases
+
+
+def test_the_largest_batch_is_a_word_among_the_batches() -> None:
+    some = read(GOOD.replace("batch = [1, 2]", 'batch = [1, "max"]'), "test", "test.toml")
+    assert [case.name for case in some.cases if case.variant == "eager"][:2] == [
+        "resnet18/eager/fp32/b1/i224/stream",
+        "resnet18/eager/fp32/bmax/i224/stream",
+    ]
+    assert len(some.only("bmax").cases) == 2
+    alone = read(GOOD.replace("batch = [1, 2]", 'batch = "max"'), "test", "test.toml")
+    assert [case.largest for case in alone.cases] == [True, True, False, False]
+
+
+def test_the_digest_is_of_what_is_run_not_of_the_words() -> None:
+    plan = read(GOOD, "test", "test.toml")
+    assert read(GOOD.replace("The first.", "Other words."), "x", "x").digest == plan.digest
+    assert read(GOOD.replace("rounds = 2", "rounds = 3"), "x", "x").digest != plan.digest
+    assert read(GOOD.replace("noise = 0.05", "noise = 0.04"), "x", "x").digest != plan.digest

@@ -1,0 +1,47 @@
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+from bench.records.machines import by_machine, label
+from bench.records.record import Record
+
+Make = Callable[..., Record]
+NAME = "resnet50/eager/fp32/b1/i224/stream"
+
+
+def elsewhere(here: dict[str, Any], **changed: Any) -> dict[str, Any]:
+    other = deepcopy(here)
+    for path, value in changed.items():
+        *parts, last = path.split("__")
+        place = other
+        for part in parts:
+            place = place[part]
+        place[last] = value
+    return other
+
+
+def test_records_of_another_machine_or_other_software_are_apart(record: Make, here: dict[str, Any]) -> None:
+    environments = [here, here, elsewhere(here, cpu__name="Another CPU"), elsewhere(here, packages__torch="1.0")]
+    records = [record(NAME, round=number, environment=made) for number, made in enumerate(environments)]
+    assert [[one.round for one in own] for own in by_machine(records).values()] == [[0, 1], [2], [3]]
+
+
+def test_another_commit_is_no_other_machine(record: Make, here: dict[str, Any]) -> None:
+    records = [record(NAME), record(NAME, environment=elsewhere(here, git__sha="0" * 40))]
+    assert len(by_machine(records)) == 1
+
+
+def test_a_machine_is_named_by_what_runs_and_by_what_tells_it_from_the_others(
+    record: Make, here: dict[str, Any]
+) -> None:
+    one, other = by_machine([record(NAME), record(NAME, environment=elsewhere(here, packages__torch="1.0"))])
+    hardware = f"{here['cpu']['name']}, {here['cpu']['cores']} cores"
+    assert label(one) == hardware
+    assert label(other, (one, other)) == f"{hardware}, torch 1.0"
+    gpu = elsewhere(here, gpu={"name": "NVIDIA H100"})
+    (machine,) = by_machine([record(NAME, device="cuda", environment=gpu)])
+    assert label(machine) == "NVIDIA H100"
+
+
+def test_a_record_without_an_environment_has_a_machine_of_its_own(record: Make) -> None:
+    assert len(by_machine([record(NAME), record(NAME, environment={})])) == 2

@@ -1,0 +1,17 @@
+"""The real worker, with a job that tells its process number and sleeps: for the test that kills its parent."""
+
+import os
+import sys
+import time
+
+import bench.worker.__main__
+
+
+def sleeping(data: object, tell: bench.worker.__main__.Tell) -> dict[str, object]:
+    tell(str(os.getpid()))
+    time.sleep(600)
+    return {}
+
+
+bench.worker.__main__.JOBS["reference"] = sleeping
+bench.worker.__main__.main(int(sys.argv[1]), int(sys.argv[2]))

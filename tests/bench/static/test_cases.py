@@ -1,0 +1,212 @@
+"""Facts on record: what is read back, what a difference is called, what a command answers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from bench.cli import app
+from bench.cli.kernels import facts as cli_facts
+from bench.static.cases import (
+    CHANGED,
+    ELSEWHERE,
+    FACTS,
+    FAILED,
+    FASTER,
+    GONE,
+    HOW,
+    NEW,
+    SLOWER,
+    UNCOUNTED,
+    Counted,
+    Fact,
+    Facts,
+    FactsError,
+    compare,
+    failures,
+)
+
+NAME = "resnet18/eager/fp32/b1/i224/stream"
+HERE = {"torch": "2.13.0", "cpu": "x86_64 AVX512"}
+
+
+def facts(environment: dict[str, str] = HERE, name: str = NAME, **values: int | str) -> Facts:
+    """Of one case: `launches=69` counted as eager's are."""
+    hows = {"launches": "aten", "breaks": "dynamo", "weights": "parameters", "record": "accepted"}
+    counted = Counted({fact: Fact(value, hows[fact]) for fact, value in values.items()}, {"bytes": "nobody says"})
+    return Facts({name: counted}, environment, "0123456789", "2026-11-24")
+
+
+def only(old: Facts, new: Facts) -> tuple[str, str, object, object]:
+    (change,) = compare(old, new)
+    return change.word, change.fact, change.before, change.after
+
+
+@given(st.integers(0, 1000), st.integers(0, 1000), st.sampled_from(["launches", "breaks", "weights"]))
+def test_more_is_slower_less_is_faster_and_equal_is_nothing(before: int, after: int, fact: str) -> None:
+    found = compare(facts(**{fact: before}), facts(**{fact: after}))
+    if before == after:
+        assert found == []
+    else:
+        assert [(c.word, c.case, c.fact, c.before, c.after) for c in found] == [
+            (SLOWER if after > before else FASTER, NAME, fact, before, after)
+        ]
+    assert bool(failures(found, strict=False)) == (after > before)
+
+
+def test_the_sentence_names_case_fact_and_both_values() -> None:
+    (change,) = compare(facts(launches=69), facts(launches=1070))
+    assert str(change) == f"{NAME}: kernels launched by a forward: 69 -> 1,070"
+
+
+def test_another_torch_excuses_what_hangs_on_it_and_nothing_else() -> None:
+    old, new = facts(launches=69, weights=100), facts({**HERE, "torch": "2.12.0"}, launches=70, weights=101)
+    words = {change.fact: change for change in compare(old, new)}
+    assert words["launches"].word == ELSEWHERE
+    assert words["launches"].why == "torch 2.13.0 -> 2.12.0"
+    assert words["weights"].word == SLOWER
+    assert failures([words["launches"]], strict=False) == []
+    assert failures([words["launches"]], strict=True) != []
+
+
+def test_a_digest_that_differs_has_changed_and_fails_nothing() -> None:
+    found = compare(facts(record="aa"), facts(record="bb"))
+    assert [change.word for change in found] == [CHANGED]
+    assert failures(found, strict=True) == []
+
+
+def test_what_was_counted_in_another_way_is_not_compared() -> None:
+    new = facts()
+    new.cases[NAME] = Counted({"launches": Fact(99, "inductor")})
+    assert only(facts(launches=1), new) == (CHANGED, "launches", 1, 99)
+
+
+def test_a_fact_or_a_case_that_is_gone_fails_and_a_new_one_does_not() -> None:
+    assert only(facts(launches=1, breaks=0), facts(launches=1)) == (GONE, "breaks", 0, None)
+    assert only(facts(launches=1), facts(launches=1, breaks=0)) == (NEW, "breaks", None, 0)
+    other = facts(launches=1, name="resnet34/eager/fp32/b1/i224/stream")
+    found = compare(facts(launches=1), other)
+    assert [change.word for change in found] == [GONE, NEW]
+    assert failures(found, strict=False) == found[:1]
+
+
+def test_a_case_that_fails_now_fails_and_one_that_a_package_lacks_for_does_not() -> None:
+    old, failed, skipped = facts(launches=1), facts(), facts()
+    failed.cases[NAME] = Counted(failed="Unsupported: graph break")
+    skipped.cases[NAME] = Counted(skipped="pip install onnx")
+    assert [change.word for change in compare(old, failed)] == [FAILED]
+    assert failures(compare(old, failed), strict=False)
+    assert [change.word for change in compare(old, skipped)] == [UNCOUNTED]
+    assert not failures(compare(old, skipped), strict=False)
+    assert failures(compare(old, skipped), strict=True)
+
+
+def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
+    found = facts(launches=69, breaks=0, weights=5, record="ab")
+    found.cases["resnet18/mixed/fp16/b1/i224/stream"] = Counted(skipped="times on the GPU")
+    found.save(tmp_path / "deep" / "facts.json")
+    assert Facts.load(tmp_path / "deep" / "facts.json") == found
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["facts.json"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot read"),
+        ("{", "no whole record of facts"),
+        ("[]", "no whole record of facts"),
+        ('{"schema": 99}', "schema 99 is newer"),
+        (json.dumps(facts(launches=1).plain()).replace('[1, "aten"]', '["1", "aten"]'), "'1' by 'aten' is no fact"),
+        (json.dumps(facts(launches=1).plain()).replace('"aten"]', '"guessed"]'), "by 'guessed' is no fact"),
+    ],
+)
+def test_a_file_that_is_no_record_is_refused_in_a_sentence(tmp_path: Path, content: str | None, said: str) -> None:
+    path = tmp_path / "facts.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(FactsError, match=said):
+        Facts.load(path)
+
+
+def test_every_fact_of_the_committed_record_is_explained() -> None:
+    found = Facts.load(Path(__file__).parents[3] / "results" / "static" / "facts.json")
+    assert len(found.cases) >= 16
+    for name, counted in found.cases.items():
+        assert not counted.failed, name
+        assert counted.facts.keys() | counted.absent.keys() == FACTS.keys(), name
+        assert {fact.how for fact in counted.facts.values()} <= HOW.keys()
+
+
+class TestCommand:
+    @pytest.fixture(autouse=True)
+    def counted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Counting is tests/bench/worker/static/test_count.py's; here a count is given."""
+        self.now = facts(launches=70)
+        monkeypatch.setattr(cli_facts, "counted", lambda cases: self.now)
+
+    def run(self, *words: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, ["facts", *words])
+        return done.exit_code, " ".join(done.output.split())
+
+    def test_one_launch_more_is_exit_code_1_and_says_where(self, tmp_path: Path) -> None:
+        facts(launches=69).save(tmp_path / "f")
+        code, said = self.run("--against", str(tmp_path / "f"), "-f", NAME)
+        assert code == 1
+        assert f"SLOWER {NAME}: kernels launched by a forward: 69 -> 70" in said
+
+    def test_one_launch_less_is_exit_code_0_and_says_how_to_keep_it(self, tmp_path: Path) -> None:
+        facts(launches=71).save(tmp_path / "f")
+        code, said = self.run("--against", str(tmp_path / "f"), "-f", NAME)
+        assert code == 0
+        assert "FASTER" in said
+        assert "-o FILE" in said
+
+    def test_another_environment_is_told_and_only_strict_fails(self, tmp_path: Path) -> None:
+        facts({"torch": "2.12.0"}, launches=69).save(tmp_path / "f")
+        arguments = ("--against", str(tmp_path / "f"), "-f", NAME)
+        assert self.run(*arguments)[0] == 0
+        assert "torch 2.12.0 -> 2.13.0" in self.run(*arguments)[1]
+        assert self.run(*arguments, "--strict")[0] == 1
+
+    def test_a_filter_leaves_out_the_rest_of_the_record(self, tmp_path: Path) -> None:
+        known = facts(launches=70)
+        other = facts(launches=1, name="resnet50/eager/fp32/b1/i224/stream")
+        replace(known, cases=known.cases | other.cases).save(tmp_path / "f")
+        assert self.run("--against", str(tmp_path / "f"), "-f", NAME)[0] == 0
+        assert self.run("--against", str(tmp_path / "f"))[0] == 1
+
+    def test_json_and_markdown_hold_the_verdict(self, tmp_path: Path) -> None:
+        facts(launches=69).save(tmp_path / "f")
+        arguments = ["facts", "--against", str(tmp_path / "f"), "-f", NAME]
+        told = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
+        assert told["changes"][0]["word"] == SLOWER
+        assert told["cases"][NAME]["facts"]["launches"] == [70, "aten"]
+        text = CliRunner().invoke(app, [*arguments, "--markdown"]).stdout
+        assert f"| SLOWER | `{NAME}` | kernels launched by a forward | 69 | 70 |" in text
+
+    def test_what_is_written_is_what_the_next_run_is_held_against(self, tmp_path: Path) -> None:
+        assert self.run("-f", NAME, "-o", str(tmp_path / "f"))[0] == 0
+        code, said = self.run("-f", NAME, "--against", str(tmp_path / "f"))
+        assert (code, "nothing differs" in said) == (0, True)
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (("nonsense",), "no plan 'nonsense'"),
+            (("-f", "resnet99"), "no case of static matches resnet99"),
+            (("--against", "/nowhere/f"), "cannot read /nowhere/f"),
+            (("--strict",), "--strict is for --against"),
+            (("-f", NAME, "-o", "/proc/f"), "cannot write /proc/f"),
+        ],
+    )
+    def test_bad_usage_is_a_sentence(self, words: tuple[str, ...], said: str) -> None:
+        done = CliRunner().invoke(app, ["facts", *words])
+        told = " ".join(f"{done.output} {done.exception}".replace("│", " ").split())
+        assert said in told
+        assert done.exit_code != 0

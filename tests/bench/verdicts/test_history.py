@@ -1,0 +1,188 @@
+"""Levels over commits: made-up series, and a store of real records."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from bench.cli import app
+from bench.records.record import Record
+from bench.records.store import Store, StoreError
+from bench.verdicts.history import FAMILY, Point, Series, folders, history, judge, sparkline
+
+CASE = "resnet18/eager/fp32/b1/i64/stream"
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def series(values: Sequence[float], software: Sequence[str] | None = None) -> Series:
+    versions = software or ["2.13.0"] * len(values)
+    points = [
+        Point(f"{i:040x}", START + timedelta(days=i), value, 3, "quick", {"torch": version})
+        for i, (value, version) in enumerate(zip(values, versions, strict=True))
+    ]
+    return Series(CASE, "latency", "a machine", points)
+
+
+def noise(seed: int, count: int, sigma: float = 0.01) -> np.ndarray:
+    return np.exp(np.random.default_rng(seed).normal(0, sigma, count))
+
+
+def test_flat_noise_has_no_change_more_often_than_is_allowed() -> None:
+    """40 commits, 150 series of each shape; each judged as the only one, so that the allowed rate is FAMILY's."""
+    for shape in (
+        lambda draw: draw.normal(0, 0.03, 40),
+        lambda draw: 0.03 * draw.standard_t(3, 40),
+        lambda draw: draw.choice([0, 0.05], 40) + draw.normal(0, 0.01, 40),
+    ):
+        found = [series(10 * np.exp(shape(np.random.default_rng(seed)))) for seed in range(150)]
+        for one in found:
+            judge(one)
+        rate = sum(bool(one.changes) for one in found) / len(found)
+        assert rate <= FAMILY + 3 * (FAMILY * (1 - FAMILY) / len(found)) ** 0.5, rate
+
+
+def test_a_step_is_found_with_its_commits_its_size_and_the_command_that_confirms_it() -> None:
+    missed = covered = 0
+    for seed in range(20):
+        values = 10 * noise(seed, 40)
+        values[25:] *= 1.05
+        one = series(values)
+        judge(one, among=450)
+        if len(one.changes) != 1:
+            missed += 1
+            continue
+        (change,) = one.changes
+        assert change.worse
+        assert abs(int(change.after.sha, 16) - 25) <= 1
+        low, high = change.ratio.low, change.ratio.high
+        assert low is not None
+        assert high is not None
+        assert 1.03 < low < high < 1.07
+        covered += low < 1.05 < high
+        assert change.p < 0.05
+        before, after = change.before.sha[:12], change.after.sha[:12]
+        assert change.confirm(CASE) == f"bench ab {before} {after} quick -f {CASE}"
+    assert missed <= 1
+    assert covered >= 16  # of an interval of 95 %, whose place was chosen by the same data
+
+
+def test_two_steps_and_the_way_back() -> None:
+    values = 10 * noise(1, 60, 0.005)
+    values[20:40] *= 1.06
+    one = series(values)
+    judge(one, among=10)
+    assert [int(change.after.sha, 16) for change in one.changes] == [20, 40]
+    assert [change.worse for change in one.changes] == [True, False]
+
+
+def test_what_is_less_than_matters_is_no_change_however_sure() -> None:
+    values = 10 * noise(2, 60, 0.0005)
+    values[30:] *= 1.01
+    one = series(values)
+    judge(one)
+    assert not one.changes
+
+
+def test_a_single_spike_is_none() -> None:
+    for seed in range(20):
+        values = 10 * noise(seed, 30)
+        values[15] *= 1.5
+        one = series(values)
+        judge(one)
+        assert not one.changes
+        assert [int(point.sha, 16) for point in one.spikes] == [15]
+
+
+@pytest.mark.parametrize(("count", "said"), [(1, "the newest point is +20 %"), (2, "the newest 2 points are +20 %")])
+def test_the_newest_points_are_too_few_and_are_told(count: int, said: str) -> None:
+    values = np.concatenate([10 * noise(3, 20, 0.002), 12 * noise(4, count, 0.001)])
+    one = series(values)
+    judge(one)
+    assert not one.changes
+    assert one.unsure.startswith(said), one.unsure
+
+
+def test_numbers_without_noise_change_where_they_do() -> None:
+    one = series([100.0] * 6 + [103.0] * 6)
+    judge(one)
+    assert [int(change.after.sha, 16) for change in one.changes] == [6]
+    flat = series([100.0] * 12)
+    judge(flat)
+    assert not flat.changes
+    assert not flat.unsure
+
+
+def test_what_else_was_another_is_told() -> None:
+    values = np.concatenate([10 * noise(5, 10), 11 * noise(6, 10)])
+    one = series(values, ["2.13.0"] * 10 + ["2.14.0"] * 10)
+    judge(one)
+    assert one.changes[0].software == {"torch": ("2.13.0", "2.14.0")}
+
+
+def test_short_series_have_no_changes() -> None:
+    for count in range(1, 6):
+        one = series([10.0, 20.0, 10.0, 20.0, 40.0][:count])
+        judge(one)
+        assert not one.changes
+
+
+def test_a_sparkline_goes_from_the_least_to_the_greatest() -> None:
+    assert sparkline([1, 2, 3, 4, 5, 6, 7, 8]) == "▁▂▃▄▅▆▇█"
+    assert sparkline([5, 5, 5]) == "▄▄▄"
+    assert len(sparkline([1, 2] * 100, 40)) == 40
+
+
+@pytest.fixture
+def store(tmp_path: Path, record: Callable[..., Record]) -> Path:
+    """Ten commits, a folder each, written in no order; half as fast from the sixth on. And one of no commit."""
+    for i in (3, 9, 0, 1, 7, 5, 4, 2, 8, 6):
+        folder = Store(tmp_path / "nightly" / f"{i}")
+        with folder.writing():
+            for number in range(2):
+                made = record(CASE, round=number)
+                made.started = (START + timedelta(days=i)).isoformat()
+                slower = 2 if i >= 5 else 1
+                made.latency_ns = [slower * (1_000_000 + 1000 * ((7 * i + k) % 5)) for k in range(20)]
+                made.environment = made.environment | {"git": {"sha": f"{i:040x}", "dirty": i == 9}}
+                folder.append(made)
+    return tmp_path / "nightly"
+
+
+def test_a_store_is_read_in_the_order_of_its_commits(store: Path) -> None:
+    (one,) = history([store], ["latency"])
+    assert [int(point.sha, 16) for point in one.points] == list(range(9))  # the tenth had changes of no commit
+    assert all(point.rounds == 2 for point in one.points)
+    assert int(one.changes[0].after.sha, 16) == 5
+    order = {f"{i:040x}": place for place, i in enumerate(reversed(range(10)))}
+    (back,) = history([store], ["latency"], order)
+    assert [int(point.sha, 16) for point in back.points] == list(reversed(range(9)))
+    assert not back.changes[0].worse
+
+
+def test_a_place_without_results_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="holds no records"):
+        folders([tmp_path])
+
+
+def test_the_command(store: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "bench", "history", str(store), "--metric", "latency", "--fail-on-change"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert told.returncode == 1, told.stderr
+    assert "1 series over 9 commits: 1 changed, 1 for the worse." in told.stdout
+    assert "bench ab 000000000000 000000000000" in told.stdout
+    assert all(len(line) <= 80 for line in told.stdout.splitlines() if "bench ab" not in line), told.stdout
+    runner = CliRunner()
+    (plain,) = json.loads(runner.invoke(app, ["history", str(store), "--metric", "latency", "--json"]).stdout)
+    assert plain["changes"][0]["ratio"] == pytest.approx(2, rel=0.01)
+    table = runner.invoke(app, ["history", str(store), "--metric", "latency", "--markdown"]).stdout
+    assert f"| `{CASE}` | latency | worse | +100.0 %" in table
+    assert runner.invoke(app, ["history", str(store), "--metric", "speed"]).exit_code == 2
+    assert runner.invoke(app, ["history", str(store), "-f", "resnet152"]).exit_code == 2

@@ -1,0 +1,217 @@
+from math import inf, log, log1p, nan, sqrt
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import special, stats
+
+from bench.verdicts.rule import (
+    AMBIGUOUS,
+    FASTER,
+    RULE,
+    SAME,
+    SLOWER,
+    WORDS,
+    Array,
+    _prior,
+    _trigamma_inverse,
+    counted,
+    estimate,
+    holm,
+    rounds_wanted,
+    words,
+)
+
+rng = np.random.default_rng
+
+
+def sides(change: float, noise: float, tests: int = 1, rounds: int = 10, seed: int = 0) -> tuple[Array, Array]:
+    base, head = noise * rng(seed).standard_normal((2, tests, rounds))
+    return base, head + log1p(change)
+
+
+def said(base: Array, head: Array, paired: bool = False, minimum: float = 0.02, sign: int = 1) -> list[str]:
+    found = estimate(base, head, paired)
+    return [WORDS[word] for word in words(found, holm(found.p), minimum, sign)]
+
+
+@pytest.mark.parametrize("paired", [False, True])
+@pytest.mark.parametrize(
+    ("change", "word"), [(0.0, SAME), (0.1, SLOWER), (-0.1, FASTER), (0.02, AMBIGUOUS), (0.005, SAME)]
+)
+def test_a_change_is_called_what_it_is(change: float, word: str, paired: bool) -> None:
+    assert said(*sides(change, 0.003), paired) == [word]
+
+
+def test_less_is_worse_where_more_is_better() -> None:
+    assert said(*sides(0.1, 0.003), sign=-1) == [FASTER]
+    assert said(*sides(-0.1, 0.003), sign=-1) == [SLOWER]
+
+
+def test_a_significant_change_below_the_minimum_is_same() -> None:
+    base, head = sides(0.01, 0.001)
+    assert estimate(base, head, False).p[0] < 1e-6
+    assert said(base, head) == [SAME]
+    assert said(base, head, minimum=0.005) == [SLOWER]
+
+
+def test_a_large_change_within_the_noise_is_ambiguous() -> None:
+    assert said(*sides(0.05, 0.1)) == [AMBIGUOUS]
+
+
+@pytest.mark.parametrize("rounds", [1, 2, RULE.least - 1])
+def test_too_few_rounds_are_ambiguous_whatever_they_show(rounds: int) -> None:
+    assert said(*sides(1.0, 0.001, rounds=rounds)) == [AMBIGUOUS]
+    assert said(*sides(0.0, 0.0001, rounds=rounds)) == [AMBIGUOUS]
+
+
+def test_what_does_not_vary_has_no_error_and_no_part_in_the_correction() -> None:
+    base = np.log(np.full((3, 8), 7.3))
+    head = base + np.array([0.0, log1p(0.1), 0.0])[:, None]
+    head[2, :4] += 0.001
+    found = estimate(base, head, False)
+    assert found.error[:2].tolist() == [0.0, 0.0]
+    assert found.change[0] == 0.0
+    assert np.isnan(found.p[:2]).all()
+    assert np.isfinite(found.p[2])
+    assert np.isfinite(found.half()).all()
+
+
+def test_a_round_that_left_nothing_is_left_out() -> None:
+    base, head = sides(0.1, 0.003, rounds=12)
+    base[0, 3], head[0, 7] = nan, -inf
+    two, one = estimate(base, head, False), estimate(base, head, True)
+    assert (two.base[0], two.head[0]) == (11, 11)
+    assert (one.base[0], one.head[0]) == (10, 10)
+    whole = np.delete(head - base, [3, 7], axis=-1)
+    assert one.change[0] == pytest.approx(whole.mean())
+
+
+def test_without_the_floor_it_is_what_scipy_says() -> None:
+    base, head = sides(0.01, 0.02, tests=5)
+    two = estimate(base, head, False, floor=False)
+    theirs = stats.ttest_ind(head, base, axis=-1, equal_var=False)
+    assert two.p == pytest.approx(theirs.pvalue)
+    assert two.df == pytest.approx(theirs.df)
+    low = theirs.confidence_interval().low
+    assert two.change - two.half(0.05) == pytest.approx(low)
+    one = estimate(base, head, True, floor=False)
+    assert one.p == pytest.approx(stats.ttest_rel(head, base, axis=-1).pvalue)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 1000), st.floats(0.01, 100), st.floats(-0.2, 0.2), st.floats(0.0001, 0.1), st.booleans())
+def test_units_order_and_sides_make_no_difference(
+    seed: int, scale: float, change: float, noise: float, paired: bool
+) -> None:
+    base, head = sides(change, noise, tests=30, seed=seed)
+    found, mirrored = estimate(base, head, paired), estimate(head, base, paired)
+    scaled = estimate(base + log(scale), head + log(scale), paired)
+    order = rng(seed).permutation(10)
+    shuffled = estimate(base[:, order], head[:, order], paired)
+    for other in (scaled, shuffled):
+        assert other.p == pytest.approx(found.p, rel=1e-4, abs=1e-12)
+        assert other.half() == pytest.approx(found.half(), rel=1e-4)
+    assert mirrored.change == pytest.approx(-found.change)
+    assert mirrored.p == pytest.approx(found.p)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_holms_correction_is_what_its_definition_says(given_: list[float]) -> None:
+    ordered, worst, expected = sorted(enumerate(given_), key=lambda pair: pair[1]), 0.0, [0.0] * len(given_)
+    for rank, (place, p) in enumerate(ordered):
+        worst = max(worst, p * (len(given_) - rank))
+        expected[place] = min(worst, 1.0)
+    assert holm(np.array(given_)).tolist() == pytest.approx(expected)
+
+
+def test_what_is_no_test_is_not_counted() -> None:
+    corrected = holm(np.array([nan, 0.01, nan, 0.02]))
+    assert corrected[[1, 3]].tolist() == pytest.approx([0.02, 0.02])
+    assert np.isnan(corrected[[0, 2]]).all()
+
+
+@settings(deadline=None)
+@given(st.floats(1e-4, 1e3))
+def test_the_inverse_of_the_trigamma_function_is_one(x: float) -> None:
+    assert special.polygamma(1, _trigamma_inverse(np.array([x])))[0] == pytest.approx(x, rel=1e-6)
+
+
+def test_the_common_variance_and_how_alike_the_variances_are_is_found() -> None:
+    draw = rng(1)
+    true = 4.0 * 6 / draw.chisquare(6, 20000)  # scaled inverse chi-square of 6 degrees
+    variances = true * draw.chisquare(9, 20000) / 9
+    weight, common = _prior(variances, np.full(20000, 9.0))
+    assert weight == pytest.approx(6, rel=0.1)
+    assert common == pytest.approx(4, rel=0.05)
+
+
+def test_a_quiet_case_lends_its_quiet_to_no_noisy_one() -> None:
+    base, head = sides(0.0, 0.01, tests=100)
+    base[0] *= 20
+    alone = estimate(base[:1], head[:1], False)
+    among = estimate(base, head, False)
+    assert among.error[0] == pytest.approx(alone.error[0], rel=0.01)
+    # and one that is quiet by luck is not believed
+    base[1], head[1] = base[1] / 50, head[1] / 50
+    assert estimate(base, head, False).error[1] > 10 * estimate(base[1:2], head[1:2], False).error[0]
+
+
+def test_intervals_cover() -> None:
+    for paired in (False, True):
+        base, head = sides(0.0, 1.0, tests=20000, rounds=8, seed=3)
+        found = estimate(base, head, paired)
+        assert 0.945 < (np.abs(found.change) <= found.half(0.05)).mean() < 0.985
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "minimum", "sign", "word"),
+    [
+        (5, 5, 0.0, 1, SAME),
+        (0, 0, 0.0, 1, SAME),
+        (0, 1, 0.02, 1, SLOWER),
+        (1, 0, 0.02, 1, FASTER),
+        (0, 1, 0.02, -1, FASTER),
+        (100, 101, 0.02, 1, SAME),
+        (100, 103, 0.02, 1, SLOWER),
+        (100, 97, 0.02, 1, FASTER),
+        (100, 101, 0.0, 1, SLOWER),
+    ],
+)
+def test_two_numbers_without_noise_are_compared_as_they_are(
+    base: float, head: float, minimum: float, sign: int, word: str
+) -> None:
+    assert counted(base, head, minimum, sign) == word
+
+
+def exactly(change: float, deviation: float, rounds: int) -> tuple[Array, Array]:
+    """Sides whose means and standard deviations are these."""
+    shape = rng(5).standard_normal(rounds)
+    shape = (shape - shape.mean()) / shape.std(ddof=1)
+    return deviation * shape[None, :], (deviation * shape + change)[None, :]
+
+
+@pytest.mark.parametrize(("change", "settled"), [(0.03, SLOWER), (0.012, SAME), (0.0, SAME)])
+def test_with_the_rounds_it_wants_a_test_is_settled_and_with_fewer_it_is_not(change: float, settled: str) -> None:
+    found = estimate(*exactly(change, 0.04, 8), False)
+    wanted = rounds_wanted(found, 0, 0.02, 1, False)
+    assert wanted
+    assert wanted > 8
+    assert said(*exactly(change, 0.04, wanted)) == [settled]
+    assert said(*exactly(change, 0.04, int(0.8 * wanted))) == [AMBIGUOUS]
+
+
+def test_no_number_of_rounds_settles_what_is_as_large_as_the_minimum() -> None:
+    found = estimate(*exactly(log1p(0.02), 0.04, 8), False)
+    assert rounds_wanted(found, 0, 0.02, 1, False) is None
+
+
+def test_more_looks_make_each_stricter() -> None:
+    rule = RULE.over(5)
+    assert (rule.family, rule.single, rule.outside) == (RULE.family / 5, RULE.single / 5, RULE.outside / 5)
+    base, head = exactly(0.03, 0.03 / 3.6 * sqrt(10 / 2), 10)
+    found = estimate(base, head, False)
+    assert WORDS[words(found, holm(found.p), 0.02)[0]] == SLOWER
+    assert WORDS[words(found, holm(found.p), 0.02, rule=rule)[0]] == AMBIGUOUS

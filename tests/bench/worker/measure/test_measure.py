@@ -1,0 +1,322 @@
+import random
+from itertools import chain, cycle
+from statistics import median
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from bench.machine.watch import Reading, Watched
+from bench.plans.plan import Settings
+from bench.worker.measure.measure import Measured, measure, measure_flushed, ranges
+from resnet.held import Held, NotHeld
+
+MS = 1_000_000
+
+
+class FakeClock:
+    """Time that passes only when something runs, by a law of the test's."""
+
+    def __init__(self, law: object) -> None:
+        self.law = iter(law)  # type: ignore[call-overload]
+        self.time = 0
+        self.waited = self.flushed = 0
+
+    def run(self, x: Tensor) -> Tensor:
+        self.time += next(self.law)
+        return x.sum().reshape(1)
+
+    how = ""
+
+    def sample(self, call: object) -> tuple[int, Tensor]:
+        before = self.time
+        result = call()  # type: ignore[operator]
+        return self.time - before, result
+
+    def wait(self) -> None:
+        self.waited += 1
+
+    def now(self) -> int:
+        return self.time
+
+    def flush(self) -> int:
+        self.flushed += 1
+        self.time += 3 * MS  # which must not be in the sample
+        return 1000
+
+
+def forever(value: int):
+    while True:
+        yield value
+
+
+INPUTS = [torch.full((2, 3), float(k)) for k in range(3)]
+
+
+def test_quiet_samples_stop_by_the_noise_rule() -> None:
+    clock = FakeClock(forever(20 * MS))
+    found = measure(clock.run, INPUTS, clock, Settings())
+    assert found.latency.stop == {"rule": "noise", "asked": 0.02, "reached": 0.0}
+    assert set(found.latency.ns) == {20 * MS}
+    assert sum(found.latency.ns) == pytest.approx(1e9, rel=0.05)  # latency_s, and no longer
+    assert found.warmup["stationary"]
+
+
+def test_noisy_samples_stop_at_the_time_limit_and_say_so() -> None:
+    draw = random.Random(0)
+    clock = FakeClock(iter(lambda: int(draw.lognormvariate(0, 1) * 20 * MS), None))
+    found = measure(clock.run, INPUTS, clock, Settings(noise=0.001))
+    assert found.latency.stop["rule"] == "time"
+    assert found.latency.stop["reached"] > 0.001
+    assert sum(found.latency.ns) / 1e9 == pytest.approx(4.0, rel=0.1)
+
+
+def test_slow_executions_get_the_least_count_of_samples() -> None:
+    clock = FakeClock(forever(2000 * MS))
+    assert len(measure(clock.run, INPUTS, clock, Settings(samples=6)).latency.ns) == 6
+
+
+def test_the_warm_up_ends_when_times_no_longer_fall() -> None:
+    times = [int(10 * MS * (1 + 20 * 0.9**k)) for k in range(100)]
+    clock = FakeClock([*times, *[10 * MS] * 100_000])
+    found = measure(clock.run, INPUTS, clock, Settings(warmup_limit_s=60))
+    assert found.warmup["stationary"]
+    assert max(found.latency.ns) < 1.1 * median(found.latency.ns)
+
+
+def test_a_warm_up_that_never_settles_is_cut_and_told() -> None:
+    clock = FakeClock(chain((int(1e9 * 0.9**k) for k in range(10)), forever(10 * MS)))
+    found = measure(clock.run, INPUTS, clock, Settings(warmup_limit_s=5))
+    assert not found.warmup["stationary"]
+
+
+def test_throughput_is_over_a_window_of_at_least_what_was_asked() -> None:
+    class Pipelined(FakeClock):
+        """One at a time costs 20 ms; enqueued, only the wait at the end costs, 5 ms an execution."""
+
+        queued = 0
+
+        def run(self, x: Tensor) -> Tensor:
+            self.queued += 1
+            return x
+
+        def sample(self, call: object) -> tuple[int, Tensor]:
+            result = call()  # type: ignore[operator]
+            self.queued = 0
+            self.time += 20 * MS
+            return 20 * MS, result
+
+        def wait(self) -> None:
+            self.time += 5 * MS * self.queued
+            self.queued = 0
+
+    clock = Pipelined([])
+    found = measure(clock.run, INPUTS, clock, Settings())
+    told = found.fields(Watched(), 0.1)["throughput"]
+    assert told["ns"] >= 1e9
+    assert told["images"] / told["ns"] * 1e9 == pytest.approx(2 / 0.005)
+
+
+def test_inputs_rotate_and_witnesses_say_which_they_saw() -> None:
+    clock = FakeClock(forever(20 * MS))
+    seen: list[float] = []
+
+    def run(x: Tensor) -> Tensor:
+        seen.append(x[0, 0].item())
+        return clock.run(x)
+
+    found = measure(run, INPUTS, clock, Settings())
+    counts = [seen.count(k) for k in (0.0, 1.0, 2.0)]
+    assert max(counts) - min(counts) <= 3
+    assert len(found.witnesses) == 3
+    for number, output in found.witnesses:
+        assert output.item() == INPUTS[number].sum()
+
+
+def test_verify_runs_each_measurement_once() -> None:
+    from bench.plans.plan import ONCE
+
+    clock = FakeClock(forever(20 * MS))
+    found = measure(clock.run, INPUTS, clock, Settings(**ONCE))  # type: ignore[arg-type]
+    assert len(found.latency.ns) == 1
+    assert "throughput" not in found.fields(Watched(), 0.1)
+    assert found.warmup["executions"] == len(INPUTS)
+    assert len(found.witnesses) >= 1
+
+
+def test_flushed_samples_leave_the_flushing_out_and_say_how_they_ended() -> None:
+    clock = FakeClock(forever(20 * MS))
+    found = Measured()
+    measure_flushed(clock.run, INPUTS, clock, Settings(flush_batch=2), found)
+    assert set(found.flushed.ns) == {20 * MS}
+    assert clock.flushed == len(found.flushed.ns)
+    assert found.flushed.stop["flush_bytes"] == 1000
+    assert found.flushed.stop["rule"] == "noise"
+
+
+def test_a_large_batch_is_not_flushed() -> None:
+    clock = FakeClock(forever(20 * MS))
+    found = Measured()
+    measure_flushed(clock.run, INPUTS, clock, Settings(flush_batch=1), found)
+    assert found.flushed.ns == []
+    assert clock.flushed == 0
+
+
+def throttled_between(first_s: float, last_s: float, steal: int = 5) -> Watched:
+    """Ten readings a second, of which those in the stretch saw a quarter of two cores' time stolen."""
+    stolen, readings = 0, []
+    for tick in range(400):
+        stolen += steal if first_s < tick / 10 <= last_s else 0  # since the reading before
+        readings.append(Reading(tick * 100 * MS, steal=stolen, ticks=20 * tick))
+    return Watched(readings)
+
+
+def test_samples_taken_under_throttling_are_found_and_only_those() -> None:
+    clock = FakeClock(forever(20 * MS))
+    found = measure(clock.run, INPUTS, clock, Settings())
+    begins = found.latency.spans[0][0] / 1e9
+    told = found.fields(throttled_between(begins + 0.3, begins + 0.5), 0.1)
+    fallen = [place for first, last in told["throttled"]["latency"] for place in range(first, last + 1)]
+    for place, (begun, _) in enumerate(found.latency.spans):
+        inside = begins + 0.4 <= begun / 1e9 < begins + 0.5  # whatever the phase of the readings
+        near = begins + 0.1 <= begun / 1e9 <= begins + 0.7  # a reading every 0.1 s knows no better
+        assert (place in fallen) >= inside
+        assert (place in fallen) <= near
+    assert told["latency_ns"] == found.latency.ns  # none is thrown away
+    assert 0.15 < told["watch"]["spoilt_s"]["steal"] < 0.45
+    assert "throughput_s" not in told["throttled"]
+
+
+def test_less_stolen_time_than_was_set_spoils_nothing() -> None:
+    clock = FakeClock(forever(20 * MS))
+    found = measure(clock.run, INPUTS, clock, Settings())
+    assert found.fields(throttled_between(0, 40), 0.3)["throttled"] == {}
+    assert found.fields(throttled_between(0, 40), 0.2)["throttled"]["throughput_s"] > 0.9
+
+
+class FakeGpu(FakeClock):
+    """A device that takes a quarter of what its host does, behind a hold of 5 ms; `fails` from so many times on."""
+
+    how = "held"
+    fails = 10**9
+
+    def __init__(self, law: object) -> None:
+        super().__init__(law)
+        self.order: list[str] = []
+
+    def sample(self, call: object) -> tuple[int, Tensor]:
+        self.order.append("latency")
+        return super().sample(call)
+
+    def flush(self) -> int:
+        self.order.append("flush")
+        return super().flush()
+
+    def device(self, call: object, before: object = lambda: None) -> Held[Tensor]:
+        before()  # type: ignore[operator]
+        self.order.append("device")
+        if self.order.count("device") > self.fails:
+            raise NotHeld("it waits")
+        self.time += 5 * MS
+        host, result = super().sample(call)
+        return Held(host // 4, result, int(self.order.count("device") == 1))
+
+
+def test_a_cpu_has_no_device_times() -> None:
+    clock = FakeClock(forever(20 * MS))
+    told = measure(clock.run, INPUTS, clock, Settings()).fields(Watched(), 0.1)
+    assert (told["gpu_ns"], told["gpu_how"], told["gpu_stop"]) == ([], "", {})
+
+
+def test_device_times_are_samples_of_their_own_behind_those_of_latency() -> None:
+    clock = FakeGpu(forever(20 * MS))
+    found = measure(clock.run, INPUTS, clock, Settings())
+    told = found.fields(Watched(), 0.1)
+    assert set(told["latency_ns"]) == {20 * MS}  # without the hold
+    assert set(told["gpu_ns"]) == {5 * MS}
+    assert told["gpu_how"] == "held"
+    assert told["gpu_stop"] == {"rule": "noise", "asked": 0.02, "reached": 0.0, "late": 1}
+    assert clock.order == sorted(clock.order, reverse=True), "the two take no turns"
+    (first, _), (_, last) = found.gpu.spans[0], found.gpu.spans[-1]
+    assert (last - first) / 1e9 == pytest.approx(1 / 3, rel=0.1)  # a third of latency_s, holds included
+
+
+def test_noisy_device_times_stop_at_a_third_of_the_limit() -> None:
+    draw = random.Random(0)
+    clock = FakeGpu(iter(lambda: int(draw.lognormvariate(0, 1) * 20 * MS), None))
+    found = measure(clock.run, INPUTS, clock, Settings(noise=0.001))
+    assert found.gpu.stop["rule"] == "time"
+    assert (found.gpu.spans[-1][1] - found.gpu.spans[0][0]) / 1e9 == pytest.approx(4 / 3, rel=0.1)
+
+
+def test_what_cannot_be_held_has_no_device_time_and_says_why() -> None:
+    clock = FakeGpu(forever(20 * MS))
+    clock.fails = 3
+    told = measure(clock.run, INPUTS, clock, Settings()).fields(Watched(), 0.1)
+    assert (told["gpu_ns"], told["gpu_how"]) == ([], "")
+    assert told["gpu_stop"] == {"rule": "not held", "why": "it waits"}
+    assert len(told["latency_ns"]) > 10
+    assert told["throughput"]["images"] > 0
+
+
+def test_one_execution_for_a_profiler_is_not_held() -> None:
+    from bench.plans.plan import ONCE
+
+    clock = FakeGpu(forever(20 * MS))
+    found = measure(clock.run, INPUTS, clock, Settings(**ONCE))  # type: ignore[arg-type]
+    assert found.gpu.ns == []
+    assert "device" not in clock.order
+
+
+def test_the_cache_is_flushed_before_each_hold() -> None:
+    clock = FakeGpu(forever(20 * MS))
+    found = Measured()
+    measure_flushed(clock.run, INPUTS, clock, Settings(flush_batch=2), found)
+    latencies, devices = len(found.flushed.ns), len(found.flushed_gpu.ns)
+    assert clock.order == ["flush", "latency"] * latencies + ["flush", "device"] * devices
+    assert set(found.flushed_gpu.ns) == {5 * MS}
+    assert latencies > devices >= 10
+
+
+def test_device_times_taken_under_throttling_are_found_among_themselves() -> None:
+    clock = FakeGpu(forever(20 * MS))
+    found = measure(clock.run, INPUTS, clock, Settings(throughput_s=0.0))
+    begins = found.gpu.spans[0][0] / 1e9
+    told = found.fields(throttled_between(begins + 0.15, begins + 9), 0.1)
+    assert "latency" not in told["throttled"]
+    ((first, last),) = told["throttled"]["gpu"]
+    assert last == len(found.gpu.ns) - 1
+    assert first > 0
+    assert found.gpu.spans[first][1] / 1e9 > begins  # a reading every 0.1 s knows no better
+    assert found.gpu.spans[first][0] / 1e9 < begins + 0.3
+
+
+def test_places_become_ranges() -> None:
+    assert ranges([]) == []
+    assert ranges([4]) == [[4, 4]]
+    assert ranges([0, 1, 2, 7, 9, 10]) == [[0, 2], [7, 7], [9, 10]]
+
+
+@given(
+    st.lists(st.integers(MS, 50 * MS), min_size=20, max_size=20),
+    st.integers(2, 1000),
+)
+def test_all_times_scale_with_the_clock(law: list[int], factor: int) -> None:
+    """A clock that counts in another unit gives every figure in that unit, and the same decisions."""
+
+    def found(scale: int) -> dict[str, object]:
+        clock = FakeClock(cycle(value * scale for value in law))
+        seconds = {name: scale * value for name, value in SECONDS.items()}
+        told = measure(clock.run, INPUTS, clock, Settings(**seconds, samples=10))  # type: ignore[arg-type]
+        return told.fields(Watched(), 0.1)
+
+    one, many = found(1), found(factor)
+    assert [factor * ns for ns in one["latency_ns"]] == many["latency_ns"]  # type: ignore[attr-defined]
+    assert one["throughput"]["images"] == many["throughput"]["images"]  # type: ignore[index]
+    assert factor * one["throughput"]["ns"] == many["throughput"]["ns"]  # type: ignore[index]
+    assert one["latency_stop"] == many["latency_stop"]
+
+
+SECONDS = {"warmup_s": 0.1, "warmup_limit_s": 0.5, "latency_s": 0.2, "latency_limit_s": 0.4, "throughput_s": 0.2}

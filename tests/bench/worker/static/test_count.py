@@ -1,0 +1,189 @@
+"""Facts as they are counted, with planted kernels and planted graph breaks."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from bench.cli.kernels.facts import counted as counted_in_a_child
+from bench.plans.case import Case
+from bench.static.cases import SLOWER, Counted, Facts, compare
+from bench.static.kernels import Accepted
+from bench.worker.static import count as static
+from bench.worker.static.count import Dispatched, counted
+from bench.worker.static.inductor_calls import calls_in, compilations
+from resnet.runner import TorchRunner
+from resnet.variants import eager, fused
+from resnet.variants.compile import inductor
+
+EAGER = Case.parse("resnet18/eager/fp32/b1/i32/stream")
+FUSED = Case.parse("resnet18/fused/fp16/b1/i64/stream")
+
+
+def verdicts(before: Counted, after: Counted, name: str = EAGER.name) -> list[tuple[str, str, Any, Any]]:
+    old, new = (Facts({name: one}, static.environment(), "", "") for one in (before, after))
+    return [(change.word, change.fact, change.before, change.after) for change in compare(old, new)]
+
+
+def test_eager_launches_what_its_layers_are() -> None:
+    found = counted(EAGER).facts
+    # 20 convolutions, 20 norms, 17 ReLUs, 8 sums, pool, mean, classifier
+    assert found["launches"].value == 68
+    assert found["weights"].value == 46796608
+    assert found["flops"].value == 75046912
+
+
+def test_a_planted_clone_is_slower_by_one_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = counted(EAGER)
+    honest = eager._runner
+
+    def cloning(model: Any, *rest: Any) -> TorchRunner:
+        runner = honest(model, *rest)
+        forward = runner._forward
+        runner._forward = lambda x: forward(x.clone())
+        return runner
+
+    monkeypatch.setattr(eager, "_runner", cloning)
+    after = counted(EAGER)
+    launches = before.facts["launches"].value
+    assert isinstance(launches, int)
+    assert verdicts(before, after)[0] == (SLOWER, "launches", launches, launches + 1)
+    assert [fact for _, fact, *_ in verdicts(before, after)] == ["launches", "bytes"]
+
+
+def test_a_planted_clone_in_our_own_network_is_slower_by_one_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = counted(FUSED)
+    forward = fused.Network.forward
+    monkeypatch.setattr(fused.Network, "forward", lambda self, x: forward(self, x).clone())
+    after = counted(FUSED)
+    found = verdicts(before, after, FUSED.name)
+    assert [(word, fact) for word, fact, *_ in found] == [(SLOWER, "launches"), (SLOWER, "bytes")]
+    assert found[0][3] == found[0][2] + 1
+
+
+def test_a_planted_kernel_in_our_own_network_is_slower(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = counted(FUSED)
+    honest = fused.Network.__init__
+
+    def longer(network: Any, *args: Any) -> None:
+        honest(network, *args)
+        network.calls = [*network.calls, network.calls[-1]]
+
+    monkeypatch.setattr(fused.Network, "__init__", longer)
+    found = verdicts(before, counted(FUSED), FUSED.name)
+    assert found[0][:2] == (SLOWER, "launches")
+    assert found[0][3] == found[0][2] + 1
+
+
+def test_our_own_network_launches_at_least_one_kernel_a_step_and_leaves_the_launcher_as_it_was() -> None:
+    kept = static.launches.ready, static.launches.target_of
+    found = counted(FUSED).facts
+    launches = found["launches"].value
+    assert isinstance(launches, int)
+    assert launches >= 20 - 3  # stem with its pool, three projections inside, mean and classifier
+    assert (static.launches.ready, static.launches.target_of) == kept
+
+
+def compiled(function: Any) -> tuple[int, int]:
+    """Kernels and breaks of a toy network's forward, compiled as the variants do, who ask for one graph or none."""
+    x, compile_ = torch.randn(2, 8), torch.compile
+    with compilations() as made, torch.no_grad():
+        inductor(function, {})(x)
+    assert torch.compile is compile_
+    return made.calls, made.breaks
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own imports
+def test_a_planted_graph_break_and_a_planted_kernel_are_counted_where_torch_compiles() -> None:
+    net = nn.Sequential(nn.Linear(8, 8), nn.ReLU())
+
+    def broken(x: torch.Tensor) -> torch.Tensor:
+        x = net(x)
+        torch._dynamo.graph_break()
+        return net(x)
+
+    def longer(x: torch.Tensor) -> torch.Tensor:
+        return net(net(x))
+
+    assert compiled(net) == (2, 0)
+    assert compiled(longer) == (4, 0)
+    assert compiled(broken) == (4, 1)
+
+
+def test_kernels_are_read_off_generated_code_in_each_of_inductors_spellings() -> None:
+    source = """
+cpp_fused_relu_0 = async_compile.cpp_pybinding([], '')
+def call(args):
+    buf0 = empty_strided_cpu((2, 8), (8, 1), torch.float32)
+    buf1 = torch.ops.aten.empty.memory_format([2])
+    extern_kernels.mm(args[0], buf0, out=buf0)
+    buf2 = torch.ops.mkldnn._linear_pointwise.default(buf0)
+    cpp_fused_relu_0(buf2)
+    triton_poi_fused_relu_0.run(buf2, 16, grid=grid(16), stream=stream0)
+    assert_size_stride(buf2, (2, 8), (8, 1))
+    return (buf2, )
+"""
+    assert calls_in(source) == 4
+
+
+def test_a_view_or_an_empty_is_no_kernel_and_a_cast_is_one() -> None:
+    x = torch.randn(4, 4)
+    with torch.inference_mode(), Dispatched() as mode:
+        x.view(16), x.t(), torch.empty(3), x.to(torch.float32), x.contiguous(), x.detach()
+        torch.empty(4, 4).t_().squeeze_().as_strided_((2,), (1,))
+        assert mode.names == []
+        x.to(torch.bfloat16)
+        x.t().contiguous()
+        x.add_(1)
+    assert len(mode.names) == 3
+    assert mode.bytes == (64 + 32) + (64 + 64) + (64 + 64)
+
+
+def test_waiting_for_a_value_is_a_kernel() -> None:
+    x = torch.randn(4)
+    with torch.inference_mode(), Dispatched() as mode:
+        x[0].item()
+    assert mode.names == ["aten._local_scalar_dense.default"]
+
+
+def test_a_case_that_cannot_be_counted_says_why() -> None:
+    assert "timing them on the GPU" in counted(Case.parse("resnet18/mixed/fp16/b1/i64/stream")).skipped
+    assert "TensorRT" in counted(Case.parse("resnet18/onnxruntime-trt/fp16/b1/i64/stream")).skipped
+    assert "no count" in counted(Case.parse("resnet18/eager/fp32/bmax/i64/stream")).skipped
+    assert "stream" in counted(Case.parse("resnet18/fused/fp16/b1/i64/graph")).skipped
+    assert "fp16" in counted(Case.parse("resnet18/eager/fp16/b1/i64/stream")).skipped
+
+
+def test_a_variant_that_raises_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("\nno luck\ntoday")
+
+    monkeypatch.setattr(eager, "prepare", broken)
+    assert counted(EAGER) == Counted(failed="RuntimeError: no luck")
+
+
+def test_the_record_of_a_layer_nobody_compiles_is_absent_with_the_reason() -> None:
+    with pytest.raises(LookupError, match="compiles no resnet18/fp16-n1-"):
+        static.record_of(FUSED, Accepted([], "3.7.1", "", ""))
+
+
+@pytest.mark.slow  # three processes that import torch
+def test_a_child_that_dies_fails_its_case_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = tmp_path / "dying_counter.py"
+    worker.write_text(
+        "import os, sys\nfrom bench.worker import __main__ as worker\nfrom bench.worker.static import count as static\n"
+        "honest = static.counted\n"
+        "static.counted = lambda case: os._exit(9) if case.batch == 2 else honest(case)\n"
+        "worker.main(int(sys.argv[1]), int(sys.argv[2]))\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    cases = [EAGER, Case.parse("resnet18/eager/fp32/b2/i32/stream")]
+    found = counted_in_a_child(cases, module="dying_counter").cases
+    assert found[EAGER.name].facts["launches"].value == 68
+    assert found[cases[1].name].failed.startswith("crash: ")
