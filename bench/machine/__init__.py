@@ -1,0 +1,1 @@
+"""This machine, its software, its commit, and what disturbs it."""

@@ -1,0 +1,1 @@
+"""Cases as child processes, in rounds, in turns with another commit's."""

@@ -1,0 +1,1 @@
+"""What a device serves: simulated over measured times, and for real."""

@@ -1,0 +1,1 @@
+"""Which configuration of a layer is tried when; what came of it."""

@@ -1,0 +1,1 @@
+"""The child: a case prepared, checked, measured; one file a job."""

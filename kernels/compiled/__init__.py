@@ -1,0 +1,1 @@
+"""Kernels compiled without a GPU: read off, checked for hazards, bundled."""

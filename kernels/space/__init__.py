@@ -1,0 +1,1 @@
+"""How a layer may be cut, in what order that is worth trying: arithmetic without torch."""

@@ -1,0 +1,1 @@
+"""A network as fused steps on planned memory, with its launches worked out."""

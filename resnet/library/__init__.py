@@ -1,0 +1,1 @@
+"""The same steps by the vendor library's own fused calls."""

@@ -1,0 +1,1 @@
+"""The model as an ONNX file, and ONNX Runtime's sessions."""

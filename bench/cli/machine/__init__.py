@@ -1,0 +1,1 @@
+"""`env ceilings floors pieces constants selftest`."""

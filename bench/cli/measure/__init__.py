@@ -1,0 +1,1 @@
+"""`list run verify once ab layers gpu`: a file a command, that asks, calls and prints."""

@@ -1,0 +1,1 @@
+"""`report compare history recommend load export import`."""

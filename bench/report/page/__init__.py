@@ -1,4 +1,4 @@
-"""The report page: records -> rows and points -> Vega-Lite charts -> one HTML file, or stills of the same charts.
+"""The report as one self-contained file.
 
     records -> data (plain rows) -> charts (one specification each) -> sections -> document | stills
 

@@ -1,0 +1,1 @@
+"""A prepared variant's parts timed."""

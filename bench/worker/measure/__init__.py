@@ -1,0 +1,1 @@
+"""The clocks, the samples, memory, energy, what the harness costs."""

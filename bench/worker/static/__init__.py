@@ -1,0 +1,1 @@
+"""Kernels compiled and read off; what a case does, counted."""

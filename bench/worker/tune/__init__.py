@@ -1,0 +1,1 @@
+"""Candidates compiled, checked, timed."""
