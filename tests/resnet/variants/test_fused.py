@@ -24,7 +24,7 @@ from kernels.conv_op import _layer
 from resnet.archs import SHORTCUTS, VERSIONS, Spec
 from resnet.fold import fold
 from resnet.fused.layers import layers
-from resnet.fused.network import Network
+from resnet.fused.network import FusedNetwork
 from resnet.fused.program import program
 from resnet.variants import VARIANTS, fused, prepare, refusal
 from resnet.weights.synthetic import digest
@@ -53,7 +53,7 @@ def pictures(shape, seed=1):
 
 
 def network(model, batch, precision="fp32"):
-    return Network(program(fold(model), tuple(batch.shape)), precision, batch.device)
+    return FusedNetwork(program(fold(model), tuple(batch.shape)), precision, batch.device)
 
 
 def placed(batch, dtype=torch.float32):
