@@ -11,8 +11,9 @@ import importlib
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from resnet.onnx.libraries import CUDA_LIBRARY, TENSORRT_LIBRARY, library_folders
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,9 +76,6 @@ class Variant:
 _TORCH = {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "tf32", "fp16", "bf16")}
 _TRITON = {"triton": "triton>=3.6"}  # a CUDA build of torch brings its own
 _ONNX = {"onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime-gpu"}
-
-# ONNX Runtime's providers, beside its package's `capi`: a build for CPUs has neither.
-CUDA_LIBRARY, TENSORRT_LIBRARY = "libonnxruntime_providers_cuda.so", "libonnxruntime_providers_tensorrt.so"
 
 _ROWS = (
     Variant(
@@ -182,15 +180,9 @@ def missing(variant: Variant, device: str) -> str | None:
     absent = [requirement for package, requirement in variant.needs.items() if not importlib.util.find_spec(package)]
     if absent:
         return "pip install " + " ".join(f"'{requirement}'" for requirement in absent)
-    if any(not (folder / name).exists() for folder in _capi() for name in variant.libraries.get(device, ())):
+    if any(not (folder / name).exists() for folder in library_folders() for name in variant.libraries.get(device, ())):
         return "this onnxruntime is a CPU build: pip install onnxruntime-gpu"
     return None
-
-
-def _capi() -> list[Path]:
-    """Where ONNX Runtime's libraries are, if it is here."""
-    spec = importlib.util.find_spec("onnxruntime")
-    return [Path(place) / "capi" for place in (spec.submodule_search_locations or ())] if spec else []
 
 
 def prepare(name: str, model: ResNet, example: Tensor, precision: str, launch: str = "stream") -> Runner:

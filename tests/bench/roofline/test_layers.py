@@ -30,7 +30,8 @@ from bench.worker.layers.onnx_nodes import node_layers
 from bench.worker.measure.clock import HostClock
 from bench.worker.reference import EXACT, references
 from resnet.archs import Spec
-from resnet.cost import Ceilings, floors, operations
+from resnet.cost import operations
+from resnet.floors import Ceilings, floors
 from resnet.fold import fold
 from resnet.fused.parts import computed, modules_of
 from resnet.fused.program import program
