@@ -15,7 +15,7 @@ from bench.machine.environment import device
 from bench.records.store import StoreError, replace_file
 from bench.runs.process import ask
 from kernels.cards import places
-from resnet.cost import Ceilings
+from resnet.floors import Ceilings
 
 FOLDER = places.ceilings_folder()
 SCHEMA = 1

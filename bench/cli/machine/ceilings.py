@@ -12,7 +12,7 @@ from rich.table import Table
 from bench.cli.console import FAILED, Json, err, out, print_json, stop, tell
 from bench.machine.environment import environment
 from bench.roofline.ceilings import NotMeasured, best, measure, noisy, outdated, path_of, read, reserve, save
-from resnet.cost import Ceilings
+from resnet.floors import Ceilings
 
 LEGEND = (
     "rate: what the fastest tenth of the samples (three at least) reached, of the best shape and library call; spread: "

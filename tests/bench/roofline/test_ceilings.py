@@ -21,7 +21,7 @@ from bench.runs.process import Answer
 from bench.worker import ceilings as roof
 from bench.worker.ceilings import Measurement, repeated
 from bench.worker.measure.clock import HostClock
-from resnet.cost import Ceilings
+from resnet.floors import Ceilings
 
 
 @given(st.lists(st.integers(1, 10**9), min_size=3, max_size=200))
