@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench.records.store import StoreError, replace_file
+from bench.errors import StoreError
+from bench.records.store import replace_file
 from bench.runs.process import HERE, Answer, Home
 from bench.runs.process import ask as ask_child
 from bench.runs.restart import Hand, restart

@@ -12,8 +12,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench.errors import CaseError, NotTimed
 from bench.machine.environment import device
-from bench.plans.case import Case, CaseError
+from bench.plans.case import Case
 from bench.plans.plan import Settings
 from bench.roofline.ceilings import load_ceilings, machine_name
 from bench.runs.job import REFERENCE_LIMIT_S, case_job, reference_job
@@ -26,10 +27,6 @@ SCHEMA = 1
 TRIFLE = 0.05  # kernels with less of a row's time are not named: allocations, views
 
 Told = dict[str, Any]
-
-
-class NotTimed(Exception):
-    """The child gave no times; why."""
 
 
 def layers(

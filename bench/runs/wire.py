@@ -94,7 +94,11 @@ def _brief(value: object) -> str:
 
 def _case(value: object, where: str) -> Case:
     try:
-        return value if isinstance(value, Case) else Case.parse(cast(str, _must(value, isinstance(value, str), str, where)))
+        return (
+            value
+            if isinstance(value, Case)
+            else Case.parse(cast(str, _must(value, isinstance(value, str), str, where)))
+        )
     except MessageError:
         raise
     except ValueError as error:
@@ -164,5 +168,3 @@ def _dataclass(value: object, kind: type[Any], where: str) -> object:
         return kind(**arguments)
     except ValueError as error:  # of its own checks
         raise MessageError(f"{where}: {error}") from None
-
-

@@ -25,10 +25,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from bench.errors import AcceptedError
 from bench.machine.environment import ROOT
 from bench.plans.case import Case
 from bench.static.cases import Counted, Fact
-from bench.static.kernels import Accepted, AcceptedError, chosen
+from bench.static.kernels import Accepted, chosen
 from bench.worker.static.inductor_calls import IDLE, compilations
 from resnet.archs import Spec
 from resnet.fused import launches

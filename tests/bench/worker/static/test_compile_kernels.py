@@ -18,10 +18,11 @@ from bench.cli import app
 from bench.cli.kernels import kernels as cli_kernels
 from bench.machine.environment import ROOT
 from bench.runs.process import Answer
-from bench.static.kernels import Accepted, AcceptedError, Entry, compare
+from bench.static.kernels import Accepted, Entry, compare
 
 pytest.importorskip("triton")
 
+from bench.errors import AcceptedError
 from bench.worker.static import compile_kernels as emitted
 from kernels.table import Table
 
