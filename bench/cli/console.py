@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -36,6 +39,18 @@ Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", he
 def tell(text: str) -> None:
     """A sentence beside the results: not markup, and not broken, so that a path in it can be copied."""
     err.print(text, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def damage_told() -> Iterator[None]:
+    """Tells of lines that a load left out, a sentence each."""
+    from bench.records.frame import Damage
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", Damage)
+        yield
+    for warning in caught:
+        tell(f"bench: {warning.message}")
 
 
 def stop(text: str, code: int) -> NoReturn:
