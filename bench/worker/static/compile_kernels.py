@@ -19,12 +19,14 @@ from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from threading import get_ident
-from typing import Any, cast
+from typing import Any
 
-import torch
 import triton
 
+from bench.runs.kernel_jobs import KernelsAnswer, KernelsJob, Point
+from bench.runs.wire import Json
 from bench.static.kernels import matches
+from bench.worker.static.shapes import folded_shapes, program_of
 from kernels import table
 from kernels.cards.cards import CARDS
 from kernels.cards.constants import use_measured
@@ -34,11 +36,7 @@ from kernels.implementation import implementation
 from kernels.launch import Compilation
 from kernels.space.conv import space
 from kernels.space.registers import spills
-from resnet.archs import Spec
-from resnet.fold import fold
 from resnet.fused.layers import layer_of
-from resnet.fused.program import program
-from resnet.model import ResNet
 
 IMAGE = 224
 
@@ -48,8 +46,6 @@ GPUS = {arch: tuple(card.name for card in CARDS if card.arch == arch) for arch i
 # The model chooses no bulk copies, which are for those who measure. So that these kernels are watched before there is a
 # measured table, the model's best of them is compiled too where no table has one.
 BULK_ARCHS, BULK_OF = (90, 100), (32, "fp16")
-
-Point = tuple[str, int, str]  # network, batch, precision
 
 
 @dataclass
@@ -69,22 +65,22 @@ class Planned:
         return f"sm_{self.arch} {self.kernel} {next(iter(self.uses))}"
 
 
-def run(data: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
+def run(job: KernelsJob, tell: Callable[[str], None]) -> KernelsAnswer:
     """The answer to `accepted.job`: a row for each of this part's kernels. Tells `done total name` before each."""
     for name in ("nvdisasm", "cuobjdump"):
         emit.tool(name)
-    measured = _merged(data["tables"])
+    measured = _merged(job.tables)
     table.use(measured)
     for card in CARDS:
         use_measured(card.name)
     unknown = {entry.gpu for entry in measured} - {gpu for gpus in GPUS.values() for gpu in gpus}
-    found = plan({int(arch): points for arch, points in data["points"].items()}, data["globs"])
-    mine = list(islice(found, data["part"], None, data["parts"]))
-    rows = []
+    found = plan({int(arch): points for arch, points in job.points.items()}, job.globs)
+    mine = list(islice(found, job.part, None, job.parts))
+    rows: list[Json] = []
     for done, planned in enumerate(mine):
         tell(f"{done} {len(mine)} {planned.name}")
         row = {"arch": planned.arch, "kernel": planned.kernel, "uses": list(planned.uses)}
-        rows.append(row | _compiled(planned, data["broken"]))
+        rows.append(row | _compiled(planned, job.broken))
     return {"status": "ok", "rows": rows, "triton": triton.__version__, "unknown": sorted(unknown)}
 
 
@@ -140,9 +136,7 @@ def _layers(model: str, batch: int, precision: str) -> list[Layer]:
 @cache
 def _shapes(model: str) -> list[Layer]:
     """Walking a network takes half a second, and batch and precision are but two fields of what comes of it."""
-    with torch.device("meta"):
-        folded = cast(ResNet, fold(ResNet(Spec.parse(model)).eval()))
-    made = program(folded, (1, folded.conv1.in_channels, IMAGE, IMAGE))
+    made = program_of(folded_shapes(model), 1, IMAGE)
     return list(dict.fromkeys(layer_of(step, made, "fp16") for step in made.steps))
 
 
