@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench.records.store import StoreError, replace_file
+from bench.errors import StoreError
+from bench.records.store import replace_file
 from bench.runs.job import Empty, PartOutcome, PartsJob
 from bench.runs.process import HERE, Answer, Ask, Home
 from bench.runs.process import ask as ask_child

@@ -191,7 +191,7 @@ def _dataclass(value: object, kind: type[Any], where: str) -> object:
     if isinstance(value, kind):
         return value
     _must(value, isinstance(value, dict), dict, where)
-    data, hints, arguments = cast(Json, value), _hints(kind), {}
+    data, hints, arguments = cast(Json, value), _hints(cast(Hashable, kind)), {}
     for item in fields(kind):
         if item.name in data:
             arguments[item.name] = checked(data[item.name], hints[item.name], f"{where}.{item.name}")

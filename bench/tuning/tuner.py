@@ -21,6 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from bench.errors import TuningError
 from bench.runs import process
 from bench.runs.job import Empty
 from bench.runs.kernel_jobs import NetworkRow, TryJob, VisitRow
@@ -47,10 +48,6 @@ STRIKES = 2  # processes in a row that die before they do anything, or do nothin
 # The model sees ties where the GPU will not (warps, stages, the shape of a box), and its best dozen are of one kind.
 # Each further candidate with the same tile and the same way of copying waits behind others this much slower.
 ALIKE = 0.1
-
-
-class TuningError(Exception):
-    """The tuner cannot go on; the message says why."""
 
 
 @dataclass(frozen=True)

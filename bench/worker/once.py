@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from bench.errors import CaseError
 from bench.machine.environment import device, environment
-from bench.plans.case import Case, CaseError
+from bench.plans.case import Case
 from bench.plans.plan import ONCE, Settings
 from bench.runs.job import REFERENCE_LIMIT_S, CaseAnswer, CaseJob, reference_job
 from bench.runs.request import request

@@ -29,9 +29,9 @@ from bench.worker.prepare import gate, material_of, truth_of_job
 from bench.worker.runtime import runtime
 from resnet.held import NotHeld
 from resnet.runner import GraphRunner, TorchRunner
+from resnet.variants import VARIANTS
 
 WARM_UP_S, WARM_UP = 0.5, 5  # at least so long, and so many executions
-COMPILED = ("compile", "compile-max")  # whose modules are gone
 COMPILED_NOTE = "compiled code has no layers: kernels in the order they ran"
 FOREIGN_NOTE = "this provider does not say which layer a kernel is of: kernels in the order they ran"
 
@@ -49,7 +49,7 @@ def layer_times(job: LayersJob, truth: Truth, tell: Callable[[str], None]) -> La
         material = material_of(job)
         material.batches.pop()  # which a measurement's gate needs
         tell("prepare")
-        if case.variant in COMPILED and job.device == "cpu":
+        if VARIANTS[case.variant].runs == "compiled" and job.device == "cpu":
             torch._inductor.config.cpp.enable_kernel_profile = True  # else its kernels have no names
         run = material.prepare()
         inputs = [run.place(batch) for batch in material.batches]
@@ -108,10 +108,10 @@ def _timed(
 
             return node_times(run, model, inputs, clock, executions, trace_to)
         return in_order(run, inputs, clock, executions, trace_to, FOREIGN_NOTE)
-    if variant in COMPILED:
+    if VARIANTS[variant].runs == "compiled":
         return in_order(run, inputs, clock, executions, trace_to, COMPILED_NOTE)
     if isinstance(run, GraphRunner):
-        marks = Marks(run._inner, model, inputs[0])
+        marks = Marks(run._inner, inputs[0])
         return by_graph(run, run._inner, marks, inputs, clock, executions, trace_to)
     way = by_ranges if cuda else by_hooks
-    return way(run, Marks(run, model, inputs[0]), inputs, clock, executions, trace_to)
+    return way(run, Marks(run, inputs[0]), inputs, clock, executions, trace_to)

@@ -26,13 +26,12 @@ from bench.runs.kernel_jobs import GpuRow, NetworkRow, NetworksAnswer, NetworksJ
 from bench.tuning.tuner import layer_from
 from bench.worker.measure.clock import Clock, on_device
 from bench.worker.static.compile_kernels import read
-from bench.worker.static.shapes import folded_shapes, program_of
 from bench.worker.tune.candidate import Subject, Timer
 from kernels.config import Config, Layer
 from kernels.implementation import implementation
 from kernels.launch import INTERPRETED, parsed_in_turn
 from resnet.fused import carried
-from resnet.fused.layers import layer_of
+from resnet.fused.layers import layers_of
 
 Tell = Callable[[str], None]
 
@@ -68,11 +67,9 @@ def network_rows(
     rows: list[NetworkRow] = []
     for model in models:
         tell(model)
-        folded = folded_shapes(model)
         for batch in batches:
-            made = program_of(folded, batch, image)
             for precision in precisions:
-                counts = Counter(layer_of(step, made, precision) for step in made.steps)
+                counts = Counter(layers_of(model, batch, image, precision))
                 layers = [(asdict(layer), count) for layer, count in counts.items()]
                 rows.append({"model": model, "batch": batch, "precision": precision, "layers": layers})
     return rows
