@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 from bench.cli import app
 from bench.cli.kernels import kernels as cli_kernels
 from bench.machine.environment import ROOT
+from bench.runs.kernel_jobs import KernelsJob
 from bench.runs.process import Answer
 from bench.static.kernels import Accepted, Entry, compare
 
@@ -72,7 +73,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def here(job: dict[str, Any], limit_s: float, stage: Callable[[str], None]) -> Answer:
     """The child's work in this process, which has torch and Triton imported anyway: a child takes 4 s to start."""
-    return Answer("ok", "", emitted.run(job, stage), 0.0)
+    return Answer("ok", "", emitted.run(KernelsJob.read(job), stage), 0.0)
 
 
 @pytest.fixture(scope="module")
