@@ -82,7 +82,7 @@ def matched(base: Path, head: Path, globs: list[str]) -> Sides:
 
 
 def failing(comparison: Comparison, fail_on: Collection[str]) -> bool:
-    """Whether a gate ends red on it: for what is SLOWER or fails that did not, and for `ambiguous` or `missing`, if named.
+    """Whether a gate ends red: for what is SLOWER or fails that did not, and for `ambiguous` or `missing` where named.
 
     `nothing` is for a gate that only tells.
     """
