@@ -24,7 +24,7 @@ from typing import Any
 from bench.errors import TuningError
 from bench.runs import process
 from bench.runs.job import Empty
-from bench.runs.kernel_jobs import NetworkRow, TryJob, VisitRow
+from bench.runs.kernel_jobs import NetworkRow, TrialEnd, TryJob, VisitRow
 from bench.runs.request import request
 from bench.runs.restart import Hand, restart
 from bench.tuning.trials import Kept, Trial
@@ -263,13 +263,13 @@ class Tuner:
         if ending.gave_up and ending.answer and not self.late:
             raise TuningError(f"the tuner's process does nothing: {ending.answer.status}: {ending.answer.reason}")
 
-    def _note(self, target: Target, config: str, data: dict[str, Any]) -> None:
+    def _note(self, target: Target, config: str, ended: TrialEnd) -> None:
         """On disk first; the table, too, when its best is another one now."""
         when = datetime.now(UTC).isoformat(timespec="seconds")
-        times = {name: data.get(name) for name in ("us", "beside_us")}
+        times = {"us": ended.get("us"), "beside_us": ended.get("beside_us")}
         trial = Trial(
-            self.gpu.name, target.layer.key, config, data["status"],
-            predicted_us=predicted(target.layer, config, self.gpu), reason=data.get("reason", ""),
+            self.gpu.name, target.layer.key, config, ended["status"],
+            predicted_us=predicted(target.layer, config, self.gpu), reason=ended.get("reason", ""),
             when=when, made_by=self._made_by, **times,
         )  # fmt: skip
         self._heard += 1
@@ -317,7 +317,7 @@ class _Batch:
                 visits.append({"layer": asdict(target.layer), "best": best, "challengers": left})
         return visits, sorted(self.compiled & self.waiting)
 
-    def hear(self, stage: str) -> list[tuple[Target, str, dict[str, Any]]]:
+    def hear(self, stage: str) -> list[tuple[Target, str, TrialEnd]]:
         """Candidates whose end this is, with what is told of it."""
         verb, _, rest = stage.partition(" ")
         number, _, rest = rest.partition(" ")
@@ -330,7 +330,7 @@ class _Batch:
             return [self.end(int(number), json.loads(rest))]
         return []
 
-    def end(self, number: int, data: dict[str, Any]) -> tuple[Target, str, dict[str, Any]]:
+    def end(self, number: int, ended: TrialEnd) -> tuple[Target, str, TrialEnd]:
         self.hand.end(number)
         self.waiting.discard(number)
-        return (*self.named[number], data)
+        return (*self.named[number], ended)

@@ -24,7 +24,7 @@ from typing import Any
 import triton
 from triton.backends.nvidia import driver as nvidia
 
-from bench.runs.kernel_jobs import BundleAnswer, BundleJob, MakerAnswer, MakerJob
+from bench.runs.kernel_jobs import BundleAnswer, BundleJob, CandidateEnd, MakerAnswer, MakerJob
 from bench.tuning.tuner import KNOWN, Gpu, Network, Target, ordered, shares, turns
 from bench.worker.static.compile_kernels import content, read
 from bench.worker.tune.search import Tell, _reason, network_rows
@@ -99,7 +99,7 @@ class _Work:
             self.left += 1
             return
         self._say("try", [layer.key, text])
-        told: dict[str, Any] = {"layer": layer.key, "config": text, "folders": []}
+        told: CandidateEnd = {"layer": layer.key, "config": text, "folders": []}
         try:
             config = Config.parse(text)
             for compilation in implementation(layer, config).compilation(layer, config):
@@ -108,7 +108,7 @@ class _Work:
                 with alone:
                     told["folders"].append(str(self._kernel(compilation)))
         except Exception as error:
-            told |= {"folders": [], "failed": _reason(error)}
+            told["folders"], told["failed"] = [], _reason(error)
         self._say("done", told)
 
     def _kernel(self, compilation: Compilation) -> Path:
