@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 
+from bench.lines import Line
 from bench.machine.environment import device, no_cuda
 from bench.report.views import VIEWS
 
@@ -33,6 +35,12 @@ Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", he
 def tell(text: str) -> None:
     """A sentence beside the results: not markup, and not broken, so that a path in it can be copied."""
     err.print(text, markup=False, soft_wrap=True)
+
+
+def show(lines: Iterable[Line]) -> None:
+    """Print what a room has to say."""
+    for line in lines:
+        out.print(line.content, style=line.style, markup=line.markup, soft_wrap=line.whole)
 
 
 def stop(text: str, code: int) -> NoReturn:

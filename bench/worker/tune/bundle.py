@@ -2,7 +2,7 @@
 
 First what networks run now: of every layer, what the tables of the architecture's GPUs and the model choose. Then a
 tuner's candidates, in the tuner's own order, costliest layers first. What is told of each candidate goes into the file
-at once (`bench.cli.kernels.bundle`), so whenever the time is up, the file holds what is worth most.
+at once (`bench.tuning.bundle`), so whenever the time is up, the file holds what is worth most.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from typing import Any
 import triton
 from triton.backends.nvidia import driver as nvidia
 
-from bench.tuning.tuner import KNOWN, Gpu, Network, Target, ordered, shares, turns
+from bench.tuning.gpus import KNOWN, Gpu
+from bench.tuning.networks import Network
+from bench.tuning.order import Target, ordered, shares, turns
 from bench.worker.static.compile_kernels import content, read
 from bench.worker.tune.search import Tell, _reason, networks
 from kernels import table
@@ -38,7 +40,7 @@ Candidate = tuple[Layer, str]
 
 
 def run(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
-    """The job of `bench.cli.kernels.bundle`. Tells `try [...]` and `done {...}` of each candidate, `also [...]` of
+    """The job of `bench.tuning.bundle`. Tells `try [...]` and `done {...}` of each candidate, `also [...]` of
     libraries.
 
     `left`: how many it had no time for.

@@ -22,7 +22,7 @@ import psutil
 import torch
 import triton
 
-from bench.tuning.tuner import layer_from
+from bench.tuning.networks import layer_from
 from bench.worker.measure.clock import Clock, on_device
 from bench.worker.static.compile_kernels import read
 from bench.worker.tune.candidate import Subject, Timer

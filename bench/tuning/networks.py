@@ -1,0 +1,68 @@
+"""The layers of networks, which a child reads: the parent has no torch to walk a network with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from bench.runs.process import ask
+from bench.tuning.errors import WorkError
+from bench.tuning.gpus import Gpu
+from kernels.config import Layer
+
+LIMIT_S = 300.0
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model at a batch and precision: its different layers, stem and head among them, and how often each runs."""
+
+    model: str
+    batch: int
+    precision: str
+    layers: dict[Layer, int]
+
+    @staticmethod
+    def read(data: dict[str, Any]) -> Network:
+        layers = {layer_from(layer): count for layer, count in data["layers"]}
+        return Network(data["model"], data["batch"], data["precision"], layers)
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What a child knows: the networks; the GPU of this machine, if it has one; versions of torch and Triton.
+
+    `bundle`: a sentence on the kernels compiled beforehand that were named for this GPU, or nothing.
+    """
+
+    networks: list[Network]
+    gpu: Gpu | None
+    versions: dict[str, str]
+    bundle: str
+
+
+def layer_from(data: dict[str, Any]) -> Layer:
+    """A layer out of JSON, where a tuple is a list."""
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+    return Layer(**fields)
+
+
+def read_networks(
+    models: Iterable[str], batches: Iterable[int], precisions: Iterable[str], image: int = 224
+) -> Networks:
+    """Every model at every batch and precision, for pictures of `image` pixels a side.
+
+    Raises WorkError with the child's status and reason where it gives no answer.
+    """
+    wanted = {"models": list(models), "batches": list(batches), "precisions": list(precisions), "image": image}
+    answer = ask({"job": "tune", "what": "networks"} | wanted, LIMIT_S)
+    if answer.status != "ok":
+        raise WorkError(f"{answer.status}: {answer.reason}")
+    gpu = answer.data["gpu"]
+    return Networks(
+        [Network.read(network) for network in answer.data["networks"]],
+        Gpu(**gpu) if gpu else None,
+        answer.data["versions"],
+        answer.data["bundle"],
+    )
