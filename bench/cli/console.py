@@ -10,11 +10,14 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
+from bench.errors import FAILED as FAILED
+from bench.errors import STOPPED as STOPPED
+from bench.errors import UNABLE as UNABLE
+from bench.errors import USAGE as USAGE
+from bench.errors import BenchError
 from bench.lines import Line
 from bench.machine.environment import device, no_cuda
 from bench.report.views import VIEWS
-
-FAILED, USAGE, UNABLE, STOPPED = 1, 2, 3, 130
 
 out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
@@ -45,8 +48,7 @@ def show(lines: Iterable[Line]) -> None:
 
 def stop(text: str, code: int) -> NoReturn:
     """End the command: a sentence on stderr, and its exit code."""
-    tell(f"bench: {text}")
-    raise typer.Exit(code)
+    raise BenchError(text, code)
 
 
 def print_json(value: Any) -> None:

@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.errors import CeilingsError, NotMeasured, StoreError
 from bench.machine.environment import device
-from bench.records.store import StoreError, replace_file
+from bench.records.store import replace_file
 from bench.runs.process import ask
 from kernels.cards import places
-from resnet.cost import Ceilings
+from resnet.floors import Ceilings
 
 FOLDER = places.ceilings_folder()
 SCHEMA = 1
@@ -27,14 +28,6 @@ IDENTITY = {
     "cuda": ("gpu", ("name", "memory_bytes", "power_limit_w", "mig")),
     "cpu": ("cpu", ("name", "cores", "quota", "flags", "cache_bytes")),
 }
-
-
-class CeilingsError(StoreError):
-    """A file of ceilings that cannot be read; the message says what to do."""
-
-
-class NotMeasured(Exception):
-    """The child that measures did not answer; why."""
 
 
 def machine_name(facts: dict[str, Any]) -> str:
@@ -69,8 +62,6 @@ def read(path: Path) -> Ceilings:
             raise CeilingsError(f"{path}: schema {told['schema']} is newer than this bench, which knows {SCHEMA}")
         names = ("machine", "flops", "bandwidth", "l2", "launch_s", "source", "provenance", "cache")
         return Ceilings(**{name: told[name] for name in names})
-    except CeilingsError:
-        raise
     except OSError as error:
         raise CeilingsError(f"{path} cannot be read: {error.strerror}; name another file with -o") from None
     except (ValueError, KeyError, TypeError) as error:

@@ -12,24 +12,21 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench.errors import CaseError, NotTimed
 from bench.machine.environment import device
-from bench.plans.case import Case, CaseError
+from bench.plans.case import Case
 from bench.plans.plan import Settings
 from bench.roofline.ceilings import load_ceilings, machine_name
 from bench.runs.job import REFERENCE_LIMIT_S, case_job, reference_job
 from bench.runs.process import ask
 from bench.stats import median_interval
-from resnet import cost
-from resnet.cost import Ceilings, Operation
+from resnet.cost import Operation, operations
+from resnet.floors import Ceilings, floors_of
 
 SCHEMA = 1
 TRIFLE = 0.05  # kernels with less of a row's time are not named: allocations, views
 
 Told = dict[str, Any]
-
-
-class NotTimed(Exception):
-    """The child gave no times; why."""
 
 
 def layers(
@@ -70,7 +67,7 @@ def put_together(case: Case, told: Told, ceilings: Ceilings | None) -> Told:
     it, and how far the median of the executions' sums is from the sum of the layers' medians, as it is where a machine
     stalls now in one layer, now in another. Raises NotTimed if there is no row.
     """
-    found = cost.operations(case.model, case.batch, case.image, case.precision)
+    found = operations(case.model, case.batch, case.image, case.precision)
     rows = _rows(told["parts"], found)
     whole, timed = (median(told[name]) / 1e3 for name in ("whole_ns", "timed_ns"))
     if not rows:
@@ -199,7 +196,7 @@ def _floors(
     parts = [[found[place[name]] for name in row["operations"]] for row in rows if row["operations"]]
     return {
         floor.names: {"floor_us": floor.seconds * 1e6, "bound": floor.bound}
-        for floor in cost.floors_of(parts, found, ceilings)
+        for floor in floors_of(parts, found, ceilings)
     }
 
 

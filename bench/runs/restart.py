@@ -69,11 +69,11 @@ def restart(
     `start` runs one process for what is left and gives its answer, or None if nothing is left; it is told whether to do
     one item at a time, and keeps `hand` up to date meanwhile. `blame` hears of the item that a process died with. So
     many `deaths` are survived, and it takes `strikes` processes in a row that did nothing to give up. None is started
-    at `until` on the clock `now`, or later. Whatever `start` raises ends it.
+    later than `until` on the clock `now`. Whatever `start` raises ends it.
     """
     answer: Answer | None = None
     alone, died, idle = False, 0, 0
-    while now() < until:
+    while now() <= until:
         hand.clear()
         following = start(alone)
         if following is None:

@@ -14,6 +14,7 @@ from functools import partial
 from threading import Event, Lock
 from typing import Any
 
+from bench.errors import StoreError
 from bench.machine.environment import device
 from bench.plans.case import Case
 from bench.plans.eligible import why_not
@@ -21,7 +22,7 @@ from bench.plans.plan import Plan
 from bench.records.baseline import unsettled
 from bench.records.record import Record
 from bench.records.same import differences
-from bench.records.store import Store, StoreError
+from bench.records.store import Store
 from bench.runs import largest, process
 from bench.runs.job import REFERENCE_LIMIT_S, case_job, reference_job
 from bench.runs.throttled import withhold, worth_another

@@ -13,12 +13,12 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
+from bench.errors import UnableError, WorkError
 from bench.machine.environment import cpu
 from bench.machine.provenance import this_commit
 from bench.runs.process import Answer
 from bench.static.children import Told, work_through
 from bench.static.kernels import POINTS, Accepted, Entry
-from bench.tuning.errors import UnableError, WorkError
 from bench.tuning.gpus import TUNED
 
 CHILDREN = 4  # at most: each holds torch and a compiler, half a gigabyte

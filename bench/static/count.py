@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from tempfile import TemporaryDirectory
 
+from bench.errors import UnableError, WorkError
 from bench.machine.provenance import this_commit
 from bench.plans.case import Case
 from bench.runs.process import Home
 from bench.static.cases import Counted, Facts
 from bench.static.children import Told, work_through
-from bench.tuning.errors import UnableError, WorkError
 
 LIMIT_S = 1800.0
 DEATHS = 5  # of children, before the rest is given up

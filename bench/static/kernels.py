@@ -14,6 +14,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, TypedDict
 
+from bench.errors import AcceptedError
 from kernels.compiled import hazards
 
 SCHEMA = 2
@@ -65,10 +66,6 @@ KINDS: dict[str, type | tuple[type, ...]] = dict.fromkeys(FACTS, int)
 KINDS |= {"tensor": dict, "operand_a": str, "wait_depth": (int, NoneType)}
 
 
-class AcceptedError(ValueError):
-    """A file that is no record of accepted kernels; the message says what to do."""
-
-
 @dataclass(frozen=True, eq=False)
 class Entry:
     """One kernel as compiled for one architecture: its code's `facts` (`bench.worker.static`), or why it `failed`."""
@@ -113,8 +110,6 @@ class Accepted:
             return Accepted(entries, str(data["triton"]), str(data["commit"]), str(data["when"]))
         except OSError as error:
             raise AcceptedError(f"cannot read {path}: {error.strerror}; {cure}") from None
-        except AcceptedError:
-            raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             why = f"{type(error).__name__}: {error}"
             raise AcceptedError(f"{path} is no whole record of accepted kernels ({why}); {cure}") from None

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NotRequired, TypedDict, cast
 
+from bench.errors import StoreError
 from bench.machine.provenance import this_commit
-from bench.records.store import StoreError
 from bench.tuning.gpus import KNOWN, Gpu, predicted, untuned
 from bench.tuning.networks import Network, read_networks
 from kernels.cards.constants import use_measured
@@ -108,7 +108,7 @@ def make(path: Path, gpu: Gpu) -> Prediction:
     Raises ConstantsError where measured constants cannot be read, WorkError where the child fails, and StoreError.
     """
     constants = use_measured(gpu.name)
-    networks = read_networks([MODEL], BATCHES, [PRECISION]).networks
+    networks = read_networks([MODEL], BATCHES, [PRECISION], what="the network").networks
     command = f"bench kernels --predict {path}" + (f" --gpu '{gpu.name}'" if gpu != GPU else "")
     made: Made = {"command": command, "date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": this_commit()}
     return save(path, networks, made | {"constants": constants}, gpu)

@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.errors import UnableError, WorkError
 from bench.lines import Line, plain
 from bench.machine.environment import cpu
 from bench.runs.process import Answer, ask
 from bench.runs.restart import Hand, restart
-from bench.tuning.errors import UnableError, WorkError
 from kernels.compiled.bundle import LIMIT, VARIABLE, Bundle, Maker
 
 CAP = 48  # candidates a layer: more than a quarter of an hour times of any

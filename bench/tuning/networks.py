@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from bench.errors import WorkError
 from bench.runs.process import ask
-from bench.tuning.errors import WorkError
 from bench.tuning.gpus import Gpu
 from kernels.config import Layer
 
@@ -49,16 +49,20 @@ def layer_from(data: dict[str, Any]) -> Layer:
 
 
 def read_networks(
-    models: Iterable[str], batches: Iterable[int], precisions: Iterable[str], image: int = 224
+    models: Iterable[str],
+    batches: Iterable[int],
+    precisions: Iterable[str],
+    image: int = 224,
+    what: str = "the networks",
 ) -> Networks:
     """Every model at every batch and precision, for pictures of `image` pixels a side.
 
-    Raises WorkError with the child's status and reason where it gives no answer.
+    Raises WorkError where the child gives no answer; `what` could then not be read.
     """
     wanted = {"models": list(models), "batches": list(batches), "precisions": list(precisions), "image": image}
     answer = ask({"job": "tune", "what": "networks"} | wanted, LIMIT_S)
     if answer.status != "ok":
-        raise WorkError(f"{answer.status}: {answer.reason}")
+        raise WorkError(f"{what} could not be read: {answer.status}: {answer.reason}")
     gpu = answer.data["gpu"]
     return Networks(
         [Network.read(network) for network in answer.data["networks"]],

@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
+from bench.errors import TuningError
 from bench.runs import process
-from bench.tuning.errors import WorkError
+from bench.runs.restart import Hand, restart
 from bench.tuning.gpus import Gpu, predicted
 from bench.tuning.networks import Network
 from bench.tuning.order import Target, ordered, shares, turns
@@ -30,10 +31,6 @@ START_S = 10.0  # with less than this left, no process is started
 GRACE_S = 30.0  # for the candidate that runs when the time is up
 LIMIT_S = 3600.0  # of a process, which has shorter ones of its own
 STRIKES = 2  # processes in a row that die before they do anything, or do nothing
-
-
-class TuningError(WorkError):
-    """The tuner cannot go on; the message says why."""
 
 
 def made_by(versions: dict[str, str]) -> str:
@@ -74,7 +71,7 @@ class Tuner:
 
     @property
     def late(self) -> bool:
-        return self._end - self.now() < START_S
+        return self.now() > self._end - START_S
 
     def _resume(self, trials: list[Trial]) -> None:
         """The targets, with what was tried by the same versions. What others found best is the first to try again."""
@@ -105,33 +102,29 @@ class Tuner:
     def _try(self, visits: list[Visit]) -> None:
         """See the candidates of some visits to their end, by as many processes as that takes, or until time is up."""
         batch = _Batch(visits)
-        threads = strikes = 0
-        while batch.waiting and not self.late:
-            seconds = self._end - self.now()
+
+        def hear(stage: str) -> None:
+            for ended in batch.hear(stage):
+                self._note(*ended)
+
+        def start(alone: bool) -> process.Answer | None:
+            if not batch.waiting:
+                return None
+            seconds = min(self._end - self.now(), LIMIT_S)
             job = batch.job() | {
-                "device": self.device, "arch": self.gpu.arch, "seed": self.seed, "threads": threads,
-                "seconds": min(seconds, LIMIT_S),
+                "device": self.device, "arch": self.gpu.arch, "seed": self.seed, "threads": int(alone),
+                "seconds": seconds,
             }  # fmt: skip
-            batch.running.clear()
-            heard = 0
+            return self.ask(job, seconds + GRACE_S, hear)
 
-            def hear(stage: str) -> None:
-                nonlocal heard
-                heard += not stage.startswith("try")
-                for ended in batch.hear(stage):
-                    self._note(*ended)
+        def blame(number: int, answer: process.Answer) -> None:
+            if not self.late:  # else it is the time that ended it
+                self._note(*batch.end(number, {"status": "failed", "reason": answer.reason}))
 
-            answer = self.ask(job, min(seconds, LIMIT_S) + GRACE_S, hear)
-            if answer.status != "ok" and not self.late:
-                if len(batch.running) == 1:
-                    heard += 1
-                    blamed = {"status": "failed", "reason": answer.reason}
-                    self._note(*batch.end(next(iter(batch.running)), blamed))
-                elif batch.running:
-                    threads = 1  # several were being compiled: one at a time, to see which
-            strikes = 0 if heard else strikes + 1
-            if strikes >= STRIKES and not self.late:
-                raise TuningError(f"the tuner's process does nothing: {answer.status}: {answer.reason}")
+        until = self._end - START_S
+        ending = restart(start, batch.hand, blame, strikes=STRIKES, final=(), until=until, now=self.now)
+        if ending.gave_up and ending.answer and not self.late:
+            raise TuningError(f"the tuner's process does nothing: {ending.answer.status}: {ending.answer.reason}")
 
     def _note(self, target: Target, config: str, data: dict[str, Any]) -> None:
         """On disk first; the table, too, when its best is another one now."""
@@ -171,7 +164,7 @@ class _Batch:
             for config in configs:
                 self.named[len(self.named)] = (target, config)
         self.waiting = set(self.named)
-        self.running: set[int] = set()
+        self.hand: Hand[int] = Hand()
         self.compiled: set[int] = set()
 
     def job(self) -> dict[str, Any]:
@@ -193,15 +186,15 @@ class _Batch:
         verb, _, rest = stage.partition(" ")
         number, _, rest = rest.partition(" ")
         if verb == "try":
-            self.running.add(int(number))
+            self.hand.begin(int(number))
         elif verb == "passed":
-            self.running.discard(int(number))
+            self.hand.end(int(number))
             self.compiled.add(int(number))
         elif verb == "done":
             return [self.end(int(number), json.loads(rest))]
         return []
 
     def end(self, number: int, data: dict[str, Any]) -> tuple[Target, str, dict[str, Any]]:
-        self.running.discard(number)
+        self.hand.end(number)
         self.waiting.discard(number)
         return (*self.named[number], data)

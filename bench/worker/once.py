@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from bench.errors import CaseError
 from bench.machine.environment import device, environment
-from bench.plans.case import Case, CaseError
+from bench.plans.case import Case
 from bench.plans.plan import ONCE, Settings
 from bench.runs.job import REFERENCE_LIMIT_S, reference_job
 from bench.runs.process import ask

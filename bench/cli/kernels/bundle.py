@@ -8,11 +8,10 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.console import FAILED, STOPPED, UNABLE, print_json, show, stop, tell
+from bench.cli.console import STOPPED, print_json, show, tell
 from bench.cli.kernels.options import batches_of, models_of, precisions_of
 from bench.machine.provenance import this_commit
 from bench.tuning.bundle import CAP, Wanted, fill
-from bench.tuning.errors import UnableError, WorkError
 from kernels.config import ARCHS, BYTES
 
 File = Annotated[
@@ -43,12 +42,7 @@ def wanted(arch: str, models: str, batch: str, precision: str, candidates: int) 
 
 def make(path: Path, content: Wanted, budget: float | None, as_json: bool) -> None:
     """Fills the file until all is in it, the time is up, it is full, or someone has enough."""
-    try:
-        filled, interrupted = fill(path, content, budget, this_commit(), tell)
-    except UnableError as error:
-        stop(str(error), UNABLE)
-    except WorkError as error:
-        stop(str(error), FAILED)
+    filled, interrupted = fill(path, content, budget, this_commit(), tell)
     if as_json:
         print_json(asdict(filled))
     else:

@@ -10,14 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.cli.console import FAILED, UNABLE, USAGE, Filter, Json, print_json, show, stop, tell
+from bench.cli.console import FAILED, USAGE, Filter, Json, print_json, show, stop, tell
 from bench.cli.kernels.progress import CountStatus
-from bench.plans.case import Case
 from bench.plans.plan import load as load_plan
-from bench.static.cases import Change, Facts, FactsError, compare, failures
+from bench.static.cases import Change, Facts, compare, failures
 from bench.static.cases_text import lines, markdown
 from bench.static.count import count_cases
-from bench.tuning.errors import UnableError, WorkError
 
 
 def facts(
@@ -43,8 +41,9 @@ def facts(
     cases = load_plan(plan).only(*(filter or [])).cases
     if not cases:
         stop(f"no case of {plan} matches {' or '.join(filter or [])}; `bench list {plan}` shows them", USAGE)
-    before = _load(against) if against else None
-    now = _count(cases)
+    before = Facts.load(against) if against else None
+    with CountStatus() as status:
+        now = count_cases(cases, status.show)
     changes: Sequence[Change] = ()
     if before:
         changes = compare(before.only(case.name for case in cases) if filter else before, now)
@@ -56,31 +55,7 @@ def facts(
     else:
         show(lines(now, changes, before, time.monotonic() - start))
     if output:
-        _save(now, output)
+        now.save(output)
+        tell(f"Written: the facts of {len(now.cases)} cases at {now.commit}, in {output}")
     failed = failures(changes, strict) if before else [case for case in now.cases.values() if case.failed]
     raise typer.Exit(FAILED if failed else 0)
-
-
-def _load(path: Path) -> Facts:
-    try:
-        return Facts.load(path)
-    except FactsError as error:
-        stop(str(error), USAGE)
-
-
-def _count(cases: Sequence[Case]) -> Facts:
-    try:
-        with CountStatus() as status:
-            return count_cases(cases, status.show)
-    except UnableError as error:
-        stop(str(error), UNABLE)
-    except WorkError as error:
-        stop(str(error), FAILED)
-
-
-def _save(now: Facts, path: Path) -> None:
-    try:
-        now.save(path)
-    except FactsError as error:
-        stop(str(error), USAGE)
-    tell(f"Written: the facts of {len(now.cases)} cases at {now.commit}, in {path}")

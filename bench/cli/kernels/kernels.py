@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from bench.cli.console import FAILED, STOPPED, UNABLE, USAGE, Json, print_json, show, stop, tell
+from bench.cli.console import FAILED, STOPPED, USAGE, Json, print_json, show, stop, tell
 from bench.cli.kernels import bundle as cli_bundle
 from bench.cli.kernels import predict as cli_predict
 from bench.cli.kernels.options import ALL, Accept, Arch, Check, Layers, Tables
@@ -16,9 +16,8 @@ from bench.cli.kernels.progress import CompileBar
 from bench.static import predictions
 from bench.static.compile import absolute, archs_of, compile_kernels, tuned_tables
 from bench.static.kernel_changes import as_data, compare, refused
-from bench.static.kernels import Accepted, AcceptedError, chosen
+from bench.static.kernels import Accepted, chosen
 from bench.static.kernels_text import change_lines, lines
-from bench.tuning.errors import UnableError, WorkError
 from kernels.table import Table
 
 
@@ -42,7 +41,7 @@ def kernels(
         return cli_bundle.make(bundle, replace(content, tables=absolute(_readable(table))), budget, as_json)
     start = time.monotonic()
     archs, globs = _archs(arch), filter or []
-    before = _load(check) if check else None
+    before = Accepted.load(check) if check else None
     now = _compile(archs, globs, _readable(table))
     changes = compare(chosen(before.entries, archs, globs), now.entries) if before else []
     if as_json:
@@ -62,13 +61,6 @@ def _archs(text: str) -> list[int]:
         raise typer.BadParameter(str(error)) from None
 
 
-def _load(path: Path) -> Accepted:
-    try:
-        return Accepted.load(path)
-    except AcceptedError as error:
-        stop(str(error), USAGE)
-
-
 def _readable(paths: list[Path] | None) -> list[Path]:
     """The tables that were named, or this checkout's, once they can be read."""
     tables = tuned_tables() if paths is None else paths
@@ -86,10 +78,6 @@ def _compile(archs: list[int], globs: list[str], tables: list[Path]) -> Accepted
     try:
         with CompileBar() as bar:
             compiled = compile_kernels(archs, globs, tables, bar.show)
-    except UnableError as error:
-        stop(str(error), UNABLE)
-    except WorkError as error:
-        stop(str(error), FAILED)
     except KeyboardInterrupt:
         raise typer.Exit(STOPPED) from None
     for name in compiled.unknown:
@@ -101,10 +89,7 @@ def _compile(archs: list[int], globs: list[str], tables: list[Path]) -> Accepted
 
 
 def _save(now: Accepted, path: Path) -> None:
-    try:
-        now.save(path)
-    except AcceptedError as error:
-        stop(str(error), USAGE)
+    now.save(path)
     tell(f"Accepted: {len(now.entries)} kernels at {now.commit}, in {path}")
     if now.commit.endswith("+"):
         tell("The + says that this checkout has changes: the commit alone does not make these kernels.")

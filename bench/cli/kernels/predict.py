@@ -7,12 +7,10 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.console import FAILED, USAGE, out, print_json, stop, tell
+from bench.cli.console import USAGE, out, print_json, stop, tell
 from bench.static import predictions
-from bench.tuning.errors import WorkError
 from bench.tuning.gpus import KNOWN, Gpu
 from kernels.cards.cards import CARDS, named
-from kernels.cards.constants import ConstantsError
 from kernels.table import Table
 
 File = Annotated[
@@ -26,12 +24,7 @@ Card = Annotated[
 
 def predict(path: Path, card: str, as_json: bool) -> None:
     """Write a prediction and print its sums."""
-    try:
-        prediction = predictions.make(path, _gpu(card))
-    except ConstantsError as error:
-        stop(str(error), USAGE)
-    except WorkError as error:
-        stop(f"the network could not be read: {error}", FAILED)
+    prediction = predictions.make(path, _gpu(card))
     if as_json:
         return print_json(prediction)
     tell(prediction["made"].get("constants", ""))

@@ -10,17 +10,16 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.console import FAILED, STOPPED, UNABLE, USAGE, Json, print_json, show, stop, tell
+from bench.cli.console import FAILED, STOPPED, UNABLE, Json, print_json, show, stop, tell
 from bench.cli.kernels.options import batches_of, models_of, precisions_of
 from bench.cli.kernels.progress import TuneStatus
+from bench.errors import TuningError
 from bench.machine.environment import environment, no_cuda
 from bench.tuning import summary
-from bench.tuning.errors import WorkError
 from bench.tuning.gpus import TUNED, Gpu, assumed
 from bench.tuning.networks import read_networks
 from bench.tuning.trials import Kept, load
-from bench.tuning.tuner import CAP, Tuner, TuningError
-from kernels.cards.constants import ConstantsError
+from bench.tuning.tuner import CAP, Tuner
 from kernels.compiled.bundle import VARIABLE
 from kernels.config import ARCHS, BYTES
 
@@ -62,10 +61,7 @@ def tune(
         load(output)
     if bundle:
         os.environ[VARIABLE] = str(bundle.absolute())
-    try:
-        read = read_networks(*wanted)
-    except WorkError as error:
-        stop(f"the networks could not be read: {error}", FAILED)
+    read = read_networks(*wanted)
     if read.bundle:
         tell(f"Kernels compiled beforehand: {read.bundle}")
     gpu = _usable(DRY if dry else read.gpu)
@@ -95,10 +91,7 @@ def _usable(gpu: Gpu | None) -> Gpu:
         stop("the process that reads the networks finds no CUDA device", UNABLE)
     if gpu.arch not in ARCHS:
         stop(f"the kernels are for sm_{', sm_'.join(map(str, ARCHS))}; {gpu.name} is sm_{gpu.arch}", UNABLE)
-    try:
-        tell(assumed(gpu))
-    except ConstantsError as error:
-        stop(str(error), USAGE)
+    tell(assumed(gpu))
     return gpu
 
 

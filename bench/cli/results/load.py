@@ -10,11 +10,11 @@ import typer
 from rich.table import Table as Grid
 
 from bench.cli.console import FAILED, UNABLE, Input, Json, Seed, err, out, print_json, stop, tell
+from bench.errors import CaseError, StoreError
 from bench.machine.environment import device, environment
-from bench.plans.case import Case, CaseError
+from bench.plans.case import Case
 from bench.plans.eligible import why_not
 from bench.records.machines import by_machine, label
-from bench.records.store import StoreError
 from bench.records.store import load as load_records
 from bench.report.rows import digits
 from bench.serving.queue import Service, services

@@ -36,12 +36,12 @@ from bench.worker.runtime import runtime
 from resnet.held import NotHeld
 from resnet.inputs import find, pictures
 from resnet.runner import GraphRunner, TorchRunner
+from resnet.variants import VARIANTS
 
 if TYPE_CHECKING:
     from bench.worker.__main__ import Job
 
 WARM_UP_S, WARM_UP = 0.5, 5  # at least so long, and so many executions
-COMPILED = ("compile", "compile-max")  # whose modules are gone
 
 COMPILED_NOTE = "compiled code has no layers: kernels in the order they ran"
 FOREIGN_NOTE = "this provider does not say which layer a kernel is of: kernels in the order they ran"
@@ -81,7 +81,7 @@ def layer_times(job: Job, truth: Truth, executions: int, trace_to: str, tell: Ca
         count = (job.settings.buffers + 1) * case.batch
         batches = pictures(count, case.image, seed=job.seed, source=source).split(case.batch)[:-1]
         tell("prepare")
-        if case.variant in COMPILED and job.device == "cpu":
+        if VARIANTS[case.variant].runs == "compiled" and job.device == "cpu":
             torch._inductor.config.cpp.enable_kernel_profile = True  # else its kernels have no names
         run = resnet.prepare(case.variant, model, batches[0].to(job.device), case.precision, case.launch)
         inputs = [run.place(batch) for batch in batches]
@@ -158,13 +158,13 @@ def _timed(
 
             return node_times(run, model, inputs, clock, executions, trace_to)
         return in_order(run, inputs, clock, executions, trace_to, FOREIGN_NOTE)
-    if variant in COMPILED:
+    if VARIANTS[variant].runs == "compiled":
         return in_order(run, inputs, clock, executions, trace_to, COMPILED_NOTE)
     if isinstance(run, GraphRunner):
-        marks = Marks(run._inner, model, inputs[0])
+        marks = Marks(run._inner, inputs[0])
         return by_graph(run, run._inner, marks, inputs, clock, executions, trace_to)
     way = by_ranges if cuda else by_hooks
-    return way(run, Marks(run, model, inputs[0]), inputs, clock, executions, trace_to)
+    return way(run, Marks(run, inputs[0]), inputs, clock, executions, trace_to)
 
 
 def by_hooks(

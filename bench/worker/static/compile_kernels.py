@@ -13,15 +13,14 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from threading import get_ident
-from typing import Any, cast
+from typing import Any
 
-import torch
 import triton
 
 from bench.static.kernels import matches
@@ -34,11 +33,7 @@ from kernels.implementation import implementation
 from kernels.launch import Compilation
 from kernels.space.conv import space
 from kernels.space.registers import spills
-from resnet.archs import Spec
-from resnet.fold import fold
-from resnet.fused.layers import layer_of
-from resnet.fused.program import program
-from resnet.model import ResNet
+from resnet.fused.layers import layers_of
 
 IMAGE = 224
 
@@ -104,7 +99,7 @@ def plan(points: dict[int, list[Point]], globs: list[str]) -> list[Planned]:
     found: dict[str, Planned] = {}
     for arch, wanted in points.items():
         for model, batch, precision in wanted:
-            for layer in _layers(model, batch, precision):
+            for layer in dict.fromkeys(layers_of(model, batch, IMAGE, precision)):
                 use = f"{model}/{layer.key}"
                 for planned in _planned(layer, arch, use) if matches(use, globs) else ():
                     told = planned.compilation
@@ -130,20 +125,6 @@ def _cut(layer: Layer, arch: int) -> Iterator[tuple[Config, Compilation]]:
     for config in dict.fromkeys(configs):
         for compilation in implementation(layer, config).compilation(layer, config):
             yield config, compilation
-
-
-def _layers(model: str, batch: int, precision: str) -> list[Layer]:
-    """A network's layers, in the order they first run."""
-    return [replace(layer, n=batch, dtype=precision) for layer in _shapes(model)]
-
-
-@cache
-def _shapes(model: str) -> list[Layer]:
-    """Walking a network takes half a second, and batch and precision are but two fields of what comes of it."""
-    with torch.device("meta"):
-        folded = cast(ResNet, fold(ResNet(Spec.parse(model)).eval()))
-    made = program(folded, (1, folded.conv1.in_channels, IMAGE, IMAGE))
-    return list(dict.fromkeys(layer_of(step, made, "fp16") for step in made.steps))
 
 
 def _name(compilation: Compilation) -> str:

@@ -25,10 +25,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from bench.errors import AcceptedError
 from bench.machine.environment import ROOT
 from bench.plans.case import Case
 from bench.static.cases import Counted, Fact
-from bench.static.kernels import Accepted, AcceptedError, chosen
+from bench.static.kernels import Accepted, chosen
 from bench.worker.static.inductor_calls import IDLE, compilations
 from resnet.archs import Spec
 from resnet.fused import launches
@@ -37,7 +38,7 @@ from resnet.fused.eager_memory import eager_uses
 from resnet.fused.launches import Bound, Target
 from resnet.model import ResNet
 from resnet.runner import DTYPES, Runner
-from resnet.variants import VARIANTS, missing, prepare, refusal
+from resnet.variants import VARIANTS, Runs, missing, prepare, refusal
 
 H200 = Target("NVIDIA H200", 90, 132)
 RECORD = ROOT / "results" / "kernels" / "accepted.json"
@@ -46,11 +47,6 @@ NO_GRAPH = "nothing traces this variant, so nothing can break"
 NOT_PLANNED = "its memory is planned by the library, which does not say"
 NO_BYTES = "what its kernels read is known to the library alone"
 NOT_OURS = "runs no kernel of ours"
-# variants that cannot be prepared without a GPU
-UNABLE = {
-    "mixed": "chooses its kernels by timing them on the GPU",
-    "onnxruntime-trt": "TensorRT builds its engine on the GPU",
-}
 
 
 def run(data: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
@@ -89,7 +85,7 @@ def counted(case: Case) -> Counted:
         torch.manual_seed(0)
         model = ResNet(Spec.parse(case.model)).eval().requires_grad_(False)
         example = torch.randn(case.batch, 3, case.image, case.image)
-        way = WAYS.get(case.variant, _dispatched)
+        way = WAYS[VARIANTS[case.variant].runs]
         with _first_wins(case.variant):
             found = way(case, model, example)
         found.facts["flops"] = Fact(flops(case), "flop_counter")
@@ -103,10 +99,10 @@ def _why_not(case: Case) -> str | None:
         return "asks for the largest batch that fits, which is no count"
     if case.launch == "graph":
         return "a CUDA graph launches what the stream case launches: count that"
-    if case.variant in UNABLE:
-        return UNABLE[case.variant]
     variant = VARIANTS[case.variant]
-    served = variant.serves["cuda"] if case.variant == "fused" else ()
+    if variant.uncounted:
+        return variant.uncounted
+    served = variant.serves["cuda"] if variant.runs == "kernels" else ()  # compiled for a GPU, and not run
     refused = None if case.precision in served else refusal(variant, "cpu", case.precision, case.launch)
     return refused or missing(variant, "cpu")
 
@@ -340,9 +336,9 @@ def _onnx(case: Case, model: ResNet, example: Tensor) -> _Found:
     )
 
 
-WAYS: dict[str, Callable[[Case, ResNet, Tensor], _Found]] = {
-    "compile": _compiled,
-    "compile-max": _compiled,
-    "fused": _fused,
-    "onnxruntime": _onnx,
+WAYS: dict[Runs, Callable[[Case, ResNet, Tensor], _Found]] = {
+    "modules": _dispatched,
+    "compiled": _compiled,
+    "kernels": _fused,
+    "session": _onnx,
 }

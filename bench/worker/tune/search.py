@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from threading import Lock
-from typing import Any, cast
+from typing import Any
 
 import psutil
 import torch
@@ -29,12 +29,8 @@ from bench.worker.tune.candidate import Subject, Timer
 from kernels.config import Config, Layer
 from kernels.implementation import implementation
 from kernels.launch import INTERPRETED, parsed_in_turn
-from resnet.archs import Spec
-from resnet.fold import fold
 from resnet.fused import carried
-from resnet.fused.layers import layer_of
-from resnet.fused.program import program
-from resnet.model import ResNet
+from resnet.fused.layers import layers_of
 
 Tell = Callable[[str], None]
 
@@ -60,12 +56,9 @@ def networks(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
     found = []
     for name in data["models"]:
         tell(name)
-        with torch.device("meta"):
-            folded = cast(ResNet, fold(ResNet(Spec.parse(name)).eval()))
         for batch in data["batches"]:
-            made = program(folded, (batch, folded.conv1.in_channels, data["image"], data["image"]))
             for precision in data["precisions"]:
-                counts = Counter(layer_of(step, made, precision) for step in made.steps)
+                counts = Counter(layers_of(name, batch, data["image"], precision))
                 layers = [[asdict(layer), count] for layer, count in counts.items()]
                 found.append({"model": name, "batch": batch, "precision": precision, "layers": layers})
     gpu, bundle = None, ""

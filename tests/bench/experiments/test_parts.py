@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from bench.errors import StoreError
 from bench.experiments.parts import Outcome, each, first_cause, write
-from bench.records.store import StoreError
 from bench.runs.process import Answer
 
 JOB = {"job": "pieces", "device": "cpu"}

@@ -25,14 +25,15 @@ from bench.plans.plan import Settings
 from bench.roofline import layers
 from bench.worker.__main__ import Job
 from bench.worker.gate import Truth
-from bench.worker.layers import marks as layer_marks
 from bench.worker.layers import times as layer_times
 from bench.worker.layers.onnx_nodes import node_layers
 from bench.worker.measure.clock import HostClock
 from bench.worker.reference import EXACT, references
 from resnet.archs import Spec
-from resnet.cost import Ceilings, floors, operations
+from resnet.cost import operations
+from resnet.floors import Ceilings, floors
 from resnet.fold import fold
+from resnet.fused.parts import computed, modules_of
 from resnet.fused.program import program
 from resnet.model import ResNet
 from resnet.variants import library_fused
@@ -79,8 +80,8 @@ def test_every_module_that_computes_belongs_to_an_operation_and_every_operation_
 @pytest.mark.parametrize("spec", SPECS)
 def test_the_vendor_librarys_modules_are_put_to_the_models(spec: str) -> None:
     model = on_meta(spec)
-    network = library_fused.Network(fold(model), lambda conv: nn.Identity(), nn.Identity())  # type: ignore[arg-type]
-    rows = {name: layer_marks.library_names(name, model.spec.arch) for name, _ in network.named_modules()}
+    network = library_fused.LibraryNetwork(fold(model), lambda conv: nn.Identity(), nn.Identity())  # type: ignore[arg-type]
+    rows = {name: network.computes(name) for name, _ in network.named_modules()}
     assert covered(list(rows.values()), spec) == wanted(spec)
     last = "layer1.0.conv2" if "18" in spec or "34" in spec else "layer1.0.conv3"
     assert rows["blocks.0.last"] == (last, "layer1.0.add")
@@ -90,11 +91,12 @@ def test_the_vendor_librarys_modules_are_put_to_the_models(spec: str) -> None:
 @pytest.mark.parametrize("spec", SPECS)
 def test_our_own_steps_are_put_to_the_models_modules(spec: str) -> None:
     made = program(fold(on_meta(spec)), SHAPE)  # type: ignore[arg-type]
-    names = [layer_marks.step_names(f"steps.{place}", made.steps) for place in range(len(made.steps))]
+    by_step = [modules_of(step) for step in made.steps]
+    names = [computed(f"steps.{place}", by_step) for place in range(len(made.steps))]
     assert covered(names, spec) == wanted(spec)
     assert names[0] == ("conv1", "maxpool")
     assert names[-1] == ("avgpool", "fc")
-    assert layer_marks.step_names("steps.0.conv", made.steps) == names[0]
+    assert computed("steps.0.conv", by_step) == names[0]
 
 
 @given(st.lists(st.sets(st.integers(0, 12), min_size=1), max_size=12))
@@ -346,10 +348,11 @@ OWNERS = """
 import torch, resnet, sys
 from bench.worker.layers.marks import Marks
 from resnet.fold import fold
-from resnet.fused.network import Network
+from resnet.fused.network import FusedNetwork
+from resnet.fused.parts import computed, modules_of
 from resnet.fused.program import program
 made = program(fold(resnet.build("resnet18v2", source="noise")), (1, 3, 32, 32))
-network = Network(made, "fp32", torch.device("cpu"))
+network = FusedNetwork(made, "fp32", torch.device("cpu"))
 found = network.owners
 assert len(found) == 1 + len(network.calls) > len(made.steps), len(found)
 assert list(dict.fromkeys(found)) == list(range(len(made.steps)))

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench.plans.case import MAX, Case, CaseError
+from bench.errors import CaseError
+from bench.plans.case import MAX, Case
 from bench.plans.plan import Settings, read
 from bench.records.store import Store
 from bench.runs.job import PICTURES, fit_job, reference_job

@@ -132,10 +132,10 @@ def test_one_that_cannot_do_one_at_a_time_is_given_up() -> None:
 def test_none_is_started_when_the_time_is_up() -> None:
     fake = Fake("abc", deadly="abc")
     clock = iter([0.0, 5.0, 10.0])
-    ending = fake.run(until=10.0, now=lambda: next(clock))
+    ending = fake.run(until=9.0, now=lambda: next(clock))
     assert ending == Ending(CRASH)
     assert list(fake.blamed) == ["a", "b"]
-    assert fake.run(until=0.0, now=lambda: 0.0) == Ending(None)
+    assert fake.run(until=0.0, now=lambda: 0.1) == Ending(None)
 
 
 def test_a_process_that_tells_beginnings_alone() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.errors import FactsError
 from bench.static.cases import (
     CHANGED,
     ELSEWHERE,
@@ -23,7 +24,6 @@ from bench.static.cases import (
     Counted,
     Fact,
     Facts,
-    FactsError,
     compare,
     failures,
 )

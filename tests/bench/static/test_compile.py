@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from bench.errors import UnableError, WorkError
 from bench.machine.environment import ROOT
 from bench.runs.process import Answer, Stopped
 from bench.static import children, compile
 from bench.static.compile import archs_of, compile_kernels
-from bench.tuning.errors import UnableError, WorkError
 
 ROW = {"arch": 80, "kernel": "conv", "failed": "no"}
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from bench.errors import UnableError, WorkError
 from bench.plans.case import Case
 from bench.runs.process import Answer
 from bench.static import children
 from bench.static.count import DEATHS, count_cases
-from bench.tuning.errors import UnableError, WorkError
 
 CASES = [Case.parse(f"resnet18/eager/fp32/b{batch}/i32/stream") for batch in (1, 2)]
 EAGER = CASES[0]

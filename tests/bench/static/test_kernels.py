@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.errors import AcceptedError
 from bench.machine.environment import ROOT
 from bench.static.kernel_changes import compare
-from bench.static.kernels import Accepted, AcceptedError
+from bench.static.kernels import Accepted
 
 RECORD = ROOT / "results/kernels/accepted.json"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.records.store import StoreError
+from bench.errors import StoreError
 from bench.static import markdown
 from bench.static.kernels import Accepted, Entry, KernelFacts
 from bench.static.predictions import Prediction

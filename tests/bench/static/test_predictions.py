@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.errors import StoreError
 from bench.machine.environment import ROOT
-from bench.records.store import StoreError
 from bench.static import predictions
 from bench.static.predictions import GPU, Made, Prediction, group_of, rows
 from bench.tuning.gpus import predicted

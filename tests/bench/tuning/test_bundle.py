@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from bench.errors import UnableError, WorkError
 from bench.runs.process import Answer
 from bench.tuning import bundle
 from bench.tuning.bundle import Filling, FullError, Wanted
-from bench.tuning.errors import UnableError, WorkError
 from kernels.compiled.bundle import Bundle, Maker
 
 MAKER = Maker("3.12", "3.6.0", "V12.8.93", "x86_64", 90, "key", "sources")

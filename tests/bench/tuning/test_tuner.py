@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from bench.records.store import StoreError
+from bench.errors import StoreError, TuningError
 from bench.runs.process import Answer
 from bench.tuning import trials
 from bench.tuning import tuner as tuning
 from bench.tuning.networks import layer_from
 from bench.tuning.order import Target, ordered
 from bench.tuning.trials import Trial
-from bench.tuning.tuner import Tuner, TuningError
+from bench.tuning.tuner import Tuner
 from kernels.space.choose import default
 from kernels.table import Table
 from tests.bench.tuning.played import GPU, LARGE, MIDDLE, NETWORK, SMALL, VERSIONS, FakeChild, better

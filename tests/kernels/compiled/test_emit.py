@@ -16,7 +16,7 @@ from kernels.space import choose
 from kernels.space import head as head_space
 from kernels.space import stem as stem_space
 from kernels.space.conv import default, shared_bytes
-from resnet.fused.layers import layers
+from tests.networks import convolutions
 
 pytestmark = pytest.mark.skipif(INTERPRETED, reason="kernels defined under TRITON_INTERPRET=1 cannot be compiled")
 
@@ -150,7 +150,7 @@ def test_products_that_read_registers_wait_or_are_refused(layer, config, dtype) 
 @pytest.mark.parametrize("network", ["resnet50", "resnet50v2"])
 def test_what_the_model_chooses_is_safe(network) -> None:
     """A sample, windows and prologues; `bench kernels --check` compiles all."""
-    found = layers(network, 128, 224, "fp16")
+    found = convolutions(network, 128, 224, "fp16")
     windows = [layer for layer in found if layer.kernel == (3, 3)]
     activated = [layer for layer in found if layer.prologue]
     assert bool(activated) == (network == "resnet50v2")
