@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,7 @@ def test_an_interrupt_ends_the_children_first(two_children: Callable[..., None])
 
     def interrupt() -> None:
         waiting.wait(10)
+        time.sleep(0.2)  # until the pool waits for what it has started
         os.kill(os.getpid(), signal.SIGINT)
 
     two_children(ask)
