@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -44,6 +46,18 @@ def show(lines: Iterable[Line]) -> None:
     """Print what a room has to say."""
     for line in lines:
         out.print(line.content, style=line.style, markup=line.markup, soft_wrap=line.whole)
+
+
+@contextmanager
+def damage_told() -> Iterator[None]:
+    """Tells of lines that a load left out, a sentence each."""
+    from bench.records.frame import Damage
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", Damage)
+        yield
+    for warning in caught:
+        tell(f"bench: {warning.message}")
 
 
 def stop(text: str, code: int) -> NoReturn:

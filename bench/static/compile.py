@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Lock
-from typing import Any
 
 from bench.errors import UnableError, WorkError
 from bench.machine.environment import cpu
 from bench.machine.provenance import this_commit
+from bench.runs.kernel_jobs import KernelsAnswer, KernelsJob
 from bench.runs.process import Answer
 from bench.static.children import Told, work_through
 from bench.static.kernels import POINTS, Accepted, Entry
@@ -50,9 +50,9 @@ def tuned_tables() -> list[Path]:
     return sorted(TUNED.glob("*.json"))
 
 
-def absolute(paths: Iterable[Path]) -> tuple[str, ...]:
+def absolute(paths: Iterable[Path]) -> list[str]:
     """Files as a child is told them, which may run in another folder."""
-    return tuple(str(path.absolute()) for path in paths)
+    return [str(path.absolute()) for path in paths]
 
 
 def compile_kernels(
@@ -68,13 +68,9 @@ def compile_kernels(
     this machine cannot compile, WorkError where children fail as a whole, and KeyboardInterrupt once all are ended.
     """
     paths = tuned_tables() if tables is None else tables
-    job = {
-        "job": "kernels",
-        "points": {str(arch): POINTS[arch] for arch in archs},
-        "globs": list(globs),
-        "tables": absolute(paths),
-    }
-    answers = _answers(job, min(cpu()["cores"], CHILDREN), told)
+    points = {str(arch): list(POINTS[arch]) for arch in archs}
+    job = KernelsJob(points, list(globs), absolute(paths), parts=min(cpu()["cores"], CHILDREN))
+    answers = _answers(job, told)
     for answer in answers:
         if answer.status == "skipped":
             raise UnableError(f"this machine cannot compile kernels: {answer.reason}; `pip install 'triton>=3.6'`")
@@ -88,19 +84,22 @@ def compile_kernels(
     return Compiled(record, first["unknown"])
 
 
-def _answers(job: dict[str, Any], count: int, told: Told) -> list[Answer]:
-    """What so many children answer, each of its part."""
-    total, stop = _Total(count, told), Event()
+def _answers(job: KernelsJob, told: Told) -> list[Answer[KernelsAnswer]]:
+    """What children answer at once, each of its part."""
+    total, stop = _Total(job.parts, told), Event()
 
-    def part(number: int) -> Answer:
+    def part(number: int) -> Answer[KernelsAnswer]:
         def mine(done: int, total_of_part: int, name: str) -> None:
             total.add(number, done, total_of_part, name)
 
-        return work_through(job | {"parts": count, "part": number}, PART_LIMIT_S, DEATHS, mine, stop=stop)
+        def of_part(broken: dict[str, str]) -> KernelsJob:
+            return replace(job, part=number, broken=broken)
 
-    with ThreadPoolExecutor(count) as pool:
+        return work_through(of_part, PART_LIMIT_S, DEATHS, mine, stop=stop)
+
+    with ThreadPoolExecutor(job.parts) as pool:
         try:
-            return list(pool.map(part, range(count)))
+            return list(pool.map(part, range(job.parts)))
         except BaseException:  # leaving the pool waits for the children
             stop.set()
             raise

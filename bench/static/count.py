@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from bench.errors import UnableError, WorkError
 from bench.machine.provenance import this_commit
 from bench.plans.case import Case
+from bench.runs.kernel_jobs import FactsJob
 from bench.runs.process import Home
 from bench.static.cases import Counted, Facts
 from bench.static.children import Told, work_through
@@ -24,10 +25,10 @@ def count_cases(
 
     Raises UnableError where this machine cannot count, WorkError where the child fails as a whole.
     """
-    job = {"job": "facts", "cases": [case.name for case in cases]}
+    names = [case.name for case in cases]
     with TemporaryDirectory(prefix="resnet-bench-facts-") as exports:
         home = Home(variables={"CUDA_VISIBLE_DEVICES": "", "RESNET_COMPILED": exports})
-        answer = work_through(job, LIMIT_S, DEATHS, told, module, home)
+        answer = work_through(lambda broken: FactsJob(names, broken), LIMIT_S, DEATHS, told, module, home)
     if answer.status == "skipped":
         raise UnableError(f"this machine cannot count: {answer.reason}")
     if answer.status != "ok":

@@ -9,20 +9,23 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench.errors import UnableError, WorkError
 from bench.lines import Line, plain
 from bench.machine.environment import cpu
-from bench.runs.process import Answer, ask
+from bench.runs.kernel_jobs import BundleAnswer, BundleJob, MakerJob
+from bench.runs.process import Answer
+from bench.runs.request import request
 from bench.runs.restart import Hand, restart
 from kernels.compiled.bundle import LIMIT, VARIABLE, Bundle, Maker
 
 CAP = 48  # candidates a layer: more than a quarter of an hour times of any
 DEATHS = 20  # of compilers, before it is given up
 LIMIT_S = 36_000.0
+GRACE_S = 300.0  # for what is being compiled when the time is up
 QUIET = 64  # candidates between two lines
 
 Candidate = tuple[str, str]  # a layer's key and a configuration
@@ -44,7 +47,7 @@ class Wanted:
     precisions: list[str]
     arch: int
     candidates: int = CAP
-    tables: tuple[str, ...] = ()
+    tables: list[str] = field(default_factory=list)
     image: int = 224
 
 
@@ -121,7 +124,7 @@ def fill(
 
 def _opened(path: Path, wanted: Wanted, end: float, commit: str) -> Bundle:
     """The bundle, of whatever it is that compiles here."""
-    answer = _ask(wanted, {"what": "maker"}, end, lambda stage: None)
+    answer = request(MakerJob(wanted.arch), max(end - time.monotonic(), 0.0) + GRACE_S)
     if answer.status != "ok":
         raise UnableError(f"this machine cannot compile kernels: {answer.status}: {answer.reason}")
     about: dict[str, Any] = {"commit": commit, "models": wanted.models, "batches": wanted.batches}
@@ -130,11 +133,6 @@ def _opened(path: Path, wanted: Wanted, end: float, commit: str) -> Bundle:
         return Bundle(path, Maker(**answer.data["maker"]), about)
     except (OSError, ValueError) as error:
         raise WorkError(f"{error}; name another file") from None
-
-
-def _ask(wanted: Wanted, more: dict[str, Any], end: float, hear: Callable[[str], None]) -> Answer:
-    job = {"job": "bundle"} | asdict(wanted) | more
-    return ask(job, max(end - time.monotonic(), 0.0) + 300.0, hear)
 
 
 class Filling:
@@ -153,10 +151,10 @@ class Filling:
         Raises FullError, KeyboardInterrupt, WorkError where children do nothing, and OSError.
         """
 
-        def start(alone: bool) -> Answer:
-            threads = 1 if alone else cpu()["cores"]
-            more = {"what": "candidates", "known": self._known(), "threads": threads}
-            return _ask(wanted, more | {"seconds": end - time.monotonic()}, end, self.hear)
+        def start(alone: bool) -> Answer[BundleAnswer]:
+            threads, seconds = 1 if alone else cpu()["cores"], max(end - time.monotonic(), 0.0)
+            job = BundleJob(**asdict(wanted), known=self._known(), threads=threads, seconds=seconds)
+            return request(job, seconds + GRACE_S, self.hear)
 
         ending = restart(start, self.hand, self._blame, deaths=DEATHS - 1, final=("ok",), until=end)
         if ending.answer and ending.gave_up:
@@ -171,7 +169,7 @@ class Filling:
             known.setdefault(layer, []).append(config)
         return known
 
-    def _blame(self, candidate: Candidate, answer: Answer) -> None:
+    def _blame(self, candidate: Candidate, answer: Answer[BundleAnswer]) -> None:
         self.failed.append((*candidate, answer.reason))
 
     def hear(self, stage: str) -> None:

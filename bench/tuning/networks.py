@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from bench.errors import WorkError
-from bench.runs.process import ask
+from bench.runs.kernel_jobs import LayerData, NetworkRow, NetworksJob
+from bench.runs.request import request
+from bench.runs.wire import Json
 from bench.tuning.gpus import Gpu
 from kernels.config import Layer
 
@@ -24,7 +25,7 @@ class Network:
     layers: dict[Layer, int]
 
     @staticmethod
-    def read(data: dict[str, Any]) -> Network:
+    def read(data: NetworkRow) -> Network:
         layers = {layer_from(layer): count for layer, count in data["layers"]}
         return Network(data["model"], data["batch"], data["precision"], layers)
 
@@ -42,9 +43,9 @@ class Networks:
     bundle: str
 
 
-def layer_from(data: dict[str, Any]) -> Layer:
+def layer_from(data: LayerData) -> Layer:
     """A layer out of JSON, where a tuple is a list."""
-    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+    fields: Json = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
     return Layer(**fields)
 
 
@@ -59,8 +60,7 @@ def read_networks(
 
     Raises WorkError where the child gives no answer; `what` could then not be read.
     """
-    wanted = {"models": list(models), "batches": list(batches), "precisions": list(precisions), "image": image}
-    answer = ask({"job": "tune", "what": "networks"} | wanted, LIMIT_S)
+    answer = request(NetworksJob(list(models), list(batches), list(precisions), image), LIMIT_S)
     if answer.status != "ok":
         raise WorkError(f"{what} could not be read: {answer.status}: {answer.reason}")
     gpu = answer.data["gpu"]

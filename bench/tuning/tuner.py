@@ -16,6 +16,9 @@ from typing import Any
 
 from bench.errors import TuningError
 from bench.runs import process
+from bench.runs.job import Empty
+from bench.runs.kernel_jobs import TryJob, VisitRow
+from bench.runs.request import request
 from bench.runs.restart import Hand, restart
 from bench.tuning.gpus import Gpu, predicted
 from bench.tuning.networks import Network
@@ -54,7 +57,7 @@ class Tuner:
     device: str = "cuda"
     seed: int = 0
     told: Callable[[Target, Trial], None] = lambda target, trial: None
-    ask: Callable[..., process.Answer] = process.ask
+    ask: process.Ask = process.ask
     now: Callable[[], float] = time.monotonic
     batch: int = BATCH
     targets: list[Target] = field(default_factory=list)
@@ -107,17 +110,16 @@ class Tuner:
             for ended in batch.hear(stage):
                 self._note(*ended)
 
-        def start(alone: bool) -> process.Answer | None:
+        def start(alone: bool) -> process.Answer[Empty] | None:
             if not batch.waiting:
                 return None
             seconds = min(self._end - self.now(), LIMIT_S)
-            job = batch.job() | {
-                "device": self.device, "arch": self.gpu.arch, "seed": self.seed, "threads": int(alone),
-                "seconds": seconds,
-            }  # fmt: skip
-            return self.ask(job, seconds + GRACE_S, hear)
+            visits, compiled = batch.left()
+            threads = 1 if alone else 0
+            job = TryJob(visits, compiled, self.device, self.gpu.arch, self.seed, threads, seconds)
+            return request(job, seconds + GRACE_S, hear, self.ask)
 
-        def blame(number: int, answer: process.Answer) -> None:
+        def blame(number: int, answer: process.Answer[Empty]) -> None:
             if not self.late:  # else it is the time that ended it
                 self._note(*batch.end(number, {"status": "failed", "reason": answer.reason}))
 
@@ -167,19 +169,18 @@ class _Batch:
         self.hand: Hand[int] = Hand()
         self.compiled: set[int] = set()
 
-    def job(self) -> dict[str, Any]:
-        """What is left of it, as a child is told. A best so far has a number, too, to be blamed by."""
-        visits = []
+    def left(self) -> tuple[list[VisitRow], list[int]]:
+        """The visits that are left, and what of them is compiled. A best so far has a number, too, to be blamed by."""
+        visits: list[VisitRow] = []
         for target, _ in self.visits:
-            left = [[n, config] for n, (of, config) in self.named.items() if of is target and n in self.waiting]
+            left = [(n, config) for n, (of, config) in self.named.items() if of is target and n in self.waiting]
             best = None
             if target.best and left:
-                best = [len(self.named), target.best]
+                best = (len(self.named), target.best)
                 self.named[len(self.named)] = (target, target.best)
             if left:
                 visits.append({"layer": asdict(target.layer), "best": best, "challengers": left})
-        compiled = sorted(self.compiled & self.waiting)
-        return {"job": "tune", "what": "candidates", "visits": visits, "compiled": compiled}
+        return visits, sorted(self.compiled & self.waiting)
 
     def hear(self, stage: str) -> list[tuple[Target, str, dict[str, Any]]]:
         """Candidates whose end this is, with what is told of it."""

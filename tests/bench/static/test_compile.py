@@ -14,8 +14,9 @@ import pytest
 
 from bench.errors import UnableError, WorkError
 from bench.machine.environment import ROOT
+from bench.runs import process
 from bench.runs.process import Answer, Stopped
-from bench.static import children, compile
+from bench.static import compile
 from bench.static.compile import archs_of, compile_kernels
 
 ROW = {"arch": 80, "kernel": "conv", "failed": "no"}
@@ -29,7 +30,7 @@ def rows(*names: str) -> list[dict[str, Any]]:
 def two_children(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., Answer]], None]:
     def give(ask: Callable[..., Answer]) -> None:
         monkeypatch.setattr(compile, "cpu", lambda: {"cores": 2})
-        monkeypatch.setattr(children, "ask", ask)
+        monkeypatch.setattr(process, "ask", ask)
 
     return give
 
@@ -38,7 +39,7 @@ def test_parts_are_put_together_in_the_order_of_the_plan(two_children: Callable[
     shares = {0: rows("a/1", "a/3", "a/5"), 1: rows("a/2", "a/4")}
     seen: list[tuple[int, int, str]] = []
 
-    def ask(job: dict[str, Any], limit_s: float, stage: Callable[[str], None], *_: object) -> Answer:
+    def ask(job: dict[str, Any], limit_s: float, stage: Callable[[str], None], **_: object) -> Answer:
         share = shares[job["part"]]
         stage("starts")
         for done, row in enumerate(share):
@@ -65,7 +66,7 @@ def test_parts_are_put_together_in_the_order_of_the_plan(two_children: Callable[
 def test_what_is_about_the_whole_ends_it(
     two_children: Callable[..., None], status: str, error: type[Exception], words: str
 ) -> None:
-    two_children(lambda *_: Answer(status, "why", {}, 1.0))
+    two_children(lambda *_, **how: Answer(status, "why", {}, 1.0))
     with pytest.raises(error, match=words):
         compile_kernels([80])
 
@@ -73,7 +74,7 @@ def test_what_is_about_the_whole_ends_it(
 def test_an_interrupt_ends_the_children_first(two_children: Callable[..., None]) -> None:
     waiting, ended = threading.Barrier(3), []
 
-    def ask(job: dict[str, Any], limit_s: float, stage: object, module: str, home: object, stop: Any) -> Answer:
+    def ask(job: dict[str, Any], limit_s: float, stage: object, *, stop: Any, **_: object) -> Answer:
         waiting.wait(10)
         assert stop.wait(10)
         ended.append(job["part"])

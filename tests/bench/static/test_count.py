@@ -12,8 +12,8 @@ import pytest
 
 from bench.errors import UnableError, WorkError
 from bench.plans.case import Case
+from bench.runs import process
 from bench.runs.process import Answer
-from bench.static import children
 from bench.static.count import DEATHS, count_cases
 
 CASES = [Case.parse(f"resnet18/eager/fp32/b{batch}/i32/stream") for batch in (1, 2)]
@@ -28,7 +28,7 @@ class Child:
         self.variables: list[dict[str, str]] = []
 
     def __call__(
-        self, job: dict[str, Any], limit_s: float, stage: Callable[[str], None], module: str, home: Any, *_: object
+        self, job: dict[str, Any], limit_s: float, stage: Callable[[str], None], *, home: Any, **_: object
     ) -> Answer:
         self.variables.append(home.variables)
         counted = {}
@@ -43,7 +43,7 @@ class Child:
 
 def test_a_case_that_kills_its_child_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     child, seen = Child({CASES[1].name}), []
-    monkeypatch.setattr(children, "ask", child)
+    monkeypatch.setattr(process, "ask", child)
     facts = count_cases(CASES, lambda *told: seen.append(told))
     assert facts.cases[EAGER.name].facts["launches"].value == 1
     assert facts.cases[CASES[1].name].failed == "crash: died"
@@ -54,14 +54,14 @@ def test_a_case_that_kills_its_child_has_failed(monkeypatch: pytest.MonkeyPatch)
 def test_children_that_die_again_and_again_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     cases = [Case.parse(f"resnet18/eager/fp32/b{batch}/i32/stream") for batch in range(1, DEATHS + 3)]
     child = Child({case.name for case in cases})
-    monkeypatch.setattr(children, "ask", child)
+    monkeypatch.setattr(process, "ask", child)
     with pytest.raises(WorkError, match="nothing could be counted: crash: died"):
         count_cases(cases)
     assert len(child.variables) == DEATHS + 1
 
 
 def test_a_machine_that_cannot_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(children, "ask", lambda *_: Answer("skipped", "no torch", {}, 1.0))
+    monkeypatch.setattr(process, "ask", lambda *_, **how: Answer("skipped", "no torch", {}, 1.0))
     with pytest.raises(UnableError, match="this machine cannot count: no torch"):
         count_cases(CASES)
 

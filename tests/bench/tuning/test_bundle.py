@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bench.errors import UnableError, WorkError
+from bench.runs import process
 from bench.runs.process import Answer
 from bench.tuning import bundle
 from bench.tuning.bundle import Filling, FullError, Wanted
@@ -44,7 +45,7 @@ class Child:
 
 def test_a_compiler_that_dies_costs_what_killed_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     child = Child(list("abcdef"), deadly="d")
-    monkeypatch.setattr(bundle, "ask", child)
+    monkeypatch.setattr(process, "ask", child)
     monkeypatch.setattr(bundle, "cpu", lambda: {"cores": 8})
     work = Filling(Bundle(tmp_path / "kernels.bundle", MAKER, {}))
     work.run(WANTED, time.monotonic() + 60)
@@ -55,7 +56,7 @@ def test_a_compiler_that_dies_costs_what_killed_it(tmp_path: Path, monkeypatch: 
 
 
 def test_a_child_that_does_nothing_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundle, "ask", lambda *_: Answer("error", "no memory", {}, 1.0))
+    monkeypatch.setattr(process, "ask", lambda *_: Answer("error", "no memory", {}, 1.0))
     work = Filling(Bundle(tmp_path / "kernels.bundle", MAKER, {}))
     with pytest.raises(WorkError, match="could not be compiled: error: no memory"):
         work.run(WANTED, time.monotonic() + 60)
@@ -80,12 +81,12 @@ class Compiler(Child):
 
 def test_what_is_filled_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "kernels.bundle"
-    monkeypatch.setattr(bundle, "ask", Compiler(list("ab"), deadly="none"))
+    monkeypatch.setattr(process, "ask", Compiler(list("ab"), deadly="none"))
     filled, interrupted = bundle.fill(path, WANTED, 60, "0123456789", print)
     assert not interrupted
     assert (filled.layers, filled.candidates, filled.failed, filled.complete) == (1, 2, [], True)
     child = Compiler(list("abc"), deadly="none")
-    monkeypatch.setattr(bundle, "ask", child)
+    monkeypatch.setattr(process, "ask", child)
     filled, _ = bundle.fill(path, WANTED, 60, "0123456789", print)
     assert child.jobs[0]["known"] == {"layer": ["a", "b"]}
     assert filled.candidates == 3
@@ -95,6 +96,6 @@ def test_what_is_filled_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_machine_that_cannot_compile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundle, "ask", lambda *_: Answer("skipped", "no triton", {}, 1.0))
+    monkeypatch.setattr(process, "ask", lambda *_: Answer("skipped", "no triton", {}, 1.0))
     with pytest.raises(UnableError, match="this machine cannot compile kernels: skipped: no triton"):
         bundle.fill(tmp_path / "kernels.bundle", WANTED, 60, "", print)

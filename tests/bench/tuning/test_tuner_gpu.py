@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.runs.kernel_jobs import NetworksJob
 from bench.tuning.gpus import Gpu
 from bench.tuning.networks import Network
 from bench.tuning.trials import Kept
@@ -20,7 +21,7 @@ from kernels.table import Table
 @pytest.mark.timed
 @pytest.mark.slow
 def test_two_layers_on_this_gpu(tmp_path: Path) -> None:
-    here = search.networks({"models": ["resnet18"], "batches": [8], "image": 224, "precisions": ["fp16"]}, print)
+    here = search.networks(NetworksJob(["resnet18"], [8], ["fp16"]), print)
     network = Network.read(here["networks"][0])
     two = replace(network, layers=dict(list(network.layers.items())[:2]))
     kept = Kept(tmp_path / "table.json")

@@ -12,8 +12,10 @@ import pytest
 from typer.testing import Result
 
 from bench.cli.kernels import kernels as cli_kernels
+from bench.runs import process
+from bench.runs.kernel_jobs import KernelsJob
 from bench.runs.process import Answer
-from bench.static import children, compile
+from bench.static import compile
 from bench.static.compile import Compiled
 from bench.static.kernels import Accepted, Entry
 from kernels.table import Table
@@ -23,15 +25,15 @@ from tests.bench.cli.kernels.planted import BAD, EXACT, LARGE, REFUSED, SPILLING
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """One child, that is none."""
-    monkeypatch.setattr(children, "ask", here)
+    monkeypatch.setattr(process, "ask", here)
     monkeypatch.setattr(compile, "CHILDREN", 1)
 
 
-def here(job: dict[str, Any], limit_s: float, stage: Callable[[str], None], *_: object) -> Answer:
+def here(job: dict[str, Any], limit_s: float, stage: Callable[[str], None], **_: object) -> Answer:
     """The child's work in this process, which has torch and Triton imported anyway: a child takes 4 s to start."""
     from bench.worker.static import compile_kernels
 
-    return Answer("ok", "", compile_kernels.run(job, stage), 0.0)
+    return Answer("ok", "", compile_kernels.run(KernelsJob.read(job), stage), 0.0)
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +43,7 @@ def compiled_rows(tmp_path_factory: pytest.TempPathFactory) -> Rows:
     write_table(table, BAD)
     rows: Rows = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(children, "ask", here)
+        patch.setattr(process, "ask", here)
         patch.setattr(compile, "CHILDREN", 1)
         patch.setattr("kernels.table._installed", Table())
         for arch, uses in (("sm_80", (SPILLING, REFUSED, EXACT)), ("sm_90", (SPILLING, LARGE))):

@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.cli import app
+from bench.runs import process
 from bench.runs.process import Answer
 from bench.static import predictions
-from bench.tuning import networks
 from kernels.config import Layer
 
 MIDDLE = Layer(128, 56, 56, 64, 64, (3, 3), 1, 1)
@@ -26,11 +26,11 @@ def test_the_command_writes_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     told = {"model": "resnet50", "batch": 128, "precision": "fp16", "layers": [[asdict(MIDDLE), 1]]}
     asked = {}
 
-    def ask(job: dict[str, object], limit_s: float) -> Answer:
+    def ask(job: dict[str, object], limit_s: float, *_: object) -> Answer:
         asked.update(job)
         return Answer("ok", "", {"networks": [json.loads(json.dumps(told))]} | REST, 0.0)
 
-    monkeypatch.setattr(networks, "ask", ask)
+    monkeypatch.setattr(process, "ask", ask)
     done = CliRunner().invoke(app, ["kernels", "--predict", str(tmp_path / "file.json")])
     assert done.exit_code == 0, done.output
     assert (asked["models"], asked["batches"]) == (["resnet50"], [1, 32, 128, 256])

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from bench.runs.kernel_jobs import TryJob
 from bench.worker.measure.clock import HostClock
 from bench.worker.tune import candidate as subject
 from bench.worker.tune import search
@@ -36,7 +37,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Tensor], obje
         told: list[str] = []
         visit = search.Visit(LITTLE, None, [(0, CONFIG)])
         talk = search._Talk(told.append, time.monotonic() + 600)
-        search._visit(visit, {"device": "cpu", "seed": 0}, HostClock(), talk)
+        search._visit(visit, TryJob([], [], "cpu", 90, 0, 1, 600.0), HostClock(), talk)
         return [line for line in told if line.startswith("done")]
 
     return judge

@@ -9,6 +9,7 @@ import pytest
 import triton
 from triton.backends.compiler import GPUTarget
 
+from bench.runs.kernel_jobs import TryJob
 from bench.worker.tune import search
 from kernels.config import Config, Layer
 from kernels.implementation import family, implementation
@@ -52,7 +53,7 @@ def test_a_candidate_is_compiled_once_and_what_is_judged_is_launched(
     monkeypatch.setattr(triton.knobs.compilation, "listener", listen)
     visits = [search.Visit(layer, None, [(0, config)])]
     talk = search._Talk(lambda stage: None, time.monotonic() + 600)
-    assert search.compile_all(visits, set(), {"arch": 90, "threads": 2}, talk) == {0}
+    assert search.compile_all(visits, set(), TryJob([], [], "cpu", 90, 0, 2, 600.0), talk) == {0}
     made = [key for key, hit in heard if not hit]
     assert len(made) == len(set(made)) == (2 if config.split_k > 1 else 1)
     heard.clear()
