@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -17,6 +17,7 @@ from bench.errors import STOPPED as STOPPED
 from bench.errors import UNABLE as UNABLE
 from bench.errors import USAGE as USAGE
 from bench.errors import BenchError
+from bench.lines import Line
 from bench.machine.environment import device, no_cuda
 from bench.report.views import VIEWS
 
@@ -39,6 +40,12 @@ Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", he
 def tell(text: str) -> None:
     """A sentence beside the results: not markup, and not broken, so that a path in it can be copied."""
     err.print(text, markup=False, soft_wrap=True)
+
+
+def show(lines: Iterable[Line]) -> None:
+    """Print what a room has to say."""
+    for line in lines:
+        out.print(line.content, style=line.style, markup=line.markup, soft_wrap=line.whole)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ import triton
 
 from bench.runs.job import Empty
 from bench.runs.kernel_jobs import GpuRow, NetworkRow, NetworksAnswer, NetworksJob, TrialEnd, TryJob, VisitRow
-from bench.tuning.tuner import layer_from
+from bench.tuning.networks import layer_from
 from bench.worker.measure.clock import Clock, on_device
 from bench.worker.static.compile_kernels import read
 from bench.worker.tune.candidate import Subject, Timer
