@@ -104,7 +104,7 @@ def predicted(found: dict[str, Any], measured: Table) -> str:
     lines += [
         "",
         f"{found['model']}, {found['precision']}, {found['gpu']}: microseconds in a CUDA graph as the model of"
-        f" `kernels.space.choose` has them, which is no measurement, for all launches of a group together. Made by"
+        f" `kernels.kinds` has them, which is no measurement, for all launches of a group together. Made by"
         f" `{made['command']}` on {made['date']}, commit {made['commit']}.{known} Outcome: what `bench tune` measured"
         " for the best configuration, one layer at a time.",
     ]

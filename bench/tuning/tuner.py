@@ -25,9 +25,10 @@ from bench.runs import process
 from bench.tuning.trials import Kept, Trial
 from kernels.cards import cards, places
 from kernels.compiled.bundle import code
-from kernels.config import Config, Layer
-from kernels.space.choose import default, predicted_us, space
-from kernels.space.conv import machine_of
+from kernels.kinds import default, predicted_us, space
+from kernels.space.config import Config
+from kernels.space.layer import Layer
+from kernels.space.machine import machine_of
 from kernels.table import Entry
 
 TUNED = places.tuned_folder()

@@ -16,8 +16,9 @@ import typer
 from bench.cli.console import FAILED, STOPPED, UNABLE, out, print_json, stop, tell
 from bench.machine.environment import cpu
 from bench.runs.process import Answer, ask
+from kernels.cards.archs import ARCHS
 from kernels.compiled.bundle import LIMIT, VARIABLE, Bundle, Maker
-from kernels.config import ARCHS, BYTES
+from kernels.space.layer import BYTES
 from resnet.archs import Spec
 
 CAP = 48  # candidates a layer: more than a quarter of an hour times of any

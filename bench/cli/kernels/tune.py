@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,16 +18,18 @@ from bench.cli.console import FAILED, STOPPED, UNABLE, USAGE, err, out, stop, te
 from bench.machine.environment import environment, no_cuda
 from bench.runs.process import Answer, ask
 from bench.tuning.trials import STATUSES, Kept, Trial, load
-from bench.tuning.tuner import CAP, TUNED, Gpu, Network, Target, Tuner, TuningError, predicted
+from bench.tuning.tuner import CAP, KNOWN, TUNED, Gpu, Network, Target, Tuner, TuningError, predicted
+from kernels.cards.archs import ARCHS
 from kernels.cards.constants import ConstantsError, use_measured
 from kernels.compiled.bundle import VARIABLE
-from kernels.config import ARCHS, BYTES, Config, Layer
-from kernels.space.choose import default
-from kernels.space.conv import machine_of
+from kernels.kinds import default
+from kernels.space.config import Config
+from kernels.space.layer import BYTES, Layer
+from kernels.space.machine import machine_of
 from resnet.archs import Spec
 
 BATCHES = "1,8,32,128,256"
-DRY = Gpu("dry run, as NVIDIA H200", 90, 132)  # a name that no GPU has: its table is never used
+DRY = replace(KNOWN["NVIDIA H200"], name="dry run, as NVIDIA H200")  # a name that no GPU has: its table is never used
 NETWORKS_LIMIT_S = 300.0
 LEGEND = (
     "us: measured, of a layer; of a network: all its layers. model: what was predicted of the best; ratio: us to "
@@ -293,7 +295,7 @@ def brief(layer: Layer) -> str:
         letter for letter, there in (("r", layer.residual), ("d", layer.second), ("p", layer.prologue)) if there
     )
     kernel = "x".join(map(str, layer.kernel))
-    joined = " pool" if layer.pool else " mean" if layer.mean else ""
+    joined = {"conv": "", "stem": " pool", "head": " mean"}[layer.kind]
     return f"{layer.h}x{layer.w}x{layer.c_in} {kernel}{stride} {layer.c_out}" + (f" +{more}" if more else "") + joined
 
 

@@ -30,6 +30,7 @@ from bench.plans.case import Case
 from bench.static.cases import Counted, Fact
 from bench.static.kernels import Accepted, AcceptedError, chosen
 from bench.worker.static.inductor_calls import IDLE, compilations
+from kernels.cards import cards
 from resnet.archs import Spec
 from resnet.fused import launches
 from resnet.fused.buffers import peak
@@ -39,7 +40,8 @@ from resnet.model import ResNet
 from resnet.runner import DTYPES, Runner
 from resnet.variants import VARIANTS, missing, prepare, refusal
 
-H200 = Target("NVIDIA H200", 90, 132)
+HOPPER = cards.of_arch(90)
+H200 = Target(HOPPER.name, HOPPER.arch, HOPPER.sms)
 RECORD = ROOT / "results" / "kernels" / "accepted.json"
 
 NO_GRAPH = "nothing traces this variant, so nothing can break"

@@ -17,8 +17,8 @@ from bench.static import predictions
 from bench.static.kernels import Accepted, Entry
 from bench.static.predictions import GPU, group_of, rows
 from bench.tuning.tuner import Network, predicted
-from kernels.config import Layer
-from kernels.space.choose import default
+from kernels.kinds import default
+from kernels.space.layer import Layer
 from kernels.table import Entry as Measured
 from kernels.table import Table
 

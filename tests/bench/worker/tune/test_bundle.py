@@ -30,9 +30,9 @@ from bench.tuning.tuner import Network, ordered
 from bench.worker.tune import bundle
 from kernels import table
 from kernels.compiled.bundle import Bundle, Maker, read
-from kernels.config import Layer
+from kernels.kinds import default
 from kernels.launch import INTERPRETED
-from kernels.space.choose import default
+from kernels.space.layer import Layer
 
 LARGE = Layer(128, 56, 56, 64, 64, (3, 3), 1, 1)
 SMALL = Layer(128, 7, 7, 512, 512, (1, 1))
