@@ -17,7 +17,7 @@ The same holds of the two other things that a block adds:
 The loop over the depth is one, over taps and channels together. Nested loops over the taps do not pipeline at 64
 channels, and compile for 3.5 to 15 s (Triton 3.6, 3.7). Inductor's kernel of this form gave wrong results with 8 warps
 on windows larger than one pixel (pytorch#173068): the tuner checks every configuration that it times, and
-`space.default`, which nobody checks, takes none of those.
+`space.conv.default`, which nobody checks, takes none of those.
 
 On sm_90 a prologue's values go to wgmma from registers, and compilers have let the next step write to these while the
 product of this one still read them (`kernels.compiled.hazards`). `Config.serial` makes each step wait for its products.

@@ -135,7 +135,7 @@ def test_a_row_of_pixels_stays_in_shared_memory() -> None:
     ids=str,
 )
 def test_products_that_read_registers_wait_or_are_refused(layer, config, dtype) -> None:
-    """As `config.unsafe` has it without compiling: the code overwrites what is in flight, unless steps wait."""
+    """As `fit.unsafe` has it without compiling: the code overwrites what is in flight, unless steps wait."""
     layer, module = replace(layer, dtype=dtype), conv_tma if config.impl == "tma" else conv
     found = {}
     for serial in (False, True):
