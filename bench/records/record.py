@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from bench.errors import RecordError
 from bench.plans.case import Case
 
 SCHEMA = 3
@@ -47,10 +48,6 @@ def _from_2(data: dict[str, Any]) -> None:
 
 # schema -> what makes its data that of the next
 UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _from_1, 2: _from_2}
-
-
-class RecordError(ValueError):
-    """A line that is not a record this version can read."""
 
 
 @dataclass

@@ -11,11 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.errors import CeilingsError, NotMeasured, StoreError
 from bench.machine.environment import device
-from bench.records.store import StoreError, replace_file
+from bench.records.store import replace_file
+from bench.runs.job import CeilingsJob, MeasurementRow
 from bench.runs.process import ask
+from bench.runs.request import request
 from kernels.cards import places
-from resnet.cost import Ceilings
+from resnet.floors import Ceilings
 
 FOLDER = places.ceilings_folder()
 SCHEMA = 1
@@ -27,14 +30,6 @@ IDENTITY = {
     "cuda": ("gpu", ("name", "memory_bytes", "power_limit_w", "mig")),
     "cpu": ("cpu", ("name", "cores", "quota", "flags", "cache_bytes")),
 }
-
-
-class CeilingsError(StoreError):
-    """A file of ceilings that cannot be read; the message says what to do."""
-
-
-class NotMeasured(Exception):
-    """The child that measures did not answer; why."""
 
 
 def machine_name(facts: dict[str, Any]) -> str:
@@ -69,8 +64,6 @@ def read(path: Path) -> Ceilings:
             raise CeilingsError(f"{path}: schema {told['schema']} is newer than this bench, which knows {SCHEMA}")
         names = ("machine", "flops", "bandwidth", "l2", "launch_s", "source", "provenance", "cache")
         return Ceilings(**{name: told[name] for name in names})
-    except CeilingsError:
-        raise
     except OSError as error:
         raise CeilingsError(f"{path} cannot be read: {error.strerror}; name another file with -o") from None
     except (ValueError, KeyError, TypeError) as error:
@@ -115,8 +108,7 @@ def outdated(ceilings: Ceilings, facts: dict[str, Any]) -> str:
 def measure(facts: dict[str, Any], tell: Callable[[str], None] = lambda stage: None, quick: bool = False) -> Ceilings:
     """Measure them here, in a child; `quick` tells no more than that it works, in seconds. Raises NotMeasured."""
     where = device(facts)
-    job = {"job": "ceilings", "device": where, "flags": facts["cpu"]["flags"], "quick": quick}
-    answer = ask(job, LIMIT_S, tell)
+    answer = request(CeilingsJob(where, facts["cpu"]["flags"], quick), LIMIT_S, tell, ask)
     if answer.status != "ok":
         raise NotMeasured(f"the ceilings could not be measured: {answer.status}: {answer.reason}")
     told = answer.data
@@ -135,14 +127,14 @@ def measure(facts: dict[str, Any], tell: Callable[[str], None] = lambda stage: N
         by_what["cached copy"],
         1 / launch if launch else 0.0,
         "measured",
-        {"date": date, "environment": facts} | told,
+        {"date": date, "environment": facts, **told},
         told["cache_bytes"],
     )
 
 
-def best(measurements: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def best(measurements: Iterable[MeasurementRow]) -> list[MeasurementRow]:
     """The best measurement of each precision's products, of copies, of cached copies; both of launches."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    found: dict[tuple[str, str], MeasurementRow] = {}
     for one in measurements:
         key = (one["what"], one["how"] if one["what"] == "launch" else one["precision"])
         if key not in found or one["rate"] > found[key]["rate"]:

@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from bench.errors import AcceptedError
 from kernels.compiled import hazards
 
 SCHEMA = 2
@@ -45,10 +46,6 @@ CAUSES = {"registers": "registers", "warps": "warps", "shared": "bytes shared"}
 FACTS = {*UNSEEN, *LOSSES, *CAUSES, "stack", "spill_stores", "tensor", "product", "shared_limit", "occupancy", "code"}
 
 Worse = tuple[str, str, str]  # what, its old figure, its new one
-
-
-class AcceptedError(ValueError):
-    """A file that is no record of accepted kernels; the message says what to do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +94,6 @@ class Accepted:
             return Accepted(entries, str(data["triton"]), str(data["commit"]), str(data["when"]))
         except OSError as error:
             raise AcceptedError(f"cannot read {path}: {error.strerror}; {cure}") from None
-        except AcceptedError:
-            raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             why = f"{type(error).__name__}: {error}"
             raise AcceptedError(f"{path} is no whole record of accepted kernels ({why}); {cure}") from None

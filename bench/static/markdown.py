@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.records.store import StoreError
 from bench.static import predictions
-from bench.static.kernels import Accepted, AcceptedError, Entry, spill, tensor, unsafe
+from bench.static.kernels import Accepted, Entry, spill, tensor, unsafe
 from bench.static.kernels import parts as parts_of
 from bench.static.predictions import GOALS
 from kernels.cards.places import tuned_folder
@@ -23,10 +22,7 @@ def section(root: Path, file: str) -> str:
     """What a page says from one of these files, chosen by its name. Raises StoreError if it cannot be read."""
     path = root / file
     if path.name.startswith("accepted"):
-        try:
-            return emitted(Accepted.load(path))
-        except AcceptedError as error:
-            raise StoreError(str(error)) from None
+        return emitted(Accepted.load(path))
     tables = [Table.load(table) for table in sorted(tuned_folder(root / "results").glob("*.json"))]
     return predicted(predictions.read(path), Table(entry for table in tables for entry in table))
 

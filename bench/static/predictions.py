@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.records.store import StoreError
+from bench.errors import StoreError
 from bench.tuning.tuner import KNOWN, Gpu, Network, predicted
 from kernels.kinds import default
 from kernels.space.layer import Layer

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from bench.errors import PlanError
 from bench.machine.environment import device, environment
 from bench.plans import plan as plans
 from bench.plans.case import Case
 from bench.plans.eligible import why_not
-from bench.plans.plan import Plan, PlanError
+from bench.plans.plan import Plan
 
 PLAN = pytest.StashKey[Plan]()
 ENVIRONMENT = pytest.StashKey[dict[str, Any]]()

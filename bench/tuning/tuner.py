@@ -21,7 +21,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from bench.errors import TuningError
 from bench.runs import process
+from bench.runs.job import Empty
+from bench.runs.kernel_jobs import NetworkRow, TryJob, VisitRow
+from bench.runs.request import request
+from bench.runs.restart import Hand, restart
 from bench.tuning.trials import Kept, Trial
 from kernels.cards import cards, places
 from kernels.compiled.bundle import code
@@ -44,10 +49,6 @@ STRIKES = 2  # processes in a row that die before they do anything, or do nothin
 # The model sees ties where the GPU will not (warps, stages, the shape of a box), and its best dozen are of one kind.
 # Each further candidate with the same tile and the same way of copying waits behind others this much slower.
 ALIKE = 0.1
-
-
-class TuningError(Exception):
-    """The tuner cannot go on; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Network:
     layers: dict[Layer, int]
 
     @staticmethod
-    def read(data: dict[str, Any]) -> Network:
+    def read(data: NetworkRow) -> Network:
         layers = {layer_from(layer): count for layer, count in data["layers"]}
         return Network(data["model"], data["batch"], data["precision"], layers)
 
@@ -192,7 +193,7 @@ class Tuner:
     device: str = "cuda"
     seed: int = 0
     told: Callable[[Target, Trial], None] = lambda target, trial: None
-    ask: Callable[..., process.Answer] = process.ask
+    ask: process.Ask = process.ask
     now: Callable[[], float] = time.monotonic
     batch: int = BATCH
     targets: list[Target] = field(default_factory=list)
@@ -209,7 +210,7 @@ class Tuner:
 
     @property
     def late(self) -> bool:
-        return self._end - self.now() < START_S
+        return self.now() > self._end - START_S
 
     def _resume(self, trials: list[Trial]) -> None:
         """The targets, with what was tried by the same versions. What others found best is the first to try again."""
@@ -240,33 +241,28 @@ class Tuner:
     def _try(self, visits: list[Visit]) -> None:
         """See the candidates of some visits to their end, by as many processes as that takes, or until time is up."""
         batch = _Batch(visits)
-        threads = strikes = 0
-        while batch.waiting and not self.late:
-            seconds = self._end - self.now()
-            job = batch.job() | {
-                "device": self.device, "arch": self.gpu.arch, "seed": self.seed, "threads": threads,
-                "seconds": min(seconds, LIMIT_S),
-            }  # fmt: skip
-            batch.running.clear()
-            heard = 0
 
-            def hear(stage: str) -> None:
-                nonlocal heard
-                heard += not stage.startswith("try")
-                for ended in batch.hear(stage):
-                    self._note(*ended)
+        def hear(stage: str) -> None:
+            for ended in batch.hear(stage):
+                self._note(*ended)
 
-            answer = self.ask(job, min(seconds, LIMIT_S) + GRACE_S, hear)
-            if answer.status != "ok" and not self.late:
-                if len(batch.running) == 1:
-                    heard += 1
-                    blamed = {"status": "failed", "reason": answer.reason}
-                    self._note(*batch.end(next(iter(batch.running)), blamed))
-                elif batch.running:
-                    threads = 1  # several were being compiled: one at a time, to see which
-            strikes = 0 if heard else strikes + 1
-            if strikes >= STRIKES and not self.late:
-                raise TuningError(f"the tuner's process does nothing: {answer.status}: {answer.reason}")
+        def start(alone: bool) -> process.Answer[Empty] | None:
+            if not batch.waiting:
+                return None
+            seconds = min(self._end - self.now(), LIMIT_S)
+            visits, compiled = batch.left()
+            threads = 1 if alone else 0
+            job = TryJob(visits, compiled, self.device, self.gpu.arch, self.seed, threads, seconds)
+            return request(job, seconds + GRACE_S, hear, self.ask)
+
+        def blame(number: int, answer: process.Answer[Empty]) -> None:
+            if not self.late:  # else it is the time that ended it
+                self._note(*batch.end(number, {"status": "failed", "reason": answer.reason}))
+
+        until = self._end - START_S
+        ending = restart(start, batch.hand, blame, strikes=STRIKES, final=(), until=until, now=self.now)
+        if ending.gave_up and ending.answer and not self.late:
+            raise TuningError(f"the tuner's process does nothing: {ending.answer.status}: {ending.answer.reason}")
 
     def _note(self, target: Target, config: str, data: dict[str, Any]) -> None:
         """On disk first; the table, too, when its best is another one now."""
@@ -306,37 +302,36 @@ class _Batch:
             for config in configs:
                 self.named[len(self.named)] = (target, config)
         self.waiting = set(self.named)
-        self.running: set[int] = set()
+        self.hand: Hand[int] = Hand()
         self.compiled: set[int] = set()
 
-    def job(self) -> dict[str, Any]:
-        """What is left of it, as a child is told. A best so far has a number, too, to be blamed by."""
-        visits = []
+    def left(self) -> tuple[list[VisitRow], list[int]]:
+        """The visits that are left, and what of them is compiled. A best so far has a number, too, to be blamed by."""
+        visits: list[VisitRow] = []
         for target, _ in self.visits:
-            left = [[n, config] for n, (of, config) in self.named.items() if of is target and n in self.waiting]
+            left = [(n, config) for n, (of, config) in self.named.items() if of is target and n in self.waiting]
             best = None
             if target.best and left:
-                best = [len(self.named), target.best]
+                best = (len(self.named), target.best)
                 self.named[len(self.named)] = (target, target.best)
             if left:
                 visits.append({"layer": asdict(target.layer), "best": best, "challengers": left})
-        compiled = sorted(self.compiled & self.waiting)
-        return {"job": "tune", "what": "candidates", "visits": visits, "compiled": compiled}
+        return visits, sorted(self.compiled & self.waiting)
 
     def hear(self, stage: str) -> list[tuple[Target, str, dict[str, Any]]]:
         """Candidates whose end this is, with what is told of it."""
         verb, _, rest = stage.partition(" ")
         number, _, rest = rest.partition(" ")
         if verb == "try":
-            self.running.add(int(number))
+            self.hand.begin(int(number))
         elif verb == "passed":
-            self.running.discard(int(number))
+            self.hand.end(int(number))
             self.compiled.add(int(number))
         elif verb == "done":
             return [self.end(int(number), json.loads(rest))]
         return []
 
     def end(self, number: int, data: dict[str, Any]) -> tuple[Target, str, dict[str, Any]]:
-        self.running.discard(number)
+        self.hand.end(number)
         self.waiting.discard(number)
         return (*self.named[number], data)

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.errors import StoreError
 from bench.records.frame import load
-from bench.records.store import FILE, StoreError
+from bench.records.store import FILE
 from bench.stats import Ratio
 from bench.verdicts.metrics import METRICS, Metric
 

@@ -30,7 +30,6 @@ from bench.static.cases import (
     Change,
     Counted,
     Facts,
-    FactsError,
     amount,
     compare,
     failures,
@@ -69,7 +68,7 @@ def facts(
     cases = load_plan(plan).only(*(filter or [])).cases
     if not cases:
         stop(f"no case of {plan} matches {' or '.join(filter or [])}; `bench list {plan}` shows them", USAGE)
-    before = _load(against) if against else None
+    before = Facts.load(against) if against else None
     now = counted(cases)
     changes: list[Change] = []
     if before:
@@ -82,20 +81,10 @@ def facts(
     else:
         _show(now, changes, before, time.monotonic() - start)
     if output:
-        try:
-            now.save(output)
-        except FactsError as error:
-            stop(str(error), USAGE)
+        now.save(output)
         tell(f"Written: the facts of {len(now.cases)} cases at {now.commit}, in {output}")
     failed = failures(changes, strict) if before else [one for one in now.cases.values() if one.failed]
     raise typer.Exit(FAILED if failed else 0)
-
-
-def _load(path: Path) -> Facts:
-    try:
-        return Facts.load(path)
-    except FactsError as error:
-        stop(str(error), USAGE)
 
 
 def counted(cases: Iterable[Case], module: str = "bench.worker") -> Facts:

@@ -20,11 +20,11 @@ from bench.machine.environment import cpu
 from bench.machine.provenance import this_commit
 from bench.runs.process import Answer, ask
 from bench.static import predictions
-from bench.static.kernels import POINTS, Accepted, AcceptedError, Entry, chosen, compare, failures, unsafe
+from bench.static.kernels import POINTS, Accepted, Entry, chosen, compare, failures, unsafe
 from bench.static.kernels_text import show, show_changes
 from bench.tuning.tuner import KNOWN, Gpu, Network
 from kernels.cards.cards import CARDS, named
-from kernels.cards.constants import ConstantsError, use_measured
+from kernels.cards.constants import use_measured
 from kernels.cards.places import tuned_folder
 from kernels.table import Table as Tuned
 
@@ -87,7 +87,7 @@ def kernels(
         return cli_bundle.make(bundle, wanted | {"tables": tables}, budget, this_commit(), as_json)
     start = time.monotonic()
     archs, globs = _archs(arch), filter or []
-    before = _load(check) if check else None
+    before = Accepted.load(check) if check else None
     entries, triton = _compiled(archs, globs, _tables(sorted(TUNED.glob("*.json")) if table is None else table))
     if not entries:
         stop(
@@ -106,10 +106,7 @@ def kernels(
         if before:
             show_changes(changes, before, now)
     if accept:
-        try:
-            now.save(accept)
-        except AcceptedError as error:
-            stop(str(error), USAGE)
+        now.save(accept)
         tell(f"Accepted: {len(entries)} kernels at {now.commit}, in {accept}")
         if now.commit.endswith("+"):
             tell("The + says that this checkout has changes: the commit alone does not make these kernels.")
@@ -127,10 +124,7 @@ def _card(name: str) -> Gpu:
 
 def _predict(path: Path, gpu: Gpu, as_json: bool) -> None:
     """The prediction of the docs, before it is measured; a child knows the networks."""
-    try:
-        known = use_measured(gpu.name)
-    except ConstantsError as error:
-        stop(str(error), USAGE)
+    known = use_measured(gpu.name)
     told = {"models": [predictions.MODEL], "precisions": [predictions.PRECISION], "batches": list(predictions.BATCHES)}
     answer = ask({"job": "tune", "what": "networks", "image": 224} | told, NETWORKS_LIMIT_S)
     if answer.status != "ok":
@@ -167,13 +161,6 @@ def _tables(paths: list[Path]) -> list[str]:
         except ValueError as error:
             stop(f"--table: {error}", USAGE)
     return [str(path.absolute()) for path in paths]
-
-
-def _load(path: Path) -> Accepted:
-    try:
-        return Accepted.load(path)
-    except AcceptedError as error:
-        stop(str(error), USAGE)
 
 
 def _compiled(archs: list[int], globs: list[str], tables: list[str]) -> tuple[list[Entry], str]:

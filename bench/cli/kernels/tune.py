@@ -14,13 +14,14 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table as Grid
 
-from bench.cli.console import FAILED, STOPPED, UNABLE, USAGE, err, out, stop, tell
+from bench.cli.console import FAILED, STOPPED, UNABLE, err, out, tell
+from bench.errors import TuningError
 from bench.machine.environment import environment, no_cuda
 from bench.runs.process import Answer, ask
 from bench.tuning.trials import STATUSES, Kept, Trial, load
-from bench.tuning.tuner import CAP, KNOWN, TUNED, Gpu, Network, Target, Tuner, TuningError, predicted
+from bench.tuning.tuner import CAP, KNOWN, TUNED, Gpu, Network, Target, Tuner, predicted
 from kernels.cards.archs import ARCHS
-from kernels.cards.constants import ConstantsError, use_measured
+from kernels.cards.constants import use_measured
 from kernels.compiled.bundle import VARIABLE
 from kernels.kinds import default
 from kernels.space.config import Config
@@ -111,10 +112,7 @@ def tune(
 
 def _assumed(gpu: Gpu) -> str:
     """What the model that orders candidates takes for granted of this GPU, a line each. Installs what is measured."""
-    try:
-        known = use_measured(gpu.name)
-    except ConstantsError as error:
-        stop(str(error), USAGE)
+    known = use_measured(gpu.name)
     return "\n".join(filter(None, (known, machine_of(gpu.arch, gpu.sms, gpu.name).assumed)))
 
 

@@ -14,6 +14,7 @@ from bench.cli.console import FAILED, STOPPED, UNABLE, Json, out, print_json, st
 from bench.experiments.lists import PIECES, Piece, chosen
 from bench.experiments.parts import Outcome, each, first_cause, write
 from bench.machine.environment import environment, no_cuda
+from bench.runs.job import PiecesJob
 from bench.runs.process import HERE, Home
 from kernels.cards.places import RESULTS, card_folder
 
@@ -52,7 +53,7 @@ def pieces(
     kept = Kept(path, facts, [])
     try:
         each(
-            {"job": "pieces", "device": "cpu" if dry else "cuda"},
+            PiecesJob("cpu" if dry else "cuda"),
             wanted,
             budget,
             lambda name, outcome: kept.add(name, outcome, as_json),

@@ -23,7 +23,6 @@ from bench.campaign.tasks import BUDGET_S, STAGES, TASKS, Task, stage_of
 from bench.cli.console import FAILED, STOPPED, UNABLE, USAGE, Json, device_line, out, print_json, stop, tell
 from bench.machine.environment import ROOT, environment, no_cuda
 from bench.machine.provenance import short, write
-from bench.records.store import StoreError
 from kernels.cards import places
 from kernels.compiled.bundle import VARIABLE, code, maker_of, read
 
@@ -102,8 +101,6 @@ def _alone() -> Iterator[None]:
     except BlockingIOError:
         stop("another campaign is running in this checkout: wait for it", USAGE)
     except OSError as error:
-        if isinstance(error, StoreError):
-            raise
         stop(f"{error.filename or LOCK} cannot be written: {error.strerror}", USAGE)
 
 

@@ -18,13 +18,14 @@ from typing import Any
 
 import numpy as np
 
+from bench.errors import RevisionError
 from bench.machine.environment import ROOT
 from bench.plans.plan import Plan
 from bench.records.frame import Damage, load
 from bench.records.record import Record
 from bench.runs.ab import SIDES, Duel, looks
 from bench.runs.sweep import Events
-from bench.runs.worktree import Checkout, RevisionError, checkouts
+from bench.runs.worktree import Checkout, checkouts
 from bench.verdicts.compare import Comparison, compare
 from bench.verdicts.metrics import METRICS
 from bench.verdicts.rounds import Sides

@@ -24,13 +24,14 @@ from typer.testing import CliRunner
 
 from bench.cli import app
 from bench.cli.kernels import tune as cli_tune
+from bench.errors import StoreError, TuningError
 from bench.machine.environment import ROOT, environment, no_cuda
-from bench.records.store import StoreError
+from bench.runs.kernel_jobs import NetworksJob, TryJob
 from bench.runs.process import Answer
 from bench.tuning import trials
 from bench.tuning import tuner as tuning
 from bench.tuning.trials import Kept, Trial
-from bench.tuning.tuner import KNOWN, Gpu, Network, Target, Tuner, TuningError
+from bench.tuning.tuner import KNOWN, Gpu, Network, Target, Tuner
 from bench.worker.measure.clock import HostClock
 from bench.worker.tune import candidate as subject
 from bench.worker.tune import search as tune
@@ -316,6 +317,11 @@ def test_a_challenger_wins_by_the_margin_and_twice(times: list[float], won: bool
     assert found[2] is won
 
 
+def job(arch: int = 90, threads: int = 1) -> TryJob:
+    """One of no candidates, on a CPU."""
+    return TryJob([], [], "cpu", arch, 0, threads, 600.0)
+
+
 class Driver:
     """Enough of a CUDA driver for Triton's launcher to compile."""
 
@@ -342,7 +348,7 @@ def test_a_candidate_is_compiled_once_and_what_is_judged_is_launched(
     monkeypatch.setattr(triton.knobs.compilation, "listener", listen)
     visits = [tune.Visit(layer, None, [(0, config)])]
     talk = tune._Talk(lambda stage: None, time.monotonic() + 600)
-    assert tune.compile_all(visits, set(), {"arch": 90, "threads": 2}, talk) == {0}
+    assert tune.compile_all(visits, set(), job(arch=90, threads=2), talk) == {0}
     made = [key for key, hit in heard if not hit]
     assert len(made) == len(set(made)) == (2 if config.split_k > 1 else 1)
     heard.clear()
@@ -377,7 +383,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Tensor], obje
         told: list[str] = []
         visit = tune.Visit(LITTLE, None, [(0, CONFIG)])
         talk = tune._Talk(told.append, time.monotonic() + 600)
-        tune._visit(visit, {"device": "cpu", "seed": 0}, HostClock(), talk)
+        tune._visit(visit, job(), HostClock(), talk)
         return [line for line in told if line.startswith("done")]
 
     return judge
@@ -510,9 +516,9 @@ def test_a_file_that_is_no_table_is_left_alone_and_told_at_once(
     file = tmp_path / "mine.json"
     file.write_text(text)
     done = CliRunner().invoke(app, ["tune", "resnet18", "--dry", "-o", str(file)])
-    assert isinstance(done.exception, StoreError)
-    assert "not a table of configurations" in str(done.exception)
-    assert "choose another file with -o" in str(done.exception)
+    assert done.exit_code == 2
+    assert "not a table of configurations" in done.output
+    assert "choose another file with -o" in done.output
     assert file.read_text() == text
     assert list(tmp_path.iterdir()) == [file]
 
@@ -586,7 +592,7 @@ def test_a_dry_run_that_was_killed_goes_on_where_it_was(dried: Path) -> None:
 @pytest.mark.timed
 @pytest.mark.slow
 def test_two_layers_on_this_gpu(tmp_path: Path) -> None:
-    here = tune.networks({"models": ["resnet18"], "batches": [8], "image": 224, "precisions": ["fp16"]}, print)
+    here = tune.networks(NetworksJob(["resnet18"], [8], ["fp16"]), print)
     network = Network.read(here["networks"][0])
     two = replace(network, layers=dict(list(network.layers.items())[:2]))
     kept = Kept(tmp_path / "table.json")

@@ -18,7 +18,7 @@ from kernels.space.config import Config
 from kernels.space.conv import default
 from kernels.space.fit import shared_bytes
 from kernels.space.layer import Layer
-from resnet.fused.layers import layers
+from tests.networks import convolutions
 
 pytestmark = pytest.mark.skipif(INTERPRETED, reason="kernels defined under TRITON_INTERPRET=1 cannot be compiled")
 
@@ -152,7 +152,7 @@ def test_products_that_read_registers_wait_or_are_refused(layer, config, dtype) 
 @pytest.mark.parametrize("network", ["resnet50", "resnet50v2"])
 def test_what_the_model_chooses_is_safe(network) -> None:
     """A sample, windows and prologues; `bench kernels --check` compiles all."""
-    found = layers(network, 128, 224, "fp16")
+    found = convolutions(network, 128, 224, "fp16")
     windows = [layer for layer in found if layer.kernel == (3, 3)]
     activated = [layer for layer in found if layer.prologue]
     assert bool(activated) == (network == "resnet50v2")

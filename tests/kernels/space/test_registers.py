@@ -22,7 +22,7 @@ from kernels.space.tiling import steps
 
 pytest.importorskip("torch")
 
-from resnet.fused.layers import layers
+from tests.networks import convolutions
 
 ROOT = Path(__file__).parents[3]
 NETWORKS = ("resnet18", "resnet50", "resnet18v2", "resnet50v2")
@@ -31,7 +31,7 @@ WINDOW = Layer(32, 56, 56, 64, 64, (3, 3), 1, 1)
 
 @cache
 def shapes(name: str) -> list[Layer]:
-    return [layer for layer in layers(name, 1, 224, "fp16") if layer.kind == "conv"]
+    return [layer for layer in convolutions(name, 1, 224, "fp16") if layer.kind == "conv"]
 
 
 def accepted() -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ if importlib.util.find_spec("triton") is None:
 import triton
 from triton.backends.compiler import GPUTarget
 
+from bench.runs.kernel_jobs import TryJob
 from bench.worker.static.compile_kernels import read as read_emitted
 from bench.worker.tune import search as tune
 from kernels.compiled import bundle, emit
@@ -223,7 +224,7 @@ def test_a_network_and_a_tuner_look_there_before_they_compile(monkeypatch) -> No
     monkeypatch.setattr(carried, "use", lambda arch: asked.append(arch) or "")
     monkeypatch.setattr(triton.runtime.driver, "_active", Driver())
     assert launches.compile_together([])
-    job = {"visits": [], "compiled": [], "device": "cpu", "arch": 100, "threads": 1, "seconds": 60.0}
+    job = TryJob([], [], "cpu", 100, 0, 1, 60.0)
     assert tune.candidates(job, print) == {"status": "ok"}
     assert asked == [90, 100]
 

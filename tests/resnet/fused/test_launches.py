@@ -30,7 +30,7 @@ from resnet.archs import Spec
 from resnet.fold import fold
 from resnet.fused import launches, network
 from resnet.fused.launches import Target
-from resnet.fused.network import Network
+from resnet.fused.network import FusedNetwork
 from resnet.fused.program import program
 
 HOPPER = Target("no GPU", 90, 132)
@@ -93,9 +93,9 @@ def hopper(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
         launch.kernel.device_caches.clear()
 
 
-def of(name: str, shape: tuple[int, ...], precision: str = "fp16") -> Network:
+def of(name: str, shape: tuple[int, ...], precision: str = "fp16") -> FusedNetwork:
     made = program(fold(resnet.model.ResNet(Spec.parse(name), num_classes=16).eval()), shape)
-    return Network(made, precision, torch.device("cpu"))
+    return FusedNetwork(made, precision, torch.device("cpu"))
 
 
 def plain(argument: Any) -> Any:

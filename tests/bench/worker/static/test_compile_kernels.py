@@ -17,14 +17,15 @@ from typer.testing import CliRunner, Result
 from bench.cli import app
 from bench.cli.kernels import kernels as cli_kernels
 from bench.machine.environment import ROOT
+from bench.runs.kernel_jobs import KernelsJob
 from bench.runs.process import Answer
-from bench.static.kernels import Accepted, AcceptedError, Entry, compare
+from bench.static.kernels import Accepted, Entry, compare
 
 pytest.importorskip("triton")
 
+from bench.errors import AcceptedError
 from bench.worker.static import compile_kernels as emitted
 from kernels.table import Table
-from resnet.fused.layers import layers
 
 SPILLING = "resnet18/fp16-n1-7x7x512-3x3-s1-p1-k512-relu"
 LARGE = "resnet18/fp16-n1-7x7x512-3x3-s1-p1-k512-residual-relu"
@@ -72,7 +73,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def here(job: dict[str, Any], limit_s: float, stage: Callable[[str], None]) -> Answer:
     """The child's work in this process, which has torch and Triton imported anyway: a child takes 4 s to start."""
-    return Answer("ok", "", emitted.run(job, stage), 0.0)
+    return Answer("ok", "", emitted.run(KernelsJob.read(job), stage), 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -376,15 +377,6 @@ def test_layers_that_there_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     done = invoke("-f", "resnet99", "--arch", "sm_80")
     assert done.exit_code == 2, done.stderr
     assert "no layer matches resnet99; one is called resnet50/fp16-n32-" in " ".join(done.stderr.split())
-
-
-@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnet50v1", "resnet50v2"])
-def test_a_network_s_layers_are_all_there(name: str) -> None:
-    """The convolutions are those that `fused` runs; before and behind them are the stem and the head."""
-    first, *convs, last = emitted._layers(name, 2, "bf16")
-    assert convs == layers(name, 2, emitted.IMAGE, "bf16")
-    assert (first.n, first.h, first.c_in, first.kernel, first.relu) == (2, 224, 3, (7, 7), name != "resnet50v2")
-    assert (last.n, last.h, last.c_out, last.prologue) == (2, 7, 1000, name == "resnet50v2")
 
 
 def test_without_triton(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

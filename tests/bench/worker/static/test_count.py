@@ -59,8 +59,8 @@ def test_a_planted_clone_is_slower_by_one_launch(monkeypatch: pytest.MonkeyPatch
 
 def test_a_planted_clone_in_our_own_network_is_slower_by_one_launch(monkeypatch: pytest.MonkeyPatch) -> None:
     before = counted(FUSED)
-    forward = fused.Network.forward
-    monkeypatch.setattr(fused.Network, "forward", lambda self, x: forward(self, x).clone())
+    forward = fused.FusedNetwork.forward
+    monkeypatch.setattr(fused.FusedNetwork, "forward", lambda self, x: forward(self, x).clone())
     after = counted(FUSED)
     found = verdicts(before, after, FUSED.name)
     assert [(word, fact) for word, fact, *_ in found] == [(SLOWER, "launches"), (SLOWER, "bytes")]
@@ -69,13 +69,13 @@ def test_a_planted_clone_in_our_own_network_is_slower_by_one_launch(monkeypatch:
 
 def test_a_planted_kernel_in_our_own_network_is_slower(monkeypatch: pytest.MonkeyPatch) -> None:
     before = counted(FUSED)
-    honest = fused.Network.__init__
+    honest = fused.FusedNetwork.__init__
 
     def longer(network: Any, *args: Any) -> None:
         honest(network, *args)
         network.calls = [*network.calls, network.calls[-1]]
 
-    monkeypatch.setattr(fused.Network, "__init__", longer)
+    monkeypatch.setattr(fused.FusedNetwork, "__init__", longer)
     found = verdicts(before, counted(FUSED), FUSED.name)
     assert found[0][:2] == (SLOWER, "launches")
     assert found[0][3] == found[0][2] + 1

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 if importlib.util.find_spec("triton") is None:
     pytest.skip("kernels need triton", allow_module_level=True)
@@ -24,6 +23,7 @@ if importlib.util.find_spec("triton") is None:
 from triton.backends.nvidia import driver as nvidia
 
 from bench.cli.kernels import bundle as cli_bundle
+from bench.errors import BenchError
 from bench.machine.environment import ROOT
 from bench.runs.process import Answer
 from bench.tuning.tuner import Network, ordered
@@ -91,7 +91,7 @@ def test_a_compiler_that_dies_costs_what_killed_it(tmp_path, monkeypatch) -> Non
 def test_a_child_that_does_nothing_is_an_error(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(cli_bundle, "ask", lambda *_: Answer("error", "no memory", {}, 1.0))
     work = cli_bundle._Work(Bundle(tmp_path / "kernels.bundle", MAKER, {}))
-    with pytest.raises(typer.Exit):
+    with pytest.raises(BenchError):
         work.run({}, time.monotonic() + 60)
 
 
