@@ -8,7 +8,7 @@ from typing import ClassVar, TypedDict
 from bench.runs.job import Empty, Ended
 from bench.runs.wire import Job, Json
 
-LayerData = Json  # a `kernels.config.Layer` as `dataclasses.asdict` makes it
+LayerData = Json  # a `kernels.space.layer.Layer` as `dataclasses.asdict` makes it
 Point = tuple[str, int, str]  # network, batch, precision
 
 

@@ -97,7 +97,7 @@ def predicted(prediction: Prediction, measured: Table) -> str:
     lines += [
         "",
         f"{prediction['model']}, {prediction['precision']}, {prediction['gpu']}: microseconds in a CUDA graph as the"
-        " model of `kernels.space.choose` has them, which is no measurement, for all launches of a group together."
+        " model of `kernels.kinds` has them, which is no measurement, for all launches of a group together."
         f" Made by `{made['command']}` on {made['date']}, commit {made['commit']}.{constants} Outcome: what"
         " `bench tune` measured for the best configuration, one layer at a time.",
     ]

@@ -1,6 +1,6 @@
 """What the model says of a network's layers before they are measured, kept as it was said, and what came of it.
 
-A prediction is the model's choice for a layer and its microseconds (`kernels.space.choose`), never a measurement. Its
+A prediction is the model's choice for a layer and its microseconds (`kernels.kinds`), never a measurement. Its
 outcome is the entry of a tuned table that was measured (`bench tune`), where there is one.
 """
 
@@ -19,7 +19,7 @@ from bench.machine.provenance import this_commit
 from bench.tuning.gpus import KNOWN, Gpu, predicted, untuned
 from bench.tuning.networks import Network, read_networks
 from kernels.cards.constants import use_measured
-from kernels.config import Layer
+from kernels.space.layer import Layer
 from kernels.table import Table
 
 SCHEMA = 1
@@ -77,10 +77,8 @@ class Row:
 
 def group_of(layer: Layer) -> str:
     """Layers that differ in their input alone: `3x3, 64 to 64`, `1x1 to 256 and shortcut`."""
-    if layer.pool:
-        return "stem"
-    if layer.mean:
-        return "head"
+    if layer.kind != "conv":
+        return layer.kind
     kernel = "x".join(map(str, layer.kernel))
     if layer.kernel != (1, 1):
         return f"{kernel}, {layer.c_in} to {layer.c_out}"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from kernels import kinds
 from kernels.cards import cards, places
 from kernels.cards.constants import use_measured
-from kernels.config import Config, Layer
-from kernels.space import choose
-from kernels.space.conv import machine_of
+from kernels.space.config import Config
+from kernels.space.layer import Layer
+from kernels.space.machine import machine_of
 
 TUNED = places.tuned_folder()  # configurations that were measured, a table for each GPU
 
@@ -34,12 +35,12 @@ KNOWN = {card.name: Gpu(card.name, card.arch, card.sms) for card in cards.CARDS}
 
 def untuned(layer: Layer, gpu: Gpu) -> str:
     """The configuration that the model itself chooses: what runs where no table has the layer."""
-    return str(choose.default(layer, gpu.arch, gpu.sms, gpu.name))
+    return str(kinds.default(layer, gpu.arch, gpu.sms, gpu.name))
 
 
 def predicted(layer: Layer, config: str, gpu: Gpu) -> float:
     """Microseconds of one launch, by the model."""
-    return choose.predicted_us(layer, Config.parse(config), machine_of(gpu.arch, gpu.sms, gpu.name))
+    return kinds.predicted_us(layer, Config.parse(config), machine_of(gpu.arch, gpu.sms, gpu.name))
 
 
 def assumed(gpu: Gpu) -> str:

@@ -10,7 +10,7 @@ from bench.runs.kernel_jobs import LayerData, NetworkRow, NetworksJob
 from bench.runs.request import request
 from bench.runs.wire import Json
 from bench.tuning.gpus import Gpu
-from kernels.config import Layer
+from kernels.space.layer import Layer
 
 LIMIT_S = 300.0
 

@@ -16,9 +16,9 @@ from typing import Any
 from bench.tuning.gpus import Gpu, predicted, untuned
 from bench.tuning.networks import Network
 from bench.tuning.trials import Trial
-from kernels.config import Layer
-from kernels.space.choose import predicted_us, space
-from kernels.space.conv import machine_of
+from kernels.kinds import predicted_us, space
+from kernels.space.layer import Layer
+from kernels.space.machine import machine_of
 
 # The model sees ties where the GPU will not (warps, stages, the shape of a box), and its best dozen are of one kind.
 # Each further candidate with the same tile and the same way of copying waits behind others this much slower.

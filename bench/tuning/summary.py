@@ -19,7 +19,8 @@ from bench.tuning.networks import Network
 from bench.tuning.order import Target
 from bench.tuning.trials import STATUSES
 from bench.tuning.tuner import Tuner
-from kernels.config import Config, Layer
+from kernels.space.config import Config
+from kernels.space.layer import Layer
 
 LEGEND = (
     "us: measured, of a layer; of a network: all its layers. model: what was predicted of the best; ratio: us to "

@@ -12,7 +12,8 @@ from bench.cli.console import STOPPED, print_json, show, tell
 from bench.cli.kernels.options import batches_of, models_of, precisions_of
 from bench.machine.provenance import this_commit
 from bench.tuning.bundle import CAP, Wanted, fill
-from kernels.config import ARCHS, BYTES
+from kernels.cards.archs import ARCHS
+from kernels.space.layer import BYTES
 
 File = Annotated[
     Path | None,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bench.static.compile import ARCHS
-from kernels.config import BYTES
+from kernels.space.layer import BYTES
 from resnet.archs import Spec
 
 ALL = ",".join(ARCHS)

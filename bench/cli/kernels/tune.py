@@ -20,8 +20,9 @@ from bench.tuning.gpus import TUNED, Gpu, assumed
 from bench.tuning.networks import read_networks
 from bench.tuning.trials import Kept, load
 from bench.tuning.tuner import CAP, Tuner
+from kernels.cards.archs import ARCHS
 from kernels.compiled.bundle import VARIABLE
-from kernels.config import ARCHS, BYTES
+from kernels.space.layer import BYTES
 
 BATCHES = "1,8,32,128,256"
 DRY = Gpu("dry run, as NVIDIA H200", 90, 132)  # a name that no GPU has: its table is never used

@@ -32,9 +32,10 @@ from bench.worker.static.compile_kernels import content, read
 from bench.worker.tune.search import Tell, _reason, network_rows
 from kernels import table
 from kernels.compiled.emit import compiled, folder
-from kernels.config import Config, Layer
-from kernels.implementation import implementation
+from kernels.kinds import implementation
 from kernels.launch import Compilation, parsed_in_turn
+from kernels.space.config import Config
+from kernels.space.layer import Layer
 from resnet.fused.carried import maker
 
 Candidate = tuple[Layer, str]

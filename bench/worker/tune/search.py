@@ -28,9 +28,10 @@ from bench.tuning.networks import layer_from
 from bench.worker.measure.clock import Clock, on_device
 from bench.worker.static.compile_kernels import read
 from bench.worker.tune.candidate import Subject, Timer
-from kernels.config import Config, Layer
-from kernels.implementation import implementation
+from kernels.kinds import implementation
 from kernels.launch import INTERPRETED, parsed_in_turn
+from kernels.space.config import Config
+from kernels.space.layer import Layer
 from resnet.fused import carried
 from resnet.fused.layers import layers_of
 

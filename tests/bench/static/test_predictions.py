@@ -13,8 +13,8 @@ from bench.static import predictions
 from bench.static.predictions import GPU, Made, Prediction, group_of, rows
 from bench.tuning.gpus import predicted
 from bench.tuning.networks import Network
-from kernels.config import Layer
-from kernels.space.choose import default
+from kernels.kinds import default
+from kernels.space.layer import Layer
 from kernels.table import Entry as Measured
 from kernels.table import Table
 

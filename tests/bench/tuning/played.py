@@ -10,7 +10,7 @@ from typing import Any
 from bench.runs.process import Answer
 from bench.tuning.gpus import KNOWN
 from bench.tuning.networks import Network, layer_from
-from kernels.config import Layer
+from kernels.space.layer import Layer
 
 GPU = KNOWN["NVIDIA H200"]
 VERSIONS = {"torch": "2.13.0", "triton": "3.7.1"}

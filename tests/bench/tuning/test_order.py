@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.tuning.gpus import predicted
 from bench.tuning.order import Target, ordered, turns
 from bench.tuning.trials import Trial
-from kernels.config import Config
+from kernels.space.config import Config
 from tests.bench.tuning.played import GPU, LARGE, SMALL
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from bench.tuning import summary
 from bench.tuning.networks import Network
 from bench.tuning.tuner import START_S, Tuner
-from kernels.config import Layer
+from kernels.space.layer import Layer
 from tests.bench.tuning.played import LARGE, MIDDLE, NETWORK, SMALL, FakeChild
 
 

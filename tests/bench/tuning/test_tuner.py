@@ -19,7 +19,7 @@ from bench.tuning.networks import layer_from
 from bench.tuning.order import Target, ordered
 from bench.tuning.trials import Trial
 from bench.tuning.tuner import Tuner
-from kernels.space.choose import default
+from kernels.kinds import default
 from kernels.table import Table
 from tests.bench.tuning.played import GPU, LARGE, MIDDLE, NETWORK, SMALL, VERSIONS, FakeChild, better
 

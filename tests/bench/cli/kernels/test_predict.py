@@ -13,7 +13,7 @@ from bench.cli import app
 from bench.runs import process
 from bench.runs.process import Answer
 from bench.static import predictions
-from kernels.config import Layer
+from kernels.space.layer import Layer
 
 MIDDLE = Layer(128, 56, 56, 64, 64, (3, 3), 1, 1)
 

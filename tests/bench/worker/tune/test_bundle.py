@@ -11,8 +11,8 @@ from bench.tuning.networks import Network
 from bench.tuning.order import ordered
 from bench.worker.tune import bundle
 from kernels import table
-from kernels.config import Layer
-from kernels.space.choose import default
+from kernels.kinds import default
+from kernels.space.layer import Layer
 
 LARGE = Layer(128, 56, 56, 64, 64, (3, 3), 1, 1)
 SMALL = Layer(128, 7, 7, 512, 512, (1, 1))

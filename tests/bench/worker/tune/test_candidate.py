@@ -16,7 +16,8 @@ from bench.runs.kernel_jobs import TryJob
 from bench.worker.measure.clock import HostClock
 from bench.worker.tune import candidate as subject
 from bench.worker.tune import search
-from kernels.config import Config, Layer
+from kernels.space.config import Config
+from kernels.space.layer import Layer
 
 LITTLE = Layer(2, 6, 6, 16, 32, (3, 3), 1, 1, residual=True, dtype="fp32")
 CONFIG = Config.parse("ptr-16x16x16-w4-s2-k1-g8")
