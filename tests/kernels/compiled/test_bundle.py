@@ -1,4 +1,4 @@
-"""Which files kernels are made of: what a bundle's digest covers. (What it holds: tests/resnet/fused/test_carried.py.)"""
+"""Which files a bundle's digest covers. What a bundle holds: tests/resnet/fused/test_carried.py."""
 
 from kernels.compiled.bundle import PACKAGE, code, sources
 
