@@ -9,7 +9,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from bench.machine.environment import device, no_cuda
+from bench.machine.environment import device, hardware, no_cuda
+from bench.machine.facts import Environment
 from bench.report.views import VIEWS
 
 FAILED, USAGE, UNABLE, STOPPED = 1, 2, 3, 130
@@ -45,10 +46,10 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=1))
 
 
-def device_line(facts: dict[str, Any]) -> str:
-    if device(facts) == "cuda":
-        return str(facts["gpu"]["name"])
-    return f"{facts['cpu']['name']}, {facts['cpu']['cores']} cores (no GPU: {no_cuda(facts)})"
+def device_line(facts: Environment) -> str:
+    cpu, where = facts["cpu"], device(facts)
+    name = hardware(where, facts["gpu"].get("name"), cpu["name"], cpu["cores"])
+    return name if where == "cuda" else f"{name} (no GPU: {no_cuda(facts)})"
 
 
 def known_view(name: str) -> str:

@@ -13,6 +13,7 @@ from statistics import median
 from typing import Any
 
 from bench.machine.environment import device
+from bench.machine.facts import Environment
 from bench.plans.case import Case, CaseError
 from bench.plans.plan import Settings
 from bench.roofline.ceilings import load_ceilings, machine_name
@@ -34,7 +35,7 @@ class NotTimed(Exception):
 
 def layers(
     case: Case,
-    facts: dict[str, Any],
+    facts: Environment,
     executions: int,
     source: str = "photos",
     seed: int = 0,

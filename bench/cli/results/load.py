@@ -13,7 +13,7 @@ from bench.cli.console import FAILED, UNABLE, Input, Json, Seed, err, out, print
 from bench.machine.environment import device, environment
 from bench.plans.case import Case, CaseError
 from bench.plans.eligible import why_not
-from bench.records.machines import by_machine, label
+from bench.records.same import by_machine, label
 from bench.records.store import StoreError
 from bench.records.store import load as load_records
 from bench.report.rows import digits

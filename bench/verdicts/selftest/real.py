@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from bench.machine.environment import ROOT
+from bench.machine.facts import Environment
 from bench.plans.plan import Plan
 from bench.records.frame import Damage, load
 from bench.records.record import Record
@@ -61,7 +62,7 @@ class RealRuns:
     """
 
     plan: Plan
-    env: dict[str, Any]
+    env: Environment
     delays: Sequence[float]  # 0 among them for the A/A test
     rounds: int = 10
     repeats: int = 1
