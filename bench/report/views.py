@@ -8,7 +8,8 @@ from statistics import median
 from typing import Any
 
 from bench.records.record import Record
-from bench.report.rows import Row, answer, digits, largest, left_out, rows
+from bench.report.rows import Row, answer, largest, left_out, rows
+from bench.text import digits
 
 MIB = 1 << 20
 NONE = "-"

@@ -16,9 +16,9 @@ from bench.plans.case import Case
 from bench.plans.eligible import why_not
 from bench.records.machines import by_machine, label
 from bench.records.store import load as load_records
-from bench.report.rows import digits
 from bench.runs.job import LoadAnswer
 from bench.serving.queue import Service, services
+from bench.text import digits
 
 if TYPE_CHECKING:
     from bench.records.record import Record
