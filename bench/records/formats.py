@@ -22,7 +22,7 @@ from dataclasses import dataclass, fields
 from statistics import median
 from typing import Any
 
-from bench.errors import InteropError
+from bench.errors import InteropError, RecordError
 from bench.machine.facts import Environment
 from bench.machine.provenance import sha_of
 from bench.plans.case import Case
