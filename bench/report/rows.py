@@ -15,6 +15,7 @@ from bench.records.baseline import BASELINE, Against, against, speed
 from bench.records.record import Record
 from bench.roofline.floors import Measured
 from bench.stats import Quantile, noise, quantile, ratio
+from bench.text import digits as digits
 from resnet.floors import Ceilings, Floor, network_floors
 
 # the share of the machine's time above which other work, not the case, is what was timed
@@ -124,12 +125,6 @@ def rows(records: Iterable[Record]) -> list[Row]:
 
 def _depth(case: Case) -> tuple[int, str]:
     return len(case.model), case.model  # resnet50 before resnet101
-
-
-def digits(value: float) -> str:
-    """Four significant digits, and no exponent."""
-    whole = len(str(int(value)))
-    return f"{value:,.{max(0, 4 - whole) if value >= 1 else 4}f}"
 
 
 def answer(found: list[Row]) -> str:
