@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -12,6 +12,7 @@ from rich.table import Table
 from bench.cli.console import Json, err, out, print_json, tell
 from bench.machine.environment import environment
 from bench.roofline.ceilings import best, measure, noisy, outdated, path_of, read, reserve, save
+from bench.runs.job import MeasurementRow
 from resnet.floors import Ceilings
 
 LEGEND = (
@@ -77,7 +78,7 @@ def _show(found: Ceilings, path: Path) -> None:
     out.print(f"Kept: {path}", markup=False, soft_wrap=True)
 
 
-def _cells(one: dict[str, Any]) -> tuple[str, ...]:
+def _cells(one: MeasurementRow) -> tuple[str, ...]:
     spread = f"{one['spread']:.0%}"
     shape = "x".join(map(str, one["shape"]))
     if one["what"] == "launch":

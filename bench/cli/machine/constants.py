@@ -12,6 +12,7 @@ from bench.cli.machine.walk import Names, Seconds, asked, place_of, walk
 from bench.experiments.kept import KeptConstants
 from bench.experiments.lists import EXPERIMENTS
 from bench.machine.environment import environment
+from bench.runs.job import ConstantsJob
 
 BUDGET_S = 240.0
 
@@ -41,7 +42,7 @@ def constants(
     if missing:
         wanted = [one for one in wanted if one.name not in kept.answered()]
     kept.expect(wanted)
-    walk("constants", dry, wanted, budget, kept.path, kept.add, as_json)
+    walk(ConstantsJob("cpu" if dry else "cuda"), wanted, budget, kept.path, kept.add, as_json)
     if as_json:
         print_json(kept.data)
     else:

@@ -13,6 +13,7 @@ from bench.cli.machine.walk import Names, Seconds, asked, place_of, walk
 from bench.experiments.kept import KeptPieces
 from bench.experiments.lists import PIECES
 from bench.machine.environment import environment
+from bench.runs.job import PiecesJob
 from bench.runs.process import HERE, Home
 
 BUDGET_S = 120.0
@@ -41,7 +42,7 @@ def pieces(
     usual = place_of(facts, "pieces", dry)
     kept = KeptPieces(output or usual, facts)
     home = Home(variables={"TRITON_INTERPRET": "1"}) if dry else HERE
-    walk("pieces", dry, wanted, budget, kept.path, kept.add, as_json, home)
+    walk(PiecesJob("cpu" if dry else "cuda"), wanted, budget, kept.path, kept.add, as_json, home)
     if as_json:
         print_json(kept.data)
     else:

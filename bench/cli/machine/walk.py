@@ -12,6 +12,7 @@ from bench.cli.console import STOPPED, UNABLE, out, stop, tell
 from bench.experiments.lists import chosen
 from bench.experiments.parts import Outcome, Part, each, first_cause
 from bench.machine.environment import no_cuda
+from bench.runs.job import PartsJob
 from bench.runs.process import HERE, Home
 from kernels.cards.places import RESULTS, card_folder
 
@@ -41,8 +42,7 @@ def place_of(facts: dict[str, Any], what: str, dry: bool) -> Path:
 
 
 def walk(
-    job: str,
-    dry: bool,
+    job: PartsJob,
     parts: Sequence[Part],
     budget_s: float,
     path: Path,
@@ -58,7 +58,7 @@ def walk(
             show(name, outcome)
 
     try:
-        each({"job": job, "device": "cpu" if dry else "cuda"}, parts, budget_s, ended, home)
+        each(job, parts, budget_s, ended, home)
     except KeyboardInterrupt:
         tell(f"Stopped. What is known is in {path}")
         raise typer.Exit(STOPPED) from None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli.comparing import Every, FailOn, Fails, Markdown, Minimum, minimums, names
 from bench.cli.console import (
     FAILED,
     STOPPED,
@@ -26,13 +27,13 @@ from bench.cli.console import (
     tell,
 )
 from bench.cli.progress import Progress
-from bench.cli.results.compare import Every, FailOn, Fails, Markdown, Minimum, fails, minimums, names
 from bench.machine.environment import ROOT, environment
 from bench.paths import fresh
 from bench.plans.choose import narrowed, unable
 from bench.runs.ab import LOOKS, Duel
 from bench.runs.measuring import harness_changes
 from bench.runs.worktree import checkouts
+from bench.verdicts.folders import failing
 from bench.verdicts.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def ab(
         verdicts = question.verdicts(duel)
         verdicts.told += harness_changes(one, other, ROOT)
     _show(verdicts, duel, every, as_markdown, as_json)
-    raise typer.Exit(FAILED if fails(verdicts, fail_on or [FailOn.slower]) else 0)
+    raise typer.Exit(FAILED if failing(verdicts, fail_on or [FailOn.slower]) else 0)
 
 
 def _run(duel: Duel) -> None:

@@ -14,11 +14,8 @@ from bench.plans.choose import unable
 from bench.plans.plan import Plan
 from bench.records.record import Record
 from bench.records.store import Store
+from bench.runs.run import AT_ONCE
 from bench.runs.sweep import Sweep
-
-# Cases at once where the gate alone runs. A CPU's kernels take all cores already; a GPU's process is mostly imports, on
-# one core, and a batch of the gate's is small.
-AT_ONCE = {"cpu": 1, "cuda": 4}
 
 
 def run_sweep(
