@@ -101,6 +101,24 @@ class VisitRow(TypedDict):
     challengers: list[tuple[int, str]]
 
 
+class TrialEnd(TypedDict, total=False):
+    """What is told at the end of a candidate: a `bench.tuning.trials.Trial`'s fields, times in microseconds."""
+
+    status: str
+    reason: str
+    us: float | None
+    beside_us: float | None
+
+
+class CandidateEnd(TypedDict, total=False):
+    """What is told at the end of a bundle's candidate: the folders in Triton's cache, or why it `failed`."""
+
+    layer: str
+    config: str
+    folders: list[str]
+    failed: str
+
+
 @dataclass(frozen=True)
 class TryJob(Job[Empty]):
     """Try the candidates of some layers until `seconds` are over; those `compiled` are so already.

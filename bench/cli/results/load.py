@@ -14,7 +14,7 @@ from bench.errors import CaseError, StoreError
 from bench.machine.environment import device, environment
 from bench.plans.case import Case
 from bench.plans.eligible import why_not
-from bench.records.machines import by_machine, label
+from bench.records.same import by_machine, label
 from bench.records.store import load as load_records
 from bench.report.rows import digits
 from bench.runs.job import LoadAnswer
