@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -17,7 +17,9 @@ from bench.errors import STOPPED as STOPPED
 from bench.errors import UNABLE as UNABLE
 from bench.errors import USAGE as USAGE
 from bench.errors import BenchError
-from bench.machine.environment import device, no_cuda
+from bench.lines import Line
+from bench.machine.environment import device, hardware, no_cuda
+from bench.machine.facts import Environment
 from bench.report.views import VIEWS
 
 out = Console(highlight=False, soft_wrap=False)
@@ -41,6 +43,12 @@ def tell(text: str) -> None:
     err.print(text, markup=False, soft_wrap=True)
 
 
+def show(lines: Iterable[Line]) -> None:
+    """Print what a room has to say."""
+    for line in lines:
+        out.print(line.content, style=line.style, markup=line.markup, soft_wrap=line.whole)
+
+
 @contextmanager
 def damage_told() -> Iterator[None]:
     """Tells of lines that a load left out, a sentence each."""
@@ -62,10 +70,10 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=1))
 
 
-def device_line(facts: dict[str, Any]) -> str:
-    if device(facts) == "cuda":
-        return str(facts["gpu"]["name"])
-    return f"{facts['cpu']['name']}, {facts['cpu']['cores']} cores (no GPU: {no_cuda(facts)})"
+def device_line(facts: Environment) -> str:
+    cpu, where = facts["cpu"], device(facts)
+    name = hardware(where, facts["gpu"].get("name"), cpu["name"], cpu["cores"])
+    return name if where == "cuda" else f"{name} (no GPU: {no_cuda(facts)})"
 
 
 def known_view(name: str) -> str:

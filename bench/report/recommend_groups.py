@@ -9,8 +9,8 @@ from pathlib import Path
 
 from bench.errors import StoreError
 from bench.plans.words import heading
-from bench.records.machines import by_machine, label
 from bench.records.record import Record
+from bench.records.same import by_machine, label
 from bench.records.store import Store
 from bench.report.recommend import Budget, Choice, choose
 

@@ -13,6 +13,7 @@ from typing import Any
 from bench.plans.case import Case
 from bench.plans.words import way
 from bench.records.baseline import BASELINE, Against, against, speed
+from bench.records.fields import Agreement, Largest, MemoryNumber
 from bench.records.record import Record
 from bench.roofline.floors import Measured
 from bench.stats import Quantile, noise, quantile, ratio
@@ -91,7 +92,7 @@ class Row:
         """A quantile of the latency over all rounds, if their samples together support it."""
         return quantile(list(chain.from_iterable(record.kept("latency_ns") for record in self.records)), p)
 
-    def most(self, number: str) -> int | None:
+    def most(self, number: MemoryNumber) -> int | None:
         """The largest of a memory number over the rounds, in bytes."""
         return max((found for record in self.records if (found := record.memory.get(number)) is not None), default=None)
 
@@ -99,7 +100,7 @@ class Row:
     def memory(self) -> int | None:
         return self.most("device_process" if self.device == "cuda" else "host_resident_peak")
 
-    def worst(self, key: str) -> float | None:
+    def worst(self, key: Agreement) -> float | None:
         """Over all checks and rounds: the largest multiple of plain torch's error, the least top-1 agreement."""
         found = [check[key] for record in self.records for check in record.gate.values() if key in check]
         return (min(found) if key.startswith("top1") else max(found)) if found else None
@@ -187,7 +188,7 @@ def _unquiet(found: list[Row]) -> str:
 def _fallen(found: list[Row]) -> str:
     runs = _runs(found)
     fell = [record for record in runs if record.throttled]
-    again = sum(attempt["status"] == "ok" for record in runs for attempt in record.attempts)
+    again = sum(attempt.get("status") == "ok" for record in runs for attempt in record.attempts)
     if not fell and not again:
         return ""
     reasons = ", ".join(dict.fromkeys(reason for record in fell for reason in record.watch.get("spoilt_s", ())))
@@ -212,7 +213,7 @@ def left_out(records: Iterable[Record]) -> list[tuple[str, str, list[Case]]]:
     return [(status, reason, list(dict.fromkeys(cases))) for (status, reason), cases in groups.items()]
 
 
-def largest(records: Iterable[Record]) -> list[tuple[Case, dict[str, Any]]]:
+def largest(records: Iterable[Record]) -> list[tuple[Case, Largest]]:
     """Of each case with batch `max`: the largest batch that fits, and what stopped the next."""
     found = {record.case: record.largest for record in records if record.status == "ok" and record.largest}
     return sorted(found.items(), key=lambda item: (_depth(item[0]), item[0]))

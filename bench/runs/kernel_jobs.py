@@ -8,7 +8,7 @@ from typing import ClassVar, TypedDict
 from bench.runs.job import Empty, Ended
 from bench.runs.wire import Job, Json
 
-LayerData = Json  # a `kernels.config.Layer` as `dataclasses.asdict` makes it
+LayerData = Json  # a `kernels.space.layer.Layer` as `dataclasses.asdict` makes it
 Point = tuple[str, int, str]  # network, batch, precision
 
 
@@ -99,6 +99,24 @@ class VisitRow(TypedDict):
     layer: LayerData
     best: tuple[int, str] | None
     challengers: list[tuple[int, str]]
+
+
+class TrialEnd(TypedDict, total=False):
+    """What is told at the end of a candidate: a `bench.tuning.trials.Trial`'s fields, times in microseconds."""
+
+    status: str
+    reason: str
+    us: float | None
+    beside_us: float | None
+
+
+class CandidateEnd(TypedDict, total=False):
+    """What is told at the end of a bundle's candidate: the folders in Triton's cache, or why it `failed`."""
+
+    layer: str
+    config: str
+    folders: list[str]
+    failed: str
 
 
 @dataclass(frozen=True)

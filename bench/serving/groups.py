@@ -7,8 +7,8 @@ from typing import Any
 
 from bench.errors import StoreError
 from bench.plans.words import heading, matches
-from bench.records.machines import by_machine, label
 from bench.records.record import Record
+from bench.records.same import by_machine, label
 from bench.serving import capacity
 from bench.serving.capacity import Capacity, Fleet, Point, curve, fleet, ranked, steps
 from bench.serving.queue import Service, services

@@ -27,13 +27,15 @@ from bench.runs.kernel_jobs import KernelsAnswer, KernelsJob, Point
 from bench.runs.wire import Json
 from bench.static.kernels import matches
 from kernels import table
+from kernels.cards.archs import ARCHS
 from kernels.cards.cards import CARDS
 from kernels.cards.constants import use_measured
 from kernels.compiled import emit, hazards, sass
-from kernels.config import ARCHS, Config, Layer
-from kernels.implementation import implementation
+from kernels.kinds import implementation
 from kernels.launch import Compilation
+from kernels.space.config import Config
 from kernels.space.conv import space
+from kernels.space.layer import Layer
 from kernels.space.registers import spills
 from resnet.fused.layers import layers_of
 
@@ -118,7 +120,7 @@ def _planned(layer: Layer, arch: int, use: str) -> list[Planned]:
 def _cut(layer: Layer, arch: int) -> Iterator[tuple[Config, Compilation]]:
     """Its configurations on an architecture, each with the compilations that it needs."""
     configs = [table.config_for(layer, gpu, arch) for gpu in GPUS[arch]]
-    bulk = arch in BULK_ARCHS and (layer.n, layer.dtype) == BULK_OF and not (layer.pool or layer.mean)
+    bulk = arch in BULK_ARCHS and (layer.n, layer.dtype) == BULK_OF and layer.kind == "conv"
     if bulk and all(config.impl != "tma" for config in configs):
         others = (config for config in space(layer, arch) if config.impl == "tma" and not spills(layer, config, arch))
         configs += list(islice(others, 1))

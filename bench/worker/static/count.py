@@ -31,6 +31,7 @@ from bench.static.cases import Counted, Fact
 from bench.static.kernels import Accepted, chosen
 from bench.worker.static.counters import Dispatched, dispatched, launched_on, optimised_graphs
 from bench.worker.static.inductor_calls import compilations
+from kernels.cards import cards
 from resnet.archs import Spec
 from resnet.fused import launches
 from resnet.fused.buffers import peak
@@ -40,7 +41,8 @@ from resnet.model import ResNet
 from resnet.runner import DTYPES
 from resnet.variants import VARIANTS, Runs, missing, prepare, refusal
 
-H200 = Target("NVIDIA H200", 90, 132)
+HOPPER = cards.of_arch(90)
+H200 = Target(HOPPER.name, HOPPER.arch, HOPPER.sms)
 RECORD = ROOT / "results" / "kernels" / "accepted.json"
 
 NO_GRAPH = "nothing traces this variant, so nothing can break"

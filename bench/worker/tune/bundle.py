@@ -2,7 +2,7 @@
 
 First what networks run now: of every layer, what the tables of the architecture's GPUs and the model choose. Then a
 tuner's candidates, in the tuner's own order, costliest layers first. What is told of each candidate goes into the file
-at once (`bench.cli.kernels.bundle`), so whenever the time is up, the file holds what is worth most.
+at once (`bench.tuning.bundle`), so whenever the time is up, the file holds what is worth most.
 """
 
 from __future__ import annotations
@@ -24,15 +24,18 @@ from typing import Any
 import triton
 from triton.backends.nvidia import driver as nvidia
 
-from bench.runs.kernel_jobs import BundleAnswer, BundleJob, MakerAnswer, MakerJob
-from bench.tuning.tuner import KNOWN, Gpu, Network, Target, ordered, shares, turns
+from bench.runs.kernel_jobs import BundleAnswer, BundleJob, CandidateEnd, MakerAnswer, MakerJob
+from bench.tuning.gpus import KNOWN, Gpu
+from bench.tuning.networks import Network
+from bench.tuning.order import Target, ordered, shares, turns
 from bench.worker.static.compile_kernels import content, read
 from bench.worker.tune.search import Tell, _reason, network_rows
 from kernels import table
 from kernels.compiled.emit import compiled, folder
-from kernels.config import Config, Layer
-from kernels.implementation import implementation
+from kernels.kinds import implementation
 from kernels.launch import Compilation, parsed_in_turn
+from kernels.space.config import Config
+from kernels.space.layer import Layer
 from resnet.fused.carried import maker
 
 Candidate = tuple[Layer, str]
@@ -99,7 +102,7 @@ class _Work:
             self.left += 1
             return
         self._say("try", [layer.key, text])
-        told: dict[str, Any] = {"layer": layer.key, "config": text, "folders": []}
+        told: CandidateEnd = {"layer": layer.key, "config": text, "folders": []}
         try:
             config = Config.parse(text)
             for compilation in implementation(layer, config).compilation(layer, config):
@@ -108,7 +111,7 @@ class _Work:
                 with alone:
                     told["folders"].append(str(self._kernel(compilation)))
         except Exception as error:
-            told |= {"folders": [], "failed": _reason(error)}
+            told["folders"], told["failed"] = [], _reason(error)
         self._say("done", told)
 
     def _kernel(self, compilation: Compilation) -> Path:

@@ -16,20 +16,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from threading import Lock
+from typing import cast
 
 import psutil
 import torch
 import triton
 
 from bench.runs.job import Empty
-from bench.runs.kernel_jobs import GpuRow, NetworkRow, NetworksAnswer, NetworksJob, TryJob, VisitRow
-from bench.tuning.tuner import layer_from
+from bench.runs.kernel_jobs import GpuRow, NetworkRow, NetworksAnswer, NetworksJob, TrialEnd, TryJob, VisitRow
+from bench.tuning.networks import layer_from
 from bench.worker.measure.clock import Clock, on_device
 from bench.worker.static.compile_kernels import read
 from bench.worker.tune.candidate import Subject, Timer
-from kernels.config import Config, Layer
-from kernels.implementation import implementation
+from kernels.kinds import implementation
 from kernels.launch import INTERPRETED, parsed_in_turn
+from kernels.space.config import Config
+from kernels.space.layer import Layer
 from resnet.fused import carried
 from resnet.fused.layers import layers_of
 
@@ -136,8 +138,9 @@ class _Talk:
             self.tell(f"passed {number}")
 
     def done(self, number: int, status: str, reason: str = "", **times: float | None) -> None:
+        ended: TrialEnd = {"status": status, "reason": reason, **cast(TrialEnd, times)}
         with self.lock:
-            self.tell(f"done {number} {json.dumps({'status': status, 'reason': reason, **times})}")
+            self.tell(f"done {number} {json.dumps(ended)}")
 
 
 def _reason(error: Exception) -> str:
