@@ -210,7 +210,7 @@ def choose(records: Sequence[Record], budget: Budget) -> Choice:
     fitting = [found for found in judged if found.fits]
     excluded = Counter(reason for found in judged for reason in found.over[:1])
     for status, _, cases in left_out(records):
-        excluded[f"{status}: {STATUSES.get(status, "of a later version")}"] += len(cases)
+        excluded[f"{status}: {STATUSES.get(status, 'of a later version')}"] += len(cases)
     choice = Choice(budget, fitting, [found for found in judged if found.open and not found.over], excluded)
     if choice.best and choice.runner_up:
         # the best is picked after a look at all: held against each of the others, as Bonferroni's correction has it
