@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from bench.records.store import StoreError
+from bench.errors import StoreError
 
 
 def put(path: Path, content: bytes) -> None:
@@ -18,8 +18,6 @@ def put(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         making.write_bytes(content)
         os.replace(making, path)
-    except StoreError:
-        raise
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}; what was there is whole") from None
     finally:

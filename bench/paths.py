@@ -6,8 +6,8 @@ import re
 from datetime import datetime
 from pathlib import Path
 
+from bench.errors import StoreError
 from bench.machine.environment import ROOT
-from bench.records.store import StoreError
 
 LOCAL = ROOT / "results" / "local"
 

@@ -15,9 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kernels.config import Config, Layer
-from kernels.space.choose import default, unsafe
-from kernels.space.conv import machine_of
+from kernels.kinds import default, unsafe
+from kernels.space.config import Config
+from kernels.space.layer import Layer
+from kernels.space.machine import machine_of
 
 SCHEMA = 1
 

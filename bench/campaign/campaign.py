@@ -24,6 +24,7 @@ from bench.campaign import standins
 from bench.campaign.archive import Outbox
 from bench.campaign.child import GRACE_S, Log, NowAndThen, run_logged
 from bench.campaign.tasks import Task
+from bench.errors import StoreError
 from bench.machine.environment import child_variables
 from bench.machine.facts import Environment
 from bench.machine.provenance import code_of, short
@@ -153,7 +154,7 @@ class Campaign:
     def _records_in(self, folder: Path) -> list[Record] | None:
         """None where they cannot be read. Parsed anew only where they have changed: this is asked beside timed work."""
         file = folder / FILE
-        with suppress(OSError):  # StoreError too
+        with suppress(OSError, StoreError):
             stamp = file.stat().st_mtime_ns, file.stat().st_size
             if file not in self._parsed or self._parsed[file][0] != stamp:
                 self._parsed[file] = stamp, Store(folder).load()

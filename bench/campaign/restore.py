@@ -13,8 +13,9 @@ import tarfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from bench.errors import StoreError
 from bench.machine.provenance import code_of
-from bench.records.store import FILE, StoreError, replace_file
+from bench.records.store import FILE, replace_file
 from kernels.table import Table
 
 SHARED = ("tuned", "ceilings")  # folders of results/ that all cards share
@@ -120,8 +121,6 @@ def _told(results: Path, place: PurePosixPath, data: bytes, name: PurePosixPath)
             kind = kind if kind.startswith("kept") else "as it was"
         else:
             replace_file(path, merged)
-    except StoreError:
-        raise
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}; what came before it is in place") from None
     other = f", as {name.parent} holds records of other code" if place != name else ""

@@ -9,6 +9,7 @@ from bench.machine.facts import Environment
 from bench.plans.case import Case
 from bench.plans.eligible import why_not
 from bench.plans.plan import Plan
+from bench.records.baseline import BASELINE
 from resnet.variants import VARIANTS
 
 # Enough for every column of a table.
@@ -17,17 +18,17 @@ SHORT |= {"throughput_s": 0.05, "energy_s": 0.0, "steal": 1.0}
 
 
 def case(wanted: Case) -> Case:
-    """The smallest case that takes the same way on a CPU; for a variant that a CPU does not serve, eager."""
-    variant = wanted.variant if "cpu" in VARIANTS[wanted.variant].serves else "eager"
+    """The smallest case that takes the same way on a CPU; for a variant that a CPU does not serve, the baseline."""
+    variant = wanted.variant if "cpu" in VARIANTS[wanted.variant].serves else BASELINE
     serves = VARIANTS[variant].serves["cpu"]
     precision = wanted.precision if wanted.precision in serves else serves[0]
     return replace(wanted, model="resnet18", variant=variant, precision=precision, batch=1, image=32, launch="stream")
 
 
 def plan(wanted: Plan, env: Environment) -> str:
-    """A plan as TOML: one small case for a moment, of another variant than eager if a CPU serves one."""
+    """A plan as TOML: one small case for a moment, of another variant than the baseline if a CPU serves one."""
     cases = [one for one in map(case, wanted.cases) if not why_not(one, env)]
-    quick = [one for one in cases if one.variant in ("library-fused", "channels-last-amp")]
+    quick = [one for one in cases if one.variant != BASELINE and VARIANTS[one.variant].runs == "modules"]
     chosen = (quick or cases)[0]
     settings = replace(wanted.settings, **SHORT)
     axes = [f'{axis} = "{getattr(chosen, axis)}"' for axis in ("model", "variant", "precision", "launch")]

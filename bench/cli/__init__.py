@@ -1,6 +1,6 @@
-"""The command line: one file per command or family, `cli_*.py`, put together.
+"""The command line: a file a command, put together; what ends one is told here.
 
-Exit codes: 0 ok; 1 a case failed; 2 bad usage; 3 this machine cannot run the plan.
+Exit codes: 0 ok; 1 a case failed; 2 bad usage; 3 this machine cannot run the plan; those of `bench.errors`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from bench.cli.console import USAGE, tell
+from bench.cli.console import tell
 from bench.cli.kernels import facts as cli_facts
 from bench.cli.kernels import kernels as cli_kernels
 from bench.cli.kernels import tune as cli_tune
@@ -32,12 +34,34 @@ from bench.cli.results import history as cli_history
 from bench.cli.results import load as cli_load
 from bench.cli.results import recommend as cli_recommend
 from bench.cli.results import report as cli_report
-from bench.plans.case import CaseError
-from bench.plans.plan import PlanError
-from bench.records.store import StoreError
-from bench.runs.worktree import RevisionError
+from bench.errors import USAGE, BenchError
+from kernels.cards.constants import ConstantsError
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """The one place where an error ends a command: its sentence on stderr, and its exit code."""
+    try:
+        yield
+    except BenchError as error:
+        code = error.exit_code
+        tell(f"bench: {error}")
+    except ConstantsError as error:  # of kernels/, which knows nothing of bench
+        code = USAGE
+        tell(f"bench: {error}")
+    else:
+        return
+    raise typer.Exit(code)
+
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:  # a context of typer's or of click's, as the version has it
+        with _plain_errors():
+            return super().invoke(ctx)
+
 
 app = typer.Typer(
+    cls=_Commands,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -73,17 +97,8 @@ app.command()(cli_layers.layers)
 
 def main() -> None:
     """The console script."""
-    with _plain_errors():
-        app()
-
-
-@contextmanager
-def _plain_errors() -> Iterator[None]:
     try:
-        yield
-    except (PlanError, CaseError, StoreError, RevisionError) as error:
-        tell(f"bench: {error}")
-        sys.exit(USAGE)
+        app()
     except BrokenPipeError:  # the reader of our output left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

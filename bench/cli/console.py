@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 
+from bench.errors import FAILED as FAILED
+from bench.errors import STOPPED as STOPPED
+from bench.errors import UNABLE as UNABLE
+from bench.errors import USAGE as USAGE
+from bench.errors import BenchError
+from bench.lines import Line
 from bench.machine.environment import device, hardware, no_cuda
 from bench.machine.facts import Environment
 from bench.report.views import VIEWS
-
-FAILED, USAGE, UNABLE, STOPPED = 1, 2, 3, 130
 
 out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
@@ -36,10 +43,27 @@ def tell(text: str) -> None:
     err.print(text, markup=False, soft_wrap=True)
 
 
+def show(lines: Iterable[Line]) -> None:
+    """Print what a room has to say."""
+    for line in lines:
+        out.print(line.content, style=line.style, markup=line.markup, soft_wrap=line.whole)
+
+
+@contextmanager
+def damage_told() -> Iterator[None]:
+    """Tells of lines that a load left out, a sentence each."""
+    from bench.records.frame import Damage
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", Damage)
+        yield
+    for warning in caught:
+        tell(f"bench: {warning.message}")
+
+
 def stop(text: str, code: int) -> NoReturn:
     """End the command: a sentence on stderr, and its exit code."""
-    tell(f"bench: {text}")
-    raise typer.Exit(code)
+    raise BenchError(text, code)
 
 
 def print_json(value: Any) -> None:

@@ -10,13 +10,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench.records.store import StoreError, replace_file
-from bench.runs.process import HERE, Answer, Home
+from bench.errors import StoreError
+from bench.records.store import replace_file
+from bench.runs.job import Empty, PartOutcome, PartsJob
+from bench.runs.process import HERE, Answer, Ask, Home
 from bench.runs.process import ask as ask_child
+from bench.runs.request import request
+from bench.runs.restart import Hand, restart
 
 LATE = 0.9  # of its limit, behind which a death is taken for the limit's: what a child tells is heard a little later
 STRIKES = 2  # processes in a row that die before they begin a part
@@ -33,46 +37,42 @@ class Part(Protocol):
     def limit_s(self) -> float: ...
 
 
-Outcome = dict[str, Any]  # status, reason, seconds; what else the part told
+Outcome = PartOutcome
 Told = Callable[[str, Outcome], None]
-Ask = Callable[..., Answer]
 
 
 @dataclass
-class _Heard:
-    """What one process tells."""
+class _Parts:
+    """The parts without an outcome, with their limits; what one process after the other tells of them."""
 
-    waiting: dict[str, float]  # limits of the parts without an outcome
+    waiting: dict[str, float]
     told: Told
-    running: str = ""
-    since: float = 0.0
-    count: int = 0
+    hand: Hand[str] = field(default_factory=Hand)
 
-    def __call__(self, stage: str) -> None:
+    def hear(self, stage: str) -> None:
         verb, _, rest = stage.partition(" ")
         name, _, rest = rest.partition(" ")
         if verb == "try":
-            self.running, self.since = name, time.monotonic()
+            self.hand.begin(name)
         elif verb == "done":
             self.end(name, json.loads(rest))
 
     def end(self, name: str, outcome: Outcome) -> None:
-        self.running = ""
-        self.count += 1
+        self.hand.end(name)
         if self.waiting.pop(name, None) is not None:
             self.told(name, outcome)
 
-    def blame(self, answer: Answer) -> None:
-        """The part that the process was at when it died has that as its outcome."""
-        seconds = time.monotonic() - self.since
-        limit = self.waiting[self.running]
+    def blame(self, name: str, answer: Answer[Empty]) -> None:
+        """The part that a process was at when it died has that as its outcome."""
+        seconds = time.monotonic() - self.hand.items[name]
+        limit = self.waiting[name]
         late = seconds >= LATE * limit or answer.status == "timeout"
         reason = f"it did not end within {min(limit, seconds):.0f} s; {answer.reason}" if late else answer.reason
-        self.end(self.running, {"status": "timeout" if late else "error", "reason": reason, "seconds": seconds})
+        self.end(name, {"status": "timeout" if late else "error", "reason": reason, "seconds": seconds})
 
 
 def each(
-    job: dict[str, Any],
+    job: PartsJob,
     parts: Sequence[Part],
     budget_s: float,
     told: Told,
@@ -85,26 +85,21 @@ def each(
     What is not begun within `budget_s` seconds is skipped, and what runs then is ended.
     """
     end = time.monotonic() + budget_s
-    waiting = {part.name: part.limit_s for part in parts}
-    strikes = 0
-    while waiting and strikes < STRIKES:
-        left = end - time.monotonic()
-        if left <= 0:
-            break
-        heard = _Heard(waiting, told)
-        answer = ask(job | {"parts": list(waiting.items())}, left, heard, module, home)
-        if heard.running:
-            heard.blame(answer)
-        strikes = 0 if heard.count else strikes + 1
-    over = {"status": "skipped", "reason": f"the {budget_s:g} s were over", "seconds": 0.0}
-    if waiting and strikes:
-        over = {
-            "status": "error",
-            "reason": f"its process began nothing: {answer.status}: {answer.reason}",
-            "seconds": 0.0,
-        }
-    for name in list(waiting):
-        told(name, over)
+    left = _Parts({part.name: part.limit_s for part in parts}, told)
+
+    def start(alone: bool) -> Answer[Empty] | None:
+        if not left.waiting:
+            return None
+        remaining = max(0.0, end - time.monotonic())
+        following = replace(job, parts=list(left.waiting.items()))
+        return request(following, remaining, left.hear, ask, module=module, home=home)
+
+    ending = restart(start, left.hand, left.blame, strikes=STRIKES, final=(), until=end)
+    status, reason = "skipped", f"the {budget_s:g} s were over"
+    if ending.gave_up and ending.answer:
+        status, reason = "error", f"its process began nothing: {ending.answer.status}: {ending.answer.reason}"
+    for name in left.waiting:
+        told(name, {"status": status, "reason": reason, "seconds": 0.0})
 
 
 def first_cause(reason: str) -> str:

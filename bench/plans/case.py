@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bench.errors import CaseError
 from resnet.archs import Spec
 from resnet.variants import LAUNCHES, PRECISIONS, VARIANTS
 
 FORM = "MODEL/VARIANT/PRECISION/bBATCH/iIMAGE/LAUNCH, as in resnet50/compile-max/fp16/b32/i224/graph; bmax: what fits"
 # The batch of a case that asks for the largest batch that fits: `max` in a plan, `bmax` in a name, no number in either.
 MAX = 0
-
-
-class CaseError(ValueError):
-    """A case's name that means nothing; the message says which part, and the allowed words."""
 
 
 @dataclass(frozen=True, order=True)

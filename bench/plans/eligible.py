@@ -8,14 +8,12 @@ from types import MappingProxyType
 from bench.machine.environment import device
 from bench.machine.facts import Environment
 from bench.plans.case import Case
-from kernels.config import ARCHS
+from kernels.cards.archs import ARCHS
 from resnet.variants import VARIANTS, missing, refusal
 
 # The least compute capability whose tensor cores take the precision (CUDA C++ Programming Guide, arithmetic
 # instructions); below it the library converts, and the name on the case would be a lie.
 CAPABILITY = {"fp16": (7, 0), "bf16": (8, 0), "tf32": (8, 0), "fp8": (8, 9), "int8": (7, 2)}
-# The variants that run this project's kernels, whatever the precision.
-OWN_KERNELS = ("fused", "mixed")
 # Without one of these torch emulates bf16 on a CPU, slower than fp32.
 BF16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 
@@ -40,7 +38,7 @@ def _lacks_hardware(case: Case, env: Environment, where: str) -> str | None:
         return None
     needed, here = CAPABILITY.get(case.precision), tuple(env["gpu"]["capability"])
     oldest = divmod(min(ARCHS), 10)
-    if case.variant in OWN_KERNELS and here < oldest:
+    if VARIANTS[case.variant].runs == "kernels" and here < oldest:
         return f"our kernels need compute capability {oldest[0]}.{oldest[1]}; this GPU has {here[0]}.{here[1]}"
     if needed and here < needed:
         return f"{case.precision} needs compute capability {needed[0]}.{needed[1]}; this GPU has {here[0]}.{here[1]}"

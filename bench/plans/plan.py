@@ -34,7 +34,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from bench.plans.case import MAX, Case, CaseError, positive
+from bench.errors import CaseError, PlanError
+from bench.plans.case import MAX, Case, positive
 
 FOLDER = Path(__file__).parent
 AXES = {"model": str, "variant": str, "precision": str, "batch": int, "image": int, "launch": str}
@@ -43,10 +44,6 @@ AXIS_DEFAULTS: dict[str, Any] = {"image": [224], "launch": ["stream"]}
 DEVICES = ("any", "cpu", "cuda")
 # NVML's counter ticks ten times a second: five seconds are known to within 4 %
 ENERGY_S = 5.0
-
-
-class PlanError(ValueError):
-    """A plan that cannot be read; the message names the file, the line and the allowed words."""
 
 
 @dataclass(frozen=True)

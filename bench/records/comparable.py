@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.errors import RecordError
 from bench.machine.provenance import unreadable
 from bench.records.columns import PASSING, values
-from bench.records.record import Record, RecordError
+from bench.records.record import Record
 from bench.records.same import COMPARE, FREE, Field
 from bench.records.store import FILE
 

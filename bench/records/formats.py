@@ -22,19 +22,16 @@ from dataclasses import dataclass, fields
 from statistics import median
 from typing import Any
 
+from bench.errors import InteropError, RecordError
 from bench.machine.facts import Environment
 from bench.machine.provenance import sha_of
 from bench.plans.case import Case
-from bench.records.record import SCHEMA, Record, RecordError
+from bench.records.record import SCHEMA, Record
 from bench.stats import median_interval
 
 MS, S = 1e6, 1e9  # nanoseconds
 TEST = "bench/suite/test_cases.py::test_case"
 PIP = "pip install 'pytest-benchmark>=5.1'"
-
-
-class InteropError(ValueError):
-    """What cannot be exported or imported; the message says why."""
 
 
 @dataclass(frozen=True)

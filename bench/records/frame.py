@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from bench import stats
+from bench.errors import StoreError
 from bench.plans import case
 from bench.records import columns, parse, record
 from bench.records.columns import schema
 from bench.records.parse import Part
-from bench.records.store import FILE, StoreError
+from bench.records.store import FILE
 from resnet import archs, variants
 from resnet.cache import cache_dir
 
@@ -81,8 +82,6 @@ def export(folders: Iterable[str | Path], path: str | Path) -> None:
             for given in _once(folders):
                 for table in _rows(given, True, damage):
                     writer.write_table(table)
-    except StoreError:
-        raise
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}; what was there is whole") from None
     _warn(damage)
@@ -141,8 +140,6 @@ def _rows(given: Path, samples: bool, damage: list[str]) -> Iterator[Any]:
     except FileNotFoundError:
         missing = f"there is no file {given}" if named else f"{given} holds no {FILE}: is it a results folder?"
         raise StoreError(missing) from None
-    except StoreError:
-        raise
     except OSError as error:
         raise StoreError(f"cannot read {given}: {error.strerror or error}") from None
 

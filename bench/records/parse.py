@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.errors import RecordError
 from bench.machine.environment import child_variables
 from bench.records.columns import schema, values
-from bench.records.record import Record, RecordError
+from bench.records.record import Record
 
 RANGE = 16 << 20  # bytes of lines parsed at once: what bounds the memory
 HELPED = 4  # ranges that are worth the half second a process takes to start

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, cast, get_type_hints
 
+from bench.errors import RecordError
 from bench.machine.facts import Count, Environment, Like, Seconds, Watch
 from bench.plans.case import Case
 from bench.plans.plan import Settings
@@ -56,10 +57,6 @@ UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _from_1, 2: _from_2}
 
 # fields of samples -> what says in `throttled` which of them fell
 SAMPLES = {f"{name}_ns": name for name in ("latency", "gpu", "flushed", "flushed_gpu")}
-
-
-class RecordError(ValueError):
-    """A line that is not a record this version can read."""
 
 
 @dataclass

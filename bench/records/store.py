@@ -14,13 +14,10 @@ from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
-from bench.records.record import Record, RecordError
+from bench.errors import RecordError, StoreError
+from bench.records.record import Record
 
 FILE = "records.jsonl"
-
-
-class StoreError(OSError):
-    """A folder that cannot be written or read; the message says what to do."""
 
 
 class Store:

@@ -16,7 +16,7 @@ from bench.records.fields import Agreement, Largest, MemoryNumber
 from bench.records.record import Record
 from bench.roofline.floors import Measured
 from bench.stats import Quantile, noise, quantile, ratio
-from resnet.cost import Ceilings, Floor, network_floors
+from resnet.floors import Ceilings, Floor, network_floors
 
 # the share of the machine's time above which other work, not the case, is what was timed
 CROWDED = 0.1

@@ -9,16 +9,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+from bench.errors import CeilingsError, NotMeasured, StoreError
 from bench.machine.environment import device, hardware
 from bench.machine.facts import Environment
 from bench.records.fields import at
 from bench.records.same import CEILINGS
-from bench.records.store import StoreError, replace_file
+from bench.records.store import replace_file
+from bench.runs.job import CeilingsJob, MeasurementRow
 from bench.runs.process import ask
+from bench.runs.request import request
 from kernels.cards import places
-from resnet.cost import Ceilings
+from resnet.floors import Ceilings
 
 FOLDER = places.ceilings_folder()
 SCHEMA = 1
@@ -31,14 +33,6 @@ IDENTITY = {
     where: [row.paths[0].split(".")[1:] for row in CEILINGS.fields if row.paths[0].startswith(part)]
     for where, part in PARTS.items()
 }
-
-
-class CeilingsError(StoreError):
-    """A file of ceilings that cannot be read; the message says what to do."""
-
-
-class NotMeasured(Exception):
-    """The child that measures did not answer; why."""
 
 
 def machine_name(facts: Environment) -> str:
@@ -71,8 +65,6 @@ def read(path: Path) -> Ceilings:
             raise CeilingsError(f"{path}: schema {told['schema']} is newer than this bench, which knows {SCHEMA}")
         names = ("machine", "flops", "bandwidth", "l2", "launch_s", "source", "provenance", "cache")
         return Ceilings(**{name: told[name] for name in names})
-    except CeilingsError:
-        raise
     except OSError as error:
         raise CeilingsError(f"{path} cannot be read: {error.strerror}; name another file with -o") from None
     except (ValueError, KeyError, TypeError) as error:
@@ -117,8 +109,7 @@ def outdated(ceilings: Ceilings, facts: Environment) -> str:
 def measure(facts: Environment, tell: Callable[[str], None] = lambda stage: None, quick: bool = False) -> Ceilings:
     """Measure them here, in a child; `quick` tells no more than that it works, in seconds. Raises NotMeasured."""
     where = device(facts)
-    job = {"job": "ceilings", "device": where, "flags": facts["cpu"]["flags"], "quick": quick}
-    answer = ask(job, LIMIT_S, tell)
+    answer = request(CeilingsJob(where, facts["cpu"]["flags"], quick), LIMIT_S, tell, ask)
     if answer.status != "ok":
         raise NotMeasured(f"the ceilings could not be measured: {answer.status}: {answer.reason}")
     told = answer.data
@@ -137,14 +128,14 @@ def measure(facts: Environment, tell: Callable[[str], None] = lambda stage: None
         by_what["cached copy"],
         1 / launch if launch else 0.0,
         "measured",
-        {"date": date, "environment": facts} | told,
+        {"date": date, "environment": facts, **told},
         told["cache_bytes"],
     )
 
 
-def best(measurements: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def best(measurements: Iterable[MeasurementRow]) -> list[MeasurementRow]:
     """The best measurement of each precision's products, of copies, of cached copies; both of launches."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    found: dict[tuple[str, str], MeasurementRow] = {}
     for one in measurements:
         key = (one["what"], one["how"] if one["what"] == "launch" else one["precision"])
         if key not in found or one["rate"] > found[key]["rate"]:

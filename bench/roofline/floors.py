@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.errors import CeilingsError
 from bench.machine.environment import device
 from bench.records.record import Record
-from bench.roofline.ceilings import FOLDER, CeilingsError, path_of, read
+from bench.roofline.ceilings import FOLDER, path_of, read
 from kernels.cards.cards import CARDS, Card
-from resnet.cost import BYTES, FUSIONS, Ceilings, network_floors
+from resnet.cost import BYTES
+from resnet.floors import FUSIONS, Ceilings, network_floors
 
 
 def _datasheet(card: Card) -> Ceilings:

@@ -12,25 +12,23 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench.errors import CaseError, NotTimed
 from bench.machine.environment import device
 from bench.machine.facts import Environment
-from bench.plans.case import Case, CaseError
+from bench.plans.case import Case
 from bench.plans.plan import Settings
 from bench.roofline.ceilings import load_ceilings, machine_name
-from bench.runs.job import REFERENCE_LIMIT_S, case_job, reference_job
+from bench.runs.job import REFERENCE_LIMIT_S, LayersAnswer, LayersJob, PartRow, reference_job
 from bench.runs.process import ask
+from bench.runs.request import request
 from bench.stats import median_interval
-from resnet import cost
-from resnet.cost import Ceilings, Operation
+from resnet.cost import Operation, operations
+from resnet.floors import Ceilings, floors_of
 
 SCHEMA = 1
 TRIFLE = 0.05  # kernels with less of a row's time are not named: allocations, views
 
 Told = dict[str, Any]
-
-
-class NotTimed(Exception):
-    """The child gave no times; why."""
 
 
 def layers(
@@ -50,12 +48,12 @@ def layers(
         raise CaseError(f"bench layers times one batch: {case.name} is a search for one; write b32, say, for bmax")
     where, settings = device(facts), Settings()
     stage("reference")
-    reference = ask(reference_job([case], settings, where, seed, source), REFERENCE_LIMIT_S)
+    reference = request(reference_job([case], settings, where, seed, source), REFERENCE_LIMIT_S, by=ask)
     if reference.status != "ok":
         raise NotTimed(f"{case.name}: no reference to hold it against: {reference.reason}")
-    job = case_job(case, settings, where, seed, source, reference.data["paths"])
-    asked = {"job": "layers", "executions": executions, "trace": str(trace.resolve()) if trace else ""}
-    answer = ask(job | asked, settings.limit_s, stage)
+    paths, trace_to = reference.data["paths"], str(trace.resolve()) if trace else ""
+    job = LayersJob(case, settings, where, seed, source, paths, executions=executions, trace=trace_to)
+    answer = request(job, settings.limit_s, stage, ask)
     if answer.status != "ok":
         raise NotTimed(f"{case.name}: {answer.status}: {answer.reason}")
     about = {"layers": SCHEMA, "case": case.name, "device": where, "machine": machine_name(facts)}
@@ -63,7 +61,7 @@ def layers(
     return about | put_together(case, answer.data, load_ceilings(facts))
 
 
-def put_together(case: Case, told: Told, ceilings: Ceilings | None) -> Told:
+def put_together(case: Case, told: LayersAnswer, ceilings: Ceilings | None) -> Told:
     """The rows and their sum from what a child told; times in microseconds.
 
     `outside_us` is what the whole takes beyond its rows. `error_us` is how far the sum may be from what the rows take
@@ -71,9 +69,9 @@ def put_together(case: Case, told: Told, ceilings: Ceilings | None) -> Told:
     it, and how far the median of the executions' sums is from the sum of the layers' medians, as it is where a machine
     stalls now in one layer, now in another. Raises NotTimed if there is no row.
     """
-    found = cost.operations(case.model, case.batch, case.image, case.precision)
+    found = operations(case.model, case.batch, case.image, case.precision)
     rows = _rows(told["parts"], found)
-    whole, timed = (median(told[name]) / 1e3 for name in ("whole_ns", "timed_ns"))
+    whole, timed = (median(ns) / 1e3 for ns in (told["whole_ns"], told["timed_ns"]))
     if not rows:
         raise NotTimed(f"{case.name}: no kernel was seen in any layer; on a GPU, may this process read its counters?")
     total = sum(row["us"] for row in rows)
@@ -123,7 +121,7 @@ def _half(ns: Sequence[float]) -> float:
     return (high - low) / 2e3
 
 
-def _rows(parts: Iterable[Told], found: Sequence[Operation]) -> list[Told]:
+def _rows(parts: Iterable[PartRow], found: Sequence[Operation]) -> list[Told]:
     """Parts of the same operations as one row, in the network's order; parts of none as they come, or left out.
 
     A part without modules is a kernel of an unknown layer and has a row; one whose modules are no operation's (the
@@ -131,7 +129,7 @@ def _rows(parts: Iterable[Told], found: Sequence[Operation]) -> list[Told]:
     """
     owner = owners(found)
     place = {operation.name: number for number, operation in enumerate(found)}
-    owned: list[tuple[set[str], Told]] = []
+    owned: list[tuple[set[str], PartRow]] = []
     foreign: list[Told] = []
     for part in parts:
         names = {name for module in part["modules"] if (name := _resolved(module, owner))}
@@ -147,7 +145,7 @@ def _rows(parts: Iterable[Told], found: Sequence[Operation]) -> list[Told]:
     return sorted(joined, key=lambda row: place[row["name"]]) + foreign
 
 
-def _row(name: str, operations: Sequence[str], parts: Sequence[Told]) -> Told:
+def _row(name: str, operations: Sequence[str], parts: Sequence[PartRow]) -> Told:
     times = [sum(one) for one in zip(*(part["ns"] for part in parts), strict=True)]
     kernels: dict[str, Told] = {}
     for kernel in (kernel for part in parts for kernel in part["kernels"]):
@@ -200,7 +198,7 @@ def _floors(
     parts = [[found[place[name]] for name in row["operations"]] for row in rows if row["operations"]]
     return {
         floor.names: {"floor_us": floor.seconds * 1e6, "bound": floor.bound}
-        for floor in cost.floors_of(parts, found, ceilings)
+        for floor in floors_of(parts, found, ceilings)
     }
 
 

@@ -16,11 +16,12 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
+from bench.errors import StoreError
 from bench.machine.facts import Environment
 from bench.machine.provenance import sha_of
 from bench.plans.plan import Plan
 from bench.records.record import Record
-from bench.records.store import Store, StoreError
+from bench.records.store import Store
 from bench.runs import process
 from bench.runs.sweep import Events, Sweep, Turn
 from bench.runs.worktree import Checkout

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.errors import RevisionError
 from bench.machine.provenance import CODE, ROOT, GitError, ask_git
 from bench.runs.process import Home
 
@@ -21,10 +22,6 @@ PREFIX = "resnet-bench-ab-"
 NEWEST = "constraints.txt"
 BUILD_LIMIT_S = 300
 LIMIT_S = 300.0  # of git: a large checkout is written in one command
-
-
-class RevisionError(ValueError):
-    """A revision that cannot be compared; the message says why and what to do."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.errors import FactsError
+
 SCHEMA = 1
 
 # What is counted, and its title. Of all but the digest less is better.
@@ -61,10 +63,6 @@ ELSEWHERE = "ENVIRONMENT"
 # told, and nothing to act on
 UNCOUNTED, NEW = "NOT COUNTED", "NEW"
 ORDER = (FAILED, SLOWER, GONE, ELSEWHERE, UNCOUNTED, CHANGED, FASTER, NEW)
-
-
-class FactsError(ValueError):
-    """A file of facts that cannot be read or written; the message says what to do."""
 
 
 class Fact(NamedTuple):
@@ -132,8 +130,6 @@ class Facts:
             return cls(cases, environment, str(data["commit"]), str(data["when"]))
         except OSError as error:
             raise FactsError(f"cannot read {path}: {error.strerror}; {cure}") from None
-        except FactsError:
-            raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             why = f"{type(error).__name__}: {error}"
             raise FactsError(f"{path} is no whole record of facts ({why}); {cure}") from None

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from bench.errors import PlanError
 from bench.machine.environment import device, environment
 from bench.machine.facts import Environment
 from bench.plans import plan as plans
 from bench.plans.case import Case
 from bench.plans.eligible import why_not
-from bench.plans.plan import Plan, PlanError
+from bench.plans.plan import Plan
 
 PLAN = pytest.StashKey[Plan]()
 ENVIRONMENT = pytest.StashKey[Environment]()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.records.store import StoreError
+from bench.errors import StoreError
 from kernels.table import Table
 
 STATUSES = {

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.errors import StoreError
 from bench.machine.environment import hardware
 from bench.records.frame import load
 from bench.records.same import FIELDS, SERIES, Kind
-from bench.records.store import FILE, StoreError
+from bench.records.store import FILE
 from bench.stats import Ratio
 from bench.verdicts.metrics import METRICS, Metric
 

@@ -1,30 +1,38 @@
-"""Which convolutions a network is made of, as the kernels' own descriptions: from shapes, without weights or a GPU."""
+"""Which layers a network is made of, as the kernels' own descriptions: from shapes, without weights or a GPU."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
 from typing import cast
 
 import torch
 
-from kernels.config import Layer
+from kernels.space.layer import Layer
 from resnet.archs import Spec
 from resnet.fold import fold
 from resnet.fused.program import STEM_PADDING, STEM_STRIDE, Head, Program, Stem, Step, program
 from resnet.model import ResNet
 
 
-def layers(model: str | Spec, batch: int, image: int | tuple[int, int], precision: str) -> list[Layer]:
-    """Each different convolution that `fused` runs for this model, once, in the order they first run.
+def layers_of(model: str | Spec, batch: int, image: int | tuple[int, int], precision: str) -> list[Layer]:
+    """Each step that `fused` runs for this model, in order, the stem first and the head last: alike ones repeat.
 
-    What a tuner measures and an ahead-of-time check compiles. `image` is the side, or height and width, in pixels. The
-    stem is not among them: it is a kernel of its own (`kernels.stem`). Raises ValueError for an unknown model.
+    What a tuner measures and an ahead-of-time check compiles. `image` is the side, or height and width, in pixels.
+    Raises ValueError for an unknown model.
     """
     spec = Spec.parse(model) if isinstance(model, str) else model
-    height, width = (image, image) if isinstance(image, int) else image
+    size = (image, image) if isinstance(image, int) else image
+    return [replace(layer, n=batch, dtype=precision) for layer in _shapes(spec, size)]
+
+
+@cache
+def _shapes(spec: Spec, size: tuple[int, int]) -> tuple[Layer, ...]:
+    """Walking a network takes half a second, and batch and precision are but two fields of what comes of it."""
     with torch.device("meta"):
         folded = cast(ResNet, fold(ResNet(spec).eval()))
-    made = program(folded, (batch, folded.conv1.in_channels, height, width))
-    return list(dict.fromkeys(layer_of(step, made, precision) for step in made.convs))
+    fused = program(folded, (1, folded.conv1.in_channels, *size))
+    return tuple(layer_of(step, fused, "fp16") for step in fused.steps)
 
 
 def stem_layer(step: Stem, made: Program, precision: str) -> Layer:

@@ -17,19 +17,21 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from kernels.config import Config, Layer
 from kernels.packing import TORCH_TYPES
+from kernels.space.config import Config
+from kernels.space.layer import Layer
 from resnet.fused import launches
 from resnet.fused.buffers import Buffers, Use, plan, scratch_of
 from resnet.fused.launches import Bound
 from resnet.fused.layers import layer_of
+from resnet.fused.parts import computed, modules_of
 from resnet.fused.program import INPUT, Conv, Head, Program
 from resnet.fused.steps import Own, own
 
 ALIGNMENT = 16  # bytes, of a batch: what the first kernel's loads were compiled for
 
 
-class Network(nn.Module):
+class FusedNetwork(nn.Module):
     """Every step by our own kernels: [N, C, H, W], channels-last -> logits [N, classes], valid until the next call.
 
     For the one shape that the program was made for; ValueError for anything else. On a CPU a step is its op's aten, or
@@ -46,6 +48,7 @@ class Network(nn.Module):
         self.device, self.dtype = device, TORCH_TYPES[precision]
         self.shape = torch.Size(program.shapes[INPUT])
         self.steps = nn.ModuleList(own(step, precision).to(device) for step in program.steps)
+        self._modules_of = [modules_of(step) for step in program.steps]
         target = launches.target_of(device, precision)
         layers = {step.name: layer_of(step, program, precision) for step in program.steps}
         self.configs: dict[Layer, Config] = {}
@@ -77,6 +80,10 @@ class Network(nn.Module):
             for call in self.calls:
                 call()
         return self.logits
+
+    def computes(self, part: str) -> tuple[str, ...]:
+        """The model's modules that a part computes, by the part's name among this network's modules."""
+        return computed(part, self._modules_of)
 
     def _check(self, x: Tensor) -> None:
         if x.shape != self.shape:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from resnet.onnx.export import INPUT, OUTPUT
+from resnet.onnx.libraries import CUDA_LIBRARY, TENSORRT_LIBRARY
 from resnet.runner import Placed
-from resnet.variants import CUDA_LIBRARY, TENSORRT_LIBRARY
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, IOBinding, RunOptions

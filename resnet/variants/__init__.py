@@ -1,7 +1,8 @@
 """The ways of running a ResNet, as a table, and the one function that prepares any of them.
 
 Imports the standard library alone: the parent process plans from this table without torch. A variant is a row here and
-a module beside this file, whose `prepare(model, example, precision, launch)` is imported when it is asked for.
+a module beside this file, named as it is with `_` for `-`, whose `prepare(model, example, precision, launch)` is
+imported when it is asked for.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import importlib
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from resnet.onnx.libraries import CUDA_LIBRARY, TENSORRT_LIBRARY, library_folders
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "int8")
 LAUNCHES = ("stream", "graph")
 DEVICES = ("cpu", "cuda")
+Runs = Literal["modules", "compiled", "kernels", "session"]
 
-ON_CPU = {"cpu": ("stream",)}
 ANY_LAUNCH = {"cpu": ("stream",), "cuda": ("stream", "graph")}
 
 _NO_TF32 = "TF32 is a format of NVIDIA's tensor cores; a CPU has none"
@@ -50,11 +52,11 @@ class Variant:
     `serves` and `launches` are by device; `needs` maps a package that must be importable, beside torch, to the pip
     requirement that brings it; `libraries` maps a device to the files of ONNX Runtime that it needs there, which a CPU
     build lacks; `excluded` gives reasons of this variant's own by (device, precision). `compiles_long`: its first call
-    may come minutes after its start.
+    may come minutes after its start. `runs` says what a call runs: modules of torch; what torch.compile made of them;
+    kernels of this project; a session of ONNX Runtime. `uncounted`: why its launches cannot be counted without a GPU.
     """
 
     name: str
-    module: str
     why: str
     serves: Mapping[str, tuple[str, ...]]
     launches: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: ANY_LAUNCH)
@@ -62,25 +64,27 @@ class Variant:
     libraries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     excluded: Mapping[tuple[str, str], str] = field(default_factory=dict)
     compiles_long: bool = False
+    runs: Runs = "modules"
+    uncounted: str = ""
+
+    @property
+    def module(self) -> str:
+        """The name of its module, beside this file."""
+        return self.name.replace("-", "_")
 
 
 _TORCH = {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "tf32", "fp16", "bf16")}
 _TRITON = {"triton": "triton>=3.6"}  # a CUDA build of torch brings its own
 _ONNX = {"onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime-gpu"}
 
-# ONNX Runtime's providers, beside its package's `capi`: a build for CPUs has neither.
-CUDA_LIBRARY, TENSORRT_LIBRARY = "libonnxruntime_providers_cuda.so", "libonnxruntime_providers_tensorrt.so"
-
 _ROWS = (
     Variant(
         name="eager",
-        module="eager",
         why="plain PyTorch with the weights cast to the precision: what everything else is measured against",
         serves=_TORCH,
     ),
     Variant(
         name="channels-last-amp",
-        module="channels_last_amp",
         why="float32 weights under torch.autocast in channels-last memory: the two lines most users would add",
         serves={"cpu": ("bf16",), "cuda": ("fp16", "bf16")},
         excluded={(device, precision): _NO_MIXING for device in DEVICES for precision in ("fp32", "tf32")}
@@ -88,54 +92,53 @@ _ROWS = (
     ),
     Variant(
         name="compile",
-        module="compile",
         why="torch.compile as it comes: what one line buys",
         serves=_TORCH,
         compiles_long=True,
+        runs="compiled",
     ),
     Variant(
         name="compile-max",
-        module="compile_max",
         why="the most that torch.compile can do: frozen weights, channels-last, autotuned kernels",
         serves=_TORCH,
         compiles_long=True,
+        runs="compiled",
     ),
     Variant(
         name="library-fused",
-        module="library_fused",
         why="batch norm folded, the vendor library's own fused convolutions: the honest rival of our own kernels",
         serves=_TORCH,
     ),
     Variant(
         name="fused",
-        module="fused",
         why="this project's Triton kernels, one a convolution with all that stands around it inside, every layer",
         serves={"cuda": _TORCH["cuda"]},
         launches={"cuda": ("stream", "graph")},
         needs=_TRITON,
         excluded={("cpu", precision): _NO_KERNELS for precision in PRECISIONS},
+        runs="kernels",
     ),
     Variant(
         name="mixed",
-        module="mixed",
         why="layer by layer the faster of our kernels and the vendor library's, as measured on this GPU",
         serves={"cuda": _TORCH["cuda"]},
         launches={"cuda": ("stream", "graph")},
         needs=_TRITON,
         excluded={("cpu", precision): _NO_MIX for precision in PRECISIONS},
+        runs="kernels",
+        uncounted="chooses its kernels by timing them on the GPU",
     ),
     Variant(
         name="onnxruntime",
-        module="onnxruntime",
         why="ONNX Runtime on its CUDA provider, on a CPU on its CPU provider: the usual way out of PyTorch",
         serves={"cpu": ("fp32", "fp16"), "cuda": ("fp32", "tf32", "fp16")},
         needs=_ONNX,
         libraries={"cuda": (CUDA_LIBRARY,)},
         excluded={("cpu", "bf16"): _ORT_CPU_BF16, ("cuda", "bf16"): _ORT_CUDA_BF16},
+        runs="session",
     ),
     Variant(
         name="onnxruntime-trt",
-        module="onnxruntime_trt",
         why="ONNX Runtime on TensorRT: the deepest fusion to be had without writing a kernel",
         serves={"cuda": ("tf32", "fp16", "bf16")},
         launches={"cuda": ("stream", "graph")},
@@ -144,6 +147,8 @@ _ROWS = (
         compiles_long=True,
         libraries={"cuda": (CUDA_LIBRARY, TENSORRT_LIBRARY)},
         excluded={("cuda", "fp32"): _TRT_FP32} | {("cpu", precision): _NO_TRT for precision in PRECISIONS},
+        runs="session",
+        uncounted="TensorRT builds its engine on the GPU",
     ),
 )
 
@@ -175,15 +180,9 @@ def missing(variant: Variant, device: str) -> str | None:
     absent = [requirement for package, requirement in variant.needs.items() if not importlib.util.find_spec(package)]
     if absent:
         return "pip install " + " ".join(f"'{requirement}'" for requirement in absent)
-    if any(not (folder / name).exists() for folder in _capi() for name in variant.libraries.get(device, ())):
+    if any(not (folder / name).exists() for folder in library_folders() for name in variant.libraries.get(device, ())):
         return "this onnxruntime is a CPU build: pip install onnxruntime-gpu"
     return None
-
-
-def _capi() -> list[Path]:
-    """Where ONNX Runtime's libraries are, if it is here."""
-    spec = importlib.util.find_spec("onnxruntime")
-    return [Path(place) / "capi" for place in (spec.submodule_search_locations or ())] if spec else []
 
 
 def prepare(name: str, model: ResNet, example: Tensor, precision: str, launch: str = "stream") -> Runner:

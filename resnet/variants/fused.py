@@ -17,7 +17,7 @@ from resnet.fused.buffers import peak
 from resnet.fused.carried import noted
 from resnet.fused.eager_memory import eager_uses
 from resnet.fused.launches import use_tuned
-from resnet.fused.network import Network
+from resnet.fused.network import FusedNetwork
 from resnet.fused.program import program
 from resnet.model import ResNet
 from resnet.runner import DTYPES, Forward, Runner, TorchRunner, launched, weights_bytes
@@ -35,7 +35,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     shape, dtype = tuple(example.shape), DTYPES[precision]
     made = program(cast(ResNet, fold(model)), shape)
     chosen = use_tuned(torch.cuda.get_device_name(example.device)) if example.device.type == "cuda" else {"tables": []}
-    network = Network(made, precision, example.device)
+    network = FusedNetwork(made, precision, example.device)
     ran = "triton" if example.device.type == "cuda" else "triton, interpreted" if network.configs else "aten"
     details = {
         "weights_bytes": weights_bytes(network),

@@ -7,6 +7,7 @@ convolutions, though every PyTorch has them.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import cast
@@ -22,7 +23,7 @@ from resnet.runner import DTYPES, FORMATS, Runner, TorchRunner, fastest, launche
 Convert = Callable[[nn.Conv2d], nn.Module]
 
 
-class Network(nn.Module):
+class LibraryNetwork(nn.Module):
     """A folded ResNet with its convolutions converted: [N, C, H, W] -> logits [N, classes].
 
     Norms that no convolution precedes (v2's) stay in float32, which batch norm takes beside 16-bit activations.
@@ -30,7 +31,7 @@ class Network(nn.Module):
 
     def __init__(self, folded: ResNet, convert: Convert, classifier: nn.Module) -> None:
         super().__init__()
-        self.preact = folded.preact
+        self.preact, self.arch = folded.preact, folded.spec.arch
         self.stem = convert(folded.conv1)
         self.pool = nn.Sequential(folded.pool_pad, folded.maxpool) if self.preact else folded.maxpool
         stages = (folded.layer1, folded.layer2, folded.layer3, folded.layer4)
@@ -43,6 +44,22 @@ class Network(nn.Module):
         x = self.pool(self.stem(x, relu=not self.preact))
         x = self.last(self.blocks(x))
         return cast(Tensor, self.fc(torch.flatten(self.avgpool(x), 1)))
+
+    def computes(self, part: str) -> tuple[str, ...]:
+        """The model's modules that a part computes, by the part's name among this network's modules."""
+        tops = {"stem": ("conv1",), "pool": ("maxpool",), "last": ("post_bn",)}
+        if part.split(".")[0] in tops:
+            return tops[part.split(".")[0]]
+        place = re.match(r"blocks\.(\d+)\.(inner\.(\d+)|last|shortcut|activate)", part)
+        if place is None:
+            return (part,)
+        blocks = [f"layer{stage}.{index}" for stage, count in enumerate(self.arch.counts, 1) for index in range(count)]
+        block = blocks[int(place[1])]
+        if place[3] is not None:
+            return (f"{block}.conv{int(place[3]) + 1}",)
+        last = "conv2" if self.arch.block == "basic" else "conv3"
+        kinds = {"last": (last, "add"), "shortcut": ("downsample.0",), "activate": ("preact_bn",)}
+        return tuple(f"{block}.{name}" for name in kinds[place[2]])
 
 
 class Block(nn.Module):
@@ -89,7 +106,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
 def _onednn(folded: ResNet, example: Tensor, dtype: torch.dtype) -> TorchRunner:
     shapes = _input_shapes(folded, example)
     classifier = folded.fc if dtype == torch.float32 else OneDnnLinear(folded.fc, dtype, example.shape[0])
-    net = Network(folded, lambda conv: OneDnnConv(conv, dtype, shapes[conv]), classifier)
+    net = LibraryNetwork(folded, lambda conv: OneDnnConv(conv, dtype, shapes[conv]), classifier)
     details = {"weights_bytes": weights_bytes(net), "library": "oneDNN"}
     return TorchRunner(net, example, dtype, "channels_last", details)
 
@@ -97,7 +114,7 @@ def _onednn(folded: ResNet, example: Tensor, dtype: torch.dtype) -> TorchRunner:
 def _cudnn(folded: ResNet, example: Tensor, dtype: torch.dtype, memory_format: str) -> TorchRunner:
     folded = copy.deepcopy(folded)
     convert = partial(CudnnConv, dtype=dtype, memory_format=FORMATS[memory_format])
-    net = Network(folded, convert, folded.fc.to(dtype)).to(example.device)
+    net = LibraryNetwork(folded, convert, folded.fc.to(dtype)).to(example.device)
     details = {"library": f"cuDNN {torch.backends.cudnn.version()}", "weights_bytes": weights_bytes(net)}
     runner = TorchRunner(net, example, dtype, memory_format, details)
     with torch.inference_mode():

@@ -26,6 +26,7 @@ from resnet.fused.carried import noted
 from resnet.fused.eager_memory import eager_uses
 from resnet.fused.launches import compile_layers, config_of, scratch_bytes, target_of, use_tuned
 from resnet.fused.layers import layer_of
+from resnet.fused.parts import computed, modules_of
 from resnet.fused.program import INPUT, Conv, Program, Stem, Step, program
 from resnet.fused.steps import own
 from resnet.library.ops import FUSED_TOLERANCE
@@ -65,7 +66,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
         cached = compile_layers({layer_of(step, made, precision) for step in made.steps}, example.device)
     with torch.no_grad():
         choice = Choice(made, precision, example.device, launch)
-        network = Network(made, choice, example.to(dtype, copy=True, memory_format=torch.channels_last))
+        network = MixedNetwork(made, choice, example.to(dtype, copy=True, memory_format=torch.channels_last))
     details = {
         "weights_bytes": weights_bytes(network),
         "activation_bytes": peak(uses(made, choice, dtype.itemsize)),
@@ -80,12 +81,13 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     return launched(OwnRunner(network, example, precision, details), launch)
 
 
-class Network(nn.Module):
+class MixedNetwork(nn.Module):
     """A program, each step by the way that is chosen on the activations of a first pass over `x`."""
 
     def __init__(self, made: Program, choice: Choice, x: Tensor) -> None:
         super().__init__()
         self.names = [step.name for step in made.steps]
+        self._modules_of = [modules_of(step) for step in made.steps]
         last = {name: index for index, step in enumerate(made.steps) for name in step.reads}
         self.dead = [[name for name, read in last.items() if read == index] for index in range(len(made.steps))]
         self.steps = nn.ModuleList()
@@ -103,6 +105,10 @@ class Network(nn.Module):
             for gone in dead:
                 del values[gone]
         return values[self.names[-1]]
+
+    def computes(self, part: str) -> tuple[str, ...]:
+        """The model's modules that a part computes, by the part's name among this network's modules."""
+        return computed(part, self._modules_of)
 
 
 class Choice:

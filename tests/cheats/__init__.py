@@ -30,7 +30,6 @@ def plant() -> None:
         devices = ("cuda",) if name in ON_GPU else ("cpu", "cuda")
         VARIANTS[name] = Variant(  # type: ignore[index]
             name=name,
-            module="eager",
             why="a test",
             serves=dict.fromkeys(devices, ("fp32",)),
             launches=dict.fromkeys(devices, ("stream",)),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import torch
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from resnet.archs import ARCHS, MODELS, SHORTCUTS, VERSIONS, Spec
-from resnet.cost import BYTES, FUSIONS, Ceilings, Operation, floor_s, floors, groups, operations
+from resnet.cost import BYTES, Operation, operations
+from resnet.floors import FUSIONS, Ceilings, floors, groups, network_floors
 from resnet.model import ResNet
 from resnet.variants import PRECISIONS
 
@@ -57,6 +58,11 @@ OTHERS = [
     Spec(depth, version, shortcut).name for depth in (18, 50) for version in VERSIONS for shortcut in ("A", "none")
 ]
 CEILINGS = Ceilings("a card", {"fp16": 790e12, "int8": 1580e12}, 4.3e12, None, 0.0, "measured")
+
+
+def floor_s(*network: Any) -> float:
+    """The floor of a network in seconds."""
+    return sum(floor.seconds for floor in network_floors(*network))
 
 
 def named(model: str, batch: int = 1, image: int = 224, precision: str = "fp16") -> dict[str, Operation]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from bench.cli.console import FAILED, Json, err, out, print_json, stop, tell
+from bench.cli.console import Json, err, out, print_json, tell
 from bench.machine.environment import environment
-from bench.roofline.ceilings import NotMeasured, best, measure, noisy, outdated, path_of, read, reserve, save
-from resnet.cost import Ceilings
+from bench.roofline.ceilings import best, measure, noisy, outdated, path_of, read, reserve, save
+from bench.runs.job import MeasurementRow
+from resnet.floors import Ceilings
 
 LEGEND = (
     "rate: what the fastest tenth of the samples (three at least) reached, of the best shape and library call; spread: "
@@ -48,10 +49,7 @@ def ceilings(
     if found is None or why:
         reserve(path)
         with err.status("starting") as status:
-            try:
-                found = measure(facts, lambda stage: status.update(f"measuring: {stage}"), quick)
-            except NotMeasured as error:
-                stop(str(error), FAILED)
+            found = measure(facts, lambda stage: status.update(f"measuring: {stage}"), quick)
         save(found, path)
     if as_json:
         print_json({"file": str(path)} | asdict(found))
@@ -80,7 +78,7 @@ def _show(found: Ceilings, path: Path) -> None:
     out.print(f"Kept: {path}", markup=False, soft_wrap=True)
 
 
-def _cells(one: dict[str, Any]) -> tuple[str, ...]:
+def _cells(one: MeasurementRow) -> tuple[str, ...]:
     spread = f"{one['spread']:.0%}"
     shape = "x".join(map(str, one["shape"]))
     if one["what"] == "launch":

@@ -10,11 +10,12 @@ import typer
 
 from bench.cli.console import FAILED, STOPPED, Json, out, print_json, tell
 from bench.cli.machine.pieces import Budget, Names, asked, failed, place_of, provenance, show
+from bench.errors import StoreError
 from bench.experiments.lists import EXPERIMENTS, Experiment
 from bench.experiments.parts import Outcome, each, write
 from bench.machine.environment import environment
 from bench.machine.facts import Environment
-from bench.records.store import StoreError
+from bench.runs.job import ConstantsJob
 
 SCHEMA = 1
 BUDGET_S = 240.0
@@ -48,7 +49,7 @@ def constants(
     kept.expect(wanted)
     try:
         each(
-            {"job": "constants", "device": "cpu" if dry else "cuda"},
+            ConstantsJob("cpu" if dry else "cuda"),
             wanted,
             budget,
             lambda name, outcome: kept.add(name, outcome, as_json),
@@ -119,7 +120,5 @@ def _earlier(path: Path, gpu: str | None) -> dict[str, Any]:
         if found["schema"] > SCHEMA:
             raise StoreError(f"{path}: schema {found['schema']} is newer than this bench; name another file with -o")
         return found if found["gpu"] == gpu else {}
-    except StoreError:
-        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path}: not a file of constants ({error}); remove it, or name another with -o") from None

@@ -14,7 +14,8 @@ from bench.report.rows import digits
 from bench.roofline import floors as paper
 from bench.roofline.ceilings import load_ceilings
 from resnet.archs import Spec
-from resnet.cost import BYTES, FUSIONS, Ceilings
+from resnet.cost import BYTES
+from resnet.floors import FUSIONS, Ceilings
 
 HERE = "here"
 

@@ -24,7 +24,6 @@ from bench.cli.console import FAILED, STOPPED, UNABLE, USAGE, Json, device_line,
 from bench.machine.environment import ROOT, environment, no_cuda
 from bench.machine.facts import Environment
 from bench.machine.provenance import short, write
-from bench.records.store import StoreError
 from kernels.cards import places
 from kernels.compiled.bundle import VARIABLE, code, maker_of, read
 
@@ -103,8 +102,6 @@ def _alone() -> Iterator[None]:
     except BlockingIOError:
         stop("another campaign is running in this checkout: wait for it", USAGE)
     except OSError as error:
-        if isinstance(error, StoreError):
-            raise
         stop(f"{error.filename or LOCK} cannot be written: {error.strerror}", USAGE)
 
 

@@ -15,7 +15,7 @@ from bench.cli.console import FAILED, UNABLE, Input, Json, Seed, err, out, print
 from bench.machine.environment import environment
 from bench.plans.case import Case
 from bench.plans.eligible import why_not
-from bench.roofline.layers import NotTimed, Told, compared
+from bench.roofline.layers import Told, compared
 from bench.roofline.layers import layers as timed
 
 LEGEND = (
@@ -63,11 +63,8 @@ def layers(
     for number, one in enumerate(cases):
         with err.status(one.name) as status:
             stage = partial(_stage, status, one.name)
-            try:
-                found.append(timed(one, facts, executions, input, seed, None if number else trace, stage))
-                _keep(found[0], output)  # whatever becomes of the other case
-            except NotTimed as error:
-                stop(str(error), FAILED)
+            found.append(timed(one, facts, executions, input, seed, None if number else trace, stage))
+            _keep(found[0], output)  # whatever becomes of the other case
     mine = found[0] | ({"against": found[1], "compared": compared(*found)} if against else {})
     _keep(mine, output)
     if as_json:

@@ -30,12 +30,13 @@ from bench.cli.console import (
     tell,
 )
 from bench.cli.progress import Progress
+from bench.errors import PlanError
 from bench.machine.environment import device, environment, no_cuda
 from bench.paths import fresh, latest
 from bench.plans import plan as plans
 from bench.plans.case import Case
 from bench.plans.eligible import why_not
-from bench.plans.plan import Plan, PlanError
+from bench.plans.plan import Plan
 from bench.records.baseline import twin
 from bench.records.record import Record
 from bench.records.store import Store

@@ -12,8 +12,9 @@ from typing import Annotated
 import typer
 
 from bench.cli.console import USAGE, Filter, stop, tell
-from bench.records.formats import EXPORTS, InteropError, imported, timed
-from bench.records.store import Store, StoreError, load
+from bench.errors import InteropError
+from bench.records.formats import EXPORTS, imported, timed
+from bench.records.store import Store, load
 
 Format = StrEnum("Format", {name: name for name in EXPORTS})  # type: ignore[misc]
 
@@ -34,11 +35,8 @@ def export(
         records = [
             r for r in records if any(fnmatchcase(r.case.name, g) or fnmatchcase(r.case.name, f"*{g}*") for g in filter)
         ]
-    try:
-        chosen = timed(records)
-        text = json.dumps(EXPORTS[format.value](chosen), indent=1) + "\n"
-    except InteropError as error:
-        stop(str(error), USAGE)
+    chosen = timed(records)
+    text = json.dumps(EXPORTS[format.value](chosen), indent=1) + "\n"
     if len(chosen) < len(records):
         tell(f"Left out: {len(records) - len(chosen)} records without a time (failed, skipped, or a largest batch)")
     if output is None:
@@ -68,12 +66,9 @@ def import_(
     store = Store(output)
     if store.file.exists():
         stop(f"{output} holds records already; choose another folder with -o", USAGE)
-    try:
-        with store.writing():
-            for record in records:
-                store.append(record)
-    except StoreError as error:
-        stop(str(error), USAGE)
+    with store.writing():
+        for record in records:
+            store.append(record)
     for text in left:
         tell(f"Left out: {text}")
     tell(

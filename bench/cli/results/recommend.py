@@ -15,10 +15,11 @@ import typer
 from rich.table import Table as Grid
 
 from bench.cli.console import FAILED, Json, out, print_json, tell
+from bench.errors import StoreError
 from bench.plans import plan as plans
 from bench.records.record import Record
 from bench.records.same import by_machine, label
-from bench.records.store import Store, StoreError
+from bench.records.store import Store
 from bench.report.recommend import (
     GIB,
     OBJECTIVES,

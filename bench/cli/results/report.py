@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.console import FAILED, UNABLE, Json, ViewName, known_view, out, print_json, stop, tell
+from bench.cli.console import FAILED, Json, ViewName, known_view, out, print_json, tell
 from bench.machine.environment import ROOT
 from bench.records.frame import export
 from bench.records.store import load
@@ -70,16 +70,13 @@ def report(
 def _pictures(folders: Sequence[Path], html: Path | None, stills: Path | None) -> None:
     """Write the page, the pictures, or both."""
     from bench.files import put
-    from bench.report.page.document import MissingLibrary, page
+    from bench.report.page.document import page
     from bench.report.page.stills import write
 
-    try:
-        if html:
-            text = page(folders)
-            put(html, text.encode())
-            out.print(f"{html}: {len(text.encode()) / 1e6:.1f} MB; open it in a browser", markup=False, soft_wrap=True)
-        if stills:
-            made = write(folders, stills)
-            out.print(f"{stills}: {len(made)} pictures", markup=False, soft_wrap=True)
-    except MissingLibrary as error:
-        stop(str(error), UNABLE)
+    if html:
+        text = page(folders)
+        put(html, text.encode())
+        out.print(f"{html}: {len(text.encode()) / 1e6:.1f} MB; open it in a browser", markup=False, soft_wrap=True)
+    if stills:
+        made = write(folders, stills)
+        out.print(f"{stills}: {len(made)} pictures", markup=False, soft_wrap=True)

@@ -17,6 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from bench.errors import MissingLibrary
 from bench.report.page import look
 from bench.report.page.data import POINTS, Data, gather
 from bench.report.page.sections import drawn
@@ -26,10 +27,6 @@ from bench.report.views import VIEWS, View, notes
 from resnet.variants import LAUNCHES, PRECISIONS, VARIANTS
 
 CURE = "pip install 'altair>=5.5' 'vl-convert-python>=1.7' 'jinja2>=3.1'"
-
-
-class MissingLibrary(ImportError):
-    """What the page is made with is not installed; the message has the cure."""
 
 
 def need() -> None:

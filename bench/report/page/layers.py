@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bench.plans.case import Case, CaseError
+from bench.errors import CaseError
+from bench.plans.case import Case
 from bench.records import same
 from bench.records.record import Record
 from bench.report.page.numbers import number, short

@@ -23,18 +23,19 @@ class Mark(NamedTuple):
 
 # The palette of Okabe and Ito (2008), chosen for readers with colour vision deficiencies; yellow is darker on white and
 # the blues are lighter on black, where they could hardly be seen.
-MARKS = {
-    "eager": Mark("#000000", "#eeeeee", "circle"),
-    "channels-last-amp": Mark("#777777", "#a0a0a0", "square"),
-    "compile": Mark("#56b4e9", "#7cc7f2", "triangle-up"),
-    "compile-max": Mark("#0072b2", "#2b90d4", "triangle-down"),
-    "library-fused": Mark("#e69f00", "#e69f00", "diamond"),
-    "fused": Mark("#d55e00", "#ee7a1f", "cross"),
-    "mixed": Mark("#cc79a7", "#d98bb6", "triangle-right"),
-    "onnxruntime": Mark("#009e73", "#12b589", "triangle-left"),
-    "onnxruntime-trt": Mark("#a89a00", "#f0e442", "M-1,-1L1,1M1,-1L-1,1"),
-}
-OTHER = Mark("#555555", "#bbbbbb", "circle")  # a variant that came after this table
+PALETTE = (
+    Mark("#000000", "#eeeeee", "circle"),
+    Mark("#777777", "#a0a0a0", "square"),
+    Mark("#56b4e9", "#7cc7f2", "triangle-up"),
+    Mark("#0072b2", "#2b90d4", "triangle-down"),
+    Mark("#e69f00", "#e69f00", "diamond"),
+    Mark("#d55e00", "#ee7a1f", "cross"),
+    Mark("#cc79a7", "#d98bb6", "triangle-right"),
+    Mark("#009e73", "#12b589", "triangle-left"),
+    Mark("#a89a00", "#f0e442", "M-1,-1L1,1M1,-1L-1,1"),
+)
+OTHER = Mark("#555555", "#bbbbbb", "circle")  # of a variant that this version does not know, or has no mark left for
+MARKS = dict(zip(VARIANTS, PALETTE, strict=False))  # in the order of the table of variants
 
 DASHES = {"fp32": [1, 0], "tf32": [8, 3], "fp16": [5, 3], "bf16": [2, 2], "fp8": [8, 3, 2, 3], "int8": [1, 4]}
 

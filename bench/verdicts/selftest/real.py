@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.errors import RevisionError
 from bench.machine.environment import ROOT
 from bench.machine.facts import Environment
 from bench.plans.plan import Plan
@@ -25,7 +26,7 @@ from bench.records.frame import Damage, load
 from bench.records.record import Record
 from bench.runs.ab import SIDES, Duel, looks
 from bench.runs.sweep import Events
-from bench.runs.worktree import Checkout, RevisionError, checkouts
+from bench.runs.worktree import Checkout, checkouts
 from bench.verdicts.compare import Comparison, compare
 from bench.verdicts.metrics import METRICS
 from bench.verdicts.rounds import Sides

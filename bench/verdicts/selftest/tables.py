@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.records.store import StoreError
+from bench.errors import StoreError
 
 # What the rule was made to reach: shares of cases, of sweeps, of slowdowns of 3 % at 1 % noise.
 PER_CASE, PER_SWEEP, POWER = 0.005, 0.05, 0.95

@@ -19,7 +19,7 @@ from resnet.fold import fold
 from resnet.fused import launches
 from resnet.fused.buffers import plan
 from resnet.fused.layers import layer_of
-from resnet.fused.network import Network, uses
+from resnet.fused.network import FusedNetwork, uses
 from resnet.fused.program import Conv, Program, program
 from resnet.fused.steps import Own, own
 from resnet.model import ResNet
@@ -54,7 +54,7 @@ def halves(place: Place, name: str) -> dict[str, Any]:
     x = _images(place, batch)
     made = {size: _program(place, size) for size in (batch, batch // 2)}
     device = torch.device(place.device)
-    whole, *parts = [Network(made[size], PRECISION, device) for size in (batch, batch // 2, batch // 2)]
+    whole, *parts = [FusedNetwork(made[size], PRECISION, device) for size in (batch, batch // 2, batch // 2)]
     first, second = x.split(batch // 2)
     side = None if place.dry else torch.cuda.Stream()
 

@@ -13,32 +13,31 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from threading import get_ident
-from typing import Any, cast
+from typing import Any
 
-import torch
 import triton
 
+from bench.runs.kernel_jobs import KernelsAnswer, KernelsJob, Point
+from bench.runs.wire import Json
 from bench.static.kernels import matches
 from kernels import table
+from kernels.cards.archs import ARCHS
 from kernels.cards.cards import CARDS
 from kernels.cards.constants import use_measured
 from kernels.compiled import emit, hazards, sass
-from kernels.config import ARCHS, Config, Layer
-from kernels.implementation import implementation
+from kernels.kinds import implementation
 from kernels.launch import Compilation
+from kernels.space.config import Config
 from kernels.space.conv import space
+from kernels.space.layer import Layer
 from kernels.space.registers import spills
-from resnet.archs import Spec
-from resnet.fold import fold
-from resnet.fused.layers import layer_of
-from resnet.fused.program import program
-from resnet.model import ResNet
+from resnet.fused.layers import layers_of
 
 IMAGE = 224
 
@@ -48,8 +47,6 @@ GPUS = {arch: tuple(card.name for card in CARDS if card.arch == arch) for arch i
 # The model chooses no bulk copies, which are for those who measure. So that these kernels are watched before there is a
 # measured table, the model's best of them is compiled too where no table has one.
 BULK_ARCHS, BULK_OF = (90, 100), (32, "fp16")
-
-Point = tuple[str, int, str]  # network, batch, precision
 
 
 @dataclass
@@ -69,22 +66,22 @@ class Planned:
         return f"sm_{self.arch} {self.kernel} {next(iter(self.uses))}"
 
 
-def run(data: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
+def run(job: KernelsJob, tell: Callable[[str], None]) -> KernelsAnswer:
     """The answer to `accepted.job`: a row for each of this part's kernels. Tells `done total name` before each."""
     for name in ("nvdisasm", "cuobjdump"):
         emit.tool(name)
-    measured = _merged(data["tables"])
+    measured = _merged(job.tables)
     table.use(measured)
     for card in CARDS:
         use_measured(card.name)
     unknown = {entry.gpu for entry in measured} - {gpu for gpus in GPUS.values() for gpu in gpus}
-    found = plan({int(arch): points for arch, points in data["points"].items()}, data["globs"])
-    mine = list(islice(found, data["part"], None, data["parts"]))
-    rows = []
+    found = plan({int(arch): points for arch, points in job.points.items()}, job.globs)
+    mine = list(islice(found, job.part, None, job.parts))
+    rows: list[Json] = []
     for done, planned in enumerate(mine):
         tell(f"{done} {len(mine)} {planned.name}")
         row = {"arch": planned.arch, "kernel": planned.kernel, "uses": list(planned.uses)}
-        rows.append(row | _compiled(planned, data["broken"]))
+        rows.append(row | _compiled(planned, job.broken))
     return {"status": "ok", "rows": rows, "triton": triton.__version__, "unknown": sorted(unknown)}
 
 
@@ -104,7 +101,7 @@ def plan(points: dict[int, list[Point]], globs: list[str]) -> list[Planned]:
     found: dict[str, Planned] = {}
     for arch, wanted in points.items():
         for model, batch, precision in wanted:
-            for layer in _layers(model, batch, precision):
+            for layer in dict.fromkeys(layers_of(model, batch, IMAGE, precision)):
                 use = f"{model}/{layer.key}"
                 for planned in _planned(layer, arch, use) if matches(use, globs) else ():
                     told = planned.compilation
@@ -123,27 +120,13 @@ def _planned(layer: Layer, arch: int, use: str) -> list[Planned]:
 def _cut(layer: Layer, arch: int) -> Iterator[tuple[Config, Compilation]]:
     """Its configurations on an architecture, each with the compilations that it needs."""
     configs = [table.config_for(layer, gpu, arch) for gpu in GPUS[arch]]
-    bulk = arch in BULK_ARCHS and (layer.n, layer.dtype) == BULK_OF and not (layer.pool or layer.mean)
+    bulk = arch in BULK_ARCHS and (layer.n, layer.dtype) == BULK_OF and layer.kind == "conv"
     if bulk and all(config.impl != "tma" for config in configs):
         others = (config for config in space(layer, arch) if config.impl == "tma" and not spills(layer, config, arch))
         configs += list(islice(others, 1))
     for config in dict.fromkeys(configs):
         for compilation in implementation(layer, config).compilation(layer, config):
             yield config, compilation
-
-
-def _layers(model: str, batch: int, precision: str) -> list[Layer]:
-    """A network's layers, in the order they first run."""
-    return [replace(layer, n=batch, dtype=precision) for layer in _shapes(model)]
-
-
-@cache
-def _shapes(model: str) -> list[Layer]:
-    """Walking a network takes half a second, and batch and precision are but two fields of what comes of it."""
-    with torch.device("meta"):
-        folded = cast(ResNet, fold(ResNet(Spec.parse(model)).eval()))
-    made = program(folded, (1, folded.conv1.in_channels, IMAGE, IMAGE))
-    return list(dict.fromkeys(layer_of(step, made, "fp16") for step in made.steps))
 
 
 def _name(compilation: Compilation) -> str:

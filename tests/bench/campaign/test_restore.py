@@ -12,8 +12,9 @@ import pytest
 
 from bench.campaign.archive import ARCHIVE, pack
 from bench.campaign.restore import restore
+from bench.errors import StoreError
 from bench.records.record import Record
-from bench.records.store import FILE, Store, StoreError
+from bench.records.store import FILE, Store
 from kernels.table import Entry, Table
 
 CARD = "nvidia-test"

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from bench.errors import StoreError
 from bench.experiments.parts import Outcome, each, first_cause, write
-from bench.records.store import StoreError
+from bench.runs.job import PiecesJob
 from bench.runs.process import Answer
 
-JOB = {"job": "pieces", "device": "cpu"}
+JOB = PiecesJob("cpu")
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def test_what_is_not_begun_in_time_is_skipped() -> None:
 def test_a_process_that_begins_nothing_is_started_twice() -> None:
     started = []
 
-    def ask(*_: Any) -> Answer:
+    def ask(*_: Any, **__: Any) -> Answer:
         started.append(1)
         return Answer("error", "ImportError: libcudart.so.13", {}, 0.1)
 
@@ -80,7 +81,7 @@ def test_a_lost_gpu_is_left_to_another_process() -> None:
     """A child that stops behind a part without dying, as after an illegal access, is followed by another."""
     processes: list[list[str]] = []
 
-    def ask(job: dict[str, Any], limit_s: float, hear: Any, *_: Any) -> Answer:
+    def ask(job: dict[str, Any], limit_s: float, hear: Any, **_: Any) -> Answer:
         processes.append([name for name, _ in job["parts"]])
         name = processes[-1][0]
         hear(f"try {name}")

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.plans.case import MAX, Case, CaseError
+from bench.errors import CaseError
+from bench.plans.case import MAX, Case
 from resnet import MODELS
 from resnet.variants import LAUNCHES, PRECISIONS, VARIANTS
 

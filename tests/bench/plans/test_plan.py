@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.errors import PlanError
 from bench.plans import plan as plans
-from bench.plans.plan import PlanError, Settings, read
+from bench.plans.plan import Settings, read
 
 GOOD = """
 why = "A test."

@@ -16,13 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
+from bench.errors import StoreError
 from bench.machine.environment import ROOT
 from bench.plans.case import Case
 from bench.records import frame, parse
 from bench.records.columns import COLUMNS, SAMPLES
 from bench.records.frame import Damage, export, load
 from bench.records.record import SCHEMA, Record
-from bench.records.store import Store, StoreError
+from bench.records.store import Store
 from bench.stats import median_interval
 
 NAME = "resnet18/eager/fp32/b1/i64/stream"

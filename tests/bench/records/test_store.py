@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.records.record import SCHEMA, Record, RecordError
-from bench.records.store import Store, StoreError, load
+from bench.errors import RecordError, StoreError
+from bench.records.record import SCHEMA, Record
+from bench.records.store import Store, load
 
 NAME = "resnet18/eager/fp32/b1/i64/stream"
 Make = Callable[..., Record]

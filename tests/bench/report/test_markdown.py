@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.errors import StoreError
 from bench.records.record import Record
-from bench.records.store import Store, StoreError
+from bench.records.store import Store
 from bench.report.markdown import markdown, splice
 
 Make = Callable[..., Record]

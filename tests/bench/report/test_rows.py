@@ -13,12 +13,17 @@ from bench.report.rows import Row, answer, largest, left_out, rows, summary, tru
 from bench.report.views import VIEWS, as_json, notes
 from bench.roofline.ceilings import path_of, save
 from bench.roofline.floors import Measured
-from resnet.cost import Ceilings, floor_s
+from resnet.floors import Ceilings, network_floors
 
 Make = Callable[..., Record]
 CEILINGS = Ceilings("this machine", {"fp32": 2e11, "bf16": 4e11}, 2e10, None, 0.0, "measured")
 CARD = {"name": "NVIDIA H200", "memory_bytes": 1 << 37, "power_limit_w": 700.0, "mig": False}
 SPEED = VIEWS["speed"]
+
+
+def floor_s(*network: Any) -> float:
+    """The floor of a network in seconds."""
+    return sum(floor.seconds for floor in network_floors(*network))
 
 
 def cells(row: Row) -> tuple[str, ...]:

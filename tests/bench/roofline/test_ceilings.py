@@ -14,14 +14,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.records.store import StoreError
+from bench.errors import CeilingsError, StoreError
 from bench.roofline import ceilings
-from bench.roofline.ceilings import CeilingsError, load_ceilings, path_of, save
+from bench.roofline.ceilings import load_ceilings, path_of, save
 from bench.runs.process import Answer
 from bench.worker import ceilings as roof
 from bench.worker.ceilings import Measurement, repeated
 from bench.worker.measure.clock import HostClock
-from resnet.cost import Ceilings
+from resnet.floors import Ceilings
 
 
 @given(st.lists(st.integers(1, 10**9), min_size=3, max_size=200))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -12,9 +13,14 @@ from bench.cli.machine import floors as cli_floors
 from bench.machine.environment import environment
 from bench.roofline.ceilings import path_of, save
 from bench.roofline.floors import DATASHEETS, table
-from resnet.cost import FUSIONS, Ceilings, floor_s
+from resnet.floors import FUSIONS, Ceilings, network_floors
 
 HERE = Ceilings("a CPU, 2 cores", {"bf16": 4e11, "fp32": 2e11}, 2e10, None, 0.0, "measured", {"date": "2026-01-31"})
+
+
+def floor_s(*network: Any) -> float:
+    """The floor of a network in seconds."""
+    return sum(floor.seconds for floor in network_floors(*network))
 
 
 def bench(*words: str) -> Result:

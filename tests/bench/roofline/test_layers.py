@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,16 +24,18 @@ from bench.machine.environment import ROOT
 from bench.plans.case import Case
 from bench.plans.plan import Settings
 from bench.roofline import layers
-from bench.worker.__main__ import Job
+from bench.runs.job import LayersJob
 from bench.worker.gate import Truth
-from bench.worker.layers import marks as layer_marks
+from bench.worker.layers import parts as layer_parts
 from bench.worker.layers import times as layer_times
 from bench.worker.layers.onnx_nodes import node_layers
 from bench.worker.measure.clock import HostClock
 from bench.worker.reference import EXACT, references
 from resnet.archs import Spec
-from resnet.cost import Ceilings, floors, operations
+from resnet.cost import operations
+from resnet.floors import Ceilings, floors
 from resnet.fold import fold
+from resnet.fused.parts import computed, modules_of
 from resnet.fused.program import program
 from resnet.model import ResNet
 from resnet.variants import library_fused
@@ -79,8 +82,8 @@ def test_every_module_that_computes_belongs_to_an_operation_and_every_operation_
 @pytest.mark.parametrize("spec", SPECS)
 def test_the_vendor_librarys_modules_are_put_to_the_models(spec: str) -> None:
     model = on_meta(spec)
-    network = library_fused.Network(fold(model), lambda conv: nn.Identity(), nn.Identity())  # type: ignore[arg-type]
-    rows = {name: layer_marks.library_names(name, model.spec.arch) for name, _ in network.named_modules()}
+    network = library_fused.LibraryNetwork(fold(model), lambda conv: nn.Identity(), nn.Identity())  # type: ignore[arg-type]
+    rows = {name: network.computes(name) for name, _ in network.named_modules()}
     assert covered(list(rows.values()), spec) == wanted(spec)
     last = "layer1.0.conv2" if "18" in spec or "34" in spec else "layer1.0.conv3"
     assert rows["blocks.0.last"] == (last, "layer1.0.add")
@@ -90,11 +93,12 @@ def test_the_vendor_librarys_modules_are_put_to_the_models(spec: str) -> None:
 @pytest.mark.parametrize("spec", SPECS)
 def test_our_own_steps_are_put_to_the_models_modules(spec: str) -> None:
     made = program(fold(on_meta(spec)), SHAPE)  # type: ignore[arg-type]
-    names = [layer_marks.step_names(f"steps.{place}", made.steps) for place in range(len(made.steps))]
+    by_step = [modules_of(step) for step in made.steps]
+    names = [computed(f"steps.{place}", by_step) for place in range(len(made.steps))]
     assert covered(names, spec) == wanted(spec)
     assert names[0] == ("conv1", "maxpool")
     assert names[-1] == ("avgpool", "fc")
-    assert layer_marks.step_names("steps.0.conv", made.steps) == names[0]
+    assert computed("steps.0.conv", by_step) == names[0]
 
 
 @given(st.lists(st.sets(st.integers(0, 12), min_size=1), max_size=12))
@@ -207,7 +211,7 @@ def test_cases_are_compared_by_what_both_can_tell_apart_the_largest_difference_f
 
 def test_what_an_inner_part_takes_is_not_the_outer_ones() -> None:
     stamps = [(0, ""), (10, "a"), (15, "a.b"), (35, None), (40, None), (42, "a"), (50, None), (60, None)]
-    assert layer_times.own_times(stamps) == {"": 10 + 2 + 10, "a": 5 + 5 + 8, "a.b": 20}
+    assert layer_parts.own_times(stamps) == {"": 10 + 2 + 10, "a": 5 + 5 + 8, "a.b": 20}
 
 
 class Node:
@@ -243,15 +247,15 @@ def test_a_node_is_known_by_the_parameters_it_reads_or_by_the_node_before() -> N
 
 
 @pytest.fixture(scope="module")
-def job() -> Callable[[str], tuple[Job, Truth]]:
+def job() -> Callable[[str], tuple[LayersJob, Truth]]:
     """A case's job and the truth of its answers, on noise."""
 
-    def make(name: str) -> tuple[Job, Truth]:
+    def make(name: str) -> tuple[LayersJob, Truth]:
         case, settings = Case.parse(name), Settings(buffers=2)
         paths = references(case.model, case.image, 3 * case.batch, [case.precision], "cpu", 0, "noise")
         exact, plain = (np.load(paths[key])[: 3 * case.batch] for key in (EXACT, case.precision))
         truth = Truth(case.precision, case.batch, exact, plain.astype(np.float64))
-        return Job(case, settings, "cpu", 0, "noise", paths), truth
+        return LayersJob(case, settings, "cpu", 0, "noise", paths), truth
 
     return make
 
@@ -270,11 +274,13 @@ def consistent(found: dict[str, Any], case: Case) -> None:
 
 
 def test_the_vendor_librarys_layers_are_timed_and_sum_to_the_whole(
-    job: Callable[[str], tuple[Job, Truth]], tmp_path: Path
+    job: Callable[[str], tuple[LayersJob, Truth]], tmp_path: Path
 ) -> None:
     asked, truth = job("resnet18/library-fused/fp32/b1/i64/stream")
     stages: list[str] = []
-    answer = layer_times.layer_times(asked, truth, 8, str(tmp_path / "trace.json"), stages.append)
+    answer = layer_times.layer_times(
+        replace(asked, executions=8, trace=str(tmp_path / "trace.json")), truth, stages.append
+    )
     assert answer["status"] == "ok"
     assert stages == ["build", "prepare", "gate", "whole", "parts", "whole"]
     assert len(answer["whole_ns"]) == len(answer["timed_ns"]) == 8
@@ -290,12 +296,14 @@ def test_the_vendor_librarys_layers_are_timed_and_sum_to_the_whole(
 
 
 def test_the_nodes_of_onnxruntime_are_layers_and_their_trace_loads(
-    job: Callable[[str], tuple[Job, Truth]], tmp_path: Path
+    job: Callable[[str], tuple[LayersJob, Truth]], tmp_path: Path
 ) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     asked, truth = job("resnet18/onnxruntime/fp32/b1/i64/stream")
-    answer = layer_times.layer_times(asked, truth, 7, str(tmp_path / "trace.json"), lambda stage: None)
+    answer = layer_times.layer_times(
+        replace(asked, executions=7, trace=str(tmp_path / "trace.json")), truth, lambda stage: None
+    )
     found = layers.put_together(asked.case, answer, ceilings())
     assert found["how"] == "onnxruntime"
     consistent(found, asked.case)
@@ -304,10 +312,10 @@ def test_the_nodes_of_onnxruntime_are_layers_and_their_trace_loads(
     assert sorted(one["name"] for one in answer["parts"]) == sorted(nodes)  # of one execution
 
 
-def test_a_wrong_answer_has_no_times(job: Callable[[str], tuple[Job, Truth]]) -> None:
+def test_a_wrong_answer_has_no_times(job: Callable[[str], tuple[LayersJob, Truth]]) -> None:
     asked, truth = job("resnet18/eager/fp32/b1/i64/stream")
     wrong = Truth(truth.precision, truth.batch, truth.exact + 1, truth.plain + 1)
-    answer = layer_times.layer_times(asked, wrong, 2, "", lambda stage: None)
+    answer = layer_times.layer_times(replace(asked, executions=2), wrong, lambda stage: None)
     assert answer["status"] == "wrong"
     assert "parts" not in answer
 
@@ -333,7 +341,7 @@ def test_our_own_steps_are_timed_where_the_ops_are_atens(variant: str) -> None:
 
 def test_code_without_layers_is_its_operators_in_order() -> None:
     weight = torch.rand(64, 64)
-    timed = layer_times.in_order(
+    timed = layer_parts.in_order(
         lambda x: torch.relu(x @ weight), [torch.rand(64, 64)], HostClock(), 7, "", layer_times.COMPILED_NOTE
     )
     assert [one.name for one in timed.parts] == ["aten::matmul", "aten::relu"]
@@ -346,10 +354,11 @@ OWNERS = """
 import torch, resnet, sys
 from bench.worker.layers.marks import Marks
 from resnet.fold import fold
-from resnet.fused.network import Network
+from resnet.fused.network import FusedNetwork
+from resnet.fused.parts import computed, modules_of
 from resnet.fused.program import program
 made = program(fold(resnet.build("resnet18v2", source="noise")), (1, 3, 32, 32))
-network = Network(made, "fp32", torch.device("cpu"))
+network = FusedNetwork(made, "fp32", torch.device("cpu"))
 found = network.owners
 assert len(found) == 1 + len(network.calls) > len(made.steps), len(found)
 assert list(dict.fromkeys(found)) == list(range(len(made.steps)))

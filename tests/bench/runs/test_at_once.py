@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
+from bench.errors import StoreError
 from bench.machine.environment import ROOT
 from bench.plans.case import Case
 from bench.plans.plan import Plan, gate_only, read
 from bench.records.record import Record
-from bench.records.store import Store, StoreError
+from bench.records.store import Store
 from bench.runs import process
 from bench.runs.process import Answer, Stopped
 from bench.runs.sweep import Events, Sweep

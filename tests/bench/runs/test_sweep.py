@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from bench.errors import StoreError
 from bench.plans.plan import Plan, Settings, read
 from bench.records.record import Record
-from bench.records.store import Store, StoreError
+from bench.records.store import Store
 from bench.report.rows import rows
 from bench.runs.process import Answer
 from bench.runs.sweep import Sweep

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.errors import RevisionError
 from bench.runs import worktree
 from bench.runs.process import ask
-from bench.runs.worktree import RevisionError, changed, checkouts, commit
+from bench.runs.worktree import changed, checkouts, commit
 
 FILES = {
     "pyproject.toml": "",

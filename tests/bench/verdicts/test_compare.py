@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from bench.cli import app
 from bench.records.frame import export, load
 from bench.records.record import Record
-from bench.records.store import FILE, StoreError
+from bench.records.store import FILE
 from bench.verdicts.compare import Comparison, compare
 from bench.verdicts.metrics import METRICS
 
@@ -425,9 +425,8 @@ def test_what_is_typed_wrong_is_told_with_what_is_right(folder: Folder, options:
 
 def test_folders_that_cannot_be_compared_are_told_apart(folder: Folder, tmp_path: Path) -> None:
     base, other = folder("base", {CASE: 10.0}), folder("other", {OTHER: 10.0})
-    with pytest.raises(StoreError, match="holds no records"):
-        CliRunner().invoke(app, ["compare", str(base), str(tmp_path / "nowhere")], catch_exceptions=False)
-    for pair, said in (((base, base), "are the same"), ((base, other), "have no case in common")):
+    pairs = (((base, base), "are the same"), ((base, other), "have no case in common"))
+    for pair, said in (*pairs, ((base, tmp_path / "nowhere"), "holds no records")):
         code, text = run(*pair)
         assert code == 2
         assert said in text

@@ -12,8 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.cli import app
+from bench.errors import StoreError
 from bench.records.record import Record
-from bench.records.store import Store, StoreError
+from bench.records.store import Store
 from bench.verdicts.history import FAMILY, Point, Series, folders, history, judge, sparkline
 
 CASE = "resnet18/eager/fp32/b1/i64/stream"

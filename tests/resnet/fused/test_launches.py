@@ -22,14 +22,15 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 import resnet.model
 from kernels import conv, table
 from kernels.cards import places
-from kernels.config import Config, Layer
+from kernels.kinds import default, space
 from kernels.launch import parsed_in_turn
-from kernels.space.choose import default, space
+from kernels.space.config import Config
+from kernels.space.layer import Layer
 from resnet.archs import Spec
 from resnet.fold import fold
 from resnet.fused import launches, network
 from resnet.fused.launches import Target
-from resnet.fused.network import Network
+from resnet.fused.network import FusedNetwork
 from resnet.fused.program import program
 
 HOPPER = Target("no GPU", 90, 132)
@@ -92,9 +93,9 @@ def hopper(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
         launch.kernel.device_caches.clear()
 
 
-def of(name: str, shape: tuple[int, ...], precision: str = "fp16") -> Network:
+def of(name: str, shape: tuple[int, ...], precision: str = "fp16") -> FusedNetwork:
     made = program(fold(resnet.model.ResNet(Spec.parse(name), num_classes=16).eval()), shape)
-    return Network(made, precision, torch.device("cpu"))
+    return FusedNetwork(made, precision, torch.device("cpu"))
 
 
 def plain(argument: Any) -> Any:

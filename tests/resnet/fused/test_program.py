@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from kernels.config import Layer
+from kernels.space.layer import Layer
 from resnet.archs import ARCHS, Spec
 from resnet.fold import fold
-from resnet.fused.layers import layers
 from resnet.fused.program import Conv, Head, Program, Stem, program
 from resnet.model import ResNet
+from tests.networks import convolutions
 
 
 def of(name: str, shape: tuple[int, ...] = (2, 3, 224, 224)) -> Program:
@@ -95,11 +95,11 @@ def test_a_batch_that_does_not_fit_is_refused(shape) -> None:
 
 
 def test_layers_come_once_and_from_a_name_alone() -> None:
-    found = layers("resnet50", 32, 224, "bf16")
+    found = convolutions("resnet50", 32, 224, "bf16")
     assert len(found) == len(set(found)) == 23
     assert found[0] == Layer(32, 56, 56, 64, 64, (1, 1), dtype="bf16")
     assert found[2] == Layer(32, 56, 56, 64, 256, (1, 1), second=(56, 56, 64, 1), dtype="bf16")
-    assert layers(Spec(50), 32, (224, 224), "bf16") == found
-    assert layers("resnet50", 1, (224, 160), "fp16")[0].w == 40
+    assert convolutions(Spec(50), 32, (224, 224), "bf16") == found
+    assert convolutions("resnet50", 1, (224, 160), "fp16")[0].w == 40
     with pytest.raises(ValueError, match="unknown model"):
-        layers("resnet51", 1, 224, "fp16")
+        convolutions("resnet51", 1, 224, "fp16")

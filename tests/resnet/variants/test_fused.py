@@ -23,11 +23,11 @@ from bench.worker.gate import Truth, judge
 from kernels.conv_op import _layer
 from resnet.archs import SHORTCUTS, VERSIONS, Spec
 from resnet.fold import fold
-from resnet.fused.layers import layers
-from resnet.fused.network import Network
+from resnet.fused.network import FusedNetwork
 from resnet.fused.program import program
 from resnet.variants import VARIANTS, fused, prepare, refusal
 from resnet.weights.synthetic import digest
+from tests.networks import convolutions
 
 DESIGNS = [Spec(depth, version, shortcut).name for depth in (18, 50) for version in VERSIONS for shortcut in SHORTCUTS]
 # one picture, and sizes that no tile divides, in turn
@@ -53,7 +53,7 @@ def pictures(shape, seed=1):
 
 
 def network(model, batch, precision="fp32"):
-    return Network(program(fold(model), tuple(batch.shape)), precision, batch.device)
+    return FusedNetwork(program(fold(model), tuple(batch.shape)), precision, batch.device)
 
 
 def placed(batch, dtype=torch.float32):
@@ -147,7 +147,7 @@ def test_layers_are_what_the_op_is_called_with(name, build, batch) -> None:
             second = None if x2 is None else x2.shape
             given = (x.shape, weight.shape[0], (*geometry,), second, residual is not None, relu, scale is not None)
             called.append(_layer(*given, precision))
-    assert list(dict.fromkeys(called)) == layers(name, 2, 64, "bf16")
+    assert list(dict.fromkeys(called)) == convolutions(name, 2, 64, "bf16")
 
 
 def test_another_shape_is_refused(build, batch) -> None:

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from resnet.onnx.export import INPUT, OUTPUT, onnx_file
+from resnet.onnx.libraries import TENSORRT_LIBRARY
 from resnet.onnx.session import CPU, CUDA, TENSORRT, open_session
-from resnet.variants import TENSORRT_LIBRARY, prepare
 from resnet.variants import onnxruntime as ort
 from resnet.variants import onnxruntime_trt as ort_trt
+from resnet.variants import prepare
 
 IMAGE = torch.Size((3, 64, 64))
 # rented machines may have the build for CPUs alone; constraints*.txt have this one

@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 
 from bench.cli import app
 from bench.cli.machine import selftest as cli_selftest
+from bench.errors import RevisionError
 from bench.plans.plan import read
 from bench.report.markdown import splice
 from bench.runs.ab import looks
-from bench.runs.worktree import RevisionError
 from bench.verdicts.selftest import tables as error_rates
 from bench.verdicts.selftest.real import RealRuns, Trial, inject
 from bench.worker.measure.delay import SPIN, Delayed, delayed, spin_cycles

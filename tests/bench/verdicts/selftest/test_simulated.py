@@ -11,8 +11,9 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from bench.cli import app
+from bench.errors import StoreError
 from bench.records.record import Record
-from bench.records.store import FILE, StoreError
+from bench.records.store import FILE
 from bench.report.markdown import splice
 from bench.verdicts.rule import RULE, WORDS, estimate, holm, words
 from bench.verdicts.selftest import simulated as selftest

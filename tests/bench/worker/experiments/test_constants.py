@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from bench.cli import app
 from bench.cli.machine import constants as cli_constants
+from bench.errors import StoreError
 from bench.experiments.arithmetic import Work, bound, rates
 from bench.experiments.lists import EXPERIMENTS, MODEL
 from bench.machine.environment import environment, no_cuda
-from bench.records.store import StoreError
 from kernels.cards.constants import read
 
 TILES, STEPS = 392, 36  # of 128x256: 14x14 at batch 256, 256 channels, a 3x3's depth in steps of 64

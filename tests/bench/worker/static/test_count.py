@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from bench.cli.kernels.facts import counted as counted_in_a_child
 from bench.plans.case import Case
 from bench.static.cases import SLOWER, Counted, Facts, compare
 from bench.static.kernels import Accepted
@@ -59,8 +55,8 @@ def test_a_planted_clone_is_slower_by_one_launch(monkeypatch: pytest.MonkeyPatch
 
 def test_a_planted_clone_in_our_own_network_is_slower_by_one_launch(monkeypatch: pytest.MonkeyPatch) -> None:
     before = counted(FUSED)
-    forward = fused.Network.forward
-    monkeypatch.setattr(fused.Network, "forward", lambda self, x: forward(self, x).clone())
+    forward = fused.FusedNetwork.forward
+    monkeypatch.setattr(fused.FusedNetwork, "forward", lambda self, x: forward(self, x).clone())
     after = counted(FUSED)
     found = verdicts(before, after, FUSED.name)
     assert [(word, fact) for word, fact, *_ in found] == [(SLOWER, "launches"), (SLOWER, "bytes")]
@@ -69,13 +65,13 @@ def test_a_planted_clone_in_our_own_network_is_slower_by_one_launch(monkeypatch:
 
 def test_a_planted_kernel_in_our_own_network_is_slower(monkeypatch: pytest.MonkeyPatch) -> None:
     before = counted(FUSED)
-    honest = fused.Network.__init__
+    honest = fused.FusedNetwork.__init__
 
     def longer(network: Any, *args: Any) -> None:
         honest(network, *args)
         network.calls = [*network.calls, network.calls[-1]]
 
-    monkeypatch.setattr(fused.Network, "__init__", longer)
+    monkeypatch.setattr(fused.FusedNetwork, "__init__", longer)
     found = verdicts(before, counted(FUSED), FUSED.name)
     assert found[0][:2] == (SLOWER, "launches")
     assert found[0][3] == found[0][2] + 1
@@ -171,19 +167,3 @@ def test_a_variant_that_raises_has_failed(monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_record_of_a_layer_nobody_compiles_is_absent_with_the_reason() -> None:
     with pytest.raises(LookupError, match="compiles no resnet18/fp16-n1-"):
         static.record_of(FUSED, Accepted([], "3.7.1", "", ""))
-
-
-@pytest.mark.slow  # three processes that import torch
-def test_a_child_that_dies_fails_its_case_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    worker = tmp_path / "dying_counter.py"
-    worker.write_text(
-        "import os, sys\nfrom bench.worker import __main__ as worker\nfrom bench.worker.static import count as static\n"
-        "honest = static.counted\n"
-        "static.counted = lambda case: os._exit(9) if case.batch == 2 else honest(case)\n"
-        "worker.main(int(sys.argv[1]), int(sys.argv[2]))\n"
-    )
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
-    cases = [EAGER, Case.parse("resnet18/eager/fp32/b2/i32/stream")]
-    found = counted_in_a_child(cases, module="dying_counter").cases
-    assert found[EAGER.name].facts["launches"].value == 68
-    assert found[cases[1].name].failed.startswith("crash: ")
