@@ -7,7 +7,6 @@ the table's entry for this GPU and layer, or else the model's choice; so, too, w
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from kernels import files
 from kernels.config import Config, Layer
 from kernels.space.choose import default, unsafe
 from kernels.space.conv import machine_of
@@ -96,9 +96,7 @@ class Table:
 
     def save(self, path: Path) -> None:
         """Writes it whole or not at all."""
-        beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        beside.write_text(self.text())
-        beside.replace(path)
+        files.write(path, self.text().encode())
 
 
 def _rank(entry: Entry) -> tuple[bool, str]:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from bench.files import write as write_file
 from bench.machine.environment import ROOT
 from bench.records.record import Record
 from bench.records.store import Store
@@ -77,7 +78,7 @@ def splice(root: Path = ROOT, *, write: bool = True) -> list[Path]:
         if new != old:
             changed.append(document)
             if write:
-                document.write_text(new, encoding="utf-8")
+                write_file(document, new)
     return changed
 
 

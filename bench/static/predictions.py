@@ -6,7 +6,6 @@ outcome is the entry of a tuned table that was measured (`bench tune`), where th
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import StoreError
+from bench.files import read_json, reading, write_json
 from bench.tuning.tuner import KNOWN, Gpu, Network, predicted
 from kernels.config import Layer
 from kernels.space.choose import default
@@ -68,20 +68,15 @@ def save(path: Path, networks: Iterable[Network], made: dict[str, str], gpu: Gpu
     """
     told = {"schema": SCHEMA, "gpu": gpu.name, "model": MODEL, "precision": PRECISION, "made": made}
     told["networks"] = predict(networks, gpu)
-    try:
-        path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}") from None
+    write_json(path, told)
     return told
 
 
 def read(path: Path) -> dict[str, Any]:
     """What `bench kernels --predict` wrote. Raises StoreError for a file that is missing, or is another's."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError(f"cannot read {path}: {error}") from None
-    if not isinstance(found, dict) or found.get("schema") != SCHEMA or "networks" not in found:
+    with reading(path, "JSON object", "make it anew"):
+        found = read_json(path, SCHEMA)
+    if found["schema"] != SCHEMA or "networks" not in found:
         raise StoreError(f"{path} is not what this version's bench kernels --predict writes: make it anew")
     return found
 

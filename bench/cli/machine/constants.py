@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,9 +9,9 @@ import typer
 
 from bench.cli.console import FAILED, STOPPED, Json, out, print_json, tell
 from bench.cli.machine.pieces import Budget, Names, asked, failed, place_of, provenance, show
-from bench.errors import StoreError
 from bench.experiments.lists import EXPERIMENTS, Experiment
-from bench.experiments.parts import Outcome, each, write
+from bench.experiments.parts import Outcome, each
+from bench.files import ANOTHER, read_json, reading, write_json
 from bench.machine.environment import environment
 
 SCHEMA = 1
@@ -77,7 +76,7 @@ class Kept:
             "schema": SCHEMA, "gpu": gpu, "dry": dry, "constants": found.get("constants", {}),
             "experiments": self.experiments, "provenance": self.when,
         }  # fmt: skip
-        write(path, self.data)
+        write_json(path, self.data, ANOTHER)
 
     def answered(self) -> set[str]:
         return {one["name"] for one in self.experiments if one["status"] == "ok"}
@@ -88,7 +87,7 @@ class Kept:
         for experiment in wanted:
             if experiment.name not in known:
                 self._put(experiment, {"status": "skipped", "reason": "not begun", "seconds": 0.0})
-        write(self.path, self.data)
+        write_json(self.path, self.data, ANOTHER)
 
     def add(self, name: str, outcome: Outcome, quiet: bool) -> None:
         """What an experiment came to; one that is skipped now leaves an earlier outcome as it was."""
@@ -96,7 +95,7 @@ class Kept:
         if outcome["status"] != "skipped" or earlier["status"] == "skipped":
             self._put(next(one for one in EXPERIMENTS if one.name == name), outcome)
             self.data["constants"] |= outcome.get("constants", {})
-            write(self.path, self.data)
+            write_json(self.path, self.data, ANOTHER)
         if not quiet:
             show(name, outcome)
 
@@ -113,10 +112,6 @@ def _earlier(path: Path, gpu: str | None) -> dict[str, Any]:
     """What is in the file of the same card. Raises StoreError for what is no such file."""
     if not path.exists():
         return {}
-    try:
-        found = json.loads(path.read_text())
-        if found["schema"] > SCHEMA:
-            raise StoreError(f"{path}: schema {found['schema']} is newer than this bench; name another file with -o")
-        return found if found["gpu"] == gpu else {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path}: not a file of constants ({error}); remove it, or name another with -o") from None
+    with reading(path, "file of constants", "remove it, or name another with -o"):
+        data = read_json(path, SCHEMA)
+        return data if data["gpu"] == gpu else {}

@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from bench.cli.console import FAILED, Json, device_line, out, print_json, stop
+from bench.files import ANOTHER, write_json
 from bench.machine.environment import device, environment
 from bench.runs.process import ask
 
@@ -41,10 +42,7 @@ def env(
     told |= {"harness": added} if cost else {}
     told |= {"software": [asdict(one) for one in installed]} if software else {}
     if output is not None:
-        try:
-            output.write_text(json.dumps(told, indent=1) + "\n")
-        except OSError as error:
-            stop(f"{output} cannot be written: {error.strerror}", FAILED)
+        write_json(output, told, ANOTHER, FAILED)
     if as_json:
         print_json(told)
         return

@@ -12,7 +12,8 @@ import typer
 
 from bench.cli.console import FAILED, STOPPED, UNABLE, Json, out, print_json, stop, tell
 from bench.experiments.lists import PIECES, Piece, chosen
-from bench.experiments.parts import Outcome, each, first_cause, write
+from bench.experiments.parts import Outcome, each, first_cause
+from bench.files import ANOTHER, write_json
 from bench.machine.environment import environment, no_cuda
 from bench.runs.process import HERE, Home
 from kernels.cards.places import RESULTS, card_folder
@@ -107,12 +108,12 @@ class Kept:
         self.data = {
             "schema": SCHEMA, "pieces": found, "gpu": facts["gpu"].get("name"), "provenance": provenance(facts),
         }  # fmt: skip
-        write(path, self.data)  # where that is no use, before anything runs
+        write_json(path, self.data, ANOTHER)  # where that is no use, before anything runs
 
     def add(self, name: str, outcome: Outcome, quiet: bool) -> None:
         piece: Piece = next(one for one in PIECES if one.name == name)
         told = asdict(piece)
         self.found.append({key: told[key] for key in ("name", "kind", "precision")} | outcome)
-        write(self.path, self.data)
+        write_json(self.path, self.data, ANOTHER)
         if not quiet:
             show(name, outcome)

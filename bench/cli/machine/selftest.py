@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from rich.table import Table
 from bench.cli.console import FAILED, STOPPED, UNABLE, USAGE, Json, device_line, err, out, print_json, stop, tell
 from bench.cli.measure.run import narrowed
 from bench.cli.progress import Progress
+from bench.files import write_json
 from bench.machine.environment import ROOT, environment, no_cuda
 from bench.machine.provenance import this_commit
 from bench.plans.eligible import why_not
@@ -132,11 +132,7 @@ def _by_real_runs(plan: Plan, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write(found: dict[str, Any], output: Path) -> None:
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        stop(f"cannot write {output}: {error.strerror}", USAGE)
+    write_json(output, found)
     tell(f"{output}: written")
 
 

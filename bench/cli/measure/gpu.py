@@ -21,6 +21,7 @@ from bench.campaign.restore import restore as put_in_place
 from bench.campaign.summary import missing
 from bench.campaign.tasks import BUDGET_S, STAGES, TASKS, Task, stage_of
 from bench.cli.console import FAILED, STOPPED, UNABLE, USAGE, Json, device_line, out, print_json, stop, tell
+from bench.errors import StoreError
 from bench.machine.environment import ROOT, environment, no_cuda
 from bench.machine.provenance import short, write
 from kernels.cards import places
@@ -65,7 +66,7 @@ def gpu(
         raise typer.BadParameter("--card and --json go with --list")
     chosen = _chosen(names or [])
     if not listed:
-        with suppress(OSError):  # a checkout that cannot be written has the commit of its git, or none
+        with suppress(StoreError):  # a checkout that cannot be written has the commit of its git, or none
             write()
     facts = environment()
     reason = no_cuda(facts)

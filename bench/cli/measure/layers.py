@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +11,7 @@ from rich.status import Status
 from rich.table import Table
 
 from bench.cli.console import FAILED, UNABLE, Input, Json, Seed, err, out, print_json, stop
+from bench.files import ANOTHER, write_json
 from bench.machine.environment import environment
 from bench.plans.case import Case
 from bench.plans.eligible import why_not
@@ -81,12 +81,8 @@ def _stage(status: Status, name: str, stage: str) -> None:
 
 
 def _keep(told: Told, path: Path | None) -> None:
-    if path is None:
-        return
-    try:
-        path.write_text(json.dumps(told, indent=1) + "\n")
-    except OSError as error:
-        stop(f"{path} cannot be written: {error.strerror}", FAILED)
+    if path is not None:
+        write_json(path, told, ANOTHER, FAILED)
 
 
 def _show(told: Told) -> None:

@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from bench.errors import AcceptedError
+from bench.errors import StoreError
 from bench.machine.environment import ROOT
 from bench.plans.case import Case
 from bench.static.cases import Counted, Fact
@@ -280,7 +280,7 @@ def _fused(case: Case, model: ResNet, example: Tensor) -> _Found:
     )
     try:
         found.facts["record"] = Fact(record_of(case, Accepted.load(RECORD)), "accepted")
-    except (AcceptedError, LookupError) as error:
+    except (StoreError, LookupError) as error:
         found.absent["record"] = str(error)
     return found
 

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.errors import CeilingsError, StoreError
+from bench.errors import StoreError
 from bench.roofline import ceilings
 from bench.roofline.ceilings import load_ceilings, path_of, save
 from bench.runs.process import Answer
@@ -141,7 +141,7 @@ def test_a_file_that_is_none_is_told_with_its_cure(
     text: str, said: str, on_cpu: dict[str, Any], tmp_path: Path
 ) -> None:
     path_of(on_cpu, tmp_path).write_text(text)
-    with pytest.raises(CeilingsError, match=said):
+    with pytest.raises(StoreError, match=said):
         load_ceilings(on_cpu, tmp_path)
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from bench.cli import app
 from bench.cli.kernels import facts as cli_facts
-from bench.errors import FactsError
+from bench.errors import StoreError
 from bench.static.cases import (
     CHANGED,
     ELSEWHERE,
@@ -130,7 +130,7 @@ def test_a_file_that_is_no_record_is_refused_in_a_sentence(tmp_path: Path, conte
     path = tmp_path / "facts.json"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(FactsError, match=said):
+    with pytest.raises(StoreError, match=said):
         Facts.load(path)
 
 

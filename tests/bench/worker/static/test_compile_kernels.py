@@ -22,7 +22,7 @@ from bench.static.kernels import Accepted, Entry, compare
 
 pytest.importorskip("triton")
 
-from bench.errors import AcceptedError
+from bench.errors import StoreError
 from bench.worker.static import compile_kernels as emitted
 from kernels.table import Table
 
@@ -312,7 +312,7 @@ def test_a_record_of_the_older_schema_is_read(told: dict[str, Any], tmp_path: Pa
     (old,) = Accepted.load(path).entries
     assert not compare([old], [entry])
     path.write_text(json.dumps(data | {"schema": 2}))
-    with pytest.raises(AcceptedError, match="an entry without barrier, operand_a, overwrites, wait_depth"):
+    with pytest.raises(StoreError, match="an entry without barrier, operand_a, overwrites, wait_depth"):
         Accepted.load(path)
 
 
@@ -352,7 +352,7 @@ def test_the_record_of_this_checkout_is_whole() -> None:
 
 def test_it_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(AcceptedError, match="cannot write"):
+    with pytest.raises(StoreError, match="cannot write"):
         Accepted([], "3.7.1", "0123456789", "2026-11-01").save(tmp_path / "file" / "accepted.json")
 
 
