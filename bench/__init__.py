@@ -1,24 +1,38 @@
 """The harness: which way of running a ResNet is fastest here, by how much, and is the answer still right?
 
-    from bench import Store, Sweep, load, load_plan
-    from bench.machine.environment import environment
+    import bench
 
-    plan = load_plan("quick").only("resnet50/*/fp32/b1/*")
-    store = Store("results/mine")
-    for record in Sweep(plan, store, environment()).run():  # one fresh process per case and round
-        print(record.case.name, record.status)
+    frame = bench.run("quick", "results/mine", cases=["resnet50/*/fp32/b1/*"])  # pandas, a row per case and round
+    print(frame[["case", "status", "p50_ns"]])
+    print(bench.compare("results/main", "results/mine").of("SLOWER"))  # verdicts, the worst first
+    frame = bench.load("results/main", "results/mine")
+    plan = bench.load_plan("quick").only("resnet50/*/fp32/b1/*")
 
-    frame = load("results/mine")  # pandas, a row per case and round
-
-Importing it imports neither torch nor pandas.
+Importing it imports neither torch nor pandas. `Sweep` is what `run` runs, for a program that wants each record as it
+comes; every error that the user can cure is a `BenchError`.
 """
 
+from bench.errors import BenchError
 from bench.plans.case import Case
 from bench.plans.plan import Plan, Settings
 from bench.plans.plan import load as load_plan
 from bench.records.frame import load
 from bench.records.record import Record
 from bench.records.store import Store
+from bench.runs.run import run
 from bench.runs.sweep import Sweep
+from bench.verdicts.folders import compare
 
-__all__ = ["Case", "Plan", "Record", "Settings", "Store", "Sweep", "load", "load_plan"]
+__all__ = [
+    "BenchError",
+    "Case",
+    "Plan",
+    "Record",
+    "Settings",
+    "Store",
+    "Sweep",
+    "compare",
+    "load",
+    "load_plan",
+    "run",
+]

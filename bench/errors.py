@@ -67,6 +67,18 @@ class TuningError(BenchError):
     exit_code = FAILED
 
 
+class WorkError(BenchError):
+    """A child did not do what it was asked for, as compiling or counting; its status and reason."""
+
+    exit_code = FAILED
+
+
+class UnableError(WorkError):
+    """This machine cannot do such work, as a package is missing."""
+
+    exit_code = UNABLE
+
+
 class MissingLibrary(BenchError):
     """A library that only some commands use is not installed; the message has the cure."""
 

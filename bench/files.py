@@ -3,7 +3,7 @@
 cannot write FILE: No space left on device; what was there is whole
 cannot read FILE: No such file or directory; CURE
 FILE is no whole WHAT (KeyError: 'schema'); CURE
-FILE: schema 9 is newer than this version's 1: update the checkout
+FILE: schema 9 is newer than this checkout's 1: update it
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from bench.errors import USAGE, StoreError
-from kernels.files import whole
+from kernels.cards.files import whole
 
 WHOLE = "what was there is whole"
 ANOTHER = "name another file with -o"
@@ -24,10 +24,12 @@ ANOTHER = "name another file with -o"
 
 @contextmanager
 def writing(path: Path, cure: str = WHOLE, exit_code: int = USAGE) -> Iterator[IO[bytes]]:
-    """`kernels.files.whole`, whose OSError is a StoreError that names the file and the cause."""
+    """`kernels.cards.files.whole`, whose OSError is a StoreError that names the file and the cause."""
     try:
         with whole(path) as file:
             yield file
+    except IsADirectoryError:
+        raise _unwritable(path, "it is a folder", cure, exit_code) from None
     except OSError as error:
         raise _unwritable(path, error.strerror or str(error), cure, exit_code) from None
 
@@ -82,5 +84,5 @@ def read_json(path: Path, schema: int) -> dict[str, Any]:
     if not isinstance(data["schema"], int):
         raise TypeError(f"schema {data['schema']!r} is no number")
     if data["schema"] > schema:
-        raise StoreError(f"{path}: schema {data['schema']} is newer than this version's {schema}: update the checkout")
+        raise StoreError(f"{path}: schema {data['schema']} is newer than this checkout's {schema}: update it")
     return data

@@ -4,7 +4,9 @@ import kernels
 packed = kernels.pack(conv.weight, conv.bias, torch.float16).to("cuda")      # once
 y = kernels.conv_bias_act(x, packed, stride=2, padding=1, residual=shortcut)  # x, shortcut, y: channels-last
 
-Importing this package imports neither torch nor Triton; the first use of a name does.
+Its nouns: `Layer` (a convolution's shape), `Config` (how a kernel is cut for it), `Packed` and `Widened` (weights as
+kernels read them), `Launch`, and the table of kinds (`kernels.kinds`). It may import `kernels.cards` and
+`kernels.space`. Importing this package imports neither torch nor Triton; the first use of a name does.
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kernels.config import Config, Layer
     from kernels.conv_op import conv_bias_act
-    from kernels.head import pack_linear, pool_linear
-    from kernels.packing import Packed, pack
-    from kernels.stem import Widened, conv_bias_relu_pool, widen
+    from kernels.head_op import pool_linear
+    from kernels.packing import Packed, pack, pack_linear
+    from kernels.space.config import Config
+    from kernels.space.layer import Layer
+    from kernels.stem import Widened, widen
+    from kernels.stem_op import conv_bias_relu_pool
 
 __all__ = [
     "Config",
@@ -33,11 +37,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "config": ("Config", "Layer"),
-    "packing": ("Packed", "pack"),
-    "op": ("conv_bias_act",),
-    "stem": ("Widened", "conv_bias_relu_pool", "widen"),
-    "head": ("pack_linear", "pool_linear"),
+    "space.config": ("Config",),
+    "space.layer": ("Layer",),
+    "packing": ("Packed", "pack", "pack_linear"),
+    "conv_op": ("conv_bias_act",),
+    "stem": ("Widened", "widen"),
+    "stem_op": ("conv_bias_relu_pool",),
+    "head_op": ("pool_linear",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -45,9 +51,9 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(import_module(f"kernels.{_HOME[name]}"), name)
-    globals()[name] = found  # so that it is asked for once
-    return found
+    value = getattr(import_module(f"kernels.{_HOME[name]}"), name)
+    globals()[name] = value  # so that it is asked for once
+    return value
 
 
 def __dir__() -> list[str]:

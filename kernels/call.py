@@ -7,7 +7,6 @@ with TRITON_INTERPRET=1 the kernel itself, interpreted, except for bf16, which t
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import nullcontext
 from functools import cache
 from typing import Protocol
@@ -15,18 +14,17 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from kernels.config import Config, Layer
+from kernels import kinds
+from kernels.cards.cards import OLDEST
 from kernels.launch import INTERPRETED, Operands
-from kernels.space.choose import unfit
-from kernels.space.conv import machine_of
+from kernels.packing import shape_of
+from kernels.space.config import Config
+from kernels.space.layer import Layer
+from kernels.space.machine import machine_of
 from kernels.table import config_for
 from kernels.tf32 import rounded
 
 LARGEST_ROWS = 2**31 - 512  # rows are counted in 32 bits, and the last tile runs past the end
-OLDEST = 80  # what is interpreted is cut as for the oldest architecture that the kernels are for
-
-Reference = Callable[[Layer, Operands, torch.dtype], Tensor]
-Launched = Callable[[Layer, Config, Operands, Tensor], None]
 
 
 class Weights(Protocol):
@@ -83,29 +81,25 @@ def check_rows(rows: int, what: str) -> None:
         raise ValueError(f"x: {rows} {what} are more than 32 bits count; give it fewer images at once")
 
 
-def shape_of(value: object) -> str:
-    return f"of shape {list(value.shape)}" if isinstance(value, Tensor) else f"of type {type(value).__name__}"
-
-
-def run(layer: Layer, operands: Operands, out: Tensor, text: str, reference: Reference, launch: Launched) -> None:
+def run(layer: Layer, operands: Operands, out: Tensor, text: str) -> None:
     """Writes `out`. `text` is a configuration that overrides the table, or empty."""
     if out.numel() == 0:
         return
     on_gpu = out.device.type == "cuda"
     if not on_gpu and not (INTERPRETED and layer.dtype != "bf16"):
-        y = reference(layer, operands, torch.float32)
+        y = kinds.reference(layer, operands, torch.float32)
         out.copy_(rounded(y) if layer.dtype == "tf32" else y)
         return
-    name, arch, sms = _gpu(out.device) if on_gpu else ("", OLDEST, None)
+    name, arch, sms = _gpu(out.device) if on_gpu else ("", OLDEST, None)  # interpreted as for the oldest
     config = Config.parse(text) if text else config_for(layer, name, arch, sms)
     _check_config(layer, config, machine_of(arch).arch)
     with torch.cuda.device(out.device) if on_gpu else nullcontext():
-        launch(layer, config, operands, out)
+        kinds.implementation(layer, config).launch(layer, config, operands, out)
 
 
 @cache
 def _check_config(layer: Layer, config: Config, arch: int) -> None:
-    if reason := unfit(layer, config, arch):
+    if reason := kinds.unfit(layer, config, arch):
         raise ValueError(f"config: {config} for {layer.key}: {reason}")
 
 

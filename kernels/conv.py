@@ -17,20 +17,18 @@ The same holds of the two other things that a block adds:
 The loop over the depth is one, over taps and channels together. Nested loops over the taps do not pipeline at 64
 channels, and compile for 3.5 to 15 s (Triton 3.6, 3.7). Inductor's kernel of this form gave wrong results with 8 warps
 on windows larger than one pixel (pytorch#173068): the tuner checks every configuration that it times, and
-`space.default`, which nobody checks, takes none of those.
+`space.conv.default`, which nobody checks, takes none of those.
 
 On sm_90 a prologue's values go to wgmma from registers, and compilers have let the next step write to these while the
 product of this one still read them (`kernels.compiled.hazards`). `Config.serial` makes each step wait for its products.
 
-Split depth: each of `split_k` programs writes its sums in float32, a second kernel adds them in order and finishes. No
-atomics: the same bits each time.
+Split depth: each of `split_k` programs writes its sums in float32, and conv_reduce.py's kernel adds them and finishes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from math import ceil
 
 import torch
 import torch.nn.functional as F
@@ -38,12 +36,16 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.config import Config, Layer, channel_tiles, row_tiles, steps
+from kernels.conv_reduce import parts_in, reduce_launch, scratch_bytes
 from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, options, output
 from kernels.packing import unpack
+from kernels.space.config import Config
+from kernels.space.layer import Layer
+from kernels.space.tiling import channel_tiles, row_tiles, steps, wide
 from kernels.tf32 import multiplied, rounded, rounded_to
+from kernels.tile import tile_of, used
 
-REDUCE_BLOCK = 1024
+__all__ = ["calls", "compilation", "launch", "reference", "scratch_bytes"]
 
 
 def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
@@ -63,26 +65,10 @@ def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
 
 
 @triton.jit
-def tile_of(pid, row_tiles, channel_tiles, GROUP_M: tl.constexpr):
-    """Program number -> (row tile, channel tile), GROUP_M row tiles going through all channel tiles together."""
-    first = pid // (GROUP_M * channel_tiles) * GROUP_M
-    height = tl.minimum(row_tiles - first, GROUP_M)
-    return first + pid % (GROUP_M * channel_tiles) % height, pid % (GROUP_M * channel_tiles) // height
-
-
-@triton.jit
-def used(acc):
-    """The sums as they are, but read by something: the compiler waits for the products that make them.
-
-    No instruction comes of it. Where a product reads A from registers, Triton leaves products in flight and ptxas
-    before CUDA 13.3 writes to what they read (`kernels.compiled.hazards`).
-    """
-    return tl.inline_asm_elementwise("", "=f,0", [acc], dtype=tl.float32, is_pure=True, pack=1)
-
-
-@triton.jit
 def _first(
+    # The tile: sums [BLOCK_M, BLOCK_N]; its rows [BLOCK_M] and channels k [BLOCK_N]; which steps of the depth
     acc, x, w, scale, shift, rows, all_rows, k, low, high,
+    # As _kernel's
     H: tl.constexpr, W: tl.constexpr, C: tl.constexpr, K: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr,
     R: tl.constexpr, S: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr,
     COLUMNS: tl.constexpr, TAP_COLUMNS: tl.constexpr, FLAT: tl.constexpr, PROLOGUE: tl.constexpr,
@@ -90,7 +76,7 @@ def _first(
 ):  # fmt: skip
     """acc += window of x times w over the steps `low` to `high`."""
     j = tl.arange(0, BLOCK_K)
-    top = rows // OW % OH * STRIDE - PAD
+    top = rows // OW % OH * STRIDE - PAD  # [BLOCK_M]: where a row's window begins in the image
     left = rows % OW * STRIDE - PAD
     image = rows // (OH * OW)
     if WIDE:
@@ -123,13 +109,14 @@ def _first(
                 inside = inside & (channel < C)[None, :]
             offset = (r * W + s) * C + channel
             w_inside = (channel < TAP_COLUMNS)[None, :]
-        a = tl.load(x + corner[:, None] + offset[None, :], mask=inside, other=0.0)
+        a = tl.load(x + corner[:, None] + offset[None, :], mask=inside, other=0.0)  # [BLOCK_M, BLOCK_K]; 0 is padding
         b = _weights(w, k, column, w_inside, K, COLUMNS, FLAT or TAP_COLUMNS % BLOCK_K != 0, BLOCK_N)
         if PROLOGUE:
-            of_scale = tl.load(scale + channel, mask=channel < C, other=0.0)
+            of_scale = tl.load(scale + channel, mask=channel < C, other=0.0)  # [BLOCK_K]
             of_shift = tl.load(shift + channel, mask=channel < C, other=0.0)
             activated = tl.maximum(a.to(tl.float32) * of_scale[None, :] + of_shift[None, :], 0.0)
             a = rounded_to(tl.where(inside, activated, 0.0), a.dtype, PRECISION)
+        # [BLOCK_M, BLOCK_K] x [BLOCK_K, BLOCK_N] -> [BLOCK_M, BLOCK_N], float32
         acc = tl.dot(a, tl.trans(b), acc, input_precision=PRECISION)
         if SERIAL:
             acc = used(acc)
@@ -138,7 +125,9 @@ def _first(
 
 @triton.jit
 def _second(
+    # The tile, as _first's
     acc, x2, w, rows, all_rows, k, low, high,
+    # As _kernel's
     H2: tl.constexpr, W2: tl.constexpr, C2: tl.constexpr, STRIDE2: tl.constexpr,
     K: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr, COLUMNS: tl.constexpr, FIRST_COLUMNS: tl.constexpr,
     BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
@@ -155,7 +144,7 @@ def _second(
         inside = live
         if C2 % BLOCK_K != 0:
             inside = inside & (channel < C2)[None, :]
-        a = tl.load(x2 + pixel[:, None] + channel[None, :], mask=inside, other=0.0)
+        a = tl.load(x2 + pixel[:, None] + channel[None, :], mask=inside, other=0.0)  # [BLOCK_M, BLOCK_K]
         column = FIRST_COLUMNS + channel
         b = _weights(w, k, column, (column < COLUMNS)[None, :], K, COLUMNS, C2 % BLOCK_K != 0, BLOCK_N)
         acc = tl.dot(a, tl.trans(b), acc, input_precision=PRECISION)
@@ -177,22 +166,32 @@ def _weights(w, k, column, inside, K: tl.constexpr, COLUMNS: tl.constexpr, RAGGE
 
 @triton.jit(do_not_specialize=["n"])  # one kernel for every batch size
 def _kernel(
-    x, w, bias, residual, x2, scale, shift, out, n,
-    H: tl.constexpr, W: tl.constexpr, C: tl.constexpr, K: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr,
+    # Pointers, activations channels-last: x [N, H, W, C], w [K, COLUMNS], bias [K], residual [N, OH, OW, K],
+    # x2 [N, H2, W2, C2], scale and shift [C], out [N, OH, OW, K], or of a split depth its sums [SPLIT_K, N, OH, OW, K]
+    x, w, bias, residual, x2, scale, shift, out,
+    # Sizes: images, the one that is not compiled in; pixels and channels of x; channels and pixels of out
+    n, H: tl.constexpr, W: tl.constexpr, C: tl.constexpr, K: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr,
+    # The window: R x S taps, a step of STRIDE pixels, PAD zeros around the image
     R: tl.constexpr, S: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr,
+    # The second operand, if C2 > 0: its pixels and channels, and of which pixels it is made
     H2: tl.constexpr, W2: tl.constexpr, C2: tl.constexpr, STRIDE2: tl.constexpr,
-    COLUMNS: tl.constexpr, FIRST_COLUMNS: tl.constexpr, TAP_COLUMNS: tl.constexpr,
-    FIRST_STEPS: tl.constexpr, SECOND_STEPS: tl.constexpr, FLAT: tl.constexpr,
+    # Strides: of a row of w, of what is x's in it, of a tap; FLAT: the taps are one run (`space.layer.Columns`)
+    COLUMNS: tl.constexpr, FIRST_COLUMNS: tl.constexpr, TAP_COLUMNS: tl.constexpr, FLAT: tl.constexpr,
+    # The depth: steps of BLOCK_K over x, and over x2
+    FIRST_STEPS: tl.constexpr, SECOND_STEPS: tl.constexpr,
+    # Meta-parameters: what is computed, and in which arithmetic
     RELU: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
+    # and how it is cut (`Config`)
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
     SPLIT_K: tl.constexpr, GROUP_M: tl.constexpr, PDL: tl.constexpr, SERIAL: tl.constexpr,
 ):  # fmt: skip
+    """A tile of out, [BLOCK_M, BLOCK_N]: rows are output pixels, columns output channels."""
     if PDL:
         tl.extra.cuda.gdc_wait()  # what x holds, and who still reads `out`, is the business of kernels before this one
         tl.extra.cuda.gdc_launch_dependents()
     all_rows = n * OH * OW
     m_tile, n_tile = tile_of(tl.program_id(0), tl.cdiv(all_rows, BLOCK_M), tl.cdiv(K, BLOCK_N), GROUP_M)
-    rows = m_tile * BLOCK_M + tl.arange(0, BLOCK_M)
+    rows = m_tile * BLOCK_M + tl.arange(0, BLOCK_M)  # pixels of all images, counted through
     k = n_tile * BLOCK_N + tl.arange(0, BLOCK_N)
     acc = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)
     if SPLIT_K == 1:  # bounds known to the compiler: a loop of one step is no loop
@@ -214,9 +213,20 @@ def _kernel(
             acc, x2, w, rows, all_rows, k, middle - FIRST_STEPS, high - FIRST_STEPS,
             H2, W2, C2, STRIDE2, K, OH, OW, COLUMNS, FIRST_COLUMNS, BLOCK_N, BLOCK_K, PRECISION, WIDE,
         )  # fmt: skip
+    _finish(acc, bias, residual, out, rows, all_rows, k, K, RELU, PRECISION, WIDE, SPLIT_K)
+
+
+@triton.jit
+def _finish(
+    # The tile, and pointers, as _kernel's
+    acc, bias, residual, out, rows, all_rows, k,
+    # As _kernel's
+    K: tl.constexpr, RELU: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr, SPLIT_K: tl.constexpr,
+):  # fmt: skip
+    """out = act(acc + bias + residual), or of a split depth this part's sums as they are."""
     if WIDE:
         rows = rows.to(tl.int64)
-    at = rows[:, None] * K + k[None, :]
+    at = rows[:, None] * K + k[None, :]  # [BLOCK_M, BLOCK_N], as all below
     inside = (rows < all_rows)[:, None] & (k < K)[None, :]
     if SPLIT_K > 1:
         part = tl.program_id(1)
@@ -230,33 +240,6 @@ def _kernel(
         if RELU:
             acc = tl.maximum(acc, 0.0)
         tl.store(out + at, rounded_to(acc, out.dtype.element_ty, PRECISION), mask=inside)
-
-
-@triton.jit(do_not_specialize=["values"])
-def _reduce(
-    parts, bias, residual, out, values,
-    K: tl.constexpr, RELU: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
-    SPLIT_K: tl.constexpr, BLOCK: tl.constexpr, PDL: tl.constexpr,
-):  # fmt: skip
-    """out = act(sum of parts + bias + residual): parts [SPLIT_K, rows, K] float32, `values` = rows * K of them each."""
-    if PDL:
-        tl.extra.cuda.gdc_wait()
-        tl.extra.cuda.gdc_launch_dependents()
-    start = tl.program_id(0)
-    if WIDE:
-        start, values = start.to(tl.int64), values.to(tl.int64)
-    at = start * BLOCK + tl.arange(0, BLOCK)
-    inside = at < values
-    total = tl.load(bias + at % K, mask=inside, other=0.0)
-    if residual is not None:
-        total += tl.load(residual + at, mask=inside, other=0.0).to(tl.float32)
-    acc = tl.load(parts + at, mask=inside, other=0.0)
-    for part in tl.static_range(1, SPLIT_K):
-        acc += tl.load(parts + part * values + at, mask=inside, other=0.0)
-    acc += total
-    if RELU:
-        acc = tl.maximum(acc, 0.0)
-    tl.store(out + at, rounded_to(acc, out.dtype.element_ty, PRECISION), mask=inside)
 
 
 @cache
@@ -276,35 +259,6 @@ def conv_launch(layer: Layer, config: Config) -> Launch:
     }  # fmt: skip
     grid = (row_tiles(layer, config) * channel_tiles(layer, config), config.split_k)
     return Launch(_kernel, constants, grid, options(config))
-
-
-@cache
-def reduce_launch(layer: Layer, config: Config) -> Launch:
-    constants = {
-        "K": layer.c_out, "RELU": layer.relu, "PRECISION": multiplied(layer.dtype), "WIDE": wide(layer, config),
-        "SPLIT_K": config.split_k, "BLOCK": REDUCE_BLOCK, "PDL": config.pdl and not INTERPRETED,
-    }  # fmt: skip
-    grid = (ceil(layer.rows * layer.c_out / REDUCE_BLOCK),)
-    return Launch(_reduce, constants, grid, {**options(config), "num_warps": 4})
-
-
-def wide(layer: Layer, config: Config) -> bool:
-    """Whether an offset passes 2^31, which 64-bit arithmetic is kept for: it costs registers in the loop."""
-    h2, w2, c2, _ = layer.second or (0, 0, 0, 1)
-    read = max(layer.n * layer.h * layer.w * layer.c_in, layer.n * h2 * w2 * c2)
-    return max(read, layer.rows * layer.c_out * config.split_k) >= 2**31
-
-
-def scratch_bytes(layer: Layer, config: Config) -> int:
-    """Of the partial sums of a split depth, float32."""
-    return 4 * config.split_k * layer.rows * layer.c_out if config.split_k > 1 else 0
-
-
-def parts_in(scratch: Tensor | None, layer: Layer, config: Config, out: Tensor) -> Tensor:
-    """Memory for the partial sums, in `scratch` or of its own beside `out`."""
-    size = scratch_bytes(layer, config)
-    memory = out.new_empty(size, dtype=torch.uint8) if scratch is None else scratch[:size]
-    return memory.view(torch.float32)
 
 
 def calls(

@@ -19,11 +19,11 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from kernels import conv, conv_tma
 from kernels.call import check_activation, check_input, check_prologue, check_rows, run
-from kernels.config import Config, Layer
 from kernels.launch import Operands, output
 from kernels.packing import Packed
+from kernels.space.config import Config
+from kernels.space.layer import Layer
 
 
 def conv_bias_act(
@@ -103,7 +103,7 @@ def _conv_bias_act(
         residual is not None, relu, scale is not None, precision,
     )  # fmt: skip
     y = output(layer, x.device)
-    run(layer, Operands(x, weight, bias, residual, x2, scale, shift), y, config, conv.reference, _launch)
+    run(layer, Operands(x, weight, bias, residual, x2, scale, shift), y, config)
     return y
 
 
@@ -129,7 +129,7 @@ def _conv_bias_act_out(
         x.shape, weight.shape[0], (*geometry,), None if x2 is None else x2.shape,
         residual is not None, relu, scale is not None, precision,
     )  # fmt: skip
-    run(layer, Operands(x, weight, bias, residual, x2, scale, shift), out, config, conv.reference, _launch)
+    run(layer, Operands(x, weight, bias, residual, x2, scale, shift), out, config)
 
 
 @_conv_bias_act_out.register_fake
@@ -146,7 +146,3 @@ def _layer(
     kernel_h, kernel_w, stride, padding, stride2 = geometry
     x2 = None if second is None else (second[2], second[3], second[1], stride2)
     return Layer(n, h, w, c, c_out, (kernel_h, kernel_w), stride, padding, residual, relu, x2, prologue, precision)
-
-
-def _launch(layer: Layer, config: Config, operands: Operands, out: Tensor) -> None:
-    (conv_tma if config.impl == "tma" else conv).launch(layer, config, operands, out)

@@ -4,7 +4,7 @@
 Why: pointer loads spend a thread's registers and instructions on addresses and masks, more of them the larger the
 window; here one thread asks for a box and the hardware zero-fills what lies outside the image, which is the padding.
 The bytes are those of conv.py. Not for fewer than 16 channels, prologues, fp32 outside the tensor cores and the rest
-that `config.unfit` names.
+that `kernels.space.fit.impossible` names.
 
 A tile's rows are a box of output pixels, (images, height, width), whose input pixels are one box per tap: at stride 1
 of x itself, [N, H, W, C], shifted by the tap; at stride 2 of x seen as 2x2 blocks, [N, H/2, 2, W/2, 2C], where a tap is
@@ -30,19 +30,25 @@ import triton.language as tl
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from kernels.config import Config, Layer, channel_tiles, row_tiles, steps
-from kernels.conv import parts_in, reduce_launch, scratch_bytes, tile_of, used
+from kernels.conv import reference
+from kernels.conv_reduce import parts_in, reduce_launch, scratch_bytes
 from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, options, output
+from kernels.space.config import Config
+from kernels.space.layer import Layer
+from kernels.space.tiling import channel_tiles, row_tiles, steps
 from kernels.tf32 import rounded_to
+from kernels.tile import tile_of, used
 
-__all__ = ["calls", "compilation", "launch", "scratch_bytes"]
+__all__ = ["calls", "compilation", "launch", "reference", "scratch_bytes"]
 
 DTYPES = {"tf32": tl.float32, "fp16": tl.float16, "bf16": tl.bfloat16}
 
 
 @triton.jit
 def _first(
+    # The tile: sums [BLOCK_M, BLOCK_N]; where its box and its channels begin; which steps of the depth
     acc, x, w, image, top, left, k, low, high,
+    # As _kernel's
     C: tl.constexpr, S: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr, TAP_COLUMNS: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_K: tl.constexpr, PRECISION: tl.constexpr, SERIAL: tl.constexpr,
 ):  # fmt: skip
@@ -53,10 +59,10 @@ def _first(
         channel = step % tap_steps * BLOCK_K
         r, s = tap // S - PAD, tap % S - PAD
         if STRIDE == 1:
-            a = x.load([image, top + r, left + s, channel])
+            a = x.load([image, top + r, left + s, channel])  # [BOX_N, BOX_H, BOX_W, BLOCK_K]; 0 outside the image
         else:  # row 2 * (top + r // 2) + r % 2 of the image; the shift and the mask round down where r < 0
             a = x.load([image, top + (r >> 1), r & 1, left + (s >> 1), (s & 1) * C + channel])
-        b = w.load([k, tap * TAP_COLUMNS + channel])
+        b = w.load([k, tap * TAP_COLUMNS + channel])  # [BLOCK_N, BLOCK_K]
         acc = tl.dot(a.reshape(BLOCK_M, BLOCK_K), b.T, acc, input_precision=PRECISION)
         if SERIAL:
             acc = used(acc)
@@ -65,13 +71,23 @@ def _first(
 
 @triton.jit(do_not_specialize=["n", "out_h", "out_w"])  # one kernel for every batch and image size
 def _kernel(
-    x, w, bias, residual, x2, out, n, out_h, out_w,
+    # Descriptors, with their boxes: x [N, H, W, C] by [BOX_N, BOX_H, BOX_W, BLOCK_K], at stride 2 seen as 2x2 blocks
+    # (`_input`); w [K, columns] by [BLOCK_N, BLOCK_K]; residual and out [N, OH, OW, K] by [BOX_N, BOX_H, BOX_W,
+    # BLOCK_N]; x2 [N, OH, OW, C2], already strided; and a pointer, bias [K]
+    x, w, bias, residual, x2, out,
+    # Sizes that are not compiled in: images, pixels of out
+    n, out_h, out_w,
+    # Sizes: channels of x and out. The window: taps in a row, their stride, zeros around the image
     C: tl.constexpr, K: tl.constexpr, S: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr,
+    # Strides in a row of w: what is x's, a tap's. The depth: steps of BLOCK_K over x, and over x2
     FIRST_COLUMNS: tl.constexpr, TAP_COLUMNS: tl.constexpr, FIRST_STEPS: tl.constexpr, SECOND_STEPS: tl.constexpr,
+    # Meta-parameters: what is computed, in which arithmetic, stored as what
     RELU: tl.constexpr, PRECISION: tl.constexpr, DTYPE: tl.constexpr,
+    # and how it is cut (`Config`)
     BOX_N: tl.constexpr, BOX_H: tl.constexpr, BOX_W: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
     SPLIT_K: tl.constexpr, GROUP_M: tl.constexpr, PDL: tl.constexpr, SERIAL: tl.constexpr,
 ):  # fmt: skip
+    """A tile of out, [BLOCK_M, BLOCK_N]: rows are the output pixels of a box, columns output channels."""
     if PDL:
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()
@@ -100,15 +116,15 @@ def _kernel(
         if SPLIT_K > 1:
             middle = tl.maximum(low, FIRST_STEPS)
         for step in range(middle - FIRST_STEPS, high - FIRST_STEPS):
-            a = x2.load([image, top, left, step * BLOCK_K])
-            b = w.load([k, FIRST_COLUMNS + step * BLOCK_K])
+            a = x2.load([image, top, left, step * BLOCK_K])  # [BOX_N, BOX_H, BOX_W, BLOCK_K]
+            b = w.load([k, FIRST_COLUMNS + step * BLOCK_K])  # [BLOCK_N, BLOCK_K]
             acc = tl.dot(a.reshape(BLOCK_M, BLOCK_K), b.T, acc, input_precision=PRECISION)
             if SERIAL:
                 acc = used(acc)
     if SPLIT_K > 1:
         out.store([tl.program_id(1), image, top, left, k], acc.reshape(1, BOX_N, BOX_H, BOX_W, BLOCK_N))
     else:
-        at = k + tl.arange(0, BLOCK_N)
+        at = k + tl.arange(0, BLOCK_N)  # [BLOCK_N]
         acc += tl.load(bias + at, mask=at < K, other=0.0)[None, :]
         if residual is not None:
             acc += residual.load([image, top, left, k]).reshape(BLOCK_M, BLOCK_N).to(tl.float32)

@@ -36,22 +36,15 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels import conv, conv_tma
-from kernels.call import check_input, check_prologue, check_rows, run, shape_of
-from kernels.config import BYTES, Config, Layer, round_up
-from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, options
-from kernels.packing import TORCH_TYPES, Packed, pack, unpack
-from kernels.space.head import PIXELS, product
+from kernels.kinds import implementation
+from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, options, output
+from kernels.packing import unpack
+from kernels.space.config import Config
+from kernels.space.layer import BYTES, Layer, round_up
+from kernels.space.tiling import PIXELS, product
 from kernels.tf32 import multiplied, rounded_to
 
 MEANS = 64  # channels of a program that only averages: a line of 128 bytes at 16 bits
-
-
-def pack_linear(weight: Tensor, bias: Tensor | None, dtype: torch.dtype | None = None, tf32: bool = False) -> Packed:
-    """A fully connected layer's weight [classes, C] and bias [classes] for `pool_linear`."""
-    if not isinstance(weight, Tensor) or weight.dim() != 2:
-        raise ValueError(f"weight: {shape_of(weight)}, not a tensor [classes, C]")
-    return pack(weight[:, :, None, None], bias, dtype, tf32=tf32)
 
 
 def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
@@ -67,10 +60,10 @@ def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
 def _mean(
     x, scale, shift, image, c, PIXELS: tl.constexpr, C: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr
 ):
-    """Averages of the channels `c` over an image, float32."""
+    """Averages of the channels `c` [BLOCK_C] over an image, float32."""
     total = tl.zeros((BLOCK_P, BLOCK_C), tl.float32)
     for first in range(0, PIXELS, BLOCK_P):
-        pixel = first + tl.arange(0, BLOCK_P)
+        pixel = first + tl.arange(0, BLOCK_P)  # a: [BLOCK_P, BLOCK_C]
         inside = (pixel < PIXELS)[:, None] & (c < C)[None, :]
         a = tl.load(x + (image * PIXELS + pixel)[:, None] * C + c[None, :], mask=inside, other=0.0).to(tl.float32)
         if scale is not None:
@@ -83,8 +76,12 @@ def _mean(
 
 @triton.jit
 def _means(
+    # Pointers: x [N, PIXELS, C], scale and shift [C], out [N, C]
     x, scale, shift, out,
-    PIXELS: tl.constexpr, C: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
+    # Sizes
+    PIXELS: tl.constexpr, C: tl.constexpr,
+    # Meta-parameters: in which arithmetic, and how it is cut
+    PRECISION: tl.constexpr, WIDE: tl.constexpr,
     BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
     """out [N, C] = averages."""
@@ -101,8 +98,11 @@ def _means(
 
 @triton.jit
 def _fused(
+    # Pointers: x [N, PIXELS, C], w [K, COLUMNS], bias [K], scale and shift [C], out [N, K]
     x, w, bias, scale, shift, out,
+    # Sizes, and the stride of a row of w
     PIXELS: tl.constexpr, C: tl.constexpr, K: tl.constexpr, COLUMNS: tl.constexpr,
+    # Meta-parameters: in which arithmetic, and how it is cut (`Config`)
     PRECISION: tl.constexpr, WIDE: tl.constexpr,
     BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_N: tl.constexpr, STAGES: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
@@ -118,8 +118,8 @@ def _fused(
     for start in tl.range(0, C, BLOCK_C, num_stages=STAGES):
         c = start + tl.arange(0, BLOCK_C)
         inside = (k < K)[:, None] & (c < C)[None, :]
-        tile = tl.load(w + k[:, None] * COLUMNS + c[None, :], mask=inside, other=0.0)
-        mean = _mean(x, scale, shift, image, c, PIXELS, C, BLOCK_P, BLOCK_C)
+        tile = tl.load(w + k[:, None] * COLUMNS + c[None, :], mask=inside, other=0.0)  # [BLOCK_N, BLOCK_C]
+        mean = _mean(x, scale, shift, image, c, PIXELS, C, BLOCK_P, BLOCK_C)  # [BLOCK_C]
         acc += tile.to(tl.float32) * mean[None, :]
     y = tl.sum(acc, 1) + tl.load(bias + k, mask=k < K, other=0.0)
     tl.store(out + image * K + k, rounded_to(y, out.dtype.element_ty, PRECISION), mask=k < K)
@@ -146,7 +146,9 @@ def own_launch(layer: Layer, config: Config) -> Launch:
 
 def scratch_bytes(layer: Layer, config: Config) -> int:
     """What two kernels pass between them: the averages, and the partial sums of a split depth."""
-    return 0 if config.block_m == 1 else _means_bytes(layer) + conv.scratch_bytes(product(layer), config)
+    second = product(layer)
+    split = implementation(second, config).scratch_bytes(second, config)
+    return 0 if config.block_m == 1 else _means_bytes(layer) + split
 
 
 def _means_bytes(layer: Layer) -> int:
@@ -169,9 +171,9 @@ def calls(
     size = _means_bytes(layer)
     means = scratch[:size].view(out.dtype)[: layer.n * layer.c_in].view(layer.n, layer.c_in, 1, 1)
     yield own_launch(layer, config), [o.x, o.scale, o.shift, means]
-    module = conv_tma if config.impl == "tma" else conv
-    y = out.view(layer.n, layer.c_out, 1, 1)
-    yield from module.calls(product(layer), config, Operands(means, o.weight, o.bias), y, scratch[size:])
+    y, second = out.view(layer.n, layer.c_out, 1, 1), product(layer)
+    averaged = Operands(means, o.weight, o.bias)
+    yield from implementation(second, config).calls(second, config, averaged, y, scratch[size:])
 
 
 def launch(layer: Layer, config: Config, operands: Operands, out: Tensor) -> None:
@@ -181,87 +183,7 @@ def launch(layer: Layer, config: Config, operands: Operands, out: Tensor) -> Non
         step.run(*arguments)
 
 
-def output(layer: Layer, device: torch.device | str) -> Tensor:
-    """Uninitialised logits [N, classes]."""
-    return torch.empty(layer.n, layer.c_out, dtype=TORCH_TYPES[layer.dtype], device=device)
-
-
 def compilation(layer: Layer, config: Config) -> tuple[Compilation, ...]:
     """What `launch` would compile."""
     launches = calls(layer, config, Operands.of(layer), output(layer, "meta"))
     return tuple(step.compilation(*arguments) for step, arguments in launches)
-
-
-def pool_linear(
-    x: Tensor,
-    packed: Packed,
-    prologue: tuple[Tensor, Tensor] | None = None,
-    out: Tensor | None = None,
-    config: Config | None = None,
-) -> Tensor:
-    """mean(act'(x)) * weight + bias, x [N, C, h, w] channels-last -> [N, classes] in x's dtype.
-
-    `packed` is of `pack_linear`. `prologue` is scale and shift [C], float32: act'(x) = relu(x * scale + shift). `out`
-    is written and returned, and shares no memory with x. `config` overrides the table. Raises `ValueError`, naming the
-    argument, for what it cannot take.
-    """
-    if not isinstance(packed, Packed):
-        raise ValueError(f"packed: a {type(packed).__name__}, not what kernels.pack_linear returns")
-    if packed.kernel != (1, 1) or packed.c_in2:
-        raise ValueError(f"packed: a {packed!r}, not what kernels.pack_linear returns")
-    check_input(x, packed)
-    if x.shape[2] < 1 or x.shape[3] < 1:
-        raise ValueError(f"x: {x.shape[2]} x {x.shape[3]} pixels have no mean")
-    check_rows(x.shape[0] * x.shape[2] * x.shape[3], "pixels")
-    check_prologue(prologue, x)
-    scale, shift = prologue if prologue is not None else (None, None)
-    text = "" if config is None else str(config)
-    operands = (x, packed.weight, packed.bias, scale, shift, packed.precision, text)
-    if out is None:
-        return torch.ops.resnet_bench.pool_linear(*operands)
-    if out.shape != (x.shape[0], packed.c_out) or not out.is_contiguous():
-        raise ValueError(
-            f"out: {list(out.shape)} of strides {out.stride()}, not {[x.shape[0], packed.c_out]}, contiguous"
-        )
-    if out.dtype != x.dtype or out.device != x.device:
-        raise ValueError(f"out: {out.dtype} on {out.device}, and x {x.dtype} on {x.device}")
-    torch.ops.resnet_bench.pool_linear_out(*operands, out)
-    return out
-
-
-@torch.library.custom_op("resnet_bench::pool_linear", mutates_args=(), tags=(torch.Tag.needs_exact_strides,))
-def _pool_linear(
-    x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor | None, shift: Tensor | None, precision: str, config: str
-) -> Tensor:
-    """`config`: text, or empty."""
-    layer = _layer(x.shape, bias.shape[0], scale is not None, precision)
-    y = output(layer, x.device)
-    run(layer, Operands(x, weight, bias, scale=scale, shift=shift), y, config, reference, launch)
-    return y
-
-
-@_pool_linear.register_fake
-def _(
-    x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor | None, shift: Tensor | None, precision: str, config: str
-) -> Tensor:
-    return x.new_empty(x.shape[0], bias.shape[0])
-
-
-@torch.library.custom_op("resnet_bench::pool_linear_out", mutates_args=("out",), tags=(torch.Tag.needs_exact_strides,))
-def _pool_linear_out(
-    x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor | None, shift: Tensor | None, precision: str, config: str,
-    out: Tensor,
-) -> None:  # fmt: skip
-    layer = _layer(x.shape, bias.shape[0], scale is not None, precision)
-    run(layer, Operands(x, weight, bias, scale=scale, shift=shift), out, config, reference, launch)
-
-
-@_pool_linear_out.register_fake
-def _(*_: object) -> None:
-    return None
-
-
-@cache
-def _layer(shape: torch.Size, classes: int, prologue: bool, precision: str) -> Layer:
-    n, c, h, w = shape
-    return Layer(n, h, w, c, classes, (1, 1), relu=False, prologue=prologue, dtype=precision, mean=True)

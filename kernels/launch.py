@@ -17,10 +17,10 @@ from triton.compiler.compiler import make_backend
 from triton.runtime.jit import JITFunction, create_function_from_signature
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from kernels.config import Config, Layer
 from kernels.interpreter import take_sizes_of_one
 from kernels.packing import TORCH_TYPES
-from kernels.space.stem import window
+from kernels.space.config import Config
+from kernels.space.layer import Layer
 
 INTERPRETED: bool = triton.knobs.runtime.interpret
 if INTERPRETED:
@@ -55,12 +55,9 @@ class Operands:
         def vector(size: int) -> Tensor:
             return torch.empty(size, device=device)
 
-        weight = (layer.c_out, layer.columns.all)
-        if layer.pool:
-            weight = (2 * layer.c_out, layer.kernel[0] * window(layer)[0])
         return Operands(
             activation(layer.h, layer.w, layer.c_in),
-            torch.empty(*weight, dtype=dtype, device=device),
+            torch.empty(layer.weight_shape, dtype=dtype, device=device),
             vector(layer.c_out),
             activation(layer.out_h, layer.out_w, layer.c_out) if layer.residual else None,
             activation(*layer.second[:3]) if layer.second else None,
@@ -70,9 +67,9 @@ class Operands:
 
 
 def output(layer: Layer, device: torch.device | str) -> Tensor:
-    """An uninitialised output [N, K, out_h, out_w], channels-last."""
-    shape = (layer.n, layer.c_out, layer.out_h, layer.out_w)
-    return torch.empty(shape, dtype=TORCH_TYPES[layer.dtype], device=device, memory_format=torch.channels_last)
+    """Uninitialised memory for what a layer makes: [N, K, H, W], channels-last, and of a head logits [N, classes]."""
+    order = torch.channels_last if len(layer.out_shape) == 4 else torch.contiguous_format
+    return torch.empty(layer.out_shape, dtype=TORCH_TYPES[layer.dtype], device=device, memory_format=order)
 
 
 @dataclass(frozen=True)

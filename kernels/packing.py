@@ -1,7 +1,7 @@
 """Weights as the kernels read them: laid out, padded and rounded once, ahead of time.
 
 A row per output channel, [c_out, columns]: the taps in order, within a tap the input channels, behind them the second
-operand's channels (`config.Columns`). The depth is contiguous, as it is in a channels-last activation, so that both
+operand's channels (`layer.Columns`). The depth is contiguous, as it is in a channels-last activation, so that both
 sides of the product reach the tensor cores in the one layout that all their precisions take.
 
 The 7x7 stem over 3 channels, which fits no tensor core as it is. Its window is 147 deep; an image is 150,528 values in
@@ -29,7 +29,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from kernels.config import Columns, Layer, columns
+from kernels.space.layer import Columns, Layer, columns
 from kernels.tf32 import rounded
 
 DTYPES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
@@ -110,6 +110,18 @@ def pack(
     if second is not None:
         behind.copy_(second[0].flatten(1))
     return Packed(rounded(rows) if tf32 else rows, total.detach().clone(), c, (r, s), c2, precision)
+
+
+def pack_linear(weight: Tensor, bias: Tensor | None, dtype: torch.dtype | None = None, tf32: bool = False) -> Packed:
+    """A fully connected layer's weight [classes, C] and bias [classes] for `pool_linear`."""
+    if not isinstance(weight, Tensor) or weight.dim() != 2:
+        raise ValueError(f"weight: {shape_of(weight)}, not a tensor [classes, C]")
+    return pack(weight[:, :, None, None], bias, dtype, tf32=tf32)
+
+
+def shape_of(value: object) -> str:
+    """In words, for a message."""
+    return f"of shape {list(value.shape)}" if isinstance(value, Tensor) else f"of type {type(value).__name__}"
 
 
 def unpack(weight: Tensor, layer: Layer) -> tuple[Tensor, Tensor]:

@@ -37,7 +37,6 @@ Emitted, 64x64, 4 warps, sm_90: 246 registers, no spills, 86,016 bytes, two prog
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 from math import prod
 
@@ -47,11 +46,11 @@ import triton
 import triton.language as tl
 from torch import Tensor, nn
 
-from kernels.call import check_activation, check_input, check_rows, run
-from kernels.config import FLAT_BELOW, Config, Layer
-from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, options
-from kernels.packing import TORCH_TYPES, Packed, unpack
-from kernels.space.stem import grid_of, pooled, window
+from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, options, output
+from kernels.packing import Packed, unpack
+from kernels.space.config import Config
+from kernels.space.layer import FLAT_BELOW, Layer
+from kernels.space.tiling import stem_grid
 from kernels.tf32 import multiplied, rounded_to
 
 
@@ -83,7 +82,7 @@ def widen(packed: Packed, stride: int = 2, padding: int = 3) -> Widened:
         raise ValueError(f"stride, padding: {stride}, {padding}, and the least are 1, 0")
     (r, s), c, k = packed.kernel, packed.c_in, packed.c_out
     layer = Layer(1, r, s, c, k, (r, s), stride, padding, dtype=packed.precision)
-    weight, (run, lead) = unpack(packed.weight, layer)[0], window(layer)
+    weight, (run, lead) = unpack(packed.weight, layer)[0], layer.window
     wide = weight.new_zeros(k, 2, r, run)
     for start, pixel in ((lead, 0), (lead + stride * c, 1)):
         wide[:, pixel, :, start : start + s * c] = weight.permute(0, 2, 3, 1).flatten(2)
@@ -92,7 +91,7 @@ def widen(packed: Packed, stride: int = 2, padding: int = 3) -> Widened:
 
 def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
     """The same in plain aten, computed in `dtype` from the rounded operands, the result not rounded further."""
-    (r, s), c, (run, lead) = layer.kernel, layer.c_in, window(layer)
+    (r, s), c, (run, lead) = layer.kernel, layer.c_in, layer.window
     narrow = operands.weight.view(layer.c_out, 2, r, run)[:, 0, :, lead : lead + s * c]
     weight = narrow.unflatten(2, (s, c)).permute(0, 3, 1, 2).to(dtype)
     y = F.conv2d(operands.x.to(dtype), weight, operands.bias.to(dtype), layer.stride, layer.padding)
@@ -101,16 +100,22 @@ def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
 
 @triton.jit
 def _input_row(x, at, inside, y, H: tl.constexpr, ROW: tl.constexpr):
-    """What row `y` of the image has under every window: zeros outside the image."""
+    """What row `y` of the image has under every window, [BLOCK_M, RUN]: zeros outside the image."""
     return tl.load(x + y * ROW + at, mask=inside & (y >= 0) & (y < H), other=0.0)
 
 
 @triton.jit(do_not_specialize=["n"])  # one kernel for every batch size
 def _kernel(
-    x, w, bias, out, n,
-    H: tl.constexpr, W: tl.constexpr, C: tl.constexpr, K: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr,
+    # Pointers, channels-last: x [N, H, W, C], w [2 * K, R * RUN] as `widen` lays it out, bias [K],
+    # out [N, (OH + 1) // 2, (OW + 1) // 2, K]
+    x, w, bias, out,
+    # Sizes: images, the one that is not compiled in; pixels and channels of x; channels and pixels of the convolution
+    n, H: tl.constexpr, W: tl.constexpr, C: tl.constexpr, K: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr,
+    # The window: R rows, their stride, zeros above the image; values left of a pair's pixel, values of a pair's window
     R: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr, LEFT: tl.constexpr, RUN: tl.constexpr,
+    # Meta-parameters: what is computed, and in which arithmetic
     RELU: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
+    # and how it is cut (`Config`; STRIP: pooled rows)
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, STRIP: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
     if PDL:
@@ -136,7 +141,7 @@ def _kernel(
     for r in tl.static_range(R):
         column = r * RUN + tl.arange(0, RUN)
         tap = tl.load(w + k2[:, None] * (R * RUN) + column[None, :], mask=(k2 < 2 * K)[:, None], other=0.0)
-        weights += (tl.trans(tap),)
+        weights += (tl.trans(tap),)  # R of [RUN, 2 * BLOCK_N]
     low = tl.maximum(2 * top - 1, 0)
     high = tl.minimum(2 * (top + STRIP), OH)
     windows = ()
@@ -151,36 +156,50 @@ def _kernel(
             fresh += (_input_row(x, at, inside, (oh + 1) * STRIDE - PAD + R - SLIDE + r, H, ROW),)
         acc = tl.zeros((BLOCK_M, 2 * BLOCK_N), tl.float32)
         for r in tl.static_range(R):
-            acc = tl.dot(windows[r], weights[r], acc, input_precision=PRECISION)
+            acc = tl.dot(windows[r], weights[r], acc, input_precision=PRECISION)  # [BLOCK_M, 2 * BLOCK_N]
         windows = windows[SLIDE:] + fresh
         b = tl.load(bias + k, mask=k < K, other=0.0)[None, :]
-        new_even, new_odd = acc.reshape(BLOCK_M, BLOCK_N, 2).split()
+        new_even, new_odd = acc.reshape(BLOCK_M, BLOCK_N, 2).split()  # the pair's pixels, [BLOCK_M, BLOCK_N] each
         new_even = (new_even + b).to(DTYPE)
         new_odd = (new_odd + b).to(DTYPE)
         even = tl.maximum(even, new_even).to(DTYPE)
         odd = tl.maximum(odd, new_odd).to(DTYPE)
         if (oh % 2 == 1) | (oh == OH - 1):
             if oh >= 2 * top:
-                if OW % 2 == 1:
-                    odd = tl.where((2 * left + 1 < OW)[:, None], odd, 0.0).to(DTYPE)
-                before = tl.gather(odd, tl.broadcast_to(tl.maximum(m - 1, 0)[:, None], (BLOCK_M, BLOCK_N)), 0)
-                before = tl.where((left > 0)[:, None], before, 0.0).to(DTYPE)
-                y = tl.maximum(tl.maximum(even, odd), before)
-                if RELU:
-                    y = tl.maximum(y, 0.0)
-                elif OH % 2 == 1:
-                    y = tl.where(oh == OH - 1, tl.maximum(y, 0.0), y)  # the border below
-                pixel = (image * ((OH + 1) // 2) + oh // 2) * PW + left
-                inside_out = (live & (m > 0))[:, None] & (k < K)[None, :]
-                y = rounded_to(y, DTYPE, PRECISION)
-                tl.store(out + pixel[:, None] * K + k[None, :], y, mask=inside_out)
+                _write(out, even, odd, oh, m, live, image, left, k, K, OH, OW, RELU, PRECISION, BLOCK_M, BLOCK_N)
             even, odd = new_even, new_odd
+
+
+@triton.jit
+def _write(
+    # Pointer, and the two columns' maxima over rows, [BLOCK_M, BLOCK_N] each; the convolution's last row of them
+    out, even, odd, oh,
+    # Of the tile's rows [BLOCK_M]: number, whether it is a pixel, its image, its pooled column; and channels [BLOCK_N]
+    m, live, image, left, k,
+    # As _kernel's
+    K: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr, RELU: tl.constexpr, PRECISION: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+):  # fmt: skip
+    """A row of pooled pixels: the maximum of a pair and of what is left of it, the neighbour's second."""
+    DTYPE: tl.constexpr = out.dtype.element_ty
+    if OW % 2 == 1:
+        odd = tl.where((2 * left + 1 < OW)[:, None], odd, 0.0).to(DTYPE)
+    before = tl.gather(odd, tl.broadcast_to(tl.maximum(m - 1, 0)[:, None], (BLOCK_M, BLOCK_N)), 0)
+    before = tl.where((left > 0)[:, None], before, 0.0).to(DTYPE)
+    y = tl.maximum(tl.maximum(even, odd), before)
+    if RELU:
+        y = tl.maximum(y, 0.0)
+    elif OH % 2 == 1:
+        y = tl.where(oh == OH - 1, tl.maximum(y, 0.0), y)  # the border below
+    pixel = (image * ((OH + 1) // 2) + oh // 2) * ((OW + 1) // 2) + left
+    inside = (live & (m > 0))[:, None] & (k < K)[None, :]
+    tl.store(out + pixel[:, None] * K + k[None, :], rounded_to(y, DTYPE, PRECISION), mask=inside)
 
 
 @cache
 def stem_launch(layer: Layer, config: Config) -> Launch:
-    run, lead = window(layer)
-    read, written = layer.h * layer.w * layer.c_in, prod(pooled(layer)) * layer.c_out
+    run, lead = layer.window
+    read, written = layer.h * layer.w * layer.c_in, prod(layer.pooled) * layer.c_out
     constants = {
         "H": layer.h, "W": layer.w, "C": layer.c_in, "K": layer.c_out, "OH": layer.out_h, "OW": layer.out_w,
         "R": layer.kernel[0], "STRIDE": layer.stride, "PAD": layer.padding,
@@ -189,7 +208,7 @@ def stem_launch(layer: Layer, config: Config) -> Launch:
         "WIDE": layer.n * max(read, written) >= 2**31, "BLOCK_M": config.block_m, "BLOCK_N": config.block_n,
         "STRIP": config.group_m, "PDL": config.pdl and not INTERPRETED,
     }  # fmt: skip
-    return Launch(_kernel, constants, grid_of(layer, config), options(config))
+    return Launch(_kernel, constants, stem_grid(layer, config), options(config))
 
 
 def calls(
@@ -208,88 +227,7 @@ def launch(layer: Layer, config: Config, operands: Operands, out: Tensor) -> Non
         step.run(*arguments)
 
 
-def output(layer: Layer, device: torch.device | str) -> Tensor:
-    """An uninitialised output [N, K, pooled_h, pooled_w], channels-last."""
-    shape = (layer.n, layer.c_out, *pooled(layer))
-    return torch.empty(shape, dtype=TORCH_TYPES[layer.dtype], device=device, memory_format=torch.channels_last)
-
-
 def compilation(layer: Layer, config: Config) -> tuple[Compilation, ...]:
     """What `launch` would compile."""
-    meta, out = Operands.of(replace(layer, pool=True)), output(layer, "meta")
+    meta, out = Operands.of(layer), output(layer, "meta")
     return tuple(step.compilation(*arguments) for step, arguments in calls(layer, config, meta, out))
-
-
-def conv_bias_relu_pool(
-    x: Tensor, packed: Widened, stride: int = 2, padding: int = 3, pool: int = 3, pool_stride: int = 2,
-    pool_padding: int = 1, relu: bool = True, out: Tensor | None = None, config: Config | None = None,
-) -> Tensor:  # fmt: skip
-    """maxpool(act(conv(x) + bias)), [N, C, H, W] -> [N, K, H', W'] in x's dtype, both channels-last.
-
-    `act` is ReLU if `relu`. The pool is 3x3 at stride 2 over a border of one zero, and no other: with `relu` that is
-    `F.max_pool2d(y, 3, 2, 1)`. `out` is written and returned. `config` overrides the table. Raises `ValueError`, naming
-    the argument, for what it cannot take.
-    """
-    if not isinstance(packed, Widened):
-        raise ValueError(f"packed: a {type(packed).__name__}, not what kernels.widen returns")
-    if (stride, padding) != (packed.stride, packed.padding):
-        raise ValueError(f"stride, padding: {stride}, {padding}; widened for {packed.stride}, {packed.padding}")
-    if (pool, pool_stride, pool_padding) != (3, 2, 1):
-        raise ValueError(f"pool: {pool} by {pool_stride} with a padding of {pool_padding}, not 3 by 2 with 1")
-    check_input(x, packed)
-    geometry = [*packed.kernel, stride, padding]
-    shape = _shape(x, packed.c_out, geometry)
-    if shape[2] < 1 or shape[3] < 1:
-        raise ValueError(f"x: {x.shape[2]} x {x.shape[3]} pixels leave no output of a {packed.kernel} window")
-    check_rows(shape[0] * shape[2] * shape[3], "pooled pixels")
-    if out is not None:
-        check_activation("out", out, x, shape)
-    operands = (x, packed.weight, packed.bias, geometry, relu, packed.precision, "" if config is None else str(config))
-    if out is None:
-        return torch.ops.resnet_bench.conv_bias_relu_pool(*operands)
-    torch.ops.resnet_bench.conv_bias_relu_pool_out(*operands, out)
-    return out
-
-
-@torch.library.custom_op("resnet_bench::conv_bias_relu_pool", mutates_args=(), tags=(torch.Tag.needs_exact_strides,))
-def _conv_bias_relu_pool(
-    x: Tensor, weight: Tensor, bias: Tensor, geometry: list[int], relu: bool, precision: str, config: str
-) -> Tensor:
-    """`geometry`: kernel height and width, stride, padding. `config`: text, or empty."""
-    layer = _layer(x.shape, bias.shape[0], (*geometry,), relu, precision)
-    y = output(layer, x.device)
-    run(layer, Operands(x, weight, bias), y, config, reference, launch)
-    return y
-
-
-@_conv_bias_relu_pool.register_fake
-def _(x: Tensor, weight: Tensor, bias: Tensor, geometry: list[int], relu: bool, precision: str, config: str) -> Tensor:
-    shape = _shape(x, bias.shape[0], geometry)
-    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
-
-
-@torch.library.custom_op(
-    "resnet_bench::conv_bias_relu_pool_out", mutates_args=("out",), tags=(torch.Tag.needs_exact_strides,)
-)
-def _conv_bias_relu_pool_out(
-    x: Tensor, weight: Tensor, bias: Tensor, geometry: list[int], relu: bool, precision: str, config: str, out: Tensor
-) -> None:
-    layer = _layer(x.shape, bias.shape[0], (*geometry,), relu, precision)
-    run(layer, Operands(x, weight, bias), out, config, reference, launch)
-
-
-@_conv_bias_relu_pool_out.register_fake
-def _(*_: object) -> None:
-    return None
-
-
-def _shape(x: Tensor, k: int, geometry: list[int]) -> tuple[int, int, int, int]:
-    (n, _, h, w), (kernel_h, kernel_w, stride, padding) = x.shape, geometry
-    out_h, out_w = (h + 2 * padding - kernel_h) // stride + 1, (w + 2 * padding - kernel_w) // stride + 1
-    return n, k, (out_h + 1) // 2, (out_w + 1) // 2
-
-
-@cache
-def _layer(shape: torch.Size, k: int, geometry: tuple[int, ...], relu: bool, precision: str) -> Layer:
-    (n, c, h, w), (kernel_h, kernel_w, stride, padding) = shape, geometry
-    return Layer(n, h, w, c, k, (kernel_h, kernel_w), stride, padding, relu=relu, dtype=precision, pool=True)

@@ -14,10 +14,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kernels import files
-from kernels.config import Config, Layer
-from kernels.space.choose import default, unsafe
-from kernels.space.conv import machine_of
+from kernels.cards import files
+from kernels.kinds import default, unsafe
+from kernels.space.config import Config
+from kernels.space.layer import Layer
+from kernels.space.machine import machine_of
 
 SCHEMA = 1
 

@@ -14,8 +14,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from kernels.files import write
-
 VARIABLE = "RESNET_CACHE"
 # A cold start begins with an empty folder here, and keeps the weights it is to start with.
 COMPILED = "RESNET_COMPILED"
@@ -77,7 +75,9 @@ def made_once(
         digest = file_digest(making)
         # the seal goes last: a kill between the two leaves a file without a matching seal, which is made again
         os.replace(making, path)
-        write(seal, f"{digest}\n".encode())
+        sealing = seal.with_name(f".{seal.name}-{os.getpid()}")
+        sealing.write_text(digest + "\n")
+        os.replace(sealing, seal)
     finally:
         with suppress(FileNotFoundError):
             making.unlink()

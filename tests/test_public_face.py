@@ -1,6 +1,8 @@
 """What users rely on: names, documents that keep up with the code."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,12 +20,33 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_the_public_names_are_these() -> None:
-    assert sorted(bench.__all__) == ["Case", "Plan", "Record", "Settings", "Store", "Sweep", "load", "load_plan"]
+    assert sorted(bench.__all__) == [
+        *("BenchError", "Case", "Plan", "Record", "Settings", "Store", "Sweep"),
+        *("compare", "load", "load_plan", "run"),
+    ]
     assert sorted(resnet.__all__) == [
         *("ARCHS", "MODELS", "Spec", "VARIANTS", "Variant", "build", "pictures", "prepare")
     ]
     for module in (bench, resnet):
         assert all(hasattr(module, name) for name in module.__all__)
+
+
+def test_the_example_of_the_readme_runs(tmp_path: Path) -> None:
+    """As it stands there, but for a tiny plan in the place of its names."""
+    (block,) = re.findall(r"```python\n(import bench\n.*?)```", README, re.S)
+    plan = tmp_path / "tiny.toml"
+    plan.write_text(
+        'why = "A test."\nrounds = 3\n[measure]\nwarmup_s = 0.0\nlatency_s = 0.0\nsamples = 7\nthroughput_s = 0.01\n'
+        'steal = 1.0\n[[group]]\nwhy = "Tiny."\nmodel = "resnet18"\nvariant = "eager"\nprecision = "fp32"\n'
+        "batch = 1\nimage = 32\n"
+    )
+    for name in ("mine", "main"):
+        block = block.replace(f'"results/{name}"', repr(str(tmp_path / name)))
+    block = block.replace('"quick"', repr(str(plan))).replace("resnet50/*/fp32/b1/*", "resnet18/*/fp32/b1/*")
+    bench.run(plan, tmp_path / "main")
+    done = subprocess.run([sys.executable, "-c", block], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "resnet18/eager/fp32/b1/i32/stream" in done.stdout
 
 
 @pytest.mark.parametrize("name", [*VARIANTS, *plan.curated()])

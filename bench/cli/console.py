@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -14,6 +17,7 @@ from bench.errors import STOPPED as STOPPED
 from bench.errors import UNABLE as UNABLE
 from bench.errors import USAGE as USAGE
 from bench.errors import BenchError
+from bench.lines import Line
 from bench.machine.environment import device, no_cuda
 from bench.report.views import VIEWS
 
@@ -36,6 +40,24 @@ Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", he
 def tell(text: str) -> None:
     """A sentence beside the results: not markup, and not broken, so that a path in it can be copied."""
     err.print(text, markup=False, soft_wrap=True)
+
+
+def show(lines: Iterable[Line]) -> None:
+    """Print what a room has to say."""
+    for line in lines:
+        out.print(line.content, style=line.style, markup=line.markup, soft_wrap=line.whole)
+
+
+@contextmanager
+def damage_told() -> Iterator[None]:
+    """Tells of lines that a load left out, a sentence each."""
+    from bench.records.frame import Damage
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", Damage)
+        yield
+    for warning in caught:
+        tell(f"bench: {warning.message}")
 
 
 def stop(text: str, code: int) -> NoReturn:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
-from bench.runs.process import HERE, Answer, Home
+from bench.runs.job import Empty, PartOutcome, PartsJob
+from bench.runs.process import HERE, Answer, Ask, Home
 from bench.runs.process import ask as ask_child
+from bench.runs.request import request
 from bench.runs.restart import Hand, restart
 
 LATE = 0.9  # of its limit, behind which a death is taken for the limit's: what a child tells is heard a little later
@@ -32,9 +34,8 @@ class Part(Protocol):
     def limit_s(self) -> float: ...
 
 
-Outcome = dict[str, Any]  # status, reason, seconds; what else the part told
+Outcome = PartOutcome
 Told = Callable[[str, Outcome], None]
-Ask = Callable[..., Answer]
 
 
 @dataclass
@@ -58,7 +59,7 @@ class _Parts:
         if self.waiting.pop(name, None) is not None:
             self.told(name, outcome)
 
-    def blame(self, name: str, answer: Answer) -> None:
+    def blame(self, name: str, answer: Answer[Empty]) -> None:
         """The part that a process was at when it died has that as its outcome."""
         seconds = time.monotonic() - self.hand.items[name]
         limit = self.waiting[name]
@@ -68,7 +69,7 @@ class _Parts:
 
 
 def each(
-    job: dict[str, Any],
+    job: PartsJob,
     parts: Sequence[Part],
     budget_s: float,
     told: Told,
@@ -83,11 +84,12 @@ def each(
     end = time.monotonic() + budget_s
     left = _Parts({part.name: part.limit_s for part in parts}, told)
 
-    def start(alone: bool) -> Answer | None:
+    def start(alone: bool) -> Answer[Empty] | None:
         if not left.waiting:
             return None
         remaining = max(0.0, end - time.monotonic())
-        return ask(job | {"parts": list(left.waiting.items())}, remaining, left.hear, module, home)
+        following = replace(job, parts=list(left.waiting.items()))
+        return request(following, remaining, left.hear, ask, module=module, home=home)
 
     ending = restart(start, left.hand, left.blame, strikes=STRIKES, final=(), until=end)
     status, reason = "skipped", f"the {budget_s:g} s were over"

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.machine.environment import device
 from bench.plans.case import Case
-from kernels.config import ARCHS
+from kernels.cards.archs import ARCHS
 from resnet.variants import VARIANTS, missing, refusal
 
 # The least compute capability whose tensor cores take the precision (CUDA C++ Programming Guide, arithmetic

@@ -13,7 +13,9 @@ from typing import Any
 from bench.errors import NotMeasured
 from bench.files import ANOTHER, read_json, reading, write_json
 from bench.machine.environment import device
+from bench.runs.job import CeilingsJob, MeasurementRow
 from bench.runs.process import ask
+from bench.runs.request import request
 from kernels.cards import places
 from resnet.floors import Ceilings
 
@@ -80,8 +82,7 @@ def outdated(ceilings: Ceilings, facts: dict[str, Any]) -> str:
 def measure(facts: dict[str, Any], tell: Callable[[str], None] = lambda stage: None, quick: bool = False) -> Ceilings:
     """Measure them here, in a child; `quick` tells no more than that it works, in seconds. Raises NotMeasured."""
     where = device(facts)
-    job = {"job": "ceilings", "device": where, "flags": facts["cpu"]["flags"], "quick": quick}
-    answer = ask(job, LIMIT_S, tell)
+    answer = request(CeilingsJob(where, facts["cpu"]["flags"], quick), LIMIT_S, tell, ask)
     if answer.status != "ok":
         raise NotMeasured(f"the ceilings could not be measured: {answer.status}: {answer.reason}")
     told = answer.data
@@ -100,14 +101,14 @@ def measure(facts: dict[str, Any], tell: Callable[[str], None] = lambda stage: N
         by_what["cached copy"],
         1 / launch if launch else 0.0,
         "measured",
-        {"date": date, "environment": facts} | told,
+        {"date": date, "environment": facts, **told},
         told["cache_bytes"],
     )
 
 
-def best(measurements: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def best(measurements: Iterable[MeasurementRow]) -> list[MeasurementRow]:
     """The best measurement of each precision's products, of copies, of cached copies; both of launches."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    found: dict[tuple[str, str], MeasurementRow] = {}
     for one in measurements:
         key = (one["what"], one["how"] if one["what"] == "launch" else one["precision"])
         if key not in found or one["rate"] > found[key]["rate"]:

@@ -17,8 +17,9 @@ from bench.machine.environment import device
 from bench.plans.case import Case
 from bench.plans.plan import Settings
 from bench.roofline.ceilings import load_ceilings, machine_name
-from bench.runs.job import REFERENCE_LIMIT_S, case_job, reference_job
+from bench.runs.job import REFERENCE_LIMIT_S, LayersAnswer, LayersJob, PartRow, reference_job
 from bench.runs.process import ask
+from bench.runs.request import request
 from bench.stats import median_interval
 from resnet.cost import Operation, operations
 from resnet.floors import Ceilings, floors_of
@@ -46,12 +47,12 @@ def layers(
         raise CaseError(f"bench layers times one batch: {case.name} is a search for one; write b32, say, for bmax")
     where, settings = device(facts), Settings()
     stage("reference")
-    reference = ask(reference_job([case], settings, where, seed, source), REFERENCE_LIMIT_S)
+    reference = request(reference_job([case], settings, where, seed, source), REFERENCE_LIMIT_S, by=ask)
     if reference.status != "ok":
         raise NotTimed(f"{case.name}: no reference to hold it against: {reference.reason}")
-    job = case_job(case, settings, where, seed, source, reference.data["paths"])
-    asked = {"job": "layers", "executions": executions, "trace": str(trace.resolve()) if trace else ""}
-    answer = ask(job | asked, settings.limit_s, stage)
+    paths, trace_to = reference.data["paths"], str(trace.resolve()) if trace else ""
+    job = LayersJob(case, settings, where, seed, source, paths, executions=executions, trace=trace_to)
+    answer = request(job, settings.limit_s, stage, ask)
     if answer.status != "ok":
         raise NotTimed(f"{case.name}: {answer.status}: {answer.reason}")
     about = {"layers": SCHEMA, "case": case.name, "device": where, "machine": machine_name(facts)}
@@ -59,7 +60,7 @@ def layers(
     return about | put_together(case, answer.data, load_ceilings(facts))
 
 
-def put_together(case: Case, told: Told, ceilings: Ceilings | None) -> Told:
+def put_together(case: Case, told: LayersAnswer, ceilings: Ceilings | None) -> Told:
     """The rows and their sum from what a child told; times in microseconds.
 
     `outside_us` is what the whole takes beyond its rows. `error_us` is how far the sum may be from what the rows take
@@ -69,7 +70,7 @@ def put_together(case: Case, told: Told, ceilings: Ceilings | None) -> Told:
     """
     found = operations(case.model, case.batch, case.image, case.precision)
     rows = _rows(told["parts"], found)
-    whole, timed = (median(told[name]) / 1e3 for name in ("whole_ns", "timed_ns"))
+    whole, timed = (median(ns) / 1e3 for ns in (told["whole_ns"], told["timed_ns"]))
     if not rows:
         raise NotTimed(f"{case.name}: no kernel was seen in any layer; on a GPU, may this process read its counters?")
     total = sum(row["us"] for row in rows)
@@ -119,7 +120,7 @@ def _half(ns: Sequence[float]) -> float:
     return (high - low) / 2e3
 
 
-def _rows(parts: Iterable[Told], found: Sequence[Operation]) -> list[Told]:
+def _rows(parts: Iterable[PartRow], found: Sequence[Operation]) -> list[Told]:
     """Parts of the same operations as one row, in the network's order; parts of none as they come, or left out.
 
     A part without modules is a kernel of an unknown layer and has a row; one whose modules are no operation's (the
@@ -127,7 +128,7 @@ def _rows(parts: Iterable[Told], found: Sequence[Operation]) -> list[Told]:
     """
     owner = owners(found)
     place = {operation.name: number for number, operation in enumerate(found)}
-    owned: list[tuple[set[str], Told]] = []
+    owned: list[tuple[set[str], PartRow]] = []
     foreign: list[Told] = []
     for part in parts:
         names = {name for module in part["modules"] if (name := _resolved(module, owner))}
@@ -143,7 +144,7 @@ def _rows(parts: Iterable[Told], found: Sequence[Operation]) -> list[Told]:
     return sorted(joined, key=lambda row: place[row["name"]]) + foreign
 
 
-def _row(name: str, operations: Sequence[str], parts: Sequence[Told]) -> Told:
+def _row(name: str, operations: Sequence[str], parts: Sequence[PartRow]) -> Told:
     times = [sum(one) for one in zip(*(part["ns"] for part in parts), strict=True)]
     kernels: dict[str, Told] = {}
     for kernel in (kernel for part in parts for kernel in part["kernels"]):

@@ -1,13 +1,14 @@
-"""What a child process is told, as JSON: to run a case, or to make the references that cases are held against."""
+"""The jobs that run a case, or measure this machine, and what a child answers to each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, TypedDict
 
 from bench.plans.case import Case
 from bench.plans.plan import Settings
+from bench.runs.wire import A, Job, Json
 
 # float64 on a few CPU cores is slow, and a large batch has many pictures; it is made once
 REFERENCE_LIMIT_S = 3600.0
@@ -16,41 +17,264 @@ REFERENCE_LIMIT_S = 3600.0
 PICTURES = 7
 
 
-def case_job(
-    case: Case,
-    settings: Settings,
-    device: str,
-    seed: int,
-    source: str,
-    reference: dict[str, str],
-    caches: str = "",
-) -> dict[str, Any]:
-    """Run `case`; `reference` maps precisions to the files that `reference_job` made.
+class Ended(TypedDict, total=False):
+    """What every answer begins with: a record's status, and the reason for one that is not `ok`."""
 
+    status: str
+    reason: str
+
+
+class CaseAnswer(Ended, total=False):
+    """Fields of a record (`bench.records.record.Record`), of what was measured before the case ended."""
+
+    latency_ns: list[int]
+    gpu_ns: list[int]
+    gpu_how: str
+    flushed_ns: list[int]
+    flushed_gpu_ns: list[int]
+    latency_stop: Json
+    gpu_stop: Json
+    flushed_stop: Json
+    flushed_gpu_stop: Json
+    throughput: dict[str, int]
+    throttled: Json
+    watch: Json
+    energy: Json
+    largest: Json
+    warmup: Json
+    cold: Json
+    memory: Json
+    gate: Json
+    details: Json
+    runtime: Json
+    input: Json
+    weights: str
+
+
+@dataclass(frozen=True)
+class RunJob(Job[A]):
+    """What every job says that runs `case` on `device` and checks its answers.
+
+    `reference` maps precisions to the files that a `ReferenceJob` made; `source` and `seed` say which pictures.
     `caches` is an empty folder for the compile caches of a cold start; none: the usual caches.
     """
-    told = {"job": "case", "case": case.name, "settings": asdict(settings), "device": device}
-    return told | {"seed": seed, "source": source, "reference": reference, "caches": caches}
+
+    case: Case
+    settings: Settings
+    device: str
+    seed: int
+    source: str
+    reference: dict[str, str]
+    caches: str = ""
 
 
-def fit_job(
-    case: Case, batch: int, settings: Settings, device: str, seed: int, source: str, reference: dict[str, str]
-) -> dict[str, Any]:
-    """Try whether a batch of so many images fits; `case` asks for the largest that does."""
-    return case_job(replace(case, batch=batch), settings, device, seed, source, reference) | {"job": "fit"}
+@dataclass(frozen=True)
+class CaseJob(RunJob[CaseAnswer]):
+    """Measure the case."""
+
+    name: ClassVar[str] = "case"
+    answer: ClassVar[type] = CaseAnswer
 
 
-def reference_job(cases: Iterable[Case], settings: Settings, device: str, seed: int, source: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class FitJob(RunJob[CaseAnswer]):
+    """Try whether the case's batch fits."""
+
+    name: ClassVar[str] = "fit"
+    answer: ClassVar[type] = CaseAnswer
+
+
+def fit_job(job: CaseJob, batch: int) -> FitJob:
+    """Try whether a batch of so many images fits; the job's case asks for the largest that does."""
+    values = {name: getattr(job, name) for name in ("settings", "device", "seed", "source", "reference", "caches")}
+    return FitJob(replace(job.case, batch=batch), **values)
+
+
+class KernelRow(TypedDict):
+    """A kernel of one execution: its name, microseconds of all its launches, how many."""
+
+    name: str
+    us: float
+    count: int
+
+
+class PartRow(TypedDict):
+    """A part that was timed, the modules that it computes, and nanoseconds in each execution."""
+
+    name: str
+    modules: list[str]
+    ns: list[float]
+    kernels: list[KernelRow]
+
+
+class LayersAnswer(Ended):
+    """Times of the whole, in nanoseconds: untouched, on the GPU, while parts were timed; and of the parts."""
+
+    device: str
+    whole_ns: list[int]
+    gpu_ns: list[int]
+    timed_ns: list[int]
+    how: str
+    note: str
+    parts: list[PartRow]
+    details: Json
+    runtime: Json
+
+
+@dataclass(frozen=True)
+class LayersJob(RunJob[LayersAnswer]):
+    """Time the parts of the case, `executions` times; `trace` names a file for the profiler's trace, or nothing."""
+
+    name: ClassVar[str] = "layers"
+    answer: ClassVar[type] = LayersAnswer
+
+    executions: int = 30
+    trace: str = ""
+
+
+class ReferenceAnswer(Ended):
+    """By precision, and `fp64`: the path of a .npy file of logits."""
+
+    paths: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ReferenceJob(Job[ReferenceAnswer]):
+    """Make the references of a model for the first `count` pictures, in each precision."""
+
+    name: ClassVar[str] = "reference"
+    answer: ClassVar[type] = ReferenceAnswer
+
+    model_name: str
+    image: int
+    count: int
+    precisions: list[str]
+    device: str
+    seed: int
+    source: str
+
+
+def reference_job(cases: Iterable[Case], settings: Settings, device: str, seed: int, source: str) -> ReferenceJob:
     """Make the references of `cases`, which share a model and an image size: the largest batch, every precision."""
     cases = list(cases)
-    return {
-        "job": "reference",
-        "model_name": cases[0].model,
-        "image": cases[0].image,
-        # a batch for each buffer in rotation, and an unseen one
-        "count": max(PICTURES if case.largest else (settings.buffers + 1) * case.batch for case in cases),
-        "precisions": sorted({case.precision for case in cases}),
-        "device": device,
-        "seed": seed,
-        "source": source,
-    }
+    # a batch for each buffer in rotation, and an unseen one
+    count = max(PICTURES if case.largest else (settings.buffers + 1) * case.batch for case in cases)
+    precisions = sorted({case.precision for case in cases})
+    return ReferenceJob(cases[0].model, cases[0].image, count, precisions, device, seed, source)
+
+
+class LoadAnswer(Ended):
+    """Nanoseconds: by batch, of executions alone; of requests, when due and their latency; of batches under load.
+
+    `rate` and `saturation` are in requests a second; `counts` has the requests of each batch.
+    """
+
+    rate: float
+    saturation: float
+    runtime: Json
+    times: dict[str, list[int]]
+    due: list[int]
+    latency: list[int]
+    fed_late: list[int]
+    counts: list[int]
+    spent: list[int]
+
+
+@dataclass(frozen=True)
+class LoadJob(Job[LoadAnswer]):
+    """Put `case` under load, prepared at each batch of `sizes`; `rate` None: half of what the device can answer."""
+
+    name: ClassVar[str] = "load"
+    answer: ClassVar[type] = LoadAnswer
+
+    case: Case
+    sizes: tuple[int, ...]
+    rate: float | None
+    seconds: float
+    wait_ns: float
+    device: str
+    source: str
+    seed: int
+    reference: dict[str, str] = field(default_factory=dict)
+
+
+class NullAnswer(Ended):
+    """What the harness costs; see `bench.worker.measure.overhead`."""
+
+    overhead: Json
+
+
+@dataclass(frozen=True)
+class NullJob(Job[NullAnswer]):
+    """Measure models that do nothing."""
+
+    name: ClassVar[str] = "null"
+    answer: ClassVar[type] = NullAnswer
+
+    device: str
+
+
+class MeasurementRow(TypedDict):
+    """A measured ceiling: rates a second, `spread` how far the median was below, relative."""
+
+    what: str
+    how: str
+    precision: str
+    shape: list[int]
+    rate: float
+    median: float
+    fastest: float
+    spread: float
+    samples: int
+
+
+class CeilingsAnswer(Ended):
+    """Every measurement; by precision, why there is none."""
+
+    measurements: list[MeasurementRow]
+    absent: dict[str, str]
+    cache_bytes: int
+    watch: Json
+    runtime: Json
+    seconds: float
+
+
+@dataclass(frozen=True)
+class CeilingsJob(Job[CeilingsAnswer]):
+    """Measure what this machine can do; `flags` are its CPU's. `quick`: no more than whether it works."""
+
+    name: ClassVar[str] = "ceilings"
+    answer: ClassVar[type] = CeilingsAnswer
+
+    device: str
+    flags: list[str]
+    quick: bool = False
+
+
+class Empty(Ended):
+    """An answer without content: all was told on the way."""
+
+
+PartOutcome = Json  # status, reason, seconds; what else the part told
+
+
+@dataclass(frozen=True)
+class PartsJob(Job[Empty]):
+    """Do the named parts one after the other, each with its limit in seconds; told as they begin and end."""
+
+    answer: ClassVar[type] = Empty
+
+    device: str
+    parts: list[tuple[str, float]] = field(default_factory=list)
+
+
+class PiecesJob(PartsJob):
+    """Pieces of networks (`bench.experiments.lists.PIECES`)."""
+
+    name: ClassVar[str] = "pieces"
+
+
+class ConstantsJob(PartsJob):
+    """Experiments on a card's constants (`bench.experiments.lists.EXPERIMENTS`)."""
+
+    name: ClassVar[str] = "constants"

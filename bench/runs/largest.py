@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bench.plans.case import Case
-from bench.plans.plan import Settings
-from bench.runs.job import fit_job
-from bench.runs.process import Answer
+from bench.runs.job import CaseAnswer, CaseJob, fit_job
+from bench.runs.process import Answer, Ask
+from bench.runs.request import request
 
 # The first batch tried: any GPU holds 64 pictures of 224 pixels in any variant, and no CPU should compute many times
 # more than it has to.
@@ -23,22 +22,13 @@ RESOLUTION = 32
 # a device that is never quiet the search must end nevertheless.
 REPEATS = 3
 
-Probe = Callable[[int], Answer]
+Probe = Callable[[int], Answer[CaseAnswer]]
 
 
-def find(
-    ask: Callable[..., Answer],
-    case: Case,
-    settings: Settings,
-    device: str,
-    seed: int,
-    source: str,
-    reference: dict[str, str],
-    stage: Callable[[str], None] = lambda name: None,
-) -> Answer:
-    """The largest batch of `case` (whose own is MAX), each probe with `settings.limit_s` seconds; see `largest`."""
+def find(ask: Ask, job: CaseJob, stage: Callable[[str], None] = lambda name: None) -> Answer[CaseAnswer]:
+    """The largest batch of the job's case (whose own is MAX), each probe with its time limit; see `largest`."""
 
-    def probe(batch: int) -> Answer:
+    def probe(batch: int) -> Answer[CaseAnswer]:
         reached = "start"
 
         def tell(name: str) -> None:
@@ -46,14 +36,14 @@ def find(
             reached = name
             stage(f"batch {batch}: {name}")
 
-        answer = ask(fit_job(case, batch, settings, device, seed, source, reference), settings.limit_s, tell)
+        answer = request(fit_job(job, batch), job.settings.limit_s, tell, ask)
         # in: preparing may take more than running
         return answer if answer.status == "ok" else replace(answer, reason=f"in {reached}: {answer.reason}")
 
-    return largest(probe, START[device], LIMIT[device])
+    return largest(probe, START[job.device], LIMIT[job.device])
 
 
-def largest(probe: Probe, start: int, limit: int) -> Answer:
+def largest(probe: Probe, start: int, limit: int) -> Answer[CaseAnswer]:
     """The answer of the largest batch up to `limit` that fits, found from `start` on; `data["largest"]` has the search.
 
     `fits` and `fails` bracket it; `fails` is null where `limit` fits. `reason` is that of `fails`, after its status:
@@ -70,7 +60,7 @@ def largest(probe: Probe, start: int, limit: int) -> Answer:
 class _Search:
     start: int
     limit: int
-    tried: list[tuple[int, Answer]] = field(default_factory=list)
+    tried: list[tuple[int, Answer[CaseAnswer]]] = field(default_factory=list)
     fits: int = 0  # the largest that does
     fails: int | None = None  # the smallest above it that does not
 
@@ -90,17 +80,17 @@ class _Search:
         repeats = len(self.tried) - len(self.last)
         return self.fails if why == "memory" and not repeated and repeats < REPEATS else None
 
-    def note(self, batch: int, answer: Answer) -> None:
+    def note(self, batch: int, answer: Answer[CaseAnswer]) -> None:
         self.tried.append((batch, answer))
         self.fits = max((batch for batch, answer in self.last.items() if answer.status == "ok"), default=0)
         self.fails = min((batch for batch in self.last if batch > self.fits), default=None)
 
     @property
-    def last(self) -> dict[int, Answer]:
+    def last(self) -> dict[int, Answer[CaseAnswer]]:
         """The last answer of each batch."""
         return dict(self.tried)
 
-    def answer(self) -> Answer:
+    def answer(self) -> Answer[CaseAnswer]:
         wall_s = sum(answer.wall_s for _, answer in self.tried)
         reason = f"not sought beyond {self.limit}"
         if self.fails is not None:
@@ -109,12 +99,14 @@ class _Search:
         tried = [[batch, answer.status, _peak(answer), round(answer.wall_s, 3)] for batch, answer in self.tried]
         found = {"fits": self.fits, "fails": self.fails, "reason": reason, "tried": tried}
         if self.fits:
-            return Answer("ok", "", self.last[self.fits].data | {"largest": found}, wall_s)
+            data = self.last[self.fits].data.copy()
+            data["largest"] = found
+            return Answer("ok", "", data, wall_s)
         one = self.last[1]
         return Answer(one.status, f"batch 1: {one.reason}", {"largest": found}, wall_s)
 
 
-def _peak(answer: Answer) -> Any:
+def _peak(answer: Answer[CaseAnswer]) -> Any:
     """Bytes on the device, where that can be read; the process's there, else the allocator's, else the host's."""
     used = answer.data.get("memory", {})
     names = ("device_process", "allocator_reserved_peak", "host_resident_peak")

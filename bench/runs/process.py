@@ -20,10 +20,11 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, Generic
 
 from bench.machine.environment import ROOT, child_variables
 from bench.records.record import STATUSES
+from bench.runs.wire import A, Json
 
 # what of the child's own output a failure's record keeps
 TAIL_BYTES = 2000
@@ -35,13 +36,19 @@ VMSTAT = Path("/proc/vmstat")
 
 
 @dataclass(frozen=True)
-class Answer:
-    """How a child ended: its answer, or why there is none. `status` is a record's."""
+class Answer(Generic[A]):
+    """How a child ended: its answer, or why there is none. `status` is a record's.
+
+    `data` is whole where the status is `ok`; else it has what was known by then, which may be nothing.
+    """
 
     status: str
     reason: str
-    data: dict[str, Any]
+    data: A
     wall_s: float
+
+
+Ask = Callable[..., Answer[Any]]  # `ask`, or what a test or another commit's code has in its place
 
 
 class Stopped(Exception):
@@ -61,13 +68,13 @@ HERE = Home()
 
 
 def ask(
-    job: dict[str, Any],
+    job: Json,
     limit_s: float,
     stage: Callable[[str], None] = lambda name: None,
     module: str = "bench.worker",
     home: Home = HERE,
     stop: Event | None = None,
-) -> Answer:
+) -> Answer[Json]:
     """Run `job` in a fresh process of `module` and wait for its answer, `limit_s` seconds at most.
 
     `stage` is told what the child is doing. The child, and whatever it started, is dead when this returns or raises. In

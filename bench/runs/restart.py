@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from math import inf
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from bench.runs.process import Answer
 
@@ -49,14 +49,14 @@ class Hand(Generic[Item]):
 class Ending:
     """Why no other process was started: the last one's answer, if there was one, and whether it was given up."""
 
-    answer: Answer | None
+    answer: Answer[Any] | None
     gave_up: bool = False  # too many deaths, or processes that began nothing
 
 
 def restart(
-    start: Callable[[bool], Answer | None],
+    start: Callable[[bool], Answer[Any] | None],
     hand: Hand[Item],
-    blame: Callable[[Item, Answer], None],
+    blame: Callable[[Item, Answer[Any]], None],
     *,
     deaths: float = inf,
     strikes: int = 1,
@@ -71,7 +71,7 @@ def restart(
     many `deaths` are survived, and it takes `strikes` processes in a row that did nothing to give up. None is started
     later than `until` on the clock `now`. Whatever `start` raises ends it.
     """
-    answer: Answer | None = None
+    answer: Answer[Any] | None = None
     alone, died, idle = False, 0, 0
     while now() <= until:
         hand.clear()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, nullcontext
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import partial
 from threading import Event, Lock
@@ -24,7 +24,9 @@ from bench.records.record import Record
 from bench.records.same import differences
 from bench.records.store import Store
 from bench.runs import largest, process
-from bench.runs.job import REFERENCE_LIMIT_S, case_job, reference_job
+from bench.runs.job import REFERENCE_LIMIT_S, CaseAnswer, CaseJob, ReferenceAnswer, reference_job
+from bench.runs.process import Ask
+from bench.runs.request import request
 from bench.runs.throttled import withhold, worth_another
 from resnet.variants import VARIANTS
 
@@ -32,7 +34,6 @@ GOOD = ("ok", "skipped")
 # What a case of a variant that compiles for minutes is taken to need before one of its like has run: no measurement,
 # and enough that none starts when time is nearly up.
 COMPILES_S = 60.0
-Ask = Callable[..., process.Answer]
 
 
 class Events:
@@ -126,7 +127,7 @@ class Sweep:
         """
         self._start = time.monotonic()
         self._took: dict[str, float] = {}
-        self._references: dict[tuple[str, int], process.Answer] = {}
+        self._references: dict[tuple[str, int], process.Answer[ReferenceAnswer]] = {}
         skipped, self._able = self._sorted()
         with self.store.writing():
             self._records = self._earlier()
@@ -192,14 +193,14 @@ class Sweep:
                 random.Random(f"{self.seed} {number}").shuffle(cases)
             yield number, cases
 
-    def _reference(self, case: Case) -> process.Answer:
+    def _reference(self, case: Case) -> process.Answer[ReferenceAnswer]:
         """Reference files of a model and image size, made at the first need: for all its cases in the plan at once."""
         key = case.model, case.image
         if key not in self._references:
             group = [other for other in self._able if (other.model, other.image) == key]
             self.events.starts(f"references for {case.model} at {case.image}")
             job = reference_job(group, self.plan.settings, device(self.env), self.seed, self.source)
-            self._references[key] = self._asking()(job, REFERENCE_LIMIT_S, self.events.stage)
+            self._references[key] = request(job, REFERENCE_LIMIT_S, self.events.stage, self._asking())
         return self._references[key]
 
     def _run(self, case: Case, number: int, place: int) -> Record:
@@ -226,23 +227,23 @@ class Sweep:
             withhold(record, self.plan.settings.samples)
         return record
 
-    def _asked(self, case: Case, paths: dict[str, str]) -> process.Answer:
+    def _asked(self, case: Case, paths: dict[str, str]) -> process.Answer[CaseAnswer]:
         """One process of the case; a cold one in compile caches of its own, which go when it does.
 
         A case that asks for the largest batch is a search, with many.
         """
-        settings, where, ask = self.plan.settings, device(self.env), self._asking()
+        settings, ask = self.plan.settings, self._asking()
+        job = CaseJob(case, settings, device(self.env), self.seed, self.source, paths)
         if case.largest:
-            return largest.find(ask, case, settings, where, self.seed, self.source, paths, self.events.stage)
+            return largest.find(ask, job, self.events.stage)
         with tempfile.TemporaryDirectory(prefix="resnet-bench-cold-") if self.cold else nullcontext("") as caches:
-            job = case_job(case, settings, where, self.seed, self.source, paths, caches)
-            return ask(job, settings.limit_s, self.events.stage)
+            return request(replace(job, caches=caches), settings.limit_s, self.events.stage, ask)
 
     def _asking(self) -> Ask:
         """How a process is asked: by one of several threads, so that it can be stopped."""
         return partial(self.ask, stop=self._stop) if self.jobs > 1 else self.ask
 
-    def _record(self, case: Case, number: int, place: int, started: str, answer: process.Answer) -> Record:
+    def _record(self, case: Case, number: int, place: int, started: str, answer: process.Answer[Any]) -> Record:
         known = {item.name for item in fields(Record)}
         told = {key: value for key, value in answer.data.items() if key in known}
         return Record(case, number, answer.status, answer.reason, place, started=started, wall_s=answer.wall_s, **told)

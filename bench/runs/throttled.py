@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from bench.records.record import Record
+from bench.runs.job import CaseAnswer
 from bench.runs.process import Answer
 
 # The share of a case's samples, or of its throughput window, that may fall to throttling before it is run again.
@@ -13,7 +12,7 @@ TOO_MANY = 0.2
 USELESS = 0.5
 
 
-def worth_another(answer: Answer, timed: bool) -> str:
+def worth_another(answer: Answer[CaseAnswer], timed: bool) -> str:
     """Why a second, fresh process may do better; empty if it would not.
 
     On a GPU that another process filled for a moment it may fit; on a machine that throttled for a moment it may not.
@@ -25,14 +24,14 @@ def worth_another(answer: Answer, timed: bool) -> str:
     return _throttled(answer.data)
 
 
-def fallen(data: dict[str, Any]) -> float:
+def fallen(data: CaseAnswer) -> float:
     """The larger of two shares: of the latency samples, and of the throughput window, that fell to throttling."""
     told, samples, window = data.get("throttled", {}), data.get("latency_ns", ()), data.get("throughput", {})
     lost = sum(last - first + 1 for first, last in told.get("latency", ()))
     return max(lost / max(1, len(samples)), told.get("throughput_s", 0.0) * 1e9 / window.get("ns", 1e9))
 
 
-def _throttled(data: dict[str, Any]) -> str:
+def _throttled(data: CaseAnswer) -> str:
     reasons = ", ".join(data.get("watch", {}).get("spoilt_s", ())) or "see watch"
     return (
         f"{fallen(data):.0%} of the samples, or of the throughput window, fell while the machine throttled ({reasons})"
@@ -43,7 +42,9 @@ def withhold(record: Record, samples: int) -> None:
     """No speed for what throttling left fewer than `samples` of; what was sampled stays."""
     if record.status != "ok" or not record.throttled:
         return
-    data = {name: getattr(record, name) for name in ("throttled", "latency_ns", "throughput", "watch")}
+    data = CaseAnswer(
+        throttled=record.throttled, latency_ns=record.latency_ns, throughput=record.throughput, watch=record.watch
+    )
     few = len(record.kept("latency_ns")) < min(len(record.latency_ns), samples)
     window = record.throttled.get("throughput_s", 0.0) * 1e9 > USELESS * record.throughput.get("ns", float("inf"))
     if few or window:

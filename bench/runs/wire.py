@@ -9,11 +9,25 @@ what is missing of a job has its default.
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from functools import cache
-from typing import Any, ClassVar, Generic, Literal, NotRequired, Required, Self, TypeVar, Union, cast, get_args
-from typing import get_origin, get_type_hints, is_typeddict
+from typing import (
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    NotRequired,
+    Required,
+    Self,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 from bench.plans.case import Case
 
@@ -27,19 +41,36 @@ class MessageError(ValueError):
 
 @dataclass(frozen=True)
 class Job(Generic[A]):
-    """What a child is told; `A` is what it answers. A subclass sets the job's `name` and the `answer`'s TypedDict."""
+    """What a child is told; `A` is what it answers. A subclass sets the job's `name` and the `answer`'s TypedDict.
+
+    Jobs of one name differ by `what`.
+    """
 
     name: ClassVar[str]
-    answer: ClassVar[type[Any]]
+    what: ClassVar[str] = ""
+    answer: ClassVar[type]
 
     def plain(self) -> Json:
         """The JSON object of this job."""
-        return {"job": self.name} | {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
+        head = {"job": self.name} | ({"what": self.what} if self.what else {})
+        return head | {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
 
     @classmethod
     def read(cls, data: Mapping[str, object]) -> Self:
         """The job of a JSON object. Raises MessageError."""
         return cast(Self, checked(dict(data), cls, cls.name))
+
+
+def answer_of(data: Json, job: Job[A], whole: bool) -> A:
+    """What a child answered, as the type that the job asks for. Raises MessageError.
+
+    What is not `whole` is of a job that ended early: any field may be missing.
+    """
+    hints = _hints(cast(Hashable, job.answer))
+    where = f"the answer to {job.name}"
+    if whole:
+        return cast(A, _typed_dict(data, job.answer, where))
+    return cast(A, {key: checked(item, hints.get(key, Any), f"{where}.{key}") for key, item in data.items()})
 
 
 def _plain(value: object) -> object:
@@ -126,7 +157,9 @@ def _container(value: object, origin: Any, kinds: tuple[Any, ...], where: str) -
     if origin is list or kinds[-1:] == (Ellipsis,):
         return origin(_items(items, kinds[0], where))
     _must(value, len(items) == len(kinds), f"{len(kinds)} values", where)
-    return tuple(checked(item, kind, f"{where}[{place}]") for place, (item, kind) in enumerate(zip(items, kinds)))
+    return tuple(
+        checked(item, kind, f"{where}[{place}]") for place, (item, kind) in enumerate(zip(items, kinds, strict=True))
+    )
 
 
 def _items(items: list[object], kind: Any, where: str) -> list[object]:
@@ -138,8 +171,8 @@ def _items(items: list[object], kind: Any, where: str) -> list[object]:
 
 
 @cache
-def _hints(kind: type[Any]) -> dict[str, Any]:
-    return {name: hint for name, hint in get_type_hints(kind, include_extras=True).items()
+def _hints(kind: Hashable) -> dict[str, Any]:
+    return {name: hint for name, hint in get_type_hints(cast("type[Any]", kind), include_extras=True).items()
             if get_origin(hint) is not ClassVar}  # fmt: skip
 
 
@@ -158,7 +191,7 @@ def _dataclass(value: object, kind: type[Any], where: str) -> object:
     if isinstance(value, kind):
         return value
     _must(value, isinstance(value, dict), dict, where)
-    data, hints, arguments = cast(Json, value), _hints(kind), {}
+    data, hints, arguments = cast(Json, value), _hints(cast(Hashable, kind)), {}
     for item in fields(kind):
         if item.name in data:
             arguments[item.name] = checked(data[item.name], hints[item.name], f"{where}.{item.name}")

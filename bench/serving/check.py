@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, cast
 
 from bench.plans.case import Case
 from bench.plans.plan import Settings
-from bench.runs.job import REFERENCE_LIMIT_S, reference_job
-from bench.runs.process import Answer, ask
+from bench.runs.job import REFERENCE_LIMIT_S, LoadAnswer, LoadJob, reference_job
+from bench.runs.process import Answer
+from bench.runs.request import request
 from bench.serving.queue import NS, Batching, simulate
 from bench.stats import samples_needed
 
@@ -50,34 +51,35 @@ class Line:
         return self.predicted / self.measured - 1
 
 
-def real(asked: Asked, stage: Callable[[str], None] = lambda name: None) -> Answer:
+def real(asked: Asked, stage: Callable[[str], None] = lambda name: None) -> Answer[LoadAnswer]:
     """The run, in a process of its own; what its answer holds is told in `bench.worker.serve.load`."""
     settings = replace(Settings(), buffers=2)
     job = reference_job([asked.case], settings, asked.device, asked.seed, asked.source)
-    reference = ask(job, REFERENCE_LIMIT_S, stage)
+    reference = request(job, REFERENCE_LIMIT_S, stage)
     if reference.status != "ok":
-        return replace(reference, reason=f"no reference to hold it against: {reference.reason}")
-    told = asdict(asked) | {"job": "load", "case": asked.case.name, "reference": reference.data["paths"]}
+        reason = f"no reference to hold it against: {reference.reason}"
+        return Answer(reference.status, reason, cast(LoadAnswer, {}), reference.wall_s)
+    values = {item.name: getattr(asked, item.name) for item in fields(asked)}
     # a queue under saturation is empty soon after the last request
-    return ask(told, PREPARE_LIMIT_S + 4 * asked.seconds, stage)
+    return request(LoadJob(**values, reference=reference.data["paths"]), PREPARE_LIMIT_S + 4 * asked.seconds, stage)
 
 
-def alone(data: dict[str, Any]) -> dict[int, list[float]]:
+def alone(data: LoadAnswer) -> dict[int, list[int]]:
     """By batch: what its executions took before and after the load."""
     return {int(size): times for size, times in data["times"].items()}
 
 
-def under_load(data: dict[str, Any]) -> dict[int, list[float]]:
+def under_load(data: LoadAnswer) -> dict[int, list[int]]:
     """By batch: what its executions took during the load; alone, for a batch that did not come up."""
     found = alone(data)
     batching = Batching(tuple(sorted(found)))
-    taken: dict[int, list[float]] = {}
+    taken: dict[int, list[int]] = {}
     for requests, spent in zip(data["counts"], data["spent"], strict=True):
         taken.setdefault(batching.padded(requests), []).append(spent)
     return found | taken
 
 
-def compared(data: dict[str, Any], times: Times, wait_ns: float) -> list[Line]:
+def compared(data: LoadAnswer, times: Times, wait_ns: float) -> list[Line]:
     """Latency and throughput of a run, each beside its prediction from `times`, by batch, in nanoseconds.
 
     The simulated requests are due when the real ones were, so that the luck of the arrivals is in neither's error.

@@ -1,25 +1,22 @@
-"""What the compiler emitted when somebody last said that it is good, and how what it emits now differs from that.
+"""Kernels as compiled: what the compiler emitted of each, and a file of them that somebody said is good.
 
-A kernel is compared under each of its uses, `configuration/network/layer`, as the code behind a use is what changes.
-A use that is not in the record is new: a layer that is new, or an old one for which another configuration is chosen.
+A kernel is there with all its uses, `configuration/network/layer`: many layers share one.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, TypedDict
 
 from bench.files import read_json, reading, write
 from kernels.compiled import hazards
 
 SCHEMA = 2
-# What a record of schema 1 does not say: nobody had looked.
-UNSEEN: dict[str, Any] = {"wait_depth": None, "operand_a": "", "overwrites": 0, "barrier": True}
-
 BATCHES = (1, 8, 32, 128, 256)
 MAIN = (("resnet50", 32, "fp16"), ("resnet50v2", 32, "fp16"))
 EVERYTHING = (
@@ -32,19 +29,40 @@ EVERYTHING = (
 # what is left out is what tells least: sm_89 and sm_120 have sm_80's tensor cores and copies, with less shared memory.
 POINTS = {80: EVERYTHING, 89: MAIN, 90: EVERYTHING, 100: EVERYTHING, 120: MAIN}
 
-# Facts of which some are good and none is a loss.
-LOSSES = {
-    "bulk_loads": "bulk loads",
-    "bulk_stores": "bulk stores",
-    "async_loads": "cp.async copies",
-    "set_registers": "setmaxnreg",
-    "pdl": "waits for other launches",
-}
-# What occupancy hangs on, beside the architecture.
-CAUSES = {"registers": "registers", "warps": "warps", "shared": "bytes shared"}
-FACTS = {*UNSEEN, *LOSSES, *CAUSES, "stack", "spill_stores", "tensor", "product", "shared_limit", "occupancy", "code"}
 
-Worse = tuple[str, str, str]  # what, its old figure, its new one
+class KernelFacts(TypedDict, total=False):
+    """What one kernel's machine code holds (`kernels.compiled.emit.Emitted`); all of it, or nothing if it `failed`.
+
+    `product`: whether it multiplies matrices, so that it could use tensor cores. `shared_limit`: bytes of shared memory
+    that a block can have.
+    """
+
+    warps: int
+    registers: int
+    stack: int
+    spill_stores: int
+    shared: int
+    shared_limit: int
+    occupancy: int
+    tensor: dict[str, int]
+    product: bool
+    async_loads: int
+    bulk_loads: int
+    bulk_stores: int
+    set_registers: int
+    pdl: int
+    code: int
+    wait_depth: int | None
+    operand_a: str
+    overwrites: int
+    barrier: bool
+
+
+# What a record of schema 1 does not say: nobody had looked.
+UNSEEN: KernelFacts = {"wait_depth": None, "operand_a": "", "overwrites": 0, "barrier": True}
+FACTS = frozenset(KernelFacts.__annotations__)
+KINDS: dict[str, type | tuple[type, ...]] = dict.fromkeys(FACTS, int)
+KINDS |= {"tensor": dict, "operand_a": str, "wait_depth": (int, NoneType)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +72,7 @@ class Entry:
     arch: int
     kernel: str
     uses: tuple[str, ...]
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: KernelFacts = field(default_factory=KernelFacts)
     failed: str = ""
 
     @classmethod
@@ -62,8 +80,8 @@ class Entry:
         return cls(**row | {"uses": tuple(row["uses"])})
 
     def row(self) -> dict[str, Any]:
-        told = {"failed": self.failed} if self.failed else {"facts": self.facts}
-        return {"arch": self.arch, "kernel": self.kernel, "uses": list(self.uses), **told}
+        outcome = {"failed": self.failed} if self.failed else {"facts": self.facts}
+        return {"arch": self.arch, "kernel": self.kernel, "uses": list(self.uses), **outcome}
 
 
 @dataclass(frozen=True)
@@ -83,9 +101,7 @@ class Accepted:
             data = read_json(path, SCHEMA)
             entries = [Entry.of(_filled(row, data["schema"])) for row in data["entries"]]
             for entry in entries:
-                if not entry.failed and (missing := FACTS - entry.facts.keys()):
-                    raise ValueError(f"an entry without {', '.join(sorted(missing))}")
-                list(_worse(entry, entry))  # so that what is compared is of its kind
+                _check(entry)
             return Accepted(entries, str(data["triton"]), str(data["commit"]), str(data["when"]))
 
     def save(self, path: Path) -> None:
@@ -96,70 +112,15 @@ class Accepted:
         write(path, f'{head[:-1]}, "entries": [\n{lines}\n]}}\n')
 
 
-@dataclass(frozen=True)
-class Change:
-    """Something that is not as accepted. `kind`: regressed, improved, new or vanished; `what`: a line for each fact.
-
-    `runs`: whether the kernel can be used at all, however slow: it compiles, fits, and its code is safe.
-    """
-
-    kind: str
-    arch: int
-    kernel: str
-    config: str
-    layers: tuple[str, ...]
-    what: tuple[str, ...]
-    runs: bool = True
-
-
-def failures(changes: Iterable[Change], same_triton: bool) -> list[Change]:
-    """The regressions that are the code's doing: of another Triton's, only what can no longer be used.
-
-    Registers differ by up to 10 % between its versions (3.6.0 and 3.7.1, sm_90, 2026-11), and with them occupancy and
-    spills.
-    """
-    return [change for change in changes if change.kind == "regressed" and (same_triton or not change.runs)]
-
-
-def compare(old: Iterable[Entry], new: Iterable[Entry]) -> list[Change]:
-    """What differs, regressions first; `old` is what of the record was compiled again (`chosen`)."""
-    old, new = list(old), list(new)
-    known = {(entry.arch, entry.kernel, use): entry for entry in old for use in entry.uses}
-    of_layer: dict[tuple[int, str], list[tuple[str, Entry]]] = {}
-    for entry in old:
-        for use in entry.uses:
-            config, layer = parts(use)
-            of_layer.setdefault((entry.arch, layer), []).append((config, entry))
-    found = []
-    seen = set()
-    for entry in new:
-        by_old: dict[Entry | None, list[str]] = {}
-        for use in entry.uses:
-            key = entry.arch, entry.kernel, use
-            seen.add(key)
-            by_old.setdefault(known.get(key), []).append(use)
-        for before, uses in by_old.items():
-            if before is None:
-                earlier = [pair for use in uses for pair in of_layer.get((entry.arch, parts(use)[1]), [])]
-                found += _new(entry, uses, earlier)
-            else:
-                found += _changed(before, entry, uses)
-    for entry in old:
-        gone = [use for use in entry.uses if (entry.arch, entry.kernel, use) not in seen]
-        found += _changes("vanished", entry, gone, ["no longer compiled"]) if gone else []
-    order = ("regressed", "improved", "new", "vanished")
-    return sorted(found, key=lambda change: (order.index(change.kind), change.arch))
-
-
 def chosen(entries: Iterable[Entry], archs: Iterable[int], globs: list[str]) -> list[Entry]:
     """The entries of some architectures, with the uses of layers that match."""
     wanted = set(archs)
-    found = []
+    matching = []
     for entry in entries:
         uses = tuple(use for use in entry.uses if matches(parts(use)[1], globs))
         if entry.arch in wanted and uses:
-            found.append(Entry(entry.arch, entry.kernel, uses, entry.facts, entry.failed))
-    return found
+            matching.append(Entry(entry.arch, entry.kernel, uses, entry.facts, entry.failed))
+    return matching
 
 
 def matches(layer: str, globs: list[str]) -> bool:
@@ -178,73 +139,20 @@ def _filled(row: dict[str, Any], schema: int) -> dict[str, Any]:
     return row | {"facts": UNSEEN | row["facts"]} if schema == 1 and "facts" in row else row
 
 
-def _changed(before: Entry, entry: Entry, uses: list[str]) -> list[Change]:
-    worse = list(_worse(before, entry))
-    if why := unsafe(entry):  # however long it has been so
-        worse.append(("safe", "no" if unsafe(before) else "yes", f"no: {why}"))
-    better = [(what, then, now) for what, now, then in _worse(entry, before)]
-    kinds = {"regressed": worse, "improved": better}
-    return [
-        change
-        for kind, pairs in kinds.items()
-        if pairs
-        for change in _changes(kind, entry, uses, [f"{what}: {then} -> {now}" for what, then, now in pairs])
-    ]
-
-
-def _new(entry: Entry, uses: list[str], earlier: list[tuple[str, Entry]]) -> list[Change]:
-    """A use that was not accepted is held to what holds for all, and its layer to its tensor cores."""
-    configs = sorted({config for config, _ in earlier} - {parts(use)[0] for use in uses})
-    place = [f"in place of {', '.join(configs)}"] if configs else []
+def _check(entry: Entry) -> None:
+    """Raises ValueError for an entry without a fact, or with one that is not of its kind."""
+    texts = (entry.kernel, entry.failed, *entry.uses)
+    if not isinstance(entry.arch, int) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"an entry of {entry.arch!r}, {texts!r}")
     if entry.failed:
-        bad = [f"does not compile: {entry.failed}"]
-    else:
-        kinds = [kind(other.facts) for _, other in earlier if other.facts]
-        bad = [f"spills: {spill(entry.facts)}"] if spills(entry) else []
-        bad += [] if fits(entry) else [f"shared memory: {shared(entry.facts)}"]
-        bad += [f"unsafe: {why}"] if (why := unsafe(entry)) else []
-        if entry.facts["product"] and kind(entry.facts) < max(kinds, default=0):
-            had = max((other.facts for _, other in earlier if other.facts), key=kind)
-            bad.append(f"tensor cores: {tensor(had)} -> {tensor(entry.facts)}")
-    return _changes("regressed" if bad else "new", entry, uses, [*bad, *place])
-
-
-def _changes(kind: str, entry: Entry, uses: Iterable[str], what: list[str]) -> list[Change]:
-    """One for each configuration among the uses."""
-    layers: dict[str, list[str]] = {}
-    for config, layer in map(parts, uses):
-        layers.setdefault(config, []).append(layer)
-    runs = not entry.failed and fits(entry) and not unsafe(entry)
-    return [
-        Change(kind, entry.arch, entry.kernel, config, tuple(found), tuple(what), runs)
-        for config, found in layers.items()
-    ]
-
-
-def _worse(before: Entry, after: Entry) -> Iterator[Worse]:
-    """In what `after` is worse; with the two exchanged, in what it is better."""
-    if after.failed or before.failed:
-        if after.failed and not before.failed:
-            yield "compiles", "yes", f"no: {after.failed}"
         return
-    old, new = before.facts, after.facts
-    if (new["stack"], new["spill_stores"]) > (old["stack"], old["spill_stores"]):
-        yield "spills", spill(old), spill(new)
-    if kind(new) < kind(old):
-        yield "tensor cores", tensor(old), tensor(new)
-    depths = old["wait_depth"], new["wait_depth"]
-    if None not in depths and depths[1] < depths[0]:
-        yield "products in flight behind a wait", str(depths[0]), str(depths[1])
-    for name, title in LOSSES.items():
-        replaced = name == "async_loads" and new["bulk_loads"] > 0
-        if old[name] and not new[name] and not replaced:
-            yield title, str(old[name]), "none"
-    if fits(before) and not fits(after):
-        yield "shared memory", shared(old), shared(new)
-    elif new["occupancy"] < old["occupancy"]:
-        causes = [f"{title} {old[name]:,} -> {new[name]:,}" for name, title in CAUSES.items() if old[name] != new[name]]
-        why = f" ({', '.join(causes)})" if causes else ""
-        yield "blocks on an SM", str(old["occupancy"]), f"{new['occupancy']}{why}"
+    if missing := FACTS - entry.facts.keys():
+        raise ValueError(f"an entry without {', '.join(sorted(missing))}")
+    for name, value in entry.facts.items():
+        if name in KINDS and not isinstance(value, KINDS[name]):
+            raise ValueError(f"{name} is {value!r}")
+    if not all(isinstance(count, int) for count in entry.facts["tensor"].values()):
+        raise ValueError(f"tensor is {entry.facts['tensor']!r}")
 
 
 def exact(entry: Entry) -> bool:
@@ -267,12 +175,12 @@ def unsafe(entry: Entry) -> str:
     return hazards.unsafe(facts["overwrites"], facts["barrier"], facts["warps"]) if facts else ""
 
 
-def tensor(facts: dict[str, Any]) -> str:
+def tensor(facts: KernelFacts) -> str:
     """`8 HGMMA`, or `none`."""
     return " + ".join(f"{count} {name}" for name, count in facts["tensor"].items()) or "none"
 
 
-def kind(facts: dict[str, Any]) -> int:
+def kind(facts: KernelFacts) -> int:
     """The least of the instructions: 0 none, 1 mma.sync, 2 wgmma, 3 tcgen05.
 
     sm_90 and sm_100 reach their rates by their own instruction alone, and still run the older.
@@ -281,11 +189,17 @@ def kind(facts: dict[str, Any]) -> int:
     return min(kinds, default=0)
 
 
-def spill(facts: dict[str, Any]) -> str:
+def spill(facts: KernelFacts) -> str:
     """`24 bytes of stack, 6 stores`, or `none`."""
     some = facts["stack"] or facts["spill_stores"]
     return f"{facts['stack']} bytes of stack, {facts['spill_stores']} stores" if some else "none"
 
 
-def shared(facts: dict[str, Any]) -> str:
+def shared(facts: KernelFacts) -> str:
     return f"{facts['shared']:,} of {facts['shared_limit']:,} bytes"
+
+
+def copies(facts: KernelFacts) -> list[str]:
+    """`a24 b2+1` in words: cp.async copies, bulk loads and stores, where there are any."""
+    asynchronous = [f"a{facts['async_loads']}"] if facts["async_loads"] else []
+    return asynchronous + ([f"b{facts['bulk_loads']}+{facts['bulk_stores']}"] if facts["bulk_loads"] else [])

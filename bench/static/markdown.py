@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from bench.static import predictions
-from bench.static.kernels import Accepted, Entry, spill, tensor, unsafe
+from bench.static.kernels import Accepted, Entry, copies, spill, tensor, unsafe
 from bench.static.kernels import parts as parts_of
-from bench.static.predictions import GOALS
+from bench.static.predictions import GOALS, Prediction
 from kernels.cards.places import tuned_folder
 from kernels.table import Table
 
@@ -30,17 +29,17 @@ def section(root: Path, file: str) -> str:
 def emitted(record: Accepted) -> str:
     """A row for each kernel that the network runs, in the order of the record's configurations."""
     begin = f"{NETWORK}/{PRECISION}-n{BATCH}-"
-    found = []
+    rows = []
     for entry in record.entries:
         if entry.arch == ARCH:
             for config, layer in map(parts_of, entry.uses):
                 if layer.startswith(begin):
-                    found.append(_cells(entry, config, layer.removeprefix(begin)))
+                    rows.append(_cells(entry, config, layer.removeprefix(begin)))
     titles = (
         *("layer", "kernel", "registers", "spills", "KiB shared", "blocks", "tensor cores"),
         *("A from", "depth", "overwrites", "barrier", "copies", "KiB code"),
     )
-    lines = _table(titles, 2, sorted(found, key=_order))
+    lines = _table(titles, 2, sorted(rows, key=_order))
     lines += [
         "",
         f"{NETWORK}, {PRECISION}, batch {BATCH}, sm_{ARCH}; Triton {record.triton}, commit {record.commit},"
@@ -76,33 +75,31 @@ def _cells(entry: Entry, config: str, layer: str) -> tuple[str, ...]:
     if entry.failed:
         return layer, name, *("-",) * 11
     facts = entry.facts
-    products = ("-",) * 4
+    products: tuple[str, ...] = ("-",) * 4
     if facts["operand_a"]:
         depth = "-" if facts["wait_depth"] is None else str(facts["wait_depth"])
         products = facts["operand_a"], depth, str(facts["overwrites"]), "yes" if facts["barrier"] else "no"
-    copies = [f"a{facts['async_loads']}"] if facts["async_loads"] else []
-    copies += [f"b{facts['bulk_loads']}+{facts['bulk_stores']}"] if facts["bulk_loads"] else []
     return (
         layer, name, str(facts["registers"]), spill(facts), f"{facts['shared'] / 1024:.0f}", str(facts["occupancy"]),
-        tensor(facts), *products, " ".join(copies) or "-", f"{facts['code'] / 1024:.0f}",
+        tensor(facts), *products, " ".join(copies(facts)) or "-", f"{facts['code'] / 1024:.0f}",
     )  # fmt: skip
 
 
-def predicted(found: dict[str, Any], measured: Table) -> str:
+def predicted(prediction: Prediction, measured: Table) -> str:
     """A row for each group of layers, two columns for each batch: the model's microseconds, and the measured ones."""
-    by_batch = predictions.rows(found, measured)
+    by_batch = predictions.rows(prediction, measured)
     batches = sorted(by_batch)
     titles = ("layers", "launches", *(title for batch in batches for title in (f"b{batch}, model", "outcome")))
     lines = _table(titles, 1, list(_groups(by_batch, batches)))
-    made = found["made"]
-    known = f" Then {made['constants']}." if "constants" in made else ""
+    made = prediction["made"]
+    constants = f" Then {made['constants']}." if "constants" in made else ""
     lines += ["", *(_goal(batch, by_batch[batch]) + "  " for batch in batches if batch in GOALS)]
     lines += [
         "",
-        f"{found['model']}, {found['precision']}, {found['gpu']}: microseconds in a CUDA graph as the model of"
-        f" `kernels.space.choose` has them, which is no measurement, for all launches of a group together. Made by"
-        f" `{made['command']}` on {made['date']}, commit {made['commit']}.{known} Outcome: what `bench tune` measured"
-        " for the best configuration, one layer at a time.",
+        f"{prediction['model']}, {prediction['precision']}, {prediction['gpu']}: microseconds in a CUDA graph as the"
+        " model of `kernels.kinds` has them, which is no measurement, for all launches of a group together."
+        f" Made by `{made['command']}` on {made['date']}, commit {made['commit']}.{constants} Outcome: what"
+        " `bench tune` measured for the best configuration, one layer at a time.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -117,10 +114,10 @@ def _groups(by_batch: dict[int, list[predictions.Row]], batches: list[int]) -> I
     yield "**images/s**", "", *(cell for pair in rates for cell in pair)
 
 
-def _sums(found: list[predictions.Row]) -> tuple[float, float | None]:
-    outcomes = [row.measured for row in found]
+def _sums(rows: list[predictions.Row]) -> tuple[float, float | None]:
+    outcomes = [row.measured for row in rows]
     whole = sum(us for us in outcomes if us is not None) if None not in outcomes else None
-    return sum(row.us for row in found), whole
+    return sum(row.us for row in rows), whole
 
 
 def _pair(us: float, measured: float | None) -> tuple[str, str]:
@@ -131,8 +128,8 @@ def _rate(batch: int, us: float | None) -> str:
     return UNKNOWN if us is None else f"{1e6 * batch / us:,.0f}"
 
 
-def _goal(batch: int, found: list[predictions.Row]) -> str:
-    us, outcome = _sums(found)
+def _goal(batch: int, rows: list[predictions.Row]) -> str:
+    us, outcome = _sums(rows)
     reached = "within the model" if 1e6 * batch / us >= GOALS[batch] else "beyond the model"
     return (
         f"Batch {batch}: the goal is {GOALS[batch]:,} images/s, the model has {_rate(batch, us)} ({reached}), the"

@@ -1,28 +1,68 @@
 """What the model says of a network's layers before they are measured, kept as it was said, and what came of it.
 
-A prediction is the model's choice for a layer and its microseconds (`kernels.space.choose`), never a measurement. Its
+A prediction is the model's choice for a layer and its microseconds (`kernels.kinds`), never a measurement. Its
 outcome is the entry of a tuned table that was measured (`bench tune`), where there is one.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict, cast
 
 from bench.errors import StoreError
 from bench.files import read_json, reading, write_json
-from bench.tuning.tuner import KNOWN, Gpu, Network, predicted
-from kernels.config import Layer
-from kernels.space.choose import default
+from bench.machine.provenance import this_commit
+from bench.tuning.gpus import KNOWN, Gpu, predicted, untuned
+from bench.tuning.networks import Network, read_networks
+from kernels.cards.constants import use_measured
+from kernels.space.layer import Layer
 from kernels.table import Table
 
 SCHEMA = 1
 MODEL, PRECISION, BATCHES, GPU = "resnet50", "fp16", (1, 32, 128, 256), KNOWN["NVIDIA H200"]
 # images/s, by batch: beyond what inductor reaches on an H200, and beyond every stack whose figures are public
 GOALS = {128: 39_000, 256: 48_000}
+
+
+class Made(TypedDict):
+    """How a prediction was made; `constants`: which of the model's were measured, in words."""
+
+    command: str
+    date: str
+    commit: str
+    constants: NotRequired[str]
+
+
+class PredictedLayer(TypedDict):
+    """`us`: microseconds of one launch; `count`: how many launches."""
+
+    layer: str
+    group: str
+    count: int
+    config: str
+    us: float
+
+
+class PredictedNetwork(TypedDict):
+    """The network at one batch, its layers in the order they first run."""
+
+    batch: int
+    layers: list[PredictedLayer]
+
+
+class Prediction(TypedDict):
+    """A file of predictions, as JSON."""
+
+    schema: int
+    gpu: str
+    model: str
+    precision: str
+    made: Made
+    networks: list[PredictedNetwork]
 
 
 @dataclass(frozen=True)
@@ -37,10 +77,8 @@ class Row:
 
 def group_of(layer: Layer) -> str:
     """Layers that differ in their input alone: `3x3, 64 to 64`, `1x1 to 256 and shortcut`."""
-    if layer.pool:
-        return "stem"
-    if layer.mean:
-        return "head"
+    if layer.kind != "conv":
+        return layer.kind
     kernel = "x".join(map(str, layer.kernel))
     if layer.kernel != (1, 1):
         return f"{kernel}, {layer.c_in} to {layer.c_out}"
@@ -48,52 +86,86 @@ def group_of(layer: Layer) -> str:
     return f"{kernel} to {layer.c_out}{more}"
 
 
-def predict(networks: Iterable[Network], gpu: Gpu) -> list[dict[str, Any]]:
+def predict(networks: Iterable[Network], gpu: Gpu) -> list[PredictedNetwork]:
     """Every layer of some networks as the model would cut it, in the order they first run."""
-    found = []
-    for network in networks:
-        layers = []
-        for layer, count in network.layers.items():
-            config = str(default(layer, gpu.arch, gpu.sms, gpu.name))
-            us = round(predicted(layer, config, gpu), 2)
-            layers.append({"layer": layer.key, "group": group_of(layer), "count": count, "config": config, "us": us})
-        found.append({"batch": network.batch, "layers": layers})
-    return found
+    return [{"batch": network.batch, "layers": _layers(network, gpu)} for network in networks]
 
 
-def save(path: Path, networks: Iterable[Network], made: dict[str, str], gpu: Gpu = GPU) -> dict[str, Any]:
-    """Writes a prediction; `made`: its command, date, commit, and which constants were measured.
+def _layers(network: Network, gpu: Gpu) -> list[PredictedLayer]:
+    layers: list[PredictedLayer] = []
+    for layer, count in network.layers.items():
+        config = untuned(layer, gpu)
+        us = round(predicted(layer, config, gpu), 2)
+        layers.append({"layer": layer.key, "group": group_of(layer), "count": count, "config": config, "us": us})
+    return layers
 
-    Raises StoreError where it cannot.
+
+def make(path: Path, gpu: Gpu) -> Prediction:
+    """Write the prediction of the docs for a GPU, before it is measured; a child knows the networks.
+
+    Raises ConstantsError where measured constants cannot be read, WorkError where the child fails, and StoreError.
     """
-    told = {"schema": SCHEMA, "gpu": gpu.name, "model": MODEL, "precision": PRECISION, "made": made}
-    told["networks"] = predict(networks, gpu)
-    write_json(path, told)
-    return told
+    constants = use_measured(gpu.name)
+    networks = read_networks([MODEL], BATCHES, [PRECISION], what="the network").networks
+    command = f"bench kernels --predict {path}" + (f" --gpu '{gpu.name}'" if gpu != GPU else "")
+    made: Made = {"command": command, "date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": this_commit()}
+    return save(path, networks, made | {"constants": constants}, gpu)
 
 
-def read(path: Path) -> dict[str, Any]:
+def save(path: Path, networks: Iterable[Network], made: Made, gpu: Gpu = GPU) -> Prediction:
+    """Write a prediction. Raises StoreError where it cannot."""
+    prediction: Prediction = {
+        "schema": SCHEMA,
+        "gpu": gpu.name,
+        "model": MODEL,
+        "precision": PRECISION,
+        "made": made,
+        "networks": predict(networks, gpu),
+    }
+    write_json(path, prediction)
+    return prediction
+
+
+def read(path: Path) -> Prediction:
     """What `bench kernels --predict` wrote. Raises StoreError for a file that is missing, or is another's."""
-    with reading(path, "JSON object", "make it anew"):
-        found = read_json(path, SCHEMA)
-    if found["schema"] != SCHEMA or "networks" not in found:
+    with reading(path, "prediction", "make it anew"):
+        content = read_json(path, SCHEMA)
+    if not _whole(content):
         raise StoreError(f"{path} is not what this version's bench kernels --predict writes: make it anew")
-    return found
+    return cast(Prediction, content)
 
 
-def rows(found: dict[str, Any], measured: Table) -> dict[int, list[Row]]:
+def _whole(content: object) -> bool:
+    """Whether all is there that `rows` reads, each of its kind."""
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        return False
+    try:
+        layers = [layer for network in content["networks"] for layer in network["layers"]]
+        texts = [content[name] for name in ("gpu", "model", "precision")]
+        texts += [content["made"][name] for name in ("command", "date", "commit")]
+        texts += [layer[name] for layer in layers for name in ("layer", "group")]
+        numbers = [network["batch"] for network in content["networks"]]
+        numbers += [layer[name] for layer in layers for name in ("count", "us")]
+    except (KeyError, TypeError):
+        return False
+    return all(isinstance(text, str) for text in texts) and all(isinstance(number, int | float) for number in numbers)
+
+
+def rows(prediction: Prediction, measured: Table) -> dict[int, list[Row]]:
     """By batch; a group has an outcome once all of its layers are measured."""
-    times = {entry.layer: entry.us for entry in measured if entry.gpu == found["gpu"] and entry.chosen == "measured"}
-    told: dict[int, list[Row]] = {}
-    for network in found["networks"]:
-        launches: Counter[str] = Counter()
-        us: Counter[str] = Counter()
-        outcome: dict[str, float | None] = {}
-        for layer in network["layers"]:
-            group, count = layer["group"], layer["count"]
-            launches[group] += count
-            us[group] += count * layer["us"]
-            here, so_far = times.get(layer["layer"]), outcome.get(group, 0.0)
-            outcome[group] = None if here is None or so_far is None else so_far + count * here
-        told[network["batch"]] = [Row(group, launches[group], us[group], outcome[group]) for group in launches]
-    return told
+    gpu = prediction["gpu"]
+    times = {entry.layer: entry.us for entry in measured if entry.gpu == gpu and entry.chosen == "measured"}
+    return {network["batch"]: _groups(network["layers"], times) for network in prediction["networks"]}
+
+
+def _groups(layers: list[PredictedLayer], times: Mapping[str, float | None]) -> list[Row]:
+    launches: Counter[str] = Counter()
+    us: dict[str, float] = {}
+    outcome: dict[str, float | None] = {}
+    for layer in layers:
+        group, count = layer["group"], layer["count"]
+        launches[group] += count
+        us[group] = us.get(group, 0.0) + count * layer["us"]
+        time, so_far = times.get(layer["layer"]), outcome.get(group, 0.0)
+        outcome[group] = None if time is None or so_far is None else so_far + count * time
+    return [Row(group, launches[group], us[group], outcome[group]) for group in launches]

@@ -15,8 +15,8 @@ from typing import Any
 from bench.plans.case import Case
 from bench.plans.plan import Plan
 from bench.records.record import SCHEMA
-from bench.runs.job import REFERENCE_LIMIT_S, case_job, reference_job
-from bench.runs.process import ask
+from bench.runs.job import REFERENCE_LIMIT_S, CaseJob, reference_job
+from bench.runs.request import request
 
 
 class NoReference(RuntimeError):
@@ -46,36 +46,33 @@ def prepared(case: Case, plan: Plan, env: dict[str, Any], device: str, seed: int
     Raises NoReference, and what the variant raises; `before` and `after` raise `gate.Wrong`. The references are made
     in a process of their own, once.
     """
-    answer = ask(reference_job([case], plan.settings, device, seed, source), REFERENCE_LIMIT_S)
+    answer = request(reference_job([case], plan.settings, device, seed, source), REFERENCE_LIMIT_S)
     if answer.status != "ok":
         raise NoReference(answer.reason)
-    import resnet
-    from bench.worker.__main__ import Job, truth_of
     from bench.worker.gate import check, judge, overwrite, poison, unremembered
     from bench.worker.measure.clock import on_device
     from bench.worker.measure.measure import window
+    from bench.worker.prepare import first_call, material_of, truth_of_job
     from bench.worker.runtime import runtime
-    from resnet.inputs import find, pictures
-    from resnet.weights.synthetic import digest
 
     _forget()
-    job = Job.read(case_job(case, plan.settings, device, seed, source, answer.data["paths"]))
-    found, truth = find(source), truth_of(job)
-    model = resnet.build(case.model, seed=seed, source=found)
+    job = CaseJob(case, plan.settings, device, seed, source, answer.data["paths"])
+    truth = truth_of_job(job)
+    material = material_of(job)
+    fresh = material.batches.pop()
     count = plan.settings.buffers
-    *batches, fresh = pictures((count + 1) * case.batch, case.image, seed=seed, source=found).split(case.batch)
     with on_device(device) as clock:
-        run = resnet.prepare(case.variant, model, batches[0].to(device), case.precision, case.launch)
-        inputs = [run.place(batch) for batch in batches]
-        first = run(inputs[0])
-        clock.wait()
+        run = material.prepare()
+        inputs = [run.place(batch) for batch in material.batches]
+        first, _ = first_call(run, inputs, clock)
         poison(first, clock)
+        described, weights = material.provenance()
         gate: dict[str, Any] = {}
         made = {
             "details": run.details,
             "runtime": runtime(device),
-            "input": found.described(),
-            "weights": digest(model),
+            "input": described,
+            "weights": weights,
         }
         record = _record(case, plan, env, device, seed) | made | {"gate": gate}
         rotation = cycle(enumerate(inputs))

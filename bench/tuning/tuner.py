@@ -1,8 +1,4 @@
-"""The tuner's parent, without torch: which candidate is tried when, what is kept of it, and when it ends.
-
-The next candidate is of the layer with the largest predicted share of its network's time for each that it has had
-tried. So a short budget tries several of the layers that cost most, and none of those that cost nothing: a layer that
-was never tried runs by the model's own choice, which is also the first that is tried, and gains nothing by it.
+"""The tuner's parent, without torch: candidates tried in their order (`bench.tuning.order`), kept, ended in time.
 
 Candidates run in child processes (`bench.worker.tune.search`), many in each, as a process takes seconds to start. One
 that takes its process down is found by what was told last, and costs itself.
@@ -12,27 +8,23 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from heapq import heapify, heappop, heapreplace
 from itertools import islice
-from pathlib import Path
-from typing import Any
 
 from bench.errors import TuningError
 from bench.runs import process
+from bench.runs.job import Empty
+from bench.runs.kernel_jobs import TrialEnd, TryJob, VisitRow
+from bench.runs.request import request
 from bench.runs.restart import Hand, restart
+from bench.tuning.gpus import Gpu, predicted
+from bench.tuning.networks import Network
+from bench.tuning.order import Target, ordered, shares, turns
 from bench.tuning.trials import Kept, Trial
-from kernels.cards import cards, places
 from kernels.compiled.bundle import code
-from kernels.config import Config, Layer
-from kernels.space.choose import default, predicted_us, space
-from kernels.space.conv import machine_of
 from kernels.table import Entry
-
-TUNED = places.tuned_folder()
 
 CAP = 32  # candidates a layer where no time limit decides
 BATCH = 128  # candidates a process: it starts in some 8 s
@@ -42,135 +34,10 @@ GRACE_S = 30.0  # for the candidate that runs when the time is up
 LIMIT_S = 3600.0  # of a process, which has shorter ones of its own
 STRIKES = 2  # processes in a row that die before they do anything, or do nothing
 
-# The model sees ties where the GPU will not (warps, stages, the shape of a box), and its best dozen are of one kind.
-# Each further candidate with the same tile and the same way of copying waits behind others this much slower.
-ALIKE = 0.1
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """What is tuned for; `arch` is the compute capability as 90. `name` is torch's, the key of the table."""
-
-    name: str
-    arch: int
-    sms: int
-
-    @property
-    def file(self) -> Path:
-        """Where its table is kept: results/tuned/nvidia-h200.json."""
-        return places.tuned(self.name, TUNED.parent)
-
-
-# What a table may be predicted for without one here.
-KNOWN = {card.name: Gpu(card.name, card.arch, card.sms) for card in cards.CARDS}
-
-
-def layer_from(data: dict[str, Any]) -> Layer:
-    """A layer out of JSON, where a tuple is a list."""
-    made: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
-    return Layer(**made)
-
-
-@dataclass(frozen=True)
-class Network:
-    """A model at a batch and precision: its different layers, stem and head among them, and how often each runs."""
-
-    model: str
-    batch: int
-    precision: str
-    layers: dict[Layer, int]
-
-    @staticmethod
-    def read(data: dict[str, Any]) -> Network:
-        layers = {layer_from(layer): count for layer, count in data["layers"]}
-        return Network(data["model"], data["batch"], data["precision"], layers)
-
-
-@dataclass
-class Target:
-    """A layer to tune: its candidates, best first as the model sees them; what came of those that were tried."""
-
-    layer: Layer
-    share: float  # of its network's predicted time, all its launches; of the largest, if several networks have it
-    candidates: list[str]
-    tried: dict[str, Trial] = field(default_factory=dict)
-    best: str | None = None
-
-    @property
-    def left(self) -> list[str]:
-        return [config for config in self.candidates if config not in self.tried]
-
-    @property
-    def us(self) -> float | None:
-        return self.tried[self.best].us if self.best else None
-
-    def note(self, trial: Trial) -> None:
-        self.tried[trial.config] = trial
-        if trial.status == "won":
-            self.best = trial.config
-        elif trial.config == self.best:  # once right, now not
-            won = [trial for trial in self.tried.values() if trial.status == "won"]
-            self.best = min(won, key=lambda trial: trial.us or 0.0).config if won else None
-
-    def count(self, status: str) -> int:
-        return sum(trial.status == status for trial in self.tried.values())
-
 
 def made_by(versions: dict[str, str]) -> str:
     """What a measurement depends on beside the GPU: another of these, and everything is to be measured again."""
     return f"torch {versions['torch']}, triton {versions['triton']}, kernels {code()}"
-
-
-def ordered(layer: Layer, gpu: Gpu) -> list[str]:
-    """The search space, the model's own choice first, then the most promising."""
-    machine = machine_of(gpu.arch, gpu.sms, gpu.name)
-    alike: Counter[tuple[Any, ...]] = Counter()
-    handicapped = {}
-    for config in space(layer, gpu.arch, gpu.sms, gpu.name):
-        kind = (config.impl, config.block_m, config.block_n, config.split_k)
-        handicapped[str(config)] = predicted_us(layer, config, machine) * (1 + ALIKE * alike[kind])
-        alike[kind] += 1
-    first = str(default(layer, gpu.arch, gpu.sms, gpu.name))
-    return list(dict.fromkeys([first, *sorted(handicapped, key=handicapped.__getitem__)]))
-
-
-def predicted(layer: Layer, config: str, gpu: Gpu) -> float:
-    return predicted_us(layer, Config.parse(config), machine_of(gpu.arch, gpu.sms, gpu.name))
-
-
-def shares(networks: Iterable[Network], gpu: Gpu) -> dict[Layer, float]:
-    """Each layer's share of its network's predicted time, the largest first."""
-    found: dict[Layer, float] = {}
-    for network in networks:
-        us = {
-            layer: count * predicted(layer, str(default(layer, gpu.arch, gpu.sms, gpu.name)), gpu)
-            for layer, count in network.layers.items()
-        }
-        for layer in us:
-            found[layer] = max(found.get(layer, 0.0), us[layer] / sum(us.values()))
-    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0].key)))
-
-
-def turns(targets: list[Target]) -> Iterator[tuple[Target, str]]:
-    """All that is left to try, what is worth most first.
-
-    The best of n candidates gains by another about 1 / n of what it gained by the first, so a layer's turn comes by its
-    share over the number it has had, as seats are given by d'Hondt's method.
-    """
-    left = {number: iter(target.left) for number, target in enumerate(targets)}
-    queue = [
-        (-target.share / (len(target.tried) + 1), number, len(target.tried)) for number, target in enumerate(targets)
-    ]
-    heapify(queue)
-    while queue:
-        _, number, had = queue[0]
-        target = targets[number]
-        config = next(left[number], None)
-        if config is None:
-            heappop(queue)
-            continue
-        heapreplace(queue, (-target.share / (had + 2), number, had + 1))
-        yield target, config
 
 
 Visit = tuple[Target, list[str]]
@@ -189,7 +56,7 @@ class Tuner:
     device: str = "cuda"
     seed: int = 0
     told: Callable[[Target, Trial], None] = lambda target, trial: None
-    ask: Callable[..., process.Answer] = process.ask
+    ask: process.Ask = process.ask
     now: Callable[[], float] = time.monotonic
     batch: int = BATCH
     targets: list[Target] = field(default_factory=list)
@@ -242,17 +109,16 @@ class Tuner:
             for ended in batch.hear(stage):
                 self._note(*ended)
 
-        def start(alone: bool) -> process.Answer | None:
+        def start(alone: bool) -> process.Answer[Empty] | None:
             if not batch.waiting:
                 return None
             seconds = min(self._end - self.now(), LIMIT_S)
-            job = batch.job() | {
-                "device": self.device, "arch": self.gpu.arch, "seed": self.seed, "threads": int(alone),
-                "seconds": seconds,
-            }  # fmt: skip
-            return self.ask(job, seconds + GRACE_S, hear)
+            visits, compiled = batch.left()
+            threads = 1 if alone else 0
+            job = TryJob(visits, compiled, self.device, self.gpu.arch, self.seed, threads, seconds)
+            return request(job, seconds + GRACE_S, hear, self.ask)
 
-        def blame(number: int, answer: process.Answer) -> None:
+        def blame(number: int, answer: process.Answer[Empty]) -> None:
             if not self.late:  # else it is the time that ended it
                 self._note(*batch.end(number, {"status": "failed", "reason": answer.reason}))
 
@@ -261,13 +127,13 @@ class Tuner:
         if ending.gave_up and ending.answer and not self.late:
             raise TuningError(f"the tuner's process does nothing: {ending.answer.status}: {ending.answer.reason}")
 
-    def _note(self, target: Target, config: str, data: dict[str, Any]) -> None:
+    def _note(self, target: Target, config: str, ended: TrialEnd) -> None:
         """On disk first; the table, too, when its best is another one now."""
         when = datetime.now(UTC).isoformat(timespec="seconds")
-        times = {name: data.get(name) for name in ("us", "beside_us")}
+        times = {"us": ended.get("us"), "beside_us": ended.get("beside_us")}
         trial = Trial(
-            self.gpu.name, target.layer.key, config, data["status"],
-            predicted_us=predicted(target.layer, config, self.gpu), reason=data.get("reason", ""),
+            self.gpu.name, target.layer.key, config, ended["status"],
+            predicted_us=predicted(target.layer, config, self.gpu), reason=ended.get("reason", ""),
             when=when, made_by=self._made_by, **times,
         )  # fmt: skip
         self._heard += 1
@@ -302,21 +168,20 @@ class _Batch:
         self.hand: Hand[int] = Hand()
         self.compiled: set[int] = set()
 
-    def job(self) -> dict[str, Any]:
-        """What is left of it, as a child is told. A best so far has a number, too, to be blamed by."""
-        visits = []
+    def left(self) -> tuple[list[VisitRow], list[int]]:
+        """The visits that are left, and what of them is compiled. A best so far has a number, too, to be blamed by."""
+        visits: list[VisitRow] = []
         for target, _ in self.visits:
-            left = [[n, config] for n, (of, config) in self.named.items() if of is target and n in self.waiting]
+            left = [(n, config) for n, (of, config) in self.named.items() if of is target and n in self.waiting]
             best = None
             if target.best and left:
-                best = [len(self.named), target.best]
+                best = (len(self.named), target.best)
                 self.named[len(self.named)] = (target, target.best)
             if left:
                 visits.append({"layer": asdict(target.layer), "best": best, "challengers": left})
-        compiled = sorted(self.compiled & self.waiting)
-        return {"job": "tune", "what": "candidates", "visits": visits, "compiled": compiled}
+        return visits, sorted(self.compiled & self.waiting)
 
-    def hear(self, stage: str) -> list[tuple[Target, str, dict[str, Any]]]:
+    def hear(self, stage: str) -> list[tuple[Target, str, TrialEnd]]:
         """Candidates whose end this is, with what is told of it."""
         verb, _, rest = stage.partition(" ")
         number, _, rest = rest.partition(" ")
@@ -329,7 +194,7 @@ class _Batch:
             return [self.end(int(number), json.loads(rest))]
         return []
 
-    def end(self, number: int, data: dict[str, Any]) -> tuple[Target, str, dict[str, Any]]:
+    def end(self, number: int, ended: TrialEnd) -> tuple[Target, str, TrialEnd]:
         self.hand.end(number)
         self.waiting.discard(number)
-        return (*self.named[number], data)
+        return (*self.named[number], ended)

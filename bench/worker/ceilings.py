@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from math import ceil
 from statistics import median
-from typing import Any
 
 import psutil
 import torch
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from bench.machine.environment import cache_bytes
 from bench.machine.watch import Watch
+from bench.runs.job import CeilingsAnswer, CeilingsJob, MeasurementRow
 from bench.worker.measure.clock import UNKNOWN_CACHE, Clock, on_device
 from bench.worker.runtime import runtime
 from resnet.runner import DTYPES, CudaCapture, set_switches
@@ -59,13 +59,21 @@ class Measurement:
     shape: tuple[int, ...] = ()
     ns: list[int] = field(default_factory=list)
 
-    def told(self) -> dict[str, Any]:
+    def told(self) -> MeasurementRow:
         """Rates a second: `rate` is the one seen repeatedly; `spread` is how far below it the median was, relative."""
         rate = self.work / repeated(self.ns) * 1e9
         usual = self.work / median(self.ns) * 1e9
-        told: dict[str, Any] = {"what": self.what, "how": self.how, "precision": self.precision, "shape": self.shape}
-        told |= {"rate": rate, "median": usual, "fastest": self.work / min(self.ns) * 1e9}
-        return told | {"spread": 1 - usual / rate, "samples": len(self.ns)}
+        return {
+            "what": self.what,
+            "how": self.how,
+            "precision": self.precision,
+            "shape": list(self.shape),
+            "rate": rate,
+            "median": usual,
+            "fastest": self.work / min(self.ns) * 1e9,
+            "spread": 1 - usual / rate,
+            "samples": len(self.ns),
+        }
 
 
 def repeated(ns: list[int]) -> int:
@@ -73,7 +81,12 @@ def repeated(ns: list[int]) -> int:
     return sorted(ns)[max(LEAST, ceil(SHARE * len(ns))) - 1]
 
 
-def roof(device: str, flags: list[str], tell: Callable[[str], None], quick: bool = False) -> dict[str, Any]:
+def run(job: CeilingsJob, tell: Callable[[str], None]) -> CeilingsAnswer:
+    """What this machine can do."""
+    return roof(job.device, job.flags, tell, job.quick)
+
+
+def roof(device: str, flags: list[str], tell: Callable[[str], None], quick: bool = False) -> CeilingsAnswer:
     """Everything measured; `flags` are the CPU's. `absent` says, by precision, why there is no rate of it.
 
     `quick`: of each shape and call the fewest samples, in one turn.
@@ -93,6 +106,7 @@ def roof(device: str, flags: list[str], tell: Callable[[str], None], quick: bool
         watched = watch.so_far().between((begun, time.perf_counter_ns())).told()
     everything = [*(one for found in matmuls.values() for one in found), *others]
     return {
+        "status": "ok",
         "measurements": [one.told() for one in everything],
         "absent": absent,
         "cache_bytes": _cache(device),

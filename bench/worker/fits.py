@@ -12,26 +12,19 @@ import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
 import torch
 from torch import Tensor
 
-import resnet
-from bench.runs.job import PICTURES
-from bench.worker.gate import Truth, Wrong, judge, poison
+from bench.runs.job import PICTURES, CaseAnswer, FitJob
+from bench.worker.gate import Wrong, judge, poison
 from bench.worker.measure import memory
 from bench.worker.measure.clock import on_device
-from bench.worker.reference import EXACT
+from bench.worker.prepare import material, truth_of
 from bench.worker.runtime import runtime
-from resnet.inputs import find, pictures
 from resnet.runner import Runner
-from resnet.weights.synthetic import digest
-
-if TYPE_CHECKING:
-    from bench.worker.__main__ import Job
 
 # of the free host memory, when no limit is set: the rest is for whoever else needs some meanwhile
 SHARE = 0.8
@@ -41,7 +34,7 @@ SHARE = 0.8
 M_MMAP_THRESHOLD, MAPPED_BYTES = -3, 256 << 10
 
 
-def fit(job: Job, tell: Callable[[str], None]) -> dict[str, Any]:
+def fit(job: FitJob, tell: Callable[[str], None]) -> CaseAnswer:
     """Prepare the case at its batch and run it twice; a record's fields, with the status.
 
     It fits when both answers are right. What does not fit raises: MemoryError, or one of the libraries' errors.
@@ -50,17 +43,15 @@ def fit(job: Job, tell: Callable[[str], None]) -> dict[str, Any]:
     with suppress(AttributeError):  # not glibc
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES)
     tell("build")
-    source = find(job.source)
-    model = resnet.build(case.model, seed=job.seed, source=source)
-    few = pictures(PICTURES, case.image, seed=job.seed, source=source)
-    told: dict[str, Any] = {"input": source.described(), "weights": digest(model)}
+    stuff = material(case, job.device, job.seed, job.source, PICTURES, PICTURES)
+    described, weights = stuff.provenance()
     limit = _limit(job)
     with on_device(job.device) as clock:
-        few = few.to(job.device)
+        few = stuff.batches.pop().to(job.device)
         with limited(limit):
             tell("prepare")
-            run = resnet.prepare(case.variant, model, _same(few, case.batch), case.precision, case.launch)
-            del model
+            run = stuff.prepare(_same(few, case.batch))
+            stuff.release()
             memory.reset()
             tell("run")
             x = placed(run, few, case.batch)
@@ -73,16 +64,17 @@ def fit(job: Job, tell: Callable[[str], None]) -> dict[str, Any]:
             answers.append(logits.to("cpu", copy=True))
             poison(logits, clock)  # so that what the second run leaves unwritten is NaN
         used = memory.numbers(run.details.get("weights_bytes"), job.device) | {"host_limit": limit}
-    told |= {"details": run.details, "runtime": runtime(job.device), "memory": used}
+    answer = CaseAnswer(input=described, weights=weights, details=run.details, runtime=runtime(job.device), memory=used)
     tell("gate")
-    truth = _tiled(job)
+    # the truth of every row
+    truth = truth_of(case, job.reference, np.arange(case.batch) % PICTURES)
     gate = {}
-    for run_number, answer in zip(("first", "second"), answers, strict=True):
+    for run_number, logits in zip(("first", "second"), answers, strict=True):
         try:
-            gate[run_number] = judge([(0, answer)], truth)
+            gate[run_number] = judge([(0, logits)], truth)
         except Wrong as wrong:
-            return told | {"status": "wrong", "reason": f"{run_number} run: {wrong}"}
-    return told | {"status": "ok", "gate": gate}
+            return {**answer, "status": "wrong", "reason": f"{run_number} run: {wrong}"}
+    return {**answer, "status": "ok", "gate": gate}
 
 
 def placed(run: Runner, few: Tensor, batch: int) -> Tensor:
@@ -102,15 +94,7 @@ def _same(few: Tensor, batch: int) -> Tensor:
     return few[:1].expand(batch, -1, -1, -1)
 
 
-def _tiled(job: Job) -> Truth:
-    """The truth of every row."""
-    rows = np.arange(job.case.batch) % PICTURES
-    exact = np.load(job.reference[EXACT])[rows]
-    plain = np.load(job.reference[job.case.precision]).astype(np.float64)[rows]
-    return Truth(job.case.precision, job.case.batch, exact, plain)
-
-
-def _limit(job: Job) -> int | None:
+def _limit(job: FitJob) -> int | None:
     """The bytes of private memory this process may have on a CPU; None on a GPU, which needs no limit to say no."""
     if job.device != "cpu":
         return None

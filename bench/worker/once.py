@@ -5,35 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 from bench.errors import CaseError
 from bench.machine.environment import device, environment
 from bench.plans.case import Case
 from bench.plans.plan import ONCE, Settings
-from bench.runs.job import REFERENCE_LIMIT_S, reference_job
-from bench.runs.process import ask
+from bench.runs.job import REFERENCE_LIMIT_S, CaseAnswer, CaseJob, reference_job
+from bench.runs.request import request
 
 
-def once(case: Case, executions: int, source: str, seed: int) -> dict[str, Any]:
+def once(case: Case, executions: int, source: str, seed: int) -> CaseAnswer:
     """Build, check and run `case` here; a record's fields. The references are made in a process of their own.
 
     Raises CaseError for a case without a batch of its own.
     """
     if case.largest:
         raise CaseError(f"bench once runs one batch: {case.name} is a search for one; write b32, say, for bmax")
-    from bench.worker.__main__ import Job, failure, run_case
+    from bench.worker.case import run_case
+    from bench.worker.failure import failure
 
     settings = replace(Settings(), **(ONCE | {"samples": executions}))  # type: ignore[arg-type]
     where = device(environment())
-    reference = ask(reference_job([case], settings, where, seed, source), REFERENCE_LIMIT_S)
+    reference = request(reference_job([case], settings, where, seed, source), REFERENCE_LIMIT_S)
     if reference.status != "ok":
         return {"status": reference.status, "reason": f"no reference to hold it against: {reference.reason}"}
-    job = Job(case, settings, where, seed, source, reference.data["paths"])
+    job = CaseJob(case, settings, where, seed, source, reference.data["paths"])
     try:
         return run_case(job, around=lambda: _profiled(where))
     except Exception as error:  # told like a worker's, not as a stack
-        return failure(error)
+        ended = failure(error)
+        return {"status": ended["status"], "reason": ended["reason"]}
 
 
 @contextmanager

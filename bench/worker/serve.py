@@ -12,20 +12,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-import resnet
 from bench.plans.case import Case
+from bench.runs.job import Ended, LoadAnswer, LoadJob
 from bench.serving.queue import NS, Batching, poisson
-from bench.worker.gate import Truth, Wrong, check, poison
+from bench.worker.gate import Wrong, check, poison
 from bench.worker.measure.clock import Clock, on_device
-from bench.worker.reference import EXACT
+from bench.worker.prepare import material, truth_of
 from bench.worker.runtime import runtime
-from resnet.inputs import find, pictures
 from resnet.runner import Runner
 
 BUFFERS = 2  # input batches in rotation, of each size
@@ -34,47 +33,56 @@ LEAST_TIMES = 5  # of each batch, before the load and after it
 SHARE = 0.5  # of saturation: the rate, unless one is given
 
 
-def load(data: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
+def load(job: LoadJob, tell: Callable[[str], None]) -> LoadAnswer | Ended:
     """Prepare the case at each of `sizes`, check it, time it, put it under load; times are in nanoseconds.
 
     `times` has by batch what an execution took alone, before and after; of the load, see `serve`.
     """
-    case, sizes = Case.parse(data["case"]), tuple(data["sizes"])
+    case, sizes = job.case, job.sizes
     tell("build")
-    source = find(data["source"])
-    model = resnet.build(case.model, seed=data["seed"], source=source)
-    drawn = pictures(BUFFERS * sizes[-1], case.image, seed=data["seed"], source=source)
-    with on_device(data["device"]) as clock:
+    stuff = material(case, job.device, job.seed, job.source, BUFFERS * sizes[-1], BUFFERS * sizes[-1])
+    (drawn,) = stuff.batches
+    with on_device(job.device) as clock:
         device = _Device(clock)
         for size in sizes:
             tell(f"prepare batch {size}")
-            batches = drawn[: BUFFERS * size].split(size)
-            run = resnet.prepare(case.variant, model, batches[0].to(data["device"]), case.precision, case.launch)
-            device.add(size, run, [run.place(batch) for batch in batches])
+            stuff.batches = list(drawn[: BUFFERS * size].split(size))
+            run = stuff.prepare()
+            device.add(size, run, [run.place(batch) for batch in stuff.batches])
         try:
             tell("gate")
-            device.check(case, data["reference"])
+            device.check(case, job.reference)
             tell("warm up")
             device.times(WARM_UP_S * len(sizes))
             tell("time each batch")
-            times = device.times(data["seconds"] / 4)
-            batching = Batching(sizes, data["wait_ns"])
+            times = device.times(job.seconds / 4)
             saturation = sizes[-1] / float(np.mean(times[sizes[-1]])) * NS
-            rate = data["rate"] or SHARE * saturation
-            told = {"rate": rate, "saturation": saturation, "runtime": runtime(data["device"])}
+            rate = job.rate or SHARE * saturation
             if rate > saturation:
                 reason = f"{rate:.4g} requests a second are more than the {saturation:.4g} that it can answer"
-                return told | {"status": "error", "reason": f"{reason}: the queue would only grow; lower --rate"}
-            tell(f"load: {rate:.4g} requests a second for {data['seconds']:g} s")
-            due = poisson(int(2 * rate * data["seconds"]) + 100, (data["seed"],)) * (NS / rate)
-            told |= serve(device.execute, due[due < data["seconds"] * NS].astype(np.int64).tolist(), batching)
+                return {"status": "error", "reason": f"{reason}: the queue would only grow; lower --rate"}
+            tell(f"load: {rate:.4g} requests a second for {job.seconds:g} s")
+            due = poisson(int(2 * rate * job.seconds) + 100, (job.seed,)) * (NS / rate)
+            asked = due[due < job.seconds * NS].astype(np.int64).tolist()
+            served = serve(device.execute, asked, Batching(sizes, job.wait_ns))
             tell("time each batch")
-            after = device.times(data["seconds"] / 4)
+            after = device.times(job.seconds / 4)
             tell("gate")
-            device.check(case, data["reference"])
+            device.check(case, job.reference)
         except Wrong as wrong:
             return {"status": "wrong", "reason": str(wrong)}
-    return told | {"status": "ok", "times": {str(size): times[size] + after[size] for size in sizes}}
+    return {
+        "status": "ok",
+        "rate": rate,
+        "saturation": saturation,
+        "runtime": runtime(job.device),
+        "due": asked,
+        "latency": served.latency,
+        "fed_late": served.fed_late,
+        "counts": served.counts,
+        "spent": served.spent,
+        "times": {str(size): times[size] + after[size] for size in sizes},
+    }
 
 
 class _Device:
@@ -108,24 +116,30 @@ class _Device:
 
     def check(self, case: Case, reference: Mapping[str, str]) -> None:
         """Hold every input batch's answer against the reference. Raises Wrong."""
-        exact, plain = np.load(reference[EXACT]), np.load(reference[case.precision]).astype(np.float64)
         for size, (run, inputs) in self._runs.items():
-            rows = slice(0, BUFFERS * size)
+            truth = truth_of(replace(case, batch=size), reference, slice(BUFFERS * size))
             poison(self.execute(size), self._clock)
-            truth = Truth(case.precision, size, exact[rows], plain[rows])
             check(run, inputs, range(BUFFERS), truth, self._clock)
 
 
-def serve(execute: Callable[[int], object], due_ns: Sequence[int], batching: Batching) -> dict[str, list[int]]:
+@dataclass
+class Served:
+    """Of each request, in nanoseconds: its latency, and how late it was fed. Of each batch: its requests, its time."""
+
+    latency: list[int] = field(default_factory=list)
+    fed_late: list[int] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+    spent: list[int] = field(default_factory=list)
+
+
+def serve(execute: Callable[[int], object], due_ns: Sequence[int], batching: Batching) -> Served:
     """Answer requests that are due at `due_ns` from now, ascending; `execute` runs a batch of a size to its end.
 
-    A thread feeds them; batches run in the calling one, whose CUDA stream it is. Told of each request, in nanoseconds:
-    when it was `due`, its `latency`, and how late it was fed (`fed_late`); of each batch: its requests (`counts`) and
-    how long it ran (`spent`).
+    A thread feeds them; batches run in the calling one, whose CUDA stream it is.
     """
     waiting: deque[int] = deque()
     arrived = threading.Condition()
-    fed_late: list[int] = []
+    served = Served()
     begin = time.perf_counter_ns() + NS // 100  # both threads are there by then
 
     def feed() -> None:
@@ -134,15 +148,12 @@ def serve(execute: Callable[[int], object], due_ns: Sequence[int], batching: Bat
                 time.sleep(left / NS)
             with arrived:
                 waiting.append(offset)
-                fed_late.append(-left)
+                served.fed_late.append(-left)
                 arrived.notify()
 
     feeder = threading.Thread(target=feed, daemon=True)
     feeder.start()
-    latency: list[int] = []
-    counts: list[int] = []
-    spent: list[int] = []
-    while len(latency) < len(due_ns):
+    while len(served.latency) < len(due_ns):
         with arrived:
             while not waiting:
                 arrived.wait()
@@ -155,8 +166,8 @@ def serve(execute: Callable[[int], object], due_ns: Sequence[int], batching: Bat
         start = time.perf_counter_ns() - begin
         execute(batching.padded(len(taken)))
         end = time.perf_counter_ns() - begin
-        latency += [end - offset for offset in taken]
-        counts.append(len(taken))
-        spent.append(end - start)
+        served.latency += [end - offset for offset in taken]
+        served.counts.append(len(taken))
+        served.spent.append(end - start)
     feeder.join()
-    return {"due": list(due_ns), "latency": latency, "fed_late": fed_late, "counts": counts, "spent": spent}
+    return served

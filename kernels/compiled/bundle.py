@@ -7,6 +7,7 @@ nothing here reads. Kernels are much alike, so those of a part are compressed to
 
 from __future__ import annotations
 
+import ast
 import fcntl
 import io
 import json
@@ -17,11 +18,13 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cache
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
-from kernels.files import whole
+from kernels.cards.files import whole
+from kernels.kinds import KINDS
 
 VARIABLE = "RESNET_BENCH_BUNDLE"  # names the file that a process is to use
 
@@ -33,14 +36,39 @@ HEAD = "head.json"
 # can be read from again.
 KEPT = (".cubin", ".json", ".so", ".emitted", ".ptx", ".ttir")
 GROUP = "__grp__"  # Triton's list of a folder's files: absolute paths, so it is written where they are unpacked
-# what is compiled is of these files, and so is what was measured
-SOURCES = ("config", "conv", "conv_tma", "head", "launch", "packing", "stem", "space/stem", "tf32")
+PACKAGE = Path(__file__).parents[1]
 
 
+def sources() -> list[Path]:
+    """The files that kernels are made of: the modules that compute a layer, and what they import of this package.
+
+    What is compiled is of these files, and so is what was measured. How configurations are ranked is not among them.
+    """
+    waiting = {name for row in KINDS.values() for name in row.kernels.values()}
+    files: set[Path] = set()
+    while waiting:
+        path = PACKAGE.parent.joinpath(*waiting.pop().split(".")).with_suffix(".py")
+        if path.is_file() and path not in files:
+            files.add(path)
+            waiting |= _imports(path)
+    return sorted(files)
+
+
+def _imports(path: Path) -> set[str]:
+    """Names that a file's own lines import from this package; modules, and what is in them, which is no file."""
+    names = set()
+    for node in ast.parse(path.read_bytes()).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name for name in names if name.startswith(f"{PACKAGE.name}.")}
+
+
+@cache
 def code() -> str:
     """Eight digits of what the kernels are made of."""
-    folder = Path(__file__).parents[1]
-    return sha256(b"".join((folder / f"{name}.py").read_bytes() for name in SOURCES)).hexdigest()[:8]
+    return sha256(b"".join(path.read_bytes() for path in sources())).hexdigest()[:8]
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from kernels.cards.archs import ARCHS
 from kernels.compiled.hazards import hazards, unsafe
 from kernels.compiled.sass import parse
-from kernels.config import ARCHS
 from kernels.launch import Compilation
 
 # Tensor-core instructions by architecture: mma.sync (HMMA, IMMA, QMMA), wgmma (HGMMA, IGMMA, QGMMA), tcgen05 (UTC*MMA).

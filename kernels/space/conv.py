@@ -1,4 +1,4 @@
-"""Which configurations are worth trying for a layer, and in what order: arithmetic, without torch and without a GPU.
+"""Which configurations are worth trying for a convolution, and in what order: arithmetic, without torch or a GPU.
 
 The tuner measures what `space` lists, in the order of `predicted_us`; `default` is the model's first choice for a layer
 that nobody measured. The model knows waves of programs over SMs, the tensor cores, L2, memory and the launch. It is
@@ -7,105 +7,25 @@ there to order candidates, not to be quoted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
 from itertools import product
 from math import ceil, prod
 
-from kernels.cards import cards
-from kernels.cards.constants import Constants, constants_of, on_change
-from kernels.config import (
-    ARCHS,
-    BYTES,
-    Config,
-    Layer,
-    channel_tiles,
-    from_registers,
-    pixels,
-    row_tiles,
-    steps,
-    unfit,
-    wgmma,
-)
-from kernels.space.registers import reads_shared, registers, spills
+from kernels.cards.archs import ARCHS
+from kernels.cards.constants import on_change
+from kernels.space.config import Config
+from kernels.space.fit import doubtful, from_registers, impossible, may_be_wrong, shared_bytes, unfit, unsafe
+from kernels.space.layer import BYTES, Layer
+from kernels.space.machine import Machine, machine_of
+from kernels.space.registers import reads_shared, registers
+from kernels.space.tiling import channel_tiles, pixels, row_tiles, steps
+
+__all__ = ["boxes", "default", "predicted_us", "space", "unfit", "unsafe"]
 
 # Own estimates, to be replaced by measurements: a load that misses L2, and a tile's start and epilogue beside its loop.
 LOAD_US = 0.7
 TILE_US = 1.0
-
-
-@dataclass(frozen=True)
-class Machine:
-    """A GPU as the model sees it: dense operations a second by precision, bytes a second of its memory, by datasheet.
-
-    `card`: whose datasheet; `assumed`: a sentence where that is another card's, for want of this one's.
-    """
-
-    arch: int
-    sms: int
-    flops: Mapping[str, float] = field(hash=False)
-    memory: float
-    card: str
-    constants: Constants
-    assumed: str = ""
-
-    @property
-    def copy_rate(self) -> float:
-        """Bytes a second that a kernel gets of the memory."""
-        return self.memory * self.constants.memory_share.value
-
-    @property
-    def l2_per_sm(self) -> float:
-        """Bytes a second from L2 into one SM's shared memory, all of them at it."""
-        return self.constants.l2_bytes_per_s.value / self.sms
-
-    def product_rate(self, precision: str, impl: str) -> float:
-        """Operations a second in the main loop of such a kernel, on all SMs."""
-        return self.flops[precision] * self.constants.tensor_share(impl)
-
-
-@cache
-def machine_of(arch: int, sms: int | None = None, gpu: str = "") -> Machine:
-    """The card `gpu`, or the one that stands for its architecture, with another number of SMs at the same rate each.
-
-    A name that is not in kernels.cards.cards, or is of another architecture, is told in `assumed`. Its constants are
-    those that this process has for the name. Raises ValueError for an architecture that is too old.
-    """
-    known, usual = cards.named(gpu), cards.of_arch(arch)
-    card = known if known and known.arch == usual.arch else usual
-    unknown = (
-        f"{gpu} has no row in kernels/cards/cards.py: the model takes it for the {card.name}, another of sm_{card.arch}"
-    )
-    assumed = unknown if gpu and card is not known else ""
-    number = sms or card.sms
-    flops = {name: value * number / card.sms for name, value in card.flops.items()}
-    return Machine(usual.arch, number, flops, card.memory, card.name, constants_of(gpu, number), assumed)
-
-
-on_change(machine_of.cache_clear)
-
-
-def shared_bytes(layer: Layer, config: Config, arch: int) -> int:
-    """A block's shared memory, an upper estimate; what was emitted is what counts.
-
-    What multiplies from registers needs one buffer less. A loop of one step has no pipeline, and values loaded one by
-    one (`flat`) are copied asynchronously only if they have 4 bytes.
-    """
-    size = BYTES[layer.dtype]
-    a, b = config.block_m * config.block_k * size, config.block_n * config.block_k * size
-    tile = config.block_m * config.block_n * size
-    looped = max(steps(layer, config)) > 1
-    if config.impl == "tma":
-        # the output, or partial sums, leaves through shared memory, the residual comes by it; then barriers, alignment
-        pipeline = (config.stages if looped else 1) * (a + b) + 1024
-        split = 4 * config.block_m * config.block_n
-        return pipeline + (split if config.split_k > 1 else 2 * tile if layer.residual else tile)
-    buffers = max(config.stages if reads_shared(layer, arch) else config.stages - 1, 1) if looped else 1
-    narrow = layer.columns.flat and size < 4
-    pipeline = (a if arch < 100 else 2 * a) + buffers * b if narrow else buffers * (a + b)
-    prologue = a + 2048 if layer.prologue else 0
-    return max(pipeline + prologue, tile + 2048) + 128  # or a tile padded against bank conflicts, on its way out
 
 
 def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
@@ -134,28 +54,6 @@ def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
     return us
 
 
-def doubtful(layer: Layer, config: Config, arch: int) -> bool:
-    """Whether nobody should run such a kernel unchecked: it may spill, or the compiler may get it wrong."""
-    return spills(layer, config, arch) or may_be_wrong(layer, config, arch)
-
-
-def may_be_wrong(layer: Layer, config: Config, arch: int) -> bool:
-    """Whether what it computes is for the tuner to check.
-
-    Inductor's convolution with this loop gave wrong numbers with 8 warps on windows of more than one pixel, on every
-    Triton so far (pytorch#173068, triton#1254; the case there is one of fp32). What could make them wrong with wgmma is
-    a barrier that is missing (triton#11047): all defaults have it, and `bench kernels` fails where one does not. Behind
-    a first operand of one step that check cannot tell new memory from what the products read. Of other products no
-    cause is known, nor whether bulk copies are ready in time.
-    """
-    if config.impl != "ptr" or config.warps <= 4:
-        return config.impl != "ptr"
-    if wgmma(layer, config, arch):
-        first, second = steps(layer, config)
-        return first == 1 < second
-    return layer.kernel != (1, 1)
-
-
 def space(layer: Layer, arch: int, sms: int | None = None, gpu: str = "", limit: int = 0) -> list[Config]:
     """Configurations that compute this layer and fit the GPU, the model's best first; `limit` of them if set.
 
@@ -168,7 +66,7 @@ def space(layer: Layer, arch: int, sms: int | None = None, gpu: str = "", limit:
         for split_k in _splits(layer, config, machine)
     ]
     shared = ARCHS[machine.arch].shared
-    found = [c for c in found if not unfit(layer, c) and shared_bytes(layer, c, machine.arch) <= shared]
+    found = [c for c in found if not impossible(layer, c) and shared_bytes(layer, c, machine.arch) <= shared]
     found = [
         c for c in found if registers(layer, c, machine.arch) <= 280
     ]  # the estimate is not that good; what spills is refused

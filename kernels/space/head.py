@@ -6,34 +6,33 @@ two: averages, and their product with the weights by that configuration (kernels
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from itertools import product as every
 from math import ceil
 
 from kernels.cards.constants import on_change
-from kernels.config import BYTES, Config, Layer
-from kernels.config import unfit as conv_unfit
 from kernels.space import conv as conv_space
-from kernels.space.conv import Machine, machine_of
+from kernels.space.config import Config
+from kernels.space.layer import BYTES, Layer
+from kernels.space.machine import Machine, machine_of
+from kernels.space.tiling import PIXELS, product
 
 L2_ONE_SM = 112e9  # bytes/s that one SM takes at most: 64 a cycle, at 1.755 GHz
 START_US = 1.0  # own estimate: a kernel's first loads and its last stores
-PIXELS = 64  # at most, of a block that is averaged
 
 
-def product(layer: Layer) -> Layer:
-    """The second of two kernels: a 1x1 convolution of the averages, images of one pixel."""
-    return replace(layer, h=1, w=1, prologue=False, mean=False)
-
-
-def unfit(layer: Layer, config: Config) -> str | None:
-    """Why the kernels cannot compute this layer so, or None."""
+def unfit(layer: Layer, config: Config, arch: int) -> str | None:
+    """Why the kernels cannot compute this layer so, or None. What may come out wrong is no way to compute it either."""
     if config.block_m > 1:
-        return conv_unfit(product(layer), config)
+        return conv_space.unfit(product(layer), config, arch)
     if (config.impl, config.split_k) != ("ptr", 1):
         return "block_m: one image at a time has pointer loads, and no split"
     return None
+
+
+def unsafe(layer: Layer, config: Config, arch: int) -> str | None:
+    """Why what is compiled of it may compute wrong numbers, or None."""
+    return conv_space.unsafe(product(layer), config, arch)
 
 
 def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:

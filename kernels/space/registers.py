@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kernels.config import BYTES, Config, Layer
+from kernels.space.config import Config
+from kernels.space.layer import BYTES, Layer
 
 
 def reads_shared(layer: Layer, arch: int) -> bool:

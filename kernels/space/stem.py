@@ -10,51 +10,28 @@ from functools import cache
 from itertools import product
 from math import ceil, gcd, prod
 
+from kernels.cards.archs import ARCHS
 from kernels.cards.constants import on_change
-from kernels.config import ARCHS, BYTES, Config, Layer
-from kernels.space.conv import Machine, machine_of
+from kernels.space.config import Config
+from kernels.space.layer import BYTES, Layer
+from kernels.space.machine import Machine, machine_of
+from kernels.space.tiling import stem_grid
 
 # Own estimates, to be replaced by measurements: a program's start; of a row of it, what it issues beside its products,
 # and how long it waits while no other program has the tensor cores.
 START_US, ISSUE_US, EXPOSED_US = 1.5, 0.1, 0.6
 
 
-def window(layer: Layer) -> tuple[int, int]:
-    """What the g-th pooled column reads of an image row: `run` values from (2 * g * stride - padding) * c - `lead`.
-
-    The least power of two, and of these the best aligned. The pair's windows begin at `lead` and at lead + stride * c.
-    """
-    c, found = layer.c_in, []
-    for align in (1, 2, 4, 8):
-        if 2 * layer.stride * c % align == 0 and align * BYTES[layer.dtype] <= 16:
-            lead = -layer.padding * c % align
-            needed = max(lead + (layer.kernel[1] + layer.stride) * c, 16)
-            found.append((1 << (needed - 1).bit_length(), -align, lead))
-    run, _, lead = min(found)
-    return run, lead
-
-
-def pooled(layer: Layer) -> tuple[int, int]:
-    return (layer.out_h + 1) // 2, (layer.out_w + 1) // 2
-
-
-def grid_of(layer: Layer, config: Config) -> tuple[int, int, int]:
-    """A program makes block_m - 1 pooled pixels in a row by block_n channels, `group_m` pooled rows of them."""
-    high, wide = pooled(layer)
-    m_tiles = ceil(layer.n * wide / (config.block_m - 1))
-    return m_tiles, ceil(high / config.group_m), ceil(layer.c_out / config.block_n)
-
-
 def shared_bytes(layer: Layer, config: Config, arch: int) -> int:
     """A block's shared memory, an upper estimate: weights, and windows or a tile on its way out."""
-    r, run, size = layer.kernel[0], window(layer)[0], BYTES[layer.dtype]
+    r, run, size = layer.kernel[0], layer.window[0], BYTES[layer.dtype]
     windows = config.block_m * run * size * (r if _from_shared(layer, config, arch) else 1)
     return 2 * config.block_n * r * run * size + max(windows, 4 * config.block_m * config.block_n) + 128
 
 
 def registers(layer: Layer, config: Config) -> int:
     """A thread's registers, fitted to what is emitted: windows, accumulator, running maximum, addresses, the rest."""
-    size, threads, windows = BYTES[layer.dtype], 32 * config.warps, config.block_m * window(layer)[0]
+    size, threads, windows = BYTES[layer.dtype], 32 * config.warps, config.block_m * layer.window[0]
     loads = windows // (threads * gcd(layer.w * layer.c_in, 2 * layer.stride * layer.c_in, 16 // size))
     products = 2 * config.block_m * config.block_n
     values = (layer.kernel[0] * windows * size + products * (4 + size)) / (4 * threads)
@@ -69,10 +46,15 @@ def _from_shared(layer: Layer, config: Config, arch: int) -> bool:
 def unfit(layer: Layer, config: Config, arch: int) -> str | None:
     """Why the kernel should not compute this layer so on this architecture, or None."""
     fixed = (config.impl, config.block_k, config.stages, config.split_k)
-    if fixed != ("ptr", window(layer)[0], 1, 1) or config.block_m < 16:
-        return f"pointer loads, block_m from 16, block_k {window(layer)[0]}, one stage and no split are all there is"
+    if fixed != ("ptr", layer.window[0], 1, 1) or config.block_m < 16:
+        return f"pointer loads, block_m from 16, block_k {layer.window[0]}, one stage and no split are all there is"
     shared, needed = ARCHS[arch].shared, shared_bytes(layer, config, arch)
     return f"{needed} bytes of shared memory, of {shared}" if needed > shared else None
+
+
+def unsafe(layer: Layer, config: Config, arch: int) -> str | None:
+    """Why what is compiled of it may compute wrong numbers: of none it may, a stem's x comes from shared memory."""
+    return None
 
 
 def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
@@ -87,8 +69,8 @@ def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
         rows = (2 * config.group_m + 1) * max(sharing * (row + ISSUE_US), row + EXPOSED_US)
         return START_US + rows if sharing else 0
 
-    waves, rest = divmod(ceil(prod(grid_of(layer, config)) / machine.sms), resident)
-    elements = layer.n * (layer.h * layer.w * layer.c_in + prod(pooled(layer)) * layer.c_out)
+    waves, rest = divmod(ceil(prod(stem_grid(layer, config)) / machine.sms), resident)
+    elements = layer.n * (layer.h * layer.w * layer.c_in + prod(layer.pooled) * layer.c_out)
     memory = 1e6 * elements * BYTES[layer.dtype] / machine.copy_rate
     return machine.constants.launch(config.pdl) + max(waves * together(resident) + together(rest), memory)
 
@@ -96,7 +78,7 @@ def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
 @cache
 def space(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> tuple[Config, ...]:
     """Configurations that compute this stem and fit the GPU, the model's best first."""
-    machine, (high, _), (run, _) = machine_of(arch, sms, gpu), pooled(layer), window(layer)
+    machine, (high, _), (run, _) = machine_of(arch, sms, gpu), layer.pooled, layer.window
     strips = sorted({ceil(high / parts) for parts in range(1, high + 1)}, reverse=True)
     found = [
         Config("ptr", m, n, run, warps, 1, group_m=strip, pdl=machine.arch >= 90)

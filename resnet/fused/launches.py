@@ -21,11 +21,11 @@ from torch import Tensor
 from kernels import table
 from kernels.cards.constants import use_measured
 from kernels.cards.places import RESULTS, tuned
-from kernels.config import Config, Layer
-from kernels.implementation import family, implementation
-from kernels.launch import INTERPRETED, Argument, Launch, Operands, parsed_in_turn
-from kernels.space.choose import unfit
-from kernels.space.conv import machine_of
+from kernels.kinds import implementation, unfit
+from kernels.launch import INTERPRETED, Argument, Launch, Operands, output, parsed_in_turn
+from kernels.space.config import Config
+from kernels.space.layer import Layer
+from kernels.space.machine import machine_of
 from resnet.fused import carried
 
 Bound = tuple[Launch, list[Argument]]
@@ -128,7 +128,7 @@ def _momentary(layers: Iterable[Layer], device: torch.device) -> Iterator[Bound]
     for layer in layers:
         target = target_of(device, layer.dtype)
         assert target is not None
-        operands, out = Operands.of(layer, str(device)), family(layer).output(layer, device)
+        operands, out = Operands.of(layer, str(device)), output(layer, device)
         yield from launches_of(layer, config_of(layer, target), operands, out)
 
 

@@ -8,7 +8,7 @@ from typing import cast
 
 import torch
 
-from kernels.config import Layer
+from kernels.space.layer import Layer
 from resnet.archs import Spec
 from resnet.fold import fold
 from resnet.fused.program import STEM_PADDING, STEM_STRIDE, Head, Program, Stem, Step, program

@@ -17,8 +17,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from kernels.config import Config, Layer
 from kernels.packing import TORCH_TYPES
+from kernels.space.config import Config
+from kernels.space.layer import Layer
 from resnet.fused import launches
 from resnet.fused.buffers import Buffers, Use, plan, scratch_of
 from resnet.fused.launches import Bound

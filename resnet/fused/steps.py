@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from kernels.conv_op import conv_bias_act
-from kernels.head import pack_linear, pool_linear
+from kernels.head_op import pool_linear
 from kernels.launch import Operands
-from kernels.packing import TORCH_TYPES, Packed, pack
-from kernels.stem import conv_bias_relu_pool, widen
+from kernels.packing import TORCH_TYPES, Packed, pack, pack_linear
+from kernels.stem import widen
+from kernels.stem_op import conv_bias_relu_pool
 from resnet.fused.program import STEM_PADDING, STEM_STRIDE, Affine, Conv, Head, Stem, Step
 
 Values = Mapping[str, Tensor]  # activations by name

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bench.errors import FAILED, StoreError
 from bench.files import read_json, reading, reserve, write, write_json, writing
-from kernels import files
+from kernels.cards import files
 
 
 def names(folder: Path) -> set[str]:
@@ -104,7 +104,7 @@ def test_this_process_s_own_output_is_written_to(tmp_path: Path, name: str, to_a
     with (tmp_path / "out").open("wb") as out:
         done = subprocess.run(
             [sys.executable, "-c", code],
-            cwd=Path(files.__file__).parents[1],
+            cwd=Path(files.__file__).parents[2],
             stdout=out if to_a_file else subprocess.PIPE,
             check=True,
         )
@@ -188,7 +188,7 @@ def test_json_comes_back(tmp_path: Path) -> None:
         ("{}", r"is no whole table \(KeyError: 'schema'\); make it"),
         ('{"schema": "1"}', r"is no whole table \(TypeError: schema '1' is no number\); make it"),
         ('{"schema": null}', r"is no whole table \(TypeError"),
-        ('{"schema": 2}', r"schema 2 is newer than this version's 1: update the checkout"),
+        ('{"schema": 2}', r"schema 2 is newer than this checkout's 1: update it"),
         ('{"schema": 1}', r"is no whole table \(KeyError: 'rows'\); make it"),
         ("[" * 100_000, r"is no whole table \(RecursionError"),
         ("\udcff", r"is no whole table \(UnicodeDecodeError"),
@@ -205,7 +205,7 @@ def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path: Path, text: str | No
 
 def test_what_was_written_by_hand_elsewhere_is_written_here() -> None:
     """One module replaces files, and resnet/cache.py, whose files are made by others under their own names."""
-    root = Path(files.__file__).parents[1]
+    root = Path(files.__file__).parents[2]
     replacing = {
         path.relative_to(root).as_posix()
         for package in ("bench", "kernels", "resnet")
@@ -213,4 +213,4 @@ def test_what_was_written_by_hand_elsewhere_is_written_here() -> None:
         if any(word in path.read_text() for word in ("os.replace(", ".replace(path)", ".replace(self.path)"))
         or "beside.replace(" in path.read_text()
     }
-    assert replacing == {"kernels/files.py", "resnet/cache.py"}
+    assert replacing == {"kernels/cards/files.py", "resnet/cache.py"}

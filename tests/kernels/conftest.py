@@ -100,7 +100,8 @@ def check(operands, allowed) -> Callable[..., Tensor]:
 
     `tolerance` is a share of the largest value, in place of what rounding explains.
     """
-    from kernels.implementation import family, implementation
+    from kernels.kinds import implementation, reference
+    from kernels.launch import output
 
     def run(
         layer: Layer,
@@ -111,12 +112,12 @@ def check(operands, allowed) -> Callable[..., Tensor]:
         given: object = None,
     ) -> Tensor:
         given = operands(layer, seed, device) if given is None else given
-        like = family(layer).output(layer, "meta")
+        like = output(layer, "meta")
         memory = torch.full((like.numel() + GUARD,), torch.nan, dtype=like.dtype, device=device)
         out = memory.as_strided(like.shape, like.stride())
         implementation(layer, config).launch(layer, config, given, out)
         assert memory[like.numel() :].isnan().all()
-        want = family(layer).reference(layer, given, torch.float64)
+        want = reference(layer, given, torch.float64)
         error = float((out.double() - want).abs().max())  # NaN where nothing was written
         # the averages of two kernels are rounded between them, as a prologue's results are
         between = config.block_m > 1 if layer.mean else layer.prologue

@@ -8,11 +8,14 @@ import torch
 import torch.nn.functional as F
 
 from kernels import conv, conv_tma
-from kernels.config import Config, Layer, from_registers, unfit
 from kernels.conv_op import conv_bias_act
 from kernels.launch import output
 from kernels.packing import pack
-from kernels.space.conv import default, machine_of, space
+from kernels.space.config import Config
+from kernels.space.conv import default, space
+from kernels.space.fit import from_registers, impossible
+from kernels.space.layer import Layer
+from kernels.space.machine import machine_of
 
 pytestmark = pytest.mark.gpu
 
@@ -69,7 +72,7 @@ def test_the_default_agrees_with_float64(name, dtype, check) -> None:
 def test_bulk_copies_agree_with_float64(name, dtype, box, check) -> None:
     layer = replace(LAYERS[name], dtype=dtype)
     for config in (tma(box), tma(box, 128, 64, 8, pdl=True), tma(box, split_k=4)):
-        if unfit(layer, config) is None:
+        if impossible(layer, config) is None:
             check(layer, safe(layer, config), device="cuda", tolerance=TOLERANCE.get(dtype))
 
 

@@ -5,8 +5,8 @@ import copy
 import pytest
 import torch
 
-from kernels.config import Layer
 from kernels.packing import Packed, pack, unpack
+from kernels.space.layer import Layer
 
 
 @pytest.mark.parametrize("c_in", [1, 3, 15, 16, 37, 64])

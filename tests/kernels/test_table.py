@@ -1,5 +1,6 @@
 """Tables of configurations: what is taken of them, and that none of this checkout's may compute wrong numbers."""
 
+import json
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from kernels import table
-from kernels.config import Layer
-from kernels.space import choose
-from kernels.space.choose import default
-from kernels.table import Entry, Table
+from kernels import kinds, table
+from kernels.kinds import default
+from kernels.space.layer import Layer
+from kernels.table import Entry, Table, config_for, use
+from tests.kernels.shapes import MIDDLE, STEM
 
 pytest.importorskip("torch")
 
@@ -45,7 +46,7 @@ def install(layer: Layer, config: str) -> None:
 )
 def test_an_entry_that_is_unsafe_is_left_out_with_its_reason(installed, layer, config, arch) -> None:
     install(layer, config)
-    reason = choose.unsafe(layer, table.Config.parse(config), arch)
+    reason = kinds.unsafe(layer, table.Config.parse(config), arch)
     with pytest.warns(UserWarning, match=f"{config} for {layer.key} is left out: ") as seen:
         assert table.config_for(layer, GPU, arch) == default(layer, arch)
     assert reason in str(seen[0].message)
@@ -78,4 +79,63 @@ def test_no_table_of_this_checkout_has_an_entry_that_is_not_fit() -> None:
     for layer in {replace(shape, n=n) for shape in shapes for n in batches}:
         for arch, gpus in emitted.GPUS.items():
             for config in (chosen.config(gpu, layer) for gpu in gpus):
-                assert config is None or choose.unfit(layer, config, arch) is None, f"{layer.key} {config}"
+                assert config is None or kinds.unfit(layer, config, arch) is None, f"{layer.key} {config}"
+
+
+def entry(**changed: object) -> Entry:
+    known = {
+        "gpu": "H200", "layer": MIDDLE.key, "config": "ptr-64x64x64-w4-s3-k1-g8", "chosen": "measured", "us": 12.5,
+        "when": "2026-11-17T12:00:00+00:00", "triton": "3.6.0",
+    }  # fmt: skip
+    return Entry(**{**known, **changed})
+
+
+def test_a_table_is_its_file(tmp_path) -> None:
+    path = tmp_path / "table.json"
+    Table([entry(), entry(gpu="A100"), entry(layer=STEM.key)]).save(path)
+    read = Table.load(path)
+    assert list(read) == sorted([entry(), entry(gpu="A100"), entry(layer=STEM.key)], key=lambda e: (e.gpu, e.layer))
+    read.save(tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_text() == path.read_text()
+    assert [file.name for file in sorted(tmp_path.iterdir())] == ["again.json", "table.json"]
+    Table().save(path)
+    assert len(Table.load(path)) == 0
+
+
+def test_measurements_outlast_predictions_and_later_ones_earlier_ones() -> None:
+    model, later = entry(chosen="model", us=1.0, when="2027-01-01T00:00:00+00:00"), entry(us=3.0, when="2026-12-01")
+    for merged in (Table([entry()]).merge(Table([model, later])), Table([later, model]).merge(Table([entry()]))):
+        assert list(merged) == [later]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "{}", "7", '{"schema": 9, "entries": []}', '{"schema": 1, "entries": 5}', '{"schema": 1, "entr'),
+        *('{"schema": 1, "entries": [{"gpu": "x"}]}', '{"schema": 1, "entries": ["x"]}', "\0\0\0"),
+    ],
+)
+def test_a_file_that_is_no_table(text, tmp_path) -> None:
+    path = tmp_path / "table.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="not a table"):
+        Table.load(path)
+
+
+def test_entries_are_checked(tmp_path) -> None:
+    for wrong in ({"chosen": "guessed"}, {"us": "12"}, {"us": True}, {"gpu": 7}, {"layer": ["x"]}, {"when": None}):
+        with pytest.raises(ValueError, match=f"^{next(iter(wrong))}: "):
+            entry(**wrong)
+    path = tmp_path / "table.json"
+    Table([entry()]).save(path)
+    path.write_text(json.dumps(json.loads(path.read_text().replace("ptr-", "abc-"))))
+    with pytest.raises(ValueError, match="abc"):
+        Table.load(path)
+
+
+def test_the_installed_table_goes_before_the_model(monkeypatch) -> None:
+    monkeypatch.setattr(table, "_installed", Table())
+    assert config_for(MIDDLE, "H200", 90, 132) == default(MIDDLE, 90, 132)
+    use(Table([entry()]))
+    assert str(config_for(MIDDLE, "H200", 90, 132)) == entry().config
+    assert config_for(MIDDLE, "another", 90, 132) == default(MIDDLE, 90, 132)

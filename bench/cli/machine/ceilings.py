@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -13,6 +13,7 @@ from bench.cli.console import Json, err, out, print_json, tell
 from bench.files import reserve
 from bench.machine.environment import environment
 from bench.roofline.ceilings import best, measure, noisy, outdated, path_of, read, save
+from bench.runs.job import MeasurementRow
 from resnet.floors import Ceilings
 
 LEGEND = (
@@ -78,7 +79,7 @@ def _show(found: Ceilings, path: Path) -> None:
     out.print(f"Kept: {path}", markup=False, soft_wrap=True)
 
 
-def _cells(one: dict[str, Any]) -> tuple[str, ...]:
+def _cells(one: MeasurementRow) -> tuple[str, ...]:
     spread = f"{one['spread']:.0%}"
     shape = "x".join(map(str, one["shape"]))
     if one["what"] == "launch":

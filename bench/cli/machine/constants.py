@@ -13,6 +13,7 @@ from bench.experiments.lists import EXPERIMENTS, Experiment
 from bench.experiments.parts import Outcome, each
 from bench.files import ANOTHER, read_json, reading, write_json
 from bench.machine.environment import environment
+from bench.runs.job import ConstantsJob
 
 SCHEMA = 1
 BUDGET_S = 240.0
@@ -46,7 +47,7 @@ def constants(
     kept.expect(wanted)
     try:
         each(
-            {"job": "constants", "device": "cpu" if dry else "cuda"},
+            ConstantsJob("cpu" if dry else "cuda"),
             wanted,
             budget,
             lambda name, outcome: kept.add(name, outcome, as_json),

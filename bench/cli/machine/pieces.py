@@ -15,6 +15,7 @@ from bench.experiments.lists import PIECES, Piece, chosen
 from bench.experiments.parts import Outcome, each, first_cause
 from bench.files import ANOTHER, write_json
 from bench.machine.environment import environment, no_cuda
+from bench.runs.job import PiecesJob
 from bench.runs.process import HERE, Home
 from kernels.cards.places import RESULTS, card_folder
 
@@ -53,7 +54,7 @@ def pieces(
     kept = Kept(path, facts, [])
     try:
         each(
-            {"job": "pieces", "device": "cpu" if dry else "cuda"},
+            PiecesJob("cpu" if dry else "cuda"),
             wanted,
             budget,
             lambda name, outcome: kept.add(name, outcome, as_json),

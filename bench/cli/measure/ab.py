@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli.comparing import Every, FailOn, Fails, Markdown, Minimum, minimums, names
 from bench.cli.console import (
     FAILED,
     STOPPED,
@@ -28,13 +29,13 @@ from bench.cli.console import (
 )
 from bench.cli.measure.run import Budget, narrowed
 from bench.cli.progress import Progress
-from bench.cli.results.compare import Every, FailOn, Fails, Markdown, Minimum, fails, minimums, names
 from bench.machine.environment import ROOT, environment, no_cuda
 from bench.paths import fresh
 from bench.plans.eligible import why_not
 from bench.records.frame import Damage, load
 from bench.runs.ab import LOOKS, SIDES, Duel, looks
 from bench.runs.worktree import Checkout, changed, checkouts
+from bench.verdicts.folders import failing
 from bench.verdicts.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def ab(
     ended = f"{duel.done} rounds of each, in turns; stopped because {duel.stopped}."
     pair = f"`{_name(one)}` against `{_name(other)}`, plan `{chosen.name}`: {ended}"
     _show(found, pair if as_markdown else ended, folder, every, as_markdown, as_json)
-    raise typer.Exit(FAILED if fails(found, fail_on or [FailOn.slower]) else 0)
+    raise typer.Exit(FAILED if failing(found, fail_on or [FailOn.slower]) else 0)
 
 
 @dataclass(frozen=True)

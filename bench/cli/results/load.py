@@ -17,6 +17,7 @@ from bench.plans.eligible import why_not
 from bench.records.machines import by_machine, label
 from bench.records.store import load as load_records
 from bench.report.rows import digits
+from bench.runs.job import LoadAnswer
 from bench.serving.queue import Service, services
 
 if TYPE_CHECKING:
@@ -311,24 +312,24 @@ def _recorded(case: Case, folder: Path) -> dict[int, list[float]]:
 def _real(asked: Asked, folder: Path | None, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from bench.serving.check import alone, compared, real, under_load
+    from bench.serving.check import Times, alone, compared, real, under_load
 
     with err.status("start") as status:
         answer = real(asked, lambda stage: status.update(f"{asked.case.name}: {stage}"))
     if answer.status != "ok":
         stop(f"{asked.case.name}: {answer.status}: {answer.reason}", FAILED)
     data = answer.data
-    sources = {"alone": alone(data), "under load": under_load(data)}
+    sources: dict[str, Times] = {"alone": alone(data), "under load": under_load(data)}
     sources |= {"records": _recorded(asked.case, folder)} if folder else {}
     found = {name: compared(data, times, asked.wait_ns) for name, times in sources.items()}
     if as_json:
         lines = {name: [asdict(line) | {"error": line.error} for line in own] for name, own in found.items()}
-        print_json({"case": asked.case.name, "batches": asked.sizes, "predicted": lines} | data)
+        print_json({"case": asked.case.name, "batches": asked.sizes, "predicted": lines, **data})
         return
     _print_real(asked, data, found)
 
 
-def _print_real(asked: Asked, data: dict[str, Any], found: dict[str, list[Line]]) -> None:
+def _print_real(asked: Asked, data: LoadAnswer, found: dict[str, list[Line]]) -> None:
     from bench.serving.check import RUNS
 
     sizes = ", ".join(map(str, asked.sizes))

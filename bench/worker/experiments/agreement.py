@@ -20,8 +20,9 @@ from bench.worker.gate import Wrong
 from bench.worker.tune.candidate import ROUNDOFF, answer, compare, draw, launcher, slack
 from kernels import conv, conv_tma
 from kernels.compiled.emit import emit
-from kernels.config import Config, Layer
 from kernels.launch import Operands, output
+from kernels.space.config import Config
+from kernels.space.layer import Layer
 
 REPEATS, MANY = 1_000, 10_000
 BESIDE = 100  # products in a graph
@@ -94,7 +95,7 @@ def gluon_agrees(place: Place, name: str) -> dict[str, Any]:
     an instruction of another width they may differ in the last place, which is counted and is not wrong.
     """
     hopper(place)
-    from kernels.gluon_conv import Cut
+    from kernels.experiments.gluon_conv import Cut
 
     data: dict[str, Any] = {}
     wrong = []
@@ -140,7 +141,7 @@ def racecheck(place: Place, name: str) -> dict[str, Any]:
 def launch_once() -> None:
     """One launch of the Gluon kernel on a few images: what the sanitizer watches."""
     from bench.worker.experiments.place import opened
-    from kernels.gluon_conv import Cut
+    from kernels.experiments.gluon_conv import Cut
 
     with opened("cuda") as place:
         layer = Layer(16, 14, 14, 256, 256, (3, 3), 1, 1)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from bench.runs.job import ConstantsJob, Empty, PartOutcome, PartsJob, PiecesJob
 from bench.worker.experiments.place import Place, Skip, lost, opened
 from bench.worker.gate import Wrong
 
@@ -38,13 +39,23 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
 USUAL = {"pieces": (PIECES, "layer"), "constants": ("", "")}  # of a name that is not listed
 
 
-def run(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
+def pieces(job: PiecesJob, tell: Tell) -> Empty:
+    """Pieces of networks."""
+    return run(job, tell)
+
+
+def constants(job: ConstantsJob, tell: Tell) -> Empty:
+    """Experiments on a card's constants."""
+    return run(job, tell)
+
+
+def run(job: PartsJob, tell: Tell) -> Empty:
     """The parts of a job; one that has lost this process its GPU is the last, and the parent starts another."""
-    with opened(data["device"]) as place:
-        for name, limit_s in data["parts"]:
+    with opened(job.device) as place:
+        for name, limit_s in job.parts:
             tell(f"try {name}")
             faulthandler.dump_traceback_later(limit_s, exit=True)
-            outcome = _outcome(data["job"], name, place)
+            outcome = _outcome(job.name, name, place)
             faulthandler.cancel_dump_traceback_later()
             tell(f"done {name} {json.dumps(outcome)}")
             if outcome["status"] == "error" and lost():
@@ -52,7 +63,7 @@ def run(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
     return {"status": "ok"}
 
 
-def _outcome(job: str, name: str, place: Place) -> dict[str, Any]:
+def _outcome(job: str, name: str, place: Place) -> PartOutcome:
     start = time.perf_counter()
     found: dict[str, Any] = {}
     status, reason = "ok", ""
@@ -67,7 +78,7 @@ def _outcome(job: str, name: str, place: Place) -> dict[str, Any]:
         status, reason = "wrong", str(wrong)
         found = getattr(wrong, "found", {})
     except Exception as error:
-        from bench.worker.__main__ import failure
+        from bench.worker.failure import failure
 
         status, reason, found = "error", failure(error)["reason"], {}
     return {"status": status, "reason": reason, "seconds": round(time.perf_counter() - start, 3)} | found

@@ -14,10 +14,12 @@ from bench.worker.experiments.place import Place, Run
 from bench.worker.experiments.products import ARCH, told
 from bench.worker.gate import Wrong
 from bench.worker.tune.candidate import depth_of, draw, launcher, same_bits
-from kernels import conv, pinned_conv
+from kernels import conv
 from kernels.compiled.emit import emit
-from kernels.config import Config, Layer
+from kernels.experiments import pinned_conv
 from kernels.launch import Launch, output
+from kernels.space.config import Config
+from kernels.space.layer import Layer
 
 COUNTS = (50, 250)  # empty kernels in a graph: what the graph itself costs falls out of the difference
 PAIRS = ((False, "launch_us"), (True, "launch_pdl_us"))

@@ -19,10 +19,11 @@ from bench.worker.experiments.place import Place, Run, Skip
 from bench.worker.gate import Wrong
 from bench.worker.tune.candidate import FENCE, Subject, captured, fenced
 from kernels import conv
-from kernels.config import Config, Layer
+from kernels.kinds import default
 from kernels.launch import INTERPRETED, Operands
 from kernels.packing import unpack
-from kernels.space.choose import default
+from kernels.space.config import Config
+from kernels.space.layer import Layer
 
 LAYERS = {
     "conv1x1": Layer(8, 56, 56, 64, 256, (1, 1)),

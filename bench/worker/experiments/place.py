@@ -11,7 +11,7 @@ import torch
 
 from bench.worker.measure.clock import Clock, on_device
 from bench.worker.tune.candidate import captured
-from kernels.space.conv import Machine, machine_of
+from kernels.space.machine import Machine, machine_of
 
 Run = Callable[[], object]
 

@@ -15,8 +15,10 @@ from bench.worker.tune.candidate import draw, launcher
 from kernels import conv
 from kernels.cards.constants import SHARES
 from kernels.compiled.emit import emit
-from kernels.config import Config, Layer, channel_tiles, row_tiles, steps
 from kernels.launch import Operands, output
+from kernels.space.config import Config
+from kernels.space.layer import Layer
+from kernels.space.tiling import channel_tiles, row_tiles, steps
 from resnet.fused.launches import Bound, compile_together
 
 ARCH = 90  # what is compiled ahead of time for where there is no card
@@ -84,7 +86,7 @@ def products(place: Place, name: str) -> dict[str, Any]:
 def gluon_products(place: Place, name: str) -> dict[str, Any]:
     """The same by the Gluon kernel."""
     hopper(place)
-    from kernels import gluon_conv
+    from kernels.experiments import gluon_conv
 
     cuts = {(tile, form): gluon_conv.Cut(BOXES[form], n) for tile, n in GLUON.items() for form in BOXES}
 
@@ -118,7 +120,7 @@ def hopper(place: Place) -> None:
 
 def gluon_run(place: Place, layer: Layer, cut: Any, operands: Any, out: Any) -> Run:
     """A launch of the Gluon kernel; on a CPU it is compiled, and aten computes."""
-    from kernels import gluon_conv
+    from kernels.experiments import gluon_conv
 
     if place.dry:
         gluon_conv.compiled(layer, cut, ARCH)

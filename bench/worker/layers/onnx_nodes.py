@@ -15,7 +15,8 @@ from typing import Any
 
 from torch import Tensor
 
-from bench.worker.layers.times import Part, Samples, Timed
+from bench.runs.job import KernelRow
+from bench.worker.layers.parts import Part, Samples, Timed
 from bench.worker.measure.clock import Clock
 from resnet.onnx.export import INPUT, onnx_file
 from resnet.onnx.session import CPU, OrtRunner
@@ -54,7 +55,7 @@ def node_times(run: Any, model: Any, inputs: Sequence[Tensor], clock: Clock, exe
     parts = []
     for name, found in taken.items():
         ns = [event["dur"] * 1e3 for event in found[-executions:]]
-        kernel = {"name": found[0]["args"].get("op_name", name), "us": found[-1]["dur"], "count": 1}
+        kernel: KernelRow = {"name": found[0]["args"].get("op_name", name), "us": found[-1]["dur"], "count": 1}
         parts.append(Part(name, layers.get(name, ()), ns, [kernel]))
     if trace_to:
         last = [event for event in events if event["ts"] >= _last_run(events)]

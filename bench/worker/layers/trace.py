@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.runs.job import KernelRow
+
 EXECUTION = "bench execution"  # the range around each
 LAYER = "layer "  # begins the name of a range that is a layer
 
@@ -144,9 +146,9 @@ def _correlation(event: dict[str, Any]) -> Any:
     return event.get("args", {}).get("correlation")
 
 
-def by_name(kernels: Iterable[Kernel]) -> list[dict[str, Any]]:
+def by_name(kernels: Iterable[Kernel]) -> list[KernelRow]:
     """Kernels of one name as one; as `layers` files keep them."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, KernelRow] = {}
     for kernel in kernels:
         one = found.setdefault(kernel.name, {"name": kernel.name, "us": 0.0, "count": 0})
         one["us"] += kernel.us

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from math import ceil
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
 from bench.machine.watch import Span, Watched, overlap_ns, overlapping
 from bench.plans.plan import Settings
+from bench.runs.job import CaseAnswer
 from bench.stats import noise
 from bench.worker.measure.clock import Clock
 from resnet.held import NotHeld
@@ -63,7 +64,7 @@ class Measured:
     def p50_ns(self) -> float:
         return median(self.latency.ns)
 
-    def fields(self, watched: Watched, steal: float) -> dict[str, Any]:
+    def fields(self, watched: Watched, steal: float) -> CaseAnswer:
         """What was measured as a record keeps it, with what a throttling machine spoilt."""
         taken = {name: getattr(self, name) for name in KINDS}
         told: dict[str, Any] = {"warmup": self.warmup, "gpu_how": self.how if self.gpu.ns else ""}
@@ -79,7 +80,10 @@ class Measured:
             last = self.window[1]
         watch = watched.between((self.latency.spans[0][0], last))
         seconds = {name: sum(b - a for a, b in spans) / NS for name, spans in watch.spoilt(steal).items()}
-        return told | {"throttled": throttled, "watch": watch.told() | ({"spoilt_s": seconds} if seconds else {})}
+        return cast(
+            CaseAnswer,
+            told | {"throttled": throttled, "watch": watch.told() | ({"spoilt_s": seconds} if seconds else {})},
+        )
 
 
 def _spoilt(spans: list[Span], watched: Watched, steal: float) -> list[int]:

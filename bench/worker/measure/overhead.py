@@ -19,6 +19,7 @@ from torch import Tensor
 
 from bench.machine.watch import Watch
 from bench.plans.plan import Settings
+from bench.runs.job import NullAnswer, NullJob
 from bench.stats import quantile, ratio
 from bench.worker.measure.clock import Clock, on_device
 from bench.worker.measure.measure import Measured, measure
@@ -33,6 +34,11 @@ MILLISECOND = 1_000_000
 SETTINGS = Settings(warmup_s=0.2, latency_s=1.5, latency_limit_s=1.5, throughput_s=0.0, buffers=2)
 SHAPE, CLASSES = (1, 3, 8, 8), 1000
 IR_VERSION = 10  # of the ONNX file: what every ONNX Runtime from 1.18 on reads
+
+
+def run(job: NullJob, tell: Callable[[str], None]) -> NullAnswer:
+    """What the harness itself costs on a device."""
+    return {"status": "ok", "overhead": overhead(job.device)}
 
 
 def overhead(device: str) -> dict[str, Any]:

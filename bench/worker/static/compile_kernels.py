@@ -21,16 +21,20 @@ from typing import Any
 
 import triton
 
+from bench.runs.kernel_jobs import KernelsAnswer, KernelsJob, Point
+from bench.runs.wire import Json
 from bench.static.kernels import matches
 from kernels import table
+from kernels.cards.archs import ARCHS
 from kernels.cards.cards import CARDS
 from kernels.cards.constants import use_measured
 from kernels.compiled import emit, hazards, sass
-from kernels.config import ARCHS, Config, Layer
-from kernels.files import write
-from kernels.implementation import implementation
+from kernels.cards.files import write
+from kernels.kinds import implementation
 from kernels.launch import Compilation
+from kernels.space.config import Config
 from kernels.space.conv import space
+from kernels.space.layer import Layer
 from kernels.space.registers import spills
 from resnet.fused.layers import layers_of
 
@@ -42,8 +46,6 @@ GPUS = {arch: tuple(card.name for card in CARDS if card.arch == arch) for arch i
 # The model chooses no bulk copies, which are for those who measure. So that these kernels are watched before there is a
 # measured table, the model's best of them is compiled too where no table has one.
 BULK_ARCHS, BULK_OF = (90, 100), (32, "fp16")
-
-Point = tuple[str, int, str]  # network, batch, precision
 
 
 @dataclass
@@ -63,22 +65,22 @@ class Planned:
         return f"sm_{self.arch} {self.kernel} {next(iter(self.uses))}"
 
 
-def run(data: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
+def run(job: KernelsJob, tell: Callable[[str], None]) -> KernelsAnswer:
     """The answer to `accepted.job`: a row for each of this part's kernels. Tells `done total name` before each."""
     for name in ("nvdisasm", "cuobjdump"):
         emit.tool(name)
-    measured = _merged(data["tables"])
+    measured = _merged(job.tables)
     table.use(measured)
     for card in CARDS:
         use_measured(card.name)
     unknown = {entry.gpu for entry in measured} - {gpu for gpus in GPUS.values() for gpu in gpus}
-    found = plan({int(arch): points for arch, points in data["points"].items()}, data["globs"])
-    mine = list(islice(found, data["part"], None, data["parts"]))
-    rows = []
+    found = plan({int(arch): points for arch, points in job.points.items()}, job.globs)
+    mine = list(islice(found, job.part, None, job.parts))
+    rows: list[Json] = []
     for done, planned in enumerate(mine):
         tell(f"{done} {len(mine)} {planned.name}")
         row = {"arch": planned.arch, "kernel": planned.kernel, "uses": list(planned.uses)}
-        rows.append(row | _compiled(planned, data["broken"]))
+        rows.append(row | _compiled(planned, job.broken))
     return {"status": "ok", "rows": rows, "triton": triton.__version__, "unknown": sorted(unknown)}
 
 
@@ -117,7 +119,7 @@ def _planned(layer: Layer, arch: int, use: str) -> list[Planned]:
 def _cut(layer: Layer, arch: int) -> Iterator[tuple[Config, Compilation]]:
     """Its configurations on an architecture, each with the compilations that it needs."""
     configs = [table.config_for(layer, gpu, arch) for gpu in GPUS[arch]]
-    bulk = arch in BULK_ARCHS and (layer.n, layer.dtype) == BULK_OF and not (layer.pool or layer.mean)
+    bulk = arch in BULK_ARCHS and (layer.n, layer.dtype) == BULK_OF and layer.kind == "conv"
     if bulk and all(config.impl != "tma" for config in configs):
         others = (config for config in space(layer, arch) if config.impl == "tma" and not spills(layer, config, arch))
         configs += list(islice(others, 1))

@@ -11,10 +11,9 @@ import importlib
 import json
 import platform
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,25 +21,28 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from bench.errors import StoreError
 from bench.machine.environment import ROOT
 from bench.plans.case import Case
+from bench.runs.kernel_jobs import FactsAnswer, FactsJob
+from bench.runs.wire import Json
 from bench.static.cases import Counted, Fact
 from bench.static.kernels import Accepted, chosen
-from bench.worker.static.inductor_calls import IDLE, compilations
+from bench.worker.static.counters import Dispatched, dispatched, launched_on, optimised_graphs
+from bench.worker.static.inductor_calls import compilations
+from kernels.cards import cards
 from resnet.archs import Spec
 from resnet.fused import launches
 from resnet.fused.buffers import peak
 from resnet.fused.eager_memory import eager_uses
-from resnet.fused.launches import Bound, Target
+from resnet.fused.launches import Target
 from resnet.model import ResNet
-from resnet.runner import DTYPES, Runner
+from resnet.runner import DTYPES
 from resnet.variants import VARIANTS, Runs, missing, prepare, refusal
 
-H200 = Target("NVIDIA H200", 90, 132)
+HOPPER = cards.of_arch(90)
+H200 = Target(HOPPER.name, HOPPER.arch, HOPPER.sms)
 RECORD = ROOT / "results" / "kernels" / "accepted.json"
 
 NO_GRAPH = "nothing traces this variant, so nothing can break"
@@ -49,12 +51,12 @@ NO_BYTES = "what its kernels read is known to the library alone"
 NOT_OURS = "runs no kernel of ours"
 
 
-def run(data: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
-    """The facts of `data["cases"]`; tells `done total name` before each. `broken`: cases that killed a child before."""
-    names, found = data["cases"], {}
+def run(job: FactsJob, tell: Callable[[str], None]) -> FactsAnswer:
+    """The facts of the job's cases; tells `done total name` before each. `broken`: cases that killed a child before."""
+    names, found = job.cases, dict[str, Json]()
     for done, name in enumerate(names):
         tell(f"{done} {len(names)} {name}")
-        reason = data["broken"].get(name)
+        reason = job.broken.get(name)
         found[name] = (Counted(failed=reason) if reason else counted(Case.parse(name))).plain()
     return {"status": "ok", "cases": found, "environment": environment()}
 
@@ -143,47 +145,6 @@ def flops(case: Case) -> int:
     return int(counter.get_total_flops())
 
 
-class Dispatched(TorchDispatchMode):
-    """Counts the operations that compute, and the bytes of the tensors that each takes and makes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: list[str] = []
-        self.bytes = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        with self:  # in inference mode what is made of other operations comes whole; `to` may be a view or a copy
-            result = func.decompose(*args, **kwargs)
-        if result is not NotImplemented:
-            return result
-        result = func(*args, **kwargs)
-        if not _computes(func):
-            return result
-        self.names.append(str(func))
-        self.bytes += sum(_size(leaf) for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, Tensor))
-        return result
-
-
-def _computes(func: Any) -> bool:
-    renames = func.is_view or torch.Tag.inplace_view in func.tags
-    return not (renames or func.namespace == "prim" or func.overloadpacket.__name__ in IDLE)
-
-
-def _size(tensor: Tensor) -> int:
-    return tensor.numel() * tensor.element_size()  # opaque tensors, of oneDNN, have no nbytes
-
-
-def dispatched(runner: Runner, example: Tensor) -> Dispatched:
-    """One forward, after one that leaves behind what only the first call does."""
-    x = runner.place(example)
-    with torch.no_grad():
-        runner(x)
-        with Dispatched() as mode:
-            runner(x)
-    return mode
-
-
 def _dispatched(case: Case, model: ResNet, example: Tensor) -> _Found:
     """A variant that calls torch operation by operation."""
     runner = prepare(case.variant, model, example, case.precision, case.launch)
@@ -216,47 +177,6 @@ def _compiled(case: Case, model: ResNet, example: Tensor) -> _Found:
         },
         {"bytes": NO_BYTES, "activations": NOT_PLANNED, "record": NOT_OURS},
     )
-
-
-@dataclass
-class Launched:
-    """Launches in the order made, by the names of their kernels, and the bytes of the tensors among their arguments."""
-
-    names: list[str] = field(default_factory=list)
-    bytes: int = 0
-
-    def ready(self, launch: Any, arguments: list[Any], *, opened: bool = False) -> Callable[..., None]:
-        """In place of `launches.ready`: a call that is noted."""
-        return partial(self._launch, launch.kernel.fn.__name__, arguments[1:] if opened else arguments)
-
-    def _launch(self, name: str, arguments: list[Any], *first: Tensor) -> None:
-        self.names.append(name)
-        bases = [getattr(argument, "base", argument) for argument in (*first, *arguments)]
-        tensors = {base.data_ptr(): _size(base) for base in bases if isinstance(base, Tensor)}
-        self.bytes += sum(tensors.values())
-
-
-@contextmanager
-def launched_on(target: Target) -> Iterator[Launched]:
-    """Networks made inside are cut for a GPU that is not there; their launches are noted in place of made."""
-    found = Launched()
-    replaced = {"target_of": _fixed(target), "compile_together": _nothing_to_compile, "ready": found.ready}
-    kept = {name: getattr(launches, name) for name in replaced}
-    try:
-        for name, value in replaced.items():
-            setattr(launches, name, value)
-        yield found
-    finally:
-        for name, value in kept.items():
-            setattr(launches, name, value)
-
-
-def _fixed(target: Target) -> Callable[..., Target]:
-    return lambda *_: target
-
-
-def _nothing_to_compile(found: Iterable[Bound]) -> bool:
-    return True
 
 
 def _fused(case: Case, model: ResNet, example: Tensor) -> _Found:
@@ -293,26 +213,6 @@ def record_of(case: Case, accepted: Accepted) -> str:
         raise LookupError(f"`bench kernels` compiles no {glob}*")
     rows = sorted(json.dumps(entry.row(), sort_keys=True) for entry in entries)
     return sha256("\n".join(rows).encode()).hexdigest()[:16]
-
-
-@contextmanager
-def optimised_graphs(folder: Path) -> Iterator[list[Path]]:
-    """Sessions made inside leave the graph that they run, one file each."""
-    import onnxruntime
-
-    found: list[Path] = []
-    original = onnxruntime.InferenceSession
-
-    def session(path: str, options: Any, *args: Any, **kwargs: Any) -> Any:
-        found.append(folder / f"{len(found)}.onnx")
-        options.optimized_model_filepath = str(found[-1])
-        return original(path, options, *args, **kwargs)
-
-    onnxruntime.InferenceSession = session
-    try:
-        yield found
-    finally:
-        onnxruntime.InferenceSession = original
 
 
 def _onnx(case: Case, model: ResNet, example: Tensor) -> _Found:

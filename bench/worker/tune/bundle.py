@@ -2,7 +2,7 @@
 
 First what networks run now: of every layer, what the tables of the architecture's GPUs and the model choose. Then a
 tuner's candidates, in the tuner's own order, costliest layers first. What is told of each candidate goes into the file
-at once (`bench.cli.kernels.bundle`), so whenever the time is up, the file holds what is worth most.
+at once (`bench.tuning.bundle`), so whenever the time is up, the file holds what is worth most.
 """
 
 from __future__ import annotations
@@ -24,37 +24,43 @@ from typing import Any
 import triton
 from triton.backends.nvidia import driver as nvidia
 
-from bench.tuning.tuner import KNOWN, Gpu, Network, Target, ordered, shares, turns
+from bench.runs.kernel_jobs import BundleAnswer, BundleJob, CandidateEnd, MakerAnswer, MakerJob
+from bench.tuning.gpus import KNOWN, Gpu
+from bench.tuning.networks import Network
+from bench.tuning.order import Target, ordered, shares, turns
 from bench.worker.static.compile_kernels import content, read
-from bench.worker.tune.search import Tell, _reason, networks
+from bench.worker.tune.search import Tell, _reason, network_rows
 from kernels import table
 from kernels.compiled.emit import compiled, folder
-from kernels.config import Config, Layer
-from kernels.implementation import implementation
+from kernels.kinds import implementation
 from kernels.launch import Compilation, parsed_in_turn
+from kernels.space.config import Config
+from kernels.space.layer import Layer
 from resnet.fused.carried import maker
 
 Candidate = tuple[Layer, str]
 
 
-def run(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
-    """The job of `bench.cli.kernels.bundle`. Tells `try [...]` and `done {...}` of each candidate, `also [...]` of
-    libraries.
+def make(job: MakerJob, tell: Tell) -> MakerAnswer:
+    """What would compile a bundle here."""
+    return {"status": "ok", "maker": vars(maker(job.arch))}
+
+
+def run(job: BundleJob, tell: Tell) -> BundleAnswer:
+    """Tells `try [...]` and `done {...}` of each candidate, `also [...]` of libraries.
 
     `left`: how many it had no time for.
     """
-    if data["what"] == "maker":
-        return {"status": "ok", "maker": vars(maker(data["arch"]))}
-    found = networks(data, lambda stage: None)
-    for path in data["tables"]:
+    rows = network_rows(job.models, job.batches, job.precisions, job.image, lambda stage: None)
+    for path in job.tables:
         table.use(table._installed.merge(table.Table.load(Path(path))))
-    known = {(layer, config) for layer, configs in data["known"].items() for config in configs}
+    known = {(layer, config) for layer, configs in job.known.items() for config in configs}
     planned = [
         (layer, config)
-        for layer, config in plan([Network.read(each) for each in found["networks"]], data["arch"], data["candidates"])
+        for layer, config in plan([Network.read(row) for row in rows], job.arch, job.candidates)
         if (layer.key, config) not in known
     ]
-    work = _Work(data, tell)
+    work = _Work(job, tell)
     work.all(planned)
     return {"status": "ok", "left": work.left}
 
@@ -77,15 +83,15 @@ def _order(by_worth: dict[Layer, float], gpu: Gpu, cap: int) -> Iterator[Candida
 class _Work:
     """Candidates compiled by several threads; layers share kernels, and none is compiled by two threads at once."""
 
-    def __init__(self, data: dict[str, Any], tell: Tell) -> None:
-        self.data, self.tell = data, tell
+    def __init__(self, job: BundleJob, tell: Tell) -> None:
+        self.job, self.tell = job, tell
         self.lock, self.locks = Lock(), dict[str, Lock]()
         self.libraries = _Libraries()
-        self.end = time.monotonic() + data["seconds"]
+        self.end = time.monotonic() + job.seconds
         self.left = 0
 
     def all(self, planned: Iterable[Candidate]) -> None:
-        with parsed_in_turn(), ThreadPoolExecutor(self.data["threads"] or None) as pool:
+        with parsed_in_turn(), ThreadPoolExecutor(self.job.threads or None) as pool:
             waiting = iter(planned)
             while batch := list(islice(waiting, 64)):  # so that what is told first is worth most
                 list(pool.map(self._one, batch))
@@ -96,7 +102,7 @@ class _Work:
             self.left += 1
             return
         self._say("try", [layer.key, text])
-        told: dict[str, Any] = {"layer": layer.key, "config": text, "folders": []}
+        told: CandidateEnd = {"layer": layer.key, "config": text, "folders": []}
         try:
             config = Config.parse(text)
             for compilation in implementation(layer, config).compilation(layer, config):
@@ -105,11 +111,11 @@ class _Work:
                 with alone:
                     told["folders"].append(str(self._kernel(compilation)))
         except Exception as error:
-            told |= {"folders": [], "failed": _reason(error)}
+            told["folders"], told["failed"] = [], _reason(error)
         self._say("done", told)
 
     def _kernel(self, compilation: Compilation) -> Path:
-        arch = self.data["arch"]
+        arch = self.job.arch
         read(compilation, arch)
         kernel = compiled(compilation, arch)
         if made := self.libraries.of(kernel):

@@ -30,12 +30,12 @@ from torch import Tensor
 
 from bench.worker.measure.clock import Clock
 from kernels.call import run as run_op
-from kernels.config import BYTES, Config, Layer
-from kernels.implementation import family, implementation
-from kernels.launch import Operands
+from kernels.kinds import implementation, predicted_us, reference
+from kernels.launch import Operands, output
 from kernels.packing import TORCH_TYPES, Packed, unpack
-from kernels.space.choose import predicted_us
-from kernels.space.conv import machine_of
+from kernels.space.config import Config
+from kernels.space.layer import BYTES, Layer
+from kernels.space.machine import machine_of
 from kernels.stem import widen
 from kernels.tf32 import rounded
 
@@ -63,7 +63,7 @@ class Subject:
         self.slack = slack(layer, float(self.want.abs().max()))
         self.sets = [first, *(_mapped(first, NAMES, torch.clone) for _ in range(rotation(layer, device) - 1))]
         self.block, out = fenced(layer, device)
-        self.outs = [out, *(family(layer).output(layer, device) for _ in self.sets[1:])]
+        self.outs = [out, *(output(layer, device) for _ in self.sets[1:])]
         self.scratch: Tensor | None = None
         self.alone = out
 
@@ -154,7 +154,7 @@ def launcher(layer: Layer, config: Config, operands: Operands, out: Tensor, scra
     if out.device.type == "cuda":
         bound = list(module.calls(layer, config, operands, out, scratch))
         return lambda: [launch.run(*arguments) for launch, arguments in bound]
-    return partial(run_op, layer, operands, out, str(config), family(layer).reference, module.launch)
+    return partial(run_op, layer, operands, out, str(config))
 
 
 def draw(layer: Layer, device: str, seed: int) -> Operands:
@@ -187,12 +187,12 @@ def _mapped(operands: Operands, names: Iterable[str], change: Callable[[Tensor],
 
 def answer(layer: Layer, operands: Operands) -> Tensor:
     """The right result: computed in float64, some images at a time, kept in float32."""
-    want = torch.empty_like(family(layer).output(layer, operands.x.device), dtype=torch.float32)
+    want = torch.empty_like(output(layer, operands.x.device), dtype=torch.float32)
     pixels = layer.h * layer.w * layer.c_in + 2 * layer.out_h * layer.out_w * layer.c_out
     for images in torch.arange(layer.n).split(max(1, ANSWER_BYTES // (8 * pixels))):
         part = slice(int(images[0]), int(images[-1]) + 1)
         cut = _mapped(operands, ("x", "residual", "x2"), itemgetter(part))
-        want[part] = family(layer).reference(layer, cut, torch.float64).float()
+        want[part] = reference(layer, cut, torch.float64).float()
     return want
 
 
@@ -207,7 +207,7 @@ def rotation(layer: Layer, device: str) -> int:
 
 def fenced(layer: Layer, device: str) -> tuple[Tensor, Tensor]:
     """An output, laid out as it should be, in the middle of a larger block."""
-    like = family(layer).output(layer, "meta")
+    like = output(layer, "meta")
     block = torch.empty(like.numel() + 2 * FENCE, dtype=TORCH_TYPES[layer.dtype], device=device)
     assert FENCE * BYTES[layer.dtype] % 128 == 0  # as memory is aligned
     return block, block.as_strided(like.shape, like.stride(), FENCE)

@@ -16,19 +16,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from threading import Lock
-from typing import Any
+from typing import cast
 
 import psutil
 import torch
 import triton
 
-from bench.tuning.tuner import layer_from
+from bench.runs.job import Empty
+from bench.runs.kernel_jobs import GpuRow, NetworkRow, NetworksAnswer, NetworksJob, TrialEnd, TryJob, VisitRow
+from bench.tuning.networks import layer_from
 from bench.worker.measure.clock import Clock, on_device
 from bench.worker.static.compile_kernels import read
 from bench.worker.tune.candidate import Subject, Timer
-from kernels.config import Config, Layer
-from kernels.implementation import implementation
+from kernels.kinds import implementation
 from kernels.launch import INTERPRETED, parsed_in_turn
+from kernels.space.config import Config
+from kernels.space.layer import Layer
 from resnet.fused import carried
 from resnet.fused.layers import layers_of
 
@@ -43,31 +46,35 @@ RUN_LIMIT_S = {"cuda": 30.0, "cpu": 600.0}  # which may be the interpreter
 COMPILE_LIMIT_S = 120.0
 
 
-def tune(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
-    """A job of `bench.tuning.tuner`: `what` is "networks" or "candidates"."""
-    return {"networks": networks, "candidates": candidates}[data["what"]](data, tell)
-
-
-def networks(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
+def networks(job: NetworksJob, tell: Tell) -> NetworksAnswer:
     """The different layers of each model, batch and precision with their counts; this GPU; versions as loaded.
 
     `bundle`: what came of the bundle of kernels that was named, for this GPU.
     """
-    found = []
-    for name in data["models"]:
-        tell(name)
-        for batch in data["batches"]:
-            for precision in data["precisions"]:
-                counts = Counter(layers_of(name, batch, data["image"], precision))
-                layers = [[asdict(layer), count] for layer, count in counts.items()]
-                found.append({"model": name, "batch": batch, "precision": precision, "layers": layers})
-    gpu, bundle = None, ""
+    rows = network_rows(job.models, job.batches, job.precisions, job.image, tell)
+    gpu: GpuRow | None = None
+    bundle = ""
     if torch.cuda.is_available():
         here = torch.cuda.get_device_properties(0)
         gpu = {"name": here.name, "arch": 10 * here.major + here.minor, "sms": here.multi_processor_count}
         bundle = carried.use(gpu["arch"])
     versions = {"torch": torch.__version__, "triton": triton.__version__}
-    return {"status": "ok", "networks": found, "gpu": gpu, "versions": versions, "bundle": bundle}
+    return {"status": "ok", "networks": rows, "gpu": gpu, "versions": versions, "bundle": bundle}
+
+
+def network_rows(
+    models: list[str], batches: list[int], precisions: list[str], image: int, tell: Tell
+) -> list[NetworkRow]:
+    """The different layers of each model, batch and precision, with how often each runs."""
+    rows: list[NetworkRow] = []
+    for model in models:
+        tell(model)
+        for batch in batches:
+            for precision in precisions:
+                counts = Counter(layers_of(model, batch, image, precision))
+                layers = [(asdict(layer), count) for layer, count in counts.items()]
+                rows.append({"model": model, "batch": batch, "precision": precision, "layers": layers})
+    return rows
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ class Visit:
     challengers: list[tuple[int, Config]]
 
     @staticmethod
-    def read(data: dict[str, Any]) -> Visit:
+    def read(data: VisitRow) -> Visit:
         found = [(number, Config.parse(text)) for number, text in data["challengers"]]
         best = (data["best"][0], Config.parse(data["best"][1])) if data["best"] else None
         return Visit(layer_from(data["layer"]), best, found)
@@ -89,21 +96,21 @@ class LostContext(Exception):
     """The GPU refuses this process all that follows, as after an illegal access; another process is served."""
 
 
-def candidates(data: dict[str, Any], tell: Tell) -> dict[str, Any]:
+def candidates(job: TryJob, tell: Tell) -> Empty:
     """Try the candidates of some layers; when `seconds` are over, no more are begun."""
     start = time.monotonic() - (time.time() - psutil.Process().create_time())  # of this process: imports take seconds
-    talk = _Talk(tell, start + data["seconds"])
-    visits = [Visit.read(visit) for visit in data["visits"]]
+    talk = _Talk(tell, start + job.seconds)
+    visits = [Visit.read(visit) for visit in job.visits]
     if not INTERPRETED:
-        carried.use(data["arch"])
-        part = _Talk(tell, start + COMPILING * data["seconds"])
-        compiled = compile_all(visits, set(data["compiled"]), data, part)
+        carried.use(job.arch)
+        part = _Talk(tell, start + COMPILING * job.seconds)
+        compiled = compile_all(visits, set(job.compiled), job, part)
         visits = [replace(v, challengers=[c for c in v.challengers if c[0] in compiled]) for v in visits]
     try:
-        with on_device(data["device"]) as clock, torch.inference_mode():
+        with on_device(job.device) as clock, torch.inference_mode():
             for visit in visits:
                 if visit.challengers and not talk.late():
-                    _visit(visit, data, clock, talk)
+                    _visit(visit, job, clock, talk)
     except LostContext:
         pass
     faulthandler.cancel_dump_traceback_later()
@@ -131,8 +138,9 @@ class _Talk:
             self.tell(f"passed {number}")
 
     def done(self, number: int, status: str, reason: str = "", **times: float | None) -> None:
+        ended: TrialEnd = {"status": status, "reason": reason, **cast(TrialEnd, times)}
         with self.lock:
-            self.tell(f"done {number} {json.dumps({'status': status, 'reason': reason, **times})}")
+            self.tell(f"done {number} {json.dumps(ended)}")
 
 
 def _reason(error: Exception) -> str:
@@ -140,7 +148,7 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {first}"[:300]
 
 
-def compile_all(visits: list[Visit], known: set[int], data: dict[str, Any], talk: _Talk) -> set[int]:
+def compile_all(visits: list[Visit], known: set[int], job: TryJob, talk: _Talk) -> set[int]:
     """The candidates that compile to something that can run; `known` did already. On all cores, or on `threads`."""
     good = set(known)
 
@@ -149,7 +157,7 @@ def compile_all(visits: list[Visit], known: set[int], data: dict[str, Any], talk
             return
         talk.begin(number, f"compiling {config}", COMPILE_LIMIT_S)
         try:
-            refused = emission(layer, config, data["arch"])
+            refused = emission(layer, config, job.arch)
         except Exception as error:
             talk.done(number, "failed", _reason(error))
             return
@@ -159,7 +167,7 @@ def compile_all(visits: list[Visit], known: set[int], data: dict[str, Any], talk
             talk.passed(number)
             good.add(number)
 
-    with parsed_in_turn(), ThreadPoolExecutor(data["threads"] or os.cpu_count()) as pool:
+    with parsed_in_turn(), ThreadPoolExecutor(job.threads or os.cpu_count()) as pool:
         for visit in visits:
             for number, config in visit.challengers:
                 if number not in known:
@@ -183,12 +191,12 @@ def emission(layer: Layer, config: Config, arch: int) -> str:
     return ""
 
 
-def _visit(visit: Visit, data: dict[str, Any], clock: Clock, talk: _Talk) -> None:
+def _visit(visit: Visit, job: TryJob, clock: Clock, talk: _Talk) -> None:
     """Each challenger against the best so far; one that wins is it from then on."""
     number, config = visit.challengers[0]
     talk.begin(number, f"operands for {config}", RUN_LIMIT_S["cpu"])
     try:
-        subject = Subject(visit.layer, data["device"], clock, data["seed"])
+        subject = Subject(visit.layer, job.device, clock, job.seed)
     except Exception as error:
         for number, _ in visit.challengers:
             talk.done(number, "failed", f"its operands: {_reason(error)}")
@@ -197,7 +205,7 @@ def _visit(visit: Visit, data: dict[str, Any], clock: Clock, talk: _Talk) -> Non
     for number, config in ([visit.best] if visit.best else []) + visit.challengers:
         if talk.late():
             return
-        talk.begin(number, f"running {config}", RUN_LIMIT_S[data["device"]])
+        talk.begin(number, f"running {config}", RUN_LIMIT_S[job.device])
         try:
             wrong = subject.wrong(config)
             if wrong:
@@ -206,7 +214,7 @@ def _visit(visit: Visit, data: dict[str, Any], clock: Clock, talk: _Talk) -> Non
                 best = subject.timer(config)
                 talk.passed(number)
             else:
-                best = _challenge(subject, number, config, best, PAIRS[data["device"]], talk)
+                best = _challenge(subject, number, config, best, PAIRS[job.device], talk)
         except Exception as error:
             talk.done(number, "failed", _reason(error))
             _survive(clock)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-from bench.errors import StoreError
-from bench.experiments.parts import Outcome, each, first_cause, write
+from bench.experiments.parts import Outcome, each, first_cause
+from bench.runs.job import PiecesJob
 from bench.runs.process import Answer
 
-JOB = {"job": "pieces", "device": "cpu"}
+JOB = PiecesJob("cpu")
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ def test_what_is_not_begun_in_time_is_skipped() -> None:
 def test_a_process_that_begins_nothing_is_started_twice() -> None:
     started = []
 
-    def ask(*_: Any) -> Answer:
+    def ask(*_: Any, **__: Any) -> Answer:
         started.append(1)
         return Answer("error", "ImportError: libcudart.so.13", {}, 0.1)
 
@@ -80,7 +77,7 @@ def test_a_lost_gpu_is_left_to_another_process() -> None:
     """A child that stops behind a part without dying, as after an illegal access, is followed by another."""
     processes: list[list[str]] = []
 
-    def ask(job: dict[str, Any], limit_s: float, hear: Any, *_: Any) -> Answer:
+    def ask(job: dict[str, Any], limit_s: float, hear: Any, **_: Any) -> Answer:
         processes.append([name for name, _ in job["parts"]])
         name = processes[-1][0]
         hear(f"try {name}")
@@ -90,12 +87,3 @@ def test_a_lost_gpu_is_left_to_another_process() -> None:
     found = outcomes([Part("a"), Part("b"), Part("c")], ask=ask)
     assert processes == [["a", "b", "c"], ["b", "c"], ["c"]]
     assert list(found) == ["a", "b", "c"]
-
-
-def test_a_file_is_written_whole_or_not(tmp_path: Path) -> None:
-    write(tmp_path / "new" / "file.json", {"x": 1})
-    assert json.loads((tmp_path / "new" / "file.json").read_text()) == {"x": 1}
-    assert list((tmp_path / "new").iterdir()) == [tmp_path / "new" / "file.json"]
-    (tmp_path / "plain").write_text("")
-    with pytest.raises(StoreError, match="cannot be written"):
-        write(tmp_path / "plain" / "file.json", {})

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,8 +24,9 @@ from bench.machine.environment import ROOT
 from bench.plans.case import Case
 from bench.plans.plan import Settings
 from bench.roofline import layers
-from bench.worker.__main__ import Job
+from bench.runs.job import LayersJob
 from bench.worker.gate import Truth
+from bench.worker.layers import parts as layer_parts
 from bench.worker.layers import times as layer_times
 from bench.worker.layers.onnx_nodes import node_layers
 from bench.worker.measure.clock import HostClock
@@ -209,7 +211,7 @@ def test_cases_are_compared_by_what_both_can_tell_apart_the_largest_difference_f
 
 def test_what_an_inner_part_takes_is_not_the_outer_ones() -> None:
     stamps = [(0, ""), (10, "a"), (15, "a.b"), (35, None), (40, None), (42, "a"), (50, None), (60, None)]
-    assert layer_times.own_times(stamps) == {"": 10 + 2 + 10, "a": 5 + 5 + 8, "a.b": 20}
+    assert layer_parts.own_times(stamps) == {"": 10 + 2 + 10, "a": 5 + 5 + 8, "a.b": 20}
 
 
 class Node:
@@ -245,15 +247,15 @@ def test_a_node_is_known_by_the_parameters_it_reads_or_by_the_node_before() -> N
 
 
 @pytest.fixture(scope="module")
-def job() -> Callable[[str], tuple[Job, Truth]]:
+def job() -> Callable[[str], tuple[LayersJob, Truth]]:
     """A case's job and the truth of its answers, on noise."""
 
-    def make(name: str) -> tuple[Job, Truth]:
+    def make(name: str) -> tuple[LayersJob, Truth]:
         case, settings = Case.parse(name), Settings(buffers=2)
         paths = references(case.model, case.image, 3 * case.batch, [case.precision], "cpu", 0, "noise")
         exact, plain = (np.load(paths[key])[: 3 * case.batch] for key in (EXACT, case.precision))
         truth = Truth(case.precision, case.batch, exact, plain.astype(np.float64))
-        return Job(case, settings, "cpu", 0, "noise", paths), truth
+        return LayersJob(case, settings, "cpu", 0, "noise", paths), truth
 
     return make
 
@@ -272,11 +274,13 @@ def consistent(found: dict[str, Any], case: Case) -> None:
 
 
 def test_the_vendor_librarys_layers_are_timed_and_sum_to_the_whole(
-    job: Callable[[str], tuple[Job, Truth]], tmp_path: Path
+    job: Callable[[str], tuple[LayersJob, Truth]], tmp_path: Path
 ) -> None:
     asked, truth = job("resnet18/library-fused/fp32/b1/i64/stream")
     stages: list[str] = []
-    answer = layer_times.layer_times(asked, truth, 8, str(tmp_path / "trace.json"), stages.append)
+    answer = layer_times.layer_times(
+        replace(asked, executions=8, trace=str(tmp_path / "trace.json")), truth, stages.append
+    )
     assert answer["status"] == "ok"
     assert stages == ["build", "prepare", "gate", "whole", "parts", "whole"]
     assert len(answer["whole_ns"]) == len(answer["timed_ns"]) == 8
@@ -292,12 +296,14 @@ def test_the_vendor_librarys_layers_are_timed_and_sum_to_the_whole(
 
 
 def test_the_nodes_of_onnxruntime_are_layers_and_their_trace_loads(
-    job: Callable[[str], tuple[Job, Truth]], tmp_path: Path
+    job: Callable[[str], tuple[LayersJob, Truth]], tmp_path: Path
 ) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     asked, truth = job("resnet18/onnxruntime/fp32/b1/i64/stream")
-    answer = layer_times.layer_times(asked, truth, 7, str(tmp_path / "trace.json"), lambda stage: None)
+    answer = layer_times.layer_times(
+        replace(asked, executions=7, trace=str(tmp_path / "trace.json")), truth, lambda stage: None
+    )
     found = layers.put_together(asked.case, answer, ceilings())
     assert found["how"] == "onnxruntime"
     consistent(found, asked.case)
@@ -306,10 +312,10 @@ def test_the_nodes_of_onnxruntime_are_layers_and_their_trace_loads(
     assert sorted(one["name"] for one in answer["parts"]) == sorted(nodes)  # of one execution
 
 
-def test_a_wrong_answer_has_no_times(job: Callable[[str], tuple[Job, Truth]]) -> None:
+def test_a_wrong_answer_has_no_times(job: Callable[[str], tuple[LayersJob, Truth]]) -> None:
     asked, truth = job("resnet18/eager/fp32/b1/i64/stream")
     wrong = Truth(truth.precision, truth.batch, truth.exact + 1, truth.plain + 1)
-    answer = layer_times.layer_times(asked, wrong, 2, "", lambda stage: None)
+    answer = layer_times.layer_times(replace(asked, executions=2), wrong, lambda stage: None)
     assert answer["status"] == "wrong"
     assert "parts" not in answer
 
@@ -335,7 +341,7 @@ def test_our_own_steps_are_timed_where_the_ops_are_atens(variant: str) -> None:
 
 def test_code_without_layers_is_its_operators_in_order() -> None:
     weight = torch.rand(64, 64)
-    timed = layer_times.in_order(
+    timed = layer_parts.in_order(
         lambda x: torch.relu(x @ weight), [torch.rand(64, 64)], HostClock(), 7, "", layer_times.COMPILED_NOTE
     )
     assert [one.name for one in timed.parts] == ["aten::matmul", "aten::relu"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.worker.__main__ import failure
+from bench.worker.failure import failure
 from tests.bench.runs.cramped import cramp
 
 GIB = 1 << 30

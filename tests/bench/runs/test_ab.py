@@ -63,10 +63,32 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     git(folder, "init", "--quiet")
     for tag, speed in (("fast", 1.0), ("slow", 1.1)):
         (folder / "bench" / "worker.py").write_text(WORKER.format(speed=speed))
-        git(folder, "add", ".")
-        git(folder, "commit", "--quiet", "--message", tag)
-        git(folder, "tag", tag)
+        commit(folder, tag)
     return folder
+
+
+@pytest.fixture(scope="module")
+def moved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The worker is `bench/worker.py` at `before`, and the package `bench/worker/` at `after`, a tenth slower."""
+    folder = tmp_path_factory.mktemp("moved")
+    for name in ("pyproject.toml", "constraints.txt", "bench/__init__.py", "resnet/__init__.py", "resnet/variants.py"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    git(folder, "init", "--quiet")
+    (folder / "bench" / "worker.py").write_text(WORKER.format(speed=1.0))
+    commit(folder, "before")
+    (folder / "bench" / "worker.py").unlink()
+    (folder / "bench" / "worker").mkdir()
+    (folder / "bench" / "worker" / "__init__.py").touch()
+    (folder / "bench" / "worker" / "__main__.py").write_text(WORKER.format(speed=1.1))
+    commit(folder, "after")
+    return folder
+
+
+def commit(folder: Path, tag: str) -> None:
+    git(folder, "add", "--all", ".")
+    git(folder, "commit", "--quiet", "--message", tag)
+    git(folder, "tag", tag)
 
 
 @pytest.fixture
@@ -149,6 +171,20 @@ def test_the_command_finds_the_slower_commit_and_says_which_case(
     assert words["resnet18", "weights"] == "SAME"
     assert "every case is settled" in found["ended"]
     assert any("measuring itself differs" in text for text in found["told"])  # the toy's speed is in its worker
+
+
+def test_a_base_whose_worker_is_one_file_runs_beside_a_head_whose_worker_is_a_package(
+    moved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = tmp_path / "test.toml"
+    plan.write_text(PLAN)
+    told = ab(moved, monkeypatch, "before", "after", str(plan), "-o", str(tmp_path / "out"), "--json")
+    assert told.exit_code == 1, told.output
+    found = json.loads(told.stdout)
+    words = {(one["case"].split("/")[0], one["metric"]): one["word"] for one in found["verdicts"]}
+    assert words["resnet18", "latency"] == "SLOWER"
+    assert words["resnet34", "latency"] == "SAME"
+    assert any("measuring itself differs" in text for text in found["told"])
 
 
 def test_a_commit_against_itself_is_the_same(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

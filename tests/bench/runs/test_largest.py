@@ -19,9 +19,10 @@ from bench.errors import CaseError
 from bench.plans.case import MAX, Case
 from bench.plans.plan import Settings, read
 from bench.records.store import Store
-from bench.runs.job import PICTURES, fit_job, reference_job
+from bench.runs.job import PICTURES, CaseJob, fit_job, reference_job
 from bench.runs.largest import REPEATS, RESOLUTION, START, find, largest
 from bench.runs.process import Answer, ask
+from bench.runs.request import request
 from bench.runs.sweep import Sweep
 from bench.worker.fits import placed
 from bench.worker.once import once
@@ -156,8 +157,8 @@ def test_a_batch_in_a_form_of_the_variants_own_is_placed_whole(place: Callable[[
 def test_the_reference_of_a_search_is_of_its_pictures_alone() -> None:
     settings = Settings(buffers=3)
     other = Case.parse("resnet18/eager/fp32/b2/i32/stream")
-    assert reference_job([CASE], settings, "cpu", 0, "noise")["count"] == PICTURES
-    assert reference_job([CASE, other], settings, "cpu", 0, "noise")["count"] == 8
+    assert reference_job([CASE], settings, "cpu", 0, "noise").count == PICTURES
+    assert reference_job([CASE, other], settings, "cpu", 0, "noise").count == 8
 
 
 def test_once_refuses_a_search() -> None:
@@ -209,7 +210,7 @@ def reference() -> Iterator[Callable[[Case], dict[str, str]]]:
 
     def make(case: Case) -> dict[str, str]:
         if case not in kept:
-            made = ask(reference_job([case], Settings(), "cpu", 0, "noise"), 600)
+            made = request(reference_job([case], Settings(), "cpu", 0, "noise"), 600)
             assert made.status == "ok", made.reason
             kept[case] = made.data["paths"]
         return kept[case]
@@ -220,8 +221,8 @@ def reference() -> Iterator[Callable[[Case], dict[str, str]]]:
 
 
 def probe(case: Case, batch: int, paths: dict[str, str], module: str = "bench.worker", gib: float = 0.0) -> Answer:
-    job = fit_job(case, batch, Settings(host_memory_gib=gib), "cpu", 0, "noise", paths)
-    return ask(job, 300, module=module)
+    job = fit_job(CaseJob(case, Settings(host_memory_gib=gib), "cpu", 0, "noise", paths), batch)
+    return request(job, 300, module=module)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +258,7 @@ def test_what_bounds_a_batch_is_told_with_its_status(
 ) -> None:
     monkeypatch.setenv("CHEAT", cheat)
     child = partial(ask, module="tests.cheats.fit")
-    found = find(child, CASE, Settings(), "cpu", 0, "noise", reference(CASE))
+    found = find(child, CaseJob(CASE, Settings(), "cpu", 0, "noise", reference(CASE)))
     assert found.status == "ok"
     assert found.data["largest"]["fits"] == fits
     assert found.data["largest"]["fails"] == fits + 1
@@ -299,7 +300,7 @@ def test_the_largest_batch_in_a_small_memory(reference: Callable[[Case], dict[st
     assert small.status == "ok", small.reason
     # what a small batch needs here, with this build of torch, and a little
     gib = (small.data["memory"]["host_resident_peak"] + unused + 40 * MIB) / 2**30
-    found = find(ask, case, Settings(host_memory_gib=gib), "cpu", 0, "noise", paths)
+    found = find(ask, CaseJob(case, Settings(host_memory_gib=gib), "cpu", 0, "noise", paths))
     assert found.status == "ok", found.reason
     assert found.data["memory"]["host_limit"] == int(gib * 2**30)
     search = found.data["largest"]

@@ -9,8 +9,8 @@ import pytest
 from bench.machine.environment import ROOT
 from bench.plans.case import Case
 from bench.plans.plan import ONCE, Settings
-from bench.runs.job import case_job
-from bench.runs.process import ask
+from bench.runs.job import CaseJob
+from bench.runs.request import request
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a limit on address space is kept by Linux alone")
 
@@ -53,8 +53,8 @@ def test_another_error_is_one(told: dict[str, dict[str, str]], name: str) -> Non
 def test_a_case_that_does_not_fit_the_host_is_out_of_memory() -> None:
     settings = Settings(**ONCE)  # type: ignore[arg-type]
     case = Case.parse("resnet18/eager/fp32/b256/i224/stream")  # its pictures take 600 MB
-    job = case_job(case, settings, "cpu", 0, "noise", {})
-    answer = ask(job, 120, module="tests.bench.runs.cramped")
+    job = CaseJob(case, settings, "cpu", 0, "noise", {})
+    answer = request(job, 120, module="tests.bench.runs.cramped")
     assert answer.status == "memory", answer.reason
     assert "llocate" in answer.reason
     assert not answer.data

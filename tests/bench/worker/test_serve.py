@@ -21,31 +21,30 @@ def test_every_request_is_answered_once_and_takes_at_least_an_execution() -> Non
         time.sleep(0.004)
 
     due = [number * MS for number in range(30)]
-    told = serve(execute, due, Batching((1, 4, 8)))
-    assert told["due"] == due
-    assert len(told["latency"]) == len(told["fed_late"]) == 30
-    assert sum(told["counts"]) == 30
-    assert min(told["latency"]) >= 4 * MS
-    assert min(told["spent"]) >= 4 * MS
-    assert max(told["counts"]) <= 8
+    served = serve(execute, due, Batching((1, 4, 8)))
+    assert len(served.latency) == len(served.fed_late) == 30
+    assert sum(served.counts) == 30
+    assert min(served.latency) >= 4 * MS
+    assert min(served.spent) >= 4 * MS
+    assert max(served.counts) <= 8
     # those that came during an execution went together, padded to the next batch
     assert len(sizes) < 30
-    assert sizes == [Batching((1, 4, 8)).padded(count) for count in told["counts"]]
+    assert sizes == [Batching((1, 4, 8)).padded(count) for count in served.counts]
 
 
 def test_a_full_batch_does_not_wait_and_the_last_waits_no_longer_than_asked() -> None:
     start = time.perf_counter()
-    told = serve(lambda size: None, [0, 0, 0, 0, 0], Batching((4,), wait_ns=0.2 * NS))
-    assert told["counts"] == [4, 1]
-    assert max(told["latency"][:4]) < 0.2 * NS <= told["latency"][4]
+    served = serve(lambda size: None, [0, 0, 0, 0, 0], Batching((4,), wait_ns=0.2 * NS))
+    assert served.counts == [4, 1]
+    assert max(served.latency[:4]) < 0.2 * NS <= served.latency[4]
     assert time.perf_counter() - start < 5
 
 
 def test_an_idle_server_answers_at_once_and_a_late_feeder_counts() -> None:
-    told = serve(lambda size: None, [0, 50 * MS], Batching((8,)))
-    assert told["counts"] == [1, 1]
-    assert all(latency >= late for latency, late in zip(told["latency"], told["fed_late"], strict=True))
-    assert all(late >= 0 for late in told["fed_late"])
+    served = serve(lambda size: None, [0, 50 * MS], Batching((8,)))
+    assert served.counts == [1, 1]
+    assert all(latency >= late for latency, late in zip(served.latency, served.fed_late, strict=True))
+    assert all(late >= 0 for late in served.fed_late)
 
 
 def test_batches_run_in_the_thread_that_owns_the_device() -> None:

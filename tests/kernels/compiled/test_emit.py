@@ -8,14 +8,16 @@ import torch
 import triton
 from triton.backends.compiler import GPUTarget
 
-from kernels import conv, conv_tma, head, stem
+from kernels import conv, conv_tma, head, kinds, stem
+from kernels.cards.archs import ARCHS
 from kernels.compiled.emit import Emitted, compiled, emit, tool
-from kernels.config import ARCHS, Config, Layer
 from kernels.launch import INTERPRETED, Argument, Launch, Operands, output
-from kernels.space import choose
 from kernels.space import head as head_space
 from kernels.space import stem as stem_space
-from kernels.space.conv import default, shared_bytes
+from kernels.space.config import Config
+from kernels.space.conv import default
+from kernels.space.fit import shared_bytes
+from kernels.space.layer import Layer
 from tests.networks import convolutions
 
 pytestmark = pytest.mark.skipif(INTERPRETED, reason="kernels defined under TRITON_INTERPRET=1 cannot be compiled")
@@ -133,12 +135,12 @@ def test_a_row_of_pixels_stays_in_shared_memory() -> None:
     ids=str,
 )
 def test_products_that_read_registers_wait_or_are_refused(layer, config, dtype) -> None:
-    """As `config.unsafe` has it without compiling: the code overwrites what is in flight, unless steps wait."""
+    """As `fit.unsafe` has it without compiling: the code overwrites what is in flight, unless steps wait."""
     layer, module = replace(layer, dtype=dtype), conv_tma if config.impl == "tma" else conv
     found = {}
     for serial in (False, True):
         same = replace(config, serial=serial)
-        assert (choose.unfit(layer, same, 90) is None) == serial
+        assert (kinds.unfit(layer, same, 90) is None) == serial
         (compilation, *_) = module.compilation(layer, same)
         found[serial] = emit(compilation, 90)
         assert found[serial].operand_a == "registers"
@@ -165,7 +167,7 @@ def test_what_the_model_chooses_is_safe(network) -> None:
 def test_the_reduction_of_a_split_depth() -> None:
     _, reduction = conv.compilation(LATE, ptr(64, 64, 64, 4, 4, split_k=8))
     found = emit(reduction, 80)
-    assert (found.name, found.warps, found.shared, found.spills) == ("_reduce", 4, 0, False)
+    assert (found.name, found.warps, found.shared, found.spills) == ("_kernel", 4, 0, False)
 
 
 class Driver:
@@ -224,10 +226,10 @@ def test_what_is_described_while_debugging_is_what_is_launched_then(hopper, monk
 
 
 def test_the_stem_is_launched_as_it_was_described(hopper) -> None:
-    layer = replace(STEM, n=1)
+    layer = replace(STEM, n=1, pool=True)
     config = stem_space.default(layer, 90)
-    out = stem.output(layer, "cpu")
-    weight = out.new_empty(2 * layer.c_out, layer.kernel[0] * stem_space.window(layer)[0])
+    out = output(layer, "cpu")
+    weight = out.new_empty(2 * layer.c_out, layer.kernel[0] * layer.window[0])
     operands = [Operands.of(layer, "cpu").x, weight, out.new_empty(layer.c_out, dtype=torch.float32), out, layer.n]
     (compilation,) = stem.compilation(layer, config)
     assert compiled(compilation, 90).hash == key_of(stem.stem_launch(layer, config), operands)
@@ -237,7 +239,7 @@ def test_the_stem_is_launched_as_it_was_described(hopper) -> None:
     "config", [head_space.fused(replace(ACTIVATED, dtype="fp16"), 90), ptr(64, 64, 64, 4, 3)], ids=str
 )
 def test_the_head_is_launched_as_it_was_described(config, hopper) -> None:
-    layer = Layer(1, 7, 7, 512, 1000, (1, 1), relu=False, prologue=True)
+    layer = Layer(1, 7, 7, 512, 1000, (1, 1), relu=False, prologue=True, mean=True)
     out = torch.empty(layer.n, layer.c_out, dtype=torch.float16)
     launches = list(head.calls(layer, config, Operands.of(layer, "cpu"), out))
     described = head.compilation(layer, config)

@@ -22,8 +22,9 @@ from kernels import (
     pool_linear,
     widen,
 )
-from kernels.config import channel_tiles, row_tiles, steps, unfit
 from kernels.launch import INTERPRETED, output
+from kernels.space.fit import impossible
+from kernels.space.tiling import channel_tiles, row_tiles, steps
 
 
 def ptr(m: int = 32, n: int = 32, k: int = 32, **others: int) -> Config:
@@ -99,7 +100,7 @@ def test_agrees_with_float64(name, dtype, check) -> None:
     # the interpreter multiplies tf32 as float32; the bulk kernel has no other 32-bit form
     dtype = "tf32" if dtype == "fp32" and config.impl == "tma" else dtype
     layer = Layer(**{**_fields(layer), "dtype": dtype})
-    assert unfit(layer, config) is None
+    assert impossible(layer, config) is None
     check(layer, config)
 
 
@@ -133,7 +134,7 @@ def layers(draw) -> tuple[Layer, Config]:
 @given(layers())
 def test_any_layer_agrees_with_float64(check, drawn) -> None:
     layer, config = drawn
-    assume(unfit(layer, config) is None and cost(layer, config) <= 200)
+    assume(impossible(layer, config) is None and cost(layer, config) <= 200)
     check(layer, config)
 
 
@@ -157,7 +158,7 @@ def bulk_layers(draw) -> tuple[Layer, Config]:
 @given(bulk_layers())
 def test_any_layer_by_bulk_copies_agrees_with_float64(check, drawn) -> None:
     layer, config = drawn
-    assume(unfit(layer, config) is None and cost(layer, config) <= 200)
+    assume(impossible(layer, config) is None and cost(layer, config) <= 200)
     check(layer, config)
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from kernels import Config, Layer, pinned_conv
+from kernels import Config, Layer
+from kernels.experiments import pinned_conv
 from kernels.launch import output
 
 CASES = {

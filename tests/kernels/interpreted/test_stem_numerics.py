@@ -13,14 +13,15 @@ from torch import Tensor, nn
 from kernels import Config, Layer, conv_bias_relu_pool, pack, stem, widen
 from kernels.launch import Operands
 from kernels.space import stem as stem_space
+from kernels.space.tiling import stem_grid
 
 
 def cut(layer: Layer, m: int = 32, n: int = 32, strip: int = 2) -> Config:
-    return Config("ptr", m, n, stem_space.window(layer)[0], 4, 1, group_m=strip)
+    return Config("ptr", m, n, layer.window[0], 4, 1, group_m=strip)
 
 
 def cost(layer: Layer, config: Config) -> int:
-    return prod(stem_space.grid_of(layer, config)) * (2 * config.group_m + 1) * layer.kernel[0]
+    return prod(stem_grid(layer, config)) * (2 * config.group_m + 1) * layer.kernel[0]
 
 
 def run(layer: Layer, config: Config, operands: Operands) -> Tensor:

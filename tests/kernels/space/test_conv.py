@@ -1,129 +1,75 @@
-"""The estimate of registers against what the compiler emitted, and that what nobody checks does not spill."""
+"""The search space of convolutions: what is in it, its order, the model's choice."""
 
-import json
 from dataclasses import replace
-from functools import cache
-from itertools import product
-from pathlib import Path
-from statistics import mean, pstdev
-from typing import Any
+from math import prod
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from kernels.config import ARCHS, Config, Layer, steps
-from kernels.space import choose
-from kernels.space import conv as space
-from kernels.space import registers as estimate
-from kernels.space.registers import REGISTERS, SPILLING, multiplier, registers, spills
-
-pytest.importorskip("torch")
-
-from tests.networks import convolutions
-
-ROOT = Path(__file__).parents[3]
-NETWORKS = ("resnet18", "resnet50", "resnet18v2", "resnet50v2")
-WINDOW = Layer(32, 56, 56, 64, 64, (3, 3), 1, 1)
+from kernels.cards.archs import ARCHS
+from kernels.space.config import Config
+from kernels.space.conv import boxes, default, predicted_us, space
+from kernels.space.fit import doubtful, impossible, shared_bytes
+from kernels.space.layer import Layer
+from kernels.space.machine import machine_of
+from kernels.space.tiling import pixels, row_tiles
+from tests.kernels.shapes import ACTIVATED, LAST, LATE, LAYERS, MIDDLE, STEM
 
 
-@cache
-def shapes(name: str) -> list[Layer]:
-    return [layer for layer in convolutions(name, 1, 224, "fp16") if not (layer.pool or layer.mean)]
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.key)
+@pytest.mark.parametrize("arch", [80, 86, 89, 90, 100, 120])
+def test_the_space_is_ordered_and_fits(layer, arch) -> None:
+    machine = machine_of(arch)
+    found = space(layer, arch)
+    assert 20 < len(found) < 3000
+    assert len(set(found)) == len(found)
+    assert all(impossible(layer, config) is None for config in found)
+    assert all(shared_bytes(layer, config, arch) <= ARCHS[arch].shared for config in found)
+    # on sm_90 boxes of a row alone, which cover large images and what is pointwise
+    bulk = {90: (MIDDLE, LAST)}.get(arch, [other for other in LAYERS if arch > 90 and other not in (STEM, ACTIVATED)])
+    assert any(config.impl == "tma" for config in found) == (layer in bulk)
+    assert any(config.pdl for config in found) == (arch >= 90)
+    times = [round(predicted_us(layer, config, machine), 1) for config in found]
+    assert times == sorted(times)
+    chosen = default(layer, arch)
+    assert chosen in found
+    assert chosen.impl == "ptr"
+    assert not doubtful(layer, chosen, arch)
+    assert space(layer, arch, limit=3) == found[:3]
 
 
-def accepted() -> list[dict[str, Any]]:
-    return json.loads((ROOT / "results/kernels/accepted.json").read_text())["entries"]
+@pytest.mark.parametrize("layer", [*LAYERS, Layer(1, 1, 1, 1, 1, (1, 1)), Layer(1, 3, 3, 700, 3, (3, 3), dtype="fp32")])
+@pytest.mark.parametrize("arch", [80, 89, 90, 120])
+def test_every_layer_has_a_default(layer, arch) -> None:
+    assert impossible(layer, default(layer, arch)) is None
 
 
-@cache
-def emitted() -> list[tuple[int, Layer, Config, dict[str, int]]]:
-    """The convolutions of the accepted record: architecture, layer, configuration, facts."""
-    known = {}
-    for name, batch, dtype in product(NETWORKS, (1, 8, 32, 128, 256), ("fp16", "bf16", "tf32", "fp32")):
-        known |= {layer.key: layer for layer in (replace(shape, n=batch, dtype=dtype) for shape in shapes(name))}
-    found = []
-    for entry in accepted():
-        config, _, key = entry["uses"][0].split("/")
-        if entry["kernel"] in ("conv", "conv_tma") and key in known:
-            found.append((entry["arch"], known[key], Config.parse(config), entry["facts"]))
-    return found
+def test_no_prediction_beats_the_machine() -> None:
+    for layer in LAYERS:
+        machine = machine_of(90)
+        floor = 1e6 * max(layer.bytes / machine.memory, layer.flops / machine.flops["fp16"])
+        assert all(predicted_us(layer, config, machine) > floor for config in space(layer, 90, limit=50))
 
 
-def test_the_estimate_is_near_what_was_emitted() -> None:
-    errors: dict[str, list[int]] = {}
-    for arch, layer, config, facts in emitted():
-        if config.impl == "ptr":
-            error = facts["registers"] - min(registers(layer, config, arch), 255)
-            errors.setdefault(multiplier(layer, arch), []).append(error)
-    assert set(errors) == set(REGISTERS)
-    for name, found in errors.items():
-        print(name, len(found), mean(found), pstdev(found))
-        assert abs(mean(found)) < 20, name
-        assert pstdev(found) < 32, name
+def test_the_model_splits_the_depth_where_sms_are_idle() -> None:
+    assert default(LATE, 90).split_k > 1
+    assert default(replace(LATE, n=256), 90).split_k == 1
 
 
-def test_no_choice_that_was_accepted_spills() -> None:
-    assert not [(entry["arch"], entry["uses"][0]) for entry in accepted() if entry["facts"]["stack"]]
+@settings(max_examples=50)
+@given(st.integers(1, 40), st.integers(1, 60), st.integers(1, 60), st.sampled_from([64, 128, 256]))
+def test_boxes_cover_the_output(n, h, w, block_m) -> None:
+    layer = Layer(n, h, w, 64, 64, (3, 3), 1, 1)
+    for box in boxes(layer, block_m):
+        config = Config("tma", block_m, 64, 64, 4, 3, box)
+        assert prod(box) == block_m
+        assert row_tiles(layer, config) * block_m >= layer.rows
 
 
-@pytest.mark.parametrize("arch", [80, 89, 90, 100, 120])
-@pytest.mark.parametrize("dtype", ["fp32", "tf32", "fp16"])
-def test_a_choice_that_nobody_checks_neither_spills_nor_may_be_wrong(arch: int, dtype: str) -> None:
-    for name, batch in (("resnet50v2", 1), ("resnet18v2", 256)):
-        for layer in (replace(shape, n=batch, dtype=dtype) for shape in shapes(name)):
-            chosen = space.default(layer, arch)
-            assert not spills(layer, chosen, arch), f"{layer.key} {chosen}"
-            assert chosen.impl == "ptr"
-            assert chosen.warps == 4 or layer.kernel == (1, 1) or (arch == 90 and dtype != "fp32")
-            assert choose.unfit(layer, chosen, arch) is None
-
-
-def test_windows_have_8_warps_where_the_model_sees_a_gain_and_the_code_was_seen_to_be_right() -> None:
-    """On sm_90, whose products `kernels.compiled.hazards` can follow; elsewhere, and where 4 are as good, 4."""
-    wide = Layer(128, 28, 28, 128, 128, (3, 3), 1, 1)
-    assert (space.default(wide, 90).warps, space.default(wide, 80).warps, space.default(wide, 100).warps) == (8, 4, 4)
-    assert space.default(replace(wide, dtype="fp32"), 90).warps == 4
-    assert space.default(Layer(128, 14, 14, 256, 256, (3, 3), 1, 1), 90).warps == 4
-
-
-@pytest.mark.parametrize("name", ["resnet50", "resnet50v2"])
-def test_what_is_tried_overwrites_nothing(name: str) -> None:
-    """As far as `config.unsafe` tells it: no box of more than a row, and a prologue in series, wherever wgmma loops."""
-    for layer in (replace(shape, n=32) for shape in shapes(name)):
-        for config in space.space(layer, 90):
-            assert choose.unfit(layer, config, 90) is None
-            assert config.serial == (layer.prologue and config.block_m >= 64 and max(steps(layer, config)) > 1)
-            assert not config.box or config.box[2] == config.block_m or max(steps(layer, config)) == 1
-
-
-def test_boxes_of_several_rows_are_tried_where_they_stay_in_shared_memory() -> None:
-    assert any(config.box and config.box[2] < config.block_m for config in space.space(WINDOW, 100))
-
-
-def test_where_all_may_spill_it_is_the_one_with_the_fewest_registers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(space, "spills", lambda *_: True)
-    chosen = space.default.__wrapped__(WINDOW, 80)
-    safe = [config for config in space.space(WINDOW, 80) if not space.may_be_wrong(WINDOW, config, 80)]
-    assert registers(WINDOW, chosen, 80) == min(registers(WINDOW, config, 80) for config in safe)
-    assert (chosen.impl, chosen.warps) == ("ptr", 4)
-
-
-def test_what_was_seen_to_spill_is_told_by_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = Config.parse("ptr-64x64x32-w4-s3-k1-g8")
-    for arch in ARCHS:
-        assert not spills(WINDOW, config, arch)
-    monkeypatch.setattr(estimate, "SPILLING", {90: frozenset({"half 64x64x32-w4 window"})})
-    assert spills(WINDOW, config, 90)
-    assert not spills(WINDOW, config, 80)
-    assert not spills(Layer(32, 56, 56, 64, 64, (1, 1)), config, 90)
-
-
-def test_every_kind_is_written_as_it_is_asked_for() -> None:
-    """A word out of order would never be met."""
-    words = ["window", "split", "second", "residual", "prologue"]
-    for arch, kinds in SPILLING.items():
-        assert arch in ARCHS
-        for kind in kinds:
-            dtype, tile, *special = kind.split()
-            assert dtype in ("half", "tf32", "fp32")
-            assert Config.parse(f"ptr-{tile}-s3-k1-g8").warps in (4, 8)
-            assert special == [word for word in words if word in special]
+def test_boxes_waste_nothing_where_they_can() -> None:
+    assert boxes(replace(LAST, n=4), 128)[0] == (1, 1, 128)
+    assert pixels(LAST) == (1, 1, LAST.rows)
+    for layer, block_m in ((MIDDLE, 128), (replace(MIDDLE, h=14, w=14), 128), (replace(MIDDLE, h=7, w=7), 32)):
+        config = Config("tma", block_m, 64, 64, 4, 3, boxes(layer, block_m)[0])
+        assert row_tiles(layer, config) * block_m == layer.rows

@@ -21,13 +21,15 @@ if importlib.util.find_spec("triton") is None:
 import triton
 from triton.backends.compiler import GPUTarget
 
+from bench.runs.kernel_jobs import TryJob
 from bench.worker.static.compile_kernels import read as read_emitted
 from bench.worker.tune import search as tune
 from kernels.compiled import bundle, emit
 from kernels.compiled.bundle import VARIABLE, Bundle, Maker
-from kernels.config import Config, Layer
-from kernels.implementation import implementation
+from kernels.kinds import implementation
 from kernels.launch import INTERPRETED
+from kernels.space.config import Config
+from kernels.space.layer import Layer
 from resnet.cache import COMPILED
 from resnet.fused import carried, launches
 from resnet.fused.carried import maker
@@ -48,8 +50,10 @@ from dataclasses import replace
 from triton.backends.compiler import GPUTarget
 from bench.worker.static import compile_kernels as emitted
 from kernels.compiled import emit
-from kernels.config import Config, Layer
-from kernels.implementation import family, implementation
+from kernels.space.config import Config
+from kernels.space.layer import Layer
+from kernels.kinds import implementation
+from kernels.launch import output
 from kernels.launch import Operands
 from resnet.fused import carried
 
@@ -65,7 +69,7 @@ layer = replace({LAYER!r}, n=int(sys.argv[2]))
 read = emit._run
 emit._run = lambda name, *words: tools.append(name) or read(name, *words)
 for config in map(Config.parse, {CONFIGS!r}):
-    operands, out = Operands.of(layer, "cpu"), family(layer).output(layer, "cpu")
+    operands, out = Operands.of(layer, "cpu"), output(layer, "cpu")
     for launch, arguments in implementation(layer, config).calls(layer, config, operands, out):
         emitted.read(launch.compilation(*arguments), 90)
         launch.kernel.run(*arguments, grid=launch.grid, warmup=True, **launch.constants, **launch.options)
@@ -220,7 +224,7 @@ def test_a_network_and_a_tuner_look_there_before_they_compile(monkeypatch) -> No
     monkeypatch.setattr(carried, "use", lambda arch: asked.append(arch) or "")
     monkeypatch.setattr(triton.runtime.driver, "_active", Driver())
     assert launches.compile_together([])
-    job = {"visits": [], "compiled": [], "device": "cpu", "arch": 100, "threads": 1, "seconds": 60.0}
+    job = TryJob([], [], "cpu", 100, 0, 1, 60.0)
     assert tune.candidates(job, print) == {"status": "ok"}
     assert asked == [90, 100]
 

@@ -22,9 +22,10 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 import resnet.model
 from kernels import conv, table
 from kernels.cards import places
-from kernels.config import Config, Layer
+from kernels.kinds import default, space
 from kernels.launch import parsed_in_turn
-from kernels.space.choose import default, space
+from kernels.space.config import Config
+from kernels.space.layer import Layer
 from resnet.archs import Spec
 from resnet.fold import fold
 from resnet.fused import launches, network

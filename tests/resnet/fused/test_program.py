@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from kernels.config import Layer
+from kernels.space.layer import Layer
 from resnet.archs import ARCHS, Spec
 from resnet.fold import fold
 from resnet.fused.program import Conv, Head, Program, Stem, program

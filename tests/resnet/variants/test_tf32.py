@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from kernels import pack, pack_linear
 from kernels.call import run
-from kernels.implementation import family
+from kernels.launch import output
 from kernels.tf32 import KEPT, rounded
 from resnet.fold import fold
 from resnet.fused.layers import layer_of
@@ -56,8 +56,8 @@ def logits(model, batch, precision, read):
     with Products(read, rounded if precision == "tf32" else exactly) as products:
         for step, module in zip(made.steps, runner._forward.steps, strict=True):
             layer = layer_of(step, made, precision)
-            values[step.name] = family(layer).output(layer, "cpu")
-            run(layer, module.operands(values), values[step.name], "", family(layer).reference, None)
+            values[step.name] = output(layer, "cpu")
+            run(layer, module.operands(values), values[step.name], "")
     assert products.count == len(made.steps) + sum(step.shortcut is not None for step in made.convs)
     assert torch.equal(runner(values[INPUT]), values["head"]) is (read is exactly)
     return values["head"].double()

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from bench.cli.kernels.facts import counted as counted_in_a_child
 from bench.plans.case import Case
 from bench.static.cases import SLOWER, Counted, Facts, compare
 from bench.static.kernels import Accepted
@@ -171,19 +167,3 @@ def test_a_variant_that_raises_has_failed(monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_record_of_a_layer_nobody_compiles_is_absent_with_the_reason() -> None:
     with pytest.raises(LookupError, match="compiles no resnet18/fp16-n1-"):
         static.record_of(FUSED, Accepted([], "3.7.1", "", ""))
-
-
-@pytest.mark.slow  # three processes that import torch
-def test_a_child_that_dies_fails_its_case_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    worker = tmp_path / "dying_counter.py"
-    worker.write_text(
-        "import os, sys\nfrom bench.worker import __main__ as worker\nfrom bench.worker.static import count as static\n"
-        "honest = static.counted\n"
-        "static.counted = lambda case: os._exit(9) if case.batch == 2 else honest(case)\n"
-        "worker.main(int(sys.argv[1]), int(sys.argv[2]))\n"
-    )
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
-    cases = [EAGER, Case.parse("resnet18/eager/fp32/b2/i32/stream")]
-    found = counted_in_a_child(cases, module="dying_counter").cases
-    assert found[EAGER.name].facts["launches"].value == 68
-    assert found[cases[1].name].failed.startswith("crash: ")

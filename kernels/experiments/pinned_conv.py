@@ -21,10 +21,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.config import Config, Layer, steps
 from kernels.conv import conv_launch as plain_launch
-from kernels.conv import parts_in, reduce_launch, tile_of
+from kernels.conv_reduce import parts_in, reduce_launch
 from kernels.launch import Argument, Compilation, Launch, Operands, output
+from kernels.space.config import Config
+from kernels.space.layer import Layer
+from kernels.space.tiling import steps
+from kernels.tile import tile_of
 
 
 @triton.jit
@@ -38,12 +41,18 @@ def _pinned(value, MULTIPLE: tl.constexpr, ON: tl.constexpr):
 
 @triton.jit(do_not_specialize=["n"])
 def _kernel(
-    x, w, bias, residual, out, n,
-    H: tl.constexpr, W: tl.constexpr, C: tl.constexpr, K: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr,
+    # Pointers, activations channels-last: x [N, H, W, C], w [K, R * S * C], bias [K], residual and out [N, OH, OW, K],
+    # or of a split depth its sums [SPLIT_K, N, OH, OW, K]
+    x, w, bias, residual, out,
+    # Sizes: images, the one that is not compiled in; pixels and channels of x; channels and pixels of out
+    n, H: tl.constexpr, W: tl.constexpr, C: tl.constexpr, K: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr,
+    # The window: R x S taps, a step of STRIDE pixels, PAD zeros around the image. The depth: steps of BLOCK_K
     R: tl.constexpr, S: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr, STEPS: tl.constexpr,
+    # Meta-parameters: what is computed, and how it is cut (`Config`)
     RELU: tl.constexpr, PRECISION: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
     SPLIT_K: tl.constexpr, GROUP_M: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
+    """A tile of out, [BLOCK_M, BLOCK_N]: rows are output pixels, columns output channels."""
     all_rows = n * OH * OW
     m_tile, n_tile = tile_of(tl.program_id(0), tl.cdiv(all_rows, BLOCK_M), tl.cdiv(K, BLOCK_N), GROUP_M)
     rows = m_tile * BLOCK_M + tl.arange(0, BLOCK_M)
@@ -73,10 +82,11 @@ def _kernel(
         inside = rows < all_rows
         if PAD > 0:
             inside = inside & (top + r >= 0) & (top + r < H) & (left + s >= 0) & (left + s < W)
+        # x: [BLOCK_M, BLOCK_K], 0 is padding; w: [BLOCK_N, BLOCK_K]
         a = tl.load(x + corner[:, None] + ((r * W + s) * C + channel)[None, :], mask=inside[:, None], other=0.0)
         b = tl.load(w + k[:, None] * (R * S * C) + (tap * C + channel)[None, :])
         acc = tl.dot(a, tl.trans(b), acc, input_precision=PRECISION)
-    at = rows[:, None] * K + k[None, :]
+    at = rows[:, None] * K + k[None, :]  # [BLOCK_M, BLOCK_N]
     inside = (rows < all_rows)[:, None]
     if SPLIT_K > 1:
         tl.store(out + tl.program_id(1) * all_rows * K + at, acc, mask=inside)
@@ -91,7 +101,7 @@ def _kernel(
 
 def unfit(layer: Layer, config: Config) -> str | None:
     """Why this kernel cannot compute the layer so, or None."""
-    if layer.second or layer.prologue or layer.pool or layer.mean or layer.columns.flat:
+    if layer.kind != "conv" or layer.second or layer.prologue or layer.columns.flat:
         return "this kernel is for plain convolutions"
     if config.impl != "ptr" or config.split_k > steps(layer, config)[0]:
         return f"not by {config}"

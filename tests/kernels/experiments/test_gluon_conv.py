@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from kernels.cards.archs import ARCHS
 from kernels.compiled.emit import tool
-from kernels.config import ARCHS, Layer
 from kernels.launch import INTERPRETED, Operands
+from kernels.space.layer import Layer
 
 if not INTERPRETED:
-    from kernels import gluon_conv
-    from kernels.gluon_conv import Cut
+    from kernels.experiments import gluon_conv
+    from kernels.experiments.gluon_conv import Cut
 
 pytestmark = pytest.mark.skipif(INTERPRETED, reason="the interpreter knows no Gluon")
 

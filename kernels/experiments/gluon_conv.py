@@ -32,9 +32,10 @@ from triton.experimental.gluon.language.nvidia.hopper import (
 )
 from triton.experimental.gluon.nvidia.hopper import TensorDescriptor
 
-from kernels.config import Layer, pixels
 from kernels.launch import Launch, Operands, output
 from kernels.packing import DTYPES
+from kernels.space.layer import Layer
+from kernels.space.tiling import pixels
 
 PRODUCER_REGISTERS = 24
 together = getattr(gl, "thread_barrier", None) or gl.barrier  # all threads of a partition: Triton 3.6, 3.7
@@ -69,7 +70,13 @@ def _tile(
 
 @gluon.jit
 def _load(
-    x, w, residual, xs, ws, filled, emptied, outs, residual_filled, outs_emptied, tiles, boxes_h, boxes_w,
+    # Descriptors, as _kernel's
+    x, w, residual,
+    # Shared memory: rings of STAGES boxes of x and tiles of w, with a barrier each for full and for empty; a tile of
+    # out, which the residual comes by, with its two barriers
+    xs, ws, filled, emptied, outs, residual_filled, outs_emptied,
+    # Sizes: tiles in all, boxes down and across an image; and as _kernel's
+    tiles, boxes_h, boxes_w,
     C: gl.constexpr, K: gl.constexpr, S: gl.constexpr, PAD: gl.constexpr, STEPS: gl.constexpr,
     BOX_N: gl.constexpr, BOX_H: gl.constexpr, BOX_W: gl.constexpr, BLOCK_N: gl.constexpr, BLOCK_K: gl.constexpr,
     STAGES: gl.constexpr, HAS_RESIDUAL: gl.constexpr, STEP_BYTES: gl.constexpr, TILE_BYTES: gl.constexpr,
@@ -100,7 +107,10 @@ def _load(
 
 @gluon.jit
 def _multiply(
-    out, bias, xs, ws, filled, emptied, outs, residual_filled, outs_emptied, tiles, boxes_h, boxes_w,
+    # A descriptor and a pointer, as _kernel's
+    out, bias,
+    # Shared memory and sizes, as _load's
+    xs, ws, filled, emptied, outs, residual_filled, outs_emptied, tiles, boxes_h, boxes_w,
     K: gl.constexpr, STEPS: gl.constexpr, BOX_N: gl.constexpr, BOX_H: gl.constexpr, BOX_W: gl.constexpr,
     BLOCK_N: gl.constexpr, BLOCK_K: gl.constexpr, STAGES: gl.constexpr, HAS_RESIDUAL: gl.constexpr, RELU: gl.constexpr,
     DTYPE: gl.constexpr, WARPS: gl.constexpr,
@@ -119,7 +129,7 @@ def _multiply(
         for _step in range(STEPS):
             buffer = done % STAGES
             mbarrier.wait(filled.index(buffer), (done // STAGES) & 1)
-            a = xs.index(buffer).reshape([BLOCK_M, BLOCK_K])
+            a = xs.index(buffer).reshape([BLOCK_M, BLOCK_K])  # of [BOX_N, BOX_H, BOX_W, BLOCK_K], where it lies
             acc = warpgroup_mma(a, ws.index(buffer).permute((1, 0)), acc, is_async=True)
             acc = warpgroup_mma_wait(1, deps=[acc])
             # All warps are past the product before: its buffer may be written. Of the first there is none before it,
@@ -153,8 +163,14 @@ def _multiply(
 
 @gluon.jit(do_not_specialize=["n", "out_h", "out_w"])
 def _kernel(
-    x, w, bias, residual, out, n, out_h, out_w,
+    # Descriptors, with their boxes: x [N, H, W, C] by [BOX_N, BOX_H, BOX_W, BLOCK_K], w [K, columns] by [BLOCK_N,
+    # BLOCK_K], residual and out [N, OH, OW, K] by [BOX_N, BOX_H, BOX_W, BLOCK_N]; and a pointer, bias [K]
+    x, w, bias, residual, out,
+    # Sizes that are not compiled in: images, pixels of out
+    n, out_h, out_w,
+    # Channels of x and out; taps in a row of the window, zeros around the image; steps of BLOCK_K
     C: gl.constexpr, K: gl.constexpr, S: gl.constexpr, PAD: gl.constexpr, STEPS: gl.constexpr,
+    # Meta-parameters: how it is cut (`Cut`), what is computed, registers of the warp that loads
     BOX_N: gl.constexpr, BOX_H: gl.constexpr, BOX_W: gl.constexpr, BLOCK_N: gl.constexpr, BLOCK_K: gl.constexpr,
     STAGES: gl.constexpr, RELU: gl.constexpr, DTYPE: gl.constexpr, PRODUCER_REGISTERS: gl.constexpr,
     num_warps: gl.constexpr,
@@ -197,7 +213,7 @@ def unfit(layer: Layer, cut: Cut) -> str | None:
     """Why this kernel cannot compute the layer so, or None."""
     if layer.dtype not in TYPES:
         return f"dtype: {layer.dtype}, and this kernel is for 16 bits"
-    if layer.stride != 1 or layer.second or layer.prologue or layer.pool or layer.mean or layer.columns.flat:
+    if layer.kind != "conv" or layer.stride != 1 or layer.second or layer.prologue or layer.columns.flat:
         return "this kernel is for plain convolutions at stride 1"
     if layer.c_in % cut.block_k or layer.c_out % cut.block_n:
         return f"{layer.c_in} and {layer.c_out} channels, which blocks of {cut.block_k} and {cut.block_n} do not divide"

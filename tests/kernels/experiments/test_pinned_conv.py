@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from kernels import conv, pinned_conv
+from kernels import conv
 from kernels.compiled.emit import compiled, emit
-from kernels.config import Config, Layer
+from kernels.experiments import pinned_conv
 from kernels.launch import INTERPRETED
-from tests.kernels.test_gluon_conv import disassembled
+from kernels.space.config import Config
+from kernels.space.layer import Layer
+from tests.kernels.experiments.test_gluon_conv import disassembled
 
 LATE = Layer(1, 7, 7, 512, 512, (3, 3), 1, 1)
 SPLIT = Config.parse("ptr-64x64x64-w4-s4-k16-g8-pdl")

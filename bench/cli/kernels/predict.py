@@ -1,0 +1,43 @@
+"""`bench kernels --predict FILE`: what the model predicts of ResNet-50's layers, written down before it is measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.console import USAGE, out, print_json, stop, tell
+from bench.static import predictions
+from bench.tuning.gpus import KNOWN, Gpu
+from kernels.cards.cards import CARDS, named
+from kernels.table import Table
+
+File = Annotated[
+    Path | None,
+    typer.Option("--predict", metavar="FILE", help="Only write what the model predicts of ResNet-50's layers."),
+]
+Card = Annotated[
+    str, typer.Option("--gpu", metavar="NAME", help="Of --predict: a card, as h100 or as its driver names it.")
+]
+
+
+def predict(path: Path, card: str, as_json: bool) -> None:
+    """Write a prediction and print its sums."""
+    prediction = predictions.make(path, _gpu(card))
+    if as_json:
+        return print_json(prediction)
+    tell(prediction["made"].get("constants", ""))
+    out.print(
+        f"{path}: {predictions.MODEL}, {predictions.PRECISION}, {prediction['gpu']}, by the model:", soft_wrap=True
+    )
+    for batch, rows in predictions.rows(prediction, Table()).items():
+        us = sum(row.us for row in rows)
+        out.print(f"batch {batch}: {us:,.0f} us, {1e6 * batch / us:,.0f} images/s")
+
+
+def _gpu(name: str) -> Gpu:
+    card = named(name) or next((card for card in CARDS if card.key == name.lower()), None)
+    if card is None:
+        stop(f"unknown card {name!r}; known: {', '.join(card.key for card in CARDS)}", USAGE)
+    return KNOWN[card.name]

@@ -1,0 +1,103 @@
+"""A plan run into a folder: what `bench run` and `bench verify` do, and `bench.run` for a program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import UNABLE, BenchError, PlanError
+from bench.machine.environment import device, environment, no_cuda
+from bench.paths import fresh
+from bench.plans.case import Case
+from bench.plans.eligible import why_not
+from bench.plans.plan import Plan
+from bench.plans.plan import load as load_plan
+from bench.records.frame import load
+from bench.records.record import Record
+from bench.records.store import Store
+from bench.runs.sweep import Events, Sweep
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+# Cases at once where the gate alone runs. A CPU's kernels take all cores already; a GPU's process is mostly imports, on
+# one core, and a batch of the gate's is small.
+AT_ONCE = {"cpu": 1, "cuda": 4}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All records of the folder, the cases for which there was no time, and lines that could not be read."""
+
+    records: list[Record]
+    left_out: list[Case]
+    damage: list[str]
+
+
+def run_plan(
+    plan: Plan,
+    folder: str | Path,
+    *,
+    resume: bool = False,
+    retry: bool = False,
+    cold: bool = False,
+    budget_s: float | None = None,
+    jobs: int | None = None,
+    source: str = "photos",
+    seed: int = 0,
+    events: Events | None = None,
+) -> Outcome:
+    """Run a plan into a folder, one fresh process per case and round; every record is on disk before the next begins.
+
+    `source` is photos, noise or a folder of pictures. `jobs` cases at once, where the plan is not timed; none: as many
+    as the device here is large enough for. `events` is told what happens. Raises BenchError where this machine can run
+    no case of the plan, PlanError for a source that is none, StoreError for a folder that cannot be written or that
+    holds what may not be joined.
+    """
+    facts = environment()
+    if plan.device == "cuda" and no_cuda(facts):
+        raise BenchError(f"the plan {plan.name} needs a CUDA device: {no_cuda(facts)}", UNABLE)
+    if all(why_not(case, facts, plan.reserved) for case in plan.cases):
+        raise BenchError(f"this machine can run no case of {plan.name}; `bench list` says why", UNABLE)
+    if source not in ("photos", "noise") and not Path(source).is_dir():
+        raise PlanError(f"--input {source}: neither photos, noise, nor a folder")
+    store = Store(folder)
+    at_once = 1 if plan.timed else jobs or AT_ONCE[device(facts)]
+    sweep = Sweep(
+        *(plan, store, facts, seed, source, resume, retry, cold),
+        budget_s=budget_s or float("inf"),
+        events=events or Events(),
+        jobs=at_once,
+    )
+    for _ in sweep.run():
+        pass
+    return Outcome(store.load(), sweep.left_out, list(store.damage))
+
+
+def run(
+    plan: str | Path | Plan,
+    output: str | Path | None = None,
+    *,
+    cases: Sequence[str] = (),
+    rounds: int | None = None,
+    resume: bool = False,
+    source: str = "photos",
+    seed: int = 0,
+) -> DataFrame:
+    """Run a plan and load what it left: a row per case and round, as `bench.load` gives it; failures are rows too.
+
+    `plan` is a curated plan's name, a TOML file's path, or a Plan; `cases` are globs that narrow it; `output` is the
+    folder of the records, a new one under results/local where none is given (`frame.attrs["folder"]` says which);
+    `rounds` are passes over the cases. With `resume` only what is missing in `output` runs. Raises as `run_plan`.
+    """
+    chosen = (plan if isinstance(plan, Plan) else load_plan(str(plan))).only(*cases)
+    if not chosen.cases:
+        raise PlanError(f"no case of {chosen.name} matches {' or '.join(cases)}; `bench list {chosen.name}` shows them")
+    chosen = replace(chosen, rounds=rounds or chosen.rounds)
+    folder = Path(output) if output is not None else fresh(chosen.name)
+    run_plan(chosen, folder, resume=resume, source=source, seed=seed)
+    frame = load(folder)
+    frame.attrs["folder"] = str(folder)
+    return frame

@@ -1,0 +1,37 @@
+"""What is counted of cases, by a child that sees no GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from tempfile import TemporaryDirectory
+
+from bench.errors import UnableError, WorkError
+from bench.machine.provenance import this_commit
+from bench.plans.case import Case
+from bench.runs.kernel_jobs import FactsJob
+from bench.runs.process import Home
+from bench.static.cases import Counted, Facts
+from bench.static.children import Told, work_through
+
+LIMIT_S = 1800.0
+DEATHS = 5  # of children, before the rest is given up
+
+
+def count_cases(
+    cases: Iterable[Case], told: Told = lambda done, total, name: None, module: str = "bench.worker"
+) -> Facts:
+    """The facts of cases. What kills the child fails its case; a new child goes on.
+
+    Raises UnableError where this machine cannot count, WorkError where the child fails as a whole.
+    """
+    names = [case.name for case in cases]
+    with TemporaryDirectory(prefix="resnet-bench-facts-") as exports:
+        home = Home(variables={"CUDA_VISIBLE_DEVICES": "", "RESNET_COMPILED": exports})
+        answer = work_through(lambda broken: FactsJob(names, broken), LIMIT_S, DEATHS, told, module, home)
+    if answer.status == "skipped":
+        raise UnableError(f"this machine cannot count: {answer.reason}")
+    if answer.status != "ok":
+        raise WorkError(f"nothing could be counted: {answer.status}: {answer.reason}")
+    counted = {name: Counted.of(data) for name, data in answer.data["cases"].items()}
+    return Facts(counted, answer.data["environment"], this_commit(), f"{datetime.now(UTC):%Y-%m-%d}")

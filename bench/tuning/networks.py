@@ -1,0 +1,72 @@
+"""The layers of networks, which a child reads: the parent has no torch to walk a network with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bench.errors import WorkError
+from bench.runs.kernel_jobs import LayerData, NetworkRow, NetworksJob
+from bench.runs.request import request
+from bench.runs.wire import Json
+from bench.tuning.gpus import Gpu
+from kernels.space.layer import Layer
+
+LIMIT_S = 300.0
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model at a batch and precision: its different layers, stem and head among them, and how often each runs."""
+
+    model: str
+    batch: int
+    precision: str
+    layers: dict[Layer, int]
+
+    @staticmethod
+    def read(data: NetworkRow) -> Network:
+        layers = {layer_from(layer): count for layer, count in data["layers"]}
+        return Network(data["model"], data["batch"], data["precision"], layers)
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What a child knows: the networks; the GPU of this machine, if it has one; versions of torch and Triton.
+
+    `bundle`: a sentence on the kernels compiled beforehand that were named for this GPU, or nothing.
+    """
+
+    networks: list[Network]
+    gpu: Gpu | None
+    versions: dict[str, str]
+    bundle: str
+
+
+def layer_from(data: LayerData) -> Layer:
+    """A layer out of JSON, where a tuple is a list."""
+    fields: Json = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+    return Layer(**fields)
+
+
+def read_networks(
+    models: Iterable[str],
+    batches: Iterable[int],
+    precisions: Iterable[str],
+    image: int = 224,
+    what: str = "the networks",
+) -> Networks:
+    """Every model at every batch and precision, for pictures of `image` pixels a side.
+
+    Raises WorkError where the child gives no answer; `what` could then not be read.
+    """
+    answer = request(NetworksJob(list(models), list(batches), list(precisions), image), LIMIT_S)
+    if answer.status != "ok":
+        raise WorkError(f"{what} could not be read: {answer.status}: {answer.reason}")
+    gpu = answer.data["gpu"]
+    return Networks(
+        [Network.read(network) for network in answer.data["networks"]],
+        Gpu(**gpu) if gpu else None,
+        answer.data["versions"],
+        answer.data["bundle"],
+    )

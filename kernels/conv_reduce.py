@@ -1,0 +1,79 @@
+# mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False, disallow-untyped-decorators=False
+"""The end of a convolution whose depth is split: partial sums are added in a fixed order, and finished.
+
+Why: where a layer has fewer tiles than the GPU has SMs, as 7x7 pixels of 512 channels at batch 1 do, several programs
+share a tile's depth (`Config.split_k`). Each writes its sums in float32, 4 * split_k bytes a value, which this kernel
+reads again: 0.4 MB each way for that layer at split_k 4, in L2, against SMs that would stand idle. No atomics: the same
+bits each time.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from math import ceil
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from kernels.launch import INTERPRETED, Launch, options
+from kernels.space.config import Config
+from kernels.space.layer import Layer
+from kernels.space.tiling import wide
+from kernels.tf32 import multiplied, rounded_to
+
+REDUCE_BLOCK = 1024
+
+
+@triton.jit(do_not_specialize=["values"])
+def _kernel(
+    # Pointers: parts [SPLIT_K, rows, K] and bias [K], float32; residual and out [rows, K], in the activations' type
+    parts, bias, residual, out,
+    # Sizes: rows * K values of a part, of which K are a row's
+    values, K: tl.constexpr,
+    # Meta-parameters: what is computed; 64-bit offsets; parts; values of a program; dependent launch
+    RELU: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
+    SPLIT_K: tl.constexpr, BLOCK: tl.constexpr, PDL: tl.constexpr,
+):  # fmt: skip
+    """out = act(sum of parts + bias + residual), BLOCK values of it."""
+    if PDL:
+        tl.extra.cuda.gdc_wait()
+        tl.extra.cuda.gdc_launch_dependents()
+    start = tl.program_id(0)
+    if WIDE:
+        start, values = start.to(tl.int64), values.to(tl.int64)
+    at = start * BLOCK + tl.arange(0, BLOCK)  # [BLOCK], as all below
+    inside = at < values
+    total = tl.load(bias + at % K, mask=inside, other=0.0)
+    if residual is not None:
+        total += tl.load(residual + at, mask=inside, other=0.0).to(tl.float32)
+    acc = tl.load(parts + at, mask=inside, other=0.0)
+    for part in tl.static_range(1, SPLIT_K):
+        acc += tl.load(parts + part * values + at, mask=inside, other=0.0)
+    acc += total
+    if RELU:
+        acc = tl.maximum(acc, 0.0)
+    tl.store(out + at, rounded_to(acc, out.dtype.element_ty, PRECISION), mask=inside)
+
+
+@cache
+def reduce_launch(layer: Layer, config: Config) -> Launch:
+    constants = {
+        "K": layer.c_out, "RELU": layer.relu, "PRECISION": multiplied(layer.dtype), "WIDE": wide(layer, config),
+        "SPLIT_K": config.split_k, "BLOCK": REDUCE_BLOCK, "PDL": config.pdl and not INTERPRETED,
+    }  # fmt: skip
+    grid = (ceil(layer.rows * layer.c_out / REDUCE_BLOCK),)
+    return Launch(_kernel, constants, grid, {**options(config), "num_warps": 4})
+
+
+def scratch_bytes(layer: Layer, config: Config) -> int:
+    """Of the partial sums of a split depth, float32."""
+    return 4 * config.split_k * layer.rows * layer.c_out if config.split_k > 1 else 0
+
+
+def parts_in(scratch: Tensor | None, layer: Layer, config: Config, out: Tensor) -> Tensor:
+    """Memory for the partial sums, in `scratch` or of its own beside `out`."""
+    size = scratch_bytes(layer, config)
+    memory = out.new_empty(size, dtype=torch.uint8) if scratch is None else scratch[:size]
+    return memory.view(torch.float32)

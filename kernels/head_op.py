@@ -1,0 +1,93 @@
+"""A network's last layers as a torch op: what a network calls. kernels/head.py has what it computes.
+
+packed = kernels.pack_linear(fc.weight, fc.bias, torch.float16).to("cuda")      # once
+logits = kernels.pool_linear(x, packed)                                         # x: channels-last
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from kernels.call import check_input, check_prologue, check_rows, run
+from kernels.launch import Operands, output
+from kernels.packing import Packed
+from kernels.space.config import Config
+from kernels.space.layer import Layer
+
+
+def pool_linear(
+    x: Tensor,
+    packed: Packed,
+    prologue: tuple[Tensor, Tensor] | None = None,
+    out: Tensor | None = None,
+    config: Config | None = None,
+) -> Tensor:
+    """mean(act'(x)) * weight + bias, x [N, C, h, w] channels-last -> [N, classes] in x's dtype.
+
+    `packed` is of `pack_linear`. `prologue` is scale and shift [C], float32: act'(x) = relu(x * scale + shift). `out`
+    is written and returned, and shares no memory with x. `config` overrides the table. Raises `ValueError`, naming the
+    argument, for what it cannot take.
+    """
+    if not isinstance(packed, Packed):
+        raise ValueError(f"packed: a {type(packed).__name__}, not what kernels.pack_linear returns")
+    if packed.kernel != (1, 1) or packed.c_in2:
+        raise ValueError(f"packed: a {packed!r}, not what kernels.pack_linear returns")
+    check_input(x, packed)
+    if x.shape[2] < 1 or x.shape[3] < 1:
+        raise ValueError(f"x: {x.shape[2]} x {x.shape[3]} pixels have no mean")
+    check_rows(x.shape[0] * x.shape[2] * x.shape[3], "pixels")
+    check_prologue(prologue, x)
+    scale, shift = prologue if prologue is not None else (None, None)
+    text = "" if config is None else str(config)
+    operands = (x, packed.weight, packed.bias, scale, shift, packed.precision, text)
+    if out is None:
+        return torch.ops.resnet_bench.pool_linear(*operands)
+    if out.shape != (x.shape[0], packed.c_out) or not out.is_contiguous():
+        raise ValueError(
+            f"out: {list(out.shape)} of strides {out.stride()}, not {[x.shape[0], packed.c_out]}, contiguous"
+        )
+    if out.dtype != x.dtype or out.device != x.device:
+        raise ValueError(f"out: {out.dtype} on {out.device}, and x {x.dtype} on {x.device}")
+    torch.ops.resnet_bench.pool_linear_out(*operands, out)
+    return out
+
+
+@torch.library.custom_op("resnet_bench::pool_linear", mutates_args=(), tags=(torch.Tag.needs_exact_strides,))
+def _pool_linear(
+    x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor | None, shift: Tensor | None, precision: str, config: str
+) -> Tensor:
+    """`config`: text, or empty."""
+    layer = _layer(x.shape, bias.shape[0], scale is not None, precision)
+    y = output(layer, x.device)
+    run(layer, Operands(x, weight, bias, scale=scale, shift=shift), y, config)
+    return y
+
+
+@_pool_linear.register_fake
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor | None, shift: Tensor | None, precision: str, config: str
+) -> Tensor:
+    return x.new_empty(x.shape[0], bias.shape[0])
+
+
+@torch.library.custom_op("resnet_bench::pool_linear_out", mutates_args=("out",), tags=(torch.Tag.needs_exact_strides,))
+def _pool_linear_out(
+    x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor | None, shift: Tensor | None, precision: str, config: str,
+    out: Tensor,
+) -> None:  # fmt: skip
+    layer = _layer(x.shape, bias.shape[0], scale is not None, precision)
+    run(layer, Operands(x, weight, bias, scale=scale, shift=shift), out, config)
+
+
+@_pool_linear_out.register_fake
+def _(*_: object) -> None:
+    return None
+
+
+@cache
+def _layer(shape: torch.Size, classes: int, prologue: bool, precision: str) -> Layer:
+    n, c, h, w = shape
+    return Layer(n, h, w, c, classes, (1, 1), relu=False, prologue=prologue, dtype=precision, mean=True)

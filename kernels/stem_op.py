@@ -1,0 +1,93 @@
+"""A network's first layers as a torch op: what a network calls. kernels/stem.py has what it computes.
+
+widened = kernels.widen(kernels.pack(conv.weight, conv.bias, torch.float16)).to("cuda")      # once
+y = kernels.conv_bias_relu_pool(x, widened)                                                  # x, y: channels-last
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from kernels.call import check_activation, check_input, check_rows, run
+from kernels.launch import Operands, output
+from kernels.space.config import Config
+from kernels.space.layer import Layer
+from kernels.stem import Widened
+
+
+def conv_bias_relu_pool(
+    x: Tensor, packed: Widened, stride: int = 2, padding: int = 3, pool: int = 3, pool_stride: int = 2,
+    pool_padding: int = 1, relu: bool = True, out: Tensor | None = None, config: Config | None = None,
+) -> Tensor:  # fmt: skip
+    """maxpool(act(conv(x) + bias)), [N, C, H, W] -> [N, K, H', W'] in x's dtype, both channels-last.
+
+    `act` is ReLU if `relu`. The pool is 3x3 at stride 2 over a border of one zero, and no other: with `relu` that is
+    `F.max_pool2d(y, 3, 2, 1)`. `out` is written and returned. `config` overrides the table. Raises `ValueError`, naming
+    the argument, for what it cannot take.
+    """
+    if not isinstance(packed, Widened):
+        raise ValueError(f"packed: a {type(packed).__name__}, not what kernels.widen returns")
+    if (stride, padding) != (packed.stride, packed.padding):
+        raise ValueError(f"stride, padding: {stride}, {padding}; widened for {packed.stride}, {packed.padding}")
+    if (pool, pool_stride, pool_padding) != (3, 2, 1):
+        raise ValueError(f"pool: {pool} by {pool_stride} with a padding of {pool_padding}, not 3 by 2 with 1")
+    check_input(x, packed)
+    geometry = [*packed.kernel, stride, padding]
+    shape = _shape(x, packed.c_out, geometry)
+    if shape[2] < 1 or shape[3] < 1:
+        raise ValueError(f"x: {x.shape[2]} x {x.shape[3]} pixels leave no output of a {packed.kernel} window")
+    check_rows(shape[0] * shape[2] * shape[3], "pooled pixels")
+    if out is not None:
+        check_activation("out", out, x, shape)
+    operands = (x, packed.weight, packed.bias, geometry, relu, packed.precision, "" if config is None else str(config))
+    if out is None:
+        return torch.ops.resnet_bench.conv_bias_relu_pool(*operands)
+    torch.ops.resnet_bench.conv_bias_relu_pool_out(*operands, out)
+    return out
+
+
+@torch.library.custom_op("resnet_bench::conv_bias_relu_pool", mutates_args=(), tags=(torch.Tag.needs_exact_strides,))
+def _conv_bias_relu_pool(
+    x: Tensor, weight: Tensor, bias: Tensor, geometry: list[int], relu: bool, precision: str, config: str
+) -> Tensor:
+    """`geometry`: kernel height and width, stride, padding. `config`: text, or empty."""
+    layer = _layer(x.shape, bias.shape[0], (*geometry,), relu, precision)
+    y = output(layer, x.device)
+    run(layer, Operands(x, weight, bias), y, config)
+    return y
+
+
+@_conv_bias_relu_pool.register_fake
+def _(x: Tensor, weight: Tensor, bias: Tensor, geometry: list[int], relu: bool, precision: str, config: str) -> Tensor:
+    shape = _shape(x, bias.shape[0], geometry)
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+
+
+@torch.library.custom_op(
+    "resnet_bench::conv_bias_relu_pool_out", mutates_args=("out",), tags=(torch.Tag.needs_exact_strides,)
+)
+def _conv_bias_relu_pool_out(
+    x: Tensor, weight: Tensor, bias: Tensor, geometry: list[int], relu: bool, precision: str, config: str, out: Tensor
+) -> None:
+    layer = _layer(x.shape, bias.shape[0], (*geometry,), relu, precision)
+    run(layer, Operands(x, weight, bias), out, config)
+
+
+@_conv_bias_relu_pool_out.register_fake
+def _(*_: object) -> None:
+    return None
+
+
+def _shape(x: Tensor, k: int, geometry: list[int]) -> tuple[int, int, int, int]:
+    (n, _, h, w), (kernel_h, kernel_w, stride, padding) = x.shape, geometry
+    out_h, out_w = (h + 2 * padding - kernel_h) // stride + 1, (w + 2 * padding - kernel_w) // stride + 1
+    return n, k, (out_h + 1) // 2, (out_w + 1) // 2
+
+
+@cache
+def _layer(shape: torch.Size, k: int, geometry: tuple[int, ...], relu: bool, precision: str) -> Layer:
+    (n, c, h, w), (kernel_h, kernel_w, stride, padding) = shape, geometry
+    return Layer(n, h, w, c, k, (kernel_h, kernel_w), stride, padding, relu=relu, dtype=precision, pool=True)

@@ -1,0 +1,133 @@
+"""Messages as they are written and read: of this commit, of others that know more or less, and of a liar."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import Any, get_type_hints
+
+import pytest
+
+from bench.plans.case import Case
+from bench.plans.plan import ONCE, Settings
+from bench.records.record import Record
+from bench.runs import job, kernel_jobs
+from bench.runs.job import CaseAnswer, CaseJob, CeilingsJob, LayersJob, LoadJob, PiecesJob, ReferenceJob
+from bench.runs.kernel_jobs import BundleJob, FactsJob, KernelsJob, MakerJob, NetworksJob, TryJob
+from bench.runs.process import Answer
+from bench.runs.request import request
+from bench.runs.wire import Job, MessageError
+
+CASE = Case.parse("resnet50/eager/fp16/b8/i224/graph")
+LAYER = {"n": 8, "h": 56, "kernel": [3, 3], "second": None}
+JOBS: list[Job[Any]] = [
+    CaseJob(CASE, Settings(**ONCE), "cuda", 3, "noise", {"fp64": "/a.npy"}, "/caches"),  # type: ignore[arg-type]
+    LayersJob(CASE, Settings(), "cpu", 0, "photos", {}, executions=7, trace="/trace.json"),
+    ReferenceJob("resnet50", 224, 32, ["fp16"], "cuda", 0, "photos"),
+    LoadJob(CASE, (1, 8), None, 5.0, 0.0, "cpu", "noise", 0, {"fp64": "/a.npy"}),
+    CeilingsJob("cpu", ["avx2"], quick=True),
+    PiecesJob("cpu", [("graph", 30.0)]),
+    KernelsJob({"90": [("resnet50", 32, "fp16")]}, [], ["/t.json"], 2, 1, {"sm_90 conv x": "crash: it did"}),
+    FactsJob([CASE.name], {CASE.name: "crash: it did"}),
+    NetworksJob(["resnet18"], [1, 8], ["fp16"], 64),
+    TryJob([{"layer": LAYER, "best": (3, "a"), "challengers": [(1, "b")]}], [1], "cuda", 90, 0, 1, 60.0),
+    MakerJob(90),
+    BundleJob(["resnet18"], [1], ["fp16"], 90, 12, [], {"layer": ["a"]}, 2, 60.0),
+]
+
+
+@pytest.mark.parametrize("one", JOBS, ids=lambda one: type(one).__name__)
+def test_a_job_is_read_as_it_was_written_and_what_is_unknown_is_passed_over(one: Job[Any]) -> None:
+    data = json.loads(json.dumps(one.plain()))
+    assert data["job"] == one.name
+    assert type(one).read(data) == one
+    assert type(one).read(data | {"of_a_later_commit": 1}) == one
+
+
+def test_a_case_s_job_is_the_object_that_earlier_commits_read() -> None:
+    plain = JOBS[0].plain()
+    assert list(plain) == ["job", "case", "settings", "device", "seed", "source", "reference", "caches"]
+    assert plain["case"] == CASE.name
+    assert Settings(**plain["settings"]) == Settings(**ONCE)  # type: ignore[arg-type]
+
+
+def test_a_job_of_an_earlier_commit_may_lack_what_has_a_default() -> None:
+    data = JOBS[0].plain()
+    del data["caches"]
+    del data["settings"]["host_memory_gib"]
+    assert CaseJob.read(data).caches == ""
+    data["settings"]["of_a_later_commit"] = 1
+    assert CaseJob.read(data).settings == Settings(**ONCE)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("seed", "3", "case.seed is '3', and should be int"),
+        ("seed", True, "case.seed is True"),
+        ("case", "resnet50/eager", "case.case: "),
+        ("case", 5, "case.case is 5, and should be str"),
+        ("reference", {"fp64": None}, "case.reference.fp64 is None, and should be str"),
+        ("settings", [], "case.settings is [], and should be dict"),
+        ("settings", {"samples": 0}, "case.settings: samples = 0 is too small"),
+    ],
+)
+def test_a_wrong_field_of_a_job_is_named(field: str, value: object, message: str) -> None:
+    with pytest.raises(MessageError) as raised:
+        CaseJob.read(JOBS[0].plain() | {field: value})
+    assert message in str(raised.value)
+    data = JOBS[0].plain()
+    del data[field]
+    with pytest.raises(MessageError, match=f"case has no {field}"):
+        CaseJob.read(data)
+
+
+def answered(one: Job[Any], data: dict[str, Any], status: str = "ok") -> Answer[Any]:
+    return request(one, 1.0, by=lambda *_: Answer(status, "", data, 0.1))
+
+
+@pytest.mark.parametrize(
+    ("number", "data", "message"),
+    [
+        (0, {"latency_ns": "fast"}, "the answer to case.latency_ns is 'fast', and should be list"),
+        (0, {"latency_ns": [1, 2, "3"]}, "case.latency_ns[2] is '3', and should be int"),
+        (0, {"latency_ns": [1, None]}, "case.latency_ns[1] is None"),
+        (0, {"throughput": {"images": 1.5}}, "case.throughput.images is 1.5, and should be int"),
+        (2, {}, "the answer to reference has no paths"),
+        (2, {"paths": {"fp64": 3}}, "reference.paths.fp64 is 3"),
+        (1, {"whole_ns": []}, "the answer to layers has no "),
+        (4, {"measurements": [{"what": "matmul"}]}, "the answer to ceilings has no absent"),
+        (8, {"networks": [], "gpu": {"name": "x"}, "versions": {}, "bundle": ""}, "tune.gpu has no arch, sms"),
+    ],
+)
+def test_an_answer_of_another_kind_is_a_crash_with_the_reason(number: int, data: dict[str, Any], message: str) -> None:
+    answer = answered(JOBS[number], data)
+    assert answer.status == "crash"
+    assert message in answer.reason
+    assert answer.data == {}
+
+
+def test_an_answer_is_as_it_came_and_what_is_unknown_stays() -> None:
+    data = {"latency_ns": [1, 2], "memory": {"weights": None}, "of_a_later_commit": {"x": 1}}
+    assert answered(JOBS[0], data).data == data
+    networks = {"networks": [{"model": "m", "batch": 1, "precision": "fp16", "layers": [[LAYER, 2]]}]}
+    answer = answered(JOBS[8], networks | {"gpu": None, "versions": {"torch": "2"}, "bundle": ""})
+    assert answer.data["networks"][0]["layers"] == [(LAYER, 2)]
+
+
+def test_a_job_that_ended_early_may_lack_anything_but_not_lie() -> None:
+    assert answered(JOBS[1], {}, "wrong").status == "wrong"
+    assert answered(JOBS[0], {"weights": "abc"}, "error").data == {"weights": "abc"}
+    assert answered(JOBS[0], {"weights": 7}, "error").status == "crash"
+
+
+def test_a_case_s_answer_is_fields_of_a_record_of_the_same_types() -> None:
+    record, answer = get_type_hints(Record), get_type_hints(CaseAnswer)
+    assert {name: record[name] for name in answer} == answer
+
+
+def test_every_job_says_what_it_is_answered() -> None:
+    kinds = [kind for module in (job, kernel_jobs) for kind in vars(module).values()]
+    jobs = {kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Job) and "name" in vars(kind)}
+    assert len({(kind.name, kind.what) for kind in jobs}) == len(jobs) == 15
+    assert all(fields(kind) and hasattr(kind, "answer") for kind in jobs)

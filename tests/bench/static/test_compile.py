@@ -1,0 +1,116 @@
+"""Kernels compiled in children: what is told meanwhile, what a death or an interrupt costs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.errors import UnableError, WorkError
+from bench.machine.environment import ROOT
+from bench.runs import process
+from bench.runs.process import Answer, Stopped
+from bench.static import compile
+from bench.static.compile import archs_of, compile_kernels
+
+ROW = {"arch": 80, "kernel": "conv", "failed": "no"}
+
+
+def rows(*names: str) -> list[dict[str, Any]]:
+    return [ROW | {"uses": [name]} for name in names]
+
+
+@pytest.fixture
+def two_children(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., Answer]], None]:
+    def give(ask: Callable[..., Answer]) -> None:
+        monkeypatch.setattr(compile, "cpu", lambda: {"cores": 2})
+        monkeypatch.setattr(process, "ask", ask)
+
+    return give
+
+
+def test_parts_are_put_together_in_the_order_of_the_plan(two_children: Callable[..., None]) -> None:
+    shares = {0: rows("a/1", "a/3", "a/5"), 1: rows("a/2", "a/4")}
+    seen: list[tuple[int, int, str]] = []
+
+    def ask(job: dict[str, Any], limit_s: float, stage: Callable[[str], None], **_: object) -> Answer:
+        share = shares[job["part"]]
+        stage("starts")
+        for done, row in enumerate(share):
+            stage(f"{done} {len(share)} {row['uses'][0]}")
+        return Answer("ok", "", {"rows": share, "triton": "3.7.1", "unknown": ["NVIDIA X"]}, 1.0)
+
+    two_children(ask)
+    compiled = compile_kernels([80], ["glob"], [], lambda *told: seen.append(told))
+    assert [entry.uses for entry in compiled.record.entries] == [("a/1",), ("a/2",), ("a/3",), ("a/4",), ("a/5",)]
+    assert (compiled.record.triton, compiled.unknown) == ("3.7.1", ["NVIDIA X"])
+    assert seen
+    assert all(total == 5 for _, total, _ in seen)
+    assert max(done for done, *_ in seen) == 3  # of two that have begun their last
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "words"),
+    [
+        ("skipped", UnableError, "this machine cannot compile kernels: why; `pip install"),
+        ("error", WorkError, "the kernels could not be compiled: error: why"),
+        ("crash", WorkError, "the kernels could not be compiled: crash: why"),  # before its first kernel
+    ],
+)
+def test_what_is_about_the_whole_ends_it(
+    two_children: Callable[..., None], status: str, error: type[Exception], words: str
+) -> None:
+    two_children(lambda *_, **how: Answer(status, "why", {}, 1.0))
+    with pytest.raises(error, match=words):
+        compile_kernels([80])
+
+
+def test_an_interrupt_ends_the_children_first(two_children: Callable[..., None]) -> None:
+    waiting, ended = threading.Barrier(3), []
+
+    def ask(job: dict[str, Any], limit_s: float, stage: object, *, stop: Any, **_: object) -> Answer:
+        waiting.wait(10)
+        assert stop.wait(10)
+        ended.append(job["part"])
+        raise Stopped
+
+    def interrupt() -> None:
+        waiting.wait(10)
+        time.sleep(0.2)  # until the pool waits for what it has started
+        os.kill(os.getpid(), signal.SIGINT)
+
+    two_children(ask)
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        compile_kernels([80])
+    assert sorted(ended) == [0, 1]
+
+
+def test_architectures_by_name() -> None:
+    assert archs_of("sm_90,sm_80") == [80, 90]
+    with pytest.raises(ValueError, match="unknown architecture 'sm_70'; allowed: sm_80, "):
+        archs_of("sm_80,sm_70")
+
+
+def test_what_kills_the_compiler_is_a_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The child dies at one of its kernels, whenever it meets it: the others are compiled all the same."""
+    pytest.importorskip("triton")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, os\n"
+        "if 'bench.worker' in ' '.join(sys.orig_argv):\n"
+        "    from kernels.compiled import emit\n"
+        "    compiled = emit.compiled\n"
+        "    emit.compiled = lambda c, arch: os.abort() if c.constants.get('RELU') is False else compiled(c, arch)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
+    monkeypatch.setattr(compile, "CHILDREN", 1)
+    entries = compile_kernels([80], ["resnet18*/fp16-n32-224x224x3-"]).record.entries
+    assert sorted("crash: died by signal SIGABRT" in entry.failed for entry in entries) == [False, True]
+    (failed,) = [entry for entry in entries if entry.failed]
+    assert failed.uses[0].endswith("resnet18v2/fp16-n32-224x224x3-7x7-s2-p3-k64-pool")
