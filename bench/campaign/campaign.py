@@ -19,7 +19,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from bench.campaign import standins
 from bench.campaign.archive import Outbox
@@ -28,13 +27,14 @@ from bench.campaign.tasks import Task
 from bench.errors import StoreError
 from bench.files import write
 from bench.machine.environment import child_variables
+from bench.machine.facts import Environment
 from bench.machine.provenance import code_of, short
 from bench.plans import plan as plans
 from bench.plans.case import Case
 from bench.plans.eligible import why_not
 from bench.plans.plan import Plan
 from bench.records.record import Record
-from bench.records.same import differences
+from bench.records.same import RESUME, Sitting, differences
 from bench.records.store import FILE, Store
 from bench.roofline import ceilings
 from bench.runs.sweep import GOOD
@@ -78,7 +78,7 @@ class State:
 class Campaign:
     """Tasks on the card of `env`, its results under `results`; dry, the CPU stands in for its GPU."""
 
-    env: dict[str, Any]
+    env: Environment
     results: Path = places.RESULTS
     out: Path | None = None
     dry: bool = False
@@ -164,7 +164,7 @@ class Campaign:
 
     def folder(self, task: Task) -> Path:
         """The first of results/<card>/<plan>, plan-2, ... that is free, or that this machine and code may go on in."""
-        settings = asdict(self._plan_of(task).settings)
+        now = Sitting.of(self._plan_of(task), self.env, 0, "photos")
         number = 1
         while True:
             folder = self.root / (task.plan if number == 1 else f"{task.plan}-{number}")
@@ -173,7 +173,7 @@ class Campaign:
             records = self._records_in(folder)
             if records is not None:
                 same = {code_of(record.environment) for record in records} <= {code_of(self.env)}
-                if same and not differences(records, self.env, settings, 0, "photos"):
+                if same and not differences(records, now, RESUME):
                     return folder
             number += 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any
 
+from bench.machine.facts import Environment
 from bench.plans.case import Case
 from bench.plans.eligible import why_not
 from bench.plans.plan import Plan
@@ -24,7 +25,7 @@ def case(wanted: Case) -> Case:
     return replace(wanted, model="resnet18", variant=variant, precision=precision, batch=1, image=32, launch="stream")
 
 
-def plan(wanted: Plan, env: dict[str, Any]) -> str:
+def plan(wanted: Plan, env: Environment) -> str:
     """A plan as TOML: one small case for a moment, of another variant than the baseline if a CPU serves one."""
     cases = [one for one in map(case, wanted.cases) if not why_not(one, env)]
     quick = [one for one in cases if one.variant != BASELINE and VARIANTS[one.variant].runs == "modules"]

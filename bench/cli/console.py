@@ -18,7 +18,8 @@ from bench.errors import UNABLE as UNABLE
 from bench.errors import USAGE as USAGE
 from bench.errors import BenchError
 from bench.lines import Line
-from bench.machine.environment import device, no_cuda
+from bench.machine.environment import device, hardware, no_cuda
+from bench.machine.facts import Environment
 from bench.report.views import VIEWS
 
 out = Console(highlight=False, soft_wrap=False)
@@ -69,10 +70,10 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=1))
 
 
-def device_line(facts: dict[str, Any]) -> str:
-    if device(facts) == "cuda":
-        return str(facts["gpu"]["name"])
-    return f"{facts['cpu']['name']}, {facts['cpu']['cores']} cores (no GPU: {no_cuda(facts)})"
+def device_line(facts: Environment) -> str:
+    cpu, where = facts["cpu"], device(facts)
+    name = hardware(where, facts["gpu"].get("name"), cpu["name"], cpu["cores"])
+    return name if where == "cuda" else f"{name} (no GPU: {no_cuda(facts)})"
 
 
 def known_view(name: str) -> str:

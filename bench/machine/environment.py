@@ -13,12 +13,15 @@ from contextlib import suppress
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from bench.machine.facts import Environment, Gpu, Processor, Unreadable
 from bench.machine.provenance import ROOT as ROOT
 from bench.machine.provenance import git
 from bench.machine.provenance import unreadable as unreadable
 from kernels.cards.places import slug
+
+T = TypeVar("T")
 
 # distribution names, as pip knows them
 PACKAGES = (
@@ -44,7 +47,7 @@ CPU_FLAGS = (
 )
 
 
-def environment() -> dict[str, Any]:
+def environment() -> Environment:
     """Everything a record keeps of this machine and its software; JSON-able. Takes about 0.1 s."""
     return {
         "cpu": cpu(),
@@ -61,14 +64,14 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _read(value: Callable[[], Any]) -> Any:
+def _read(value: Callable[[], T]) -> T | Unreadable:
     try:
         return value()
     except Exception as error:  # whatever the reason, it is the value's description
-        return f"unreadable: {type(error).__name__}: {error}"
+        return Unreadable(f"unreadable: {type(error).__name__}: {error}")
 
 
-def cpu() -> dict[str, Any]:
+def cpu() -> Processor:
     """The processor: its name, the cores this process may use, what of its instruction sets matters here."""
     info = _read(lambda: Path("/proc/cpuinfo").read_text())
     name = re.search(r"^(?:model name|Model)\s*:\s*(.+)$", info, re.M)
@@ -76,7 +79,7 @@ def cpu() -> dict[str, Any]:
     present = flags.group(1).split() if flags else []
     return {
         "name": name.group(1).strip() if name else platform.processor() or platform.machine(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         "quota": _read(_cpu_quota),
         "flags": [flag for flag in CPU_FLAGS if flag in present],
         "governor": _read(lambda: Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()),
@@ -86,7 +89,7 @@ def cpu() -> dict[str, Any]:
     }
 
 
-def cache_bytes() -> int | str:
+def cache_bytes() -> int | Unreadable:
     """The last-level caches of the cores this process may use, together."""
     return _read(_cache_bytes)
 
@@ -122,7 +125,7 @@ def hidden() -> bool:
     return visible is not None and visible.split(",")[0].strip() in ("", "-1")
 
 
-def gpu() -> dict[str, Any]:
+def gpu() -> Gpu:
     """The first GPU that CUDA_VISIBLE_DEVICES lets this process see; {"none": reason} where none has a name."""
     if hidden():
         return {"none": "CUDA_VISIBLE_DEVICES hides every GPU"}
@@ -143,7 +146,7 @@ def gpu() -> dict[str, Any]:
             pynvml.nvmlShutdown()
 
 
-def _gpu_facts(nvml: Any, visible: str | None) -> dict[str, Any]:
+def _gpu_facts(nvml: Any, visible: str | None) -> Gpu:
     handle = gpu_handle(nvml, visible)
     if isinstance(handle, str):
         return {"none": handle}
@@ -206,7 +209,7 @@ def _version(name: str) -> str | None:
         return None
 
 
-def onnxruntime(env: dict[str, Any]) -> str | None:
+def onnxruntime(env: Environment) -> str | None:
     """The version of ONNX Runtime in a record's environment, by either name of its distributions."""
     packages = env.get("packages", {})
     found = packages.get("onnxruntime-gpu") or packages.get("onnxruntime")
@@ -229,12 +232,17 @@ def variables() -> dict[str, str]:
     return {key: "set" if "/" in value else value for key, value in chosen.items()}
 
 
-def device(env: dict[str, Any]) -> str:
+def hardware(device: str, gpu: object, cpu: object, cores: object) -> str:
+    """A machine by what cases run on there: a GPU's name, or a CPU's with its cores."""
+    return str(gpu) if device == "cuda" else f"{cpu}, {cores} cores"
+
+
+def device(env: Environment) -> str:
     """Where cases run: cuda if there is a GPU and torch was built for one, else cpu."""
     return "cuda" if not no_cuda(env) else "cpu"
 
 
-def no_cuda(env: dict[str, Any]) -> str | None:
+def no_cuda(env: Environment) -> str | None:
     """Why this machine has no CUDA device; None if it has one."""
     if "none" in env["gpu"]:
         return str(env["gpu"]["none"])

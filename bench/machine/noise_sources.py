@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from bench.machine.environment import unreadable
+from bench.machine.facts import Environment, Gpu
 from bench.machine.watch import REASONS
 
 # share of the time that the hypervisor gave to others, over a short look, above which a timing means little
@@ -17,13 +17,13 @@ STEAL = 0.02
 SCARCE = 2 << 30
 
 
-def noisy(env: dict[str, Any]) -> list[tuple[str, str]]:
+def noisy(env: Environment) -> list[tuple[str, str]]:
     """(what is noisy, its cure) pairs for this machine as `environment()` describes it. Takes about half a second."""
     found = [*_processor(env), *_load(env)]
     return found if "none" in env["gpu"] else found + _gpu(env["gpu"])
 
 
-def _processor(env: dict[str, Any]) -> list[tuple[str, str]]:
+def _processor(env: Environment) -> list[tuple[str, str]]:
     found = []
     governor = env["cpu"]["governor"]
     if not unreadable(governor) and governor != "performance":
@@ -39,10 +39,11 @@ def _processor(env: dict[str, Any]) -> list[tuple[str, str]]:
     if env["cpu"]["smt"] is True:
         cure = "set OMP_NUM_THREADS to the whole cores, or: echo off | sudo tee /sys/devices/system/cpu/smt/control"
         found.append(("two hardware threads share each core", cure))
-    if not unreadable(env["cpu"]["numa_nodes"]) and env["cpu"]["numa_nodes"] > 1:
+    nodes = env["cpu"]["numa_nodes"]
+    if not unreadable(nodes) and nodes > 1:
         found.append(
             (
-                f"memory is split over {env['cpu']['numa_nodes']} NUMA nodes",
+                f"memory is split over {nodes} NUMA nodes",
                 "numactl --cpunodebind=0 --membind=0 bench ...",
             )
         )
@@ -62,7 +63,7 @@ def _reads(path: str, value: str) -> bool:
         return False
 
 
-def _load(env: dict[str, Any]) -> list[tuple[str, str]]:
+def _load(env: Environment) -> list[tuple[str, str]]:
     found = []
     load, cores = os.getloadavg()[0], env["cpu"]["cores"]
     if load > 0.25 * cores:
@@ -91,7 +92,7 @@ def _stolen(seconds: float) -> float | None:
     return spent[7] / max(1, sum(spent))
 
 
-def _gpu(gpu: dict[str, Any]) -> list[tuple[str, str]]:
+def _gpu(gpu: Gpu) -> list[tuple[str, str]]:
     found = []
     reasons = gpu["clock_reasons"]
     now = [] if unreadable(reasons) else [name for name, bit in REASONS.items() if reasons & bit]

@@ -19,7 +19,12 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from bench.machine.facts import Commit, Environment, Unreadable
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 from bench.files import write_json
 
@@ -40,7 +45,7 @@ class GitError(Exception):
     """git has no answer about this checkout; the message says why and what to do, and names no path."""
 
 
-def unreadable(value: Any) -> bool:
+def unreadable(value: object) -> TypeIs[Unreadable]:
     """Whether a value of a record is the reason why there is none."""
     return isinstance(value, str) and value.startswith("unreadable:")
 
@@ -75,7 +80,7 @@ def _reason(stderr: str) -> str:
     return re.sub(r"'?/[^\s']+'?", "a path", last)
 
 
-def git(folder: Path = ROOT) -> dict[str, Any]:
+def git(folder: Path = ROOT) -> Commit:
     """The commit of a checkout, and whether a file that could change a result differs from it.
 
     {"sha", "dirty", "code", "source": "git" or "file"}, or {"sha": None, "dirty": None, "code", "reason"}; `code` is
@@ -97,7 +102,7 @@ def git(folder: Path = ROOT) -> dict[str, Any]:
     return {"sha": None, "dirty": None, "code": code, "reason": told}
 
 
-def _from_file(folder: Path, code: str) -> dict[str, Any]:
+def _from_file(folder: Path, code: str) -> Commit:
     kept = json.loads((folder / FILE).read_text(encoding="utf-8"))
     if kept["schema"] > SCHEMA or not re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", kept["sha"]):
         raise ValueError("of another version, or no commit")
@@ -122,7 +127,7 @@ def _code(folder: Path) -> Iterator[tuple[str, Path]]:
                 yield name.as_posix(), path
 
 
-def write(folder: Path = ROOT) -> dict[str, Any]:
+def write(folder: Path = ROOT) -> Commit:
     """Leave the commit for where git does not answer. Returns what `git` says; writes only where git itself says it.
 
     Raises StoreError where the file cannot be written.
@@ -149,14 +154,16 @@ def this_commit(digits: int = 10) -> str:
     return short(git(), digits)
 
 
-def code_of(env: dict[str, Any]) -> str:
+def code_of(env: Environment) -> str:
     """What a result is a result of: this project's code and the versions that compile and launch it."""
     packages = env.get("packages", {})
     versions = "/".join(str(packages.get(name)) for name in ("torch", "triton"))
-    return f"{env['git'].get('code') or short(env['git'])} {versions} {env['gpu'].get('driver', '')}".strip()
+    commit = env.get("git")
+    code = commit.get("code") if isinstance(commit, dict) else None
+    return f"{code or short(commit)} {versions} {env.get('gpu', {}).get('driver', '')}".strip()
 
 
-def sha_of(env: dict[str, Any]) -> str | None:
+def sha_of(env: Environment) -> str | None:
     """The commit that a record's environment names; None for one that could not be read, however that was noted."""
     found = env.get("git")
     sha = found.get("sha") if isinstance(found, dict) else None

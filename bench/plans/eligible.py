@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
 from bench.machine.environment import device
+from bench.machine.facts import Environment
 from bench.plans.case import Case
 from kernels.cards.archs import ARCHS
 from resnet.variants import VARIANTS, missing, refusal
@@ -18,7 +18,7 @@ CAPABILITY = {"fp16": (7, 0), "bf16": (8, 0), "tf32": (8, 0), "fp8": (8, 9), "in
 BF16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 
 
-def why_not(case: Case, env: dict[str, Any], reserved: Mapping[Case, str] = MappingProxyType({})) -> str | None:
+def why_not(case: Case, env: Environment, reserved: Mapping[Case, str] = MappingProxyType({})) -> str | None:
     """Why this machine cannot run `case`, with the cure where there is one; None if it can.
 
     `reserved` holds the cases that their plan wants on one device alone.
@@ -31,7 +31,7 @@ def why_not(case: Case, env: dict[str, Any], reserved: Mapping[Case, str] = Mapp
     return reason or missing(variant, where)
 
 
-def _lacks_hardware(case: Case, env: dict[str, Any], where: str) -> str | None:
+def _lacks_hardware(case: Case, env: Environment, where: str) -> str | None:
     if where == "cpu":
         if case.precision == "bf16" and not any(flag in env["cpu"]["flags"] for flag in BF16_FLAGS):
             return "this CPU has no bf16 instructions (avx512_bf16 or amx_bf16): torch would emulate them"

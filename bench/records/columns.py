@@ -14,7 +14,10 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from bench.machine.environment import onnxruntime
+from bench.machine.facts import Environment
 from bench.machine.provenance import unreadable
+from bench.records.fields import Agreement, Energy, at
+from bench.records.record import SAMPLES as FIELDS
 from bench.records.record import Record
 from bench.stats import median_interval
 
@@ -134,33 +137,17 @@ def schema(samples: bool, inner: bool = False) -> Any:
     return pa.schema(fields[1:] if inner else fields)
 
 
-FIELDS = ("latency_ns", "gpu_ns", "flushed_ns", "flushed_gpu_ns")
-
-
 def values(names: list[str]) -> Callable[[Record], list[Any]]:
-    """Makes the values of these columns from a record, in order.
-
-    Raises TypeError, ValueError, LookupError, ArithmeticError or AttributeError for a record whose fields hold what
-    they never should.
-    """
+    """Makes the values of these columns from a record, in order."""
     columns = COLUMNS | SAMPLES
     ways = [(tuple(columns[name].path.split(".")), _KINDS[columns[name].kind]) for name in names]
     samples = not SAMPLES.keys().isdisjoint(names)
 
     def row(found: Record) -> list[Any]:
         source = _source(found, samples)
-        return [convert(_at(source, path)) for path, convert in ways]
+        return [convert(at(source, path)) for path, convert in ways]
 
     return row
-
-
-def _at(source: dict[str, Any], path: tuple[str, ...]) -> Any:
-    value: Any = source
-    for key in path:
-        if type(value) is not dict:
-            return None
-        value = value.get(key)
-    return value
 
 
 def _text(value: Any) -> str | None:
@@ -207,8 +194,6 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
 
 def _source(found: Record, samples: bool) -> dict[str, Any]:
     """What the paths of the columns lead into: the fields of a record, and what is made of them."""
-    if type(found.round) is not int:
-        raise TypeError("its round is no whole number")
     axes = vars(found.case) | ({"batch": None} if found.case.largest else {})
     source = vars(found) | {"case": found.case.name, "axes": axes, "made": _made(found)}
     return source | {name: _times(found, name, samples) for name in FIELDS}
@@ -220,7 +205,7 @@ def _times(found: Record, name: str, samples: bool) -> dict[str, Any]:
 
     every = getattr(found, name)
     # a thousand samples sort in half the time that a list takes
-    ordered = np.sort(_whole(found.kept(name)))
+    ordered = np.sort(np.array(found.kept(name), np.int64))
     n = len(ordered)
     told: dict[str, Any] = {"kept": n, "dropped": len(every) - n}
     if n and found.status == "ok":
@@ -228,19 +213,9 @@ def _times(found: Record, name: str, samples: bool) -> dict[str, Any]:
         if places := _interval_places(n):
             told["low"], told["high"] = (int(ordered[place]) for place in places)
     if samples:
-        told["all"] = _whole(every)
-        told["fallen"] = _whole(found.fallen(name))
+        told["all"] = np.array(every, np.int64)
+        told["fallen"] = np.array(found.fallen(name), np.int64)
     return told
-
-
-def _whole(numbers: list[int]) -> Any:
-    """Whole numbers as an array of int64; raises TypeError for any other."""
-    import numpy as np
-
-    array = np.array(numbers) if numbers else np.empty(0, np.int64)
-    if array.dtype != np.int64 or array.ndim != 1:
-        raise TypeError("a sample is no whole number")
-    return array
 
 
 @cache
@@ -258,9 +233,10 @@ def _made(found: Record) -> dict[str, Any]:
     made: dict[str, Any] = {"attempts": len(found.attempts), "temperature_c": _hottest(found.energy)}
     if found.status == "ok" and found.throughput:
         made["images_per_s"] = found.throughput["images"] / found.throughput["ns"] * 1e9
-    for name, worst in (("rms_multiple", max), ("max_multiple", max), ("top1", min)):
-        if checks := [check[name] for check in found.gate.values() if check.get(name) is not None]:
-            made[name] = worst(checks)
+    worst: dict[Agreement, Callable[[list[float]], float]] = {"rms_multiple": max, "max_multiple": max, "top1": min}
+    for name, choose in worst.items():
+        if checks := [check[name] for check in found.gate.values() if name in check]:
+            made[name] = choose(checks)
     if found.energy.get("images") and found.energy.get("joules") is not None:
         made["j_per_image"] = found.energy["joules"] / found.energy["images"]
     made["onnxruntime"] = onnxruntime(found.environment)
@@ -268,16 +244,12 @@ def _made(found: Record) -> dict[str, Any]:
     return made
 
 
-def _hottest(energy: dict[str, Any]) -> float | None:
-    """The highest of all temperatures of an energy window."""
-    told = [value for key, value in energy.items() if key.startswith("temperature")]
-    numbers = [
-        number for value in told for number in (value if isinstance(value, list) else [value]) if number is not None
-    ]
-    return max(numbers, default=None)
+def _hottest(energy: Energy) -> float | None:
+    """The highest temperature of an energy window, degrees Celsius."""
+    return max(energy.get("temperature_c", ()), default=None)
 
 
-def _digest(environment: dict[str, Any]) -> str:
+def _digest(environment: Environment) -> str:
     """Of what stays the same from sweep to sweep, on one machine with one set of packages."""
     gpu = {key: value for key, value in environment.get("gpu", {}).items() if key not in PASSING}
     text = json.dumps(environment | {"gpu": gpu, "git": None}, sort_keys=True)

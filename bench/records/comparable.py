@@ -6,7 +6,7 @@ What a row of the frame does not hold is read from one record of each environmen
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,44 +14,18 @@ from bench.errors import RecordError
 from bench.machine.provenance import unreadable
 from bench.records.columns import PASSING, values
 from bench.records.record import Record
-from bench.records.same import FREE
+from bench.records.same import COMPARE, FREE, Field
 from bench.records.store import FILE
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-# What a comparison is refused for, and where it is: a column of the frame, or a path into a record. The words are those
-# of `--allow`.
-FIELDS = {
-    "device": "device",
-    "cpu": "cpu",
-    "cores": "cores",
-    "gpu": "gpu",
-    "quota": "environment.cpu.quota",
-    "governor": "environment.cpu.governor",
-    "driver": "driver",
-    "power": "environment.gpu.power_limit_w",
-    "clocks": "environment.gpu.clock_max_mhz",
-    "memory-clocks": "environment.gpu.clock_memory_max_mhz",
-    "ecc": "environment.gpu.ecc",
-    "mig": "environment.gpu.mig",
-    "python": "python",
-    "torch": "torch",
-    "cuda": "environment.torch_cuda",
-    "triton": "triton",
-    "onnxruntime": "onnxruntime",
-    "variables": "environment.variables",
-    "weights": "weights",
-    "input": "input",
-    "pictures": "input.digest",
-    "seed": "seed",
-    "settings": "settings",
-}
+FIELDS = {row.word: row for row in COMPARE.fields}  # by the words of `--allow`
 # That --allow takes one word for what an upgrade changes together.
 WITH = {"torch": ("cuda", "triton")}
 KEY = ("environment", "plan_digest", "input", "seed")  # of records that share what is not in the frame
-QUIET = ("gpu.clock_reasons", "git.")  # not told as differing: passing, or why one compares at all
-Facts = dict[tuple[Any, ...], dict[str, Any]]
+QUIET = ("gpu.clock_reasons",)  # not told as differing: passing, or why one compares at all
+Facts = dict[tuple[Any, ...], Record]
 
 
 @dataclass(frozen=True)
@@ -94,10 +68,10 @@ def differences(base: DataFrame, head: DataFrame, base_facts: Facts, head_facts:
     """
     found = []
     known = _common_settings(base_facts, head_facts)
-    columns = ["case", *{*KEY, *(path for path in FIELDS.values() if path in base.columns)}]
+    columns = ["case", *{*KEY, *(row.column for row in FIELDS.values() if row.column)}]
     base, head = (frame[columns].drop_duplicates() for frame in (base, head))
-    for name, path in FIELDS.items():
-        ours, theirs = (_values(*side, path) for side in zip((base, head), known, strict=True))
+    for name, row in FIELDS.items():
+        ours, theirs = (_values(*side, row) for side in zip((base, head), known, strict=True))
         if not ours.notna().any() or not theirs.notna().any() or _kinds(ours, theirs) <= 1:
             continue
         cases = _differing(base["case"], ours, head["case"], theirs)
@@ -109,11 +83,11 @@ def differences(base: DataFrame, head: DataFrame, base_facts: Facts, head_facts:
 
 def _common_settings(*sides: Facts) -> tuple[Facts, ...]:
     """Without the settings that some of the records do not know, being older, and those that say nothing of the how."""
-    every = [set(record["settings"]) for side in sides for record in side.values()]
+    every = [set(record.settings) for side in sides for record in side.values()]
     common = set.intersection(*every).difference(FREE) if every else set()
     return tuple(
         {
-            key: record | {"settings": {name: record["settings"][name] for name in common}}
+            key: replace(record, settings={name: record.settings[name] for name in common})
             for key, record in side.items()
         }
         for side in sides
@@ -138,14 +112,14 @@ def _differing(base_cases: Series[Any], ours: Series[Any], head_cases: Series[An
     return [str(case) for case in counts.index[counts > 1]]
 
 
-def _values(frame: DataFrame, facts: Facts, path: str) -> Series[Any]:
+def _values(frame: DataFrame, facts: Facts, row: Field) -> Series[Any]:
     """A field of each row, as a word; NA where it is not known."""
     import pandas as pd
 
-    if path in frame.columns:
-        return frame[path].astype("object").map(_word, na_action="ignore")
+    if row.column:
+        return frame[row.column].astype("object").map(_word, na_action="ignore")
     keys = _keys(frame)
-    known = {key: _word(_at(record, path)) for key, record in facts.items()}
+    known = {key: _word(row.of(record)) for key, record in facts.items()}
     return pd.Series([known.get(key) for key in keys], index=frame.index, dtype="object")
 
 
@@ -178,12 +152,6 @@ def _shortened(base: str, head: str) -> tuple[str, str]:
     return one or "none", other or "none"
 
 
-def _at(value: Any, path: str) -> Any:
-    for key in path.split("."):
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
 def facts(folder: str | Path, frame: DataFrame) -> Facts:
     """One record of each environment, plan, input and seed that the rows of a folder have, as plain data.
 
@@ -208,21 +176,20 @@ def _add(found: Facts, wanted: set[tuple[Any, ...]], line: str, key: Callable[[R
     try:
         record = Record.parse(line)
         its = tuple(key(record))
-    except (RecordError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError):
+    except RecordError:
         return  # bench.load has told of it
     if its in wanted and its not in found:
-        found[its] = {name: getattr(record, name) for name in ("environment", "input", "settings")}
+        found[its] = record
 
 
 def told(base: Facts, head: Facts) -> list[str]:
     """What else of the environment differs, with values: it forbids no comparison, but may explain its outcome."""
     ours, theirs = (_flat_all(side) for side in (base, head))
-    refused = tuple(path.removeprefix("environment.") for path in FIELDS.values())
-    columns = ("cpu.name", "cpu.cores", "gpu.name", "gpu.driver", "packages.torch", "packages.triton")
-    quiet = (*refused, *columns, "packages.onnxruntime", "variables", *(f"gpu.{name}" for name in PASSING), *QUIET)
+    refused = [path.removeprefix("environment.") for row in FIELDS.values() for path in row.paths]
+    quiet = {*refused, *(f"gpu.{name}" for name in PASSING), *QUIET}
     found = []
     for name in sorted(ours.keys() & theirs.keys()):
-        if not name.startswith(quiet) and ours[name] != theirs[name]:
+        if name not in quiet and not name.startswith(("variables.", "git.")) and ours[name] != theirs[name]:
             found.append(f"{name} ({', '.join(sorted(ours[name]))}; {', '.join(sorted(theirs[name]))})")
     return found
 
@@ -230,7 +197,7 @@ def told(base: Facts, head: Facts) -> list[str]:
 def _flat_all(side: Facts) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for record in side.values():
-        for name, value in _flat(record["environment"], ""):
+        for name, value in _flat(record.environment, ""):
             if value is not None and not unreadable(value):
                 found.setdefault(name, set()).add(str(value))
     return found

@@ -22,10 +22,11 @@ from dataclasses import dataclass, fields
 from statistics import median
 from typing import Any
 
-from bench.errors import CaseError, InteropError
+from bench.errors import InteropError, RecordError
+from bench.machine.facts import Environment
 from bench.machine.provenance import sha_of
 from bench.plans.case import Case
-from bench.records.record import SCHEMA, UPGRADES, Record
+from bench.records.record import SCHEMA, Record
 from bench.stats import median_interval
 
 MS, S = 1e6, 1e9  # nanoseconds
@@ -172,16 +173,17 @@ def pytest_benchmark(records: Iterable[Record]) -> dict[str, Any]:
     }
 
 
-def _machine(env: Mapping[str, Any]) -> dict[str, Any]:
+def _machine(env: Environment) -> dict[str, Any]:
     """As pytest-benchmark describes one, as far as a record does."""
     cpu = env.get("cpu", {})
     told = {"machine": platform.machine(), "processor": platform.machine(), "system": platform.system()}
     return told | {"cpu": {"brand_raw": cpu.get("name", ""), "count": cpu.get("cores", 0)}, "gpu": env.get("gpu", {})}
 
 
-def _commit(env: Mapping[str, Any], when: str) -> dict[str, Any]:
-    sha = sha_of(dict(env))
-    dirty = env["git"].get("dirty") is True if sha else None
+def _commit(env: Environment, when: str) -> dict[str, Any]:
+    sha = sha_of(env)
+    commit = env.get("git")
+    dirty = commit.get("dirty") is True if sha and isinstance(commit, dict) else None
     return {"id": sha or "unversioned", "time": when, "dirty": dirty, "project": "resnet-bench"}
 
 
@@ -210,10 +212,10 @@ def imported(data: Any) -> tuple[list[Record], list[str]]:
         try:
             name = str(benchmark["fullname"])
             record = _record(benchmark, f"pytest-benchmark {data.get('version', '')}".strip())
-        except (InteropError, CaseError) as error:
+        except (InteropError, RecordError) as error:
             left.append(f"{name}: {error}")
             continue
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             left.append(f"{name}: damaged ({type(error).__name__}: {error})")
             continue
         while (record.case, record.round) in taken:  # the same case, measured twice
@@ -232,19 +234,11 @@ def _record(benchmark: Mapping[str, Any], source: str) -> Record:
     data = benchmark["stats"].get("data")
     if not data:
         raise InteropError("has no samples: save them with --benchmark-save-data or --benchmark-json")
-    rest = dict(extra.get("record") or {})
-    schema = rest.pop("schema", SCHEMA)
-    if type(schema) is not int or schema > SCHEMA:
-        raise InteropError(f"schema {schema!r} is newer than this version's {SCHEMA}: update the checkout")
-    for version in range(schema, SCHEMA):
-        UPGRADES[version](rest)
-    known = {item.name for item in fields(Record)} - {"schema"}
-    rest = {key: value for key, value in rest.items() if key in known}
-    rest |= {"case": Case.parse(extra["case"]), "latency_ns": [round(float(seconds) * S) for seconds in data]}
-    told: dict[str, Any] = {"round": 0, "status": "ok"} | rest
-    record = Record(**told)
-    if record.status != "ok" or min(record.latency_ns) <= 0:
+    latency_ns = [round(float(seconds) * S) for seconds in data]
+    known = {item.name for item in fields(Record)}
+    rest: dict[str, Any] = {"schema": SCHEMA, "round": 0, "status": "ok"} | dict(extra.get("record") or {})
+    if rest["status"] != "ok" or min(latency_ns) <= 0:
         raise InteropError("is not of a case that was measured")
     mark = {"from": source, "iterations": benchmark["stats"].get("iterations", 1)}  # calls that a sample is the mean of
-    record.details = record.details | {"imported": mark}
-    return record
+    rest |= {"case": extra["case"], "latency_ns": latency_ns, "details": rest.get("details", {}) | {"imported": mark}}
+    return Record.of({key: value for key, value in rest.items() if key in known})

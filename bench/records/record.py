@@ -15,10 +15,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any, cast, get_type_hints
 
 from bench.errors import RecordError
+from bench.machine.facts import Count, Environment, Like, Seconds, Watch
 from bench.plans.case import Case
+from bench.plans.plan import Settings
+from bench.records import fields as parts
+from bench.records.check import Misfit, check_object
+from bench.records.fields import Ns
 
 SCHEMA = 3
 
@@ -50,48 +55,50 @@ def _from_2(data: dict[str, Any]) -> None:
 UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _from_1, 2: _from_2}
 
 
+# fields of samples -> what says in `throttled` which of them fell
+SAMPLES = {f"{name}_ns": name for name in ("latency", "gpu", "flushed", "flushed_gpu")}
+
+
 @dataclass
 class Record:
     """One case in one round. Times are integer nanoseconds, sizes bytes, durations in `cold` and `warmup` seconds."""
 
     case: Case
-    round: int
-    status: str
+    round: Count
+    status: str  # of STATUSES
     reason: str = ""
     order: int = 0  # the place in the round's order, which is shuffled, or the plan's (`Sweep._rounds`)
     device: str = ""
     started: str = ""  # ISO 8601, UTC
-    wall_s: float = 0.0  # the child's whole life
-    latency_ns: list[int] = field(default_factory=list)  # host time of one execution, call to result ready
-    gpu_ns: list[int] = field(default_factory=list)  # device time, of executions of their own
+    wall_s: Seconds = 0.0  # the child's whole life
+    latency_ns: list[Ns] = field(default_factory=list)  # host time of one execution, call to result ready
+    gpu_ns: list[Ns] = field(default_factory=list)  # device time, of executions of their own
     gpu_how: str = ""  # HELD; empty where there is none, or an older record's, which is none (`kept`)
     # the same, with the device's last-level cache flushed before each execution; for small batches
-    flushed_ns: list[int] = field(default_factory=list)
-    flushed_gpu_ns: list[int] = field(default_factory=list)
-    latency_stop: dict[str, Any] = field(default_factory=dict)  # which rule ended the sampling; noise asked, reached
-    gpu_stop: dict[str, Any] = field(default_factory=dict)  # as latency_stop; executions that fell, or why none held
-    flushed_stop: dict[str, Any] = field(default_factory=dict)  # as latency_stop; bytes written to flush
-    flushed_gpu_stop: dict[str, Any] = field(default_factory=dict)  # as gpu_stop
-    throughput: dict[str, int] = field(default_factory=dict)  # images, ns: the unsynchronised window
-    # what a throttling machine spoilt: places in the samples, as [first, last] ranges, under `latency`, `gpu`,
-    # `flushed` and `flushed_gpu`; seconds of the throughput window under `throughput_s`
-    throttled: dict[str, Any] = field(default_factory=dict)
-    watch: dict[str, Any] = field(default_factory=dict)  # clocks, power, temperature, steal, beside the timing
-    energy: dict[str, Any] = field(default_factory=dict)  # joules, images, seconds, temperatures
-    largest: dict[str, Any] = field(default_factory=dict)  # of a case with batch `max`: what fits and what does not
-    warmup: dict[str, Any] = field(default_factory=dict)
-    cold: dict[str, Any] = field(default_factory=dict)  # import, build, prepare, first call, in seconds; the caches
-    memory: dict[str, Any] = field(default_factory=dict)
-    gate: dict[str, Any] = field(default_factory=dict)
+    flushed_ns: list[Ns] = field(default_factory=list)
+    flushed_gpu_ns: list[Ns] = field(default_factory=list)
+    latency_stop: parts.Stop = field(default_factory=parts.Stop)
+    gpu_stop: parts.Stop = field(default_factory=parts.Stop)
+    flushed_stop: parts.Stop = field(default_factory=parts.Stop)
+    flushed_gpu_stop: parts.Stop = field(default_factory=parts.Stop)
+    throughput: parts.Throughput = field(default_factory=dict)  # type: ignore[assignment]  # empty, or whole
+    throttled: parts.Throttled = field(default_factory=parts.Throttled)
+    watch: Watch = field(default_factory=Watch)
+    energy: parts.Energy = field(default_factory=parts.Energy)
+    largest: parts.Largest = field(default_factory=parts.Largest)  # of a case with batch `max`
+    warmup: parts.Warmup = field(default_factory=parts.Warmup)
+    cold: parts.Cold = field(default_factory=parts.Cold)
+    memory: parts.Memory = field(default_factory=parts.Memory)
+    gate: dict[str, parts.Check] = field(default_factory=dict)  # before, during and after timing
     details: dict[str, Any] = field(default_factory=dict)  # what the variant really chose
-    runtime: dict[str, Any] = field(default_factory=dict)  # what only the process that owns the device can read
-    attempts: list[dict[str, str]] = field(default_factory=list)  # earlier ones of this round: status, reason
-    input: dict[str, Any] = field(default_factory=dict)
+    runtime: parts.Runtime = field(default_factory=parts.Runtime)
+    attempts: list[parts.Attempt] = field(default_factory=list)  # earlier ones of this round
+    input: parts.Input = field(default_factory=parts.Input)
     weights: str = ""  # digest
     seed: int = 0
-    settings: dict[str, Any] = field(default_factory=dict)
-    plan: dict[str, str] = field(default_factory=dict)  # name, digest
-    environment: dict[str, Any] = field(default_factory=dict)
+    settings: Annotated[dict[str, Any], Like(Settings)] = field(default_factory=dict)
+    plan: parts.PlanName = field(default_factory=parts.PlanName)
+    environment: Environment = field(default_factory=Environment)
     schema: int = SCHEMA
 
     def kept(self, samples: str) -> list[int]:
@@ -111,7 +118,10 @@ class Record:
         name = samples.removesuffix("_ns")
         if self.gpu_how != HELD:
             name = name.replace("flushed_gpu", "flushed").replace("gpu", "latency")  # of the same executions
-        return [place for first, last in self.throttled.get(name, ()) for place in range(first, last + 1)]
+        return [place for first, last in self._ranges(name) for place in range(first, last + 1)]
+
+    def _ranges(self, name: str) -> list[parts.Range]:
+        return cast(dict[str, list[parts.Range]], self.throttled).get(name, [])
 
     def line(self) -> str:
         """The record as one line of JSON."""
@@ -126,15 +136,43 @@ class Record:
         """The record of a line. Raises RecordError, whose message says whether the line is damaged or too new."""
         try:
             data = json.loads(line)
-            schema = data["schema"]
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (ValueError, RecursionError) as error:
             raise RecordError(f"not a whole record ({type(error).__name__})") from None
-        if not isinstance(schema, int) or schema > SCHEMA:
-            raise RecordError(f"schema {schema!r} is newer than this version's {SCHEMA}: update the checkout")
+        return cls.of(data)
+
+    @classmethod
+    def of(cls, data: Any) -> Record:
+        """The record that parsed JSON holds, of any schema up to SCHEMA; `data` is changed.
+
+        Raises RecordError, which names the field that holds what it should not.
+        """
+        if type(data) is not dict or "schema" not in data:
+            raise RecordError("not a whole record (no schema)")
+        schema = data["schema"]
+        if type(schema) is not int or schema > SCHEMA:
+            raise RecordError(f"schema {json.dumps(schema)} is newer than this version's {SCHEMA}: update the checkout")
         try:
             for version in range(schema, SCHEMA):
                 UPGRADES[version](data)
+            _PARTS(data)
             data["case"] = Case.parse(data["case"])
-            return cls(**data)
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            record = cls(**data)
+            _check_ranges(record)
+            return record
+        except Misfit as misfit:
+            raise RecordError(str(misfit)) from None
+        except (TypeError, ValueError, KeyError, RecursionError) as error:
             raise RecordError(f"not a record of schema {schema} ({error})") from None
+
+
+# of parsed JSON, in which a case is its name
+_PARTS = check_object(get_type_hints(Record, include_extras=True) | {"case": str})
+
+
+def _check_ranges(record: Record) -> None:
+    """Raises Misfit for a range of fallen samples that there are not."""
+    for samples, name in SAMPLES.items():
+        count = len(getattr(record, samples))
+        for first, last in record._ranges(name):
+            if not first <= last < count:
+                raise Misfit(f"a range of the {count} samples", [first, last]).at("throttled", name)

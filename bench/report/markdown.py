@@ -12,13 +12,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from bench.files import write as write_file
-from bench.machine.environment import ROOT
+from bench.machine.environment import ROOT, hardware
+from bench.machine.facts import Environment
+from bench.plans.words import summary
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.report.rows import answer, left_out, rows, summary, trust
+from bench.report.rows import answer, left_out, rows, trust
 from bench.report.views import VIEWS, notes
 from bench.static import markdown as kernel_tables
 from bench.verdicts.selftest import tables as error_rates
@@ -55,18 +56,22 @@ def machine(records: list[Record]) -> str:
 
 
 def _machine(record: Record) -> str:
-    env: dict[str, Any] = record.environment
-    cpu, packages = env["cpu"], env["packages"]
-    hardware = env["gpu"].get("name") if record.device == "cuda" else f"{cpu['name']}, {cpu['cores']} cores"
+    env: Environment = record.environment
+    cpu, packages = env.get("cpu", {}), env.get("packages", {})
+    computer = hardware(record.device, env.get("gpu", {}).get("name"), cpu.get("name"), cpu.get("cores"))
     virtual = ", virtual" if env.get("virtual") is True and record.device == "cpu" else ""
     runtimes = ("torch", "triton", "onnxruntime-gpu", "onnxruntime")
     software = [
-        f"Python {env['python'].split()[-1]}",
+        f"Python {_word(env.get('python'), -1)}",
         *(f"{name} {packages[name]}" for name in runtimes if name in packages),
     ]
-    sweep = f"plan `{record.plan['name']}`, seed {record.seed}, input {record.input.get('source', 'none')}"
-    parts = (f"{hardware}{virtual}", env["system"].split()[0], ", ".join(software), sweep, record.started[:10])
+    sweep = f"plan `{record.plan.get('name')}`, seed {record.seed}, input {record.input.get('source', 'none')}"
+    parts = (f"{computer}{virtual}", _word(env.get("system"), 0), ", ".join(software), sweep, record.started[:10])
     return f"Machine: {'; '.join(parts)}."
+
+
+def _word(text: str | None, place: int) -> str:
+    return (text or "unknown").split()[place]
 
 
 def splice(root: Path = ROOT, *, write: bool = True) -> list[Path]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from math import ceil, inf
 from statistics import median
+from typing import Literal
 
 from bench.records.baseline import speed
 from bench.records.record import STATUSES, Record
@@ -156,7 +157,8 @@ def samples_of(row: Row) -> list[int]:
 
 
 def why_no_memory(row: Row) -> str:
-    number = f"{'device_process' if row.device == 'cuda' else 'host_resident_peak'}_unreadable"
+    number: Literal["device_process_unreadable", "host_resident_peak_unreadable"]
+    number = "device_process_unreadable" if row.device == "cuda" else "host_resident_peak_unreadable"
     return next((record.memory[number] for record in row.records if number in record.memory), OLDER)
 
 
@@ -208,7 +210,7 @@ def choose(records: Sequence[Record], budget: Budget) -> Choice:
     fitting = [found for found in judged if found.fits]
     excluded = Counter(reason for found in judged for reason in found.over[:1])
     for status, _, cases in left_out(records):
-        excluded[f"{status}: {STATUSES[status]}"] += len(cases)
+        excluded[f"{status}: {STATUSES.get(status, 'of a later version')}"] += len(cases)
     choice = Choice(budget, fitting, [found for found in judged if found.open and not found.over], excluded)
     if choice.best and choice.runner_up:
         # the best is picked after a look at all: held against each of the others, as Bonferroni's correction has it

@@ -11,10 +11,13 @@ from statistics import median
 from typing import Any
 
 from bench.plans.case import Case
+from bench.plans.words import way
 from bench.records.baseline import BASELINE, Against, against, speed
+from bench.records.fields import Agreement, Largest, MemoryNumber
 from bench.records.record import Record
 from bench.roofline.floors import Measured
 from bench.stats import Quantile, noise, quantile, ratio
+from bench.text import digits
 from resnet.floors import Ceilings, Floor, network_floors
 
 # the share of the machine's time above which other work, not the case, is what was timed
@@ -89,7 +92,7 @@ class Row:
         """A quantile of the latency over all rounds, if their samples together support it."""
         return quantile(list(chain.from_iterable(record.kept("latency_ns") for record in self.records)), p)
 
-    def most(self, number: str) -> int | None:
+    def most(self, number: MemoryNumber) -> int | None:
         """The largest of a memory number over the rounds, in bytes."""
         return max((found for record in self.records if (found := record.memory.get(number)) is not None), default=None)
 
@@ -97,7 +100,7 @@ class Row:
     def memory(self) -> int | None:
         return self.most("device_process" if self.device == "cuda" else "host_resident_peak")
 
-    def worst(self, key: str) -> float | None:
+    def worst(self, key: Agreement) -> float | None:
         """Over all checks and rounds: the largest multiple of plain torch's error, the least top-1 agreement."""
         found = [check[key] for record in self.records for check in record.gate.values() if key in check]
         return (min(found) if key.startswith("top1") else max(found)) if found else None
@@ -126,12 +129,6 @@ def _depth(case: Case) -> tuple[int, str]:
     return len(case.model), case.model  # resnet50 before resnet101
 
 
-def digits(value: float) -> str:
-    """Four significant digits, and no exponent."""
-    whole = len(str(int(value)))
-    return f"{value:,.{max(0, 4 - whole) if value >= 1 else 4}f}"
-
-
 def answer(found: list[Row]) -> str:
     """What a person came to know: the fastest way at each batch, and by how much."""
     if not found:
@@ -142,10 +139,10 @@ def answer(found: list[Row]) -> str:
     said = []
     for (model, image, batch), group in groups.items():
         best, size = group[0], "" if image == 224 else f" at {image} pixels"
-        text = f"{model}{size}, batch {batch}: {_label(best)} is fastest, {digits(best.images_per_s)} images/s"
+        text = f"{model}{size}, batch {batch}: {way(best.case)} is fastest, {digits(best.images_per_s)} images/s"
         eager = [row for row in group if row.case.variant == BASELINE and row.case.launch == "stream"]
         if eager and eager[0] is not best:
-            text += f", {best.images_per_s / eager[0].images_per_s:.2f} times the best eager ({_label(eager[0])})"
+            text += f", {best.images_per_s / eager[0].images_per_s:.2f} times the best eager ({way(eager[0].case)})"
         if len(group) > 1:
             text += f"; {_lead(best, group[1])}"
         said.append(text + ".")
@@ -157,12 +154,8 @@ def _lead(best: Row, second: Row) -> str:
     gain = best.images_per_s / second.images_per_s - 1
     doubt = (best.noise or 0.0) + (second.noise or 0.0)
     if gain <= doubt:
-        return f"the next, {_label(second)}, is within the noise of it"
-    return f"{100 * gain:.0f} % faster than the next, {_label(second)}"
-
-
-def _label(row: Row) -> str:
-    return "/".join((row.case.variant, row.case.precision) + (("graph",) if row.case.launch == "graph" else ()))
+        return f"the next, {way(second.case)}, is within the noise of it"
+    return f"{100 * gain:.0f} % faster than the next, {way(second.case)}"
 
 
 def trust(records: list[Record], found: list[Row]) -> str:
@@ -195,7 +188,7 @@ def _unquiet(found: list[Row]) -> str:
 def _fallen(found: list[Row]) -> str:
     runs = _runs(found)
     fell = [record for record in runs if record.throttled]
-    again = sum(attempt["status"] == "ok" for record in runs for attempt in record.attempts)
+    again = sum(attempt.get("status") == "ok" for record in runs for attempt in record.attempts)
     if not fell and not again:
         return ""
     reasons = ", ".join(dict.fromkeys(reason for record in fell for reason in record.watch.get("spoilt_s", ())))
@@ -220,19 +213,7 @@ def left_out(records: Iterable[Record]) -> list[tuple[str, str, list[Case]]]:
     return [(status, reason, list(dict.fromkeys(cases))) for (status, reason), cases in groups.items()]
 
 
-def summary(cases: list[Case]) -> str:
-    """Cases in few words, which a line of 80 columns can break: every word of each axis."""
-    if len(cases) == 1:
-        return cases[0].name
-    words = [
-        ", ".join(dict.fromkeys(str(getattr(case, axis)) for case in cases))
-        for axis in ("model", "variant", "precision", "launch")
-    ]
-    words.insert(3, "batch " + ", ".join(dict.fromkeys("max" if case.largest else str(case.batch) for case in cases)))
-    return f"{len(cases)} cases ({'; '.join(words)})"
-
-
-def largest(records: Iterable[Record]) -> list[tuple[Case, dict[str, Any]]]:
+def largest(records: Iterable[Record]) -> list[tuple[Case, Largest]]:
     """Of each case with batch `max`: the largest batch that fits, and what stopped the next."""
     found = {record.case: record.largest for record in records if record.status == "ok" and record.largest}
     return sorted(found.items(), key=lambda item: (_depth(item[0]), item[0]))

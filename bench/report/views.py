@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
+from bench.records.fields import Energy
 from bench.records.record import Record
-from bench.report.rows import Row, answer, digits, largest, left_out, rows
+from bench.report.rows import Row, answer, largest, left_out, rows
+from bench.text import digits
 
 MIB = 1 << 20
 NONE = "-"
@@ -98,13 +100,13 @@ def _caches(row: Row) -> str | None:
     return ", ".join(dict.fromkeys(record.cold["caches"] for record in row.records if "caches" in record.cold)) or None
 
 
-def _energy(value: Callable[[dict[str, Any]], float]) -> Callable[[Row], float | None]:
+def _energy(value: Callable[[Energy], float]) -> Callable[[Row], float | None]:
     return lambda row: row.middle(lambda record: value(record.energy) if "joules" in record.energy else None)
 
 
-def _watched(name: str) -> Callable[[Row], float | None]:
+def _watched(name: Literal["sm_mhz", "cpu_mhz", "power_w", "temperature_c"]) -> Callable[[Row], float | None]:
     """The median of what was read beside the timing."""
-    return lambda row: row.middle(lambda record: record.watch.get(name, (None, None))[1])
+    return lambda row: row.middle(lambda record: record.watch[name][1] if name in record.watch else None)
 
 
 def _of_floor(fusion: str) -> Callable[[Row], float | None]:

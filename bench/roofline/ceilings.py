@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from bench.errors import NotMeasured
 from bench.files import ANOTHER, read_json, reading, write_json
-from bench.machine.environment import device
+from bench.machine.environment import device, hardware
+from bench.machine.facts import Environment
+from bench.records.fields import at
+from bench.records.same import CEILINGS
 from bench.runs.job import CeilingsJob, MeasurementRow
 from bench.runs.process import ask
 from bench.runs.request import request
@@ -24,28 +26,27 @@ SCHEMA = 1
 LIMIT_S = 600.0
 NOISY = 0.1  # a median so far below the rate that is told: something else was running
 
-# What makes two machines' ceilings different, of what `bench.machine.environment` reads without torch.
+# What of the environment makes two machines' ceilings different: paths into it, by where cases run.
+PARTS = {"cuda": "environment.gpu.", "cpu": "environment.cpu."}
 IDENTITY = {
-    "cuda": ("gpu", ("name", "memory_bytes", "power_limit_w", "mig")),
-    "cpu": ("cpu", ("name", "cores", "quota", "flags", "cache_bytes")),
+    where: [row.paths[0].split(".")[1:] for row in CEILINGS.fields if row.paths[0].startswith(part)]
+    for where, part in PARTS.items()
 }
 
 
-def machine_name(facts: dict[str, Any]) -> str:
+def machine_name(facts: Environment) -> str:
     """A GPU's name, or a CPU's with its cores."""
-    if device(facts) == "cuda":
-        return str(facts["gpu"]["name"])
-    return f"{facts['cpu']['name']}, {facts['cpu']['cores']} cores"
+    cpu = facts["cpu"]
+    return hardware(device(facts), facts["gpu"].get("name"), cpu.get("name"), cpu.get("cores"))
 
 
-def path_of(facts: dict[str, Any], folder: Path = FOLDER) -> Path:
+def path_of(facts: Environment, folder: Path = FOLDER) -> Path:
     """The file of a machine: its name, and a digest of what tells it from others of that name."""
-    part, keys = IDENTITY[device(facts)]
-    identity = json.dumps({key: facts[part].get(key) for key in keys}, sort_keys=True)
+    identity = json.dumps({path[-1]: at(facts, path) for path in IDENTITY[device(facts)]}, sort_keys=True)
     return folder / f"{places.slug(machine_name(facts))}-{hashlib.sha256(identity.encode()).hexdigest()[:6]}.json"
 
 
-def load_ceilings(facts: dict[str, Any], folder: Path = FOLDER) -> Ceilings | None:
+def load_ceilings(facts: Environment, folder: Path = FOLDER) -> Ceilings | None:
     """The ceilings measured on the machine that `facts` (`bench.machine.environment`) describe; None if they never
     were.
 
@@ -69,7 +70,7 @@ def save(ceilings: Ceilings, path: Path) -> None:
     write_json(path, {"schema": SCHEMA} | asdict(ceilings), ANOTHER)
 
 
-def outdated(ceilings: Ceilings, facts: dict[str, Any]) -> str:
+def outdated(ceilings: Ceilings, facts: Environment) -> str:
     """Why they should be measured again on the machine of `facts`; empty if they need not be."""
     was, now = (told["packages"].get("torch") for told in (ceilings.provenance["environment"], facts))
     if was != now:
@@ -79,7 +80,7 @@ def outdated(ceilings: Ceilings, facts: dict[str, Any]) -> str:
     return ""
 
 
-def measure(facts: dict[str, Any], tell: Callable[[str], None] = lambda stage: None, quick: bool = False) -> Ceilings:
+def measure(facts: Environment, tell: Callable[[str], None] = lambda stage: None, quick: bool = False) -> Ceilings:
     """Measure them here, in a child; `quick` tells no more than that it works, in seconds. Raises NotMeasured."""
     where = device(facts)
     answer = request(CeilingsJob(where, facts["cpu"]["flags"], quick), LIMIT_S, tell, ask)

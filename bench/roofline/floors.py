@@ -48,7 +48,10 @@ class Measured:
     def _file(self, record: Record) -> Path | None:
         facts = record.environment
         told = {"cpu", "gpu", "torch_cuda"} <= facts.keys() and device(facts) == record.device
-        return path_of(facts, self.folder) if told else None
+        try:
+            return path_of(facts, self.folder) if told else None
+        except ValueError:  # a name that no file can have
+            return None
 
 
 def table(

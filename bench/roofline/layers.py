@@ -14,6 +14,7 @@ from typing import Any
 
 from bench.errors import CaseError, NotTimed
 from bench.machine.environment import device
+from bench.machine.facts import Environment
 from bench.plans.case import Case
 from bench.plans.plan import Settings
 from bench.roofline.ceilings import load_ceilings, machine_name
@@ -32,7 +33,7 @@ Told = dict[str, Any]
 
 def layers(
     case: Case,
-    facts: dict[str, Any],
+    facts: Environment,
     executions: int,
     source: str = "photos",
     seed: int = 0,

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from bench.errors import StoreError
+from bench.machine.facts import Environment
 from bench.machine.provenance import sha_of
 from bench.plans.plan import Plan
 from bench.records.record import Record
@@ -44,7 +44,7 @@ class Duel:
     plan: Plan
     sides: tuple[Checkout, Checkout]
     folder: Path  # base/ and head/ in it hold the records
-    env: dict[str, Any]
+    env: Environment
     enough: Callable[[], bool] = lambda: False
     rounds: int = LOOKS[-1]
     seed: int = 0
@@ -86,7 +86,6 @@ class Duel:
 
     def _sweep(self, side: str) -> Sweep:
         checkout = self.sides[SIDES.index(side)]
-        git = {"sha": checkout.sha, "dirty": False}
         store = Store(self.folder / side)
         if self.resume:
             _same_commit(store, checkout)
@@ -95,7 +94,7 @@ class Duel:
         return Sweep(
             plan,
             store,
-            self.env | {"git": git},
+            {**self.env, "git": {"sha": checkout.sha, "dirty": False}},
             self.seed,
             self.source,
             self.resume,

@@ -16,12 +16,14 @@ from typing import Any
 
 from bench.errors import StoreError
 from bench.machine.environment import device
+from bench.machine.facts import Environment
 from bench.plans.case import Case
 from bench.plans.eligible import why_not
 from bench.plans.plan import Plan
 from bench.records.baseline import unsettled
+from bench.records.fields import Attempt
 from bench.records.record import Record
-from bench.records.same import differences
+from bench.records.same import RESUME, Sitting, differences
 from bench.records.store import Store
 from bench.runs import largest, process
 from bench.runs.job import REFERENCE_LIMIT_S, CaseAnswer, CaseJob, ReferenceAnswer, reference_job
@@ -68,7 +70,7 @@ class Sweep:
 
     plan: Plan
     store: Store
-    env: dict[str, Any]
+    env: Environment
     seed: int = 0
     source: str = "photos"
     resume: bool = False
@@ -159,10 +161,11 @@ class Sweep:
                 f"{self.store.folder} holds {len(records)} records already; "
                 "go on from them with --resume, or choose another folder with -o"
             )
-        differing = differences(records, self.env, asdict(self.plan.settings), self.seed, self.source)
+        differing = differences(records, Sitting.of(self.plan, self.env, self.seed, self.source), RESUME)
         if differing:
             raise StoreError(
-                f"the records in {self.store.folder} were measured with another {', another '.join(differing)}; "
+                f"the records in {self.store.folder} were measured with another "
+                f"{', another '.join(map(str, differing))}; "
                 "choose another folder with -o"
             )
         return records
@@ -216,7 +219,7 @@ class Sweep:
             return self._record(case, number, place, started, process.Answer(reference.status, reason, {}, 0.0))
         answer = self._asked(case, reference.data["paths"])
         again = worth_another(answer, self.plan.timed)
-        attempts = []
+        attempts: list[Attempt] = []
         if again:
             attempts.append({"status": answer.status, "reason": again})
             answer = self._asked(case, reference.data["paths"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from bench.records.record import Record
 from bench.runs.job import CaseAnswer
 from bench.runs.process import Answer
@@ -43,7 +45,10 @@ def withhold(record: Record, samples: int) -> None:
     if record.status != "ok" or not record.throttled:
         return
     data = CaseAnswer(
-        throttled=record.throttled, latency_ns=record.latency_ns, throughput=record.throughput, watch=record.watch
+        throttled={**record.throttled},
+        latency_ns=record.latency_ns,
+        throughput=cast("dict[str, int]", record.throughput),
+        watch={**record.watch},
     )
     few = len(record.kept("latency_ns")) < min(len(record.latency_ns), samples)
     window = record.throttled.get("throughput_s", 0.0) * 1e9 > USELESS * record.throughput.get("ns", float("inf"))

@@ -9,13 +9,14 @@ import pytest
 
 from bench.errors import PlanError
 from bench.machine.environment import device, environment
+from bench.machine.facts import Environment
 from bench.plans import plan as plans
 from bench.plans.case import Case
 from bench.plans.eligible import why_not
 from bench.plans.plan import Plan
 
 PLAN = pytest.StashKey[Plan]()
-ENVIRONMENT = pytest.StashKey[dict[str, Any]]()
+ENVIRONMENT = pytest.StashKey[Environment]()
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -50,7 +51,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("case", [_parameter(case, plan, env) for case in plan.cases])
 
 
-def _parameter(case: Case, plan: Plan, env: dict[str, Any]) -> Any:
+def _parameter(case: Case, plan: Plan, env: Environment) -> Any:
     reason = "asks for the largest batch that fits, and is not timed" if case.largest else None
     reason = reason or why_not(case, env, plan.reserved)
     marks = [pytest.mark.skip(reason=reason)] if reason else []
@@ -63,11 +64,11 @@ def plan(pytestconfig: pytest.Config) -> Plan:
 
 
 @pytest.fixture
-def env(pytestconfig: pytest.Config) -> dict[str, Any]:
+def env(pytestconfig: pytest.Config) -> Environment:
     return pytestconfig.stash[ENVIRONMENT]
 
 
 @pytest.fixture
-def where(env: dict[str, Any]) -> str:
+def where(env: Environment) -> str:
     """`cpu` or `cuda`."""
     return device(env)

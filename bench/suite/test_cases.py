@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
+from bench.machine.facts import Environment
 from bench.plans.case import Case
 from bench.plans.plan import Plan
 from bench.suite.timed import prepared
 
 
-def test_case(
-    case: str, benchmark: Any, plan: Plan, env: dict[str, Any], where: str, pytestconfig: pytest.Config
-) -> None:
+def test_case(case: str, benchmark: Any, plan: Plan, env: Environment, where: str, pytestconfig: pytest.Config) -> None:
     seed, source = pytestconfig.getoption("--seed"), pytestconfig.getoption("--input")
     from bench.worker.gate import Wrong
 

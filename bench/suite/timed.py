@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from itertools import cycle
 from typing import Any
 
+from bench.machine.facts import Environment
 from bench.plans.case import Case
 from bench.plans.plan import Plan
 from bench.records.record import SCHEMA
@@ -40,7 +41,7 @@ class Timed:
 
 
 @contextmanager
-def prepared(case: Case, plan: Plan, env: dict[str, Any], device: str, seed: int, source: str) -> Iterator[Timed]:
+def prepared(case: Case, plan: Plan, env: Environment, device: str, seed: int, source: str) -> Iterator[Timed]:
     """Builds and prepares `case` in this process, inside its clock's stream.
 
     Raises NoReference, and what the variant raises; `before` and `after` raise `gate.Wrong`. The references are made
@@ -105,7 +106,7 @@ def prepared(case: Case, plan: Plan, env: dict[str, Any], device: str, seed: int
         yield Timed(call, before, after, throughput, record)
 
 
-def _record(case: Case, plan: Plan, env: dict[str, Any], device: str, seed: int) -> dict[str, Any]:
+def _record(case: Case, plan: Plan, env: Environment, device: str, seed: int) -> dict[str, Any]:
     """The fields of a record that are known before anything runs."""
     return {
         "schema": SCHEMA,

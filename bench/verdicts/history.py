@@ -21,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import StoreError
+from bench.machine.environment import hardware
 from bench.records.frame import load
+from bench.records.same import FIELDS, SERIES, Kind
 from bench.records.store import FILE
 from bench.stats import Ratio
 from bench.verdicts.metrics import METRICS, Metric
@@ -33,10 +35,10 @@ FAMILY = 0.05
 LEAST = 3  # points on either side: fewer may be a moment's trouble, and are told as such
 SPIKE = 5.0  # standard deviations that a single point must stand out on the same side of both neighbours
 SHUFFLES = 20_000  # at most; of few series fewer do
-# another of these is another machine: a series of its own
-MACHINE = ("gpu", "cpu", "cores", "device")
+# columns of the frame: another of these is another machine, a series of its own
+MACHINE = tuple(row.column for row in SERIES.fields if row.column)
 # and another of these between two points may be the reason of a change
-SOFTWARE = ("driver", "python", "torch", "triton", "onnxruntime")
+SOFTWARE = tuple(row.column for row in FIELDS if row.kind is Kind.SOFTWARE and row.column)
 BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -121,8 +123,8 @@ def _series(frame: DataFrame, name: str, metric: Metric, order: dict[str, int]) 
     for (case, *machine), own in rows.groupby(["case", *MACHINE], observed=True, dropna=False, sort=False):
         points = [_point(str(sha), part) for sha, part in own.groupby("git_sha", observed=True, sort=False)]
         points.sort(key=lambda point: (order.get(point.sha, len(order)), point.when))
-        gpu, cpu, cores, device = machine
-        where = f"{gpu}" if device == "cuda" else f"{cpu}, {cores} cores"
+        values = dict(zip(MACHINE, machine, strict=True))
+        where = hardware(str(values["device"]), values["gpu"], values["cpu"], values["cores"])
         found.append(Series(str(case), name, where, points))
     return found
 

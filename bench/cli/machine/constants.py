@@ -13,6 +13,7 @@ from bench.experiments.lists import EXPERIMENTS, Experiment
 from bench.experiments.parts import Outcome, each
 from bench.files import ANOTHER, read_json, reading, write_json
 from bench.machine.environment import environment
+from bench.machine.facts import Environment
 from bench.runs.job import ConstantsJob
 
 SCHEMA = 1
@@ -68,7 +69,7 @@ def constants(
 class Kept:
     """The file: constants, and experiments in the list's order, with what is expected of those to come."""
 
-    def __init__(self, path: Path, facts: dict[str, Any], dry: bool) -> None:
+    def __init__(self, path: Path, facts: Environment, dry: bool) -> None:
         gpu = facts["gpu"].get("name") if not dry else None
         self.path, self.when = path, provenance(facts)
         found = _earlier(path, gpu)

@@ -13,6 +13,7 @@ from rich.markup import escape
 from bench.cli.console import FAILED, Json, device_line, out, print_json, stop
 from bench.files import ANOTHER, write_json
 from bench.machine.environment import device, environment
+from bench.machine.facts import Environment
 from bench.runs.process import ask
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _software() -> list[Found]:
     return software()
 
 
-def _cost(facts: dict[str, Any]) -> dict[str, Any]:
+def _cost(facts: Environment) -> dict[str, Any]:
     answer = ask({"job": "null", "device": device(facts)}, 120)
     if answer.status != "ok":
         stop(f"the harness could not be measured: {answer.status}: {answer.reason}", FAILED)

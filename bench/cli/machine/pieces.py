@@ -15,6 +15,7 @@ from bench.experiments.lists import PIECES, Piece, chosen
 from bench.experiments.parts import Outcome, each, first_cause
 from bench.files import ANOTHER, write_json
 from bench.machine.environment import environment, no_cuda
+from bench.machine.facts import Environment
 from bench.runs.job import PiecesJob
 from bench.runs.process import HERE, Home
 from kernels.cards.places import RESULTS, card_folder
@@ -77,7 +78,7 @@ def asked(every: Any, names: list[str] | None) -> Any:
         raise typer.BadParameter(str(error)) from None
 
 
-def place_of(facts: dict[str, Any], what: str, dry: bool) -> Path:
+def place_of(facts: Environment, what: str, dry: bool) -> Path:
     """The file of this card; ends the command where there is none."""
     if dry:
         return RESULTS / "local" / f"{what}-dry.json"
@@ -86,7 +87,7 @@ def place_of(facts: dict[str, Any], what: str, dry: bool) -> Path:
     return card_folder(facts["gpu"]["name"]) / f"{what}.json"
 
 
-def provenance(facts: dict[str, Any]) -> dict[str, Any]:
+def provenance(facts: Environment) -> dict[str, Any]:
     return {"date": datetime.now(UTC).isoformat(timespec="seconds"), "environment": facts}
 
 
@@ -104,7 +105,7 @@ def failed(found: list[dict[str, Any]]) -> bool:
 class Kept:
     """What is known so far, on disk."""
 
-    def __init__(self, path: Path, facts: dict[str, Any], found: list[dict[str, Any]]) -> None:
+    def __init__(self, path: Path, facts: Environment, found: list[dict[str, Any]]) -> None:
         self.path, self.found = path, found
         self.data = {
             "schema": SCHEMA, "pieces": found, "gpu": facts["gpu"].get("name"), "provenance": provenance(facts),

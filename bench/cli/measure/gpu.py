@@ -23,6 +23,7 @@ from bench.campaign.tasks import BUDGET_S, STAGES, TASKS, Task, stage_of
 from bench.cli.console import FAILED, STOPPED, UNABLE, USAGE, Json, device_line, out, print_json, stop, tell
 from bench.errors import StoreError
 from bench.machine.environment import ROOT, environment, no_cuda
+from bench.machine.facts import Environment
 from bench.machine.provenance import short, write
 from kernels.cards import places
 from kernels.compiled.bundle import VARIABLE, code, maker_of, read
@@ -118,13 +119,13 @@ def _latest_card() -> str:
     return "a card to come"
 
 
-def _facts_of(name: str, here: dict[str, Any]) -> dict[str, Any]:
+def _facts_of(name: str, here: Environment) -> Environment:
     """The machine that a card was last seen in, with this checkout's commit; a Hopper, if it was never seen."""
-    unseen = here | {"gpu": {"name": name, "capability": [9, 0]}, "torch_cuda": "13.0"}
-    return (_facts_in(places.card_folder(name)) or unseen) | {"git": here["git"]}
+    unseen: Environment = {**here, "gpu": {"name": name, "capability": [9, 0]}, "torch_cuda": "13.0"}
+    return {**(_facts_in(places.card_folder(name)) or unseen), "git": here["git"]}
 
 
-def _facts_in(folder: Path) -> dict[str, Any]:
+def _facts_in(folder: Path) -> Environment:
     try:
         found = json.loads((folder / "environment.json").read_text())
     except (OSError, ValueError):

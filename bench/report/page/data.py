@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench.records.fields import MemoryNumber
 from bench.report.page.commits import history_rows
 from bench.report.page.layers import layer_rows
 from bench.report.page.numbers import number, over, short
@@ -119,7 +120,7 @@ def memory_parts(row: Row) -> dict[str, int]:
     The five numbers lie within one another: each part is what the next has beyond all before it. Nothing, where the
     whole is not known.
     """
-    names = {"weights": "weights"}
+    names: dict[str, MemoryNumber] = {"weights": "weights"}
     if row.device == "cuda":
         names |= {"work": "allocator_allocated_peak", "spare": "allocator_reserved_peak", "rest": "device_process"}
     else:

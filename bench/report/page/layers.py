@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.errors import CaseError
 from bench.plans.case import Case
-from bench.records import machines
+from bench.records import same
 from bench.records.record import Record
 from bench.report.page.numbers import number, short
 from bench.report.page.settings import axes
@@ -18,7 +18,7 @@ from bench.roofline.layers import SCHEMA
 KERNELS = 3  # named of each layer
 
 
-def layer_rows(folders: Iterable[Path], settings: dict[machines.Key, int], damage: list[str]) -> list[dict[str, Any]]:
+def layer_rows(folders: Iterable[Path], settings: dict[same.Key, int], damage: list[str]) -> list[dict[str, Any]]:
     """The rows of all layers files in some folders, times in ms; what cannot be read is added to `damage`.
 
     A file of a machine that has no records here belongs to no setting: it is shown with all.
@@ -40,9 +40,9 @@ def layer_rows(folders: Iterable[Path], settings: dict[machines.Key, int], damag
     return rows
 
 
-def _rows(told: dict[str, Any], settings: dict[machines.Key, int]) -> list[dict[str, Any]]:
+def _rows(told: dict[str, Any], settings: dict[same.Key, int]) -> list[dict[str, Any]]:
     case = Case.parse(told["case"])
-    key = machines.key(Record(case, 0, "ok", device=told["device"], environment=told["environment"]))
+    key = same.key(Record(case, 0, "ok", device=told["device"], environment=told["environment"]))
     about = {"setting": settings.get(key)} | axes(case)
     about["panel"] = f"{about['group']}: {about['way']}"
     made: list[dict[str, Any]] = []

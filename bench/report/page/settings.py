@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.machine.provenance import short
 from bench.plans.case import Case
-from bench.records import machines
+from bench.records import same
 from bench.records.record import Record
 from bench.records.store import load
 from bench.report.markdown import machine
@@ -27,7 +27,7 @@ from bench.report.rows import Row, answer, largest, left_out, rows, trust
 class Setting:
     """One machine with one set of software, and what was measured there."""
 
-    key: machines.Key
+    key: same.Key
     label: str = ""
     commit: str = ""  # where the machine's records are apart by commit
     records: list[Record] = field(default_factory=list)  # their rounds numbered over all folders
@@ -76,10 +76,10 @@ def apart(folders: Iterable[Path]) -> tuple[list[Setting], list[Placed], list[st
         # a round of another folder is another round, although it has the same number
         offset += 1 + max((record.round for record in records), default=0)
     several = _several_commits(record for record, _, _ in found)
-    settings: dict[tuple[machines.Key, str], Setting] = {}
+    settings: dict[tuple[same.Key, str], Setting] = {}
     placed = []
     for record, folder, offset in found:
-        key = machines.key(record)
+        key = same.key(record)
         commit = _commit(record) if key in several else ""
         setting = settings.setdefault((key, commit), Setting(key, commit=commit))
         setting.records.append(replace(record, round=record.round + offset))
@@ -87,14 +87,14 @@ def apart(folders: Iterable[Path]) -> tuple[list[Setting], list[Placed], list[st
     keys = {key for key, _ in settings}
     for setting in settings.values():
         at = [f"commit {setting.commit}"] if setting.commit else []
-        setting.label = ", ".join([machines.label(setting.key, keys), *at])
+        setting.label = ", ".join([same.label(setting.key, keys), *at])
         setting.rows = rows(setting.records)
     return _in_order(list(settings.values())), placed, damage
 
 
 def _in_order(settings: list[Setting]) -> list[Setting]:
     """The machine that has most to tell first; of one machine the newest commit first."""
-    most: dict[machines.Key, int] = defaultdict(int)
+    most: dict[same.Key, int] = defaultdict(int)
     for setting in settings:
         most[setting.key] = max(most[setting.key], len(setting.rows))
     newest = {id(setting): max(record.started for record in setting.records) for setting in settings}
@@ -104,12 +104,12 @@ def _in_order(settings: list[Setting]) -> list[Setting]:
     return sorted(by_age, key=lambda setting: (-most[setting.key], machine_place[setting.key]))
 
 
-def _several_commits(records: Iterable[Record]) -> set[machines.Key]:
+def _several_commits(records: Iterable[Record]) -> set[same.Key]:
     """The machines on which some case was measured at more than one commit."""
-    found: dict[tuple[machines.Key, Case], set[str]] = defaultdict(set)
+    found: dict[tuple[same.Key, Case], set[str]] = defaultdict(set)
     for record in records:
         if record.status == "ok":
-            found[machines.key(record), record.case].add(_commit(record))
+            found[same.key(record), record.case].add(_commit(record))
     return {key for (key, _), commits in found.items() if len(commits) > 1}
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from bench.errors import RevisionError
 from bench.machine.environment import ROOT
+from bench.machine.facts import Environment
 from bench.plans.plan import Plan
 from bench.records.frame import Damage, load
 from bench.records.record import Record
@@ -62,7 +63,7 @@ class RealRuns:
     """
 
     plan: Plan
-    env: dict[str, Any]
+    env: Environment
     delays: Sequence[float]  # 0 among them for the A/A test
     rounds: int = 10
     repeats: int = 1

@@ -28,8 +28,8 @@ from kernels import table
 from kernels.cards.archs import ARCHS
 from kernels.cards.cards import CARDS
 from kernels.cards.constants import use_measured
-from kernels.compiled import emit, hazards, sass
 from kernels.cards.files import write
+from kernels.compiled import emit, hazards, sass
 from kernels.kinds import implementation
 from kernels.launch import Compilation
 from kernels.space.config import Config

@@ -2,8 +2,8 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
-from bench.records.machines import by_machine, label
 from bench.records.record import Record
+from bench.records.same import by_machine, label
 
 Make = Callable[..., Record]
 NAME = "resnet50/eager/fp32/b1/i224/stream"

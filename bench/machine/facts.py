@@ -1,0 +1,111 @@
+"""What a record keeps of the machine, as types: the environment of a sweep, and what was watched beside the timing.
+
+Every key may be missing, as older versions did not read it, and a value may be `Unreadable`: the reason why there is
+none. `bench.records.check` holds records against these types.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NewType, TypedDict
+
+# A text that begins with "unreadable:" and says why.
+Unreadable = NewType("Unreadable", str)
+
+
+class Least:
+    """Of `Annotated` numbers: the least that is allowed."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+
+class Like:
+    """Of `Annotated`: the JSON is checked as if it were annotated so, or, of a dataclass, holds fields of it."""
+
+    def __init__(self, annotation: Any) -> None:
+        self.annotation = annotation
+
+
+Count = Annotated[int, Least(0)]
+Seconds = Annotated[float, Least(0)]
+# [least, median, largest] of the readings
+Spread = Annotated[list[float], Like(tuple[float, float, float])]
+
+
+class Processor(TypedDict, total=False):
+    """The processor, and what of it this process may use."""
+
+    name: str
+    cores: Annotated[int, Like(int | Unreadable)]  # that the process may run on
+    quota: float | Unreadable | None  # cores' worth of time that a control group allows; None without a limit
+    flags: list[str]
+    governor: str
+    cache_bytes: int | Unreadable  # last-level caches of these cores, together
+    smt: bool | Unreadable
+    numa_nodes: int | Unreadable
+
+
+class Gpu(TypedDict, total=False):
+    """The first GPU that the process may see; where there is none, `none` alone, which says why."""
+
+    none: str
+    name: str
+    capability: list[int]
+    driver: str
+    cuda_driver: int | Unreadable
+    memory_bytes: int | Unreadable
+    power_limit_w: float | Unreadable
+    power_limit_default_w: float | Unreadable
+    clock_reasons: int | Unreadable
+    clock_max_mhz: float | Unreadable
+    clock_memory_max_mhz: float | Unreadable
+    clock_mhz: float | Unreadable
+    temperature_c: float | Unreadable
+    ecc: bool | Unreadable
+    mig: bool | Unreadable
+    vbios: str
+    pcie: str
+    persistence: bool | Unreadable
+    processes: int | Unreadable
+
+
+class Commit(TypedDict, total=False):
+    """The commit of this project, and whether a file that can change a result differs from it."""
+
+    sha: str | None
+    dirty: bool | Unreadable | None
+    code: str  # digest
+    source: str  # `git`, or `file`
+    reason: str  # why there is no `sha`
+
+
+class Environment(TypedDict, total=False):
+    """A machine and its software, as `bench.machine.environment.environment` reads them."""
+
+    cpu: Processor
+    memory_bytes: int | Unreadable
+    system: str
+    libc: str
+    virtual: bool | Unreadable
+    python: str
+    gpu: Gpu
+    packages: dict[str, str]  # distribution -> version
+    torch_cuda: str | None
+    git: Commit | Unreadable
+    variables: dict[str, str]
+
+
+class Watch(TypedDict, total=False):
+    """What was read beside the timing; `unreadable` alone where nothing could be."""
+
+    unreadable: str
+    readings: Count
+    period_s: Seconds
+    sm_mhz: Spread
+    cpu_mhz: Spread
+    power_w: Spread
+    temperature_c: Spread
+    steal: float  # shares of all cores' time
+    others: float
+    reasons: dict[str, float]  # why clocks were lowered: shares of the readings
+    spoilt_s: dict[str, float]  # seconds in which the machine throttled, by reason
