@@ -41,18 +41,6 @@ class StoreError(BenchError):
     """A file or a folder that cannot be written or read; the message names it and says what to do."""
 
 
-class CeilingsError(StoreError):
-    """A file of ceilings that cannot be read; the message says what to do."""
-
-
-class AcceptedError(StoreError):
-    """A file that is no record of accepted kernels; the message says what to do."""
-
-
-class FactsError(StoreError):
-    """A file of facts that cannot be read or written; the message says what to do."""
-
-
 class InteropError(BenchError, ValueError):
     """What cannot be exported or imported; the message says why."""
 

@@ -7,7 +7,6 @@ the table's entry for this GPU and layer, or else the model's choice; so, too, w
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from kernels.cards import files
 from kernels.kinds import default, unsafe
 from kernels.space.config import Config
 from kernels.space.layer import Layer
@@ -97,9 +97,7 @@ class Table:
 
     def save(self, path: Path) -> None:
         """Writes it whole or not at all."""
-        beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        beside.write_text(self.text())
-        beside.replace(path)
+        files.write(path, self.text().encode())
 
 
 def _rank(entry: Entry) -> tuple[bool, str]:

@@ -12,7 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.records.store import replace_file
+from bench.errors import StoreError
+from bench.files import write
 
 ARCHIVE, LOG, SUMMARY = "results.tar.gz", "log.txt", "summary.txt"
 LARGEST = 16 << 20  # bytes of one file that such a machine gives back
@@ -45,9 +46,9 @@ class Outbox:
 
     def _write(self, name: str, data: bytes) -> None:
         try:
-            replace_file(self.folder / name, data)
-        except OSError as error:
-            self.troubles.append(f"{self.folder / name} cannot be written: {error.strerror}")
+            write(self.folder / name, data)
+        except StoreError as error:
+            self.troubles.append(str(error))
 
 
 def _size(path: Path) -> int:

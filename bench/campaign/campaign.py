@@ -25,6 +25,7 @@ from bench.campaign.archive import Outbox
 from bench.campaign.child import GRACE_S, Log, NowAndThen, run_logged
 from bench.campaign.tasks import Task
 from bench.errors import StoreError
+from bench.files import write
 from bench.machine.environment import child_variables
 from bench.machine.facts import Environment
 from bench.machine.provenance import code_of, short
@@ -256,8 +257,7 @@ class Campaign:
         if not self.dry:
             return task.plan
         path = self.root / "plans" / f"{task.plan}.toml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(standins.plan(plans.load(task.plan), self.env))
+        write(path, standins.plan(plans.load(task.plan), self.env))
         return path
 
     # What comes back.

@@ -14,8 +14,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bench.errors import StoreError
+from bench.files import write
 from bench.machine.provenance import code_of
-from bench.records.store import FILE, replace_file
+from bench.records.store import FILE
 from kernels.table import Table
 
 SHARED = ("tuned", "ceilings")  # folders of results/ that all cards share
@@ -113,16 +114,16 @@ def _codes(lines: bytes) -> set[str]:
 
 def _told(results: Path, place: PurePosixPath, data: bytes, name: PurePosixPath) -> str:
     """What became of one file, in a line."""
-    path = results / place
+    path, cure = results / place, "what came before it is in place"
     try:
         old = path.read_bytes() if path.exists() else None
         kind, merged = ("new", data) if old is None else _merged(path, old, data)
-        if merged == old:
-            kind = kind if kind.startswith("kept") else "as it was"
-        else:
-            replace_file(path, merged)
     except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror}; what came before it is in place") from None
+        raise StoreError(f"cannot read {path}: {error.strerror}; {cure}") from None
+    if merged == old:
+        kind = kind if kind.startswith("kept") else "as it was"
+    else:
+        write(path, merged, cure)
     other = f", as {name.parent} holds records of other code" if place != name else ""
     return f"{kind}: {place}{other}"
 

@@ -17,6 +17,7 @@ from bench.errors import STOPPED as STOPPED
 from bench.errors import UNABLE as UNABLE
 from bench.errors import USAGE as USAGE
 from bench.errors import BenchError
+from bench.files import ANOTHER, write_json
 from bench.lines import Line
 from bench.machine.environment import device, hardware, no_cuda
 from bench.machine.facts import Environment
@@ -108,9 +109,5 @@ def shares(option: str, text: str) -> list[float]:
 
 def keep(value: Any, path: Path | None) -> None:
     """Write JSON where -o says, if it says; ends the command where that cannot be written."""
-    if path is None:
-        return
-    try:
-        path.write_text(json.dumps(value, indent=1) + "\n")
-    except OSError as error:
-        stop(f"{path} cannot be written: {error.strerror}", FAILED)
+    if path is not None:
+        write_json(path, value, ANOTHER, FAILED)

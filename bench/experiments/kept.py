@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.errors import StoreError
 from bench.experiments.lists import EXPERIMENTS, PIECES, Experiment
-from bench.experiments.parts import Outcome, write
+from bench.experiments.parts import Outcome
+from bench.files import ANOTHER, read_json, reading, write_json
 from bench.machine.facts import Environment
 
 SCHEMA = 1  # of either file
@@ -26,13 +25,13 @@ class KeptPieces:
         self.data = {
             "schema": SCHEMA, "pieces": self.pieces, "gpu": facts["gpu"].get("name"), "provenance": _provenance(facts),
         }  # fmt: skip
-        write(path, self.data)  # where that is no use, before anything runs
+        write_json(path, self.data, ANOTHER)  # where that is no use, before anything runs
 
     def add(self, name: str, outcome: Outcome) -> None:
         """Keep what became of a piece."""
         piece = asdict(next(piece for piece in PIECES if piece.name == name))
         self.pieces.append({key: piece[key] for key in ("name", "kind", "precision")} | outcome)
-        write(self.path, self.data)
+        write_json(self.path, self.data, ANOTHER)
 
     def failed(self) -> bool:
         """Whether a piece neither went well nor was skipped."""
@@ -52,7 +51,7 @@ class KeptConstants:
             "schema": SCHEMA, "gpu": gpu, "dry": dry, "constants": earlier.get("constants", {}),
             "experiments": self.experiments, "provenance": self.when,
         }  # fmt: skip
-        write(path, self.data)
+        write_json(path, self.data, ANOTHER)
 
     def answered(self) -> set[str]:
         """The names of the experiments that have a good outcome."""
@@ -64,7 +63,7 @@ class KeptConstants:
         for experiment in experiments:
             if experiment.name not in names:
                 self._put(experiment, {"status": "skipped", "reason": "not begun", "seconds": 0.0})
-        write(self.path, self.data)
+        write_json(self.path, self.data, ANOTHER)
 
     def add(self, name: str, outcome: Outcome) -> None:
         """Keep what an experiment came to; one that is skipped now leaves an earlier outcome as it was."""
@@ -72,7 +71,7 @@ class KeptConstants:
         if outcome["status"] != "skipped" or earlier["status"] == "skipped":
             self._put(next(one for one in EXPERIMENTS if one.name == name), outcome)
             self.data["constants"] |= outcome.get("constants", {})
-            write(self.path, self.data)
+            write_json(self.path, self.data, ANOTHER)
 
     def failed(self, names: set[str]) -> bool:
         """Whether an experiment of these names neither went well nor was skipped."""
@@ -99,12 +98,6 @@ def _earlier(path: Path, gpu: str | None) -> dict[str, Any]:
     """The file's content if it is of the same card, else nothing. Raises StoreError for what is no such file."""
     if not path.exists():
         return {}
-    try:
-        data: dict[str, Any] = json.loads(path.read_text())
-        if data["schema"] > SCHEMA:
-            raise StoreError(f"{path}: schema {data['schema']} is newer than this bench; name another file with -o")
+    with reading(path, "file of constants", "remove it, or name another with -o"):
+        data = read_json(path, SCHEMA)
         return data if data["gpu"] == gpu else {}
-    except StoreError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path}: not a file of constants ({error}); remove it, or name another with -o") from None

@@ -11,11 +11,8 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from bench.errors import StoreError
-from bench.records.store import replace_file
 from bench.runs.job import Empty, PartOutcome, PartsJob
 from bench.runs.process import HERE, Answer, Ask, Home
 from bench.runs.process import ask as ask_child
@@ -105,11 +102,3 @@ def each(
 def first_cause(reason: str) -> str:
     """A reason's first line, for a table."""
     return next((line.strip() for line in reason.splitlines() if line.strip()), "")[:160]
-
-
-def write(path: Path, data: dict[str, Any]) -> None:
-    """As JSON, whole or not at all. Raises StoreError."""
-    try:
-        replace_file(path, f"{json.dumps(data, indent=1)}\n".encode())
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror}; name another file with -o") from None

@@ -26,6 +26,8 @@ from bench.machine.facts import Commit, Environment, Unreadable
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
+from bench.files import write_json
+
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ".commit.json"
 SCHEMA = 1
@@ -128,15 +130,13 @@ def _code(folder: Path) -> Iterator[tuple[str, Path]]:
 def write(folder: Path = ROOT) -> Commit:
     """Leave the commit for where git does not answer. Returns what `git` says; writes only where git itself says it.
 
-    Raises OSError where the file cannot be written.
+    Raises StoreError where the file cannot be written.
     """
     found = git(folder)
     if found.get("source") == "git":
         when = datetime.now(UTC).isoformat(timespec="seconds")
         kept = {"schema": SCHEMA, "sha": found["sha"], "dirty": found["dirty"], "code": found["code"], "when": when}
-        beside = folder / f"{FILE}.{os.getpid()}"
-        beside.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-        beside.replace(folder / FILE)
+        write_json(folder / FILE, kept)
     return found
 
 

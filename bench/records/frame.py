@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from bench import stats
 from bench.errors import StoreError
+from bench.files import writing
 from bench.plans import case
 from bench.records import columns, parse, record
 from bench.records.columns import schema
@@ -72,32 +72,14 @@ def export(folders: Iterable[str | Path], path: str | Path) -> None:
     import pyarrow.parquet as pq
 
     path, damage = Path(path), list[str]()
-    if path.is_dir():
-        raise StoreError(f"cannot write {path}: it is a folder")
-    try:
-        with (
-            _whole(path) as file,
-            pq.ParquetWriter(file, schema(True), compression="zstd") as writer,
-        ):
-            for given in _once(folders):
-                for table in _rows(given, True, damage):
-                    writer.write_table(table)
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}; what was there is whole") from None
+    with (
+        writing(path) as file,
+        pq.ParquetWriter(file, schema(True), compression="zstd") as writer,
+    ):
+        for given in _once(folders):
+            for table in _rows(given, True, damage):
+                writer.write_table(table)
     _warn(damage)
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file that has this name once it is complete."""
-    making = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        with making.open("wb") as file:
-            yield file
-        os.replace(making, path)
-    finally:
-        with suppress(OSError):
-            making.unlink()
 
 
 def _once(folders: Iterable[str | Path]) -> list[Path]:
@@ -242,7 +224,7 @@ def _keep(file: Path, found: Part, place: Path) -> None:
 
     told = {"lines": found.lines, "damage": found.damage, "end": found.end}
     told |= {"code": _code(), "seal": _seal(file, found.end)}
-    with suppress(OSError), _whole(place) as index:
+    with suppress(StoreError), writing(place) as index:
         pq.write_table(found.rows.replace_schema_metadata({"bench": json.dumps(told)}), index, compression="lz4")
 
 

@@ -10,7 +10,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
@@ -98,19 +98,6 @@ class Store:
             self.damage.append(f"{self.file}: {len(self.damage)} lines are left out, {len(records)} are read")
         latest = {(record.case, record.round): record for record in records}
         return [record for record in records if latest[record.case, record.round] is record]
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file whole, or leave it as it was. Raises OSError; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_bytes(data)
-        beside.replace(path)
-    except OSError:
-        with suppress(OSError):
-            beside.unlink()
-        raise
 
 
 def _last_byte(file: FileIO) -> bytes:

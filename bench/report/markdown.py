@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from bench.files import write as write_file
 from bench.machine.environment import ROOT, hardware
 from bench.machine.facts import Environment
 from bench.plans.words import summary
@@ -82,7 +83,7 @@ def splice(root: Path = ROOT, *, write: bool = True) -> list[Path]:
         if new != old:
             changed.append(document)
             if write:
-                document.write_text(new, encoding="utf-8")
+                write_file(document, new)
     return changed
 
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.errors import CeilingsError, NotMeasured, StoreError
+from bench.errors import NotMeasured
+from bench.files import ANOTHER, read_json, reading, write_json
 from bench.machine.environment import device, hardware
 from bench.machine.facts import Environment
 from bench.records.fields import at
 from bench.records.same import CEILINGS
-from bench.records.store import replace_file
 from bench.runs.job import CeilingsJob, MeasurementRow
 from bench.runs.process import ask
 from bench.runs.request import request
@@ -51,49 +50,24 @@ def load_ceilings(facts: Environment, folder: Path = FOLDER) -> Ceilings | None:
     """The ceilings measured on the machine that `facts` (`bench.machine.environment`) describe; None if they never
     were.
 
-    Raises CeilingsError for a file that is damaged or of a newer schema.
+    Raises StoreError for a file that is damaged or of a newer schema.
     """
     path = path_of(facts, folder)
     return read(path) if path.exists() else None
 
 
 def read(path: Path) -> Ceilings:
-    """Raises CeilingsError."""
-    try:
-        told = json.loads(path.read_text())
-        if told["schema"] > SCHEMA:
-            raise CeilingsError(f"{path}: schema {told['schema']} is newer than this bench, which knows {SCHEMA}")
+    """Raises StoreError."""
+    cure = "remove it, or measure again: bench ceilings --force"
+    with reading(path, "file of ceilings", cure):
+        data = read_json(path, SCHEMA)
         names = ("machine", "flops", "bandwidth", "l2", "launch_s", "source", "provenance", "cache")
-        return Ceilings(**{name: told[name] for name in names})
-    except OSError as error:
-        raise CeilingsError(f"{path} cannot be read: {error.strerror}; name another file with -o") from None
-    except (ValueError, KeyError, TypeError) as error:
-        cure = "remove it, or measure again: bench ceilings --force"
-        raise CeilingsError(f"{path}: not a file of ceilings ({type(error).__name__}: {error}); {cure}") from None
-
-
-def reserve(path: Path) -> None:
-    """Make the folder of `path`, before minutes go into what it is to hold. Raises StoreError where that is no use."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(path, error.strerror) from None
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise _unwritable(path, "it is a folder" if path.is_dir() else "its folder is read-only")
+        return Ceilings(**{name: data[name] for name in names})
 
 
 def save(ceilings: Ceilings, path: Path) -> None:
     """Whole or not at all. Raises StoreError where it cannot be written."""
-    text = json.dumps({"schema": SCHEMA} | asdict(ceilings), indent=1) + "\n"
-    reserve(path)
-    try:
-        replace_file(path, text.encode())
-    except OSError as error:
-        raise _unwritable(path, error.strerror) from None
-
-
-def _unwritable(path: Path, why: str | None) -> StoreError:
-    return StoreError(f"{path} cannot be written: {why}; name another file with -o")
+    write_json(path, {"schema": SCHEMA} | asdict(ceilings), ANOTHER)
 
 
 def outdated(ceilings: Ceilings, facts: Environment) -> str:

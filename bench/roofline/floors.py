@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.errors import CeilingsError
+from bench.errors import StoreError
 from bench.machine.environment import device
 from bench.records.record import Record
 from bench.roofline.ceilings import FOLDER, path_of, read
@@ -41,7 +41,7 @@ class Measured:
         if file not in self.known:
             try:
                 self.known[file] = read(file) if file.exists() else None
-            except CeilingsError:  # no table is held up by it: `bench floors` and `bench ceilings` say what is wrong
+            except StoreError:  # no table is held up by it: `bench floors` and `bench ceilings` say what is wrong
                 self.known[file] = None
         return self.known[file]
 

@@ -8,13 +8,12 @@ told and fails nothing.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.errors import FactsError
+from bench.files import read_json, reading, write
 
 SCHEMA = 1
 
@@ -119,33 +118,20 @@ class Facts:
 
     @classmethod
     def load(cls, path: Path) -> Facts:
-        """Raises FactsError for a file that is missing, damaged or too new."""
+        """Raises StoreError for a file that is missing, damaged or too new."""
         cure = f"`bench facts -o {path}` writes one"
-        try:
-            data = json.loads(path.read_text())
-            if data["schema"] > SCHEMA:
-                raise FactsError(f"{path}: schema {data['schema']} is newer than this checkout's {SCHEMA}: update it")
+        with reading(path, "record of facts", cure):
+            data = read_json(path, SCHEMA)
             cases = {name: Counted.of(counted) for name, counted in data["cases"].items()}
             environment = {name: str(version) for name, version in data["environment"].items()}
             return cls(cases, environment, str(data["commit"]), str(data["when"]))
-        except OSError as error:
-            raise FactsError(f"cannot read {path}: {error.strerror}; {cure}") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            why = f"{type(error).__name__}: {error}"
-            raise FactsError(f"{path} is no whole record of facts ({why}); {cure}") from None
 
     def save(self, path: Path) -> None:
-        """Writes it whole or not at all, a case a line. Raises FactsError where it cannot."""
-        beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        """Writes it whole or not at all, a case a line. Raises StoreError where it cannot."""
         head = self.plain() | {"cases": {}}
         cases = ",\n".join(f'  "{name}": {json.dumps(counted.plain())}' for name, counted in self.cases.items())
         text = json.dumps(head, indent=1).removesuffix("{}\n}") + f"{{\n{cases}\n }}\n}}\n"  # a case a line
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(text)
-            beside.replace(path)
-        except OSError as error:
-            raise FactsError(f"cannot write {path}: {error.strerror}") from None
+        write(path, text)
 
 
 @dataclass(frozen=True)

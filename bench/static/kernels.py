@@ -6,7 +6,6 @@ A kernel is there with all its uses, `configuration/network/layer`: many layers 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -14,7 +13,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, TypedDict
 
-from bench.errors import AcceptedError
+from bench.files import read_json, reading, write
 from kernels.compiled import hazards
 
 SCHEMA = 2
@@ -96,36 +95,21 @@ class Accepted:
 
     @staticmethod
     def load(path: Path) -> Accepted:
-        """Raises AcceptedError for a file that is missing, damaged or too new."""
+        """Raises StoreError for a file that is missing, damaged or too new."""
         cure = f"`bench kernels --accept {path}` writes one"
-        try:
-            data = json.loads(path.read_text())
-            if data["schema"] > SCHEMA:
-                raise AcceptedError(
-                    f"{path}: schema {data['schema']} is newer than this checkout's {SCHEMA}: update it"
-                )
+        with reading(path, "record of accepted kernels", cure):
+            data = read_json(path, SCHEMA)
             entries = [Entry.of(_filled(row, data["schema"])) for row in data["entries"]]
             for entry in entries:
                 _check(entry)
             return Accepted(entries, str(data["triton"]), str(data["commit"]), str(data["when"]))
-        except OSError as error:
-            raise AcceptedError(f"cannot read {path}: {error.strerror}; {cure}") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            why = f"{type(error).__name__}: {error}"
-            raise AcceptedError(f"{path} is no whole record of accepted kernels ({why}); {cure}") from None
 
     def save(self, path: Path) -> None:
-        """Writes it whole or not at all, an entry a line. Raises AcceptedError where it cannot."""
+        """Writes it whole or not at all, an entry a line. Raises StoreError where it cannot."""
         ordered = sorted(self.entries, key=lambda entry: (entry.arch, entry.kernel, entry.uses))
         lines = ",\n".join(json.dumps(entry.row(), separators=(",", ":")) for entry in ordered)
         head = json.dumps({"schema": SCHEMA, "triton": self.triton, "commit": self.commit, "when": self.when})
-        beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(f'{head[:-1]}, "entries": [\n{lines}\n]}}\n')
-            beside.replace(path)
-        except OSError as error:
-            raise AcceptedError(f"cannot write {path}: {error.strerror}") from None
+        write(path, f'{head[:-1]}, "entries": [\n{lines}\n]}}\n')
 
 
 def chosen(entries: Iterable[Entry], archs: Iterable[int], globs: list[str]) -> list[Entry]:

@@ -6,7 +6,6 @@ outcome is the entry of a tuned table that was measured (`bench tune`), where th
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import NotRequired, TypedDict, cast
 
 from bench.errors import StoreError
+from bench.files import read_json, reading, write_json
 from bench.machine.provenance import this_commit
 from bench.tuning.gpus import KNOWN, Gpu, predicted, untuned
 from bench.tuning.networks import Network, read_networks
@@ -122,19 +122,14 @@ def save(path: Path, networks: Iterable[Network], made: Made, gpu: Gpu = GPU) ->
         "made": made,
         "networks": predict(networks, gpu),
     }
-    try:
-        path.write_text(json.dumps(prediction, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}") from None
+    write_json(path, prediction)
     return prediction
 
 
 def read(path: Path) -> Prediction:
     """What `bench kernels --predict` wrote. Raises StoreError for a file that is missing, or is another's."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError(f"cannot read {path}: {error}") from None
+    with reading(path, "prediction", "make it anew"):
+        content = read_json(path, SCHEMA)
     if not _whole(content):
         raise StoreError(f"{path} is not what this version's bench kernels --predict writes: make it anew")
     return cast(Prediction, content)

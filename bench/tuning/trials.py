@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.errors import StoreError
+from bench.files import write
 from kernels.table import Table
 
 STATUSES = {
@@ -86,10 +87,7 @@ class Kept:
 
     def save(self) -> None:
         """The table, whole or as it was."""
-        try:
-            self.table.save(self.path)
-        except OSError as error:
-            raise StoreError(f"cannot write {self.path}: {error.strerror}; it is as it was") from None
+        write(self.path, self.table.text(), "it is as it was")
 
     def forget(self, gpu: str, layer: str) -> None:
         """Leave out an entry that proved wrong."""

@@ -12,7 +12,6 @@ import fcntl
 import io
 import json
 import lzma
-import os
 import shutil
 import tarfile
 import tempfile
@@ -24,6 +23,7 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
+from kernels.cards.files import whole
 from kernels.kinds import KINDS
 
 VARIABLE = "RESNET_BENCH_BUNDLE"  # names the file that a process is to use
@@ -153,16 +153,10 @@ class Bundle:
             self.parts.append(_packed(self.waiting))
             self.waiting = []
         head = {"schema": SCHEMA, "maker": asdict(self.maker), "code": code(), "kernels": len(self.keys)}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        try:
-            with tarfile.open(beside, "w") as file:
-                _member(file, HEAD, json.dumps(head | self.about | {"layers": self.layers}, indent=1).encode())
-                for number, part in enumerate(self.parts):
-                    _member(file, f"{number:04}.tar.xz", part)
-            beside.replace(self.path)
-        finally:
-            beside.unlink(missing_ok=True)
+        with whole(self.path) as opened, tarfile.open(fileobj=opened, mode="w") as file:
+            _member(file, HEAD, json.dumps(head | self.about | {"layers": self.layers}, indent=1).encode())
+            for number, part in enumerate(self.parts):
+                _member(file, f"{number:04}.tar.xz", part)
 
 
 def read(path: Path) -> dict[str, Any]:

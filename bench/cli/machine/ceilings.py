@@ -10,8 +10,9 @@ import typer
 from rich.table import Table
 
 from bench.cli.console import Json, err, out, print_json, tell
+from bench.files import reserve
 from bench.machine.environment import environment
-from bench.roofline.ceilings import best, measure, noisy, outdated, path_of, read, reserve, save
+from bench.roofline.ceilings import best, measure, noisy, outdated, path_of, read, save
 from bench.runs.job import MeasurementRow
 from resnet.floors import Ceilings
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +11,6 @@ import typer
 from bench.cli.console import (
     FAILED,
     UNABLE,
-    USAGE,
     Json,
     device_line,
     err,
@@ -24,6 +22,7 @@ from bench.cli.console import (
     tell,
 )
 from bench.cli.progress import Progress
+from bench.files import write_json
 from bench.machine.environment import ROOT, environment
 from bench.plans.choose import narrowed, unable
 from bench.plans.plan import Plan
@@ -129,9 +128,5 @@ def _real_runs(plan: Plan, **asked: Any) -> RealRuns:
 
 
 def _write(found: dict[str, Any], output: Path) -> None:
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        stop(f"cannot write {output}: {error.strerror}", USAGE)
+    write_json(output, found)
     tell(f"{output}: written")

@@ -18,6 +18,7 @@ from bench.campaign.restore import restore as put_in_place
 from bench.campaign.summary import missing
 from bench.campaign.tasks import BUDGET_S, STAGES, Task, budget_of, chosen
 from bench.cli.console import FAILED, STOPPED, UNABLE, USAGE, Json, device_line, out, print_json, stop, tell
+from bench.errors import StoreError
 from bench.machine.environment import environment, no_cuda
 from bench.machine.provenance import short, write
 from kernels.cards import places
@@ -65,7 +66,7 @@ def gpu(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     if not listed:
-        with suppress(OSError):  # a checkout that cannot be written has the commit of its git, or none
+        with suppress(StoreError):  # a checkout that cannot be written has the commit of its git, or none
             write()
     facts = environment()
     reason = no_cuda(facts)

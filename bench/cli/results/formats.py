@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 
 from bench.cli.console import USAGE, Filter, stop, tell
 from bench.errors import InteropError
+from bench.files import write
 from bench.records.formats import EXPORTS, imported, timed
 from bench.records.store import Store, load
 
@@ -42,13 +42,7 @@ def export(
     if output is None:
         print(text, end="")
         return
-    beside = output.with_name(f"{output.name}.{os.getpid()}.tmp")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(text)
-        beside.replace(output)
-    except OSError as error:
-        stop(f"cannot write {output}: {error.strerror}", USAGE)
+    write(output, text)
     tell(f"Written: {len(chosen)} records of {len({r.case for r in chosen})} cases, in {output}")
 
 

@@ -69,13 +69,13 @@ def report(
 
 def _pictures(folders: Sequence[Path], html: Path | None, stills: Path | None) -> None:
     """Write the page, the pictures, or both."""
-    from bench.files import put
+    from bench.files import write as write_file
     from bench.report.page.document import page
     from bench.report.page.stills import write
 
     if html:
         text = page(folders)
-        put(html, text.encode())
+        write_file(html, text)
         out.print(f"{html}: {len(text.encode()) / 1e6:.1f} MB; open it in a browser", markup=False, soft_wrap=True)
     if stills:
         made = write(folders, stills)

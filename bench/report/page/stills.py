@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bench.files import put
+from bench.files import write as write_file
 from bench.report.page import look
 from bench.report.page.charts import Spec
 from bench.report.page.data import gather
@@ -46,7 +46,7 @@ def write(folders: Iterable[str | Path], place: Path) -> list[Path]:
             png = vl_convert.vegalite_to_png(text, vl_version=grammar(), scale=SCALE, show_warnings=False)
             for ending, content in ((".svg", svg.encode()), (".png", png)):
                 made.append(place / f"{chart.name}{ending}")
-                put(made[-1], content)
+                write_file(made[-1], content)
     return made
 
 

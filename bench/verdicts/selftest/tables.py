@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import comb
@@ -11,6 +10,7 @@ from statistics import median
 from typing import Any
 
 from bench.errors import StoreError
+from bench.files import read_json, reading
 
 # What the rule was made to reach: shares of cases, of sweeps, of slowdowns of 3 % at 1 % noise.
 PER_CASE, PER_SWEEP, POWER = 0.005, 0.05, 0.95
@@ -34,11 +34,9 @@ def section(root: Path, name: str) -> str:
 
 def read(path: Path) -> dict[str, Any]:
     """What `bench selftest -o` wrote. Raises StoreError for a file that is missing, or is another's."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError(f"cannot read {path}: {error}") from None
-    if not isinstance(found, dict) or found.get("schema") != SCHEMA or not found.keys() & {"rates", "tests"}:
+    with reading(path, "JSON object", "make it anew"):
+        found = read_json(path, SCHEMA)
+    if found["schema"] != SCHEMA or not found.keys() & {"rates", "tests"}:
         raise StoreError(f"{path} is not what this version's bench selftest -o writes: make it anew")
     return found
 

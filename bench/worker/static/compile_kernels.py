@@ -10,7 +10,6 @@ keeps, and with it what `kernels.compiled.emit` read off, for reading takes as l
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -18,7 +17,6 @@ from functools import cache
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from threading import get_ident
 from typing import Any
 
 import triton
@@ -30,6 +28,7 @@ from kernels import table
 from kernels.cards.archs import ARCHS
 from kernels.cards.cards import CARDS
 from kernels.cards.constants import use_measured
+from kernels.cards.files import write
 from kernels.compiled import emit, hazards, sass
 from kernels.kinds import implementation
 from kernels.launch import Compilation
@@ -162,10 +161,8 @@ def read(compilation: Compilation, arch: int) -> tuple[emit.Emitted, bool]:
         kept = json.loads(path.read_text())
         return emit.Emitted(**kept["emitted"]), kept["product"]
     found, product = emit.emit(compilation, arch), "tt.dot" in kernel.asm["ttir"]
-    beside = path.with_name(f"{path.name}.{os.getpid()}.{get_ident()}")
     with suppress(OSError):
-        beside.write_text(json.dumps({"emitted": asdict(found), "product": product}))
-        beside.replace(path)
+        write(path, json.dumps({"emitted": asdict(found), "product": product}).encode())
     return found, product
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.errors import AcceptedError
+from bench.errors import StoreError
 from bench.machine.environment import ROOT
 from bench.plans.case import Case
 from bench.runs.kernel_jobs import FactsAnswer, FactsJob
@@ -200,7 +200,7 @@ def _fused(case: Case, model: ResNet, example: Tensor) -> _Found:
     )
     try:
         found.facts["record"] = Fact(record_of(case, Accepted.load(RECORD)), "accepted")
-    except (AcceptedError, LookupError) as error:
+    except (StoreError, LookupError) as error:
         found.absent["record"] = str(error)
     return found
 

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-from bench.errors import StoreError
-from bench.experiments.parts import Outcome, each, first_cause, write
+from bench.experiments.parts import Outcome, each, first_cause
 from bench.runs.job import PiecesJob
 from bench.runs.process import Answer
 
@@ -91,12 +87,3 @@ def test_a_lost_gpu_is_left_to_another_process() -> None:
     found = outcomes([Part("a"), Part("b"), Part("c")], ask=ask)
     assert processes == [["a", "b", "c"], ["b", "c"], ["c"]]
     assert list(found) == ["a", "b", "c"]
-
-
-def test_a_file_is_written_whole_or_not(tmp_path: Path) -> None:
-    write(tmp_path / "new" / "file.json", {"x": 1})
-    assert json.loads((tmp_path / "new" / "file.json").read_text()) == {"x": 1}
-    assert list((tmp_path / "new").iterdir()) == [tmp_path / "new" / "file.json"]
-    (tmp_path / "plain").write_text("")
-    with pytest.raises(StoreError, match="cannot be written"):
-        write(tmp_path / "plain" / "file.json", {})

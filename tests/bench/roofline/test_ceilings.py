@@ -14,7 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.errors import CeilingsError, StoreError
+from bench.errors import StoreError
 from bench.roofline import ceilings
 from bench.roofline.ceilings import load_ceilings, path_of, save
 from bench.runs.process import Answer
@@ -131,9 +131,9 @@ def test_another_torch_or_machine_asks_for_a_new_measurement(on_cpu: dict[str, A
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{", "not a file of ceilings"),
-        ("[]", "not a file"),
-        ('{"schema": 1}', "not a file"),
+        ("{", "is no whole file of ceilings"),
+        ("[]", "no whole file"),
+        ('{"schema": 1}', "no whole file"),
         ('{"schema": 99}', "newer"),
     ],
 )
@@ -141,16 +141,16 @@ def test_a_file_that_is_none_is_told_with_its_cure(
     text: str, said: str, on_cpu: dict[str, Any], tmp_path: Path
 ) -> None:
     path_of(on_cpu, tmp_path).write_text(text)
-    with pytest.raises(CeilingsError, match=said):
+    with pytest.raises(StoreError, match=said):
         load_ceilings(on_cpu, tmp_path)
 
 
 def test_a_folder_that_cannot_be_made_is_told_and_leaves_nothing(on_cpu: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot be written"):
+    with pytest.raises(StoreError, match="cannot write"):
         save(known(on_cpu), tmp_path / "file" / "ceilings.json")
     (tmp_path / "there").mkdir()
-    with pytest.raises(StoreError, match="cannot be written"):
+    with pytest.raises(StoreError, match="cannot write"):
         save(known(on_cpu), tmp_path / "there")
     assert {path.name for path in tmp_path.iterdir()} == {"file", "there"}
 

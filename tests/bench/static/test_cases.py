@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.errors import FactsError
+from bench.errors import StoreError
 from bench.static.cases import (
     CHANGED,
     ELSEWHERE,
@@ -126,7 +126,7 @@ def test_a_file_that_is_no_record_is_refused_in_a_sentence(tmp_path: Path, conte
     path = tmp_path / "facts.json"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(FactsError, match=said):
+    with pytest.raises(StoreError, match=said):
         Facts.load(path)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import AcceptedError
+from bench.errors import StoreError
 from bench.machine.environment import ROOT
 from bench.static.kernel_changes import compare
 from bench.static.kernels import Accepted
@@ -27,7 +27,7 @@ def test_a_record_of_the_older_schema_is_read(tmp_path: Path) -> None:
     (old,) = Accepted.load(path).entries
     assert not compare([old], [entry])
     path.write_text(json.dumps(data | {"schema": 2}))
-    with pytest.raises(AcceptedError, match="an entry without barrier, operand_a, overwrites, wait_depth"):
+    with pytest.raises(StoreError, match="an entry without barrier, operand_a, overwrites, wait_depth"):
         Accepted.load(path)
 
 
@@ -40,7 +40,7 @@ def test_the_record_of_this_checkout_is_whole() -> None:
 
 def test_it_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(AcceptedError, match="cannot write"):
+    with pytest.raises(StoreError, match="cannot write"):
         Accepted([], "3.7.1", "0123456789", "2026-11-01").save(tmp_path / "file" / "accepted.json")
 
 
@@ -54,7 +54,7 @@ def test_a_fact_that_is_not_of_its_kind_is_refused_by_name(name: str, value: str
     data = json.loads(path.read_text())
     data["entries"][0]["facts"][name] = json.loads(value)
     path.write_text(json.dumps(data))
-    with pytest.raises(AcceptedError, match=f"{name} is "):
+    with pytest.raises(StoreError, match=f"{name} is "):
         Accepted.load(path)
 
 
@@ -65,5 +65,5 @@ def test_an_entry_that_is_none_is_refused(name: str, value: object, tmp_path: Pa
     data = json.loads(path.read_text())
     data["entries"][0][name] = value
     path.write_text(json.dumps(data))
-    with pytest.raises(AcceptedError, match="is no whole record of accepted kernels"):
+    with pytest.raises(StoreError, match="is no whole record of accepted kernels"):
         Accepted.load(path)
