@@ -15,9 +15,10 @@ from pathlib import Path
 
 from bench.machine.environment import ROOT, hardware
 from bench.machine.facts import Environment
+from bench.plans.words import summary
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.report.rows import answer, left_out, rows, summary, trust
+from bench.report.rows import answer, left_out, rows, trust
 from bench.report.views import VIEWS, notes
 from bench.static import markdown as kernel_tables
 from bench.verdicts.selftest import tables as error_rates

@@ -11,11 +11,13 @@ from statistics import median
 from typing import Any
 
 from bench.plans.case import Case
+from bench.plans.words import way
 from bench.records.baseline import BASELINE, Against, against, speed
 from bench.records.fields import Agreement, Largest, MemoryNumber
 from bench.records.record import Record
 from bench.roofline.floors import Measured
 from bench.stats import Quantile, noise, quantile, ratio
+from bench.text import digits
 from resnet.floors import Ceilings, Floor, network_floors
 
 # the share of the machine's time above which other work, not the case, is what was timed
@@ -127,12 +129,6 @@ def _depth(case: Case) -> tuple[int, str]:
     return len(case.model), case.model  # resnet50 before resnet101
 
 
-def digits(value: float) -> str:
-    """Four significant digits, and no exponent."""
-    whole = len(str(int(value)))
-    return f"{value:,.{max(0, 4 - whole) if value >= 1 else 4}f}"
-
-
 def answer(found: list[Row]) -> str:
     """What a person came to know: the fastest way at each batch, and by how much."""
     if not found:
@@ -143,10 +139,10 @@ def answer(found: list[Row]) -> str:
     said = []
     for (model, image, batch), group in groups.items():
         best, size = group[0], "" if image == 224 else f" at {image} pixels"
-        text = f"{model}{size}, batch {batch}: {_label(best)} is fastest, {digits(best.images_per_s)} images/s"
+        text = f"{model}{size}, batch {batch}: {way(best.case)} is fastest, {digits(best.images_per_s)} images/s"
         eager = [row for row in group if row.case.variant == BASELINE and row.case.launch == "stream"]
         if eager and eager[0] is not best:
-            text += f", {best.images_per_s / eager[0].images_per_s:.2f} times the best eager ({_label(eager[0])})"
+            text += f", {best.images_per_s / eager[0].images_per_s:.2f} times the best eager ({way(eager[0].case)})"
         if len(group) > 1:
             text += f"; {_lead(best, group[1])}"
         said.append(text + ".")
@@ -158,12 +154,8 @@ def _lead(best: Row, second: Row) -> str:
     gain = best.images_per_s / second.images_per_s - 1
     doubt = (best.noise or 0.0) + (second.noise or 0.0)
     if gain <= doubt:
-        return f"the next, {_label(second)}, is within the noise of it"
-    return f"{100 * gain:.0f} % faster than the next, {_label(second)}"
-
-
-def _label(row: Row) -> str:
-    return "/".join((row.case.variant, row.case.precision) + (("graph",) if row.case.launch == "graph" else ()))
+        return f"the next, {way(second.case)}, is within the noise of it"
+    return f"{100 * gain:.0f} % faster than the next, {way(second.case)}"
 
 
 def trust(records: list[Record], found: list[Row]) -> str:
@@ -219,18 +211,6 @@ def left_out(records: Iterable[Record]) -> list[tuple[str, str, list[Case]]]:
         if record.status != "ok":
             groups[record.status, record.reason].append(record.case)
     return [(status, reason, list(dict.fromkeys(cases))) for (status, reason), cases in groups.items()]
-
-
-def summary(cases: list[Case]) -> str:
-    """Cases in few words, which a line of 80 columns can break: every word of each axis."""
-    if len(cases) == 1:
-        return cases[0].name
-    words = [
-        ", ".join(dict.fromkeys(str(getattr(case, axis)) for case in cases))
-        for axis in ("model", "variant", "precision", "launch")
-    ]
-    words.insert(3, "batch " + ", ".join(dict.fromkeys("max" if case.largest else str(case.batch) for case in cases)))
-    return f"{len(cases)} cases ({'; '.join(words)})"
 
 
 def largest(records: Iterable[Record]) -> list[tuple[Case, Largest]]:

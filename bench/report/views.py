@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from bench.records.fields import Energy
 from bench.records.record import Record
-from bench.report.rows import Row, answer, digits, largest, left_out, rows
+from bench.report.rows import Row, answer, largest, left_out, rows
+from bench.text import digits
 
 MIB = 1 << 20
 NONE = "-"

@@ -44,8 +44,11 @@ def withhold(record: Record, samples: int) -> None:
     """No speed for what throttling left fewer than `samples` of; what was sampled stays."""
     if record.status != "ok" or not record.throttled:
         return
-    data = cast(
-        CaseAnswer, {name: getattr(record, name) for name in ("throttled", "latency_ns", "throughput", "watch")}
+    data = CaseAnswer(
+        throttled={**record.throttled},
+        latency_ns=record.latency_ns,
+        throughput=cast("dict[str, int]", record.throughput),
+        watch={**record.watch},
     )
     few = len(record.kept("latency_ns")) < min(len(record.latency_ns), samples)
     window = record.throttled.get("throughput_s", 0.0) * 1e9 > USELESS * record.throughput.get("ns", float("inf"))

@@ -7,8 +7,8 @@ from math import ceil, floor, log10
 from pathlib import Path
 from typing import Any
 
-from bench.report.rows import digits
 from bench.serving.capacity import Capacity, Point
+from bench.text import digits
 
 WIDTH, HEIGHT = 62, 14  # of the text plot's area, in characters: with its axis it fits 80 columns
 PICTURES = (".svg", ".png")

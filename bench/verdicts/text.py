@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 
 from bench.plans.case import Case
-from bench.report.rows import digits, summary
+from bench.plans.words import summary
+from bench.text import digits
 from bench.verdicts.compare import AMBIGUOUS, FASTER, SAME, SLOWER, Comparison, Verdict
 from bench.verdicts.metrics import METRICS
 from bench.verdicts.rule import HOPELESS

@@ -10,9 +10,9 @@ from rich.table import Table
 
 from bench.cli.console import UNABLE, USAGE, Json, out, print_json, stop
 from bench.machine.environment import environment
-from bench.report.rows import digits
 from bench.roofline import floors as paper
 from bench.roofline.ceilings import load_ceilings
+from bench.text import digits
 from resnet.archs import Spec
 from resnet.cost import BYTES
 from resnet.floors import FUSIONS, Ceilings

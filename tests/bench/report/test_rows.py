@@ -8,8 +8,9 @@ import pytest
 
 import bench.report.rows
 from bench.plans.case import Case
+from bench.plans.words import summary
 from bench.records.record import Record
-from bench.report.rows import Row, answer, largest, left_out, rows, summary, trust
+from bench.report.rows import Row, answer, largest, left_out, rows, trust
 from bench.report.views import VIEWS, as_json, notes
 from bench.roofline.ceilings import path_of, save
 from bench.roofline.floors import Measured

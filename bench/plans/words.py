@@ -1,0 +1,41 @@
+"""Cases in few words: the way one runs its model, several of them together, a group's heading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+from bench.plans.case import Case
+
+
+def way(case: Case) -> str:
+    """The variant and the precision, with `graph` where it is launched as one: `fused/fp16/graph`."""
+    return "/".join((case.variant, case.precision, *(("graph",) if case.launch == "graph" else ())))
+
+
+def variant_cell(case: Case) -> str:
+    """The variant as a table's first column has it: `fused+graph`."""
+    return case.variant + ("+graph" if case.launch == "graph" else "")
+
+
+def heading(model: str, image: int, machine: str) -> str:
+    """Of a group of cases: the model, its image size where it is not the usual, the machine."""
+    return f"{model}{'' if image == 224 else f' at {image} pixels'} on {machine}"
+
+
+def matches(name: str, globs: Iterable[str]) -> bool:
+    """Whether a case's name matches a glob, which may leave out the ends; without a glob every name does."""
+    patterns = list(globs)
+    return not patterns or any(fnmatchcase(name, glob) or fnmatchcase(name, f"*{glob}*") for glob in patterns)
+
+
+def summary(cases: list[Case]) -> str:
+    """Cases in few words, which a line of 80 columns can break: every word of each axis."""
+    if len(cases) == 1:
+        return cases[0].name
+    words = [
+        ", ".join(dict.fromkeys(str(getattr(case, axis)) for case in cases))
+        for axis in ("model", "variant", "precision", "launch")
+    ]
+    words.insert(3, "batch " + ", ".join(dict.fromkeys("max" if case.largest else str(case.batch) for case in cases)))
+    return f"{len(cases)} cases ({'; '.join(words)})"

@@ -1,0 +1,107 @@
+"""The history of cases as a person reads it: a line of bars a series, its changes, Markdown, JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bench.verdicts.history import LEAST, Change, Point, Series, sparkline
+from bench.verdicts.metrics import METRICS
+
+
+def summary(found: list[Series]) -> str:
+    """How many series there are, and how many of them changed."""
+    changed = [series for series in found if series.changes]
+    commits = {point.sha for series in found for point in series.points}
+    worse = sum(any(change.worse for change in series.changes) for series in found)
+    return f"{len(found)} series over {len(commits)} commits: {len(changed)} changed, {worse} for the worse."
+
+
+def markdown(found: list[Series]) -> str:
+    """The summary and a table of the changes, in Markdown."""
+    lines = [summary(found), ""]
+    changes = [(series, change) for series in found for change in series.changes]
+    if changes:
+        lines += ["| case | metric | | change | between | p |", "|---|---|---|---:|---|---:|"]
+    for series, change in changes:
+        words, size, between, p = (cell.strip() for cell in _cells(change))
+        lines.append(f"| `{series.case}` | {series.metric} | {words} | {size} | `{between}` | {p.removeprefix('p ')} |")
+    return "\n".join(lines)
+
+
+def show(out: Console, found: list[Series], every: bool) -> None:
+    """The summary and each series that changed, or that cannot be judged; `every`: the others too."""
+    out.print(f"[bold]{summary(found)}[/]")
+    longest = max(len(series.points) for series in found)
+    if longest < 2 * LEAST:
+        out.print(f"The longest has {longest} commits; a change shows from {2 * LEAST} on, {LEAST} on either side.")
+    for series in found:
+        if series.changes or series.unsure or every:
+            _show_one(out, series)
+
+
+def _show_one(out: Console, series: Series) -> None:
+    unit = METRICS[series.metric].unit
+    first, last = series.values[0], series.values[-1]
+    out.print(f"\n{series.case}  {series.metric}, {unit}", markup=False, soft_wrap=True)
+    out.print(
+        f"  {sparkline(series.values)}  {first:.4g} .. {last:.4g}  [dim]{escape(series.machine)}[/]", soft_wrap=True
+    )
+    grid = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for change in series.changes:
+        grid.add_row(*map(escape, _cells(change)), style="red" if change.worse else "green")
+    if series.changes:
+        out.print(grid)
+    for change in series.changes:
+        for name, (old, new) in change.software.items():
+            out.print(f"  {name} was another, too: {old}, then {new}", markup=False)
+        out.print(f"  confirm: {change.confirm(series.case)}", markup=False, soft_wrap=True)
+    if series.spikes:
+        out.print(
+            f"  left out, as a single point far from both neighbours: {', '.join(_sha(p.sha) for p in series.spikes)}"
+        )
+    if series.unsure:
+        out.print(f"  {series.unsure}", markup=False)
+
+
+def _cells(change: Change) -> tuple[str, ...]:
+    low, high = change.ratio.low, change.ratio.high
+    span = "" if low is None or high is None else f" ({100 * (low - 1):+.1f} to {100 * (high - 1):+.1f})"
+    return (
+        f"  {'worse' if change.worse else 'better'}",
+        f"{100 * (change.ratio.value - 1):+.1f} %{span}",
+        f"{_sha(change.before.sha)}..{_sha(change.after.sha)}",
+        f"p {change.p:.2g}",
+    )
+
+
+def _sha(sha: str) -> str:
+    return sha[:10]
+
+
+def plain(series: Series) -> dict[str, Any]:
+    """A series as `--json` prints it."""
+
+    def point(one: Point) -> dict[str, Any]:
+        return {"sha": one.sha, "when": str(one.when), "value": one.value, "rounds": one.rounds}
+
+    return {
+        "case": series.case,
+        "metric": series.metric,
+        "unit": METRICS[series.metric].unit,
+        "machine": series.machine,
+        "points": [point(one) for one in series.points],
+        "spikes": [one.sha for one in series.spikes],
+        "unsure": series.unsure,
+        "changes": [
+            {
+                "before": change.before.sha, "after": change.after.sha, "ratio": change.ratio.value,
+                "low": change.ratio.low, "high": change.ratio.high, "p": change.p, "worse": change.worse,
+                "software": change.software, "confirm": change.confirm(series.case),
+            }
+            for change in series.changes
+        ],
+    }  # fmt: skip
