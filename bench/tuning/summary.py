@@ -194,7 +194,7 @@ def brief(layer: Layer) -> str:
         letter for letter, there in (("r", layer.residual), ("d", layer.second), ("p", layer.prologue)) if there
     )
     kernel = "x".join(map(str, layer.kernel))
-    joined = " pool" if layer.pool else " mean" if layer.mean else ""
+    joined = {"conv": "", "stem": " pool", "head": " mean"}[layer.kind]
     return f"{layer.h}x{layer.w}x{layer.c_in} {kernel}{stride} {layer.c_out}" + (f" +{more}" if more else "") + joined
 
 
