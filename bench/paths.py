@@ -7,9 +7,9 @@ from datetime import datetime
 from pathlib import Path
 
 from bench.errors import StoreError
-from bench.machine.environment import ROOT
+from kernels.cards.places import RESULTS
 
-LOCAL = ROOT / "results" / "local"
+LOCAL = RESULTS / "local"
 
 
 def fresh(name: str) -> Path:
