@@ -31,6 +31,12 @@ def test_the_public_names_are_these() -> None:
         assert all(hasattr(module, name) for name in module.__all__)
 
 
+def test_importing_bench_leaves_pandas_alone() -> None:
+    code = "import sys, bench; sys.exit(' '.join({'pandas', 'pyarrow', 'numpy', 'torch'} & sys.modules.keys()) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_example_of_the_readme_runs(tmp_path: Path) -> None:
     """As it stands there, but for a tiny plan in the place of its names."""
     (block,) = re.findall(r"```python\n(import bench\n.*?)```", README, re.S)

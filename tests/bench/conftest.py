@@ -13,6 +13,8 @@ from bench.machine.environment import environment
 from bench.plans.case import Case
 from bench.records.record import Record
 
+pytest.register_assert_rewrite("tests.bench.roofline.told")  # a failure shows values, as in a test's own file
+
 
 @pytest.fixture(scope="session")
 def here() -> dict[str, Any]:

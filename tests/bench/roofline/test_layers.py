@@ -1,44 +1,26 @@
-"""Layers: names put to operations, sums that stand beside the whole, real cases on a CPU."""
+"""Layers: names put to operations, and sums that stand beside the whole."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
-from statistics import median
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-import resnet
-from bench.machine.environment import ROOT
 from bench.plans.case import Case
-from bench.plans.plan import Settings
 from bench.roofline import layers
-from bench.runs.job import LayersJob
-from bench.worker.gate import Truth
-from bench.worker.layers import parts as layer_parts
-from bench.worker.layers import times as layer_times
-from bench.worker.layers.onnx_nodes import node_layers
-from bench.worker.measure.clock import HostClock
-from bench.worker.reference import EXACT, references
 from resnet.archs import Spec
 from resnet.cost import operations
-from resnet.floors import Ceilings, floors
+from resnet.floors import floors
 from resnet.fold import fold
 from resnet.fused.parts import computed, modules_of
 from resnet.fused.program import program
 from resnet.model import ResNet
 from resnet.variants import library_fused
+from tests.bench.roofline.told import CASE, ceilings, consistent, part, told
 
 SPECS = [
     "resnet18",
@@ -110,26 +92,6 @@ def test_merged_sets_share_no_member_and_lose_none(sets: list[set[int]]) -> None
     assert all(any({str(member) for member in one} <= whole for whole in found) for one in sets)
 
 
-def part(name: str, ns: list[float], *modules: str) -> dict[str, Any]:
-    return {"name": name, "modules": modules, "ns": ns, "kernels": [{"name": f"k_{name}", "us": 1.0, "count": 1}]}
-
-
-def told(parts: list[dict[str, Any]], whole: list[int], **rest: Any) -> dict[str, Any]:
-    about = {
-        "whole_ns": whole,
-        "timed_ns": whole,
-        "gpu_ns": [],
-        "device": "cpu",
-        "how": "hooks",
-        "note": "",
-        "details": {},
-    }
-    return about | {"parts": parts} | rest
-
-
-CASE = Case.parse("resnet18/eager/fp32/b1/i64/stream")
-
-
 def test_a_layer_has_the_norms_and_the_relu_behind_it_and_a_block_its_sum() -> None:
     parts = [
         part("conv1", [5000.0] * 7, "conv1"),
@@ -174,10 +136,6 @@ def test_a_profiler_that_saw_nothing_is_an_error_with_a_question() -> None:
         layers.put_together(CASE, told([], [1] * 7), None)
 
 
-def ceilings() -> Ceilings:
-    return Ceilings("a machine", {"fp32": 1e11}, 1e10, None, 0.0, "measured")
-
-
 def test_a_rows_floor_is_that_of_one_kernel_for_all_it_computes() -> None:
     network = operations("resnet18", 1, 64, "fp32")
     rows = [part(o.name, [1e6] * 7, o.name) for o in network if ".conv2" not in o.name and not o.name.endswith(".add")]
@@ -207,240 +165,6 @@ def test_cases_are_compared_by_what_both_can_tell_apart_the_largest_difference_f
     noisy = layers.put_together(CASE, told([part("fc", [100.0, 900.0] * 7, "fc")], [9000] * 14), None)
     (difference,) = layers.compared(noisy, one)
     assert not difference["sure"]
-
-
-def test_what_an_inner_part_takes_is_not_the_outer_ones() -> None:
-    stamps = [(0, ""), (10, "a"), (15, "a.b"), (35, None), (40, None), (42, "a"), (50, None), (60, None)]
-    assert layer_parts.own_times(stamps) == {"": 10 + 2 + 10, "a": 5 + 5 + 8, "a.b": 20}
-
-
-class Node:
-    def __init__(self, name: str, op_type: str, inputs: str, output: str) -> None:
-        self.name, self.op_type, self.input, self.output = name, op_type, inputs.split(), [output]
-
-
-class Graph:
-    node = (
-        Node("c", "Conv", "images reorder conv1.bias", "y"),
-        Node("p", "MaxPool", "y", "x"),
-        Node("b", "BatchNormalization", "x layer1.0.preact_bn.weight layer1.0.preact_bn.bias", "n"),
-        Node("r", "Relu", "n", "a"),
-        Node("c1", "Conv", "a w0 layer1.0.conv1.bias", "u"),
-        Node("c2", "FusedConv", "u w1 Cast_layer1.0.conv2.bias x", "v"),
-        Node("s", "MaxPool", "v", "z"),
-        Node("c3", "Conv", "z w2 layer2.0.conv2.bias", "q"),
-        Node("add", "Add", "z q", "t"),
-        Node("m", "ReduceMean", "t", "f"),
-        Node("g", "Gemm", "f fc.weight fc.bias", "logits"),
-    )
-
-
-def test_a_node_is_known_by_the_parameters_it_reads_or_by_the_node_before() -> None:
-    found = node_layers(Graph)
-    assert found["c"] == ("conv1",)
-    assert found["p"] == ("maxpool",)
-    assert found["b"] == found["r"] == ("layer1.0.preact_bn",)
-    assert found["c1"] == ("layer1.0.conv1",)
-    assert found["c2"] == found["s"] == ("layer1.0.conv2", "layer1.0.add")
-    assert found["add"] == ("layer2.0.add",)
-    assert (found["m"], found["g"]) == (("avgpool",), ("fc",))
-
-
-@pytest.fixture(scope="module")
-def job() -> Callable[[str], tuple[LayersJob, Truth]]:
-    """A case's job and the truth of its answers, on noise."""
-
-    def make(name: str) -> tuple[LayersJob, Truth]:
-        case, settings = Case.parse(name), Settings(buffers=2)
-        paths = references(case.model, case.image, 3 * case.batch, [case.precision], "cpu", 0, "noise")
-        exact, plain = (np.load(paths[key])[: 3 * case.batch] for key in (EXACT, case.precision))
-        truth = Truth(case.precision, case.batch, exact, plain.astype(np.float64))
-        return LayersJob(case, settings, "cpu", 0, "noise", paths), truth
-
-    return make
-
-
-def consistent(found: dict[str, Any], case: Case) -> None:
-    """Rows, what is in none and the whole add up, and no execution had more in its parts than it took."""
-    assert found["sum_us"] == pytest.approx(sum(row["us"] for row in found["rows"]))
-    assert found["sum_us"] + found["outside_us"] == pytest.approx(found["whole_us"])
-    assert abs(found["whole_us"] - found["timed_us"]) <= found["error_us"]
-    network = {operation.name for operation in operations(case.model, case.batch, case.image, case.precision)}
-    names = [name for row in found["rows"] for name in row["operations"]]
-    assert len(names) == len(set(names))
-    assert set(names) == network
-    # what they sum to is not more than the same executions took, but for the stated error
-    assert found["sum_us"] <= found["timed_us"] + found["error_us"]
-
-
-def test_the_vendor_librarys_layers_are_timed_and_sum_to_the_whole(
-    job: Callable[[str], tuple[LayersJob, Truth]], tmp_path: Path
-) -> None:
-    asked, truth = job("resnet18/library-fused/fp32/b1/i64/stream")
-    stages: list[str] = []
-    answer = layer_times.layer_times(
-        replace(asked, executions=8, trace=str(tmp_path / "trace.json")), truth, stages.append
-    )
-    assert answer["status"] == "ok"
-    assert stages == ["build", "prepare", "gate", "whole", "parts", "whole"]
-    assert len(answer["whole_ns"]) == len(answer["timed_ns"]) == 8
-    for number, whole in enumerate(answer["timed_ns"]):
-        assert sum(one["ns"][number] for one in answer["parts"]) <= whole
-    found = layers.put_together(asked.case, answer, ceilings())
-    consistent(found, asked.case)
-    by_name = {row["name"]: row for row in found["rows"]}
-    assert by_name["layer1.0.conv2"]["operations"] == ["layer1.0.conv2", "layer1.0.add"]
-    assert "mkldnn::_convolution_pointwise_" in [kernel["name"] for kernel in by_name["layer1.0.conv2"]["kernels"]]
-    names = {event["name"] for event in json.loads((tmp_path / "trace.json").read_text())["traceEvents"]}
-    assert {"bench execution", "layer blocks.0.last", "mkldnn::_convolution_pointwise"} <= names
-
-
-def test_the_nodes_of_onnxruntime_are_layers_and_their_trace_loads(
-    job: Callable[[str], tuple[LayersJob, Truth]], tmp_path: Path
-) -> None:
-    pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
-    asked, truth = job("resnet18/onnxruntime/fp32/b1/i64/stream")
-    answer = layer_times.layer_times(
-        replace(asked, executions=7, trace=str(tmp_path / "trace.json")), truth, lambda stage: None
-    )
-    found = layers.put_together(asked.case, answer, ceilings())
-    assert found["how"] == "onnxruntime"
-    consistent(found, asked.case)
-    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
-    nodes = [event["name"].removesuffix("_kernel_time") for event in events if event["cat"] == "Node"]
-    assert sorted(one["name"] for one in answer["parts"]) == sorted(nodes)  # of one execution
-
-
-def test_a_wrong_answer_has_no_times(job: Callable[[str], tuple[LayersJob, Truth]]) -> None:
-    asked, truth = job("resnet18/eager/fp32/b1/i64/stream")
-    wrong = Truth(truth.precision, truth.batch, truth.exact + 1, truth.plain + 1)
-    answer = layer_times.layer_times(replace(asked, executions=2), wrong, lambda stage: None)
-    assert answer["status"] == "wrong"
-    assert "parts" not in answer
-
-
-@pytest.mark.parametrize("variant", ["fused", "mixed"])
-def test_our_own_steps_are_timed_where_the_ops_are_atens(variant: str) -> None:
-    pytest.importorskip("triton")
-    case = Case.parse(f"resnet18v2/{variant}/fp32/b1/i32/stream")
-    model, batch = resnet.build(case.model, source="noise"), resnet.pictures(1, 32, source="noise")
-    from importlib import import_module
-
-    run = import_module(f"resnet.variants.{variant}").prepare(model, batch, "fp32", "stream")
-    inputs = [run.place(batch)]
-    timed = layer_times._timed(variant, run, model, inputs, HostClock(), 7, "")
-    parts = [{"name": p.name, "modules": p.modules, "ns": p.ns, "kernels": p.kernels} for p in timed.parts]
-    found = layers.put_together(case, told(parts, timed.ns), ceilings())
-    consistent(found, case)
-    by_name = {row["name"]: row["operations"] for row in found["rows"]}
-    assert by_name["conv1"] == ["conv1", "maxpool"]
-    assert set(by_name["layer2.0.conv2"]) == {"layer2.0.conv2", "layer2.0.downsample.0", "layer2.0.add"}
-    assert by_name["fc"] == ["avgpool", "fc"]
-
-
-def test_code_without_layers_is_its_operators_in_order() -> None:
-    weight = torch.rand(64, 64)
-    timed = layer_parts.in_order(
-        lambda x: torch.relu(x @ weight), [torch.rand(64, 64)], HostClock(), 7, "", layer_times.COMPILED_NOTE
-    )
-    assert [one.name for one in timed.parts] == ["aten::matmul", "aten::relu"]
-    assert all(len(one.ns) == 7 and one.modules == () for one in timed.parts)
-    assert "aten::mm" in [kernel["name"] for kernel in timed.parts[0].kernels]
-    assert sum(median(one.ns) for one in timed.parts) < max(timed.ns)
-
-
-OWNERS = """
-import torch, resnet, sys
-from bench.worker.layers.marks import Marks
-from resnet.fold import fold
-from resnet.fused.network import FusedNetwork
-from resnet.fused.parts import computed, modules_of
-from resnet.fused.program import program
-made = program(fold(resnet.build("resnet18v2", source="noise")), (1, 3, 32, 32))
-network = FusedNetwork(made, "fp32", torch.device("cpu"))
-found = network.owners
-assert len(found) == 1 + len(network.calls) > len(made.steps), len(found)
-assert list(dict.fromkeys(found)) == list(range(len(made.steps)))
-for place, step in enumerate(made.steps[1:-1], 1):
-    last = max(at for at, owner in enumerate(found) if owner == place)
-    out = network.values[step.name].data_ptr()
-    written = network.calls[last - 1].args[1]
-    assert any(torch.is_tensor(value) and value.data_ptr() == out for value in written), step.name
-
-# the marks around them, with launches that do nothing
-marked = []
-marks = Marks.__new__(Marks)
-network.first, network.calls = (lambda x: None), [lambda: None] * len(network.calls)
-marks.root, marks.owners, marks.within = network, [f"steps.{place}" for place in found], {}
-kept = network.calls
-with marks.around(lambda name: marked.append(name), lambda name: marked.append(None)):
-    network(torch.empty(1, 3, 32, 32).to(memory_format=torch.channels_last))
-assert network.calls is kept
-assert marked == ["", *(name for owner in marks.owners for name in (owner, None)), None]
-"""
-
-
-def test_each_launch_of_our_network_is_put_to_the_step_whose_result_it_writes() -> None:
-    """With the interpreter a network is made of launches on a CPU, too; it is not run."""
-    pytest.importorskip("triton")
-    environment = os.environ | {"TRITON_INTERPRET": "1"}
-    done = subprocess.run([sys.executable, "-c", OWNERS], cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-
-
-def bench(*words: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"COLUMNS": "80", "NO_COLOR": "1", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-m", "bench", *words]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
-
-
-@pytest.mark.slow
-def test_two_cases_side_by_side(tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
-    eager, ort = (f"resnet18/{variant}/fp32/b1/i64/stream" for variant in ("eager", "onnxruntime"))
-    kept, trace = tmp_path / "layers.json", tmp_path / "trace.json"
-    options = ("-n", "7", "--input", "noise", "-o", str(kept), "--trace", str(trace))
-    done = bench("layers", ort, "--against", eager, *options)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert max(map(len, lines[:-2])) <= 80  # the last two are paths
-    assert "\x1b" not in done.stdout
-    found = json.loads(kept.read_text())
-    assert (found["layers"], found["case"], found["against"]["case"]) == (layers.SCHEMA, ort, eager)
-    for one in (found, found["against"]):
-        consistent(one, Case.parse(one["case"]))
-    assert (found["how"], found["against"]["how"]) == ("onnxruntime", "hooks")
-    shown = [line.split()[0] for line in lines]
-    differences = [abs(row["difference_us"]) for row in found["compared"]]
-    assert differences == sorted(differences, reverse=True)
-    assert all(row["name"] in shown for row in found["compared"])
-    assert sum(row["us"] for row in found["compared"]) == pytest.approx(found["sum_us"])
-    assert sum(row["against_us"] for row in found["compared"]) == pytest.approx(found["against"]["sum_us"])
-    assert len(json.loads(trace.read_text())["traceEvents"]) > 20
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "said"),
-    [
-        (["resnet18/eagr/fp32/b1/i64/stream"], 2, "did you mean eager?"),
-        (["resnet18/eager/fp32/bmax/i64/stream"], 2, "times one batch"),
-        (["resnet18/eager/fp32/b1/i64/stream", "--trace", "/no/such/folder/t.json"], 2, "there is no folder"),
-        (["resnet18/fused/fp16/b1/i64/stream"], 3, "cannot run"),
-    ],
-)
-def test_what_cannot_be_timed_is_refused_in_a_sentence(
-    words: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from bench.cli import main
-
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr(sys, "argv", ["bench", "layers", *words])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == code
-    assert said in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.gpu

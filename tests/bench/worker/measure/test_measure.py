@@ -1,58 +1,18 @@
+"""Latency, throughput and cold-cache samples under a clock that is played, and what throttling spoils of them."""
+
 import random
 from itertools import chain, cycle
 from statistics import median
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench.machine.watch import Reading, Watched
+from bench.machine.watch import Watched
 from bench.plans.plan import Settings
 from bench.worker.measure.measure import Measured, measure, measure_flushed, ranges
-from resnet.held import Held, NotHeld
-
-MS = 1_000_000
-
-
-class FakeClock:
-    """Time that passes only when something runs, by a law of the test's."""
-
-    def __init__(self, law: object) -> None:
-        self.law = iter(law)  # type: ignore[call-overload]
-        self.time = 0
-        self.waited = self.flushed = 0
-
-    def run(self, x: Tensor) -> Tensor:
-        self.time += next(self.law)
-        return x.sum().reshape(1)
-
-    how = ""
-
-    def sample(self, call: object) -> tuple[int, Tensor]:
-        before = self.time
-        result = call()  # type: ignore[operator]
-        return self.time - before, result
-
-    def wait(self) -> None:
-        self.waited += 1
-
-    def now(self) -> int:
-        return self.time
-
-    def flush(self) -> int:
-        self.flushed += 1
-        self.time += 3 * MS  # which must not be in the sample
-        return 1000
-
-
-def forever(value: int):
-    while True:
-        yield value
-
-
-INPUTS = [torch.full((2, 3), float(k)) for k in range(3)]
+from tests.bench.worker.measure.clocks import INPUTS, MS, FakeClock, forever, throttled_between
 
 
 def test_quiet_samples_stop_by_the_noise_rule() -> None:
@@ -164,15 +124,6 @@ def test_a_large_batch_is_not_flushed() -> None:
     assert clock.flushed == 0
 
 
-def throttled_between(first_s: float, last_s: float, steal: int = 5) -> Watched:
-    """Ten readings a second, of which those in the stretch saw a quarter of two cores' time stolen."""
-    stolen, readings = 0, []
-    for tick in range(400):
-        stolen += steal if first_s < tick / 10 <= last_s else 0  # since the reading before
-        readings.append(Reading(tick * 100 * MS, steal=stolen, ticks=20 * tick))
-    return Watched(readings)
-
-
 def test_samples_taken_under_throttling_are_found_and_only_those() -> None:
     clock = FakeClock(forever(20 * MS))
     found = measure(clock.run, INPUTS, clock, Settings())
@@ -194,103 +145,6 @@ def test_less_stolen_time_than_was_set_spoils_nothing() -> None:
     found = measure(clock.run, INPUTS, clock, Settings())
     assert found.fields(throttled_between(0, 40), 0.3)["throttled"] == {}
     assert found.fields(throttled_between(0, 40), 0.2)["throttled"]["throughput_s"] > 0.9
-
-
-class FakeGpu(FakeClock):
-    """A device that takes a quarter of what its host does, behind a hold of 5 ms; `fails` from so many times on."""
-
-    how = "held"
-    fails = 10**9
-
-    def __init__(self, law: object) -> None:
-        super().__init__(law)
-        self.order: list[str] = []
-
-    def sample(self, call: object) -> tuple[int, Tensor]:
-        self.order.append("latency")
-        return super().sample(call)
-
-    def flush(self) -> int:
-        self.order.append("flush")
-        return super().flush()
-
-    def device(self, call: object, before: object = lambda: None) -> Held[Tensor]:
-        before()  # type: ignore[operator]
-        self.order.append("device")
-        if self.order.count("device") > self.fails:
-            raise NotHeld("it waits")
-        self.time += 5 * MS
-        host, result = super().sample(call)
-        return Held(host // 4, result, int(self.order.count("device") == 1))
-
-
-def test_a_cpu_has_no_device_times() -> None:
-    clock = FakeClock(forever(20 * MS))
-    told = measure(clock.run, INPUTS, clock, Settings()).fields(Watched(), 0.1)
-    assert (told["gpu_ns"], told["gpu_how"], told["gpu_stop"]) == ([], "", {})
-
-
-def test_device_times_are_samples_of_their_own_behind_those_of_latency() -> None:
-    clock = FakeGpu(forever(20 * MS))
-    found = measure(clock.run, INPUTS, clock, Settings())
-    told = found.fields(Watched(), 0.1)
-    assert set(told["latency_ns"]) == {20 * MS}  # without the hold
-    assert set(told["gpu_ns"]) == {5 * MS}
-    assert told["gpu_how"] == "held"
-    assert told["gpu_stop"] == {"rule": "noise", "asked": 0.02, "reached": 0.0, "late": 1}
-    assert clock.order == sorted(clock.order, reverse=True), "the two take no turns"
-    (first, _), (_, last) = found.gpu.spans[0], found.gpu.spans[-1]
-    assert (last - first) / 1e9 == pytest.approx(1 / 3, rel=0.1)  # a third of latency_s, holds included
-
-
-def test_noisy_device_times_stop_at_a_third_of_the_limit() -> None:
-    draw = random.Random(0)
-    clock = FakeGpu(iter(lambda: int(draw.lognormvariate(0, 1) * 20 * MS), None))
-    found = measure(clock.run, INPUTS, clock, Settings(noise=0.001))
-    assert found.gpu.stop["rule"] == "time"
-    assert (found.gpu.spans[-1][1] - found.gpu.spans[0][0]) / 1e9 == pytest.approx(4 / 3, rel=0.1)
-
-
-def test_what_cannot_be_held_has_no_device_time_and_says_why() -> None:
-    clock = FakeGpu(forever(20 * MS))
-    clock.fails = 3
-    told = measure(clock.run, INPUTS, clock, Settings()).fields(Watched(), 0.1)
-    assert (told["gpu_ns"], told["gpu_how"]) == ([], "")
-    assert told["gpu_stop"] == {"rule": "not held", "why": "it waits"}
-    assert len(told["latency_ns"]) > 10
-    assert told["throughput"]["images"] > 0
-
-
-def test_one_execution_for_a_profiler_is_not_held() -> None:
-    from bench.plans.plan import ONCE
-
-    clock = FakeGpu(forever(20 * MS))
-    found = measure(clock.run, INPUTS, clock, Settings(**ONCE))  # type: ignore[arg-type]
-    assert found.gpu.ns == []
-    assert "device" not in clock.order
-
-
-def test_the_cache_is_flushed_before_each_hold() -> None:
-    clock = FakeGpu(forever(20 * MS))
-    found = Measured()
-    measure_flushed(clock.run, INPUTS, clock, Settings(flush_batch=2), found)
-    latencies, devices = len(found.flushed.ns), len(found.flushed_gpu.ns)
-    assert clock.order == ["flush", "latency"] * latencies + ["flush", "device"] * devices
-    assert set(found.flushed_gpu.ns) == {5 * MS}
-    assert latencies > devices >= 10
-
-
-def test_device_times_taken_under_throttling_are_found_among_themselves() -> None:
-    clock = FakeGpu(forever(20 * MS))
-    found = measure(clock.run, INPUTS, clock, Settings(throughput_s=0.0))
-    begins = found.gpu.spans[0][0] / 1e9
-    told = found.fields(throttled_between(begins + 0.15, begins + 9), 0.1)
-    assert "latency" not in told["throttled"]
-    ((first, last),) = told["throttled"]["gpu"]
-    assert last == len(found.gpu.ns) - 1
-    assert first > 0
-    assert found.gpu.spans[first][1] / 1e9 > begins  # a reading every 0.1 s knows no better
-    assert found.gpu.spans[first][0] / 1e9 < begins + 0.3
 
 
 def test_places_become_ranges() -> None:

@@ -1,0 +1,121 @@
+"""How many rounds a sweep runs, and in what order where its time is short."""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from bench.plans.plan import read
+from bench.runs.process import Answer
+from bench.runs.sweep import Sweep
+from bench.stats import LEAST_ROUNDS
+from tests.bench.runs.played import GOOD, FakeChild, names, ok
+
+PAIR = read(
+    """
+why = "A test."
+rounds = 2
+rounds_limit = 20
+[measure]
+ratio = 0.05
+[[group]]
+why = "A case that settles, one that does not, one that fails, and what they are held against."
+model = "resnet18"
+variant = ["eager", "library-fused", "compile", "onnxruntime"]
+precision = "fp32"
+batch = 1
+image = 64
+""",
+    "pair",
+    "pair.toml",
+)
+
+
+def test_rounds_follow_until_the_ratio_is_known_and_then_no_more(sweep: Callable[..., Sweep]) -> None:
+    draw = random.Random(0)
+    noise = {"eager": 0.005, "library-fused": 0.005, "compile": 0.3}
+
+    def answer(job: dict[str, Any]) -> Answer:
+        variant = job["case"].split("/")[1]
+        if variant == "onnxruntime":
+            return Answer("crash", "it did", {}, 1.0)
+        ns = round(1e9 * draw.lognormvariate(0, noise[variant]))
+        return ok(throughput={"images": 1, "ns": ns})
+
+    made = sweep(FakeChild(answer), PAIR)
+    records = list(made.run())
+    counts = Counter(record.case.variant for record in records)
+    assert counts["library-fused"] == LEAST_ROUNDS
+    assert counts["compile"] == counts["eager"] == 20  # to the limit, and what it is held against beside it
+    assert counts["onnxruntime"] == 2  # what fails is not run for its ratio's sake
+    for number in range(20):
+        together = {r.case.variant for r in records if r.round == number}
+        assert {"eager", "compile"} <= together
+    again = FakeChild(answer)
+    list(sweep(again, PAIR, resume=True).run())
+    assert again.jobs == []
+
+
+VALUED = read(
+    """
+why = "A test."
+rounds = 2
+[[group]]
+why = "First: the batches in the order they are written, of each the variants."
+model = "resnet18"
+variant = ["library-fused", "compile", "eager"]
+precision = "fp32"
+batch = [8, 1]
+image = 64
+[[group]]
+why = "Then these."
+model = "resnet18"
+variant = ["compile-max", "eager", "library-fused"]
+precision = "bf16"
+batch = 2
+image = 64
+""",
+    "valued",
+    "valued.toml",
+)
+
+
+def test_where_time_is_short_the_first_round_goes_by_value(sweep: Callable[..., Sweep]) -> None:
+    """In the plan's order, what compiles for minutes last; the second round is shuffled as ever."""
+    child, freely = FakeChild(), FakeChild()
+    records = list(sweep(child, VALUED, budget_s=1000).run())
+    ran = [name.removeprefix("resnet18/").removesuffix("/i64/stream") for name in names(child)]
+    assert ran[:9] == [
+        *("library-fused/fp32/b8", "eager/fp32/b8", "library-fused/fp32/b1", "eager/fp32/b1"),
+        *("eager/bf16/b2", "library-fused/bf16/b2"),
+        *("compile/fp32/b8", "compile/fp32/b1", "compile-max/bf16/b2"),
+    ]
+    assert [(record.round, record.order) for record in records] == [(k // 9, k % 9) for k in range(18)]
+    list(sweep(freely, VALUED, folder="free").run())
+    assert names(freely)[9:] == names(child)[9:]
+    assert names(freely)[:9] != names(child)[:9]
+
+
+def test_what_fits_no_more_is_what_is_of_least_value_and_comes_when_gone_on(sweep: Callable[..., Sweep]) -> None:
+    plan = replace(VALUED, rounds=1)
+
+    def answer(job: dict[str, Any]) -> Answer:
+        return Answer("ok", "", dict(GOOD), 10.0)
+
+    # nothing has compiled yet, so what does is taken to need a minute
+    made, first, second = sweep(FakeChild(answer), plan, budget_s=30), FakeChild(answer), FakeChild(answer)
+    made.ask = first
+    list(made.run())
+    assert [case.variant for case in made.left_out] == ["compile", "compile", "compile-max"]
+    list(sweep(second, plan, budget_s=1000, resume=True).run())
+    assert [name.split("/")[1] for name in names(second)] == ["compile", "compile", "compile-max"]
+
+
+def test_no_case_starts_that_would_end_after_the_budget(sweep: Callable[..., Sweep]) -> None:
+    child = FakeChild(lambda job: Answer("ok", "", dict(GOOD), 1000.0))
+    made = sweep(child, budget_s=500)
+    records = list(made.run())
+    assert len(child.jobs) == 1
+    assert sum(r.status == "ok" for r in records) == 1
+    assert len(made.left_out) == 17

@@ -1,0 +1,37 @@
+"""The layers of ONNX Runtime's nodes."""
+
+from __future__ import annotations
+
+from bench.worker.layers.onnx_nodes import node_layers
+
+
+class Node:
+    def __init__(self, name: str, op_type: str, inputs: str, output: str) -> None:
+        self.name, self.op_type, self.input, self.output = name, op_type, inputs.split(), [output]
+
+
+class Graph:
+    node = (
+        Node("c", "Conv", "images reorder conv1.bias", "y"),
+        Node("p", "MaxPool", "y", "x"),
+        Node("b", "BatchNormalization", "x layer1.0.preact_bn.weight layer1.0.preact_bn.bias", "n"),
+        Node("r", "Relu", "n", "a"),
+        Node("c1", "Conv", "a w0 layer1.0.conv1.bias", "u"),
+        Node("c2", "FusedConv", "u w1 Cast_layer1.0.conv2.bias x", "v"),
+        Node("s", "MaxPool", "v", "z"),
+        Node("c3", "Conv", "z w2 layer2.0.conv2.bias", "q"),
+        Node("add", "Add", "z q", "t"),
+        Node("m", "ReduceMean", "t", "f"),
+        Node("g", "Gemm", "f fc.weight fc.bias", "logits"),
+    )
+
+
+def test_a_node_is_known_by_the_parameters_it_reads_or_by_the_node_before() -> None:
+    found = node_layers(Graph)
+    assert found["c"] == ("conv1",)
+    assert found["p"] == ("maxpool",)
+    assert found["b"] == found["r"] == ("layer1.0.preact_bn",)
+    assert found["c1"] == ("layer1.0.conv1",)
+    assert found["c2"] == found["s"] == ("layer1.0.conv2", "layer1.0.add")
+    assert found["add"] == ("layer2.0.add",)
+    assert (found["m"], found["g"]) == (("avgpool",), ("fc",))

@@ -1,0 +1,102 @@
+"""Real cases timed on a CPU, whole and in parts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import resnet
+from bench.plans.case import Case
+from bench.plans.plan import Settings
+from bench.roofline import layers
+from bench.runs.job import LayersJob
+from bench.worker.gate import Truth
+from bench.worker.layers import times as layer_times
+from bench.worker.measure.clock import HostClock
+from bench.worker.reference import EXACT, references
+from tests.bench.roofline.told import ceilings, consistent, told
+
+
+@pytest.fixture(scope="module")
+def job() -> Callable[[str], tuple[LayersJob, Truth]]:
+    """A case's job and the truth of its answers, on noise."""
+
+    def make(name: str) -> tuple[LayersJob, Truth]:
+        case, settings = Case.parse(name), Settings(buffers=2)
+        paths = references(case.model, case.image, 3 * case.batch, [case.precision], "cpu", 0, "noise")
+        exact, plain = (np.load(paths[key])[: 3 * case.batch] for key in (EXACT, case.precision))
+        truth = Truth(case.precision, case.batch, exact, plain.astype(np.float64))
+        return LayersJob(case, settings, "cpu", 0, "noise", paths), truth
+
+    return make
+
+
+def test_the_vendor_librarys_layers_are_timed_and_sum_to_the_whole(
+    job: Callable[[str], tuple[LayersJob, Truth]], tmp_path: Path
+) -> None:
+    asked, truth = job("resnet18/library-fused/fp32/b1/i64/stream")
+    stages: list[str] = []
+    answer = layer_times.layer_times(
+        replace(asked, executions=8, trace=str(tmp_path / "trace.json")), truth, stages.append
+    )
+    assert answer["status"] == "ok"
+    assert stages == ["build", "prepare", "gate", "whole", "parts", "whole"]
+    assert len(answer["whole_ns"]) == len(answer["timed_ns"]) == 8
+    for number, whole in enumerate(answer["timed_ns"]):
+        assert sum(one["ns"][number] for one in answer["parts"]) <= whole
+    found = layers.put_together(asked.case, answer, ceilings())
+    consistent(found, asked.case)
+    by_name = {row["name"]: row for row in found["rows"]}
+    assert by_name["layer1.0.conv2"]["operations"] == ["layer1.0.conv2", "layer1.0.add"]
+    assert "mkldnn::_convolution_pointwise_" in [kernel["name"] for kernel in by_name["layer1.0.conv2"]["kernels"]]
+    names = {event["name"] for event in json.loads((tmp_path / "trace.json").read_text())["traceEvents"]}
+    assert {"bench execution", "layer blocks.0.last", "mkldnn::_convolution_pointwise"} <= names
+
+
+def test_the_nodes_of_onnxruntime_are_layers_and_their_trace_loads(
+    job: Callable[[str], tuple[LayersJob, Truth]], tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    asked, truth = job("resnet18/onnxruntime/fp32/b1/i64/stream")
+    answer = layer_times.layer_times(
+        replace(asked, executions=7, trace=str(tmp_path / "trace.json")), truth, lambda stage: None
+    )
+    found = layers.put_together(asked.case, answer, ceilings())
+    assert found["how"] == "onnxruntime"
+    consistent(found, asked.case)
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    nodes = [event["name"].removesuffix("_kernel_time") for event in events if event["cat"] == "Node"]
+    assert sorted(one["name"] for one in answer["parts"]) == sorted(nodes)  # of one execution
+
+
+def test_a_wrong_answer_has_no_times(job: Callable[[str], tuple[LayersJob, Truth]]) -> None:
+    asked, truth = job("resnet18/eager/fp32/b1/i64/stream")
+    wrong = Truth(truth.precision, truth.batch, truth.exact + 1, truth.plain + 1)
+    answer = layer_times.layer_times(replace(asked, executions=2), wrong, lambda stage: None)
+    assert answer["status"] == "wrong"
+    assert "parts" not in answer
+
+
+@pytest.mark.parametrize("variant", ["fused", "mixed"])
+def test_our_own_steps_are_timed_where_the_ops_are_atens(variant: str) -> None:
+    pytest.importorskip("triton")
+    case = Case.parse(f"resnet18v2/{variant}/fp32/b1/i32/stream")
+    model, batch = resnet.build(case.model, source="noise"), resnet.pictures(1, 32, source="noise")
+    from importlib import import_module
+
+    run = import_module(f"resnet.variants.{variant}").prepare(model, batch, "fp32", "stream")
+    inputs = [run.place(batch)]
+    timed = layer_times._timed(variant, run, model, inputs, HostClock(), 7, "")
+    parts = [{"name": p.name, "modules": p.modules, "ns": p.ns, "kernels": p.kernels} for p in timed.parts]
+    found = layers.put_together(case, told(parts, timed.ns), ceilings())
+    consistent(found, case)
+    by_name = {row["name"]: row["operations"] for row in found["rows"]}
+    assert by_name["conv1"] == ["conv1", "maxpool"]
+    assert set(by_name["layer2.0.conv2"]) == {"layer2.0.conv2", "layer2.0.downsample.0", "layer2.0.add"}
+    assert by_name["fc"] == ["avgpool", "fc"]
