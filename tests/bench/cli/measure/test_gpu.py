@@ -1,0 +1,125 @@
+"""`bench gpu`, as a user calls it: real processes, signals, a dry run, a network that is wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.campaign.archive import SUMMARY
+from bench.campaign.summary import LINES
+from bench.campaign.tasks import STAGES, TASKS
+from bench.machine.environment import ROOT
+
+
+def bench(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "bench", "gpu", *words], capture_output=True, text=True, cwd=ROOT)
+
+
+def test_bad_usage_and_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert bench().returncode == 3
+    told = bench("live")
+    assert told.returncode == 2
+    assert "unknown stage or task 'live'; allowed: alive" in " ".join(told.stderr.replace("│", "").split())
+    told = bench("--restore", "pyproject.toml")
+    assert (told.returncode, "is no archive of results" in told.stderr) == (2, True)
+
+
+def test_what_a_card_that_was_never_here_lacks() -> None:
+    told = bench("--list", "--json", "--card", "NVIDIA None Such")
+    tasks = json.loads(told.stdout)["tasks"]
+    assert {task["kind"] for task in tasks} == {"missing"}
+    assert [task["task"] for task in tasks] == list(TASKS)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_told_to_end_it_puts_away_what_it_has(tmp_path: Path, number: signal.Signals) -> None:
+    """And no second one runs beside it."""
+    out, words = tmp_path / "out", [sys.executable, "-m", "bench", "gpu", "--dry", "software", "tests"]
+    variables = os.environ | {"OUT": str(out), "CUDA_VISIBLE_DEVICES": ""}
+    with subprocess.Popen(words, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True) as one:
+        assert one.stdout
+        while "software, " not in one.stdout.readline():
+            pass
+        two = subprocess.run(words, cwd=ROOT, env=variables, capture_output=True, text=True)
+        assert (two.returncode, "another campaign is running" in two.stderr) == (2, True)
+        one.send_signal(number)
+        told = one.stdout.read()
+    assert one.returncode == 130, told
+    assert "Missing: " in told
+    assert (out / SUMMARY).exists()
+
+
+def test_where_nothing_could_be_given_back_nothing_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("OUT", str(tmp_path / "file"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    told = bench("--dry", "software")
+    assert told.returncode == 2
+    assert "cannot write" in told.stderr
+    assert "software, " not in told.stdout
+
+
+@pytest.mark.slow
+def test_a_dry_run_walks_every_kind_of_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Left out are further sweeps of the kind of `first`, and a gate of that of `gate-first`."""
+    monkeypatch.setenv("OUT", str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    walked = ("alive", "constants", "tune", "ceilings", "layers-b128", "tests")
+    start = time.monotonic()
+    told = bench(*walked, "--dry")
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert 0 < len(list(tmp_path.iterdir())) <= 8
+    listed = json.loads(bench("--list", "--dry", "--json").stdout)
+    done = {task["task"] for task in listed["tasks"] if task["kind"] == "ok"}
+    assert {task.name for name in walked for task in (STAGES[name].tasks if name in STAGES else (TASKS[name],))} <= done
+    last = told.stdout.splitlines()[-LINES:]
+    for name in ("piece ", "gate ", "experiment ", "images/s"):
+        assert any(name in line for line in last), last
+    assert time.monotonic() - start < 300
+
+
+# A module of the network is changed as it is imported, in every child: what it computes is wrong from then on.
+WRONG = """
+import importlib.util, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name != "resnet.fold":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        run = spec.loader.exec_module
+        def changed(module):
+            run(module)
+            fold = module.fold
+            def wrong(model, *args, **kwargs):
+                folded = fold(model, *args, **kwargs)
+                folded.conv1.weight.data.mul_(1.05)
+                return folded
+            module.fold = wrong
+        spec.loader.exec_module = changed
+        return spec
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.slow
+def test_a_wrong_network_is_told_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted into the real command's real processes; the task behind it is done."""
+    (tmp_path / "sitecustomize.py").write_text(WRONG)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("OUT", str(tmp_path / "out"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    told = bench("gate-first", "tests", "--dry")
+    assert told.returncode == 1, told.stdout + told.stderr
+    last = told.stdout.splitlines()[-LINES:]
+    assert any(line.startswith("wrong   gate       resnet18 library-fused") and "times" in line for line in last), last
+    assert any(line.startswith("failed  task       gate-first: exit 1: ") for line in last), last
+    assert not any("tests: " in line and line.startswith(("failed", "late")) for line in last), last

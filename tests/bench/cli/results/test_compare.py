@@ -1,0 +1,63 @@
+"""`bench compare` as it is called: what it prints, how it ends."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from bench.cli import app
+from tests.bench.verdicts.sides import CASE, OTHER, Folder, run
+
+
+def test_identical_code_is_the_same_and_the_exit_code_is_0(folder: Folder) -> None:
+    base, head = folder("base", {CASE: 10.0, OTHER: 5.0}), folder("head", {CASE: 10.0, OTHER: 5.0})
+    code, text = run(base, head)
+    assert code == 0
+    assert "0 SLOWER, 0 FASTER, 0 AMBIGUOUS, 8 SAME" in text
+    assert "(--all lists them)" in text
+    assert "equal" not in text
+    assert "exact" in run(base, head, "--all")[1]
+
+
+def test_all_cases_moving_alike_in_another_sitting_is_told(folder: Folder) -> None:
+    cases = {f"resnet50/eager/fp32/b{batch}/i224/stream": 10.0 for batch in (1, 2, 3, 4)}
+    base, head = folder("base", cases), folder("head", dict.fromkeys(cases, 10.4))
+    assert "the latency of 4 of 4 cases moved alike, by about +4." in run(base, head)[1]
+
+
+def test_the_minimum_and_the_metrics_are_a_users_to_choose(folder: Folder) -> None:
+    base, head = folder("base", {CASE: 10.0}), folder("head", {CASE: 10.5})
+    code, text = run(base, head, "--metric", "latency", "--minimum", "latency=8%")
+    assert code == 0
+    assert text.startswith("0 SLOWER, 0 FASTER, 0 AMBIGUOUS, 1 SAME: 1 verdicts on 1 case.")
+
+
+def test_json_has_everything_and_markdown_is_a_table(folder: Folder) -> None:
+    base, head = folder("base", {CASE: 10.0, OTHER: 9.0}), folder("head", {CASE: 10.5, OTHER: 9.0})
+    result = CliRunner().invoke(app, ["compare", str(base), str(head), "--json"])
+    told = json.loads(result.output)
+    assert result.exit_code == 1
+    assert told["counts"] == {"SLOWER": 2, "FASTER": 0, "AMBIGUOUS": 0, "SAME": 6}
+    assert {one["metric"] for one in told["verdicts"]} == {"latency", "throughput", "weights", "host"}
+    assert told["summary"][0].startswith("2 SLOWER")
+    assert told["next"][0] == f"Where the time goes: bench layers {CASE}"
+    result = CliRunner().invoke(app, ["compare", str(base), str(head), "--markdown"])
+    assert f"| {CASE} | latency | SLOWER |" in result.output
+    assert result.output.startswith("**2 SLOWER")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--metric", "speed"], "unknown metric 'speed'; allowed: latency"),
+        (["--minimum", "latency"], "--minimum wants METRIC=PERCENT"),
+        (["--minimum", "latency=-3"], "from 0 to 1000"),
+        (["--minimum", "speed=3"], "unknown metric 'speed'"),
+        (["--allow", "colour"], "unknown field 'colour'; allowed: device"),
+        (["-f", "resnet18"], "matches resnet18; it has"),
+    ],
+)
+def test_what_is_typed_wrong_is_told_with_what_is_right(folder: Folder, options: list[str], said: str) -> None:
+    code, text = run(folder("base", {CASE: 10.0}), folder("head", {CASE: 10.0}), *options)
+    assert code == 2
+    assert said in text.replace(" │ │ ", " ").replace("│", "")

@@ -1,0 +1,64 @@
+"""A sweep of records, a file of layers, and the page of the records of this checkout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bench.machine.environment import ROOT
+from bench.records.record import Record
+from bench.records.store import Store
+from bench.report.page.document import page
+
+Make = Callable[..., Record]
+
+
+def stored(folder: Path, records: list[Record]) -> Path:
+    store = Store(folder)
+    with store.writing():
+        for record in records:
+            store.append(record)
+    return folder
+
+
+def sweep(record: Make, **fields: Any) -> list[Record]:
+    """Two depths, batches and precisions, three variants, two rounds; compile-max wins."""
+    made = []
+    for round in range(2):
+        for model, cost in (("resnet18", 1.0), ("resnet50", 3.0)):
+            for variant, gain in (("eager", 1.0), ("compile", 1.3), ("compile-max", 2.0)):
+                for precision, speed in (("fp32", 1.0), ("bf16", 1.7)):
+                    for batch in (1, 8):
+                        name = f"{model}/{variant}/{precision}/b{batch}/i224/stream"
+                        ms = cost * (1 + batch) / gain / speed * (1 + round / 100)
+                        cold = {
+                            "import_s": 1.0,
+                            "build_s": 0.5,
+                            "prepare_s": 2.0,
+                            "first_call_s": 0.1,
+                            "caches": "warm",
+                        }
+                        made.append(record(name, ms=ms, round=round, cold=cold, **fields))
+    return made
+
+
+@cache
+def quick() -> str:
+    """The page of the records of this checkout."""
+    return page([ROOT / "results" / "cpu-quick"])
+
+
+def another(environment: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return environment | changes
+
+
+def layers_file(case: str, here: dict[str, Any], **changes: Any) -> str:
+    row = {"operations": ["conv1"], "share": 0.5, "kernels": [], "bound": "memory", "of_floor": 0.5, "half_us": 1.0}
+    rows_ = [
+        row | {"name": "conv1", "us": 2000.0, "floor_us": 1000.0},
+        row | {"name": "fc", "us": 500.0, "floor_us": None},
+    ]
+    return json.dumps({"layers": 1, "case": case, "device": "cpu", "environment": here, "rows": rows_} | changes)

@@ -1,0 +1,37 @@
+"""One case at several commits."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.report.page import sections
+from bench.report.page.data import gather
+from tests.bench.report.page.sweeps import Make, another, stored
+
+pytest.importorskip("altair")
+pytest.importorskip("vl_convert")
+
+
+def test_a_case_at_several_commits_is_shown_apart_and_over_them(
+    tmp_path: Path, record: Make, here: dict[str, Any]
+) -> None:
+    pytest.importorskip("ruptures")
+    folders = []
+    for place in range(14):
+        env = another(here, git={"sha": f"{place:x}" * 40, "dirty": False})
+        ms = 10 + 0.01 * (place % 3) + (2 if place > 6 else 0)
+        day = f"2026-02-{place + 1:02d}T12:00:00+00:00"
+        one = record("resnet18/eager/fp32/b1/i224/stream", ms=ms, environment=env, started=day)
+        folders.append(stored(tmp_path / str(place), [one]))
+    data = gather(folders)
+    assert len(data.settings) == 14
+    assert "commit dddddddddd" in data.settings[0].label  # the newest first
+    (changed,) = [row for row in data.history if "change" in row and row["panel"].endswith("ms")]
+    assert changed["commit"] == "7" * 10
+    assert re.fullmatch(r"\+(19|20)\.\d %, worse", changed["change"])
+    drawn, _ = sections.drawn(data)
+    assert "history" in {found.section.name for found in drawn}

@@ -1,0 +1,36 @@
+"""Colours that stand out, and shapes that tell apart without them."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.report.page import look
+from resnet.variants import PRECISIONS, VARIANTS
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("mode", [0, 1], ids=["light", "dark"])
+def test_text_and_marks_stand_out_from_the_paper(mode: int) -> None:
+    paper = look.COLOURS["paper"][mode]
+    for name in ("ink", "soft", "accent", "good", "bad"):
+        assert contrast(look.COLOURS[name][mode], paper) >= 4.5, name  # WCAG 2.2, 1.4.3
+    for variant, mark in look.MARKS.items():
+        assert contrast(mark[mode], paper) >= 2.2, variant
+
+
+def test_every_variant_and_precision_is_told_apart_without_colour() -> None:
+    assert set(VARIANTS) <= set(look.MARKS)
+    shapes = [mark.shape for mark in look.MARKS.values()]
+    assert len(set(shapes)) == len(shapes)
+    assert set(PRECISIONS) <= set(look.DASHES)
+    assert len({tuple(dash) for dash in look.DASHES.values()}) == len(look.DASHES)

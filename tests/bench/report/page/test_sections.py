@@ -1,0 +1,36 @@
+"""The sections that records fill, and what would fill the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.cli import app
+from bench.plans.plan import curated
+from bench.report.page import sections
+from bench.report.page.data import gather
+from bench.report.views import VIEWS
+from tests.bench.report.page.sweeps import quick
+
+pytest.importorskip("altair")
+pytest.importorskip("vl_convert")
+
+
+def test_only_sections_that_the_records_fill_appear_and_the_others_say_what_would(swept: Path) -> None:
+    drawn, lacking = sections.drawn(gather([swept]))
+    shown = [found.section.name for found in drawn]
+    assert shown == ["front", "batch", "depth", "precision", "memory", "cold", "noise", "rounds"]
+    assert [section.name for section in lacking] == ["energy", "layers", "history"]
+    assert "<code>bench run energy</code>" in quick()
+    assert 'id="chart-energy"' not in quick()
+
+
+@pytest.mark.parametrize("section", sections.SECTIONS, ids=lambda section: section.name)
+def test_what_would_fill_a_section_is_a_command_of_ours(section: sections.Section) -> None:
+    tool, command, *rest = section.fill.split()
+    assert tool == "bench"
+    assert command in {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
+    if command == "run":
+        assert rest[0] in curated()
+    assert section.view in VIEWS

@@ -1,0 +1,112 @@
+"""Columns and views: digits, what is told only where it is known, and room."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.plans.case import Case
+from bench.records.record import Record
+from bench.report.rows import rows
+from bench.report.views import VIEWS, as_json, notes
+from bench.roofline.ceilings import path_of, save
+from tests.bench.report.shown import CARD, CEILINGS, SPEED, Make, cells
+
+
+def test_digits_are_four_and_never_an_exponent(record: Make) -> None:
+    for ms, shown in (
+        (0.01234, "0.0123"),
+        (1.2345, "1.234"),
+        (12.345, "12.35"),
+        (123.45, "123.5"),
+        (12345.6, "12,346"),
+    ):
+        row = rows([record("resnet50/eager/fp32/b1/i224/stream", ms=ms)])[0]
+        assert cells(row)[3] == shown
+
+
+def test_json_holds_the_same(records: list[Record]) -> None:
+    told = as_json(records)
+    assert [row["case"] for row in told["rows"]] == [row.case.name for row in rows(records)]
+    assert Case.parse(told["rows"][0]["case"])
+    assert {entry["status"] for entry in told["left_out"]} == {"wrong", "skipped"}
+
+
+def test_noise_reached_stands_beside_noise_asked(record: Make) -> None:
+    row = rows([record("resnet50/eager/fp32/b1/i224/stream")])[0]
+    assert cells(row)[4] == "0.0/2"
+    unknown = rows([record("resnet50/eager/fp32/b1/i224/stream", latency_stop={})])[0]
+    assert cells(unknown)[4] == "-"
+
+
+def test_a_tail_is_told_only_where_the_samples_support_it(record: Make) -> None:
+    shown = VIEWS["tail"]
+
+    def told(count: int, rounds: int = 1) -> dict[str, str]:
+        samples = list(range(1_000_000, 1_000_000 + count))
+        row = rows([record("resnet50/eager/fp32/b1/i224/stream", latency_ns=samples, round=k) for k in range(rounds)])[
+            0
+        ]
+        return dict(zip(shown.titles, shown.cells(row), strict=True))
+
+    assert told(661)["p99"] == told(661)["p99 ≤"] == "-"
+    assert told(662)["p99"] != "-"
+    assert told(331, rounds=2)["p99"] != "-"
+    assert told(662)["p99.9"] == "-"
+    assert told(6636)["p99.9"] != "-"
+
+
+def test_the_first_view_has_the_floor_too_where_there_is_room_and_a_floor(
+    record: Make, here: dict[str, Any], measured: Path
+) -> None:
+    names = ("resnet50/eager/fp32/b8/i224/stream", "resnet50/channels-last-amp/bf16/b8/i224/stream")
+    found = rows([record(name, ms=500, environment=here | {"gpu": {"none": "a test"}}) for name in names])
+    wide = SPEED.within(found, 80)
+    assert wide.titles == (*SPEED.titles, "of floor")
+    assert "of floor:" in notes(wide, found)
+    assert "of floor:" not in notes(SPEED, found)
+    lines = [" ".join(cells) for cells in (wide.titles, *map(wide.cells, found))]
+    assert SPEED.within(found, 40) == SPEED
+    assert max(map(len, lines)) <= 80
+    unknown = [replace(row, ceilings=None) for row in found]
+    assert SPEED.within(unknown, 200) == SPEED
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_every_view_fits_a_terminal_and_says_what_its_columns_mean(
+    record: Make, here: dict[str, Any], measured: Path, name: str
+) -> None:
+    card = here | {"gpu": CARD, "torch_cuda": "12.8"}
+    save(CEILINGS, path_of(card, measured))
+    full = {
+        "environment": card,
+        "device": "cuda",
+        "gpu_ns": [12_345_678] * 15,
+        "gpu_how": "held",
+        "flushed_ns": [12_345_678] * 15,
+        "flushed_gpu_ns": [12_345_678] * 15,
+        "latency_ns": [1_234_567_890 + k for k in range(6700)],
+        "cold": {"import_s": 12.3, "build_s": 1.5, "prepare_s": 123.4, "first_call_s": 12.3, "caches": "partly"},
+        "memory": dict.fromkeys(
+            ("weights", "allocator_allocated_peak", "allocator_reserved_peak", "device_process", "host_resident_peak"),
+            123_456 << 20,
+        ),
+        "energy": {"joules": 1000.0, "images": 3000, "s": 5.0, "temperature_c": [40, 62]},
+        "watch": {"sm_mhz": [1200, 1980, 1980]},
+        "warmup": {"s": 12.3},
+        "gate": {"before": {"rms_multiple": 1.2, "max_multiple": 1.2, "top1": 1.0, "top1_plain": 1.0}},
+    }
+    records = [
+        record(f"resnet50/{variant}/bf16/b256/i224/{launch}", round=k, ms=1000 + 100 * k, **full)
+        for variant, launch in (("channels-last-amp", "graph"), ("eager", "stream"))
+        for k in range(3)
+    ]
+    found = rows(records)
+    view = VIEWS[name]
+    lines = [view.titles, *(view.cells(row) for row in found)]
+    assert not any(cell == "-" for line in lines for cell in line)
+    widths = [max(len(line[k]) for line in lines) for k in range(len(view.titles))]
+    assert sum(widths) + len(widths) - 1 <= 80
+    for title in view.titles[3:]:
+        assert title.split()[0].split("/")[0].rstrip(".") in notes(view, found)

@@ -1,0 +1,115 @@
+"""Which rounds of two sides count, how they are paired, and the cases that have none."""
+
+from collections.abc import Callable
+
+from bench.records.record import Record
+from tests.bench.verdicts.sides import CASE, Folder, found, run, words
+
+
+def test_rounds_in_turns_are_paired_and_a_drift_that_both_share_is_taken_out(folder: Folder) -> None:
+    def drifts(record: Record) -> None:
+        record.latency_ns = [int(ns * (1 + 0.1 * record.round)) for ns in record.latency_ns]
+
+    in_turns = [folder(f"turn{side}", {CASE: ms}, turns=side, change=drifts) for side, ms in ((1, 10.0), (2, 10.3))]
+    apart = [folder(f"apart{side}", {CASE: ms}, change=drifts) for side, ms in ((1, 10.0), (2, 10.3))]
+    one, two = (found(*pair, metrics=["latency"]).verdicts[0] for pair in (in_turns, apart))
+    assert (one.paired, one.word) == (True, "SLOWER")
+    assert (two.paired, two.word) == (False, "AMBIGUOUS")
+    assert "did not take turns" in run(*apart)[1]
+    assert "did not take turns" not in run(*in_turns)[1]
+
+
+def test_rounds_that_throttled_do_not_count_and_too_many_forbid_a_verdict(folder: Folder) -> None:
+    def throttles(share: int) -> Callable[[Record], None]:
+        def change(record: Record) -> None:
+            if record.round < share:
+                record.status, record.reason = "throttled", "hot"
+
+        return change
+
+    base = folder("base", {CASE: 10.0}, rounds=10)
+    once = {
+        one.metric: one for one in found(base, folder("once", {CASE: 20.0}, rounds=10, change=throttles(1))).verdicts
+    }
+    assert (once["latency"].word, once["latency"].rounds) == ("SLOWER", (10, 9))
+    hot = folder("hot", {CASE: 20.0}, rounds=10, change=throttles(3))
+    verdicts = {one.metric: one for one in found(base, hot).verdicts}
+    assert (verdicts["latency"].word, verdicts["latency"].kind) == ("AMBIGUOUS", "throttled")
+    assert verdicts["latency"].reason == "3 of 10 rounds throttled in head"
+    assert verdicts["weights"].word == "SAME"
+    every = found(base, folder("every", {CASE: 20.0}, rounds=10, change=throttles(10)))
+    assert words(every) == {"latency": "AMBIGUOUS", "throughput": "AMBIGUOUS", "weights": "SAME", "host": "SAME"}
+
+
+def test_a_round_most_of_whose_samples_fell_does_not_count(folder: Folder) -> None:
+    def falls(record: Record) -> None:
+        if record.round == 0:
+            record.throttled = {"latency": [[0, 9]]}
+
+    base, head = folder("base", {CASE: 10.0}), folder("head", {CASE: 10.0}, change=falls)
+    assert {one.metric: one.rounds for one in found(base, head).verdicts}["latency"] == (8, 7)
+
+
+def test_cold_starts_are_compared_where_the_caches_were_found_alike(folder: Folder) -> None:
+    def cold(states: list[str], s: float) -> Callable[[Record], None]:
+        def change(record: Record) -> None:
+            state = states[record.round]
+            parts = dict.fromkeys(("import_s", "build_s", "prepare_s", "place_s", "first_call_s"), s)
+            record.cold = parts | {
+                "caches": state,
+                "prepare_s": s * (30 if state == "cold" else 1) + record.round / 1e3,
+            }
+
+        return change
+
+    base = folder("base", {CASE: 10.0}, change=cold(["cold", *["warm"] * 7], 1.0))
+    head = folder("head", {CASE: 10.0}, change=cold(["warm"] * 8, 1.0))
+    (verdict,) = found(base, head, metrics=["cold"]).verdicts
+    assert (verdict.word, verdict.rounds) == ("SAME", (7, 8))
+    fresh = folder("fresh", {CASE: 10.0}, change=cold(["fresh"] * 8, 1.0))
+    (verdict,) = found(base, fresh, metrics=["cold"]).verdicts
+    assert (verdict.word, verdict.kind) == ("AMBIGUOUS", "caches")
+    assert verdict.reason == "compile caches were cold, warm in base, fresh in head"
+
+
+def test_every_case_is_somewhere(folder: Folder) -> None:
+    names = [f"resnet50/eager/fp32/b{batch}/i224/stream" for batch in range(1, 8)]
+
+    def base_has(record: Record) -> None:
+        if record.case.batch == 5:
+            record.status, record.reason = "skipped", "no"
+
+    def head_has(record: Record) -> None:
+        if record.case.batch == 3 and record.round % 4 == 0:
+            record.status, record.reason = "crash", "signal 11"
+        if record.case.batch == 4:
+            record.status, record.reason = "skipped", "a package is missing"
+        if record.case.batch == 5:
+            record.status, record.reason = "skipped", "no"
+        if record.case.batch == 7:
+            record.status, record.reason = "wrong", "nan"
+
+    base = folder("base", dict.fromkeys([*names[:5], names[6]], 10.0), change=base_has)
+    head = folder("head", dict.fromkeys([names[0], *names[2:]], 10.0), change=head_has)
+    comparison = found(base, head)
+    assert {one.case for one in comparison.verdicts} == {names[0], names[2]}
+    assert comparison.missing == {names[1]: "", names[3]: "skipped: a package is missing"}
+    assert comparison.new == [names[5]]
+    assert comparison.nowhere == [names[4]]
+    assert [(one.case, one.rounds, one.of, one.status) for one in comparison.failed] == [
+        (names[2], 2, 8, "crash"),
+        (names[6], 8, 8, "wrong"),
+    ]
+    code, text = run(base, head)
+    assert code == 1
+    for said in (
+        f"failed in head, 2 of 8 rounds: {names[2]}: crash: signal 11",
+        f"missing in head: {names[1]}",
+        f"missing in head: {names[3]}: skipped: a package is missing",
+        f"new in head: {names[5]}",
+        f"not measured on either side: {names[4]}",
+    ):
+        assert said in text
+    assert run(base, head, "--fail-on", "nothing")[0] == 0
+    assert run(base, head, "-f", "b1/", "--fail-on", "missing")[0] == 0
+    assert run(base, head, "-f", "b1/", "-f", "b2/", "--fail-on", "missing")[0] == 1
