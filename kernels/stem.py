@@ -193,7 +193,8 @@ def _write(
         y = tl.where(oh == OH - 1, tl.maximum(y, 0.0), y)  # the border below
     pixel = (image * ((OH + 1) // 2) + oh // 2) * ((OW + 1) // 2) + left
     inside = (live & (m > 0))[:, None] & (k < K)[None, :]
-    tl.store(out + pixel[:, None] * K + k[None, :], rounded_to(y, DTYPE, PRECISION), mask=inside)
+    y = rounded_to(y, DTYPE, PRECISION)  # [BLOCK_M, BLOCK_N]
+    tl.store(out + pixel[:, None] * K + k[None, :], y, mask=inside)
 
 
 @cache

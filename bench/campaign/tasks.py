@@ -5,6 +5,7 @@ Words in braces in a command stand for what the campaign chooses (`bench.campaig
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 # What a call of a rented machine may take, less its start; a stage that is told in advance to be short says so.
@@ -137,3 +138,19 @@ TASKS = {task.name: task for stage in STAGES.values() for task in stage.tasks}
 
 def stage_of(task: Task) -> Stage:
     return next(stage for stage in STAGES.values() if task in stage.tasks)
+
+
+def chosen(names: Iterable[str]) -> list[Task]:
+    """The tasks of the stages and tasks named, each once, in the order named. Raises ValueError for another word."""
+    tasks: dict[str, Task] = {}
+    for name in names:
+        if name not in STAGES and name not in TASKS:
+            allowed = f"{', '.join(STAGES)}; {', '.join(TASKS)}"
+            raise ValueError(f"unknown stage or task {name!r}; allowed: {allowed}")
+        tasks |= {task.name: task for task in (STAGES[name].tasks if name in STAGES else (TASKS[name],))}
+    return list(tasks.values())
+
+
+def budget_of(tasks: Iterable[Task]) -> float:
+    """The seconds for some tasks together where none are given: those of their stages; without tasks, BUDGET_S."""
+    return sum({stage_of(task).name: stage_of(task).seconds for task in tasks}.values()) or BUDGET_S

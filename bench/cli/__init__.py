@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,7 +27,10 @@ from bench.cli.machine import selftest as cli_selftest
 from bench.cli.measure import ab as cli_ab
 from bench.cli.measure import gpu as cli_gpu
 from bench.cli.measure import layers as cli_layers
+from bench.cli.measure import list as cli_list
+from bench.cli.measure import once as cli_once
 from bench.cli.measure import run as cli_run
+from bench.cli.measure import verify as cli_verify
 from bench.cli.results import compare as cli_compare
 from bench.cli.results import formats as cli_interop
 from bench.cli.results import history as cli_history
@@ -70,29 +73,42 @@ app = typer.Typer(
 )
 
 # in the order of `bench --help`: what a newcomer does first, first
-app.command("list")(cli_run.list_)
-app.command()(cli_run.run)
-app.command()(cli_run.verify)
-app.command()(cli_run.once)
-app.command()(cli_env.env)
-app.command()(cli_report.report)
-app.command()(cli_compare.compare)
-app.command()(cli_ab.ab)
-app.command()(cli_recommend.recommend)
-app.command()(cli_load.load)
-app.command()(cli_history.history)
-app.command()(cli_interop.export)
-app.command("import")(cli_interop.import_)
-app.command()(cli_gpu.gpu)
-app.command()(cli_pieces.pieces)
-app.command()(cli_constants.constants)
-app.command()(cli_selftest.selftest)
-app.command()(cli_kernels.kernels)
-app.command()(cli_facts.facts)
-app.command()(cli_tune.tune)
-app.command()(cli_floors.floors)
-app.command()(cli_ceilings.ceilings)
-app.command()(cli_layers.layers)
+COMMANDS: tuple[tuple[str, dict[str, Callable[..., None]]], ...] = (
+    ("Measure", {
+        "list": cli_list.list_,
+        "run": cli_run.run,
+        "verify": cli_verify.verify,
+        "once": cli_once.once,
+        "layers": cli_layers.layers,
+        "ab": cli_ab.ab,
+        "gpu": cli_gpu.gpu,
+    }),
+    ("Results", {
+        "report": cli_report.report,
+        "compare": cli_compare.compare,
+        "recommend": cli_recommend.recommend,
+        "load": cli_load.load,
+        "history": cli_history.history,
+        "export": cli_interop.export,
+        "import": cli_interop.import_,
+    }),
+    ("Machine", {
+        "env": cli_env.env,
+        "ceilings": cli_ceilings.ceilings,
+        "floors": cli_floors.floors,
+        "selftest": cli_selftest.selftest,
+        "pieces": cli_pieces.pieces,
+        "constants": cli_constants.constants,
+    }),
+    ("Kernels", {
+        "kernels": cli_kernels.kernels,
+        "facts": cli_facts.facts,
+        "tune": cli_tune.tune,
+    }),
+)  # fmt: skip
+for panel, commands in COMMANDS:
+    for name, command in commands.items():
+        app.command(name, rich_help_panel=panel)(command)
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from bench.errors import STOPPED as STOPPED
 from bench.errors import UNABLE as UNABLE
 from bench.errors import USAGE as USAGE
 from bench.errors import BenchError
+from bench.files import ANOTHER, write_json
 from bench.lines import Line
 from bench.machine.environment import device, hardware, no_cuda
 from bench.machine.facts import Environment
@@ -35,6 +36,7 @@ Seed = Annotated[int, typer.Option("--seed", help="Of the weights, the pictures 
 ViewName = Annotated[
     str | None, typer.Option("--view", metavar="|".join(VIEWS), help="Which columns.  \\[default: speed]")
 ]
+Budget = Annotated[float | None, typer.Option(min=1, metavar="SECONDS", help="Start no case that would end later.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="Where the records go.")]
 
 
@@ -80,3 +82,32 @@ def known_view(name: str) -> str:
     if name not in VIEWS:
         raise typer.BadParameter(f"unknown view {name!r}; allowed: {', '.join(VIEWS)}")
     return name
+
+
+def not_an_input(word: str) -> str | None:
+    """Why a word of `--input` names no pictures; None if it does."""
+    if word in ("photos", "noise") or Path(word).is_dir():
+        return None
+    return f"--input {word}: neither photos, noise, nor a folder"
+
+
+def input_of(word: str) -> str:
+    """A word of `--input` as a process of another checkout understands it: a folder by its whole path."""
+    return word if word in ("photos", "noise") else str(Path(word).resolve())
+
+
+def shares(option: str, text: str) -> list[float]:
+    """The percentages of an option, with commas between them, as shares of one."""
+    try:
+        levels = [float(word) / 100 for word in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"{option} wants percentages with commas, as in 0.5,1,2; not {text!r}") from None
+    if any(not 0 < level < 1 for level in levels):
+        raise typer.BadParameter(f"{option} {text}: each is more than 0 and less than 100 %")
+    return levels
+
+
+def keep(value: Any, path: Path | None) -> None:
+    """Write JSON where -o says, if it says; ends the command where that cannot be written."""
+    if path is not None:
+        write_json(path, value, ANOTHER, FAILED)

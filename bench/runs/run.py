@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import UNABLE, BenchError, PlanError
-from bench.machine.environment import device, environment, no_cuda
+from bench.machine.environment import device, environment
 from bench.paths import fresh
 from bench.plans.case import Case
-from bench.plans.eligible import why_not
+from bench.plans.choose import unable
 from bench.plans.plan import Plan
 from bench.plans.plan import load as load_plan
 from bench.records.frame import load
@@ -57,10 +57,8 @@ def run_plan(
     holds what may not be joined.
     """
     facts = environment()
-    if plan.device == "cuda" and no_cuda(facts):
-        raise BenchError(f"the plan {plan.name} needs a CUDA device: {no_cuda(facts)}", UNABLE)
-    if all(why_not(case, facts, plan.reserved) for case in plan.cases):
-        raise BenchError(f"this machine can run no case of {plan.name}; `bench list` says why", UNABLE)
+    if reason := unable(plan, facts):
+        raise BenchError(reason, UNABLE)
     if source not in ("photos", "noise") and not Path(source).is_dir():
         raise PlanError(f"--input {source}: neither photos, noise, nor a folder")
     store = Store(folder)

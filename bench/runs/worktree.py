@@ -32,6 +32,11 @@ class Checkout:
     sha: str
     home: Home
 
+    def __str__(self) -> str:
+        """The name that the user gave, and the commit's where that does not tell it."""
+        short = self.sha[:10]
+        return short if self.rev.startswith(short[:7]) else f"{self.rev} ({short})"
+
 
 @contextmanager
 def checkouts(

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from bench.cli.console import FAILED, Json, device_line, out, print_json, stop
-from bench.files import ANOTHER, write_json
+from bench.cli.console import FAILED, Json, device_line, keep, out, print_json, stop
 from bench.machine.environment import device, environment
 from bench.machine.facts import Environment
 from bench.runs.process import ask
@@ -42,8 +41,7 @@ def env(
     told: dict[str, Any] = {"environment": facts, "noisy": [{"what": what, "cure": cure} for what, cure in advice]}
     told |= {"harness": added} if cost else {}
     told |= {"software": [asdict(one) for one in installed]} if software else {}
-    if output is not None:
-        write_json(output, told, ANOTHER, FAILED)
+    keep(told, output)
     if as_json:
         print_json(told)
         return

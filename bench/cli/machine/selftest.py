@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
-from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
-from bench.cli.console import FAILED, STOPPED, UNABLE, USAGE, Json, device_line, err, out, print_json, stop, tell
-from bench.cli.measure.run import narrowed
+from bench.cli.console import (
+    FAILED,
+    UNABLE,
+    Json,
+    device_line,
+    err,
+    input_of,
+    out,
+    print_json,
+    shares,
+    stop,
+    tell,
+)
 from bench.cli.progress import Progress
 from bench.files import write_json
-from bench.machine.environment import ROOT, environment, no_cuda
-from bench.machine.provenance import this_commit
-from bench.plans.eligible import why_not
+from bench.machine.environment import ROOT, environment
+from bench.plans.choose import narrowed, unable
 from bench.plans.plan import Plan
-from bench.records.frame import load
+from bench.report.markdown import machine
 from bench.verdicts.selftest import tables as error_rates
+from bench.verdicts.selftest.terminal import made_by, show
+
+if TYPE_CHECKING:
+    from bench.verdicts.selftest.real import RealRuns
 
 SHARED = {"rounds", "seed", "output", "as_json", "real"}  # what both ways of testing take
 REAL_ONLY = {"filter", "delay", "repeat", "budget", "input"}
@@ -71,21 +81,26 @@ def selftest(
     With --real PLAN by `bench ab` of HEAD with itself, as it is and with a delay of known size in its variants.
     Exit code 1 if there are more false alarms than 0.5 % per case or 5 % per sweep, or if a case failed.
     """
-    from bench.verdicts.selftest.simulated import Setting
+    from bench.verdicts.selftest import simulated
 
     _one_way(context, bool(real))
     if real:
-        asked = {"rounds": rounds, "repeats": repeat, "seed": seed, "budget_s": budget or float("inf")}
-        delays = [0.0, *dict.fromkeys(_levels("--delay", delay))]
-        found = _by_real_runs(narrowed(real, filter), dict(asked, source=input, delays=delays))
+        delays = [0.0, *dict.fromkeys(shares("--delay", delay))]
+        plan = narrowed(real, filter)
+        runs = _real_runs(plan, delays=delays, rounds=rounds, repeats=repeat, seed=seed, source=input_of(input))
+        runs.budget_s = budget or float("inf")
+        runs.finish()
+        results = {"machine": machine([runs.first] if runs.first else [])} | runs.plain()
     else:
-        setting = Setting(rounds, cases, metrics, simulations, seed)
+        setting = simulated.Setting(rounds, cases, metrics, simulations, seed)
         with err.status("simulating", spinner="dots"):
-            found = _simulated(setting, _levels("--noise", noise), source, quick)
-    print_json(found) if as_json else _show(found)
+            levels = shares("--noise", noise)
+            results = simulated.results(setting, levels, source, quick)
+    results = made_by(sys.argv[1:]) | results
+    print_json(results) if as_json else show(out, results)
     if output:
-        _write(found, output)
-    raise typer.Exit(0 if error_rates.met(found) else FAILED)
+        _write(results, output)
+    raise typer.Exit(0 if error_rates.met(results) else FAILED)
 
 
 def _one_way(context: typer.Context, real: bool) -> None:
@@ -94,104 +109,24 @@ def _one_way(context: typer.Context, real: bool) -> None:
     for name, option in names.items():
         source = context.get_parameter_source(str(name))
         if source and source.name == "COMMANDLINE" and name not in SHARED and (name in REAL_ONLY) != real:
-            told = (
-                "is for real runs: it goes with --real PLAN" if not real else "is for the simulation: not with --real"
-            )
-            raise typer.BadParameter(f"{option} {told}")
+            way = "the simulation: not with --real" if real else "real runs: it goes with --real PLAN"
+            raise typer.BadParameter(f"{option} is for {way}")
 
 
-def _by_real_runs(plan: Plan, asked: dict[str, Any]) -> dict[str, Any]:
+def _real_runs(plan: Plan, **asked: Any) -> RealRuns:
     """HEAD against HEAD, with and without delays."""
-    from bench.report.markdown import machine
     from bench.verdicts.selftest.real import RealRuns, Trial
 
     facts = environment()
-    if plan.device == "cuda" and no_cuda(facts):
-        stop(f"the plan {plan.name} needs a CUDA device: {no_cuda(facts)}", UNABLE)
-    if all(why_not(case, facts, plan.reserved) for case in plan.cases):
-        stop(f"this machine can run no case of {plan.name}; `bench list` says why", UNABLE)
-    if asked["source"] not in ("photos", "noise"):
-        asked["source"] = str(Path(asked["source"]).resolve())
+    if reason := unable(plan, facts):
+        stop(reason, UNABLE)
 
     def watched(trial: Trial) -> Progress:
         return Progress(err, f"{trial}, {plan.name} on {device_line(facts)}")
 
-    runs = RealRuns(plan, facts, repository=ROOT, watched=watched, tell=tell, **asked)
-    try:
-        for _ in runs.run():
-            pass
-    except KeyboardInterrupt:
-        if not runs.tests:
-            stop("stopped before one comparison was over", STOPPED)
-        runs.cut = True
-    if not runs.tests and runs.cut:
-        stop("the budget was spent before one comparison was over: fewer cases (-f), or a larger --budget", FAILED)
-    if not runs.tests or not runs.first:
-        stop(f"nothing of {plan.name} was compared: {runs.failed[0] if runs.failed else 'no case has a speed'}", FAILED)
-    return _made() | {"machine": machine([runs.first])} | runs.plain()
+    return RealRuns(plan, facts, repository=ROOT, watched=watched, tell=tell, **asked)
 
 
 def _write(found: dict[str, Any], output: Path) -> None:
     write_json(output, found)
     tell(f"{output}: written")
-
-
-def _show(found: dict[str, Any]) -> None:
-    """Within 80 columns; the answer first."""
-    out.print(error_rates.verdict(found), markup=False, style="bold")
-    out.print(error_rates.made(found), markup=False, style="dim")
-    for block in error_rates.blocks(found):
-        grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-        for place, title in enumerate(block.titles):
-            grid.add_column(title, justify="left" if place < block.words else "right", no_wrap=True)
-        for row in block.rows:
-            grid.add_row(*row)
-        out.print(f"\n{block.caption}:", markup=False)
-        out.print(grid)
-        for note in block.notes:
-            out.print(f"  {note}", markup=False, style="dim")
-
-
-def _levels(option: str, text: str) -> list[float]:
-    """Percentages as shares."""
-    try:
-        found = [float(word) / 100 for word in text.split(",")]
-    except ValueError:
-        raise typer.BadParameter(f"{option} wants percentages with commas, as in 0.5,1,2; not {text!r}") from None
-    if any(not 0 < level < 1 for level in found):
-        raise typer.BadParameter(f"{option} {text}: each is more than 0 and less than 100 %")
-    return found
-
-
-def _simulated(setting: Any, levels: list[float], source: Path | None, quick: bool) -> dict[str, Any]:
-    from bench.verdicts.selftest import simulated as simulation
-
-    rates = []
-    spread: dict[str, float] = {}
-    if source:
-        pool = simulation.residuals(load(source))
-        if not pool:
-            stop(
-                f"no case of {source} has {simulation.SERIES} rounds to tell its noise from: bench run --rounds", USAGE
-            )
-        spread = simulation.spread(pool)
-        (row,) = simulation.rates(simulation.measured(pool), False, setting, [1.0])
-        rates.append({"shape": "measured", "design": "apart"} | row)
-    rates += simulation.table(setting, levels)
-    return _made() | {
-        "setting": asdict(setting),
-        "noise": levels,
-        "effects": list(simulation.EFFECTS),
-        "shapes": {name: meaning for name, (meaning, _) in simulation.SHAPES.items()},
-        "spread": spread,
-        "rates": rates,
-        "fewer_rounds": [] if quick else simulation.fewer_rounds(setting),
-        "rules": [] if quick else simulation.rules(setting),
-    }
-
-
-def _made() -> dict[str, Any]:
-    """Provenance."""
-    commit = this_commit(12)
-    command, date = shlex.join(["bench", *sys.argv[1:]]), datetime.now(UTC).date().isoformat()
-    return {"schema": error_rates.SCHEMA, "made": {"command": command, "date": date, "commit": commit}}

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.console import FAILED, UNABLE, Input, Json, Seed, err, out, print_json, stop, tell
-from bench.errors import CaseError
-from bench.machine.environment import device, environment
-from bench.plans.case import Case
-from bench.plans.eligible import why_not
-from bench.records.store import load as load_records
+from bench.cli.console import FAILED, UNABLE, Input, Json, Seed, err, out, print_json, stop
+from bench.cli.results.served import asked, records
+from bench.cli.results.served import real as serve
 
 if TYPE_CHECKING:
-    from bench.records.record import Record
-    from bench.serving.check import Asked
     from bench.serving.groups import Group
 
 P99_MS = 15.0  # MLPerf's limit for ResNet-50 in its Server scenario
@@ -60,7 +54,7 @@ def load(
     if real is not None:
         if plot or cases or most:
             raise typer.BadParameter("--real takes --rate, --seconds, --max-wait and a DIR to predict from; no more")
-        _real(_asked(real, folder, rate, seconds or SECONDS, wait_ns, input, seed), folder, as_json)
+        serve(asked(real, folder, rate, seconds or SECONDS, wait_ns, input, seed), folder, as_json)
         return
     if folder is None:
         raise typer.BadParameter("name a results folder, or a case with --real")
@@ -72,7 +66,7 @@ def load(
 
     if plot and plot.suffix not in PICTURES:
         raise typer.BadParameter(f"--plot {plot}: name a file that ends in {' or '.join(PICTURES)}")
-    groups = grouped(measured(_records(folder), folder, cases))
+    groups = grouped(measured(records(folder), folder, cases))
     with err.status("simulating"):
         told = [simulated(*group, p99_ms * 1e6, wait_ns, most, seed) for group in groups]
         told = [group for group in told if group.found]
@@ -84,13 +78,6 @@ def load(
         _picture(told, plot)
     print_json([group.as_json() for group in told]) if as_json else show(out, told, wait_ms)
     raise typer.Exit(0 if any(group.found[0].rate for group in told) else FAILED)
-
-
-def _records(folder: Path) -> list[Record]:
-    records, damage = load_records([folder])
-    for line in damage:
-        tell(f"bench: {line}")
-    return records
 
 
 def _picture(told: list[Group], path: Path) -> None:
@@ -105,43 +92,3 @@ def _picture(told: list[Group], path: Path) -> None:
         stop(f"--plot needs {error.name}: {NEEDS}", UNABLE)
     except OSError as error:
         stop(f"cannot write {path}: {error.strerror or error}", FAILED)
-
-
-def _asked(
-    name: str, folder: Path | None, rate: float | None, seconds: float, wait_ns: float, source: str, seed: int
-) -> Asked:
-    from bench.serving.check import Asked, doublings
-
-    case, facts = Case.parse(name), environment()
-    if case.largest:
-        raise CaseError(f"--real serves batches up to one size: write b8, say, for bmax in {case.name}")
-    if reason := why_not(case, facts):
-        stop(f"this machine cannot run {case.name}: {reason}", UNABLE)
-    if source not in ("photos", "noise") and not Path(source).is_dir():
-        raise typer.BadParameter(f"--input {source}: neither photos, noise, nor a folder")
-    sizes = tuple(sorted(_recorded(case, folder))) if folder else doublings(case.batch)
-    return Asked(case, sizes, rate, seconds, wait_ns, device(facts), source, seed)
-
-
-def _recorded(case: Case, folder: Path) -> dict[int, list[float]]:
-    from bench.serving.groups import measured
-    from bench.serving.real_text import recorded
-
-    return recorded(case, measured(_records(folder), folder, None), folder)
-
-
-def _real(asked: Asked, folder: Path | None, as_json: bool) -> None:
-    from bench.serving.check import real
-    from bench.serving.real_text import predicted, show
-
-    with err.status("start") as status:
-        answer = real(asked, lambda stage: status.update(f"{asked.case.name}: {stage}"))
-    if answer.status != "ok":
-        stop(f"{asked.case.name}: {answer.status}: {answer.reason}", FAILED)
-    data = answer.data
-    lines = predicted(asked, data, _recorded(asked.case, folder) if folder else None)
-    if as_json:
-        plain = {name: [asdict(one) | {"error": one.error} for one in own] for name, own in lines.items()}
-        print_json({"case": asked.case.name, "batches": asked.sizes, "predicted": plain, **data})
-        return
-    show(out, asked, data, lines)

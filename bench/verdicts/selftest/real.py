@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -18,19 +17,18 @@ from typing import Any
 
 import numpy as np
 
-from bench.errors import RevisionError
+from bench.errors import FAILED, STOPPED, BenchError, RevisionError
 from bench.machine.environment import ROOT
 from bench.machine.facts import Environment
 from bench.plans.plan import Plan
-from bench.records.frame import Damage, load
 from bench.records.record import Record
-from bench.runs.ab import SIDES, Duel, looks
+from bench.runs.ab import SIDES, Duel
 from bench.runs.sweep import Events
 from bench.runs.worktree import Checkout, checkouts
-from bench.verdicts.compare import Comparison, compare
+from bench.verdicts.compare import Comparison
+from bench.verdicts.duel import compared, sides, verdict_looks
 from bench.verdicts.metrics import METRICS
 from bench.verdicts.rounds import Sides
-from bench.verdicts.rule import RULE
 from bench.verdicts.selftest.simulated import SPEED
 
 INJECTED = Path(__file__).parents[2] / "worker" / "measure" / "delay.py"
@@ -121,6 +119,22 @@ class RealRuns:
             self.tests += _tests(trial, *judged(folder, self.rounds))
         return True
 
+    def finish(self) -> None:
+        """Run all trials; an interruption keeps those that are over. Raises BenchError where none is."""
+        try:
+            for _ in self.run():
+                pass
+        except KeyboardInterrupt:
+            if not self.tests:
+                raise BenchError("stopped before one comparison was over", STOPPED) from None
+            self.cut = True
+        if not self.tests and self.cut:
+            cure = "fewer cases (-f), or a larger --budget"
+            raise BenchError(f"the budget was spent before one comparison was over: {cure}", FAILED)
+        if not self.tests or not self.first:
+            why = self.failed[0] if self.failed else "no case has a speed"
+            raise BenchError(f"nothing of {self.plan.name} was compared: {why}", FAILED)
+
     def plain(self) -> dict[str, Any]:
         """As a file keeps it, with what the tables need to say how it came about."""
         return {
@@ -129,7 +143,7 @@ class RealRuns:
                 "cases": [case.name for case in self.plan.cases],
                 "delays": list(self.delays),
                 "rounds": self.rounds,
-                "looks": _counting(self.rounds),
+                "looks": verdict_looks(self.rounds),
                 "repeats": self.repeats,
                 "seed": self.seed,
                 "input": self.source,
@@ -150,25 +164,18 @@ def inject(root: Path, share: float) -> None:
         file.write(WRAPPED.format(share=share))
 
 
-def _counting(rounds: int) -> list[int]:
-    """The looks at which there can be a verdict."""
-    return [look for look in looks(rounds) if look >= RULE.least]
-
-
 def judged(folder: Path, rounds: int) -> tuple[Comparison, Sides]:
     """What `bench ab` says of the speeds in base/ and head/ of `folder`, and the numbers that it says it of."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Damage)
-        base, head = (load(folder / side) for side in SIDES)
-    return compare(base, head, SPEED, None, RULE.over(len(_counting(rounds)) or 1)), Sides(base, head)
+    frames = sides(folder)
+    return compared(frames, rounds, SPEED), Sides(*frames)
 
 
-def _tests(trial: Trial, found: Comparison, sides: Sides) -> list[dict[str, Any]]:
+def _tests(trial: Trial, found: Comparison, numbers: Sides) -> list[dict[str, Any]]:
     """A row for each verdict: its word, how many times slower head was, and the noise of that between rounds."""
     made = []
-    ratios = {name: _log_ratios(sides, name) for name in SPEED}
+    ratios = {name: _log_ratios(numbers, name) for name in SPEED}
     for one in found.verdicts:
-        sign, row = METRICS[one.metric].sign, ratios[one.metric][sides.place[one.case]]
+        sign, row = METRICS[one.metric].sign, ratios[one.metric][numbers.place[one.case]]
         known = row[np.isfinite(row)]
         made.append(
             {

@@ -7,13 +7,16 @@ as a change of size changes no t, one drawing serves all sizes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from math import log1p, sqrt
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import stdtr
 
+from bench.errors import BenchError
+from bench.records.frame import load
 from bench.verdicts.metrics import METRICS
 from bench.verdicts.rule import RULE, Array, Rule, estimate, holm
 
@@ -260,3 +263,33 @@ def spread(pool: list[Array]) -> dict[str, float]:
     deviations = [float(np.sqrt(np.mean(row**2))) for row in pool]
     low, middle, high = (float(value) for value in np.quantile(deviations, (0.25, 0.5, 0.75)))
     return {"quarter": low, "median": middle, "three_quarters": high, "series": float(len(pool))}
+
+
+def results(
+    setting: Setting, levels: Sequence[float], source: Path | None = None, quick: bool = False
+) -> dict[str, Any]:
+    """The tables of simulated error rates as a file keeps them; `source`: a folder of records whose noise is used, too.
+
+    `levels` are standard deviations between processes, relative. Raises BenchError where the records have too few
+    rounds to tell their noise from.
+    """
+    rows = []
+    sizes: dict[str, float] = {}
+    if source is not None:
+        pool = residuals(load(source))
+        if not pool:
+            raise BenchError(f"no case of {source} has {SERIES} rounds to tell its noise from: bench run --rounds")
+        sizes = spread(pool)
+        (row,) = rates(measured(pool), False, setting, [1.0])
+        rows.append({"shape": "measured", "design": "apart"} | row)
+    rows += table(setting, levels)
+    return {
+        "setting": asdict(setting),
+        "noise": list(levels),
+        "effects": list(EFFECTS),
+        "shapes": {name: meaning for name, (meaning, _) in SHAPES.items()},
+        "spread": sizes,
+        "rates": rows,
+        "fewer_rounds": [] if quick else fewer_rounds(setting),
+        "rules": [] if quick else rules(setting),
+    }

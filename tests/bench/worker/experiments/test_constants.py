@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.cli import app
-from bench.cli.machine import constants as cli_constants
 from bench.errors import StoreError
 from bench.experiments.arithmetic import Work, bound, rates
+from bench.experiments.kept import KeptConstants
 from bench.experiments.lists import EXPERIMENTS, MODEL
 from bench.machine.environment import environment, no_cuda
 from kernels.cards.constants import read
@@ -73,7 +73,7 @@ def facts(gpu: str) -> dict[str, Any]:
 def test_the_file_holds_predictions_before_outcomes_and_keeps_what_it_had(tmp_path: Path) -> None:
     file = tmp_path / "constants.json"
     first, second = EXPERIMENTS[0], EXPERIMENTS[1]
-    kept = cli_constants.Kept(file, facts("NVIDIA H100"), dry=False)
+    kept = KeptConstants(file, facts("NVIDIA H100"), dry=False)
     kept.expect([first, second])
     found = json.loads(file.read_text())
     assert [(one["name"], one["status"]) for one in found["experiments"]] == [
@@ -83,12 +83,12 @@ def test_the_file_holds_predictions_before_outcomes_and_keeps_what_it_had(tmp_pa
         "text": first.predicted, "source": MODEL, "numbers": first.numbers,
     }  # fmt: skip
     made = {"launch_us": {"value": 1.9, "unit": "us", "how": "measured"}}
-    kept.add(first.name, outcome(data={"ns": [1, 2]}, constants=made), quiet=True)
+    kept.add(first.name, outcome(data={"ns": [1, 2]}, constants=made))
 
-    later = cli_constants.Kept(file, facts("NVIDIA H100"), dry=False)
+    later = KeptConstants(file, facts("NVIDIA H100"), dry=False)
     later.expect([first, second])
-    later.add(first.name, outcome("skipped"), quiet=True)
-    later.add(second.name, outcome("timeout"), quiet=True)
+    later.add(first.name, outcome("skipped"))
+    later.add(second.name, outcome("timeout"))
     found = json.loads(file.read_text())
     assert later.answered() == {first.name}
     assert found["constants"] == made
@@ -98,7 +98,7 @@ def test_the_file_holds_predictions_before_outcomes_and_keeps_what_it_had(tmp_pa
     ]  # fmt: skip
     assert found["experiments"][0]["data"] == {"ns": [1, 2]}
 
-    cli_constants.Kept(file, facts("NVIDIA H200"), dry=False)
+    KeptConstants(file, facts("NVIDIA H200"), dry=False)
     assert json.loads(file.read_text())["constants"] == {}
 
 
@@ -107,7 +107,7 @@ def test_another_file_is_not_written_over(tmp_path: Path) -> None:
     for text in ("not JSON", '{"schema": 99}', "[]"):
         file.write_text(text)
         with pytest.raises(StoreError, match=r"constants\.json"):
-            cli_constants.Kept(file, facts("NVIDIA H200"), dry=False)
+            KeptConstants(file, facts("NVIDIA H200"), dry=False)
         assert file.read_text() == text
 
 

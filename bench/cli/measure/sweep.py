@@ -1,0 +1,64 @@
+"""A sweep as `bench run` and `bench verify` show it: a live bar, and how to go on where it was stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from bench.cli.console import FAILED, STOPPED, UNABLE, device_line, err, not_an_input, stop, tell
+from bench.cli.progress import Progress
+from bench.errors import PlanError
+from bench.machine.environment import device, environment
+from bench.plans.choose import unable
+from bench.plans.plan import Plan
+from bench.records.record import Record
+from bench.records.store import Store
+from bench.runs.run import AT_ONCE
+from bench.runs.sweep import Sweep
+
+
+def run_sweep(
+    plan: Plan,
+    folder: Path,
+    *,
+    resume: bool = False,
+    retry: bool = False,
+    cold: bool = False,
+    budget: float | None = None,
+    jobs: int | None = None,
+    input: str = "photos",
+    seed: int = 0,
+) -> list[Record]:
+    """Run a plan into a folder; all the folder's records. Exits 3 if this machine cannot run any of it.
+
+    `jobs` cases at once, where the plan is not timed; none: as many as the device here is large enough for.
+    """
+    facts = environment()
+    if reason := unable(plan, facts):
+        stop(reason, UNABLE)
+    if reason := not_an_input(input):
+        raise PlanError(reason)
+    store = Store(folder)
+    at_once = 1 if plan.timed else jobs or AT_ONCE[device(facts)]
+    with Progress(err, f"{plan.name} on {device_line(facts)}") as events:
+        limit = budget or float("inf")
+        sweep = Sweep(plan, store, facts, seed, input, resume, retry, cold, budget_s=limit, events=events, jobs=at_once)
+        try:
+            for _ in sweep.run():
+                pass
+        except KeyboardInterrupt:
+            events.stop()
+            tell(f"\nStopped. What has ended is in {folder}.")
+            tell(f"To go on: bench {'run' if plan.timed else 'verify'} {plan.name} -o {folder} --resume")
+            raise typer.Exit(STOPPED) from None
+    if sweep.left_out:
+        tell(f"Out of time: {len(sweep.left_out)} of the plan's executions were not started.")
+    records = store.load()
+    for line in store.damage:
+        tell(f"bench: {line}")
+    return records
+
+
+def verdict(records: list[Record]) -> int:
+    return FAILED if any(record.status not in ("ok", "skipped") for record in records) else 0

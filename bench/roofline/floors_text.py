@@ -1,0 +1,66 @@
+"""Floors and the ceilings that they are of, as tables on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+
+from bench.text import at_pixels, digits, grid
+from resnet.cost import BYTES
+from resnet.floors import FUSIONS, Ceilings
+
+
+def show(
+    out: Console,
+    model: str,
+    image: int,
+    rows: Sequence[Mapping[str, Any]],
+    machines: Mapping[str, Ceilings],
+    datasheets: bool,
+) -> None:
+    """The machines' ceilings, then the rows of `floors.table` in milliseconds; `datasheets`: none was measured."""
+    show_ceilings(out, machines)
+    titles = ("on", "prec", "batch", *FUSIONS, "images/s", "bytes")
+    table = grid(*titles, wrapped=titles)
+    for row in rows:
+        floor = row["floor_s"]
+        times = [digits(1e3 * floor[fusion]) if floor else "-" for fusion in FUSIONS]
+        speed = digits(row["images_per_s"]["conv"]) if floor else "-"
+        share = f"{100 * row['memory_share']:.0f}%" if floor else "-"
+        table.add_row(row["machine"], row["precision"], str(row["batch"]), *times, speed, share)
+    out.print(f"[bold]The least time of {model}{at_pixels(image)}, in ms, by what runs as one kernel[/]")
+    out.print(table)
+    out.print()
+    fused = "; ".join(f"{fusion}: {meaning}" for fusion, meaning in FUSIONS.items())
+    cacheless = (
+        " No datasheet has the cache's rate: a card whose cache holds much can be faster than this."
+        if datasheets
+        else ""
+    )
+    out.print(
+        f"{fused}. images/s: of conv; bytes: the share of its time that memory sets, not FLOPs. The sum over kernels "
+        f"of the longest of FLOPs by the matmul rate, bytes by the memory's, and an empty kernel.{cacheless}",
+        style="dim",
+    )
+
+
+def show_ceilings(out: Console, machines: Mapping[str, Ceilings]) -> None:
+    """A row for each machine: its rates by precision, its memory and cache, its launch; and where they are from."""
+    rates = [precision for precision in BYTES if any(precision in c.flops for c in machines.values())]
+    small = max(rate for ceilings in machines.values() for rate in ceilings.flops.values()) < 1e13  # a CPU
+    unit, prefix = (1e9, "G") if small else (1e12, "T")
+    titles = ("on", *rates, "memory", "cache", "launch")
+    table = grid(*titles, text=1, wrapped=titles)
+    for name, ceilings in machines.items():
+        values = [*map(ceilings.flops.get, rates), ceilings.bandwidth, ceilings.l2]
+        launch = f"{1e6 * ceilings.launch_s:.1f} us" if ceilings.launch_s else "-"
+        table.add_row(name, *(digits(each / unit) if each else "-" for each in values), launch)
+    out.print(f"[bold]Ceilings: {prefix}FLOP/s by precision, dense; {prefix}B/s of a copy in memory and cache[/]")
+    out.print(table)
+    for name, ceilings in machines.items():
+        told = ceilings.provenance
+        origin = f"as in {told['document']}, not measured" if "document" in told else f"measured {told['date'][:10]}"
+        out.print(f"{name}: {ceilings.machine}, {origin}", style="dim", markup=False)
+    out.print()
