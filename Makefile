@@ -88,7 +88,7 @@ gpu: setup
 	@$(RUN) bench gpu $(STAGE) $(if $(BUDGET),--budget $(BUDGET)) $(if $(filter-out 0 no false,$(DRY)),--dry) $(ARGS)
 
 gpu-pack:
-	@"$(PYTHON)" -P bench/machine/provenance.py
+	@"$(PYTHON)" -m bench.machine.provenance
 
 clean:
 	@rm -rf $(if $(filter file,$(origin VENV)),"$(VENV)") build dist *.egg-info .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache

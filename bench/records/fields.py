@@ -54,7 +54,7 @@ class Energy(TypedDict, total=False):
     unreadable: str
     joules: float
     images: Positive
-    s: Annotated[float, Least(1)]  # a window is of seconds
+    s: Seconds
     temperature_c: Annotated[list[float], Like(tuple[float, float])]  # before and after
 
 

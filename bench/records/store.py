@@ -94,6 +94,8 @@ class Store:
             except (RecordError, UnicodeDecodeError) as error:
                 what = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
                 self.damage.append(f"{self.file}:{number}: left out: {what}")
+        if len(self.damage) > 1:
+            self.damage.append(f"{self.file}: {len(self.damage)} lines are left out, {len(records)} are read")
         latest = {(record.case, record.round): record for record in records}
         return [record for record in records if latest[record.case, record.round] is record]
 

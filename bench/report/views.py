@@ -100,7 +100,7 @@ def _caches(row: Row) -> str | None:
     return ", ".join(dict.fromkeys(record.cold["caches"] for record in row.records if "caches" in record.cold)) or None
 
 
-def _energy(value: Callable[[Energy], float]) -> Callable[[Row], float | None]:
+def _energy(value: Callable[[Energy], float | None]) -> Callable[[Row], float | None]:
     return lambda row: row.middle(lambda record: value(record.energy) if "joules" in record.energy else None)
 
 
@@ -238,7 +238,7 @@ VIEWS = {
         (
             *CASE,
             Column("J/image", "joules_per_image", _energy(lambda e: e["joules"] / e["images"]), lambda v: f"{v:.4f}"),
-            Column("W", "energy_w", _energy(lambda e: e["joules"] / e["s"]), lambda v: f"{v:.0f}"),
+            Column("W", "energy_w", _energy(lambda e: e["joules"] / e["s"] if e["s"] else None), lambda v: f"{v:.0f}"),
             Column("°C", "temperature_c", _energy(lambda e: median(e["temperature_c"])), lambda v: f"{v:.0f}"),
             Column("MHz", "sm_mhz", _watched("sm_mhz"), lambda v: f"{v:.0f}"),
             Column("images/s", "images_per_s", lambda row: row.images_per_s, digits),

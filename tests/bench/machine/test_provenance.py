@@ -154,26 +154,20 @@ def test_what_could_not_be_read_is_no_commit(found: object, said: str) -> None:
 
 
 def pack(folder: Path) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-P", "bench/machine/provenance.py"]
+    command = [sys.executable, "-S", "-m", "bench.machine.provenance"]  # any Python: no package is asked for
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
 def test_the_command(checkout: Path, tmp_path: Path) -> None:
-    """As `make gpu-pack` runs it, in a checkout with this very module."""
-    (checkout / "bench" / "machine").mkdir()
-    shutil.copyfile(provenance.__file__, checkout / "bench" / "machine" / "provenance.py")
+    """As `make gpu-pack` runs it, in a checkout with this very code."""
+    for package in ("bench", "kernels", "resnet"):
+        shutil.copytree(ROOT / package, checkout / package, dirs_exist_ok=True)
     done = pack(checkout)
     assert done.returncode == 0, done.stderr
     assert json.loads((checkout / FILE).read_text())["dirty"] is True
     assert [path.name for path in checkout.glob(f"{FILE}*")] == [FILE]
-    shutil.copytree(checkout / "bench", tmp_path / "bare" / "bench")
-    done = subprocess.run(
-        [sys.executable, "-P", "bench/machine/provenance.py"],
-        cwd=tmp_path / "bare",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    shutil.copytree(checkout, tmp_path / "bare", ignore=shutil.ignore_patterns(".git", FILE))
+    done = pack(tmp_path / "bare")
     assert done.returncode == 1
     assert "no git checkout of its own" in done.stderr
 
