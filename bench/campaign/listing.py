@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from bench.campaign.tasks import TASKS, Task, stage_of
 from bench.machine.environment import ROOT
 from bench.machine.provenance import short
 from bench.text import grid
-from kernels.compiled.bundle import code, maker_of, read
+from kernels.compiled.bundle import VARIABLE, code, maker_of, read
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,15 @@ def show(out: Console, campaign: Campaign) -> None:
     missing = [row.task for row in rows if not row.state.done]
     cost = sum(task.seconds for task in missing)
     out.print(f"Missing: {len(missing)} tasks, {cost:.0f} s at most.")
+
+
+def heading(campaign: Campaign, tasks: int, seconds: float, where: str) -> list[str]:
+    """What is about to run, where, of which commit, and with which kernels compiled beforehand."""
+    title = f"Tasks: {tasks}, the CPU for a GPU" if campaign.dry else f"Tasks: {tasks}, {seconds:.0f} s"
+    lines = [f"{title}, on {where}; commit {short(campaign.env['git'])}"]
+    if bundle := os.environ.get(VARIABLE) or campaign.variables.get(VARIABLE):
+        lines.append(f"Kernels compiled beforehand: {bundle_line(Path(bundle))}")
+    return lines
 
 
 def bundle_line(path: Path) -> str:

@@ -48,7 +48,9 @@ def show(out: Console, asked: Asked, data: LoadAnswer, found: dict[str, list[Lin
         markup=False,
     )
     first = found["alone"][0]
-    out.print(f"The simulation's {first.name[:3]} is {first.error:+.0%} off.\n", style="bold", highlight=False)
+    out.print(
+        f"The simulation's {first.name.rpartition(' ')[0]} is {first.error:+.0%} off.\n", style="bold", highlight=False
+    )
     table = grid("", "measured", *(title for name in found for title in (name, "error")), "5 to 95 %", text=1)
     for place, line in enumerate(found["alone"]):
         cells = [line.name, digits(line.measured)]

@@ -8,19 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.console import (
-    FAILED,
-    UNABLE,
-    Json,
-    device_line,
-    err,
-    input_of,
-    out,
-    print_json,
-    shares,
-    stop,
-    tell,
-)
+from bench.cli.console import FAILED, UNABLE, Json, device_line, err, input_of, out, print_json, shares, stop, tell
 from bench.cli.progress import Progress
 from bench.files import write_json
 from bench.machine.environment import ROOT, environment
@@ -99,7 +87,8 @@ def selftest(
     results = made_by(sys.argv[1:]) | results
     print_json(results) if as_json else show(out, results)
     if output:
-        _write(results, output)
+        write_json(output, results)
+        tell(f"{output}: written")
     raise typer.Exit(0 if error_rates.met(results) else FAILED)
 
 
@@ -125,8 +114,3 @@ def _real_runs(plan: Plan, **asked: Any) -> RealRuns:
         return Progress(err, f"{trial}, {plan.name} on {device_line(facts)}")
 
     return RealRuns(plan, facts, repository=ROOT, watched=watched, tell=tell, **asked)
-
-
-def _write(found: dict[str, Any], output: Path) -> None:
-    write_json(output, found)
-    tell(f"{output}: written")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -20,10 +19,9 @@ from bench.campaign.tasks import BUDGET_S, STAGES, Task, budget_of, chosen
 from bench.cli.console import FAILED, STOPPED, UNABLE, USAGE, Json, device_line, out, print_json, stop, tell
 from bench.errors import StoreError
 from bench.machine.environment import environment, no_cuda
-from bench.machine.provenance import short, write
+from bench.machine.provenance import write
 from bench.paths import LOCAL
 from kernels.cards import places
-from kernels.compiled.bundle import VARIABLE
 
 DRY = LOCAL / "campaign-dry"
 DRY_S = 3600.0  # of a dry run without a budget
@@ -91,10 +89,8 @@ def _run(campaign: Campaign, tasks: list[Task], seconds: float, where: str) -> N
     """Runs them, a line as each begins and one as it ends; the last forty lines last."""
     if not tasks:
         out.print("Nothing is missing for this card and this code; name a stage to do it again.")
-    title = f"Tasks: {len(tasks)}, {seconds:.0f} s" if not campaign.dry else f"Tasks: {len(tasks)}, the CPU for a GPU"
-    out.print(f"{title}, on {where}; commit {short(campaign.env['git'])}", markup=False, soft_wrap=True)
-    if bundle := os.environ.get(VARIABLE) or campaign.variables.get(VARIABLE):
-        out.print(f"Kernels compiled beforehand: {listing.bundle_line(Path(bundle))}", markup=False, soft_wrap=True)
+    for line in listing.heading(campaign, len(tasks), seconds, where):
+        out.print(line, markup=False, soft_wrap=True)
     campaign.put()  # before anything is measured that could not be given back
     if campaign.troubles():
         stop("; ".join(campaign.troubles()), USAGE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.report.page.charts import HEIGHT, MOST, NUMBERS, Encodings, Rows, Spec, log_axis, spec, whole_numbers
+from bench.report.page.encoding import HEIGHT, MOST, NUMBERS, Encodings, Rows, Spec, log_axis, spec, whole_numbers
 
 
 def _of_samples(rows: Rows, field: str, across: str, x: Any, y: Any) -> Spec:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.report.page import charts, noise
-from bench.report.page.charts import Rows, Spec
 from bench.report.page.data import Data
+from bench.report.page.encoding import Rows, Spec
 
 Pick = Callable[[Rows], Rows]
 

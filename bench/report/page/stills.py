@@ -9,9 +9,9 @@ from typing import Any
 
 from bench.files import write as write_file
 from bench.report.page import look
-from bench.report.page.charts import Spec
 from bench.report.page.data import gather
 from bench.report.page.document import grammar, need
+from bench.report.page.encoding import Spec
 from bench.report.page.sections import drawn
 
 PANELS = 6  # as the page draws before a reader chooses others
