@@ -18,29 +18,28 @@ from typing import IO, Any
 from bench.errors import USAGE, StoreError
 from kernels.cards.files import whole
 
-WHOLE = "what was there is whole"
 ANOTHER = "name another file with -o"
 
 
 @contextmanager
-def writing(path: Path, cure: str = WHOLE, exit_code: int = USAGE) -> Iterator[IO[bytes]]:
+def writing(path: Path, cure: str = "", exit_code: int = USAGE) -> Iterator[IO[bytes]]:
     """`kernels.cards.files.whole`, whose OSError is a StoreError that names the file and the cause."""
     try:
         with whole(path) as file:
             yield file
     except IsADirectoryError:
-        raise _unwritable(path, "it is a folder", cure, exit_code) from None
+        raise _unwritable(path, "it is a folder", cure or "name a file in it", exit_code) from None
     except OSError as error:
         raise _unwritable(path, error.strerror or str(error), cure, exit_code) from None
 
 
-def write(path: Path, content: str | bytes, cure: str = WHOLE, exit_code: int = USAGE) -> None:
+def write(path: Path, content: str | bytes, cure: str = "", exit_code: int = USAGE) -> None:
     """Write a file, its folder too where that is missing; text as UTF-8. Raises StoreError, and all is as it was."""
     with writing(path, cure, exit_code) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
-def write_json(path: Path, data: Any, cure: str = WHOLE, exit_code: int = USAGE) -> None:
+def write_json(path: Path, data: Any, cure: str = "", exit_code: int = USAGE) -> None:
     """`write`, of what JSON can hold, indented."""
     write(path, json.dumps(data, indent=1) + "\n", cure, exit_code)
 
@@ -58,7 +57,8 @@ def reserve(path: Path, cure: str = ANOTHER) -> None:
 
 
 def _unwritable(path: Path, why: str, cure: str, exit_code: int = USAGE) -> StoreError:
-    return StoreError(f"cannot write {path}: {why}; {cure}", exit_code)
+    cure = cure or ("what was there is whole" if os.path.isfile(path) else "")
+    return StoreError(f"cannot write {path}: {why}" + (f"; {cure}" if cure else ""), exit_code)
 
 
 @contextmanager

@@ -1,4 +1,9 @@
-"""Where runs go that were given no folder: numbered ones under results/local."""
+"""Where things lie under results/ that are no card's: `kernels.cards.places` has those.
+
+results/local/                          what this checkout ran, in no commit
+results/local/quick-20260131-120000-7/  the records of a run that was given no folder
+results/kernels/accepted.json           what `bench kernels --accept` wrote
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,14 @@ from pathlib import Path
 from bench.errors import StoreError
 from kernels.cards.places import RESULTS
 
-LOCAL = RESULTS / "local"
+
+def local(results: Path = RESULTS) -> Path:
+    """The folder of what belongs to this checkout alone."""
+    return results / "local"
+
+
+LOCAL = local()
+ACCEPTED = RESULTS / "kernels" / "accepted.json"
 
 
 def fresh(name: str) -> Path:
@@ -19,10 +31,11 @@ def fresh(name: str) -> Path:
 
 
 def latest(name: str) -> Path:
-    found = _earlier(name)
-    if not found:
+    """The folder of the newest run of this name. Raises StoreError where there is none."""
+    earlier = _earlier(name)
+    if not earlier:
         raise StoreError(f"no earlier results of {name} to resume; name their folder with -o")
-    return found[-1][1]
+    return earlier[-1][1]
 
 
 def _earlier(name: str) -> list[tuple[int, Path]]:

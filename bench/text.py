@@ -1,8 +1,12 @@
-"""Numbers and columns as every table and sentence has them."""
+"""Numbers, nouns and tables as every sentence, terminal and document has them."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Sequence
+
 from rich.table import Table
+
+USUAL = 224  # pixels a side, which is not said
 
 
 def digits(value: float) -> str:
@@ -16,9 +20,35 @@ def plural(count: int, one: str, more: str = "") -> str:
     return one if count == 1 else more or f"{one}s"
 
 
-def grid(*titles: str, text: int = 2) -> Table:
-    """An empty table without lines: the first `text` columns set left, the others right, none wrapped."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+def at_pixels(image: int) -> str:
+    """The size of the images, ` at 160 pixels` behind a model's name; empty for the usual one."""
+    return "" if image == USUAL else f" at {image} pixels"
+
+
+def grid(*titles: str, text: int | Collection[str] = 2, wrapped: Collection[str] = (), gap: int = 1) -> Table:
+    """An empty table without lines, `gap` spaces between its columns: the longest names still fit 80.
+
+    `text`: how many of the first columns, or which, hold words and are set left; the others, numbers, are set right.
+    Only `wrapped` columns are broken into lines.
+    """
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     for place, title in enumerate(titles):
-        table.add_column(title, justify="left" if place < text else "right", no_wrap=True)
+        left = _is_text(place, title, text)
+        table.add_column(title, justify="left" if left else "right", no_wrap=title not in wrapped)
     return table
+
+
+def markdown_table(titles: Sequence[str], rows: Iterable[Iterable[str]], text: int | Collection[str] = 1) -> list[str]:
+    """The lines of a Markdown table; `text` as `grid` has it."""
+    rules = ["---" if _is_text(place, title, text) else "---:" for place, title in enumerate(titles)]
+    head = "".join(f"| {title} " if title else "| " for title in titles) + "|"
+    return [head, f"|{'|'.join(rules)}|", *(f"| {' | '.join(cells)} |" for cells in rows)]
+
+
+def markdown_cell(text: str) -> str:
+    """Text on one line, that is neither markup nor the end of a table's cell."""
+    return " ".join(text.split()).replace("<", "&lt;").replace("|", "\\|")
+
+
+def _is_text(place: int, title: str, text: int | Collection[str]) -> bool:
+    return place < text if isinstance(text, int) else title in text

@@ -29,6 +29,7 @@ from bench.files import write
 from bench.machine.environment import child_variables
 from bench.machine.facts import Environment
 from bench.machine.provenance import code_of, short
+from bench.paths import local
 from bench.plans import plan as plans
 from bench.plans.case import Case
 from bench.plans.eligible import why_not
@@ -87,12 +88,12 @@ class Campaign:
 
     def __post_init__(self) -> None:
         arch = "".join(map(str, self.env["gpu"].get("capability", ())))
-        if (bundle := self.results / "local" / f"kernels-sm_{arch}.bundle").exists() and VARIABLE not in os.environ:
+        if (bundle := local(self.results) / f"kernels-sm_{arch}.bundle").exists() and VARIABLE not in os.environ:
             self.variables = {VARIABLE: str(bundle)} | self.variables
         self.name = "dry" if self.dry else str(self.env["gpu"]["name"])
         self.root = places.card_folder(self.name, self.results)
-        self.outbox = Outbox(self.out or self.results / "local" / "campaign" / places.slug(self.name))
-        self.log = Log(self.results / "local" / f"campaign-{places.slug(self.name)}.log")
+        self.outbox = Outbox(self.out or local(self.results) / "campaign" / places.slug(self.name))
+        self.log = Log(local(self.results) / f"campaign-{places.slug(self.name)}.log")
         self.journal = self.root / "campaign.jsonl"
         self._parsed: dict[Path, tuple[tuple[int, int], list[Record]]] = {}  # by file, with its time and size
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from bench.campaign.campaign import Campaign, State
 from bench.campaign.tasks import TASKS, Task, stage_of
 from bench.machine.environment import ROOT
 from bench.machine.provenance import short
+from bench.text import grid
 from kernels.compiled.bundle import VARIABLE, code, maker_of, read
 
 
@@ -48,15 +48,13 @@ def show(out: Console, campaign: Campaign) -> None:
     """The listing as a table, with why a task is not done, and the seconds of what is missing."""
     rows = listing(campaign)
     out.print(f"{campaign.name}, commit {short(campaign.env['git'])}, {campaign.root.relative_to(ROOT)}", markup=False)
-    grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for title in ("stage", "task", "state", "at most s", "took s"):
-        grid.add_column(title, justify="right" if title.endswith(" s") else "left", no_wrap=True)
+    table = grid("stage", "task", "state", "at most s", "took s", text=3)
     for row in rows:
         style = {"ok": "green", "failed": "red", "partial": "yellow"}.get(row.state.kind)
         seconds = "-" if row.state.done else f"{row.task.seconds:.0f}"
         took = "-" if row.took is None else f"{row.took:.0f}"
-        grid.add_row(stage_of(row.task).name, row.task.name, row.state.kind, seconds, took, style=style)
-    out.print(grid)
+        table.add_row(stage_of(row.task).name, row.task.name, row.state.kind, seconds, took, style=style)
+    out.print(table)
     for row in rows:
         if row.state.text:
             out.print(f"{row.task.name}: {row.state.text}", markup=False, soft_wrap=True)

@@ -17,9 +17,9 @@ from bench.errors import StoreError
 from bench.files import write
 from bench.machine.provenance import code_of
 from bench.records.store import FILE
+from kernels.cards.places import CEILINGS, TUNED
 from kernels.table import Table
 
-SHARED = ("tuned", "ceilings")  # folders of results/ that all cards share
 DRY = "dry"  # the card of a dry run
 
 
@@ -70,7 +70,7 @@ def _refused(name: PurePosixPath, cards: set[str]) -> str:
         return "is no name of a campaign's"
     if DRY in (name.parts[0], name.stem):
         return "is of a dry run, which measures nothing"
-    return "" if name.parts[0] in cards | set(SHARED) else "is of no card of this archive"
+    return "" if name.parts[0] in cards | {TUNED, CEILINGS} else "is of no card of this archive"
 
 
 def _damaged(name: PurePosixPath, data: bytes) -> str:
@@ -79,7 +79,7 @@ def _damaged(name: PurePosixPath, data: bytes) -> str:
         return ""
     try:
         found = json.loads(data)
-        if name.parts[0] == "tuned":
+        if name.parts[0] == TUNED:
             _table(found)
     except (ValueError, KeyError, TypeError) as error:
         return f"cannot be read ({type(error).__name__}: {error})"
@@ -135,7 +135,7 @@ def _merged(path: Path, old: bytes, data: bytes) -> tuple[str, bytes]:
         more = [line for line in data.splitlines() if line not in had and line.strip()]
         end = b"" if old.endswith(b"\n") or not old or not more else b"\n"
         return f"{len(more)} lines added", old + end + b"".join(line + b"\n" for line in more)
-    if path.parent.name == "tuned" and path.suffix == ".json":
+    if path.parent.name == TUNED and path.suffix == ".json":
         try:
             joined = Table.load(path).merge(_table(json.loads(data)))
         except ValueError as error:

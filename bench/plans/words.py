@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from bench.plans.case import Case
+from bench.text import at_pixels
 
 
 def way(case: Case) -> str:
@@ -20,7 +21,7 @@ def variant_cell(case: Case) -> str:
 
 def heading(model: str, image: int, machine: str) -> str:
     """Of a group of cases: the model, its image size where it is not the usual, the machine."""
-    return f"{model}{'' if image == 224 else f' at {image} pixels'} on {machine}"
+    return f"{model}{at_pixels(image)} on {machine}"
 
 
 def matches(name: str, globs: Iterable[str]) -> bool:

@@ -22,6 +22,7 @@ from bench.records.store import Store
 from bench.report.rows import answer, left_out, rows, trust
 from bench.report.views import VIEWS, notes
 from bench.static import markdown as kernel_tables
+from bench.text import markdown_table
 from bench.verdicts.selftest import tables as error_rates
 
 BLOCK = re.compile(r"(<!-- bench: (?P<folder>\S+) -->\n).*?(<!-- /bench -->)", re.S)
@@ -33,9 +34,8 @@ def markdown(records: list[Record], view: str = "speed") -> str:
     """The answer, the table, and what was left out, as Markdown; equal records give equal text."""
     found, shown = rows(records), VIEWS[view]
     lines = [line + "  " for line in answer(found).splitlines()]
-    lines += ["", "| " + " | ".join(shown.titles) + " |"]
-    lines += ["|" + "|".join("---" if column.text else "---:" for column in shown.columns) + "|"]
-    lines += ["| " + " | ".join(shown.cells(row)) + " |" for row in found]
+    words = [column.title for column in shown.columns if column.text]
+    lines += ["", *markdown_table(shown.titles, map(shown.cells, found), words)]
     lines += ["", machine(records), "", trust(records, found), "", notes(shown, found)]
     missing = left_out(records)
     if missing:

@@ -8,7 +8,9 @@ from itertools import pairwise
 from math import ceil, floor, log10
 from string import ascii_letters
 
+from bench.plans.words import way
 from bench.report.rows import Row
+from bench.text import at_pixels
 
 LINES = 18  # of the plot's area
 GUTTER = 10  # columns of the latency axis
@@ -23,12 +25,11 @@ def plots(found: Sequence[Row], width: int = 80) -> list[str]:
     families: dict[tuple[str, int], dict[str, Points]] = defaultdict(lambda: defaultdict(list))
     for row in found:
         case = row.case
-        name = "/".join((case.variant, case.precision) + (("graph",) if case.launch == "graph" else ()))
-        families[case.model, case.image][name].append((case.batch, row.p50_ns / 1e6))
+        families[case.model, case.image][way(case)].append((case.batch, row.p50_ns / 1e6))
     lines: list[str] = []
     for (model, image), series in families.items():
-        title = model if image == 224 else f"{model} at {image} pixels"
-        lines += [f"{title}: p50 latency in ms over the batch, both logarithmic", *_plot(series, width), ""]
+        title = f"{model}{at_pixels(image)}: p50 latency in ms over the batch, both logarithmic"
+        lines += [title, *_plot(series, width), ""]
     return lines[:-1]
 
 

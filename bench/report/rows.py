@@ -17,7 +17,7 @@ from bench.records.fields import Agreement, Largest, MemoryNumber
 from bench.records.record import Record
 from bench.roofline.floors import Measured
 from bench.stats import Quantile, noise, quantile, ratio
-from bench.text import digits
+from bench.text import at_pixels, digits, plural
 from resnet.floors import Ceilings, Floor, network_floors
 
 # the share of the machine's time above which other work, not the case, is what was timed
@@ -138,7 +138,7 @@ def answer(found: list[Row]) -> str:
         groups[row.case.model, row.case.image, row.case.batch].append(row)
     said = []
     for (model, image, batch), group in groups.items():
-        best, size = group[0], "" if image == 224 else f" at {image} pixels"
+        best, size = group[0], at_pixels(image)
         text = f"{model}{size}, batch {batch}: {way(best.case)} is fastest, {digits(best.images_per_s)} images/s"
         eager = [row for row in group if row.case.variant == BASELINE and row.case.launch == "stream"]
         if eager and eager[0] is not best:
@@ -161,7 +161,7 @@ def _lead(best: Row, second: Row) -> str:
 def trust(records: list[Record], found: list[Row]) -> str:
     """How far the answer can be relied on: what the gate saw, how many processes stand behind each number."""
     wrong = sum(record.status == "wrong" for record in records)
-    runs = f"{wrong} run{'s' * (wrong != 1)}"
+    runs = f"{wrong} {plural(wrong, 'run')}"
     said = [f"{runs} failed the gate and got no speed" if wrong else "Every answer measured passed the gate"]
     rounds = min((row.rounds for row in found), default=0)
     if rounds > 1:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from bench import text
 from bench.plans.words import summary
 from bench.records.record import Record
 from bench.report import rows as table
@@ -17,10 +17,8 @@ from bench.report.views import MIB, VIEWS, notes
 def show(out: Console, records: list[Record], folder: Path | None, view: str = "speed") -> None:
     """The answer, the table of a view, the largest batches, and what was left out."""
     found = table.rows(records)
-    grid = _grid()
     shown = VIEWS[view].within(found, out.width)
-    for column in shown.columns:
-        grid.add_column(column.title, justify="left" if column.text else "right", no_wrap=True)
+    grid = text.grid(*shown.titles, text=[column.title for column in shown.columns if column.text])
     group = None
     for row in found:
         key = (row.case.model, row.case.image, row.case.batch)
@@ -48,9 +46,10 @@ def _largest(out: Console, records: list[Record]) -> None:
     found = table.largest(records)
     if not found:
         return
-    grid = _grid()
-    for title in ("model", "variant", "prec", "largest batch", "next tried", "MiB", "what stopped it"):
-        grid.add_column(title, justify="right" if title in ("largest batch", "next tried", "MiB") else "left")
+    numbers = ("largest batch", "next tried", "MiB")
+    words = ("model", "variant", "prec", "what stopped it")
+    titles = (*words[:3], *numbers, words[3])
+    grid = text.grid(*titles, text=words, wrapped=titles)
     for case, told in found:
         graph = "+graph" if case.launch == "graph" else ""
         peak = next((size for batch, _, size, _ in told["tried"] if batch == told["fits"] and size), None)
@@ -69,9 +68,8 @@ def _left_out(out: Console, records: list[Record]) -> None:
 
 def show_gate(out: Console, records: list[Record]) -> None:
     """What the gate saw of each case."""
-    grid = _grid()
-    for column in ("case", "gate", "rms", "max", "top-1"):
-        grid.add_column(column, justify="left" if column in ("case", "gate") else "right")
+    titles = ("case", "gate", "rms", "max", "top-1")
+    grid = text.grid(*titles, wrapped=titles)
     for record in sorted(records, key=lambda r: r.case):
         if record.status == "ok":
             worst = {key: max(check[key] for check in record.gate.values()) for key in ("rms_multiple", "max_multiple")}
@@ -91,8 +89,3 @@ def show_gate(out: Console, records: list[Record]) -> None:
         style="dim",
     )
     _left_out(out, records)
-
-
-def _grid() -> Table:
-    """A table without rules, one space between columns: the longest names still fit 80."""
-    return Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")

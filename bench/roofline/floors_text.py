@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-from bench.text import digits
+from bench.text import at_pixels, digits, grid
 from resnet.cost import BYTES
 from resnet.floors import FUSIONS, Ceilings
 
@@ -23,20 +22,16 @@ def show(
 ) -> None:
     """The machines' ceilings, then the rows of `floors.table` in milliseconds; `datasheets`: none was measured."""
     show_ceilings(out, machines)
-    grid = _grid()
-    for title in ("on", "prec"):
-        grid.add_column(title)
-    for title in ("batch", *FUSIONS, "images/s", "bytes"):
-        grid.add_column(title, justify="right")
+    titles = ("on", "prec", "batch", *FUSIONS, "images/s", "bytes")
+    table = grid(*titles, wrapped=titles)
     for row in rows:
         floor = row["floor_s"]
         times = [digits(1e3 * floor[fusion]) if floor else "-" for fusion in FUSIONS]
         speed = digits(row["images_per_s"]["conv"]) if floor else "-"
         share = f"{100 * row['memory_share']:.0f}%" if floor else "-"
-        grid.add_row(row["machine"], row["precision"], str(row["batch"]), *times, speed, share)
-    size = "" if image == 224 else f" at {image} pixels"
-    out.print(f"[bold]The least time of {model}{size}, in ms, by what runs as one kernel[/]")
-    out.print(grid)
+        table.add_row(row["machine"], row["precision"], str(row["batch"]), *times, speed, share)
+    out.print(f"[bold]The least time of {model}{at_pixels(image)}, in ms, by what runs as one kernel[/]")
+    out.print(table)
     out.print()
     fused = "; ".join(f"{fusion}: {meaning}" for fusion, meaning in FUSIONS.items())
     cacheless = (
@@ -56,23 +51,16 @@ def show_ceilings(out: Console, machines: Mapping[str, Ceilings]) -> None:
     rates = [precision for precision in BYTES if any(precision in c.flops for c in machines.values())]
     small = max(rate for ceilings in machines.values() for rate in ceilings.flops.values()) < 1e13  # a CPU
     unit, prefix = (1e9, "G") if small else (1e12, "T")
-    grid = _grid()
-    grid.add_column("on")
-    for title in (*rates, "memory", "cache"):
-        grid.add_column(title, justify="right")
-    grid.add_column("launch", justify="right")
+    titles = ("on", *rates, "memory", "cache", "launch")
+    table = grid(*titles, text=1, wrapped=titles)
     for name, ceilings in machines.items():
         values = [*map(ceilings.flops.get, rates), ceilings.bandwidth, ceilings.l2]
         launch = f"{1e6 * ceilings.launch_s:.1f} us" if ceilings.launch_s else "-"
-        grid.add_row(name, *(digits(each / unit) if each else "-" for each in values), launch)
+        table.add_row(name, *(digits(each / unit) if each else "-" for each in values), launch)
     out.print(f"[bold]Ceilings: {prefix}FLOP/s by precision, dense; {prefix}B/s of a copy in memory and cache[/]")
-    out.print(grid)
+    out.print(table)
     for name, ceilings in machines.items():
         told = ceilings.provenance
         origin = f"as in {told['document']}, not measured" if "document" in told else f"measured {told['date'][:10]}"
         out.print(f"{name}: {ceilings.machine}, {origin}", style="dim", markup=False)
     out.print()
-
-
-def _grid() -> Table:
-    return Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")

@@ -23,6 +23,7 @@ from bench.static.cases import (
     Facts,
     amount,
 )
+from bench.text import grid, markdown_cell, markdown_table, plural
 
 COLOURS = {FAILED: "red", SLOWER: "red", GONE: "red", ELSEWHERE: "yellow", UNCOUNTED: "yellow", FASTER: "green"}
 # in MB but for the first two and GFLOP
@@ -37,7 +38,7 @@ def sentences(now: Facts, changes: Sequence[Change], before: Facts | None) -> li
     skipped = sum(bool(counted.skipped) for counted in now.cases.values())
     rest = [f"{number} {word}" for number, word in ((failed, "failed"), (skipped, "not counted here")) if number]
     number = len(now.cases) - failed - skipped
-    said = [f"{number} case{'s' * (number != 1)} counted{''.join(f', {text}' for text in rest)}."]
+    said = [f"{number} {plural(number, 'case')} counted{''.join(f', {text}' for text in rest)}."]
     if before is None:
         return said
     words: dict[str, int] = {}
@@ -70,13 +71,11 @@ def lines(now: Facts, changes: Sequence[Change], before: Facts | None, seconds: 
 
 
 def _grid(now: Facts) -> Table:
-    grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for title in ("case", *COLUMNS.values()):
-        grid.add_column(title, justify="left" if title == "case" else "right", no_wrap=title == "case")
+    table = grid("case", *COLUMNS.values(), text=1, wrapped=COLUMNS.values())
     for name, counted in now.cases.items():
         if counted.facts:
-            grid.add_row(_brief(name), *(_cell(counted, fact) for fact in COLUMNS))
-    return grid
+            table.add_row(_brief(name), *(_cell(counted, fact) for fact in COLUMNS))
+    return table
 
 
 def _brief(name: str) -> str:
@@ -129,19 +128,18 @@ def markdown(now: Facts, changes: Sequence[Change], before: Facts | None) -> lis
     first, *others = sentences(now, changes, before)
     lines = [f"**{first}** {' '.join(others)}", ""]
     if before is not None:
-        if changes:
-            lines += ["| verdict | case | fact | before | now | why |", "|---|---|---|---:|---:|---|"]
-        for change in changes:
-            cells = (change.word, f"`{change.case}`", FACTS.get(change.fact, "the case"))
-            values = (amount(change.before), amount(change.after)) if change.fact else ("", "")
-            lines.append(f"| {' | '.join((*cells, *values, _plain(change.why)))} |")
-        return lines
-    lines += [f"| case | {' | '.join(COLUMNS.values())} |", "|---|" + "---:|" * len(COLUMNS)]
-    for name, counted in now.cases.items():
-        if counted.facts:
-            lines.append(f"| `{name}` | {' | '.join(_cell(counted, fact) for fact in COLUMNS)} |")
-    return [*lines, "", *(f"- {_plain(text)}" for text in (*_without(now), *_legend(now)))]
+        titles = ("verdict", "case", "fact", "before", "now", "why")
+        words = ("verdict", "case", "fact", "why")
+        return lines + (markdown_table(titles, map(_change_cells, changes), words) if changes else [])
+    rows = (
+        (f"`{name}`", *(_cell(counted, fact) for fact in COLUMNS))
+        for name, counted in now.cases.items()
+        if counted.facts
+    )
+    lines += markdown_table(("case", *COLUMNS.values()), rows)
+    return [*lines, "", *(f"- {markdown_cell(text)}" for text in (*_without(now), *_legend(now)))]
 
 
-def _plain(text: str) -> str:
-    return " ".join(text.split()).replace("<", "&lt;").replace("|", "\\|")
+def _change_cells(change: Change) -> tuple[str, ...]:
+    values = (amount(change.before), amount(change.after)) if change.fact else ("", "")
+    return change.word, f"`{change.case}`", FACTS.get(change.fact, "the case"), *values, markdown_cell(change.why)

@@ -10,6 +10,7 @@ from rich.table import Table
 from bench.lines import Line
 from bench.static.kernel_changes import ORDER, Change
 from bench.static.kernels import Accepted, Entry, copies, exact, fits, kind, parts, shared, spill, spills, unsafe
+from bench.text import grid
 
 LISTED = 20  # changes of a kind that is no failure
 # kernels that many configurations share
@@ -75,17 +76,16 @@ def _bad(entry: Entry) -> list[str]:
 
 
 def _grid(entries: list[Entry]) -> Table:
-    grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for title in ("kernel", "uses", "regs", "spill", "KiB", "blk", "tensor", "copies", "code"):
-        grid.add_column(title, justify="left" if title == "kernel" else "right", no_wrap=title != "kernel")
+    titles = ("kernel", "uses", "regs", "spill", "KiB", "blk", "tensor", "copies", "code")
+    table = grid(*titles, text=1, wrapped=("kernel",))
     above = 0
     for arch, *cells in _rows(entries):
         if arch != above:
-            grid.add_section()
-            grid.add_row(f"[bold]sm_{arch}[/]")
+            table.add_section()
+            table.add_row(f"[bold]sm_{arch}[/]")
             above = arch
-        grid.add_row(*cells)
-    return grid
+        table.add_row(*cells)
+    return table
 
 
 def _rows(entries: list[Entry]) -> Iterator[tuple[int, *tuple[str, ...]]]:

@@ -9,7 +9,8 @@ from bench.static import predictions
 from bench.static.kernels import Accepted, Entry, copies, spill, tensor, unsafe
 from bench.static.kernels import parts as parts_of
 from bench.static.predictions import GOALS, Prediction
-from kernels.cards.places import tuned_folder
+from bench.text import markdown_table
+from kernels.cards.places import RESULTS, tuned_folder
 from kernels.table import Table
 
 # Of the accepted record, what a page shows.
@@ -22,14 +23,14 @@ def section(root: Path, file: str) -> str:
     path = root / file
     if path.name.startswith("accepted"):
         return emitted(Accepted.load(path))
-    tables = [Table.load(table) for table in sorted(tuned_folder(root / "results").glob("*.json"))]
+    tables = [Table.load(table) for table in sorted(tuned_folder(root / RESULTS.name).glob("*.json"))]
     return predicted(predictions.read(path), Table(entry for table in tables for entry in table))
 
 
 def emitted(record: Accepted) -> str:
     """A row for each kernel that the network runs, in the order of the record's configurations."""
     begin = f"{NETWORK}/{PRECISION}-n{BATCH}-"
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for entry in record.entries:
         if entry.arch == ARCH:
             for config, layer in map(parts_of, entry.uses):
@@ -39,7 +40,8 @@ def emitted(record: Accepted) -> str:
         *("layer", "kernel", "registers", "spills", "KiB shared", "blocks", "tensor cores"),
         *("A from", "depth", "overwrites", "barrier", "copies", "KiB code"),
     )
-    lines = _table(titles, 2, sorted(rows, key=_order))
+    rows.sort(key=_order)
+    lines = markdown_table(titles, rows, text=2)
     lines += [
         "",
         f"{NETWORK}, {PRECISION}, batch {BATCH}, sm_{ARCH}; Triton {record.triton}, commit {record.commit},"
@@ -90,7 +92,7 @@ def predicted(prediction: Prediction, measured: Table) -> str:
     by_batch = predictions.rows(prediction, measured)
     batches = sorted(by_batch)
     titles = ("layers", "launches", *(title for batch in batches for title in (f"b{batch}, model", "outcome")))
-    lines = _table(titles, 1, list(_groups(by_batch, batches)))
+    lines = markdown_table(titles, _groups(by_batch, batches))
     made = prediction["made"]
     constants = f" Then {made['constants']}." if "constants" in made else ""
     lines += ["", *(_goal(batch, by_batch[batch]) + "  " for batch in batches if batch in GOALS)]
@@ -135,9 +137,3 @@ def _goal(batch: int, rows: list[predictions.Row]) -> str:
         f"Batch {batch}: the goal is {GOALS[batch]:,} images/s, the model has {_rate(batch, us)} ({reached}), the"
         f" outcome is {_rate(batch, outcome)}."
     )
-
-
-def _table(titles: tuple[str, ...], words: int, cells: list[tuple[str, ...]]) -> list[str]:
-    lines = ["| " + " | ".join(titles) + " |"]
-    lines += ["|" + "|".join(["---"] * words + ["---:"] * (len(titles) - words)) + "|"]
-    return lines + ["| " + " | ".join(row) + " |" for row in cells]

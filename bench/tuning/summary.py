@@ -14,6 +14,7 @@ from typing import TypedDict
 from rich.table import Table as Grid
 
 from bench.lines import Line, plain
+from bench.text import grid
 from bench.tuning.gpus import predicted, untuned
 from bench.tuning.networks import Network
 from bench.tuning.order import Target
@@ -131,9 +132,9 @@ def _counts(tuner: Tuner) -> str:
 
 def lines(tuner: Tuner, out_of_time: bool) -> Iterator[Line]:
     """The tables and what came of it all; `out_of_time`: whether what is left was not tried for want of time."""
-    for title, grid in _layer_grids(tuner):
+    for title, table in _layer_grids(tuner):
         yield Line(f"\n[bold]{title}[/]")
-        yield Line(grid)
+        yield Line(table)
     yield Line()
     yield Line(_network_grid(tuner))
     yield Line(LEGEND, "dim")
@@ -153,31 +154,23 @@ def _layer_grids(tuner: Tuner) -> Iterator[tuple[str, Grid]]:
 
 
 def _layer_grid(pairs: Iterable[tuple[Layer, LayerRow]]) -> Grid:
-    grid = _grid("layer", "model", "us", "ratio", "best", "tried")
+    table = grid("layer", "model", "us", "ratio", "best", "tried", text=("layer", "best"))
     for layer, row in pairs:
         times = (_number(row["predicted_us"]), _number(row["us"]), _number(row["ratio"], 2))
         config = short(Config.parse(row["config"])) if row["config"] else "none"
-        grid.add_row(brief(layer), *times, config, str(row["tried"]))
-    return grid
+        table.add_row(brief(layer), *times, config, str(row["tried"]))
+    return table
 
 
 def _network_grid(tuner: Tuner) -> Grid:
     """All networks in one table."""
-    grid = _grid("network", "precision", "batch", "model", "us", "ratio", "untuned")
+    table = grid("network", "precision", "batch", "model", "us", "ratio", "untuned")
     for row in network_rows(tuner):
         model, us = row["predicted_us"], row["us"]
         ratio = us / model if us and model else None
         times = (_number(model), _number(us), _number(ratio, 2), _number(row["first_us"]))
-        grid.add_row(row["model"], row["precision"], str(row["batch"]), *times)
-    return grid
-
-
-def _grid(*titles: str) -> Grid:
-    grid = Grid(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for title in titles:
-        left_aligned = title in ("layer", "best", "network", "precision")
-        grid.add_column(title, justify="left" if left_aligned else "right", no_wrap=True)
-    return grid
+        table.add_row(row["model"], row["precision"], str(row["batch"]), *times)
+    return table
 
 
 def _number(value: float | None, digits: int = 1) -> str:

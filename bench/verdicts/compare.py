@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.text import plural
 from bench.verdicts import rule as rules
 from bench.verdicts.metrics import METRICS, Metric
 from bench.verdicts.rounds import NAMES, Failed, Sides
@@ -235,7 +236,7 @@ class _Test:
         if self.forbidden[at]:
             return {"kind": self.kind, "reason": self.forbidden[at], "wanted": wanted}
         if rounds < least:
-            told = f"{rounds} round{'s' * (rounds != 1)} a side, and a verdict takes {least}"
+            told = f"{rounds} {plural(rounds, 'round')} a side, and a verdict takes {least}"
             return {"kind": "rounds", "reason": told, "wanted": wanted}
         if wanted is None:
             return {"kind": "noise", "reason": f"too near {limit} for {rules.HOPELESS} rounds"}

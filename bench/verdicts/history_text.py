@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bench.text import markdown_table
 from bench.verdicts.history import LEAST, Change, Point, Series, sparkline
 from bench.verdicts.metrics import METRICS
 
@@ -24,12 +25,12 @@ def markdown(found: list[Series]) -> str:
     """The summary and a table of the changes, in Markdown."""
     lines = [summary(found), ""]
     changes = [(series, change) for series in found for change in series.changes]
-    if changes:
-        lines += ["| case | metric | | change | between | p |", "|---|---|---|---:|---|---:|"]
+    rows = []
     for series, change in changes:
         words, size, between, p = (cell.strip() for cell in _cells(change))
-        lines.append(f"| `{series.case}` | {series.metric} | {words} | {size} | `{between}` | {p.removeprefix('p ')} |")
-    return "\n".join(lines)
+        rows.append((f"`{series.case}`", series.metric, words, size, f"`{between}`", p.removeprefix("p ")))
+    titles = ("case", "metric", "", "change", "between", "p")
+    return "\n".join(lines + (markdown_table(titles, rows, ("case", "metric", "", "between")) if rows else []))
 
 
 def show(out: Console, found: list[Series], every: bool) -> None:

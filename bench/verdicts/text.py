@@ -8,7 +8,7 @@ from rich.console import Console
 
 from bench.plans.case import Case
 from bench.plans.words import summary
-from bench.text import digits
+from bench.text import digits, markdown_cell, markdown_table, plural
 from bench.verdicts.compare import AMBIGUOUS, FASTER, SAME, SLOWER, Comparison, Verdict
 from bench.verdicts.metrics import METRICS
 from bench.verdicts.rule import HOPELESS
@@ -27,7 +27,7 @@ def sentences(found: Comparison) -> list[str]:
     """What came out: the counts, the worst, and what makes it doubtful."""
     cases = {one.case for one in found.verdicts}
     counts = ", ".join(f"{number} {word}" for word, number in found.counts.items())
-    said = [f"{counts}: {len(found.verdicts)} verdicts on {len(cases)} case{'s' * (len(cases) != 1)}."]
+    said = [f"{counts}: {len(found.verdicts)} verdicts on {len(cases)} {plural(len(cases), 'case')}."]
     if worst := found.of(SLOWER)[:1]:
         said.append(f"The worst: {worst[0].case}, {worst[0].metric} {change(worst[0])}{_interval_of(worst[0])}.")
     if best := found.of(FASTER)[-1:]:
@@ -210,19 +210,15 @@ def markdown(found: Comparison, every: bool = False) -> str:
     listed = found.of(SLOWER, FASTER) + noisy[:shown]
     listed += found.of(SAME) if every else []
     if listed:
-        lines += ["| case | metric | verdict | base | head | change | interval | rounds | why |"]
-        lines += ["|---|---|---|---:|---:|---:|---:|---:|---|"]
-        for one in listed:
-            cells = (one.case, one.metric, one.word, *amounts(one), change(one), interval(one), rounds(one), one.reason)
-            lines.append("| " + " | ".join(cells) + " |")
-        lines.append("")
+        titles = ("case", "metric", "verdict", "base", "head", "change", "interval", "rounds", "why")
+        rows = (
+            (one.case, one.metric, one.word, *amounts(one), change(one), interval(one), rounds(one), one.reason)
+            for one in listed
+        )
+        lines += [*markdown_table(titles, rows, ("case", "metric", "verdict", "why")), ""]
     notes = [f"and {len(noisy) - shown} more AMBIGUOUS, that moved less"] if len(noisy) > shown else []
     notes += [] if every else together(found.of(AMBIGUOUS))
     if found.counts[SAME] and not every:
         notes.append(_same(found))
-    lines += [f"- {_plain(text)}" for text in notes + without(found)]
+    lines += [f"- {markdown_cell(text)}" for text in notes + without(found)]
     return "\n".join([*lines, "", MEANING]) + "\n"
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split()).replace("<", "&lt;").replace("|", "\\|")

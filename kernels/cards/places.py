@@ -14,6 +14,8 @@ import re
 from pathlib import Path
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
+# Folders of it that all cards share.
+TUNED, CEILINGS = "tuned", "ceilings"
 
 
 def slug(name: str) -> str:
@@ -38,7 +40,7 @@ def tuned(gpu_name: str, results: Path = RESULTS) -> Path:
 
 
 def tuned_folder(results: Path = RESULTS) -> Path:
-    return results / "tuned"
+    return results / TUNED
 
 
 def constants(gpu_name: str, results: Path = RESULTS) -> Path:
@@ -48,4 +50,4 @@ def constants(gpu_name: str, results: Path = RESULTS) -> Path:
 
 def ceilings_folder(results: Path = RESULTS) -> Path:
     """Of the ceilings of every machine, CPUs' too; the name of a file is `bench.roofline.ceilings.path_of`'s."""
-    return results / "ceilings"
+    return results / CEILINGS

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from bench.cli.console import Json, err, out, print_json, tell
 from bench.files import reserve
 from bench.machine.environment import environment
 from bench.roofline.ceilings import best, measure, noisy, outdated, path_of, read, save
 from bench.runs.job import MeasurementRow
+from bench.text import grid
 from resnet.floors import Ceilings
 
 LEGEND = (
@@ -62,12 +62,10 @@ def _show(found: Ceilings, path: Path) -> None:
     told = found.provenance
     torch = told["environment"]["packages"].get("torch")
     out.print(f"{found.machine}: measured {told['date'][:10]} with torch {torch}, in {told['seconds']:.0f} s")
-    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for title in ("ceiling", "rate", "", "spread", "by"):
-        grid.add_column(title, justify="right" if title in ("rate", "spread") else "left", no_wrap=True)
+    table = grid("ceiling", "rate", "", "spread", "by", text=("ceiling", "", "by"), gap=2)
     for one in best(told["measurements"]):
-        grid.add_row(*_cells(one))
-    out.print(grid)
+        table.add_row(*_cells(one))
+    out.print(table)
     for name, reason in told["absent"].items():
         rate = " (so as fp32)" if name in found.flops else ""
         out.print(f"{name}: {reason}{rate}", style="dim", markup=False)

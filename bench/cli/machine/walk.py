@@ -13,9 +13,10 @@ from bench.experiments.lists import chosen
 from bench.experiments.parts import Outcome, Part, each, first_cause
 from bench.machine.environment import no_cuda
 from bench.machine.facts import Environment
+from bench.paths import LOCAL
 from bench.runs.job import PartsJob
 from bench.runs.process import HERE, Home
-from kernels.cards.places import RESULTS, card_folder
+from kernels.cards.places import card_folder
 
 COLOURS = {"ok": "green", "wrong": "red", "error": "red", "timeout": "red", "skipped": "dim"}
 
@@ -36,7 +37,7 @@ def asked(parts: Any, names: list[str] | None) -> Any:
 def place_of(facts: Environment, what: str, dry: bool) -> Path:
     """The file of this card; ends the command where there is none."""
     if dry:
-        return RESULTS / "local" / f"{what}-dry.json"
+        return LOCAL / f"{what}-dry.json"
     if reason := no_cuda(facts):
         stop(f"this machine has no CUDA device: {reason}; --dry walks the same on the CPU", UNABLE)
     return card_folder(facts["gpu"]["name"]) / f"{what}.json"

@@ -20,11 +20,12 @@ from bench.cli.console import FAILED, STOPPED, UNABLE, USAGE, Json, device_line,
 from bench.errors import StoreError
 from bench.machine.environment import environment, no_cuda
 from bench.machine.provenance import write
+from bench.paths import LOCAL
 from kernels.cards import places
 
-DRY = places.RESULTS / "local" / "campaign-dry"
+DRY = LOCAL / "campaign-dry"
 DRY_S = 3600.0  # of a dry run without a budget
-LOCK = places.RESULTS / "local" / ".campaign.lock"
+LOCK = LOCAL / ".campaign.lock"
 
 
 def gpu(

@@ -16,6 +16,7 @@ from typing import Any
 
 from bench.machine.provenance import short
 from bench.plans.case import Case
+from bench.plans.words import way
 from bench.records import same
 from bench.records.record import Record
 from bench.records.store import load
@@ -121,11 +122,6 @@ def _commit(record: Record) -> str:
 def family(case: Case) -> str:
     """The model as a panel's heading: with the picture's size where it is not the usual one."""
     return case.model if case.image == 224 else f"{case.model} at {case.image} px"
-
-
-def way(case: Case) -> str:
-    """How the model is run, in words."""
-    return "/".join((case.variant, case.precision) + (("graph",) if case.launch == "graph" else ()))
 
 
 def depth(model: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from math import comb
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from bench.errors import StoreError
 from bench.files import read_json, reading
+from bench.text import markdown_table
 
 # What the rule was made to reach: shares of cases, of sweeps, of slowdowns of 3 % at 1 % noise.
 PER_CASE, PER_SWEEP, POWER = 0.005, 0.05, 0.95
@@ -113,9 +113,7 @@ def _held(found: dict[str, Any]) -> list[dict[str, Any]]:
 def markdown(found: dict[str, Any]) -> str:
     lines = [made(found), "", verdict(found)]
     for block in blocks(found):
-        lines += ["", f"{block.caption}:", "", _row(block.titles)]
-        lines.append("|" + "|".join(["---"] * block.words + ["---:"] * (len(block.titles) - block.words)) + "|")
-        lines += map(_row, block.rows)
+        lines += ["", f"{block.caption}:", "", *markdown_table(block.titles, block.rows, block.words)]
         lines += ["", *(f"- {note}" for note in block.notes)] if block.notes else []
     return "\n".join(lines) + "\n"
 
@@ -282,10 +280,6 @@ def _middle(rows: list[dict[str, Any]], key: str, offset: float) -> str:
     if not known:
         return "-"
     return f"{100 * median(known):{'+' if offset else ''}.2f} %"
-
-
-def _row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def _percent(share: float) -> str:

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from bench.machine.provenance import this_commit
+from bench.text import grid
 from bench.verdicts.selftest import tables
 
 
@@ -28,12 +28,10 @@ def show(out: Console, results: dict[str, Any]) -> None:
     out.print(tables.verdict(results), markup=False, style="bold")
     out.print(tables.made(results), markup=False, style="dim")
     for block in tables.blocks(results):
-        grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-        for place, title in enumerate(block.titles):
-            grid.add_column(title, justify="left" if place < block.words else "right", no_wrap=True)
+        table = grid(*block.titles, text=block.words)
         for row in block.rows:
-            grid.add_row(*row)
+            table.add_row(*row)
         out.print(f"\n{block.caption}:", markup=False)
-        out.print(grid)
+        out.print(table)
         for note in block.notes:
             out.print(f"  {note}", markup=False, style="dim")

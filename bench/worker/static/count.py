@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from bench.errors import StoreError
-from bench.machine.environment import ROOT
+from bench.paths import ACCEPTED
 from bench.plans.case import Case
 from bench.runs.kernel_jobs import FactsAnswer, FactsJob
 from bench.runs.wire import Json
@@ -43,7 +43,7 @@ from resnet.variants import VARIANTS, Runs, missing, prepare, refusal
 
 HOPPER = cards.of_arch(90)
 H200 = Target(HOPPER.name, HOPPER.arch, HOPPER.sms)
-RECORD = ROOT / "results" / "kernels" / "accepted.json"
+
 
 NO_GRAPH = "nothing traces this variant, so nothing can break"
 NOT_PLANNED = "its memory is planned by the library, which does not say"
@@ -199,7 +199,7 @@ def _fused(case: Case, model: ResNet, example: Tensor) -> _Found:
         {"breaks": NO_GRAPH},
     )
     try:
-        found.facts["record"] = Fact(record_of(case, Accepted.load(RECORD)), "accepted")
+        found.facts["record"] = Fact(record_of(case, Accepted.load(ACCEPTED)), "accepted")
     except (StoreError, LookupError) as error:
         found.absent["record"] = str(error)
     return found
