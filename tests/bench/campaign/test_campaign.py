@@ -124,10 +124,12 @@ def test_a_sweep_is_done_by_its_records_and_goes_on_in_its_folder(
     store = Store(made.folder(task))
     assert made.state(task).kind == "missing"
     with store.writing():
-        store.append(record(first.name, device="cuda", environment=facts, settings=settings))
+        store.append(record(first.name, device="cuda", environment=facts, settings=settings, plan={"name": task.plan}))
         assert (made.state(task).kind, made.folder(task)) == ("partial", store.folder)
         for case, _ in others:
-            store.append(record(case.name, device="cuda", environment=facts, settings=settings))
+            store.append(
+                record(case.name, device="cuda", environment=facts, settings=settings, plan={"name": task.plan})
+            )
     assert made.state(task).kind == "ok"
     for differing in ({"git": {"sha": "f" * 40, "dirty": False}}, {"python": "CPython 3.0"}):
         other = Campaign(facts | differing, tmp_path)

@@ -46,7 +46,15 @@ def test_a_first_sweep_that_has_begun_waits_for_the_second_stage(
     settings = asdict(plans.load("first").settings)
     store = Store(made.folder(task))
     with store.writing():
-        store.append(record(made._due(task)[0][0].name, device="cuda", environment=facts, settings=settings))
+        store.append(
+            record(
+                made._due(task)[0][0].name,
+                device="cuda",
+                environment=facts,
+                settings=settings,
+                plan={"name": task.plan},
+            )
+        )
     names = [task.name for task in missing(made)]
     assert names.index("pieces") < names.index("constants") < names.index("headline") < names.index("first")
     assert names.index("first") < names.index("tests")
@@ -65,7 +73,9 @@ def test_a_wrong_path_and_a_speed_have_a_line_each(
         store = Store(made.folder(task))
         with store.writing():
             for case, more in cases.items():
-                store.append(record(case, device="cuda", environment=facts, settings=settings, **more))
+                store.append(
+                    record(case, device="cuda", environment=facts, settings=settings, plan={"name": plan.name}, **more)
+                )
 
     keep("gate-first", {"resnet50/fused/fp16/b3/i224/graph": {"status": "wrong", "reason": "before timing: 8 times"}})
     keep("first", {
