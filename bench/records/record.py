@@ -1,6 +1,7 @@
 """A record: what one case left in one round, success or failure.
 
-Schema history (readers upgrade old records, the writer writes the newest; `tests/bench/golden` holds records of each):
+Schema history (readers upgrade old records, the writer writes the newest; `tests/bench/records/golden` holds records of
+each):
   1  the first: one JSON object a line, every sample in integer nanoseconds
   2  2026-11: cold-cache latency (`flushed_ns`, `flushed_gpu_ns`), what was watched beside the timing (`watch`) and the
      samples that fell to throttling (`throttled`), `energy`, `runtime`, `largest`, earlier `attempts`, status
