@@ -88,7 +88,7 @@ gpu: setup
 	@$(RUN) bench gpu $(STAGE) $(if $(BUDGET),--budget $(BUDGET)) $(if $(filter-out 0 no false,$(DRY)),--dry) $(ARGS)
 
 gpu-pack:
-	@"$(PYTHON)" -m bench.machine.provenance
+	@"$(PYTHON)" -c "from bench.machine.provenance import main; raise SystemExit(main())"
 
 clean:
 	@rm -rf $(if $(filter file,$(origin VENV)),"$(VENV)") build dist *.egg-info .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache

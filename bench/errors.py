@@ -10,7 +10,6 @@ from __future__ import annotations
 FAILED = 1  # a case failed, something got slower, a result is not there
 USAGE = 2  # what was typed, or a file that was named, cannot be used
 UNABLE = 3  # this machine cannot do it
-CANNOT_TELL = 4  # it was done, and no answer came of it
 STOPPED = 130  # interrupted
 
 
@@ -39,6 +38,10 @@ class RecordError(BenchError, ValueError):
 
 class StoreError(BenchError):
     """A file or a folder that cannot be written or read; the message names it and says what to do."""
+
+
+class ArgumentError(BenchError, ValueError):
+    """An argument that means nothing; the message has the allowed values."""
 
 
 class InteropError(BenchError, ValueError):

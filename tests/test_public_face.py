@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import bench
 import resnet
 from bench.cli import app
 from bench.plans import plan
+from bench.plans.words import words
 from bench.records.record import STATUSES, Record
 from resnet.variants import VARIANTS
 
@@ -53,6 +55,28 @@ def test_the_example_of_the_readme_runs(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", block], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "resnet18/eager/fp32/b1/i32/stream" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: bench.run("no-such-plan"),
+        lambda: bench.run("smoke", cases="no/such/case"),
+        lambda: bench.run("smoke", seed=-1),
+        lambda: bench.run("smoke", rounds=0),
+        lambda: bench.load(ROOT / "docs"),
+        lambda: bench.load_plan("no-such-plan"),
+        lambda: bench.compare(ROOT / "results/cpu-quick", ROOT / "results/cpu-quick"),
+        lambda: bench.compare(ROOT / "results/cpu-quick", ROOT / "docs"),
+    ],
+)
+def test_what_means_nothing_is_one_error(call: Callable[[], object]) -> None:
+    with pytest.raises(bench.BenchError):
+        call()
+
+
+def test_a_glob_alone_is_a_glob_and_not_its_letters() -> None:
+    assert words("resnet18/*") == words(["resnet18/*"]) == ["resnet18/*"]
 
 
 @pytest.mark.parametrize("name", [*VARIANTS, *plan.curated()])

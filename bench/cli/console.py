@@ -58,9 +58,11 @@ def damage_told() -> Iterator[None]:
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", Damage)
-        yield
-    for warning in caught:
-        tell(f"bench: {warning.message}")
+        try:
+            yield
+        finally:
+            for warning in caught:
+                tell(f"bench: {warning.message}")
 
 
 def stop(text: str, code: int) -> NoReturn:

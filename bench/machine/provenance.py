@@ -181,7 +181,3 @@ def main() -> int:
         return 0
     print(f"{FILE}: {short(found, 12)}, for a machine that is sent these files without .git")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

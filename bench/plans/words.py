@@ -40,3 +40,8 @@ def summary(cases: list[Case]) -> str:
     ]
     words.insert(3, "batch " + ", ".join(dict.fromkeys("max" if case.largest else str(case.batch) for case in cases)))
     return f"{len(cases)} cases ({'; '.join(words)})"
+
+
+def words(given: str | Iterable[str]) -> list[str]:
+    """Several words, or one that was given alone: as letters it would mean something else."""
+    return [given] if isinstance(given, str) else list(given)

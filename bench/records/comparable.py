@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import RecordError
+from bench.errors import ArgumentError, RecordError
 from bench.machine.provenance import unreadable
 from bench.records.columns import PASSING, values
 from bench.records.record import Record
@@ -45,11 +45,11 @@ class Difference:
 
 
 def allowed(words: Iterable[str]) -> set[str]:
-    """The fields that words of `--allow` mean. Raises ValueError for one that is no field."""
+    """The fields that words of `--allow` mean. Raises ArgumentError for one that is no field."""
     found: set[str] = set()
     for word in words:
         if word not in FIELDS:
-            raise ValueError(f"unknown field {word!r}; allowed: {', '.join(FIELDS)}")
+            raise ArgumentError(f"unknown field {word!r}; allowed: {', '.join(FIELDS)}")
         found |= {word, *WITH.get(word, ())}
     return found
 

@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Any
 from bench import stats
 from bench.errors import StoreError
 from bench.files import writing
-from bench.plans import case
-from bench.records import columns, parse, record
+from bench.machine import facts
+from bench.plans import case, plan
+from bench.records import check, columns, parse, record
+from bench.records import fields as parts
 from bench.records.columns import schema
 from bench.records.parse import Part
 from bench.records.store import FILE
@@ -106,6 +108,8 @@ def _rows(given: Path, samples: bool, damage: list[str]) -> Iterator[Any]:
             yield from _exported(given, samples)
             return
         file = given if named else given / FILE
+        if file.exists() and not file.is_file():
+            raise StoreError(f"{file} is no regular file: records are lines of one")
         found = _read(file)
         damage += [f"{file}:{number}: left out: {what}" for number, what in found.damage]
         keys = found.rows.select(["case", "round"]).to_pandas()
@@ -242,8 +246,7 @@ def _seal(file: Path, end: int) -> str:
 @cache
 def _code() -> str:
     """A digest of the code that makes rows of lines: an index of other code is made anew."""
-    files = [
-        Path(str(module.__file__))
-        for module in (sys.modules[__name__], parse, columns, record, case, stats, archs, variants)
-    ]
+    rows = (sys.modules[__name__], parse, columns, record, case, stats, archs, variants)
+    held_against = (check, parts, facts, plan)  # what a line must be, to be a row
+    files = [Path(str(module.__file__)) for module in rows + held_against]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

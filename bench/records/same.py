@@ -234,6 +234,8 @@ def label(machine: Key, among: Iterable[Key] = ()) -> str:
     differing = [
         f"{row.name} {machine[place]}"
         for place, row in enumerate(GROUP.fields)
-        if row.kind is not Kind.MACHINE and any(other[place] != machine[place] for other in others)
+        if row.kind is not Kind.MACHINE
+        and machine[place] not in (None, "")
+        and any(other[place] != machine[place] for other in others)
     ]
     return ", ".join([hardware(values["device"], values["gpu"], values["cpu"], values["cores"]), *differing])

@@ -78,6 +78,8 @@ class Store:
 
         Raises StoreError if there is no records file.
         """
+        if self.file.exists() and not self.file.is_file():
+            raise StoreError(f"{self.file} is no regular file: records are lines of one")
         try:
             lines = self.file.read_bytes().splitlines()
         except FileNotFoundError:

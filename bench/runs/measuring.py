@@ -8,14 +8,20 @@ from pathlib import Path
 from bench.machine.environment import ROOT
 from bench.runs.worktree import Checkout, changed
 
-FOLDERS = ("bench/worker", "bench/worker/measure")  # every module of them; other rooms of the worker time no case
-FILES = ("bench/machine/watch.py", "bench/runs/job.py")
+FOLDER = "bench/worker/measure"  # every module of it
+WORKER = ("__main__", "start", "case", "prepare", "gate", "runtime", "fits")  # others of bench/worker time no case
+FILES = (
+    *(f"bench/worker/{name}.py" for name in WORKER),
+    *("bench/machine/watch.py", "bench/runs/job.py", "resnet/held.py", "resnet/runner.py"),
+)
+# The same in a commit whose harness is one folder.
+FLAT = ("worker", "clock", "measure", "warmup", "gate", "memory", "energy", "watch", "job", "runtime", "fit")
+OLDER = (*(f"bench/{name}.py" for name in FLAT), "resnet/variants/held.py", "resnet/variants/runner.py")
 
 
 def measuring(root: Path = ROOT) -> list[str]:
     """The measuring modules of the checkout at `root`, by their paths in it."""
-    modules = [path for folder in FOLDERS for path in (root / folder).glob("*.py")]
-    modules += [root / file for file in FILES] + [root / "bench" / f"{name}.py" for name in _flat()]
+    modules = [*(root / FOLDER).glob("*.py"), *(root / file for file in (*FILES, *OLDER))]
     return sorted(path.relative_to(root).as_posix() for path in modules if path.is_file())
 
 
@@ -29,10 +35,3 @@ def harness_changes(base: Checkout, head: Checkout, repository: Path = ROOT) -> 
 
 def _joined(paths: Iterable[list[str]]) -> list[str]:
     return sorted(set().union(*paths))
-
-
-def _flat() -> set[str]:
-    """The same modules by their names in a commit whose harness is one folder, bench/."""
-    rooms = [*((ROOT / folder).glob("*.py") for folder in FOLDERS), [Path(file) for file in FILES]]
-    names = {path.stem for room in rooms for path in room}
-    return {name for name in names if not name.startswith("__")} | {"worker", "warmup"}

@@ -81,7 +81,7 @@ def restart(
         answer = following
         if answer.status in final:
             break
-        idle = idle + 1 if _idle(hand, alone) else 0
+        idle = idle + 1 if _idle(hand, alone, answer) else 0
         if answer.status != "ok":
             died += 1
             if died > deaths:
@@ -94,6 +94,7 @@ def restart(
     return Ending(answer)
 
 
-def _idle(hand: Hand[Item], alone: bool) -> bool:
+def _idle(hand: Hand[Item], alone: bool, answer: Answer[Any]) -> bool:
     """Whether a process brought the work no further: nothing done, and nothing learnt about what kills it."""
-    return not hand.done and (not hand.items or (alone and len(hand.items) > 1))
+    learnt = answer.status != "ok" and (len(hand.items) == 1 or (bool(hand.items) and not alone))
+    return not hand.done and not learnt

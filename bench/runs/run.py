@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import UNABLE, BenchError, PlanError
+from bench.errors import UNABLE, ArgumentError, BenchError, PlanError
 from bench.machine.environment import device, environment
 from bench.paths import fresh
 from bench.plans.case import Case
 from bench.plans.choose import unable
 from bench.plans.plan import Plan
 from bench.plans.plan import load as load_plan
+from bench.plans.words import words
 from bench.records.frame import load
 from bench.records.record import Record
 from bench.records.store import Store
@@ -78,7 +79,7 @@ def run(
     plan: str | Path | Plan,
     output: str | Path | None = None,
     *,
-    cases: Sequence[str] = (),
+    cases: str | Iterable[str] = (),
     rounds: int | None = None,
     resume: bool = False,
     source: str = "photos",
@@ -88,11 +89,18 @@ def run(
 
     `plan` is a curated plan's name, a TOML file's path, or a Plan; `cases` are globs that narrow it; `output` is the
     folder of the records, a new one under results/local where none is given (`frame.attrs["folder"]` says which);
-    `rounds` are passes over the cases. With `resume` only what is missing in `output` runs. Raises as `run_plan`.
+    `rounds` are passes over the cases. With `resume` only what is missing in `output` runs. Raises as `run_plan`, and
+    ArgumentError for a number that is none.
     """
-    chosen = (plan if isinstance(plan, Plan) else load_plan(str(plan))).only(*cases)
+    if not isinstance(seed, int) or seed < 0:
+        raise ArgumentError(f"a seed is a whole number from 0 on, not {seed!r}")
+    if rounds is not None and (not isinstance(rounds, int) or rounds < 1):
+        raise ArgumentError(f"rounds are a whole number from 1 on, not {rounds!r}")
+    chosen = (plan if isinstance(plan, Plan) else load_plan(str(plan))).only(*words(cases))
     if not chosen.cases:
-        raise PlanError(f"no case of {chosen.name} matches {' or '.join(cases)}; `bench list {chosen.name}` shows them")
+        raise PlanError(
+            f"no case of {chosen.name} matches {' or '.join(words(cases))}; `bench list {chosen.name}` shows them"
+        )
     chosen = replace(chosen, rounds=rounds or chosen.rounds)
     folder = Path(output) if output is not None else fresh(chosen.name)
     run_plan(chosen, folder, resume=resume, source=source, seed=seed)

@@ -7,7 +7,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import BenchError
+from bench.errors import ArgumentError, BenchError
+from bench.plans.words import words
 from bench.records import comparable
 from bench.records.frame import load
 from bench.verdicts.metrics import METRICS
@@ -24,10 +25,10 @@ def compare(
     base: str | Path,
     head: str | Path,
     *,
-    cases: Iterable[str] = (),
-    metrics: Iterable[str] = (),
+    cases: str | Iterable[str] = (),
+    metrics: str | Iterable[str] = (),
     minimums: Mapping[str, float] | None = None,
-    allow: Iterable[str] = (),
+    allow: str | Iterable[str] = (),
 ) -> Comparison:
     """Verdicts on each case and metric of `head` against `base`: SLOWER, FASTER, SAME or AMBIGUOUS.
 
@@ -38,10 +39,11 @@ def compare(
         print(bench.compare("results/main", "results/mine").of("SLOWER"))
 
     Raises BenchError where the two have no case in common, and where they are not alike: of another machine, software,
-    input or settings. Raises ValueError for a metric or a field that is none.
+    input or settings; ArgumentError, which is one, for a metric or a field that is none.
     """
-    sides = matched(Path(base), Path(head), list(cases))
-    return compared((Path(base), Path(head)), sides, list(metrics), minimums or {}, comparable.allowed(allow))
+    sides = matched(Path(base), Path(head), words(cases))
+    least, fields = minimums or {}, comparable.allowed(words(allow))
+    return compared((Path(base), Path(head)), sides, words(metrics), least, fields)
 
 
 def compared(
@@ -55,7 +57,9 @@ def compared(
     from bench.verdicts.compare import compare as compare_frames
 
     if unknown := [name for name in (*metrics, *minimums) if name not in METRICS]:
-        raise ValueError(f"unknown metric {unknown[0]!r}; allowed: {', '.join(METRICS)}")
+        raise ArgumentError(f"unknown metric {unknown[0]!r}; allowed: {', '.join(METRICS)}")
+    if any(not 0 <= least < 10 for least in minimums.values()):
+        raise ArgumentError("a least change is relative, from 0 to 10: 0.02 is 2 %")
     differing, told = _differences(folders, sides)
     refused = [one for one in differing if one.field not in allowed]
     if refused:

@@ -49,6 +49,7 @@ def load(job: LoadJob, tell: Callable[[str], None]) -> LoadAnswer | Ended:
             stuff.batches = list(drawn[: BUFFERS * size].split(size))
             run = stuff.prepare()
             device.add(size, run, [run.place(batch) for batch in stuff.batches])
+        stuff.release()
         try:
             tell("gate")
             device.check(case, job.reference)

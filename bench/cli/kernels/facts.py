@@ -12,6 +12,7 @@ import typer
 
 from bench.cli.console import FAILED, USAGE, Filter, Json, print_json, show, stop, tell
 from bench.cli.kernels.progress import CountStatus
+from bench.files import reserve
 from bench.plans.plan import load as load_plan
 from bench.static.cases import Change, Facts, compare, failures
 from bench.static.cases_text import lines, markdown
@@ -42,6 +43,8 @@ def facts(
     if not cases:
         stop(f"no case of {plan} matches {' or '.join(filter or [])}; `bench list {plan}` shows them", USAGE)
     before = Facts.load(against) if against else None
+    if output:
+        reserve(output)
     with CountStatus() as status:
         now = count_cases(cases, status.show)
     changes: Sequence[Change] = ()

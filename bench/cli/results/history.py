@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.console import FAILED, UNABLE, USAGE, Filter, Json, out, print_json, stop
+from bench.cli.console import FAILED, UNABLE, USAGE, Filter, Json, damage_told, out, print_json, stop
 from bench.paths import LOCAL
 from bench.runs.worktree import order
 from bench.verdicts.metrics import METRICS
@@ -39,7 +39,8 @@ def history(
     if unknown := [name for name in names if name not in METRICS]:
         raise typer.BadParameter(f"unknown metric {unknown[0]!r}; allowed: {', '.join(METRICS)}")
     try:
-        found = read(stores or [LOCAL], names, order())
+        with damage_told():
+            found = read(stores or [LOCAL], names, order())
     except ModuleNotFoundError as error:
         stop(f"change points need {error.name}: pip install ruptures", UNABLE)
     found = [one for one in found if not filter or any(fnmatchcase(one.case, f"*{glob}*") for glob in filter)]

@@ -129,6 +129,20 @@ def test_one_that_cannot_do_one_at_a_time_is_given_up() -> None:
     assert restart(start, hand, lambda item, answer: None).gave_up
 
 
+def test_one_that_begins_an_item_and_ends_well_without_it_is_given_up() -> None:
+    hand: Hand[str] = Hand()
+    count: list[int] = []
+
+    def start(alone: bool) -> Answer:
+        count.append(1)
+        assert len(count) < 9, "it never ends"
+        hand.begin("a")
+        return OK
+
+    assert restart(start, hand, lambda item, answer: None, strikes=3, final=()) == Ending(OK, gave_up=True)
+    assert len(count) == 3
+
+
 def test_none_is_started_when_the_time_is_up() -> None:
     fake = Fake("abc", deadly="abc")
     clock = iter([0.0, 5.0, 10.0])
