@@ -12,6 +12,7 @@ from kernels import kinds, table
 from kernels.kinds import default
 from kernels.space.layer import Layer
 from kernels.table import Entry, Table, config_for, use
+from resnet.fused.layers import layers_of
 from tests.kernels.shapes import MIDDLE, STEM
 
 pytest.importorskip("torch")
@@ -75,7 +76,7 @@ def test_no_table_of_this_checkout_has_an_entry_that_is_not_fit() -> None:
     chosen = Table(entry for file in files for entry in Table.load(file))
     networks = {(model, precision) for model, _, precision in EVERYTHING}
     batches = {int(entry.layer.split("-")[1][1:]) for entry in chosen}
-    shapes = [layer for model, precision in networks for layer in emitted._layers(model, 1, precision)]
+    shapes = [layer for model, precision in networks for layer in layers_of(model, 1, 224, precision)]
     for layer in {replace(shape, n=n) for shape in shapes for n in batches}:
         for arch, gpus in emitted.GPUS.items():
             for config in (chosen.config(gpu, layer) for gpu in gpus):

@@ -51,7 +51,9 @@ def lie(monkeypatch):
 def suite(*words: object, variables: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), str(ROOT / "bench/suite")]
     command += ["-p", "no:cacheprovider", "-q", *map(str, words)]
-    environment = os.environ | (variables or {})
+    # pytest-benchmark times nothing in a process that xdist started
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+    environment = outside | (variables or {})
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
 
 
