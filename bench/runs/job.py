@@ -36,7 +36,7 @@ class CaseAnswer(Ended, total=False):
     gpu_stop: Json
     flushed_stop: Json
     flushed_gpu_stop: Json
-    throughput: Json
+    throughput: dict[str, int]
     throttled: Json
     watch: Json
     energy: Json

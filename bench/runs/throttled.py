@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from bench.records.record import Record
 from bench.runs.job import CaseAnswer
 from bench.runs.process import Answer
@@ -45,7 +47,7 @@ def withhold(record: Record, samples: int) -> None:
     data = CaseAnswer(
         throttled={**record.throttled},
         latency_ns=record.latency_ns,
-        throughput={**record.throughput},
+        throughput=cast("dict[str, int]", record.throughput),
         watch={**record.watch},
     )
     few = len(record.kept("latency_ns")) < min(len(record.latency_ns), samples)
