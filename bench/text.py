@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from rich.table import Table
+if TYPE_CHECKING:
+    from rich.table import Table
 
 USUAL = 224  # pixels a side, which is not said
 
@@ -31,6 +33,8 @@ def grid(*titles: str, text: int | Collection[str] = 2, wrapped: Collection[str]
     `text`: how many of the first columns, or which, hold words and are set left; the others, numbers, are set right.
     Only `wrapped` columns are broken into lines.
     """
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     for place, title in enumerate(titles):
         left = _is_text(place, title, text)
