@@ -10,10 +10,13 @@ from pathlib import Path
 from types import FrameType
 
 from bench.errors import StoreError
+from bench.paths import LOCAL
+
+LOCK = LOCAL / ".campaign.lock"
 
 
 @contextmanager
-def alone(lock: Path) -> Iterator[None]:
+def alone(lock: Path = LOCK) -> Iterator[None]:
     """Hold `lock`; SIGTERM and SIGHUP end what is inside as Ctrl-C does. Raises StoreError where another holds it."""
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,6 @@ from kernels.cards import places
 
 DRY = LOCAL / "campaign-dry"
 DRY_S = 3600.0  # of a dry run without a budget
-LOCK = LOCAL / ".campaign.lock"
 
 
 def gpu(
@@ -77,7 +76,7 @@ def gpu(
         campaign = Campaign(facts_of(name, facts) if name else facts, results, dry=dry)
         print_json(listing.plain(campaign)) if as_json else listing.show(out, campaign)
         return
-    with alone(LOCK):
+    with alone():
         if dry:
             shutil.rmtree(results, ignore_errors=True)
         campaign = Campaign(facts, results, outbox_folder(), dry)
