@@ -88,6 +88,10 @@ class Tuner:
             target = by_key.get(trial.layer)
             if target and (trial.gpu, trial.made_by) == (self.gpu.name, self._made_by):
                 target.note(trial)
+        for target in self.targets:  # killed between the line of a trial and the table
+            entry = earlier.get(target.layer.key)
+            if target.best and (entry is None or entry.config != target.best):
+                self._enter(target)
 
     def _round(self) -> list[Visit]:
         """The candidates whose turn is next, as many as a process, or the time, has: those of a layer together.

@@ -57,6 +57,18 @@ def test_what_is_done_is_not_done_again_and_the_rest_is(tuner: Callable[..., Tun
     assert all(len(target.tried) == 6 for target in again.targets)
 
 
+def test_what_was_tried_and_never_reached_the_table_does_when_it_goes_on(tuner: Callable[..., Tuner]) -> None:
+    """A kill between the line of a trial and the table."""
+    whole = tuner(FakeChild(better))
+    whole.run()
+    entries = Table.load(whole.kept.path).text()
+    whole.kept.path.unlink()
+    child = FakeChild(better)
+    tuner(child).run()
+    assert child.tried == []
+    assert Table.load(whole.kept.path).text() == entries
+
+
 def test_other_versions_try_again_and_begin_with_what_was_best(tuner: Callable[..., Tuner]) -> None:
     best = ordered(LARGE, GPU)[4]
     won = {"status": "won", "us": 5.0}
