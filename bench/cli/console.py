@@ -86,13 +86,6 @@ def known_view(name: str) -> str:
     return name
 
 
-def not_an_input(word: str) -> str | None:
-    """Why a word of `--input` names no pictures; None if it does."""
-    if word in ("photos", "noise") or Path(word).is_dir():
-        return None
-    return f"--input {word}: neither photos, noise, nor a folder"
-
-
 def input_of(word: str) -> str:
     """A word of `--input` as a process of another checkout understands it: a folder by its whole path."""
     return word if word in ("photos", "noise") else str(Path(word).resolve())

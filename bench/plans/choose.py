@@ -1,8 +1,9 @@
-"""A plan by its name, with the cases that globs leave of it; and whether this machine can run any of them."""
+"""A plan by its name, with the cases that globs leave; whether this machine can run any of them, on what pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from bench.errors import PlanError
 from bench.machine.environment import no_cuda
@@ -11,12 +12,20 @@ from bench.plans.eligible import why_not
 from bench.plans.plan import Plan, load
 
 
-def narrowed(name: str, globs: Sequence[str] | None) -> Plan:
-    """The plan of that name or file, with the cases that match a glob; all without globs. Raises PlanError for none."""
-    plan = load(name).only(*(globs or ()))
-    if not plan.cases:
+def narrowed(plan: str | Path | Plan, globs: Sequence[str] | None) -> Plan:
+    """A plan, or that of a name or file, with the cases that match a glob; all without. Raises PlanError for none."""
+    name, whole = (plan.name, plan) if isinstance(plan, Plan) else (str(plan), load(str(plan)))
+    chosen = whole.only(*(globs or ()))
+    if not chosen.cases:
         raise PlanError(f"no case of {name} matches {' or '.join(globs or ())}; `bench list {name}` shows them")
-    return plan
+    return chosen
+
+
+def not_an_input(word: str) -> str | None:
+    """Why a word of `--input` names no pictures; None if it does."""
+    if word in ("photos", "noise") or Path(word).is_dir():
+        return None
+    return f"--input {word}: neither photos, noise, nor a folder"
 
 
 def unable(plan: Plan, env: Environment) -> str | None:

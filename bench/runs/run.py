@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import UNABLE, ArgumentError, BenchError, PlanError
 from bench.machine.environment import device, environment
 from bench.paths import fresh
-from bench.plans.case import Case
-from bench.plans.choose import unable
+from bench.plans.choose import narrowed, not_an_input, unable
 from bench.plans.plan import Plan
-from bench.plans.plan import load as load_plan
 from bench.plans.words import words
 from bench.records.frame import load
-from bench.records.record import Record
 from bench.records.store import Store
-from bench.runs.sweep import Events, Sweep
+from bench.runs.sweep import Sweep
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -28,16 +25,7 @@ if TYPE_CHECKING:
 AT_ONCE = {"cpu": 1, "cuda": 4}
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """All records of the folder, the cases for which there was no time, and lines that could not be read."""
-
-    records: list[Record]
-    left_out: list[Case]
-    damage: list[str]
-
-
-def run_plan(
+def sweep_of(
     plan: Plan,
     folder: str | Path,
     *,
@@ -48,31 +36,21 @@ def run_plan(
     jobs: int | None = None,
     source: str = "photos",
     seed: int = 0,
-    events: Events | None = None,
-) -> Outcome:
-    """Run a plan into a folder, one fresh process per case and round; every record is on disk before the next begins.
+) -> Sweep:
+    """A plan about to run into a folder, one fresh process per case and round; nothing is written before it runs.
 
     `source` is photos, noise or a folder of pictures. `jobs` cases at once, where the plan is not timed; none: as many
-    as the device here is large enough for. `events` is told what happens. Raises BenchError where this machine can run
-    no case of the plan, PlanError for a source that is none, StoreError for a folder that cannot be written or that
-    holds what may not be joined.
+    as the device here is large enough for. Raises BenchError where this machine can run no case of the plan, PlanError
+    for a source that is none.
     """
     facts = environment()
     if reason := unable(plan, facts):
         raise BenchError(reason, UNABLE)
-    if source not in ("photos", "noise") and not Path(source).is_dir():
-        raise PlanError(f"--input {source}: neither photos, noise, nor a folder")
-    store = Store(folder)
+    if reason := not_an_input(source):
+        raise PlanError(reason)
     at_once = 1 if plan.timed else jobs or AT_ONCE[device(facts)]
-    sweep = Sweep(
-        *(plan, store, facts, seed, source, resume, retry, cold),
-        budget_s=budget_s or float("inf"),
-        events=events or Events(),
-        jobs=at_once,
-    )
-    for _ in sweep.run():
-        pass
-    return Outcome(store.load(), sweep.left_out, list(store.damage))
+    budget_s = budget_s or float("inf")
+    return Sweep(plan, Store(folder), facts, seed, source, resume, retry, cold, budget_s=budget_s, jobs=at_once)
 
 
 def run(
@@ -89,21 +67,19 @@ def run(
 
     `plan` is a curated plan's name, a TOML file's path, or a Plan; `cases` are globs that narrow it; `output` is the
     folder of the records, a new one under results/local where none is given (`frame.attrs["folder"]` says which);
-    `rounds` are passes over the cases. With `resume` only what is missing in `output` runs. Raises as `run_plan`, and
-    ArgumentError for a number that is none.
+    `rounds` are passes over the cases. With `resume` only what is missing in `output` runs. Raises as `sweep_of`,
+    PlanError for a plan that is none, StoreError for a folder that cannot be written or that holds what may not be
+    joined, ArgumentError for a number that is none.
     """
     if not isinstance(seed, int) or seed < 0:
         raise ArgumentError(f"a seed is a whole number from 0 on, not {seed!r}")
     if rounds is not None and (not isinstance(rounds, int) or rounds < 1):
         raise ArgumentError(f"rounds are a whole number from 1 on, not {rounds!r}")
-    chosen = (plan if isinstance(plan, Plan) else load_plan(str(plan))).only(*words(cases))
-    if not chosen.cases:
-        raise PlanError(
-            f"no case of {chosen.name} matches {' or '.join(words(cases))}; `bench list {chosen.name}` shows them"
-        )
+    chosen = narrowed(plan, words(cases))
     chosen = replace(chosen, rounds=rounds or chosen.rounds)
     folder = Path(output) if output is not None else fresh(chosen.name)
-    run_plan(chosen, folder, resume=resume, source=source, seed=seed)
+    for _ in sweep_of(chosen, folder, resume=resume, source=source, seed=seed).run():
+        pass
     frame = load(folder)
     frame.attrs["folder"] = str(folder)
     return frame

@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 from rich.status import Status
 
-from bench.cli.console import UNABLE, Input, Json, Seed, err, keep, not_an_input, out, print_json, stop
+from bench.cli.console import UNABLE, Input, Json, Seed, err, keep, out, print_json, stop
 from bench.machine.environment import environment
 from bench.plans.case import Case
+from bench.plans.choose import not_an_input
 from bench.plans.eligible import why_not
 from bench.roofline.layers import compared
 from bench.roofline.layers import layers as timed

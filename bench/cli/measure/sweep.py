@@ -6,16 +6,11 @@ from pathlib import Path
 
 import typer
 
-from bench.cli.console import FAILED, STOPPED, UNABLE, device_line, err, not_an_input, stop, tell
+from bench.cli.console import FAILED, STOPPED, device_line, err, tell
 from bench.cli.progress import Progress
-from bench.errors import PlanError
-from bench.machine.environment import device, environment
-from bench.plans.choose import unable
 from bench.plans.plan import Plan
 from bench.records.record import Record
-from bench.records.store import Store
-from bench.runs.run import AT_ONCE
-from bench.runs.sweep import Sweep
+from bench.runs.run import sweep_of
 
 
 def run_sweep(
@@ -34,16 +29,11 @@ def run_sweep(
 
     `jobs` cases at once, where the plan is not timed; none: as many as the device here is large enough for.
     """
-    facts = environment()
-    if reason := unable(plan, facts):
-        stop(reason, UNABLE)
-    if reason := not_an_input(input):
-        raise PlanError(reason)
-    store = Store(folder)
-    at_once = 1 if plan.timed else jobs or AT_ONCE[device(facts)]
-    with Progress(err, f"{plan.name} on {device_line(facts)}") as events:
-        limit = budget or float("inf")
-        sweep = Sweep(plan, store, facts, seed, input, resume, retry, cold, budget_s=limit, events=events, jobs=at_once)
+    sweep = sweep_of(
+        plan, folder, resume=resume, retry=retry, cold=cold, budget_s=budget, jobs=jobs, source=input, seed=seed
+    )
+    with Progress(err, f"{plan.name} on {device_line(sweep.env)}") as events:
+        sweep.events = events
         try:
             for _ in sweep.run():
                 pass
@@ -54,8 +44,8 @@ def run_sweep(
             raise typer.Exit(STOPPED) from None
     if sweep.left_out:
         tell(f"Out of time: {len(sweep.left_out)} of the plan's executions were not started.")
-    records = store.load()
-    for line in store.damage:
+    records = sweep.store.load()
+    for line in sweep.store.damage:
         tell(f"bench: {line}")
     return records
 
