@@ -30,12 +30,12 @@ import re
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from bench.errors import CaseError, PlanError
 from bench.plans.case import MAX, Case, positive
+from bench.plans.words import matches
 
 FOLDER = Path(__file__).parent
 AXES = {"model": str, "variant": str, "precision": str, "batch": int, "image": int, "launch": str}
@@ -100,12 +100,7 @@ class Plan:
 
         A glob may leave out the ends: `compile-max` and `*/b1/*` find what they should.
         """
-        if not globs:
-            return self
-        chosen = tuple(
-            c for c in self.cases if any(fnmatchcase(c.name, g) or fnmatchcase(c.name, f"*{g}*") for g in globs)
-        )
-        return replace(self, cases=chosen)
+        return replace(self, cases=tuple(case for case in self.cases if matches(case.name, globs)))
 
     @property
     def digest(self) -> str:

@@ -25,9 +25,9 @@ def heading(model: str, image: int, machine: str) -> str:
 
 
 def matches(name: str, globs: Iterable[str]) -> bool:
-    """Whether a case's name matches a glob, which may leave out the ends; without a glob every name does."""
+    """Whether a case or a layer, by its name, matches a glob, which may leave out the ends; without globs all do."""
     patterns = list(globs)
-    return not patterns or any(fnmatchcase(name, glob) or fnmatchcase(name, f"*{glob}*") for glob in patterns)
+    return not patterns or any(fnmatchcase(name, f"*{glob}*") for glob in patterns)
 
 
 def summary(cases: list[Case]) -> str:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from types import NoneType
 from typing import Any, TypedDict
 
 from bench.files import read_json, reading, write
+from bench.plans.words import matches
 from kernels.compiled import hazards
 
 SCHEMA = 2
@@ -121,11 +121,6 @@ def chosen(entries: Iterable[Entry], archs: Iterable[int], globs: list[str]) -> 
         if entry.arch in wanted and uses:
             matching.append(Entry(entry.arch, entry.kernel, uses, entry.facts, entry.failed))
     return matching
-
-
-def matches(layer: str, globs: list[str]) -> bool:
-    """Whether `network/layer` is asked for; a glob may leave out the ends, as those of cases may."""
-    return not globs or any(fnmatchcase(layer, f"*{glob}*") for glob in globs)
 
 
 def parts(use: str) -> tuple[str, str]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import ArgumentError, BenchError
-from bench.plans.words import words
+from bench.plans.words import matches, words
 from bench.records import comparable
 from bench.records.frame import load
 from bench.verdicts.metrics import METRICS
@@ -114,7 +113,7 @@ def _matching(frame: DataFrame, globs: list[str], folder: Path) -> DataFrame:
     if not globs:
         return frame
     cases = [str(case) for case in frame["case"].unique()]
-    kept = [case for case in cases if any(fnmatchcase(case, g) or fnmatchcase(case, f"*{g}*") for g in globs)]
+    kept = [case for case in cases if matches(case, globs)]
     if not kept:
         raise BenchError(f"no case of {folder} matches {', '.join(globs)}; it has {cases[0]} and {len(cases) - 1} more")
     return frame[frame["case"].isin(kept)]

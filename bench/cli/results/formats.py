@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ import typer
 from bench.cli.console import USAGE, Filter, stop, tell
 from bench.errors import InteropError
 from bench.files import write
+from bench.plans.words import matches
 from bench.records.formats import EXPORTS, imported, timed
 from bench.records.store import Store, load
 
@@ -31,10 +31,7 @@ def export(
     records, damage = load(folders)
     for text in damage:
         tell(f"bench: {text}")
-    if filter:
-        records = [
-            r for r in records if any(fnmatchcase(r.case.name, g) or fnmatchcase(r.case.name, f"*{g}*") for g in filter)
-        ]
+    records = [record for record in records if matches(record.case.name, filter or ())]
     chosen = timed(records)
     text = json.dumps(EXPORTS[format.value](chosen), indent=1) + "\n"
     if len(chosen) < len(records):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from bench.cli.console import FAILED, UNABLE, USAGE, Filter, Json, damage_told, out, print_json, stop
 from bench.paths import LOCAL
+from bench.plans.words import matches
 from bench.runs.worktree import order
 from bench.verdicts.metrics import METRICS
 
@@ -43,7 +43,7 @@ def history(
             found = read(stores or [LOCAL], names, order())
     except ModuleNotFoundError as error:
         stop(f"change points need {error.name}: pip install ruptures", UNABLE)
-    found = [one for one in found if not filter or any(fnmatchcase(one.case, f"*{glob}*") for glob in filter)]
+    found = [series for series in found if matches(series.case, filter or ())]
     if not found:
         stop("no case that matches was measured at a commit", USAGE)
     if as_json:

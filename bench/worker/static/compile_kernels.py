@@ -21,9 +21,9 @@ from typing import Any
 
 import triton
 
+from bench.plans.words import matches
 from bench.runs.kernel_jobs import KernelsAnswer, KernelsJob, Point
 from bench.runs.wire import Json
-from bench.static.kernels import matches
 from kernels import table
 from kernels.cards.archs import ARCHS
 from kernels.cards.cards import CARDS
