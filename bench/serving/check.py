@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from bench.plans.case import Case
 from bench.plans.plan import Settings
 from bench.runs.job import REFERENCE_LIMIT_S, LoadAnswer, LoadJob, reference_job
 from bench.runs.process import Answer
@@ -19,20 +18,6 @@ QUANTILES = (0.5, 0.9, 0.99)  # each where there are requests enough for it
 RUNS = 20  # simulated, each with other draws of the times
 
 Times = Mapping[int, Sequence[float]]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A real load run: `rate` is in requests per second, or None for half of what the device can answer."""
-
-    case: Case  # of the largest batch
-    sizes: tuple[int, ...]
-    rate: float | None
-    seconds: float
-    wait_ns: float
-    device: str
-    source: str
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -51,17 +36,19 @@ class Line:
         return self.predicted / self.measured - 1
 
 
-def real(asked: Asked, stage: Callable[[str], None] = lambda name: None) -> Answer[LoadAnswer]:
-    """The run, in a process of its own; what its answer holds is told in `bench.worker.serve.load`."""
+def real(job: LoadJob, stage: Callable[[str], None] = lambda name: None) -> Answer[LoadAnswer]:
+    """The run, in a process of its own, held against references that another makes first.
+
+    What its answer holds is told in `bench.worker.serve.load`.
+    """
     settings = replace(Settings(), buffers=2)
-    job = reference_job([asked.case], settings, asked.device, asked.seed, asked.source)
-    reference = request(job, REFERENCE_LIMIT_S, stage)
-    if reference.status != "ok":
-        reason = f"no reference to hold it against: {reference.reason}"
-        return Answer(reference.status, reason, cast(LoadAnswer, {}), reference.wall_s)
-    values = {item.name: getattr(asked, item.name) for item in fields(asked)}
+    references = reference_job([job.case], settings, job.device, job.seed, job.source)
+    answer = request(references, REFERENCE_LIMIT_S, stage)
+    if answer.status != "ok":
+        reason = f"no reference to hold it against: {answer.reason}"
+        return Answer(answer.status, reason, cast(LoadAnswer, {}), answer.wall_s)
     # a queue under saturation is empty soon after the last request
-    return request(LoadJob(**values, reference=reference.data["paths"]), PREPARE_LIMIT_S + 4 * asked.seconds, stage)
+    return request(replace(job, reference=answer.data["paths"]), PREPARE_LIMIT_S + 4 * job.seconds, stage)
 
 
 def alone(data: LoadAnswer) -> dict[int, list[int]]:

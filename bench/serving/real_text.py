@@ -9,8 +9,8 @@ from rich.console import Console
 from bench.errors import StoreError
 from bench.plans.case import Case
 from bench.records.record import Record
-from bench.runs.job import LoadAnswer
-from bench.serving.check import RUNS, Asked, Line, Times, alone, compared, under_load
+from bench.runs.job import LoadAnswer, LoadJob
+from bench.serving.check import RUNS, Line, Times, alone, compared, under_load
 from bench.serving.queue import services
 from bench.text import digits, grid
 
@@ -31,19 +31,19 @@ def recorded(case: Case, records: list[Record], folder: Path) -> dict[int, list[
     raise StoreError(f"{folder} has no measurement of {case.name}; without a DIR --real needs none")
 
 
-def predicted(asked: Asked, data: LoadAnswer, records: dict[int, list[float]] | None) -> dict[str, list[Line]]:
+def predicted(job: LoadJob, data: LoadAnswer, records: dict[int, list[float]] | None) -> dict[str, list[Line]]:
     """The lines of each prediction of a served load, by what it is made from."""
     sources: dict[str, Times] = {"alone": alone(data), "under load": under_load(data)}
     sources |= {"records": records} if records else {}
-    return {name: compared(data, times, asked.wait_ns) for name, times in sources.items()}
+    return {name: compared(data, times, job.wait_ns) for name, times in sources.items()}
 
 
-def show(out: Console, asked: Asked, data: LoadAnswer, found: dict[str, list[Line]]) -> None:
+def show(out: Console, job: LoadJob, data: LoadAnswer, found: dict[str, list[Line]]) -> None:
     """What was served, then each number as measured and as predicted."""
-    sizes = ", ".join(map(str, asked.sizes))
+    sizes = ", ".join(map(str, job.sizes))
     share = data["rate"] / data["saturation"]
     out.print(
-        f"{asked.case.name}: {len(data['due'])} requests at {digits(data['rate'])}/s ({share:.0%} of saturation) in "
+        f"{job.case.name}: {len(data['due'])} requests at {digits(data['rate'])}/s ({share:.0%} of saturation) in "
         f"{len(data['counts'])} batches of {sizes}.",
         markup=False,
     )

@@ -12,12 +12,13 @@ from bench.cli.console import FAILED, UNABLE, err, out, print_json, stop, tell
 from bench.errors import CaseError
 from bench.machine.environment import device, environment
 from bench.plans.case import Case
+from bench.plans.choose import not_an_input
 from bench.plans.eligible import why_not
 from bench.records.store import load as load_records
 
 if TYPE_CHECKING:
     from bench.records.record import Record
-    from bench.serving.check import Asked
+    from bench.runs.job import LoadJob
 
 
 def records(folder: Path) -> list[Record]:
@@ -30,19 +31,20 @@ def records(folder: Path) -> list[Record]:
 
 def asked(
     name: str, folder: Path | None, rate: float | None, seconds: float, wait_ns: float, source: str, seed: int
-) -> Asked:
+) -> LoadJob:
     """What is to be served, from the words of the command; ends it where this machine cannot."""
-    from bench.serving.check import Asked, doublings
+    from bench.runs.job import LoadJob
+    from bench.serving.check import doublings
 
     case, facts = Case.parse(name), environment()
     if case.largest:
         raise CaseError(f"--real serves batches up to one size: write b8, say, for bmax in {case.name}")
     if reason := why_not(case, facts):
         stop(f"this machine cannot run {case.name}: {reason}", UNABLE)
-    if source not in ("photos", "noise") and not Path(source).is_dir():
-        raise typer.BadParameter(f"--input {source}: neither photos, noise, nor a folder")
+    if reason := not_an_input(source):
+        raise typer.BadParameter(reason)
     sizes = tuple(sorted(_recorded(case, folder))) if folder else doublings(case.batch)
-    return Asked(case, sizes, rate, seconds, wait_ns, device(facts), source, seed)
+    return LoadJob(case, sizes, rate, seconds, wait_ns, device(facts), source, seed)
 
 
 def _recorded(case: Case, folder: Path) -> dict[int, list[float]]:
@@ -52,7 +54,7 @@ def _recorded(case: Case, folder: Path) -> dict[int, list[float]]:
     return recorded(case, measured(records(folder), folder, None), folder)
 
 
-def real(request: Asked, folder: Path | None, as_json: bool) -> None:
+def real(request: LoadJob, folder: Path | None, as_json: bool) -> None:
     """Serve the load and print it beside its predictions."""
     from bench.serving.check import real as serve
     from bench.serving.real_text import predicted, show

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from bench.plans.case import Case
-from bench.serving.check import Asked, alone, compared, doublings, real, under_load
+from bench.runs.job import LoadJob
+from bench.serving.check import alone, compared, doublings, real, under_load
 from bench.serving.queue import NS, Batching
 from bench.worker.serve import serve
 
@@ -91,9 +92,9 @@ def test_batches_are_doublings_up_to_the_case_s() -> None:
     assert doublings(12) == (1, 2, 4, 8, 12)
 
 
-def ask(name: str, rate: float | None, seconds: float) -> Asked:
+def ask(name: str, rate: float | None, seconds: float) -> LoadJob:
     case = Case.parse(name)
-    return Asked(case, doublings(case.batch), rate, seconds, 0.0, "cpu", "noise", 0)
+    return LoadJob(case, doublings(case.batch), rate, seconds, 0.0, "cpu", "noise", 0)
 
 
 @pytest.mark.slow
