@@ -5,26 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
-from kernels import Config, Layer, Widened, conv_bias_relu_pool, pack, stem, widen
+from kernels import Config, Layer, conv_bias_relu_pool, pack, stem, widen
 from kernels.compiled.emit import Emitted, compiled, emit
 from kernels.launch import INTERPRETED
 from kernels.space import stem as stem_space
 from kernels.space.machine import machine_of
-
-OP, OP_OUT = torch.ops.resnet_bench.conv_bias_relu_pool.default, torch.ops.resnet_bench.conv_bias_relu_pool_out.default
-STEM = Layer(32, 224, 224, 3, 64, (7, 7), 2, 3, pool=True)
-
-
-def packed(k: int = 8, dtype: torch.dtype = torch.float32) -> Widened:
-    return widen(pack(torch.randn(k, 3, 7, 7), torch.randn(k), dtype))
-
-
-def pooled(y: Tensor) -> Tensor:
-    """As a pre-activation network pools (`resnet.model`); behind a ReLU the same as `max_pool2d(y, 3, 2, 1)`."""
-    return F.max_pool2d(F.pad(y, (1, 1, 1, 1)), 3, 2)
-
+from tests.kernels.stems import STEM, packed, pooled
 
 WITHOUT = pytest.mark.skipif(INTERPRETED, reason="kernels defined under TRITON_INTERPRET=1 cannot be compiled")
 

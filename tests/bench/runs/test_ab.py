@@ -16,6 +16,7 @@ from bench.plans.plan import read
 from bench.records.store import Store
 from bench.runs.ab import LOOKS, SIDES, Duel, looks
 from bench.runs.worktree import checkouts
+from tests.repositories import git
 
 WORKER = """
 import json, os, random, sys
@@ -46,11 +47,6 @@ precision = "fp32"
 batch = 1
 image = 32
 """
-
-
-def git(folder: Path, *words: str) -> None:
-    identity = ("-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
-    subprocess.run(["git", "-C", str(folder), *identity, *words], capture_output=True, check=True)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from bench.errors import RevisionError
 from bench.runs import worktree
 from bench.runs.process import ask
 from bench.runs.worktree import changed, checkouts, commit
+from tests.repositories import git
 
 FILES = {
     "pyproject.toml": "",
@@ -26,13 +27,6 @@ if __name__ == "__main__":
     "resnet/__init__.py": "",
     "resnet/variants.py": "WORD = 'first'\n",
 }
-
-
-def git(folder: Path, *words: str) -> str:
-    identity = ("-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
-    return subprocess.run(
-        ["git", "-C", str(folder), *identity, *words], capture_output=True, text=True, check=True
-    ).stdout
 
 
 @pytest.fixture

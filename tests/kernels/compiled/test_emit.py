@@ -18,17 +18,12 @@ from kernels.space.config import Config
 from kernels.space.conv import default
 from kernels.space.fit import shared_bytes
 from kernels.space.layer import Layer
+from tests.kernels.shapes import ACTIVATED, FOLDED, LAST, LATE, STEM, STRIDED
 from tests.networks import convolutions
 
 pytestmark = pytest.mark.skipif(INTERPRETED, reason="kernels defined under TRITON_INTERPRET=1 cannot be compiled")
 
-STEM = Layer(32, 224, 224, 3, 64, (7, 7), 2, 3)
 MIDDLE = Layer(32, 14, 14, 256, 256, (3, 3), 1, 1)
-LAST = Layer(32, 56, 56, 64, 256, (1, 1), residual=True)
-FOLDED = Layer(32, 28, 28, 128, 512, (1, 1), second=(56, 56, 256, 2))
-STRIDED = Layer(32, 28, 28, 256, 256, (3, 3), 2, 1)
-LATE = Layer(1, 7, 7, 512, 512, (3, 3), 1, 1)
-ACTIVATED = Layer(32, 56, 56, 256, 64, (1, 1), prologue=True)
 
 
 def ptr(m: int, n: int, k: int, warps: int, stages: int, **others: object) -> Config:

@@ -1,7 +1,8 @@
 """A git repository whose worker's clock is made up, and whose variants take a delay."""
 
-import subprocess
 from pathlib import Path
+
+from tests.repositories import git
 
 # The clock is made up: a call takes 10 ms of it, 0.3 % more or less from process to process, and each look at it 1 µs.
 WORKER = """
@@ -69,11 +70,6 @@ precision = "fp32"
 batch = 1
 image = 32
 """
-
-
-def git(folder: Path, *words: str) -> None:
-    identity = ("-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
-    subprocess.run(["git", "-C", str(folder), *identity, *words], capture_output=True, check=True)
 
 
 def committed(folder: Path) -> Path:
