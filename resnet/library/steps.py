@@ -1,4 +1,4 @@
-"""A program's steps by the vendor library: the rivals that `mixed` holds our kernels against, group for group."""
+"""A program's steps by the vendor library: the rivals that `per-layer` holds our kernels against, group for group."""
 
 from __future__ import annotations
 

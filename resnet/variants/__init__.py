@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from resnet.onnx.libraries import CUDA_LIBRARY, TENSORRT_LIBRARY, library_folders
@@ -36,7 +38,7 @@ _ORT_CUDA_BF16 = "ONNX Runtime's CUDA convolution takes bf16 in recent versions 
 _TRT_FP32 = "TensorRT builds float32 engines with TF32, and its provider has no option against it: that case is tf32"
 _NO_TRT = "TensorRT runs on NVIDIA GPUs alone"
 _NO_KERNELS = "these kernels are compiled for NVIDIA GPUs; a CPU can only interpret them, which is for tests"
-_NO_MIX = "there is nothing to mix: our kernels are compiled for NVIDIA GPUs alone"
+_NO_CHOICE = "there is nothing to choose from: our kernels are compiled for NVIDIA GPUs alone"
 
 # Why no variant runs a precision on a device, where its own row does not say otherwise.
 EXCLUDED: Mapping[tuple[str, str], str] = {
@@ -119,12 +121,12 @@ _ROWS = (
         runs="kernels",
     ),
     Variant(
-        name="mixed",
+        name="per-layer",
         why="layer by layer the faster of our kernels and the vendor library's, as measured on this GPU",
         serves={"cuda": _TORCH["cuda"]},
         launches={"cuda": ("stream", "graph")},
         needs=_TRITON,
-        excluded={("cpu", precision): _NO_MIX for precision in PRECISIONS},
+        excluded={("cpu", precision): _NO_CHOICE for precision in PRECISIONS},
         runs="kernels",
         uncounted="chooses its kernels by timing them on the GPU",
     ),
@@ -153,6 +155,15 @@ _ROWS = (
 )
 
 VARIANTS: Mapping[str, Variant] = {row.name: row for row in _ROWS}
+
+# Old names, read wherever a name is until the next version: `mixed` was taken for mixed precision.
+RENAMED: Mapping[str, str] = {"mixed": "per-layer"}
+
+
+@cache
+def warn_renamed(old: str) -> None:
+    """Say on stderr, once a process, that the variant `old` has a new name."""
+    print(f"the variant {old} is called {RENAMED[old]} now; the next version will not know {old}", file=sys.stderr)
 
 
 def refusal(variant: Variant, device: str, precision: str, launch: str) -> str | None:
@@ -195,6 +206,9 @@ def prepare(name: str, model: ResNet, example: Tensor, precision: str, launch: s
     Raises ValueError for an unknown variant and for a combination that the table refuses, with its reason, and
     RuntimeError with the pip line where a package is missing.
     """
+    if name in RENAMED:
+        warn_renamed(name)
+        name = RENAMED[name]
     if name not in VARIANTS:
         raise ValueError(f"unknown variant {name!r}; there are {', '.join(VARIANTS)}")
     variant = VARIANTS[name]

@@ -169,7 +169,7 @@ def test_cases_are_compared_by_what_both_can_tell_apart_the_largest_difference_f
 
 @pytest.mark.gpu
 @pytest.mark.timed
-@pytest.mark.parametrize("case", ["eager/fp16", "library-fused/fp16", "fused/fp16", "mixed/fp16", "compile/fp16"])
+@pytest.mark.parametrize("case", ["eager/fp16", "library-fused/fp16", "fused/fp16", "per-layer/fp16", "compile/fp16"])
 @pytest.mark.parametrize("launch", ["stream", "graph"])
 def test_layers_on_a_gpu_sum_to_less_than_the_whole(case: str, launch: str, here: dict[str, Any]) -> None:
     parsed = Case.parse(f"resnet18/{case}/b32/i224/{launch}")

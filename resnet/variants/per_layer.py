@@ -66,7 +66,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
         cached = compile_layers({layer_of(step, made, precision) for step in made.steps}, example.device)
     with torch.no_grad():
         choice = Choice(made, precision, example.device, launch)
-        network = MixedNetwork(made, choice, example.to(dtype, copy=True, memory_format=torch.channels_last))
+        network = PerLayerNetwork(made, choice, example.to(dtype, copy=True, memory_format=torch.channels_last))
     details = {
         "weights_bytes": weights_bytes(network),
         "activation_bytes": peak(uses(made, choice, dtype.itemsize)),
@@ -81,7 +81,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     return launched(OwnRunner(network, example, precision, details), launch)
 
 
-class MixedNetwork(nn.Module):
+class PerLayerNetwork(nn.Module):
     """A program, each step by the way that is chosen on the activations of a first pass over `x`."""
 
     def __init__(self, made: Program, choice: Choice, x: Tensor) -> None:
