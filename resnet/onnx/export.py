@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from resnet.cache import compiled_dir, made_once
+from resnet.cache import cached_file, compiled_dir
 from resnet.fold import fold
 from resnet.model import ResNet
 from resnet.weights.synthetic import digest
@@ -35,7 +35,7 @@ def onnx_file(model: ResNet, dtype: torch.dtype, image: torch.Size) -> tuple[Pat
     """
     tools = " ".join(f"{name} {version(name)}" for name in ("torch", "onnx", "onnxscript"))
     key = f"onnx {RECIPE} {model.spec.name} {digest(model)} {dtype} {tuple(image)} opset {OPSET} {tools}"
-    return made_once(key, ".onnx", lambda path: _export(model, dtype, image, path), compiled_dir)
+    return cached_file(key, ".onnx", lambda path: _export(model, dtype, image, path), compiled_dir)
 
 
 def _export(model: ResNet, dtype: torch.dtype, image: torch.Size, path: Path) -> None:

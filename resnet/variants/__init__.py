@@ -197,11 +197,11 @@ def missing(variant: Variant, device: str) -> str | None:
 
 
 def prepare(name: str, model: ResNet, example: Tensor, precision: str, launch: str = "stream") -> Runner:
-    """The variant `name`, ready to run `model` on inputs shaped like `example`.
+    """Prepare the variant `name` to run `model` on inputs shaped like `example`.
 
-    `model` is a float32 ResNet in eval mode, and is left as it was. `example` is a float32 batch [N, C, H, W] on the
-    device to run on. Sets this process's torch switches for the precision (`runner.set_switches`). The runner is to be
-    called under torch.no_grad().
+    `model` is a float32 ResNet in eval mode, which is not changed. `example` is a float32 batch [N, C, H, W] on the
+    device to run on. This process's torch flags are set for the precision (`runner.set_torch_flags`). Call the runner
+    under torch.no_grad().
 
     Raises ValueError for an unknown variant and for a combination that the table refuses, with its reason, and
     RuntimeError with the pip line where a package is missing.
@@ -220,9 +220,9 @@ def prepare(name: str, model: ResNet, example: Tensor, precision: str, launch: s
         raise RuntimeError(f"{name} needs what is not here: {cure}")
     import torch
 
-    from resnet.runner import set_switches
+    from resnet.runner import set_torch_flags
 
-    set_switches(example.device, precision)
+    set_torch_flags(example.device, precision)
     module = importlib.import_module(f"resnet.variants.{variant.module}")
     with torch.no_grad():
         runner: Runner = module.prepare(model, example, precision, launch)

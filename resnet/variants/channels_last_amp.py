@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from resnet.model import ResNet
-from resnet.runner import DTYPES, Runner, TorchRunner, converted, launched, weights_bytes
+from resnet.runner import DTYPES, Runner, TorchRunner, converted, weights_bytes, with_launch
 
 
 def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:
@@ -28,4 +28,4 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
         "autocast": str(dtype).removeprefix("torch."),
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
     }
-    return launched(TorchRunner(forward, example, torch.float32, "channels_last", details), launch)
+    return with_launch(TorchRunner(forward, example, torch.float32, "channels_last", details), launch)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from resnet.model import ResNet
-from resnet.runner import DTYPES, Forward, Runner, TorchRunner, converted, launched, weights_bytes
+from resnet.runner import DTYPES, Forward, Runner, TorchRunner, converted, weights_bytes, with_launch
 
 
 def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:
@@ -22,7 +22,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     details = {"weights_bytes": weights_bytes(net), "compile_mode": "default"}
     runner = TorchRunner(inductor(net, {}), example, dtype, memory_format, details)
     first_call(runner, example, {})
-    return launched(runner, launch)
+    return with_launch(runner, launch)
 
 
 def inductor(forward: Forward, options: dict[str, Any]) -> Forward:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.torch_version import TorchVersion
 
 from resnet.model import ResNet
-from resnet.runner import DTYPES, Runner, TorchRunner, converted, launched, weights_bytes
+from resnet.runner import DTYPES, Runner, TorchRunner, converted, weights_bytes, with_launch
 from resnet.variants.compile import first_call, inductor
 
 # The first release whose Triton convolution keeps to 4 warps where a window is larger than a pixel. Before it 11 of the
@@ -44,7 +44,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     details = {"weights_bytes": weights_bytes(net) * dtype.itemsize // 4, "compile_options": options, **told}
     runner = TorchRunner(inductor(forward, options), example, dtype, "channels_last", details)
     first_call(runner, example, options)
-    return launched(runner, launch)
+    return with_launch(runner, launch)
 
 
 def options_for(device: str, version: str) -> tuple[dict[str, Any], dict[str, str]]:

@@ -20,7 +20,7 @@ from resnet.fused.launches import use_tuned
 from resnet.fused.network import FusedNetwork
 from resnet.fused.program import program
 from resnet.model import ResNet
-from resnet.runner import DTYPES, Forward, Runner, TorchRunner, launched, weights_bytes
+from resnet.runner import DTYPES, Forward, Runner, TorchRunner, weights_bytes, with_launch
 
 
 def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:
@@ -48,7 +48,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
         "configurations": {layer.key: str(config) for layer, config in network.configs.items()},
     }
     details |= noted(example.device.type)
-    return launched(OwnRunner(network, example, precision, details), launch)
+    return with_launch(OwnRunner(network, example, precision, details), launch)
 
 
 class OwnRunner(TorchRunner):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from resnet.fold import fold
 from resnet.library.ops import CudnnConv, OneDnnConv, OneDnnLinear, decide_each
 from resnet.model import ResNet
-from resnet.runner import DTYPES, FORMATS, Runner, TorchRunner, fastest, launched, weights_bytes
+from resnet.runner import DTYPES, FORMATS, Runner, TorchRunner, fastest, weights_bytes, with_launch
 
 Convert = Callable[[nn.Conv2d], nn.Module]
 
@@ -100,7 +100,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     runners = {name: _cudnn(folded, example, DTYPES[precision], name) for name in names}
     calls = {name: partial(runner, runner.place(example)) for name, runner in runners.items()}
     name, _ = fastest(calls, example.device) if len(calls) > 1 else (names[0], {})
-    return launched(runners[name], launch)
+    return with_launch(runners[name], launch)
 
 
 def _onednn(folded: ResNet, example: Tensor, dtype: torch.dtype) -> TorchRunner:

@@ -32,7 +32,7 @@ from resnet.fused.steps import own
 from resnet.library.ops import FUSED_TOLERANCE
 from resnet.library.steps import LibraryStep, library
 from resnet.model import ResNet
-from resnet.runner import DTYPES, CudaCapture, Runner, fastest, launched, weights_bytes
+from resnet.runner import DTYPES, CudaCapture, Runner, fastest, weights_bytes, with_launch
 from resnet.variants.fused import OwnRunner, check
 
 # Executions in a timed turn: of one alone, most is the way to the GPU and back.
@@ -78,7 +78,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
         "choices": choice.why,
     }
     details |= noted(example.device.type)
-    return launched(OwnRunner(network, example, precision, details), launch)
+    return with_launch(OwnRunner(network, example, precision, details), launch)
 
 
 class PerLayerNetwork(nn.Module):

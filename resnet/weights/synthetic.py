@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from resnet.archs import Spec
-from resnet.cache import made_once
-from resnet.inputs import Source, find, pictures
+from resnet.cache import cached_file
+from resnet.inputs import Source, find_source, pictures
 from resnet.model import ResNet
 
 # Part of the cache's key: raise it when the recipe below changes what it makes.
@@ -39,8 +39,8 @@ def synthesize(
 ) -> ResNet:
     """A ResNet with synthetic weights, the same for the same arguments and pictures; cached on disk."""
     if isinstance(source, str):
-        source = find(source)
-    asked = f"{spec.name} {seed} {num_classes} {in_channels} {source.described()}"
+        source = find_source(source)
+    asked = f"{spec.name} {seed} {num_classes} {in_channels} {source.description()}"
     key = f"weights {RECIPE} {asked} torch {torch.__version__}"
 
     def make(path: Path) -> None:
@@ -48,7 +48,7 @@ def synthesize(
         torch.save(_synthesized(spec, seed, num_classes, in_channels, source).state_dict(), whole)
         path.write_bytes(whole.getbuffer())
 
-    path, _ = made_once(key, ".pt", make)
+    path, _ = cached_file(key, ".pt", make)
     # on the meta device this would be free, but initialising there imports torch._dynamo: 1.7 s, in every process
     with torch.random.fork_rng(devices=[]):
         model = ResNet(spec, num_classes=num_classes, in_channels=in_channels)

@@ -24,7 +24,7 @@ from bench.stats import quantile, ratio
 from bench.worker.measure.clock import Clock, on_device
 from bench.worker.measure.measure import Measured, measure
 from resnet.onnx.export import INPUT, OPSET, OUTPUT
-from resnet.runner import Runner, TorchRunner, launched
+from resnet.runner import Runner, TorchRunner, with_launch
 from resnet.variants import VARIANTS, missing
 
 # turns of the millisecond's work with the watching process running, and as many with it stopped
@@ -91,7 +91,7 @@ def _paths(device: str) -> dict[str, Callable[[], Runner]]:
     found: dict[str, Callable[[], Runner]] = {"stream": lambda: runner(lambda x: answer)}
     if device == "cuda":
         # a graph must hold something: the shortest of kernels
-        found["graph"] = lambda: launched(runner(lambda x: answer.zero_()), "graph")
+        found["graph"] = lambda: with_launch(runner(lambda x: answer.zero_()), "graph")
     return found | {"onnxruntime": lambda: _onnxruntime(example)}
 
 

@@ -16,7 +16,7 @@ from resnet.fused.program import program
 from resnet.library import ops as library_ops
 from resnet.library import steps as library_steps
 from resnet.library.steps import library
-from resnet.runner import launched
+from resnet.runner import with_launch
 from resnet.variants import VARIANTS, per_layer, prepare, refusal, warn_renamed
 
 
@@ -148,7 +148,7 @@ def test_a_graph_is_timed_in_graphs_that_share_a_pool_with_their_rival_alone(bui
     monkeypatch.setattr(per_layer, "CudaCapture", Capture)
     monkeypatch.setattr(per_layer, "check", lambda *_: None)
     monkeypatch.setattr(per_layer, "fastest", always("library"))
-    monkeypatch.setattr(per_layer, "launched", lambda runner, launch: launched(runner, "stream"))
+    monkeypatch.setattr(per_layer, "with_launch", lambda runner, launch: with_launch(runner, "stream"))
     per_layer.prepare(build("resnet18"), batch, "fp32", "graph")
     assert [len(graphs) for graphs in pools] == [2] * (14 + 2)
 
