@@ -10,11 +10,11 @@ from resnet.runner import DTYPES, Runner, TorchRunner, converted, weights_bytes,
 
 
 def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:
-    """The float32 module under torch.autocast, channels-last.
+    """Prepare the float32 module under torch.autocast, channels-last.
 
-    Every call casts every weight again, and that is timed, because it is what AMP's users pay: autocast's cache lives
-    only as long as the autocast block, and holds only weights that require a gradient. It is off here, as it could
-    only cost (each weight is read once a call).
+    Every call casts every weight again, and that is timed, because AMP's users pay it: autocast's cache lives only as
+    long as the autocast block, and keeps only weights that require a gradient. It is off here, as it could only cost
+    (each weight is read once a call).
     """
     net = converted(model, example.device, torch.float32, "channels_last")
     dtype = DTYPES[precision]

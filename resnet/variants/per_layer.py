@@ -1,19 +1,19 @@
-"""Step by step the faster of our kernels and the vendor library's, as measured on the GPU in front of it.
+"""Step by step the faster of this project's kernels and the vendor library's, as measured on this GPU.
 
-A step is what `resnet.fused.program` makes one kernel of, and its rival is all that the library needs for the same:
-for a block's last convolution with a projection in its accumulator two convolutions, for the stem a convolution and a
-pool. So whole groups are compared. What no library call computes stays ours: a convolution with a norm before it, a
-shortcut by a matrix of zeros and ones.
+A step is what `resnet.fused.program` makes one kernel of, and it competes with all library calls for the same: for a
+block's last convolution with a projection in its accumulator two convolutions, for the stem a convolution and a pool.
+Steps that no library call computes use this project's kernels: a convolution with a norm before it, a shortcut by a
+matrix of zeros and ones.
 
-Both are timed as they will run: in a CUDA graph for a graph, one launch after the other for a stream, where the host's
-time counts too. Everything is channels-last, and activations come from torch's allocator, as the library returns its
-results in no other way. So on a stream our kernels go through their ops here, which costs the host more than `fused`
-spends: at a small batch that one may be ahead.
+Both are timed as they will run: in a CUDA graph for the launch `graph`, one launch after the other for `stream`, where
+host time counts too. Everything is channels-last, and activations come from torch's allocator, as the library returns
+its results in no other way. So for `stream` the kernels are launched through their ops here, which costs the host more
+than in the variant `fused`: at a small batch that may be faster.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from math import prod
 from typing import cast
 
@@ -33,67 +33,57 @@ from resnet.library.ops import FUSED_TOLERANCE
 from resnet.library.steps import LibraryStep, library
 from resnet.model import ResNet
 from resnet.runner import DTYPES, CudaCapture, Runner, fastest, weights_bytes, with_launch
-from resnet.variants.fused import OwnRunner, check
+from resnet.variants.fused import KernelRunner, check_supported
 
-# Executions in a timed turn: of one alone, most is the way to the GPU and back.
+KERNELS, LIBRARY = "own", "library"  # as `details` has them
+
+# Executions in a timed turn: the time of a single one is mostly the way to the GPU and back.
 REPEATS = 8
-
-Choices = Mapping[tuple[str, str, str], str]
-_installed: Choices = {}
-
-
-def use(choices: Choices) -> None:
-    """Installs choices that need no timing: (GPU, `key_of` the step, launch) -> "own" or "library".
-
-    Steps that only ours can compute stay ours.
-    """
-    global _installed
-    _installed = choices
 
 
 def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:
-    """The folded network, channels-last, each step by the way that is faster for batches of `example`'s shape.
+    """Prepare the folded network, channels-last, each step as is faster for batches of `example`'s shape.
 
     `details` has every choice with both times in microseconds. Raises ValueError for a precision without kernels and
     for a graph without a GPU.
     """
-    check(example.device, precision, launch)
+    check_supported(example.device, precision, launch)
     shape, dtype = tuple(example.shape), DTYPES[precision]
-    made = program(cast(ResNet, fold(model)), shape)
-    cached, chosen = True, dict[str, object]()
+    steps = program(cast(ResNet, fold(model)), shape)
+    cached, tuned = True, dict[str, object]()
     if example.device.type == "cuda":
-        chosen = use_tuned(torch.cuda.get_device_name(example.device))
-        cached = compile_layers({layer_of(step, made, precision) for step in made.steps}, example.device)
+        tuned = use_tuned(torch.cuda.get_device_name(example.device))
+        cached = compile_layers({layer_of(step, steps, precision) for step in steps.steps}, example.device)
     with torch.no_grad():
-        choice = Choice(made, precision, example.device, launch)
-        network = PerLayerNetwork(made, choice, example.to(dtype, copy=True, memory_format=torch.channels_last))
+        chooser = Chooser(steps, precision, example.device, launch)
+        network = PerLayerNetwork(steps, chooser, example.to(dtype, copy=True, memory_format=torch.channels_last))
     details = {
         "weights_bytes": weights_bytes(network),
-        "activation_bytes": peak(uses(made, choice, dtype.itemsize)),
+        "activation_bytes": peak(memory_uses(steps, chooser, dtype.itemsize)),
         "eager_activation_bytes": peak(eager_uses(model, shape, dtype.itemsize)),
         "library": f"cuDNN {torch.backends.cudnn.version()}",
         "triton_cached": cached,
-        **chosen,
-        "steps": {way: sum(choice.way(step) == way for step in made.steps) for way in ("own", "library")},
-        "choices": choice.why,
+        **tuned,
+        "steps": {side: sum(chooser.choice(step) == side for step in steps.steps) for side in (KERNELS, LIBRARY)},
+        "choices": chooser.reasons,
     }
     details |= noted(example.device.type)
-    return with_launch(OwnRunner(network, example, precision, details), launch)
+    return with_launch(KernelRunner(network, example, precision, details), launch)
 
 
 class PerLayerNetwork(nn.Module):
-    """A program, each step by the way that is chosen on the activations of a first pass over `x`."""
+    """A program whose steps are chosen on the activations of a first pass over `x`."""
 
-    def __init__(self, made: Program, choice: Choice, x: Tensor) -> None:
+    def __init__(self, steps: Program, choose: Chooser, x: Tensor) -> None:
         super().__init__()
-        self.names = [step.name for step in made.steps]
-        self._modules_of = [modules_of(step) for step in made.steps]
-        last = {name: index for index, step in enumerate(made.steps) for name in step.reads}
-        self.dead = [[name for name, read in last.items() if read == index] for index in range(len(made.steps))]
+        self.names = [step.name for step in steps.steps]
+        self._modules_of = [modules_of(step) for step in steps.steps]
+        last = {name: index for index, step in enumerate(steps.steps) for name in step.reads}
+        self.dead = [[name for name, read in last.items() if read == index] for index in range(len(steps.steps))]
         self.steps = nn.ModuleList()
         values = {INPUT: x}
-        for step, dead in zip(made.steps, self.dead, strict=True):
-            self.steps.append(choice(step, values))
+        for step, dead in zip(steps.steps, self.dead, strict=True):
+            self.steps.append(choose(step, values))
             values[step.name] = self.steps[-1](values)
             for name in dead:
                 del values[name]
@@ -102,57 +92,56 @@ class PerLayerNetwork(nn.Module):
         values = {INPUT: x}
         for name, step, dead in zip(self.names, self.steps, self.dead, strict=True):
             values[name] = step(values)
-            for gone in dead:
-                del values[gone]
+            for other in dead:
+                del values[other]
         return values[self.names[-1]]
 
     def computes(self, part: str) -> tuple[str, ...]:
-        """The model's modules that a part computes, by the part's name among this network's modules."""
+        """Return the names of the model's modules that the module `part` of this network computes."""
         return computed(part, self._modules_of)
 
 
-class Choice:
-    """Chooses a module for a step, once for all steps that are alike. `why` says in words what was chosen, by key."""
+class Chooser:
+    """Chooses the module of each step, once for all steps with the same key; `reasons` says why, by key."""
 
-    def __init__(self, made: Program, precision: str, device: torch.device, launch: str) -> None:
-        self.made, self.precision, self.device, self.launch = made, precision, device, launch
-        self.gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-        self.ways: dict[str, str] = {}
-        self.why: dict[str, str] = {}
+    def __init__(self, steps: Program, precision: str, device: torch.device, launch: str) -> None:
+        self.steps, self.precision, self.device, self.launch = steps, precision, device, launch
+        self._choices: dict[str, str] = {}
+        self.reasons: dict[str, str] = {}
 
-    def way(self, step: Step) -> str:
-        """ "own" or "library", of a step that was chosen for."""
-        return self.ways[key_of(step, self.made, self.precision)]
+    def choice(self, step: Step) -> str:
+        """Return KERNELS or LIBRARY for a step that a module was chosen for."""
+        return self._choices[key_of(step, self.steps, self.precision)]
 
     def __call__(self, step: Step, values: dict[str, Tensor]) -> nn.Module:
-        key = key_of(step, self.made, self.precision)
+        key = key_of(step, self.steps, self.precision)
         rival = library(step, self.precision)
-        known = self.ways.get(key)
-        if known is None and rival is None:
-            known, self.why[key] = "own", "own: the library has no call for it"
-        if known is None and (known := _installed.get((self.gpu, key, self.launch))):
-            self.why[key] = f"{known}: installed"
-        mine = own(step, self.precision).to(self.device) if known != "library" else None
-        if rival is not None and known != "own":
+        if rival is None:
+            self._choices[key], self.reasons[key] = KERNELS, f"{KERNELS}: the library has no call for it"
+        elif self._choices.get(key) != KERNELS:
             rival.to(self.device).decide(values)
-            if mine is not None:
-                known, self.why[key] = self._compared(mine, rival, values)
-        self.ways[key] = str(known)
-        return cast(nn.Module, mine if known == "own" else rival)
+            if key in self._choices:
+                return rival
+        kernel = own(step, self.precision).to(self.device)
+        if rival is not None and key not in self._choices:
+            self._choices[key], self.reasons[key] = self._compare(kernel, rival, values)
+        return cast(nn.Module, kernel if self._choices[key] == KERNELS else rival)
 
-    def _compared(self, mine: nn.Module, rival: LibraryStep, values: dict[str, Tensor]) -> tuple[str, str]:
-        apart = _apart(mine(values), rival(values))
-        if not apart < FUSED_TOLERANCE:  # or not a number
-            return "library", f"library: the other is {apart:.2g} of the largest value apart"
-        ways: dict[str, nn.Module] = {"own": mine, "library": rival}
-        capture = CudaCapture() if self.launch == "graph" else None  # of this comparison, with which its graphs go
-        calls = {name: _repeated(way, values, capture) for name, way in ways.items()}
+    def _compare(self, kernel: nn.Module, rival: LibraryStep, values: dict[str, Tensor]) -> tuple[str, str]:
+        difference = _relative_difference(kernel(values), rival(values))
+        if not difference < FUSED_TOLERANCE:  # or NaN
+            return LIBRARY, f"{LIBRARY}: the other is {difference:.2g} of the largest value apart"
+        sides: dict[str, nn.Module] = {KERNELS: kernel, LIBRARY: rival}
+        capture = CudaCapture() if self.launch == "graph" else None  # freed with this comparison's graphs
+        calls = {name: _repeated(module, values, capture) for name, module in sides.items()}
         name, us = fastest(calls, self.device, self.launch == "stream")
         times = {name: round(value / REPEATS, 2) for name, value in us.items()}
-        return name, f"{name}: own {times['own']} us, library {times['library']} us"
+        return name, f"{name}: own {times[KERNELS]} us, library {times[LIBRARY]} us"
 
 
 def _repeated(module: nn.Module, values: dict[str, Tensor], capture: CudaCapture | None) -> Callable[[], object]:
+    """Return a call that runs `module` REPEATS times; with `capture`, as a graph."""
+
     def repeat(_: Tensor) -> Tensor:
         for _turn in range(REPEATS - 1):
             module(values)
@@ -162,35 +151,35 @@ def _repeated(module: nn.Module, values: dict[str, Tensor], capture: CudaCapture
     return capture(repeat, anything) if capture else lambda: repeat(anything)
 
 
-def key_of(step: Step, made: Program, precision: str) -> str:
-    """A step in a line; steps that are alike have the same, in every process."""
+def key_of(step: Step, steps: Program, precision: str) -> str:
+    """Return a step's key, which is the same for steps of the same kind and shapes, in every process."""
     if isinstance(step, Conv):
-        return layer_of(step, made, precision).key
-    shape = "x".join(map(str, made.shapes[step.source]))
+        return layer_of(step, steps, precision).key
+    shape = "x".join(map(str, steps.shapes[step.source]))
     relu = "-relu" if isinstance(step, Stem) and step.relu else ""
-    return f"{precision}-{step.name}-{shape}-k{made.shapes[step.name][1]}{relu}"
+    return f"{precision}-{step.name}-{shape}-k{steps.shapes[step.name][1]}{relu}"
 
 
-def uses(made: Program, choice: Choice, itemsize: int) -> list[Use]:
-    """What the steps do to memory, by the way chosen for each: nothing is written over, temporaries count."""
-    found = []
-    for step in made.steps:
-        size = prod(made.shapes[step.name]) * itemsize
+def memory_uses(steps: Program, chooser: Chooser, itemsize: int) -> list[Use]:
+    """Return the memory that each step uses as it was chosen: no buffer is overwritten, and temporaries count."""
+    target = target_of(chooser.device, chooser.precision)
+    memory = []
+    for step in steps.steps:
+        size = prod(steps.shapes[step.name]) * itemsize
         scratch = 0
-        target = target_of(choice.device, choice.precision)
-        if choice.way(step) == "library":
-            # the projection; what is pooled, twice as high and wide, or a row and a column less
+        if chooser.choice(step) == LIBRARY:
+            # the projection; the pool's input, twice as high and wide, or a row and a column less
             projection = size if isinstance(step, Conv) and step.shortcut is not None else 0
             scratch = 4 * size if isinstance(step, Stem) else projection
-            if choice.precision == "tf32":  # what is rounded, and its bits
+            if chooser.precision == "tf32":  # the rounded input, and its bits
                 scratch += 2 * size
         elif target is not None:
-            layer = layer_of(step, made, choice.precision)
+            layer = layer_of(step, steps, chooser.precision)
             scratch = scratch_bytes(layer, config_of(layer, target))
-        found.append(Use(step.name, size, step.reads, scratch=scratch))
-    return found
+        memory.append(Use(step.name, size, step.reads, scratch=scratch))
+    return memory
 
 
-def _apart(got: Tensor, want: Tensor) -> float:
-    """Largest difference, over the largest value."""
-    return float((got.float() - want.float()).abs().max() / want.float().abs().max())
+def _relative_difference(result: Tensor, reference: Tensor) -> float:
+    """Return the largest difference over the largest value of the reference."""
+    return float((result.float() - reference.float()).abs().max() / reference.float().abs().max())

@@ -113,7 +113,7 @@ def _onnxruntime(example: Tensor) -> Runner:
     )
     provider, options, stream = ort_session.CPU, dict[str, str](), None
     if example.is_cuda:
-        provider, stream = ort_session.CUDA, ort_session.own_stream(example.device)
+        provider, stream = ort_session.CUDA, ort_session.non_default_stream(example.device)
         options = {"device_id": str(stream.device_index), "user_compute_stream": str(stream.cuda_stream)}
     with TemporaryDirectory() as folder:
         path = Path(folder) / "null.onnx"

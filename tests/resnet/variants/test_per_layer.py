@@ -108,29 +108,10 @@ def test_whole_groups_are_timed_once_for_all_that_are_alike(faster, build, batch
 
 def test_a_way_that_is_far_from_the_other_is_not_ours(faster, build, batch, monkeypatch) -> None:
     faster("own")
-    monkeypatch.setattr(per_layer, "_apart", lambda *_: float("nan"))
+    monkeypatch.setattr(per_layer, "_relative_difference", lambda *_: float("nan"))
     details = per_layer.prepare(build("resnet18"), batch, "fp32", "stream").details
     assert details["steps"] == {"own": 0, "library": 18}
     assert "apart" in next(iter(details["choices"].values()))
-
-
-def test_an_installed_choice_is_not_timed(build, batch, monkeypatch) -> None:
-    monkeypatch.setattr(per_layer, "fastest", lambda *_: pytest.fail("timed"))
-    made = program(fold(build("resnet18")), tuple(batch.shape))
-    keys = {per_layer.key_of(step, made, "fp32") for step in made.steps}
-    monkeypatch.setattr(per_layer, "_installed", {("cpu", key, "stream"): "own" for key in keys})
-    details = per_layer.prepare(build("resnet18"), batch, "fp32", "stream").details
-    assert details["steps"] == {"own": 18, "library": 0}
-    assert set(details["choices"].values()) == {"own: installed"}
-
-
-def test_an_installed_choice_that_cannot_be_is_not_taken(build, batch, monkeypatch, faster) -> None:
-    faster("own")
-    made = program(fold(build("resnet18v2")), tuple(batch.shape))
-    key = per_layer.key_of(made.steps[-1], made, "fp32")
-    monkeypatch.setattr(per_layer, "_installed", {("cpu", key, "stream"): "library"})
-    details = per_layer.prepare(build("resnet18v2"), batch, "fp32", "stream").details
-    assert details["choices"][key] == "own: the library has no call for it"
 
 
 def test_a_graph_is_timed_in_graphs_that_share_a_pool_with_their_rival_alone(build, batch, monkeypatch) -> None:
@@ -146,7 +127,7 @@ def test_a_graph_is_timed_in_graphs_that_share_a_pool_with_their_rival_alone(bui
             return lambda: self.graphs[-1]
 
     monkeypatch.setattr(per_layer, "CudaCapture", Capture)
-    monkeypatch.setattr(per_layer, "check", lambda *_: None)
+    monkeypatch.setattr(per_layer, "check_supported", lambda *_: None)
     monkeypatch.setattr(per_layer, "fastest", always("library"))
     monkeypatch.setattr(per_layer, "with_launch", lambda runner, launch: with_launch(runner, "stream"))
     per_layer.prepare(build("resnet18"), batch, "fp32", "graph")

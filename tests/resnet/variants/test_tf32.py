@@ -138,7 +138,7 @@ class Seen(TorchDispatchMode):
 @pytest.mark.parametrize("variant", [fused, per_layer])
 def test_what_our_kernels_multiply_is_rounded_whoever_wrote_it(variant, build, batch, monkeypatch) -> None:
     ways = iter(["own", "library"] * 50)
-    monkeypatch.setattr(per_layer.Choice, "_compared", lambda *_: (next(ways), "in turn"))
+    monkeypatch.setattr(per_layer.Chooser, "_compare", lambda *_: (next(ways), "in turn"))
     monkeypatch.setattr(CudnnConv, "decide", lambda *_: None)  # separate kernels, which a CPU has too
     runner = variant.prepare(build("resnet18"), batch, "tf32", "stream")
     placed = runner.place(batch)
