@@ -128,8 +128,8 @@ def markdown(now: Facts, changes: Sequence[Change], before: Facts | None) -> lis
     first, *others = sentences(now, changes, before)
     lines = [f"**{first}** {' '.join(others)}", ""]
     if before is not None:
-        titles = ("verdict", "case", "fact", "before", "now", "why")
-        words = ("verdict", "case", "fact", "why")
+        titles = ("verdict", "case", "count", "before", "now", "why")
+        words = ("verdict", "case", "count", "why")
         return lines + (markdown_table(titles, map(_change_cells, changes), words) if changes else [])
     rows = (
         (f"`{name}`", *(_cell(counted, fact) for fact in COLUMNS))
