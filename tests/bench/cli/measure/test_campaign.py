@@ -1,4 +1,4 @@
-"""`bench gpu`, as a user calls it: real processes, signals, a dry run, a network that is wrong."""
+"""`bench campaign`, as a user calls it: real processes, signals, a dry run, a network that is wrong."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from bench.machine.environment import ROOT
 
 
 def bench(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "bench", "gpu", *words], capture_output=True, text=True, cwd=ROOT)
+    return subprocess.run([sys.executable, "-m", "bench", "campaign", *words], capture_output=True, text=True, cwd=ROOT)
 
 
 def test_bad_usage_and_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +40,7 @@ def test_what_a_card_that_was_never_here_lacks() -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_told_to_end_it_puts_away_what_it_has(tmp_path: Path, number: signal.Signals) -> None:
     """And no second one runs beside it."""
-    out, words = tmp_path / "out", [sys.executable, "-m", "bench", "gpu", "--dry", "software", "tests"]
+    out, words = tmp_path / "out", [sys.executable, "-m", "bench", "campaign", "--dry", "software", "tests"]
     variables = os.environ | {"OUT": str(out), "CUDA_VISIBLE_DEVICES": ""}
     with subprocess.Popen(words, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True) as one:
         assert one.stdout
