@@ -51,6 +51,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     import torch
 
+    # Or a run with `-m gpu` would pass the file over (see above) and never say so.
+    hidden = sorted({item.path.name for item in wanting if "mark.gpu" not in item.path.read_text()})
+    assert not hidden, f"tests are marked gpu in files that do not say mark.gpu: {hidden}"
+
     for item in wanting:  # before the item's own marks, which outweigh these
         item.add_marker(pytest.mark.filterwarnings(*GPU_WARNINGS), append=False)
 
