@@ -150,7 +150,7 @@ def unused() -> int:
 @pytest.mark.slow
 def test_the_largest_batch_in_a_small_memory(reference: Callable[[Case], dict[str, str]], unused: int) -> None:
     """Bounded by real allocations that fail, and again so a little beside it."""
-    case = Case("resnet18", "library-fused", "fp32", MAX, 64, "stream")
+    case = Case("resnet18", "library-fused", "fp32", MAX, 192, "stream")
     paths = reference(case)
     small = probe(case, START["cpu"], paths)
     assert small.status == "ok", small.reason
