@@ -22,7 +22,7 @@ LIMIT_S = 300.0
 
 
 def apart(compile_kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """The same compiler, run in a forked child, which fills Triton's cache on disk, and then here, which finds it there."""
+    """The same compiler, run first in a forked child, which fills the cache on disk, and then here, which reads it."""
 
     def compile_twice(*args: Any, **kwargs: Any) -> Any:
         if threading.active_count() == 1:  # a lock that another thread holds would stay held in the child
@@ -47,7 +47,7 @@ def status_of_child(work: Callable[[], object], output: int) -> int:
         try:
             os.dup2(output, 1)
             os.dup2(output, 2)
-            faulthandler.enable()
+            faulthandler.enable(output)
             work()
             status = 0
         finally:
