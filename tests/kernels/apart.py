@@ -30,7 +30,7 @@ def apart(compile_kernel: Callable[..., Any]) -> Callable[..., Any]:
                 status = status_of_child(lambda: compile_kernel(*args, **kwargs), output.fileno())
                 if status not in (0, RAISED):
                     output.seek(0)
-                    words = output.read().decode(errors="replace")[-2000:]
+                    words = output.read(4000).decode(errors="replace")
                     pytest.fail(f"the compiler ended its process ({cause(status)}); its last words: {words or 'none'}")
         return compile_kernel(*args, **kwargs)
 
