@@ -97,7 +97,7 @@ class Table:
 
     def save(self, path: Path) -> None:
         """Writes it whole or not at all."""
-        files.write(path, self.text().encode())
+        files.write_atomic(path, self.text().encode())
 
 
 def _rank(entry: Entry) -> tuple[bool, str]:

@@ -35,7 +35,7 @@ def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
     tiles = row_tiles(layer, config) * channel_tiles(layer, config) * config.split_k
     resident = _resident(layer, config, machine)
     flops = machine.product_rate(layer.dtype, config.impl) / machine.sms
-    l2, launch = machine.l2_per_sm, machine.constants.launch(config.pdl)
+    l2, launch = machine.l2_per_sm, machine.constants.launch_time_us(config.pdl)
 
     def together(sharing: int) -> float:
         """Seconds for `sharing` programs at once on an SM."""
@@ -78,7 +78,7 @@ def _resident(layer: Layer, config: Config, machine: Machine) -> int:
     """Programs at once on an SM."""
     used = min(registers(layer, config, machine.arch), 255)
     shared = shared_bytes(layer, config, machine.arch)
-    return max(ARCHS[machine.arch].blocks(config.warps, used, shared), 1)
+    return max(ARCHS[machine.arch].resident_blocks(config.warps, used, shared), 1)
 
 
 def _habits(layer: Layer, config: Config, machine: Machine) -> tuple[int, bool, int, int, int, int, int, str]:

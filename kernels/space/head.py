@@ -39,7 +39,7 @@ def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
     """Microseconds in a CUDA graph, by the model of kernels/head.py's table."""
     size, pixels = BYTES[layer.dtype], layer.h * layer.w
     rate = machine.copy_rate
-    x, start = layer.n * pixels * layer.c_in * size, machine.constants.launch(config.pdl) + START_US
+    x, start = layer.n * pixels * layer.c_in * size, machine.constants.launch_time_us(config.pdl) + START_US
     if config.block_m > 1:
         return start + 1e6 * x / rate + conv_space.predicted_us(product(layer), config, machine)
     programs = layer.n * ceil(layer.c_out / config.block_n)

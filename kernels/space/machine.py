@@ -47,7 +47,7 @@ def machine_of(arch: int, sms: int | None = None, gpu: str = "") -> Machine:
     A name that is not in kernels.cards.cards, or is of another architecture, is told in `assumed`. Its constants are
     those that this process has for the name. Raises ValueError for an architecture that is too old.
     """
-    known, usual = cards.named(gpu), cards.of_arch(arch)
+    known, usual = cards.find_card(gpu), cards.card_of_arch(arch)
     card = known if known and known.arch == usual.arch else usual
     unknown = (
         f"{gpu} has no row in kernels/cards/cards.py: the model takes it for the {card.name}, another of sm_{card.arch}"

@@ -60,7 +60,7 @@ def unsafe(layer: Layer, config: Config, arch: int) -> str | None:
 def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
     """Microseconds in a CUDA graph, by a model that is there to order configurations, not to be quoted."""
     used, shared = min(registers(layer, config), 255), shared_bytes(layer, config, machine.arch)
-    resident = max(ARCHS[machine.arch].blocks(config.warps, used, shared), 1)
+    resident = max(ARCHS[machine.arch].resident_blocks(config.warps, used, shared), 1)
     multiplied = 2 * config.block_m * 2 * config.block_n * layer.kernel[0] * config.block_k
     row = 1e6 * multiplied / (machine.product_rate(layer.dtype, "ptr") / machine.sms)
 
@@ -72,7 +72,7 @@ def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
     waves, rest = divmod(ceil(prod(stem_grid(layer, config)) / machine.sms), resident)
     elements = layer.n * (layer.h * layer.w * layer.c_in + prod(layer.pooled) * layer.c_out)
     memory = 1e6 * elements * BYTES[layer.dtype] / machine.copy_rate
-    return machine.constants.launch(config.pdl) + max(waves * together(resident) + together(rest), memory)
+    return machine.constants.launch_time_us(config.pdl) + max(waves * together(resident) + together(rest), memory)
 
 
 @cache

@@ -19,8 +19,8 @@ import triton
 from torch import Tensor
 
 from kernels import table
-from kernels.cards.constants import use_measured
-from kernels.cards.places import RESULTS, tuned
+from kernels.cards.constants import install_measured
+from kernels.cards.places import RESULTS, tuned_path
 from kernels.kinds import implementation, unfit
 from kernels.launch import INTERPRETED, Argument, Launch, Operands, output, parsed_in_turn
 from kernels.space.config import Config
@@ -53,10 +53,10 @@ def use_tuned(gpu: str, results: Path = RESULTS) -> dict[str, Any]:
     for a file that is damaged.
     """
     global _ours
-    known = use_measured(gpu, results)
+    known = install_measured(gpu, results)
     if len(table.installed()) and table.installed() is not _ours:
         return {"tables": [], "choice": "a table that this process installed itself", "constants": known}
-    path = tuned(gpu, results)
+    path = tuned_path(gpu, results)
     every = table.Table.load(path) if path.exists() else table.Table()
     found = table.Table(entry for entry in every if entry.gpu == gpu and entry.chosen == "measured")
     table.use(found)

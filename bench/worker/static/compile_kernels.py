@@ -27,8 +27,8 @@ from bench.runs.wire import Json
 from kernels import table
 from kernels.cards.archs import ARCHS
 from kernels.cards.cards import CARDS
-from kernels.cards.constants import use_measured
-from kernels.cards.files import write
+from kernels.cards.constants import install_measured
+from kernels.cards.files import write_atomic
 from kernels.compiled import emit, hazards, sass
 from kernels.kinds import implementation
 from kernels.launch import Compilation
@@ -72,7 +72,7 @@ def run(job: KernelsJob, tell: Callable[[str], None]) -> KernelsAnswer:
     measured = _merged(job.tables)
     table.use(measured)
     for card in CARDS:
-        use_measured(card.name)
+        install_measured(card.name)
     unknown = {entry.gpu for entry in measured} - {gpu for gpus in GPUS.values() for gpu in gpus}
     found = plan({int(arch): points for arch, points in job.points.items()}, job.globs)
     mine = list(islice(found, job.part, None, job.parts))
@@ -162,7 +162,7 @@ def read(compilation: Compilation, arch: int) -> tuple[emit.Emitted, bool]:
         return emit.Emitted(**kept["emitted"]), kept["product"]
     found, product = emit.emit(compilation, arch), "tt.dot" in kernel.asm["ttir"]
     with suppress(OSError):
-        write(path, json.dumps({"emitted": asdict(found), "product": product}).encode())
+        write_atomic(path, json.dumps({"emitted": asdict(found), "product": product}).encode())
     return found, product
 
 

@@ -244,12 +244,12 @@ def test_the_head_is_launched_as_it_was_described(config, hopper) -> None:
 
 def test_occupancy_is_the_tightest_of_four_limits() -> None:
     hopper = ARCHS[90]
-    assert hopper.blocks(warps=4, registers=32, shared=0) == 16  # registers: 65536 / (128 * 32)
-    assert hopper.blocks(warps=1, registers=16, shared=0) == 32  # blocks
-    assert hopper.blocks(warps=8, registers=24, shared=0) == 8  # threads
-    assert hopper.blocks(warps=4, registers=168, shared=0) == 3
-    assert hopper.blocks(warps=4, registers=64, shared=100_000) == 2  # shared memory
-    assert hopper.blocks(warps=4, registers=64, shared=hopper.shared + 1) == 0
+    assert hopper.resident_blocks(warps=4, registers=32, shared=0) == 16  # registers: 65536 / (128 * 32)
+    assert hopper.resident_blocks(warps=1, registers=16, shared=0) == 32  # blocks
+    assert hopper.resident_blocks(warps=8, registers=24, shared=0) == 8  # threads
+    assert hopper.resident_blocks(warps=4, registers=168, shared=0) == 3
+    assert hopper.resident_blocks(warps=4, registers=64, shared=100_000) == 2  # shared memory
+    assert hopper.resident_blocks(warps=4, registers=64, shared=hopper.shared + 1) == 0
 
 
 def test_a_tool_that_is_not_there() -> None:

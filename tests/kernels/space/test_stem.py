@@ -61,7 +61,7 @@ def test_the_limits_are_those_of_the_core() -> None:
     for arch in ARCHS:
         config = stem_space.default(STEM, arch)
         used = min(stem_space.registers(STEM, config), 255)
-        assert ARCHS[arch].blocks(config.warps, used, stem_space.shared_bytes(STEM, config, arch)) >= 2
+        assert ARCHS[arch].resident_blocks(config.warps, used, stem_space.shared_bytes(STEM, config, arch)) >= 2
 
 
 def test_the_space_holds_what_fits_and_only_that() -> None:

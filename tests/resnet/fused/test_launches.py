@@ -170,10 +170,10 @@ def test_only_what_was_measured_on_this_card_is_installed_and_recorded(tmp_path,
 
     other = Layer(1, 8, 8, 128, 64, (1, 1))
     config = "ptr-128x64x32-w4-s3-k1-g8"
-    places.tuned(h100, tmp_path).parent.mkdir()
+    places.tuned_path(h100, tmp_path).parent.mkdir()
     predicted = entry(h100, other, config, "model")  # what a model chose once is not what it chooses now
-    table.Table([entry(h100, layer, config), predicted]).save(places.tuned(h100, tmp_path))
-    table.Table([entry(h200, layer, "ptr-64x64x32-w4-s3-k1-g8")]).save(places.tuned(h200, tmp_path))
+    table.Table([entry(h100, layer, config), predicted]).save(places.tuned_path(h100, tmp_path))
+    table.Table([entry(h200, layer, "ptr-64x64x32-w4-s3-k1-g8")]).save(places.tuned_path(h200, tmp_path))
     for _ in range(2):
         told = launches.use_tuned(h100, tmp_path)
         assert (told["tables"], told["choice"]) == (["nvidia-h100-80gb-hbm3.json"], f"1 layers measured on {h100}")
@@ -189,7 +189,7 @@ def test_only_what_was_measured_on_this_card_is_installed_and_recorded(tmp_path,
 
 def test_a_damaged_table_is_named(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(table, "_installed", table.Table())
-    path = places.tuned("One", tmp_path)
+    path = places.tuned_path("One", tmp_path)
     path.parent.mkdir()
     path.write_text("{")
     with pytest.raises(ValueError, match=r"one\.json: not a table of configurations"):
