@@ -99,7 +99,7 @@ def run(layer: Layer, operands: Operands, out: Tensor, text: str) -> None:
 
 @cache
 def _check_config(layer: Layer, config: Config, arch: int) -> None:
-    if reason := kinds.unfit(layer, config, arch):
+    if reason := kinds.rejection_reason(layer, config, arch):
         raise ValueError(f"config: {config} for {layer.key}: {reason}")
 
 

@@ -41,7 +41,7 @@ from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands,
 from kernels.packing import unpack
 from kernels.space.config import Config
 from kernels.space.layer import Layer
-from kernels.space.tiling import channel_tiles, row_tiles, steps, wide
+from kernels.space.tiling import channel_tiles, depth_steps, needs_64_bit, row_tiles
 from kernels.tf32 import multiplied, rounded, rounded_to
 from kernels.tile import tile_of, used
 
@@ -244,15 +244,15 @@ def _finish(
 
 @cache
 def conv_launch(layer: Layer, config: Config) -> Launch:
-    first, second = steps(layer, config)
+    first, second = depth_steps(layer, config)
     h2, w2, c2, stride2 = layer.second or (0, 0, 0, 1)
     constants = {
         "H": layer.h, "W": layer.w, "C": layer.c_in, "K": layer.c_out, "OH": layer.out_h, "OW": layer.out_w,
         "R": layer.kernel[0], "S": layer.kernel[1], "STRIDE": layer.stride, "PAD": layer.padding,
         "H2": h2, "W2": w2, "C2": c2, "STRIDE2": stride2,
-        "COLUMNS": layer.columns.all, "FIRST_COLUMNS": layer.columns.first, "TAP_COLUMNS": layer.columns.c,
+        "COLUMNS": layer.columns.total, "FIRST_COLUMNS": layer.columns.first, "TAP_COLUMNS": layer.columns.per_tap,
         "FIRST_STEPS": first, "SECOND_STEPS": second, "FLAT": layer.columns.flat,
-        "RELU": layer.relu, "PRECISION": multiplied(layer.dtype), "WIDE": wide(layer, config),
+        "RELU": layer.relu, "PRECISION": multiplied(layer.dtype), "WIDE": needs_64_bit(layer, config),
         "BLOCK_M": config.block_m, "BLOCK_N": config.block_n, "BLOCK_K": config.block_k,
         "SPLIT_K": config.split_k, "GROUP_M": config.group_m, "PDL": config.pdl and not INTERPRETED,
         "SERIAL": config.serial and not INTERPRETED,

@@ -20,7 +20,7 @@ from torch import Tensor
 from kernels.launch import INTERPRETED, Launch, options
 from kernels.space.config import Config
 from kernels.space.layer import Layer
-from kernels.space.tiling import wide
+from kernels.space.tiling import needs_64_bit
 from kernels.tf32 import multiplied, rounded_to
 
 REDUCE_BLOCK = 1024
@@ -60,7 +60,7 @@ def _kernel(
 @cache
 def reduce_launch(layer: Layer, config: Config) -> Launch:
     constants = {
-        "K": layer.c_out, "RELU": layer.relu, "PRECISION": multiplied(layer.dtype), "WIDE": wide(layer, config),
+        "K": layer.c_out, "RELU": layer.relu, "PRECISION": multiplied(layer.dtype), "WIDE": needs_64_bit(layer, config),
         "SPLIT_K": config.split_k, "BLOCK": REDUCE_BLOCK, "PDL": config.pdl and not INTERPRETED,
     }  # fmt: skip
     grid = (ceil(layer.rows * layer.c_out / REDUCE_BLOCK),)

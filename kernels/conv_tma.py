@@ -35,7 +35,7 @@ from kernels.conv_reduce import parts_in, reduce_launch, scratch_bytes
 from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, options, output
 from kernels.space.config import Config
 from kernels.space.layer import Layer
-from kernels.space.tiling import channel_tiles, row_tiles, steps
+from kernels.space.tiling import channel_tiles, depth_steps, row_tiles
 from kernels.tf32 import rounded_to
 from kernels.tile import tile_of, used
 
@@ -137,11 +137,11 @@ def _kernel(
 @cache
 def conv_launch(layer: Layer, config: Config) -> Launch:
     assert config.box is not None
-    first, second = steps(layer, config)
+    first, second = depth_steps(layer, config)
     box_n, box_h, box_w = config.box
     constants = {
         "C": layer.c_in, "K": layer.c_out, "S": layer.kernel[1], "STRIDE": layer.stride, "PAD": layer.padding,
-        "FIRST_COLUMNS": layer.columns.first, "TAP_COLUMNS": layer.columns.c,
+        "FIRST_COLUMNS": layer.columns.first, "TAP_COLUMNS": layer.columns.per_tap,
         "FIRST_STEPS": first, "SECOND_STEPS": second,
         "RELU": layer.relu, "PRECISION": "tf32", "DTYPE": DTYPES[layer.dtype],
         "BOX_N": box_n, "BOX_H": box_h, "BOX_W": box_w, "BLOCK_N": config.block_n, "BLOCK_K": config.block_k,
@@ -160,7 +160,7 @@ def calls(
     if layer.pointwise:
         layer = layer.reshaped(1, 1, layer.rows)
     o, split = operands, config.split_k > 1
-    w = TensorDescriptor(o.weight, list(o.weight.shape), [layer.columns.all, 1], [config.block_n, config.block_k])
+    w = TensorDescriptor(o.weight, list(o.weight.shape), [layer.columns.total, 1], [config.block_n, config.block_k])
     x2 = None
     if o.x2 is not None and layer.second is not None:
         h2, w2, c2, stride2 = layer.second

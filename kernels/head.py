@@ -41,7 +41,7 @@ from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands,
 from kernels.packing import unpack
 from kernels.space.config import Config
 from kernels.space.layer import BYTES, Layer, round_up
-from kernels.space.tiling import PIXELS, product
+from kernels.space.tiling import MEAN_BLOCK_PIXELS, linear_layer
 from kernels.tf32 import multiplied, rounded_to
 
 MEANS = 64  # channels of a program that only averages: a line of 128 bytes at 16 bits
@@ -132,13 +132,13 @@ def own_launch(layer: Layer, config: Config) -> Launch:
     constants = {
         "PIXELS": pixels, "C": layer.c_in, "PRECISION": multiplied(layer.dtype),
         "WIDE": layer.n * max(pixels * layer.c_in, layer.c_out) >= 2**31,
-        "BLOCK_P": min(1 << (pixels - 1).bit_length(), PIXELS), "PDL": config.pdl and not INTERPRETED,
+        "BLOCK_P": min(1 << (pixels - 1).bit_length(), MEAN_BLOCK_PIXELS), "PDL": config.pdl and not INTERPRETED,
     }  # fmt: skip
     if config.block_m > 1:
         grid = (layer.n, ceil(layer.c_in / MEANS))
         return Launch(_means, {**constants, "BLOCK_C": MEANS}, grid, {**options(config), "num_warps": 4})
     constants |= {
-        "K": layer.c_out, "COLUMNS": layer.columns.all, "BLOCK_C": config.block_k, "BLOCK_N": config.block_n,
+        "K": layer.c_out, "COLUMNS": layer.columns.total, "BLOCK_C": config.block_k, "BLOCK_N": config.block_n,
         "STAGES": config.stages,
     }  # fmt: skip
     return Launch(_fused, constants, (layer.n, ceil(layer.c_out / config.block_n)), options(config))
@@ -146,7 +146,7 @@ def own_launch(layer: Layer, config: Config) -> Launch:
 
 def scratch_bytes(layer: Layer, config: Config) -> int:
     """What two kernels pass between them: the averages, and the partial sums of a split depth."""
-    second = product(layer)
+    second = linear_layer(layer)
     split = implementation(second, config).scratch_bytes(second, config)
     return 0 if config.block_m == 1 else _means_bytes(layer) + split
 
@@ -171,7 +171,7 @@ def calls(
     size = _means_bytes(layer)
     means = scratch[:size].view(out.dtype)[: layer.n * layer.c_in].view(layer.n, layer.c_in, 1, 1)
     yield own_launch(layer, config), [o.x, o.scale, o.shift, means]
-    y, second = out.view(layer.n, layer.c_out, 1, 1), product(layer)
+    y, second = out.view(layer.n, layer.c_out, 1, 1), linear_layer(layer)
     averaged = Operands(means, o.weight, o.bias)
     yield from implementation(second, config).calls(second, config, averaged, y, scratch[size:])
 

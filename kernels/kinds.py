@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """Modules' names: `space` cuts a layer; `kernels`, by `Config.impl`, compute it."""
+    """Modules' names: `space` lists configurations; `kernels`, by `Config.impl`, compute the layer."""
 
     space: str
     kernels: Mapping[str, str]
@@ -44,11 +44,11 @@ KINDS: Mapping[Kind, Row] = {
 class Space(Protocol):
     """How a kind of layer may be cut; no torch."""
 
-    def space(self, layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Iterable[Config]: ...
-    def default(self, layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Config: ...
+    def candidates(self, layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Iterable[Config]: ...
+    def default_config(self, layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Config: ...
     def predicted_us(self, layer: Layer, config: Config, machine: Machine) -> float: ...
-    def unfit(self, layer: Layer, config: Config, arch: int) -> str | None: ...
-    def unsafe(self, layer: Layer, config: Config, arch: int) -> str | None: ...
+    def rejection_reason(self, layer: Layer, config: Config, arch: int) -> str | None: ...
+    def hazard_reason(self, layer: Layer, config: Config, arch: int) -> str | None: ...
 
 
 class Kernels(Protocol):
@@ -107,14 +107,14 @@ def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
     return module.reference(layer, operands, dtype)
 
 
-def space(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Iterable[Config]:
+def candidates(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Iterable[Config]:
     """Configurations that compute this layer and fit the GPU, the model's best first."""
-    return space_of(layer).space(layer, arch, sms, gpu)
+    return space_of(layer).candidates(layer, arch, sms, gpu)
 
 
-def default(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Config:
+def default_config(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Config:
     """The model's choice for a layer that was never measured, of those that need no checking."""
-    return space_of(layer).default(layer, arch, sms, gpu)
+    return space_of(layer).default_config(layer, arch, sms, gpu)
 
 
 def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
@@ -122,11 +122,11 @@ def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
     return space_of(layer).predicted_us(layer, config, machine)
 
 
-def unfit(layer: Layer, config: Config, arch: int) -> str | None:
+def rejection_reason(layer: Layer, config: Config, arch: int) -> str | None:
     """Why the kernels cannot compute this layer so, or None. What may come out wrong is no way to compute it either."""
-    return space_of(layer).unfit(layer, config, arch)
+    return space_of(layer).rejection_reason(layer, config, arch)
 
 
-def unsafe(layer: Layer, config: Config, arch: int) -> str | None:
+def hazard_reason(layer: Layer, config: Config, arch: int) -> str | None:
     """Why what is compiled of it may compute wrong numbers, or None."""
-    return space_of(layer).unsafe(layer, config, arch)
+    return space_of(layer).hazard_reason(layer, config, arch)

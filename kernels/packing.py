@@ -29,7 +29,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from kernels.space.layer import Columns, Layer, columns
+from kernels.space.layer import Columns, Layer, packed_columns
 from kernels.tf32 import rounded
 
 DTYPES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
@@ -101,10 +101,10 @@ def pack(
         c2 = weight2.shape[1]
         total = total if bias2 is None else total + bias2.float()
     precision = "tf32" if tf32 else DTYPES[dtype]
-    cols = columns(c, (r, s), c2, precision)
-    if k * cols.all >= 2**31:
-        raise ValueError(f"weight: {k} x {cols.all} columns are more than 32-bit offsets reach")
-    rows = torch.zeros(k, cols.all, dtype=dtype, device=weight.device)
+    cols = packed_columns(c, (r, s), c2, precision)
+    if k * cols.total >= 2**31:
+        raise ValueError(f"weight: {k} x {cols.total} columns are more than 32-bit offsets reach")
+    rows = torch.zeros(k, cols.total, dtype=dtype, device=weight.device)
     first, behind = _views(rows, cols, c, (r, s), c2)
     first.copy_(weight.permute(0, 2, 3, 1))
     if second is not None:
@@ -132,7 +132,7 @@ def unpack(weight: Tensor, layer: Layer) -> tuple[Tensor, Tensor]:
 
 def _views(rows: Tensor, cols: Columns, c: int, kernel: tuple[int, int], c2: int) -> tuple[Tensor, Tensor]:
     """The columns that hold weights, not padding: [K, R, S, C] and [K, C2]."""
-    taps = rows[:, : prod(kernel) * cols.c].unflatten(1, (*kernel, cols.c))
+    taps = rows[:, : prod(kernel) * cols.per_tap].unflatten(1, (*kernel, cols.per_tap))
     return taps[..., :c], rows[:, cols.first : cols.first + c2]
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kernels.cards import files
-from kernels.kinds import default, unsafe
+from kernels.kinds import default_config, hazard_reason
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from kernels.space.machine import machine_of
@@ -124,11 +124,11 @@ def config_for(layer: Layer, gpu: str, arch: int, sms: int | None = None) -> Con
     An entry by which the kernels may compute wrong numbers is left out with a warning.
     """
     chosen = _installed.config(gpu, layer)
-    return chosen if chosen and _safe(layer, chosen, machine_of(arch).arch) else default(layer, arch, sms, gpu)
+    return chosen if chosen and _safe(layer, chosen, machine_of(arch).arch) else default_config(layer, arch, sms, gpu)
 
 
 @cache
 def _safe(layer: Layer, config: Config, arch: int) -> bool:
-    if reason := unsafe(layer, config, arch):
+    if reason := hazard_reason(layer, config, arch):
         warnings.warn(f"the table's {config} for {layer.key} is left out: {reason}", stacklevel=3)
     return reason is None

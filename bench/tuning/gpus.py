@@ -35,7 +35,7 @@ KNOWN = {card.name: Gpu(card.name, card.arch, card.sms) for card in cards.CARDS}
 
 def untuned(layer: Layer, gpu: Gpu) -> str:
     """The configuration that the model itself chooses: what runs where no table has the layer."""
-    return str(kinds.default(layer, gpu.arch, gpu.sms, gpu.name))
+    return str(kinds.default_config(layer, gpu.arch, gpu.sms, gpu.name))
 
 
 def predicted(layer: Layer, config: str, gpu: Gpu) -> float:

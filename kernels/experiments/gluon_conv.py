@@ -35,7 +35,7 @@ from triton.experimental.gluon.nvidia.hopper import TensorDescriptor
 from kernels.launch import Launch, Operands, output
 from kernels.packing import DTYPES
 from kernels.space.layer import Layer
-from kernels.space.tiling import pixels
+from kernels.space.tiling import output_pixels
 
 PRODUCER_REGISTERS = 24
 together = getattr(gl, "thread_barrier", None) or gl.barrier  # all threads of a partition: Triton 3.6, 3.7
@@ -221,7 +221,7 @@ def unfit(layer: Layer, cut: Cut) -> str | None:
 
 
 def tiles(layer: Layer, cut: Cut) -> int:
-    covered = zip(pixels(layer), cut.box, strict=True)
+    covered = zip(output_pixels(layer), cut.box, strict=True)
     return prod(ceil(size / box) for size, box in covered) * (layer.c_out // cut.block_n)
 
 
@@ -236,7 +236,7 @@ def bound(layer: Layer, cut: Cut, operands: Operands, out: Tensor, programs: int
         "BLOCK_N": cut.block_n, "BLOCK_K": cut.block_k, "STAGES": cut.stages,
         "RELU": layer.relu, "DTYPE": TYPES[layer.dtype], "PRODUCER_REGISTERS": PRODUCER_REGISTERS,
     }  # fmt: skip
-    n, h, w = pixels(layer)
+    n, h, w = output_pixels(layer)
     if layer.pointwise:
         layer = layer.reshaped(n, h, w)
     o, tile = operands, (*cut.box, cut.block_n)

@@ -21,7 +21,7 @@ from torch import Tensor
 from kernels import table
 from kernels.cards.constants import install_measured
 from kernels.cards.places import RESULTS, tuned_path
-from kernels.kinds import implementation, unfit
+from kernels.kinds import implementation, rejection_reason
 from kernels.launch import INTERPRETED, Argument, Launch, Operands, output, parsed_in_turn
 from kernels.space.config import Config
 from kernels.space.layer import Layer
@@ -77,7 +77,7 @@ def target_of(device: torch.device, precision: str) -> Target | None:
 def config_of(layer: Layer, target: Target) -> Config:
     """By the installed table, else by the model. Raises ValueError for an entry that cannot be."""
     config = table.config_for(layer, *target)
-    if reason := unfit(layer, config, machine_of(target.arch).arch):
+    if reason := rejection_reason(layer, config, machine_of(target.arch).arch):
         raise ValueError(f"the table's configuration {config} for {layer.key}: {reason}; `bench tune` writes another")
     return config
 

@@ -19,7 +19,7 @@ from bench.worker.experiments.place import Place, Run, Skip
 from bench.worker.gate import Wrong
 from bench.worker.tune.candidate import FENCE, Subject, captured, fenced
 from kernels import conv
-from kernels.kinds import default
+from kernels.kinds import default_config
 from kernels.launch import INTERPRETED, Operands
 from kernels.packing import unpack
 from kernels.space.config import Config
@@ -70,7 +70,7 @@ def layer(place: Place, name: str) -> None:
     _interpretable(place)
     what = replace(place.on(LAYERS, SMALL)[kind], dtype=precision)
     text = place.on(CONFIGS, SMALL_CONFIGS).get(kind)
-    config = Config.parse(text) if text else default(what, place.arch, place.sms, place.card)
+    config = Config.parse(text) if text else default_config(what, place.arch, place.sms, place.card)
     if place.arch < BULK:
         config = replace(config, pdl=False)
     subject = Subject(what, place.device, place.clock, seed=0)

@@ -18,7 +18,7 @@ from kernels.compiled.emit import emit
 from kernels.launch import Operands, output
 from kernels.space.config import Config
 from kernels.space.layer import Layer
-from kernels.space.tiling import channel_tiles, row_tiles, steps
+from kernels.space.tiling import channel_tiles, depth_steps, row_tiles
 from resnet.fused.launches import Bound, compile_together
 
 ARCH = 90  # what is compiled ahead of time for where there is no card
@@ -63,7 +63,7 @@ def products(place: Place, name: str) -> dict[str, Any]:
                 assert not emit(compilation, ARCH).spills
         operands, out = draw(layer, place.device, 0), output(layer, place.device)
         tiles = row_tiles(layer, config) * channel_tiles(layer, config)
-        work = Work.of(tiles, steps(layer, config)[0], config.block_m, config.block_n, config.block_k)
+        work = Work.of(tiles, depth_steps(layer, config)[0], config.block_m, config.block_n, config.block_k)
         return launcher(layer, config, operands, out, None), work
 
     def bound_to_nothing(tile: str, form: str, layer: Layer) -> Iterable[Bound]:

@@ -33,9 +33,9 @@ from kernels.compiled import emit, hazards, sass
 from kernels.kinds import implementation
 from kernels.launch import Compilation
 from kernels.space.config import Config
-from kernels.space.conv import space
+from kernels.space.conv import candidates
 from kernels.space.layer import Layer
-from kernels.space.registers import spills
+from kernels.space.registers import may_spill
 from resnet.fused.layers import layers_of
 
 IMAGE = 224
@@ -121,7 +121,9 @@ def _cut(layer: Layer, arch: int) -> Iterator[tuple[Config, Compilation]]:
     configs = [table.config_for(layer, gpu, arch) for gpu in GPUS[arch]]
     bulk = arch in BULK_ARCHS and (layer.n, layer.dtype) == BULK_OF and layer.kind == "conv"
     if bulk and all(config.impl != "tma" for config in configs):
-        others = (config for config in space(layer, arch) if config.impl == "tma" and not spills(layer, config, arch))
+        others = (
+            config for config in candidates(layer, arch) if config.impl == "tma" and not may_spill(layer, config, arch)
+        )
         configs += list(islice(others, 1))
     for config in dict.fromkeys(configs):
         for compilation in implementation(layer, config).compilation(layer, config):

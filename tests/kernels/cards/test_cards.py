@@ -125,10 +125,10 @@ def test_what_is_measured_is_used_on_that_card_alone(tmp_path: Path) -> None:
 def test_a_choice_is_made_anew_when_its_constants_change(layer: Layer, tmp_path: Path) -> None:
     def order() -> list[tuple[str, float]]:
         machine = machine_of(90, 132, H100)
-        found = [*kinds.space(layer, 90, 132, H100)][:200]
+        found = [*kinds.candidates(layer, 90, 132, H100)][:200]
         return [(str(config), kinds.predicted_us(layer, config, machine)) for config in found]
 
-    guessed, default = order(), kinds.default(layer, 90, 132, H100)
+    guessed, default = order(), kinds.default_config(layer, 90, 132, H100)
     written(tmp_path, memory_share=1e-3, launch_us=0.1)
     constants.install_measured(H100, tmp_path)
     measured = order()
@@ -136,7 +136,7 @@ def test_a_choice_is_made_anew_when_its_constants_change(layer: Layer, tmp_path:
     times = [round(us, 1) for _, us in measured]
     assert times == sorted(times)  # by what is known now, not by what was kept
     constants.install_constants(H100, {})
-    assert (order(), kinds.default(layer, 90, 132, H100)) == (guessed, default)
+    assert (order(), kinds.default_config(layer, 90, 132, H100)) == (guessed, default)
 
 
 def test_launches_are_told_apart_by_the_measured_launch() -> None:

@@ -15,7 +15,7 @@ from kernels.launch import INTERPRETED, Argument, Launch, Operands, output
 from kernels.space import head as head_space
 from kernels.space import stem as stem_space
 from kernels.space.config import Config
-from kernels.space.conv import default
+from kernels.space.conv import default_config
 from kernels.space.fit import shared_bytes
 from kernels.space.layer import Layer
 from tests.kernels.shapes import ACTIVATED, FOLDED, LAST, LATE, STEM, STRIDED
@@ -51,7 +51,7 @@ def emitted(layer: Layer, config: Config, arch: int) -> Emitted:
 @pytest.mark.parametrize("arch", [80, 89, 90, 100, 120])
 @pytest.mark.parametrize("layer", [STEM, MIDDLE, LAST], ids=["stem", "3x3", "1x1"])
 def test_unmeasured_layers_compile_well_everywhere(layer, arch) -> None:
-    found = emitted(layer, default(layer, arch), arch)
+    found = emitted(layer, default_config(layer, arch), arch)
     assert sum(found.tensor.values()) > 0
     assert (found.async_loads > 0) == (layer is not LAST)  # whose depth of 64 is one step
     assert (found.bulk_loads, found.bulk_stores) == (0, 0)
@@ -106,7 +106,7 @@ def test_bulk_kernels_move_tiles_by_the_copy_engine(layer, config, arch) -> None
 def test_fp32_stays_off_the_tensor_cores() -> None:
     layer = replace(MIDDLE, dtype="fp32")
     for arch in (80, 90):
-        assert emitted(layer, default(layer, arch), arch).tensor == {}
+        assert emitted(layer, default_config(layer, arch), arch).tensor == {}
 
 
 def test_a_row_of_pixels_stays_in_shared_memory() -> None:
@@ -130,12 +130,12 @@ def test_a_row_of_pixels_stays_in_shared_memory() -> None:
     ids=str,
 )
 def test_products_that_read_registers_wait_or_are_refused(layer, config, dtype) -> None:
-    """As `fit.unsafe` has it without compiling: the code overwrites what is in flight, unless steps wait."""
+    """As `fit.hazard_reason` has it without compiling: the code overwrites what is in flight, unless steps wait."""
     layer, module = replace(layer, dtype=dtype), conv_tma if config.impl == "tma" else conv
     found = {}
     for serial in (False, True):
         same = replace(config, serial=serial)
-        assert (kinds.unfit(layer, same, 90) is None) == serial
+        assert (kinds.rejection_reason(layer, same, 90) is None) == serial
         (compilation, *_) = module.compilation(layer, same)
         found[serial] = emit(compilation, 90)
         assert found[serial].operand_a == "registers"
@@ -152,7 +152,7 @@ def test_what_the_model_chooses_is_safe(network) -> None:
     activated = [layer for layer in found if layer.prologue]
     assert bool(activated) == (network == "resnet50v2")
     for layer in (windows[0], windows[-1], *activated[1:3]):
-        (compilation, *_) = conv.compilation(layer, default(layer, 90))
+        (compilation, *_) = conv.compilation(layer, default_config(layer, 90))
         emission = emit(compilation, 90)
         assert emission.unsafe == "", layer.key
         products = ("registers", 0) if layer.prologue else ("shared", 1)
@@ -222,7 +222,7 @@ def test_what_is_described_while_debugging_is_what_is_launched_then(hopper, monk
 
 def test_the_stem_is_launched_as_it_was_described(hopper) -> None:
     layer = replace(STEM, n=1, pool=True)
-    config = stem_space.default(layer, 90)
+    config = stem_space.default_config(layer, 90)
     out = output(layer, "cpu")
     weight = out.new_empty(2 * layer.c_out, layer.kernel[0] * layer.window[0])
     operands = [Operands.of(layer, "cpu").x, weight, out.new_empty(layer.c_out, dtype=torch.float32), out, layer.n]
@@ -231,7 +231,7 @@ def test_the_stem_is_launched_as_it_was_described(hopper) -> None:
 
 
 @pytest.mark.parametrize(
-    "config", [head_space.fused(replace(ACTIVATED, dtype="fp16"), 90), ptr(64, 64, 64, 4, 3)], ids=str
+    "config", [head_space.fused_config(replace(ACTIVATED, dtype="fp16"), 90), ptr(64, 64, 64, 4, 3)], ids=str
 )
 def test_the_head_is_launched_as_it_was_described(config, hopper) -> None:
     layer = Layer(1, 7, 7, 512, 1000, (1, 1), relu=False, prologue=True, mean=True)

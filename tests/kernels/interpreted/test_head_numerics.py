@@ -13,7 +13,7 @@ from torch import nn
 from kernels import Config, Layer, head, pack_linear, pool_linear
 from kernels.launch import output
 from kernels.space import head as head_space
-from kernels.space.tiling import channel_tiles, product, row_tiles, steps
+from kernels.space.tiling import channel_tiles, depth_steps, linear_layer, row_tiles
 
 ONE = Config("ptr", 1, 16, 64, 4, 2)
 TWO = Config("ptr", 16, 32, 32, 4, 2)
@@ -45,7 +45,7 @@ CASES = {
 def test_agrees_with_float64(name, dtype, check) -> None:
     layer, config = CASES[name]
     layer = replace(layer, dtype="tf32" if dtype == "fp32" and config.impl == "tma" else dtype)
-    assert head_space.unfit(layer, config, 80) is None
+    assert head_space.rejection_reason(layer, config, 80) is None
     check(layer, config)
 
 
@@ -53,9 +53,9 @@ def cost(layer: Layer, config: Config) -> int:
     if config.block_m == 1:
         blocks = ceil(layer.h * layer.w / 64)
         return layer.n * ceil(layer.c_out / config.block_n) * ceil(layer.c_in / config.block_k) * blocks
-    second = product(layer)
+    second = linear_layer(layer)
     return layer.n * ceil(layer.c_in / 64) + row_tiles(second, config) * channel_tiles(second, config) * sum(
-        steps(second, config)
+        depth_steps(second, config)
     )
 
 

@@ -23,8 +23,8 @@ from kernels import (
     widen,
 )
 from kernels.launch import INTERPRETED, output
-from kernels.space.fit import impossible
-from kernels.space.tiling import channel_tiles, row_tiles, steps
+from kernels.space.fit import incompatibility_reason
+from kernels.space.tiling import channel_tiles, depth_steps, row_tiles
 
 
 def ptr(m: int = 32, n: int = 32, k: int = 32, **others: int) -> Config:
@@ -84,7 +84,7 @@ CASES = {
 
 
 def cost(layer: Layer, config: Config) -> int:
-    return row_tiles(layer, config) * channel_tiles(layer, config) * sum(steps(layer, config))
+    return row_tiles(layer, config) * channel_tiles(layer, config) * sum(depth_steps(layer, config))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_agrees_with_float64(name, dtype, check) -> None:
     # the interpreter multiplies tf32 as float32; the bulk kernel has no other 32-bit form
     dtype = "tf32" if dtype == "fp32" and config.impl == "tma" else dtype
     layer = Layer(**{**_fields(layer), "dtype": dtype})
-    assert impossible(layer, config) is None
+    assert incompatibility_reason(layer, config) is None
     check(layer, config)
 
 
@@ -134,7 +134,7 @@ def layers(draw) -> tuple[Layer, Config]:
 @given(layers())
 def test_any_layer_agrees_with_float64(check, drawn) -> None:
     layer, config = drawn
-    assume(impossible(layer, config) is None and cost(layer, config) <= 200)
+    assume(incompatibility_reason(layer, config) is None and cost(layer, config) <= 200)
     check(layer, config)
 
 
@@ -158,7 +158,7 @@ def bulk_layers(draw) -> tuple[Layer, Config]:
 @given(bulk_layers())
 def test_any_layer_by_bulk_copies_agrees_with_float64(check, drawn) -> None:
     layer, config = drawn
-    assume(impossible(layer, config) is None and cost(layer, config) <= 200)
+    assume(incompatibility_reason(layer, config) is None and cost(layer, config) <= 200)
     check(layer, config)
 
 
@@ -168,7 +168,7 @@ def test_64_bit_offsets_make_the_same_numbers(name, check, monkeypatch) -> None:
     want = check(layer, config)
     for made in (conv.conv_launch, conv.reduce_launch):
         monkeypatch.setattr(conv, made.__name__, made.__wrapped__)
-    monkeypatch.setattr(conv, "wide", lambda *_: True)
+    monkeypatch.setattr(conv, "needs_64_bit", lambda *_: True)
     assert torch.equal(check(layer, config), want)
 
 
