@@ -32,7 +32,7 @@ from triton.experimental.gluon.language.nvidia.hopper import (
 )
 from triton.experimental.gluon.nvidia.hopper import TensorDescriptor
 
-from kernels.launch import Launch, Operands, output
+from kernels.launch import Launch, Operands, empty_output
 from kernels.packing import DTYPES
 from kernels.space.layer import Layer
 from kernels.space.tiling import output_pixels
@@ -264,7 +264,7 @@ def _layout(block: tuple[int, ...], x: Tensor) -> Any:
 
 def compiled(layer: Layer, cut: Cut, arch: int = 90) -> triton.compiler.CompiledKernel:
     """Ahead of time, without a GPU: what `bound` would launch."""
-    launch, arguments = bound(layer, cut, Operands.of(layer), output(layer, "meta"), 1)
+    launch, arguments = bound(layer, cut, Operands.empty(layer), empty_output(layer, "meta"), 1)
     made = launch.compilation(*arguments)
     source = GluonASTSource(made.kernel, dict(made.signature), dict(made.constants), dict(made.attributes))
     return triton.compile(source, target=GPUTarget("cuda", arch, 32), options=dict(made.options))

@@ -22,8 +22,8 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels.conv import conv_launch as plain_launch
-from kernels.conv_reduce import parts_in, reduce_launch
-from kernels.launch import Argument, Compilation, Launch, Operands, output
+from kernels.conv_reduce import partial_sums, reduce_launch
+from kernels.launch import Argument, Compilation, Launch, Operands, empty_output
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from kernels.space.tiling import depth_steps
@@ -124,7 +124,7 @@ def calls(
     if reason := unfit(layer, config):
         raise ValueError(f"{layer.key}: {reason}")
     o, split = operands, config.split_k > 1
-    target = parts_in(scratch, layer, config, out) if split else out
+    target = partial_sums(scratch, layer, config, out) if split else out
     yield conv_launch(layer, config), [o.x, o.weight, o.bias, None if split else o.residual, target, layer.n]
     if split:
         yield reduce_launch(layer, config), [target, o.bias, o.residual, out, out.numel()]
@@ -132,9 +132,11 @@ def calls(
 
 def launch(layer: Layer, config: Config, operands: Operands, out: Tensor) -> None:
     for step, arguments in calls(layer, config, operands, out):
-        step.run(*arguments)
+        step.enqueue(*arguments)
 
 
 def compilation(layer: Layer, config: Config) -> tuple[Compilation, ...]:
-    meta = Operands.of(layer)
-    return tuple(step.compilation(*arguments) for step, arguments in calls(layer, config, meta, output(layer, "meta")))
+    meta = Operands.empty(layer)
+    return tuple(
+        step.compilation(*arguments) for step, arguments in calls(layer, config, meta, empty_output(layer, "meta"))
+    )

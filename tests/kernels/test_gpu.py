@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from kernels import conv, conv_tma
 from kernels.conv_op import conv_bias_act
-from kernels.launch import output
+from kernels.launch import empty_output
 from kernels.packing import pack
 from kernels.space.config import Config
 from kernels.space.conv import candidates, default_config
@@ -97,7 +97,7 @@ def test_a_hundred_runs_are_the_same_bits(config, operands) -> None:
     if config.pdl and arch() < 90:
         pytest.skip("programmatic dependent launch begins with sm_90")
     layer = LAYERS["3x3 late"]
-    given, outs = operands(layer, device="cuda"), [output(layer, "cuda") for _ in range(100)]
+    given, outs = operands(layer, device="cuda"), [empty_output(layer, "cuda") for _ in range(100)]
     for out in outs:
         conv.launch(layer, config, given, out)
     assert all(torch.equal(outs[0], out) for out in outs[1:])
@@ -112,7 +112,7 @@ def test_dependent_launches_see_what_they_depend_on(make, operands) -> None:
     given.weight.mul_(0.5)
 
     def chain(pdl: bool) -> torch.Tensor:
-        buffers = [given.x.clone(memory_format=torch.channels_last), output(layer, "cuda")]
+        buffers = [given.x.clone(memory_format=torch.channels_last), empty_output(layer, "cuda")]
         for turn in range(40):
             source, out = buffers[turn % 2], buffers[(turn + 1) % 2]
             config = safe(layer, make(pdl=pdl, split_k=1 + turn % 2))

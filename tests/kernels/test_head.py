@@ -20,7 +20,7 @@ HEAD = Layer(32, 7, 7, 2048, 1000, (1, 1), relu=False, mean=True)
 def test_offsets_are_of_64_bits_where_the_logits_alone_need_them() -> None:
     few, many = replace(HEAD, h=1, w=1, c_in=16, n=2**20), replace(HEAD, h=1, w=1, c_in=16, n=2**22)
     one = head_space.fused_config(few, 90)
-    assert [head.own_launch(layer, one).constants["WIDE"] for layer in (few, many)] == [False, True]
+    assert [head.head_launch(layer, one).constants["WIDE"] for layer in (few, many)] == [False, True]
 
 
 @pytest.mark.skipif(INTERPRETED, reason="kernels defined under TRITON_INTERPRET=1 cannot be compiled")

@@ -93,7 +93,7 @@ class Chain:
 
     def __init__(self, place: Place) -> None:
         layer: Layer = place.on(CHAIN, SMALL_CHAIN)
-        operands = Operands.of(layer, place.device)
+        operands = Operands.empty(layer, place.device)
         operands.bias.fill_(1)
         weight, _ = unpack(operands.weight, layer)
         weight.copy_(torch.eye(layer.c_in).roll(1, 1)[:, :, None, None])  # output k is input k + 1
@@ -121,7 +121,7 @@ class Chain:
 
     def run(self) -> None:
         for launch, arguments in self.bound:
-            launch.run(*arguments)
+            launch.enqueue(*arguments)
 
     def off(self) -> Tensor:
         """How many elements are not what they should be, the fences' among them; on the device."""

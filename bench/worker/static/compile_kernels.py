@@ -70,7 +70,7 @@ def run(job: KernelsJob, tell: Callable[[str], None]) -> KernelsAnswer:
     for name in ("nvdisasm", "cuobjdump"):
         emit.tool(name)
     measured = _merged(job.tables)
-    table.use(measured)
+    table.install(measured)
     for card in CARDS:
         install_measured(card.name)
     unknown = {entry.gpu for entry in measured} - {gpu for gpus in GPUS.values() for gpu in gpus}
@@ -178,7 +178,7 @@ def _reader(arch: int) -> str:
 def _merged(paths: list[str]) -> table.Table:
     found = table.Table()
     for path in paths:
-        found = found.merge(table.Table.load(Path(path)))
+        found = found.merge(table.Table.read(Path(path)))
     return found
 
 

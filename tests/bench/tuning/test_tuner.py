@@ -61,12 +61,12 @@ def test_what_was_tried_and_never_reached_the_table_does_when_it_goes_on(tuner: 
     """A kill between the line of a trial and the table."""
     whole = tuner(FakeChild(better))
     whole.run()
-    entries = Table.load(whole.kept.path).text()
+    entries = Table.read(whole.kept.path).to_json()
     whole.kept.path.unlink()
     child = FakeChild(better)
     tuner(child).run()
     assert child.tried == []
-    assert Table.load(whole.kept.path).text() == entries
+    assert Table.read(whole.kept.path).to_json() == entries
 
 
 def test_other_versions_try_again_and_begin_with_what_was_best(tuner: Callable[..., Tuner]) -> None:
@@ -83,7 +83,7 @@ def test_the_table_has_every_improvement_at_once(tuner: Callable[..., Tuner]) ->
     seen = []
 
     def told(target: Target, trial: Trial) -> None:
-        made = Table.load(Path(target_path))
+        made = Table.read(Path(target_path))
         entry = next(entry for entry in made if entry.layer == trial.layer)
         assert (entry.config, entry.us) == (trial.config, round(trial.us or 0, 3))
         assert (entry.gpu, entry.chosen, entry.triton) == (GPU.name, "measured", "3.7.1")
@@ -110,7 +110,7 @@ def test_what_is_not_right_is_recorded_and_never_chosen(tuner: Callable[..., Tun
     made = tuner(FakeChild(verdict))
     made.run()
     assert all(target.best is None and target.count(status) == 1 for target in made.targets)
-    assert len(Table.load(made.kept.path) if made.kept.path.exists() else []) == 0
+    assert len(Table.read(made.kept.path) if made.kept.path.exists() else []) == 0
 
 
 def test_a_best_that_is_wrong_in_another_process_is_left_out_of_the_table(tuner: Callable[..., Tuner]) -> None:
@@ -126,7 +126,7 @@ def test_a_best_that_is_wrong_in_another_process_is_left_out_of_the_table(tuner:
     verdict = lambda layer, config: {"status": "won" if config == best[layer] else "lost", "us": 5.0}  # noqa: E731
     made = tuner(Doubting(verdict), batch=3)
     made.run()
-    assert len(Table.load(made.kept.path)) == 0
+    assert len(Table.read(made.kept.path)) == 0
     assert all(target.tried[best[target.layer.key]].status == "wrong" for target in made.targets)
 
 

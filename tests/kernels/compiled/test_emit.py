@@ -11,7 +11,7 @@ from triton.backends.compiler import GPUTarget
 from kernels import conv, conv_tma, head, kinds, stem
 from kernels.cards.archs import ARCHS
 from kernels.compiled.emit import Emitted, compiled, emit, tool
-from kernels.launch import INTERPRETED, Argument, Launch, Operands, output
+from kernels.launch import INTERPRETED, Argument, Launch, Operands, empty_output
 from kernels.space import head as head_space
 from kernels.space import stem as stem_space
 from kernels.space.config import Config
@@ -204,7 +204,7 @@ def key_of(step: Launch, arguments: list[Argument]) -> str:
 )
 def test_what_a_launch_compiles_is_what_was_described(layer, config, hopper) -> None:
     module = conv_tma if config.impl == "tma" else conv
-    launches = list(module.calls(layer, config, Operands.of(layer, "cpu"), output(layer, "cpu")))
+    launches = list(module.calls(layer, config, Operands.empty(layer, "cpu"), empty_output(layer, "cpu")))
     described = module.compilation(layer, config)
     assert len(launches) == len(described) == (2 if config.split_k > 1 else 1)
     for (step, arguments), compilation in zip(launches, described, strict=True):
@@ -213,7 +213,7 @@ def test_what_a_launch_compiles_is_what_was_described(layer, config, hopper) -> 
 
 def test_what_is_described_while_debugging_is_what_is_launched_then(hopper, monkeypatch) -> None:
     layer, config = replace(MIDDLE, n=1), ptr(64, 64, 64, 4, 3)
-    ((step, arguments),) = conv.calls(layer, config, Operands.of(layer, "cpu"), output(layer, "cpu"))
+    ((step, arguments),) = conv.calls(layer, config, Operands.empty(layer, "cpu"), empty_output(layer, "cpu"))
     (plain,) = conv.compilation(layer, config)
     monkeypatch.setattr(triton.knobs.runtime, "debug", True)
     (debugged,) = conv.compilation(layer, config)
@@ -223,9 +223,9 @@ def test_what_is_described_while_debugging_is_what_is_launched_then(hopper, monk
 def test_the_stem_is_launched_as_it_was_described(hopper) -> None:
     layer = replace(STEM, n=1, pool=True)
     config = stem_space.default_config(layer, 90)
-    out = output(layer, "cpu")
+    out = empty_output(layer, "cpu")
     weight = out.new_empty(2 * layer.c_out, layer.kernel[0] * layer.window[0])
-    operands = [Operands.of(layer, "cpu").x, weight, out.new_empty(layer.c_out, dtype=torch.float32), out, layer.n]
+    operands = [Operands.empty(layer, "cpu").x, weight, out.new_empty(layer.c_out, dtype=torch.float32), out, layer.n]
     (compilation,) = stem.compilation(layer, config)
     assert compiled(compilation, 90).hash == key_of(stem.stem_launch(layer, config), operands)
 
@@ -236,7 +236,7 @@ def test_the_stem_is_launched_as_it_was_described(hopper) -> None:
 def test_the_head_is_launched_as_it_was_described(config, hopper) -> None:
     layer = Layer(1, 7, 7, 512, 1000, (1, 1), relu=False, prologue=True, mean=True)
     out = torch.empty(layer.n, layer.c_out, dtype=torch.float16)
-    launches = list(head.calls(layer, config, Operands.of(layer, "cpu"), out))
+    launches = list(head.calls(layer, config, Operands.empty(layer, "cpu"), out))
     described = head.compilation(layer, config)
     for (step, arguments), compilation in zip(launches, described, strict=True):
         assert compiled(compilation, 90).hash == key_of(step, arguments)

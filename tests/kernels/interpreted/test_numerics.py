@@ -22,7 +22,7 @@ from kernels import (
     pool_linear,
     widen,
 )
-from kernels.launch import INTERPRETED, output
+from kernels.launch import INTERPRETED, empty_output
 from kernels.space.fit import incompatibility_reason
 from kernels.space.tiling import channel_tiles, depth_steps, row_tiles
 
@@ -177,10 +177,10 @@ def test_partial_sums_go_where_they_are_told(name, operands, check) -> None:
     layer, config = CASES[name]
     size = conv.scratch_bytes(layer, config)
     scratch = torch.full((size + 8,), 255, dtype=torch.uint8)
-    out = output(layer, "cpu").fill_(torch.nan)
+    out = empty_output(layer, "cpu").fill_(torch.nan)
     module = conv_tma if config.impl == "tma" else conv
     for step, arguments in module.calls(layer, config, operands(layer), out, scratch):
-        step.run(*arguments)
+        step.enqueue(*arguments)
     assert torch.equal(out, check(layer, config))
     assert scratch[:size].view(torch.float32).isfinite().all()
     assert (scratch[size:] == 255).all()

@@ -9,7 +9,7 @@ from kernels.cards.cards import CARDS
 from kernels.space import conv as space
 from kernels.space import head as head_space
 from kernels.space.tiling import linear_layer
-from kernels.table import Entry, Table, config_for, use
+from kernels.table import Entry, Table, config_for, install
 
 HEAD = Layer(32, 7, 7, 2048, 1000, (1, 1), relu=False, mean=True)
 
@@ -41,11 +41,11 @@ def test_a_measured_head_is_taken_from_the_table_and_a_measured_convolution_is_n
     assert layer.key == "fp16-n64-7x7x2048-1x1-s1-p0-k1000-mean"
     try:
         for key in (layer.key, linear_layer(layer).key):
-            use(Table([Entry("A GPU", key, measured, "measured", 5.0, "2026-01-01T00:00:00Z", "3.7")]))
+            install(Table([Entry("A GPU", key, measured, "measured", 5.0, "2026-01-01T00:00:00Z", "3.7")]))
             assert (str(config_for(layer, "A GPU", 90)) == measured) == (key == layer.key)
             assert str(config_for(layer, "Another", 90)) != measured
     finally:
-        use(Table())
+        install(Table())
 
 
 def test_what_the_kernels_do_not_compute_is_refused() -> None:

@@ -13,7 +13,7 @@ from kernels.space import stem as stem_space
 from kernels.space.layer import BYTES
 from kernels.space.machine import machine_of
 from kernels.space.tiling import stem_grid
-from kernels.table import Entry, Table, config_for, use
+from kernels.table import Entry, Table, config_for, install
 
 STEM = Layer(32, 224, 224, 3, 64, (7, 7), 2, 3, pool=True)
 
@@ -81,8 +81,8 @@ def test_a_measured_stem_is_taken_from_the_table_and_a_measured_convolution_is_n
     measured = "ptr-32x32x32-w4-s1-k1-g7"
     try:
         for key in (STEM.key, replace(STEM, pool=False).key):
-            use(Table([Entry("A GPU", key, measured, "measured", 5.0, "2026-01-01T00:00:00Z", "3.7")]))
+            install(Table([Entry("A GPU", key, measured, "measured", 5.0, "2026-01-01T00:00:00Z", "3.7")]))
             assert (str(config_for(STEM, "A GPU", 90)) == measured) == (key == STEM.key)
             assert config_for(STEM, "Another", 90) == stem_space.default_config(STEM, 90)
     finally:
-        use(Table())
+        install(Table())

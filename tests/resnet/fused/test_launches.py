@@ -23,7 +23,7 @@ import resnet.model
 from kernels import conv, table
 from kernels.cards import places
 from kernels.kinds import candidates, default_config
-from kernels.launch import parsed_in_turn
+from kernels.launch import serialized_parsing
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from resnet.archs import Spec
@@ -87,7 +87,7 @@ def hopper(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
         seen.append((self, arguments))
         return run(self, *arguments)
 
-    monkeypatch.setattr(launches.Launch, "run", noted)
+    monkeypatch.setattr(launches.Launch, "enqueue", noted)
     yield seen
     for launch, _ in seen:
         launch.kernel.device_caches.clear()
@@ -184,7 +184,7 @@ def test_only_what_was_measured_on_this_card_is_installed_and_recorded(tmp_path,
     assert launches.config_of(layer, Target(h200, 90, 132)) == default_config(layer, 90, 132, h200)
     assert launches.use_tuned("Another", tmp_path)["tables"] == []
     assert launches.config_of(layer, Target(h100, 90, 132)) == default_config(layer, 90, 132, h100)
-    table.use(table.Table([entry(h200, layer, config)]))  # what a process installed stays
+    table.install(table.Table([entry(h200, layer, config)]))  # what a process installed stays
     assert "itself" in launches.use_tuned(h100, tmp_path)["choice"]
     assert str(launches.config_of(layer, Target(h200, 90, 132))) == config
 
@@ -250,7 +250,7 @@ def test_kernels_are_parsed_by_one_thread_at_a_time() -> None:
     try:
         sys.setswitchinterval(1e-6)
         gc.set_threshold(5)
-        with parsed_in_turn(), ThreadPoolExecutor(4) as pool:
+        with serialized_parsing(), ThreadPoolExecutor(4) as pool:
             for future in [pool.submit(parse) for _ in range(4)]:
                 future.result()
     finally:
