@@ -55,7 +55,7 @@ def operands() -> Callable[..., object]:
     from kernels import pack, widen
     from kernels.launch import Operands
     from kernels.packing import TORCH_TYPES
-    from kernels.tf32 import rounded
+    from kernels.tf32 import round_tf32
 
     def make(layer: Layer, seed: int = 0, device: str = "cpu") -> Operands:
         generator = torch.Generator().manual_seed(seed)
@@ -66,7 +66,7 @@ def operands() -> Callable[..., object]:
 
         def activation(n: int, h: int, w: int, c: int) -> Tensor:
             placed = values(n, h, w, c).to(device, dtype).permute(0, 3, 1, 2)
-            placed = rounded(placed) if layer.dtype == "tf32" else placed
+            placed = round_tf32(placed) if layer.dtype == "tf32" else placed
             return torch.empty_like(placed, memory_format=torch.channels_last).copy_(placed)
 
         depth = prod(layer.kernel) * layer.c_in + layer.c_in2
@@ -111,7 +111,7 @@ def check(operands, allowed) -> Callable[..., Tensor]:
     `tolerance` is a share of the largest value, in place of what rounding explains.
     """
     from kernels.kinds import implementation, reference
-    from kernels.launch import output
+    from kernels.launch import empty_output
 
     def run(
         layer: Layer,
@@ -122,7 +122,7 @@ def check(operands, allowed) -> Callable[..., Tensor]:
         given: object = None,
     ) -> Tensor:
         given = operands(layer, seed, device) if given is None else given
-        like = output(layer, "meta")
+        like = empty_output(layer, "meta")
         memory = torch.full((like.numel() + GUARD,), torch.nan, dtype=like.dtype, device=device)
         out = memory.as_strided(like.shape, like.stride())
         implementation(layer, config).launch(layer, config, given, out)

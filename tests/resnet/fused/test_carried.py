@@ -53,7 +53,7 @@ from kernels.compiled import emit
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from kernels.kinds import implementation
-from kernels.launch import output
+from kernels.launch import empty_output
 from kernels.launch import Operands
 from resnet.fused import carried
 
@@ -69,7 +69,7 @@ layer = replace({LAYER!r}, n=int(sys.argv[2]))
 read = emit._run
 emit._run = lambda name, *words: tools.append(name) or read(name, *words)
 for config in map(Config.parse, {CONFIGS!r}):
-    operands, out = Operands.of(layer, "cpu"), output(layer, "cpu")
+    operands, out = Operands.empty(layer, "cpu"), empty_output(layer, "cpu")
     for launch, arguments in implementation(layer, config).calls(layer, config, operands, out):
         emitted.read(launch.compilation(*arguments), 90)
         launch.kernel.run(*arguments, grid=launch.grid, warmup=True, **launch.constants, **launch.options)

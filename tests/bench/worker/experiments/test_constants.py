@@ -15,7 +15,7 @@ from bench.experiments.arithmetic import Work, bound, rates
 from bench.experiments.kept import KeptConstants
 from bench.experiments.lists import EXPERIMENTS, MODEL
 from bench.machine.environment import environment, no_cuda
-from kernels.cards.constants import read
+from kernels.cards.constants import read_constants
 
 TILES, STEPS = 392, 36  # of 128x256: 14x14 at batch 256, 256 channels, a 3x3's depth in steps of 64
 L2, TENSOR = 6.0e12, 700e12
@@ -92,7 +92,7 @@ def test_the_file_holds_predictions_before_outcomes_and_keeps_what_it_had(tmp_pa
     found = json.loads(file.read_text())
     assert later.answered() == {first.name}
     assert found["constants"] == made
-    assert read(file, "NVIDIA H100")["launch_us"].value == 1.9  # what the configurations' model reads of it
+    assert read_constants(file, "NVIDIA H100")["launch_us"].value == 1.9  # what the configurations' model reads of it
     assert [(one["name"], one["status"]) for one in found["experiments"]] == [
         (first.name, "ok"), (second.name, "timeout"),
     ]  # fmt: skip
