@@ -18,7 +18,7 @@ from triton.backends.nvidia.compiler import get_ptxas_version
 from triton.runtime import cache as triton_cache
 from triton.runtime.build import platform_key
 
-from kernels.compiled.bundle import VARIABLE, Maker, code, maker_of, read, unpacked
+from kernels.compiled.bundle import BUNDLE_VARIABLE, Maker, maker_of, read_head, sources_digest, unpack_bundle
 from resnet.cache import COMPILED, cache_dir
 
 
@@ -29,21 +29,21 @@ def use(arch: int) -> str:
     What came of it: which is used, or why it is not; "" where none is named. A cold start, which is to compile, uses
     none.
     """
-    named = os.environ.get(VARIABLE, "")
+    named = os.environ.get(BUNDLE_VARIABLE, "")
     if not named or os.environ.get(COMPILED):
         return ""
     path = Path(named).expanduser()
     try:
-        head = read(path)
+        head = read_head(path)
         made, here = maker_of(head), maker(arch)
-        if reason := made.refuses(here):
+        if reason := made.incompatibility(here):
             return f"{path} is not used: {reason}"
-        Finder.folder = unpacked(path, cache_dir() / "bundles")
+        Finder.folder = unpack_bundle(path, cache_dir() / "bundles")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return f"{path} is not used: {reason}"
     told = f"{path.name}: {head['kernels']} kernels of {head.get('commit', 'unknown')}"
-    if head["code"] != code():
+    if head["code"] != sources_digest():
         told += ", made of other kernel sources: those that differ are compiled here"
     if made.key != here.key:
         told += ", of another build of the compiler's library"

@@ -26,7 +26,7 @@ from bench.runs.job import Empty
 from bench.runs.kernel_jobs import GpuRow, NetworkRow, NetworksAnswer, NetworksJob, TrialEnd, TryJob, VisitRow
 from bench.tuning.networks import layer_from
 from bench.worker.measure.clock import Clock, on_device
-from bench.worker.static.compile_kernels import read
+from bench.worker.static.compile_kernels import read_facts
 from bench.worker.tune.candidate import Subject, Timer
 from kernels.kinds import implementation
 from kernels.launch import INTERPRETED, serialized_parsing
@@ -181,13 +181,13 @@ def emission(layer: Layer, config: Config, arch: int) -> str:
     What is judged is what will run: the launch finds this very code in Triton's cache.
     """
     for compilation in implementation(layer, config).compilation(layer, config):
-        found, _ = read(compilation, arch)
+        found = read_facts(compilation, arch)
         if found.spills:
             return f"spills: {found.stack} bytes of stack, {found.spill_stores} stores"
         if not found.fits:
             return f"shared memory: {found.shared} bytes, more than sm_{arch} gives a block"
-        if found.unsafe:
-            return f"unsafe: {found.unsafe}"
+        if found.hazard_reason:
+            return f"unsafe: {found.hazard_reason}"
     return ""
 
 

@@ -81,7 +81,7 @@ def hopper(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     monkeypatch.setattr(triton.runtime.driver, "_active", Driver())
     Launcher.launched.clear()
     seen = []
-    run = launches.Launch.run
+    run = launches.Launch.enqueue
 
     def noted(self: Any, *arguments: Any) -> Any:
         seen.append((self, arguments))
