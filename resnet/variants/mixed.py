@@ -21,16 +21,16 @@ import torch
 from torch import Tensor, nn
 
 from resnet.fold import fold
-from resnet.fused.buffers import Use, peak
-from resnet.fused.carried import noted
+from resnet.fused.buffers import Use, peak_bytes
+from resnet.fused.carried import bundle_details
 from resnet.fused.eager_memory import eager_uses
-from resnet.fused.launches import compile_layers, config_of, scratch_bytes, target_of, use_tuned
+from resnet.fused.launches import compile_layers, config_of, install_tuned, scratch_bytes, target_of
 from resnet.fused.layers import layer_of
-from resnet.fused.parts import computed, modules_of
-from resnet.fused.program import INPUT, Conv, Program, Stem, Step, program
-from resnet.fused.steps import own
+from resnet.fused.parts import modules_of, modules_of_part
+from resnet.fused.program import INPUT, Conv, Program, Stem, Step, build_program
+from resnet.fused.steps import kernel_step
 from resnet.library.ops import FUSED_TOLERANCE
-from resnet.library.steps import LibraryStep, library
+from resnet.library.steps import LibraryStep, library_step
 from resnet.model import ResNet
 from resnet.runner import DTYPES, CudaCapture, Runner, fastest, launched, weights_bytes
 from resnet.variants.fused import OwnRunner, check
@@ -59,25 +59,25 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     """
     check(example.device, precision, launch)
     shape, dtype = tuple(example.shape), DTYPES[precision]
-    made = program(cast(ResNet, fold(model)), shape)
+    made = build_program(cast(ResNet, fold(model)), shape)
     cached, chosen = True, dict[str, object]()
     if example.device.type == "cuda":
-        chosen = use_tuned(torch.cuda.get_device_name(example.device))
+        chosen = install_tuned(torch.cuda.get_device_name(example.device))
         cached = compile_layers({layer_of(step, made, precision) for step in made.steps}, example.device)
     with torch.no_grad():
         choice = Choice(made, precision, example.device, launch)
         network = MixedNetwork(made, choice, example.to(dtype, copy=True, memory_format=torch.channels_last))
     details = {
         "weights_bytes": weights_bytes(network),
-        "activation_bytes": peak(uses(made, choice, dtype.itemsize)),
-        "eager_activation_bytes": peak(eager_uses(model, shape, dtype.itemsize)),
+        "activation_bytes": peak_bytes(uses(made, choice, dtype.itemsize)),
+        "eager_activation_bytes": peak_bytes(eager_uses(model, shape, dtype.itemsize)),
         "library": f"cuDNN {torch.backends.cudnn.version()}",
         "triton_cached": cached,
         **chosen,
         "steps": {way: sum(choice.way(step) == way for step in made.steps) for way in ("own", "library")},
         "choices": choice.why,
     }
-    details |= noted(example.device.type)
+    details |= bundle_details(example.device.type)
     return launched(OwnRunner(network, example, precision, details), launch)
 
 
@@ -108,7 +108,7 @@ class MixedNetwork(nn.Module):
 
     def computes(self, part: str) -> tuple[str, ...]:
         """The model's modules that a part computes, by the part's name among this network's modules."""
-        return computed(part, self._modules_of)
+        return modules_of_part(part, self._modules_of)
 
 
 class Choice:
@@ -126,15 +126,15 @@ class Choice:
 
     def __call__(self, step: Step, values: dict[str, Tensor]) -> nn.Module:
         key = key_of(step, self.made, self.precision)
-        rival = library(step, self.precision)
+        rival = library_step(step, self.precision)
         known = self.ways.get(key)
         if known is None and rival is None:
             known, self.why[key] = "own", "own: the library has no call for it"
         if known is None and (known := _installed.get((self.gpu, key, self.launch))):
             self.why[key] = f"{known}: installed"
-        mine = own(step, self.precision).to(self.device) if known != "library" else None
+        mine = kernel_step(step, self.precision).to(self.device) if known != "library" else None
         if rival is not None and known != "own":
-            rival.to(self.device).decide(values)
+            rival.to(self.device).choose(values)
             if mine is not None:
                 known, self.why[key] = self._compared(mine, rival, values)
         self.ways[key] = str(known)

@@ -69,7 +69,7 @@ class Launched:
     bytes: int = 0
 
     def ready(self, launch: Any, arguments: list[Any], *, opened: bool = False) -> Callable[..., None]:
-        """In place of `launches.ready`: a call that is noted."""
+        """In place of `launches.bind_launch`: a call that is noted."""
         return partial(self._launch, launch.kernel.fn.__name__, arguments[1:] if opened else arguments)
 
     def _launch(self, name: str, arguments: list[Any], *first: Tensor) -> None:

@@ -36,14 +36,14 @@ from kernels.kinds import implementation
 from kernels.launch import Compilation, serialized_parsing
 from kernels.space.config import Config
 from kernels.space.layer import Layer
-from resnet.fused.carried import maker
+from resnet.fused.carried import current_maker
 
 Candidate = tuple[Layer, str]
 
 
 def make(job: MakerJob, tell: Tell) -> MakerAnswer:
     """What would compile a bundle here."""
-    return {"status": "ok", "maker": vars(maker(job.arch))}
+    return {"status": "ok", "maker": vars(current_maker(job.arch))}
 
 
 def run(job: BundleJob, tell: Tell) -> BundleAnswer:

@@ -57,7 +57,7 @@ def networks(job: NetworksJob, tell: Tell) -> NetworksAnswer:
     if torch.cuda.is_available():
         here = torch.cuda.get_device_properties(0)
         gpu = {"name": here.name, "arch": 10 * here.major + here.minor, "sms": here.multi_processor_count}
-        bundle = carried.use(gpu["arch"])
+        bundle = carried.install_bundle(gpu["arch"])
     versions = {"torch": torch.__version__, "triton": triton.__version__}
     return {"status": "ok", "networks": rows, "gpu": gpu, "versions": versions, "bundle": bundle}
 
@@ -102,7 +102,7 @@ def candidates(job: TryJob, tell: Tell) -> Empty:
     talk = _Talk(tell, start + job.seconds)
     visits = [Visit.read(visit) for visit in job.visits]
     if not INTERPRETED:
-        carried.use(job.arch)
+        carried.install_bundle(job.arch)
         part = _Talk(tell, start + COMPILING * job.seconds)
         compiled = compile_all(visits, set(job.compiled), job, part)
         visits = [replace(v, challengers=[c for c in v.challengers if c[0] in compiled]) for v in visits]

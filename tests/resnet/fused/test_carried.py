@@ -32,7 +32,7 @@ from kernels.space.config import Config
 from kernels.space.layer import Layer
 from resnet.cache import COMPILED
 from resnet.fused import carried, launches
-from resnet.fused.carried import maker
+from resnet.fused.carried import current_maker
 
 pytestmark = pytest.mark.skipif(INTERPRETED, reason="kernels defined under TRITON_INTERPRET=1 cannot be compiled")
 
@@ -94,7 +94,7 @@ def fill(path: Path, made_by: Maker, configs: list[str] = CONFIGS) -> Bundle:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("bundle") / "kernels.bundle"
-    fill(path, maker(90))
+    fill(path, current_maker(90))
     return path
 
 
@@ -131,7 +131,7 @@ def test_another_process_finds_them_and_compiles_nothing(made, elsewhere, batch)
 
 def test_what_it_lacks_is_compiled_as_ever(made, elsewhere, tmp_path) -> None:
     part = tmp_path / "part.bundle"
-    fill(part, maker(90), CONFIGS[:1])
+    fill(part, current_maker(90), CONFIGS[:1])
     _, heard, own = elsewhere(part)
     assert heard == FOUND * 2 + MADE
     assert own == 1
@@ -151,13 +151,13 @@ def test_what_it_lacks_is_compiled_as_ever(made, elsewhere, tmp_path) -> None:
 )
 def test_what_was_made_otherwise_is_refused_with_the_reason(made, tmp_path, monkeypatch, other, reason) -> None:
     path = tmp_path / "other.bundle"
-    Bundle(path, replace(maker(90), **other), {}).save()
+    Bundle(path, replace(current_maker(90), **other), {}).save()
     monkeypatch.setenv(BUNDLE_VARIABLE, str(path))
-    carried.use.cache_clear()
+    carried.install_bundle.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(carried, "unpack_bundle", None)  # nothing is unpacked
-        said = carried.use(90)
-    carried.use.cache_clear()
+        said = carried.install_bundle(90)
+    carried.install_bundle.cache_clear()
     assert said.startswith(f"{path} is not used: ")
     assert re.search(reason, said), said
     assert triton.knobs.cache.manager_class is None
@@ -174,7 +174,7 @@ def test_another_build_of_the_same_triton_finds_them_too(tmp_path, elsewhere, mo
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "other"))
     monkeypatch.setattr("triton.runtime.cache.triton_key", lambda: "of another libtriton.so")
     path = tmp_path / "other.bundle"
-    fill(path, maker(90))
+    fill(path, current_maker(90))
     monkeypatch.undo()
     said, heard, own = elsewhere(path)
     assert said == f"{path.name}: {KERNELS} kernels of 0123456789, of another build of the compiler's library"
@@ -221,7 +221,7 @@ def test_a_network_and_a_tuner_look_there_before_they_compile(monkeypatch) -> No
     class Driver:
         get_current_target = staticmethod(lambda: GPUTarget("cuda", 90, 32))
 
-    monkeypatch.setattr(carried, "use", lambda arch: asked.append(arch) or "")
+    monkeypatch.setattr(carried, "install_bundle", lambda arch: asked.append(arch) or "")
     monkeypatch.setattr(triton.runtime.driver, "_active", Driver())
     assert launches.compile_together([])
     job = TryJob([], [], "cpu", 100, 0, 1, 60.0)
@@ -239,28 +239,28 @@ def test_the_head_says_what_is_inside(made) -> None:
 
 def test_a_second_call_goes_on_and_kernels_are_there_once(made, tmp_path) -> None:
     path = tmp_path / "kernels.bundle"
-    assert len(fill(path, maker(90), CONFIGS[:1]).parts) == 1
+    assert len(fill(path, current_maker(90), CONFIGS[:1]).parts) == 1
     first = path.read_bytes()
-    assert fill(path, maker(90), CONFIGS[:1]).parts == [*Bundle(path, maker(90), {}).parts]
+    assert fill(path, current_maker(90), CONFIGS[:1]).parts == [*Bundle(path, current_maker(90), {}).parts]
     assert path.read_bytes() == first
-    found = fill(path, maker(90))
+    found = fill(path, current_maker(90))
     assert (len(found.parts), len(found.keys), found.rebuild_reason) == (2, KERNELS, "")
     assert bundle.read_head(path)["layers"] == {LAYER.key: CONFIGS}
-    other = Bundle(path, replace(maker(90), triton="3.5.0"), {})
+    other = Bundle(path, replace(current_maker(90), triton="3.5.0"), {})
     assert "it was made with triton" in other.rebuild_reason
     assert (other.parts, other.layers) == ([], {})
-    assert "another build" in Bundle(path, replace(maker(90), key="other"), {}).rebuild_reason
+    assert "another build" in Bundle(path, replace(current_maker(90), key="other"), {}).rebuild_reason
 
 
 def test_kernels_of_other_sources_are_made_anew(made, monkeypatch) -> None:
     monkeypatch.setattr(bundle, "sources_digest", lambda: "00000000")
-    found: Any = Bundle(made, maker(90), {})
+    found: Any = Bundle(made, current_maker(90), {})
     assert (found.rebuild_reason, found.keys) == ("its kernels are of other sources", set())
 
 
 def test_a_disk_that_is_full_leaves_the_file_as_it_was(made, tmp_path, monkeypatch) -> None:
     path = tmp_path / "kernels.bundle"
-    fill(path, maker(90), CONFIGS[:1])
+    fill(path, current_maker(90), CONFIGS[:1])
     before = path.read_bytes()
 
     def full(*_: Any) -> None:
@@ -268,6 +268,6 @@ def test_a_disk_that_is_full_leaves_the_file_as_it_was(made, tmp_path, monkeypat
 
     monkeypatch.setattr(bundle, "_add_member", full)
     with pytest.raises(OSError, match="No space"):
-        Bundle(path, maker(90), {}).save()
+        Bundle(path, current_maker(90), {}).save()
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
