@@ -165,7 +165,7 @@ def test_what_the_model_chooses_is_safe(network) -> None:
 def test_the_reduction_of_a_split_depth() -> None:
     _, reduction = conv.compilation(LATE, ptr(64, 64, 64, 4, 4, split_k=8))
     found = emit(reduction, 80)
-    assert (found.name, found.warps, found.shared, found.spills) == ("_kernel", 4, 0, False)
+    assert (found.tensor, found.product, found.warps, found.shared, found.spills) == ({}, False, 4, 0, False)
 
 
 class Driver:

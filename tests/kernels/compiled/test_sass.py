@@ -105,7 +105,7 @@ def test_where_code_goes() -> None:
         ".L_x_2:",
         "BRA `(.L_x_1)",
     )
-    assert [code.after(place) for place in range(7)] == [[1], [2, 6], [3, 2], [4, 1], [5], [], [2]]
+    assert [code.successors(place) for place in range(7)] == [[1], [2, 6], [3, 2], [4, 1], [5], [], [2]]
     assert code.size == 7 * 16
     # what is laid out behind the end and branches back into the loop is part of it, and no loop of its own
     assert sorted(map(sorted, code.loops())) == [[1, 2, 3, 6], [2]]

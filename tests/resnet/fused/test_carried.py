@@ -63,18 +63,18 @@ class Driver:
     get_current_target = lambda self: GPUTarget("cuda", 90, 32)
 
 triton.runtime.driver._active = Driver()
-told, heard, tools = carried.use(int(sys.argv[1])), [], []
+told, heard, tools = carried.install_bundle(int(sys.argv[1])), [], []
 triton.knobs.compilation.listener = lambda *, cache_hit, **_: heard.append(cache_hit)
 layer = replace({LAYER!r}, n=int(sys.argv[2]))
-read = emit._run
-emit._run = lambda name, *words: tools.append(name) or read(name, *words)
+read = emit._tool_output
+emit._tool_output = lambda name, *words: tools.append(name) or read(name, *words)
 for config in map(Config.parse, {CONFIGS!r}):
     operands, out = Operands.empty(layer, "cpu"), empty_output(layer, "cpu")
     for launch, arguments in implementation(layer, config).calls(layer, config, operands, out):
         emitted.read_facts(launch.compilation(*arguments), 90)
         launch.kernel.run(*arguments, grid=launch.grid, warmup=True, **launch.constants, **launch.options)
-assert carried.noted("cpu") == {{}}
-assert int(sys.argv[1]) != 90 or carried.noted("cuda") == ({{"bundle": told}} if told else {{}})
+assert carried.bundle_details("cpu") == {{}}
+assert int(sys.argv[1]) != 90 or carried.bundle_details("cuda") == ({{"bundle": told}} if told else {{}})
 print(json.dumps([told, heard, len(tools)]))
 """
 
