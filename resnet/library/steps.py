@@ -1,4 +1,4 @@
-"""A program's steps by the vendor library, which `mixed` compares with this project's kernels group by group."""
+"""A program's steps by the vendor library: which `per-layer` compares with this project's kernels, group by group."""
 
 from __future__ import annotations
 

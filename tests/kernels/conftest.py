@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kernels import Config, Layer
+from tests.kernels.apart import apart
 
 if importlib.util.find_spec("triton") is None:
     collect_ignore_glob = ["*"]
@@ -17,6 +18,15 @@ GUARD = 64  # elements behind an output, which are to be left alone
 
 # Bits of the result's own rounding; float32 sums are no further off than the first.
 FP32_ERROR, BITS = 2e-6, {"fp32": 24, "tf32": 11, "fp16": 11, "bf16": 8}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiler_in_a_child() -> Iterator[None]:
+    import triton
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(triton, "compile", apart(triton.compile))
+        yield
 
 
 @pytest.fixture(scope="session")

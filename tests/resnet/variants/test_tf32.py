@@ -22,7 +22,7 @@ from resnet.fold import fold
 from resnet.fused.layers import layer_of
 from resnet.fused.program import INPUT, build_program
 from resnet.library.ops import CudnnConv
-from resnet.variants import fused, mixed
+from resnet.variants import fused, per_layer
 
 BITS = 0x1FFF  # of a float32, those that tf32 has not
 
@@ -135,10 +135,10 @@ class Seen(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("variant", [fused, mixed])
+@pytest.mark.parametrize("variant", [fused, per_layer])
 def test_what_our_kernels_multiply_is_rounded_whoever_wrote_it(variant, build, batch, monkeypatch) -> None:
     ways = iter(["own", "library"] * 50)
-    monkeypatch.setattr(mixed.Choice, "_compared", lambda *_: (next(ways), "in turn"))
+    monkeypatch.setattr(per_layer.Chooser, "_compare", lambda *_: (next(ways), "in turn"))
     monkeypatch.setattr(CudnnConv, "decide", lambda *_: None)  # separate kernels, which a CPU has too
     runner = variant.prepare(build("resnet18"), batch, "tf32", "stream")
     placed = runner.place(batch)

@@ -119,23 +119,6 @@ def test_without_a_card_it_says_so(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
-def test_a_dry_run_walks_every_experiment(tmp_path: Path) -> None:
-    file = tmp_path / "constants.json"
-    code, said = bench("--dry", "-o", str(file))
-    found = json.loads(file.read_text())
-    assert {one["name"]: one["status"] for one in found["experiments"]} == {
-        experiment.name: "skipped" if experiment.name == "racecheck" else "ok" for experiment in EXPERIMENTS
-    }, said
-    assert code == 0
-    assert (found["gpu"], found["dry"], found["constants"]) == (None, True, {})
-    data = {one["name"]: one["data"] for one in found["experiments"]}
-    assert set(data["products"]["measured"]) >= {"square 3x3 short", "wide 1x1 long"}
-    assert data["gluon-agrees"]["3x3 256"]["off"] == ""
-    assert set(data["halves"]["us"]) == {"whole", "two streams", "in a row"}
-    assert len(data["overwrite"]) == 5
-
-
 @pytest.mark.gpu
 @pytest.mark.slow
 def test_constants_of_this_card(tmp_path: Path) -> None:
