@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kernels import kinds
 from kernels.cards.cards import OLDEST
-from kernels.launch import INTERPRETED, Operands
+from kernels.launch import INTERPRETED, Operands, launch_layer
 from kernels.packing import describe_shape
 from kernels.space.config import Config
 from kernels.space.layer import Layer
@@ -96,7 +96,7 @@ def compute_layer(layer: Layer, operands: Operands, out: Tensor, text: str) -> N
     config = Config.parse(text) if text else config_for(layer, name, arch, sms)
     _check_config(layer, config, machine_of(arch).arch)
     with torch.cuda.device(out.device) if on_gpu else nullcontext():
-        kinds.implementation(layer, config).launch(layer, config, operands, out)
+        launch_layer(layer, config, operands, out)
 
 
 @cache

@@ -137,11 +137,6 @@ def _conv_bias_act_out(
     compute_layer(layer, Operands(x, weight, bias, residual, x2, scale, shift), out, config)
 
 
-@_conv_bias_act_out.register_fake
-def _(*_: object) -> None:
-    return None
-
-
 @cache
 def _layer(
     shape: torch.Size, c_out: int, geometry: tuple[int, ...], second: torch.Size | None,

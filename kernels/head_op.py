@@ -82,11 +82,6 @@ def _pool_linear_out(
     compute_layer(layer, Operands(x, weight, bias, scale=scale, shift=shift), out, config)
 
 
-@_pool_linear_out.register_fake
-def _(*_: object) -> None:
-    return None
-
-
 @cache
 def _layer(shape: torch.Size, classes: int, prologue: bool, precision: str) -> Layer:
     n, c, h, w = shape

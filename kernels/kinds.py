@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from kernels.launch import Argument, Compilation, Launch, Operands
+    from kernels.launch import Call, Operands
     from kernels.space.machine import Machine
 
 
@@ -56,17 +56,14 @@ class Kernels(Protocol):
 
     - `reference`: the layer in aten, computed in `dtype`;
     - `calls`: its launches with their arguments, in order; `scratch`: memory of `scratch_bytes` for what one kernel
-      passes to the next, allocated by `calls` if None;
-    - `launch`, `compilation`: the calls enqueued, and as compilations.
+      passes to the next, allocated by `calls` if None.
     """
 
     def reference(self, layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor: ...
     def calls(
         self, layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None = None
-    ) -> Iterator[tuple[Launch, list[Argument]]]: ...
+    ) -> Iterator[Call]: ...
     def scratch_bytes(self, layer: Layer, config: Config) -> int: ...
-    def launch(self, layer: Layer, config: Config, operands: Operands, out: Tensor) -> None: ...
-    def compilation(self, layer: Layer, config: Config) -> tuple[Compilation, ...]: ...
 
 
 if TYPE_CHECKING:  # so that mypy checks the table's modules against the protocols

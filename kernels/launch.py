@@ -18,6 +18,7 @@ from triton.runtime.jit import JITFunction, create_function_from_signature
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 from kernels.interpreter import accept_one_element_bounds
+from kernels.kinds import implementation
 from kernels.packing import TORCH_TYPES
 from kernels.space.config import Config
 from kernels.space.layer import Layer
@@ -27,6 +28,7 @@ if INTERPRETED:
     accept_one_element_bounds()
 
 Argument: TypeAlias = Tensor | TensorDescriptor | int | None
+Call: TypeAlias = tuple["Launch", list[Argument]]  # a launch and its arguments
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,18 @@ class Launch:
         _, signature, constants, attributes = kernel._pack_args(backend, keywords, bound, specialization, rest)
         by_name = {kernel.arg_names[position]: value for (position,), value in constants.items()}
         return Compilation(kernel, signature, by_name, attributes, options)
+
+
+def launch_layer(layer: Layer, config: Config, operands: Operands, out: Tensor) -> None:
+    """Enqueue a layer's kernels on the current stream, which write `out`. Raises ValueError for unaligned memory."""
+    for launch, arguments in implementation(layer, config).calls(layer, config, operands, out):
+        launch.enqueue(*arguments)
+
+
+def compilations(layer: Layer, config: Config) -> tuple[Compilation, ...]:
+    """Return the compilations of the kernels that `launch_layer` would enqueue, in order."""
+    calls = implementation(layer, config).calls(layer, config, Operands.empty(layer), empty_output(layer, "meta"))
+    return tuple(launch.compilation(*arguments) for launch, arguments in calls)
 
 
 # arguments are specialised in the same way for all of NVIDIA's architectures

@@ -76,11 +76,6 @@ def _conv_bias_relu_pool_out(
     compute_layer(layer, Operands(x, weight, bias), out, config)
 
 
-@_conv_bias_relu_pool_out.register_fake
-def _(*_: object) -> None:
-    return None
-
-
 def _shape(x: Tensor, k: int, geometry: list[int]) -> tuple[int, int, int, int]:
     (n, _, h, w), (kernel_h, kernel_w, stride, padding) = x.shape, geometry
     out_h, out_w = (h + 2 * padding - kernel_h) // stride + 1, (w + 2 * padding - kernel_w) // stride + 1

@@ -15,7 +15,7 @@ from bench.worker.tune.candidate import draw, launcher
 from kernels import conv
 from kernels.cards.constants import SHARES
 from kernels.compiled.emit import emit
-from kernels.launch import Operands, empty_output
+from kernels.launch import Operands, compilations, empty_output
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from kernels.space.tiling import channel_tiles, depth_steps, row_tiles
@@ -59,7 +59,7 @@ def products(place: Place, name: str) -> dict[str, Any]:
     def run(tile: str, form: str, layer: Layer) -> tuple[Run, Work]:
         config = configs[tile]
         if place.dry:
-            for compilation in conv.compilation(layer, config):
+            for compilation in compilations(layer, config):
                 assert not emit(compilation, ARCH).spills
         operands, out = draw(layer, place.device, 0), empty_output(layer, place.device)
         tiles = row_tiles(layer, config) * channel_tiles(layer, config)
