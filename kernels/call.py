@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from functools import cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -25,6 +25,18 @@ from kernels.table import config_for
 from kernels.tf32 import round_tf32
 
 LARGEST_ROWS = 2**31 - 512  # rows are counted in 32 bits, and the last tile runs past the end
+
+
+class Target(NamedTuple):
+    """A GPU that configurations are chosen for: its name, compute capability as 90, and number of SMs."""
+
+    gpu: str
+    arch: int
+    sms: int | None
+
+
+# the interpreter runs configurations for the oldest supported architecture
+INTERPRETER = Target("", OLDEST, None)
 
 
 class Weights(Protocol):
@@ -87,15 +99,14 @@ def compute_layer(layer: Layer, operands: Operands, out: Tensor, text: str) -> N
     """Compute a layer into `out`; `text` is a configuration that overrides the table, or empty."""
     if out.numel() == 0:
         return
-    on_gpu = out.device.type == "cuda"
-    if not on_gpu and not (INTERPRETED and layer.dtype != "bf16"):
+    target = target_of(out.device, layer.dtype)
+    if target is None:
         y = kinds.reference(layer, operands, torch.float32)
         out.copy_(round_tf32(y) if layer.dtype == "tf32" else y)
         return
-    name, arch, sms = _gpu_of(out.device) if on_gpu else ("", OLDEST, None)  # interpreted: the oldest's
-    config = Config.parse(text) if text else config_for(layer, name, arch, sms)
-    _check_config(layer, config, machine_of(arch).arch)
-    with torch.cuda.device(out.device) if on_gpu else nullcontext():
+    config = Config.parse(text) if text else config_for(layer, *target)
+    _check_config(layer, config, machine_of(target.arch).arch)
+    with torch.cuda.device(out.device) if out.device.type == "cuda" else nullcontext():
         launch_layer(layer, config, operands, out)
 
 
@@ -106,8 +117,14 @@ def _check_config(layer: Layer, config: Config, arch: int) -> None:
         raise ValueError(f"config: {config} for {layer.key}: {reason}")
 
 
+def target_of(device: torch.device, precision: str) -> Target | None:
+    """Return the target of a device, or None where aten computes: on a CPU that does not interpret, or in bf16."""
+    if device.type == "cuda":
+        return _gpu_target(device)
+    return INTERPRETER if INTERPRETED and precision != "bf16" else None
+
+
 @cache
-def _gpu_of(device: torch.device) -> tuple[str, int, int]:
-    """Return a GPU's name, compute capability as 90, and number of SMs."""
-    properties = torch.cuda.get_device_properties(device)
-    return properties.name, properties.major * 10 + properties.minor, properties.multi_processor_count
+def _gpu_target(device: torch.device) -> Target:
+    gpu = torch.cuda.get_device_properties(device)
+    return Target(gpu.name, gpu.major * 10 + gpu.minor, gpu.multi_processor_count)

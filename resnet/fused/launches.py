@@ -12,38 +12,25 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import triton
 from torch import Tensor
 
 from kernels import table
+from kernels.call import Target as Target
+from kernels.call import target_of as target_of
 from kernels.cards.constants import install_measured
 from kernels.cards.places import RESULTS, tuned_path
 from kernels.kinds import implementation, rejection_reason
-from kernels.launch import INTERPRETED, Argument, Launch, Operands, empty_output, serialized_parsing
+from kernels.launch import INTERPRETED, Argument, Call, Launch, Operands, empty_output, serialized_parsing
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from kernels.space.machine import machine_of
 from resnet.fused import carried
 
-Bound = tuple[Launch, list[Argument]]
-
-
 _installed_here: table.Table | None = None  # the table that `install_tuned` installed last
-
-
-class Target(NamedTuple):
-    """A GPU that configurations are chosen for: its name, compute capability as 90, and number of SMs."""
-
-    gpu: str
-    arch: int
-    sms: int | None
-
-
-# the interpreter runs configurations for the oldest supported architecture
-INTERPRETER = Target("", 80, None)
 
 
 def install_tuned(gpu: str, results: Path = RESULTS) -> dict[str, Any]:
@@ -66,14 +53,6 @@ def install_tuned(gpu: str, results: Path = RESULTS) -> dict[str, Any]:
     return {"tables": [path.name], "choice": f"{len(measured)} layers measured on {gpu}", "constants": constants}
 
 
-def target_of(device: torch.device, precision: str) -> Target | None:
-    """Return the target of a device, or None where aten computes: on a CPU that does not interpret, or in bf16."""
-    if device.type == "cuda":
-        gpu = torch.cuda.get_device_properties(device)
-        return Target(gpu.name, gpu.major * 10 + gpu.minor, gpu.multi_processor_count)
-    return INTERPRETER if INTERPRETED and precision != "bf16" else None
-
-
 def config_of(layer: Layer, target: Target) -> Config:
     """Return a layer's configuration, from the installed table or the cost model. Raises ValueError for a bad entry."""
     config = table.config_for(layer, *target)
@@ -84,7 +63,7 @@ def config_of(layer: Layer, target: Target) -> Config:
 
 def launches_of(
     layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None = None
-) -> Iterator[Bound]:
+) -> Iterator[Call]:
     """Return a layer's launches and arguments; they pass data to each other in `scratch`, of `scratch_bytes` bytes."""
     return implementation(layer, config).calls(layer, config, operands, out, scratch)
 
@@ -94,7 +73,7 @@ def scratch_bytes(layer: Layer, config: Config) -> int:
     return implementation(layer, config).scratch_bytes(layer, config)
 
 
-def compile_together(launches: Iterable[Bound]) -> bool:
+def compile_together(launches: Iterable[Call]) -> bool:
     """Compile the launches' kernels that neither Triton's cache nor a bundle has, and return whether there were none.
 
     Nothing is launched. All cores compile at once, as the kernels of ResNet-50 take half a second each and the compiler
@@ -123,7 +102,7 @@ def compile_layers(layers: Iterable[Layer], device: torch.device) -> bool:
     return compile_together(_uninitialised_launches(layers, device))
 
 
-def _uninitialised_launches(layers: Iterable[Layer], device: torch.device) -> Iterator[Bound]:
+def _uninitialised_launches(layers: Iterable[Layer], device: torch.device) -> Iterator[Call]:
     """Yield layers' launches on uninitialised operands, which live until the next layer's."""
     for layer in layers:
         target = target_of(device, layer.dtype)

@@ -16,12 +16,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from kernels.launch import Call
 from kernels.packing import TORCH_TYPES
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from resnet.fused import launches
 from resnet.fused.buffers import Buffers, Use, plan_buffers, scratch_name
-from resnet.fused.launches import Bound
 from resnet.fused.layers import layer_of
 from resnet.fused.parts import modules_of, modules_of_part
 from resnet.fused.program import INPUT, Conv, Head, Program
@@ -109,7 +109,7 @@ class FusedNetwork(nn.Module):
         """Return the launch of the stem's kernel, which takes the input, and the launches that follow."""
         x = torch.empty(self.shape, dtype=self.dtype, device=self.device, memory_format=torch.channels_last)
         values = {INPUT: x, **self.values}
-        bound: list[Bound] = []
+        bound: list[Call] = []
         self.step_indices = []
         for index, (step, module) in enumerate(zip(program.steps, self.steps, strict=True)):
             layer, out = layers[step.name], self.values.get(step.name, self.logits)
