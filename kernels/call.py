@@ -7,9 +7,10 @@ multiplies wrong (docs/KERNELS.md, traps).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import cache
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -93,6 +94,25 @@ def check_rows(rows: int, what: str) -> None:
     """Raise ValueError for more rows than the kernels can count. Elements may exceed 2^31: offsets are then 64-bit."""
     if rows > LARGEST_ROWS:
         raise ValueError(f"x: {rows} {what} are more than 32 bits count; give it fewer images at once")
+
+
+def register_op(name: str, write: Callable[..., None], empty: Callable[..., Tensor]) -> None:
+    """Register the ops `name`, which returns a new tensor, and `name`_out, which writes its last argument.
+
+    `write` takes the arguments and the result to write, `empty` takes the arguments and returns memory for the result;
+    their annotations are the ops' schemas. `empty` is also the fake implementation.
+    """
+
+    def compute(*arguments: Any) -> Tensor:
+        out = empty(*arguments)
+        write(*arguments, out)
+        return out
+
+    tags = (torch.Tag.needs_exact_strides,)
+    schema = torch.library.infer_schema(empty, mutates_args=())
+    op = torch.library.custom_op(f"resnet_bench::{name}", compute, mutates_args=(), schema=schema, tags=tags)
+    op.register_fake(empty)
+    torch.library.custom_op(f"resnet_bench::{name}_out", write, mutates_args=("out",), tags=tags)
 
 
 def compute_layer(layer: Layer, operands: Operands, out: Tensor, text: str) -> None:

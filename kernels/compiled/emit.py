@@ -26,8 +26,6 @@ from kernels.launch import Compilation
 
 # Tensor-core instructions by architecture: mma.sync (HMMA, IMMA, QMMA), wgmma (HGMMA, IGMMA, QGMMA), tcgen05 (UTC*MMA).
 TENSOR = re.compile(r"(HMMA|IMMA|QMMA|OMMA|HGMMA|IGMMA|QGMMA|UTC[A-Z]*MMA)$")
-BULK_LOADS = ("UTMALDG",)
-BULK_STORES = ("UTMASTG",)
 
 
 @cache
@@ -75,8 +73,8 @@ def emit(compilation: Compilation, arch: int) -> KernelFacts:
         occupancy=ARCHS[arch].resident_blocks(warps, resources["REG"], shared),
         tensor={name: count for name, count in sorted(operations.items()) if TENSOR.match(name)},
         async_loads=operations["LDGSTS"],
-        bulk_loads=sum(operations[name] for name in BULK_LOADS),
-        bulk_stores=sum(operations[name] for name in BULK_STORES),
+        bulk_loads=operations["UTMALDG"],
+        bulk_stores=operations["UTMASTG"],
         set_registers=kernel.asm["ptx"].count("setmaxnreg"),
         pdl=kernel.asm["ptx"].count("griddepcontrol"),
         code=code.size,

@@ -61,18 +61,6 @@ def config_of(layer: Layer, target: Target) -> Config:
     return config
 
 
-def launches_of(
-    layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None = None
-) -> Iterator[Call]:
-    """Return a layer's launches and arguments; they pass data to each other in `scratch`, of `scratch_bytes` bytes."""
-    return implementation(layer, config).calls(layer, config, operands, out, scratch)
-
-
-def scratch_bytes(layer: Layer, config: Config) -> int:
-    """Return the bytes that a layer's kernels pass to each other: partial sums of a split depth, averages of a head."""
-    return implementation(layer, config).scratch_bytes(layer, config)
-
-
 def compile_together(launches: Iterable[Call]) -> bool:
     """Compile the launches' kernels that neither Triton's cache nor a bundle has, and return whether there were none.
 
@@ -108,7 +96,8 @@ def _uninitialised_launches(layers: Iterable[Layer], device: torch.device) -> It
         target = target_of(device, layer.dtype)
         assert target is not None
         operands, out = Operands.empty(layer, str(device)), empty_output(layer, device)
-        yield from launches_of(layer, config_of(layer, target), operands, out)
+        config = config_of(layer, target)
+        yield from implementation(layer, config).calls(layer, config, operands, out)
 
 
 def bind_launch(launch: Launch, arguments: list[Argument], *, takes_input: bool = False) -> Callable[..., Any]:

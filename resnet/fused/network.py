@@ -16,6 +16,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from kernels.kinds import implementation
 from kernels.launch import Call
 from kernels.packing import TORCH_TYPES
 from kernels.space.config import Config
@@ -54,7 +55,9 @@ class FusedNetwork(nn.Module):
         if target is not None:
             self.configs = {layer: launches.config_of(layer, target) for layer in layers.values()}
         scratch = {
-            name: launches.scratch_bytes(layer, self.configs[layer]) for name, layer in layers.items() if self.configs
+            name: implementation(layer, config).scratch_bytes(layer, config)
+            for name, layer in layers.items()
+            if (config := self.configs.get(layer))
         }
         buffers = plan_buffers(memory_uses(program, self.dtype.itemsize, scratch))
         self.memory = torch.empty(buffers.size, dtype=torch.uint8, device=device)
@@ -114,9 +117,8 @@ class FusedNetwork(nn.Module):
         for index, (step, module) in enumerate(zip(program.steps, self.steps, strict=True)):
             layer, out = layers[step.name], self.values.get(step.name, self.logits)
             memory = self._bytes(buffers.offsets.get(scratch_name(step.name), 0), scratch[step.name])
-            bound += launches.launches_of(
-                layer, self.configs[layer], cast(KernelStep, module).operands(values), out, memory
-            )
+            config, operands = self.configs[layer], cast(KernelStep, module).operands(values)
+            bound += implementation(layer, config).calls(layer, config, operands, out, memory)
             self.step_indices += [index] * (len(bound) - len(self.step_indices))
         self.cached = launches.compile_together(bound)
         stem, *rest = bound

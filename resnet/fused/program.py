@@ -24,7 +24,6 @@ fp16 at 224 pixels, times an image's at 790 TFLOP/s and 4.3 TB/s, which others m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -115,11 +114,6 @@ class Program:
 
     steps: tuple[Step, ...]
     shapes: dict[str, tuple[int, ...]]
-
-    @property
-    def convs(self) -> Iterator[Conv]:
-        """The steps between stem and head."""
-        return (step for step in self.steps if isinstance(step, Conv))
 
 
 def build_program(folded: ResNet, shape: tuple[int, ...]) -> Program:
