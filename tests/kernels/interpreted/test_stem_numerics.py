@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from kernels import Config, Layer, conv_bias_relu_pool, pack, stem, widen
-from kernels.launch import Operands, launch_layer
+from kernels.launch import Operands, empty_output, launch_layer
 from kernels.space import stem as stem_space
 from kernels.space.tiling import stem_grid
 
@@ -25,7 +25,7 @@ def cost(layer: Layer, config: Config) -> int:
 
 
 def run(layer: Layer, config: Config, operands: Operands) -> Tensor:
-    out = stem.empty_output(layer, "cpu").fill_(torch.nan)
+    out = empty_output(layer, "cpu").fill_(torch.nan)
     launch_layer(layer, config, operands, out)
     return out
 
@@ -136,7 +136,7 @@ def test_64_bit_offsets_make_the_same_numbers(operands) -> None:
     given, config = operands(STEM), cut(STEM)
     narrow = stem.stem_launch(STEM, config)
     assert not narrow.constants["WIDE"]
-    out = stem.empty_output(STEM, "cpu").fill_(torch.nan)
+    out = empty_output(STEM, "cpu").fill_(torch.nan)
     wide = replace(narrow, constants={**narrow.constants, "WIDE": True})
     wide.run(given.x, given.weight, given.bias, out, STEM.n)
     assert torch.equal(out, run(STEM, config, given))
