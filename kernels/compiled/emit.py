@@ -51,7 +51,7 @@ def cache_folder(kernel: triton.compiler.CompiledKernel) -> Path:
 
 
 def emit(compilation: Compilation, arch: int) -> KernelFacts:
-    """Compile a kernel for sm_<arch> and return the facts of its machine code. Raises RuntimeError for a tool's."""
+    """Compile a kernel for sm_<arch> and return the facts of its machine code. Raises RuntimeError if a tool fails."""
     kernel = compile_for(compilation, arch)
     cubin = kernel.asm["cubin"]
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:

@@ -86,18 +86,16 @@ def compile_together(launches: Iterable[Call]) -> bool:
 
 
 def compile_layers(layers: Iterable[Layer], device: torch.device) -> bool:
-    """Do the same as `compile_together` for layers, whose operands do not exist yet."""
-    return compile_together(_uninitialised_launches(layers, device))
+    """Do the same as `compile_together` for layers, on uninitialised operands that live until the next layer's."""
 
+    def calls() -> Iterator[Call]:
+        for layer in layers:
+            target = target_of(device, layer.dtype)
+            assert target is not None
+            config, operands = config_of(layer, target), Operands.empty(layer, str(device))
+            yield from implementation(layer, config).calls(layer, config, operands, empty_output(layer, device))
 
-def _uninitialised_launches(layers: Iterable[Layer], device: torch.device) -> Iterator[Call]:
-    """Yield layers' launches on uninitialised operands, which live until the next layer's."""
-    for layer in layers:
-        target = target_of(device, layer.dtype)
-        assert target is not None
-        operands, out = Operands.empty(layer, str(device)), empty_output(layer, device)
-        config = config_of(layer, target)
-        yield from implementation(layer, config).calls(layer, config, operands, out)
+    return compile_together(calls())
 
 
 def bind_launch(launch: Launch, arguments: list[Argument], *, takes_input: bool = False) -> Callable[..., Any]:

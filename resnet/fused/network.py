@@ -24,8 +24,7 @@ from kernels.space.layer import Layer
 from resnet.fused import launches
 from resnet.fused.buffers import Buffers, Use, plan_buffers, scratch_name
 from resnet.fused.layers import layer_of
-from resnet.fused.parts import modules_of, modules_of_part
-from resnet.fused.program import INPUT, Conv, Head, Program
+from resnet.fused.program import INPUT, Conv, Head, Program, modules_of, modules_of_part
 from resnet.fused.steps import KernelStep, kernel_step
 
 ALIGNMENT = 16  # bytes, of a batch's address, which the first kernel was compiled for
@@ -116,7 +115,8 @@ class FusedNetwork(nn.Module):
         self.step_indices = []
         for index, (step, module) in enumerate(zip(program.steps, self.steps, strict=True)):
             layer, out = layers[step.name], self.values.get(step.name, self.logits)
-            memory = self._bytes(buffers.offsets.get(scratch_name(step.name), 0), scratch[step.name])
+            start = buffers.offsets.get(scratch_name(step.name), 0)
+            memory = self.memory[start : start + scratch[step.name]]
             config, operands = self.configs[layer], cast(KernelStep, module).operands(values)
             bound += implementation(layer, config).calls(layer, config, operands, out, memory)
             self.step_indices += [index] * (len(bound) - len(self.step_indices))
@@ -124,13 +124,10 @@ class FusedNetwork(nn.Module):
         stem, *rest = bound
         return launches.bind_launch(*stem, takes_input=True), [launches.bind_launch(*launch) for launch in rest]
 
-    def _bytes(self, offset: int, size: int) -> Tensor:
-        return self.memory[offset : offset + size]
-
     def _pixels(self, offset: int, shape: tuple[int, ...]) -> Tensor:
         """Return the activation [N, C, H, W], channels-last, at an offset of the block."""
         n, c, h, w = shape
-        values = self._bytes(offset, n * c * h * w * self.dtype.itemsize).view(self.dtype)
+        values = self.memory[offset : offset + n * c * h * w * self.dtype.itemsize].view(self.dtype)
         return values.view(n, h, w, c).permute(0, 3, 1, 2)
 
 

@@ -24,6 +24,8 @@ fp16 at 224 pixels, times an image's at 790 TFLOP/s and 4.3 TB/s, which others m
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -260,10 +262,26 @@ def _scaled(weight: Tensor, bias: Tensor | None, scale: Tensor, shift: Tensor | 
     new_bias = None if bias is None else bias.detach().double() * factor
     if shift is not None:
         new_bias = shift.double() if new_bias is None else new_bias + shift.double()
-    return (
-        weight.detach().double() * factor[:, None, None, None]
-    ).float(), None if new_bias is None else new_bias.float()
+    new_weight = (weight.detach().double() * factor[:, None, None, None]).float()
+    return new_weight, None if new_bias is None else new_bias.float()
 
 
 def _out_size(size: int, kernel: int, stride: int, padding: int) -> int:
     return (size + 2 * padding - kernel) // stride + 1
+
+
+def modules_of(step: Step) -> tuple[str, ...]:
+    """Return the names of the model's modules that a step computes; a block's sum is called `add`."""
+    if not isinstance(step, Conv):
+        return {"stem": ("conv1", "maxpool"), "head": ("avgpool", "fc")}[step.name]
+    block = step.name.rpartition(".")[0]
+    if step.name.endswith(".preact"):
+        return (f"{step.name}_bn",)
+    added = (f"{block}.add",) if step.residual is not None or step.shortcut is not None else ()
+    return (step.name, *added, *((f"{block}.downsample.0",) if step.shortcut is not None else ()))
+
+
+def modules_of_part(part: str, by_step: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the modules that `steps.3`, or a part inside it, computes; for any other part, itself."""
+    match = re.match(r"steps\.(\d+)", part)
+    return by_step[int(match[1])] if match else (part,)

@@ -27,8 +27,7 @@ from resnet.fused.carried import bundle_details
 from resnet.fused.eager_memory import eager_uses
 from resnet.fused.launches import compile_layers, config_of, install_tuned, target_of
 from resnet.fused.layers import layer_of
-from resnet.fused.parts import modules_of, modules_of_part
-from resnet.fused.program import INPUT, Conv, Program, Stem, Step, build_program
+from resnet.fused.program import INPUT, Conv, Program, Stem, Step, build_program, modules_of, modules_of_part
 from resnet.fused.steps import kernel_step
 from resnet.library.ops import FUSED_TOLERANCE
 from resnet.library.steps import LibraryStep, library_step
