@@ -99,10 +99,10 @@ def compile_layers(layers: Iterable[Layer], device: torch.device) -> bool:
 
 
 def bind_launch(launch: Launch, arguments: list[Argument], *, takes_input: bool = False) -> Callable[..., Any]:
-    """Return a call that launches on the current stream with little overhead; `takes_input`: it takes the first
-    argument.
+    """Return a call that launches on the current stream with little overhead.
 
-    The kernel is launched once here, on the memory's present content.
+    With `takes_input` the call takes the launch's first argument. The kernel is launched once here, on the memory's
+    present content.
     """
     fixed = slice(1, None) if takes_input else slice(None)
     slow = partial(_call_with, launch.enqueue, arguments[fixed])

@@ -31,12 +31,12 @@ ALIGNMENT = 16  # bytes, of a batch's address, which the first kernel was compil
 
 
 class FusedNetwork(nn.Module):
-    """A network by this project's kernels: [N, C, H, W], channels-last, to logits [N, classes], valid until the next
-    call.
+    """A network by this project's kernels: [N, C, H, W], channels-last, to logits [N, classes].
 
-    It takes the program's shape only, and raises ValueError for others. On a CPU a step is its op's aten, or with
-    TRITON_INTERPRET=1 its kernel, interpreted. `configs`: the configuration of each layer (none for aten); `cached`:
-    whether all kernels were compiled before; `step_indices`: the index of the step of `first` and of each of `calls`.
+    It takes the program's shape only. The logits are valid until the next call. On a CPU a step is its op's aten, or
+    with TRITON_INTERPRET=1 its kernel, interpreted. `configs`: the configuration of each layer (none for aten);
+    `cached`: whether all kernels were compiled before; `step_indices`: the index of the step of `first` and of each of
+    `calls`.
     """
 
     cached = True

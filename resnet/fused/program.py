@@ -42,10 +42,9 @@ Affine = tuple[Tensor, Tensor]  # scale and shift of a norm, by channel, float32
 
 @dataclass(frozen=True, eq=False)
 class Shortcut:
-    """The operand that a block's last convolution sums in its accumulator: a 1x1 over every stride-th pixel of
-    `source`.
+    """The operand that a block's last convolution sums in its accumulator.
 
-    `weight` is [K, C, 1, 1]. `learned`: it is the model's projection, not a selection of channels.
+    It is a 1x1 over every stride-th pixel of `source`; `weight` is [K, C, 1, 1]. `learned`: it is the model's projection, not a selection of channels.
     """
 
     source: str
