@@ -44,7 +44,8 @@ Affine = tuple[Tensor, Tensor]  # scale and shift of a norm, by channel, float32
 class Shortcut:
     """The operand that a block's last convolution sums in its accumulator.
 
-    It is a 1x1 over every stride-th pixel of `source`; `weight` is [K, C, 1, 1]. `learned`: it is the model's projection, not a selection of channels.
+    It is a 1x1 over every stride-th pixel of `source`; `weight` is [K, C, 1, 1]. `learned`: it is the model's
+    projection, not a selection of channels.
     """
 
     source: str
@@ -55,13 +56,24 @@ class Shortcut:
 
 
 @dataclass(frozen=True, eq=False)
-class Conv:
-    """The step act(conv(act'(source)) + shortcut + residual) of `kernels.conv_bias_act`; `name` names its result."""
+class _Step:
+    """The common part of all steps: `name` is the step's and its result's, `source` the activation that it reads."""
 
     name: str
     source: str
     weight: Tensor
     bias: Tensor | None
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the activations that it reads."""
+        return (self.source,)
+
+
+@dataclass(frozen=True, eq=False)
+class Conv(_Step):
+    """The step act(conv(act'(source)) + shortcut + residual) of `kernels.conv_bias_act`."""
+
     stride: int
     padding: int
     relu: bool
@@ -77,33 +89,18 @@ class Conv:
 
 
 @dataclass(frozen=True, eq=False)
-class Stem:
+class Stem(_Step):
     """The step of the 7x7 convolution and the 3x3 max pool, both of stride 2; the pool's border is zeros."""
 
-    name: str
-    source: str
-    weight: Tensor
-    bias: Tensor | None
     relu: bool
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return (self.source,)
 
 
 @dataclass(frozen=True, eq=False)
-class Head:
+class Head(_Step):
     """The step of the mean over the pixels of act'(source) and the classifier."""
 
-    name: str
-    source: str
-    weight: Tensor
     bias: Tensor
     prologue: Affine | None = None
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return (self.source,)
 
 
 Step = Stem | Conv | Head
