@@ -1,4 +1,4 @@
-"""An experimental kernel that `bench constants` measures, to show whether it is worth developing: no network uses it.
+"""Experimental kernels, which no network uses; `bench constants` measures whether they are worth developing.
 
 Nouns: `Cut` (the Gluon kernel's configuration). It may import `kernels`, `kernels.space` and torch.
 """
