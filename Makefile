@@ -53,7 +53,7 @@ bench: setup
 	@$(RUN) bench run $(PLAN) $(ARGS)
 
 test: setup
-	@$(RUN) pytest $(ARGS)
+	@$(RUN) pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup
 	@$(RUN) ruff format --check .

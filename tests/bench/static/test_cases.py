@@ -105,7 +105,7 @@ def test_a_case_that_fails_now_fails_and_one_that_a_package_lacks_for_does_not()
 
 def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
     found = facts(launches=69, breaks=0, weights=5, record="ab")
-    found.cases["resnet18/mixed/fp16/b1/i224/stream"] = Counted(skipped="times on the GPU")
+    found.cases["resnet18/per-layer/fp16/b1/i224/stream"] = Counted(skipped="times on the GPU")
     found.save(tmp_path / "deep" / "facts.json")
     assert Facts.load(tmp_path / "deep" / "facts.json") == found
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["facts.json"]
