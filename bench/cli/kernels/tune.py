@@ -23,7 +23,7 @@ from bench.tuning.networks import read_networks
 from bench.tuning.trials import Kept, load
 from bench.tuning.tuner import CAP, Tuner
 from kernels.cards.archs import ARCHS
-from kernels.compiled.bundle import VARIABLE
+from kernels.compiled.bundle import BUNDLE_VARIABLE
 from kernels.space.layer import BYTES
 
 BATCHES = "1,8,32,128,256"
@@ -53,7 +53,9 @@ def tune(
     ] = False,
     bundle: Annotated[
         Path | None,
-        Option(metavar="FILE", help=f"Kernels that `bench kernels --bundle` compiled.  \\[default: ${VARIABLE}]"),
+        Option(
+            metavar="FILE", help=f"Kernels that `bench kernels --bundle` compiled.  \\[default: ${BUNDLE_VARIABLE}]"
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -67,7 +69,7 @@ def tune(
     if output:  # a file that is no table is refused before the work begins
         load(output)
     if bundle:
-        os.environ[VARIABLE] = str(bundle.absolute())
+        os.environ[BUNDLE_VARIABLE] = str(bundle.absolute())
     networks = read_networks(*wanted)
     if networks.bundle:
         tell(f"Kernels compiled beforehand: {networks.bundle}")
