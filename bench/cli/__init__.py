@@ -5,7 +5,9 @@ Exit codes are those of `bench.errors`: 0 ok; 1 a case failed; 2 bad usage; 3 th
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +23,7 @@ from bench.cli.measure import ab, campaign, layers, once, run, verify
 from bench.cli.measure import list as list_command
 from bench.cli.results import capacity, compare, formats, history, recommend, report
 from bench.errors import USAGE, BenchError
+from bench.text import WORDS
 from kernels.cards.constants import ConstantsError
 
 # old name of a command -> its name now; an old name works for one version more, and --help does not list it
@@ -51,6 +54,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Which way of running a ResNet is fastest on this machine, by how much, and is the answer still right?",
+    epilog=WORDS,
 )
 
 # in the order of `bench --help`: first what a newcomer needs first
@@ -89,7 +93,9 @@ COMMANDS: tuple[tuple[str, dict[str, Callable[..., None]]], ...] = (
 )  # fmt: skip
 for panel, commands in COMMANDS:
     for name, command in commands.items():
-        app.command(name, rich_help_panel=panel)(command)
+        # typer keeps the line breaks inside a paragraph of a docstring, which a narrow terminal breaks once more
+        text = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(command) or "")
+        app.command(name, rich_help_panel=panel, help=text)(command)
 
 
 def main() -> None:
