@@ -35,7 +35,7 @@ from bench.plans.case import Case
 from bench.plans.eligible import why_not
 from bench.plans.plan import Plan
 from bench.records.record import Record
-from bench.records.same import RESUME, Sitting, differences
+from bench.records.same import RESUME, SweepConditions, differences
 from bench.records.store import FILE, Store
 from bench.roofline import ceilings
 from bench.runs.sweep import GOOD
@@ -159,13 +159,13 @@ class Campaign:
         with suppress(OSError, StoreError):
             stamp = file.stat().st_mtime_ns, file.stat().st_size
             if file not in self._parsed or self._parsed[file][0] != stamp:
-                self._parsed[file] = stamp, Store(folder).load()
+                self._parsed[file] = stamp, Store(folder).read()
             return self._parsed[file][1]
         return None
 
     def folder(self, task: Task) -> Path:
         """The first of results/<card>/<plan>, plan-2, ... that is free, or that this machine and code may go on in."""
-        now = Sitting.of(self._plan_of(task), self.env, 0, "photos")
+        now = SweepConditions.of(self._plan_of(task), self.env, 0, "photos")
         number = 1
         while True:
             folder = self.root / (task.plan if number == 1 else f"{task.plan}-{number}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.campaign.tasks import STAGES, TASKS, Task, stage_of
 from bench.machine.provenance import code_of, short
-from bench.records.baseline import speed
+from bench.records.baseline import images_per_second
 from bench.records.record import Record
 from kernels.cards import places
 
@@ -139,7 +139,7 @@ def _speeds(campaign: Campaign) -> Iterator[str]:
     for record in _latest(campaign, (task for task in TASKS.values() if task.plan in SPEEDS and "run" in task.argv)):
         records[record.case] = record
     ok = [record for record in records.values() if record.status == "ok" and record.throughput]
-    rates = {record.case: speed(record) for record in ok}
+    rates = {record.case: images_per_second(record) for record in ok}
     eager = {_like(case): rate for case, rate in rates.items() if case.variant == "eager"}
     for record in sorted(ok, key=lambda record: (record.case.model, -record.case.batch, -rates[record.case])):
         case = record.case

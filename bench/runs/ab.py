@@ -125,7 +125,7 @@ def _first(due: dict[str, Turn | None], number: int) -> tuple[int, int] | None:
 
 def _same_commit(store: Store, checkout: Checkout) -> None:
     try:
-        found = {sha_of(record.environment) for record in store.load()}
+        found = {sha_of(record.environment) for record in store.read()}
     except StoreError:  # nothing there yet
         return
     if found - {checkout.sha}:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bench.plans.plan import Plan
-from bench.records.baseline import twin
+from bench.records.baseline import baseline_of
 
 # past it a ratio is not known much better, as the interval narrows with the square root
 ROUNDS_LIMIT = 20
@@ -21,7 +21,7 @@ def with_rounds(plan: Plan, rounds: int | None, until: float | None, limit: int 
     plan = replace(plan, rounds=rounds or plan.rounds, rounds_limit=limit or plan.rounds_limit)
     if until is None:
         return plan
-    if not any(twin(case, plan.cases) not in (None, case) for case in plan.cases):
-        raise ValueError("--until needs a case and its eager twin; `bench list` shows the cases")
+    if not any(baseline_of(case, plan.cases) not in (None, case) for case in plan.cases):
+        raise ValueError("--until needs a case and its eager baseline; `bench list` shows the cases")
     settings = replace(plan.settings, ratio=until / 100)
     return replace(plan, settings=settings, rounds_limit=plan.rounds_limit or ROUNDS_LIMIT)

@@ -23,7 +23,7 @@ from bench.plans.plan import Plan
 from bench.records.baseline import unsettled
 from bench.records.fields import Attempt
 from bench.records.record import Record
-from bench.records.same import RESUME, Sitting, differences
+from bench.records.same import RESUME, SweepConditions, differences
 from bench.records.store import Store
 from bench.runs import largest, process
 from bench.runs.job import REFERENCE_LIMIT_S, CaseAnswer, CaseJob, ReferenceAnswer, reference_job
@@ -153,7 +153,7 @@ class Sweep:
     def _earlier(self) -> list[Record]:
         """What the folder holds already, if this sweep may go on from it."""
         try:
-            records = self.store.load()
+            records = self.store.read()
         except StoreError:  # nothing there yet
             return []
         if records and not (self.resume or self.retry):
@@ -161,7 +161,7 @@ class Sweep:
                 f"{self.store.folder} holds {len(records)} records already; "
                 "go on from them with --resume, or choose another folder with -o"
             )
-        differing = differences(records, Sitting.of(self.plan, self.env, self.seed, self.source), RESUME)
+        differing = differences(records, SweepConditions.of(self.plan, self.env, self.seed, self.source), RESUME)
         if differing:
             raise StoreError(
                 f"the records in {self.store.folder} were measured with another "

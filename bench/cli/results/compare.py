@@ -56,6 +56,6 @@ def compare(
 
 def _allowed(words: list[str] | None) -> set[str]:
     try:
-        return comparable.allowed(words or ())
+        return comparable.parse_allowed(words or ())
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None

@@ -13,8 +13,8 @@ from bench.cli.console import USAGE, Filter, stop, tell
 from bench.errors import InteropError
 from bench.files import write
 from bench.plans.words import matches
-from bench.records.formats import EXPORTS, imported, timed
-from bench.records.store import Store, load
+from bench.records.formats import EXPORTS, import_pytest_benchmark, with_latency
+from bench.records.store import Store, read_folders
 
 Format = StrEnum("Format", {name: name for name in EXPORTS})  # type: ignore[misc]
 
@@ -28,11 +28,11 @@ def export(
     ] = None,
 ) -> None:
     """Records as the JSON of pytest-benchmark, github-action-benchmark or Bencher."""
-    records, damage = load(folders)
+    records, damage = read_folders(folders)
     for text in damage:
         tell(f"bench: {text}")
     records = [record for record in records if matches(record.case.name, filter or ())]
-    chosen = timed(records)
+    chosen = with_latency(records)
     text = json.dumps(EXPORTS[format.value](chosen), indent=1) + "\n"
     if len(chosen) < len(records):
         tell(f"Left out: {len(records) - len(chosen)} records without a time (failed, skipped, or a largest batch)")
@@ -49,7 +49,7 @@ def import_(
 ) -> None:
     """Records from the JSON of pytest-benchmark: of `pytest bench/suite --benchmark-json FILE`."""
     try:
-        records, left = imported(json.loads(file.read_text()))
+        records, left = import_pytest_benchmark(json.loads(file.read_text()))
     except OSError as error:
         stop(f"cannot read {file}: {error.strerror}", USAGE)
     except (InteropError, ValueError) as error:

@@ -10,8 +10,8 @@ import typer
 
 from bench.cli.console import FAILED, Json, ViewName, known_view, out, print_json, tell
 from bench.machine.environment import ROOT
-from bench.records.frame import export
-from bench.records.store import load
+from bench.records.frame import export_parquet
+from bench.records.store import read_folders
 from bench.report import markdown as reports
 from bench.report.plot import plots
 from bench.report.rows import answer, rows
@@ -45,13 +45,13 @@ def report(
     if not folders:
         raise typer.BadParameter("name a results folder, or --splice or --check")
     if parquet:
-        export(folders, parquet)
+        export_parquet(folders, parquet)
         out.print(f"{parquet}: what bench.load gives of {len(folders)} folder(s)", markup=False, soft_wrap=True)
     if html or stills:
         _pictures(folders, html, stills)
     if parquet or html or stills:
         return
-    records, damage = load(folders)
+    records, damage = read_folders(folders)
     for line in damage:
         tell(f"bench: {line}")
     if as_json:

@@ -14,7 +14,7 @@ from bench.machine.environment import device, environment
 from bench.plans.case import Case
 from bench.plans.choose import not_an_input
 from bench.plans.eligible import why_not
-from bench.records.store import load as load_records
+from bench.records.store import read_folders
 
 if TYPE_CHECKING:
     from bench.records.record import Record
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def records(folder: Path) -> list[Record]:
     """The records of a folder; lines that could not be read are told."""
-    sound, damage = load_records([folder])
+    sound, damage = read_folders([folder])
     for line in damage:
         tell(f"bench: {line}")
     return sound

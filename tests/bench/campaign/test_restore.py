@@ -96,7 +96,7 @@ def test_records_of_other_code_stand_beside(
     archive = tmp_path / ARCHIVE
     archive.write_bytes(pack([path for path in there.rglob("*") if path.name in (FILE, "environment.json")], there))
     assert f"new: {CARD}/first-2/{FILE}, as {CARD}/first holds records of other code" in restore(archive, results)
-    (kept,) = Store(results / CARD / "first").load()
+    (kept,) = Store(results / CARD / "first").read()
     assert kept.environment["git"]["code"] == "1" * 16
     assert any(line.startswith(f"as it was: {CARD}/first-2/{FILE}") for line in restore(archive, results))
 

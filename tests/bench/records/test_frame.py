@@ -116,7 +116,7 @@ def test_a_folder_given_twice_is_read_once(tmp_path: Path, record: Make) -> None
 def test_it_agrees_with_the_store(tmp_path: Path, record: Make) -> None:
     folder = write(tmp_path / "a", record(NAME), "{", record(NAME, round=1), record(NAME, ms=7.0))
     store = Store(folder)
-    records = store.load()
+    records = store.read()
     with pytest.warns(Damage) as warned:
         found = load(folder)
     assert [str(one.message) for one in warned] == ["\n".join(store.damage)]

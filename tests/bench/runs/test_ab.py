@@ -103,7 +103,7 @@ def test_both_sides_take_turns_case_by_case_and_either_may_be_first(duel: Duel) 
     assert {side for _, _, side in ran[::2]} == set(SIDES)
     assert {(number, model) for number, model, _ in ran} == {(n, m) for n in range(4) for m in ("resnet18", "resnet34")}
     assert (duel.done, duel.stopped) == (4, "all 4 rounds")
-    shas = [{record.environment["git"]["sha"] for record in Store(duel.folder / side).load()} for side in SIDES]
+    shas = [{record.environment["git"]["sha"] for record in Store(duel.folder / side).read()} for side in SIDES]
     assert shas == [{checkout.sha} for checkout in duel.sides]
 
 
@@ -124,7 +124,7 @@ def test_no_round_starts_that_would_end_after_the_budget(duel: Duel) -> None:
     duel.rounds, duel.budget_s = 1000, 0.5  # more than the fastest machine can do
     assert list(duel.run())
     assert duel.stopped == "the budget is spent"
-    records = [Store(duel.folder / side).load() for side in SIDES]
+    records = [Store(duel.folder / side).read() for side in SIDES]
     assert len(records[0]) == len(records[1]) == 2 * duel.done
 
 
@@ -221,5 +221,5 @@ def test_this_checkout_against_itself(tmp_path: Path) -> None:
         pytest.skip(told.output)
     assert told.exit_code == 0, told.output
     for side in SIDES:
-        assert [record.status for record in Store(tmp_path / "out" / side).load()] == ["ok", "ok"]
+        assert [record.status for record in Store(tmp_path / "out" / side).read()] == ["ok", "ok"]
     assert not list(Path(root).glob(".git/worktrees/*"))

@@ -133,4 +133,4 @@ def test_a_sweep_keeps_a_search_as_one_record(tmp_path: Path, here: dict[str, An
     assert record.largest["reason"] == "memory: in run: 102 is too many"
     assert not record.latency_ns
     assert "batch 64: run" in stages
-    assert {record.case: record.largest for record in sweep.store.load()}[CASE] == record.largest
+    assert {record.case: record.largest for record in sweep.store.read()}[CASE] == record.largest
