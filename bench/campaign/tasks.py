@@ -1,6 +1,6 @@
-"""What a rented card is asked, most telling first: each task a command of this project, with seconds of its own.
+"""The tasks for a rented card, in order of value: each is a command of this project with a time limit.
 
-Words in braces in a command stand for what the campaign chooses (`bench.campaign.campaign.Campaign.command`).
+Words in braces in a command stand for values that the campaign fills in (`bench.campaign.campaign.Campaign.command`).
 """
 
 from __future__ import annotations
@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# What a call of a rented machine may take, less its start; a stage that is told in advance to be short says so.
+# The seconds that a call of a rented machine may take, without its start; a shorter stage has a budget of its own.
 BUDGET_S = 480.0
 
 
 @dataclass(frozen=True)
 class Task:
-    """A command that runs in a process group of its own; a fault in it costs its own results alone.
+    """A command that runs in a separate process group, so that a fault in it loses its results alone.
 
-    `seconds` is what it is given and its hard limit. With less than `least_s` left it is not begun. `plan`: whose
-    records it leaves in {folder}, of the cases that match `only`. `dry`: what a dry run adds to the command.
+    `seconds` is its budget and hard limit; it is not begun with less than `least_s` left. A sweep writes records of
+    `plan`, of the cases that match `only`, to {folder}. A dry run appends `dry` to the command.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Stage:
-    """Tasks that belong together. `seconds` is the budget of the stage where none is given."""
+    """Tasks that belong together. `seconds` is the default budget of the stage."""
 
     name: str
     why: str
@@ -140,8 +140,8 @@ def stage_of(task: Task) -> Stage:
     return next(stage for stage in STAGES.values() if task in stage.tasks)
 
 
-def chosen(names: Iterable[str]) -> list[Task]:
-    """The tasks of the stages and tasks named, each once, in the order named. Raises ValueError for another word."""
+def select_tasks(names: Iterable[str]) -> list[Task]:
+    """Return the tasks of the named stages and tasks, each once, in that order. Raises ValueError for another name."""
     tasks: dict[str, Task] = {}
     for name in names:
         if name not in STAGES and name not in TASKS:
@@ -152,5 +152,5 @@ def chosen(names: Iterable[str]) -> list[Task]:
 
 
 def budget_of(tasks: Iterable[Task]) -> float:
-    """The seconds for some tasks together where none are given: those of their stages; without tasks, BUDGET_S."""
+    """Return the default budget in seconds for some tasks: the sum of their stages'; without tasks, BUDGET_S."""
     return sum({stage_of(task).name: stage_of(task).seconds for task in tasks}.values()) or BUDGET_S
