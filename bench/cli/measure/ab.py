@@ -78,7 +78,7 @@ def ab(
     with checkouts([base, head], tell, ROOT) as (one, other):
         duel = Duel(chosen, (one, other), folder, facts, rounds=rounds, seed=seed, source=input_of(input))
         duel.resume, duel.budget_s = resume, budget or float("inf")
-        duel.enough = lambda: question.settled(duel)
+        duel.is_settled = lambda: question.settled(duel)
         try:
             _run(duel)
         except KeyboardInterrupt:

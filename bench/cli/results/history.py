@@ -10,7 +10,7 @@ import typer
 from bench.cli.console import FAILED, UNABLE, USAGE, Filter, Json, damage_told, out, print_json, stop
 from bench.paths import LOCAL
 from bench.plans.words import matches
-from bench.runs.worktree import order
+from bench.runs.worktree import commit_order
 from bench.verdicts.metrics import METRICS
 
 USUAL = ("latency", "throughput")
@@ -40,7 +40,7 @@ def history(
         raise typer.BadParameter(f"unknown metric {unknown[0]!r}; allowed: {', '.join(METRICS)}")
     try:
         with damage_told():
-            found = read(stores or [LOCAL], names, order())
+            found = read(stores or [LOCAL], names, commit_order())
     except ModuleNotFoundError as error:
         stop(f"change points need {error.name}: pip install ruptures", UNABLE)
     found = [series for series in found if matches(series.case, filter or ())]

@@ -14,7 +14,7 @@ from bench.cli.measure import ab as cli_ab
 from bench.errors import StoreError
 from bench.plans.plan import read
 from bench.records.store import Store
-from bench.runs.ab import LOOKS, SIDES, Duel, looks
+from bench.runs.ab import LOOKS, SIDES, Duel, interim_looks
 from bench.runs.worktree import checkouts
 from tests.repositories import git
 
@@ -114,7 +114,7 @@ def test_it_stops_when_enough_is_known_and_asks_at_the_looks_alone(duel: Duel) -
         asked.append(duel.done)
         return len(asked) == 2
 
-    duel.rounds, duel.enough = 12, enough
+    duel.rounds, duel.is_settled = 12, enough
     assert len(list(duel.run())) == 8 * 2 * 2
     assert asked == [6, 8]
     assert duel.stopped == "every case is settled"
@@ -142,9 +142,9 @@ def test_it_goes_on_where_it_was_stopped(duel: Duel) -> None:
 
 
 def test_looks_end_with_the_last_round() -> None:
-    assert looks(LOOKS[-1]) == list(LOOKS)
-    assert looks(5) == [5]
-    assert looks(12) == [6, 8, 11, 12]
+    assert interim_looks(LOOKS[-1]) == list(LOOKS)
+    assert interim_looks(5) == [5]
+    assert interim_looks(12) == [6, 8, 11, 12]
 
 
 def ab(repository: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> Any:
@@ -166,7 +166,7 @@ def test_the_command_finds_the_slower_commit_and_says_which_case(
     assert words["resnet34", "latency"] == "SAME"
     assert words["resnet18", "weights"] == "SAME"
     assert "every case is settled" in found["ended"]
-    assert any("measuring itself differs" in text for text in found["told"])  # the toy's speed is in its worker
+    assert any("measuring code differs" in text for text in found["told"])  # the toy's speed is in its worker
 
 
 def test_a_base_whose_worker_is_one_file_runs_beside_a_head_whose_worker_is_a_package(
@@ -180,7 +180,7 @@ def test_a_base_whose_worker_is_one_file_runs_beside_a_head_whose_worker_is_a_pa
     words = {(one["case"].split("/")[0], one["metric"]): one["word"] for one in found["verdicts"]}
     assert words["resnet18", "latency"] == "SLOWER"
     assert words["resnet34", "latency"] == "SAME"
-    assert any("measuring itself differs" in text for text in found["told"])
+    assert any("measuring code differs" in text for text in found["told"])
 
 
 def test_a_commit_against_itself_is_the_same(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

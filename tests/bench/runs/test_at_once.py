@@ -80,7 +80,7 @@ def test_all_cases_are_checked_and_some_at_once(sweep: Callable[..., Sweep]) -> 
 
 
 def test_what_is_timed_runs_alone(sweep: Callable[..., Sweep]) -> None:
-    with pytest.raises(ValueError, match="runs alone"):
+    with pytest.raises(ValueError, match="one at a time"):
         sweep(read(TOML, "test", "test.toml"), jobs=2)
 
 

@@ -83,7 +83,7 @@ def test_a_wrong_field_of_a_job_is_named(field: str, value: object, message: str
 
 
 def answered(one: Job[Any], data: dict[str, Any], status: str = "ok") -> Answer[Any]:
-    return request(one, 1.0, by=lambda *_: Answer(status, "", data, 0.1))
+    return request(one, 1.0, ask=lambda *_: Answer(status, "", data, 0.1))
 
 
 @pytest.mark.parametrize(
