@@ -243,9 +243,9 @@ class Campaign:
             "model": "resnet18" if self.dry else "resnet50",
             "batches": "1" if self.dry else "1,128",
             "jobs": str(min(JOBS, os.cpu_count() or 1)),
-            "tuned": str(places.tuned(self.name, self.results)),
+            "tuned": str(places.tuned_path(self.name, self.results)),
             "ceilings": str(self.ceilings()),
-            "constants": str(places.constants(self.name, self.results)),
+            "constants": str(places.constants_path(self.name, self.results)),
             "case": case,
         }
         if task.plan:
@@ -272,7 +272,7 @@ class Campaign:
 
     def card_files(self) -> list[Path]:
         """Return all files of the card in this checkout, without locks and files that are being written."""
-        tuned = places.tuned(self.name, self.results)
+        tuned = places.tuned_path(self.name, self.results)
         paths = [path for path in self.root.rglob("*") if path.is_file() and not path.name.startswith(".")]
         paths += [*tuned.parent.glob(f"{tuned.stem}.*"), self.ceilings()]
         return sorted(path for path in paths if path.is_file() and not path.name.startswith("."))

@@ -92,7 +92,7 @@ def _reason_damaged(name: PurePosixPath, data: bytes) -> str:
 
 
 def _table(found: Any) -> Table:
-    return Table.of(found)
+    return Table.from_json(found)
 
 
 def _folder_for_records(results: Path, folder: PurePosixPath, data: bytes) -> PurePosixPath:
@@ -142,10 +142,10 @@ def _merge(path: Path, old: bytes, data: bytes) -> tuple[str, bytes]:
         return f"{len(new_lines)} lines added", old + end + b"".join(line + b"\n" for line in new_lines)
     if path.parent.name == TUNED and path.suffix == ".json":
         try:
-            joined = Table.load(path).merge(_table(json.loads(data)))
+            joined = Table.read(path).merge(_table(json.loads(data)))
         except ValueError as error:
             raise StoreError(f"{error}; move it away, then restore again") from None
-        return "joined", joined.text().encode()
+        return "joined", joined.to_json().encode()
     if old == data:
         return "as it was", old
     old_date, new_date = _date_of(old), _date_of(data)

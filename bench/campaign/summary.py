@@ -79,7 +79,7 @@ def _gates(campaign: Campaign) -> Iterator[Row]:
 
 
 def _experiments(campaign: Campaign) -> Iterator[Row]:
-    content = _read_json(places.constants(campaign.name, campaign.results))
+    content = _read_json(places.constants_path(campaign.name, campaign.results))
     for row in _objects_in(_if_of_this_code(campaign, content), "experiments"):
         if row.get("reason") != "not begun":
             yield Row(str(row.get("status")), "experiment", str(row.get("name")), str(row.get("reason", "")))
@@ -92,7 +92,7 @@ def _experiments(campaign: Campaign) -> Iterator[Row]:
 
 def _results(campaign: Campaign) -> Iterator[Row]:
     """Yield the results of tuning and of the ceilings."""
-    entries = _objects_in(_read_json(places.tuned(campaign.name, campaign.results)), "entries")
+    entries = _objects_in(_read_json(places.tuned_path(campaign.name, campaign.results)), "entries")
     measured = [entry for entry in entries if entry.get("chosen") == "measured"]
     if measured:
         yield Row("ok", "tuned", f"{len(measured)} layers have a configuration that was measured")

@@ -38,7 +38,7 @@ STATUSES = {
     "error": "the case raised an exception",
     "crash": "its process died without an answer",
     "timeout": "its process outran the time limit and was killed",
-    "throttled": "measured twice, but so many samples were throttled that no speed is reported",
+    "throttled": "measured twice, and each time the machine throttled for too many samples to tell a speed",
     "skipped": "this machine cannot run it",
 }
 

@@ -13,11 +13,14 @@ FOLDER = "bench/worker/measure"  # all its modules measure
 WORKER_MODULES = ("__main__", "start", "case", "prepare", "gate", "runtime", "fits")
 FILES = (
     *(f"bench/worker/{name}.py" for name in WORKER_MODULES),
-    *("bench/machine/watch.py", "bench/runs/job.py", "resnet/held.py", "resnet/runner.py"),
+    *("bench/machine/watch.py", "bench/runs/job.py", "resnet/device_time.py", "resnet/runner.py"),
 )
 # The same files in an older commit, whose harness is one folder.
 OLDER_MODULES = ("worker", "clock", "measure", "warmup", "gate", "memory", "energy", "watch", "job", "runtime", "fit")
-OLDER_FILES = (*(f"bench/{name}.py" for name in OLDER_MODULES), "resnet/variants/held.py", "resnet/variants/runner.py")
+OLDER_FILES = (
+    *(f"bench/{name}.py" for name in OLDER_MODULES),
+    *("resnet/variants/held.py", "resnet/variants/runner.py", "resnet/held.py"),
+)
 
 
 def measuring_files(root: Path = ROOT) -> list[str]:

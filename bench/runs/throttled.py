@@ -27,7 +27,7 @@ def reason_to_retry(answer: Answer[CaseAnswer], timed: bool) -> str:
 
 
 def throttled_share(data: CaseAnswer) -> float:
-    """Return the throttled share of the latency samples, or of the throughput window if that is larger."""
+    """The share of the latency samples taken while the machine throttled, or of the throughput window if larger."""
     throttled, samples, window = data.get("throttled", {}), data.get("latency_ns", ()), data.get("throughput", {})
     lost_samples = sum(last - first + 1 for first, last in throttled.get("latency", ()))
     return max(lost_samples / max(1, len(samples)), throttled.get("throughput_s", 0.0) * 1e9 / window.get("ns", 1e9))
@@ -35,9 +35,8 @@ def throttled_share(data: CaseAnswer) -> float:
 
 def _describe_throttling(data: CaseAnswer) -> str:
     reasons = ", ".join(data.get("watch", {}).get("spoilt_s", ())) or "see watch"
-    return (
-        f"the machine throttled during {throttled_share(data):.0%} of the samples or the throughput window ({reasons})"
-    )
+    share = throttled_share(data)
+    return f"{share:.0%} of the samples, or of the throughput window, with the machine throttled ({reasons})"
 
 
 def withhold(record: Record, samples: int) -> None:

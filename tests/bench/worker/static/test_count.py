@@ -149,7 +149,7 @@ def test_waiting_for_a_value_is_a_kernel() -> None:
 
 
 def test_a_case_that_cannot_be_counted_says_why() -> None:
-    assert "timing them on the GPU" in counted(Case.parse("resnet18/mixed/fp16/b1/i64/stream")).skipped
+    assert "timing them on the GPU" in counted(Case.parse("resnet18/per-layer/fp16/b1/i64/stream")).skipped
     assert "TensorRT" in counted(Case.parse("resnet18/onnxruntime-trt/fp16/b1/i64/stream")).skipped
     assert "no count" in counted(Case.parse("resnet18/eager/fp32/bmax/i64/stream")).skipped
     assert "stream" in counted(Case.parse("resnet18/fused/fp16/b1/i64/graph")).skipped
