@@ -34,7 +34,7 @@ class Stop(TypedDict, total=False):
     flush_bytes: Count
 
 
-class Throughput(TypedDict):
+class Throughput(TypedDict, total=False):
     """The throughput window, without synchronisation: images done, and nanoseconds taken."""
 
     images: Positive

@@ -15,15 +15,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any, cast, get_type_hints
+from typing import Annotated, Any, cast
 
 from bench.errors import RecordError
 from bench.machine.facts import Count, Environment, Like, Seconds, Watch
 from bench.plans.case import Case
 from bench.plans.plan import Settings
 from bench.records import fields as parts
-from bench.records.check import Misfit, check_object
 from bench.records.fields import Ns
+from bench.records.misfit import Misfit
+from bench.records.typed import hints_of, object_reader
 
 SCHEMA = 3
 
@@ -81,7 +82,7 @@ class Record:
     gpu_stop: parts.Stop = field(default_factory=parts.Stop)
     flushed_stop: parts.Stop = field(default_factory=parts.Stop)
     flushed_gpu_stop: parts.Stop = field(default_factory=parts.Stop)
-    throughput: parts.Throughput = field(default_factory=dict)  # type: ignore[assignment]  # empty, or whole
+    throughput: parts.Throughput = field(default_factory=parts.Throughput)  # empty, or whole
     throttled: parts.Throttled = field(default_factory=parts.Throttled)
     watch: Watch = field(default_factory=Watch)
     energy: parts.Energy = field(default_factory=parts.Energy)
@@ -155,9 +156,8 @@ class Record:
         try:
             for version in range(schema, SCHEMA):
                 UPGRADES[version](data)
-            _check_fields(data)
-            data["case"] = Case.parse(data["case"])
-            record = cls(**data)
+            record = cls(**_read_fields(data))
+            _check_throughput(record)
             _check_ranges(record)
             return record
         except Misfit as misfit:
@@ -166,8 +166,14 @@ class Record:
             raise RecordError(f"not a record of schema {schema} ({error})") from None
 
 
-# checks parsed JSON, in which a case is its name
-_check_fields = check_object(get_type_hints(Record, include_extras=True) | {"case": str})
+_read_fields = object_reader(hints_of(Record))
+
+
+def _check_throughput(record: Record) -> None:
+    """Raise Misfit for one of `images` and `ns` without the other."""
+    missing = {"images", "ns"} - record.throughput.keys()
+    if record.throughput and missing:
+        raise Misfit(f"an object with {' and '.join(sorted(missing))}", record.throughput).at("throughput")
 
 
 def _check_ranges(record: Record) -> None:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from bench.runs import process
 from bench.runs.process import Answer, Ask
-from bench.runs.wire import A, Job, MessageError, answer_of
+from bench.runs.wire import A, Job, MessageError, parse_answer
 
 
 def request(
@@ -21,9 +21,9 @@ def request(
 
     An answer with a field of the wrong type becomes a crash, with no data.
     """
-    answer = (ask or process.ask)(job.plain(), limit_s, stage, **options)
+    answer = (ask or process.ask)(job.to_json(), limit_s, stage, **options)
     try:
-        data = answer_of(answer.data, job, whole=answer.status == "ok")
+        data = parse_answer(answer.data, job, whole=answer.status == "ok")
     except MessageError as error:
         return Answer("crash", f"its process answered with a wrong message: {error}", cast(A, {}), answer.wall_s)
     return Answer(answer.status, answer.reason, data, answer.wall_s)
