@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from bench.campaign import standins
 from bench.campaign.archive import Outbox
-from bench.campaign.child import GRACE_S, AtMostEvery, Log, run_logged
+from bench.campaign.child import GRACE_S, Log, run_logged
 from bench.campaign.tasks import Task
 from bench.errors import StoreError
 from bench.files import write
@@ -94,6 +95,7 @@ class Campaign:
         self.outbox = Outbox(self.out or local(self.results) / "campaign" / places.slug(self.name))
         self.log = Log(local(self.results) / f"campaign-{places.slug(self.name)}.log")
         self.journal = self.root / "campaign.jsonl"
+        self._updated = time.monotonic()
         self._parsed: dict[Path, tuple[tuple[int, int], list[Record]]] = {}  # by file, with its time and size
 
     # Which tasks are done.
@@ -153,10 +155,7 @@ class Campaign:
         return self._records_in(self.folder(task)) or []
 
     def _records_in(self, folder: Path) -> list[Record] | None:
-        """Return the records in a folder; None where they cannot be read.
-
-        They are parsed only after a change, as this is called beside timed work.
-        """
+        """Return the records in a folder, parsed only after a change, as this runs beside timed work; or None."""
         file = folder / FILE
         with suppress(OSError, StoreError):
             version = file.stat().st_mtime_ns, file.stat().st_size
@@ -185,10 +184,7 @@ class Campaign:
     def run_tasks(
         self, tasks: Iterable[Task], seconds: float, on_start: Callable[[Task, float], None]
     ) -> Iterator[Entry]:
-        """Run the tasks for `seconds`; yields the entry of each that had time to begin, when it ends.
-
-        `on_start` is called when one begins, with its limit in seconds.
-        """
+        """Run tasks for `seconds`; yields the entry of each at its end. `on_start` is given each task's limit."""
         end = time.monotonic() + seconds
         chosen = list(tasks)
         self._write("environment.json", json.dumps(self.env, indent=1) + "\n")
@@ -204,11 +200,11 @@ class Campaign:
 
     def _run_task(self, task: Task, limit: float) -> Entry:
         """Run a task. An exception here is a failure of this task alone."""
-        update = AtMostEvery(self.update_outbox, UPDATE_S)
         try:
             # the command's budget is a little less, so that it ends by itself and writes what it has
             argv = self.command(task, max(1.0, limit - GRACE_S))
-            result = run_logged(argv, self.log, limit, child_variables() | self.variables, update)
+            on_poll = partial(self.update_outbox, UPDATE_S)
+            result = run_logged(argv, self.log, limit, child_variables() | self.variables, on_poll)
             status = "late" if result.late else "failed" if result.code else "ok"
             reason = "" if status == "ok" else f"{result.how}: {result.cause}"
             seconds = result.seconds
@@ -216,8 +212,8 @@ class Campaign:
             status, reason, seconds = "failed", f"{type(error).__name__}: {error}", 0.0
         when = datetime.now(UTC).isoformat(timespec="seconds")
         count = len(self.records(task)) if task.plan else 0
-        rest = (round(seconds, 1), when, code_of(self.env), short(self.env["git"]), count)
-        entry = Entry(task.name, status, reason, *rest)
+        commit = short(self.env["git"])
+        entry = Entry(task.name, status, reason, round(seconds, 1), when, code_of(self.env), commit, count)
         self.ended.append(entry)
         self._write("campaign.jsonl", json.dumps(asdict(entry)) + "\n", "a")
         return entry
@@ -273,8 +269,7 @@ class Campaign:
     def card_files(self) -> list[Path]:
         """Return all files of the card in this checkout, without locks and files that are being written."""
         tuned = places.tuned_path(self.name, self.results)
-        paths = [path for path in self.root.rglob("*") if path.is_file() and not path.name.startswith(".")]
-        paths += [*tuned.parent.glob(f"{tuned.stem}.*"), self.ceilings()]
+        paths = [*self.root.rglob("*"), *tuned.parent.glob(f"{tuned.stem}.*"), self.ceilings()]
         return sorted(path for path in paths if path.is_file() and not path.name.startswith("."))
 
     def ceilings(self) -> Path:
@@ -289,9 +284,12 @@ class Campaign:
         except Exception as error:
             return [f"error   summary    {type(error).__name__}: {error}"]
 
-    def update_outbox(self) -> None:
-        """Write the archive, the log and the summary to the outbox."""
-        self.outbox.update(self.card_files(), self.results, self.log.path, "\n".join(self.summary_lines()) + "\n")
+    def update_outbox(self, every_s: float = 0.0) -> None:
+        """Write the archive, the log and the summary to the outbox, unless that was done within `every_s` seconds."""
+        if time.monotonic() - self._updated >= every_s:
+            summary = "\n".join(self.summary_lines()) + "\n"
+            self.outbox.update(self.card_files(), self.results, self.log.path, summary)
+            self._updated = time.monotonic()
 
     def troubles(self) -> list[str]:
         """Return a sentence for each file that could not be written."""

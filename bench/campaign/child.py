@@ -94,18 +94,6 @@ def run_logged(
     return Ended(code, spent, timed_out, cause)
 
 
-class AtMostEvery:
-    """A function that is called at most every `seconds`."""
-
-    def __init__(self, call: Callable[[], None], seconds: float) -> None:
-        self.call, self.seconds, self.last = call, seconds, time.monotonic()
-
-    def __call__(self) -> None:
-        if time.monotonic() - self.last >= self.seconds:
-            self.call()
-            self.last = time.monotonic()
-
-
 def _wait(process: subprocess.Popen[bytes], end: float, on_poll: Callable[[], None] = lambda: None) -> bool:
     """Return whether the process ended before `end`."""
     while True:

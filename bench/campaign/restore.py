@@ -11,7 +11,6 @@ import json
 import re
 import tarfile
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from bench.errors import StoreError
 from bench.files import write
@@ -85,14 +84,10 @@ def _reason_damaged(name: PurePosixPath, data: bytes) -> str:
     try:
         content = json.loads(data)
         if name.parts[0] == TUNED:
-            _table(content)
+            Table.from_json(content)
     except (ValueError, KeyError, TypeError) as error:
         return f"cannot be read ({type(error).__name__}: {error})"
     return "" if isinstance(content, dict) else "holds no JSON object"
-
-
-def _table(found: Any) -> Table:
-    return Table.from_json(found)
 
 
 def _folder_for_records(results: Path, folder: PurePosixPath, data: bytes) -> PurePosixPath:
@@ -142,7 +137,7 @@ def _merge(path: Path, old: bytes, data: bytes) -> tuple[str, bytes]:
         return f"{len(new_lines)} lines added", old + end + b"".join(line + b"\n" for line in new_lines)
     if path.parent.name == TUNED and path.suffix == ".json":
         try:
-            joined = Table.read(path).merge(_table(json.loads(data)))
+            joined = Table.read(path).merge(Table.from_json(json.loads(data)))
         except ValueError as error:
             raise StoreError(f"{error}; move it away, then restore again") from None
         return "joined", joined.to_json().encode()

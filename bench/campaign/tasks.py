@@ -41,26 +41,18 @@ class Stage:
     seconds: float = BUDGET_S
 
 
-def _sweep(name: str, why: str, plan: str, seconds: float, *options: str, only: tuple[str, ...] = ()) -> Task:
+def _bench(command: str) -> tuple[str, ...]:
+    return ("-m", "bench", *command.split())
+
+
+def _sweep(name: str, why: str, plan: str, seconds: float, only: tuple[str, ...] = ()) -> Task:
     filters = tuple(word for glob in only for word in ("-f", glob))
-    argv = ("-m", "bench", "run", "{plan}", "-o", "{folder}", "--retry", "--budget", "{seconds}", *options, *filters)
+    argv = _bench("run {plan} -o {folder} --retry --budget {seconds}") + filters
     return Task(name, why, argv, seconds, plan=plan, only=only)
 
 
 def _gate(name: str, why: str, plan: str, seconds: float) -> Task:
-    argv = (
-        "-m",
-        "bench",
-        "verify",
-        "{plan}",
-        "-o",
-        "{folder}",
-        "--resume",
-        "--budget",
-        "{seconds}",
-        "--jobs",
-        "{jobs}",
-    )
+    argv = _bench("verify {plan} -o {folder} --resume --budget {seconds} --jobs {jobs}")
     return Task(name, why, argv, seconds, plan=plan)
 
 
@@ -72,7 +64,7 @@ def _tests(name: str, why: str, marked: str, seconds: float, *options: str) -> T
 
 def _layers(batch: int, seconds: float) -> Task:
     case, against = (f"resnet50/{variant}/fp16/b{batch}/i224/graph" for variant in ("fused", "library-fused"))
-    argv = ("-m", "bench", "layers", "{case}", "--against", against, "-o", f"{{root}}/layers/fused-b{batch}.json")
+    argv = _bench(f"layers {{case}} --against {against} -o {{root}}/layers/fused-b{batch}.json")
     why = f"Where the microseconds of a forward pass go at batch {batch}, layer by layer, beside the library's."
     return Task(f"layers-b{batch}", why, argv, seconds, case=case, dry=("-n", "3"))
 
@@ -82,9 +74,9 @@ ALIVE = Stage(
     "Does every path work here, and how fast are the first of them?",
     (
         Task("software", "What is installed, what of it imports, and how long that takes.",
-             ("-m", "bench", "env", "--software", "-o", "{root}/software.json"), 30),
+             _bench("env --software -o {root}/software.json"), 30),
         Task("pieces", "The pieces before the network: launches, one graph, one kernel of each kind.",
-             ("-m", "bench", "pieces", "-o", "{root}/pieces.json", "--budget", "{seconds}"), 55, dry=("--dry",)),
+             _bench("pieces -o {root}/pieces.json --budget {seconds}"), 55, dry=("--dry",)),
         _gate("gate-first", "Whether the answers of the variants that matter are right.", "gate-first", 75),
         _sweep("first", "The first speeds: eager, library-fused and fused at batch 128, 1 and 32.", "first", 120),
     ),
@@ -95,19 +87,18 @@ MEASURE = Stage(
     "What decides the next design, and the numbers with kernels tuned on this card.",
     (
         Task("constants", "Experiments whose outcome decides which kernel comes next.",
-             ("-m", "bench", "constants", "-o", "{constants}", "--missing", "--budget", "{seconds}"), 60,
-             dry=("--dry",)),
+             _bench("constants -o {constants} --missing --budget {seconds}"), 60, dry=("--dry",)),
         Task("tune", "The fastest right configuration of each layer, the costliest first, at batches 1 and 128.",
-             ("-m", "bench", "tune", "{model}", "--batch", "{batches}", "--budget", "{seconds}", "-o", "{tuned}"),
-             130, 40, dry=("--dry", "--image", "32", "--candidates", "1")),
+             _bench("tune {model} --batch {batches} --budget {seconds} -o {tuned}"), 130, 40,
+             dry=("--dry", "--image", "32", "--candidates", "1")),
         _sweep("tuned", "The fused variants with those configurations.", "headline", 90,
                only=("resnet50/fused/fp16/b128/*/graph", "resnet50/fused/fp16/b1/*/graph",
                      "resnet50/per-layer/fp16/b128/*/graph", "resnet50/per-layer/fp16/b1/*/graph")),
-        Task("ceilings", "What this card can do at most.", ("-m", "bench", "ceilings", "-o", "{ceilings}"), 75,
+        Task("ceilings", "What this card can do at most.", _bench("ceilings -o {ceilings}"), 75,
              dry=("--quick", "--force")),
         _layers(128, 100),
         Task("harness", "What the harness itself adds to a sample.",
-             ("-m", "bench", "env", "--cost", "-o", "{root}/harness.json"), 40),
+             _bench("env --cost -o {root}/harness.json"), 40),
         _gate("gate", "Every variant and precision, and the other designs, held against float64.", "correctness", 110),
         _sweep("headline", "ResNet-50 in fp16, every variant, from one picture to 256.", "headline", 400),
         _layers(1, 100),

@@ -166,16 +166,13 @@ def _word(value: Any) -> str | None:
     return None if unreadable(value) else _text(value)
 
 
-def _int(value: Any) -> int | None:
-    return value if type(value) is int and -(2**63) <= value < 2**63 else None
+def _readable(value: Any) -> Any:
+    """Return a value whose type `Record.parse` has checked; None for the reason why it could not be read."""
+    return None if type(value) is str else value
 
 
 def _float(value: Any) -> float | None:
     return float(value) if type(value) in (float, int) else None
-
-
-def _bool(value: Any) -> bool | None:
-    return value if type(value) is bool else None
 
 
 def _time(value: Any) -> datetime | None:
@@ -188,11 +185,11 @@ def _time(value: Any) -> datetime | None:
 _KINDS: dict[str, Callable[[Any], Any]] = {
     "text": _text,
     "word": _word,
-    "int": _int,
+    "int": _readable,
     "float": _float,
-    "bool": _bool,
+    "bool": _readable,
     "time": _time,
-    "list": lambda value: value,
+    "list": _readable,
 }
 
 

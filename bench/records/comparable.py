@@ -5,8 +5,9 @@ Facts that are in no column of the frame are read from one record of each enviro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,13 @@ from bench.errors import ArgumentError, RecordError
 from bench.machine.provenance import unreadable
 from bench.records.columns import TRANSIENT, row_maker
 from bench.records.record import Record
-from bench.records.same import COMPARE, FREE, Field
+from bench.records.same import COMPARE, FREE
 from bench.records.store import FILE
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-FIELDS = {row.word: row for row in COMPARE.fields}  # by the words of `--allow`
+FIELDS = {row.word: row for row in COMPARE}  # by the words of `--allow`
 # An upgrade of torch changes these together, so that --allow takes one word for them.
 IMPLIED = {"torch": ("cuda", "triton")}
 KEY = ("environment", "plan_digest", "input", "seed")  # records equal in these agree in what is in no column
@@ -30,18 +31,14 @@ SampleRecords = dict[tuple[Any, ...], Record]
 
 @dataclass(frozen=True)
 class FieldDifference:
-    """A field that differs between two sides: the values of each, and the number of common cases that it concerns."""
+    """A field that differs between two sides in cases that both have, with the values of each."""
 
     field: str
     base: str
     head: str
-    cases: int
 
     def __str__(self) -> str:
         return f"{self.field}: {self.base} in base, {self.head} in head"
-
-    def row(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def parse_allowed(words: Iterable[str]) -> set[str]:
@@ -69,70 +66,40 @@ def differing_fields(
     A field that one side does not know does not differ. A side with two values of a field differs from any other, as
     its rounds were not measured alike.
     """
+    import pandas as pd
+
+    columns = ["case", *{*KEY, *(field.column for field in FIELDS.values() if field.column)}]
+    sides = {"base": base[columns], "head": head[columns]}
+    rows = pd.concat(sides, names=["side"]).reset_index("side").drop_duplicates()
+    both = {"base": base_records, "head": head_records}
+    records = _common_settings({(side, *key): record for side in both for key, record in both[side].items()})
+    keys = [(side, *key) for side, key in zip(rows["side"], _row_keys(rows), strict=True)]
     differing = []
-    records = _common_settings(base_records, head_records)
-    columns = ["case", *{*KEY, *(row.column for row in FIELDS.values() if row.column)}]
-    base, head = (frame[columns].drop_duplicates() for frame in (base, head))
-    for name, row in FIELDS.items():
-        base_values, head_values = (_field_values(*side, row) for side in zip((base, head), records, strict=True))
-        if (
-            not base_values.notna().any()
-            or not head_values.notna().any()
-            or _count_values(base_values, head_values) <= 1
-        ):
+    for name, field in FIELDS.items():
+        if field.column:
+            values = rows[field.column].astype("object").map(_to_text, na_action="ignore")
+        else:
+            texts = {key: _to_text(field.of(record)) for key, record in records.items()}
+            values = pd.Series([texts.get(key) for key in keys], index=rows.index, dtype="object")
+        known = rows.assign(value=values).dropna(subset="value")
+        if known["side"].nunique() < 2 or known["value"].nunique() < 2:
             continue
-        cases = _differing_cases(base["case"], base_values, head["case"], head_values)
-        if len(cases):
-            texts = (
-                _first_values(base_values[base["case"].isin(cases)]),
-                _first_values(head_values[head["case"].isin(cases)]),
-            )
-            differing.append(FieldDifference(name, *_without_common_settings(*texts), len(cases)))
+        counts = known.groupby("case")["value"].nunique()
+        if (counts > 1).any():
+            known = known[known["case"].isin(counts.index[counts > 1])]
+            texts_of = [_first_values(known.loc[known["side"] == side, "value"]) for side in sides]
+            differing.append(FieldDifference(name, *_without_common_settings(*texts_of)))
     return differing
 
 
-def _common_settings(*sides: SampleRecords) -> tuple[SampleRecords, ...]:
+def _common_settings(records: SampleRecords) -> SampleRecords:
     """Return the records with the settings that all of them have, as older ones lack some, and without FREE ones."""
-    setting_names = [set(record.settings) for side in sides for record in side.values()]
-    common = set.intersection(*setting_names).difference(FREE) if setting_names else set()
-    return tuple(
-        {
-            key: replace(record, settings={name: record.settings[name] for name in common})
-            for key, record in side.items()
-        }
-        for side in sides
-    )
-
-
-def _count_values(base_values: Series[Any], head_values: Series[Any]) -> int:
-    return len({*base_values.dropna().unique(), *head_values.dropna().unique()})
-
-
-def _differing_cases(
-    base_cases: Series[Any], base_values: Series[Any], head_cases: Series[Any], head_values: Series[Any]
-) -> list[str]:
-    """Return the cases that have more than one value between the two sides."""
-    import pandas as pd
-
-    both = pd.concat(
-        [
-            pd.DataFrame({"case": base_cases.to_numpy(), "value": base_values.to_numpy(dtype=object)}),
-            pd.DataFrame({"case": head_cases.to_numpy(), "value": head_values.to_numpy(dtype=object)}),
-        ]
-    )
-    counts = both.dropna().drop_duplicates().groupby("case").size()
-    return [str(case) for case in counts.index[counts > 1]]
-
-
-def _field_values(frame: DataFrame, records: SampleRecords, row: Field) -> Series[Any]:
-    """Return a field of each row as text; NA where the record does not have it."""
-    import pandas as pd
-
-    if row.column:
-        return frame[row.column].astype("object").map(_to_text, na_action="ignore")
-    keys = _row_keys(frame)
-    texts = {key: _to_text(row.of(record)) for key, record in records.items()}
-    return pd.Series([texts.get(key) for key in keys], index=frame.index, dtype="object")
+    names = [set(record.settings) for record in records.values()]
+    common = set.intersection(*names).difference(FREE) if names else set()
+    return {
+        key: replace(record, settings={name: record.settings[name] for name in common})
+        for key, record in records.items()
+    }
 
 
 def _row_keys(frame: DataFrame) -> list[tuple[Any, ...]]:
@@ -179,22 +146,15 @@ def read_sample_records(folder: str | Path, frame: DataFrame) -> SampleRecords:
     key_of = row_maker(list(KEY))
     with file.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
-            if not wanted - records.keys():
+            if not wanted:
                 break
-            _add_if_wanted(records, wanted, line, key_of)
+            with suppress(RecordError):  # of which bench.load has warned
+                record = Record.parse(line)
+                key = tuple(key_of(record))
+                if key in wanted:
+                    wanted.remove(key)
+                    records[key] = record
     return records
-
-
-def _add_if_wanted(
-    records: SampleRecords, wanted: set[tuple[Any, ...]], line: str, key_of: Callable[[Record], list[Any]]
-) -> None:
-    try:
-        record = Record.parse(line)
-        key = tuple(key_of(record))
-    except RecordError:
-        return  # bench.load has warned of it
-    if key in wanted and key not in records:
-        records[key] = record
 
 
 def other_differences(base_records: SampleRecords, head_records: SampleRecords) -> list[str]:

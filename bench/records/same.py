@@ -1,7 +1,7 @@
 """The conditions under which two records are comparable: a table of the machine, its software and the settings.
 
-Each condition is a row of FIELDS, of one Kind. A Strictness names the kinds that must be equal for a purpose, and says
-why no others. A value that one side lacks, as it is older or could not read it, differs from none.
+Each condition is a row of FIELDS, of one Kind. COMPARE, RESUME and the like are the fields that must be equal for a
+purpose. A value that one side lacks, as it is older or could not read it, differs from none.
 """
 
 from __future__ import annotations
@@ -109,38 +109,23 @@ FIELDS = (
 FREE = ("limit_s", "ratio")
 
 
-@dataclass(frozen=True)
-class Strictness:
-    """The kinds of fields that must be equal for one purpose, and why others need not be."""
-
-    kinds: frozenset[Kind]
-    why: str
-
-    @property
-    def fields(self) -> tuple[Field, ...]:
-        return tuple(row for row in FIELDS if row.kind in self.kinds)
+def _of_kinds(kinds: Iterable[Kind]) -> tuple[Field, ...]:
+    chosen = set(kinds)
+    return tuple(field for field in FIELDS if field.kind in chosen)
 
 
-# Commits are never among the kinds: to compare them is what records are for.
-COMPARE = Strictness(
-    frozenset(Kind) - {Kind.PARTS, Kind.PLAN},
-    "two plans may have the same case, measured alike; parts that differ within a name are shown, and forbid nothing",
-)
-RESUME = Strictness(
-    COMPARE.kinds | {Kind.PLAN},
-    "records that cannot be compared cannot share a table; a folder is of one plan, whose cases and rounds may grow",
-)
-GROUP = Strictness(
-    frozenset({Kind.MACHINE, Kind.SOFTWARE}),
-    "records of many sweeps are shown together, and limits and clocks change from one rental to the next",
-)
-SERIES = Strictness(
-    frozenset({Kind.MACHINE}), "a history continues through upgrades: software is shown as the reason for a change"
-)
-CEILINGS = Strictness(
-    frozenset({Kind.MACHINE, Kind.PARTS, Kind.LIMITS}),
-    "a device's ceilings depend on its hardware and limits; their file says which torch measured them",
-)
+# The fields that must be equal, by purpose. Commits are never among them: to compare them is what records are for.
+#
+# Parts that differ within a name are shown, and forbid nothing; two plans may have the same case, measured alike.
+COMPARE = _of_kinds(set(Kind) - {Kind.PARTS, Kind.PLAN})
+# Records that cannot be compared cannot share a table; a folder is of one plan, whose cases and rounds may grow.
+RESUME = _of_kinds(set(Kind) - {Kind.PARTS})
+# Records of many sweeps are shown together, and limits and clocks change from one rental to the next.
+GROUP = _of_kinds({Kind.MACHINE, Kind.SOFTWARE})
+# A history continues through upgrades: software is shown as the reason for a change.
+SERIES = _of_kinds({Kind.MACHINE})
+# A device's ceilings depend on its hardware and limits; their file says which torch measured them.
+CEILINGS = _of_kinds({Kind.MACHINE, Kind.PARTS, Kind.LIMITS})
 
 
 class Conditions(Protocol):
@@ -175,38 +160,23 @@ class SweepConditions:
         return cls(device(environment), environment, asdict(plan.settings), seed, {"source": kind}, name)
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A field with two different values."""
-
-    name: str
-    old: Any
-    new: Any
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.old}, now {self.new})"
+def differences(records: Iterable[Conditions], now: Conditions, fields: Iterable[Field]) -> list[str]:
+    """Describe the differences between `records` and a sweep that would add to them, each once."""
+    return list(dict.fromkeys(text for record in records for text in _differing(record, now, fields)))
 
 
-def differences(records: Iterable[Conditions], now: Conditions, strictness: Strictness) -> list[Difference]:
-    """Return the differences between `records` and a sweep that would add to them, each once."""
-    return list(
-        {
-            str(difference): difference for record in records for difference in _differing(record, now, strictness)
-        }.values()
-    )
-
-
-def _differing(old: Conditions, new: Conditions, strictness: Strictness) -> Iterator[Difference]:
-    for row in strictness.fields:
+def _differing(old: Conditions, new: Conditions, fields: Iterable[Field]) -> Iterator[str]:
+    for row in fields:
         old_value, new_value = row.of(old), row.of(new)
         if not row.by_key:
             if (new_value, old_value) != row.may_become and _differ(old_value, new_value):
-                yield Difference(row.name, old_value, new_value)
+                yield f"{row.name} ({old_value}, now {new_value})"
         elif isinstance(old_value, dict) and isinstance(new_value, dict):
             for key in dict.fromkeys([*new_value, *old_value]):
                 one, other = old_value.get(key, row.unset), new_value.get(key, row.unset)
                 if key not in FREE and _differ(one, other):
-                    yield Difference(key if row.unset is None else f"{row.name} {key}", one, other)
+                    name = key if row.unset is None else f"{row.name} {key}"
+                    yield f"{name} ({one}, now {other})"
 
 
 def _differ(old: Any, new: Any) -> bool:
@@ -219,7 +189,7 @@ Key = tuple[Any, ...]
 
 def group_key(record: Conditions) -> Key:
     """Return the values of GROUP's fields: only records equal in all of them are shown together."""
-    return tuple(row.of(record) for row in GROUP.fields)
+    return tuple(row.of(record) for row in GROUP)
 
 
 def group_by_machine(records: Iterable[Record]) -> dict[Key, list[Record]]:
@@ -232,11 +202,11 @@ def group_by_machine(records: Iterable[Record]) -> dict[Key, list[Record]]:
 
 def machine_label(machine: Key, among: Iterable[Key] = ()) -> str:
     """Return the machine's name, with the fields in which it differs from others `among` them."""
-    values = {row.word: value for row, value in zip(GROUP.fields, machine, strict=True)}
+    values = {row.word: value for row, value in zip(GROUP, machine, strict=True)}
     others = [other for other in among if other != machine]
     differing = [
         f"{row.name} {machine[index]}"
-        for index, row in enumerate(GROUP.fields)
+        for index, row in enumerate(GROUP)
         if row.kind is not Kind.MACHINE
         and machine[index] not in (None, "")
         and any(other[index] != machine[index] for other in others)

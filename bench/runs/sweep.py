@@ -165,7 +165,7 @@ class Sweep:
         if differing:
             raise StoreError(
                 f"the records in {self.store.folder} were measured with another "
-                f"{', another '.join(map(str, differing))}; "
+                f"{', another '.join(differing)}; "
                 "choose another folder with -o"
             )
         return records

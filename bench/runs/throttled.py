@@ -43,13 +43,7 @@ def withhold(record: Record, samples: int) -> None:
     """Set the status of a record to `throttled` if fewer than `samples` samples are left; the samples stay in it."""
     if record.status != "ok" or not record.throttled:
         return
-    data = CaseAnswer(
-        throttled={**record.throttled},
-        latency_ns=record.latency_ns,
-        throughput=cast("dict[str, int]", record.throughput),
-        watch={**record.watch},
-    )
     too_few_samples = len(record.kept("latency_ns")) < min(len(record.latency_ns), samples)
     throttled_ns = record.throttled.get("throughput_s", 0.0) * 1e9
     if too_few_samples or throttled_ns > WITHHOLD_SHARE * record.throughput.get("ns", float("inf")):
-        record.status, record.reason = "throttled", _describe_throttling(data)
+        record.status, record.reason = "throttled", _describe_throttling(cast(CaseAnswer, vars(record)))
