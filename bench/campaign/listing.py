@@ -14,7 +14,7 @@ from bench.campaign.tasks import TASKS, Task, stage_of
 from bench.machine.environment import ROOT
 from bench.machine.provenance import short
 from bench.text import grid
-from kernels.compiled.bundle import VARIABLE, code, maker_of, read
+from kernels.compiled.bundle import BUNDLE_VARIABLE, maker_of, read_head, sources_digest
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def heading_lines(campaign: Campaign, tasks: int, seconds: float, where: str) ->
     """Return lines that say what is about to run: tasks, machine, commit, and the kernels compiled beforehand."""
     title = f"Tasks: {tasks}, the CPU for a GPU" if campaign.dry else f"Tasks: {tasks}, {seconds:.0f} s"
     lines = [f"{title}, on {where}; commit {short(campaign.env['git'])}"]
-    if bundle := os.environ.get(VARIABLE) or campaign.variables.get(VARIABLE):
+    if bundle := os.environ.get(BUNDLE_VARIABLE) or campaign.variables.get(BUNDLE_VARIABLE):
         lines.append(f"Kernels compiled beforehand: {describe_bundle(Path(bundle))}")
     return lines
 
@@ -75,10 +75,14 @@ def heading_lines(campaign: Campaign, tasks: int, seconds: float, where: str) ->
 def describe_bundle(path: Path) -> str:
     """Return a line about a bundle: its content, and whether it is of this checkout's kernels."""
     try:
-        header = read(path)
+        header = read_head(path)
     except (OSError, ValueError) as error:
         return f"none: {error}"
-    stale = "" if header["code"] == code() else "; OF OTHER KERNEL SOURCES, so that those that differ are compiled here"
+    stale = (
+        ""
+        if header["code"] == sources_digest()
+        else "; OF OTHER KERNEL SOURCES, so that those that differ are compiled here"
+    )
     maker = maker_of(header)
     kernels = f"sm_{maker.arch}, Python {maker.python}, Triton {maker.triton}"
     return f"{path.name}, {header['kernels']} for {kernels}, commit {header.get('commit', 'unknown')}{stale}"

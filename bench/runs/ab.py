@@ -39,13 +39,13 @@ def interim_looks(rounds: int) -> list[int]:
 
 @dataclass
 class Duel:
-    """A plan on two checkouts. `is_settled` is called at each look, and says if every case is settled."""
+    """A plan on two checkouts. `is_decided` is called at each look, and says if every case is decided."""
 
     plan: Plan
     sides: tuple[Checkout, Checkout]
     folder: Path  # the records are in its base/ and head/
     env: Environment
-    is_settled: Callable[[], bool] = lambda: False
+    is_decided: Callable[[], bool] = lambda: False
     rounds: int = LOOKS[-1]
     seed: int = 0
     source: str = "photos"
@@ -77,8 +77,8 @@ class Duel:
                 if not any(due.values()):
                     self.stopped = self.stopped or f"all {self.rounds} rounds"
                     return
-                if self.done in interim_looks(self.rounds) and self.is_settled():
-                    self.stopped = "every case is settled"
+                if self.done in interim_looks(self.rounds) and self.is_decided():
+                    self.stopped = "every case is decided"
                     return
                 if time.monotonic() - start + round_s > self.budget_s:
                     self.stopped = "the budget is spent"

@@ -1,4 +1,4 @@
-"""Kernels that `bench constants` measures, to say which is worth making next: no network uses them.
+"""Experimental kernels, which no network uses; `bench constants` measures whether they are worth developing.
 
-Nouns: `Cut` (how the Gluon kernel is cut). It may import `kernels`, `kernels.space` and torch.
+Nouns: `Cut` (the Gluon kernel's configuration). It may import `kernels`, `kernels.space` and torch.
 """

@@ -24,7 +24,7 @@ from kernels.conv_op import _layer
 from resnet.archs import SHORTCUTS, VERSIONS, Spec
 from resnet.fold import fold
 from resnet.fused.network import FusedNetwork
-from resnet.fused.program import program
+from resnet.fused.program import build_program
 from resnet.variants import VARIANTS, fused, prepare, refusal
 from resnet.weights.synthetic import digest
 from tests.networks import convolutions
@@ -53,7 +53,7 @@ def pictures(shape, seed=1):
 
 
 def network(model, batch, precision="fp32"):
-    return FusedNetwork(program(fold(model), tuple(batch.shape)), precision, batch.device)
+    return FusedNetwork(build_program(fold(model), tuple(batch.shape)), precision, batch.device)
 
 
 def placed(batch, dtype=torch.float32):
@@ -152,7 +152,7 @@ def test_layers_are_what_the_op_is_called_with(name, build, batch) -> None:
 
 def test_another_shape_is_refused(build, batch) -> None:
     runner = fused.prepare(build("resnet18"), batch, "fp32", "stream")
-    with pytest.raises(ValueError, match=r"\[1, 3, 64, 64\].*made for \[2, 3, 64, 64\]"):
+    with pytest.raises(ValueError, match=r"\[1, 3, 64, 64\].*is for \[2, 3, 64, 64\]"):
         runner(runner.place(batch[:1]))
 
 

@@ -20,7 +20,7 @@ from kernels.launch import empty_output
 from kernels.tf32 import KEPT_BITS, round_tf32
 from resnet.fold import fold
 from resnet.fused.layers import layer_of
-from resnet.fused.program import INPUT, program
+from resnet.fused.program import INPUT, build_program
 from resnet.library.ops import CudnnConv
 from resnet.variants import fused, per_layer
 
@@ -51,14 +51,14 @@ class Products(TorchFunctionMode):
 def logits(model, batch, precision, read):
     """Of `precision`'s network, step by step as its ops compute it, with tensor cores that read operands so."""
     runner = fused.prepare(model, batch, precision, "stream")
-    made = program(fold(model), tuple(batch.shape))
+    made = build_program(fold(model), tuple(batch.shape))
     values = {INPUT: runner.place(batch)}
     with Products(read, round_tf32 if precision == "tf32" else exactly) as products:
         for step, module in zip(made.steps, runner._forward.steps, strict=True):
             layer = layer_of(step, made, precision)
             values[step.name] = empty_output(layer, "cpu")
             compute_layer(layer, module.operands(values), values[step.name], "")
-    assert products.count == len(made.steps) + sum(step.shortcut is not None for step in made.convs)
+    assert products.count == len(made.steps) + sum(step.shortcut is not None for step in made.steps[1:-1])
     assert torch.equal(runner(values[INPUT]), values["head"]) is (read is exactly)
     return values["head"].double()
 
@@ -139,7 +139,7 @@ class Seen(TorchDispatchMode):
 def test_what_our_kernels_multiply_is_rounded_whoever_wrote_it(variant, build, batch, monkeypatch) -> None:
     ways = iter(["own", "library"] * 50)
     monkeypatch.setattr(per_layer.Chooser, "_compare", lambda *_: (next(ways), "in turn"))
-    monkeypatch.setattr(CudnnConv, "decide", lambda *_: None)  # separate kernels, which a CPU has too
+    monkeypatch.setattr(CudnnConv, "choose", lambda *_: None)  # separate kernels, which a CPU has too
     runner = variant.prepare(build("resnet18"), batch, "tf32", "stream")
     placed = runner.place(batch)
     with Seen() as seen:
