@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bench.errors import StoreError
-from bench.files import write
+from bench.files import write_file
 from bench.machine.provenance import code_of
 from bench.records.store import FILE
 from kernels.cards.places import CEILINGS, TUNED
@@ -123,7 +123,7 @@ def _told(results: Path, place: PurePosixPath, data: bytes, name: PurePosixPath)
     if merged == old:
         kind = kind if kind.startswith("kept") else "as it was"
     else:
-        write(path, merged, cure)
+        write_file(path, merged, cure)
     other = f", as {name.parent} holds records of other code" if place != name else ""
     return f"{kind}: {place}{other}"
 

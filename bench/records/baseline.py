@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.plans.case import Case
 from bench.records.record import Record
-from bench.stats import Ratio, ratio, settled
+from bench.stats import Ratio, is_precise, ratio
 
 BASELINE = "eager"
 Pairs = list[tuple[float, float]]
@@ -74,6 +74,6 @@ def unsettled(cases: Collection[Case], records: Iterable[Record], asked: float) 
         other = twin(case, cases)
         if other is None or other == case or case not in found or other not in found:
             continue
-        if not settled(_pairs(case, other, found), asked):
+        if not is_precise(_pairs(case, other, found), asked):
             wanted |= {case, other}
     return wanted

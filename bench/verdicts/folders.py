@@ -1,4 +1,4 @@
-"""Two results folders to verdicts: read, narrowed, refused where they are not alike, compared."""
+"""Two results folders to verdicts: read, select_cases, refused where they are not alike, compared."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import ArgumentError, BenchError
-from bench.plans.words import matches, words
+from bench.plans.words import as_list, matches
 from bench.records import comparable
 from bench.records.frame import load
 from bench.verdicts.metrics import METRICS
@@ -40,9 +40,9 @@ def compare(
     Raises BenchError where the two have no case in common, and where they are not alike: of another machine, software,
     input or settings; ArgumentError, which is one, for a metric or a field that is none.
     """
-    sides = matched(Path(base), Path(head), words(cases))
-    least, fields = minimums or {}, comparable.allowed(words(allow))
-    return compared((Path(base), Path(head)), sides, words(metrics), least, fields)
+    sides = matched(Path(base), Path(head), as_list(cases))
+    least, fields = minimums or {}, comparable.allowed(as_list(allow))
+    return compared((Path(base), Path(head)), sides, as_list(metrics), least, fields)
 
 
 def compared(
@@ -52,7 +52,7 @@ def compared(
     minimums: Mapping[str, float],
     allowed: Collection[str],
 ) -> Comparison:
-    """`compare` on frames that were read and narrowed; `allowed` are fields as `comparable.allowed` gives them."""
+    """`compare` on frames that were read and select_cases; `allowed` are fields as `comparable.allowed` gives them."""
     from bench.verdicts.compare import compare as compare_frames
 
     if unknown := [name for name in (*metrics, *minimums) if name not in METRICS]:

@@ -12,8 +12,8 @@ import typer
 
 from bench.cli.console import FAILED, USAGE, Filter, Json, print_json, show, stop, tell
 from bench.cli.kernels.progress import CountStatus
-from bench.files import reserve
-from bench.plans.plan import load as load_plan
+from bench.files import check_writable
+from bench.plans.plan import load_plan
 from bench.static.cases import Change, Facts, compare, failures
 from bench.static.cases_text import lines, markdown
 from bench.static.count import count_cases
@@ -44,7 +44,7 @@ def facts(
         stop(f"no case of {plan} matches {' or '.join(filter or [])}; `bench list {plan}` shows them", USAGE)
     before = Facts.load(against) if against else None
     if output:
-        reserve(output)
+        check_writable(output)
     with CountStatus() as status:
         now = count_cases(cases, status.show)
     changes: Sequence[Change] = ()

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.console import Json, err, out, print_json, tell
-from bench.files import reserve
+from bench.files import check_writable
 from bench.machine.environment import environment
 from bench.roofline.ceilings import best, measure, noisy, outdated, path_of, read, save
 from bench.runs.job import MeasurementRow
@@ -48,7 +48,7 @@ def ceilings(
     if why:
         tell(f"{path}: {why}: measuring again.")
     if found is None or why:
-        reserve(path)
+        check_writable(path)
         with err.status("starting") as status:
             found = measure(facts, lambda stage: status.update(f"measuring: {stage}"), quick)
         save(found, path)

@@ -16,7 +16,7 @@ from bench.machine.facts import Environment
 from bench.runs.process import ask
 
 if TYPE_CHECKING:
-    from bench.machine.software import Found
+    from bench.machine.software import Software
 
 
 def env(
@@ -32,10 +32,10 @@ def env(
     as_json: Json = False,
 ) -> None:
     """This machine as a record would describe it, and what would make timings noisy."""
-    from bench.machine.noise_sources import noisy
+    from bench.machine.noise_sources import noise_sources
 
     facts = environment()
-    advice = noisy(facts)
+    advice = noise_sources(facts)
     added = _cost(facts) if cost else None
     installed = _software() if software else []
     told: dict[str, Any] = {"environment": facts, "noisy": [{"what": what, "cure": cure} for what, cure in advice]}
@@ -74,10 +74,10 @@ def _told(added: dict[str, Any]) -> None:
     )
 
 
-def _software() -> list[Found]:
-    from bench.machine.software import software
+def _software() -> list[Software]:
+    from bench.machine.software import check_software
 
-    return software()
+    return check_software()
 
 
 def _cost(facts: Environment) -> dict[str, Any]:

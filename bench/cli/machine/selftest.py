@@ -12,7 +12,7 @@ from bench.cli.console import FAILED, UNABLE, Json, device_line, err, input_of, 
 from bench.cli.progress import Progress
 from bench.files import write_json
 from bench.machine.environment import ROOT, environment
-from bench.plans.choose import narrowed, unable
+from bench.plans.choose import plan_refusal, select_cases
 from bench.plans.plan import Plan
 from bench.report.markdown import machine
 from bench.verdicts.selftest import tables as error_rates
@@ -74,7 +74,7 @@ def selftest(
     _one_way(context, bool(real))
     if real:
         delays = [0.0, *dict.fromkeys(shares("--delay", delay))]
-        plan = narrowed(real, filter)
+        plan = select_cases(real, filter)
         runs = _real_runs(plan, delays=delays, rounds=rounds, repeats=repeat, seed=seed, source=input_of(input))
         runs.budget_s = budget or float("inf")
         runs.finish()
@@ -107,7 +107,7 @@ def _real_runs(plan: Plan, **asked: Any) -> RealRuns:
     from bench.verdicts.selftest.real import RealRuns, Trial
 
     facts = environment()
-    if reason := unable(plan, facts):
+    if reason := plan_refusal(plan, facts):
         stop(reason, UNABLE)
 
     def watched(trial: Trial) -> Progress:

@@ -28,8 +28,8 @@ from bench.cli.console import (
 )
 from bench.cli.progress import Progress
 from bench.machine.environment import ROOT, environment
-from bench.paths import fresh
-from bench.plans.choose import narrowed, unable
+from bench.paths import new_run_folder
+from bench.plans.choose import plan_refusal, select_cases
 from bench.runs.ab import LOOKS, Duel
 from bench.runs.measuring import harness_changes
 from bench.runs.worktree import checkouts
@@ -69,12 +69,12 @@ def ab(
     from bench.verdicts.duel import USUAL, Question
 
     question = Question(names(metric) if metric else USUAL, minimums(minimum))
-    chosen, facts = narrowed(plan, filter), environment()
-    if reason := unable(chosen, facts):
+    chosen, facts = select_cases(plan, filter), environment()
+    if reason := plan_refusal(chosen, facts):
         stop(reason, UNABLE)
     if resume and output is None:
         raise typer.BadParameter("--resume needs the folder to go on in: -o DIR")
-    folder = output or fresh(f"ab-{chosen.name}")
+    folder = output or new_run_folder(f"ab-{chosen.name}")
     with checkouts([base, head], tell, ROOT) as (one, other):
         duel = Duel(chosen, (one, other), folder, facts, rounds=rounds, seed=seed, source=input_of(input))
         duel.resume, duel.budget_s = resume, budget or float("inf")

@@ -19,7 +19,7 @@ from bench.campaign.tasks import BUDGET_S, STAGES, Task, budget_of, chosen
 from bench.cli.console import FAILED, STOPPED, UNABLE, USAGE, Json, device_line, out, print_json, stop, tell
 from bench.errors import StoreError
 from bench.machine.environment import environment, no_cuda
-from bench.machine.provenance import write
+from bench.machine.provenance import write_commit
 from bench.paths import LOCAL
 from kernels.cards import places
 
@@ -65,7 +65,7 @@ def gpu(
         raise typer.BadParameter(str(error)) from None
     if not listed:
         with suppress(StoreError):  # a checkout that cannot be written has the commit of its git, or none
-            write()
+            write_commit()
     facts = environment()
     reason = no_cuda(facts)
     if reason and not (dry or listed):

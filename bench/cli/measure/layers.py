@@ -12,7 +12,7 @@ from rich.status import Status
 from bench.cli.console import UNABLE, Input, Json, Seed, err, keep, out, print_json, stop
 from bench.machine.environment import environment
 from bench.plans.case import Case
-from bench.plans.choose import not_an_input
+from bench.plans.choose import input_refusal
 from bench.plans.eligible import why_not
 from bench.roofline.layers import compared
 from bench.roofline.layers import layers as timed
@@ -45,7 +45,7 @@ def layers(
         reason = why_not(one, facts)
         if reason:
             stop(f"this machine cannot run {one.name}: {reason}", UNABLE)
-    if reason := not_an_input(input):
+    if reason := input_refusal(input):
         raise typer.BadParameter(reason)
     for path in (trace, output):
         if path is not None and not path.resolve().parent.is_dir():

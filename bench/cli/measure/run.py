@@ -8,8 +8,8 @@ import typer
 
 from bench.cli.console import Budget, Filter, Input, Json, Output, PlanName, Seed, ViewName, known_view, out, print_json
 from bench.cli.measure.sweep import run_sweep, verdict
-from bench.paths import fresh, latest
-from bench.plans.choose import narrowed
+from bench.paths import latest_run_folder, new_run_folder
+from bench.plans.choose import select_cases
 from bench.report.terminal import show
 from bench.report.views import as_json as as_json_of
 from bench.runs.rounds import with_rounds
@@ -19,7 +19,9 @@ def run(
     plan: PlanName,
     filter: Filter = None,
     output: Output = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="Passes over the cases, each case a fresh process.")] = None,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the cases, each case a new_run_folder process.")
+    ] = None,
     until: Annotated[
         float | None,
         typer.Option(min=0.1, metavar="PERCENT", help="More rounds, until each ratio to eager is known this well."),
@@ -38,12 +40,12 @@ def run(
 ) -> None:
     """Run the sweep with live progress; print the table at the end."""
     shown = known_view(view or ("cold" if cold else "speed"))
-    chosen = narrowed(plan, filter)
+    chosen = select_cases(plan, filter)
     try:
         chosen = with_rounds(chosen, rounds, until, rounds_limit)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    folder = output or (latest(chosen.name) if resume or retry else fresh(chosen.name))
+    folder = output or (latest_run_folder(chosen.name) if resume or retry else new_run_folder(chosen.name))
     records = run_sweep(chosen, folder, resume=resume, retry=retry, cold=cold, budget=budget, input=input, seed=seed)
     print_json(as_json_of(records)) if as_json else show(out, records, folder, shown)
     raise typer.Exit(verdict(records))

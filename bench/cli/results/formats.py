@@ -11,7 +11,7 @@ import typer
 
 from bench.cli.console import USAGE, Filter, stop, tell
 from bench.errors import InteropError
-from bench.files import write
+from bench.files import write_file
 from bench.plans.words import matches
 from bench.records.formats import EXPORTS, imported, timed
 from bench.records.store import Store, load
@@ -39,7 +39,7 @@ def export(
     if output is None:
         print(text, end="")
         return
-    write(output, text)
+    write_file(output, text)
     tell(f"Written: {len(chosen)} records of {len({r.case for r in chosen})} cases, in {output}")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bench.files import write as write_file
+from bench.files import write_file
 from bench.report.page import look
 from bench.report.page.data import gather
 from bench.report.page.document import grammar, need
