@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import IO, Any
 
 from bench.errors import USAGE, StoreError
-from kernels.cards.files import whole
+from kernels.cards.files import open_atomic
 
 ANOTHER = "name another file with -o"
 
 
 @contextmanager
 def writing(path: Path, cure: str = "", exit_code: int = USAGE) -> Iterator[IO[bytes]]:
-    """Open a file as `kernels.cards.files.whole` does; raise StoreError with the file and the cause for OSError."""
+    """Open a file as `kernels.cards.files.open_atomic` does; StoreError names the file and the cause of an OSError."""
     try:
-        with whole(path) as file:
+        with open_atomic(path) as file:
             yield file
     except IsADirectoryError:
         raise _not_writable(path, "it is a folder", cure or "name a file in it", exit_code) from None

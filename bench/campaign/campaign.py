@@ -236,9 +236,9 @@ class Campaign:
             "model": "resnet18" if self.dry else "resnet50",
             "batches": "1" if self.dry else "1,128",
             "jobs": str(min(JOBS, os.cpu_count() or 1)),
-            "tuned": str(places.tuned(self.name, self.results)),
+            "tuned": str(places.tuned_path(self.name, self.results)),
             "ceilings": str(self.ceilings()),
-            "constants": str(places.constants(self.name, self.results)),
+            "constants": str(places.constants_path(self.name, self.results)),
             "case": case,
         }
         if task.plan:
@@ -265,7 +265,7 @@ class Campaign:
 
     def files(self) -> list[Path]:
         """All that this checkout holds of the card, whichever call measured it; locks and what is being written not."""
-        tuned = places.tuned(self.name, self.results)
+        tuned = places.tuned_path(self.name, self.results)
         found = [path for path in self.root.rglob("*") if path.is_file() and not path.name.startswith(".")]
         found += [*tuned.parent.glob(f"{tuned.stem}.*"), self.ceilings()]
         return sorted(path for path in found if path.is_file() and not path.name.startswith("."))

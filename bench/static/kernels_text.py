@@ -10,7 +10,7 @@ from rich.table import Table
 from bench.lines import Line
 from bench.static.kernel_changes import ORDER, Change
 from bench.static.kernels import Accepted, Entry, copies, exact, fits, kind, parts, shared, spill, spills, unsafe
-from bench.text import grid
+from bench.text import WORDS, grid
 
 LISTED = 20  # changes of a kind that is no failure
 # kernels that many configurations share
@@ -19,7 +19,7 @@ LEGEND = (
     "A row is a configuration with the worst of its kernels. uses: layers that it serves; regs: registers of a "
     "thread; spill: bytes; KiB: shared memory of a block; blk: blocks on an SM at once; tensor: tensor-core "
     "instructions; copies: a cp.async, b bulk loads + stores, w setmaxnreg; code: KiB. -k1 and -g8 are left out. "
-    "--json has every kernel."
+    f"--json has every kernel. {WORDS}"
 )
 
 

@@ -23,7 +23,7 @@ def section(root: Path, file: str) -> str:
     path = root / file
     if path.name.startswith("accepted"):
         return emitted(Accepted.load(path))
-    tables = [Table.load(table) for table in sorted(tuned_folder(root / RESULTS.name).glob("*.json"))]
+    tables = [Table.read(table) for table in sorted(tuned_folder(root / RESULTS.name).glob("*.json"))]
     return predicted(predictions.read(path), Table(entry for table in tables for entry in table))
 
 

@@ -23,7 +23,7 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
-from kernels.cards.files import whole
+from kernels.cards.files import open_atomic
 from kernels.kinds import KINDS
 
 VARIABLE = "RESNET_BENCH_BUNDLE"  # names the file that a process is to use
@@ -153,7 +153,7 @@ class Bundle:
             self.parts.append(_packed(self.waiting))
             self.waiting = []
         head = {"schema": SCHEMA, "maker": asdict(self.maker), "code": code(), "kernels": len(self.keys)}
-        with whole(self.path) as opened, tarfile.open(fileobj=opened, mode="w") as file:
+        with open_atomic(self.path) as opened, tarfile.open(fileobj=opened, mode="w") as file:
             _member(file, HEAD, json.dumps(head | self.about | {"layers": self.layers}, indent=1).encode())
             for number, part in enumerate(self.parts):
                 _member(file, f"{number:04}.tar.xz", part)

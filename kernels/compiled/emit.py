@@ -117,7 +117,7 @@ def emit(compilation: Compilation, arch: int) -> Emitted:
         stack=found["STACK"] + found["LOCAL"],
         spill_stores=operations["STL"],
         shared=shared,
-        occupancy=ARCHS[arch].blocks(warps, found["REG"], shared),
+        occupancy=ARCHS[arch].resident_blocks(warps, found["REG"], shared),
         tensor={name: count for name, count in sorted(operations.items()) if TENSOR.match(name)},
         async_loads=operations["LDGSTS"],
         bulk_loads=sum(operations[name] for name in BULK_LOADS),

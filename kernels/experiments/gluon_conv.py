@@ -32,10 +32,10 @@ from triton.experimental.gluon.language.nvidia.hopper import (
 )
 from triton.experimental.gluon.nvidia.hopper import TensorDescriptor
 
-from kernels.launch import Launch, Operands, output
+from kernels.launch import Launch, Operands, empty_output
 from kernels.packing import DTYPES
 from kernels.space.layer import Layer
-from kernels.space.tiling import pixels
+from kernels.space.tiling import output_pixels
 
 PRODUCER_REGISTERS = 24
 together = getattr(gl, "thread_barrier", None) or gl.barrier  # all threads of a partition: Triton 3.6, 3.7
@@ -221,7 +221,7 @@ def unfit(layer: Layer, cut: Cut) -> str | None:
 
 
 def tiles(layer: Layer, cut: Cut) -> int:
-    covered = zip(pixels(layer), cut.box, strict=True)
+    covered = zip(output_pixels(layer), cut.box, strict=True)
     return prod(ceil(size / box) for size, box in covered) * (layer.c_out // cut.block_n)
 
 
@@ -236,7 +236,7 @@ def bound(layer: Layer, cut: Cut, operands: Operands, out: Tensor, programs: int
         "BLOCK_N": cut.block_n, "BLOCK_K": cut.block_k, "STAGES": cut.stages,
         "RELU": layer.relu, "DTYPE": TYPES[layer.dtype], "PRODUCER_REGISTERS": PRODUCER_REGISTERS,
     }  # fmt: skip
-    n, h, w = pixels(layer)
+    n, h, w = output_pixels(layer)
     if layer.pointwise:
         layer = layer.reshaped(n, h, w)
     o, tile = operands, (*cut.box, cut.block_n)
@@ -264,7 +264,7 @@ def _layout(block: tuple[int, ...], x: Tensor) -> Any:
 
 def compiled(layer: Layer, cut: Cut, arch: int = 90) -> triton.compiler.CompiledKernel:
     """Ahead of time, without a GPU: what `bound` would launch."""
-    launch, arguments = bound(layer, cut, Operands.of(layer), output(layer, "meta"), 1)
+    launch, arguments = bound(layer, cut, Operands.empty(layer), empty_output(layer, "meta"), 1)
     made = launch.compilation(*arguments)
     source = GluonASTSource(made.kernel, dict(made.signature), dict(made.constants), dict(made.attributes))
     return triton.compile(source, target=GPUTarget("cuda", arch, 32), options=dict(made.options))

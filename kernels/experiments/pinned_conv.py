@@ -22,11 +22,11 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels.conv import conv_launch as plain_launch
-from kernels.conv_reduce import parts_in, reduce_launch
-from kernels.launch import Argument, Compilation, Launch, Operands, output
+from kernels.conv_reduce import partial_sums, reduce_launch
+from kernels.launch import Argument, Compilation, Launch, Operands, empty_output
 from kernels.space.config import Config
 from kernels.space.layer import Layer
-from kernels.space.tiling import steps
+from kernels.space.tiling import depth_steps
 from kernels.tile import tile_of
 
 
@@ -103,7 +103,7 @@ def unfit(layer: Layer, config: Config) -> str | None:
     """Why this kernel cannot compute the layer so, or None."""
     if layer.kind != "conv" or layer.second or layer.prologue or layer.columns.flat:
         return "this kernel is for plain convolutions"
-    if config.impl != "ptr" or config.split_k > steps(layer, config)[0]:
+    if config.impl != "ptr" or config.split_k > depth_steps(layer, config)[0]:
         return f"not by {config}"
     if layer.c_in % config.block_k or layer.c_out % config.block_n:
         return f"{layer.c_in} and {layer.c_out} channels, which {config} does not divide"
@@ -114,7 +114,7 @@ def unfit(layer: Layer, config: Config) -> str | None:
 def conv_launch(layer: Layer, config: Config) -> Launch:
     plain = plain_launch(layer, config)
     constants = {name: plain.constants[name] for name in _kernel.arg_names if name in plain.constants}
-    return replace(plain, kernel=_kernel, constants={**constants, "STEPS": steps(layer, config)[0]})
+    return replace(plain, kernel=_kernel, constants={**constants, "STEPS": depth_steps(layer, config)[0]})
 
 
 def calls(
@@ -124,7 +124,7 @@ def calls(
     if reason := unfit(layer, config):
         raise ValueError(f"{layer.key}: {reason}")
     o, split = operands, config.split_k > 1
-    target = parts_in(scratch, layer, config, out) if split else out
+    target = partial_sums(scratch, layer, config, out) if split else out
     yield conv_launch(layer, config), [o.x, o.weight, o.bias, None if split else o.residual, target, layer.n]
     if split:
         yield reduce_launch(layer, config), [target, o.bias, o.residual, out, out.numel()]
@@ -132,9 +132,11 @@ def calls(
 
 def launch(layer: Layer, config: Config, operands: Operands, out: Tensor) -> None:
     for step, arguments in calls(layer, config, operands, out):
-        step.run(*arguments)
+        step.enqueue(*arguments)
 
 
 def compilation(layer: Layer, config: Config) -> tuple[Compilation, ...]:
-    meta = Operands.of(layer)
-    return tuple(step.compilation(*arguments) for step, arguments in calls(layer, config, meta, output(layer, "meta")))
+    meta = Operands.empty(layer)
+    return tuple(
+        step.compilation(*arguments) for step, arguments in calls(layer, config, meta, empty_output(layer, "meta"))
+    )

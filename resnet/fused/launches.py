@@ -19,10 +19,10 @@ import triton
 from torch import Tensor
 
 from kernels import table
-from kernels.cards.constants import use_measured
-from kernels.cards.places import RESULTS, tuned
-from kernels.kinds import implementation, unfit
-from kernels.launch import INTERPRETED, Argument, Launch, Operands, output, parsed_in_turn
+from kernels.cards.constants import install_measured
+from kernels.cards.places import RESULTS, tuned_path
+from kernels.kinds import implementation, rejection_reason
+from kernels.launch import INTERPRETED, Argument, Launch, Operands, empty_output, serialized_parsing
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from kernels.space.machine import machine_of
@@ -53,13 +53,13 @@ def use_tuned(gpu: str, results: Path = RESULTS) -> dict[str, Any]:
     for a file that is damaged.
     """
     global _ours
-    known = use_measured(gpu, results)
-    if len(table.installed()) and table.installed() is not _ours:
+    known = install_measured(gpu, results)
+    if len(table.installed_table()) and table.installed_table() is not _ours:
         return {"tables": [], "choice": "a table that this process installed itself", "constants": known}
-    path = tuned(gpu, results)
-    every = table.Table.load(path) if path.exists() else table.Table()
+    path = tuned_path(gpu, results)
+    every = table.Table.read(path) if path.exists() else table.Table()
     found = table.Table(entry for entry in every if entry.gpu == gpu and entry.chosen == "measured")
-    table.use(found)
+    table.install(found)
     _ours = found
     if not len(found):
         return {"tables": [], "choice": f"the model's: no layer was measured on {gpu}", "constants": known}
@@ -77,7 +77,7 @@ def target_of(device: torch.device, precision: str) -> Target | None:
 def config_of(layer: Layer, target: Target) -> Config:
     """By the installed table, else by the model. Raises ValueError for an entry that cannot be."""
     config = table.config_for(layer, *target)
-    if reason := unfit(layer, config, machine_of(target.arch).arch):
+    if reason := rejection_reason(layer, config, machine_of(target.arch).arch):
         raise ValueError(f"the table's configuration {config} for {layer.key}: {reason}; `bench tune` writes another")
     return config
 
@@ -111,7 +111,7 @@ def compile_together(launches: Iterable[Bound]) -> bool:
 
     listener, triton.knobs.compilation.listener = triton.knobs.compilation.listener, listen
     try:
-        with parsed_in_turn(), ThreadPoolExecutor(os.cpu_count()) as pool, triton.AsyncCompileMode(pool):
+        with serialized_parsing(), ThreadPoolExecutor(os.cpu_count()) as pool, triton.AsyncCompileMode(pool):
             for launch, arguments in launches:
                 launch.kernel.warmup(*arguments, grid=launch.grid, **launch.constants, **launch.options)
     finally:
@@ -128,7 +128,7 @@ def _momentary(layers: Iterable[Layer], device: torch.device) -> Iterator[Bound]
     for layer in layers:
         target = target_of(device, layer.dtype)
         assert target is not None
-        operands, out = Operands.of(layer, str(device)), output(layer, device)
+        operands, out = Operands.empty(layer, str(device)), empty_output(layer, device)
         yield from launches_of(layer, config_of(layer, target), operands, out)
 
 
@@ -138,10 +138,10 @@ def ready(launch: Launch, arguments: list[Argument], *, opened: bool = False) ->
     What is compiled is launched once here, on whatever the memory holds.
     """
     kept = slice(1, None) if opened else slice(None)
-    slow = partial(_launch, launch.run, arguments[kept])
+    slow = partial(_launch, launch.enqueue, arguments[kept])
     if INTERPRETED:
         return slow
-    compiled = launch.run(*arguments)
+    compiled = launch.enqueue(*arguments)
     names = launch.kernel.arg_names
     given = dict(zip(names, arguments, strict=False)) | dict(launch.constants)
     everything = [given[name] for name in names]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kernels.tf32 import rounded
+from kernels.tf32 import round_tf32
 from resnet.fused.program import STEM_PADDING, STEM_STRIDE, Conv, Head, Stem, Step
 from resnet.fused.steps import Values
 from resnet.library.ops import CudnnConv
@@ -86,7 +86,7 @@ class Rounded(nn.Module):
         self.step = step
 
     def forward(self, values: Values) -> Tensor:
-        return rounded(cast(Tensor, self.step(values)))
+        return round_tf32(cast(Tensor, self.step(values)))
 
     def decide(self, values: Values) -> None:
         self.step.decide(values)

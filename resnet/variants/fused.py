@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from kernels.tf32 import rounded
+from kernels.tf32 import round_tf32
 from resnet.fold import fold
 from resnet.fused.buffers import peak
 from resnet.fused.carried import noted
@@ -60,7 +60,7 @@ class KernelRunner(TorchRunner):
 
     def place(self, batch: Tensor) -> Tensor:
         x = super().place(batch)
-        return rounded(x) if self._rounds else x
+        return round_tf32(x) if self._rounds else x
 
 
 def check_supported(device: torch.device, precision: str, launch: str) -> None:

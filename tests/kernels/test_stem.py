@@ -49,7 +49,7 @@ def test_other_stems_compile_well(layer, arch) -> None:
 
 
 def compiles_well(layer: Layer, arch: int) -> Emitted:
-    config = stem_space.default(layer, arch)
+    config = stem_space.default_config(layer, arch)
     (compilation,) = stem.compilation(layer, config)
     found = emit(compilation, arch)
     print(layer.key, config, found)
@@ -86,9 +86,9 @@ def test_agrees_with_float64_on_a_gpu(dtype, n, relu, check) -> None:
     arch = machine_of(10 * major + minor).arch
     for h, w in ((224, 224), (97, 130)):
         layer = replace(STEM, n=n, h=h, w=w, dtype=dtype, relu=relu)
-        chosen = stem_space.default(layer, arch)
+        chosen = stem_space.default_config(layer, arch)
         others = [replace(chosen, block_m=m, group_m=r) for m, r in ((32, 3), (16, 8))]
-        for config in (chosen, *(c for c in others if stem_space.unfit(layer, c, arch) is None)):
+        for config in (chosen, *(c for c in others if stem_space.rejection_reason(layer, c, arch) is None)):
             check(layer, config, device="cuda", tolerance=OF_TOP.get(dtype))
 
 

@@ -128,7 +128,7 @@ def _runs(module: nn.Module, values: Mapping[str, Tensor], out: Tensor, layer: A
         return [lambda: module(values, out)]
     config = launches.config_of(layer, target)
     bound = launches.launches_of(layer, config, cast(Own, module).operands(values), out)
-    return [partial(launch.run, *arguments) for launch, arguments in bound]
+    return [partial(launch.enqueue, *arguments) for launch, arguments in bound]
 
 
 def _each(runs: list[Run]) -> None:

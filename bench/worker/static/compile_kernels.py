@@ -27,15 +27,15 @@ from bench.runs.wire import Json
 from kernels import table
 from kernels.cards.archs import ARCHS
 from kernels.cards.cards import CARDS
-from kernels.cards.constants import use_measured
-from kernels.cards.files import write
+from kernels.cards.constants import install_measured
+from kernels.cards.files import write_atomic
 from kernels.compiled import emit, hazards, sass
 from kernels.kinds import implementation
 from kernels.launch import Compilation
 from kernels.space.config import Config
-from kernels.space.conv import space
+from kernels.space.conv import candidates
 from kernels.space.layer import Layer
-from kernels.space.registers import spills
+from kernels.space.registers import may_spill
 from resnet.fused.layers import layers_of
 
 IMAGE = 224
@@ -70,9 +70,9 @@ def run(job: KernelsJob, tell: Callable[[str], None]) -> KernelsAnswer:
     for name in ("nvdisasm", "cuobjdump"):
         emit.tool(name)
     measured = _merged(job.tables)
-    table.use(measured)
+    table.install(measured)
     for card in CARDS:
-        use_measured(card.name)
+        install_measured(card.name)
     unknown = {entry.gpu for entry in measured} - {gpu for gpus in GPUS.values() for gpu in gpus}
     found = plan({int(arch): points for arch, points in job.points.items()}, job.globs)
     mine = list(islice(found, job.part, None, job.parts))
@@ -121,7 +121,9 @@ def _cut(layer: Layer, arch: int) -> Iterator[tuple[Config, Compilation]]:
     configs = [table.config_for(layer, gpu, arch) for gpu in GPUS[arch]]
     bulk = arch in BULK_ARCHS and (layer.n, layer.dtype) == BULK_OF and layer.kind == "conv"
     if bulk and all(config.impl != "tma" for config in configs):
-        others = (config for config in space(layer, arch) if config.impl == "tma" and not spills(layer, config, arch))
+        others = (
+            config for config in candidates(layer, arch) if config.impl == "tma" and not may_spill(layer, config, arch)
+        )
         configs += list(islice(others, 1))
     for config in dict.fromkeys(configs):
         for compilation in implementation(layer, config).compilation(layer, config):
@@ -162,7 +164,7 @@ def read(compilation: Compilation, arch: int) -> tuple[emit.Emitted, bool]:
         return emit.Emitted(**kept["emitted"]), kept["product"]
     found, product = emit.emit(compilation, arch), "tt.dot" in kernel.asm["ttir"]
     with suppress(OSError):
-        write(path, json.dumps({"emitted": asdict(found), "product": product}).encode())
+        write_atomic(path, json.dumps({"emitted": asdict(found), "product": product}).encode())
     return found, product
 
 
@@ -176,7 +178,7 @@ def _reader(arch: int) -> str:
 def _merged(paths: list[str]) -> table.Table:
     found = table.Table()
     for path in paths:
-        found = found.merge(table.Table.load(Path(path)))
+        found = found.merge(table.Table.read(Path(path)))
     return found
 
 

@@ -41,7 +41,7 @@ from resnet.model import ResNet
 from resnet.runner import DTYPES
 from resnet.variants import VARIANTS, Runs, missing, prepare, refusal
 
-HOPPER = cards.of_arch(90)
+HOPPER = cards.card_of_arch(90)
 H200 = Target(HOPPER.name, HOPPER.arch, HOPPER.sms)
 
 

@@ -33,7 +33,7 @@ from bench.worker.tune.search import Tell, _reason, network_rows
 from kernels import table
 from kernels.compiled.emit import compiled, folder
 from kernels.kinds import implementation
-from kernels.launch import Compilation, parsed_in_turn
+from kernels.launch import Compilation, serialized_parsing
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from resnet.fused.carried import maker
@@ -53,7 +53,7 @@ def run(job: BundleJob, tell: Tell) -> BundleAnswer:
     """
     rows = network_rows(job.models, job.batches, job.precisions, job.image, lambda stage: None)
     for path in job.tables:
-        table.use(table._installed.merge(table.Table.load(Path(path))))
+        table.install(table.installed_table().merge(table.Table.read(Path(path))))
     known = {(layer, config) for layer, configs in job.known.items() for config in configs}
     planned = [
         (layer, config)
@@ -91,7 +91,7 @@ class _Work:
         self.left = 0
 
     def all(self, planned: Iterable[Candidate]) -> None:
-        with parsed_in_turn(), ThreadPoolExecutor(self.job.threads or None) as pool:
+        with serialized_parsing(), ThreadPoolExecutor(self.job.threads or None) as pool:
             waiting = iter(planned)
             while batch := list(islice(waiting, 64)):  # so that what is told first is worth most
                 list(pool.map(self._one, batch))

@@ -29,7 +29,7 @@ from bench.worker.measure.clock import Clock, on_device
 from bench.worker.static.compile_kernels import read
 from bench.worker.tune.candidate import Subject, Timer
 from kernels.kinds import implementation
-from kernels.launch import INTERPRETED, parsed_in_turn
+from kernels.launch import INTERPRETED, serialized_parsing
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from resnet.fused import carried
@@ -167,7 +167,7 @@ def compile_all(visits: list[Visit], known: set[int], job: TryJob, talk: _Talk) 
             talk.passed(number)
             good.add(number)
 
-    with parsed_in_turn(), ThreadPoolExecutor(job.threads or os.cpu_count()) as pool:
+    with serialized_parsing(), ThreadPoolExecutor(job.threads or os.cpu_count()) as pool:
         for visit in visits:
             for number, config in visit.challengers:
                 if number not in known:

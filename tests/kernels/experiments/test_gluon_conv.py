@@ -89,7 +89,7 @@ def test_what_it_cannot_do_is_refused(layer: Layer, reason: str) -> None:
     cut = Cut((16, 2, 4), 256)
     assert reason in str(gluon_conv.unfit(layer, cut))
     with pytest.raises(ValueError, match=reason):
-        gluon_conv.bound(layer, cut, Operands.of(layer), torch.empty(0, device="meta"), 132)
+        gluon_conv.bound(layer, cut, Operands.empty(layer), torch.empty(0, device="meta"), 132)
 
 
 def test_programs_and_tiles() -> None:
@@ -99,7 +99,7 @@ def test_programs_and_tiles() -> None:
     assert gluon_conv.tiles(POINT, Cut((1, 1, 128), 256)) == 49 * 4
     out = torch.empty(32, 256, 14, 14, dtype=torch.float16, device="meta")
     for programs, grid in ((132, 112), (8, 8)):
-        launch, arguments = gluon_conv.bound(WINDOW, cut, Operands.of(WINDOW), out, programs)
+        launch, arguments = gluon_conv.bound(WINDOW, cut, Operands.empty(WINDOW), out, programs)
         assert launch.grid == (grid,)
         assert arguments[-3:] == [32, 14, 14]
     assert arguments[0].block_shape == [16, 2, 4, 64]
@@ -117,6 +117,6 @@ def test_it_agrees_with_float64(name: str, operands: Callable, allowed: Callable
     given = operands(layer, device="cuda")
     out = torch.full_like(conv.reference(layer, given, torch.float32), torch.nan).to(given.x.dtype)
     launch, arguments = gluon_conv.bound(layer, Cut(box, block_n), given, out, 132)
-    launch.run(*arguments)
+    launch.enqueue(*arguments)
     want = conv.reference(layer, given, torch.float64)
     assert float((out.double() - want).abs().max()) <= allowed(layer, want)

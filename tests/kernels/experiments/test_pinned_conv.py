@@ -61,12 +61,12 @@ def test_what_it_cannot_do_is_refused() -> None:
 def test_the_same_bits_as_conv_on_a_card(name: str, operands) -> None:
     import torch
 
-    from kernels.launch import output
+    from kernels.launch import empty_output
 
     if torch.cuda.get_device_capability() < (9, 0):
         pytest.skip("programmatic dependent launch begins with sm_90")
     layer, config = CASES[name]
-    given, outs = operands(layer, device="cuda"), [output(layer, "cuda") for _ in range(2)]
+    given, outs = operands(layer, device="cuda"), [empty_output(layer, "cuda") for _ in range(2)]
     for module, out in zip((conv, pinned_conv), outs, strict=True):
         module.launch(layer, config, given, out)
     assert torch.equal(*outs)

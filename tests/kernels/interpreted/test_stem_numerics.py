@@ -62,7 +62,7 @@ def test_agrees_with_float64(name, check) -> None:
     layer, sizes = CASES[name]
     config = cut(layer, **sizes)
     assert cost(layer, config) <= 200
-    assert stem_space.unfit(layer, config, 90) is None
+    assert stem_space.rejection_reason(layer, config, 90) is None
     check(layer, config)
 
 

@@ -70,7 +70,7 @@ def test_a_variant_is_a_row_and_a_file(bench, tmp_path: Path) -> None:
         ("report", folder, "--html", page),
         ("recommend", folder),
         ("layers", CASE, "--input", "noise"),
-        ("facts", plan),
+        ("counts", plan),
     ):
         done = bench(*words)
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"

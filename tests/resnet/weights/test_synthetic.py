@@ -19,7 +19,7 @@ NAMES = [f"resnet{depth}" for depth in ARCHS] + ["resnet50v1", "resnet50v2", "re
 @pytest.fixture(scope="module")
 def batch() -> torch.Tensor:
     """Pictures that the calibration did not see."""
-    return resnet.pictures(12, seed=1000)
+    return resnet.pictures(8, seed=1000)
 
 
 @torch.no_grad()
