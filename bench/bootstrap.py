@@ -4,8 +4,8 @@ Standard library only, and it parses under Python 2.7, so that it can say that a
 when the environment is ready, else with 3 and one sentence: what is wrong, and the cure. It writes two files into the
 folder: `setup.log`, pip's output and the lock, and at the end `setup.json`, without which the next run starts again.
 
-It runs pip, not uv: uv reads neither pip.conf nor the PIP_* variables, which name a network's mirror, and its errors are
-other ones than those whose cures are below.
+It runs pip, not uv: uv reads neither pip.conf nor the PIP_* variables, which name a network's mirror, and its errors
+differ from those whose cures are below.
 """
 
 from __future__ import print_function
