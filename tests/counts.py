@@ -1,7 +1,7 @@
 """Count what this project says of its own source, and hold it to limits: `make counts`.
 
-    python tests/counts.py                  # a row a room, then the totals beside their limits
-    python tests/counts.py --base REVISION  # the same beside another commit's
+    python -m tests.counts                  # a row a room, then the totals beside their limits
+    python -m tests.counts --base REVISION  # the same beside another commit's
 
 A vague word is one of seven that say nothing of what a name holds; an underscore ends a word. Lines are those of files,
 comments and blanks included. The time of the tests is that of the last run of all of them in this checkout.

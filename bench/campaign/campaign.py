@@ -40,7 +40,7 @@ from bench.records.store import FILE, Store
 from bench.roofline import ceilings
 from bench.runs.sweep import GOOD
 from kernels.cards import places
-from kernels.compiled.bundle import VARIABLE
+from kernels.compiled.bundle import BUNDLE_VARIABLE
 
 RESERVE_S = 4.0  # kept of a budget, for the archive and the last lines
 LOOK_S = 20.0  # while a task runs, what changed is put in the outbox this often
@@ -88,8 +88,8 @@ class Campaign:
 
     def __post_init__(self) -> None:
         arch = "".join(map(str, self.env["gpu"].get("capability", ())))
-        if (bundle := local(self.results) / f"kernels-sm_{arch}.bundle").exists() and VARIABLE not in os.environ:
-            self.variables = {VARIABLE: str(bundle)} | self.variables
+        if (bundle := local(self.results) / f"kernels-sm_{arch}.bundle").exists() and BUNDLE_VARIABLE not in os.environ:
+            self.variables = {BUNDLE_VARIABLE: str(bundle)} | self.variables
         self.name = "dry" if self.dry else str(self.env["gpu"]["name"])
         self.root = places.card_folder(self.name, self.results)
         self.outbox = Outbox(self.out or local(self.results) / "campaign" / places.slug(self.name))

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from kernels.tf32 import round_tf32
 from resnet.fold import fold
-from resnet.fused.buffers import peak
-from resnet.fused.carried import noted
+from resnet.fused.buffers import peak_bytes
+from resnet.fused.carried import bundle_details
 from resnet.fused.eager_memory import eager_uses
-from resnet.fused.launches import use_tuned
+from resnet.fused.launches import install_tuned
 from resnet.fused.network import FusedNetwork
-from resnet.fused.program import program
+from resnet.fused.program import build_program
 from resnet.model import ResNet
 from resnet.runner import DTYPES, Forward, Runner, TorchRunner, weights_bytes, with_launch
 
@@ -33,21 +33,23 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     """
     check_supported(example.device, precision, launch)
     shape, dtype = tuple(example.shape), DTYPES[precision]
-    fused = program(cast(ResNet, fold(model)), shape)
-    tuned = use_tuned(torch.cuda.get_device_name(example.device)) if example.device.type == "cuda" else {"tables": []}
+    fused = build_program(cast(ResNet, fold(model)), shape)
+    tuned = (
+        install_tuned(torch.cuda.get_device_name(example.device)) if example.device.type == "cuda" else {"tables": []}
+    )
     network = FusedNetwork(fused, precision, example.device)
     kernels = "triton" if example.device.type == "cuda" else "triton, interpreted" if network.configs else "aten"
     details = {
         "weights_bytes": weights_bytes(network),
         "steps": len(fused.steps),
         "activation_bytes": network.activation_bytes,
-        "eager_activation_bytes": peak(eager_uses(model, shape, dtype.itemsize)),
+        "eager_activation_bytes": peak_bytes(eager_uses(model, shape, dtype.itemsize)),
         "kernels": kernels,
         "triton_cached": network.cached,
         **tuned,
         "configurations": {layer.key: str(config) for layer, config in network.configs.items()},
     }
-    details |= noted(example.device.type)
+    details |= bundle_details(example.device.type)
     return with_launch(KernelRunner(network, example, precision, details), launch)
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from resnet.fold import fold
-from resnet.library.ops import CudnnConv, OneDnnConv, OneDnnLinear, decide_each
+from resnet.library.ops import CudnnConv, OneDnnConv, OneDnnLinear, choose_each
 from resnet.model import ResNet
 from resnet.runner import DTYPES, FORMATS, Runner, TorchRunner, fastest, weights_bytes, with_launch
 
@@ -118,7 +118,7 @@ def _cudnn(folded: ResNet, example: Tensor, dtype: torch.dtype, memory_format: s
     details = {"library": f"cuDNN {torch.backends.cudnn.version()}", "weights_bytes": weights_bytes(net)}
     runner = TorchRunner(net, example, dtype, memory_format, details)
     with torch.inference_mode():
-        runner.details["epilogues"] = decide_each(net, runner.place(example))
+        runner.details["epilogues"] = choose_each(net, runner.place(example))
     return runner
 
 

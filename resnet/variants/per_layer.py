@@ -21,16 +21,16 @@ import torch
 from torch import Tensor, nn
 
 from resnet.fold import fold
-from resnet.fused.buffers import Use, peak
-from resnet.fused.carried import noted
+from resnet.fused.buffers import Use, peak_bytes
+from resnet.fused.carried import bundle_details
 from resnet.fused.eager_memory import eager_uses
-from resnet.fused.launches import compile_layers, config_of, scratch_bytes, target_of, use_tuned
+from resnet.fused.launches import compile_layers, config_of, install_tuned, scratch_bytes, target_of
 from resnet.fused.layers import layer_of
-from resnet.fused.parts import computed, modules_of
-from resnet.fused.program import INPUT, Conv, Program, Stem, Step, program
-from resnet.fused.steps import own
+from resnet.fused.parts import modules_of, modules_of_part
+from resnet.fused.program import INPUT, Conv, Program, Stem, Step, build_program
+from resnet.fused.steps import kernel_step
 from resnet.library.ops import FUSED_TOLERANCE
-from resnet.library.steps import LibraryStep, library
+from resnet.library.steps import LibraryStep, library_step
 from resnet.model import ResNet
 from resnet.runner import DTYPES, CudaCapture, Runner, fastest, weights_bytes, with_launch
 from resnet.variants.fused import KernelRunner, check_supported
@@ -49,25 +49,25 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     """
     check_supported(example.device, precision, launch)
     shape, dtype = tuple(example.shape), DTYPES[precision]
-    steps = program(cast(ResNet, fold(model)), shape)
+    steps = build_program(cast(ResNet, fold(model)), shape)
     cached, tuned = True, dict[str, object]()
     if example.device.type == "cuda":
-        tuned = use_tuned(torch.cuda.get_device_name(example.device))
+        tuned = install_tuned(torch.cuda.get_device_name(example.device))
         cached = compile_layers({layer_of(step, steps, precision) for step in steps.steps}, example.device)
     with torch.no_grad():
         chooser = Chooser(steps, precision, example.device, launch)
         network = PerLayerNetwork(steps, chooser, example.to(dtype, copy=True, memory_format=torch.channels_last))
     details = {
         "weights_bytes": weights_bytes(network),
-        "activation_bytes": peak(memory_uses(steps, chooser, dtype.itemsize)),
-        "eager_activation_bytes": peak(eager_uses(model, shape, dtype.itemsize)),
+        "activation_bytes": peak_bytes(memory_uses(steps, chooser, dtype.itemsize)),
+        "eager_activation_bytes": peak_bytes(eager_uses(model, shape, dtype.itemsize)),
         "library": f"cuDNN {torch.backends.cudnn.version()}",
         "triton_cached": cached,
         **tuned,
         "steps": {side: sum(chooser.choice(step) == side for step in steps.steps) for side in (KERNELS, LIBRARY)},
         "choices": chooser.reasons,
     }
-    details |= noted(example.device.type)
+    details |= bundle_details(example.device.type)
     return with_launch(KernelRunner(network, example, precision, details), launch)
 
 
@@ -98,7 +98,7 @@ class PerLayerNetwork(nn.Module):
 
     def computes(self, part: str) -> tuple[str, ...]:
         """Return the names of the model's modules that the module `part` of this network computes."""
-        return computed(part, self._modules_of)
+        return modules_of_part(part, self._modules_of)
 
 
 class Chooser:
@@ -115,14 +115,14 @@ class Chooser:
 
     def __call__(self, step: Step, values: dict[str, Tensor]) -> nn.Module:
         key = key_of(step, self.steps, self.precision)
-        rival = library(step, self.precision)
+        rival = library_step(step, self.precision)
         if rival is None:
             self._choices[key], self.reasons[key] = KERNELS, f"{KERNELS}: the library has no call for it"
         elif self._choices.get(key) != KERNELS:
-            rival.to(self.device).decide(values)
+            rival.to(self.device).choose(values)
             if key in self._choices:
                 return rival
-        kernel = own(step, self.precision).to(self.device)
+        kernel = kernel_step(step, self.precision).to(self.device)
         if rival is not None and key not in self._choices:
             self._choices[key], self.reasons[key] = self._compare(kernel, rival, values)
         return cast(nn.Module, kernel if self._choices[key] == KERNELS else rival)

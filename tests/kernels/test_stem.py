@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from kernels import Config, Layer, conv_bias_relu_pool, pack, stem, widen
-from kernels.compiled.emit import Emitted, compiled, emit
+from kernels.compiled.emit import compile_for, emit
+from kernels.compiled.facts import KernelFacts
 from kernels.launch import INTERPRETED
 from kernels.space import stem as stem_space
 from kernels.space.machine import machine_of
@@ -48,7 +49,7 @@ def test_other_stems_compile_well(layer, arch) -> None:
     assert compiles_well(layer, arch).tensor
 
 
-def compiles_well(layer: Layer, arch: int) -> Emitted:
+def compiles_well(layer: Layer, arch: int) -> KernelFacts:
     config = stem_space.default_config(layer, arch)
     (compilation,) = stem.compilation(layer, config)
     found = emit(compilation, arch)
@@ -68,7 +69,7 @@ def test_the_widest_tile_reads_its_weights_once(arch, name) -> None:
     (compilation,) = stem.compilation(STEM, config)
     found = emit(compilation, arch)
     assert (found.tensor, found.occupancy, found.spills) == ({name: 14}, 2, False)
-    ttgir = compiled(compilation, arch).asm["ttgir"]
+    ttgir = compile_for(compilation, arch).asm["ttgir"]
     before, _, loop = ttgir.partition("scf.for")
     assert before.count("local_alloc") + before.count("tmem_alloc") >= 7
     assert "efficient_layout" in loop  # the neighbour is found by shuffles within a warp

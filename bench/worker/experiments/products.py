@@ -94,12 +94,12 @@ def gluon_products(place: Place, name: str) -> dict[str, Any]:
         cut = cuts[tile, form]
         operands, out = draw(layer, place.device, 0), empty_output(layer, place.device)
         depth = prod(layer.kernel) * (layer.c_in // cut.block_k)
-        work = Work.of(gluon_conv.tiles(layer, cut), depth, prod(cut.box), cut.block_n, cut.block_k)
+        work = Work.of(gluon_conv.count_tiles(layer, cut), depth, prod(cut.box), cut.block_n, cut.block_k)
         return gluon_run(place, layer, cut, operands, out), work
 
     def bound_to_nothing(tile: str, form: str, layer: Layer) -> Iterable[Bound]:
         nothing = Operands.empty(layer), empty_output(layer, "meta")
-        return [gluon_conv.bound(layer, cuts[tile, form], *nothing, place.sms or 1)]
+        return [gluon_conv.bind_launch(layer, cuts[tile, form], *nothing, place.sms or 1)]
 
     found, slopes = measured(place, GLUON, run, bound_to_nothing)
     data: dict[str, Any] = {"configs": {" ".join(key): str(cut) for key, cut in cuts.items()}, "measured": found}
@@ -123,9 +123,9 @@ def gluon_run(place: Place, layer: Layer, cut: Any, operands: Any, out: Any) -> 
     from kernels.experiments import gluon_conv
 
     if place.dry:
-        gluon_conv.compiled(layer, cut, ARCH)
+        gluon_conv.compile_ahead(layer, cut, ARCH)
         return lambda: out.copy_(conv.reference(layer, operands, torch.float32))
-    launch, arguments = gluon_conv.bound(layer, cut, operands, out, place.sms or 1)
+    launch, arguments = gluon_conv.bind_launch(layer, cut, operands, out, place.sms or 1)
     return lambda: launch.enqueue(*arguments)
 
 

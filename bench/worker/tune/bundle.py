@@ -28,22 +28,22 @@ from bench.runs.kernel_jobs import BundleAnswer, BundleJob, CandidateEnd, MakerA
 from bench.tuning.gpus import KNOWN, Gpu
 from bench.tuning.networks import Network
 from bench.tuning.order import Target, ordered, shares, turns
-from bench.worker.static.compile_kernels import content, read
+from bench.worker.static.compile_kernels import content, read_facts
 from bench.worker.tune.search import Tell, _reason, network_rows
 from kernels import table
-from kernels.compiled.emit import compiled, folder
+from kernels.compiled.emit import cache_folder, compile_for
 from kernels.kinds import implementation
 from kernels.launch import Compilation, serialized_parsing
 from kernels.space.config import Config
 from kernels.space.layer import Layer
-from resnet.fused.carried import maker
+from resnet.fused.carried import current_maker
 
 Candidate = tuple[Layer, str]
 
 
 def make(job: MakerJob, tell: Tell) -> MakerAnswer:
     """What would compile a bundle here."""
-    return {"status": "ok", "maker": vars(maker(job.arch))}
+    return {"status": "ok", "maker": vars(current_maker(job.arch))}
 
 
 def run(job: BundleJob, tell: Tell) -> BundleAnswer:
@@ -116,11 +116,11 @@ class _Work:
 
     def _kernel(self, compilation: Compilation) -> Path:
         arch = self.job.arch
-        read(compilation, arch)
-        kernel = compiled(compilation, arch)
+        read_facts(compilation, arch)
+        kernel = compile_for(compilation, arch)
         if made := self.libraries.of(kernel):
             self._say("also", [str(path) for path in made])
-        return folder(kernel)
+        return cache_folder(kernel)
 
     def _say(self, verb: str, what: Any) -> None:
         with self.lock:

@@ -10,7 +10,8 @@ from triton.backends.compiler import GPUTarget
 
 from kernels import conv, conv_tma, head, kinds, stem
 from kernels.cards.archs import ARCHS
-from kernels.compiled.emit import Emitted, compiled, emit, tool
+from kernels.compiled.emit import compile_for, emit, nvidia_tool
+from kernels.compiled.facts import KernelFacts
 from kernels.launch import INTERPRETED, Argument, Launch, Operands, empty_output
 from kernels.space import head as head_space
 from kernels.space import stem as stem_space
@@ -34,7 +35,7 @@ def tma(box: tuple[int, int, int], n: int, k: int, warps: int, stages: int, **ot
     return Config("tma", prod(box), n, k, warps, stages, box, **others)
 
 
-def emitted(layer: Layer, config: Config, arch: int) -> Emitted:
+def emitted(layer: Layer, config: Config, arch: int) -> KernelFacts:
     (compilation, *_) = (conv_tma if config.impl == "tma" else conv).compilation(layer, config)
     found = emit(compilation, arch)
     print(layer.key, config, found)
@@ -43,7 +44,7 @@ def emitted(layer: Layer, config: Config, arch: int) -> Emitted:
     assert found.shared <= shared_bytes(layer, config, arch)
     assert (found.warps, found.code % 16) == (config.warps, 0)
     assert found.occupancy >= 1
-    assert found.unsafe == ""
+    assert found.hazard_reason == ""
     assert found.set_registers == 0  # no warp specialization is claimed
     return found
 
@@ -113,7 +114,9 @@ def test_a_row_of_pixels_stays_in_shared_memory() -> None:
     """As conv_tma.py says: what wgmma reads of x comes from shared memory, or from registers if the box is no row."""
     for layer, box, through_registers in ((LAST, (1, 1, 128), False), (MIDDLE, (2, 8, 8), True)):
         (compilation,) = conv_tma.compilation(layer, tma(box, 64, 64, 4, 3))
-        products = [line for line in compiled(compilation, 90).asm["ttgir"].splitlines() if "warp_group_dot " in line]
+        products = [
+            line for line in compile_for(compilation, 90).asm["ttgir"].splitlines() if "warp_group_dot " in line
+        ]
         assert all(("ttg.dot_op<{opIdx = 0" in line) == through_registers for line in products)
         assert products
 
@@ -140,8 +143,8 @@ def test_products_that_read_registers_wait_or_are_refused(layer, config, dtype) 
         found[serial] = emit(compilation, 90)
         assert found[serial].operand_a == "registers"
     assert found[False].overwrites > 0
-    assert "triton#9433" in found[False].unsafe
-    assert (found[True].overwrites, found[True].wait_depth, found[True].unsafe) == (0, 0, "")
+    assert "triton#9433" in found[False].hazard_reason
+    assert (found[True].overwrites, found[True].wait_depth, found[True].hazard_reason) == (0, 0, "")
 
 
 @pytest.mark.parametrize("network", ["resnet50", "resnet50v2"])
@@ -154,7 +157,7 @@ def test_what_the_model_chooses_is_safe(network) -> None:
     for layer in (windows[0], windows[-1], *activated[1:3]):
         (compilation, *_) = conv.compilation(layer, default_config(layer, 90))
         emission = emit(compilation, 90)
-        assert emission.unsafe == "", layer.key
+        assert emission.hazard_reason == "", layer.key
         products = ("registers", 0) if layer.prologue else ("shared", 1)
         assert (emission.operand_a, emission.wait_depth, emission.barrier) == (*products, True)
 
@@ -162,7 +165,7 @@ def test_what_the_model_chooses_is_safe(network) -> None:
 def test_the_reduction_of_a_split_depth() -> None:
     _, reduction = conv.compilation(LATE, ptr(64, 64, 64, 4, 4, split_k=8))
     found = emit(reduction, 80)
-    assert (found.name, found.warps, found.shared, found.spills) == ("_kernel", 4, 0, False)
+    assert (found.tensor, found.product, found.warps, found.shared, found.spills) == ({}, False, 4, 0, False)
 
 
 class Driver:
@@ -208,7 +211,7 @@ def test_what_a_launch_compiles_is_what_was_described(layer, config, hopper) -> 
     described = module.compilation(layer, config)
     assert len(launches) == len(described) == (2 if config.split_k > 1 else 1)
     for (step, arguments), compilation in zip(launches, described, strict=True):
-        assert compiled(compilation, 90).hash == key_of(step, arguments)
+        assert compile_for(compilation, 90).hash == key_of(step, arguments)
 
 
 def test_what_is_described_while_debugging_is_what_is_launched_then(hopper, monkeypatch) -> None:
@@ -217,7 +220,7 @@ def test_what_is_described_while_debugging_is_what_is_launched_then(hopper, monk
     (plain,) = conv.compilation(layer, config)
     monkeypatch.setattr(triton.knobs.runtime, "debug", True)
     (debugged,) = conv.compilation(layer, config)
-    assert compiled(debugged, 90).hash == key_of(step, arguments) != compiled(plain, 90).hash
+    assert compile_for(debugged, 90).hash == key_of(step, arguments) != compile_for(plain, 90).hash
 
 
 def test_the_stem_is_launched_as_it_was_described(hopper) -> None:
@@ -227,7 +230,7 @@ def test_the_stem_is_launched_as_it_was_described(hopper) -> None:
     weight = out.new_empty(2 * layer.c_out, layer.kernel[0] * layer.window[0])
     operands = [Operands.empty(layer, "cpu").x, weight, out.new_empty(layer.c_out, dtype=torch.float32), out, layer.n]
     (compilation,) = stem.compilation(layer, config)
-    assert compiled(compilation, 90).hash == key_of(stem.stem_launch(layer, config), operands)
+    assert compile_for(compilation, 90).hash == key_of(stem.stem_launch(layer, config), operands)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +242,7 @@ def test_the_head_is_launched_as_it_was_described(config, hopper) -> None:
     launches = list(head.calls(layer, config, Operands.empty(layer, "cpu"), out))
     described = head.compilation(layer, config)
     for (step, arguments), compilation in zip(launches, described, strict=True):
-        assert compiled(compilation, 90).hash == key_of(step, arguments)
+        assert compile_for(compilation, 90).hash == key_of(step, arguments)
 
 
 def test_occupancy_is_the_tightest_of_four_limits() -> None:
@@ -254,4 +257,4 @@ def test_occupancy_is_the_tightest_of_four_limits() -> None:
 
 def test_a_tool_that_is_not_there() -> None:
     with pytest.raises(FileNotFoundError, match="nvtool"):
-        tool("nvtool")
+        nvidia_tool("nvtool")

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from kernels import conv
-from kernels.compiled.emit import compiled, emit
+from kernels.compiled.emit import compile_for, emit
 from kernels.experiments import pinned_conv
 from kernels.launch import INTERPRETED
 from kernels.space.config import Config
@@ -30,7 +30,7 @@ def test_the_arithmetic_is_before_the_wait(name: str) -> None:
     before, emitted = {}, {}
     for module in (conv, pinned_conv):
         compilation, *_ = module.compilation(layer, config)
-        kernel, emitted[module] = compiled(compilation, 90), emit(compilation, 90)
+        kernel, emitted[module] = compile_for(compilation, 90), emit(compilation, 90)
         _, code = disassembled(kernel.asm["cubin"])
         names = re.findall(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)", code)
         before[module] = next(at for at, name in enumerate(names) if name.startswith("ACQBULK"))
@@ -51,7 +51,7 @@ def test_what_it_cannot_do_is_refused() -> None:
         (replace(LATE, c_in=96), SPLIT),
         (LATE, replace(SPLIT, split_k=128)),
     ):
-        assert pinned_conv.unfit(layer, config)
+        assert pinned_conv.rejection_reason(layer, config)
         with pytest.raises(ValueError, match=re.escape(layer.key)):
             pinned_conv.compilation(layer, config)
 

@@ -25,7 +25,7 @@ def cost(layer: Layer, config: Config) -> int:
 
 
 def run(layer: Layer, config: Config, operands: Operands) -> Tensor:
-    out = stem.output(layer, "cpu").fill_(torch.nan)
+    out = stem.empty_output(layer, "cpu").fill_(torch.nan)
     stem.launch(layer, config, operands, out)
     return out
 
@@ -136,7 +136,7 @@ def test_64_bit_offsets_make_the_same_numbers(operands) -> None:
     given, config = operands(STEM), cut(STEM)
     narrow = stem.stem_launch(STEM, config)
     assert not narrow.constants["WIDE"]
-    out = stem.output(STEM, "cpu").fill_(torch.nan)
+    out = stem.empty_output(STEM, "cpu").fill_(torch.nan)
     wide = replace(narrow, constants={**narrow.constants, "WIDE": True})
     wide.run(given.x, given.weight, given.bias, out, STEM.n)
     assert torch.equal(out, run(STEM, config, given))

@@ -31,7 +31,7 @@ from resnet.fold import fold
 from resnet.fused import launches, network
 from resnet.fused.launches import Target
 from resnet.fused.network import FusedNetwork
-from resnet.fused.program import program
+from resnet.fused.program import build_program
 
 HOPPER = Target("no GPU", 90, 132)
 
@@ -81,7 +81,7 @@ def hopper(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     monkeypatch.setattr(triton.runtime.driver, "_active", Driver())
     Launcher.launched.clear()
     seen = []
-    run = launches.Launch.run
+    run = launches.Launch.enqueue
 
     def noted(self: Any, *arguments: Any) -> Any:
         seen.append((self, arguments))
@@ -94,7 +94,7 @@ def hopper(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
 
 
 def of(name: str, shape: tuple[int, ...], precision: str = "fp16") -> FusedNetwork:
-    made = program(fold(resnet.model.ResNet(Spec.parse(name), num_classes=16).eval()), shape)
+    made = build_program(fold(resnet.model.ResNet(Spec.parse(name), num_classes=16).eval()), shape)
     return FusedNetwork(made, precision, torch.device("cpu"))
 
 
@@ -160,9 +160,9 @@ def test_it_is_told_whether_everything_was_compiled_before(hopper, monkeypatch, 
 
 def test_only_what_was_measured_on_this_card_is_installed_and_recorded(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(table, "_installed", table.Table())
-    monkeypatch.setattr(launches, "_ours", None)
+    monkeypatch.setattr(launches, "_installed_here", None)
     layer, h100, h200 = Layer(1, 8, 8, 64, 64, (1, 1)), "NVIDIA H100 80GB HBM3", "NVIDIA H200"
-    none = launches.use_tuned(h100, tmp_path)
+    none = launches.install_tuned(h100, tmp_path)
     assert none["tables"] == []
     assert none["choice"] == f"the model's: no layer was measured on {h100}"
     assert "none is measured" in none["constants"]
@@ -177,15 +177,15 @@ def test_only_what_was_measured_on_this_card_is_installed_and_recorded(tmp_path,
     table.Table([entry(h100, layer, config), predicted]).save(places.tuned_path(h100, tmp_path))
     table.Table([entry(h200, layer, "ptr-64x64x32-w4-s3-k1-g8")]).save(places.tuned_path(h200, tmp_path))
     for _ in range(2):
-        told = launches.use_tuned(h100, tmp_path)
+        told = launches.install_tuned(h100, tmp_path)
         assert (told["tables"], told["choice"]) == (["nvidia-h100-80gb-hbm3.json"], f"1 layers measured on {h100}")
     assert str(launches.config_of(layer, Target(h100, 90, 132))) == config
     assert launches.config_of(other, Target(h100, 90, 132)) == default_config(other, 90, 132, h100)
     assert launches.config_of(layer, Target(h200, 90, 132)) == default_config(layer, 90, 132, h200)
-    assert launches.use_tuned("Another", tmp_path)["tables"] == []
+    assert launches.install_tuned("Another", tmp_path)["tables"] == []
     assert launches.config_of(layer, Target(h100, 90, 132)) == default_config(layer, 90, 132, h100)
     table.install(table.Table([entry(h200, layer, config)]))  # what a process installed stays
-    assert "itself" in launches.use_tuned(h100, tmp_path)["choice"]
+    assert "itself" in launches.install_tuned(h100, tmp_path)["choice"]
     assert str(launches.config_of(layer, Target(h200, 90, 132))) == config
 
 
@@ -195,7 +195,7 @@ def test_a_damaged_table_is_named(tmp_path, monkeypatch) -> None:
     path.parent.mkdir()
     path.write_text("{")
     with pytest.raises(ValueError, match=r"one\.json: not a table of configurations"):
-        launches.use_tuned("One", tmp_path)
+        launches.install_tuned("One", tmp_path)
 
 
 def test_an_entry_that_is_none_for_its_layer_is_refused_with_a_cure(monkeypatch) -> None:
@@ -214,8 +214,8 @@ def test_all_that_kernels_pass_on_is_in_the_plan_of_memory(hopper, monkeypatch) 
     net = of("resnet18", (8, 3, 32, 32))
     (head,) = (layer for layer in net.configs if layer.mean)
     assert launches.scratch_bytes(head, two) == 2 * 8 * 64 + 4 * 2 * 8 * 16
-    assert net.owners[-3:] == [17] * 3  # averages, their product, its sums
-    assert len(net.owners) == len(net.calls) + 1
+    assert net.step_indices[-3:] == [17] * 3  # averages, their product, its sums
+    assert len(net.step_indices) == len(net.calls) + 1
     held = [(net.memory.data_ptr(), net.memory.nbytes), (net.logits.data_ptr(), net.logits.nbytes)]
     held += [(buffer.data_ptr(), buffer.nbytes) for buffer in net.buffers()]
     assert net.activation_bytes == held[0][1] + held[1][1]

@@ -24,7 +24,7 @@ from kernels.conv_op import _layer
 from resnet.archs import SHORTCUTS, VERSIONS, Spec
 from resnet.fold import fold
 from resnet.fused.network import FusedNetwork
-from resnet.fused.program import program
+from resnet.fused.program import build_program
 from resnet.variants import VARIANTS, fused, prepare, refusal
 from resnet.weights.synthetic import digest
 from tests.networks import convolutions
@@ -53,7 +53,7 @@ def pictures(shape, seed=1):
 
 
 def network(model, batch, precision="fp32"):
-    return FusedNetwork(program(fold(model), tuple(batch.shape)), precision, batch.device)
+    return FusedNetwork(build_program(fold(model), tuple(batch.shape)), precision, batch.device)
 
 
 def placed(batch, dtype=torch.float32):

@@ -12,10 +12,10 @@ if importlib.util.find_spec("triton") is None:
     pytest.skip("kernels need triton", allow_module_level=True)
 
 from resnet.fold import fold
-from resnet.fused.program import program
+from resnet.fused.program import build_program
 from resnet.library import ops as library_ops
 from resnet.library import steps as library_steps
-from resnet.library.steps import library
+from resnet.library.steps import library_step
 from resnet.runner import with_launch
 from resnet.variants import VARIANTS, per_layer, prepare, refusal, warn_renamed
 
@@ -100,8 +100,8 @@ def test_whole_groups_are_timed_once_for_all_that_are_alike(faster, build, batch
     assert timed == [["own", "library"]] * (23 + 2)  # 23 different convolutions, stem and head
     why = runner.details["choices"]
     assert why["fp32-n2-16x16x64-1x1-s1-p0-k256-and16x16x64s1-relu"] == "own: own 1.0 us, library 2.0 us"
-    projecting = next(step for step in program(fold(build("resnet50")), (2, 3, 64, 64)).convs if step.shortcut)
-    rival = library(projecting, "fp32")
+    projecting = next(step for step in build_program(fold(build("resnet50")), (2, 3, 64, 64)).convs if step.shortcut)
+    rival = library_step(projecting, "fp32")
     assert isinstance(rival, library_steps.LibraryConv)
     assert rival.projection is not None
 
@@ -162,4 +162,4 @@ def test_on_a_gpu_it_agrees_with_float64(name, precision, launch, build, batch, 
         assert error(build(name), batch, runner(second).flip(0)) < tolerance[precision]
     assert not [why for why in runner.details["choices"].values() if "apart" in why]
     steps = runner.details["steps"]
-    assert steps["own"] + steps["library"] == len(program(fold(build(name)), tuple(batch.shape)).steps)
+    assert steps["own"] + steps["library"] == len(build_program(fold(build(name)), tuple(batch.shape)).steps)

@@ -20,7 +20,7 @@ from kernels.launch import empty_output
 from kernels.tf32 import KEPT_BITS, round_tf32
 from resnet.fold import fold
 from resnet.fused.layers import layer_of
-from resnet.fused.program import INPUT, program
+from resnet.fused.program import INPUT, build_program
 from resnet.library.ops import CudnnConv
 from resnet.variants import fused, per_layer
 
@@ -51,7 +51,7 @@ class Products(TorchFunctionMode):
 def logits(model, batch, precision, read):
     """Of `precision`'s network, step by step as its ops compute it, with tensor cores that read operands so."""
     runner = fused.prepare(model, batch, precision, "stream")
-    made = program(fold(model), tuple(batch.shape))
+    made = build_program(fold(model), tuple(batch.shape))
     values = {INPUT: runner.place(batch)}
     with Products(read, round_tf32 if precision == "tf32" else exactly) as products:
         for step, module in zip(made.steps, runner._forward.steps, strict=True):
