@@ -52,18 +52,6 @@ class RevisionError(BenchError):
     """A revision cannot be compared; the message says why and what to do."""
 
 
-class NotMeasured(BenchError):
-    """The child that measures this machine's ceilings did not answer; the message says why."""
-
-    exit_code = FAILED
-
-
-class NotTimed(BenchError):
-    """The child that times layers gave no times; the message says why."""
-
-    exit_code = FAILED
-
-
 class TuningError(BenchError):
     """The tuner cannot go on; the message says why."""
 
@@ -77,12 +65,6 @@ class WorkError(BenchError):
 
 
 class UnableError(WorkError):
-    """This machine cannot do the job, for example because a package is missing."""
-
-    exit_code = UNABLE
-
-
-class MissingLibrary(BenchError):
-    """A library that only some commands use is not installed; the message has the cure."""
+    """This machine cannot do it, for example because a package is missing; the message has the cure."""
 
     exit_code = UNABLE

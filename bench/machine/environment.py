@@ -34,17 +34,8 @@ VARIABLES = re.compile(
     r"|MALLOC_|OPENBLAS_|PYTHONHASHSEED$|PYTHONOPTIMIZE$)"
 )
 CPU_FLAGS = (
-    "avx2",
-    "avx512f",
-    "avx512_bf16",
-    "avx512_vnni",
-    "avx512_fp16",
-    "amx_bf16",
-    "amx_int8",
-    "bf16",
-    "asimdhp",
-    "sve",
-)
+    "avx2", "avx512f", "avx512_bf16", "avx512_vnni", "avx512_fp16", "amx_bf16", "amx_int8", "bf16", "asimdhp", "sve",
+)  # fmt: skip
 
 
 def environment() -> Environment:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from bench.errors import CaseError
 from resnet.archs import Spec
 from resnet.variants import LAUNCHES, PRECISIONS, RENAMED, VARIANTS
 
 FORM = "MODEL/VARIANT/PRECISION/bBATCH/iIMAGE/LAUNCH, as in resnet50/compile-max/fp16/b32/i224/graph; bmax: what fits"
+_NAME = re.compile(r"([^/]*)/([^/]*)/([^/]*)/b(\d+|max)/i(\d+)/([^/]*)", re.ASCII)
 # The batch of a case that searches for the largest batch that fits: `max` in a plan, `bmax` in a name.
 MAX = 0
 
@@ -53,12 +57,11 @@ class Case:
     @classmethod
     def parse(cls, name: str) -> Case:
         """Return the case of a name. Raises CaseError."""
-        parts = name.split("/")
-        largest = parts[3:4] == ["bmax"]
-        if len(parts) != 6 or not (largest or _is_number(parts[3], "b")) or not _is_number(parts[4], "i"):
+        match = _NAME.fullmatch(name)
+        if match is None:
             raise CaseError(f"{name!r} is not a case: {FORM}")
-        batch = MAX if largest else check_batch(int(parts[3][1:]))
-        return cls(parts[0], parts[1], parts[2], batch, int(parts[4][1:]), parts[5])
+        model, variant, precision, batch, image, launch = match.groups()
+        return cls(model, variant, precision, MAX if batch == "max" else check_batch(int(batch)), int(image), launch)
 
 
 def check_batch(batch: int) -> int:
@@ -68,14 +71,7 @@ def check_batch(batch: int) -> int:
     return batch
 
 
-def _is_number(part: str, letter: str) -> bool:
-    return part.startswith(letter) and part[1:].isascii() and part[1:].isdigit()
-
-
-def _check_word(axis: str, word: str, allowed: object) -> None:
-    from difflib import get_close_matches
-
-    words = list(allowed)  # type: ignore[call-overload]
+def _check_word(axis: str, word: str, words: Collection[str]) -> None:
     if word not in words:
         near = get_close_matches(str(word), words, n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""

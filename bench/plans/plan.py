@@ -145,14 +145,9 @@ def parse_plan(text: str, name: str, where: str) -> Plan:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        line = getattr(error, "lineno", None) or _line_in(str(error))
-        raise PlanError(f"{where}:{line}: {error}") from None
+        line = re.search(r"line (\d+)", str(error))
+        raise PlanError(f"{where}:{line[1] if line else 'end'}: {error}") from None
     return _Parser(text, where).plan(name, data)
-
-
-def _line_in(message: str) -> str:
-    match = re.search(r"line (\d+)", message)
-    return match.group(1) if match else "end"
 
 
 class _Parser:
