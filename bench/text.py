@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +22,12 @@ def digits(value: float) -> str:
 def plural(count: int, one: str, more: str = "") -> str:
     """Return a noun in singular or plural: `one` for 1, else `more`, or `one` with an s."""
     return one if count == 1 else more or f"{one}s"
+
+
+def did_you_mean(word: str, words: Collection[str]) -> str:
+    """Return ` (did you mean NAME?)` with the nearest of `words`; empty if none is near."""
+    near = get_close_matches(word, words, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def at_pixels(image: int) -> str:

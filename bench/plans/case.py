@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from bench.errors import CaseError
+from bench.text import did_you_mean
 from resnet.archs import Spec
 from resnet.variants import LAUNCHES, PRECISIONS, RENAMED, VARIANTS
 
@@ -73,6 +73,4 @@ def check_batch(batch: int) -> int:
 
 def _check_word(axis: str, word: str, words: Collection[str]) -> None:
     if word not in words:
-        near = get_close_matches(str(word), words, n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        raise CaseError(f"unknown {axis} {word!r}{hint}; allowed: {', '.join(words)}")
+        raise CaseError(f"unknown {axis} {word!r}{did_you_mean(str(word), words)}; allowed: {', '.join(words)}")

@@ -29,13 +29,13 @@ import json
 import re
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from bench.errors import CaseError, PlanError
-from bench.plans.case import MAX, Case, check_batch
+from bench.plans.case import MAX, Case
 from bench.plans.words import matches
+from bench.text import did_you_mean
 
 FOLDER = Path(__file__).parent
 AXES = {"model": str, "variant": str, "precision": str, "batch": int, "image": int, "launch": str}
@@ -128,11 +128,9 @@ def load_plan(name: str) -> Plan:
     if name not in plan_names():
         path = Path(name)
         if not path.is_file():
-            near = get_close_matches(name, plan_names(), n=1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            raise PlanError(
-                f"no plan {name!r}{hint}: a plan is one of {', '.join(plan_names())}, or a TOML file's path"
-            )
+            names = plan_names()
+            hint = did_you_mean(name, names)
+            raise PlanError(f"no plan {name!r}{hint}: a plan is one of {', '.join(names)}, or a TOML file's path")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -211,23 +209,13 @@ class _Parser:
         values = values if isinstance(values, list) else [values]
         if not values:
             raise self.error(f"{axis} is an empty list", number, axis)
-        if axis == "batch":
-            return [self.batch(value, number) for value in values]
+        allowed = "words" if kind is str else 'whole numbers and "max"' if axis == "batch" else "whole numbers"
         for value in values:
-            if type(value) is not kind:
-                word = {str: "words", int: "whole numbers"}[kind]
-                raise self.error(f"{axis} holds {value!r}; it takes {word}", number, axis)
-        return values
-
-    def batch(self, value: Any, number: int) -> int:
-        if value == "max":
-            return MAX
-        if type(value) is not int:
-            raise self.error(f'batch holds {value!r}; it takes whole numbers and "max"', number, "batch")
-        try:
-            return check_batch(value)
-        except CaseError as error:
-            raise self.error(str(error), number, "batch") from None
+            if type(value) is not kind and not (axis == "batch" and value == "max"):
+                raise self.error(f"{axis} holds {value!r}; it takes {allowed}", number, axis)
+        if axis == "batch" and 0 in values:  # which would be MAX
+            raise self.error("batch 0 is not a positive number of images", number, axis)
+        return [MAX if axis == "batch" and value == "max" else value for value in values]
 
     def case(self, point: dict[str, Any], number: int) -> Case:
         try:
@@ -241,8 +229,7 @@ class _Parser:
     def check_keys(self, data: dict[str, Any], allowed: tuple[str, ...], group: int) -> None:
         for key in data:
             if key not in allowed:
-                near = get_close_matches(key, allowed, n=1)
-                hint = f" (did you mean {near[0]}?)" if near else ""
+                hint = did_you_mean(key, allowed)
                 raise self.error(f"unknown key {key!r}{hint}; allowed: {', '.join(allowed)}", group, key)
 
     def value(self, data: dict[str, Any], key: str, kind: type, group: int, default: Any) -> Any:

@@ -88,14 +88,9 @@ def _randomise(model: ResNet) -> None:
         elif isinstance(module, nn.Conv2d) and module.bias is not None:
             nn.init.normal_(module.bias, 0.0, 0.1)
     for block in model.modules():
-        if getattr(block, "downsample", None) is not None:
-            _last_layer(block).weight.mul_(BRANCH_SCALE)
-
-
-def _last_layer(block: nn.Module) -> nn.Conv2d | nn.BatchNorm2d:
-    """Return the last layer of a residual branch: a batch norm, or in the pre-activation design a convolution."""
-    layers = [layer for layer in block.children() if isinstance(layer, nn.Conv2d | nn.BatchNorm2d)]
-    return layers[-1]
+        if getattr(block, "downsample", None) is not None:  # a batch norm ends the branch, in v2 a convolution
+            *_, last = (layer for layer in block.children() if isinstance(layer, nn.Conv2d | nn.BatchNorm2d))
+            last.weight.mul_(BRANCH_SCALE)
 
 
 def _calibrate_classifier(model: ResNet, batch: Tensor) -> None:
