@@ -1,7 +1,7 @@
 """Types of a record's description of the machine: the environment of a sweep, and readings taken during the timing.
 
 Every key may be missing, as older versions did not read it, and a value may be `Unreadable`: the reason why there is
-none. `bench.records.check` checks records against these types.
+none. `bench.records.typed` checks records against these types.
 """
 
 from __future__ import annotations

@@ -23,8 +23,7 @@ from resnet.fold import fold
 from resnet.fused.carried import bundle_details
 from resnet.fused.launches import compile_layers, install_tuned
 from resnet.fused.layers import layer_of
-from resnet.fused.parts import modules_of, modules_of_part
-from resnet.fused.program import INPUT, Conv, Program, Stem, Step, build_program
+from resnet.fused.program import INPUT, Conv, Program, Stem, Step, build_program, modules_of, modules_of_part
 from resnet.fused.steps import kernel_step
 from resnet.library.ops import FUSED_TOLERANCE
 from resnet.library.steps import LibraryStep, library_step

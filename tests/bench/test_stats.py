@@ -121,7 +121,7 @@ def test_a_ratio_knows_no_units_no_order_and_turns_around(
 
 
 def rounds_until_settled(draw: random.Random, between: float, limit: int) -> list[tuple[float, float]]:
-    """Pairs of equal cases, whose processes differ by `between`, until they are is_precise to 2 % or at the limit."""
+    """Pairs of equal cases, whose processes differ by `between`, until they are precise to 2 % or at the limit."""
     seen: list[tuple[float, float]] = []
     while len(seen) < limit and not is_precise(seen, 0.02):
         drift = draw.lognormvariate(0, 0.05)  # of the machine, which both cases of a round meet
