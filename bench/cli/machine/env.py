@@ -48,7 +48,7 @@ def env(
     for what, cure in advice:
         out.print(f"[yellow]noisy:[/] {escape(what)}\n       cure: {escape(cure)}")
     if not advice:
-        out.print("Nothing here is known to make timings noisy.")
+        out.print("No source of noise was detected.")
     for package in packages:
         state = f"[red]not usable:[/] {escape(package.reason)}" if package.reason else escape(package.version)
         out.print(f"{package.name:18} {package.seconds:5.1f} s  {state}", soft_wrap=True)

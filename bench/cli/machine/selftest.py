@@ -73,8 +73,8 @@ def selftest(
 ) -> None:
     """How often verdicts of bench compare are wrong: false alarms on identical code, and slowdowns that are found.
 
-    By simulation; with --real PLAN by `bench ab` of HEAD with itself, with and without a delay of known size in its
-    variants. Exit code 1 if there are more false alarms than 0.5 % per case or 5 % per sweep, or if a case failed.
+    By simulation; with --real PLAN by `bench ab` of HEAD with itself, with and without a given delay in its variants.
+    Exit code 1 if there are more false alarms than 0.5 % per case or 5 % per sweep, or if a case failed.
     """
     from bench.verdicts.selftest import simulated
 

@@ -49,7 +49,7 @@ def campaign(
 ) -> None:
     """Measure a rented GPU unattended, in a quarter of an hour: which paths work, the first speeds, tuned kernels.
 
-    Each task is a process of its own, so that a failure does not stop the others. A task that is done for this card and
+    Each task is a separate process, so that a failure does not stop the others. A task that is done for this card and
     this code is not repeated: a further rental goes on where the last one stopped. Three files in $OUT hold
     the results.
     """
