@@ -294,8 +294,3 @@ class Campaign:
     def troubles(self) -> list[str]:
         """Return a sentence for each file that could not be written."""
         return [*([self.log.trouble] if self.log.trouble else []), *self.outbox.troubles]
-
-
-def outbox_folder() -> Path | None:
-    """Return the folder that a rented machine copies back, if $OUT names one."""
-    return Path(os.environ["OUT"]) if os.environ.get("OUT") else None

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def parse_parts(file: Path, start: int, stop: int, samples: bool) -> Iterator[Pa
         helpers: list[_Helper] = []
         if count > 1:
             with suppress(OSError):  # where no process can be started, this one does it all
-                helpers = [stack.enter_context(_Helper(file, ranges[k::count], samples)) for k in range(count)]
+                helpers = [stack.enter_context(closing(_Helper(file, ranges[k::count], samples))) for k in range(count)]
         for number, (begin, end) in enumerate(ranges):
             part = helpers[number % count].receive() if helpers else None
             # what a helper that died (out of memory) did not send is parsed here
@@ -121,10 +121,7 @@ class _Helper:
         except (OSError, StopIteration, pa.ArrowException):
             return None
 
-    def __enter__(self) -> _Helper:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self.child.kill()
         self.child.wait()
         assert self.child.stdout

@@ -11,7 +11,8 @@ import typer
 from typer import Argument, Option
 
 from bench.campaign import listing
-from bench.campaign.campaign import Campaign, outbox_folder
+from bench.campaign.archive import outbox_folder
+from bench.campaign.campaign import Campaign
 from bench.campaign.cards import environment_of_card, latest_card
 from bench.campaign.lock import campaign_lock
 from bench.campaign.restore import unpack_into_results
