@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.errors import RecordError
 from bench.machine.environment import child_variables
 from bench.records.columns import row_maker, schema
-from bench.records.record import Record
+from bench.records.record import Record, parse_each
 
 RANGE_BYTES = 16 << 20  # parsed at once: this bounds the memory
 RANGES_A_HELPER = 4  # fewer are not worth the half second that a process takes to start
@@ -44,17 +43,12 @@ def parse_lines(file: Path, start: int, stop: int, samples: bool) -> Part:
         text = data.read(stop - start)
     columns = schema(samples, inner=True)
     row_of = row_maker(columns.names)
-    rows: list[list[Any]] = []
-    damage = []
-    for number, line in enumerate(text.split(b"\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            rows.append(row_of(Record.parse(line.decode())))
-        except UnicodeDecodeError:
-            damage.append((number, "is not UTF-8 text"))
-        except RecordError as error:
-            damage.append((number, str(error)))
+    rows, damage = list[list[Any]](), list[tuple[int, str]]()
+    for number, record in parse_each(text.split(b"\n")):
+        if isinstance(record, Record):
+            rows.append(row_of(record))
+        else:
+            damage.append((number, record))
     transposed = zip(*rows, strict=True) if rows else ([] for _ in columns)
     arrays = [pa.array(column, field.type) for column, field in zip(transposed, columns, strict=True)]
     return Part(pa.record_batch(arrays, schema=columns), text.count(b"\n"), damage, stop)

@@ -13,7 +13,7 @@ Schema history (readers upgrade old records, the writer writes the newest; tests
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, cast
 
@@ -183,3 +183,15 @@ def _check_ranges(record: Record) -> None:
         for first, last in record._ranges(name):
             if not first <= last < count:
                 raise Misfit(f"a range of the {count} samples", [first, last]).at("throttled", name)
+
+
+def parse_each(lines: Iterable[bytes]) -> Iterator[tuple[int, Record | str]]:
+    """Yield the number of each line that is not empty, from 1, and its record, or the reason why it is none."""
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                yield number, Record.parse(line.decode())
+            except UnicodeDecodeError:
+                yield number, "is not UTF-8 text"
+            except RecordError as error:
+                yield number, str(error)

@@ -80,8 +80,7 @@ class FitJob(RunJob[CaseAnswer], name="fit"):
 
 def fit_job(job: CaseJob, batch: int) -> FitJob:
     """Return the job that tries if `batch` images fit; the case of `job` has batch `max`."""
-    values = {name: getattr(job, name) for name in ("settings", "device", "seed", "source", "reference", "caches")}
-    return FitJob(replace(job.case, batch=batch), **values)
+    return FitJob(**(vars(job) | {"case": replace(job.case, batch=batch)}))
 
 
 class KernelRow(TypedDict):
