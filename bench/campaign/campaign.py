@@ -23,6 +23,7 @@ from pathlib import Path
 from bench.campaign import standins
 from bench.campaign.archive import Outbox
 from bench.campaign.child import GRACE_S, Log, run_logged
+from bench.campaign.summary import summarize
 from bench.campaign.tasks import Task
 from bench.errors import StoreError
 from bench.files import write
@@ -275,19 +276,10 @@ class Campaign:
     def ceilings(self) -> Path:
         return ceilings.path_of(self.env, places.ceilings_folder(self.results))
 
-    def summary_lines(self) -> list[str]:
-        """Return the lines of the summary, or the error that a damaged file caused in it."""
-        from bench.campaign.summary import summarize  # which imports this module's class for its types
-
-        try:
-            return summarize(self)
-        except Exception as error:
-            return [f"error   summary    {type(error).__name__}: {error}"]
-
     def update_outbox(self, every_s: float = 0.0) -> None:
         """Write the archive, the log and the summary to the outbox, unless that was done within `every_s` seconds."""
         if time.monotonic() - self._updated >= every_s:
-            summary = "\n".join(self.summary_lines()) + "\n"
+            summary = "\n".join(summarize(self)) + "\n"
             self.outbox.update(self.card_files(), self.results, self.log.path, summary)
             self._updated = time.monotonic()
 
