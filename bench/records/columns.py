@@ -71,7 +71,7 @@ COLUMNS: dict[str, Column] = {
     "throughput_throttled_s": Column("float", "throttled.throughput_s", "s of the throughput window, throttled"),
     "warmup_s": Column("float", "warmup.s", "s"),
     "warmup_executions": Column("int", "warmup.executions", ""),
-    "warmup_stationary": Column("bool", "warmup.stationary", "whether the times had settled"),
+    "warmup_stationary": Column("bool", "warmup.stationary", "whether the times had stopped falling"),
     "import_s": Column("float", "cold.import_s", "s of the cold start: imports"),
     "build_s": Column("float", "cold.build_s", "s: model and pictures"),
     "prepare_s": Column("float", "cold.prepare_s", "s: what the variant does before its first call"),

@@ -79,7 +79,7 @@ class Filled:
         for layer, config, reason in self.failed:
             yield plain(f"failed: {layer}: {config}: {reason}")
         if not self.complete:
-            yield Line("Not all that was asked for: the same command goes on.")
+            yield Line("The bundle is not complete: the same command goes on.")
         yield Line(f"Use: {BUNDLE_VARIABLE}={self.file}, or bench tune --bundle {self.file}", markup=False)
 
 

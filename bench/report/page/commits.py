@@ -56,6 +56,6 @@ def _rows(series: Series, first: int, several: bool) -> list[dict[str, Any]]:
         if change := changes.get(id(point)):
             word = "worse" if change.worse else "better"
             row["change"] = f"{100 * (change.ratio.value - 1):+.1f} %, {word}"
-            row["surely"] = f"p {change.p:.2g}; settled by: {change.confirm(series.case)}"
+            row["surely"] = f"p {change.p:.2g}; to confirm: {change.confirm(series.case)}"
         made.append(about | row)
     return made
