@@ -149,7 +149,7 @@ class BundleAnswer(Ended):
 
 @dataclass(frozen=True)
 class BundleJob(Job[BundleAnswer], name="bundle", what="candidates"):
-    """Compile the networks' kernels and the tuner's candidates for `seconds`; `known` ones, by layer, are left out."""
+    """Compile the networks' kernels and the tuner's candidates for `seconds`, without those in `known`, by layer."""
 
     models: list[str]
     batches: list[int]
