@@ -107,10 +107,9 @@ _parse_case = lru_cache(4096)(Case.parse)  # 6 us a record, and most name a case
 
 
 def _read_case(value: Any) -> Case:
+    name = _SIMPLE[str](value)
     try:
-        return _parse_case(_SIMPLE[str](value))
-    except Misfit:
-        raise
+        return _parse_case(name)
     except ValueError as error:
         raise Misfit(f"a case ({error})", value) from None
 
