@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -73,3 +74,8 @@ def pack_archive(files: list[Path], results: Path) -> bytes:
             with suppress(FileNotFoundError):
                 archive.add(path, str(path.relative_to(results)), recursive=False)
     return buffer.getvalue()
+
+
+def outbox_folder() -> Path | None:
+    """Return the folder that a rented machine copies back, if $OUT names one."""
+    return Path(os.environ["OUT"]) if os.environ.get("OUT") else None

@@ -23,6 +23,7 @@ from pathlib import Path
 from bench.campaign import standins
 from bench.campaign.archive import Outbox
 from bench.campaign.child import GRACE_S, Log, run_logged
+from bench.campaign.summary import summarize
 from bench.campaign.tasks import Task
 from bench.errors import StoreError
 from bench.files import write_file
@@ -275,27 +276,13 @@ class Campaign:
     def ceilings(self) -> Path:
         return ceilings.path_of(self.env, places.ceilings_folder(self.results))
 
-    def summary_lines(self) -> list[str]:
-        """Return the lines of the summary, or the error that a damaged file caused in it."""
-        from bench.campaign.summary import summarize  # which imports this module's class for its types
-
-        try:
-            return summarize(self)
-        except Exception as error:
-            return [f"error   summary    {type(error).__name__}: {error}"]
-
     def update_outbox(self, every_s: float = 0.0) -> None:
         """Write the archive, the log and the summary to the outbox, unless that was done within `every_s` seconds."""
         if time.monotonic() - self._updated >= every_s:
-            summary = "\n".join(self.summary_lines()) + "\n"
+            summary = "\n".join(summarize(self)) + "\n"
             self.outbox.update(self.card_files(), self.results, self.log.path, summary)
             self._updated = time.monotonic()
 
     def troubles(self) -> list[str]:
         """Return a sentence for each file that could not be written."""
         return [*([self.log.trouble] if self.log.trouble else []), *self.outbox.troubles]
-
-
-def outbox_folder() -> Path | None:
-    """Return the folder that a rented machine copies back, if $OUT names one."""
-    return Path(os.environ["OUT"]) if os.environ.get("OUT") else None

@@ -11,11 +11,12 @@ import typer
 from typer import Argument, Option
 
 from bench.campaign import listing
-from bench.campaign.campaign import Campaign, outbox_folder
+from bench.campaign.archive import outbox_folder
+from bench.campaign.campaign import Campaign
 from bench.campaign.cards import environment_of_card, latest_card
 from bench.campaign.lock import campaign_lock
 from bench.campaign.restore import unpack_into_results
-from bench.campaign.summary import missing_tasks
+from bench.campaign.summary import missing_tasks, summarize
 from bench.campaign.tasks import BUDGET_S, STAGES, Task, budget_of, select_tasks
 from bench.cli.console import FAILED, STOPPED, UNABLE, USAGE, Json, device_line, out, print_json, stop, tell
 from bench.errors import StoreError
@@ -114,7 +115,7 @@ def _run(campaign: Campaign, tasks: list[Task], seconds: float, where: str) -> N
         tell(f"{why}: {', '.join(left)}. The same command goes on from what is under results/.")
     campaign.update_outbox()
     out.print()
-    for line in campaign.summary_lines():
+    for line in summarize(campaign):
         out.print(line, markup=False, soft_wrap=True)
     if not campaign.troubles():
         out.print(f"In {campaign.outbox.folder}: the archive, the log, these lines.", markup=False, soft_wrap=True)
