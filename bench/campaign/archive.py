@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.errors import StoreError
-from bench.files import write
+from bench.files import write_file
 
 ARCHIVE, LOG, SUMMARY = "results.tar.gz", "log.txt", "summary.txt"
 MAX_FILE_BYTES = 16 << 20  # bytes of one file that such a machine gives back
@@ -47,7 +47,7 @@ class Outbox:
 
     def _write(self, name: str, data: bytes) -> None:
         try:
-            write(self.folder / name, data)
+            write_file(self.folder / name, data)
         except StoreError as error:
             self.troubles.append(str(error))
 

@@ -26,7 +26,7 @@ from bench.campaign.child import GRACE_S, Log, run_logged
 from bench.campaign.summary import summarize
 from bench.campaign.tasks import Task
 from bench.errors import StoreError
-from bench.files import write
+from bench.files import write_file
 from bench.machine.environment import child_variables
 from bench.machine.facts import Environment
 from bench.machine.provenance import code_of, short
@@ -145,9 +145,9 @@ class Campaign:
         return [(case, number) for number in range(plan.rounds) for case in able]
 
     def _plan_of(self, task: Task) -> Plan:
-        plan = plans.load(task.plan)
+        plan = plans.load_plan(task.plan)
         if self.dry:
-            chosen = plans.read(standins.small_plan(plan, self.env), plan.name, plan.name)
+            chosen = plans.parse_plan(standins.small_plan(plan, self.env), plan.name, plan.name)
         else:
             chosen = plan.only(*task.only)
         return plans.gate_only(chosen) if "verify" in task.argv else chosen
@@ -262,7 +262,7 @@ class Campaign:
         if not self.dry:
             return task.plan
         path = self.root / "plans" / f"{task.plan}.toml"
-        write(path, standins.small_plan(plans.load(task.plan), self.env))
+        write_file(path, standins.small_plan(plans.load_plan(task.plan), self.env))
         return path
 
     # The files and lines that come back.

@@ -21,7 +21,7 @@ from bench.campaign.tasks import BUDGET_S, STAGES, Task, budget_of, select_tasks
 from bench.cli.console import FAILED, STOPPED, UNABLE, USAGE, Json, device_line, out, print_json, stop, tell
 from bench.errors import StoreError
 from bench.machine.environment import environment, no_cuda
-from bench.machine.provenance import write
+from bench.machine.provenance import write_commit
 from bench.paths import LOCAL
 from kernels.cards import places
 
@@ -50,7 +50,7 @@ def campaign(
 ) -> None:
     """Measure a rented GPU unattended, in a quarter of an hour: which paths work, the first speeds, tuned kernels.
 
-    Each task is a process of its own, so that a failure does not stop the others. A task that is done for this card and
+    Each task is a separate process, so that a failure does not stop the others. A task that is done for this card and
     this code is not repeated: a further rental goes on where the last one stopped. Three files in $OUT hold
     the results.
     """
@@ -68,7 +68,7 @@ def campaign(
         raise typer.BadParameter(str(error)) from None
     if not listed:
         with suppress(StoreError):  # a checkout that cannot be written has the commit of its git, or none
-            write()
+            write_commit()
     env = environment()
     reason = no_cuda(env)
     if reason and not (dry or listed):

@@ -47,7 +47,7 @@ def test_a_first_sweep_that_has_begun_waits_for_the_second_stage(
 ) -> None:
     facts = on_a_card(here)
     made, task = Campaign(facts, tmp_path), TASKS["first"]
-    settings = asdict(plans.load("first").settings)
+    settings = asdict(plans.load_plan("first").settings)
     store = Store(made.folder(task))
     with store.writing():
         store.append(
@@ -72,7 +72,7 @@ def test_a_wrong_path_and_a_speed_have_a_line_each(
 
     def keep(name: str, cases: dict[str, dict[str, Any]]) -> None:
         task = TASKS[name]
-        plan = plans.load(task.plan)
+        plan = plans.load_plan(task.plan)
         settings = asdict((plans.gate_only(plan) if "verify" in task.argv else plan).settings)
         store = Store(made.folder(task))
         with store.writing():
