@@ -52,7 +52,7 @@ def prepared(case: Case, plan: Plan, env: Environment, device: str, seed: int, s
         raise NoReference(answer.reason)
     from bench.worker.gate import check, judge, overwrite, poison, unremembered
     from bench.worker.measure.clock import on_device
-    from bench.worker.measure.measure import window
+    from bench.worker.measure.measure import measure_throughput
     from bench.worker.prepare import first_call, material_of, truth_of_job
     from bench.worker.runtime import runtime
 
@@ -100,7 +100,7 @@ def prepared(case: Case, plan: Plan, env: Environment, device: str, seed: int, s
 
         def throughput() -> None:
             if plan.settings.throughput_s:
-                images, (start, end) = window(run, inputs, clock, plan.settings.throughput_s, call())
+                images, (start, end) = measure_throughput(run, inputs, clock, plan.settings.throughput_s, call())
                 record["throughput"] = {"images": images, "ns": end - start}
 
         yield Timed(call, before, after, throughput, record)

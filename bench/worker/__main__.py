@@ -61,7 +61,7 @@ ROWS = (
     Row(CaseJob, "bench.worker.case:run_case"),
     Row(FitJob, "bench.worker.fits:fit"),
     Row(ReferenceJob, "bench.worker.reference:run", "reference"),
-    Row(NullJob, "bench.worker.measure.overhead:run", "null"),
+    Row(NullJob, "bench.worker.measure.overhead:answer_overhead", "null"),
     Row(CeilingsJob, "bench.worker.ceilings:run"),
     Row(LayersJob, "bench.worker.layers.times:run"),
     Row(LoadJob, "bench.worker.serve:load"),

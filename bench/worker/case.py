@@ -74,7 +74,7 @@ def _measured(
     """Gate, times, memory, energy, gate: of a runner whose inputs are placed; `fresh` is a batch it has not seen."""
     from bench.worker.gate import Wrong, check, judge, overwrite, unremembered
     from bench.worker.measure import memory
-    from bench.worker.measure.energy import energy
+    from bench.worker.measure.energy import measure_energy
     from bench.worker.measure.measure import measure, measure_flushed
 
     settings, numbers = job.settings, list(range(len(inputs)))
@@ -82,12 +82,12 @@ def _measured(
         when = "before timing"
         tell("gate")
         gate = {"before": check(run, inputs, numbers, truth, clock)}
-        memory.reset()
+        memory.reset_peaks()
         tell("measure")
         with around():
             measured = measure(run, inputs, clock, settings)
-        used = memory.numbers(run.details.get("weights_bytes"), job.device)
-        joules = energy(run, inputs, clock, settings.energy_s, job.device, measured.p50_ns)
+        used = memory.read_memory(run.details.get("weights_bytes"), job.device)
+        joules = measure_energy(run, inputs, clock, settings.energy_s, job.device, measured.p50_ns)
         measure_flushed(run, inputs, clock, settings, measured)
         tell("gate")
         when = "while timing"

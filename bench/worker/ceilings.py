@@ -22,7 +22,7 @@ from torch import Tensor
 from bench.machine.environment import cache_bytes
 from bench.machine.watch import Watch
 from bench.runs.job import CeilingsAnswer, CeilingsJob, MeasurementRow
-from bench.worker.measure.clock import UNKNOWN_CACHE, Clock, on_device
+from bench.worker.measure.clock import DEFAULT_CACHE_BYTES, Clock, on_device
 from bench.worker.runtime import runtime
 from resnet.runner import DTYPES, CudaCapture, set_switches
 
@@ -204,7 +204,7 @@ def _cache(device: str) -> int:
     if device == "cuda":
         return int(torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size)
     size = cache_bytes()
-    return size if isinstance(size, int) else UNKNOWN_CACHE
+    return size if isinstance(size, int) else DEFAULT_CACHE_BYTES
 
 
 def _copies(device: str) -> Iterator[Measurement]:

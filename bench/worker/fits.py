@@ -52,7 +52,7 @@ def fit(job: FitJob, tell: Callable[[str], None]) -> CaseAnswer:
             tell("prepare")
             run = stuff.prepare(_same(few, case.batch))
             stuff.release()
-            memory.reset()
+            memory.reset_peaks()
             tell("run")
             x = placed(run, few, case.batch)
         answers = []
@@ -63,7 +63,7 @@ def fit(job: FitJob, tell: Callable[[str], None]) -> CaseAnswer:
             # in its own dtype: to convert it on the device would take memory, where there may be none left
             answers.append(logits.to("cpu", copy=True))
             poison(logits, clock)  # so that what the second run leaves unwritten is NaN
-        used = memory.numbers(run.details.get("weights_bytes"), job.device) | {"host_limit": limit}
+        used = memory.read_memory(run.details.get("weights_bytes"), job.device) | {"host_limit": limit}
     answer = CaseAnswer(input=described, weights=weights, details=run.details, runtime=runtime(job.device), memory=used)
     tell("gate")
     # the truth of every row

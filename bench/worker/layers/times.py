@@ -85,7 +85,7 @@ def _device_times(
     run: Callable[[Tensor], Tensor], inputs: Sequence[Tensor], clock: Clock, executions: int
 ) -> list[int]:
     """Device times of the whole; none on a CPU, nor of what cannot be held."""
-    turns = islice(cycle(inputs), executions if clock.how else 0)
+    turns = islice(cycle(inputs), executions if clock.method else 0)
     try:
         return [clock.device(partial(run, x)).ns for x in turns]
     except NotHeld:

@@ -14,7 +14,7 @@ import torch
 from bench.records.record import Record
 from bench.worker.measure import memory
 from bench.worker.measure.clock import Clock, on_device
-from bench.worker.measure.overhead import overhead
+from bench.worker.measure.overhead import measure_overhead
 from resnet.held import NotHeld
 from resnet.runner import CudaCapture
 from tests import cheats
@@ -153,7 +153,7 @@ def test_the_cold_cache_is_cold_when_the_device_begins() -> None:
 
 
 def test_what_the_harness_adds_on_a_gpu() -> None:
-    told = overhead("cuda")
+    told = measure_overhead("cuda")
     stream, graph = told["paths"]["stream"], told["paths"]["graph"]
     assert stream["sample_ns"] < 20_000  # a wait for an idle stream
     assert stream["gpu_ns"] < 10_000
@@ -162,11 +162,11 @@ def test_what_the_harness_adds_on_a_gpu() -> None:
 
 def used(call: Callable[[], object]) -> tuple[dict[str, Any], int]:
     """The memory numbers after `call`, and the bytes that were allocated before it."""
-    memory.reset()
+    memory.reset_peaks()
     before = torch.cuda.memory_allocated()
     call()
     torch.cuda.synchronize()
-    return memory.numbers(None, "cuda"), before
+    return memory.read_memory(None, "cuda"), before
 
 
 def in_process(found: dict[str, Any]) -> int:
@@ -213,7 +213,7 @@ def test_memory_outside_the_allocator_shows_in_the_process_alone() -> None:
     driver, address = ctypes.CDLL("libcuda.so.1"), ctypes.c_uint64()
     assert driver.cuMemAlloc_v2(ctypes.byref(address), ctypes.c_size_t(KNOWN)) == 0
     try:
-        after = memory.numbers(None, "cuda")
+        after = memory.read_memory(None, "cuda")
     finally:
         driver.cuMemFree_v2(address)
     assert in_process(after) >= in_process(before) + KNOWN

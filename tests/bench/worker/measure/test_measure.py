@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench.machine.watch import Watched
 from bench.plans.plan import Settings
-from bench.worker.measure.measure import Measured, measure, measure_flushed, ranges
+from bench.worker.measure.measure import Measured, as_ranges, measure, measure_flushed
 from tests.bench.worker.measure.clocks import INPUTS, MS, FakeClock, forever, throttled_between
 
 
@@ -148,9 +148,9 @@ def test_less_stolen_time_than_was_set_spoils_nothing() -> None:
 
 
 def test_places_become_ranges() -> None:
-    assert ranges([]) == []
-    assert ranges([4]) == [[4, 4]]
-    assert ranges([0, 1, 2, 7, 9, 10]) == [[0, 2], [7, 7], [9, 10]]
+    assert as_ranges([]) == []
+    assert as_ranges([4]) == [[4, 4]]
+    assert as_ranges([0, 1, 2, 7, 9, 10]) == [[0, 2], [7, 7], [9, 10]]
 
 
 @given(
