@@ -50,16 +50,16 @@ def prepared(case: Case, plan: Plan, env: Environment, device: str, seed: int, s
     answer = request(reference_job([case], plan.settings, device, seed, source), REFERENCE_LIMIT_S)
     if answer.status != "ok":
         raise NoReference(answer.reason)
-    from bench.worker.gate import check, judge, overwrite, poison, unremembered
+    from bench.worker.gate import check, judge, overwrite, poison, unseen_ratio
     from bench.worker.measure.clock import on_device
     from bench.worker.measure.measure import measure_throughput
-    from bench.worker.prepare import first_call, material_of, truth_of_job
-    from bench.worker.runtime import runtime
+    from bench.worker.prepare import first_call, job_material, read_job_truth
+    from bench.worker.runtime import describe_runtime
 
     _forget()
     job = CaseJob(case, plan.settings, device, seed, source, answer.data["paths"])
-    truth = truth_of_job(job)
-    material = material_of(job)
+    truth = read_job_truth(job)
+    material = job_material(job)
     fresh = material.batches.pop()
     count = plan.settings.buffers
     with on_device(device) as clock:
@@ -71,7 +71,7 @@ def prepared(case: Case, plan: Plan, env: Environment, device: str, seed: int, s
         gate: dict[str, Any] = {}
         made = {
             "details": run.details,
-            "runtime": runtime(device),
+            "runtime": describe_runtime(device),
             "input": described,
             "weights": weights,
         }
@@ -96,7 +96,7 @@ def prepared(case: Case, plan: Plan, env: Environment, device: str, seed: int, s
             poison(last[1], clock)
             overwrite(inputs[0], run.place(fresh))
             gate["after"] = check(run, inputs, [count, *range(1, count)], truth, clock)
-            gate["after"]["unseen_ratio"] = unremembered(run, inputs[0], clock)
+            gate["after"]["unseen_ratio"] = unseen_ratio(run, inputs[0], clock)
 
         def throughput() -> None:
             if plan.settings.throughput_s:

@@ -39,17 +39,17 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
 USUAL = {"pieces": (PIECES, "layer"), "constants": ("", "")}  # of a name that is not listed
 
 
-def pieces(job: PiecesJob, tell: Tell) -> Empty:
+def run_pieces(job: PiecesJob, tell: Tell) -> Empty:
     """Pieces of networks."""
-    return run(job, tell)
+    return run_parts(job, tell)
 
 
-def constants(job: ConstantsJob, tell: Tell) -> Empty:
+def run_constants(job: ConstantsJob, tell: Tell) -> Empty:
     """Experiments on a card's constants."""
-    return run(job, tell)
+    return run_parts(job, tell)
 
 
-def run(job: PartsJob, tell: Tell) -> Empty:
+def run_parts(job: PartsJob, tell: Tell) -> Empty:
     """The parts of a job; one that has lost this process its GPU is the last, and the parent starts another."""
     with opened(job.device) as place:
         for name, limit_s in job.parts:
@@ -78,7 +78,7 @@ def _outcome(job: str, name: str, place: Place) -> PartOutcome:
         status, reason = "wrong", str(wrong)
         found = getattr(wrong, "found", {})
     except Exception as error:
-        from bench.worker.failure import failure
+        from bench.worker.failure import describe_failure
 
-        status, reason, found = "error", failure(error)["reason"], {}
+        status, reason, found = "error", describe_failure(error)["reason"], {}
     return {"status": status, "reason": reason, "seconds": round(time.perf_counter() - start, 3)} | found

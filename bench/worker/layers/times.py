@@ -25,8 +25,8 @@ from bench.worker.gate import Truth, Wrong
 from bench.worker.layers.marks import Marks
 from bench.worker.layers.parts import Samples, Timed, by_graph, by_hooks, by_ranges, in_order
 from bench.worker.measure.clock import Clock, on_device
-from bench.worker.prepare import gate, material_of, truth_of_job
-from bench.worker.runtime import runtime
+from bench.worker.prepare import check_first_call, job_material, read_job_truth
+from bench.worker.runtime import describe_runtime
 from resnet.held import NotHeld
 from resnet.runner import GraphRunner, TorchRunner
 from resnet.variants import VARIANTS
@@ -36,9 +36,9 @@ COMPILED_NOTE = "compiled code has no layers: kernels in the order they ran"
 FOREIGN_NOTE = "this provider does not say which layer a kernel is of: kernels in the order they ran"
 
 
-def run(job: LayersJob, tell: Callable[[str], None]) -> LayersAnswer | Ended:
+def answer_layers(job: LayersJob, tell: Callable[[str], None]) -> LayersAnswer | Ended:
     """Prepare the case as for a measurement, check its answers, time it whole and in parts."""
-    return layer_times(job, truth_of_job(job), tell)
+    return layer_times(job, read_job_truth(job), tell)
 
 
 def layer_times(job: LayersJob, truth: Truth, tell: Callable[[str], None]) -> LayersAnswer | Ended:
@@ -46,7 +46,7 @@ def layer_times(job: LayersJob, truth: Truth, tell: Callable[[str], None]) -> La
     case, executions = job.case, job.executions
     with on_device(job.device) as clock:
         tell("build")
-        material = material_of(job)
+        material = job_material(job)
         material.batches.pop()  # which a measurement's gate needs
         tell("prepare")
         if VARIANTS[case.variant].runs == "compiled" and job.device == "cpu":
@@ -55,7 +55,7 @@ def layer_times(job: LayersJob, truth: Truth, tell: Callable[[str], None]) -> La
         inputs = [run.place(batch) for batch in material.batches]
         tell("gate")
         try:
-            gate(run, inputs, truth, clock)
+            check_first_call(run, inputs, truth, clock)
         except Wrong as wrong:
             return {"status": "wrong", "reason": str(wrong)}
         tell("whole")
@@ -77,7 +77,7 @@ def layer_times(job: LayersJob, truth: Truth, tell: Callable[[str], None]) -> La
         "note": timed.note,
         "parts": [part.row() for part in timed.parts],
         "details": run.details,
-        "runtime": runtime(job.device),
+        "runtime": describe_runtime(job.device),
     }
 
 

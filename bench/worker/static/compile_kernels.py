@@ -65,7 +65,7 @@ class Planned:
         return f"sm_{self.arch} {self.kernel} {next(iter(self.uses))}"
 
 
-def run(job: KernelsJob, tell: Callable[[str], None]) -> KernelsAnswer:
+def compile_kernels(job: KernelsJob, tell: Callable[[str], None]) -> KernelsAnswer:
     """The answer to `accepted.job`: a row for each of this part's kernels. Tells `done total name` before each."""
     for name in ("nvdisasm", "cuobjdump"):
         emit.tool(name)

@@ -51,7 +51,7 @@ NO_BYTES = "what its kernels read is known to the library alone"
 NOT_OURS = "runs no kernel of ours"
 
 
-def run(job: FactsJob, tell: Callable[[str], None]) -> FactsAnswer:
+def count_cases(job: FactsJob, tell: Callable[[str], None]) -> FactsAnswer:
     """The facts of the job's cases; tells `done total name` before each. `broken`: cases that killed a child before."""
     names, found = job.cases, dict[str, Json]()
     for done, name in enumerate(names):

@@ -41,12 +41,12 @@ from resnet.fused.carried import maker
 Candidate = tuple[Layer, str]
 
 
-def make(job: MakerJob, tell: Tell) -> MakerAnswer:
+def read_maker(job: MakerJob, tell: Tell) -> MakerAnswer:
     """What would compile a bundle here."""
     return {"status": "ok", "maker": vars(maker(job.arch))}
 
 
-def run(job: BundleJob, tell: Tell) -> BundleAnswer:
+def compile_candidates(job: BundleJob, tell: Tell) -> BundleAnswer:
     """Tells `try [...]` and `done {...}` of each candidate, `also [...]` of libraries.
 
     `left`: how many it had no time for.

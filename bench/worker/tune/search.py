@@ -46,7 +46,7 @@ RUN_LIMIT_S = {"cuda": 30.0, "cpu": 600.0}  # which may be the interpreter
 COMPILE_LIMIT_S = 120.0
 
 
-def networks(job: NetworksJob, tell: Tell) -> NetworksAnswer:
+def read_networks(job: NetworksJob, tell: Tell) -> NetworksAnswer:
     """The different layers of each model, batch and precision with their counts; this GPU; versions as loaded.
 
     `bundle`: what came of the bundle of kernels that was named, for this GPU.
@@ -96,7 +96,7 @@ class LostContext(Exception):
     """The GPU refuses this process all that follows, as after an illegal access; another process is served."""
 
 
-def candidates(job: TryJob, tell: Tell) -> Empty:
+def try_candidates(job: TryJob, tell: Tell) -> Empty:
     """Try the candidates of some layers; when `seconds` are over, no more are begun."""
     start = time.monotonic() - (time.time() - psutil.Process().create_time())  # of this process: imports take seconds
     talk = _Talk(tell, start + job.seconds)

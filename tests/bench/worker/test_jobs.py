@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from bench.runs.process import ask
-from bench.worker.__main__ import JOBS, ROWS, Row, do
+from bench.worker.__main__ import JOBS, ROWS, Row, answer_job
 
 pytest.importorskip("triton")
 
@@ -16,7 +16,7 @@ pytest.importorskip("triton")
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.job.name} {row.job.what}".strip())
 def test_a_row_s_function_is_the_job_s(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRITON_INTERPRET", os.environ.get("TRITON_INTERPRET", "0"))
-    hints = get_type_hints(row.load(), globalns=None)
+    hints = get_type_hints(row.import_function(), globalns=None)
     assert hints["job"] is row.job
     returned = hints["return"]
     assert row.job.answer in (get_args(returned) or (returned,))
@@ -29,7 +29,7 @@ def test_no_job_has_two_rows() -> None:
 def test_what_is_no_job_is_told() -> None:
     stages: list[str] = []
     with pytest.raises(ValueError, match="reference has no model_name"):
-        do({"job": "reference"}, stages.append)
+        answer_job({"job": "reference"}, stages.append)
     assert stages == ["reference"]
 
 

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 import resnet
-from bench.worker.reference import EXACT, references
+from bench.worker.reference import EXACT, reference_files
 
 
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.setenv("RESNET_CACHE", str(tmp_path))
-    return references("resnet18", 64, 5, ["fp32", "bf16", "int8"], "cpu", 0, "noise")
+    return reference_files("resnet18", 64, 5, ["fp32", "bf16", "int8"], "cpu", 0, "noise")
 
 
 def test_they_are_the_models_own_answers(made: dict[str, str]) -> None:
@@ -33,11 +33,11 @@ def test_plain_errors_are_in_the_order_of_the_precisions(made: dict[str, str]) -
 
 def test_a_second_call_computes_nothing(made: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.worker.reference.logits", lambda *a: pytest.fail("computed again"))
-    assert references("resnet18", 64, 7, ["fp32", "bf16"], "cpu", 0, "noise") == made
+    assert reference_files("resnet18", 64, 7, ["fp32", "bf16"], "cpu", 0, "noise") == made
 
 
 def test_other_pictures_have_other_references(made: dict[str, str]) -> None:
-    other = references("resnet18", 64, 5, ["fp32"], "cpu", 1, "noise")
+    other = reference_files("resnet18", 64, 5, ["fp32"], "cpu", 1, "noise")
     assert other[EXACT] != made[EXACT]
     assert not torch.allclose(torch.from_numpy(np.load(other[EXACT])), torch.from_numpy(np.load(made[EXACT])))
 

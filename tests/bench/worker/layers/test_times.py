@@ -18,7 +18,7 @@ from bench.runs.job import LayersJob
 from bench.worker.gate import Truth
 from bench.worker.layers import times as layer_times
 from bench.worker.measure.clock import HostClock
-from bench.worker.reference import EXACT, references
+from bench.worker.reference import EXACT, reference_files
 from tests.bench.roofline.told import ceilings, consistent, told
 
 
@@ -28,7 +28,7 @@ def job() -> Callable[[str], tuple[LayersJob, Truth]]:
 
     def make(name: str) -> tuple[LayersJob, Truth]:
         case, settings = Case.parse(name), Settings(buffers=2)
-        paths = references(case.model, case.image, 3 * case.batch, [case.precision], "cpu", 0, "noise")
+        paths = reference_files(case.model, case.image, 3 * case.batch, [case.precision], "cpu", 0, "noise")
         exact, plain = (np.load(paths[key])[: 3 * case.batch] for key in (EXACT, case.precision))
         truth = Truth(case.precision, case.batch, exact, plain.astype(np.float64))
         return LayersJob(case, settings, "cpu", 0, "noise", paths), truth
@@ -77,7 +77,7 @@ def test_the_nodes_of_onnxruntime_are_layers_and_their_trace_loads(
 
 def test_a_wrong_answer_has_no_times(job: Callable[[str], tuple[LayersJob, Truth]]) -> None:
     asked, truth = job("resnet18/eager/fp32/b1/i64/stream")
-    wrong = Truth(truth.precision, truth.batch, truth.exact + 1, truth.plain + 1)
+    wrong = Truth(truth.precision, truth.batch, truth.exact + 1, truth.torch_logits + 1)
     answer = layer_times.layer_times(replace(asked, executions=2), wrong, lambda stage: None)
     assert answer["status"] == "wrong"
     assert "parts" not in answer
