@@ -1,4 +1,4 @@
-"""The ways of timing a variant's parts, and what they find; which is for what, `bench.worker.layers.times` says."""
+"""The methods of timing a variant's parts; `bench.worker.layers.times` says which is for which variant."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GRAPH_NOTE = "the graph's kernels are not those of the same layers without it: k
 
 @dataclass
 class Part:
-    """A part that was timed: the model's modules that it computes, none where that is not known."""
+    """A timed part, with the modules of the model that it computes; there are none where nothing says which."""
 
     name: str
     modules: tuple[str, ...]
@@ -35,13 +35,13 @@ class Part:
     kernels: list[KernelRow] = field(default_factory=list)  # of one execution
 
     def row(self) -> PartRow:
-        """The part as it is answered."""
+        """Return the part as it is in the answer."""
         return {"name": self.name, "modules": list(self.modules), "ns": self.ns, "kernels": self.kernels}
 
 
 @dataclass
 class Timed:
-    """What one of the ways found; `ns` are whole executions while the parts were timed."""
+    """The parts, timed by the method `how`; `ns` are whole executions while the parts were timed."""
 
     how: str
     parts: list[Part]
@@ -51,7 +51,7 @@ class Timed:
 
 @dataclass
 class Samples:
-    """Executions one at a time, inputs in rotation."""
+    """Executions timed one at a time, with the inputs in rotation."""
 
     run: Callable[[Tensor], Tensor]
     inputs: Sequence[Tensor]
@@ -59,6 +59,7 @@ class Samples:
     host: list[int] = field(default_factory=list)
 
     def take(self, count: int, around: Callable[[], AbstractContextManager[Any]] = nullcontext) -> None:
+        """Time `count` executions more, each inside a new `around()`."""
         for _ in range(count):
             x = self.inputs[len(self.host) % len(self.inputs)]
             with around():
@@ -69,7 +70,7 @@ class Samples:
 def by_hooks(
     run: TorchRunner, marks: Marks, inputs: Sequence[Tensor], clock: Clock, executions: int, trace_to: str
 ) -> Timed:
-    """Times by the host's clock, names of operators by the profiler."""
+    """Time modules by the host's clock in hooks; the names of their operators come from the profiler."""
     stamps: list[tuple[int, str | None]] = []
 
     def enter(name: str) -> None:
@@ -81,42 +82,45 @@ def by_hooks(
     samples = Samples(run, inputs, clock)
     ns: dict[str, list[float]] = {}
     with marks.around(enter, leave):
-        samples.take(1)  # names looked up
+        samples.take(1)  # the first execution looks the names up
         for number in range(executions):
             stamps.clear()
             samples.take(1)
-            for name, spent in own_times(stamps).items():
-                ns.setdefault(name, [0.0] * executions)[number] = spent
+            for name, exclusive_ns in exclusive_times(stamps).items():
+                ns.setdefault(name, [0.0] * executions)[number] = exclusive_ns
     with marks.ranges():
         events = profiled(run, inputs, clock, 1, trace_to)
     kernels: dict[str, list[trace.Kernel]] = {}
     for kernel in trace.host_kernels(events):
         if kernel.layer is not None:
             kernels.setdefault(kernel.layer, []).append(kernel)
-    parts = [Part(name, marks.names(name), spent, trace.by_name(kernels.get(name, ()))) for name, spent in ns.items()]
+    parts = [Part(name, marks.names(name), times, trace.by_name(kernels.get(name, ()))) for name, times in ns.items()]
     return Timed("hooks", parts, samples.host[1:])
 
 
-def own_times(stamps: Sequence[tuple[int, str | None]]) -> dict[str, float]:
-    """Nanoseconds by part: a stamp with a name begins it, one without ends the last begun. Inner ones do not count."""
-    found: dict[str, float] = {}
+def exclusive_times(stamps: Sequence[tuple[int, str | None]]) -> dict[str, float]:
+    """Return the nanoseconds by part, without those of inner parts.
+
+    A stamp with a name begins a part; a stamp without ends the part that began last.
+    """
+    exclusive: dict[str, float] = {}
     running: list[str] = []
     last = 0
     for ns, name in stamps:
         if running:
-            found[running[-1]] = found.get(running[-1], 0.0) + ns - last
+            exclusive[running[-1]] = exclusive.get(running[-1], 0.0) + ns - last
         if name is None:
             running.pop()
         else:
             running.append(name)
         last = ns
-    return found
+    return exclusive
 
 
 def by_ranges(
     run: TorchRunner, marks: Marks, inputs: Sequence[Tensor], clock: Clock, executions: int, trace_to: str
 ) -> Timed:
-    """A GPU's kernels by the range they were launched in."""
+    """Time a GPU's kernels by the range they were launched in."""
     samples = Samples(run, inputs, clock)
     with marks.ranges():
         samples.take(1)
@@ -133,56 +137,56 @@ def by_graph(
     executions: int,
     trace_to: str,
 ) -> Timed:
-    """A graph's kernels, with the layers that the same kernels have when they are launched one by one."""
+    """Time a graph's kernels; their layers are those of the same kernels launched one by one."""
     with marks.ranges():
         inner(inputs[0])
-        (single,) = trace.device_kernels(profiled(inner, inputs, clock, 1, ""))
+        (launched,) = trace.device_kernels(profiled(inner, inputs, clock, 1, ""))
     samples = Samples(run, inputs, clock)
     replayed = trace.device_kernels(profiled(run, inputs, clock, executions, trace_to, samples))
-    names = [kernel.name for kernel in single]
-    if trace.usual([[kernel.name for kernel in one] for one in replayed]) != tuple(names):
+    names = [kernel.name for kernel in launched]
+    if trace.most_frequent([[kernel.name for kernel in replay] for replay in replayed]) != tuple(names):
         return Timed("profiler", parts_in_order(replayed), samples.host, GRAPH_NOTE)
     matched = [
-        [trace.Kernel(kernel.name, kernel.us, known.layer) for kernel, known in zip(one, single, strict=True)]
-        for one in replayed
-        if [kernel.name for kernel in one] == names
+        [trace.Kernel(kernel.name, kernel.us, twin.layer) for kernel, twin in zip(replay, launched, strict=True)]
+        for replay in replayed
+        if [kernel.name for kernel in replay] == names
     ]
     return Timed("profiler", parts_by_layer(matched, marks.names), samples.host)
 
 
 def in_order(run: Any, inputs: Sequence[Tensor], clock: Clock, executions: int, trace_to: str, note: str) -> Timed:
-    """Kernels in the order they ran, of no layer."""
+    """Time kernels in the order they ran; nothing says which layer one is of."""
     samples = Samples(run, inputs, clock)
     events = profiled(run, inputs, clock, executions, trace_to, samples)
     if inputs[0].is_cuda:
         return Timed("profiler", parts_in_order(trace.device_kernels(events)), samples.host, note)
     calls = trace.host_calls(events)
-    expected = trace.usual([[call.name for call in one] for one in calls])
-    alike = [one for one in calls if tuple(call.name for call in one) == expected]
+    expected = trace.most_frequent([[call.name for call in execution] for execution in calls])
+    alike = [execution for execution in calls if tuple(call.name for call in execution) == expected]
     parts = [
-        Part(name, (), [one[place].us * 1e3 for one in alike], trace.by_name(alike[0][place].inside))
-        for place, name in enumerate(expected)
+        Part(name, (), [execution[index].us * 1e3 for execution in alike], trace.by_name(alike[0][index].inside))
+        for index, name in enumerate(expected)
     ]
     return Timed("profiler", parts, samples.host, note)
 
 
 def parts_by_layer(executions: Sequence[Sequence[trace.Kernel]], names: Names) -> list[Part]:
-    """The layers of what ran, in the order they first ran; what ran in none is left out."""
-    order = dict.fromkeys(kernel.layer for one in executions for kernel in one if kernel.layer is not None)
+    """Return a part for each layer, in the order they first ran; kernels of no layer are left out."""
+    order = dict.fromkeys(kernel.layer for kernels in executions for kernel in kernels if kernel.layer is not None)
     parts = []
     for layer in order:
-        mine = [[kernel for kernel in one if kernel.layer == layer] for one in executions]
-        parts.append(Part(layer, names(layer), [_ns(kernels) for kernels in mine], trace.by_name(mine[0])))
+        of_layer = [[kernel for kernel in kernels if kernel.layer == layer] for kernels in executions]
+        parts.append(Part(layer, names(layer), [_ns(kernels) for kernels in of_layer], trace.by_name(of_layer[0])))
     return parts
 
 
 def parts_in_order(executions: Sequence[Sequence[trace.Kernel]]) -> list[Part]:
-    """A part a kernel, of the executions that ran the usual ones."""
-    expected = trace.usual([[kernel.name for kernel in one] for one in executions])
-    alike = [one for one in executions if tuple(kernel.name for kernel in one) == expected]
+    """Return a part for each kernel, from the executions that ran the most frequent sequence of kernels."""
+    expected = trace.most_frequent([[kernel.name for kernel in kernels] for kernels in executions])
+    alike = [kernels for kernels in executions if tuple(kernel.name for kernel in kernels) == expected]
     return [
-        Part(name, (), [_ns([one[place]]) for one in alike], trace.by_name([alike[0][place]]))
-        for place, name in enumerate(expected)
+        Part(name, (), [_ns([kernels[index]]) for kernels in alike], trace.by_name([alike[0][index]]))
+        for index, name in enumerate(expected)
     ]
 
 
@@ -198,14 +202,14 @@ def profiled(
     trace_to: str,
     samples: Samples | None = None,
 ) -> list[dict[str, Any]]:
-    """The profiler's events over some executions; those of one more go to the file `trace_to`, if it is named."""
-    wanted = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if inputs[0].is_cuda else [])]
+    """Return the profiler's events over some executions; another one's go to the file `trace_to`, if that is named."""
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if inputs[0].is_cuda else [])]
     samples = samples or Samples(run, inputs, clock)
 
-    def record(taken: Samples, count: int, path: Path) -> None:
-        with profile(activities=wanted) as made:
-            taken.take(count, around=lambda: record_function(EXECUTION))
-        made.export_chrome_trace(str(path))
+    def record(target: Samples, count: int, path: Path) -> None:
+        with profile(activities=activities) as profiler:
+            target.take(count, around=lambda: record_function(EXECUTION))
+        profiler.export_chrome_trace(str(path))
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trace.json"

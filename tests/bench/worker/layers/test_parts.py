@@ -13,7 +13,7 @@ from bench.worker.measure.clock import HostClock
 
 def test_what_an_inner_part_takes_is_not_the_outer_ones() -> None:
     stamps = [(0, ""), (10, "a"), (15, "a.b"), (35, None), (40, None), (42, "a"), (50, None), (60, None)]
-    assert layer_parts.own_times(stamps) == {"": 10 + 2 + 10, "a": 5 + 5 + 8, "a.b": 20}
+    assert layer_parts.exclusive_times(stamps) == {"": 10 + 2 + 10, "a": 5 + 5 + 8, "a.b": 20}
 
 
 def test_code_without_layers_is_its_operators_in_order() -> None:

@@ -41,7 +41,7 @@ def test_the_vendor_librarys_layers_are_timed_and_sum_to_the_whole(
 ) -> None:
     asked, truth = job("resnet18/library-fused/fp32/b1/i64/stream")
     stages: list[str] = []
-    answer = layer_times.layer_times(
+    answer = layer_times.time_layers(
         replace(asked, executions=8, trace=str(tmp_path / "trace.json")), truth, stages.append
     )
     assert answer["status"] == "ok"
@@ -64,7 +64,7 @@ def test_the_nodes_of_onnxruntime_are_layers_and_their_trace_loads(
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     asked, truth = job("resnet18/onnxruntime/fp32/b1/i64/stream")
-    answer = layer_times.layer_times(
+    answer = layer_times.time_layers(
         replace(asked, executions=7, trace=str(tmp_path / "trace.json")), truth, lambda stage: None
     )
     found = layers.put_together(asked.case, answer, ceilings())
@@ -78,7 +78,7 @@ def test_the_nodes_of_onnxruntime_are_layers_and_their_trace_loads(
 def test_a_wrong_answer_has_no_times(job: Callable[[str], tuple[LayersJob, Truth]]) -> None:
     asked, truth = job("resnet18/eager/fp32/b1/i64/stream")
     wrong = Truth(truth.precision, truth.batch, truth.exact + 1, truth.torch_logits + 1)
-    answer = layer_times.layer_times(replace(asked, executions=2), wrong, lambda stage: None)
+    answer = layer_times.time_layers(replace(asked, executions=2), wrong, lambda stage: None)
     assert answer["status"] == "wrong"
     assert "parts" not in answer
 
@@ -92,7 +92,7 @@ def test_our_own_steps_are_timed_where_the_ops_are_atens(variant: str) -> None:
 
     run = import_module(f"resnet.variants.{variant}").prepare(model, batch, "fp32", "stream")
     inputs = [run.place(batch)]
-    timed = layer_times._timed(variant, run, model, inputs, HostClock(), 7, "")
+    timed = layer_times._time_parts(variant, run, model, inputs, HostClock(), 7, "")
     parts = [{"name": p.name, "modules": p.modules, "ns": p.ns, "kernels": p.kernels} for p in timed.parts]
     found = layers.put_together(case, told(parts, timed.ns), ceilings())
     consistent(found, case)

@@ -93,5 +93,5 @@ def test_kernels_of_one_name_are_one_with_a_count() -> None:
 
 
 def test_the_usual_sequence_is_that_of_most_executions() -> None:
-    assert trace.usual([["a", "b"], ["a"], ["a", "b"]]) == ("a", "b")
-    assert trace.usual([]) == ()
+    assert trace.most_frequent([["a", "b"], ["a"], ["a", "b"]]) == ("a", "b")
+    assert trace.most_frequent([]) == ()
