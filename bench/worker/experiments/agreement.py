@@ -17,7 +17,7 @@ from bench.machine.environment import ROOT, child_variables
 from bench.worker.experiments.place import Place, Run, Skip
 from bench.worker.experiments.products import ARCH, gluon_run, hopper
 from bench.worker.gate import Wrong
-from bench.worker.tune.candidate import ROUNDOFF, answer, compare, draw, launcher, slack
+from bench.worker.tune.candidate import ROUNDOFF, describe_mismatch, draw, launcher, right_output, tolerance
 from kernels import conv, conv_tma
 from kernels.compiled.emit import emit
 from kernels.launch import Operands, output
@@ -84,8 +84,8 @@ def _pointers(place: Place, layer: Layer, operands: Operands) -> Tensor:
 
 
 def _off(layer: Layer, operands: Operands, out: Tensor) -> str:
-    want = answer(layer, operands)
-    return compare(out, want, ROUNDOFF[layer.dtype], slack(layer, float(want.abs().max())))
+    want = right_output(layer, operands)
+    return describe_mismatch(out, want, ROUNDOFF[layer.dtype], tolerance(layer, float(want.abs().max())))
 
 
 def gluon_agrees(place: Place, name: str) -> dict[str, Any]:

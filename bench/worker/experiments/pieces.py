@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bench.worker.experiments.place import Place, Run, Skip
 from bench.worker.gate import Wrong
-from bench.worker.tune.candidate import FENCE, Subject, captured, fenced
+from bench.worker.tune.candidate import FENCE, Subject, capture, fenced
 from kernels import conv
 from kernels.kinds import default
 from kernels.launch import INTERPRETED, Operands
@@ -74,9 +74,9 @@ def layer(place: Place, name: str) -> None:
     if place.arch < BULK:
         config = replace(config, pdl=False)
     subject = Subject(what, place.device, place.clock, seed=0)
-    if off := subject.wrong(config):
+    if off := subject.check(config):
         raise Wrong(f"{config}: {off}")
-    if not subject.same_again(subject.timer(config)):
+    if not subject.repeats_exactly(subject.timer(config)):
         raise Wrong(f"{config}: launched back to back it writes something else than alone")
 
 
@@ -145,7 +145,7 @@ def pdl_chain(place: Place, name: str) -> None:
         raise Wrong(f"launched one after the other, {off} values are off")
     place.needs(BULK, "in order the chain is right; an overlap of launches")
     if name == "pdl-graph":
-        call = captured([chain.run])
+        call = capture([chain.run])
     found = []
     for _ in range(REPEATS):
         chain.prepare()

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from bench.worker.measure.clock import Clock, on_device
-from bench.worker.tune.candidate import captured
+from bench.worker.tune.candidate import capture
 from kernels.space.machine import Machine, machine_of
 
 Run = Callable[[], object]
@@ -57,7 +57,7 @@ class Place:
         """One call for all: a CUDA graph of runs that were run before; on a CPU one after the other."""
         if self.dry:
             return lambda: [run() for run in runs]
-        return captured(list(runs))
+        return capture(list(runs))
 
     def times(self, call: Run, samples: int = SAMPLES) -> list[int]:
         """Nanoseconds of each call on the device, held until all is enqueued; on a CPU the host's of a few calls."""

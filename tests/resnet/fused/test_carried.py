@@ -22,7 +22,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 
 from bench.runs.kernel_jobs import TryJob
-from bench.worker.static.compile_kernels import read as read_emitted
+from bench.worker.static.compile_kernels import read_emitted
 from bench.worker.tune import search as tune
 from kernels.compiled import bundle, emit
 from kernels.compiled.bundle import VARIABLE, Bundle, Maker
@@ -71,7 +71,7 @@ emit._run = lambda name, *words: tools.append(name) or read(name, *words)
 for config in map(Config.parse, {CONFIGS!r}):
     operands, out = Operands.of(layer, "cpu"), output(layer, "cpu")
     for launch, arguments in implementation(layer, config).calls(layer, config, operands, out):
-        emitted.read(launch.compilation(*arguments), 90)
+        emitted.read_emitted(launch.compilation(*arguments), 90)
         launch.kernel.run(*arguments, grid=launch.grid, warmup=True, **launch.constants, **launch.options)
 assert carried.noted("cpu") == {{}}
 assert int(sys.argv[1]) != 90 or carried.noted("cuda") == ({{"bundle": told}} if told else {{}})

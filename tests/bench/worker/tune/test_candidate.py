@@ -37,7 +37,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Tensor], obje
         monkeypatch.setattr(subject, "launcher", spoilt)
         told: list[str] = []
         visit = search.Visit(LITTLE, None, [(0, CONFIG)])
-        talk = search._Talk(told.append, time.monotonic() + 600)
+        talk = search._Progress(told.append, time.monotonic() + 600)
         search._visit(visit, TryJob([], [], "cpu", 90, 0, 1, 600.0), HostClock(), talk)
         return [line for line in told if line.startswith("done")]
 
@@ -96,10 +96,10 @@ def test_rounding_is_allowed_and_a_missing_product_is_not(dtype: str, shape: dic
     """The op's own aten is within the tolerance; without one channel of one tap it is not."""
     layer = replace(LITTLE, c_in=64, dtype=dtype, **shape)
     made = subject.Subject(layer, "cpu", HostClock(), seed=1)
-    assert made.wrong(CONFIG) == ""
+    assert made.check(CONFIG) == ""
     weight, _ = subject.unpack(made.sets[0].weight, layer)
     weight[:, 7, 1, 1] = 0
-    assert "values are off" in made.wrong(CONFIG)
+    assert "values are off" in made.check(CONFIG)
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "tf32", "fp16", "bf16"])
@@ -115,7 +115,7 @@ def test_rounding_is_allowed_and_a_missing_product_is_not(dtype: str, shape: dic
 def test_a_stem_and_a_head_are_judged_as_a_convolution_is(layer: Layer, config: str, dtype: str) -> None:
     layer = replace(layer, dtype=dtype)
     made = subject.Subject(layer, "cpu", HostClock(), seed=1)
-    assert made.want.abs().max() > 0.5
-    assert made.wrong(Config.parse(config)) == ""
+    assert made.expected.abs().max() > 0.5
+    assert made.check(Config.parse(config)) == ""
     made.sets[0].weight[:, 3:6] = 0
-    assert "values are off" in made.wrong(Config.parse(config))
+    assert "values are off" in made.check(Config.parse(config))

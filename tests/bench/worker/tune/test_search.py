@@ -53,7 +53,7 @@ def test_a_candidate_is_compiled_once_and_what_is_judged_is_launched(
     listen = lambda *, cache_hit, metadata, **_: heard.append((metadata["hash"], cache_hit))  # noqa: E731
     monkeypatch.setattr(triton.knobs.compilation, "listener", listen)
     visits = [search.Visit(layer, None, [(0, config)])]
-    talk = search._Talk(lambda stage: None, time.monotonic() + 600)
+    talk = search._Progress(lambda stage: None, time.monotonic() + 600)
     assert search.compile_all(visits, set(), TryJob([], [], "cpu", 90, 0, 2, 600.0), talk) == {0}
     made = [key for key, hit in heard if not hit]
     assert len(made) == len(set(made)) == (2 if config.split_k > 1 else 1)
