@@ -1,4 +1,4 @@
-"""One part after the other, told as `bench.experiments.parts` hears it. What a part needs is imported by that part."""
+"""The parts of a job, run one after the other; each imports what it needs. `bench.experiments.parts` reads outcomes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from importlib import import_module
 from typing import Any
 
 from bench.runs.job import ConstantsJob, Empty, PartOutcome, PartsJob, PiecesJob
-from bench.worker.experiments.place import Place, Skip, lost, opened
+from bench.worker.experiments.place import Place, Skip, context_lost, open_place
 from bench.worker.gate import Wrong
 
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
-# Which function is a part, by job: of (place, name), it returns what it found, and raises Skip or Wrong.
+# The function of each part, by job. It takes (place, name), returns fields of the outcome, and raises Skip or Wrong.
 PIECES = "bench.worker.experiments.pieces"
 PARTS: dict[str, dict[str, tuple[str, str]]] = {
     "pieces": {
@@ -36,49 +36,49 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
         "slices": ("bench.worker.experiments.networks", "slices"),
     },
 }
-USUAL = {"pieces": (PIECES, "layer"), "constants": ("", "")}  # of a name that is not listed
+DEFAULT_PARTS = {"pieces": (PIECES, "layer"), "constants": ("", "")}  # for a name that is not listed
 
 
-def run_pieces(job: PiecesJob, tell: Tell) -> Empty:
-    """Pieces of networks."""
-    return run_parts(job, tell)
+def run_pieces(job: PiecesJob, notify: Notify) -> Empty:
+    """Run pieces of networks."""
+    return run_parts(job, notify)
 
 
-def run_constants(job: ConstantsJob, tell: Tell) -> Empty:
-    """Experiments on a card's constants."""
-    return run_parts(job, tell)
+def run_constants(job: ConstantsJob, notify: Notify) -> Empty:
+    """Run experiments on a card's constants."""
+    return run_parts(job, notify)
 
 
-def run_parts(job: PartsJob, tell: Tell) -> Empty:
-    """The parts of a job; one that has lost this process its GPU is the last, and the parent starts another."""
-    with opened(job.device) as place:
+def run_parts(job: PartsJob, notify: Notify) -> Empty:
+    """Run the parts of a job. After one that loses the GPU it stops, and the parent starts another process."""
+    with open_place(job.device) as place:
         for name, limit_s in job.parts:
-            tell(f"try {name}")
+            notify(f"try {name}")
             faulthandler.dump_traceback_later(limit_s, exit=True)
             outcome = _outcome(job.name, name, place)
             faulthandler.cancel_dump_traceback_later()
-            tell(f"done {name} {json.dumps(outcome)}")
-            if outcome["status"] == "error" and lost():
+            notify(f"done {name} {json.dumps(outcome)}")
+            if outcome["status"] == "error" and context_lost():
                 break
     return {"status": "ok"}
 
 
 def _outcome(job: str, name: str, place: Place) -> PartOutcome:
     start = time.perf_counter()
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     status, reason = "ok", ""
     try:
-        module, function = PARTS[job].get(name, USUAL[job])
-        found = getattr(import_module(module), function)(place, name) or {}
+        module, function = PARTS[job].get(name, DEFAULT_PARTS[job])
+        fields = getattr(import_module(module), function)(place, name) or {}
         place.clock.wait()
-        json.dumps(found, allow_nan=False)
+        json.dumps(fields, allow_nan=False)
     except Skip as skip:
         status, reason = "skipped", str(skip)
     except Wrong as wrong:
         status, reason = "wrong", str(wrong)
-        found = getattr(wrong, "found", {})
+        fields = getattr(wrong, "fields", {})
     except Exception as error:
         from bench.worker.failure import describe_failure
 
-        status, reason, found = "error", describe_failure(error)["reason"], {}
-    return {"status": status, "reason": reason, "seconds": round(time.perf_counter() - start, 3)} | found
+        status, reason, fields = "error", describe_failure(error)["reason"], {}
+    return {"status": status, "reason": reason, "seconds": round(time.perf_counter() - start, 3)} | fields

@@ -1,4 +1,4 @@
-"""What a launch costs in a CUDA graph, and what address arithmetic before the wait gains at batch 1."""
+"""The cost of a launch in a CUDA graph, and the gain at batch 1 from address arithmetic before the wait."""
 # mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False, disallow-untyped-decorators=False
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 
 from bench.worker.experiments.place import Place, Run
-from bench.worker.experiments.products import ARCH, told
+from bench.worker.experiments.products import ARCH, as_outcome
 from bench.worker.gate import Wrong
 from bench.worker.tune.candidate import depth_of, draw, launcher, same_bits
 from kernels import conv
@@ -21,16 +21,16 @@ from kernels.launch import Launch, output
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 
-COUNTS = (50, 250)  # empty kernels in a graph: what the graph itself costs falls out of the difference
+COUNTS = (50, 250)  # empty kernels in a graph: the difference has no cost of the graph itself
 PAIRS = ((False, "launch_us"), (True, "launch_pdl_us"))
 
-# Of ResNet-50 at batch 1, cut as the model would: splits that give every SM a program.
+# Layers of ResNet-50 at batch 1, split in depth as the model would, so that every SM has a program.
 SINGLE = {
     "14x14 256 3x3": (Layer(1, 14, 14, 256, 256, (3, 3), 1, 1), "ptr-64x64x64-w4-s4-k8-g8-pdl"),
     "7x7 512 3x3": (Layer(1, 7, 7, 512, 512, (3, 3), 1, 1), "ptr-64x64x64-w4-s4-k16-g8-pdl"),
     "14x14 1024-256": (Layer(1, 14, 14, 1024, 256, (1, 1)), "ptr-64x64x64-w4-s4-k4-g8-pdl"),
 }
-SETS = 12  # of operands in turn, so that weights come from where a network's come from
+SETS = 12  # of operands in rotation, so that weights are read from memory, as in a network
 
 
 @triton.jit
@@ -41,13 +41,13 @@ def _empty(PDL: tl.constexpr):
 
 
 def empty(pdl: bool, programs: int) -> Launch:
-    """A kernel that does nothing, on as many programs as the card has SMs."""
+    """Return a launch of `programs` programs of a kernel that does nothing."""
     options = {"num_warps": 4} | ({"launch_pdl": True} if pdl else {})
     return Launch(_empty, {"PDL": pdl}, (programs,), options)
 
 
 def launches(place: Place, name: str) -> dict[str, Any]:
-    """Of one empty kernel behind another."""
+    """Measure empty kernels one after the other."""
     data: dict[str, Any] = {}
     constants = {}
     for pdl, constant in PAIRS:
@@ -64,11 +64,11 @@ def launches(place: Place, name: str) -> dict[str, Any]:
         data[constant] = {"us": us, **{f"ns of {count}": ns for count, ns in times.items()}}
         how = f"empty kernels in a CUDA graph: what {many} take beyond {few}, each"
         constants[constant] = (us, "us", f"{how}, with programmatic dependent launch" if pdl else how)
-    return told(place, data, **constants)
+    return as_outcome(place, data, **constants)
 
 
 def prologue(place: Place, name: str) -> dict[str, Any]:
-    """conv.py's kernels at batch 1 against those with their arithmetic before the wait, in turns; the same bits."""
+    """Time conv.py's kernels at batch 1 and those with their arithmetic before the wait; their bits must be equal."""
     if not place.dry:
         place.needs(ARCH, "programmatic dependent launch")
     data: dict[str, Any] = {}
@@ -77,7 +77,7 @@ def prologue(place: Place, name: str) -> dict[str, Any]:
         sides = {"plain": conv, "pinned": pinned_conv}
         if place.dry:
             for module in sides.values():
-                assert not any(emit(one, ARCH).spills for one in module.compilation(layer, config))
+                assert not any(emit(compilation, ARCH).spills for compilation in module.compilation(layer, config))
             layer = replace(layer, h=4, w=4)
         sets = [draw(layer, place.device, seed) for seed in range(place.on(SETS, 2))]
         graphs, outs = {}, {}
@@ -94,15 +94,15 @@ def prologue(place: Place, name: str) -> dict[str, Any]:
         for _ in range(place.on(5, 1)):
             for side, graph in graphs.items():
                 times[side] += place.times(graph, 8)
-        launched = len(sets) * place.on(4, 1)
-        us = {side: median(ns) / launched / 1e3 for side, ns in times.items()}
+        launch_count = len(sets) * place.on(4, 1)
+        us = {side: median(ns) / launch_count / 1e3 for side, ns in times.items()}
         data[title] = {"layer": layer.key, "config": text, "depth": depth_of(layer), "us": us, "ns": times}
-        data[title] |= {"layers_in_a_graph": launched, "gain_us": us["plain"] - us["pinned"]}
-    return told(place, data)
+        data[title] |= {"layers_in_a_graph": launch_count, "gain_us": us["plain"] - us["pinned"]}
+    return as_outcome(place, data)
 
 
 def _run(place: Place, module: Any, layer: Layer, config: Config, operands: Any, out: Any) -> Run:
     if place.dry:
         return launcher(layer, config, operands, out, None)
-    bound = list(module.calls(layer, config, operands, out))  # with memory for the partial sums of its own
+    bound = list(module.calls(layer, config, operands, out))  # it allocates its partial sums
     return lambda: [launch.run(*arguments) for launch, arguments in bound]

@@ -148,11 +148,11 @@ def test_constants_of_this_card(tmp_path: Path) -> None:
 def test_a_share_of_more_than_the_whole_is_refused() -> None:
     """Who reads the file would refuse all of it: a datasheet's row is wrong, which the data then says."""
     from bench.worker.experiments.place import Place
-    from bench.worker.experiments.products import told
+    from bench.worker.experiments.products import as_outcome
     from bench.worker.measure.clock import HostClock
 
     card = Place("cuda", HostClock(), "NVIDIA H200", 90, 132)
-    found = told(card, {}, memory_share=(1.4, "1", "a copy"), launch_us=(1.9, "us", "empty kernels"))
+    found = as_outcome(card, {}, memory_share=(1.4, "1", "a copy"), launch_us=(1.9, "us", "empty kernels"))
     assert set(found["constants"]) == {"launch_us"}
     assert found["data"]["refused memory_share"]["value"] == 1.4
     assert card.machine.memory == 4.8e12
