@@ -64,7 +64,7 @@ ROWS = (
     Row(ReferenceJob, "bench.worker.reference:write_references", "reference"),
     Row(NullJob, "bench.worker.measure.overhead:answer_overhead", "null"),
     Row(CeilingsJob, "bench.worker.ceilings:answer_ceilings"),
-    Row(LayersJob, "bench.worker.layers.times:answer_layers"),
+    Row(LayersJob, "bench.worker.layers.times:time_layers"),
     Row(LoadJob, "bench.worker.serve:serve_load"),
     Row(NetworksJob, "bench.worker.tune.search:read_networks"),
     Row(TryJob, "bench.worker.tune.search:try_candidates"),

@@ -10,14 +10,12 @@ import json
 import re
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from bench.runs.job import KernelRow
-from bench.worker.layers.parts import Part, Samples, Timed
-from bench.worker.measure.clock import Clock
+from bench.worker.layers.parts import Part, Samples, Setup, Timed
 from resnet.onnx.export import INPUT, onnx_file
 from resnet.onnx.session import CPU, OrtRunner
 
@@ -27,25 +25,24 @@ BLOCK = re.compile(r"layer\d+\.\d+")
 POOLS = {"ReduceMean": "avgpool", "GlobalAveragePool": "avgpool", "AveragePool": "avgpool"}
 
 
-def node_times(run: Any, model: Any, inputs: Sequence[Tensor], clock: Clock, executions: int, trace_to: str) -> Timed:
+def node_times(runner: Any, model: Any, setup: Setup) -> Timed:
     """Time a copy of the session, with its profiler on, over some executions."""
     import onnx
     from onnxruntime import InferenceSession
 
-    x = inputs[0]
+    x = setup.inputs[0]
     path, _ = onnx_file(model, x.dtype, x.shape[1:])
     with tempfile.TemporaryDirectory() as folder:
-        options = run._session.get_session_options()
+        options = runner._session.get_session_options()
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
         options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
         session = InferenceSession(str(path), options, providers=[CPU])
         graph = onnx.load(options.optimized_model_filepath).graph
-        runner = OrtRunner(lambda: session, x, x.dtype, model.fc.out_features, {})
-        placed = [runner.place(batch) for batch in inputs]
-        samples = Samples(runner, placed, clock)
+        copy = OrtRunner(lambda: session, x, x.dtype, model.fc.out_features, {})
+        samples = Samples(copy, replace(setup, inputs=[copy.place(batch) for batch in setup.inputs]))
         samples.take(1)  # the first execution plans its memory
-        samples.take(executions)
+        samples.take(setup.executions)
         events = json.loads(Path(session.end_profiling()).read_text())
     nodes = [event for event in events if event.get("cat") == "Node" and event["name"].endswith(SUFFIX)]
     events_of: dict[str, list[dict[str, Any]]] = {}
@@ -54,21 +51,18 @@ def node_times(run: Any, model: Any, inputs: Sequence[Tensor], clock: Clock, exe
     layers = node_layers(graph)
     parts = []
     for name, node_events in events_of.items():
-        ns = [event["dur"] * 1e3 for event in node_events[-executions:]]
+        ns = [event["dur"] * 1e3 for event in node_events[-setup.executions :]]
         kernel: KernelRow = {
             "name": node_events[0]["args"].get("op_name", name),
             "us": node_events[-1]["dur"],
             "count": 1,
         }
         parts.append(Part(name, layers.get(name, ()), ns, [kernel]))
-    if trace_to:
-        last = [event for event in events if event["ts"] >= _last_run(events)]
-        Path(trace_to).write_text(json.dumps({"traceEvents": last}))
+    if setup.trace_to:
+        start = max(event["ts"] for event in events if event["name"] == "model_run")
+        last_run = [event for event in events if event["ts"] >= start]
+        Path(setup.trace_to).write_text(json.dumps({"traceEvents": last_run}))
     return Timed("onnxruntime", parts, samples.host[1:])
-
-
-def _last_run(events: Sequence[dict[str, Any]]) -> float:
-    return max(event["ts"] for event in events if event["name"] == "model_run")
 
 
 def node_layers(graph: Any) -> dict[str, tuple[str, ...]]:

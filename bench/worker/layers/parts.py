@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,19 @@ from bench.worker.measure.clock import Clock
 from resnet.runner import GraphRunner, TorchRunner
 
 GRAPH_NOTE = "the graph's kernels are not those of the same layers without it: kernels in the order they ran"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The placed inputs in rotation, the clock, and the executions of a timing.
+
+    The profiler's trace of one more execution goes to the file `trace_to`, if that is named.
+    """
+
+    inputs: Sequence[Tensor]
+    clock: Clock
+    executions: int
+    trace_to: str = ""
 
 
 @dataclass
@@ -54,22 +67,19 @@ class Samples:
     """Executions timed one at a time, with the inputs in rotation."""
 
     run: Callable[[Tensor], Tensor]
-    inputs: Sequence[Tensor]
-    clock: Clock
+    setup: Setup
     host: list[int] = field(default_factory=list)
 
     def take(self, count: int, around: Callable[[], AbstractContextManager[Any]] = nullcontext) -> None:
         """Time `count` executions more, each inside a new `around()`."""
         for _ in range(count):
-            x = self.inputs[len(self.host) % len(self.inputs)]
+            x = self.setup.inputs[len(self.host) % len(self.setup.inputs)]
             with around():
-                host, _ = self.clock.sample(partial(self.run, x))
+                host, _ = self.setup.clock.sample(partial(self.run, x))
             self.host.append(host)
 
 
-def by_hooks(
-    run: TorchRunner, marks: Marks, inputs: Sequence[Tensor], clock: Clock, executions: int, trace_to: str
-) -> Timed:
+def by_hooks(runner: TorchRunner, marks: Marks, setup: Setup) -> Timed:
     """Time modules by the host's clock in hooks; the names of their operators come from the profiler."""
     stamps: list[tuple[int, str | None]] = []
 
@@ -79,17 +89,17 @@ def by_hooks(
     def leave(name: str) -> None:
         stamps.append((time.perf_counter_ns(), None))
 
-    samples = Samples(run, inputs, clock)
+    samples = Samples(runner, setup)
     ns: dict[str, list[float]] = {}
     with marks.around(enter, leave):
         samples.take(1)  # the first execution looks the names up
-        for number in range(executions):
+        for number in range(setup.executions):
             stamps.clear()
             samples.take(1)
             for name, exclusive_ns in exclusive_times(stamps).items():
-                ns.setdefault(name, [0.0] * executions)[number] = exclusive_ns
+                ns.setdefault(name, [0.0] * setup.executions)[number] = exclusive_ns
     with marks.ranges():
-        events = profiled(run, inputs, clock, 1, trace_to)
+        events = profiled(Samples(runner, replace(setup, executions=1)))
     kernels: dict[str, list[trace.Kernel]] = {}
     for kernel in trace.host_kernels(events):
         if kernel.layer is not None:
@@ -117,57 +127,38 @@ def exclusive_times(stamps: Sequence[tuple[int, str | None]]) -> dict[str, float
     return exclusive
 
 
-def by_ranges(
-    run: TorchRunner, marks: Marks, inputs: Sequence[Tensor], clock: Clock, executions: int, trace_to: str
-) -> Timed:
+def by_ranges(runner: TorchRunner, marks: Marks, setup: Setup) -> Timed:
     """Time a GPU's kernels by the range they were launched in."""
-    samples = Samples(run, inputs, clock)
+    samples = Samples(runner, setup)
     with marks.ranges():
         samples.take(1)
-        events = profiled(run, inputs, clock, executions, trace_to, samples)
-    return Timed("profiler", parts_by_layer(trace.device_kernels(events), marks.names), samples.host[1:])
+        executions = trace.device_kernels(profiled(samples))
+    return Timed("profiler", parts_by_layer(executions, marks.names), samples.host[1:])
 
 
-def by_graph(
-    run: GraphRunner,
-    inner: TorchRunner,
-    marks: Marks,
-    inputs: Sequence[Tensor],
-    clock: Clock,
-    executions: int,
-    trace_to: str,
-) -> Timed:
+def by_graph(runner: GraphRunner, marks: Marks, setup: Setup) -> Timed:
     """Time a graph's kernels; their layers are those of the same kernels launched one by one."""
     with marks.ranges():
-        inner(inputs[0])
-        (launched,) = trace.device_kernels(profiled(inner, inputs, clock, 1, ""))
-    samples = Samples(run, inputs, clock)
-    replayed = trace.device_kernels(profiled(run, inputs, clock, executions, trace_to, samples))
-    names = [kernel.name for kernel in launched]
-    if trace.most_frequent([[kernel.name for kernel in replay] for replay in replayed]) != tuple(names):
-        return Timed("profiler", parts_in_order(replayed), samples.host, GRAPH_NOTE)
+        runner._inner(setup.inputs[0])
+        single = Samples(runner._inner, replace(setup, executions=1, trace_to=""))
+        (launched,) = trace.device_kernels(profiled(single))
+    samples = Samples(runner, setup)
+    replays = trace.device_kernels(profiled(samples))
+    usual = trace.usual_executions(replays)
+    if [kernel.name for kernel in usual[0]] != [kernel.name for kernel in launched]:
+        return Timed("profiler", parts_in_order(replays), samples.host, GRAPH_NOTE)
     matched = [
-        [trace.Kernel(kernel.name, kernel.us, twin.layer) for kernel, twin in zip(replay, launched, strict=True)]
-        for replay in replayed
-        if [kernel.name for kernel in replay] == names
+        [replace(kernel, layer=twin.layer) for kernel, twin in zip(replay, launched, strict=True)] for replay in usual
     ]
     return Timed("profiler", parts_by_layer(matched, marks.names), samples.host)
 
 
-def in_order(run: Any, inputs: Sequence[Tensor], clock: Clock, executions: int, trace_to: str, note: str) -> Timed:
+def in_order(run: Callable[[Tensor], Tensor], setup: Setup, note: str) -> Timed:
     """Time kernels in the order they ran; nothing says which layer one is of."""
-    samples = Samples(run, inputs, clock)
-    events = profiled(run, inputs, clock, executions, trace_to, samples)
-    if inputs[0].is_cuda:
-        return Timed("profiler", parts_in_order(trace.device_kernels(events)), samples.host, note)
-    calls = trace.host_calls(events)
-    expected = trace.most_frequent([[call.name for call in execution] for execution in calls])
-    alike = [execution for execution in calls if tuple(call.name for call in execution) == expected]
-    parts = [
-        Part(name, (), [execution[index].us * 1e3 for execution in alike], trace.by_name(alike[0][index].inside))
-        for index, name in enumerate(expected)
-    ]
-    return Timed("profiler", parts, samples.host, note)
+    samples = Samples(run, setup)
+    events = profiled(samples)
+    executions = trace.device_kernels(events) if setup.inputs[0].is_cuda else trace.host_calls(events)
+    return Timed("profiler", parts_in_order(executions), samples.host, note)
 
 
 def parts_by_layer(executions: Sequence[Sequence[trace.Kernel]], names: Names) -> list[Part]:
@@ -176,35 +167,24 @@ def parts_by_layer(executions: Sequence[Sequence[trace.Kernel]], names: Names) -
     parts = []
     for layer in order:
         of_layer = [[kernel for kernel in kernels if kernel.layer == layer] for kernels in executions]
-        parts.append(Part(layer, names(layer), [_ns(kernels) for kernels in of_layer], trace.by_name(of_layer[0])))
+        ns = [1e3 * sum(kernel.us for kernel in kernels) for kernels in of_layer]
+        parts.append(Part(layer, names(layer), ns, trace.by_name(of_layer[0])))
     return parts
 
 
-def parts_in_order(executions: Sequence[Sequence[trace.Kernel]]) -> list[Part]:
-    """Return a part for each kernel, from the executions that ran the most frequent sequence of kernels."""
-    expected = trace.most_frequent([[kernel.name for kernel in kernels] for kernels in executions])
-    alike = [kernels for kernels in executions if tuple(kernel.name for kernel in kernels) == expected]
+def parts_in_order(executions: Sequence[Sequence[trace.Kernel | trace.Call]]) -> list[Part]:
+    """Return a part for each kernel or call, from the executions that ran the most frequent sequence of them."""
+    usual = trace.usual_executions(executions)
     return [
-        Part(name, (), [_ns([kernels[index]]) for kernels in alike], trace.by_name([alike[0][index]]))
-        for index, name in enumerate(expected)
+        Part(first.name, (), [1e3 * execution[index].us for execution in usual], trace.by_name(first.inside))
+        for index, first in enumerate(usual[0])
     ]
 
 
-def _ns(kernels: Sequence[trace.Kernel]) -> float:
-    return 1e3 * sum(kernel.us for kernel in kernels)
-
-
-def profiled(
-    run: Callable[[Tensor], Tensor],
-    inputs: Sequence[Tensor],
-    clock: Clock,
-    executions: int,
-    trace_to: str,
-    samples: Samples | None = None,
-) -> list[dict[str, Any]]:
-    """Return the profiler's events over some executions; another one's go to the file `trace_to`, if that is named."""
-    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if inputs[0].is_cuda else [])]
-    samples = samples or Samples(run, inputs, clock)
+def profiled(samples: Samples) -> list[dict[str, Any]]:
+    """Take the samples under the profiler, and return its events; another execution's trace goes to a file."""
+    setup = samples.setup
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if setup.inputs[0].is_cuda else [])]
 
     def record(target: Samples, count: int, path: Path) -> None:
         with profile(activities=activities) as profiler:
@@ -213,8 +193,8 @@ def profiled(
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trace.json"
-        record(samples, executions, path)
+        record(samples, setup.executions, path)
         events = json.loads(path.read_text())["traceEvents"]
-    if trace_to:
-        record(Samples(run, inputs, clock), 1, Path(trace_to))
+    if setup.trace_to:
+        record(Samples(samples.run, setup), 1, Path(setup.trace_to))
     return trace.complete(events)

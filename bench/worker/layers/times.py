@@ -12,23 +12,22 @@ The method depends on the variant:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from itertools import cycle, islice
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from bench.runs.job import Ended, LayersAnswer, LayersJob
-from bench.worker.gate import Truth, Wrong
+from bench.worker.gate import Wrong
 from bench.worker.layers.marks import Marks
-from bench.worker.layers.parts import Samples, Timed, by_graph, by_hooks, by_ranges, in_order
-from bench.worker.measure.clock import Clock, on_device
+from bench.worker.layers.parts import Samples, Setup, Timed, by_graph, by_hooks, by_ranges, in_order
+from bench.worker.measure.clock import on_device
 from bench.worker.prepare import check_first_call, job_material, read_job_truth
 from bench.worker.runtime import describe_runtime
 from resnet.held import NotHeld
-from resnet.runner import GraphRunner, TorchRunner
+from resnet.runner import GraphRunner, Runner, TorchRunner
 from resnet.variants import VARIANTS
 
 WARM_UP_S, WARM_UP_EXECUTIONS = 0.5, 5  # at least
@@ -36,37 +35,34 @@ COMPILED_NOTE = "compiled code has no layers: kernels in the order they ran"
 FOREIGN_NOTE = "this provider does not say which layer a kernel is of: kernels in the order they ran"
 
 
-def answer_layers(job: LayersJob, notify: Callable[[str], None]) -> LayersAnswer | Ended:
+def time_layers(job: LayersJob, notify: Callable[[str], None]) -> LayersAnswer | Ended:
     """Prepare the case as for a measurement, check its answers, and time it whole and in parts."""
-    return time_layers(job, read_job_truth(job), notify)
-
-
-def time_layers(job: LayersJob, truth: Truth, notify: Callable[[str], None]) -> LayersAnswer | Ended:
-    """Prepare and check the case, and time it whole and in parts, with the reference answers already read."""
-    case, executions = job.case, job.executions
+    variant, truth = job.case.variant, read_job_truth(job)
     with on_device(job.device) as clock:
         notify("build")
         material = job_material(job)
         material.batches.pop()  # the unseen batch, which only a measurement needs
         notify("prepare")
-        if VARIANTS[case.variant].runs == "compiled" and job.device == "cpu":
+        if VARIANTS[variant].runs == "compiled" and job.device == "cpu":
             torch._inductor.config.cpp.enable_kernel_profile = True  # without it the kernels have no names
         runner = material.prepare()
-        inputs = [runner.place(batch) for batch in material.batches]
+        setup = Setup([runner.place(batch) for batch in material.batches], clock, job.executions, job.trace)
         notify("gate")
         try:
-            check_first_call(runner, inputs, truth, clock)
+            check_first_call(runner, setup.inputs, truth, clock)
         except Wrong as wrong:
             return {"status": "wrong", "reason": str(wrong)}
         notify("whole")
-        _warm_up(runner, inputs, clock)
-        whole = Samples(runner, inputs, clock)
-        whole.take((executions + 1) // 2)
+        warm_up, end = Samples(runner, setup), time.monotonic() + WARM_UP_S
+        while time.monotonic() < end or len(warm_up.host) < WARM_UP_EXECUTIONS:
+            warm_up.take(1)
+        whole = Samples(runner, setup)
+        whole.take((job.executions + 1) // 2)
         notify("parts")
-        timed = _time_parts(case.variant, runner, material.model, inputs, clock, executions, job.trace)
+        timed = time_parts(variant, runner, material.model, setup)
         notify("whole")
-        whole.take(executions // 2)
-        gpu = _device_times(runner, inputs, clock, executions)
+        whole.take(job.executions // 2)
+        gpu = _device_times(runner, setup)
     return {
         "status": "ok",
         "device": job.device,
@@ -81,37 +77,27 @@ def time_layers(job: LayersJob, truth: Truth, notify: Callable[[str], None]) -> 
     }
 
 
-def _device_times(
-    run: Callable[[Tensor], Tensor], inputs: Sequence[Tensor], clock: Clock, executions: int
-) -> list[int]:
+def _device_times(runner: Runner, setup: Setup) -> list[int]:
     """Return device times of the whole; a CPU has none, nor has a callable that waits for the device."""
-    turns = islice(cycle(inputs), executions if clock.method else 0)
+    inputs = islice(cycle(setup.inputs), setup.executions if setup.clock.method else 0)
     try:
-        return [clock.device(partial(run, x)).ns for x in turns]
+        return [setup.clock.device(partial(runner, x)).ns for x in inputs]
     except NotHeld:
         return []
 
 
-def _warm_up(run: Callable[[Tensor], Tensor], inputs: Sequence[Tensor], clock: Clock) -> None:
-    samples, end = Samples(run, inputs, clock), time.monotonic() + WARM_UP_S
-    while time.monotonic() < end or len(samples.host) < WARM_UP_EXECUTIONS:
-        samples.take(1)
-
-
-def _time_parts(
-    variant: str, run: Any, model: Any, inputs: Sequence[Tensor], clock: Clock, executions: int, trace_to: str
-) -> Timed:
-    cuda = inputs[0].is_cuda
-    if not isinstance(run, TorchRunner | GraphRunner):
+def time_parts(variant: str, runner: Any, model: Any, setup: Setup) -> Timed:
+    """Time the parts by the method for this runner."""
+    cuda = setup.inputs[0].is_cuda
+    if not isinstance(runner, TorchRunner | GraphRunner):
         if not cuda:
             from bench.worker.layers.onnx_nodes import node_times
 
-            return node_times(run, model, inputs, clock, executions, trace_to)
-        return in_order(run, inputs, clock, executions, trace_to, FOREIGN_NOTE)
+            return node_times(runner, model, setup)
+        return in_order(runner, setup, FOREIGN_NOTE)
     if VARIANTS[variant].runs == "compiled":
-        return in_order(run, inputs, clock, executions, trace_to, COMPILED_NOTE)
-    if isinstance(run, GraphRunner):
-        marks = Marks(run._inner, inputs[0])
-        return by_graph(run, run._inner, marks, inputs, clock, executions, trace_to)
+        return in_order(runner, setup, COMPILED_NOTE)
+    if isinstance(runner, GraphRunner):
+        return by_graph(runner, Marks(runner._inner, setup.inputs[0]), setup)
     time_modules = by_ranges if cuda else by_hooks
-    return time_modules(run, Marks(run, inputs[0]), inputs, clock, executions, trace_to)
+    return time_modules(runner, Marks(runner, setup.inputs[0]), setup)

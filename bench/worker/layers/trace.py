@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.runs.job import KernelRow
 
@@ -29,6 +29,11 @@ class Kernel:
     us: float
     layer: str | None = None
 
+    @property
+    def inside(self) -> list[Kernel]:
+        """The kernel itself, as a Call has those inside it."""
+        return [self]
+
 
 @dataclass
 class _OpenRange:
@@ -43,6 +48,9 @@ class Call:
     name: str
     us: float
     inside: list[Kernel] = field(default_factory=list)
+
+
+T = TypeVar("T", Kernel, Call, Kernel | Call)
 
 
 def complete(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -156,7 +164,8 @@ def by_name(kernels: Iterable[Kernel]) -> list[KernelRow]:
     return list(rows.values())
 
 
-def most_frequent(sequences: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """Return the sequence of names that most executions had."""
-    counts = Counter(tuple(names) for names in sequences)
-    return counts.most_common(1)[0][0] if counts else ()
+def usual_executions(executions: Sequence[Sequence[T]]) -> list[Sequence[T]]:
+    """Return the executions that ran the most frequent sequence of names."""
+    names = [tuple(kernel.name for kernel in execution) for execution in executions]
+    ((usual, _),) = Counter(names).most_common(1)
+    return [execution for execution, sequence in zip(executions, names, strict=True) if sequence == usual]

@@ -18,9 +18,8 @@ def test_what_an_inner_part_takes_is_not_the_outer_ones() -> None:
 
 def test_code_without_layers_is_its_operators_in_order() -> None:
     weight = torch.rand(64, 64)
-    timed = layer_parts.in_order(
-        lambda x: torch.relu(x @ weight), [torch.rand(64, 64)], HostClock(), 7, "", layer_times.COMPILED_NOTE
-    )
+    setup = layer_parts.Setup([torch.rand(64, 64)], HostClock(), 7)
+    timed = layer_parts.in_order(lambda x: torch.relu(x @ weight), setup, layer_times.COMPILED_NOTE)
     assert [one.name for one in timed.parts] == ["aten::matmul", "aten::relu"]
     assert all(len(one.ns) == 7 and one.modules == () for one in timed.parts)
     assert "aten::mm" in [kernel["name"] for kernel in timed.parts[0].kernels]
