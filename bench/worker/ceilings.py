@@ -81,30 +81,24 @@ def sustained_ns(ns: list[int]) -> int:
     return sorted(ns)[max(MIN_SAMPLES, ceil(SUSTAINED_SHARE * len(ns))) - 1]
 
 
-def answer_ceilings(job: CeilingsJob, notify: Callable[[str], None]) -> CeilingsAnswer:
-    """Measure the ceilings of this machine."""
-    return measure_ceilings(job.device, job.flags, notify, job.quick)
+def measure_ceilings(job: CeilingsJob, notify: Callable[[str], None]) -> CeilingsAnswer:
+    """Measure everything. `absent` has by precision the reason why it has no rate.
 
-
-def measure_ceilings(
-    device: str, flags: list[str], notify: Callable[[str], None], quick: bool = False
-) -> CeilingsAnswer:
-    """Measure everything; `flags` are the CPU's. `absent` has by precision the reason why it has no rate.
-
-    With `quick` there is one turn, with the fewest samples of each.
+    A quick job has one turn, with the fewest samples of each.
     """
-    start = time.perf_counter_ns()
+    start, device = time.perf_counter_ns(), job.device
+    turns, turn_s = (1, 0.0) if job.quick else (TURNS, TURN_S[device])
     with Watch() as watch, on_device(device) as clock:
         notify("operands")
-        matmuls, absent = _matmuls(device, flags)
+        matmuls, absent = _matmuls(device, job.flags)
         others = [*_copies(device), *(_launches() if device == "cuda" else ())]
-        for turn in range(1 if quick else TURNS):
+        for turn in range(turns):
             for precision, measurements in matmuls.items():
-                notify(f"{precision}, turn {turn + 1} of {TURNS}")
+                notify(f"{precision}, turn {turn + 1} of {turns}")
                 set_switches(torch.device(device), precision)
-                _sample(measurements, clock, 0.0 if quick else TURN_S[device], device)
-            notify(f"memory, turn {turn + 1} of {TURNS}")
-            _sample(others, clock, 0.0 if quick else TURN_S[device], device)
+                _sample(measurements, clock, turn_s, device)
+            notify(f"memory, turn {turn + 1} of {turns}")
+            _sample(others, clock, turn_s, device)
         disturbances = watch.so_far().between((start, time.perf_counter_ns())).told()
     everything = [*(matmul for measurements in matmuls.values() for matmul in measurements), *others]
     return {

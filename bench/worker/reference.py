@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,36 +30,29 @@ RECIPE = 1
 
 
 def write_references(job: ReferenceJob, notify: Callable[[str], None]) -> ReferenceAnswer:
-    """Write the reference files that a sweep needs, where they are not cached."""
-    paths = reference_files(job.model_name, job.image, job.count, job.precisions, job.device, job.seed, job.source)
-    return {"status": "ok", "paths": paths}
+    """Write the reference files that are not cached, each logits [at least count, classes] of the pictures of `seed`.
 
-
-def reference_files(
-    model_name: str, image: int, count: int, precisions: list[str], device: str, seed: int, source: str
-) -> dict[str, str]:
-    """Return the paths of .npy files by precision and `fp64`: logits [at least count, classes] of `seed`'s pictures.
-
-    Those of fp64 are float64, the others float32. Files that are not cached are computed.
+    That of `fp64` is float64, the others are float32.
     """
-    images = find(source)
-    model = resnet.build(model_name, seed=seed, source=images)
-    count = -(-count // CHUNK) * CHUNK  # whole chunks, so that small plans share a file
-    processor = torch.cuda.get_device_name() if device == "cuda" else "cpu"
-    drawn = f"{images.described()} {seed} i{image} n{count}"
+    images = find(job.source)
+    model = resnet.build(job.model_name, seed=job.seed, source=images)
+    count = -(-job.count // CHUNK) * CHUNK  # whole chunks, so that small plans share a file
+    processor = torch.cuda.get_device_name() if job.device == "cuda" else "cpu"
+    drawn = f"{images.described()} {job.seed} i{job.image} n{count}"
     key = f"reference {RECIPE} {digest(model)} {drawn} {processor} torch {torch.__version__}"
-    batch: list[Tensor] = []  # drawn when first needed, then shared by the precisions
+
+    @cache  # drawn when first needed, then shared by the precisions
+    def batch() -> Tensor:
+        return pictures(count, job.image, seed=job.seed, source=images)
 
     def write(precision: str, path: Path) -> None:
-        if not batch:
-            batch.append(pictures(count, image, seed=seed, source=images))
         with path.open("wb") as file:
-            np.save(file, logits(model, batch[0], precision, device))
+            np.save(file, logits(model, batch(), precision, job.device))
 
-    return {
-        precision: str(made_once(f"{key} {precision}", ".npy", lambda path, p=precision: write(p, path))[0])  # type: ignore[misc]
-        for precision in [EXACT, *(p for p in precisions if p in DTYPES)]
-    }
+    precisions = [EXACT, *(precision for precision in job.precisions if precision in DTYPES)]
+    files = {name: made_once(f"{key} {name}", ".npy", partial(write, name))[0] for name in precisions}
+    paths = {name: str(path) for name, path in files.items()}
+    return {"status": "ok", "paths": paths}
 
 
 def logits(model: nn.Module, batch: Tensor, precision: str, device: str) -> np.ndarray[Any, Any]:

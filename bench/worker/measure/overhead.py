@@ -36,12 +36,7 @@ SHAPE, CLASSES = (1, 3, 8, 8), 1000
 IR_VERSION = 10  # of the ONNX file: every ONNX Runtime from 1.18 on reads it
 
 
-def answer_overhead(job: NullJob, notify: Callable[[str], None]) -> NullAnswer:
-    """Measure the harness on the job's device."""
-    return {"status": "ok", "overhead": measure_overhead(job.device)}
-
-
-def measure_overhead(device: str) -> dict[str, Any]:
+def measure_overhead(job: NullJob, notify: Callable[[str], None]) -> NullAnswer:
     """Return the harness's cost: by kind of runner the nanoseconds of a sample, and the cost of the watching process.
 
     `paths` has the median, the p99 with 99 % bounds, the median's share of 1 ms, and on a GPU the median device time.
@@ -49,6 +44,7 @@ def measure_overhead(device: str) -> dict[str, Any]:
     millisecond's work with the watching process to the time without it, and its 95 % confidence interval; `watch_core`
     is the share of one core that the watching process takes.
     """
+    device = job.device
     paths: dict[str, dict[str, Any]] = {}
     absent: dict[str, str] = {}
     with Watch() as watch, on_device(device) as clock:
@@ -65,12 +61,13 @@ def measure_overhead(device: str) -> dict[str, Any]:
             paths[name] = _summary(measure(runner, inputs, clock, SETTINGS))
         busy_after, elapsed = watch.busy_ns(), time.perf_counter_ns() - start
         watch_ratio = _watch_ratio(watch, clock, _millisecond_of_work(device))
-    return {
+    overhead = {
         "paths": paths,
         "absent": absent,
         "watch": asdict(watch_ratio),
         "watch_core": None if busy_after is None or busy_before is None else (busy_after - busy_before) / elapsed,
     }
+    return {"status": "ok", "overhead": overhead}
 
 
 def _summary(measured: Measured) -> dict[str, Any]:

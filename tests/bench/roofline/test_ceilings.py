@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from bench.errors import StoreError
 from bench.roofline import ceilings
 from bench.roofline.ceilings import load_ceilings, path_of, save
+from bench.runs.job import CeilingsJob
 from bench.runs.process import Answer
 from bench.worker import ceilings as roof
 from bench.worker.ceilings import Measurement, sustained_ns
@@ -64,7 +65,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roof, "MAX_BUFFER_BYTES", 1 << 22)
 
     def here(job: dict[str, Any], limit_s: float, tell: Any) -> Answer:
-        return Answer("ok", "", json.loads(json.dumps(roof.measure_ceilings(job["device"], job["flags"], tell))), 1.0)
+        return Answer("ok", "", json.loads(json.dumps(roof.measure_ceilings(CeilingsJob.read(job), tell))), 1.0)
 
     monkeypatch.setattr(ceilings, "ask", here)
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from bench.records.record import Record
+from bench.runs.job import NullJob
 from bench.worker.measure import memory
 from bench.worker.measure.clock import Clock, on_device
 from bench.worker.measure.overhead import measure_overhead
@@ -153,7 +154,7 @@ def test_the_cold_cache_is_cold_when_the_device_begins() -> None:
 
 
 def test_what_the_harness_adds_on_a_gpu() -> None:
-    told = measure_overhead("cuda")
+    told = measure_overhead(NullJob("cuda"), print)["overhead"]
     stream, graph = told["paths"]["stream"], told["paths"]["graph"]
     assert stream["sample_ns"] < 20_000  # a wait for an idle stream
     assert stream["gpu_ns"] < 10_000

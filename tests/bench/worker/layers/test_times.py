@@ -14,11 +14,11 @@ import resnet
 from bench.plans.case import Case
 from bench.plans.plan import Settings
 from bench.roofline import layers
-from bench.runs.job import LayersJob
+from bench.runs.job import LayersJob, reference_job
 from bench.worker.layers import times as layer_times
 from bench.worker.layers.parts import Setup
 from bench.worker.measure.clock import HostClock
-from bench.worker.reference import reference_files
+from bench.worker.reference import write_references
 from tests.bench.roofline.told import ceilings, consistent, told
 
 
@@ -28,8 +28,8 @@ def job() -> Callable[[str], LayersJob]:
 
     def make(name: str) -> LayersJob:
         case, settings = Case.parse(name), Settings(buffers=2)
-        paths = reference_files(case.model, case.image, 3 * case.batch, [case.precision], "cpu", 0, "noise")
-        return LayersJob(case, settings, "cpu", 0, "noise", paths)
+        answer = write_references(reference_job([case], settings, "cpu", 0, "noise"), print)
+        return LayersJob(case, settings, "cpu", 0, "noise", answer["paths"])
 
     return make
 
