@@ -11,13 +11,12 @@ import importlib
 import json
 import platform
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -38,12 +37,11 @@ from resnet.fused.buffers import peak
 from resnet.fused.eager_memory import eager_uses
 from resnet.fused.launches import Target
 from resnet.model import ResNet
-from resnet.runner import DTYPES
+from resnet.runner import DTYPES, Runner
 from resnet.variants import VARIANTS, Runs, missing, prepare, refusal
 
 HOPPER = cards.of_arch(90)
 H200 = Target(HOPPER.name, HOPPER.arch, HOPPER.sms)
-
 
 NO_GRAPH = "nothing traces this variant, so nothing can break"
 NOT_PLANNED = "its memory is planned by the library, which does not say"
@@ -89,11 +87,11 @@ def count_case(case: Case) -> Counted:
         example = torch.randn(case.batch, 3, case.image, case.image)
         count = COUNTERS[VARIANTS[case.variant].runs]
         with _first_wins(case.variant):
-            counts = count(case, model, example)
-        counts.facts["flops"] = Fact(flops(case), "flop_counter")
+            counted = count(case, model, example)
+        counted.facts["flops"] = Fact(flops(case), "flop_counter")
     except Exception as error:  # every error is the case's result
         return Counted(failed=f"{type(error).__name__}: {_first_line(error)}")
-    return Counted(counts.facts, counts.absent)
+    return counted
 
 
 def _skip_reason(case: Case) -> str | None:
@@ -113,26 +111,12 @@ def _first_line(error: Exception) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")[:300]
 
 
-@contextmanager
-def _first_wins(variant: str) -> Iterator[None]:
+def _first_wins(variant: str) -> AbstractContextManager[object]:
     """Have a variant that chooses by the clock choose the first candidate, because the clock's choice would vary."""
-    module: Any = importlib.import_module(f"resnet.variants.{VARIANTS[variant].module}")
-    fastest = getattr(module, "fastest", None)
-    if fastest:
-        module.fastest = lambda candidates, *_: (next(iter(candidates)), {})
-    try:
-        yield
-    finally:
-        if fastest:
-            module.fastest = fastest
-
-
-@dataclass
-class _Counts:
-    """The facts of a case, and the reasons for those that it has not."""
-
-    facts: dict[str, Fact] = field(default_factory=dict)
-    absent: dict[str, str] = field(default_factory=dict)
+    module = importlib.import_module(f"resnet.variants.{VARIANTS[variant].module}")
+    if not hasattr(module, "fastest"):
+        return nullcontext()
+    return patch.object(module, "fastest", lambda candidates, *_: (next(iter(candidates)), {}))
 
 
 def flops(case: Case) -> int:
@@ -147,42 +131,46 @@ def flops(case: Case) -> int:
     return int(counter.get_total_flops())
 
 
-def _count_modules(case: Case, model: ResNet, example: Tensor) -> _Counts:
+def _weights(runner: Runner) -> Fact:
+    return Fact(int(runner.details["weights_bytes"]), "parameters")
+
+
+def _count_modules(case: Case, model: ResNet, example: Tensor) -> Counted:
     """Count a variant that calls torch operation by operation."""
     runner = prepare(case.variant, model, example, case.precision, case.launch)
     mode = count_dispatched(runner, example)
-    counts = _Counts(
+    counted = Counted(
         {
             "launches": Fact(len(mode.names), "aten"),
             "bytes": Fact(mode.bytes, "tensors"),
-            "weights": Fact(int(runner.details["weights_bytes"]), "parameters"),
+            "weights": _weights(runner),
         },
         {"breaks": NO_GRAPH, "record": NOT_OURS, "activations": NOT_PLANNED},
     )
     if case.variant == "eager":
-        del counts.absent["activations"]
+        del counted.absent["activations"]
         peak_bytes = peak(eager_uses(model, tuple(example.shape), DTYPES[case.precision].itemsize))
-        counts.facts["activations"] = Fact(peak_bytes, "alive")
-    return counts
+        counted.facts["activations"] = Fact(peak_bytes, "alive")
+    return counted
 
 
-def _count_compiled(case: Case, model: ResNet, example: Tensor) -> _Counts:
+def _count_compiled(case: Case, model: ResNet, example: Tensor) -> Counted:
     """Count a variant that torch.compile compiles."""
     with compilations() as compiled:
         runner = prepare(case.variant, model, example, case.precision, case.launch)
     if not compiled.sources:
         raise RuntimeError("nothing was compiled: is torch.compile switched off?")
-    return _Counts(
+    return Counted(
         {
             "launches": Fact(compiled.calls, "inductor"),
             "breaks": Fact(compiled.breaks, "dynamo"),
-            "weights": Fact(int(runner.details["weights_bytes"]), "parameters"),
+            "weights": _weights(runner),
         },
         {"bytes": NO_BYTES, "activations": NOT_PLANNED, "record": NOT_OURS},
     )
 
 
-def _count_kernels(case: Case, model: ResNet, example: Tensor) -> _Counts:
+def _count_kernels(case: Case, model: ResNet, example: Tensor) -> Counted:
     """Count the launches of the fused variant, which the table does not have for a CPU."""
     from resnet.variants import fused
 
@@ -192,20 +180,20 @@ def _count_kernels(case: Case, model: ResNet, example: Tensor) -> _Counts:
         x = runner.place(example)
         with torch.no_grad(), Dispatched() as mode:
             runner(x)
-    counts = _Counts(
+    counted = Counted(
         {
             "launches": Fact(len(launched.names) + len(mode.names), "launcher"),
             "bytes": Fact(launched.bytes + mode.bytes, "arguments"),
-            "weights": Fact(int(runner.details["weights_bytes"]), "parameters"),
+            "weights": _weights(runner),
             "activations": Fact(int(runner.details["activation_bytes"]), "buffers"),
         },
         {"breaks": NO_GRAPH},
     )
     try:
-        counts.facts["record"] = Fact(record_of(case, Accepted.load(ACCEPTED)), "accepted")
+        counted.facts["record"] = Fact(record_of(case, Accepted.load(ACCEPTED)), "accepted")
     except (StoreError, LookupError) as error:
-        counts.absent["record"] = str(error)
-    return counts
+        counted.absent["record"] = str(error)
+    return counted
 
 
 def record_of(case: Case, accepted: Accepted) -> str:
@@ -218,7 +206,7 @@ def record_of(case: Case, accepted: Accepted) -> str:
     return sha256("\n".join(rows).encode()).hexdigest()[:16]
 
 
-def _count_session(case: Case, model: ResNet, example: Tensor) -> _Counts:
+def _count_session(case: Case, model: ResNet, example: Tensor) -> Counted:
     """Count the nodes and weights of the graph that ONNX Runtime optimises."""
     import numpy as np
     import onnx
@@ -231,7 +219,7 @@ def _count_session(case: Case, model: ResNet, example: Tensor) -> _Counts:
         int(np.prod(tensor.dims)) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
         for tensor in graph.initializer
     ]
-    return _Counts(
+    return Counted(
         {
             "launches": Fact(sum(node.op_type != "Constant" for node in graph.node), "onnx"),
             "weights": Fact(sum(sizes), "initialisers"),
@@ -240,7 +228,7 @@ def _count_session(case: Case, model: ResNet, example: Tensor) -> _Counts:
     )
 
 
-COUNTERS: dict[Runs, Callable[[Case, ResNet, Tensor], _Counts]] = {
+COUNTERS: dict[Runs, Callable[[Case, ResNet, Tensor], Counted]] = {
     "modules": _count_modules,
     "compiled": _count_compiled,
     "kernels": _count_kernels,

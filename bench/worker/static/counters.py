@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from bench.worker.static.inductor_calls import IDLE
 from resnet.fused import launches
-from resnet.fused.launches import Bound, Target
+from resnet.fused.launches import Target
 from resnet.runner import Runner
 
 
@@ -83,23 +84,8 @@ class Launched:
 def launched_on(target: Target) -> Iterator[Launched]:
     """Build networks inside for a GPU that is not there; their launches are recorded and not executed."""
     launched = Launched()
-    replaced = {"target_of": _fixed(target), "compile_together": _nothing_to_compile, "ready": launched.ready}
-    originals = {name: getattr(launches, name) for name in replaced}
-    try:
-        for name, value in replaced.items():
-            setattr(launches, name, value)
+    with patch.multiple(launches, target_of=lambda *_: target, compile_together=lambda _: True, ready=launched.ready):
         yield launched
-    finally:
-        for name, value in originals.items():
-            setattr(launches, name, value)
-
-
-def _fixed(target: Target) -> Callable[..., Target]:
-    return lambda *_: target
-
-
-def _nothing_to_compile(launched: Iterable[Bound]) -> bool:
-    return True
 
 
 @contextmanager
@@ -115,8 +101,5 @@ def optimised_graphs(folder: Path) -> Iterator[list[Path]]:
         options.optimized_model_filepath = str(paths[-1])
         return original(path, options, *args, **kwargs)
 
-    onnxruntime.InferenceSession = session
-    try:
+    with patch.object(onnxruntime, "InferenceSession", session):
         yield paths
-    finally:
-        onnxruntime.InferenceSession = original

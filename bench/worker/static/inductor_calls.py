@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from unittest.mock import patch
 
 import torch
 
@@ -42,27 +42,20 @@ def compilations() -> Iterator[Compilations]:
     from torch._inductor.graph import GraphLowering
 
     compiled = Compilations()
+    original = torch.compile
     torch._dynamo.reset()
     counters.clear()
-    lowering: Any = GraphLowering
-    building: Any = AsyncCompile
-    torch_: Any = torch
-    originals = lowering.save_output_code, building.cpp_pybinding, torch.compile
-    lowering.save_output_code = compiled.sources.append
-    building.cpp_pybinding = lambda *_: lambda *_: None
-    torch_.compile = _without_fullgraph(torch.compile)
     try:
-        # an artefact from the cache would not be counted
-        with config.patch(fx_graph_cache=False):
+        with (
+            patch.object(GraphLowering, "save_output_code", compiled.sources.append),
+            patch.object(AsyncCompile, "cpp_pybinding", lambda *_: lambda *_: None),
+            patch.object(torch, "compile", lambda *args, **kwargs: original(*args, **kwargs | {"fullgraph": False})),
+            config.patch(fx_graph_cache=False),  # an artefact from the cache would not be counted
+        ):
             yield compiled
     finally:
-        lowering.save_output_code, building.cpp_pybinding, torch_.compile = originals
         compiled.breaks = sum(counters["graph_break"].values())
         torch._dynamo.reset()
-
-
-def _without_fullgraph(compile_: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *args, **kwargs: compile_(*args, **kwargs | {"fullgraph": False})
 
 
 def calls_in(source: str) -> int:

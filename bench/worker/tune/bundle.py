@@ -20,6 +20,7 @@ from itertools import islice, zip_longest
 from pathlib import Path
 from threading import Lock
 from typing import Any
+from unittest.mock import patch
 
 import triton
 from triton.backends.nvidia import driver as nvidia
@@ -168,15 +169,12 @@ class _Libraries:
             folders.append(Path(module.__file__).parent)
             return module
 
-        nvidia.compile_module_from_src = record_folder
-        try:
+        with patch.object(nvidia, "compile_module_from_src", record_folder):
             if first:
                 _find_driver()
                 nvidia.CudaUtils()
             if hasattr(nvidia, "make_launcher"):
                 nvidia.CudaLauncher(kernel.src, kernel.metadata)
-        finally:
-            nvidia.compile_module_from_src = build
         return folders
 
 
