@@ -72,8 +72,8 @@ ROWS = (
     Row(FactsJob, "bench.worker.static.count:count_facts", compiles=True),
     Row(MakerJob, "bench.worker.tune.bundle:read_maker", compiles=True),
     Row(BundleJob, "bench.worker.tune.bundle:compile_candidates", compiles=True),
-    Row(PiecesJob, "bench.worker.experiments.child:run_pieces"),
-    Row(ConstantsJob, "bench.worker.experiments.child:run_constants"),
+    Row(PiecesJob, "bench.worker.experiments.child:run_parts"),
+    Row(ConstantsJob, "bench.worker.experiments.child:run_parts"),
 )
 JOBS = {(row.job.name, row.job.what): row for row in ROWS}
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from bench.machine.environment import ROOT, child_variables
-from bench.worker.experiments.place import Place, Run, Skip
-from bench.worker.experiments.products import ARCH, gluon_run, hopper
+from bench.worker.experiments.place import ARCH, Place, Run, Skip
+from bench.worker.experiments.products import gluon_run, hopper
 from bench.worker.gate import Wrong
 from bench.worker.tune.candidate import ROUNDOFF, describe_mismatch, draw, launcher, right_output, tolerance
 from kernels import conv, conv_tma
@@ -74,9 +74,8 @@ def _pointers(place: Place, layer: Layer, operands: Operands) -> Tensor:
     config = Config.parse(POINTERS)
     out = output(layer, place.device)
     out.fill_(torch.nan)
-    if place.dry:
-        assert not any(emit(compilation, ARCH).spills for compilation in conv.compilation(layer, config))
-    launcher(layer, config, operands, out, None)()
+    place.compile_only(conv.compilation(layer, config))
+    launcher(layer, config, operands, out)()
     place.clock.wait()
     if mismatch := _mismatch(layer, operands, out):
         raise Wrong(f"the pointer kernel itself is off: {mismatch}")
@@ -174,11 +173,8 @@ def overwrite(place: Place, name: str) -> dict[str, Any]:
         if place.dry:
             for compilation in conv_tma.compilation(layer, config):
                 emit(compilation, ARCH)
-            run: Run = launcher(layer, Config.parse(POINTERS), operands, out, None)
-        else:
-            run = partial(
-                _all, [(one.run, arguments) for one, arguments in conv_tma.calls(layer, config, operands, out)]
-            )
+            config = Config.parse(POINTERS)
+        run = launcher(layer, config, operands, out)
         repeats = place.on(MANY // 2, 1)
         alone = mismatches(place, run, out, pointers, repeats)
         beside = _beside_products(place, layer, partial(mismatches, place, run, out, pointers, repeats))
@@ -187,11 +183,6 @@ def overwrite(place: Place, name: str) -> dict[str, Any]:
             "alone": alone[0], "beside_other_work": beside[0], "most_values": max(alone[1], beside[1]),
         }  # fmt: skip
     return {"data": data}
-
-
-def _all(bound: list[tuple[Callable[..., Any], list[Any]]]) -> None:
-    for call, arguments in bound:
-        call(*arguments)
 
 
 def _beside_products(place: Place, layer: Layer, work: Callable[[], tuple[int, int]]) -> tuple[int, int]:

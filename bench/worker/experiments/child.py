@@ -9,7 +9,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from bench.runs.job import ConstantsJob, Empty, PartOutcome, PartsJob, PiecesJob
+from bench.runs.job import Empty, PartOutcome, PartsJob
 from bench.worker.experiments.place import Place, Skip, context_lost, open_place
 from bench.worker.gate import Wrong
 
@@ -37,16 +37,6 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
     },
 }
 DEFAULT_PARTS = {"pieces": (PIECES, "layer"), "constants": ("", "")}  # for a name that is not listed
-
-
-def run_pieces(job: PiecesJob, notify: Notify) -> Empty:
-    """Run pieces of networks."""
-    return run_parts(job, notify)
-
-
-def run_constants(job: ConstantsJob, notify: Notify) -> Empty:
-    """Run experiments on a card's constants."""
-    return run_parts(job, notify)
 
 
 def run_parts(job: PartsJob, notify: Notify) -> Empty:

@@ -10,12 +10,11 @@ from typing import Any
 import triton
 import triton.language as tl
 
-from bench.worker.experiments.place import Place, Run
-from bench.worker.experiments.products import ARCH, as_outcome
+from bench.worker.experiments.place import ARCH, Place, Run
+from bench.worker.experiments.products import as_outcome
 from bench.worker.gate import Wrong
 from bench.worker.tune.candidate import depth_of, draw, launcher, same_bits
 from kernels import conv
-from kernels.compiled.emit import emit
 from kernels.experiments import pinned_conv
 from kernels.launch import Launch, output
 from kernels.space.config import Config
@@ -55,7 +54,7 @@ def launches(place: Place, name: str) -> dict[str, Any]:
             continue
         launch = empty(pdl, place.sms or 1)
         if place.dry:
-            assert not emit(launch.compilation(), ARCH).spills
+            place.compile_only([launch.compilation()])
         run: Run = (lambda: None) if place.dry else launch.run
         run()
         times = {count: place.times(place.graph([run] * count)) for count in COUNTS}
@@ -75,15 +74,16 @@ def prologue(place: Place, name: str) -> dict[str, Any]:
     for title, (layer, text) in SINGLE.items():
         config = Config.parse(text)
         sides = {"plain": conv, "pinned": pinned_conv}
+        for module in sides.values():
+            place.compile_only(module.compilation(layer, config))
         if place.dry:
-            for module in sides.values():
-                assert not any(emit(compilation, ARCH).spills for compilation in module.compilation(layer, config))
             layer = replace(layer, h=4, w=4)
         sets = [draw(layer, place.device, seed) for seed in range(place.on(SETS, 2))]
         graphs, outs = {}, {}
         for side, module in sides.items():
             outs[side] = [output(layer, place.device) for _ in sets]
-            runs = [_run(place, module, layer, config, *pair) for pair in zip(sets, outs[side], strict=True)]
+            pairs = zip(sets, outs[side], strict=True)
+            runs = [launcher(layer, config, operands, out, module=module) for operands, out in pairs]
             for run in runs:
                 run()
             graphs[side] = place.graph(runs * place.on(4, 1))
@@ -99,10 +99,3 @@ def prologue(place: Place, name: str) -> dict[str, Any]:
         data[title] = {"layer": layer.key, "config": text, "depth": depth_of(layer), "us": us, "ns": times}
         data[title] |= {"layers_in_a_graph": launch_count, "gain_us": us["plain"] - us["pinned"]}
     return as_outcome(place, data)
-
-
-def _run(place: Place, module: Any, layer: Layer, config: Config, operands: Any, out: Any) -> Run:
-    if place.dry:
-        return launcher(layer, config, operands, out, None)
-    bound = list(module.calls(layer, config, operands, out))  # it allocates its partial sums
-    return lambda: [launch.run(*arguments) for launch, arguments in bound]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +11,13 @@ import torch
 
 from bench.worker.measure.clock import Clock, on_device
 from bench.worker.tune.candidate import capture
+from kernels.compiled.emit import emit
+from kernels.launch import Compilation
 from kernels.space.machine import Machine, machine_of
 
 Run = Callable[[], object]
 
+ARCH = 90  # a CPU compiles kernels for it
 SAMPLES = 20
 WARM_UP = 3
 
@@ -53,6 +56,11 @@ class Place:
             raise Skip(f"{feature} needs a GPU")
         if self.arch < arch:
             raise Skip(f"{feature} begins with sm_{arch}, and this is sm_{self.arch}")
+
+    def compile_only(self, compilations: Iterable[Compilation]) -> None:
+        """On a CPU, compile kernels for sm_90, and assert that none spills."""
+        if self.dry:
+            assert not any(emit(compilation, ARCH).spills for compilation in compilations)
 
     def graph(self, runs: Sequence[Run]) -> Run:
         """Return one call for all `runs`, which ran before: a CUDA graph; on a CPU they run one after the other."""

@@ -10,18 +10,16 @@ from typing import Any
 import torch
 
 from bench.experiments.arithmetic import Rates, Work, bound, rates
-from bench.worker.experiments.place import Place, Run, Skip
+from bench.worker.experiments.place import ARCH, Place, Run, Skip
 from bench.worker.tune.candidate import draw, launcher
 from kernels import conv
 from kernels.cards.constants import SHARES
-from kernels.compiled.emit import emit
 from kernels.launch import Operands, output
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from kernels.space.tiling import channel_tiles, row_tiles, steps
 from resnet.fused.launches import Bound, compile_together
 
-ARCH = 90  # compiled for where there is no card
 COPY_BYTES = 1 << 30
 LAUNCHES = 8  # in a graph
 TILES = {"square": "ptr-128x128x64-w4-s3-k1-g8", "wide": "ptr-128x256x64-w8-s3-k1-g8"}
@@ -58,13 +56,11 @@ def products(place: Place, name: str) -> dict[str, Any]:
 
     def run(tile: str, form: str, layer: Layer) -> tuple[Run, Work]:
         config = configs[tile]
-        if place.dry:
-            for compilation in conv.compilation(layer, config):
-                assert not emit(compilation, ARCH).spills
+        place.compile_only(conv.compilation(layer, config))
         operands, out = draw(layer, place.device, 0), output(layer, place.device)
         tiles = row_tiles(layer, config) * channel_tiles(layer, config)
         work = Work.of(tiles, steps(layer, config)[0], config.block_m, config.block_n, config.block_k)
-        return launcher(layer, config, operands, out, None), work
+        return launcher(layer, config, operands, out), work
 
     def bind_without_memory(tile: str, form: str, layer: Layer) -> Iterable[Bound]:
         return conv.calls(layer, configs[tile], Operands.of(layer), output(layer, "meta"))

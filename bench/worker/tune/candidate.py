@@ -149,11 +149,15 @@ def capture(runs: list[Run]) -> Run:
     return replay
 
 
-def launcher(layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None) -> Run:
-    """Return a launch as in a network; on a CPU as in the op, by aten or by the interpreted kernel."""
-    module = implementation(layer, config)
+def launcher(
+    layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None = None, module: Any = None
+) -> Run:
+    """Return a launch as in a network; on a CPU as in the op, by aten or by the interpreted kernel.
+
+    `module` has other kernels for the layer; without `scratch` they allocate it.
+    """
     if out.device.type == "cuda":
-        bound = list(module.calls(layer, config, operands, out, scratch))
+        bound = list((module or implementation(layer, config)).calls(layer, config, operands, out, scratch))
         return lambda: [launch.run(*arguments) for launch, arguments in bound]
     return partial(run_op, layer, operands, out, str(config))
 
