@@ -38,20 +38,21 @@ def measure_case(job: CaseJob, notify: Notify = lambda stage: None, around: Arou
     cold: dict[str, Any] = {"import_s": time.perf_counter() - STARTED}
     with Watch() as watch, on_device(job.device) as clock:
         notify("build")
-        lap = _Stopwatch()
+        start = time.perf_counter()
         material = job_material(job)
         fresh = material.batches.pop().clone()
-        cold["build_s"] = lap()
+        cold["build_s"] = time.perf_counter() - start
         described, weights = material.provenance()
         truth = read_job_truth(job)
 
         notify("prepare")
-        lap = _Stopwatch()
+        start = time.perf_counter()
         runner = material.prepare()
-        cold["prepare_s"] = lap()
+        cold["prepare_s"] = time.perf_counter() - start
         notify("first call")
+        start = time.perf_counter()
         inputs = [runner.place(batch) for batch in material.batches]
-        cold["place_s"] = lap()
+        cold["place_s"] = time.perf_counter() - start
         material.release()
         first, cold["first_call_s"] = first_call(runner, inputs, clock)
         cold["caches"] = "fresh" if job.caches else cache_state(runner.details)
@@ -102,15 +103,3 @@ def _measure(
         return {"status": "wrong", "reason": f"{when}: {wrong}"}
     times = measured.fields(watch.so_far(), settings.steal)
     return {**times, "status": "ok", "memory": bytes_used, "gate": gate, "energy": energy}
-
-
-class _Stopwatch:
-    """A stopwatch: each call returns the seconds since the last call, or at first since its creation."""
-
-    def __init__(self) -> None:
-        self.start = time.perf_counter()
-
-    def __call__(self) -> float:
-        now = time.perf_counter()
-        elapsed, self.start = now - self.start, now
-        return elapsed

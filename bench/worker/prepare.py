@@ -17,7 +17,7 @@ from torch import Tensor
 import resnet
 from bench.plans.case import Case
 from bench.runs.job import RunJob
-from bench.worker.gate import Truth, check, poison
+from bench.worker.gate import Truth
 from bench.worker.measure.clock import Clock
 from bench.worker.reference import EXACT
 from resnet.inputs import Source, find, pictures
@@ -72,13 +72,6 @@ def first_call(runner: Runner, inputs: Sequence[Tensor], clock: Clock) -> tuple[
     answer = runner(inputs[0])
     clock.wait()
     return answer, time.perf_counter() - start
-
-
-def check_first_call(runner: Runner, inputs: Sequence[Tensor], truth: Truth, clock: Clock) -> dict[str, Any]:
-    """Call a prepared variant for the first time and check its answer to each batch. Raises Wrong."""
-    answer, _ = first_call(runner, inputs, clock)
-    poison(answer, clock)
-    return check(runner, inputs, range(len(inputs)), truth, clock)
 
 
 def read_truth(case: Case, reference: Mapping[str, str], rows: slice | np.ndarray) -> Truth:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, cast
+from unittest.mock import patch
 
 from torch import Tensor, nn
 from torch.nn.modules import module as hooks
@@ -69,14 +70,10 @@ class Marks:
             yield
             return
         network = cast("FusedNetwork", self.root)
-        original = network.first, network.calls
         first, *rest = self.owners
-        network.first = _marked(network.first, first, enter, leave)
-        network.calls = [_marked(call, owner, enter, leave) for call, owner in zip(network.calls, rest, strict=True)]
-        try:
+        calls = [_marked(call, owner, enter, leave) for call, owner in zip(network.calls, rest, strict=True)]
+        with patch.multiple(network, first=_marked(network.first, first, enter, leave), calls=calls):
             yield
-        finally:
-            network.first, network.calls = original
 
     def ranges(self) -> AbstractContextManager[None]:
         """Mark each part as a range of the profiler."""

@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.runs.job import KernelRow
-from bench.worker.layers.parts import Part, Samples, Setup, Timed
+from bench.runs.job import KernelRow, PartRow
+from bench.worker.layers.parts import Samples, Setup, Timed
 from resnet.onnx.export import INPUT, onnx_file
 from resnet.onnx.session import CPU, OrtRunner
 
@@ -57,7 +57,7 @@ def node_times(runner: Any, model: Any, setup: Setup) -> Timed:
             "us": node_events[-1]["dur"],
             "count": 1,
         }
-        parts.append(Part(name, layers.get(name, ()), ns, [kernel]))
+        parts.append(PartRow(name=name, modules=list(layers.get(name, ())), ns=ns, kernels=[kernel]))
     if setup.trace_to:
         start = max(event["ts"] for event in events if event["name"] == "model_run")
         last_run = [event for event in events if event["ts"] >= start]

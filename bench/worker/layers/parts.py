@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from bench.runs.job import KernelRow, PartRow
+from bench.runs.job import PartRow
 from bench.worker.layers import trace
 from bench.worker.layers.marks import Marks, Names
 from bench.worker.layers.trace import EXECUTION
@@ -39,25 +39,11 @@ class Setup:
 
 
 @dataclass
-class Part:
-    """A timed part, with the modules of the model that it computes; there are none where nothing says which."""
-
-    name: str
-    modules: tuple[str, ...]
-    ns: list[float]  # in each execution
-    kernels: list[KernelRow] = field(default_factory=list)  # of one execution
-
-    def row(self) -> PartRow:
-        """Return the part as it is in the answer."""
-        return {"name": self.name, "modules": list(self.modules), "ns": self.ns, "kernels": self.kernels}
-
-
-@dataclass
 class Timed:
     """The parts, timed by the method `how`; `ns` are whole executions while the parts were timed."""
 
     how: str
-    parts: list[Part]
+    parts: list[PartRow]
     ns: list[int]
     note: str = ""
 
@@ -104,7 +90,7 @@ def by_hooks(runner: TorchRunner, marks: Marks, setup: Setup) -> Timed:
     for kernel in trace.host_kernels(events):
         if kernel.layer is not None:
             kernels.setdefault(kernel.layer, []).append(kernel)
-    parts = [Part(name, marks.names(name), times, trace.by_name(kernels.get(name, ()))) for name, times in ns.items()]
+    parts = [_part(name, marks.names(name), times, kernels.get(name, ())) for name, times in ns.items()]
     return Timed("hooks", parts, samples.host[1:])
 
 
@@ -161,22 +147,27 @@ def in_order(run: Callable[[Tensor], Tensor], setup: Setup, note: str) -> Timed:
     return Timed("profiler", parts_in_order(executions), samples.host, note)
 
 
-def parts_by_layer(executions: Sequence[Sequence[trace.Kernel]], names: Names) -> list[Part]:
+def _part(name: str, modules: Iterable[str], ns: list[float], kernels: Iterable[trace.Kernel]) -> PartRow:
+    """Return a part: the modules that it computes, if they are known, its ns, and the kernels of one execution."""
+    return {"name": name, "modules": list(modules), "ns": ns, "kernels": trace.by_name(kernels)}
+
+
+def parts_by_layer(executions: Sequence[Sequence[trace.Kernel]], names: Names) -> list[PartRow]:
     """Return a part for each layer, in the order they first ran; kernels of no layer are left out."""
     order = dict.fromkeys(kernel.layer for kernels in executions for kernel in kernels if kernel.layer is not None)
     parts = []
     for layer in order:
         of_layer = [[kernel for kernel in kernels if kernel.layer == layer] for kernels in executions]
         ns = [1e3 * sum(kernel.us for kernel in kernels) for kernels in of_layer]
-        parts.append(Part(layer, names(layer), ns, trace.by_name(of_layer[0])))
+        parts.append(_part(layer, names(layer), ns, of_layer[0]))
     return parts
 
 
-def parts_in_order(executions: Sequence[Sequence[trace.Kernel | trace.Call]]) -> list[Part]:
+def parts_in_order(executions: Sequence[Sequence[trace.Kernel | trace.Call]]) -> list[PartRow]:
     """Return a part for each kernel or call, from the executions that ran the most frequent sequence of them."""
     usual = trace.usual_executions(executions)
     return [
-        Part(first.name, (), [1e3 * execution[index].us for execution in usual], trace.by_name(first.inside))
+        _part(first.name, (), [1e3 * execution[index].us for execution in usual], first.inside)
         for index, first in enumerate(usual[0])
     ]
 

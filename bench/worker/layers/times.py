@@ -20,11 +20,11 @@ from typing import Any
 import torch
 
 from bench.runs.job import Ended, LayersAnswer, LayersJob
-from bench.worker.gate import Wrong
+from bench.worker.gate import Wrong, check, poison
 from bench.worker.layers.marks import Marks
 from bench.worker.layers.parts import Samples, Setup, Timed, by_graph, by_hooks, by_ranges, in_order
 from bench.worker.measure.clock import on_device
-from bench.worker.prepare import check_first_call, job_material, read_job_truth
+from bench.worker.prepare import first_call, job_material, read_job_truth
 from bench.worker.runtime import describe_runtime
 from resnet.held import NotHeld
 from resnet.runner import GraphRunner, Runner, TorchRunner
@@ -49,7 +49,8 @@ def time_layers(job: LayersJob, notify: Callable[[str], None]) -> LayersAnswer |
         setup = Setup([runner.place(batch) for batch in material.batches], clock, job.executions, job.trace)
         notify("gate")
         try:
-            check_first_call(runner, setup.inputs, truth, clock)
+            poison(first_call(runner, setup.inputs, clock)[0], clock)
+            check(runner, setup.inputs, range(len(setup.inputs)), truth, clock)
         except Wrong as wrong:
             return {"status": "wrong", "reason": str(wrong)}
         notify("whole")
@@ -71,7 +72,7 @@ def time_layers(job: LayersJob, notify: Callable[[str], None]) -> LayersAnswer |
         "timed_ns": timed.ns,
         "how": timed.how,
         "note": timed.note,
-        "parts": [part.row() for part in timed.parts],
+        "parts": timed.parts,
         "details": runner.details,
         "runtime": describe_runtime(job.device),
     }

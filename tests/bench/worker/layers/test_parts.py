@@ -20,7 +20,7 @@ def test_code_without_layers_is_its_operators_in_order() -> None:
     weight = torch.rand(64, 64)
     setup = layer_parts.Setup([torch.rand(64, 64)], HostClock(), 7)
     timed = layer_parts.in_order(lambda x: torch.relu(x @ weight), setup, layer_times.COMPILED_NOTE)
-    assert [one.name for one in timed.parts] == ["aten::matmul", "aten::relu"]
-    assert all(len(one.ns) == 7 and one.modules == () for one in timed.parts)
-    assert "aten::mm" in [kernel["name"] for kernel in timed.parts[0].kernels]
-    assert sum(median(one.ns) for one in timed.parts) < max(timed.ns)
+    assert [part["name"] for part in timed.parts] == ["aten::matmul", "aten::relu"]
+    assert all(len(part["ns"]) == 7 and part["modules"] == [] for part in timed.parts)
+    assert "aten::mm" in [kernel["name"] for kernel in timed.parts[0]["kernels"]]
+    assert sum(median(part["ns"]) for part in timed.parts) < max(timed.ns)

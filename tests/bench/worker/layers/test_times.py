@@ -90,8 +90,7 @@ def test_our_own_steps_are_timed_where_the_ops_are_atens(variant: str) -> None:
 
     run = import_module(f"resnet.variants.{variant}").prepare(model, batch, "fp32", "stream")
     timed = layer_times.time_parts(variant, run, model, Setup([run.place(batch)], HostClock(), 7))
-    parts = [{"name": p.name, "modules": p.modules, "ns": p.ns, "kernels": p.kernels} for p in timed.parts]
-    found = layers.put_together(case, told(parts, timed.ns), ceilings())
+    found = layers.put_together(case, told(timed.parts, timed.ns), ceilings())
     consistent(found, case)
     by_name = {row["name"]: row["operations"] for row in found["rows"]}
     assert by_name["conv1"] == ["conv1", "maxpool"]
