@@ -17,21 +17,11 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any, cast
 
-from bench.runs.job import (
-    CaseJob,
-    CeilingsJob,
-    ConstantsJob,
-    FitJob,
-    LayersJob,
-    LoadJob,
-    NullJob,
-    PiecesJob,
-    ReferenceJob,
-)
-from bench.runs.kernel_jobs import BundleJob, FactsJob, KernelsJob, MakerJob, NetworksJob, TryJob
+from bench.runs import job as jobs
+from bench.runs import kernel_jobs
 from bench.runs.wire import Job, Json
 from bench.worker.failure import describe_failure
 
@@ -54,26 +44,25 @@ class Row:
 
     def import_function(self) -> AnswerJob:
         """Return the function."""
-        module, _, name = self.function.partition(":")
-        return cast(AnswerJob, getattr(import_module(module), name))
+        return cast(AnswerJob, resolve_name(self.function))
 
 
 ROWS = (
-    Row(CaseJob, "bench.worker.case:measure_case"),
-    Row(FitJob, "bench.worker.fits:probe_batch"),
-    Row(ReferenceJob, "bench.worker.reference:write_references", "reference"),
-    Row(NullJob, "bench.worker.measure.overhead:measure_overhead", "null"),
-    Row(CeilingsJob, "bench.worker.ceilings:measure_ceilings"),
-    Row(LayersJob, "bench.worker.layers.times:time_layers"),
-    Row(LoadJob, "bench.worker.serve:serve_load"),
-    Row(NetworksJob, "bench.worker.tune.search:read_networks"),
-    Row(TryJob, "bench.worker.tune.search:try_candidates"),
-    Row(KernelsJob, "bench.worker.static.compile_kernels:compile_part", compiles=True),
-    Row(FactsJob, "bench.worker.static.count:count_facts", compiles=True),
-    Row(MakerJob, "bench.worker.tune.bundle:read_maker", compiles=True),
-    Row(BundleJob, "bench.worker.tune.bundle:compile_candidates", compiles=True),
-    Row(PiecesJob, "bench.worker.experiments.child:run_parts"),
-    Row(ConstantsJob, "bench.worker.experiments.child:run_parts"),
+    Row(jobs.CaseJob, "bench.worker.case:measure_case"),
+    Row(jobs.FitJob, "bench.worker.fits:probe_batch"),
+    Row(jobs.ReferenceJob, "bench.worker.reference:write_references", "reference"),
+    Row(jobs.NullJob, "bench.worker.measure.overhead:measure_overhead", "null"),
+    Row(jobs.CeilingsJob, "bench.worker.ceilings:measure_ceilings"),
+    Row(jobs.LayersJob, "bench.worker.layers.times:time_layers"),
+    Row(jobs.LoadJob, "bench.worker.serve:serve_load"),
+    Row(kernel_jobs.NetworksJob, "bench.worker.tune.search:read_networks"),
+    Row(kernel_jobs.TryJob, "bench.worker.tune.search:try_candidates"),
+    Row(kernel_jobs.KernelsJob, "bench.worker.static.compile_kernels:compile_part", compiles=True),
+    Row(kernel_jobs.FactsJob, "bench.worker.static.count:count_facts", compiles=True),
+    Row(kernel_jobs.MakerJob, "bench.worker.tune.bundle:read_maker", compiles=True),
+    Row(kernel_jobs.BundleJob, "bench.worker.tune.bundle:compile_candidates", compiles=True),
+    Row(jobs.PiecesJob, "bench.worker.experiments.child:run_parts"),
+    Row(jobs.ConstantsJob, "bench.worker.experiments.child:run_parts"),
 )
 JOBS = {(row.job.name, row.job.what): row for row in ROWS}
 

@@ -19,10 +19,9 @@ import psutil
 import torch
 from torch import Tensor
 
-from bench.machine.environment import cache_bytes
 from bench.machine.watch import Watch
 from bench.runs.job import CeilingsAnswer, CeilingsJob, MeasurementRow
-from bench.worker.measure.clock import DEFAULT_CACHE_BYTES, Clock, on_device
+from bench.worker.measure.clock import Clock, last_level_cache, on_device
 from bench.worker.runtime import describe_runtime
 from resnet.runner import DTYPES, CudaCapture, set_switches
 
@@ -105,7 +104,7 @@ def measure_ceilings(job: CeilingsJob, notify: Callable[[str], None]) -> Ceiling
         "status": "ok",
         "measurements": [measurement.row() for measurement in everything],
         "absent": absent,
-        "cache_bytes": _last_level_cache(device),
+        "cache_bytes": last_level_cache(device),
         "watch": disturbances,
         "runtime": describe_runtime(device),
         "seconds": (time.perf_counter_ns() - start) / 1e9,
@@ -197,29 +196,18 @@ def _scaled_mm(fast: bool, m: int, k: int, n: int) -> Callable[[], Tensor]:
     return lambda: torch._scaled_mm(a, b, scale, scale, out_dtype=torch.bfloat16, use_fast_accum=fast)
 
 
-def _last_level_cache(device: str) -> int:
-    """Return the bytes of the device's last-level cache."""
-    if device == "cuda":
-        return int(torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size)
-    size = cache_bytes()
-    return size if isinstance(size, int) else DEFAULT_CACHE_BYTES
-
-
 def _copies(device: str) -> Iterator[Measurement]:
     """Yield copies in memory and in the last-level cache; both bytes read and bytes written count."""
-    cache = _last_level_cache(device)
+    cache = last_level_cache(device)
     free = torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
     large = min(MAX_BUFFER_BYTES, free // 8, max(COPY_CACHES * cache, MAX_BUFFER_BYTES if device == "cuda" else 0))
     for how, call, size in _copy_calls(device, large):
         yield Measurement("copy", how, 2.0 * size, call, shape=(size,))
     for part in CACHED_PARTS:
         for how, call, size in _copy_calls(device, cache // part):
-            if device == "cuda":
-                yield Measurement(
-                    "cached copy", how, 2.0 * size * COPIES_IN_GRAPH, _graph(call, COPIES_IN_GRAPH), shape=(size,)
-                )
-            else:
-                yield Measurement("cached copy", how, 2.0 * size, call, shape=(size,))
+            count = COPIES_IN_GRAPH if device == "cuda" else 1
+            copies = _graph(call, count) if device == "cuda" else call
+            yield Measurement("cached copy", how, 2.0 * size * count, copies, shape=(size,))
 
 
 def _copy_calls(device: str, size: int) -> Iterator[tuple[str, Callable[[], Tensor], int]]:
@@ -238,21 +226,22 @@ def _launches() -> Iterator[Measurement]:
         torch.cuda._sleep(0)
         return done
 
-    def row() -> Tensor:
-        for _ in range(LAUNCHES):
-            empty()
-        return done
-
-    yield Measurement("launch", "stream", LAUNCHES, row)
+    yield Measurement("launch", "stream", LAUNCHES, _repeated(empty, LAUNCHES))
     yield Measurement("launch", "graph", LAUNCHES, _graph(empty, LAUNCHES))
 
 
-def _graph(call: Callable[[], Tensor], count: int) -> Callable[[], Tensor]:
-    """Return a CUDA graph of `count` calls."""
+def _repeated(call: Callable[[], Tensor], count: int) -> Callable[[], Tensor]:
+    """Return `count` calls in a row as one."""
 
-    def row(x: Tensor) -> Tensor:
+    def calls() -> Tensor:
         for _ in range(count):
             result = call()
         return result
 
-    return CudaCapture()(row, torch.empty(0, device="cuda"))
+    return calls
+
+
+def _graph(call: Callable[[], Tensor], count: int) -> Callable[[], Tensor]:
+    """Return a CUDA graph of `count` calls."""
+    calls = _repeated(call, count)
+    return CudaCapture()(lambda _: calls(), torch.empty(0, device="cuda"))

@@ -6,37 +6,38 @@ import faulthandler
 import json
 import time
 from collections.abc import Callable
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 from bench.runs.job import Empty, PartOutcome, PartsJob
-from bench.worker.experiments.place import Place, Skip, context_lost, open_place
+from bench.worker.experiments.place import Place, Skip, open_place
 from bench.worker.gate import Wrong
+from bench.worker.tune.candidate import context_lost
 
 Notify = Callable[[str], None]
 
 # The function of each part, by job. It takes (place, name), returns fields of the outcome, and raises Skip or Wrong.
-PIECES = "bench.worker.experiments.pieces"
-PARTS: dict[str, dict[str, tuple[str, str]]] = {
+HERE = "bench.worker.experiments"
+PARTS = {
     "pieces": {
-        "pdl-chain": (PIECES, "pdl_chain"),
-        "pdl-graph": (PIECES, "pdl_chain"),
-        "graph": (PIECES, "graph"),
+        "pdl-chain": f"{HERE}.pieces:pdl_chain",
+        "pdl-graph": f"{HERE}.pieces:pdl_chain",
+        "graph": f"{HERE}.pieces:graph",
     },
     "constants": {
-        "launches": ("bench.worker.experiments.launches", "launches"),
-        "prologue": ("bench.worker.experiments.launches", "prologue"),
-        "memory": ("bench.worker.experiments.products", "memory"),
-        "products": ("bench.worker.experiments.products", "products"),
-        "gluon-products": ("bench.worker.experiments.products", "gluon_products"),
-        "gluon-agrees": ("bench.worker.experiments.agreement", "gluon_agrees"),
-        "racecheck": ("bench.worker.experiments.agreement", "racecheck"),
-        "overwrite": ("bench.worker.experiments.agreement", "overwrite"),
-        "halves": ("bench.worker.experiments.networks", "halves"),
-        "slices": ("bench.worker.experiments.networks", "slices"),
+        "launches": f"{HERE}.launches:launches",
+        "prologue": f"{HERE}.launches:prologue",
+        "memory": f"{HERE}.products:memory",
+        "products": f"{HERE}.products:products",
+        "gluon-products": f"{HERE}.products:gluon_products",
+        "gluon-agrees": f"{HERE}.agreement:gluon_agrees",
+        "racecheck": f"{HERE}.agreement:racecheck",
+        "overwrite": f"{HERE}.agreement:overwrite",
+        "halves": f"{HERE}.networks:halves",
+        "slices": f"{HERE}.networks:slices",
     },
 }
-DEFAULT_PARTS = {"pieces": (PIECES, "layer"), "constants": ("", "")}  # for a name that is not listed
+LAYER = f"{HERE}.pieces:layer"  # of a name that is not listed
 
 
 def run_parts(job: PartsJob, notify: Notify) -> Empty:
@@ -58,8 +59,7 @@ def _outcome(job: str, name: str, place: Place) -> PartOutcome:
     fields: dict[str, Any] = {}
     status, reason = "ok", ""
     try:
-        module, function = PARTS[job].get(name, DEFAULT_PARTS[job])
-        fields = getattr(import_module(module), function)(place, name) or {}
+        fields = resolve_name(PARTS[job].get(name, LAYER))(place, name) or {}
         place.clock.wait()
         json.dumps(fields, allow_nan=False)
     except Skip as skip:

@@ -86,15 +86,3 @@ def open_place(device: str) -> Iterator[Place]:
         yield Place(
             device, clock, properties.name, 10 * properties.major + properties.minor, properties.multi_processor_count
         )
-
-
-def context_lost() -> bool:
-    """Return whether the GPU refuses this process further work, as after an illegal access; else free its memory."""
-    if not torch.cuda.is_available():
-        return False
-    try:
-        torch.cuda.synchronize()
-        torch.cuda.empty_cache()
-    except Exception:
-        return True
-    return False

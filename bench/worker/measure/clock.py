@@ -83,10 +83,7 @@ class HostClock:
 
     def flush(self) -> int:
         if self._scratch is None:
-            size = cache_bytes()
-            self._scratch = torch.zeros(
-                FLUSH_FACTOR * (size if isinstance(size, int) else DEFAULT_CACHE_BYTES), dtype=torch.uint8
-            )
+            self._scratch = torch.zeros(FLUSH_FACTOR * last_level_cache("cpu"), dtype=torch.uint8)
         self._scratch.add_(1)  # by all of torch's threads, so in the caches of all their cores
         return self._scratch.numel()
 
@@ -118,11 +115,18 @@ class CudaClock:
 
     def flush(self) -> int:
         if self._scratch is None:
-            size = torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size
-            self._scratch = torch.empty(FLUSH_FACTOR * size, dtype=torch.uint8, device="cuda")
+            self._scratch = torch.empty(FLUSH_FACTOR * last_level_cache("cuda"), dtype=torch.uint8, device="cuda")
         self._scratch.zero_()
         self.wait()
         return self._scratch.numel()
+
+
+def last_level_cache(device: str) -> int:
+    """Return the bytes of the device's last-level cache."""
+    if device == "cuda":
+        return int(torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size)
+    size = cache_bytes()
+    return size if isinstance(size, int) else DEFAULT_CACHE_BYTES
 
 
 @contextmanager

@@ -64,12 +64,7 @@ def _device_wait(call: Callable[[], object], share: float) -> Callable[[], objec
     """Return a function that enqueues a kernel that spins for `share` of what `call` takes on the device."""
     import torch
 
-    def sleep(cycles: int) -> None:
-        torch.cuda._sleep(cycles)
-
-    def call_and_launch() -> None:
-        call()
-        sleep(1)
+    sleep = torch.cuda._sleep
 
     def microseconds(work: Callable[[], object]) -> float:
         before, after = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
@@ -81,7 +76,7 @@ def _device_wait(call: Callable[[], object], share: float) -> Callable[[], objec
 
     work: dict[str, Callable[[], object]] = {
         "call": call,
-        "call and launch": call_and_launch,
+        "call and launch": lambda: (call(), sleep(1)),
         "launch": lambda: sleep(1),
         "spin": lambda: sleep(SPIN_CYCLES),
     }

@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, reduce
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -70,7 +70,7 @@ def compile_part(job: KernelsJob, notify: Callable[[str], None]) -> KernelsAnswe
     """Compile the kernels of the job's part and return a row for each; sends `done total name` before each."""
     for name in ("nvdisasm", "cuobjdump"):
         emit.tool(name)
-    measured = _merged(job.tables)
+    measured = reduce(table.Table.merge, (table.Table.load(Path(path)) for path in job.tables), table.Table())
     table.use(measured)
     for card in CARDS:
         use_measured(card.name)
@@ -177,13 +177,6 @@ def _reader_digest(arch: int) -> str:
     """Return a digest of the modules that read the code and of their table, so that no stale file is used."""
     sources = b"".join(Path(str(module.__file__)).read_bytes() for module in (emit, hazards, sass))
     return sha256(sources + str(ARCHS[arch]).encode()).hexdigest()[:16]
-
-
-def _merged(paths: list[str]) -> table.Table:
-    merged = table.Table()
-    for path in paths:
-        merged = merged.merge(table.Table.load(Path(path)))
-    return merged
 
 
 def _brief(error: Exception) -> str:

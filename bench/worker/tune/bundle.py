@@ -52,7 +52,7 @@ def compile_candidates(job: BundleJob, notify: Notify) -> BundleAnswer:
 
     It sends `try [...]` and `done {...}` for each candidate, and `also [...]` for libraries.
     """
-    rows = network_rows(job.models, job.batches, job.precisions, job.image, lambda stage: None)
+    rows = network_rows(job, lambda stage: None)
     for path in job.tables:
         table.use(table._installed.merge(table.Table.load(Path(path))))
     compiled_before = {(layer, config) for layer, configs in job.known.items() for config in configs}

@@ -242,3 +242,15 @@ def same_bits(first: Tensor, second: Tensor) -> bool:
     with suppress(RuntimeError):
         return torch.equal(first.view(bits), second.view(bits))
     return False
+
+
+def context_lost() -> bool:
+    """Return whether the GPU refuses this process further work, as after an illegal access; else free its memory."""
+    if not torch.cuda.is_available():
+        return False
+    try:
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()
+    except Exception:
+        return True
+    return False

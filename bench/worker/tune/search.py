@@ -13,7 +13,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
+from itertools import product
 from statistics import median
 from threading import Lock
 from typing import cast
@@ -23,11 +24,20 @@ import torch
 import triton
 
 from bench.runs.job import Empty
-from bench.runs.kernel_jobs import GpuRow, NetworkRow, NetworksAnswer, NetworksJob, TrialEnd, TryJob, VisitRow
+from bench.runs.kernel_jobs import (
+    BundleJob,
+    GpuRow,
+    NetworkRow,
+    NetworksAnswer,
+    NetworksJob,
+    TrialEnd,
+    TryJob,
+    VisitRow,
+)
 from bench.tuning.networks import layer_from
 from bench.worker.measure.clock import Clock, on_device
 from bench.worker.static.compile_kernels import read_emitted
-from bench.worker.tune.candidate import Subject, Timer
+from bench.worker.tune.candidate import Subject, Timer, context_lost
 from kernels.kinds import implementation
 from kernels.launch import INTERPRETED, parsed_in_turn
 from kernels.space.config import Config
@@ -51,7 +61,7 @@ def read_networks(job: NetworksJob, notify: Notify) -> NetworksAnswer:
 
     `bundle` says what this GPU can use of the bundle of kernels that was named.
     """
-    rows = network_rows(job.models, job.batches, job.precisions, job.image, notify)
+    rows = network_rows(job, notify)
     gpu: GpuRow | None = None
     bundle = ""
     if torch.cuda.is_available():
@@ -66,35 +76,16 @@ def read_networks(job: NetworksJob, notify: Notify) -> NetworksAnswer:
     return {"status": "ok", "networks": rows, "gpu": gpu, "versions": versions, "bundle": bundle}
 
 
-def network_rows(
-    models: list[str], batches: list[int], precisions: list[str], image: int, notify: Notify
-) -> list[NetworkRow]:
+def network_rows(job: NetworksJob | BundleJob, notify: Notify) -> list[NetworkRow]:
     """Return the different layers of each model, batch and precision, with how often each runs."""
     rows: list[NetworkRow] = []
-    for model in models:
+    for model in job.models:
         notify(model)
-        for batch in batches:
-            for precision in precisions:
-                counts = Counter(layers_of(model, batch, image, precision))
-                layers = [(asdict(layer), count) for layer, count in counts.items()]
-                rows.append({"model": model, "batch": batch, "precision": precision, "layers": layers})
+        for batch, precision in product(job.batches, job.precisions):
+            counts = Counter(layers_of(model, batch, job.image, precision))
+            layers = [(asdict(layer), count) for layer, count in counts.items()]
+            rows.append({"model": model, "batch": batch, "precision": precision, "layers": layers})
     return rows
-
-
-@dataclass(frozen=True)
-class Visit:
-    """A layer, its best so far if it has one, and its challengers: numbers and configurations."""
-
-    layer: Layer
-    best: tuple[int, Config] | None
-    challengers: list[tuple[int, Config]]
-
-    @staticmethod
-    def read(data: VisitRow) -> Visit:
-        """Read a visit from a job."""
-        challengers = [(number, Config.parse(text)) for number, text in data["challengers"]]
-        best = (data["best"][0], Config.parse(data["best"][1])) if data["best"] else None
-        return Visit(layer_from(data["layer"]), best, challengers)
 
 
 class LostContext(Exception):
@@ -105,20 +96,17 @@ def try_candidates(job: TryJob, notify: Notify) -> Empty:
     """Try the candidates of some layers; none is begun after `seconds`."""
     start = time.monotonic() - (time.time() - psutil.Process().create_time())  # of this process: imports take seconds
     progress = _Progress(notify, start + job.seconds)
-    visits = [Visit.read(visit) for visit in job.visits]
+    compiled: set[int] | None = None
     if not INTERPRETED:
         carried.use(job.arch)
         compile_progress = _Progress(notify, start + COMPILE_SHARE * job.seconds)
-        compiled = compile_all(visits, set(job.compiled), job, compile_progress)
-        visits = [
-            replace(visit, challengers=[challenger for challenger in visit.challengers if challenger[0] in compiled])
-            for visit in visits
-        ]
+        compiled = compile_all(job, compile_progress)
     try:
         with on_device(job.device) as clock, torch.inference_mode():
-            for visit in visits:
-                if visit.challengers and not progress.late():
-                    _visit(visit, job, clock, progress)
+            for visit in job.visits:
+                challengers = [(n, text) for n, text in visit["challengers"] if compiled is None or n in compiled]
+                if challengers and not progress.late():
+                    _visit({**visit, "challengers": challengers}, job, clock, progress)
     except LostContext:
         pass
     faulthandler.cancel_dump_traceback_later()
@@ -156,30 +144,31 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {first}"[:300]
 
 
-def compile_all(visits: list[Visit], compiled: set[int], job: TryJob, progress: _Progress) -> set[int]:
-    """Compile candidates on all cores, or in `threads`; return those that can run, with those `compiled` before."""
-    runnable = set(compiled)
+def compile_all(job: TryJob, progress: _Progress) -> set[int]:
+    """Compile candidates on all cores, or in `threads`; return those that can run, with those compiled before."""
+    runnable = set(job.compiled)
 
-    def compile_one(layer: Layer, number: int, config: Config) -> None:
+    def compile_one(layer: Layer, number: int, config: str) -> None:
         if progress.late():
             return
         progress.begin(number, f"compiling {config}", COMPILE_LIMIT_S)
+        status = "refused"
         try:
-            reason = refusal_reason(layer, config, job.arch)
+            reason = refusal_reason(layer, Config.parse(config), job.arch)
         except Exception as error:
-            progress.done(number, "failed", _reason(error))
-            return
+            status, reason = "failed", _reason(error)
         if reason:
-            progress.done(number, "refused", reason)
+            progress.done(number, status, reason)
         else:
             progress.passed(number)
             runnable.add(number)
 
     with parsed_in_turn(), ThreadPoolExecutor(job.threads or os.cpu_count()) as pool:
-        for visit in visits:
-            for number, config in visit.challengers:
-                if number not in compiled:
-                    pool.submit(compile_one, visit.layer, number, config)
+        for visit in job.visits:
+            layer = layer_from(visit["layer"])
+            for number, config in visit["challengers"]:
+                if number not in job.compiled:
+                    pool.submit(compile_one, layer, number, config)
     return runnable
 
 
@@ -199,44 +188,37 @@ def refusal_reason(layer: Layer, config: Config, arch: int) -> str:
     return ""
 
 
-def _visit(visit: Visit, job: TryJob, clock: Clock, progress: _Progress) -> None:
+def _visit(visit: VisitRow, job: TryJob, clock: Clock, progress: _Progress) -> None:
     """Check each challenger and time it against the best so far, which a winner replaces."""
-    number, config = visit.challengers[0]
-    progress.begin(number, f"operands for {config}", RUN_LIMIT_S["cpu"])
+    number, text = visit["challengers"][0]
+    progress.begin(number, f"operands for {text}", RUN_LIMIT_S["cpu"])
     try:
-        subject = Subject(visit.layer, job.device, clock, job.seed)
+        subject = Subject(layer_from(visit["layer"]), job.device, clock, job.seed)
     except Exception as error:
-        for number, _ in visit.challengers:
+        for number, _ in visit["challengers"]:
             progress.done(number, "failed", f"its operands: {_reason(error)}")
-        return _recover(clock)
+        if context_lost():
+            raise LostContext from error
+        return
     best = None
-    for number, config in ([visit.best] if visit.best else []) + visit.challengers:
+    for number, text in ([visit["best"]] if visit["best"] else []) + visit["challengers"]:
         if progress.late():
             return
-        progress.begin(number, f"running {config}", RUN_LIMIT_S[job.device])
+        progress.begin(number, f"running {text}", RUN_LIMIT_S[job.device])
+        config = Config.parse(text)
         try:
             wrong = subject.check(config)
             if wrong:
                 progress.done(number, "wrong", wrong)
-            elif visit.best and number == visit.best[0]:
+            elif visit["best"] and number == visit["best"][0]:
                 best = subject.timer(config)
                 progress.passed(number)
             else:
                 best = _challenge(subject, number, config, best, PAIRS[job.device], progress)
         except Exception as error:
             progress.done(number, "failed", _reason(error))
-            _recover(clock)
-
-
-def _recover(clock: Clock) -> None:
-    """Free memory after an error. Raises LostContext if this process cannot go on."""
-    try:
-        clock.wait()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-            torch.cuda.empty_cache()
-    except Exception as error:
-        raise LostContext from error
+            if context_lost():
+                raise LostContext from error
 
 
 def _challenge(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from bench.runs.kernel_jobs import TryJob
+from bench.runs.kernel_jobs import TryJob, VisitRow
 from bench.worker.measure.clock import HostClock
 from bench.worker.tune import candidate as subject
 from bench.worker.tune import search
@@ -36,7 +36,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Tensor], obje
 
         monkeypatch.setattr(subject, "launcher", spoilt)
         told: list[str] = []
-        visit = search.Visit(LITTLE, None, [(0, CONFIG)])
+        visit: VisitRow = {"layer": asdict(LITTLE), "best": None, "challengers": [(0, str(CONFIG))]}
         talk = search._Progress(told.append, time.monotonic() + 600)
         search._visit(visit, TryJob([], [], "cpu", 90, 0, 1, 600.0), HostClock(), talk)
         return [line for line in told if line.startswith("done")]
