@@ -23,7 +23,7 @@ from bench.machine.watch import Watch
 from bench.runs.job import CeilingsAnswer, CeilingsJob, MeasurementRow
 from bench.worker.measure.clock import Clock, last_level_cache, on_device
 from bench.worker.runtime import describe_runtime
-from resnet.runner import DTYPES, CudaCapture, set_switches
+from resnet.runner import DTYPES, CudaCapture, set_torch_flags
 
 SUSTAINED_SHARE, MIN_SAMPLES = 0.1, 3  # of the samples, and how many at least, reach a ceiling
 TURNS = 3
@@ -94,7 +94,7 @@ def measure_ceilings(job: CeilingsJob, notify: Callable[[str], None]) -> Ceiling
         for turn in range(turns):
             for precision, measurements in matmuls.items():
                 notify(f"{precision}, turn {turn + 1} of {turns}")
-                set_switches(torch.device(device), precision)
+                set_torch_flags(torch.device(device), precision)
                 _sample(measurements, clock, turn_s, device)
             notify(f"memory, turn {turn + 1} of {turns}")
             _sample(others, clock, turn_s, device)
@@ -130,7 +130,7 @@ def _matmuls(device: str, flags: list[str]) -> tuple[dict[str, list[Measurement]
     absent: dict[str, str] = {}
     for precision in ("fp32", "tf32", "fp16", "bf16", "fp8", "int8"):
         reason = _missing_arithmetic(precision, flags) if device == "cpu" else ""
-        set_switches(torch.device(device), precision)
+        set_torch_flags(torch.device(device), precision)
         makers = {} if reason else matmul_makers(device, precision)
         for shape in SHAPES[device]:
             for how, make in makers.items():

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 import resnet
 from bench.runs.job import ReferenceAnswer, ReferenceJob
-from resnet.cache import made_once
-from resnet.inputs import find, pictures
+from resnet.cache import cached_file
+from resnet.inputs import find_source, pictures
 from resnet.runner import DTYPES
 from resnet.weights.synthetic import digest
 
@@ -34,11 +34,11 @@ def write_references(job: ReferenceJob, notify: Callable[[str], None]) -> Refere
 
     That of `fp64` is float64, the others are float32.
     """
-    images = find(job.source)
+    images = find_source(job.source)
     model = resnet.build(job.model_name, seed=job.seed, source=images)
     count = -(-job.count // CHUNK) * CHUNK  # whole chunks, so that small plans share a file
     processor = torch.cuda.get_device_name() if job.device == "cuda" else "cpu"
-    drawn = f"{images.described()} {job.seed} i{job.image} n{count}"
+    drawn = f"{images.description()} {job.seed} i{job.image} n{count}"
     key = f"reference {RECIPE} {digest(model)} {drawn} {processor} torch {torch.__version__}"
 
     @cache  # drawn when first needed, then shared by the precisions
@@ -50,7 +50,7 @@ def write_references(job: ReferenceJob, notify: Callable[[str], None]) -> Refere
             np.save(file, logits(model, batch(), precision, job.device))
 
     precisions = [EXACT, *(precision for precision in job.precisions if precision in DTYPES)]
-    files = {name: made_once(f"{key} {name}", ".npy", partial(write, name))[0] for name in precisions}
+    files = {name: cached_file(f"{key} {name}", ".npy", partial(write, name))[0] for name in precisions}
     paths = {name: str(path) for name, path in files.items()}
     return {"status": "ok", "paths": paths}
 

@@ -20,7 +20,7 @@ from bench.worker.gate import Wrong
 from bench.worker.tune.candidate import ROUNDOFF, describe_mismatch, draw, launcher, right_output, tolerance
 from kernels import conv, conv_tma
 from kernels.compiled.emit import emit
-from kernels.launch import Operands, output
+from kernels.launch import Operands, empty_output
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 
@@ -72,7 +72,7 @@ def mismatches(place: Place, run: Run, out: Tensor, expected: Tensor, repeats: i
 def _pointers(place: Place, layer: Layer, operands: Operands) -> Tensor:
     """Return the output of the pointer kernel, checked against float64. Raises Wrong."""
     config = Config.parse(POINTERS)
-    out = output(layer, place.device)
+    out = empty_output(layer, place.device)
     out.fill_(torch.nan)
     place.compile_only(conv.compilation(layer, config))
     launcher(layer, config, operands, out)()
@@ -101,7 +101,7 @@ def gluon_agrees(place: Place, name: str) -> dict[str, Any]:
     wrong = []
     for title, (layer, box) in _layers(place).items():
         for n in (256, 128):
-            operands, out = draw(layer, place.device, 0), output(layer, place.device)
+            operands, out = draw(layer, place.device, 0), empty_output(layer, place.device)
             pointers = _pointers(place, layer, operands)
             run = gluon_run(place, layer, Cut(box, n), operands, out)
             out.fill_(torch.nan)
@@ -152,7 +152,7 @@ def launch_once() -> None:
 
     with open_place("cuda") as place:
         layer = Layer(16, 14, 14, 256, 256, (3, 3), 1, 1)
-        gluon_run(place, layer, Cut((16, 2, 4), 256), draw(layer, "cuda", 0), output(layer, "cuda"))()
+        gluon_run(place, layer, Cut((16, 2, 4), 256), draw(layer, "cuda", 0), empty_output(layer, "cuda"))()
         place.clock.wait()
 
 
@@ -169,7 +169,7 @@ def overwrite(place: Place, name: str) -> dict[str, Any]:
     data: dict[str, Any] = {"layer": layer.key, "pointers": POINTERS}
     for text in THROUGH_REGISTERS:
         config = Config.parse(text)
-        out = output(layer, place.device)
+        out = empty_output(layer, place.device)
         if place.dry:
             for compilation in conv_tma.compilation(layer, config):
                 emit(compilation, ARCH)

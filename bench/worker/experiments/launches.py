@@ -16,7 +16,7 @@ from bench.worker.gate import Wrong
 from bench.worker.tune.candidate import depth_of, draw, launcher, same_bits
 from kernels import conv
 from kernels.experiments import pinned_conv
-from kernels.launch import Launch, output
+from kernels.launch import Launch, empty_output
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 
@@ -55,7 +55,7 @@ def launches(place: Place, name: str) -> dict[str, Any]:
         launch = empty(pdl, place.sms or 1)
         if place.dry:
             place.compile_only([launch.compilation()])
-        run: Run = (lambda: None) if place.dry else launch.run
+        run: Run = (lambda: None) if place.dry else launch.enqueue
         run()
         times = {count: place.times(place.graph([run] * count)) for count in COUNTS}
         few, many = COUNTS
@@ -81,7 +81,7 @@ def prologue(place: Place, name: str) -> dict[str, Any]:
         sets = [draw(layer, place.device, seed) for seed in range(place.on(SETS, 2))]
         graphs, outs = {}, {}
         for side, module in sides.items():
-            outs[side] = [output(layer, place.device) for _ in sets]
+            outs[side] = [empty_output(layer, place.device) for _ in sets]
             pairs = zip(sets, outs[side], strict=True)
             runs = [launcher(layer, config, operands, out, module=module) for operands, out in pairs]
             for run in runs:

@@ -26,7 +26,7 @@ from bench.worker.layers.parts import Samples, Setup, Timed, by_graph, by_hooks,
 from bench.worker.measure.clock import on_device
 from bench.worker.prepare import first_call, job_material, read_job_truth
 from bench.worker.runtime import describe_runtime
-from resnet.held import NotHeld
+from resnet.device_time import StartedEarly
 from resnet.runner import GraphRunner, Runner, TorchRunner
 from resnet.variants import VARIANTS
 
@@ -83,7 +83,7 @@ def _device_times(runner: Runner, setup: Setup) -> list[int]:
     inputs = islice(cycle(setup.inputs), setup.executions if setup.clock.method else 0)
     try:
         return [setup.clock.device(partial(runner, x)).ns for x in inputs]
-    except NotHeld:
+    except StartedEarly:
         return []
 
 

@@ -1,9 +1,9 @@
 """The clocks: every variant (torch, compiled, Triton, ONNX Runtime) is timed by the one clock of its device.
 
 Latency is the host's time from the call until the result is ready; nothing else is done meanwhile. Device time is the
-time between two events on the current stream, which waits until everything is enqueued (`resnet.held`). It is sampled
-in separate executions, because the events and the wait would add to the latency. The clock does not wait for work on
-another stream, so such a result is not ready when it is read.
+time between two events on the current stream, which waits until everything is enqueued (`resnet.device_time`). It is
+sampled in separate executions, because the events and the wait would add to the latency. The clock does not wait for
+work on another stream, so such a result is not ready when it is read.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bench.machine.environment import cache_bytes
 from bench.records.record import HELD
-from resnet.held import Held, HeldStream
+from resnet.device_time import DeviceTime, DeviceTimer
 
 T = TypeVar("T")
 
@@ -38,10 +38,10 @@ class Clock(Protocol):
         """Run `call` once; return the host's nanoseconds and the result, which is ready."""
         ...
 
-    def device(self, call: Callable[[], T], before: Callable[[], object] = lambda: None) -> Held[T]:
+    def device(self, call: Callable[[], T], before: Callable[[], object] = lambda: None) -> DeviceTime[T]:
         """Run `call` once and return its device time (on a CPU, the host's). `before` runs ahead of each try.
 
-        Raises NotHeld where the device began before everything was enqueued, however often it is tried.
+        Raises StartedEarly where the device began before everything was enqueued, however often it is tried.
         """
         ...
 
@@ -71,9 +71,9 @@ class HostClock:
         result = call()
         return time.perf_counter_ns() - start, result
 
-    def device(self, call: Callable[[], T], before: Callable[[], object] = lambda: None) -> Held[T]:
+    def device(self, call: Callable[[], T], before: Callable[[], object] = lambda: None) -> DeviceTime[T]:
         before()
-        return Held(*self.sample(call), 0)
+        return DeviceTime(*self.sample(call), 0)
 
     def wait(self) -> None:
         pass
@@ -95,7 +95,7 @@ class CudaClock:
 
     def __init__(self, stream: torch.cuda.Stream) -> None:
         self.stream = stream
-        self._timer = HeldStream(stream)
+        self._timer = DeviceTimer(stream)
         self._scratch: Tensor | None = None
 
     def sample(self, call: Callable[[], T]) -> tuple[int, T]:
@@ -104,7 +104,7 @@ class CudaClock:
         self.stream.synchronize()
         return time.perf_counter_ns() - start, result
 
-    def device(self, call: Callable[[], T], before: Callable[[], object] = lambda: None) -> Held[T]:
+    def device(self, call: Callable[[], T], before: Callable[[], object] = lambda: None) -> DeviceTime[T]:
         return self._timer.time(call, before)
 
     def wait(self) -> None:

@@ -20,7 +20,7 @@ from bench.plans.plan import Settings
 from bench.runs.job import CaseAnswer
 from bench.stats import noise
 from bench.worker.measure.clock import Clock
-from resnet.held import NotHeld
+from resnet.device_time import StartedEarly
 
 # The times are stationary once the latest third of the warm-up is at most this much faster than the third before it.
 STATIONARY_TOLERANCE = 0.05
@@ -196,11 +196,11 @@ def _sample_device(
         begun = clock.now()
         try:
             timing = clock.device(lambda: forward(x), before)  # noqa: B023 - called at once
-        except NotHeld as error:
+        except StartedEarly as error:
             return Samples(stop={"rule": "not held", "why": str(error)})
         samples.ns.append(timing.ns)
         samples.spans.append((begun, clock.now()))
-        late += timing.late
+        late += timing.retries
     samples.stop = rule.as_dict() | {"late": late}
     return samples
 

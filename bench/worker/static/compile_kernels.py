@@ -27,15 +27,16 @@ from bench.runs.wire import Json
 from kernels import table
 from kernels.cards.archs import ARCHS
 from kernels.cards.cards import CARDS
-from kernels.cards.constants import use_measured
-from kernels.cards.files import write
-from kernels.compiled import emit, hazards, sass
+from kernels.cards.constants import install_measured
+from kernels.cards.files import write_atomic
+from kernels.compiled import emit, facts, hazards, sass
+from kernels.compiled.facts import KernelFacts
 from kernels.kinds import implementation
 from kernels.launch import Compilation
 from kernels.space.config import Config
-from kernels.space.conv import space
+from kernels.space.conv import candidates
 from kernels.space.layer import Layer
-from kernels.space.registers import spills
+from kernels.space.registers import may_spill
 from resnet.fused.layers import layers_of
 
 IMAGE = 224
@@ -69,11 +70,11 @@ class Planned:
 def compile_part(job: KernelsJob, notify: Callable[[str], None]) -> KernelsAnswer:
     """Compile the kernels of the job's part and return a row for each; sends `done total name` before each."""
     for name in ("nvdisasm", "cuobjdump"):
-        emit.tool(name)
-    measured = reduce(table.Table.merge, (table.Table.load(Path(path)) for path in job.tables), table.Table())
-    table.use(measured)
+        emit.nvidia_tool(name)
+    measured = reduce(table.Table.merge, (table.Table.read(Path(path)) for path in job.tables), table.Table())
+    table.install(measured)
     for card in CARDS:
-        use_measured(card.name)
+        install_measured(card.name)
     unknown = {entry.gpu for entry in measured} - {gpu for gpus in GPUS.values() for gpu in gpus}
     compilations = plan_compilations({int(arch): points for arch, points in job.points.items()}, job.globs)
     part = list(islice(compilations, job.part, None, job.parts))
@@ -91,7 +92,7 @@ def _compiled(planned: Planned, broken: dict[str, str]) -> dict[str, Any]:
     if isinstance(planned.compilation, str):
         return {"failed": planned.compilation}
     try:
-        return {"facts": describe_kernel(planned.compilation, planned.arch)}
+        return {"facts": asdict(read_facts(planned.compilation, planned.arch))}
     except Exception as error:  # every error of the compiler is a result
         return {"failed": _brief(error)}
 
@@ -126,7 +127,7 @@ def _compilations(layer: Layer, arch: int) -> Iterator[tuple[Config, Compilation
     bulk = arch in BULK_ARCHS and (layer.n, layer.dtype) == BULK_OF and layer.kind == "conv"
     if bulk and all(config.impl != "tma" for config in configs):
         bulk_configs = (
-            config for config in space(layer, arch) if config.impl == "tma" and not spills(layer, config, arch)
+            config for config in candidates(layer, arch) if config.impl == "tma" and not may_spill(layer, config, arch)
         )
         configs += list(islice(bulk_configs, 1))
     for config in dict.fromkeys(configs):
@@ -148,34 +149,22 @@ def compiler_input(compilation: Compilation) -> str:
     return repr([_kernel_name(compilation), *(sorted(part.items(), key=repr) for part in parts)])
 
 
-def describe_kernel(compilation: Compilation, arch: int) -> dict[str, Any]:
-    """Return the facts of the machine code (`kernels.compiled.emit.Emitted`), with the limit of its shared memory.
-
-    `product` is true if the kernel multiplies matrices, so that it could use tensor cores.
-    """
-    emitted, product = read_emitted(compilation, arch)
-    facts = asdict(emitted)
-    del facts["arch"], facts["name"]
-    return facts | {"shared_limit": ARCHS[arch].shared, "product": product}
-
-
-def read_emitted(compilation: Compilation, arch: int) -> tuple[emit.Emitted, bool]:
-    """Return what is emitted, and whether it has a matrix product; it is read once, then cached beside the kernel."""
-    kernel = emit.compiled(compilation, arch)
-    path = emit.folder(kernel) / f"{_reader_digest(arch)}.emitted"
+def read_facts(compilation: Compilation, arch: int) -> KernelFacts:
+    """Return the facts of a kernel's machine code, which are cached beside it in Triton's cache."""
+    kernel = emit.compile_for(compilation, arch)
+    path = emit.cache_folder(kernel) / f"{_reader_digest(arch)}.emitted"
     with suppress(OSError, ValueError):
-        cached = json.loads(path.read_text())
-        return emit.Emitted(**cached["emitted"]), cached["product"]
-    emitted, product = emit.emit(compilation, arch), "tt.dot" in kernel.asm["ttir"]
+        return KernelFacts(**json.loads(path.read_text()))
+    emitted = emit.emit(compilation, arch)
     with suppress(OSError):
-        write(path, json.dumps({"emitted": asdict(emitted), "product": product}).encode())
-    return emitted, product
+        write_atomic(path, json.dumps(asdict(emitted)).encode())
+    return emitted
 
 
 @cache
 def _reader_digest(arch: int) -> str:
     """Return a digest of the modules that read the code and of their table, so that no stale file is used."""
-    sources = b"".join(Path(str(module.__file__)).read_bytes() for module in (emit, hazards, sass))
+    sources = b"".join(Path(str(module.__file__)).read_bytes() for module in (emit, facts, hazards, sass))
     return sha256(sources + str(ARCHS[arch]).encode()).hexdigest()[:16]
 
 

@@ -33,14 +33,14 @@ from bench.worker.static.inductor_calls import compilations
 from kernels.cards import cards
 from resnet.archs import Spec
 from resnet.fused import launches
-from resnet.fused.buffers import peak
+from resnet.fused.buffers import peak_bytes
 from resnet.fused.eager_memory import eager_uses
 from resnet.fused.launches import Target
 from resnet.model import ResNet
 from resnet.runner import DTYPES, Runner
 from resnet.variants import VARIANTS, Runs, missing, prepare, refusal
 
-HOPPER = cards.of_arch(90)
+HOPPER = cards.card_of_arch(90)
 H200 = Target(HOPPER.name, HOPPER.arch, HOPPER.sms)
 
 NO_GRAPH = "nothing traces this variant, so nothing can break"
@@ -149,8 +149,8 @@ def _count_modules(case: Case, model: ResNet, example: Tensor) -> Counted:
     )
     if case.variant == "eager":
         del counted.absent["activations"]
-        peak_bytes = peak(eager_uses(model, tuple(example.shape), DTYPES[case.precision].itemsize))
-        counted.facts["activations"] = Fact(peak_bytes, "alive")
+        activation_bytes = peak_bytes(eager_uses(model, tuple(example.shape), DTYPES[case.precision].itemsize))
+        counted.facts["activations"] = Fact(activation_bytes, "alive")
     return counted
 
 
@@ -174,7 +174,7 @@ def _count_kernels(case: Case, model: ResNet, example: Tensor) -> Counted:
     """Count the launches of the fused variant, which the table does not have for a CPU."""
     from resnet.variants import fused
 
-    launches.use_tuned(H200.gpu)
+    launches.install_tuned(H200.gpu)
     with launched_on(H200) as launched:
         runner = fused.prepare(model, example, case.precision, case.launch)
         x = runner.place(example)

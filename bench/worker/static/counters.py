@@ -69,9 +69,9 @@ class Launched:
     names: list[str] = field(default_factory=list)
     bytes: int = 0
 
-    def ready(self, launch: Any, arguments: list[Any], *, opened: bool = False) -> Callable[..., None]:
-        """Return a call that records the launch; it replaces `launches.ready`."""
-        return partial(self._launch, launch.kernel.fn.__name__, arguments[1:] if opened else arguments)
+    def bind_launch(self, launch: Any, arguments: list[Any], *, takes_input: bool = False) -> Callable[..., None]:
+        """Return a call that records the launch; it replaces `launches.bind_launch`."""
+        return partial(self._launch, launch.kernel.fn.__name__, arguments[1:] if takes_input else arguments)
 
     def _launch(self, name: str, arguments: list[Any], *first: Tensor) -> None:
         self.names.append(name)
@@ -84,7 +84,9 @@ class Launched:
 def launched_on(target: Target) -> Iterator[Launched]:
     """Build networks inside for a GPU that is not there; their launches are recorded and not executed."""
     launched = Launched()
-    with patch.multiple(launches, target_of=lambda *_: target, compile_together=lambda _: True, ready=launched.ready):
+    with patch.multiple(
+        launches, target_of=lambda *_: target, compile_together=lambda _: True, bind_launch=launched.bind_launch
+    ):
         yield launched
 
 

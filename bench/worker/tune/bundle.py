@@ -29,22 +29,22 @@ from bench.runs.kernel_jobs import BundleAnswer, BundleJob, CandidateEnd, MakerA
 from bench.tuning.gpus import KNOWN, Gpu
 from bench.tuning.networks import Network
 from bench.tuning.order import Target, ordered, shares, turns
-from bench.worker.static.compile_kernels import compiler_input, read_emitted
+from bench.worker.static.compile_kernels import compiler_input, read_facts
 from bench.worker.tune.search import Notify, _reason, network_rows
 from kernels import table
-from kernels.compiled.emit import compiled, folder
+from kernels.compiled.emit import cache_folder, compile_for
 from kernels.kinds import implementation
-from kernels.launch import Compilation, parsed_in_turn
+from kernels.launch import Compilation, serialized_parsing
 from kernels.space.config import Config
 from kernels.space.layer import Layer
-from resnet.fused.carried import maker
+from resnet.fused.carried import current_maker
 
 Candidate = tuple[Layer, str]
 
 
 def read_maker(job: MakerJob, notify: Notify) -> MakerAnswer:
     """Return the versions that would compile a bundle here."""
-    return {"status": "ok", "maker": vars(maker(job.arch))}
+    return {"status": "ok", "maker": vars(current_maker(job.arch))}
 
 
 def compile_candidates(job: BundleJob, notify: Notify) -> BundleAnswer:
@@ -54,7 +54,7 @@ def compile_candidates(job: BundleJob, notify: Notify) -> BundleAnswer:
     """
     rows = network_rows(job, lambda stage: None)
     for path in job.tables:
-        table.use(table._installed.merge(table.Table.load(Path(path))))
+        table.install(table.installed_table().merge(table.Table.read(Path(path))))
     compiled_before = {(layer, config) for layer, configs in job.known.items() for config in configs}
     candidates = [
         (layer, config)
@@ -94,7 +94,7 @@ class _Compiler:
 
     def compile_all(self, candidates: Iterable[Candidate]) -> None:
         """Compile the candidates in order; those that there is no time for count as `left`."""
-        with parsed_in_turn(), ThreadPoolExecutor(self.job.threads or None) as pool:
+        with serialized_parsing(), ThreadPoolExecutor(self.job.threads or None) as pool:
             waiting = iter(candidates)
             while batch := list(islice(waiting, 64)):  # in batches, so that what is sent first is worth most
                 list(pool.map(self._compile, batch))
@@ -120,11 +120,11 @@ class _Compiler:
     def _compile_kernel(self, compilation: Compilation) -> Path:
         """Compile a kernel and return its folder in Triton's cache."""
         arch = self.job.arch
-        read_emitted(compilation, arch)
-        kernel = compiled(compilation, arch)
+        read_facts(compilation, arch)
+        kernel = compile_for(compilation, arch)
         if folders := self.libraries.build_for(kernel):
             self._send("also", [str(path) for path in folders])
-        return folder(kernel)
+        return cache_folder(kernel)
 
     def _send(self, verb: str, content: Any) -> None:
         with self.lock:

@@ -30,15 +30,15 @@ import torch
 from torch import Tensor
 
 from bench.worker.measure.clock import Clock
-from kernels.call import run as run_op
+from kernels.call import compute_layer
 from kernels.kinds import implementation, predicted_us, reference
-from kernels.launch import Operands, output
+from kernels.launch import Operands, empty_output
 from kernels.packing import TORCH_TYPES, Packed, unpack
 from kernels.space.config import Config
 from kernels.space.layer import BYTES, Layer
 from kernels.space.machine import machine_of
 from kernels.stem import widen
-from kernels.tf32 import rounded
+from kernels.tf32 import round_tf32
 
 Run = Callable[[], object]
 Timer = Callable[[], float]
@@ -64,7 +64,7 @@ class Subject:
         self.tolerance = tolerance(layer, float(self.expected.abs().max()))
         self.sets = [first, *(_mapped(first, OPERAND_NAMES, torch.clone) for _ in range(set_count(layer, device) - 1))]
         self.block, out = fenced(layer, device)
-        self.outs = [out, *(output(layer, device) for _ in self.sets[1:])]
+        self.outs = [out, *(empty_output(layer, device) for _ in self.sets[1:])]
         self.scratch: Tensor | None = None
         self.single_run = out
 
@@ -158,14 +158,14 @@ def launcher(
     """
     if out.device.type == "cuda":
         bound = list((module or implementation(layer, config)).calls(layer, config, operands, out, scratch))
-        return lambda: [launch.run(*arguments) for launch, arguments in bound]
-    return partial(run_op, layer, operands, out, str(config))
+        return lambda: [launch.enqueue(*arguments) for launch, arguments in bound]
+    return partial(compute_layer, layer, operands, out, str(config))
 
 
 def draw(layer: Layer, device: str, seed: int) -> Operands:
     """Draw random operands for results of about unit size; the padding of weights is zero."""
     generator = torch.Generator(device).manual_seed(seed)
-    operands = Operands.of(replace(layer, pool=False), device)
+    operands = Operands.empty(replace(layer, pool=False), device)
     operands = _mapped(operands, OPERAND_NAMES, lambda tensor: tensor.normal_(generator=generator))
     if operands.scale is not None:
         operands.scale.abs_().add_(0.5)
@@ -177,7 +177,7 @@ def draw(layer: Layer, device: str, seed: int) -> Operands:
     if layer.dtype == "tf32":
         for operand in (operands.x, operands.weight, operands.x2):
             if operand is not None:
-                operand.copy_(rounded(operand))
+                operand.copy_(round_tf32(operand))
     if layer.pool:
         packed = Packed(operands.weight, operands.bias, layer.c_in, layer.kernel, 0, layer.dtype)
         operands = replace(operands, weight=widen(packed, layer.stride, layer.padding).weight)
@@ -192,7 +192,7 @@ def _mapped(operands: Operands, names: Iterable[str], change: Callable[[Tensor],
 
 def right_output(layer: Layer, operands: Operands) -> Tensor:
     """Return the right output in float32, computed in float64, some images at a time."""
-    expected = torch.empty_like(output(layer, operands.x.device), dtype=torch.float32)
+    expected = torch.empty_like(empty_output(layer, operands.x.device), dtype=torch.float32)
     pixels = layer.h * layer.w * layer.c_in + 2 * layer.out_h * layer.out_w * layer.c_out
     for images in torch.arange(layer.n).split(max(1, FLOAT64_BYTES // (8 * pixels))):
         part = slice(int(images[0]), int(images[-1]) + 1)
@@ -212,7 +212,7 @@ def set_count(layer: Layer, device: str) -> int:
 
 def fenced(layer: Layer, device: str) -> tuple[Tensor, Tensor]:
     """Return a block of memory, and in its middle an output with the layout of the layer's."""
-    like = output(layer, "meta")
+    like = empty_output(layer, "meta")
     block = torch.empty(like.numel() + 2 * FENCE, dtype=TORCH_TYPES[layer.dtype], device=device)
     assert FENCE * BYTES[layer.dtype] % 128 == 0  # the alignment of memory
     return block, block.as_strided(like.shape, like.stride(), FENCE)

@@ -36,10 +36,10 @@ from bench.runs.kernel_jobs import (
 )
 from bench.tuning.networks import layer_from
 from bench.worker.measure.clock import Clock, on_device
-from bench.worker.static.compile_kernels import read_emitted
+from bench.worker.static.compile_kernels import read_facts
 from bench.worker.tune.candidate import Subject, Timer, context_lost
 from kernels.kinds import implementation
-from kernels.launch import INTERPRETED, parsed_in_turn
+from kernels.launch import INTERPRETED, serialized_parsing
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from resnet.fused import carried
@@ -71,7 +71,7 @@ def read_networks(job: NetworksJob, notify: Notify) -> NetworksAnswer:
             "arch": 10 * properties.major + properties.minor,
             "sms": properties.multi_processor_count,
         }
-        bundle = carried.use(gpu["arch"])
+        bundle = carried.install_bundle(gpu["arch"])
     versions = {"torch": torch.__version__, "triton": triton.__version__}
     return {"status": "ok", "networks": rows, "gpu": gpu, "versions": versions, "bundle": bundle}
 
@@ -98,7 +98,7 @@ def try_candidates(job: TryJob, notify: Notify) -> Empty:
     progress = _Progress(notify, start + job.seconds)
     compiled: set[int] | None = None
     if not INTERPRETED:
-        carried.use(job.arch)
+        carried.install_bundle(job.arch)
         compile_progress = _Progress(notify, start + COMPILE_SHARE * job.seconds)
         compiled = compile_all(job, compile_progress)
     try:
@@ -163,7 +163,7 @@ def compile_all(job: TryJob, progress: _Progress) -> set[int]:
             progress.passed(number)
             runnable.add(number)
 
-    with parsed_in_turn(), ThreadPoolExecutor(job.threads or os.cpu_count()) as pool:
+    with serialized_parsing(), ThreadPoolExecutor(job.threads or os.cpu_count()) as pool:
         for visit in job.visits:
             layer = layer_from(visit["layer"])
             for number, config in visit["challengers"]:
@@ -178,13 +178,13 @@ def refusal_reason(layer: Layer, config: Config, arch: int) -> str:
     The launch takes this very code from Triton's cache.
     """
     for compilation in implementation(layer, config).compilation(layer, config):
-        emitted, _ = read_emitted(compilation, arch)
-        if emitted.spills:
-            return f"spills: {emitted.stack} bytes of stack, {emitted.spill_stores} stores"
-        if not emitted.fits:
-            return f"shared memory: {emitted.shared} bytes, more than sm_{arch} gives a block"
-        if emitted.unsafe:
-            return f"unsafe: {emitted.unsafe}"
+        facts = read_facts(compilation, arch)
+        if facts.spills:
+            return f"spills: {facts.stack} bytes of stack, {facts.spill_stores} stores"
+        if not facts.fits:
+            return f"shared memory: {facts.shared} bytes, more than sm_{arch} gives a block"
+        if facts.hazard_reason:
+            return f"unsafe: {facts.hazard_reason}"
     return ""
 
 

@@ -19,6 +19,7 @@ from bench.worker.layers import times as layer_times
 from bench.worker.layers.parts import Setup
 from bench.worker.measure.clock import HostClock
 from bench.worker.reference import write_references
+from resnet.variants import VARIANTS
 from tests.bench.roofline.told import ceilings, consistent, told
 
 
@@ -81,14 +82,14 @@ def test_a_wrong_answer_has_no_times(job: Callable[[str], LayersJob], tmp_path: 
     assert "parts" not in answer
 
 
-@pytest.mark.parametrize("variant", ["fused", "mixed"])
+@pytest.mark.parametrize("variant", ["fused", "per-layer"])
 def test_our_own_steps_are_timed_where_the_ops_are_atens(variant: str) -> None:
     pytest.importorskip("triton")
     case = Case.parse(f"resnet18v2/{variant}/fp32/b1/i32/stream")
     model, batch = resnet.build(case.model, source="noise"), resnet.pictures(1, 32, source="noise")
     from importlib import import_module
 
-    run = import_module(f"resnet.variants.{variant}").prepare(model, batch, "fp32", "stream")
+    run = import_module(f"resnet.variants.{VARIANTS[variant].module}").prepare(model, batch, "fp32", "stream")
     timed = layer_times.time_parts(variant, run, model, Setup([run.place(batch)], HostClock(), 7))
     found = layers.put_together(case, told(timed.parts, timed.ns), ceilings())
     consistent(found, case)
