@@ -94,7 +94,7 @@ def _measure(
         measure_flushed(runner, inputs, clock, settings, measured)
         notify("gate")
         when = "while timing"
-        gate["during"] = judge(measured.witnesses, truth)
+        gate["during"] = judge(measured.latency.witnesses, truth)
         when = "after timing"
         overwrite(inputs[0], runner.place(fresh))
         gate["after"] = check(runner, inputs, [len(inputs), *buffers[1:]], truth, clock)

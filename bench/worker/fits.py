@@ -51,7 +51,7 @@ def probe_batch(job: FitJob, notify: Callable[[str], None]) -> CaseAnswer:
         pictures = material.batches.pop().to(job.device)
         with limit_memory(limit):
             notify("prepare")
-            runner = material.prepare(_repeat_first(pictures, case.batch))
+            runner = material.prepare(pictures[:1].expand(case.batch, -1, -1, -1))  # in the memory of one picture
             material.release()
             memory.reset_peaks()
             notify("run")
@@ -86,7 +86,7 @@ def probe_batch(job: FitJob, notify: Callable[[str], None]) -> CaseAnswer:
 
 def place_repeated(runner: Runner, pictures: Tensor, batch: int) -> Tensor:
     """Return a placed batch with picture `i % PICTURES` in row `i`; `pictures`: [PICTURES, 3, H, W] on the device."""
-    x = runner.place(_repeat_first(pictures, batch))
+    x = runner.place(pictures[:1].expand(batch, -1, -1, -1))
     if x.shape == (batch, *pictures.shape[1:]) and x.is_floating_point():
         with torch.inference_mode():  # it may write to all tensors, from inference mode or not
             for first, picture in enumerate(pictures[:batch]):
@@ -94,11 +94,6 @@ def place_repeated(runner: Runner, pictures: Tensor, batch: int) -> Tensor:
         return x
     # It is placed in a form that only the variant's `place` can write: padded channels, packed, quantised.
     return runner.place(pictures[torch.arange(batch, device=pictures.device) % PICTURES])
-
-
-def _repeat_first(pictures: Tensor, batch: int) -> Tensor:
-    """Return the first picture as [batch, 3, H, W], in the memory of one picture."""
-    return pictures[:1].expand(batch, -1, -1, -1)
 
 
 def _memory_limit(job: FitJob) -> int | None:

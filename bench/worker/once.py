@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import cast
 
 from bench.errors import CaseError
 from bench.machine.environment import device, environment
@@ -35,8 +36,7 @@ def run_once(case: Case, executions: int, source: str, seed: int) -> CaseAnswer:
     try:
         return measure_case(job, around=lambda: _profiled(where))
     except Exception as error:  # like a worker, with a status and a reason and no traceback
-        ended = describe_failure(error)
-        return {"status": ended["status"], "reason": ended["reason"]}
+        return cast(CaseAnswer, describe_failure(error))
 
 
 @contextmanager
@@ -47,8 +47,7 @@ def _profiled(where: str) -> Iterator[None]:
         return
     import torch
 
-    torch.cuda.cudart().cudaProfilerStart()
-    with torch.cuda.nvtx.range("bench once"):
-        yield
-    torch.cuda.synchronize()
-    torch.cuda.cudart().cudaProfilerStop()
+    with torch.cuda.profiler.profile():
+        with torch.cuda.nvtx.range("bench once"):
+            yield
+        torch.cuda.synchronize()

@@ -43,13 +43,14 @@ def serve_load(job: LoadJob, notify: Callable[[str], None]) -> LoadAnswer | Ende
     material = build_material(case, job.device, job.seed, job.source, BUFFERS * sizes[-1], BUFFERS * sizes[-1])
     (pictures,) = material.batches
     with on_device(job.device) as clock:
-        device = _Device(clock)
+        prepared: dict[int, tuple[Runner, list[Tensor]]] = {}
         for size in sizes:
             notify(f"prepare batch {size}")
             material.batches = list(pictures[: BUFFERS * size].split(size))
             runner = material.prepare()
-            device.add(size, runner, [runner.place(batch) for batch in material.batches])
+            prepared[size] = runner, [runner.place(batch) for batch in material.batches]
         material.release()
+        device = _Device(clock, prepared)
         try:
             notify("gate")
             device.check(case, job.reference)
@@ -89,14 +90,9 @@ def serve_load(job: LoadJob, notify: Callable[[str], None]) -> LoadAnswer | Ende
 class _Device:
     """A variant prepared at several batch sizes, of which one runs at a time."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._prepared: dict[int, tuple[Runner, list[Tensor]]] = {}
+    def __init__(self, clock: Clock, prepared: dict[int, tuple[Runner, list[Tensor]]]) -> None:
+        self._clock, self._prepared = clock, prepared  # by batch size, a runner and its placed inputs
         self._turn = count()
-
-    def add(self, size: int, runner: Runner, inputs: list[Tensor]) -> None:
-        """Add a runner prepared at a batch size, with its placed inputs."""
-        self._prepared[size] = runner, inputs
 
     def execute(self, size: int) -> Tensor:
         """Run a batch and wait until its answer is ready."""

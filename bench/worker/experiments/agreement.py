@@ -18,9 +18,8 @@ from bench.worker.experiments.place import ARCH, Place, Run, Skip
 from bench.worker.experiments.products import gluon_run, hopper
 from bench.worker.gate import Wrong
 from bench.worker.tune.candidate import ROUNDOFF, describe_mismatch, draw, launcher, right_output, tolerance
-from kernels import conv, conv_tma
 from kernels.compiled.emit import emit
-from kernels.launch import Operands, empty_output
+from kernels.launch import Operands, compilations, empty_output
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 
@@ -31,14 +30,6 @@ POINTERS = "ptr-128x128x64-w4-s3-k1-g8"
 THROUGH_REGISTERS = ("tma-2.8.8x128x64-w8-s4-k1-g8", "tma-2.8.8x128x64-w4-s3-k1-g8", "tma-2.8.8x256x64-w8-s3-k1-g8")
 SUMMARY = r"RACECHECK SUMMARY: (\d+) hazards? displayed.*"
 TAIL = 400  # characters of the sanitizer's output
-
-
-class _WrongWithData(Wrong):
-    """A wrong result with fields of the outcome."""
-
-    def __init__(self, reason: str, fields: dict[str, Any]) -> None:
-        super().__init__(reason)
-        self.fields = fields
 
 
 def _layers(place: Place) -> dict[str, tuple[Layer, tuple[int, int, int]]]:
@@ -74,7 +65,7 @@ def _pointers(place: Place, layer: Layer, operands: Operands) -> Tensor:
     config = Config.parse(POINTERS)
     out = empty_output(layer, place.device)
     out.fill_(torch.nan)
-    place.compile_only(conv.compilation(layer, config))
+    place.compile_only(compilations(layer, config))
     launcher(layer, config, operands, out)()
     place.clock.wait()
     if mismatch := _mismatch(layer, operands, out):
@@ -110,24 +101,18 @@ def gluon_agrees(place: Place, name: str) -> dict[str, Any]:
             first, mismatch = out.clone(), _mismatch(layer, operands, out)
             count, most = mismatches(place, run, out, first, place.on(REPEATS, 2))
             other_bits = int((first.view(torch.int16) != pointers.view(torch.int16)).sum())
-            counts = {
-                "off": mismatch,
-                "repeats": place.on(REPEATS, 2),
-                "mismatching_repeats": count,
-                "most_values": most,
-            }
-            data[f"{title} {n}"] = counts | {"other_bits_than_pointers": other_bits, "values": out.numel()}
+            data[f"{title} {n}"] = {
+                "off": mismatch, "repeats": place.on(REPEATS, 2), "mismatching_repeats": count, "most_values": most,
+                "other_bits_than_pointers": other_bits, "values": out.numel(),
+            }  # fmt: skip
             if mismatch or count:
-                wrong.append(
-                    f"{title} by {Cut(box, n)}: " + (mismatch or f"{count} repeats make other bits than the first")
-                )
-    if wrong:
-        raise _WrongWithData("; ".join(wrong), {"data": data})
-    return {"data": data}
+                reason = mismatch or f"{count} repeats make other bits than the first"
+                wrong.append(f"{title} by {Cut(box, n)}: {reason}")
+    return {"data": data} | ({"status": "wrong", "reason": "; ".join(wrong)} if wrong else {})
 
 
 def racecheck(place: Place, name: str) -> dict[str, Any]:
-    """Launch the Gluon kernel once in a process under compute-sanitizer. Raises Wrong for hazards."""
+    """Launch the Gluon kernel once in a process under compute-sanitizer, which counts hazards."""
     hopper(place)
     tool = shutil.which("compute-sanitizer")
     if tool is None or place.dry:
@@ -140,9 +125,7 @@ def racecheck(place: Place, name: str) -> dict[str, Any]:
     if hazards is None:
         raise RuntimeError(f"racecheck ended with status {process.returncode} and no summary: {output_text[-TAIL:]}")
     data = {"hazards": int(hazards[1]), "said": output_text[-TAIL:]}
-    if data["hazards"]:
-        raise _WrongWithData(f"racecheck: {hazards[0]}", {"data": data})
-    return {"data": data}
+    return {"data": data} | ({"status": "wrong", "reason": f"racecheck: {hazards[0]}"} if data["hazards"] else {})
 
 
 def launch_once() -> None:
@@ -171,7 +154,7 @@ def overwrite(place: Place, name: str) -> dict[str, Any]:
         config = Config.parse(text)
         out = empty_output(layer, place.device)
         if place.dry:
-            for compilation in conv_tma.compilation(layer, config):
+            for compilation in compilations(layer, config):
                 emit(compilation, ARCH)
             config = Config.parse(POINTERS)
         run = launcher(layer, config, operands, out)

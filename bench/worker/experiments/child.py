@@ -16,7 +16,8 @@ from bench.worker.tune.candidate import context_lost
 
 Notify = Callable[[str], None]
 
-# The function of each part, by job. It takes (place, name), returns fields of the outcome, and raises Skip or Wrong.
+# The function of each part, by job. It takes (place, name), and returns fields of the outcome, which may have a status
+# and a reason; or raises Skip or Wrong.
 HERE = "bench.worker.experiments"
 PARTS = {
     "pieces": {
@@ -26,7 +27,6 @@ PARTS = {
     },
     "constants": {
         "launches": f"{HERE}.launches:launches",
-        "prologue": f"{HERE}.launches:prologue",
         "memory": f"{HERE}.products:memory",
         "products": f"{HERE}.products:products",
         "gluon-products": f"{HERE}.products:gluon_products",
@@ -66,7 +66,6 @@ def _outcome(job: str, name: str, place: Place) -> PartOutcome:
         status, reason = "skipped", str(skip)
     except Wrong as wrong:
         status, reason = "wrong", str(wrong)
-        fields = getattr(wrong, "fields", {})
     except Exception as error:
         from bench.worker.failure import describe_failure
 

@@ -1,9 +1,8 @@
-"""The cost of a launch in a CUDA graph, and the gain at batch 1 from address arithmetic before the wait."""
+"""The cost of a launch in a CUDA graph."""
 # mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False, disallow-untyped-decorators=False
 
 from __future__ import annotations
 
-from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -12,24 +11,10 @@ import triton.language as tl
 
 from bench.worker.experiments.place import ARCH, Place, Run
 from bench.worker.experiments.products import as_outcome
-from bench.worker.gate import Wrong
-from bench.worker.tune.candidate import depth_of, draw, launcher, same_bits
-from kernels import conv
-from kernels.experiments import pinned_conv
-from kernels.launch import Launch, empty_output
-from kernels.space.config import Config
-from kernels.space.layer import Layer
+from kernels.launch import Launch
 
 COUNTS = (50, 250)  # empty kernels in a graph: the difference has no cost of the graph itself
 PAIRS = ((False, "launch_us"), (True, "launch_pdl_us"))
-
-# Layers of ResNet-50 at batch 1, split in depth as the model would, so that every SM has a program.
-SINGLE = {
-    "14x14 256 3x3": (Layer(1, 14, 14, 256, 256, (3, 3), 1, 1), "ptr-64x64x64-w4-s4-k8-g8-pdl"),
-    "7x7 512 3x3": (Layer(1, 7, 7, 512, 512, (3, 3), 1, 1), "ptr-64x64x64-w4-s4-k16-g8-pdl"),
-    "14x14 1024-256": (Layer(1, 14, 14, 1024, 256, (1, 1)), "ptr-64x64x64-w4-s4-k4-g8-pdl"),
-}
-SETS = 12  # of operands in rotation, so that weights are read from memory, as in a network
 
 
 @triton.jit
@@ -64,38 +49,3 @@ def launches(place: Place, name: str) -> dict[str, Any]:
         how = f"empty kernels in a CUDA graph: what {many} take beyond {few}, each"
         constants[constant] = (us, "us", f"{how}, with programmatic dependent launch" if pdl else how)
     return as_outcome(place, data, **constants)
-
-
-def prologue(place: Place, name: str) -> dict[str, Any]:
-    """Time conv.py's kernels at batch 1 and those with their arithmetic before the wait; their bits must be equal."""
-    if not place.dry:
-        place.needs(ARCH, "programmatic dependent launch")
-    data: dict[str, Any] = {}
-    for title, (layer, text) in SINGLE.items():
-        config = Config.parse(text)
-        sides = {"plain": conv, "pinned": pinned_conv}
-        for module in sides.values():
-            place.compile_only(module.compilation(layer, config))
-        if place.dry:
-            layer = replace(layer, h=4, w=4)
-        sets = [draw(layer, place.device, seed) for seed in range(place.on(SETS, 2))]
-        graphs, outs = {}, {}
-        for side, module in sides.items():
-            outs[side] = [empty_output(layer, place.device) for _ in sets]
-            pairs = zip(sets, outs[side], strict=True)
-            runs = [launcher(layer, config, operands, out, module=module) for operands, out in pairs]
-            for run in runs:
-                run()
-            graphs[side] = place.graph(runs * place.on(4, 1))
-        place.clock.wait()
-        if not all(same_bits(*pair) for pair in zip(outs["plain"], outs["pinned"], strict=True)):
-            raise Wrong(f"{title} by {config}: the pinned kernel makes other bits than conv.py's")
-        times: dict[str, list[int]] = {side: [] for side in sides}
-        for _ in range(place.on(5, 1)):
-            for side, graph in graphs.items():
-                times[side] += place.times(graph, 8)
-        launch_count = len(sets) * place.on(4, 1)
-        us = {side: median(ns) / launch_count / 1e3 for side, ns in times.items()}
-        data[title] = {"layer": layer.key, "config": text, "depth": depth_of(layer), "us": us, "ns": times}
-        data[title] |= {"layers_in_a_graph": launch_count, "gain_us": us["plain"] - us["pinned"]}
-    return as_outcome(place, data)

@@ -15,6 +15,7 @@ import resnet
 from bench.worker.experiments.place import Place, Run
 from bench.worker.experiments.products import as_outcome
 from bench.worker.gate import Wrong
+from kernels.kinds import implementation
 from resnet.fold import fold
 from resnet.fused import launches
 from resnet.fused.buffers import plan_buffers
@@ -42,16 +43,11 @@ def _program(place: Place, batch: int) -> Program:
     return build_program(_folded(place.on("resnet50", "resnet18")), (batch, 3, image, image))
 
 
-def _images(place: Place, batch: int) -> Tensor:
-    image = place.on(224, 32)
-    x = torch.randn(batch, 3, image, image, device=place.device, dtype=torch.float16)
-    return x.contiguous(memory_format=torch.channels_last)
-
-
 def halves(place: Place, name: str) -> dict[str, Any]:
     """Time a batch of 128, its halves on two streams, and its halves one after the other: a graph each, in turns."""
     batch = place.on(128, 4)
-    x = _images(place, batch)
+    image = place.on(224, 32)
+    x = _random(place, (batch, 3, image, image))
     programs = {size: _program(place, size) for size in (batch, batch // 2)}
     device = torch.device(place.device)
     whole, *parts = [FusedNetwork(programs[size], PRECISION, device) for size in (batch, batch // 2, batch // 2)]
@@ -74,8 +70,8 @@ def halves(place: Place, name: str) -> dict[str, Any]:
 
     outs = {"whole": lambda: whole.logits, "two streams": lambda: torch.cat([part.logits for part in parts])}
     outs["in a row"] = outs["two streams"]
-    ns = _time_in_turns(place, {"whole": [lambda: whole(x)], "two streams": [apart], "in a row": [in_a_row]}, outs)
-    us = {design: median(times) / 1e3 for design, times in ns.items()}
+    designs = {"whole": [lambda: whole(x)], "two streams": [apart], "in a row": [in_a_row]}
+    ns, us = _time_in_turns(place, designs, outs)
     data = {"batch": batch, "us": us, "ns": ns, "gain": us["whole"] / us["two streams"] - 1}
     return as_outcome(place, data)
 
@@ -94,8 +90,7 @@ def slices(place: Place, name: str) -> dict[str, Any]:
         out = torch.empty_like(_random(place, whole.shapes[steps[-1].name]))
         runs[design] = _stage(place, _program(place, size), modules, x, out)
         outs[design] = out.detach
-    ns = _time_in_turns(place, runs, outs)
-    us = {design: median(times) / 1e3 for design, times in ns.items()}
+    ns, us = _time_in_turns(place, runs, outs)
     gains = {design: us["whole"] / slice_us - 1 for design, slice_us in us.items() if design != "whole"}
     return as_outcome(place, {"batch": batch, "us": us, "ns": ns, "gains": gains})
 
@@ -129,7 +124,8 @@ def _runs(module: nn.Module, values: Mapping[str, Tensor], out: Tensor, layer: A
     if target is None:
         return [lambda: module(values, out)]
     config = launches.config_of(layer, target)
-    bound = launches.launches_of(layer, config, cast(KernelStep, module).operands(values), out)
+    operands = cast(KernelStep, module).operands(values)
+    bound = implementation(layer, config).calls(layer, config, operands, out)
     return [partial(launch.enqueue, *arguments) for launch, arguments in bound]
 
 
@@ -141,8 +137,8 @@ def _activation(memory: Tensor, offset: int, shape: tuple[int, ...]) -> Tensor:
 
 def _time_in_turns(
     place: Place, designs: Mapping[str, list[Run]], outs: Mapping[str, Callable[[], Tensor]]
-) -> dict[str, list[int]]:
-    """Return the times of each design as a graph. Raises Wrong where its output is not the first one's."""
+) -> tuple[dict[str, list[int]], dict[str, float]]:
+    """Return the ns of each design as a graph, and the median us. Raises Wrong where an output is not the first's."""
     graphs = {}
     for design, runs in designs.items():
         for run in runs:
@@ -163,4 +159,4 @@ def _time_in_turns(
     for _ in range(place.on(TURNS, 1)):
         for design, graph in graphs.items():
             ns[design] += place.times(graph, 8)
-    return ns
+    return ns, {design: median(times) / 1e3 for design, times in ns.items()}

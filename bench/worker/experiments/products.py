@@ -14,11 +14,11 @@ from bench.worker.experiments.place import ARCH, Place, Run, Skip
 from bench.worker.tune.candidate import draw, launcher
 from kernels import conv
 from kernels.cards.constants import SHARES
-from kernels.launch import Operands, empty_output
+from kernels.launch import Call, Operands, compilations, empty_output
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from kernels.space.tiling import channel_tiles, depth_steps, row_tiles
-from resnet.fused.launches import Bound, compile_together
+from resnet.fused.launches import compile_together
 
 COPY_BYTES = 1 << 30
 LAUNCHES = 8  # in a graph
@@ -56,13 +56,13 @@ def products(place: Place, name: str) -> dict[str, Any]:
 
     def run(tile: str, form: str, layer: Layer) -> tuple[Run, Work]:
         config = configs[tile]
-        place.compile_only(conv.compilation(layer, config))
+        place.compile_only(compilations(layer, config))
         operands, out = draw(layer, place.device, 0), empty_output(layer, place.device)
         tiles = row_tiles(layer, config) * channel_tiles(layer, config)
         work = Work.of(tiles, depth_steps(layer, config)[0], config.block_m, config.block_n, config.block_k)
         return launcher(layer, config, operands, out), work
 
-    def bind_without_memory(tile: str, form: str, layer: Layer) -> Iterable[Bound]:
+    def bind_without_memory(tile: str, form: str, layer: Layer) -> Iterable[Call]:
         return conv.calls(layer, configs[tile], Operands.empty(layer), empty_output(layer, "meta"))
 
     rows, slopes = measure_tiles(place, TILES, run, bind_without_memory)
@@ -95,7 +95,7 @@ def gluon_products(place: Place, name: str) -> dict[str, Any]:
         work = Work.of(gluon_conv.count_tiles(layer, cut), depth, prod(cut.box), cut.block_n, cut.block_k)
         return gluon_run(place, layer, cut, operands, out), work
 
-    def bind_without_memory(tile: str, form: str, layer: Layer) -> Iterable[Bound]:
+    def bind_without_memory(tile: str, form: str, layer: Layer) -> Iterable[Call]:
         nothing = Operands.empty(layer), empty_output(layer, "meta")
         return [gluon_conv.bind_launch(layer, cuts[tile, form], *nothing, place.sms or 1)]
 
@@ -131,7 +131,7 @@ def measure_tiles(
     place: Place,
     tiles: Iterable[str],
     run: Callable[[str, str, Layer], tuple[Run, Work]],
-    bind_without_memory: Callable[[str, str, Layer], Iterable[Bound]],
+    bind_without_memory: Callable[[str, str, Layer], Iterable[Call]],
 ) -> tuple[Measured, dict[str, Rates]]:
     """Return the times of every tile, form and depth, and the rates between the depths, by "tile form".
 

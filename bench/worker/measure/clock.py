@@ -88,15 +88,15 @@ class HostClock:
         return self._scratch.numel()
 
 
-class CudaClock:
+class CudaClock(HostClock):
     """The clock of a GPU: the host waits for `stream` alone, which is the current one."""
 
     method = HELD
 
     def __init__(self, stream: torch.cuda.Stream) -> None:
+        super().__init__()
         self.stream = stream
         self._timer = DeviceTimer(stream)
-        self._scratch: Tensor | None = None
 
     def sample(self, call: Callable[[], T]) -> tuple[int, T]:
         start = time.perf_counter_ns()
@@ -109,9 +109,6 @@ class CudaClock:
 
     def wait(self) -> None:
         self.stream.synchronize()
-
-    def now(self) -> int:
-        return time.perf_counter_ns()
 
     def flush(self) -> int:
         if self._scratch is None:

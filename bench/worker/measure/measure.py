@@ -44,11 +44,12 @@ class Samples:
     ns: list[int] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
     stop: dict[str, Any] = field(default_factory=dict)
+    witnesses: list[tuple[int, Tensor]] = field(default_factory=list)  # (buffer, output) pairs, for the gate
 
 
 @dataclass
 class Measured:
-    """The measurements of one process. `witnesses` are (buffer number, output) pairs for the gate."""
+    """The measurements of one process."""
 
     warmup: dict[str, Any] = field(default_factory=dict)
     latency: Samples = field(default_factory=Samples)
@@ -58,7 +59,6 @@ class Measured:
     method: str = ""  # how device time is measured
     images: int = 0  # in the throughput window
     window: Span = (0, 0)
-    witnesses: list[tuple[int, Tensor]] = field(default_factory=list)
 
     @property
     def p50_ns(self) -> float:
@@ -87,7 +87,7 @@ class Measured:
 
 
 def _spoilt(spans: list[Span], watched: Watched, steal: float) -> list[int]:
-    """Return the indices of the samples that were samples while the machine throttled."""
+    """Return the indices of the samples that were taken while the machine throttled."""
     if not spans:
         return []
     return overlapping(spans, watched.between((spans[0][0], spans[-1][1])).spoilt(steal))
@@ -108,7 +108,7 @@ def measure(forward: Forward, inputs: Sequence[Tensor], clock: Clock, settings: 
     """Time `forward` over placed input batches [N, ...], in rotation."""
     measured = Measured(method=clock.method)
     measured.warmup = _warm_up(forward, inputs, clock, settings)
-    measured.latency = _sample_latency(forward, inputs, clock, settings, measured.witnesses)
+    measured.latency = _sample_latency(forward, inputs, clock, settings)
     measured.gpu = _sample_device(forward, inputs, clock, settings)
     if settings.throughput_s:
         measured.images, measured.window = measure_throughput(
@@ -153,15 +153,10 @@ def _stationary(times: list[int]) -> bool:
 
 
 def _sample_latency(
-    forward: Forward,
-    inputs: Sequence[Tensor],
-    clock: Clock,
-    settings: Settings,
-    witnesses: list[tuple[int, Tensor]] | None = None,
-    flush: bool = False,
+    forward: Forward, inputs: Sequence[Tensor], clock: Clock, settings: Settings, flush: bool = False
 ) -> Samples:
     """Time one execution after the other until the median is precise enough or the time is up; `stop` says which."""
-    due_s = [] if witnesses is None else [settings.latency_s * k / WITNESS_COUNT for k in range(WITNESS_COUNT)]
+    due_s = [] if flush else [settings.latency_s * k / WITNESS_COUNT for k in range(WITNESS_COUNT)]
     samples, rule, start = Samples(), _Rule(clock, settings), clock.now()
     while not rule.over(samples.ns):
         number = len(samples.ns) % len(inputs)
@@ -171,9 +166,9 @@ def _sample_latency(
         host, result = clock.sample(lambda: forward(inputs[number]))  # noqa: B023 - called at once
         samples.ns.append(host)
         samples.spans.append((begun, begun + host))
-        if witnesses is not None and due_s and (clock.now() - start) / NS >= due_s[0]:
+        if due_s and (clock.now() - start) / NS >= due_s[0]:
             due_s.pop(0)
-            witnesses.append((number, result.clone()))
+            samples.witnesses.append((number, result.clone()))
             clock.wait()  # the copy is over before the next sample starts
     samples.stop |= rule.as_dict()
     return samples

@@ -33,8 +33,7 @@ from bench.worker.static.compile_kernels import compiler_input, read_facts
 from bench.worker.tune.search import Notify, _reason, network_rows
 from kernels import table
 from kernels.compiled.emit import cache_folder, compile_for
-from kernels.kinds import implementation
-from kernels.launch import Compilation, serialized_parsing
+from kernels.launch import Compilation, compilations, serialized_parsing
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from resnet.fused.carried import current_maker
@@ -108,7 +107,7 @@ class _Compiler:
         ended: CandidateEnd = {"layer": layer.key, "config": text, "folders": []}
         try:
             config = Config.parse(text)
-            for compilation in implementation(layer, config).compilation(layer, config):
+            for compilation in compilations(layer, config):
                 with self.lock:
                     kernel_lock = self.locks.setdefault(compiler_input(compilation), Lock())
                 with kernel_lock:

@@ -149,15 +149,10 @@ def capture(runs: list[Run]) -> Run:
     return replay
 
 
-def launcher(
-    layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None = None, module: Any = None
-) -> Run:
-    """Return a launch as in a network; on a CPU as in the op, by aten or by the interpreted kernel.
-
-    `module` has other kernels for the layer; without `scratch` they allocate it.
-    """
+def launcher(layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None = None) -> Run:
+    """Return a launch as in a network; on a CPU as in the op, by aten or by the interpreted kernel."""
     if out.device.type == "cuda":
-        bound = list((module or implementation(layer, config)).calls(layer, config, operands, out, scratch))
+        bound = list(implementation(layer, config).calls(layer, config, operands, out, scratch))
         return lambda: [launch.enqueue(*arguments) for launch, arguments in bound]
     return partial(compute_layer, layer, operands, out, str(config))
 

@@ -38,8 +38,7 @@ from bench.tuning.networks import layer_from
 from bench.worker.measure.clock import Clock, on_device
 from bench.worker.static.compile_kernels import read_facts
 from bench.worker.tune.candidate import Subject, Timer, context_lost
-from kernels.kinds import implementation
-from kernels.launch import INTERPRETED, serialized_parsing
+from kernels.launch import INTERPRETED, compilations, serialized_parsing
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from resnet.fused import carried
@@ -177,7 +176,7 @@ def refusal_reason(layer: Layer, config: Config, arch: int) -> str:
 
     The launch takes this very code from Triton's cache.
     """
-    for compilation in implementation(layer, config).compilation(layer, config):
+    for compilation in compilations(layer, config):
         facts = read_facts(compilation, arch)
         if facts.spills:
             return f"spills: {facts.stack} bytes of stack, {facts.spill_stores} stores"
