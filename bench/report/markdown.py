@@ -96,5 +96,5 @@ def _block(root: Path, found: re.Match[str]) -> str:
     if found["folder"].endswith(".json"):
         section = kernel_tables.section if "/kernels/" in found["folder"] else error_rates.section
         return f"{found[1]}\n{section(root, found['folder'])}\n{found[3]}"
-    records: Iterable[Record] = Store(root / found["folder"]).load()
+    records: Iterable[Record] = Store(root / found["folder"]).read()
     return f"{found[1]}\n{markdown(list(records))}\n{found[3]}"

@@ -29,7 +29,7 @@ NOISY = 0.1  # a median so far below the rate that is told: something else was r
 # What of the environment makes two machines' ceilings different: paths into it, by where cases run.
 PARTS = {"cuda": "environment.gpu.", "cpu": "environment.cpu."}
 IDENTITY = {
-    where: [row.paths[0].split(".")[1:] for row in CEILINGS.fields if row.paths[0].startswith(part)]
+    where: [row.paths[0].split(".")[1:] for row in CEILINGS if row.paths[0].startswith(part)]
     for where, part in PARTS.items()
 }
 

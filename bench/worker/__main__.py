@@ -75,7 +75,7 @@ def answer_job(data: Json, notify: Notify) -> Mapping[str, Any]:
     row = JOBS[data["job"], data.get("what", "")]
     if row.stage:
         notify(row.stage)
-    job = row.job.read(data)
+    job = row.job.from_json(data)
     if row.compiles:
         os.environ.pop("TRITON_INTERPRET", None)  # else Triton would interpret its kernels and compile none
     try:

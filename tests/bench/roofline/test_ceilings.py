@@ -65,7 +65,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roof, "MAX_BUFFER_BYTES", 1 << 22)
 
     def here(job: dict[str, Any], limit_s: float, tell: Any) -> Answer:
-        return Answer("ok", "", json.loads(json.dumps(roof.measure_ceilings(CeilingsJob.read(job), tell))), 1.0)
+        return Answer("ok", "", json.loads(json.dumps(roof.measure_ceilings(CeilingsJob.from_json(job), tell))), 1.0)
 
     monkeypatch.setattr(ceilings, "ask", here)
 
