@@ -13,12 +13,11 @@ from bench.machine.facts import Environment
 from bench.plans.case import Case
 from bench.plans.plan import Plan
 from bench.suite.timed import timed_case
+from bench.worker.gate import Wrong
 
 
 def test_case(case: str, benchmark: Any, plan: Plan, env: Environment, where: str, pytestconfig: pytest.Config) -> None:
     seed, source = pytestconfig.getoption("--seed"), pytestconfig.getoption("--input")
-    from bench.worker.gate import Wrong
-
     with timed_case(Case.parse(case), plan, env, where, seed, source) as timed:
         try:
             timed.check_before()

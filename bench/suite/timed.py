@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import cycle
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
 
 from bench.machine.facts import Environment
 from bench.plans.case import Case
@@ -18,9 +20,11 @@ from bench.plans.plan import Plan
 from bench.records.record import SCHEMA
 from bench.runs.job import REFERENCE_LIMIT_S, CaseJob, reference_job
 from bench.runs.request import request
-
-if TYPE_CHECKING:
-    from bench.worker.measure.clock import Clock
+from bench.worker.gate import check, judge, overwrite, poison, unseen_ratio
+from bench.worker.measure.clock import Clock, on_device
+from bench.worker.measure.measure import measure_throughput
+from bench.worker.prepare import first_call, job_material, read_job_truth
+from bench.worker.runtime import describe_runtime
 
 
 class NoReference(RuntimeError):
@@ -34,10 +38,6 @@ class TimedCase:
     """
 
     def __init__(self, job: CaseJob, clock: Clock, record: dict[str, Any]) -> None:
-        from bench.worker.gate import poison
-        from bench.worker.prepare import first_call, job_material, read_job_truth
-        from bench.worker.runtime import describe_runtime
-
         self.settings, self.clock, self.gate = job.settings, clock, dict[str, Any]()
         self.truth, material = read_job_truth(job), job_material(job)
         self.unseen = material.batches.pop()
@@ -65,8 +65,6 @@ class TimedCase:
 
     def check_before(self) -> None:
         """Check the answers, then warm up as the plan says."""
-        from bench.worker.gate import check
-
         self.gate["before"] = check(self.runner, self.inputs, range(len(self.inputs)), self.truth, self.clock)
         end = time.monotonic() + self.settings.warmup_s
         while time.monotonic() < end:  # pytest-benchmark's own warm-up is off by default
@@ -74,8 +72,6 @@ class TimedCase:
 
     def check_after(self) -> None:
         """Check the latest answer, right after the last timed call, and then the answers to a batch not seen before."""
-        from bench.worker.gate import check, judge, overwrite, poison, unseen_ratio
-
         self.gate["during"] = judge([self.latest], self.truth)
         poison(self.latest[1], self.clock)
         overwrite(self.inputs[0], self.runner.place(self.unseen))
@@ -85,8 +81,6 @@ class TimedCase:
 
     def measure_throughput(self) -> None:
         """Measure throughput, if the plan asks for it; after the checks."""
-        from bench.worker.measure.measure import measure_throughput
-
         if seconds := self.settings.throughput_s:
             images, (start, end) = measure_throughput(self.runner, self.inputs, self.clock, seconds, self.call())
             self.record["throughput"] = {"images": images, "ns": end - start}
@@ -101,8 +95,6 @@ def timed_case(case: Case, plan: Plan, env: Environment, device: str, seed: int,
     answer = request(reference_job([case], plan.settings, device, seed, source), REFERENCE_LIMIT_S)
     if answer.status != "ok":
         raise NoReference(answer.reason)
-    from bench.worker.measure.clock import on_device
-
     _free_previous_case()
     job = CaseJob(case, plan.settings, device, seed, source, answer.data["paths"])
     record = {
@@ -124,8 +116,6 @@ def _free_previous_case() -> None:
 
     Dynamo counts the compilations of a function over all models, and refuses more than a few.
     """
-    import torch
-
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

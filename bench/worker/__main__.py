@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pkgutil import resolve_name
-from typing import Any, cast
+from typing import Any
 
 from bench.runs import job as jobs
 from bench.runs import kernel_jobs
@@ -41,10 +41,6 @@ class Row:
     function: str
     stage: str = "import"
     compiles: bool = False
-
-    def import_function(self) -> AnswerJob:
-        """Return the function."""
-        return cast(AnswerJob, resolve_name(self.function))
 
 
 ROWS = (
@@ -79,7 +75,7 @@ def answer_job(data: Json, notify: Notify) -> Mapping[str, Any]:
     if row.compiles:
         os.environ.pop("TRITON_INTERPRET", None)  # else Triton would interpret its kernels and compile none
     try:
-        function = row.import_function()
+        function: AnswerJob = resolve_name(row.function)
     except ImportError as error:
         if not row.compiles or (error.name or "").partition(".")[0] not in ("torch", "triton"):
             raise

@@ -51,10 +51,6 @@ class Truth:
     exact: np.ndarray
     torch_logits: np.ndarray
 
-    def rows(self, buffer: int) -> slice:
-        """Return the rows of the pictures in a buffer."""
-        return slice(buffer * self.batch, (buffer + 1) * self.batch)
-
 
 def check(
     forward: Callable[[Tensor], Tensor], inputs: Sequence[Tensor], buffers: Sequence[int], truth: Truth, clock: Clock
@@ -80,11 +76,10 @@ def check(
 
 def judge(outputs: Sequence[tuple[int, Tensor]], truth: Truth) -> dict[str, Any]:
     """Return the errors of (buffer, logits [batch, classes]) pairs, as a record has them. Raises Wrong."""
-    answers = [(buffer, _as_array(output, truth)) for buffer, output in outputs]
-    error = np.concatenate([logits - truth.exact[truth.rows(buffer)] for buffer, logits in answers])
-    exact = np.concatenate([truth.exact[truth.rows(buffer)] for buffer, _ in answers])
-    torch_logits = np.concatenate([truth.torch_logits[truth.rows(buffer)] for buffer, _ in answers])
-    answer = np.concatenate([logits for _, logits in answers])
+    answer = np.concatenate([_as_array(output, truth) for _, output in outputs])
+    rows = np.concatenate([np.arange(truth.batch) + buffer * truth.batch for buffer, _ in outputs])
+    exact, torch_logits = truth.exact[rows], truth.torch_logits[rows]
+    error = answer - exact
     # plain torch may have been lucky: at least the error of rounding the exact answer is allowed
     rounding = ROUNDING_RMS * ROUNDOFF[truth.precision]
     rms_unit = max(_rms(torch_logits - exact), rounding * _rms(exact))

@@ -90,7 +90,8 @@ def count_case(case: Case) -> Counted:
             counted = count(case, model, example)
         counted.facts["flops"] = Fact(flops(case), "flop_counter")
     except Exception as error:  # every error is the case's result
-        return Counted(failed=f"{type(error).__name__}: {_first_line(error)}")
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return Counted(failed=f"{type(error).__name__}: {(lines or ['no message'])[0][:300]}")
     return counted
 
 
@@ -105,10 +106,6 @@ def _skip_reason(case: Case) -> str | None:
     served = variant.serves["cuda"] if variant.runs == "kernels" else ()  # compiled for a GPU, and not run
     refused = None if case.precision in served else refusal(variant, "cpu", case.precision, case.launch)
     return refused or missing(variant, "cpu")
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")[:300]
 
 
 def _first_wins(variant: str) -> AbstractContextManager[object]:

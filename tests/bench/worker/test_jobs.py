@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pkgutil import resolve_name
 from typing import Any, get_args, get_type_hints
 
 import pytest
@@ -17,7 +18,7 @@ pytest.importorskip("triton")
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.job.name} {row.job.what}".strip())
 def test_a_row_s_function_is_the_job_s(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRITON_INTERPRET", os.environ.get("TRITON_INTERPRET", "0"))
-    hints = get_type_hints(row.import_function(), globalns=None)
+    hints = get_type_hints(resolve_name(row.function), globalns=None)
     assert issubclass(row.job, hints["job"])
     assert hints["job"] is not Job
     returned = hints["return"]
