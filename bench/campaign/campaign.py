@@ -23,9 +23,10 @@ from pathlib import Path
 from bench.campaign import standins
 from bench.campaign.archive import Outbox
 from bench.campaign.child import GRACE_S, Log, run_logged
+from bench.campaign.summary import summarize
 from bench.campaign.tasks import Task
 from bench.errors import StoreError
-from bench.files import write
+from bench.files import write_file
 from bench.machine.environment import child_variables
 from bench.machine.facts import Environment
 from bench.machine.provenance import code_of, short
@@ -144,9 +145,9 @@ class Campaign:
         return [(case, number) for number in range(plan.rounds) for case in able]
 
     def _plan_of(self, task: Task) -> Plan:
-        plan = plans.load(task.plan)
+        plan = plans.load_plan(task.plan)
         if self.dry:
-            chosen = plans.read(standins.small_plan(plan, self.env), plan.name, plan.name)
+            chosen = plans.parse_plan(standins.small_plan(plan, self.env), plan.name, plan.name)
         else:
             chosen = plan.only(*task.only)
         return plans.gate_only(chosen) if "verify" in task.argv else chosen
@@ -261,7 +262,7 @@ class Campaign:
         if not self.dry:
             return task.plan
         path = self.root / "plans" / f"{task.plan}.toml"
-        write(path, standins.small_plan(plans.load(task.plan), self.env))
+        write_file(path, standins.small_plan(plans.load_plan(task.plan), self.env))
         return path
 
     # The files and lines that come back.
@@ -275,27 +276,13 @@ class Campaign:
     def ceilings(self) -> Path:
         return ceilings.path_of(self.env, places.ceilings_folder(self.results))
 
-    def summary_lines(self) -> list[str]:
-        """Return the lines of the summary, or the error that a damaged file caused in it."""
-        from bench.campaign.summary import summarize  # which imports this module's class for its types
-
-        try:
-            return summarize(self)
-        except Exception as error:
-            return [f"error   summary    {type(error).__name__}: {error}"]
-
     def update_outbox(self, every_s: float = 0.0) -> None:
         """Write the archive, the log and the summary to the outbox, unless that was done within `every_s` seconds."""
         if time.monotonic() - self._updated >= every_s:
-            summary = "\n".join(self.summary_lines()) + "\n"
+            summary = "\n".join(summarize(self)) + "\n"
             self.outbox.update(self.card_files(), self.results, self.log.path, summary)
             self._updated = time.monotonic()
 
     def troubles(self) -> list[str]:
         """Return a sentence for each file that could not be written."""
         return [*([self.log.trouble] if self.log.trouble else []), *self.outbox.troubles]
-
-
-def outbox_folder() -> Path | None:
-    """Return the folder that a rented machine copies back, if $OUT names one."""
-    return Path(os.environ["OUT"]) if os.environ.get("OUT") else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -44,9 +44,9 @@ def summarize(campaign: Campaign) -> list[str]:
     """Return the lines for this card and this code; the last one names the missing tasks."""
     tasks = list(_tasks(campaign))
     troubles = [Row("error", "output", text) for text in campaign.troubles()]
-    rows = [*_pieces(campaign), *_gates(campaign), *_experiments(campaign), *_results(campaign), *_tests(campaign)]
-    rows = list(dict.fromkeys(rows))
-    speeds = list(_speeds(campaign))
+    sections = (_pieces, _gates, _experiments, _results, _tests)
+    rows = list(dict.fromkeys(row for section in sections for row in _rows_of(section, campaign)))
+    speeds = [row if isinstance(row, str) else row.line() for row in _rows_of(_speeds, campaign)]
     states = {name: campaign.state(task).kind for name, task in TASKS.items()}
     done = [name for name, kind in states.items() if kind == "ok"]
     undone = [name for name, kind in states.items() if kind not in ("ok", "failed")]
@@ -55,6 +55,14 @@ def summarize(campaign: Campaign) -> list[str]:
     paths = _fit_lines(rows, MAX_LINES - 1 - len(fixed) - min(len(speeds), 12))
     last = f"Missing: {', '.join(undone)}. `make gpu` goes on there." if undone else "Nothing is missing."
     return [*fixed, *paths, *speeds[: MAX_LINES - 1 - len(fixed) - len(paths)], last]
+
+
+def _rows_of(section: Callable[[Campaign], Iterator[Any]], campaign: Campaign) -> Iterator[Any]:
+    """Yield the rows of a section; a damaged file costs the rest of them, and has a row itself."""
+    try:
+        yield from section(campaign)
+    except Exception as error:
+        yield Row("error", "summary", section.__name__.removeprefix("_"), f"{type(error).__name__}: {error}")
 
 
 def _tasks(campaign: Campaign) -> Iterator[Row]:
@@ -66,8 +74,8 @@ def _tasks(campaign: Campaign) -> Iterator[Row]:
 
 
 def _pieces(campaign: Campaign) -> Iterator[Row]:
-    for piece in _objects_in(_if_of_this_code(campaign, _read_json(campaign.root / "pieces.json")), "pieces"):
-        name = " ".join(str(piece.get(key, "")) for key in ("name", "precision")).strip()
+    for piece in _if_of_this_code(campaign, _read_json(campaign.root / "pieces.json")).get("pieces", ()):
+        name = f"{piece['name']} {piece.get('precision', '')}".strip()
         yield Row(str(piece.get("status")), "piece", name, str(piece.get("reason", "")))
 
 
@@ -80,27 +88,22 @@ def _gates(campaign: Campaign) -> Iterator[Row]:
 
 def _experiments(campaign: Campaign) -> Iterator[Row]:
     content = _read_json(places.constants_path(campaign.name, campaign.results))
-    for row in _objects_in(_if_of_this_code(campaign, content), "experiments"):
+    for row in _if_of_this_code(campaign, content).get("experiments", ()):
         if row.get("reason") != "not begun":
             yield Row(str(row.get("status")), "experiment", str(row.get("name")), str(row.get("reason", "")))
-    constants = content.get("constants")
-    for name, constant in (constants if isinstance(constants, dict) else {}).items():
-        value = constant.get("value") if isinstance(constant, dict) else None
-        if isinstance(value, int | float):
-            yield Row("ok", "constant", f"{name} = {value:.4g} {constant.get('unit', '')}".strip())
+    for name, constant in content.get("constants", {}).items():
+        yield Row("ok", "constant", f"{name} = {constant['value']:.4g} {constant.get('unit', '')}".strip())
 
 
 def _results(campaign: Campaign) -> Iterator[Row]:
     """Yield the results of tuning and of the ceilings."""
-    entries = _objects_in(_read_json(places.tuned_path(campaign.name, campaign.results)), "entries")
+    entries = _read_json(places.tuned_path(campaign.name, campaign.results)).get("entries", ())
     measured = [entry for entry in entries if entry.get("chosen") == "measured"]
     if measured:
         yield Row("ok", "tuned", f"{len(measured)} layers have a configuration that was measured")
-    ceilings = _read_json(campaign.ceilings())
-    flops, bandwidth = ceilings.get("flops"), ceilings.get("bandwidth")
-    if isinstance(flops, dict) and isinstance(bandwidth, int | float):
-        rates = ", ".join(f"{name} {rate / 1e12:.3g} TFLOP/s" for name, rate in flops.items())
-        yield Row("ok", "ceilings", f"{rates}; copies {bandwidth / 1e12:.3g} TB/s")
+    if ceilings := _read_json(campaign.ceilings()):
+        rates = ", ".join(f"{name} {rate / 1e12:.3g} TFLOP/s" for name, rate in ceilings["flops"].items())
+        yield Row("ok", "ceilings", f"{rates}; copies {ceilings['bandwidth'] / 1e12:.3g} TB/s")
 
 
 def _tests(campaign: Campaign) -> Iterator[Row]:
@@ -112,11 +115,7 @@ def _tests(campaign: Campaign) -> Iterator[Row]:
 
 
 def _tests_in(path: Path) -> Iterator[Row]:
-    try:
-        suites = list(ElementTree.parse(path).getroot().iter("testsuite"))
-    except ElementTree.ParseError as error:
-        yield Row("error", "tests", f"{path.name} cannot be read", str(error))
-        return
+    suites = list(ElementTree.parse(path).getroot().iter("testsuite"))
     counts = {
         key: sum(int(suite.get(key, 0)) for suite in suites) for key in ("tests", "failures", "errors", "skipped")
     }
@@ -133,7 +132,7 @@ def _tests_in(path: Path) -> Iterator[Row]:
                     )
 
 
-def _speeds(campaign: Campaign) -> Iterator[str]:
+def _speeds(campaign: Campaign) -> Iterator[Row | str]:
     """Yield images/s, latency and the ratio to eager of the same precision, batch and launch."""
     records = {}
     for record in _records_of(
@@ -150,7 +149,7 @@ def _speeds(campaign: Campaign) -> Iterator[str]:
         yield f"{rates[case]:9,.0f} images/s  {case.name}: p50 {median(record.kept('latency_ns')) / 1e6:.3f} ms{ratio}"
     for record in records.values():
         if record.status not in ("ok", "skipped"):
-            yield Row(record.status, "speed", record.case.name, record.reason).line()
+            yield Row(record.status, "speed", record.case.name, record.reason)
 
 
 def _ratio_key(case: Any) -> tuple[Any, ...]:
@@ -185,28 +184,13 @@ def _fit_lines(rows: list[Row], limit: int) -> list[str]:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file; an empty one if it cannot be read."""
-    try:
-        data = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
-def _objects_in(content: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    """Return the objects of the list under `key`; none if there is no such list."""
-    rows = content.get(key)
-    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    """Return the JSON object in a file; an empty one if there is no file."""
+    return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
 def _if_of_this_code(campaign: Campaign, content: dict[str, Any]) -> dict[str, Any]:
     """Return a file's content if its provenance has this campaign's code and software; else an empty object."""
-    provenance = content.get("provenance")
-    env = provenance.get("environment") if isinstance(provenance, dict) else None
-    try:
-        return content if env and code_of(env) == code_of(campaign.env) else {}
-    except (KeyError, AttributeError, TypeError):
-        return {}
+    return content if content and code_of(content["provenance"]["environment"]) == code_of(campaign.env) else {}
 
 
 def missing_tasks(campaign: Campaign) -> list[Task]:

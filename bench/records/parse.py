@@ -11,15 +11,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.errors import RecordError
 from bench.machine.environment import child_variables
 from bench.records.columns import row_maker, schema
-from bench.records.record import Record
+from bench.records.record import Record, parse_each
 
 RANGE_BYTES = 16 << 20  # parsed at once: this bounds the memory
 RANGES_A_HELPER = 4  # fewer are not worth the half second that a process takes to start
@@ -44,17 +43,12 @@ def parse_lines(file: Path, start: int, stop: int, samples: bool) -> Part:
         text = data.read(stop - start)
     columns = schema(samples, inner=True)
     row_of = row_maker(columns.names)
-    rows: list[list[Any]] = []
-    damage = []
-    for number, line in enumerate(text.split(b"\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            rows.append(row_of(Record.parse(line.decode())))
-        except UnicodeDecodeError:
-            damage.append((number, "is not UTF-8 text"))
-        except RecordError as error:
-            damage.append((number, str(error)))
+    rows, damage = list[list[Any]](), list[tuple[int, str]]()
+    for number, record in parse_each(text.split(b"\n")):
+        if isinstance(record, Record):
+            rows.append(row_of(record))
+        else:
+            damage.append((number, record))
     transposed = zip(*rows, strict=True) if rows else ([] for _ in columns)
     arrays = [pa.array(column, field.type) for column, field in zip(transposed, columns, strict=True)]
     return Part(pa.record_batch(arrays, schema=columns), text.count(b"\n"), damage, stop)
@@ -80,7 +74,7 @@ def parse_parts(file: Path, start: int, stop: int, samples: bool) -> Iterator[Pa
         helpers: list[_Helper] = []
         if count > 1:
             with suppress(OSError):  # where no process can be started, this one does it all
-                helpers = [stack.enter_context(_Helper(file, ranges[k::count], samples)) for k in range(count)]
+                helpers = [stack.enter_context(closing(_Helper(file, ranges[k::count], samples))) for k in range(count)]
         for number, (begin, end) in enumerate(ranges):
             part = helpers[number % count].receive() if helpers else None
             # what a helper that died (out of memory) did not send is parsed here
@@ -121,10 +115,7 @@ class _Helper:
         except (OSError, StopIteration, pa.ArrowException):
             return None
 
-    def __enter__(self) -> _Helper:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self.child.kill()
         self.child.wait()
         assert self.child.stdout

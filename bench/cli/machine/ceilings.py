@@ -10,7 +10,7 @@ import typer
 from typer import Option
 
 from bench.cli.console import Json, err, out, print_json, tell
-from bench.files import reserve
+from bench.files import check_writable
 from bench.machine.environment import environment
 from bench.roofline.ceilings import best, measure, noisy, outdated, path_of, read, save
 from bench.runs.job import MeasurementRow
@@ -47,7 +47,7 @@ def ceilings(
     if reason:
         tell(f"{path}: {reason}: measuring again.")
     if kept is None or reason:
-        reserve(path)
+        check_writable(path)
         with err.status("starting") as status:
             kept = measure(env, lambda stage: status.update(f"measuring: {stage}"), quick)
         save(kept, path)

@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.machine.provenance import short
 from bench.plans.case import Case
-from bench.plans.words import way
+from bench.plans.words import label
 from bench.records import same
 from bench.records.record import Record
 from bench.records.store import read_folders
@@ -135,7 +135,7 @@ def axes(case: Case) -> dict[str, Any]:
         "case": case.name,
         "family": family(case),
         "group": f"{family(case)}, batch {case.batch}",
-        "way": way(case),
+        "way": label(case),
     }
 
 
@@ -148,7 +148,7 @@ def headline(found: list[Row]) -> str:
         return "No case was measured: the reasons are below."
     wins: dict[str, list[list[Row]]] = defaultdict(list)
     for group in groups.values():
-        wins[way(group[0].case)].append(group)
+        wins[label(group[0].case)].append(group)
     best, won = max(wins.items(), key=lambda item: len(item[1]))
     models = list(dict.fromkeys(family(group[0].case) for group in groups.values()))
     of = models[0] if len(models) == 1 else f"{len(models)} models"

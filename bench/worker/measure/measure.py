@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from bench.machine.watch import Span, Watched, overlap_ns, overlapping
+from bench.machine.watch import Readings, Span, overlap_ns, overlapping
 from bench.plans.plan import Settings
 from bench.runs.job import CaseAnswer
 from bench.stats import noise
@@ -64,33 +64,35 @@ class Measured:
     def p50_ns(self) -> float:
         return median(self.latency.ns)
 
-    def fields(self, watched: Watched, steal: float) -> CaseAnswer:
+    def fields(self, readings: Readings, steal: float) -> CaseAnswer:
         """Return the fields of a record, with the samples that a throttling machine spoilt named in `throttled`."""
         samples_of = {name: getattr(self, name) for name in SAMPLE_FIELDS}
         fields: dict[str, Any] = {"warmup": self.warmup, "gpu_how": self.method if self.gpu.ns else ""}
         for name, samples in samples_of.items():
             fields |= {f"{name}_ns": samples.ns, f"{name}_stop": samples.stop}
-        spoilt = {name: _spoilt(samples.spans, watched, steal) for name, samples in samples_of.items()}
+        spoilt = {name: _spoilt(samples.spans, readings, steal) for name, samples in samples_of.items()}
         throttled: dict[str, Any] = {name: as_ranges(indices) for name, indices in spoilt.items() if indices}
         last_ns = max(self.latency.spans[-1:] + self.gpu.spans[-1:])[1]
         if self.images:
             fields["throughput"] = {"images": self.images, "ns": self.window[1] - self.window[0]}
-            spoilt_ns = overlap_ns(self.window, watched.between(self.window).spoilt(steal))
+            spoilt_ns = overlap_ns(self.window, readings.between(self.window).throttled_spans(steal))
             throttled |= {"throughput_s": spoilt_ns / NS} if spoilt_ns else {}
             last_ns = self.window[1]
-        watch = watched.between((self.latency.spans[0][0], last_ns))
-        seconds = {name: sum(end - start for start, end in spans) / NS for name, spans in watch.spoilt(steal).items()}
+        watch = readings.between((self.latency.spans[0][0], last_ns))
+        seconds = {
+            name: sum(end - start for start, end in spans) / NS for name, spans in watch.throttled_spans(steal).items()
+        }
         return cast(
             CaseAnswer,
-            fields | {"throttled": throttled, "watch": watch.told() | ({"spoilt_s": seconds} if seconds else {})},
+            fields | {"throttled": throttled, "watch": watch.summary() | ({"spoilt_s": seconds} if seconds else {})},
         )
 
 
-def _spoilt(spans: list[Span], watched: Watched, steal: float) -> list[int]:
+def _spoilt(spans: list[Span], readings: Readings, steal: float) -> list[int]:
     """Return the indices of the samples that were taken while the machine throttled."""
     if not spans:
         return []
-    return overlapping(spans, watched.between((spans[0][0], spans[-1][1])).spoilt(steal))
+    return overlapping(spans, readings.between((spans[0][0], spans[-1][1])).throttled_spans(steal))
 
 
 def as_ranges(indices: Sequence[int]) -> list[list[int]]:
