@@ -15,7 +15,7 @@ from bench.plans.words import way
 from bench.records.baseline import BASELINE, Against, against, speed
 from bench.records.fields import Agreement, Largest, MemoryNumber
 from bench.records.record import Record
-from bench.roofline.floors import Measured
+from bench.roofline.floors import MeasuredCeilings
 from bench.stats import Quantile, noise, quantile, ratio
 from bench.text import at_pixels, digits, plural
 from resnet.floors import Ceilings, Floor, network_floors
@@ -118,7 +118,7 @@ def rows(records: Iterable[Record]) -> list[Row]:
         if record.status == "ok" and record.latency_ns and record.throughput:
             good[record.case][record.round] = record
     held = against(chain.from_iterable(found.values() for found in good.values()))
-    measured = Measured()
+    measured = MeasuredCeilings()
     made = [
         Row(case, tuple(found.values()), held.get(case), measured.of(found.values())) for case, found in good.items()
     ]

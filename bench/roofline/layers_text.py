@@ -1,11 +1,11 @@
-"""Where a case's time goes, as tables on a terminal."""
+"""Tables on a terminal of a case's time by layer."""
 
 from __future__ import annotations
 
 from rich.console import Console
 from rich.table import Table
 
-from bench.roofline.layers import Told
+from bench.roofline.layers import JsonObject
 
 LEGEND = (
     "us: the median over executions; share: of the whole; floor: the least time of one kernel that computes the layer, "
@@ -13,12 +13,12 @@ LEGEND = (
     "Norms and ReLUs count to the layer before them."
 )
 KERNELS_LEGEND = "us: the median over executions; share: of the whole."
-NOISY = 0.1  # an error of the sum, relative, that says more of the machine than of the case
-AGAINST_LEGEND = "Sorted by what matters most; a negative difference: the first is faster; ~: within the noise."
+NOISE_LIMIT = 0.1  # relative: a larger error of the sum means that the machine was busy
+COMPARISON_LEGEND = "Sorted by what matters most; a negative difference: the first is faster; ~: within the noise."
 
 
-def show(out: Console, timed: Told) -> None:
-    """Each layer of a case, or each kernel of code that knows no layers; then how far the sum may be trusted."""
+def print_layers(out: Console, timed: JsonObject) -> None:
+    """Print each layer of a case, or each kernel of code without layers; then how exact the sum is."""
     _head(out, timed)
     out.print(_by_layer(timed) if any(row["operations"] for row in timed["rows"]) else _by_kernel(timed))
     out.print(_error(timed), markup=False)
@@ -29,7 +29,7 @@ def show(out: Console, timed: Told) -> None:
     out.print(KERNELS_LEGEND if timed["note"] else LEGEND, style="dim", markup=False)
 
 
-def _by_layer(timed: Told) -> Table:
+def _by_layer(timed: JsonObject) -> Table:
     grid = _grid(("layer", "us", "share", "floor us", "of floor", "bound", "kernels"))
     for row in timed["rows"]:
         cells = (_us(row["us"]), f"{row['share']:.1%}", _us(row["floor_us"]), _percent(row["of_floor"]))
@@ -37,14 +37,14 @@ def _by_layer(timed: Told) -> Table:
     floor = timed["floor_us"]
     grid.add_section()
     for name, us, share in _sums(timed):
-        compared = name != "not in any layer"
-        floors = (_us(floor), _percent(floor / us if floor else None)) if compared else ()
+        has_floor = name != "not in any layer"
+        floors = (_us(floor), _percent(floor / us if floor else None)) if has_floor else ()
         grid.add_row(name, _us(us), share, *floors, style="bold" if name == "whole" else None)
     return grid
 
 
-def _by_kernel(timed: Told) -> Table:
-    """Of code that knows no layers."""
+def _by_kernel(timed: JsonObject) -> Table:
+    """Return the table of code without layers: a row for each kernel."""
     grid = _grid(("#", "us", "share", "kernels"))
     for number, row in enumerate(timed["rows"], 1):
         grid.add_row(str(number), _us(row["us"]), f"{row['share']:.1%}", row["name"])
@@ -54,25 +54,25 @@ def _by_kernel(timed: Told) -> Table:
     return grid
 
 
-def _sums(timed: Told) -> list[tuple[str, float, str]]:
+def _sums(timed: JsonObject) -> list[tuple[str, float, str]]:
     whole = timed["whole_us"]
     sums = (("sum", timed["sum_us"]), ("not in any layer", timed["outside_us"]), ("whole", whole))
     return [(name, us, f"{us / whole:.1%}") for name, us in sums]
 
 
-def _error(timed: Told) -> str:
+def _error(timed: JsonObject) -> str:
     error, whole = timed["error_us"], timed["whole_us"]
     text = f"The sum is that of an untouched execution to within {_us(error)} us ({error / whole:.1%} of it)."
-    if error > NOISY * whole or timed["outside_us"] < -error:
+    if error > NOISE_LIMIT * whole or timed["outside_us"] < -error:
         text += " The machine was not quiet: stop other work and run it again, with a larger -n."
     return text
 
 
-def show_against(out: Console, timed: Told) -> None:
-    """Two cases layer by layer, what differs most first."""
+def print_layer_comparison(out: Console, timed: JsonObject) -> None:
+    """Print the layers of two cases side by side, the largest difference first."""
     other = timed["against"]
-    for one in (timed, other):
-        _head(out, one)
+    for case in (timed, other):
+        _head(out, case)
     grid = _grid(("layer", "us", "against us", "difference us", "percent"))
     for row in timed["compared"]:
         difference, percent = _difference(row["us"], row["against_us"])
@@ -89,22 +89,22 @@ def show_against(out: Console, timed: Told) -> None:
             style=style,
         )
     out.print(grid)
-    for one in (timed, other):
-        if one["note"]:
-            text = f"{one['case']}: {one['note']}, so that only the whole is compared."
+    for case in (timed, other):
+        if case["note"]:
+            text = f"{case['case']}: {case['note']}, so that only the whole is compared."
             out.print(text, style="yellow", markup=False)
-        out.print(f"{one['case']}: {_error(one)}", markup=False)
-    out.print(AGAINST_LEGEND, style="dim", markup=False)
+        out.print(f"{case['case']}: {_error(case)}", markup=False)
+    out.print(COMPARISON_LEGEND, style="dim", markup=False)
 
 
-def _head(out: Console, timed: Told) -> None:
+def _head(out: Console, timed: JsonObject) -> None:
     gpu = f", {_us(timed['gpu_us'])} us on the GPU without the launching" if timed["gpu_us"] else ""
     whole = f"{_us(timed['whole_us'])} us, the median of {timed['executions']}"
     out.print(f"{timed['case']}: {whole}{gpu}", style="bold", markup=False)
 
 
 def _grid(titles: tuple[str, ...]) -> Table:
-    """A table whose kernels, names as long as a line, have what the other columns leave of the width."""
+    """Return an empty table whose column of kernels, long names, takes the width that the others leave."""
     grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", expand="kernels" in titles)
     for title in titles:
         left = title in ("layer", "bound", "kernels")
@@ -113,19 +113,19 @@ def _grid(titles: tuple[str, ...]) -> Table:
     return grid
 
 
-def _name(row: Told) -> str:
+def _name(row: JsonObject) -> str:
     more = len(row["operations"]) - 1
     return row["name"] + (f" +{more}" if more > 0 else "")
 
 
-def _kernels(row: Told) -> str:
+def _kernels(row: JsonObject) -> str:
     return ", ".join(
         kernel["name"] + (f" x{kernel['count']}" if kernel["count"] > 1 else "") for kernel in row["kernels"]
     )
 
 
 def _us(value: float | None) -> str:
-    """Three digits at least."""
+    """Format microseconds with at least three digits."""
     if value is None:
         return "-"
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}"

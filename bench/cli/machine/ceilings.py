@@ -11,7 +11,15 @@ import typer
 from bench.cli.console import Json, err, out, print_json, tell
 from bench.files import reserve
 from bench.machine.environment import environment
-from bench.roofline.ceilings import best, measure, noisy, outdated, path_of, read, save
+from bench.roofline.ceilings import (
+    fastest_measurements,
+    measure_ceilings,
+    noise_warnings,
+    path_of,
+    read_ceilings,
+    reason_outdated,
+    save_ceilings,
+)
 from bench.runs.job import MeasurementRow
 from bench.text import grid
 from resnet.floors import Ceilings
@@ -43,15 +51,15 @@ def ceilings(
     if quick and output is None:
         raise typer.BadParameter("--quick measures no ceiling worth keeping: name a file with -o")
     path = output or path_of(facts)
-    found = None if force or not path.exists() else read(path)
-    why = outdated(found, facts) if found else ""
+    found = None if force or not path.exists() else read_ceilings(path)
+    why = reason_outdated(found, facts) if found else ""
     if why:
         tell(f"{path}: {why}: measuring again.")
     if found is None or why:
         reserve(path)
         with err.status("starting") as status:
-            found = measure(facts, lambda stage: status.update(f"measuring: {stage}"), quick)
-        save(found, path)
+            found = measure_ceilings(facts, lambda stage: status.update(f"measuring: {stage}"), quick)
+        save_ceilings(found, path)
     if as_json:
         print_json({"file": str(path)} | asdict(found))
         return
@@ -63,16 +71,16 @@ def _show(found: Ceilings, path: Path) -> None:
     torch = told["environment"]["packages"].get("torch")
     out.print(f"{found.machine}: measured {told['date'][:10]} with torch {torch}, in {told['seconds']:.0f} s")
     table = grid("ceiling", "rate", "", "spread", "by", text=("ceiling", "", "by"), gap=2)
-    for one in best(told["measurements"]):
+    for one in fastest_measurements(told["measurements"]):
         table.add_row(*_cells(one))
     out.print(table)
     for name, reason in told["absent"].items():
         rate = " (so as fp32)" if name in found.flops else ""
         out.print(f"{name}: {reason}{rate}", style="dim", markup=False)
     out.print(LEGEND, style="dim", markup=False)
-    for line in noisy(found):
+    for line in noise_warnings(found):
         out.print(f"[yellow]noisy:[/] {line}")
-    if noisy(found):
+    if noise_warnings(found):
         out.print("On a quiet machine the ceilings may be higher: stop other work, then bench ceilings --force.")
     out.print(f"Kept: {path}", markup=False, soft_wrap=True)
 

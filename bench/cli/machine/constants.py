@@ -9,7 +9,7 @@ import typer
 
 from bench.cli.console import FAILED, Json, out, print_json
 from bench.cli.machine.walk import Names, Seconds, asked, place_of, walk
-from bench.experiments.kept import KeptConstants
+from bench.experiments.kept import ConstantsFile
 from bench.experiments.lists import EXPERIMENTS
 from bench.machine.environment import environment
 from bench.runs.job import ConstantsJob
@@ -38,7 +38,7 @@ def constants(
     wanted = asked(EXPERIMENTS, names)
     facts = environment()
     usual = place_of(facts, "constants", dry)
-    kept = KeptConstants(output or usual, facts, dry)
+    kept = ConstantsFile(output or usual, facts, dry)
     if missing:
         wanted = [one for one in wanted if one.name not in kept.answered()]
     kept.expect(wanted)

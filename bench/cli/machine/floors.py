@@ -9,9 +9,9 @@ import typer
 
 from bench.cli.console import UNABLE, USAGE, Json, out, print_json, stop
 from bench.machine.environment import environment
-from bench.roofline import floors as paper
 from bench.roofline.ceilings import load_ceilings
-from bench.roofline.floors_text import show
+from bench.roofline.floors import DATASHEETS, floor_rows
+from bench.roofline.floors_text import print_floors
 from resnet.archs import Spec
 from resnet.cost import BYTES
 from resnet.floors import FUSIONS, Ceilings
@@ -23,7 +23,7 @@ def floors(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="As in resnet101v2.")] = "resnet50",
     gpu: Annotated[
         str | None,
-        typer.Option("--gpu", metavar="NAME,...", help=f"Datasheet figures of {', '.join(paper.DATASHEETS)}, or all."),
+        typer.Option("--gpu", metavar="NAME,...", help=f"Datasheet figures of {', '.join(DATASHEETS)}, or all."),
     ] = None,
     precision: Annotated[
         str | None,
@@ -42,21 +42,21 @@ def floors(
         stop(str(error), USAGE)
     machines = _machines(gpu)
     precisions = _among("precision", precision, tuple(BYTES)) if precision else ["fp16"] if gpu else []
-    rows = paper.table(name, image, machines, precisions, _batches(batch))
+    rows = floor_rows(name, image, machines, precisions, _batches(batch))
     if as_json:
         told = {key: asdict(ceilings) for key, ceilings in machines.items()}
         print_json({"model": name, "image": image, "fusions": FUSIONS, "ceilings": told, "rows": rows})
         return
-    show(out, name, image, rows, machines, datasheets=gpu is not None)
+    print_floors(out, name, image, rows, machines, datasheets=gpu is not None)
 
 
 def _machines(gpu: str | None) -> dict[str, Ceilings]:
     if gpu is not None:
-        chosen = list(paper.DATASHEETS) if gpu == "all" else _among("GPU", gpu.lower(), tuple(paper.DATASHEETS))
-        return {name: paper.DATASHEETS[name] for name in chosen}
+        chosen = list(DATASHEETS) if gpu == "all" else _among("GPU", gpu.lower(), tuple(DATASHEETS))
+        return {name: DATASHEETS[name] for name in chosen}
     found = load_ceilings(environment())
     if found is None:
-        names = ",".join(paper.DATASHEETS)
+        names = ",".join(DATASHEETS)
         stop(f"this machine's ceilings are not measured: run `bench ceilings`, or name cards: --gpu {names}", UNABLE)
     return {HERE: found}
 

@@ -10,7 +10,7 @@ import typer
 
 from bench.cli.console import FAILED, Json, out, print_json
 from bench.cli.machine.walk import Names, Seconds, asked, place_of, walk
-from bench.experiments.kept import KeptPieces
+from bench.experiments.kept import PiecesFile
 from bench.experiments.lists import PIECES
 from bench.machine.environment import environment
 from bench.runs.job import PiecesJob
@@ -40,7 +40,7 @@ def pieces(
     dry = dry or os.environ.get("TRITON_INTERPRET") == "1"
     facts = environment()
     usual = place_of(facts, "pieces", dry)
-    kept = KeptPieces(output or usual, facts)
+    kept = PiecesFile(output or usual, facts)
     home = Home(variables={"TRITON_INTERPRET": "1"}) if dry else HERE
     walk(PiecesJob("cpu" if dry else "cuda"), wanted, budget, kept.path, kept.add, as_json, home)
     if as_json:

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from bench.cli.console import STOPPED, UNABLE, out, stop, tell
-from bench.experiments.lists import chosen
-from bench.experiments.parts import Outcome, Part, each, first_cause
+from bench.experiments.lists import select_named
+from bench.experiments.parts import Outcome, Part, first_cause, run_parts
 from bench.machine.environment import no_cuda
 from bench.machine.facts import Environment
 from bench.paths import LOCAL
@@ -29,7 +29,7 @@ Seconds = Annotated[
 def asked(parts: Any, names: list[str] | None) -> Any:
     """The parts of a list that names mean; all for none."""
     try:
-        return chosen(parts, names or ())
+        return select_named(parts, names or ())
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
@@ -60,7 +60,7 @@ def walk(
             show(name, outcome)
 
     try:
-        each(job, parts, budget_s, ended, home)
+        run_parts(job, parts, budget_s, ended, home)
     except KeyboardInterrupt:
         tell(f"Stopped. What is known is in {path}")
         raise typer.Exit(STOPPED) from None

@@ -14,9 +14,8 @@ from bench.machine.environment import environment
 from bench.plans.case import Case
 from bench.plans.choose import not_an_input
 from bench.plans.eligible import why_not
-from bench.roofline.layers import compared
-from bench.roofline.layers import layers as timed
-from bench.roofline.layers_text import show, show_against
+from bench.roofline.layers import compare_layers, measure_layers
+from bench.roofline.layers_text import print_layer_comparison, print_layers
 
 
 def layers(
@@ -54,14 +53,14 @@ def layers(
     for number, one in enumerate(cases):
         with err.status(one.name) as status:
             stage = partial(_stage, status, one.name)
-            found.append(timed(one, facts, executions, input, seed, None if number else trace, stage))
+            found.append(measure_layers(one, facts, executions, input, seed, None if number else trace, stage))
             keep(found[0], output)  # whatever becomes of the other case
-    mine = found[0] | ({"against": found[1], "compared": compared(*found)} if against else {})
+    mine = found[0] | ({"against": found[1], "compared": compare_layers(*found)} if against else {})
     keep(mine, output)
     if as_json:
         print_json(mine)
         return
-    show_against(out, mine) if against else show(out, mine)
+    print_layer_comparison(out, mine) if against else print_layers(out, mine)
     for path, what in ((trace, "Trace"), (output, "Kept")):
         if path is not None:
             out.print(f"{what}: {path}", markup=False, soft_wrap=True)

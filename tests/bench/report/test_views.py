@@ -10,7 +10,7 @@ from bench.plans.case import Case
 from bench.records.record import Record
 from bench.report.rows import rows
 from bench.report.views import VIEWS, as_json, notes
-from bench.roofline.ceilings import path_of, save
+from bench.roofline.ceilings import path_of, save_ceilings
 from tests.bench.report.shown import CARD, CEILINGS, SPEED, Make, cells
 
 
@@ -78,7 +78,7 @@ def test_every_view_fits_a_terminal_and_says_what_its_columns_mean(
     record: Make, here: dict[str, Any], measured: Path, name: str
 ) -> None:
     card = here | {"gpu": CARD, "torch_cuda": "12.8"}
-    save(CEILINGS, path_of(card, measured))
+    save_ceilings(CEILINGS, path_of(card, measured))
     full = {
         "environment": card,
         "device": "cuda",
