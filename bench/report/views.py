@@ -1,4 +1,4 @@
-"""What a table shows: named sets of columns over the same rows, each within 80 characters of a terminal."""
+"""The views of a table: named sets of columns over the same rows, each within 80 characters of a terminal."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
+from bench.plans.words import variant_cell
 from bench.records.fields import Energy
 from bench.records.record import Record
-from bench.report.rows import Row, answer, largest, left_out, rows
+from bench.report.rows import Row, describe_fastest, group_without_speed, largest_batches, rows_from_records
 from bench.text import digits
 
 MIB = 1 << 20
@@ -18,13 +19,13 @@ NONE = "-"
 
 @dataclass(frozen=True)
 class Column:
-    """A column: `value` for --json, under `key`; `show` sets a value that is not None as text."""
+    """A column of a table: `value` is what --json has under `key`; `show` formats a value that is not None."""
 
     title: str
     key: str
     value: Callable[[Row], Any]
     show: Callable[[Any], str] = str
-    text: bool = False  # set to the left, as words are
+    text: bool = False  # words, aligned to the left
 
     def cell(self, row: Row) -> str:
         value = self.value(row)
@@ -33,7 +34,7 @@ class Column:
 
 @dataclass(frozen=True)
 class View:
-    """A table's columns, and what they mean; `more` are columns for where there is room, each with its meaning."""
+    """The columns of a table and their meaning; `more` are columns, each with its meaning, for wide terminals."""
 
     columns: tuple[Column, ...]
     meaning: str
@@ -46,14 +47,14 @@ class View:
     def cells(self, row: Row) -> tuple[str, ...]:
         return tuple(column.cell(row) for column in self.columns)
 
-    def within(self, found: list[Row], width: int) -> View:
-        """The view with each of `more` that has a value in some row and still fits so many characters."""
+    def within(self, rows: list[Row], width: int) -> View:
+        """Return the view with each column of `more` that has a value in some row and still fits `width` characters."""
         view = self
         for column, meaning in self.more:
             wider = View((*view.columns, column), f"{view.meaning} {meaning}", self.more)
-            lines = [wider.titles, *map(wider.cells, found)]
-            taken = sum(1 + max(map(len, cells)) for cells in zip(*lines, strict=True)) - 1
-            if taken <= width and any(column.value(row) is not None for row in found):
+            lines = [wider.titles, *map(wider.cells, rows)]
+            needed = sum(1 + max(map(len, cells)) for cells in zip(*lines, strict=True)) - 1
+            if needed <= width and any(column.value(row) is not None for row in rows):
                 view = wider
         return view
 
@@ -75,7 +76,7 @@ def _percent(value: float) -> str:
 
 
 def _noise(row: Row) -> tuple[float, float] | None:
-    return None if row.noise is None or row.asked is None else (row.noise, row.asked)
+    return None if row.noise is None or row.noise_target is None else (row.noise, row.noise_target)
 
 
 def _against(row: Row) -> Any:
@@ -89,11 +90,11 @@ def _ratio(value: Any) -> str:
 
 
 def _cold(part: str) -> Callable[[Row], float | None]:
-    return lambda row: row.middle(lambda record: record.cold.get(part))
+    return lambda row: row.median_over_rounds(lambda record: record.cold.get(part))
 
 
 def _cold_total(row: Row) -> float | None:
-    return row.middle(lambda record: sum(v for k, v in record.cold.items() if k.endswith("_s")) or None)
+    return row.median_over_rounds(lambda record: sum(v for k, v in record.cold.items() if k.endswith("_s")) or None)
 
 
 def _caches(row: Row) -> str | None:
@@ -101,12 +102,14 @@ def _caches(row: Row) -> str | None:
 
 
 def _energy(value: Callable[[Energy], float | None]) -> Callable[[Row], float | None]:
-    return lambda row: row.middle(lambda record: value(record.energy) if "joules" in record.energy else None)
+    return lambda row: row.median_over_rounds(
+        lambda record: value(record.energy) if "joules" in record.energy else None
+    )
 
 
 def _watched(name: Literal["sm_mhz", "cpu_mhz", "power_w", "temperature_c"]) -> Callable[[Row], float | None]:
-    """The median of what was read beside the timing."""
-    return lambda row: row.middle(lambda record: record.watch[name][1] if name in record.watch else None)
+    """Return a column's function: the median over the rounds of what was read during the timing."""
+    return lambda row: row.median_over_rounds(lambda record: record.watch[name][1] if name in record.watch else None)
 
 
 def _of_floor(fusion: str) -> Callable[[Row], float | None]:
@@ -118,28 +121,23 @@ def _of_floor(fusion: str) -> Callable[[Row], float | None]:
 
 
 def _memory_share(row: Row) -> float | None:
-    found = row.floors("conv")
-    seconds = sum(floor.seconds for floor in found)
-    return sum(floor.seconds for floor in found if floor.bound == "memory") / seconds if seconds else None
+    floors = row.floors("conv")
+    seconds = sum(floor.seconds for floor in floors)
+    return sum(floor.seconds for floor in floors if floor.bound == "memory") / seconds if seconds else None
 
 
 def _whole_percent(value: float) -> str:
     return f"{100 * value:.0f}%"
 
 
-def _fell(row: Row) -> float:
-    lost = sum(len(r.latency_ns) - len(r.kept("latency_ns")) for r in row.records)
-    return lost / sum(len(r.latency_ns) for r in row.records)
+def _throttled_share(row: Row) -> float:
+    samples = sum(len(record.latency_ns) for record in row.records)
+    return (samples - len(row.latency_samples)) / samples
 
 
 OF_FLOOR = Column("of floor", "of_floor", _of_floor("conv"), _whole_percent)
 CASE = (
-    Column(
-        "variant",
-        "variant",
-        lambda row: row.case.variant + ("+graph" if row.case.launch == "graph" else ""),
-        text=True,
-    ),
+    Column("variant", "variant", lambda row: variant_cell(row.case), text=True),
     Column("prec", "precision", lambda row: row.case.precision, text=True),
     Column("batch", "batch", lambda row: row.case.batch),
 )
@@ -185,8 +183,13 @@ VIEWS = {
             Column("gpu", "gpu_p50_ns", lambda row: row.p50("gpu_ns"), _ms),
             Column("flushed", "flushed_p50_ns", lambda row: row.p50("flushed_ns"), _ms),
             Column("gpu fl.", "flushed_gpu_p50_ns", lambda row: row.p50("flushed_gpu_ns"), _ms),
-            Column("fell %", "fallen", _fell, _percent),
-            Column("warm-up", "warmup_s", lambda row: row.middle(lambda r: r.warmup.get("s")), lambda s: f"{s:.1f} s"),
+            Column("fell %", "fallen", _throttled_share, _percent),
+            Column(
+                "warm-up",
+                "warmup_s",
+                lambda row: row.median_over_rounds(lambda r: r.warmup.get("s")),
+                lambda s: f"{s:.1f} s",
+            ),
         ),
         """Medians, in ms. p50: host time, call to result ready; gpu: device time, the host not in it, of other
         executions; flushed: the same two with the device's last-level cache emptied before each (small batches);
@@ -196,7 +199,7 @@ VIEWS = {
     "tail": View(
         (
             *CASE,
-            Column("samples", "samples", lambda row: sum(len(r.kept("latency_ns")) for r in row.records)),
+            Column("samples", "samples", lambda row: len(row.latency_samples)),
             P50,
             Column("p99", "p99_ns", lambda row: row.p99 and row.p99.value, _ms),
             Column("p99 ≤", "p99_upper_ns", lambda row: row.p99 and row.p99.upper, _ms),
@@ -224,11 +227,11 @@ VIEWS = {
     "memory": View(
         (
             *CASE,
-            Column("weights", "weights_bytes", lambda row: row.most("weights"), _mib),
-            Column("alloc.", "allocator_allocated_peak", lambda row: row.most("allocator_allocated_peak"), _mib),
-            Column("reserved", "allocator_reserved_peak", lambda row: row.most("allocator_reserved_peak"), _mib),
-            Column("device", "device_process", lambda row: row.most("device_process"), _mib),
-            Column("host", "host_resident_peak", lambda row: row.most("host_resident_peak"), _mib),
+            Column("weights", "weights_bytes", lambda row: row.peak_memory("weights"), _mib),
+            Column("alloc.", "allocator_allocated_peak", lambda row: row.peak_memory("allocator_allocated_peak"), _mib),
+            Column("reserved", "allocator_reserved_peak", lambda row: row.peak_memory("allocator_reserved_peak"), _mib),
+            Column("device", "device_process", lambda row: row.peak_memory("device_process"), _mib),
+            Column("host", "host_resident_peak", lambda row: row.peak_memory("host_resident_peak"), _mib),
         ),
         """MiB, the most of the rounds. weights: as the variant holds them; alloc., reserved: peaks of torch's
         allocator while measuring; device: this process on the device (NVML), which alone sees ONNX Runtime and
@@ -261,36 +264,36 @@ VIEWS = {
 }
 
 
-def notes(view: View, found: list[Row]) -> str:
-    """What the columns mean."""
-    on_gpu = any(row.device == "cuda" for row in found)
+def notes(view: View, rows: list[Row]) -> str:
+    """Return what the view's columns mean, as one line."""
+    on_gpu = any(row.device == "cuda" for row in rows)
     memory = "this process on the device" if on_gpu else "this process's peak resident memory while measuring"
     return " ".join(view.meaning.split()).format(memory=memory)
 
 
-def as_json(records: list[Record]) -> dict[str, Any]:
-    """The answer, every column of every view, the largest batches and what was left out, for --json."""
-    found = rows(records)
+def report_as_json(records: list[Record]) -> dict[str, Any]:
+    """Return the answer, every column of every view, the largest batches and what was left out, for --json."""
+    rows = rows_from_records(records)
     return {
-        "answer": answer(found),
-        "rows": [_plain(row) for row in found],
-        "largest": [{"case": case.name} | told for case, told in largest(records)],
+        "answer": describe_fastest(rows),
+        "rows": [_row_as_json(row) for row in rows],
+        "largest": [{"case": case.name} | search for case, search in largest_batches(records)],
         "left_out": [
             {"status": status, "reason": reason, "cases": [case.name for case in cases]}
-            for status, reason, cases in left_out(records)
+            for status, reason, cases in group_without_speed(records)
         ],
     }
 
 
-def _plain(row: Row) -> dict[str, Any]:
-    told = {"case": row.case.name, "rounds": row.rounds}
+def _row_as_json(row: Row) -> dict[str, Any]:
+    values = {"case": row.case.name, "rounds": row.rounds}
     for view in VIEWS.values():
-        told |= {column.key: column.value(row) for column in view.columns}
-    held = row.against
-    return told | {
+        values |= {column.key: column.value(row) for column in view.columns}
+    against = row.against
+    return values | {
         "noise": row.noise,
-        "noise_asked": row.asked,
-        "vs_eager": held and held.ratio.value,
-        "vs_eager_interval": held and [held.ratio.low, held.ratio.high],
-        "vs_eager_in_same_precision": held and held.twin.precision == row.case.precision,
+        "noise_asked": row.noise_target,
+        "vs_eager": against and against.ratio.value,
+        "vs_eager_interval": against and [against.ratio.low, against.ratio.high],
+        "vs_eager_in_same_precision": against and against.twin.precision == row.case.precision,
     }

@@ -14,7 +14,7 @@ from bench.files import write_json
 from bench.machine.environment import ROOT, environment
 from bench.plans.choose import narrowed, unable
 from bench.plans.plan import Plan
-from bench.report.markdown import machine
+from bench.report.markdown import describe_machine
 from bench.verdicts.selftest import tables as error_rates
 from bench.verdicts.selftest.terminal import made_by, show
 
@@ -78,7 +78,7 @@ def selftest(
         runs = _real_runs(plan, delays=delays, rounds=rounds, repeats=repeat, seed=seed, source=input_of(input))
         runs.budget_s = budget or float("inf")
         runs.finish()
-        results = {"machine": machine([runs.first] if runs.first else [])} | runs.plain()
+        results = {"machine": describe_machine([runs.first] if runs.first else [])} | runs.plain()
     else:
         setting = simulated.Setting(rounds, cases, metrics, simulations, seed)
         with err.status("simulating", spinner="dots"):

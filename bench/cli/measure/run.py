@@ -10,8 +10,8 @@ from bench.cli.console import Budget, Filter, Input, Json, Output, PlanName, See
 from bench.cli.measure.sweep import run_sweep, verdict
 from bench.paths import fresh, latest
 from bench.plans.choose import narrowed
-from bench.report.terminal import show
-from bench.report.views import as_json as as_json_of
+from bench.report.terminal import print_report
+from bench.report.views import report_as_json
 from bench.runs.rounds import with_rounds
 
 
@@ -45,5 +45,5 @@ def run(
         raise typer.BadParameter(str(error)) from None
     folder = output or (latest(chosen.name) if resume or retry else fresh(chosen.name))
     records = run_sweep(chosen, folder, resume=resume, retry=retry, cold=cold, budget=budget, input=input, seed=seed)
-    print_json(as_json_of(records)) if as_json else show(out, records, folder, shown)
+    print_json(report_as_json(records)) if as_json else print_report(out, records, folder, shown)
     raise typer.Exit(verdict(records))

@@ -11,7 +11,7 @@ from bench.cli.measure.sweep import run_sweep, verdict
 from bench.paths import fresh, latest
 from bench.plans import plan as plans
 from bench.plans.choose import narrowed
-from bench.report.terminal import show_gate
+from bench.report.terminal import print_gate
 
 
 def verify(
@@ -36,5 +36,5 @@ def verify(
     if as_json:
         print_json([{"case": r.case.name, "status": r.status, "reason": r.reason, "gate": r.gate} for r in records])
     else:
-        show_gate(out, records)
+        print_gate(out, records)
     raise typer.Exit(verdict(records))

@@ -13,10 +13,10 @@ from bench.machine.environment import ROOT
 from bench.records.frame import export
 from bench.records.store import load
 from bench.report import markdown as reports
-from bench.report.plot import plots
-from bench.report.rows import answer, rows
-from bench.report.terminal import show
-from bench.report.views import as_json as as_json_of
+from bench.report.plot import plot_lines
+from bench.report.rows import describe_fastest, rows_from_records
+from bench.report.terminal import print_report
+from bench.report.views import report_as_json
 
 
 def report(
@@ -55,16 +55,16 @@ def report(
     for line in damage:
         tell(f"bench: {line}")
     if as_json:
-        print_json(as_json_of(records))
+        print_json(report_as_json(records))
     elif markdown:
-        print(reports.markdown(records, shown), end="")
+        print(reports.render_markdown(records, shown), end="")
     elif plot:
-        found = rows(records)
-        out.print(answer(found), markup=False, end="\n\n")
-        for line in plots(found, out.width):
+        found = rows_from_records(records)
+        out.print(describe_fastest(found), markup=False, end="\n\n")
+        for line in plot_lines(found, out.width):
             out.print(line, markup=False, soft_wrap=True)
     else:
-        show(out, records, None, shown)
+        print_report(out, records, None, shown)
 
 
 def _pictures(folders: Sequence[Path], html: Path | None, stills: Path | None) -> None:

@@ -101,8 +101,8 @@ def case_row(row: Row) -> dict[str, Any]:
         "error": row.worst("rms_multiple"),
         "top1": row.worst("top1"),
         "total": row.memory and row.memory / MIB,
-        "energy": row.middle(lambda r: over(r.energy.get("joules"), r.energy.get("images"))),
-        "watts": row.middle(lambda r: over(r.energy.get("joules"), r.energy.get("s"))),
+        "energy": row.median_over_rounds(lambda r: over(r.energy.get("joules"), r.energy.get("images"))),
+        "watts": row.median_over_rounds(lambda r: over(r.energy.get("joules"), r.energy.get("s"))),
         "caches": ", ".join(dict.fromkeys(str(r.cold["caches"]) for r in row.records if "caches" in r.cold)) or None,
     }
     made |= {f"m_{name}": size / MIB for name, size in memory_parts(row).items()}
@@ -111,7 +111,7 @@ def case_row(row: Row) -> dict[str, Any]:
 
 
 def _cold(row: Row, part: str) -> float | None:
-    return row.middle(lambda record: number(record.cold.get(part)))
+    return row.median_over_rounds(lambda record: number(record.cold.get(part)))
 
 
 def memory_parts(row: Row) -> dict[str, int]:
@@ -125,11 +125,11 @@ def memory_parts(row: Row) -> dict[str, int]:
         names |= {"work": "allocator_allocated_peak", "spare": "allocator_reserved_peak", "rest": "device_process"}
     else:
         names["rest"] = "host_resident_peak"
-    if row.most(names["rest"]) is None:
+    if row.peak_memory(names["rest"]) is None:
         return {}
     parts, reached = {}, 0
     for part, key in names.items():
-        size = row.most(key) or 0
+        size = row.peak_memory(key) or 0
         parts[part] = max(0, size - reached)
         reached = max(reached, size)
     return parts

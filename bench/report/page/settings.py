@@ -20,8 +20,15 @@ from bench.plans.words import way
 from bench.records import same
 from bench.records.record import Record
 from bench.records.store import load
-from bench.report.markdown import machine
-from bench.report.rows import Row, answer, largest, left_out, rows, trust
+from bench.report.markdown import describe_machine
+from bench.report.rows import (
+    Row,
+    describe_fastest,
+    describe_reliability,
+    group_without_speed,
+    largest_batches,
+    rows_from_records,
+)
 
 
 @dataclass
@@ -39,17 +46,17 @@ class Setting:
         """What the page says of it in words."""
         missing = [
             {"status": status, "reason": reason, "cases": [case.name for case in cases]}
-            for status, reason, cases in left_out(self.records)
+            for status, reason, cases in group_without_speed(self.records)
         ]
         return {
             "label": self.label,
             "headline": headline(self.rows),
-            "answer": answer(self.rows).splitlines(),
-            "trust": trust(self.records, self.rows),
-            "machine": [line.replace("`", "") for line in machine(self.records).splitlines()],
+            "answer": describe_fastest(self.rows).splitlines(),
+            "trust": describe_reliability(self.records, self.rows),
+            "machine": [line.replace("`", "") for line in describe_machine(self.records).splitlines()],
             "failures": [found for found in missing if found["status"] != "skipped"],
             "skipped": [found for found in missing if found["status"] == "skipped"],
-            "largest": [{"case": case.name} | told for case, told in largest(self.records)],
+            "largest": [{"case": case.name} | told for case, told in largest_batches(self.records)],
         }
 
 
@@ -89,7 +96,7 @@ def apart(folders: Iterable[Path]) -> tuple[list[Setting], list[Placed], list[st
     for setting in settings.values():
         at = [f"commit {setting.commit}"] if setting.commit else []
         setting.label = ", ".join([same.label(setting.key, keys), *at])
-        setting.rows = rows(setting.records)
+        setting.rows = rows_from_records(setting.records)
     return _in_order(list(settings.values())), placed, damage
 
 

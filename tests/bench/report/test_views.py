@@ -8,8 +8,8 @@ import pytest
 
 from bench.plans.case import Case
 from bench.records.record import Record
-from bench.report.rows import rows
-from bench.report.views import VIEWS, as_json, notes
+from bench.report.rows import rows_from_records
+from bench.report.views import VIEWS, notes, report_as_json
 from bench.roofline.ceilings import path_of, save_ceilings
 from tests.bench.report.shown import CARD, CEILINGS, SPEED, Make, cells
 
@@ -22,21 +22,21 @@ def test_digits_are_four_and_never_an_exponent(record: Make) -> None:
         (123.45, "123.5"),
         (12345.6, "12,346"),
     ):
-        row = rows([record("resnet50/eager/fp32/b1/i224/stream", ms=ms)])[0]
+        row = rows_from_records([record("resnet50/eager/fp32/b1/i224/stream", ms=ms)])[0]
         assert cells(row)[3] == shown
 
 
 def test_json_holds_the_same(records: list[Record]) -> None:
-    told = as_json(records)
-    assert [row["case"] for row in told["rows"]] == [row.case.name for row in rows(records)]
+    told = report_as_json(records)
+    assert [row["case"] for row in told["rows"]] == [row.case.name for row in rows_from_records(records)]
     assert Case.parse(told["rows"][0]["case"])
     assert {entry["status"] for entry in told["left_out"]} == {"wrong", "skipped"}
 
 
 def test_noise_reached_stands_beside_noise_asked(record: Make) -> None:
-    row = rows([record("resnet50/eager/fp32/b1/i224/stream")])[0]
+    row = rows_from_records([record("resnet50/eager/fp32/b1/i224/stream")])[0]
     assert cells(row)[4] == "0.0/2"
-    unknown = rows([record("resnet50/eager/fp32/b1/i224/stream", latency_stop={})])[0]
+    unknown = rows_from_records([record("resnet50/eager/fp32/b1/i224/stream", latency_stop={})])[0]
     assert cells(unknown)[4] == "-"
 
 
@@ -45,9 +45,9 @@ def test_a_tail_is_told_only_where_the_samples_support_it(record: Make) -> None:
 
     def told(count: int, rounds: int = 1) -> dict[str, str]:
         samples = list(range(1_000_000, 1_000_000 + count))
-        row = rows([record("resnet50/eager/fp32/b1/i224/stream", latency_ns=samples, round=k) for k in range(rounds)])[
-            0
-        ]
+        row = rows_from_records(
+            [record("resnet50/eager/fp32/b1/i224/stream", latency_ns=samples, round=k) for k in range(rounds)]
+        )[0]
         return dict(zip(shown.titles, shown.cells(row), strict=True))
 
     assert told(661)["p99"] == told(661)["p99 ≤"] == "-"
@@ -61,7 +61,7 @@ def test_the_first_view_has_the_floor_too_where_there_is_room_and_a_floor(
     record: Make, here: dict[str, Any], measured: Path
 ) -> None:
     names = ("resnet50/eager/fp32/b8/i224/stream", "resnet50/channels-last-amp/bf16/b8/i224/stream")
-    found = rows([record(name, ms=500, environment=here | {"gpu": {"none": "a test"}}) for name in names])
+    found = rows_from_records([record(name, ms=500, environment=here | {"gpu": {"none": "a test"}}) for name in names])
     wide = SPEED.within(found, 80)
     assert wide.titles == (*SPEED.titles, "of floor")
     assert "of floor:" in notes(wide, found)
@@ -102,7 +102,7 @@ def test_every_view_fits_a_terminal_and_says_what_its_columns_mean(
         for variant, launch in (("channels-last-amp", "graph"), ("eager", "stream"))
         for k in range(3)
     ]
-    found = rows(records)
+    found = rows_from_records(records)
     view = VIEWS[name]
     lines = [view.titles, *(view.cells(row) for row in found)]
     assert not any(cell == "-" for line in lines for cell in line)
