@@ -14,7 +14,7 @@ from bench.report.recommend_groups import Group
 from bench.report.recommend_runs import SHOWN, describe_case, useful_runs
 from bench.report.rows import Row, joules_per_image
 from bench.report.views import MIB
-from bench.text import digits, grid, plural
+from bench.text import WORDS, digits, grid, plural
 
 
 def print_recommendation(out: Console, groups: Sequence[Group], listed: bool) -> None:
@@ -32,7 +32,7 @@ def _print_choice(out: Console, group: Group) -> None:
     if best:
         sentence = f"Choose {describe_case(best.row)}: {digits(best.value or 0)} {objective.unit}."
         out.print(sentence, style="bold", markup=False)
-        out.print(f"It rests on: {_evidence(best.row)}.", markup=False)
+        out.print(f"Evidence: {_evidence(best.row)}.", markup=False)
         out.print(_runner_up(choice), markup=False)
     else:
         out.print(_why_no_choice(choice), style="bold", markup=False)
@@ -76,7 +76,7 @@ def _runner_up(choice: Choice) -> str:
     text += ", ".join(differing_axes(best.row, second.row)) + ". "
     advantage = choice.advantage
     if advantage is None:
-        return text + "No round has both, so nothing tells their difference from the machine's drift."
+        return text + "No round has both, so their difference may be the machine's drift."
     if advantage.low is None or advantage.high is None:
         gain = abs(objective.improvement(best.value or 0, second.value or 1) - 1)
         return text + f"The difference of {gain:.1%} rests on one process each: it may be noise."
@@ -92,12 +92,14 @@ def _print_undecided(out: Console, choice: Choice) -> None:
     for case in promising[:SHOWN]:
         gain = f", {objective.improvement(case.value or 0, best.value or 1):.2f} times the choice" if best else ""
         value = f"{digits(case.value or 0)} {objective.unit}{gain}"
-        out.print(f"Open: {describe_case(case.row)}, {value}: {'; '.join(case.undecided)}.", markup=False)
+        out.print(f"Undecided: {describe_case(case.row)}, {value}: {'; '.join(case.undecided)}.", markup=False)
     if (more := len(promising) - SHOWN) > 0:
-        out.print(f"Open too: {more} more {plural(more, 'case')}.", markup=False)
+        out.print(f"Undecided too: {more} more {plural(more, 'case')}.", markup=False)
     without = [case for case in choice.undecided if case.value is None]
     if without:
-        out.print(f"Open: {len(without)} {plural(len(without), 'case')}: {without[0].undecided[-1]}.", markup=False)
+        out.print(
+            f"Undecided: {len(without)} {plural(len(without), 'case')}: {without[0].undecided[-1]}.", markup=False
+        )
 
 
 def group_as_json(group: Group, listed: bool) -> dict[str, Any]:
@@ -113,7 +115,7 @@ def group_as_json(group: Group, listed: bool) -> dict[str, Any]:
         "ahead": ratio and {"ratio": ratio.value, "interval": [ratio.low, ratio.high], "rounds": ratio.rounds},
         "clear": choice.clear,
         "fitting": [case.row.case.name for case in choice.fitting],
-        "open": [_case_as_json(case) for case in choice.undecided],
+        "undecided": [_case_as_json(case) for case in choice.undecided],
         "excluded": dict(choice.excluded),
         "runs": [{"why": why, "command": command} for why, command in useful_runs(choice, group.origin)],
     }
@@ -133,7 +135,7 @@ def _case_as_json(case: Assessment) -> dict[str, Any]:
         "memory_bytes": row.memory,
         "joules_per_image": row.median_over_rounds(joules_per_image),
         "top1": row.worst("top1"),
-        "open": case.undecided,
+        "undecided": case.undecided,
     }
 
 
@@ -173,17 +175,18 @@ def _table(cases: Sequence[Assessment]) -> Table:
         if with_energy:
             joules = row.median_over_rounds(joules_per_image)
             cells.append("-" if joules is None else f"{joules:.4f}")
-        table.add_row(*cells, "open" if case.undecided else "")
+        table.add_row(*cells, "undecided" if case.undecided else "")
     return table
 
 
 def _print_legend(out: Console, rows: Sequence[Row]) -> None:
     on_gpu = any(row.device == "cuda" for row in rows)
-    memory = "of the process on the device (NVML)" if on_gpu else "the peak resident set of the process"
+    memory = "of the process on the device (NVML)" if on_gpu else "resident in the process at its peak"
     out.print(
-        f"p99 ≤: what the p99 is at most, with 99 % confidence, whatever the distribution (662 samples or more); MiB: "
-        f"{memory}, the most of the rounds; top-1: least agreement with float64; a ratio's interval is 95 %, over all "
-        "comparisons with the best.",
+        "p99 ≤: the upper bound of the p99 with 99 % confidence, whatever the distribution (of 662 samples or more); "
+        f"MiB: memory {memory}, the largest of the rounds; top-1: least share of pictures whose top class is that of a "
+        "float64 reference; undecided: the records do not show whether it is within the limits; a ratio's confidence "
+        f"interval is 95 %, over all comparisons with the best. {WORDS}",
         style="dim",
         markup=False,
     )

@@ -175,12 +175,12 @@ def describe_reliability(records: list[Record], rows: list[Row]) -> str:
     """Return a sentence on how reliable the rows are: wrong answers, processes per number, noise, other work."""
     wrong = sum(record.status == "wrong" for record in records)
     runs = f"{wrong} {plural(wrong, 'run')}"
-    clauses = [f"{runs} failed the gate and got no speed" if wrong else "Every answer measured passed the gate"]
+    clauses = [f"{runs} failed the accuracy gate and got no speed" if wrong else "All answers passed the accuracy gate"]
     rounds = min((row.rounds for row in rows), default=0)
     if rounds > 1:
         clauses.append(f"at least {rounds} processes stand behind each number")
     else:
-        clauses.append("one process per case, so differences of a few percent may be noise (--rounds tells)")
+        clauses.append("one process per case, so differences of a few percent may be noise (use --rounds)")
     measured = [record for row in rows for record in row.records]
     clauses += [_describe_noisy(measured), _describe_throttled(measured), _describe_other_work(measured)]
     return "; ".join(filter(None, clauses)) + "."
@@ -190,8 +190,9 @@ def _describe_noisy(runs: list[Record]) -> str:
     noisy = [record for record in runs if record.latency_stop.get("rule") == "time"]
     if not noisy:
         return ""
-    limit = f"more noise than the {100 * max(record.latency_stop['asked'] for record in noisy):g} % asked"
-    return f"{len(noisy)} of {len(runs)} runs ended at their time limit with {limit} (bench env says why)"
+    target = f"{100 * max(record.latency_stop['asked'] for record in noisy):g} %"
+    share = f"{len(noisy)} of {len(runs)} runs"
+    return f"{share} ended at their time limit, noisier than their ±{target} (bench env says why)"
 
 
 def _describe_throttled(runs: list[Record]) -> str:
@@ -201,7 +202,7 @@ def _describe_throttled(runs: list[Record]) -> str:
     if throttled:
         reasons = dict.fromkeys(reason for record in throttled for reason in record.watch.get("spoilt_s", ()))
         share = f"in {len(throttled)} of {len(runs)} runs"
-        clauses.append(f"{share} samples fell while the machine throttled ({', '.join(reasons)})")
+        clauses.append(f"{share} the machine throttled ({', '.join(reasons)}): those samples do not count")
     if repeated:
         clauses.append(f"{repeated} were run again for that")
     return "; ".join(clauses)

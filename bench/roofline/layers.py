@@ -23,7 +23,7 @@ from bench.runs.process import ask
 from bench.runs.request import request
 from bench.stats import median_interval
 from resnet.cost import Operation, operations
-from resnet.floors import Ceilings, floors_of
+from resnet.floors import Ceilings, part_floors
 
 SCHEMA = 1
 MIN_KERNEL_SHARE = 0.05  # kernels with less of a row's time are left out: allocations, views
@@ -205,7 +205,7 @@ def _floors(
     parts = [[operation[name] for name in row["operations"]] for row in rows if row["operations"]]
     return {
         floor.names: {"floor_us": floor.seconds * 1e6, "bound": floor.bound}
-        for floor in floors_of(parts, network, ceilings)
+        for floor in part_floors(parts, network, ceilings)
     }
 
 

@@ -1,4 +1,4 @@
-"""What `bench load` simulates: the services of each model on each machine, ranked, with curves and devices."""
+"""What `bench capacity` simulates: the services of each model on each machine, ranked, with curves and devices."""
 
 from __future__ import annotations
 

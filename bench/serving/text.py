@@ -10,13 +10,14 @@ from bench.serving import capacity
 from bench.serving.capacity import Capacity, Fleet, broken
 from bench.serving.curve import text
 from bench.serving.groups import Group, thin
-from bench.text import digits, grid
+from bench.text import WORDS, digits, grid
 
-NOTES = """batch: the largest that is formed, as it gives the highest rate; saturation: requests/s of a device that is
-never idle; rate: the highest that keeps 99 % of the requests within the limit, with half its 95 % interval over
-{replicates} simulated runs of {requests:,} requests; p50, p99: at the low end of that interval; fill: requests in a
-batch there. One batch at a time, started whenever the device is idle{wait}, padded up to the next batch that was
-measured; times drawn from those measured; pictures in place."""
+NOTES = f"""batch: the largest that is formed, as it gives the highest rate; saturation: requests/s of a device that is
+never idle; rate: the highest that keeps 99 % of the requests within the limit; ±%: half-width of its 95 % confidence
+interval over {{replicates}} simulated runs of {{requests:,}} requests; p50, p99: latency of a request at the low end of
+that interval; fill: mean requests in a batch there. One batch at a time, started whenever the device is idle{{wait}},
+padded up to the next batch that was measured; times drawn from those measured; the pictures are on the device already.
+{WORDS}"""
 
 
 def show(out: Console, groups: list[Group], wait_ms: float) -> None:
@@ -36,8 +37,8 @@ def show(out: Console, groups: list[Group], wait_ms: float) -> None:
             out.print()
             out.print(_fleets(group.fleets[0]))
             out.print(
-                "Each device at that rate, none spare. random: each request to a device at random; bound: below it no "
-                "dispatcher gets, with devices never idle, at their best batch, and no limit on latency.",
+                "Each device at that rate, none spare. random: each request to a device at random; lower bound: no "
+                "dispatcher needs fewer, with devices never idle, at their best batch, and no limit on latency.",
                 style="dim",
             )
         if failing := broken(best, points):
@@ -46,7 +47,7 @@ def show(out: Console, groups: list[Group], wait_ms: float) -> None:
         if few_samples := thin(best):
             few = ", ".join(f"{count} at batch {size}" for size, count in few_samples.items())
             out.print(
-                f"FEW SAMPLES: {few}, of the 662 that tell a p99: executions slower than these are not in the answer. "
+                f"FEW SAMPLES: {few}, of the 662 that a p99 needs: executions slower than these are not in the answer. "
                 "More: bench run with --rounds, or a plan with a longer latency_s.",
                 markup=False,
             )
@@ -85,7 +86,7 @@ def _table(group: Group) -> Table:
 
 
 def _fleets(fleets: list[Fleet]) -> Table:
-    table = grid("requests/s", "devices, random", "bound", text=0)
+    table = grid("requests/s", "devices, random", "lower bound", text=0)
     for fleet in fleets:
         table.add_row(
             digits(fleet.load) if fleet.load % 1 else f"{fleet.load:,.0f}", f"{fleet.split:,}", f"{fleet.pooled:,}"

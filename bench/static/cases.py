@@ -83,7 +83,7 @@ class Counted:
         facts = {name: Fact(*pair) for name, pair in data.get("facts", {}).items()}
         for name, fact in facts.items():
             if name not in FACTS or fact.how not in HOW or type(fact.value) is not (str if name == "record" else int):
-                raise ValueError(f"{name}: {fact.value!r} by {fact.how!r} is no fact")
+                raise ValueError(f"{name}: {fact.value!r} by {fact.how!r} is no count")
         absent = {name: str(why) for name, why in data.get("absent", {}).items()}
         return cls(facts, absent, str(data.get("skipped", "")), str(data.get("failed", "")))
 
@@ -119,8 +119,8 @@ class Facts:
     @classmethod
     def load(cls, path: Path) -> Facts:
         """Raises StoreError for a file that is missing, damaged or too new."""
-        cure = f"`bench facts -o {path}` writes one"
-        with reading(path, "record of facts", cure):
+        cure = f"`bench counts -o {path}` writes one"
+        with reading(path, "record of counts", cure):
             data = read_json(path, SCHEMA)
             cases = {name: Counted.of(counted) for name, counted in data["cases"].items()}
             environment = {name: str(version) for name, version in data["environment"].items()}

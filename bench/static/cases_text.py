@@ -23,7 +23,7 @@ from bench.static.cases import (
     Facts,
     amount,
 )
-from bench.text import grid, markdown_cell, markdown_table, plural
+from bench.text import WORDS, grid, markdown_cell, markdown_table, plural
 
 COLOURS = {FAILED: "red", SLOWER: "red", GONE: "red", ELSEWHERE: "yellow", UNCOUNTED: "yellow", FASTER: "green"}
 # in MB but for the first two and GFLOP
@@ -47,7 +47,7 @@ def sentences(now: Facts, changes: Sequence[Change], before: Facts | None) -> li
     what = ", ".join(f"{number} {word}" for word, number in words.items()) or "nothing differs"
     said.insert(0, f"Against {before.commit} of {before.when}: {what}.")
     for word, text in (
-        (ELSEWHERE, "ENVIRONMENT: what the count hangs on is another, so it tells nothing of the code."),
+        (ELSEWHERE, "ENVIRONMENT: a version that the count depends on is another, so it says nothing of the code."),
         (FASTER, "What is better becomes the new record with -o FILE."),
         (NEW, "What is new enters the record with -o FILE."),
     ):
@@ -104,7 +104,9 @@ def _legend(now: Facts) -> list[str]:
     said = []
     if any(name.endswith("/i224/stream") for name in now.cases):
         said.append("A name without image and launch means i224/stream.")
-    said.append("moved, weights, active: MB. --json has exact numbers and the digests.")
+    said.append(
+        "kernels: launched; breaks: of the graph; moved, weights, active: MB. --json has exact numbers and the digests."
+    )
     for fact, title in FACTS.items():
         ways: dict[str, set[str]] = {}
         for name, counted in now.cases.items():
@@ -116,7 +118,7 @@ def _legend(now: Facts) -> list[str]:
             every = len(ways) == 1
             words = "; ".join(f"{way}{'' if every else f' ({_list(names)})'}" for way, names in ways.items())
             said.append(f"{title}: {words}.")
-    return said
+    return [*said, WORDS]
 
 
 def _list(names: Iterable[str]) -> str:
@@ -128,8 +130,8 @@ def markdown(now: Facts, changes: Sequence[Change], before: Facts | None) -> lis
     first, *others = sentences(now, changes, before)
     lines = [f"**{first}** {' '.join(others)}", ""]
     if before is not None:
-        titles = ("verdict", "case", "fact", "before", "now", "why")
-        words = ("verdict", "case", "fact", "why")
+        titles = ("verdict", "case", "count", "before", "now", "why")
+        words = ("verdict", "case", "count", "why")
         return lines + (markdown_table(titles, map(_change_cells, changes), words) if changes else [])
     rows = (
         (f"`{name}`", *(_cell(counted, fact) for fact in COLUMNS))

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.static.kernels import Accepted, Entry, fits, kind, parts, shared, spill, spills, tensor, unsafe
+from bench.static.kernels import Accepted, Entry, fits, kind, parts, shared, spill, tensor, unsafe
 
 Counted = Literal["bulk_loads", "bulk_stores", "async_loads", "set_registers", "pdl"]
 Cause = Literal["registers", "warps", "shared"]
@@ -118,14 +118,14 @@ def _new(entry: Entry, uses: list[str], earlier: list[tuple[str, Entry]]) -> lis
     """A use that was not accepted is held to what holds for all, and its layer to its tensor cores."""
     configs = sorted({config for config, _ in earlier} - {parts(use)[0] for use in uses})
     place = [f"in place of {', '.join(configs)}"] if configs else []
-    if entry.failed:
+    if entry.facts is None:
         bad = [f"does not compile: {entry.failed}"]
     else:
         kinds = [kind(other.facts) for _, other in earlier if other.facts]
-        bad = [f"spills: {spill(entry.facts)}"] if spills(entry) else []
-        bad += [] if fits(entry) else [f"shared memory: {shared(entry.facts)}"]
+        bad = [f"spills: {spill(entry.facts)}"] if entry.facts.spills else []
+        bad += [] if entry.facts.fits else [f"shared memory: {shared(entry.facts)}"]
         bad += [f"unsafe: {why}"] if (why := unsafe(entry)) else []
-        if entry.facts["product"] and kind(entry.facts) < max(kinds, default=0):
+        if entry.facts.product and kind(entry.facts) < max(kinds, default=0):
             had = max((other.facts for _, other in earlier if other.facts), key=kind)
             bad.append(f"tensor cores: {tensor(had)} -> {tensor(entry.facts)}")
     return _changes("regressed" if bad else "new", entry, uses, [*bad, *place])
@@ -145,25 +145,26 @@ def _changes(kind: str, entry: Entry, uses: Iterable[str], what: list[str]) -> l
 
 def _worse(before: Entry, after: Entry) -> Iterator[Worse]:
     """In what `after` is worse; with the two exchanged, in what it is better."""
-    if after.failed or before.failed:
+    old, new = before.facts, after.facts
+    if old is None or new is None:
         if after.failed and not before.failed:
             yield "compiles", "yes", f"no: {after.failed}"
         return
-    old, new = before.facts, after.facts
-    if (new["stack"], new["spill_stores"]) > (old["stack"], old["spill_stores"]):
+    if (new.stack, new.spill_stores) > (old.stack, old.spill_stores):
         yield "spills", spill(old), spill(new)
     if kind(new) < kind(old):
         yield "tensor cores", tensor(old), tensor(new)
-    had, has = old["wait_depth"], new["wait_depth"]
+    had, has = old.wait_depth, new.wait_depth
     if had is not None and has is not None and has < had:
         yield "products in flight behind a wait", str(had), str(has)
     for name, title in LOSSES.items():
-        replaced = name == "async_loads" and new["bulk_loads"] > 0
-        if old[name] and not new[name] and not replaced:
-            yield title, str(old[name]), "none"
+        replaced = name == "async_loads" and new.bulk_loads > 0
+        if getattr(old, name) and not getattr(new, name) and not replaced:
+            yield title, str(getattr(old, name)), "none"
     if fits(before) and not fits(after):
         yield "shared memory", shared(old), shared(new)
-    elif new["occupancy"] < old["occupancy"]:
-        causes = [f"{title} {old[name]:,} -> {new[name]:,}" for name, title in CAUSES.items() if old[name] != new[name]]
+    elif new.occupancy < old.occupancy:
+        counts = [(title, getattr(old, name), getattr(new, name)) for name, title in CAUSES.items()]
+        causes = [f"{title} {count:,} -> {new_count:,}" for title, count, new_count in counts if count != new_count]
         why = f" ({', '.join(causes)})" if causes else ""
-        yield "blocks on an SM", str(old["occupancy"]), f"{new['occupancy']}{why}"
+        yield "blocks on an SM", str(old.occupancy), f"{new.occupancy}{why}"

@@ -10,7 +10,7 @@ from rich.table import Table
 from bench.lines import Line
 from bench.static.kernel_changes import ORDER, Change
 from bench.static.kernels import Accepted, Entry, copies, exact, fits, kind, parts, shared, spill, spills, unsafe
-from bench.text import grid
+from bench.text import WORDS, grid
 
 LISTED = 20  # changes of a kind that is no failure
 # kernels that many configurations share
@@ -19,7 +19,7 @@ LEGEND = (
     "A row is a configuration with the worst of its kernels. uses: layers that it serves; regs: registers of a "
     "thread; spill: bytes; KiB: shared memory of a block; blk: blocks on an SM at once; tensor: tensor-core "
     "instructions; copies: a cp.async, b bulk loads + stores, w setmaxnreg; code: KiB. -k1 and -g8 are left out. "
-    "--json has every kernel."
+    f"--json has every kernel. {WORDS}"
 )
 
 
@@ -35,12 +35,14 @@ def summary(now: Accepted) -> list[str]:
     ]
     spilled = [entry for entry in entries if spills(entry)]
     large = [entry for entry in entries if not fits(entry)]
-    products = [entry for entry in entries if entry.facts and entry.facts["product"] and not exact(entry)]
-    plain = [entry for entry in products if not entry.facts["tensor"]]
-    older = [entry for entry in products if entry.arch in (90, 100) and kind(entry.facts) == 1]
+    products = [
+        (entry.arch, facts) for entry in entries if (facts := entry.facts) and facts.product and not exact(entry)
+    ]
+    plain = [facts for _, facts in products if not facts.tensor]
+    older = [facts for arch, facts in products if arch in (90, 100) and kind(facts) == 1]
     doubtful = [entry for entry in entries if unsafe(entry)]
-    wide = [entry for entry in entries if entry.facts and entry.facts["operand_a"] and entry.facts["warps"] > 4]
-    guarded = sum(entry.facts["barrier"] for entry in wide)
+    wide = [facts for entry in entries if (facts := entry.facts) and facts.operand_a and facts.warps > 4]
+    guarded = sum(facts.barrier for facts in wide)
     lines.append(
         f"{len(spilled) or 'None'} of them spill, {len(large) or 'none'} ask for more shared memory than there is, "
         f"{len(plain) or 'none'} multiply without tensor cores (beside fp32, which has none)."
@@ -69,9 +71,10 @@ def lines(now: Accepted, seconds: float, table: bool) -> Iterator[Line]:
 
 
 def _bad(entry: Entry) -> list[str]:
-    bad = [] if not entry.failed else [f"does not compile: {entry.failed}"]
-    bad += [f"spills {spill(entry.facts)}"] if spills(entry) else []
-    bad += [] if fits(entry) else [f"shared memory {shared(entry.facts)}"]
+    if entry.facts is None:
+        return [f"does not compile: {entry.failed}"]
+    bad = [f"spills {spill(entry.facts)}"] if entry.facts.spills else []
+    bad += [] if entry.facts.fits else [f"shared memory {shared(entry.facts)}"]
     return bad + ([f"unsafe: {why}"] if (why := unsafe(entry)) else [])
 
 
@@ -98,20 +101,20 @@ def _rows(entries: list[Entry]) -> Iterator[tuple[int, *tuple[str, ...]]]:
         if entry.facts:
             groups.setdefault((entry.arch, name), []).append(entry)
     for (arch, name), group in sorted(groups.items()):
-        facts = [entry.facts for entry in group]
-        least = min(facts, key=lambda fact: sum(fact["tensor"].values()))
-        moves = copies(least) + ([f"w{least['set_registers']}"] if least["set_registers"] else [])
+        facts = [entry.facts for entry in group if entry.facts]
+        least = min(facts, key=lambda fact: sum(fact.tensor.values()))
+        moves = copies(least) + ([f"w{least.set_registers}"] if least.set_registers else [])
         yield (
             arch,
             name.replace("-k1-", "-").replace("-g8", ""),
             str(sum(len(entry.uses) for entry in group)),
-            str(max(fact["registers"] for fact in facts)),
-            str(max(fact["stack"] for fact in facts) or 4 * max(fact["spill_stores"] for fact in facts) or "-"),
-            f"{max(fact['shared'] for fact in facts) / 1024:.0f}",
-            str(min(fact["occupancy"] for fact in facts)),
-            " ".join(f"{count} {kind}" for kind, count in least["tensor"].items()) or "-",
+            str(max(fact.registers for fact in facts)),
+            str(max(fact.stack for fact in facts) or 4 * max(fact.spill_stores for fact in facts) or "-"),
+            f"{max(fact.shared for fact in facts) / 1024:.0f}",
+            str(min(fact.occupancy for fact in facts)),
+            " ".join(f"{count} {kind}" for kind, count in least.tensor.items()) or "-",
             " ".join(moves) or "-",
-            f"{max(fact['code'] for fact in facts) / 1024:.0f}",
+            f"{max(fact.code for fact in facts) / 1024:.0f}",
         )
 
 

@@ -87,7 +87,7 @@ class Kept:
 
     def save(self) -> None:
         """The table, whole or as it was."""
-        write(self.path, self.table.text(), "it is as it was")
+        write(self.path, self.table.to_json(), "it is as it was")
 
     def forget(self, gpu: str, layer: str) -> None:
         """Leave out an entry that proved wrong."""
@@ -97,7 +97,7 @@ class Kept:
 def load(path: Path) -> Table:
     """A table; an empty one where there is no file. Raises StoreError for one that cannot be read."""
     try:
-        return Table.load(path) if path.exists() else Table()
+        return Table.read(path) if path.exists() else Table()
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}; choose another file with -o") from None
     except ValueError as error:

@@ -23,7 +23,7 @@ from bench.tuning.gpus import Gpu, predicted
 from bench.tuning.networks import Network
 from bench.tuning.order import Target, ordered, shares, turns
 from bench.tuning.trials import Kept, Trial
-from kernels.compiled.bundle import code
+from kernels.compiled.bundle import sources_digest
 from kernels.table import Entry
 
 CAP = 32  # candidates a layer where no time limit decides
@@ -37,7 +37,7 @@ STRIKES = 2  # processes in a row that die before they do anything, or do nothin
 
 def made_by(versions: dict[str, str]) -> str:
     """What a measurement depends on beside the GPU: another of these, and everything is to be measured again."""
-    return f"torch {versions['torch']}, triton {versions['triton']}, kernels {code()}"
+    return f"torch {versions['torch']}, triton {versions['triton']}, kernels {sources_digest()}"
 
 
 Visit = tuple[Target, list[str]]

@@ -136,7 +136,7 @@ def _tests(sides: Sides, name: str, minimum: float, rule: Rule) -> Iterator[_Tes
     metric = METRICS[name]
     base, head = (sides.number(side, metric) for side in NAMES)
     forbidden = {"throttled" if metric.timed else "": sides.throttled() if metric.timed else [""] * len(sides.common)}
-    if name == "cold":
+    if name == "cold-start":
         base, head, told = sides.alike_caches(base, head)
         forbidden = {"caches": told}
     ((kind, why),) = forbidden.items()

@@ -10,7 +10,7 @@ from bench.errors import ArgumentError, BenchError
 from bench.plans.words import matches, words
 from bench.records import comparable
 from bench.records.frame import load
-from bench.verdicts.metrics import METRICS
+from bench.verdicts.metrics import METRICS, metric_named
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -55,8 +55,7 @@ def compared(
     """`compare` on frames that were read and narrowed; `allowed` are fields as `comparable.allowed` gives them."""
     from bench.verdicts.compare import compare as compare_frames
 
-    if unknown := [name for name in (*metrics, *minimums) if name not in METRICS]:
-        raise ArgumentError(f"unknown metric {unknown[0]!r}; allowed: {', '.join(METRICS)}")
+    metrics, minimums = set(map(metric_named, metrics)), {metric_named(name): least for name, least in minimums.items()}
     if any(not 0 <= least < 10 for least in minimums.values()):
         raise ArgumentError("a least change is relative, from 0 to 10: 0.02 is 2 %")
     differing, told = _differences(folders, sides)
@@ -67,7 +66,7 @@ def compared(
         raise BenchError(
             f"base and head are not alike ({said}): measure both alike, or compare all the same with {flags}"
         )
-    comparison = compare_frames(*sides, [name for name in METRICS if not metrics or name in metrics], dict(minimums))
+    comparison = compare_frames(*sides, [name for name in METRICS if not metrics or name in metrics], minimums)
     comparison.allowed, comparison.told = [str(one) for one in differing], told
     return comparison
 

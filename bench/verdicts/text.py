@@ -8,7 +8,7 @@ from rich.console import Console
 
 from bench.plans.case import Case
 from bench.plans.words import summary
-from bench.text import digits, markdown_cell, markdown_table, plural
+from bench.text import WORDS, digits, markdown_cell, markdown_table, plural
 from bench.verdicts.compare import AMBIGUOUS, FASTER, SAME, SLOWER, Comparison, Verdict
 from bench.verdicts.metrics import METRICS
 from bench.verdicts.rule import HOPELESS
@@ -19,7 +19,8 @@ METRIC, VERDICT = max(map(len, METRICS)), len(AMBIGUOUS)
 COLOURS = {SLOWER: "red", FASTER: "green", AMBIGUOUS: "yellow", SAME: "dim"}
 MEANING = (
     "SLOWER: worse, whatever the metric (more time, memory or energy; fewer images/s). change: head over base, by means"
-    " over rounds; interval: 95 %, each line by itself; wanted: rounds a side that would settle it."
+    " over rounds; interval: its 95 % confidence interval, each line by itself; rounds: processes a side; needed:"
+    f" rounds a side that would decide it. {WORDS}"
 )
 
 
@@ -48,7 +49,9 @@ def _apart(found: Comparison) -> str:
         moved = sorted(one.ratio for one in latency if one.word == word and one.ratio)
         if len(latency) > 2 and len(moved) > len(latency) / 2:
             middle = _signed(moved[len(moved) // 2])
-            return f"{text}: and the latency of {len(moved)} of {len(latency)} cases moved alike, by about {middle}."
+            return (
+                f"{text}: and the latency of {len(moved)} of {len(latency)} cases changed together, by about {middle}."
+            )
     return f"{text}."
 
 
@@ -61,7 +64,7 @@ def advice(found: Comparison, plan: str, head: str) -> list[str]:
     if wanted:
         which = f"{len(wanted)} of {found.counts[AMBIGUOUS]} AMBIGUOUS"
         more = f"bench run {plan or 'PLAN'} -o {head} --resume --rounds {max(wanted)}"
-        said.append(f"To settle {which}, more rounds on both sides, each at its commit: {more}")
+        said.append(f"To decide {which}, more rounds on both sides, each at its commit: {more}")
     return said
 
 
@@ -98,7 +101,7 @@ def rounds(one: Verdict) -> str:
 
 
 def wanted(one: Verdict) -> str:
-    """Rounds a side that would settle it."""
+    """Rounds a side that would decide it."""
     return str(one.wanted) if one.wanted else f">{HOPELESS}"
 
 
@@ -127,9 +130,11 @@ def _ambiguous(out: Console, verdicts: list[Verdict], every: bool) -> None:
     noisy = sorted((one for one in verdicts if one.kind == "noise" or every), key=lambda one: -abs(one.worse))
     listed = sorted(noisy if every else noisy[:SHOWN], key=lambda one: one.case)
     cells = [(one, (change(one), interval(one), rounds(one), wanted(one))) for one in listed]
-    _lines(out, ("change", "interval", "rounds", "wanted"), cells)
+    _lines(out, ("change", "interval", "rounds", "needed"), cells)
     if len(noisy) > len(listed):
-        out.print(f"and {len(noisy) - len(listed)} more AMBIGUOUS, that moved less (--all lists them)", style="dim")
+        out.print(
+            f"and {len(noisy) - len(listed)} more AMBIGUOUS, with smaller changes (--all lists them)", style="dim"
+        )
     for text in together(verdicts):
         out.print(text, markup=False, style="yellow")
 
@@ -197,7 +202,7 @@ def without(found: Comparison) -> list[str]:
         said += [f"{text}: {_cases(cases)}"] if cases else []
     for metric, alone in found.one_sided.items():
         said += [f"{metric}: {side} alone has it, in {count} cases" for side, count in alone.items()]
-    said += [f"differs, and is no hindrance: {text}" for text in found.told]
+    said += [f"also differs, but the two can be compared: {text}" for text in found.told]
     return said
 
 
@@ -216,7 +221,7 @@ def markdown(found: Comparison, every: bool = False) -> str:
             for one in listed
         )
         lines += [*markdown_table(titles, rows, ("case", "metric", "verdict", "why")), ""]
-    notes = [f"and {len(noisy) - shown} more AMBIGUOUS, that moved less"] if len(noisy) > shown else []
+    notes = [f"and {len(noisy) - shown} more AMBIGUOUS, with smaller changes"] if len(noisy) > shown else []
     notes += [] if every else together(found.of(AMBIGUOUS))
     if found.counts[SAME] and not every:
         notes.append(_same(found))
