@@ -67,6 +67,11 @@ class Row:
         """Return the sum of `floors` in ns: the p50 if every kernel reached the machine's ceilings."""
         return 1e9 * sum(floor.seconds for floor in self.floors(fusion)) or None
 
+    def floor_share(self, fusion: str) -> float | None:
+        """Return the floor over the p50: 1 is as fast as the roofline allows; None where there is no floor."""
+        floor = self.floor_ns(fusion)
+        return floor / self.p50_ns if floor and self.p50_ns else None
+
     @property
     def noise_target(self) -> float | None:
         """The noise at which sampling was to stop, as the plan sets it."""
@@ -76,6 +81,16 @@ class Row:
         """Return the median over the rounds of a number that a record may lack; None where all lack it."""
         numbers = [number for record in self.records if (number := value(record)) is not None]
         return median(numbers) if numbers else None
+
+    def cold(self, part: str) -> float | None:
+        """Return the median over the rounds of a part of the cold start, in seconds."""
+        return self.median_over_rounds(lambda record: record.cold.get(part))
+
+    @property
+    def caches(self) -> str | None:
+        """The states in which the compile caches were found at the cold starts."""
+        states = dict.fromkeys(record.cold["caches"] for record in self.records if "caches" in record.cold)
+        return ", ".join(states) or None
 
     def p50(self, samples: str) -> float | None:
         """Return the median over the rounds of the medians of a field of samples, in nanoseconds."""
@@ -118,6 +133,12 @@ def joules_per_image(record: Record) -> float | None:
     return record.energy["joules"] / record.energy["images"] if "joules" in record.energy else None
 
 
+def watts(record: Record) -> float | None:
+    """Return the mean power of the whole card; None where its energy was not read."""
+    seconds = record.energy.get("s")
+    return record.energy["joules"] / seconds if seconds and "joules" in record.energy else None
+
+
 def p50_ns(record: Record, samples: str) -> float | None:
     kept = record.kept(samples)
     return median(kept) if kept else None
@@ -142,20 +163,29 @@ def _depth(case: Case) -> tuple[int, str]:
     return len(case.model), case.model  # resnet50 before resnet101
 
 
+def group_rows(rows: Iterable[Row]) -> dict[tuple[str, int, int], list[Row]]:
+    """Return the rows by model, image size and batch, the fastest first."""
+    groups: dict[tuple[str, int, int], list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row.case.model, row.case.image, row.case.batch].append(row)
+    return groups
+
+
+def best_eager(group: Iterable[Row]) -> Row | None:
+    """Return the fastest row of a group that runs the baseline variant on a stream."""
+    return next((row for row in group if row.case.variant == BASELINE and row.case.launch == "stream"), None)
+
+
 def describe_fastest(rows: list[Row]) -> str:
     """Return a sentence for each model and batch: the fastest way of running it, and by how much."""
     if not rows:
         return "No case was measured."
-    groups: dict[tuple[str, int, int], list[Row]] = defaultdict(list)
-    for row in rows:
-        groups[row.case.model, row.case.image, row.case.batch].append(row)
     sentences = []
-    for (model, image, batch), group in groups.items():
-        best, size = group[0], at_pixels(image)
+    for (model, image, batch), group in group_rows(rows).items():
+        best, eager, size = group[0], best_eager(group), at_pixels(image)
         text = f"{model}{size}, batch {batch}: {way(best.case)} is fastest, {digits(best.images_per_s)} images/s"
-        eager = [row for row in group if row.case.variant == BASELINE and row.case.launch == "stream"]
-        if eager and eager[0] is not best:
-            text += f", {best.images_per_s / eager[0].images_per_s:.2f} times the best eager ({way(eager[0].case)})"
+        if eager and eager is not best:
+            text += f", {best.images_per_s / eager.images_per_s:.2f} times the best eager ({way(eager.case)})"
         if len(group) > 1:
             text += f"; {_lead(best, group[1])}"
         sentences.append(text + ".")

@@ -13,11 +13,13 @@ from bench.records.record import Record
 from bench.report.rows import (
     describe_fastest,
     describe_reliability,
+    group_rows,
     group_without_speed,
     largest_batches,
     rows_from_records,
 )
 from bench.report.views import MIB, VIEWS, notes
+from bench.text import USUAL
 
 
 def print_report(out: Console, records: list[Record], folder: Path | None, view: str = "speed") -> None:
@@ -25,16 +27,15 @@ def print_report(out: Console, records: list[Record], folder: Path | None, view:
     rows = rows_from_records(records)
     shown = VIEWS[view].within(rows, out.width)
     grid = text.grid(*shown.titles, text=[column.title for column in shown.columns if column.text])
-    group = None
-    several = len({(row.case.model, row.case.image) for row in rows}) > 1
-    for row in rows:
-        key = (row.case.model, row.case.image, row.case.batch)
-        if group != key:
-            grid.add_section()
-            if several and (group is None or group[:2] != key[:2]):
-                grid.add_row(f"[bold]{row.case.model}[/]" + ("" if row.case.image == 224 else f" {row.case.image}"))
-        grid.add_row(*shown.cells(row), style="green" if group != key else None)
-        group = key
+    groups = group_rows(rows)
+    several, model = len({key[:2] for key in groups}) > 1, ""
+    for (name, image, _), group in groups.items():
+        grid.add_section()
+        before, model = model, name + ("" if image == USUAL else f" {image}")
+        if several and model != before:
+            grid.add_row(f"[bold]{model}[/]")
+        for row in group:
+            grid.add_row(*shown.cells(row), style="green" if row is group[0] else None)
     if rows or not largest_batches(records):
         out.print(f"[bold]{escape(describe_fastest(rows))}[/]")
         out.print()

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import Any, Literal
+from typing import Any
 
 from bench.plans.words import variant_cell
-from bench.records.fields import Energy
 from bench.records.record import Record
-from bench.report.rows import Row, describe_fastest, group_without_speed, largest_batches, rows_from_records
+from bench.report.rows import (
+    Row,
+    describe_fastest,
+    group_without_speed,
+    joules_per_image,
+    largest_batches,
+    rows_from_records,
+    watts,
+)
 from bench.text import WORDS, digits
 
 MIB = 1 << 20
@@ -87,35 +94,16 @@ def _ratio(value: Any) -> str:
     return f"{ratio.value:.2f}{width}{'' if same else '*'}"
 
 
-def _cold(part: str) -> Callable[[Row], float | None]:
-    return lambda row: row.median_over_rounds(lambda record: record.cold.get(part))
-
-
 def _cold_total(row: Row) -> float | None:
     return row.median_over_rounds(lambda record: sum(v for k, v in record.cold.items() if k.endswith("_s")) or None)
 
 
-def _caches(row: Row) -> str | None:
-    return ", ".join(dict.fromkeys(record.cold["caches"] for record in row.records if "caches" in record.cold)) or None
+def _temperature(row: Row) -> float | None:
+    return row.median_over_rounds(lambda r: median(r.energy["temperature_c"]) if "joules" in r.energy else None)
 
 
-def _energy(value: Callable[[Energy], float | None]) -> Callable[[Row], float | None]:
-    return lambda row: row.median_over_rounds(
-        lambda record: value(record.energy) if "joules" in record.energy else None
-    )
-
-
-def _watched(name: Literal["sm_mhz", "cpu_mhz", "power_w", "temperature_c"]) -> Callable[[Row], float | None]:
-    """Return a column's function: the median over the rounds of what was read during the timing."""
-    return lambda row: row.median_over_rounds(lambda record: record.watch[name][1] if name in record.watch else None)
-
-
-def _of_floor(fusion: str) -> Callable[[Row], float | None]:
-    def share(row: Row) -> float | None:
-        floor = row.floor_ns(fusion)
-        return floor / row.p50_ns if floor and row.p50_ns else None
-
-    return share
+def _mhz(row: Row) -> float | None:
+    return row.median_over_rounds(lambda record: record.watch["sm_mhz"][1] if "sm_mhz" in record.watch else None)
 
 
 def _memory_share(row: Row) -> float | None:
@@ -133,7 +121,7 @@ def _throttled_share(row: Row) -> float:
     return (samples - len(row.latency_samples)) / samples
 
 
-OF_ROOF = Column("% of roof", "roof_share", _of_floor("conv"), _whole_percent)
+OF_ROOF = Column("% of roof", "roof_share", lambda row: row.floor_share("conv"), _whole_percent)
 CASE = (
     Column("variant", "variant", lambda row: variant_cell(row.case), text=True),
     Column("prec", "precision", lambda row: row.case.precision, text=True),
@@ -166,7 +154,7 @@ VIEWS = {
             Column("floor", "floor_ns", lambda row: row.floor_ns("conv"), _ms),
             OF_ROOF,
             Column("block", "block_floor_ns", lambda row: row.floor_ns("block"), _ms),
-            Column("block %", "block_roof_share", _of_floor("block"), _whole_percent),
+            Column("block %", "block_roof_share", lambda row: row.floor_share("block"), _whole_percent),
             Column("mem %", "floor_memory_share", _memory_share, _whole_percent),
         ),
         """floor: the least p50 by the roofline model, in ms, with one kernel a convolution, each as fast as the
@@ -213,12 +201,12 @@ VIEWS = {
     "cold": View(
         (
             *CASE,
-            Column("import", "import_s", _cold("import_s"), digits),
-            Column("build", "build_s", _cold("build_s"), digits),
-            Column("prepare", "prepare_s", _cold("prepare_s"), digits),
-            Column("first", "first_call_s", _cold("first_call_s"), digits),
+            Column("import", "import_s", lambda row: row.cold("import_s"), digits),
+            Column("build", "build_s", lambda row: row.cold("build_s"), digits),
+            Column("prepare", "prepare_s", lambda row: row.cold("prepare_s"), digits),
+            Column("first", "first_call_s", lambda row: row.cold("first_call_s"), digits),
             Column("total s", "cold_s", _cold_total, digits),
-            Column("caches", "caches", _caches, text=True),
+            Column("caches", "caches", lambda row: row.caches, text=True),
         ),
         """Cold start, in seconds of a fresh process up to its first answer. import: of torch; build: the model;
         prepare: the variant (exporting, compiling, tuning); first: the first call; total: all, and placing inputs;
@@ -240,10 +228,15 @@ VIEWS = {
     "energy": View(
         (
             *CASE,
-            Column("J/image", "joules_per_image", _energy(lambda e: e["joules"] / e["images"]), lambda v: f"{v:.4f}"),
-            Column("W", "energy_w", _energy(lambda e: e["joules"] / e["s"] if e["s"] else None), lambda v: f"{v:.0f}"),
-            Column("°C", "temperature_c", _energy(lambda e: median(e["temperature_c"])), lambda v: f"{v:.0f}"),
-            Column("MHz", "sm_mhz", _watched("sm_mhz"), lambda v: f"{v:.0f}"),
+            Column(
+                "J/image",
+                "joules_per_image",
+                lambda row: row.median_over_rounds(joules_per_image),
+                lambda v: f"{v:.4f}",
+            ),
+            Column("W", "energy_w", lambda row: row.median_over_rounds(watts), lambda v: f"{v:.0f}"),
+            Column("°C", "temperature_c", _temperature, lambda v: f"{v:.0f}"),
+            Column("MHz", "sm_mhz", _mhz, lambda v: f"{v:.0f}"),
             Column("images/s", "images_per_s", lambda row: row.images_per_s, digits),
         ),
         """J/image: the whole card's energy counter over a window of throughput (measure.energy_s of the plan, at

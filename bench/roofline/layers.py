@@ -209,6 +209,12 @@ def _floors(
     }
 
 
+def layer_name(row: JsonObject) -> str:
+    """Return a row's name, with the number of other operations that are computed together with it."""
+    others = len(row["operations"]) - 1
+    return str(row["name"]) + (f" +{others}" if others > 0 else "")
+
+
 def compare_layers(first: JsonObject, second: JsonObject) -> list[JsonObject]:
     """Return what each layer of `first` takes beyond that of `second`, the largest difference first.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from bench.roofline.layers import JsonObject
+from bench.roofline.layers import JsonObject, layer_name
 from bench.text import WORDS
 
 LEGEND = (
@@ -36,7 +36,7 @@ def _by_layer(timed: JsonObject) -> Table:
     grid = _grid(("layer", "us", "share", "floor us", "% of roof", "bound", "kernels"))
     for row in timed["rows"]:
         cells = (_us(row["us"]), f"{row['share']:.1%}", _us(row["floor_us"]), _percent(row["of_floor"]))
-        grid.add_row(_name(row), *cells, row["bound"] or "-", _kernels(row))
+        grid.add_row(layer_name(row), *cells, row["bound"] or "-", _kernels(row))
     floor = timed["floor_us"]
     grid.add_section()
     for name, us, share in _sums(timed):
@@ -80,7 +80,7 @@ def print_layer_comparison(out: Console, timed: JsonObject) -> None:
     for row in timed["compared"]:
         difference, percent = _difference(row["us"], row["against_us"])
         within = "" if row["sure"] else "~"
-        grid.add_row(_name(row), _us(row["us"]), _us(row["against_us"]), within + difference, percent)
+        grid.add_row(layer_name(row), _us(row["us"]), _us(row["against_us"]), within + difference, percent)
     grid.add_section()
     for name, key in (("sum", "sum_us"), ("not in any layer", "outside_us"), ("whole", "whole_us")):
         style = "bold" if name == "whole" else None
@@ -114,11 +114,6 @@ def _grid(titles: tuple[str, ...]) -> Table:
         ratio = 1 if title == "kernels" else None
         grid.add_column(title, justify="left" if left else "right", no_wrap=True, overflow="ellipsis", ratio=ratio)
     return grid
-
-
-def _name(row: JsonObject) -> str:
-    more = len(row["operations"]) - 1
-    return row["name"] + (f" +{more}" if more > 0 else "")
 
 
 def _kernels(row: JsonObject) -> str:

@@ -70,13 +70,13 @@ def report(
 def _pictures(folders: Sequence[Path], html: Path | None, stills: Path | None) -> None:
     """Write the page, the pictures, or both."""
     from bench.files import write as write_file
-    from bench.report.page.document import page
-    from bench.report.page.stills import write
+    from bench.report.page.document import render_page
+    from bench.report.page.stills import save_stills
 
     if html:
-        text = page(folders)
+        text = render_page(folders)
         write_file(html, text)
         out.print(f"{html}: {len(text.encode()) / 1e6:.1f} MB; open it in a browser", markup=False, soft_wrap=True)
     if stills:
-        made = write(folders, stills)
+        made = save_stills(folders, stills)
         out.print(f"{stills}: {len(made)} pictures", markup=False, soft_wrap=True)

@@ -1,14 +1,24 @@
-"""The charts that say how far to trust the medians: samples, and processes."""
+"""The charts of the samples and of the processes behind each median."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from bench.report.page.encoding import HEIGHT, MOST, NUMBERS, Encodings, Rows, Spec, log_axis, spec, whole_numbers
+from bench.report.page.encoding import (
+    HEIGHT,
+    MAX_WAYS,
+    NUMBERS,
+    Encodings,
+    Rows,
+    Spec,
+    facet_spec,
+    log_axis,
+    whole_numbers,
+)
 
 
 def _of_samples(rows: Rows, field: str, across: str, x: Any, y: Any) -> Spec:
-    """A line a case through a list in each row, whose places become `at`, from 0 to 1."""
+    """Return a line for each case through the list in a field, whose places become `at`, from 0 to 1."""
     import altair as alt
 
     use = Encodings(rows)
@@ -29,11 +39,11 @@ def _of_samples(rows: Rows, field: str, across: str, x: Any, y: Any) -> Spec:
         tooltip=use.tooltip,
         order=alt.Order("place:Q"),
     )
-    return spec(alt.layer(lines).properties(width=420, height=HEIGHT), "group", NUMBERS, most=MOST)
+    return facet_spec(alt.layer(lines).properties(width=420, height=HEIGHT), "group", NUMBERS, most=MAX_WAYS)
 
 
 def ecdf(rows: Rows) -> Spec:
-    """The share of samples up to a multiple of the median."""
+    """Return the share of samples over the latency, relative to the median."""
     import altair as alt
 
     return _of_samples(
@@ -46,7 +56,7 @@ def ecdf(rows: Rows) -> Spec:
 
 
 def stationary(rows: Rows) -> Spec:
-    """The samples of the first round in the order taken."""
+    """Return the samples of the first round in the order taken."""
     import altair as alt
 
     return _of_samples(
@@ -59,7 +69,7 @@ def stationary(rows: Rows) -> Spec:
 
 
 def rounds(rows: Rows) -> Spec:
-    """Each process's median beside the others', with its own 95 % interval."""
+    """Return the median of each process with its 95 % confidence interval."""
     import altair as alt
 
     use = Encodings(rows)
@@ -77,10 +87,10 @@ def rounds(rows: Rows) -> Spec:
         use.lines(base, "place:Q", "id:N").encode(y=y),
         use.points(base, 30).encode(y=y),
     )
-    made = spec(layers.properties(width=420, height=HEIGHT), "group", NUMBERS, most=MOST)
-    made["transform"] = [
+    spec = facet_spec(layers.properties(width=420, height=HEIGHT), "group", NUMBERS, most=MAX_WAYS)
+    spec["transform"] = [
         {"filter": "isValid(datum.by_round)"},
         {"flatten": ["by_round", "round_low", "round_high"], "as": ["value", "from", "to"]},
         {"window": [{"op": "row_number", "as": "place"}], "groupby": ["id"]},
     ]
-    return made
+    return spec

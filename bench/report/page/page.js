@@ -265,7 +265,7 @@
         const open = all.getAttribute("aria-expanded") === "true";
         all.setAttribute("aria-expanded", String(!open));
         if (open) row.nextSibling.remove();
-        else row.after(make("tr", {}, make("td", { colspan: heads.length, class: "wrap" }, tree(told(record)))));
+        else row.after(make("tr", {}, make("td", { colspan: heads.length, class: "wrap" }, tree(allOf(record)))));
       } }, "all of it");
       const row = make("tr", {},
         make("td", {}, record.case), make("td", { class: "n" }, String(record.round)),
@@ -278,9 +278,9 @@
     table(byId("record-table"), byId("record-note"), heads, rows, recordLimit, () => { recordLimit = Infinity; recordTable(); });
   }
 
-  const told = (record) => ({
+  const allOf = (record) => ({
     ...(record.reason && { reason: record.reason }), folder: record.folder, device: record.device, order: record.order,
-    ...Object.fromEntries(Object.entries(record.told).map(([name, place]) => [name, data.things[place]])),
+    ...Object.fromEntries(Object.entries(record.fields).map(([name, place]) => [name, data.values[place]])),
   });
 
   function tree(value) {

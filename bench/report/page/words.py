@@ -1,4 +1,4 @@
-"""What the page's words mean: each is one hover, tap or keyboard focus away wherever a caption or a heading uses it."""
+"""The meanings of the page's words, shown on hover, tap or keyboard focus where a caption or a heading uses one."""
 
 from __future__ import annotations
 
@@ -43,8 +43,11 @@ WORDS = {
 _MARKED = re.compile(r"\[\[(.+?)\]\]")
 
 
-def pieces(text: str) -> Iterator[tuple[str, str | None]]:
-    """A caption's text, and the words marked [[so]] with their meaning. Raises KeyError for a word without one."""
+def split_words(text: str) -> Iterator[tuple[str, str | None]]:
+    """Yield the pieces of a caption; a word marked as [[word]] with its meaning, other text with None.
+
+    Raises KeyError for a marked word without a meaning.
+    """
     for place, piece in enumerate(_MARKED.split(text)):
         if piece:
             yield piece, WORDS[piece] if place % 2 else None
