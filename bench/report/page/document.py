@@ -24,7 +24,7 @@ from bench.report.page.data import POINTS, PageData, gather
 from bench.report.page.sections import fill_sections
 from bench.report.page.settings import depth
 from bench.report.page.words import split_words
-from bench.report.views import VIEWS, View, notes
+from bench.report.views import VIEWS, notes
 from resnet.variants import LAUNCHES, PRECISIONS, VARIANTS
 
 CURE = "pip install 'altair>=5.5' 'vl-convert-python>=1.7' 'jinja2>=3.1'"
@@ -77,50 +77,18 @@ def render_page(folders: Iterable[str | Path]) -> str:
 def _content(data: PageData, specs: dict[str, Any]) -> dict[str, Any]:
     """Return what the page's script reads."""
     rows = [row for setting in data.settings for row in setting.rows]
-    view_notes = {name: notes(view, rows) for name, view in VIEWS.items()}
     return {
         "rows": {dataset: data.rows(dataset) for dataset in ("cases", "layers", "history")},
         "tables": data.tables,
-        "views": {name: {"columns": columns(VIEWS[name], note), "note": note} for name, note in view_notes.items()},
+        "views": {
+            name: {"note": notes(view, rows), "columns": [{"title": c.title, "text": c.text} for c in view.columns]}
+            for name, view in VIEWS.items()
+        },
         "charts": specs,
         "axes": _axes(data),
-        "marks": {variant: _PATHS[mark.shape] for variant, mark in look.MARKS.items()},
-        "dashes": look.DASHES,
         "records": data.records,
         "values": data.values,
     }
-
-
-def columns(view: View, note: str) -> list[dict[str, Any]]:
-    """Return a view's headings, each with its clause of the note: `p50: ...; images/s: ...`."""
-    meanings: dict[str, str] = {}
-    names: list[str] = []
-    for clause in re.split(r"(?<=[;.]) |, (?=[\w.-]+: )", note):
-        name, colon, meaning = clause.partition(": ")
-        if colon:
-            names += name.split(", ")
-            meanings |= dict.fromkeys(names, f"{', '.join(names)}: {meaning.rstrip('.;')}")
-        # `rms, max: ...` comes in two, the first without an end
-        names = clause.split(", ") if not colon and " " not in clause else []
-    headings = []
-    for column in view.columns:
-        name = max((name for name in meanings if column.title.startswith(name)), key=len, default="")
-        headings.append({"title": column.title, "text": column.text, "note": meanings.get(name)})
-    return headings
-
-
-# Vega's shapes as paths, for the samples in the filters
-_PATHS = {
-    "circle": "M-4,0a4,4,0,1,0,8,0a4,4,0,1,0,-8,0",
-    "square": "M-4,-4H4V4H-4Z",
-    "cross": "M-1.5,-5H1.5V-1.5H5V1.5H1.5V5H-1.5V1.5H-5V-1.5H-1.5Z",
-    "diamond": "M0,-5.5L4,0L0,5.5L-4,0Z",
-    "triangle-up": "M0,-4.5L5,4H-5Z",
-    "triangle-down": "M0,4.5L5,-4H-5Z",
-    "triangle-right": "M4.5,0L-4,5V-5Z",
-    "triangle-left": "M-4.5,0L4,5V-5Z",
-    "M-1,-1L1,1M1,-1L-1,1": "M-4,-4L4,4M4,-4L-4,4",
-}
 
 
 def _axes(data: PageData) -> dict[str, list[Any]]:
@@ -133,7 +101,6 @@ def _axes(data: PageData) -> dict[str, list[Any]]:
         "batch": sorted({case.batch for case in cases}),
         "image": sorted({case.image for case in cases}),
         "launch": look.in_order((case.launch for case in cases), LAUNCHES),
-        "family": list(dict.fromkeys(case["family"] for case in data.cases)),
     }
 
 

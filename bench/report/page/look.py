@@ -49,7 +49,6 @@ COLOURS = {
     "line": ("#d5dae0", "#363c45"),
     "grid": ("#e8ebef", "#2a2f37"),
     "accent": ("#0b62a8", "#6cb6ff"),
-    "good": ("#0a6b3d", "#4cc38a"),
     "bad": ("#b3261e", "#ff8a80"),
     "front": ("#b9c6d6", "#5b6f88"),
     "part1": ("#0b3c5d", "#d8ecfb"),

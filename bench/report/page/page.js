@@ -11,7 +11,7 @@
   // ---- building: text is always text, never markup
 
   function make(tag, attributes = {}, ...children) {
-    const element = document.createElementNS(tag === "svg" || tag === "path" ? "http://www.w3.org/2000/svg" : "http://www.w3.org/1999/xhtml", tag);
+    const element = document.createElement(tag);
     for (const [key, value] of Object.entries(attributes)) {
       if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
       else if (value !== null && value !== undefined && value !== false) element.setAttribute(key, value === true ? "" : value);
@@ -27,15 +27,6 @@
   for (const record of data.records) {
     const [model, variant, precision, batch, image, launch] = record.case.split("/");
     Object.assign(record, { model, variant, precision, launch, image: Number(image.slice(1)), batch: batch === "bmax" ? 0 : Number(batch.slice(1)) });
-  }
-
-  function sample(axis, value) {
-    const mark = data.marks[value];
-    if (axis === "variant" && mark)
-      return make("svg", { width: 14, height: 14, viewBox: "-7 -7 14 14", "aria-hidden": "true" }, make("path", { d: mark, fill: `var(--v-${value})`, stroke: `var(--v-${value})`, "stroke-width": 1.5 }));
-    if (axis === "precision" && data.dashes[value])
-      return make("svg", { width: 30, height: 6, viewBox: "0 0 30 6", "aria-hidden": "true" }, make("path", { d: "M0,3H30", stroke: "currentColor", "stroke-width": 2, "stroke-dasharray": data.dashes[value].join(" ") }));
-    return "";
   }
 
   function filters() {
@@ -64,7 +55,7 @@
         make("button", { type: "button", onclick: () => set(() => false) }, "none"));
       const labels = values.map((value, place) => {
         const only = axis === "batch" && value === 0 ? "largest" : String(value);
-        return make("label", {}, boxes[place], sample(axis, value), only);
+        return make("label", {}, boxes[place], only);
       });
       const details = make("details", { class: "axis", "data-axis": axis }, summary, make("div", { role: "group", "aria-label": axis }, quick, ...labels));
       tell();
@@ -187,15 +178,17 @@
   // ---- tables
 
   function table(element, note, columns, rows, limit, more) {
-    const head = make("tr", {}, ...columns.map((column, place) => {
-      const word = make("button", { type: "button", "aria-describedby": column.note && `${element.id}-${place}`, onclick: column.sort }, column.title);
-      const inner = column.note ? make("span", { class: "term" }, word, make("span", { class: "tip", role: "tooltip", id: `${element.id}-${place}` }, column.note)) : column.sort ? word : column.title;
-      return make("th", { class: column.text ? null : "n", scope: "col", "aria-sort": column.sort && (column.sorted ?? "none") }, inner);
-    }));
-    element.replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows.slice(0, limit)));
+    const head = columns.map(({ title, text, sort, sorted }) =>
+      make("th", { class: text ? null : "n", scope: "col", "aria-sort": sorted }, sort ? make("button", { type: "button", onclick: sort }, title) : title));
+    element.replaceChildren(make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows.slice(0, limit)));
     note.replaceChildren(rows.length > limit ? `The first ${limit} of ${rows.length}. ` : "");
     if (rows.length > limit) note.append(make("button", { type: "button", class: "more", onclick: more }, "show all"));
   }
+
+  const line = (columns, cells, style) => make("tr", { class: style }, ...cells.map((cell, place) => make("td", { class: columns[place].text ? null : "n" }, cell)));
+  // a case's cells in a view, behind its model
+  const columnsOf = (name) => [{ title: "model", text: true }, ...data.views[name].columns];
+  const cellsOf = (name, row) => [row.family, ...data.tables[name][row.id]];
 
   let view = Object.keys(data.views)[0], sorted = null, down = false, caseLimit = PAGE, recordLimit = PAGE;
   const weigh = (text) => {
@@ -205,13 +198,12 @@
   const compare = (one, other) => (typeof one === typeof other ? (one < other ? -1 : one > other ? 1 : 0) : typeof one === "number" ? -1 : 1);
 
   function caseTable() {
-    const { columns, note } = data.views[view];
-    const found = data.rows.cases.filter(shown).map((row) => ({ row, cells: [row.family, ...data.tables[view][row.id]] }));
+    const found = data.rows.cases.filter(shown).map((row) => ({ row, cells: cellsOf(view, row) }));
     if (sorted !== null) {
       found.sort((a, b) => compare(weigh(a.cells[sorted]), weigh(b.cells[sorted])));
       if (down) found.reverse();
     }
-    const heads = [{ title: "model", text: true, note: "Architecture and version; the picture's size where it is not 224." }, ...columns].map((column, place) => ({
+    const heads = columnsOf(view).map((column, place) => ({
       ...column,
       sorted: sorted === place ? (down ? "descending" : "ascending") : "none",
       sort: () => {
@@ -221,9 +213,9 @@
         byId("case-table").querySelectorAll("th button")[place].focus();
       },
     }));
-    const rows = found.map(({ row, cells }) => make("tr", { class: row.rank === 1 && sorted === null ? "lead" : null }, ...cells.map((cell, place) => make("td", { class: heads[place].text ? null : "n" }, cell))));
+    const rows = found.map(({ row, cells }) => line(heads, cells, row.rank === 1 && sorted === null ? "lead" : null));
     table(byId("case-table"), byId("case-note"), heads, rows, caseLimit, () => { caseLimit = Infinity; caseTable(); });
-    byId("case-note").prepend(`${note} `);
+    byId("view-note").textContent = data.views[view].note;
   }
 
   byId("view").addEventListener("change", (event) => choose(event.target.value));
@@ -241,20 +233,13 @@
   function frontTable() {
     const element = byId("front-table");
     if (!element) return;
-    const best = new Map();
-    const front = data.rows.cases.filter(shown).sort((a, b) => a.p50 - b.p50 || b.speed - a.speed).filter((row) => {
-      if (row.speed <= (best.get(row.family) ?? 0)) return false;
-      best.set(row.family, row.speed);
-      return true;
-    });
-    const families = data.axes.family;
-    front.sort((a, b) => families.indexOf(a.family) - families.indexOf(b.family) || a.p50 - b.p50);
-    const four = (value) => (value === undefined ? "-" : Number(value.toPrecision(4)).toLocaleString("en"));
-    const heads = [
-      { title: "model", text: true }, { title: "on the front", text: true }, { title: "batch" }, { title: "p50 ms" }, { title: "images/s" }, { title: "times eager" }, { title: "MiB" },
-    ];
-    const rows = front.map((row) => make("tr", {}, ...[row.family, row.way, row.batch, four(row.p50), four(row.speed), row.eager ? row.eager.toFixed(2) : "-", row.total ? row.total.toFixed(0) : "-"].map((cell, place) => make("td", { class: heads[place].text ? null : "n" }, String(cell)))));
-    table(element, make("p"), heads, rows, Infinity);
+    const fronts = new Map(); // by model, as the chart has a panel for each
+    for (const row of data.rows.cases.filter(shown).sort((a, b) => a.p50 - b.p50 || b.speed - a.speed)) {
+      const front = fronts.get(row.family) ?? [];
+      if (!front.length || row.speed > front.at(-1).speed) fronts.set(row.family, [...front, row]);
+    }
+    const heads = columnsOf("speed");
+    table(element, make("p"), heads, [...fronts.values()].flat().map((row) => line(heads, cellsOf("speed", row))), Infinity);
   }
 
   function recordTable() {

@@ -68,6 +68,12 @@ def several(axis: str, *within: str, field: str = "speed") -> RowFilter:
     return select
 
 
+def _by_precision(name: str, title: str, field: str, label: str, limit: float | None = None) -> Chart:
+    make_spec = partial(charts.over_precision, field=field, title=label, limit=limit)
+    select = several("precision", "group", field=field)
+    return Chart(f"precision-{name}", f"{title} of each variant by precision", make_spec, select)
+
+
 SECTIONS = (
     Section(
         "front",
@@ -115,24 +121,9 @@ SECTIONS = (
         "What fewer bits buy, and what they cost: [[throughput]], [[memory]], and the error that the [[gate]] saw (the "
         "dashed line is where it refuses).",
         (
-            Chart(
-                "precision-speed",
-                "Throughput of each variant by precision",
-                partial(charts.over_precision, field="speed", title="throughput, images/s"),
-                several("precision", "group"),
-            ),
-            Chart(
-                "precision-memory",
-                "Memory of each variant by precision",
-                partial(charts.over_precision, field="total", title="memory of the process, MiB"),
-                several("precision", "group", field="total"),
-            ),
-            Chart(
-                "precision-error",
-                "Error of each variant by precision",
-                partial(charts.over_precision, field="error", title="RMS error, times plain torch's", limit=3),
-                several("precision", "group", field="error"),
-            ),
+            _by_precision("speed", "Throughput", "speed", "throughput, images/s"),
+            _by_precision("memory", "Memory", "total", "memory of the process, MiB"),
+            _by_precision("error", "Error", "error", "RMS error, times plain torch's", limit=3),
         ),
         "two precisions of a model at one batch",
         "bench run precisions",

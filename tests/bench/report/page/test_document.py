@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 from bench.machine.environment import ROOT
 from bench.plans.case import Case
 from bench.records.record import Record
-from bench.report.page.document import columns, library_source, render_page, script_json
-from bench.report.views import VIEWS, notes
+from bench.report.page.document import library_source, render_page, script_json
 from tests.bench.report.page.sweeps import quick, stored
 
 pytest.importorskip("altair")
@@ -138,14 +137,6 @@ def test_json_inside_the_page_ends_no_element_and_reads_back(value: Any) -> None
     text = script_json(value)
     assert not set("<>&\u2028\u2029") & set(text)
     assert json.loads(text) == value
-
-
-@pytest.mark.parametrize("name", [name for name, view in VIEWS.items() if view.meaning])
-def test_every_heading_with_a_unit_has_its_meaning(name: str) -> None:
-    view = VIEWS[name]
-    told = {one["title"]: one["note"] for one in columns(view, notes(view, []))}
-    plain = {"variant", "prec", "batch", "samples", "p50 ms"}  # p50 is told by the note of its own view
-    assert [title for title, note in told.items() if not note and title not in plain] == []
 
 
 def test_equal_records_give_equal_pages() -> None:
