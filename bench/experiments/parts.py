@@ -68,7 +68,7 @@ class _Parts:
         self.end(name, {"status": "timeout" if timed_out else "error", "reason": reason, "seconds": seconds})
 
 
-def run_parts(
+def run_each_part(
     job: PartsJob,
     parts: Sequence[Part],
     budget_s: float,

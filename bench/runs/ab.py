@@ -39,7 +39,7 @@ def looks(rounds: int) -> list[int]:
 
 @dataclass
 class Duel:
-    """A plan on two checkouts. `enough` is asked after each look whether every case is settled."""
+    """A plan on two checkouts. `enough` is asked after each look whether every case is decided."""
 
     plan: Plan
     sides: tuple[Checkout, Checkout]
@@ -78,7 +78,7 @@ class Duel:
                     self.stopped = self.stopped or f"all {self.rounds} rounds"
                     return
                 if self.done in looks(self.rounds) and self.enough():
-                    self.stopped = "every case is settled"
+                    self.stopped = "every case is decided"
                     return
                 if time.monotonic() - start + took > self.budget_s:
                     self.stopped = "the budget is spent"

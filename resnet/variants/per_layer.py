@@ -20,14 +20,14 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from kernels.kinds import implementation
 from resnet.fold import fold
 from resnet.fused.buffers import Use, peak_bytes
 from resnet.fused.carried import bundle_details
 from resnet.fused.eager_memory import eager_uses
-from resnet.fused.launches import compile_layers, config_of, install_tuned, scratch_bytes, target_of
+from resnet.fused.launches import compile_layers, config_of, install_tuned, target_of
 from resnet.fused.layers import layer_of
-from resnet.fused.parts import modules_of, modules_of_part
-from resnet.fused.program import INPUT, Conv, Program, Stem, Step, build_program
+from resnet.fused.program import INPUT, Conv, Program, Stem, Step, build_program, modules_of, modules_of_part
 from resnet.fused.steps import kernel_step
 from resnet.library.ops import FUSED_TOLERANCE
 from resnet.library.steps import LibraryStep, library_step
@@ -175,7 +175,8 @@ def memory_uses(steps: Program, chooser: Chooser, itemsize: int) -> list[Use]:
                 scratch += 2 * size
         elif target is not None:
             layer = layer_of(step, steps, chooser.precision)
-            scratch = scratch_bytes(layer, config_of(layer, target))
+            config = config_of(layer, target)
+            scratch = implementation(layer, config).scratch_bytes(layer, config)
         memory.append(Use(step.name, size, step.reads, scratch=scratch))
     return memory
 

@@ -1,4 +1,4 @@
-"""`bench campaign`: what is missing for this card and this code, in order of value, within a budget."""
+"""`bench campaign`: what has not been measured yet on this card with this code, in order of value, within a budget."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from bench.campaign import listing
 from bench.campaign.campaign import Campaign, outbox_folder
@@ -30,26 +31,27 @@ DRY_S = 3600.0  # of a dry run without a budget
 def campaign(
     names: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[STAGE|TASK...]", help=f"Of {', '.join(STAGES)}, or tasks.  \\[default: what is missing]"
+        Argument(
+            metavar="[STAGE|TASK...]", help=f"Stages {', '.join(STAGES)}, or tasks.  \\[default: what is missing]"
         ),
     ] = None,
-    dry: Annotated[bool, typer.Option("--dry", help="Walk every task on the CPU, to find what would fail.")] = False,
+    dry: Annotated[bool, Option("--dry", help="Try every task on the CPU, to find what would fail.")] = False,
     budget: Annotated[
         float | None,
-        typer.Option(min=30, metavar="SECONDS", help=f"For all together.  \\[default: {BUDGET_S:.0f}; alive: 280]"),
+        Option(min=30, metavar="SECONDS", help=f"For all together.  \\[default: {BUDGET_S:.0f}; alive: 280]"),
     ] = None,
-    listed: Annotated[bool, typer.Option("--list", help="What is there, what is missing, what it would cost.")] = False,
-    card: Annotated[str, typer.Option(metavar="NAME", help="With --list: of another card, by its name.")] = "",
+    listed: Annotated[bool, Option("--list", help="List tasks that are done and missing, and their seconds.")] = False,
+    card: Annotated[str, Option(metavar="NAME", help="With --list: another card, by its name.")] = "",
     restore: Annotated[
-        Path | None, typer.Option(metavar="ARCHIVE", help="Put what came back into results/; says what it changed.")
+        Path | None, Option(metavar="ARCHIVE", help="Put results that came back from a card into results/.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """A quarter of an hour on a rented card: which paths work, the first speeds, tuned kernels; unattended.
+    """Measure a rented GPU unattended, in a quarter of an hour: which paths work, the first speeds, tuned kernels.
 
-    Each task is a process of its own and costs itself alone. What was done for this card and this code is not done
-    again, so that a further rental goes on where the last one stopped. All comes back in three files in $OUT.
+    Each task is a process of its own, so that a failure does not stop the others. A task that is done for this card and
+    this code is not repeated: a further rental goes on where the last one stopped. Three files in $OUT hold
+    the results.
     """
     if restore is not None:
         if names or dry or listed or budget:
@@ -66,26 +68,26 @@ def campaign(
     if not listed:
         with suppress(StoreError):  # a checkout that cannot be written has the commit of its git, or none
             write()
-    facts = environment()
-    reason = no_cuda(facts)
+    env = environment()
+    reason = no_cuda(env)
     if reason and not (dry or listed):
-        stop(f"this machine has no CUDA device: {reason}; --dry walks the campaign without one", UNABLE)
+        stop(f"this machine has no CUDA device: {reason}; --dry tries the campaign without one", UNABLE)
     results = DRY if dry else places.RESULTS
     if listed:
         name = card or ("" if dry or not reason else latest_card())
-        campaign = Campaign(facts_of(name, facts) if name else facts, results, dry=dry)
-        print_json(listing.plain(campaign)) if as_json else listing.show(out, campaign)
+        planned = Campaign(facts_of(name, env) if name else env, results, dry=dry)
+        print_json(listing.plain(planned)) if as_json else listing.show(out, planned)
         return
     with alone():
         if dry:
             shutil.rmtree(results, ignore_errors=True)
-        campaign = Campaign(facts, results, outbox_folder(), dry)
+        started = Campaign(env, results, outbox_folder(), dry)
         seconds = budget or (DRY_S if dry else budget_of(tasks))
-        _run(campaign, tasks or missing(campaign), seconds, device_line(facts))
+        _run(started, tasks or missing(started), seconds, device_line(env))
 
 
 def _run(campaign: Campaign, tasks: list[Task], seconds: float, where: str) -> None:
-    """Runs them, a line as each begins and one as it ends; the last forty lines last."""
+    """Run the tasks, with a line as each begins and as it ends; print the summary of forty lines last."""
     if not tasks:
         out.print("Nothing is missing for this card and this code; name a stage to do it again.")
     for line in listing.heading(campaign, len(tasks), seconds, where):

@@ -11,7 +11,7 @@ from bench.plans.eligible import why_not
 
 
 def list_(plan: PlanName, filter: Filter = None, as_json: Json = False) -> None:
-    """The cases of a plan, and which this machine can run, and why not."""
+    """The cases of a plan: which of them this machine can run, and why not the others."""
     chosen = narrowed(plan, filter)
     env = environment()
     reasons = {case: why_not(case, env, chosen.reserved) for case in chosen.cases}

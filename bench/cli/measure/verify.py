@@ -1,13 +1,14 @@
-"""`bench verify`: the answers alone, of every case of a plan."""
+"""`bench verify`: the accuracy gate alone, for every case of a plan."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from bench.cli.console import Budget, Filter, Input, Json, Output, PlanName, Seed, out, print_json
-from bench.cli.measure.sweep import run_sweep, verdict
+from bench.cli.measure.sweep import exit_code, run_sweep
 from bench.paths import fresh, latest
 from bench.plans import plan as plans
 from bench.plans.choose import narrowed
@@ -18,17 +19,17 @@ def verify(
     plan: PlanName,
     filter: Filter = None,
     output: Output = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Check what is missing in DIR.")] = False,
+    resume: Annotated[bool, Option("--resume", help="Check only what is missing in DIR.")] = False,
     budget: Budget = None,
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Cases at once, as none is timed.  \\[default: 4 on a GPU, 1 on a CPU]"),
+        Option(min=1, metavar="N", help="Cases at a time, as none is timed.  \\[default: 4 on a GPU, 1 on a CPU]"),
     ] = None,
     input: Input = "photos",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """The gate alone: the same path as `run`, with one execution."""
+    """Check the answers only: the accuracy gate of `run`, by the same path, with one execution."""
     chosen = plans.gate_only(narrowed(plan, filter))
     name = f"verify-{chosen.name}"
     folder = output or (latest(name) if resume else fresh(name))
@@ -37,4 +38,4 @@ def verify(
         print_json([{"case": r.case.name, "status": r.status, "reason": r.reason, "gate": r.gate} for r in records])
     else:
         print_gate(out, records)
-    raise typer.Exit(verdict(records))
+    raise typer.Exit(exit_code(records))

@@ -16,8 +16,7 @@ from resnet.archs import Spec
 from resnet.cost import operations
 from resnet.floors import fused_floors
 from resnet.fold import fold
-from resnet.fused.parts import modules_of, modules_of_part
-from resnet.fused.program import build_program
+from resnet.fused.program import build_program, modules_of, modules_of_part
 from resnet.model import ResNet
 from resnet.variants import library_fused
 from tests.bench.roofline.told import CASE, ceilings, consistent, part, told

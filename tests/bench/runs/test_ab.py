@@ -117,7 +117,7 @@ def test_it_stops_when_enough_is_known_and_asks_at_the_looks_alone(duel: Duel) -
     duel.rounds, duel.enough = 12, enough
     assert len(list(duel.run())) == 8 * 2 * 2
     assert asked == [6, 8]
-    assert duel.stopped == "every case is settled"
+    assert duel.stopped == "every case is decided"
 
 
 def test_no_round_starts_that_would_end_after_the_budget(duel: Duel) -> None:
@@ -165,7 +165,7 @@ def test_the_command_finds_the_slower_commit_and_says_which_case(
     assert words["resnet18", "latency"] == words["resnet18", "throughput"] == "SLOWER"
     assert words["resnet34", "latency"] == "SAME"
     assert words["resnet18", "weights"] == "SAME"
-    assert "every case is settled" in found["ended"]
+    assert "every case is decided" in found["ended"]
     assert any("measuring itself differs" in text for text in found["told"])  # the toy's speed is in its worker
 
 
