@@ -14,6 +14,7 @@ from bench.files import ANOTHER, read_json, reading, write_json
 from bench.machine.facts import Environment
 
 SCHEMA = 1  # of either file
+GOOD = ("ok", "skipped")  # statuses
 
 
 class PiecesFile:
@@ -35,7 +36,7 @@ class PiecesFile:
 
     def failed(self) -> bool:
         """Tell whether a piece failed: its status is neither "ok" nor "skipped"."""
-        return _failed(self.pieces)
+        return any(piece["status"] not in GOOD for piece in self.pieces)
 
 
 class ConstantsFile:
@@ -77,7 +78,7 @@ class ConstantsFile:
 
     def failed(self, names: set[str]) -> bool:
         """Tell whether an experiment of these names failed: its status is neither "ok" nor "skipped"."""
-        return _failed([row for row in self.experiments if row["name"] in names])
+        return any(row["status"] not in GOOD for row in self.experiments if row["name"] in names)
 
     def _put(self, experiment: Experiment, outcome: Outcome) -> None:
         row = {"name": experiment.name, "asks": experiment.question, "prediction": experiment.prediction}
@@ -86,10 +87,6 @@ class ConstantsFile:
         self.experiments[:] = [other for other in self.experiments if other["name"] != experiment.name] + [row]
         order = [experiment.name for experiment in EXPERIMENTS]
         self.experiments.sort(key=lambda row: order.index(row["name"]) if row["name"] in order else len(order))
-
-
-def _failed(rows: list[dict[str, Any]]) -> bool:
-    return any(row["status"] not in ("ok", "skipped") for row in rows)
 
 
 def _provenance(facts: Environment) -> dict[str, Any]:

@@ -10,7 +10,7 @@ or, where a file that ends in .json is named, from what `bench selftest -o` or `
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from bench.files import write as write_file
@@ -71,7 +71,7 @@ def _word(text: str | None, place: int) -> str:
 def splice(root: Path = ROOT, *, write: bool = True) -> list[Path]:
     """Renew every block in the documents below `root`; return the documents that change (or would, without `write`)."""
     changed = []
-    for document in _documents(root):
+    for document in chain.from_iterable(sorted(root.glob(pattern)) for pattern in DOCUMENTS):
         old = document.read_text(encoding="utf-8")
         new = BLOCK.sub(lambda match: _block(root, match), old)
         if new != old:
@@ -79,11 +79,6 @@ def splice(root: Path = ROOT, *, write: bool = True) -> list[Path]:
             if write:
                 write_file(document, new)
     return changed
-
-
-def _documents(root: Path) -> Iterator[Path]:
-    for pattern in DOCUMENTS:
-        yield from sorted(root.glob(pattern))
 
 
 def _block(root: Path, match: re.Match[str]) -> str:

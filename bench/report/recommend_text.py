@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from bench.plans.words import variant_cell
 from bench.report.recommend import OBJECTIVES, Assessment, Choice, agreement_bound, differing_axes, pareto_front
 from bench.report.recommend_groups import Group
 from bench.report.recommend_runs import SHOWN, describe_case, useful_runs
-from bench.report.rows import Row, joules_per_image
-from bench.report.views import MIB
+from bench.report.rows import Row
+from bench.report.views import CASE, ENERGY, IMAGES_PER_S, MEMORY, MIB, P50, P99, P99_BOUND, SAMPLES, TOP1
 from bench.text import WORDS, digits, grid, plural
+
+COLUMNS = (
+    *(*CASE, IMAGES_PER_S, P50, replace(P99_BOUND, title="p99 ≤ ms"), MEMORY),
+    replace(TOP1, show="{:.3g}".format),
+)
+JSON_COLUMNS = (IMAGES_PER_S, P50, P99, P99_BOUND, SAMPLES, MEMORY, ENERGY, TOP1)
 
 
 def print_recommendation(out: Console, groups: Sequence[Group], listed: bool) -> None:
@@ -122,21 +128,9 @@ def group_as_json(group: Group, listed: bool) -> dict[str, Any]:
 
 
 def _case_as_json(case: Assessment) -> dict[str, Any]:
-    row, p99 = case.row, case.row.p99
-    return {
-        "case": row.case.name,
-        "value": case.value,
-        "rounds": row.rounds,
-        "images_per_s": row.images_per_s,
-        "p50_ns": row.p50_ns,
-        "p99_ns": p99 and p99.value,
-        "p99_upper_ns": p99 and p99.upper,
-        "samples": len(row.latency_samples),
-        "memory_bytes": row.memory,
-        "joules_per_image": row.median_over_rounds(joules_per_image),
-        "top1": row.worst("top1"),
-        "undecided": case.undecided,
-    }
+    fields: dict[str, Any] = {"case": case.row.case.name, "value": case.value, "rounds": case.row.rounds}
+    fields |= {column.key: column.value(case.row) for column in JSON_COLUMNS}
+    return fields | {"undecided": case.undecided}
 
 
 def _evidence(row: Row) -> str:
@@ -157,25 +151,10 @@ def _evidence(row: Row) -> str:
 
 
 def _table(cases: Sequence[Assessment]) -> Table:
-    with_energy = any(case.row.median_over_rounds(joules_per_image) is not None for case in cases)
-    energy_title = ["J/image"] if with_energy else []
-    table = grid("variant", "prec", "batch", "images/s", "p50 ms", "p99 ≤ ms", "MiB", "top-1", *energy_title, "")
+    columns = [*COLUMNS, *([ENERGY] if any(ENERGY.value(case.row) is not None for case in cases) else [])]
+    table = grid(*(column.title for column in columns), "")
     for case in cases:
-        row = case.row
-        cells = [
-            variant_cell(row.case),
-            row.case.precision,
-            str(row.case.batch),
-            digits(row.images_per_s),
-            digits(row.p50_ns / 1e6),
-            digits(row.p99.upper / 1e6) if row.p99 else "-",
-            "-" if row.memory is None else f"{row.memory / MIB:.0f}",
-            "-" if (top1 := row.worst("top1")) is None else f"{top1:.3g}",
-        ]
-        if with_energy:
-            joules = row.median_over_rounds(joules_per_image)
-            cells.append("-" if joules is None else f"{joules:.4f}")
-        table.add_row(*cells, "undecided" if case.undecided else "")
+        table.add_row(*(column.cell(case.row) for column in columns), "undecided" if case.undecided else "")
     return table
 
 

@@ -103,15 +103,12 @@ class Row:
 
     @cached_property
     def p99(self) -> Quantile | None:
-        return self._tail(0.99)
+        """The p99 of the latency over all rounds; None where their samples do not support it."""
+        return quantile(self.latency_samples, 0.99)
 
     @cached_property
     def p999(self) -> Quantile | None:
-        return self._tail(0.999)
-
-    def _tail(self, p: float) -> Quantile | None:
-        """Return a quantile of the latency over all rounds; None where their samples do not support it."""
-        return quantile(self.latency_samples, p)
+        return quantile(self.latency_samples, 0.999)
 
     def peak_memory(self, number: MemoryNumber) -> int | None:
         """Return the largest of a memory number over the rounds, in bytes."""

@@ -11,6 +11,7 @@ from bench import text
 from bench.plans.words import summary, variant_cell
 from bench.records.record import Record
 from bench.report.rows import (
+    Row,
     describe_fastest,
     describe_reliability,
     group_rows,
@@ -78,14 +79,9 @@ def print_gate(out: Console, records: list[Record]) -> None:
     grid = text.grid(*titles, wrapped=titles)
     for record in sorted(records, key=lambda record: record.case):
         if record.status == "ok":
-            worst = {key: max(check[key] for check in record.gate.values()) for key in ("rms_multiple", "max_multiple")}
-            top1 = min(check["top1"] for check in record.gate.values())
+            row = Row(record.case, (record,), None)
             grid.add_row(
-                record.case.name,
-                "[green]ok[/]",
-                f"{worst['rms_multiple']:.2f}",
-                f"{worst['max_multiple']:.2f}",
-                f"{top1:.2f}",
+                record.case.name, "[green]ok[/]", *(column.cell(row) for column in VIEWS["accuracy"].columns[3:6])
             )
         elif record.status != "skipped":
             grid.add_row(record.case.name, f"[red]{record.status}[/]", "", "", "")

@@ -98,12 +98,16 @@ def _cold_total(row: Row) -> float | None:
     return row.median_over_rounds(lambda record: sum(v for k, v in record.cold.items() if k.endswith("_s")) or None)
 
 
-def _temperature(row: Row) -> float | None:
-    return row.median_over_rounds(lambda r: median(r.energy["temperature_c"]) if "joules" in r.energy else None)
+def _warmup_s(record: Record) -> float | None:
+    return record.warmup.get("s")
 
 
-def _mhz(row: Row) -> float | None:
-    return row.median_over_rounds(lambda record: record.watch["sm_mhz"][1] if "sm_mhz" in record.watch else None)
+def _temperature(record: Record) -> float | None:
+    return median(record.energy["temperature_c"]) if "joules" in record.energy else None
+
+
+def _mhz(record: Record) -> float | None:
+    return record.watch["sm_mhz"][1] if "sm_mhz" in record.watch else None
 
 
 def _memory_share(row: Row) -> float | None:
@@ -112,22 +116,25 @@ def _memory_share(row: Row) -> float | None:
     return sum(floor.seconds for floor in floors if floor.bound == "memory") / seconds if seconds else None
 
 
-def _whole_percent(value: float) -> str:
-    return f"{100 * value:.0f}%"
-
-
 def _throttled_share(row: Row) -> float:
     samples = sum(len(record.latency_ns) for record in row.records)
     return (samples - len(row.latency_samples)) / samples
 
 
-OF_ROOF = Column("% of roof", "roof_share", lambda row: row.floor_share("conv"), _whole_percent)
+OF_ROOF = Column("% of roof", "roof_share", lambda row: row.floor_share("conv"), "{:.0%}".format)
 CASE = (
     Column("variant", "variant", lambda row: variant_cell(row.case), text=True),
     Column("prec", "precision", lambda row: row.case.precision, text=True),
     Column("batch", "batch", lambda row: row.case.batch),
 )
 P50 = Column("p50 ms", "p50_ns", lambda row: row.p50_ns, _ms)
+SAMPLES = Column("samples", "samples", lambda row: len(row.latency_samples))
+P99 = Column("p99", "p99_ns", lambda row: row.p99 and row.p99.value, _ms)
+P99_BOUND = Column("p99 ≤", "p99_upper_ns", lambda row: row.p99 and row.p99.upper, _ms)
+IMAGES_PER_S = Column("images/s", "images_per_s", lambda row: row.images_per_s, digits)
+MEMORY = Column("MiB", "memory_bytes", lambda row: row.memory, _mib)
+TOP1 = Column("top-1", "top1", lambda row: row.worst("top1"), "{:.2f}".format)
+ENERGY = Column("J/image", "joules_per_image", lambda row: row.median_over_rounds(joules_per_image), "{:.4f}".format)
 
 VIEWS = {
     "speed": View(
@@ -135,10 +142,10 @@ VIEWS = {
             *CASE,
             P50,
             Column("±%", "p50_half_width", _noise, _half_width),
-            Column("images/s", "images_per_s", lambda row: row.images_per_s, digits),
+            IMAGES_PER_S,
             Column("vs eager", "vs_eager", _against, _ratio),
-            Column("MiB", "memory_bytes", lambda row: row.memory, _mib),
-            Column("error", "rms_multiple", lambda row: row.worst("rms_multiple"), lambda v: f"{v:.1f}"),
+            MEMORY,
+            Column("error", "rms_multiple", lambda row: row.worst("rms_multiple"), "{:.1f}".format),
         ),
         """p50: median latency, host time, one execution at a time; ±%: half-width of its 95 % confidence interval,
         and behind a > the plan's target where that was not reached; images/s: throughput, executions enqueued back
@@ -154,8 +161,8 @@ VIEWS = {
             Column("floor", "floor_ns", lambda row: row.floor_ns("conv"), _ms),
             OF_ROOF,
             Column("block", "block_floor_ns", lambda row: row.floor_ns("block"), _ms),
-            Column("block %", "block_roof_share", lambda row: row.floor_share("block"), _whole_percent),
-            Column("mem %", "floor_memory_share", _memory_share, _whole_percent),
+            Column("block %", "block_roof_share", lambda row: row.floor_share("block"), "{:.0%}".format),
+            Column("mem %", "floor_memory_share", _memory_share, "{:.0%}".format),
         ),
         """floor: the least p50 by the roofline model, in ms, with one kernel a convolution, each as fast as the
         machine's measured ceilings allow; block: the same with one kernel a residual block; % of roof, block %: that
@@ -171,13 +178,8 @@ VIEWS = {
             Column("gpu", "gpu_p50_ns", lambda row: row.p50("gpu_ns"), _ms),
             Column("cold L2", "cold_l2_p50_ns", lambda row: row.p50("flushed_ns"), _ms),
             Column("gpu cold", "cold_l2_gpu_p50_ns", lambda row: row.p50("flushed_gpu_ns"), _ms),
-            Column("dropped", "throttled_share", _throttled_share, lambda share: f"{100 * share:.1f}%"),
-            Column(
-                "warmup",
-                "warmup_s",
-                lambda row: row.median_over_rounds(lambda r: r.warmup.get("s")),
-                lambda s: f"{s:.1f} s",
-            ),
+            Column("dropped", "throttled_share", _throttled_share, "{:.1%}".format),
+            Column("warmup", "warmup_s", lambda row: row.median_over_rounds(_warmup_s), "{:.1f} s".format),
         ),
         """Medians, in ms. p50: host time from the call to the result, caches warm; gpu: device time without the
         host's share, of other executions; cold L2, gpu cold: the same two with the last-level cache (a GPU's L2)
@@ -187,10 +189,10 @@ VIEWS = {
     "tail": View(
         (
             *CASE,
-            Column("samples", "samples", lambda row: len(row.latency_samples)),
+            SAMPLES,
             P50,
-            Column("p99", "p99_ns", lambda row: row.p99 and row.p99.value, _ms),
-            Column("p99 ≤", "p99_upper_ns", lambda row: row.p99 and row.p99.upper, _ms),
+            P99,
+            P99_BOUND,
             Column("p99.9", "p999_ns", lambda row: row.p999 and row.p999.value, _ms),
             Column("p99.9 ≤", "p999_upper_ns", lambda row: row.p999 and row.p999.upper, _ms),
         ),
@@ -228,16 +230,11 @@ VIEWS = {
     "energy": View(
         (
             *CASE,
-            Column(
-                "J/image",
-                "joules_per_image",
-                lambda row: row.median_over_rounds(joules_per_image),
-                lambda v: f"{v:.4f}",
-            ),
-            Column("W", "energy_w", lambda row: row.median_over_rounds(watts), lambda v: f"{v:.0f}"),
-            Column("°C", "temperature_c", _temperature, lambda v: f"{v:.0f}"),
-            Column("MHz", "sm_mhz", _mhz, lambda v: f"{v:.0f}"),
-            Column("images/s", "images_per_s", lambda row: row.images_per_s, digits),
+            ENERGY,
+            Column("W", "energy_w", lambda row: row.median_over_rounds(watts), "{:.0f}".format),
+            Column("°C", "temperature_c", lambda row: row.median_over_rounds(_temperature), "{:.0f}".format),
+            Column("MHz", "sm_mhz", lambda row: row.median_over_rounds(_mhz), "{:.0f}".format),
+            IMAGES_PER_S,
         ),
         """J/image: the whole card's energy counter over a window of throughput (measure.energy_s of the plan, at
         least 5 s); W: the mean power of that window; °C: the mean of the temperatures at its ends; MHz: the median SM
@@ -246,10 +243,10 @@ VIEWS = {
     "accuracy": View(
         (
             *CASE,
-            Column("rms error", "rms_multiple", lambda row: row.worst("rms_multiple"), lambda v: f"{v:.2f}"),
-            Column("max error", "max_multiple", lambda row: row.worst("max_multiple"), lambda v: f"{v:.2f}"),
-            Column("top-1", "top1", lambda row: row.worst("top1"), lambda v: f"{v:.2f}"),
-            Column("torch top-1", "top1_plain", lambda row: row.worst("top1_plain"), lambda v: f"{v:.2f}"),
+            Column("rms error", "rms_multiple", lambda row: row.worst("rms_multiple"), "{:.2f}".format),
+            Column("max error", "max_multiple", lambda row: row.worst("max_multiple"), "{:.2f}".format),
+            TOP1,
+            Column("torch top-1", "top1_plain", lambda row: row.worst("top1_plain"), "{:.2f}".format),
         ),
         """rms error, max error: as multiples of plain torch's in that precision (above 3 or 4 a case is refused);
         top-1: share of pictures whose top class is that of a float64 reference; torch top-1: that share of plain

@@ -14,6 +14,7 @@ LEGEND = (
     f"with n other layers (a sum, a pool, a projection). Norms and ReLUs count to the layer before them. {WORDS}"
 )
 KERNELS_LEGEND = f"us: the median over executions; share: of the whole. {WORDS}"
+SUMS = (("sum", "sum_us"), ("not in any layer", "outside_us"), ("whole", "whole_us"))
 NOISE_LIMIT = 0.1  # relative: a larger error of the sum means that the machine was busy
 COMPARISON_LEGEND = (
     f"The largest differences first; a negative one: the first case is faster; ~: within the noise. {WORDS}"
@@ -58,9 +59,7 @@ def _by_kernel(timed: JsonObject) -> Table:
 
 
 def _sums(timed: JsonObject) -> list[tuple[str, float, str]]:
-    whole = timed["whole_us"]
-    sums = (("sum", timed["sum_us"]), ("not in any layer", timed["outside_us"]), ("whole", whole))
-    return [(name, us, f"{us / whole:.1%}") for name, us in sums]
+    return [(name, timed[key], f"{timed[key] / timed['whole_us']:.1%}") for name, key in SUMS]
 
 
 def _error(timed: JsonObject) -> str:
@@ -82,7 +81,7 @@ def print_layer_comparison(out: Console, timed: JsonObject) -> None:
         within = "" if row["sure"] else "~"
         grid.add_row(layer_name(row), _us(row["us"]), _us(row["against_us"]), within + difference, percent)
     grid.add_section()
-    for name, key in (("sum", "sum_us"), ("not in any layer", "outside_us"), ("whole", "whole_us")):
+    for name, key in SUMS:
         style = "bold" if name == "whole" else None
         grid.add_row(
             name,
