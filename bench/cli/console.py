@@ -23,7 +23,7 @@ from bench.lines import Line
 from bench.machine.environment import device, hardware, no_cuda
 from bench.machine.facts import Environment
 from bench.records.record import Record
-from bench.records.store import load
+from bench.records.store import read_folders
 from bench.report.views import VIEWS
 
 out = Console(highlight=False, soft_wrap=False)
@@ -56,7 +56,7 @@ def print_lines(lines: Iterable[Line]) -> None:
 
 def read_records(folders: Iterable[Path]) -> list[Record]:
     """Return the records of results folders; say on stderr which lines could not be read."""
-    records, damage = load(folders)
+    records, damage = read_folders(folders)
     for line in damage:
         tell(f"bench: {line}")
     return records

@@ -17,7 +17,7 @@ from bench.runs.job import Empty, PartOutcome, PartsJob
 from bench.runs.process import HERE, Answer, Ask, Home
 from bench.runs.process import ask as ask_child
 from bench.runs.request import request
-from bench.runs.restart import Hand, restart
+from bench.runs.restart import InFlight, restart
 
 LATE = 0.9  # of a part's limit: a later death counts as a timeout, as a child's stages arrive with a delay
 STRIKES = 2  # processes in a row that die before they begin a part, after which none is started
@@ -44,7 +44,7 @@ class _Parts:
 
     waiting: dict[str, float]
     on_outcome: OnOutcome
-    hand: Hand[str] = field(default_factory=Hand)
+    hand: InFlight[str] = field(default_factory=InFlight)
 
     def receive(self, stage: str) -> None:
         verb, _, rest = stage.partition(" ")

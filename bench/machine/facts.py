@@ -1,7 +1,7 @@
 """What a record keeps of the machine, as types: the environment of a sweep, and what was watched beside the timing.
 
 Every key may be missing, as older versions did not read it, and a value may be `Unreadable`: the reason why there is
-none. `bench.records.check` holds records against these types.
+none. `bench.records.typed` holds records against these types.
 """
 
 from __future__ import annotations

@@ -87,5 +87,5 @@ def _block(root: Path, match: re.Match[str]) -> str:
         section = kernel_tables.section if "/kernels/" in source else error_rates.section
         text = section(root, source)
     else:
-        text = render_markdown(list(Store(root / source).load()))
+        text = render_markdown(list(Store(root / source).read()))
     return f"{match[1]}\n{text}\n{match[3]}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from math import ceil, inf
 from typing import Literal
 
-from bench.records.baseline import speed
+from bench.records.baseline import images_per_second
 from bench.records.record import STATUSES, Record
 from bench.report.rows import Row, group_without_speed, joules_per_image, p50_ns, rows_from_records
 from bench.stats import LEAST_ROUNDS, Ratio, ratio, samples_needed
@@ -46,7 +46,7 @@ def _p50_ms(record: Record) -> float | None:
 
 
 OBJECTIVES = {
-    "throughput": Objective("images/s", speed, True),
+    "throughput": Objective("images/s", images_per_second, True),
     "latency": Objective("ms at the median", _p50_ms, False),
     "energy": Objective("J/image", joules_per_image, False),
 }

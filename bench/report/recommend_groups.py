@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.errors import StoreError
 from bench.plans.words import heading
 from bench.records.record import Record
-from bench.records.same import by_machine, label
+from bench.records.same import group_by_machine, machine_label
 from bench.records.store import Store
 from bench.report.recommend import Budget, Choice, choose
 
@@ -36,7 +36,7 @@ def choose_by_group(
     Raises StoreError where no record is of such a model.
     """
     records, origin = _read_folders(folders, tell)
-    machines = by_machine(records)
+    machines = group_by_machine(records)
     if len(machines) > 1:
         tell(f"{len(machines)} machines, or sets of software, are in these records: each has an answer of its own.")
     groups: dict[tuple[str, str, int], list[Record]] = defaultdict(list)
@@ -44,7 +44,7 @@ def choose_by_group(
         for record in machine_records:
             case = record.case
             if not case.largest and fnmatchcase(case.model, model or "*"):
-                groups[label(machine, machines), case.model, case.image].append(record)
+                groups[machine_label(machine, machines), case.model, case.image].append(record)
     if not groups:
         raise StoreError(f"no record in {', '.join(map(str, folders))} is of a model {model or 'with a batch'}")
     ordered = sorted(groups.items(), key=lambda item: (item[0][0], len(item[0][1]), item[0]))
@@ -59,7 +59,7 @@ def _read_folders(folders: Sequence[Path], tell: Callable[[str], None]) -> tuple
     records: list[Record] = []
     for place, folder in enumerate(dict.fromkeys(folders)):
         store = Store(folder)
-        for record in store.load():
+        for record in store.read():
             records.append(replace(record, round=record.round + place * FOLDER_ROUNDS))
             origin[id(records[-1])] = folder
         for line in store.damage:

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.plans.case import Case
 from bench.plans.words import way
-from bench.records.baseline import BASELINE, Against, against, speed
+from bench.records.baseline import BASELINE, Against, against_baseline, images_per_second
 from bench.records.fields import Agreement, Largest, MemoryNumber
 from bench.records.record import Record
 from bench.roofline.floors import MeasuredCeilings
@@ -47,7 +47,7 @@ class Row:
 
     @cached_property
     def images_per_s(self) -> float:
-        return median(map(speed, self.records))
+        return median(map(images_per_second, self.records))
 
     @cached_property
     def noise(self) -> float | None:
@@ -147,7 +147,7 @@ def rows_from_records(records: Iterable[Record]) -> list[Row]:
     for record in records:
         if record.status == "ok" and record.latency_ns and record.throughput:
             measured[record.case][record.round] = record
-    ratios = against(chain.from_iterable(rounds.values() for rounds in measured.values()))
+    ratios = against_baseline(chain.from_iterable(rounds.values() for rounds in measured.values()))
     ceilings = MeasuredCeilings()
     rows = [
         Row(case, tuple(rounds.values()), ratios.get(case), ceilings.of(rounds.values()))

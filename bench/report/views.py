@@ -85,7 +85,7 @@ def _half_width(pair: tuple[float, float | None]) -> str:
 
 
 def _against(row: Row) -> Any:
-    return row.against and (row.against.ratio, row.against.twin.precision == row.case.precision)
+    return row.against and (row.against.ratio, row.against.baseline.precision == row.case.precision)
 
 
 def _ratio(value: Any) -> str:
@@ -289,5 +289,5 @@ def _row_as_json(row: Row) -> dict[str, Any]:
         "p50_half_width_target": row.noise_target,
         "vs_eager": against and against.ratio.value,
         "vs_eager_interval": against and [against.ratio.low, against.ratio.high],
-        "vs_eager_in_same_precision": against and against.twin.precision == row.case.precision,
+        "vs_eager_in_same_precision": against and against.baseline.precision == row.case.precision,
     }

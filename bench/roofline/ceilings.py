@@ -29,7 +29,7 @@ NOISE_LIMIT = 0.1  # relative: a median further below the ceiling, or more time 
 # The fields of the environment that tell two machines' ceilings apart: paths into it, by device.
 PREFIXES = {"cuda": "environment.gpu.", "cpu": "environment.cpu."}
 IDENTITY_PATHS = {
-    where: [row.paths[0].split(".")[1:] for row in CEILINGS.fields if row.paths[0].startswith(prefix)]
+    where: [row.paths[0].split(".")[1:] for row in CEILINGS if row.paths[0].startswith(prefix)]
     for where, prefix in PREFIXES.items()
 }
 

@@ -49,7 +49,7 @@ def measure_layers(
         raise CaseError(f"bench layers times one batch: {case.name} is a search for one; write b32, say, for bmax")
     where, settings = device(facts), Settings()
     stage("reference")
-    reference = request(reference_job([case], settings, where, seed, source), REFERENCE_LIMIT_S, by=ask)
+    reference = request(reference_job([case], settings, where, seed, source), REFERENCE_LIMIT_S, ask=ask)
     if reference.status != "ok":
         raise NotTimed(f"{case.name}: no reference to hold it against: {reference.reason}")
     paths, trace_to = reference.data["paths"], str(trace.resolve()) if trace else ""

@@ -8,7 +8,7 @@ from typing import Any
 from bench.errors import StoreError
 from bench.plans.words import heading, matches
 from bench.records.record import Record
-from bench.records.same import by_machine, label
+from bench.records.same import group_by_machine, machine_label
 from bench.serving import capacity
 from bench.serving.capacity import Capacity, Fleet, Point, curve, fleet, ranked, steps
 from bench.serving.queue import Service, services
@@ -28,12 +28,12 @@ def measured(records: list[Record], folder: object, glob: str | None) -> list[Re
 
 def grouped(records: list[Record]) -> list[tuple[str, list[Service]]]:
     """What to choose among: the services of each machine, model and image size, under a heading."""
-    machines = by_machine(records)
+    machines = group_by_machine(records)
     found: dict[tuple[str, str, int], list[Service]] = {}
     for machine, own in machines.items():
         for service in services(own):
             case = service.case
-            found.setdefault((label(machine, machines), case.model, case.image), []).append(service)
+            found.setdefault((machine_label(machine, machines), case.model, case.image), []).append(service)
     return [
         (heading(model, image, machine), among)
         for (machine, model, image), among in sorted(

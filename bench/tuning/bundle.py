@@ -19,7 +19,7 @@ from bench.machine.environment import cpu
 from bench.runs.kernel_jobs import BundleAnswer, BundleJob, MakerJob
 from bench.runs.process import Answer
 from bench.runs.request import request
-from bench.runs.restart import Hand, restart
+from bench.runs.restart import InFlight, restart
 from kernels.compiled.bundle import BUNDLE_VARIABLE, MAX_BUNDLE_BYTES, Bundle, Maker
 
 CAP = 48  # candidates a layer: more than a quarter of an hour times of any
@@ -79,7 +79,7 @@ class Filled:
         for layer, config, reason in self.failed:
             yield plain(f"failed: {layer}: {config}: {reason}")
         if not self.complete:
-            yield Line("Not all that was asked for: the same command goes on.")
+            yield Line("The bundle is not complete: the same command goes on.")
         yield Line(f"Use: {BUNDLE_VARIABLE}={self.file}, or bench tune --bundle {self.file}", markup=False)
 
 
@@ -141,7 +141,7 @@ class Filling:
     def __init__(self, bundle: Bundle, told: Callable[[str], None] = lambda text: None) -> None:
         self.bundle, self.told = bundle, told
         self.failed: list[tuple[str, str, str]] = []
-        self.hand: Hand[Candidate] = Hand()
+        self.hand: InFlight[Candidate] = InFlight()
         self.heard = 0
         self.complete = False
 

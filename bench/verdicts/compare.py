@@ -242,7 +242,7 @@ class _Test:
             return {"kind": "noise", "reason": f"too near {limit} for {rules.HOPELESS} rounds"}
         beyond = abs(float(self.found.change[at])) > np.log1p(self.minimum)
         told = "may be noise" if beyond else f"may be past {limit}"
-        return {"kind": "noise", "reason": f"{told}: {wanted} rounds tell", "wanted": wanted}
+        return {"kind": "noise", "reason": f"{told}: {wanted} rounds would show it", "wanted": wanted}
 
 
 def _mean(values: Array) -> float | None:

@@ -41,7 +41,7 @@ def compare(
     input or settings; ArgumentError, which is one, for a metric or a field that is none.
     """
     sides = matched(Path(base), Path(head), words(cases))
-    least, fields = minimums or {}, comparable.allowed(words(allow))
+    least, fields = minimums or {}, comparable.parse_allowed(words(allow))
     return compared((Path(base), Path(head)), sides, words(metrics), least, fields)
 
 
@@ -52,7 +52,7 @@ def compared(
     minimums: Mapping[str, float],
     allowed: Collection[str],
 ) -> Comparison:
-    """`compare` on frames that were read and narrowed; `allowed` are fields as `comparable.allowed` gives them."""
+    """Compare frames that were read and narrowed; `allowed` are fields as `comparable.parse_allowed` gives them."""
     from bench.verdicts.compare import compare as compare_frames
 
     metrics, minimums = set(map(metric_named, metrics)), {metric_named(name): least for name, least in minimums.items()}
@@ -61,7 +61,7 @@ def compared(
     differing, told = _differences(folders, sides)
     refused = [one for one in differing if one.field not in allowed]
     if refused:
-        flags = " ".join(f"--allow {field}" for field in comparable.words(one.field for one in refused))
+        flags = " ".join(f"--allow {field}" for field in comparable.allow_words(one.field for one in refused))
         said = "; ".join(map(str, refused))
         raise BenchError(
             f"base and head are not alike ({said}): measure both alike, or compare all the same with {flags}"
@@ -118,8 +118,8 @@ def _matching(frame: DataFrame, globs: list[str], folder: Path) -> DataFrame:
     return frame[frame["case"].isin(kept)]
 
 
-def _differences(folders: tuple[Path, Path], sides: Sides) -> tuple[list[comparable.Difference], list[str]]:
+def _differences(folders: tuple[Path, Path], sides: Sides) -> tuple[list[comparable.FieldDifference], list[str]]:
     """What forbids the comparison, and what else differs."""
     base, head = (frame[frame["status"] == "ok"] for frame in sides)
-    facts = comparable.facts(folders[0], base), comparable.facts(folders[1], head)
-    return comparable.differences(base, head, *facts), comparable.told(*facts)
+    facts = comparable.read_sample_records(folders[0], base), comparable.read_sample_records(folders[1], head)
+    return comparable.differing_fields(base, head, *facts), comparable.other_differences(*facts)

@@ -36,7 +36,7 @@ LEAST = 3  # points on either side: fewer may be a moment's trouble, and are tol
 SPIKE = 5.0  # standard deviations that a single point must stand out on the same side of both neighbours
 SHUFFLES = 20_000  # at most; of few series fewer do
 # columns of the frame: another of these is another machine, a series of its own
-MACHINE = tuple(row.column for row in SERIES.fields if row.column)
+MACHINE = tuple(row.column for row in SERIES if row.column)
 # and another of these between two points may be the reason of a change
 SOFTWARE = tuple(row.column for row in FIELDS if row.kind is Kind.SOFTWARE and row.column)
 BARS = "▁▂▃▄▅▆▇█"

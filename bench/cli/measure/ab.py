@@ -79,7 +79,7 @@ def ab(
     with checkouts([base, head], tell, ROOT) as (one, other):
         duel = Duel(chosen, (one, other), folder, env, rounds=rounds, seed=seed, source=absolute_input(input))
         duel.resume, duel.budget_s = resume, budget or float("inf")
-        duel.enough = lambda: question.settled(duel)
+        duel.is_decided = lambda: question.settled(duel)
         try:
             _run(duel)
         except KeyboardInterrupt:

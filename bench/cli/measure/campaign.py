@@ -12,11 +12,11 @@ from typer import Argument, Option
 
 from bench.campaign import listing
 from bench.campaign.campaign import Campaign, outbox_folder
-from bench.campaign.cards import facts_of, latest_card
-from bench.campaign.lock import alone
-from bench.campaign.restore import restore as put_in_place
-from bench.campaign.summary import missing
-from bench.campaign.tasks import BUDGET_S, STAGES, Task, budget_of, chosen
+from bench.campaign.cards import environment_of_card, latest_card
+from bench.campaign.lock import campaign_lock
+from bench.campaign.restore import unpack_into_results
+from bench.campaign.summary import missing_tasks
+from bench.campaign.tasks import BUDGET_S, STAGES, Task, budget_of, select_tasks
 from bench.cli.console import FAILED, STOPPED, UNABLE, USAGE, Json, device_line, out, print_json, stop, tell
 from bench.errors import StoreError
 from bench.machine.environment import environment, no_cuda
@@ -56,13 +56,13 @@ def campaign(
     if restore is not None:
         if names or dry or listed or budget:
             raise typer.BadParameter("--restore stands alone")
-        for line in put_in_place(restore, places.RESULTS):
+        for line in unpack_into_results(restore, places.RESULTS):
             out.print(line, markup=False, soft_wrap=True)
         return
     if (card or as_json) and not listed:
         raise typer.BadParameter("--card and --json go with --list")
     try:
-        tasks = chosen(names or [])
+        tasks = select_tasks(names or [])
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     if not listed:
@@ -75,24 +75,24 @@ def campaign(
     results = DRY if dry else places.RESULTS
     if listed:
         name = card or ("" if dry or not reason else latest_card())
-        planned = Campaign(facts_of(name, env) if name else env, results, dry=dry)
-        print_json(listing.plain(planned)) if as_json else listing.show(out, planned)
+        planned = Campaign(environment_of_card(name, env) if name else env, results, dry=dry)
+        print_json(listing.listing_json(planned)) if as_json else listing.print_listing(out, planned)
         return
-    with alone():
+    with campaign_lock():
         if dry:
             shutil.rmtree(results, ignore_errors=True)
         started = Campaign(env, results, outbox_folder(), dry)
         seconds = budget or (DRY_S if dry else budget_of(tasks))
-        _run(started, tasks or missing(started), seconds, device_line(env))
+        _run(started, tasks or missing_tasks(started), seconds, device_line(env))
 
 
 def _run(campaign: Campaign, tasks: list[Task], seconds: float, where: str) -> None:
     """Run the tasks, with a line as each begins and as it ends; print the summary of forty lines last."""
     if not tasks:
         out.print("Nothing is missing for this card and this code; name a stage to do it again.")
-    for line in listing.heading(campaign, len(tasks), seconds, where):
+    for line in listing.heading_lines(campaign, len(tasks), seconds, where):
         out.print(line, markup=False, soft_wrap=True)
-    campaign.put()  # before anything is measured that could not be given back
+    campaign.update_outbox()  # before anything is measured that could not be given back
     if campaign.troubles():
         stop("; ".join(campaign.troubles()), USAGE)
     begun: list[str] = []
@@ -103,7 +103,7 @@ def _run(campaign: Campaign, tasks: list[Task], seconds: float, where: str) -> N
 
     stopped = False
     try:
-        for entry in campaign.run(tasks, seconds, begins):
+        for entry in campaign.run_tasks(tasks, seconds, begins):
             cause = f" ({entry.reason})" if entry.reason else ""
             out.print(f"  {entry.status} after {entry.seconds:.0f} s{cause}", markup=False, soft_wrap=True)
     except KeyboardInterrupt:
@@ -112,9 +112,9 @@ def _run(campaign: Campaign, tasks: list[Task], seconds: float, where: str) -> N
     if left:
         why = "Stopped before" if stopped else "No time for"
         tell(f"{why}: {', '.join(left)}. The same command goes on from what is under results/.")
-    campaign.put()
+    campaign.update_outbox()
     out.print()
-    for line in campaign.lines():
+    for line in campaign.summary_lines():
         out.print(line, markup=False, soft_wrap=True)
     if not campaign.troubles():
         out.print(f"In {campaign.outbox.folder}: the archive, the log, these lines.", markup=False, soft_wrap=True)

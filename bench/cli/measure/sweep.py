@@ -44,7 +44,7 @@ def run_sweep(
             raise typer.Exit(STOPPED) from None
     if sweep.left_out:
         tell(f"Out of time: {len(sweep.left_out)} of the plan's executions were not started.")
-    records = sweep.store.load()
+    records = sweep.store.read()
     for line in sweep.store.damage:
         tell(f"bench: {line}")
     return records

@@ -55,6 +55,6 @@ def compare(
 
 def _allowed_fields(words: list[str] | None) -> set[str]:
     try:
-        return comparable.allowed(words or ())
+        return comparable.parse_allowed(words or ())
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None

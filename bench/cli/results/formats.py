@@ -13,7 +13,7 @@ from bench.cli.console import USAGE, Filter, read_records, stop, tell
 from bench.errors import InteropError
 from bench.files import write
 from bench.plans.words import matches
-from bench.records.formats import EXPORTS, imported, timed
+from bench.records.formats import EXPORTS, import_pytest_benchmark, with_latency
 from bench.records.store import Store
 
 Format = StrEnum("Format", {name: name for name in EXPORTS})  # type: ignore[misc]
@@ -29,7 +29,7 @@ def export(
 ) -> None:
     """Records as the JSON of pytest-benchmark, github-action-benchmark or Bencher."""
     records = [record for record in read_records(folders) if matches(record.case.name, filter or ())]
-    chosen = timed(records)
+    chosen = with_latency(records)
     text = json.dumps(EXPORTS[format.value](chosen), indent=1) + "\n"
     if len(chosen) < len(records):
         tell(f"Left out: {len(records) - len(chosen)} records without a time (failed, skipped, or a largest batch)")
@@ -46,7 +46,7 @@ def import_(
 ) -> None:
     """Records from the JSON of pytest-benchmark, as `pytest bench/suite --benchmark-json FILE` writes it."""
     try:
-        records, left = imported(json.loads(file.read_text()))
+        records, left = import_pytest_benchmark(json.loads(file.read_text()))
     except OSError as error:
         stop(f"cannot read {file}: {error.strerror}", USAGE)
     except (InteropError, ValueError) as error:

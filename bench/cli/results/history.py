@@ -11,7 +11,7 @@ from typer import Argument, Option
 from bench.cli.console import FAILED, UNABLE, USAGE, Filter, Json, damage_on_stderr, out, print_json, stop
 from bench.paths import LOCAL
 from bench.plans.words import matches
-from bench.runs.worktree import order
+from bench.runs.worktree import commit_order
 from bench.verdicts.metrics import METRICS, metric_named
 
 USUAL = ("latency", "throughput")
@@ -41,7 +41,7 @@ def history(
     names = list(map(metric_named, metric or USUAL))
     try:
         with damage_on_stderr():
-            series = read(stores or [LOCAL], names, order())
+            series = read(stores or [LOCAL], names, commit_order())
     except ModuleNotFoundError as error:
         stop(f"change points need {error.name}: pip install ruptures", UNABLE)
     series = [one for one in series if matches(one.case, filter or ())]

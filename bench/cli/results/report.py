@@ -11,7 +11,7 @@ from typer import Argument, Option
 
 from bench.cli.console import FAILED, Json, ViewName, checked_view, out, print_json, read_records
 from bench.machine.environment import ROOT
-from bench.records.frame import export
+from bench.records.frame import export_parquet
 from bench.report import markdown as reports
 from bench.report.plot import plot_lines
 from bench.report.rows import describe_fastest, rows_from_records
@@ -41,7 +41,7 @@ def report(
     if not folders:
         raise typer.BadParameter("name a results folder, or --splice or --check")
     if parquet:
-        export(folders, parquet)
+        export_parquet(folders, parquet)
         out.print(f"{parquet}: the frame of bench.load, of {len(folders)} folder(s)", markup=False, soft_wrap=True)
     if html or stills:
         _write_pictures(folders, html, stills)

@@ -10,7 +10,7 @@ from typing import Any
 from bench.plans.case import Case
 from bench.report.page.numbers import rounded
 from bench.report.page.settings import case_fields
-from bench.runs.worktree import order
+from bench.runs.worktree import commit_order
 from bench.verdicts.history import Series, history
 
 METRICS = {"latency": "p50, ms", "throughput": "images/s"}
@@ -19,7 +19,7 @@ METRICS = {"latency": "p50, ms", "throughput": "images/s"}
 def history_rows(folders: Iterable[Path], damage: list[str]) -> list[dict[str, Any]]:
     """Return a row for each case, metric and commit, cases that changed first; a missing library adds to `damage`."""
     try:
-        every = history(folders, list(METRICS), order())
+        every = history(folders, list(METRICS), commit_order())
     except ModuleNotFoundError as error:
         damage.append(f"the history needs {error.name}: pip install ruptures")
         return []
@@ -55,6 +55,6 @@ def _rows(series: Series, first_id: int, machine: str) -> list[dict[str, Any]]:
         if change := changes.get(id(point)):
             word = "worse" if change.worse else "better"
             row["change"] = f"{100 * (change.ratio.value - 1):+.1f} %, {word}"
-            row["surely"] = f"p {change.p:.2g}; settled by: {change.confirm(series.case)}"
+            row["surely"] = f"p {change.p:.2g}; to confirm: {change.confirm(series.case)}"
         rows.append(fields | row)
     return rows

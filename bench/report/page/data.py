@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.records.baseline import speed
+from bench.records.baseline import images_per_second
 from bench.records.fields import MemoryNumber
 from bench.report.page.commits import history_rows
 from bench.report.page.layers import layer_rows
@@ -85,7 +85,7 @@ def case_row(row: Row) -> dict[str, Any]:
     """Return what the charts draw of a case: times in ms, memory in MiB, cold starts in s, without missing values."""
     case = row.case
     half_width = row.noise or 0.0
-    interval = ratio([(speed(record), 1.0) for record in row.records])
+    interval = ratio([(images_per_second(record), 1.0) for record in row.records])
     fields = case_fields(case) | {
         "sized": f"batch {case.batch}{at_pixels(case.image)}",
         "kind": case.model.replace(str(depth(case.model)), "", 1),

@@ -43,7 +43,7 @@ def layer_rows(folders: Iterable[Path], settings: dict[same.Key, int], damage: l
 
 def _rows(content: dict[str, Any], settings: dict[same.Key, int]) -> list[dict[str, Any]]:
     case = Case.parse(content["case"])
-    key = same.key(Record(case, 0, "ok", device=content["device"], environment=content["environment"]))
+    key = same.group_key(Record(case, 0, "ok", device=content["device"], environment=content["environment"]))
     fields = {"setting": settings.get(key)} | case_fields(case)
     fields["panel"] = f"{fields['group']}: {fields['way']}"
     rows: list[dict[str, Any]] = []

@@ -19,7 +19,7 @@ from bench.plans.case import Case
 from bench.plans.words import way
 from bench.records import same
 from bench.records.record import Record
-from bench.records.store import load
+from bench.records.store import read_folders
 from bench.report.markdown import describe_machine
 from bench.report.rows import (
     Row,
@@ -76,7 +76,7 @@ def read_settings(folders: Iterable[Path]) -> tuple[list[Setting], list[LocatedR
     damage: list[str] = []
     offset = 0
     for folder in folders:
-        of_folder, unread = load([folder])
+        of_folder, unread = read_folders([folder])
         damage += unread
         records += [(record, folder, offset) for record in of_folder]
         # a round of another folder is another round, although it has the same number
@@ -85,14 +85,14 @@ def read_settings(folders: Iterable[Path]) -> tuple[list[Setting], list[LocatedR
     settings: dict[tuple[same.Key, str], Setting] = {}
     located = []
     for record, folder, offset in records:
-        key = same.key(record)
+        key = same.group_key(record)
         commit = _commit(record) if key in several else ""
         setting = settings.setdefault((key, commit), Setting(key, commit=commit))
         setting.records.append(replace(record, round=record.round + offset))
         located.append(LocatedRecord(record, folder, setting))
     keys = {key for key, _ in settings}
     for setting in settings.values():
-        setting.label = same.label(setting.key, keys) + (f", commit {setting.commit}" if setting.commit else "")
+        setting.label = same.machine_label(setting.key, keys) + (f", commit {setting.commit}" if setting.commit else "")
         setting.rows = rows_from_records(setting.records)
     return _in_order(list(settings.values())), located, damage
 
@@ -112,7 +112,7 @@ def _several_commits(records: Iterable[Record]) -> set[same.Key]:
     commits: dict[tuple[same.Key, Case], set[str]] = defaultdict(set)
     for record in records:
         if record.status == "ok":
-            commits[same.key(record), record.case].add(_commit(record))
+            commits[same.group_key(record), record.case].add(_commit(record))
     return {key for (key, _), shas in commits.items() if len(shas) > 1}
 
 

@@ -214,7 +214,7 @@ def _real_made(found: dict[str, Any]) -> str:
         f" {repeats} times, of {setting['rounds']} rounds at most, looked at after"
         f" {', '.join(map(str, setting['looks']))}. {found['machine']}"
     )
-    text += " It was ended before all that was asked." if setting["cut"] else ""
+    text += " It was stopped early." if setting["cut"] else ""
     return text + "".join(f" Failed: {' '.join(line.split())}." for line in found["failed"])
 
 

@@ -100,7 +100,7 @@ def test_a_sweep_ends_in_a_table_of_80_columns_with_the_answer_on_top(
     assert "variant" in told.stdout
     assert max(map(len, told.stdout.split("Records: ")[0].splitlines())) <= 80
     assert "\x1b" not in told.stdout
-    records = Store(folder).load()
+    records = Store(folder).read()
     assert [r.status for r in records].count("ok") == 2
     assert [r.status for r in records].count("skipped") == 2
 
@@ -108,7 +108,7 @@ def test_a_sweep_ends_in_a_table_of_80_columns_with_the_answer_on_top(
 def test_a_record_says_where_its_numbers_come_from(
     swept: tuple[subprocess.CompletedProcess[str], Path, str],
 ) -> None:
-    record = next(r for r in Store(swept[1]).load() if r.status == "ok")
+    record = next(r for r in Store(swept[1]).read() if r.status == "ok")
     assert all(type(sample) is int and sample > 0 for sample in record.latency_ns)
     assert record.throughput["images"] > 0
     assert record.memory["host_resident_peak"] > 1 << 26
@@ -144,7 +144,7 @@ def test_a_first_start_finds_nothing_compiled_and_the_next_does(tmp_path: Path) 
     for name in ("first", "next"):
         told = bench("run", str(path), "-o", str(tmp_path / name), "--input", "noise", **usual)
         assert told.returncode == 0, told.stderr
-        found.append(Store(tmp_path / name).load()[0].cold)
+        found.append(Store(tmp_path / name).read()[0].cold)
     assert [cold["caches"] for cold in found] == ["cold", "warm"]
     assert found[0]["prepare_s"] > found[1]["prepare_s"]
 
@@ -161,7 +161,7 @@ def test_a_cold_start_neither_finds_nor_leaves_anything(tmp_path: Path) -> None:
     before = sorted((tmp_path / "made").iterdir())
     told = bench("run", str(path), "-o", str(tmp_path / "cold"), "--input", "noise", "--cold", **usual)
     assert re.search(r"onnxruntime\s+fp32.*fresh", told.stdout)
-    found = {name: Store(tmp_path / name).load()[0] for name in ("usual", "cold")}
+    found = {name: Store(tmp_path / name).read()[0] for name in ("usual", "cold")}
     assert [record.cold["caches"] for record in found.values()] == ["cold", "fresh"]
     assert not found["cold"].details["export_cached"]
     assert sorted((tmp_path / "made").iterdir()) == before
@@ -230,7 +230,7 @@ def test_once_runs_in_this_process() -> None:
         (("run", "smoke", "--input", "/no/such/folder"), 2, "neither photos, noise, nor a folder"),
         (("run", "quick", "-f", "fp8", "-f", "onnxruntime-trt/fp32"), 2, "no case"),
         (("run", "smoke", "--view", "tails"), 2, "unknown view 'tails'; allowed: speed, "),
-        (("run", "smoke", "-f", "eager", "--until", "1"), 2, "needs a case and its eager twin"),
+        (("run", "smoke", "-f", "eager", "--until", "1"), 2, "needs a case and its eager baseline"),
         (("run", "smoke", "--rounds-limit", "5"), 2, "--rounds-limit goes with --until"),
         (("frobnicate",), 2, "frobnicate"),
     ],
@@ -275,7 +275,7 @@ def test_ctrl_c_keeps_what_is_there_says_how_to_go_on_and_leaves_no_child(plan: 
     assert "--resume" in told
     assert "Traceback" not in told
     store = Store(folder)
-    assert any(record.status == "ok" for record in store.load())
+    assert any(record.status == "ok" for record in store.read())
     assert store.damage == []
     workers = subprocess.run(["pgrep", "-f", f"bench.worker [0-9]+ {sweep.pid}"], capture_output=True, text=True)
     assert workers.stdout == ""

@@ -70,7 +70,7 @@ def bench(*words: str, env: dict[str, str] | None = None, **rest: Any) -> subpro
 
 def whole(folder: Path) -> list[Record]:
     store = Store(folder)
-    records = store.load()
+    records = store.read()
     assert store.damage == []
     return records
 

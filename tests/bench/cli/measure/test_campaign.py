@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bench.campaign.archive import ARCHIVE, SUMMARY
-from bench.campaign.summary import LINES
+from bench.campaign.summary import MAX_LINES
 from bench.campaign.tasks import STAGES, TASKS
 from bench.experiments.lists import EXPERIMENTS
 from bench.machine.environment import ROOT
@@ -81,7 +81,7 @@ def test_a_dry_run_walks_every_kind_of_task(tmp_path: Path, monkeypatch: pytest.
     listed = json.loads(bench("--list", "--dry", "--json").stdout)
     done = {task["task"] for task in listed["tasks"] if task["kind"] == "ok"}
     assert {task.name for name in walked for task in (STAGES[name].tasks if name in STAGES else (TASKS[name],))} <= done
-    last = told.stdout.splitlines()[-LINES:]
+    last = told.stdout.splitlines()[-MAX_LINES:]
     for name in ("piece ", "gate ", "experiment ", "images/s"):
         assert any(name in line for line in last), last
     assert time.monotonic() - start < 300
@@ -137,7 +137,7 @@ def test_a_wrong_network_is_told_by_its_path(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     told = bench("gate-first", "tests", "--dry")
     assert told.returncode == 1, told.stdout + told.stderr
-    last = told.stdout.splitlines()[-LINES:]
+    last = told.stdout.splitlines()[-MAX_LINES:]
     assert any(line.startswith("wrong   gate       resnet18 library-fused") and "times" in line for line in last), last
     assert any(line.startswith("failed  task       gate-first: exit 1: ") for line in last), last
     assert not any("tests: " in line and line.startswith(("failed", "late")) for line in last), last

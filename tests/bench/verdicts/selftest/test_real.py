@@ -10,7 +10,7 @@ import pytest
 
 from bench.errors import RevisionError
 from bench.plans.plan import read
-from bench.runs.ab import looks
+from bench.runs.ab import interim_looks
 from bench.verdicts.selftest.real import RealRuns, Trial, inject
 from tests.bench.verdicts.selftest.repository import PLAN, committed, repository_in
 
@@ -40,7 +40,7 @@ def test_identical_code_is_the_same_and_a_delay_is_found_at_its_size(runs: RealR
     for row in runs.tests:
         assert row["slower"] == pytest.approx(1 + row["delay"], abs=0.006)
         assert 0.001 < row["noise"] < 0.012
-        assert row["rounds"] in looks(10)
+        assert row["rounds"] in interim_looks(10)
     assert not runs.failed
     assert not runs.cut
     status = ["git", "-C", str(repository), "status", "--porcelain"]
