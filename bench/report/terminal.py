@@ -54,10 +54,8 @@ def _print_largest(out: Console, records: list[Record]) -> None:
     searches = largest_batches(records)
     if not searches:
         return
-    numbers = ("largest batch", "next tried", "MiB")
-    words = ("model", "variant", "prec", "what stopped it")
-    titles = (*words[:3], *numbers, words[3])
-    grid = text.grid(*titles, text=words, wrapped=titles)
+    titles = ("model", "variant", "prec", "largest batch", "next tried", "MiB", "what stopped it")
+    grid = text.grid(*titles, text=(*titles[:3], titles[-1]), wrapped=titles)
     for case, search in searches:
         peak = next((size for batch, _, size, _ in search["tried"] if batch == search["fits"] and size), None)
         cells = (case.model, variant_cell(case), case.precision, str(search["fits"]), str(search["fails"] or "-"))

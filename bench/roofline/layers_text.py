@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.roofline.layers import JsonObject, layer_name
-from bench.text import WORDS
+from bench.text import WORDS, grid
 
 LEGEND = (
     "us: the median over executions; share: of the whole; floor us: the least time of one kernel that computes the "
@@ -34,28 +34,28 @@ def print_layers(out: Console, timed: JsonObject) -> None:
 
 
 def _by_layer(timed: JsonObject) -> Table:
-    grid = _grid(("layer", "us", "share", "floor us", "% of roof", "bound", "kernels"))
+    table = _grid(("layer", "us", "share", "floor us", "% of roof", "bound", "kernels"))
     for row in timed["rows"]:
         cells = (_us(row["us"]), f"{row['share']:.1%}", _us(row["floor_us"]), _percent(row["of_floor"]))
-        grid.add_row(layer_name(row), *cells, row["bound"] or "-", _kernels(row))
+        table.add_row(layer_name(row), *cells, row["bound"] or "-", _kernels(row))
     floor = timed["floor_us"]
-    grid.add_section()
+    table.add_section()
     for name, us, share in _sums(timed):
         has_floor = name != "not in any layer"
         floors = (_us(floor), _percent(floor / us if floor else None)) if has_floor else ()
-        grid.add_row(name, _us(us), share, *floors, style="bold" if name == "whole" else None)
-    return grid
+        table.add_row(name, _us(us), share, *floors, style="bold" if name == "whole" else None)
+    return table
 
 
 def _by_kernel(timed: JsonObject) -> Table:
     """Return the table of code without layers: a row for each kernel."""
-    grid = _grid(("#", "us", "share", "kernels"))
+    table = _grid(("#", "us", "share", "kernels"))
     for number, row in enumerate(timed["rows"], 1):
-        grid.add_row(str(number), _us(row["us"]), f"{row['share']:.1%}", row["name"])
-    grid.add_section()
+        table.add_row(str(number), _us(row["us"]), f"{row['share']:.1%}", row["name"])
+    table.add_section()
     for name, us, share in _sums(timed):
-        grid.add_row("", _us(us), share, "in no kernel" if name == "not in any layer" else name)
-    return grid
+        table.add_row("", _us(us), share, "in no kernel" if name == "not in any layer" else name)
+    return table
 
 
 def _sums(timed: JsonObject) -> list[tuple[str, float, str]]:
@@ -75,22 +75,22 @@ def print_layer_comparison(out: Console, timed: JsonObject) -> None:
     other = timed["against"]
     for case in (timed, other):
         _head(out, case)
-    grid = _grid(("layer", "us", "against us", "difference us", "percent"))
+    table = _grid(("layer", "us", "against us", "difference us", "percent"))
     for row in timed["compared"]:
         difference, percent = _difference(row["us"], row["against_us"])
         within = "" if row["sure"] else "~"
-        grid.add_row(layer_name(row), _us(row["us"]), _us(row["against_us"]), within + difference, percent)
-    grid.add_section()
+        table.add_row(layer_name(row), _us(row["us"]), _us(row["against_us"]), within + difference, percent)
+    table.add_section()
     for name, key in SUMS:
         style = "bold" if name == "whole" else None
-        grid.add_row(
+        table.add_row(
             name,
             _us(timed[key]),
             _us(other[key]),
             *_difference(timed[key], other[key], key != "outside_us"),
             style=style,
         )
-    out.print(grid)
+    out.print(table)
     for case in (timed, other):
         if case["note"]:
             text = f"{case['case']}: {case['note']}, so that only the whole is compared."
@@ -107,12 +107,10 @@ def _head(out: Console, timed: JsonObject) -> None:
 
 def _grid(titles: tuple[str, ...]) -> Table:
     """Return an empty table whose column of kernels, long names, takes the width that the others leave."""
-    grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", expand="kernels" in titles)
-    for title in titles:
-        left = title in ("layer", "bound", "kernels")
-        ratio = 1 if title == "kernels" else None
-        grid.add_column(title, justify="left" if left else "right", no_wrap=True, overflow="ellipsis", ratio=ratio)
-    return grid
+    table = grid(*titles, text=("layer", "bound", "kernels"))
+    if titles[-1] == "kernels":
+        table.expand, table.columns[-1].ratio = True, 1
+    return table
 
 
 def _kernels(row: JsonObject) -> str:

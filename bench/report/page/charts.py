@@ -2,21 +2,8 @@
 
 from __future__ import annotations
 
-from bench.report.page import look
-from bench.report.page.encoding import (
-    BAR,
-    HEIGHT,
-    NAMES,
-    NUMBERS,
-    Encodings,
-    Rows,
-    Spec,
-    bars_by_way,
-    facet_spec,
-    log_axis,
-    stacked_bars,
-    whole_numbers,
-)
+from bench.report.page import encoding, look
+from bench.report.page.encoding import Encodings, Rows, Spec
 from resnet.variants import PRECISIONS
 
 
@@ -26,7 +13,8 @@ def front(rows: Rows) -> Spec:
 
     use = Encodings(rows)
     base = alt.Chart().encode(
-        x=log_axis("p50:Q", "p50 latency, ms", alt.X), y=log_axis("speed:Q", "throughput, images/s", alt.Y)
+        x=encoding.log_axis("p50:Q", "p50 latency, ms", alt.X),
+        y=encoding.log_axis("speed:Q", "throughput, images/s", alt.Y),
     )
     best = (
         base.transform_window(
@@ -45,7 +33,7 @@ def front(rows: Rows) -> Spec:
         use.points(base),
         named.encode(text="label:N"),
     )
-    return facet_spec(layers.properties(width=420, height=300), "family", NUMBERS)
+    return encoding.facet_spec(layers.properties(width=420, height=300), "family", encoding.NUMBERS)
 
 
 def batch(rows: Rows) -> Spec:
@@ -61,7 +49,7 @@ def batch(rows: Rows) -> Spec:
             scale=alt.Scale(type="log", base=2, nice=False, padding=14),
             axis=alt.Axis(values=batches, format="d", grid=False),
         ),
-        y=log_axis("speed:Q", "throughput, images/s", alt.Y),
+        y=encoding.log_axis("speed:Q", "throughput, images/s", alt.Y),
     )
     between = base.transform_filter("isValid(datum.speed_low)").mark_rule(strokeWidth=1.5)
     layers = alt.layer(
@@ -69,7 +57,7 @@ def batch(rows: Rows) -> Spec:
         use.lines(base, "batch:Q"),
         use.points(base),
     )
-    return facet_spec(layers.properties(width=420, height=HEIGHT), "family", NUMBERS)
+    return encoding.facet_spec(layers.properties(width=420, height=encoding.HEIGHT), "family", encoding.NUMBERS)
 
 
 def depth(rows: Rows) -> Spec:
@@ -79,10 +67,10 @@ def depth(rows: Rows) -> Spec:
     use = Encodings(rows)
     base = alt.Chart().encode(
         x=alt.X("depth:O", title="depth (convolutions and classifier)", axis=alt.Axis(labelAngle=0)),
-        y=log_axis("speed:Q", "throughput, images/s", alt.Y),
+        y=encoding.log_axis("speed:Q", "throughput, images/s", alt.Y),
     )
     layers = alt.layer(use.lines(base, "depth:Q", "kind:N"), use.points(base))
-    return facet_spec(layers.properties(width=420, height=HEIGHT), "sized", NUMBERS)
+    return encoding.facet_spec(layers.properties(width=420, height=encoding.HEIGHT), "sized", encoding.NUMBERS)
 
 
 def over_precision(rows: Rows, field: str, title: str, limit: float | None = None) -> Spec:
@@ -101,21 +89,21 @@ def over_precision(rows: Rows, field: str, title: str, limit: float | None = Non
     if limit:
         layers.insert(0, alt.Chart().mark_rule(strokeDash=[6, 3], stroke="var(--bad)").encode(y=alt.datum(limit)))
     independent = () if limit else ("y",)
-    chart = alt.layer(*layers).properties(width=300, height=HEIGHT)
-    return facet_spec(chart, "group", NUMBERS, independent=independent)
+    chart = alt.layer(*layers).properties(width=300, height=encoding.HEIGHT)
+    return encoding.facet_spec(chart, "group", encoding.NUMBERS, independent=independent)
 
 
 def memory(rows: Rows) -> Spec:
     parts = {"m_weights": "weights", "m_work": "activations, workspace", "m_spare": "allocator's spare"}
     parts["m_rest"] = "everything else"
     measured = {field: name for field, name in parts.items() if any(field in row for row in rows)}
-    return stacked_bars(measured, "memory, MiB")
+    return encoding.stacked_bars(measured, "memory, MiB")
 
 
 def cold(rows: Rows) -> Spec:
     parts = {"c_import": "import", "c_build": "build", "c_prepare": "prepare", "c_place": "place"}
     parts["c_first_call"] = "first call"
-    return stacked_bars(parts, "seconds to the first answer", suffix="caches")
+    return encoding.stacked_bars(parts, "seconds to the first answer", suffix="caches")
 
 
 def energy(rows: Rows) -> Spec:
@@ -123,12 +111,12 @@ def energy(rows: Rows) -> Spec:
     import altair as alt
 
     use = Encodings(rows)
-    bars = alt.Chart().mark_bar(height=BAR - 6).encode(
+    bars = alt.Chart().mark_bar(height=encoding.BAR - 6).encode(
         x=alt.X("energy:Q", title="energy, J/image", axis=alt.Axis(format="~g", tickCount=5)),
         fill=use.fill,
         tooltip=[*use.tooltip, alt.Tooltip("energy:Q", title="J/image", format=".3~g"), alt.Tooltip("watts:Q")],
     )  # fmt: skip
-    return bars_by_way(bars, "isValid(datum.watts) ? ', ' + format(datum.watts, '.0f') + ' W' : ''")
+    return encoding.bars_by_way(bars, "isValid(datum.watts) ? ', ' + format(datum.watts, '.0f') + ' W' : ''")
 
 
 def layers(rows: Rows) -> Spec:
@@ -155,7 +143,7 @@ def layers(rows: Rows) -> Spec:
         order=alt.Order("what:N", sort="descending"),  # the floor last, and so above
     )
     chart = alt.layer(bars).properties(width=420, height=alt.Step(12))
-    spec = facet_spec(chart, "panel", NAMES - 55, independent=("x", "y"), dataset="layers")
+    spec = encoding.facet_spec(chart, "panel", encoding.NAMES - 55, independent=("x", "y"), dataset="layers")
     spec["transform"] = [
         {"fold": ["end", "floor_end"], "as": ["field", "until"]},
         {"filter": "isValid(datum.until)"},
@@ -173,7 +161,7 @@ def history(rows: Rows) -> Spec:
             "at:Q",
             title="commit",
             scale=alt.Scale(zero=False, nice=False, padding=12),
-            axis=whole_numbers(max(row["at"] for row in rows)),
+            axis=encoding.whole_numbers(max(row["at"] for row in rows)),
         ),
         tooltip=[
             alt.Tooltip("commit:N"),
@@ -194,4 +182,4 @@ def history(rows: Rows) -> Spec:
         changed.mark_text(align="left", dx=5, baseline="top", y=2, fontSize=10).encode(text="change:N"),
     )
     chart = layers.properties(width=420, height=130)
-    return facet_spec(chart, "panel", NUMBERS, independent=("x", "y"), dataset="history")
+    return encoding.facet_spec(chart, "panel", encoding.NUMBERS, independent=("x", "y"), dataset="history")

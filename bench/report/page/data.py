@@ -84,7 +84,6 @@ def _add_rows(data: PageData, place: int, setting: Setting) -> None:
 def case_row(row: Row) -> dict[str, Any]:
     """Return what the charts draw of a case: times in ms, memory in MiB, cold starts in s, without missing values."""
     case = row.case
-    half_width = row.noise or 0.0
     interval = ratio([(images_per_second(record), 1.0) for record in row.records])
     fields = case_fields(case) | {
         "sized": f"batch {case.batch}{at_pixels(case.image)}",
@@ -92,17 +91,13 @@ def case_row(row: Row) -> dict[str, Any]:
         "depth": depth(case.model),
         "rounds": row.rounds,
         "p50": row.p50_ns / 1e6,
-        "low": row.p50_ns / 1e6 * (1 - half_width),
-        "high": row.p50_ns / 1e6 * (1 + half_width),
         "noise": None if row.noise is None else 100 * row.noise,
-        "p99": row.p99 and row.p99.value / 1e6,
         "speed": row.images_per_s,
         "speed_low": interval.low,
         "speed_high": interval.high,
         "eager": row.against and row.against.ratio.value,
         "of_floor": row.floor_share("conv"),
         "error": row.worst("rms_multiple"),
-        "top1": row.worst("top1"),
         "total": row.memory and row.memory / MIB,
         "energy": row.median_over_rounds(joules_per_image),
         "watts": row.median_over_rounds(watts),

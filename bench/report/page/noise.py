@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.report.page.encoding import (
-    HEIGHT,
-    MAX_WAYS,
-    NUMBERS,
-    Encodings,
-    Rows,
-    Spec,
-    facet_spec,
-    log_axis,
-    whole_numbers,
-)
+from bench.report.page import encoding
+from bench.report.page.encoding import Encodings, Rows, Spec
 
 
 def _of_samples(rows: Rows, field: str, across: str, x: Any, y: Any) -> Spec:
@@ -30,16 +21,9 @@ def _of_samples(rows: Rows, field: str, across: str, x: Any, y: Any) -> Spec:
         .transform_window(place="row_number()", groupby=["id"])
         .transform_calculate(at=across)
     )
-    lines = base.mark_line(strokeWidth=1.4, opacity=0.85).encode(
-        x=x,
-        y=y,
-        detail="id:N",
-        stroke=use.stroke,
-        strokeDash=use.dash,
-        tooltip=use.tooltip,
-        order=alt.Order("place:Q"),
-    )
-    return facet_spec(alt.layer(lines).properties(width=420, height=HEIGHT), "group", NUMBERS, most=MAX_WAYS)
+    lines = use.lines(base, "place:Q", "id:N").encode(x=x, y=y, tooltip=use.tooltip)
+    chart = alt.layer(lines).properties(width=420, height=encoding.HEIGHT)
+    return encoding.facet_spec(chart, "group", encoding.NUMBERS, most=encoding.MAX_WAYS)
 
 
 def ecdf(rows: Rows) -> Spec:
@@ -50,7 +34,7 @@ def ecdf(rows: Rows) -> Spec:
         rows,
         "quantiles",
         "(datum.place - 1) / max(1, datum.count - 1)",
-        log_axis("value:Q", "latency, % of the median", alt.X),
+        encoding.log_axis("value:Q", "latency, % of the median", alt.X),
         alt.Y("at:Q", title="share of samples", axis=alt.Axis(format=".0%", tickCount=5)),
     )
 
@@ -64,7 +48,7 @@ def stationary(rows: Rows) -> Spec:
         "sequence",
         "(datum.place - 0.5) / datum.count",
         alt.X("at:Q", title="part of the sampling", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%")),
-        log_axis("value:Q", "latency, % of the median", alt.Y),
+        encoding.log_axis("value:Q", "latency, % of the median", alt.Y),
     )
 
 
@@ -78,16 +62,18 @@ def rounds(rows: Rows) -> Spec:
             "place:Q",
             title="round",
             scale=alt.Scale(zero=False, nice=False, padding=12),
-            axis=whole_numbers(max(len(row["by_round"]) for row in rows)),
+            axis=encoding.whole_numbers(max(len(row["by_round"]) for row in rows)),
         )
     )
-    y = log_axis("value:Q", "median, % of all rounds'", alt.Y)
+    y = encoding.log_axis("value:Q", "median, % of all rounds'", alt.Y)
     layers = alt.layer(
         base.mark_rule(strokeWidth=1, opacity=0.5).encode(y=alt.Y("from:Q"), y2="to:Q", stroke=use.stroke),
         use.lines(base, "place:Q", "id:N").encode(y=y),
         use.points(base, 30).encode(y=y),
     )
-    spec = facet_spec(layers.properties(width=420, height=HEIGHT), "group", NUMBERS, most=MAX_WAYS)
+    spec = encoding.facet_spec(
+        layers.properties(width=420, height=encoding.HEIGHT), "group", encoding.NUMBERS, most=encoding.MAX_WAYS
+    )
     spec["transform"] = [
         {"filter": "isValid(datum.by_round)"},
         {"flatten": ["by_round", "round_low", "round_high"], "as": ["value", "from", "to"]},

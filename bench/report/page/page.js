@@ -252,11 +252,8 @@
         if (open) row.nextSibling.remove();
         else row.after(make("tr", {}, make("td", { colspan: heads.length, class: "wrap" }, tree(allOf(record)))));
       } }, "all of it");
-      const row = make("tr", {},
-        make("td", {}, record.case), make("td", { class: "n" }, String(record.round)),
-        make("td", { class: ["ok", "skipped"].includes(record.status) ? null : "bad" }, record.status),
-        make("td", {}, record.started.slice(0, 19).replace("T", " ")), make("td", { class: "n" }, record.wall_s ? record.wall_s.toFixed(1) : "-"),
-        make("td", {}, all));
+      const cells = [record.case, String(record.round), record.status, record.started.slice(0, 19).replace("T", " "), record.wall_s ? record.wall_s.toFixed(1) : "-", all];
+      const row = line(heads, cells, ["ok", "skipped"].includes(record.status) ? null : "bad");
       return row;
     });
     while (rows.length < found.length) rows.push("");

@@ -50,9 +50,9 @@ class FilledSection:
     specs: dict[str, Spec]
 
 
-def having(*fields: str) -> RowFilter:
-    """Select the rows that have one of these fields."""
-    return lambda rows: [row for row in rows if any(row.get(field) is not None for field in fields)]
+def having(field: str) -> RowFilter:
+    """Select the rows that have a field."""
+    return lambda rows: [row for row in rows if row.get(field) is not None]
 
 
 def several(axis: str, *within: str, field: str = "speed") -> RowFilter:
