@@ -1,7 +1,7 @@
 """Records as Markdown, also spliced into documents between markers, so that no table in a document is typed.
 
 <!-- bench: results/some-folder -->
-... everything here is made from that folder's records by `bench report --splice` ...
+... everything here is rendered from that folder's records by `bench report --splice` ...
 <!-- /bench -->
 
 or, where a file that ends in .json is named, from what `bench selftest -o` or `bench kernels` wrote there.

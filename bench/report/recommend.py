@@ -24,7 +24,6 @@ SAMPLE_GROWTH = 4  # times as many samples before another look: the share beyond
 MAX_ROUNDS = 100  # a difference that takes more rounds to show does not matter
 GIB = 1 << 30
 OLDER_RECORD = "an older record"
-AXES = ("model", "variant", "precision", "batch", "image", "launch")
 
 
 @dataclass(frozen=True)
@@ -229,8 +228,8 @@ def rounds_to_separate(choice: Choice) -> int | None:
 
 def differing_axes(row: Row, other: Row) -> list[str]:
     """Return the axes that two cases differ in, with both values."""
-    pairs = [(axis, getattr(row.case, axis), getattr(other.case, axis)) for axis in AXES]
-    return [f"{axis} ({value}, {other_value})" for axis, value, other_value in pairs if value != other_value]
+    others = vars(other.case)
+    return [f"{axis} ({value}, {others[axis]})" for axis, value in vars(row.case).items() if value != others[axis]]
 
 
 def pareto_front(cases: Iterable[Assessment]) -> list[Assessment]:

@@ -1,4 +1,4 @@
-"""The groups that a recommendation is made for: the records of folders, by machine, model and image size."""
+"""The groups of a recommendation: the records of folders by machine, model and image size."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def choose_by_group(
     records, origin = _read_folders(folders, tell)
     machines = group_by_machine(records)
     if len(machines) > 1:
-        tell(f"{len(machines)} machines, or sets of software, are in these records: each has an answer of its own.")
+        tell(f"{len(machines)} machines, or sets of software, are in these records: each has a separate answer.")
     groups: dict[tuple[str, str, int], list[Record]] = defaultdict(list)
     for machine, machine_records in machines.items():
         for record in machine_records:

@@ -88,7 +88,7 @@ class Row:
 
     @property
     def caches(self) -> str | None:
-        """The states in which the compile caches were found at the cold starts."""
+        """The states of the compile caches before the cold starts."""
         states = dict.fromkeys(record.cold["caches"] for record in self.records if "caches" in record.cold)
         return ", ".join(states) or None
 

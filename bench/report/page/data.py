@@ -165,7 +165,7 @@ def sequence(samples: list[float]) -> list[float]:
 
 
 def _record_fields(located: LocatedRecord, setting: int, places: dict[str, int]) -> dict[str, Any]:
-    """Return where a record is from and how it was made; SHOWN_FIELDS as places in the list of values."""
+    """Return a record's folder, round and status, and its SHOWN_FIELDS as places in the list of values."""
     record = located.record
     values = {name: value for name in SHOWN_FIELDS if (value := getattr(record, name)) not in ({}, [], "")}
     return {

@@ -26,7 +26,7 @@ MAX_WAYS = 16  # of a panel whose lines or bars would hide each other
 def facet_spec(
     chart: Any, panel: str, gutter: int, *, independent: tuple[str, ...] = (), most: int = 0, dataset: str = "cases"
 ) -> Spec:
-    """Return a layered chart with a panel for each value of a field; each panel has its own `independent` scales."""
+    """Return a layered chart with a panel for each value of a field, which do not share the `independent` scales."""
     import altair as alt
 
     order = alt.EncodingSortField("id", op="min")

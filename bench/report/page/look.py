@@ -83,7 +83,7 @@ def with_light_colours(spec: Any) -> Any:
 
 
 def config() -> dict[str, Any]:
-    """Return Vega-Lite's configuration: no frames, thin grids, text in the page's own colours."""
+    """Return Vega-Lite's configuration: no frames, thin grids, text in the page's colours."""
     text = {"labelColor": "var(--soft)", "titleColor": "var(--ink)", "labelFontSize": 11, "titleFontSize": 11}
     axis = {"gridColor": "var(--grid)", "domainColor": "var(--line)", "tickColor": "var(--line)", "labelLimit": 220}
     return {

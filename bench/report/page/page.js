@@ -36,7 +36,7 @@
       if (values.length < 2) continue;
       const summary = make("summary");
       const boxes = values.map((value) => make("input", { type: "checkbox", value, checked: !off[axis].has(value) }));
-      const tell = () => {
+      const showChoice = () => {
         const on = values.length - off[axis].size;
         summary.textContent = `${axis}: ${on === values.length ? "all" : on === 1 ? values.find((value) => !off[axis].has(value)) : `${on} of ${values.length}`}`;
         details.classList.toggle("some", on < values.length);
@@ -46,7 +46,7 @@
           box.checked = choose(values[place]);
           off[axis][box.checked ? "delete" : "add"](values[place]);
         });
-        tell();
+        showChoice();
         changed();
       };
       boxes.forEach((box) => box.addEventListener("change", () => set((value) => boxes[values.indexOf(value)].checked)));
@@ -58,7 +58,7 @@
         return make("label", {}, boxes[place], only);
       });
       const details = make("details", { class: "axis", "data-axis": axis }, summary, make("div", { role: "group", "aria-label": axis }, quick, ...labels));
-      tell();
+      showChoice();
       byId("axes").append(details);
     }
   }
@@ -120,13 +120,13 @@
       if (!panels.has(row[panel])) panels.set(row[panel], []);
       panels.get(row[panel]).push(row);
     }
-    const said = [];
-    const kept = [...panels.values()].slice(0, PANELS);
-    if (panels.size > PANELS) said.push(`${PANELS} of ${panels.size} panels`);
-    const longest = Math.max(0, ...kept.map((rows) => rows.length));
-    if (most && longest > most) said.push(`the ${most} fastest of up to ${longest} ways in a panel`);
-    const rows = kept.flatMap((rows) => (most && rows.length > most ? [...rows].sort((a, b) => a.rank - b.rank).slice(0, most) : rows));
-    return { rows, panels: kept.length, note: said.length ? `Shown: ${said.join("; ")}. The filters choose others.` : "" };
+    const notes = [];
+    const drawn = [...panels.values()].slice(0, PANELS);
+    if (panels.size > PANELS) notes.push(`${PANELS} of ${panels.size} panels`);
+    const longest = Math.max(0, ...drawn.map((rows) => rows.length));
+    if (most && longest > most) notes.push(`the ${most} fastest of up to ${longest} ways in a panel`);
+    const rows = drawn.flatMap((rows) => (most && rows.length > most ? [...rows].sort((a, b) => a.rank - b.rank).slice(0, most) : rows));
+    return { rows, panels: drawn.length, note: notes.length ? `Shown: ${notes.join("; ")}. The filters choose others.` : "" };
   }
 
   function layout(name, width, panels) {
@@ -166,13 +166,13 @@
   // one chart after the other, so that the page answers meanwhile; a newer change ends an older one's round
   let turn = 0;
   async function drawAll() {
-    const mine = ++turn;
+    const thisTurn = ++turn;
     for (const name of Object.keys(data.charts)) {
-      if (mine !== turn) return;
+      if (thisTurn !== turn) return;
       await draw(name);
       await new Promise((resolve) => setTimeout(resolve));
     }
-    document.documentElement.dataset.drawn = String(mine);
+    document.documentElement.dataset.drawn = String(thisTurn);
   }
 
   // ---- tables
@@ -191,17 +191,17 @@
   const cellsOf = (name, row) => [row.family, ...data.tables[name][row.id]];
 
   let view = Object.keys(data.views)[0], sorted = null, down = false, caseLimit = PAGE, recordLimit = PAGE;
-  const weigh = (text) => {
+  const sortKey = (text) => {
     const value = parseFloat(text.replaceAll(",", ""));
     return Number.isNaN(value) ? text : value;
   };
   const compare = (one, other) => (typeof one === typeof other ? (one < other ? -1 : one > other ? 1 : 0) : typeof one === "number" ? -1 : 1);
 
   function caseTable() {
-    const found = data.rows.cases.filter(shown).map((row) => ({ row, cells: cellsOf(view, row) }));
+    const cases = data.rows.cases.filter(shown).map((row) => ({ row, cells: cellsOf(view, row) }));
     if (sorted !== null) {
-      found.sort((a, b) => compare(weigh(a.cells[sorted]), weigh(b.cells[sorted])));
-      if (down) found.reverse();
+      cases.sort((a, b) => compare(sortKey(a.cells[sorted]), sortKey(b.cells[sorted])));
+      if (down) cases.reverse();
     }
     const heads = columnsOf(view).map((column, place) => ({
       ...column,
@@ -213,7 +213,7 @@
         byId("case-table").querySelectorAll("th button")[place].focus();
       },
     }));
-    const rows = found.map(({ row, cells }) => line(heads, cells, row.rank === 1 && sorted === null ? "lead" : null));
+    const rows = cases.map(({ row, cells }) => line(heads, cells, row.rank === 1 && sorted === null ? "lead" : null));
     table(byId("case-table"), byId("case-note"), heads, rows, caseLimit, () => { caseLimit = Infinity; caseTable(); });
     byId("view-note").textContent = data.views[view].note;
   }
@@ -243,9 +243,9 @@
   }
 
   function recordTable() {
-    const found = data.records.filter(shown);
+    const records = data.records.filter(shown);
     const heads = [["case", true], ["round"], ["status", true], ["started, UTC", true], ["lasted, s"], ["", true]].map(([title, text]) => ({ title, text }));
-    const rows = found.slice(0, recordLimit).map((record) => {
+    const rows = records.slice(0, recordLimit).map((record) => {
       const all = make("button", { type: "button", class: "more", "aria-expanded": "false", onclick: () => {
         const open = all.getAttribute("aria-expanded") === "true";
         all.setAttribute("aria-expanded", String(!open));
@@ -256,7 +256,7 @@
       const row = line(heads, cells, ["ok", "skipped"].includes(record.status) ? null : "bad");
       return row;
     });
-    while (rows.length < found.length) rows.push("");
+    while (rows.length < records.length) rows.push("");
     table(byId("record-table"), byId("record-note"), heads, rows, recordLimit, () => { recordLimit = Infinity; recordTable(); });
   }
 

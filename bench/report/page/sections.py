@@ -197,7 +197,7 @@ SECTIONS = (
         "Each case over the commits that it was measured at: grey is the [[level]], a dashed line where it "
         "[[change]]d.",
         (Chart("history", "Speed over commits, with change points", charts.history, having("value"), "history"),),
-        "a case measured at several commits, in folders of their own",
+        "a case measured at several commits, in separate folders",
         "bench run quick -o STORE/$(date +%F), at each commit; then bench report STORE/*",
         "latency",
     ),

@@ -1,7 +1,7 @@
 """The settings that records are grouped by: a machine with a set of software, and a commit where that matters.
 
 Records of several folders are put together where machine and software are the same. Where a case was measured at
-several commits of this project, each commit is a setting of its own: the charts compare ways of running a model, and
+several commits of this project, each commit is a separate setting: the charts compare ways of running a model, and
 only the history compares commits.
 """
 
@@ -117,7 +117,7 @@ def _several_commits(records: Iterable[Record]) -> set[same.Key]:
 
 
 def _commit(record: Record) -> str:
-    """Return the commit of this project that a record was made at, abbreviated."""
+    """Return the commit of this project that a record was measured at, abbreviated."""
     return short(record.environment.get("git")).replace("+", " with changes")
 
 
