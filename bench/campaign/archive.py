@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.errors import StoreError
-from bench.files import write
+from bench.files import write_file
 
 ARCHIVE, LOG, SUMMARY = "results.tar.gz", "log.txt", "summary.txt"
 MAX_FILE_BYTES = 16 << 20  # bytes of one file that such a machine gives back
@@ -46,7 +47,7 @@ class Outbox:
 
     def _write(self, name: str, data: bytes) -> None:
         try:
-            write(self.folder / name, data)
+            write_file(self.folder / name, data)
         except StoreError as error:
             self.troubles.append(str(error))
 
@@ -73,3 +74,8 @@ def pack_archive(files: list[Path], results: Path) -> bytes:
             with suppress(FileNotFoundError):
                 archive.add(path, str(path.relative_to(results)), recursive=False)
     return buffer.getvalue()
+
+
+def outbox_folder() -> Path | None:
+    """Return the folder that a rented machine copies back, if $OUT names one."""
+    return Path(os.environ["OUT"]) if os.environ.get("OUT") else None

@@ -23,9 +23,10 @@ from pathlib import Path
 from bench.campaign import standins
 from bench.campaign.archive import Outbox
 from bench.campaign.child import GRACE_S, Log, run_logged
+from bench.campaign.summary import summarize
 from bench.campaign.tasks import Task
 from bench.errors import StoreError
-from bench.files import write
+from bench.files import write_file
 from bench.machine.environment import child_variables
 from bench.machine.facts import Environment
 from bench.machine.provenance import code_of, short
@@ -50,7 +51,7 @@ JOBS = 8  # processes at once that check answers; they share the card's memory
 
 
 @dataclass(frozen=True)
-class Entry:
+class JournalEntry:
     """The end of one try of a task: a line of the journal. `status` is ok, failed, or late (at its time limit)."""
 
     task: str
@@ -84,7 +85,7 @@ class Campaign:
     out: Path | None = None
     dry: bool = False
     variables: dict[str, str] = field(default_factory=dict)  # further environment variables of every child
-    ended: list[Entry] = field(default_factory=list)  # by this run
+    ended: list[JournalEntry] = field(default_factory=list)  # by this run
 
     def __post_init__(self) -> None:
         arch = "".join(map(str, self.env["gpu"].get("capability", ())))
@@ -100,13 +101,13 @@ class Campaign:
 
     # Which tasks are done.
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[JournalEntry]:
         """Return the entries of the journal, without lines that cannot be read."""
         entries = []
         with suppress(FileNotFoundError):
             for line in self.journal.read_text(errors="replace").splitlines():
                 with suppress(ValueError, TypeError):
-                    entries.append(Entry(**json.loads(line)))
+                    entries.append(JournalEntry(**json.loads(line)))
         return entries
 
     def state(self, task: Task) -> State:
@@ -121,7 +122,7 @@ class Campaign:
             return State(kind, f"{len(entries)} of {TRIES} tries: {entries[-1].reason}")
         return State("missing")
 
-    def _sweep_state(self, task: Task, entries: list[Entry]) -> State:
+    def _sweep_state(self, task: Task, entries: list[JournalEntry]) -> State:
         """Return the state of a sweep, by its records; it has failed if TRIES tries in this state added none."""
         due = self._due_executions(task)
         records = {(record.case, record.round): record for record in self.records(task)}
@@ -144,9 +145,9 @@ class Campaign:
         return [(case, number) for number in range(plan.rounds) for case in able]
 
     def _plan_of(self, task: Task) -> Plan:
-        plan = plans.load(task.plan)
+        plan = plans.load_plan(task.plan)
         if self.dry:
-            chosen = plans.read(standins.small_plan(plan, self.env), plan.name, plan.name)
+            chosen = plans.parse_plan(standins.small_plan(plan, self.env), plan.name, plan.name)
         else:
             chosen = plan.only(*task.only)
         return plans.gate_only(chosen) if "verify" in task.argv else chosen
@@ -183,7 +184,7 @@ class Campaign:
 
     def run_tasks(
         self, tasks: Iterable[Task], seconds: float, on_start: Callable[[Task, float], None]
-    ) -> Iterator[Entry]:
+    ) -> Iterator[JournalEntry]:
         """Run tasks for `seconds`; yields the entry of each at its end. `on_start` is given each task's limit."""
         end = time.monotonic() + seconds
         chosen = list(tasks)
@@ -198,7 +199,7 @@ class Campaign:
             yield self._run_task(task, limit)
             self.update_outbox()
 
-    def _run_task(self, task: Task, limit: float) -> Entry:
+    def _run_task(self, task: Task, limit: float) -> JournalEntry:
         """Run a task. An exception here is a failure of this task alone."""
         try:
             # the command's budget is a little less, so that it ends by itself and writes what it has
@@ -213,7 +214,7 @@ class Campaign:
         when = datetime.now(UTC).isoformat(timespec="seconds")
         count = len(self.records(task)) if task.plan else 0
         commit = short(self.env["git"])
-        entry = Entry(task.name, status, reason, round(seconds, 1), when, code_of(self.env), commit, count)
+        entry = JournalEntry(task.name, status, reason, round(seconds, 1), when, code_of(self.env), commit, count)
         self.ended.append(entry)
         self._write("campaign.jsonl", json.dumps(asdict(entry)) + "\n", "a")
         return entry
@@ -261,7 +262,7 @@ class Campaign:
         if not self.dry:
             return task.plan
         path = self.root / "plans" / f"{task.plan}.toml"
-        write(path, standins.small_plan(plans.load(task.plan), self.env))
+        write_file(path, standins.small_plan(plans.load_plan(task.plan), self.env))
         return path
 
     # The files and lines that come back.
@@ -275,27 +276,13 @@ class Campaign:
     def ceilings(self) -> Path:
         return ceilings.path_of(self.env, places.ceilings_folder(self.results))
 
-    def summary_lines(self) -> list[str]:
-        """Return the lines of the summary, or the error that a damaged file caused in it."""
-        from bench.campaign.summary import summarize  # which imports this module's class for its types
-
-        try:
-            return summarize(self)
-        except Exception as error:
-            return [f"error   summary    {type(error).__name__}: {error}"]
-
     def update_outbox(self, every_s: float = 0.0) -> None:
         """Write the archive, the log and the summary to the outbox, unless that was done within `every_s` seconds."""
         if time.monotonic() - self._updated >= every_s:
-            summary = "\n".join(self.summary_lines()) + "\n"
+            summary = "\n".join(summarize(self)) + "\n"
             self.outbox.update(self.card_files(), self.results, self.log.path, summary)
             self._updated = time.monotonic()
 
     def troubles(self) -> list[str]:
         """Return a sentence for each file that could not be written."""
         return [*([self.log.trouble] if self.log.trouble else []), *self.outbox.troubles]
-
-
-def outbox_folder() -> Path | None:
-    """Return the folder that a rented machine copies back, if $OUT names one."""
-    return Path(os.environ["OUT"]) if os.environ.get("OUT") else None

@@ -25,12 +25,6 @@ class TaskRow:
     state: State
     last_seconds: float | None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the task as a JSON object."""
-        task = self.task
-        row = {"task": task.name, "stage": stage_of(task).name, "seconds": task.seconds, "took": self.last_seconds}
-        return row | asdict(self.state)
-
 
 def task_rows(campaign: Campaign) -> list[TaskRow]:
     """Return every task, in order of value."""
@@ -40,7 +34,11 @@ def task_rows(campaign: Campaign) -> list[TaskRow]:
 
 def listing_json(campaign: Campaign) -> dict[str, Any]:
     """Return the listing as a JSON object."""
-    tasks = [row.to_json() for row in task_rows(campaign)]
+    tasks = [
+        {"task": row.task.name, "stage": stage_of(row.task).name, "seconds": row.task.seconds, "took": row.last_seconds}
+        | asdict(row.state)
+        for row in task_rows(campaign)
+    ]
     return {"card": campaign.name, "commit": short(campaign.env["git"]), "tasks": tasks}
 
 

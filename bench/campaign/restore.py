@@ -13,7 +13,7 @@ import tarfile
 from pathlib import Path, PurePosixPath
 
 from bench.errors import StoreError
-from bench.files import write
+from bench.files import write_file
 from bench.machine.provenance import code_of
 from bench.records.store import FILE
 from kernels.cards.places import CEILINGS, TUNED
@@ -123,7 +123,7 @@ def _write_member(results: Path, place: PurePosixPath, data: bytes, name: PurePo
     if merged == old:
         outcome = outcome if outcome.startswith("kept") else "as it was"
     else:
-        write(path, merged, cure)
+        write_file(path, merged, cure)
     note = f", as {name.parent} holds records of other code" if place != name else ""
     return f"{outcome}: {place}{note}"
 

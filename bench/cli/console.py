@@ -49,7 +49,7 @@ def tell(text: str) -> None:
 
 
 def print_lines(lines: Iterable[Line]) -> None:
-    """Print lines that a room made."""
+    """Print the lines of a text, as a room returns it."""
     for line in lines:
         out.print(line.content, style=line.style, markup=line.markup, soft_wrap=line.whole)
 

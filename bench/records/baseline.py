@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.plans.case import Case
 from bench.records.record import Record
-from bench.stats import Ratio, ratio, settled
+from bench.stats import Ratio, is_precise, ratio
 
 BASELINE = "eager"
 Pairs = list[tuple[float, float]]
@@ -75,6 +75,6 @@ def unsettled(cases: Collection[Case], records: Iterable[Record], target: float)
         baseline = baseline_of(case, cases)
         if baseline is None or baseline == case or case not in rates or baseline not in rates:
             continue
-        if not settled(_pairs(rates[case], rates[baseline]), target):
+        if not is_precise(_pairs(rates[case], rates[baseline]), target):
             wanted |= {case, baseline}
     return wanted

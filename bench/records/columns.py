@@ -17,7 +17,7 @@ from bench.machine.environment import onnxruntime
 from bench.machine.facts import Environment
 from bench.machine.provenance import unreadable
 from bench.records.fields import Agreement, Energy, at
-from bench.records.record import HELD, Record
+from bench.records.record import GPU_HOW, Record
 from bench.records.record import SAMPLES as FIELDS
 from bench.stats import median_interval
 
@@ -57,7 +57,7 @@ COLUMNS: dict[str, Column] = {
     "samples": Column("int", "latency_ns.kept", "latency samples that count"),
     "dropped": Column("int", "latency_ns.dropped", "latency samples left out, as the machine throttled"),
     "gpu_p50_ns": Column("float", "gpu_ns.p50", "ns: median device time; NaN of records up to schema 2, see FORMAT"),
-    "gpu_how": Column("word", "gpu_how", f"how device time was measured: {HELD}, or none"),
+    "gpu_how": Column("word", "gpu_how", f"how device time was measured: {GPU_HOW}, or none"),
     "gpu_samples": Column("int", "gpu_ns.kept", "device times that count"),
     "flushed_p50_ns": Column("float", "flushed_ns.p50", "ns: median latency on a cold cache"),
     "flushed_samples": Column("int", "flushed_ns.kept", "cold-cache samples that count"),

@@ -70,7 +70,7 @@ def differing_fields(
 
     columns = ["case", *{*KEY, *(field.column for field in FIELDS.values() if field.column)}]
     sides = {"base": base[columns], "head": head[columns]}
-    rows = pd.concat(sides, names=["side"]).reset_index("side").drop_duplicates()
+    rows = pd.concat(sides, names=["side"]).reset_index("side").drop_duplicates(ignore_index=True)
     both = {"base": base_records, "head": head_records}
     records = _common_settings({(side, *key): record for side in both for key, record in both[side].items()})
     keys = [(side, *key) for side, key in zip(rows["side"], _row_keys(rows), strict=True)]
@@ -81,13 +81,13 @@ def differing_fields(
         else:
             texts = {key: _to_text(field.of(record)) for key, record in records.items()}
             values = pd.Series([texts.get(key) for key in keys], index=rows.index, dtype="object")
-        known = rows.assign(value=values).dropna(subset="value")
-        if known["side"].nunique() < 2 or known["value"].nunique() < 2:
+        with_value = rows.assign(value=values).dropna(subset="value")
+        if with_value["side"].nunique() < 2 or with_value["value"].nunique() < 2:
             continue
-        counts = known.groupby("case")["value"].nunique()
+        counts = with_value.groupby("case")["value"].nunique()
         if (counts > 1).any():
-            known = known[known["case"].isin(counts.index[counts > 1])]
-            texts_of = [_first_values(known.loc[known["side"] == side, "value"]) for side in sides]
+            with_value = with_value[with_value["case"].isin(counts.index[counts > 1])]
+            texts_of = [_first_values(with_value.loc[with_value["side"] == side, "value"]) for side in sides]
             differing.append(FieldDifference(name, *_without_common_settings(*texts_of)))
     return differing
 

@@ -21,7 +21,7 @@ Probe = Annotated[list[Any], Like(tuple[Count, str, Count | None, Seconds])]
 
 
 class Stop(TypedDict, total=False):
-    """Why sampling ended: `rule`, and the noise `asked` for and `reached`.
+    """The reason why sampling ended: `rule`, and the noise `asked` for and `reached`.
 
     Of device times also how many were taken too late to count (`late`), or `why` there are none.
     """
@@ -42,7 +42,7 @@ class Throughput(TypedDict, total=False):
 
 
 class Throttled(TypedDict, total=False):
-    """What was measured while the machine throttled: ranges of samples, and seconds of the throughput window."""
+    """The measurements taken while the machine throttled: ranges of samples, seconds of the throughput window."""
 
     latency: list[Range]
     gpu: list[Range]

@@ -11,22 +11,21 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.errors import RecordError
 from bench.machine.environment import child_variables
 from bench.records.columns import row_maker, schema
-from bench.records.record import Record
+from bench.records.record import Record, parse_each
 
 RANGE_BYTES = 16 << 20  # parsed at once: this bounds the memory
 RANGES_A_HELPER = 4  # fewer are not worth the half second that a process takes to start
 
 
 @dataclass
-class Part:
+class ParsedLines:
     """The rows (Arrow) of consecutive lines, the number of lines, those left out, and the offset of their end."""
 
     rows: Any
@@ -35,7 +34,7 @@ class Part:
     end: int
 
 
-def parse_lines(file: Path, start: int, stop: int, samples: bool) -> Part:
+def parse_lines(file: Path, start: int, stop: int, samples: bool) -> ParsedLines:
     """Parse the lines between two offsets of a file."""
     import pyarrow as pa
 
@@ -44,20 +43,15 @@ def parse_lines(file: Path, start: int, stop: int, samples: bool) -> Part:
         text = data.read(stop - start)
     columns = schema(samples, inner=True)
     row_of = row_maker(columns.names)
-    rows: list[list[Any]] = []
-    damage = []
-    for number, line in enumerate(text.split(b"\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            rows.append(row_of(Record.parse(line.decode())))
-        except UnicodeDecodeError:
-            damage.append((number, "is not UTF-8 text"))
-        except RecordError as error:
-            damage.append((number, str(error)))
+    rows, damage = list[list[Any]](), list[tuple[int, str]]()
+    for number, record in parse_each(text.split(b"\n")):
+        if isinstance(record, Record):
+            rows.append(row_of(record))
+        else:
+            damage.append((number, record))
     transposed = zip(*rows, strict=True) if rows else ([] for _ in columns)
     arrays = [pa.array(column, field.type) for column, field in zip(transposed, columns, strict=True)]
-    return Part(pa.record_batch(arrays, schema=columns), text.count(b"\n"), damage, stop)
+    return ParsedLines(pa.record_batch(arrays, schema=columns), text.count(b"\n"), damage, stop)
 
 
 def _ranges(file: Path, start: int, stop: int) -> list[tuple[int, int]]:
@@ -72,7 +66,7 @@ def _ranges(file: Path, start: int, stop: int) -> list[tuple[int, int]]:
     return ranges
 
 
-def parse_parts(file: Path, start: int, stop: int, samples: bool) -> Iterator[Part]:
+def parse_parts(file: Path, start: int, stop: int, samples: bool) -> Iterator[ParsedLines]:
     """Parse the lines between two offsets, range by range; many ranges are parsed by several processes."""
     ranges = _ranges(file, start, stop)
     count = min(_cores(), len(ranges) // RANGES_A_HELPER)
@@ -80,7 +74,7 @@ def parse_parts(file: Path, start: int, stop: int, samples: bool) -> Iterator[Pa
         helpers: list[_Helper] = []
         if count > 1:
             with suppress(OSError):  # where no process can be started, this one does it all
-                helpers = [stack.enter_context(_Helper(file, ranges[k::count], samples)) for k in range(count)]
+                helpers = [stack.enter_context(closing(_Helper(file, ranges[k::count], samples))) for k in range(count)]
         for number, (begin, end) in enumerate(ranges):
             part = helpers[number % count].receive() if helpers else None
             # what a helper that died (out of memory) did not send is parsed here
@@ -110,21 +104,18 @@ class _Helper:
         with suppress(BrokenPipeError), self.child.stdin as pipe:
             pipe.write(json.dumps([str(file), ranges, samples]).encode())
 
-    def receive(self) -> Part | None:
+    def receive(self) -> ParsedLines | None:
         """Return the next of its ranges; None if it died."""
         import pyarrow as pa
 
         try:
             self.stream = self.stream or pa.ipc.open_stream(self.child.stdout)
             rows, metadata = self.stream.read_next_batch_with_custom_metadata()
-            return Part(rows, **json.loads(metadata[b"bench"]))
+            return ParsedLines(rows, **json.loads(metadata[b"bench"]))
         except (OSError, StopIteration, pa.ArrowException):
             return None
 
-    def __enter__(self) -> _Helper:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self.child.kill()
         self.child.wait()
         assert self.child.stdout

@@ -5,15 +5,15 @@ Schema history (readers upgrade old records, the writer writes the newest; tests
   2  2026-11: cold-cache latency (`flushed_ns`, `flushed_gpu_ns`), what was watched beside the timing (`watch`) and the
      samples taken while it throttled (`throttled`), `energy`, `runtime`, `largest`, earlier `attempts`, status
      `throttled`; `memory.host_resident`, read after the timing, gives way to `memory.host_resident_peak`
-  3  2026-11: device times are separate samples, of a held stream (`gpu_how`, `gpu_stop`, `flushed_gpu_stop`; `gpu`
-     and `flushed_gpu` in `throttled`). `gpu_ns` of older records stays, and is no device time: its events enclose the
-     host's launches
+  3  2026-11: device times are separate samples, on a stream that waits (`gpu_how`, `gpu_stop`, `flushed_gpu_stop`;
+     `gpu` and `flushed_gpu` in `throttled`). `gpu_ns` of older records stays, and is no device time: its events enclose
+     the host's launches
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, cast
 
@@ -28,8 +28,8 @@ from bench.records.typed import hints_of, object_reader
 
 SCHEMA = 3
 
-# `gpu_how`: device times are between events on a stream that was held until all was enqueued
-HELD = "held"
+# `gpu_how`: device times are between events on a stream that waits until everything is enqueued
+GPU_HOW = "held"
 
 # Every status a record may have. Only `ok` carries times.
 STATUSES = {
@@ -74,7 +74,7 @@ class Record:
     wall_s: Seconds = 0.0  # of the child, from start to end
     latency_ns: list[Ns] = field(default_factory=list)  # host time of one execution, call to result ready
     gpu_ns: list[Ns] = field(default_factory=list)  # device time, of separate executions
-    gpu_how: str = ""  # HELD; empty where there is no device time, as in records up to schema 2 (`kept`)
+    gpu_how: str = ""  # GPU_HOW; empty where there is no device time, as in records up to schema 2 (`kept`)
     # the same, with the device's last-level cache flushed before each execution; for small batches
     flushed_ns: list[Ns] = field(default_factory=list)
     flushed_gpu_ns: list[Ns] = field(default_factory=list)
@@ -108,7 +108,7 @@ class Record:
         Of device times up to schema 2 none are: they include the host's launches, and cannot be compared with later
         ones.
         """
-        if "gpu" in samples and self.gpu_how != HELD:
+        if "gpu" in samples and self.gpu_how != GPU_HOW:
             return []
         throttled = set(self.throttled_indices(samples))
         if not throttled:
@@ -118,7 +118,7 @@ class Record:
     def throttled_indices(self, samples: str) -> list[int]:
         """Return the indices of the samples of a field that were taken while the machine throttled."""
         name = samples.removesuffix("_ns")
-        if self.gpu_how != HELD:
+        if self.gpu_how != GPU_HOW:
             name = name.replace("flushed_gpu", "flushed").replace("gpu", "latency")  # of the same executions
         return [place for first, last in self._ranges(name) for place in range(first, last + 1)]
 
@@ -183,3 +183,15 @@ def _check_ranges(record: Record) -> None:
         for first, last in record._ranges(name):
             if not first <= last < count:
                 raise Misfit(f"a range of the {count} samples", [first, last]).at("throttled", name)
+
+
+def parse_each(lines: Iterable[bytes]) -> Iterator[tuple[int, Record | str]]:
+    """Yield the number of each line that is not empty, from 1, and its record, or the reason why it is none."""
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                yield number, Record.parse(line.decode())
+            except UnicodeDecodeError:
+                yield number, "is not UTF-8 text"
+            except RecordError as error:
+                yield number, str(error)

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
-from bench.errors import RecordError, StoreError
-from bench.records.record import Record
+from bench.errors import StoreError
+from bench.records.record import Record, parse_each
 
 FILE = "records.jsonl"
 
@@ -86,14 +86,11 @@ class Store:
             raise StoreError(f"cannot read {self.file}: {error.strerror}") from None
         records = []
         self.damage = []
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                records.append(Record.parse(line.decode()))
-            except (RecordError, UnicodeDecodeError) as error:
-                reason = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
-                self.damage.append(f"{self.file}:{number}: left out: {reason}")
+        for number, record in parse_each(lines):
+            if isinstance(record, Record):
+                records.append(record)
+            else:
+                self.damage.append(f"{self.file}:{number}: left out: {record}")
         if len(self.damage) > 1:
             self.damage.append(f"{self.file}: {len(self.damage)} lines are left out, {len(records)} are read")
         latest = {(record.case, record.round): record for record in records}

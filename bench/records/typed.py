@@ -1,6 +1,6 @@
-"""JSON read as types: a value is checked against its annotation, and made a dataclass, tuple or case where that is one.
+"""JSON read as types: a value is checked against its annotation, and becomes a dataclass, tuple or case where need be.
 
-A reader is a function that is made once from an annotation; it returns the value, or raises Misfit. Types are compared
+A reader is a function compiled once from an annotation; it returns the value, or raises Misfit. Types are compared
 by identity, so true is no whole number. NaN and infinities are no numbers, and a whole number has 64 bits.
 """
 
@@ -107,10 +107,9 @@ _parse_case = lru_cache(4096)(Case.parse)  # 6 us a record, and most name a case
 
 
 def _read_case(value: Any) -> Case:
+    name = _SIMPLE[str](value)
     try:
-        return _parse_case(_SIMPLE[str](value))
-    except Misfit:
-        raise
+        return _parse_case(name)
     except ValueError as error:
         raise Misfit(f"a case ({error})", value) from None
 
@@ -188,7 +187,7 @@ def _dataclass_reader(dataclass: Any) -> Reader:
         data = read_fields(value)
         try:
             return dataclass(**{name: data[name] for name in names & data.keys()})
-        except ValueError as error:  # from the dataclass's own checks
+        except ValueError as error:  # from `__post_init__`
             raise Misfit(f"{dataclass.__name__} ({error})", value) from None
 
     return read

@@ -13,10 +13,10 @@ import re
 from itertools import chain
 from pathlib import Path
 
-from bench.files import write as write_file
+from bench.files import write_file
 from bench.machine.environment import ROOT, hardware
 from bench.machine.facts import Environment
-from bench.plans.words import summary
+from bench.plans.words import summarize_cases
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.report.rows import describe_fastest, describe_reliability, group_without_speed, rows_from_records
@@ -40,7 +40,7 @@ def render_markdown(records: list[Record], view: str = "speed") -> str:
     missing = group_without_speed(records)
     if missing:
         lines += ["", "Left out:", ""]
-        lines += [f"- {status}: {summary(cases)}: {markdown_cell(reason)}" for status, reason, cases in missing]
+        lines += [f"- {status}: {summarize_cases(cases)}: {markdown_cell(reason)}" for status, reason, cases in missing]
     return "\n".join(lines) + "\n"
 
 

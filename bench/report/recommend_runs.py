@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.plans import plan as plans
-from bench.plans.words import way
+from bench.plans.words import label
 from bench.records.record import Record
 from bench.report.recommend import OLDER_RECORD, Choice, rounds_to_separate
 from bench.report.rows import Row
@@ -56,7 +56,7 @@ def _more_rounds(choice: Choice, origin: Origin) -> Iterator[tuple[str, str]]:
 
 def _energy(choice: Choice) -> Iterator[tuple[str, str]]:
     if choice.budget.objective == "energy" and not choice.fitting:
-        planned = set(plans.load("energy").cases)
+        planned = set(plans.load_plan("energy").cases)
         without = [case.row for case in choice.undecided if case.value is None and case.row.device == "cuda"]
         names = [row.case.name for row in without if row.case in planned][:SHOWN]
         if names:
@@ -87,7 +87,7 @@ def _command(rows: Sequence[Row], folder: Path | None, rounds: int) -> str:
     """
     record = rows[0].records[-1]
     name = record.plan.get("name", "PLAN")
-    words = ["bench", "run", name if name in plans.curated() else f"{name}.toml"]
+    words = ["bench", "run", name if name in plans.plan_names() else f"{name}.toml"]
     for row in rows:
         words += ["-f", row.case.name]
     words += ["--rounds", str(rounds), "-o", str(folder), "--resume"] if folder else []
@@ -99,4 +99,4 @@ def _command(rows: Sequence[Row], folder: Path | None, rounds: int) -> str:
 
 def describe_case(row: Row) -> str:
     """Return a case without its model: `fused/fp16/graph, batch 32`."""
-    return f"{way(row.case)}, batch {row.case.batch}"
+    return f"{label(row.case)}, batch {row.case.batch}"

@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any
 
 from bench.plans.case import Case
-from bench.plans.words import way
+from bench.plans.words import label
 from bench.records.baseline import BASELINE, Against, against_baseline, images_per_second
 from bench.records.fields import Agreement, Largest, MemoryNumber
 from bench.records.record import Record
@@ -180,9 +180,9 @@ def describe_fastest(rows: list[Row]) -> str:
     sentences = []
     for (model, image, batch), group in group_rows(rows).items():
         best, eager, size = group[0], best_eager(group), at_pixels(image)
-        text = f"{model}{size}, batch {batch}: {way(best.case)} is fastest, {digits(best.images_per_s)} images/s"
+        text = f"{model}{size}, batch {batch}: {label(best.case)} is fastest, {digits(best.images_per_s)} images/s"
         if eager and eager is not best:
-            text += f", {best.images_per_s / eager.images_per_s:.2f} times the best eager ({way(eager.case)})"
+            text += f", {best.images_per_s / eager.images_per_s:.2f} times the best eager ({label(eager.case)})"
         if len(group) > 1:
             text += f"; {_lead(best, group[1])}"
         sentences.append(text + ".")
@@ -194,8 +194,8 @@ def _lead(best: Row, second: Row) -> str:
     gain = best.images_per_s / second.images_per_s - 1
     uncertainty = (best.noise or 0.0) + (second.noise or 0.0)
     if gain <= uncertainty:
-        return f"the next, {way(second.case)}, is within the noise of it"
-    return f"{100 * gain:.0f} % faster than the next, {way(second.case)}"
+        return f"the next, {label(second.case)}, is within the noise of it"
+    return f"{100 * gain:.0f} % faster than the next, {label(second.case)}"
 
 
 def describe_reliability(records: list[Record], rows: list[Row]) -> str:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from bench import text
-from bench.plans.words import summary, variant_cell
+from bench.plans.words import summarize_cases, variant_cell
 from bench.records.record import Record
 from bench.report.rows import (
     Row,
@@ -68,7 +68,7 @@ def _print_largest(out: Console, records: list[Record]) -> None:
 def _print_without_speed(out: Console, records: list[Record]) -> None:
     for status, reason, cases in group_without_speed(records):
         colour = "dim" if status == "skipped" else "red"
-        out.print(f"[{colour}]{status}: {escape(summary(cases))}: {escape(reason)}[/]")
+        out.print(f"[{colour}]{status}: {escape(summarize_cases(cases))}: {escape(reason)}[/]")
 
 
 def print_gate(out: Console, records: list[Record]) -> None:

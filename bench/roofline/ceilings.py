@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.errors import NotMeasured
+from bench.errors import WorkError
 from bench.files import ANOTHER, read_json, reading, write_json
 from bench.machine.environment import device, hardware
 from bench.machine.facts import Environment
@@ -85,12 +85,12 @@ def measure_ceilings(
 ) -> Ceilings:
     """Measure the ceilings of this machine in a child; `tell` receives the stages.
 
-    `quick` takes seconds and only shows that measuring works: its numbers are too low. Raises NotMeasured.
+    `quick` takes seconds and only shows that measuring works: its numbers are too low. Raises WorkError.
     """
     where = device(facts)
     answer = request(CeilingsJob(where, facts["cpu"]["flags"], quick), LIMIT_S, tell, ask)
     if answer.status != "ok":
-        raise NotMeasured(f"the ceilings could not be measured: {answer.status}: {answer.reason}")
+        raise WorkError(f"the ceilings could not be measured: {answer.status}: {answer.reason}")
     fastest = fastest_measurements(answer.data["measurements"])
     flops = {row["precision"]: row["rate"] for row in fastest if row["what"] == "matmul"}
     if where == "cpu":  # without fp16 arithmetic a CPU converts, and computes at the rate of fp32

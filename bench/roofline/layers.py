@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.errors import CaseError, NotTimed
+from bench.errors import CaseError, WorkError
 from bench.machine.environment import device
 from bench.machine.facts import Environment
 from bench.plans.case import Case
@@ -43,7 +43,7 @@ def measure_layers(
     """Time the layers of `case` on this machine, which `facts` describe, and return them as docs/FORMAT.md has them.
 
     `source` names the input images, `trace` is where a Chrome trace is written, `stage` receives the child's stages.
-    Raises CaseError for a case that is a search for a batch, NotTimed for one that failed.
+    Raises CaseError for a case that is a search for a batch, WorkError for one that failed.
     """
     if case.largest:
         raise CaseError(f"bench layers times one batch: {case.name} is a search for one; write b32, say, for bmax")
@@ -51,12 +51,12 @@ def measure_layers(
     stage("reference")
     reference = request(reference_job([case], settings, where, seed, source), REFERENCE_LIMIT_S, ask=ask)
     if reference.status != "ok":
-        raise NotTimed(f"{case.name}: no reference to hold it against: {reference.reason}")
+        raise WorkError(f"{case.name}: no reference to hold it against: {reference.reason}")
     paths, trace_to = reference.data["paths"], str(trace.resolve()) if trace else ""
     job = LayersJob(case, settings, where, seed, source, paths, executions=executions, trace=trace_to)
     answer = request(job, settings.limit_s, stage, ask)
     if answer.status != "ok":
-        raise NotTimed(f"{case.name}: {answer.status}: {answer.reason}")
+        raise WorkError(f"{case.name}: {answer.status}: {answer.reason}")
     about = {"layers": SCHEMA, "case": case.name, "device": where, "machine": machine_name(facts)}
     about |= {"date": datetime.now(UTC).isoformat(timespec="seconds"), "environment": facts}
     return about | assemble_layers(case, answer.data, load_ceilings(facts))
@@ -69,13 +69,13 @@ def assemble_layers(case: Case, answer: LayersAnswer, ceilings: Ceilings | None)
     rows take of an undisturbed execution: the time that the timing added (on a CPU), half the 95 % intervals of the
     medians with and without it, and the difference between the median of the executions' sums and the sum of the
     layers' medians, which is large where a machine stalls now in one layer, now in another.
-    Raises NotTimed if there is no row.
+    Raises WorkError if there is no row.
     """
     network = operations(case.model, case.batch, case.image, case.precision)
     rows = _rows(answer["parts"], network)
     whole, timed = (median(ns) / 1e3 for ns in (answer["whole_ns"], answer["timed_ns"]))
     if not rows:
-        raise NotTimed(f"{case.name}: no kernel was seen in any layer; on a GPU, may this process read its counters?")
+        raise WorkError(f"{case.name}: no kernel was seen in any layer; on a GPU, may this process read its counters?")
     total = sum(row["us"] for row in rows)
     median_of_sums = median(map(sum, zip(*(row.pop("ns") for row in rows), strict=True))) / 1e3
     # a profiler costs the host time between kernels, not the GPU's in them

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, TypedDict
+from typing import TypedDict
 
 from bench.plans.case import Case
 from bench.plans.plan import Settings
@@ -69,25 +69,18 @@ class RunJob(Job[A]):
 
 
 @dataclass(frozen=True)
-class CaseJob(RunJob[CaseAnswer]):
+class CaseJob(RunJob[CaseAnswer], name="case"):
     """Measure the case."""
-
-    name: ClassVar[str] = "case"
-    answer: ClassVar[type] = CaseAnswer
 
 
 @dataclass(frozen=True)
-class FitJob(RunJob[CaseAnswer]):
+class FitJob(RunJob[CaseAnswer], name="fit"):
     """Try if the case's batch fits into memory."""
-
-    name: ClassVar[str] = "fit"
-    answer: ClassVar[type] = CaseAnswer
 
 
 def fit_job(job: CaseJob, batch: int) -> FitJob:
     """Return the job that tries if `batch` images fit; the case of `job` has batch `max`."""
-    values = {name: getattr(job, name) for name in ("settings", "device", "seed", "source", "reference", "caches")}
-    return FitJob(replace(job.case, batch=batch), **values)
+    return FitJob(**(vars(job) | {"case": replace(job.case, batch=batch)}))
 
 
 class KernelRow(TypedDict):
@@ -122,11 +115,8 @@ class LayersAnswer(Ended):
 
 
 @dataclass(frozen=True)
-class LayersJob(RunJob[LayersAnswer]):
+class LayersJob(RunJob[LayersAnswer], name="layers"):
     """Time the parts of the case, `executions` times; `trace` is the path for the profiler's trace, or empty."""
-
-    name: ClassVar[str] = "layers"
-    answer: ClassVar[type] = LayersAnswer
 
     executions: int = 30
     trace: str = ""
@@ -139,11 +129,8 @@ class ReferenceAnswer(Ended):
 
 
 @dataclass(frozen=True)
-class ReferenceJob(Job[ReferenceAnswer]):
+class ReferenceJob(Job[ReferenceAnswer], name="reference"):
     """Compute the reference logits of a model for the first `count` pictures, in each precision."""
-
-    name: ClassVar[str] = "reference"
-    answer: ClassVar[type] = ReferenceAnswer
 
     model_name: str
     image: int
@@ -185,11 +172,8 @@ class LoadAnswer(Ended):
 
 
 @dataclass(frozen=True)
-class LoadJob(Job[LoadAnswer]):
+class LoadJob(Job[LoadAnswer], name="load"):
     """Put `case` under load, prepared at each batch of `sizes`; with `rate` None, at half of what the device serves."""
-
-    name: ClassVar[str] = "load"
-    answer: ClassVar[type] = LoadAnswer
 
     case: Case
     sizes: tuple[int, ...]
@@ -209,11 +193,8 @@ class NullAnswer(Ended):
 
 
 @dataclass(frozen=True)
-class NullJob(Job[NullAnswer]):
+class NullJob(Job[NullAnswer], name="null"):
     """Measure models that do nothing, and so the harness."""
-
-    name: ClassVar[str] = "null"
-    answer: ClassVar[type] = NullAnswer
 
     device: str
 
@@ -244,11 +225,8 @@ class CeilingsAnswer(Ended):
 
 
 @dataclass(frozen=True)
-class CeilingsJob(Job[CeilingsAnswer]):
+class CeilingsJob(Job[CeilingsAnswer], name="ceilings"):
     """Measure this machine's ceilings; `flags` are its CPU's. `quick` only shows that measuring works."""
-
-    name: ClassVar[str] = "ceilings"
-    answer: ClassVar[type] = CeilingsAnswer
 
     device: str
     flags: list[str]
@@ -266,19 +244,13 @@ PartOutcome = Json  # status, reason, seconds, and the part's further fields
 class PartsJob(Job[Empty]):
     """Run the named parts one after the other, each with its limit in seconds; a stage reports each start and end."""
 
-    answer: ClassVar[type] = Empty
-
     device: str
     parts: list[tuple[str, float]] = field(default_factory=list)
 
 
-class PiecesJob(PartsJob):
+class PiecesJob(PartsJob, name="pieces"):
     """Pieces of networks (`bench.experiments.lists.PIECES`)."""
 
-    name: ClassVar[str] = "pieces"
 
-
-class ConstantsJob(PartsJob):
+class ConstantsJob(PartsJob, name="constants"):
     """Experiments on a card's constants (`bench.experiments.lists.EXPERIMENTS`)."""
-
-    name: ClassVar[str] = "constants"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, TypedDict
+from typing import TypedDict
 
 from bench.runs.job import Empty, Ended
 from bench.runs.wire import Job, Json
@@ -21,14 +21,11 @@ class KernelsAnswer(Ended):
 
 
 @dataclass(frozen=True)
-class KernelsJob(Job[KernelsAnswer]):
+class KernelsJob(Job[KernelsAnswer], name="kernels"):
     """Compile part `part` of `parts` of the networks' kernels, by architecture; leaves out those in `broken`.
 
     `broken` maps kernels that killed a child before to how it died.
     """
-
-    name: ClassVar[str] = "kernels"
-    answer: ClassVar[type] = KernelsAnswer
 
     points: dict[str, list[Point]]
     globs: list[str]
@@ -46,11 +43,8 @@ class FactsAnswer(Ended):
 
 
 @dataclass(frozen=True)
-class FactsJob(Job[FactsAnswer]):
+class FactsJob(Job[FactsAnswer], name="facts"):
     """Count the work of cases; leaves out those in `broken`, which killed a child before."""
-
-    name: ClassVar[str] = "facts"
-    answer: ClassVar[type] = FactsAnswer
 
     cases: list[str]
     broken: dict[str, str] = field(default_factory=dict)
@@ -83,12 +77,8 @@ class NetworksAnswer(Ended):
 
 
 @dataclass(frozen=True)
-class NetworksJob(Job[NetworksAnswer]):
+class NetworksJob(Job[NetworksAnswer], name="tune", what="networks"):
     """Read the layers of models at batches and precisions."""
-
-    name: ClassVar[str] = "tune"
-    what: ClassVar[str] = "networks"
-    answer: ClassVar[type] = NetworksAnswer
 
     models: list[str]
     batches: list[int]
@@ -123,15 +113,11 @@ class CandidateEnd(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class TryJob(Job[Empty]):
+class TryJob(Job[Empty], name="tune", what="candidates"):
     """Try the candidates of some layers for `seconds`; those numbered in `compiled` are compiled already.
 
     `threads` compile at once; 0 stands for the number of cores.
     """
-
-    name: ClassVar[str] = "tune"
-    what: ClassVar[str] = "candidates"
-    answer: ClassVar[type] = Empty
 
     visits: list[VisitRow]
     compiled: list[int]
@@ -149,12 +135,8 @@ class MakerAnswer(Ended):
 
 
 @dataclass(frozen=True)
-class MakerJob(Job[MakerAnswer]):
+class MakerJob(Job[MakerAnswer], name="bundle", what="maker"):
     """Return the compiler that would compile a bundle for an architecture."""
-
-    name: ClassVar[str] = "bundle"
-    what: ClassVar[str] = "maker"
-    answer: ClassVar[type] = MakerAnswer
 
     arch: int
 
@@ -166,12 +148,8 @@ class BundleAnswer(Ended):
 
 
 @dataclass(frozen=True)
-class BundleJob(Job[BundleAnswer]):
-    """Compile the networks' kernels and the tuner's candidates for `seconds`; `known` ones, by layer, are left out."""
-
-    name: ClassVar[str] = "bundle"
-    what: ClassVar[str] = "candidates"
-    answer: ClassVar[type] = BundleAnswer
+class BundleJob(Job[BundleAnswer], name="bundle", what="candidates"):
+    """Compile the networks' kernels and the tuner's candidates for `seconds`, without those in `known`, by layer."""
 
     models: list[str]
     batches: list[int]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from bench.machine.environment import ROOT
@@ -31,13 +30,8 @@ def measuring_files(root: Path = ROOT) -> list[str]:
 
 def harness_changes(base: Checkout, head: Checkout, repository: Path = ROOT) -> list[str]:
     """Return a sentence if the two commits do not measure with the same code, in a list; else an empty list."""
-    files = changed_files(
-        base.sha, head.sha, _joined(measuring_files(side.home.root) for side in (base, head)), repository
-    )
+    paths = {path for side in (base, head) for path in measuring_files(side.home.root)}
+    files = changed_files(base.sha, head.sha, sorted(paths), repository)
     if not files:
         return []
     return [f"the measuring code differs between the two ({', '.join(files)}): a difference may come from it"]
-
-
-def _joined(paths: Iterable[list[str]]) -> list[str]:
-    return sorted(set().union(*paths))

@@ -70,14 +70,14 @@ HERE = Home()
 def ask(
     job: Json,
     limit_s: float,
-    stage: Callable[[str], None] = lambda name: None,
+    on_stage: Callable[[str], None] = lambda name: None,
     module: str = "bench.worker",
     home: Home = HERE,
     stop: Event | None = None,
 ) -> Answer[Json]:
     """Run `job` in a fresh process of `module` and wait for its answer, `limit_s` seconds at most.
 
-    `stage` is called with the name of each stage that the child enters. The child, and every process that it started,
+    `on_stage` is called with the name of each stage that the child enters. The child, and every process started by it,
     is dead when this returns or raises. In a thread, which no keyboard interrupts, Stopped is raised soon after another
     thread sets `stop`.
     """
@@ -88,7 +88,7 @@ def ask(
     except OSError as error:  # too many processes or open files, or no memory for one more
         status = "memory" if error.errno == errno.ENOMEM else "crash"
         return Answer(status, f"its process could not be started: {error.strerror}", {}, time.monotonic() - start)
-    with closing(_Pipes(child, reader, json.dumps(job).encode(), stage)) as pipes:
+    with closing(_Pipes(child, reader, json.dumps(job).encode(), on_stage)) as pipes:
         try:
             timed_out = not pipes.wait(start + limit_s, stop)
             if stop and stop.is_set():

@@ -13,7 +13,7 @@ from bench.runs.wire import A, Job, MessageError, parse_answer
 def request(
     job: Job[A],
     limit_s: float,
-    stage: Callable[[str], None] = lambda name: None,
+    on_stage: Callable[[str], None] = lambda name: None,
     ask: Ask | None = None,
     **options: Any,
 ) -> Answer[A]:
@@ -21,7 +21,7 @@ def request(
 
     An answer with a field of the wrong type becomes a crash, with no data.
     """
-    answer = (ask or process.ask)(job.to_json(), limit_s, stage, **options)
+    answer = (ask or process.ask)(job.to_json(), limit_s, on_stage, **options)
     try:
         data = parse_answer(answer.data, job, whole=answer.status == "ok")
     except MessageError as error:

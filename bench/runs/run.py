@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from bench.errors import UNABLE, ArgumentError, BenchError, PlanError
 from bench.machine.environment import device, environment
-from bench.paths import fresh
-from bench.plans.choose import narrowed, not_an_input, unable
+from bench.paths import new_run_folder
+from bench.plans.choose import input_refusal, plan_refusal, select_cases
 from bench.plans.plan import Plan
-from bench.plans.words import words
+from bench.plans.words import as_list
 from bench.records.frame import load
 from bench.records.store import Store
 from bench.runs.sweep import Sweep
@@ -44,9 +44,9 @@ def sweep_of(
     an invalid source.
     """
     facts = environment()
-    if reason := unable(plan, facts):
+    if reason := plan_refusal(plan, facts):
         raise BenchError(reason, UNABLE)
-    if reason := not_an_input(source):
+    if reason := input_refusal(source):
         raise PlanError(reason)
     at_once = 1 if plan.timed else jobs or AT_ONCE[device(facts)]
     budget_s = budget_s or float("inf")
@@ -75,9 +75,9 @@ def run(
         raise ArgumentError(f"a seed is a whole number from 0 on, not {seed!r}")
     if rounds is not None and (not isinstance(rounds, int) or rounds < 1):
         raise ArgumentError(f"rounds are a whole number from 1 on, not {rounds!r}")
-    chosen = narrowed(plan, words(cases))
+    chosen = select_cases(plan, as_list(cases))
     chosen = replace(chosen, rounds=rounds or chosen.rounds)
-    folder = Path(output) if output is not None else fresh(chosen.name)
+    folder = Path(output) if output is not None else new_run_folder(chosen.name)
     for _ in sweep_of(chosen, folder, resume=resume, source=source, seed=seed).run():
         pass
     frame = load(folder)

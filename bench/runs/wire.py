@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cache
-from typing import Any, ClassVar, Generic, Self, TypeVar, cast
+from typing import Any, ClassVar, Generic, Self, TypeVar, cast, get_args
 
 from bench.plans.case import Case
 from bench.records.misfit import Misfit
@@ -27,14 +27,18 @@ class MessageError(ValueError):
 
 @dataclass(frozen=True)
 class Job(Generic[A]):
-    """A message to a child; `A` is the type of its answer. A subclass sets `name`, and `answer` to a TypedDict.
+    """A message to a child; `A` is the type of its answer, a TypedDict.
 
-    Jobs of one name differ by `what`.
+    A subclass names its job: `class NullJob(Job[NullAnswer], name="null")`. Jobs of one name differ by `what`.
     """
 
     name: ClassVar[str]
-    what: ClassVar[str] = ""
+    what: ClassVar[str]
     answer: ClassVar[type]
+
+    def __init_subclass__(cls, name: str = "", what: str = "") -> None:
+        cls.name, cls.what = name, what
+        (cls.answer,) = get_args(cls.__orig_bases__[0])  # type: ignore[attr-defined]
 
     def to_json(self) -> Json:
         """Return this job as a JSON object."""

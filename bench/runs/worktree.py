@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import RevisionError
-from bench.machine.provenance import CODE, ROOT, GitError, ask_git
+from bench.machine.provenance import CODE, ROOT, GitError, run_git
 from bench.runs.process import Home
 
 PREFIX = "resnet-bench-ab-"
@@ -70,10 +70,10 @@ def checkouts(
 def resolve_commit(name: str, repository: Path = ROOT) -> str:
     """Return the full SHA of a revision's commit. Raises RevisionError if there is none."""
     try:
-        return ask_git(repository, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", limit_s=GIT_LIMIT_S)
+        return run_git(repository, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", limit_s=GIT_LIMIT_S)
     except GitError:
         try:
-            shallow = ask_git(repository, "rev-parse", "--is-shallow-repository") == "true"
+            shallow = run_git(repository, "rev-parse", "--is-shallow-repository") == "true"
         except GitError as error:
             raise RevisionError(f"{repository} has no revisions to compare: {error}") from None
         cure = "this clone is shallow: `git fetch --unshallow`" if shallow else "`git log --oneline` shows some"
@@ -163,7 +163,7 @@ def _last_line(text: str) -> str:
 
 def _git(repository: Path, *words: str) -> str:
     try:
-        return ask_git(repository, *words, limit_s=GIT_LIMIT_S)
+        return run_git(repository, *words, limit_s=GIT_LIMIT_S)
     except GitError as error:
         raise RevisionError(str(error)) from None
 

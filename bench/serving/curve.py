@@ -7,7 +7,7 @@ from math import ceil, floor, log10
 from pathlib import Path
 from typing import Any
 
-from bench.plans.words import way
+from bench.plans.words import label
 from bench.serving.capacity import Capacity, Point
 from bench.text import digits
 
@@ -82,7 +82,7 @@ def picture(curves: Sequence[Curve], path: Path, title: str) -> None:
 
 def _rows(found: Capacity, points: Sequence[Point]) -> list[dict[str, Any]]:
     case = found.service.case
-    named = f"{way(case)}, batch {'up to ' * (found.batching.most > 1)}{found.batching.most}"
+    named = f"{label(case)}, batch {'up to ' * (found.batching.most > 1)}{found.batching.most}"
     return [
         {"service": named, "rate": point.rate, "quantile": quantile, "ms": ns / 1e6}
         for point in points

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from bench.plans.words import variant_cell, way
+from bench.plans.words import label, variant_cell
 from bench.serving import capacity
 from bench.serving.capacity import Capacity, Fleet, broken
 from bench.serving.curve import text
@@ -30,7 +30,7 @@ def show(out: Console, groups: list[Group], wait_ms: float) -> None:
         out.print(_table(group))
         if group.more:
             out.print(f"{group.more} more are slower; a CASE-GLOB that leaves these out shows them.", markup=False)
-        out.print(f"\n{way(best.service.case)}, batch {best.batching.most}:", markup=False)
+        out.print(f"\n{label(best.service.case)}, batch {best.batching.most}:", markup=False)
         for line in text(points, best.limit_ns):
             out.print(line, markup=False)
         if best.rate:
@@ -60,12 +60,12 @@ def show(out: Console, groups: list[Group], wait_ms: float) -> None:
 def _answer(best: Capacity) -> str:
     limit = f"{best.limit_ns / 1e6:g} ms"
     if not best.rate:
-        alone = f"{way(best.service.case)} takes {digits(best.single_ns / 1e6)} ms for one request alone"
+        alone = f"{label(best.service.case)} takes {digits(best.single_ns / 1e6)} ms for one request alone"
         return f"No rate keeps the p99 within {limit}: the fastest, {alone}."
     most = best.batching.most
     batches = f"in batches up to {most}" if most > 1 else "one at a time"
     return (
-        f"{way(best.service.case)}, {batches}, takes {digits(best.sure)} requests/s a device with 99 % answered "
+        f"{label(best.service.case)}, {batches}, takes {digits(best.sure)} requests/s a device with 99 % answered "
         f"within {limit}: {best.sure / best.saturation:.0%} of saturation."
     )
 

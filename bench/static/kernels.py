@@ -12,7 +12,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
-from bench.files import read_json, reading, write
+from bench.files import read_json, reading, write_file
 from bench.plans.words import matches
 from kernels.compiled.facts import KernelFacts
 
@@ -83,7 +83,7 @@ class Accepted:
         ordered = sorted(self.entries, key=lambda entry: (entry.arch, entry.kernel, entry.uses))
         lines = ",\n".join(json.dumps(entry.row(), separators=(",", ":")) for entry in ordered)
         head = json.dumps({"schema": SCHEMA, "triton": self.triton, "commit": self.commit, "when": self.when})
-        write(path, f'{head[:-1]}, "entries": [\n{lines}\n]}}\n')
+        write_file(path, f'{head[:-1]}, "entries": [\n{lines}\n]}}\n')
 
 
 def chosen(entries: Iterable[Entry], archs: Iterable[int], globs: list[str]) -> list[Entry]:

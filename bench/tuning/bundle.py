@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import UnableError, WorkError
-from bench.lines import Line, plain
+from bench.lines import Line, verbatim
 from bench.machine.environment import cpu
 from bench.runs.kernel_jobs import BundleAnswer, BundleJob, MakerJob
 from bench.runs.process import Answer
@@ -71,13 +71,13 @@ class Filled:
     def lines(self) -> Iterator[Line]:
         """The same for a person."""
         each = self.bytes / max(self.kernels, 1)
-        yield plain(
+        yield verbatim(
             f"{self.file}: {self.kernels} kernels for {self.candidates} candidates of {self.layers} layers, "
             f"{self.bytes / 1e6:.1f} MB, {each / 1e3:.1f} kB each. {self.made} of them now, "
             f"in {self.seconds:.0f} s, {60 * self.made / max(self.seconds, 0.1):.0f} a minute."
         )
         for layer, config, reason in self.failed:
-            yield plain(f"failed: {layer}: {config}: {reason}")
+            yield verbatim(f"failed: {layer}: {config}: {reason}")
         if not self.complete:
             yield Line("The bundle is not complete: the same command goes on.")
         yield Line(f"Use: {BUNDLE_VARIABLE}={self.file}, or bench tune --bundle {self.file}", markup=False)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.errors import StoreError
-from bench.files import write
+from bench.files import write_file
 from kernels.table import Table
 
 STATUSES = {
@@ -87,7 +87,7 @@ class Kept:
 
     def save(self) -> None:
         """The table, whole or as it was."""
-        write(self.path, self.table.to_json(), "it is as it was")
+        write_file(self.path, self.table.to_json(), "it is as it was")
 
     def forget(self, gpu: str, layer: str) -> None:
         """Leave out an entry that proved wrong."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import ArgumentError, BenchError
-from bench.plans.words import matches, words
+from bench.plans.words import as_list, matches
 from bench.records import comparable
 from bench.records.frame import load
 from bench.verdicts.metrics import METRICS, metric_named
@@ -40,9 +40,9 @@ def compare(
     Raises BenchError where the two have no case in common, and where they are not alike: of another machine, software,
     input or settings; ArgumentError, which is one, for a metric or a field that is none.
     """
-    sides = matched(Path(base), Path(head), words(cases))
-    least, fields = minimums or {}, comparable.parse_allowed(words(allow))
-    return compared((Path(base), Path(head)), sides, words(metrics), least, fields)
+    sides = matched(Path(base), Path(head), as_list(cases))
+    least, fields = minimums or {}, comparable.parse_allowed(as_list(allow))
+    return compared((Path(base), Path(head)), sides, as_list(metrics), least, fields)
 
 
 def compared(

@@ -12,8 +12,8 @@ import typer
 from typer import Argument, Option
 
 from bench.cli.console import FAILED, USAGE, Filter, Json, err, print_json, print_lines, stop, tell
-from bench.files import reserve
-from bench.plans.plan import load as load_plan
+from bench.files import check_writable
+from bench.plans.plan import load_plan
 from bench.static.cases import Change, Facts, compare, failures
 from bench.static.cases_text import lines, markdown
 from bench.static.count import count_cases
@@ -46,7 +46,7 @@ def counts(
         stop(f"no case of {plan} matches {' or '.join(filter or [])}; `bench list {plan}` shows them", USAGE)
     before = Facts.load(against) if against else None
     if output:
-        reserve(output)
+        check_writable(output)
     with err.status("counting") as status:
         now = count_cases(cases, lambda done, total, name: status.update(f"counting {done} of {total}: {name}"))
     changes: Sequence[Change] = ()

@@ -21,7 +21,7 @@ Check = Annotated[
         "--check",
         metavar="FILE",
         help="Exit 1 if a kernel is worse than in this record, or may compute wrong numbers; "
-        "if another Triton made the record, only if a kernel can no longer be used.",
+        "for a record of another Triton, only if a kernel can no longer be used.",
     ),
 ]
 Accept = Annotated[

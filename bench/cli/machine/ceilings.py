@@ -10,7 +10,7 @@ import typer
 from typer import Option
 
 from bench.cli.console import Json, err, out, print_json, tell
-from bench.files import reserve
+from bench.files import check_writable
 from bench.machine.environment import environment
 from bench.roofline.ceilings import (
     fastest_measurements,
@@ -55,7 +55,7 @@ def ceilings(
     if reason:
         tell(f"{path}: {reason}: measuring again.")
     if kept is None or reason:
-        reserve(path)
+        check_writable(path)
         with err.status("starting") as status:
             kept = measure_ceilings(env, lambda stage: status.update(f"measuring: {stage}"), quick)
         save_ceilings(kept, path)

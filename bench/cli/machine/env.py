@@ -29,13 +29,13 @@ def env(
     as_json: Json = False,
 ) -> None:
     """This machine as a record describes it, and what makes timings on it noisy."""
-    from bench.machine.noise_sources import noisy
-    from bench.machine.software import software as installed
+    from bench.machine.noise_sources import noise_sources
+    from bench.machine.software import check_software
 
     here = environment()
-    advice = noisy(here)
+    advice = noise_sources(here)
     overhead = _measure_overhead(here) if cost else None
-    packages = installed() if software else []
+    packages = check_software() if software else []
     content: dict[str, Any] = {"environment": here, "noisy": [{"what": what, "cure": cure} for what, cure in advice]}
     content |= {"harness": overhead} if cost else {}
     content |= {"software": [asdict(package) for package in packages]} if software else {}
@@ -48,7 +48,7 @@ def env(
     for what, cure in advice:
         out.print(f"[yellow]noisy:[/] {escape(what)}\n       cure: {escape(cure)}")
     if not advice:
-        out.print("Nothing here is known to make timings noisy.")
+        out.print("No source of noise was detected.")
     for package in packages:
         state = f"[red]not usable:[/] {escape(package.reason)}" if package.reason else escape(package.version)
         out.print(f"{package.name:18} {package.seconds:5.1f} s  {state}", soft_wrap=True)

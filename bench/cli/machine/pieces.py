@@ -1,4 +1,4 @@
-"""`bench pieces`: whether each kind of kernel and launch that networks are made of works on this GPU, in seconds."""
+"""`bench pieces`: whether each kind of kernel and launch of a network works on this GPU, in seconds."""
 
 from __future__ import annotations
 

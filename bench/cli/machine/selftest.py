@@ -26,7 +26,7 @@ from bench.cli.console import (
 from bench.cli.progress import Progress
 from bench.files import write_json
 from bench.machine.environment import ROOT, environment
-from bench.plans.choose import narrowed, unable
+from bench.plans.choose import plan_refusal, select_cases
 from bench.plans.plan import Plan
 from bench.report.markdown import describe_machine
 from bench.verdicts.selftest import tables as error_rates
@@ -73,15 +73,15 @@ def selftest(
 ) -> None:
     """How often verdicts of bench compare are wrong: false alarms on identical code, and slowdowns that are found.
 
-    By simulation; with --real PLAN by `bench ab` of HEAD with itself, with and without a delay of known size in its
-    variants. Exit code 1 if there are more false alarms than 0.5 % per case or 5 % per sweep, or if a case failed.
+    By simulation; with --real PLAN by `bench ab` of HEAD with itself, with and without a given delay in its variants.
+    Exit code 1 if there are more false alarms than 0.5 % per case or 5 % per sweep, or if a case failed.
     """
     from bench.verdicts.selftest import simulated
 
     _refuse_options_of_other_mode(context, bool(real))
     if real:
         delays = [0.0, *dict.fromkeys(parse_percentages("--delay", delay))]
-        plan = narrowed(real, filter)
+        plan = select_cases(real, filter)
         runs = _real_runs(plan, delays=delays, rounds=rounds, repeats=repeat, seed=seed, source=absolute_input(input))
         runs.budget_s = budget or float("inf")
         runs.finish()
@@ -114,7 +114,7 @@ def _real_runs(plan: Plan, **settings: Any) -> RealRuns:
     from bench.verdicts.selftest.real import RealRuns, Trial
 
     env = environment()
-    if reason := unable(plan, env):
+    if reason := plan_refusal(plan, env):
         stop(reason, UNABLE)
 
     def watched(trial: Trial) -> Progress:

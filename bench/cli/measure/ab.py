@@ -29,8 +29,8 @@ from bench.cli.console import (
 )
 from bench.cli.progress import Progress
 from bench.machine.environment import ROOT, environment
-from bench.paths import fresh
-from bench.plans.choose import narrowed, unable
+from bench.paths import new_run_folder
+from bench.plans.choose import plan_refusal, select_cases
 from bench.runs.ab import LOOKS, Duel
 from bench.runs.measuring import harness_changes
 from bench.runs.worktree import checkouts
@@ -70,12 +70,12 @@ def ab(
     from bench.verdicts.duel import USUAL, Question
 
     question = Question(metric_names(metric) if metric else USUAL, parse_minimums(minimum))
-    chosen, env = narrowed(plan, filter), environment()
-    if reason := unable(chosen, env):
+    chosen, env = select_cases(plan, filter), environment()
+    if reason := plan_refusal(chosen, env):
         stop(reason, UNABLE)
     if resume and output is None:
         raise typer.BadParameter("--resume needs the folder to go on in: -o DIR")
-    folder = output or fresh(f"ab-{chosen.name}")
+    folder = output or new_run_folder(f"ab-{chosen.name}")
     with checkouts([base, head], tell, ROOT) as (one, other):
         duel = Duel(chosen, (one, other), folder, env, rounds=rounds, seed=seed, source=absolute_input(input))
         duel.resume, duel.budget_s = resume, budget or float("inf")

@@ -11,16 +11,17 @@ import typer
 from typer import Argument, Option
 
 from bench.campaign import listing
-from bench.campaign.campaign import Campaign, outbox_folder
+from bench.campaign.archive import outbox_folder
+from bench.campaign.campaign import Campaign
 from bench.campaign.cards import environment_of_card, latest_card
 from bench.campaign.lock import campaign_lock
 from bench.campaign.restore import unpack_into_results
-from bench.campaign.summary import missing_tasks
+from bench.campaign.summary import missing_tasks, summarize
 from bench.campaign.tasks import BUDGET_S, STAGES, Task, budget_of, select_tasks
 from bench.cli.console import FAILED, STOPPED, UNABLE, USAGE, Json, device_line, out, print_json, stop, tell
 from bench.errors import StoreError
 from bench.machine.environment import environment, no_cuda
-from bench.machine.provenance import write
+from bench.machine.provenance import write_commit
 from bench.paths import LOCAL
 from kernels.cards import places
 
@@ -49,7 +50,7 @@ def campaign(
 ) -> None:
     """Measure a rented GPU unattended, in a quarter of an hour: which paths work, the first speeds, tuned kernels.
 
-    Each task is a process of its own, so that a failure does not stop the others. A task that is done for this card and
+    Each task is a separate process, so that a failure does not stop the others. A task that is done for this card and
     this code is not repeated: a further rental goes on where the last one stopped. Three files in $OUT hold
     the results.
     """
@@ -67,7 +68,7 @@ def campaign(
         raise typer.BadParameter(str(error)) from None
     if not listed:
         with suppress(StoreError):  # a checkout that cannot be written has the commit of its git, or none
-            write()
+            write_commit()
     env = environment()
     reason = no_cuda(env)
     if reason and not (dry or listed):
@@ -114,7 +115,7 @@ def _run(campaign: Campaign, tasks: list[Task], seconds: float, where: str) -> N
         tell(f"{why}: {', '.join(left)}. The same command goes on from what is under results/.")
     campaign.update_outbox()
     out.print()
-    for line in campaign.summary_lines():
+    for line in summarize(campaign):
         out.print(line, markup=False, soft_wrap=True)
     if not campaign.troubles():
         out.print(f"In {campaign.outbox.folder}: the archive, the log, these lines.", markup=False, soft_wrap=True)

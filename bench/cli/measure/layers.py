@@ -13,7 +13,7 @@ from typer import Argument, Option
 from bench.cli.console import UNABLE, Input, Json, Seed, err, out, print_json, stop, write_output
 from bench.machine.environment import environment
 from bench.plans.case import Case
-from bench.plans.choose import not_an_input
+from bench.plans.choose import input_refusal
 from bench.plans.eligible import why_not
 from bench.roofline.layers import compare_layers, measure_layers
 from bench.roofline.layers_text import print_layer_comparison, print_layers
@@ -41,7 +41,7 @@ def layers(
     for parsed in cases:
         if reason := why_not(parsed, env):
             stop(f"this machine cannot run {parsed.name}: {reason}", UNABLE)
-    if reason := not_an_input(input):
+    if reason := input_refusal(input):
         raise typer.BadParameter(reason)
     for path in (trace, output):
         if path is not None and not path.resolve().parent.is_dir():

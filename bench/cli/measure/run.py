@@ -21,8 +21,8 @@ from bench.cli.console import (
     print_json,
 )
 from bench.cli.measure.sweep import exit_code, run_sweep
-from bench.paths import fresh, latest
-from bench.plans.choose import narrowed
+from bench.paths import latest_run_folder, new_run_folder
+from bench.plans.choose import select_cases
 from bench.report.terminal import print_report
 from bench.report.views import report_as_json
 from bench.runs.rounds import with_rounds
@@ -57,12 +57,12 @@ def run(
 ) -> None:
     """Measure every case of a plan, with live progress, and print the table."""
     shown = checked_view(view or ("cold" if cold else "speed"))
-    chosen = narrowed(plan, filter)
+    chosen = select_cases(plan, filter)
     try:
         chosen = with_rounds(chosen, rounds, until, rounds_limit)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    folder = output or (latest(chosen.name) if resume or retry else fresh(chosen.name))
+    folder = output or (latest_run_folder(chosen.name) if resume or retry else new_run_folder(chosen.name))
     records = run_sweep(chosen, folder, resume=resume, retry=retry, cold=cold, budget=budget, input=input, seed=seed)
     print_json(report_as_json(records)) if as_json else print_report(out, records, folder, shown)
     raise typer.Exit(exit_code(records))

@@ -9,9 +9,9 @@ from typer import Option
 
 from bench.cli.console import Budget, Filter, Input, Json, Output, PlanName, Seed, out, print_json
 from bench.cli.measure.sweep import exit_code, run_sweep
-from bench.paths import fresh, latest
+from bench.paths import latest_run_folder, new_run_folder
 from bench.plans import plan as plans
-from bench.plans.choose import narrowed
+from bench.plans.choose import select_cases
 from bench.report.terminal import print_gate
 
 
@@ -30,9 +30,9 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check the answers only: the accuracy gate of `run`, by the same path, with one execution."""
-    chosen = plans.gate_only(narrowed(plan, filter))
+    chosen = plans.gate_only(select_cases(plan, filter))
     name = f"verify-{chosen.name}"
-    folder = output or (latest(name) if resume else fresh(name))
+    folder = output or (latest_run_folder(name) if resume else new_run_folder(name))
     records = run_sweep(chosen, folder, resume=resume, budget=budget, jobs=jobs, input=input, seed=seed)
     if as_json:
         print_json([{"case": r.case.name, "status": r.status, "reason": r.reason, "gate": r.gate} for r in records])

@@ -11,7 +11,7 @@ from typer import Argument, Option
 
 from bench.cli.console import USAGE, Filter, read_records, stop, tell
 from bench.errors import InteropError
-from bench.files import write
+from bench.files import write_file
 from bench.plans.words import matches
 from bench.records.formats import EXPORTS, import_pytest_benchmark, with_latency
 from bench.records.store import Store
@@ -36,7 +36,7 @@ def export(
     if output is None:
         print(text, end="")
         return
-    write(output, text)
+    write_file(output, text)
     tell(f"Written: {len(chosen)} records of {len({r.case for r in chosen})} cases, in {output}")
 
 

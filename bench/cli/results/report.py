@@ -63,7 +63,7 @@ def report(
 
 def _write_pictures(folders: Sequence[Path], html: Path | None, stills: Path | None) -> None:
     """Write the page, the pictures, or both."""
-    from bench.files import write as write_file
+    from bench.files import write_file
     from bench.report.page.document import render_page
     from bench.report.page.stills import save_stills
 

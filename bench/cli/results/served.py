@@ -12,7 +12,7 @@ from bench.cli.console import FAILED, UNABLE, err, out, print_json, read_records
 from bench.errors import CaseError
 from bench.machine.environment import device, environment
 from bench.plans.case import Case
-from bench.plans.choose import not_an_input
+from bench.plans.choose import input_refusal
 from bench.plans.eligible import why_not
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def load_job(
         raise CaseError(f"--real serves batches up to one size: write b8, say, for bmax in {case.name}")
     if reason := why_not(case, env):
         stop(f"this machine cannot run {case.name}: {reason}", UNABLE)
-    if reason := not_an_input(source):
+    if reason := input_refusal(source):
         raise typer.BadParameter(reason)
     sizes = tuple(sorted(_recorded(case, folder))) if folder else doublings(case.batch)
     return LoadJob(case, sizes, rate, seconds, wait_ns, device(env), source, seed)

@@ -17,7 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from bench.errors import MissingLibrary
+from bench.errors import UnableError
 from bench.plans.case import Case
 from bench.report.page import look
 from bench.report.page.data import POINTS, PageData, gather
@@ -31,17 +31,17 @@ CURE = "pip install 'altair>=5.5' 'vl-convert-python>=1.7' 'jinja2>=3.1'"
 
 
 def require_libraries() -> None:
-    """Raise MissingLibrary unless the libraries that make pages and stills can be imported."""
+    """Raise UnableError unless the libraries that make pages and stills can be imported."""
     try:
         import altair  # noqa: F401
         import jinja2  # noqa: F401
         import vl_convert  # noqa: F401
     except ImportError as error:
-        raise MissingLibrary(f"pages and pictures need {error.name}: {CURE}") from None
+        raise UnableError(f"pages and pictures need {error.name}: {CURE}") from None
 
 
 def render_page(folders: Iterable[str | Path]) -> str:
-    """Return the page of some results folders. Raises StoreError for a folder without records, MissingLibrary."""
+    """Return the page of some results folders. Raises StoreError for a folder without records, UnableError."""
     require_libraries()
     from jinja2 import Environment, StrictUndefined
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.machine.provenance import short
 from bench.plans.case import Case
-from bench.plans.words import way
+from bench.plans.words import label
 from bench.records import same
 from bench.records.record import Record
 from bench.records.store import read_folders
@@ -133,7 +133,7 @@ def case_fields(case: Case) -> dict[str, Any]:
         "case": case.name,
         "family": family,
         "group": f"{family}, batch {case.batch}",
-        "way": way(case),
+        "way": label(case),
     }
 
 
@@ -144,7 +144,7 @@ def headline(rows: list[Row]) -> str:
         return "No case was measured: the reasons are below."
     wins: dict[str, list[list[Row]]] = defaultdict(list)
     for group in groups.values():
-        wins[way(group[0].case)].append(group)
+        wins[label(group[0].case)].append(group)
     best, won = max(wins.items(), key=lambda item: len(item[1]))
     models = dict.fromkeys(model + at_pixels(image) for model, image, _ in groups)
     of = next(iter(models)) if len(models) == 1 else f"{len(models)} models"

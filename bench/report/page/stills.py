@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bench.files import write as write_file
+from bench.files import write_file
 from bench.report.page import look
 from bench.report.page.data import gather
 from bench.report.page.document import require_libraries, vega_lite_version
@@ -22,7 +22,7 @@ SINGLE_WIDTH = 620  # pixels of a panel that stands alone: its legend is no wide
 def save_stills(folders: Iterable[str | Path], target: Path) -> list[Path]:
     """Write each chart that the folders' records fill to the folder `target`, of the machine with the most cases.
 
-    Returns the files. Raises MissingLibrary, and StoreError for a folder without records or a target that cannot be
+    Returns the files. Raises UnableError, and StoreError for a folder without records or a target that cannot be
     written.
     """
     require_libraries()

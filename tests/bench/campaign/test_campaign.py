@@ -119,7 +119,7 @@ def test_a_sweep_is_done_by_its_records_and_goes_on_in_its_folder(
 ) -> None:
     facts, task = on_a_card(here), TASKS["gate-first"]
     made = Campaign(facts, tmp_path)
-    settings = asdict(plans.gate_only(plans.load(task.plan)).settings)
+    settings = asdict(plans.gate_only(plans.load_plan(task.plan)).settings)
     (first, _), *others = made._due_executions(task)
     store = Store(made.folder(task))
     assert made.state(task).kind == "missing"

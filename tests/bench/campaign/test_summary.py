@@ -35,9 +35,11 @@ def test_what_is_of_other_code_is_not_shown_as_this_ones(here: dict[str, Any], t
     for env, shown in ((made.env, True), (made.env | {"git": {"sha": "f" * 40, "dirty": False}}, False)):
         (made.root / "pieces.json").write_text(json.dumps(found | {"provenance": {"environment": env}}))
         assert any("stem" in line for line in summarize(made)) == shown
-    for damaged in ('{"pieces": null}', '{"pieces": [3], "provenance": 1}', "[]", '{"pieces": 3, "provenance": {}}'):
+    for damaged in ('{"pieces": null}', '{"pieces": [3], "provenance": 1}', "[3]", '{"pieces": 3, "provenance": {}}'):
         (made.root / "pieces.json").write_text(damaged)
-        assert summarize(made)
+        lines = summarize(made)
+        assert any(line.split()[:3] == ["error", "summary", "pieces:"] for line in lines), lines
+        assert lines[-1].startswith("Missing: ")  # the other sections are there
 
 
 def test_a_first_sweep_that_has_begun_waits_for_the_second_stage(
@@ -45,7 +47,7 @@ def test_a_first_sweep_that_has_begun_waits_for_the_second_stage(
 ) -> None:
     facts = on_a_card(here)
     made, task = Campaign(facts, tmp_path), TASKS["first"]
-    settings = asdict(plans.load("first").settings)
+    settings = asdict(plans.load_plan("first").settings)
     store = Store(made.folder(task))
     with store.writing():
         store.append(
@@ -70,7 +72,7 @@ def test_a_wrong_path_and_a_speed_have_a_line_each(
 
     def keep(name: str, cases: dict[str, dict[str, Any]]) -> None:
         task = TASKS[name]
-        plan = plans.load(task.plan)
+        plan = plans.load_plan(task.plan)
         settings = asdict((plans.gate_only(plan) if "verify" in task.argv else plan).settings)
         store = Store(made.folder(task))
         with store.writing():

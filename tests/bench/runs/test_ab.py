@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from bench.cli import app
 from bench.cli.measure import ab as cli_ab
 from bench.errors import StoreError
-from bench.plans.plan import read
+from bench.plans.plan import parse_plan
 from bench.records.store import Store
 from bench.runs.ab import LOOKS, SIDES, Duel, interim_looks
 from bench.runs.worktree import checkouts
@@ -89,7 +89,7 @@ def commit(folder: Path, tag: str) -> None:
 
 @pytest.fixture
 def duel(repository: Path, tmp_path: Path, here: dict[str, Any]) -> Iterator[Duel]:
-    plan = read(PLAN, "test", "test.toml")
+    plan = parse_plan(PLAN, "test", "test.toml")
     with checkouts(["fast", "slow"], repository=repository) as (base, head):
         yield Duel(plan, (base, head), tmp_path / "out", here | {"gpu": {"none": "hidden"}}, rounds=4)
 

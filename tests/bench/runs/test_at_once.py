@@ -15,7 +15,7 @@ import pytest
 from bench.errors import StoreError
 from bench.machine.environment import ROOT
 from bench.plans.case import Case
-from bench.plans.plan import Plan, gate_only, read
+from bench.plans.plan import Plan, gate_only, parse_plan
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.runs import process
@@ -33,7 +33,7 @@ precision = "fp32"
 batch = [1, 2]
 image = [32, 40]
 """
-PLAN = gate_only(read(TOML, "test", "test.toml"))
+PLAN = gate_only(parse_plan(TOML, "test", "test.toml"))
 
 
 class Count(Events):
@@ -81,7 +81,7 @@ def test_all_cases_are_checked_and_some_at_once(sweep: Callable[..., Sweep]) -> 
 
 def test_what_is_timed_runs_alone(sweep: Callable[..., Sweep]) -> None:
     with pytest.raises(ValueError, match="one at a time"):
-        sweep(read(TOML, "test", "test.toml"), jobs=2)
+        sweep(parse_plan(TOML, "test", "test.toml"), jobs=2)
 
 
 def test_a_throttled_check_is_a_check(sweep: Callable[..., Sweep]) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.plans.case import Case
-from bench.plans.plan import read
+from bench.plans.plan import parse_plan
 from bench.records.store import Store
 from bench.runs.largest import REPEATS, RESOLUTION, search
 from bench.runs.process import Answer
@@ -122,7 +122,7 @@ def test_a_sweep_keeps_a_search_as_one_record(tmp_path: Path, here: dict[str, An
         return answer("ok" if job["job"] == "case" or case.batch <= 100 else "memory", case.batch)
 
     sweep = Sweep(
-        read(PLAN, "test", "test.toml"), Store(tmp_path / "out"), here | {"gpu": {"none": "hidden"}}, ask=child
+        parse_plan(PLAN, "test", "test.toml"), Store(tmp_path / "out"), here | {"gpu": {"none": "hidden"}}, ask=child
     )
     sweep.events.stage = stages.append  # type: ignore[method-assign]
     records = {record.case.name: record for record in sweep.run()}

@@ -84,8 +84,6 @@ def test_our_steps_agree_with_float64(name, faster, build, batch, error, toleran
         assert error(build(name), batch, logits.flip(0) if flip else logits) < tolerance["fp32"]
     assert calls.total() == 0
     json.dumps(runner.details)
-    # nothing is written over, so more than `fused`, and no more than a norm's copy of everything
-    assert runner.details["activation_bytes"] <= runner.details["eager_activation_bytes"]
 
 
 def test_whole_groups_are_timed_once_for_all_that_are_alike(faster, build, batch, monkeypatch) -> None:
