@@ -39,7 +39,7 @@ class Line:
 def real(job: LoadJob, stage: Callable[[str], None] = lambda name: None) -> Answer[LoadAnswer]:
     """The run, in a process of its own, held against references that another makes first.
 
-    What its answer holds is told in `bench.worker.serve.load`.
+    What its answer holds is told in `bench.worker.serve.serve_load`.
     """
     settings = replace(Settings(), buffers=2)
     references = reference_job([job.case], settings, job.device, job.seed, job.source)
