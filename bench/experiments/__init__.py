@@ -1,4 +1,4 @@
 """What a fresh card is asked first, by name; each part costs only itself.
 
-`lists` says which, `parts` runs them, each a fault domain of its own; the rest runs in a child.
+`lists` names them, `parts` runs each as a separate fault domain; the measuring is done in a child.
 """

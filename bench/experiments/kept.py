@@ -1,4 +1,4 @@
-"""The files that pieces and experiments leave: rewritten behind each part, so that what is known is on disk."""
+"""The result files of pieces and experiments: rewritten after each part, so that every outcome is on disk at once."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from bench.files import ANOTHER, read_json, reading, write_json
 from bench.machine.facts import Environment
 
 SCHEMA = 1  # of either file
+GOOD = ("ok", "skipped")  # statuses
 
 
-class KeptPieces:
-    """results/<card>/pieces.json: the outcome of each piece, in the order in which they came."""
+class PiecesFile:
+    """The file results/<card>/pieces.json: the outcome of each piece, in the order in which they came."""
 
     def __init__(self, path: Path, facts: Environment) -> None:
         self.path = path
@@ -25,22 +26,24 @@ class KeptPieces:
         self.data = {
             "schema": SCHEMA, "pieces": self.pieces, "gpu": facts["gpu"].get("name"), "provenance": _provenance(facts),
         }  # fmt: skip
-        write_json(path, self.data, ANOTHER)  # where that is no use, before anything runs
+        write_json(path, self.data, ANOTHER)  # fails before anything runs
 
     def add(self, name: str, outcome: Outcome) -> None:
-        """Keep what became of a piece."""
+        """Append a piece's outcome and write the file."""
         piece = asdict(next(piece for piece in PIECES if piece.name == name))
         self.pieces.append({key: piece[key] for key in ("name", "kind", "precision")} | outcome)
         write_json(self.path, self.data, ANOTHER)
 
     def failed(self) -> bool:
-        """Whether a piece neither went well nor was skipped."""
-        return _failed(self.pieces)
+        """Tell whether a piece failed: its status is neither "ok" nor "skipped"."""
+        return any(piece["status"] not in GOOD for piece in self.pieces)
 
 
-class KeptConstants:
-    """results/<card>/constants.json: constants, and experiments in the list's order, with what is expected of those to
-    come. What earlier runs left of the same card stays."""
+class ConstantsFile:
+    """The file results/<card>/constants.json: constants, and experiments in the list's order with their predictions.
+
+    The outcomes of earlier runs on the same card stay.
+    """
 
     def __init__(self, path: Path, facts: Environment, dry: bool) -> None:
         gpu = facts["gpu"].get("name") if not dry else None
@@ -54,11 +57,11 @@ class KeptConstants:
         write_json(path, self.data, ANOTHER)
 
     def answered(self) -> set[str]:
-        """The names of the experiments that have a good outcome."""
+        """Return the names of the experiments whose outcome is "ok"."""
         return {row["name"] for row in self.experiments if row["status"] == "ok"}
 
     def expect(self, experiments: Sequence[Experiment]) -> None:
-        """Predictions, on disk before anything runs."""
+        """Write the predictions of experiments before anything runs."""
         names = {row["name"] for row in self.experiments}
         for experiment in experiments:
             if experiment.name not in names:
@@ -66,28 +69,24 @@ class KeptConstants:
         write_json(self.path, self.data, ANOTHER)
 
     def add(self, name: str, outcome: Outcome) -> None:
-        """Keep what an experiment came to; one that is skipped now leaves an earlier outcome as it was."""
+        """Replace an experiment's outcome and write the file; an earlier outcome outlives a skipped run."""
         earlier = next(row for row in self.experiments if row["name"] == name)
         if outcome["status"] != "skipped" or earlier["status"] == "skipped":
-            self._put(next(one for one in EXPERIMENTS if one.name == name), outcome)
+            self._put(next(experiment for experiment in EXPERIMENTS if experiment.name == name), outcome)
             self.data["constants"] |= outcome.get("constants", {})
             write_json(self.path, self.data, ANOTHER)
 
     def failed(self, names: set[str]) -> bool:
-        """Whether an experiment of these names neither went well nor was skipped."""
-        return _failed([row for row in self.experiments if row["name"] in names])
+        """Tell whether an experiment of these names failed: its status is neither "ok" nor "skipped"."""
+        return any(row["status"] not in GOOD for row in self.experiments if row["name"] in names)
 
     def _put(self, experiment: Experiment, outcome: Outcome) -> None:
-        row = {"name": experiment.name, "asks": experiment.asks, "prediction": experiment.prediction}
+        row = {"name": experiment.name, "asks": experiment.question, "prediction": experiment.prediction}
         row |= {key: outcome[key] for key in ("status", "reason", "seconds")}
         row |= {"data": outcome.get("data", {}), "date": self.when["date"]}
         self.experiments[:] = [other for other in self.experiments if other["name"] != experiment.name] + [row]
-        order = [one.name for one in EXPERIMENTS]
+        order = [experiment.name for experiment in EXPERIMENTS]
         self.experiments.sort(key=lambda row: order.index(row["name"]) if row["name"] in order else len(order))
-
-
-def _failed(rows: list[dict[str, Any]]) -> bool:
-    return any(row["status"] not in ("ok", "skipped") for row in rows)
 
 
 def _provenance(facts: Environment) -> dict[str, Any]:
@@ -95,7 +94,7 @@ def _provenance(facts: Environment) -> dict[str, Any]:
 
 
 def _earlier(path: Path, gpu: str | None) -> dict[str, Any]:
-    """The file's content if it is of the same card, else nothing. Raises StoreError for what is no such file."""
+    """Return the file's content if it is of the same card, else nothing. Raises StoreError for a damaged file."""
     if not path.exists():
         return {}
     with reading(path, "file of constants", "remove it, or name another with -o"):

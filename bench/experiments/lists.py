@@ -1,4 +1,4 @@
-"""The pieces and the experiments by name, in the order of what they tell, with what is expected. Without torch."""
+"""The pieces and the experiments by name, the most informative first, with predicted outcomes. Without torch."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-MODEL = "model"  # where a prediction comes from: worked out from emitted code and public figures, never measured
+MODEL = "model"  # the source of a prediction: computed from emitted code and public figures, never measured
 
 
 @dataclass(frozen=True)
 class Piece:
-    """`kind`: pdl, graph, conv, stem, head or tma. `limit_s` is for compiling, operands, answer and runs together."""
+    """A part of a network that is tried alone.
+
+    `kind` is pdl, graph, conv, stem, head or tma. `limit_s` covers compiling, operands, the check and the runs.
+    """
 
     name: str
     kind: str
@@ -41,10 +44,10 @@ PIECES = (
 
 @dataclass(frozen=True)
 class Experiment:
-    """A question to a card, with the answer that is expected and the numbers of it."""
+    """A question about a card, with the predicted answer in words and in numbers."""
 
     name: str
-    asks: str
+    question: str
     predicted: str
     numbers: dict[str, float] = field(default_factory=dict)
     limit_s: float = 60.0
@@ -129,11 +132,11 @@ EXPERIMENTS = (
 Named = TypeVar("Named", Piece, Experiment)
 
 
-def chosen(every: Sequence[Named], names: Iterable[str]) -> list[Named]:
-    """The named ones in the list's order, all without a name. Raises ValueError for an unknown one."""
-    wanted = list(names)
-    known = [one.name for one in every]
-    for name in wanted:
-        if name not in known:
-            raise ValueError(f"unknown name {name!r}; allowed: {', '.join(known)}")
-    return [one for one in every if not wanted or one.name in wanted]
+def select_named(parts: Sequence[Named], names: Iterable[str]) -> list[Named]:
+    """Return the parts with these names in the list's order, or all. Raises ValueError for an unknown one."""
+    selected = list(names)
+    allowed = [part.name for part in parts]
+    for name in selected:
+        if name not in allowed:
+            raise ValueError(f"unknown name {name!r}; allowed: {', '.join(allowed)}")
+    return [part for part in parts if not selected or part.name in selected]

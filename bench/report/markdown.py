@@ -1,7 +1,7 @@
-"""Records as Markdown, and spliced into prose between markers, so that no table in a document is typed.
+"""Records as Markdown, also spliced into documents between markers, so that no table in a document is typed.
 
 <!-- bench: results/some-folder -->
-... everything here is made from that folder's records by `bench report --splice` ...
+... everything here is rendered from that folder's records by `bench report --splice` ...
 <!-- /bench -->
 
 or, where a file that ends in .json is named, from what `bench selftest -o` or `bench kernels` wrote there.
@@ -10,7 +10,7 @@ or, where a file that ends in .json is named, from what `bench selftest -o` or `
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from bench.files import write_file
@@ -19,10 +19,10 @@ from bench.machine.facts import Environment
 from bench.plans.words import summarize_cases
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.report.rows import answer, left_out, rows, trust
+from bench.report.rows import describe_fastest, describe_reliability, group_without_speed, rows_from_records
 from bench.report.views import VIEWS, notes
 from bench.static import markdown as kernel_tables
-from bench.text import markdown_table
+from bench.text import markdown_cell, markdown_table
 from bench.verdicts.selftest import tables as error_rates
 
 BLOCK = re.compile(r"(<!-- bench: (?P<folder>\S+) -->\n).*?(<!-- /bench -->)", re.S)
@@ -30,32 +30,26 @@ BLOCK = re.compile(r"(<!-- bench: (?P<folder>\S+) -->\n).*?(<!-- /bench -->)", r
 DOCUMENTS = ("README.md", "results/README.md", "docs/*.md")
 
 
-def markdown(records: list[Record], view: str = "speed") -> str:
-    """The answer, the table, and what was left out, as Markdown; equal records give equal text."""
-    found, shown = rows(records), VIEWS[view]
-    lines = [line + "  " for line in answer(found).splitlines()]
+def render_markdown(records: list[Record], view: str = "speed") -> str:
+    """Return the answer, the table and what was left out as Markdown; equal records give equal text."""
+    rows, shown = rows_from_records(records), VIEWS[view]
+    lines = [line + "  " for line in describe_fastest(rows).splitlines()]
     words = [column.title for column in shown.columns if column.text]
-    lines += ["", *markdown_table(shown.titles, map(shown.cells, found), words)]
-    lines += ["", machine(records), "", trust(records, found), "", notes(shown, found)]
-    missing = left_out(records)
+    lines += ["", *markdown_table(shown.titles, map(shown.cells, rows), words)]
+    lines += ["", describe_machine(records), "", describe_reliability(records, rows), "", notes(shown, rows)]
+    missing = group_without_speed(records)
     if missing:
         lines += ["", "Left out:", ""]
-        lines += [f"- {status}: {summarize_cases(cases)}: {_one_line(reason)}" for status, reason, cases in missing]
+        lines += [f"- {status}: {summarize_cases(cases)}: {markdown_cell(reason)}" for status, reason, cases in missing]
     return "\n".join(lines) + "\n"
 
 
-def _one_line(text: str) -> str:
-    # what a library printed may hold Markdown or HTML
-    return " ".join(text.split()).replace("<", "&lt;").replace("|", "\\|")
+def describe_machine(records: list[Record]) -> str:
+    """Return the machine, the software and the day of some records, a line for each that differs."""
+    return "\n".join(dict.fromkeys(_describe_machine(record) for record in records if record.status == "ok"))
 
 
-def machine(records: list[Record]) -> str:
-    """The machine, the software and the day of some records, a sentence for each that differs."""
-    told = dict.fromkeys(_machine(record) for record in records if record.status == "ok")
-    return "\n".join(told)
-
-
-def _machine(record: Record) -> str:
+def _describe_machine(record: Record) -> str:
     env: Environment = record.environment
     cpu, packages = env.get("cpu", {}), env.get("packages", {})
     computer = hardware(record.device, env.get("gpu", {}).get("name"), cpu.get("name"), cpu.get("cores"))
@@ -75,11 +69,11 @@ def _word(text: str | None, place: int) -> str:
 
 
 def splice(root: Path = ROOT, *, write: bool = True) -> list[Path]:
-    """Make every block anew in the documents below `root`; the documents that change (or would, without `write`)."""
+    """Renew every block in the documents below `root`; return the documents that change (or would, without `write`)."""
     changed = []
-    for document in _documents(root):
+    for document in chain.from_iterable(sorted(root.glob(pattern)) for pattern in DOCUMENTS):
         old = document.read_text(encoding="utf-8")
-        new = BLOCK.sub(lambda found: _block(root, found), old)
+        new = BLOCK.sub(lambda match: _block(root, match), old)
         if new != old:
             changed.append(document)
             if write:
@@ -87,14 +81,11 @@ def splice(root: Path = ROOT, *, write: bool = True) -> list[Path]:
     return changed
 
 
-def _documents(root: Path) -> Iterator[Path]:
-    for pattern in DOCUMENTS:
-        yield from sorted(root.glob(pattern))
-
-
-def _block(root: Path, found: re.Match[str]) -> str:
-    if found["folder"].endswith(".json"):
-        section = kernel_tables.section if "/kernels/" in found["folder"] else error_rates.section
-        return f"{found[1]}\n{section(root, found['folder'])}\n{found[3]}"
-    records: Iterable[Record] = Store(root / found["folder"]).read()
-    return f"{found[1]}\n{markdown(list(records))}\n{found[3]}"
+def _block(root: Path, match: re.Match[str]) -> str:
+    source = match["folder"]
+    if source.endswith(".json"):
+        section = kernel_tables.section if "/kernels/" in source else error_rates.section
+        text = section(root, source)
+    else:
+        text = render_markdown(list(Store(root / source).read()))
+    return f"{match[1]}\n{text}\n{match[3]}"

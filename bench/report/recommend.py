@@ -1,7 +1,7 @@
-"""The best case under a budget, the runner-up, what the difference rests on; or what the records cannot tell, and why.
+"""The best case under a budget, the runner-up and the evidence for both; or why the records cannot decide.
 
 A limit is met only where the records show it: a p99 by its order-statistic upper bound, so that no luck of the sampling
-stands behind it. A case that may meet it, or may not, is open: it is told, and so is the run that would decide.
+stands behind it. A case that may or may not meet a limit is undecided: it is listed, with the run that would decide.
 """
 
 from __future__ import annotations
@@ -9,64 +9,51 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from math import ceil, inf
-from statistics import median
 from typing import Literal
 
 from bench.records.baseline import images_per_second
 from bench.records.record import STATUSES, Record
-from bench.report.rows import Row, left_out, rows
+from bench.report.rows import Row, group_without_speed, joules_per_image, p50_ns, rows_from_records
 from bench.stats import LEAST_ROUNDS, Ratio, ratio, samples_needed
 
 CONFIDENCE = 0.99  # of a bound on the p99, each by itself
 P = 0.99
-MANY = 1_000_000  # samples: what so many would not decide is too close to the limit to be decided
-STEP = 4  # times as many samples, before another look: the share of slow ones is not known well itself
-ROUNDS_WORTH = 100  # more rounds than these to tell two cases apart: the difference does not matter
+MAX_SAMPLES = 1_000_000  # a p99 that takes more samples to decide is too close to the limit to be decided
+SAMPLE_GROWTH = 4  # times as many samples before another look: the share beyond the limit is itself uncertain
+MAX_ROUNDS = 100  # a difference that takes more rounds to show does not matter
 GIB = 1 << 30
-OLDER = "an older record"
-AXES = ("model", "variant", "precision", "batch", "image", "launch")
+OLDER_RECORD = "an older record"
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What is to be best: its unit, its value in one record, and whether more is better."""
+    """A number to optimise: its unit, its value in one record, and whether more is better."""
 
     unit: str
     value: Callable[[Record], float | None]
-    more: bool
+    more_is_better: bool
 
-    def of(self, row: Row) -> float | None:
-        """The median over the rounds."""
-        return row.middle(self.value)
-
-    def gain(self, one: float, other: float) -> float:
-        """How many times better `one` is."""
-        return one / other if self.more else other / one
+    def improvement(self, value: float, other: float) -> float:
+        """Return how many times better `value` is than `other`."""
+        return value / other if self.more_is_better else other / value
 
 
 def _p50_ms(record: Record) -> float | None:
-    kept = record.kept("latency_ns")
-    return median(kept) / 1e6 if kept else None
-
-
-def joules(record: Record) -> float | None:
-    """Per image."""
-    told = record.energy
-    return told["joules"] / told["images"] if told.get("images") and told.get("joules") is not None else None
+    ns = p50_ns(record, "latency_ns")
+    return ns and ns / 1e6
 
 
 OBJECTIVES = {
     "throughput": Objective("images/s", images_per_second, True),
     "latency": Objective("ms at the median", _p50_ms, False),
-    "energy": Objective("J/image", joules, False),
+    "energy": Objective("J/image", joules_per_image, False),
 }
 
 
 @dataclass(frozen=True)
 class Budget:
-    """The limits that are set, and what is best within them."""
+    """The limits that a case must meet, and the objective that is best within them."""
 
     p99_ns: float | None = None
     memory_bytes: float | None = None
@@ -79,87 +66,83 @@ class Budget:
 
 
 @dataclass
-class Judged:
-    """A case under a budget: the limits it breaks, and those that its records cannot tell, each in words."""
+class Assessment:
+    """A case under a budget: the limits that it violates, and those that its records leave undecided, each in words."""
 
     row: Row
     value: float | None  # of the objective
-    over: list[str] = field(default_factory=list)
-    open: list[str] = field(default_factory=list)
-    more: int = 0  # latency samples that may decide its p99
+    violated: list[str] = field(default_factory=list)
+    undecided: list[str] = field(default_factory=list)
+    samples_missing: int = 0  # latency samples that may decide its p99
 
     @property
     def fits(self) -> bool:
-        return not self.over and not self.open
+        return not self.violated and not self.undecided
 
 
-def judge(row: Row, budget: Budget) -> Judged:
-    found = Judged(row, OBJECTIVES[budget.objective].of(row))
+def assess(row: Row, budget: Budget) -> Assessment:
+    """Compare a case with every limit of a budget."""
+    assessment = Assessment(row, row.median_over_rounds(OBJECTIVES[budget.objective].value))
     if budget.p99_ns is not None:
-        _judge_tail(found, budget.p99_ns)
+        _assess_p99(assessment, budget.p99_ns)
     if budget.memory_bytes is not None:
         if row.memory is None:
-            found.open.append(f"memory not on record ({why_no_memory(row)})")
+            assessment.undecided.append(f"memory not on record ({why_no_memory(row)})")
         elif row.memory > budget.memory_bytes:
-            found.over.append(f"memory over {budget.memory_bytes / GIB:g} GiB")
+            assessment.violated.append(f"memory over {budget.memory_bytes / GIB:g} GiB")
     if budget.agreement is not None:
-        agreed = row.worst("top1")
-        if agreed is None:
-            found.open.append("agreement not on record")
-        elif agreed < budget.agreement:
-            found.over.append(f"top-1 agreement under {budget.agreement:g}")
-    if found.value is None:
-        found.open.append(f"no {budget.objective} on record ({_why_no_energy(row)})")
-    return found
+        top1 = row.worst("top1")
+        if top1 is None:
+            assessment.undecided.append("agreement not on record")
+        elif top1 < budget.agreement:
+            assessment.violated.append(f"top-1 agreement under {budget.agreement:g}")
+    if assessment.value is None:
+        assessment.undecided.append(f"no {budget.objective} on record ({_why_no_energy(row)})")
+    return assessment
 
 
-def _judge_tail(found: Judged, limit_ns: float) -> None:
-    """Over where the p99 is, open where too few samples, or too many close to the limit, leave it open."""
+def _assess_p99(assessment: Assessment, limit_ns: float) -> None:
+    """Compare the p99 with its limit; too few samples, or too many close to the limit, leave it undecided."""
     from scipy.special import bdtr
 
-    samples = samples_of(found.row)
+    samples, p99 = assessment.row.latency_samples, assessment.row.p99
     within, limit = sum(ns <= limit_ns for ns in samples), f"{limit_ns / 1e6:g} ms"
-    known = found.row.p99
-    if known and known.upper <= limit_ns:
+    if p99 and p99.upper <= limit_ns:
         return
-    # with a p99 within the limit, so few samples within it would be that improbable
-    if known.value > limit_ns if known else bdtr(within, len(samples), P) <= 1 - CONFIDENCE:
-        found.over.append(f"p99 over {limit}")
+    # if the p99 were within the limit, so few samples within it would be this improbable
+    if p99.value > limit_ns if p99 else bdtr(within, len(samples), P) <= 1 - CONFIDENCE:
+        assessment.violated.append(f"p99 over {limit}")
         return
-    step = max(samples_needed(P), STEP * len(samples))
-    found.more = min(step, wanted(len(samples), len(samples) - within)) - len(samples)
-    few = f"{len(samples)} samples, p99 needs {samples_needed(P)}"
-    close = (
-        f"p99 is {known.value / 1e6:.4g} ms, and with 99 % confidence under {known.upper / 1e6:.4g}" if known else ""
-    )
-    found.open.append(f"p99 within {limit} not shown ({close or few})")
+    next_look = max(samples_needed(P), SAMPLE_GROWTH * len(samples))
+    needed = samples_to_decide(len(samples), len(samples) - within)
+    assessment.samples_missing = min(next_look, needed) - len(samples)
+    why = f"{len(samples)} samples, p99 needs {samples_needed(P)}"
+    if p99:
+        why = f"p99 is {p99.value / 1e6:.4g} ms, and with 99 % confidence under {p99.upper / 1e6:.4g}"
+    assessment.undecided.append(f"p99 within {limit} not shown ({why})")
 
 
-def wanted(samples: int, beyond: int) -> int:
-    """How many samples would show the p99 under a limit, if the same share as now is `beyond` it.
+def samples_to_decide(samples: int, beyond: int) -> int:
+    """Return how many samples would show the p99 under a limit, if the same share as now is `beyond` it.
 
-    At least those that support a p99 at all; MANY where that share is too close to 1 %.
+    At least those that support a p99 at all; MAX_SAMPLES where that share is too close to 1 %.
     """
     from scipy.special import bdtr
 
     count = max(samples, samples_needed(P))
-    while count < MANY:
+    while count < MAX_SAMPLES:
         expected = ceil(beyond * count / samples)
         if bdtr(count - expected - 1, count, P) >= CONFIDENCE:
             return count
         count = ceil(1.05 * count)
-    return MANY
-
-
-def samples_of(row: Row) -> list[int]:
-    """The latencies that count, of all its rounds."""
-    return list(chain.from_iterable(record.kept("latency_ns") for record in row.records))
+    return MAX_SAMPLES
 
 
 def why_no_memory(row: Row) -> str:
+    """Return the reason why a row has no memory, as its records give it."""
     number: Literal["device_process_unreadable", "host_resident_peak_unreadable"]
     number = "device_process_unreadable" if row.device == "cuda" else "host_resident_peak_unreadable"
-    return next((record.memory[number] for record in row.records if number in record.memory), OLDER)
+    return next((record.memory[number] for record in row.records if number in record.memory), OLDER_RECORD)
 
 
 def _why_no_energy(row: Row) -> str:
@@ -169,112 +152,113 @@ def _why_no_energy(row: Row) -> str:
 
 @dataclass
 class Choice:
-    """What one model on one machine offers under a budget, best first in each list."""
+    """The cases of one model on one machine under a budget, best first in each list."""
 
     budget: Budget
-    fitting: list[Judged]
-    open: list[Judged]  # within every limit that is known
-    excluded: Counter[str]  # why -> cases
-    ahead: Ratio | None = None  # of the best over the runner-up, in rounds that have both
+    fitting: list[Assessment]
+    undecided: list[Assessment]  # no limit is violated, and some are undecided
+    excluded: Counter[str]  # reason -> cases
+    advantage: Ratio | None = None  # of the best over the runner-up, in rounds that have both
 
     @property
-    def best(self) -> Judged | None:
+    def best(self) -> Assessment | None:
         return self.fitting[0] if self.fitting else None
 
     @property
-    def runner_up(self) -> Judged | None:
+    def runner_up(self) -> Assessment | None:
         return self.fitting[1] if len(self.fitting) > 1 else None
 
     @property
-    def promising(self) -> list[Judged]:
-        """The open cases that would be better than the best, or, where nothing fits, all."""
-        aim, best = OBJECTIVES[self.budget.objective], self.best
-        known = [found for found in self.open if found.value is not None]
+    def promising(self) -> list[Assessment]:
+        """The undecided cases that would be better than the best, or, where nothing fits, all."""
+        objective, best = OBJECTIVES[self.budget.objective], self.best
+        with_value = [case for case in self.undecided if case.value is not None]
         if best is None or best.value is None:
-            return known
-        return [found for found in known if found.value and aim.gain(found.value, best.value) > 1]
+            return with_value
+        return [case for case in with_value if case.value and objective.improvement(case.value, best.value) > 1]
 
     @property
     def clear(self) -> bool | None:
-        """Whether the best is ahead by more than chance; None where too few rounds tell."""
-        if self.ahead is None or self.ahead.low is None:
+        """Whether the interval of the advantage excludes none; None with too few rounds for an interval."""
+        if self.advantage is None or self.advantage.low is None:
             return None
-        return self.ahead.low > 1
+        return self.advantage.low > 1
 
 
 def choose(records: Sequence[Record], budget: Budget) -> Choice:
-    """Of one machine's records of one model: what fits the budget, what may, and what does not."""
-    aim = OBJECTIVES[budget.objective]
-    judged = [judge(row, budget) for row in rows(records)]
-    judged.sort(key=lambda found: inf if found.value is None else -found.value if aim.more else found.value)
-    fitting = [found for found in judged if found.fits]
-    excluded = Counter(reason for found in judged for reason in found.over[:1])
-    for status, _, cases in left_out(records):
-        excluded[f"{status}: {STATUSES.get(status, 'of a later version')}"] += len(cases)
-    choice = Choice(budget, fitting, [found for found in judged if found.open and not found.over], excluded)
+    """Sort the cases of one machine and model into those that fit the budget, undecided ones, and excluded ones."""
+    objective = OBJECTIVES[budget.objective]
+    sign = -1 if objective.more_is_better else 1
+    cases = [assess(row, budget) for row in rows_from_records(records)]
+    cases.sort(key=lambda case: inf if case.value is None else sign * case.value)
+    fitting = [case for case in cases if case.fits]
+    undecided = [case for case in cases if case.undecided and not case.violated]
+    excluded = Counter(case.violated[0] for case in cases if case.violated)
+    for status, _, names in group_without_speed(records):
+        excluded[f"{status}: {STATUSES.get(status, 'of a later version')}"] += len(names)
+    choice = Choice(budget, fitting, undecided, excluded)
     if choice.best and choice.runner_up:
-        # the best is picked after a look at all: held against each of the others, as Bonferroni's correction has it
-        choice.ahead = advantage(choice.best.row, choice.runner_up.row, aim, 1 - 0.05 / (len(fitting) - 1))
+        # the best is picked after looking at all: Bonferroni's correction for its comparisons with the others
+        confidence = 1 - 0.05 / (len(fitting) - 1)
+        choice.advantage = paired_ratio(choice.best.row, choice.runner_up.row, objective, confidence)
     return choice
 
 
-def advantage(one: Row, other: Row, aim: Objective, confidence: float = 0.95) -> Ratio | None:
-    """How many times better one case is than another, over the rounds that have both; None without one."""
-    mine, theirs = ({record.round: aim.value(record) for record in row.records} for row in (one, other))
-    pairs = [(a, b) for number, a in mine.items() if a and (b := theirs.get(number))]
-    return ratio([(a, b) if aim.more else (b, a) for a, b in pairs], confidence) if pairs else None
+def paired_ratio(row: Row, other: Row, objective: Objective, confidence: float = 0.95) -> Ratio | None:
+    """Return how many times better one case is than another, over the rounds that have both; None without one."""
+    values, others = ({record.round: objective.value(record) for record in each.records} for each in (row, other))
+    pairs = [(a, b) for number, a in values.items() if a and (b := others.get(number))]
+    return ratio([(a, b) if objective.more_is_better else (b, a) for a, b in pairs], confidence) if pairs else None
 
 
-def rounds_to_tell(found: Choice) -> int | None:
-    """Rounds in which the best would be clear of the runner-up, if the ratio is what it seems; None if it is, or never.
+def rounds_to_separate(choice: Choice) -> int | None:
+    """Return the rounds in which the best would be clear of the runner-up, if the ratio is as estimated.
 
-    The interval narrows with the square root of the rounds.
+    The interval narrows with the square root of the rounds. None if it is clear already, or would take MAX_ROUNDS.
     """
-    ahead = found.ahead
-    if ahead is None or found.clear:
+    advantage = choice.advantage
+    if advantage is None or choice.clear:
         return None
-    if ahead.low is None:
+    if advantage.low is None:
         return LEAST_ROUNDS
-    lead, doubt = ahead.value - 1, ahead.value - ahead.low
-    needed = ceil(ahead.rounds * (doubt / lead) ** 2) + 1 if lead > 0 else ROUNDS_WORTH + 1
-    return max(LEAST_ROUNDS, needed) if needed <= ROUNDS_WORTH else None
+    lead, half_width = advantage.value - 1, advantage.value - advantage.low
+    needed = ceil(advantage.rounds * (half_width / lead) ** 2) + 1 if lead > 0 else inf
+    return max(LEAST_ROUNDS, int(needed)) if needed <= MAX_ROUNDS else None
 
 
-def differing(one: Row, other: Row) -> list[str]:
-    """The axes that two cases differ in, with both words."""
-    pairs = [(axis, getattr(one.case, axis), getattr(other.case, axis)) for axis in AXES]
-    return [f"{axis} ({mine}, {theirs})" for axis, mine, theirs in pairs if mine != theirs]
+def differing_axes(row: Row, other: Row) -> list[str]:
+    """Return the axes that two cases differ in, with both values."""
+    others = vars(other.case)
+    return [f"{axis} ({value}, {others[axis]})" for axis, value in vars(row.case).items() if value != others[axis]]
 
 
-def pareto(found: Iterable[Judged]) -> list[Judged]:
-    """The cases that none beats in everything: throughput, median latency, memory, and energy where it was measured."""
-    among = list(found)
-    scores = [_scores(judged.row) for judged in among]
+def pareto_front(cases: Iterable[Assessment]) -> list[Assessment]:
+    """Return the cases that no other beats in throughput, median latency, memory and energy where measured."""
+    costs = [(case, _costs(case.row)) for case in cases]
 
-    def beaten(mine: tuple[float, ...]) -> bool:
-        return any(other != mine and all(b <= a for a, b in zip(mine, other, strict=True)) for other in scores)
+    def is_beaten(mine: tuple[float, ...]) -> bool:
+        return any(other != mine and all(b <= a for a, b in zip(mine, other, strict=True)) for _, other in costs)
 
-    return [judged for judged, mine in zip(among, scores, strict=True) if not beaten(mine)]
-
-
-def _scores(row: Row) -> tuple[float, ...]:
-    """Less is better in each; what is not known is as bad as can be."""
-    energy = row.middle(joules)
-    memory = inf if row.memory is None else float(row.memory)
-    return (-row.images_per_s, row.p50_ns, memory, inf if energy is None else energy)
+    return [case for case, mine in costs if not is_beaten(mine)]
 
 
-def agreement(row: Row) -> tuple[float, int, float] | None:
-    """The least top-1 agreement of all checks, its pictures, and what it is at least with 95 % confidence.
+def _costs(row: Row) -> tuple[float, ...]:
+    """Return numbers of which less is better; one that was not measured is infinite."""
+    energy, memory = row.median_over_rounds(joules_per_image), row.memory
+    return (-row.images_per_s, row.p50_ns, inf if memory is None else memory, inf if energy is None else energy)
 
-    The bound is Clopper and Pearson's.
+
+def agreement_bound(row: Row) -> tuple[float, int, float] | None:
+    """Return the least top-1 agreement of all checks, its pictures, and its lower bound with 95 % confidence.
+
+    The bound is Clopper and Pearson's, one-sided. None where no check has pictures.
     """
     checks = [check for record in row.records for check in record.gate.values() if check.get("pictures")]
     if not checks:
         return None
-    from scipy.special import betaincinv
+    from scipy.stats import binomtest
 
     worst = min(checks, key=lambda check: (check["top1"], check["pictures"]))
-    pictures = int(worst["pictures"])
-    agreed = round(worst["top1"] * pictures)
-    return worst["top1"], pictures, float(betaincinv(agreed, pictures - agreed + 1, 0.05)) if agreed else 0.0
+    agreed, pictures = round(worst["top1"] * worst["pictures"]), worst["pictures"]
+    bound = binomtest(agreed, pictures, alternative="greater").proportion_ci(0.95).low
+    return worst["top1"], pictures, float(bound)

@@ -1,46 +1,51 @@
-"""A recommendation as a person reads it, and as JSON: the choice, what it rests on, the runner-up, what is open."""
+"""A recommendation as text and as JSON: the choice, the evidence, the runner-up, the undecided cases."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from bench.plans.words import variant_cell
-from bench.report.recommend import OBJECTIVES, Choice, Judged, agreement, differing, joules, pareto, samples_of
+from bench.report.recommend import OBJECTIVES, Assessment, Choice, agreement_bound, differing_axes, pareto_front
 from bench.report.recommend_groups import Group
-from bench.report.recommend_runs import SHOWN, Runs, named
+from bench.report.recommend_runs import SHOWN, describe_case, useful_runs
 from bench.report.rows import Row
+from bench.report.views import CASE, ENERGY, IMAGES_PER_S, MEMORY, MIB, P50, P99, P99_BOUND, SAMPLES, TOP1
 from bench.text import WORDS, digits, grid, plural
 
-MIB = 1 << 20
+COLUMNS = (
+    *(*CASE, IMAGES_PER_S, P50, replace(P99_BOUND, title="p99 ≤ ms"), MEMORY),
+    replace(TOP1, show="{:.3g}".format),
+)
+JSON_COLUMNS = (IMAGES_PER_S, P50, P99, P99_BOUND, SAMPLES, MEMORY, ENERGY, TOP1)
 
 
-def show(out: Console, groups: Sequence[Group], listed: bool) -> None:
-    """Each group under its heading, then what the columns mean; `listed`: the cases that none beats, not a choice."""
+def print_recommendation(out: Console, groups: Sequence[Group], listed: bool) -> None:
+    """Print each group under its heading, then the legend; `listed`: the Pareto front in place of a choice."""
     for group in groups:
         out.print(group.heading, style="bold", markup=False)
-        _show_pareto(out, group.choice) if listed else _show_choice(out, group)
+        _print_front(out, group.choice) if listed else _print_choice(out, group)
         out.print()
-    _legend(out, [judged.row for group in groups for judged in (*group.choice.fitting, *group.choice.open)])
+    _print_legend(out, [case.row for group in groups for case in (*group.choice.fitting, *group.choice.undecided)])
 
 
-def _show_choice(out: Console, group: Group) -> None:
-    choice, aim = group.choice, OBJECTIVES[group.choice.budget.objective]
+def _print_choice(out: Console, group: Group) -> None:
+    choice, objective = group.choice, OBJECTIVES[group.choice.budget.objective]
     best = choice.best
     if best:
-        said = f"Choose {named(best.row)}: {digits(best.value or 0)} {aim.unit}."
-        out.print(said, style="bold", markup=False)
+        sentence = f"Choose {describe_case(best.row)}: {digits(best.value or 0)} {objective.unit}."
+        out.print(sentence, style="bold", markup=False)
         out.print(f"Evidence: {_evidence(best.row)}.", markup=False)
         out.print(_runner_up(choice), markup=False)
     else:
-        out.print(_nothing(choice), style="bold", markup=False)
-    _show_open(out, choice)
+        out.print(_why_no_choice(choice), style="bold", markup=False)
+    _print_undecided(out, choice)
     for reason, count in choice.excluded.most_common():
         out.print(f"Left out: {count} {plural(count, 'case')}, {reason}.", style="dim", markup=False)
-    for why, command in Runs(choice, group.origin).useful():
+    for why, command in useful_runs(choice, group.origin):
         out.print(f"{why}:", markup=False)
         out.print(f"  {command}", markup=False, soft_wrap=True)
     if shown := [*choice.fitting[:SHOWN], *choice.promising[: SHOWN - 1]]:
@@ -48,11 +53,11 @@ def _show_choice(out: Console, group: Group) -> None:
         out.print(_table(shown))
 
 
-def _show_pareto(out: Console, choice: Choice) -> None:
-    known = [*choice.fitting, *choice.open]
-    front = pareto(known)
+def _print_front(out: Console, choice: Choice) -> None:
+    cases = [*choice.fitting, *choice.undecided]
+    front = pareto_front(cases)
     out.print(
-        f"No limit is set: of {len(known)} {plural(len(known), 'case')}, {len(front)} that no other beats in "
+        f"No limit is set: of {len(cases)} {plural(len(cases), 'case')}, {len(front)} that no other beats in "
         "throughput, latency and memory (and energy) at once.",
         markup=False,
     )
@@ -60,8 +65,8 @@ def _show_pareto(out: Console, choice: Choice) -> None:
     out.print(_table(front))
 
 
-def _nothing(choice: Choice) -> str:
-    if choice.open:
+def _why_no_choice(choice: Choice) -> str:
+    if choice.undecided:
         return "These records cannot answer: no case is shown to be within the budget."
     if choice.excluded:
         return "Nothing here is within the budget."
@@ -72,104 +77,89 @@ def _runner_up(choice: Choice) -> str:
     best, second = choice.best, choice.runner_up
     if not best or not second:
         return "No other case is shown to be within the budget."
-    aim = OBJECTIVES[choice.budget.objective]
-    said = f"Runner-up: {named(second.row)}, {digits(second.value or 0)} {aim.unit}; they differ in "
-    said += ", ".join(differing(best.row, second.row)) + ". "
-    ahead = choice.ahead
-    if ahead is None:
-        return said + "No round has both, so their difference may be the machine's drift."
-    if ahead.low is None or ahead.high is None:
-        gain = abs(aim.gain(best.value or 0, second.value or 1) - 1)
-        return said + f"The difference of {gain:.1%} rests on one process each: it may be noise."
-    spread = f"{ahead.value:.3f} times better, {ahead.low:.3f} to {ahead.high:.3f} over {ahead.rounds} rounds"
-    return said + f"The best is {spread}: {'clear' if choice.clear else 'within the noise'}."
+    objective = OBJECTIVES[choice.budget.objective]
+    text = f"Runner-up: {describe_case(second.row)}, {digits(second.value or 0)} {objective.unit}; they differ in "
+    text += ", ".join(differing_axes(best.row, second.row)) + ". "
+    advantage = choice.advantage
+    if advantage is None:
+        return text + "No round has both, so their difference may be the machine's drift."
+    if advantage.low is None or advantage.high is None:
+        gain = abs(objective.improvement(best.value or 0, second.value or 1) - 1)
+        return text + f"The difference of {gain:.1%} rests on one process each: it may be noise."
+    interval = f"{advantage.low:.3f} to {advantage.high:.3f} over {advantage.rounds} rounds"
+    verdict = "clear" if choice.clear else "within the noise"
+    return text + f"The best is {advantage.value:.3f} times better, {interval}: {verdict}."
 
 
-def _show_open(out: Console, choice: Choice) -> None:
-    """The cases that would be better, or would do, if they are within the limits."""
-    aim, best = OBJECTIVES[choice.budget.objective], choice.best
+def _print_undecided(out: Console, choice: Choice) -> None:
+    """Print the cases that would be better than the choice, or fit at all, if they are within the limits."""
+    objective, best = OBJECTIVES[choice.budget.objective], choice.best
     promising = choice.promising
-    for found in promising[:SHOWN]:
-        gain = f", {aim.gain(found.value or 0, best.value or 1):.2f} times the choice" if best else ""
-        value = f"{digits(found.value or 0)} {aim.unit}{gain}"
-        out.print(f"Undecided: {named(found.row)}, {value}: {'; '.join(found.open)}.", markup=False)
+    for case in promising[:SHOWN]:
+        gain = f", {objective.improvement(case.value or 0, best.value or 1):.2f} times the choice" if best else ""
+        value = f"{digits(case.value or 0)} {objective.unit}{gain}"
+        out.print(f"Undecided: {describe_case(case.row)}, {value}: {'; '.join(case.undecided)}.", markup=False)
     if (more := len(promising) - SHOWN) > 0:
         out.print(f"Undecided too: {more} more {plural(more, 'case')}.", markup=False)
-    without = [found for found in choice.open if found.value is None]
+    without = [case for case in choice.undecided if case.value is None]
     if without:
-        out.print(f"Undecided: {len(without)} {plural(len(without), 'case')}: {without[0].open[-1]}.", markup=False)
+        out.print(
+            f"Undecided: {len(without)} {plural(len(without), 'case')}: {without[0].undecided[-1]}.", markup=False
+        )
 
 
-def as_json(group: Group, listed: bool) -> dict[str, Any]:
-    """The choice of a group, or with `listed` the cases that none beats, as `--json` prints it."""
+def group_as_json(group: Group, listed: bool) -> dict[str, Any]:
+    """Return the choice of a group, or with `listed` its Pareto front, as `--json` prints it."""
     choice = group.choice
-    told: dict[str, Any] = {"group": group.heading, "objective": choice.budget.objective}
+    fields: dict[str, Any] = {"group": group.heading, "objective": choice.budget.objective}
     if listed:
-        return told | {"pareto": [_plain(found) for found in pareto([*choice.fitting, *choice.open])]}
-    ahead = choice.ahead
-    return told | {
-        "best": choice.best and _plain(choice.best),
-        "runner_up": choice.runner_up and _plain(choice.runner_up),
-        "ahead": ahead and {"ratio": ahead.value, "interval": [ahead.low, ahead.high], "rounds": ahead.rounds},
+        return fields | {"pareto": [_case_as_json(case) for case in pareto_front([*choice.fitting, *choice.undecided])]}
+    ratio = choice.advantage
+    return fields | {
+        "best": choice.best and _case_as_json(choice.best),
+        "runner_up": choice.runner_up and _case_as_json(choice.runner_up),
+        "ahead": ratio and {"ratio": ratio.value, "interval": [ratio.low, ratio.high], "rounds": ratio.rounds},
         "clear": choice.clear,
-        "fitting": [found.row.case.name for found in choice.fitting],
-        "undecided": [_plain(found) for found in choice.open],
+        "fitting": [case.row.case.name for case in choice.fitting],
+        "undecided": [_case_as_json(case) for case in choice.undecided],
         "excluded": dict(choice.excluded),
-        "runs": [{"why": why, "command": command} for why, command in Runs(choice, group.origin).useful()],
+        "runs": [{"why": why, "command": command} for why, command in useful_runs(choice, group.origin)],
     }
 
 
-def _plain(found: Judged) -> dict[str, Any]:
-    row, p99 = found.row, found.row.p99
-    return {
-        "case": row.case.name,
-        "value": found.value,
-        "rounds": row.rounds,
-        "images_per_s": row.images_per_s,
-        "p50_ns": row.p50_ns,
-        "p99_ns": p99 and p99.value,
-        "p99_upper_ns": p99 and p99.upper,
-        "samples": len(samples_of(row)),
-        "memory_bytes": row.memory,
-        "joules_per_image": row.middle(joules),
-        "top1": row.worst("top1"),
-        "undecided": found.open,
-    }
+def _case_as_json(case: Assessment) -> dict[str, Any]:
+    fields: dict[str, Any] = {"case": case.row.case.name, "value": case.value, "rounds": case.row.rounds}
+    fields |= {column.key: column.value(case.row) for column in JSON_COLUMNS}
+    return fields | {"undecided": case.undecided}
 
 
 def _evidence(row: Row) -> str:
-    """What is known of a case beside the objective, and how well."""
-    count, p99 = len(samples_of(row)), row.p99
+    """Return what the records show of a case beside the objective, and from how many samples."""
+    p99 = row.p99
     tail = f"p99 {digits(p99.value / 1e6)} ms, with 99 % confidence at most {digits(p99.upper / 1e6)}" if p99 else ""
-    said = [f"{row.rounds} {'process' if row.rounds == 1 else 'processes'}", tail or "p99 not known"]
-    said[1] += f" ({count:,} samples)"
+    clauses = [f"{row.rounds} {plural(row.rounds, 'process', 'processes')}"]
+    clauses.append(f"{tail or 'p99 not known'} ({len(row.latency_samples):,} samples)")
     if row.memory is not None:
         where = "of this process on the device" if row.device == "cuda" else "resident on the host at most"
-        said.append(f"{row.memory / MIB:,.0f} MiB {where}")
-    if seen := agreement(row):
-        share, pictures, least = seen
-        said.append(f"top-1 agreement {share:.3g} on {pictures} pictures (at least {least:.2f}, with 95 % confidence)")
-    return "; ".join(said)
+        clauses.append(f"{row.memory / MIB:,.0f} MiB {where}")
+    if agreement := agreement_bound(row):
+        top1, pictures, bound = agreement
+        clauses.append(
+            f"top-1 agreement {top1:.3g} on {pictures} pictures (at least {bound:.2f}, with 95 % confidence)"
+        )
+    return "; ".join(clauses)
 
 
-def _table(shown: Sequence[Judged]) -> Table:
-    energy = any(judged.row.middle(joules) is not None for judged in shown)
-    titles = ["variant", "prec", "batch", "images/s", "p50 ms", "p99 ≤ ms", "MiB", "top-1", *(["J/image"] * energy)]
-    table = grid(*titles, "")
-    for judged in shown:
-        row, case = judged.row, judged.row.case
-        numbers = [row.images_per_s, row.p50_ns / 1e6, row.p99.upper / 1e6 if row.p99 else None]
-        memory, top1, joule = row.memory, row.worst("top1"), row.middle(joules)
-        cells = [variant_cell(case), case.precision, str(case.batch)]
-        cells += ["-" if value is None else digits(value) for value in numbers]
-        cells += ["-" if memory is None else f"{memory / MIB:.0f}", "-" if top1 is None else f"{top1:.3g}"]
-        cells += ["-" if joule is None else f"{joule:.4f}"] * energy
-        table.add_row(*cells, "undecided" if judged.open else "")
+def _table(cases: Sequence[Assessment]) -> Table:
+    columns = [*COLUMNS, *([ENERGY] if any(ENERGY.value(case.row) is not None for case in cases) else [])]
+    table = grid(*(column.title for column in columns), "")
+    for case in cases:
+        table.add_row(*(column.cell(case.row) for column in columns), "undecided" if case.undecided else "")
     return table
 
 
-def _legend(out: Console, shown: Sequence[Row]) -> None:
-    on_gpu = any(row.device == "cuda" for row in shown)
+def _print_legend(out: Console, rows: Sequence[Row]) -> None:
+    on_gpu = any(row.device == "cuda" for row in rows)
     memory = "of the process on the device (NVML)" if on_gpu else "resident in the process at its peak"
     out.print(
         "p99 ≤: the upper bound of the p99 with 99 % confidence, whatever the distribution (of 662 samples or more); "

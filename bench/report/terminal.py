@@ -1,4 +1,4 @@
-"""Records on the terminal: tables without rules, within 80 columns."""
+"""Records as tables on the terminal, within 80 columns."""
 
 from __future__ import annotations
 
@@ -8,78 +8,78 @@ from rich.console import Console
 from rich.markup import escape
 
 from bench import text
-from bench.plans.words import summarize_cases
+from bench.plans.words import summarize_cases, variant_cell
 from bench.records.record import Record
-from bench.report import rows as table
+from bench.report.rows import (
+    Row,
+    describe_fastest,
+    describe_reliability,
+    group_rows,
+    group_without_speed,
+    largest_batches,
+    rows_from_records,
+)
 from bench.report.views import MIB, VIEWS, notes
+from bench.text import USUAL
 
 
-def show(out: Console, records: list[Record], folder: Path | None, view: str = "speed") -> None:
-    """The answer, the table of a view, the largest batches, and what was left out."""
-    found = table.rows(records)
-    shown = VIEWS[view].within(found, out.width)
+def print_report(out: Console, records: list[Record], folder: Path | None, view: str = "speed") -> None:
+    """Print the answer, the table of a view, the largest batches, and what was left out."""
+    rows = rows_from_records(records)
+    shown = VIEWS[view].within(rows, out.width)
     grid = text.grid(*shown.titles, text=[column.title for column in shown.columns if column.text])
-    group = None
-    for row in found:
-        key = (row.case.model, row.case.image, row.case.batch)
-        if group != key:
-            grid.add_section()
-            several = len({(r.case.model, r.case.image) for r in found}) > 1
-            if several and (group is None or group[:2] != key[:2]):
-                grid.add_row(f"[bold]{row.case.model}[/]" + ("" if row.case.image == 224 else f" {row.case.image}"))
-        grid.add_row(*shown.cells(row), style="green" if group != key else None)
-        group = key
-    if found or not table.largest(records):
-        out.print(f"[bold]{escape(table.answer(found))}[/]")
+    groups = group_rows(rows)
+    several, model = len({key[:2] for key in groups}) > 1, ""
+    for (name, image, _), group in groups.items():
+        grid.add_section()
+        before, model = model, name + ("" if image == USUAL else f" {image}")
+        if several and model != before:
+            grid.add_row(f"[bold]{model}[/]")
+        for row in group:
+            grid.add_row(*shown.cells(row), style="green" if row is group[0] else None)
+    if rows or not largest_batches(records):
+        out.print(f"[bold]{escape(describe_fastest(rows))}[/]")
         out.print()
         out.print(grid)
         out.print()
-        out.print(table.trust(records, found), markup=False)
-        out.print(f"[dim]{escape(notes(shown, found))}[/]")
-    _largest(out, records)
-    _left_out(out, records)
+        out.print(describe_reliability(records, rows), markup=False)
+        out.print(f"[dim]{escape(notes(shown, rows))}[/]")
+    _print_largest(out, records)
+    _print_without_speed(out, records)
     if folder:
         out.print(f"Records: {folder}", markup=False, soft_wrap=True)
 
 
-def _largest(out: Console, records: list[Record]) -> None:
-    found = table.largest(records)
-    if not found:
+def _print_largest(out: Console, records: list[Record]) -> None:
+    searches = largest_batches(records)
+    if not searches:
         return
-    numbers = ("largest batch", "next tried", "MiB")
-    words = ("model", "variant", "prec", "what stopped it")
-    titles = (*words[:3], *numbers, words[3])
-    grid = text.grid(*titles, text=words, wrapped=titles)
-    for case, told in found:
-        graph = "+graph" if case.launch == "graph" else ""
-        peak = next((size for batch, _, size, _ in told["tried"] if batch == told["fits"] and size), None)
-        cells = (case.model, case.variant + graph, case.precision, str(told["fits"]), str(told["fails"] or "-"))
-        reason = (told["reason"] or "the search's own limit").splitlines()[0]
+    titles = ("model", "variant", "prec", "largest batch", "next tried", "MiB", "what stopped it")
+    grid = text.grid(*titles, text=(*titles[:3], titles[-1]), wrapped=titles)
+    for case, search in searches:
+        peak = next((size for batch, _, size, _ in search["tried"] if batch == search["fits"] and size), None)
+        cells = (case.model, variant_cell(case), case.precision, str(search["fits"]), str(search["fails"] or "-"))
+        reason = (search["reason"] or "the search's own limit").splitlines()[0]
         grid.add_row(*cells, "-" if peak is None else f"{peak / MIB:.0f}", escape(reason[:60]))
     out.print(grid)
     out.print()
 
 
-def _left_out(out: Console, records: list[Record]) -> None:
-    for status, reason, cases in table.left_out(records):
+def _print_without_speed(out: Console, records: list[Record]) -> None:
+    for status, reason, cases in group_without_speed(records):
         colour = "dim" if status == "skipped" else "red"
         out.print(f"[{colour}]{status}: {escape(summarize_cases(cases))}: {escape(reason)}[/]")
 
 
-def show_gate(out: Console, records: list[Record]) -> None:
-    """What the gate saw of each case."""
+def print_gate(out: Console, records: list[Record]) -> None:
+    """Print the result of the numerical check of each case."""
     titles = ("case", "status", "rms error", "max error", "top-1")
     grid = text.grid(*titles, wrapped=titles)
-    for record in sorted(records, key=lambda r: r.case):
+    for record in sorted(records, key=lambda record: record.case):
         if record.status == "ok":
-            worst = {key: max(check[key] for check in record.gate.values()) for key in ("rms_multiple", "max_multiple")}
-            top1 = min(check["top1"] for check in record.gate.values())
+            row = Row(record.case, (record,), None)
             grid.add_row(
-                record.case.name,
-                "[green]ok[/]",
-                f"{worst['rms_multiple']:.2f}",
-                f"{worst['max_multiple']:.2f}",
-                f"{top1:.2f}",
+                record.case.name, "[green]ok[/]", *(column.cell(row) for column in VIEWS["accuracy"].columns[3:6])
             )
         elif record.status != "skipped":
             grid.add_row(record.case.name, f"[red]{record.status}[/]", "", "", "")
@@ -89,4 +89,4 @@ def show_gate(out: Console, records: list[Record]) -> None:
         f"top-1: share of pictures whose top class is that of a float64 reference. {text.WORDS}",
         style="dim",
     )
-    _left_out(out, records)
+    _print_without_speed(out, records)

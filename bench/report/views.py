@@ -1,15 +1,23 @@
-"""What a table shows: named sets of columns over the same rows, each within 80 characters of a terminal."""
+"""The views of a table: named sets of columns over the same rows, each within 80 characters of a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import Any, Literal
+from typing import Any
 
-from bench.records.fields import Energy
+from bench.plans.words import variant_cell
 from bench.records.record import Record
-from bench.report.rows import Row, answer, largest, left_out, rows
+from bench.report.rows import (
+    Row,
+    describe_fastest,
+    group_without_speed,
+    joules_per_image,
+    largest_batches,
+    rows_from_records,
+    watts,
+)
 from bench.text import WORDS, digits
 
 MIB = 1 << 20
@@ -18,13 +26,13 @@ NONE = "-"
 
 @dataclass(frozen=True)
 class Column:
-    """A column: `value` for --json, under `key`; `show` sets a value that is not None as text."""
+    """A column of a table: `value` is what --json has under `key`; `show` formats a value that is not None."""
 
     title: str
     key: str
     value: Callable[[Row], Any]
     show: Callable[[Any], str] = str
-    text: bool = False  # set to the left, as words are
+    text: bool = False  # words, aligned to the left
 
     def cell(self, row: Row) -> str:
         value = self.value(row)
@@ -33,7 +41,7 @@ class Column:
 
 @dataclass(frozen=True)
 class View:
-    """A table's columns, and what they mean; `more` are columns for where there is room, each with its meaning."""
+    """The columns of a table and their meaning; `more` are columns, each with its meaning, for wide terminals."""
 
     columns: tuple[Column, ...]
     meaning: str
@@ -46,14 +54,14 @@ class View:
     def cells(self, row: Row) -> tuple[str, ...]:
         return tuple(column.cell(row) for column in self.columns)
 
-    def within(self, found: list[Row], width: int) -> View:
-        """The view with each of `more` that has a value in some row and still fits so many characters."""
+    def within(self, rows: list[Row], width: int) -> View:
+        """Return the view with each column of `more` that has a value in some row and still fits `width` characters."""
         view = self
         for column, meaning in self.more:
             wider = View((*view.columns, column), f"{view.meaning} {meaning}", self.more)
-            lines = [wider.titles, *map(wider.cells, found)]
-            taken = sum(1 + max(map(len, cells)) for cells in zip(*lines, strict=True)) - 1
-            if taken <= width and any(column.value(row) is not None for row in found):
+            lines = [wider.titles, *map(wider.cells, rows)]
+            needed = sum(1 + max(map(len, cells)) for cells in zip(*lines, strict=True)) - 1
+            if needed <= width and any(column.value(row) is not None for row in rows):
                 view = wider
         return view
 
@@ -67,11 +75,11 @@ def _mib(value: float) -> str:
 
 
 def _noise(row: Row) -> tuple[float, float | None] | None:
-    return None if row.noise is None else (row.noise, row.asked)
+    return None if row.noise is None else (row.noise, row.noise_target)
 
 
 def _half_width(pair: tuple[float, float | None]) -> str:
-    """The half-width in percent; where it is wider than the target, the target too, as 7.3>5."""
+    """Format the half-width in percent; where it is wider than the target, with the target: 7.3>5."""
     reached, target = pair
     return f"{100 * reached:.1f}" + (f">{100 * target:g}" if target and reached > target else "")
 
@@ -86,62 +94,47 @@ def _ratio(value: Any) -> str:
     return f"{ratio.value:.2f}{width}{'' if same else '*'}"
 
 
-def _cold(part: str) -> Callable[[Row], float | None]:
-    return lambda row: row.middle(lambda record: record.cold.get(part))
-
-
 def _cold_total(row: Row) -> float | None:
-    return row.middle(lambda record: sum(v for k, v in record.cold.items() if k.endswith("_s")) or None)
+    return row.median_over_rounds(lambda record: sum(v for k, v in record.cold.items() if k.endswith("_s")) or None)
 
 
-def _caches(row: Row) -> str | None:
-    return ", ".join(dict.fromkeys(record.cold["caches"] for record in row.records if "caches" in record.cold)) or None
+def _warmup_s(record: Record) -> float | None:
+    return record.warmup.get("s")
 
 
-def _energy(value: Callable[[Energy], float | None]) -> Callable[[Row], float | None]:
-    return lambda row: row.middle(lambda record: value(record.energy) if "joules" in record.energy else None)
+def _temperature(record: Record) -> float | None:
+    return median(record.energy["temperature_c"]) if "joules" in record.energy else None
 
 
-def _watched(name: Literal["sm_mhz", "cpu_mhz", "power_w", "temperature_c"]) -> Callable[[Row], float | None]:
-    """The median of what was read beside the timing."""
-    return lambda row: row.middle(lambda record: record.watch[name][1] if name in record.watch else None)
-
-
-def _of_floor(fusion: str) -> Callable[[Row], float | None]:
-    def share(row: Row) -> float | None:
-        floor = row.floor_ns(fusion)
-        return floor / row.p50_ns if floor and row.p50_ns else None
-
-    return share
+def _mhz(record: Record) -> float | None:
+    return record.watch["sm_mhz"][1] if "sm_mhz" in record.watch else None
 
 
 def _memory_share(row: Row) -> float | None:
-    found = row.floors("conv")
-    seconds = sum(floor.seconds for floor in found)
-    return sum(floor.seconds for floor in found if floor.bound == "memory") / seconds if seconds else None
+    floors = row.floors("conv")
+    seconds = sum(floor.seconds for floor in floors)
+    return sum(floor.seconds for floor in floors if floor.bound == "memory") / seconds if seconds else None
 
 
-def _whole_percent(value: float) -> str:
-    return f"{100 * value:.0f}%"
+def _throttled_share(row: Row) -> float:
+    samples = sum(len(record.latency_ns) for record in row.records)
+    return (samples - len(row.latency_samples)) / samples
 
 
-def _throttled(row: Row) -> float:
-    lost = sum(len(r.latency_ns) - len(r.kept("latency_ns")) for r in row.records)
-    return lost / sum(len(r.latency_ns) for r in row.records)
-
-
-OF_ROOF = Column("% of roof", "roof_share", _of_floor("conv"), _whole_percent)
+OF_ROOF = Column("% of roof", "roof_share", lambda row: row.floor_share("conv"), "{:.0%}".format)
 CASE = (
-    Column(
-        "variant",
-        "variant",
-        lambda row: row.case.variant + ("+graph" if row.case.launch == "graph" else ""),
-        text=True,
-    ),
+    Column("variant", "variant", lambda row: variant_cell(row.case), text=True),
     Column("prec", "precision", lambda row: row.case.precision, text=True),
     Column("batch", "batch", lambda row: row.case.batch),
 )
 P50 = Column("p50 ms", "p50_ns", lambda row: row.p50_ns, _ms)
+SAMPLES = Column("samples", "samples", lambda row: len(row.latency_samples))
+P99 = Column("p99", "p99_ns", lambda row: row.p99 and row.p99.value, _ms)
+P99_BOUND = Column("p99 ≤", "p99_upper_ns", lambda row: row.p99 and row.p99.upper, _ms)
+IMAGES_PER_S = Column("images/s", "images_per_s", lambda row: row.images_per_s, digits)
+MEMORY = Column("MiB", "memory_bytes", lambda row: row.memory, _mib)
+TOP1 = Column("top-1", "top1", lambda row: row.worst("top1"), "{:.2f}".format)
+ENERGY = Column("J/image", "joules_per_image", lambda row: row.median_over_rounds(joules_per_image), "{:.4f}".format)
 
 VIEWS = {
     "speed": View(
@@ -149,10 +142,10 @@ VIEWS = {
             *CASE,
             P50,
             Column("±%", "p50_half_width", _noise, _half_width),
-            Column("images/s", "images_per_s", lambda row: row.images_per_s, digits),
+            IMAGES_PER_S,
             Column("vs eager", "vs_eager", _against, _ratio),
-            Column("MiB", "memory_bytes", lambda row: row.memory, _mib),
-            Column("error", "rms_multiple", lambda row: row.worst("rms_multiple"), lambda v: f"{v:.1f}"),
+            MEMORY,
+            Column("error", "rms_multiple", lambda row: row.worst("rms_multiple"), "{:.1f}".format),
         ),
         """p50: median latency, host time, one execution at a time; ±%: half-width of its 95 % confidence interval,
         and behind a > the plan's target where that was not reached; images/s: throughput, executions enqueued back
@@ -168,8 +161,8 @@ VIEWS = {
             Column("floor", "floor_ns", lambda row: row.floor_ns("conv"), _ms),
             OF_ROOF,
             Column("block", "block_floor_ns", lambda row: row.floor_ns("block"), _ms),
-            Column("block %", "block_roof_share", _of_floor("block"), _whole_percent),
-            Column("mem %", "floor_memory_share", _memory_share, _whole_percent),
+            Column("block %", "block_roof_share", lambda row: row.floor_share("block"), "{:.0%}".format),
+            Column("mem %", "floor_memory_share", _memory_share, "{:.0%}".format),
         ),
         """floor: the least p50 by the roofline model, in ms, with one kernel a convolution, each as fast as the
         machine's measured ceilings allow; block: the same with one kernel a residual block; % of roof, block %: that
@@ -185,8 +178,8 @@ VIEWS = {
             Column("gpu", "gpu_p50_ns", lambda row: row.p50("gpu_ns"), _ms),
             Column("cold L2", "cold_l2_p50_ns", lambda row: row.p50("flushed_ns"), _ms),
             Column("gpu cold", "cold_l2_gpu_p50_ns", lambda row: row.p50("flushed_gpu_ns"), _ms),
-            Column("dropped", "throttled_share", _throttled, lambda share: f"{100 * share:.1f}%"),
-            Column("warmup", "warmup_s", lambda row: row.middle(lambda r: r.warmup.get("s")), lambda s: f"{s:.1f} s"),
+            Column("dropped", "throttled_share", _throttled_share, "{:.1%}".format),
+            Column("warmup", "warmup_s", lambda row: row.median_over_rounds(_warmup_s), "{:.1f} s".format),
         ),
         """Medians, in ms. p50: host time from the call to the result, caches warm; gpu: device time without the
         host's share, of other executions; cold L2, gpu cold: the same two with the last-level cache (a GPU's L2)
@@ -196,10 +189,10 @@ VIEWS = {
     "tail": View(
         (
             *CASE,
-            Column("samples", "samples", lambda row: sum(len(r.kept("latency_ns")) for r in row.records)),
+            SAMPLES,
             P50,
-            Column("p99", "p99_ns", lambda row: row.p99 and row.p99.value, _ms),
-            Column("p99 ≤", "p99_upper_ns", lambda row: row.p99 and row.p99.upper, _ms),
+            P99,
+            P99_BOUND,
             Column("p99.9", "p999_ns", lambda row: row.p999 and row.p999.value, _ms),
             Column("p99.9 ≤", "p999_upper_ns", lambda row: row.p999 and row.p999.upper, _ms),
         ),
@@ -210,12 +203,12 @@ VIEWS = {
     "cold": View(
         (
             *CASE,
-            Column("import", "import_s", _cold("import_s"), digits),
-            Column("build", "build_s", _cold("build_s"), digits),
-            Column("prepare", "prepare_s", _cold("prepare_s"), digits),
-            Column("first", "first_call_s", _cold("first_call_s"), digits),
+            Column("import", "import_s", lambda row: row.cold("import_s"), digits),
+            Column("build", "build_s", lambda row: row.cold("build_s"), digits),
+            Column("prepare", "prepare_s", lambda row: row.cold("prepare_s"), digits),
+            Column("first", "first_call_s", lambda row: row.cold("first_call_s"), digits),
             Column("total s", "cold_s", _cold_total, digits),
-            Column("caches", "caches", _caches, text=True),
+            Column("caches", "caches", lambda row: row.caches, text=True),
         ),
         """Cold start, in seconds of a fresh process up to its first answer. import: of torch; build: the model;
         prepare: the variant (exporting, compiling, tuning); first: the first call; total: all, and placing inputs;
@@ -224,11 +217,11 @@ VIEWS = {
     "memory": View(
         (
             *CASE,
-            Column("weights", "weights_bytes", lambda row: row.most("weights"), _mib),
-            Column("alloc.", "allocator_allocated_peak", lambda row: row.most("allocator_allocated_peak"), _mib),
-            Column("reserved", "allocator_reserved_peak", lambda row: row.most("allocator_reserved_peak"), _mib),
-            Column("device", "device_process", lambda row: row.most("device_process"), _mib),
-            Column("host", "host_resident_peak", lambda row: row.most("host_resident_peak"), _mib),
+            Column("weights", "weights_bytes", lambda row: row.peak_memory("weights"), _mib),
+            Column("alloc.", "allocator_allocated_peak", lambda row: row.peak_memory("allocator_allocated_peak"), _mib),
+            Column("reserved", "allocator_reserved_peak", lambda row: row.peak_memory("allocator_reserved_peak"), _mib),
+            Column("device", "device_process", lambda row: row.peak_memory("device_process"), _mib),
+            Column("host", "host_resident_peak", lambda row: row.peak_memory("host_resident_peak"), _mib),
         ),
         """MiB, the largest of the rounds. weights: as the variant holds them; alloc., reserved: peaks of torch's
         allocator while measuring; device: this process on the device (NVML), which alone sees ONNX Runtime and
@@ -237,11 +230,11 @@ VIEWS = {
     "energy": View(
         (
             *CASE,
-            Column("J/image", "joules_per_image", _energy(lambda e: e["joules"] / e["images"]), lambda v: f"{v:.4f}"),
-            Column("W", "energy_w", _energy(lambda e: e["joules"] / e["s"] if e["s"] else None), lambda v: f"{v:.0f}"),
-            Column("°C", "temperature_c", _energy(lambda e: median(e["temperature_c"])), lambda v: f"{v:.0f}"),
-            Column("MHz", "sm_mhz", _watched("sm_mhz"), lambda v: f"{v:.0f}"),
-            Column("images/s", "images_per_s", lambda row: row.images_per_s, digits),
+            ENERGY,
+            Column("W", "energy_w", lambda row: row.median_over_rounds(watts), "{:.0f}".format),
+            Column("°C", "temperature_c", lambda row: row.median_over_rounds(_temperature), "{:.0f}".format),
+            Column("MHz", "sm_mhz", lambda row: row.median_over_rounds(_mhz), "{:.0f}".format),
+            IMAGES_PER_S,
         ),
         """J/image: the whole card's energy counter over a window of throughput (measure.energy_s of the plan, at
         least 5 s); W: the mean power of that window; °C: the mean of the temperatures at its ends; MHz: the median SM
@@ -250,10 +243,10 @@ VIEWS = {
     "accuracy": View(
         (
             *CASE,
-            Column("rms error", "rms_multiple", lambda row: row.worst("rms_multiple"), lambda v: f"{v:.2f}"),
-            Column("max error", "max_multiple", lambda row: row.worst("max_multiple"), lambda v: f"{v:.2f}"),
-            Column("top-1", "top1", lambda row: row.worst("top1"), lambda v: f"{v:.2f}"),
-            Column("torch top-1", "top1_plain", lambda row: row.worst("top1_plain"), lambda v: f"{v:.2f}"),
+            Column("rms error", "rms_multiple", lambda row: row.worst("rms_multiple"), "{:.2f}".format),
+            Column("max error", "max_multiple", lambda row: row.worst("max_multiple"), "{:.2f}".format),
+            TOP1,
+            Column("torch top-1", "top1_plain", lambda row: row.worst("top1_plain"), "{:.2f}".format),
         ),
         """rms error, max error: as multiples of plain torch's in that precision (above 3 or 4 a case is refused);
         top-1: share of pictures whose top class is that of a float64 reference; torch top-1: that share of plain
@@ -262,36 +255,39 @@ VIEWS = {
 }
 
 
-def notes(view: View, found: list[Row]) -> str:
-    """What the columns mean, and where the words are explained."""
-    on_gpu = any(row.device == "cuda" for row in found)
+def notes(view: View, rows: list[Row]) -> str:
+    """Return what the view's columns mean, and where the words are explained, as one line."""
+    on_gpu = any(row.device == "cuda" for row in rows)
     memory = "memory of the process on the device" if on_gpu else "peak resident memory of the process"
     return f"{' '.join(view.meaning.split())} {WORDS}".format(memory=memory)
 
 
-def as_json(records: list[Record]) -> dict[str, Any]:
-    """The answer, every column of every view, the largest batches and what was left out, for --json."""
-    found = rows(records)
+def report_as_json(records: list[Record]) -> dict[str, Any]:
+    """Return the answer, every column of every view, the largest batches and what was left out, for --json."""
+    rows = rows_from_records(records)
     return {
-        "answer": answer(found),
-        "rows": [_plain(row) for row in found],
-        "largest": [{"case": case.name} | told for case, told in largest(records)],
-        "left_out": [
-            {"status": status, "reason": reason, "cases": [case.name for case in cases]}
-            for status, reason, cases in left_out(records)
-        ],
+        "answer": describe_fastest(rows),
+        "rows": [_row_as_json(row) for row in rows],
+        "largest": [{"case": case.name} | search for case, search in largest_batches(records)],
+        "left_out": without_speed_as_json(records),
     }
 
 
-def _plain(row: Row) -> dict[str, Any]:
-    told = {"case": row.case.name, "rounds": row.rounds}
+def without_speed_as_json(records: list[Record]) -> list[dict[str, Any]]:
+    """Return the status, the reason and the names of the cases without a speed, those with one reason together."""
+    groups = group_without_speed(records)
+    return [{"status": status, "reason": why, "cases": [case.name for case in cases]} for status, why, cases in groups]
+
+
+def _row_as_json(row: Row) -> dict[str, Any]:
+    values = {"case": row.case.name, "rounds": row.rounds}
     for view in VIEWS.values():
-        told |= {column.key: column.value(row) for column in view.columns}
-    held = row.against
-    return told | {
+        values |= {column.key: column.value(row) for column in view.columns}
+    against = row.against
+    return values | {
         "p50_half_width": row.noise,
-        "p50_half_width_target": row.asked,
-        "vs_eager": held and held.ratio.value,
-        "vs_eager_interval": held and [held.ratio.low, held.ratio.high],
-        "vs_eager_in_same_precision": held and held.baseline.precision == row.case.precision,
+        "p50_half_width_target": row.noise_target,
+        "vs_eager": against and against.ratio.value,
+        "vs_eager_interval": against and [against.ratio.low, against.ratio.high],
+        "vs_eager_in_same_precision": against and against.baseline.precision == row.case.precision,
     }

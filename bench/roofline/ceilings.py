@@ -1,4 +1,4 @@
-"""This machine's ceilings: measured once by a child, kept in a file of the machine's own."""
+"""This machine's ceilings: a child measures them once, and a file for each machine keeps them."""
 
 from __future__ import annotations
 
@@ -24,40 +24,39 @@ from resnet.floors import Ceilings
 FOLDER = places.ceilings_folder()
 SCHEMA = 1
 LIMIT_S = 600.0
-NOISY = 0.1  # a median so far below the rate that is told: something else was running
+NOISE_LIMIT = 0.1  # relative: a median further below the ceiling, or more time taken by others, means a busy machine
 
-# What of the environment makes two machines' ceilings different: paths into it, by where cases run.
-PARTS = {"cuda": "environment.gpu.", "cpu": "environment.cpu."}
-IDENTITY = {
-    where: [row.paths[0].split(".")[1:] for row in CEILINGS if row.paths[0].startswith(part)]
-    for where, part in PARTS.items()
+# The fields of the environment that tell two machines' ceilings apart: paths into it, by device.
+PREFIXES = {"cuda": "environment.gpu.", "cpu": "environment.cpu."}
+IDENTITY_PATHS = {
+    where: [row.paths[0].split(".")[1:] for row in CEILINGS if row.paths[0].startswith(prefix)]
+    for where, prefix in PREFIXES.items()
 }
 
 
 def machine_name(facts: Environment) -> str:
-    """A GPU's name, or a CPU's with its cores."""
+    """Return the name of the GPU, or of the CPU with its number of cores."""
     cpu = facts["cpu"]
     return hardware(device(facts), facts["gpu"].get("name"), cpu.get("name"), cpu.get("cores"))
 
 
 def path_of(facts: Environment, folder: Path = FOLDER) -> Path:
-    """The file of a machine: its name, and a digest of what tells it from others of that name."""
-    identity = json.dumps({path[-1]: at(facts, path) for path in IDENTITY[device(facts)]}, sort_keys=True)
+    """Return the file of a machine: its name, and a digest of what tells it apart from others of that name."""
+    identity = json.dumps({path[-1]: at(facts, path) for path in IDENTITY_PATHS[device(facts)]}, sort_keys=True)
     return folder / f"{places.slug(machine_name(facts))}-{hashlib.sha256(identity.encode()).hexdigest()[:6]}.json"
 
 
 def load_ceilings(facts: Environment, folder: Path = FOLDER) -> Ceilings | None:
-    """The ceilings measured on the machine that `facts` (`bench.machine.environment`) describe; None if they never
-    were.
+    """Return the ceilings of the machine that `facts` (`bench.machine.environment`) describe; None if not measured.
 
     Raises StoreError for a file that is damaged or of a newer schema.
     """
     path = path_of(facts, folder)
-    return read(path) if path.exists() else None
+    return read_ceilings(path) if path.exists() else None
 
 
-def read(path: Path) -> Ceilings:
-    """Raises StoreError."""
+def read_ceilings(path: Path) -> Ceilings:
+    """Read the ceilings from a file. Raises StoreError for a file that is damaged or of a newer schema."""
     cure = "remove it, or measure again: bench ceilings --force"
     with reading(path, "file of ceilings", cure):
         data = read_json(path, SCHEMA)
@@ -65,69 +64,72 @@ def read(path: Path) -> Ceilings:
         return Ceilings(**{name: data[name] for name in names})
 
 
-def save(ceilings: Ceilings, path: Path) -> None:
-    """Whole or not at all. Raises StoreError where it cannot be written."""
+def save_ceilings(ceilings: Ceilings, path: Path) -> None:
+    """Write the file atomically. Raises StoreError where that fails."""
     write_json(path, {"schema": SCHEMA} | asdict(ceilings), ANOTHER)
 
 
-def outdated(ceilings: Ceilings, facts: Environment) -> str:
-    """Why they should be measured again on the machine of `facts`; empty if they need not be."""
-    was, now = (told["packages"].get("torch") for told in (ceilings.provenance["environment"], facts))
-    if was != now:
-        return f"measured with torch {was}, and here is {now}"
-    if path_of(ceilings.provenance["environment"]).name != path_of(facts).name:
+def reason_outdated(ceilings: Ceilings, facts: Environment) -> str:
+    """Return why the ceilings should be measured again on the machine of `facts`; empty if they need not be."""
+    measured_on = ceilings.provenance["environment"]
+    measured_torch, torch = (environment["packages"].get("torch") for environment in (measured_on, facts))
+    if measured_torch != torch:
+        return f"measured with torch {measured_torch}, and here is {torch}"
+    if path_of(measured_on).name != path_of(facts).name:
         return f"measured on {ceilings.machine}, which is another machine than this"
     return ""
 
 
-def measure(facts: Environment, tell: Callable[[str], None] = lambda stage: None, quick: bool = False) -> Ceilings:
-    """Measure them here, in a child; `quick` tells no more than that it works, in seconds. Raises WorkError."""
+def measure_ceilings(
+    facts: Environment, tell: Callable[[str], None] = lambda stage: None, quick: bool = False
+) -> Ceilings:
+    """Measure the ceilings of this machine in a child; `tell` receives the stages.
+
+    `quick` takes seconds and only shows that measuring works: its numbers are too low. Raises WorkError.
+    """
     where = device(facts)
     answer = request(CeilingsJob(where, facts["cpu"]["flags"], quick), LIMIT_S, tell, ask)
     if answer.status != "ok":
         raise WorkError(f"the ceilings could not be measured: {answer.status}: {answer.reason}")
-    told = answer.data
-    found = told["measurements"]
-    flops = {one["precision"]: one["rate"] for one in best(found) if one["what"] == "matmul"}
-    # What a CPU has no arithmetic for it converts, and computes at the rate of fp32.
-    flops |= {name: flops["fp32"] for name in ("fp16",) if where == "cpu" and name not in flops}
-    rates = {(one["what"], one["how"]): one["rate"] for one in best(found)}
-    by_what = {what: rate for (what, _), rate in rates.items()}
-    launch = next((rate for (what, how), rate in rates.items() if (what, how) == ("launch", "graph")), None)
+    fastest = fastest_measurements(answer.data["measurements"])
+    flops = {row["precision"]: row["rate"] for row in fastest if row["what"] == "matmul"}
+    if where == "cpu":  # without fp16 arithmetic a CPU converts, and computes at the rate of fp32
+        flops.setdefault("fp16", flops["fp32"])
+    rates = {row["what"]: row["rate"] for row in fastest}
+    launches_per_s = next((row["rate"] for row in fastest if (row["what"], row["how"]) == ("launch", "graph")), None)
     date = datetime.now(UTC).isoformat(timespec="seconds")
     return Ceilings(
         machine_name(facts),
         flops,
-        by_what["copy"],
-        by_what["cached copy"],
-        1 / launch if launch else 0.0,
+        rates["copy"],
+        rates["cached copy"],
+        1 / launches_per_s if launches_per_s else 0.0,
         "measured",
-        {"date": date, "environment": facts, **told},
-        told["cache_bytes"],
+        {"date": date, "environment": facts, **answer.data},
+        answer.data["cache_bytes"],
     )
 
 
-def best(measurements: Iterable[MeasurementRow]) -> list[MeasurementRow]:
-    """The best measurement of each precision's products, of copies, of cached copies; both of launches."""
-    found: dict[tuple[str, str], MeasurementRow] = {}
-    for one in measurements:
-        key = (one["what"], one["how"] if one["what"] == "launch" else one["precision"])
-        if key not in found or one["rate"] > found[key]["rate"]:
-            found[key] = one
-    return list(found.values())
+def fastest_measurements(measurements: Iterable[MeasurementRow]) -> list[MeasurementRow]:
+    """Return the fastest measurement of each precision's matmul, of copies, of cached copies and of each launch."""
+    fastest: dict[tuple[str, str], MeasurementRow] = {}
+    for row in measurements:
+        key = (row["what"], row["how"] if row["what"] == "launch" else row["precision"])
+        if key not in fastest or row["rate"] > fastest[key]["rate"]:
+            fastest[key] = row
+    return list(fastest.values())
 
 
-def noisy(ceilings: Ceilings) -> list[str]:
-    """What says that the machine was not quiet while they were measured, a sentence each."""
+def noise_warnings(ceilings: Ceilings) -> list[str]:
+    """Return a sentence for each sign that the machine was busy while the ceilings were measured."""
     provenance = ceilings.provenance
-    found = []
-    for one in best(provenance["measurements"]):
-        if one["spread"] > NOISY:
-            name = f"{one['precision']} {one['what']}".strip()
-            found.append(f"{name}: half of the samples were more than {one['spread']:.0%} below its ceiling")
+    warnings = []
+    for row in fastest_measurements(provenance["measurements"]):
+        if row["spread"] > NOISE_LIMIT:
+            name = f"{row['precision']} {row['what']}".strip()
+            warnings.append(f"{name}: half of the samples were more than {row['spread']:.0%} below its ceiling")
     watch = provenance["watch"]
     for name, who in (("steal", "the hypervisor gave to others"), ("others", "other work here took")):
-        if watch.get(name, 0) > NOISY:
-            found.append(f"{watch[name]:.0%} of the processor time {who}")
-    found += [f"the GPU slowed itself down: {reason}" for reason in watch.get("reasons", {})]
-    return found
+        if watch.get(name, 0) > NOISE_LIMIT:
+            warnings.append(f"{watch[name]:.0%} of the processor time {who}")
+    return warnings + [f"the GPU slowed itself down: {reason}" for reason in watch.get("reasons", {})]

@@ -1,4 +1,4 @@
-"""Floors and the ceilings that they are of, as tables on a terminal."""
+"""Floors, and the ceilings they are computed from, as tables on a terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from resnet.cost import BYTES
 from resnet.floors import FUSIONS, Ceilings
 
 
-def show(
+def print_floors(
     out: Console,
     model: str,
     image: int,
@@ -20,8 +20,8 @@ def show(
     machines: Mapping[str, Ceilings],
     datasheets: bool,
 ) -> None:
-    """The machines' ceilings, then the rows of `floors.table` in milliseconds; `datasheets`: none was measured."""
-    show_ceilings(out, machines)
+    """Print the machines' ceilings, then the rows of `floor_rows` in milliseconds; `datasheets`: none was measured."""
+    print_ceilings(out, machines)
     titles = ("machine", "prec", "batch", *FUSIONS, "images/s", "mem %")
     table = grid(*titles, wrapped=titles)
     for row in rows:
@@ -47,21 +47,23 @@ def show(
     )
 
 
-def show_ceilings(out: Console, machines: Mapping[str, Ceilings]) -> None:
-    """A row for each machine: its rates by precision, its memory and cache, its launch; and where they are from."""
+def print_ceilings(out: Console, machines: Mapping[str, Ceilings]) -> None:
+    """Print a row for each machine, its rates by precision, memory, cache and launch; and where they come from."""
     rates = [precision for precision in BYTES if any(precision in c.flops for c in machines.values())]
-    small = max(rate for ceilings in machines.values() for rate in ceilings.flops.values()) < 1e13  # a CPU
-    unit, prefix = (1e9, "G") if small else (1e12, "T")
+    is_cpu = max(rate for ceilings in machines.values() for rate in ceilings.flops.values()) < 1e13
+    unit, prefix = (1e9, "G") if is_cpu else (1e12, "T")
     titles = ("machine", *rates, "memory", "cache", "launch")
     table = grid(*titles, text=1, wrapped=titles)
     for name, ceilings in machines.items():
         values = [*map(ceilings.flops.get, rates), ceilings.bandwidth, ceilings.l2]
         launch = f"{1e6 * ceilings.launch_s:.1f} us" if ceilings.launch_s else "-"
-        table.add_row(name, *(digits(each / unit) if each else "-" for each in values), launch)
+        table.add_row(name, *(digits(rate / unit) if rate else "-" for rate in values), launch)
     out.print(f"[bold]Ceilings: {prefix}FLOP/s by precision, dense; {prefix}B/s of a copy in memory and cache[/]")
     out.print(table)
     for name, ceilings in machines.items():
-        told = ceilings.provenance
-        origin = f"as in {told['document']}, not measured" if "document" in told else f"measured {told['date'][:10]}"
+        source = ceilings.provenance
+        origin = (
+            f"as in {source['document']}, not measured" if "document" in source else f"measured {source['date'][:10]}"
+        )
         out.print(f"{name}: {ceilings.machine}, {origin}", style="dim", markup=False)
     out.print()

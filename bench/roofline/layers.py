@@ -1,6 +1,6 @@
-"""A case layer by layer: what its child timed, put to the network's operations, with a floor beside each time.
+"""The times of a case by layer, assigned to the network's operations, with a floor beside each time.
 
-A row is a layer, or the layers that the variant computes together: a convolution with the sum behind it, say. Its
+A row is a layer, or the layers that the variant computes together, such as a convolution with the sum behind it. Its
 operations are those of `resnet.cost`. Norms and ReLUs belong to the layer before them, as they do there.
 """
 
@@ -26,12 +26,12 @@ from resnet.cost import Operation, operations
 from resnet.floors import Ceilings, part_floors
 
 SCHEMA = 1
-TRIFLE = 0.05  # kernels with less of a row's time are not named: allocations, views
+MIN_KERNEL_SHARE = 0.05  # kernels with less of a row's time are left out: allocations, views
 
-Told = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
-def layers(
+def measure_layers(
     case: Case,
     facts: Environment,
     executions: int,
@@ -39,10 +39,11 @@ def layers(
     seed: int = 0,
     trace: Path | None = None,
     stage: Callable[[str], None] = lambda name: None,
-) -> Told:
-    """Time `case` on this machine, which `facts` describe, as a `layers` file keeps it (docs/FORMAT.md).
+) -> JsonObject:
+    """Time the layers of `case` on this machine, which `facts` describe, and return them as docs/FORMAT.md has them.
 
-    Raises CaseError for a case without a batch of its own, WorkError for one that failed.
+    `source` names the input images, `trace` is where a Chrome trace is written, `stage` receives the child's stages.
+    Raises CaseError for a case that is a search for a batch, WorkError for one that failed.
     """
     if case.largest:
         raise CaseError(f"bench layers times one batch: {case.name} is a search for one; write b32, say, for bmax")
@@ -58,169 +59,184 @@ def layers(
         raise WorkError(f"{case.name}: {answer.status}: {answer.reason}")
     about = {"layers": SCHEMA, "case": case.name, "device": where, "machine": machine_name(facts)}
     about |= {"date": datetime.now(UTC).isoformat(timespec="seconds"), "environment": facts}
-    return about | put_together(case, answer.data, load_ceilings(facts))
+    return about | assemble_layers(case, answer.data, load_ceilings(facts))
 
 
-def put_together(case: Case, told: LayersAnswer, ceilings: Ceilings | None) -> Told:
-    """The rows and their sum from what a child told; times in microseconds.
+def assemble_layers(case: Case, answer: LayersAnswer, ceilings: Ceilings | None) -> JsonObject:
+    """Return the rows of a child's answer, their sum and the whole; times in microseconds.
 
-    `outside_us` is what the whole takes beyond its rows. `error_us` is how far the sum may be from what the rows take
-    of an untouched execution: what the timing added (on a CPU), half the 95 % intervals of the medians with and without
-    it, and how far the median of the executions' sums is from the sum of the layers' medians, as it is where a machine
-    stalls now in one layer, now in another. Raises WorkError if there is no row.
+    `outside_us` is what the whole takes beyond its rows. `error_us` bounds the difference between the sum and what the
+    rows take of an undisturbed execution: the time that the timing added (on a CPU), half the 95 % intervals of the
+    medians with and without it, and the difference between the median of the executions' sums and the sum of the
+    layers' medians, which is large where a machine stalls now in one layer, now in another.
+    Raises WorkError if there is no row.
     """
-    found = operations(case.model, case.batch, case.image, case.precision)
-    rows = _rows(told["parts"], found)
-    whole, timed = (median(ns) / 1e3 for ns in (told["whole_ns"], told["timed_ns"]))
+    network = operations(case.model, case.batch, case.image, case.precision)
+    rows = _rows(answer["parts"], network)
+    whole, timed = (median(ns) / 1e3 for ns in (answer["whole_ns"], answer["timed_ns"]))
     if not rows:
         raise WorkError(f"{case.name}: no kernel was seen in any layer; on a GPU, may this process read its counters?")
     total = sum(row["us"] for row in rows)
-    together = median(map(sum, zip(*(row.pop("ns") for row in rows), strict=True))) / 1e3
+    median_of_sums = median(map(sum, zip(*(row.pop("ns") for row in rows), strict=True))) / 1e3
     # a profiler costs the host time between kernels, not the GPU's in them
-    touched = 0.0 if told["device"] == "cuda" else abs(timed - whole)
-    floors = _floors(rows, found, ceilings, case.precision)
+    overhead = 0.0 if answer["device"] == "cuda" else abs(timed - whole)
+    floor_by_operations = _floors(rows, network, ceilings, case.precision)
     for row in rows:
         row["share"] = row["us"] / whole
-        row |= floors.get(tuple(row["operations"]), {"floor_us": None, "bound": None})
+        row |= floor_by_operations.get(tuple(row["operations"]), {"floor_us": None, "bound": None})
         row["of_floor"] = row["floor_us"] / row["us"] if row["floor_us"] and row["us"] else None
-    # without what a library computes inside another layer, and has no time of, it is a floor all the same
-    complete = {operation.name for operation in found if operation.flops} <= {n for r in rows for n in r["operations"]}
-    known = [row["floor_us"] for row in rows if row["floor_us"] is not None]
+    # an operation without FLOPs may have no row, where a library computes it inside another layer
+    computed = {operation.name for operation in network if operation.flops}
+    is_complete = computed <= {name for row in rows for name in row["operations"]}
+    floors_us = [row["floor_us"] for row in rows if row["floor_us"] is not None]
     return {
-        "executions": len(told["whole_ns"]),
-        "how": told["how"],
-        "note": told["note"],
+        "executions": len(answer["whole_ns"]),
+        "how": answer["how"],
+        "note": answer["note"],
         "whole_us": whole,
-        "whole_interval_us": _interval(told["whole_ns"]),
-        "gpu_us": median(told["gpu_ns"]) / 1e3 if told["gpu_ns"] else None,
+        "whole_interval_us": _interval(answer["whole_ns"]),
+        "gpu_us": median(answer["gpu_ns"]) / 1e3 if answer["gpu_ns"] else None,
         "timed_us": timed,
         "sum_us": total,
         "outside_us": whole - total,
-        "error_us": touched + _half(told["whole_ns"]) + _half(told["timed_ns"]) + abs(together - total),
-        "floor_us": sum(known) if complete and known else None,
-        "ceilings": _about(ceilings),
-        "details": told["details"],
+        "error_us": overhead
+        + sum(map(_half_width, (answer["whole_ns"], answer["timed_ns"])))
+        + abs(median_of_sums - total),
+        "floor_us": sum(floors_us) if is_complete and floors_us else None,
+        "ceilings": _describe_ceilings(ceilings),
+        "details": answer["details"],
         "rows": rows,
     }
 
 
-def _about(ceilings: Ceilings | None) -> Told | None:
+def _describe_ceilings(ceilings: Ceilings | None) -> JsonObject | None:
     if ceilings is None:
         return None
     return {"machine": ceilings.machine, "source": ceilings.source, "date": ceilings.provenance.get("date")}
 
 
 def _interval(ns: Sequence[float]) -> list[float] | None:
-    found = median_interval(ns)
-    return [bound / 1e3 for bound in found] if found else None
+    """Return the 95 % interval of the median in microseconds, from nanoseconds; None with too few samples."""
+    interval = median_interval(ns)
+    return [bound / 1e3 for bound in interval] if interval else None
 
 
-def _half(ns: Sequence[float]) -> float:
-    """Half the median's interval in microseconds; of too few samples for one, half of all they span."""
+def _half_width(ns: Sequence[float]) -> float:
+    """Return half the median's 95 % interval in microseconds; with too few samples for one, half their range."""
     low, high = median_interval(ns) or (min(ns), max(ns))
     return (high - low) / 2e3
 
 
-def _rows(parts: Iterable[PartRow], found: Sequence[Operation]) -> list[Told]:
-    """Parts of the same operations as one row, in the network's order; parts of none as they come, or left out.
+def _rows(parts: Iterable[PartRow], network: Sequence[Operation]) -> list[JsonObject]:
+    """Join the parts of the same operations into a row, in the network's order, and put kernels of no layer last.
 
     A part without modules is a kernel of an unknown layer and has a row; one whose modules are no operation's (the
-    network itself, a stage) is not in any layer.
+    network itself, a stage) is left out.
     """
-    owner = owners(found)
-    place = {operation.name: number for number, operation in enumerate(found)}
-    owned: list[tuple[set[str], PartRow]] = []
-    foreign: list[Told] = []
+    operation_of = operation_by_module(network)
+    place = {operation.name: number for number, operation in enumerate(network)}
+    assigned: list[tuple[set[str], PartRow]] = []
+    unassigned: list[JsonObject] = []
     for part in parts:
-        names = {name for module in part["modules"] if (name := _resolved(module, owner))}
+        names = {name for module in part["modules"] if (name := enclosing_operation(module, operation_of))}
         if names:
-            owned.append((names, part))
+            assigned.append((names, part))
         elif not part["modules"]:
-            foreign.append(_row(part["name"], (), [part]))
-    joined = []
-    for names in merged(names for names, _ in owned):
+            unassigned.append(_row(part["name"], (), [part]))
+    rows = []
+    for names in merge_overlapping(names for names, _ in assigned):
         ordered = sorted(names, key=place.__getitem__)
-        head = max(ordered, key=lambda name: (found[place[name]].flops, -place[name]))
-        joined.append(_row(head, ordered, [part for mine, part in owned if mine <= names]))
-    return sorted(joined, key=lambda row: place[row["name"]]) + foreign
+        largest = max(ordered, key=lambda name: (network[place[name]].flops, -place[name]))
+        rows.append(_row(largest, ordered, [part for part_names, part in assigned if part_names <= names]))
+    return sorted(rows, key=lambda row: place[row["name"]]) + unassigned
 
 
-def _row(name: str, operations: Sequence[str], parts: Sequence[PartRow]) -> Told:
-    times = [sum(one) for one in zip(*(part["ns"] for part in parts), strict=True)]
-    kernels: dict[str, Told] = {}
+def _row(name: str, operations: Sequence[str], parts: Sequence[PartRow]) -> JsonObject:
+    """Return the row of some parts: the median of their sums by execution, and the kernels that take the most."""
+    times = [sum(execution) for execution in zip(*(part["ns"] for part in parts), strict=True)]
+    kernels: dict[str, JsonObject] = {}
     for kernel in (kernel for part in parts for kernel in part["kernels"]):
-        known = kernels.setdefault(kernel["name"], {"name": kernel["name"], "us": 0.0, "count": 0})
-        known["us"] += kernel["us"]
-        known["count"] += kernel["count"]
-    least = TRIFLE * sum(kernel["us"] for kernel in kernels.values())
-    longest = sorted((kernel for kernel in kernels.values() if kernel["us"] >= least), key=lambda one: -one["us"])
+        total = kernels.setdefault(kernel["name"], {"name": kernel["name"], "us": 0.0, "count": 0})
+        total["us"] += kernel["us"]
+        total["count"] += kernel["count"]
+    threshold = MIN_KERNEL_SHARE * sum(kernel["us"] for kernel in kernels.values())
+    longest = sorted((kernel for kernel in kernels.values() if kernel["us"] >= threshold), key=lambda k: -k["us"])
     return {"name": name, "operations": list(operations), "us": median(times) / 1e3} | {
-        "half_us": _half(times),
+        "half_us": _half_width(times),
         "kernels": longest,
         "ns": times,
     }
 
 
-def owners(found: Iterable[Operation]) -> dict[str, str]:
-    """The operation that a module's time is counted to, by the module's name."""
-    owner = {"pool_pad": "maxpool"}
-    for operation in found:
-        owner |= dict.fromkeys((operation.name, *operation.passes), operation.name)
-    return owner
+def operation_by_module(network: Iterable[Operation]) -> dict[str, str]:
+    """Return the operation that each module's time counts to, by the module's name."""
+    operation_of = {"pool_pad": "maxpool"}
+    for operation in network:
+        operation_of |= dict.fromkeys((operation.name, *operation.passes), operation.name)
+    return operation_of
 
 
-def _resolved(module: str, owner: dict[str, str]) -> str | None:
-    """The operation of a module, or of the nearest module around it; of a block itself, its sum."""
+def enclosing_operation(module: str, operation_of: dict[str, str]) -> str | None:
+    """Return the operation of a module, or of the nearest module around it; of a block itself, its sum."""
     while module:
         for name in (module, f"{module}.add"):
-            if name in owner:
-                return owner[name]
+            if name in operation_of:
+                return operation_of[name]
         module = module.rpartition(".")[0]
     return None
 
 
-def merged(sets: Iterable[set[str]]) -> list[set[str]]:
-    """Sets that share a member as one."""
-    found: list[set[str]] = []
-    for one in sets:
-        apart = [other for other in found if not other & one]
-        found = [*apart, set(one).union(*(other for other in found if other & one))]
-    return found
+def merge_overlapping(sets: Iterable[set[str]]) -> list[set[str]]:
+    """Return the unions of the sets that share members, directly or through others."""
+    unions: list[set[str]] = []
+    for members in sets:
+        disjoint = [union for union in unions if not union & members]
+        unions = [*disjoint, set(members).union(*(union for union in unions if union & members))]
+    return unions
 
 
 def _floors(
-    rows: Iterable[Told], found: Sequence[Operation], ceilings: Ceilings | None, precision: str
-) -> dict[tuple[str, ...], Told]:
-    """By a row's operations, the least time of one kernel that computes them, and what bounds it."""
+    rows: Iterable[JsonObject], network: Sequence[Operation], ceilings: Ceilings | None, precision: str
+) -> dict[tuple[str, ...], JsonObject]:
+    """Return the least time of one kernel that computes a row's operations, and what bounds it, by the operations."""
     if ceilings is None or precision not in ceilings.flops:
         return {}
-    place = {operation.name: number for number, operation in enumerate(found)}
-    parts = [[found[place[name]] for name in row["operations"]] for row in rows if row["operations"]]
+    operation = {operation.name: operation for operation in network}
+    parts = [[operation[name] for name in row["operations"]] for row in rows if row["operations"]]
     return {
         floor.names: {"floor_us": floor.seconds * 1e6, "bound": floor.bound}
-        for floor in part_floors(parts, found, ceilings)
+        for floor in part_floors(parts, network, ceilings)
     }
 
 
-def compared(one: Told, other: Told) -> list[Told]:
-    """Layer by layer what `one` takes beyond `other`, the largest difference first.
+def layer_name(row: JsonObject) -> str:
+    """Return a row's name, with the number of other operations that are computed together with it."""
+    others = len(row["operations"]) - 1
+    return str(row["name"]) + (f" +{others}" if others > 0 else "")
 
-    Where they compute different layers together, so are they compared. A layer that one of them does not tell of is
-    not compared. A difference is `sure` where it is more than half the 95 % intervals of all medians it is made of.
+
+def compare_layers(first: JsonObject, second: JsonObject) -> list[JsonObject]:
+    """Return what each layer of `first` takes beyond that of `second`, the largest difference first.
+
+    Layers that one of them computes together are compared together; a layer that only one of them has is left out. A
+    difference is `sure` where it exceeds the sum of half the 95 % intervals of the medians that it is computed from.
     """
-    both = [row for told in (one, other) for row in told["rows"] if row["operations"]]
-    found = []
-    for names in merged(set(row["operations"]) for row in both):
-        mine, theirs = (
-            [row for row in told["rows"] if row["operations"] and set(row["operations"]) <= names]
-            for told in (one, other)
-        )
+    rows_of = [[row for row in case["rows"] if row["operations"]] for case in (first, second)]
+    differences = []
+    for names in merge_overlapping(set(row["operations"]) for rows in rows_of for row in rows):
+        mine, theirs = ([row for row in rows if set(row["operations"]) <= names] for rows in rows_of)
         if not mine or not theirs:
             continue
-        rows = max((mine, theirs), key=lambda rows: len(rows[0]["operations"]))
+        name = max(mine[0], theirs[0], key=lambda row: len(row["operations"]))["name"]
         us, against = (sum(row["us"] for row in rows) for rows in (mine, theirs))
-        operations = [name for row in (mine if len(mine) <= len(theirs) else theirs) for name in row["operations"]]
-        told = {"name": rows[0]["name"], "operations": operations, "us": us, "against_us": against}
-        told |= {"difference_us": us - against, "percent": 100 * (us / against - 1) if against else None}
-        found.append(told | {"sure": abs(us - against) > sum(row["half_us"] for row in mine + theirs)})
-    return sorted(found, key=lambda row: -abs(row["difference_us"]))
+        difference = {
+            "name": name,
+            "operations": [name for row in min(mine, theirs, key=len) for name in row["operations"]],
+            "us": us,
+            "against_us": against,
+            "difference_us": us - against,
+            "percent": 100 * (us / against - 1) if against else None,
+            "sure": abs(us - against) > sum(row["half_us"] for row in mine + theirs),
+        }
+        differences.append(difference)
+    return sorted(differences, key=lambda row: -abs(row["difference_us"]))

@@ -12,7 +12,15 @@ from typer import Option
 from bench.cli.console import Json, err, out, print_json, tell
 from bench.files import check_writable
 from bench.machine.environment import environment
-from bench.roofline.ceilings import best, measure, noisy, outdated, path_of, read, save
+from bench.roofline.ceilings import (
+    fastest_measurements,
+    measure_ceilings,
+    noise_warnings,
+    path_of,
+    read_ceilings,
+    reason_outdated,
+    save_ceilings,
+)
 from bench.runs.job import MeasurementRow
 from bench.text import WORDS, grid
 from resnet.floors import Ceilings
@@ -42,15 +50,15 @@ def ceilings(
     if quick and output is None:
         raise typer.BadParameter("--quick gives no ceilings to rely on: name a file with -o")
     path = output or path_of(env)
-    kept = None if force or not path.exists() else read(path)
-    reason = outdated(kept, env) if kept else ""
+    kept = None if force or not path.exists() else read_ceilings(path)
+    reason = reason_outdated(kept, env) if kept else ""
     if reason:
         tell(f"{path}: {reason}: measuring again.")
     if kept is None or reason:
         check_writable(path)
         with err.status("starting") as status:
-            kept = measure(env, lambda stage: status.update(f"measuring: {stage}"), quick)
-        save(kept, path)
+            kept = measure_ceilings(env, lambda stage: status.update(f"measuring: {stage}"), quick)
+        save_ceilings(kept, path)
     if as_json:
         print_json({"file": str(path)} | asdict(kept))
     else:
@@ -62,14 +70,14 @@ def _print_ceilings(measured: Ceilings, path: Path) -> None:
     torch, date = provenance["environment"]["packages"].get("torch"), provenance["date"][:10]
     out.print(f"{measured.machine}: measured {date} with torch {torch}, in {provenance['seconds']:.0f} s")
     table = grid("ceiling", "rate", "", "spread", "by", text=("ceiling", "", "by"), gap=2)
-    for row in best(provenance["measurements"]):
+    for row in fastest_measurements(provenance["measurements"]):
         table.add_row(*_cells(row))
     out.print(table)
     for name, reason in provenance["absent"].items():
         rate = " (so as fp32)" if name in measured.flops else ""
         out.print(f"{name}: {reason}{rate}", style="dim", markup=False)
     out.print(LEGEND, style="dim", markup=False)
-    warnings = noisy(measured)
+    warnings = noise_warnings(measured)
     for line in warnings:
         out.print(f"[yellow]noisy:[/] {line}")
     if warnings:

@@ -10,7 +10,7 @@ from typer import Option
 
 from bench.cli.console import FAILED, Json, out, print_json
 from bench.cli.machine.parts import Names, Seconds, choose_parts, default_file, run_parts
-from bench.experiments.kept import KeptConstants
+from bench.experiments.kept import ConstantsFile
 from bench.experiments.lists import EXPERIMENTS
 from bench.machine.environment import environment
 from bench.runs.job import ConstantsJob
@@ -43,7 +43,7 @@ def constants(
     experiments = choose_parts(EXPERIMENTS, names)
     env = environment()
     default = default_file(env, "constants", dry)
-    kept = KeptConstants(output or default, env, dry)
+    kept = ConstantsFile(output or default, env, dry)
     if missing:
         experiments = [experiment for experiment in experiments if experiment.name not in kept.answered()]
     kept.expect(experiments)

@@ -9,9 +9,9 @@ from typer import Argument, Option
 
 from bench.cli.console import UNABLE, USAGE, Json, out, print_json, stop
 from bench.machine.environment import environment
-from bench.roofline import floors as paper
 from bench.roofline.ceilings import load_ceilings
-from bench.roofline.floors_text import show
+from bench.roofline.floors import DATASHEETS, floor_rows
+from bench.roofline.floors_text import print_floors
 from resnet.archs import Spec
 from resnet.cost import BYTES
 from resnet.floors import FUSIONS, Ceilings
@@ -22,7 +22,7 @@ HERE = "here"
 def floors(
     model: Annotated[str, Argument(metavar="MODEL", help="A network, as resnet101v2.")] = "resnet50",
     gpu: Annotated[
-        str | None, Option(metavar="NAME,...", help=f"By the datasheets of {', '.join(paper.DATASHEETS)}, or all.")
+        str | None, Option(metavar="NAME,...", help=f"By the datasheets of {', '.join(DATASHEETS)}, or all.")
     ] = None,
     precision: Annotated[
         str | None, Option(metavar="NAME,...", help="Precisions.  \\[default: all that were measured; with --gpu fp16]")
@@ -38,21 +38,21 @@ def floors(
         stop(str(error), USAGE)
     machines = _machines(gpu)
     precisions = _split("precision", precision, tuple(BYTES)) if precision else ["fp16"] if gpu else []
-    rows = paper.table(name, image, machines, precisions, _parse_batches(batch))
+    rows = floor_rows(name, image, machines, precisions, _parse_batches(batch))
     if as_json:
         as_dicts = {key: asdict(ceilings) for key, ceilings in machines.items()}
         print_json({"model": name, "image": image, "fusions": FUSIONS, "ceilings": as_dicts, "rows": rows})
         return
-    show(out, name, image, rows, machines, datasheets=gpu is not None)
+    print_floors(out, name, image, rows, machines, datasheets=gpu is not None)
 
 
 def _machines(gpu: str | None) -> dict[str, Ceilings]:
     if gpu is not None:
-        chosen = list(paper.DATASHEETS) if gpu == "all" else _split("GPU", gpu.lower(), tuple(paper.DATASHEETS))
-        return {name: paper.DATASHEETS[name] for name in chosen}
+        chosen = list(DATASHEETS) if gpu == "all" else _split("GPU", gpu.lower(), tuple(DATASHEETS))
+        return {name: DATASHEETS[name] for name in chosen}
     measured = load_ceilings(environment())
     if measured is None:
-        names = ",".join(paper.DATASHEETS)
+        names = ",".join(DATASHEETS)
         stop(f"this machine's ceilings are not measured: run `bench ceilings`, or name cards: --gpu {names}", UNABLE)
     return {HERE: measured}
 

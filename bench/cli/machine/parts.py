@@ -10,8 +10,8 @@ import typer
 from typer import Argument, Option
 
 from bench.cli.console import STOPPED, UNABLE, out, stop, tell
-from bench.experiments.lists import chosen
-from bench.experiments.parts import Outcome, Part, each, first_cause
+from bench.experiments.lists import select_named
+from bench.experiments.parts import Outcome, Part, first_cause, run_each_part
 from bench.machine.environment import no_cuda
 from bench.machine.facts import Environment
 from bench.paths import LOCAL
@@ -30,7 +30,7 @@ Seconds = Annotated[
 def choose_parts(parts: Any, names: list[str] | None) -> Any:
     """Return the parts that `names` names; all of them for none."""
     try:
-        return chosen(parts, names or ())
+        return select_named(parts, names or ())
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
@@ -61,7 +61,7 @@ def run_parts(
             _print_outcome(name, outcome)
 
     try:
-        each(job, parts, budget_s, ended, home)
+        run_each_part(job, parts, budget_s, ended, home)
     except KeyboardInterrupt:
         tell(f"Stopped. The outcomes so far are in {path}")
         raise typer.Exit(STOPPED) from None

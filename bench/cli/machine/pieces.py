@@ -11,7 +11,7 @@ from typer import Option
 
 from bench.cli.console import FAILED, Json, out, print_json
 from bench.cli.machine.parts import Names, Seconds, choose_parts, default_file, run_parts
-from bench.experiments.kept import KeptPieces
+from bench.experiments.kept import PiecesFile
 from bench.experiments.lists import PIECES
 from bench.machine.environment import environment
 from bench.runs.job import PiecesJob
@@ -41,7 +41,7 @@ def pieces(
     dry = dry or os.environ.get("TRITON_INTERPRET") == "1"
     env = environment()
     default = default_file(env, "pieces", dry)
-    kept = KeptPieces(output or default, env)
+    kept = PiecesFile(output or default, env)
     home = Home(variables={"TRITON_INTERPRET": "1"}) if dry else HERE
     run_parts(PiecesJob("cpu" if dry else "cuda"), pieces, budget, kept.path, kept.add, as_json, home)
     if as_json:

@@ -28,7 +28,7 @@ from bench.files import write_json
 from bench.machine.environment import ROOT, environment
 from bench.plans.choose import plan_refusal, select_cases
 from bench.plans.plan import Plan
-from bench.report.markdown import machine
+from bench.report.markdown import describe_machine
 from bench.verdicts.selftest import tables as error_rates
 from bench.verdicts.selftest.terminal import made_by, show
 
@@ -85,7 +85,7 @@ def selftest(
         runs = _real_runs(plan, delays=delays, rounds=rounds, repeats=repeat, seed=seed, source=absolute_input(input))
         runs.budget_s = budget or float("inf")
         runs.finish()
-        results = {"machine": machine([runs.first] if runs.first else [])} | runs.plain()
+        results = {"machine": describe_machine([runs.first] if runs.first else [])} | runs.plain()
     else:
         setting = simulated.Setting(rounds, cases, metrics, simulations, seed)
         with err.status("simulating", spinner="dots"):

@@ -15,9 +15,8 @@ from bench.machine.environment import environment
 from bench.plans.case import Case
 from bench.plans.choose import input_refusal
 from bench.plans.eligible import why_not
-from bench.roofline.layers import compared
-from bench.roofline.layers import layers as timed
-from bench.roofline.layers_text import show, show_against
+from bench.roofline.layers import compare_layers, measure_layers
+from bench.roofline.layers_text import print_layer_comparison, print_layers
 
 
 def layers(
@@ -51,14 +50,14 @@ def layers(
     for number, parsed in enumerate(cases):
         with err.status(parsed.name) as status:
             stage = partial(_update, status, parsed.name)
-            profiles.append(timed(parsed, env, executions, input, seed, None if number else trace, stage))
+            profiles.append(measure_layers(parsed, env, executions, input, seed, None if number else trace, stage))
             write_output(profiles[0], output)  # now, as the other case may fail
-    profile = profiles[0] | ({"against": profiles[1], "compared": compared(*profiles)} if against else {})
+    profile = profiles[0] | ({"against": profiles[1], "compared": compare_layers(*profiles)} if against else {})
     write_output(profile, output)
     if as_json:
         print_json(profile)
         return
-    show_against(out, profile) if against else show(out, profile)
+    print_layer_comparison(out, profile) if against else print_layers(out, profile)
     for path, what in ((trace, "Trace"), (output, "Written")):
         if path is not None:
             out.print(f"{what}: {path}", markup=False, soft_wrap=True)

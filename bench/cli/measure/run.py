@@ -23,8 +23,8 @@ from bench.cli.console import (
 from bench.cli.measure.sweep import exit_code, run_sweep
 from bench.paths import latest_run_folder, new_run_folder
 from bench.plans.choose import select_cases
-from bench.report.terminal import show
-from bench.report.views import as_json as as_json_of
+from bench.report.terminal import print_report
+from bench.report.views import report_as_json
 from bench.runs.rounds import with_rounds
 
 
@@ -64,5 +64,5 @@ def run(
         raise typer.BadParameter(str(error)) from None
     folder = output or (latest_run_folder(chosen.name) if resume or retry else new_run_folder(chosen.name))
     records = run_sweep(chosen, folder, resume=resume, retry=retry, cold=cold, budget=budget, input=input, seed=seed)
-    print_json(as_json_of(records)) if as_json else show(out, records, folder, shown)
+    print_json(report_as_json(records)) if as_json else print_report(out, records, folder, shown)
     raise typer.Exit(exit_code(records))

@@ -12,7 +12,7 @@ from bench.cli.measure.sweep import exit_code, run_sweep
 from bench.paths import latest_run_folder, new_run_folder
 from bench.plans import plan as plans
 from bench.plans.choose import select_cases
-from bench.report.terminal import show_gate
+from bench.report.terminal import print_gate
 
 
 def verify(
@@ -37,5 +37,5 @@ def verify(
     if as_json:
         print_json([{"case": r.case.name, "status": r.status, "reason": r.reason, "gate": r.gate} for r in records])
     else:
-        show_gate(out, records)
+        print_gate(out, records)
     raise typer.Exit(exit_code(records))

@@ -10,9 +10,8 @@ from typer import Argument, Option
 
 from bench.cli.console import FAILED, Json, out, print_json, tell
 from bench.report.recommend import GIB, OBJECTIVES, Budget
-from bench.report.recommend_groups import groups
-from bench.report.recommend_text import as_json as as_json_of
-from bench.report.recommend_text import show
+from bench.report.recommend_groups import choose_by_group
+from bench.report.recommend_text import group_as_json, print_recommendation
 
 
 def recommend(
@@ -37,6 +36,8 @@ def recommend(
     memory = None if memory_gib is None else memory_gib * GIB
     budget = Budget(None if p99_ms is None else p99_ms * 1e6, memory, min_agreement, objective or "throughput")
     listed = not budget.limits and objective is None
-    chosen = groups(folders, model, budget, tell)
-    print_json([as_json_of(group, listed) for group in chosen]) if as_json else show(out, chosen, listed)
+    chosen = choose_by_group(folders, model, budget, tell)
+    print_json([group_as_json(group, listed) for group in chosen]) if as_json else print_recommendation(
+        out, chosen, listed
+    )
     raise typer.Exit(0 if any(group.choice.best for group in chosen) else FAILED)

@@ -13,10 +13,10 @@ from bench.cli.console import FAILED, Json, ViewName, checked_view, out, print_j
 from bench.machine.environment import ROOT
 from bench.records.frame import export_parquet
 from bench.report import markdown as reports
-from bench.report.plot import plots
-from bench.report.rows import answer, rows
-from bench.report.terminal import show
-from bench.report.views import as_json as as_json_of
+from bench.report.plot import plot_lines
+from bench.report.rows import describe_fastest, rows_from_records
+from bench.report.terminal import print_report
+from bench.report.views import report_as_json
 
 
 def report(
@@ -49,27 +49,27 @@ def report(
         return
     records = read_records(folders)
     if as_json:
-        print_json(as_json_of(records))
+        print_json(report_as_json(records))
     elif markdown:
-        print(reports.markdown(records, shown), end="")
+        print(reports.render_markdown(records, shown), end="")
     elif plot:
-        cases = rows(records)
-        out.print(answer(cases), markup=False, end="\n\n")
-        for line in plots(cases, out.width):
+        cases = rows_from_records(records)
+        out.print(describe_fastest(cases), markup=False, end="\n\n")
+        for line in plot_lines(cases, out.width):
             out.print(line, markup=False, soft_wrap=True)
     else:
-        show(out, records, None, shown)
+        print_report(out, records, None, shown)
 
 
 def _write_pictures(folders: Sequence[Path], html: Path | None, stills: Path | None) -> None:
     """Write the page, the pictures, or both."""
     from bench.files import write_file
-    from bench.report.page.document import page
-    from bench.report.page.stills import write
+    from bench.report.page.document import render_page
+    from bench.report.page.stills import save_stills
 
     if html:
-        text = page(folders)
+        text = render_page(folders)
         write_file(html, text)
         out.print(f"{html}: {len(text.encode()) / 1e6:.1f} MB; open it in a browser", markup=False, soft_wrap=True)
     if stills:
-        out.print(f"{stills}: {len(write(folders, stills))} pictures", markup=False, soft_wrap=True)
+        out.print(f"{stills}: {len(save_stills(folders, stills))} pictures", markup=False, soft_wrap=True)

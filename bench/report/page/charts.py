@@ -1,32 +1,20 @@
-"""The charts, as Vega-Lite: one function each, from the rows that it shall draw to a specification without data."""
+"""The charts as Vega-Lite: a function each, from the rows to draw to a specification without data."""
 
 from __future__ import annotations
 
-from bench.report.page import look
-from bench.report.page.encoding import (
-    BAR,
-    HEIGHT,
-    NAMES,
-    NUMBERS,
-    Encodings,
-    Rows,
-    Spec,
-    by_way,
-    log_axis,
-    spec,
-    stacked,
-    whole_numbers,
-)
+from bench.report.page import encoding, look
+from bench.report.page.encoding import Encodings, Rows, Spec
 from resnet.variants import PRECISIONS
 
 
 def front(rows: Rows) -> Spec:
-    """Latency against throughput; a way's batches joined; what no other beats in both, underlaid."""
+    """Return throughput over latency, the batches of a way joined, on a band through the Pareto front."""
     import altair as alt
 
     use = Encodings(rows)
     base = alt.Chart().encode(
-        x=log_axis("p50:Q", "p50 latency, ms", alt.X), y=log_axis("speed:Q", "throughput, images/s", alt.Y)
+        x=encoding.log_axis("p50:Q", "p50 latency, ms", alt.X),
+        y=encoding.log_axis("speed:Q", "throughput, images/s", alt.Y),
     )
     best = (
         base.transform_window(
@@ -45,11 +33,11 @@ def front(rows: Rows) -> Spec:
         use.points(base),
         named.encode(text="label:N"),
     )
-    return spec(layers.properties(width=420, height=300), "family", NUMBERS)
+    return encoding.facet_spec(layers.properties(width=420, height=300), "family", encoding.NUMBERS)
 
 
 def batch(rows: Rows) -> Spec:
-    """Throughput over the batch; with several rounds their 95 % interval."""
+    """Return throughput over the batch, with its 95 % confidence interval over several rounds."""
     import altair as alt
 
     use = Encodings(rows)
@@ -61,7 +49,7 @@ def batch(rows: Rows) -> Spec:
             scale=alt.Scale(type="log", base=2, nice=False, padding=14),
             axis=alt.Axis(values=batches, format="d", grid=False),
         ),
-        y=log_axis("speed:Q", "throughput, images/s", alt.Y),
+        y=encoding.log_axis("speed:Q", "throughput, images/s", alt.Y),
     )
     between = base.transform_filter("isValid(datum.speed_low)").mark_rule(strokeWidth=1.5)
     layers = alt.layer(
@@ -69,28 +57,29 @@ def batch(rows: Rows) -> Spec:
         use.lines(base, "batch:Q"),
         use.points(base),
     )
-    return spec(layers.properties(width=420, height=HEIGHT), "family", NUMBERS)
+    return encoding.facet_spec(layers.properties(width=420, height=encoding.HEIGHT), "family", encoding.NUMBERS)
 
 
 def depth(rows: Rows) -> Spec:
-    """Throughput over the model's depth, a panel a batch."""
+    """Return throughput over the model's depth, with a panel for each batch."""
     import altair as alt
 
     use = Encodings(rows)
     base = alt.Chart().encode(
         x=alt.X("depth:O", title="depth (convolutions and classifier)", axis=alt.Axis(labelAngle=0)),
-        y=log_axis("speed:Q", "throughput, images/s", alt.Y),
+        y=encoding.log_axis("speed:Q", "throughput, images/s", alt.Y),
     )
     layers = alt.layer(use.lines(base, "depth:Q", "kind:N"), use.points(base))
-    return spec(layers.properties(width=420, height=HEIGHT), "sized", NUMBERS)
+    return encoding.facet_spec(layers.properties(width=420, height=encoding.HEIGHT), "sized", encoding.NUMBERS)
 
 
-def _over_precision(rows: Rows, field: str, title: str, limit: float | None = None) -> Spec:
+def over_precision(rows: Rows, field: str, title: str, limit: float | None = None) -> Spec:
+    """Return a field over the precision; `limit` is drawn as a line."""
     import altair as alt
 
     use = Encodings(rows)
     use.dash = alt.StrokeDash()
-    words = look.ordered((row["precision"] for row in rows), PRECISIONS)
+    words = look.in_order((row["precision"] for row in rows), PRECISIONS)
     base = alt.Chart().encode(
         x=alt.X("precision:O", title=None, sort=words, axis=alt.Axis(labelAngle=0)),
         y=alt.Y(f"{field}:Q", title=title, axis=alt.Axis(format=",.4~g", tickCount=5)),
@@ -99,51 +88,39 @@ def _over_precision(rows: Rows, field: str, title: str, limit: float | None = No
     layers = [lines, use.points(base)]
     if limit:
         layers.insert(0, alt.Chart().mark_rule(strokeDash=[6, 3], stroke="var(--bad)").encode(y=alt.datum(limit)))
-    own = () if limit else ("y",)
-    return spec(alt.layer(*layers).properties(width=300, height=HEIGHT), "group", NUMBERS, own=own)
-
-
-def precision_speed(rows: Rows) -> Spec:
-    return _over_precision(rows, "speed", "throughput, images/s")
-
-
-def precision_memory(rows: Rows) -> Spec:
-    return _over_precision(rows, "total", "memory of the process, MiB")
-
-
-def precision_error(rows: Rows) -> Spec:
-    """The gate's RMS multiple; it refuses above 3."""
-    return _over_precision(rows, "error", "RMS error, times plain torch's", limit=3)
+    independent = () if limit else ("y",)
+    chart = alt.layer(*layers).properties(width=300, height=encoding.HEIGHT)
+    return encoding.facet_spec(chart, "group", encoding.NUMBERS, independent=independent)
 
 
 def memory(rows: Rows) -> Spec:
     parts = {"m_weights": "weights", "m_work": "activations, workspace", "m_spare": "allocator's spare"}
     parts["m_rest"] = "everything else"
-    known = {field: name for field, name in parts.items() if any(field in row for row in rows)}
-    return stacked(known, "memory, MiB")
+    measured = {field: name for field, name in parts.items() if any(field in row for row in rows)}
+    return encoding.stacked_bars(measured, "memory, MiB")
 
 
 def cold(rows: Rows) -> Spec:
     parts = {"c_import": "import", "c_build": "build", "c_prepare": "prepare", "c_place": "place"}
     parts["c_first_call"] = "first call"
-    return stacked(parts, "seconds to the first answer", end="caches")
+    return encoding.stacked_bars(parts, "seconds to the first answer", suffix="caches")
 
 
 def energy(rows: Rows) -> Spec:
-    """Joules an image, and the power they were drawn at."""
+    """Return the energy per image, with the power behind the name."""
     import altair as alt
 
     use = Encodings(rows)
-    bars = alt.Chart().mark_bar(height=BAR - 6).encode(
+    bars = alt.Chart().mark_bar(height=encoding.BAR - 6).encode(
         x=alt.X("energy:Q", title="energy, J/image", axis=alt.Axis(format="~g", tickCount=5)),
         fill=use.fill,
         tooltip=[*use.tooltip, alt.Tooltip("energy:Q", title="J/image", format=".3~g"), alt.Tooltip("watts:Q")],
     )  # fmt: skip
-    return by_way(bars, "isValid(datum.watts) ? ', ' + format(datum.watts, '.0f') + ' W' : ''")
+    return encoding.bars_by_way(bars, "isValid(datum.watts) ? ', ' + format(datum.watts, '.0f') + ' W' : ''")
 
 
 def layers(rows: Rows) -> Spec:
-    """Where a case's time goes: each layer from where the one before it ended, and its floor within it."""
+    """Return each layer's time as a bar from where the one before ends, with its floor inside."""
     import altair as alt
 
     words = ["time", "floor"] if any(row["floor"] is not None for row in rows) else ["time"]
@@ -165,22 +142,18 @@ def layers(rows: Rows) -> Spec:
         fill=alt.Fill("what:N", scale=scale, title=None),
         order=alt.Order("what:N", sort="descending"),  # the floor last, and so above
     )
-    made = spec(
-        alt.layer(bars).properties(width=420, height=alt.Step(12)),
-        *("panel", NAMES - 55),
-        own=("x", "y"),
-        dataset="layers",
-    )
-    made["transform"] = [
+    chart = alt.layer(bars).properties(width=420, height=alt.Step(12))
+    spec = encoding.facet_spec(chart, "panel", encoding.NAMES - 55, independent=("x", "y"), dataset="layers")
+    spec["transform"] = [
         {"fold": ["end", "floor_end"], "as": ["field", "until"]},
         {"filter": "isValid(datum.until)"},
         {"calculate": "datum.field === 'end' ? 'time' : 'floor'", "as": "what"},
     ]
-    return made
+    return spec
 
 
 def history(rows: Rows) -> Spec:
-    """A case over commits: a point each, the level of each stretch, and where it changed."""
+    """Return a case over commits: a point each, the level between changes, and the changes."""
     import altair as alt
 
     base = alt.Chart().encode(
@@ -188,7 +161,7 @@ def history(rows: Rows) -> Spec:
             "at:Q",
             title="commit",
             scale=alt.Scale(zero=False, nice=False, padding=12),
-            axis=whole_numbers(max(row["at"] for row in rows)),
+            axis=encoding.whole_numbers(max(row["at"] for row in rows)),
         ),
         tooltip=[
             alt.Tooltip("commit:N"),
@@ -208,5 +181,5 @@ def history(rows: Rows) -> Spec:
         base.mark_point(filled=True, size=28, fill="var(--ink)", opacity=1).encode(y=y),
         changed.mark_text(align="left", dx=5, baseline="top", y=2, fontSize=10).encode(text="change:N"),
     )
-    made = layers.properties(width=420, height=130)
-    return spec(made, "panel", NUMBERS, own=("x", "y"), dataset="history")
+    chart = layers.properties(width=420, height=130)
+    return encoding.facet_spec(chart, "panel", encoding.NUMBERS, independent=("x", "y"), dataset="history")

@@ -1,4 +1,4 @@
-"""Records as what the page holds: a row per case, its samples reduced to points, and where each record is from.
+"""Records as the rows of the page: one for each case, with its samples reduced to points, and one for each record.
 
 Samples are not embedded: at most POINTS quantiles and POINTS medians of consecutive samples stand for each case.
 """
@@ -14,60 +14,64 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench.records.baseline import images_per_second
 from bench.records.fields import MemoryNumber
 from bench.report.page.commits import history_rows
 from bench.report.page.layers import layer_rows
-from bench.report.page.numbers import number, over, short
-from bench.report.page.settings import Placed, Setting, apart, axes, depth
-from bench.report.rows import Row
+from bench.report.page.numbers import rounded
+from bench.report.page.settings import LocatedRecord, Setting, case_fields, depth, read_settings
+from bench.report.rows import Row, joules_per_image, watts
 from bench.report.views import MIB, VIEWS
 from bench.stats import median_interval, ratio
+from bench.text import at_pixels
 
 POINTS = 33
-# What is told of each record beside its case: all that is not samples, nor the gate's reports.
-TOLD = (
+# The fields of a record that the page shows beside its case: all but the samples and the gate's checks.
+SHOWN_FIELDS = (
     *("environment", "runtime", "settings", "plan", "input", "details", "warmup", "watch", "latency_stop"),
     *("flushed_stop", "throttled", "energy", "cold", "memory", "attempts", "weights", "seed", "largest"),
 )
-PARTS = ("import", "build", "prepare", "place", "first_call")
+COLD_PARTS = ("import", "build", "prepare", "place", "first_call")
 
 
 @dataclass
-class Data:
+class PageData:
     """Everything that the page shows, as plain values."""
 
     settings: list[Setting]
-    cases: list[dict[str, Any]]
-    tables: dict[str, list[list[str]]]  # of each view, the cells of each case
-    records: list[dict[str, Any]]
-    things: list[Any]  # what records tell, each different value once
-    damage: list[str]
-    layers: list[dict[str, Any]] = field(default_factory=list)  # a row a layer, of what `bench layers -o` left
-    history: list[dict[str, Any]] = field(default_factory=list)  # a row a case, metric and commit
+    damage: list[str]  # a sentence for each line or file that could not be read
+    cases: list[dict[str, Any]] = field(default_factory=list)
+    tables: dict[str, list[list[str]]] = field(default_factory=lambda: {name: [] for name in VIEWS})  # cells by view
+    records: list[dict[str, Any]] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)  # the fields of records, each different value once
+    layers: list[dict[str, Any]] = field(default_factory=list)  # a row for each layer of `bench layers -o`
+    history: list[dict[str, Any]] = field(default_factory=list)  # a row for each case, metric and commit
 
     def rows(self, dataset: str) -> list[dict[str, Any]]:
-        """The rows of what a chart draws: `cases`, `layers` or `history`."""
+        """Return the rows that a chart draws, of the dataset `cases`, `layers` or `history`."""
         return list(getattr(self, dataset))
 
 
-def gather(folders: Iterable[str | Path]) -> Data:
-    """The data of some results folders. Raises StoreError for one that is none."""
-    places = list(dict.fromkeys(Path(folder) for folder in folders))
-    settings, placed, damage = apart(places)
-    numbers = {id(setting): number for number, setting in enumerate(settings)}
-    things = Things()
-    told = [_told(one, numbers[id(one.setting)], things) for one in placed]
-    data = Data(settings, [], {name: [] for name in VIEWS}, told, things.values, damage)
+def gather(folders: Iterable[str | Path]) -> PageData:
+    """Return the data of some results folders. Raises StoreError for a folder without records."""
+    paths = list(dict.fromkeys(Path(folder) for folder in folders))
+    settings, located, damage = read_settings(paths)
+    data = PageData(settings, damage)
+    place_of = {id(setting): place for place, setting in enumerate(settings)}
+    # thousands of records share a few environments: each value is kept once, as JSON, with its place in the list
+    places: dict[str, int] = {}
+    data.records = [_record_fields(record, place_of[id(record.setting)], places) for record in located]
+    data.values = [json.loads(text) for text in places]
     for place, setting in enumerate(settings):
         _add_rows(data, place, setting)
-    keys = {setting.key: numbers[id(setting)] for setting in reversed(settings)}
-    data.layers = layer_rows(places, keys, damage)
+    keys = {setting.key: place_of[id(setting)] for setting in reversed(settings)}
+    data.layers = layer_rows(paths, keys, damage)
     if any(setting.commit for setting in settings):
-        data.history = history_rows(places, damage)
+        data.history = history_rows(paths, damage)
     return data
 
 
-def _add_rows(data: Data, place: int, setting: Setting) -> None:
+def _add_rows(data: PageData, place: int, setting: Setting) -> None:
     ranks: dict[str, int] = defaultdict(int)
     for row in setting.rows:
         case = case_row(row)
@@ -78,132 +82,102 @@ def _add_rows(data: Data, place: int, setting: Setting) -> None:
 
 
 def case_row(row: Row) -> dict[str, Any]:
-    """What the charts draw of a case: times in ms, memory in MiB, cold starts in s; what is not known is left out."""
+    """Return what the charts draw of a case: times in ms, memory in MiB, cold starts in s, without missing values."""
     case = row.case
-    half = row.noise or 0.0
-    speed = ratio([(record.throughput["images"] / record.throughput["ns"] * 1e9, 1.0) for record in row.records])
-    held = row.against
-    made = axes(case) | {
-        "sized": f"batch {case.batch}" + ("" if case.image == 224 else f" at {case.image} px"),
+    interval = ratio([(images_per_second(record), 1.0) for record in row.records])
+    fields = case_fields(case) | {
+        "sized": f"batch {case.batch}{at_pixels(case.image)}",
         "kind": case.model.replace(str(depth(case.model)), "", 1),
         "depth": depth(case.model),
         "rounds": row.rounds,
         "p50": row.p50_ns / 1e6,
-        "low": row.p50_ns / 1e6 * (1 - half),
-        "high": row.p50_ns / 1e6 * (1 + half),
         "noise": None if row.noise is None else 100 * row.noise,
-        "p99": row.p99 and row.p99.value / 1e6,
         "speed": row.images_per_s,
-        "speed_low": speed.low,
-        "speed_high": speed.high,
-        "eager": held and held.ratio.value,
-        "of_floor": over(row.floor_ns("conv"), row.p50_ns),
+        "speed_low": interval.low,
+        "speed_high": interval.high,
+        "eager": row.against and row.against.ratio.value,
+        "of_floor": row.floor_share("conv"),
         "error": row.worst("rms_multiple"),
-        "top1": row.worst("top1"),
         "total": row.memory and row.memory / MIB,
-        "energy": row.middle(lambda r: over(r.energy.get("joules"), r.energy.get("images"))),
-        "watts": row.middle(lambda r: over(r.energy.get("joules"), r.energy.get("s"))),
-        "caches": ", ".join(dict.fromkeys(str(r.cold["caches"]) for r in row.records if "caches" in r.cold)) or None,
+        "energy": row.median_over_rounds(joules_per_image),
+        "watts": row.median_over_rounds(watts),
+        "caches": row.caches,
     }
-    made |= {f"m_{name}": size / MIB for name, size in memory_parts(row).items()}
-    made |= {f"c_{part}": _cold(row, f"{part}_s") for part in PARTS}
-    return {key: short(value) for key, value in (made | spread(row)).items() if value is not None}
-
-
-def _cold(row: Row, part: str) -> float | None:
-    return row.middle(lambda record: number(record.cold.get(part)))
+    fields |= {f"m_{name}": size / MIB for name, size in memory_parts(row).items()}
+    fields |= {f"c_{part}": row.cold(f"{part}_s") for part in COLD_PARTS}
+    return {key: rounded(value) for key, value in (fields | sample_points(row)).items() if value is not None}
 
 
 def memory_parts(row: Row) -> dict[str, int]:
-    """The device's memory (on a CPU the host's) in parts that add up to the whole process's, in bytes.
+    """Return the device's memory (on a CPU the host's) in bytes, in parts that add up to that of the process.
 
-    The five numbers lie within one another: each part is what the next has beyond all before it. Nothing, where the
-    whole is not known.
+    The numbers of a record lie within one another: a part is what a number has beyond all before it. Empty where that
+    of the whole process was not read.
     """
-    names: dict[str, MemoryNumber] = {"weights": "weights"}
+    numbers: dict[str, MemoryNumber] = {"weights": "weights"}
     if row.device == "cuda":
-        names |= {"work": "allocator_allocated_peak", "spare": "allocator_reserved_peak", "rest": "device_process"}
+        numbers |= {"work": "allocator_allocated_peak", "spare": "allocator_reserved_peak", "rest": "device_process"}
     else:
-        names["rest"] = "host_resident_peak"
-    if row.most(names["rest"]) is None:
+        numbers["rest"] = "host_resident_peak"
+    if row.peak_memory(numbers["rest"]) is None:
         return {}
     parts, reached = {}, 0
-    for part, key in names.items():
-        size = row.most(key) or 0
+    for part, number in numbers.items():
+        size = row.peak_memory(number) or 0
         parts[part] = max(0, size - reached)
         reached = max(reached, size)
     return parts
 
 
-def spread(row: Row) -> dict[str, list[float]]:
-    """The samples as percent of their median: quantiles of all rounds, the first round in order, a median per round."""
+def sample_points(row: Row) -> dict[str, list[float]]:
+    """Return the samples as percent of their median, reduced for three charts.
+
+    These are quantiles over all rounds, the first round in the order taken, and the median of each round with its 95 %
+    confidence interval, where there are several.
+    """
     rounds = [record.kept("latency_ns") for record in row.records]
-    middle = row.p50_ns
-    if not middle or not any(rounds):
+    if not row.p50_ns or not any(rounds):
         return {}
-    percent = [[100 * sample / middle for sample in samples] for samples in rounds]
-    made = {
-        "quantiles": quantiles(sorted(sample for samples in percent for sample in samples)),
+    percent = [[100 * sample / row.p50_ns for sample in samples] for samples in rounds]
+    points = {
+        "quantiles": quantiles([sample for samples in percent for sample in samples]),
         "sequence": sequence(percent[0]),
     }
     if len(rounds) > 1:
-        made["by_round"] = [median(samples) for samples in percent if samples]
-        between = [median_interval(samples) or (median(samples),) * 2 for samples in percent if samples]
-        made["round_low"], made["round_high"] = ([pair[side] for pair in between] for side in (0, 1))
-    return made
+        points["by_round"] = [median(samples) for samples in percent if samples]
+        intervals = [median_interval(samples) or (median(samples),) * 2 for samples in percent if samples]
+        points["round_low"], points["round_high"] = (list(bounds) for bounds in zip(*intervals, strict=True))
+    return points
 
 
-def quantiles(ordered: list[float]) -> list[float]:
-    """Ascending samples as at most POINTS quantiles, least and largest among them, equally far apart."""
-    if len(ordered) <= POINTS:
-        return ordered
-    places = [(len(ordered) - 1) * step / (POINTS - 1) for step in range(POINTS)]
-    return [_between(ordered, place) for place in places]
+def quantiles(samples: list[float]) -> list[float]:
+    """Return samples as at most POINTS ascending quantiles, equally far apart from the least to the largest."""
+    import numpy as np
 
-
-def _between(ordered: list[float], place: float) -> float:
-    below = int(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+    return np.quantile(samples, np.linspace(0, 1, min(len(samples), POINTS))).tolist()
 
 
 def sequence(samples: list[float]) -> list[float]:
-    """Samples in the order taken as at most POINTS medians of as many consecutive ones each."""
-    count = len(samples)
-    if count <= POINTS:
-        return samples
-    edges = [count * step // POINTS for step in range(POINTS + 1)]
+    """Return samples in the order taken as at most POINTS medians of equally many consecutive ones."""
+    points = min(len(samples), POINTS)
+    edges = [len(samples) * point // points for point in range(points + 1)]
     return [median(samples[first:last]) for first, last in pairwise(edges)]
 
 
-class Things:
-    """Values, each kept once: thousands of records share a few environments."""
-
-    def __init__(self) -> None:
-        self.values: list[Any] = []
-        self._places: dict[str, int] = {}
-
-    def place(self, value: Any) -> int:
-        key = json.dumps(value, sort_keys=True)
-        if key not in self._places:
-            self._places[key] = len(self.values)
-            self.values.append(value)
-        return self._places[key]
-
-
-def _told(placed: Placed, setting: int, things: Things) -> dict[str, Any]:
-    """Where a record is from and how it came about."""
-    record = placed.record
+def _record_fields(located: LocatedRecord, setting: int, places: dict[str, int]) -> dict[str, Any]:
+    """Return a record's folder, round and status, and its SHOWN_FIELDS as places in the list of values."""
+    record = located.record
+    values = {name: value for name in SHOWN_FIELDS if (value := getattr(record, name)) not in ({}, [], "")}
     return {
         "setting": setting,
         "case": record.case.name,
-        "folder": str(placed.folder),
+        "folder": str(located.folder),
         "round": record.round,
         "status": record.status,
         "reason": record.reason,
         "started": record.started,
-        "wall_s": short(number(record.wall_s)),
+        "wall_s": rounded(record.wall_s),
         "order": record.order,
         "device": record.device,
-        "told": {name: things.place(value) for name in TOLD if (value := getattr(record, name)) not in ({}, [], "")},
+        "fields": {name: places.setdefault(json.dumps(value), len(places)) for name, value in values.items()},
     }

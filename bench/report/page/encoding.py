@@ -1,9 +1,9 @@
-"""What the charts share: a panel for each model, how ways are told apart, axes, stacked bars.
+"""The parts that charts share: a panel for each model, the encodings of a way of running it, axes, stacked bars.
 
 A specification draws the dataset named in it, which the page filters, and `usermeta` tells the page how to lay it out:
-`panel` is the field that a panel each is made of, `gutter` what a panel needs beside its drawing, in pixels, `most` how
-many ways a panel holds (0: all), `dataset` which list of `Data` it draws. What several layers of a chart draw is made
-before the panels: inside them Vega-Lite loses it, or warns that their sizes may be wrong.
+`panel` is the field with a panel for each value, `gutter` the pixels that a panel needs beside its drawing, `most` the
+largest number of ways in a panel (0: all), `dataset` the list of `PageData` that it draws. Transforms that several
+layers of a chart share stand before the panels: inside them Vega-Lite loses them, or warns of wrong sizes.
 """
 
 from __future__ import annotations
@@ -18,55 +18,49 @@ from resnet.variants import PRECISIONS, VARIANTS
 Rows = list[dict[str, Any]]
 Spec = dict[str, Any]
 HEIGHT, BAR = 230, 17
-# what a panel needs beside its drawing: an axis of numbers; of names
+# pixels that a panel needs beside its drawing for an axis of numbers, and for one of names
 NUMBERS, NAMES = 62, 205
-MOST = 16  # ways of a panel whose lines or bars would hide each other
+MAX_WAYS = 16  # of a panel whose lines or bars would hide each other
 
 
-def spec(
-    chart: Any, panel: str, gutter: int, *, own: tuple[str, ...] = (), most: int = 0, dataset: str = "cases"
+def facet_spec(
+    chart: Any, panel: str, gutter: int, *, independent: tuple[str, ...] = (), most: int = 0, dataset: str = "cases"
 ) -> Spec:
-    """A layered chart, a panel for each value of a field, as plain JSON; panels do not share the scales of `own`."""
+    """Return a layered chart with a panel for each value of a field, which do not share the `independent` scales."""
     import altair as alt
 
     order = alt.EncodingSortField("id", op="min")
-    made = chart.properties(data=alt.NamedData(dataset)).facet(
+    facets = chart.properties(data=alt.NamedData(dataset)).facet(
         facet=alt.Facet(f"{panel}:N", sort=order, title=None), columns=2, spacing={"row": 24, "column": 18}
     )
-    if own:
-        made = made.resolve_scale(**dict.fromkeys(own, "independent"))
     # shared axes would stand below an empty place of the grid, too, and far from the first row's panels
-    made = made.resolve_axis(x="independent")
-    plain: Spec = made.to_dict()
-    plain["config"] = look.config()
-    plain["usermeta"] = {"panel": panel, "gutter": gutter, "most": most, "dataset": dataset}
-    return plain
+    facets = facets.resolve_axis(x="independent")
+    if independent:
+        facets = facets.resolve_scale(**dict.fromkeys(independent, "independent"))
+    spec: Spec = facets.to_dict()
+    spec["config"] = look.config()
+    spec["usermeta"] = {"panel": panel, "gutter": gutter, "most": most, "dataset": dataset}
+    return spec
 
 
 class Encodings:
-    """How variant, precision and launch are told apart, in the same way on every chart of a page."""
+    """The encodings of variant, precision and launch, the same on every chart of a page."""
 
     def __init__(self, rows: Rows) -> None:
         import altair as alt
 
-        variants = look.ordered((row["variant"] for row in rows), VARIANTS)
-        precisions = look.ordered((row["precision"] for row in rows), PRECISIONS)
-        colours = alt.Scale(domain=variants, range=[look.name(variant) for variant in variants])
+        variants = look.in_order((row["variant"] for row in rows), VARIANTS)
+        precisions = look.in_order((row["precision"] for row in rows), PRECISIONS)
+        colours = alt.Scale(domain=variants, range=[look.colour(variant) for variant in variants])
         self.stroke = alt.Stroke("variant:N", scale=colours, title="variant")
         self.fill = alt.Fill("variant:N", scale=colours, title="variant")
-        self.shape = alt.Shape(
-            "variant:N",
-            title="variant",
-            scale=alt.Scale(domain=variants, range=[look.mark(variant).shape for variant in variants]),
-        )
+        shapes = alt.Scale(domain=variants, range=[look.MARKS[variant].shape for variant in variants])
+        self.shape = alt.Shape("variant:N", scale=shapes, title="variant")
         # a CUDA graph's point is hollow
         self.filled = alt.condition("datum.launch === 'graph'", alt.value("var(--paper)"), self.fill)
-        self.dash = alt.StrokeDash(
-            "precision:N",
-            title="precision",
-            scale=alt.Scale(domain=precisions, range=[look.DASHES.get(word, [4, 4]) for word in precisions]),
-            legend=alt.Legend(symbolStrokeColor="var(--ink)") if len(precisions) > 1 else None,
-        )
+        dashes = alt.Scale(domain=precisions, range=[look.DASHES[precision] for precision in precisions])
+        legend = alt.Legend(symbolStrokeColor="var(--ink)") if len(precisions) > 1 else None
+        self.dash = alt.StrokeDash("precision:N", scale=dashes, title="precision", legend=legend)
         self.tooltip = [
             alt.Tooltip("way:N", title="way"),
             alt.Tooltip("group:N", title="model"),
@@ -93,23 +87,22 @@ class Encodings:
 
 
 def whole_numbers(most: int) -> Any:
-    """An axis of whole numbers from 1, with at most 15 of them written."""
+    """Return an axis of whole numbers from 1, of which at most 15 have labels."""
     import altair as alt
 
     return alt.Axis(values=list(range(1, most + 1, 1 + (most - 1) // 15)), format="d", grid=False)
 
 
-def log_axis(field: str, title: str, axis: Callable[..., Any]) -> Any:
+def log_axis(field: str, title: str, channel: Callable[..., Any]) -> Any:
+    """Return a field on a logarithmic axis, as the channel alt.X or alt.Y."""
     import altair as alt
 
-    scale = alt.Scale(type="log", nice=False, padding=14)
-    return axis(
-        field, title=title, scale=scale, axis=alt.Axis(format=".3~s" if "speed" in field else ".3~g", tickCount=6)
-    )
+    axis = alt.Axis(format=".3~s" if "speed" in field else ".3~g", tickCount=6)
+    return channel(field, title=title, scale=alt.Scale(type="log", nice=False, padding=14), axis=axis)
 
 
-def stacked(parts: dict[str, str], title: str, end: str | None = None) -> Spec:
-    """A bar a way, of parts that add up; `end` is a field that is written behind it."""
+def stacked_bars(parts: dict[str, str], title: str, suffix: str | None = None) -> Spec:
+    """Return a bar for each way, of parts that add up; `suffix` is a field that is written behind its name."""
     import altair as alt
 
     names = list(parts.values())
@@ -128,8 +121,8 @@ def stacked(parts: dict[str, str], title: str, end: str | None = None) -> Spec:
             ],
         )
     )
-    plain = by_way(bars, f"isValid(datum.{end}) ? ', ' + datum.{end} : ''" if end else "''")
-    plain["transform"] += [
+    spec = bars_by_way(bars, f"isValid(datum.{suffix}) ? ', ' + datum.{suffix} : ''" if suffix else "''")
+    spec["transform"] += [
         {"fold": list(parts), "as": ["field", "size"]},
         {"filter": "isValid(datum.size)"},
         {"calculate": f"({json.dumps(parts)})[datum.field]", "as": "part"},
@@ -142,15 +135,15 @@ def stacked(parts: dict[str, str], title: str, end: str | None = None) -> Spec:
         },
         {"calculate": "datum.to - datum.size", "as": "from"},
     ]
-    return plain
+    return spec
 
 
-def by_way(bars: Any, end: str) -> Spec:
-    """Bars, as many as there are ways in each panel, the fastest first; `end` says what is written behind a way."""
+def bars_by_way(bars: Any, suffix: str) -> Spec:
+    """Return bars for each way of a panel, the fastest first; `suffix` is the Vega expression behind a way's name."""
     import altair as alt
 
     ways = alt.Y("label:N", title=None, sort=alt.EncodingSortField("rank", op="min"), axis=alt.Axis(ticks=False))
     layers = alt.layer(bars.encode(y=ways)).properties(width=320, height=alt.Step(BAR))
-    plain = spec(layers, "group", NAMES, own=("y",), most=MOST)
-    plain["transform"] = [{"calculate": f"datum.way + ({end})", "as": "label"}]
-    return plain
+    spec = facet_spec(layers, "group", NAMES, independent=("y",), most=MAX_WAYS)
+    spec["transform"] = [{"calculate": f"datum.way + ({suffix})", "as": "label"}]
+    return spec

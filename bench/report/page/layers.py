@@ -1,8 +1,9 @@
-"""What `bench layers -o` left in results folders, as rows: each layer begins where those before it end."""
+"""The files that `bench layers -o` wrote to results folders, as rows: each layer begins where the one before ends."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,66 +12,61 @@ from bench.errors import CaseError
 from bench.plans.case import Case
 from bench.records import same
 from bench.records.record import Record
-from bench.report.page.numbers import number, short
-from bench.report.page.settings import axes
-from bench.roofline.layers import SCHEMA
+from bench.report.page.numbers import rounded
+from bench.report.page.settings import case_fields
+from bench.roofline.layers import SCHEMA, layer_name
 
 KERNELS = 3  # named of each layer
 
 
 def layer_rows(folders: Iterable[Path], settings: dict[same.Key, int], damage: list[str]) -> list[dict[str, Any]]:
-    """The rows of all layers files in some folders, times in ms; what cannot be read is added to `damage`.
+    """Return the rows of all layers files in some folders, times in ms; files that cannot be read add to `damage`.
 
-    A file of a machine that has no records here belongs to no setting: it is shown with all.
+    A file of a machine without records here belongs to no setting: it is shown with all.
     """
     rows: list[dict[str, Any]] = []
     for path in [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("*.json"))]:
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(told, dict) or "layers" not in told:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(content, dict) or "layers" not in content:
                 continue
-            if told["layers"] != SCHEMA:
-                damage.append(f"{path}: left out: layers of format {told['layers']}, this version reads {SCHEMA}")
+            if content["layers"] != SCHEMA:
+                damage.append(f"{path}: left out: layers of format {content['layers']}, this version reads {SCHEMA}")
                 continue
-            made = _rows(told, settings)
+            of_file = _rows(content, settings)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, CaseError) as error:
             damage.append(f"{path}: left out: not what bench layers wrote ({type(error).__name__})")
             continue
-        rows += [{"id": len(rows) + place} | row for place, row in enumerate(made)]
+        rows += [{"id": len(rows) + place} | row for place, row in enumerate(of_file)]
     return rows
 
 
-def _rows(told: dict[str, Any], settings: dict[same.Key, int]) -> list[dict[str, Any]]:
-    case = Case.parse(told["case"])
-    key = same.group_key(Record(case, 0, "ok", device=told["device"], environment=told["environment"]))
-    about = {"setting": settings.get(key)} | axes(case)
-    about["panel"] = f"{about['group']}: {about['way']}"
-    made: list[dict[str, Any]] = []
+def _rows(content: dict[str, Any], settings: dict[same.Key, int]) -> list[dict[str, Any]]:
+    case = Case.parse(content["case"])
+    key = same.group_key(Record(case, 0, "ok", device=content["device"], environment=content["environment"]))
+    fields = {"setting": settings.get(key)} | case_fields(case)
+    fields["panel"] = f"{fields['group']}: {fields['way']}"
+    rows: list[dict[str, Any]] = []
+    names: Counter[str] = Counter()
     start = 0.0
-    for row in told["rows"]:
-        ms = row["us"] / 1e3
-        floor = number(row["floor_us"])
-        kernels = [f"{kernel['name']} ({kernel['us']:.4g} µs)" for kernel in row["kernels"]]
+    for layer in content["rows"]:
+        ms, floor = layer["us"] / 1e3, layer["floor_us"]
+        kernels = [f"{kernel['name']} ({kernel['us']:.4g} µs)" for kernel in layer["kernels"]]
         more = [f"and {len(kernels) - KERNELS} more"] if len(kernels) > KERNELS else []
-        joined = len(row["operations"]) - 1
-        made.append(
-            about
-            | {
-                "layer": str(row["name"]) + (f" +{joined}" if joined > 0 else ""),
-                "start": short(start),
-                "end": short(start + ms),
-                "ms": short(ms),
-                "share": short(number(row["share"])),
-                "floor": None if floor is None else short(floor / 1e3),
-                "floor_end": None if floor is None else short(start + floor / 1e3),
-                "bound": str(row["bound"] or "-"),
-                "kernels": "; ".join(kernels[:KERNELS] + more),
-            }
-        )
+        name = layer_name(layer)
+        # a network may run one kernel many times: a name is a place on the axis
+        names[name] += 1
+        row = {
+            "layer": name + (f" #{names[name]}" if names[name] > 1 else ""),
+            "start": start,
+            "end": start + ms,
+            "ms": ms,
+            "share": float(layer["share"]),
+            "floor": None if floor is None else floor / 1e3,
+            "floor_end": None if floor is None else start + floor / 1e3,
+            "bound": str(layer["bound"] or "-"),
+            "kernels": "; ".join(kernels[:KERNELS] + more),
+        }
+        rows.append(fields | {key: rounded(value) for key, value in row.items()})
         start += ms
-    # a network may run one kernel many times: a name is a place on the axis
-    seen: dict[str, int] = {}
-    for row in made:
-        seen[row["layer"]] = seen.get(row["layer"], 0) + 1
-        row["layer"] += f" #{seen[row['layer']]}" if seen[row["layer"]] > 1 else ""
-    return made
+    return rows

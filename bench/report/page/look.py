@@ -1,12 +1,14 @@
-"""Colours, shapes and dashes: one table for the page in light and dark, and for stills.
+"""The colours, shapes and dashes of the charts, for the page in light and dark and for stills.
 
 Charts name colours as CSS variables, so that a page follows the reader's colour scheme, and print, without drawing
-anew; `plain` puts the light colours in their places, for stills. Whatever colour tells, a shape, a dash, lightness or a
-position tells too.
+again; `with_light_colours` replaces the variables for stills. No chart depends on colour alone: a shape, a dash,
+lightness or a position says the same.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -14,7 +16,7 @@ from resnet.variants import VARIANTS
 
 
 class Mark(NamedTuple):
-    """How a variant is drawn: its colour on light and on dark ground, and a Vega shape."""
+    """The mark of a variant: its colour on light and on dark ground, and a Vega shape."""
 
     light: str
     dark: str
@@ -34,7 +36,6 @@ PALETTE = (
     Mark("#009e73", "#12b589", "triangle-left"),
     Mark("#a89a00", "#f0e442", "M-1,-1L1,1M1,-1L-1,1"),
 )
-OTHER = Mark("#555555", "#bbbbbb", "circle")  # of a variant that this version does not know, or has no mark left for
 MARKS = dict(zip(VARIANTS, PALETTE, strict=False))  # in the order of the table of variants
 
 DASHES = {"fp32": [1, 0], "tf32": [8, 3], "fp16": [5, 3], "bf16": [2, 2], "fp8": [8, 3, 2, 3], "int8": [1, 4]}
@@ -48,7 +49,6 @@ COLOURS = {
     "line": ("#d5dae0", "#363c45"),
     "grid": ("#e8ebef", "#2a2f37"),
     "accent": ("#0b62a8", "#6cb6ff"),
-    "good": ("#0a6b3d", "#4cc38a"),
     "bad": ("#b3261e", "#ff8a80"),
     "front": ("#b9c6d6", "#5b6f88"),
     "part1": ("#0b3c5d", "#d8ecfb"),
@@ -61,42 +61,29 @@ PARTS = [f"var(--part{n})" for n in range(1, 6)]
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Liberation Sans', 'DejaVu Sans', Arial, sans-serif"
 
 
-def mark(variant: str) -> Mark:
-    return MARKS.get(variant, OTHER)
-
-
-def name(variant: str) -> str:
-    """The CSS variable of a variant's colour."""
+def colour(variant: str) -> str:
+    """Return the CSS variable of a variant's colour."""
     return f"var(--v-{variant})"
 
 
-def _pairs() -> dict[str, tuple[str, str]]:
-    variants = {f"v-{variant}": mark(variant)[:2] for variant in VARIANTS}
-    return {key: (light, dark) for key, (light, dark) in (COLOURS | variants).items()}
+VARIABLES = COLOURS | {f"v-{variant}": (mark.light, mark.dark) for variant, mark in MARKS.items()}
 
 
 def css() -> str:
-    """The colours as CSS variables, light unless the reader's system is dark; print is always light."""
-    light = "".join(f"--{key}:{pair[0]};" for key, pair in _pairs().items())
-    dark = "".join(f"--{key}:{pair[1]};" for key, pair in _pairs().items())
+    """Return the colours as CSS variables, light unless the reader's system is dark; print is always light."""
+    light, dark = ("".join(f"--{name}:{pair[mode]};" for name, pair in VARIABLES.items()) for mode in (0, 1))
     return (
         f":root{{color-scheme:light dark;{light}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n"
     )
 
 
-def plain(spec: Any) -> Any:
-    """A specification with the light colours in place of the variables."""
-    if isinstance(spec, dict):
-        return {key: plain(value) for key, value in spec.items()}
-    if isinstance(spec, list):
-        return [plain(value) for value in spec]
-    if isinstance(spec, str) and spec.startswith("var(--"):
-        return _pairs()[spec.removeprefix("var(--").removesuffix(")")][0]
-    return spec
+def with_light_colours(spec: Any) -> Any:
+    """Return a specification with the light colours in place of the variables."""
+    return json.loads(re.sub(r"var\(--([\w-]+)\)", lambda match: VARIABLES[match[1]][0], json.dumps(spec)))
 
 
 def config() -> dict[str, Any]:
-    """Vega-Lite's configuration: no frames, thin grids, text in the page's own colours."""
+    """Return Vega-Lite's configuration: no frames, thin grids, text in the page's colours."""
     text = {"labelColor": "var(--soft)", "titleColor": "var(--ink)", "labelFontSize": 11, "titleFontSize": 11}
     axis = {"gridColor": "var(--grid)", "domainColor": "var(--line)", "tickColor": "var(--line)", "labelLimit": 220}
     return {
@@ -113,7 +100,6 @@ def config() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def ordered(words: Iterable[str], table: Iterable[str]) -> list[str]:
-    """The words that occur, in the order of a table; those it lacks last."""
-    found, known = set(words), list(table)
-    return [word for word in known if word in found] + sorted(found - set(known))
+def in_order(words: Iterable[str], table: Iterable[str]) -> list[str]:
+    """Return the different words in the order of a table."""
+    return sorted(set(words), key=list(table).index)

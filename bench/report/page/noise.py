@@ -1,14 +1,15 @@
-"""The charts that say how far to trust the medians: samples, and processes."""
+"""The charts of the samples and of the processes behind each median."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from bench.report.page.encoding import HEIGHT, MOST, NUMBERS, Encodings, Rows, Spec, log_axis, spec, whole_numbers
+from bench.report.page import encoding
+from bench.report.page.encoding import Encodings, Rows, Spec
 
 
 def _of_samples(rows: Rows, field: str, across: str, x: Any, y: Any) -> Spec:
-    """A line a case through a list in each row, whose places become `at`, from 0 to 1."""
+    """Return a line for each case through the list in a field, whose places become `at`, from 0 to 1."""
     import altair as alt
 
     use = Encodings(rows)
@@ -20,33 +21,26 @@ def _of_samples(rows: Rows, field: str, across: str, x: Any, y: Any) -> Spec:
         .transform_window(place="row_number()", groupby=["id"])
         .transform_calculate(at=across)
     )
-    lines = base.mark_line(strokeWidth=1.4, opacity=0.85).encode(
-        x=x,
-        y=y,
-        detail="id:N",
-        stroke=use.stroke,
-        strokeDash=use.dash,
-        tooltip=use.tooltip,
-        order=alt.Order("place:Q"),
-    )
-    return spec(alt.layer(lines).properties(width=420, height=HEIGHT), "group", NUMBERS, most=MOST)
+    lines = use.lines(base, "place:Q", "id:N").encode(x=x, y=y, tooltip=use.tooltip)
+    chart = alt.layer(lines).properties(width=420, height=encoding.HEIGHT)
+    return encoding.facet_spec(chart, "group", encoding.NUMBERS, most=encoding.MAX_WAYS)
 
 
 def ecdf(rows: Rows) -> Spec:
-    """The share of samples up to a multiple of the median."""
+    """Return the share of samples over the latency, relative to the median."""
     import altair as alt
 
     return _of_samples(
         rows,
         "quantiles",
         "(datum.place - 1) / max(1, datum.count - 1)",
-        log_axis("value:Q", "latency, % of the median", alt.X),
+        encoding.log_axis("value:Q", "latency, % of the median", alt.X),
         alt.Y("at:Q", title="share of samples", axis=alt.Axis(format=".0%", tickCount=5)),
     )
 
 
 def stationary(rows: Rows) -> Spec:
-    """The samples of the first round in the order taken."""
+    """Return the samples of the first round in the order taken."""
     import altair as alt
 
     return _of_samples(
@@ -54,12 +48,12 @@ def stationary(rows: Rows) -> Spec:
         "sequence",
         "(datum.place - 0.5) / datum.count",
         alt.X("at:Q", title="part of the sampling", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%")),
-        log_axis("value:Q", "latency, % of the median", alt.Y),
+        encoding.log_axis("value:Q", "latency, % of the median", alt.Y),
     )
 
 
 def rounds(rows: Rows) -> Spec:
-    """Each process's median beside the others', with its own 95 % interval."""
+    """Return the median of each process with its 95 % confidence interval."""
     import altair as alt
 
     use = Encodings(rows)
@@ -68,19 +62,21 @@ def rounds(rows: Rows) -> Spec:
             "place:Q",
             title="round",
             scale=alt.Scale(zero=False, nice=False, padding=12),
-            axis=whole_numbers(max(len(row["by_round"]) for row in rows)),
+            axis=encoding.whole_numbers(max(len(row["by_round"]) for row in rows)),
         )
     )
-    y = log_axis("value:Q", "median, % of all rounds'", alt.Y)
+    y = encoding.log_axis("value:Q", "median, % of all rounds'", alt.Y)
     layers = alt.layer(
         base.mark_rule(strokeWidth=1, opacity=0.5).encode(y=alt.Y("from:Q"), y2="to:Q", stroke=use.stroke),
         use.lines(base, "place:Q", "id:N").encode(y=y),
         use.points(base, 30).encode(y=y),
     )
-    made = spec(layers.properties(width=420, height=HEIGHT), "group", NUMBERS, most=MOST)
-    made["transform"] = [
+    spec = encoding.facet_spec(
+        layers.properties(width=420, height=encoding.HEIGHT), "group", encoding.NUMBERS, most=encoding.MAX_WAYS
+    )
+    spec["transform"] = [
         {"filter": "isValid(datum.by_round)"},
         {"flatten": ["by_round", "round_low", "round_high"], "as": ["value", "from", "to"]},
         {"window": [{"op": "row_number", "as": "place"}], "groupby": ["id"]},
     ]
-    return made
+    return spec

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from math import isfinite, log10
+from math import isfinite
 from typing import Any
 
 DIGITS = 5  # significant ones
 
 
-def number(value: Any) -> float | None:
-    """A number, or None for what is none: an `unreadable:` in its place."""
-    return float(value) if type(value) in (int, float) and isfinite(value) else None
-
-
-def over(one: Any, other: Any) -> float | None:
-    """A ratio of two such, where there is one."""
-    above, below = number(one), number(other)
-    return above / below if above is not None and below else None
-
-
-def short(value: Any) -> Any:
-    """Floats, in lists too, of DIGITS significant digits; None for one that JSON does not have."""
+def rounded(value: Any) -> Any:
+    """Return a float, or a list of floats, with DIGITS significant digits; None in place of a NaN or an infinity."""
     if isinstance(value, list):
-        return [short(one) for one in value]
+        return [rounded(element) for element in value]
     if type(value) is not float:
         return value
-    if not isfinite(value):
-        return None
-    return round(value, DIGITS - 1 - int(log10(abs(value)) // 1)) if value else 0.0
+    return float(f"{value:.{DIGITS}g}") if isfinite(value) else None

@@ -11,7 +11,7 @@
   // ---- building: text is always text, never markup
 
   function make(tag, attributes = {}, ...children) {
-    const element = document.createElementNS(tag === "svg" || tag === "path" ? "http://www.w3.org/2000/svg" : "http://www.w3.org/1999/xhtml", tag);
+    const element = document.createElement(tag);
     for (const [key, value] of Object.entries(attributes)) {
       if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
       else if (value !== null && value !== undefined && value !== false) element.setAttribute(key, value === true ? "" : value);
@@ -29,15 +29,6 @@
     Object.assign(record, { model, variant, precision, launch, image: Number(image.slice(1)), batch: batch === "bmax" ? 0 : Number(batch.slice(1)) });
   }
 
-  function sample(axis, value) {
-    const mark = data.marks[value];
-    if (axis === "variant" && mark)
-      return make("svg", { width: 14, height: 14, viewBox: "-7 -7 14 14", "aria-hidden": "true" }, make("path", { d: mark, fill: `var(--v-${value})`, stroke: `var(--v-${value})`, "stroke-width": 1.5 }));
-    if (axis === "precision" && data.dashes[value])
-      return make("svg", { width: 30, height: 6, viewBox: "0 0 30 6", "aria-hidden": "true" }, make("path", { d: "M0,3H30", stroke: "currentColor", "stroke-width": 2, "stroke-dasharray": data.dashes[value].join(" ") }));
-    return "";
-  }
-
   function filters() {
     byId("axes").replaceChildren();
     for (const axis of axes) {
@@ -45,7 +36,7 @@
       if (values.length < 2) continue;
       const summary = make("summary");
       const boxes = values.map((value) => make("input", { type: "checkbox", value, checked: !off[axis].has(value) }));
-      const tell = () => {
+      const showChoice = () => {
         const on = values.length - off[axis].size;
         summary.textContent = `${axis}: ${on === values.length ? "all" : on === 1 ? values.find((value) => !off[axis].has(value)) : `${on} of ${values.length}`}`;
         details.classList.toggle("some", on < values.length);
@@ -55,7 +46,7 @@
           box.checked = choose(values[place]);
           off[axis][box.checked ? "delete" : "add"](values[place]);
         });
-        tell();
+        showChoice();
         changed();
       };
       boxes.forEach((box) => box.addEventListener("change", () => set((value) => boxes[values.indexOf(value)].checked)));
@@ -64,10 +55,10 @@
         make("button", { type: "button", onclick: () => set(() => false) }, "none"));
       const labels = values.map((value, place) => {
         const only = axis === "batch" && value === 0 ? "largest" : String(value);
-        return make("label", {}, boxes[place], sample(axis, value), only);
+        return make("label", {}, boxes[place], only);
       });
       const details = make("details", { class: "axis", "data-axis": axis }, summary, make("div", { role: "group", "aria-label": axis }, quick, ...labels));
-      tell();
+      showChoice();
       byId("axes").append(details);
     }
   }
@@ -129,13 +120,13 @@
       if (!panels.has(row[panel])) panels.set(row[panel], []);
       panels.get(row[panel]).push(row);
     }
-    const said = [];
-    const kept = [...panels.values()].slice(0, PANELS);
-    if (panels.size > PANELS) said.push(`${PANELS} of ${panels.size} panels`);
-    const longest = Math.max(0, ...kept.map((rows) => rows.length));
-    if (most && longest > most) said.push(`the ${most} fastest of up to ${longest} ways in a panel`);
-    const rows = kept.flatMap((rows) => (most && rows.length > most ? [...rows].sort((a, b) => a.rank - b.rank).slice(0, most) : rows));
-    return { rows, panels: kept.length, note: said.length ? `Shown: ${said.join("; ")}. The filters choose others.` : "" };
+    const notes = [];
+    const drawn = [...panels.values()].slice(0, PANELS);
+    if (panels.size > PANELS) notes.push(`${PANELS} of ${panels.size} panels`);
+    const longest = Math.max(0, ...drawn.map((rows) => rows.length));
+    if (most && longest > most) notes.push(`the ${most} fastest of up to ${longest} ways in a panel`);
+    const rows = drawn.flatMap((rows) => (most && rows.length > most ? [...rows].sort((a, b) => a.rank - b.rank).slice(0, most) : rows));
+    return { rows, panels: drawn.length, note: notes.length ? `Shown: ${notes.join("; ")}. The filters choose others.` : "" };
   }
 
   function layout(name, width, panels) {
@@ -175,43 +166,44 @@
   // one chart after the other, so that the page answers meanwhile; a newer change ends an older one's round
   let turn = 0;
   async function drawAll() {
-    const mine = ++turn;
+    const thisTurn = ++turn;
     for (const name of Object.keys(data.charts)) {
-      if (mine !== turn) return;
+      if (thisTurn !== turn) return;
       await draw(name);
       await new Promise((resolve) => setTimeout(resolve));
     }
-    document.documentElement.dataset.drawn = String(mine);
+    document.documentElement.dataset.drawn = String(thisTurn);
   }
 
   // ---- tables
 
   function table(element, note, columns, rows, limit, more) {
-    const head = make("tr", {}, ...columns.map((column, place) => {
-      const word = make("button", { type: "button", "aria-describedby": column.note && `${element.id}-${place}`, onclick: column.sort }, column.title);
-      const inner = column.note ? make("span", { class: "term" }, word, make("span", { class: "tip", role: "tooltip", id: `${element.id}-${place}` }, column.note)) : column.sort ? word : column.title;
-      return make("th", { class: column.text ? null : "n", scope: "col", "aria-sort": column.sort && (column.sorted ?? "none") }, inner);
-    }));
-    element.replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows.slice(0, limit)));
+    const head = columns.map(({ title, text, sort, sorted }) =>
+      make("th", { class: text ? null : "n", scope: "col", "aria-sort": sorted }, sort ? make("button", { type: "button", onclick: sort }, title) : title));
+    element.replaceChildren(make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows.slice(0, limit)));
     note.replaceChildren(rows.length > limit ? `The first ${limit} of ${rows.length}. ` : "");
     if (rows.length > limit) note.append(make("button", { type: "button", class: "more", onclick: more }, "show all"));
   }
 
+  const line = (columns, cells, style) => make("tr", { class: style }, ...cells.map((cell, place) => make("td", { class: columns[place].text ? null : "n" }, cell)));
+  // a case's cells in a view, behind its model
+  const columnsOf = (name) => [{ title: "model", text: true }, ...data.views[name].columns];
+  const cellsOf = (name, row) => [row.family, ...data.tables[name][row.id]];
+
   let view = Object.keys(data.views)[0], sorted = null, down = false, caseLimit = PAGE, recordLimit = PAGE;
-  const weigh = (text) => {
+  const sortKey = (text) => {
     const value = parseFloat(text.replaceAll(",", ""));
     return Number.isNaN(value) ? text : value;
   };
   const compare = (one, other) => (typeof one === typeof other ? (one < other ? -1 : one > other ? 1 : 0) : typeof one === "number" ? -1 : 1);
 
   function caseTable() {
-    const { columns, note } = data.views[view];
-    const found = data.rows.cases.filter(shown).map((row) => ({ row, cells: [row.family, ...data.tables[view][row.id]] }));
+    const cases = data.rows.cases.filter(shown).map((row) => ({ row, cells: cellsOf(view, row) }));
     if (sorted !== null) {
-      found.sort((a, b) => compare(weigh(a.cells[sorted]), weigh(b.cells[sorted])));
-      if (down) found.reverse();
+      cases.sort((a, b) => compare(sortKey(a.cells[sorted]), sortKey(b.cells[sorted])));
+      if (down) cases.reverse();
     }
-    const heads = [{ title: "model", text: true, note: "Architecture and version; the picture's size where it is not 224." }, ...columns].map((column, place) => ({
+    const heads = columnsOf(view).map((column, place) => ({
       ...column,
       sorted: sorted === place ? (down ? "descending" : "ascending") : "none",
       sort: () => {
@@ -221,9 +213,9 @@
         byId("case-table").querySelectorAll("th button")[place].focus();
       },
     }));
-    const rows = found.map(({ row, cells }) => make("tr", { class: row.rank === 1 && sorted === null ? "lead" : null }, ...cells.map((cell, place) => make("td", { class: heads[place].text ? null : "n" }, cell))));
+    const rows = cases.map(({ row, cells }) => line(heads, cells, row.rank === 1 && sorted === null ? "lead" : null));
     table(byId("case-table"), byId("case-note"), heads, rows, caseLimit, () => { caseLimit = Infinity; caseTable(); });
-    byId("case-note").prepend(`${note} `);
+    byId("view-note").textContent = data.views[view].note;
   }
 
   byId("view").addEventListener("change", (event) => choose(event.target.value));
@@ -241,46 +233,36 @@
   function frontTable() {
     const element = byId("front-table");
     if (!element) return;
-    const best = new Map();
-    const front = data.rows.cases.filter(shown).sort((a, b) => a.p50 - b.p50 || b.speed - a.speed).filter((row) => {
-      if (row.speed <= (best.get(row.family) ?? 0)) return false;
-      best.set(row.family, row.speed);
-      return true;
-    });
-    const families = data.axes.family;
-    front.sort((a, b) => families.indexOf(a.family) - families.indexOf(b.family) || a.p50 - b.p50);
-    const four = (value) => (value === undefined ? "-" : Number(value.toPrecision(4)).toLocaleString("en"));
-    const heads = [
-      { title: "model", text: true }, { title: "on the front", text: true }, { title: "batch" }, { title: "p50 ms" }, { title: "images/s" }, { title: "times eager" }, { title: "MiB" },
-    ];
-    const rows = front.map((row) => make("tr", {}, ...[row.family, row.way, row.batch, four(row.p50), four(row.speed), row.eager ? row.eager.toFixed(2) : "-", row.total ? row.total.toFixed(0) : "-"].map((cell, place) => make("td", { class: heads[place].text ? null : "n" }, String(cell)))));
-    table(element, make("p"), heads, rows, Infinity);
+    const fronts = new Map(); // by model, as the chart has a panel for each
+    for (const row of data.rows.cases.filter(shown).sort((a, b) => a.p50 - b.p50 || b.speed - a.speed)) {
+      const front = fronts.get(row.family) ?? [];
+      if (!front.length || row.speed > front.at(-1).speed) fronts.set(row.family, [...front, row]);
+    }
+    const heads = columnsOf("speed");
+    table(element, make("p"), heads, [...fronts.values()].flat().map((row) => line(heads, cellsOf("speed", row))), Infinity);
   }
 
   function recordTable() {
-    const found = data.records.filter(shown);
+    const records = data.records.filter(shown);
     const heads = [["case", true], ["round"], ["status", true], ["started, UTC", true], ["lasted, s"], ["", true]].map(([title, text]) => ({ title, text }));
-    const rows = found.slice(0, recordLimit).map((record) => {
+    const rows = records.slice(0, recordLimit).map((record) => {
       const all = make("button", { type: "button", class: "more", "aria-expanded": "false", onclick: () => {
         const open = all.getAttribute("aria-expanded") === "true";
         all.setAttribute("aria-expanded", String(!open));
         if (open) row.nextSibling.remove();
-        else row.after(make("tr", {}, make("td", { colspan: heads.length, class: "wrap" }, tree(told(record)))));
+        else row.after(make("tr", {}, make("td", { colspan: heads.length, class: "wrap" }, tree(allOf(record)))));
       } }, "all of it");
-      const row = make("tr", {},
-        make("td", {}, record.case), make("td", { class: "n" }, String(record.round)),
-        make("td", { class: ["ok", "skipped"].includes(record.status) ? null : "bad" }, record.status),
-        make("td", {}, record.started.slice(0, 19).replace("T", " ")), make("td", { class: "n" }, record.wall_s ? record.wall_s.toFixed(1) : "-"),
-        make("td", {}, all));
+      const cells = [record.case, String(record.round), record.status, record.started.slice(0, 19).replace("T", " "), record.wall_s ? record.wall_s.toFixed(1) : "-", all];
+      const row = line(heads, cells, ["ok", "skipped"].includes(record.status) ? null : "bad");
       return row;
     });
-    while (rows.length < found.length) rows.push("");
+    while (rows.length < records.length) rows.push("");
     table(byId("record-table"), byId("record-note"), heads, rows, recordLimit, () => { recordLimit = Infinity; recordTable(); });
   }
 
-  const told = (record) => ({
+  const allOf = (record) => ({
     ...(record.reason && { reason: record.reason }), folder: record.folder, device: record.device, order: record.order,
-    ...Object.fromEntries(Object.entries(record.told).map(([name, place]) => [name, data.things[place]])),
+    ...Object.fromEntries(Object.entries(record.fields).map(([name, place]) => [name, data.values[place]])),
   });
 
   function tree(value) {

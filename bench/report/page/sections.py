@@ -1,6 +1,6 @@
-"""The sections of the page, in order: what each asks, what of the records it needs, its charts, and what would fill it.
+"""The sections of the page in order: a question, the records it needs, its charts, and the command that fills it.
 
-A chart more is a row more here, and a function in `charts`.
+Another chart is a row here and a function in `charts`.
 """
 
 from __future__ import annotations
@@ -8,66 +8,72 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bench.report.page import charts, noise
-from bench.report.page.data import Data
+from bench.report.page.data import PageData
 from bench.report.page.encoding import Rows, Spec
 
-Pick = Callable[[Rows], Rows]
+RowFilter = Callable[[Rows], Rows]
 
 
 @dataclass(frozen=True)
 class Chart:
-    """One chart: its name is that of its still, `alt` what it shows in words, `draws` picks the rows it needs."""
+    """A chart: `name` is that of its still, `alt` describes it in words, `select` returns the rows that it draws."""
 
     name: str
     alt: str
-    make: Callable[[Rows], Spec]
-    draws: Pick
-    dataset: str = "cases"  # which of the lists of Data
+    make_spec: Callable[[Rows], Spec]
+    select: RowFilter
+    dataset: str = "cases"  # of PageData
 
 
 @dataclass(frozen=True)
 class Section:
-    """A question, and what answers it; `lacks` is told in its place where the records cannot."""
+    """A question and the charts that answer it; where the records cannot, the page says what it needs and how."""
 
     name: str
     title: str
-    caption: str  # words marked [[so]] are explained; the page makes them focusable
+    caption: str  # words marked as [[word]] have an explanation, which the page shows on focus
     charts: tuple[Chart, ...]
-    lacks: str
-    fill: str  # the command that would
+    needs: str
+    command: str  # that would fill it
     view: str = "speed"  # of the table that has its numbers
 
 
 @dataclass(frozen=True)
-class Drawn:
+class FilledSection:
     """A section that the records fill, and the specifications of its charts."""
 
     section: Section
     specs: dict[str, Spec]
 
 
-def having(*fields: str) -> Pick:
-    """The rows that have one of these."""
-    return lambda rows: [row for row in rows if any(row.get(field) is not None for field in fields)]
+def having(field: str) -> RowFilter:
+    """Select the rows that have a field."""
+    return lambda rows: [row for row in rows if row.get(field) is not None]
 
 
-def several(axis: str, *within: str, field: str = "speed") -> Pick:
-    """The rows of those panels in which an axis has more than one value."""
+def several(axis: str, *within: str, field: str = "speed") -> RowFilter:
+    """Select the rows of the panels in which an axis has more than one value; `within` names a panel's fields."""
 
-    def pick(rows: Rows) -> Rows:
-        known = having(field)(rows)
+    def select(rows: Rows) -> Rows:
         values: dict[tuple[Any, ...], set[Any]] = defaultdict(set)
-        for row in known:
-            values[tuple(row[name] for name in within)].add(row[axis])
-        return [row for row in known if len(values[tuple(row[name] for name in within)]) > 1]
+        with_field = [(row, tuple(row[name] for name in ("setting", *within))) for row in having(field)(rows)]
+        for row, panel in with_field:
+            values[panel].add(row[axis])
+        return [row for row, panel in with_field if len(values[panel]) > 1]
 
-    return pick
+    return select
 
 
-MACHINE = ("setting",)
+def _by_precision(name: str, title: str, field: str, label: str, limit: float | None = None) -> Chart:
+    make_spec = partial(charts.over_precision, field=field, title=label, limit=limit)
+    select = several("precision", "group", field=field)
+    return Chart(f"precision-{name}", f"{title} of each variant by precision", make_spec, select)
+
+
 SECTIONS = (
     Section(
         "front",
@@ -88,7 +94,7 @@ SECTIONS = (
                 "batch",
                 "Throughput over the batch, a line per variant and precision",
                 charts.batch,
-                several("batch", *MACHINE, "family"),
+                several("batch", "family"),
             ),
         ),
         "two batches of a model",
@@ -103,7 +109,7 @@ SECTIONS = (
                 "depth",
                 "Throughput over the model's depth, a line per variant and precision",
                 charts.depth,
-                several("depth", *MACHINE, "sized"),
+                several("depth", "sized"),
             ),
         ),
         "two depths",
@@ -115,24 +121,9 @@ SECTIONS = (
         "What fewer bits buy, and what they cost: [[throughput]], [[memory]], and the error that the [[gate]] saw (the "
         "dashed line is where it refuses).",
         (
-            Chart(
-                "precision-speed",
-                "Throughput of each variant by precision",
-                charts.precision_speed,
-                several("precision", *MACHINE, "group"),
-            ),
-            Chart(
-                "precision-memory",
-                "Memory of each variant by precision",
-                charts.precision_memory,
-                several("precision", *MACHINE, "group", field="total"),
-            ),
-            Chart(
-                "precision-error",
-                "Error of each variant by precision",
-                charts.precision_error,
-                several("precision", *MACHINE, "group", field="error"),
-            ),
+            _by_precision("speed", "Throughput", "speed", "throughput, images/s"),
+            _by_precision("memory", "Memory", "total", "memory of the process, MiB"),
+            _by_precision("error", "Error", "error", "RMS error, times plain torch's", limit=3),
         ),
         "two precisions of a model at one batch",
         "bench run precisions",
@@ -143,14 +134,7 @@ SECTIONS = (
         "Memory",
         "[[memory]] in parts that add up: [[weights]]; on a GPU [[activations, workspace]] and [[allocator's spare]]; "
         "[[everything else]].",
-        (
-            Chart(
-                "memory",
-                "Memory of each way in parts",
-                charts.memory,
-                having("m_rest"),
-            ),
-        ),
+        (Chart("memory", "Memory of each way in parts", charts.memory, having("m_rest")),),
         "peaks of memory (records of schema 1 have none)",
         "bench run quick",
         "memory",
@@ -213,28 +197,26 @@ SECTIONS = (
         "Each case over the commits that it was measured at: grey is the [[level]], a dashed line where it "
         "[[change]]d.",
         (Chart("history", "Speed over commits, with change points", charts.history, having("value"), "history"),),
-        "a case measured at several commits, in folders of their own",
+        "a case measured at several commits, in separate folders",
         "bench run quick -o STORE/$(date +%F), at each commit; then bench report STORE/*",
         "latency",
     ),
 )
 
 
-def drawn(data: Data) -> tuple[list[Drawn], list[Section]]:
-    """The sections that the records can fill, and those that they cannot."""
+def fill_sections(data: PageData) -> tuple[list[FilledSection], list[Section]]:
+    """Return the sections that the records can fill, and those that they cannot."""
     filled, lacking = [], []
     for section in SECTIONS:
         specs = {}
         for chart in section.charts:
-            everything = data.rows(chart.dataset)
-            rows = chart.draws(everything)
-            if rows:
-                specs[chart.name] = chart.make(rows)
-                few = len(rows) < len(everything)
-                specs[chart.name]["usermeta"]["ids"] = [row["id"] for row in rows] if few else None
-                specs[chart.name]["description"] = chart.alt
+            dataset = data.rows(chart.dataset)
+            if rows := chart.select(dataset):
+                spec = specs[chart.name] = chart.make_spec(rows)
+                spec["usermeta"]["ids"] = [row["id"] for row in rows] if len(rows) < len(dataset) else None
+                spec["description"] = chart.alt
         if specs:
-            filled.append(Drawn(section, specs))
+            filled.append(FilledSection(section, specs))
         else:
             lacking.append(section)
     return filled, lacking

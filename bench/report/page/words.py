@@ -1,4 +1,4 @@
-"""What the page's words mean: each is one hover, tap or keyboard focus away wherever a caption or a heading uses it."""
+"""The meanings of the page's words, shown on hover, tap or keyboard focus where a caption or a heading uses one."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ WORDS = {
     "layer floor": "The least time of one kernel for this layer at the measured ceilings of this machine (bench "
     "ceilings): of its multiplications or of its bytes, whichever takes longer.",
     "level": "The median between two changes, without single points that are far from both neighbours.",
-    "change": "Found by permutation tests such that of series without any change 5 % of reports show one (bench "
+    "change": "Detected by permutation tests such that of series without any change 5 % of reports show one (bench "
     "history). Confirm one with bench ab on the two commits, in one sitting.",
     "gate": "The numerical check in the timed process. The error is the RMS difference from a float64 reference, as a "
     "multiple of plain torch's in the same precision and device; above 3 a case is refused and has no speed.",
     "memory": "Peaks while measuring. The whole is this process on the device as NVML sees it; on a CPU its resident "
     "set.",
     "weights": "The model's parameters as the variant holds them.",
-    "activations, workspace": "What torch's allocator held at its peak beyond the weights.",
+    "activations, workspace": "What torch's allocator had given out at its peak beyond the weights.",
     "allocator's spare": "What torch's allocator had reserved at its peak and not given out.",
     "everything else": "Context, libraries, code, captured graphs, and all memory of ONNX Runtime.",
     "import": "Seconds to import torch and what the variant needs.",
@@ -33,7 +33,7 @@ WORDS = {
     "prepare": "Seconds of what the variant does before its first call: fold, export, compile, tune.",
     "first call": "Seconds of the first execution, with whatever is compiled then.",
     "caches": "How the compile caches on disk were found: fresh (emptied by --cold), cold, partly warm, warm, unused.",
-    "energy": "Joules of the whole card over a window of throughput of at least 5 s, by its own counter, per image.",
+    "energy": "Joules of the whole card over a window of throughput of at least 5 s, by its energy counter, per image.",
     "stationary": "Without a trend: the end of the sampling is like its beginning, so that the median means something.",
     "quantile": "The latency that this share of the samples does not exceed.",
     "depth": "Layers with weights, as the model is named for.",
@@ -43,8 +43,11 @@ WORDS = {
 _MARKED = re.compile(r"\[\[(.+?)\]\]")
 
 
-def pieces(text: str) -> Iterator[tuple[str, str | None]]:
-    """A caption's text, and the words marked [[so]] with their meaning. Raises KeyError for a word without one."""
+def split_words(text: str) -> Iterator[tuple[str, str | None]]:
+    """Yield the pieces of a caption; a word marked as [[word]] with its meaning, other text with None.
+
+    Raises KeyError for a marked word without a meaning.
+    """
     for place, piece in enumerate(_MARKED.split(text)):
         if piece:
             yield piece, WORDS[piece] if place % 2 else None

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from bench.experiments.arithmetic import Rates, Work, bound, rates
+from bench.experiments.arithmetic import Rates, Work, bottleneck, rates_between
 from bench.worker.experiments.place import ARCH, Place, Run, Skip
 from bench.worker.tune.candidate import draw, launcher
 from kernels import conv
@@ -70,7 +70,7 @@ def products(place: Place, name: str) -> dict[str, Any]:
     square, wide = slopes.get("square 3x3"), slopes.get("wide 3x3")
     if square is None or wide is None:
         return as_outcome(place, data | {"bound": "not known: twice the depth took no longer"})
-    data["bound"] = bound(square, wide)
+    data["bound"] = bottleneck(square, wide)
     fetched, share = max(square.fetched, wide.fetched), peak_share(place, (square, wide))
     lower_bound = "" if data["bound"] == "L2" else f"at least: the kernels are bound by {data['bound']}; "
     l2_method = f"{lower_bound}a 3x3 by {' and '.join(TILES.values())}, bytes fetched a second {SLOPE}"
@@ -104,7 +104,7 @@ def gluon_products(place: Place, name: str) -> dict[str, Any]:
     if not slopes:
         return as_outcome(place, data)
     if {"square 3x3", "wide 3x3"} <= slopes.keys():
-        data["bound"] = bound(slopes["square 3x3"], slopes["wide 3x3"])
+        data["bound"] = bottleneck(slopes["square 3x3"], slopes["wide 3x3"])
     best = max(slopes, key=lambda key: slopes[key].operations)
     how = f"{best}, operations a second {SLOPE}, padding of boxes included, of the datasheet's fp16"
     return as_outcome(place, data, tensor_share_tma=(peak_share(place, slopes.values()), "1", how))
@@ -160,7 +160,7 @@ def measure_tiles(
             }  # fmt: skip
             if depth == "short":
                 works[key] = (work, seconds)
-            elif slope := rates(works[key][0], work, works[key][1], seconds):
+            elif slope := rates_between(works[key][0], work, works[key][1], seconds):
                 slopes[key] = slope
                 rows[f"{key} slope"] = {"fetched_per_s": slope.fetched, "operations_per_s": slope.operations}
     return rows, slopes

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from bench.experiments.parts import Outcome, each, first_cause
+from bench.experiments.parts import Outcome, first_cause, run_each_part
 from bench.runs.job import PiecesJob
 from bench.runs.process import Answer
 
@@ -26,7 +26,7 @@ def outcomes(names: list[Part], budget_s: float = 300.0, **how: Any) -> dict[str
         assert name not in found
         found[name] = outcome
 
-    each(JOB, names, budget_s, told, module="tests.bench.experiments.planted_parts", **how)
+    run_each_part(JOB, names, budget_s, told, module="tests.bench.experiments.planted_parts", **how)
     return found
 
 

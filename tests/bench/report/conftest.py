@@ -8,8 +8,8 @@ import pytest
 
 import bench.report.rows
 from bench.records.record import Record
-from bench.roofline.ceilings import path_of, save
-from bench.roofline.floors import Measured
+from bench.roofline.ceilings import path_of, save_ceilings
+from bench.roofline.floors import MeasuredCeilings
 from tests.bench.report.shown import CEILINGS, Make
 
 
@@ -34,6 +34,6 @@ def records(record: Make) -> list[Record]:
 def measured(here: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the ceilings of this machine's CPU, where tables look for them."""
     cpu = here | {"gpu": {"none": "a test"}}
-    save(CEILINGS, path_of(cpu, tmp_path))
-    monkeypatch.setattr(bench.report.rows, "Measured", partial(Measured, folder=tmp_path))
+    save_ceilings(CEILINGS, path_of(cpu, tmp_path))
+    monkeypatch.setattr(bench.report.rows, "MeasuredCeilings", partial(MeasuredCeilings, folder=tmp_path))
     return tmp_path

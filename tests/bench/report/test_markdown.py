@@ -6,7 +6,7 @@ import pytest
 from bench.errors import StoreError
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.report.markdown import markdown, splice
+from bench.report.markdown import render_markdown, splice
 
 Make = Callable[..., Record]
 README = """# Title
@@ -60,7 +60,7 @@ def test_a_block_over_a_missing_folder_says_so(checkout: Path) -> None:
 
 
 def test_the_machine_and_the_day_stand_beside_the_numbers(record: Make) -> None:
-    text = markdown([record("resnet50/eager/fp32/b1/i224/stream")])
+    text = render_markdown([record("resnet50/eager/fp32/b1/i224/stream")])
     assert "2026-01-31" in text
     assert "torch 2." in text
     assert "plan `test`, seed 0, input photos" in text

@@ -14,7 +14,7 @@ from bench.cli import app
 from bench.plans.case import Case
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.report.plot import GUTTER, LINES, MOST, plots
+from bench.report.plot import AXIS_WIDTH, HEIGHT, MAX_SERIES, plot_lines
 from bench.report.rows import Row
 
 Make = Callable[..., Record]
@@ -27,11 +27,11 @@ def row(name: str, ms: float) -> Row:
 
 
 def test_the_axes_are_logarithmic_so_that_a_power_is_a_line() -> None:
-    found = plots([row(f"resnet18/eager/fp32/b{batch}/i224/stream", float(batch)) for batch in (1, 4, 16)])
-    area = [line[GUTTER : GUTTER + 56] for line in found[1 : LINES + 1]]
-    marks = sorted((x, LINES - 1 - y) for y, line in enumerate(area) for x, mark in enumerate(line) if mark == "a")
+    found = plot_lines([row(f"resnet18/eager/fp32/b{batch}/i224/stream", float(batch)) for batch in (1, 4, 16)])
+    area = [line[AXIS_WIDTH : AXIS_WIDTH + 56] for line in found[1 : HEIGHT + 1]]
+    marks = sorted((x, HEIGHT - 1 - y) for y, line in enumerate(area) for x, mark in enumerate(line) if mark == "a")
     (x1, y1), (x2, y2), (x3, y3) = marks
-    assert (y1, y3) == (0, LINES - 1)
+    assert (y1, y3) == (0, HEIGHT - 1)
     assert x1 == 0
     assert abs(2 * x2 - x1 - x3) <= 1
     assert abs(2 * y2 - y1 - y3) <= 1
@@ -40,7 +40,7 @@ def test_the_axes_are_logarithmic_so_that_a_power_is_a_line() -> None:
 
 
 def test_the_slowest_is_first_in_the_legend_as_it_is_highest() -> None:
-    found = plots(
+    found = plot_lines(
         [row(f"resnet18/{variant}/fp32/b1/i224/stream", ms) for variant, ms in (("eager", 3.0), ("compile", 1.0))]
     )
     text = "\n".join(found)
@@ -50,14 +50,14 @@ def test_the_slowest_is_first_in_the_legend_as_it_is_highest() -> None:
 def test_of_many_ways_the_fastest_are_drawn_and_the_others_counted() -> None:
     names = [f"resnet18/{v}/{p}/b1/i224/{launch}" for v in ("eager", "compile", "fused", "per-layer")
              for p in ("fp32", "fp16", "bf16") for launch in ("stream", "graph")]  # fmt: skip
-    text = "\n".join(plots([row(name, 1.0 + place) for place, name in enumerate(names)]))
-    assert f"({len(names) - MOST} slower)" in text
+    text = "\n".join(plot_lines([row(name, 1.0 + place) for place, name in enumerate(names)]))
+    assert f"({len(names) - MAX_SERIES} slower)" in text
     assert "eager/fp32\n" in text
     assert "per-layer/bf16/graph" not in text
 
 
 def test_each_model_and_picture_size_has_a_plot_of_its_own() -> None:
-    found = plots(
+    found = plot_lines(
         [
             row(f"{model}/eager/fp32/b1/i{image}/stream", 1.0)
             for model in ("resnet18", "resnet50")
@@ -79,15 +79,15 @@ def test_each_model_and_picture_size_has_a_plot_of_its_own() -> None:
     st.integers(80, 200),
 )
 def test_it_fits_the_width_whatever_the_times(times: dict[tuple[str, int], float], width: int) -> None:
-    found = plots(
+    found = plot_lines(
         [row(f"resnet50/{variant}/fp32/b{batch}/i224/graph", ms) for (variant, batch), ms in times.items()], width
     )
     assert max(map(len, found)) <= max(width, len(found[0]))
-    assert len(found) == LINES + 3
+    assert len(found) == HEIGHT + 3
 
 
 def test_nothing_measured_is_no_plot() -> None:
-    assert plots([]) == []
+    assert plot_lines([]) == []
 
 
 def test_the_command_prints_it_plain_when_piped(tmp_path: Path, record: Make) -> None:

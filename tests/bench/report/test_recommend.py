@@ -8,20 +8,20 @@ from hypothesis import strategies as st
 from bench.records.record import Record
 from bench.report.recommend import (
     GIB,
-    MANY,
+    MAX_SAMPLES,
     OBJECTIVES,
+    Assessment,
     Budget,
-    Judged,
-    advantage,
-    agreement,
+    agreement_bound,
+    assess,
     choose,
-    differing,
-    judge,
-    pareto,
-    rounds_to_tell,
-    wanted,
+    differing_axes,
+    paired_ratio,
+    pareto_front,
+    rounds_to_separate,
+    samples_to_decide,
 )
-from bench.report.rows import rows
+from bench.report.rows import rows_from_records
 from bench.stats import quantile, samples_needed
 
 Make = Callable[..., Record]
@@ -38,9 +38,9 @@ def steady(ms: float, count: int = 700, slow: int = 0, slow_ms: float = 100.0) -
     return {"latency_ns": [round(ms * MS)] * (count - slow) + [round(slow_ms * MS)] * slow}
 
 
-def judged(record: Record, **budget: Any) -> Judged:
-    (row,) = rows([record])
-    return judge(row, Budget(**budget))
+def judged(record: Record, **budget: Any) -> Assessment:
+    (row,) = rows_from_records([record])
+    return assess(row, Budget(**budget))
 
 
 # ---- one limit at a time
@@ -51,36 +51,36 @@ def test_a_p99_is_within_the_limit_if_its_upper_bound_is(record: Make) -> None:
     assert within.fits
     # 5 of 700 slow: the p99 is 10 ms, and its 99 % bound is not
     between = judged(record(EAGER, **steady(10, 700, 5)), p99_ns=50 * MS)
-    assert (between.over, len(between.open)) == ([], 1)
-    assert "p99 is 10 ms, and with 99 % confidence under 100" in between.open[0]
-    assert between.more > 0
+    assert (between.violated, len(between.undecided)) == ([], 1)
+    assert "p99 is 10 ms, and with 99 % confidence under 100" in between.undecided[0]
+    assert between.samples_missing > 0
     over = judged(record(EAGER, **steady(10, 700, 20)), p99_ns=50 * MS)
-    assert (over.over, over.open) == (["p99 over 50 ms"], [])
+    assert (over.violated, over.undecided) == (["p99 over 50 ms"], [])
 
 
 def test_too_few_samples_leave_a_p99_open_and_say_how_many_more(record: Make) -> None:
     few = judged(record(EAGER, **steady(10, 100)), p99_ns=50 * MS)
-    assert few.open == ["p99 within 50 ms not shown (100 samples, p99 needs 662)"]
-    assert few.more == 562
+    assert few.undecided == ["p99 within 50 ms not shown (100 samples, p99 needs 662)"]
+    assert few.samples_missing == 562
 
 
 def test_few_samples_that_are_nearly_all_slow_are_over_the_limit(record: Make) -> None:
-    assert judged(record(EAGER, **steady(10, 12)), p99_ns=5 * MS).over == ["p99 over 5 ms"]
+    assert judged(record(EAGER, **steady(10, 12)), p99_ns=5 * MS).violated == ["p99 over 5 ms"]
     # one slow one of twelve happens in one process of nine with a p99 that is within the limit
-    assert judged(record(EAGER, **steady(10, 12, 1)), p99_ns=50 * MS).over == []
+    assert judged(record(EAGER, **steady(10, 12, 1)), p99_ns=50 * MS).violated == []
 
 
 def test_a_share_close_to_one_in_a_hundred_asks_for_another_look_not_for_days(record: Make) -> None:
-    assert wanted(1000, 9) > 50_000
+    assert samples_to_decide(1000, 9) > 50_000
     found = judged(record(EAGER, **steady(10, 1000, 9)), p99_ns=50 * MS)
-    assert found.more == 3 * 1000
-    assert judged(record(EAGER, **steady(10, 50, 1)), p99_ns=50 * MS).more == 612
+    assert found.samples_missing == 3 * 1000
+    assert judged(record(EAGER, **steady(10, 50, 1)), p99_ns=50 * MS).samples_missing == 612
 
 
 @given(count=st.integers(1, 3000), beyond=st.integers(0, 40))
 def test_the_samples_wanted_show_the_p99_if_as_many_are_beyond(count: int, beyond: int) -> None:
     beyond = min(beyond, count)
-    needed = wanted(count, beyond)
+    needed = samples_to_decide(count, beyond)
     assert needed >= max(count, samples_needed(0.99))
     if needed < 20_000:
         slow = -(-beyond * needed // count)
@@ -88,36 +88,36 @@ def test_the_samples_wanted_show_the_p99_if_as_many_are_beyond(count: int, beyon
         assert found
         assert found.upper == 1.0
     if beyond / count >= 0.01:
-        assert needed == MANY
+        assert needed == MAX_SAMPLES
 
 
 def test_memory_is_the_process_s_on_its_device(record: Make) -> None:
     used = {"memory": {"host_resident_peak": 3 * GIB, "device_process": GIB}}
-    assert judged(record(EAGER, **used), memory_bytes=2 * GIB).over == ["memory over 2 GiB"]
+    assert judged(record(EAGER, **used), memory_bytes=2 * GIB).violated == ["memory over 2 GiB"]
     assert judged(record(EAGER, **used, device="cuda"), memory_bytes=2 * GIB).fits
 
 
 def test_memory_that_was_not_read_is_open_with_its_reason(record: Make) -> None:
     unread = {"memory": {"host_resident_peak": None, "host_resident_peak_unreadable": "OSError: no"}}
-    assert judged(record(EAGER, **unread), memory_bytes=GIB).open == ["memory not on record (OSError: no)"]
-    assert judged(record(EAGER, memory={}), memory_bytes=GIB).open == ["memory not on record (an older record)"]
+    assert judged(record(EAGER, **unread), memory_bytes=GIB).undecided == ["memory not on record (OSError: no)"]
+    assert judged(record(EAGER, memory={}), memory_bytes=GIB).undecided == ["memory not on record (an older record)"]
 
 
 def test_agreement_is_the_worst_check_s(record: Make) -> None:
     gate = {"before": {"top1": 1.0, "pictures": 16}, "after": {"top1": 0.9375, "pictures": 16}}
     one = record(EAGER, gate=gate)
-    assert judged(one, agreement=0.95).over == ["top-1 agreement under 0.95"]
+    assert judged(one, agreement=0.95).violated == ["top-1 agreement under 0.95"]
     assert judged(one, agreement=0.9).fits
-    share, pictures, least = agreement(rows([one])[0]) or (0, 0, 0)
+    share, pictures, least = agreement_bound(rows_from_records([one])[0]) or (0, 0, 0)
     assert (share, pictures) == (0.9375, 16)
     # Clopper and Pearson: with that probability of agreement, 15 or 16 of 16 would come in one case of twenty
     assert 16 * least**15 * (1 - least) + least**16 == pytest.approx(0.05)
-    assert judged(record(EAGER, gate={}), agreement=0.9).open == ["agreement not on record"]
+    assert judged(record(EAGER, gate={}), agreement=0.9).undecided == ["agreement not on record"]
 
 
 def test_pictures_that_all_agree_bound_the_agreement(record: Make) -> None:
     gate = {"before": {"top1": 1.0, "pictures": 299}}
-    found = agreement(rows([record(EAGER, gate=gate)])[0])
+    found = agreement_bound(rows_from_records([record(EAGER, gate=gate)])[0])
     assert found
     assert found[2] == pytest.approx(0.05 ** (1 / 299))
 
@@ -125,7 +125,7 @@ def test_pictures_that_all_agree_bound_the_agreement(record: Make) -> None:
 def test_energy_that_was_not_read_is_open(record: Make) -> None:
     read = record(EAGER, energy={"joules": 50.0, "images": 100})
     assert judged(read, objective="energy").value == 0.5
-    told = judged(record(EAGER), objective="energy").open
+    told = judged(record(EAGER), objective="energy").undecided
     assert told == ["no energy on record (only a GPU's counter is read)"]
 
 
@@ -144,7 +144,7 @@ def test_the_best_under_the_budget_is_not_the_fastest_of_all(record: Make) -> No
     assert found.excluded == {"p99 over 20 ms": 1, "skipped: this machine cannot run it": 1}
     assert found.best
     assert found.best.value == pytest.approx(120)
-    assert differing(found.best.row, found.runner_up.row) == ["variant (compile, eager)"]  # type: ignore[union-attr]
+    assert differing_axes(found.best.row, found.runner_up.row) == ["variant (compile, eager)"]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(("objective", "best"), [("throughput", FUSED), ("latency", COMPILE), ("energy", EAGER)])
@@ -174,20 +174,20 @@ def test_a_lead_is_clear_where_its_interval_over_rounds_excludes_one(record: Mak
 
     clear = choose(pair([1.20, 1.21, 1.19, 1.20]), Budget())
     assert clear.clear is True
-    assert rounds_to_tell(clear) is None
-    assert clear.ahead
-    assert clear.ahead.value == pytest.approx(1.2, abs=0.01)
+    assert rounds_to_separate(clear) is None
+    assert clear.advantage
+    assert clear.advantage.value == pytest.approx(1.2, abs=0.01)
     noisy = choose(pair([1.4, 0.9, 1.3, 0.95]), Budget())
     assert noisy.clear is False
-    assert (rounds_to_tell(noisy) or 0) > 8
+    assert (rounds_to_separate(noisy) or 0) > 8
     hopeless = choose(pair([1.4, 0.72, 1.4, 0.72]), Budget())
-    assert rounds_to_tell(hopeless) is None
+    assert rounds_to_separate(hopeless) is None
 
 
 def test_one_round_tells_no_difference(record: Make) -> None:
     found = choose([record(EAGER, **speed(100)), record(COMPILE, **speed(200))], Budget())
     assert found.clear is None
-    assert rounds_to_tell(found) == 8
+    assert rounds_to_separate(found) == 8
 
 
 def test_a_best_of_many_needs_a_clearer_lead(record: Make) -> None:
@@ -202,18 +202,18 @@ def test_a_best_of_many_needs_a_clearer_lead(record: Make) -> None:
 
 
 def test_for_latency_and_energy_less_is_ahead(record: Make) -> None:
-    one, other = rows(
+    one, other = rows_from_records(
         [record(EAGER, ms=20, round=k) for k in range(3)] + [record(FUSED, ms=10, round=k) for k in range(3)]
     )
     assert one.case.name == FUSED
-    found = advantage(one, other, OBJECTIVES["latency"])
+    found = paired_ratio(one, other, OBJECTIVES["latency"])
     assert found
     assert found.value == pytest.approx(2)
 
 
 def test_rounds_that_only_one_has_do_not_count(record: Make) -> None:
-    one, other = rows([record(EAGER, round=0), record(COMPILE, round=1)])
-    assert advantage(one, other, OBJECTIVES["throughput"]) is None
+    one, other = rows_from_records([record(EAGER, round=0), record(COMPILE, round=1)])
+    assert paired_ratio(one, other, OBJECTIVES["throughput"]) is None
 
 
 def test_an_open_case_that_would_be_better_is_promising(record: Make) -> None:
@@ -238,5 +238,5 @@ def test_the_front_has_what_none_beats_in_everything(record: Make) -> None:
         one("resnet50/compile/fp32/b8/i224/stream", 40, 200, 900),  # the most throughput
         one("resnet50/eager/fp32/b8/i224/stream", 40, 200, 900),  # as good: both stay
     ]
-    front = [found.row.case.name for found in pareto(choose(records, Budget()).fitting)]
+    front = [found.row.case.name for found in pareto_front(choose(records, Budget()).fitting)]
     assert sorted(front) == sorted(made.case.name for made in records if made.case.name != FUSED)

@@ -4,13 +4,19 @@ import pytest
 
 from bench.plans.words import summarize_cases
 from bench.records.record import Record
-from bench.report.rows import answer, largest, left_out, rows, trust
-from bench.report.views import VIEWS, as_json, notes
+from bench.report.rows import (
+    describe_fastest,
+    describe_reliability,
+    group_without_speed,
+    largest_batches,
+    rows_from_records,
+)
+from bench.report.views import VIEWS, notes, report_as_json
 from tests.bench.report.shown import SPEED, Make, cells
 
 
 def test_the_fastest_of_each_batch_is_on_top(records: list[Record]) -> None:
-    assert [(row.case.batch, row.case.variant, row.case.precision) for row in rows(records)] == [
+    assert [(row.case.batch, row.case.variant, row.case.precision) for row in rows_from_records(records)] == [
         (1, "compile-max", "bf16"),
         (1, "onnxruntime", "fp16"),
         (1, "eager", "bf16"),
@@ -21,14 +27,14 @@ def test_the_fastest_of_each_batch_is_on_top(records: list[Record]) -> None:
 
 
 def test_speeds_are_against_eager_in_the_same_precision_or_fp32_with_a_star(records: list[Record]) -> None:
-    shown = {row.case.name: cells(row) for row in rows(records)}
+    shown = {row.case.name: cells(row) for row in rows_from_records(records)}
     assert shown["resnet50/compile-max/bf16/b1/i224/stream"][6] == "2.00"
     assert shown["resnet50/onnxruntime/fp16/b1/i224/stream"][6] == "3.00*"
     assert shown["resnet50/eager/fp32/b8/i224/stream"][6] == "1.00"
 
 
 def test_rounds_count_as_one_sample_each(records: list[Record]) -> None:
-    row = next(row for row in rows(records) if row.case.batch == 8 and row.case.variant == "compile-max")
+    row = next(row for row in rows_from_records(records) if row.case.batch == 8 and row.case.variant == "compile-max")
     assert row.rounds == 3
     assert row.p50_ns == 90e6
     # Student's interval of three medians, 80, 90 and 100 ms: wide, and their pooled samples would pretend otherwise
@@ -37,38 +43,38 @@ def test_rounds_count_as_one_sample_each(records: list[Record]) -> None:
 
 
 def test_the_sentence_states_the_answer(records: list[Record]) -> None:
-    first, second = answer(rows(records)).splitlines()
+    first, second = describe_fastest(rows_from_records(records)).splitlines()
     assert first == (
         "resnet50, batch 1: compile-max/bf16 is fastest, 66.67 images/s, 2.00 times the best eager (eager/bf16); "
         "33 % faster than the next, onnxruntime/fp16."
     )
     assert "batch 8: compile-max/bf16 is fastest" in second
-    assert answer([]) == "No case was measured."
+    assert describe_fastest([]) == "No case was measured."
 
 
 def test_a_lead_within_the_noise_is_not_told_as_one(record: Make) -> None:
     noisy = {"latency_ns": [9_000_000, 10_000_000, 11_000_000] * 5}
-    found = rows(
+    found = rows_from_records(
         [
             record("resnet50/eager/fp32/b1/i224/stream", ms=10.0, **noisy),
             record("resnet50/compile/fp32/b1/i224/stream", ms=9.5, **noisy),
         ]
     )
-    assert answer(found).endswith("the next, eager/fp32, is within the noise of it.")
+    assert describe_fastest(found).endswith("the next, eager/fp32, is within the noise of it.")
 
 
 def test_what_has_no_speed_is_told_alike_ones_together(records: list[Record]) -> None:
-    told = left_out(records)
+    told = group_without_speed(records)
     assert [(status, reason, len(cases)) for status, reason, cases in told] == [
         ("wrong", "not a number", 1),
         ("skipped", "no tensor cores", 2),
     ]
     assert summarize_cases(told[1][2]) == "2 cases (resnet50; eager; tf32; batch 1, 8; stream)"
-    assert "1 run failed the accuracy gate" in trust(records, rows(records))
+    assert "1 run failed the accuracy gate" in describe_reliability(records, rows_from_records(records))
 
 
 def test_a_graph_is_named_and_eager_under_a_graph_is_no_baseline(record: Make) -> None:
-    found = rows(
+    found = rows_from_records(
         [
             record("resnet50/eager/fp16/b1/i224/graph", ms=1, device="cuda"),
             record("resnet50/eager/fp16/b1/i224/stream", ms=4, device="cuda"),
@@ -82,7 +88,7 @@ def test_a_graph_is_named_and_eager_under_a_graph_is_no_baseline(record: Make) -
 def test_a_ratio_over_rounds_has_its_interval(record: Make) -> None:
     names = ("resnet50/eager/fp32/b1/i224/stream", "resnet50/compile/fp32/b1/i224/stream")
     # the machine slows down round by round, and both with it: the ratio is 2 in each
-    found = rows(
+    found = rows_from_records(
         [record(name, ms=ms * (1 + k), round=k) for name, ms in zip(names, (20, 10), strict=True) for k in range(3)]
     )
     assert found[0].case.variant == "compile"
@@ -92,7 +98,7 @@ def test_a_ratio_over_rounds_has_its_interval(record: Make) -> None:
 
 
 def test_rounds_that_one_of_the_two_lacks_do_not_count(record: Make) -> None:
-    found = rows(
+    found = rows_from_records(
         [
             record("resnet50/eager/fp32/b1/i224/stream", ms=20, round=0),
             record("resnet50/eager/fp32/b1/i224/stream", ms=80, round=1),
@@ -109,18 +115,18 @@ def test_throttled_samples_are_not_counted(record: Make) -> None:
     samples = [10_000_000] * 10 + [90_000_000] * 20
     fallen = {"latency_ns": samples, "throttled": {"latency": [[10, 29]]}, "watch": {"spoilt_s": {"steal": 1.8}}}
     records = [record("resnet50/eager/fp32/b1/i224/stream", **fallen)]
-    row = rows(records)[0]
+    row = rows_from_records(records)[0]
     assert row.p50_ns == 10e6
     assert dict(zip(VIEWS["latency"].titles, VIEWS["latency"].cells(row), strict=True))["dropped"] == "66.7%"
-    assert "in 1 of 1 runs the machine throttled (steal)" in trust(records, [row])
+    assert "in 1 of 1 runs the machine throttled (steal)" in describe_reliability(records, [row])
 
 
 def test_other_work_beside_the_timing_is_told_loudly(record: Make) -> None:
     quiet = record("resnet50/eager/fp32/b1/i224/stream", watch={"others": 0.02})
     crowded = record("resnet50/compile/fp32/b1/i224/stream", watch={"others": 0.45})
-    assert "OTHER WORK" not in trust([quiet], rows([quiet]))
-    assert "OTHER WORK took up to 45% of this machine's time during 1 runs" in trust(
-        [quiet, crowded], rows([quiet, crowded])
+    assert "OTHER WORK" not in describe_reliability([quiet], rows_from_records([quiet]))
+    assert "OTHER WORK took up to 45% of this machine's time during 1 runs" in describe_reliability(
+        [quiet, crowded], rows_from_records([quiet, crowded])
     )
 
 
@@ -132,8 +138,8 @@ def test_the_largest_batch_is_a_row_of_its_own(record: Make) -> None:
         "tried": [[96, "ok", 5, 1.0], [99, "memory", None, 1.0]],
     }
     records = [record("resnet50/eager/fp32/bmax/i224/stream", latency_ns=[], throughput={}, largest=told)]
-    assert rows(records) == []
-    assert [(case.name, found["fits"]) for case, found in largest(records)] == [
+    assert rows_from_records(records) == []
+    assert [(case.name, found["fits"]) for case, found in largest_batches(records)] == [
         ("resnet50/eager/fp32/bmax/i224/stream", 96)
     ]
-    assert as_json(records)["largest"][0]["fails"] == 99
+    assert report_as_json(records)["largest"][0]["fails"] == 99

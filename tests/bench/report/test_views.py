@@ -8,9 +8,9 @@ import pytest
 
 from bench.plans.case import Case
 from bench.records.record import Record
-from bench.report.rows import rows
-from bench.report.views import VIEWS, as_json, notes
-from bench.roofline.ceilings import path_of, save
+from bench.report.rows import rows_from_records
+from bench.report.views import VIEWS, notes, report_as_json
+from bench.roofline.ceilings import path_of, save_ceilings
 from tests.bench.report.shown import CARD, CEILINGS, SPEED, Make, cells
 
 
@@ -22,25 +22,25 @@ def test_digits_are_four_and_never_an_exponent(record: Make) -> None:
         (123.45, "123.5"),
         (12345.6, "12,346"),
     ):
-        row = rows([record("resnet50/eager/fp32/b1/i224/stream", ms=ms)])[0]
+        row = rows_from_records([record("resnet50/eager/fp32/b1/i224/stream", ms=ms)])[0]
         assert cells(row)[3] == shown
 
 
 def test_json_holds_the_same(records: list[Record]) -> None:
-    told = as_json(records)
-    assert [row["case"] for row in told["rows"]] == [row.case.name for row in rows(records)]
+    told = report_as_json(records)
+    assert [row["case"] for row in told["rows"]] == [row.case.name for row in rows_from_records(records)]
     assert Case.parse(told["rows"][0]["case"])
     assert {entry["status"] for entry in told["left_out"]} == {"wrong", "skipped"}
 
 
 def test_the_target_stands_behind_an_interval_that_is_wider(record: Make) -> None:
     name = "resnet50/eager/fp32/b1/i224/stream"
-    assert cells(rows([record(name)])[0])[4] == "0.0"
+    assert cells(rows_from_records([record(name)])[0])[4] == "0.0"
     noisy = {"latency_ns": [9_000_000, 10_000_000, 11_000_000] * 5}
-    row = rows([record(name, latency_stop={"rule": "time", "asked": 0.02}, **noisy)])[0]
+    row = rows_from_records([record(name, latency_stop={"rule": "time", "asked": 0.02}, **noisy)])[0]
     assert cells(row)[4] == "10.0>2"
-    assert cells(rows([record(name, latency_stop={}, **noisy)])[0])[4] == "10.0"
-    told = as_json(list(row.records))["rows"][0]
+    assert cells(rows_from_records([record(name, latency_stop={}, **noisy)])[0])[4] == "10.0"
+    told = report_as_json(list(row.records))["rows"][0]
     assert (told["p50_half_width"], told["p50_half_width_target"]) == (pytest.approx(0.1), 0.02)
 
 
@@ -49,9 +49,9 @@ def test_a_tail_is_told_only_where_the_samples_support_it(record: Make) -> None:
 
     def told(count: int, rounds: int = 1) -> dict[str, str]:
         samples = list(range(1_000_000, 1_000_000 + count))
-        row = rows([record("resnet50/eager/fp32/b1/i224/stream", latency_ns=samples, round=k) for k in range(rounds)])[
-            0
-        ]
+        row = rows_from_records(
+            [record("resnet50/eager/fp32/b1/i224/stream", latency_ns=samples, round=k) for k in range(rounds)]
+        )[0]
         return dict(zip(shown.titles, shown.cells(row), strict=True))
 
     assert told(661)["p99"] == told(661)["p99 ≤"] == "-"
@@ -65,7 +65,7 @@ def test_the_first_view_has_the_floor_too_where_there_is_room_and_a_floor(
     record: Make, here: dict[str, Any], measured: Path
 ) -> None:
     names = ("resnet50/eager/fp32/b8/i224/stream", "resnet50/channels-last-amp/bf16/b8/i224/stream")
-    found = rows([record(name, ms=500, environment=here | {"gpu": {"none": "a test"}}) for name in names])
+    found = rows_from_records([record(name, ms=500, environment=here | {"gpu": {"none": "a test"}}) for name in names])
     wide = SPEED.within(found, 80)
     assert wide.titles == (*SPEED.titles, "% of roof")
     assert "% of roof:" in notes(wide, found)
@@ -82,7 +82,7 @@ def test_every_view_fits_a_terminal_and_says_what_its_columns_mean(
     record: Make, here: dict[str, Any], measured: Path, name: str
 ) -> None:
     card = here | {"gpu": CARD, "torch_cuda": "12.8"}
-    save(CEILINGS, path_of(card, measured))
+    save_ceilings(CEILINGS, path_of(card, measured))
     full = {
         "environment": card,
         "device": "cuda",
@@ -106,7 +106,7 @@ def test_every_view_fits_a_terminal_and_says_what_its_columns_mean(
         for variant, launch in (("channels-last-amp", "graph"), ("eager", "stream"))
         for k in range(3)
     ]
-    found = rows(records)
+    found = rows_from_records(records)
     view = VIEWS[name]
     lines = [view.titles, *(view.cells(row) for row in found)]
     assert not any(cell == "-" for line in lines for cell in line)

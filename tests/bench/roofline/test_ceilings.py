@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bench.errors import StoreError
 from bench.roofline import ceilings
-from bench.roofline.ceilings import load_ceilings, path_of, save
+from bench.roofline.ceilings import load_ceilings, path_of, save_ceilings
 from bench.runs.job import CeilingsJob
 from bench.runs.process import Answer
 from bench.worker import ceilings as roof
@@ -78,7 +78,7 @@ def on_cpu(here: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.usefixtures("short")
 def test_what_a_cpu_can_do_is_measured_and_what_it_cannot_has_a_reason(on_cpu: dict[str, Any]) -> None:
     plain = on_cpu | {"cpu": on_cpu["cpu"] | {"flags": []}}  # a CPU with fp32 and int8 alone
-    found = ceilings.measure(plain)
+    found = ceilings.measure_ceilings(plain)
     assert found.source == "measured"
     assert set(found.flops) >= {"fp32", "fp16"}
     assert found.flops["fp16"] == found.flops["fp32"]  # it converts
@@ -109,7 +109,7 @@ def known(facts: dict[str, Any], **measured: Any) -> Ceilings:
 
 def test_what_is_kept_loads_on_this_machine_and_on_no_other(on_cpu: dict[str, Any], tmp_path: Path) -> None:
     assert load_ceilings(on_cpu, tmp_path) is None
-    save(known(on_cpu), path_of(on_cpu, tmp_path))
+    save_ceilings(known(on_cpu), path_of(on_cpu, tmp_path))
     assert load_ceilings(json.loads(json.dumps(on_cpu)), tmp_path) == known(on_cpu)
     for changed in ({"cores": 999}, {"name": "another"}, {"flags": []}, {"cache_bytes": 1}):
         assert load_ceilings(on_cpu | {"cpu": on_cpu["cpu"] | changed}, tmp_path) is None
@@ -122,11 +122,11 @@ def test_what_is_kept_loads_on_this_machine_and_on_no_other(on_cpu: dict[str, An
 
 def test_another_torch_or_machine_asks_for_a_new_measurement(on_cpu: dict[str, Any]) -> None:
     found = known(on_cpu)
-    assert ceilings.outdated(found, on_cpu) == ""
+    assert ceilings.reason_outdated(found, on_cpu) == ""
     newer = on_cpu | {"packages": on_cpu["packages"] | {"torch": "9.0"}}
-    assert "and here is 9.0" in ceilings.outdated(found, newer)
+    assert "and here is 9.0" in ceilings.reason_outdated(found, newer)
     larger = on_cpu | {"cpu": on_cpu["cpu"] | {"cores": 999}}
-    assert "another machine" in ceilings.outdated(found, larger)
+    assert "another machine" in ceilings.reason_outdated(found, larger)
 
 
 @pytest.mark.parametrize(
@@ -149,19 +149,19 @@ def test_a_file_that_is_none_is_told_with_its_cure(
 def test_a_folder_that_cannot_be_made_is_told_and_leaves_nothing(on_cpu: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot write"):
-        save(known(on_cpu), tmp_path / "file" / "ceilings.json")
+        save_ceilings(known(on_cpu), tmp_path / "file" / "ceilings.json")
     (tmp_path / "there").mkdir()
     with pytest.raises(StoreError, match="cannot write"):
-        save(known(on_cpu), tmp_path / "there")
+        save_ceilings(known(on_cpu), tmp_path / "there")
     assert {path.name for path in tmp_path.iterdir()} == {"file", "there"}
 
 
 def test_a_noisy_machine_is_told(on_cpu: dict[str, Any]) -> None:
-    assert ceilings.noisy(known(on_cpu)) == []
+    assert ceilings.noise_warnings(known(on_cpu)) == []
     loud = known(on_cpu, spread=0.4)
     watch = {"others": 0.5, "reasons": {"thermal": 0.2}}
     loud = replace(loud, provenance=loud.provenance | {"watch": watch})
-    told = " ".join(ceilings.noisy(loud))
+    told = " ".join(ceilings.noise_warnings(loud))
     for said in ("fp32 matmul", "40%", "50% of the processor time", "thermal"):
         assert said in told
 
@@ -207,7 +207,7 @@ def test_a_child_that_fails_is_a_failure_in_a_sentence(
 @pytest.mark.gpu
 @pytest.mark.timed
 def test_a_gpus_ceilings_are_in_their_order(here: dict[str, Any]) -> None:
-    found = ceilings.measure(here)
+    found = ceilings.measure_ceilings(here)
     assert found.flops["fp32"] < found.flops["tf32"] < found.flops["fp16"]
     assert found.l2 is not None
     assert found.bandwidth < found.l2

@@ -11,8 +11,8 @@ from typer.testing import CliRunner, Result
 from bench.cli import app
 from bench.cli.machine import floors as cli_floors
 from bench.machine.environment import environment
-from bench.roofline.ceilings import path_of, save
-from bench.roofline.floors import DATASHEETS, table
+from bench.roofline.ceilings import path_of, save_ceilings
+from bench.roofline.floors import DATASHEETS, floor_rows
 from resnet.floors import FUSIONS, Ceilings, network_floors
 
 HERE = Ceilings("a CPU, 2 cores", {"bf16": 4e11, "fp32": 2e11}, 2e10, None, 0.0, "measured", {"date": "2026-01-31"})
@@ -51,7 +51,7 @@ def test_datasheets_are_dense_and_say_that_they_are_datasheets() -> None:
 
 
 def test_a_row_has_the_floor_of_every_fusion_model() -> None:
-    (row,) = table("resnet34", 224, {"h200": DATASHEETS["h200"]}, ["fp16"], [32])
+    (row,) = floor_rows("resnet34", 224, {"h200": DATASHEETS["h200"]}, ["fp16"], [32])
     for fusion in FUSIONS:
         floor = floor_s("resnet34", 32, 224, "fp16", DATASHEETS["h200"], fusion)
         assert row["floor_s"][fusion] == pytest.approx(floor)
@@ -60,7 +60,7 @@ def test_a_row_has_the_floor_of_every_fusion_model() -> None:
 
 
 def test_without_precisions_a_machine_has_a_row_for_each_of_its_own() -> None:
-    found = table("resnet18", 224, {"here": HERE}, [], [1, 8])
+    found = floor_rows("resnet18", 224, {"here": HERE}, [], [1, 8])
     assert [(row["precision"], row["batch"]) for row in found] == [("fp32", 1), ("fp32", 8), ("bf16", 1), ("bf16", 8)]
 
 
@@ -90,7 +90,7 @@ def test_here_is_what_was_measured_here(monkeypatch: pytest.MonkeyPatch, tmp_pat
     told = bench()
     assert told.exit_code == 3
     assert "run `bench ceilings`" in told.output
-    save(HERE, path_of(environment(), tmp_path))
+    save_ceilings(HERE, path_of(environment(), tmp_path))
     told = bench("resnet18", "--batch", "8")
     assert told.exit_code == 0, told.output
     assert "here: a CPU, 2 cores, measured 2026-01-31" in told.output

@@ -40,8 +40,8 @@ def on_meta(name: str) -> Any:
 
 
 def covered(names: list[tuple[str, ...]], spec: str) -> set[str]:
-    owner = layers.owners(operations(spec, 2, 64, "fp32"))
-    return {found for group in names for name in group if (found := layers._resolved(name, owner))}
+    owner = layers.operation_by_module(operations(spec, 2, 64, "fp32"))
+    return {found for group in names for name in group if (found := layers.enclosing_operation(name, owner))}
 
 
 def wanted(spec: str) -> set[str]:
@@ -51,13 +51,13 @@ def wanted(spec: str) -> set[str]:
 @pytest.mark.parametrize("spec", SPECS)
 def test_every_module_that_computes_belongs_to_an_operation_and_every_operation_has_one(spec: str) -> None:
     model = on_meta(spec)
-    owner = layers.owners(operations(spec, 2, 64, "fp32"))
+    owner = layers.operation_by_module(operations(spec, 2, 64, "fp32"))
     leaves = [name for name, part in model.named_modules() if not list(part.children())]
     blocks = [name for name, part in model.named_modules() if hasattr(part, "downsample")]
-    assert all(layers._resolved(name, owner) for name in leaves)
+    assert all(layers.enclosing_operation(name, owner) for name in leaves)
     assert covered([(name,) for name in leaves + blocks], spec) == wanted(spec)
-    assert layers._resolved("layer1", owner) is None
-    assert layers._resolved("", owner) is None
+    assert layers.enclosing_operation("layer1", owner) is None
+    assert layers.enclosing_operation("", owner) is None
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -84,7 +84,7 @@ def test_our_own_steps_are_put_to_the_models_modules(spec: str) -> None:
 
 @given(st.lists(st.sets(st.integers(0, 12), min_size=1), max_size=12))
 def test_merged_sets_share_no_member_and_lose_none(sets: list[set[int]]) -> None:
-    found = layers.merged([{str(member) for member in one} for one in sets])
+    found = layers.merge_overlapping([{str(member) for member in one} for one in sets])
     members = [member for one in found for member in one]
     assert len(members) == len(set(members))
     assert set(members) == {str(member) for one in sets for member in one}
@@ -99,7 +99,7 @@ def test_a_layer_has_the_norms_and_the_relu_behind_it_and_a_block_its_sum() -> N
         part("layer1.0.relu2", [200.0] * 7, "layer1.0.relu2"),
         part("", [90.0] * 7, ""),
     ]
-    found = layers.put_together(CASE, told(parts, [8000] * 7), None)
+    found = layers.assemble_layers(CASE, told(parts, [8000] * 7), None)
     assert [(row["name"], row["us"]) for row in found["rows"]] == [("conv1", 6.0), ("layer1.0.add", 0.5)]
     assert found["rows"][0]["kernels"] == [
         {"name": "k_conv1", "us": 1.0, "count": 1},
@@ -113,16 +113,16 @@ def test_a_layer_has_the_norms_and_the_relu_behind_it_and_a_block_its_sum() -> N
 
 def test_the_stated_error_holds_what_the_timing_added_and_what_stalled() -> None:
     stalling = [part("conv1", [1000.0, 1000.0, 9000.0] * 3, "conv1"), part("fc", [9000.0, 1000.0, 1000.0] * 3, "fc")]
-    found = layers.put_together(CASE, told(stalling, [10_000] * 9), None)
+    found = layers.assemble_layers(CASE, told(stalling, [10_000] * 9), None)
     assert found["sum_us"] == 2.0
     assert found["error_us"] >= 8.0  # most executions took 10 us in these two
-    slowed = layers.put_together(CASE, told([part("fc", [1000.0] * 9, "fc")], [2000] * 9, timed_ns=[5000] * 9), None)
+    slowed = layers.assemble_layers(CASE, told([part("fc", [1000.0] * 9, "fc")], [2000] * 9, timed_ns=[5000] * 9), None)
     assert slowed["error_us"] == 3.0
 
 
 def test_a_kernel_of_no_known_layer_has_a_row_and_no_floor() -> None:
     parts = [part("triton_poi_fused_3", [1000.0] * 7), part("conv", [2000.0] * 7)]
-    found = layers.put_together(CASE, told(parts, [4000] * 7, note="compiled"), ceilings())
+    found = layers.assemble_layers(CASE, told(parts, [4000] * 7, note="compiled"), ceilings())
     assert [(row["name"], row["operations"], row["floor_us"]) for row in found["rows"]] == [
         ("triton_poi_fused_3", [], None),
         ("conv", [], None),
@@ -132,7 +132,7 @@ def test_a_kernel_of_no_known_layer_has_a_row_and_no_floor() -> None:
 
 def test_a_profiler_that_saw_nothing_is_an_error_with_a_question() -> None:
     with pytest.raises(layers.WorkError, match="may this process read its counters"):
-        layers.put_together(CASE, told([], [1] * 7), None)
+        layers.assemble_layers(CASE, told([], [1] * 7), None)
 
 
 def test_a_rows_floor_is_that_of_one_kernel_for_all_it_computes() -> None:
@@ -140,7 +140,7 @@ def test_a_rows_floor_is_that_of_one_kernel_for_all_it_computes() -> None:
     rows = [part(o.name, [1e6] * 7, o.name) for o in network if ".conv2" not in o.name and not o.name.endswith(".add")]
     blocks = [o.name.removesuffix(".add") for o in network if o.name.endswith(".add")]
     rows += [part(f"{block}.conv2", [1e6] * 7, f"{block}.conv2", f"{block}.add") for block in blocks]
-    found = layers.put_together(CASE, told(rows, [10**8] * 7), ceilings())
+    found = layers.assemble_layers(CASE, told(rows, [10**8] * 7), ceilings())
     expected = {floor.names: floor for floor in network_floors("resnet18", 1, 64, "fp32", ceilings(), "conv")}
     assert {tuple(row["operations"]) for row in found["rows"]} == set(expected)
     for row in found["rows"]:
@@ -154,15 +154,15 @@ def test_cases_are_compared_by_what_both_can_tell_apart_the_largest_difference_f
     apart = [part("c", [3000.0] * 7, "layer1.0.conv2"), part("a", [1000.0] * 7, "layer1.0.add")]
     apart += [part("fc", [500.0] * 7, "fc"), part("conv1", [700.0] * 7, "conv1")]
     joined = [part("s", [2500.0] * 7, "layer1.0.conv2", "layer1.0.add"), part("h", [600.0] * 7, "fc", "avgpool")]
-    one, other = (layers.put_together(CASE, told(parts, [9000] * 7), None) for parts in (apart, joined))
-    first, second = layers.compared(one, other)  # conv1 is not in both
+    one, other = (layers.assemble_layers(CASE, told(parts, [9000] * 7), None) for parts in (apart, joined))
+    first, second = layers.compare_layers(one, other)  # conv1 is not in both
     assert first["operations"] == ["layer1.0.conv2", "layer1.0.add"]
     assert (first["us"], first["against_us"], first["difference_us"]) == (4.0, 2.5, 1.5)
     assert first["percent"] == pytest.approx(60)
     assert first["sure"]
     assert (second["name"], second["difference_us"]) == ("fc", pytest.approx(-0.1))
-    noisy = layers.put_together(CASE, told([part("fc", [100.0, 900.0] * 7, "fc")], [9000] * 14), None)
-    (difference,) = layers.compared(noisy, one)
+    noisy = layers.assemble_layers(CASE, told([part("fc", [100.0, 900.0] * 7, "fc")], [9000] * 14), None)
+    (difference,) = layers.compare_layers(noisy, one)
     assert not difference["sure"]
 
 
@@ -172,7 +172,7 @@ def test_cases_are_compared_by_what_both_can_tell_apart_the_largest_difference_f
 @pytest.mark.parametrize("launch", ["stream", "graph"])
 def test_layers_on_a_gpu_sum_to_less_than_the_whole(case: str, launch: str, here: dict[str, Any]) -> None:
     parsed = Case.parse(f"resnet18/{case}/b32/i224/{launch}")
-    found = layers.layers(parsed, here, 10, "noise")
+    found = layers.measure_layers(parsed, here, 10, "noise")
     assert 0 < found["sum_us"] < found["whole_us"] + found["error_us"]
     if parsed.variant.startswith("compile"):
         assert found["note"]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from bench.report.rows import rows
+from bench.report.rows import rows_from_records
 from bench.runs.process import Answer
 from bench.runs.sweep import Sweep
 from tests.bench.runs.played import GOOD, PLAN, FakeChild, ok
@@ -54,7 +54,7 @@ def test_what_throttled_twice_has_a_record_its_samples_and_no_speed(sweep: Calla
     assert len(child.jobs) == 12
     assert len(records) == 6
     assert all(len(r.latency_ns) == 20 and "throttled" in r.reason and "(steal)" in r.reason for r in records)
-    assert rows(records) == []
+    assert rows_from_records(records) == []
     few = SPOILT | {"throttled": {"latency": [[0, 4]]}}  # a quarter: enough are left
     records = list(sweep(FakeChild(lambda job: ok(**few)), replace(PLAN, rounds=1), folder="few").run())
     assert sum(r.status == "ok" for r in records) == 6

@@ -11,7 +11,7 @@ from typing import Any
 from bench.machine.environment import ROOT
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.report.page.document import page
+from bench.report.page.document import render_page
 
 Make = Callable[..., Record]
 
@@ -48,7 +48,7 @@ def sweep(record: Make, **fields: Any) -> list[Record]:
 @cache
 def quick() -> str:
     """The page of the records of this checkout."""
-    return page([ROOT / "results" / "cpu-quick"])
+    return render_page([ROOT / "results" / "cpu-quick"])
 
 
 def another(environment: dict[str, Any], **changes: Any) -> dict[str, Any]:

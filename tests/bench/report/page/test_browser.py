@@ -14,7 +14,7 @@ from bench.machine.environment import ROOT
 from bench.plans.case import Case
 from bench.records.record import Record
 from bench.records.store import FILE
-from bench.report.page.document import page
+from bench.report.page.document import render_page
 
 pytest.importorskip("altair")
 pytest.importorskip("vl_convert")
@@ -42,7 +42,7 @@ def browser() -> Iterator[Any]:
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of the committed records."""
     path = tmp_path_factory.mktemp("quick") / "report.html"
-    path.write_text(page([ROOT / "results" / "cpu-quick"]))
+    path.write_text(render_page([ROOT / "results" / "cpu-quick"]))
     return path
 
 
@@ -169,7 +169,7 @@ def test_markup_in_records_is_text_wherever_it_is_opened(opened: Any, tmp_path: 
         line["environment"]["cpu"]["name"] = HOSTILE
     (tmp_path / FILE).write_text("".join(json.dumps(line) + "\n" for line in lines))
     path = tmp_path / "report.html"
-    path.write_text(page([tmp_path]))
+    path.write_text(render_page([tmp_path]))
     shown = opened(path)
     for summary in shown.locator("#record-table button").all()[:40:13]:
         summary.click()
@@ -192,7 +192,7 @@ def test_thousands_of_records_answer_a_filter_within_seconds(opened: Any, tmp_pa
                         made.append(json.dumps(line | {"case": case, "round": 0, "latency_ns": ns, "throttled": {}}))
     (tmp_path / FILE).write_text("\n".join(made) + "\n")
     path = tmp_path / "report.html"
-    path.write_text(page([tmp_path]))
+    path.write_text(render_page([tmp_path]))
     shown = opened(path)
     assert shown.locator("#count").inner_text() == "2240 cases"
     choose(shown, "model", "resnet50")

@@ -20,13 +20,13 @@ vl_convert = pytest.importorskip("vl_convert")
 def test_every_chart_compiles_in_colours_that_the_page_defines(swept: Path, here: dict[str, Any]) -> None:
     (swept / "one.json").write_text(layers_file("resnet18/eager/fp32/b1/i224/stream", here))
     data = gather([swept])
-    drawn, _ = sections.drawn(data)
+    drawn, _ = sections.fill_sections(data)
     for section in drawn:
         for name, spec in section.specs.items():
             text = json.dumps(spec)
             for colour in re.findall(r"var\(--([\w-]+)\)", text):
                 assert f"--{colour}:" in look.css(), (name, colour)
-            assert "var(--" not in json.dumps(look.plain(spec))
+            assert "var(--" not in json.dumps(look.with_light_colours(spec))
             vl_convert.vegalite_to_vega(text, vl_version="6.4", show_warnings=False)
 
 
@@ -38,6 +38,6 @@ def test_the_front_is_what_no_other_case_beats(tmp_path: Path, record: Make) -> 
         for batch, (ms, speed) in speeds.items()
     ]
     data = gather([stored(tmp_path / "front", made)])
-    spec = look.plain(sections.charts.front(data.cases)) | {"datasets": {"cases": data.cases}}
+    spec = look.with_light_colours(sections.charts.front(data.cases)) | {"datasets": {"cases": data.cases}}
     svg = vl_convert.vegalite_to_svg(json.dumps(spec), vl_version="6.4", show_warnings=False)
     assert re.findall(r">(b\d+)</text>", svg) == ["b1", "b4"]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.report.page.data import POINTS, gather, memory_parts, quantiles, sequence
-from bench.report.rows import rows
+from bench.report.rows import rows_from_records
 from tests.bench.report.page.sweeps import Make, stored
 
 
@@ -51,7 +51,7 @@ def test_a_trend_in_the_samples_is_a_trend_in_the_points() -> None:
 def test_the_parts_of_memory_add_up_to_the_process(
     record: Make, device: str, memory: dict[str, int | None], parts: dict[str, int]
 ) -> None:
-    (row,) = rows([record("resnet18/eager/fp32/b1/i224/stream", device=device, memory=memory)])
+    (row,) = rows_from_records([record("resnet18/eager/fp32/b1/i224/stream", device=device, memory=memory)])
     assert memory_parts(row) == parts
 
 

@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 from bench.machine.environment import ROOT
 from bench.plans.case import Case
 from bench.records.record import Record
-from bench.report.page.document import as_json, columns, library_source, page
-from bench.report.views import VIEWS, notes
+from bench.report.page.document import library_source, render_page, script_json
 from tests.bench.report.page.sweeps import quick, stored
 
 pytest.importorskip("altair")
@@ -116,7 +115,7 @@ def test_markup_in_any_field_of_a_record_is_shown_as_text(tmp_path: Path) -> Non
     )
     folder = stored(tmp_path / "<script>alert(1)<", made)
     (folder / "layers.json").write_text(json.dumps({"layers": HOSTILE}))
-    text = page([folder])
+    text = render_page([folder])
     assert "<script>alert" not in text
     assert "<!--" not in text
     found = Elements(text)
@@ -125,7 +124,7 @@ def test_markup_in_any_field_of_a_record_is_shown_as_text(tmp_path: Path) -> Non
     said = "".join(found.said)
     assert said.count("<script>alert(1)</script>") >= 3  # reasons, machines, statuses
     # and the page's script, which shows text as text, has every field as it was
-    assert any(HOSTILE in json.dumps(one, ensure_ascii=False) or HOSTILE in str(one) for one in found.data["things"])
+    assert any(HOSTILE in json.dumps(one, ensure_ascii=False) or HOSTILE in str(one) for one in found.data["values"])
     assert found.data["records"][-1]["status"] == HOSTILE
 
 
@@ -135,18 +134,10 @@ def test_markup_in_any_field_of_a_record_is_shown_as_text(tmp_path: Path) -> Non
     )
 )
 def test_json_inside_the_page_ends_no_element_and_reads_back(value: Any) -> None:
-    text = as_json(value)
+    text = script_json(value)
     assert not set("<>&\u2028\u2029") & set(text)
     assert json.loads(text) == value
 
 
-@pytest.mark.parametrize("name", [name for name, view in VIEWS.items() if view.meaning])
-def test_every_heading_with_a_unit_has_its_meaning(name: str) -> None:
-    view = VIEWS[name]
-    told = {one["title"]: one["note"] for one in columns(view, notes(view, []))}
-    plain = {"variant", "prec", "batch", "samples", "p50 ms"}  # p50 is told by the note of its own view
-    assert [title for title, note in told.items() if not note and title not in plain] == []
-
-
 def test_equal_records_give_equal_pages() -> None:
-    assert page([ROOT / "results" / "cpu-quick"]) == quick()
+    assert render_page([ROOT / "results" / "cpu-quick"]) == quick()

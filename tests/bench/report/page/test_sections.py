@@ -18,7 +18,7 @@ pytest.importorskip("vl_convert")
 
 
 def test_only_sections_that_the_records_fill_appear_and_the_others_say_what_would(swept: Path) -> None:
-    drawn, lacking = sections.drawn(gather([swept]))
+    drawn, lacking = sections.fill_sections(gather([swept]))
     shown = [found.section.name for found in drawn]
     assert shown == ["front", "batch", "depth", "precision", "memory", "cold", "noise", "rounds"]
     assert [section.name for section in lacking] == ["energy", "layers", "history"]
@@ -28,7 +28,7 @@ def test_only_sections_that_the_records_fill_appear_and_the_others_say_what_woul
 
 @pytest.mark.parametrize("section", sections.SECTIONS, ids=lambda section: section.name)
 def test_what_would_fill_a_section_is_a_command_of_ours(section: sections.Section) -> None:
-    tool, command, *rest = section.fill.split()
+    tool, command, *rest = section.command.split()
     assert tool == "bench"
     assert command in {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
     if command == "run":

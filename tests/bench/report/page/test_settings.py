@@ -7,12 +7,12 @@ from typing import Any
 
 from bench.report.page.data import gather
 from bench.report.page.settings import headline
-from bench.report.rows import rows
+from bench.report.rows import rows_from_records
 from tests.bench.report.page.sweeps import Make, another, stored, sweep
 
 
 def test_the_headline_names_the_way_that_wins_and_its_range(record: Make) -> None:
-    assert headline(rows(sweep(record))) == (
+    assert headline(rows_from_records(sweep(record))) == (
         "compile-max/bf16 runs 2 models fastest (batch 1, 8): 2.00 times the images per second of the best eager."
     )
     assert "No case was measured" in headline([])
@@ -23,7 +23,7 @@ def test_the_headline_names_the_way_that_wins_and_its_range(record: Make) -> Non
         record("resnet18/compile/fp32/b8/i224/stream", ms=1),
         record("resnet18/compile/fp32/b9/i224/stream", ms=1),
     ]
-    assert headline(rows(mixed)).startswith("compile/fp32 runs resnet18 fastest in 2 of 3 comparisons")
+    assert headline(rows_from_records(mixed)).startswith("compile/fp32 runs resnet18 fastest in 2 of 3 comparisons")
 
 
 def test_records_of_two_machines_never_share_a_chart(tmp_path: Path, record: Make, here: dict[str, Any]) -> None:

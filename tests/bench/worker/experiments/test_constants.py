@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from bench.cli import app
 from bench.errors import StoreError
-from bench.experiments.arithmetic import Work, bound, rates
-from bench.experiments.kept import KeptConstants
+from bench.experiments.arithmetic import Work, bottleneck, rates_between
+from bench.experiments.kept import ConstantsFile
 from bench.experiments.lists import EXPERIMENTS, MODEL
 from bench.machine.environment import environment, no_cuda
 from kernels.cards.constants import read_constants
@@ -42,11 +42,11 @@ def test_two_tiles_and_two_depths_tell_what_bounds(l2: float, tensor: float, bou
     slopes = {}
     for block_n in (128, 256):
         short, long = work(block_n, 1), work(block_n, 2)
-        slopes[block_n] = rates(short, long, seconds(short, l2, tensor), seconds(long, l2, tensor))
+        slopes[block_n] = rates_between(short, long, seconds(short, l2, tensor), seconds(long, l2, tensor))
     square, wide = slopes[128], slopes[256]
     assert square
     assert wide
-    assert bound(square, wide) == bounded
+    assert bottleneck(square, wide) == bounded
     reached = max(square.fetched, wide.fetched), max(square.operations, wide.operations)
     assert reached[0] == pytest.approx(l2) if bounded != "tensor cores" else reached[0] < l2
     assert reached[1] == pytest.approx(tensor) if bounded != "L2" else reached[1] < tensor
@@ -59,7 +59,7 @@ def test_the_work_of_a_3x3_by_hand() -> None:
 
 
 def test_twice_the_depth_in_less_time_is_noise() -> None:
-    assert rates(work(128, 1), work(128, 2), 2e-4, 1.9e-4) is None
+    assert rates_between(work(128, 1), work(128, 2), 2e-4, 1.9e-4) is None
 
 
 def outcome(status: str = "ok", **more: Any) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def facts(gpu: str) -> dict[str, Any]:
 def test_the_file_holds_predictions_before_outcomes_and_keeps_what_it_had(tmp_path: Path) -> None:
     file = tmp_path / "constants.json"
     first, second = EXPERIMENTS[0], EXPERIMENTS[1]
-    kept = KeptConstants(file, facts("NVIDIA H100"), dry=False)
+    kept = ConstantsFile(file, facts("NVIDIA H100"), dry=False)
     kept.expect([first, second])
     found = json.loads(file.read_text())
     assert [(one["name"], one["status"]) for one in found["experiments"]] == [
@@ -85,7 +85,7 @@ def test_the_file_holds_predictions_before_outcomes_and_keeps_what_it_had(tmp_pa
     made = {"launch_us": {"value": 1.9, "unit": "us", "how": "measured"}}
     kept.add(first.name, outcome(data={"ns": [1, 2]}, constants=made))
 
-    later = KeptConstants(file, facts("NVIDIA H100"), dry=False)
+    later = ConstantsFile(file, facts("NVIDIA H100"), dry=False)
     later.expect([first, second])
     later.add(first.name, outcome("skipped"))
     later.add(second.name, outcome("timeout"))
@@ -98,7 +98,7 @@ def test_the_file_holds_predictions_before_outcomes_and_keeps_what_it_had(tmp_pa
     ]  # fmt: skip
     assert found["experiments"][0]["data"] == {"ns": [1, 2]}
 
-    KeptConstants(file, facts("NVIDIA H200"), dry=False)
+    ConstantsFile(file, facts("NVIDIA H200"), dry=False)
     assert json.loads(file.read_text())["constants"] == {}
 
 
@@ -107,7 +107,7 @@ def test_another_file_is_not_written_over(tmp_path: Path) -> None:
     for text in ("not JSON", '{"schema": 99}', "[]"):
         file.write_text(text)
         with pytest.raises(StoreError, match=r"constants\.json"):
-            KeptConstants(file, facts("NVIDIA H200"), dry=False)
+            ConstantsFile(file, facts("NVIDIA H200"), dry=False)
         assert file.read_text() == text
 
 

@@ -12,7 +12,7 @@ import triton
 from typer.testing import CliRunner
 
 from bench.cli import app
-from bench.experiments.lists import PIECES, chosen
+from bench.experiments.lists import PIECES, select_named
 from bench.machine.environment import environment, no_cuda
 
 NO_GPU = no_cuda(environment()) is not None
@@ -62,8 +62,8 @@ def test_an_unknown_piece_is_refused() -> None:
 
 
 def test_names_keep_the_order_of_the_list() -> None:
-    assert [piece.name for piece in chosen(PIECES, ["tma", "graph"])] == ["graph", "tma"]
-    assert chosen(PIECES, []) == list(PIECES)
+    assert [piece.name for piece in select_named(PIECES, ["tma", "graph"])] == ["graph", "tma"]
+    assert select_named(PIECES, []) == list(PIECES)
 
 
 @pytest.mark.gpu

@@ -46,7 +46,7 @@ def test_the_vendor_librarys_layers_are_timed_and_sum_to_the_whole(
     assert len(answer["whole_ns"]) == len(answer["timed_ns"]) == 8
     for number, whole in enumerate(answer["timed_ns"]):
         assert sum(one["ns"][number] for one in answer["parts"]) <= whole
-    found = layers.put_together(asked.case, answer, ceilings())
+    found = layers.assemble_layers(asked.case, answer, ceilings())
     consistent(found, asked.case)
     by_name = {row["name"]: row for row in found["rows"]}
     assert by_name["layer1.0.conv2"]["operations"] == ["layer1.0.conv2", "layer1.0.add"]
@@ -64,7 +64,7 @@ def test_the_nodes_of_onnxruntime_are_layers_and_their_trace_loads(
     answer = layer_times.time_layers(
         replace(asked, executions=7, trace=str(tmp_path / "trace.json")), lambda stage: None
     )
-    found = layers.put_together(asked.case, answer, ceilings())
+    found = layers.assemble_layers(asked.case, answer, ceilings())
     assert found["how"] == "onnxruntime"
     consistent(found, asked.case)
     events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
@@ -91,7 +91,7 @@ def test_our_own_steps_are_timed_where_the_ops_are_atens(variant: str) -> None:
 
     run = import_module(f"resnet.variants.{VARIANTS[variant].module}").prepare(model, batch, "fp32", "stream")
     timed = layer_times.time_parts(variant, run, model, Setup([run.place(batch)], HostClock(), 7))
-    found = layers.put_together(case, told(timed.parts, timed.ns), ceilings())
+    found = layers.assemble_layers(case, told(timed.parts, timed.ns), ceilings())
     consistent(found, case)
     by_name = {row["name"]: row["operations"] for row in found["rows"]}
     assert by_name["conv1"] == ["conv1", "maxpool"]
