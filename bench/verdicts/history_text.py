@@ -8,9 +8,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.text import markdown_table
+from bench.text import WORDS, markdown_table
 from bench.verdicts.history import LEAST, Change, Point, Series, sparkline
 from bench.verdicts.metrics import METRICS
+
+LEGEND = (
+    "A change is the level after over the level before, with its 95 % confidence interval; p: of a permutation test, "
+    f"corrected for the number of series. {WORDS}"
+)
 
 
 def summary(found: list[Series]) -> str:
@@ -42,6 +47,7 @@ def show(out: Console, found: list[Series], every: bool) -> None:
     for series in found:
         if series.changes or series.unsure or every:
             _show_one(out, series)
+    out.print(LEGEND, style="dim")
 
 
 def _show_one(out: Console, series: Series) -> None:

@@ -27,6 +27,7 @@ PARTS = {
     },
     "constants": {
         "launches": f"{HERE}.launches:launches",
+        "prologue": f"{HERE}.prologue:prologue",
         "memory": f"{HERE}.products:memory",
         "products": f"{HERE}.products:products",
         "gluon-products": f"{HERE}.products:gluon_products",
