@@ -16,7 +16,7 @@ from bench.plans.choose import narrowed, unable
 from bench.plans.plan import Plan
 from bench.report.markdown import machine
 from bench.verdicts.selftest import tables as error_rates
-from bench.verdicts.selftest.terminal import made_by, show
+from bench.verdicts.selftest.terminal import print_error_rates, provenance_fields
 
 if TYPE_CHECKING:
     from bench.verdicts.selftest.real import RealRuns
@@ -77,19 +77,19 @@ def selftest(
         plan = narrowed(real, filter)
         runs = _real_runs(plan, delays=delays, rounds=rounds, repeats=repeat, seed=seed, source=input_of(input))
         runs.budget_s = budget or float("inf")
-        runs.finish()
-        results = {"machine": machine([runs.first] if runs.first else [])} | runs.plain()
+        runs.run_all()
+        results = {"machine": machine([runs.first] if runs.first else [])} | runs.as_json()
     else:
         setting = simulated.Setting(rounds, cases, metrics, simulations, seed)
         with err.status("simulating", spinner="dots"):
             levels = shares("--noise", noise)
-            results = simulated.results(setting, levels, source, quick)
-    results = made_by(sys.argv[1:]) | results
-    print_json(results) if as_json else show(out, results)
+            results = simulated.simulate(setting, levels, source, quick)
+    results = provenance_fields(sys.argv[1:]) | results
+    print_json(results) if as_json else print_error_rates(out, results)
     if output:
         write_json(output, results)
         tell(f"{output}: written")
-    raise typer.Exit(0 if error_rates.met(results) else FAILED)
+    raise typer.Exit(0 if error_rates.meets_targets(results) else FAILED)
 
 
 def _one_way(context: typer.Context, real: bool) -> None:
@@ -113,4 +113,4 @@ def _real_runs(plan: Plan, **asked: Any) -> RealRuns:
     def watched(trial: Trial) -> Progress:
         return Progress(err, f"{trial}, {plan.name} on {device_line(facts)}")
 
-    return RealRuns(plan, facts, repository=ROOT, watched=watched, tell=tell, **asked)
+    return RealRuns(plan, facts, repository=ROOT, watched=watched, report=tell, **asked)

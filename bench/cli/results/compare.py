@@ -10,7 +10,7 @@ import typer
 from bench.cli.comparing import Every, FailOn, Fails, Markdown, Minimum, minimums, names
 from bench.cli.console import FAILED, Filter, Json, damage_told, out, print_json
 from bench.records import comparable
-from bench.verdicts.folders import compared, failing, matched, plan_of
+from bench.verdicts.folders import compare_sides, failing, plan_of, read_sides
 from bench.verdicts.metrics import METRICS
 
 
@@ -40,15 +40,15 @@ def compare(
 
     metrics, least, allowed = names(metric), minimums(minimum), _allowed(allow)
     with damage_told():
-        sides = matched(base, head, filter or [])
-    comparison = compared((base, head), sides, metrics, least, allowed)
+        sides = read_sides(base, head, filter or [])
+    comparison = compare_sides((base, head), sides, metrics, least, allowed)
     steps = text.advice(comparison, plan_of(sides[1]), str(head))
     if as_json:
-        print_json({"summary": text.sentences(comparison), "next": steps} | comparison.plain())
+        print_json({"summary": text.summary(comparison), "next": steps} | comparison.as_json())
     elif as_markdown:
-        print(text.markdown(comparison, every), end="")
+        print(text.comparison_markdown(comparison, every), end="")
     else:
-        text.show(out, comparison, every)
+        text.print_comparison(out, comparison, every)
         for step in steps:
             out.print(step, markup=False, soft_wrap=True)
     raise typer.Exit(FAILED if failing(comparison, fail_on or [FailOn.slower]) else 0)

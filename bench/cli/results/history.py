@@ -33,24 +33,24 @@ def history(
     A store is a folder of results folders, as a nightly `bench run PLAN -o STORE/$(date +%F)` leaves it.
     """
     from bench.verdicts import history_text as text  # numpy and pandas, for those who want them
-    from bench.verdicts.history import history as read
+    from bench.verdicts.history import read_history
 
     names = metric or list(USUAL)
     if unknown := [name for name in names if name not in METRICS]:
         raise typer.BadParameter(f"unknown metric {unknown[0]!r}; allowed: {', '.join(METRICS)}")
     try:
         with damage_told():
-            found = read(stores or [LOCAL], names, order())
+            history = read_history(stores or [LOCAL], names, order())
     except ModuleNotFoundError as error:
         stop(f"change points need {error.name}: pip install ruptures", UNABLE)
-    found = [series for series in found if matches(series.case, filter or ())]
-    if not found:
+    history = [series for series in history if matches(series.case, filter or ())]
+    if not history:
         stop("no case that matches was measured at a commit", USAGE)
     if as_json:
-        print_json([text.plain(series) for series in found])
+        print_json([text.as_json(series) for series in history])
     elif markdown:
-        print(text.markdown(found))
+        print(text.history_markdown(history))
     else:
-        text.show(out, found, all_)
-    if fail and any(change.worse for series in found for change in series.changes):
+        text.print_history(out, history, all_)
+    if fail and any(change.worse for series in history for change in series.changes):
         raise typer.Exit(FAILED)

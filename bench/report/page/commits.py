@@ -11,7 +11,7 @@ from bench.plans.case import Case
 from bench.report.page.numbers import short
 from bench.report.page.settings import axes
 from bench.runs.worktree import order
-from bench.verdicts.history import Series, history
+from bench.verdicts.history import Series, read_history
 
 METRICS = {"latency": "p50, ms", "throughput": "images/s"}
 
@@ -19,7 +19,7 @@ METRICS = {"latency": "p50, ms", "throughput": "images/s"}
 def history_rows(folders: Iterable[Path], damage: list[str]) -> list[dict[str, Any]]:
     """A row a case, metric and commit, those first whose level changed; why there are none is added to `damage`."""
     try:
-        found = history(folders, list(METRICS), order())
+        found = read_history(folders, list(METRICS), order())
     except ModuleNotFoundError as error:
         damage.append(f"the history needs {error.name}: pip install ruptures")
         return []
