@@ -158,12 +158,12 @@ def serve(execute: Callable[[int], object], due_ns: Sequence[int], batching: Bat
         with arrived:
             while not waiting:
                 arrived.wait()
-            while len(waiting) < batching.most:
+            while len(waiting) < batching.max_batch:
                 left = begin + waiting[0] + batching.wait_ns - time.perf_counter_ns()
                 if left <= 0:
                     break
                 arrived.wait(left / NS)
-            taken = [waiting.popleft() for _ in range(min(batching.most, len(waiting)))]
+            taken = [waiting.popleft() for _ in range(min(batching.max_batch, len(waiting)))]
         start = time.perf_counter_ns() - begin
         execute(batching.padded(len(taken)))
         end = time.perf_counter_ns() - begin

@@ -83,7 +83,7 @@ def selftest(
         setting = simulated.Setting(rounds, cases, metrics, simulations, seed)
         with err.status("simulating", spinner="dots"):
             levels = shares("--noise", noise)
-            results = simulated.simulate(setting, levels, source, quick)
+            results = simulated.simulate_error_rates(setting, levels, source, quick)
     results = provenance_fields(sys.argv[1:]) | results
     print_json(results) if as_json else print_error_rates(out, results)
     if output:

@@ -61,33 +61,33 @@ def load(
     if seconds is not None:
         raise typer.BadParameter("--seconds goes with --real")
     from bench.serving.curve import PICTURES
-    from bench.serving.groups import grouped, measured, simulated
-    from bench.serving.text import show
+    from bench.serving.groups import group_services, matching_records, simulate_group
+    from bench.serving.text import print_groups
 
     if plot and plot.suffix not in PICTURES:
         raise typer.BadParameter(f"--plot {plot}: name a file that ends in {' or '.join(PICTURES)}")
-    groups = grouped(measured(records(folder), folder, cases))
+    services = group_services(matching_records(records(folder), folder, cases))
     with err.status("simulating"):
-        told = [simulated(*group, p99_ms * 1e6, wait_ns, most, seed) for group in groups]
-        told = [group for group in told if group.found]
-        for group in told:
-            group.draw(rate, seed, every=plot is not None)
-    if not told:
+        groups = [simulate_group(*group, p99_ms * 1e6, wait_ns, most, seed) for group in services]
+        groups = [group for group in groups if group.capacities]
+        for group in groups:
+            group.add_curves(rate, seed, every=plot is not None)
+    if not groups:
         stop(f"no batch of {folder} is as small as --max-batch {most}", FAILED)
     if plot:
-        _picture(told, plot)
-    print_json([group.as_json() for group in told]) if as_json else show(out, told, wait_ms)
-    raise typer.Exit(0 if any(group.found[0].rate for group in told) else FAILED)
+        _picture(groups, plot)
+    print_json([group.as_json() for group in groups]) if as_json else print_groups(out, groups, wait_ms)
+    raise typer.Exit(0 if any(group.capacities[0].rate for group in groups) else FAILED)
 
 
-def _picture(told: list[Group], path: Path) -> None:
-    from bench.serving.curve import NEEDS, picture
+def _picture(groups: list[Group], path: Path) -> None:
+    from bench.serving.curve import NEEDS, save_picture
 
-    group = told[0]
-    if len(told) > 1:
-        raise typer.BadParameter(f"--plot draws one model on one machine, and here are {len(told)}: name a CASE-GLOB")
+    group = groups[0]
+    if len(groups) > 1:
+        raise typer.BadParameter(f"--plot draws one model on one machine, and here are {len(groups)}: name a CASE-GLOB")
     try:
-        picture(list(zip(group.found, group.points, strict=True)), path, group.heading)
+        save_picture(list(zip(group.capacities, group.points, strict=True)), path, group.heading)
     except ImportError as error:
         stop(f"--plot needs {error.name}: {NEEDS}", UNABLE)
     except OSError as error:

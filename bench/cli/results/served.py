@@ -34,7 +34,7 @@ def asked(
 ) -> LoadJob:
     """What is to be served, from the words of the command; ends it where this machine cannot."""
     from bench.runs.job import LoadJob
-    from bench.serving.check import doublings
+    from bench.serving.check import default_batches
 
     case, facts = Case.parse(name), environment()
     if case.largest:
@@ -43,30 +43,33 @@ def asked(
         stop(f"this machine cannot run {case.name}: {reason}", UNABLE)
     if reason := not_an_input(source):
         raise typer.BadParameter(reason)
-    sizes = tuple(sorted(_recorded(case, folder))) if folder else doublings(case.batch)
+    sizes = tuple(sorted(_recorded(case, folder))) if folder else default_batches(case.batch)
     return LoadJob(case, sizes, rate, seconds, wait_ns, device(facts), source, seed)
 
 
 def _recorded(case: Case, folder: Path) -> dict[int, list[float]]:
-    from bench.serving.groups import measured
-    from bench.serving.real_text import recorded
+    from bench.serving.groups import matching_records
+    from bench.serving.real_text import recorded_times
 
-    return recorded(case, measured(records(folder), folder, None), folder)
+    return recorded_times(case, matching_records(records(folder), folder, None), folder)
 
 
 def real(request: LoadJob, folder: Path | None, as_json: bool) -> None:
     """Serve the load and print it beside its predictions."""
-    from bench.serving.check import real as serve
-    from bench.serving.real_text import predicted, show
+    from bench.serving.check import serve_load
+    from bench.serving.real_text import predictions_by_source, print_load
 
     with err.status("start") as status:
-        answer = serve(request, lambda stage: status.update(f"{request.case.name}: {stage}"))
+        answer = serve_load(request, lambda stage: status.update(f"{request.case.name}: {stage}"))
     if answer.status != "ok":
         stop(f"{request.case.name}: {answer.status}: {answer.reason}", FAILED)
     data = answer.data
-    lines = predicted(request, data, _recorded(request.case, folder) if folder else None)
+    predictions = predictions_by_source(request, data, _recorded(request.case, folder) if folder else None)
     if as_json:
-        plain = {name: [asdict(one) | {"error": one.error} for one in own] for name, own in lines.items()}
+        plain = {
+            name: [asdict(number) | {"error": number.error} for number in numbers]
+            for name, numbers in predictions.items()
+        }
         print_json({"case": request.case.name, "batches": request.sizes, "predicted": plain, **data})
         return
-    show(out, request, data, lines)
+    print_load(out, request, data, predictions)

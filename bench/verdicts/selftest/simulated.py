@@ -268,7 +268,7 @@ def spread(pool: list[Array]) -> dict[str, float]:
     return {"quarter": low, "median": median, "three_quarters": high, "series": float(len(pool))}
 
 
-def simulate(
+def simulate_error_rates(
     setting: Setting, levels: Sequence[float], source: Path | None = None, quick: bool = False
 ) -> dict[str, Any]:
     """Return the simulated error rates as a file keeps them, with the noise of the records in `source`, too.
