@@ -14,10 +14,11 @@ from bench.cli.kernels import predict as cli_predict
 from bench.cli.kernels.options import ALL, Accept, Arch, Check, Layers, Tables
 from bench.cli.kernels.progress import CompileBar
 from bench.static import predictions
-from bench.static.compile import absolute, archs_of, compile_kernels, tuned_tables
-from bench.static.kernel_changes import as_data, compare, refused
-from bench.static.kernels import Accepted, chosen
-from bench.static.kernels_text import change_lines, lines
+from bench.static.compile import absolute, compile_kernels, parse_archs, tuned_tables
+from bench.static.kernel_changes import as_json as changes_as_json
+from bench.static.kernel_changes import compare_kernels, refused
+from bench.static.kernels import Accepted, matching_entries
+from bench.static.kernels_text import change_lines, kernel_lines
 from kernels.table import Table
 
 
@@ -41,13 +42,13 @@ def kernels(
         return cli_bundle.make(bundle, replace(content, tables=absolute(_readable(table))), budget, as_json)
     start = time.monotonic()
     archs, globs = _archs(arch), filter or []
-    before = Accepted.load(check) if check else None
+    before = Accepted.read(check) if check else None
     now = _compile(archs, globs, _readable(table))
-    changes = compare(chosen(before.entries, archs, globs), now.entries) if before else []
+    changes = compare_kernels(matching_entries(before.entries, archs, globs), now.entries) if before else []
     if as_json:
-        print_json(as_data(now, changes, before, check))
+        print_json(changes_as_json(now, changes, before, check))
     else:
-        show(lines(now, time.monotonic() - start, table=before is None))
+        show(kernel_lines(now, time.monotonic() - start, table=before is None))
         show(change_lines(changes, before, now) if before else ())
     if accept:
         _save(now, accept)
@@ -56,7 +57,7 @@ def kernels(
 
 def _archs(text: str) -> list[int]:
     try:
-        return archs_of(text)
+        return parse_archs(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 

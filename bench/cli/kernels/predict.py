@@ -24,14 +24,14 @@ Card = Annotated[
 
 def predict(path: Path, card: str, as_json: bool) -> None:
     """Write a prediction and print its sums."""
-    prediction = predictions.make(path, _gpu(card))
+    prediction = predictions.write_prediction(path, _gpu(card))
     if as_json:
         return print_json(prediction)
     tell(prediction["made"].get("constants", ""))
     out.print(
         f"{path}: {predictions.MODEL}, {predictions.PRECISION}, {prediction['gpu']}, by the model:", soft_wrap=True
     )
-    for batch, rows in predictions.rows(prediction, Table()).items():
+    for batch, rows in predictions.rows_by_batch(prediction, Table()).items():
         us = sum(row.us for row in rows)
         out.print(f"batch {batch}: {us:,.0f} us, {1e6 * batch / us:,.0f} images/s")
 

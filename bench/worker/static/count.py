@@ -28,7 +28,7 @@ from bench.plans.case import Case
 from bench.runs.kernel_jobs import FactsAnswer, FactsJob
 from bench.runs.wire import Json
 from bench.static.cases import Counted, Fact
-from bench.static.kernels import Accepted, chosen
+from bench.static.kernels import Accepted, matching_entries
 from bench.worker.static.counters import Dispatched, dispatched, launched_on, optimised_graphs
 from bench.worker.static.inductor_calls import compilations
 from kernels.cards import cards
@@ -57,7 +57,7 @@ def run(job: FactsJob, tell: Callable[[str], None]) -> FactsAnswer:
     for done, name in enumerate(names):
         tell(f"{done} {len(names)} {name}")
         reason = job.broken.get(name)
-        found[name] = (Counted(failed=reason) if reason else counted(Case.parse(name))).plain()
+        found[name] = (Counted(failed=reason) if reason else counted(Case.parse(name))).as_json()
     return {"status": "ok", "cases": found, "environment": environment()}
 
 
@@ -199,7 +199,7 @@ def _fused(case: Case, model: ResNet, example: Tensor) -> _Found:
         {"breaks": NO_GRAPH},
     )
     try:
-        found.facts["record"] = Fact(record_of(case, Accepted.load(ACCEPTED)), "accepted")
+        found.facts["record"] = Fact(record_of(case, Accepted.read(ACCEPTED)), "accepted")
     except (StoreError, LookupError) as error:
         found.absent["record"] = str(error)
     return found
@@ -208,10 +208,10 @@ def _fused(case: Case, model: ResNet, example: Tensor) -> _Found:
 def record_of(case: Case, accepted: Accepted) -> str:
     """A digest of the accepted kernels of a case's layers. Raises LookupError where there are none."""
     glob = f"{case.model}/{case.precision}-n{case.batch}-"
-    entries = chosen(accepted.entries, {entry.arch for entry in accepted.entries}, [glob])
+    entries = matching_entries(accepted.entries, {entry.arch for entry in accepted.entries}, [glob])
     if not entries:
         raise LookupError(f"`bench kernels` compiles no {glob}*")
-    rows = sorted(json.dumps(entry.row(), sort_keys=True) for entry in entries)
+    rows = sorted(json.dumps(entry.as_json(), sort_keys=True) for entry in entries)
     return sha256("\n".join(rows).encode()).hexdigest()[:16]
 
 

@@ -35,6 +35,6 @@ def test_the_command_writes_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert done.exit_code == 0, done.output
     assert (asked["models"], asked["batches"]) == (["resnet50"], [1, 32, 128, 256])
     assert "images/s" in done.stdout
-    assert predictions.read(tmp_path / "file.json")["networks"][0]["batch"] == 128
+    assert predictions.read_prediction(tmp_path / "file.json")["networks"][0]["batch"] == 128
     done = CliRunner().invoke(app, ["kernels", "--predict", str(tmp_path / "file.json" / "file.json")])
     assert done.exit_code == 2
