@@ -16,14 +16,14 @@ from typing import NotRequired, TypedDict, cast
 from bench.errors import StoreError
 from bench.files import read_json, reading, write_json
 from bench.machine.provenance import this_commit
-from bench.tuning.gpus import KNOWN, Gpu, predicted, untuned
+from bench.tuning.gpus import PREDICTABLE, Gpu, predict_us, untuned_config
 from bench.tuning.networks import Network, read_networks
 from kernels.cards.constants import use_measured
 from kernels.space.layer import Layer
 from kernels.table import Table
 
 SCHEMA = 1
-MODEL, PRECISION, BATCHES, GPU = "resnet50", "fp16", (1, 32, 128, 256), KNOWN["NVIDIA H200"]
+MODEL, PRECISION, BATCHES, GPU = "resnet50", "fp16", (1, 32, 128, 256), PREDICTABLE["NVIDIA H200"]
 # images/s, by batch: beyond what inductor reaches on an H200, and beyond every stack whose figures are public
 GOALS = {128: 39_000, 256: 48_000}
 
@@ -94,8 +94,8 @@ def predict_networks(networks: Iterable[Network], gpu: Gpu) -> list[PredictedNet
 def _layers(network: Network, gpu: Gpu) -> list[PredictedLayer]:
     layers: list[PredictedLayer] = []
     for layer, count in network.layers.items():
-        config = untuned(layer, gpu)
-        us = round(predicted(layer, config, gpu), 2)
+        config = untuned_config(layer, gpu)
+        us = round(predict_us(layer, config, gpu), 2)
         layers.append({"layer": layer.key, "group": group_of(layer), "count": count, "config": config, "us": us})
     return layers
 

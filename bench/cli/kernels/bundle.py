@@ -11,7 +11,7 @@ import typer
 from bench.cli.console import STOPPED, print_json, show, tell
 from bench.cli.kernels.options import batches_of, models_of, precisions_of
 from bench.machine.provenance import this_commit
-from bench.tuning.bundle import CAP, Wanted, fill
+from bench.tuning.bundle import CAP, Wanted, fill_bundle
 from kernels.cards.archs import ARCHS
 from kernels.space.layer import BYTES
 
@@ -43,7 +43,7 @@ def wanted(arch: str, models: str, batch: str, precision: str, candidates: int) 
 
 def make(path: Path, content: Wanted, budget: float | None, as_json: bool) -> None:
     """Fills the file until all is in it, the time is up, it is full, or someone has enough."""
-    filled, interrupted = fill(path, content, budget, this_commit(), tell)
+    filled, interrupted = fill_bundle(path, content, budget, this_commit(), tell)
     if as_json:
         print_json(asdict(filled))
     else:

@@ -9,7 +9,7 @@ import typer
 
 from bench.cli.console import USAGE, out, print_json, stop, tell
 from bench.static import predictions
-from bench.tuning.gpus import KNOWN, Gpu
+from bench.tuning.gpus import PREDICTABLE, Gpu
 from kernels.cards.cards import CARDS, named
 from kernels.table import Table
 
@@ -40,4 +40,4 @@ def _gpu(name: str) -> Gpu:
     card = named(name) or next((card for card in CARDS if card.key == name.lower()), None)
     if card is None:
         stop(f"unknown card {name!r}; known: {', '.join(card.key for card in CARDS)}", USAGE)
-    return KNOWN[card.name]
+    return PREDICTABLE[card.name]

@@ -25,9 +25,9 @@ import triton
 from triton.backends.nvidia import driver as nvidia
 
 from bench.runs.kernel_jobs import BundleAnswer, BundleJob, CandidateEnd, MakerAnswer, MakerJob
-from bench.tuning.gpus import KNOWN, Gpu
+from bench.tuning.gpus import PREDICTABLE, Gpu
 from bench.tuning.networks import Network
-from bench.tuning.order import Target, ordered, shares, turns
+from bench.tuning.order import Target, order_candidates, take_turns, time_shares
 from bench.worker.static.compile_kernels import content, read
 from bench.worker.tune.search import Tell, _reason, network_rows
 from kernels import table
@@ -57,7 +57,7 @@ def run(job: BundleJob, tell: Tell) -> BundleAnswer:
     known = {(layer, config) for layer, configs in job.known.items() for config in configs}
     planned = [
         (layer, config)
-        for layer, config in plan([Network.read(row) for row in rows], job.arch, job.candidates)
+        for layer, config in plan([Network.from_json(row) for row in rows], job.arch, job.candidates)
         if (layer.key, config) not in known
     ]
     work = _Work(job, tell)
@@ -67,8 +67,8 @@ def run(job: BundleJob, tell: Tell) -> BundleAnswer:
 
 def plan(found: list[Network], arch: int, cap: int) -> Iterator[Candidate]:
     """What to compile, in the order of its worth, each once; `cap` candidates a layer."""
-    gpus = [gpu for gpu in KNOWN.values() if gpu.arch == arch]
-    by_worth = shares(found, gpus[0])
+    gpus = [gpu for gpu in PREDICTABLE.values() if gpu.arch == arch]
+    by_worth = time_shares(found, gpus[0])
     now = ((layer, str(table.config_for(layer, gpu.name, arch, gpu.sms))) for layer in by_worth for gpu in gpus)
     orders = [_order(by_worth, gpu, cap) for gpu in gpus]
     then = (candidate for turn in zip_longest(*orders) for candidate in turn if candidate)
@@ -76,8 +76,8 @@ def plan(found: list[Network], arch: int, cap: int) -> Iterator[Candidate]:
 
 
 def _order(by_worth: dict[Layer, float], gpu: Gpu, cap: int) -> Iterator[Candidate]:
-    targets = [Target(layer, share, ordered(layer, gpu)[:cap]) for layer, share in by_worth.items()]
-    return ((target.layer, config) for target, config in turns(targets))
+    targets = [Target(layer, share, order_candidates(layer, gpu)[:cap]) for layer, share in by_worth.items()]
+    return ((target.layer, config) for target, config in take_turns(targets))
 
 
 class _Work:

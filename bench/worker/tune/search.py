@@ -24,7 +24,7 @@ import triton
 
 from bench.runs.job import Empty
 from bench.runs.kernel_jobs import GpuRow, NetworkRow, NetworksAnswer, NetworksJob, TrialEnd, TryJob, VisitRow
-from bench.tuning.networks import layer_from
+from bench.tuning.networks import layer_from_json
 from bench.worker.measure.clock import Clock, on_device
 from bench.worker.static.compile_kernels import read
 from bench.worker.tune.candidate import Subject, Timer
@@ -89,7 +89,7 @@ class Visit:
     def read(data: VisitRow) -> Visit:
         found = [(number, Config.parse(text)) for number, text in data["challengers"]]
         best = (data["best"][0], Config.parse(data["best"][1])) if data["best"] else None
-        return Visit(layer_from(data["layer"]), best, found)
+        return Visit(layer_from_json(data["layer"]), best, found)
 
 
 class LostContext(Exception):
