@@ -19,18 +19,20 @@ PYTHON ?= $(shell for p in $(if $(VENV),"$(VENV)/bin/python") python3.12 python3
 	"$$p" -c '$(SERVES)' 2>/dev/null && echo "$$p" && exit; done; echo python3)
 RUN = "$(if $(VENV),$(VENV)/bin/python,$(PYTHON))" -m
 
-.PHONY: help setup bench test check report ab history kernels facts gpu gpu-pack clean
+.PHONY: help setup bench test check counts mutants report ab history kernels static gpu gpu-pack clean
 
 help:
 	@echo "make setup    make the environment in $(or $(VENV),none), once; the other targets do it themselves"
 	@echo "make bench    run a plan and show its table: make bench PLAN=depths ARGS=\"--rounds 3\""
 	@echo "make test     run the tests"
 	@echo "make check    format, lint, types, layering, tables in prose; changes no file"
+	@echo "make counts   lines, vague names and longest functions by room, against their limits; ARGS=\"--base main\" beside a commit"
+	@echo "make mutants  plant the faults of tests/mutants in a copy, and name the test that each turns red"
 	@echo "make report   put the tables of the records into the prose again"
 	@echo "make ab       two commits in turns: make ab BASE=main HEAD=HEAD PLAN=smoke"
 	@echo "make history  results over commits: make history DIR=results/nightly"
 	@echo "make kernels  what the compiler emits for every kernel, against the accepted record; no GPU needed"
-	@echo "make facts    kernels launched, graph breaks and bytes, counted and held against the record; no GPU needed"
+	@echo "make static   kernels launched, graph breaks and bytes, counted and held against the record; no GPU needed"
 	@echo "make gpu      on a CUDA machine: what is missing for it; STAGE=alive a part, BUDGET=400 seconds, DRY=1 without a GPU"
 	@echo "make gpu-pack leave this commit's name in .commit.json, for a machine that is sent the files without .git"
 	@echo "make clean    remove that environment and the caches, never results/"
@@ -47,13 +49,13 @@ setup:
 
 # An environment of ours holds everything; an interpreter of the user's own is asked only for what the target needs.
 EXTRAS = $(if $(VENV),dev)
-test check: EXTRAS = $(if $(VENV),dev,test)
+test check mutants: EXTRAS = $(if $(VENV),dev,test)
 
 bench: setup
 	@$(RUN) bench run $(PLAN) $(ARGS)
 
 test: setup
-	@$(RUN) pytest $(ARGS)
+	@$(RUN) pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup
 	@$(RUN) ruff format --check .
@@ -62,6 +64,12 @@ check: setup
 	@$(RUN) pytest -q tests/test_layering.py
 	@$(RUN) bench report --check
 	@$(RUN) bench kernels --check results/kernels/accepted.json --arch sm_80,sm_90,sm_100 -f 'resnet50*/fp16-n32-' || test $$? = 3
+
+counts: setup
+	@$(RUN) tests.counts $(ARGS)
+
+mutants: setup
+	@$(RUN) tests.mutants $(ARGS)
 
 report: setup
 	@$(RUN) bench report --splice
@@ -81,11 +89,14 @@ history: setup
 kernels: setup
 	@$(RUN) bench kernels --check results/kernels/accepted.json $(ARGS)
 
-facts: setup
-	@$(RUN) bench facts static --against results/static/facts.json $(ARGS)
+static: setup
+	@$(RUN) bench counts static --against results/static/counts.json $(ARGS)
+
+.PHONY: facts  # the name of `static` in the version before
+facts: static
 
 gpu: setup
-	@$(RUN) bench gpu $(STAGE) $(if $(BUDGET),--budget $(BUDGET)) $(if $(filter-out 0 no false,$(DRY)),--dry) $(ARGS)
+	@$(RUN) bench campaign $(STAGE) $(if $(BUDGET),--budget $(BUDGET)) $(if $(filter-out 0 no false,$(DRY)),--dry) $(ARGS)
 
 gpu-pack:
 	@"$(PYTHON)" -c "from bench.machine.provenance import main; raise SystemExit(main())"

@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import IO, Any
 
 from bench.errors import USAGE, StoreError
-from kernels.cards.files import whole
+from kernels.cards.files import open_atomic
 
 ANOTHER = "name another file with -o"
 
 
 @contextmanager
 def writing(path: Path, cure: str = "", exit_code: int = USAGE) -> Iterator[IO[bytes]]:
-    """`kernels.cards.files.whole`, whose OSError is a StoreError that names the file and the cause."""
+    """`kernels.cards.files.open_atomic`, whose OSError is a StoreError that names the file and the cause."""
     try:
-        with whole(path) as file:
+        with open_atomic(path) as file:
             yield file
     except IsADirectoryError:
         raise _unwritable(path, "it is a folder", cure or "name a file in it", exit_code) from None

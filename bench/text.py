@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
+WORDS = "Words: docs/GLOSSARY.md."  # the end of every table's legend
 USUAL = 224  # pixels a side, which is not said
 
 

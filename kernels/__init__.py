@@ -1,12 +1,13 @@
-"""The project's Triton kernels: a leaf that knows tensors, and neither ResNet nor benchmarks.
+"""The project's Triton kernels, one operation a file: why and bytes counted, reference, kernel, configurations, op.
 
 import kernels
 packed = kernels.pack(conv.weight, conv.bias, torch.float16).to("cuda")      # once
 y = kernels.conv_bias_act(x, packed, stride=2, padding=1, residual=shortcut)  # x, shortcut, y: channels-last
 
-Its nouns: `Layer` (a convolution's shape), `Config` (how a kernel is cut for it), `Packed` and `Widened` (weights as
-kernels read them), `Launch`, and the table of kinds (`kernels.kinds`). It may import `kernels.cards` and
-`kernels.space`. Importing this package imports neither torch nor Triton; the first use of a name does.
+Nouns: `Layer` (a convolution's shape), `Config` (a kernel's configuration), `Packed` and `Widened` (weights laid out
+for the kernels), `Launch`, and the table of kinds (`kernels.kinds`). It may import `kernels.cards` and
+`kernels.space`, and neither ResNet nor benchmarks. Importing this package imports neither torch nor Triton; the first
+use of a name does.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"kernels.{_HOME[name]}"), name)
-    globals()[name] = value  # so that it is asked for once
+    globals()[name] = value  # later lookups find it there
     return value
 
 

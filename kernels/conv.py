@@ -6,23 +6,23 @@ Why: with batch norm folded, torch runs a ResNet layer as a convolution and one 
 (fp16); adding bias and residual and the ReLU afterwards reads 102.8 MB and writes 51.4 MB more, 37 us at 4.2 TB/s.
 Here the epilogue is in registers: of those 154 MB the residual's 51.4 remain, and a layer's traffic is `Layer.bytes`.
 
-The same holds of the two other things that a block adds:
+Two more operations of a block are fused for the same reason:
 - `second`: the down-sampling 1x1 of a block is summed with its last convolution before the ReLU. Accumulated here, its
   output (51.4 MB in stage 1 at batch 32, fp16) is neither written nor read.
-- `prologue`: in a pre-activation block batch norm and ReLU stand before a convolution and behind a sum that the
-  shortcut reads too, so they fold into no weight. The other way is for the kernel that makes the sum to write it twice,
-  raw and activated: one more write of the tensor (51.4 MB as above), against none here. What it costs is arithmetic on
-  the way to the tensor cores, repeated for each tap and channel tile. Padding is zero after the prologue, not before.
+- `prologue`: in a pre-activation block batch norm and ReLU come before a convolution and after a sum that the shortcut
+  reads too, so they fold into no weight. The alternative is that the kernel of the sum writes it twice, raw and
+  activated: one more write of the tensor (51.4 MB as above), against none here. The cost is arithmetic before the
+  tensor cores, repeated for each tap and channel tile. Padding is zero after the prologue, not before.
 
-The loop over the depth is one, over taps and channels together. Nested loops over the taps do not pipeline at 64
-channels, and compile for 3.5 to 15 s (Triton 3.6, 3.7). Inductor's kernel of this form gave wrong results with 8 warps
-on windows larger than one pixel (pytorch#173068): the tuner checks every configuration that it times, and
-`space.conv.default`, which nobody checks, takes none of those.
+One loop walks the depth, taps and channels together. Nested loops over the taps do not pipeline at 64 channels, and
+compile for 3.5 to 15 s (Triton 3.6, 3.7). Inductor's kernel of this form gave wrong results with 8 warps on windows
+larger than one pixel (pytorch#173068): the tuner checks every configuration that it times, and
+`space.conv.default_config`, whose choice is used unchecked, avoids those.
 
-On sm_90 a prologue's values go to wgmma from registers, and compilers have let the next step write to these while the
+On sm_90 wgmma reads a prologue's values from registers, and compilers have let the next step overwrite these while the
 product of this one still read them (`kernels.compiled.hazards`). `Config.serial` makes each step wait for its products.
 
-Split depth: each of `split_k` programs writes its sums in float32, and conv_reduce.py's kernel adds them and finishes.
+Split depth: each of `split_k` programs writes its sums in float32, and conv_reduce.py's kernel adds and finishes them.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.conv_reduce import parts_in, reduce_launch, scratch_bytes
-from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, options, output
+from kernels.conv_reduce import partial_sums, reduce_launch, scratch_bytes
+from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, empty_output, launch_options
 from kernels.packing import unpack
 from kernels.space.config import Config
 from kernels.space.layer import Layer
-from kernels.space.tiling import channel_tiles, row_tiles, steps, wide
-from kernels.tf32 import multiplied, rounded, rounded_to
-from kernels.tile import tile_of, used
+from kernels.space.tiling import channel_tiles, depth_steps, needs_64_bit, row_tiles
+from kernels.tf32 import input_precision, round_tf32, round_to
+from kernels.tile import read_accumulator, tile_of
 
 __all__ = ["calls", "compilation", "launch", "reference", "scratch_bytes"]
 
 
 def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
-    """The same in plain aten, computed in `dtype` from the rounded operands, the result not rounded further."""
+    """Return the layer computed in aten in `dtype` from the rounded operands; the result is not rounded further."""
     weight, weight2 = unpack(operands.weight, layer)
     a = operands.x.to(dtype)
     if operands.scale is not None and operands.shift is not None:
         a = a * operands.scale.to(dtype)[:, None, None] + operands.shift.to(dtype)[:, None, None]
         a = a.clamp(min=0).to(operands.x.dtype)
-        a = (rounded(a) if layer.dtype == "tf32" else a).to(dtype)
+        a = (round_tf32(a) if layer.dtype == "tf32" else a).to(dtype)
     y = F.conv2d(a, weight.to(dtype), operands.bias.to(dtype), layer.stride, layer.padding)
     if operands.x2 is not None and layer.second is not None:
         y += F.conv2d(operands.x2.to(dtype), weight2.to(dtype), stride=layer.second[3])
@@ -65,35 +65,35 @@ def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
 
 
 @triton.jit
-def _first(
-    # The tile: sums [BLOCK_M, BLOCK_N]; its rows [BLOCK_M] and channels k [BLOCK_N]; which steps of the depth
+def _accumulate_window(
+    # The tile: sums [BLOCK_M, BLOCK_N]; its rows [BLOCK_M] and channels k [BLOCK_N]; the range of depth steps
     acc, x, w, scale, shift, rows, all_rows, k, low, high,
-    # As _kernel's
+    # As in _kernel
     H: tl.constexpr, W: tl.constexpr, C: tl.constexpr, K: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr,
     R: tl.constexpr, S: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr,
     COLUMNS: tl.constexpr, TAP_COLUMNS: tl.constexpr, FLAT: tl.constexpr, PROLOGUE: tl.constexpr,
     BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr, SERIAL: tl.constexpr,
 ):  # fmt: skip
-    """acc += window of x times w over the steps `low` to `high`."""
+    """Return acc plus the window of x times w, over the steps `low` to `high`."""
     j = tl.arange(0, BLOCK_K)
-    top = rows // OW % OH * STRIDE - PAD  # [BLOCK_M]: where a row's window begins in the image
+    top = rows // OW % OH * STRIDE - PAD  # [BLOCK_M]: the image row where a pixel's window begins
     left = rows % OW * STRIDE - PAD
     image = rows // (OH * OW)
     if WIDE:
         image = image.to(tl.int64)
-    corner = ((image * H + top) * W + left) * C  # of the window; outside the image where masked
-    live = rows < all_rows
+    corner = ((image * H + top) * W + left) * C  # the window's offset in x; outside the image it is masked
+    in_rows = rows < all_rows
     tap_steps: tl.constexpr = (C + BLOCK_K - 1) // BLOCK_K
     for step in range(low, high):
         if FLAT:
             column = step * BLOCK_K + j
-            r, run = column // (S * C), column % (S * C)  # a tap row's pixels are neighbours: S * C values
+            r, run = column // (S * C), column % (S * C)  # the pixels of a tap row are contiguous: S * C values
             channel = column % C
-            inside = live[:, None] & (column < R * S * C)[None, :]
+            inside = in_rows[:, None] & (column < R * S * C)[None, :]
             if PAD > 0:
-                at = (left * C)[:, None] + run[None, :]
+                in_row = (left * C)[:, None] + run[None, :]
                 y = top[:, None] + r[None, :]
-                inside = inside & (y >= 0) & (y < H) & (at >= 0) & (at < W * C)
+                inside = inside & (y >= 0) & (y < H) & (in_row >= 0) & (in_row < W * C)
             offset = r * (W * C) + run
             w_inside = (column < COLUMNS)[None, :]
         else:
@@ -101,7 +101,7 @@ def _first(
             r, s = tap // S, tap % S
             channel = step % tap_steps * BLOCK_K + j
             column = tap * TAP_COLUMNS + channel
-            inside = live
+            inside = in_rows
             if PAD > 0:
                 inside = inside & (top + r >= 0) & (top + r < H) & (left + s >= 0) & (left + s < W)
             inside = inside[:, None]
@@ -115,33 +115,33 @@ def _first(
             of_scale = tl.load(scale + channel, mask=channel < C, other=0.0)  # [BLOCK_K]
             of_shift = tl.load(shift + channel, mask=channel < C, other=0.0)
             activated = tl.maximum(a.to(tl.float32) * of_scale[None, :] + of_shift[None, :], 0.0)
-            a = rounded_to(tl.where(inside, activated, 0.0), a.dtype, PRECISION)
+            a = round_to(tl.where(inside, activated, 0.0), a.dtype, PRECISION)
         # [BLOCK_M, BLOCK_K] x [BLOCK_K, BLOCK_N] -> [BLOCK_M, BLOCK_N], float32
         acc = tl.dot(a, tl.trans(b), acc, input_precision=PRECISION)
         if SERIAL:
-            acc = used(acc)
+            acc = read_accumulator(acc)
     return acc
 
 
 @triton.jit
-def _second(
-    # The tile, as _first's
+def _accumulate_second(
+    # The tile, as in _accumulate_window
     acc, x2, w, rows, all_rows, k, low, high,
-    # As _kernel's
+    # As in _kernel
     H2: tl.constexpr, W2: tl.constexpr, C2: tl.constexpr, STRIDE2: tl.constexpr,
     K: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr, COLUMNS: tl.constexpr, FIRST_COLUMNS: tl.constexpr,
     BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
-    """acc += strided pixels of x2 times the columns of w behind the first operand's, over the steps `low` to `high`."""
+    """Return acc plus strided pixels of x2 times w's columns after the first operand's, over `low` to `high`."""
     j = tl.arange(0, BLOCK_K)
     image = rows // (OH * OW)
     if WIDE:
         image = image.to(tl.int64)
     pixel = ((image * H2 + rows // OW % OH * STRIDE2) * W2 + rows % OW * STRIDE2) * C2
-    live = (rows < all_rows)[:, None]
+    in_rows = (rows < all_rows)[:, None]
     for step in range(low, high):
         channel = step * BLOCK_K + j
-        inside = live
+        inside = in_rows
         if C2 % BLOCK_K != 0:
             inside = inside & (channel < C2)[None, :]
         a = tl.load(x2 + pixel[:, None] + channel[None, :], mask=inside, other=0.0)  # [BLOCK_M, BLOCK_K]
@@ -153,55 +153,55 @@ def _second(
 
 @triton.jit
 def _weights(w, k, column, inside, K: tl.constexpr, COLUMNS: tl.constexpr, RAGGED: tl.constexpr, BLOCK_N: tl.constexpr):
-    """A tile of packed rows, [BLOCK_N, BLOCK_K], masked only where it can leave them."""
-    at = w + k[:, None] * COLUMNS + column[None, :]
+    """Return a tile of packed weights, [BLOCK_N, BLOCK_K], masked only where it can exceed them."""
+    pointers = w + k[:, None] * COLUMNS + column[None, :]
     if K % BLOCK_N != 0:
-        tile = tl.load(at, mask=(k < K)[:, None] & inside, other=0.0)
+        tile = tl.load(pointers, mask=(k < K)[:, None] & inside, other=0.0)
     elif RAGGED:
-        tile = tl.load(at, mask=inside, other=0.0)
+        tile = tl.load(pointers, mask=inside, other=0.0)
     else:
-        tile = tl.load(at)
+        tile = tl.load(pointers)
     return tile
 
 
 @triton.jit(do_not_specialize=["n"])  # one kernel for every batch size
 def _kernel(
     # Pointers, activations channels-last: x [N, H, W, C], w [K, COLUMNS], bias [K], residual [N, OH, OW, K],
-    # x2 [N, H2, W2, C2], scale and shift [C], out [N, OH, OW, K], or of a split depth its sums [SPLIT_K, N, OH, OW, K]
+    # x2 [N, H2, W2, C2], scale and shift [C], out [N, OH, OW, K], or partial sums [SPLIT_K, N, OH, OW, K]
     x, w, bias, residual, x2, scale, shift, out,
-    # Sizes: images, the one that is not compiled in; pixels and channels of x; channels and pixels of out
+    # Sizes: images, the only size that is not constexpr; pixels and channels of x; channels and pixels of out
     n, H: tl.constexpr, W: tl.constexpr, C: tl.constexpr, K: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr,
-    # The window: R x S taps, a step of STRIDE pixels, PAD zeros around the image
+    # The window: R x S taps, STRIDE pixels apart, PAD zeros around the image
     R: tl.constexpr, S: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr,
-    # The second operand, if C2 > 0: its pixels and channels, and of which pixels it is made
+    # The second operand, if C2 > 0: its pixels and channels, of which every STRIDE2-th pixel is read
     H2: tl.constexpr, W2: tl.constexpr, C2: tl.constexpr, STRIDE2: tl.constexpr,
-    # Strides: of a row of w, of what is x's in it, of a tap; FLAT: the taps are one run (`space.layer.Columns`)
+    # Columns of w (`space.layer.Columns`): of a row, of x's part, of a tap; FLAT: the taps are one run
     COLUMNS: tl.constexpr, FIRST_COLUMNS: tl.constexpr, TAP_COLUMNS: tl.constexpr, FLAT: tl.constexpr,
-    # The depth: steps of BLOCK_K over x, and over x2
+    # The depth: steps of BLOCK_K over x and over x2
     FIRST_STEPS: tl.constexpr, SECOND_STEPS: tl.constexpr,
-    # Meta-parameters: what is computed, and in which arithmetic
+    # Meta-parameters: the epilogue's ReLU, tl.dot's input precision, 64-bit offsets;
     RELU: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
-    # and how it is cut (`Config`)
+    # and the configuration (`Config`)
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
     SPLIT_K: tl.constexpr, GROUP_M: tl.constexpr, PDL: tl.constexpr, SERIAL: tl.constexpr,
 ):  # fmt: skip
-    """A tile of out, [BLOCK_M, BLOCK_N]: rows are output pixels, columns output channels."""
+    """Compute a tile of out, [BLOCK_M, BLOCK_N]: rows are output pixels, columns output channels."""
     if PDL:
-        tl.extra.cuda.gdc_wait()  # what x holds, and who still reads `out`, is the business of kernels before this one
+        tl.extra.cuda.gdc_wait()  # kernels before this one write x, and may still read `out`
         tl.extra.cuda.gdc_launch_dependents()
     all_rows = n * OH * OW
     m_tile, n_tile = tile_of(tl.program_id(0), tl.cdiv(all_rows, BLOCK_M), tl.cdiv(K, BLOCK_N), GROUP_M)
-    rows = m_tile * BLOCK_M + tl.arange(0, BLOCK_M)  # pixels of all images, counted through
+    rows = m_tile * BLOCK_M + tl.arange(0, BLOCK_M)  # pixels of all images
     k = n_tile * BLOCK_N + tl.arange(0, BLOCK_N)
     acc = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)
-    if SPLIT_K == 1:  # bounds known to the compiler: a loop of one step is no loop
+    if SPLIT_K == 1:  # constant bounds: a loop of one step is no loop
         low, middle, high = 0, FIRST_STEPS, FIRST_STEPS + SECOND_STEPS
     else:
         share: tl.constexpr = (FIRST_STEPS + SECOND_STEPS + SPLIT_K - 1) // SPLIT_K
         low = tl.program_id(1) * share
         high = tl.minimum(low + share, FIRST_STEPS + SECOND_STEPS)
         middle = tl.minimum(tl.maximum(low, FIRST_STEPS), high)
-    acc = _first(
+    acc = _accumulate_window(
         acc, x, w, scale, shift, rows, all_rows, k, low, middle,
         H, W, C, K, OH, OW, R, S, STRIDE, PAD, COLUMNS, TAP_COLUMNS, FLAT, scale is not None,
         BLOCK_N, BLOCK_K, PRECISION, WIDE, SERIAL,
@@ -209,69 +209,70 @@ def _kernel(
     if C2 > 0:
         if SPLIT_K > 1:
             middle = tl.maximum(low, FIRST_STEPS)
-        acc = _second(
+        acc = _accumulate_second(
             acc, x2, w, rows, all_rows, k, middle - FIRST_STEPS, high - FIRST_STEPS,
             H2, W2, C2, STRIDE2, K, OH, OW, COLUMNS, FIRST_COLUMNS, BLOCK_N, BLOCK_K, PRECISION, WIDE,
         )  # fmt: skip
-    _finish(acc, bias, residual, out, rows, all_rows, k, K, RELU, PRECISION, WIDE, SPLIT_K)
+    _epilogue(acc, bias, residual, out, rows, all_rows, k, K, RELU, PRECISION, WIDE, SPLIT_K)
 
 
 @triton.jit
-def _finish(
-    # The tile, and pointers, as _kernel's
+def _epilogue(
+    # The tile, and pointers, as in _kernel
     acc, bias, residual, out, rows, all_rows, k,
-    # As _kernel's
+    # As in _kernel
     K: tl.constexpr, RELU: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr, SPLIT_K: tl.constexpr,
 ):  # fmt: skip
-    """out = act(acc + bias + residual), or of a split depth this part's sums as they are."""
+    """Write act(acc + bias + residual) to out, or with a split depth this part's sums unchanged."""
     if WIDE:
         rows = rows.to(tl.int64)
-    at = rows[:, None] * K + k[None, :]  # [BLOCK_M, BLOCK_N], as all below
+    offset = rows[:, None] * K + k[None, :]  # [BLOCK_M, BLOCK_N], as all below
     inside = (rows < all_rows)[:, None] & (k < K)[None, :]
     if SPLIT_K > 1:
         part = tl.program_id(1)
         if WIDE:
             part = part.to(tl.int64)
-        tl.store(out + part * all_rows * K + at, acc, mask=inside)
+        tl.store(out + part * all_rows * K + offset, acc, mask=inside)
     else:
         acc += tl.load(bias + k, mask=k < K, other=0.0)[None, :]
         if residual is not None:
-            acc += tl.load(residual + at, mask=inside, other=0.0).to(tl.float32)
+            acc += tl.load(residual + offset, mask=inside, other=0.0).to(tl.float32)
         if RELU:
             acc = tl.maximum(acc, 0.0)
-        tl.store(out + at, rounded_to(acc, out.dtype.element_ty, PRECISION), mask=inside)
+        tl.store(out + offset, round_to(acc, out.dtype.element_ty, PRECISION), mask=inside)
 
 
 @cache
 def conv_launch(layer: Layer, config: Config) -> Launch:
-    first, second = steps(layer, config)
+    """Return the launch of the convolution alone, without a split depth's reduction."""
+    first, second = depth_steps(layer, config)
     h2, w2, c2, stride2 = layer.second or (0, 0, 0, 1)
     constants = {
         "H": layer.h, "W": layer.w, "C": layer.c_in, "K": layer.c_out, "OH": layer.out_h, "OW": layer.out_w,
         "R": layer.kernel[0], "S": layer.kernel[1], "STRIDE": layer.stride, "PAD": layer.padding,
         "H2": h2, "W2": w2, "C2": c2, "STRIDE2": stride2,
-        "COLUMNS": layer.columns.all, "FIRST_COLUMNS": layer.columns.first, "TAP_COLUMNS": layer.columns.c,
+        "COLUMNS": layer.columns.total, "FIRST_COLUMNS": layer.columns.first, "TAP_COLUMNS": layer.columns.per_tap,
         "FIRST_STEPS": first, "SECOND_STEPS": second, "FLAT": layer.columns.flat,
-        "RELU": layer.relu, "PRECISION": multiplied(layer.dtype), "WIDE": wide(layer, config),
+        "RELU": layer.relu, "PRECISION": input_precision(layer.dtype), "WIDE": needs_64_bit(layer, config),
         "BLOCK_M": config.block_m, "BLOCK_N": config.block_n, "BLOCK_K": config.block_k,
         "SPLIT_K": config.split_k, "GROUP_M": config.group_m, "PDL": config.pdl and not INTERPRETED,
         "SERIAL": config.serial and not INTERPRETED,
     }  # fmt: skip
     grid = (row_tiles(layer, config) * channel_tiles(layer, config), config.split_k)
-    return Launch(_kernel, constants, grid, options(config))
+    return Launch(_kernel, constants, grid, launch_options(config))
 
 
 def calls(
     layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None = None
 ) -> Iterator[tuple[Launch, list[Argument]]]:
-    """The launches of a layer with their arguments, in order.
+    """Yield a layer's launches with their arguments, in order.
 
-    A split depth's partial sums go to `scratch`, `scratch_bytes(layer, config)` bytes, or to memory of their own.
+    A split depth's partial sums are written to `scratch` of `scratch_bytes(layer, config)` bytes, or to new memory.
     """
     if layer.pointwise:
-        layer = layer.reshaped(layer.rows, 1, 1)  # so that all image sizes share a kernel, which divides nothing
+        layer = layer.reshaped(layer.rows, 1, 1)  # all image sizes share a kernel, without divisions
     o, split = operands, config.split_k > 1
-    target = parts_in(scratch, layer, config, out) if split else out
+    target = partial_sums(scratch, layer, config, out) if split else out
     residual = None if split else o.residual
     yield (
         conv_launch(layer, config),
@@ -283,10 +284,12 @@ def calls(
 
 def launch(layer: Layer, config: Config, operands: Operands, out: Tensor) -> None:
     for step, arguments in calls(layer, config, operands, out):
-        step.run(*arguments)
+        step.enqueue(*arguments)
 
 
 def compilation(layer: Layer, config: Config) -> tuple[Compilation, ...]:
     """What `launch` would compile: the convolution and, where the depth is split, the reduction."""
-    meta = Operands.of(layer)
-    return tuple(step.compilation(*arguments) for step, arguments in calls(layer, config, meta, output(layer, "meta")))
+    meta = Operands.empty(layer)
+    return tuple(
+        step.compilation(*arguments) for step, arguments in calls(layer, config, meta, empty_output(layer, "meta"))
+    )

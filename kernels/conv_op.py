@@ -1,15 +1,15 @@
-"""The convolution as a torch op: what a network calls.
+"""The convolution as a torch op, which networks call.
 
     packed = kernels.pack(conv.weight, conv.bias, torch.float16).to("cuda")          # once
     y = kernels.conv_bias_act(x, packed, stride=2, padding=1, residual=shortcut)      # x, shortcut, y: channels-last
 
-The op runs under torch.compile, torch.export and CUDA graphs as one node; `kernels.call` says what computes it where.
+The op runs under torch.compile, torch.export and CUDA graphs as one node; `kernels.call` chooses what computes it.
 
-Nothing is copied, cast or re-laid: what does not fit is refused. So of weights packed for tf32 the first activations
-are rounded by the caller (`tf32.rounded`), else the tensor cores cut their digits off; results are rounded here. `out`
-takes a buffer of the caller's. Configurations that split the depth allocate their partial sums here, from the graph's
-own pool when captured; whoever plans memory ahead hands it to the launches themselves (`calls(..., scratch)` of
-conv.py), as `resnet.fused.network` does. `out` may be `residual` itself, and shares no memory with `x` or `second`.
+Nothing is copied, cast or re-laid: arguments that do not fit are rejected. So with weights packed for tf32 the caller
+rounds the first activations (`tf32.round_tf32`), or the tensor cores truncate them; results are rounded here. `out` is
+a buffer of the caller; it may be `residual` itself, and shares no memory with `x` or `second`. Configurations that
+split the depth allocate their partial sums here, in the pool of a graph being captured; a caller that plans memory
+ahead passes `scratch` to the launches (`calls` of conv.py), as `resnet.fused.network` does.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from kernels.call import check_activation, check_input, check_prologue, check_rows, run
-from kernels.launch import Operands, output
+from kernels.call import check_activation, check_input, check_prologue, check_rows, compute_layer
+from kernels.launch import Operands, empty_output
 from kernels.packing import Packed
 from kernels.space.config import Config
 from kernels.space.layer import Layer
@@ -38,11 +38,12 @@ def conv_bias_act(
     out: Tensor | None = None,
     config: Config | None = None,
 ) -> Tensor:
-    """act(conv(act'(x)) + conv1x1(x2) + bias + residual), [N, C, H, W] -> [N, K, H', W'] in x's dtype, channels-last.
+    """Return act(conv(act'(x)) + conv1x1(x2) + bias + residual) of x [N, C, H, W]: [N, K, H', W'], channels-last.
 
     `act` is ReLU if `relu`. `second` is x2 [N, C2, H2, W2] and its stride, for weights packed with a second one.
-    `prologue` is scale and shift [C], float32: act'(x) = relu(x * scale + shift), before the padding. `out` is written
-    and returned. `config` overrides the table. Raises `ValueError`, naming the argument, for what it cannot take.
+    `prologue` is scale and shift [C], float32: act'(x) = relu(x * scale + shift), before the padding. The result has
+    x's dtype; `out`, if given, is written and returned. `config` overrides the table. Raises ValueError, naming the
+    argument, for arguments that do not fit.
     """
     x2, stride2 = second if second is not None else (None, 1)
     scale, shift = prologue if prologue is not None else (None, None)
@@ -55,11 +56,14 @@ def conv_bias_act(
     check_input(x, packed)
     _check_second(x, x2, stride2, packed)
     n, _, h, w = x.shape
-    out_h, out_w = _out(h, packed.kernel[0], stride, padding), _out(w, packed.kernel[1], stride, padding)
+    out_h, out_w = _out_size(h, packed.kernel[0], stride, padding), _out_size(w, packed.kernel[1], stride, padding)
     if out_h < 1 or out_w < 1:
         raise ValueError(f"x: {h} x {w} pixels leave no output of a {packed.kernel} window")
     check_rows(n * out_h * out_w, "output pixels")
-    if x2 is not None and (_out(x2.shape[2], 1, stride2, 0), _out(x2.shape[3], 1, stride2, 0)) != (out_h, out_w):
+    if x2 is not None and (_out_size(x2.shape[2], 1, stride2, 0), _out_size(x2.shape[3], 1, stride2, 0)) != (
+        out_h,
+        out_w,
+    ):
         raise ValueError(f"second: {list(x2.shape[2:])} at stride {stride2} do not give {out_h} x {out_w} pixels")
     for name, tensor in (("residual", residual), ("out", out)):
         if tensor is not None:
@@ -75,6 +79,7 @@ def conv_bias_act(
 
 
 def _check_second(x: Tensor, x2: Tensor | None, stride2: int, packed: Packed) -> None:
+    """Raise ValueError unless x2 and its stride fit the packed weights and x."""
     if (x2 is not None) != (packed.c_in2 > 0):
         raise ValueError(
             f"second: {'given' if x2 is not None else 'missing'}, weights packed for {packed.c_in2} channels"
@@ -88,7 +93,7 @@ def _check_second(x: Tensor, x2: Tensor | None, stride2: int, packed: Packed) ->
         raise ValueError(f"second: {list(x2.shape)}, not [{x.shape[0]}, {packed.c_in2}, H2, W2]")
 
 
-def _out(size: int, kernel: int, stride: int, padding: int) -> int:
+def _out_size(size: int, kernel: int, stride: int, padding: int) -> int:
     return (size + 2 * padding - kernel) // stride + 1
 
 
@@ -97,13 +102,13 @@ def _conv_bias_act(
     x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, x2: Tensor | None, scale: Tensor | None,
     shift: Tensor | None, geometry: list[int], relu: bool, precision: str, config: str,
 ) -> Tensor:  # fmt: skip
-    """`geometry`: kernel height and width, stride, padding, the second operand's stride. `config`: text, or empty."""
+    """The op: `geometry` is kernel height and width, stride, padding, x2's stride; `config` is text, or empty."""
     layer = _layer(
         x.shape, weight.shape[0], (*geometry,), None if x2 is None else x2.shape,
         residual is not None, relu, scale is not None, precision,
     )  # fmt: skip
-    y = output(layer, x.device)
-    run(layer, Operands(x, weight, bias, residual, x2, scale, shift), y, config)
+    y = empty_output(layer, x.device)
+    compute_layer(layer, Operands(x, weight, bias, residual, x2, scale, shift), y, config)
     return y
 
 
@@ -114,7 +119,7 @@ def _(
 ) -> Tensor:  # fmt: skip
     kernel_h, kernel_w, stride, padding, _ = geometry
     n, _, h, w = x.shape
-    shape = (n, weight.shape[0], _out(h, kernel_h, stride, padding), _out(w, kernel_w, stride, padding))
+    shape = (n, weight.shape[0], _out_size(h, kernel_h, stride, padding), _out_size(w, kernel_w, stride, padding))
     return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
 
 
@@ -129,7 +134,7 @@ def _conv_bias_act_out(
         x.shape, weight.shape[0], (*geometry,), None if x2 is None else x2.shape,
         residual is not None, relu, scale is not None, precision,
     )  # fmt: skip
-    run(layer, Operands(x, weight, bias, residual, x2, scale, shift), out, config)
+    compute_layer(layer, Operands(x, weight, bias, residual, x2, scale, shift), out, config)
 
 
 @_conv_bias_act_out.register_fake

@@ -2,21 +2,21 @@
 """The convolution of conv.py with its tiles moved by the copy engine (tiled TMA), for sm_90 and up.
 
 Why: pointer loads spend a thread's registers and instructions on addresses and masks, more of them the larger the
-window; here one thread asks for a box and the hardware zero-fills what lies outside the image, which is the padding.
-The bytes are those of conv.py. Not for fewer than 16 channels, prologues, fp32 outside the tensor cores and the rest
-that `kernels.space.fit.impossible` names.
+window; here one thread requests a box and the hardware fills what lies outside the image with zeros, which is the
+padding. The bytes are those of conv.py. Layers of fewer than 16 channels, prologues, fp32 and the others that
+`kernels.space.fit.incompatibility_reason` names are not supported.
 
 A tile's rows are a box of output pixels, (images, height, width), whose input pixels are one box per tap: at stride 1
-of x itself, [N, H, W, C], shifted by the tap; at stride 2 of x seen as 2x2 blocks, [N, H/2, 2, W/2, 2C], where a tap is
-one parity of row and column, shifted by whole blocks. Boxes need not divide the image: what a box has beyond it reads
-as zero and is not written. A 1x1 at stride 1 sees all pixels as one long row.
+of x itself, [N, H, W, C], shifted by the tap; at stride 2 of x viewed as 2x2 blocks, [N, H/2, 2, W/2, 2C], where a tap
+is one parity of row and column, shifted by whole blocks. Boxes need not divide the image: pixels of a box beyond it
+read as zero and are not written. For a 1x1 at stride 1 all pixels are one long row.
 
-On sm_90 a box in one row goes from shared memory into wgmma as it is. Any other is a reshape to the compiler, and that
-puts x into registers first (Triton 3.6 and 3.7: `comesFromLoadOrBlockArg` stops at a reshape); on sm_100 it does not.
-That needs `Config.serial`, as conv.py's prologue does, and `space` has rows alone for sm_90.
+On sm_90 wgmma reads a box of one row from shared memory. Any other box is a reshape, for which the compiler puts x into
+registers (Triton 3.6 and 3.7: `comesFromLoadOrBlockArg` stops at a reshape); on sm_100 it does not. Such a kernel needs
+`Config.serial`, as conv.py's prologue does, and `candidates` has only rows for sm_90.
 
-Descriptors are made on the host at each launch and hold addresses: a CUDA graph replays those it was captured with, so
-the buffers must stay where they are, as they must for any graph.
+Descriptors are made on the host at each launch and contain addresses: a CUDA graph replays those that it captured, so
+the buffers must not move, as for any graph.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 from kernels.conv import reference
-from kernels.conv_reduce import parts_in, reduce_launch, scratch_bytes
-from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, options, output
+from kernels.conv_reduce import partial_sums, reduce_launch, scratch_bytes
+from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, empty_output, launch_options
 from kernels.space.config import Config
 from kernels.space.layer import Layer
-from kernels.space.tiling import channel_tiles, row_tiles, steps
-from kernels.tf32 import rounded_to
-from kernels.tile import tile_of, used
+from kernels.space.tiling import channel_tiles, depth_steps, row_tiles
+from kernels.tf32 import round_to
+from kernels.tile import read_accumulator, tile_of
 
 __all__ = ["calls", "compilation", "launch", "reference", "scratch_bytes"]
 
@@ -45,14 +45,14 @@ DTYPES = {"tf32": tl.float32, "fp16": tl.float16, "bf16": tl.bfloat16}
 
 
 @triton.jit
-def _first(
-    # The tile: sums [BLOCK_M, BLOCK_N]; where its box and its channels begin; which steps of the depth
+def _accumulate_window(
+    # The tile: sums [BLOCK_M, BLOCK_N]; the first output pixel of its box, its first channel; the range of depth steps
     acc, x, w, image, top, left, k, low, high,
-    # As _kernel's
+    # As in _kernel
     C: tl.constexpr, S: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr, TAP_COLUMNS: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_K: tl.constexpr, PRECISION: tl.constexpr, SERIAL: tl.constexpr,
 ):  # fmt: skip
-    """acc += window of x times w over the steps `low` to `high`; `image`, `top`, `left` are the box's first output."""
+    """Return acc plus the window of x times w, over the steps `low` to `high`."""
     tap_steps: tl.constexpr = (C + BLOCK_K - 1) // BLOCK_K
     for step in range(low, high):
         tap = step // tap_steps
@@ -60,34 +60,34 @@ def _first(
         r, s = tap // S - PAD, tap % S - PAD
         if STRIDE == 1:
             a = x.load([image, top + r, left + s, channel])  # [BOX_N, BOX_H, BOX_W, BLOCK_K]; 0 outside the image
-        else:  # row 2 * (top + r // 2) + r % 2 of the image; the shift and the mask round down where r < 0
+        else:  # image row 2 * (top + r // 2) + r % 2; shift and mask round down if r < 0
             a = x.load([image, top + (r >> 1), r & 1, left + (s >> 1), (s & 1) * C + channel])
         b = w.load([k, tap * TAP_COLUMNS + channel])  # [BLOCK_N, BLOCK_K]
         acc = tl.dot(a.reshape(BLOCK_M, BLOCK_K), b.T, acc, input_precision=PRECISION)
         if SERIAL:
-            acc = used(acc)
+            acc = read_accumulator(acc)
     return acc
 
 
 @triton.jit(do_not_specialize=["n", "out_h", "out_w"])  # one kernel for every batch and image size
 def _kernel(
-    # Descriptors, with their boxes: x [N, H, W, C] by [BOX_N, BOX_H, BOX_W, BLOCK_K], at stride 2 seen as 2x2 blocks
+    # Descriptors, with their boxes: x [N, H, W, C] by [BOX_N, BOX_H, BOX_W, BLOCK_K], at stride 2 as 2x2 blocks
     # (`_input`); w [K, columns] by [BLOCK_N, BLOCK_K]; residual and out [N, OH, OW, K] by [BOX_N, BOX_H, BOX_W,
     # BLOCK_N]; x2 [N, OH, OW, C2], already strided; and a pointer, bias [K]
     x, w, bias, residual, x2, out,
-    # Sizes that are not compiled in: images, pixels of out
+    # Sizes that are not constexpr: images, pixels of out
     n, out_h, out_w,
-    # Sizes: channels of x and out. The window: taps in a row, their stride, zeros around the image
+    # Sizes: channels of x and out. The window: taps in a row, pixels between windows, zeros around the image
     C: tl.constexpr, K: tl.constexpr, S: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr,
-    # Strides in a row of w: what is x's, a tap's. The depth: steps of BLOCK_K over x, and over x2
+    # Columns of w: of x's part, of a tap. The depth: steps of BLOCK_K over x and over x2
     FIRST_COLUMNS: tl.constexpr, TAP_COLUMNS: tl.constexpr, FIRST_STEPS: tl.constexpr, SECOND_STEPS: tl.constexpr,
-    # Meta-parameters: what is computed, in which arithmetic, stored as what
+    # Meta-parameters: the epilogue's ReLU, tl.dot's input precision, out's dtype;
     RELU: tl.constexpr, PRECISION: tl.constexpr, DTYPE: tl.constexpr,
-    # and how it is cut (`Config`)
+    # and the configuration (`Config`)
     BOX_N: tl.constexpr, BOX_H: tl.constexpr, BOX_W: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
     SPLIT_K: tl.constexpr, GROUP_M: tl.constexpr, PDL: tl.constexpr, SERIAL: tl.constexpr,
 ):  # fmt: skip
-    """A tile of out, [BLOCK_M, BLOCK_N]: rows are the output pixels of a box, columns output channels."""
+    """Compute a tile of out, [BLOCK_M, BLOCK_N]: rows are the output pixels of a box, columns output channels."""
     if PDL:
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()
@@ -108,7 +108,7 @@ def _kernel(
         high = tl.minimum(low + share, FIRST_STEPS + SECOND_STEPS)
         middle = tl.minimum(tl.maximum(low, FIRST_STEPS), high)
     acc = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)
-    acc = _first(
+    acc = _accumulate_window(
         acc, x, w, image, top, left, k, low, middle,
         C, S, STRIDE, PAD, TAP_COLUMNS, BLOCK_M, BLOCK_K, PRECISION, SERIAL,
     )  # fmt: skip
@@ -120,28 +120,29 @@ def _kernel(
             b = w.load([k, FIRST_COLUMNS + step * BLOCK_K])  # [BLOCK_N, BLOCK_K]
             acc = tl.dot(a.reshape(BLOCK_M, BLOCK_K), b.T, acc, input_precision=PRECISION)
             if SERIAL:
-                acc = used(acc)
+                acc = read_accumulator(acc)
     if SPLIT_K > 1:
         out.store([tl.program_id(1), image, top, left, k], acc.reshape(1, BOX_N, BOX_H, BOX_W, BLOCK_N))
     else:
-        at = k + tl.arange(0, BLOCK_N)  # [BLOCK_N]
-        acc += tl.load(bias + at, mask=at < K, other=0.0)[None, :]
+        channel = k + tl.arange(0, BLOCK_N)  # [BLOCK_N]
+        acc += tl.load(bias + channel, mask=channel < K, other=0.0)[None, :]
         if residual is not None:
             acc += residual.load([image, top, left, k]).reshape(BLOCK_M, BLOCK_N).to(tl.float32)
         if RELU:
             acc = tl.maximum(acc, 0.0)
-        y = rounded_to(acc, DTYPE, PRECISION)
+        y = round_to(acc, DTYPE, PRECISION)
         out.store([image, top, left, k], y.reshape(BOX_N, BOX_H, BOX_W, BLOCK_N))
 
 
 @cache
 def conv_launch(layer: Layer, config: Config) -> Launch:
+    """Return the launch of the convolution alone, without a split depth's reduction."""
     assert config.box is not None
-    first, second = steps(layer, config)
+    first, second = depth_steps(layer, config)
     box_n, box_h, box_w = config.box
     constants = {
         "C": layer.c_in, "K": layer.c_out, "S": layer.kernel[1], "STRIDE": layer.stride, "PAD": layer.padding,
-        "FIRST_COLUMNS": layer.columns.first, "TAP_COLUMNS": layer.columns.c,
+        "FIRST_COLUMNS": layer.columns.first, "TAP_COLUMNS": layer.columns.per_tap,
         "FIRST_STEPS": first, "SECOND_STEPS": second,
         "RELU": layer.relu, "PRECISION": "tf32", "DTYPE": DTYPES[layer.dtype],
         "BOX_N": box_n, "BOX_H": box_h, "BOX_W": box_w, "BLOCK_N": config.block_n, "BLOCK_K": config.block_k,
@@ -149,18 +150,18 @@ def conv_launch(layer: Layer, config: Config) -> Launch:
         "SERIAL": config.serial and not INTERPRETED,
     }  # fmt: skip
     grid = (row_tiles(layer, config) * channel_tiles(layer, config), config.split_k)
-    return Launch(_kernel, constants, grid, options(config))
+    return Launch(_kernel, constants, grid, launch_options(config))
 
 
 def calls(
     layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None = None
 ) -> Iterator[tuple[Launch, list[Argument]]]:
-    """The launches of a layer with their arguments, in order; `scratch` as in conv.py."""
+    """Yield a layer's launches with their arguments, in order; `scratch` as in conv.py."""
     assert config.box is not None
     if layer.pointwise:
         layer = layer.reshaped(1, 1, layer.rows)
     o, split = operands, config.split_k > 1
-    w = TensorDescriptor(o.weight, list(o.weight.shape), [layer.columns.all, 1], [config.block_n, config.block_k])
+    w = TensorDescriptor(o.weight, list(o.weight.shape), [layer.columns.total, 1], [config.block_n, config.block_k])
     x2 = None
     if o.x2 is not None and layer.second is not None:
         h2, w2, c2, stride2 = layer.second
@@ -168,7 +169,7 @@ def calls(
     shape, tile = (layer.n, layer.out_h, layer.out_w, layer.c_out), (*config.box, config.block_n)
     residual = _pixels(o.residual, shape, tile) if o.residual is not None and not split else None
     if split:
-        parts = parts_in(scratch, layer, config, out)
+        parts = partial_sums(scratch, layer, config, out)
         image = [layer.out_h * layer.out_w * layer.c_out, layer.out_w * layer.c_out, layer.c_out, 1]
         target = TensorDescriptor(parts, [config.split_k, *shape], [layer.n * image[0], *image], [1, *tile])
     else:
@@ -180,13 +181,14 @@ def calls(
 
 
 def _pixels(x: Tensor, shape: tuple[int, ...], block: tuple[int, ...], stride: int = 1) -> TensorDescriptor:
-    """Every stride-th pixel of a channels-last x of `shape` (n, h, w, c)."""
+    """Return a descriptor of every stride-th pixel of a channels-last x of `shape` (n, h, w, c)."""
     n, h, w, c = shape
     strides = [h * w * c, stride * w * c, stride * c, 1]
     return TensorDescriptor(x, [n, ceil(h / stride), ceil(w / stride), c], strides, list(block))
 
 
 def _input(x: Tensor, layer: Layer, config: Config) -> TensorDescriptor:
+    """Return a descriptor of x, at stride 2 viewed as 2x2 blocks."""
     assert config.box is not None
     n, h, w, c = layer.n, layer.h, layer.w, layer.c_in
     box_n, box_h, box_w = config.box
@@ -202,10 +204,12 @@ def launch(layer: Layer, config: Config, operands: Operands, out: Tensor) -> Non
         if tensor is not None and tensor.data_ptr() % 16:
             raise ValueError(f"{name}: at an address that is not a multiple of 16, as a bulk copy's must be")
     for step, arguments in calls(layer, config, operands, out):
-        step.run(*arguments)
+        step.enqueue(*arguments)
 
 
 def compilation(layer: Layer, config: Config) -> tuple[Compilation, ...]:
     """What `launch` would compile: the convolution and, where the depth is split, the reduction."""
-    meta = Operands.of(layer)
-    return tuple(step.compilation(*arguments) for step, arguments in calls(layer, config, meta, output(layer, "meta")))
+    meta = Operands.empty(layer)
+    return tuple(
+        step.compilation(*arguments) for step, arguments in calls(layer, config, meta, empty_output(layer, "meta"))
+    )

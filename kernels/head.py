@@ -2,27 +2,28 @@
 """A network's last layers: the average over all pixels and the fully connected layer, in one kernel or in two.
 
 Why: for ResNet-50 at fp16 an image's last activation is 7x7x2048, 201 KB, its average 4 KB, the weights 4.1 MB. Fusing
-saves a launch and those 4 KB; what counts is how often the rest moves. Counted for an H200, L2 at 5.5 TB/s for all SMs
+saves a launch and those 4 KB; how often the rest is read matters more. Counted for an H200, L2 at 5.5 TB/s for all SMs
 and 112 GB/s (64 bytes a cycle) for one, memory at 4.2 TB/s, 2.2 us for a kernel's launch, start and end (MODEL, us):
 
 | a program | one image | 256 images |
 |---|---|---|
-| 16 classes of one image, which it averages itself | 63 x 266 KB: 5.2 | 16,128 x 266 KB: 788 |
-| 128 classes of 16 images, likewise | 8 x 0.7 MB: 8.7 | 128 x 3.7 MB: 91 |
+| 16 classes of one image, which it averages | 63 x 266 KB: 5.2 | 16,128 x 266 KB: 788 |
+| 128 classes of 16 images, which it averages | 8 x 0.7 MB: 8.7 | 128 x 3.7 MB: 91 |
 | all classes of 128 channels of 32 images; then a sum over programs | 16 x 269 KB: 6.8 | 128 x 784 KB: 26 |
 | averages; then their product with the weights | 6.2 | 24 |
 
-An average is 1/49 of what it is made of: who averages again for each block of classes reads 49 times what the last line
-does, and for more than an image or two that outweighs a launch. There are two ways, and the configuration says which:
+An average is 1/49 of its pixels: a kernel that averages again for each block of classes reads 49 times as much as the
+last line, which for more than an image or two costs more than a launch. The configuration selects one of two forms:
 
-- `block_m` 1, the first line: a program makes block_n classes of one image, block_k channels a step. It multiplies in
-  float32 outside the tensor cores (2 million multiplications an image) and rounds nothing before the end.
+- `block_m` 1, the first line: a program computes block_n classes of one image, block_k channels a step. It multiplies
+in
+  float32 outside the tensor cores (2 million multiplications an image) and rounds only the result.
 - otherwise the last line: averages, rounded to x's dtype as torch rounds them; then the 1x1 convolution of conv.py or
-  conv_tma.py by that configuration, on images of one pixel. Where these are few it splits the depth.
+  conv_tma.py in that configuration, on images of one pixel. Where these are few it splits the depth.
 
-`prologue` is the batch norm and ReLU of a pre-activation network, between its last sum and the average: computed in
-registers on the way, against a pass that reads and writes the activation, 51 MB each at batch 256. No atomics, all sums
-in a fixed order: the same bits each time.
+`prologue` is the batch norm and ReLU of a pre-activation network between its last sum and the average, computed in
+registers: a separate pass would read and write the activation, 51 MB each at batch 256. Without atomics, with all sums
+in a fixed order, the result has the same bits each time.
 """
 
 from __future__ import annotations
@@ -37,18 +38,18 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels.kinds import implementation
-from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, options, output
+from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, empty_output, launch_options
 from kernels.packing import unpack
 from kernels.space.config import Config
 from kernels.space.layer import BYTES, Layer, round_up
-from kernels.space.tiling import PIXELS, product
-from kernels.tf32 import multiplied, rounded_to
+from kernels.space.tiling import MEAN_BLOCK_PIXELS, linear_layer
+from kernels.tf32 import input_precision, round_to
 
-MEANS = 64  # channels of a program that only averages: a line of 128 bytes at 16 bits
+MEAN_CHANNELS = 64  # channels that a program of _means averages: a line of 128 bytes at 16 bits
 
 
 def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
-    """The same in plain aten, computed in `dtype` from the rounded operands, nothing rounded on the way."""
+    """Return the layer computed in aten in `dtype` from the rounded operands; nothing is rounded in between."""
     a = operands.x.to(dtype)
     if operands.scale is not None and operands.shift is not None:
         a = (a * operands.scale.to(dtype)[:, None, None] + operands.shift.to(dtype)[:, None, None]).clamp(min=0)
@@ -57,10 +58,10 @@ def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
 
 
 @triton.jit
-def _mean(
+def _channel_means(
     x, scale, shift, image, c, PIXELS: tl.constexpr, C: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr
 ):
-    """Averages of the channels `c` [BLOCK_C] over an image, float32."""
+    """Return the averages of the channels `c` [BLOCK_C] over an image, float32."""
     total = tl.zeros((BLOCK_P, BLOCK_C), tl.float32)
     for first in range(0, PIXELS, BLOCK_P):
         pixel = first + tl.arange(0, BLOCK_P)  # a: [BLOCK_P, BLOCK_C]
@@ -80,11 +81,11 @@ def _means(
     x, scale, shift, out,
     # Sizes
     PIXELS: tl.constexpr, C: tl.constexpr,
-    # Meta-parameters: in which arithmetic, and how it is cut
+    # Meta-parameters: rounding of out, 64-bit offsets; blocks of pixels and channels, dependent launch
     PRECISION: tl.constexpr, WIDE: tl.constexpr,
     BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
-    """out [N, C] = averages."""
+    """Write the averages of BLOCK_C channels of an image to out [N, C]."""
     if PDL:
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()
@@ -92,8 +93,8 @@ def _means(
     if WIDE:
         image = image.to(tl.int64)
     c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
-    mean = _mean(x, scale, shift, image, c, PIXELS, C, BLOCK_P, BLOCK_C)
-    tl.store(out + image * C + c, rounded_to(mean, out.dtype.element_ty, PRECISION), mask=c < C)
+    mean = _channel_means(x, scale, shift, image, c, PIXELS, C, BLOCK_P, BLOCK_C)
+    tl.store(out + image * C + c, round_to(mean, out.dtype.element_ty, PRECISION), mask=c < C)
 
 
 @triton.jit
@@ -102,11 +103,11 @@ def _fused(
     x, w, bias, scale, shift, out,
     # Sizes, and the stride of a row of w
     PIXELS: tl.constexpr, C: tl.constexpr, K: tl.constexpr, COLUMNS: tl.constexpr,
-    # Meta-parameters: in which arithmetic, and how it is cut (`Config`)
+    # Meta-parameters: rounding of out, 64-bit offsets; and the configuration (`Config`)
     PRECISION: tl.constexpr, WIDE: tl.constexpr,
     BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_N: tl.constexpr, STAGES: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
-    """out [N, K] = averages times w, plus bias."""
+    """Write BLOCK_N classes of an image, averages times w plus bias, to out [N, K]."""
     if PDL:
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()
@@ -119,59 +120,60 @@ def _fused(
         c = start + tl.arange(0, BLOCK_C)
         inside = (k < K)[:, None] & (c < C)[None, :]
         tile = tl.load(w + k[:, None] * COLUMNS + c[None, :], mask=inside, other=0.0)  # [BLOCK_N, BLOCK_C]
-        mean = _mean(x, scale, shift, image, c, PIXELS, C, BLOCK_P, BLOCK_C)  # [BLOCK_C]
+        mean = _channel_means(x, scale, shift, image, c, PIXELS, C, BLOCK_P, BLOCK_C)  # [BLOCK_C]
         acc += tile.to(tl.float32) * mean[None, :]
     y = tl.sum(acc, 1) + tl.load(bias + k, mask=k < K, other=0.0)
-    tl.store(out + image * K + k, rounded_to(y, out.dtype.element_ty, PRECISION), mask=k < K)
+    tl.store(out + image * K + k, round_to(y, out.dtype.element_ty, PRECISION), mask=k < K)
 
 
 @cache
-def own_launch(layer: Layer, config: Config) -> Launch:
-    """The fused kernel, or the averages'."""
+def head_launch(layer: Layer, config: Config) -> Launch:
+    """Return the launch of the fused kernel, or with two kernels that of the averages."""
     pixels = layer.h * layer.w
     constants = {
-        "PIXELS": pixels, "C": layer.c_in, "PRECISION": multiplied(layer.dtype),
+        "PIXELS": pixels, "C": layer.c_in, "PRECISION": input_precision(layer.dtype),
         "WIDE": layer.n * max(pixels * layer.c_in, layer.c_out) >= 2**31,
-        "BLOCK_P": min(1 << (pixels - 1).bit_length(), PIXELS), "PDL": config.pdl and not INTERPRETED,
+        "BLOCK_P": min(1 << (pixels - 1).bit_length(), MEAN_BLOCK_PIXELS), "PDL": config.pdl and not INTERPRETED,
     }  # fmt: skip
     if config.block_m > 1:
-        grid = (layer.n, ceil(layer.c_in / MEANS))
-        return Launch(_means, {**constants, "BLOCK_C": MEANS}, grid, {**options(config), "num_warps": 4})
+        grid = (layer.n, ceil(layer.c_in / MEAN_CHANNELS))
+        return Launch(_means, {**constants, "BLOCK_C": MEAN_CHANNELS}, grid, {**launch_options(config), "num_warps": 4})
     constants |= {
-        "K": layer.c_out, "COLUMNS": layer.columns.all, "BLOCK_C": config.block_k, "BLOCK_N": config.block_n,
+        "K": layer.c_out, "COLUMNS": layer.columns.total, "BLOCK_C": config.block_k, "BLOCK_N": config.block_n,
         "STAGES": config.stages,
     }  # fmt: skip
-    return Launch(_fused, constants, (layer.n, ceil(layer.c_out / config.block_n)), options(config))
+    return Launch(_fused, constants, (layer.n, ceil(layer.c_out / config.block_n)), launch_options(config))
 
 
 def scratch_bytes(layer: Layer, config: Config) -> int:
-    """What two kernels pass between them: the averages, and the partial sums of a split depth."""
-    second = product(layer)
+    """Return the bytes that kernels pass to each other: averages, and the partial sums of a split depth."""
+    second = linear_layer(layer)
     split = implementation(second, config).scratch_bytes(second, config)
     return 0 if config.block_m == 1 else _means_bytes(layer) + split
 
 
 def _means_bytes(layer: Layer) -> int:
-    return round_up(layer.n * layer.c_in * BYTES[layer.dtype], 16)  # what follows them may be read by bulk copies
+    """Return the bytes of the averages, a multiple of 16, so that bulk copies can read what follows them."""
+    return round_up(layer.n * layer.c_in * BYTES[layer.dtype], 16)
 
 
 def calls(
     layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None = None
 ) -> Iterator[tuple[Launch, list[Argument]]]:
-    """The launches of a layer with their arguments, in order.
+    """Yield a layer's launches with their arguments, in order.
 
-    What they pass between them goes to `scratch`, `scratch_bytes(layer, config)` bytes, or to memory of its own.
+    They pass averages and partial sums in `scratch` of `scratch_bytes(layer, config)` bytes, or in new memory.
     """
     o = operands
     if config.block_m == 1:
-        yield own_launch(layer, config), [o.x, o.weight, o.bias, o.scale, o.shift, out]
+        yield head_launch(layer, config), [o.x, o.weight, o.bias, o.scale, o.shift, out]
         return
     if scratch is None:
         scratch = out.new_empty(scratch_bytes(layer, config), dtype=torch.uint8)
     size = _means_bytes(layer)
     means = scratch[:size].view(out.dtype)[: layer.n * layer.c_in].view(layer.n, layer.c_in, 1, 1)
-    yield own_launch(layer, config), [o.x, o.scale, o.shift, means]
-    y, second = out.view(layer.n, layer.c_out, 1, 1), product(layer)
+    yield head_launch(layer, config), [o.x, o.scale, o.shift, means]
+    y, second = out.view(layer.n, layer.c_out, 1, 1), linear_layer(layer)
     averaged = Operands(means, o.weight, o.bias)
     yield from implementation(second, config).calls(second, config, averaged, y, scratch[size:])
 
@@ -180,10 +182,10 @@ def launch(layer: Layer, config: Config, operands: Operands, out: Tensor) -> Non
     if config.impl == "tma" and out.data_ptr() % 16:
         raise ValueError("out: at an address that is not a multiple of 16, as a bulk copy's must be")
     for step, arguments in calls(layer, config, operands, out):
-        step.run(*arguments)
+        step.enqueue(*arguments)
 
 
 def compilation(layer: Layer, config: Config) -> tuple[Compilation, ...]:
     """What `launch` would compile."""
-    launches = calls(layer, config, Operands.of(layer), output(layer, "meta"))
+    launches = calls(layer, config, Operands.empty(layer), empty_output(layer, "meta"))
     return tuple(step.compilation(*arguments) for step, arguments in launches)

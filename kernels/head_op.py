@@ -1,4 +1,4 @@
-"""A network's last layers as a torch op: what a network calls. kernels/head.py has what it computes.
+"""A network's last layers as a torch op, which networks call; kernels/head.py computes them.
 
 packed = kernels.pack_linear(fc.weight, fc.bias, torch.float16).to("cuda")      # once
 logits = kernels.pool_linear(x, packed)                                         # x: channels-last
@@ -11,8 +11,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from kernels.call import check_input, check_prologue, check_rows, run
-from kernels.launch import Operands, output
+from kernels.call import check_input, check_prologue, check_rows, compute_layer
+from kernels.launch import Operands, empty_output
 from kernels.packing import Packed
 from kernels.space.config import Config
 from kernels.space.layer import Layer
@@ -25,11 +25,11 @@ def pool_linear(
     out: Tensor | None = None,
     config: Config | None = None,
 ) -> Tensor:
-    """mean(act'(x)) * weight + bias, x [N, C, h, w] channels-last -> [N, classes] in x's dtype.
+    """Return mean(act'(x)) * weight + bias of x [N, C, h, w], channels-last: [N, classes] in x's dtype.
 
-    `packed` is of `pack_linear`. `prologue` is scale and shift [C], float32: act'(x) = relu(x * scale + shift). `out`
-    is written and returned, and shares no memory with x. `config` overrides the table. Raises `ValueError`, naming the
-    argument, for what it cannot take.
+    `packed` is from `pack_linear`. `prologue` is scale and shift [C], float32: act'(x) = relu(x * scale + shift).
+    `out`, if given, is written and returned, and shares no memory with x. `config` overrides the table. Raises
+    ValueError, naming the argument, for arguments that do not fit.
     """
     if not isinstance(packed, Packed):
         raise ValueError(f"packed: a {type(packed).__name__}, not what kernels.pack_linear returns")
@@ -59,10 +59,10 @@ def pool_linear(
 def _pool_linear(
     x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor | None, shift: Tensor | None, precision: str, config: str
 ) -> Tensor:
-    """`config`: text, or empty."""
+    """The op; `config` is text, or empty."""
     layer = _layer(x.shape, bias.shape[0], scale is not None, precision)
-    y = output(layer, x.device)
-    run(layer, Operands(x, weight, bias, scale=scale, shift=shift), y, config)
+    y = empty_output(layer, x.device)
+    compute_layer(layer, Operands(x, weight, bias, scale=scale, shift=shift), y, config)
     return y
 
 
@@ -79,7 +79,7 @@ def _pool_linear_out(
     out: Tensor,
 ) -> None:  # fmt: skip
     layer = _layer(x.shape, bias.shape[0], scale is not None, precision)
-    run(layer, Operands(x, weight, bias, scale=scale, shift=shift), out, config)
+    compute_layer(layer, Operands(x, weight, bias, scale=scale, shift=shift), out, config)
 
 
 @_pool_linear_out.register_fake

@@ -1,4 +1,4 @@
-"""Triton 3.6's interpreter beside numpy 2.4 and later: what Triton 3.7 does there, and no more."""
+"""A patch of Triton 3.6's interpreter for numpy 2.4 and later, as Triton 3.7 has it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 from triton.runtime import interpreter
 
 
-def take_sizes_of_one() -> None:
-    """Lets a tensor of one element be the bound of a loop.
+def accept_one_element_bounds() -> None:
+    """Allow a tensor of one element as the bound of a loop.
 
-    The interpreter holds a scalar in an array of shape [1]. Triton 3.6 hands that to `int`, which numpy refuses from
-    2.4 on (before, it warned); 3.7 squeezes it first, so that this changes nothing there.
+    The interpreter keeps a scalar in an array of shape [1]. Triton 3.6 passes that to `int`, which numpy rejects from
+    2.4 on (before, it warned); 3.7 squeezes it first, so this changes nothing there.
     """
-    patch = interpreter._patch_lang_tensor
+    original = interpreter._patch_lang_tensor
 
     def patched(tensor: Any, scope: Any) -> None:
-        patch(tensor, scope)
+        original(tensor, scope)
         scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.squeeze()))
 
     interpreter._patch_lang_tensor = patched

@@ -1,7 +1,7 @@
-"""The three kinds of layer, and for each who cuts it and who computes it: one table, which all others ask.
+"""The three kinds of layer: a table of the modules that list each kind's configurations and compute it.
 
-Choosing configurations needs no torch, so the modules of the table are named here and imported when they are asked for.
-Those that cut a layer have the functions of `Space`, those that compute it the functions of `Kernels`.
+Choosing a configuration needs no torch, so the table has the modules' names, and imports them on first use. Modules
+that list configurations have the functions of `Space`, modules that compute a layer those of `Kernels`.
 """
 
 from __future__ import annotations
@@ -24,40 +24,40 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Row:
-    """Modules' names: `space` cuts a layer; `kernels`, by `Config.impl`, compute it."""
+class Modules:
+    """Modules' names: `space` lists configurations; `kernels`, by `Config.impl`, compute the layer."""
 
     space: str
     kernels: Mapping[str, str]
 
 
-KINDS: Mapping[Kind, Row] = {
+KINDS: Mapping[Kind, Modules] = {
     # act(conv(act'(x)) + conv1x1(x2) + bias + residual)
-    "conv": Row("kernels.space.conv", {"ptr": "kernels.conv", "tma": "kernels.conv_tma"}),
+    "conv": Modules("kernels.space.conv", {"ptr": "kernels.conv", "tma": "kernels.conv_tma"}),
     # maxpool(act(conv(x) + bias))
-    "stem": Row("kernels.space.stem", {"ptr": "kernels.stem", "tma": "kernels.stem"}),
+    "stem": Modules("kernels.space.stem", {"ptr": "kernels.stem", "tma": "kernels.stem"}),
     # mean(act'(x)) * weight + bias; its product is a convolution, which `impl` is for
-    "head": Row("kernels.space.head", {"ptr": "kernels.head", "tma": "kernels.head"}),
+    "head": Modules("kernels.space.head", {"ptr": "kernels.head", "tma": "kernels.head"}),
 }
 
 
 class Space(Protocol):
-    """How a kind of layer may be cut; no torch."""
+    """A module with the configurations of a kind of layer; it needs no torch."""
 
-    def space(self, layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Iterable[Config]: ...
-    def default(self, layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Config: ...
+    def candidates(self, layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Iterable[Config]: ...
+    def default_config(self, layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Config: ...
     def predicted_us(self, layer: Layer, config: Config, machine: Machine) -> float: ...
-    def unfit(self, layer: Layer, config: Config, arch: int) -> str | None: ...
-    def unsafe(self, layer: Layer, config: Config, arch: int) -> str | None: ...
+    def rejection_reason(self, layer: Layer, config: Config, arch: int) -> str | None: ...
+    def hazard_reason(self, layer: Layer, config: Config, arch: int) -> str | None: ...
 
 
 class Kernels(Protocol):
-    """What computes a kind of layer.
+    """A module that computes a kind of layer.
 
-    - `reference`: the same in aten, computed in `dtype`;
-    - `calls`: its launches with their arguments, in order; `scratch_bytes`: the size of what they pass between them,
-      for which `scratch` is memory;
-    - `launch`, `compilation`: the same run, and compiled.
+    - `reference`: the layer in aten, computed in `dtype`;
+    - `calls`: its launches with their arguments, in order; `scratch`: memory of `scratch_bytes` for what one kernel
+      passes to the next, allocated by `calls` if None;
+    - `launch`, `compilation`: the calls enqueued, and as compilations.
     """
 
     def reference(self, layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor: ...
@@ -69,7 +69,7 @@ class Kernels(Protocol):
     def compilation(self, layer: Layer, config: Config) -> tuple[Compilation, ...]: ...
 
 
-if TYPE_CHECKING:  # so that mypy holds the modules of the table against what is said of them
+if TYPE_CHECKING:  # so that mypy checks the table's modules against the protocols
     from kernels import conv, conv_tma, head, stem
     from kernels.space import conv as conv_space
     from kernels.space import head as head_space
@@ -80,53 +80,53 @@ if TYPE_CHECKING:  # so that mypy holds the modules of the table against what is
 
 
 @cache
-def _space(kind: Kind) -> Any:
+def _import_space(kind: Kind) -> Any:
     return import_module(KINDS[kind].space)
 
 
 @cache
-def _kernels_of(kind: Kind, impl: str) -> Any:
+def _import_kernels(kind: Kind, impl: str) -> Any:
     return import_module(KINDS[kind].kernels[impl])
 
 
 def space_of(layer: Layer) -> Space:
-    """Who says how this layer may be cut."""
-    module: Space = _space(layer.kind)
+    """Return the module with this layer's configurations."""
+    module: Space = _import_space(layer.kind)
     return module
 
 
 def implementation(layer: Layer, config: Config) -> Kernels:
-    """What computes this layer when it is cut so."""
-    module: Kernels = _kernels_of(layer.kind, config.impl)
+    """Return the module that computes this layer in this configuration."""
+    module: Kernels = _import_kernels(layer.kind, config.impl)
     return module
 
 
 def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
-    """The layer in plain aten, computed in `dtype` from the rounded operands, the result not rounded further."""
-    module: Kernels = _kernels_of(layer.kind, "ptr")
+    """Return the layer computed in aten in `dtype` from the rounded operands; the result is not rounded further."""
+    module: Kernels = _import_kernels(layer.kind, "ptr")
     return module.reference(layer, operands, dtype)
 
 
-def space(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Iterable[Config]:
-    """Configurations that compute this layer and fit the GPU, the model's best first."""
-    return space_of(layer).space(layer, arch, sms, gpu)
+def candidates(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Iterable[Config]:
+    """Return the configurations that compute this layer and fit the GPU, the model's best first."""
+    return space_of(layer).candidates(layer, arch, sms, gpu)
 
 
-def default(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Config:
-    """The model's choice for a layer that was never measured, of those that need no checking."""
-    return space_of(layer).default(layer, arch, sms, gpu)
+def default_config(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Config:
+    """Return the model's choice for a layer that was never measured, of those that need no checking."""
+    return space_of(layer).default_config(layer, arch, sms, gpu)
 
 
 def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
-    """Microseconds in a CUDA graph, by a model that is there to order configurations."""
+    """Return microseconds in a CUDA graph by the cost model, which is for ordering configurations."""
     return space_of(layer).predicted_us(layer, config, machine)
 
 
-def unfit(layer: Layer, config: Config, arch: int) -> str | None:
-    """Why the kernels cannot compute this layer so, or None. What may come out wrong is no way to compute it either."""
-    return space_of(layer).unfit(layer, config, arch)
+def rejection_reason(layer: Layer, config: Config, arch: int) -> str | None:
+    """Say why this layer may not be computed with this configuration, or return None: impossible, or unsafe."""
+    return space_of(layer).rejection_reason(layer, config, arch)
 
 
-def unsafe(layer: Layer, config: Config, arch: int) -> str | None:
-    """Why what is compiled of it may compute wrong numbers, or None."""
-    return space_of(layer).unsafe(layer, config, arch)
+def hazard_reason(layer: Layer, config: Config, arch: int) -> str | None:
+    """Say why a compiled kernel may compute wrong numbers, or return None."""
+    return space_of(layer).hazard_reason(layer, config, arch)

@@ -1,4 +1,4 @@
-"""One launch of a Triton kernel, and the same launch as a compilation: what is compiled ahead of time is what runs."""
+"""Launches of Triton kernels, and the compilations of the same launches ahead of time."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from triton.compiler.compiler import make_backend
 from triton.runtime.jit import JITFunction, create_function_from_signature
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from kernels.interpreter import take_sizes_of_one
+from kernels.interpreter import accept_one_element_bounds
 from kernels.packing import TORCH_TYPES
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 
 INTERPRETED: bool = triton.knobs.runtime.interpret
 if INTERPRETED:
-    take_sizes_of_one()
+    accept_one_element_bounds()
 
 Argument: TypeAlias = Tensor | TensorDescriptor | int | None
 
 
 @dataclass(frozen=True)
 class Operands:
-    """What a layer reads: x [N, C, H, W] and the like channels-last, packed weight, float32 per-channel vectors.
+    """The tensors that a layer reads: x, residual and x2, channels-last; packed weight; float32 vectors by channel.
 
-    The weight is of `pack`, and a stem's of `widen`.
+    The weight is from `pack`, a stem's from `widen`.
     """
 
     x: Tensor
@@ -45,8 +45,8 @@ class Operands:
     shift: Tensor | None = None
 
     @staticmethod
-    def of(layer: Layer, device: str = "meta") -> Operands:
-        """Uninitialised operands of a layer; on `meta` they have shapes and no memory."""
+    def empty(layer: Layer, device: str = "meta") -> Operands:
+        """Return uninitialised operands of a layer; on `meta` they have shapes and no memory."""
         dtype = TORCH_TYPES[layer.dtype]
 
         def activation(h: int, w: int, c: int) -> Tensor:
@@ -66,15 +66,15 @@ class Operands:
         )
 
 
-def output(layer: Layer, device: torch.device | str) -> Tensor:
-    """Uninitialised memory for what a layer makes: [N, K, H, W], channels-last, and of a head logits [N, classes]."""
+def empty_output(layer: Layer, device: torch.device | str) -> Tensor:
+    """Return uninitialised memory for a layer's result: [N, K, H, W], channels-last, or a head's [N, classes]."""
     order = torch.channels_last if len(layer.out_shape) == 4 else torch.contiguous_format
     return torch.empty(layer.out_shape, dtype=TORCH_TYPES[layer.dtype], device=device, memory_format=order)
 
 
 @dataclass(frozen=True)
 class Compilation:
-    """What triton.compile needs to make the kernel that a launch runs; the options leave the architecture open."""
+    """The arguments of triton.compile for the kernel of a launch; the architecture is chosen when compiling."""
 
     kernel: Any
     signature: Mapping[str, str]
@@ -85,62 +85,63 @@ class Compilation:
 
 @dataclass(frozen=True)
 class Launch:
-    """A kernel with all that a layer and a configuration fix; its arguments come with the call."""
+    """A kernel with the constants, grid and options that a layer and a configuration fix."""
 
     kernel: Any
     constants: Mapping[str, Any]
     grid: tuple[int, ...]
     options: Mapping[str, Any]
 
-    def run(self, *arguments: Argument) -> Any:
-        """Enqueues it on the current stream; returns Triton's compiled kernel."""
+    def enqueue(self, *arguments: Argument) -> Any:
+        """Launch the kernel on the current stream, and return Triton's compiled kernel."""
         return self.kernel[self.grid](*arguments, **self.constants, **self.options)
 
     def compilation(self, *arguments: Argument) -> Compilation:
-        """What a launch with these arguments compiles, down to the spelling by which Triton finds it again.
+        """Return what a launch with these arguments compiles, with the same key in Triton's cache.
 
-        Triton's own launcher says it, by the steps of `JITFunction.run` up to where it would ask the driver: what is
-        constant, typed and aligned is spelled otherwise from version to version (3.6, 3.7).
+        The steps are those of `JITFunction.run` up to where it needs the driver, by Triton's functions, as the spelling
+        of constants, types and alignment differs between versions (3.6, 3.7).
         """
         if INTERPRETED:
             raise RuntimeError(
                 "kernels defined under TRITON_INTERPRET=1 cannot be compiled: unset it before the import"
             )
-        kernel, backend = self.kernel, make_backend(ANY)
+        kernel, backend = self.kernel, make_backend(ANY_TARGET)
         debug = {"debug": kernel.debug or triton.knobs.runtime.debug}
-        given = dict(self.options) | debug | {"instrumentation_mode": triton.knobs.compilation.instrumentation_mode}
-        told = {**self.constants, **given}
-        bound, specialization, rest = _binder(kernel)(*arguments, **told)
-        _, signature, constants, attributes = kernel._pack_args(backend, told, bound, specialization, rest)
-        named = {kernel.arg_names[position]: value for (position,), value in constants.items()}
-        return Compilation(kernel, signature, named, attributes, given)
+        options = dict(self.options) | debug | {"instrumentation_mode": triton.knobs.compilation.instrumentation_mode}
+        keywords = {**self.constants, **options}
+        bound, specialization, rest = _binder(kernel)(*arguments, **keywords)
+        _, signature, constants, attributes = kernel._pack_args(backend, keywords, bound, specialization, rest)
+        by_name = {kernel.arg_names[position]: value for (position,), value in constants.items()}
+        return Compilation(kernel, signature, by_name, attributes, options)
 
 
-# how arguments are specialised is one for all of NVIDIA's architectures
-ANY = GPUTarget("cuda", 80, 32)
+# arguments are specialised in the same way for all of NVIDIA's architectures
+ANY_TARGET = GPUTarget("cuda", 80, 32)
 
 
 @cache
 def _binder(kernel: Any) -> Any:
-    """Triton's own reading of a call's arguments: bound by name, specialised, options apart."""
-    return create_function_from_signature(kernel.signature, kernel.params, make_backend(ANY))
+    """Return Triton's function that binds a call's arguments by name, specialises them and separates the options."""
+    return create_function_from_signature(kernel.signature, kernel.params, make_backend(ANY_TARGET))
 
 
-def options(config: Config) -> dict[str, Any]:
-    launched = {"num_warps": config.warps, "num_stages": config.stages}
-    return {**launched, "launch_pdl": True} if config.pdl and not INTERPRETED else launched
+def launch_options(config: Config) -> dict[str, Any]:
+    """Return Triton's options of a launch in this configuration."""
+    options = {"num_warps": config.warps, "num_stages": config.stages}
+    return {**options, "launch_pdl": True} if config.pdl and not INTERPRETED else options
 
 
 @contextmanager
-def parsed_in_turn() -> Iterator[None]:
-    """Python 3.11's parser counts its depth in one place for all threads, and fails if two meet (cpython#106905)."""
-    parse, turn = JITFunction.parse, Lock()
+def serialized_parsing() -> Iterator[None]:
+    """Let one thread at a time parse kernels: Python 3.11's parser is not thread-safe (cpython#106905)."""
+    parse, lock = JITFunction.parse, Lock()
 
-    def alone(kernel: JITFunction) -> Any:
-        with turn:
+    def parse_locked(kernel: JITFunction) -> Any:
+        with lock:
             return parse(kernel)
 
-    JITFunction.parse = alone
+    JITFunction.parse = parse_locked
     try:
         yield
     finally:

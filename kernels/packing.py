@@ -1,11 +1,11 @@
-"""Weights as the kernels read them: laid out, padded and rounded once, ahead of time.
+"""Weights packed for the kernels: laid out, padded and rounded once, ahead of time.
 
-A row per output channel, [c_out, columns]: the taps in order, within a tap the input channels, behind them the second
-operand's channels (`layer.Columns`). The depth is contiguous, as it is in a channels-last activation, so that both
-sides of the product reach the tensor cores in the one layout that all their precisions take.
+There is a row per output channel, [c_out, columns]: the taps in order, within a tap the input channels, behind them
+the second operand's channels (`layer.Columns`). The depth is contiguous, as in a channels-last activation, so that
+both sides of the product reach the tensor cores in the layout that all their precisions accept.
 
-The 7x7 stem over 3 channels, which fits no tensor core as it is. Its window is 147 deep; an image is 150,528 values in
-and 802,816 out, so at fp16 it moves 1.9 MB and computes 236 MFLOP. What was weighed:
+The 7x7 stem over 3 channels does not fit the tensor cores' shapes. Its window is 147 deep; an image is 150,528 values
+in and 802,816 out, so at fp16 it moves 1.9 MB and computes 236 MFLOP. The alternatives:
 
 | layout | depth | FLOP | input | loads of one window |
 |---|---|---|---|---|
@@ -14,11 +14,11 @@ and 802,816 out, so at fp16 it moves 1.9 MB and computes 236 MFLOP. What was wei
 | 2x2 pixels as 12 channels, 4x4 taps | 192 | 1.3x | the same bytes, a copy | 8 bytes wide |
 | plain image, the window's 7 rows of 21 values as one run | 147 -> 160 | 1.1x | as it is | one value each |
 
-The last is what `flat` columns are, and what is used for every layer with fewer than 16 channels. Its loads are
-narrow: 160 values a pixel in warps of 32 are 63k load instructions an image, at one a cycle and SM 15k cycles or 8.6 us
-for 32 images on 132 SMs at 1.755 GHz, under the 14.5 us that the layer's 61 MB take at 4.2 TB/s. The others trade that
-for a copy of the image, 0.3 MB read and as much written: hidden in the placing of the input if a caller is honest about
-it, and in the timed call if not. So the timed input stays the plain channels-last image.
+The last is the layout with `flat` columns, used for every layer with fewer than 16 channels. Its loads are narrow: 160
+values a pixel in warps of 32 are 63k load instructions an image, at one a cycle and SM 15k cycles or 8.6 us for 32
+images on 132 SMs at 1.755 GHz, under the 14.5 us that the layer's 61 MB take at 4.2 TB/s. The others need a copy of
+the image, 0.3 MB read and as much written, in the timed call or untimed in the placing of the input. So the input
+stays the plain channels-last image.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from kernels.space.layer import Columns, Layer, columns
-from kernels.tf32 import rounded
+from kernels.space.layer import Columns, Layer, packed_columns
+from kernels.tf32 import round_tf32
 
 DTYPES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
 TORCH_TYPES = {name: dtype for dtype, name in DTYPES.items()} | {"tf32": torch.float32}
 
-Second = tuple[Tensor, Tensor | None]
+SecondOperand = tuple[Tensor, Tensor | None]
 
 
 class Packed(nn.Module):
-    """A convolution's weights for `conv_bias_act`; made by `pack`, moved by `.to(device)`.
+    """A convolution's weights for `conv_bias_act`, from `pack`; `.to(device)` moves them.
 
-    A module so that a network's own `.to`, byte counts and exports see its buffers: `weight` [c_out, columns] in the
-    activations' dtype, `bias` [c_out] float32.
+    It is a module so that a network's `.to`, byte counts and exports include its buffers: `weight` [c_out, columns] in
+    the activations' dtype, `bias` [c_out] float32.
     """
 
     weight: Tensor
@@ -56,7 +56,7 @@ class Packed(nn.Module):
         self.register_buffer("bias", bias)
         self.c_in, self.kernel, self.c_in2, self.precision = c_in, kernel, c_in2, precision
         self.c_out = weight.shape[0]
-        # of the precision, not read off the weight: a stray .half() on a network must not go unnoticed
+        # from the precision, not from the weight, so that a call notices a stray .half() on a network
         self.dtype = TORCH_TYPES[precision]
 
     def extra_repr(self) -> str:
@@ -70,13 +70,14 @@ def pack(
     bias: Tensor | None = None,
     dtype: torch.dtype | None = None,
     *,
-    second: Second | None = None,
+    second: SecondOperand | None = None,
     tf32: bool = False,
 ) -> Packed:
-    """`weight` [K, C, R, S] and `bias` [K], with `second`'s weight [K, C2, 1, 1] and bias accumulated with it.
+    """Pack `weight` [K, C, R, S] and `bias` [K], and `second`'s weight [K, C2, 1, 1] and bias to accumulate with it.
 
-    `dtype` is that of the activations, the weight's own unless told. The biases add up in float32. `tf32`: float32
-    activations whose products the tensor cores take at 10 bits of mantissa, which the weights are rounded to here.
+    `dtype` is the activations', by default the weight's. The biases are added in float32. `tf32`: float32 activations
+    whose products the tensor cores compute with 10 bits of mantissa, to which the weights are rounded here. Raises
+    ValueError, naming the argument, for what it cannot pack.
     """
     if not isinstance(weight, Tensor):
         raise ValueError(f"weight: of type {type(weight).__name__}, not a tensor [K, C, R, S]")
@@ -89,7 +90,7 @@ def pack(
         raise ValueError(f"weight: of shape {list(weight.shape)}, not [K, C, R, S] of at least one each")
     k, c, r, s = weight.shape
     _check_bias("bias", bias, weight)
-    total = torch.zeros(k, device=weight.device) if bias is None else bias.float()
+    bias_sum = torch.zeros(k, device=weight.device) if bias is None else bias.float()
     c2 = 0
     if second is not None:
         weight2, bias2 = second
@@ -99,44 +100,45 @@ def pack(
             raise ValueError(f"second: a weight on {weight2.device}, and the first on {weight.device}")
         _check_bias("second", bias2, weight)
         c2 = weight2.shape[1]
-        total = total if bias2 is None else total + bias2.float()
+        bias_sum = bias_sum if bias2 is None else bias_sum + bias2.float()
     precision = "tf32" if tf32 else DTYPES[dtype]
-    cols = columns(c, (r, s), c2, precision)
-    if k * cols.all >= 2**31:
-        raise ValueError(f"weight: {k} x {cols.all} columns are more than 32-bit offsets reach")
-    rows = torch.zeros(k, cols.all, dtype=dtype, device=weight.device)
-    first, behind = _views(rows, cols, c, (r, s), c2)
+    cols = packed_columns(c, (r, s), c2, precision)
+    if k * cols.total >= 2**31:
+        raise ValueError(f"weight: {k} x {cols.total} columns are more than 32-bit offsets reach")
+    rows = torch.zeros(k, cols.total, dtype=dtype, device=weight.device)
+    first, after = _weight_views(rows, cols, c, (r, s), c2)
     first.copy_(weight.permute(0, 2, 3, 1))
     if second is not None:
-        behind.copy_(second[0].flatten(1))
-    return Packed(rounded(rows) if tf32 else rows, total.detach().clone(), c, (r, s), c2, precision)
+        after.copy_(second[0].flatten(1))
+    return Packed(round_tf32(rows) if tf32 else rows, bias_sum.detach().clone(), c, (r, s), c2, precision)
 
 
 def pack_linear(weight: Tensor, bias: Tensor | None, dtype: torch.dtype | None = None, tf32: bool = False) -> Packed:
-    """A fully connected layer's weight [classes, C] and bias [classes] for `pool_linear`."""
+    """Pack a fully connected layer's weight [classes, C] and bias [classes] for `pool_linear`."""
     if not isinstance(weight, Tensor) or weight.dim() != 2:
-        raise ValueError(f"weight: {shape_of(weight)}, not a tensor [classes, C]")
+        raise ValueError(f"weight: {describe_shape(weight)}, not a tensor [classes, C]")
     return pack(weight[:, :, None, None], bias, dtype, tf32=tf32)
 
 
-def shape_of(value: object) -> str:
-    """In words, for a message."""
+def describe_shape(value: object) -> str:
+    """Return a value's shape, or the type of what is no tensor, for a message."""
     return f"of shape {list(value.shape)}" if isinstance(value, Tensor) else f"of type {type(value).__name__}"
 
 
 def unpack(weight: Tensor, layer: Layer) -> tuple[Tensor, Tensor]:
-    """Views of a packed weight: [K, C, R, S] and [K, C2, 1, 1]."""
-    first, behind = _views(weight, layer.columns, layer.c_in, layer.kernel, layer.c_in2)
-    return first.permute(0, 3, 1, 2), behind[:, :, None, None]
+    """Return views of a packed weight, [K, C, R, S] and [K, C2, 1, 1]."""
+    first, after = _weight_views(weight, layer.columns, layer.c_in, layer.kernel, layer.c_in2)
+    return first.permute(0, 3, 1, 2), after[:, :, None, None]
 
 
-def _views(rows: Tensor, cols: Columns, c: int, kernel: tuple[int, int], c2: int) -> tuple[Tensor, Tensor]:
-    """The columns that hold weights, not padding: [K, R, S, C] and [K, C2]."""
-    taps = rows[:, : prod(kernel) * cols.c].unflatten(1, (*kernel, cols.c))
+def _weight_views(rows: Tensor, cols: Columns, c: int, kernel: tuple[int, int], c2: int) -> tuple[Tensor, Tensor]:
+    """Return views of the columns that are weights, not padding: [K, R, S, C] and [K, C2]."""
+    taps = rows[:, : prod(kernel) * cols.per_tap].unflatten(1, (*kernel, cols.per_tap))
     return taps[..., :c], rows[:, cols.first : cols.first + c2]
 
 
 def _check_bias(name: Literal["bias", "second"], bias: Tensor | None, weight: Tensor) -> None:
+    """Raise ValueError unless a bias has the weight's rows and device."""
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f"{name}: a bias of shape {list(bias.shape)}, not [{weight.shape[0]}]")
     if bias is not None and bias.device != weight.device:

@@ -1,10 +1,10 @@
 # mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False, disallow-untyped-decorators=False
 # mypy: disable-error-code=assignment
-"""A network's first layers in one kernel: convolution, bias, ReLU and the 3x3 max-pool at stride 2 behind it.
+"""A network's first layers in one kernel: convolution, bias, ReLU and the 3x3 max-pool at stride 2.
 
-Why: at batch 32, fp16, the 7x7 over 224x224x3 reads 9.6 MB and makes 112x112x64, 51.4 MB; pooled it is 12.8 MB. In two
-kernels the 51.4 MB are written and read between them: 125 MB, 30 us at 4.2 TB/s. Here they stay in registers: 22.5 MB,
-5.4 us. What is left is the arithmetic, 7.6 GFLOP, and the loads of the windows. Weighed, per pooled pixel, for 132 SMs
+Why: at batch 32, fp16, the 7x7 over 224x224x3 reads 9.6 MB and computes 112x112x64, 51.4 MB; pooled it is 12.8 MB. Two
+kernels write and read the 51.4 MB between them: 125 MB, 30 us at 4.2 TB/s. Here they stay in registers: 22.5 MB,
+5.4 us. The rest is arithmetic, 7.6 GFLOP, and the loads of the windows. The alternatives, per pooled pixel, for 132 SMs
 of 2048 multiplications and 32 loads a cycle, 100,352 pooled pixels a batch, 1.755 GHz (MODEL, both at their peak):
 
 | a program's product | depth x columns | cycles | loads | us |
@@ -13,25 +13,25 @@ of 2048 multiplications and 32 loads a cycle, 100,352 pooled pixels a batch, 1.7
 | 17x17 pixels for 8x8, pooled by shifts of the tile | 4.5 x 160 x 64 | 23 | 720 of 2 bytes | 9.8; 9.8 |
 | **two side by side, the third from the neighbour** | 2 x 224 x 128 | 28 | 32 of 8 bytes | 12.2; 0.4 |
 
-A load is some ten instructions, with its address, its mask and its way to shared memory: the second line takes three
-times its figure to issue. The last is this kernel:
+A load takes some ten instructions, with its address, its mask and its store to shared memory: the second line takes
+three times its figure to issue. The last is this kernel:
 - A row of the product is a pooled pixel. Its columns are two neighbours of the convolution by channels, its depth the
-  window of both: 9 pixels of an image row, 27 values, 32 with what aligns them. Windows are 12 values apart, so every
-  load is 8 bytes wide. `widen` lays the weights out so, once. The maximum of the two is within a thread.
-- A program goes down the image: the maximum over rows is a running one, and a row of the convolution is computed once,
-  save one per strip. The windows slide in registers, loaded a row ahead; the weights stay in shared memory.
-- The third column is the left neighbour's second. Rows of the product run on over all images, so the neighbour is the
-  row before (`tl.gather`: shuffles within a warp); a tile's first row is there for the second's sake, and made twice.
-  By a product with a shifted identity, an infinity would spread over the tile, to other images.
+  window of both: 9 pixels of an image row, 27 values, 32 with alignment. Windows are 12 values apart, so every load is
+  8 bytes wide. `widen` lays the weights out accordingly, once. The maximum of the two is within a thread.
+- A program moves down the image with a running maximum over rows, and computes a row of the convolution once, except
+  one per strip. The windows slide in registers, loaded a row ahead; the weights stay in shared memory.
+- The third column is the left neighbour's second. Rows of the product continue over all images, so the neighbour is the
+  row before (`tl.gather`: shuffles within a warp); a tile's first row serves only the second, and is computed twice.
+  With a product by a shifted identity instead, an infinity would spread over the tile, to other images.
 
-Rounding and the bias are monotone, so the maximum may be taken of rounded values: the result is what pooling a written
-convolution gives. The pool's border is zeros: behind a ReLU the same as torch's minus infinity, and without one what a
-pre-activation network has (`resnet.model`). A value that is not finite spreads (0 * inf) to the neighbour that shares
-its window, and no further. Not for fp32 (not tf32) where arithmetic, not traffic, is the
-limit: the zeros in the widened weights are half as much again.
+Rounding and the bias are monotone, so the maximum may be taken of rounded values: the result equals that of pooling a
+stored convolution. The pool's border is zeros: after a ReLU that equals torch's minus infinity, and without one it is a
+pre-activation network's pool (`resnet.model`). A value that is not finite spreads (0 * inf) to the neighbour that
+shares its window, and no further. In fp32, unlike tf32, arithmetic and not traffic is the limit, and the zeros in the
+widened weights add half as much again.
 
-MODEL, H200, batch 32: 15 us at peak, 32 by `predicted_us`; in two kernels 43 by `space.predicted_us`, 16 for the pool.
-Emitted, 64x64, 4 warps, sm_90: 246 registers, no spills, 86,016 bytes, two programs an SM, 14 HGMMA a row.
+MODEL, H200, batch 32: 15 us at peak, 32 by `predicted_us`; two kernels take 43 by `space.conv.predicted_us`, and 16 for
+the pool. Compiled, 64x64, 4 warps, sm_90: 246 registers, no spills, 86,016 bytes, two programs an SM, 14 HGMMA a row.
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ import triton
 import triton.language as tl
 from torch import Tensor, nn
 
-from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, options, output
+from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, empty_output, launch_options
 from kernels.packing import Packed, unpack
 from kernels.space.config import Config
 from kernels.space.layer import FLAT_BELOW, Layer
 from kernels.space.tiling import stem_grid
-from kernels.tf32 import multiplied, rounded_to
+from kernels.tf32 import input_precision, round_to
 
 
 class Widened(nn.Module):
-    """A first convolution's weights for `conv_bias_relu_pool`; made by `widen`, moved by `.to(device)`.
+    """A first convolution's weights for `conv_bias_relu_pool`, from `widen`; `.to(device)` moves them.
 
-    `weight` [2 * c_out, kernel_h * run]: two rows per output channel, for the left and the right of two pixels.
+    `weight` [2 * c_out, kernel_h * run] has two rows per output channel, for the left and the right of two pixels.
     """
 
     weight: Tensor
@@ -73,7 +73,7 @@ class Widened(nn.Module):
 
 @torch.no_grad()
 def widen(packed: Packed, stride: int = 2, padding: int = 3) -> Widened:
-    """What `pack` made of a convolution over fewer than 16 channels, laid out for the fused kernel."""
+    """Lay out packed weights over fewer than 16 channels for the fused kernel. Raises ValueError for others."""
     if not isinstance(packed, Packed):
         raise ValueError(f"packed: a {type(packed).__name__}, not what kernels.pack returns")
     if packed.c_in >= FLAT_BELOW or packed.c_in2:
@@ -90,7 +90,7 @@ def widen(packed: Packed, stride: int = 2, padding: int = 3) -> Widened:
 
 
 def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
-    """The same in plain aten, computed in `dtype` from the rounded operands, the result not rounded further."""
+    """Return the layer computed in aten in `dtype` from the rounded operands; the result is not rounded further."""
     (r, s), c, (run, lead) = layer.kernel, layer.c_in, layer.window
     narrow = operands.weight.view(layer.c_out, 2, r, run)[:, 0, :, lead : lead + s * c]
     weight = narrow.unflatten(2, (s, c)).permute(0, 3, 1, 2).to(dtype)
@@ -99,9 +99,9 @@ def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
 
 
 @triton.jit
-def _input_row(x, at, inside, y, H: tl.constexpr, ROW: tl.constexpr):
-    """What row `y` of the image has under every window, [BLOCK_M, RUN]: zeros outside the image."""
-    return tl.load(x + y * ROW + at, mask=inside & (y >= 0) & (y < H), other=0.0)
+def _input_row(x, offsets, inside, y, H: tl.constexpr, ROW: tl.constexpr):
+    """Return the values of image row `y` in every window, [BLOCK_M, RUN], zeros outside the image."""
+    return tl.load(x + y * ROW + offsets, mask=inside & (y >= 0) & (y < H), other=0.0)
 
 
 @triton.jit(do_not_specialize=["n"])  # one kernel for every batch size
@@ -109,15 +109,16 @@ def _kernel(
     # Pointers, channels-last: x [N, H, W, C], w [2 * K, R * RUN] as `widen` lays it out, bias [K],
     # out [N, (OH + 1) // 2, (OW + 1) // 2, K]
     x, w, bias, out,
-    # Sizes: images, the one that is not compiled in; pixels and channels of x; channels and pixels of the convolution
+    # Sizes: images, the only size not constexpr; pixels and channels of x; channels and pixels of the convolution
     n, H: tl.constexpr, W: tl.constexpr, C: tl.constexpr, K: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr,
-    # The window: R rows, their stride, zeros above the image; values left of a pair's pixel, values of a pair's window
+    # The window: R rows, STRIDE rows apart, PAD zeros above the image; values left of a pair's pixel, and in its window
     R: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr, LEFT: tl.constexpr, RUN: tl.constexpr,
-    # Meta-parameters: what is computed, and in which arithmetic
+    # Meta-parameters: the epilogue's ReLU, tl.dot's input precision, 64-bit offsets;
     RELU: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
-    # and how it is cut (`Config`; STRIP: pooled rows)
+    # and the configuration (`Config`; STRIP: pooled rows of a program)
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, STRIP: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
+    """Compute BLOCK_M - 1 pooled pixels by BLOCK_N channels, in STRIP rows one below the other."""
     if PDL:
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()
@@ -126,14 +127,14 @@ def _kernel(
     SLIDE: tl.constexpr = STRIDE if STRIDE < R else R
     DTYPE: tl.constexpr = x.dtype.element_ty
     m = tl.arange(0, BLOCK_M)
-    rows = tl.program_id(0) * (BLOCK_M - 1) - 1 + m  # the first is there to be the second's neighbour
-    live = (rows >= 0) & (rows < n * PW)
+    rows = tl.program_id(0) * (BLOCK_M - 1) - 1 + m  # the first is the second's left neighbour
+    in_rows = (rows >= 0) & (rows < n * PW)
     image, left = rows // PW, rows % PW
     if WIDE:
         image = image.to(tl.int64)
-    at = (left * (2 * STRIDE * C) - LEFT)[:, None] + tl.arange(0, RUN)[None, :]
-    inside = live[:, None] & (at >= 0) & (at < ROW)
-    at += (image * (H * ROW))[:, None]
+    offsets = (left * (2 * STRIDE * C) - LEFT)[:, None] + tl.arange(0, RUN)[None, :]  # [BLOCK_M, RUN], in an image row
+    inside = in_rows[:, None] & (offsets >= 0) & (offsets < ROW)
+    offsets += (image * (H * ROW))[:, None]
     top = tl.program_id(1) * STRIP
     k2 = tl.program_id(2) * (2 * BLOCK_N) + tl.arange(0, 2 * BLOCK_N)
     k = tl.program_id(2) * BLOCK_N + tl.arange(0, BLOCK_N)
@@ -146,18 +147,18 @@ def _kernel(
     high = tl.minimum(2 * (top + STRIP), OH)
     windows = ()
     for r in tl.static_range(R):
-        windows += (_input_row(x, at, inside, low * STRIDE - PAD + r, H, ROW),)
-    above = tl.where(top == 0, 0.0, float("-inf"))  # the border, or rows that are still to come
+        windows += (_input_row(x, offsets, inside, low * STRIDE - PAD + r, H, ROW),)
+    above = tl.where(top == 0, 0.0, float("-inf"))  # the border's zeros, or nothing yet
     even = (tl.zeros((BLOCK_M, BLOCK_N), tl.float32) + above).to(DTYPE)
     odd = even
     for oh in range(low, high):
-        fresh = ()
+        next_rows = ()
         for r in tl.static_range(SLIDE):
-            fresh += (_input_row(x, at, inside, (oh + 1) * STRIDE - PAD + R - SLIDE + r, H, ROW),)
+            next_rows += (_input_row(x, offsets, inside, (oh + 1) * STRIDE - PAD + R - SLIDE + r, H, ROW),)
         acc = tl.zeros((BLOCK_M, 2 * BLOCK_N), tl.float32)
         for r in tl.static_range(R):
             acc = tl.dot(windows[r], weights[r], acc, input_precision=PRECISION)  # [BLOCK_M, 2 * BLOCK_N]
-        windows = windows[SLIDE:] + fresh
+        windows = windows[SLIDE:] + next_rows
         b = tl.load(bias + k, mask=k < K, other=0.0)[None, :]
         new_even, new_odd = acc.reshape(BLOCK_M, BLOCK_N, 2).split()  # the pair's pixels, [BLOCK_M, BLOCK_N] each
         new_even = (new_even + b).to(DTYPE)
@@ -166,56 +167,59 @@ def _kernel(
         odd = tl.maximum(odd, new_odd).to(DTYPE)
         if (oh % 2 == 1) | (oh == OH - 1):
             if oh >= 2 * top:
-                _write(out, even, odd, oh, m, live, image, left, k, K, OH, OW, RELU, PRECISION, BLOCK_M, BLOCK_N)
+                _write_pooled_row(
+                    out, even, odd, oh, m, in_rows, image, left, k, K, OH, OW, RELU, PRECISION, BLOCK_M, BLOCK_N
+                )
             even, odd = new_even, new_odd
 
 
 @triton.jit
-def _write(
-    # Pointer, and the two columns' maxima over rows, [BLOCK_M, BLOCK_N] each; the convolution's last row of them
+def _write_pooled_row(
+    # Pointer; running maxima of the two columns, [BLOCK_M, BLOCK_N] each; the last convolution row in them
     out, even, odd, oh,
-    # Of the tile's rows [BLOCK_M]: number, whether it is a pixel, its image, its pooled column; and channels [BLOCK_N]
-    m, live, image, left, k,
-    # As _kernel's
+    # The tile's rows [BLOCK_M]: number, whether it is a pixel, its image, its pooled column; and channels [BLOCK_N]
+    m, in_rows, image, left, k,
+    # As in _kernel
     K: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr, RELU: tl.constexpr, PRECISION: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
-    """A row of pooled pixels: the maximum of a pair and of what is left of it, the neighbour's second."""
+    """Write a row of pooled pixels, each the maximum of a pair and of the left neighbour's second."""
     DTYPE: tl.constexpr = out.dtype.element_ty
     if OW % 2 == 1:
         odd = tl.where((2 * left + 1 < OW)[:, None], odd, 0.0).to(DTYPE)
-    before = tl.gather(odd, tl.broadcast_to(tl.maximum(m - 1, 0)[:, None], (BLOCK_M, BLOCK_N)), 0)
-    before = tl.where((left > 0)[:, None], before, 0.0).to(DTYPE)
-    y = tl.maximum(tl.maximum(even, odd), before)
+    left_odd = tl.gather(odd, tl.broadcast_to(tl.maximum(m - 1, 0)[:, None], (BLOCK_M, BLOCK_N)), 0)
+    left_odd = tl.where((left > 0)[:, None], left_odd, 0.0).to(DTYPE)
+    y = tl.maximum(tl.maximum(even, odd), left_odd)
     if RELU:
         y = tl.maximum(y, 0.0)
     elif OH % 2 == 1:
         y = tl.where(oh == OH - 1, tl.maximum(y, 0.0), y)  # the border below
     pixel = (image * ((OH + 1) // 2) + oh // 2) * ((OW + 1) // 2) + left
-    inside = (live & (m > 0))[:, None] & (k < K)[None, :]
-    y = rounded_to(y, DTYPE, PRECISION)  # [BLOCK_M, BLOCK_N]
+    inside = (in_rows & (m > 0))[:, None] & (k < K)[None, :]
+    y = round_to(y, DTYPE, PRECISION)  # [BLOCK_M, BLOCK_N]
     tl.store(out + pixel[:, None] * K + k[None, :], y, mask=inside)
 
 
 @cache
 def stem_launch(layer: Layer, config: Config) -> Launch:
+    """Return the launch of a stem."""
     run, lead = layer.window
     read, written = layer.h * layer.w * layer.c_in, prod(layer.pooled) * layer.c_out
     constants = {
         "H": layer.h, "W": layer.w, "C": layer.c_in, "K": layer.c_out, "OH": layer.out_h, "OW": layer.out_w,
         "R": layer.kernel[0], "STRIDE": layer.stride, "PAD": layer.padding,
         "LEFT": layer.padding * layer.c_in + lead, "RUN": run,
-        "RELU": layer.relu, "PRECISION": multiplied(layer.dtype),
+        "RELU": layer.relu, "PRECISION": input_precision(layer.dtype),
         "WIDE": layer.n * max(read, written) >= 2**31, "BLOCK_M": config.block_m, "BLOCK_N": config.block_n,
         "STRIP": config.group_m, "PDL": config.pdl and not INTERPRETED,
     }  # fmt: skip
-    return Launch(_kernel, constants, stem_grid(layer, config), options(config))
+    return Launch(_kernel, constants, stem_grid(layer, config), launch_options(config))
 
 
 def calls(
     layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None = None
 ) -> Iterator[tuple[Launch, list[Argument]]]:
-    """The launch of a layer with its arguments, the image the first; it needs no scratch."""
+    """Yield a layer's launch with its arguments, the image first; it needs no scratch."""
     yield stem_launch(layer, config), [operands.x, operands.weight, operands.bias, out, layer.n]
 
 
@@ -225,10 +229,10 @@ def scratch_bytes(layer: Layer, config: Config) -> int:
 
 def launch(layer: Layer, config: Config, operands: Operands, out: Tensor) -> None:
     for step, arguments in calls(layer, config, operands, out):
-        step.run(*arguments)
+        step.enqueue(*arguments)
 
 
 def compilation(layer: Layer, config: Config) -> tuple[Compilation, ...]:
     """What `launch` would compile."""
-    meta, out = Operands.of(layer), output(layer, "meta")
+    meta, out = Operands.empty(layer), empty_output(layer, "meta")
     return tuple(step.compilation(*arguments) for step, arguments in calls(layer, config, meta, out))

@@ -1,4 +1,4 @@
-"""A network's first layers as a torch op: what a network calls. kernels/stem.py has what it computes.
+"""A network's first layers as a torch op, which networks call; kernels/stem.py computes them.
 
 widened = kernels.widen(kernels.pack(conv.weight, conv.bias, torch.float16)).to("cuda")      # once
 y = kernels.conv_bias_relu_pool(x, widened)                                                  # x, y: channels-last
@@ -11,8 +11,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from kernels.call import check_activation, check_input, check_rows, run
-from kernels.launch import Operands, output
+from kernels.call import check_activation, check_input, check_rows, compute_layer
+from kernels.launch import Operands, empty_output
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from kernels.stem import Widened
@@ -22,11 +22,11 @@ def conv_bias_relu_pool(
     x: Tensor, packed: Widened, stride: int = 2, padding: int = 3, pool: int = 3, pool_stride: int = 2,
     pool_padding: int = 1, relu: bool = True, out: Tensor | None = None, config: Config | None = None,
 ) -> Tensor:  # fmt: skip
-    """maxpool(act(conv(x) + bias)), [N, C, H, W] -> [N, K, H', W'] in x's dtype, both channels-last.
+    """Return maxpool(act(conv(x) + bias)) of x [N, C, H, W]: [N, K, H', W'] in x's dtype, both channels-last.
 
-    `act` is ReLU if `relu`. The pool is 3x3 at stride 2 over a border of one zero, and no other: with `relu` that is
-    `F.max_pool2d(y, 3, 2, 1)`. `out` is written and returned. `config` overrides the table. Raises `ValueError`, naming
-    the argument, for what it cannot take.
+    `act` is ReLU if `relu`. The only pool supported is 3x3 at stride 2 over a border of one zero: with `relu` that is
+    `F.max_pool2d(y, 3, 2, 1)`. `out`, if given, is written and returned. `config` overrides the table. Raises
+    ValueError, naming the argument, for arguments that do not fit.
     """
     if not isinstance(packed, Widened):
         raise ValueError(f"packed: a {type(packed).__name__}, not what kernels.widen returns")
@@ -53,10 +53,10 @@ def conv_bias_relu_pool(
 def _conv_bias_relu_pool(
     x: Tensor, weight: Tensor, bias: Tensor, geometry: list[int], relu: bool, precision: str, config: str
 ) -> Tensor:
-    """`geometry`: kernel height and width, stride, padding. `config`: text, or empty."""
+    """The op: `geometry` is kernel height and width, stride, padding; `config` is text, or empty."""
     layer = _layer(x.shape, bias.shape[0], (*geometry,), relu, precision)
-    y = output(layer, x.device)
-    run(layer, Operands(x, weight, bias), y, config)
+    y = empty_output(layer, x.device)
+    compute_layer(layer, Operands(x, weight, bias), y, config)
     return y
 
 
@@ -73,7 +73,7 @@ def _conv_bias_relu_pool_out(
     x: Tensor, weight: Tensor, bias: Tensor, geometry: list[int], relu: bool, precision: str, config: str, out: Tensor
 ) -> None:
     layer = _layer(x.shape, bias.shape[0], (*geometry,), relu, precision)
-    run(layer, Operands(x, weight, bias), out, config)
+    compute_layer(layer, Operands(x, weight, bias), out, config)
 
 
 @_conv_bias_relu_pool_out.register_fake

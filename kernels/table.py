@@ -1,7 +1,7 @@
-"""Configurations that were chosen, by GPU and layer, in a JSON file; and what an op asks at a call.
+"""A table of tuned configurations by GPU and layer, kept as a JSON file, and the lookup at an op's call.
 
-A table is data under results/: the tuner writes it, a process installs it with `use`. A call never searches: it takes
-the table's entry for this GPU and layer, or else the model's choice; so, too, where the entry is unsafe.
+A table is data under results/: the tuner writes it, a process installs it with `install`. A call never searches: it
+uses the table's entry for this GPU and layer, or the cost model's choice if there is no entry or the entry is unsafe.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kernels.cards import files
-from kernels.kinds import default, unsafe
+from kernels.kinds import default_config, hazard_reason
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from kernels.space.machine import machine_of
@@ -25,9 +25,10 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Entry:
-    """`chosen` is "measured" or "model"; `us` is the time measured or predicted; `when` an ISO 8601 time, UTC.
+    """A layer's configuration on a GPU.
 
-    `layer` is a `Layer.key`, `config` a configuration as text, `triton` the version that compiled it.
+    `layer`: a `Layer.key`; `config`: a configuration as text; `chosen`: "measured" or "model"; `us`: the time measured
+    or predicted; `when`: an ISO 8601 time, UTC; `triton`: the version that compiled it.
     """
 
     gpu: str
@@ -50,7 +51,7 @@ class Entry:
 
 
 class Table:
-    """One entry per GPU and layer. A measurement outlasts a prediction, a later entry an earlier one."""
+    """One entry per GPU and layer; a measured entry replaces a predicted one, a later one an earlier one."""
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self._entries: dict[tuple[str, str], Entry] = {}
@@ -64,40 +65,43 @@ class Table:
         return len(self._entries)
 
     def add(self, entry: Entry) -> None:
-        known = self._entries.get((entry.gpu, entry.layer))
-        if known is None or _rank(known) <= _rank(entry):
+        """Add an entry, unless the layer has a better one."""
+        present = self._entries.get((entry.gpu, entry.layer))
+        if present is None or _rank(present) <= _rank(entry):
             self._entries[entry.gpu, entry.layer] = entry
 
     def merge(self, other: Table) -> Table:
-        """Both together, as a new table."""
+        """Return a new table with the entries of both."""
         return Table([*self, *other])
 
     def config(self, gpu: str, layer: Layer) -> Config | None:
+        """Return the configuration of a layer on a GPU, or None without an entry."""
         entry = self._entries.get((gpu, layer.key))
         return None if entry is None else Config.parse(entry.config)
 
     @staticmethod
-    def load(path: Path) -> Table:
+    def read(path: Path) -> Table:
+        """Return a file's table. Raises ValueError for a file that is none, OSError for one that cannot be read."""
         try:
-            return Table.of(json.loads(path.read_text()))
+            return Table.from_json(json.loads(path.read_text()))
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: not a table of configurations: {error}") from error
 
     @staticmethod
-    def of(data: Any) -> Table:
-        """The table that a file's JSON is. Raises ValueError, KeyError or TypeError where it is none."""
+    def from_json(data: Any) -> Table:
+        """Return the table in a file's parsed JSON. Raises ValueError, KeyError or TypeError for other JSON."""
         if data["schema"] != SCHEMA:
             raise ValueError(f"schema {data['schema']}, and this version reads {SCHEMA}")
         return Table(Entry(**entry) for entry in data["entries"])
 
-    def text(self) -> str:
-        """As it is in a file: sorted, an entry a line."""
+    def to_json(self) -> str:
+        """Return the file's content: sorted entries, one a line."""
         lines = ",\n".join(f"  {json.dumps(asdict(entry))}" for entry in self)
         return f'{{"schema": {SCHEMA}, "entries": [\n{lines}\n]}}\n'
 
     def save(self, path: Path) -> None:
-        """Writes it whole or not at all."""
-        files.write(path, self.text().encode())
+        """Replace a file with this table, atomically. Raises OSError."""
+        files.write_atomic(path, self.to_json().encode())
 
 
 def _rank(entry: Entry) -> tuple[bool, str]:
@@ -107,28 +111,28 @@ def _rank(entry: Entry) -> tuple[bool, str]:
 _installed = Table()
 
 
-def use(table: Table) -> None:
-    """Installs a table for this process, in place of the one before."""
+def install(table: Table) -> None:
+    """Make a table this process's, replacing the one before."""
     global _installed
     _installed = table
 
 
-def installed() -> Table:
-    """This process's table; one without entries where none was installed."""
+def installed_table() -> Table:
+    """Return this process's table, empty if none was installed."""
     return _installed
 
 
 def config_for(layer: Layer, gpu: str, arch: int, sms: int | None = None) -> Config:
-    """The installed table's entry for this GPU and layer, or else the model's choice.
+    """Return the installed table's configuration for this GPU and layer, or the cost model's choice.
 
-    An entry by which the kernels may compute wrong numbers is left out with a warning.
+    An entry whose kernels may compute wrong numbers is skipped with a warning.
     """
     chosen = _installed.config(gpu, layer)
-    return chosen if chosen and _safe(layer, chosen, machine_of(arch).arch) else default(layer, arch, sms, gpu)
+    return chosen if chosen and _safe(layer, chosen, machine_of(arch).arch) else default_config(layer, arch, sms, gpu)
 
 
 @cache
 def _safe(layer: Layer, config: Config, arch: int) -> bool:
-    if reason := unsafe(layer, config, arch):
+    if reason := hazard_reason(layer, config, arch):
         warnings.warn(f"the table's {config} for {layer.key} is left out: {reason}", stacklevel=3)
     return reason is None

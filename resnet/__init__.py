@@ -33,7 +33,7 @@ def build(
     weights: str | Path | None = None,
     source: Any = "photos",
 ) -> ResNet:
-    """A ResNet by name: float32, on the CPU, in eval mode, without gradients.
+    """Build a ResNet by name: float32, on the CPU, in eval mode, without gradients.
 
     `name` is `resnet18 34 50 101 152`, then `v1`, nothing (v1.5) or `v2`, then optionally `-A`, `-C` or `-none`.
     `weights` is a checkpoint's path; without one the weights are synthetic, from `seed`, and behave like trained ones
@@ -55,7 +55,7 @@ def build(
 
 
 def pictures(count: int, image: int = 224, *, seed: int = 0, source: Any = "photos", first: int = 0) -> torch.Tensor:
-    """Input pictures as a float32 batch [count, 3, image, image] on the CPU; see `resnet.inputs`."""
-    from resnet.inputs import pictures as make
+    """Return input pictures as a float32 batch [count, 3, image, image] on the CPU; see `resnet.inputs`."""
+    from resnet import inputs
 
-    return make(count, image, seed=seed, source=source, first=first)
+    return inputs.pictures(count, image, seed=seed, source=source, first=first)

@@ -1,4 +1,4 @@
-"""Which ResNets there are, as data, and the names they go by. Imports the standard library alone."""
+"""The ResNets of this project as data, and their names. Imports the standard library alone."""
 
 import difflib
 import re
@@ -14,7 +14,7 @@ SHORTCUTS: tuple[Shortcut, ...] = get_args(Shortcut)
 
 
 class Arch(NamedTuple):
-    """Kind of residual block, and how many of them each of the four stages has."""
+    """A kind of residual block, and the number of them in each of the four stages."""
 
     block: BlockKind
     counts: tuple[int, int, int, int]
@@ -48,7 +48,7 @@ class Spec:
     shortcut: Shortcut = "B"
 
     def __post_init__(self) -> None:
-        """Refuse a word that no table here knows."""
+        """Raise ValueError for a word that is not in these tables."""
         allowed = (("depth", tuple(ARCHS)), ("version", VERSIONS), ("shortcut", SHORTCUTS))
         for field, words in allowed:
             value = getattr(self, field)
@@ -57,9 +57,9 @@ class Spec:
 
     @classmethod
     def parse(cls, name: str) -> Self:
-        """The spec that `name` stands for: `resnet50`, `resnet50v1.5`, `resnet101v2-C`.
+        """Return the spec of a name such as `resnet50`, `resnet50v1.5` or `resnet101v2-C`.
 
-        Raises `ValueError` with the allowed words and, where one is near, the name that was likely meant.
+        Raises `ValueError` with the allowed words and the nearest name, if any is near.
         """
         match = _NAME.fullmatch(name)
         try:

@@ -1,7 +1,7 @@
-"""Files that are made once and reused: calibrated weights, exported graphs, reference logits.
+"""Files that are written once and reused: calibrated weights, exported graphs, reference logits.
 
-A cached file is whole or absent: it is made under another name, closed with its digest in the name of a
-twin file, and renamed. A file whose digest does not match is made again, with a warning.
+A cached file is whole or absent: it is written under another name and renamed, and a second file beside it holds its
+digest. A file whose digest does not match is written again, with a warning.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 VARIABLE = "RESNET_CACHE"
-# A cold start begins with an empty folder here, and keeps the weights it is to start with.
+# Apart from the cache, so that a cold start can begin with an empty folder here and keep the model's weights.
 COMPILED = "RESNET_COMPILED"
 
 
@@ -44,7 +44,7 @@ def cache_dir() -> Path:
 
 
 def compiled_dir() -> Path:
-    """The folder of what a variant makes of a model (exports, engines): $RESNET_COMPILED, else `cache_dir`."""
+    """The folder of the files that variants derive from a model (exports, engines): $RESNET_COMPILED or `cache_dir`."""
     chosen = os.environ.get(COMPILED)
     if not chosen:
         return cache_dir()
@@ -53,34 +53,34 @@ def compiled_dir() -> Path:
     return folder
 
 
-def made_once(
-    key: str, suffix: str, make: Callable[[Path], None], folder: Callable[[], Path] = cache_dir
+def cached_file(
+    key: str, suffix: str, write: Callable[[Path], None], folder: Callable[[], Path] = cache_dir
 ) -> tuple[Path, bool]:
-    """The cached file of `key` in `folder()`, made by `make(path)` if it is not there whole.
+    """Return the path of the file of `key` in `folder()`, and whether it was cached; else `write(path)` writes it.
 
-    Returns its path and whether it was there already. `key` says everything the content depends on; it is hashed.
-    Two processes may make the same file at once: the later rename wins, and both contents are equal.
+    `key` names everything that the content depends on; it is hashed. Two processes may write the same file at once:
+    the later rename wins, and both contents are equal.
     """
     path = folder() / (hashlib.sha256(key.encode()).hexdigest()[:24] + suffix)
     seal = path.with_name(path.name + ".sha256")
     if path.exists():
         if seal.exists() and seal.read_text(errors="replace").strip() == file_digest(path):
             return path, True
-        warnings.warn(f"the cached file {path} is damaged and is made again", RuntimeWarning, stacklevel=2)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".making-", suffix=suffix)
+        warnings.warn(f"the cached file {path} is damaged and is written again", RuntimeWarning, stacklevel=2)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=suffix)
     os.close(descriptor)
-    making = Path(name)
+    partial = Path(name)
     try:
-        make(making)
-        digest = file_digest(making)
-        # the seal goes last: a kill between the two leaves a file without a matching seal, which is made again
-        os.replace(making, path)
-        sealing = seal.with_name(f".{seal.name}-{os.getpid()}")
-        sealing.write_text(digest + "\n")
-        os.replace(sealing, seal)
+        write(partial)
+        digest = file_digest(partial)
+        # the seal goes last: a kill between the two leaves a file without a matching seal, which is written again
+        os.replace(partial, path)
+        partial_seal = seal.with_name(f".{seal.name}-{os.getpid()}")
+        partial_seal.write_text(digest + "\n")
+        os.replace(partial_seal, seal)
     finally:
         with suppress(FileNotFoundError):
-            making.unlink()
+            partial.unlink()
     return path, False
 
 

@@ -1,4 +1,4 @@
-"""FLOPs and bytes of every layer, from shapes alone; `resnet.floors` makes times of them."""
+"""FLOPs and bytes of every layer, computed from shapes; `resnet.floors` turns them into times."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from resnet.archs import Spec
 Kind = Literal["conv", "linear", "pool", "mean", "add", "subsample"]
 
 INPUT = "input"
-# of an activation or a weight; what is accumulated, and a bias of an 8-bit layer, is wider
+# of an activation or a weight; accumulators and the bias of an 8-bit layer are wider
 BYTES = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "fp8": 1, "int8": 1}
 WIDTHS = (64, 128, 256, 512)  # of the four stages' inner convolutions
 
@@ -33,14 +33,14 @@ class Operation:
     shape: tuple[int, ...]  # of the output: [N, C, H, W] or [N, K]
     precision: str
     sources: tuple[str, ...]  # the operations whose outputs it reads, or "input"
-    passes: tuple[str, ...] = ()  # modules behind it (norm, ReLU) that a separate pass reads and writes its output for
+    passes: tuple[str, ...] = ()  # modules behind it (norm, ReLU), each of which may be a pass over its output
 
 
 def operations(model: str | Spec, batch: int, image: int | tuple[int, int], precision: str) -> tuple[Operation, ...]:
-    """Every layer of a network for 3 channels and 1000 classes, in the order in which it runs them.
+    """Every layer of a network for 3 channels and 1000 classes, in the order of execution.
 
-    `image` is the side, or height and width, in pixels. Raises ValueError for a model or a precision that is not known,
-    and for a batch or an image of nothing.
+    `image` is the side, or height and width, in pixels. Raises ValueError for an unknown model or precision,
+    and for an empty batch or image.
     """
     if precision not in BYTES:
         raise ValueError(f"unknown precision {precision!r}; allowed: {', '.join(BYTES)}")
@@ -56,25 +56,27 @@ def operations(model: str | Spec, batch: int, image: int | tuple[int, int], prec
     for block, following in zip(blocks, entries[1:], strict=True):
         x = walk.block(block, x, following if spec.version == "v2" else ())
     walk.head(x, 1000)
-    return tuple(walk.made)
+    return tuple(walk.operations)
 
 
 @dataclass
 class _Walk:
+    """Adds the operations of a network one after the other."""
+
     spec: Spec
     batch: int
     precision: str
-    sizes: dict[str, tuple[int, ...]]  # channels, height, width of what has been made
-    made: list[Operation] = field(default_factory=list)
+    sizes: dict[str, tuple[int, ...]]  # channels, height, width of each output so far
+    operations: list[Operation] = field(default_factory=list)
 
     def conv(self, name: str, source: str, channels: int, kernel: int, stride: int, passes: tuple[str, ...]) -> str:
         inputs, *size = self.sizes[source]
         height, width = (_out(side, kernel, stride, kernel // 2) for side in size)
         weight = channels * inputs * kernel * kernel
         # a 1x1 of stride 2 reads a quarter of the pixels; anything larger reads all
-        seen = inputs * min(size[0], height * kernel) * min(size[1], width * kernel)
+        pixels = inputs * min(size[0], height * kernel) * min(size[1], width * kernel)
         flops = 2 * weight * height * width
-        return self._add(name, "conv", (source,), seen, (channels, height, width), passes, flops, weight)
+        return self._add(name, "conv", (source,), pixels, (channels, height, width), passes, flops, weight)
 
     def pool(self, passes: tuple[str, ...]) -> str:
         channels, *size = self.sizes["conv1"]
@@ -82,31 +84,33 @@ class _Walk:
         return self._add("maxpool", "pool", ("conv1",), channels * size[0] * size[1], (channels, height, width), passes)
 
     def block(self, name: str, x: str, following: tuple[str, ...]) -> str:
-        """A residual block; `following` are the norm and ReLU that v2 puts behind it."""
+        """Add a residual block and return its last operation; `following` are the norm and ReLU behind it in v2."""
         spec, stage, place = self.spec, int(name[5]) - 1, int(name.split(".")[1])
         width, bottleneck, preact = WIDTHS[stage], spec.arch.block == "bottleneck", spec.version == "v2"
         channels = width * (4 if bottleneck else 1)
         strided = place == spec.arch.counts[stage] - 1 and stage < 3 if preact else place == 0 and stage > 0
         stride = 2 if strided else 1
-        at = 1 if not bottleneck or spec.version == "v1" else 2  # which convolution has the stride
-        kinds = [(width, 1), (width, 3), (channels, 1)] if bottleneck else [(width, 3), (width, 3)]
-        joins = spec.shortcut != "none"
+        strided_conv = 1 if not bottleneck or spec.version == "v1" else 2
+        convs = [(width, 1), (width, 3), (channels, 1)] if bottleneck else [(width, 3), (width, 3)]
+        has_shortcut = spec.shortcut != "none"
         y = x
-        for number, (outputs, kernel) in enumerate(kinds, 1):
-            last = number == len(kinds)
+        for number, (outputs, kernel) in enumerate(convs, 1):
+            last = number == len(convs)
             passes: tuple[str, ...] = (f"{name}.bn{number}", f"{name}.relu{number}")
             if last:
-                passes = (() if preact else passes[:1] if joins else passes) + (() if joins else following)
-            y = self.conv(f"{name}.conv{number}", y, outputs, kernel, stride if number == at else 1, passes)
-        if not joins:
+                passes = (() if preact else passes[:1] if has_shortcut else passes) + (
+                    () if has_shortcut else following
+                )
+            y = self.conv(f"{name}.conv{number}", y, outputs, kernel, stride if number == strided_conv else 1, passes)
+        if not has_shortcut:
             return y
         other = self.shortcut(name, x, channels, stride)
-        relu = () if preact else (f"{name}.relu{len(kinds)}",)
+        relu = () if preact else (f"{name}.relu{len(convs)}",)
         read = 2 * _elements(self.sizes[y])
         return self._add(f"{name}.add", "add", (y, other), read, self.sizes[y], relu + following)
 
     def shortcut(self, name: str, x: str, channels: int, stride: int) -> str:
-        """What is added to the branch: a projection, a selection, or the block's input as it is."""
+        """Return the name of the branch's other summand: a projection, a subsampling, or the block's input itself."""
         inputs, *size = self.sizes[x]
         if self.spec.shortcut == "C" or (self.spec.shortcut == "B" and inputs != channels):
             norm = () if self.spec.version == "v2" else (f"{name}.downsample.1",)
@@ -134,14 +138,14 @@ class _Walk:
         flops: int = 0,
         weight: int = 0,
     ) -> str:
-        """An operation whose numbers are given for one image, in elements."""
-        wide = BYTES[self.precision]
-        bias = size[0] * max(wide, 2) if weight else 0
+        """Add an operation; `read`, `size`, `flops` and `weight` are of one image, in elements."""
+        itemsize = BYTES[self.precision]
+        bias = size[0] * max(itemsize, 2) if weight else 0
         self.sizes[name] = size
-        written = self.batch * _elements(size) * wide
-        self.made.append(
+        written = self.batch * _elements(size) * itemsize
+        self.operations.append(
             Operation(
-                *(name, kind, self.batch * flops, self.batch * read * wide, written, weight * wide + bias),
+                *(name, kind, self.batch * flops, self.batch * read * itemsize, written, weight * itemsize + bias),
                 *((self.batch, *size), self.precision, sources, passes),
             )
         )

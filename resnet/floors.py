@@ -1,10 +1,10 @@
 """The least time that a machine's ceilings allow a network, kernel by kernel.
 
 A floor is a roofline (Williams et al. 2009): a kernel takes at least as long as its multiply-adds at the matmul rate,
-as its bytes at the memory's, and as an empty kernel. A network's floor is the sum over its kernels; what is one kernel
-is the choice of a fusion model (`FUSIONS`). Not in it: that a matmul rate is a large product's, which few channels do
-not reach; whole tiles on a whole number of processors; a block's rim, computed twice where a block is one kernel; v2's
-padding before the pool.
+as its bytes at the memory bandwidth, and as an empty kernel. A network's floor is the sum over its kernels; a fusion
+model (`FUSIONS`) says which operations are one kernel. Not modelled: that layers with few channels do not reach the
+matmul rate, which is a large product's; whole tiles on a whole number of processors; a block's rim, computed twice
+where a block is one kernel; v2's padding before the pool.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from resnet.cost import Operation, operations
 
 Bound = Literal["compute", "memory", "launch"]
 
-# Each fuses what the one before does, and more.
+# Each fuses all that the one before it fuses, and more.
 FUSIONS = {
-    "separate": "every convolution, norm, ReLU, sum and pool a pass of its own",
+    "separate": "every convolution, norm, ReLU, sum and pool a separate pass",
     "conv": "one kernel a convolution, with the norm, the ReLU and the sum behind it",
     "stem": "the first convolution and the pool one kernel, too",
     "stage1": "each block of stage 1 one kernel, too, and a projection in the kernel of its block's last convolution",
@@ -31,21 +31,21 @@ FUSIONS = {
 
 @dataclass(frozen=True)
 class Ceilings:
-    """What a machine can do, measured on it or printed in its datasheet."""
+    """The rates of a machine, measured on it or taken from its datasheet."""
 
     machine: str
     flops: dict[str, float]  # FLOP/s by precision
     bandwidth: float  # bytes/s of a copy in memory, read and written together
     l2: float | None  # bytes/s of a copy in the last-level cache
-    launch_s: float  # seconds that an empty kernel takes in a row of them; 0 where not known
+    launch_s: float  # seconds that an empty kernel takes in a row of them; 0 where unknown
     source: str  # "measured" or "datasheet"
     provenance: dict[str, Any] = field(default_factory=dict)
     cache: int | None = None  # bytes of the last-level cache; without it, and `l2`, every byte is memory's
 
     def rate(self, precision: str) -> float:
-        """FLOP/s in a precision: its own, or fp32's where that is faster (a CPU without fp16 units converts).
+        """Return the FLOP/s of a precision: measured in it, or fp32's where faster (a CPU without fp16 units converts).
 
-        Raises ValueError where the machine has none.
+        Raises ValueError where there is no rate for the precision.
         """
         if precision not in self.flops:
             raise ValueError(f"no {precision} rate of {self.machine}; it has {', '.join(self.flops)}")
@@ -70,7 +70,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Floor:
-    """The least time of a kernel, and which ceiling sets it."""
+    """The least time of a kernel, and the ceiling that sets it."""
 
     group: Group
     seconds: float
@@ -89,47 +89,47 @@ def network_floors(
     ceilings: Ceilings,
     fusion: str = "conv",
 ) -> tuple[Floor, ...]:
-    """`floors` of a network's operations, which are worked out once.
+    """Return the floors of a network's kernels, whose seconds sum to the network's floor.
 
-    Their seconds sum up to the network's floor. Raises ValueError for an unknown model, fusion model or precision.
+    Raises ValueError for an unknown model, fusion model or precision.
     """
-    return _floors(_network(model, batch, image, precision, fusion), ceilings)
+    return _group_floors(_network_groups(model, batch, image, precision, fusion), ceilings)
 
 
-def floors(found: Sequence[Operation], ceilings: Ceilings, fusion: str = "conv") -> tuple[Floor, ...]:
-    """The floor of each kernel that a fusion model makes of the operations; their sum is the network's.
+def fused_floors(layers: Sequence[Operation], ceilings: Ceilings, fusion: str = "conv") -> tuple[Floor, ...]:
+    """Return the floor of each kernel that a fusion model makes of a network's operations.
 
-    Where the machine's cache and its rate are known, an activation that fits the cache is read and written at that
-    rate, and so are the weights if all of them fit: a kernel before may have left them there. Raises ValueError for an
-    unknown fusion model and for a precision whose rate is not known.
+    Where the bandwidth of the machine's cache is known, an activation that fits the cache is read and written at it,
+    and so are the weights if all of them fit: the kernel before may have left them there. Raises ValueError for an
+    unknown fusion model and for a precision without a rate.
     """
-    return _floors(groups(found, fusion), ceilings)
+    return _group_floors(fused_groups(layers, fusion), ceilings)
 
 
-def floors_of(
-    parts: Sequence[Sequence[Operation]], found: Sequence[Operation], ceilings: Ceilings
+def part_floors(
+    parts: Sequence[Sequence[Operation]], layers: Sequence[Operation], ceilings: Ceilings
 ) -> tuple[Floor, ...]:
-    """`floors` of kernels that are not a fusion model's: what each computes of the network's operations `found`."""
-    readers = _readers(found)
-    return _floors([_group(part, readers) for part in parts], ceilings)
+    """Return the floors of given kernels: each of `parts` has the operations, of all `layers`, that one computes."""
+    readers = _readers(layers)
+    return _group_floors([_group(part, readers) for part in parts], ceilings)
 
 
 @lru_cache(maxsize=256)
-def _network(
+def _network_groups(
     model: str | Spec, batch: int, image: int | tuple[int, int], precision: str, fusion: str
 ) -> tuple[Group, ...]:
-    return groups(operations(model, batch, image, precision), fusion)
+    return fused_groups(operations(model, batch, image, precision), fusion)
 
 
-def _floors(made: Sequence[Group], ceilings: Ceilings) -> tuple[Floor, ...]:
-    kept = ceilings.cache if ceilings.cache and ceilings.l2 else 0
-    weights_stay = sum(group.weights for group in made) <= kept
-    return tuple(_floor(group, ceilings, kept, weights_stay) for group in made)
+def _group_floors(groups: Sequence[Group], ceilings: Ceilings) -> tuple[Floor, ...]:
+    cache = ceilings.cache if ceilings.cache and ceilings.l2 else 0
+    weights_fit = sum(group.weights for group in groups) <= cache
+    return tuple(_floor(group, ceilings, cache, weights_fit) for group in groups)
 
 
-def _floor(group: Group, ceilings: Ceilings, kept: int, weights_stay: bool) -> Floor:
-    cached = sum(size for size in (*group.reads, *group.writes) if size <= kept)
-    cached += group.weights if weights_stay else 0
+def _floor(group: Group, ceilings: Ceilings, cache: int, weights_fit: bool) -> Floor:
+    cached = sum(size for size in (*group.reads, *group.writes) if size <= cache)
+    cached += group.weights if weights_fit else 0
     memory = (group.bytes - cached) / ceilings.bandwidth + (cached / ceilings.l2 if ceilings.l2 else 0.0)
     compute = group.flops / ceilings.rate(group.precision)
     seconds = max(compute, memory, ceilings.launch_s)
@@ -137,34 +137,35 @@ def _floor(group: Group, ceilings: Ceilings, kept: int, weights_stay: bool) -> F
     return Floor(group, seconds, bound)
 
 
-def groups(found: Sequence[Operation], fusion: str) -> tuple[Group, ...]:
-    """What runs as one kernel under a fusion model, in the order in which each begins.
+def fused_groups(layers: Sequence[Operation], fusion: str) -> tuple[Group, ...]:
+    """Return the groups of operations that are one kernel under a fusion model, in the order in which they begin.
 
-    Raises ValueError for an unknown model.
+    Raises ValueError for an unknown fusion model.
     """
     if fusion not in FUSIONS:
         raise ValueError(f"unknown fusion model {fusion!r}; allowed: {', '.join(FUSIONS)}")
-    readers = _readers(found)
+    readers = _readers(layers)
     if fusion == "separate":
-        return tuple(group for operation in found for group in (_group([operation], readers), *_passes(operation)))
-    last = {_block(o.name): o.name for o in found if o.kind == "conv" and ".downsample" not in o.name}
-    joined: dict[str, list[Operation]] = {}
-    for operation in found:
-        place = _place(operation, fusion, last.get(_block(operation.name), ""))
-        joined.setdefault(place, []).append(operation)
-    return tuple(_group(part, readers) for part in joined.values())
+        return tuple(group for operation in layers for group in (_group([operation], readers), *_passes(operation)))
+    last = {_block(o.name): o.name for o in layers if o.kind == "conv" and ".downsample" not in o.name}
+    kernels: dict[str, list[Operation]] = {}
+    for operation in layers:
+        kernel = _kernel(operation, fusion, last.get(_block(operation.name), ""))
+        kernels.setdefault(kernel, []).append(operation)
+    return tuple(_group(part, readers) for part in kernels.values())
 
 
-def _readers(found: Sequence[Operation]) -> dict[str, set[str]]:
+def _readers(layers: Sequence[Operation]) -> dict[str, set[str]]:
+    """Return the names of the operations that read each operation's output."""
     readers: dict[str, set[str]] = {}
-    for operation in found:
+    for operation in layers:
         for source in operation.sources:
             readers.setdefault(source, set()).add(operation.name)
     return readers
 
 
-def _place(operation: Operation, fusion: str, last: str) -> str:
-    """The kernel an operation belongs to; `last` is the last convolution of its block."""
+def _kernel(operation: Operation, fusion: str, last: str) -> str:
+    """Return the name of the kernel that computes an operation; `last` is the last convolution of its block."""
     name, block = operation.name, _block(operation.name)
     if not block:
         stem, head = name in ("conv1", "maxpool"), name in ("avgpool", "fc")
@@ -176,7 +177,7 @@ def _place(operation: Operation, fusion: str, last: str) -> str:
 
 
 def _block(name: str) -> str:
-    """`layer1.0` of `layer1.0.conv2`; nothing of what is in no block."""
+    """Return the block in a name, `layer1.0` of `layer1.0.conv2`; empty for an operation outside the blocks."""
     return ".".join(name.split(".")[:2]) if name.startswith("layer") else ""
 
 
@@ -185,9 +186,9 @@ def _group(part: Sequence[Operation], readers: dict[str, set[str]]) -> Group:
     reads: dict[str, int] = {}
     for operation in part:
         for source in operation.sources:
-            if source not in inside:  # what two of them read is read once
+            if source not in inside:  # a source that two of them read is read once
                 reads[source] = max(reads.get(source, 0), operation.read // len(operation.sources))
-    # the network's answer has no reader
+    # the logits have no reader
     writes = [o.written for o in part if o.name not in readers or readers[o.name] - inside]
     return Group(
         tuple(operation.name for operation in part),

@@ -12,14 +12,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 
 def fold(model: nn.Module) -> nn.Module:
-    """A copy of `model`, in eval mode, with each batch norm folded that directly follows a convolution.
+    """Return a copy of `model` in which each batch norm that directly follows a convolution is folded into it.
 
-    The norm becomes an `nn.Identity`; the convolution gets a bias where it had none. Scale and shift are worked out in
+    The norm becomes an `nn.Identity`; the convolution gets a bias where it had none. Scale and shift are computed in
     float64 and rounded once, to the weight's dtype. `model` is left as it was and may have any dtype and device.
 
     A norm folds only where it alone reads the convolution's output. In v1 and v1.5 that is every norm. In v2 the norms
-    between the convolutions of a block fold; `preact_bn` and `post_bn` stay, because what they read is the sum of a
-    branch and a shortcut (or the pooled stem), which the next shortcut reads too. The plain network (`-none`) has no
+    between the convolutions of a block fold; `preact_bn` and `post_bn` stay, because they read the sum of a branch
+    and a shortcut (or the pooled stem), which the next shortcut reads too. The plain network (`-none`) has no
     sums, so there only the first `preact_bn`, behind the pooling, stays.
 
     Raises `ValueError` in training mode, where a norm depends on the batch.
@@ -37,7 +37,7 @@ def fold(model: nn.Module) -> nn.Module:
 
 
 def _pairs(model: nn.Module) -> list[tuple[str, str]]:
-    """Names of (convolution, norm) where the norm is the only reader of the convolution, in the order they run."""
+    """Return the names of (convolution, norm) pairs where nothing but the norm reads the convolution's output."""
     modules = dict(model.named_modules())
     pairs = []
     for node in fx.symbolic_trace(model).graph.nodes:

@@ -1,8 +1,8 @@
-"""Input batches: photographs, noise, or a folder of one's own pictures.
+"""Input batches: photographs, noise, or the pictures of a folder.
 
 Power, and so clocks, depend on the data a kernel multiplies, and an agreement check on noise says little: the default
-input is photographs, cut at random out of the ones that ship inside scikit-learn and scikit-image. Picture `i` of a
-seed is the same whatever the batch size, and no two pictures of a seed are alike.
+input is random crops of the photographs that ship inside scikit-learn and scikit-image. Picture `i` of a seed is the
+same whatever the batch size, and no two pictures of a seed are equal.
 """
 
 from __future__ import annotations
@@ -42,35 +42,35 @@ ASPECT = (3 / 4, 4 / 3)
 
 @dataclass(frozen=True)
 class Source:
-    """Where pictures come from: `kind` is photos, noise or folder; `note` says why it is not what was asked."""
+    """A source of pictures: `kind` is photos, noise or folder; `note` says why noise stands in for photos."""
 
     kind: str
     files: tuple[Path, ...] = ()
     note: str = ""
 
-    def described(self) -> dict[str, Any]:
-        """What a record keeps: no path, but a digest of the files' bytes."""
+    def description(self) -> dict[str, Any]:
+        """Return the source as records have it: no paths, but a digest of the files' bytes."""
         if self.kind == "noise":
             return {"source": "noise", "note": self.note}
         digest = hashlib.sha256(b"".join(hashlib.sha256(f.read_bytes()).digest() for f in self.files)).hexdigest()
         return {"source": self.kind, "files": len(self.files), "digest": digest[:16], "note": self.note}
 
 
-def find(source: str = "photos") -> Source:
-    """What `source` (photos, noise, or a folder's path) means on this machine.
+def find_source(name: str = "photos") -> Source:
+    """Return the source that `name` (photos, noise, or a folder's path) means on this machine.
 
     Photographs whose packages are missing become noise, and the note says so. A folder without a readable picture is
     a ValueError.
     """
-    if source == "noise":
+    if name == "noise":
         return Source("noise")
-    if source != "photos":
-        folder = Path(source).expanduser()
+    if name != "photos":
+        folder = Path(name).expanduser()
         if not folder.is_dir():
-            raise ValueError(f"input {source!r} is neither photos, noise, nor a folder")
+            raise ValueError(f"input {name!r} is neither photos, noise, nor a folder")
         files = tuple(sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file()))
         if not files:
-            raise ValueError(f"the folder {source!r} holds no picture ({', '.join(sorted(SUFFIXES))})")
+            raise ValueError(f"the folder {name!r} holds no picture ({', '.join(sorted(SUFFIXES))})")
         if find_spec("PIL") is None:
             raise ValueError("reading pictures needs Pillow: pip install pillow")
         return Source("folder", files)
@@ -83,7 +83,7 @@ def find(source: str = "photos") -> Source:
 
 
 def _inside(package: str, names: tuple[str, ...]) -> list[Path]:
-    spec = find_spec(package)  # finds the folder without importing the package
+    spec = find_spec(package)  # which does not import the package
     if spec is None or not spec.submodule_search_locations:
         return []
     root = Path(spec.submodule_search_locations[0])
@@ -93,9 +93,9 @@ def _inside(package: str, names: tuple[str, ...]) -> list[Path]:
 def pictures(
     count: int, image: int = 224, *, seed: int = 0, source: Source | str = "photos", first: int = 0
 ) -> torch.Tensor:
-    """Pictures `first` to `first + count` of a seed: float32 [count, 3, image, image], normalised, on the CPU."""
+    """Return pictures `first` to `first + count` of a seed, normalised: float32 [count, 3, image, image] on the CPU."""
     if isinstance(source, str):
-        source = find(source)
+        source = find_source(source)
     batch = np.empty((count, 3, image, image), dtype=np.float32)
     for row, index in enumerate(range(first, first + count)):
         rng = np.random.default_rng([seed, index])
@@ -108,7 +108,7 @@ def _noise(rng: np.random.Generator, image: int) -> np.ndarray:
 
 
 def _crop(rng: np.random.Generator, files: tuple[Path, ...], index: int, image: int) -> np.ndarray:
-    """A random part of photograph `index` (modulo how many there are), scaled to [3, image, image]."""
+    """Return a random crop of photograph `index`, modulo their number, scaled to [3, image, image]."""
     from PIL import Image
 
     photo = _photo(files[index % len(files)])

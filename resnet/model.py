@@ -14,8 +14,8 @@ A basic block (depths 18 and 34) has no 1x1, so its stride is in its first 3x3 u
 there in bias and epsilon alone. Keras has no basic-block models; ours follow the conventions of its bottleneck ones.
 
 Parameter names are torchvision's. v2 adds `preact_bn` in a block and `post_bn` after stage 4; there `bn1` follows
-`conv1` as it does elsewhere. Every convolution, norm, ReLU and pool is a module with a name of its own, called once a
-forward pass, so that hooks and profilers see each layer.
+`conv1` as it does elsewhere. Every convolution, norm, ReLU and pool is a module that is called once a forward pass, so
+that hooks and profilers see each layer.
 """
 
 from typing import ClassVar, cast
@@ -32,7 +32,7 @@ STAGE_WIDTHS = (64, 128, 256, 512)
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut: [N, in_channels, H, W] -> [N, width, H/stride, W/stride], rounded up.
 
-    `downsample` is what the shortcut does: `nn.Identity`, a module, or `None` for the plain network without a skip.
+    `downsample` is the shortcut: `nn.Identity`, a module, or `None` for the plain network without one.
     """
 
     expansion: ClassVar[int] = 1
@@ -92,8 +92,8 @@ class Bottleneck(nn.Module):
 class PreActBasicBlock(nn.Module):
     """`BasicBlock` with norm and ReLU before each convolution; same shapes.
 
-    `projects` tells what the shortcut reads: a projection the activated input, anything else the raw one, so that an
-    unchanged shape keeps an unbroken identity path through the network (He et al. 2016).
+    A projection (`projects`) reads the activated input, any other shortcut the raw one, so that an unchanged shape
+    keeps an unbroken identity path through the network (He et al. 2016).
     """
 
     expansion: ClassVar[int] = 1
@@ -172,7 +172,7 @@ class ResNet(nn.Module):
 
         self.conv1 = conv(in_channels, STAGE_WIDTHS[0], 7, 2, bias=spec.version != "v1.5")
         if self.preact:
-            # Not the pool's own padding, which is -inf; a runtime that merges the two changes the function.
+            # Not padding by the pool, which is -inf; a runtime that merges the two changes the function.
             self.pool_pad = nn.ZeroPad2d(1)
             self.maxpool = nn.MaxPool2d(3, 2)
         else:
@@ -204,14 +204,14 @@ class ResNet(nn.Module):
 
 
 def block_class(spec: Spec) -> Block:
-    """The residual block that `spec` is made of."""
+    """Return the class of the residual blocks of `spec`."""
     if spec.arch.block == "basic":
         return PreActBasicBlock if spec.version == "v2" else BasicBlock
     return PreActBottleneck if spec.version == "v2" else Bottleneck
 
 
 def stage(block: Block, in_channels: int, index: int, spec: Spec) -> nn.Sequential:
-    """Stage `index` (0 to 3): the first block changes the channels; which one strides is the version's choice."""
+    """Return stage `index` (0 to 3): the first block changes the channels, the version says which block strides."""
     width, count = STAGE_WIDTHS[index], spec.arch.counts[index]
     if spec.version == "v2":  # the last block of the first three stages
         strides = [1] * (count - 1) + [2 if index < 3 else 1]
@@ -222,16 +222,16 @@ def stage(block: Block, in_channels: int, index: int, spec: Spec) -> nn.Sequenti
 
 
 def projects(in_channels: int, out_channels: int, spec: Spec) -> bool:
-    """Whether a block's shortcut is a convolution. Under `B` that is where the channels change.
+    """Return whether a block's shortcut is a convolution: under `B`, where the channels change.
 
-    A stride alone does not make it one: it comes with new channels in v1 and v1.5, and v2's strided block, which has
-    none, subsamples its identity as Keras does.
+    A stride alone does not make it one: in v1 and v1.5 it comes with new channels, and v2's strided block, which keeps
+    its channels, subsamples its identity as Keras does.
     """
     return spec.shortcut == "C" or (spec.shortcut == "B" and in_channels != out_channels)
 
 
 def shortcut(in_channels: int, out_channels: int, stride: int, spec: Spec) -> nn.Module | None:
-    """A block's shortcut: a projection, subsampling and zero channels, the identity, or `None` where there is none."""
+    """Return a block's shortcut: a projection, subsampling and zero channels, the identity, or `None` for none."""
     if spec.shortcut == "none":
         return None
     if projects(in_channels, out_channels, spec):
@@ -249,7 +249,7 @@ def shortcut(in_channels: int, out_channels: int, stride: int, spec: Spec) -> nn
 
 
 def conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1, bias: bool = False) -> nn.Conv2d:
-    """A square convolution, padded so that stride 1 keeps height and width."""
+    """Return a square convolution, padded so that stride 1 keeps height and width."""
     return nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=bias)
 
 

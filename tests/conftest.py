@@ -1,5 +1,9 @@
+import fcntl
 import os
 import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -14,7 +18,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 os.environ["KERAS_BACKEND"] = "torch"
 # On a shared machine threads that spin while they wait take the cores from those that work.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):  # side by side they share the cores
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // workers)))
 # What a GPU machine's stack warns of, once and in whichever test comes first, fails no test; what our modules do, does.
+HERE = Path(__file__).parent
+STARTED = pytest.StashKey[float]()
 GPU_WARNINGS = ("default", r"error:::(bench|kernels|resnet|tests)(\.|$)")
 # A background job of a shell ignores Ctrl-C, and so would every process that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -35,10 +43,17 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Side by side, a file that takes long must not come last. The sort is stable: the order inside a file stays.
+    slow_files = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow_files)
     wanting = [item for item in items if item.get_closest_marker("gpu")]
     if not wanting:
         return
     import torch
+
+    # Or a run with `-m gpu` would pass the file over (see above) and never say so.
+    hidden = sorted({item.path.name for item in wanting if "mark.gpu" not in item.path.read_text()})
+    assert not hidden, f"tests are marked gpu in files that do not say mark.gpu: {hidden}"
 
     for item in wanting:  # before the item's own marks, which outweigh these
         item.add_marker(pytest.mark.filterwarnings(*GPU_WARNINGS), append=False)
@@ -46,3 +61,46 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         for item in wanting:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    with turn(item):
+        return (yield)
+
+
+@contextmanager
+def turn(item: pytest.Item) -> Iterator[None]:
+    """Run a test marked `timed` while no test of another process of `-n` runs.
+
+    Whoever waits holds the gate, so that those who come later wait behind it, and a timed test gets its turn.
+    """
+    if not hasattr(item.config, "workerinput"):
+        yield
+        return
+    running = fcntl.LOCK_EX if item.get_closest_marker("timed") else fcntl.LOCK_SH
+    with locked(HERE / "conftest.py", fcntl.LOCK_EX) as gate, locked(HERE, running):
+        fcntl.flock(gate, fcntl.LOCK_UN)
+        yield
+
+
+@contextmanager
+def locked(path: Path, operation: int) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, operation)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    session.config.stash[STARTED] = time.monotonic()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Keep what the last run of all tests took, for `make counts`."""
+    everything = config.args == config.getini("testpaths") and not config.option.keyword and not config.option.markexpr
+    if everything and config.cache is not None:
+        number = sum(len(terminalreporter.getreports(outcome)) for outcome in ("passed", "skipped", "failed"))
+        config.cache.set("suite/last", {"tests": number, "seconds": round(time.monotonic() - config.stash[STARTED])})

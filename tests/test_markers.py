@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parent.parent
 
 # A module by its name: warnings are told apart by the module that they are of.
@@ -62,13 +60,3 @@ def test_a_warning_of_another_package_fails_no_gpu_test(tmp_path: Path) -> None:
         *("test_own[tests.kernels.test_gpu]", "test_strict"),
         *("test_elsewhere[torch._inductor.compile_fx]", "test_elsewhere[kernels.call]"),
     }, told
-
-
-@pytest.mark.slow
-def test_the_files_that_a_gpu_run_passes_over_have_no_gpu_test() -> None:
-    found = [
-        {line for line in pytest_of("--collect-only", "-m", marker, "tests") if "::" in line}
-        for marker in ("gpu", "(gpu)")  # the second imports every file
-    ]
-    assert found[0]
-    assert found[0] == found[1]

@@ -40,7 +40,7 @@ from bench.records.store import FILE, Store
 from bench.roofline import ceilings
 from bench.runs.sweep import GOOD
 from kernels.cards import places
-from kernels.compiled.bundle import VARIABLE
+from kernels.compiled.bundle import BUNDLE_VARIABLE
 
 RESERVE_S = 4.0  # kept of a budget, for the archive and the last lines
 LOOK_S = 20.0  # while a task runs, what changed is put in the outbox this often
@@ -88,8 +88,8 @@ class Campaign:
 
     def __post_init__(self) -> None:
         arch = "".join(map(str, self.env["gpu"].get("capability", ())))
-        if (bundle := local(self.results) / f"kernels-sm_{arch}.bundle").exists() and VARIABLE not in os.environ:
-            self.variables = {VARIABLE: str(bundle)} | self.variables
+        if (bundle := local(self.results) / f"kernels-sm_{arch}.bundle").exists() and BUNDLE_VARIABLE not in os.environ:
+            self.variables = {BUNDLE_VARIABLE: str(bundle)} | self.variables
         self.name = "dry" if self.dry else str(self.env["gpu"]["name"])
         self.root = places.card_folder(self.name, self.results)
         self.outbox = Outbox(self.out or local(self.results) / "campaign" / places.slug(self.name))
@@ -236,9 +236,9 @@ class Campaign:
             "model": "resnet18" if self.dry else "resnet50",
             "batches": "1" if self.dry else "1,128",
             "jobs": str(min(JOBS, os.cpu_count() or 1)),
-            "tuned": str(places.tuned(self.name, self.results)),
+            "tuned": str(places.tuned_path(self.name, self.results)),
             "ceilings": str(self.ceilings()),
-            "constants": str(places.constants(self.name, self.results)),
+            "constants": str(places.constants_path(self.name, self.results)),
             "case": case,
         }
         if task.plan:
@@ -265,7 +265,7 @@ class Campaign:
 
     def files(self) -> list[Path]:
         """All that this checkout holds of the card, whichever call measured it; locks and what is being written not."""
-        tuned = places.tuned(self.name, self.results)
+        tuned = places.tuned_path(self.name, self.results)
         found = [path for path in self.root.rglob("*") if path.is_file() and not path.name.startswith(".")]
         found += [*tuned.parent.glob(f"{tuned.stem}.*"), self.ceilings()]
         return sorted(path for path in found if path.is_file() and not path.name.startswith("."))

@@ -14,7 +14,7 @@ from bench.campaign.tasks import TASKS, Task, stage_of
 from bench.machine.environment import ROOT
 from bench.machine.provenance import short
 from bench.text import grid
-from kernels.compiled.bundle import VARIABLE, code, maker_of, read
+from kernels.compiled.bundle import BUNDLE_VARIABLE, maker_of, read_head, sources_digest
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def heading(campaign: Campaign, tasks: int, seconds: float, where: str) -> list[
     """What is about to run, where, of which commit, and with which kernels compiled beforehand."""
     title = f"Tasks: {tasks}, the CPU for a GPU" if campaign.dry else f"Tasks: {tasks}, {seconds:.0f} s"
     lines = [f"{title}, on {where}; commit {short(campaign.env['git'])}"]
-    if bundle := os.environ.get(VARIABLE) or campaign.variables.get(VARIABLE):
+    if bundle := os.environ.get(BUNDLE_VARIABLE) or campaign.variables.get(BUNDLE_VARIABLE):
         lines.append(f"Kernels compiled beforehand: {bundle_line(Path(bundle))}")
     return lines
 
@@ -75,10 +75,14 @@ def heading(campaign: Campaign, tasks: int, seconds: float, where: str) -> list[
 def bundle_line(path: Path) -> str:
     """What a bundle holds. Whether it is of these kernels is seen here, of this compiler by what uses it."""
     try:
-        head = read(path)
+        head = read_head(path)
     except (OSError, ValueError) as error:
         return f"none: {error}"
-    stale = "" if head["code"] == code() else "; OF OTHER KERNEL SOURCES, so that those that differ are compiled here"
+    stale = (
+        ""
+        if head["code"] == sources_digest()
+        else "; OF OTHER KERNEL SOURCES, so that those that differ are compiled here"
+    )
     maker = maker_of(head)
     kernels = f"sm_{maker.arch}, Python {maker.python}, Triton {maker.triton}"
     return f"{path.name}, {head['kernels']} for {kernels}, commit {head.get('commit', 'unknown')}{stale}"

@@ -87,7 +87,7 @@ def _damaged(name: PurePosixPath, data: bytes) -> str:
 
 
 def _table(found: Any) -> Table:
-    return Table.of(found)
+    return Table.from_json(found)
 
 
 def _place(results: Path, folder: PurePosixPath, data: bytes) -> PurePosixPath:
@@ -137,10 +137,10 @@ def _merged(path: Path, old: bytes, data: bytes) -> tuple[str, bytes]:
         return f"{len(more)} lines added", old + end + b"".join(line + b"\n" for line in more)
     if path.parent.name == TUNED and path.suffix == ".json":
         try:
-            joined = Table.load(path).merge(_table(json.loads(data)))
+            joined = Table.read(path).merge(_table(json.loads(data)))
         except ValueError as error:
             raise StoreError(f"{error}; move it away, then restore again") from None
-        return "joined", joined.text().encode()
+        return "joined", joined.to_json().encode()
     if old == data:
         return "as it was", old
     was, now = _date(old), _date(data)

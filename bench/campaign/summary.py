@@ -79,7 +79,7 @@ def _gates(campaign: Campaign) -> Iterator[Row]:
 
 
 def _experiments(campaign: Campaign) -> Iterator[Row]:
-    found = _read(places.constants(campaign.name, campaign.results))
+    found = _read(places.constants_path(campaign.name, campaign.results))
     for one in _rows(_of_this_code(campaign, found), "experiments"):
         if one.get("reason") != "not begun":
             yield Row(str(one.get("status")), "experiment", str(one.get("name")), str(one.get("reason", "")))
@@ -92,7 +92,7 @@ def _experiments(campaign: Campaign) -> Iterator[Row]:
 
 def _kept(campaign: Campaign) -> Iterator[Row]:
     """What tuning and the ceilings left of this card."""
-    entries = _rows(_read(places.tuned(campaign.name, campaign.results)), "entries")
+    entries = _rows(_read(places.tuned_path(campaign.name, campaign.results)), "entries")
     measured = [entry for entry in entries if entry.get("chosen") == "measured"]
     if measured:
         yield Row("ok", "tuned", f"{len(measured)} layers have a configuration that was measured")

@@ -102,7 +102,7 @@ MEASURE = Stage(
              130, 40, dry=("--dry", "--image", "32", "--candidates", "1")),
         _sweep("tuned", "The fused variants with those configurations.", "headline", 90,
                only=("resnet50/fused/fp16/b128/*/graph", "resnet50/fused/fp16/b1/*/graph",
-                     "resnet50/mixed/fp16/b128/*/graph", "resnet50/mixed/fp16/b1/*/graph")),
+                     "resnet50/per-layer/fp16/b128/*/graph", "resnet50/per-layer/fp16/b1/*/graph")),
         Task("ceilings", "What this card can do at most.", ("-m", "bench", "ceilings", "-o", "{ceilings}"), 75,
              dry=("--quick", "--force")),
         _layers(128, 100),

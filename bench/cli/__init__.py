@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from bench.cli.console import tell
-from bench.cli.kernels import facts as cli_facts
+from bench.cli.kernels import counts as cli_counts
 from bench.cli.kernels import kernels as cli_kernels
 from bench.cli.kernels import tune as cli_tune
 from bench.cli.machine import ceilings as cli_ceilings
@@ -25,16 +25,16 @@ from bench.cli.machine import floors as cli_floors
 from bench.cli.machine import pieces as cli_pieces
 from bench.cli.machine import selftest as cli_selftest
 from bench.cli.measure import ab as cli_ab
-from bench.cli.measure import gpu as cli_gpu
+from bench.cli.measure import campaign as cli_campaign
 from bench.cli.measure import layers as cli_layers
 from bench.cli.measure import list as cli_list
 from bench.cli.measure import once as cli_once
 from bench.cli.measure import run as cli_run
 from bench.cli.measure import verify as cli_verify
+from bench.cli.results import capacity as cli_capacity
 from bench.cli.results import compare as cli_compare
 from bench.cli.results import formats as cli_interop
 from bench.cli.results import history as cli_history
-from bench.cli.results import load as cli_load
 from bench.cli.results import recommend as cli_recommend
 from bench.cli.results import report as cli_report
 from bench.errors import USAGE, BenchError
@@ -57,7 +57,17 @@ def _plain_errors() -> Iterator[None]:
     raise typer.Exit(code)
 
 
+# Commands that had another name in the version before: the old one works for one version more, and --help has it not.
+RENAMED = {"facts": "counts", "load": "capacity", "gpu": "campaign"}
+
+
 class _Commands(TyperGroup):
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if name := RENAMED.get(args[0]):
+            tell(f"bench: `bench {args[0]}` is called `bench {name}` now; the next version has only that name")
+            args = [name, *args[1:]]
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:  # a context of typer's or of click's, as the version has it
         with _plain_errors():
             return super().invoke(ctx)
@@ -81,13 +91,13 @@ COMMANDS: tuple[tuple[str, dict[str, Callable[..., None]]], ...] = (
         "once": cli_once.once,
         "layers": cli_layers.layers,
         "ab": cli_ab.ab,
-        "gpu": cli_gpu.gpu,
+        "campaign": cli_campaign.campaign,
     }),
     ("Results", {
         "report": cli_report.report,
         "compare": cli_compare.compare,
         "recommend": cli_recommend.recommend,
-        "load": cli_load.load,
+        "capacity": cli_capacity.capacity,
         "history": cli_history.history,
         "export": cli_interop.export,
         "import": cli_interop.import_,
@@ -102,7 +112,7 @@ COMMANDS: tuple[tuple[str, dict[str, Callable[..., None]]], ...] = (
     }),
     ("Kernels", {
         "kernels": cli_kernels.kernels,
-        "facts": cli_facts.facts,
+        "counts": cli_counts.counts,
         "tune": cli_tune.tune,
     }),
 )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.verdicts.metrics import METRICS
+from bench.verdicts.metrics import METRICS, metric_named
 
 
 class FailOn(StrEnum):
@@ -31,15 +31,8 @@ Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown.")]
 
 def names(given: list[str] | None) -> list[str]:
     """The metrics that words of `--metric` mean, in METRICS' order; all for none."""
-    for name in given or ():
-        _known(name)
-    return [name for name in METRICS if not given or name in given]
-
-
-def _known(name: str) -> str:
-    if name not in METRICS:
-        raise typer.BadParameter(f"unknown metric {name!r}; allowed: {', '.join(METRICS)}")
-    return name
+    chosen = set(map(metric_named, given or METRICS))
+    return [name for name in METRICS if name in chosen]
 
 
 def minimums(given: list[str] | None) -> dict[str, float]:
@@ -53,5 +46,5 @@ def minimums(given: list[str] | None) -> dict[str, float]:
             raise typer.BadParameter(f"--minimum wants METRIC=PERCENT, as in latency=3; not {text!r}") from None
         if not 0 <= value < 1000:
             raise typer.BadParameter(f"--minimum {text}: a percentage is from 0 to 1000")
-        found[_known(name)] = value / 100
+        found[metric_named(name)] = value / 100
     return found

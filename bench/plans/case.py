@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bench.errors import CaseError
 from resnet.archs import Spec
-from resnet.variants import LAUNCHES, PRECISIONS, VARIANTS
+from resnet.variants import LAUNCHES, PRECISIONS, RENAMED, VARIANTS
 
 FORM = "MODEL/VARIANT/PRECISION/bBATCH/iIMAGE/LAUNCH, as in resnet50/compile-max/fp16/b32/i224/graph; bmax: what fits"
 # The batch of a case that asks for the largest batch that fits: `max` in a plan, `bmax` in a name, no number in either.
@@ -29,6 +29,7 @@ class Case:
             object.__setattr__(self, "model", Spec.parse(self.model).name)
         except ValueError as error:
             raise CaseError(str(error)) from None
+        object.__setattr__(self, "variant", RENAMED.get(self.variant, self.variant))  # records may have an old name
         _among("variant", self.variant, VARIANTS)
         _among("precision", self.precision, PRECISIONS)
         _among("launch", self.launch, LAUNCHES)

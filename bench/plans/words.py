@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from functools import cache
 
 from bench.plans.case import Case
 from bench.text import at_pixels
+from resnet.variants import RENAMED, warn_renamed
 
 
 def way(case: Case) -> str:
@@ -27,7 +30,17 @@ def heading(model: str, image: int, machine: str) -> str:
 def matches(name: str, globs: Iterable[str]) -> bool:
     """Whether a case or a layer, by its name, matches a glob, which may leave out the ends; without globs all do."""
     patterns = list(globs)
-    return not patterns or any(fnmatchcase(name, f"*{glob}*") for glob in patterns)
+    return not patterns or any(fnmatchcase(name, f"*{_with_new_names(glob)}*") for glob in patterns)
+
+
+@cache
+def _with_new_names(glob: str) -> str:
+    """Return `glob` with the new name of each variant that it gives an old name, and say so on stderr."""
+    for old, new in RENAMED.items():
+        glob, count = re.subn(rf"(?<![\w-]){old}(?![\w-])", new, glob)
+        if count:
+            warn_renamed(old)
+    return glob
 
 
 def summary(cases: list[Case]) -> str:

@@ -55,16 +55,18 @@ COLUMNS: dict[str, Column] = {
     "p50_low_ns": Column("float", "latency_ns.low", "ns: its 95 % interval, from order statistics"),
     "p50_high_ns": Column("float", "latency_ns.high", "ns"),
     "samples": Column("int", "latency_ns.kept", "latency samples that count"),
-    "dropped": Column("int", "latency_ns.dropped", "latency samples that fell to throttling"),
+    "dropped": Column("int", "latency_ns.dropped", "latency samples left out, as the machine throttled"),
     "gpu_p50_ns": Column("float", "gpu_ns.p50", "ns: median device time; NaN of records up to schema 2, see FORMAT"),
     "gpu_how": Column("word", "gpu_how", "how device time was measured: held, or none"),
     "gpu_samples": Column("int", "gpu_ns.kept", "device times that count"),
     "flushed_p50_ns": Column("float", "flushed_ns.p50", "ns: median latency on a cold cache"),
     "flushed_samples": Column("int", "flushed_ns.kept", "cold-cache samples that count"),
-    "flushed_dropped": Column("int", "flushed_ns.dropped", "cold-cache samples that fell to throttling"),
+    "flushed_dropped": Column("int", "flushed_ns.dropped", "cold-cache samples left out, as the machine throttled"),
     "flushed_gpu_p50_ns": Column("float", "flushed_gpu_ns.p50", "ns: median time on the device, on a cold cache"),
     "stop_rule": Column("word", "latency_stop.rule", "what ended the sampling: noise or time"),
-    "noise": Column("float", "latency_stop.reached", "half the interval over the median when sampling ended"),
+    "noise": Column(
+        "float", "latency_stop.reached", "half-width of the median's 95 % interval, relative, when sampling ended"
+    ),
     "images_per_s": Column("float", "made.images_per_s", "images enqueued back to back, per second"),
     "throughput_throttled_s": Column("float", "throttled.throughput_s", "s of the throughput window, throttled"),
     "warmup_s": Column("float", "warmup.s", "s"),
@@ -105,16 +107,16 @@ COLUMNS: dict[str, Column] = {
     "onnxruntime": Column("word", "made.onnxruntime", "version"),
     "environment": Column("word", "made.environment", "digest of machine and software, without this project's commit"),
 }
-# with `samples`: whole numbers of ns in the order taken, and the places among them of those that fell to throttling
+# with `samples`: whole numbers of ns in the order taken, and the places of those taken while the machine throttled
 SAMPLES: dict[str, Column] = {
     "latency_ns": Column("list", "latency_ns.all", "ns: host time of each execution"),
-    "latency_fallen": Column("list", "latency_ns.fallen", "places in it that fell to throttling"),
+    "latency_fallen": Column("list", "latency_ns.fallen", "places in it of throttled samples"),
     "gpu_ns": Column("list", "gpu_ns.all", "ns: device time, of executions of its own"),
-    "gpu_fallen": Column("list", "gpu_ns.fallen", "places in it that fell to throttling"),
+    "gpu_fallen": Column("list", "gpu_ns.fallen", "places in it of throttled samples"),
     "flushed_ns": Column("list", "flushed_ns.all", "ns, on a cold cache"),
-    "flushed_fallen": Column("list", "flushed_ns.fallen", "places in it that fell to throttling"),
+    "flushed_fallen": Column("list", "flushed_ns.fallen", "places in it of throttled samples"),
     "flushed_gpu_ns": Column("list", "flushed_gpu_ns.all", "ns: device time on a cold cache"),
-    "flushed_gpu_fallen": Column("list", "flushed_gpu_ns.fallen", "places in it that fell to throttling"),
+    "flushed_gpu_fallen": Column("list", "flushed_gpu_ns.fallen", "places in it of throttled samples"),
 }
 
 

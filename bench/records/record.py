@@ -3,7 +3,7 @@
 Schema history (readers upgrade old records, the writer writes the newest; tests/bench/records/golden has one of each):
   1  the first: one JSON object a line, every sample in integer nanoseconds
   2  2026-11: cold-cache latency (`flushed_ns`, `flushed_gpu_ns`), what was watched beside the timing (`watch`) and the
-     samples that fell to throttling (`throttled`), `energy`, `runtime`, `largest`, earlier `attempts`, status
+     throttled samples (`throttled`), `energy`, `runtime`, `largest`, earlier `attempts`, status
      `throttled`; `memory.host_resident`, read after the timing, gives way to `memory.host_resident_peak`
   3  2026-11: device times are samples of their own, of a held stream (`gpu_how`, `gpu_stop`, `flushed_gpu_stop`; `gpu`
      and `flushed_gpu` in `throttled`). What older records hold as `gpu_ns` stays, and is no device time: events around
@@ -38,7 +38,7 @@ STATUSES = {
     "error": "the case raised an exception",
     "crash": "its process died without an answer",
     "timeout": "its process outran the time limit and was killed",
-    "throttled": "measured, but so many samples fell while the machine throttled that no speed is told, twice",
+    "throttled": "measured twice, and each time the machine throttled for too many samples to tell a speed",
     "skipped": "this machine cannot run it",
 }
 
@@ -55,7 +55,7 @@ def _from_2(data: dict[str, Any]) -> None:
 UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _from_1, 2: _from_2}
 
 
-# fields of samples -> what says in `throttled` which of them fell
+# fields of samples -> what says in `throttled` which of them were taken while the machine throttled
 SAMPLES = {f"{name}_ns": name for name in ("latency", "gpu", "flushed", "flushed_gpu")}
 
 

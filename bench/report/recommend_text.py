@@ -13,7 +13,7 @@ from bench.report.recommend import OBJECTIVES, Choice, Judged, agreement, differ
 from bench.report.recommend_groups import Group
 from bench.report.recommend_runs import SHOWN, Runs, named
 from bench.report.rows import Row
-from bench.text import digits, grid, plural
+from bench.text import WORDS, digits, grid, plural
 
 MIB = 1 << 20
 
@@ -33,7 +33,7 @@ def _show_choice(out: Console, group: Group) -> None:
     if best:
         said = f"Choose {named(best.row)}: {digits(best.value or 0)} {aim.unit}."
         out.print(said, style="bold", markup=False)
-        out.print(f"It rests on: {_evidence(best.row)}.", markup=False)
+        out.print(f"Evidence: {_evidence(best.row)}.", markup=False)
         out.print(_runner_up(choice), markup=False)
     else:
         out.print(_nothing(choice), style="bold", markup=False)
@@ -77,7 +77,7 @@ def _runner_up(choice: Choice) -> str:
     said += ", ".join(differing(best.row, second.row)) + ". "
     ahead = choice.ahead
     if ahead is None:
-        return said + "No round has both, so nothing tells their difference from the machine's drift."
+        return said + "No round has both, so their difference may be the machine's drift."
     if ahead.low is None or ahead.high is None:
         gain = abs(aim.gain(best.value or 0, second.value or 1) - 1)
         return said + f"The difference of {gain:.1%} rests on one process each: it may be noise."
@@ -92,12 +92,12 @@ def _show_open(out: Console, choice: Choice) -> None:
     for found in promising[:SHOWN]:
         gain = f", {aim.gain(found.value or 0, best.value or 1):.2f} times the choice" if best else ""
         value = f"{digits(found.value or 0)} {aim.unit}{gain}"
-        out.print(f"Open: {named(found.row)}, {value}: {'; '.join(found.open)}.", markup=False)
+        out.print(f"Undecided: {named(found.row)}, {value}: {'; '.join(found.open)}.", markup=False)
     if (more := len(promising) - SHOWN) > 0:
-        out.print(f"Open too: {more} more {plural(more, 'case')}.", markup=False)
+        out.print(f"Undecided too: {more} more {plural(more, 'case')}.", markup=False)
     without = [found for found in choice.open if found.value is None]
     if without:
-        out.print(f"Open: {len(without)} {plural(len(without), 'case')}: {without[0].open[-1]}.", markup=False)
+        out.print(f"Undecided: {len(without)} {plural(len(without), 'case')}: {without[0].open[-1]}.", markup=False)
 
 
 def as_json(group: Group, listed: bool) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def as_json(group: Group, listed: bool) -> dict[str, Any]:
         "ahead": ahead and {"ratio": ahead.value, "interval": [ahead.low, ahead.high], "rounds": ahead.rounds},
         "clear": choice.clear,
         "fitting": [found.row.case.name for found in choice.fitting],
-        "open": [_plain(found) for found in choice.open],
+        "undecided": [_plain(found) for found in choice.open],
         "excluded": dict(choice.excluded),
         "runs": [{"why": why, "command": command} for why, command in Runs(choice, group.origin).useful()],
     }
@@ -133,7 +133,7 @@ def _plain(found: Judged) -> dict[str, Any]:
         "memory_bytes": row.memory,
         "joules_per_image": row.middle(joules),
         "top1": row.worst("top1"),
-        "open": found.open,
+        "undecided": found.open,
     }
 
 
@@ -164,17 +164,18 @@ def _table(shown: Sequence[Judged]) -> Table:
         cells += ["-" if value is None else digits(value) for value in numbers]
         cells += ["-" if memory is None else f"{memory / MIB:.0f}", "-" if top1 is None else f"{top1:.3g}"]
         cells += ["-" if joule is None else f"{joule:.4f}"] * energy
-        table.add_row(*cells, "open" if judged.open else "")
+        table.add_row(*cells, "undecided" if judged.open else "")
     return table
 
 
 def _legend(out: Console, shown: Sequence[Row]) -> None:
     on_gpu = any(row.device == "cuda" for row in shown)
-    memory = "of the process on the device (NVML)" if on_gpu else "the peak resident set of the process"
+    memory = "of the process on the device (NVML)" if on_gpu else "resident in the process at its peak"
     out.print(
-        f"p99 ≤: what the p99 is at most, with 99 % confidence, whatever the distribution (662 samples or more); MiB: "
-        f"{memory}, the most of the rounds; top-1: least agreement with float64; a ratio's interval is 95 %, over all "
-        "comparisons with the best.",
+        "p99 ≤: the upper bound of the p99 with 99 % confidence, whatever the distribution (of 662 samples or more); "
+        f"MiB: memory {memory}, the largest of the rounds; top-1: least share of pictures whose top class is that of a "
+        "float64 reference; undecided: the records do not show whether it is within the limits; a ratio's confidence "
+        f"interval is 95 %, over all comparisons with the best. {WORDS}",
         style="dim",
         markup=False,
     )

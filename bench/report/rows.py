@@ -162,12 +162,12 @@ def trust(records: list[Record], found: list[Row]) -> str:
     """How far the answer can be relied on: what the gate saw, how many processes stand behind each number."""
     wrong = sum(record.status == "wrong" for record in records)
     runs = f"{wrong} {plural(wrong, 'run')}"
-    said = [f"{runs} failed the gate and got no speed" if wrong else "Every answer measured passed the gate"]
+    said = [f"{runs} failed the accuracy gate and got no speed" if wrong else "All answers passed the accuracy gate"]
     rounds = min((row.rounds for row in found), default=0)
     if rounds > 1:
         said.append(f"at least {rounds} processes stand behind each number")
     else:
-        said.append("one process per case, so differences of a few percent may be noise (--rounds tells)")
+        said.append("one process per case, so differences of a few percent may be noise (use --rounds)")
     said += [text for text in (_unquiet(found), _fallen(found), _crowded(found)) if text]
     return "; ".join(said) + "."
 
@@ -181,8 +181,10 @@ def _unquiet(found: list[Row]) -> str:
     noisy = [record for record in runs if record.latency_stop.get("rule") == "time"]
     if not noisy:
         return ""
-    limit = f"more noise than the {100 * max(record.latency_stop['asked'] for record in noisy):g} % asked"
-    return f"{len(noisy)} of {len(runs)} runs ended at their time limit with {limit} (bench env says why)"
+    target = f"{100 * max(record.latency_stop['asked'] for record in noisy):g} %"
+    return (
+        f"{len(noisy)} of {len(runs)} runs ended at their time limit, noisier than their ±{target} (bench env says why)"
+    )
 
 
 def _fallen(found: list[Row]) -> str:
@@ -192,7 +194,11 @@ def _fallen(found: list[Row]) -> str:
     if not fell and not again:
         return ""
     reasons = ", ".join(dict.fromkeys(reason for record in fell for reason in record.watch.get("spoilt_s", ())))
-    said = f"in {len(fell)} of {len(runs)} runs samples fell while the machine throttled ({reasons})" if fell else ""
+    said = (
+        f"in {len(fell)} of {len(runs)} runs the machine throttled ({reasons}): those samples do not count"
+        if fell
+        else ""
+    )
     return "; ".join(filter(None, (said, f"{again} were run again for that" if again else "")))
 
 

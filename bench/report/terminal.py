@@ -68,7 +68,7 @@ def _left_out(out: Console, records: list[Record]) -> None:
 
 def show_gate(out: Console, records: list[Record]) -> None:
     """What the gate saw of each case."""
-    titles = ("case", "gate", "rms", "max", "top-1")
+    titles = ("case", "status", "rms error", "max error", "top-1")
     grid = text.grid(*titles, wrapped=titles)
     for record in sorted(records, key=lambda r: r.case):
         if record.status == "ok":
@@ -85,7 +85,8 @@ def show_gate(out: Console, records: list[Record]) -> None:
             grid.add_row(record.case.name, f"[red]{record.status}[/]", "", "", "")
     out.print(grid)
     out.print(
-        "rms, max: the error as a multiple of plain torch's in that precision; top-1: agreement with float64",
+        "rms error, max error: as multiples of plain torch's in that precision (above 3 or 4 a case is refused); "
+        f"top-1: share of pictures whose top class is that of a float64 reference. {text.WORDS}",
         style="dim",
     )
     _left_out(out, records)

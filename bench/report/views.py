@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, Literal
 
 from bench.records.fields import Energy
 from bench.records.record import Record
 from bench.report.rows import Row, answer, largest, left_out, rows
-from bench.text import digits
+from bench.text import WORDS, digits
 
 MIB = 1 << 20
 NONE = "-"
@@ -66,16 +66,14 @@ def _mib(value: float) -> str:
     return f"{value / MIB:.0f}"
 
 
-def _tenth(value: float) -> str:
-    return f"{value:.1f}"
+def _noise(row: Row) -> tuple[float, float | None] | None:
+    return None if row.noise is None else (row.noise, row.asked)
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}"
-
-
-def _noise(row: Row) -> tuple[float, float] | None:
-    return None if row.noise is None or row.asked is None else (row.noise, row.asked)
+def _half_width(pair: tuple[float, float | None]) -> str:
+    """The half-width in percent; where it is wider than the target, the target too, as 7.3>5."""
+    reached, target = pair
+    return f"{100 * reached:.1f}" + (f">{100 * target:g}" if target and reached > target else "")
 
 
 def _against(row: Row) -> Any:
@@ -127,12 +125,12 @@ def _whole_percent(value: float) -> str:
     return f"{100 * value:.0f}%"
 
 
-def _fell(row: Row) -> float:
+def _throttled(row: Row) -> float:
     lost = sum(len(r.latency_ns) - len(r.kept("latency_ns")) for r in row.records)
     return lost / sum(len(r.latency_ns) for r in row.records)
 
 
-OF_FLOOR = Column("of floor", "of_floor", _of_floor("conv"), _whole_percent)
+OF_ROOF = Column("% of roof", "roof_share", _of_floor("conv"), _whole_percent)
 CASE = (
     Column(
         "variant",
@@ -150,48 +148,50 @@ VIEWS = {
         (
             *CASE,
             P50,
-            Column("±/ask %", "noise", _noise, lambda pair: f"{100 * pair[0]:.1f}/{100 * pair[1]:g}"),
+            Column("±%", "p50_half_width", _noise, _half_width),
             Column("images/s", "images_per_s", lambda row: row.images_per_s, digits),
             Column("vs eager", "vs_eager", _against, _ratio),
             Column("MiB", "memory_bytes", lambda row: row.memory, _mib),
-            Column("gate", "gate_multiple", lambda row: row.worst("rms_multiple"), _tenth),
+            Column("error", "rms_multiple", lambda row: row.worst("rms_multiple"), lambda v: f"{v:.1f}"),
         ),
-        """p50: one execution at a time, host time; ±/ask: half its 95 % interval, and what was asked; images/s:
-        enqueued back to back; vs eager: ratio of images/s, over rounds their geometric mean and half its 95 %
-        interval, eager in the same precision (*: in fp32, as eager has no such case); MiB: {memory}; gate:
-        largest error as a multiple of plain torch's in that precision (3 is refused).""",
-        ((OF_FLOOR, "of floor: how near p50 is to what the machine's ceilings allow (--view floor)."),),
+        """p50: median latency, host time, one execution at a time; ±%: half-width of its 95 % confidence interval,
+        and behind a > the plan's target where that was not reached; images/s: throughput, executions enqueued back
+        to back; vs eager: ratio of images/s to eager's in the same precision (*: in fp32, as eager has no such case),
+        over rounds the geometric mean and the half-width of its 95 % confidence interval; MiB: {memory}; error:
+        largest error as a multiple of plain torch's in that precision (above 3 a case is refused).""",
+        ((OF_ROOF, "% of roof: the least time that the machine's ceilings allow, over p50 (--view floor)."),),
     ),
     "floor": View(
         (
             *CASE,
             P50,
             Column("floor", "floor_ns", lambda row: row.floor_ns("conv"), _ms),
-            OF_FLOOR,
-            Column("least", "least_ns", lambda row: row.floor_ns("block"), _ms),
-            Column("of least", "of_least", _of_floor("block"), _whole_percent),
-            Column("bytes", "floor_memory_share", _memory_share, _whole_percent),
+            OF_ROOF,
+            Column("block", "block_floor_ns", lambda row: row.floor_ns("block"), _ms),
+            Column("block %", "block_roof_share", _of_floor("block"), _whole_percent),
+            Column("mem %", "floor_memory_share", _memory_share, _whole_percent),
         ),
-        """floor: what p50 would be, in ms, with one kernel a convolution, each at the machine's measured ceilings;
-        least: with one a block; of floor, of least: that as a share of p50; bytes: the share of the floor that memory
-        sets, not FLOPs. A - has no ceilings of its own machine (bench ceilings measures them). Over 100%: they were
-        measured while the machine was busy, or work was saved: kernels fused further, bytes that stayed in a cache,
-        an algorithm that multiplies less.""",
+        """floor: the least p50 by the roofline model, in ms, with one kernel a convolution, each as fast as the
+        machine's measured ceilings allow; block: the same with one kernel a residual block; % of roof, block %: that
+        time over p50, so that 100% is as fast as the roofline; mem %: share of the floor in kernels that memory
+        traffic limits, not FLOPs. A - has no ceilings of its own machine (bench ceilings measures them). Over 100%
+        the machine was busy while they were measured, or work was saved: kernels fused further, bytes that stayed in
+        a cache, an algorithm that multiplies less.""",
     ),
     "latency": View(
         (
             *CASE,
-            P50,
+            replace(P50, title="p50"),
             Column("gpu", "gpu_p50_ns", lambda row: row.p50("gpu_ns"), _ms),
-            Column("flushed", "flushed_p50_ns", lambda row: row.p50("flushed_ns"), _ms),
-            Column("gpu fl.", "flushed_gpu_p50_ns", lambda row: row.p50("flushed_gpu_ns"), _ms),
-            Column("fell %", "fallen", _fell, _percent),
-            Column("warm-up", "warmup_s", lambda row: row.middle(lambda r: r.warmup.get("s")), lambda s: f"{s:.1f} s"),
+            Column("cold L2", "cold_l2_p50_ns", lambda row: row.p50("flushed_ns"), _ms),
+            Column("gpu cold", "cold_l2_gpu_p50_ns", lambda row: row.p50("flushed_gpu_ns"), _ms),
+            Column("dropped", "throttled_share", _throttled, lambda share: f"{100 * share:.1f}%"),
+            Column("warmup", "warmup_s", lambda row: row.middle(lambda r: r.warmup.get("s")), lambda s: f"{s:.1f} s"),
         ),
-        """Medians, in ms. p50: host time, call to result ready; gpu: device time, the host not in it, of other
-        executions; flushed: the same two with the device's last-level cache emptied before each (small batches);
-        fell: share of the latency samples taken while the machine throttled, which no number here counts; warm-up:
-        until the times were stationary.""",
+        """Medians, in ms. p50: host time from the call to the result, caches warm; gpu: device time without the
+        host's share, of other executions; cold L2, gpu cold: the same two with the last-level cache (a GPU's L2)
+        emptied before each execution (small batches); dropped: share of the latency samples that count in no
+        number here, as the machine throttled meanwhile; warmup: time until the samples were stationary.""",
     ),
     "tail": View(
         (
@@ -203,9 +203,9 @@ VIEWS = {
             Column("p99.9", "p999_ns", lambda row: row.p999 and row.p999.value, _ms),
             Column("p99.9 ≤", "p999_upper_ns", lambda row: row.p999 and row.p999.upper, _ms),
         ),
-        """Host time in ms. p50: the rounds' median; p99, p99.9: over the samples of all rounds; ≤: what the
-        quantile is at most, with 99 % confidence and whatever the distribution. A quantile with too few samples
-        to support it is not told: p99 needs 662, p99.9 6636 (raise latency_s, or --rounds).""",
+        """Host time in ms. samples: latency samples that count; p50: the rounds' median; p99, p99.9: percentiles of
+        the samples of all rounds; ≤: the percentile's upper bound with 99 % confidence, whatever the distribution. A
+        percentile with too few samples is left out: p99 needs 662, p99.9 6636 (raise latency_s, or --rounds).""",
     ),
     "cold": View(
         (
@@ -217,9 +217,9 @@ VIEWS = {
             Column("total s", "cold_s", _cold_total, digits),
             Column("caches", "caches", _caches, text=True),
         ),
-        """Seconds of a fresh process up to its first answer. import: of torch; build: the model; prepare: the
-        variant (exporting, compiling, tuning); first: the first call; total: all, and placing inputs; caches:
-        how the compile caches on disk were found (--cold empties them).""",
+        """Cold start, in seconds of a fresh process up to its first answer. import: of torch; build: the model;
+        prepare: the variant (exporting, compiling, tuning); first: the first call; total: all, and placing inputs;
+        caches: how the compile caches on disk were found (--cold empties them).""",
     ),
     "memory": View(
         (
@@ -230,7 +230,7 @@ VIEWS = {
             Column("device", "device_process", lambda row: row.most("device_process"), _mib),
             Column("host", "host_resident_peak", lambda row: row.most("host_resident_peak"), _mib),
         ),
-        """MiB, the most of the rounds. weights: as the variant holds them; alloc., reserved: peaks of torch's
+        """MiB, the largest of the rounds. weights: as the variant holds them; alloc., reserved: peaks of torch's
         allocator while measuring; device: this process on the device (NVML), which alone sees ONNX Runtime and
         captured graphs; host: peak resident set while measuring.""",
     ),
@@ -244,28 +244,29 @@ VIEWS = {
             Column("images/s", "images_per_s", lambda row: row.images_per_s, digits),
         ),
         """J/image: the whole card's energy counter over a window of throughput (measure.energy_s of the plan, at
-        least 5 s); W: the same by time; °C: between its ends; MHz: the median clock beside the timing; images/s:
-        as in the speed view.""",
+        least 5 s); W: the mean power of that window; °C: the mean of the temperatures at its ends; MHz: the median SM
+        clock during the timing; images/s: as in the speed view.""",
     ),
     "accuracy": View(
         (
             *CASE,
-            Column("rms", "rms_multiple", lambda row: row.worst("rms_multiple"), lambda v: f"{v:.2f}"),
-            Column("max", "max_multiple", lambda row: row.worst("max_multiple"), lambda v: f"{v:.2f}"),
+            Column("rms error", "rms_multiple", lambda row: row.worst("rms_multiple"), lambda v: f"{v:.2f}"),
+            Column("max error", "max_multiple", lambda row: row.worst("max_multiple"), lambda v: f"{v:.2f}"),
             Column("top-1", "top1", lambda row: row.worst("top1"), lambda v: f"{v:.2f}"),
-            Column("plain", "top1_plain", lambda row: row.worst("top1_plain"), lambda v: f"{v:.2f}"),
+            Column("torch top-1", "top1_plain", lambda row: row.worst("top1_plain"), lambda v: f"{v:.2f}"),
         ),
-        """rms, max: the error as a multiple of plain torch's in that precision (3 and 4 are refused); top-1:
-        agreement with float64, plain: that of plain torch. The worst of all checks and rounds.""",
+        """rms error, max error: as multiples of plain torch's in that precision (above 3 or 4 a case is refused);
+        top-1: share of pictures whose top class is that of a float64 reference; torch top-1: that share of plain
+        torch. The worst of all checks and rounds.""",
     ),
 }
 
 
 def notes(view: View, found: list[Row]) -> str:
-    """What the columns mean."""
+    """What the columns mean, and where the words are explained."""
     on_gpu = any(row.device == "cuda" for row in found)
-    memory = "this process on the device" if on_gpu else "this process's peak resident memory while measuring"
-    return " ".join(view.meaning.split()).format(memory=memory)
+    memory = "memory of the process on the device" if on_gpu else "peak resident memory of the process"
+    return f"{' '.join(view.meaning.split())} {WORDS}".format(memory=memory)
 
 
 def as_json(records: list[Record]) -> dict[str, Any]:
@@ -288,8 +289,8 @@ def _plain(row: Row) -> dict[str, Any]:
         told |= {column.key: column.value(row) for column in view.columns}
     held = row.against
     return told | {
-        "noise": row.noise,
-        "noise_asked": row.asked,
+        "p50_half_width": row.noise,
+        "p50_half_width_target": row.asked,
         "vs_eager": held and held.ratio.value,
         "vs_eager_interval": held and [held.ratio.low, held.ratio.high],
         "vs_eager_in_same_precision": held and held.twin.precision == row.case.precision,

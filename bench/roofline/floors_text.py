@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench.text import at_pixels, digits, grid
+from bench.text import WORDS, at_pixels, digits, grid
 from resnet.cost import BYTES
 from resnet.floors import FUSIONS, Ceilings
 
@@ -22,7 +22,7 @@ def show(
 ) -> None:
     """The machines' ceilings, then the rows of `floors.table` in milliseconds; `datasheets`: none was measured."""
     show_ceilings(out, machines)
-    titles = ("on", "prec", "batch", *FUSIONS, "images/s", "bytes")
+    titles = ("machine", "prec", "batch", *FUSIONS, "images/s", "mem %")
     table = grid(*titles, wrapped=titles)
     for row in rows:
         floor = row["floor_s"]
@@ -40,8 +40,9 @@ def show(
         else ""
     )
     out.print(
-        f"{fused}. images/s: of conv; bytes: the share of its time that memory sets, not FLOPs. The sum over kernels "
-        f"of the longest of FLOPs by the matmul rate, bytes by the memory's, and an empty kernel.{cacheless}",
+        f"{fused}. images/s: of conv; mem %: the share of its time that memory traffic sets, not FLOPs. The sum "
+        f"over kernels of the longest of FLOPs by the matmul rate, bytes by the memory's, and an empty kernel."
+        f"{cacheless} {WORDS}",
         style="dim",
     )
 
@@ -51,7 +52,7 @@ def show_ceilings(out: Console, machines: Mapping[str, Ceilings]) -> None:
     rates = [precision for precision in BYTES if any(precision in c.flops for c in machines.values())]
     small = max(rate for ceilings in machines.values() for rate in ceilings.flops.values()) < 1e13  # a CPU
     unit, prefix = (1e9, "G") if small else (1e12, "T")
-    titles = ("on", *rates, "memory", "cache", "launch")
+    titles = ("machine", *rates, "memory", "cache", "launch")
     table = grid(*titles, text=1, wrapped=titles)
     for name, ceilings in machines.items():
         values = [*map(ceilings.flops.get, rates), ceilings.bandwidth, ceilings.l2]

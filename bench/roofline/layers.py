@@ -23,7 +23,7 @@ from bench.runs.process import ask
 from bench.runs.request import request
 from bench.stats import median_interval
 from resnet.cost import Operation, operations
-from resnet.floors import Ceilings, floors_of
+from resnet.floors import Ceilings, part_floors
 
 SCHEMA = 1
 TRIFLE = 0.05  # kernels with less of a row's time are not named: allocations, views
@@ -198,7 +198,7 @@ def _floors(
     parts = [[found[place[name]] for name in row["operations"]] for row in rows if row["operations"]]
     return {
         floor.names: {"floor_us": floor.seconds * 1e6, "bound": floor.bound}
-        for floor in floors_of(parts, found, ceilings)
+        for floor in part_floors(parts, found, ceilings)
     }
 
 

@@ -6,15 +6,18 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.roofline.layers import Told
+from bench.text import WORDS
 
 LEGEND = (
-    "us: the median over executions; share: of the whole; floor: the least time of one kernel that computes the layer, "
-    "and what sets it (bench floors says how); +n: together with so many other layers (a sum, a pool, a projection). "
-    "Norms and ReLUs count to the layer before them."
+    "us: the median over executions; share: of the whole; floor us: the least time of one kernel that computes the "
+    "layer, by the roofline model (bench floors); % of roof: floor over us; bound: what limits the floor; +n: together "
+    f"with n other layers (a sum, a pool, a projection). Norms and ReLUs count to the layer before them. {WORDS}"
 )
-KERNELS_LEGEND = "us: the median over executions; share: of the whole."
+KERNELS_LEGEND = f"us: the median over executions; share: of the whole. {WORDS}"
 NOISY = 0.1  # an error of the sum, relative, that says more of the machine than of the case
-AGAINST_LEGEND = "Sorted by what matters most; a negative difference: the first is faster; ~: within the noise."
+AGAINST_LEGEND = (
+    f"The largest differences first; a negative one: the first case is faster; ~: within the noise. {WORDS}"
+)
 
 
 def show(out: Console, timed: Told) -> None:
@@ -30,7 +33,7 @@ def show(out: Console, timed: Told) -> None:
 
 
 def _by_layer(timed: Told) -> Table:
-    grid = _grid(("layer", "us", "share", "floor us", "of floor", "bound", "kernels"))
+    grid = _grid(("layer", "us", "share", "floor us", "% of roof", "bound", "kernels"))
     for row in timed["rows"]:
         cells = (_us(row["us"]), f"{row['share']:.1%}", _us(row["floor_us"]), _percent(row["of_floor"]))
         grid.add_row(_name(row), *cells, row["bound"] or "-", _kernels(row))

@@ -12,11 +12,16 @@ FOLDER = "bench/worker/measure"  # every module of it
 WORKER = ("__main__", "start", "case", "prepare", "gate", "runtime", "fits")  # others of bench/worker time no case
 FILES = (
     *(f"bench/worker/{name}.py" for name in WORKER),
-    *("bench/machine/watch.py", "bench/runs/job.py", "resnet/held.py", "resnet/runner.py"),
+    *("bench/machine/watch.py", "bench/runs/job.py", "resnet/device_time.py", "resnet/runner.py"),
 )
 # The same in a commit whose harness is one folder.
 FLAT = ("worker", "clock", "measure", "warmup", "gate", "memory", "energy", "watch", "job", "runtime", "fit")
-OLDER = (*(f"bench/{name}.py" for name in FLAT), "resnet/variants/held.py", "resnet/variants/runner.py")
+OLDER = (
+    *(f"bench/{name}.py" for name in FLAT),
+    "resnet/variants/held.py",
+    "resnet/variants/runner.py",
+    "resnet/held.py",
+)
 
 
 def measuring(root: Path = ROOT) -> list[str]:

@@ -27,7 +27,7 @@ def worth_another(answer: Answer[CaseAnswer], timed: bool) -> str:
 
 
 def fallen(data: CaseAnswer) -> float:
-    """The larger of two shares: of the latency samples, and of the throughput window, that fell to throttling."""
+    """The share of the latency samples taken while the machine throttled, or of the throughput window if larger."""
     told, samples, window = data.get("throttled", {}), data.get("latency_ns", ()), data.get("throughput", {})
     lost = sum(last - first + 1 for first, last in told.get("latency", ()))
     return max(lost / max(1, len(samples)), told.get("throughput_s", 0.0) * 1e9 / window.get("ns", 1e9))
@@ -35,9 +35,7 @@ def fallen(data: CaseAnswer) -> float:
 
 def _throttled(data: CaseAnswer) -> str:
     reasons = ", ".join(data.get("watch", {}).get("spoilt_s", ())) or "see watch"
-    return (
-        f"{fallen(data):.0%} of the samples, or of the throughput window, fell while the machine throttled ({reasons})"
-    )
+    return f"{fallen(data):.0%} of the samples, or of the throughput window, with the machine throttled ({reasons})"
 
 
 def withhold(record: Record, samples: int) -> None:

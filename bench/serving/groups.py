@@ -1,4 +1,4 @@
-"""The results of `bench load`: the services of each model on each machine, ranked, with curves and devices."""
+"""The results of `bench capacity`: the services of each model on each machine, ranked, with curves and devices."""
 
 from __future__ import annotations
 

@@ -12,12 +12,12 @@ from bench.records.record import Record
 from bench.runs.job import LoadAnswer, LoadJob
 from bench.serving.check import RUNS, LoadNumber, Times, predict_load, times_alone, times_under_load
 from bench.serving.queue import services
-from bench.text import digits, grid
+from bench.text import WORDS, digits, grid
 
 AXES = ("model", "variant", "precision", "image", "launch")  # a service is the batches of equal axes
 REAL_NOTES = """alone: predicted from each batch's times before and after the load; under load: from its times during
-the load, so that what is left is the error of the queue and the batching; records: from the folder's. The simulation
-has the same arrivals; 5 to 95 %: of {runs} simulated runs, alone."""
+the load, so that what is left is the error of the queue and the batching; records: from the folder's; error: predicted
+over measured. The simulation has the same arrivals; 5 to 95 %: percentiles of {runs} simulated runs, alone."""
 
 
 def recorded_times(case: Case, records: list[Record], folder: Path) -> dict[int, list[float]]:
@@ -67,5 +67,6 @@ def print_load(out: Console, job: LoadJob, data: LoadAnswer, predictions: dict[s
     late = sorted(data["fed_late"])[len(data["fed_late"]) // 2] / 1e6
     notes = " ".join(REAL_NOTES.format(runs=RUNS).split())
     out.print(
-        f"{notes} Requests were fed {late:.2f} ms late at the median, which their latency has in it.", style="dim"
+        f"{notes} Requests were fed {late:.2f} ms late at the median, which is part of their latency. {WORDS}",
+        style="dim",
     )

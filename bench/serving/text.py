@@ -9,13 +9,14 @@ from bench.plans.words import variant_cell, way
 from bench.serving.capacity import REPLICATES, REQUESTS, Capacity, Fleet, late_below
 from bench.serving.curve import plot_text
 from bench.serving.groups import Group, few_samples
-from bench.text import digits, grid
+from bench.text import WORDS, digits, grid
 
-NOTES = """batch: the largest that is formed, as it gives the highest rate; saturation: requests/s of a device that is
-never idle; rate: the highest that keeps 99 % of the requests within the limit, with half its 95 % interval over
-{replicates} simulated runs of {requests:,} requests; p50, p99: at the low end of that interval; fill: requests in a
-batch there. One batch at a time, started whenever the device is idle{wait}, padded up to the next batch that was
-measured; times drawn from those measured; pictures in place."""
+NOTES = f"""batch: the largest that is formed, as it gives the highest rate; saturation: requests/s of a device that is
+never idle; rate: the highest that keeps 99 % of the requests within the limit; ±%: half-width of its 95 % confidence
+interval over {{replicates}} simulated runs of {{requests:,}} requests; p50, p99: latency of a request at the low end of
+that interval; fill: mean requests in a batch there. One batch at a time, started whenever the device is idle{{wait}},
+padded up to the next batch that was measured; times drawn from those measured; the pictures are on the device already.
+{WORDS}"""
 
 
 def print_groups(out: Console, groups: list[Group], wait_ms: float) -> None:
@@ -35,8 +36,8 @@ def print_groups(out: Console, groups: list[Group], wait_ms: float) -> None:
             out.print()
             out.print(_fleets(group.fleets[0]))
             out.print(
-                "Each device at that rate, none spare. random: each request to a device at random; bound: below it no "
-                "dispatcher gets, with devices never idle, at their best batch, and no limit on latency.",
+                "Each device at that rate, none spare. random: each request to a device at random; lower bound: no "
+                "dispatcher needs fewer, with devices never idle, at their best batch, and no limit on latency.",
                 style="dim",
             )
         if late := late_below(best, points):
@@ -45,7 +46,7 @@ def print_groups(out: Console, groups: list[Group], wait_ms: float) -> None:
         if few := few_samples(best):
             counts = ", ".join(f"{count} at batch {size}" for size, count in few.items())
             out.print(
-                f"FEW SAMPLES: {counts}, of the 662 that tell a p99: executions slower than these are not in the "
+                f"FEW SAMPLES: {counts}, of the 662 that a p99 needs: executions slower than these are not in the "
                 "answer. More: bench run with --rounds, or a plan with a longer latency_s.",
                 markup=False,
             )
@@ -84,7 +85,7 @@ def _table(group: Group) -> Table:
 
 
 def _fleets(fleets: list[Fleet]) -> Table:
-    table = grid("requests/s", "devices, random", "bound", text=0)
+    table = grid("requests/s", "devices, random", "lower bound", text=0)
     for fleet in fleets:
         table.add_row(
             digits(fleet.load) if fleet.load % 1 else f"{fleet.load:,.0f}", f"{fleet.split:,}", f"{fleet.pooled:,}"

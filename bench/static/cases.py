@@ -91,7 +91,7 @@ class Counted:
                 or fact.method not in METHODS
                 or type(fact.value) is not (str if name == "record" else int)
             ):
-                raise ValueError(f"{name}: {fact.value!r} by {fact.method!r} is no fact")
+                raise ValueError(f"{name}: {fact.value!r} by {fact.method!r} is no count")
         absent = {name: str(why) for name, why in data.get("absent", {}).items()}
         return cls(facts, absent, str(data.get("skipped", "")), str(data.get("failed", "")))
 
@@ -130,8 +130,8 @@ class Facts:
     @classmethod
     def read(cls, path: Path) -> Facts:
         """Read a file of facts. Raises StoreError for one that is missing, damaged or too new."""
-        cure = f"`bench facts -o {path}` writes one"
-        with reading(path, "record of facts", cure):
+        cure = f"`bench counts -o {path}` writes one"
+        with reading(path, "record of counts", cure):
             data = read_json(path, SCHEMA)
             cases = {name: Counted.from_json(counted) for name, counted in data["cases"].items()}
             environment = {name: str(version) for name, version in data["environment"].items()}

@@ -23,7 +23,7 @@ from bench.static.cases import (
     Facts,
     amount,
 )
-from bench.text import grid, markdown_cell, markdown_table, plural
+from bench.text import WORDS, grid, markdown_cell, markdown_table, plural
 
 COLOURS = {FAILED: "red", SLOWER: "red", GONE: "red", ENVIRONMENT: "yellow", NOT_COUNTED: "yellow", FASTER: "green"}
 # bytes, weights and activations in MB
@@ -47,7 +47,7 @@ def summary(now: Facts, changes: Sequence[Change], before: Facts | None) -> list
     differences = ", ".join(f"{number} {word}" for word, number in words.items()) or "nothing differs"
     sentences.insert(0, f"Against {before.commit} of {before.when}: {differences}.")
     for word, text in (
-        (ENVIRONMENT, "ENVIRONMENT: the count depends on what differs here, so it says nothing about the code."),
+        (ENVIRONMENT, "ENVIRONMENT: a version that the count depends on is another, so it says nothing of the code."),
         (FASTER, "What is better becomes the new record with -o FILE."),
         (NEW, "What is new enters the record with -o FILE."),
     ):
@@ -104,7 +104,9 @@ def _legend(now: Facts) -> list[str]:
     notes = []
     if any(name.endswith("/i224/stream") for name in now.cases):
         notes.append("A name without image and launch means i224/stream.")
-    notes.append("moved, weights, active: MB. --json has exact numbers and the digests.")
+    notes.append(
+        "kernels: launched; breaks: of the graph; moved, weights, active: MB. --json has exact numbers and the digests."
+    )
     for fact, title in FACTS.items():
         variants: dict[str, set[str]] = {}  # by method, or by reason
         for name, counted in now.cases.items():
@@ -116,7 +118,7 @@ def _legend(now: Facts) -> list[str]:
             one = len(variants) == 1
             words = "; ".join(f"{text}{'' if one else f' ({_list(names)})'}" for text, names in variants.items())
             notes.append(f"{title}: {words}.")
-    return notes
+    return [*notes, WORDS]
 
 
 def _list(names: Iterable[str]) -> str:
@@ -128,8 +130,8 @@ def facts_markdown(now: Facts, changes: Sequence[Change], before: Facts | None) 
     first, *others = summary(now, changes, before)
     lines = [f"**{first}** {' '.join(others)}", ""]
     if before is not None:
-        titles = ("verdict", "case", "fact", "before", "now", "why")
-        words = ("verdict", "case", "fact", "why")
+        titles = ("verdict", "case", "count", "before", "now", "why")
+        words = ("verdict", "case", "count", "why")
         return lines + (markdown_table(titles, map(_change_cells, changes), words) if changes else [])
     rows = (
         (f"`{name}`", *(_cell(counted, fact) for fact in COLUMNS))

@@ -18,7 +18,6 @@ from bench.static.kernels import (
     describe_spills,
     describe_tensor,
     fits,
-    spills,
     split_use,
     tensor_generation,
     unsafe,
@@ -129,14 +128,14 @@ def _new(entry: Entry, uses: list[str], earlier: list[tuple[str, Entry]]) -> lis
     """Check a use that was not accepted against the rules for all kernels, and its layer against its tensor cores."""
     configs = sorted({config for config, _ in earlier} - {split_use(use)[0] for use in uses})
     place = [f"in place of {', '.join(configs)}"] if configs else []
-    if entry.failed:
+    if entry.facts is None:
         bad = [f"does not compile: {entry.failed}"]
     else:
         generations = [tensor_generation(other.facts) for _, other in earlier if other.facts]
-        bad = [f"spills: {describe_spills(entry.facts)}"] if spills(entry) else []
-        bad += [] if fits(entry) else [f"shared memory: {describe_shared(entry.facts)}"]
+        bad = [f"spills: {describe_spills(entry.facts)}"] if entry.facts.spills else []
+        bad += [] if entry.facts.fits else [f"shared memory: {describe_shared(entry.facts)}"]
         bad += [f"unsafe: {why}"] if (why := unsafe(entry)) else []
-        if entry.facts["product"] and tensor_generation(entry.facts) < max(generations, default=0):
+        if entry.facts.product and tensor_generation(entry.facts) < max(generations, default=0):
             best = max((other.facts for _, other in earlier if other.facts), key=tensor_generation)
             bad.append(f"tensor cores: {describe_tensor(best)} -> {describe_tensor(entry.facts)}")
     return _changes("regressed" if bad else "new", entry, uses, [*bad, *place])
@@ -156,25 +155,26 @@ def _changes(kind: str, entry: Entry, uses: Iterable[str], what: list[str]) -> l
 
 def _worse(before: Entry, after: Entry) -> Iterator[Worse]:
     """Yield the facts in which `after` is worse; with the two exchanged, those in which it is better."""
-    if after.failed or before.failed:
+    old, new = before.facts, after.facts
+    if old is None or new is None:
         if after.failed and not before.failed:
             yield "compiles", "yes", f"no: {after.failed}"
         return
-    old, new = before.facts, after.facts
-    if (new["stack"], new["spill_stores"]) > (old["stack"], old["spill_stores"]):
+    if (new.stack, new.spill_stores) > (old.stack, old.spill_stores):
         yield "spills", describe_spills(old), describe_spills(new)
     if tensor_generation(new) < tensor_generation(old):
         yield "tensor cores", describe_tensor(old), describe_tensor(new)
-    old_depth, new_depth = old["wait_depth"], new["wait_depth"]
+    old_depth, new_depth = old.wait_depth, new.wait_depth
     if old_depth is not None and new_depth is not None and new_depth < old_depth:
         yield "products in flight behind a wait", str(old_depth), str(new_depth)
     for name, title in LOSSES.items():
-        replaced = name == "async_loads" and new["bulk_loads"] > 0
-        if old[name] and not new[name] and not replaced:
-            yield title, str(old[name]), "none"
+        replaced = name == "async_loads" and new.bulk_loads > 0
+        if getattr(old, name) and not getattr(new, name) and not replaced:
+            yield title, str(getattr(old, name)), "none"
     if fits(before) and not fits(after):
         yield "shared memory", describe_shared(old), describe_shared(new)
-    elif new["occupancy"] < old["occupancy"]:
-        causes = [f"{title} {old[name]:,} -> {new[name]:,}" for name, title in CAUSES.items() if old[name] != new[name]]
+    elif new.occupancy < old.occupancy:
+        counts = [(title, getattr(old, name), getattr(new, name)) for name, title in CAUSES.items()]
+        causes = [f"{title} {before:,} -> {after:,}" for title, before, after in counts if before != after]
         why = f" ({', '.join(causes)})" if causes else ""
-        yield "blocks on an SM", str(old["occupancy"]), f"{new['occupancy']}{why}"
+        yield "blocks on an SM", str(old.occupancy), f"{new.occupancy}{why}"

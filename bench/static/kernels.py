@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import NoneType
-from typing import Any, TypedDict
+from typing import Any
 
 from bench.files import read_json, reading, write
 from bench.plans.words import matches
-from kernels.compiled import hazards
+from kernels.compiled.facts import KernelFacts
 
 SCHEMA = 2
 BATCHES = (1, 8, 32, 128, 256)
@@ -31,37 +31,9 @@ EVERYTHING = (
 POINTS = {80: EVERYTHING, 89: MAIN, 90: EVERYTHING, 100: EVERYTHING, 120: MAIN}
 
 
-class KernelFacts(TypedDict, total=False):
-    """What one kernel's machine code holds (`kernels.compiled.emit.Emitted`); all of it, or nothing if it `failed`.
-
-    `product`: whether it multiplies matrices, so that it could use tensor cores. `shared_limit`: bytes of shared memory
-    that a block can have.
-    """
-
-    warps: int
-    registers: int
-    stack: int
-    spill_stores: int
-    shared: int
-    shared_limit: int
-    occupancy: int
-    tensor: dict[str, int]
-    product: bool
-    async_loads: int
-    bulk_loads: int
-    bulk_stores: int
-    set_registers: int
-    pdl: int
-    code: int
-    wait_depth: int | None
-    operand_a: str
-    overwrites: int
-    barrier: bool
-
-
-# What a record of schema 1 does not say: nobody had looked.
-UNSEEN: KernelFacts = {"wait_depth": None, "operand_a": "", "overwrites": 0, "barrier": True}
-FACTS = frozenset(KernelFacts.__annotations__)
+# The facts that a record of schema 1 lacks, as not seen.
+UNSEEN: dict[str, Any] = {"wait_depth": None, "operand_a": "", "overwrites": 0, "barrier": True}
+FACTS = tuple(field.name for field in fields(KernelFacts))
 KINDS: dict[str, type | tuple[type, ...]] = dict.fromkeys(FACTS, int)
 KINDS |= {"tensor": dict, "operand_a": str, "wait_depth": (int, NoneType)}
 
@@ -73,15 +45,17 @@ class Entry:
     arch: int
     kernel: str
     uses: tuple[str, ...]
-    facts: KernelFacts = field(default_factory=KernelFacts)
+    facts: KernelFacts | None = None
     failed: str = ""
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Entry:
-        return cls(**row | {"uses": tuple(row["uses"])})
+        """Return the entry of a row. Raises ValueError for one whose facts are missing or of a wrong type."""
+        facts = None if row.get("failed") else _facts_of(row.get("facts", {}))
+        return cls(**row | {"uses": tuple(row["uses"]), "facts": facts})
 
     def as_json(self) -> dict[str, Any]:
-        outcome = {"failed": self.failed} if self.failed else {"facts": self.facts}
+        outcome = {"facts": asdict(self.facts)} if self.facts else {"failed": self.failed}
         return {"arch": self.arch, "kernel": self.kernel, "uses": list(self.uses), **outcome}
 
 
@@ -136,19 +110,22 @@ def _filled(row: dict[str, Any], schema: int) -> dict[str, Any]:
 
 
 def _check(entry: Entry) -> None:
-    """Raise ValueError for an entry without a fact, or with one of another type."""
+    """Raise ValueError for an entry whose architecture or texts are of a wrong type."""
     texts = (entry.kernel, entry.failed, *entry.uses)
     if not isinstance(entry.arch, int) or not all(isinstance(text, str) for text in texts):
         raise ValueError(f"an entry of {entry.arch!r}, {texts!r}")
-    if entry.failed:
-        return
-    if missing := FACTS - entry.facts.keys():
+
+
+def _facts_of(values: dict[str, Any]) -> KernelFacts:
+    """Return a kernel's facts from JSON. Raises ValueError for a fact that is missing or of a wrong type."""
+    if missing := set(FACTS) - values.keys():
         raise ValueError(f"an entry without {', '.join(sorted(missing))}")
-    for name, value in entry.facts.items():
-        if name in KINDS and not isinstance(value, KINDS[name]):
-            raise ValueError(f"{name} is {value!r}")
-    if not all(isinstance(count, int) for count in entry.facts["tensor"].values()):
-        raise ValueError(f"tensor is {entry.facts['tensor']!r}")
+    for name in FACTS:
+        if not isinstance(values[name], KINDS[name]):
+            raise ValueError(f"{name} is {values[name]!r}")
+    if not all(isinstance(count, int) for count in values["tensor"].values()):
+        raise ValueError(f"tensor is {values['tensor']!r}")
+    return KernelFacts(**{name: values[name] for name in FACTS})
 
 
 def is_fp32(entry: Entry) -> bool:
@@ -157,23 +134,22 @@ def is_fp32(entry: Entry) -> bool:
 
 
 def spills(entry: Entry) -> bool:
-    return bool(entry.facts) and (entry.facts["stack"] > 0 or entry.facts["spill_stores"] > 0)
+    return entry.facts is not None and entry.facts.spills
 
 
 def fits(entry: Entry) -> bool:
     """Return whether a block can have the shared memory that it needs; a compiler does not check it, a launch does."""
-    return not entry.facts or entry.facts["shared"] <= entry.facts["shared_limit"]
+    return entry.facts is None or entry.facts.fits
 
 
 def unsafe(entry: Entry) -> str:
     """Return why the kernel's code may compute wrong numbers, or nothing."""
-    facts = entry.facts
-    return hazards.unsafe(facts["overwrites"], facts["barrier"], facts["warps"]) if facts else ""
+    return entry.facts.hazard_reason if entry.facts else ""
 
 
 def describe_tensor(facts: KernelFacts) -> str:
     """Return the tensor-core instructions: `8 HGMMA`, or `none`."""
-    return " + ".join(f"{count} {name}" for name, count in facts["tensor"].items()) or "none"
+    return " + ".join(f"{count} {name}" for name, count in facts.tensor.items()) or "none"
 
 
 def tensor_generation(facts: KernelFacts) -> int:
@@ -181,21 +157,21 @@ def tensor_generation(facts: KernelFacts) -> int:
 
     sm_90 and sm_100 still run older instructions, and reach their full rate with the newest alone.
     """
-    generations = [3 if name.startswith("UTC") else 2 if name.endswith("GMMA") else 1 for name in facts["tensor"]]
+    generations = [3 if name.startswith("UTC") else 2 if name.endswith("GMMA") else 1 for name in facts.tensor]
     return min(generations, default=0)
 
 
 def describe_spills(facts: KernelFacts) -> str:
     """Return the spills: `24 bytes of stack, 6 stores`, or `none`."""
-    spilled = facts["stack"] or facts["spill_stores"]
-    return f"{facts['stack']} bytes of stack, {facts['spill_stores']} stores" if spilled else "none"
+    spilled = facts.stack or facts.spill_stores
+    return f"{facts.stack} bytes of stack, {facts.spill_stores} stores" if spilled else "none"
 
 
 def describe_shared(facts: KernelFacts) -> str:
-    return f"{facts['shared']:,} of {facts['shared_limit']:,} bytes"
+    return f"{facts.shared:,} of {facts.shared_limit:,} bytes"
 
 
 def describe_copies(facts: KernelFacts) -> list[str]:
     """Return the words of `a24 b2+1`: cp.async copies, bulk loads and stores, where there are any."""
-    asynchronous = [f"a{facts['async_loads']}"] if facts["async_loads"] else []
-    return asynchronous + ([f"b{facts['bulk_loads']}+{facts['bulk_stores']}"] if facts["bulk_loads"] else [])
+    asynchronous = [f"a{facts.async_loads}"] if facts.async_loads else []
+    return asynchronous + ([f"b{facts.bulk_loads}+{facts.bulk_stores}"] if facts.bulk_loads else [])

@@ -22,7 +22,7 @@ from bench.static.kernels import (
     tensor_generation,
     unsafe,
 )
-from bench.text import grid
+from bench.text import WORDS, grid
 
 LISTED = 20  # changes of a kind, beside regressions
 # kernels that many configurations share
@@ -31,7 +31,7 @@ LEGEND = (
     "A row is a configuration with the worst of its kernels. uses: layers that it serves; regs: registers of a "
     "thread; spill: bytes; KiB: shared memory of a block; blk: blocks on an SM at once; tensor: tensor-core "
     "instructions; copies: a cp.async, b bulk loads + stores, w setmaxnreg; code: KiB. -k1 and -g8 are left out. "
-    "--json has every kernel."
+    f"--json has every kernel. {WORDS}"
 )
 
 
@@ -47,12 +47,14 @@ def summary(now: Accepted) -> list[str]:
     ]
     spilled = [entry for entry in entries if spills(entry)]
     large = [entry for entry in entries if not fits(entry)]
-    products = [entry for entry in entries if entry.facts and entry.facts["product"] and not is_fp32(entry)]
-    without_tensor = [entry for entry in products if not entry.facts["tensor"]]
-    older = [entry for entry in products if entry.arch in (90, 100) and tensor_generation(entry.facts) == 1]
+    products = [
+        (entry.arch, facts) for entry in entries if (facts := entry.facts) and facts.product and not is_fp32(entry)
+    ]
+    without_tensor = [facts for _, facts in products if not facts.tensor]
+    older = [facts for arch, facts in products if arch in (90, 100) and tensor_generation(facts) == 1]
     hazardous = [entry for entry in entries if unsafe(entry)]
-    wide = [entry for entry in entries if entry.facts and entry.facts["operand_a"] and entry.facts["warps"] > 4]
-    guarded = sum(entry.facts["barrier"] for entry in wide)
+    wide = [facts for entry in entries if (facts := entry.facts) and facts.operand_a and facts.warps > 4]
+    guarded = sum(facts.barrier for facts in wide)
     lines.append(
         f"{len(spilled) or 'None'} of them spill, {len(large) or 'none'} ask for more shared memory than there is, "
         f"{len(without_tensor) or 'none'} multiply without tensor cores (beside fp32, which has none)."
@@ -81,9 +83,10 @@ def kernel_lines(now: Accepted, seconds: float, table: bool) -> Iterator[Line]:
 
 
 def _faults(entry: Entry) -> list[str]:
-    faults = [] if not entry.failed else [f"does not compile: {entry.failed}"]
-    faults += [f"spills {describe_spills(entry.facts)}"] if spills(entry) else []
-    faults += [] if fits(entry) else [f"shared memory {describe_shared(entry.facts)}"]
+    if entry.facts is None:
+        return [f"does not compile: {entry.failed}"]
+    faults = [f"spills {describe_spills(entry.facts)}"] if entry.facts.spills else []
+    faults += [] if entry.facts.fits else [f"shared memory {describe_shared(entry.facts)}"]
     return faults + ([f"unsafe: {why}"] if (why := unsafe(entry)) else [])
 
 
@@ -110,20 +113,20 @@ def _rows(entries: list[Entry]) -> Iterator[tuple[int, *tuple[str, ...]]]:
         if entry.facts:
             groups.setdefault((entry.arch, name), []).append(entry)
     for (arch, name), group in sorted(groups.items()):
-        facts = [entry.facts for entry in group]
-        least = min(facts, key=lambda fact: sum(fact["tensor"].values()))
-        copies = describe_copies(least) + ([f"w{least['set_registers']}"] if least["set_registers"] else [])
+        facts = [entry.facts for entry in group if entry.facts]
+        least = min(facts, key=lambda fact: sum(fact.tensor.values()))
+        copies = describe_copies(least) + ([f"w{least.set_registers}"] if least.set_registers else [])
         yield (
             arch,
             name.replace("-k1-", "-").replace("-g8", ""),
             str(sum(len(entry.uses) for entry in group)),
-            str(max(fact["registers"] for fact in facts)),
-            str(max(fact["stack"] for fact in facts) or 4 * max(fact["spill_stores"] for fact in facts) or "-"),
-            f"{max(fact['shared'] for fact in facts) / 1024:.0f}",
-            str(min(fact["occupancy"] for fact in facts)),
-            " ".join(f"{count} {kind}" for kind, count in least["tensor"].items()) or "-",
+            str(max(fact.registers for fact in facts)),
+            str(max(fact.stack for fact in facts) or 4 * max(fact.spill_stores for fact in facts) or "-"),
+            f"{max(fact.shared for fact in facts) / 1024:.0f}",
+            str(min(fact.occupancy for fact in facts)),
+            " ".join(f"{count} {kind}" for kind, count in least.tensor.items()) or "-",
             " ".join(copies) or "-",
-            f"{max(fact['code'] for fact in facts) / 1024:.0f}",
+            f"{max(fact.code for fact in facts) / 1024:.0f}",
         )
 
 

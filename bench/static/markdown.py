@@ -30,7 +30,7 @@ def section(root: Path, file: str) -> str:
     path = root / file
     if path.name.startswith("accepted"):
         return kernels_markdown(Accepted.read(path))
-    tables = [Table.load(table) for table in sorted(tuned_folder(root / RESULTS.name).glob("*.json"))]
+    tables = [Table.read(table) for table in sorted(tuned_folder(root / RESULTS.name).glob("*.json"))]
     return predictions_markdown(predictions.read_prediction(path), Table(entry for table in tables for entry in table))
 
 
@@ -66,10 +66,10 @@ def kernels_markdown(record: Accepted) -> str:
 def _safety(record: Accepted) -> str:
     """Return a sentence on how many kernels of the record may compute wrong numbers."""
     hazardous = sum(bool(unsafe(entry)) for entry in record.entries)
-    wide = [entry.facts for entry in record.entries if entry.facts.get("operand_a") and entry.facts["warps"] > 4]
+    wide = [facts for entry in record.entries if (facts := entry.facts) and facts.operand_a and facts.warps > 4]
     return (
         f"Of all {len(record.entries)} kernels of the record {hazardous or 'none'} overwrite or lack the barrier; of"
-        f" {len(wide)} with wgmma and 8 warps {sum(facts['barrier'] for facts in wide)} have it."
+        f" {len(wide)} with wgmma and 8 warps {sum(facts.barrier for facts in wide)} have it."
     )
 
 
@@ -81,17 +81,17 @@ def _order(cells: tuple[str, ...]) -> tuple[int, str]:
 
 def _cells(entry: Entry, config: str, layer: str) -> tuple[str, ...]:
     name = f"`{entry.kernel}` {config}"
-    if entry.failed:
-        return layer, name, *("-",) * 11
     facts = entry.facts
+    if facts is None:
+        return layer, name, *("-",) * 11
     products: tuple[str, ...] = ("-",) * 4
-    if facts["operand_a"]:
-        depth = "-" if facts["wait_depth"] is None else str(facts["wait_depth"])
-        products = facts["operand_a"], depth, str(facts["overwrites"]), "yes" if facts["barrier"] else "no"
+    if facts.operand_a:
+        depth = "-" if facts.wait_depth is None else str(facts.wait_depth)
+        products = facts.operand_a, depth, str(facts.overwrites), "yes" if facts.barrier else "no"
     return (
-        layer, name, str(facts["registers"]), describe_spills(facts), f"{facts['shared'] / 1024:.0f}",
-        str(facts["occupancy"]), describe_tensor(facts), *products, " ".join(describe_copies(facts)) or "-",
-        f"{facts['code'] / 1024:.0f}",
+        layer, name, str(facts.registers), describe_spills(facts), f"{facts.shared / 1024:.0f}",
+        str(facts.occupancy), describe_tensor(facts), *products, " ".join(describe_copies(facts)) or "-",
+        f"{facts.code / 1024:.0f}",
     )  # fmt: skip
 
 

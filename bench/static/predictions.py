@@ -18,7 +18,7 @@ from bench.files import read_json, reading, write_json
 from bench.machine.provenance import this_commit
 from bench.tuning.gpus import PREDICTABLE, Gpu, predict_us, untuned_config
 from bench.tuning.networks import Network, read_networks
-from kernels.cards.constants import use_measured
+from kernels.cards.constants import install_measured
 from kernels.space.layer import Layer
 from kernels.table import Table
 
@@ -105,7 +105,7 @@ def write_prediction(path: Path, gpu: Gpu) -> Prediction:
 
     Raises ConstantsError where measured constants cannot be read, WorkError where the child fails, and StoreError.
     """
-    constants = use_measured(gpu.name)
+    constants = install_measured(gpu.name)
     networks = read_networks([MODEL], BATCHES, [PRECISION], what="the network").networks
     command = f"bench kernels --predict {path}" + (f" --gpu '{gpu.name}'" if gpu != GPU else "")
     provenance: Provenance = {"command": command, "date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": this_commit()}

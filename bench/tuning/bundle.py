@@ -20,7 +20,7 @@ from bench.runs.kernel_jobs import BundleAnswer, BundleJob, MakerJob
 from bench.runs.process import Answer
 from bench.runs.request import request
 from bench.runs.restart import Hand, restart
-from kernels.compiled.bundle import LIMIT, VARIABLE, Bundle, Maker
+from kernels.compiled.bundle import BUNDLE_VARIABLE, MAX_BUNDLE_BYTES, Bundle, Maker
 
 CAP = 48  # candidates a layer: more than a quarter of an hour can time
 DEATHS = 20  # of compilers; at this many, filling is given up
@@ -80,7 +80,7 @@ class Filled:
             yield plain(f"failed: {layer}: {config}: {reason}")
         if not self.complete:
             yield Line("Not complete: the same command goes on.")
-        yield Line(f"Use: {VARIABLE}={self.file}, or bench tune --bundle {self.file}", markup=False)
+        yield Line(f"Use: {BUNDLE_VARIABLE}={self.file}, or bench tune --bundle {self.file}", markup=False)
 
 
 def fill_bundle(
@@ -94,15 +94,15 @@ def fill_bundle(
     start = time.monotonic()
     end = start + (budget_s or LIMIT_S)
     bundle = _open(path, wanted, end, commit)
-    if bundle.old:
-        report(f"{path} is written anew: {bundle.old}")
+    if bundle.rebuild_reason:
+        report(f"{path} is written anew: {bundle.rebuild_reason}")
     before = len(bundle.keys)
     work, interrupted = Filling(bundle, report), False
     try:
         try:
             work.compile(wanted, end)
         except FullError:
-            report(f"It is full: {LIMIT / 1e6:.0f} MB.")
+            report(f"It is full: {MAX_BUNDLE_BYTES / 1e6:.0f} MB.")
         except KeyboardInterrupt:
             interrupted = True
         bundle.save()
@@ -179,7 +179,7 @@ class Filling:
             layer, config = json.loads(rest)
             self.hand.begin((layer, config))
         elif verb == "also":
-            self.bundle.carry(map(Path, json.loads(rest)))
+            self.bundle.add_folders(map(Path, json.loads(rest)))
         elif verb == "done":
             self._end(json.loads(rest))
 
@@ -193,5 +193,5 @@ class Filling:
         self.ended += 1
         if self.ended % REPORT_EVERY == 0:
             self.report(f"{self.ended} candidates, {len(self.bundle.keys)} kernels, {self.bundle.size / 1e6:.1f} MB")
-        if self.bundle.size > 0.98 * LIMIT:
+        if self.bundle.size > 0.98 * MAX_BUNDLE_BYTES:
             raise FullError

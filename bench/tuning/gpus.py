@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kernels import kinds
 from kernels.cards import cards, places
-from kernels.cards.constants import use_measured
+from kernels.cards.constants import install_measured
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from kernels.space.machine import machine_of
@@ -26,7 +26,7 @@ class Gpu:
     @property
     def file(self) -> Path:
         """The file of its table: results/tuned/nvidia-h200.json."""
-        return places.tuned(self.name, TUNED.parent)
+        return places.tuned_path(self.name, TUNED.parent)
 
 
 # The GPUs that the model predicts for, in this machine or not.
@@ -35,7 +35,7 @@ PREDICTABLE = {card.name: Gpu(card.name, card.arch, card.sms) for card in cards.
 
 def untuned_config(layer: Layer, gpu: Gpu) -> str:
     """Return the configuration that the model chooses: it runs where no table has the layer."""
-    return str(kinds.default(layer, gpu.arch, gpu.sms, gpu.name))
+    return str(kinds.default_config(layer, gpu.arch, gpu.sms, gpu.name))
 
 
 def predict_us(layer: Layer, config: str, gpu: Gpu) -> float:
@@ -48,5 +48,5 @@ def install_constants(gpu: Gpu) -> str:
 
     Raises ConstantsError where their file cannot be read.
     """
-    measured = use_measured(gpu.name)
+    measured = install_measured(gpu.name)
     return "\n".join(filter(None, (measured, machine_of(gpu.arch, gpu.sms, gpu.name).assumed)))

@@ -16,7 +16,7 @@ from typing import Any
 from bench.tuning.gpus import Gpu, predict_us, untuned_config
 from bench.tuning.networks import Network
 from bench.tuning.trials import Trial
-from kernels.kinds import predicted_us, space
+from kernels.kinds import candidates, predicted_us
 from kernels.space.layer import Layer
 from kernels.space.machine import machine_of
 
@@ -61,7 +61,7 @@ def order_candidates(layer: Layer, gpu: Gpu) -> list[str]:
     machine = machine_of(gpu.arch, gpu.sms, gpu.name)
     similar: Counter[tuple[Any, ...]] = Counter()
     ranks = {}
-    for config in space(layer, gpu.arch, gpu.sms, gpu.name):
+    for config in candidates(layer, gpu.arch, gpu.sms, gpu.name):
         shape = (config.impl, config.block_m, config.block_n, config.split_k)
         ranks[str(config)] = predicted_us(layer, config, machine) * (1 + SIMILARITY_PENALTY * similar[shape])
         similar[shape] += 1

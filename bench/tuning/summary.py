@@ -14,7 +14,7 @@ from typing import TypedDict
 from rich.table import Table as Grid
 
 from bench.lines import Line, plain
-from bench.text import grid
+from bench.text import WORDS, grid
 from bench.tuning.gpus import predict_us, untuned_config
 from bench.tuning.networks import Network
 from bench.tuning.order import Target
@@ -24,9 +24,10 @@ from kernels.space.config import Config
 from kernels.space.layer import Layer
 
 LEGEND = (
-    "us: measured, of a layer; of a network: all its layers. model: what was predicted of the best; ratio: us to "
-    "that. untuned: the model's choices, measured. +r: adds a residual, +d: adds a second convolution, +p: "
-    "activates its input, pool: with the pool behind it, mean: with the average before it."
+    "us: measured, of a layer; of a network: all its layers. model: predicted by the model of the GPU for the best; "
+    "ratio: us over that; best: the fastest right configuration; tried: candidates timed. untuned: the model's "
+    "choices, measured. +r: adds a residual, +d: adds a second convolution, +p: activates its input, pool: with the "
+    f"pool behind it, mean: with the average before it. {WORDS}"
 )
 
 

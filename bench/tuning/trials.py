@@ -88,7 +88,7 @@ class TrialStore:
 
     def save(self) -> None:
         """Write the table whole or not at all."""
-        write(self.path, self.table.text(), "it is as it was")
+        write(self.path, self.table.to_json(), "it is as it was")
 
     def remove(self, gpu: str, layer: str) -> None:
         """Remove the entry of a layer."""
@@ -98,7 +98,7 @@ class TrialStore:
 def read_table(path: Path) -> Table:
     """Read a table; an empty one where there is no file. Raises StoreError for one that cannot be read."""
     try:
-        return Table.load(path) if path.exists() else Table()
+        return Table.read(path) if path.exists() else Table()
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}; choose another file with -o") from None
     except ValueError as error:

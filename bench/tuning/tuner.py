@@ -24,7 +24,7 @@ from bench.tuning.gpus import Gpu, predict_us
 from bench.tuning.networks import Network
 from bench.tuning.order import Target, order_candidates, take_turns, time_shares
 from bench.tuning.trials import Trial, TrialStore
-from kernels.compiled.bundle import code
+from kernels.compiled.bundle import sources_digest
 from kernels.table import Entry
 
 CAP = 32  # candidates a layer where no time limit decides
@@ -38,7 +38,7 @@ STRIKES = 2  # processes in a row that do nothing, after which the tuner gives u
 
 def build_of(versions: dict[str, str]) -> str:
     """Return the versions that a measurement depends on beside the GPU; another build measures everything again."""
-    return f"torch {versions['torch']}, triton {versions['triton']}, kernels {code()}"
+    return f"torch {versions['torch']}, triton {versions['triton']}, kernels {sources_digest()}"
 
 
 Visit = tuple[Target, list[str]]

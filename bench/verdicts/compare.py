@@ -139,7 +139,7 @@ def _tests(sides: Sides, name: str, minimum: float, rule: Rule) -> Iterator[_Tes
     metric = METRICS[name]
     base, head = (sides.values(side, metric) for side in NAMES)
     forbidden = {"throttled" if metric.timed else "": sides.throttling() if metric.timed else [""] * len(sides.common)}
-    if name == "cold":
+    if name == "cold-start":
         base, head, reasons = sides.with_equal_caches(base, head)
         forbidden = {"caches": reasons}
     ((kind, why),) = forbidden.items()

@@ -10,7 +10,7 @@ from bench.errors import ArgumentError, BenchError
 from bench.plans.words import matches, words
 from bench.records import comparable
 from bench.records.frame import load
-from bench.verdicts.metrics import METRICS
+from bench.verdicts.metrics import METRICS, metric_named
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -55,8 +55,8 @@ def compare_sides(
     """Compare frames that `read_sides` gave; `allowed` are fields as `comparable.allowed` gives them."""
     from bench.verdicts.compare import compare_frames
 
-    if unknown := [name for name in (*metrics, *minimums) if name not in METRICS]:
-        raise ArgumentError(f"unknown metric {unknown[0]!r}; allowed: {', '.join(METRICS)}")
+    names = set(map(metric_named, metrics))
+    minimums = {metric_named(name): minimum for name, minimum in minimums.items()}
     if any(not 0 <= minimum < 10 for minimum in minimums.values()):
         raise ArgumentError("a minimum effect is relative, from 0 to 10: 0.02 is 2 %")
     differing, harmless = _differences(folders, sides)
@@ -67,7 +67,7 @@ def compare_sides(
         raise BenchError(
             f"base and head are not alike ({reasons}): measure both alike, or compare all the same with {flags}"
         )
-    comparison = compare_frames(*sides, [name for name in METRICS if not metrics or name in metrics], dict(minimums))
+    comparison = compare_frames(*sides, [name for name in METRICS if not names or name in names], minimums)
     comparison.allowed, comparison.harmless = [str(difference) for difference in differing], harmless
     return comparison
 

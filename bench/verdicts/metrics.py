@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bench.errors import ArgumentError
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -36,8 +38,8 @@ METRICS = {
     "latency": Metric(("p50_ns",), "ms", 0.02, MS, timed=True),
     "gpu": Metric(("gpu_p50_ns",), "ms", 0.02, MS, timed=True),
     "throughput": Metric(("images_per_s",), "img/s", 0.02, lower=False, timed=True),
-    "flushed": Metric(("flushed_p50_ns",), "ms", 0.03, MS, timed=True),
-    "cold": Metric(COLD, "s", 0.1),
+    "cold-l2": Metric(("flushed_p50_ns",), "ms", 0.03, MS, timed=True),
+    "cold-start": Metric(COLD, "s", 0.1),
     "energy": Metric(("energy_j_per_image",), "J", 0.05, timed=True),
     "weights": Metric(("memory_weights",), "MiB", 0.0, MIB, exact=True),
     "allocated": Metric(("memory_allocator_allocated_peak",), "MiB", 0.01, MIB),
@@ -46,3 +48,13 @@ METRICS = {
     "host": Metric(("memory_host_resident_peak",), "MiB", 0.03, MIB),
     "largest": Metric(("largest_batch",), "images", 1 / 32, lower=False),
 }
+# The names of the version before, which are understood for one version more.
+RENAMED = {"flushed": "cold-l2", "cold": "cold-start"}
+
+
+def metric_named(name: str) -> str:
+    """Return the name in METRICS of a metric, given either version's name. Raises ArgumentError for an unknown one."""
+    current = RENAMED.get(name, name)
+    if current not in METRICS:
+        raise ArgumentError(f"unknown metric {name!r}; allowed: {', '.join(METRICS)}")
+    return current

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from bench.plans.case import Case
 from bench.plans.words import summary as summary_of_cases
-from bench.text import digits, markdown_cell, markdown_table, plural
+from bench.text import WORDS, digits, markdown_cell, markdown_table, plural
 from bench.verdicts.compare import AMBIGUOUS, FASTER, SAME, SLOWER, Comparison, Verdict
 from bench.verdicts.metrics import METRICS
 from bench.verdicts.rule import MAX_ROUNDS
@@ -19,7 +19,8 @@ METRIC_WIDTH, WORD_WIDTH = max(map(len, METRICS)), len(AMBIGUOUS)
 COLOURS = {SLOWER: "red", FASTER: "green", AMBIGUOUS: "yellow", SAME: "dim"}
 MEANING = (
     "SLOWER: worse, whatever the metric (more time, memory or energy; fewer images/s). change: head over base, by means"
-    " over rounds; interval: 95 %, each line by itself; wanted: rounds a side that would settle it."
+    " over rounds; interval: its 95 % confidence interval, each line by itself; rounds: processes a side; needed:"
+    f" rounds a side that would decide it. {WORDS}"
 )
 
 
@@ -48,7 +49,9 @@ def _apart(comparison: Comparison) -> str:
         ratios = sorted(verdict.ratio for verdict in latency if verdict.word == word and verdict.ratio)
         if len(latency) > 2 and len(ratios) > len(latency) / 2:
             median = _percent_change(ratios[len(ratios) // 2])
-            return f"{text}: and the latency of {len(ratios)} of {len(latency)} cases moved alike, by about {median}."
+            return (
+                f"{text}: and the latency of {len(ratios)} of {len(latency)} cases changed together, by about {median}."
+            )
     return f"{text}."
 
 
@@ -62,7 +65,7 @@ def advice(comparison: Comparison, plan: str, head: str) -> list[str]:
     if wanted:
         which = f"{len(wanted)} of {comparison.counts[AMBIGUOUS]} AMBIGUOUS"
         command = f"bench run {plan or 'PLAN'} -o {head} --resume --rounds {max(wanted)}"
-        commands.append(f"To settle {which}, more rounds on both sides, each at its commit: {command}")
+        commands.append(f"To decide {which}, more rounds on both sides, each at its commit: {command}")
     return commands
 
 
@@ -100,7 +103,7 @@ def rounds(verdict: Verdict) -> str:
 
 
 def wanted(verdict: Verdict) -> str:
-    """Return the rounds a side that would settle an AMBIGUOUS verdict."""
+    """Return the rounds a side that would decide an AMBIGUOUS verdict."""
     return str(verdict.wanted) if verdict.wanted else f">{MAX_ROUNDS}"
 
 
@@ -132,9 +135,11 @@ def _print_ambiguous(out: Console, verdicts: list[Verdict], every: bool) -> None
     noisy = sorted((v for v in verdicts if v.kind == "noise" or every), key=lambda v: -abs(v.worse))
     listed = sorted(noisy if every else noisy[:SHOWN], key=lambda v: v.case)
     cells = [(v, (change(v), interval(v), rounds(v), wanted(v))) for v in listed]
-    _print_rows(out, ("change", "interval", "rounds", "wanted"), cells)
+    _print_rows(out, ("change", "interval", "rounds", "needed"), cells)
     if len(noisy) > len(listed):
-        out.print(f"and {len(noisy) - len(listed)} more AMBIGUOUS, that moved less (--all lists them)", style="dim")
+        out.print(
+            f"and {len(noisy) - len(listed)} more AMBIGUOUS, with smaller changes (--all lists them)", style="dim"
+        )
     for text in by_reason(verdicts):
         out.print(text, markup=False, style="yellow")
 
@@ -203,7 +208,7 @@ def without(comparison: Comparison) -> list[str]:
         lines += [f"{text}: {_cases(cases)}"] if cases else []
     for metric, counts in comparison.one_sided.items():
         lines += [f"{metric}: {side} alone has it, in {count} cases" for side, count in counts.items()]
-    lines += [f"differs, and is no hindrance: {text}" for text in comparison.harmless]
+    lines += [f"also differs, but the two can be compared: {text}" for text in comparison.harmless]
     return lines
 
 
@@ -219,7 +224,7 @@ def comparison_markdown(comparison: Comparison, every: bool = False) -> str:
         titles = ("case", "metric", "verdict", "base", "head", "change", "interval", "rounds", "why")
         rows = ((v.case, v.metric, v.word, *amounts(v), change(v), interval(v), rounds(v), v.reason) for v in listed)
         lines += [*markdown_table(titles, rows, ("case", "metric", "verdict", "why")), ""]
-    notes = [f"and {len(noisy) - shown} more AMBIGUOUS, that moved less"] if len(noisy) > shown else []
+    notes = [f"and {len(noisy) - shown} more AMBIGUOUS, with smaller changes"] if len(noisy) > shown else []
     notes += [] if every else by_reason(comparison.of(AMBIGUOUS))
     if comparison.counts[SAME] and not every:
         notes.append(_same(comparison))

@@ -24,7 +24,7 @@ from bench.machine.watch import Watch
 from bench.runs.job import CeilingsAnswer, CeilingsJob, MeasurementRow
 from bench.worker.measure.clock import UNKNOWN_CACHE, Clock, on_device
 from bench.worker.runtime import runtime
-from resnet.runner import DTYPES, CudaCapture, set_switches
+from resnet.runner import DTYPES, CudaCapture, set_torch_flags
 
 SHARE, LEAST = 0.1, 3  # of the samples, those that reached what is told
 TURNS = 3
@@ -99,7 +99,7 @@ def roof(device: str, flags: list[str], tell: Callable[[str], None], quick: bool
         for turn in range(1 if quick else TURNS):
             for precision, found in matmuls.items():
                 tell(f"{precision}, turn {turn + 1} of {TURNS}")
-                set_switches(torch.device(device), precision)
+                set_torch_flags(torch.device(device), precision)
                 _sample(found, clock, 0.0 if quick else TURN_S[device], device)
             tell(f"memory, turn {turn + 1} of {TURNS}")
             _sample(others, clock, 0.0 if quick else TURN_S[device], device)
@@ -135,7 +135,7 @@ def _matmuls(device: str, flags: list[str]) -> tuple[dict[str, list[Measurement]
     absent: dict[str, str] = {}
     for precision in ("fp32", "tf32", "fp16", "bf16", "fp8", "int8"):
         reason = _emulated(precision, flags) if device == "cpu" else ""
-        set_switches(torch.device(device), precision)
+        set_torch_flags(torch.device(device), precision)
         ways = {} if reason else ways_of(device, precision)
         for shape in SHAPES[device]:
             for how, make in ways.items():

@@ -20,7 +20,7 @@ from bench.runs.job import RunJob
 from bench.worker.gate import Truth, check, poison
 from bench.worker.measure.clock import Clock
 from bench.worker.reference import EXACT
-from resnet.inputs import Source, find, pictures
+from resnet.inputs import Source, find_source, pictures
 from resnet.model import ResNet
 from resnet.runner import Runner
 from resnet.weights.synthetic import digest
@@ -39,7 +39,7 @@ class Material:
 
     def provenance(self) -> tuple[dict[str, Any], str]:
         """The input as a record describes it, and the digest of the weights."""
-        return self.source.described(), digest(self.model)
+        return self.source.description(), digest(self.model)
 
     def prepare(self, example: Tensor | None = None) -> Runner:
         """The variant, prepared with `example`, by default the first batch, on the device."""
@@ -54,7 +54,7 @@ class Material:
 
 def material(case: Case, device: str, seed: int, source: str, count: int, batch: int) -> Material:
     """The model of `case`, and `count` pictures in batches of `batch`."""
-    origin = find(source)
+    origin = find_source(source)
     model = resnet.build(case.model, seed=seed, source=origin)
     drawn = pictures(count, case.image, seed=seed, source=origin)
     return Material(case, device, origin, model, list(drawn.split(batch)))

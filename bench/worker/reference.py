@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 import resnet
 from bench.runs.job import ReferenceAnswer, ReferenceJob
-from resnet.cache import made_once
-from resnet.inputs import find, pictures
+from resnet.cache import cached_file
+from resnet.inputs import find_source, pictures
 from resnet.runner import DTYPES
 from resnet.weights.synthetic import digest
 
@@ -41,11 +41,11 @@ def references(
 
     float64 and float32 in turn; made where they are not cached.
     """
-    found = find(source)
+    found = find_source(source)
     model = resnet.build(model_name, seed=seed, source=found)
     count = -(-count // CHUNK) * CHUNK  # whole chunks, so that small plans share a file
     place = torch.cuda.get_device_name() if device == "cuda" else "cpu"
-    drawn = f"{found.described()} {seed} i{image} n{count}"
+    drawn = f"{found.description()} {seed} i{image} n{count}"
     key = f"reference {RECIPE} {digest(model)} {drawn} {place} torch {torch.__version__}"
     batch: list[Tensor] = []  # made at the first need, then shared by the precisions
 
@@ -56,7 +56,7 @@ def references(
             np.save(file, logits(model, batch[0], precision, device))
 
     return {
-        precision: str(made_once(f"{key} {precision}", ".npy", lambda path, p=precision: make(p, path))[0])  # type: ignore[misc]
+        precision: str(cached_file(f"{key} {precision}", ".npy", lambda path, p=precision: make(p, path))[0])  # type: ignore[misc]
         for precision in [EXACT, *(p for p in precisions if p in DTYPES)]
     }
 

@@ -1,5 +1,5 @@
-"""What is known of graphics cards, what was measured on them, and where that lies.
+"""Data sheets and architectures of graphics cards, constants measured on them, and the paths of their results.
 
-Nouns: `Card` (a row of the one table of cards), `Arch` (what an architecture gives a block), `Constants`, places.
-Standard library only: no torch, and nothing else of this package.
+Nouns: `Card` (a row of the one table of cards), `Arch` (an architecture's limits), `Constants`, places. It needs the
+standard library only, and imports no other room.
 """

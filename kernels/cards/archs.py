@@ -1,4 +1,4 @@
-"""What a compute capability gives a kernel: shared memory, threads and blocks. Standard library only."""
+"""The limits of each compute capability: shared memory, threads and blocks. Standard library only."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from math import ceil
 
 @dataclass(frozen=True)
 class Arch:
-    """What a compute capability gives a block and an SM (CUDA C++ programming guide, technical specifications).
+    """The limits of a block and of an SM, from the CUDA C++ programming guide, technical specifications.
 
-    `shared`: the most bytes of a block; `shared_sm`: of an SM, of which each block takes 1024 more than it asks for.
+    `shared`: bytes of shared memory that a block can have; `shared_sm`: bytes of an SM, of which each block takes 1,024
+    more than it requests; `threads_sm`, `blocks_sm`: threads and blocks resident on an SM.
     """
 
     shared: int
@@ -18,8 +19,11 @@ class Arch:
     threads_sm: int
     blocks_sm: int
 
-    def blocks(self, warps: int, registers: int, shared: int) -> int:
-        """Blocks of one kernel on an SM at once. Registers are given out 256 at a time to each warp, 65,536 in all."""
+    def resident_blocks(self, warps: int, registers: int, shared: int) -> int:
+        """Return how many blocks of `warps` warps, `registers` a thread and `shared` bytes fit an SM at once.
+
+        An SM has 65,536 registers, allocated to warps 256 at a time.
+        """
         per_warp = 256 * ceil(32 * max(registers, 1) / 256)
         by_registers = 65536 // (warps * per_warp)
         by_shared = self.shared_sm // (shared + 1024)

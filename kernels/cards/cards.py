@@ -1,7 +1,7 @@
-"""What is known of graphics cards before anything is measured on them: one table, from their vendor's documents.
+"""The data sheets of graphics cards: one table, from their vendor's documents.
 
-A card is named as NVML and `torch.cuda.get_device_name` name it. Cards of one architecture are told apart: an H100 and
-an H200 are one chip beside 3.35 and 4.8 TB/s of memory. Standard library only.
+A card's name is the one that NVML and `torch.cuda.get_device_name` report. Cards of one architecture have rows of their
+own: an H100 and an H200 are the same chip with 3.35 and 4.8 TB/s of memory. Standard library only.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ TERA = 1e12
 
 @dataclass(frozen=True)
 class Card:
-    """Dense operations a second by precision (products of tensor cores with float32 sums; `fp32` of CUDA cores).
+    """A row of the table.
 
-    `memory`: bytes/s; `l2`: bytes; `key`: the short name on the command line; `spelled`: a pattern of its other names.
+    `key`: the short name on the command line; `name`: NVML's name, and `pattern` a regular expression for its variants;
+    `memory`: bytes/s; `l2`: bytes; `flops`: dense operations per second by precision, of tensor cores with float32
+    accumulators (`fp32`: of CUDA cores).
     """
 
     key: str
@@ -29,16 +31,16 @@ class Card:
     l2: int
     document: str
     flops: Mapping[str, float] = field(hash=False)
-    spelled: str = ""
+    pattern: str = ""
 
 
 def _card(
     key: str, name: str, product: str, arch: int, sms: int, memory: float, l2: int, document: str,
-    rates: Mapping[str, float], spelled: str = "",
+    rates: Mapping[str, float], pattern: str = "",
 ) -> Card:  # fmt: skip
-    """From TB/s, MiB and TFLOP/s."""
+    """Return a row from its memory's TB/s, its L2's MiB and its TFLOP/s."""
     flops = {precision: rate * TERA for precision, rate in rates.items()}
-    return Card(key, name, product, arch, sms, memory * TERA, l2 << 20, f"NVIDIA's {document}", flops, spelled)
+    return Card(key, name, product, arch, sms, memory * TERA, l2 << 20, f"NVIDIA's {document}", flops, pattern)
 
 
 # As NVIDIA prints them (read 2026-11); halved where only the rate with sparsity is printed.
@@ -53,7 +55,7 @@ HOPPER_NVL = {"fp32": 60, "tf32": 835 / 2, "fp16": 1671 / 2, "bf16": 1671 / 2, "
 BLACKWELL = {"fp32": 75, "tf32": 2200 / 2, "fp16": 4500 / 2, "bf16": 4500 / 2, "fp8": 9000 / 2}
 RTX5090 = {"fp32": 104.8, "tf32": 104.8, "fp16": 209.5, "bf16": 209.5, "fp8": 419, "int8": 838}
 
-# Of each architecture first the card that stands for it where none is named.
+# The first card of each architecture stands for it where no card is named.
 CARDS = (
     _card("a100", "NVIDIA A100-SXM4-80GB", "NVIDIA A100 SXM 80 GB", 80, 108, 2.039, 40, "A100 datasheet", AMPERE),
     _card("a100-40gb", "NVIDIA A100-SXM4-40GB", "NVIDIA A100 SXM 40 GB", 80, 108, 1.555, 40, "A100 datasheet", AMPERE),
@@ -81,18 +83,18 @@ CARDS = (
 OLDEST = min(card.arch for card in CARDS)
 
 
-def named(name: str) -> Card | None:
-    """The card that goes by this name, in any case; None for one that is not in the table."""
+def find_card(name: str) -> Card | None:
+    """Return the card of this name, in any case, or None if the table has no such card."""
     for card in CARDS:
-        if re.fullmatch(card.spelled or re.escape(card.name), name, re.IGNORECASE):
+        if re.fullmatch(card.pattern or re.escape(card.name), name, re.IGNORECASE):
             return card
     return None
 
 
-def of_arch(arch: int) -> Card:
-    """The card that stands for an architecture; one that is not in the table counts as the newest before it, 87 as 86.
+def card_of_arch(arch: int) -> Card:
+    """Return the first card of an architecture, such as 90; 87, which no card has, counts as the newest before it, 86.
 
-    Raises ValueError for one that is older than all.
+    Raises ValueError for an architecture older than all in the table.
     """
     if arch < OLDEST:
         raise ValueError(f"arch: sm_{arch} is older than sm_{OLDEST}, the first that these kernels are for")

@@ -1,8 +1,7 @@
-"""What the model of kernels.space.conv takes for granted of a GPU: measured on cards of its name, or guessed.
+"""The constants of a GPU in the cost model of kernels.space.conv: measured on cards of its name, or guessed.
 
-`bench constants` measures them and leaves results/<card>/constants.json; a process that is to use them installs them
-with `use_measured`. What was measured on one card says nothing of another, which keeps the guesses. Standard library
-only.
+`bench constants` measures them and writes results/<card>/constants.json; a process installs them with
+`install_measured`. Constants of one card are never used for another, which keeps the guesses. Standard library only.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ SCHEMA = 1
 
 
 class ConstantsError(ValueError):
-    """A file of constants that cannot be used; the message names it and says what to do."""
+    """A file of constants cannot be used; the message names it and says what to do."""
 
 
 @dataclass(frozen=True)
 class Constant:
-    """`source`: how and when it was measured, or where a guess is from."""
+    """A number and its `source`: how and when it was measured, or where a guess comes from."""
 
     value: float
     measured: bool
@@ -34,7 +33,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Constants:
-    """Each is a guess unless a file of this GPU has it (`guessed` says where the guesses are from)."""
+    """The constants of one GPU: those in its file, and guesses (`guessed_constants`) for the rest."""
 
     l2_bytes_per_s: Constant  # from L2 into the shared memory of all SMs
     launch_us: Constant  # a kernel in a CUDA graph: gap and ramp
@@ -43,22 +42,23 @@ class Constants:
     tensor_share_tma: Constant  # the same by bulk copies
     memory_share: Constant  # of the datasheet's bandwidth
 
-    def launch(self, pdl: bool) -> float:
-        """Microseconds."""
+    def launch_time_us(self, pdl: bool) -> float:
+        """Return what a launch adds to a kernel's time, with or without programmatic dependent launch."""
         return (self.launch_pdl_us if pdl else self.launch_us).value
 
     def tensor_share(self, impl: str) -> float:
+        """Return the share of the tensor cores' rate that a kernel of this `Config.impl` reaches."""
         return {"ptr": self.tensor_share_ptr, "tma": self.tensor_share_tma}[impl].value
 
 
-NAMES = tuple(one.name for one in fields(Constants))
-SHARES = ("tensor_share_ptr", "tensor_share_tma", "memory_share")  # of what a datasheet promises: at most 1
+NAMES = tuple(field.name for field in fields(Constants))
+SHARES = ("tensor_share_ptr", "tensor_share_tma", "memory_share")  # fractions of a datasheet's rate: at most 1
 
 
-def guessed(sms: int) -> Constants:
-    """Of a GPU with so many SMs that nobody measured: what a study of these layers modelled for an H200 with 132.
+def guessed_constants(sms: int) -> Constants:
+    """Return the constants of an unmeasured GPU with `sms` SMs, from a study's model of an H200 with 132.
 
-    L2 may be low: the rates that products in fp8 are published with on this chip would need 7.1 to 7.9 TB/s.
+    The L2 bandwidth may be low: the fp8 matrix product rates published for that chip would need 7.1 to 7.9 TB/s.
     """
     study = "a study's model of an H200"
     shares = f"{study}: 0.55 to 0.62, without warp specialization"
@@ -72,29 +72,30 @@ def guessed(sms: int) -> Constants:
     )
 
 
-def read(path: Path, gpu: str) -> dict[str, Constant]:
-    """What a file has of the constants that the model knows. Raises ConstantsError."""
+def read_constants(path: Path, gpu: str) -> dict[str, Constant]:
+    """Return the model's constants that a file of `gpu` has, by name. Raises ConstantsError."""
     cure = "remove it, or measure again: bench constants"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["schema"] != SCHEMA:
-            raise ConstantsError(f"{path}: schema {found['schema']}, and this version reads {SCHEMA}; {cure}")
-        if places.slug(found["gpu"]) != places.slug(gpu):
-            raise ConstantsError(f"{path}: measured on {found['gpu']}, which is not {gpu}; {cure}")
-        date = str(found["provenance"]["date"])[:10]
-        told = {name: found["constants"][name] for name in NAMES if name in found["constants"]}
-        return {name: Constant(_value(name, one), True, f"{one['how']}, {date}") for name, one in told.items()}
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["schema"] != SCHEMA:
+            raise ConstantsError(f"{path}: schema {content['schema']}, and this version reads {SCHEMA}; {cure}")
+        if places.slug(content["gpu"]) != places.slug(gpu):
+            raise ConstantsError(f"{path}: measured on {content['gpu']}, which is not {gpu}; {cure}")
+        date = str(content["provenance"]["date"])[:10]
+        rows = {name: content["constants"][name] for name in NAMES if name in content["constants"]}
+        return {name: Constant(_checked_value(name, row), True, f"{row['how']}, {date}") for name, row in rows.items()}
     except ConstantsError:
         raise
     except OSError as error:
         raise ConstantsError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        why = f"{type(error).__name__}: {error}"
-        raise ConstantsError(f"{path}: not a file of measured constants ({why}); {cure}") from None
+        reason = f"{type(error).__name__}: {error}"
+        raise ConstantsError(f"{path}: not a file of measured constants ({reason}); {cure}") from None
 
 
-def _value(name: str, one: Mapping[str, Any]) -> float:
-    value = one["value"]
+def _checked_value(name: str, row: Mapping[str, Any]) -> float:
+    """Return a file's value of a constant. Raises ValueError unless it is positive, and a share at most 1."""
+    value = row["value"]
     if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value) or value <= 0:
         raise ValueError(f"{name}: {value!r} is no positive number")
     if name in SHARES and value > 1:
@@ -103,46 +104,43 @@ def _value(name: str, one: Mapping[str, Any]) -> float:
 
 
 _installed: dict[str, dict[str, Constant]] = {}
-_told: list[Callable[[], None]] = []  # what keeps something that was made from them
+_listeners: list[Callable[[], None]] = []  # they drop what was computed from the constants
 
 
-def load(gpu: str, results: Path = places.RESULTS) -> dict[str, Constant]:
-    """What was measured on cards of this name; nothing where no file is. Raises ConstantsError."""
-    path = places.constants(gpu, results)
-    return read(path, gpu) if path.exists() else {}
+def measured_constants(gpu: str, results: Path = places.RESULTS) -> dict[str, Constant]:
+    """Return the constants measured on cards of this name, none without a file. Raises ConstantsError."""
+    path = places.constants_path(gpu, results)
+    return read_constants(path, gpu) if path.exists() else {}
 
 
-def use(gpu: str, measured: Mapping[str, Constant]) -> None:
-    """Installs them for GPUs of this name in this process, in place of those before; none brings the guesses back."""
+def install_constants(gpu: str, measured: Mapping[str, Constant]) -> None:
+    """Install measured constants for GPUs of this name in this process; an empty mapping restores the guesses."""
     _installed[gpu] = dict(measured)
-    for forget in _told:
-        forget()
+    for listener in _listeners:
+        listener()
 
 
-def use_measured(gpu: str, results: Path = places.RESULTS) -> str:
-    """Installs what was measured on cards of this name, if anything was; says which are measured and which guessed.
-
-    Raises ConstantsError.
-    """
-    use(gpu, load(gpu, results))
-    return said(gpu)
+def install_measured(gpu: str, results: Path = places.RESULTS) -> str:
+    """Install the constants measured on cards of this name, and return `describe_constants`. Raises ConstantsError."""
+    install_constants(gpu, measured_constants(gpu, results))
+    return describe_constants(gpu)
 
 
 def constants_of(gpu: str, sms: int) -> Constants:
-    """What this process has for a GPU by name, with so many SMs."""
-    return replace(guessed(sms), **_installed.get(gpu, {}))
+    """Return this process's constants for the GPU of this name, with `sms` SMs."""
+    return replace(guessed_constants(sms), **_installed.get(gpu, {}))
 
 
-def said(gpu: str) -> str:
-    """Which constants of a GPU by name this process has measured, and which are guesses, in a line."""
-    known = _installed.get(gpu, {})
-    whose = f"the model's constants for {gpu or 'any card'}"
-    if not known:
-        return f"{whose} are guesses, none is measured (on that card: bench constants)"
-    rest = [name for name in NAMES if name not in known]
-    return f"{whose}: measured: {', '.join(known)}; guessed: {', '.join(rest) or 'none'}"
+def describe_constants(gpu: str) -> str:
+    """Say in one line which of a GPU's constants in this process are measured and which are guesses."""
+    measured = _installed.get(gpu, {})
+    subject = f"the model's constants for {gpu or 'any card'}"
+    if not measured:
+        return f"{subject} are guesses, none is measured (on that card: bench constants)"
+    guesses = [name for name in NAMES if name not in measured]
+    return f"{subject}: measured: {', '.join(measured)}; guessed: {', '.join(guesses) or 'none'}"
 
 
-def on_change(forget: Callable[[], None]) -> None:
-    """Registers what is to be called when the installed constants change."""
-    _told.append(forget)
+def on_change(listener: Callable[[], None]) -> None:
+    """Register a function to be called whenever the installed constants change."""
+    _listeners.append(listener)

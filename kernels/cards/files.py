@@ -1,4 +1,4 @@
-"""A file that is there whole, or as it was: the one way in which this project replaces one. Standard library only."""
+"""Atomic replacement of files: a reader sees the old file or the whole new one. Standard library only."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import IO
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write bytes to, which has this name once it is complete; its folder is made. Raises OSError.
+def open_atomic(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for writing bytes that replaces `path` when the block ends; missing folders are created.
 
-    Whatever goes wrong inside, what was there is as it was, and nothing is left beside it. A symbolic link is followed
-    to the file that it names, and a file that is replaced keeps its mode. What cannot be replaced (a device, a pipe,
-    this process's own output) is written to as it stands.
+    If the block raises, the file that was at `path` is unchanged and no temporary file remains. A symbolic link is
+    followed, and a replaced file's mode is kept. A device, a pipe or this process's output cannot be replaced, and is
+    appended to. Raises OSError.
     """
-    if _as_it_stands(path):
+    if _not_replaceable(path):
         with path.open("ab") as file:
             yield file
         return
@@ -29,34 +29,34 @@ def whole(path: Path) -> Iterator[IO[bytes]]:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not target.parent.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        with beside.open("xb") as file:
+        with temporary.open("xb") as file:
             yield file
-        with suppress(FileNotFoundError):  # nothing was there: the mode is the umask's
-            beside.chmod(stat.S_IMODE(target.stat().st_mode))
-        beside.replace(target)
+        with suppress(FileNotFoundError):  # a new file's mode is the umask's
+            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+        temporary.replace(target)
     finally:
-        with suppress(OSError):  # it is not there where all went well
-            beside.unlink()
+        with suppress(OSError):  # on success it was renamed
+            temporary.unlink()
 
 
-def write(path: Path, content: bytes) -> None:
-    """Write a file whole, or leave it as it was. Raises OSError."""
-    with whole(path) as file:
+def write_atomic(path: Path, content: bytes) -> None:
+    """Replace a file's content, or leave it unchanged. Raises OSError."""
+    with open_atomic(path) as file:
         file.write(content)
 
 
-def _as_it_stands(path: Path) -> bool:
-    """Whether what is there is no regular file or folder, or is this process's stdout or stderr by another name."""
+def _not_replaceable(path: Path) -> bool:
+    """Tell whether `path` is a device or a pipe, or is this process's stdout or stderr by another name."""
     try:
-        there = path.stat()
+        status = path.stat()
     except OSError:
         return False
-    if not stat.S_ISREG(there.st_mode):
-        return not stat.S_ISDIR(there.st_mode)
+    if not stat.S_ISREG(status.st_mode):
+        return not stat.S_ISDIR(status.st_mode)
     for descriptor in (1, 2):
         with suppress(OSError):
-            if os.path.samestat(os.fstat(descriptor), there):
+            if os.path.samestat(os.fstat(descriptor), status):
                 return True
     return False

@@ -1,5 +1,5 @@
-"""Kernels compiled without a GPU: read off, checked for hazards, bundled.
+"""Kernels compiled without a GPU: facts of their machine code, checks for hazards, bundles.
 
-Nouns: `Emitted` (what the compiler made of a launch), hazards, `Bundle` (kernels compiled beforehand, in a file). It
-may import `kernels` and `kernels.cards`, and torch; `bundle` does without.
+Nouns: `KernelFacts` (registers, instructions and the like of a compiled kernel), hazards, `Bundle` (kernels compiled
+ahead of time, in a file). It may import `kernels` and `kernels.cards`, and torch; only `emit` needs torch and Triton.
 """

@@ -1,8 +1,8 @@
-"""Kernels compiled beforehand, in one file: made on a machine without a GPU, used on one that is rented.
+"""A bundle: kernels compiled ahead of time, in one file, on a machine without a GPU, for use on a rented one.
 
-A tar archive. Its first member, `head.json`, says what made it and what it holds. Behind it are parts, `0000.tar.xz`
-and so on, each of some kernels: folders of Triton's cache, named by the keys that Triton finds them by, without what
-nothing here reads. Kernels are much alike, so those of a part are compressed together.
+It is a tar archive. Its first member, `head.json`, describes its maker and its content. Parts follow, `0000.tar.xz` and
+so on, each of some kernels: folders of Triton's cache, named by their cache keys, without files that nothing here
+reads. Kernels resemble each other, so those of a part are compressed together.
 """
 
 from __future__ import annotations
@@ -23,39 +23,38 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
-from kernels.cards.files import whole
+from kernels.cards.files import open_atomic
 from kernels.kinds import KINDS
 
-VARIABLE = "RESNET_BENCH_BUNDLE"  # names the file that a process is to use
+BUNDLE_VARIABLE = "RESNET_BENCH_BUNDLE"  # environment variable: the bundle that a process uses
 
 SCHEMA = 1
-LIMIT = 30_000_000  # bytes of a bundle
-PART = 64  # kernels in a part
+MAX_BUNDLE_BYTES = 30_000_000
+KERNELS_A_PART = 64
 HEAD = "head.json"
-# What a launch needs (code, how it is launched, the launcher's own library), what was read off the code, and what that
-# can be read from again.
-KEPT = (".cubin", ".json", ".so", ".emitted", ".ptx", ".ttir")
-GROUP = "__grp__"  # Triton's list of a folder's files: absolute paths, so it is written where they are unpacked
+# What a launch needs (code, metadata, the launcher's library), the facts of the code, and what these were read from.
+KEPT_SUFFIXES = (".cubin", ".json", ".so", ".emitted", ".ptx", ".ttir")
+GROUP = "__grp__"  # Triton's list of a folder's files: absolute paths, so it is written when unpacking
 PACKAGE = Path(__file__).parents[1]
 
 
-def sources() -> list[Path]:
-    """The files that kernels are made of: the modules that compute a layer, and what they import of this package.
+def kernel_sources() -> list[Path]:
+    """Return the files that compiled kernels depend on: modules that compute a layer, and their imports from here.
 
-    What is compiled is of these files, and so is what was measured. How configurations are ranked is not among them.
+    Compiled code and measurements are of these files. The cost model that ranks configurations is not among them.
     """
-    waiting = {name for row in KINDS.values() for name in row.kernels.values()}
+    pending = {name for modules in KINDS.values() for name in modules.kernels.values()}
     files: set[Path] = set()
-    while waiting:
-        path = PACKAGE.parent.joinpath(*waiting.pop().split(".")).with_suffix(".py")
+    while pending:
+        path = PACKAGE.parent.joinpath(*pending.pop().split(".")).with_suffix(".py")
         if path.is_file() and path not in files:
             files.add(path)
-            waiting |= _imports(path)
+            pending |= _imports(path)
     return sorted(files)
 
 
 def _imports(path: Path) -> set[str]:
-    """Names that a file's own lines import from this package; modules, and what is in them, which is no file."""
+    """Return the names that a file imports from this package: modules, and names in modules."""
     names = set()
     for node in ast.parse(path.read_bytes()).body:
         if isinstance(node, ast.Import):
@@ -66,17 +65,17 @@ def _imports(path: Path) -> set[str]:
 
 
 @cache
-def code() -> str:
-    """Eight digits of what the kernels are made of."""
-    return sha256(b"".join(path.read_bytes() for path in sources())).hexdigest()[:8]
+def sources_digest() -> str:
+    """Return the first eight digits of a digest of `kernel_sources`."""
+    return sha256(b"".join(path.read_bytes() for path in kernel_sources())).hexdigest()[:8]
 
 
 @dataclass(frozen=True)
 class Maker:
-    """What compiled: where it is another, Triton does not find what a bundle holds, or what it finds does not fit.
+    """The software that compiled a bundle: with other software Triton does not find the kernels, or they do not run.
 
-    `key` is Triton's own, of its sources and its compiler's library; `sources` a digest of those that compile, keep and
-    launch. `arch` is the compute capability as 90.
+    `key` is Triton's, of its sources and its compiler's library; `sources` is a digest of the Python sources that
+    compile, cache and launch. `arch` is the compute capability as 90.
     """
 
     python: str
@@ -87,87 +86,86 @@ class Maker:
     key: str
     sources: str
 
-    def refuses(self, here: Maker) -> str:
-        """Why what this made cannot be used by `here`; empty where it can.
+    def incompatibility(self, here: Maker) -> str:
+        """Say why `here` cannot use kernels of this maker; empty if it can.
 
-        Another build of the library is none: the code is finished, and what launches it is Triton's Python sources.
+        Another build of the compiler's library is no reason: it no longer compiles, and Triton's Python sources launch.
         """
         for name in ("python", "triton", "arch", "ptxas", "platform"):
-            made, found = getattr(self, name), getattr(here, name)
-            if made != found and name == "arch":
-                return f"it is for sm_{made}, and this is sm_{found}"
-            if made != found:
-                return f"it was made with {name} {made}, and here is {found}"
-        return (
-            "" if self.sources == here.sources else f"it was made by another triton {self.triton}: its sources differ"
-        )
+            theirs, ours = getattr(self, name), getattr(here, name)
+            if theirs != ours and name == "arch":
+                return f"it is for sm_{theirs}, and this is sm_{ours}"
+            if theirs != ours:
+                return f"it was made with {name} {theirs}, and here is {ours}"
+        return "" if self.sources == here.sources else f"it is of another triton {self.triton}: its sources differ"
 
 
 class Bundle:
-    """A bundle that is being made. On disk it is whole at all times: `save` writes another and renames it."""
+    """A bundle being written. `save` replaces the file atomically, so that it is complete at all times."""
 
-    def __init__(self, path: Path, maker: Maker, about: dict[str, Any]) -> None:
-        """Goes on with the file that is there, if the same maker made it of the same kernels; else begins anew."""
-        self.path, self.maker, self.about = path, maker, about
+    def __init__(self, path: Path, maker: Maker, metadata: dict[str, Any]) -> None:
+        """Continue the file at `path` if it is of the same maker and sources, else start an empty bundle."""
+        self.path, self.maker, self.metadata = path, maker, metadata
         self.parts: list[bytes] = []
         self.layers: dict[str, list[str]] = {}
         self.keys: set[str] = set()
-        self.waiting: list[Path] = []
-        self.old = ""  # why what is there is not gone on with
+        self.pending: list[Path] = []  # folders not yet in a part
+        self.rebuild_reason = ""  # why the file at `path` is not continued
         if not path.exists():
             return
-        head = read(path)
-        self.old = maker_of(head).refuses(maker)
-        if not self.old and maker_of(head) != maker:
-            self.old = "another build of the compiler's library made it"
-        if not self.old and head["code"] != code():
-            self.old = "its kernels are of other sources"
-        if not self.old:
-            self.layers, self.parts = head["layers"], list(_parts(path))
+        head = read_head(path)
+        self.rebuild_reason = maker_of(head).incompatibility(maker)
+        if not self.rebuild_reason and maker_of(head) != maker:
+            self.rebuild_reason = "another build of the compiler's library made it"
+        if not self.rebuild_reason and head["code"] != sources_digest():
+            self.rebuild_reason = "its kernels are of other sources"
+        if not self.rebuild_reason:
+            self.layers, self.parts = head["layers"], list(_read_parts(path))
             with ThreadPoolExecutor() as pool:
-                self.keys = {key for keys in pool.map(_keys, self.parts) for key in keys}
+                self.keys = {key for keys in pool.map(_keys_of_part, self.parts) for key in keys}
 
     def add(self, layer: str, config: str, folders: Iterable[Path]) -> None:
-        """A candidate, and the folders of its kernels in Triton's cache; many share theirs."""
+        """Add a candidate and the folders of its kernels in Triton's cache; candidates may share kernels."""
         self.layers.setdefault(layer, [])
         if config not in self.layers[layer]:
             self.layers[layer].append(config)
-        self.carry(folders)
+        self.add_folders(folders)
 
-    def carry(self, folders: Iterable[Path]) -> None:
-        """What is in Triton's cache, once. When a part is full, it is saved."""
+    def add_folders(self, folders: Iterable[Path]) -> None:
+        """Add folders of Triton's cache, each once, and save the bundle when a part is full. Raises OSError."""
         for folder in folders:
             if folder.name not in self.keys:
                 self.keys.add(folder.name)
-                self.waiting.append(folder)
-        if len(self.waiting) >= PART:
+                self.pending.append(folder)
+        if len(self.pending) >= KERNELS_A_PART:
             self.save()
 
     @property
     def size(self) -> int:
+        """Bytes of all saved parts."""
         return sum(map(len, self.parts))
 
     def save(self) -> None:
-        """Raises OSError; the file is then as it was."""
-        if self.waiting:
-            self.parts.append(_packed(self.waiting))
-            self.waiting = []
-        head = {"schema": SCHEMA, "maker": asdict(self.maker), "code": code(), "kernels": len(self.keys)}
-        with whole(self.path) as opened, tarfile.open(fileobj=opened, mode="w") as file:
-            _member(file, HEAD, json.dumps(head | self.about | {"layers": self.layers}, indent=1).encode())
+        """Write the bundle. Raises OSError, and then the file is unchanged."""
+        if self.pending:
+            self.parts.append(_pack_part(self.pending))
+            self.pending = []
+        head = {"schema": SCHEMA, "maker": asdict(self.maker), "code": sources_digest(), "kernels": len(self.keys)}
+        with open_atomic(self.path) as target, tarfile.open(fileobj=target, mode="w") as file:
+            _add_member(file, HEAD, json.dumps(head | self.metadata | {"layers": self.layers}, indent=1).encode())
             for number, part in enumerate(self.parts):
-                _member(file, f"{number:04}.tar.xz", part)
+                _add_member(file, f"{number:04}.tar.xz", part)
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The head of a bundle. Raises OSError, and ValueError for a file that is none."""
+def read_head(path: Path) -> dict[str, Any]:
+    """Return the head of a bundle. Raises OSError, and ValueError for a file that is no bundle."""
     try:
         with tarfile.open(path, "r:") as file:
             first = file.next()
-            found = file.extractfile(first) if first and first.name == HEAD else None
-            if found is None:
+            member = file.extractfile(first) if first and first.name == HEAD else None
+            if member is None:
                 raise ValueError("it does not begin with a head")
-            head: dict[str, Any] = json.loads(found.read())
+            head: dict[str, Any] = json.loads(member.read())
         if head["schema"] != SCHEMA:
             raise ValueError(f"schema {head['schema']}, and this version reads {SCHEMA}")
         maker_of(head)
@@ -177,76 +175,79 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def maker_of(head: dict[str, Any]) -> Maker:
+    """Return the maker in a bundle's head."""
     return Maker(**head["maker"])
 
 
-def unpacked(path: Path, below: Path) -> Path:
-    """The folder of a bundle's kernels, below `below`: unpacked once, however many processes ask. Raises OSError."""
+def unpack_bundle(path: Path, parent: Path) -> Path:
+    """Return a folder in `parent` with a bundle's kernels, unpacked if it does not exist. Raises OSError."""
     with path.open("rb") as file:
-        folder = below / file_digest(file, "sha256").hexdigest()[:24]
+        folder = parent / file_digest(file, "sha256").hexdigest()[:24]
     if folder.exists():
         return folder
-    below.mkdir(parents=True, exist_ok=True)
+    parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if folder.exists():
             return folder
-        making = Path(tempfile.mkdtemp(dir=below, prefix=".making-"))
+        partial = Path(tempfile.mkdtemp(dir=parent, prefix=".unpacking-"))
         try:
             with ThreadPoolExecutor() as pool:
-                list(pool.map(lambda part: _spread(part, making, folder), _parts(path)))
-            making.rename(folder)
+                list(pool.map(lambda part: _unpack_part(part, partial, folder), _read_parts(path)))
+            partial.rename(folder)
         except (lzma.LZMAError, tarfile.TarError, EOFError) as error:
             raise OSError(f"damaged: {error}") from error
         finally:
-            shutil.rmtree(making, ignore_errors=True)
+            shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 
-def _parts(path: Path) -> Iterator[bytes]:
+def _read_parts(path: Path) -> Iterator[bytes]:
+    """Yield a bundle's compressed parts."""
     with tarfile.open(path, "r:") as file:
         for member in file:
-            found = file.extractfile(member) if member.name != HEAD else None
-            if found is not None:
-                yield found.read()
+            part = file.extractfile(member) if member.name != HEAD else None
+            if part is not None:
+                yield part.read()
 
 
-def _keys(part: bytes) -> set[str]:
+def _keys_of_part(part: bytes) -> set[str]:
+    """Return the cache keys of a part's kernels."""
     with tarfile.open(fileobj=io.BytesIO(part), mode="r:xz") as file:
         return {name.partition("/")[0] for name in file.getnames()}
 
 
-def _packed(folders: list[Path]) -> bytes:
-    """One kind of file after the other: the more alike neighbours are, the smaller they become."""
+def _pack_part(folders: list[Path]) -> bytes:
+    """Return folders as a compressed part, sorted by suffix: files that resemble their neighbours compress better."""
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w:xz") as file:
-        for suffix in KEPT:
+        for suffix in KEPT_SUFFIXES:
             for folder in folders:
-                for found in sorted(folder.glob(f"*{suffix}")):
-                    if not found.name.startswith(GROUP):
-                        _member(file, f"{folder.name}/{found.name}", found.read_bytes())
+                for path in sorted(folder.glob(f"*{suffix}")):
+                    if not path.name.startswith(GROUP):
+                        _add_member(file, f"{folder.name}/{path.name}", path.read_bytes())
     return data.getvalue()
 
 
-def _spread(part: bytes, making: Path, folder: Path) -> None:
-    """Unpacks a part into `making`, which is to become `folder`, and gives Triton its lists of files."""
+def _unpack_part(part: bytes, partial: Path, folder: Path) -> None:
+    """Unpack a part into `partial`, which will be renamed to `folder`, and write Triton's lists of files."""
     with tarfile.open(fileobj=io.BytesIO(part), mode="r:xz") as file:
         names = file.getnames()
-        file.extractall(making, filter="data")
+        file.extractall(partial, filter="data")
     by_key: dict[str, list[str]] = {}
     for name in names:
-        key, _, own = name.partition("/")
-        if not own.endswith((".so", ".emitted")):
-            by_key.setdefault(key, []).append(own)
+        key, _, filename = name.partition("/")
+        if not filename.endswith((".so", ".emitted")):
+            by_key.setdefault(key, []).append(filename)
     for key, files in by_key.items():
         group = {"child_paths": {name: str(folder / key / name) for name in files}}
         for name in files:
             if name.endswith(".json"):
-                (making / key / f"{GROUP}{name}").write_text(json.dumps(group))
+                (partial / key / f"{GROUP}{name}").write_text(json.dumps(group))
 
 
-def _member(file: tarfile.TarFile, name: str, data: bytes) -> None:
-    """Without owner and time, so that equal contents are equal files."""
-    told = tarfile.TarInfo(name)
-    told.size = len(data)
-    file.addfile(told, io.BytesIO(data))
+def _add_member(file: tarfile.TarFile, name: str, data: bytes) -> None:
+    """Add a member without owner and time, so that equal contents are equal files."""
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    file.addfile(info, io.BytesIO(data))

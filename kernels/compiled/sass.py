@@ -1,7 +1,7 @@
-"""Machine code as `nvdisasm -c` prints it, read into instructions: what each writes, and where it may go next.
+"""A parser of the machine code that `nvdisasm -c` prints: instructions, the registers they write, their successors.
 
-Only what an analysis of tensor-core code asks for is here: general registers, branches, and the operands of wgmma.
-Uniform registers and predicates are read past; a predicated instruction counts as one that may run and may not.
+It has what an analysis of tensor-core code needs: general registers, branches, and the operands of wgmma. Uniform
+registers and predicates are skipped; a predicated instruction may or may not run.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ _REGISTER = re.compile(r"[-!~|]*R(\d+)\b")
 _PREDICATE = re.compile(r"!?U?P(\d+|T)$")
 _TARGET = re.compile(r"\.L\w+")
 
-# wgmma by what it multiplies: halves and tf32, 8-bit floats, 8-bit integers.
+# wgmma by operand type: 16-bit floats and tf32, 8-bit floats, 8-bit integers.
 PRODUCTS = ("HGMMA", "QGMMA", "IGMMA")
 # A thread's share of A, 64 rows by 32 bytes of depth over a warpgroup's 128 threads, in registers of 4 bytes.
 A_REGISTERS = 4
 
-# Whose leading predicates are all that they write: the registers behind these are read.
+# They write only their leading predicates; the registers that follow are read.
 _SETS_PREDICATES = {"ISETP", "FSETP", "DSETP", "HSETP2", "PSETP", "PLOP3", "FCHK", "QSPC", "R2P"}
-# Whose first operand is a register that is read: there is no destination, and no address in brackets in its place.
+# Their first operand is a register that is read: they have no destination.
 _READS_FIRST = {"BAR", "BRX", "JMX", "CALL", "RET", "NANOSLEEP", "WARPSYNC", "BSYNC", "BREAK", "SETLMEMBASE", "KILL"}
 _BRANCHES = {"BRA", "BRX", "JMP", "JMX", "CALL"}
-_ENDS = {"BRA", "BRX", "JMP", "JMX", "EXIT", "RET", "KILL"}
+_TERMINATORS = {"BRA", "BRX", "JMP", "JMX", "EXIT", "RET", "KILL"}
 _DOUBLE = {"DADD", "DMUL", "DFMA", "DMNMX"}
-_MATRICES = {"HMMA": 4, "IMMA": 4, "QMMA": 4, "BMMA": 4, "DMMA": 4}  # of sums a thread, at most
+_MATRIX_SUMS = {"HMMA": 4, "IMMA": 4, "QMMA": 4, "BMMA": 4, "DMMA": 4}  # registers of sums in a thread, at most
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """`/*0a30*/ @P0 LDSM.16.M88.4 R24, [R3+UR4] ;` in parts. `modifiers` are the words behind the name."""
+    """The parts of `/*0a30*/ @P0 LDSM.16.M88.4 R24, [R3+UR4] ;`; `modifiers` are the words after the name."""
 
     address: int
     predicate: str
@@ -45,9 +45,9 @@ class Instruction:
 
     @cached_property
     def writes(self) -> range:
-        """General registers that it writes, by position: the first operand, behind predicates that it also sets.
+        """The general registers that it writes: the first operand, after predicates that it also sets.
 
-        Stores, whose first operand is an address in brackets, have none; nor has what sets predicates alone.
+        It is empty for stores, whose first operand is an address in brackets, and for what sets only predicates.
         """
         if self.name in _READS_FIRST:
             return range(0)
@@ -61,12 +61,12 @@ class Instruction:
 
     @property
     def _width(self) -> int:
-        """Registers of 4 bytes that a destination takes."""
+        """The registers of 4 bytes that a destination takes."""
         if self.name in PRODUCTS:
             columns = next(int(word.split("x")[1]) for word in self.modifiers if word.count("x") == 2)
-            return columns // 2  # sums of 4 bytes, or half as many: what is said of a sum too many does no harm
-        if self.name in _MATRICES:
-            return _MATRICES[self.name]
+            return columns // 2  # sums of 4 bytes, or half as many of 2: too many registers do no harm
+        if self.name in _MATRIX_SUMS:
+            return _MATRIX_SUMS[self.name]
         if self.name in ("LDSM", "LDTM"):
             return int(self.modifiers[-1]) if self.modifiers and self.modifiers[-1] in ("2", "4") else 1
         if self.name in _DOUBLE or self.name == "CS2R":
@@ -78,8 +78,8 @@ class Instruction:
         return next((size // 32 for size in (256, 128, 64) if str(size) in self.modifiers), 1)
 
     @cached_property
-    def reads_a(self) -> range | None:
-        """The registers that a wgmma reads as A; empty if A is in shared memory, None if this is no wgmma."""
+    def a_registers(self) -> range | None:
+        """The registers that a wgmma reads as A; empty if A is in shared memory, None for other instructions."""
         if self.name not in PRODUCTS:
             return None
         register = _REGISTER.match(self.operands[1])
@@ -92,75 +92,74 @@ class Instruction:
         return any(operand.startswith("gsb") for operand in self.operands)
 
     @property
-    def waits_for(self) -> int | None:
-        """Groups of wgmma that it leaves in flight, if it waits for them: `WARPGROUP.DEPBAR.LE gsb0, 0x1`."""
+    def groups_after_wait(self) -> int | None:
+        """The groups of wgmma that a wait leaves in flight, `WARPGROUP.DEPBAR.LE gsb0, 0x1`; None for no wait."""
         return int(self.operands[1], 0) if (self.name, *self.modifiers[:1]) == ("WARPGROUP", "DEPBAR") else None
 
 
 @dataclass(frozen=True)
 class Code:
-    """Instructions in the order of their addresses; `labels`: the places that branches go to."""
+    """Instructions in the order of their addresses; `labels`: indices of the instructions that branches go to."""
 
     instructions: tuple[Instruction, ...]
     labels: dict[str, int]
 
     @property
     def size(self) -> int:
-        """Bytes up to the end of the last instruction, of 16 bytes each."""
+        """Bytes up to the end of the last instruction; each has 16 bytes."""
         return max((instruction.address + 16 for instruction in self.instructions), default=0)
 
-    def targets(self, place: int) -> list[int]:
-        """Places that a branch may go to, those of an indirect one being in its comment."""
-        here = self.instructions[place]
-        if here.name not in _BRANCHES:
+    def targets(self, index: int) -> list[int]:
+        """Return the indices that a branch may go to; an indirect one's are in its comment."""
+        branch = self.instructions[index]
+        if branch.name not in _BRANCHES:
             return []
-        names = (name for operand in here.operands for name in _TARGET.findall(operand))
+        names = (name for operand in branch.operands for name in _TARGET.findall(operand))
         return [self.labels[name] for name in names if name in self.labels]
 
-    def after(self, place: int) -> list[int]:
-        """Places that may run next."""
-        here = self.instructions[place]
-        jumps = self.targets(place)
-        ends = here.name in _ENDS and not here.predicate
-        ends = ends and not (here.name == "BRA" and len(here.operands) > 1)  # a condition: `BRA.DIV UR4, target`
-        behind = [place + 1] if not ends and place + 1 < len(self.instructions) else []
-        return [*behind, *jumps]
+    def successors(self, index: int) -> list[int]:
+        """Return the indices of the instructions that may run next."""
+        instruction = self.instructions[index]
+        ends = instruction.name in _TERMINATORS and not instruction.predicate
+        # with two operands a branch is conditional: `BRA.DIV UR4, target`
+        ends = ends and not (instruction.name == "BRA" and len(instruction.operands) > 1)
+        following = [index + 1] if not ends and index + 1 < len(self.instructions) else []
+        return [*following, *self.targets(index)]
 
     def loops(self) -> list[frozenset[int]]:
-        """The places of each loop: what leads to a branch back to a place that all ways to that branch pass."""
-        ways = {place: self.after(place) for place in range(len(self.instructions))}
-        before: dict[int, list[int]] = {place: [] for place in ways}
-        for place, next_places in ways.items():
-            for following in next_places:
-                before[following].append(place)
-        edges = [(place, target) for place in ways for target in self.targets(place)]
-        back = [(place, target) for place, target in edges if place not in _reached(0, ways, without=target)]
-        # a place that cannot be reached at all is in no loop
-        live = _reached(0, ways)
-        return [_reached(place, before, without=target) | {target} for place, target in back if place in live]
+        """Return the indices of each natural loop: a back edge goes to an instruction that dominates its branch."""
+        successors = {index: self.successors(index) for index in range(len(self.instructions))}
+        predecessors: dict[int, list[int]] = {index: [] for index in successors}
+        for index, following in successors.items():
+            for successor in following:
+                predecessors[successor].append(index)
+        reachable = _reachable(0, successors)
+        branches = [(index, target) for index in sorted(reachable) for target in self.targets(index)]
+        back = [(index, target) for index, target in branches if index not in _reachable(0, successors, without=target)]
+        return [_reachable(index, predecessors, without=target) | {target} for index, target in back]
 
 
-def _reached(start: int, ways: dict[int, list[int]], without: int | None = None) -> frozenset[int]:
-    """Places that can be got to from `start`, itself among them, not passing `without`."""
-    seen: set[int] = set()
-    todo = [start]
-    while todo:
-        place = todo.pop()
-        if place not in seen and place != without:
-            seen.add(place)
-            todo += ways[place]
-    return frozenset(seen)
+def _reachable(start: int, edges: dict[int, list[int]], without: int | None = None) -> frozenset[int]:
+    """Return the indices reachable from `start`, itself included, on paths that avoid `without`."""
+    visited: set[int] = set()
+    pending = [start]
+    while pending:
+        index = pending.pop()
+        if index not in visited and index != without:
+            visited.add(index)
+            pending += edges[index]
+    return frozenset(visited)
 
 
-def parse(text: str) -> Code:
-    """What `nvdisasm -c` printed of a kernel."""
+def parse_sass(text: str) -> Code:
+    """Parse what `nvdisasm -c` printed of a kernel."""
     instructions: list[Instruction] = []
     labels: dict[str, int] = {}
     for line in text.splitlines():
         if label := _LABEL.match(line):
             labels[label[1]] = len(instructions)
-        elif found := _INSTRUCTION.match(line):
-            address, predicate, name, modifiers, operands = found.groups(default="")
+        elif match := _INSTRUCTION.match(line):
+            address, predicate, name, modifiers, operands = match.groups(default="")
             words = tuple(modifiers.split(".")[1:])
             instructions.append(Instruction(int(address, 16), predicate, name, words, _operands(operands)))
     return Code(tuple(instructions), labels)

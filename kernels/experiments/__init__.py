@@ -1,4 +1,4 @@
-"""Kernels that `bench constants` measures, to say which is worth making next: no network uses them.
+"""Experimental kernels that `bench constants` measures, to show which are worth developing: no network uses them.
 
-Nouns: `Cut` (how the Gluon kernel is cut). It may import `kernels`, `kernels.space` and torch.
+Nouns: `Cut` (the Gluon kernel's configuration). It may import `kernels`, `kernels.space` and torch.
 """

@@ -1,14 +1,14 @@
 # mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False, disallow-untyped-decorators=False
 """The convolution of conv_tma.py with its loads and products in different warps, in Gluon, for sm_90 alone.
 
-Why: a box of more than a row is a reshape to plain Triton, which takes x through registers (conv_tma.py). Here the box
-is reshaped where it lies, in shared memory, so wgmma reads it from there; one warp asks for boxes ahead of the eight
-that multiply, and a program goes from tile to tile, so that the loads of a tile run under the products of the one
-before. It is for `bench constants`: what it reaches says whether to make the next kernel so. No network uses it.
+Why: plain Triton reshapes a box of more than a row in registers (conv_tma.py). Here the box is reshaped in shared
+memory, where wgmma reads it; one warp loads boxes ahead of the eight that multiply, and a program computes tile after
+tile, so that the loads of a tile overlap with the products of the one before. It is for `bench constants`: its speed
+shows whether this design is worth developing. No network uses it.
 
-At stride 1, fp16 or bf16, with bias, ReLU and a residual; channels that the blocks divide. The depth is walked in
-conv.py's order, taps outside and channels inside, and the epilogue adds in the same order: results are the same bits
-as conv.py's with the same block_k.
+It supports stride 1, fp16 or bf16, bias, ReLU and a residual, and channels that are multiples of the blocks. The depth
+has conv.py's order, taps outside and channels inside, and the epilogue adds in the same order: results are bit-equal to
+conv.py's with the same block_k.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from triton.experimental.gluon.language.nvidia.hopper import (
 )
 from triton.experimental.gluon.nvidia.hopper import TensorDescriptor
 
-from kernels.launch import Launch, Operands, output
+from kernels.launch import Launch, Operands, empty_output
 from kernels.packing import DTYPES
 from kernels.space.layer import Layer
-from kernels.space.tiling import pixels
+from kernels.space.tiling import output_pixels
 
 PRODUCER_REGISTERS = 24
-together = getattr(gl, "thread_barrier", None) or gl.barrier  # all threads of a partition: Triton 3.6, 3.7
+barrier_of_warps = getattr(gl, "thread_barrier", None) or gl.barrier  # of a partition's threads: Triton 3.6, 3.7
 TYPES = {"fp16": gl.float16, "bf16": gl.bfloat16}
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A box (images, height, width) of output pixels by block_n channels, block_k of the depth a step."""
+    """A configuration: a box (images, height, width) of output pixels by block_n channels, in steps of block_k."""
 
     box: tuple[int, int, int]
     block_n: int
@@ -62,7 +62,7 @@ def _tile(
     t, boxes_h, boxes_w, n_tiles,
     BOX_N: gl.constexpr, BOX_H: gl.constexpr, BOX_W: gl.constexpr, BLOCK_N: gl.constexpr,
 ):  # fmt: skip
-    """Where tile t begins: image, top, left, channel. All channel tiles of a box come together: x stays in L2."""
+    """Return tile t's first image, row, column and channel. A box's channel tiles are consecutive: x stays in L2."""
     box = t // n_tiles
     image = box // (boxes_h * boxes_w) * BOX_N
     return image, box // boxes_w % boxes_h * BOX_H, box % boxes_w * BOX_W, t % n_tiles * BLOCK_N
@@ -70,94 +70,94 @@ def _tile(
 
 @gluon.jit
 def _load(
-    # Descriptors, as _kernel's
+    # Descriptors, as in _kernel
     x, w, residual,
-    # Shared memory: rings of STAGES boxes of x and tiles of w, with a barrier each for full and for empty; a tile of
-    # out, which the residual comes by, with its two barriers
+    # Shared memory: rings of STAGES boxes of x and tiles of w, with barriers for full and for empty; a tile of out,
+    # into which the residual is loaded, with two barriers
     xs, ws, filled, emptied, outs, residual_filled, outs_emptied,
-    # Sizes: tiles in all, boxes down and across an image; and as _kernel's
+    # Sizes: tiles in all, boxes in an image's height and width; and as in _kernel
     tiles, boxes_h, boxes_w,
     C: gl.constexpr, K: gl.constexpr, S: gl.constexpr, PAD: gl.constexpr, STEPS: gl.constexpr,
     BOX_N: gl.constexpr, BOX_H: gl.constexpr, BOX_W: gl.constexpr, BLOCK_N: gl.constexpr, BLOCK_K: gl.constexpr,
     STAGES: gl.constexpr, HAS_RESIDUAL: gl.constexpr, STEP_BYTES: gl.constexpr, TILE_BYTES: gl.constexpr,
 ):  # fmt: skip
-    """The warp that loads: a box of x and a tile of w a step, into the next buffer that is empty."""
+    """Run the loading warp: each step loads a box of x and a tile of w into the next empty buffer."""
     tap_steps: gl.constexpr = C // BLOCK_K
-    done = 0
-    nth = 0
+    step_count = 0
+    tile_count = 0
     for t in range(gl.program_id(0), tiles, gl.num_programs(0)):
         image, top, left, k = _tile(t, boxes_h, boxes_w, K // BLOCK_N, BOX_N, BOX_H, BOX_W, BLOCK_N)
         if HAS_RESIDUAL:
-            mbarrier.wait(outs_emptied, (nth & 1) ^ 1)
+            mbarrier.wait(outs_emptied, (tile_count & 1) ^ 1)
             mbarrier.expect(residual_filled, TILE_BYTES)
             tma.async_copy_global_to_shared(residual, [image, top, left, k], residual_filled, outs)
         for step in range(STEPS):
-            buffer = done % STAGES
-            mbarrier.wait(emptied.index(buffer), ((done // STAGES) & 1) ^ 1)
+            buffer = step_count % STAGES
+            mbarrier.wait(emptied.index(buffer), ((step_count // STAGES) & 1) ^ 1)
             tap = step // tap_steps
             channel = step % tap_steps * BLOCK_K
-            bar = filled.index(buffer)
-            mbarrier.expect(bar, STEP_BYTES)
-            tma.async_copy_global_to_shared(w, [k, tap * C + channel], bar, ws.index(buffer))
-            at = [image, top + tap // S - PAD, left + tap % S - PAD, channel]
-            tma.async_copy_global_to_shared(x, at, bar, xs.index(buffer))
-            done += 1
-        nth += 1  # noqa: SIM113 - Gluon has no enumerate
+            full = filled.index(buffer)
+            mbarrier.expect(full, STEP_BYTES)
+            tma.async_copy_global_to_shared(w, [k, tap * C + channel], full, ws.index(buffer))
+            corner = [image, top + tap // S - PAD, left + tap % S - PAD, channel]
+            tma.async_copy_global_to_shared(x, corner, full, xs.index(buffer))
+            step_count += 1
+        tile_count += 1  # noqa: SIM113 - Gluon has no enumerate
 
 
 @gluon.jit
 def _multiply(
-    # A descriptor and a pointer, as _kernel's
+    # A descriptor and a pointer, as in _kernel
     out, bias,
-    # Shared memory and sizes, as _load's
+    # Shared memory and sizes, as in _load
     xs, ws, filled, emptied, outs, residual_filled, outs_emptied, tiles, boxes_h, boxes_w,
     K: gl.constexpr, STEPS: gl.constexpr, BOX_N: gl.constexpr, BOX_H: gl.constexpr, BOX_W: gl.constexpr,
     BLOCK_N: gl.constexpr, BLOCK_K: gl.constexpr, STAGES: gl.constexpr, HAS_RESIDUAL: gl.constexpr, RELU: gl.constexpr,
     DTYPE: gl.constexpr, WARPS: gl.constexpr,
 ):  # fmt: skip
-    """The warps that multiply: one product of block_k in flight behind the one being asked for; then the epilogue."""
+    """Run the multiplying warps: one product of block_k stays in flight; then the epilogue."""
     BLOCK_M: gl.constexpr = BOX_N * BOX_H * BOX_W
     layout: gl.constexpr = gl.NVMMADistributedLayout(
         version=[3, 0], warps_per_cta=[WARPS, 1], instr_shape=[16, BLOCK_N, 16]
     )
-    done = 0
-    nth = 0
+    step_count = 0
+    tile_count = 0
     for t in range(gl.program_id(0), tiles, gl.num_programs(0)):
         image, top, left, k = _tile(t, boxes_h, boxes_w, K // BLOCK_N, BOX_N, BOX_H, BOX_W, BLOCK_N)
-        b = gl.load(bias + k + gl.arange(0, BLOCK_N, gl.SliceLayout(0, layout)))  # in flight under the loop
+        b = gl.load(bias + k + gl.arange(0, BLOCK_N, gl.SliceLayout(0, layout)))  # overlaps with the loop
         acc = gl.zeros([BLOCK_M, BLOCK_N], gl.float32, layout)
         for _step in range(STEPS):
-            buffer = done % STAGES
-            mbarrier.wait(filled.index(buffer), (done // STAGES) & 1)
-            a = xs.index(buffer).reshape([BLOCK_M, BLOCK_K])  # of [BOX_N, BOX_H, BOX_W, BLOCK_K], where it lies
+            buffer = step_count % STAGES
+            mbarrier.wait(filled.index(buffer), (step_count // STAGES) & 1)
+            a = xs.index(buffer).reshape([BLOCK_M, BLOCK_K])  # of [BOX_N, BOX_H, BOX_W, BLOCK_K], in place
             acc = warpgroup_mma(a, ws.index(buffer).permute((1, 0)), acc, is_async=True)
             acc = warpgroup_mma_wait(1, deps=[acc])
-            # All warps are past the product before: its buffer may be written. Of the first there is none before it,
-            # and of a later tile's first step it was the last of the tile before, waited for below.
-            if done > 0:
-                together()
-                mbarrier.arrive(emptied.index((done - 1) % STAGES), count=1)
-            done += 1
+            # All warps are past the previous product, so its buffer is empty. The first has none before it; at a later
+            # tile's first step it is the last of the tile before, waited for below.
+            if step_count > 0:
+                barrier_of_warps()
+                mbarrier.arrive(emptied.index((step_count - 1) % STAGES), count=1)
+            step_count += 1
         acc = warpgroup_mma_wait(0, deps=[acc])
         y = acc + b[None, :]
         flat = outs.reshape([BLOCK_M, BLOCK_N])
         if HAS_RESIDUAL:
-            mbarrier.wait(residual_filled, nth & 1)
+            mbarrier.wait(residual_filled, tile_count & 1)
             y += flat.load(layout).to(gl.float32)
         if RELU:
             y = gl.maximum(y, 0.0)
         if not HAS_RESIDUAL:
-            tma.store_wait(0)  # the tile before has been read out of `outs`
-        together()
+            tma.store_wait(0)  # the previous tile has been copied from `outs`
+        barrier_of_warps()
         flat.store(y.to(DTYPE))
         fence_async_shared()
-        together()
+        barrier_of_warps()
         tma.async_copy_shared_to_global(out, [image, top, left, k], outs)
         if HAS_RESIDUAL:
             tma.store_wait(0)
-            together()
+            barrier_of_warps()
             mbarrier.arrive(outs_emptied, count=1)
-        nth += 1  # noqa: SIM113 - Gluon has no enumerate
+        tile_count += 1  # noqa: SIM113 - Gluon has no enumerate
     tma.store_wait(0)
 
 
@@ -166,15 +166,16 @@ def _kernel(
     # Descriptors, with their boxes: x [N, H, W, C] by [BOX_N, BOX_H, BOX_W, BLOCK_K], w [K, columns] by [BLOCK_N,
     # BLOCK_K], residual and out [N, OH, OW, K] by [BOX_N, BOX_H, BOX_W, BLOCK_N]; and a pointer, bias [K]
     x, w, bias, residual, out,
-    # Sizes that are not compiled in: images, pixels of out
+    # Sizes that are not constexpr: images, pixels of out
     n, out_h, out_w,
     # Channels of x and out; taps in a row of the window, zeros around the image; steps of BLOCK_K
     C: gl.constexpr, K: gl.constexpr, S: gl.constexpr, PAD: gl.constexpr, STEPS: gl.constexpr,
-    # Meta-parameters: how it is cut (`Cut`), what is computed, registers of the warp that loads
+    # Meta-parameters: the configuration (`Cut`), the epilogue's ReLU, out's dtype, registers of the loading warp
     BOX_N: gl.constexpr, BOX_H: gl.constexpr, BOX_W: gl.constexpr, BLOCK_N: gl.constexpr, BLOCK_K: gl.constexpr,
     STAGES: gl.constexpr, RELU: gl.constexpr, DTYPE: gl.constexpr, PRODUCER_REGISTERS: gl.constexpr,
     num_warps: gl.constexpr,
 ):  # fmt: skip
+    """Allocate shared memory and barriers, and start the multiplying warps and the loading warp."""
     boxes_h = (out_h + BOX_H - 1) // BOX_H
     boxes_w = (out_w + BOX_W - 1) // BOX_W
     tiles = (n + BOX_N - 1) // BOX_N * boxes_h * boxes_w * (K // BLOCK_N)
@@ -209,8 +210,8 @@ def _kernel(
     )  # fmt: skip
 
 
-def unfit(layer: Layer, cut: Cut) -> str | None:
-    """Why this kernel cannot compute the layer so, or None."""
+def rejection_reason(layer: Layer, cut: Cut) -> str | None:
+    """Say why this kernel cannot compute the layer in this configuration, or return None."""
     if layer.dtype not in TYPES:
         return f"dtype: {layer.dtype}, and this kernel is for 16 bits"
     if layer.kind != "conv" or layer.stride != 1 or layer.second or layer.prologue or layer.columns.flat:
@@ -220,14 +221,15 @@ def unfit(layer: Layer, cut: Cut) -> str | None:
     return None
 
 
-def tiles(layer: Layer, cut: Cut) -> int:
-    covered = zip(pixels(layer), cut.box, strict=True)
+def count_tiles(layer: Layer, cut: Cut) -> int:
+    """Return how many tiles cover a layer's output."""
+    covered = zip(output_pixels(layer), cut.box, strict=True)
     return prod(ceil(size / box) for size, box in covered) * (layer.c_out // cut.block_n)
 
 
-def bound(layer: Layer, cut: Cut, operands: Operands, out: Tensor, programs: int) -> tuple[Launch, list[Any]]:
-    """The launch of a layer with its arguments, on `programs` programs at most, one an SM. Raises ValueError."""
-    if reason := unfit(layer, cut):
+def bind_launch(layer: Layer, cut: Cut, operands: Operands, out: Tensor, programs: int) -> tuple[Launch, list[Any]]:
+    """Return a layer's launch and its arguments, with at most `programs` programs, one an SM. Raises ValueError."""
+    if reason := rejection_reason(layer, cut):
         raise ValueError(f"{cut} for {layer.key}: {reason}")
     steps = prod(layer.kernel) * (layer.c_in // cut.block_k)
     constants = {
@@ -236,7 +238,7 @@ def bound(layer: Layer, cut: Cut, operands: Operands, out: Tensor, programs: int
         "BLOCK_N": cut.block_n, "BLOCK_K": cut.block_k, "STAGES": cut.stages,
         "RELU": layer.relu, "DTYPE": TYPES[layer.dtype], "PRODUCER_REGISTERS": PRODUCER_REGISTERS,
     }  # fmt: skip
-    n, h, w = pixels(layer)
+    n, h, w = output_pixels(layer)
     if layer.pointwise:
         layer = layer.reshaped(n, h, w)
     o, tile = operands, (*cut.box, cut.block_n)
@@ -249,11 +251,11 @@ def bound(layer: Layer, cut: Cut, operands: Operands, out: Tensor, programs: int
         _boxes(out, image, tile),
         *image[:3],
     ]
-    return Launch(_kernel, constants, (min(tiles(layer, cut), programs),), {"num_warps": cut.warps}), arguments
+    return Launch(_kernel, constants, (min(count_tiles(layer, cut), programs),), {"num_warps": cut.warps}), arguments
 
 
 def _boxes(x: Tensor, shape: tuple[int, ...], block: tuple[int, ...]) -> TensorDescriptor:
-    """A contiguous tensor of `shape`, whatever torch's view of it, moved in boxes."""
+    """Return a descriptor of a contiguous tensor, viewed as `shape`, in boxes of `block`."""
     strides = [prod(shape[i + 1 :]) for i in range(len(shape))]
     return TensorDescriptor(x, list(shape), strides, list(block), _layout(block, x))
 
@@ -262,9 +264,9 @@ def _layout(block: tuple[int, ...], x: Tensor) -> Any:
     return gl.NVMMASharedLayout.get_default_for(list(block), TYPES[DTYPES[x.dtype]])
 
 
-def compiled(layer: Layer, cut: Cut, arch: int = 90) -> triton.compiler.CompiledKernel:
-    """Ahead of time, without a GPU: what `bound` would launch."""
-    launch, arguments = bound(layer, cut, Operands.of(layer), output(layer, "meta"), 1)
-    made = launch.compilation(*arguments)
-    source = GluonASTSource(made.kernel, dict(made.signature), dict(made.constants), dict(made.attributes))
-    return triton.compile(source, target=GPUTarget("cuda", arch, 32), options=dict(made.options))
+def compile_ahead(layer: Layer, cut: Cut, arch: int = 90) -> triton.compiler.CompiledKernel:
+    """Compile what `bind_launch` would launch, without a GPU."""
+    launch, arguments = bind_launch(layer, cut, Operands.empty(layer), empty_output(layer, "meta"), 1)
+    source = launch.compilation(*arguments)
+    ast_source = GluonASTSource(source.kernel, dict(source.signature), dict(source.constants), dict(source.attributes))
+    return triton.compile(ast_source, target=GPUTarget("cuda", arch, 32), options=dict(source.options))

@@ -1,14 +1,14 @@
 # mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False, disallow-untyped-decorators=False
-"""conv.py's kernel with its address arithmetic before the wait for the kernel in front of it (sm_90 and up).
+"""conv.py's kernel with its address arithmetic before the wait for the previous kernel (sm_90 and up).
 
-Why: with programmatic dependent launch a kernel starts under the end of the one before, and may do until its wait what
-reads nothing of that one's. In conv.py the wait comes first. Written further down it is no later in the code: the
-compiler sinks the arithmetic to where it is used. Here that arithmetic goes through asm that may neither be moved nor
-dropped, and the first weights are asked for into L2, before the wait. `tl.multiple_of` says again what asm hides:
+Why: with programmatic dependent launch a kernel starts during the end of the one before, and may compute until its wait
+what does not depend on that one. In conv.py the wait comes first. Moving it down in the source has no effect: the
+compiler sinks the arithmetic to its uses. Here that arithmetic passes through asm that may be neither moved nor
+removed, and the first weights are prefetched into L2, before the wait. `tl.multiple_of` restores what asm hides:
 without it the loads of x are neither 16 bytes wide nor asynchronous.
 
-It is for `bench constants`, which measures at batch 1 what that gains. Plain convolutions whose channels the blocks
-divide; results are conv.py's, bit for bit.
+It is for `bench constants`, which measures the gain at batch 1. It supports plain convolutions whose channels are
+multiples of the blocks; results are bit-equal to conv.py's.
 """
 
 from __future__ import annotations
@@ -22,37 +22,37 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels.conv import conv_launch as plain_launch
-from kernels.conv_reduce import parts_in, reduce_launch
-from kernels.launch import Argument, Compilation, Launch, Operands, output
+from kernels.conv_reduce import partial_sums, reduce_launch
+from kernels.launch import Argument, Compilation, Launch, Operands, empty_output
 from kernels.space.config import Config
 from kernels.space.layer import Layer
-from kernels.space.tiling import steps
+from kernels.space.tiling import depth_steps
 from kernels.tile import tile_of
 
 
 @triton.jit
 def _pinned(value, MULTIPLE: tl.constexpr, ON: tl.constexpr):
-    """`value`, multiples of MULTIPLE, worked out where this stands: the compiler may not move it down."""
+    """Return `value`, multiples of MULTIPLE, computed at this point: the compiler may not move it down."""
     if ON:
         value = tl.inline_asm_elementwise("mov.b32 $0, $1;", "=r,r", [value], dtype=tl.int32, is_pure=False, pack=1)
-        value = tl.multiple_of(value, MULTIPLE)  # said of the asm itself: of what a call returns it would be lost
+        value = tl.multiple_of(value, MULTIPLE)  # here, as it is lost across a call's return
     return value
 
 
 @triton.jit(do_not_specialize=["n"])
 def _kernel(
     # Pointers, activations channels-last: x [N, H, W, C], w [K, R * S * C], bias [K], residual and out [N, OH, OW, K],
-    # or of a split depth its sums [SPLIT_K, N, OH, OW, K]
+    # or partial sums [SPLIT_K, N, OH, OW, K]
     x, w, bias, residual, out,
-    # Sizes: images, the one that is not compiled in; pixels and channels of x; channels and pixels of out
+    # Sizes: images, the only size that is not constexpr; pixels and channels of x; channels and pixels of out
     n, H: tl.constexpr, W: tl.constexpr, C: tl.constexpr, K: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr,
-    # The window: R x S taps, a step of STRIDE pixels, PAD zeros around the image. The depth: steps of BLOCK_K
+    # The window: R x S taps, STRIDE pixels apart, PAD zeros around the image. The depth: steps of BLOCK_K
     R: tl.constexpr, S: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr, STEPS: tl.constexpr,
-    # Meta-parameters: what is computed, and how it is cut (`Config`)
+    # Meta-parameters: the epilogue's ReLU, tl.dot's input precision; and the configuration (`Config`)
     RELU: tl.constexpr, PRECISION: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
     SPLIT_K: tl.constexpr, GROUP_M: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
-    """A tile of out, [BLOCK_M, BLOCK_N]: rows are output pixels, columns output channels."""
+    """Compute a tile of out, [BLOCK_M, BLOCK_N]: rows are output pixels, columns output channels."""
     all_rows = n * OH * OW
     m_tile, n_tile = tile_of(tl.program_id(0), tl.cdiv(all_rows, BLOCK_M), tl.cdiv(K, BLOCK_N), GROUP_M)
     rows = m_tile * BLOCK_M + tl.arange(0, BLOCK_M)
@@ -67,7 +67,7 @@ def _kernel(
     top = _pinned(top, 1, PDL)
     left = _pinned(left, 1, PDL)
     if PDL:
-        # weights are nobody's result: the first 128 bytes of each row on their way to L2
+        # no kernel writes weights: the first 128 bytes of each row are prefetched into L2
         first = w + k * (R * S * C) + low * BLOCK_K
         tl.inline_asm_elementwise(
             "prefetch.global.L2 [$1]; mov.u32 $0, 0;", "=r,l", [first], dtype=tl.int32, is_pure=False, pack=1
@@ -86,24 +86,24 @@ def _kernel(
         a = tl.load(x + corner[:, None] + ((r * W + s) * C + channel)[None, :], mask=inside[:, None], other=0.0)
         b = tl.load(w + k[:, None] * (R * S * C) + (tap * C + channel)[None, :])
         acc = tl.dot(a, tl.trans(b), acc, input_precision=PRECISION)
-    at = rows[:, None] * K + k[None, :]  # [BLOCK_M, BLOCK_N]
+    offset = rows[:, None] * K + k[None, :]  # [BLOCK_M, BLOCK_N]
     inside = (rows < all_rows)[:, None]
     if SPLIT_K > 1:
-        tl.store(out + tl.program_id(1) * all_rows * K + at, acc, mask=inside)
+        tl.store(out + tl.program_id(1) * all_rows * K + offset, acc, mask=inside)
     else:
         acc += tl.load(bias + k)[None, :]
         if residual is not None:
-            acc += tl.load(residual + at, mask=inside, other=0.0).to(tl.float32)
+            acc += tl.load(residual + offset, mask=inside, other=0.0).to(tl.float32)
         if RELU:
             acc = tl.maximum(acc, 0.0)
-        tl.store(out + at, acc.to(out.dtype.element_ty), mask=inside)
+        tl.store(out + offset, acc.to(out.dtype.element_ty), mask=inside)
 
 
-def unfit(layer: Layer, config: Config) -> str | None:
-    """Why this kernel cannot compute the layer so, or None."""
+def rejection_reason(layer: Layer, config: Config) -> str | None:
+    """Say why this kernel cannot compute the layer in this configuration, or return None."""
     if layer.kind != "conv" or layer.second or layer.prologue or layer.columns.flat:
         return "this kernel is for plain convolutions"
-    if config.impl != "ptr" or config.split_k > steps(layer, config)[0]:
+    if config.impl != "ptr" or config.split_k > depth_steps(layer, config)[0]:
         return f"not by {config}"
     if layer.c_in % config.block_k or layer.c_out % config.block_n:
         return f"{layer.c_in} and {layer.c_out} channels, which {config} does not divide"
@@ -112,19 +112,20 @@ def unfit(layer: Layer, config: Config) -> str | None:
 
 @cache
 def conv_launch(layer: Layer, config: Config) -> Launch:
+    """Return the launch of the convolution alone, without a split depth's reduction."""
     plain = plain_launch(layer, config)
     constants = {name: plain.constants[name] for name in _kernel.arg_names if name in plain.constants}
-    return replace(plain, kernel=_kernel, constants={**constants, "STEPS": steps(layer, config)[0]})
+    return replace(plain, kernel=_kernel, constants={**constants, "STEPS": depth_steps(layer, config)[0]})
 
 
 def calls(
     layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None = None
 ) -> Iterator[tuple[Launch, list[Argument]]]:
-    """The launches of a layer with their arguments, in order, as conv.py's. Raises ValueError."""
-    if reason := unfit(layer, config):
+    """Yield a layer's launches with their arguments, in order, as in conv.py. Raises ValueError."""
+    if reason := rejection_reason(layer, config):
         raise ValueError(f"{layer.key}: {reason}")
     o, split = operands, config.split_k > 1
-    target = parts_in(scratch, layer, config, out) if split else out
+    target = partial_sums(scratch, layer, config, out) if split else out
     yield conv_launch(layer, config), [o.x, o.weight, o.bias, None if split else o.residual, target, layer.n]
     if split:
         yield reduce_launch(layer, config), [target, o.bias, o.residual, out, out.numel()]
@@ -132,9 +133,11 @@ def calls(
 
 def launch(layer: Layer, config: Config, operands: Operands, out: Tensor) -> None:
     for step, arguments in calls(layer, config, operands, out):
-        step.run(*arguments)
+        step.enqueue(*arguments)
 
 
 def compilation(layer: Layer, config: Config) -> tuple[Compilation, ...]:
-    meta = Operands.of(layer)
-    return tuple(step.compilation(*arguments) for step, arguments in calls(layer, config, meta, output(layer, "meta")))
+    meta = Operands.empty(layer)
+    return tuple(
+        step.compilation(*arguments) for step, arguments in calls(layer, config, meta, empty_output(layer, "meta"))
+    )

@@ -1,4 +1,4 @@
-"""How a kernel may be cut for a layer: data, without torch."""
+"""A kernel's configuration: its tile sizes, warps and stages. Data, without torch."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from math import prod
 
 @dataclass(frozen=True)
 class Config:
-    """How the product is cut: a program makes block_m rows by block_n channels, block_k of the depth a step.
+    """A kernel's configuration: a program computes block_m rows by block_n channels, in steps of block_k of the depth.
 
-    `impl` is "ptr" (pointer loads) or "tma" (bulk tensor copies). Bulk copies fetch boxes: `box` is (images, height,
-    width) of output pixels and its product is block_m. `split_k` programs share one tile's depth; a second kernel adds
-    their sums in a fixed order. `group_m` row tiles go through all channel tiles together, so that what they share
-    is in L2. `pdl`: programmatic dependent launch, the start of a kernel under the end of the one before it. `serial`:
-    a step ends when its products have, for where they would read registers that the next step writes (`unfit`).
+    `impl` is "ptr" (pointer loads) or "tma" (bulk tensor copies). Bulk copies load boxes: `box` is (images, height,
+    width) of output pixels, whose product is block_m. `split_k` programs share one tile's depth; a second kernel adds
+    their sums in a fixed order. `group_m` row tiles are computed for all channel tiles together, so that the weights
+    they share stay in L2. `pdl`: programmatic dependent launch, which overlaps a kernel's start with the end of the
+    kernel before. `serial`: a step waits for its products, which would else read registers that the next step
+    overwrites (`kernels.space.fit.hazard_reason`).
     """
 
     impl: str
@@ -47,7 +48,7 @@ class Config:
             raise ValueError(f"box: {self.box} is not three powers of two that make {self.block_m}")
 
     def __str__(self) -> str:
-        """`ptr-128x64x64-w4-s3-k1-g8`, `tma-2.8.8x64x64-w8-s4-k1-g8-pdl`: what `parse` reads."""
+        """Return the text that `parse` reads: `ptr-128x64x64-w4-s3-k1-g8`, `tma-2.8.8x64x64-w8-s4-k1-g8-pdl`."""
         rows = ".".join(map(str, self.box)) if self.box else str(self.block_m)
         text = f"{self.impl}-{rows}x{self.block_n}x{self.block_k}-w{self.warps}-s{self.stages}"
         return f"{text}-k{self.split_k}-g{self.group_m}" + "-pdl" * self.pdl + "-serial" * self.serial
@@ -55,11 +56,12 @@ class Config:
     @staticmethod
     @cache
     def parse(text: str) -> Config:
-        tile, others = r"(?:(\d+\.\d+\.\d+)|(\d+))x(\d+)x(\d+)", r"w(\d+)-s(\d+)-k(\d+)-g(\d+)(-pdl)?(-serial)?"
-        found = re.fullmatch(rf"(\w+)-{tile}-{others}", text)
-        if not found:
+        """Return the configuration that `str` wrote as `text`. Raises ValueError."""
+        tile, options = r"(?:(\d+\.\d+\.\d+)|(\d+))x(\d+)x(\d+)", r"w(\d+)-s(\d+)-k(\d+)-g(\d+)(-pdl)?(-serial)?"
+        match = re.fullmatch(rf"(\w+)-{tile}-{options}", text)
+        if not match:
             raise ValueError(f"config: {text!r} is not like ptr-128x64x64-w4-s3-k1-g8 or tma-2.8.8x64x64-w8-s4-k1-g8")
-        impl, boxed, rows, *numbers, pdl, serial = found.groups()
+        impl, boxed, rows, *numbers, pdl, serial = match.groups()
         block_n, block_k, warps, stages, split_k, group_m = map(int, numbers)
         n, h, w = map(int, boxed.split(".")) if boxed else (0, 0, 0)
         box = (n, h, w) if boxed else None

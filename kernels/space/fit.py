@@ -1,17 +1,19 @@
-"""What a configuration of a convolution can compute, what it needs, and what may come out wrong."""
+"""The limits of a convolution's configurations: what each can compute, the memory it needs, and its known hazards."""
 
 from __future__ import annotations
 
 from kernels.space.config import Config
 from kernels.space.layer import BYTES, Layer
-from kernels.space.registers import reads_shared, spills
-from kernels.space.tiling import steps
+from kernels.space.registers import may_spill, multiplies_from_shared
+from kernels.space.tiling import depth_steps
 
 
-def impossible(layer: Layer, config: Config) -> str | None:
-    """Why the kernels cannot compute this layer so, or None. Memory limits are `shared_bytes`'s to say."""
-    if config.split_k > sum(steps(layer, config)):
-        return f"split_k: {config.split_k} programs, but {sum(steps(layer, config))} steps of depth {config.block_k}"
+def incompatibility_reason(layer: Layer, config: Config) -> str | None:
+    """Say why the kernels cannot compute this layer with this configuration, or return None; memory is not checked."""
+    if config.split_k > sum(depth_steps(layer, config)):
+        return (
+            f"split_k: {config.split_k} programs, but {sum(depth_steps(layer, config))} steps of depth {config.block_k}"
+        )
     if config.impl == "ptr":
         return None
     if layer.prologue:
@@ -25,7 +27,7 @@ def impossible(layer: Layer, config: Config) -> str | None:
         if value % align:
             return f"impl: a bulk copy's strides are multiples of 16 bytes, {name}={value} is not"
     if layer.stride > 2 or (layer.stride == 2 and (layer.h % 2 or layer.w % 2)):
-        return "impl: a strided bulk copy sees the image as 2x2 blocks, so the stride is 1, or 2 on even sizes"
+        return "impl: a strided bulk copy reads the image as 2x2 blocks, so the stride is 1, or 2 on even sizes"
     if layer.stride == 2 and layer.c_in % config.block_k:
         return f"block_k: {config.block_k} would run from one pixel's {layer.c_in} channels into the next pixel's"
     if layer.second and (layer.second[0] % layer.second[3] or layer.second[1] % layer.second[3]):
@@ -33,73 +35,73 @@ def impossible(layer: Layer, config: Config) -> str | None:
     return None
 
 
-def unfit(layer: Layer, config: Config, arch: int) -> str | None:
-    """Why the kernels cannot compute this layer so, or None. What may come out wrong is no way to compute it either."""
-    return impossible(layer, config) or unsafe(layer, config, arch)
+def rejection_reason(layer: Layer, config: Config, arch: int) -> str | None:
+    """Say why this layer may not be computed with this configuration, or return None: impossible, or unsafe."""
+    return incompatibility_reason(layer, config) or hazard_reason(layer, config, arch)
 
 
-def wgmma(layer: Layer, config: Config, arch: int) -> bool:
-    """Whether it multiplies by wgmma, which runs on by itself: sm_90's, for 64 rows and more."""
+def uses_wgmma(layer: Layer, config: Config, arch: int) -> bool:
+    """Tell whether a kernel multiplies by wgmma, sm_90's asynchronous instruction for 64 rows and more."""
     return arch == 90 and layer.dtype != "fp32" and config.block_m >= 64
 
 
-def from_registers(layer: Layer, config: Config, arch: int) -> bool:
-    """Whether wgmma reads x from registers, in a loop.
+def wgmma_reads_registers(layer: Layer, config: Config, arch: int) -> bool:
+    """Tell whether wgmma reads x from registers in a loop.
 
-    So it is where x is computed (`prologue`), and where a box of more than a row is a reshape, which Triton 3.6 and 3.7
-    do not see through. `bench kernels` records what the compiler made of it.
+    It does where x is computed (`prologue`), and for a box of several rows, whose reshape Triton 3.6 and 3.7 put
+    through registers. `bench kernels` records what the compiler emitted.
     """
-    if not wgmma(layer, config, arch) or max(steps(layer, config)) == 1:
+    if not uses_wgmma(layer, config, arch) or max(depth_steps(layer, config)) == 1:
         return False
     return layer.prologue or (config.box is not None and config.box[2] != config.block_m)
 
 
-def unsafe(layer: Layer, config: Config, arch: int) -> str | None:
-    """Why what is compiled of it may compute wrong numbers, as far as that is known without compiling, or None."""
-    if from_registers(layer, config, arch) and not config.serial:
+def hazard_reason(layer: Layer, config: Config, arch: int) -> str | None:
+    """Say why a compiled kernel may compute wrong numbers, as far as the configuration shows, or return None."""
+    if wgmma_reads_registers(layer, config, arch) and not config.serial:
         return "serial: products that read x from registers may find the next step's there (triton#9433)"
     return None
 
 
 def shared_bytes(layer: Layer, config: Config, arch: int) -> int:
-    """A block's shared memory, an upper estimate; what was emitted is what counts.
+    """Return an upper estimate of a block's shared memory; the compiler's number is decisive.
 
-    What multiplies from registers needs one buffer less. A loop of one step has no pipeline, and values loaded one by
-    one (`flat`) are copied asynchronously only if they have 4 bytes.
+    Kernels that multiply from registers need one buffer less. A loop of one step has no pipeline, and values loaded one
+    by one (`flat`) are copied asynchronously only if they have 4 bytes.
     """
     size = BYTES[layer.dtype]
     a, b = config.block_m * config.block_k * size, config.block_n * config.block_k * size
     tile = config.block_m * config.block_n * size
-    looped = max(steps(layer, config)) > 1
+    loops = max(depth_steps(layer, config)) > 1
     if config.impl == "tma":
-        # the output, or partial sums, leaves through shared memory, the residual comes by it; then barriers, alignment
-        pipeline = (config.stages if looped else 1) * (a + b) + 1024
-        split = 4 * config.block_m * config.block_n
-        return pipeline + (split if config.split_k > 1 else 2 * tile if layer.residual else tile)
-    buffers = max(config.stages if reads_shared(layer, arch) else config.stages - 1, 1) if looped else 1
+        # beside the pipeline: the output or partial sums, the residual, barriers, alignment
+        pipeline = (config.stages if loops else 1) * (a + b) + 1024
+        partial_sums = 4 * config.block_m * config.block_n
+        return pipeline + (partial_sums if config.split_k > 1 else 2 * tile if layer.residual else tile)
+    buffers = max(config.stages if multiplies_from_shared(layer, arch) else config.stages - 1, 1) if loops else 1
     narrow = layer.columns.flat and size < 4
     pipeline = (a if arch < 100 else 2 * a) + buffers * b if narrow else buffers * (a + b)
     prologue = a + 2048 if layer.prologue else 0
-    return max(pipeline + prologue, tile + 2048) + 128  # or a tile padded against bank conflicts, on its way out
+    return max(pipeline + prologue, tile + 2048) + 128  # the epilogue's tile is padded against bank conflicts
 
 
-def doubtful(layer: Layer, config: Config, arch: int) -> bool:
-    """Whether nobody should run such a kernel unchecked: it may spill, or the compiler may get it wrong."""
-    return spills(layer, config, arch) or may_be_wrong(layer, config, arch)
+def needs_checking(layer: Layer, config: Config, arch: int) -> bool:
+    """Tell whether a kernel must be checked before use: it may spill, or compute wrong numbers."""
+    return may_spill(layer, config, arch) or may_be_wrong(layer, config, arch)
 
 
 def may_be_wrong(layer: Layer, config: Config, arch: int) -> bool:
-    """Whether what it computes is for the tuner to check.
+    """Tell whether a kernel's numbers must be checked by the tuner.
 
     Inductor's convolution with this loop gave wrong numbers with 8 warps on windows of more than one pixel, on every
-    Triton so far (pytorch#173068, triton#1254; the case there is one of fp32). What could make them wrong with wgmma is
-    a barrier that is missing (triton#11047): all defaults have it, and `bench kernels` fails where one does not. Behind
-    a first operand of one step that check cannot tell new memory from what the products read. Of other products no
-    cause is known, nor whether bulk copies are ready in time.
+    Triton so far (pytorch#173068, triton#1254; the case there is in fp32). With wgmma a missing barrier is a possible
+    cause (triton#11047): all defaults have the barrier, and `bench kernels` fails if one has not. After a first operand
+    of one step that check cannot distinguish new memory from what the products read. For other products no cause is
+    established, nor whether bulk copies complete in time.
     """
     if config.impl != "ptr" or config.warps <= 4:
         return config.impl != "ptr"
-    if wgmma(layer, config, arch):
-        first, second = steps(layer, config)
+    if uses_wgmma(layer, config, arch):
+        first, second = depth_steps(layer, config)
         return first == 1 < second
     return layer.kernel != (1, 1)

@@ -1,4 +1,4 @@
-"""A GPU as the model of configurations sees it: its card's datasheet, and constants, measured or guessed."""
+"""A GPU in the cost model: its card's data sheet, and constants, measured or guessed."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from kernels.cards.constants import Constants, constants_of, on_change
 
 @dataclass(frozen=True)
 class Machine:
-    """A GPU as the model sees it: dense operations a second by precision, bytes a second of its memory, by datasheet.
+    """A GPU in the cost model.
 
-    `card`: whose datasheet; `assumed`: a sentence where that is another card's, for want of this one's.
+    `flops`: dense operations per second by precision, and `memory`, bytes per second, from the data sheet of `card`;
+    `assumed`: a sentence if that is another card's data sheet, because this GPU has none here, else empty.
     """
 
     arch: int
@@ -27,35 +28,36 @@ class Machine:
 
     @property
     def copy_rate(self) -> float:
-        """Bytes a second that a kernel gets of the memory."""
+        """Return the bytes per second that a kernel reaches of the memory's."""
         return self.memory * self.constants.memory_share.value
 
     @property
     def l2_per_sm(self) -> float:
-        """Bytes a second from L2 into one SM's shared memory, all of them at it."""
+        """Return the bytes per second from L2 into one SM's shared memory while all SMs read."""
         return self.constants.l2_bytes_per_s.value / self.sms
 
     def product_rate(self, precision: str, impl: str) -> float:
-        """Operations a second in the main loop of such a kernel, on all SMs."""
+        """Return the operations per second of all SMs in the main loop of a kernel of this `Config.impl`."""
         return self.flops[precision] * self.constants.tensor_share(impl)
 
 
 @cache
 def machine_of(arch: int, sms: int | None = None, gpu: str = "") -> Machine:
-    """The card `gpu`, or the one that stands for its architecture, with another number of SMs at the same rate each.
+    """Return the card named `gpu`, or the first of its architecture, scaled to `sms` SMs at the same rate each.
 
-    A name that is not in kernels.cards.cards, or is of another architecture, is told in `assumed`. Its constants are
-    those that this process has for the name. Raises ValueError for an architecture that is too old.
+    `Machine.assumed` says so where no card of this architecture has the name. The constants are those that this process
+    has for the name. Raises ValueError for an architecture that is too old.
     """
-    known, usual = cards.named(gpu), cards.of_arch(arch)
-    card = known if known and known.arch == usual.arch else usual
-    unknown = (
-        f"{gpu} has no row in kernels/cards/cards.py: the model takes it for the {card.name}, another of sm_{card.arch}"
-    )
-    assumed = unknown if gpu and card is not known else ""
-    number = sms or card.sms
-    flops = {name: value * number / card.sms for name, value in card.flops.items()}
-    return Machine(usual.arch, number, flops, card.memory, card.name, constants_of(gpu, number), assumed)
+    named, fallback = cards.find_card(gpu), cards.card_of_arch(arch)
+    card, assumed = fallback, ""
+    if named and named.arch == fallback.arch:
+        card = named
+    elif gpu:
+        assumed = f"{gpu} has no row in kernels/cards/cards.py: the model takes it for the {card.name}, "
+        assumed += f"another of sm_{card.arch}"
+    sms = sms or card.sms
+    flops = {precision: rate * sms / card.sms for precision, rate in card.flops.items()}
+    return Machine(fallback.arch, sms, flops, card.memory, card.name, constants_of(gpu, sms), assumed)
 
 
 on_change(machine_of.cache_clear)

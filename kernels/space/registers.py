@@ -1,7 +1,7 @@
-"""How many registers a thread takes, before it is compiled, and which kernels spill them: without torch and a GPU.
+"""Estimates of a thread's registers before compilation, and which kernels may spill: without torch or a GPU.
 
-An estimate, fitted to what is emitted, orders and prunes candidates; `space.default`, which nobody checks, takes none
-that may spill. `bench kernels` says what really comes of it.
+An estimate, fitted to compiled kernels, prunes candidates; `default_config`, whose kernels nobody checks, takes none
+that may spill. `bench kernels` records what the compiler really emits.
 """
 
 from __future__ import annotations
@@ -12,83 +12,83 @@ from kernels.space.config import Config
 from kernels.space.layer import BYTES, Layer
 
 
-def reads_shared(layer: Layer, arch: int) -> bool:
-    """Whether operands go from shared memory to where they are multiplied, as wgmma and tcgen05 take them.
+def multiplies_from_shared(layer: Layer, arch: int) -> bool:
+    """Tell whether products read their operands from shared memory, as wgmma and tcgen05 do.
 
-    mma.sync and the FMA units, which fp32 goes to, take them from registers.
+    mma.sync and the FMA units, which multiply fp32, read them from registers.
     """
     return arch in (90, 100, 103) and layer.dtype != "fp32"
 
 
 @dataclass(frozen=True)
-class Registers:
-    """What a thread's registers go to where kernels multiply in one way: so many for each of these.
+class RegisterFit:
+    """Coefficients of a linear fit: a thread's registers in kernels that use one unit to multiply.
 
-    `share`: accumulators; `loads`: 16-byte loads of a step, `window`: those of x again, where a window of several
-    pixels asks whether each is inside; `values`: those that a prologue computes; `residual`: registers that hold its
-    share; `second`: 16-byte loads of a second operand, whose addresses live beside the first's. From `most` on, such
+    `fixed` registers, and so many per: accumulator; 16-byte load of a step (`loads`), and load of x where a `window` of
+    several pixels checks the image's border; value that a prologue computes (`values`); register of the `residual`;
+    16-byte load of a `second` operand, whose addresses are live beside the first's. From `limit` registers on, such
     kernels were seen to spill.
     """
 
     fixed: float
-    share: float
+    accumulators: float
     loads: float
     window: float
     values: float
     residual: float
     second: float
-    most: int
+    limit: int
 
 
-# Least squares over 1551 kernels with pointer loads: what an earlier estimate chose for all ResNets at batches of 1, 32
-# and 256 in all precisions, on sm_80, 89, 90, 100 and 120 (Triton 3.7.1, 2026-11-24). Against these and the 1240 that
-# followed, the standard deviations are 14, 22, 16, 23 and 24 registers. A prologue's values before wgmma and second
-# operands count for more than their mean, as they are among what spills.
-REGISTERS = {
-    "wgmma": Registers(20, 1.13, 2.3, 2.1, 1.3, 0.5, 4.3, most=245),
-    "tcgen05": Registers(20, 1.15, 1.9, 1.5, 0.3, 1.2, 2.6, most=240),
-    "mma": Registers(25, 1.22, 4.1, 5.2, 1.27, 0.2, 4.0, most=190),
-    "fma of sm_80 and sm_90": Registers(28, 2.9, 3.2, 0.2, 0.1, 0.0, 3.0, most=220),
-    "fma": Registers(52, 1.48, 2.0, 3.8, 1.2, 0.3, 8.0, most=200),
+# Least squares over 1551 kernels with pointer loads, which an earlier estimate chose for all ResNets at batches of 1,
+# 32 and 256 in all precisions, on sm_80, 89, 90, 100 and 120 (Triton 3.7.1, 2026-11-24). Against these and 1240 later
+# ones the standard deviations are 14, 22, 16, 23 and 24 registers. The coefficients of a prologue's values before
+# wgmma and of second operands are above their mean, as these kernels are among those that spill.
+REGISTER_FITS = {
+    "wgmma": RegisterFit(20, 1.13, 2.3, 2.1, 1.3, 0.5, 4.3, limit=245),
+    "tcgen05": RegisterFit(20, 1.15, 1.9, 1.5, 0.3, 1.2, 2.6, limit=240),
+    "mma": RegisterFit(25, 1.22, 4.1, 5.2, 1.27, 0.2, 4.0, limit=190),
+    "fma of sm_80 and sm_90": RegisterFit(28, 2.9, 3.2, 0.2, 0.1, 0.0, 3.0, limit=220),
+    "fma": RegisterFit(52, 1.48, 2.0, 3.8, 1.2, 0.3, 8.0, limit=200),
 }
 
 
-def multiplier(layer: Layer, arch: int) -> str:
-    """What multiplies, a key of REGISTERS. Of fp32 there are two kinds of code."""
+def multiply_unit(layer: Layer, arch: int) -> str:
+    """Return the unit that multiplies, a key of REGISTER_FITS; code for fp32 comes in two forms."""
     if layer.dtype == "fp32":
         return "fma of sm_80 and sm_90" if arch in (80, 90) else "fma"
     return {90: "wgmma", 100: "tcgen05", 103: "tcgen05"}.get(arch, "mma")
 
 
 def registers(layer: Layer, config: Config, arch: int) -> int:
-    """A thread's registers, fitted to what is emitted; more than 255 are spilled."""
-    size, threads, fit = BYTES[layer.dtype], 32 * config.warps, REGISTERS[multiplier(layer, arch)]
-    share = config.block_m * config.block_n / threads
+    """Return an estimate of a thread's registers; more than 255 are spilled."""
+    size, threads, fit = BYTES[layer.dtype], 32 * config.warps, REGISTER_FITS[multiply_unit(layer, arch)]
+    accumulators = config.block_m * config.block_n / threads
     values = config.block_m * config.block_k / threads
-    residual = share * size / 4 if layer.residual and config.split_k == 1 else 0
+    residual = accumulators * size / 4 if layer.residual and config.split_k == 1 else 0
     if config.impl == "tma":  # 300 kernels of sm_90 and sm_100: standard deviations of 8 and 30
         if arch == 90:
-            in_row = config.box is not None and config.box[2] == config.block_m  # else x passes through registers
-            return int(29 + share + (0 if in_row else values * size / 4) + residual / 6)
-        return int(10 + 1.3 * share + 1.3 * residual)
-    a, b = values * size / 16, config.block_n * config.block_k * size / 16 / threads
-    found = fit.fixed + fit.share * share + fit.loads * (a + b) + fit.residual * residual
+            one_row = config.box is not None and config.box[2] == config.block_m  # else x passes through registers
+            return int(29 + accumulators + (0 if one_row else values * size / 4) + residual / 6)
+        return int(10 + 1.3 * accumulators + 1.3 * residual)
+    x_loads, w_loads = values * size / 16, config.block_n * config.block_k * size / 16 / threads
+    count = fit.fixed + fit.accumulators * accumulators + fit.loads * (x_loads + w_loads) + fit.residual * residual
     if layer.columns.flat:
-        found += 3 * values  # loaded one by one, with an address each
+        count += 3 * values  # loaded one by one, with an address each
     elif layer.kernel != (1, 1):
-        found += fit.window * a
+        count += fit.window * x_loads
     if layer.prologue:
-        found += fit.values * values
+        count += fit.values * values
     if layer.second:
-        found += fit.second * a
-    return int(found)
+        count += fit.second * x_loads
+    return int(count)
 
 
-# What was seen to spill below these bounds: precision (half: fp16, bf16), tile, warps and what is special about the
-# layer. Mostly the compiler stops at 64, 80, 96, 128 or 168 registers, where one more block fits an SM, and lets 8 to
-# 24 bytes go for that, which no estimate tells. Here is what `space.default` would choose without it. With it none of
-# its choices spills, for 18 to 152 layers, v1, v1.5 and v2, the batches, precisions and architectures above, and the
-# model predicts no network to take 0.3 % longer than by what was chosen before.
+# Kernels seen to spill below these limits: precision (half: fp16, bf16), tile, warps and the layer's special parts.
+# Mostly the compiler stops at 64, 80, 96, 128 or 168 registers, where one more block fits an SM, and spills 8 to 24
+# bytes for that, which no estimate predicts. The table has those that `default_config` would choose without it. With
+# it none of its choices spills, for 18 to 152 layers, v1, v1.5 and v2, the batches, precisions and architectures
+# above, and the model predicts no network to take 0.3 % longer than with the former choices.
 SPILLING: dict[int, frozenset[str]] = {
     80: frozenset(
         {
@@ -157,19 +157,19 @@ SPILLING: dict[int, frozenset[str]] = {
 }
 
 
-def spills(layer: Layer, config: Config, arch: int) -> bool:
-    """Whether it should not be taken unchecked, as its registers may be too few."""
-    if registers(layer, config, arch) >= REGISTERS[multiplier(layer, arch)].most:
+def may_spill(layer: Layer, config: Config, arch: int) -> bool:
+    """Tell whether a kernel may need more registers than a thread has."""
+    if registers(layer, config, arch) >= REGISTER_FITS[multiply_unit(layer, arch)].limit:
         return True
-    if layer.dtype == "fp32" and config.block_k > 32:  # a step's operands are held in registers, up to 500 bytes' worth
+    if layer.dtype == "fp32" and config.block_k > 32:  # a step's operands are in registers, up to 500 bytes
         return True
-    return config.impl == "ptr" and _kind(layer, config) in SPILLING.get(arch, ())
+    return config.impl == "ptr" and _spill_key(layer, config) in SPILLING.get(arch, ())
 
 
-def _kind(layer: Layer, config: Config) -> str:
-    """`half 128x64x64-w8 split second`: what SPILLING knows of a kernel."""
+def _spill_key(layer: Layer, config: Config) -> str:
+    """Return a kernel's text in SPILLING: `half 128x64x64-w8 split second`."""
     dtype = "half" if BYTES[layer.dtype] == 2 else layer.dtype
     special = {"window": layer.kernel != (1, 1), "split": config.split_k > 1, "second": layer.second}
     special |= {"residual": layer.residual and config.split_k == 1, "prologue": layer.prologue}
     tile = f"{config.block_m}x{config.block_n}x{config.block_k}-w{config.warps}"
-    return " ".join([dtype, tile, *(word for word, there in special.items() if there)])
+    return " ".join([dtype, tile, *(word for word, present in special.items() if present)])

@@ -1,6 +1,6 @@
-"""What a configuration makes of a layer: its tiles, its grid, its steps. What a launch is made of, and a prediction.
+"""The tiles, grid and steps of a layer's kernels, which launches and the cost model share.
 
-The digest of a bundle covers this file, as it does `layer` and `config`; how configurations are ranked is elsewhere.
+The digest of a bundle of kernels covers this file, `layer` and `config`, and not the cost model.
 """
 
 from __future__ import annotations
@@ -11,28 +11,30 @@ from math import ceil, prod
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 
-PIXELS = 64  # at most, of a block that a head averages
+MEAN_BLOCK_PIXELS = 64  # most pixels that a head's kernel averages at once
 
 
-def pixels(layer: Layer) -> tuple[int, int, int]:
-    """Images, height, width of the output as boxes cover it: one long row where the image's shape does not matter."""
+def output_pixels(layer: Layer) -> tuple[int, int, int]:
+    """Return images, height and width of the output; a pointwise layer's pixels are one long row."""
     return (1, 1, layer.rows) if layer.pointwise else (layer.n, layer.out_h, layer.out_w)
 
 
 def row_tiles(layer: Layer, config: Config) -> int:
+    """Return how many blocks of block_m rows, or boxes of output pixels, cover the output."""
     if config.box is None:
         return ceil(layer.rows / config.block_m)
-    return prod(ceil(size / box) for size, box in zip(pixels(layer), config.box, strict=True))
+    return prod(ceil(size / box) for size, box in zip(output_pixels(layer), config.box, strict=True))
 
 
 def channel_tiles(layer: Layer, config: Config) -> int:
+    """Return how many blocks of block_n channels cover the output channels."""
     return ceil(layer.c_out / config.block_n)
 
 
-def steps(layer: Layer, config: Config) -> tuple[int, int]:
-    """Steps of block_k over the first and over the second operand's depth. A step stays within one tap."""
-    block_k, cols = config.block_k, layer.columns
-    if cols.flat:
+def depth_steps(layer: Layer, config: Config) -> tuple[int, int]:
+    """Return the steps of block_k over the first and the second operand's depth. A step stays within one tap."""
+    block_k = config.block_k
+    if layer.columns.flat:
         first = ceil(prod(layer.kernel) * layer.c_in / block_k)
     else:
         first = prod(layer.kernel) * ceil(layer.c_in / block_k)
@@ -40,19 +42,19 @@ def steps(layer: Layer, config: Config) -> tuple[int, int]:
 
 
 def stem_grid(layer: Layer, config: Config) -> tuple[int, int, int]:
-    """A program makes block_m - 1 pooled pixels in a row by block_n channels, `group_m` pooled rows of them."""
-    high, wide = layer.pooled
-    m_tiles = ceil(layer.n * wide / (config.block_m - 1))
-    return m_tiles, ceil(high / config.group_m), ceil(layer.c_out / config.block_n)
+    """Return a stem's grid: a program computes block_m - 1 pooled pixels by block_n channels of `group_m` rows."""
+    height, width = layer.pooled
+    m_tiles = ceil(layer.n * width / (config.block_m - 1))
+    return m_tiles, ceil(height / config.group_m), ceil(layer.c_out / config.block_n)
 
 
-def product(layer: Layer) -> Layer:
-    """The second of a head's two kernels: a 1x1 convolution of the averages, images of one pixel."""
+def linear_layer(layer: Layer) -> Layer:
+    """Return the second of a head's two kernels: a 1x1 convolution of the averages, images of one pixel."""
     return replace(layer, h=1, w=1, prologue=False, mean=False)
 
 
-def wide(layer: Layer, config: Config) -> bool:
-    """Whether an offset passes 2^31, which 64-bit arithmetic is kept for: it costs registers in the loop."""
+def needs_64_bit(layer: Layer, config: Config) -> bool:
+    """Tell whether an offset passes 2^31. 64-bit offsets cost registers in the loop, so only then are they used."""
     h2, w2, c2, _ = layer.second or (0, 0, 0, 1)
     read = max(layer.n * layer.h * layer.w * layer.c_in, layer.n * h2 * w2 * c2)
     return max(read, layer.rows * layer.c_out * config.split_k) >= 2**31

@@ -1,7 +1,7 @@
-"""Kernels compiled beforehand (`kernels.compiled.bundle`), found by this process before it compiles any.
+"""The use of a bundle of kernels compiled ahead of time (`kernels.compiled.bundle`) as a second cache of Triton.
 
-Triton keeps what it compiled under a digest of the kernel, its options and Triton itself. A bundle's kernels have the
-same names, in a folder of their own, where Triton looks after its own: what a bundle lacks is compiled as ever.
+Triton caches a compiled kernel by a digest of the kernel, its options and Triton itself. A bundle's kernels have the
+same keys, in a separate folder that is searched after Triton's cache: kernels that a bundle lacks are compiled.
 """
 
 from __future__ import annotations
@@ -18,73 +18,73 @@ from triton.backends.nvidia.compiler import get_ptxas_version
 from triton.runtime import cache as triton_cache
 from triton.runtime.build import platform_key
 
-from kernels.compiled.bundle import VARIABLE, Maker, code, maker_of, read, unpacked
+from kernels.compiled.bundle import BUNDLE_VARIABLE, Maker, maker_of, read_head, sources_digest, unpack_bundle
 from resnet.cache import COMPILED, cache_dir
 
 
 @cache
-def use(arch: int) -> str:
-    """Has this process find the kernels of the bundle that is named, if they are for it and for sm_<arch>.
+def install_bundle(arch: int) -> str:
+    """Let this process use the kernels of the bundle in BUNDLE_VARIABLE, if they are for this software and sm_<arch>.
 
-    What came of it: which is used, or why it is not; "" where none is named. A cold start, which is to compile, uses
-    none.
+    Return which bundle is used, or why it is not; "" if none is named or this is a cold start, which must compile.
     """
-    named = os.environ.get(VARIABLE, "")
-    if not named or os.environ.get(COMPILED):
+    filename = os.environ.get(BUNDLE_VARIABLE, "")
+    if not filename or os.environ.get(COMPILED):
         return ""
-    path = Path(named).expanduser()
+    path = Path(filename).expanduser()
     try:
-        head = read(path)
-        made, here = maker_of(head), maker(arch)
-        if reason := made.refuses(here):
+        head = read_head(path)
+        maker, here = maker_of(head), current_maker(arch)
+        if reason := maker.incompatibility(here):
             return f"{path} is not used: {reason}"
-        Finder.folder = unpacked(path, cache_dir() / "bundles")
+        BundledCache.folder = unpack_bundle(path, cache_dir() / "bundles")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return f"{path} is not used: {reason}"
-    told = f"{path.name}: {head['kernels']} kernels of {head.get('commit', 'unknown')}"
-    if head["code"] != code():
-        told += ", made of other kernel sources: those that differ are compiled here"
-    if made.key != here.key:
-        told += ", of another build of the compiler's library"
-        triton_cache.triton_key = lambda: made.key
-    triton.knobs.cache.manager_class = Finder
-    return told
+    description = f"{path.name}: {head['kernels']} kernels of {head.get('commit', 'unknown')}"
+    if head["code"] != sources_digest():
+        description += ", of other kernel sources: those that differ are compiled here"
+    if maker.key != here.key:
+        description += ", of another build of the compiler's library"
+        triton_cache.triton_key = lambda: maker.key
+    triton.knobs.cache.manager_class = BundledCache
+    return description
 
 
-def noted(device: str) -> dict[str, str]:
-    """For the record of what ran on a device ("cuda", "cpu"): what came of a bundle, {} where none is named."""
-    told = use(triton.runtime.driver.active.get_current_target().arch) if device == "cuda" else ""
-    return {"bundle": told} if told else {}
+def bundle_details(device: str) -> dict[str, str]:
+    """Return `install_bundle`'s description for the record of a run on "cuda" or "cpu", {} without a bundle."""
+    description = install_bundle(triton.runtime.driver.active.get_current_target().arch) if device == "cuda" else ""
+    return {"bundle": description} if description else {}
 
 
-class Finder(triton_cache.FileCacheManager):  # type: ignore[misc]
-    """Triton's own cache on disk and, behind it, what was carried here."""
+class BundledCache(triton_cache.FileCacheManager):  # type: ignore[misc]
+    """Triton's cache on disk and, after it, the bundle's folder."""
 
     folder: Path | None = None
 
     def __init__(self, key: str, override: bool = False, dump: bool = False) -> None:
         super().__init__(key, override, dump)
-        self.carried = self.folder / key if self.folder and not (override or dump) else None
+        self.bundled = self.folder / key if self.folder and not (override or dump) else None
 
     def get_file(self, filename: str) -> str | None:
-        return super().get_file(filename) or self._there(filename)
+        """Return the path of a cached file, or None."""
+        return super().get_file(filename) or self._bundled_file(filename)
 
     def get_group(self, filename: str) -> dict[str, str] | None:
-        """The files of a compiled kernel, by name."""
-        found: dict[str, str] | None = super().get_group(filename)
-        there = self._there(f"__grp__{filename}")
-        if found is None and there:
-            found = json.loads(Path(there).read_text())["child_paths"]
-        return found
+        """Return the paths of a compiled kernel's files by name, or None."""
+        group: dict[str, str] | None = super().get_group(filename)
+        bundled = self._bundled_file(f"__grp__{filename}")
+        if group is None and bundled:
+            group = json.loads(Path(bundled).read_text())["child_paths"]
+        return group
 
-    def _there(self, filename: str) -> str | None:
-        path = self.carried / filename if self.carried else None
+    def _bundled_file(self, filename: str) -> str | None:
+        path = self.bundled / filename if self.bundled else None
         return str(path) if path and path.exists() else None
 
 
-def maker(arch: int) -> Maker:
-    """What compiles in this process, for sm_<arch>."""
+def current_maker(arch: int) -> Maker:
+    """Return the software that compiles in this process for sm_<arch>."""
     return Maker(
         python=".".join(python_version_tuple()[:2]),
         triton=triton.__version__,
@@ -92,15 +92,15 @@ def maker(arch: int) -> Maker:
         platform=platform_key(),
         arch=arch,
         key=triton_cache.triton_key(),
-        sources=_sources(),
+        sources=_triton_sources_digest(),
     )
 
 
-def _sources() -> str:
-    """A digest of the Python in which Triton compiles, keeps and launches."""
-    home = Path(triton.__file__).parent
+def _triton_sources_digest() -> str:
+    """Return a digest of the Python sources by which Triton compiles, caches and launches."""
+    package = Path(triton.__file__).parent
     digest = sha256()
-    for path in sorted(home.rglob("*.py")):
-        if path.relative_to(home).parts[0] in ("backends", "compiler", "language", "runtime"):
-            digest.update(str(path.relative_to(home)).encode() + path.read_bytes())
+    for path in sorted(package.rglob("*.py")):
+        if path.relative_to(package).parts[0] in ("backends", "compiler", "language", "runtime"):
+            digest.update(str(path.relative_to(package)).encode() + path.read_bytes())
     return digest.hexdigest()

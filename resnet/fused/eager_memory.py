@@ -1,4 +1,4 @@
-"""What plain torch does to memory: the model's own operations, in the terms that `resnet.fused.buffers` plans in."""
+"""The memory that plain torch uses: the model's operations as uses of `resnet.fused.buffers`."""
 
 from __future__ import annotations
 
@@ -13,50 +13,53 @@ from resnet.model import ResNet
 
 
 def eager_uses(model: ResNet, shape: tuple[int, ...], itemsize: int) -> list[Use]:
-    """The operations of a forward pass over [N, C, H, W], in order, each with an output of its own or in place.
+    """Return the operations of a forward pass over [N, C, H, W], in order, each with a new output or in place.
 
-    What lives no longer than its last reader is less than torch holds: Python keeps the arguments of calls that have
-    not returned. Libraries' workspaces are not counted. So a peak of these uses flatters torch.
+    Their peak underestimates torch's: here memory is free after its last reader, whereas Python keeps the arguments of
+    calls that have not returned, and libraries' workspaces are not counted.
     """
     modules = dict(model.named_modules())
     shapes: dict[str, tuple[int, ...]] = {}
-    home: dict[str, str] = {}  # a view or a module that passes its input on -> whose memory that is
-    found = []
+    source_of: dict[str, str] = {}  # a view, or a module that returns its input -> the node whose memory it shares
+    uses = []
     for node in fx.symbolic_trace(model).graph.nodes:
         if node.op in ("placeholder", "output"):
             shapes[node.name] = tuple(shape)
             continue
         inputs = [arg.name for arg in node.args if isinstance(arg, fx.Node)]
         module = modules[node.target] if node.op == "call_module" else None
-        shapes[node.name] = _shape(shapes[inputs[0]], module)
+        shapes[node.name] = _output_shape(shapes[inputs[0]], module)
         # flatten is a view: the activations are contiguous there
         if isinstance(module, nn.Identity) or (module is None and node.target is not operator.iadd):
-            home[node.name] = home.get(inputs[0], inputs[0])
+            source_of[node.name] = source_of.get(inputs[0], inputs[0])
             continue
-        reads = tuple(home.get(name, name) for name in inputs)
-        over = reads[0] if node.target is operator.iadd or getattr(module, "inplace", False) else None
-        found.append(Use(node.name, prod(shapes[node.name]) * itemsize, reads, over))
-    return found
+        reads = tuple(source_of.get(name, name) for name in inputs)
+        overwrites = reads[0] if node.target is operator.iadd or getattr(module, "inplace", False) else None
+        uses.append(Use(node.name, prod(shapes[node.name]) * itemsize, reads, overwrites))
+    return uses
 
 
-def _shape(given: tuple[int, ...], module: Any) -> tuple[int, ...]:
-    """What a module makes of a shape; all but these keep it, and so do sums."""
+def _output_shape(shape: tuple[int, ...], module: Any) -> tuple[int, ...]:
+    """Return a module's output shape; sums and all modules not listed keep the shape."""
     match module:
         case nn.Conv2d():
-            windows = zip(given[2:], module.kernel_size, module.stride, module.padding, strict=True)
-            return (given[0], module.out_channels, *(_out(*window) for window in windows))
+            windows = zip(shape[2:], module.kernel_size, module.stride, module.padding, strict=True)
+            return (shape[0], module.out_channels, *(_out_size(*window) for window in windows))
         case nn.MaxPool2d():
-            return (*given[:2], *(_out(side, module.kernel_size, module.stride, module.padding) for side in given[2:]))
+            return (
+                *shape[:2],
+                *(_out_size(side, module.kernel_size, module.stride, module.padding) for side in shape[2:]),
+            )
         case nn.ZeroPad2d() | nn.ZeroPad3d():
             axes = len(module.padding) // 2
             pads = [module.padding[2 * i] + module.padding[2 * i + 1] for i in range(axes)][::-1]
-            return (*given[:-axes], *(side + pad for side, pad in zip(given[-axes:], pads, strict=True)))
+            return (*shape[:-axes], *(side + pad for side, pad in zip(shape[-axes:], pads, strict=True)))
         case nn.AdaptiveAvgPool2d():
-            return (*given[:2], 1, 1)
+            return (*shape[:2], 1, 1)
         case nn.Linear():
-            return (given[0], module.out_features)
-    return given
+            return (shape[0], module.out_features)
+    return shape
 
 
-def _out(size: int, kernel: Any, stride: Any, padding: Any) -> int:
+def _out_size(size: int, kernel: Any, stride: Any, padding: Any) -> int:
     return (size + 2 * padding - kernel) // stride + 1

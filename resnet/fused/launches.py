@@ -1,8 +1,8 @@
-"""A program's kernels with everything worked out but the moment: configurations, arguments, compiled code.
+"""Prepared launches of a program's kernels: configurations, arguments and compiled code are determined once.
 
-Triton's own launcher binds and hashes some forty arguments at each launch: 16 us and more on a 2-core Zen 5 with other
-work on it (2026-11-23), before the driver is asked. Here that is done once, and a launch is what the launcher ends in,
-the compiled kernel called with the same arguments: 2 us. An op with an `out` adds 60 us of checks and dispatch.
+Triton's launcher binds and hashes some forty arguments at each launch: 16 us and more on a 2-core Zen 5 with other work
+on it (2026-11-23), before it calls the driver. Here that is done once, and a launch is the launcher's last step, a call
+of the compiled kernel with the same arguments: 2 us. An op with an `out` adds 60 us of checks and dispatch.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import triton
 from torch import Tensor
 
 from kernels import table
-from kernels.cards.constants import use_measured
-from kernels.cards.places import RESULTS, tuned
-from kernels.kinds import implementation, unfit
-from kernels.launch import INTERPRETED, Argument, Launch, Operands, output, parsed_in_turn
+from kernels.cards.constants import install_measured
+from kernels.cards.places import RESULTS, tuned_path
+from kernels.kinds import implementation, rejection_reason
+from kernels.launch import INTERPRETED, Argument, Launch, Operands, empty_output, serialized_parsing
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from kernels.space.machine import machine_of
@@ -31,53 +31,53 @@ from resnet.fused import carried
 Bound = tuple[Launch, list[Argument]]
 
 
-_ours: table.Table | None = None  # what `use_tuned` installed last
+_installed_here: table.Table | None = None  # the table that `install_tuned` installed last
 
 
 class Target(NamedTuple):
-    """What kernels are cut for: a GPU by name, compute capability as 90, number of SMs."""
+    """A GPU that configurations are chosen for: its name, compute capability as 90, and number of SMs."""
 
     gpu: str
     arch: int
     sms: int | None
 
 
-# what is interpreted is cut as for the oldest architecture that the kernels are for
+# the interpreter runs configurations for the oldest supported architecture
 INTERPRETER = Target("", 80, None)
 
 
-def use_tuned(gpu: str, results: Path = RESULTS) -> dict[str, Any]:
-    """Installs what was measured on cards of this name, unless this process has a table already; what a record says.
+def install_tuned(gpu: str, results: Path = RESULTS) -> dict[str, Any]:
+    """Install the table measured on cards of this name, unless this process installed one; return a record's details.
 
-    `tables`: the files, none where the model chooses; `choice` and `constants`: the same in words. Raises ValueError
-    for a file that is damaged.
+    `tables`: the files used, none if the cost model chooses; `choice`, `constants`: descriptions. Raises ValueError for
+    a damaged file.
     """
-    global _ours
-    known = use_measured(gpu, results)
-    if len(table.installed()) and table.installed() is not _ours:
-        return {"tables": [], "choice": "a table that this process installed itself", "constants": known}
-    path = tuned(gpu, results)
-    every = table.Table.load(path) if path.exists() else table.Table()
-    found = table.Table(entry for entry in every if entry.gpu == gpu and entry.chosen == "measured")
-    table.use(found)
-    _ours = found
-    if not len(found):
-        return {"tables": [], "choice": f"the model's: no layer was measured on {gpu}", "constants": known}
-    return {"tables": [path.name], "choice": f"{len(found)} layers measured on {gpu}", "constants": known}
+    global _installed_here
+    constants = install_measured(gpu, results)
+    if len(table.installed_table()) and table.installed_table() is not _installed_here:
+        return {"tables": [], "choice": "a table that this process installed itself", "constants": constants}
+    path = tuned_path(gpu, results)
+    in_file = table.Table.read(path) if path.exists() else table.Table()
+    measured = table.Table(entry for entry in in_file if entry.gpu == gpu and entry.chosen == "measured")
+    table.install(measured)
+    _installed_here = measured
+    if not len(measured):
+        return {"tables": [], "choice": f"the model's: no layer was measured on {gpu}", "constants": constants}
+    return {"tables": [path.name], "choice": f"{len(measured)} layers measured on {gpu}", "constants": constants}
 
 
 def target_of(device: torch.device, precision: str) -> Target | None:
-    """None where aten computes: on a CPU, unless that interprets, and then for bf16, which Triton interprets wrong."""
+    """Return the target of a device, or None where aten computes: on a CPU that does not interpret, or in bf16."""
     if device.type == "cuda":
-        found = torch.cuda.get_device_properties(device)
-        return Target(found.name, found.major * 10 + found.minor, found.multi_processor_count)
+        gpu = torch.cuda.get_device_properties(device)
+        return Target(gpu.name, gpu.major * 10 + gpu.minor, gpu.multi_processor_count)
     return INTERPRETER if INTERPRETED and precision != "bf16" else None
 
 
 def config_of(layer: Layer, target: Target) -> Config:
-    """By the installed table, else by the model. Raises ValueError for an entry that cannot be."""
+    """Return a layer's configuration, from the installed table or the cost model. Raises ValueError for a bad entry."""
     config = table.config_for(layer, *target)
-    if reason := unfit(layer, config, machine_of(target.arch).arch):
+    if reason := rejection_reason(layer, config, machine_of(target.arch).arch):
         raise ValueError(f"the table's configuration {config} for {layer.key}: {reason}; `bench tune` writes another")
     return config
 
@@ -85,33 +85,32 @@ def config_of(layer: Layer, target: Target) -> Config:
 def launches_of(
     layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None = None
 ) -> Iterator[Bound]:
-    """A layer's kernels; `scratch` is for what they pass between them, `scratch_bytes` of it."""
+    """Return a layer's launches and arguments; they pass data to each other in `scratch`, of `scratch_bytes` bytes."""
     return implementation(layer, config).calls(layer, config, operands, out, scratch)
 
 
 def scratch_bytes(layer: Layer, config: Config) -> int:
-    """Partial sums of a split depth, in float32; averages that another kernel multiplies."""
+    """Return the bytes that a layer's kernels pass to each other: partial sums of a split depth, averages of a head."""
     return implementation(layer, config).scratch_bytes(layer, config)
 
 
 def compile_together(launches: Iterable[Bound]) -> bool:
-    """Compiles what the launches need and neither Triton's cache nor a bundle has; nothing is launched. Whether it had
-    everything.
+    """Compile the launches' kernels that neither Triton's cache nor a bundle has, and return whether there were none.
 
-    On all cores at once: one after the other the kernels of ResNet-50 take half a second each. The compiler itself
-    holds no lock of Python's.
+    Nothing is launched. All cores compile at once, as the kernels of ResNet-50 take half a second each and the compiler
+    releases the GIL.
     """
     if INTERPRETED:
         return True
-    carried.use(triton.runtime.driver.active.get_current_target().arch)
+    carried.install_bundle(triton.runtime.driver.active.get_current_target().arch)
     hits = []
 
-    def listen(*, cache_hit: bool, **_: Any) -> None:
+    def record_hit(*, cache_hit: bool, **_: Any) -> None:
         hits.append(cache_hit)
 
-    listener, triton.knobs.compilation.listener = triton.knobs.compilation.listener, listen
+    listener, triton.knobs.compilation.listener = triton.knobs.compilation.listener, record_hit
     try:
-        with parsed_in_turn(), ThreadPoolExecutor(os.cpu_count()) as pool, triton.AsyncCompileMode(pool):
+        with serialized_parsing(), ThreadPoolExecutor(os.cpu_count()) as pool, triton.AsyncCompileMode(pool):
             for launch, arguments in launches:
                 launch.kernel.warmup(*arguments, grid=launch.grid, **launch.constants, **launch.options)
     finally:
@@ -120,38 +119,40 @@ def compile_together(launches: Iterable[Bound]) -> bool:
 
 
 def compile_layers(layers: Iterable[Layer], device: torch.device) -> bool:
-    """The same for layers whose operands are not there yet."""
-    return compile_together(_momentary(layers, device))
+    """Do the same as `compile_together` for layers, whose operands do not exist yet."""
+    return compile_together(_uninitialised_launches(layers, device))
 
 
-def _momentary(layers: Iterable[Layer], device: torch.device) -> Iterator[Bound]:
+def _uninitialised_launches(layers: Iterable[Layer], device: torch.device) -> Iterator[Bound]:
+    """Yield layers' launches on uninitialised operands, which live until the next layer's."""
     for layer in layers:
         target = target_of(device, layer.dtype)
         assert target is not None
-        operands, out = Operands.of(layer, str(device)), output(layer, device)
+        operands, out = Operands.empty(layer, str(device)), empty_output(layer, device)
         yield from launches_of(layer, config_of(layer, target), operands, out)
 
 
-def ready(launch: Launch, arguments: list[Argument], *, opened: bool = False) -> Callable[..., Any]:
-    """A launch on the current stream, as short as it can be; `opened`: its first argument comes with each call.
+def bind_launch(launch: Launch, arguments: list[Argument], *, takes_input: bool = False) -> Callable[..., Any]:
+    """Return a call that launches on the current stream with little overhead; `takes_input`: it takes the first
+    argument.
 
-    What is compiled is launched once here, on whatever the memory holds.
+    The kernel is launched once here, on the memory's present content.
     """
-    kept = slice(1, None) if opened else slice(None)
-    slow = partial(_launch, launch.run, arguments[kept])
+    fixed = slice(1, None) if takes_input else slice(None)
+    slow = partial(_call_with, launch.enqueue, arguments[fixed])
     if INTERPRETED:
         return slow
-    compiled = launch.run(*arguments)
+    compiled = launch.enqueue(*arguments)
     names = launch.kernel.arg_names
-    given = dict(zip(names, arguments, strict=False)) | dict(launch.constants)
-    everything = [given[name] for name in names]
+    by_name = dict(zip(names, arguments, strict=False)) | dict(launch.constants)
+    all_arguments = [by_name[name] for name in names]
     run = compiled[(*launch.grid, 1, 1)[:3]]
     try:
-        run(*everything)
-    except TypeError:  # another Triton, whose compiled kernels take their arguments in another way
+        run(*all_arguments)
+    except TypeError:  # another version of Triton, with another signature of compiled kernels
         return slow
-    return partial(_launch, run, everything[kept])
+    return partial(_call_with, run, all_arguments[fixed])
 
 
-def _launch(run: Callable[..., Any], arguments: list[Any], *first: Tensor) -> Any:
+def _call_with(run: Callable[..., Any], arguments: list[Any], *first: Tensor) -> Any:
     return run(*first, *arguments)

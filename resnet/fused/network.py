@@ -1,9 +1,8 @@
-"""A program made to run: weights packed, memory planned, launches prepared, so that a call only launches.
+"""A program that is ready to run: weights packed, memory planned and launches prepared, so that a call only launches.
 
-All activations lie in one block of memory (`resnet.fused.buffers`), and with them what a layer's kernels pass to each
-other, as the partial sums of a split depth. So every kernel reads and writes fixed addresses, but for the input's, and
-its arguments are worked out once (`resnet.fused.launches`): what is left of a call is a launch a kernel, and no
-allocation.
+One block of memory (`resnet.fused.buffers`) contains all activations, and what a layer's kernels pass to each other, as
+the partial sums of a split depth. So every kernel reads and writes fixed addresses, except the input's, and its
+arguments are determined once (`resnet.fused.launches`): a call launches each kernel and allocates nothing.
 """
 
 from __future__ import annotations
@@ -21,33 +20,33 @@ from kernels.packing import TORCH_TYPES
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from resnet.fused import launches
-from resnet.fused.buffers import Buffers, Use, plan, scratch_of
+from resnet.fused.buffers import Buffers, Use, plan_buffers, scratch_name
 from resnet.fused.launches import Bound
 from resnet.fused.layers import layer_of
-from resnet.fused.parts import computed, modules_of
+from resnet.fused.parts import modules_of, modules_of_part
 from resnet.fused.program import INPUT, Conv, Head, Program
-from resnet.fused.steps import Own, own
+from resnet.fused.steps import KernelStep, kernel_step
 
-ALIGNMENT = 16  # bytes, of a batch: what the first kernel's loads were compiled for
+ALIGNMENT = 16  # bytes, of a batch's address, which the first kernel was compiled for
 
 
 class FusedNetwork(nn.Module):
-    """Every step by our own kernels: [N, C, H, W], channels-last -> logits [N, classes], valid until the next call.
+    """A network by this project's kernels: [N, C, H, W], channels-last, to logits [N, classes], valid until the next
+    call.
 
-    For the one shape that the program was made for; ValueError for anything else. On a CPU a step is its op's aten, or
-    with TRITON_INTERPRET=1 its kernel, interpreted. `configs` says how each layer is cut (aten cuts nothing),
-    `cached` whether Triton had compiled everything before. `owners`: the number of the step that each call is of,
-    `first` before `calls`.
+    It takes the program's shape only, and raises ValueError for others. On a CPU a step is its op's aten, or with
+    TRITON_INTERPRET=1 its kernel, interpreted. `configs`: the configuration of each layer (none for aten); `cached`:
+    whether all kernels were compiled before; `step_indices`: the index of the step of `first` and of each of `calls`.
     """
 
     cached = True
-    owners: list[int]
+    step_indices: list[int]
 
     def __init__(self, program: Program, precision: str, device: torch.device) -> None:
         super().__init__()
         self.device, self.dtype = device, TORCH_TYPES[precision]
         self.shape = torch.Size(program.shapes[INPUT])
-        self.steps = nn.ModuleList(own(step, precision).to(device) for step in program.steps)
+        self.steps = nn.ModuleList(kernel_step(step, precision).to(device) for step in program.steps)
         self._modules_of = [modules_of(step) for step in program.steps]
         target = launches.target_of(device, precision)
         layers = {step.name: layer_of(step, program, precision) for step in program.steps}
@@ -57,9 +56,9 @@ class FusedNetwork(nn.Module):
         scratch = {
             name: launches.scratch_bytes(layer, self.configs[layer]) for name, layer in layers.items() if self.configs
         }
-        buffers = plan(uses(program, self.dtype.itemsize, scratch))
+        buffers = plan_buffers(memory_uses(program, self.dtype.itemsize, scratch))
         self.memory = torch.empty(buffers.size, dtype=torch.uint8, device=device)
-        # apart from the rest, which the next call writes over from its first kernel on
+        # separate memory, as the next call's first kernels overwrite the block
         self.logits = torch.empty(program.shapes["head"], dtype=self.dtype, device=device)
         self.activation_bytes = buffers.size + self.logits.nbytes
         self.values = {
@@ -74,6 +73,7 @@ class FusedNetwork(nn.Module):
                 self.first, self.calls = self._by_kernels(program, layers, buffers, scratch)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the logits of a batch. Raises ValueError for one of another shape, dtype, device or layout."""
         self._check(x)
         with torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext():
             self.first(x)
@@ -82,20 +82,21 @@ class FusedNetwork(nn.Module):
         return self.logits
 
     def computes(self, part: str) -> tuple[str, ...]:
-        """The model's modules that a part computes, by the part's name among this network's modules."""
-        return computed(part, self._modules_of)
+        """Return the names of the model's modules that a part computes; `part` names a module of this network."""
+        return modules_of_part(part, self._modules_of)
 
     def _check(self, x: Tensor) -> None:
         if x.shape != self.shape:
-            raise ValueError(f"a batch of shape {list(x.shape)}; this network was made for {list(self.shape)}")
+            raise ValueError(f"a batch of shape {list(x.shape)}; this network is for {list(self.shape)}")
         if x.dtype != self.dtype or x.device != self.memory.device:
             raise ValueError(f"a batch of {x.dtype} on {x.device}; this network is for {self.dtype} on {self.device}")
         if not x.is_contiguous(memory_format=torch.channels_last) or x.data_ptr() % ALIGNMENT:
             raise ValueError("a batch that is not channels-last, or not aligned to 16 bytes: call place() on it first")
 
     def _by_ops(self, program: Program) -> tuple[Callable[[Tensor], object], list[Callable[[], object]]]:
+        """Return the stem's call, which takes the input, and the calls that follow, by the ops' aten."""
         (stem, *rest), (module, *modules) = program.steps, self.steps
-        self.owners = list(range(len(program.steps)))
+        self.step_indices = list(range(len(program.steps)))
         outs = [self.values.get(step.name, self.logits) for step in rest]
         calls: list[Callable[[], object]] = [
             partial(step, self.values, out) for step, out in zip(modules, outs, strict=True)
@@ -105,35 +106,37 @@ class FusedNetwork(nn.Module):
     def _by_kernels(
         self, program: Program, layers: Mapping[str, Layer], buffers: Buffers, scratch: Mapping[str, int]
     ) -> tuple[Callable[[Tensor], object], list[Callable[[], object]]]:
-        """The stem's kernel, for any input, and all that follows."""
+        """Return the launch of the stem's kernel, which takes the input, and the launches that follow."""
         x = torch.empty(self.shape, dtype=self.dtype, device=self.device, memory_format=torch.channels_last)
         values = {INPUT: x, **self.values}
         bound: list[Bound] = []
-        self.owners = []
-        for place, (step, module) in enumerate(zip(program.steps, self.steps, strict=True)):
+        self.step_indices = []
+        for index, (step, module) in enumerate(zip(program.steps, self.steps, strict=True)):
             layer, out = layers[step.name], self.values.get(step.name, self.logits)
-            memory = self._bytes(buffers.offsets.get(scratch_of(step.name), 0), scratch[step.name])
-            bound += launches.launches_of(layer, self.configs[layer], cast(Own, module).operands(values), out, memory)
-            self.owners += [place] * (len(bound) - len(self.owners))
+            memory = self._bytes(buffers.offsets.get(scratch_name(step.name), 0), scratch[step.name])
+            bound += launches.launches_of(
+                layer, self.configs[layer], cast(KernelStep, module).operands(values), out, memory
+            )
+            self.step_indices += [index] * (len(bound) - len(self.step_indices))
         self.cached = launches.compile_together(bound)
         stem, *rest = bound
-        return launches.ready(*stem, opened=True), [launches.ready(*launch) for launch in rest]
+        return launches.bind_launch(*stem, takes_input=True), [launches.bind_launch(*launch) for launch in rest]
 
     def _bytes(self, offset: int, size: int) -> Tensor:
         return self.memory[offset : offset + size]
 
     def _pixels(self, offset: int, shape: tuple[int, ...]) -> Tensor:
-        """A channels-last activation [N, C, H, W] in the block of memory."""
+        """Return the activation [N, C, H, W], channels-last, at an offset of the block."""
         n, c, h, w = shape
         values = self._bytes(offset, n * c * h * w * self.dtype.itemsize).view(self.dtype)
         return values.view(n, h, w, c).permute(0, 3, 1, 2)
 
 
-def uses(program: Program, itemsize: int, scratch: Mapping[str, int]) -> list[Use]:
-    """What the steps do to memory. The logits have their own: what poisons them must not be undone by another step."""
-    found = []
+def memory_uses(program: Program, itemsize: int, scratch: Mapping[str, int]) -> list[Use]:
+    """Return the steps' uses of memory. The logits' size is 0: their memory is separate, so no step overwrites it."""
+    uses = []
     for step in program.steps:
         size = 0 if isinstance(step, Head) else prod(program.shapes[step.name]) * itemsize
-        over = step.residual if isinstance(step, Conv) else None  # the kernels read it where they write
-        found.append(Use(step.name, size, step.reads, over, scratch.get(step.name, 0)))
-    return found
+        overwrites = step.residual if isinstance(step, Conv) else None  # kernels read an element before they write it
+        uses.append(Use(step.name, size, step.reads, overwrites, scratch.get(step.name, 0)))
+    return uses

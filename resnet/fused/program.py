@@ -1,25 +1,25 @@
-"""A ResNet as a short list of fused steps: which convolutions run, on which named activations, with what inside them.
+"""A ResNet as a short list of fused steps: convolutions on named activations, with the operations fused into them.
 
-`program(folded, shape)` walks a folded model (`resnet.fold`) once. What is fused, and why; bytes are an image's in fp16
-at 224 pixels, times an image's at 790 TFLOP/s and 4.3 TB/s, which others measured on an H200:
+`build_program(folded, shape)` converts a folded model (`resnet.fold`). What is fused, and why; bytes are an image's in
+fp16 at 224 pixels, times an image's at 790 TFLOP/s and 4.3 TB/s, which others measured on an H200:
 
 - **Bias, residual, ReLU** are in the epilogue of a block's last convolution.
-- **A projection** goes into the accumulator of the block's last convolution, 1x1 or 3x3, as its `shortcut`: what it
-  computes is neither written nor read. In stage 1 of depth 50 that is 3.2 MB, 0.75 us.
-- **Option A** (every stride-th pixel, new channels zero) is the same operand with a matrix of zeros and ones. Exact,
-  as products with 1 and sums with 0 are, in tf32 too, where all activations are rounded to it already. At depth 50 it
-  costs 103 MFLOP in stage 1 and 206 in the others, 0.13 and 0.26 us. The other way is a padded copy for the epilogue to
-  add, 0.75, 0.37, 0.19 and 0.09 us by bytes in stages 1 to 4, and a kernel more each. The matrix costs 0.9 us against
-  1.4, and adds no kernel. v2's strided identity goes the same way.
+- **A projection** is summed in the accumulator of the block's last convolution, 1x1 or 3x3, as its `shortcut`: its
+  result is neither written nor read. In stage 1 of depth 50 that is 3.2 MB, 0.75 us.
+- **Option A** (every stride-th pixel, new channels zero) is the same operand with a matrix of zeros and ones. It is
+  exact, as products with 1 and sums with 0 are, in tf32 too, where all activations are already rounded. At depth 50 it
+  costs 103 MFLOP in stage 1 and 206 in the others, 0.13 and 0.26 us. The alternative is a padded copy that the epilogue
+  adds: 0.75, 0.37, 0.19 and 0.09 us by bytes in stages 1 to 4, and one more kernel each. The matrix costs 0.9 us
+  against 1.4, and adds no kernel. v2's strided identity is computed likewise.
 - **v2, norms between convolutions** are folded by `fold`; their ReLU is in the epilogue.
-- **v2, the norm at a block's entry** stands behind a sum. Where the block's shortcut reads the raw sum as well, the
-  norm is a prologue of the block's first convolution. Where only the norm reads it (the block projects, or has no
-  shortcut), it moves into the block before, if that one sums its shortcut in the accumulator: scale * (branch +
-  shortcut) + shift scales both weights. Under B that is the strided block at the end of stages 1 to 3, whose matrix of
-  ones becomes a diagonal one, under C every block. The last norm is a prologue of the classifier where it is left.
+- **v2, the norm at a block's entry** follows a sum. Where the block's shortcut reads the raw sum as well, the norm is a
+  prologue of the block's first convolution. Where only the norm reads it (the block projects, or has no shortcut), it
+  is folded into the block before, if that one sums its shortcut in the accumulator: scale * (branch + shortcut) + shift
+  scales both weights. Under B that is the strided block at the end of stages 1 to 3, whose matrix of ones becomes a
+  diagonal one, under C every block. The last norm, if it remains, is a prologue of the classifier.
 - **v2, the pooled stem before a projection** is read by two convolutions, and max pooling does not commute with a norm
   that may change signs. It is activated once, by a 1x1 with the unit matrix and the norm as prologue: 0.8 MB. As a
-  prologue of a projection that is a kernel of its own it would be 3.2 MB.
+  prologue of a projection in a separate kernel it would be 3.2 MB.
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ Affine = tuple[Tensor, Tensor]  # scale and shift of a norm, by channel, float32
 
 @dataclass(frozen=True, eq=False)
 class Shortcut:
-    """What a block's last convolution sums into its accumulator: a 1x1 over every stride-th pixel of `source`.
+    """The operand that a block's last convolution sums in its accumulator: a 1x1 over every stride-th pixel of
+    `source`.
 
-    `weight` is [K, C, 1, 1]. `learned`: a projection of the model's, not a selection of channels.
+    `weight` is [K, C, 1, 1]. `learned`: it is the model's projection, not a selection of channels.
     """
 
     source: str
@@ -55,7 +56,7 @@ class Shortcut:
 
 @dataclass(frozen=True, eq=False)
 class Conv:
-    """act(conv(act'(source)) + shortcut + residual), as `kernels.conv_bias_act`; its result goes by its name."""
+    """The step act(conv(act'(source)) + shortcut + residual) of `kernels.conv_bias_act`; `name` names its result."""
 
     name: str
     source: str
@@ -70,13 +71,14 @@ class Conv:
 
     @property
     def reads(self) -> tuple[str, ...]:
+        """Names of the activations that it reads."""
         shortcut = self.shortcut.source if self.shortcut else None
         return tuple(name for name in (self.source, self.residual, shortcut) if name is not None)
 
 
 @dataclass(frozen=True, eq=False)
 class Stem:
-    """The 7x7 convolution and the 3x3 max pool, both of stride 2; the pool's border is zeros."""
+    """The step of the 7x7 convolution and the 3x3 max pool, both of stride 2; the pool's border is zeros."""
 
     name: str
     source: str
@@ -91,7 +93,7 @@ class Stem:
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """Mean over the pixels of act'(source) and the classifier."""
+    """The step of the mean over the pixels of act'(source) and the classifier."""
 
     name: str
     source: str
@@ -109,41 +111,44 @@ Step = Stem | Conv | Head
 
 @dataclass(frozen=True)
 class Program:
-    """Steps in the order they run, and the shape of every activation: [N, C, H, W], of the logits [N, classes]."""
+    """Steps in order, and the shape of every activation by name: [N, C, H, W], of the logits [N, classes]."""
 
     steps: tuple[Step, ...]
     shapes: dict[str, tuple[int, ...]]
 
     @property
     def convs(self) -> Iterator[Conv]:
+        """The steps between stem and head."""
         return (step for step in self.steps if isinstance(step, Conv))
 
 
-def program(folded: ResNet, shape: tuple[int, ...]) -> Program:
-    """The steps of a folded model for inputs [N, C, H, W]; its weights are shared where nothing more is folded.
+def build_program(folded: ResNet, shape: tuple[int, ...]) -> Program:
+    """Return the program of a folded model for inputs [N, C, H, W]; it shares weights into which nothing is folded.
 
-    A model on the meta device gives a program of shapes alone.
+    For a model on the meta device only the shapes are meaningful. Raises ValueError for another shape.
     """
     if len(shape) != 4 or shape[1] != folded.conv1.in_channels or min(shape) < 1:
         raise ValueError(f"a batch of shape {list(shape)}, not [N, {folded.conv1.in_channels}, H, W]")
-    walk = _Walk({INPUT: tuple(shape)})
-    x = walk.stem(folded)
+    builder = _Builder({INPUT: tuple(shape)})
+    x = builder.stem(folded)
     stages = [folded.layer1, folded.layer2, folded.layer3, folded.layer4]
     blocks = [(f"layer{i}.{j}", block) for i, stage in enumerate(stages, 1) for j, block in enumerate(stage)]
     for (name, block), (_, following) in zip(blocks, [*blocks[1:], ("", None)], strict=True):
         if not folded.preact:
-            x = walk.block(name, block, x)
+            x = builder.block(name, block, x)
         elif following is None:
-            x = walk.preact(name, block, x, folded.post_bn, alone=True)
+            x = builder.preact(name, block, x, folded.post_bn, only_reader=True)
         else:
-            alone = following.downsample is None or bool(following.projects)
-            x = walk.preact(name, block, x, cast(nn.Module, following.preact_bn), alone)
-    walk.head(folded, x)
-    return Program(tuple(walk.steps), walk.shapes)
+            only_reader = following.downsample is None or bool(following.projects)
+            x = builder.preact(name, block, x, cast(nn.Module, following.preact_bn), only_reader)
+    builder.head(folded, x)
+    return Program(tuple(builder.steps), builder.shapes)
 
 
 @dataclass
-class _Walk:
+class _Builder:
+    """The steps so far; each method adds steps and returns the name of their result."""
+
     shapes: dict[str, tuple[int, ...]]
     steps: list[Step] = field(default_factory=list)
     activated: set[str] = field(default_factory=set)  # sums that the next norm and ReLU were folded into
@@ -151,7 +156,7 @@ class _Walk:
     def stem(self, model: ResNet) -> str:
         conv = model.conv1
         n, _, h, w = self.shapes[INPUT]
-        pooled = [_out(_out(size, 7, STEM_STRIDE, STEM_PADDING), 3, 2, 1) for size in (h, w)]
+        pooled = [_out_size(_out_size(size, 7, STEM_STRIDE, STEM_PADDING), 3, 2, 1) for size in (h, w)]
         step = Stem("stem", INPUT, conv.weight, conv.bias, relu=not model.preact)
         return self._add(step, (n, conv.out_channels, *pooled))
 
@@ -162,14 +167,14 @@ class _Walk:
         self._add(step, (self.shapes[x][0], model.fc.out_features))
 
     def block(self, name: str, block: nn.Module, x: str) -> str:
-        """A block of v1 or v1.5."""
+        """Add a block of v1 or v1.5."""
         *inner, (last_name, last) = _convs(name, block)
         y = self._inner(inner, x, None)
         residual, shortcut = self._shortcut(block, x, last)
         return self._conv(last_name, y, last, residual=residual, shortcut=shortcut)
 
-    def preact(self, name: str, block: nn.Module, x: str, after: nn.Module, alone: bool) -> str:
-        """A block of v2; `after` is the norm behind it, `alone` whether only that norm reads the block's sum."""
+    def preact(self, name: str, block: nn.Module, x: str, after: nn.Module, only_reader: bool) -> str:
+        """Add a block of v2; `after` is the norm that follows, `only_reader` whether it alone reads the block's sum."""
         norm, prologue = block.preact_bn, None
         if isinstance(norm, nn.BatchNorm2d) and x not in self.activated:
             if block.projects:
@@ -179,7 +184,7 @@ class _Walk:
         *inner, (last_name, last) = _convs(name, block)
         y = self._inner(inner, x, prologue)
         residual, shortcut = self._shortcut(block, x, last)
-        if residual is not None or not alone:
+        if residual is not None or not only_reader:
             return self._conv(last_name, y, last, residual=residual, shortcut=shortcut, relu=False)
         self.activated.add(last_name)
         following = _affine(after) if isinstance(after, nn.BatchNorm2d) else None
@@ -192,7 +197,7 @@ class _Walk:
         return x
 
     def _shortcut(self, block: nn.Module, x: str, last: nn.Conv2d) -> tuple[str | None, Shortcut | None]:
-        """The residual to add, or the operand to multiply and add, or neither."""
+        """Return the name of a residual to add, or a shortcut to sum in the accumulator, or neither."""
         module = cast("nn.Module | None", block.downsample)
         if module is None or isinstance(module, nn.Identity):
             return (None if module is None else x), None
@@ -200,10 +205,11 @@ class _Walk:
             if isinstance(conv, nn.Conv2d):
                 return None, Shortcut(x, conv.stride[0], conv.weight, conv.bias, learned=True)
         strides = [cast(int, part.stride) for part in module.modules() if isinstance(part, nn.MaxPool2d)]
-        chosen = torch.eye(last.out_channels, self.shapes[x][1], device=last.weight.device)
-        return None, Shortcut(x, strides[0] if strides else 1, chosen[:, :, None, None], None, learned=False)
+        selection = torch.eye(last.out_channels, self.shapes[x][1], device=last.weight.device)
+        return None, Shortcut(x, strides[0] if strides else 1, selection[:, :, None, None], None, learned=False)
 
     def _activate(self, name: str, x: str, norm: nn.BatchNorm2d) -> str:
+        """Add a norm and ReLU, as the prologue of a 1x1 with the unit matrix."""
         shape = self.shapes[x]
         unit = torch.eye(shape[1], device=norm.weight.device)[:, :, None, None]
         step = Conv(f"{name}.preact", x, unit, None, 1, 0, relu=True, prologue=_affine(norm))
@@ -221,7 +227,7 @@ class _Walk:
         following: Affine | None = None,
         relu: bool = True,
     ) -> str:
-        """Add a convolution; `following` is a norm behind it and its shortcut, folded into both."""
+        """Add a convolution; `following` is a norm that is folded into it and its shortcut."""
         weight, bias = conv.weight, conv.bias
         if following is not None:
             scale, shift = following
@@ -231,7 +237,7 @@ class _Walk:
                 shortcut = Shortcut(shortcut.source, shortcut.stride, scaled, bias2, shortcut.learned)
         stride, padding = conv.stride[0], cast("tuple[int, int]", conv.padding)[0]
         n, _, h, w = self.shapes[x]
-        size = [_out(side, conv.kernel_size[0], stride, padding) for side in (h, w)]
+        size = [_out_size(side, conv.kernel_size[0], stride, padding) for side in (h, w)]
         step = Conv(name, x, weight, bias, stride, padding, relu, residual, shortcut, prologue)
         return self._add(step, (n, conv.out_channels, *size))
 
@@ -242,24 +248,28 @@ class _Walk:
 
 
 def _convs(name: str, block: nn.Module) -> list[tuple[str, nn.Conv2d]]:
+    """Return a block's convolutions with their names in the model."""
     names = [part for part in ("conv1", "conv2", "conv3") if hasattr(block, part)]
     return [(f"{name}.{part}", cast(nn.Conv2d, block.get_submodule(part))) for part in names]
 
 
 def _affine(norm: nn.BatchNorm2d) -> Affine:
+    """Return a batch norm's scale and shift in eval mode, computed in float64."""
     mean, variance = cast(Tensor, norm.running_mean).double(), cast(Tensor, norm.running_var).double()
     scale = norm.weight.detach().double() / torch.sqrt(variance + norm.eps)
     return scale.float(), (norm.bias.detach().double() - mean * scale).float()
 
 
 def _scaled(weight: Tensor, bias: Tensor | None, scale: Tensor, shift: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """scale * (conv + bias) + shift as another convolution's weight and bias."""
-    by = scale.double()
-    scaled = None if bias is None else bias.detach().double() * by
+    """Return the weight and bias of scale * (conv + bias) + shift, computed in float64."""
+    factor = scale.double()
+    new_bias = None if bias is None else bias.detach().double() * factor
     if shift is not None:
-        scaled = shift.double() if scaled is None else scaled + shift.double()
-    return (weight.detach().double() * by[:, None, None, None]).float(), None if scaled is None else scaled.float()
+        new_bias = shift.double() if new_bias is None else new_bias + shift.double()
+    return (
+        weight.detach().double() * factor[:, None, None, None]
+    ).float(), None if new_bias is None else new_bias.float()
 
 
-def _out(size: int, kernel: int, stride: int, padding: int) -> int:
+def _out_size(size: int, kernel: int, stride: int, padding: int) -> int:
     return (size + 2 * padding - kernel) // stride + 1

@@ -1,6 +1,6 @@
-"""A program's steps as modules that hold packed weights: this project's ops on named activations.
+"""A program's steps by this project's kernels: modules with packed weights, on activations by name.
 
-`operands` is what the kernel behind the op takes.
+`forward` calls the op, `operands` returns its kernel's operands.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from resnet.fused.program import STEM_PADDING, STEM_STRIDE, Affine, Conv, Head, 
 Values = Mapping[str, Tensor]  # activations by name
 
 
-class OwnConv(nn.Module):
-    """`Conv` by `kernels.conv_op`: its result [N, K, H', W'], written to `out` where that is given."""
+class KernelConv(nn.Module):
+    """A `Conv` by `kernels.conv_op`: it returns [N, K, H', W'], written to `out` if given."""
 
     def __init__(self, step: Conv, precision: str) -> None:
         super().__init__()
@@ -29,8 +29,8 @@ class OwnConv(nn.Module):
         self.second = None if step.shortcut is None else (step.shortcut.source, step.shortcut.stride)
         self.stride, self.padding, self.relu = step.stride, step.padding, step.relu
         second = None if step.shortcut is None else (step.shortcut.weight, step.shortcut.bias)
-        self.packed = _packed(step, precision, second)
-        self.prologue = _Affine(step.prologue)
+        self.packed = _pack_step(step, precision, second)
+        self.prologue = _AffineBuffers(step.prologue)
 
     def forward(self, values: Values, out: Tensor | None = None) -> Tensor:
         residual = None if self.residual is None else values[self.residual]
@@ -45,13 +45,13 @@ class OwnConv(nn.Module):
         return Operands(values[self.source], self.packed.weight, self.packed.bias, residual, x2, scale, shift)
 
 
-class OwnStem(nn.Module):
-    """`Stem` by `kernels.stem`: the pooled [N, K, H', W']."""
+class KernelStem(nn.Module):
+    """A `Stem` by `kernels.stem`: it returns the pooled [N, K, H', W']."""
 
     def __init__(self, step: Stem, precision: str) -> None:
         super().__init__()
         self.source, self.relu = step.source, step.relu
-        self.packed = widen(_packed(step, precision), STEM_STRIDE, STEM_PADDING)
+        self.packed = widen(_pack_step(step, precision), STEM_STRIDE, STEM_PADDING)
 
     def forward(self, values: Values, out: Tensor | None = None) -> Tensor:
         x = values[self.source]
@@ -61,14 +61,14 @@ class OwnStem(nn.Module):
         return Operands(values[self.source], self.packed.weight, self.packed.bias)
 
 
-class OwnHead(nn.Module):
-    """`Head` by `kernels.head`: logits [N, classes]."""
+class KernelHead(nn.Module):
+    """A `Head` by `kernels.head`: it returns logits [N, classes]."""
 
     def __init__(self, step: Head, precision: str) -> None:
         super().__init__()
         self.source = step.source
         self.packed = pack_linear(step.weight, step.bias, TORCH_TYPES[precision], tf32=precision == "tf32")
-        self.prologue = _Affine(step.prologue)
+        self.prologue = _AffineBuffers(step.prologue)
 
     def forward(self, values: Values, out: Tensor | None = None) -> Tensor:
         return pool_linear(values[self.source], self.packed, self.prologue(), out)
@@ -78,18 +78,18 @@ class OwnHead(nn.Module):
         return Operands(values[self.source], self.packed.weight, self.packed.bias, scale=scale, shift=shift)
 
 
-Own = OwnStem | OwnConv | OwnHead
+KernelStep = KernelStem | KernelConv | KernelHead
 
 
-def own(step: Step, precision: str) -> Own:
-    """A step by this project's kernels; `precision` is a word of a case."""
+def kernel_step(step: Step, precision: str) -> KernelStep:
+    """Return a step by this project's kernels; `precision` is a word of a case."""
     if isinstance(step, Conv):
-        return OwnConv(step, precision)
-    return OwnStem(step, precision) if isinstance(step, Stem) else OwnHead(step, precision)
+        return KernelConv(step, precision)
+    return KernelStem(step, precision) if isinstance(step, Stem) else KernelHead(step, precision)
 
 
-class _Affine(nn.Module):
-    """A norm's scale and shift as buffers, or nothing."""
+class _AffineBuffers(nn.Module):
+    """A norm's scale and shift as buffers, or None."""
 
     scale: Tensor | None
     shift: Tensor | None
@@ -103,5 +103,5 @@ class _Affine(nn.Module):
         return None if self.scale is None or self.shift is None else (self.scale, self.shift)
 
 
-def _packed(step: Conv | Stem, precision: str, second: tuple[Tensor, Tensor | None] | None = None) -> Packed:
+def _pack_step(step: Conv | Stem, precision: str, second: tuple[Tensor, Tensor | None] | None = None) -> Packed:
     return pack(step.weight, step.bias, TORCH_TYPES[precision], second=second, tf32=precision == "tf32")

@@ -1,4 +1,4 @@
-"""The vendor libraries' convolutions with bias, residual and ReLU inside: oneDNN's on a CPU, cuDNN's on CUDA.
+"""The vendor libraries' convolutions with fused bias, residual and ReLU: oneDNN's on a CPU, cuDNN's on CUDA.
 
 Both layers compute y = act(conv(x) + bias + residual) on channels-last tensors, with `residual` optional and `act` ReLU
 or nothing: x [N, C, H, W], residual and y [N, K, H', W'].
@@ -17,19 +17,20 @@ from resnet.runner import fastest
 
 onednn = torch.ops.mkldnn
 
-# How much slower than separate kernels the fused call may time and still be taken: a choice within the noise of a few
-# timings would change from process to process.
+# The fused call is chosen up to this multiple of the separate kernels' time: a choice within the noise of a few timings
+# would differ from process to process.
 FUSED_MARGIN = 1.05
 
-# How far apart the two may be, of the largest value: bf16 keeps 8 bits, and the separate kernels round three times. The
-# fused ReLU hands cuDNN its uninitialised output as a residual times 0, which is not 0 where that memory holds a NaN.
+# The largest difference of the two, relative to the largest value: bf16 has 8 bits, and the separate kernels round
+# three times. The fused ReLU passes cuDNN its uninitialised output as a residual times 0, which is not 0 if that
+# memory has a NaN.
 FUSED_TOLERANCE = 0.02
 
 
 class OneDnnConv(nn.Module):
-    """oneDNN's convolution, its weight packed once for the input shape [N, C, H, W] it will see.
+    """oneDNN's convolution, with its weight packed once for inputs of the given shape [N, C, H, W].
 
-    A residual is accumulated in place, which saves an output: the caller gives it up.
+    A residual is accumulated in place, which saves an output: it is overwritten.
     """
 
     weight: Tensor
@@ -50,7 +51,7 @@ class OneDnnConv(nn.Module):
 
 
 class OneDnnLinear(nn.Module):
-    """oneDNN's matrix product [N, C] -> [N, K], its weight packed once: nn.Linear packs a bf16 weight at each call."""
+    """oneDNN's matrix product [N, C] -> [N, K], its weight packed once; nn.Linear packs a bf16 weight at each call."""
 
     def __init__(self, linear: nn.Linear, dtype: torch.dtype, batch: int) -> None:
         super().__init__()
@@ -62,10 +63,10 @@ class OneDnnLinear(nn.Module):
 
 
 class CudnnConv(nn.Module):
-    """cuDNN's convolution, as one fused call or as torch's separate kernels, whichever `decide` timed faster.
+    """cuDNN's convolution, as one fused call or as torch's separate kernels, whichever `choose` timed faster.
 
     cuDNN has no fused engine for some shapes and dtypes, and on a channels-last 7x7 its fused call has been 17 times
-    slower (pytorch#68506). The fused ops know convolutions that end in a ReLU, no others.
+    slower (pytorch#68506). The fused ops support only convolutions that end in a ReLU.
     """
 
     weight: Tensor
@@ -78,27 +79,27 @@ class CudnnConv(nn.Module):
         self.fused = False
         self.choice: str | None = None
         self.register_buffer("weight", conv.weight.detach().to(dtype, memory_format=memory_format))
-        # always there: without a bias the fused ops fill one with zeros at each call
+        # never None: without a bias the fused ops fill one with zeros at each call
         bias = torch.zeros(conv.out_channels) if conv.bias is None else conv.bias.detach()
         self.register_buffer("bias", bias.to(dtype))
 
     def forward(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> Tensor:
         return self._fused(x, residual) if relu and self.fused else self._separate(x, residual, relu)
 
-    def decide(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> None:
-        """Compares and times both ways on a real input, and remembers the choice and why."""
+    def choose(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> None:
+        """Compare and time the fused call and separate kernels on a real input; keep the choice and its reason."""
         if not relu:
             return
         calls = {"fused": partial(self._fused, x, residual), "separate": partial(self._separate, x, residual, True)}
         try:
-            got, want = (call() for call in calls.values())
+            fused, separate = (call() for call in calls.values())
             _, us = fastest(calls, x.device)
         except RuntimeError as error:
             self.choice = str(error).splitlines()[0]
             return
-        apart = float((got - want).abs().max() / want.abs().max())
-        if not apart < FUSED_TOLERANCE:  # or not a number
-            self.choice = f"the fused call is {apart:.2g} of the largest value apart"
+        difference = float((fused - separate).abs().max() / separate.abs().max())
+        if not difference < FUSED_TOLERANCE:  # also if NaN
+            self.choice = f"the fused call is {difference:.2g} of the largest value apart"
             return
         self.fused = us["fused"] <= FUSED_MARGIN * us["separate"]
         self.choice = "fused {fused} us, separate {separate} us".format(**us)
@@ -115,12 +116,12 @@ class CudnnConv(nn.Module):
         return out.relu_() if relu else out
 
 
-def decide_each(net: nn.Module, x: Tensor) -> dict[str, Any]:
-    """One forward pass in which each cuDNN layer of `net` decides on the input it gets; what they decided."""
+def choose_each(net: nn.Module, x: Tensor) -> dict[str, Any]:
+    """Run one forward pass in which each cuDNN layer of `net` chooses on its input, and return the choices."""
     layers = {name: layer for name, layer in net.named_modules() if isinstance(layer, CudnnConv)}
 
     def hook(layer: CudnnConv, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        layer.decide(*args, **kwargs)
+        layer.choose(*args, **kwargs)
 
     hooks = [layer.register_forward_pre_hook(hook, with_kwargs=True) for layer in layers.values()]
     net(x)

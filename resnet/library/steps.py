@@ -1,4 +1,4 @@
-"""A program's steps by the vendor library: the rivals that `mixed` holds our kernels against, group for group."""
+"""A program's steps by the vendor library: which `per-layer` compares with this project's kernels, group by group."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kernels.tf32 import rounded
+from kernels.tf32 import round_tf32
 from resnet.fused.program import STEM_PADDING, STEM_STRIDE, Conv, Head, Stem, Step
 from resnet.fused.steps import Values
 from resnet.library.ops import CudnnConv
@@ -16,22 +16,22 @@ from resnet.runner import DTYPES
 
 
 class LibraryConv(nn.Module):
-    """A convolution and, before it, the projection that it adds, if there is one: [N, K, H', W']."""
+    """A convolution and, if it has one, the projection that it adds, computed before: [N, K, H', W']."""
 
     def __init__(self, step: Conv, dtype: torch.dtype) -> None:
         super().__init__()
         self.source, self.residual, self.relu = step.source, step.residual, step.relu
-        self.conv = _cudnn(step.weight, step.bias, step.stride, step.padding, dtype)
+        self.conv = _cudnn_conv(step.weight, step.bias, step.stride, step.padding, dtype)
         self.shortcut, self.projection = None, None
         if step.shortcut is not None:
             self.shortcut = step.shortcut.source
-            self.projection = _cudnn(step.shortcut.weight, step.shortcut.bias, step.shortcut.stride, 0, dtype)
+            self.projection = _cudnn_conv(step.shortcut.weight, step.shortcut.bias, step.shortcut.stride, 0, dtype)
 
     def forward(self, values: Values) -> Tensor:
         return self.conv(values[self.source], self._residual(values), self.relu)
 
-    def decide(self, values: Values) -> None:
-        self.conv.decide(values[self.source], self._residual(values), self.relu)
+    def choose(self, values: Values) -> None:
+        self.conv.choose(values[self.source], self._residual(values), self.relu)
 
     def _residual(self, values: Values) -> Tensor | None:
         if self.projection is not None and self.shortcut is not None:
@@ -40,20 +40,20 @@ class LibraryConv(nn.Module):
 
 
 class LibraryStem(nn.Module):
-    """The 7x7 convolution, then the pool."""
+    """The 7x7 convolution, then the pool: [N, K, H', W']."""
 
     def __init__(self, step: Stem, dtype: torch.dtype) -> None:
         super().__init__()
         self.source, self.relu = step.source, step.relu
-        self.conv = _cudnn(step.weight, step.bias, STEM_STRIDE, STEM_PADDING, dtype)
+        self.conv = _cudnn_conv(step.weight, step.bias, STEM_STRIDE, STEM_PADDING, dtype)
 
     def forward(self, values: Values) -> Tensor:
         y = self.conv(values[self.source], None, self.relu)
-        # without a ReLU the pool's padding is zeros, which is not max pooling's own
+        # without a ReLU the pool's padding is zeros, not max_pool2d's minus infinity
         return F.max_pool2d(y, 3, 2, 1) if self.relu else F.max_pool2d(F.pad(y, (1, 1, 1, 1)), 3, 2)
 
-    def decide(self, values: Values) -> None:
-        self.conv.decide(values[self.source], None, self.relu)
+    def choose(self, values: Values) -> None:
+        self.conv.choose(values[self.source], None, self.relu)
 
 
 class LibraryHead(nn.Module):
@@ -71,14 +71,14 @@ class LibraryHead(nn.Module):
     def forward(self, values: Values) -> Tensor:
         return F.linear(F.adaptive_avg_pool2d(values[self.source], 1).flatten(1), self.weight, self.bias)
 
-    def decide(self, values: Values) -> None:
-        """There is one way."""
+    def choose(self, values: Values) -> None:
+        """Do nothing: there is one implementation."""
 
 
-class Rounded(nn.Module):
-    """Such a step whose result is rounded to tf32: our kernels read no more of it, and would cut the rest off.
+class RoundedStep(nn.Module):
+    """A step whose result is rounded to tf32, because this project's kernels would truncate it.
 
-    A pass more over the result, and its time counts: it is what the library's way costs a network that mixes the two.
+    The rounding is one more pass over the result, and its time counts as a cost of the library in a mixed network.
     """
 
     def __init__(self, step: LibraryConv | LibraryStem) -> None:
@@ -86,27 +86,27 @@ class Rounded(nn.Module):
         self.step = step
 
     def forward(self, values: Values) -> Tensor:
-        return rounded(cast(Tensor, self.step(values)))
+        return round_tf32(cast(Tensor, self.step(values)))
 
-    def decide(self, values: Values) -> None:
-        self.step.decide(values)
-
-
-LibraryStep = LibraryConv | LibraryStem | LibraryHead | Rounded
+    def choose(self, values: Values) -> None:
+        self.step.choose(values)
 
 
-def library(step: Step, precision: str) -> LibraryStep | None:
-    """A step by the library, or None where it would take more than the step's own convolutions, pool and product."""
+LibraryStep = LibraryConv | LibraryStem | LibraryHead | RoundedStep
+
+
+def library_step(step: Step, precision: str) -> LibraryStep | None:
+    """Return a step by the library, or None if that takes more than the step's convolutions, pool and product."""
     dtype = DTYPES[precision]
     if isinstance(step, Stem | Conv):
         if isinstance(step, Conv) and (step.prologue or (step.shortcut and not step.shortcut.learned)):
             return None
-        made = LibraryStem(step, dtype) if isinstance(step, Stem) else LibraryConv(step, dtype)
-        return Rounded(made) if precision == "tf32" else made
+        module = LibraryStem(step, dtype) if isinstance(step, Stem) else LibraryConv(step, dtype)
+        return RoundedStep(module) if precision == "tf32" else module
     return None if step.prologue else LibraryHead(step, dtype)
 
 
-def _cudnn(weight: Tensor, bias: Tensor | None, stride: int, padding: int, dtype: torch.dtype) -> CudnnConv:
+def _cudnn_conv(weight: Tensor, bias: Tensor | None, stride: int, padding: int, dtype: torch.dtype) -> CudnnConv:
     k, c, r, s = weight.shape
     conv = nn.Conv2d(c, k, (r, s), stride, padding, bias=bias is not None, device="meta")
     conv.weight, conv.bias = (

@@ -1,4 +1,4 @@
-"""A ResNet as an ONNX file: batch norm folded, batch dynamic, made once per weights and kept in the cache."""
+"""A ResNet as an ONNX file: batch norm folded, batch dynamic, exported once per weights and cached."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from resnet.cache import compiled_dir, made_once
+from resnet.cache import cached_file, compiled_dir
 from resnet.fold import fold
 from resnet.model import ResNet
 from resnet.weights.synthetic import digest
@@ -22,20 +22,20 @@ INPUT, OUTPUT = "images", "logits"
 # What torch's exporter writes natively, without a converter; ONNX Runtime 1.20 to 1.31 and TensorRT 10 read it.
 OPSET = 18
 
-# Part of the cache's key: raise it when this file changes what it writes.
+# Part of the cache's key: raise it when this module changes the file that it writes.
 RECIPE = 1
 
 
 def onnx_file(model: ResNet, dtype: torch.dtype, image: torch.Size) -> tuple[Path, bool]:
-    """The ONNX file of `model` for images [C, H, W] in `dtype`, and whether the cache had it.
+    """Return the ONNX file of `model` for images [C, H, W] in `dtype`, and whether it was cached.
 
-    Batch norm is folded in float32, then the weights are cast. The batch is dynamic; the image is not, which leaves
-    the graph free of shape arithmetic, which a GPU provider would send to the CPU. `model` is left as it was. Needs
-    onnx and onnxscript (ImportError).
+    Batch norm is folded in float32, then the weights are cast. The batch is dynamic; the image size is fixed, which
+    keeps the graph free of shape arithmetic, which a GPU provider would send to the CPU. Raises ImportError without
+    onnx or onnxscript.
     """
     tools = " ".join(f"{name} {version(name)}" for name in ("torch", "onnx", "onnxscript"))
     key = f"onnx {RECIPE} {model.spec.name} {digest(model)} {dtype} {tuple(image)} opset {OPSET} {tools}"
-    return made_once(key, ".onnx", lambda path: _export(model, dtype, image, path), compiled_dir)
+    return cached_file(key, ".onnx", lambda path: _export(model, dtype, image, path), compiled_dir)
 
 
 def _export(model: ResNet, dtype: torch.dtype, image: torch.Size, path: Path) -> None:
@@ -58,7 +58,7 @@ def _export(model: ResNet, dtype: torch.dtype, image: torch.Size, path: Path) ->
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's remarks on torchvision being absent and on its own deprecations."""
+    """Silence the exporter's warnings about the absence of torchvision and about its deprecations."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

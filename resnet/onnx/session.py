@@ -1,4 +1,4 @@
-"""ONNX Runtime as a Runner: sessions that run where they were asked to, bound to torch's own memory and stream."""
+"""ONNX Runtime as a Runner: sessions that run on the requested provider, bound to torch's memory and stream."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"
 
-# What to do where a provider does not load. From 1.27 on, onnxruntime-gpu on PyPI is built for CUDA 13.
+# Cures for a provider that does not load. From 1.27 on, onnxruntime-gpu on PyPI is built for CUDA 13.
 CURES = {
     CPU: "pip install onnxruntime-gpu",
     CUDA: "Install a torch for the CUDA version that onnxruntime-gpu is built for (1.27 and later: CUDA 13, cuDNN 9), "
@@ -36,34 +36,34 @@ Options = dict[str, str]
 
 
 def open_session(path: Path, provider: str, options: Options) -> tuple[InferenceSession, list[str]]:
-    """A session that runs on `provider`, and the options that this ONNX Runtime did not know and went without.
+    """Open a session on `provider`; return it and the options that this ONNX Runtime rejected as unknown.
 
-    Raises RuntimeError, with the library that is missing and the cure, where the session would run, wholly or in part,
-    on the CPU instead. ONNX Runtime by itself does that with a line in the log: `get_available_providers()` lists
-    what it was built for, and `get_providers()` is what it got.
+    Raises RuntimeError, with the missing library and the cure, where the session would run, wholly or in part, on the
+    CPU instead. ONNX Runtime by default falls back with a line in the log: `get_available_providers()` lists the
+    providers that it was built for, `get_providers()` those of the session.
     """
     import onnxruntime
 
-    wanted, dropped = dict(options), list[str]()
+    accepted, rejected = dict(options), list[str]()
     preloaded = provider == CPU or not hasattr(onnxruntime, "preload_dlls")
     while True:
         try:
             session = onnxruntime.InferenceSession(
-                str(path), _session_options(provider), [(provider, wanted)], enable_fallback=0
+                str(path), _session_options(provider), [(provider, accepted)], enable_fallback=0
             )
         except Exception as error:
             unknown = _UNKNOWN_OPTION.search(str(error))
-            if unknown and wanted.pop(unknown[1], None) is not None:
-                dropped.append(unknown[1])
+            if unknown and accepted.pop(unknown[1], None) is not None:
+                rejected.append(unknown[1])
                 continue
             failure: Exception | None = error
         else:
             if session.get_providers()[0] == provider:
-                return session, dropped
+                return session, rejected
             failure = None
         if preloaded:
-            raise _refused(provider, failure) from failure
-        # `import torch` has loaded torch's CUDA libraries; where that was not enough, those of the nvidia packages
+            raise _refusal(provider, failure) from failure
+        # `import torch` has loaded torch's CUDA libraries; where they do not suffice, load the nvidia packages'
         onnxruntime.preload_dlls()
         preloaded = True
 
@@ -76,7 +76,7 @@ def _session_options(provider: str) -> Any:
     options.log_severity_level = 3
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1
-    # Pad_Fusion takes v2's padding with zeros for MaxPool's own, which is with -inf: wrong where the input is negative
+    # Pad_Fusion merges v2's padding with zeros into MaxPool's, which pads with -inf: wrong where the input is negative
     # (1.31.1; resnet50v2's logits were 1e-4 off in float32, 3e-7 without it).
     options.add_session_config_entry("optimization.disable_specified_optimizers", "Pad_Fusion")
     if provider != CPU:
@@ -84,17 +84,17 @@ def _session_options(provider: str) -> Any:
     return options
 
 
-def _refused(provider: str, failure: Exception | None) -> RuntimeError:
+def _refusal(provider: str, failure: Exception | None) -> RuntimeError:
     import onnxruntime
 
-    why = str(failure).strip() if failure else "it fell back to the CPU"
+    reason = str(failure).strip() if failure else "it fell back to the CPU"
     library = _LIBRARIES.get(provider)
     if library:
         try:
             ctypes.CDLL(str(Path(onnxruntime.__file__).parent / "capi" / library))
         except OSError as error:
-            why = f"{library}: {error}"
-    return RuntimeError(f"ONNX Runtime {onnxruntime.__version__} cannot run on {provider}: {why}. {CURES[provider]}")
+            reason = f"{library}: {error}"
+    return RuntimeError(f"ONNX Runtime {onnxruntime.__version__} cannot run on {provider}: {reason}. {CURES[provider]}")
 
 
 class _Bound(NamedTuple):
@@ -105,12 +105,12 @@ class _Bound(NamedTuple):
 
 
 class OrtRunner:
-    """Runs a session on torch tensors in place: inputs and outputs are bound by address, once per placed buffer.
+    """A variant that runs sessions on torch tensors in place: each placed buffer and its output are bound by address.
 
-    On CUDA the session works on `stream`, a torch stream of its own: ONNX Runtime takes stream 0, which is torch's
-    default, for no stream at all and makes one that torch does not wait for. A call from another stream puts the two
-    in order with events and enqueues without waiting; a session's own CUDA graph before ONNX Runtime 1.28 or so is
-    the exception, whose replay waits for the GPU whatever the run options say (onnxruntime#28686).
+    On CUDA the session runs on `stream`, which is not torch's default stream: ONNX Runtime takes stream 0 for no stream
+    and creates one that torch does not wait for. A call from another stream orders the two with events and enqueues
+    without waiting; the exception is a session's CUDA graph before ONNX Runtime 1.28 or so, whose replay waits for the
+    GPU whatever the run options say (onnxruntime#28686).
 
     `sessions` is called once for all buffers, or once for each where `session_per_buffer` says so.
     """
@@ -138,7 +138,7 @@ class OrtRunner:
         }
 
     def place(self, batch: Tensor) -> Tensor:
-        """A contiguous copy of `batch`, bound together with an output [N, classes]; with a graph, captured."""
+        """Return a contiguous copy of `batch`, bound with an output [N, classes]; with a graph, capture it."""
         import onnxruntime
 
         x = batch.to(self._device, self._dtype, copy=True, memory_format=torch.contiguous_format)
@@ -164,16 +164,16 @@ class OrtRunner:
             bound.session.run_with_iobinding(bound.binding, bound.options)
             return bound.logits
         current = torch.cuda.current_stream(self._device)
-        if current == self._stream:
-            bound.session.run_with_iobinding(bound.binding, bound.options)
-            return bound.logits
-        self._stream.wait_stream(current)
+        crosses = current != self._stream
+        if crosses:
+            self._stream.wait_stream(current)
         bound.session.run_with_iobinding(bound.binding, bound.options)
-        current.wait_stream(self._stream)
+        if crosses:
+            current.wait_stream(self._stream)
         return bound.logits
 
 
-def own_stream(device: torch.device) -> torch.cuda.Stream:
-    """The current stream if it is not the default one, else a new one."""
+def non_default_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return the current stream, or a new one if that is the default stream."""
     current = torch.cuda.current_stream(device)
     return current if current.cuda_stream else torch.cuda.Stream(device)

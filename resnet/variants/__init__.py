@@ -1,16 +1,17 @@
 """The ways of running a ResNet, as a table, and the one function that prepares any of them.
 
 Imports the standard library alone: the parent process plans from this table without torch. A variant is a row here and
-a module beside this file, named as it is with `_` for `-`, whose `prepare(model, example, precision, launch)` is
-imported when it is asked for.
+a module beside this file, of the same name with `_` for `-`, which `prepare` imports and calls.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from resnet.onnx.libraries import CUDA_LIBRARY, TENSORRT_LIBRARY, library_folders
@@ -36,9 +37,9 @@ _ORT_CUDA_BF16 = "ONNX Runtime's CUDA convolution takes bf16 in recent versions 
 _TRT_FP32 = "TensorRT builds float32 engines with TF32, and its provider has no option against it: that case is tf32"
 _NO_TRT = "TensorRT runs on NVIDIA GPUs alone"
 _NO_KERNELS = "these kernels are compiled for NVIDIA GPUs; a CPU can only interpret them, which is for tests"
-_NO_MIX = "there is nothing to mix: our kernels are compiled for NVIDIA GPUs alone"
+_NO_CHOICE = "there is nothing to choose from: our kernels are compiled for NVIDIA GPUs alone"
 
-# Why no variant runs a precision on a device, where its own row does not say otherwise.
+# Reasons why no variant runs a precision on a device, unless its row has another.
 EXCLUDED: Mapping[tuple[str, str], str] = {
     ("cpu", "tf32"): _NO_TF32,
     ("cpu", "fp16"): _NO_FP16,
@@ -47,40 +48,35 @@ EXCLUDED: Mapping[tuple[str, str], str] = {
 
 @dataclass(frozen=True)
 class Variant:
-    """One way of running the model.
-
-    `serves` and `launches` are by device; `needs` maps a package that must be importable, beside torch, to the pip
-    requirement that brings it; `libraries` maps a device to the files of ONNX Runtime that it needs there, which a CPU
-    build lacks; `excluded` gives reasons of this variant's own by (device, precision). `compiles_long`: its first call
-    may come minutes after its start. `runs` says what a call runs: modules of torch; what torch.compile made of them;
-    kernels of this project; a session of ONNX Runtime. `uncounted`: why its launches cannot be counted without a GPU.
-    """
+    """One way of running the model."""
 
     name: str
     why: str
-    serves: Mapping[str, tuple[str, ...]]
-    launches: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: ANY_LAUNCH)
-    needs: Mapping[str, str] = field(default_factory=dict)
-    libraries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    excluded: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    compiles_long: bool = False
-    runs: Runs = "modules"
-    uncounted: str = ""
+    serves: Mapping[str, tuple[str, ...]]  # precisions by device
+    launches: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: ANY_LAUNCH)  # by device
+    needs: Mapping[str, str] = field(default_factory=dict)  # packages beside torch, with their pip requirements
+    libraries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of an ONNX Runtime for GPUs, by device
+    excluded: Mapping[tuple[str, str], str] = field(default_factory=dict)  # reasons by (device, precision)
+    compiles_long: bool = False  # its first call may come minutes after its start
+    runs: Runs = (
+        "modules"  # of torch, or what torch.compile made of them, kernels of this project, a session of ONNX Runtime
+    )
+    uncounted: str = ""  # why its launches cannot be counted without a GPU
 
     @property
     def module(self) -> str:
-        """The name of its module, beside this file."""
+        """The name of the variant's module, beside this file."""
         return self.name.replace("-", "_")
 
 
 _TORCH = {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "tf32", "fp16", "bf16")}
-_TRITON = {"triton": "triton>=3.6"}  # a CUDA build of torch brings its own
+_TRITON = {"triton": "triton>=3.6"}  # which a CUDA build of torch installs
 _ONNX = {"onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime-gpu"}
 
 _ROWS = (
     Variant(
         name="eager",
-        why="plain PyTorch with the weights cast to the precision: what everything else is measured against",
+        why="plain PyTorch with the weights cast to the precision: the baseline of all others",
         serves=_TORCH,
     ),
     Variant(
@@ -106,12 +102,12 @@ _ROWS = (
     ),
     Variant(
         name="library-fused",
-        why="batch norm folded, the vendor library's own fused convolutions: the honest rival of our own kernels",
+        why="batch norm folded, the vendor library's fused convolutions: the fair competitor of this project's kernels",
         serves=_TORCH,
     ),
     Variant(
         name="fused",
-        why="this project's Triton kernels, one a convolution with all that stands around it inside, every layer",
+        why="this project's Triton kernels for every layer: one kernel a convolution, the layers around it fused in",
         serves={"cuda": _TORCH["cuda"]},
         launches={"cuda": ("stream", "graph")},
         needs=_TRITON,
@@ -119,12 +115,12 @@ _ROWS = (
         runs="kernels",
     ),
     Variant(
-        name="mixed",
-        why="layer by layer the faster of our kernels and the vendor library's, as measured on this GPU",
+        name="per-layer",
+        why="layer by layer the faster of this project's kernels and the vendor library's, as measured on this GPU",
         serves={"cuda": _TORCH["cuda"]},
         launches={"cuda": ("stream", "graph")},
         needs=_TRITON,
-        excluded={("cpu", precision): _NO_MIX for precision in PRECISIONS},
+        excluded={("cpu", precision): _NO_CHOICE for precision in PRECISIONS},
         runs="kernels",
         uncounted="chooses its kernels by timing them on the GPU",
     ),
@@ -154,12 +150,21 @@ _ROWS = (
 
 VARIANTS: Mapping[str, Variant] = {row.name: row for row in _ROWS}
 
+# Old names of variants, which this version still accepts: `mixed` was confused with mixed precision.
+RENAMED: Mapping[str, str] = {"mixed": "per-layer"}
+
+
+@cache
+def warn_renamed(old: str) -> None:
+    """Say on stderr, once a process, that the variant `old` has a new name."""
+    print(f"the variant {old} is called {RENAMED[old]} now; the next version will not know {old}", file=sys.stderr)
+
 
 def refusal(variant: Variant, device: str, precision: str, launch: str) -> str | None:
-    """Why this combination does not exist, in words, or None where it does.
+    """Return the reason why this combination does not exist, or None where it does.
 
-    From data alone: whether this machine has the device, the packages or the compute capability is not asked. Raises
-    ValueError for a word that is no device, precision or launch.
+    It reads the table alone, not whether this machine has the device, the packages or the compute capability. Raises
+    ValueError for an unknown device, precision or launch.
     """
     for word, words in ((device, DEVICES), (precision, PRECISIONS), (launch, LAUNCHES)):
         if word not in words:
@@ -173,9 +178,9 @@ def refusal(variant: Variant, device: str, precision: str, launch: str) -> str |
 
 
 def missing(variant: Variant, device: str) -> str | None:
-    """What `variant` needs on a device and this interpreter has not, with the pip line that brings it, or None.
+    """Return the pip line for the packages that `variant` needs on a device and this interpreter lacks, or None.
 
-    Nothing is imported: packages are looked for, and the libraries of ONNX Runtime's providers beside it.
+    Nothing is imported: packages and the libraries of ONNX Runtime's providers are looked for on disk.
     """
     absent = [requirement for package, requirement in variant.needs.items() if not importlib.util.find_spec(package)]
     if absent:
@@ -186,29 +191,32 @@ def missing(variant: Variant, device: str) -> str | None:
 
 
 def prepare(name: str, model: ResNet, example: Tensor, precision: str, launch: str = "stream") -> Runner:
-    """The variant `name`, ready to run `model` on inputs shaped like `example`.
+    """Prepare the variant `name` to run `model` on inputs shaped like `example`.
 
-    `model` is a float32 ResNet in eval mode, and is left as it was. `example` is a float32 batch [N, C, H, W] on the
-    device to run on. Sets this process's torch switches for the precision (`runner.set_switches`). The runner is to be
-    called under torch.no_grad().
+    `model` is a float32 ResNet in eval mode, which is not changed. `example` is a float32 batch [N, C, H, W] on the
+    device to run on. This process's torch flags are set for the precision (`runner.set_torch_flags`). Call the runner
+    under torch.no_grad().
 
     Raises ValueError for an unknown variant and for a combination that the table refuses, with its reason, and
     RuntimeError with the pip line where a package is missing.
     """
+    if name in RENAMED:
+        warn_renamed(name)
+        name = RENAMED[name]
     if name not in VARIANTS:
         raise ValueError(f"unknown variant {name!r}; there are {', '.join(VARIANTS)}")
     variant = VARIANTS[name]
     reason = refusal(variant, example.device.type, precision, launch)
     if reason:
         raise ValueError(f"{name}/{precision}/{launch} on {example.device.type}: {reason}")
-    cure = missing(variant, example.device.type)
-    if cure:
-        raise RuntimeError(f"{name} needs what is not here: {cure}")
+    pip_line = missing(variant, example.device.type)
+    if pip_line:
+        raise RuntimeError(f"{name} needs packages that are not installed: {pip_line}")
     import torch
 
-    from resnet.runner import set_switches
+    from resnet.runner import set_torch_flags
 
-    set_switches(example.device, precision)
+    set_torch_flags(example.device, precision)
     module = importlib.import_module(f"resnet.variants.{variant.module}")
     with torch.no_grad():
         runner: Runner = module.prepare(model, example, precision, launch)

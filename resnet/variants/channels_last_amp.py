@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 
 from resnet.model import ResNet
-from resnet.runner import DTYPES, Runner, TorchRunner, converted, launched, weights_bytes
+from resnet.runner import DTYPES, Runner, TorchRunner, converted, weights_bytes, with_launch
 
 
 def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:
-    """The float32 module under torch.autocast, channels-last.
+    """Prepare the float32 module under torch.autocast, channels-last.
 
-    Every call casts every weight again, and that is timed, because it is what AMP's users pay: autocast's cache lives
-    only as long as the autocast block, and holds only weights that require a gradient. It is off here, as it could
-    only cost (each weight is read once a call).
+    Every call casts every weight again, and that is timed, because AMP's users pay it: autocast's cache lives only as
+    long as the autocast block, and keeps only weights that require a gradient. It is off here, as it could only cost
+    (each weight is read once a call).
     """
     net = converted(model, example.device, torch.float32, "channels_last")
     dtype = DTYPES[precision]
@@ -28,4 +28,4 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
         "autocast": str(dtype).removeprefix("torch."),
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
     }
-    return launched(TorchRunner(forward, example, torch.float32, "channels_last", details), launch)
+    return with_launch(TorchRunner(forward, example, torch.float32, "channels_last", details), launch)

@@ -8,24 +8,24 @@ import torch
 from torch import Tensor
 
 from resnet.model import ResNet
-from resnet.runner import DTYPES, FORMATS, Runner, TorchRunner, converted, fastest, launched, weights_bytes
+from resnet.runner import DTYPES, FORMATS, Runner, TorchRunner, converted, fastest, weights_bytes, with_launch
 
 
 def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:
-    """The module in the memory format that suits the precision on this machine.
+    """Prepare the module in the memory format that suits the precision on this machine.
 
-    Tensor cores and oneDNN's bf16 kernels read channels-last, so tf32, fp16 and bf16 take it. Float32 without tensor
-    cores goes either way (ResNet-50 on 2-core VMs, 2026: channels-last took 1.10 times NCHW's time at batch 8 on a
-    Zen 5, 0.81 times on a Zen 4), so there both are timed on the example.
+    Tensor cores and oneDNN's bf16 kernels read channels-last, so tf32, fp16 and bf16 take it. In float32 without
+    tensor cores either may win (ResNet-50 on 2-core VMs, 2026: channels-last took 1.10 times NCHW's time at batch 8 on
+    a Zen 5, 0.81 times on a Zen 4), so both are timed on the example.
     """
     if precision != "fp32":
-        return launched(_runner(model, example, precision, "channels_last"), launch)
+        return with_launch(_runner(model, example, precision, "channels_last"), launch)
     runners = {name: _runner(model, example, precision, name) for name in FORMATS}
     calls = {name: partial(runner, runner.place(example)) for name, runner in runners.items()}
     name, times = fastest(calls, example.device)
     chosen = runners[name]
     chosen.details["format_us"] = times
-    return launched(chosen, launch)
+    return with_launch(chosen, launch)
 
 
 def _runner(model: ResNet, example: Tensor, precision: str, memory_format: str) -> TorchRunner:

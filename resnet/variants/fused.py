@@ -1,6 +1,6 @@
-"""This project's Triton kernels, every layer: one kernel a convolution, with all that stands around it inside.
+"""This project's Triton kernels for every layer: one kernel a convolution, with the layers around it fused into it.
 
-`resnet.fused.program` says what is fused and why, `resnet.fused.network` how it is run.
+`resnet.fused.program` says what is fused and why, `resnet.fused.network` runs it.
 """
 
 from __future__ import annotations
@@ -11,48 +11,50 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from kernels.tf32 import rounded
+from kernels.tf32 import round_tf32
 from resnet.fold import fold
-from resnet.fused.buffers import peak
-from resnet.fused.carried import noted
+from resnet.fused.buffers import peak_bytes
+from resnet.fused.carried import bundle_details
 from resnet.fused.eager_memory import eager_uses
-from resnet.fused.launches import use_tuned
+from resnet.fused.launches import install_tuned
 from resnet.fused.network import FusedNetwork
-from resnet.fused.program import program
+from resnet.fused.program import build_program
 from resnet.model import ResNet
-from resnet.runner import DTYPES, Forward, Runner, TorchRunner, launched, weights_bytes
+from resnet.runner import DTYPES, Forward, Runner, TorchRunner, weights_bytes, with_launch
 
 
 def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:
-    """The model as a static program for batches of `example`'s shape, channels-last.
+    """Prepare the model as a static program for batches of `example`'s shape, channels-last.
 
-    On a CPU, which the table does not list as served, it computes with the ops' aten, or with TRITON_INTERPRET=1 by the
-    kernels themselves: for tests. `details` compares the memory of all activations with the least that eager needs.
+    On a CPU, which the table does not list as served, tests run it: by the ops' aten, or with TRITON_INTERPRET=1 by the
+    kernels themselves. `details` compares the memory of all activations with the least that eager needs.
 
     Raises ValueError for a precision without kernels and for a graph without a GPU.
     """
-    check(example.device, precision, launch)
+    check_supported(example.device, precision, launch)
     shape, dtype = tuple(example.shape), DTYPES[precision]
-    made = program(cast(ResNet, fold(model)), shape)
-    chosen = use_tuned(torch.cuda.get_device_name(example.device)) if example.device.type == "cuda" else {"tables": []}
-    network = FusedNetwork(made, precision, example.device)
-    ran = "triton" if example.device.type == "cuda" else "triton, interpreted" if network.configs else "aten"
+    fused = build_program(cast(ResNet, fold(model)), shape)
+    tuned = (
+        install_tuned(torch.cuda.get_device_name(example.device)) if example.device.type == "cuda" else {"tables": []}
+    )
+    network = FusedNetwork(fused, precision, example.device)
+    kernels = "triton" if example.device.type == "cuda" else "triton, interpreted" if network.configs else "aten"
     details = {
         "weights_bytes": weights_bytes(network),
-        "steps": len(made.steps),
+        "steps": len(fused.steps),
         "activation_bytes": network.activation_bytes,
-        "eager_activation_bytes": peak(eager_uses(model, shape, dtype.itemsize)),
-        "kernels": ran,
+        "eager_activation_bytes": peak_bytes(eager_uses(model, shape, dtype.itemsize)),
+        "kernels": kernels,
         "triton_cached": network.cached,
-        **chosen,
+        **tuned,
         "configurations": {layer.key: str(config) for layer, config in network.configs.items()},
     }
-    details |= noted(example.device.type)
-    return launched(OwnRunner(network, example, precision, details), launch)
+    details |= bundle_details(example.device.type)
+    return with_launch(KernelRunner(network, example, precision, details), launch)
 
 
-class OwnRunner(TorchRunner):
-    """Places batches channels-last, as our kernels multiply them: in tf32 rounded to it."""
+class KernelRunner(TorchRunner):
+    """A runner that places batches as the kernels read them: channels-last, for tf32 rounded to it."""
 
     def __init__(self, forward: Forward, example: Tensor, precision: str, details: Mapping[str, Any]) -> None:
         super().__init__(forward, example, DTYPES[precision], "channels_last", details)
@@ -60,11 +62,11 @@ class OwnRunner(TorchRunner):
 
     def place(self, batch: Tensor) -> Tensor:
         x = super().place(batch)
-        return rounded(x) if self._rounds else x
+        return round_tf32(x) if self._rounds else x
 
 
-def check(device: torch.device, precision: str, launch: str) -> None:
-    """Refuse what there are no kernels for."""
+def check_supported(device: torch.device, precision: str, launch: str) -> None:
+    """Raise ValueError for a precision, launch or device without kernels."""
     if precision not in DTYPES:
         raise ValueError(f"there are kernels for {', '.join(DTYPES)}, none for {precision!r}")
     if launch not in ("stream", "graph"):

@@ -1,6 +1,6 @@
-"""Batch norm folded, and each convolution one call of the vendor's library with bias, residual and ReLU inside.
+"""Batch norm folded, and each convolution one call of the vendor's library with bias, residual and ReLU fused.
 
-This is the honest rival of hand-written kernels: neither PyTorch's eager mode nor Inductor calls cuDNN's fused
+This is the fair competitor of hand-written kernels: neither PyTorch's eager mode nor Inductor calls cuDNN's fused
 convolutions, though every PyTorch has them.
 """
 
@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from resnet.fold import fold
-from resnet.library.ops import CudnnConv, OneDnnConv, OneDnnLinear, decide_each
+from resnet.library.ops import CudnnConv, OneDnnConv, OneDnnLinear, choose_each
 from resnet.model import ResNet
-from resnet.runner import DTYPES, FORMATS, Runner, TorchRunner, fastest, launched, weights_bytes
+from resnet.runner import DTYPES, FORMATS, Runner, TorchRunner, fastest, weights_bytes, with_launch
 
 Convert = Callable[[nn.Conv2d], nn.Module]
 
@@ -46,26 +46,26 @@ class LibraryNetwork(nn.Module):
         return cast(Tensor, self.fc(torch.flatten(self.avgpool(x), 1)))
 
     def computes(self, part: str) -> tuple[str, ...]:
-        """The model's modules that a part computes, by the part's name among this network's modules."""
-        tops = {"stem": ("conv1",), "pool": ("maxpool",), "last": ("post_bn",)}
-        if part.split(".")[0] in tops:
-            return tops[part.split(".")[0]]
-        place = re.match(r"blocks\.(\d+)\.(inner\.(\d+)|last|shortcut|activate)", part)
-        if place is None:
+        """Return the names of the model's modules that the module `part` of this network computes."""
+        outside_blocks = {"stem": ("conv1",), "pool": ("maxpool",), "last": ("post_bn",)}
+        if part.split(".")[0] in outside_blocks:
+            return outside_blocks[part.split(".")[0]]
+        match = re.match(r"blocks\.(\d+)\.(inner\.(\d+)|last|shortcut|activate)", part)
+        if match is None:
             return (part,)
         blocks = [f"layer{stage}.{index}" for stage, count in enumerate(self.arch.counts, 1) for index in range(count)]
-        block = blocks[int(place[1])]
-        if place[3] is not None:
-            return (f"{block}.conv{int(place[3]) + 1}",)
+        block = blocks[int(match[1])]
+        if match[3] is not None:
+            return (f"{block}.conv{int(match[3]) + 1}",)
         last = "conv2" if self.arch.block == "basic" else "conv3"
-        kinds = {"last": (last, "add"), "shortcut": ("downsample.0",), "activate": ("preact_bn",)}
-        return tuple(f"{block}.{name}" for name in kinds[place[2]])
+        modules = {"last": (last, "add"), "shortcut": ("downsample.0",), "activate": ("preact_bn",)}
+        return tuple(f"{block}.{name}" for name in modules[match[2]])
 
 
 class Block(nn.Module):
     """Any of the four residual blocks: its last convolution adds the shortcut and, except in v2, applies the ReLU.
 
-    [N, C, H, W] -> [N, K, H', W']. Takes its input over: an identity shortcut may be written to.
+    [N, C, H, W] -> [N, K, H', W']. The input may be overwritten, through an identity shortcut.
     """
 
     def __init__(self, block: nn.Module, convert: Convert) -> None:
@@ -73,11 +73,11 @@ class Block(nn.Module):
         names = [name for name in ("conv1", "conv2", "conv3") if hasattr(block, name)]
         *inner, last = (convert(cast(nn.Conv2d, block.get_submodule(name))) for name in names)
         self.inner, self.last = nn.ModuleList(inner), last
-        norm = [block.get_submodule(name) for name in ("preact_bn", "preact_relu") if hasattr(block, name)]
-        self.activate = nn.Sequential(*norm)  # empty, and so the identity, except in v2
-        self.relu = not norm
+        norm_relu = [block.get_submodule(name) for name in ("preact_bn", "preact_relu") if hasattr(block, name)]
+        self.activate = nn.Sequential(*norm_relu)  # empty, and so the identity, except in v2
+        self.relu = not norm_relu
         self.shortcut = _shortcut(cast("nn.Module | None", block.downsample), convert)
-        self.projects = bool(norm) and cast(bool, block.projects)
+        self.projects = bool(norm_relu) and cast(bool, block.projects)
 
     def forward(self, x: Tensor) -> Tensor:
         activated = self.activate(x)
@@ -89,9 +89,9 @@ class Block(nn.Module):
 
 
 def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:
-    """The fused network, channels-last.
+    """Prepare the fused network, channels-last.
 
-    For fp32 on CUDA, whose kernels outside the tensor cores know both formats, the format is timed too.
+    For fp32 on CUDA, whose kernels outside the tensor cores exist for both memory formats, the faster format is used.
     """
     folded = cast(ResNet, fold(model))
     if example.device.type == "cpu":
@@ -100,7 +100,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     runners = {name: _cudnn(folded, example, DTYPES[precision], name) for name in names}
     calls = {name: partial(runner, runner.place(example)) for name, runner in runners.items()}
     name, _ = fastest(calls, example.device) if len(calls) > 1 else (names[0], {})
-    return launched(runners[name], launch)
+    return with_launch(runners[name], launch)
 
 
 def _onednn(folded: ResNet, example: Tensor, dtype: torch.dtype) -> TorchRunner:
@@ -118,28 +118,28 @@ def _cudnn(folded: ResNet, example: Tensor, dtype: torch.dtype, memory_format: s
     details = {"library": f"cuDNN {torch.backends.cudnn.version()}", "weights_bytes": weights_bytes(net)}
     runner = TorchRunner(net, example, dtype, memory_format, details)
     with torch.inference_mode():
-        runner.details["epilogues"] = decide_each(net, runner.place(example))
+        runner.details["epilogues"] = choose_each(net, runner.place(example))
     return runner
 
 
 def _shortcut(module: nn.Module | None, convert: Convert) -> nn.Module | None:
-    """A projection converted; an identity, a subsampling or the absence of any shortcut as it is."""
+    """Convert a projection; return an identity, a subsampling or None unchanged."""
     projections = [part for part in module.modules() if isinstance(part, nn.Conv2d)] if module is not None else []
     return convert(projections[0]) if projections else module
 
 
 def _input_shapes(net: nn.Module, example: Tensor) -> dict[nn.Conv2d, torch.Size]:
-    """The shape that each convolution of `net` reads, from one pass of one picture: a whole batch unfused would need
-    more memory than the variant itself.
+    """Return the input shape of each convolution of `net`, from a pass of one picture.
 
-    A real one: on the meta device it would import torch._dynamo, which takes longer.
+    A whole batch unfused would need more memory than the variant; the meta device would import torch._dynamo, which
+    takes longer than the pass.
     """
     shapes: dict[nn.Conv2d, torch.Size] = {}
 
-    def note(conv: nn.Conv2d, args: tuple[Tensor, ...]) -> None:
+    def record_shape(conv: nn.Conv2d, args: tuple[Tensor, ...]) -> None:
         shapes[conv] = torch.Size([len(example), *args[0].shape[1:]])
 
-    hooks = [m.register_forward_pre_hook(note) for m in net.modules() if isinstance(m, nn.Conv2d)]
+    hooks = [m.register_forward_pre_hook(record_shape) for m in net.modules() if isinstance(m, nn.Conv2d)]
     with torch.inference_mode():
         net(example[:1])
     for hook in hooks:

@@ -1,4 +1,4 @@
-"""ONNX Runtime on its own providers: CUDA's on a GPU, the CPU's on a CPU."""
+"""ONNX Runtime on its built-in providers: CUDA's on a GPU, the CPU's on a CPU."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch import Tensor
 
 from resnet.model import ResNet
 from resnet.onnx.export import onnx_file
-from resnet.onnx.session import CPU, CUDA, Options, OrtRunner, open_session, own_stream
+from resnet.onnx.session import CPU, CUDA, Options, OrtRunner, non_default_stream, open_session
 from resnet.runner import DTYPES, Runner, fastest
 
 
 def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:
-    """A session on the exported file.
+    """Prepare a session on the exported file.
 
-    On CUDA the provider's two layouts are timed on the example and the faster is kept: `prefer_nhwc` spares the tensor
-    cores their transposes, but only the other layout fuses convolution, sum and ReLU into one kernel
-    (onnxruntime#19470). A layout that does not run is on record with its error.
+    On CUDA the provider's two layouts are timed on the example and the faster is used: `prefer_nhwc` avoids the tensor
+    cores' transposes, but only the other layout fuses convolution, sum and ReLU into one kernel (onnxruntime#19470).
+    `details` has the error of a layout that does not run.
     """
     path, cached = onnx_file(model, DTYPES[precision], example.shape[1:])
     # all but some 50 kB of the file are weights
@@ -28,13 +28,13 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     start = partial(_runner, path, example, DTYPES[precision], model.fc.out_features, details)
     if example.device.type == "cpu":
         return start(CPU, {}, None)
-    stream = own_stream(example.device)
+    stream = non_default_stream(example.device)
     runners, failures = dict[str, OrtRunner](), dict[str, str]()
     for layout, prefer_nhwc in (("nhwc", "1"), ("nchw", "0")):
         runner = start(CUDA, _cuda_options(stream, precision, launch) | {"prefer_nhwc": prefer_nhwc}, stream)
         try:
             runner(runner.place(example))
-        except Exception as error:  # ONNX Runtime's errors have no class of their own
+        except Exception as error:  # ONNX Runtime's errors share no class
             failures[layout] = str(error)
         else:
             runners[layout] = runner
@@ -56,11 +56,11 @@ def _runner(
     options: Options,
     stream: torch.cuda.Stream | None,
 ) -> OrtRunner:
-    session, dropped = open_session(path, provider, options)
+    session, rejected = open_session(path, provider, options)
     details = details | {
         "providers": session.get_providers(),
         "provider_options": session.get_provider_options()[provider],
-        "options_unknown_here": dropped,
+        "options_unknown_here": rejected,
         "threads": torch.get_num_threads(),
     }
     return OrtRunner(lambda: session, example, dtype, classes, details, stream=stream)
@@ -75,6 +75,6 @@ def _cuda_options(stream: torch.cuda.Stream, precision: str, launch: str) -> Opt
         "fuse_conv_bias": "1",
         "use_tf32": str(int(precision == "tf32")),
         "enable_cuda_graph": str(int(launch == "graph")),
-        # the default doubles the arena at each growth, which would stand in the memory numbers
+        # the default doubles the arena at each growth, which would inflate the memory numbers
         "arena_extend_strategy": "kSameAsRequested",
     }

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,13 +11,10 @@ from torch import Tensor
 from resnet.cache import compiled_dir
 from resnet.model import ResNet
 from resnet.onnx.export import INPUT, onnx_file
-from resnet.onnx.session import TENSORRT, Options, OrtRunner, open_session, own_stream
+from resnet.onnx.session import TENSORRT, Options, OrtRunner, non_default_stream, open_session
 from resnet.runner import Runner
 
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
-
-# Dtype of the graph handed to TensorRT, and so of input and output. bf16 is TensorRT's own cast of a float32 graph,
+# Dtype of the graph that TensorRT reads, and so of input and output. For bf16 TensorRT casts a float32 graph,
 # because ONNX has no bf16 convolution before opset 22.
 GRAPH_DTYPES = {"tf32": torch.float32, "fp16": torch.float16, "bf16": torch.float32}
 
@@ -28,33 +23,32 @@ BUILDER_LEVEL = "4"
 
 
 def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:
-    """A session whose every node is TensorRT's.
+    """Prepare a session whose every node runs in TensorRT.
 
-    The provider keeps one CUDA graph per session and replays it whatever buffer is bound (onnxruntime#20050), so with
-    `graph` each placed buffer has a session, and weights, of its own.
+    The provider has one CUDA graph per session and replays it whatever buffer is bound (onnxruntime#20050), so with
+    `graph` each placed buffer has another session, with another copy of the weights.
     """
     importlib.import_module("tensorrt")  # loads libnvinfer from the pip packages, where the provider would not look
     dtype = GRAPH_DTYPES[precision]
     path, cached = onnx_file(model, dtype, example.shape[1:])
-    stream = own_stream(example.device)
+    stream = non_default_stream(example.device)
     engines = compiled_dir() / f"tensorrt-{path.stem}-{precision}-{len(example)}"
     had_engine = engines.exists() and any(engines.glob("*.engine"))
     engines.mkdir(exist_ok=True)
     options = _options(stream, example, engines, precision, launch)
-    session, dropped = open_session(path, TENSORRT, options)
+    session, rejected = open_session(path, TENSORRT, options)
     details = {
         "weights_bytes": path.stat().st_size,
         "providers": session.get_providers(),
         "provider_options": session.get_provider_options()[TENSORRT],
-        "options_unknown_here": dropped,
+        "options_unknown_here": rejected,
         "export_cached": cached,
         "engine_cached": had_engine,
         "graph": launch == "graph",
         "session_per_buffer": launch == "graph",
     }
-    again = partial(_session, path, options)
     return OrtRunner(
-        again if launch == "graph" else lambda: session,
+        lambda: open_session(path, TENSORRT, options)[0] if launch == "graph" else session,
         example,
         dtype,
         model.fc.out_features,
@@ -62,10 +56,6 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
         stream=stream,
         session_per_buffer=launch == "graph",
     )
-
-
-def _session(path: Path, options: Options) -> InferenceSession:
-    return open_session(path, TENSORRT, options)[0]
 
 
 def _options(stream: torch.cuda.Stream, example: Tensor, engines: Path, precision: str, launch: str) -> Options:
@@ -81,7 +71,7 @@ def _options(stream: torch.cuda.Stream, example: Tensor, engines: Path, precisio
         "trt_timing_cache_enable": "1",
         "trt_timing_cache_path": str(engines),
         "trt_cuda_graph_enable": str(int(launch == "graph")),
-        # one shape, so that the engine is made for it and not for a range
+        # one shape, so that the engine is built for it and not for a range
         "trt_profile_min_shapes": shape,
         "trt_profile_opt_shapes": shape,
         "trt_profile_max_shapes": shape,

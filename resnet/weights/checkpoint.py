@@ -1,4 +1,4 @@
-"""Weights from files that other tools wrote, and what is wrong where one does not fit.
+"""Weights from files that other tools wrote, with an error that explains why a file does not fit.
 
 | suffix | written by | fits |
 |---|---|---|
@@ -7,7 +7,7 @@
 | `.h5` `.keras` | Keras: legacy `.h5`, Keras 3 `.weights.h5` and `.keras` | v1 and v2 at depths 50, 101 and 152 |
 
 torchvision's names are this package's, and timm's plain `resnet18 34 50 101 152` have the same. A state dict does not
-record everything: shortcuts `A` and `none` have the same keys, and so do v1.5 and a v1 whose convolutions have no bias.
+distinguish all models: shortcuts `A` and `none` have the same keys, and so do v1.5 and a v1 without convolution bias.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def load_into(model: ResNet, path: str | Path) -> None:
 
     Tensors take the model's dtype and device. A missing `num_batches_tracked` is no fault: it serves training alone.
 
-    Raises `ValueError` where the file cannot be read as what its suffix says, or does not fit: the text names the first
+    Raises `ValueError` where the file cannot be read as its suffix says, or does not fit: the message names the first
     keys that differ and the model that the file looks like. Raises `ImportError` with the pip line for a format whose
     package is not installed, and `OSError` for a path that cannot be opened.
     """
@@ -43,7 +43,7 @@ def load_into(model: ResNet, path: str | Path) -> None:
     if read is None:
         raise ValueError(f"{path}: weights are read from files ending in {', '.join(_READERS)}")
     with path.open("rb"):
-        pass  # a path that is missing, a folder or forbidden is told as such, not as a file that is corrupt
+        pass  # so that a missing path, a folder or a forbidden file is reported as such, not as corrupt
     try:
         state = read(path)
     except ModuleNotFoundError as error:
@@ -53,34 +53,34 @@ def load_into(model: ResNet, path: str | Path) -> None:
         raise
     except Exception as error:  # a damaged file makes the parsers fail in any way there is: KeyError, struct.error, ...
         raise ValueError(f"{path}: cannot be read as {path.suffix} weights: {_reason(error)}") from error
-    _fit(model, state, str(path))
+    _load_state(model, state, str(path))
 
 
 def load_keras(model: ResNet, keras_model: Any) -> None:
     """Copy the weights of a live `keras.applications` ResNet into `model`; errors as `load_into`."""
     state = keras_layout.to_state_dict(keras_layout.from_model(keras_model))
-    _fit(model, state, f"Keras model {keras_model.name}")
+    _load_state(model, state, f"Keras model {keras_model.name}")
 
 
 def _read_torch(path: Path) -> State:
     # Training scripts, torchvision's and timm's too, store their arguments with the weights; a Namespace is plain data.
     with torch.serialization.safe_globals([argparse.Namespace]):
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        contents = torch.load(path, map_location="cpu", weights_only=True)
     for wrapper in ("state_dict", "model"):
-        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
-            found = found[wrapper]
-    if not isinstance(found, Mapping):
-        raise ValueError(f"it holds a {type(found).__name__}, not a state dict")
-    state = {_plain(key): value for key, value in found.items() if isinstance(value, Tensor)}
+        if isinstance(contents, Mapping) and isinstance(contents.get(wrapper), Mapping):
+            contents = contents[wrapper]
+    if not isinstance(contents, Mapping):
+        raise ValueError(f"it holds a {type(contents).__name__}, not a state dict")
+    state = {_without_wrappers(key): value for key, value in contents.items() if isinstance(value, Tensor)}
     if not state:
-        raise ValueError(f"it holds no tensors by name, only {_some(list(map(str, found)))}")
+        raise ValueError(f"it holds no tensors by name, only {_first_few(list(map(str, contents)))}")
     return state
 
 
 def _read_safetensors(path: Path) -> State:
     from safetensors.torch import load_file
 
-    return {_plain(key): value for key, value in load_file(path).items()}
+    return {_without_wrappers(key): value for key, value in load_file(path).items()}
 
 
 def _read_keras(path: Path) -> State:
@@ -94,63 +94,62 @@ _READERS: dict[str, Callable[[Path], State]] = {
 }
 
 
-def _plain(key: str) -> str:
-    """`key` without what DataParallel (`module.`), trainers (`model.`) and torch.compile (`_orig_mod.`) put into it."""
+def _without_wrappers(key: str) -> str:
+    """Drop the prefixes of DataParallel (`module.`), trainers (`model.`) and torch.compile (`_orig_mod.`)."""
     return re.sub(r"^((module|model)\.)+", "", key.replace("_orig_mod.", ""))
 
 
 def _reason(error: Exception) -> str:
-    if type(error) is ValueError:  # one of ours, a sentence
+    if type(error) is ValueError:  # raised here, with a sentence
         return str(error)
-    if "Unsupported global" in str(error):  # torch's own text advises to run whatever code the file brings
+    if "Unsupported global" in str(error):  # torch's text advises to run whatever code the file brings
         return "it holds objects other than tensors; save the model's state_dict() alone"
     first_line = str(error).strip().partition("\n")[0]
     return f"it is damaged or something else ({type(error).__name__}: {first_line[:120]})"
 
 
 class _Difference(NamedTuple):
-    """Keys, in the model's and then the file's order, by what is wrong with them."""
+    """The keys that differ between a model and a file."""
 
     missing: list[str]
     unexpected: list[str]
     reshaped: list[str]
 
     @classmethod
-    def between(cls, want: State, have: State) -> "_Difference":
-        want = {key: value for key, value in want.items() if not key.endswith("num_batches_tracked")}
-        have = {key: value for key, value in have.items() if not key.endswith("num_batches_tracked")}
+    def between(cls, model_state: State, file_state: State) -> "_Difference":
+        want, have = (
+            {key: value.shape for key, value in state.items() if not key.endswith("num_batches_tracked")}
+            for state in (model_state, file_state)
+        )
         return cls(
             missing=[key for key in want if key not in have],
             unexpected=[key for key in have if key not in want],
-            reshaped=[key for key in want if key in have and want[key].shape != have[key].shape],
+            reshaped=[key for key in want if key in have and want[key] != have[key]],
         )
 
     def keys(self) -> set[str]:
         return {*self.missing, *self.unexpected, *self.reshaped}
 
 
-def _fit(model: ResNet, state: State, origin: str) -> None:
+def _load_state(model: ResNet, state: State, origin: str) -> None:
     """Load `state` into `model`, or raise `ValueError` before anything is changed."""
     difference = _Difference.between(model.state_dict(), state)
     if difference.keys():
-        raise ValueError(_complaint(model, state, difference, origin))
+        raise ValueError(_mismatch_message(model, state, difference, origin))
     model.load_state_dict(state, strict=False)
 
 
-def _complaint(model: ResNet, state: State, difference: _Difference, origin: str) -> str:
+def _mismatch_message(model: ResNet, state: State, difference: _Difference, origin: str) -> str:
     want = model.state_dict()
     shapes = [f"{key} {list(state[key].shape)} instead of {list(want[key].shape)}" for key in difference.reshaped]
-    lines = [f"{origin} does not fit {_described(model.spec.name, want)}"]
-    for what, keys in (
-        ("missing", difference.missing),
-        ("unexpected", difference.unexpected),
-        ("wrong shape", shapes),
-    ):
-        if keys:
-            lines.append(f"  {what}: {_some(keys)}")
+    lines = [f"{origin} does not fit {_describe(model.spec.name, want)}"]
+    groups = {"missing": difference.missing, "unexpected": difference.unexpected, "wrong shape": shapes}
+    lines += [f"  {fault}: {_first_few(keys)}" for fault, keys in groups.items() if keys]
     if difference.keys() <= CLASSIFIER and difference.reshaped:
-        have, fitting = len(state["fc.bias"]), len(want["fc.bias"])
-        lines.append(f"  the file has {have} classes, the model {fitting}: build it with num_classes={have}")
+        have = len(state["fc.bias"])
+        lines.append(
+            f"  the file has {have} classes, the model {len(want['fc.bias'])}: build it with num_classes={have}"
+        )
     elif likely := likely_model(state):
         lines.append(f"  it looks like {likely}")
     else:
@@ -159,9 +158,9 @@ def _complaint(model: ResNet, state: State, difference: _Difference, origin: str
 
 
 def likely_model(state: State) -> str | None:
-    """The model whose keys and shapes `state` has, in words: "resnet50v2, num_classes=10, in_channels=3".
+    """Describe the model whose keys and shapes `state` has: "resnet50v2, num_classes=10, in_channels=3".
 
-    A state dict may lack the classifier. `None` where no model of this package matches in every other key.
+    A state dict may lack the classifier. Returns `None` where no model of this package matches in every other key.
     """
     spec = _guess(state)
     if spec is None:
@@ -171,12 +170,12 @@ def likely_model(state: State) -> str | None:
         model = ResNet(spec, classes, in_channels=state["conv1.weight"].shape[1])
     if not _Difference.between(model.state_dict(), state).keys() <= CLASSIFIER:
         return None
-    alike = f" or {Spec(spec.depth, spec.version, 'none').name}" if spec.shortcut == "A" else ""
-    return _described(spec.name + alike, state)
+    alternative = f" or {Spec(spec.depth, spec.version, 'none').name}" if spec.shortcut == "A" else ""
+    return _describe(spec.name + alternative, state)
 
 
 def _guess(state: State) -> Spec | None:
-    """The spec that the names of the keys speak of; whether all the shapes agree is for the caller to see."""
+    """Return the spec that the names of the keys suggest; the caller compares the shapes."""
     blocks = {match[0]: match for key in state if (match := re.match(r"layer(\d)\.(\d+)\.", key))}
     counts = tuple(len({match[2] for match in blocks.values() if match[1] == stage}) for stage in "1234")
     kind: BlockKind = "bottleneck" if "layer1.0.conv3.weight" in state else "basic"
@@ -184,18 +183,18 @@ def _guess(state: State) -> Spec | None:
     ranks = (state[key].ndim if key in state else None for key in ("conv1.weight", "fc.weight"))
     if depth is None or tuple(ranks) not in ((4, 2), (4, None)):
         return None
-    biased: Version = "v2" if "layer1.0.preact_bn.weight" in state else "v1"
-    version: Version = biased if "conv1.bias" in state else "v1.5"
+    preact = "layer1.0.preact_bn.weight" in state
+    version: Version = "v1.5" if "conv1.bias" not in state else "v2" if preact else "v1"
     projections = sum(f"{block}downsample.0.weight" in state for block in blocks)
     shortcut: Shortcut = "A" if not projections else "C" if projections == len(blocks) else "B"
     return Spec(depth, version, shortcut)
 
 
-def _described(name: str, state: State) -> str:
+def _describe(name: str, state: State) -> str:
     classes = f"num_classes={len(state['fc.weight'])}" if "fc.weight" in state else "no classifier (fc)"
     return f"{name}, {classes}, in_channels={state['conv1.weight'].shape[1]}"
 
 
-def _some(words: list[str]) -> str:
+def _first_few(words: list[str]) -> str:
     more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
     return ", ".join(words[:SHOWN]) + more

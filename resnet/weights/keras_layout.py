@@ -9,8 +9,8 @@
 | `kernel` [H, W, in, out] or [in, out], `bias` | `weight` [out, in, H, W] or [out, in], `bias` |
 | `gamma`, `beta`, `moving_mean`, `moving_variance` | `weight`, `bias`, `running_mean`, `running_var` |
 
-Keras trained these weights on inputs of its own making (`keras.applications.resnet.preprocess_input`: BGR minus a mean;
-`resnet_v2.preprocess_input`: -1 to 1). Nothing here changes the input.
+Keras trained these weights on preprocessed inputs (`keras.applications.resnet.preprocess_input`: BGR minus a mean;
+`resnet_v2.preprocess_input`: -1 to 1). This module does not preprocess.
 """
 
 import io
@@ -26,7 +26,7 @@ from torch import Tensor
 
 Arrays = dict[str, dict[str, NDArray[Any]]]  # layer -> weight -> array, in Keras's names and layout
 
-_WHOLE = {"conv1_conv": "conv1", "conv1_bn": "bn1", "post_bn": "post_bn", "predictions": "fc"}
+_OUTSIDE_BLOCKS = {"conv1_conv": "conv1", "conv1_bn": "bn1", "post_bn": "post_bn", "predictions": "fc"}
 _IN_BLOCK = re.compile(r"conv(?P<stage>[2-5])_block(?P<block>\d+)_(?P<part>preact|\d)_(?P<kind>conv|bn)")
 _WEIGHTS = {
     "kernel": "weight",
@@ -42,7 +42,7 @@ _NORM_ORDER = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
 def read_file(path: Path) -> Arrays:
-    """The arrays of a `.keras` archive, a Keras 3 `.weights.h5` or a legacy `.h5`, weights or whole model.
+    """Read the arrays of a `.keras` archive, a Keras 3 `.weights.h5` or a legacy `.h5` of weights or a whole model.
 
     Raises `ValueError`, or what h5py and zipfile raise, where the file is none of these.
     """
@@ -53,7 +53,7 @@ def read_file(path: Path) -> Arrays:
         with zipfile.ZipFile(path) as archive:
             source = io.BytesIO(archive.read("model.weights.h5"))
     with h5py.File(source, "r") as file:
-        legacy = file.get("model_weights", file)  # where `model.save` put what `model.save_weights` has on top
+        legacy = file.get("model_weights", file)  # `model.save` nests what `model.save_weights` has at the top
         if "layer_names" in legacy.attrs:
             return _read_legacy(legacy)
         if "layers" in file:
@@ -62,7 +62,7 @@ def read_file(path: Path) -> Arrays:
 
 
 def from_model(keras_model: Any) -> Arrays:
-    """The arrays of a live Keras 3 model, whatever its backend."""
+    """Return the arrays of a live Keras 3 model, whatever its backend."""
     from keras.ops import convert_to_numpy
 
     return {
@@ -73,7 +73,7 @@ def from_model(keras_model: Any) -> Arrays:
 
 
 def to_state_dict(arrays: Arrays) -> dict[str, Tensor]:
-    """`arrays` as a state dict. A layer that no ResNet of Keras has keeps its name, for an error to show."""
+    """Return `arrays` as a state dict. A layer that is in no ResNet of Keras keeps its name, for an error to show."""
     state = {}
     for layer, weights in arrays.items():
         module = module_name(layer)
@@ -86,9 +86,9 @@ def to_state_dict(arrays: Arrays) -> dict[str, Tensor]:
 
 
 def module_name(layer: str) -> str | None:
-    """The module that a Keras layer's weights belong to, or `None` for a layer that is not of these models."""
-    if layer in _WHOLE:
-        return _WHOLE[layer]
+    """Return the name of the module of a Keras layer, or `None` for a layer that is in none of these models."""
+    if layer in _OUTSIDE_BLOCKS:
+        return _OUTSIDE_BLOCKS[layer]
     match = _IN_BLOCK.fullmatch(layer)
     if match is None:
         return None
@@ -111,7 +111,7 @@ def _read_legacy(group: Any) -> Arrays:
 
 
 def _read_keras3(layers: Any) -> Arrays:
-    # Groups are called after the class and a counter (`conv2d_17`); the layer's own name is an attribute.
+    # Groups are called after the class and a counter (`conv2d_17`); the layer's name is an attribute.
     arrays: Arrays = {}
     for group_name, group in layers.items():
         variables = group.get("vars", {})

@@ -1,9 +1,9 @@
 """Synthetic weights that behave like trained ones, from a seed.
 
 Default initialisations do not: in eval mode PyTorch's gives logits that hardly depend on the input, and Kaiming's
-fan-out lets the activations of a ResNet-152 grow past what float16 holds. So the convolutions are Kaiming's, the batch
+fan-out lets the activations of a ResNet-152 grow past float16's range. So the convolutions are Kaiming's, the batch
 norms get random scales and shifts and the statistics of real pictures, and the classifier is scaled and centred on the
-features those pictures give: every activation has a natural scale, and the logits follow the picture.
+features of those pictures: every activation has a natural scale, and the logits depend on the picture.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ import torch
 from torch import Tensor, nn
 
 from resnet.archs import Spec
-from resnet.cache import made_once
-from resnet.inputs import Source, find, pictures
+from resnet.cache import cached_file
+from resnet.inputs import Source, find_source, pictures
 from resnet.model import ResNet
 
-# Part of the cache's key: raise it when the recipe below changes what it makes.
+# Part of the cache's key: raise it when the recipe below changes the weights.
 RECIPE = 1
 CALIBRATION_PICTURES = 16
 CALIBRATION_IMAGE = 224
-# What a residual branch adds, against its shortcut. At 1, as initialisers have it, each block amplifies the rounding
-# error of those before, which training does not leave so: bf16's logits then were 45 % off float32's at depth 152 and
+# Scale of a residual branch against its shortcut. At 1, as initialisers have it, each block amplifies the rounding
+# errors of those before, which trained weights do not: bf16's logits then were 45 % off float32's at depth 152 and
 # agreed on 1 picture of 16, and with this 5 % and on all 16 (2026-11-23, on a CPU).
-BRANCH = 0.15
+BRANCH_SCALE = 0.15
 # Spread of the logits over pictures; an ImageNet ResNet's is 2 to 3.
 LOGIT_SPREAD = 2.5
 
@@ -37,18 +37,18 @@ LOGIT_SPREAD = 2.5
 def synthesize(
     spec: Spec, *, seed: int = 0, num_classes: int = 1000, in_channels: int = 3, source: Source | str = "photos"
 ) -> ResNet:
-    """A ResNet with synthetic weights, the same for the same arguments and pictures; cached on disk."""
+    """Return a ResNet with synthetic weights, equal for equal arguments and pictures; they are cached on disk."""
     if isinstance(source, str):
-        source = find(source)
-    asked = f"{spec.name} {seed} {num_classes} {in_channels} {source.described()}"
-    key = f"weights {RECIPE} {asked} torch {torch.__version__}"
+        source = find_source(source)
+    arguments = f"{spec.name} {seed} {num_classes} {in_channels} {source.description()}"
+    key = f"weights {RECIPE} {arguments} torch {torch.__version__}"
 
-    def make(path: Path) -> None:
-        whole = io.BytesIO()  # torch, writing to a full disk itself, does not say that it is full
-        torch.save(_synthesized(spec, seed, num_classes, in_channels, source).state_dict(), whole)
-        path.write_bytes(whole.getbuffer())
+    def save(path: Path) -> None:
+        buffer = io.BytesIO()  # torch.save to a path does not say that a disk is full
+        torch.save(_synthesized(spec, seed, num_classes, in_channels, source).state_dict(), buffer)
+        path.write_bytes(buffer.getbuffer())
 
-    path, _ = made_once(key, ".pt", make)
+    path, _ = cached_file(key, ".pt", save)
     # on the meta device this would be free, but initialising there imports torch._dynamo: 1.7 s, in every process
     with torch.random.fork_rng(devices=[]):
         model = ResNet(spec, num_classes=num_classes, in_channels=in_channels)
@@ -57,7 +57,7 @@ def synthesize(
 
 
 def digest(model: nn.Module) -> str:
-    """A short digest of a model's weights, for records: equal weights have equal digests."""
+    """Return a short digest of a model's weights, for records: equal weights have equal digests."""
     total = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         total.update(name.encode())
@@ -77,7 +77,7 @@ def _synthesized(spec: Spec, seed: int, num_classes: int, in_channels: int, sour
 
 
 def _randomise(model: ResNet) -> None:
-    """Scales and shifts as trained batch norms have them: none is 1 and 0, so a fold that forgets one is seen."""
+    """Set scales and shifts as trained batch norms have them: none is 1 or 0, so tests see a fold that forgets one."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -86,18 +86,18 @@ def _randomise(model: ResNet) -> None:
             nn.init.normal_(module.bias, 0.0, 0.1)
     for block in model.modules():
         if getattr(block, "downsample", None) is not None:
-            _last_layer(block).weight.mul_(BRANCH)
+            _last_layer(block).weight.mul_(BRANCH_SCALE)
 
 
 def _last_layer(block: nn.Module) -> nn.Conv2d | nn.BatchNorm2d:
-    """What a residual branch ends with: a batch norm, or in the pre-activation design a convolution."""
+    """Return the last layer of a residual branch: a batch norm, or in the pre-activation design a convolution."""
     layers = [layer for layer in block.children() if isinstance(layer, nn.Conv2d | nn.BatchNorm2d)]
     return layers[-1]
 
 
 @contextmanager
 def _measuring_statistics(model: ResNet) -> Iterator[None]:
-    """Batch norms normalise by the batch and keep its statistics, so one pass sets every layer on calibrated inputs."""
+    """Let batch norms normalise by the batch and keep its statistics, so that one pass calibrates every layer."""
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     model.eval()
@@ -112,15 +112,15 @@ def _measuring_statistics(model: ResNet) -> Iterator[None]:
 
 def _calibrate_classifier(model: ResNet, batch: Tensor) -> None:
     """Scale and centre the last layer on the features of `batch` [N, C, H, W], which runs through the model once."""
-    seen: list[Tensor] = []
-    hook = model.fc.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    inputs: list[Tensor] = []
+    hook = model.fc.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
     model(batch)
     hook.remove()
-    features = seen[0].double()  # [N, features]
+    features = inputs[0].double()  # [N, features]
     mean = features.mean(0)
     weight = torch.randn(model.fc.weight.shape, dtype=torch.float64)
-    # Without their part along the mean feature the logits show how a picture differs from the others, and no large
-    # common part cancels against the bias (which would cost the lower precisions digits a trained network keeps).
+    # Without their component along the mean feature the logits depend on how a picture differs from the others, and no
+    # large common term cancels against the bias (which would cost the lower precisions digits).
     weight -= torch.outer(weight @ mean, mean) / mean.dot(mean)
     weight *= LOGIT_SPREAD / (weight @ (features - mean).T).std()
     model.fc.weight.copy_(weight)
@@ -128,7 +128,7 @@ def _calibrate_classifier(model: ResNet, batch: Tensor) -> None:
 
 
 def _as_channels(batch: Tensor, channels: int) -> Tensor:
-    """RGB pictures [N, 3, H, W] as `channels` ones: their mean for one channel, the colours in turn for others."""
+    """Turn RGB pictures [N, 3, H, W] into `channels` channels: the mean for one, the colours in turn for others."""
     if channels == 1:
         return batch.mean(1, keepdim=True)
     return batch[:, [c % 3 for c in range(channels)]]

@@ -211,6 +211,6 @@ def test_what_was_written_by_hand_elsewhere_is_written_here() -> None:
         for package in ("bench", "kernels", "resnet")
         for path in (root / package).rglob("*.py")
         if any(word in path.read_text() for word in ("os.replace(", ".replace(path)", ".replace(self.path)"))
-        or "beside.replace(" in path.read_text()
+        or "temporary.replace(" in path.read_text()
     }
     assert replacing == {"kernels/cards/files.py", "resnet/cache.py"}

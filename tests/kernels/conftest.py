@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kernels import Config, Layer
+from tests.kernels.apart import apart
 
 if importlib.util.find_spec("triton") is None:
     collect_ignore_glob = ["*"]
@@ -17,6 +18,15 @@ GUARD = 64  # elements behind an output, which are to be left alone
 
 # Bits of the result's own rounding; float32 sums are no further off than the first.
 FP32_ERROR, BITS = 2e-6, {"fp32": 24, "tf32": 11, "fp16": 11, "bf16": 8}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiler_in_a_child() -> Iterator[None]:
+    import triton
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(triton, "compile", apart(triton.compile))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +55,7 @@ def operands() -> Callable[..., object]:
     from kernels import pack, widen
     from kernels.launch import Operands
     from kernels.packing import TORCH_TYPES
-    from kernels.tf32 import rounded
+    from kernels.tf32 import round_tf32
 
     def make(layer: Layer, seed: int = 0, device: str = "cpu") -> Operands:
         generator = torch.Generator().manual_seed(seed)
@@ -56,7 +66,7 @@ def operands() -> Callable[..., object]:
 
         def activation(n: int, h: int, w: int, c: int) -> Tensor:
             placed = values(n, h, w, c).to(device, dtype).permute(0, 3, 1, 2)
-            placed = rounded(placed) if layer.dtype == "tf32" else placed
+            placed = round_tf32(placed) if layer.dtype == "tf32" else placed
             return torch.empty_like(placed, memory_format=torch.channels_last).copy_(placed)
 
         depth = prod(layer.kernel) * layer.c_in + layer.c_in2
@@ -101,7 +111,7 @@ def check(operands, allowed) -> Callable[..., Tensor]:
     `tolerance` is a share of the largest value, in place of what rounding explains.
     """
     from kernels.kinds import implementation, reference
-    from kernels.launch import output
+    from kernels.launch import empty_output
 
     def run(
         layer: Layer,
@@ -112,7 +122,7 @@ def check(operands, allowed) -> Callable[..., Tensor]:
         given: object = None,
     ) -> Tensor:
         given = operands(layer, seed, device) if given is None else given
-        like = output(layer, "meta")
+        like = empty_output(layer, "meta")
         memory = torch.full((like.numel() + GUARD,), torch.nan, dtype=like.dtype, device=device)
         out = memory.as_strided(like.shape, like.stride())
         implementation(layer, config).launch(layer, config, given, out)

@@ -81,7 +81,7 @@ def test_weights_of_another_type_are_refused(op: Callable[..., Tensor], packed: 
     x = torch.randn(2, 3, 6, 5).to(memory_format=CHANNELS_LAST)
     with pytest.raises(ValueError, match=r"^packed: for torch.float16"):
         op(x, packed(torch.float16))
-    with pytest.raises(ValueError, match=r"^packed: for torch.float32, holding torch.float16"):
+    with pytest.raises(ValueError, match=r"^packed: for torch.float32, with a weight of torch.float16"):
         op(x, packed(torch.float32).half())
 
 

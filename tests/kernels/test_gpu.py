@@ -9,11 +9,11 @@ import torch.nn.functional as F
 
 from kernels import conv, conv_tma
 from kernels.conv_op import conv_bias_act
-from kernels.launch import output
+from kernels.launch import empty_output
 from kernels.packing import pack
 from kernels.space.config import Config
-from kernels.space.conv import default, space
-from kernels.space.fit import from_registers, impossible
+from kernels.space.conv import candidates, default_config
+from kernels.space.fit import incompatibility_reason, wgmma_reads_registers
 from kernels.space.layer import Layer
 from kernels.space.machine import machine_of
 
@@ -50,7 +50,7 @@ def tma(box: tuple[int, int, int], n: int = 64, k: int = 32, warps: int = 4, **o
 
 def safe(layer: Layer, config: Config) -> Config:
     """The same with its steps in series, where the products of one would read what the next writes."""
-    return replace(config, serial=from_registers(layer, config, arch()))
+    return replace(config, serial=wgmma_reads_registers(layer, config, arch()))
 
 
 needs_bulk = pytest.mark.skipif(
@@ -62,7 +62,7 @@ needs_bulk = pytest.mark.skipif(
 @pytest.mark.parametrize("name", LAYERS)
 def test_the_default_agrees_with_float64(name, dtype, check) -> None:
     layer = replace(LAYERS[name], dtype=dtype)
-    check(layer, default(layer, arch()), device="cuda", tolerance=TOLERANCE.get(dtype))
+    check(layer, default_config(layer, arch()), device="cuda", tolerance=TOLERANCE.get(dtype))
 
 
 @pytest.mark.parametrize("dtype", ["tf32", "fp16", "bf16"])
@@ -72,7 +72,7 @@ def test_the_default_agrees_with_float64(name, dtype, check) -> None:
 def test_bulk_copies_agree_with_float64(name, dtype, box, check) -> None:
     layer = replace(LAYERS[name], dtype=dtype)
     for config in (tma(box), tma(box, 128, 64, 8, pdl=True), tma(box, split_k=4)):
-        if impossible(layer, config) is None:
+        if incompatibility_reason(layer, config) is None:
             check(layer, safe(layer, config), device="cuda", tolerance=TOLERANCE.get(dtype))
 
 
@@ -87,7 +87,7 @@ def test_warps_and_splits_agree_with_float64(name, warps, split_k, check) -> Non
 
 def test_a_second_configuration_of_the_space_agrees_with_the_first(check) -> None:
     layer = LAYERS["3x3"]
-    results = [check(layer, config, device="cuda") for config in space(layer, arch(), limit=8)]
+    results = [check(layer, config, device="cuda") for config in candidates(layer, arch(), limit=8)]
     # both are rounded from sums that differ in the last bits of float32
     assert all(torch.allclose(results[0], other, atol=2e-5, rtol=2**-10) for other in results)
 
@@ -97,7 +97,7 @@ def test_a_hundred_runs_are_the_same_bits(config, operands) -> None:
     if config.pdl and arch() < 90:
         pytest.skip("programmatic dependent launch begins with sm_90")
     layer = LAYERS["3x3 late"]
-    given, outs = operands(layer, device="cuda"), [output(layer, "cuda") for _ in range(100)]
+    given, outs = operands(layer, device="cuda"), [empty_output(layer, "cuda") for _ in range(100)]
     for out in outs:
         conv.launch(layer, config, given, out)
     assert all(torch.equal(outs[0], out) for out in outs[1:])
@@ -112,7 +112,7 @@ def test_dependent_launches_see_what_they_depend_on(make, operands) -> None:
     given.weight.mul_(0.5)
 
     def chain(pdl: bool) -> torch.Tensor:
-        buffers = [given.x.clone(memory_format=torch.channels_last), output(layer, "cuda")]
+        buffers = [given.x.clone(memory_format=torch.channels_last), empty_output(layer, "cuda")]
         for turn in range(40):
             source, out = buffers[turn % 2], buffers[(turn + 1) % 2]
             config = safe(layer, make(pdl=pdl, split_k=1 + turn % 2))

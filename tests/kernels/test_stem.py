@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from kernels import Config, Layer, conv_bias_relu_pool, pack, stem, widen
-from kernels.compiled.emit import Emitted, compiled, emit
+from kernels.compiled.emit import compile_for, emit
+from kernels.compiled.facts import KernelFacts
 from kernels.launch import INTERPRETED
 from kernels.space import stem as stem_space
 from kernels.space.machine import machine_of
@@ -48,8 +49,8 @@ def test_other_stems_compile_well(layer, arch) -> None:
     assert compiles_well(layer, arch).tensor
 
 
-def compiles_well(layer: Layer, arch: int) -> Emitted:
-    config = stem_space.default(layer, arch)
+def compiles_well(layer: Layer, arch: int) -> KernelFacts:
+    config = stem_space.default_config(layer, arch)
     (compilation,) = stem.compilation(layer, config)
     found = emit(compilation, arch)
     print(layer.key, config, found)
@@ -68,7 +69,7 @@ def test_the_widest_tile_reads_its_weights_once(arch, name) -> None:
     (compilation,) = stem.compilation(STEM, config)
     found = emit(compilation, arch)
     assert (found.tensor, found.occupancy, found.spills) == ({name: 14}, 2, False)
-    ttgir = compiled(compilation, arch).asm["ttgir"]
+    ttgir = compile_for(compilation, arch).asm["ttgir"]
     before, _, loop = ttgir.partition("scf.for")
     assert before.count("local_alloc") + before.count("tmem_alloc") >= 7
     assert "efficient_layout" in loop  # the neighbour is found by shuffles within a warp
@@ -86,9 +87,9 @@ def test_agrees_with_float64_on_a_gpu(dtype, n, relu, check) -> None:
     arch = machine_of(10 * major + minor).arch
     for h, w in ((224, 224), (97, 130)):
         layer = replace(STEM, n=n, h=h, w=w, dtype=dtype, relu=relu)
-        chosen = stem_space.default(layer, arch)
+        chosen = stem_space.default_config(layer, arch)
         others = [replace(chosen, block_m=m, group_m=r) for m, r in ((32, 3), (16, 8))]
-        for config in (chosen, *(c for c in others if stem_space.unfit(layer, c, arch) is None)):
+        for config in (chosen, *(c for c in others if stem_space.rejection_reason(layer, c, arch) is None)):
             check(layer, config, device="cuda", tolerance=OF_TOP.get(dtype))
 
 

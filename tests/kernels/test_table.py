@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from kernels import kinds, table
-from kernels.kinds import default
+from kernels.kinds import default_config
 from kernels.space.layer import Layer
-from kernels.table import Entry, Table, config_for, use
+from kernels.table import Entry, Table, config_for
 from resnet.fused.layers import layers_of
 from tests.kernels.shapes import MIDDLE, STEM
 
@@ -30,12 +30,12 @@ def installed() -> Iterator[None]:
     known = table._installed
     table._safe.cache_clear()
     yield
-    table.use(known)
+    table.install(known)
     table._safe.cache_clear()
 
 
-def install(layer: Layer, config: str) -> None:
-    table.use(Table([Entry(GPU, layer.key, config, "measured", 1.0, "2026-11-01T00:00:00+00:00", "3.6.0")]))
+def install_entry(layer: Layer, config: str) -> None:
+    table.install(Table([Entry(GPU, layer.key, config, "measured", 1.0, "2026-11-01T00:00:00+00:00", "3.6.0")]))
 
 
 @pytest.mark.parametrize(
@@ -46,10 +46,10 @@ def install(layer: Layer, config: str) -> None:
     ],
 )
 def test_an_entry_that_is_unsafe_is_left_out_with_its_reason(installed, layer, config, arch) -> None:
-    install(layer, config)
-    reason = kinds.unsafe(layer, table.Config.parse(config), arch)
+    install_entry(layer, config)
+    reason = kinds.hazard_reason(layer, table.Config.parse(config), arch)
     with pytest.warns(UserWarning, match=f"{config} for {layer.key} is left out: ") as seen:
-        assert table.config_for(layer, GPU, arch) == default(layer, arch)
+        assert table.config_for(layer, GPU, arch) == default_config(layer, arch)
     assert reason in str(seen[0].message)
     with warnings.catch_warnings():  # said once, not at each call
         warnings.simplefilter("error")
@@ -67,20 +67,20 @@ def test_an_entry_that_is_unsafe_is_left_out_with_its_reason(installed, layer, c
     ],
 )
 def test_an_entry_that_is_safe_is_taken(installed, layer, config, arch) -> None:
-    install(layer, config)
+    install_entry(layer, config)
     assert str(table.config_for(layer, GPU, arch)) == config
 
 
 def test_no_table_of_this_checkout_has_an_entry_that_is_not_fit() -> None:
     files = sorted((Path(__file__).parents[2] / "results" / "tuned").glob("*.json"))
-    chosen = Table(entry for file in files for entry in Table.load(file))
+    chosen = Table(entry for file in files for entry in Table.read(file))
     networks = {(model, precision) for model, _, precision in EVERYTHING}
     batches = {int(entry.layer.split("-")[1][1:]) for entry in chosen}
     shapes = [layer for model, precision in networks for layer in layers_of(model, 1, 224, precision)]
     for layer in {replace(shape, n=n) for shape in shapes for n in batches}:
         for arch, gpus in emitted.GPUS.items():
             for config in (chosen.config(gpu, layer) for gpu in gpus):
-                assert config is None or kinds.unfit(layer, config, arch) is None, f"{layer.key} {config}"
+                assert config is None or kinds.rejection_reason(layer, config, arch) is None, f"{layer.key} {config}"
 
 
 def entry(**changed: object) -> Entry:
@@ -94,13 +94,13 @@ def entry(**changed: object) -> Entry:
 def test_a_table_is_its_file(tmp_path) -> None:
     path = tmp_path / "table.json"
     Table([entry(), entry(gpu="A100"), entry(layer=STEM.key)]).save(path)
-    read = Table.load(path)
+    read = Table.read(path)
     assert list(read) == sorted([entry(), entry(gpu="A100"), entry(layer=STEM.key)], key=lambda e: (e.gpu, e.layer))
     read.save(tmp_path / "again.json")
     assert (tmp_path / "again.json").read_text() == path.read_text()
     assert [file.name for file in sorted(tmp_path.iterdir())] == ["again.json", "table.json"]
     Table().save(path)
-    assert len(Table.load(path)) == 0
+    assert len(Table.read(path)) == 0
 
 
 def test_measurements_outlast_predictions_and_later_ones_earlier_ones() -> None:
@@ -120,7 +120,7 @@ def test_a_file_that_is_no_table(text, tmp_path) -> None:
     path = tmp_path / "table.json"
     path.write_text(text)
     with pytest.raises(ValueError, match="not a table"):
-        Table.load(path)
+        Table.read(path)
 
 
 def test_entries_are_checked(tmp_path) -> None:
@@ -131,12 +131,12 @@ def test_entries_are_checked(tmp_path) -> None:
     Table([entry()]).save(path)
     path.write_text(json.dumps(json.loads(path.read_text().replace("ptr-", "abc-"))))
     with pytest.raises(ValueError, match="abc"):
-        Table.load(path)
+        Table.read(path)
 
 
 def test_the_installed_table_goes_before_the_model(monkeypatch) -> None:
     monkeypatch.setattr(table, "_installed", Table())
-    assert config_for(MIDDLE, "H200", 90, 132) == default(MIDDLE, 90, 132)
-    use(Table([entry()]))
+    assert config_for(MIDDLE, "H200", 90, 132) == default_config(MIDDLE, 90, 132)
+    table.install(Table([entry()]))
     assert str(config_for(MIDDLE, "H200", 90, 132)) == entry().config
-    assert config_for(MIDDLE, "another", 90, 132) == default(MIDDLE, 90, 132)
+    assert config_for(MIDDLE, "another", 90, 132) == default_config(MIDDLE, 90, 132)

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from resnet.archs import ARCHS, MODELS, SHORTCUTS, VERSIONS, Spec
 from resnet.cost import BYTES, Operation, operations
-from resnet.floors import FUSIONS, Ceilings, floors, groups, network_floors
+from resnet.floors import FUSIONS, Ceilings, fused_floors, fused_groups, network_floors
 from resnet.model import ResNet
 from resnet.variants import PRECISIONS
 
@@ -78,19 +78,19 @@ def test_flops_shapes_and_weights_are_those_of_the_module_layer_by_layer(name: s
             module.register_forward_hook(lambda _, __, out, path=path: shapes.__setitem__(path, tuple(out.shape)))  # type: ignore[misc]
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             model(torch.empty(2, 3, 96, 65))
-    counts = {path.removeprefix("ResNet."): sum(found.values()) for path, found in counter.get_flop_counts().items()}
-    found = {operation.name: operation for operation in operations(name, 2, (96, 65), "bf16")}
-    layers = {path: m for path, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
-    assert {path for path, operation in found.items() if operation.flops} == layers.keys()
-    assert sum(operation.flops for operation in found.values()) == counter.get_total_flops()
-    for path, operation in found.items():
+    counts = {path.removeprefix("ResNet."): sum(flops.values()) for path, flops in counter.get_flop_counts().items()}
+    layers = {operation.name: operation for operation in operations(name, 2, (96, 65), "bf16")}
+    modules = {path: m for path, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
+    assert {path for path, operation in layers.items() if operation.flops} == modules.keys()
+    assert sum(operation.flops for operation in layers.values()) == counter.get_total_flops()
+    for path, operation in layers.items():
         if not path.endswith(".add"):
             assert operation.shape == shapes[path], path
         assert operation.written == 2 * torch.Size(operation.shape).numel()
-    for path, layer in layers.items():
-        assert found[path].flops == counts[path], path
+    for path, layer in modules.items():
+        assert layers[path].flops == counts[path], path
         outputs = cast(Tensor, layer.weight).shape[0]
-        assert found[path].weights == 2 * (layer.weight.numel() + outputs), path
+        assert layers[path].weights == 2 * (layer.weight.numel() + outputs), path
 
 
 def test_every_layer_of_the_module_is_an_operation_or_a_pass_behind_one() -> None:
@@ -98,8 +98,8 @@ def test_every_layer_of_the_module_is_an_operation_or_a_pass_behind_one() -> Non
         with torch.device("meta"):
             model = ResNet(Spec.parse(name))
         parts = {p for p, m in model.named_modules() if not list(m.children()) and not isinstance(m, nn.Identity)}
-        found = named(name).values()
-        told = {operation.name for operation in found} | {each for operation in found for each in operation.passes}
+        layers = named(name).values()
+        told = {operation.name for operation in layers} | {each for operation in layers for each in operation.passes}
         adds = {name for name in told if name.endswith(".add")}
         strided = {part for part in parts if "downsample" in part and part not in told}
         assert told - adds - {part.rpartition(".")[0] for part in strided} == parts - strided - {"pool_pad"}, name
@@ -109,14 +109,14 @@ def test_every_layer_of_the_module_is_an_operation_or_a_pass_behind_one() -> Non
 def test_bytes_flops_and_kernels_are_those_that_were_counted_apart(line: str) -> None:
     depth, gflop, *rest = map(float, line.split())
     moved, weights, kernels = rest[:5], rest[5], rest[6:]
-    found = operations(f"resnet{depth:.0f}", 1, 224, "fp16")
-    made = {fusion: groups(found, fusion) for fusion in FUSIONS}
-    assert sum(operation.flops for operation in found) / 1e9 == pytest.approx(gflop, abs=0.005)
+    layers = operations(f"resnet{depth:.0f}", 1, 224, "fp16")
+    made = {fusion: fused_groups(layers, fusion) for fusion in FUSIONS}
+    assert sum(operation.flops for operation in layers) / 1e9 == pytest.approx(gflop, abs=0.005)
     for fusion, expected in zip(FUSIONS, moved, strict=True):
         bytes_moved = sum(sum(group.reads) + sum(group.writes) for group in made[fusion])
         assert bytes_moved / 1e6 == pytest.approx(expected, abs=0.051), fusion
-    biases = sum(2 * operation.shape[1] for operation in found if operation.flops)
-    assert (sum(operation.weights for operation in found) - biases) / 1e6 == pytest.approx(weights, abs=0.05)
+    biases = sum(2 * operation.shape[1] for operation in layers if operation.flops)
+    assert (sum(operation.weights for operation in layers) - biases) / 1e6 == pytest.approx(weights, abs=0.05)
     assert [len(made[fusion]) for fusion in ("separate", "conv", "block")] == kernels
 
 
@@ -127,45 +127,45 @@ def test_floors_are_those_that_were_counted_apart(line: str) -> None:
         last_digit = 0.1 if "." in time else 1
         # theirs have no biases, ours no norm's parameters where it is a pass of its own
         within = 0.51 * last_digit + 0.002 * float(time)
-        found = floor_s(f"resnet{depth}", int(batch), 224, "fp16", CEILINGS, fusion)
-        assert 1e6 * found == pytest.approx(float(time), abs=within), fusion
+        seconds = floor_s(f"resnet{depth}", int(batch), 224, "fp16", CEILINGS, fusion)
+        assert 1e6 * seconds == pytest.approx(float(time), abs=within), fusion
 
 
 def test_the_bytes_of_a_block_are_those_counted_by_hand() -> None:
-    found = [operation for name, operation in named("resnet50").items() if name.startswith("layer1.0.")]
+    layers = [operation for name, operation in named("resnet50").items() if name.startswith("layer1.0.")]
     narrow, wide = 56 * 56 * 64 * 2, 56 * 56 * 256 * 2  # an activation of 64 channels, of 256
-    conv = {group.names: (group.reads, group.writes) for group in groups(found, "conv")}
+    conv = {group.names: (group.reads, group.writes) for group in fused_groups(layers, "conv")}
     assert conv == {
         ("layer1.0.conv1",): ((narrow,), (narrow,)),
         ("layer1.0.conv2",): ((narrow,), (narrow,)),
         ("layer1.0.conv3", "layer1.0.add"): ((narrow, wide), (wide,)),
         ("layer1.0.downsample.0",): ((narrow,), (wide,)),
     }
-    separate = [(sum(group.reads), sum(group.writes)) for group in groups(found, "separate")]
+    separate = [(sum(group.reads), sum(group.writes)) for group in fused_groups(layers, "separate")]
     inner, outer = [(narrow, narrow)] * 3, [(narrow, wide), (wide, wide)]  # conv, norm, ReLU; conv, norm
     assert separate == [*inner, *inner, *outer, *outer, (2 * wide, wide), (wide, wide)]
-    (block,) = groups(found, "block")
+    (block,) = fused_groups(layers, "block")
     assert (block.reads, block.writes) == ((narrow,), (wide,))
     assert block.weights == 2 * (64 * 64 + 9 * 64 * 64 + 2 * 64 * 256 + 64 + 64 + 2 * 256)
-    assert groups(found, "stage1") == (block,)
+    assert fused_groups(layers, "stage1") == (block,)
 
 
 def test_a_strided_1x1_reads_a_quarter_and_a_block_reads_its_input_once() -> None:
-    found = named("resnet50")
+    layers = named("resnet50")
     whole = 56 * 56 * 256 * 2
-    assert found["layer2.0.downsample.0"].read == whole // 4
-    assert found["layer2.0.conv1"].read == whole
+    assert layers["layer2.0.downsample.0"].read == whole // 4
+    assert layers["layer2.0.conv1"].read == whole
     assert named("resnet50v1")["layer2.0.conv1"].read == whole // 4
-    blocks = {group.names[0]: group for group in groups(list(found.values()), "block")}
+    blocks = {group.names[0]: group for group in fused_groups(list(layers.values()), "block")}
     assert blocks["layer2.0.conv1"].reads == (whole,)
 
 
 def test_option_a_selects_and_its_copy_is_part_of_the_sum() -> None:
-    found = named("resnet18-A")
-    shortcut = found["layer2.0.downsample"]
+    layers = named("resnet18-A")
+    shortcut = layers["layer2.0.downsample"]
     assert (shortcut.kind, shortcut.flops, shortcut.weights) == ("subsample", 0, 0)
     assert (shortcut.read, shortcut.written) == (28 * 28 * 64 * 2, 28 * 28 * 128 * 2)
-    fused = {group.names[0]: group for group in groups(list(found.values()), "conv")}["layer2.0.conv2"]
+    fused = {group.names[0]: group for group in fused_groups(list(layers.values()), "conv")}["layer2.0.conv2"]
     assert fused.names == ("layer2.0.conv2", "layer2.0.downsample", "layer2.0.add")
     assert fused.reads == (28 * 28 * 128 * 2, 28 * 28 * 64 * 2)
     assert not any(name.endswith(("add", "downsample")) for name in named("resnet18-none"))
@@ -179,24 +179,24 @@ specs = st.builds(Spec, st.sampled_from(sorted(ARCHS)), st.sampled_from(VERSIONS
 def test_each_fusion_model_does_the_same_work_in_no_more_time(
     spec: Spec, batch: int, image: int, precision: str, launch_s: float
 ) -> None:
-    found = operations(spec, batch, image, precision)
+    layers = operations(spec, batch, image, precision)
     ceilings = Ceilings("any", dict.fromkeys(BYTES, 3e14), 2e12, 5e12, launch_s, "measured", cache=20_000_000)
     seconds = []
     for fusion in FUSIONS:
-        made = floors(found, ceilings, fusion)
-        assert sum(floor.group.flops for floor in made) == sum(operation.flops for operation in found)
-        assert sum(floor.group.weights for floor in made) == sum(operation.weights for operation in found)
+        made = fused_floors(layers, ceilings, fusion)
+        assert sum(floor.group.flops for floor in made) == sum(operation.flops for operation in layers)
+        assert sum(floor.group.weights for floor in made) == sum(operation.weights for operation in layers)
         names = [name for floor in made for name in floor.names]
         assert len(names) == len(set(names))
-        assert {operation.name for operation in found} <= set(names)
+        assert {operation.name for operation in layers} <= set(names)
         seconds.append(sum(floor.seconds for floor in made))
         assert floor_s(spec, batch, image, precision, ceilings, fusion) == pytest.approx(seconds[-1])
     assert all(after <= before * (1 + 1e-12) for before, after in pairwise(seconds))
 
 
 def test_a_kernel_is_bound_by_what_takes_it_longest() -> None:
-    found = operations("resnet50", 8, 224, "fp16")
-    bounds = {floor.names[0]: floor.bound for floor in floors(found, replace(CEILINGS, launch_s=1e-6))}
+    layers = operations("resnet50", 8, 224, "fp16")
+    bounds = {floor.names[0]: floor.bound for floor in fused_floors(layers, replace(CEILINGS, launch_s=1e-6))}
     assert (bounds["layer1.0.conv3"], bounds["layer3.1.conv2"], bounds["avgpool"]) == ("memory", "compute", "launch")
     endless = Ceilings("a dream", {"fp16": 1e30}, 1e30, None, 3e-6, "measured")
     assert floor_s("resnet50", 8, 224, "fp16", endless) == pytest.approx(56 * 3e-6)
@@ -204,16 +204,16 @@ def test_a_kernel_is_bound_by_what_takes_it_longest() -> None:
 
 def test_what_fits_the_cache_is_at_its_rate_and_weights_only_where_all_fit() -> None:
     slow = Ceilings("slow memory", {"fp16": 1e30}, 1e12, 4e12, 0.0, "measured", cache=2_000_000)
-    found = operations("resnet50", 1, 224, "fp16")
-    moved = sum(sum(group.reads) + sum(group.writes) for group in groups(found, "conv"))
-    weights = sum(operation.weights for operation in found)
+    layers = operations("resnet50", 1, 224, "fp16")
+    moved = sum(sum(group.reads) + sum(group.writes) for group in fused_groups(layers, "conv"))
+    weights = sum(operation.weights for operation in layers)
     assert floor_s("resnet50", 1, 224, "fp16", slow) == pytest.approx(weights / 1e12 + moved / 4e12)
     large = replace(slow, cache=60_000_000)
     assert floor_s("resnet50", 1, 224, "fp16", large) == pytest.approx((weights + moved) / 4e12)
     for unknown in (replace(slow, cache=None), replace(slow, l2=None)):
         assert floor_s("resnet50", 1, 224, "fp16", unknown) == pytest.approx((weights + moved) / 1e12)
     # 32 images' 64 channels of 112 x 112 are 51 MB: the first convolution's output is written to memory
-    (stem, *_) = floors(operations("resnet50", 32, 224, "fp16"), slow, "conv")
+    (stem, *_) = fused_floors(operations("resnet50", 32, 224, "fp16"), slow, "conv")
     image = 32 * 3 * 224 * 224 * 2  # 9.6 MB, no more in the cache than its output
     assert stem.seconds == pytest.approx((image + 32 * 64 * 112 * 112 * 2 + 2 * (64 * 147 + 64)) / 1e12)
 

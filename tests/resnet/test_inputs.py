@@ -5,9 +5,9 @@ import pytest
 import torch
 
 import resnet
-from resnet.inputs import MEAN, STD, Source, find
+from resnet.inputs import MEAN, STD, Source, find_source
 
-photographs = pytest.mark.skipif(find().kind != "photos", reason=find().note)
+photographs = pytest.mark.skipif(find_source().kind != "photos", reason=find_source().note)
 
 
 @pytest.mark.parametrize("source", [pytest.param("photos", marks=photographs), "noise"])
@@ -39,10 +39,10 @@ def test_photographs_are_normalised_as_imagenets() -> None:
 
 def test_missing_packages_make_noise_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resnet.inputs.find_spec", lambda name: None)
-    source = find("photos")
+    source = find_source("photos")
     assert source.kind == "noise"
     assert "pip install" in source.note
-    assert source.described()["source"] == "noise"
+    assert source.description()["source"] == "noise"
 
 
 def test_a_folder_of_ones_own(tmp_path: Path) -> None:
@@ -52,17 +52,17 @@ def test_a_folder_of_ones_own(tmp_path: Path) -> None:
         image.fromarray(pixels).save(tmp_path / f"{k}.png")
     image.new("L", (50, 50), 128).save(tmp_path / "grey.jpg")
     (tmp_path / "notes.txt").write_text("no picture")
-    source = find(str(tmp_path))
+    source = find_source(str(tmp_path))
     assert (source.kind, len(source.files)) == ("folder", 4)
     assert resnet.pictures(8, 32, source=source).shape == (8, 3, 32, 32)
-    assert str(tmp_path) not in str(source.described())
+    assert str(tmp_path) not in str(source.description())
 
 
 def test_folders_that_will_not_do(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="neither photos, noise, nor a folder"):
-        find(str(tmp_path / "none"))
+        find_source(str(tmp_path / "none"))
     with pytest.raises(ValueError, match="holds no picture"):
-        find(str(tmp_path))
+        find_source(str(tmp_path))
     (tmp_path / "broken.jpg").write_bytes(b"no jpeg")
     with pytest.raises(ValueError, match=r"broken\.jpg cannot be read"):
         resnet.pictures(1, 32, source=str(tmp_path))
@@ -70,6 +70,6 @@ def test_folders_that_will_not_do(tmp_path: Path) -> None:
 
 def test_a_digest_follows_the_bytes(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"1")
-    first = Source("folder", (tmp_path / "a.png",)).described()
+    first = Source("folder", (tmp_path / "a.png",)).description()
     (tmp_path / "a.png").write_bytes(b"2")
-    assert Source("folder", (tmp_path / "a.png",)).described()["digest"] != first["digest"]
+    assert Source("folder", (tmp_path / "a.png",)).description()["digest"] != first["digest"]

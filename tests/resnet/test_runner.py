@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from resnet import variants
-from resnet.runner import BENCHMARKED_PLANS, GraphRunner, Placed, TorchRunner, fastest, launched, set_switches
+from resnet.runner import BENCHMARKED_PLANS, GraphRunner, Placed, TorchRunner, fastest, set_torch_flags, with_launch
 from resnet.variants import eager
 
 pytestmark = pytest.mark.usefixtures("without_gradients")
@@ -88,7 +88,7 @@ def test_a_graph_runner_has_one_graph_for_each_buffer(batch: Tensor) -> None:
 
 def test_a_stream_launch_needs_no_graph(batch: Tensor) -> None:
     runner = doubling(batch)
-    assert launched(runner, "stream") is runner
+    assert with_launch(runner, "stream") is runner
     assert not runner.details["graph"]
 
 
@@ -106,7 +106,7 @@ def test_tf32_flags_leave_both_views_readable() -> None:
     limit = torch.backends.cudnn.benchmark_limit
     try:
         for precision in ("tf32", "fp32", "tf32", "bf16"):
-            set_switches(torch.device("cuda"), precision)
+            set_torch_flags(torch.device("cuda"), precision)
             on = precision == "tf32"
             assert torch.backends.cudnn.allow_tf32 is on
             assert torch.backends.cuda.matmul.allow_tf32 is on
@@ -122,5 +122,5 @@ def test_tf32_flags_leave_both_views_readable() -> None:
 
 def test_a_cpu_has_no_switches_to_set() -> None:
     before = torch.backends.cudnn.benchmark
-    set_switches(torch.device("cpu"), "fp32")
+    set_torch_flags(torch.device("cpu"), "fp32")
     assert torch.backends.cudnn.benchmark is before

@@ -19,6 +19,8 @@ from bench.records import frame
 from bench.records.frame import load
 from bench.records.record import Record
 
+pytestmark = pytest.mark.timed
+
 LINES = 20_000
 MILLION = 1_000_000
 LIMIT_S = 10.0  # what loading and grouping a million may take

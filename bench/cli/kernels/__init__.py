@@ -1,1 +1,1 @@
-"""`kernels facts tune`."""
+"""`kernels counts tune`."""

@@ -67,7 +67,7 @@ def _readable(paths: list[Path] | None) -> list[Path]:
     tables = tuned_tables() if paths is None else paths
     for path in tables:
         try:
-            Table.load(path)
+            Table.read(path)
         except OSError as error:
             stop(f"--table: cannot read {path}: {error.strerror}", USAGE)
         except ValueError as error:

@@ -10,7 +10,7 @@ import typer
 from bench.cli.console import USAGE, out, print_json, stop, tell
 from bench.static import predictions
 from bench.tuning.gpus import PREDICTABLE, Gpu
-from kernels.cards.cards import CARDS, named
+from kernels.cards.cards import CARDS, find_card
 from kernels.table import Table
 
 File = Annotated[
@@ -37,7 +37,7 @@ def predict(path: Path, card: str, as_json: bool) -> None:
 
 
 def _gpu(name: str) -> Gpu:
-    card = named(name) or next((card for card in CARDS if card.key == name.lower()), None)
+    card = find_card(name) or next((card for card in CARDS if card.key == name.lower()), None)
     if card is None:
         stop(f"unknown card {name!r}; known: {', '.join(card.key for card in CARDS)}", USAGE)
     return PREDICTABLE[card.name]

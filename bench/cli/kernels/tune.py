@@ -22,7 +22,7 @@ from bench.tuning.networks import read_networks
 from bench.tuning.trials import TrialStore, read_table
 from bench.tuning.tuner import CAP, Tuner
 from kernels.cards.archs import ARCHS
-from kernels.compiled.bundle import VARIABLE
+from kernels.compiled.bundle import BUNDLE_VARIABLE
 from kernels.space.layer import BYTES
 
 BATCHES = "1,8,32,128,256"
@@ -50,7 +50,7 @@ def tune(
     ] = False,
     bundle: Annotated[
         Path | None,
-        typer.Option("--bundle", metavar="FILE", help=f"Kernels compiled beforehand.  \\[default: ${VARIABLE}]"),
+        typer.Option("--bundle", metavar="FILE", help=f"Kernels compiled beforehand.  \\[default: ${BUNDLE_VARIABLE}]"),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -64,7 +64,7 @@ def tune(
     if output:  # so that a file that is no table is told before anything is worked out
         read_table(output)
     if bundle:
-        os.environ[VARIABLE] = str(bundle.absolute())
+        os.environ[BUNDLE_VARIABLE] = str(bundle.absolute())
     read = read_networks(*wanted)
     if read.bundle:
         tell(f"Kernels compiled beforehand: {read.bundle}")

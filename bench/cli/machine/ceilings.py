@@ -13,12 +13,12 @@ from bench.files import reserve
 from bench.machine.environment import environment
 from bench.roofline.ceilings import best, measure, noisy, outdated, path_of, read, save
 from bench.runs.job import MeasurementRow
-from bench.text import grid
+from bench.text import WORDS, grid
 from resnet.floors import Ceilings
 
 LEGEND = (
     "rate: what the fastest tenth of the samples (three at least) reached, of the best shape and library call; spread: "
-    "how far below it their median was; copies count bytes read and written."
+    f"how far below it their median was; by: that call and shape; copies count bytes read and written. {WORDS}"
 )
 
 

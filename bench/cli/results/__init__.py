@@ -1,1 +1,1 @@
-"""`report compare history recommend load export import`."""
+"""`report compare history recommend capacity export import`."""

@@ -11,7 +11,7 @@ from bench.cli.console import FAILED, UNABLE, USAGE, Filter, Json, damage_told, 
 from bench.paths import LOCAL
 from bench.plans.words import matches
 from bench.runs.worktree import order
-from bench.verdicts.metrics import METRICS
+from bench.verdicts.metrics import METRICS, metric_named
 
 USUAL = ("latency", "throughput")
 
@@ -35,9 +35,7 @@ def history(
     from bench.verdicts import history_text as text  # numpy and pandas, for those who want them
     from bench.verdicts.history import read_history
 
-    names = metric or list(USUAL)
-    if unknown := [name for name in names if name not in METRICS]:
-        raise typer.BadParameter(f"unknown metric {unknown[0]!r}; allowed: {', '.join(METRICS)}")
+    names = list(map(metric_named, metric or USUAL))
     try:
         with damage_told():
             history = read_history(stores or [LOCAL], names, order())

@@ -1,4 +1,4 @@
-"""`bench load --real`: a load served here, beside what its simulation says."""
+"""`bench capacity --real`: a load served here, beside what its simulation says."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class Encodings:
             alt.Tooltip("noise:Q", title="± % (95 %)", format=".2~g"),
             alt.Tooltip("speed:Q", title="images/s", format=".4~g"),
             alt.Tooltip("eager:Q", title="times eager", format=".3~g"),
-            alt.Tooltip("of_floor:Q", title="of floor", format=".0%"),
+            alt.Tooltip("of_floor:Q", title="% of roof", format=".0%"),
             alt.Tooltip("error:Q", title="error, times plain torch's", format=".2~g"),
             alt.Tooltip("rounds:Q", title="rounds"),
         ]

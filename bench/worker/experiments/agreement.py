@@ -20,7 +20,7 @@ from bench.worker.gate import Wrong
 from bench.worker.tune.candidate import ROUNDOFF, answer, compare, draw, launcher, slack
 from kernels import conv, conv_tma
 from kernels.compiled.emit import emit
-from kernels.launch import Operands, output
+from kernels.launch import Operands, empty_output
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 
@@ -72,7 +72,7 @@ def mismatches(place: Place, run: Run, out: Tensor, want: Tensor, repeats: int) 
 def _pointers(place: Place, layer: Layer, operands: Operands) -> Tensor:
     """What pointer loads make of it, checked against float64. Raises Wrong."""
     config = Config.parse(POINTERS)
-    out = output(layer, place.device)
+    out = empty_output(layer, place.device)
     out.fill_(torch.nan)
     if place.dry:
         assert not any(emit(one, ARCH).spills for one in conv.compilation(layer, config))
@@ -101,7 +101,7 @@ def gluon_agrees(place: Place, name: str) -> dict[str, Any]:
     wrong = []
     for title, (layer, box) in _layers(place).items():
         for n in (256, 128):
-            operands, out = draw(layer, place.device, 0), output(layer, place.device)
+            operands, out = draw(layer, place.device, 0), empty_output(layer, place.device)
             pointers = _pointers(place, layer, operands)
             run = gluon_run(place, layer, Cut(box, n), operands, out)
             out.fill_(torch.nan)
@@ -145,7 +145,7 @@ def launch_once() -> None:
 
     with opened("cuda") as place:
         layer = Layer(16, 14, 14, 256, 256, (3, 3), 1, 1)
-        gluon_run(place, layer, Cut((16, 2, 4), 256), draw(layer, "cuda", 0), output(layer, "cuda"))()
+        gluon_run(place, layer, Cut((16, 2, 4), 256), draw(layer, "cuda", 0), empty_output(layer, "cuda"))()
         place.clock.wait()
 
 
@@ -162,14 +162,14 @@ def overwrite(place: Place, name: str) -> dict[str, Any]:
     data: dict[str, Any] = {"layer": layer.key, "pointers": POINTERS}
     for text in THROUGH_REGISTERS:
         config = Config.parse(text)
-        out = output(layer, place.device)
+        out = empty_output(layer, place.device)
         if place.dry:
             for one in conv_tma.compilation(layer, config):
                 emit(one, ARCH)
             run: Run = launcher(layer, Config.parse(POINTERS), operands, out, None)
         else:
             run = partial(
-                _all, [(one.run, arguments) for one, arguments in conv_tma.calls(layer, config, operands, out)]
+                _all, [(one.enqueue, arguments) for one, arguments in conv_tma.calls(layer, config, operands, out)]
             )
         repeats = place.on(MANY // 2, 1)
         alone = mismatches(place, run, out, pointers, repeats)

@@ -17,7 +17,7 @@ from bench.worker.tune.candidate import depth_of, draw, launcher, same_bits
 from kernels import conv
 from kernels.compiled.emit import emit
 from kernels.experiments import pinned_conv
-from kernels.launch import Launch, output
+from kernels.launch import Launch, empty_output
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 
@@ -56,7 +56,7 @@ def launches(place: Place, name: str) -> dict[str, Any]:
         launch = empty(pdl, place.sms or 1)
         if place.dry:
             assert not emit(launch.compilation(), ARCH).spills
-        run: Run = (lambda: None) if place.dry else launch.run
+        run: Run = (lambda: None) if place.dry else launch.enqueue
         run()
         times = {count: place.times(place.graph([run] * count)) for count in COUNTS}
         few, many = COUNTS
@@ -82,7 +82,7 @@ def prologue(place: Place, name: str) -> dict[str, Any]:
         sets = [draw(layer, place.device, seed) for seed in range(place.on(SETS, 2))]
         graphs, outs = {}, {}
         for side, module in sides.items():
-            outs[side] = [output(layer, place.device) for _ in sets]
+            outs[side] = [empty_output(layer, place.device) for _ in sets]
             runs = [_run(place, module, layer, config, *pair) for pair in zip(sets, outs[side], strict=True)]
             for run in runs:
                 run()
@@ -105,4 +105,4 @@ def _run(place: Place, module: Any, layer: Layer, config: Config, operands: Any,
     if place.dry:
         return launcher(layer, config, operands, out, None)
     bound = list(module.calls(layer, config, operands, out))  # with memory for the partial sums of its own
-    return lambda: [launch.run(*arguments) for launch, arguments in bound]
+    return lambda: [launch.enqueue(*arguments) for launch, arguments in bound]

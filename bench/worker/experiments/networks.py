@@ -17,11 +17,11 @@ from bench.worker.experiments.products import told
 from bench.worker.gate import Wrong
 from resnet.fold import fold
 from resnet.fused import launches
-from resnet.fused.buffers import plan
+from resnet.fused.buffers import plan_buffers
 from resnet.fused.layers import layer_of
-from resnet.fused.network import FusedNetwork, uses
-from resnet.fused.program import Conv, Program, program
-from resnet.fused.steps import Own, own
+from resnet.fused.network import FusedNetwork, memory_uses
+from resnet.fused.program import Conv, Program, build_program
+from resnet.fused.steps import KernelStep, kernel_step
 from resnet.model import ResNet
 
 PRECISION = "fp16"
@@ -39,7 +39,7 @@ def _folded(name: str) -> ResNet:
 
 def _program(place: Place, batch: int) -> Program:
     image = place.on(224, 32)
-    return program(_folded(place.on("resnet50", "resnet18")), (batch, 3, image, image))
+    return build_program(_folded(place.on("resnet50", "resnet18")), (batch, 3, image, image))
 
 
 def _images(place: Place, batch: int) -> Tensor:
@@ -87,7 +87,7 @@ def slices(place: Place, name: str) -> dict[str, Any]:
     made = _program(place, batch)
     steps = [step for step in made.steps if step.name.startswith(STAGE)]
     x = _random(place, made.shapes[made.steps[0].name])
-    modules = {step.name: own(step, PRECISION).to(place.device) for step in steps}
+    modules = {step.name: kernel_step(step, PRECISION).to(place.device) for step in steps}
     runs: dict[str, Run] = {}
     outs: dict[str, Callable[[], Tensor]] = {}
     for way, size in sizes.items():
@@ -110,7 +110,7 @@ def _stage(place: Place, made: Program, modules: Mapping[str, nn.Module], x: Ten
     stem, *_ = made.steps
     steps = [step for step in made.steps if step.name in modules]
     size = made.shapes[stem.name][0]
-    planned = plan(uses(made, 2, {}))
+    planned = plan_buffers(memory_uses(made, 2, {}))
     memory = torch.empty(planned.size, dtype=torch.uint8, device=place.device)
     between = {step.name: _at(memory, planned.offsets[step.name], made.shapes[step.name]) for step in steps[:-1]}
     target = launches.target_of(x.device, PRECISION)
@@ -127,8 +127,8 @@ def _runs(module: nn.Module, values: Mapping[str, Tensor], out: Tensor, layer: A
     if target is None:
         return [lambda: module(values, out)]
     config = launches.config_of(layer, target)
-    bound = launches.launches_of(layer, config, cast(Own, module).operands(values), out)
-    return [partial(launch.run, *arguments) for launch, arguments in bound]
+    bound = launches.launches_of(layer, config, cast(KernelStep, module).operands(values), out)
+    return [partial(launch.enqueue, *arguments) for launch, arguments in bound]
 
 
 def _each(runs: list[Run]) -> None:

@@ -19,7 +19,7 @@ from bench.worker.experiments.place import Place, Run, Skip
 from bench.worker.gate import Wrong
 from bench.worker.tune.candidate import FENCE, Subject, captured, fenced
 from kernels import conv
-from kernels.kinds import default
+from kernels.kinds import default_config
 from kernels.launch import INTERPRETED, Operands
 from kernels.packing import unpack
 from kernels.space.config import Config
@@ -70,7 +70,7 @@ def layer(place: Place, name: str) -> None:
     _interpretable(place)
     what = replace(place.on(LAYERS, SMALL)[kind], dtype=precision)
     text = place.on(CONFIGS, SMALL_CONFIGS).get(kind)
-    config = Config.parse(text) if text else default(what, place.arch, place.sms, place.card)
+    config = Config.parse(text) if text else default_config(what, place.arch, place.sms, place.card)
     if place.arch < BULK:
         config = replace(config, pdl=False)
     subject = Subject(what, place.device, place.clock, seed=0)
@@ -93,7 +93,7 @@ class Chain:
 
     def __init__(self, place: Place) -> None:
         layer: Layer = place.on(CHAIN, SMALL_CHAIN)
-        operands = Operands.of(layer, place.device)
+        operands = Operands.empty(layer, place.device)
         operands.bias.fill_(1)
         weight, _ = unpack(operands.weight, layer)
         weight.copy_(torch.eye(layer.c_in).roll(1, 1)[:, :, None, None])  # output k is input k + 1
@@ -121,7 +121,7 @@ class Chain:
 
     def run(self) -> None:
         for launch, arguments in self.bound:
-            launch.run(*arguments)
+            launch.enqueue(*arguments)
 
     def off(self) -> Tensor:
         """How many elements are not what they should be, the fences' among them; on the device."""

@@ -15,10 +15,10 @@ from bench.worker.tune.candidate import draw, launcher
 from kernels import conv
 from kernels.cards.constants import SHARES
 from kernels.compiled.emit import emit
-from kernels.launch import Operands, output
+from kernels.launch import Operands, empty_output
 from kernels.space.config import Config
 from kernels.space.layer import Layer
-from kernels.space.tiling import channel_tiles, row_tiles, steps
+from kernels.space.tiling import channel_tiles, depth_steps, row_tiles
 from resnet.fused.launches import Bound, compile_together
 
 ARCH = 90  # what is compiled ahead of time for where there is no card
@@ -61,13 +61,13 @@ def products(place: Place, name: str) -> dict[str, Any]:
         if place.dry:
             for compilation in conv.compilation(layer, config):
                 assert not emit(compilation, ARCH).spills
-        operands, out = draw(layer, place.device, 0), output(layer, place.device)
+        operands, out = draw(layer, place.device, 0), empty_output(layer, place.device)
         tiles = row_tiles(layer, config) * channel_tiles(layer, config)
-        work = Work.of(tiles, steps(layer, config)[0], config.block_m, config.block_n, config.block_k)
+        work = Work.of(tiles, depth_steps(layer, config)[0], config.block_m, config.block_n, config.block_k)
         return launcher(layer, config, operands, out, None), work
 
     def bound_to_nothing(tile: str, form: str, layer: Layer) -> Iterable[Bound]:
-        return conv.calls(layer, configs[tile], Operands.of(layer), output(layer, "meta"))
+        return conv.calls(layer, configs[tile], Operands.empty(layer), empty_output(layer, "meta"))
 
     found, slopes = measured(place, TILES, run, bound_to_nothing)
     data: dict[str, Any] = {"configs": TILES, "measured": found}
@@ -92,14 +92,14 @@ def gluon_products(place: Place, name: str) -> dict[str, Any]:
 
     def run(tile: str, form: str, layer: Layer) -> tuple[Run, Work]:
         cut = cuts[tile, form]
-        operands, out = draw(layer, place.device, 0), output(layer, place.device)
+        operands, out = draw(layer, place.device, 0), empty_output(layer, place.device)
         depth = prod(layer.kernel) * (layer.c_in // cut.block_k)
-        work = Work.of(gluon_conv.tiles(layer, cut), depth, prod(cut.box), cut.block_n, cut.block_k)
+        work = Work.of(gluon_conv.count_tiles(layer, cut), depth, prod(cut.box), cut.block_n, cut.block_k)
         return gluon_run(place, layer, cut, operands, out), work
 
     def bound_to_nothing(tile: str, form: str, layer: Layer) -> Iterable[Bound]:
-        nothing = Operands.of(layer), output(layer, "meta")
-        return [gluon_conv.bound(layer, cuts[tile, form], *nothing, place.sms or 1)]
+        nothing = Operands.empty(layer), empty_output(layer, "meta")
+        return [gluon_conv.bind_launch(layer, cuts[tile, form], *nothing, place.sms or 1)]
 
     found, slopes = measured(place, GLUON, run, bound_to_nothing)
     data: dict[str, Any] = {"configs": {" ".join(key): str(cut) for key, cut in cuts.items()}, "measured": found}
@@ -123,10 +123,10 @@ def gluon_run(place: Place, layer: Layer, cut: Any, operands: Any, out: Any) -> 
     from kernels.experiments import gluon_conv
 
     if place.dry:
-        gluon_conv.compiled(layer, cut, ARCH)
+        gluon_conv.compile_ahead(layer, cut, ARCH)
         return lambda: out.copy_(conv.reference(layer, operands, torch.float32))
-    launch, arguments = gluon_conv.bound(layer, cut, operands, out, place.sms or 1)
-    return lambda: launch.run(*arguments)
+    launch, arguments = gluon_conv.bind_launch(layer, cut, operands, out, place.sms or 1)
+    return lambda: launch.enqueue(*arguments)
 
 
 def measured(

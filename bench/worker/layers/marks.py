@@ -37,7 +37,7 @@ class Marks:
         self.names = getattr(self.root, "computes", self.names)  # a network of modules of its own says so
         # on a CPU the steps are modules, and hooks see them
         if getattr(self.root, "configs", None):
-            self.owners = [f"steps.{place}" for place in cast("FusedNetwork", self.root).owners]
+            self.owners = [f"steps.{place}" for place in cast("FusedNetwork", self.root).step_indices]
 
     @contextmanager
     def around(self, enter: Mark, leave: Mark) -> Iterator[None]:

@@ -27,7 +27,7 @@ from bench.worker.layers.parts import Samples, Timed, by_graph, by_hooks, by_ran
 from bench.worker.measure.clock import Clock, on_device
 from bench.worker.prepare import gate, material_of, truth_of_job
 from bench.worker.runtime import runtime
-from resnet.held import NotHeld
+from resnet.device_time import StartedEarly
 from resnet.runner import GraphRunner, TorchRunner
 from resnet.variants import VARIANTS
 
@@ -88,7 +88,7 @@ def _device_times(
     turns = islice(cycle(inputs), executions if clock.how else 0)
     try:
         return [clock.device(partial(run, x)).ns for x in turns]
-    except NotHeld:
+    except StartedEarly:
         return []
 
 

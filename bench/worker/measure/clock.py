@@ -1,7 +1,7 @@
 """The clocks. Every variant, torch, compiled, Triton or ONNX Runtime, is timed by the same one of its device.
 
 Latency is host time from the call to the result being ready, and nothing else is done meanwhile. Device time is between
-events on the current stream, held until all is enqueued (`resnet.held`): executions of its own, as the events
+events on the current stream, held until all is enqueued (`resnet.device_time`): executions of its own, as the events
 and the hold would stand in the latency. Work that a callable puts on another stream is not waited for, and so is not
 ready when it is read.
 """
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bench.machine.environment import cache_bytes
 from bench.records.record import HELD
-from resnet.held import Held, HeldStream
+from resnet.device_time import DeviceTime, DeviceTimer
 
 T = TypeVar("T")
 
@@ -36,8 +36,8 @@ class Clock(Protocol):
         """One execution: host nanoseconds, and the result, which is ready."""
         ...
 
-    def device(self, call: Callable[[], T], before: Callable[[], object] = lambda: None) -> Held[T]:
-        """One execution's device time; on a CPU the host's. Raises NotHeld. `before` comes before each try."""
+    def device(self, call: Callable[[], T], before: Callable[[], object] = lambda: None) -> DeviceTime[T]:
+        """One execution's device time; on a CPU the host's. Raises StartedEarly. `before` comes before each try."""
         ...
 
     def wait(self) -> None:
@@ -66,9 +66,9 @@ class HostClock:
         result = call()
         return time.perf_counter_ns() - start, result
 
-    def device(self, call: Callable[[], T], before: Callable[[], object] = lambda: None) -> Held[T]:
+    def device(self, call: Callable[[], T], before: Callable[[], object] = lambda: None) -> DeviceTime[T]:
         before()
-        return Held(*self.sample(call), 0)
+        return DeviceTime(*self.sample(call), 0)
 
     def wait(self) -> None:
         pass
@@ -91,7 +91,7 @@ class CudaClock:
 
     def __init__(self, stream: torch.cuda.Stream) -> None:
         self.stream = stream
-        self._held = HeldStream(stream)
+        self._timer = DeviceTimer(stream)
         self._scratch: Tensor | None = None
 
     def sample(self, call: Callable[[], T]) -> tuple[int, T]:
@@ -100,8 +100,8 @@ class CudaClock:
         self.stream.synchronize()
         return time.perf_counter_ns() - start, result
 
-    def device(self, call: Callable[[], T], before: Callable[[], object] = lambda: None) -> Held[T]:
-        return self._held.time(call, before)
+    def device(self, call: Callable[[], T], before: Callable[[], object] = lambda: None) -> DeviceTime[T]:
+        return self._timer.time(call, before)
 
     def wait(self) -> None:
         self.stream.synchronize()

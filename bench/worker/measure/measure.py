@@ -21,7 +21,7 @@ from bench.plans.plan import Settings
 from bench.runs.job import CaseAnswer
 from bench.stats import noise
 from bench.worker.measure.clock import Clock
-from resnet.held import NotHeld
+from resnet.device_time import StartedEarly
 
 # the latest third of the warm-up is no faster than the third before it by more than this
 STATIONARY = 0.05
@@ -190,11 +190,11 @@ def _device(run: Run, inputs: Sequence[Tensor], clock: Clock, settings: Settings
         begun = clock.now()
         try:
             held = clock.device(lambda: run(x), before)  # noqa: B023 - called at once
-        except NotHeld as error:
+        except StartedEarly as error:
             return Samples(stop={"rule": "not held", "why": str(error)})
         taken.ns.append(held.ns)
         taken.spans.append((begun, clock.now()))
-        late += held.late
+        late += held.retries
     taken.stop = rule.told() | {"late": late}
     return taken
 

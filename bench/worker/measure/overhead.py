@@ -24,7 +24,7 @@ from bench.stats import quantile, ratio
 from bench.worker.measure.clock import Clock, on_device
 from bench.worker.measure.measure import Measured, measure
 from resnet.onnx.export import INPUT, OPSET, OUTPUT
-from resnet.runner import Runner, TorchRunner, launched
+from resnet.runner import Runner, TorchRunner, with_launch
 from resnet.variants import VARIANTS, missing
 
 # turns of the millisecond's work with the watching process running, and as many with it stopped
@@ -91,7 +91,7 @@ def _paths(device: str) -> dict[str, Callable[[], Runner]]:
     found: dict[str, Callable[[], Runner]] = {"stream": lambda: runner(lambda x: answer)}
     if device == "cuda":
         # a graph must hold something: the shortest of kernels
-        found["graph"] = lambda: launched(runner(lambda x: answer.zero_()), "graph")
+        found["graph"] = lambda: with_launch(runner(lambda x: answer.zero_()), "graph")
     return found | {"onnxruntime": lambda: _onnxruntime(example)}
 
 
@@ -113,7 +113,7 @@ def _onnxruntime(example: Tensor) -> Runner:
     )
     provider, options, stream = ort_session.CPU, dict[str, str](), None
     if example.is_cuda:
-        provider, stream = ort_session.CUDA, ort_session.own_stream(example.device)
+        provider, stream = ort_session.CUDA, ort_session.non_default_stream(example.device)
         options = {"device_id": str(stream.device_index), "user_compute_stream": str(stream.cuda_stream)}
     with TemporaryDirectory() as folder:
         path = Path(folder) / "null.onnx"

@@ -27,15 +27,16 @@ from bench.runs.wire import Json
 from kernels import table
 from kernels.cards.archs import ARCHS
 from kernels.cards.cards import CARDS
-from kernels.cards.constants import use_measured
-from kernels.cards.files import write
-from kernels.compiled import emit, hazards, sass
+from kernels.cards.constants import install_measured
+from kernels.cards.files import write_atomic
+from kernels.compiled import emit, facts, hazards, sass
+from kernels.compiled.facts import KernelFacts
 from kernels.kinds import implementation
 from kernels.launch import Compilation
 from kernels.space.config import Config
-from kernels.space.conv import space
+from kernels.space.conv import candidates
 from kernels.space.layer import Layer
-from kernels.space.registers import spills
+from kernels.space.registers import may_spill
 from resnet.fused.layers import layers_of
 
 IMAGE = 224
@@ -68,11 +69,11 @@ class Planned:
 def run(job: KernelsJob, tell: Callable[[str], None]) -> KernelsAnswer:
     """The answer to `accepted.job`: a row for each of this part's kernels. Tells `done total name` before each."""
     for name in ("nvdisasm", "cuobjdump"):
-        emit.tool(name)
+        emit.nvidia_tool(name)
     measured = _merged(job.tables)
-    table.use(measured)
+    table.install(measured)
     for card in CARDS:
-        use_measured(card.name)
+        install_measured(card.name)
     unknown = {entry.gpu for entry in measured} - {gpu for gpus in GPUS.values() for gpu in gpus}
     found = plan({int(arch): points for arch, points in job.points.items()}, job.globs)
     mine = list(islice(found, job.part, None, job.parts))
@@ -90,7 +91,7 @@ def _compiled(planned: Planned, broken: dict[str, str]) -> dict[str, Any]:
     if isinstance(planned.compilation, str):
         return {"failed": planned.compilation}
     try:
-        return {"facts": facts(planned.compilation, planned.arch)}
+        return {"facts": asdict(read_facts(planned.compilation, planned.arch))}
     except Exception as error:  # whatever the compiler has against it, it is the row's content
         return {"failed": _brief(error)}
 
@@ -121,7 +122,9 @@ def _cut(layer: Layer, arch: int) -> Iterator[tuple[Config, Compilation]]:
     configs = [table.config_for(layer, gpu, arch) for gpu in GPUS[arch]]
     bulk = arch in BULK_ARCHS and (layer.n, layer.dtype) == BULK_OF and layer.kind == "conv"
     if bulk and all(config.impl != "tma" for config in configs):
-        others = (config for config in space(layer, arch) if config.impl == "tma" and not spills(layer, config, arch))
+        others = (
+            config for config in candidates(layer, arch) if config.impl == "tma" and not may_spill(layer, config, arch)
+        )
         configs += list(islice(others, 1))
     for config in dict.fromkeys(configs):
         for compilation in implementation(layer, config).compilation(layer, config):
@@ -142,41 +145,29 @@ def content(compilation: Compilation) -> str:
     return repr([_name(compilation), *(sorted(part.items(), key=repr) for part in parts)])
 
 
-def facts(compilation: Compilation, arch: int) -> dict[str, Any]:
-    """What the machine code holds (`kernels.compiled.emit.Emitted`), with the limit of its shared memory.
-
-    `product`: whether the kernel multiplies matrices, so that it could use tensor cores.
-    """
-    emitted, product = read(compilation, arch)
-    found = asdict(emitted)
-    del found["arch"], found["name"]
-    return found | {"shared_limit": ARCHS[arch].shared, "product": product}
-
-
-def read(compilation: Compilation, arch: int) -> tuple[emit.Emitted, bool]:
-    """What is emitted, and whether a product of matrices is: read off once, then kept beside the kernel."""
-    kernel = emit.compiled(compilation, arch)
-    path = emit.folder(kernel) / f"{_reader(arch)}.emitted"
+def read_facts(compilation: Compilation, arch: int) -> KernelFacts:
+    """Return the facts of a kernel's machine code, which are kept beside it in Triton's cache."""
+    kernel = emit.compile_for(compilation, arch)
+    path = emit.cache_folder(kernel) / f"{_reader(arch)}.emitted"
     with suppress(OSError, ValueError):
-        kept = json.loads(path.read_text())
-        return emit.Emitted(**kept["emitted"]), kept["product"]
-    found, product = emit.emit(compilation, arch), "tt.dot" in kernel.asm["ttir"]
+        return KernelFacts(**json.loads(path.read_text()))
+    emitted = emit.emit(compilation, arch)
     with suppress(OSError):
-        write(path, json.dumps({"emitted": asdict(found), "product": product}).encode())
-    return found, product
+        write_atomic(path, json.dumps(asdict(emitted)).encode())
+    return emitted
 
 
 @cache
 def _reader(arch: int) -> str:
-    """What reads the code, and what it knows of the architecture: what it read before that changed is not taken."""
-    sources = b"".join(Path(str(module.__file__)).read_bytes() for module in (emit, hazards, sass))
+    """Return a digest of the code that reads facts and of the architecture, so that older facts are not used."""
+    sources = b"".join(Path(str(module.__file__)).read_bytes() for module in (emit, facts, hazards, sass))
     return sha256(sources + str(ARCHS[arch]).encode()).hexdigest()[:16]
 
 
 def _merged(paths: list[str]) -> table.Table:
     found = table.Table()
     for path in paths:
-        found = found.merge(table.Table.load(Path(path)))
+        found = found.merge(table.Table.read(Path(path)))
     return found
 
 

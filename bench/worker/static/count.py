@@ -34,14 +34,14 @@ from bench.worker.static.inductor_calls import compilations
 from kernels.cards import cards
 from resnet.archs import Spec
 from resnet.fused import launches
-from resnet.fused.buffers import peak
+from resnet.fused.buffers import peak_bytes
 from resnet.fused.eager_memory import eager_uses
 from resnet.fused.launches import Target
 from resnet.model import ResNet
 from resnet.runner import DTYPES
 from resnet.variants import VARIANTS, Runs, missing, prepare, refusal
 
-HOPPER = cards.of_arch(90)
+HOPPER = cards.card_of_arch(90)
 H200 = Target(HOPPER.name, HOPPER.arch, HOPPER.sms)
 
 
@@ -159,7 +159,7 @@ def _dispatched(case: Case, model: ResNet, example: Tensor) -> _Found:
     )
     if case.variant == "eager":
         del found.absent["activations"]
-        least = peak(eager_uses(model, tuple(example.shape), DTYPES[case.precision].itemsize))
+        least = peak_bytes(eager_uses(model, tuple(example.shape), DTYPES[case.precision].itemsize))
         found.facts["activations"] = Fact(least, "alive")
     return found
 
@@ -183,7 +183,7 @@ def _fused(case: Case, model: ResNet, example: Tensor) -> _Found:
     """By the variant itself, whose own launch path is called; it is not in the table for a CPU."""
     from resnet.variants import fused
 
-    launches.use_tuned(H200.gpu)
+    launches.install_tuned(H200.gpu)
     with launched_on(H200) as noted:
         runner = fused.prepare(model, example, case.precision, case.launch)
         x = runner.place(example)

@@ -68,9 +68,9 @@ class Launched:
     names: list[str] = field(default_factory=list)
     bytes: int = 0
 
-    def ready(self, launch: Any, arguments: list[Any], *, opened: bool = False) -> Callable[..., None]:
-        """In place of `launches.ready`: a call that is noted."""
-        return partial(self._launch, launch.kernel.fn.__name__, arguments[1:] if opened else arguments)
+    def bind_launch(self, launch: Any, arguments: list[Any], *, takes_input: bool = False) -> Callable[..., None]:
+        """In place of `launches.bind_launch`: a call that is noted."""
+        return partial(self._launch, launch.kernel.fn.__name__, arguments[1:] if takes_input else arguments)
 
     def _launch(self, name: str, arguments: list[Any], *first: Tensor) -> None:
         self.names.append(name)
@@ -83,7 +83,7 @@ class Launched:
 def launched_on(target: Target) -> Iterator[Launched]:
     """Networks made inside are cut for a GPU that is not there; their launches are noted in place of made."""
     found = Launched()
-    replaced = {"target_of": _fixed(target), "compile_together": _nothing_to_compile, "ready": found.ready}
+    replaced = {"target_of": _fixed(target), "compile_together": _nothing_to_compile, "bind_launch": found.bind_launch}
     kept = {name: getattr(launches, name) for name in replaced}
     try:
         for name, value in replaced.items():

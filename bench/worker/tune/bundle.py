@@ -28,22 +28,22 @@ from bench.runs.kernel_jobs import BundleAnswer, BundleJob, CandidateEnd, MakerA
 from bench.tuning.gpus import PREDICTABLE, Gpu
 from bench.tuning.networks import Network
 from bench.tuning.order import Target, order_candidates, take_turns, time_shares
-from bench.worker.static.compile_kernels import content, read
+from bench.worker.static.compile_kernels import content, read_facts
 from bench.worker.tune.search import Tell, _reason, network_rows
 from kernels import table
-from kernels.compiled.emit import compiled, folder
+from kernels.compiled.emit import cache_folder, compile_for
 from kernels.kinds import implementation
-from kernels.launch import Compilation, parsed_in_turn
+from kernels.launch import Compilation, serialized_parsing
 from kernels.space.config import Config
 from kernels.space.layer import Layer
-from resnet.fused.carried import maker
+from resnet.fused.carried import current_maker
 
 Candidate = tuple[Layer, str]
 
 
 def make(job: MakerJob, tell: Tell) -> MakerAnswer:
     """What would compile a bundle here."""
-    return {"status": "ok", "maker": vars(maker(job.arch))}
+    return {"status": "ok", "maker": vars(current_maker(job.arch))}
 
 
 def run(job: BundleJob, tell: Tell) -> BundleAnswer:
@@ -53,7 +53,7 @@ def run(job: BundleJob, tell: Tell) -> BundleAnswer:
     """
     rows = network_rows(job.models, job.batches, job.precisions, job.image, lambda stage: None)
     for path in job.tables:
-        table.use(table._installed.merge(table.Table.load(Path(path))))
+        table.install(table.installed_table().merge(table.Table.read(Path(path))))
     known = {(layer, config) for layer, configs in job.known.items() for config in configs}
     planned = [
         (layer, config)
@@ -91,7 +91,7 @@ class _Work:
         self.left = 0
 
     def all(self, planned: Iterable[Candidate]) -> None:
-        with parsed_in_turn(), ThreadPoolExecutor(self.job.threads or None) as pool:
+        with serialized_parsing(), ThreadPoolExecutor(self.job.threads or None) as pool:
             waiting = iter(planned)
             while batch := list(islice(waiting, 64)):  # so that what is told first is worth most
                 list(pool.map(self._one, batch))
@@ -116,11 +116,11 @@ class _Work:
 
     def _kernel(self, compilation: Compilation) -> Path:
         arch = self.job.arch
-        read(compilation, arch)
-        kernel = compiled(compilation, arch)
+        read_facts(compilation, arch)
+        kernel = compile_for(compilation, arch)
         if made := self.libraries.of(kernel):
             self._say("also", [str(path) for path in made])
-        return folder(kernel)
+        return cache_folder(kernel)
 
     def _say(self, verb: str, what: Any) -> None:
         with self.lock:

@@ -29,15 +29,15 @@ import torch
 from torch import Tensor
 
 from bench.worker.measure.clock import Clock
-from kernels.call import run as run_op
+from kernels.call import compute_layer
 from kernels.kinds import implementation, predicted_us, reference
-from kernels.launch import Operands, output
+from kernels.launch import Operands, empty_output
 from kernels.packing import TORCH_TYPES, Packed, unpack
 from kernels.space.config import Config
 from kernels.space.layer import BYTES, Layer
 from kernels.space.machine import machine_of
 from kernels.stem import widen
-from kernels.tf32 import rounded
+from kernels.tf32 import round_tf32
 
 Run = Callable[[], object]
 Timer = Callable[[], float]
@@ -63,7 +63,7 @@ class Subject:
         self.slack = slack(layer, float(self.want.abs().max()))
         self.sets = [first, *(_mapped(first, NAMES, torch.clone) for _ in range(rotation(layer, device) - 1))]
         self.block, out = fenced(layer, device)
-        self.outs = [out, *(output(layer, device) for _ in self.sets[1:])]
+        self.outs = [out, *(empty_output(layer, device) for _ in self.sets[1:])]
         self.scratch: Tensor | None = None
         self.alone = out
 
@@ -153,14 +153,14 @@ def launcher(layer: Layer, config: Config, operands: Operands, out: Tensor, scra
     module = implementation(layer, config)
     if out.device.type == "cuda":
         bound = list(module.calls(layer, config, operands, out, scratch))
-        return lambda: [launch.run(*arguments) for launch, arguments in bound]
-    return partial(run_op, layer, operands, out, str(config))
+        return lambda: [launch.enqueue(*arguments) for launch, arguments in bound]
+    return partial(compute_layer, layer, operands, out, str(config))
 
 
 def draw(layer: Layer, device: str, seed: int) -> Operands:
     """Random operands for results of about unit size; the padding of weights is zero."""
     generator = torch.Generator(device).manual_seed(seed)
-    operands = Operands.of(replace(layer, pool=False), device)
+    operands = Operands.empty(replace(layer, pool=False), device)
     operands = _mapped(operands, NAMES, lambda tensor: tensor.normal_(generator=generator))
     if operands.scale is not None:
         operands.scale.abs_().add_(0.5)
@@ -172,7 +172,7 @@ def draw(layer: Layer, device: str, seed: int) -> Operands:
     if layer.dtype == "tf32":
         for operand in (operands.x, operands.weight, operands.x2):
             if operand is not None:
-                operand.copy_(rounded(operand))
+                operand.copy_(round_tf32(operand))
     if layer.pool:
         narrow = Packed(operands.weight, operands.bias, layer.c_in, layer.kernel, 0, layer.dtype)
         operands = replace(operands, weight=widen(narrow, layer.stride, layer.padding).weight)
@@ -187,7 +187,7 @@ def _mapped(operands: Operands, names: Iterable[str], change: Callable[[Tensor],
 
 def answer(layer: Layer, operands: Operands) -> Tensor:
     """The right result: computed in float64, some images at a time, kept in float32."""
-    want = torch.empty_like(output(layer, operands.x.device), dtype=torch.float32)
+    want = torch.empty_like(empty_output(layer, operands.x.device), dtype=torch.float32)
     pixels = layer.h * layer.w * layer.c_in + 2 * layer.out_h * layer.out_w * layer.c_out
     for images in torch.arange(layer.n).split(max(1, ANSWER_BYTES // (8 * pixels))):
         part = slice(int(images[0]), int(images[-1]) + 1)
@@ -207,7 +207,7 @@ def rotation(layer: Layer, device: str) -> int:
 
 def fenced(layer: Layer, device: str) -> tuple[Tensor, Tensor]:
     """An output, laid out as it should be, in the middle of a larger block."""
-    like = output(layer, "meta")
+    like = empty_output(layer, "meta")
     block = torch.empty(like.numel() + 2 * FENCE, dtype=TORCH_TYPES[layer.dtype], device=device)
     assert FENCE * BYTES[layer.dtype] % 128 == 0  # as memory is aligned
     return block, block.as_strided(like.shape, like.stride(), FENCE)

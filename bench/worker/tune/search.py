@@ -26,10 +26,10 @@ from bench.runs.job import Empty
 from bench.runs.kernel_jobs import GpuRow, NetworkRow, NetworksAnswer, NetworksJob, TrialEnd, TryJob, VisitRow
 from bench.tuning.networks import layer_from_json
 from bench.worker.measure.clock import Clock, on_device
-from bench.worker.static.compile_kernels import read
+from bench.worker.static.compile_kernels import read_facts
 from bench.worker.tune.candidate import Subject, Timer
 from kernels.kinds import implementation
-from kernels.launch import INTERPRETED, parsed_in_turn
+from kernels.launch import INTERPRETED, serialized_parsing
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from resnet.fused import carried
@@ -57,7 +57,7 @@ def networks(job: NetworksJob, tell: Tell) -> NetworksAnswer:
     if torch.cuda.is_available():
         here = torch.cuda.get_device_properties(0)
         gpu = {"name": here.name, "arch": 10 * here.major + here.minor, "sms": here.multi_processor_count}
-        bundle = carried.use(gpu["arch"])
+        bundle = carried.install_bundle(gpu["arch"])
     versions = {"torch": torch.__version__, "triton": triton.__version__}
     return {"status": "ok", "networks": rows, "gpu": gpu, "versions": versions, "bundle": bundle}
 
@@ -102,7 +102,7 @@ def candidates(job: TryJob, tell: Tell) -> Empty:
     talk = _Talk(tell, start + job.seconds)
     visits = [Visit.read(visit) for visit in job.visits]
     if not INTERPRETED:
-        carried.use(job.arch)
+        carried.install_bundle(job.arch)
         part = _Talk(tell, start + COMPILING * job.seconds)
         compiled = compile_all(visits, set(job.compiled), job, part)
         visits = [replace(v, challengers=[c for c in v.challengers if c[0] in compiled]) for v in visits]
@@ -167,7 +167,7 @@ def compile_all(visits: list[Visit], known: set[int], job: TryJob, talk: _Talk) 
             talk.passed(number)
             good.add(number)
 
-    with parsed_in_turn(), ThreadPoolExecutor(job.threads or os.cpu_count()) as pool:
+    with serialized_parsing(), ThreadPoolExecutor(job.threads or os.cpu_count()) as pool:
         for visit in visits:
             for number, config in visit.challengers:
                 if number not in known:
@@ -181,13 +181,13 @@ def emission(layer: Layer, config: Config, arch: int) -> str:
     What is judged is what will run: the launch finds this very code in Triton's cache.
     """
     for compilation in implementation(layer, config).compilation(layer, config):
-        found, _ = read(compilation, arch)
+        found = read_facts(compilation, arch)
         if found.spills:
             return f"spills: {found.stack} bytes of stack, {found.spill_stores} stores"
         if not found.fits:
             return f"shared memory: {found.shared} bytes, more than sm_{arch} gives a block"
-        if found.unsafe:
-            return f"unsafe: {found.unsafe}"
+        if found.hazard_reason:
+            return f"unsafe: {found.hazard_reason}"
     return ""
 
 

@@ -54,7 +54,7 @@ def test_put_in_place_and_again_changes_nothing(tmp_path: Path) -> None:
         f"new: {CARD}/environment.json", f"2 lines added: {CARD}/first/{FILE}", f"joined: tuned/{CARD}.json",
     ]  # fmt: skip
     assert (here / CARD / "first" / FILE).read_bytes() == b"zero\none\ntwo\nthree\n"
-    table = Table.load(here / "tuned" / f"{CARD}.json")
+    table = Table.read(here / "tuned" / f"{CARD}.json")
     assert [(one.layer, one.us) for one in table] == [("a", 1), ("b", 2), ("c", 4)]
     before = {path: path.stat().st_mtime_ns for path in here.rglob("*") if path.is_file()}
     assert {line.partition(":")[0] for line in restore(archive, here)} == {"as it was"}
@@ -152,7 +152,7 @@ def test_a_damaged_table_here_is_told_with_its_cure(tmp_path: Path) -> None:
     results = tmp_path / "results"
     (results / "tuned").mkdir(parents=True)
     (results / "tuned" / f"{CARD}.json").write_text("garbage")
-    whole = Table([entry("a", 1.0, "2026-02-01")]).text().encode()
+    whole = Table([entry("a", 1.0, "2026-02-01")]).to_json().encode()
     archive = archive_of(tmp_path / ARCHIVE, {f"tuned/{CARD}.json": whole})
     with pytest.raises(StoreError, match=r"not a table of configurations.*move it away"):
         restore(archive, results)

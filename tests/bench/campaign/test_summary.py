@@ -81,12 +81,12 @@ def test_a_wrong_path_and_a_speed_have_a_line_each(
     keep("first", {
         "resnet50/eager/fp16/b128/i224/graph": {"ms": 10.0},
         "resnet50/fused/fp16/b128/i224/graph": {"ms": 4.0},
-        "resnet50/mixed/fp16/b128/i224/graph": {"status": "memory", "reason": "out of it"},
+        "resnet50/per-layer/fp16/b128/i224/graph": {"status": "memory", "reason": "out of it"},
     })  # fmt: skip
     lines = summary(made)
     assert any(" ".join(line.split()) == "wrong gate fused fp16 graph b3: before timing: 8 times" for line in lines)
     assert any("32,000 images/s" in line and "fused" in line and "2.50 times eager" in line for line in lines)
-    assert any(line.startswith("memory") and "mixed" in line for line in lines)
+    assert any(line.startswith("memory") and "per-layer" in line for line in lines)
 
 
 def test_no_more_than_forty_lines_and_what_is_not_ok_among_them(here: dict[str, Any], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ import subprocess
 import sys
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,6 +38,7 @@ def test_this_machine_is_watched_by_another_process_that_dies_with_it() -> None:
     assert 0 <= told["others"] <= 1
 
 
+@pytest.mark.timed
 def test_other_work_is_seen_and_the_timed_process_is_not_other_work() -> None:
     def share(seconds: float) -> float:
         with Watch() as watch:

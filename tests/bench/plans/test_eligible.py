@@ -14,7 +14,7 @@ HOPPER: dict[str, Any] = {
 TURING = HOPPER | {"gpu": {"name": "Tesla T4", "capability": [7, 5]}}
 VOLTA = HOPPER | {"gpu": {"name": "Tesla V100", "capability": [7, 0]}}
 AMPERE = HOPPER | {"gpu": {"name": "NVIDIA A100-SXM4-80GB", "capability": [8, 0]}}
-OWN = [f"{variant}/{precision}" for variant in ("fused", "mixed") for precision in ("fp32", "tf32", "fp16", "bf16")]
+OWN = [f"{variant}/{precision}" for variant in ("fused", "per-layer") for precision in ("fp32", "tf32", "fp16", "bf16")]
 CPU: dict[str, Any] = {"gpu": {"none": "no driver"}, "torch_cuda": None, "cpu": {"flags": ["avx512_bf16"]}}
 OLD_CPU = CPU | {"cpu": {"flags": ["avx2"]}}
 

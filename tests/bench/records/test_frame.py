@@ -32,6 +32,15 @@ def test_a_row_per_case_and_round(tmp_path: Path, record: Make) -> None:
     assert str(found["started"][0]) == "2026-01-31 12:00:00+00:00"
 
 
+def test_records_from_before_a_variant_was_renamed_join_those_from_after(tmp_path: Path) -> None:
+    new = quick("resnet50/per-layer/fp16/b1/i224/graph", 1)
+    old = quick(new.case.name).line().replace("per-layer", "mixed")
+    read = load(write(tmp_path / "r", old, new))
+    assert list(read["case"]) == [new.case.name] * 2
+    assert list(read["variant"]) == ["per-layer"] * 2
+    assert {record.case for record in Store(tmp_path / "r").load()} == {new.case}
+
+
 def test_the_columns_are_the_table_and_keep_their_types_when_empty(tmp_path: Path, record: Make) -> None:
     full, empty = load(write(tmp_path / "r", record(NAME))), load()
     assert list(full) == list(empty) == list(COLUMNS)

@@ -48,12 +48,12 @@ def test_the_slowest_is_first_in_the_legend_as_it_is_highest() -> None:
 
 
 def test_of_many_ways_the_fastest_are_drawn_and_the_others_counted() -> None:
-    names = [f"resnet18/{v}/{p}/b1/i224/{launch}" for v in ("eager", "compile", "fused", "mixed")
+    names = [f"resnet18/{v}/{p}/b1/i224/{launch}" for v in ("eager", "compile", "fused", "per-layer")
              for p in ("fp32", "fp16", "bf16") for launch in ("stream", "graph")]  # fmt: skip
     text = "\n".join(plots([row(name, 1.0 + place) for place, name in enumerate(names)]))
     assert f"({len(names) - MOST} slower)" in text
     assert "eager/fp32\n" in text
-    assert "mixed/bf16/graph" not in text
+    assert "per-layer/bf16/graph" not in text
 
 
 def test_each_model_and_picture_size_has_a_plot_of_its_own() -> None:

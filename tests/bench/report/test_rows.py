@@ -64,7 +64,7 @@ def test_what_has_no_speed_is_told_alike_ones_together(records: list[Record]) ->
         ("skipped", "no tensor cores", 2),
     ]
     assert summary(told[1][2]) == "2 cases (resnet50; eager; tf32; batch 1, 8; stream)"
-    assert "1 run failed the gate" in trust(records, rows(records))
+    assert "1 run failed the accuracy gate" in trust(records, rows(records))
 
 
 def test_a_graph_is_named_and_eager_under_a_graph_is_no_baseline(record: Make) -> None:
@@ -105,14 +105,14 @@ def test_rounds_that_one_of_the_two_lacks_do_not_count(record: Make) -> None:
     assert row.against.ratio.rounds == 1
 
 
-def test_samples_that_fell_are_not_counted(record: Make) -> None:
+def test_throttled_samples_are_not_counted(record: Make) -> None:
     samples = [10_000_000] * 10 + [90_000_000] * 20
     fallen = {"latency_ns": samples, "throttled": {"latency": [[10, 29]]}, "watch": {"spoilt_s": {"steal": 1.8}}}
     records = [record("resnet50/eager/fp32/b1/i224/stream", **fallen)]
     row = rows(records)[0]
     assert row.p50_ns == 10e6
-    assert dict(zip(VIEWS["latency"].titles, VIEWS["latency"].cells(row), strict=True))["fell %"] == "66.7"
-    assert "samples fell while the machine throttled (steal)" in trust(records, [row])
+    assert dict(zip(VIEWS["latency"].titles, VIEWS["latency"].cells(row), strict=True))["dropped"] == "66.7%"
+    assert "in 1 of 1 runs the machine throttled (steal)" in trust(records, [row])
 
 
 def test_other_work_beside_the_timing_is_told_loudly(record: Make) -> None:

@@ -96,7 +96,7 @@ def test_here_is_what_was_measured_here(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert "here: a CPU, 2 cores, measured 2026-01-31" in told.output
     assert "GFLOP/s" in told.output
     milliseconds = f"{1e3 * floor_s('resnet18', 8, 224, 'fp32', HERE):.1f}"
-    assert re.search(rf"^here fp32 +8 .*\b{milliseconds}\b", told.output, re.M)
+    assert re.search(rf"^here +fp32 +8 .*\b{milliseconds}\b", told.output, re.M)
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from bench.plans.case import Case
 from bench.roofline import layers
 from resnet.archs import Spec
 from resnet.cost import operations
-from resnet.floors import floors
+from resnet.floors import fused_floors
 from resnet.fold import fold
-from resnet.fused.parts import computed, modules_of
-from resnet.fused.program import program
+from resnet.fused.parts import modules_of, modules_of_part
+from resnet.fused.program import build_program
 from resnet.model import ResNet
 from resnet.variants import library_fused
 from tests.bench.roofline.told import CASE, ceilings, consistent, part, told
@@ -74,13 +74,13 @@ def test_the_vendor_librarys_modules_are_put_to_the_models(spec: str) -> None:
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_our_own_steps_are_put_to_the_models_modules(spec: str) -> None:
-    made = program(fold(on_meta(spec)), SHAPE)  # type: ignore[arg-type]
+    made = build_program(fold(on_meta(spec)), SHAPE)  # type: ignore[arg-type]
     by_step = [modules_of(step) for step in made.steps]
-    names = [computed(f"steps.{place}", by_step) for place in range(len(made.steps))]
+    names = [modules_of_part(f"steps.{place}", by_step) for place in range(len(made.steps))]
     assert covered(names, spec) == wanted(spec)
     assert names[0] == ("conv1", "maxpool")
     assert names[-1] == ("avgpool", "fc")
-    assert computed("steps.0.conv", by_step) == names[0]
+    assert modules_of_part("steps.0.conv", by_step) == names[0]
 
 
 @given(st.lists(st.sets(st.integers(0, 12), min_size=1), max_size=12))
@@ -142,7 +142,7 @@ def test_a_rows_floor_is_that_of_one_kernel_for_all_it_computes() -> None:
     blocks = [o.name.removesuffix(".add") for o in network if o.name.endswith(".add")]
     rows += [part(f"{block}.conv2", [1e6] * 7, f"{block}.conv2", f"{block}.add") for block in blocks]
     found = layers.put_together(CASE, told(rows, [10**8] * 7), ceilings())
-    expected = {floor.names: floor for floor in floors(network, ceilings(), "conv")}
+    expected = {floor.names: floor for floor in fused_floors(network, ceilings(), "conv")}
     assert {tuple(row["operations"]) for row in found["rows"]} == set(expected)
     for row in found["rows"]:
         floor = expected[tuple(row["operations"])]
@@ -169,7 +169,7 @@ def test_cases_are_compared_by_what_both_can_tell_apart_the_largest_difference_f
 
 @pytest.mark.gpu
 @pytest.mark.timed
-@pytest.mark.parametrize("case", ["eager/fp16", "library-fused/fp16", "fused/fp16", "mixed/fp16", "compile/fp16"])
+@pytest.mark.parametrize("case", ["eager/fp16", "library-fused/fp16", "fused/fp16", "per-layer/fp16", "compile/fp16"])
 @pytest.mark.parametrize("launch", ["stream", "graph"])
 def test_layers_on_a_gpu_sum_to_less_than_the_whole(case: str, launch: str, here: dict[str, Any]) -> None:
     parsed = Case.parse(f"resnet18/{case}/b32/i224/{launch}")

@@ -166,7 +166,7 @@ def test_no_case_starts_that_would_end_after_the_budget(sweep: Callable[..., Swe
 
 def test_an_interrupt_leaves_no_process_and_what_has_ended_is_kept(tmp_path: Path) -> None:
     plan = tmp_path / "many.toml"
-    plan.write_text(TOML.replace("[1, 2]", "[1, 2, 3, 4]"))
+    plan.write_text(TOML.replace("[1, 2]", "[1, 2, 3]").replace("[32, 40]", "32"))
     out = tmp_path / "out"
     command = [sys.executable, "-m", "bench", "verify", str(plan), "-o", str(out), "--input", "noise", "--jobs", "2"]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as parent:
@@ -182,11 +182,11 @@ def test_an_interrupt_leaves_no_process_and_what_has_ended_is_kept(tmp_path: Pat
     assert children
     assert all(soon(lambda pid=pid: gone(pid)) for pid in children)  # type: ignore[misc]
     kept = len(Store(out).load())
-    assert 1 <= kept < 16
+    assert 1 <= kept < 6
     again = subprocess.run([*command, "--resume"], cwd=ROOT, capture_output=True, text=True, timeout=500, check=False)
     assert again.returncode == 0, again.stderr
     assert {record.status for record in Store(out).load()} == {"ok"}
-    assert len(Store(out).load()) == 16
+    assert len(Store(out).load()) == 6
 
 
 def offspring(pid: int) -> list[int]:

@@ -105,7 +105,7 @@ def test_a_case_that_fails_now_fails_and_one_that_a_package_lacks_for_does_not()
 
 def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
     found = facts(launches=69, breaks=0, weights=5, record="ab")
-    found.cases["resnet18/mixed/fp16/b1/i224/stream"] = Counted(skipped="times on the GPU")
+    found.cases["resnet18/per-layer/fp16/b1/i224/stream"] = Counted(skipped="times on the GPU")
     found.save(tmp_path / "deep" / "facts.json")
     assert Facts.read(tmp_path / "deep" / "facts.json") == found
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["facts.json"]
@@ -115,11 +115,11 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
     ("content", "said"),
     [
         (None, "cannot read"),
-        ("{", "no whole record of facts"),
-        ("[]", "no whole record of facts"),
+        ("{", "no whole record of counts"),
+        ("[]", "no whole record of counts"),
         ('{"schema": 99}', "schema 99 is newer"),
-        (json.dumps(facts(launches=1).as_json()).replace('[1, "aten"]', '["1", "aten"]'), "'1' by 'aten' is no fact"),
-        (json.dumps(facts(launches=1).as_json()).replace('"aten"]', '"guessed"]'), "by 'guessed' is no fact"),
+        (json.dumps(facts(launches=1).as_json()).replace('[1, "aten"]', '["1", "aten"]'), "'1' by 'aten' is no count"),
+        (json.dumps(facts(launches=1).as_json()).replace('"aten"]', '"guessed"]'), "by 'guessed' is no count"),
     ],
 )
 def test_a_file_that_is_no_record_is_refused_in_a_sentence(tmp_path: Path, content: str | None, said: str) -> None:
@@ -131,7 +131,7 @@ def test_a_file_that_is_no_record_is_refused_in_a_sentence(tmp_path: Path, conte
 
 
 def test_every_fact_of_the_committed_record_is_explained() -> None:
-    found = Facts.read(Path(__file__).parents[3] / "results" / "static" / "facts.json")
+    found = Facts.read(Path(__file__).parents[3] / "results" / "static" / "counts.json")
     assert len(found.cases) >= 16
     for name, counted in found.cases.items():
         assert not counted.failed, name

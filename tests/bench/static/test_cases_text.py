@@ -8,7 +8,7 @@ from bench.static.cases import Counted, Facts, compare_facts
 from bench.static.cases_text import facts_lines, facts_markdown, summary
 from tests.bench.static.test_cases import NAME, facts
 
-OTHER = "resnet18/mixed/fp16/b1/i224/stream"
+OTHER = "resnet18/per-layer/fp16/b1/i224/stream"
 
 
 def counted() -> Facts:

@@ -105,8 +105,8 @@ def test_what_kills_the_compiler_is_a_row(monkeypatch: pytest.MonkeyPatch, tmp_p
         "import sys, os\n"
         "if 'bench.worker' in ' '.join(sys.orig_argv):\n"
         "    from kernels.compiled import emit\n"
-        "    compiled = emit.compiled\n"
-        "    emit.compiled = lambda c, arch: os.abort() if c.constants.get('RELU') is False else compiled(c, arch)\n"
+        "    compiled = emit.compile_for\n"
+        "    emit.compile_for = lambda c, arch: os.abort() if c.constants.get('RELU') is False else compiled(c, arch)\n"
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
     monkeypatch.setattr(compile, "CHILDREN", 1)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench.errors import StoreError
 from bench.static import markdown
-from bench.static.kernels import Accepted, Entry, KernelFacts
+from bench.static.kernels import Accepted, Entry
 from bench.static.predictions import Prediction
+from kernels.compiled.facts import KernelFacts
 from tests.bench.static.test_predictions import MIDDLE, OTHER, measured, network, prediction
 
 __all__ = ["prediction"]  # a fixture
@@ -28,17 +30,17 @@ def test_the_table_says_what_is_not_measured_and_how_far_the_goals_are(predictio
 
 
 def test_what_is_emitted_is_a_row_for_each_kernel_of_the_network() -> None:
-    facts: KernelFacts = {
-        "registers": 128, "stack": 0, "spill_stores": 0, "shared": 65536, "occupancy": 3, "tensor": {"HGMMA": 8},
-        "async_loads": 24, "bulk_loads": 0, "bulk_stores": 0, "code": 4096, "warps": 8,
-        "operand_a": "shared", "wait_depth": 1, "overwrites": 0, "barrier": True,
-    }  # fmt: skip
+    facts = KernelFacts(
+        registers=128, stack=0, spill_stores=0, shared=65536, shared_limit=232_448, occupancy=3, tensor={"HGMMA": 8},
+        async_loads=24, bulk_loads=0, bulk_stores=0, set_registers=0, pdl=0, code=4096, warps=8,
+        operand_a="shared", wait_depth=1, overwrites=0, barrier=True, product=True,
+    )  # fmt: skip
     small = "ptr-64x64x64-w4-s3-k1-g8/resnet50/fp16-n32-7x7x512-3x3-s1-p1-k512-relu"
     large = "ptr-128x64x64-w4-s3-k1-g8/resnet50/fp16-n32-56x56x64-3x3-s1-p1-k64-relu"
     other = "ptr-64x64x64-w4-s3-k1-g8/resnet50/fp16-n1-7x7x512-3x3-s1-p1-k512-relu"
     entries = [
         Entry(90, "conv", (small, other), facts),
-        Entry(90, "conv", (large,), facts | {"stack": 8, "spill_stores": 2, "overwrites": 3, "operand_a": "registers"}),
+        Entry(90, "conv", (large,), replace(facts, stack=8, spill_stores=2, overwrites=3, operand_a="registers")),
         Entry(80, "conv", (large,), facts),
     ]
     text = markdown.kernels_markdown(Accepted(entries, "3.7.1", "0123456789", "2026-11-24"))

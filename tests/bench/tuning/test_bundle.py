@@ -63,7 +63,7 @@ def test_a_child_that_does_nothing_is_an_error(tmp_path: Path, monkeypatch: pyte
 
 
 def test_it_ends_when_it_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundle, "LIMIT", 100)
+    monkeypatch.setattr(bundle, "MAX_BUNDLE_BYTES", 100)
     work = Filling(Bundle(tmp_path / "kernels.bundle", MAKER, {}))
     work.bundle.parts = [bytes(99)]
     with pytest.raises(FullError):

@@ -19,7 +19,7 @@ from bench.tuning.networks import layer_from_json
 from bench.tuning.order import Target, order_candidates
 from bench.tuning.trials import Trial
 from bench.tuning.tuner import Tuner
-from kernels.kinds import default
+from kernels.kinds import default_config
 from kernels.table import Table
 from tests.bench.tuning.played import GPU, LARGE, MIDDLE, NETWORK, SMALL, VERSIONS, FakeChild, better
 
@@ -31,7 +31,7 @@ def test_a_larger_share_gets_more_and_a_short_budget_several_of_what_costs_most(
     counts = Counter(layer for layer, _ in child.tried)
     assert counts[LARGE.key] > counts[MIDDLE.key] > counts[SMALL.key] == 0
     first = {target.layer: target.candidates[0] for target in made.targets}
-    assert first == {layer: str(default(layer, 90, 132)) for layer in NETWORK.layers}
+    assert first == {layer: str(default_config(layer, 90, 132)) for layer in NETWORK.layers}
     long = tuner(FakeChild(), cap=None, budget_s=400)
     long.tune()
     assert all(len(target.tried) > 1 for target in long.targets)
@@ -61,12 +61,12 @@ def test_what_was_tried_and_never_reached_the_table_does_when_it_goes_on(tuner: 
     """A kill between the line of a trial and the table."""
     whole = tuner(FakeChild(better))
     whole.tune()
-    entries = Table.load(whole.store.path).text()
+    entries = Table.read(whole.store.path).to_json()
     whole.store.path.unlink()
     child = FakeChild(better)
     tuner(child).tune()
     assert child.tried == []
-    assert Table.load(whole.store.path).text() == entries
+    assert Table.read(whole.store.path).to_json() == entries
 
 
 def test_other_versions_try_again_and_begin_with_what_was_best(tuner: Callable[..., Tuner]) -> None:
@@ -83,7 +83,7 @@ def test_the_table_has_every_improvement_at_once(tuner: Callable[..., Tuner]) ->
     seen = []
 
     def on_trial(target: Target, trial: Trial) -> None:
-        made = Table.load(Path(target_path))
+        made = Table.read(Path(target_path))
         entry = next(entry for entry in made if entry.layer == trial.layer)
         assert (entry.config, entry.us) == (trial.config, round(trial.us or 0, 3))
         assert (entry.gpu, entry.chosen, entry.triton) == (GPU.name, "measured", "3.7.1")
@@ -102,7 +102,7 @@ def test_the_table_has_every_improvement_at_once(tuner: Callable[..., Tuner]) ->
 
 @pytest.mark.parametrize("status", ["wrong", "refused", "failed"])
 def test_what_is_not_right_is_recorded_and_never_chosen(tuner: Callable[..., Tuner], status: str) -> None:
-    bad = {(layer.key, str(default(layer, 90, 132))) for layer in NETWORK.layers}
+    bad = {(layer.key, str(default_config(layer, 90, 132))) for layer in NETWORK.layers}
 
     def verdict(layer: str, config: str) -> dict[str, Any]:
         return {"status": status, "reason": "off"} if (layer, config) in bad else {"status": "lost", "us": 9.0}
@@ -110,7 +110,7 @@ def test_what_is_not_right_is_recorded_and_never_chosen(tuner: Callable[..., Tun
     made = tuner(FakeChild(verdict))
     made.tune()
     assert all(target.best is None and target.count(status) == 1 for target in made.targets)
-    assert len(Table.load(made.store.path) if made.store.path.exists() else []) == 0
+    assert len(Table.read(made.store.path) if made.store.path.exists() else []) == 0
 
 
 def test_a_best_that_is_wrong_in_another_process_is_left_out_of_the_table(tuner: Callable[..., Tuner]) -> None:
@@ -122,11 +122,11 @@ def test_a_best_that_is_wrong_in_another_process_is_left_out_of_the_table(tuner:
                     hear(f'done {visit["best"][0]} {{"status": "wrong", "reason": "off"}}')
             return super().__call__(job, limit_s, hear)
 
-    best = {layer.key: str(default(layer, 90, 132)) for layer in NETWORK.layers}
+    best = {layer.key: str(default_config(layer, 90, 132)) for layer in NETWORK.layers}
     verdict = lambda layer, config: {"status": "won" if config == best[layer] else "lost", "us": 5.0}  # noqa: E731
     made = tuner(Doubting(verdict), batch=3)
     made.tune()
-    assert len(Table.load(made.store.path)) == 0
+    assert len(Table.read(made.store.path)) == 0
     assert all(target.tried[best[target.layer.key]].status == "wrong" for target in made.targets)
 
 

@@ -34,4 +34,4 @@ def test_two_layers_on_this_gpu(tmp_path: Path) -> None:
         assert len(target.tried) >= 8
         # faster than a millisecond, slower than its bytes at 10 TB/s
         assert target.layer.bytes / 1e7 < (target.us or 0) < 1000
-    assert {entry.layer for entry in Table.load(store.path)} == {layer.key for layer in two.layers}
+    assert {entry.layer for entry in Table.read(store.path)} == {layer.key for layer in two.layers}

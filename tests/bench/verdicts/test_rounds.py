@@ -65,10 +65,10 @@ def test_cold_starts_are_compared_where_the_caches_were_found_alike(folder: Fold
 
     base = folder("base", {CASE: 10.0}, change=cold(["cold", *["warm"] * 7], 1.0))
     head = folder("head", {CASE: 10.0}, change=cold(["warm"] * 8, 1.0))
-    (verdict,) = compare_folders(base, head, metrics=["cold"]).verdicts
+    (verdict,) = compare_folders(base, head, metrics=["cold-start"]).verdicts
     assert (verdict.word, verdict.rounds) == ("SAME", (7, 8))
     fresh = folder("fresh", {CASE: 10.0}, change=cold(["fresh"] * 8, 1.0))
-    (verdict,) = compare_folders(base, fresh, metrics=["cold"]).verdicts
+    (verdict,) = compare_folders(base, fresh, metrics=["cold-start"]).verdicts
     assert (verdict.word, verdict.kind) == ("AMBIGUOUS", "caches")
     assert verdict.reason == "compile caches were cold, warm in base, fresh in head"
 

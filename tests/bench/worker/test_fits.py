@@ -108,20 +108,17 @@ def test_every_row_of_both_answers_is_judged(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("cheat", "fits", "why"),
-    [("breaks", 12, "error: in run: "), ("short", 20, "wrong: in gate: ")],
-)
 def test_what_bounds_a_batch_is_told_with_its_status(
-    reference: Callable[[Case], dict[str, str]], monkeypatch: pytest.MonkeyPatch, cheat: str, fits: int, why: str
+    reference: Callable[[Case], dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CHEAT", cheat)
+    """An error here; wrong answers at a batch are the test above, and a search over them is played elsewhere."""
+    monkeypatch.setenv("CHEAT", "breaks")
     child = partial(ask, module="tests.cheats.fit")
     found = find(child, CaseJob(CASE, Settings(), "cpu", 0, "noise", reference(CASE)))
     assert found.status == "ok"
-    assert found.data["largest"]["fits"] == fits
-    assert found.data["largest"]["fails"] == fits + 1
-    assert found.data["largest"]["reason"].startswith(why)
+    assert found.data["largest"]["fits"] == 12
+    assert found.data["largest"]["fails"] == 13
+    assert found.data["largest"]["reason"].startswith("error: in run: ")
 
 
 def variants_here() -> list[tuple[str, str]]:
@@ -153,7 +150,7 @@ def unused() -> int:
 @pytest.mark.slow
 def test_the_largest_batch_in_a_small_memory(reference: Callable[[Case], dict[str, str]], unused: int) -> None:
     """Bounded by real allocations that fail, and again so a little beside it."""
-    case = Case("resnet18", "library-fused", "fp32", MAX, 64, "stream")
+    case = Case("resnet18", "library-fused", "fp32", MAX, 192, "stream")
     paths = reference(case)
     small = probe(case, START["cpu"], paths)
     assert small.status == "ok", small.reason

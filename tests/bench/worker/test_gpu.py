@@ -15,7 +15,7 @@ from bench.records.record import Record
 from bench.worker.measure import memory
 from bench.worker.measure.clock import Clock, on_device
 from bench.worker.measure.overhead import overhead
-from resnet.held import NotHeld
+from resnet.device_time import StartedEarly
 from resnet.runner import CudaCapture
 from tests import cheats
 from tests.cheats.sweep import assert_caught, records
@@ -138,7 +138,7 @@ def test_a_graph_is_held_too() -> None:
 
 
 def test_a_call_that_waits_for_the_device_is_refused_and_does_not_hang() -> None:
-    with on_device("cuda") as clock, pytest.raises(NotHeld):
+    with on_device("cuda") as clock, pytest.raises(StartedEarly):
         clock.device(torch.cuda.synchronize)
 
 

@@ -98,6 +98,7 @@ def ask(name: str, rate: float | None, seconds: float) -> LoadJob:
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 def test_a_real_load_is_as_predicted(monkeypatch: pytest.MonkeyPatch) -> None:
     """At half of saturation, from the times under load: the median within 35 %, the mean batch within 18 %.
 

@@ -27,7 +27,7 @@ def only_guesses() -> Iterator[None]:
     """What a test installs is gone after it."""
     yield
     for gpu in list(constants._installed):
-        constants.use(gpu, {})
+        constants.install_constants(gpu, {})
 
 
 def test_the_table_is_of_different_cards_in_known_units() -> None:
@@ -39,7 +39,7 @@ def test_the_table_is_of_different_cards_in_known_units() -> None:
         assert 5 << 20 < card.l2 < 200 << 20
         assert card.flops["fp32"] <= card.flops["tf32"] < card.flops["fp16"] == card.flops["bf16"] < 1e16
         assert ("fp8" in card.flops) == (card.arch >= 89)
-        assert cards.named(card.name) is card
+        assert cards.find_card(card.name) is card
         assert len(places.slug(card.name)) > 5
 
 
@@ -62,7 +62,7 @@ def test_the_table_is_of_different_cards_in_known_units() -> None:
     ],
 )
 def test_names(name: str, key: str | None) -> None:
-    found = cards.named(name)
+    found = cards.find_card(name)
     assert (found.key if found else None) == key
 
 
@@ -89,7 +89,7 @@ def test_a_card_that_is_not_in_the_table_is_told() -> None:
 
 
 def written(folder: Path, gpu: str = H100, **values: Any) -> Path:
-    path = places.constants(gpu, folder)
+    path = places.constants_path(gpu, folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     found = {name: {"value": value, "unit": "", "how": "By a test."} for name, value in values.items()}
     provenance = {"environment": {}, "date": "2026-12-01T00:00:00+00:00"}
@@ -99,7 +99,7 @@ def written(folder: Path, gpu: str = H100, **values: Any) -> Path:
 
 
 def test_without_a_file_all_are_guesses(tmp_path: Path) -> None:
-    assert "guesses, none is measured" in constants.use_measured(H100, tmp_path)
+    assert "guesses, none is measured" in constants.install_measured(H100, tmp_path)
     found = machine_of(90, 132, H100).constants
     assert [getattr(found, name).measured for name in NAMES] == [False] * len(NAMES)
     assert found.l2_bytes_per_s.value == pytest.approx(5.5e12)
@@ -110,7 +110,7 @@ def test_what_is_measured_is_used_on_that_card_alone(tmp_path: Path) -> None:
     before = {gpu: machine_of(90, 132, gpu) for gpu in (H100, H200, "")}
     us = kinds.predicted_us(MIDDLE, CONFIG, before[H100])
     written(tmp_path, l2_bytes_per_s=7.3e12, launch_pdl_us=0.9, memory_share=0.5, of_a_newer_version=3.0)
-    said = constants.use_measured(H100, tmp_path)
+    said = constants.install_measured(H100, tmp_path)
     assert "measured: l2_bytes_per_s, launch_pdl_us, memory_share; guessed: launch_us, tensor_share_ptr" in said
     now = machine_of(90, 132, H100)
     assert now.constants.l2_bytes_per_s == Constant(7.3e12, True, "By a test., 2026-12-01")
@@ -125,24 +125,26 @@ def test_what_is_measured_is_used_on_that_card_alone(tmp_path: Path) -> None:
 def test_a_choice_is_made_anew_when_its_constants_change(layer: Layer, tmp_path: Path) -> None:
     def order() -> list[tuple[str, float]]:
         machine = machine_of(90, 132, H100)
-        found = [*kinds.space(layer, 90, 132, H100)][:200]
+        found = [*kinds.candidates(layer, 90, 132, H100)][:200]
         return [(str(config), kinds.predicted_us(layer, config, machine)) for config in found]
 
-    guessed, default = order(), kinds.default(layer, 90, 132, H100)
+    guessed, default = order(), kinds.default_config(layer, 90, 132, H100)
     written(tmp_path, memory_share=1e-3, launch_us=0.1)
-    constants.use_measured(H100, tmp_path)
+    constants.install_measured(H100, tmp_path)
     measured = order()
     assert measured != guessed
     times = [round(us, 1) for _, us in measured]
     assert times == sorted(times)  # by what is known now, not by what was kept
-    constants.use(H100, {})
-    assert (order(), kinds.default(layer, 90, 132, H100)) == (guessed, default)
+    constants.install_constants(H100, {})
+    assert (order(), kinds.default_config(layer, 90, 132, H100)) == (guessed, default)
 
 
 def test_launches_are_told_apart_by_the_measured_launch() -> None:
-    constants.use(H100, {"launch_us": Constant(9.0, True, "x"), "launch_pdl_us": Constant(2.0, True, "x")})
+    constants.install_constants(
+        H100, {"launch_us": Constant(9.0, True, "x"), "launch_pdl_us": Constant(2.0, True, "x")}
+    )
     machine: Machine = machine_of(90, 132, H100)
-    assert (machine.constants.launch(False), machine.constants.launch(True)) == (9.0, 2.0)
+    assert (machine.constants.launch_time_us(False), machine.constants.launch_time_us(True)) == (9.0, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +156,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, text: str) -> None:
     path = written(tmp_path)
     path.write_text(text)
     with pytest.raises(ConstantsError, match="bench constants") as caught:
-        constants.use_measured(H100, tmp_path)
+        constants.install_measured(H100, tmp_path)
     assert str(path) in str(caught.value)
 
 
@@ -162,14 +164,14 @@ def test_a_damaged_file_is_named(tmp_path: Path, text: str) -> None:
 def test_a_value_that_cannot_be_is_refused(tmp_path: Path, value: Any) -> None:
     path = written(tmp_path, memory_share=value)
     with pytest.raises(ConstantsError, match="memory_share") as caught:
-        constants.use_measured(H100, tmp_path)
+        constants.install_measured(H100, tmp_path)
     assert str(path) in str(caught.value)
 
 
 def test_another_cards_file_in_its_place_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, H200, launch_us=2.0)
-    moved = places.constants(H100, tmp_path)
+    moved = places.constants_path(H100, tmp_path)
     moved.parent.mkdir()
     path.rename(moved)
     with pytest.raises(ConstantsError, match="measured on NVIDIA H200, which is not NVIDIA H100"):
-        constants.use_measured(H100, tmp_path)
+        constants.install_measured(H100, tmp_path)

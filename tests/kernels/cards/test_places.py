@@ -29,6 +29,6 @@ def test_a_name_that_names_no_file_is_refused() -> None:
 def test_the_files_of_a_card(tmp_path: Path) -> None:
     name = "NVIDIA H100 80GB HBM3"
     assert places.card_folder(name, tmp_path) == tmp_path / "nvidia-h100-80gb-hbm3"
-    assert places.tuned(name, tmp_path) == tmp_path / "tuned" / "nvidia-h100-80gb-hbm3.json"
-    assert places.constants(name, tmp_path) == tmp_path / "nvidia-h100-80gb-hbm3" / "constants.json"
+    assert places.tuned_path(name, tmp_path) == tmp_path / "tuned" / "nvidia-h100-80gb-hbm3.json"
+    assert places.constants_path(name, tmp_path) == tmp_path / "nvidia-h100-80gb-hbm3" / "constants.json"
     assert places.RESULTS.is_dir()

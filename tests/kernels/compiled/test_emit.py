@@ -10,12 +10,13 @@ from triton.backends.compiler import GPUTarget
 
 from kernels import conv, conv_tma, head, kinds, stem
 from kernels.cards.archs import ARCHS
-from kernels.compiled.emit import Emitted, compiled, emit, tool
-from kernels.launch import INTERPRETED, Argument, Launch, Operands, output
+from kernels.compiled.emit import compile_for, emit, nvidia_tool
+from kernels.compiled.facts import KernelFacts
+from kernels.launch import INTERPRETED, Argument, Launch, Operands, empty_output
 from kernels.space import head as head_space
 from kernels.space import stem as stem_space
 from kernels.space.config import Config
-from kernels.space.conv import default
+from kernels.space.conv import default_config
 from kernels.space.fit import shared_bytes
 from kernels.space.layer import Layer
 from tests.kernels.shapes import ACTIVATED, FOLDED, LAST, LATE, STEM, STRIDED
@@ -34,7 +35,7 @@ def tma(box: tuple[int, int, int], n: int, k: int, warps: int, stages: int, **ot
     return Config("tma", prod(box), n, k, warps, stages, box, **others)
 
 
-def emitted(layer: Layer, config: Config, arch: int) -> Emitted:
+def emitted(layer: Layer, config: Config, arch: int) -> KernelFacts:
     (compilation, *_) = (conv_tma if config.impl == "tma" else conv).compilation(layer, config)
     found = emit(compilation, arch)
     print(layer.key, config, found)
@@ -43,7 +44,7 @@ def emitted(layer: Layer, config: Config, arch: int) -> Emitted:
     assert found.shared <= shared_bytes(layer, config, arch)
     assert (found.warps, found.code % 16) == (config.warps, 0)
     assert found.occupancy >= 1
-    assert found.unsafe == ""
+    assert found.hazard_reason == ""
     assert found.set_registers == 0  # no warp specialization is claimed
     return found
 
@@ -51,7 +52,7 @@ def emitted(layer: Layer, config: Config, arch: int) -> Emitted:
 @pytest.mark.parametrize("arch", [80, 89, 90, 100, 120])
 @pytest.mark.parametrize("layer", [STEM, MIDDLE, LAST], ids=["stem", "3x3", "1x1"])
 def test_unmeasured_layers_compile_well_everywhere(layer, arch) -> None:
-    found = emitted(layer, default(layer, arch), arch)
+    found = emitted(layer, default_config(layer, arch), arch)
     assert sum(found.tensor.values()) > 0
     assert (found.async_loads > 0) == (layer is not LAST)  # whose depth of 64 is one step
     assert (found.bulk_loads, found.bulk_stores) == (0, 0)
@@ -106,14 +107,16 @@ def test_bulk_kernels_move_tiles_by_the_copy_engine(layer, config, arch) -> None
 def test_fp32_stays_off_the_tensor_cores() -> None:
     layer = replace(MIDDLE, dtype="fp32")
     for arch in (80, 90):
-        assert emitted(layer, default(layer, arch), arch).tensor == {}
+        assert emitted(layer, default_config(layer, arch), arch).tensor == {}
 
 
 def test_a_row_of_pixels_stays_in_shared_memory() -> None:
     """As conv_tma.py says: what wgmma reads of x comes from shared memory, or from registers if the box is no row."""
     for layer, box, through_registers in ((LAST, (1, 1, 128), False), (MIDDLE, (2, 8, 8), True)):
         (compilation,) = conv_tma.compilation(layer, tma(box, 64, 64, 4, 3))
-        products = [line for line in compiled(compilation, 90).asm["ttgir"].splitlines() if "warp_group_dot " in line]
+        products = [
+            line for line in compile_for(compilation, 90).asm["ttgir"].splitlines() if "warp_group_dot " in line
+        ]
         assert all(("ttg.dot_op<{opIdx = 0" in line) == through_registers for line in products)
         assert products
 
@@ -130,18 +133,18 @@ def test_a_row_of_pixels_stays_in_shared_memory() -> None:
     ids=str,
 )
 def test_products_that_read_registers_wait_or_are_refused(layer, config, dtype) -> None:
-    """As `fit.unsafe` has it without compiling: the code overwrites what is in flight, unless steps wait."""
+    """As `fit.hazard_reason` has it without compiling: the code overwrites what is in flight, unless steps wait."""
     layer, module = replace(layer, dtype=dtype), conv_tma if config.impl == "tma" else conv
     found = {}
     for serial in (False, True):
         same = replace(config, serial=serial)
-        assert (kinds.unfit(layer, same, 90) is None) == serial
+        assert (kinds.rejection_reason(layer, same, 90) is None) == serial
         (compilation, *_) = module.compilation(layer, same)
         found[serial] = emit(compilation, 90)
         assert found[serial].operand_a == "registers"
     assert found[False].overwrites > 0
-    assert "triton#9433" in found[False].unsafe
-    assert (found[True].overwrites, found[True].wait_depth, found[True].unsafe) == (0, 0, "")
+    assert "triton#9433" in found[False].hazard_reason
+    assert (found[True].overwrites, found[True].wait_depth, found[True].hazard_reason) == (0, 0, "")
 
 
 @pytest.mark.parametrize("network", ["resnet50", "resnet50v2"])
@@ -152,9 +155,9 @@ def test_what_the_model_chooses_is_safe(network) -> None:
     activated = [layer for layer in found if layer.prologue]
     assert bool(activated) == (network == "resnet50v2")
     for layer in (windows[0], windows[-1], *activated[1:3]):
-        (compilation, *_) = conv.compilation(layer, default(layer, 90))
+        (compilation, *_) = conv.compilation(layer, default_config(layer, 90))
         emission = emit(compilation, 90)
-        assert emission.unsafe == "", layer.key
+        assert emission.hazard_reason == "", layer.key
         products = ("registers", 0) if layer.prologue else ("shared", 1)
         assert (emission.operand_a, emission.wait_depth, emission.barrier) == (*products, True)
 
@@ -162,7 +165,7 @@ def test_what_the_model_chooses_is_safe(network) -> None:
 def test_the_reduction_of_a_split_depth() -> None:
     _, reduction = conv.compilation(LATE, ptr(64, 64, 64, 4, 4, split_k=8))
     found = emit(reduction, 80)
-    assert (found.name, found.warps, found.shared, found.spills) == ("_kernel", 4, 0, False)
+    assert (found.tensor, found.product, found.warps, found.shared, found.spills) == ({}, False, 4, 0, False)
 
 
 class Driver:
@@ -204,54 +207,54 @@ def key_of(step: Launch, arguments: list[Argument]) -> str:
 )
 def test_what_a_launch_compiles_is_what_was_described(layer, config, hopper) -> None:
     module = conv_tma if config.impl == "tma" else conv
-    launches = list(module.calls(layer, config, Operands.of(layer, "cpu"), output(layer, "cpu")))
+    launches = list(module.calls(layer, config, Operands.empty(layer, "cpu"), empty_output(layer, "cpu")))
     described = module.compilation(layer, config)
     assert len(launches) == len(described) == (2 if config.split_k > 1 else 1)
     for (step, arguments), compilation in zip(launches, described, strict=True):
-        assert compiled(compilation, 90).hash == key_of(step, arguments)
+        assert compile_for(compilation, 90).hash == key_of(step, arguments)
 
 
 def test_what_is_described_while_debugging_is_what_is_launched_then(hopper, monkeypatch) -> None:
     layer, config = replace(MIDDLE, n=1), ptr(64, 64, 64, 4, 3)
-    ((step, arguments),) = conv.calls(layer, config, Operands.of(layer, "cpu"), output(layer, "cpu"))
+    ((step, arguments),) = conv.calls(layer, config, Operands.empty(layer, "cpu"), empty_output(layer, "cpu"))
     (plain,) = conv.compilation(layer, config)
     monkeypatch.setattr(triton.knobs.runtime, "debug", True)
     (debugged,) = conv.compilation(layer, config)
-    assert compiled(debugged, 90).hash == key_of(step, arguments) != compiled(plain, 90).hash
+    assert compile_for(debugged, 90).hash == key_of(step, arguments) != compile_for(plain, 90).hash
 
 
 def test_the_stem_is_launched_as_it_was_described(hopper) -> None:
     layer = replace(STEM, n=1, pool=True)
-    config = stem_space.default(layer, 90)
-    out = output(layer, "cpu")
+    config = stem_space.default_config(layer, 90)
+    out = empty_output(layer, "cpu")
     weight = out.new_empty(2 * layer.c_out, layer.kernel[0] * layer.window[0])
-    operands = [Operands.of(layer, "cpu").x, weight, out.new_empty(layer.c_out, dtype=torch.float32), out, layer.n]
+    operands = [Operands.empty(layer, "cpu").x, weight, out.new_empty(layer.c_out, dtype=torch.float32), out, layer.n]
     (compilation,) = stem.compilation(layer, config)
-    assert compiled(compilation, 90).hash == key_of(stem.stem_launch(layer, config), operands)
+    assert compile_for(compilation, 90).hash == key_of(stem.stem_launch(layer, config), operands)
 
 
 @pytest.mark.parametrize(
-    "config", [head_space.fused(replace(ACTIVATED, dtype="fp16"), 90), ptr(64, 64, 64, 4, 3)], ids=str
+    "config", [head_space.fused_config(replace(ACTIVATED, dtype="fp16"), 90), ptr(64, 64, 64, 4, 3)], ids=str
 )
 def test_the_head_is_launched_as_it_was_described(config, hopper) -> None:
     layer = Layer(1, 7, 7, 512, 1000, (1, 1), relu=False, prologue=True, mean=True)
     out = torch.empty(layer.n, layer.c_out, dtype=torch.float16)
-    launches = list(head.calls(layer, config, Operands.of(layer, "cpu"), out))
+    launches = list(head.calls(layer, config, Operands.empty(layer, "cpu"), out))
     described = head.compilation(layer, config)
     for (step, arguments), compilation in zip(launches, described, strict=True):
-        assert compiled(compilation, 90).hash == key_of(step, arguments)
+        assert compile_for(compilation, 90).hash == key_of(step, arguments)
 
 
 def test_occupancy_is_the_tightest_of_four_limits() -> None:
     hopper = ARCHS[90]
-    assert hopper.blocks(warps=4, registers=32, shared=0) == 16  # registers: 65536 / (128 * 32)
-    assert hopper.blocks(warps=1, registers=16, shared=0) == 32  # blocks
-    assert hopper.blocks(warps=8, registers=24, shared=0) == 8  # threads
-    assert hopper.blocks(warps=4, registers=168, shared=0) == 3
-    assert hopper.blocks(warps=4, registers=64, shared=100_000) == 2  # shared memory
-    assert hopper.blocks(warps=4, registers=64, shared=hopper.shared + 1) == 0
+    assert hopper.resident_blocks(warps=4, registers=32, shared=0) == 16  # registers: 65536 / (128 * 32)
+    assert hopper.resident_blocks(warps=1, registers=16, shared=0) == 32  # blocks
+    assert hopper.resident_blocks(warps=8, registers=24, shared=0) == 8  # threads
+    assert hopper.resident_blocks(warps=4, registers=168, shared=0) == 3
+    assert hopper.resident_blocks(warps=4, registers=64, shared=100_000) == 2  # shared memory
+    assert hopper.resident_blocks(warps=4, registers=64, shared=hopper.shared + 1) == 0
 
 
 def test_a_tool_that_is_not_there() -> None:
     with pytest.raises(FileNotFoundError, match="nvtool"):
-        tool("nvtool")
+        nvidia_tool("nvtool")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kernels.compiled.hazards import Hazards, hazards, unsafe
+from kernels.compiled.hazards import Hazards, find_hazards, hazard_reason
 from tests.kernels.compiled.test_sass import listing
 
 A_0 = "HGMMA.64x64x16.F32 R24, R88, gdesc[UR8], R24, gsb0"
@@ -16,11 +16,11 @@ COPY = "LDGSTS.E.BYPASS.128 [R37], desc[UR14][R12.64]"
 
 
 def loop(*body: str) -> Hazards:
-    return hazards(listing("MOV R1, R2", ".L_x_0:", *body, "@P0 BRA `(.L_x_0)", DRAIN, "EXIT"))
+    return find_hazards(listing("MOV R1, R2", ".L_x_0:", *body, "@P0 BRA `(.L_x_0)", DRAIN, "EXIT"))
 
 
 def test_code_without_wgmma() -> None:
-    assert hazards(listing("HMMA.16816.F32 R4, R8, R12, R4", COPY, "EXIT")) == Hazards(None, "", 0, True)
+    assert find_hazards(listing("HMMA.16816.F32 R4, R8, R12, R4", COPY, "EXIT")) == Hazards(None, "", 0, True)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_code_without_wgmma() -> None:
 def test_overwrites_in_a_loop(body: tuple[str, ...], overwrites: int, depth: int | None) -> None:
     found = loop(*body)
     assert (found.overwrites, found.wait_depth, found.operand_a) == (overwrites, depth, "registers")
-    assert bool(unsafe(found.overwrites, found.barrier, 4)) == bool(overwrites)
+    assert bool(hazard_reason(found.overwrites, found.barrier, 4)) == bool(overwrites)
 
 
 def test_operands_in_shared_memory_have_no_register_to_overwrite() -> None:
@@ -67,17 +67,17 @@ def test_one_product_from_registers_makes_the_kernel_one_of_that_kind() -> None:
 
 def test_straight_code_is_walked_too() -> None:
     unrolled = (LOAD_0, A_0, ONE_LEFT, LOAD_1, A_1, ONE_LEFT, LOAD_0, A_0, DRAIN, "EXIT")
-    assert hazards(listing(*unrolled)) == Hazards(1, "registers", 0, True)
+    assert find_hazards(listing(*unrolled)) == Hazards(1, "registers", 0, True)
     early = (LOAD_0, A_0, LOAD_1, A_1, ONE_LEFT, LOAD_1, A_1, DRAIN, "EXIT")
-    assert hazards(listing(*early)) == Hazards(1, "registers", 1, True)
+    assert find_hazards(listing(*early)) == Hazards(1, "registers", 1, True)
 
 
 def test_all_paths_are_walked() -> None:
     """Only where the branch is taken is the wait jumped over."""
     around = (LOAD_0, A_0, "@P0 BRA `(.L_x_1)", DRAIN, ".L_x_1:", LOAD_0, A_0, DRAIN, "EXIT")
-    assert hazards(listing(*around)).overwrites == 1
+    assert find_hazards(listing(*around)).overwrites == 1
     aside = (LOAD_0, A_0, "@P0 BRA `(.L_x_1)", DRAIN, "EXIT", ".L_x_1:", DRAIN, LOAD_0, A_0, DRAIN, "EXIT")
-    assert hazards(listing(*aside)).overwrites == 0
+    assert find_hazards(listing(*aside)).overwrites == 0
 
 
 def test_many_groups_in_flight_end() -> None:
@@ -111,11 +111,11 @@ def test_many_groups_in_flight_end() -> None:
 def test_a_barrier_stands_behind_each_wait(body: tuple[str, ...], barrier: bool) -> None:
     found = loop(*body)
     assert found.barrier == barrier
-    assert bool(unsafe(0, found.barrier, 8)) != barrier
-    assert unsafe(0, found.barrier, 4) == ""  # a warpgroup by itself waits for its own
+    assert bool(hazard_reason(0, found.barrier, 8)) != barrier
+    assert hazard_reason(0, found.barrier, 4) == ""  # a warpgroup by itself waits for its own
 
 
 def test_the_way_out_is_looked_at_too() -> None:
     """The last wait of all, and a tile that leaves through the memory that the other warpgroup's products read."""
-    assert not hazards(listing(SHARED, DRAIN, "STS.128 [R5], R8", "EXIT")).barrier
-    assert hazards(listing(SHARED, DRAIN, BARRIER, "STS.128 [R5], R8", "EXIT")).barrier
+    assert not find_hazards(listing(SHARED, DRAIN, "STS.128 [R5], R8", "EXIT")).barrier
+    assert find_hazards(listing(SHARED, DRAIN, BARRIER, "STS.128 [R5], R8", "EXIT")).barrier

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kernels.compiled.sass import Code, parse
+from kernels.compiled.sass import Code, parse_sass
 
 
 def listing(*lines: str) -> Code:
@@ -11,7 +11,7 @@ def listing(*lines: str) -> Code:
     for line in lines:
         text.append(line if line.endswith(":") else f"        /*{at:04x}*/                   {line} ;")
         at += 0 if line.endswith(":") else 16
-    return parse("\n".join(["\t.section\t.text._kernel", ".text._kernel:", *text]))
+    return parse_sass("\n".join(["\t.section\t.text._kernel", ".text._kernel:", *text]))
 
 
 @pytest.mark.parametrize(
@@ -83,13 +83,13 @@ def test_what_is_written_is_told_by_position(line: str, registers: str) -> None:
 )
 def test_where_a_product_reads_a(line: str, read: list[int] | None) -> None:
     (instruction,) = listing(line).instructions
-    assert instruction.reads_a is None if read is None else list(instruction.reads_a) == read
+    assert instruction.a_registers is None if read is None else list(instruction.a_registers) == read
     assert instruction.ends_group == ("gsb0" in line)
 
 
 def test_what_a_wait_leaves_in_flight() -> None:
     code = listing("WARPGROUP.DEPBAR.LE gsb0, 0x3", "WARPGROUP.ARRIVE", "DEPBAR.LE SB0, 0x4")
-    assert [instruction.waits_for for instruction in code.instructions] == [3, None, None]
+    assert [instruction.groups_after_wait for instruction in code.instructions] == [3, None, None]
 
 
 def test_where_code_goes() -> None:
@@ -105,7 +105,7 @@ def test_where_code_goes() -> None:
         ".L_x_2:",
         "BRA `(.L_x_1)",
     )
-    assert [code.after(place) for place in range(7)] == [[1], [2, 6], [3, 2], [4, 1], [5], [], [2]]
+    assert [code.successors(place) for place in range(7)] == [[1], [2, 6], [3, 2], [4, 1], [5], [], [2]]
     assert code.size == 7 * 16
     # what is laid out behind the end and branches back into the loop is part of it, and no loop of its own
     assert sorted(map(sorted, code.loops())) == [[1, 2, 3, 6], [2]]
@@ -113,6 +113,6 @@ def test_where_code_goes() -> None:
 
 def test_data_and_directives_are_no_instructions() -> None:
     text = "\t.align\t128\n        /*0000*/ \t.byte\t0x01\n        /*0000*/                   EXIT ;\n.L_x_5:\n"
-    code = parse(text)
+    code = parse_sass(text)
     assert [instruction.name for instruction in code.instructions] == ["EXIT"]
     assert code.labels == {".L_x_5": 1}

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from kernels.cards.archs import ARCHS
-from kernels.compiled.emit import tool
+from kernels.compiled.emit import nvidia_tool
 from kernels.launch import INTERPRETED, Operands
 from kernels.space.layer import Layer
 
@@ -36,7 +36,10 @@ def disassembled(cubin: bytes) -> tuple[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "kernel.cubin"
         file.write_bytes(cubin)
-        commands = ([tool("cuobjdump"), "--dump-resource-usage", str(file)], [tool("nvdisasm"), "-c", str(file)])
+        commands = (
+            [nvidia_tool("cuobjdump"), "--dump-resource-usage", str(file)],
+            [nvidia_tool("nvdisasm"), "-c", str(file)],
+        )
         usage, code = (
             subprocess.run(command, capture_output=True, text=True, check=True).stdout for command in commands
         )
@@ -47,7 +50,7 @@ def disassembled(cubin: bytes) -> tuple[str, str]:
 def test_what_is_emitted(name: str) -> None:
     layer, (box, block_n) = CASES[name]
     cut = Cut(box, block_n)
-    kernel = gluon_conv.compiled(layer, cut)
+    kernel = gluon_conv.compile_ahead(layer, cut)
     usage, code = disassembled(kernel.asm["cubin"])
     found = {key: int(value) for key, value in re.findall(r"\b(REG|STACK|LOCAL):(\d+)", usage)}
     assert (found["STACK"], found["LOCAL"]) == (0, 0)
@@ -69,7 +72,7 @@ def test_what_is_emitted(name: str) -> None:
 
 def test_all_warps_are_past_a_product_before_its_buffer_is_given_back() -> None:
     """Between the wait for products and the arrival that frees a buffer there is one barrier of the eight warps."""
-    _, code = disassembled(gluon_conv.compiled(WINDOW, Cut((16, 2, 4), 256)).asm["cubin"])
+    _, code = disassembled(gluon_conv.compile_ahead(WINDOW, Cut((16, 2, 4), 256)).asm["cubin"])
     loop = code[code.index("WARPGROUP.DEPBAR.LE gsb0, 0x1") : code.index("WARPGROUP.DEPBAR.LE gsb0, 0x0")]
     names = re.findall(r"\b(BAR\.SYNC|SYNCS\.ARRIVE)", loop)
     assert names[:2] == ["BAR.SYNC", "SYNCS.ARRIVE"]
@@ -87,19 +90,19 @@ def test_all_warps_are_past_a_product_before_its_buffer_is_given_back() -> None:
 )
 def test_what_it_cannot_do_is_refused(layer: Layer, reason: str) -> None:
     cut = Cut((16, 2, 4), 256)
-    assert reason in str(gluon_conv.unfit(layer, cut))
+    assert reason in str(gluon_conv.rejection_reason(layer, cut))
     with pytest.raises(ValueError, match=reason):
-        gluon_conv.bound(layer, cut, Operands.of(layer), torch.empty(0, device="meta"), 132)
+        gluon_conv.bind_launch(layer, cut, Operands.empty(layer), torch.empty(0, device="meta"), 132)
 
 
 def test_programs_and_tiles() -> None:
     """Boxes that run past the image are tiles too; no more programs than tiles."""
     cut = Cut((16, 2, 4), 128)
-    assert gluon_conv.tiles(WINDOW, cut) == 2 * 7 * 4 * 2
-    assert gluon_conv.tiles(POINT, Cut((1, 1, 128), 256)) == 49 * 4
+    assert gluon_conv.count_tiles(WINDOW, cut) == 2 * 7 * 4 * 2
+    assert gluon_conv.count_tiles(POINT, Cut((1, 1, 128), 256)) == 49 * 4
     out = torch.empty(32, 256, 14, 14, dtype=torch.float16, device="meta")
     for programs, grid in ((132, 112), (8, 8)):
-        launch, arguments = gluon_conv.bound(WINDOW, cut, Operands.of(WINDOW), out, programs)
+        launch, arguments = gluon_conv.bind_launch(WINDOW, cut, Operands.empty(WINDOW), out, programs)
         assert launch.grid == (grid,)
         assert arguments[-3:] == [32, 14, 14]
     assert arguments[0].block_shape == [16, 2, 4, 64]
@@ -116,7 +119,7 @@ def test_it_agrees_with_float64(name: str, operands: Callable, allowed: Callable
     layer, (box, block_n) = CASES[name]
     given = operands(layer, device="cuda")
     out = torch.full_like(conv.reference(layer, given, torch.float32), torch.nan).to(given.x.dtype)
-    launch, arguments = gluon_conv.bound(layer, Cut(box, block_n), given, out, 132)
-    launch.run(*arguments)
+    launch, arguments = gluon_conv.bind_launch(layer, Cut(box, block_n), given, out, 132)
+    launch.enqueue(*arguments)
     want = conv.reference(layer, given, torch.float64)
     assert float((out.double() - want).abs().max()) <= allowed(layer, want)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from kernels import conv
-from kernels.compiled.emit import compiled, emit
+from kernels.compiled.emit import compile_for, emit
 from kernels.experiments import pinned_conv
 from kernels.launch import INTERPRETED
 from kernels.space.config import Config
@@ -30,7 +30,7 @@ def test_the_arithmetic_is_before_the_wait(name: str) -> None:
     before, emitted = {}, {}
     for module in (conv, pinned_conv):
         compilation, *_ = module.compilation(layer, config)
-        kernel, emitted[module] = compiled(compilation, 90), emit(compilation, 90)
+        kernel, emitted[module] = compile_for(compilation, 90), emit(compilation, 90)
         _, code = disassembled(kernel.asm["cubin"])
         names = re.findall(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)", code)
         before[module] = next(at for at, name in enumerate(names) if name.startswith("ACQBULK"))
@@ -51,7 +51,7 @@ def test_what_it_cannot_do_is_refused() -> None:
         (replace(LATE, c_in=96), SPLIT),
         (LATE, replace(SPLIT, split_k=128)),
     ):
-        assert pinned_conv.unfit(layer, config)
+        assert pinned_conv.rejection_reason(layer, config)
         with pytest.raises(ValueError, match=re.escape(layer.key)):
             pinned_conv.compilation(layer, config)
 
@@ -61,12 +61,12 @@ def test_what_it_cannot_do_is_refused() -> None:
 def test_the_same_bits_as_conv_on_a_card(name: str, operands) -> None:
     import torch
 
-    from kernels.launch import output
+    from kernels.launch import empty_output
 
     if torch.cuda.get_device_capability() < (9, 0):
         pytest.skip("programmatic dependent launch begins with sm_90")
     layer, config = CASES[name]
-    given, outs = operands(layer, device="cuda"), [output(layer, "cuda") for _ in range(2)]
+    given, outs = operands(layer, device="cuda"), [empty_output(layer, "cuda") for _ in range(2)]
     for module, out in zip((conv, pinned_conv), outs, strict=True):
         module.launch(layer, config, given, out)
     assert torch.equal(*outs)

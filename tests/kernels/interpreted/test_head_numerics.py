@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from kernels import Config, Layer, head, pack_linear, pool_linear
-from kernels.launch import output
+from kernels.launch import empty_output
 from kernels.space import head as head_space
-from kernels.space.tiling import channel_tiles, product, row_tiles, steps
+from kernels.space.tiling import channel_tiles, depth_steps, linear_layer, row_tiles
 
 ONE = Config("ptr", 1, 16, 64, 4, 2)
 TWO = Config("ptr", 16, 32, 32, 4, 2)
@@ -45,7 +45,7 @@ CASES = {
 def test_agrees_with_float64(name, dtype, check) -> None:
     layer, config = CASES[name]
     layer = replace(layer, dtype="tf32" if dtype == "fp32" and config.impl == "tma" else dtype)
-    assert head_space.unfit(layer, config, 80) is None
+    assert head_space.rejection_reason(layer, config, 80) is None
     check(layer, config)
 
 
@@ -53,9 +53,9 @@ def cost(layer: Layer, config: Config) -> int:
     if config.block_m == 1:
         blocks = ceil(layer.h * layer.w / 64)
         return layer.n * ceil(layer.c_out / config.block_n) * ceil(layer.c_in / config.block_k) * blocks
-    second = product(layer)
+    second = linear_layer(layer)
     return layer.n * ceil(layer.c_in / 64) + row_tiles(second, config) * channel_tiles(second, config) * sum(
-        steps(second, config)
+        depth_steps(second, config)
     )
 
 
@@ -82,12 +82,12 @@ def test_any_head_agrees_with_float64(check, drawn) -> None:
 @pytest.mark.parametrize("config", [ONE, TWO], ids=str)
 def test_64_bit_offsets_make_the_same_numbers(config, operands, check) -> None:
     layer = fc(2, 7, 5, 70, 37)
-    given, out = operands(layer), output(layer, "cpu").fill_(torch.nan)
+    given, out = operands(layer), empty_output(layer, "cpu").fill_(torch.nan)
     for step, arguments in head.calls(layer, config, given, out):
         assert not step.constants["WIDE"]
-        replace(step, constants={**step.constants, "WIDE": True}).run(*arguments)
+        replace(step, constants={**step.constants, "WIDE": True}).enqueue(*arguments)
     assert torch.equal(out, check(layer, config))
-    assert head.own_launch(replace(layer, n=2**20), config).constants["WIDE"]
+    assert head.head_launch(replace(layer, n=2**20), config).constants["WIDE"]
 
 
 @pytest.mark.parametrize("config", [SPLIT, replace(BULK, split_k=2)], ids=str)
@@ -97,9 +97,9 @@ def test_what_two_kernels_pass_on_goes_where_it_is_told(config, operands, check)
     assert size == 3 * 72 * 2 + 4 * 2 * 3 * 40
     assert head.scratch_bytes(layer, ONE) == 0
     scratch = torch.full((size + 8,), 255, dtype=torch.uint8)
-    out = output(layer, "cpu").fill_(torch.nan)
+    out = empty_output(layer, "cpu").fill_(torch.nan)
     for step, arguments in head.calls(layer, config, operands(layer), out, scratch):
-        step.run(*arguments)
+        step.enqueue(*arguments)
     assert torch.equal(out, check(layer, config))
     assert scratch[: 3 * 72 * 2].view(torch.float16).isfinite().all()
     assert scratch[3 * 72 * 2 : size].view(torch.float32).isfinite().all()
@@ -109,10 +109,10 @@ def test_what_two_kernels_pass_on_goes_where_it_is_told(config, operands, check)
 @pytest.mark.parametrize("config", [ONE, TWO], ids=str)
 def test_rows_do_not_depend_on_the_batch(config, operands) -> None:
     layer = fc(3, 7, 5, 70, 37, dtype="fp16")
-    given, out = operands(layer), output(layer, "cpu")
+    given, out = operands(layer), empty_output(layer, "cpu")
     head.launch(layer, config, given, out)
     for n in range(3):
-        alone = output(replace(layer, n=1), "cpu")
+        alone = empty_output(replace(layer, n=1), "cpu")
         head.launch(replace(layer, n=1), config, replace(given, x=given.x[n : n + 1]), alone)
         assert torch.equal(alone[0], out[n])
 

@@ -22,9 +22,9 @@ from kernels import (
     pool_linear,
     widen,
 )
-from kernels.launch import INTERPRETED, output
-from kernels.space.fit import impossible
-from kernels.space.tiling import channel_tiles, row_tiles, steps
+from kernels.launch import INTERPRETED, empty_output
+from kernels.space.fit import incompatibility_reason
+from kernels.space.tiling import channel_tiles, depth_steps, row_tiles
 
 
 def ptr(m: int = 32, n: int = 32, k: int = 32, **others: int) -> Config:
@@ -84,7 +84,7 @@ CASES = {
 
 
 def cost(layer: Layer, config: Config) -> int:
-    return row_tiles(layer, config) * channel_tiles(layer, config) * sum(steps(layer, config))
+    return row_tiles(layer, config) * channel_tiles(layer, config) * sum(depth_steps(layer, config))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_agrees_with_float64(name, dtype, check) -> None:
     # the interpreter multiplies tf32 as float32; the bulk kernel has no other 32-bit form
     dtype = "tf32" if dtype == "fp32" and config.impl == "tma" else dtype
     layer = Layer(**{**_fields(layer), "dtype": dtype})
-    assert impossible(layer, config) is None
+    assert incompatibility_reason(layer, config) is None
     check(layer, config)
 
 
@@ -134,7 +134,7 @@ def layers(draw) -> tuple[Layer, Config]:
 @given(layers())
 def test_any_layer_agrees_with_float64(check, drawn) -> None:
     layer, config = drawn
-    assume(impossible(layer, config) is None and cost(layer, config) <= 200)
+    assume(incompatibility_reason(layer, config) is None and cost(layer, config) <= 200)
     check(layer, config)
 
 
@@ -158,7 +158,7 @@ def bulk_layers(draw) -> tuple[Layer, Config]:
 @given(bulk_layers())
 def test_any_layer_by_bulk_copies_agrees_with_float64(check, drawn) -> None:
     layer, config = drawn
-    assume(impossible(layer, config) is None and cost(layer, config) <= 200)
+    assume(incompatibility_reason(layer, config) is None and cost(layer, config) <= 200)
     check(layer, config)
 
 
@@ -168,7 +168,7 @@ def test_64_bit_offsets_make_the_same_numbers(name, check, monkeypatch) -> None:
     want = check(layer, config)
     for made in (conv.conv_launch, conv.reduce_launch):
         monkeypatch.setattr(conv, made.__name__, made.__wrapped__)
-    monkeypatch.setattr(conv, "wide", lambda *_: True)
+    monkeypatch.setattr(conv, "needs_64_bit", lambda *_: True)
     assert torch.equal(check(layer, config), want)
 
 
@@ -177,10 +177,10 @@ def test_partial_sums_go_where_they_are_told(name, operands, check) -> None:
     layer, config = CASES[name]
     size = conv.scratch_bytes(layer, config)
     scratch = torch.full((size + 8,), 255, dtype=torch.uint8)
-    out = output(layer, "cpu").fill_(torch.nan)
+    out = empty_output(layer, "cpu").fill_(torch.nan)
     module = conv_tma if config.impl == "tma" else conv
     for step, arguments in module.calls(layer, config, operands(layer), out, scratch):
-        step.run(*arguments)
+        step.enqueue(*arguments)
     assert torch.equal(out, check(layer, config))
     assert scratch[:size].view(torch.float32).isfinite().all()
     assert (scratch[size:] == 255).all()

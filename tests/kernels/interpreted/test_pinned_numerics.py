@@ -7,7 +7,7 @@ import torch
 
 from kernels import Config, Layer
 from kernels.experiments import pinned_conv
-from kernels.launch import output
+from kernels.launch import empty_output
 
 CASES = {
     "3x3": Layer(2, 5, 7, 32, 32, (3, 3), 1, 1),
@@ -23,7 +23,7 @@ def test_the_same_bits_as_conv(name: str, split_k: int, operands, check) -> None
     config = Config("ptr", 32, 32, 32, 4, 3, split_k=split_k)
     given = operands(layer)
     want = check(layer, config, given=given)
-    out = output(layer, "cpu")
+    out = empty_output(layer, "cpu")
     out.fill_(torch.nan)
     pinned_conv.launch(layer, config, given, out)
     assert torch.equal(out, want)

@@ -25,7 +25,7 @@ def cost(layer: Layer, config: Config) -> int:
 
 
 def run(layer: Layer, config: Config, operands: Operands) -> Tensor:
-    out = stem.output(layer, "cpu").fill_(torch.nan)
+    out = stem.empty_output(layer, "cpu").fill_(torch.nan)
     stem.launch(layer, config, operands, out)
     return out
 
@@ -62,7 +62,7 @@ def test_agrees_with_float64(name, check) -> None:
     layer, sizes = CASES[name]
     config = cut(layer, **sizes)
     assert cost(layer, config) <= 200
-    assert stem_space.unfit(layer, config, 90) is None
+    assert stem_space.rejection_reason(layer, config, 90) is None
     check(layer, config)
 
 
@@ -136,7 +136,7 @@ def test_64_bit_offsets_make_the_same_numbers(operands) -> None:
     given, config = operands(STEM), cut(STEM)
     narrow = stem.stem_launch(STEM, config)
     assert not narrow.constants["WIDE"]
-    out = stem.output(STEM, "cpu").fill_(torch.nan)
+    out = stem.empty_output(STEM, "cpu").fill_(torch.nan)
     wide = replace(narrow, constants={**narrow.constants, "WIDE": True})
     wide.run(given.x, given.weight, given.bias, out, STEM.n)
     assert torch.equal(out, run(STEM, config, given))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from kernels.space.fit import impossible
+from kernels.space.fit import incompatibility_reason
 from tests.kernels.shapes import ACTIVATED, BULK, FOLDED, MIDDLE, STEM, STRIDED
 
 
@@ -27,5 +27,5 @@ from tests.kernels.shapes import ACTIVATED, BULK, FOLDED, MIDDLE, STEM, STRIDED
     ],
 )
 def test_what_bulk_copies_cannot_do(layer, reason) -> None:
-    found = impossible(layer, BULK)
+    found = incompatibility_reason(layer, BULK)
     assert (found is None) if reason is None else reason in found

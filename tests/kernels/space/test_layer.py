@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from kernels.space.layer import Layer, columns
+from kernels.space.layer import Layer, packed_columns
 from tests.kernels.shapes import ACTIVATED, FOLDED, LAST, MIDDLE, STEM, STRIDED
 
 
@@ -49,6 +49,6 @@ def test_the_key_tells_layers_apart_and_stays() -> None:
 
 
 def test_columns_are_aligned() -> None:
-    assert (columns(3, (7, 7), 0, "fp16").flat, columns(3, (7, 7), 0, "fp16").all) == (True, 152)
-    assert (columns(64, (3, 3), 256, "fp16").first, columns(64, (3, 3), 256, "fp16").all) == (576, 832)
-    assert columns(37, (1, 1), 5, "fp32").all == 40 + 8
+    assert (packed_columns(3, (7, 7), 0, "fp16").flat, packed_columns(3, (7, 7), 0, "fp16").total) == (True, 152)
+    assert (packed_columns(64, (3, 3), 256, "fp16").first, packed_columns(64, (3, 3), 256, "fp16").total) == (576, 832)
+    assert packed_columns(37, (1, 1), 5, "fp32").total == 40 + 8

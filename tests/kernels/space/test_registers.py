@@ -17,8 +17,8 @@ from kernels.space import fit
 from kernels.space import registers as estimate
 from kernels.space.config import Config
 from kernels.space.layer import Layer
-from kernels.space.registers import REGISTERS, SPILLING, multiplier, registers, spills
-from kernels.space.tiling import steps
+from kernels.space.registers import REGISTER_FITS, SPILLING, may_spill, multiply_unit, registers
+from kernels.space.tiling import depth_steps
 
 pytest.importorskip("torch")
 
@@ -57,8 +57,8 @@ def test_the_estimate_is_near_what_was_emitted() -> None:
     for arch, layer, config, facts in emitted():
         if config.impl == "ptr":
             error = facts["registers"] - min(registers(layer, config, arch), 255)
-            errors.setdefault(multiplier(layer, arch), []).append(error)
-    assert set(errors) == set(REGISTERS)
+            errors.setdefault(multiply_unit(layer, arch), []).append(error)
+    assert set(errors) == set(REGISTER_FITS)
     for name, found in errors.items():
         print(name, len(found), mean(found), pstdev(found))
         assert abs(mean(found)) < 20, name
@@ -74,39 +74,43 @@ def test_no_choice_that_was_accepted_spills() -> None:
 def test_a_choice_that_nobody_checks_neither_spills_nor_may_be_wrong(arch: int, dtype: str) -> None:
     for name, batch in (("resnet50v2", 1), ("resnet18v2", 256)):
         for layer in (replace(shape, n=batch, dtype=dtype) for shape in shapes(name)):
-            chosen = space.default(layer, arch)
-            assert not spills(layer, chosen, arch), f"{layer.key} {chosen}"
+            chosen = space.default_config(layer, arch)
+            assert not may_spill(layer, chosen, arch), f"{layer.key} {chosen}"
             assert chosen.impl == "ptr"
             assert chosen.warps == 4 or layer.kernel == (1, 1) or (arch == 90 and dtype != "fp32")
-            assert kinds.unfit(layer, chosen, arch) is None
+            assert kinds.rejection_reason(layer, chosen, arch) is None
 
 
 def test_windows_have_8_warps_where_the_model_sees_a_gain_and_the_code_was_seen_to_be_right() -> None:
     """On sm_90, whose products `kernels.compiled.hazards` can follow; elsewhere, and where 4 are as good, 4."""
     wide = Layer(128, 28, 28, 128, 128, (3, 3), 1, 1)
-    assert (space.default(wide, 90).warps, space.default(wide, 80).warps, space.default(wide, 100).warps) == (8, 4, 4)
-    assert space.default(replace(wide, dtype="fp32"), 90).warps == 4
-    assert space.default(Layer(128, 14, 14, 256, 256, (3, 3), 1, 1), 90).warps == 4
+    assert (
+        space.default_config(wide, 90).warps,
+        space.default_config(wide, 80).warps,
+        space.default_config(wide, 100).warps,
+    ) == (8, 4, 4)
+    assert space.default_config(replace(wide, dtype="fp32"), 90).warps == 4
+    assert space.default_config(Layer(128, 14, 14, 256, 256, (3, 3), 1, 1), 90).warps == 4
 
 
 @pytest.mark.parametrize("name", ["resnet50", "resnet50v2"])
 def test_what_is_tried_overwrites_nothing(name: str) -> None:
-    """As far as `fit.unsafe` tells it: no box of more than a row, and a prologue in series, wherever wgmma loops."""
+    """By `fit.hazard_reason`: no box of more than a row, and a prologue in series, wherever wgmma loops."""
     for layer in (replace(shape, n=32) for shape in shapes(name)):
-        for config in space.space(layer, 90):
-            assert kinds.unfit(layer, config, 90) is None
-            assert config.serial == (layer.prologue and config.block_m >= 64 and max(steps(layer, config)) > 1)
-            assert not config.box or config.box[2] == config.block_m or max(steps(layer, config)) == 1
+        for config in space.candidates(layer, 90):
+            assert kinds.rejection_reason(layer, config, 90) is None
+            assert config.serial == (layer.prologue and config.block_m >= 64 and max(depth_steps(layer, config)) > 1)
+            assert not config.box or config.box[2] == config.block_m or max(depth_steps(layer, config)) == 1
 
 
 def test_boxes_of_several_rows_are_tried_where_they_stay_in_shared_memory() -> None:
-    assert any(config.box and config.box[2] < config.block_m for config in space.space(WINDOW, 100))
+    assert any(config.box and config.box[2] < config.block_m for config in space.candidates(WINDOW, 100))
 
 
 def test_where_all_may_spill_it_is_the_one_with_the_fewest_registers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit, "spills", lambda *_: True)
-    chosen = space.default.__wrapped__(WINDOW, 80)
-    safe = [config for config in space.space(WINDOW, 80) if not fit.may_be_wrong(WINDOW, config, 80)]
+    monkeypatch.setattr(fit, "may_spill", lambda *_: True)
+    chosen = space.default_config.__wrapped__(WINDOW, 80)
+    safe = [config for config in space.candidates(WINDOW, 80) if not fit.may_be_wrong(WINDOW, config, 80)]
     assert registers(WINDOW, chosen, 80) == min(registers(WINDOW, config, 80) for config in safe)
     assert (chosen.impl, chosen.warps) == ("ptr", 4)
 
@@ -114,11 +118,11 @@ def test_where_all_may_spill_it_is_the_one_with_the_fewest_registers(monkeypatch
 def test_what_was_seen_to_spill_is_told_by_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     config = Config.parse("ptr-64x64x32-w4-s3-k1-g8")
     for arch in ARCHS:
-        assert not spills(WINDOW, config, arch)
+        assert not may_spill(WINDOW, config, arch)
     monkeypatch.setattr(estimate, "SPILLING", {90: frozenset({"half 64x64x32-w4 window"})})
-    assert spills(WINDOW, config, 90)
-    assert not spills(WINDOW, config, 80)
-    assert not spills(Layer(32, 56, 56, 64, 64, (1, 1)), config, 90)
+    assert may_spill(WINDOW, config, 90)
+    assert not may_spill(WINDOW, config, 80)
+    assert not may_spill(Layer(32, 56, 56, 64, 64, (1, 1)), config, 90)
 
 
 def test_every_kind_is_written_as_it_is_asked_for() -> None:

@@ -13,7 +13,7 @@ from kernels.space import stem as stem_space
 from kernels.space.layer import BYTES
 from kernels.space.machine import machine_of
 from kernels.space.tiling import stem_grid
-from kernels.table import Entry, Table, config_for, use
+from kernels.table import Entry, Table, config_for, install
 
 STEM = Layer(32, 224, 224, 3, 64, (7, 7), 2, 3, pool=True)
 
@@ -35,9 +35,9 @@ def test_a_window_holds_the_pair_and_is_aligned(c, kernel_w, stride, padding, dt
 @pytest.mark.parametrize("n", [1, 3, 32, 256])
 def test_the_model_has_a_choice_for_every_stem(arch, dtype, n) -> None:
     layer = replace(STEM, n=n, dtype=dtype)
-    config = kinds.default(layer, arch)
-    assert config in kinds.space(layer, arch)
-    assert kinds.unfit(layer, config, arch) is None
+    config = kinds.default_config(layer, arch)
+    assert config in kinds.candidates(layer, arch)
+    assert kinds.rejection_reason(layer, config, arch) is None
     assert config.pdl == (arch >= 90)
     assert Config.parse(str(config)) == config
     m, strips, k = stem_grid(layer, config)
@@ -49,27 +49,29 @@ def test_the_model_has_a_choice_for_every_stem(arch, dtype, n) -> None:
 def test_what_fits_no_architecture_is_refused() -> None:
     wide = Layer(1, 64, 64, 15, 64, (15, 15), 2, 7, pool=True)
     with pytest.raises(ValueError, match=r"^packed: a \(15, 15\) window"):
-        kinds.default(wide, 120)
+        kinds.default_config(wide, 120)
     run = STEM.window[0]
     for config in (Config("ptr", 64, 64, run, 4, 2), Config("ptr", 64, 64, 64, 4, 1), Config("ptr", 8, 64, run, 4, 1)):
-        assert "block_k 32, one stage" in stem_space.unfit(STEM, config, 90)
-    assert "shared memory" in stem_space.unfit(replace(STEM, dtype="fp32"), Config("ptr", 64, 64, run, 4, 1), 89)
+        assert "block_k 32, one stage" in stem_space.rejection_reason(STEM, config, 90)
+    assert "shared memory" in stem_space.rejection_reason(
+        replace(STEM, dtype="fp32"), Config("ptr", 64, 64, run, 4, 1), 89
+    )
 
 
 def test_the_limits_are_those_of_the_core() -> None:
     """The configurations stem.default chooses from keep two programs on an SM of every architecture."""
     for arch in ARCHS:
-        config = stem_space.default(STEM, arch)
+        config = stem_space.default_config(STEM, arch)
         used = min(stem_space.registers(STEM, config), 255)
-        assert ARCHS[arch].blocks(config.warps, used, stem_space.shared_bytes(STEM, config, arch)) >= 2
+        assert ARCHS[arch].resident_blocks(config.warps, used, stem_space.shared_bytes(STEM, config, arch)) >= 2
 
 
 def test_the_space_holds_what_fits_and_only_that() -> None:
     machine = machine_of(90)
-    found = kinds.space(STEM, 90)
+    found = kinds.candidates(STEM, 90)
     assert len(set(found)) == len(found) > 100
     assert {config.warps for config in found} == {4, 8}
-    assert all(stem_space.unfit(STEM, config, 90) is None for config in found)
+    assert all(stem_space.rejection_reason(STEM, config, 90) is None for config in found)
     times = [round(kinds.predicted_us(STEM, config, machine), 1) for config in found]
     assert times == sorted(times)
 
@@ -79,8 +81,8 @@ def test_a_measured_stem_is_taken_from_the_table_and_a_measured_convolution_is_n
     measured = "ptr-32x32x32-w4-s1-k1-g7"
     try:
         for key in (STEM.key, replace(STEM, pool=False).key):
-            use(Table([Entry("A GPU", key, measured, "measured", 5.0, "2026-01-01T00:00:00Z", "3.7")]))
+            install(Table([Entry("A GPU", key, measured, "measured", 5.0, "2026-01-01T00:00:00Z", "3.7")]))
             assert (str(config_for(STEM, "A GPU", 90)) == measured) == (key == STEM.key)
-            assert config_for(STEM, "Another", 90) == stem_space.default(STEM, 90)
+            assert config_for(STEM, "Another", 90) == stem_space.default_config(STEM, 90)
     finally:
-        use(Table())
+        install(Table())

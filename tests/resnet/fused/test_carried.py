@@ -22,17 +22,17 @@ import triton
 from triton.backends.compiler import GPUTarget
 
 from bench.runs.kernel_jobs import TryJob
-from bench.worker.static.compile_kernels import read as read_emitted
+from bench.worker.static.compile_kernels import read_facts
 from bench.worker.tune import search as tune
 from kernels.compiled import bundle, emit
-from kernels.compiled.bundle import VARIABLE, Bundle, Maker
+from kernels.compiled.bundle import BUNDLE_VARIABLE, Bundle, Maker
 from kernels.kinds import implementation
 from kernels.launch import INTERPRETED
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from resnet.cache import COMPILED
 from resnet.fused import carried, launches
-from resnet.fused.carried import maker
+from resnet.fused.carried import current_maker
 
 pytestmark = pytest.mark.skipif(INTERPRETED, reason="kernels defined under TRITON_INTERPRET=1 cannot be compiled")
 
@@ -53,7 +53,7 @@ from kernels.compiled import emit
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from kernels.kinds import implementation
-from kernels.launch import output
+from kernels.launch import empty_output
 from kernels.launch import Operands
 from resnet.fused import carried
 
@@ -63,18 +63,18 @@ class Driver:
     get_current_target = lambda self: GPUTarget("cuda", 90, 32)
 
 triton.runtime.driver._active = Driver()
-told, heard, tools = carried.use(int(sys.argv[1])), [], []
+told, heard, tools = carried.install_bundle(int(sys.argv[1])), [], []
 triton.knobs.compilation.listener = lambda *, cache_hit, **_: heard.append(cache_hit)
 layer = replace({LAYER!r}, n=int(sys.argv[2]))
-read = emit._run
-emit._run = lambda name, *words: tools.append(name) or read(name, *words)
+read = emit._tool_output
+emit._tool_output = lambda name, *words: tools.append(name) or read(name, *words)
 for config in map(Config.parse, {CONFIGS!r}):
-    operands, out = Operands.of(layer, "cpu"), output(layer, "cpu")
+    operands, out = Operands.empty(layer, "cpu"), empty_output(layer, "cpu")
     for launch, arguments in implementation(layer, config).calls(layer, config, operands, out):
-        emitted.read(launch.compilation(*arguments), 90)
+        emitted.read_facts(launch.compilation(*arguments), 90)
         launch.kernel.run(*arguments, grid=launch.grid, warmup=True, **launch.constants, **launch.options)
-assert carried.noted("cpu") == {{}}
-assert int(sys.argv[1]) != 90 or carried.noted("cuda") == ({{"bundle": told}} if told else {{}})
+assert carried.bundle_details("cpu") == {{}}
+assert int(sys.argv[1]) != 90 or carried.bundle_details("cuda") == ({{"bundle": told}} if told else {{}})
 print(json.dumps([told, heard, len(tools)]))
 """
 
@@ -84,8 +84,8 @@ def fill(path: Path, made_by: Maker, configs: list[str] = CONFIGS) -> Bundle:
     for text in configs:
         folders = []
         for compilation in implementation(LAYER, Config.parse(text)).compilation(LAYER, Config.parse(text)):
-            read_emitted(compilation, 90)
-            folders.append(emit.folder(emit.compiled(compilation, 90)))
+            read_facts(compilation, 90)
+            folders.append(emit.cache_folder(emit.compile_for(compilation, 90)))
         found.add(LAYER.key, text, folders)
     found.save()
     return found
@@ -94,7 +94,7 @@ def fill(path: Path, made_by: Maker, configs: list[str] = CONFIGS) -> Bundle:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("bundle") / "kernels.bundle"
-    fill(path, maker(90))
+    fill(path, current_maker(90))
     return path
 
 
@@ -107,7 +107,7 @@ def elsewhere(tmp_path: Path) -> Callable[..., tuple[str, list[bool], int]]:
 
     def launch(path: Path, arch: int = 90, batch: int = 2, **env: str) -> tuple[str, list[bool], int]:
         own = tmp_path / "triton"
-        told = {"TRITON_CACHE_DIR": str(own), "RESNET_CACHE": str(tmp_path / "cache"), VARIABLE: str(path)}
+        told = {"TRITON_CACHE_DIR": str(own), "RESNET_CACHE": str(tmp_path / "cache"), BUNDLE_VARIABLE: str(path)}
         done = subprocess.run(
             [sys.executable, "-c", LAUNCH, str(arch), str(batch)],
             cwd=ROOT, env=os.environ | told | env, capture_output=True, text=True, check=False, timeout=300,
@@ -131,7 +131,7 @@ def test_another_process_finds_them_and_compiles_nothing(made, elsewhere, batch)
 
 def test_what_it_lacks_is_compiled_as_ever(made, elsewhere, tmp_path) -> None:
     part = tmp_path / "part.bundle"
-    fill(part, maker(90), CONFIGS[:1])
+    fill(part, current_maker(90), CONFIGS[:1])
     _, heard, own = elsewhere(part)
     assert heard == FOUND * 2 + MADE
     assert own == 1
@@ -145,22 +145,27 @@ def test_what_it_lacks_is_compiled_as_ever(made, elsewhere, tmp_path) -> None:
         ({"ptxas": "V12.0"}, r"it was made with ptxas V12\.0, and here is .*release 1"),
         ({"platform": "aarch64"}, "it was made with platform aarch64, and here is "),
         ({"arch": 100}, "it is for sm_100, and this is sm_90"),
-        ({"sources": "0"}, r"it was made by another triton 3\.\d\.\d: its sources differ"),
+        ({"sources": "0"}, r"it is of another triton 3\.\d\.\d: its sources differ"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_what_was_made_otherwise_is_refused_with_the_reason(made, tmp_path, monkeypatch, other, reason) -> None:
     path = tmp_path / "other.bundle"
-    Bundle(path, replace(maker(90), **other), {}).save()
-    monkeypatch.setenv(VARIABLE, str(path))
-    carried.use.cache_clear()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(carried, "unpacked", None)  # nothing is unpacked
-        said = carried.use(90)
-    carried.use.cache_clear()
+    Bundle(path, replace(current_maker(90), **other), {}).save()
+    said = refusal_of(path, monkeypatch)
     assert said.startswith(f"{path} is not used: ")
     assert re.search(reason, said), said
+
+
+def refusal_of(path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What this process says of a bundle from which it unpacks nothing."""
+    monkeypatch.setenv(BUNDLE_VARIABLE, str(path))
+    monkeypatch.setattr(carried, "unpack_bundle", None)
+    carried.install_bundle.cache_clear()
+    said = carried.install_bundle(90)
+    carried.install_bundle.cache_clear()
     assert triton.knobs.cache.manager_class is None
+    return said
 
 
 def test_who_is_refused_compiles_as_ever(made, elsewhere) -> None:
@@ -174,7 +179,7 @@ def test_another_build_of_the_same_triton_finds_them_too(tmp_path, elsewhere, mo
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "other"))
     monkeypatch.setattr("triton.runtime.cache.triton_key", lambda: "of another libtriton.so")
     path = tmp_path / "other.bundle"
-    fill(path, maker(90))
+    fill(path, current_maker(90))
     monkeypatch.undo()
     said, heard, own = elsewhere(path)
     assert said == f"{path.name}: {KERNELS} kernels of 0123456789, of another build of the compiler's library"
@@ -193,19 +198,31 @@ def test_a_cold_start_compiles(made, elsewhere, tmp_path) -> None:
     [
         (lambda data: b"", "not a bundle of kernels"),
         (lambda data: b"\0" * 4096, "not a bundle of kernels"),
-        (lambda data: data[: len(data) // 2], ""),
-        (lambda data: data[:-20_000] + bytes(20_000), ""),
         (lambda data: data.replace(b'"schema": 1', b'"schema": 2'), "schema 2, and this version reads 1"),
         (lambda data: data.replace(b'"python"', b'"pithon"'), "not a bundle of kernels"),
     ],
-    ids=["empty", "zeros", "half", "end", "schema", "maker"],
+    ids=["empty", "zeros", "schema", "maker"],
 )
-def test_what_is_damaged_is_not_used(made, elsewhere, tmp_path, spoil: Callable[[bytes], bytes], reason: str) -> None:
+def test_a_damaged_head_is_refused_before_anything_is_unpacked(
+    made, tmp_path, monkeypatch, spoil: Callable[[bytes], bytes], reason: str
+) -> None:
+    path = tmp_path / "bad.bundle"
+    path.write_bytes(spoil(made.read_bytes()))
+    said = refusal_of(path, monkeypatch)
+    assert said.startswith(f"{path} is not used: ")
+    assert reason in said
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda data: data[: len(data) // 2], lambda data: data[:-20_000] + bytes(20_000)],
+    ids=["half", "end"],
+)
+def test_what_is_damaged_is_not_used(made, elsewhere, tmp_path, spoil: Callable[[bytes], bytes]) -> None:
     path = tmp_path / "bad.bundle"
     path.write_bytes(spoil(made.read_bytes()))
     said, _, own = elsewhere(path)
     assert f"{path} is not used: " in said
-    assert reason in said
     assert own == KERNELS
     assert list((tmp_path / "cache").rglob("*.cubin")) == []
 
@@ -221,7 +238,7 @@ def test_a_network_and_a_tuner_look_there_before_they_compile(monkeypatch) -> No
     class Driver:
         get_current_target = staticmethod(lambda: GPUTarget("cuda", 90, 32))
 
-    monkeypatch.setattr(carried, "use", lambda arch: asked.append(arch) or "")
+    monkeypatch.setattr(carried, "install_bundle", lambda arch: asked.append(arch) or "")
     monkeypatch.setattr(triton.runtime.driver, "_active", Driver())
     assert launches.compile_together([])
     job = TryJob([], [], "cpu", 100, 0, 1, 60.0)
@@ -230,44 +247,44 @@ def test_a_network_and_a_tuner_look_there_before_they_compile(monkeypatch) -> No
 
 
 def test_the_head_says_what_is_inside(made) -> None:
-    head = bundle.read(made)
+    head = bundle.read_head(made)
     assert head["maker"]["triton"] == triton.__version__
-    assert (head["kernels"], head["commit"], head["code"]) == (KERNELS, "0123456789", bundle.code())
+    assert (head["kernels"], head["commit"], head["code"]) == (KERNELS, "0123456789", bundle.sources_digest())
     assert head["layers"] == {LAYER.key: CONFIGS}
     assert made.stat().st_size < KERNELS * 20_000
 
 
 def test_a_second_call_goes_on_and_kernels_are_there_once(made, tmp_path) -> None:
     path = tmp_path / "kernels.bundle"
-    assert len(fill(path, maker(90), CONFIGS[:1]).parts) == 1
+    assert len(fill(path, current_maker(90), CONFIGS[:1]).parts) == 1
     first = path.read_bytes()
-    assert fill(path, maker(90), CONFIGS[:1]).parts == [*Bundle(path, maker(90), {}).parts]
+    assert fill(path, current_maker(90), CONFIGS[:1]).parts == [*Bundle(path, current_maker(90), {}).parts]
     assert path.read_bytes() == first
-    found = fill(path, maker(90))
-    assert (len(found.parts), len(found.keys), found.old) == (2, KERNELS, "")
-    assert bundle.read(path)["layers"] == {LAYER.key: CONFIGS}
-    other = Bundle(path, replace(maker(90), triton="3.5.0"), {})
-    assert "it was made with triton" in other.old
+    found = fill(path, current_maker(90))
+    assert (len(found.parts), len(found.keys), found.rebuild_reason) == (2, KERNELS, "")
+    assert bundle.read_head(path)["layers"] == {LAYER.key: CONFIGS}
+    other = Bundle(path, replace(current_maker(90), triton="3.5.0"), {})
+    assert "it was made with triton" in other.rebuild_reason
     assert (other.parts, other.layers) == ([], {})
-    assert "another build" in Bundle(path, replace(maker(90), key="other"), {}).old
+    assert "another build" in Bundle(path, replace(current_maker(90), key="other"), {}).rebuild_reason
 
 
 def test_kernels_of_other_sources_are_made_anew(made, monkeypatch) -> None:
-    monkeypatch.setattr(bundle, "code", lambda: "00000000")
-    found: Any = Bundle(made, maker(90), {})
-    assert (found.old, found.keys) == ("its kernels are of other sources", set())
+    monkeypatch.setattr(bundle, "sources_digest", lambda: "00000000")
+    found: Any = Bundle(made, current_maker(90), {})
+    assert (found.rebuild_reason, found.keys) == ("its kernels are of other sources", set())
 
 
 def test_a_disk_that_is_full_leaves_the_file_as_it_was(made, tmp_path, monkeypatch) -> None:
     path = tmp_path / "kernels.bundle"
-    fill(path, maker(90), CONFIGS[:1])
+    fill(path, current_maker(90), CONFIGS[:1])
     before = path.read_bytes()
 
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(bundle, "_member", full)
+    monkeypatch.setattr(bundle, "_add_member", full)
     with pytest.raises(OSError, match="No space"):
-        Bundle(path, maker(90), {}).save()
+        Bundle(path, current_maker(90), {}).save()
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

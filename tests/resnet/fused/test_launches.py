@@ -22,8 +22,8 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 import resnet.model
 from kernels import conv, table
 from kernels.cards import places
-from kernels.kinds import default, space
-from kernels.launch import parsed_in_turn
+from kernels.kinds import candidates, default_config
+from kernels.launch import serialized_parsing
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from resnet.archs import Spec
@@ -31,7 +31,7 @@ from resnet.fold import fold
 from resnet.fused import launches, network
 from resnet.fused.launches import Target
 from resnet.fused.network import FusedNetwork
-from resnet.fused.program import program
+from resnet.fused.program import build_program
 
 HOPPER = Target("no GPU", 90, 132)
 
@@ -81,20 +81,20 @@ def hopper(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     monkeypatch.setattr(triton.runtime.driver, "_active", Driver())
     Launcher.launched.clear()
     seen = []
-    run = launches.Launch.run
+    run = launches.Launch.enqueue
 
     def noted(self: Any, *arguments: Any) -> Any:
         seen.append((self, arguments))
         return run(self, *arguments)
 
-    monkeypatch.setattr(launches.Launch, "run", noted)
+    monkeypatch.setattr(launches.Launch, "enqueue", noted)
     yield seen
     for launch, _ in seen:
         launch.kernel.device_caches.clear()
 
 
 def of(name: str, shape: tuple[int, ...], precision: str = "fp16") -> FusedNetwork:
-    made = program(fold(resnet.model.ResNet(Spec.parse(name), num_classes=16).eval()), shape)
+    made = build_program(fold(resnet.model.ResNet(Spec.parse(name), num_classes=16).eval()), shape)
     return FusedNetwork(made, precision, torch.device("cpu"))
 
 
@@ -114,7 +114,9 @@ def test_a_short_launch_is_what_triton_s_own_would_be(bulk, hopper, monkeypatch)
         monkeypatch.setattr(
             table,
             "config_for",
-            lambda layer, *_: next((c for c in space(layer, 90, 132) if c.impl == "tma"), default(layer, 90, 132)),
+            lambda layer, *_: next(
+                (c for c in candidates(layer, 90, 132) if c.impl == "tma"), default_config(layer, 90, 132)
+            ),
         )
     net = of("resnet50", (1, 3, 64, 64))
     direct = list(Launcher.launched)
@@ -158,9 +160,9 @@ def test_it_is_told_whether_everything_was_compiled_before(hopper, monkeypatch, 
 
 def test_only_what_was_measured_on_this_card_is_installed_and_recorded(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(table, "_installed", table.Table())
-    monkeypatch.setattr(launches, "_ours", None)
+    monkeypatch.setattr(launches, "_installed_here", None)
     layer, h100, h200 = Layer(1, 8, 8, 64, 64, (1, 1)), "NVIDIA H100 80GB HBM3", "NVIDIA H200"
-    none = launches.use_tuned(h100, tmp_path)
+    none = launches.install_tuned(h100, tmp_path)
     assert none["tables"] == []
     assert none["choice"] == f"the model's: no layer was measured on {h100}"
     assert "none is measured" in none["constants"]
@@ -170,30 +172,30 @@ def test_only_what_was_measured_on_this_card_is_installed_and_recorded(tmp_path,
 
     other = Layer(1, 8, 8, 128, 64, (1, 1))
     config = "ptr-128x64x32-w4-s3-k1-g8"
-    places.tuned(h100, tmp_path).parent.mkdir()
+    places.tuned_path(h100, tmp_path).parent.mkdir()
     predicted = entry(h100, other, config, "model")  # what a model chose once is not what it chooses now
-    table.Table([entry(h100, layer, config), predicted]).save(places.tuned(h100, tmp_path))
-    table.Table([entry(h200, layer, "ptr-64x64x32-w4-s3-k1-g8")]).save(places.tuned(h200, tmp_path))
+    table.Table([entry(h100, layer, config), predicted]).save(places.tuned_path(h100, tmp_path))
+    table.Table([entry(h200, layer, "ptr-64x64x32-w4-s3-k1-g8")]).save(places.tuned_path(h200, tmp_path))
     for _ in range(2):
-        told = launches.use_tuned(h100, tmp_path)
+        told = launches.install_tuned(h100, tmp_path)
         assert (told["tables"], told["choice"]) == (["nvidia-h100-80gb-hbm3.json"], f"1 layers measured on {h100}")
     assert str(launches.config_of(layer, Target(h100, 90, 132))) == config
-    assert launches.config_of(other, Target(h100, 90, 132)) == default(other, 90, 132, h100)
-    assert launches.config_of(layer, Target(h200, 90, 132)) == default(layer, 90, 132, h200)
-    assert launches.use_tuned("Another", tmp_path)["tables"] == []
-    assert launches.config_of(layer, Target(h100, 90, 132)) == default(layer, 90, 132, h100)
-    table.use(table.Table([entry(h200, layer, config)]))  # what a process installed stays
-    assert "itself" in launches.use_tuned(h100, tmp_path)["choice"]
+    assert launches.config_of(other, Target(h100, 90, 132)) == default_config(other, 90, 132, h100)
+    assert launches.config_of(layer, Target(h200, 90, 132)) == default_config(layer, 90, 132, h200)
+    assert launches.install_tuned("Another", tmp_path)["tables"] == []
+    assert launches.config_of(layer, Target(h100, 90, 132)) == default_config(layer, 90, 132, h100)
+    table.install(table.Table([entry(h200, layer, config)]))  # what a process installed stays
+    assert "itself" in launches.install_tuned(h100, tmp_path)["choice"]
     assert str(launches.config_of(layer, Target(h200, 90, 132))) == config
 
 
 def test_a_damaged_table_is_named(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(table, "_installed", table.Table())
-    path = places.tuned("One", tmp_path)
+    path = places.tuned_path("One", tmp_path)
     path.parent.mkdir()
     path.write_text("{")
     with pytest.raises(ValueError, match=r"one\.json: not a table of configurations"):
-        launches.use_tuned("One", tmp_path)
+        launches.install_tuned("One", tmp_path)
 
 
 def test_an_entry_that_is_none_for_its_layer_is_refused_with_a_cure(monkeypatch) -> None:
@@ -208,12 +210,12 @@ def test_all_that_kernels_pass_on_is_in_the_plan_of_memory(hopper, monkeypatch) 
     """A head's averages and partial sums, too: a network holds its memory, its logits, its weights."""
     monkeypatch.setattr(resnet.model, "STAGE_WIDTHS", (16, 16, 16, 64))
     two = Config.parse("ptr-16x16x32-w4-s3-k2-g8-pdl")
-    monkeypatch.setattr(table, "config_for", lambda layer, *_: two if layer.mean else default(layer, 90, 132))
+    monkeypatch.setattr(table, "config_for", lambda layer, *_: two if layer.mean else default_config(layer, 90, 132))
     net = of("resnet18", (8, 3, 32, 32))
     (head,) = (layer for layer in net.configs if layer.mean)
     assert launches.scratch_bytes(head, two) == 2 * 8 * 64 + 4 * 2 * 8 * 16
-    assert net.owners[-3:] == [17] * 3  # averages, their product, its sums
-    assert len(net.owners) == len(net.calls) + 1
+    assert net.step_indices[-3:] == [17] * 3  # averages, their product, its sums
+    assert len(net.step_indices) == len(net.calls) + 1
     held = [(net.memory.data_ptr(), net.memory.nbytes), (net.logits.data_ptr(), net.logits.nbytes)]
     held += [(buffer.data_ptr(), buffer.nbytes) for buffer in net.buffers()]
     assert net.activation_bytes == held[0][1] + held[1][1]
@@ -248,7 +250,7 @@ def test_kernels_are_parsed_by_one_thread_at_a_time() -> None:
     try:
         sys.setswitchinterval(1e-6)
         gc.set_threshold(5)
-        with parsed_in_turn(), ThreadPoolExecutor(4) as pool:
+        with serialized_parsing(), ThreadPoolExecutor(4) as pool:
             for future in [pool.submit(parse) for _ in range(4)]:
                 future.result()
     finally:

@@ -7,14 +7,14 @@ from torch import nn
 from kernels.space.layer import Layer
 from resnet.archs import ARCHS, Spec
 from resnet.fold import fold
-from resnet.fused.program import Conv, Head, Program, Stem, program
+from resnet.fused.program import Conv, Head, Program, Stem, build_program
 from resnet.model import ResNet
 from tests.networks import convolutions
 
 
 def of(name: str, shape: tuple[int, ...] = (2, 3, 224, 224)) -> Program:
     with torch.device("meta"):
-        return program(fold(ResNet(Spec.parse(name)).eval()), shape)
+        return build_program(fold(ResNet(Spec.parse(name)).eval()), shape)
 
 
 @pytest.mark.parametrize("depth", ARCHS)
@@ -65,7 +65,7 @@ def test_where_norms_and_shortcuts_go(name, prologues, shortcuts, residuals, hea
 
 def test_option_a_is_a_matrix_of_zeros_and_ones() -> None:
     step = next(
-        step for step in program(fold(ResNet(Spec(18, "v1", "A")).eval()), (1, 3, 64, 64)).convs if step.shortcut
+        step for step in build_program(fold(ResNet(Spec(18, "v1", "A")).eval()), (1, 3, 64, 64)).convs if step.shortcut
     )
     assert step.shortcut is not None
     assert step.shortcut.stride == 2
@@ -80,7 +80,7 @@ def test_a_norm_behind_a_sum_scales_the_shortcut_too() -> None:
     norm = model.layer2[0].preact_bn
     assert isinstance(norm, nn.BatchNorm2d)
     norm.weight.uniform_(-1, 1)
-    made = program(fold(model), (1, 3, 64, 64))
+    made = build_program(fold(model), (1, 3, 64, 64))
     step = next(step for step in made.convs if step.name == "layer1.2.conv3")
     assert step.relu
     assert step.shortcut is not None

@@ -24,7 +24,7 @@ from kernels.conv_op import _layer
 from resnet.archs import SHORTCUTS, VERSIONS, Spec
 from resnet.fold import fold
 from resnet.fused.network import FusedNetwork
-from resnet.fused.program import program
+from resnet.fused.program import build_program
 from resnet.variants import VARIANTS, fused, prepare, refusal
 from resnet.weights.synthetic import digest
 from tests.networks import convolutions
@@ -53,7 +53,7 @@ def pictures(shape, seed=1):
 
 
 def network(model, batch, precision="fp32"):
-    return FusedNetwork(program(fold(model), tuple(batch.shape)), precision, batch.device)
+    return FusedNetwork(build_program(fold(model), tuple(batch.shape)), precision, batch.device)
 
 
 def placed(batch, dtype=torch.float32):
@@ -186,13 +186,16 @@ def interpreted(cases, folder):
 
 @pytest.mark.slow
 def test_the_interpreted_kernels_are_the_network(build, gate, monkeypatch, tmp_path) -> None:
-    """Every kind of step, in networks with few channels; and ResNet-18 as it is."""
-    with monkeypatch.context() as patch:
-        patch.setattr(resnet.model, "STAGE_WIDTHS", (16, 16, 32, 32))
-        narrow = [build.__wrapped__(name) for name in ("resnet18v1-C", "resnet50v2-A")]
-    batch = pictures((2, 3, 33, 40))
-    cases = [(model, batch, precision) for model, precision in zip(narrow, ("fp32", "fp16"), strict=True)]
-    cases.append((build("resnet18"), pictures((1, 3, 32, 32)), "fp16"))
+    """Every kind of step, in networks with few channels; and ResNet-18 with as many as its first two stages have."""
+
+    def narrow(name: str, widths: tuple[int, ...]) -> torch.nn.Module:
+        with monkeypatch.context() as patch:
+            patch.setattr(resnet.model, "STAGE_WIDTHS", widths)
+            return build.__wrapped__(name)
+
+    batch, few = pictures((2, 3, 33, 40)), (16, 16, 32, 32)
+    cases = [(narrow("resnet18v1-C", few), batch, "fp32"), (narrow("resnet50v2-A", few), batch, "fp16")]
+    cases.append((narrow("resnet18", (64, 64, 128, 128)), pictures((1, 3, 32, 32)), "fp16"))
     for (model, batch, precision), (logits, details) in zip(cases, interpreted(cases, tmp_path), strict=True):
         assert details["kernels"] == "triton, interpreted"
         assert details["configurations"]

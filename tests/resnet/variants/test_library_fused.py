@@ -110,6 +110,6 @@ def test_a_fused_call_that_fails_or_lies_is_not_taken(outcome, words, monkeypatc
     monkeypatch.setattr(torch, "cudnn_convolution_relu", broken)
     conv = CudnnConv(torch.nn.Conv2d(3, 4, 3, padding=1, bias=False), torch.float32, torch.channels_last)
     with torch.no_grad():
-        conv.decide(torch.ones(1, 3, 8, 8), relu=True)
+        conv.choose(torch.ones(1, 3, 8, 8), relu=True)
     assert not conv.fused
     assert words in str(conv.choice)

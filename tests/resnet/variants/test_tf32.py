@@ -15,21 +15,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernels import pack, pack_linear
-from kernels.call import run
-from kernels.launch import output
-from kernels.tf32 import KEPT, rounded
+from kernels.call import compute_layer
+from kernels.launch import empty_output
+from kernels.tf32 import KEPT_BITS, round_tf32
 from resnet.fold import fold
 from resnet.fused.layers import layer_of
-from resnet.fused.program import INPUT, program
+from resnet.fused.program import INPUT, build_program
 from resnet.library.ops import CudnnConv
-from resnet.variants import fused, mixed
+from resnet.variants import fused, per_layer
 
 BITS = 0x1FFF  # of a float32, those that tf32 has not
 
 
 def cut_off(x):
     """What wgmma and mma.sync read of a float32."""
-    return (x.view(torch.int32) & KEPT.value).view(torch.float32)
+    return (x.view(torch.int32) & KEPT_BITS.value).view(torch.float32)
 
 
 class Products(TorchFunctionMode):
@@ -51,13 +51,13 @@ class Products(TorchFunctionMode):
 def logits(model, batch, precision, read):
     """Of `precision`'s network, step by step as its ops compute it, with tensor cores that read operands so."""
     runner = fused.prepare(model, batch, precision, "stream")
-    made = program(fold(model), tuple(batch.shape))
+    made = build_program(fold(model), tuple(batch.shape))
     values = {INPUT: runner.place(batch)}
-    with Products(read, rounded if precision == "tf32" else exactly) as products:
+    with Products(read, round_tf32 if precision == "tf32" else exactly) as products:
         for step, module in zip(made.steps, runner._forward.steps, strict=True):
             layer = layer_of(step, made, precision)
-            values[step.name] = output(layer, "cpu")
-            run(layer, module.operands(values), values[step.name], "")
+            values[step.name] = empty_output(layer, "cpu")
+            compute_layer(layer, module.operands(values), values[step.name], "")
     assert products.count == len(made.steps) + sum(step.shortcut is not None for step in made.convs)
     assert torch.equal(runner(values[INPUT]), values["head"]) is (read is exactly)
     return values["head"].double()
@@ -83,7 +83,7 @@ def test_a_network_on_tensor_cores_that_cut_off_is_as_far_off_as_one_that_rounds
     assert off(logits(model, batch, "fp32", exactly), exact) < 1e-4
     ours = logits(model, batch, "tf32", cut_off)
     unrounded = logits(model, batch, "fp32", cut_off)
-    at_best = logits(model, batch, "fp32", rounded)
+    at_best = logits(model, batch, "fp32", round_tf32)
     print(
         f"{name}: {off(unrounded, exact):.4f} cut off, {off(ours, exact):.4f} ours, {off(at_best, exact):.4f} rounded"
     )
@@ -101,7 +101,7 @@ def test_rounding_is_to_the_nearest_ties_away_from_zero(values) -> None:
     digits = 2.0 ** (11 - exponent.clamp(min=-125).double())  # subnormal numbers have fewer
     nearest = (x.abs() * digits + 0.5).floor() / digits
     want = torch.where(x.isfinite(), nearest, x.abs()).float().copysign(x.float())
-    got = rounded(x.float())
+    got = round_tf32(x.float())
     assert torch.equal(got, want)
     assert torch.equal(got.signbit(), want.signbit())
 
@@ -109,14 +109,14 @@ def test_rounding_is_to_the_nearest_ties_away_from_zero(values) -> None:
 def test_no_nan_becomes_a_number() -> None:
     """Adding half a unit to the NaN that hardware makes, all ones, would wrap around to minus zero."""
     x = torch.tensor([0x7FFFFFFF, -1, 0x7FC00000, 0x7F800001], dtype=torch.int32).view(torch.float32)
-    assert rounded(x).isnan().all()
+    assert round_tf32(x).isnan().all()
 
 
 def test_weights_are_rounded_once_when_they_are_packed() -> None:
     weight, second = torch.randn(8, 16, 3, 3), torch.randn(8, 4, 1, 1)
     packed = pack(weight, second=(second, None), tf32=True).weight
     assert not (packed.view(torch.int32) & BITS).any()
-    assert torch.equal(packed, rounded(pack(weight, second=(second, None)).weight))
+    assert torch.equal(packed, round_tf32(pack(weight, second=(second, None)).weight))
     assert not (pack_linear(torch.randn(7, 9), None, tf32=True).weight.view(torch.int32) & BITS).any()
 
 
@@ -135,10 +135,10 @@ class Seen(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("variant", [fused, mixed])
+@pytest.mark.parametrize("variant", [fused, per_layer])
 def test_what_our_kernels_multiply_is_rounded_whoever_wrote_it(variant, build, batch, monkeypatch) -> None:
     ways = iter(["own", "library"] * 50)
-    monkeypatch.setattr(mixed.Choice, "_compared", lambda *_: (next(ways), "in turn"))
+    monkeypatch.setattr(per_layer.Chooser, "_compare", lambda *_: (next(ways), "in turn"))
     monkeypatch.setattr(CudnnConv, "decide", lambda *_: None)  # separate kernels, which a CPU has too
     runner = variant.prepare(build("resnet18"), batch, "tf32", "stream")
     placed = runner.place(batch)

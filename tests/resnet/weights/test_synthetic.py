@@ -9,7 +9,7 @@ from torch import nn
 
 import resnet
 from resnet.archs import ARCHS, Spec
-from resnet.inputs import find
+from resnet.inputs import find_source
 from resnet.model import ResNet
 from resnet.weights.synthetic import LOGIT_SPREAD, _synthesized, digest, synthesize
 
@@ -19,7 +19,7 @@ NAMES = [f"resnet{depth}" for depth in ARCHS] + ["resnet50v1", "resnet50v2", "re
 @pytest.fixture(scope="module")
 def batch() -> torch.Tensor:
     """Pictures that the calibration did not see."""
-    return resnet.pictures(12, seed=1000)
+    return resnet.pictures(8, seed=1000)
 
 
 @torch.no_grad()
@@ -60,7 +60,7 @@ def test_bf16_agrees_with_float64_as_it_does_for_a_trained_network(batch: torch.
 
 
 def test_the_seed_decides() -> None:
-    spec, source = Spec.parse("resnet18"), find("noise")
+    spec, source = Spec.parse("resnet18"), find_source("noise")
     one, again, other = (_synthesized(spec, seed, 10, 3, source) for seed in (0, 0, 1))
     assert digest(one) == digest(again)
     assert digest(one) != digest(other)
@@ -94,7 +94,7 @@ def test_a_corrupt_cache_is_rebuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     before = digest(synthesize(spec, num_classes=10, source="noise"))
     (cached,) = tmp_path.glob("*.pt")
     cached.write_bytes(cached.read_bytes()[:1000])
-    with pytest.warns(RuntimeWarning, match="made again"):
+    with pytest.warns(RuntimeWarning, match="written again"):
         assert digest(synthesize(spec, num_classes=10, source="noise")) == before
 
 
@@ -103,5 +103,5 @@ def test_the_random_state_of_the_caller_is_left_alone(make: Callable[..., ResNet
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    make(Spec.parse("resnet18"), 0, 10, 3, find("noise"))
+    make(Spec.parse("resnet18"), 0, 10, 3, find_source("noise"))
     assert torch.equal(torch.rand(3), expected)

@@ -19,7 +19,7 @@ pytest.importorskip("triton")
 from triton.backends.nvidia import driver as nvidia
 
 from bench.machine.environment import ROOT
-from kernels.compiled.bundle import read
+from kernels.compiled.bundle import read_head
 from kernels.launch import INTERPRETED
 
 
@@ -69,7 +69,7 @@ def test_interrupted_it_has_what_was_compiled_and_goes_on(tmp_path: Path) -> Non
     assert after["failed"] == []
     assert after["layers"] == 9
     assert after["kernels"] == before["kernels"] + after["made"]
-    head = read(tmp_path / "kernels.bundle")
+    head = read_head(tmp_path / "kernels.bundle")
     assert (head["maker"]["arch"], head["models"], len(head["layers"])) == (90, ["resnet18-none"], 9)
     names = members(tmp_path / "kernels.bundle")
     assert sum(name.endswith(".cubin") for name in names) == sum(name.endswith(".emitted") for name in names) >= 9

@@ -178,7 +178,7 @@ def test_unsafe_code_fails_whatever_was_accepted(
     rows = copy.deepcopy(compiled_rows)
     good, bad = of(rows, SPILLING, 90), copy.deepcopy(of(rows, SPILLING, 90))
     bad["facts"].update(overwrites=4)
-    assert Entry.from_json(good).facts["overwrites"] == 0
+    assert Entry.from_json(good).facts.overwrites == 0
     compiling([bad])
     renamed = good | {"uses": [use.replace("ptr-", "ptr-1") for use in good["uses"]]}
     path = tmp_path / "accepted.json"

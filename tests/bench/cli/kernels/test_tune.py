@@ -102,7 +102,7 @@ DRY = ["resnet18-none", "--image", "32", "--batch", "1", "--precision", "fp32", 
 
 @pytest.mark.slow
 def test_a_dry_run_that_was_killed_goes_on_where_it_was(dried: Path) -> None:
-    before = Table.load(dried)
+    before = Table.read(dried)
     tried = dried.with_suffix(".trials.jsonl").read_text().splitlines()
     assert len(before) >= 1
     done = bench(*DRY, str(dried), "--json")
@@ -116,7 +116,7 @@ def test_a_dry_run_that_was_killed_goes_on_where_it_was(dried: Path) -> None:
     lines = dried.with_suffix(".trials.jsonl").read_text().splitlines()
     assert lines[: len(tried)] == tried
     assert len({(trial["layer"], trial["config"]) for trial in map(json.loads, lines)}) == len(lines) == 9
-    assert len(Table.load(dried)) == 9
+    assert len(Table.read(dried)) == 9
     (network,) = told["networks"]
     assert network["layers"] == 18  # stem, 16 convolutions, head
     assert network["us"] > 0

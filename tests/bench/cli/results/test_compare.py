@@ -22,7 +22,7 @@ def test_identical_code_is_the_same_and_the_exit_code_is_0(folder: Folder) -> No
 def test_all_cases_moving_alike_in_another_sitting_is_told(folder: Folder) -> None:
     cases = {f"resnet50/eager/fp32/b{batch}/i224/stream": 10.0 for batch in (1, 2, 3, 4)}
     base, head = folder("base", cases), folder("head", dict.fromkeys(cases, 10.4))
-    assert "the latency of 4 of 4 cases moved alike, by about +4." in run(base, head)[1]
+    assert "the latency of 4 of 4 cases changed together, by about +4." in run(base, head)[1]
 
 
 def test_the_minimum_and_the_metrics_are_a_users_to_choose(folder: Folder) -> None:

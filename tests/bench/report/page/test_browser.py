@@ -183,7 +183,7 @@ def test_thousands_of_records_answer_a_filter_within_seconds(opened: Any, tmp_pa
     line = json.loads((Path(__file__).parents[2] / "records/golden/schema2.jsonl").read_text().splitlines()[0])
     made = []
     for model in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"):
-        for variant in ("eager", "compile", "compile-max", "library-fused", "fused", "mixed", "onnxruntime"):
+        for variant in ("eager", "compile", "compile-max", "library-fused", "fused", "per-layer", "onnxruntime"):
             for precision in ("fp32", "tf32", "fp16", "bf16"):
                 for batch in (1, 2, 4, 8, 16, 32, 64, 128):
                     for launch in ("stream", "graph"):

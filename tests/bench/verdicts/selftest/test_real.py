@@ -71,6 +71,7 @@ def test_a_checkout_without_variants_takes_no_delay(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 def test_the_real_worker_is_delayed_in_latency_and_throughput(
     tmp_path: Path, here: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from bench.experiments.arithmetic import Work, bound, rates
 from bench.experiments.kept import KeptConstants
 from bench.experiments.lists import EXPERIMENTS, MODEL
 from bench.machine.environment import environment, no_cuda
-from kernels.cards.constants import read
+from kernels.cards.constants import read_constants
 
 TILES, STEPS = 392, 36  # of 128x256: 14x14 at batch 256, 256 channels, a 3x3's depth in steps of 64
 L2, TENSOR = 6.0e12, 700e12
@@ -92,7 +92,7 @@ def test_the_file_holds_predictions_before_outcomes_and_keeps_what_it_had(tmp_pa
     found = json.loads(file.read_text())
     assert later.answered() == {first.name}
     assert found["constants"] == made
-    assert read(file, "NVIDIA H100")["launch_us"].value == 1.9  # what the configurations' model reads of it
+    assert read_constants(file, "NVIDIA H100")["launch_us"].value == 1.9  # what the configurations' model reads of it
     assert [(one["name"], one["status"]) for one in found["experiments"]] == [
         (first.name, "ok"), (second.name, "timeout"),
     ]  # fmt: skip
@@ -117,23 +117,6 @@ def test_without_a_card_it_says_so(tmp_path: Path) -> None:
     assert code == 3
     assert "no CUDA device" in said
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.slow
-def test_a_dry_run_walks_every_experiment(tmp_path: Path) -> None:
-    file = tmp_path / "constants.json"
-    code, said = bench("--dry", "-o", str(file))
-    found = json.loads(file.read_text())
-    assert {one["name"]: one["status"] for one in found["experiments"]} == {
-        experiment.name: "skipped" if experiment.name == "racecheck" else "ok" for experiment in EXPERIMENTS
-    }, said
-    assert code == 0
-    assert (found["gpu"], found["dry"], found["constants"]) == (None, True, {})
-    data = {one["name"]: one["data"] for one in found["experiments"]}
-    assert set(data["products"]["measured"]) >= {"square 3x3 short", "wide 1x1 long"}
-    assert data["gluon-agrees"]["3x3 256"]["off"] == ""
-    assert set(data["halves"]["us"]) == {"whole", "two streams", "in a row"}
-    assert len(data["overwrite"]) == 5
 
 
 @pytest.mark.gpu

@@ -15,11 +15,11 @@ import torch, resnet, sys
 from bench.worker.layers.marks import Marks
 from resnet.fold import fold
 from resnet.fused.network import FusedNetwork
-from resnet.fused.parts import computed, modules_of
-from resnet.fused.program import program
-made = program(fold(resnet.build("resnet18v2", source="noise")), (1, 3, 32, 32))
+from resnet.fused.parts import modules_of_part, modules_of
+from resnet.fused.program import build_program
+made = build_program(fold(resnet.build("resnet18v2", source="noise")), (1, 3, 32, 32))
 network = FusedNetwork(made, "fp32", torch.device("cpu"))
-found = network.owners
+found = network.step_indices
 assert len(found) == 1 + len(network.calls) > len(made.steps), len(found)
 assert list(dict.fromkeys(found)) == list(range(len(made.steps)))
 for place, step in enumerate(made.steps[1:-1], 1):

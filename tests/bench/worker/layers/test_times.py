@@ -83,7 +83,7 @@ def test_a_wrong_answer_has_no_times(job: Callable[[str], tuple[LayersJob, Truth
     assert "parts" not in answer
 
 
-@pytest.mark.parametrize("variant", ["fused", "mixed"])
+@pytest.mark.parametrize("variant", ["fused", "per-layer"])
 def test_our_own_steps_are_timed_where_the_ops_are_atens(variant: str) -> None:
     pytest.importorskip("triton")
     case = Case.parse(f"resnet18v2/{variant}/fp32/b1/i32/stream")

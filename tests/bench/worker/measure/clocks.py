@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from bench.machine.watch import Reading, Watched
-from resnet.held import Held, NotHeld
+from resnet.device_time import DeviceTime, StartedEarly
 
 MS = 1_000_000
 INPUTS = [torch.full((2, 3), float(k)) for k in range(3)]
@@ -64,14 +64,14 @@ class FakeGpu(FakeClock):
         self.order.append("flush")
         return super().flush()
 
-    def device(self, call: object, before: object = lambda: None) -> Held[Tensor]:
+    def device(self, call: object, before: object = lambda: None) -> DeviceTime[Tensor]:
         before()  # type: ignore[operator]
         self.order.append("device")
         if self.order.count("device") > self.fails:
-            raise NotHeld("it waits")
+            raise StartedEarly("it waits")
         self.time += 5 * MS
         host, result = super().sample(call)
-        return Held(host // 4, result, int(self.order.count("device") == 1))
+        return DeviceTime(host // 4, result, int(self.order.count("device") == 1))
 
 
 def throttled_between(first_s: float, last_s: float, steal: int = 5) -> Watched:

@@ -26,10 +26,10 @@ def test_a_sample_is_the_call_and_nothing_else() -> None:
 def test_on_a_cpu_the_device_is_the_host() -> None:
     order: list[str] = []
     with on_device("cpu") as clock:
-        held = clock.device(lambda: order.append("call") or time.sleep(0.01), lambda: order.append("flush"))
+        timed = clock.device(lambda: order.append("call") or time.sleep(0.01), lambda: order.append("flush"))
     assert order == ["flush", "call"]
-    assert held.ns >= 10e6
-    assert (clock.how, held.late) == ("", 0)
+    assert timed.ns >= 10e6
+    assert (clock.how, timed.retries) == ("", 0)
 
 
 def test_flushing_writes_more_than_the_cache_and_is_no_part_of_a_sample() -> None:

@@ -4,6 +4,8 @@ import pytest
 
 from bench.runs.process import ask
 
+pytestmark = pytest.mark.timed
+
 
 @pytest.fixture(scope="module")
 def told() -> dict:

@@ -78,12 +78,12 @@ def test_a_planted_kernel_in_our_own_network_is_slower(monkeypatch: pytest.Monke
 
 
 def test_our_own_network_launches_at_least_one_kernel_a_step_and_leaves_the_launcher_as_it_was() -> None:
-    kept = static.launches.ready, static.launches.target_of
+    kept = static.launches.bind_launch, static.launches.target_of
     found = counted(FUSED).facts
     launches = found["launches"].value
     assert isinstance(launches, int)
     assert launches >= 20 - 3  # stem with its pool, three projections inside, mean and classifier
-    assert (static.launches.ready, static.launches.target_of) == kept
+    assert (static.launches.bind_launch, static.launches.target_of) == kept
 
 
 def compiled(function: Any) -> tuple[int, int]:
@@ -149,7 +149,7 @@ def test_waiting_for_a_value_is_a_kernel() -> None:
 
 
 def test_a_case_that_cannot_be_counted_says_why() -> None:
-    assert "timing them on the GPU" in counted(Case.parse("resnet18/mixed/fp16/b1/i64/stream")).skipped
+    assert "timing them on the GPU" in counted(Case.parse("resnet18/per-layer/fp16/b1/i64/stream")).skipped
     assert "TensorRT" in counted(Case.parse("resnet18/onnxruntime-trt/fp16/b1/i64/stream")).skipped
     assert "no count" in counted(Case.parse("resnet18/eager/fp32/bmax/i64/stream")).skipped
     assert "stream" in counted(Case.parse("resnet18/fused/fp16/b1/i64/graph")).skipped

@@ -12,7 +12,7 @@ from triton.backends.compiler import GPUTarget
 from bench.runs.kernel_jobs import TryJob
 from bench.worker.tune import search
 from kernels.kinds import implementation
-from kernels.launch import INTERPRETED, Operands, output
+from kernels.launch import INTERPRETED, Operands, empty_output
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 
@@ -59,7 +59,7 @@ def test_a_candidate_is_compiled_once_and_what_is_judged_is_launched(
     assert len(made) == len(set(made)) == (2 if config.split_k > 1 else 1)
     heard.clear()
     monkeypatch.setattr(triton.runtime.driver, "_active", Driver())
-    operands, out = Operands.of(layer, "cpu"), output(layer, "cpu")
+    operands, out = Operands.empty(layer, "cpu"), empty_output(layer, "cpu")
     for launch, arguments in implementation(layer, config).calls(layer, config, operands, out):
         launch.kernel.device_caches.clear()  # as a new process finds them
         launch.kernel.run(*arguments, grid=launch.grid, warmup=True, **launch.constants, **launch.options)

@@ -12,12 +12,12 @@ if importlib.util.find_spec("triton") is None:
     pytest.skip("kernels need triton", allow_module_level=True)
 
 from resnet.fold import fold
-from resnet.fused.program import program
+from resnet.fused.program import build_program
 from resnet.library import ops as library_ops
 from resnet.library import steps as library_steps
-from resnet.library.steps import library
-from resnet.runner import launched
-from resnet.variants import VARIANTS, mixed, prepare, refusal
+from resnet.library.steps import library_step
+from resnet.runner import with_launch
+from resnet.variants import VARIANTS, per_layer, prepare, refusal, warn_renamed
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def always(answer):
 @pytest.fixture
 def faster(monkeypatch):
     def choose(name):
-        monkeypatch.setattr(mixed, "fastest", always(name))
+        monkeypatch.setattr(per_layer, "fastest", always(name))
         monkeypatch.setattr(library_ops, "fastest", always("fused"))
 
     return choose
@@ -66,7 +66,7 @@ def faster(monkeypatch):
 )
 def test_the_library_s_steps_agree_with_float64(name, own, faster, build, batch, error, tolerance, calls) -> None:
     faster("library")
-    runner = mixed.prepare(build(name), batch, "fp32", "stream")
+    runner = per_layer.prepare(build(name), batch, "fp32", "stream")
     assert runner.details["steps"]["own"] == own
     calls.clear()
     assert error(build(name), batch, runner(runner.place(batch))) < tolerance["fp32"]
@@ -76,7 +76,7 @@ def test_the_library_s_steps_agree_with_float64(name, own, faster, build, batch,
 @pytest.mark.parametrize("name", ["resnet18", "resnet50v2", "resnet18-A"])
 def test_our_steps_agree_with_float64(name, faster, build, batch, error, tolerance, calls) -> None:
     faster("own")
-    runner = mixed.prepare(build(name), batch, "fp32", "stream")
+    runner = per_layer.prepare(build(name), batch, "fp32", "stream")
     assert runner.details["steps"]["library"] == 0
     calls.clear()
     for given, flip in ((batch, False), (batch.flip(0), True)):
@@ -95,42 +95,23 @@ def test_whole_groups_are_timed_once_for_all_that_are_alike(faster, build, batch
         timed.append(list(calls))
         return "own", {"own": 8.0, "library": 16.0}
 
-    monkeypatch.setattr(mixed, "fastest", fastest)
-    runner = mixed.prepare(build("resnet50"), batch, "fp32", "stream")
+    monkeypatch.setattr(per_layer, "fastest", fastest)
+    runner = per_layer.prepare(build("resnet50"), batch, "fp32", "stream")
     assert timed == [["own", "library"]] * (23 + 2)  # 23 different convolutions, stem and head
     why = runner.details["choices"]
     assert why["fp32-n2-16x16x64-1x1-s1-p0-k256-and16x16x64s1-relu"] == "own: own 1.0 us, library 2.0 us"
-    projecting = next(step for step in program(fold(build("resnet50")), (2, 3, 64, 64)).convs if step.shortcut)
-    rival = library(projecting, "fp32")
+    projecting = next(step for step in build_program(fold(build("resnet50")), (2, 3, 64, 64)).convs if step.shortcut)
+    rival = library_step(projecting, "fp32")
     assert isinstance(rival, library_steps.LibraryConv)
     assert rival.projection is not None
 
 
 def test_a_way_that_is_far_from_the_other_is_not_ours(faster, build, batch, monkeypatch) -> None:
     faster("own")
-    monkeypatch.setattr(mixed, "_apart", lambda *_: float("nan"))
-    details = mixed.prepare(build("resnet18"), batch, "fp32", "stream").details
+    monkeypatch.setattr(per_layer, "_relative_difference", lambda *_: float("nan"))
+    details = per_layer.prepare(build("resnet18"), batch, "fp32", "stream").details
     assert details["steps"] == {"own": 0, "library": 18}
     assert "apart" in next(iter(details["choices"].values()))
-
-
-def test_an_installed_choice_is_not_timed(build, batch, monkeypatch) -> None:
-    monkeypatch.setattr(mixed, "fastest", lambda *_: pytest.fail("timed"))
-    made = program(fold(build("resnet18")), tuple(batch.shape))
-    keys = {mixed.key_of(step, made, "fp32") for step in made.steps}
-    monkeypatch.setattr(mixed, "_installed", {("cpu", key, "stream"): "own" for key in keys})
-    details = mixed.prepare(build("resnet18"), batch, "fp32", "stream").details
-    assert details["steps"] == {"own": 18, "library": 0}
-    assert set(details["choices"].values()) == {"own: installed"}
-
-
-def test_an_installed_choice_that_cannot_be_is_not_taken(build, batch, monkeypatch, faster) -> None:
-    faster("own")
-    made = program(fold(build("resnet18v2")), tuple(batch.shape))
-    key = mixed.key_of(made.steps[-1], made, "fp32")
-    monkeypatch.setattr(mixed, "_installed", {("cpu", key, "stream"): "library"})
-    details = mixed.prepare(build("resnet18v2"), batch, "fp32", "stream").details
-    assert details["choices"][key] == "own: the library has no call for it"
 
 
 def test_a_graph_is_timed_in_graphs_that_share_a_pool_with_their_rival_alone(build, batch, monkeypatch) -> None:
@@ -145,18 +126,28 @@ def test_a_graph_is_timed_in_graphs_that_share_a_pool_with_their_rival_alone(bui
             self.graphs.append(forward(x))
             return lambda: self.graphs[-1]
 
-    monkeypatch.setattr(mixed, "CudaCapture", Capture)
-    monkeypatch.setattr(mixed, "check", lambda *_: None)
-    monkeypatch.setattr(mixed, "fastest", always("library"))
-    monkeypatch.setattr(mixed, "launched", lambda runner, launch: launched(runner, "stream"))
-    mixed.prepare(build("resnet18"), batch, "fp32", "graph")
+    monkeypatch.setattr(per_layer, "CudaCapture", Capture)
+    monkeypatch.setattr(per_layer, "check_supported", lambda *_: None)
+    monkeypatch.setattr(per_layer, "fastest", always("library"))
+    monkeypatch.setattr(per_layer, "with_launch", lambda runner, launch: with_launch(runner, "stream"))
+    per_layer.prepare(build("resnet18"), batch, "fp32", "graph")
     assert [len(graphs) for graphs in pools] == [2] * (14 + 2)
 
 
 def test_a_cpu_has_nothing_to_mix(build, batch) -> None:
-    assert "nothing to mix" in str(refusal(VARIANTS["mixed"], "cpu", "fp32", "stream"))
-    with pytest.raises(ValueError, match="nothing to mix"):
-        prepare("mixed", build("resnet18"), batch, "fp32", "stream")
+    assert "nothing to choose from" in str(refusal(VARIANTS["per-layer"], "cpu", "fp32", "stream"))
+    with pytest.raises(ValueError, match="nothing to choose from"):
+        prepare("per-layer", build("resnet18"), batch, "fp32", "stream")
+
+
+def test_the_old_name_is_accepted_and_said_to_be_old_once(build, batch, capsys) -> None:
+    warn_renamed.cache_clear()
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"^per-layer/fp32/stream on cpu"):
+            prepare("mixed", build("resnet18"), batch, "fp32", "stream")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "mixed" in line
+    assert "per-layer" in line
 
 
 @pytest.mark.gpu
@@ -164,11 +155,11 @@ def test_a_cpu_has_nothing_to_mix(build, batch) -> None:
 @pytest.mark.parametrize("precision", ["fp16", "tf32"])
 @pytest.mark.parametrize("name", ["resnet50", "resnet18v2"])
 def test_on_a_gpu_it_agrees_with_float64(name, precision, launch, build, batch, error, tolerance) -> None:
-    runner = prepare("mixed", build(name), batch.cuda(), precision, launch)
+    runner = prepare("per-layer", build(name), batch.cuda(), precision, launch)
     first, second = runner.place(batch), runner.place(batch.flip(0))
     for _ in range(2):
         assert error(build(name), batch, runner(first)) < tolerance[precision]
         assert error(build(name), batch, runner(second).flip(0)) < tolerance[precision]
     assert not [why for why in runner.details["choices"].values() if "apart" in why]
     steps = runner.details["steps"]
-    assert steps["own"] + steps["library"] == len(program(fold(build(name)), tuple(batch.shape)).steps)
+    assert steps["own"] + steps["library"] == len(build_program(fold(build(name)), tuple(batch.shape)).steps)

@@ -1,4 +1,4 @@
-"""`bench load`: how many requests a second a device can take, and how many devices a load needs; or the real thing."""
+"""`bench capacity`: the requests a second that a device can serve, and the devices a load needs; or a real load."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ P99_MS = 15.0  # MLPerf's limit for ResNet-50 in its Server scenario
 SECONDS = 20.0
 
 
-def load(
+def capacity(
     folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="A results folder.")] = None,
     cases: Annotated[
         str | None, typer.Argument(metavar="[CASE-GLOB]", help="Only its cases that match, as in -f.")

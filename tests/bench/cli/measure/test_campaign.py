@@ -1,23 +1,26 @@
-"""`bench gpu`, as a user calls it: real processes, signals, a dry run, a network that is wrong."""
+"""`bench campaign`, as a user calls it: real processes, signals, a dry run, a network that is wrong."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bench.campaign.archive import SUMMARY
+from bench.campaign.archive import ARCHIVE, SUMMARY
 from bench.campaign.summary import LINES
 from bench.campaign.tasks import STAGES, TASKS
+from bench.experiments.lists import EXPERIMENTS
 from bench.machine.environment import ROOT
 
 
 def bench(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "bench", "gpu", *words], capture_output=True, text=True, cwd=ROOT)
+    return subprocess.run([sys.executable, "-m", "bench", "campaign", *words], capture_output=True, text=True, cwd=ROOT)
 
 
 def test_bad_usage_and_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +43,7 @@ def test_what_a_card_that_was_never_here_lacks() -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_told_to_end_it_puts_away_what_it_has(tmp_path: Path, number: signal.Signals) -> None:
     """And no second one runs beside it."""
-    out, words = tmp_path / "out", [sys.executable, "-m", "bench", "gpu", "--dry", "software", "tests"]
+    out, words = tmp_path / "out", [sys.executable, "-m", "bench", "campaign", "--dry", "software", "tests"]
     variables = os.environ | {"OUT": str(out), "CUDA_VISIBLE_DEVICES": ""}
     with subprocess.Popen(words, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True) as one:
         assert one.stdout
@@ -67,10 +70,10 @@ def test_where_nothing_could_be_given_back_nothing_begins(tmp_path: Path, monkey
 
 @pytest.mark.slow
 def test_a_dry_run_walks_every_kind_of_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Left out are further sweeps of the kind of `first`, and a gate of that of `gate-first`."""
+    """Left out are further sweeps of the kind of `first`, a gate of that of `gate-first`, and other tests."""
     monkeypatch.setenv("OUT", str(tmp_path))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    walked = ("alive", "constants", "tune", "ceilings", "layers-b128", "tests")
+    walked = ("alive", "constants", "tune", "ceilings", "layers-b128", "timed-tests")
     start = time.monotonic()
     told = bench(*walked, "--dry")
     assert told.returncode == 0, told.stdout + told.stderr
@@ -82,6 +85,21 @@ def test_a_dry_run_walks_every_kind_of_task(tmp_path: Path, monkeypatch: pytest.
     for name in ("piece ", "gate ", "experiment ", "images/s"):
         assert any(name in line for line in last), last
     assert time.monotonic() - start < 300
+    with tarfile.open(tmp_path / ARCHIVE) as archive:
+        (member,) = (name for name in archive.getnames() if name.endswith("constants.json"))
+        constants = json.loads(archive.extractfile(member).read())  # type: ignore[union-attr]
+    assert_every_experiment_was_walked(constants)
+
+
+def assert_every_experiment_was_walked(constants: dict[str, Any]) -> None:
+    statuses = {outcome["name"]: outcome["status"] for outcome in constants["experiments"]}
+    assert statuses == {entry.name: "skipped" if entry.name == "racecheck" else "ok" for entry in EXPERIMENTS}
+    assert (constants["gpu"], constants["dry"], constants["constants"]) == (None, True, {})
+    data = {outcome["name"]: outcome["data"] for outcome in constants["experiments"]}
+    assert set(data["products"]["measured"]) >= {"square 3x3 short", "wide 1x1 long"}
+    assert data["gluon-agrees"]["3x3 256"]["off"] == ""
+    assert set(data["halves"]["us"]) == {"whole", "two streams", "in a row"}
+    assert len(data["overwrite"]) == 5
 
 
 # A module of the network is changed as it is imported, in every child: what it computes is wrong from then on.

@@ -1,4 +1,4 @@
-"""`bench gpu`: what is missing for this card and this code, in order of value, within a budget."""
+"""`bench campaign`: what is missing for this card and this code, in order of value, within a budget."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DRY = LOCAL / "campaign-dry"
 DRY_S = 3600.0  # of a dry run without a budget
 
 
-def gpu(
+def campaign(
     names: Annotated[
         list[str] | None,
         typer.Argument(

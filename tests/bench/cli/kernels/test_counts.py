@@ -1,4 +1,4 @@
-"""`bench facts`: exit codes, what is printed, what is written; the count itself is given."""
+"""`bench counts`: exit codes, what is printed, what is written; the count itself is given."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.cli import app
-from bench.cli.kernels import facts as cli_facts
+from bench.cli.kernels import counts as cli_counts
 from bench.static.cases import SLOWER
 from tests.bench.static.test_cases import NAME, facts
 
@@ -18,11 +18,11 @@ from tests.bench.static.test_cases import NAME, facts
 @pytest.fixture(autouse=True)
 def counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counting is tests/bench/static/test_count.py's; here a count is given."""
-    monkeypatch.setattr(cli_facts, "count_cases", lambda *_: facts(launches=70))
+    monkeypatch.setattr(cli_counts, "count_cases", lambda *_: facts(launches=70))
 
 
 def run(*words: str) -> tuple[int, str]:
-    done = CliRunner().invoke(app, ["facts", *words])
+    done = CliRunner().invoke(app, ["counts", *words])
     return done.exit_code, " ".join(done.output.split())
 
 
@@ -59,7 +59,7 @@ def test_a_filter_leaves_out_the_rest_of_the_record(tmp_path: Path) -> None:
 
 def test_json_and_markdown_hold_the_verdict(tmp_path: Path) -> None:
     facts(launches=69).save(tmp_path / "f")
-    arguments = ["facts", "--against", str(tmp_path / "f"), "-f", NAME]
+    arguments = ["counts", "--against", str(tmp_path / "f"), "-f", NAME]
     told = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
     assert told["changes"][0]["word"] == SLOWER
     assert told["cases"][NAME]["facts"]["launches"] == [70, "aten"]
@@ -84,7 +84,7 @@ def test_what_is_written_is_what_the_next_run_is_held_against(tmp_path: Path) ->
     ],
 )
 def test_bad_usage_is_a_sentence(words: tuple[str, ...], said: str) -> None:
-    done = CliRunner().invoke(app, ["facts", *words])
+    done = CliRunner().invoke(app, ["counts", *words])
     told = " ".join(done.output.replace("│", " ").split())
     assert said in told
     assert done.exit_code != 0

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from resnet import held
-from resnet.held import FIRST_CYCLES, LEAST_NS, LIMIT_NS, TRIES, HeldStream, Hold, NotHeld
+from resnet import device_time
+from resnet.device_time import FIRST_CYCLES, LEAST_NS, LIMIT_NS, TRIES, DeviceTimer, SpinLength, StartedEarly
 
 US, MS = 1_000, 1_000_000
 
@@ -31,7 +31,7 @@ class Card:
         return self.ends[-1]
 
     def sleep(self, cycles: int) -> None:
-        self.log.append("hold")
+        self.log.append("spin")
         self.launch(cycles / self.ghz)
 
     def call(self, kernels: int, each_ns: float, first: Callable[[], object] = lambda: None) -> Callable[[], str]:
@@ -71,21 +71,21 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Card:
         def elapsed_time(self, end: Event) -> float:
             return (end.at - self.at) / 1e6
 
-    monkeypatch.setattr(held.torch.cuda, "Event", Event)
-    monkeypatch.setattr(held.torch.cuda, "_sleep", made.sleep)
-    monkeypatch.setattr(held.time, "perf_counter_ns", lambda: made.host)
+    monkeypatch.setattr(device_time.torch.cuda, "Event", Event)
+    monkeypatch.setattr(device_time.torch.cuda, "_sleep", made.sleep)
+    monkeypatch.setattr(device_time.time, "perf_counter_ns", lambda: made.host)
     return made
 
 
-def timer(card: Card) -> HeldStream:
-    return HeldStream(None)  # type: ignore[arg-type]  # every event is the card's
+def timer(card: Card) -> DeviceTimer:
+    return DeviceTimer(None)  # type: ignore[arg-type]  # every event is the card's
 
 
 def test_what_the_host_takes_to_launch_has_no_part(card: Card) -> None:
     """Between events on an idle stream it is 500 us: the host's launches."""
-    found = timer(card).time(card.call(100, 2 * US))
-    assert found.ns == 200 * US
-    assert found.result == "answer"
+    timed = timer(card).time(card.call(100, 2 * US))
+    assert timed.ns == 200 * US
+    assert timed.result == "answer"
 
 
 @pytest.mark.parametrize("kernels", [0, 1, 10, 100, 700])
@@ -97,7 +97,7 @@ def test_a_host_that_sleeps_in_the_call_has_no_part(card: Card) -> None:
     time = timer(card).time
     call = card.call(10, 4 * US, lambda: card.busy(20 * MS))
     assert time(call).ns == 40 * US
-    assert time(call).late == 0  # by then the hold is long enough
+    assert time(call).retries == 0  # by then the spin is long enough
 
 
 @pytest.mark.parametrize("ghz", [0.6, 1.1, 2.0, 2.6])
@@ -105,7 +105,7 @@ def test_the_hold_is_longer_than_the_enqueueing_whatever_the_clock(card: Card, g
     time, call = timer(card).time, card.call(300, US)
     time(call)
     card.ghz = ghz  # which it has from the second on
-    fell = [time(call).late for _ in range(20)]
+    fell = [time(call).retries for _ in range(20)]
     assert sum(fell) == sum(fell[:1]) <= 1
     assert time(call).ns == 300 * US
 
@@ -113,13 +113,13 @@ def test_the_hold_is_longer_than_the_enqueueing_whatever_the_clock(card: Card, g
 def test_what_was_late_falls_and_is_counted(card: Card) -> None:
     time, costs = timer(card).time, iter([0, 0, 50 * MS, 0, 0])
     call = card.call(10, US, lambda: card.busy(next(costs)))
-    assert [time(call).late for _ in range(4)] == [0, 0, 1, 0]
+    assert [time(call).retries for _ in range(4)] == [0, 0, 1, 0]
 
 
 def test_a_hiccup_of_the_host_is_forgotten(card: Card) -> None:
     time, costs = timer(card).time, iter([30 * MS, *[0] * 50])
     call = card.call(10, US, lambda: card.busy(next(costs)))
-    for _ in range(2 * held.RECENT):
+    for _ in range(2 * device_time.RECENT):
         time(call)
     before = card.host
     time(call)
@@ -127,32 +127,32 @@ def test_a_hiccup_of_the_host_is_forgotten(card: Card) -> None:
 
 
 def test_a_call_that_waits_for_the_device_cannot_be_held_and_does_not_hang(card: Card) -> None:
-    with pytest.raises(NotHeld, match=f"{TRIES} times in a row"):
+    with pytest.raises(StartedEarly, match=f"{TRIES} times in a row"):
         timer(card).time(card.call(1, US, card.wait))
     assert card.host < 1000 * MS
 
 
 def test_more_launches_than_a_stream_holds_cannot_be_held(card: Card) -> None:
-    with pytest.raises(NotHeld, match="more than a stream holds"):
+    with pytest.raises(StartedEarly, match="more than a stream holds"):
         timer(card).time(card.call(5000, US))
 
 
 def test_flushing_comes_before_the_hold_of_every_try(card: Card) -> None:
     costs = iter([50 * MS, 0, 0])
-    found = timer(card).time(card.call(1, US, lambda: card.busy(next(costs))), lambda: card.log.append("flush"))
-    assert found.late == 1
-    assert card.log == ["flush", "hold", "work"] * 2
+    timed = timer(card).time(card.call(1, US, lambda: card.busy(next(costs))), lambda: card.log.append("flush"))
+    assert timed.retries == 1
+    assert card.log == ["flush", "spin", "work"] * 2
 
 
 def test_the_first_hold_may_have_a_modules_loading_in_it() -> None:
-    hold = Hold()
-    hold.learn(10 * US, 40 * MS)  # 400,000 cycles that seemed to take 40 ms
-    assert hold.cycles / 2 >= LEAST_NS / 4  # at 2 GHz: short, but of use
+    spin = SpinLength()
+    spin.update(10 * US, 40 * MS)  # 400,000 cycles that seemed to take 40 ms
+    assert spin.cycles / 2 >= LEAST_NS / 4  # at 2 GHz: short, but of use
     assert FIRST_CYCLES > 2 * LEAST_NS
 
 
 def test_a_hold_has_a_limit() -> None:
-    hold = Hold()
+    spin = SpinLength()
     for _ in range(5):
-        hold.learn(10_000 * MS, hold.cycles / 2)
-    assert hold.cycles == 2 * LIMIT_NS
+        spin.update(10_000 * MS, spin.cycles / 2)
+    assert spin.cycles == 2 * LIMIT_NS

@@ -1,4 +1,4 @@
-"""`bench load` as it is called: what it prints, how it ends."""
+"""`bench capacity` as it is called: what it prints, how it ends."""
 
 import json
 import sys
@@ -38,7 +38,7 @@ def folder(tmp_path: Path, record: Make) -> Path:
 
 
 def load(*words: object) -> Result:
-    return CliRunner().invoke(app, ["load", *map(str, words)], env={"COLUMNS": "80", "NO_COLOR": "1"})
+    return CliRunner().invoke(app, ["capacity", *map(str, words)], env={"COLUMNS": "80", "NO_COLOR": "1"})
 
 
 def test_the_answer_the_curve_and_the_devices_fit_80_columns(folder: Path) -> None:

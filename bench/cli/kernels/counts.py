@@ -1,4 +1,4 @@
-"""`bench facts`: what is counted of a plan's cases without a GPU, held against what was counted before."""
+"""`bench counts`: what is counted of a plan's cases without a GPU, held against what was counted before."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from bench.static.cases_text import facts_lines, facts_markdown
 from bench.static.count import count_cases
 
 
-def facts(
+def counts(
     plan: Annotated[str, typer.Argument(metavar="PLAN", help="A curated plan's name, or a TOML file.")] = "static",
     filter: Filter = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the facts.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the counts.")] = None,
     against: Annotated[
-        Path | None, typer.Option("--against", metavar="FILE", help="Exit 1 if a fact is worse than in this file.")
+        Path | None, typer.Option("--against", metavar="FILE", help="Exit 1 if a count is worse than in this file.")
     ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Also if it differs for another version of torch, or was not counted.")
@@ -59,6 +59,6 @@ def facts(
         show(facts_lines(now, changes, before, time.monotonic() - start))
     if output:
         now.save(output)
-        tell(f"Written: the facts of {len(now.cases)} cases at {now.commit}, in {output}")
+        tell(f"Written: the counts of {len(now.cases)} cases at {now.commit}, in {output}")
     failed = failures(changes, strict) if before else [case for case in now.cases.values() if case.failed]
     raise typer.Exit(FAILED if failed else 0)

@@ -1,0 +1,73 @@
+"""The recipes of docs/CONTRIBUTING.md, carried out as they are written, in a copy of the checkout."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.mutants.__main__ import copy_checkout
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = (ROOT / "docs" / "CONTRIBUTING.md").read_text()
+RECIPES = dict(re.findall(r"^### (Add a .+?)\n(.*?)(?=^##)", PAGE, re.M | re.S))
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
+
+
+def test_there_is_a_recipe_for_each_thing_that_is_added_often() -> None:
+    assert [name.removeprefix("Add a ") for name in RECIPES] == ["variant", "plan", "metric", "command", "kernel"]
+
+
+@pytest.fixture(scope="module")
+def carry_out(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], None]:
+    folder = tmp_path_factory.mktemp("checkout")
+    copy_checkout(folder)
+    programs = tmp_path_factory.mktemp("programs")
+    for name, module in (("python", ""), ("bench", "-m bench ")):
+        (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {module}"$@"\n')
+        (programs / name).chmod(0o755)
+    path = os.pathsep.join((str(programs), os.environ["PATH"]))
+    variables = os.environ | {"PATH": path, "PYTHONPATH": str(folder), "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "80"}
+
+    def run(command: str) -> str:
+        done = subprocess.run(
+            command, shell=True, cwd=folder, env=variables, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+        return " ".join((done.stdout + done.stderr).split())
+
+    def recipe(name: str) -> None:
+        for language, text in BLOCK.findall(RECIPES[name]):
+            if language == "console":
+                for command, *lines in (part.splitlines() for part in re.split(r"^\$ ", text, flags=re.M) if part):
+                    output = run(command)
+                    for line in lines:
+                        assert " ".join(line.split()) in output, (command, output)
+            else:
+                write(folder, text)
+
+    return recipe
+
+
+def write(folder: Path, block: str) -> None:
+    """Make the block's file, or put the block below a line of it, as its first line says."""
+    first, rest = block.split("\n", 1)
+    name, _, anchor = first.removeprefix("# ").partition(", below: ")
+    file = folder / name
+    if not anchor:
+        file.write_text(rest)
+        return
+    lines = file.read_text().splitlines(keepends=True)
+    place = next((number for number, line in enumerate(lines, 1) if anchor in line), None)
+    assert place, f"{name} has no line with {anchor!r}"
+    file.write_text("".join([*lines[:place], rest, *lines[place:]]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_does_what_it_says(name: str, carry_out: Callable[[str], None]) -> None:
+    """In the page's order, in one copy: the last one holds all that was added against the rules of the house."""
+    carry_out(name)
