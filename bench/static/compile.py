@@ -86,11 +86,15 @@ def compile_kernels(
 
 def _answers(job: KernelsJob, progress: Progress) -> list[Answer[KernelsAnswer]]:
     """Return the answers of parallel children, each for its part."""
-    total, stop = _TotalProgress(job.parts, progress), Event()
+    parts: dict[int, tuple[int, int]] = {}  # number -> kernels done and in all
+    lock, stop = Lock(), Event()
 
     def part(number: int) -> Answer[KernelsAnswer]:
-        def part_progress(done: int, total_of_part: int, name: str) -> None:
-            total.update(number, done, total_of_part, name)
+        def part_progress(done: int, total: int, name: str) -> None:
+            with lock:
+                parts[number] = done, total
+                if len(parts) == job.parts:  # the total is not known before
+                    progress(sum(part[0] for part in parts.values()), sum(part[1] for part in parts.values()), name)
 
         def part_job(broken: dict[str, str]) -> KernelsJob:
             return replace(job, part=number, broken=broken)
@@ -103,19 +107,3 @@ def _answers(job: KernelsJob, progress: Progress) -> list[Answer[KernelsAnswer]]
         except BaseException:  # leaving the pool waits for the children
             stop.set()
             raise
-
-
-class _TotalProgress:
-    """The progress of all children together, reported once each has reported its number of kernels."""
-
-    def __init__(self, children: int, progress: Progress) -> None:
-        self.children, self.progress = children, progress
-        self.parts: dict[int, tuple[int, int]] = {}
-        self.lock = Lock()
-
-    def update(self, part: int, done: int, total: int, name: str) -> None:
-        with self.lock:
-            self.parts[part] = done, total
-            if len(self.parts) == self.children:
-                finished, planned = zip(*self.parts.values(), strict=True)
-                self.progress(sum(finished), sum(planned), name)

@@ -4,8 +4,6 @@ A prediction is the model's choice for a layer and its microseconds (`kernels.ki
 outcome is the measured entry of a tuned table (`bench tune`), where there is one.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NotRequired, TypedDict, cast
 
-from bench.errors import StoreError
 from bench.files import read_json, reading, write_json
 from bench.machine.provenance import this_commit
+from bench.runs.wire import checked
 from bench.tuning.gpus import PREDICTABLE, Gpu, predict_us, untuned_config
 from bench.tuning.networks import Network, read_networks
 from kernels.cards.constants import install_measured
@@ -129,26 +127,7 @@ def save_prediction(path: Path, networks: Iterable[Network], provenance: Provena
 def read_prediction(path: Path) -> Prediction:
     """Read a file of `bench kernels --predict`. Raises StoreError for one that is missing or has other contents."""
     with reading(path, "prediction", "make it anew"):
-        content = read_json(path, SCHEMA)
-    if not _whole(content):
-        raise StoreError(f"{path} is not what this version's bench kernels --predict writes: make it anew")
-    return cast(Prediction, content)
-
-
-def _whole(content: object) -> bool:
-    """Return whether all fields that `rows_by_batch` reads are there and of their types."""
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        return False
-    try:
-        layers = [layer for network in content["networks"] for layer in network["layers"]]
-        texts = [content[name] for name in ("gpu", "model", "precision")]
-        texts += [content["made"][name] for name in ("command", "date", "commit")]
-        texts += [layer[name] for layer in layers for name in ("layer", "group")]
-        numbers = [network["batch"] for network in content["networks"]]
-        numbers += [layer[name] for layer in layers for name in ("count", "us")]
-    except (KeyError, TypeError):
-        return False
-    return all(isinstance(text, str) for text in texts) and all(isinstance(number, int | float) for number in numbers)
+        return cast(Prediction, checked(read_json(path, SCHEMA), Prediction, "the prediction"))
 
 
 def rows_by_batch(prediction: Prediction, measured: Table) -> dict[int, list[Row]]:

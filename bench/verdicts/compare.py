@@ -178,12 +178,8 @@ class _Tests:
     @property
     def p(self) -> Array:
         """The p-values, not corrected; NaN for a test that cannot give an alarm, and is not of the family."""
-        excluded = np.array([bool(why) for why in self.forbidden]) | (self._rounds < self.rule.min_rounds)
+        excluded = np.array([bool(why) for why in self.forbidden]) | (self.estimate.rounds < self.rule.min_rounds)
         return np.where(excluded, np.nan, self.estimate.p)
-
-    @property
-    def _rounds(self) -> Array:
-        return np.minimum(self.estimate.base_rounds, self.estimate.head_rounds)
 
     def verdicts(self, corrected: Array, family: int) -> Iterator[Verdict]:
         """Yield a verdict for each case; `corrected` are their p-values, in a family of `family` tests."""
@@ -232,7 +228,7 @@ class _Tests:
 
     def _ambiguity(self, at: int, family: int) -> dict[str, Any]:
         """Return the fields that say why a verdict is AMBIGUOUS, and how many rounds would settle it."""
-        min_rounds, rounds, limit = self.rule.min_rounds, int(self._rounds[at]), f"{100 * self.minimum:g} %"
+        min_rounds, rounds, limit = self.rule.min_rounds, int(self.estimate.rounds[at]), f"{100 * self.minimum:g} %"
         wanted: int | None = min_rounds
         if self.estimate.error[at] > 0:
             wanted = rules.rounds_needed(self.estimate, at, self.minimum, family, self.paired, self.rule)

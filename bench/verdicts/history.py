@@ -28,6 +28,7 @@ from bench.records.same import FIELDS, SERIES, Kind
 from bench.records.store import FILE
 from bench.stats import Ratio
 from bench.verdicts.metrics import METRICS, Metric
+from bench.verdicts.rule import estimate
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -236,14 +237,8 @@ def _between_groups(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _level_ratio(before: NDArray[np.float64], after: NDArray[np.float64]) -> Ratio:
     """Return the ratio of the levels, given as logarithms, with Welch's 95 % confidence interval."""
-    from scipy.special import stdtrit
-
-    effect = float(after.mean() - before.mean())
-    squares = np.array([side.var(ddof=1) / len(side) for side in (before, after)])
-    if not squares.sum():
-        return Ratio(exp(effect), exp(effect), exp(effect), len(before) + len(after))
-    df = squares.sum() ** 2 / (squares**2 / [len(before) - 1, len(after) - 1]).sum()
-    half_width = float(stdtrit(df, 0.975)) * float(squares.sum()) ** 0.5
+    estimates = estimate(before, after, paired=False, moderate=False)
+    effect, half_width = float(estimates.effect), float(estimates.half_width(0.05))
     return Ratio(exp(effect), exp(effect - half_width), exp(effect + half_width), len(before) + len(after))
 
 

@@ -7,6 +7,7 @@ docs/METHODOLOGY.md says why the rule is what it is, with its error rates.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from math import log, log1p
 
@@ -62,6 +63,11 @@ class Estimate:
     df: Array
     base_rounds: Array
     head_rounds: Array
+
+    @property
+    def rounds(self) -> Array:
+        """The rounds of the side that has fewer."""
+        return np.minimum(self.base_rounds, self.head_rounds)
 
     def half_width(self, alpha: float = RULE.interval_alpha) -> Array:
         """Half the width of the 1 - alpha confidence interval: an effect beyond it is significant at that level."""
@@ -178,9 +184,7 @@ def verdicts(
         changed = (corrected < rule.family_alpha) & (estimates.p < rule.test_alpha) & (size > limit)
         same = size + estimates.half_width(rule.interval_alpha) <= limit
     index = np.select([changed & (worse > 0), changed, same], [0, 1, 2], 3)
-    return np.where(np.minimum(estimates.base_rounds, estimates.head_rounds) >= rule.min_rounds, index, 3).astype(
-        np.int8
-    )
+    return np.where(estimates.rounds >= rule.min_rounds, index, 3).astype(np.int8)
 
 
 def exact_verdict(base: float, head: float, minimum: float, sign: int) -> str:
@@ -203,19 +207,16 @@ def rounds_needed(
     inverse = 1 / float(estimates.base_rounds[index]) + (0.0 if paired else 1 / float(estimates.head_rounds[index]))
     deviation, limit = error / inverse**0.5, log1p(minimum)
     alpha = min(rule.family_alpha / max(tests, 1), rule.test_alpha)
-    fewest = int(max(rule.min_rounds, min(estimates.base_rounds[index], estimates.head_rounds[index]) + 1))
+    sides = 1 if paired else 2
 
     def settles(rounds: int) -> bool:
-        error = deviation * ((1 if paired else 2) / rounds) ** 0.5
-        df = max(float(estimates.df[index]), (1 if paired else 2) * (rounds - 1))
+        error = deviation * (sides / rounds) ** 0.5
+        df = max(float(estimates.df[index]), sides * (rounds - 1))
         if effect > limit:
             return bool(-stdtrit(df, alpha / 2) * error < effect)
         return bool(effect + stdtrit(df, 1 - rule.interval_alpha / 2) * error <= limit)
 
     if not settles(MAX_ROUNDS):
         return None
-    low, high = fewest - 1, MAX_ROUNDS
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if settles(middle) else (middle, high)
-    return high
+    fewest = max(rule.min_rounds, int(estimates.rounds[index]) + 1)
+    return bisect_left(range(MAX_ROUNDS), True, lo=fewest, key=settles)
