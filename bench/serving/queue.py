@@ -154,6 +154,11 @@ class Service:
         return {size: count for size, count in samples.items() if count < samples_needed(0.99)}
 
 
+def axes_of(case: Case) -> tuple[str, ...]:
+    """Return all of a case but its batch: cases with equal axes are one service."""
+    return case.model, case.variant, case.precision, str(case.image), case.launch
+
+
 def services(records: Iterable[Record]) -> list[Service]:
     """Return the services of one machine's records: each model, variant, precision, image size and launch."""
     by_axes: dict[tuple[str, ...], dict[int, list[tuple[float, ...]]]] = {}
@@ -162,7 +167,7 @@ def services(records: Iterable[Record]) -> list[Service]:
         case = record.case
         if record.status != "ok" or case.largest or not (times := tuple(record.kept("latency_ns"))):
             continue
-        axes = (case.model, case.variant, case.precision, str(case.image), case.launch)
+        axes = axes_of(case)
         by_axes.setdefault(axes, {}).setdefault(case.batch, []).append(times)
         cases[axes] = max(case, cases.get(axes, case), key=lambda case: case.batch)
     return [

@@ -11,10 +11,9 @@ from bench.plans.case import Case
 from bench.records.record import Record
 from bench.runs.job import LoadAnswer, LoadJob
 from bench.serving.check import RUNS, LoadNumber, Times, predict_load, times_alone, times_under_load
-from bench.serving.queue import services
+from bench.serving.queue import axes_of, services
 from bench.text import WORDS, digits, grid
 
-AXES = ("model", "variant", "precision", "image", "launch")  # a service is the batches of equal axes
 REAL_NOTES = """alone: predicted from each batch's times before and after the load; under load: from its times during
 the load, so that what is left is the error of the queue and the batching; records: from the folder's; error: predicted
 over measured. The simulation has the same arrivals; 5 to 95 %: percentiles of {runs} simulated runs, alone."""
@@ -26,8 +25,7 @@ def recorded_times(case: Case, records: list[Record], folder: Path) -> dict[int,
     Raises StoreError where the records have no time of the case.
     """
     for service in services(records):
-        other = service.case
-        if all(getattr(other, axis) == getattr(case, axis) for axis in AXES):
+        if axes_of(service.case) == axes_of(case):
             by_batch = {size: [ns for times in rounds for ns in times] for size, rounds in service.rounds.items()}
             if case.batch in by_batch:
                 return {size: times for size, times in by_batch.items() if size <= case.batch}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -124,8 +124,7 @@ class Facts:
     def only(self, cases: Iterable[str]) -> Facts:
         """Return the facts of these cases alone."""
         wanted = set(cases)
-        kept = {name: counted for name, counted in self.cases.items() if name in wanted}
-        return Facts(kept, self.environment, self.commit, self.when)
+        return replace(self, cases={name: counted for name, counted in self.cases.items() if name in wanted})
 
     @classmethod
     def read(cls, path: Path) -> Facts:

@@ -17,6 +17,7 @@ from bench.static.kernels import (
     describe_shared,
     describe_spills,
     describe_tensor,
+    faults,
     fits,
     split_use,
     tensor_generation,
@@ -128,16 +129,11 @@ def _new(entry: Entry, uses: list[str], earlier: list[tuple[str, Entry]]) -> lis
     """Check a use that was not accepted against the rules for all kernels, and its layer against its tensor cores."""
     configs = sorted({config for config, _ in earlier} - {split_use(use)[0] for use in uses})
     place = [f"in place of {', '.join(configs)}"] if configs else []
-    if entry.facts is None:
-        bad = [f"does not compile: {entry.failed}"]
-    else:
-        generations = [tensor_generation(other.facts) for _, other in earlier if other.facts]
-        bad = [f"spills: {describe_spills(entry.facts)}"] if entry.facts.spills else []
-        bad += [] if entry.facts.fits else [f"shared memory: {describe_shared(entry.facts)}"]
-        bad += [f"unsafe: {why}"] if (why := unsafe(entry)) else []
-        if entry.facts.product and tensor_generation(entry.facts) < max(generations, default=0):
-            best = max((other.facts for _, other in earlier if other.facts), key=tensor_generation)
-            bad.append(f"tensor cores: {describe_tensor(best)} -> {describe_tensor(entry.facts)}")
+    bad = faults(entry)
+    generations = [tensor_generation(other.facts) for _, other in earlier if other.facts]
+    if entry.facts and entry.facts.product and tensor_generation(entry.facts) < max(generations, default=0):
+        best = max((other.facts for _, other in earlier if other.facts), key=tensor_generation)
+        bad.append(f"tensor cores: {describe_tensor(best)} -> {describe_tensor(entry.facts)}")
     return _changes("regressed" if bad else "new", entry, uses, [*bad, *place])
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
 from bench.files import read_json, reading, write
 from bench.plans.words import matches
+from bench.runs.wire import checked
 from kernels.compiled.facts import KernelFacts
 
 SCHEMA = 2
@@ -33,9 +33,6 @@ POINTS = {80: EVERYTHING, 89: MAIN, 90: EVERYTHING, 100: EVERYTHING, 120: MAIN}
 
 # The facts that a record of schema 1 lacks, as not seen.
 UNSEEN: dict[str, Any] = {"wait_depth": None, "operand_a": "", "overwrites": 0, "barrier": True}
-FACTS = tuple(field.name for field in fields(KernelFacts))
-KINDS: dict[str, type | tuple[type, ...]] = dict.fromkeys(FACTS, int)
-KINDS |= {"tensor": dict, "operand_a": str, "wait_depth": (int, NoneType)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +47,11 @@ class Entry:
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Entry:
-        """Return the entry of a row. Raises ValueError for one whose facts are missing or of a wrong type."""
-        facts = None if row.get("failed") else _facts_of(row.get("facts", {}))
-        return cls(**row | {"uses": tuple(row["uses"]), "facts": facts})
+        """Return the entry of a row. Raises ValueError for a field that is missing or of a wrong type."""
+        entry: Entry = checked(row, cls, "an entry")
+        if not entry.facts and not entry.failed:
+            raise ValueError("an entry has neither facts nor a failure")
+        return entry
 
     def as_json(self) -> dict[str, Any]:
         outcome = {"facts": asdict(self.facts)} if self.facts else {"failed": self.failed}
@@ -75,8 +74,6 @@ class Accepted:
         with reading(path, "record of accepted kernels", cure):
             data = read_json(path, SCHEMA)
             entries = [Entry.from_json(_filled(row, data["schema"])) for row in data["entries"]]
-            for entry in entries:
-                _check(entry)
             return Accepted(entries, str(data["triton"]), str(data["commit"]), str(data["when"]))
 
     def save(self, path: Path) -> None:
@@ -94,7 +91,7 @@ def matching_entries(entries: Iterable[Entry], archs: Iterable[int], globs: list
     for entry in entries:
         uses = tuple(use for use in entry.uses if matches(split_use(use)[1], globs))
         if entry.arch in wanted and uses:
-            matching.append(Entry(entry.arch, entry.kernel, uses, entry.facts, entry.failed))
+            matching.append(replace(entry, uses=uses))
     return matching
 
 
@@ -109,32 +106,9 @@ def _filled(row: dict[str, Any], schema: int) -> dict[str, Any]:
     return row | {"facts": UNSEEN | row["facts"]} if schema == 1 and "facts" in row else row
 
 
-def _check(entry: Entry) -> None:
-    """Raise ValueError for an entry whose architecture or texts are of a wrong type."""
-    texts = (entry.kernel, entry.failed, *entry.uses)
-    if not isinstance(entry.arch, int) or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"an entry of {entry.arch!r}, {texts!r}")
-
-
-def _facts_of(values: dict[str, Any]) -> KernelFacts:
-    """Return a kernel's facts from JSON. Raises ValueError for a fact that is missing or of a wrong type."""
-    if missing := set(FACTS) - values.keys():
-        raise ValueError(f"an entry without {', '.join(sorted(missing))}")
-    for name in FACTS:
-        if not isinstance(values[name], KINDS[name]):
-            raise ValueError(f"{name} is {values[name]!r}")
-    if not all(isinstance(count, int) for count in values["tensor"].values()):
-        raise ValueError(f"tensor is {values['tensor']!r}")
-    return KernelFacts(**{name: values[name] for name in FACTS})
-
-
 def is_fp32(entry: Entry) -> bool:
     """Return whether the kernel is for fp32, which tensor cores do not multiply."""
     return all("/fp32-" in use for use in entry.uses)
-
-
-def spills(entry: Entry) -> bool:
-    return entry.facts is not None and entry.facts.spills
 
 
 def fits(entry: Entry) -> bool:
@@ -145,6 +119,15 @@ def fits(entry: Entry) -> bool:
 def unsafe(entry: Entry) -> str:
     """Return why the kernel's code may compute wrong numbers, or nothing."""
     return entry.facts.hazard_reason if entry.facts else ""
+
+
+def faults(entry: Entry) -> list[str]:
+    """Return why no commit may add the kernel: it does not compile, spills, does not fit, or may be wrong."""
+    if entry.facts is None:
+        return [f"does not compile: {entry.failed}"]
+    lines = [f"spills: {describe_spills(entry.facts)}"] if entry.facts.spills else []
+    lines += [] if entry.facts.fits else [f"shared memory: {describe_shared(entry.facts)}"]
+    return lines + ([f"unsafe: {why}"] if (why := unsafe(entry)) else [])
 
 
 def describe_tensor(facts: KernelFacts) -> str:

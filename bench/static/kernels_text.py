@@ -13,11 +13,9 @@ from bench.static.kernels import (
     Accepted,
     Entry,
     describe_copies,
-    describe_shared,
-    describe_spills,
+    faults,
     fits,
     is_fp32,
-    spills,
     split_use,
     tensor_generation,
     unsafe,
@@ -45,7 +43,7 @@ def summary(now: Accepted) -> list[str]:
         f"{len(entries) - len(failed)} of {len(entries)} kernels compiled, for {', '.join(f'sm_{a}' for a in archs)} "
         f"and {uses} uses by layers, with triton {now.triton}."
     ]
-    spilled = [entry for entry in entries if spills(entry)]
+    spilled = [facts for entry in entries if (facts := entry.facts) and facts.spills]
     large = [entry for entry in entries if not fits(entry)]
     products = [
         (entry.arch, facts) for entry in entries if (facts := entry.facts) and facts.product and not is_fp32(entry)
@@ -73,21 +71,13 @@ def kernel_lines(now: Accepted, seconds: float, table: bool) -> Iterator[Line]:
     first, *others = summary(now)
     yield Line(f"[bold]{escape(first)}[/] {escape(' '.join(others))} It took {seconds:.0f} s.")
     for entry in now.entries:
-        if faults := _faults(entry):
-            words = f"sm_{entry.arch} {entry.kernel} {escape(entry.uses[0])}: {escape(', '.join(faults))}"
+        if bad := faults(entry):
+            words = f"sm_{entry.arch} {entry.kernel} {escape(entry.uses[0])}: {escape(', '.join(bad))}"
             yield Line(f"[red]{words}[/]", whole=True)
     if table:
         yield Line()
         yield Line(_grid(now.entries))
         yield Line(LEGEND, "dim")
-
-
-def _faults(entry: Entry) -> list[str]:
-    if entry.facts is None:
-        return [f"does not compile: {entry.failed}"]
-    faults = [f"spills {describe_spills(entry.facts)}"] if entry.facts.spills else []
-    faults += [] if entry.facts.fits else [f"shared memory {describe_shared(entry.facts)}"]
-    return faults + ([f"unsafe: {why}"] if (why := unsafe(entry)) else [])
 
 
 def _grid(entries: list[Entry]) -> Table:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,20 +35,14 @@ class FullError(Exception):
     """The bundle has reached its limit."""
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """The contents of a bundle: the kernels of networks, and a number of `candidates` of each layer.
+def bundle_job(
+    models: list[str], batches: list[int], precisions: list[str], arch: int, candidates: int, tables: list[str]
+) -> BundleJob:
+    """Return the job of a bundle's kernels, `candidates` of each layer, for a compute capability, such as 90.
 
-    `arch` is the compute capability, such as 90; `tables` are files of configurations that go before the model's.
+    `tables` are files of configurations that go before the model's.
     """
-
-    models: list[str]
-    batches: list[int]
-    precisions: list[str]
-    arch: int
-    candidates: int = CAP
-    tables: list[str] = field(default_factory=list)
-    image: int = 224
+    return BundleJob(models, batches, precisions, arch, candidates, tables, known={}, threads=0, seconds=0.0)
 
 
 @dataclass(frozen=True)
@@ -84,7 +78,7 @@ class Filled:
 
 
 def fill_bundle(
-    path: Path, wanted: Wanted, budget_s: float | None, commit: str, report: Callable[[str], None]
+    path: Path, job: BundleJob, budget_s: float | None, commit: str, report: Callable[[str], None]
 ) -> tuple[Filled, bool]:
     """Compile into the file until it is complete or full, or the time is up; return also whether it was interrupted.
 
@@ -93,14 +87,14 @@ def fill_bundle(
     """
     start = time.monotonic()
     end = start + (budget_s or LIMIT_S)
-    bundle = _open(path, wanted, end, commit)
+    bundle = _open(path, job, end, commit)
     if bundle.rebuild_reason:
         report(f"{path} is written anew: {bundle.rebuild_reason}")
     before = len(bundle.keys)
     work, interrupted = Filling(bundle, report), False
     try:
         try:
-            work.compile(wanted, end)
+            work.compile(job, end)
         except FullError:
             report(f"It is full: {MAX_BUNDLE_BYTES / 1e6:.0f} MB.")
         except KeyboardInterrupt:
@@ -122,13 +116,13 @@ def fill_bundle(
     return filled, interrupted
 
 
-def _open(path: Path, wanted: Wanted, end: float, commit: str) -> Bundle:
+def _open(path: Path, job: BundleJob, end: float, commit: str) -> Bundle:
     """Open the bundle of the compiler that this machine has."""
-    answer = request(MakerJob(wanted.arch), max(end - time.monotonic(), 0.0) + GRACE_S)
+    answer = request(MakerJob(job.arch), max(end - time.monotonic(), 0.0) + GRACE_S)
     if answer.status != "ok":
         raise UnableError(f"this machine cannot compile kernels: {answer.status}: {answer.reason}")
-    contents: dict[str, Any] = {"commit": commit, "models": wanted.models, "batches": wanted.batches}
-    contents |= {"precisions": wanted.precisions, "image": wanted.image}
+    contents: dict[str, Any] = {"commit": commit, "models": job.models, "batches": job.batches}
+    contents |= {"precisions": job.precisions, "image": job.image}
     try:
         return Bundle(path, Maker(**answer.data["maker"]), contents)
     except (OSError, ValueError) as error:
@@ -145,7 +139,7 @@ class Filling:
         self.ended = 0
         self.complete = False
 
-    def compile(self, wanted: Wanted, end: float) -> None:
+    def compile(self, job: BundleJob, end: float) -> None:
         """Compile until nothing is left, or until `end` of the monotonic clock.
 
         Raises FullError, KeyboardInterrupt, WorkError where children do nothing, and OSError.
@@ -153,8 +147,8 @@ class Filling:
 
         def start(alone: bool) -> Answer[BundleAnswer]:
             threads, seconds = 1 if alone else cpu()["cores"], max(end - time.monotonic(), 0.0)
-            job = BundleJob(**asdict(wanted), known=self._finished(), threads=threads, seconds=seconds)
-            return request(job, seconds + GRACE_S, self.receive)
+            part = replace(job, known=self._finished(), threads=threads, seconds=seconds)
+            return request(part, seconds + GRACE_S, self.receive)
 
         ending = restart(start, self.hand, self._blame, deaths=DEATHS - 1, final=("ok",), until=end)
         if ending.answer and ending.gave_up:

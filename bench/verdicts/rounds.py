@@ -130,15 +130,11 @@ class Sides:
 
     def missing(self) -> dict[str, str]:
         """Return the cases that base measured and head did not, with head's reason; failed ones are not among them."""
-        head = self.frames["head"].drop_duplicates("case", keep="last").set_index("case")
-        failing = set(self._failing("head")["case"])
-        missing = {}
-        for case in self.measured["base"]["case"].unique():
-            if case not in self.index and case not in failing:
-                missing[str(case)] = (
-                    f"{head.loc[case, 'status']}: {head.loc[case, 'reason']}" if case in head.index else ""
-                )
-        return missing
+        last = self.frames["head"].drop_duplicates("case", keep="last")
+        reasons = {row.case: f"{row.status}: {row.reason}" for row in last.itertuples()}
+        explained = {*self.index, *self._failing("head")["case"]}
+        cases = [case for case in self.measured["base"]["case"].unique() if case not in explained]
+        return {str(case): reasons.get(case, "") for case in cases}
 
     def new(self) -> list[str]:
         """Return the cases that head measured and base did not."""

@@ -116,7 +116,7 @@ def print_comparison(out: Console, comparison: Comparison, every: bool = False) 
         out.print(text, markup=False, style="bold" if place == 0 else None)
     out.print()
     _print_changed(out, comparison.of(SLOWER, FASTER, *([SAME] if every else [])))
-    _print_ambiguous(out, comparison.of(AMBIGUOUS), every)
+    _print_ambiguous(out, comparison, every)
     if comparison.counts[SAME] and not every:
         out.print(f"{_same(comparison)} (--all lists them)", markup=False, style="dim")
     for text in without(comparison):
@@ -130,17 +130,23 @@ def _print_changed(out: Console, verdicts: list[Verdict]) -> None:
     _print_rows(out, ("base", "head", "change", "interval", "rounds"), cells)
 
 
-def _print_ambiguous(out: Console, verdicts: list[Verdict], every: bool) -> None:
-    """Print a line for each verdict that noise left open, and one for all that have too few rounds."""
-    noisy = sorted((v for v in verdicts if v.kind == "noise" or every), key=lambda v: -abs(v.worse))
-    listed = sorted(noisy if every else noisy[:SHOWN], key=lambda v: v.case)
-    cells = [(v, (change(v), interval(v), rounds(v), wanted(v))) for v in listed]
+def _listed(comparison: Comparison, every: bool) -> tuple[list[Verdict], list[str]]:
+    """Return the AMBIGUOUS verdicts to list, the largest change first, and a note on those that are left out.
+
+    Without `every`, they are the first SHOWN of those that noise left open.
+    """
+    noisy = sorted((v for v in comparison.of(AMBIGUOUS) if v.kind == "noise" or every), key=lambda v: -abs(v.worse))
+    more = 0 if every else len(noisy) - SHOWN
+    return noisy[: len(noisy) if every else SHOWN], [f"and {more} more AMBIGUOUS, with smaller changes"] * (more > 0)
+
+
+def _print_ambiguous(out: Console, comparison: Comparison, every: bool) -> None:
+    listed, notes = _listed(comparison, every)
+    cells = [(v, (change(v), interval(v), rounds(v), wanted(v))) for v in sorted(listed, key=lambda v: v.case)]
     _print_rows(out, ("change", "interval", "rounds", "needed"), cells)
-    if len(noisy) > len(listed):
-        out.print(
-            f"and {len(noisy) - len(listed)} more AMBIGUOUS, with smaller changes (--all lists them)", style="dim"
-        )
-    for text in by_reason(verdicts):
+    for note in notes:
+        out.print(f"{note} (--all lists them)", style="dim")
+    for text in by_reason(comparison.of(AMBIGUOUS)):
         out.print(text, markup=False, style="yellow")
 
 
@@ -216,15 +222,12 @@ def comparison_markdown(comparison: Comparison, every: bool = False) -> str:
     """Return what `print_comparison` prints as Markdown; equal comparisons give equal text."""
     sentences = summary(comparison)
     lines = [f"**{sentences[0]}**", *sentences[1:], ""]
-    noisy = sorted((v for v in comparison.of(AMBIGUOUS) if v.kind == "noise" or every), key=lambda v: -abs(v.worse))
-    shown = len(noisy) if every else SHOWN
-    listed = comparison.of(SLOWER, FASTER) + noisy[:shown]
-    listed += comparison.of(SAME) if every else []
+    ambiguous, notes = _listed(comparison, every)
+    listed = comparison.of(SLOWER, FASTER) + ambiguous + (comparison.of(SAME) if every else [])
     if listed:
         titles = ("case", "metric", "verdict", "base", "head", "change", "interval", "rounds", "why")
         rows = ((v.case, v.metric, v.word, *amounts(v), change(v), interval(v), rounds(v), v.reason) for v in listed)
         lines += [*markdown_table(titles, rows, ("case", "metric", "verdict", "why")), ""]
-    notes = [f"and {len(noisy) - shown} more AMBIGUOUS, with smaller changes"] if len(noisy) > shown else []
     notes += [] if every else by_reason(comparison.of(AMBIGUOUS))
     if comparison.counts[SAME] and not every:
         notes.append(_same(comparison))

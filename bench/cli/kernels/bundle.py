@@ -11,7 +11,7 @@ import typer
 from bench.cli.console import STOPPED, print_json, show, tell
 from bench.cli.kernels.options import batches_of, models_of, precisions_of
 from bench.machine.provenance import this_commit
-from bench.tuning.bundle import CAP, Wanted, fill_bundle
+from bench.tuning.bundle import CAP, bundle_job, fill_bundle
 from kernels.cards.archs import ARCHS
 from kernels.space.layer import BYTES
 
@@ -29,21 +29,20 @@ Precisions = Annotated[str, typer.Option(metavar="NAME,...", help=f"Of a bundle,
 Candidates = Annotated[int, typer.Option(min=1, metavar="N", help="Of a bundle: candidates a layer.")]
 Budget = Annotated[float | None, typer.Option(min=1, metavar="SECONDS", help="Of a bundle: stop on time.")]
 
-__all__ = ["CAP", "Batches", "Budget", "Candidates", "File", "Models", "Precisions", "make", "wanted"]
+__all__ = ["CAP", "Batches", "Budget", "Candidates", "File", "Models", "Precisions", "make"]
 
 
-def wanted(arch: str, models: str, batch: str, precision: str, candidates: int) -> Wanted:
-    """The command line, read, but for the tables. Raises typer.BadParameter."""
+def make(
+    path: Path, arch: str, models: str, batch: str, precision: str, candidates: int, tables: list[str],
+    budget: float | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Fill the file until all is in it, the time is up, it is full, or an interrupt. Raises typer.BadParameter."""
     archs = {f"sm_{number}": number for number in ARCHS}
     if arch not in archs:
         raise typer.BadParameter(f"--arch {arch}: a bundle is for one of {', '.join(archs)}")
     names, batches, precisions = models_of(models.split(",")), batches_of(batch), precisions_of(precision)
-    return Wanted(names, batches, precisions, archs[arch], candidates)
-
-
-def make(path: Path, content: Wanted, budget: float | None, as_json: bool) -> None:
-    """Fills the file until all is in it, the time is up, it is full, or someone has enough."""
-    filled, interrupted = fill_bundle(path, content, budget, this_commit(), tell)
+    job = bundle_job(names, batches, precisions, archs[arch], candidates, tables)
+    filled, interrupted = fill_bundle(path, job, budget, this_commit(), tell)
     if as_json:
         print_json(asdict(filled))
     else:

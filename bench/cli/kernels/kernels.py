@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import typer
@@ -38,8 +37,8 @@ def kernels(
     if predict:
         return cli_predict.predict(predict, gpu, as_json)
     if bundle:
-        content = cli_bundle.wanted(arch if arch != ALL else "sm_90", models, batch, precision, candidates)
-        return cli_bundle.make(bundle, replace(content, tables=absolute(_readable(table))), budget, as_json)
+        one, tables = arch if arch != ALL else "sm_90", absolute(_readable(table))
+        return cli_bundle.make(bundle, one, models, batch, precision, candidates, tables, budget, as_json)
     start = time.monotonic()
     archs, globs = _archs(arch), filter or []
     before = Accepted.read(check) if check else None

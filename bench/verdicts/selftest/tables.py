@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -121,45 +122,35 @@ def error_rates_markdown(results: dict[str, Any]) -> str:
 def blocks(results: dict[str, Any]) -> list[Block]:
     if "tests" in results:
         return [_real(results)]
-    blocks = [_alarms(results), _slowdowns(results), _power(results)]
+    blocks = [*_rates(results), _power(results)]
     blocks += [_fewer(results)] if results["fewer_rounds"] else []
     return blocks + (_rules(results) if results["rules"] else [])
 
 
-def _alarms(results: dict[str, Any]) -> Block:
-    lines = [
-        (shape, design, _number(max(row["per_case"] for row in rows)), *(_number(row["per_sweep"]) for row in rows))
-        for (shape, design), rows in _by_shape(results).items()
-    ]
-    return Block(
-        "False alarms on identical code in percent: of cases, and of sweeps by the size of the noise",
-        ("noise", "rounds", "cases", *map(_percent, results["noise"])),
-        2,
-        lines,
-        tuple(f"{name}: {meaning}" for name, meaning in results["shapes"].items()),
-    )
+def _grouped(rows: Iterable[dict[str, Any]], *keys: str) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
+    """Group rows by their values of some keys, in the order of the first of each group."""
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+    return groups
 
 
-def _slowdowns(results: dict[str, Any]) -> Block:
+def _rates(results: dict[str, Any]) -> list[Block]:
     at = results["effects"].index(0.03)
-    lines = [
-        (shape, design, *(_number(row["power"][at]) for row in rows))
-        for (shape, design), rows in _by_shape(results).items()
+    levels = tuple(map(_percent, results["noise"]))
+    alarms, slowdowns = [], []
+    simulated = (row for row in results["rates"] if row["shape"] != "measured")  # the measured noise has a single size
+    for shape, rows in _grouped(simulated, "shape", "design").items():
+        cases = _number(max(row["per_case"] for row in rows))
+        alarms.append((*shape, cases, *(_number(row["per_sweep"]) for row in rows)))
+        slowdowns.append((*shape, *(_number(row["power"][at]) for row in rows)))
+    of_alarms = "False alarms on identical code in percent: of cases, and of sweeps by the size of the noise"
+    of_slowdowns = "Slowdowns of 3 % in one case of a sweep that are found, in percent, by the size of the noise"
+    meanings = tuple(f"{name}: {meaning}" for name, meaning in results["shapes"].items())
+    return [
+        Block(of_alarms, ("noise", "rounds", "cases", *levels), 2, alarms, meanings),
+        Block(of_slowdowns, ("noise", "rounds", *levels), 2, slowdowns),
     ]
-    return Block(
-        "Slowdowns of 3 % in one case of a sweep that are found, in percent, by the size of the noise",
-        ("noise", "rounds", *map(_percent, results["noise"])),
-        2,
-        lines,
-    )
-
-
-def _by_shape(results: dict[str, Any]) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    by_shape: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in results["rates"]:
-        if row["shape"] != "measured":  # that noise has a single size
-            by_shape.setdefault((row["shape"], row["design"]), []).append(row)
-    return by_shape
 
 
 def _power(results: dict[str, Any]) -> Block:
@@ -177,30 +168,29 @@ def _power(results: dict[str, Any]) -> Block:
 def _fewer(results: dict[str, Any]) -> Block:
     shapes = dict.fromkeys(row["shape"] for row in results["fewer_rounds"])
     lines = []
-    for rounds in dict.fromkeys(row["rounds"] for row in results["fewer_rounds"]):
-        rows = [row for row in results["fewer_rounds"] if row["rounds"] == rounds]
+    for (rounds,), rows in _grouped(results["fewer_rounds"], "rounds").items():
         alone = _number(max(row["alone"] for row in rows))
         lines.append((str(rounds), *(_number(row["per_sweep"]) for row in rows), alone))
-    return Block(
-        "False alarms with fewer rounds, of sweeps of one metric and of one case by itself, at 5 % noise, in percent",
-        ("rounds", *shapes, "one case, at most"),
-        0,
-        lines,
-    )
+    caption = "False alarms with fewer rounds, of sweeps of one metric and of one case alone, at 5 % noise, in percent"
+    return Block(caption, ("rounds", *shapes, "one case, at most"), 0, lines)
 
 
 def _rules(results: dict[str, Any]) -> list[Block]:
-    shapes = list(dict.fromkeys(row["shape"] for row in results["rules"]))
-    blocks = []
-    for key, caption in (
-        ("per_sweep", "Other rules in ten rounds apart: false alarms of sweeps at 5 % noise, in percent"),
-        ("power_3", "Other rules in ten rounds apart: slowdowns of 3 % found at 1 % noise, in percent"),
-    ):
-        lines = []
-        for name in dict.fromkeys(row["rule"] for row in results["rules"]):
-            lines.append((name, *(_number(row[key]) for row in results["rules"] if row["rule"] == name)))
-        blocks.append(Block(caption.replace("ten", str(results["setting"]["rounds"])), ("rule", *shapes), 1, lines))
-    return blocks
+    titles = ("rule", *dict.fromkeys(row["shape"] for row in results["rules"]))
+    by_rule = _grouped(results["rules"], "rule")
+    prefix = f"Other rules in {results['setting']['rounds']} rounds apart"
+    return [
+        Block(
+            f"{prefix}: {caption}, in percent",
+            titles,
+            1,
+            [(name, *(_number(row[key]) for row in rows)) for (name,), rows in by_rule.items()],
+        )
+        for key, caption in (
+            ("per_sweep", "false alarms of sweeps at 5 % noise"),
+            ("power_3", "slowdowns of 3 % found at 1 % noise"),
+        )
+    ]
 
 
 # ---- real runs
@@ -208,7 +198,7 @@ def _rules(results: dict[str, Any]) -> list[Block]:
 
 def _real_provenance(results: dict[str, Any]) -> str:
     by, setting = results["made"], results["setting"]
-    repeats = len({(row["delay"], row["repeat"]) for row in results["tests"]})
+    repeats = len(_grouped(results["tests"], "delay", "repeat"))
     text = (
         f"Made by `{by['command']}` ({by['date']}, commit {by['commit']}): `bench ab` of one commit with itself,"
         f" {repeats} times, of {setting['rounds']} rounds at most, looked at after"
@@ -226,8 +216,7 @@ def _real_verdict(results: dict[str, Any]) -> str:
     if cases:
         upper = binomtest(alarms, cases, alternative="less").proportion_ci(0.95).high
         text += f" (the rate is, with 95 % confidence, at most {_percent(upper)}; target {_percent(PER_CASE)})"
-    for delay in _delays(results):
-        rows = [row for row in results["tests"] if row["delay"] == delay]
+    for (delay,), rows in sorted(_grouped(results["tests"], "delay").items()):
         slower = sum(row["word"] == SLOWER for row in rows)
         text += f"; of +{_percent(delay)}, {slower} of {len(rows)} verdicts SLOWER" if delay else ""
     return text + "."
@@ -235,12 +224,8 @@ def _real_verdict(results: dict[str, Any]) -> str:
 
 def false_alarms(results: dict[str, Any]) -> tuple[int, int]:
     """Return how many cases of identical code had a SLOWER or FASTER in any metric, and how many cases there were."""
-    cases: dict[tuple[int, str], bool] = {}
-    for row in results["tests"]:
-        if not row["delay"]:
-            key = row["repeat"], row["case"]
-            cases[key] = cases.get(key, False) or row["word"] in (SLOWER, FASTER)
-    return sum(cases.values()), len(cases)
+    cases = _grouped((row for row in results["tests"] if not row["delay"]), "repeat", "case")
+    return sum(any(row["word"] in (SLOWER, FASTER) for row in rows) for rows in cases.values()), len(cases)
 
 
 def _p_value(alarms: int, cases: int) -> float:
@@ -250,19 +235,13 @@ def _p_value(alarms: int, cases: int) -> float:
     return float(binom.sf(alarms - 1, cases, PER_CASE))
 
 
-def _delays(results: dict[str, Any]) -> list[float]:
-    return sorted({row["delay"] for row in results["tests"]})
-
-
 def _real(results: dict[str, Any]) -> Block:
     lines = []
-    for delay in _delays(results):
-        for metric in dict.fromkeys(row["metric"] for row in results["tests"]):
-            rows = [row for row in results["tests"] if (row["delay"], row["metric"]) == (delay, metric)]
-            if rows:
-                counts = (str(sum(row["word"] == word for row in rows)) for word in WORDS)
-                cells = (f"+{_percent(delay)}" if delay else "none", metric, *counts)
-                lines.append((*cells, _median(rows, "slower", 1), _median(rows, "noise", 0)))
+    groups = _grouped(results["tests"], "delay", "metric")
+    for (delay, metric), rows in sorted(groups.items(), key=lambda group: group[0][0]):
+        counts = (str(sum(row["word"] == word for row in rows)) for word in WORDS)
+        cells = (f"+{_percent(delay)}" if delay else "none", metric, *counts)
+        lines.append((*cells, _median(rows, "slower", 1), _median(rows, "noise", 0)))
     return Block(
         "Real runs: cases by verdict, over all repeats",
         ("delay", "metric", *WORDS, "measured", "noise"),

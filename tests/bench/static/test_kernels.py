@@ -27,7 +27,7 @@ def test_a_record_of_the_older_schema_is_read(tmp_path: Path) -> None:
     (old,) = Accepted.read(path).entries
     assert not compare_kernels([old], [entry])
     path.write_text(json.dumps(data | {"schema": 2}))
-    with pytest.raises(StoreError, match="an entry without barrier, operand_a, overwrites, wait_depth"):
+    with pytest.raises(StoreError, match="an entry.facts has no wait_depth"):
         Accepted.read(path)
 
 
