@@ -8,14 +8,13 @@
     frame = bench.load("results/main", "results/mine")
     plan = bench.load_plan("quick").only("resnet50/*/fp32/b1/*")
 
-Importing it imports neither torch nor pandas. `Sweep` is what `run` runs, for a program that wants each record as it
-comes; every error that the user can cure is a `BenchError`.
+Importing it imports neither torch nor pandas. `run` runs a `Sweep`; a program that wants each record at once
+uses it directly. Every error that the user can cure is a `BenchError`.
 """
 
 from bench.errors import BenchError
 from bench.plans.case import Case
-from bench.plans.plan import Plan, Settings
-from bench.plans.plan import load as load_plan
+from bench.plans.plan import Plan, Settings, load_plan
 from bench.records.frame import load
 from bench.records.record import Record
 from bench.records.store import Store

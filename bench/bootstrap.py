@@ -1,9 +1,11 @@
 """Makes the environment that `make` works in: `python bench/bootstrap.py --venv .venv --extras dev`.
 
-Standard library only, and it parses under Python 2.7: an interpreter that is too old must live to be told so.
-It ends with 0 when the environment is ready, else with 3 and one sentence: what is wrong, and what cures it. The folder
-holds two files of ours: `setup.log`, pip's words and the lock, and `setup.json`, written last: no
-`setup.json`, no environment, and the next run starts again.
+Standard library only, and it parses under Python 2.7, so that it can say that an interpreter is too old. It ends with 0
+when the environment is ready, else with 3 and one sentence: what is wrong, and the cure. It writes two files into the
+folder: `setup.log`, pip's output and the lock, and at the end `setup.json`, without which the next run starts again.
+
+It runs pip, not uv: uv reads neither pip.conf nor the PIP_* variables, which name a network's mirror, and its errors
+differ from those whose cures are below.
 """
 
 from __future__ import print_function
@@ -34,8 +36,8 @@ IMPORT_NAMES = {
     "scikit-learn": "sklearn",
 }
 
-# What pip (or venv) says when it fails, and what cures it. The first that matches is told: after a lost connection pip
-# also claims that the package does not exist.
+# Errors of pip or venv, and their cures. The first match counts: after a lost connection pip also claims that the
+# package does not exist.
 CURES = (
     (
         r"No space left on device|Disk quota exceeded",
@@ -73,11 +75,11 @@ CURES = (
 
 
 class CannotSetUp(Exception):
-    """What is wrong and what cures it, in one sentence."""
+    """The environment cannot be set up; the message is a sentence with the cure."""
 
 
 def main(argv=None):
-    """The exit status: 0, or 3 after one sentence on stderr; 130 when interrupted."""
+    """Return the exit status: 0, or 3 after one sentence on stderr; 130 when interrupted."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--venv", default="", help="the environment's folder; none: check this interpreter's packages")
     parser.add_argument("--extras", default="", help="extras of pyproject.toml, with commas between")
@@ -99,9 +101,9 @@ def main(argv=None):
 
 
 def set_up(venv, extras, constraints):
-    """The environment, made if it is not what it would be made from today; one set-up of a folder at a time."""
+    """Install the environment unless it is up to date; one set-up of a folder runs at a time."""
     wanted = description(extras, constraints)
-    if written(venv) == wanted:
+    if installed_description(venv) == wanted:
         return
     check_path(venv)
     check_compiler()
@@ -109,7 +111,7 @@ def set_up(venv, extras, constraints):
     start = time.time()
     try:
         with locked_log(venv) as log:
-            if written(venv) != wanted:  # else another set-up made it while this one waited
+            if installed_description(venv) != wanted:  # else another set-up finished while this one waited
                 install(venv, extras, constraints, log, wanted)
                 say("setup: {0} is ready after {1:.0f} s".format(shown(venv), time.time() - start))
     except OSError as problem:
@@ -117,25 +119,25 @@ def set_up(venv, extras, constraints):
 
 
 def install(venv, extras, constraints, log, wanted):
-    """pip's part: into the old environment where only the pins changed, else into a new one; the stamp goes last."""
-    old = written(venv)
+    """Install into the old environment if only the pins changed, else into a new one; write setup.json at the end."""
+    old = installed_description(venv)
     python = os.path.join(venv, "bin", "python")
     stamp = os.path.join(venv, "setup.json")
-    # pip's downloads: on the environment's disk, and gone with it after an interruption.
+    # for pip's downloads, on the environment's disk and removed with it
     os.environ["TMPDIR"] = temporary = os.path.join(venv, "tmp")
     if old:
         os.remove(stamp)
-    anew = not old or old["home"] != wanted["home"]
-    if anew:
+    new = not old or old["home"] != wanted["home"]
+    if new:
         empty(venv, keep=log.name)
         check_disk(venv, "CPU")
-    say("setup: installing into {0}, for some minutes; pip's words are in {1}".format(shown(venv), shown(log.name)))
+    say("setup: installing into {0}, for some minutes; pip's output is in {1}".format(shown(venv), shown(log.name)))
     os.mkdir(temporary)
-    if anew:
-        run([getattr(sys, "_base_executable", sys.executable), "-m", "venv", venv], log)
+    if new:
+        run_logged([getattr(sys, "_base_executable", sys.executable), "-m", "venv", venv], log)
         check_disk(venv, torch_build(python, venv, constraints, log))
-    wishes = ["-c", constraints, "-e", ".[{0}]".format(extras) if extras else "."]
-    run([python, "-m", "pip", "install", "--no-input", "--progress-bar=off"] + wishes, log)
+    requirements = ["-c", constraints, "-e", ".[{0}]".format(extras) if extras else "."]
+    run_logged([python, "-m", "pip", "install", "--no-input", "--progress-bar=off"] + requirements, log)
     shutil.rmtree(temporary)
     with open(stamp + ".new", "w") as file:
         json.dump(wanted, file)
@@ -143,7 +145,7 @@ def install(venv, extras, constraints, log, wanted):
 
 
 def description(extras, constraints):
-    """What an environment is made from. Another home (checkout, interpreter) is another environment."""
+    """Describe the inputs of an environment. Another home (checkout, interpreter) needs a new environment."""
     digest = hashlib.sha256(extras.encode())
     for name in ("pyproject.toml", constraints):
         try:
@@ -155,8 +157,8 @@ def description(extras, constraints):
     return {"home": home, "constraints": constraints, "inputs": digest.hexdigest()}
 
 
-def written(venv):
-    """The description that the last finished set-up left; None where none finished or its interpreter is gone."""
+def installed_description(venv):
+    """Return the description in setup.json; None where no set-up finished or the interpreter is gone."""
     try:
         with open(os.path.join(venv, "setup.json")) as file:
             return json.load(file) if os.path.exists(os.path.join(venv, "bin", "python")) else None
@@ -165,7 +167,7 @@ def written(venv):
 
 
 def locked_log(venv):
-    """The open log, locked: for as long as this process, or a pip that outlived it, holds it open."""
+    """Open and lock the log: for as long as this process, or a pip that outlives it, has it open."""
     import fcntl
 
     path = os.path.join(venv, "setup.log")
@@ -186,8 +188,8 @@ def locked_log(venv):
     return log
 
 
-def run(command, log):
-    """Runs a command, its words into the log and the last of them, live, on a terminal."""
+def run_logged(command, log):
+    """Run a command with its output in the log and, on a terminal, its last line on display."""
     start = time.time()
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
     live = sys.stderr.isatty()
@@ -197,8 +199,8 @@ def run(command, log):
                 process.wait(0.5)
             except subprocess.TimeoutExpired:
                 if live:
-                    words = (tail(log.name).splitlines() or [""])[-1].strip()
-                    line = "  {0:.0f} s  {1}".format(time.time() - start, words)
+                    last = (tail(log.name).splitlines() or [""])[-1].strip()
+                    line = "  {0:.0f} s  {1}".format(time.time() - start, last)
                     sys.stderr.write("\r\033[K" + line[: shutil.get_terminal_size().columns - 1])
                     sys.stderr.flush()
     except KeyboardInterrupt:
@@ -209,33 +211,33 @@ def run(command, log):
         if live:
             sys.stderr.write("\r\033[K")
     if process.returncode:
-        words = tail(log.name, 100000)
-        last = ([line for line in words.splitlines() if "ERROR" in line.upper()] or [str(process.returncode)])[-1]
-        reason = explanation(words, constraints_of(command)) or "{0} failed ({1})".format(
+        output = tail(log.name, 100000)
+        last = ([line for line in output.splitlines() if "ERROR" in line.upper()] or [str(process.returncode)])[-1]
+        reason = explanation(output, constraints_of(command)) or "{0} failed ({1})".format(
             " ".join(command[1:4]), last.strip()
         )
-        raise CannotSetUp("{0}; the whole story is in {1}".format(reason, shown(log.name)))
+        raise CannotSetUp("{0}; details are in {1}".format(reason, shown(log.name)))
 
 
 def constraints_of(command):
     return command[command.index("-c") + 1] if "-c" in command else "constraints.txt"
 
 
-def explanation(words, constraints="constraints.txt"):
-    """The cure for what pip said, or None."""
+def explanation(output, constraints="constraints.txt"):
+    """Return the cure of the first error in pip's output, or None."""
     for pattern, cure in CURES:
-        found = re.search(pattern, words)
-        if found:
-            return cure.format(*found.groups(), constraints=constraints)
+        match = re.search(pattern, output)
+        if match:
+            return cure.format(*match.groups(), constraints=constraints)
     return None
 
 
 def torch_build(python, venv, constraints, log):
-    """CPU or CUDA: the build of torch that pip would take, from the indexes that it is told to use."""
+    """Return CPU or CUDA: the build of torch that pip would install from its indexes."""
     report = os.path.join(venv, "torch.json")
-    # Less than -vv and pip keeps a lost connection to itself.
+    # with less than -vv pip does not report a lost connection
     options = ["-vv", "--dry-run", "--ignore-installed", "--no-deps", "--no-input", "--report", report]
-    run([python, "-m", "pip", "install"] + options + ["-c", constraints, "torch"], log)
+    run_logged([python, "-m", "pip", "install"] + options + ["-c", constraints, "torch"], log)
     with open(report) as file:
         needs = json.load(file)["install"][0]["metadata"].get("requires_dist", [])
     os.remove(report)
@@ -270,12 +272,12 @@ def check_path(venv):
 
 
 def check_compiler():
-    """torch.compile writes C++, and looks for no other compiler than this one."""
+    """Raise CannotSetUp without the compiler that torch.compile runs, or without Python.h."""
     import shlex
     import sysconfig
 
-    usual = "clang++" if sys.platform == "darwin" else "g++"
-    compiler = (shlex.split(os.environ.get("CXX", "")) or [usual])[0]
+    default = "clang++" if sys.platform == "darwin" else "g++"
+    compiler = (shlex.split(os.environ.get("CXX", "")) or [default])[0]
     if not shutil.which(compiler):
         raise CannotSetUp(
             "there is no C++ compiler {0}, and torch.compile needs one: apt-get install g++, or name yours, "
@@ -301,7 +303,7 @@ def check_disk(venv, build):
 
 
 def check_packages(extras, constraints):
-    """For an interpreter that should have the packages already."""
+    """Raise CannotSetUp if this interpreter lacks packages."""
     import tomllib
     from importlib.util import find_spec
 

@@ -1,20 +1,20 @@
-"""What ends a command: one error with an exit code, and below it one for each kind of cause.
+"""The errors that end a command: one with an exit code, and below it one for each kind of cause.
 
 A message is a sentence for the user: what is wrong, with the file or the word, and what to do. `bench.cli` prints it
-and exits with the code, in one place; a program that imports `bench` catches BenchError, or the class it can mend.
+and exits with the code, in one place; a program that imports `bench` catches BenchError or one of its subclasses.
 """
 
 from __future__ import annotations
 
-# Exit codes of every command; 0 is for what went well.
-FAILED = 1  # a case failed, something got slower, a result is not there
-USAGE = 2  # what was typed, or a file that was named, cannot be used
+# Exit codes of every command; 0 is success.
+FAILED = 1  # a case failed, something got slower, a result is missing
+USAGE = 2  # an argument or a file cannot be used
 UNABLE = 3  # this machine cannot do it
 STOPPED = 130  # interrupted
 
 
 class BenchError(Exception):
-    """What was asked cannot be done; the message says why, and what to do. `exit_code`: what its command ends with."""
+    """A command cannot go on; the message says why and what to do. The command ends with `exit_code`."""
 
     exit_code: int = USAGE
 
@@ -25,43 +25,31 @@ class BenchError(Exception):
 
 
 class CaseError(BenchError, ValueError):
-    """A case's name that means nothing; the message says which part, and the allowed words."""
+    """A case's name is invalid; the message says which part, and the allowed words."""
 
 
 class PlanError(BenchError, ValueError):
-    """A plan that cannot be read; the message names the file, the line and the allowed words."""
+    """A plan cannot be read; the message names the file, the line and the allowed words."""
 
 
 class RecordError(BenchError, ValueError):
-    """A line that is not a record this version can read."""
+    """A line is not a record that this version can read."""
 
 
 class StoreError(BenchError):
-    """A file or a folder that cannot be written or read; the message names it and says what to do."""
+    """A file or folder cannot be written or read; the message names it and says what to do."""
 
 
 class ArgumentError(BenchError, ValueError):
-    """An argument that means nothing; the message has the allowed values."""
+    """An argument is invalid; the message has the allowed values."""
 
 
 class InteropError(BenchError, ValueError):
-    """What cannot be exported or imported; the message says why."""
+    """Records cannot be exported or imported; the message says why."""
 
 
 class RevisionError(BenchError):
-    """A revision that cannot be compared; the message says why and what to do."""
-
-
-class NotMeasured(BenchError):
-    """The child that measures this machine's ceilings did not answer; why."""
-
-    exit_code = FAILED
-
-
-class NotTimed(BenchError):
-    """The child that times layers gave no times; why."""
-
-    exit_code = FAILED
+    """A revision cannot be compared; the message says why and what to do."""
 
 
 class TuningError(BenchError):
@@ -71,18 +59,12 @@ class TuningError(BenchError):
 
 
 class WorkError(BenchError):
-    """A child did not do what it was asked for, as compiling or counting; its status and reason."""
+    """A child failed at its job, such as compiling or counting; the message has its status and reason."""
 
     exit_code = FAILED
 
 
 class UnableError(WorkError):
-    """This machine cannot do such work, as a package is missing."""
-
-    exit_code = UNABLE
-
-
-class MissingLibrary(BenchError):
-    """A library that only some commands use is not installed; the message has the cure."""
+    """This machine cannot do it, for example because a package is missing; the message has the cure."""
 
     exit_code = UNABLE

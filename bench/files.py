@@ -1,4 +1,4 @@
-"""Files of the harness: written whole or not at all, read with their schema; what goes wrong is one sentence.
+"""Files of the harness: written whole or not at all, read with their schema. Every error is one sentence:
 
 cannot write FILE: No space left on device; what was there is whole
 cannot read FILE: No such file or directory; CURE
@@ -23,60 +23,60 @@ ANOTHER = "name another file with -o"
 
 @contextmanager
 def writing(path: Path, cure: str = "", exit_code: int = USAGE) -> Iterator[IO[bytes]]:
-    """`kernels.cards.files.open_atomic`, whose OSError is a StoreError that names the file and the cause."""
+    """Open a file as `kernels.cards.files.open_atomic` does; StoreError names the file and the cause of an OSError."""
     try:
         with open_atomic(path) as file:
             yield file
     except IsADirectoryError:
-        raise _unwritable(path, "it is a folder", cure or "name a file in it", exit_code) from None
+        raise _not_writable(path, "it is a folder", cure or "name a file in it", exit_code) from None
     except OSError as error:
-        raise _unwritable(path, error.strerror or str(error), cure, exit_code) from None
+        raise _not_writable(path, error.strerror or str(error), cure, exit_code) from None
 
 
-def write(path: Path, content: str | bytes, cure: str = "", exit_code: int = USAGE) -> None:
-    """Write a file, its folder too where that is missing; text as UTF-8. Raises StoreError, and all is as it was."""
+def write_file(path: Path, content: str | bytes, cure: str = "", exit_code: int = USAGE) -> None:
+    """Write a file, and its folder if missing; text as UTF-8. Raises StoreError, and then changes nothing."""
     with writing(path, cure, exit_code) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
 def write_json(path: Path, data: Any, cure: str = "", exit_code: int = USAGE) -> None:
-    """`write`, of what JSON can hold, indented."""
-    write(path, json.dumps(data, indent=1) + "\n", cure, exit_code)
+    """Write `data` as indented JSON, as `write_file` does."""
+    write_file(path, json.dumps(data, indent=1) + "\n", cure, exit_code)
 
 
-def reserve(path: Path, cure: str = ANOTHER) -> None:
-    """Make the folder of `path`, before minutes go into what it is to hold. Raises StoreError where that is no use."""
+def check_writable(path: Path, cure: str = ANOTHER) -> None:
+    """Make the folder of `path`, before minutes of work. Raises StoreError where the file could not be written."""
     if path.exists() and not path.is_file() and not path.is_dir():
         return  # a device or a pipe, written to as it stands
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(path, error.strerror or str(error), cure) from None
+        raise _not_writable(path, error.strerror or str(error), cure) from None
     if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise _unwritable(path, "it is a folder" if path.is_dir() else "its folder is read-only", cure)
+        raise _not_writable(path, "it is a folder" if path.is_dir() else "its folder is read-only", cure)
 
 
-def _unwritable(path: Path, why: str, cure: str, exit_code: int = USAGE) -> StoreError:
+def _not_writable(path: Path, reason: str, cure: str, exit_code: int = USAGE) -> StoreError:
     cure = cure or ("what was there is whole" if os.path.isfile(path) else "")
-    return StoreError(f"cannot write {path}: {why}" + (f"; {cure}" if cure else ""), exit_code)
+    return StoreError(f"cannot write {path}: {reason}" + (f"; {cure}" if cure else ""), exit_code)
 
 
 @contextmanager
-def reading(path: Path, what: str, cure: str) -> Iterator[None]:
-    """Around all that makes something of a file: a StoreError where it is missing, or is no whole `what`."""
+def reading(path: Path, content: str, cure: str) -> Iterator[None]:
+    """Raise StoreError for a file that is missing, or whose data, named `content`, is damaged."""
     try:
         yield
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror or error}; {cure}") from None
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise StoreError(f"{path} is no whole {what} ({type(error).__name__}: {error}); {cure}") from None
+        raise StoreError(f"{path} is no whole {content} ({type(error).__name__}: {error}); {cure}") from None
 
 
 def read_json(path: Path, schema: int) -> dict[str, Any]:
-    """The object of a JSON file that says its schema, of this version's or an earlier one.
+    """Return the object of a JSON file of this schema or an earlier one.
 
-    Raises StoreError for a newer schema, and within `reading` for whatever else is wrong: OSError, ValueError,
-    KeyError or TypeError.
+    Raises StoreError for a newer schema, and OSError, ValueError, KeyError or TypeError, which `reading` turns into
+    StoreError, for whatever else is wrong.
     """
     data = json.loads(path.read_bytes())
     if not isinstance(data, dict):

@@ -1,4 +1,4 @@
-"""What a room has to say to a person, for a command to print: rooms make lines, and only the command line prints."""
+"""Lines of output: rooms return them, and only `bench.cli` prints."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from rich.console import RenderableType
 class Line(NamedTuple):
     """A sentence, a table, or an empty line.
 
-    `markup`: whether square brackets in it are rich's markup. `whole`: no width breaks it, so that a path or a command
-    in it can be copied.
+    `markup`: square brackets are rich's markup. `whole`: it is never wrapped, so that a path or command can be copied.
     """
 
     content: RenderableType = ""
@@ -20,6 +19,6 @@ class Line(NamedTuple):
     whole: bool = False
 
 
-def plain(text: str, style: str | None = None) -> Line:
-    """A sentence that no width breaks, taken as it is."""
+def verbatim(text: str, style: str | None = None) -> Line:
+    """Return a line that is neither wrapped nor read as markup."""
     return Line(text, style, markup=False, whole=True)

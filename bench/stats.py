@@ -1,4 +1,4 @@
-"""Numbers from samples: lists in, floats out. Both parent and child use it, so scipy is imported where it is needed."""
+"""Statistics of samples, from lists to floats. scipy is imported inside functions: most processes need none of it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from functools import cache
 from math import ceil, comb, exp, log, sqrt
 from statistics import NormalDist, fmean, median, stdev
 
-# up to here the binomial is summed exactly; beyond, the normal approximation is within one rank of it
-EXACT = 500
+# Up to so many samples the binomial is summed exactly; beyond, the normal approximation is within one rank of it.
+EXACT_SAMPLES = 500
 
 
 def median_interval(samples: Sequence[float], confidence: float = 0.95) -> tuple[float, float] | None:
-    """A distribution-free confidence interval of the median, from order statistics.
+    """Return a distribution-free confidence interval of the median, from order statistics.
 
-    None where there are too few samples for any such interval (under 6 for 95 %). Source: David and Nagaraja, Order
-    Statistics, section 7.1.
+    Returns None where there are too few samples for any such interval (under 6 for 95 %). Source: David and Nagaraja,
+    Order Statistics, section 7.1.
     """
     n = len(samples)
     rank = _rank(n, (1 - confidence) / 2)
@@ -27,7 +27,7 @@ def median_interval(samples: Sequence[float], confidence: float = 0.95) -> tuple
 
 
 def _ordered(samples: Sequence[float]) -> list[float]:
-    """Ascending. Raises ValueError for what is no number, which would sort anywhere."""
+    """Sort samples, ascending. Raises ValueError for NaN, which has no place in an order."""
     if any(sample != sample for sample in samples):
         raise ValueError("a sample is not a number")
     return sorted(samples)
@@ -35,8 +35,8 @@ def _ordered(samples: Sequence[float]) -> list[float]:
 
 @cache
 def _rank(n: int, tail: float) -> int:
-    """The largest r with P(Binomial(n, 1/2) < r) <= tail: the r-th smallest sample is the lower bound."""
-    if n > EXACT:
+    """Return the largest r with P(Binomial(n, 1/2) < r) <= tail: the r-th smallest sample is the lower bound."""
+    if n > EXACT_SAMPLES:
         return int(n / 2 + NormalDist().inv_cdf(tail) * sqrt(n) / 2)
     below, rank = 0.0, 0
     while rank < n and (below := below + comb(n, rank) / 2**n) <= tail:
@@ -46,7 +46,7 @@ def _rank(n: int, tail: float) -> int:
 
 @dataclass(frozen=True)
 class Quantile:
-    """An empirical quantile, and bounds that hold with the confidence asked, each by itself."""
+    """An empirical quantile with a lower and an upper confidence bound, each of which holds by itself."""
 
     value: float
     lower: float
@@ -55,15 +55,16 @@ class Quantile:
 
 
 def quantile(samples: Sequence[float], p: float, confidence: float = 0.99) -> Quantile | None:
-    """The p-quantile by nearest rank, with distribution-free bounds from order statistics.
+    """Return the p-quantile by nearest rank, with distribution-free confidence bounds from order statistics.
 
-    None where `samples` are too few to support it: an upper bound with this confidence would have no sample beyond it
-    (at 99 %: p90 needs 64, p95 130, p99 662, p99.9 6636; the counts of MLPerf's early stopping with one query over).
+    Returns None where `samples` are too few to support it: an upper bound with this confidence would have no sample
+    beyond it (at 99 %: p90 needs 64, p95 130, p99 662, p99.9 6636; the counts of MLPerf's early stopping with one query
+    beyond the target).
     """
     n = len(samples)
     if n < samples_needed(p, confidence):
         return None
-    from scipy.special import bdtr  # half a second to import, for those who want quantiles
+    from scipy.special import bdtr  # takes 0.3 s to import
 
     ordered = _ordered(samples)
     # the r-th smallest (from 1) is at least the quantile with probability P(Binomial(n, p) < r)
@@ -74,7 +75,7 @@ def quantile(samples: Sequence[float], p: float, confidence: float = 0.99) -> Qu
 
 @cache
 def samples_needed(p: float, confidence: float = 0.99) -> int:
-    """The least count that supports the p-quantile: at most one sample beyond it, with probability 1 - confidence.
+    """Return the least sample count for the p-quantile: P(at most one sample beyond it) <= 1 - confidence.
 
     Source: MLCommons inference policies, appendix on early stopping.
     """
@@ -86,7 +87,7 @@ def samples_needed(p: float, confidence: float = 0.99) -> int:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A ratio over rounds: the geometric mean, and its 95 % interval where there are rounds enough for one."""
+    """A ratio over rounds: the geometric mean, and its 95 % confidence interval from two rounds on."""
 
     value: float
     low: float | None
@@ -95,45 +96,46 @@ class Ratio:
 
     @property
     def half_width(self) -> float | None:
-        """Of the interval, relative."""
+        """Half the width of the interval, relative to the ratio."""
         return None if self.low is None or self.high is None else (self.high - self.low) / 2 / self.value
 
 
 def ratio(pairs: Sequence[tuple[float, float]], confidence: float = 0.95) -> Ratio:
-    """The ratio of the first of each pair to the second; a pair is what two cases left in the same round.
+    """Return the ratio of the first of each pair to the second; a pair is the times of two cases in the same round.
 
-    Student's interval of the mean of the logarithms: a process is one sample, whatever number of executions it timed.
+    The interval is Student's t interval of the mean of the logarithms: a process is one sample, however many executions
+    it timed. (scipy.stats.ttest_1samp gives the same, but takes 1 s to import where scipy.special takes 0.3 s.)
     """
-    logs = [log(one / two) for one, two in pairs]
-    middle, n = fmean(logs), len(logs)
+    logs = [log(numerator / denominator) for numerator, denominator in pairs]
+    mean, n = fmean(logs), len(logs)
     if n < 2:
-        return Ratio(exp(middle), None, None, n)
+        return Ratio(exp(mean), None, None, n)
     from scipy.special import stdtrit
 
-    half = float(stdtrit(n - 1, (1 + confidence) / 2)) * stdev(logs) / sqrt(n)
-    return Ratio(exp(middle), exp(middle - half), exp(middle + half), n)
+    half_width = float(stdtrit(n - 1, (1 + confidence) / 2)) * stdev(logs) / sqrt(n)
+    return Ratio(exp(mean), exp(mean - half_width), exp(mean + half_width), n)
 
 
-# Looking after each round, and stopping as soon as the interval is narrow, stops too often where it is narrow by luck:
-# of nominal 95 %, 90 % then cover. With these at least 93.5 % did (40,000 simulated sweeps at each of eight levels of
-# noise, 2026-11; tests/bench/test_stats.py does it with fewer).
+# A sweep that tests after each round and stops at the first narrow interval often stops at one narrow by chance: of
+# nominal 95 % intervals 90 % then cover. With these limits at least 93.5 % did (40,000 simulated sweeps at each of
+# eight levels of noise, 2026-11; tests/bench/test_stats.py simulates fewer).
 LEAST_ROUNDS = 8
 IN_A_ROW = 3
 
 
-def settled(pairs: Sequence[tuple[float, float]], asked: float) -> bool:
-    """Whether a ratio is known to within `asked`: half the width of its 95 % interval, relative.
+def is_precise(pairs: Sequence[tuple[float, float]], threshold: float) -> bool:
+    """Return whether the relative half-width of a ratio's 95 % interval is at most `threshold`.
 
-    It must have been after each of the last IN_A_ROW rounds, and of at least LEAST_ROUNDS.
+    It must be so after each of the last IN_A_ROW rounds, and there must be LEAST_ROUNDS.
     """
     if len(pairs) < LEAST_ROUNDS:
         return False
     widths = (ratio(pairs[: len(pairs) - back]).half_width for back in range(IN_A_ROW))
-    return all(width is not None and width <= asked for width in widths)
+    return all(width is not None and width <= threshold for width in widths)
 
 
 def noise(samples: Sequence[float]) -> float | None:
-    """Half the width of the median's 95 % interval, relative to the median; None with too few samples."""
+    """Return half the width of the median's 95 % interval, relative to the median; None for too few samples."""
     interval = median_interval(samples)
     if interval is None:
         return None

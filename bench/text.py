@@ -1,38 +1,45 @@
-"""Numbers, nouns and tables as every sentence, terminal and document has them."""
+"""Numbers, nouns and tables as all sentences, terminal output and documents have them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 WORDS = "Words: docs/GLOSSARY.md."  # the end of every table's legend
-USUAL = 224  # pixels a side, which is not said
+USUAL = 224  # pixels a side, which are left out
 
 
 def digits(value: float) -> str:
-    """Four significant digits, and no exponent."""
+    """Format a number with four significant digits and no exponent."""
     whole = len(str(int(value)))
     return f"{value:,.{max(0, 4 - whole) if value >= 1 else 4}f}"
 
 
 def plural(count: int, one: str, more: str = "") -> str:
-    """The noun as the count wants it: `one`, or `more` (`one` with an s)."""
+    """Return a noun in singular or plural: `one` for 1, else `more`, or `one` with an s."""
     return one if count == 1 else more or f"{one}s"
 
 
+def did_you_mean(word: str, words: Collection[str]) -> str:
+    """Return ` (did you mean NAME?)` with the nearest of `words`; empty if none is near."""
+    near = get_close_matches(word, words, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
 def at_pixels(image: int) -> str:
-    """The size of the images, ` at 160 pixels` behind a model's name; empty for the usual one."""
+    """Return the image size to put behind a model's name, ` at 160 pixels`; empty for the usual one."""
     return "" if image == USUAL else f" at {image} pixels"
 
 
 def grid(*titles: str, text: int | Collection[str] = 2, wrapped: Collection[str] = (), gap: int = 1) -> Table:
-    """An empty table without lines, `gap` spaces between its columns: the longest names still fit 80.
+    """Return an empty table without lines and with `gap` spaces between columns: the longest names fit 80.
 
-    `text`: how many of the first columns, or which, hold words and are set left; the others, numbers, are set right.
-    Only `wrapped` columns are broken into lines.
+    `text` is the number of first columns, or the titles of the columns, that hold words and are aligned left; numbers
+    are aligned right. Only `wrapped` columns are broken into lines.
     """
     from rich.table import Table
 
@@ -44,14 +51,14 @@ def grid(*titles: str, text: int | Collection[str] = 2, wrapped: Collection[str]
 
 
 def markdown_table(titles: Sequence[str], rows: Iterable[Iterable[str]], text: int | Collection[str] = 1) -> list[str]:
-    """The lines of a Markdown table; `text` as `grid` has it."""
+    """Return the lines of a Markdown table; `text` is as in `grid`."""
     rules = ["---" if _is_text(place, title, text) else "---:" for place, title in enumerate(titles)]
     head = "".join(f"| {title} " if title else "| " for title in titles) + "|"
     return [head, f"|{'|'.join(rules)}|", *(f"| {' | '.join(cells)} |" for cells in rows)]
 
 
 def markdown_cell(text: str) -> str:
-    """Text on one line, that is neither markup nor the end of a table's cell."""
+    """Return text on one line, with HTML and the end of a table's cell escaped."""
     return " ".join(text.split()).replace("<", "&lt;").replace("|", "\\|")
 
 

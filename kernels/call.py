@@ -7,16 +7,17 @@ multiplies wrong (docs/KERNELS.md, traps).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import cache
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from kernels import kinds
 from kernels.cards.cards import OLDEST
-from kernels.launch import INTERPRETED, Operands
+from kernels.launch import INTERPRETED, Operands, launch_layer
 from kernels.packing import describe_shape
 from kernels.space.config import Config
 from kernels.space.layer import Layer
@@ -25,6 +26,18 @@ from kernels.table import config_for
 from kernels.tf32 import round_tf32
 
 LARGEST_ROWS = 2**31 - 512  # rows are counted in 32 bits, and the last tile runs past the end
+
+
+class Target(NamedTuple):
+    """A GPU that configurations are chosen for: its name, compute capability as 90, and number of SMs."""
+
+    gpu: str
+    arch: int
+    sms: int | None
+
+
+# the interpreter runs configurations for the oldest supported architecture
+INTERPRETER = Target("", OLDEST, None)
 
 
 class Weights(Protocol):
@@ -83,20 +96,38 @@ def check_rows(rows: int, what: str) -> None:
         raise ValueError(f"x: {rows} {what} are more than 32 bits count; give it fewer images at once")
 
 
+def register_op(name: str, write: Callable[..., None], empty: Callable[..., Tensor]) -> None:
+    """Register the ops `name`, which returns a new tensor, and `name`_out, which writes its last argument.
+
+    `write` takes the arguments and the result to write, `empty` takes the arguments and returns memory for the result;
+    their annotations are the ops' schemas. `empty` is also the fake implementation.
+    """
+
+    def compute(*arguments: Any) -> Tensor:
+        out = empty(*arguments)
+        write(*arguments, out)
+        return out
+
+    tags = (torch.Tag.needs_exact_strides,)
+    schema = torch.library.infer_schema(empty, mutates_args=())
+    op = torch.library.custom_op(f"resnet_bench::{name}", compute, mutates_args=(), schema=schema, tags=tags)
+    op.register_fake(empty)
+    torch.library.custom_op(f"resnet_bench::{name}_out", write, mutates_args=("out",), tags=tags)
+
+
 def compute_layer(layer: Layer, operands: Operands, out: Tensor, text: str) -> None:
     """Compute a layer into `out`; `text` is a configuration that overrides the table, or empty."""
     if out.numel() == 0:
         return
-    on_gpu = out.device.type == "cuda"
-    if not on_gpu and not (INTERPRETED and layer.dtype != "bf16"):
+    target = target_of(out.device, layer.dtype)
+    if target is None:
         y = kinds.reference(layer, operands, torch.float32)
         out.copy_(round_tf32(y) if layer.dtype == "tf32" else y)
         return
-    name, arch, sms = _gpu_of(out.device) if on_gpu else ("", OLDEST, None)  # interpreted: the oldest's
-    config = Config.parse(text) if text else config_for(layer, name, arch, sms)
-    _check_config(layer, config, machine_of(arch).arch)
-    with torch.cuda.device(out.device) if on_gpu else nullcontext():
-        kinds.implementation(layer, config).launch(layer, config, operands, out)
+    config = Config.parse(text) if text else config_for(layer, *target)
+    _check_config(layer, config, machine_of(target.arch).arch)
+    with torch.cuda.device(out.device) if out.device.type == "cuda" else nullcontext():
+        launch_layer(layer, config, operands, out)
 
 
 @cache
@@ -106,8 +137,14 @@ def _check_config(layer: Layer, config: Config, arch: int) -> None:
         raise ValueError(f"config: {config} for {layer.key}: {reason}")
 
 
+def target_of(device: torch.device, precision: str) -> Target | None:
+    """Return the target of a device, or None where aten computes: on a CPU that does not interpret, or in bf16."""
+    if device.type == "cuda":
+        return _gpu_target(device)
+    return INTERPRETER if INTERPRETED and precision != "bf16" else None
+
+
 @cache
-def _gpu_of(device: torch.device) -> tuple[str, int, int]:
-    """Return a GPU's name, compute capability as 90, and number of SMs."""
-    properties = torch.cuda.get_device_properties(device)
-    return properties.name, properties.major * 10 + properties.minor, properties.multi_processor_count
+def _gpu_target(device: torch.device) -> Target:
+    gpu = torch.cuda.get_device_properties(device)
+    return Target(gpu.name, gpu.major * 10 + gpu.minor, gpu.multi_processor_count)

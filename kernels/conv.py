@@ -37,7 +37,7 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels.conv_reduce import partial_sums, reduce_launch, scratch_bytes
-from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, empty_output, launch_options
+from kernels.launch import INTERPRETED, Call, Launch, Operands, launch_options
 from kernels.packing import unpack
 from kernels.space.config import Config
 from kernels.space.layer import Layer
@@ -45,7 +45,7 @@ from kernels.space.tiling import channel_tiles, depth_steps, needs_64_bit, row_t
 from kernels.tf32 import input_precision, round_tf32, round_to
 from kernels.tile import read_accumulator, tile_of
 
-__all__ = ["calls", "compilation", "launch", "reference", "scratch_bytes"]
+__all__ = ["calls", "reference", "scratch_bytes"]
 
 
 def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
@@ -264,7 +264,7 @@ def conv_launch(layer: Layer, config: Config) -> Launch:
 
 def calls(
     layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None = None
-) -> Iterator[tuple[Launch, list[Argument]]]:
+) -> Iterator[Call]:
     """Yield a layer's launches with their arguments, in order.
 
     A split depth's partial sums are written to `scratch` of `scratch_bytes(layer, config)` bytes, or to new memory.
@@ -280,16 +280,3 @@ def calls(
     )
     if split:
         yield reduce_launch(layer, config), [target, o.bias, o.residual, out, out.numel()]
-
-
-def launch(layer: Layer, config: Config, operands: Operands, out: Tensor) -> None:
-    for step, arguments in calls(layer, config, operands, out):
-        step.enqueue(*arguments)
-
-
-def compilation(layer: Layer, config: Config) -> tuple[Compilation, ...]:
-    """What `launch` would compile: the convolution and, where the depth is split, the reduction."""
-    meta = Operands.empty(layer)
-    return tuple(
-        step.compilation(*arguments) for step, arguments in calls(layer, config, meta, empty_output(layer, "meta"))
-    )

@@ -19,8 +19,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from kernels.call import check_activation, check_input, check_prologue, check_rows, compute_layer
-from kernels.launch import Operands, empty_output
+from kernels.call import check_activation, check_input, check_prologue, check_rows, compute_layer, register_op
+from kernels.launch import Operands
 from kernels.packing import Packed
 from kernels.space.config import Config
 from kernels.space.layer import Layer
@@ -97,39 +97,11 @@ def _out_size(size: int, kernel: int, stride: int, padding: int) -> int:
     return (size + 2 * padding - kernel) // stride + 1
 
 
-@torch.library.custom_op("resnet_bench::conv_bias_act", mutates_args=(), tags=(torch.Tag.needs_exact_strides,))
-def _conv_bias_act(
-    x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, x2: Tensor | None, scale: Tensor | None,
-    shift: Tensor | None, geometry: list[int], relu: bool, precision: str, config: str,
-) -> Tensor:  # fmt: skip
-    """The op: `geometry` is kernel height and width, stride, padding, x2's stride; `config` is text, or empty."""
-    layer = _layer(
-        x.shape, weight.shape[0], (*geometry,), None if x2 is None else x2.shape,
-        residual is not None, relu, scale is not None, precision,
-    )  # fmt: skip
-    y = empty_output(layer, x.device)
-    compute_layer(layer, Operands(x, weight, bias, residual, x2, scale, shift), y, config)
-    return y
-
-
-@_conv_bias_act.register_fake
-def _(
-    x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, x2: Tensor | None, scale: Tensor | None,
-    shift: Tensor | None, geometry: list[int], relu: bool, precision: str, config: str,
-) -> Tensor:  # fmt: skip
-    kernel_h, kernel_w, stride, padding, _ = geometry
-    n, _, h, w = x.shape
-    shape = (n, weight.shape[0], _out_size(h, kernel_h, stride, padding), _out_size(w, kernel_w, stride, padding))
-    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
-
-
-@torch.library.custom_op(
-    "resnet_bench::conv_bias_act_out", mutates_args=("out",), tags=(torch.Tag.needs_exact_strides,)
-)
-def _conv_bias_act_out(
+def _write(
     x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, x2: Tensor | None, scale: Tensor | None,
     shift: Tensor | None, geometry: list[int], relu: bool, precision: str, config: str, out: Tensor,
 ) -> None:  # fmt: skip
+    """Write out. `geometry` is kernel height and width, stride, padding, x2's stride; `config` is text, or empty."""
     layer = _layer(
         x.shape, weight.shape[0], (*geometry,), None if x2 is None else x2.shape,
         residual is not None, relu, scale is not None, precision,
@@ -137,9 +109,18 @@ def _conv_bias_act_out(
     compute_layer(layer, Operands(x, weight, bias, residual, x2, scale, shift), out, config)
 
 
-@_conv_bias_act_out.register_fake
-def _(*_: object) -> None:
-    return None
+def _empty(
+    x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, x2: Tensor | None, scale: Tensor | None,
+    shift: Tensor | None, geometry: list[int], relu: bool, precision: str, config: str,
+) -> Tensor:  # fmt: skip
+    """Return memory for the result; its sizes may be symbolic."""
+    kernel_h, kernel_w, stride, padding, _ = geometry
+    n, _, h, w = x.shape
+    shape = (n, weight.shape[0], _out_size(h, kernel_h, stride, padding), _out_size(w, kernel_w, stride, padding))
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+
+
+register_op("conv_bias_act", _write, _empty)
 
 
 @cache

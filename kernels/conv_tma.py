@@ -32,14 +32,14 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 
 from kernels.conv import reference
 from kernels.conv_reduce import partial_sums, reduce_launch, scratch_bytes
-from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, empty_output, launch_options
+from kernels.launch import INTERPRETED, Call, Launch, Operands, launch_options
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from kernels.space.tiling import channel_tiles, depth_steps, row_tiles
 from kernels.tf32 import round_to
 from kernels.tile import read_accumulator, tile_of
 
-__all__ = ["calls", "compilation", "launch", "reference", "scratch_bytes"]
+__all__ = ["calls", "reference", "scratch_bytes"]
 
 DTYPES = {"tf32": tl.float32, "fp16": tl.float16, "bf16": tl.bfloat16}
 
@@ -155,9 +155,15 @@ def conv_launch(layer: Layer, config: Config) -> Launch:
 
 def calls(
     layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None = None
-) -> Iterator[tuple[Launch, list[Argument]]]:
-    """Yield a layer's launches with their arguments, in order; `scratch` as in conv.py."""
+) -> Iterator[Call]:
+    """Yield a layer's launches with their arguments, in order; `scratch` as in conv.py.
+
+    Raises ValueError for an address that is not a multiple of 16, which bulk copies require.
+    """
     assert config.box is not None
+    for name, tensor in (("x", operands.x), ("residual", operands.residual), ("second", operands.x2), ("out", out)):
+        if tensor is not None and tensor.data_ptr() % 16:
+            raise ValueError(f"{name}: at an address that is not a multiple of 16, as a bulk copy's must be")
     if layer.pointwise:
         layer = layer.reshaped(1, 1, layer.rows)
     o, split = operands, config.split_k > 1
@@ -196,20 +202,3 @@ def _input(x: Tensor, layer: Layer, config: Config) -> TensorDescriptor:
         return _pixels(x, (n, h, w, c), (*config.box, config.block_k))
     shape, strides = [n, h // 2, 2, w // 2, 2 * c], [h * w * c, 2 * w * c, w * c, 2 * c, 1]
     return TensorDescriptor(x, shape, strides, [box_n, box_h, 1, box_w, config.block_k])
-
-
-def launch(layer: Layer, config: Config, operands: Operands, out: Tensor) -> None:
-    o = operands
-    for name, tensor in (("x", o.x), ("residual", o.residual), ("second", o.x2), ("out", out)):
-        if tensor is not None and tensor.data_ptr() % 16:
-            raise ValueError(f"{name}: at an address that is not a multiple of 16, as a bulk copy's must be")
-    for step, arguments in calls(layer, config, operands, out):
-        step.enqueue(*arguments)
-
-
-def compilation(layer: Layer, config: Config) -> tuple[Compilation, ...]:
-    """What `launch` would compile: the convolution and, where the depth is split, the reduction."""
-    meta = Operands.empty(layer)
-    return tuple(
-        step.compilation(*arguments) for step, arguments in calls(layer, config, meta, empty_output(layer, "meta"))
-    )

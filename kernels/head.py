@@ -38,7 +38,7 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels.kinds import implementation
-from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, empty_output, launch_options
+from kernels.launch import INTERPRETED, Call, Launch, Operands, launch_options
 from kernels.packing import unpack
 from kernels.space.config import Config
 from kernels.space.layer import BYTES, Layer, round_up
@@ -159,7 +159,7 @@ def _means_bytes(layer: Layer) -> int:
 
 def calls(
     layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None = None
-) -> Iterator[tuple[Launch, list[Argument]]]:
+) -> Iterator[Call]:
     """Yield a layer's launches with their arguments, in order.
 
     They pass averages and partial sums in `scratch` of `scratch_bytes(layer, config)` bytes, or in new memory.
@@ -176,16 +176,3 @@ def calls(
     y, second = out.view(layer.n, layer.c_out, 1, 1), linear_layer(layer)
     averaged = Operands(means, o.weight, o.bias)
     yield from implementation(second, config).calls(second, config, averaged, y, scratch[size:])
-
-
-def launch(layer: Layer, config: Config, operands: Operands, out: Tensor) -> None:
-    if config.impl == "tma" and out.data_ptr() % 16:
-        raise ValueError("out: at an address that is not a multiple of 16, as a bulk copy's must be")
-    for step, arguments in calls(layer, config, operands, out):
-        step.enqueue(*arguments)
-
-
-def compilation(layer: Layer, config: Config) -> tuple[Compilation, ...]:
-    """What `launch` would compile."""
-    launches = calls(layer, config, Operands.empty(layer), empty_output(layer, "meta"))
-    return tuple(step.compilation(*arguments) for step, arguments in launches)

@@ -11,8 +11,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from kernels.call import check_input, check_prologue, check_rows, compute_layer
-from kernels.launch import Operands, empty_output
+from kernels.call import check_input, check_prologue, check_rows, compute_layer, register_op
+from kernels.launch import Operands
 from kernels.packing import Packed
 from kernels.space.config import Config
 from kernels.space.layer import Layer
@@ -55,36 +55,23 @@ def pool_linear(
     return out
 
 
-@torch.library.custom_op("resnet_bench::pool_linear", mutates_args=(), tags=(torch.Tag.needs_exact_strides,))
-def _pool_linear(
-    x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor | None, shift: Tensor | None, precision: str, config: str
-) -> Tensor:
-    """The op; `config` is text, or empty."""
-    layer = _layer(x.shape, bias.shape[0], scale is not None, precision)
-    y = empty_output(layer, x.device)
-    compute_layer(layer, Operands(x, weight, bias, scale=scale, shift=shift), y, config)
-    return y
-
-
-@_pool_linear.register_fake
-def _(
-    x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor | None, shift: Tensor | None, precision: str, config: str
-) -> Tensor:
-    return x.new_empty(x.shape[0], bias.shape[0])
-
-
-@torch.library.custom_op("resnet_bench::pool_linear_out", mutates_args=("out",), tags=(torch.Tag.needs_exact_strides,))
-def _pool_linear_out(
+def _write(
     x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor | None, shift: Tensor | None, precision: str, config: str,
     out: Tensor,
 ) -> None:  # fmt: skip
+    """Write out. `config` is text, or empty."""
     layer = _layer(x.shape, bias.shape[0], scale is not None, precision)
     compute_layer(layer, Operands(x, weight, bias, scale=scale, shift=shift), out, config)
 
 
-@_pool_linear_out.register_fake
-def _(*_: object) -> None:
-    return None
+def _empty(
+    x: Tensor, weight: Tensor, bias: Tensor, scale: Tensor | None, shift: Tensor | None, precision: str, config: str
+) -> Tensor:
+    """Return memory for the result; its batch may be symbolic."""
+    return x.new_empty(x.shape[0], bias.shape[0])
+
+
+register_op("pool_linear", _write, _empty)
 
 
 @cache

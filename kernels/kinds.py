@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from kernels.space.config import Config
 from kernels.space.layer import Kind, Layer
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from kernels.launch import Argument, Compilation, Launch, Operands
+    from kernels.launch import Call, Operands
     from kernels.space.machine import Machine
 
 
@@ -56,17 +56,14 @@ class Kernels(Protocol):
 
     - `reference`: the layer in aten, computed in `dtype`;
     - `calls`: its launches with their arguments, in order; `scratch`: memory of `scratch_bytes` for what one kernel
-      passes to the next, allocated by `calls` if None;
-    - `launch`, `compilation`: the calls enqueued, and as compilations.
+      passes to the next, allocated by `calls` if None.
     """
 
     def reference(self, layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor: ...
     def calls(
         self, layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None = None
-    ) -> Iterator[tuple[Launch, list[Argument]]]: ...
+    ) -> Iterator[Call]: ...
     def scratch_bytes(self, layer: Layer, config: Config) -> int: ...
-    def launch(self, layer: Layer, config: Config, operands: Operands, out: Tensor) -> None: ...
-    def compilation(self, layer: Layer, config: Config) -> tuple[Compilation, ...]: ...
 
 
 if TYPE_CHECKING:  # so that mypy checks the table's modules against the protocols
@@ -79,31 +76,22 @@ if TYPE_CHECKING:  # so that mypy checks the table's modules against the protoco
     _spaces: tuple[Space, ...] = (conv_space, stem_space, head_space)
 
 
-@cache
-def _import_space(kind: Kind) -> Any:
-    return import_module(KINDS[kind].space)
-
-
-@cache
-def _import_kernels(kind: Kind, impl: str) -> Any:
-    return import_module(KINDS[kind].kernels[impl])
+_module = cache(import_module)
 
 
 def space_of(layer: Layer) -> Space:
     """Return the module with this layer's configurations."""
-    module: Space = _import_space(layer.kind)
-    return module
+    return cast(Space, _module(KINDS[layer.kind].space))
 
 
 def implementation(layer: Layer, config: Config) -> Kernels:
     """Return the module that computes this layer in this configuration."""
-    module: Kernels = _import_kernels(layer.kind, config.impl)
-    return module
+    return cast(Kernels, _module(KINDS[layer.kind].kernels[config.impl]))
 
 
 def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
     """Return the layer computed in aten in `dtype` from the rounded operands; the result is not rounded further."""
-    module: Kernels = _import_kernels(layer.kind, "ptr")
+    module = cast(Kernels, _module(KINDS[layer.kind].kernels["ptr"]))
     return module.reference(layer, operands, dtype)
 
 

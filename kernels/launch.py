@@ -14,19 +14,38 @@ import triton
 from torch import Tensor
 from triton.backends.compiler import GPUTarget
 from triton.compiler.compiler import make_backend
+from triton.runtime import interpreter
 from triton.runtime.jit import JITFunction, create_function_from_signature
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from kernels.interpreter import accept_one_element_bounds
+from kernels.kinds import implementation
 from kernels.packing import TORCH_TYPES
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 
 INTERPRETED: bool = triton.knobs.runtime.interpret
+
+
+def _accept_one_element_bounds() -> None:
+    """Allow a tensor of one element as the bound of a loop, in Triton 3.6 beside numpy 2.4 and later.
+
+    The interpreter keeps a scalar in an array of shape [1]. Triton 3.6 passes that to `int`, which numpy rejects from
+    2.4 on (before, it warned); 3.7 squeezes it first, so this changes nothing there.
+    """
+    original = interpreter._patch_lang_tensor
+
+    def patched(tensor: Any, scope: Any) -> None:
+        original(tensor, scope)
+        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.squeeze()))
+
+    interpreter._patch_lang_tensor = patched
+
+
 if INTERPRETED:
-    accept_one_element_bounds()
+    _accept_one_element_bounds()
 
 Argument: TypeAlias = Tensor | TensorDescriptor | int | None
+Call: TypeAlias = tuple["Launch", list[Argument]]  # a launch and its arguments
 
 
 @dataclass(frozen=True)
@@ -114,6 +133,18 @@ class Launch:
         _, signature, constants, attributes = kernel._pack_args(backend, keywords, bound, specialization, rest)
         by_name = {kernel.arg_names[position]: value for (position,), value in constants.items()}
         return Compilation(kernel, signature, by_name, attributes, options)
+
+
+def launch_layer(layer: Layer, config: Config, operands: Operands, out: Tensor) -> None:
+    """Enqueue a layer's kernels on the current stream, which write `out`. Raises ValueError for unaligned memory."""
+    for launch, arguments in implementation(layer, config).calls(layer, config, operands, out):
+        launch.enqueue(*arguments)
+
+
+def compilations(layer: Layer, config: Config) -> tuple[Compilation, ...]:
+    """Return the compilations of the kernels that `launch_layer` would enqueue, in order."""
+    calls = implementation(layer, config).calls(layer, config, Operands.empty(layer), empty_output(layer, "meta"))
+    return tuple(launch.compilation(*arguments) for launch, arguments in calls)
 
 
 # arguments are specialised in the same way for all of NVIDIA's architectures

@@ -46,7 +46,7 @@ import triton
 import triton.language as tl
 from torch import Tensor, nn
 
-from kernels.launch import INTERPRETED, Argument, Compilation, Launch, Operands, empty_output, launch_options
+from kernels.launch import INTERPRETED, Call, Launch, Operands, launch_options
 from kernels.packing import Packed, unpack
 from kernels.space.config import Config
 from kernels.space.layer import FLAT_BELOW, Layer
@@ -218,21 +218,10 @@ def stem_launch(layer: Layer, config: Config) -> Launch:
 
 def calls(
     layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None = None
-) -> Iterator[tuple[Launch, list[Argument]]]:
+) -> Iterator[Call]:
     """Yield a layer's launch with its arguments, the image first; it needs no scratch."""
     yield stem_launch(layer, config), [operands.x, operands.weight, operands.bias, out, layer.n]
 
 
 def scratch_bytes(layer: Layer, config: Config) -> int:
     return 0
-
-
-def launch(layer: Layer, config: Config, operands: Operands, out: Tensor) -> None:
-    for step, arguments in calls(layer, config, operands, out):
-        step.enqueue(*arguments)
-
-
-def compilation(layer: Layer, config: Config) -> tuple[Compilation, ...]:
-    """What `launch` would compile."""
-    meta, out = Operands.empty(layer), empty_output(layer, "meta")
-    return tuple(step.compilation(*arguments) for step, arguments in calls(layer, config, meta, out))

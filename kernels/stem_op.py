@@ -11,8 +11,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from kernels.call import check_activation, check_input, check_rows, compute_layer
-from kernels.launch import Operands, empty_output
+from kernels.call import check_activation, check_input, check_rows, compute_layer, register_op
+from kernels.launch import Operands
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from kernels.stem import Widened
@@ -49,36 +49,23 @@ def conv_bias_relu_pool(
     return out
 
 
-@torch.library.custom_op("resnet_bench::conv_bias_relu_pool", mutates_args=(), tags=(torch.Tag.needs_exact_strides,))
-def _conv_bias_relu_pool(
-    x: Tensor, weight: Tensor, bias: Tensor, geometry: list[int], relu: bool, precision: str, config: str
-) -> Tensor:
-    """The op: `geometry` is kernel height and width, stride, padding; `config` is text, or empty."""
-    layer = _layer(x.shape, bias.shape[0], (*geometry,), relu, precision)
-    y = empty_output(layer, x.device)
-    compute_layer(layer, Operands(x, weight, bias), y, config)
-    return y
-
-
-@_conv_bias_relu_pool.register_fake
-def _(x: Tensor, weight: Tensor, bias: Tensor, geometry: list[int], relu: bool, precision: str, config: str) -> Tensor:
-    shape = _shape(x, bias.shape[0], geometry)
-    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
-
-
-@torch.library.custom_op(
-    "resnet_bench::conv_bias_relu_pool_out", mutates_args=("out",), tags=(torch.Tag.needs_exact_strides,)
-)
-def _conv_bias_relu_pool_out(
+def _write(
     x: Tensor, weight: Tensor, bias: Tensor, geometry: list[int], relu: bool, precision: str, config: str, out: Tensor
 ) -> None:
+    """Write out. `geometry` is kernel height and width, stride, padding; `config` is text, or empty."""
     layer = _layer(x.shape, bias.shape[0], (*geometry,), relu, precision)
     compute_layer(layer, Operands(x, weight, bias), out, config)
 
 
-@_conv_bias_relu_pool_out.register_fake
-def _(*_: object) -> None:
-    return None
+def _empty(
+    x: Tensor, weight: Tensor, bias: Tensor, geometry: list[int], relu: bool, precision: str, config: str
+) -> Tensor:
+    """Return memory for the result; its sizes may be symbolic."""
+    shape = _shape(x, bias.shape[0], geometry)
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+
+
+register_op("conv_bias_relu_pool", _write, _empty)
 
 
 def _shape(x: Tensor, k: int, geometry: list[int]) -> tuple[int, int, int, int]:

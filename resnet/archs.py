@@ -1,6 +1,7 @@
 """The ResNets of this project as data, and their names. Imports the standard library alone."""
 
 import difflib
+import itertools
 import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self, cast, get_args
@@ -85,13 +86,10 @@ class Spec:
 
 
 def _suggestion(name: str) -> str:
-    names = {spec.name.lower(): spec.name for spec in _every_spec()}
+    specs = (Spec(*fields) for fields in itertools.product(ARCHS, VERSIONS, SHORTCUTS))
+    names = {spec.name.lower(): spec.name for spec in specs}
     near = difflib.get_close_matches(name.lower(), names, n=1)
     return f"; did you mean {names[near[0]]!r}?" if near else ""
-
-
-def _every_spec() -> list[Spec]:
-    return [Spec(depth, version, shortcut) for depth in ARCHS for version in VERSIONS for shortcut in SHORTCUTS]
 
 
 MODELS: tuple[str, ...] = tuple(Spec(depth, version).name for depth in ARCHS for version in VERSIONS)

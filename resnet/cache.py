@@ -25,13 +25,9 @@ def cache_dir() -> Path:
     Where that cannot be written (a container with a read-only home), a folder of this user's under the system's
     temporary folder.
     """
-    chosen = os.environ.get(VARIABLE)
-    if chosen:
-        folder = Path(chosen).expanduser()
-        folder.mkdir(parents=True, exist_ok=True)
+    if folder := _folder_of(VARIABLE):
         return folder
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    folder = Path(base).expanduser() / "resnet-bench"
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "resnet-bench"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
@@ -45,10 +41,14 @@ def cache_dir() -> Path:
 
 def compiled_dir() -> Path:
     """The folder of the files that variants derive from a model (exports, engines): $RESNET_COMPILED or `cache_dir`."""
-    chosen = os.environ.get(COMPILED)
-    if not chosen:
-        return cache_dir()
-    folder = Path(chosen)
+    return _folder_of(COMPILED) or cache_dir()
+
+
+def _folder_of(variable: str) -> Path | None:
+    """Return the folder that an environment variable names, after making it; None if it is not set."""
+    if not os.environ.get(variable):
+        return None
+    folder = Path(os.environ[variable]).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -91,19 +91,11 @@ def network_floors(
 ) -> tuple[Floor, ...]:
     """Return the floors of a network's kernels, whose seconds sum to the network's floor.
 
-    Raises ValueError for an unknown model, fusion model or precision.
-    """
-    return _group_floors(_network_groups(model, batch, image, precision, fusion), ceilings)
-
-
-def fused_floors(layers: Sequence[Operation], ceilings: Ceilings, fusion: str = "conv") -> tuple[Floor, ...]:
-    """Return the floor of each kernel that a fusion model makes of a network's operations.
-
     Where the bandwidth of the machine's cache is known, an activation that fits the cache is read and written at it,
     and so are the weights if all of them fit: the kernel before may have left them there. Raises ValueError for an
-    unknown fusion model and for a precision without a rate.
+    unknown model or fusion model, and for a precision that is unknown or without a rate.
     """
-    return _group_floors(fused_groups(layers, fusion), ceilings)
+    return _group_floors(_network_groups(model, batch, image, precision, fusion), ceilings)
 
 
 def part_floors(

@@ -6,9 +6,8 @@ convolution's output, that scale goes into its weight and the shift into its bia
 
 import copy
 
-import torch
 from torch import fx, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def fold(model: nn.Module) -> nn.Module:
@@ -31,7 +30,9 @@ def fold(model: nn.Module) -> nn.Module:
         conv, norm = folded.get_submodule(conv_name), folded.get_submodule(norm_name)
         assert isinstance(conv, nn.Conv2d)
         assert isinstance(norm, nn.BatchNorm2d)
-        _fold_into(conv, norm)
+        dtype = conv.weight.dtype
+        fused = fuse_conv_bn_eval(conv.double(), norm.double())
+        folded.set_submodule(conv_name, fused.to(dtype))
         folded.set_submodule(norm_name, nn.Identity().eval())
     return folded
 
@@ -47,22 +48,3 @@ def _pairs(model: nn.Module) -> list[tuple[str, str]]:
         if source.op == "call_module" and isinstance(modules[source.target], nn.Conv2d) and len(source.users) == 1:
             pairs.append((source.target, node.target))
     return pairs
-
-
-@torch.no_grad()
-def _fold_into(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
-    mean, variance = norm.running_mean, norm.running_var
-    assert mean is not None
-    assert variance is not None
-    weight, bias = fuse_conv_bn_weights(
-        conv.weight.double(),
-        None if conv.bias is None else conv.bias.double(),
-        mean.double(),
-        variance.double(),
-        norm.eps,
-        norm.weight.double(),
-        norm.bias.double(),
-    )
-    dtype, trained = conv.weight.dtype, conv.weight.requires_grad
-    conv.weight = nn.Parameter(weight.to(dtype), trained)
-    conv.bias = nn.Parameter(bias.to(dtype), trained)

@@ -99,12 +99,11 @@ def pictures(
     batch = np.empty((count, 3, image, image), dtype=np.float32)
     for row, index in enumerate(range(first, first + count)):
         rng = np.random.default_rng([seed, index])
-        batch[row] = _noise(rng, image) if source.kind == "noise" else _crop(rng, source.files, index, image)
+        noise = source.kind == "noise"
+        batch[row] = (
+            rng.standard_normal((3, image, image), np.float32) if noise else _crop(rng, source.files, index, image)
+        )
     return torch.from_numpy(batch)
-
-
-def _noise(rng: np.random.Generator, image: int) -> np.ndarray:
-    return rng.standard_normal((3, image, image), dtype=np.float32)
 
 
 def _crop(rng: np.random.Generator, files: tuple[Path, ...], index: int, image: int) -> np.ndarray:

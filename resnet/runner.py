@@ -197,7 +197,8 @@ def fastest(
         call()
     if device.type == "cuda" and not latency:
         try:
-            return _least_times(candidates, _device_clock(device))
+            timer = DeviceTimer(torch.cuda.current_stream(device))
+            return _least_times(candidates, lambda call: timer.time(call).ns / 1e3)
         except StartedEarly:
             pass
     return _least_times(candidates, _host_clock(device))
@@ -212,11 +213,6 @@ def _least_times(
         rounds.append({name: clock(call) for name, call in candidates.items()})
     least = {name: round(min(times[name] for times in rounds), 1) for name in candidates}
     return min(least, key=least.__getitem__), least
-
-
-def _device_clock(device: torch.device) -> Callable[[Callable[[], object]], float]:
-    timer = DeviceTimer(torch.cuda.current_stream(device))
-    return lambda call: timer.time(call).ns / 1e3
 
 
 def _host_clock(device: torch.device) -> Callable[[Callable[[], object]], float]:

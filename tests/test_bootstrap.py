@@ -223,7 +223,7 @@ def test_interrupted_finished_repeated_changed_broken(toy: Path) -> None:
         closed = server.getsockname()[1]
     code, words = set_up(toy, lost_network(toy, closed))
     assert (code, "pip cannot reach the package index: check the network" in words) == (3, True), words
-    assert f"the whole story is in {venv / 'setup.log'}" in words
+    assert f"details are in {venv / 'setup.log'}" in words
     assert not (venv / "kept").exists(), "a broken environment is made anew"
     assert not (venv / "setup.json").exists()
 
@@ -255,7 +255,7 @@ def test_constraints_that_do_not_fit_are_named(tmp_path: Path) -> None:
             bootstrap.CannotSetUp, match=r"no versions fit together: restore constraints-2\.11\.txt, or name"
         ),
     ):
-        bootstrap.run([sys.executable, str(tmp_path / "pip.py"), "-c", "constraints-2.11.txt"], log)
+        bootstrap.run_logged([sys.executable, str(tmp_path / "pip.py"), "-c", "constraints-2.11.txt"], log)
 
 
 @pytest.mark.parametrize(

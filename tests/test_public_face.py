@@ -13,7 +13,7 @@ import bench
 import resnet
 from bench.cli import app
 from bench.plans import plan
-from bench.plans.words import words
+from bench.plans.words import as_list
 from bench.records.record import STATUSES, Record
 from resnet.variants import VARIANTS
 
@@ -76,10 +76,10 @@ def test_what_means_nothing_is_one_error(call: Callable[[], object]) -> None:
 
 
 def test_a_glob_alone_is_a_glob_and_not_its_letters() -> None:
-    assert words("resnet18/*") == words(["resnet18/*"]) == ["resnet18/*"]
+    assert as_list("resnet18/*") == as_list(["resnet18/*"]) == ["resnet18/*"]
 
 
-@pytest.mark.parametrize("name", [*VARIANTS, *plan.curated()])
+@pytest.mark.parametrize("name", [*VARIANTS, *plan.plan_names()])
 def test_the_readme_names_every_variant_and_plan(name: str) -> None:
     assert f"`{name}`" in README
 
@@ -98,7 +98,8 @@ def test_the_record_format_names_every_field_and_status() -> None:
 
 def test_links_between_the_documents_lead_somewhere() -> None:
     for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+        prose = re.sub(r"```.*?```", "", document.read_text(), flags=re.S)
+        for target in re.findall(r"\]\(([^)#:]+)\)", prose):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 

@@ -1,1 +1,1 @@
-"""A rented card's quarter of an hour, in order of value, kept as it comes."""
+"""A rented card's quarter of an hour: tasks in order of value, their results saved as they come."""

@@ -1,4 +1,4 @@
-"""One command of a campaign: a process group of its own, all it says in a log, a time after which it is ended."""
+"""One command of a campaign: a process group whose output goes to a log, ended at a time limit."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from pathlib import Path
 
 from bench.machine.environment import ROOT
 
-GRACE_S = 6.0  # an interrupted command has this long to put away what it has
-LOOK_S = 1.0  # between two looks at whether it has ended
-HEAD_BYTES, TAIL_LINES = 1 << 20, 200  # what of a command's words the log keeps: the first, and the last
-WORDS = re.compile(r"^(?:E\s+)?(?:bench: |[\w.]*(?:Error|Exception|Interrupt|Exit)\b|.*\berror: )", re.IGNORECASE)
+GRACE_S = 6.0  # an interrupted command has this long to write its results
+POLL_S = 1.0  # between two checks if it has ended
+HEAD_BYTES, TAIL_LINES = 1 << 20, 200  # the parts of a command's output that the log keeps
+ERROR_LINE = re.compile(r"^(?:E\s+)?(?:bench: |[\w.]*(?:Error|Exception|Interrupt|Exit)\b|.*\berror: )", re.IGNORECASE)
 
-FRAMES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\u2500-\u257f]")  # colours, and the boxes around a wrong option's message
+# colours, and the boxes around a wrong option's message
+DECORATIONS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\u2500-\u257f]")
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended. `late`: it was still running when its seconds were over. `cause` is what it said of it."""
+    """The end of a command. `late`: it was still running at its time limit. `cause` is the error that it printed."""
 
     code: int
     seconds: float
@@ -35,16 +36,16 @@ class Ended:
 
     @property
     def how(self) -> str:
-        """The end of one that did not end well: its limit, a signal (the OOM killer sends 9), or its exit code."""
+        """Return how a command failed: at its limit, by a signal (the OOM killer sends 9), or with an exit code."""
         return "at its limit" if self.late else f"by signal {-self.code}" if self.code < 0 else f"exit {self.code}"
 
 
 class Log:
-    """A file that the words of all commands are appended to; a disk that is full costs words, and nothing else."""
+    """A file that the output of all commands is appended to; a full disk loses output, and nothing else."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.trouble = ""  # why something is missing from it
+        self.trouble = ""  # why output is missing from it
 
     def write(self, data: bytes) -> None:
         try:
@@ -56,9 +57,9 @@ class Log:
 
 
 def run_logged(
-    argv: list[str], log: Log, seconds: float, variables: dict[str, str], look: Callable[[], None] = lambda: None
+    argv: list[str], log: Log, seconds: float, variables: dict[str, str], on_poll: Callable[[], None] = lambda: None
 ) -> Ended:
-    """Run a command to its end, or interrupt it after `seconds` and kill it GRACE_S later. `look` is called meanwhile.
+    """Run a command to its end, or interrupt it after `seconds` and kill it GRACE_S later; calls `on_poll` meanwhile.
 
     An interruption of this process is passed on to it, and raised again when it has ended.
     """
@@ -72,11 +73,11 @@ def run_logged(
     except OSError as error:
         log.write(f"could not be started: {error}\n".encode())
         return Ended(127, 0.0, False, f"could not be started: {error.strerror}")
-    words = _Words(process, log)
-    late = False
+    output = _OutputCopy(process, log)
+    timed_out = False
     try:
-        late = not _wait(process, start + seconds, look)
-        if late:
+        timed_out = not _wait(process, start + seconds, on_poll)
+        if timed_out:
             process.send_signal(signal.SIGINT)
             _wait(process, time.monotonic() + GRACE_S)
     except BaseException:
@@ -84,40 +85,28 @@ def run_logged(
         _wait(process, time.monotonic() + GRACE_S)
         raise
     finally:
-        with suppress(ProcessLookupError):  # what it left behind too
+        with suppress(ProcessLookupError):  # its remaining children too
             os.killpg(process.pid, signal.SIGKILL)
         code = process.wait()
-        cause = words.end()
+        cause = output.end()
         spent = time.monotonic() - start
-        log.write(f"[ended with {code} after {spent:.1f} s{', at its limit' if late else ''}]\n".encode())
-    return Ended(code, spent, late, cause)
+        log.write(f"[ended with {code} after {spent:.1f} s{', at its limit' if timed_out else ''}]\n".encode())
+    return Ended(code, spent, timed_out, cause)
 
 
-class NowAndThen:
-    """Calls a function no more often than every `seconds`."""
-
-    def __init__(self, call: Callable[[], None], seconds: float) -> None:
-        self.call, self.seconds, self.last = call, seconds, time.monotonic()
-
-    def __call__(self) -> None:
-        if time.monotonic() - self.last >= self.seconds:
-            self.call()
-            self.last = time.monotonic()
-
-
-def _wait(process: subprocess.Popen[bytes], end: float, look: Callable[[], None] = lambda: None) -> bool:
-    """Whether it ended before `end`."""
+def _wait(process: subprocess.Popen[bytes], end: float, on_poll: Callable[[], None] = lambda: None) -> bool:
+    """Return whether the process ended before `end`."""
     while True:
         with suppress(subprocess.TimeoutExpired):
-            process.wait(max(0.01, min(LOOK_S, end - time.monotonic())))
+            process.wait(max(0.01, min(POLL_S, end - time.monotonic())))
             return True
         if time.monotonic() >= end:
             return False
-        look()
+        on_poll()
 
 
-class _Words:
-    """Copies what a process says to the log while it runs, and remembers the last lines."""
+class _OutputCopy:
+    """A thread that copies a process's output to the log, and remembers the last lines."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Log) -> None:
         self.log, self.last, self.left_out = log, deque[bytes](maxlen=TAIL_LINES), 0
@@ -127,20 +116,20 @@ class _Words:
         self.thread.start()
 
     def _copy(self) -> None:
-        room, rest = HEAD_BYTES, b""
+        space, partial_line = HEAD_BYTES, b""
         while data := os.read(self.pipe.fileno(), 1 << 16):
-            if room > 0:
-                self.log.write(data[:room])
-            self.left_out += max(0, len(data) - max(room, 0))
-            room -= len(data)
-            *lines, rest = (rest + data).split(b"\n")
+            if space > 0:
+                self.log.write(data[:space])
+            self.left_out += max(0, len(data) - max(space, 0))
+            space -= len(data)
+            *lines, partial_line = (partial_line + data).split(b"\n")
             self.last.extend(lines)
-            rest = rest[-HEAD_BYTES:]
-        self.last.append(rest)
+            partial_line = partial_line[-HEAD_BYTES:]
+        self.last.append(partial_line)
 
     def end(self) -> str:
-        """The cause in a line, if the words have one; the last words go to the log where the first filled it."""
-        self.thread.join(GRACE_S)  # a grandchild that escaped may hold the pipe open: what came is what there is
+        """Return the likely cause of a failure; writes the last lines to the log, if the first filled it."""
+        self.thread.join(GRACE_S)  # a grandchild that escaped may keep the pipe open
         if not self.thread.is_alive():
             self.pipe.close()
         lines = list(self.last)
@@ -148,11 +137,11 @@ class _Words:
             self.log.write(
                 f"\n[{self.left_out} bytes left out; the last lines:]\n".encode() + b"\n".join(lines) + b"\n"
             )
-        return cause_in([line.decode(errors="replace").strip() for line in lines])
+        return likely_cause([line.decode(errors="replace").strip() for line in lines])
 
 
-def cause_in(lines: list[str]) -> str:
-    """The line that says why, in words of this project's commands, Python or pytest; else the last one there is."""
-    plain = [text for line in lines if (text := FRAMES.sub("", line).strip())]
-    telling = [line for line in plain if WORDS.match(line) and " " in line]
-    return (telling or plain or [""])[-1][:300]
+def likely_cause(lines: list[str]) -> str:
+    """Return the last line with an error as this project's commands, Python or pytest print it; else the last line."""
+    undecorated = [text for line in lines if (text := DECORATIONS.sub("", line).strip())]
+    errors = [line for line in undecorated if ERROR_LINE.match(line) and " " in line]
+    return (errors or undecorated or [""])[-1][:300]

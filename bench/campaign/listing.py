@@ -1,4 +1,4 @@
-"""What of a campaign is there, what is missing, and what it would cost; and the kernels that were compiled for it."""
+"""The tasks of a campaign, done and missing, with their cost; and the kernels that were compiled for it."""
 
 from __future__ import annotations
 
@@ -18,41 +18,39 @@ from kernels.compiled.bundle import BUNDLE_VARIABLE, maker_of, read_head, source
 
 
 @dataclass(frozen=True)
-class Listed:
-    """A task, what is known of it on this card and code, and the seconds that its last try took."""
+class TaskRow:
+    """A task, its state on this card and code, and the seconds of its last try."""
 
     task: Task
     state: State
-    took: float | None
-
-    def plain(self) -> dict[str, Any]:
-        """As JSON has it."""
-        task = self.task
-        row = {"task": task.name, "stage": stage_of(task).name, "seconds": task.seconds, "took": self.took}
-        return row | asdict(self.state)
+    last_seconds: float | None
 
 
-def listing(campaign: Campaign) -> list[Listed]:
-    """Every task, most telling first."""
+def task_rows(campaign: Campaign) -> list[TaskRow]:
+    """Return every task, in order of value."""
     took = {entry.task: entry.seconds for entry in campaign.entries()}
-    return [Listed(task, campaign.state(task), took.get(name)) for name, task in TASKS.items()]
+    return [TaskRow(task, campaign.state(task), took.get(name)) for name, task in TASKS.items()]
 
 
-def plain(campaign: Campaign) -> dict[str, Any]:
-    """The listing as JSON has it."""
-    tasks = [row.plain() for row in listing(campaign)]
+def listing_json(campaign: Campaign) -> dict[str, Any]:
+    """Return the listing as a JSON object."""
+    tasks = [
+        {"task": row.task.name, "stage": stage_of(row.task).name, "seconds": row.task.seconds, "took": row.last_seconds}
+        | asdict(row.state)
+        for row in task_rows(campaign)
+    ]
     return {"card": campaign.name, "commit": short(campaign.env["git"]), "tasks": tasks}
 
 
-def show(out: Console, campaign: Campaign) -> None:
-    """The listing as a table, with why a task is not done, and the seconds of what is missing."""
-    rows = listing(campaign)
+def print_listing(out: Console, campaign: Campaign) -> None:
+    """Print the listing as a table, with why a task is not done, and the seconds of the missing ones."""
+    rows = task_rows(campaign)
     out.print(f"{campaign.name}, commit {short(campaign.env['git'])}, {campaign.root.relative_to(ROOT)}", markup=False)
     table = grid("stage", "task", "state", "at most s", "took s", text=3)
     for row in rows:
         style = {"ok": "green", "failed": "red", "partial": "yellow"}.get(row.state.kind)
         seconds = "-" if row.state.done else f"{row.task.seconds:.0f}"
-        took = "-" if row.took is None else f"{row.took:.0f}"
+        took = "-" if row.last_seconds is None else f"{row.last_seconds:.0f}"
         table.add_row(stage_of(row.task).name, row.task.name, row.state.kind, seconds, took, style=style)
     out.print(table)
     for row in rows:
@@ -63,26 +61,26 @@ def show(out: Console, campaign: Campaign) -> None:
     out.print(f"Missing: {len(missing)} tasks, {cost:.0f} s at most.")
 
 
-def heading(campaign: Campaign, tasks: int, seconds: float, where: str) -> list[str]:
-    """What is about to run, where, of which commit, and with which kernels compiled beforehand."""
+def heading_lines(campaign: Campaign, tasks: int, seconds: float, where: str) -> list[str]:
+    """Return lines that say what is about to run: tasks, machine, commit, and the kernels compiled beforehand."""
     title = f"Tasks: {tasks}, the CPU for a GPU" if campaign.dry else f"Tasks: {tasks}, {seconds:.0f} s"
     lines = [f"{title}, on {where}; commit {short(campaign.env['git'])}"]
     if bundle := os.environ.get(BUNDLE_VARIABLE) or campaign.variables.get(BUNDLE_VARIABLE):
-        lines.append(f"Kernels compiled beforehand: {bundle_line(Path(bundle))}")
+        lines.append(f"Kernels compiled beforehand: {describe_bundle(Path(bundle))}")
     return lines
 
 
-def bundle_line(path: Path) -> str:
-    """What a bundle holds. Whether it is of these kernels is seen here, of this compiler by what uses it."""
+def describe_bundle(path: Path) -> str:
+    """Return a line about a bundle: its content, and whether it is of this checkout's kernels."""
     try:
-        head = read_head(path)
+        header = read_head(path)
     except (OSError, ValueError) as error:
         return f"none: {error}"
     stale = (
         ""
-        if head["code"] == sources_digest()
+        if header["code"] == sources_digest()
         else "; OF OTHER KERNEL SOURCES, so that those that differ are compiled here"
     )
-    maker = maker_of(head)
+    maker = maker_of(header)
     kernels = f"sm_{maker.arch}, Python {maker.python}, Triton {maker.triton}"
-    return f"{path.name}, {head['kernels']} for {kernels}, commit {head.get('commit', 'unknown')}{stale}"
+    return f"{path.name}, {header['kernels']} for {kernels}, commit {header.get('commit', 'unknown')}{stale}"

@@ -1,4 +1,4 @@
-"""One campaign at a time in a checkout, as two would time each other; and one that ends in order when it is told to."""
+"""A lock for one campaign at a time in a checkout, as two would disturb each other, and an orderly end by signals."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ LOCK = LOCAL / ".campaign.lock"
 
 
 @contextmanager
-def alone(lock: Path = LOCK) -> Iterator[None]:
-    """Hold `lock`; SIGTERM and SIGHUP end what is inside as Ctrl-C does. Raises StoreError where another holds it."""
+def campaign_lock(lock: Path = LOCK) -> Iterator[None]:
+    """Take `lock`; SIGTERM and SIGHUP end the block as Ctrl-C does. Raises StoreError if another campaign has it."""
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         with lock.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+            handlers = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
             try:
                 yield
             finally:
-                for number, handler in before.items():
+                for number, handler in handlers.items():
                     signal.signal(number, handler)
     except BlockingIOError:
         raise StoreError("another campaign is running in this checkout: wait for it") from None

@@ -1,8 +1,8 @@
-"""An archive that came back from a rented machine, put into results/; doing it twice changes nothing.
+"""An archive that came back from a rented machine is unpacked into results/; doing so twice changes nothing.
 
-Lines are joined to lines, records of other code or software go beside those that are there, tables are joined, and of
-two JSON files with a date the later one stays. What an archive of a campaign does not hold is refused before anything
-is written, and so is a dry run's.
+New lines are appended, records of other code or software go to a new folder beside, tables are merged, and of two JSON
+files with a date the later one stays. A file that no campaign writes is refused before anything is written, and so is
+a dry run's.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import json
 import re
 import tarfile
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from bench.errors import StoreError
-from bench.files import write
+from bench.files import write_file
 from bench.machine.provenance import code_of
 from bench.records.store import FILE
 from kernels.cards.places import CEILINGS, TUNED
@@ -23,47 +22,52 @@ from kernels.table import Table
 DRY = "dry"  # the card of a dry run
 
 
-def restore(archive: Path, results: Path) -> list[str]:
-    """Put an archive in place; a line for each file that it holds: what became of it.
+def unpack_into_results(archive: Path, results: Path) -> list[str]:
+    """Unpack an archive; returns a line for each of its files that says what was done with it.
 
-    Raises StoreError for what is no such archive; nothing is written then.
+    Raises StoreError, and writes nothing, if it is no archive of a campaign.
     """
-    members = _members(archive)
+    members = _read_members(archive)
     if not members:
         raise StoreError(f"{archive} is empty: nothing was put in place")
     cards = {name.parts[0] for name in members if name.name == "environment.json" and len(name.parts) == 2}
     for name, data in members.items():
-        if problem := _refused(name, cards) or _damaged(name, data):
+        if problem := _reason_to_refuse(name, cards) or _reason_damaged(name, data):
             raise StoreError(f"{archive}: {str(name)!r} {problem}: nothing was put in place")
-    beside = {name.parent: _place(results, name.parent, data) for name, data in members.items() if name.name == FILE}
+    folders = {
+        name.parent: _folder_for_records(results, name.parent, data)
+        for name, data in members.items()
+        if name.name == FILE
+    }
     return [
-        _told(results, beside.get(name.parent, name.parent) / name.name, data, name) for name, data in members.items()
+        _write_member(results, folders.get(name.parent, name.parent) / name.name, data, name)
+        for name, data in members.items()
     ]
 
 
-def _members(archive: Path) -> dict[PurePosixPath, bytes]:
+def _read_members(archive: Path) -> dict[PurePosixPath, bytes]:
     try:
-        with tarfile.open(archive, "r:*") as opened:
-            found = {PurePosixPath(item.name): _content(opened, item) for item in opened if not item.isdir()}
+        with tarfile.open(archive, "r:*") as tar:
+            contents = {PurePosixPath(member.name): _content(tar, member) for member in tar if not member.isdir()}
     except FileNotFoundError:
         raise StoreError(f"{archive} does not exist") from None
     except (OSError, tarfile.TarError, EOFError) as error:
-        why = (
+        reason = (
             str(error) if isinstance(error, OSError) or "plain file" in str(error) else "cut short, damaged, or no tar"
         )
-        raise StoreError(f"{archive} is no archive of results: {why}") from None
-    return dict(sorted(found.items()))
+        raise StoreError(f"{archive} is no archive of results: {reason}") from None
+    return dict(sorted(contents.items()))
 
 
-def _content(opened: tarfile.TarFile, item: tarfile.TarInfo) -> bytes:
-    file = opened.extractfile(item) if item.isfile() else None
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member) if member.isfile() else None
     if file is None:
-        raise tarfile.TarError(f"{item.name} is not a plain file")
+        raise tarfile.TarError(f"{member.name} is not a plain file")
     return file.read()
 
 
-def _refused(name: PurePosixPath, cards: set[str]) -> str:
-    """Why a campaign left no such file; empty if it may have."""
+def _reason_to_refuse(name: PurePosixPath, cards: set[str]) -> str:
+    """Return why no campaign wrote a file of this name; empty if one may have."""
     if name.is_absolute() or ".." in name.parts:
         return "leads out of results/"
     if not re.fullmatch(r"[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)+", str(name), re.ASCII):
@@ -73,99 +77,96 @@ def _refused(name: PurePosixPath, cards: set[str]) -> str:
     return "" if name.parts[0] in cards | {TUNED, CEILINGS} else "is of no card of this archive"
 
 
-def _damaged(name: PurePosixPath, data: bytes) -> str:
-    """Why a file is not what its name says; empty if it is."""
+def _reason_damaged(name: PurePosixPath, data: bytes) -> str:
+    """Return why a file's content does not fit its name; empty if it does."""
     if name.suffix != ".json":
         return ""
     try:
-        found = json.loads(data)
+        content = json.loads(data)
         if name.parts[0] == TUNED:
-            _table(found)
+            Table.from_json(content)
     except (ValueError, KeyError, TypeError) as error:
         return f"cannot be read ({type(error).__name__}: {error})"
-    return "" if isinstance(found, dict) else "holds no JSON object"
+    return "" if isinstance(content, dict) else "holds no JSON object"
 
 
-def _table(found: Any) -> Table:
-    return Table.from_json(found)
-
-
-def _place(results: Path, folder: PurePosixPath, data: bytes) -> PurePosixPath:
-    """Where records go: into their folder, or into folder-2 and so on where those there are of other code."""
-    mine, number = _codes(data), 1
+def _folder_for_records(results: Path, folder: PurePosixPath, data: bytes) -> PurePosixPath:
+    """Return the folder for records: their own, or folder-2 and so on if the records there are of other code."""
+    archived, number = _code_digests(data), 1
     while True:
         place = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
         path = results / place / FILE
-        if not path.exists() or (theirs := _codes(path.read_bytes())) <= mine or mine <= theirs:
+        if not path.exists() or (existing := _code_digests(path.read_bytes())) <= archived or archived <= existing:
             return place
         number += 1
 
 
-def _codes(lines: bytes) -> set[str]:
-    """The code and software that records are of; a line that cannot be read is of none."""
-    found = set()
+def _code_digests(lines: bytes) -> set[str]:
+    """Return the digests of the code and software of records, without lines that cannot be read."""
+    digests = set()
     for line in lines.splitlines():
         try:
-            found.add(code_of(json.loads(line)["environment"]))
+            digests.add(code_of(json.loads(line)["environment"]))
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
-    return found
+    return digests
 
 
-def _told(results: Path, place: PurePosixPath, data: bytes, name: PurePosixPath) -> str:
-    """What became of one file, in a line."""
+def _write_member(results: Path, place: PurePosixPath, data: bytes, name: PurePosixPath) -> str:
+    """Write one file, merged with one that is there; returns a line that says what was done."""
     path, cure = results / place, "what came before it is in place"
     try:
         old = path.read_bytes() if path.exists() else None
-        kind, merged = ("new", data) if old is None else _merged(path, old, data)
+        outcome, merged = ("new", data) if old is None else _merge(path, old, data)
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}; {cure}") from None
     if merged == old:
-        kind = kind if kind.startswith("kept") else "as it was"
+        outcome = outcome if outcome.startswith("kept") else "as it was"
     else:
-        write(path, merged, cure)
-    other = f", as {name.parent} holds records of other code" if place != name else ""
-    return f"{kind}: {place}{other}"
+        write_file(path, merged, cure)
+    note = f", as {name.parent} holds records of other code" if place != name else ""
+    return f"{outcome}: {place}{note}"
 
 
-def _merged(path: Path, old: bytes, data: bytes) -> tuple[str, bytes]:
-    """What is done to a file that is there, and what it holds then."""
+def _merge(path: Path, old: bytes, data: bytes) -> tuple[str, bytes]:
+    """Return what is done to an existing file, and its new content."""
     if path.suffix == ".jsonl":
-        had = set(old.splitlines())
-        more = [line for line in data.splitlines() if line not in had and line.strip()]
-        end = b"" if old.endswith(b"\n") or not old or not more else b"\n"
-        return f"{len(more)} lines added", old + end + b"".join(line + b"\n" for line in more)
+        old_lines = set(old.splitlines())
+        new_lines = [line for line in data.splitlines() if line not in old_lines and line.strip()]
+        end = b"" if old.endswith(b"\n") or not old or not new_lines else b"\n"
+        return f"{len(new_lines)} lines added", old + end + b"".join(line + b"\n" for line in new_lines)
     if path.parent.name == TUNED and path.suffix == ".json":
         try:
-            joined = Table.read(path).merge(_table(json.loads(data)))
+            joined = Table.read(path).merge(Table.from_json(json.loads(data)))
         except ValueError as error:
             raise StoreError(f"{error}; move it away, then restore again") from None
         return "joined", joined.to_json().encode()
     if old == data:
         return "as it was", old
-    was, now = _date(old), _date(data)
-    older = bool(was and now and now < was)
+    old_date, new_date = _date_of(old), _date_of(data)
+    archive_is_older = bool(old_date and new_date and new_date < old_date)
     if path.name == "constants.json":
-        return "joined", _constants(*((data, old) if older else (old, data)))
-    return (f"kept, as the archive's is of {now}", old) if older else ("replaced", data)
+        return "joined", _merge_constants(*((data, old) if archive_is_older else (old, data)))
+    return (f"kept, as the archive's is of {new_date}", old) if archive_is_older else ("replaced", data)
 
 
-def _date(data: bytes) -> str:
+def _date_of(data: bytes) -> str:
     try:
         return str(json.loads(data)["provenance"]["date"])
     except (ValueError, KeyError, TypeError):
         return ""
 
 
-def _constants(earlier: bytes, later: bytes) -> bytes:
-    """The later file, with the experiments and constants that the earlier one alone has; of a damaged one, nothing."""
-    now = json.loads(later)
+def _merge_constants(earlier: bytes, later: bytes) -> bytes:
+    """Return the later file, with the experiments and constants that only the earlier has, if that can be read."""
+    new = json.loads(later)
     try:
-        was = json.loads(earlier)
-        named = {one["name"] for one in now["experiments"] if one["status"] != "skipped"}
-        kept = [one for one in was["experiments"] if one["name"] not in named]
-        fresh = [one for one in now["experiments"] if one["name"] not in {other["name"] for other in kept}]
-        merged = now | {"constants": was["constants"] | now["constants"], "experiments": fresh + kept}
+        old = json.loads(earlier)
+        run = {experiment["name"] for experiment in new["experiments"] if experiment["status"] != "skipped"}
+        only_earlier = [experiment for experiment in old["experiments"] if experiment["name"] not in run]
+        reused = {experiment["name"] for experiment in only_earlier}
+        later_ones = [experiment for experiment in new["experiments"] if experiment["name"] not in reused]
+        merged = new | {"constants": old["constants"] | new["constants"], "experiments": later_ones + only_earlier}
     except (ValueError, KeyError, TypeError, AttributeError):
         return later
-    return later if merged == now else (json.dumps(merged, indent=1) + "\n").encode()
+    return later if merged == new else (json.dumps(merged, indent=1) + "\n").encode()

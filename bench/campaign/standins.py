@@ -1,4 +1,4 @@
-"""What a CPU runs in a GPU's place, so that every command of a campaign can be walked without one."""
+"""Small cases and plans that a CPU runs in a GPU's place, so that every command of a campaign can be tried."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from bench.plans.plan import Plan
 from bench.records.baseline import BASELINE
 from resnet.variants import VARIANTS
 
-# Enough for every column of a table.
+# enough for every column of a table
 SHORT: dict[str, Any] = {"warmup_s": 0.0, "warmup_limit_s": 0.0, "latency_s": 0.0, "latency_limit_s": 0.0, "samples": 7}
 SHORT |= {"throughput_s": 0.05, "energy_s": 0.0, "steal": 1.0}
 
 
-def case(wanted: Case) -> Case:
-    """The smallest case that takes the same way on a CPU; for a variant that a CPU does not serve, the baseline."""
-    variant = wanted.variant if "cpu" in VARIANTS[wanted.variant].serves else BASELINE
+def small_case(case: Case) -> Case:
+    """Return the smallest case with the same variant; the baseline's, for a variant that a CPU does not serve."""
+    variant = case.variant if "cpu" in VARIANTS[case.variant].serves else BASELINE
     serves = VARIANTS[variant].serves["cpu"]
-    precision = wanted.precision if wanted.precision in serves else serves[0]
-    return replace(wanted, model="resnet18", variant=variant, precision=precision, batch=1, image=32, launch="stream")
+    precision = case.precision if case.precision in serves else serves[0]
+    return replace(case, model="resnet18", variant=variant, precision=precision, batch=1, image=32, launch="stream")
 
 
-def plan(wanted: Plan, env: Environment) -> str:
-    """A plan as TOML: one small case for a moment, of another variant than the baseline if a CPU serves one."""
-    cases = [one for one in map(case, wanted.cases) if not why_not(one, env)]
-    quick = [one for one in cases if one.variant != BASELINE and VARIANTS[one.variant].runs == "modules"]
+def small_plan(plan: Plan, env: Environment) -> str:
+    """Return a plan as TOML: one small case for a moment, not of the baseline if a CPU serves another variant."""
+    cases = [case for case in map(small_case, plan.cases) if not why_not(case, env)]
+    quick = [case for case in cases if case.variant != BASELINE and VARIANTS[case.variant].runs == "modules"]
     chosen = (quick or cases)[0]
-    settings = replace(wanted.settings, **SHORT)
+    settings = replace(plan.settings, **SHORT)
     axes = [f'{axis} = "{getattr(chosen, axis)}"' for axis in ("model", "variant", "precision", "launch")]
-    lines = [f'why = "A dry run of {wanted.name}: the CPU stands in for the GPU."', f"rounds = {min(wanted.rounds, 2)}"]
+    lines = [f'why = "A dry run of {plan.name}: the CPU stands in for the GPU."', f"rounds = {min(plan.rounds, 2)}"]
     lines += ["[measure]", *(f"{key} = {value}" for key, value in asdict(settings).items())]
     lines += ["[[group]]", 'why = "Walks the way."', *axes, f"batch = {chosen.batch}", f"image = {chosen.image}"]
     return "\n".join(lines) + "\n"
 
 
-def argv(words: list[str]) -> list[str]:
-    """A command without its filters, whose cases a stand-in does not have; the case it compares with, stood in for."""
-    made: list[str] = []
-    for word in words:
-        previous = made[-1] if made else ""
+def small_argv(argv: list[str]) -> list[str]:
+    """Return a command without filters, which match no small case, and with a small case to compare with."""
+    words: list[str] = []
+    for word in argv:
+        previous = words[-1] if words else ""
         if previous == "-f":
-            made.pop()
+            words.pop()
         else:
-            made.append(case(Case.parse(word)).name if previous == "--against" else word)
-    return made
+            words.append(small_case(Case.parse(word)).name if previous == "--against" else word)
+    return words

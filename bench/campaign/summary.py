@@ -1,32 +1,32 @@
-"""The last lines of a campaign: a line for every path that was tried, then the first speeds; forty lines at most.
+"""The summary of a campaign: a line for every path that was tried, then the first speeds; forty lines at most.
 
-A path is a piece, or a variant in a precision and launch. It says ok, wrong, error and the like, with the first cause.
+A path is a piece, or a variant in a precision and launch. Its line has a status (ok, wrong, error, ...) and the cause.
 """
 
 from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.campaign.tasks import STAGES, TASKS, Task, stage_of
 from bench.machine.provenance import code_of, short
-from bench.records.baseline import speed
+from bench.records.baseline import images_per_second
 from bench.records.record import Record
 from kernels.cards import places
 
 if TYPE_CHECKING:
     from bench.campaign.campaign import Campaign
 
-LINES, WIDTH = 40, 150
+MAX_LINES, MAX_WIDTH = 40, 150
 SPEEDS = ("first", "headline", "depths", "precisions")  # plans whose speeds are shown, the latest of a case
 
 
 class Row(NamedTuple):
-    """What became of a path: `group` is piece, gate, speed, experiment, tests or task."""
+    """The outcome of a path: `group` is piece, gate, speed, experiment, tests or task."""
 
     status: str
     group: str
@@ -37,28 +37,36 @@ class Row(NamedTuple):
         text = f"{self.status:7} {self.group:10} {self.name}" + (
             f": {' '.join(self.cause.split())}" if self.cause else ""
         )
-        return text if len(text) <= WIDTH else text[: WIDTH - 3] + "..."
+        return text if len(text) <= MAX_WIDTH else text[: MAX_WIDTH - 3] + "..."
 
 
-def summary(campaign: Campaign) -> list[str]:
-    """The lines, of this card and this code; what is next on the last one."""
+def summarize(campaign: Campaign) -> list[str]:
+    """Return the lines for this card and this code; the last one names the missing tasks."""
     tasks = list(_tasks(campaign))
     troubles = [Row("error", "output", text) for text in campaign.troubles()]
-    rows = [*_pieces(campaign), *_gates(campaign), *_experiments(campaign), *_kept(campaign), *_tests(campaign)]
-    rows = list(dict.fromkeys(rows))
-    speeds = list(_speeds(campaign))
+    sections = (_pieces, _gates, _experiments, _results, _tests)
+    rows = list(dict.fromkeys(row for section in sections for row in _rows_of(section, campaign)))
+    speeds = [row if isinstance(row, str) else row.line() for row in _rows_of(_speeds, campaign)]
     states = {name: campaign.state(task).kind for name, task in TASKS.items()}
     done = [name for name, kind in states.items() if kind == "ok"]
-    left = [name for name, kind in states.items() if kind not in ("ok", "failed")]
+    undone = [name for name, kind in states.items() if kind not in ("ok", "failed")]
     head = f"{campaign.name}, commit {short(campaign.env['git'])}: {len(done)} of {len(states)} tasks ok"
-    fixed = [head, *_fitting([*troubles, *tasks], LINES // 3)]
-    paths = _fitting(rows, LINES - 1 - len(fixed) - min(len(speeds), 12))
-    last = f"Missing: {', '.join(left)}. `make gpu` goes on there." if left else "Nothing is missing."
-    return [*fixed, *paths, *speeds[: LINES - 1 - len(fixed) - len(paths)], last]
+    fixed = [head, *_fit_lines([*troubles, *tasks], MAX_LINES // 3)]
+    paths = _fit_lines(rows, MAX_LINES - 1 - len(fixed) - min(len(speeds), 12))
+    last = f"Missing: {', '.join(undone)}. `make gpu` goes on there." if undone else "Nothing is missing."
+    return [*fixed, *paths, *speeds[: MAX_LINES - 1 - len(fixed) - len(paths)], last]
+
+
+def _rows_of(section: Callable[[Campaign], Iterator[Any]], campaign: Campaign) -> Iterator[Any]:
+    """Yield the rows of a section; a damaged file costs the rest of them, and has a row itself."""
+    try:
+        yield from section(campaign)
+    except Exception as error:
+        yield Row("error", "summary", section.__name__.removeprefix("_"), f"{type(error).__name__}: {error}")
 
 
 def _tasks(campaign: Campaign) -> Iterator[Row]:
-    """The tasks of this run that did not end well, the latest word of each."""
+    """Yield the tasks of this run whose last try failed."""
     latest = {entry.task: entry for entry in campaign.ended}
     for entry in latest.values():
         if entry.status != "ok":
@@ -66,45 +74,40 @@ def _tasks(campaign: Campaign) -> Iterator[Row]:
 
 
 def _pieces(campaign: Campaign) -> Iterator[Row]:
-    for piece in _rows(_of_this_code(campaign, _read(campaign.root / "pieces.json")), "pieces"):
-        name = " ".join(str(piece.get(key, "")) for key in ("name", "precision")).strip()
+    for piece in _if_of_this_code(campaign, _read_json(campaign.root / "pieces.json")).get("pieces", ()):
+        name = f"{piece['name']} {piece.get('precision', '')}".strip()
         yield Row(str(piece.get("status")), "piece", name, str(piece.get("reason", "")))
 
 
 def _gates(campaign: Campaign) -> Iterator[Row]:
-    """A row for each case whose answers were checked."""
-    for record in _latest(campaign, (task for task in TASKS.values() if "verify" in task.argv)):
+    """Yield a row for each case whose answers were checked."""
+    for record in _records_of(campaign, (task for task in TASKS.values() if "verify" in task.argv)):
         if record.status != "skipped":
             yield Row(record.status, "gate", _path(record), "" if record.status == "ok" else record.reason)
 
 
 def _experiments(campaign: Campaign) -> Iterator[Row]:
-    found = _read(places.constants_path(campaign.name, campaign.results))
-    for one in _rows(_of_this_code(campaign, found), "experiments"):
-        if one.get("reason") != "not begun":
-            yield Row(str(one.get("status")), "experiment", str(one.get("name")), str(one.get("reason", "")))
-    constants = found.get("constants")
-    for name, constant in (constants if isinstance(constants, dict) else {}).items():
-        value = constant.get("value") if isinstance(constant, dict) else None
-        if isinstance(value, int | float):
-            yield Row("ok", "constant", f"{name} = {value:.4g} {constant.get('unit', '')}".strip())
+    content = _read_json(places.constants_path(campaign.name, campaign.results))
+    for row in _if_of_this_code(campaign, content).get("experiments", ()):
+        if row.get("reason") != "not begun":
+            yield Row(str(row.get("status")), "experiment", str(row.get("name")), str(row.get("reason", "")))
+    for name, constant in content.get("constants", {}).items():
+        yield Row("ok", "constant", f"{name} = {constant['value']:.4g} {constant.get('unit', '')}".strip())
 
 
-def _kept(campaign: Campaign) -> Iterator[Row]:
-    """What tuning and the ceilings left of this card."""
-    entries = _rows(_read(places.tuned_path(campaign.name, campaign.results)), "entries")
+def _results(campaign: Campaign) -> Iterator[Row]:
+    """Yield the results of tuning and of the ceilings."""
+    entries = _read_json(places.tuned_path(campaign.name, campaign.results)).get("entries", ())
     measured = [entry for entry in entries if entry.get("chosen") == "measured"]
     if measured:
         yield Row("ok", "tuned", f"{len(measured)} layers have a configuration that was measured")
-    found = _read(campaign.ceilings())
-    flops, bandwidth = found.get("flops"), found.get("bandwidth")
-    if isinstance(flops, dict) and isinstance(bandwidth, int | float):
-        rates = ", ".join(f"{name} {rate / 1e12:.3g} TFLOP/s" for name, rate in flops.items())
-        yield Row("ok", "ceilings", f"{rates}; copies {bandwidth / 1e12:.3g} TB/s")
+    if ceilings := _read_json(campaign.ceilings()):
+        rates = ", ".join(f"{name} {rate / 1e12:.3g} TFLOP/s" for name, rate in ceilings["flops"].items())
+        yield Row("ok", "ceilings", f"{rates}; copies {ceilings['bandwidth'] / 1e12:.3g} TB/s")
 
 
 def _tests(campaign: Campaign) -> Iterator[Row]:
-    """Counts of JUnit's files that are of this code, and a row for each test that failed."""
+    """Yield the counts in JUnit's files of this code, and a row for each test that failed."""
     for name, task in TASKS.items():
         path = campaign.root / f"{name}.xml"
         if "pytest" in task.argv and path.exists() and campaign.state(task).kind != "missing":
@@ -112,18 +115,14 @@ def _tests(campaign: Campaign) -> Iterator[Row]:
 
 
 def _tests_in(path: Path) -> Iterator[Row]:
-    try:
-        suites = list(ElementTree.parse(path).getroot().iter("testsuite"))
-    except ElementTree.ParseError as error:
-        yield Row("error", "tests", f"{path.name} cannot be read", str(error))
-        return
+    suites = list(ElementTree.parse(path).getroot().iter("testsuite"))
     counts = {
         key: sum(int(suite.get(key, 0)) for suite in suites) for key in ("tests", "failures", "errors", "skipped")
     }
     if not counts["tests"]:  # collected, and none run
         return
-    bad = counts["failures"] + counts["errors"]
-    yield Row("error" if bad else "ok", path.stem, ", ".join(f"{count} {name}" for name, count in counts.items()))
+    failed = counts["failures"] + counts["errors"]
+    yield Row("error" if failed else "ok", path.stem, ", ".join(f"{count} {name}" for name, count in counts.items()))
     for suite in suites:
         for case in suite.iter("testcase"):
             for kind in ("failure", "error"):
@@ -133,30 +132,32 @@ def _tests_in(path: Path) -> Iterator[Row]:
                     )
 
 
-def _speeds(campaign: Campaign) -> Iterator[str]:
-    """Images/s, latency and the ratio to eager of the same precision, batch and launch."""
+def _speeds(campaign: Campaign) -> Iterator[Row | str]:
+    """Yield images/s, latency and the ratio to eager of the same precision, batch and launch."""
     records = {}
-    for record in _latest(campaign, (task for task in TASKS.values() if task.plan in SPEEDS and "run" in task.argv)):
+    for record in _records_of(
+        campaign, (task for task in TASKS.values() if task.plan in SPEEDS and "run" in task.argv)
+    ):
         records[record.case] = record
-    ok = [record for record in records.values() if record.status == "ok" and record.throughput]
-    rates = {record.case: speed(record) for record in ok}
-    eager = {_like(case): rate for case, rate in rates.items() if case.variant == "eager"}
-    for record in sorted(ok, key=lambda record: (record.case.model, -record.case.batch, -rates[record.case])):
+    measured = [record for record in records.values() if record.status == "ok" and record.throughput]
+    rates = {record.case: images_per_second(record) for record in measured}
+    eager_rates = {_ratio_key(case): rate for case, rate in rates.items() if case.variant == "eager"}
+    for record in sorted(measured, key=lambda record: (record.case.model, -record.case.batch, -rates[record.case])):
         case = record.case
-        base = eager.get(_like(case))
-        ratio = f", {rates[case] / base:.2f} times eager" if base else ""
+        baseline = eager_rates.get(_ratio_key(case))
+        ratio = f", {rates[case] / baseline:.2f} times eager" if baseline else ""
         yield f"{rates[case]:9,.0f} images/s  {case.name}: p50 {median(record.kept('latency_ns')) / 1e6:.3f} ms{ratio}"
     for record in records.values():
         if record.status not in ("ok", "skipped"):
-            yield Row(record.status, "speed", record.case.name, record.reason).line()
+            yield Row(record.status, "speed", record.case.name, record.reason)
 
 
-def _like(case: Any) -> tuple[Any, ...]:
+def _ratio_key(case: Any) -> tuple[Any, ...]:
     return case.model, case.precision, case.batch, case.image, case.launch
 
 
-def _latest(campaign: Campaign, tasks: Iterable[Task]) -> list[Record]:
-    """The records of some sweeps, of each folder once."""
+def _records_of(campaign: Campaign, tasks: Iterable[Task]) -> list[Record]:
+    """Return the records of some sweeps, each folder once."""
     folders = {campaign.folder(task): task for task in tasks}
     return [record for task in folders.values() for record in campaign.records(task)]
 
@@ -167,50 +168,35 @@ def _path(record: Record) -> str:
     return f"{model}{case.variant} {case.precision} {case.launch} b{case.batch}"
 
 
-def _fitting(rows: list[Row], most: int) -> list[str]:
-    """A line a row; of more than fit, those that are ok share a line by group, then the rest is counted."""
-    if len(rows) <= most:
+def _fit_lines(rows: list[Row], limit: int) -> list[str]:
+    """Return a line a row; if they exceed `limit`, ok rows share a line a group, and further failures are counted."""
+    if len(rows) <= limit:
         return [row.line() for row in rows]
-    good: dict[str, list[str]] = {}
+    names_of_ok: dict[str, list[str]] = {}
     for row in rows:
         if row.status == "ok":
-            good.setdefault(row.group, []).append(row.name)
-    shared = [Row("ok", group, f"{len(names)}: {', '.join(names)}").line() for group, names in good.items()]
-    bad = [row.line() for row in rows if row.status != "ok"]
-    room = max(1, most - len(shared) - 1)
-    more = [f"... and {len(bad) - room} more that are not ok: see the log"] if len(bad) > room else []
-    return [*bad[:room], *more, *shared]
+            names_of_ok.setdefault(row.group, []).append(row.name)
+    shared = [Row("ok", group, f"{len(names)}: {', '.join(names)}").line() for group, names in names_of_ok.items()]
+    not_ok = [row.line() for row in rows if row.status != "ok"]
+    space = max(1, limit - len(shared) - 1)
+    more = [f"... and {len(not_ok) - space} more that are not ok: see the log"] if len(not_ok) > space else []
+    return [*not_ok[:space], *more, *shared]
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """A JSON object that another command wrote; an empty one where it did not."""
-    try:
-        data = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return data if isinstance(data, dict) else {}
+def _read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file; an empty one if there is no file."""
+    return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
-def _rows(found: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    """The objects of a list in a file; of anything else none."""
-    rows = found.get(key)
-    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+def _if_of_this_code(campaign: Campaign, content: dict[str, Any]) -> dict[str, Any]:
+    """Return a file's content if its provenance has this campaign's code and software; else an empty object."""
+    return content if content and code_of(content["provenance"]["environment"]) == code_of(campaign.env) else {}
 
 
-def _of_this_code(campaign: Campaign, found: dict[str, Any]) -> dict[str, Any]:
-    """A file with provenance, if it is of the code and software that this campaign runs; else an empty one."""
-    provenance = found.get("provenance")
-    env = provenance.get("environment") if isinstance(provenance, dict) else None
-    try:
-        return found if env and code_of(env) == code_of(campaign.env) else {}
-    except (KeyError, AttributeError, TypeError):
-        return {}
+def missing_tasks(campaign: Campaign) -> list[Task]:
+    """Return the tasks that are not done for this card and this code, in order of value.
 
-
-def missing(campaign: Campaign) -> list[Task]:
-    """What is not done for this card and this code, in order of value.
-
-    A first stage's sweep that has begun, and lacks what is worth least of it, comes behind the second stage.
+    A sweep of the first stage that has begun comes behind the second stage, as its remaining cases are worth least.
     """
     states = {name: campaign.state(task) for name, task in TASKS.items()}
     order = list(STAGES)

@@ -1,6 +1,6 @@
-"""What a rented card is asked, most telling first: each task a command of this project, with seconds of its own.
+"""The tasks for a rented card, in order of value: each is a command of this project with a time limit.
 
-Words in braces in a command stand for what the campaign chooses (`bench.campaign.campaign.Campaign.command`).
+Words in braces in a command stand for values that the campaign fills in (`bench.campaign.campaign.Campaign.command`).
 """
 
 from __future__ import annotations
@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# What a call of a rented machine may take, less its start; a stage that is told in advance to be short says so.
+# The seconds that a call of a rented machine may take, without its start; a shorter stage has a budget of its own.
 BUDGET_S = 480.0
 
 
 @dataclass(frozen=True)
 class Task:
-    """A command that runs in a process group of its own; a fault in it costs its own results alone.
+    """A command that runs in a separate process group, so that a fault in it loses its results alone.
 
-    `seconds` is what it is given and its hard limit. With less than `least_s` left it is not begun. `plan`: whose
-    records it leaves in {folder}, of the cases that match `only`. `dry`: what a dry run adds to the command.
+    `seconds` is its budget and hard limit; it is not begun with less than `least_s` left. A sweep writes records of
+    `plan`, of the cases that match `only`, to {folder}. A dry run appends `dry` to the command.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Stage:
-    """Tasks that belong together. `seconds` is the budget of the stage where none is given."""
+    """Tasks that belong together. `seconds` is the default budget of the stage."""
 
     name: str
     why: str
@@ -41,26 +41,18 @@ class Stage:
     seconds: float = BUDGET_S
 
 
-def _sweep(name: str, why: str, plan: str, seconds: float, *options: str, only: tuple[str, ...] = ()) -> Task:
+def _bench(command: str) -> tuple[str, ...]:
+    return ("-m", "bench", *command.split())
+
+
+def _sweep(name: str, why: str, plan: str, seconds: float, only: tuple[str, ...] = ()) -> Task:
     filters = tuple(word for glob in only for word in ("-f", glob))
-    argv = ("-m", "bench", "run", "{plan}", "-o", "{folder}", "--retry", "--budget", "{seconds}", *options, *filters)
+    argv = _bench("run {plan} -o {folder} --retry --budget {seconds}") + filters
     return Task(name, why, argv, seconds, plan=plan, only=only)
 
 
 def _gate(name: str, why: str, plan: str, seconds: float) -> Task:
-    argv = (
-        "-m",
-        "bench",
-        "verify",
-        "{plan}",
-        "-o",
-        "{folder}",
-        "--resume",
-        "--budget",
-        "{seconds}",
-        "--jobs",
-        "{jobs}",
-    )
+    argv = _bench("verify {plan} -o {folder} --resume --budget {seconds} --jobs {jobs}")
     return Task(name, why, argv, seconds, plan=plan)
 
 
@@ -72,7 +64,7 @@ def _tests(name: str, why: str, marked: str, seconds: float, *options: str) -> T
 
 def _layers(batch: int, seconds: float) -> Task:
     case, against = (f"resnet50/{variant}/fp16/b{batch}/i224/graph" for variant in ("fused", "library-fused"))
-    argv = ("-m", "bench", "layers", "{case}", "--against", against, "-o", f"{{root}}/layers/fused-b{batch}.json")
+    argv = _bench(f"layers {{case}} --against {against} -o {{root}}/layers/fused-b{batch}.json")
     why = f"Where the microseconds of a forward pass go at batch {batch}, layer by layer, beside the library's."
     return Task(f"layers-b{batch}", why, argv, seconds, case=case, dry=("-n", "3"))
 
@@ -82,9 +74,9 @@ ALIVE = Stage(
     "Does every path work here, and how fast are the first of them?",
     (
         Task("software", "What is installed, what of it imports, and how long that takes.",
-             ("-m", "bench", "env", "--software", "-o", "{root}/software.json"), 30),
+             _bench("env --software -o {root}/software.json"), 30),
         Task("pieces", "The pieces before the network: launches, one graph, one kernel of each kind.",
-             ("-m", "bench", "pieces", "-o", "{root}/pieces.json", "--budget", "{seconds}"), 55, dry=("--dry",)),
+             _bench("pieces -o {root}/pieces.json --budget {seconds}"), 55, dry=("--dry",)),
         _gate("gate-first", "Whether the answers of the variants that matter are right.", "gate-first", 75),
         _sweep("first", "The first speeds: eager, library-fused and fused at batch 128, 1 and 32.", "first", 120),
     ),
@@ -95,19 +87,18 @@ MEASURE = Stage(
     "What decides the next design, and the numbers with kernels tuned on this card.",
     (
         Task("constants", "Experiments whose outcome decides which kernel comes next.",
-             ("-m", "bench", "constants", "-o", "{constants}", "--missing", "--budget", "{seconds}"), 60,
-             dry=("--dry",)),
+             _bench("constants -o {constants} --missing --budget {seconds}"), 60, dry=("--dry",)),
         Task("tune", "The fastest right configuration of each layer, the costliest first, at batches 1 and 128.",
-             ("-m", "bench", "tune", "{model}", "--batch", "{batches}", "--budget", "{seconds}", "-o", "{tuned}"),
-             130, 40, dry=("--dry", "--image", "32", "--candidates", "1")),
+             _bench("tune {model} --batch {batches} --budget {seconds} -o {tuned}"), 130, 40,
+             dry=("--dry", "--image", "32", "--candidates", "1")),
         _sweep("tuned", "The fused variants with those configurations.", "headline", 90,
                only=("resnet50/fused/fp16/b128/*/graph", "resnet50/fused/fp16/b1/*/graph",
                      "resnet50/per-layer/fp16/b128/*/graph", "resnet50/per-layer/fp16/b1/*/graph")),
-        Task("ceilings", "What this card can do at most.", ("-m", "bench", "ceilings", "-o", "{ceilings}"), 75,
+        Task("ceilings", "What this card can do at most.", _bench("ceilings -o {ceilings}"), 75,
              dry=("--quick", "--force")),
         _layers(128, 100),
         Task("harness", "What the harness itself adds to a sample.",
-             ("-m", "bench", "env", "--cost", "-o", "{root}/harness.json"), 40),
+             _bench("env --cost -o {root}/harness.json"), 40),
         _gate("gate", "Every variant and precision, and the other designs, held against float64.", "correctness", 110),
         _sweep("headline", "ResNet-50 in fp16, every variant, from one picture to 256.", "headline", 400),
         _layers(1, 100),
@@ -140,8 +131,8 @@ def stage_of(task: Task) -> Stage:
     return next(stage for stage in STAGES.values() if task in stage.tasks)
 
 
-def chosen(names: Iterable[str]) -> list[Task]:
-    """The tasks of the stages and tasks named, each once, in the order named. Raises ValueError for another word."""
+def select_tasks(names: Iterable[str]) -> list[Task]:
+    """Return the tasks of the named stages and tasks, each once, in that order. Raises ValueError for another name."""
     tasks: dict[str, Task] = {}
     for name in names:
         if name not in STAGES and name not in TASKS:
@@ -152,5 +143,5 @@ def chosen(names: Iterable[str]) -> list[Task]:
 
 
 def budget_of(tasks: Iterable[Task]) -> float:
-    """The seconds for some tasks together where none are given: those of their stages; without tasks, BUDGET_S."""
+    """Return the default budget in seconds for some tasks: the sum of their stages'; without tasks, BUDGET_S."""
     return sum({stage_of(task).name: stage_of(task).seconds for task in tasks}.values()) or BUDGET_S

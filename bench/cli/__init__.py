@@ -1,76 +1,50 @@
-"""The command line: a file a command, put together; what ends one is told here.
+"""The command line: every command, in its group of `bench --help`, and how an error ends one.
 
-Exit codes: 0 ok; 1 a case failed; 2 bad usage; 3 this machine cannot run the plan; those of `bench.errors`.
+Exit codes are those of `bench.errors`: 0 ok; 1 a case failed; 2 bad usage; 3 this machine cannot run the plan.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from bench.cli.console import tell
-from bench.cli.kernels import counts as cli_counts
-from bench.cli.kernels import kernels as cli_kernels
-from bench.cli.kernels import tune as cli_tune
-from bench.cli.machine import ceilings as cli_ceilings
-from bench.cli.machine import constants as cli_constants
-from bench.cli.machine import env as cli_env
-from bench.cli.machine import floors as cli_floors
-from bench.cli.machine import pieces as cli_pieces
-from bench.cli.machine import selftest as cli_selftest
-from bench.cli.measure import ab as cli_ab
-from bench.cli.measure import campaign as cli_campaign
-from bench.cli.measure import layers as cli_layers
-from bench.cli.measure import list as cli_list
-from bench.cli.measure import once as cli_once
-from bench.cli.measure import run as cli_run
-from bench.cli.measure import verify as cli_verify
-from bench.cli.results import capacity as cli_capacity
-from bench.cli.results import compare as cli_compare
-from bench.cli.results import formats as cli_interop
-from bench.cli.results import history as cli_history
-from bench.cli.results import recommend as cli_recommend
-from bench.cli.results import report as cli_report
+from bench.cli.kernels import counts, tune
+from bench.cli.kernels import kernels as kernels_command
+from bench.cli.machine import ceilings, constants, env, floors, pieces, selftest
+from bench.cli.measure import ab, campaign, layers, once, run, verify
+from bench.cli.measure import list as list_command
+from bench.cli.results import capacity, compare, formats, history, recommend, report
 from bench.errors import USAGE, BenchError
+from bench.text import WORDS
 from kernels.cards.constants import ConstantsError
 
-
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    """The one place where an error ends a command: its sentence on stderr, and its exit code."""
-    try:
-        yield
-    except BenchError as error:
-        code = error.exit_code
-        tell(f"bench: {error}")
-    except ConstantsError as error:  # of kernels/, which knows nothing of bench
-        code = USAGE
-        tell(f"bench: {error}")
-    else:
-        return
-    raise typer.Exit(code)
-
-
-# Commands that had another name in the version before: the old one works for one version more, and --help has it not.
+# old name of a command -> its name now; an old name works for one version more, and --help does not list it
 RENAMED = {"facts": "counts", "load": "capacity", "gpu": "campaign"}
 
 
 class _Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command by its name, or by its name of the version before."""
         if name := RENAMED.get(args[0]):
             tell(f"bench: `bench {args[0]}` is called `bench {name}` now; the next version has only that name")
             args = [name, *args[1:]]
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:  # a context of typer's or of click's, as the version has it
-        with _plain_errors():
+        """Run the command; an error becomes its sentence on stderr and its exit code, here and nowhere else."""
+        try:
             return super().invoke(ctx)
+        except (BenchError, ConstantsError) as error:  # the second is of kernels/, which imports nothing of bench/
+            tell(f"bench: {error}")
+            raise typer.Exit(getattr(error, "exit_code", USAGE)) from None
 
 
 app = typer.Typer(
@@ -80,51 +54,54 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Which way of running a ResNet is fastest on this machine, by how much, and is the answer still right?",
+    epilog=WORDS,
 )
 
-# in the order of `bench --help`: what a newcomer does first, first
+# in the order of `bench --help`: first what a newcomer needs first
 COMMANDS: tuple[tuple[str, dict[str, Callable[..., None]]], ...] = (
     ("Measure", {
-        "list": cli_list.list_,
-        "run": cli_run.run,
-        "verify": cli_verify.verify,
-        "once": cli_once.once,
-        "layers": cli_layers.layers,
-        "ab": cli_ab.ab,
-        "campaign": cli_campaign.campaign,
+        "list": list_command.list_,
+        "run": run.run,
+        "verify": verify.verify,
+        "once": once.once,
+        "layers": layers.layers,
+        "ab": ab.ab,
+        "campaign": campaign.campaign,
     }),
     ("Results", {
-        "report": cli_report.report,
-        "compare": cli_compare.compare,
-        "recommend": cli_recommend.recommend,
-        "capacity": cli_capacity.capacity,
-        "history": cli_history.history,
-        "export": cli_interop.export,
-        "import": cli_interop.import_,
+        "report": report.report,
+        "compare": compare.compare,
+        "recommend": recommend.recommend,
+        "capacity": capacity.capacity,
+        "history": history.history,
+        "export": formats.export,
+        "import": formats.import_,
     }),
     ("Machine", {
-        "env": cli_env.env,
-        "ceilings": cli_ceilings.ceilings,
-        "floors": cli_floors.floors,
-        "selftest": cli_selftest.selftest,
-        "pieces": cli_pieces.pieces,
-        "constants": cli_constants.constants,
+        "env": env.env,
+        "ceilings": ceilings.ceilings,
+        "floors": floors.floors,
+        "selftest": selftest.selftest,
+        "pieces": pieces.pieces,
+        "constants": constants.constants,
     }),
     ("Kernels", {
-        "kernels": cli_kernels.kernels,
-        "counts": cli_counts.counts,
-        "tune": cli_tune.tune,
+        "kernels": kernels_command.kernels,
+        "counts": counts.counts,
+        "tune": tune.tune,
     }),
 )  # fmt: skip
 for panel, commands in COMMANDS:
     for name, command in commands.items():
-        app.command(name, rich_help_panel=panel)(command)
+        # typer keeps the line breaks inside a paragraph of a docstring, which a narrow terminal breaks once more
+        text = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(command) or "")
+        app.command(name, rich_help_panel=panel, help=text)(command)
 
 
 def main() -> None:
-    """The console script."""
+    """Run the console script `bench`."""
     try:
         app()
-    except BrokenPipeError:  # the reader of our output left
+    except BrokenPipeError:  # whoever read the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

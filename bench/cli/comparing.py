@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from bench.verdicts.metrics import METRICS, metric_named
 
@@ -19,26 +20,28 @@ class FailOn(StrEnum):
 
 Minimum = Annotated[
     list[str] | None,
-    typer.Option("--minimum", metavar="METRIC=PERCENT", help="The least change of a metric that is one."),
+    Option(
+        "--minimum", metavar="METRIC=PERCENT", help="Smallest change of a metric that counts, as latency=3; repeat."
+    ),
 ]
 Fails = Annotated[
     list[FailOn] | None,
-    typer.Option("--fail-on", help="Exit 1 for this, and for slower; repeat for more.  \\[default: slower]"),
+    Option("--fail-on", help="What ends in exit code 1, beside slower; repeat.  \\[default: slower]"),
 ]
-Every = Annotated[bool, typer.Option("-a", "-v", "--all", help="List what is SAME, too.")]
-Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown.")]
+Every = Annotated[bool, Option("-a", "-v", "--all", help="List what is SAME, too.")]
+Markdown = Annotated[bool, Option("--markdown", help="Print Markdown.")]
 
 
-def names(given: list[str] | None) -> list[str]:
-    """The metrics that words of `--metric` mean, in METRICS' order; all for none."""
-    chosen = set(map(metric_named, given or METRICS))
+def metric_names(words: list[str] | None) -> list[str]:
+    """Return the metrics that `--metric` names, in METRICS' order; all of them for none."""
+    chosen = set(map(metric_named, words or METRICS))
     return [name for name in METRICS if name in chosen]
 
 
-def minimums(given: list[str] | None) -> dict[str, float]:
-    """The least changes, relative, that words of `--minimum` mean."""
-    found = {}
-    for text in given or ():
+def parse_minimums(words: list[str] | None) -> dict[str, float]:
+    """Return the smallest relative change of each metric that `--minimum` names."""
+    minimums = {}
+    for text in words or ():
         name, _, percent = text.partition("=")
         try:
             value = float(percent.removesuffix("%"))
@@ -46,5 +49,5 @@ def minimums(given: list[str] | None) -> dict[str, float]:
             raise typer.BadParameter(f"--minimum wants METRIC=PERCENT, as in latency=3; not {text!r}") from None
         if not 0 <= value < 1000:
             raise typer.BadParameter(f"--minimum {text}: a percentage is from 0 to 1000")
-        found[metric_named(name)] = value / 100
-    return found
+        minimums[metric_named(name)] = value / 100
+    return minimums

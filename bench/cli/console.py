@@ -1,4 +1,4 @@
-"""What every command shares: exit codes, where it prints, the options that several of them take."""
+"""What every command shares: exit codes, the two consoles, options, and how values are printed and parsed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from typer import Argument, Option
 
 from bench.errors import FAILED as FAILED
 from bench.errors import STOPPED as STOPPED
@@ -21,39 +22,49 @@ from bench.files import ANOTHER, write_json
 from bench.lines import Line
 from bench.machine.environment import device, hardware, no_cuda
 from bench.machine.facts import Environment
+from bench.records.record import Record
+from bench.records.store import read_folders
 from bench.report.views import VIEWS
 
 out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
 
-PlanName = Annotated[str, typer.Argument(metavar="PLAN", help="A curated plan's name, or a TOML file's path.")]
+PlanName = Annotated[str, Argument(metavar="PLAN", help="Name of a plan in bench/plans, or path of a TOML file.")]
 Filter = Annotated[
-    list[str] | None, typer.Option("-f", "--filter", metavar="GLOB", help="Only the cases that match; repeat for more.")
+    list[str] | None, Option("-f", "--filter", metavar="GLOB", help="Only cases that match; repeat for more.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Input = Annotated[str, typer.Option("--input", metavar="photos|noise|DIR", help="What the model looks at.")]
-Seed = Annotated[int, typer.Option("--seed", help="Of the weights, the pictures and the order of cases.")]
+Json = Annotated[bool, Option("--json", help="Print JSON.")]
+Input = Annotated[str, Option("--input", metavar="photos|noise|DIR", help="Pictures that the model is run on.")]
+Seed = Annotated[int, Option("--seed", help="Seed of the weights, the pictures and the order of cases.")]
 ViewName = Annotated[
-    str | None, typer.Option("--view", metavar="|".join(VIEWS), help="Which columns.  \\[default: speed]")
+    str | None, Option("--view", metavar="|".join(VIEWS), help="Columns of the table.  \\[default: speed]")
 ]
-Budget = Annotated[float | None, typer.Option(min=1, metavar="SECONDS", help="Start no case that would end later.")]
-Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="Where the records go.")]
+Budget = Annotated[float | None, Option(min=1, metavar="SECONDS", help="Start no case that would end later than this.")]
+Output = Annotated[Path | None, Option("-o", "--output", metavar="DIR", help="Folder for the records.")]
 
 
 def tell(text: str) -> None:
-    """A sentence beside the results: not markup, and not broken, so that a path in it can be copied."""
+    """Print a sentence on stderr, without markup and without line breaks, so that a path in it can be copied."""
     err.print(text, markup=False, soft_wrap=True)
 
 
-def show(lines: Iterable[Line]) -> None:
-    """Print what a room has to say."""
+def print_lines(lines: Iterable[Line]) -> None:
+    """Print the lines of a text, as a room returns it."""
     for line in lines:
         out.print(line.content, style=line.style, markup=line.markup, soft_wrap=line.whole)
 
 
+def read_records(folders: Iterable[Path]) -> list[Record]:
+    """Return the records of results folders; say on stderr which lines could not be read."""
+    records, damage = read_folders(folders)
+    for line in damage:
+        tell(f"bench: {line}")
+    return records
+
+
 @contextmanager
-def damage_told() -> Iterator[None]:
-    """Tells of lines that a load left out, a sentence each."""
+def damage_on_stderr() -> Iterator[None]:
+    """Print the warnings of lines that `bench.load` left out, a sentence each."""
     from bench.records.frame import Damage
 
     with warnings.catch_warnings(record=True) as caught:
@@ -66,7 +77,7 @@ def damage_told() -> Iterator[None]:
 
 
 def stop(text: str, code: int) -> NoReturn:
-    """End the command: a sentence on stderr, and its exit code."""
+    """End the command with a sentence on stderr and an exit code."""
     raise BenchError(text, code)
 
 
@@ -74,35 +85,36 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=1))
 
 
-def device_line(facts: Environment) -> str:
-    cpu, where = facts["cpu"], device(facts)
-    name = hardware(where, facts["gpu"].get("name"), cpu["name"], cpu["cores"])
-    return name if where == "cuda" else f"{name} (no GPU: {no_cuda(facts)})"
+def device_line(env: Environment) -> str:
+    """Describe the device that cases run on here; without a GPU, say why there is none."""
+    cpu, where = env["cpu"], device(env)
+    name = hardware(where, env["gpu"].get("name"), cpu["name"], cpu["cores"])
+    return name if where == "cuda" else f"{name} (no GPU: {no_cuda(env)})"
 
 
-def known_view(name: str) -> str:
+def checked_view(name: str) -> str:
     if name not in VIEWS:
         raise typer.BadParameter(f"unknown view {name!r}; allowed: {', '.join(VIEWS)}")
     return name
 
 
-def input_of(word: str) -> str:
-    """A word of `--input` as a process of another checkout understands it: a folder by its whole path."""
+def absolute_input(word: str) -> str:
+    """Return an argument of `--input` as a process of another checkout understands it: a folder by its full path."""
     return word if word in ("photos", "noise") else str(Path(word).resolve())
 
 
-def shares(option: str, text: str) -> list[float]:
-    """The percentages of an option, with commas between them, as shares of one."""
+def parse_percentages(option: str, text: str) -> list[float]:
+    """Return the percentages of an option, separated by commas, as fractions of one."""
     try:
-        levels = [float(word) / 100 for word in text.split(",")]
+        fractions = [float(word) / 100 for word in text.split(",")]
     except ValueError:
         raise typer.BadParameter(f"{option} wants percentages with commas, as in 0.5,1,2; not {text!r}") from None
-    if any(not 0 < level < 1 for level in levels):
+    if any(not 0 < fraction < 1 for fraction in fractions):
         raise typer.BadParameter(f"{option} {text}: each is more than 0 and less than 100 %")
-    return levels
+    return fractions
 
 
-def keep(value: Any, path: Path | None) -> None:
-    """Write JSON where -o says, if it says; ends the command where that cannot be written."""
+def write_output(value: Any, path: Path | None) -> None:
+    """Write JSON to the file that -o names, if it names one."""
     if path is not None:
         write_json(path, value, ANOTHER, FAILED)

@@ -17,7 +17,7 @@ from bench.runs.job import Empty, PartOutcome, PartsJob
 from bench.runs.process import HERE, Answer, Ask, Home
 from bench.runs.process import ask as ask_child
 from bench.runs.request import request
-from bench.runs.restart import Hand, restart
+from bench.runs.restart import InFlight, restart
 
 LATE = 0.9  # of its limit, behind which a death is taken for the limit's: what a child tells is heard a little later
 STRIKES = 2  # processes in a row that die before they begin a part
@@ -44,7 +44,7 @@ class _Parts:
 
     waiting: dict[str, float]
     told: Told
-    hand: Hand[str] = field(default_factory=Hand)
+    hand: InFlight[str] = field(default_factory=InFlight)
 
     def hear(self, stage: str) -> None:
         verb, _, rest = stage.partition(" ")

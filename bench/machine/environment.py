@@ -1,4 +1,4 @@
-"""This machine, as a record describes it: read without torch, so that the parent process never loads it.
+"""The description of this machine in records, read without torch so that the parent process never loads it.
 
 A value that cannot be read is a string that starts with "unreadable:" and says why.
 """
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from bench.machine.facts import Environment, Gpu, Processor, Unreadable
 from bench.machine.provenance import ROOT as ROOT
-from bench.machine.provenance import git
+from bench.machine.provenance import commit_of
 from bench.machine.provenance import unreadable as unreadable
 from kernels.cards.places import slug
 
@@ -28,27 +28,18 @@ PACKAGES = (
     "torch", "triton", "onnxruntime", "onnxruntime-gpu", "tensorrt", "onnx", "onnxscript", "numpy", "scipy", "pandas",
     "nvidia-ml-py", "nvidia-cudnn-cu12", "nvidia-cudnn-cu13", "nvidia-cublas", "scikit-learn", "scikit-image", "pillow",
 )  # fmt: skip
-# Environment variables that change what is measured. Values that are paths are recorded as "set".
+# Environment variables that affect measurements.
 VARIABLES = re.compile(
     r"^(CUDA_|CUDNN_|CUBLAS_|NVIDIA_TF32|TORCH|PYTORCH_|INDUCTOR|TRITON_|OMP_|MKL_|KMP_|GOMP_|DNNL_|ONEDNN_|ORT_|LD_PRELOAD$"
     r"|MALLOC_|OPENBLAS_|PYTHONHASHSEED$|PYTHONOPTIMIZE$)"
 )
 CPU_FLAGS = (
-    "avx2",
-    "avx512f",
-    "avx512_bf16",
-    "avx512_vnni",
-    "avx512_fp16",
-    "amx_bf16",
-    "amx_int8",
-    "bf16",
-    "asimdhp",
-    "sve",
-)
+    "avx2", "avx512f", "avx512_bf16", "avx512_vnni", "avx512_fp16", "amx_bf16", "amx_int8", "bf16", "asimdhp", "sve",
+)  # fmt: skip
 
 
 def environment() -> Environment:
-    """Everything a record keeps of this machine and its software; JSON-able. Takes about 0.1 s."""
+    """Describe this machine and its software for records, as JSON. Takes about 0.1 s."""
     return {
         "cpu": cpu(),
         "memory_bytes": _read(lambda: os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
@@ -59,20 +50,20 @@ def environment() -> Environment:
         "gpu": gpu(),
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "torch_cuda": _read(_torch_cuda),
-        "git": git(ROOT),
+        "git": commit_of(ROOT),
         "variables": variables(),
     }
 
 
-def _read(value: Callable[[], T]) -> T | Unreadable:
+def _read(read: Callable[[], T]) -> T | Unreadable:
     try:
-        return value()
-    except Exception as error:  # whatever the reason, it is the value's description
+        return read()
+    except Exception as error:  # any reason why there is no value is recorded
         return Unreadable(f"unreadable: {type(error).__name__}: {error}")
 
 
 def cpu() -> Processor:
-    """The processor: its name, the cores this process may use, what of its instruction sets matters here."""
+    """Describe the processor: its name, the cores that this process may use, the instruction sets that matter here."""
     info = _read(lambda: Path("/proc/cpuinfo").read_text())
     name = re.search(r"^(?:model name|Model)\s*:\s*(.+)$", info, re.M)
     flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", info, re.M)
@@ -90,22 +81,22 @@ def cpu() -> Processor:
 
 
 def cache_bytes() -> int | Unreadable:
-    """The last-level caches of the cores this process may use, together."""
+    """Return the bytes of the last-level caches of all cores that this process may use."""
     return _read(_cache_bytes)
 
 
 def _cache_bytes() -> int:
-    sizes: dict[str, int] = {}  # by the cores that share one
+    sizes: dict[str, int] = {}  # by the cores that share the cache
     for core in os.sched_getaffinity(0):
         folders = Path(f"/sys/devices/system/cpu/cpu{core}/cache").glob("index*")
-        last = max(folders, key=lambda folder: int((folder / "level").read_text()))
-        kib = int((last / "size").read_text().strip().removesuffix("K"))
-        sizes[(last / "shared_cpu_list").read_text()] = kib << 10
+        last_level = max(folders, key=lambda folder: int((folder / "level").read_text()))
+        kib = int((last_level / "size").read_text().strip().removesuffix("K"))
+        sizes[(last_level / "shared_cpu_list").read_text()] = kib << 10
     return sum(sizes.values())
 
 
 def _cpu_quota() -> float | None:
-    """Cores a container may use, from its control group; None without a limit."""
+    """Return the cores' worth of time that the control group allows; None without a limit."""
     quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
     return None if quota == "max" else int(quota) / int(period)
 
@@ -115,19 +106,19 @@ def _virtual() -> bool:
 
 
 def child_variables(root: Path = ROOT) -> dict[str, str]:
-    """The environment of a Python child that is to import this package from a checkout, unless told this one."""
+    """Return the environment variables of a Python child that imports this package from the checkout `root`."""
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))}
 
 
-def hidden() -> bool:
-    """Whether CUDA_VISIBLE_DEVICES hides every GPU from this process."""
+def gpus_hidden() -> bool:
+    """Return whether CUDA_VISIBLE_DEVICES hides every GPU from this process."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return visible is not None and visible.split(",")[0].strip() in ("", "-1")
 
 
 def gpu() -> Gpu:
-    """The first GPU that CUDA_VISIBLE_DEVICES lets this process see; {"none": reason} where none has a name."""
-    if hidden():
+    """Describe the first GPU in CUDA_VISIBLE_DEVICES; {"none": reason} without one."""
+    if gpus_hidden():
         return {"none": "CUDA_VISIBLE_DEVICES hides every GPU"}
     try:
         import pynvml
@@ -139,7 +130,7 @@ def gpu() -> Gpu:
         return {"none": f"no NVIDIA driver answers ({error})"}
     try:
         return _gpu_facts(pynvml, os.environ.get("CUDA_VISIBLE_DEVICES"))
-    except (pynvml.NVMLError, ValueError) as error:  # a name that is no text, too
+    except (pynvml.NVMLError, ValueError) as error:  # ValueError: of `slug`, or of a name that is not UTF-8
         return {"none": f"the NVIDIA driver does not answer for the chosen GPU ({error})"}
     finally:
         with suppress(pynvml.NVMLError):
@@ -155,7 +146,7 @@ def _gpu_facts(nvml: Any, visible: str | None) -> Gpu:
         return value.decode() if isinstance(value, bytes) else str(value)
 
     sm, name = nvml.NVML_CLOCK_SM, text(nvml.nvmlDeviceGetName(handle)).strip()
-    slug(name)  # raises ValueError for what no file could be named by: all that is kept of a card goes by its name
+    slug(name)  # raises ValueError for a name that no file can have: all files of a card are named after it
     return {
         "name": name,
         "capability": list(nvml.nvmlDeviceGetCudaComputeCapability(handle)),
@@ -179,9 +170,9 @@ def _gpu_facts(nvml: Any, visible: str | None) -> Gpu:
 
 
 def clock_reasons(nvml: Any) -> Callable[[Any], int]:
-    """NVML's question for the reasons of the present clocks, a bit each; older drivers call them throttle reasons."""
-    found = getattr(nvml, "nvmlDeviceGetCurrentClocksEventReasons", None)
-    return found or nvml.nvmlDeviceGetCurrentClocksThrottleReasons
+    """Return NVML's function for the bits of the current clocks' reasons; older drivers call them throttle reasons."""
+    function = getattr(nvml, "nvmlDeviceGetCurrentClocksEventReasons", None)
+    return function or nvml.nvmlDeviceGetCurrentClocksThrottleReasons
 
 
 def _pcie(nvml: Any, handle: Any) -> str:
@@ -190,16 +181,16 @@ def _pcie(nvml: Any, handle: Any) -> str:
 
 
 def gpu_handle(nvml: Any, visible: str | None) -> Any:
-    """NVML's handle of the first device of CUDA_VISIBLE_DEVICES (None: not set); a string says why there is none."""
-    chosen = (visible or "0").split(",")[0].strip()
+    """Return NVML's handle of the first device in CUDA_VISIBLE_DEVICES (None: unset), or the reason as a string."""
+    first = (visible or "0").split(",")[0].strip()
     count = nvml.nvmlDeviceGetCount()
     if not count:
         return "the NVIDIA driver lists no GPU"
-    if chosen.isdigit():
-        if int(chosen) >= count:
-            return f"CUDA_VISIBLE_DEVICES asks for GPU {chosen}; the driver lists {count}"
-        return nvml.nvmlDeviceGetHandleByIndex(int(chosen))
-    return nvml.nvmlDeviceGetHandleByUUID(chosen.encode())
+    if first.isdigit():
+        if int(first) >= count:
+            return f"CUDA_VISIBLE_DEVICES asks for GPU {first}; the driver lists {count}"
+        return nvml.nvmlDeviceGetHandleByIndex(int(first))
+    return nvml.nvmlDeviceGetHandleByUUID(first.encode())
 
 
 def _version(name: str) -> str | None:
@@ -210,40 +201,40 @@ def _version(name: str) -> str | None:
 
 
 def onnxruntime(env: Environment) -> str | None:
-    """The version of ONNX Runtime in a record's environment, by either name of its distributions."""
+    """Return the version of ONNX Runtime in a record's environment, from either of its distributions."""
     packages = env.get("packages", {})
-    found = packages.get("onnxruntime-gpu") or packages.get("onnxruntime")
-    return found if isinstance(found, str) else None
+    version = packages.get("onnxruntime-gpu") or packages.get("onnxruntime")
+    return version if isinstance(version, str) else None
 
 
 def _torch_cuda() -> str | None:
-    """The CUDA version torch was built for; None for a CPU build. Read from its version file, without importing it."""
+    """Read the CUDA version that torch was built for from its version file; None for a CPU build."""
     spec = find_spec("torch")
     if spec is None or not spec.origin:
         return None
     text = (Path(spec.origin).parent / "version.py").read_text()
-    found = re.search(r"^cuda(?::[^=]+)?\s*=\s*['\"]([\d.]+)['\"]", text, re.M)
-    return found.group(1) if found else None
+    match = re.search(r"^cuda(?::[^=]+)?\s*=\s*['\"]([\d.]+)['\"]", text, re.M)
+    return match.group(1) if match else None
 
 
 def variables() -> dict[str, str]:
-    """The set environment variables that change what is measured; a path is recorded as "set", not told."""
-    chosen = {key: value for key, value in sorted(os.environ.items()) if VARIABLES.match(key)}
-    return {key: "set" if "/" in value else value for key, value in chosen.items()}
+    """Return the environment variables that affect measurements; the value of a path is "set"."""
+    present = sorted((key, value) for key, value in os.environ.items() if VARIABLES.match(key))
+    return {key: "set" if "/" in value else value for key, value in present}
 
 
 def hardware(device: str, gpu: object, cpu: object, cores: object) -> str:
-    """A machine by what cases run on there: a GPU's name, or a CPU's with its cores."""
+    """Return the name of the hardware that cases run on: the GPU's, or the CPU's with its cores."""
     return str(gpu) if device == "cuda" else f"{cpu}, {cores} cores"
 
 
 def device(env: Environment) -> str:
-    """Where cases run: cuda if there is a GPU and torch was built for one, else cpu."""
+    """Return the device that cases run on: cuda if there is a GPU and torch was built for one, else cpu."""
     return "cuda" if not no_cuda(env) else "cpu"
 
 
 def no_cuda(env: Environment) -> str | None:
-    """Why this machine has no CUDA device; None if it has one."""
+    """Return the reason why this machine has no CUDA device, or None."""
     if "none" in env["gpu"]:
         return str(env["gpu"]["none"])
     if not env["torch_cuda"] or unreadable(env["torch_cuda"]):

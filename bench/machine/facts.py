@@ -1,26 +1,26 @@
-"""What a record keeps of the machine, as types: the environment of a sweep, and what was watched beside the timing.
+"""Types of a record's description of the machine: the environment of a sweep, and readings taken during the timing.
 
 Every key may be missing, as older versions did not read it, and a value may be `Unreadable`: the reason why there is
-none. `bench.records.check` holds records against these types.
+none. `bench.records.typed` checks records against these types.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, NewType, TypedDict
 
-# A text that begins with "unreadable:" and says why.
+# A string that starts with "unreadable:" and says why.
 Unreadable = NewType("Unreadable", str)
 
 
 class Least:
-    """Of `Annotated` numbers: the least that is allowed."""
+    """An annotation of numbers: the least allowed value."""
 
     def __init__(self, value: int) -> None:
         self.value = value
 
 
 class Like:
-    """Of `Annotated`: the JSON is checked as if it were annotated so, or, of a dataclass, holds fields of it."""
+    """An annotation: the JSON is checked as this type; for a dataclass, as an object with some of its fields."""
 
     def __init__(self, annotation: Any) -> None:
         self.annotation = annotation
@@ -33,20 +33,20 @@ Spread = Annotated[list[float], Like(tuple[float, float, float])]
 
 
 class Processor(TypedDict, total=False):
-    """The processor, and what of it this process may use."""
+    """The processor, and the part of it that this process may use."""
 
     name: str
     cores: Annotated[int, Like(int | Unreadable)]  # that the process may run on
     quota: float | Unreadable | None  # cores' worth of time that a control group allows; None without a limit
     flags: list[str]
     governor: str
-    cache_bytes: int | Unreadable  # last-level caches of these cores, together
+    cache_bytes: int | Unreadable  # of all last-level caches of these cores
     smt: bool | Unreadable
     numa_nodes: int | Unreadable
 
 
 class Gpu(TypedDict, total=False):
-    """The first GPU that the process may see; where there is none, `none` alone, which says why."""
+    """The first GPU that the process may see; without one only `none`, the reason."""
 
     none: str
     name: str
@@ -70,7 +70,7 @@ class Gpu(TypedDict, total=False):
 
 
 class Commit(TypedDict, total=False):
-    """The commit of this project, and whether a file that can change a result differs from it."""
+    """The commit of this project, and whether files that can change a result differ from it (`dirty`)."""
 
     sha: str | None
     dirty: bool | Unreadable | None
@@ -80,7 +80,7 @@ class Commit(TypedDict, total=False):
 
 
 class Environment(TypedDict, total=False):
-    """A machine and its software, as `bench.machine.environment.environment` reads them."""
+    """A machine and its software, as `bench.machine.environment.environment` describes them."""
 
     cpu: Processor
     memory_bytes: int | Unreadable
@@ -96,7 +96,7 @@ class Environment(TypedDict, total=False):
 
 
 class Watch(TypedDict, total=False):
-    """What was read beside the timing; `unreadable` alone where nothing could be."""
+    """Readings taken during the timing; only `unreadable`, the reason, without any."""
 
     unreadable: str
     readings: Count
@@ -105,7 +105,7 @@ class Watch(TypedDict, total=False):
     cpu_mhz: Spread
     power_w: Spread
     temperature_c: Spread
-    steal: float  # shares of all cores' time
+    steal: float  # share of all cores' time
     others: float
-    reasons: dict[str, float]  # why clocks were lowered: shares of the readings
-    spoilt_s: dict[str, float]  # seconds in which the machine throttled, by reason
+    reasons: dict[str, float]  # shares of the readings, by the reason why clocks were lowered
+    spoilt_s: dict[str, float]  # seconds of throttling, by reason

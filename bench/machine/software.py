@@ -1,7 +1,7 @@
-"""What is installed here and works: each package imported in a process of its own, each tool asked for its version.
+"""The software that works here: each package is imported in a separate process, each tool runs with --version.
 
-An installed package may still not import (a library that is missing, another build of its neighbour), and on a machine
-that was just started an import takes many times what it takes later: both are seen here first.
+An installed package may fail to import (a missing library, another build of a dependency), and on a machine that was
+just started an import takes many times as long as later: both show here first.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import partial
 
 from bench.machine.environment import child_variables
 
-# What the suite imports, the most important first, and what each must have to be of use.
+# Modules that the suite imports, the most important first, each with an expression that shows whether it is of use.
 MODULES = {
     "torch": "torch.cuda.is_available() and torch.cuda.get_device_name(0)",
     "triton": "triton.backends.backends.keys()",
@@ -33,7 +33,7 @@ MODULES = {
 TOOLS = {
     "gcc": ("gcc", "--version"),
     "g++": ("g++", "--version"),
-    # Triton builds its launchers with these, by the driver's library that the loader's cache names
+    # Triton builds its launchers with these two; it reads the path of libcuda from the loader's cache
     "Python.h": (
         sys.executable,
         "-c",
@@ -53,14 +53,14 @@ import importlib, json, sys
 module = importlib.import_module({name!r})
 top = sys.modules[{top!r}]
 scope = {{{top!r}: top}}
-more = eval({more!r}, scope) if {more!r} else ""
-print(json.dumps([str(getattr(top, "__version__", "")), str(more)]))
+detail = eval({expression!r}, scope) if {expression!r} else ""
+print(json.dumps([str(getattr(top, "__version__", "")), str(detail)]))
 """
 
 
 @dataclass(frozen=True)
-class Found:
-    """`version` is what it says of itself; `reason` why it is of no use, and then it has no version."""
+class Software:
+    """A module or tool with its version or, if it does not work, the reason."""
 
     name: str
     version: str
@@ -68,40 +68,40 @@ class Found:
     reason: str
 
 
-def software() -> list[Found]:
-    """Modules, then tools, in the order above."""
+def check_software() -> list[Software]:
+    """Check all modules, then all tools, in the order of the tables."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        tasks = [partial(_module, name, more) for name, more in MODULES.items()]
+        tasks = [partial(_module, name, expression) for name, expression in MODULES.items()]
         tasks += [partial(_tool, name, argv) for name, argv in TOOLS.items()]
-        return [answer.result() for answer in [pool.submit(task) for task in tasks]]
+        return [future.result() for future in [pool.submit(task) for task in tasks]]
 
 
-def _module(name: str, more: str) -> Found:
-    program = PROGRAM.format(name=name, top=name.partition(".")[0], more=more)
-    code, words, spent = _run((sys.executable, "-c", program))
+def _module(name: str, expression: str) -> Software:
+    program = PROGRAM.format(name=name, top=name.partition(".")[0], expression=expression)
+    code, output, seconds = _run((sys.executable, "-c", program))
     if code:
-        return Found(name, "", spent, _last(words))
+        return Software(name, "", seconds, _last_line(output))
     try:
-        version, told = json.loads(words.strip().splitlines()[-1])
+        version, detail = json.loads(output.strip().splitlines()[-1])
     except (ValueError, IndexError):
-        return Found(name, "", spent, f"it printed {_last(words)!r}")
-    return Found(name, f"{version} {told}".strip(), spent, "")
+        return Software(name, "", seconds, f"it printed {_last_line(output)!r}")
+    return Software(name, f"{version} {detail}".strip(), seconds, "")
 
 
-def _tool(name: str, argv: tuple[str, ...]) -> Found:
-    code, words, spent = _run(argv)
-    lines = [line.strip() for line in words.splitlines() if line.strip()]
+def _tool(name: str, argv: tuple[str, ...]) -> Software:
+    code, output, seconds = _run(argv)
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     if code:
-        return Found(name, "", spent, _last(words))
-    telling = [line for line in lines if re.search(r"\d\.\d", line)]
-    return Found(name, (telling or lines or [""])[0], spent, "")
+        return Software(name, "", seconds, _last_line(output))
+    with_version = [line for line in lines if re.search(r"\d\.\d", line)]
+    return Software(name, (with_version or lines or [""])[0], seconds, "")
 
 
 def _run(argv: tuple[str, ...]) -> tuple[int, str, float]:
-    """The exit code, all that was printed, and the seconds it took."""
+    """Run a command; return its exit code, its output and the seconds it took."""
     start = time.monotonic()
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             argv, env=child_variables(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             timeout=LIMIT_S, text=True, errors="replace", check=False,
         )  # fmt: skip
@@ -109,9 +109,9 @@ def _run(argv: tuple[str, ...]) -> tuple[int, str, float]:
         return 127, "not installed", time.monotonic() - start
     except subprocess.TimeoutExpired:
         return 124, f"no answer within {LIMIT_S:.0f} s", time.monotonic() - start
-    return done.returncode, done.stdout, time.monotonic() - start
+    return process.returncode, process.stdout, time.monotonic() - start
 
 
-def _last(words: str) -> str:
-    lines = [line.strip() for line in words.splitlines() if line.strip()]
+def _last_line(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     return (lines or ["it failed without a word"])[-1][:200]

@@ -1,21 +1,25 @@
-"""A case: one point of a sweep. Its name is its key everywhere: file, table row, filter."""
+"""A case: one point of a sweep. Its name is its key in files, tables and filters."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from bench.errors import CaseError
+from bench.text import did_you_mean
 from resnet.archs import Spec
 from resnet.variants import LAUNCHES, PRECISIONS, RENAMED, VARIANTS
 
 FORM = "MODEL/VARIANT/PRECISION/bBATCH/iIMAGE/LAUNCH, as in resnet50/compile-max/fp16/b32/i224/graph; bmax: what fits"
-# The batch of a case that asks for the largest batch that fits: `max` in a plan, `bmax` in a name, no number in either.
+_NAME = re.compile(r"([^/]*)/([^/]*)/([^/]*)/b(\d+|max)/i(\d+)/([^/]*)", re.ASCII)
+# The batch of a case that searches for the largest batch that fits: `max` in a plan, `bmax` in a name.
 MAX = 0
 
 
 @dataclass(frozen=True, order=True)
 class Case:
-    """What runs: model, variant, precision, batch (images, or MAX), image (pixels a side) and launch."""
+    """A model, variant, precision, batch (images, or MAX), image size (pixels a side) and launch."""
 
     model: str
     variant: str
@@ -29,12 +33,12 @@ class Case:
             object.__setattr__(self, "model", Spec.parse(self.model).name)
         except ValueError as error:
             raise CaseError(str(error)) from None
-        object.__setattr__(self, "variant", RENAMED.get(self.variant, self.variant))  # records may have an old name
-        _among("variant", self.variant, VARIANTS)
-        _among("precision", self.precision, PRECISIONS)
-        _among("launch", self.launch, LAUNCHES)
+        object.__setattr__(self, "variant", RENAMED.get(self.variant, self.variant))  # old records have old names
+        _check_word("variant", self.variant, VARIANTS)
+        _check_word("precision", self.precision, PRECISIONS)
+        _check_word("launch", self.launch, LAUNCHES)
         if not self.largest:
-            positive(self.batch)
+            check_batch(self.batch)
         if self.image < 32:
             raise CaseError(
                 f"image {self.image} is under 32 pixels, the least a ResNet's five halvings leave a pixel of"
@@ -47,36 +51,26 @@ class Case:
 
     @property
     def largest(self) -> bool:
-        """Whether it asks for the largest batch that fits; then nothing is timed."""
+        """Whether the case searches for the largest batch that fits, and times nothing."""
         return self.batch == MAX
 
     @classmethod
     def parse(cls, name: str) -> Case:
-        """The case of a name. Raises CaseError."""
-        parts = name.split("/")
-        largest = parts[3:4] == ["bmax"]
-        if len(parts) != 6 or not (largest or _counts(parts[3], "b")) or not _counts(parts[4], "i"):
+        """Return the case of a name. Raises CaseError."""
+        match = _NAME.fullmatch(name)
+        if match is None:
             raise CaseError(f"{name!r} is not a case: {FORM}")
-        batch = MAX if largest else positive(int(parts[3][1:]))
-        return cls(parts[0], parts[1], parts[2], batch, int(parts[4][1:]), parts[5])
+        model, variant, precision, batch, image, launch = match.groups()
+        return cls(model, variant, precision, MAX if batch == "max" else check_batch(int(batch)), int(image), launch)
 
 
-def positive(batch: int) -> int:
-    """`batch`, if it is a number of images. Raises CaseError."""
+def check_batch(batch: int) -> int:
+    """Return `batch` if it is a number of images. Raises CaseError."""
     if batch < 1:
         raise CaseError(f"batch {batch} is not a positive number of images")
     return batch
 
 
-def _counts(part: str, letter: str) -> bool:
-    return part.startswith(letter) and part[1:].isascii() and part[1:].isdigit()
-
-
-def _among(axis: str, word: str, allowed: object) -> None:
-    from difflib import get_close_matches
-
-    words = list(allowed)  # type: ignore[call-overload]
+def _check_word(axis: str, word: str, words: Collection[str]) -> None:
     if word not in words:
-        near = get_close_matches(str(word), words, n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        raise CaseError(f"unknown {axis} {word!r}{hint}; allowed: {', '.join(words)}")
+        raise CaseError(f"unknown {axis} {word!r}{did_you_mean(str(word), words)}; allowed: {', '.join(words)}")

@@ -1,4 +1,4 @@
-"""A plan by its name, with the cases that globs leave; whether this machine can run any of them, on what pictures."""
+"""The plan and cases that a command names, and the reasons why it cannot run them."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from bench.errors import PlanError
 from bench.machine.environment import no_cuda
 from bench.machine.facts import Environment
 from bench.plans.eligible import why_not
-from bench.plans.plan import Plan, load
+from bench.plans.plan import Plan, load_plan
 
 
-def narrowed(plan: str | Path | Plan, globs: Sequence[str] | None) -> Plan:
-    """A plan, or that of a name or file, with the cases that match a glob; all without. Raises PlanError for none."""
-    name, whole = (plan.name, plan) if isinstance(plan, Plan) else (str(plan), load(str(plan)))
-    chosen = whole.only(*(globs or ()))
-    if not chosen.cases:
+def select_cases(plan: str | Path | Plan, globs: Sequence[str] | None) -> Plan:
+    """Return a plan, given itself or by name or file, with the cases that match a glob. Raises PlanError for none."""
+    name, whole = (plan.name, plan) if isinstance(plan, Plan) else (str(plan), load_plan(str(plan)))
+    selected = whole.only(*(globs or ()))
+    if not selected.cases:
         raise PlanError(f"no case of {name} matches {' or '.join(globs or ())}; `bench list {name}` shows them")
-    return chosen
+    return selected
 
 
-def not_an_input(word: str) -> str | None:
-    """Why a word of `--input` names no pictures; None if it does."""
+def input_refusal(word: str) -> str | None:
+    """Return the reason why a word of `--input` names no pictures, or None."""
     if word in ("photos", "noise") or Path(word).is_dir():
         return None
     return f"--input {word}: neither photos, noise, nor a folder"
 
 
-def unable(plan: Plan, env: Environment) -> str | None:
-    """Why the machine that `env` describes can run nothing of a plan, as a sentence; None if it can run a case."""
+def plan_refusal(plan: Plan, env: Environment) -> str | None:
+    """Return the reason why the machine that `env` describes can run no case of a plan, or None."""
     if plan.device == "cuda" and no_cuda(env):
         return f"the plan {plan.name} needs a CUDA device: {no_cuda(env)}"
     if all(why_not(case, env, plan.reserved) for case in plan.cases):

@@ -1,4 +1,4 @@
-"""Which cases this machine can run, and why not: judged from data, without torch."""
+"""The reasons why this machine cannot run a case: read from data without torch."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from kernels.cards.archs import ARCHS
 from resnet.variants import VARIANTS, missing, refusal
 
 # The least compute capability whose tensor cores take the precision (CUDA C++ Programming Guide, arithmetic
-# instructions); below it the library converts, and the name on the case would be a lie.
+# instructions); below it the library converts, and the case's precision would be wrong.
 CAPABILITY = {"fp16": (7, 0), "bf16": (8, 0), "tf32": (8, 0), "fp8": (8, 9), "int8": (7, 2)}
 # Without one of these torch emulates bf16 on a CPU, slower than fp32.
 BF16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 
 
 def why_not(case: Case, env: Environment, reserved: Mapping[Case, str] = MappingProxyType({})) -> str | None:
-    """Why this machine cannot run `case`, with the cure where there is one; None if it can.
+    """Return the reason why this machine cannot run `case`, with the cure if there is one, or None.
 
-    `reserved` holds the cases that their plan wants on one device alone.
+    `reserved` maps the cases that their plan runs on one device alone to that device.
     """
     where = device(env)
     if reserved.get(case, where) != where:
         return f"the plan wants it on a {'GPU' if where == 'cpu' else 'CPU'}"
     variant = VARIANTS[case.variant]
-    reason = refusal(variant, where, case.precision, case.launch) or _lacks_hardware(case, env, where)
+    reason = refusal(variant, where, case.precision, case.launch) or _lacking_hardware(case, env, where)
     return reason or missing(variant, where)
 
 
-def _lacks_hardware(case: Case, env: Environment, where: str) -> str | None:
+def _lacking_hardware(case: Case, env: Environment, where: str) -> str | None:
     if where == "cpu":
         if case.precision == "bf16" and not any(flag in env["cpu"]["flags"] for flag in BF16_FLAGS):
             return "this CPU has no bf16 instructions (avx512_bf16 or amx_bf16): torch would emulate them"

@@ -2,13 +2,13 @@
 
 why = "What this plan is for."
 rounds = 3                     # passes over the cases, each case a fresh process in each
-rounds_limit = 10              # go on until each ratio to eager is known to measure.ratio; the default is rounds
+rounds_limit = 10              # more, until each ratio to eager is as precise as measure.ratio; default: rounds
 device = "cuda"                # the plan is refused (exit 3) on a machine without one; the default is any
 [measure]                      # any field of Settings
 throughput_s = 2.0
 [[group]]
 name = "batch"
-why = "What the reader learns from these cases, and what is expected."
+why = "What the cases show, and the expected result."
 model = ["resnet50"]           # an axis is a list of words, or one word
 variant = ["eager", "compile"]
 precision = ["fp16"]
@@ -17,8 +17,8 @@ image = 224                    # the default
 launch = ["stream", "graph"]   # the default is stream
 device = "cuda"                # cpu or cuda: skip the group elsewhere; the default is any
 
-What is written first is of most value: groups in their order, in a group the batches in theirs, and of each batch its
-variants side by side. A sweep whose time is short starts there (`Sweep.budget_s`).
+Cases run in order of value: groups and their batches as written, the variants of a batch side by side. A sweep with a
+budget (`Sweep.budget_s`) may end before the last.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ import json
 import re
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from bench.errors import CaseError, PlanError
-from bench.plans.case import MAX, Case, positive
+from bench.plans.case import MAX, Case
 from bench.plans.words import matches
+from bench.text import did_you_mean
 
 FOLDER = Path(__file__).parent
 AXES = {"model": str, "variant": str, "precision": str, "batch": int, "image": int, "launch": str}
-SLOWEST_FIRST = ("model", "precision", "image", "launch", "batch", "variant")  # as a group's points are walked
+SLOWEST_FIRST = ("model", "precision", "image", "launch", "batch", "variant")  # order of a group's cases
 AXIS_DEFAULTS: dict[str, Any] = {"image": [224], "launch": ["stream"]}
 DEVICES = ("any", "cpu", "cuda")
-# NVML's counter ticks ten times a second: five seconds are known to within 4 %
+# NVML's counter ticks ten times a second, so that the energy of five seconds has an error of up to 4 %
 ENERGY_S = 5.0
 
 
@@ -52,30 +52,29 @@ class Settings:
 
     warmup_s: float = 0.5  # at least this long, then until the times are stationary
     warmup_limit_s: float = 5.0
-    latency_s: float = 1.0  # at least this long, then until the median is known to within `noise`
+    latency_s: float = 1.0  # at least this long, then until the median is as precise as `noise`
     latency_limit_s: float = 4.0
     samples: int = 10  # at least this many
-    noise: float = 0.02  # asked half-width of the median's 95 % interval, relative
+    noise: float = 0.02  # target relative half-width of the median's 95 % confidence interval
     throughput_s: float = 1.0  # the unsynchronised window
     flush_batch: int = 4  # batches up to this are timed with flushed caches too: to larger ones they make no difference
     energy_s: float = 0.0  # the window energy is measured over: 0 for none, else at least 5
-    ratio: float = 0.02  # asked half-width of the 95 % interval of the ratio to eager, over rounds
-    steal: float = 0.1  # samples fall in stretches where the hypervisor took more than this share of the time
+    ratio: float = 0.02  # target relative half-width of the 95 % confidence interval of the ratio to eager
+    steal: float = 0.1  # samples are dropped while the hypervisor takes more than this share of the time
     limit_s: float = 300.0  # a case's process is killed after this
     host_memory_gib: float = 0.0  # of a `max` batch on a CPU: 0 means four fifths of what is free
     buffers: int = 3  # input batches in rotation, so that a small batch does not time the cache
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            value = getattr(self, item.name)
-            least = {"samples": 1, "buffers": 2}.get(item.name, 0)
-            if not value >= least or (item.name in ("noise", "ratio", "limit_s") and value <= 0):
-                raise ValueError(f"{item.name} = {value} is too small")
+        for name, value in vars(self).items():
+            least = {"samples": 1, "buffers": 2}.get(name, 0)
+            if not value >= least or (name in ("noise", "ratio", "limit_s") and value <= 0):
+                raise ValueError(f"{name} = {value} is too small")
         if 0 < self.energy_s < ENERGY_S:
             raise ValueError(f"energy_s = {self.energy_s} is too small: 0, or at least {ENERGY_S}")
 
 
-# `bench verify`: the same path, each measurement with one execution
+# Settings of `bench verify`: one execution for each measurement
 ONCE = dict.fromkeys(
     ("warmup_s", "warmup_limit_s", "latency_s", "latency_limit_s", "throughput_s", "energy_s"), 0.0
 ) | {"samples": 1, "flush_batch": 0}
@@ -83,28 +82,28 @@ ONCE = dict.fromkeys(
 
 @dataclass(frozen=True)
 class Plan:
-    """Cases in the order they are written, with the settings they are measured by."""
+    """Cases in the order of the file, with the settings of their measurement."""
 
     name: str
     why: str
     cases: tuple[Case, ...]
     rounds: int = 1
-    rounds_limit: int = 0  # more rounds follow, up to this, for cases whose ratio to eager is not known to `ratio`
+    rounds_limit: int = 0  # up to so many for cases whose ratio to eager is less precise than `ratio`
     device: str = "any"
     settings: Settings = field(default_factory=Settings)
-    reserved: dict[Case, str] = field(default_factory=dict)  # cases of groups for one device alone, and which
-    timed: bool = True  # no: the gate alone, whose times mean nothing
+    reserved: dict[Case, str] = field(default_factory=dict)  # cases of groups for one device alone, with it
+    timed: bool = True  # False: only the gate, whose times mean nothing
 
     def only(self, *globs: str) -> Plan:
-        """The plan with the cases whose name matches one of `globs`; none given, all.
+        """Return the plan with the cases whose name matches one of `globs`, or with all without globs.
 
-        A glob may leave out the ends: `compile-max` and `*/b1/*` find what they should.
+        A glob may omit the ends of the name: `compile-max`, `*/b1/*`.
         """
         return replace(self, cases=tuple(case for case in self.cases if matches(case.name, globs)))
 
     @property
     def digest(self) -> str:
-        """A short digest of the cases and settings: equal plans have equal digests, whatever the file's wording."""
+        """A short digest of the cases and settings: equal plans have equal digests, whatever their wording."""
         content = {
             "cases": [case.name for case in self.cases],
             "settings": asdict(self.settings),
@@ -114,59 +113,54 @@ class Plan:
 
 
 def gate_only(plan: Plan) -> Plan:
-    """The same cases with one execution each: what `bench verify` runs."""
+    """Return the plan that `bench verify` runs: the same cases with one execution each."""
     return replace(plan, settings=replace(plan.settings, **ONCE), rounds=1, timed=False)  # type: ignore[arg-type]
 
 
-def curated() -> list[str]:
-    """The names of the plans in this package."""
+def plan_names() -> list[str]:
+    """Return the names of the plans in this package."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
-def load(name: str) -> Plan:
-    """A plan by the name of a curated one, or by a TOML file's path. Raises PlanError."""
+def load_plan(name: str) -> Plan:
+    """Read the plan of a name (`plan_names`) or of a TOML file's path. Raises PlanError."""
     path = FOLDER / f"{name}.toml"
-    if name not in curated():
+    if name not in plan_names():
         path = Path(name)
         if not path.is_file():
-            near = get_close_matches(name, curated(), n=1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            raise PlanError(f"no plan {name!r}{hint}: a plan is one of {', '.join(curated())}, or a TOML file's path")
+            names = plan_names()
+            hint = did_you_mean(name, names)
+            raise PlanError(f"no plan {name!r}{hint}: a plan is one of {', '.join(names)}, or a TOML file's path")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise PlanError(f"{path}: {error}") from None
-    return read(text, path.stem, str(path))
+    return parse_plan(text, path.stem, str(path))
 
 
-def read(text: str, name: str, where: str) -> Plan:
-    """A plan from TOML text; `where` names it in errors."""
+def parse_plan(text: str, name: str, where: str) -> Plan:
+    """Return the plan of a TOML text; `where` names the text in errors. Raises PlanError."""
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        line = getattr(error, "lineno", None) or _line_in(str(error))
-        raise PlanError(f"{where}:{line}: {error}") from None
-    return _Reader(text, where).plan(name, data)
+        line = re.search(r"line (\d+)", str(error))
+        raise PlanError(f"{where}:{line[1] if line else 'end'}: {error}") from None
+    return _Parser(text, where).plan(name, data)
 
 
-def _line_in(message: str) -> str:
-    found = re.search(r"line (\d+)", message)
-    return found.group(1) if found else "end"
-
-
-class _Reader:
-    """Reads parsed TOML, and finds the line of what is wrong in the text it came from."""
+class _Parser:
+    """Checks the data of a TOML text and makes a plan of it; errors name the line in the text."""
 
     def __init__(self, text: str, where: str) -> None:
         self.lines = text.splitlines()
         self.where = where
 
     def plan(self, name: str, data: dict[str, Any]) -> Plan:
-        self.known(data, ("why", "rounds", "rounds_limit", "device", "measure", "group"), 0)
-        rounds = self.typed(data, "rounds", int, 0, 1)
+        self.check_keys(data, ("why", "rounds", "rounds_limit", "device", "measure", "group"), 0)
+        rounds = self.value(data, "rounds", int, 0, 1)
         if rounds < 1:
             raise self.error(f"rounds = {rounds}: at least 1", 0, "rounds")
-        limit = self.typed(data, "rounds_limit", int, 0, 0)
+        limit = self.value(data, "rounds_limit", int, 0, 0)
         if "rounds_limit" in data and limit < rounds:
             raise self.error(f"rounds_limit = {limit}: at least rounds, which is {rounds}", 0, "rounds_limit")
         device = self.device(data, 0)
@@ -174,33 +168,35 @@ class _Reader:
         if not groups or not isinstance(groups, list):
             raise self.error("a plan needs at least one [[group]]", 0)
         settings = self.settings(data.get("measure", {}))
-        places: dict[Case, set[str]] = {}
+        devices: dict[Case, set[str]] = {}
         for number, group in enumerate(groups, 1):
             for case in self.group(group, number):
-                places.setdefault(case, set()).add(self.device(group, number, device))
-        reserved = {case: found.pop() for case, found in places.items() if len(found) == 1 and "any" not in found}
-        return Plan(name, self.typed(data, "why", str, 0, ""), tuple(places), rounds, limit, device, settings, reserved)
+                devices.setdefault(case, set()).add(self.device(group, number, device))
+        reserved = {case: names.pop() for case, names in devices.items() if len(names) == 1 and "any" not in names}
+        return Plan(
+            name, self.value(data, "why", str, 0, ""), tuple(devices), rounds, limit, device, settings, reserved
+        )
 
     def device(self, data: dict[str, Any], number: int, default: str = "any") -> str:
-        device: str = self.typed(data, "device", str, number, default)
+        device: str = self.value(data, "device", str, number, default)
         if device not in DEVICES:
             raise self.error(f"unknown device {device!r}; allowed: {', '.join(DEVICES)}", number, "device")
         return device
 
     def settings(self, data: Any) -> Settings:
-        known = {item.name: type(item.default) for item in fields(Settings)}
+        types = {item.name: type(item.default) for item in fields(Settings)}
         if not isinstance(data, dict):
             raise self.error("[measure] is a table", 0, "measure")
-        self.known(data, tuple(known), 0)
-        values = {key: self.typed(data, key, kind, 0, None) for key, kind in known.items() if key in data}
+        self.check_keys(data, tuple(types), 0)
+        values = {key: self.value(data, key, kind, 0, None) for key, kind in types.items() if key in data}
         try:
             return Settings(**values)
         except ValueError as error:
             raise self.error(str(error), 0, str(error).split()[0]) from None
 
     def group(self, data: dict[str, Any], number: int) -> list[Case]:
-        self.known(data, ("name", "why", "device", *AXES), number)
-        if not self.typed(data, "why", str, number, "").strip():
+        self.check_keys(data, ("name", "why", "device", *AXES), number)
+        if not self.value(data, "why", str, number, "").strip():
             raise self.error("the group has no `why`: say what its cases are for", number)
         axes = {axis: self.axis(data, axis, kind, number) for axis, kind in AXES.items()}
         points = itertools.product(*(axes[axis] for axis in SLOWEST_FIRST))
@@ -213,41 +209,30 @@ class _Reader:
         values = values if isinstance(values, list) else [values]
         if not values:
             raise self.error(f"{axis} is an empty list", number, axis)
-        if axis == "batch":
-            return [self.batch(value, number) for value in values]
+        allowed = "words" if kind is str else 'whole numbers and "max"' if axis == "batch" else "whole numbers"
         for value in values:
-            if type(value) is not kind:
-                word = {str: "words", int: "whole numbers"}[kind]
-                raise self.error(f"{axis} holds {value!r}; it takes {word}", number, axis)
-        return values
-
-    def batch(self, value: Any, number: int) -> int:
-        if value == "max":
-            return MAX
-        if type(value) is not int:
-            raise self.error(f'batch holds {value!r}; it takes whole numbers and "max"', number, "batch")
-        try:
-            return positive(value)
-        except CaseError as error:
-            raise self.error(str(error), number, "batch") from None
+            if type(value) is not kind and not (axis == "batch" and value == "max"):
+                raise self.error(f"{axis} holds {value!r}; it takes {allowed}", number, axis)
+        if axis == "batch" and 0 in values:  # which would be MAX
+            raise self.error("batch 0 is not a positive number of images", number, axis)
+        return [MAX if axis == "batch" and value == "max" else value for value in values]
 
     def case(self, point: dict[str, Any], number: int) -> Case:
         try:
             return Case(**point)
         except CaseError as error:
-            # the axis whose value the message quotes, for the line
-            guilty = next((axis for axis, value in point.items() if f"{axis} {value!r}" in str(error)), None)
-            guilty = guilty or next((axis for axis in point if axis in str(error)), None)
-            raise self.error(str(error), number, guilty) from None
+            # the axis whose value the message quotes gives the line
+            wrong = next((axis for axis, value in point.items() if f"{axis} {value!r}" in str(error)), None)
+            wrong = wrong or next((axis for axis in point if axis in str(error)), None)
+            raise self.error(str(error), number, wrong) from None
 
-    def known(self, data: dict[str, Any], allowed: tuple[str, ...], group: int) -> None:
+    def check_keys(self, data: dict[str, Any], allowed: tuple[str, ...], group: int) -> None:
         for key in data:
             if key not in allowed:
-                near = get_close_matches(key, allowed, n=1)
-                hint = f" (did you mean {near[0]}?)" if near else ""
+                hint = did_you_mean(key, allowed)
                 raise self.error(f"unknown key {key!r}{hint}; allowed: {', '.join(allowed)}", group, key)
 
-    def typed(self, data: dict[str, Any], key: str, kind: type, group: int, default: Any) -> Any:
+    def value(self, data: dict[str, Any], key: str, kind: type, group: int, default: Any) -> Any:
         value = data.get(key, default)
         if kind is float and type(value) is int:
             value = float(value)
@@ -260,13 +245,13 @@ class _Reader:
         return PlanError(f"{self.where}:{self.line(group, key)}: {message}")
 
     def line(self, group: int, key: str | None) -> int:
-        """The line of `key` in [[group]] number `group` (0: before and outside the groups)."""
-        seen, first = 0, 1
+        """Return the line of `key` in [[group]] number `group` (0: before and outside the groups)."""
+        groups, first = 0, 1
         for number, line in enumerate(self.lines, 1):
             if re.match(r"\s*\[\[\s*group\s*\]\]", line):
-                seen += 1
-                first = number if seen == group else first
-            inside = seen == group or group == 0
+                groups += 1
+                first = number if groups == group else first
+            inside = groups == group or group == 0
             if inside and key and re.match(rf"\s*\[?\[?\s*[\"']?{re.escape(key)}\b", line):
                 return number
         return first

@@ -1,4 +1,4 @@
-"""Cases in few words: the way one runs its model, several of them together, a group's heading."""
+"""Labels and summaries of cases, and the globs that match their names."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from bench.text import at_pixels
 from resnet.variants import RENAMED, warn_renamed
 
 
-def way(case: Case) -> str:
-    """The variant and the precision, with `graph` where it is launched as one: `fused/fp16/graph`."""
+def label(case: Case) -> str:
+    """Return a case's variant, precision and, if it is a graph, launch: `fused/fp16/graph`."""
     return "/".join((case.variant, case.precision, *(("graph",) if case.launch == "graph" else ())))
 
 
 def variant_cell(case: Case) -> str:
-    """The variant as a table's first column has it: `fused+graph`."""
+    """Return a case's variant as in the first column of tables: `fused+graph`."""
     return case.variant + ("+graph" if case.launch == "graph" else "")
 
 
 def heading(model: str, image: int, machine: str) -> str:
-    """Of a group of cases: the model, its image size where it is not the usual, the machine."""
+    """Return the heading of a group of cases: the model, its image size if unusual, the machine."""
     return f"{model}{at_pixels(image)} on {machine}"
 
 
 def matches(name: str, globs: Iterable[str]) -> bool:
-    """Whether a case or a layer, by its name, matches a glob, which may leave out the ends; without globs all do."""
+    """Return whether a case's or layer's name matches one of `globs`, which may omit the ends, or there are none."""
     patterns = list(globs)
     return not patterns or any(fnmatchcase(name, f"*{_with_new_names(glob)}*") for glob in patterns)
 
@@ -43,18 +43,18 @@ def _with_new_names(glob: str) -> str:
     return glob
 
 
-def summary(cases: list[Case]) -> str:
-    """Cases in few words, which a line of 80 columns can break: every word of each axis."""
+def summarize_cases(cases: list[Case]) -> str:
+    """Summarize cases by all values of each axis, in text that wraps at 80 columns."""
     if len(cases) == 1:
         return cases[0].name
-    words = [
+    values = [
         ", ".join(dict.fromkeys(str(getattr(case, axis)) for case in cases))
         for axis in ("model", "variant", "precision", "launch")
     ]
-    words.insert(3, "batch " + ", ".join(dict.fromkeys("max" if case.largest else str(case.batch) for case in cases)))
-    return f"{len(cases)} cases ({'; '.join(words)})"
+    values.insert(3, "batch " + ", ".join(dict.fromkeys("max" if case.largest else str(case.batch) for case in cases)))
+    return f"{len(cases)} cases ({'; '.join(values)})"
 
 
-def words(given: str | Iterable[str]) -> list[str]:
-    """Several words, or one that was given alone: as letters it would mean something else."""
-    return [given] if isinstance(given, str) else list(given)
+def as_list(words: str | Iterable[str]) -> list[str]:
+    """Return `words` as a list, and a single string as a list of one."""
+    return [words] if isinstance(words, str) else list(words)

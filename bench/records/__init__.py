@@ -1,1 +1,1 @@
-"""What one case in one round left: checked, stored, loaded, told alike or not."""
+"""The record of one case in one round: checked, stored, loaded, compared by its conditions."""

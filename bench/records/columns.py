@@ -1,7 +1,7 @@
-"""One record as one flat row: the columns of the frame, and where each is from.
+"""One record as one flat row: the columns of the frame, and where each value comes from.
 
-A column is a row of COLUMNS. What a record does not have is None, and so is a value of another type, and an
-`unreadable:` in its place.
+A column is a row of COLUMNS. Where a record lacks a value, or has one of another type or an `unreadable:`, the row has
+None.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from bench.machine.environment import onnxruntime
 from bench.machine.facts import Environment
 from bench.machine.provenance import unreadable
 from bench.records.fields import Agreement, Energy, at
+from bench.records.record import GPU_HOW, Record
 from bench.records.record import SAMPLES as FIELDS
-from bench.records.record import Record
 from bench.stats import median_interval
 
-PASSING = ("clock_mhz", "temperature_c", "processes")  # readings of a GPU that differ from sweep to sweep
+TRANSIENT = ("clock_mhz", "temperature_c", "processes")  # readings of a GPU that differ from sweep to sweep
 
 
 class Column(NamedTuple):
-    """A column: `kind` is a key of `_KINDS`, `path` where `_source` has its value."""
+    """A column: `kind` is a key of `_KINDS`, `path` leads to its value in `_column_source`."""
 
     kind: str
     path: str
     meaning: str
 
 
-# text: what a person groups by; word: few different values, kept as a category. NA or NaN where a record has none, and
-# in every column of times unless the status is `ok`.
+# text: what a person groups by; word: few different values, stored as a category. NA or NaN where a record has none,
+# and in every column of times unless the status is `ok`.
 COLUMNS: dict[str, Column] = {
-    "folder": Column("text", "", "what `load` was given, or `export` before it"),
-    "case": Column("text", "case", "the case's name"),
-    "model": Column("text", "axes.model", "its axes"),
+    "folder": Column("text", "", "as passed to `load`, or to `export` before it"),
+    "case": Column("text", "case", "name of the case"),
+    "model": Column("text", "axes.model", "the case's axes, one a column"),
     "variant": Column("text", "axes.variant", ""),
     "precision": Column("text", "axes.precision", ""),
     "batch": Column("int", "axes.batch", "images; none of a case with batch `max`"),
@@ -47,17 +47,17 @@ COLUMNS: dict[str, Column] = {
     "order": Column("int", "order", "place in the round"),
     "status": Column("text", "status", "a key of `bench.records.record.STATUSES`"),
     "reason": Column("text", "reason", "why it is not `ok`"),
-    "attempts": Column("int", "made.attempts", "earlier ones of this round"),
+    "attempts": Column("int", "derived.attempts", "earlier processes of this case and round"),
     "device": Column("text", "device", "cpu or cuda"),
     "started": Column("time", "started", "UTC"),
-    "wall_s": Column("float", "wall_s", "s: the process's whole life"),
+    "wall_s": Column("float", "wall_s", "s: the process from start to end"),
     "p50_ns": Column("float", "latency_ns.p50", "ns: median latency, throttled samples left out, as in all of these"),
     "p50_low_ns": Column("float", "latency_ns.low", "ns: its 95 % interval, from order statistics"),
     "p50_high_ns": Column("float", "latency_ns.high", "ns"),
     "samples": Column("int", "latency_ns.kept", "latency samples that count"),
     "dropped": Column("int", "latency_ns.dropped", "latency samples left out, as the machine throttled"),
     "gpu_p50_ns": Column("float", "gpu_ns.p50", "ns: median device time; NaN of records up to schema 2, see FORMAT"),
-    "gpu_how": Column("word", "gpu_how", "how device time was measured: held, or none"),
+    "gpu_how": Column("word", "gpu_how", f"how device time was measured: {GPU_HOW}, or none"),
     "gpu_samples": Column("int", "gpu_ns.kept", "device times that count"),
     "flushed_p50_ns": Column("float", "flushed_ns.p50", "ns: median latency on a cold cache"),
     "flushed_samples": Column("int", "flushed_ns.kept", "cold-cache samples that count"),
@@ -67,17 +67,17 @@ COLUMNS: dict[str, Column] = {
     "noise": Column(
         "float", "latency_stop.reached", "half-width of the median's 95 % interval, relative, when sampling ended"
     ),
-    "images_per_s": Column("float", "made.images_per_s", "images enqueued back to back, per second"),
+    "images_per_s": Column("float", "derived.images_per_s", "images enqueued back to back, per second"),
     "throughput_throttled_s": Column("float", "throttled.throughput_s", "s of the throughput window, throttled"),
     "warmup_s": Column("float", "warmup.s", "s"),
     "warmup_executions": Column("int", "warmup.executions", ""),
-    "warmup_stationary": Column("bool", "warmup.stationary", "whether the times had settled"),
+    "warmup_stationary": Column("bool", "warmup.stationary", "whether the times had stopped falling"),
     "import_s": Column("float", "cold.import_s", "s of the cold start: imports"),
     "build_s": Column("float", "cold.build_s", "s: model and pictures"),
     "prepare_s": Column("float", "cold.prepare_s", "s: what the variant does before its first call"),
     "place_s": Column("float", "cold.place_s", "s: inputs to the device"),
     "first_call_s": Column("float", "cold.first_call_s", "s"),
-    "caches": Column("word", "cold.caches", "compile caches it began with: fresh, cold, partly, warm, unused"),
+    "caches": Column("word", "cold.caches", "compile caches at the start: fresh, cold, partly, warm, unused"),
     "memory_weights": Column("int", "memory.weights", "bytes, as the variant holds them"),
     "memory_allocator_allocated_peak": Column("int", "memory.allocator_allocated_peak", "bytes"),
     "memory_allocator_reserved_peak": Column("int", "memory.allocator_reserved_peak", "bytes"),
@@ -85,11 +85,11 @@ COLUMNS: dict[str, Column] = {
     "memory_host_resident": Column("int", "memory.host_resident", "bytes; of schema 1: read after the timing"),
     "memory_host_resident_peak": Column("int", "memory.host_resident_peak", "bytes"),
     "largest_batch": Column("int", "largest.fits", "of a case with batch `max`: images that fit"),
-    "gate_rms_multiple": Column("float", "made.rms_multiple", "worst RMS error, over plain torch's"),
-    "gate_max_multiple": Column("float", "made.max_multiple", "worst single error, over plain torch's"),
-    "top1": Column("float", "made.top1", "least share of pictures whose top class is the exact one"),
-    "energy_j_per_image": Column("float", "made.j_per_image", "J"),
-    "temperature_c": Column("float", "made.temperature_c", "degrees Celsius: the hottest of the energy window"),
+    "gate_rms_multiple": Column("float", "derived.rms_multiple", "worst RMS error, over plain torch's"),
+    "gate_max_multiple": Column("float", "derived.max_multiple", "worst single error, over plain torch's"),
+    "top1": Column("float", "derived.top1", "least share of pictures whose top class is the exact one"),
+    "energy_j_per_image": Column("float", "derived.j_per_image", "J"),
+    "temperature_c": Column("float", "derived.temperature_c", "degrees Celsius: the hottest of the energy window"),
     "seed": Column("int", "seed", "of weights and pictures"),
     "plan": Column("word", "plan.name", ""),
     "plan_digest": Column("word", "plan.digest", ""),
@@ -104,25 +104,27 @@ COLUMNS: dict[str, Column] = {
     "python": Column("word", "environment.python", "version"),
     "torch": Column("word", "environment.packages.torch", "version"),
     "triton": Column("word", "environment.packages.triton", "version"),
-    "onnxruntime": Column("word", "made.onnxruntime", "version"),
-    "environment": Column("word", "made.environment", "digest of machine and software, without this project's commit"),
+    "onnxruntime": Column("word", "derived.onnxruntime", "version"),
+    "environment": Column(
+        "word", "derived.environment", "digest of machine and software, without this project's commit"
+    ),
 }
-# with `samples`: whole numbers of ns in the order taken, and the places of those taken while the machine throttled
+# With `samples`: integer ns in the order taken, and the indices of those that were taken while the machine throttled.
 SAMPLES: dict[str, Column] = {
     "latency_ns": Column("list", "latency_ns.all", "ns: host time of each execution"),
-    "latency_fallen": Column("list", "latency_ns.fallen", "places in it of throttled samples"),
-    "gpu_ns": Column("list", "gpu_ns.all", "ns: device time, of executions of its own"),
-    "gpu_fallen": Column("list", "gpu_ns.fallen", "places in it of throttled samples"),
+    "latency_fallen": Column("list", "latency_ns.throttled", "indices of its throttled samples"),
+    "gpu_ns": Column("list", "gpu_ns.all", "ns: device time, of separate executions"),
+    "gpu_fallen": Column("list", "gpu_ns.throttled", "indices of its throttled samples"),
     "flushed_ns": Column("list", "flushed_ns.all", "ns, on a cold cache"),
-    "flushed_fallen": Column("list", "flushed_ns.fallen", "places in it of throttled samples"),
+    "flushed_fallen": Column("list", "flushed_ns.throttled", "indices of its throttled samples"),
     "flushed_gpu_ns": Column("list", "flushed_gpu_ns.all", "ns: device time on a cold cache"),
-    "flushed_gpu_fallen": Column("list", "flushed_gpu_ns.fallen", "places in it of throttled samples"),
+    "flushed_gpu_fallen": Column("list", "flushed_gpu_ns.throttled", "indices of its throttled samples"),
 }
 
 
 @cache
 def schema(samples: bool, inner: bool = False) -> Any:
-    """The Arrow schema of the frame; `inner` is without `folder`, which lines do not know."""
+    """Return the Arrow schema of the frame; `inner` leaves out `folder`, which lines do not have."""
     import pyarrow as pa
 
     types = {
@@ -139,15 +141,15 @@ def schema(samples: bool, inner: bool = False) -> Any:
     return pa.schema(fields[1:] if inner else fields)
 
 
-def values(names: list[str]) -> Callable[[Record], list[Any]]:
-    """Makes the values of these columns from a record, in order."""
+def row_maker(names: list[str]) -> Callable[[Record], list[Any]]:
+    """Return a function that makes the values of these columns, in order, from a record."""
     columns = COLUMNS | SAMPLES
-    ways = [(tuple(columns[name].path.split(".")), _KINDS[columns[name].kind]) for name in names]
-    samples = not SAMPLES.keys().isdisjoint(names)
+    readers = [(tuple(columns[name].path.split(".")), _KINDS[columns[name].kind]) for name in names]
+    with_samples = not SAMPLES.keys().isdisjoint(names)
 
-    def row(found: Record) -> list[Any]:
-        source = _source(found, samples)
-        return [convert(at(source, path)) for path, convert in ways]
+    def row(record: Record) -> list[Any]:
+        source = _column_source(record, with_samples)
+        return [to_cell(at(source, path)) for path, to_cell in readers]
 
     return row
 
@@ -160,20 +162,17 @@ def _text(value: Any) -> str | None:
 
 
 def _word(value: Any) -> str | None:
-    """A name or a version; the reason why one could not be read is neither."""
+    """Return a name or a version; None for the reason why one could not be read."""
     return None if unreadable(value) else _text(value)
 
 
-def _int(value: Any) -> int | None:
-    return value if type(value) is int and -(2**63) <= value < 2**63 else None
+def _readable(value: Any) -> Any:
+    """Return a value whose type `Record.parse` has checked; None for the reason why it could not be read."""
+    return None if type(value) is str else value
 
 
 def _float(value: Any) -> float | None:
     return float(value) if type(value) in (float, int) else None
-
-
-def _bool(value: Any) -> bool | None:
-    return value if type(value) is bool else None
 
 
 def _time(value: Any) -> datetime | None:
@@ -186,73 +185,73 @@ def _time(value: Any) -> datetime | None:
 _KINDS: dict[str, Callable[[Any], Any]] = {
     "text": _text,
     "word": _word,
-    "int": _int,
+    "int": _readable,
     "float": _float,
-    "bool": _bool,
+    "bool": _readable,
     "time": _time,
-    "list": lambda value: value,
+    "list": _readable,
 }
 
 
-def _source(found: Record, samples: bool) -> dict[str, Any]:
-    """What the paths of the columns lead into: the fields of a record, and what is made of them."""
-    axes = vars(found.case) | ({"batch": None} if found.case.largest else {})
-    source = vars(found) | {"case": found.case.name, "axes": axes, "made": _made(found)}
-    return source | {name: _times(found, name, samples) for name in FIELDS}
+def _column_source(record: Record, with_samples: bool) -> dict[str, Any]:
+    """Return what the paths of the columns lead into: the fields of a record, and values derived from them."""
+    axes = vars(record.case) | ({"batch": None} if record.case.largest else {})
+    source = vars(record) | {"case": record.case.name, "axes": axes, "derived": _derived(record)}
+    return source | {name: _sample_statistics(record, name, with_samples) for name in FIELDS}
 
 
-def _times(found: Record, name: str, samples: bool) -> dict[str, Any]:
-    """Of one field of samples: statistics, where the status is `ok`, and counts."""
+def _sample_statistics(record: Record, field: str, with_samples: bool) -> dict[str, Any]:
+    """Return counts of one field of samples, and its statistics where the status is `ok`."""
     import numpy as np
 
-    every = getattr(found, name)
+    taken = getattr(record, field)
     # a thousand samples sort in half the time that a list takes
-    ordered = np.sort(np.array(found.kept(name), np.int64))
+    ordered = np.sort(np.array(record.kept(field), np.int64))
     n = len(ordered)
-    told: dict[str, Any] = {"kept": n, "dropped": len(every) - n}
-    if n and found.status == "ok":
-        told["p50"] = (int(ordered[(n - 1) // 2]) + int(ordered[n // 2])) / 2
+    statistics: dict[str, Any] = {"kept": n, "dropped": len(taken) - n}
+    if n and record.status == "ok":
+        statistics["p50"] = (int(ordered[(n - 1) // 2]) + int(ordered[n // 2])) / 2
         if places := _interval_places(n):
-            told["low"], told["high"] = (int(ordered[place]) for place in places)
-    if samples:
-        told["all"] = np.array(every, np.int64)
-        told["fallen"] = np.array(found.fallen(name), np.int64)
-    return told
+            statistics["low"], statistics["high"] = (int(ordered[place]) for place in places)
+    if with_samples:
+        statistics["all"] = np.array(taken, np.int64)
+        statistics["throttled"] = np.array(record.throttled_indices(field), np.int64)
+    return statistics
 
 
 @cache
 def _interval_places(n: int) -> tuple[int, int] | None:
-    """Where the 95 % interval of the median begins and ends among n ordered samples.
+    """Return the indices, among n ordered samples, at which the 95 % interval of the median begins and ends.
 
-    Kept, as the exact binomial of 500 samples takes 1.4 ms, five times what parsing their record does.
+    They are cached: the exact binomial of 500 samples takes 1.4 ms, five times as long as parsing their record.
     """
-    places = median_interval(range(n))
-    return None if places is None else (int(places[0]), int(places[1]))
+    interval = median_interval(range(n))
+    return None if interval is None else (int(interval[0]), int(interval[1]))
 
 
-def _made(found: Record) -> dict[str, Any]:
-    """What is made of several fields, or of several values of one."""
-    made: dict[str, Any] = {"attempts": len(found.attempts), "temperature_c": _hottest(found.energy)}
-    if found.status == "ok" and found.throughput:
-        made["images_per_s"] = found.throughput["images"] / found.throughput["ns"] * 1e9
+def _derived(record: Record) -> dict[str, Any]:
+    """Return the values that are computed from several fields, or from several values of one."""
+    derived: dict[str, Any] = {"attempts": len(record.attempts), "temperature_c": _hottest(record.energy)}
+    if record.status == "ok" and record.throughput:
+        derived["images_per_s"] = record.throughput["images"] / record.throughput["ns"] * 1e9
     worst: dict[Agreement, Callable[[list[float]], float]] = {"rms_multiple": max, "max_multiple": max, "top1": min}
     for name, choose in worst.items():
-        if checks := [check[name] for check in found.gate.values() if name in check]:
-            made[name] = choose(checks)
-    if found.energy.get("images") and found.energy.get("joules") is not None:
-        made["j_per_image"] = found.energy["joules"] / found.energy["images"]
-    made["onnxruntime"] = onnxruntime(found.environment)
-    made["environment"] = _digest(found.environment) if found.environment else None
-    return made
+        if checks := [check[name] for check in record.gate.values() if name in check]:
+            derived[name] = choose(checks)
+    if record.energy.get("images") and record.energy.get("joules") is not None:
+        derived["j_per_image"] = record.energy["joules"] / record.energy["images"]
+    derived["onnxruntime"] = onnxruntime(record.environment)
+    derived["environment"] = _digest(record.environment) if record.environment else None
+    return derived
 
 
 def _hottest(energy: Energy) -> float | None:
-    """The highest temperature of an energy window, degrees Celsius."""
+    """Return the highest temperature of an energy window, in degrees Celsius."""
     return max(energy.get("temperature_c", ()), default=None)
 
 
 def _digest(environment: Environment) -> str:
-    """Of what stays the same from sweep to sweep, on one machine with one set of packages."""
-    gpu = {key: value for key, value in environment.get("gpu", {}).items() if key not in PASSING}
+    """Return a digest of what stays the same from sweep to sweep, on one machine with one set of packages."""
+    gpu = {key: value for key, value in environment.get("gpu", {}).items() if key not in TRANSIENT}
     text = json.dumps(environment | {"gpu": gpu, "git": None}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

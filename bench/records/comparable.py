@@ -1,134 +1,113 @@
-"""Whether two sets of records may be compared: what differs of machine, software, input and settings.
+"""What forbids comparing two sets of records: differences in machine, software, input and settings.
 
-What a row of the frame does not hold is read from one record of each environment and plan.
+Facts that are in no column of the frame are read from one record of each environment, plan, input and seed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import ArgumentError, RecordError
 from bench.machine.provenance import unreadable
-from bench.records.columns import PASSING, values
+from bench.records.columns import TRANSIENT, row_maker
 from bench.records.record import Record
-from bench.records.same import COMPARE, FREE, Field
+from bench.records.same import COMPARE, FREE
 from bench.records.store import FILE
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-FIELDS = {row.word: row for row in COMPARE.fields}  # by the words of `--allow`
-# That --allow takes one word for what an upgrade changes together.
-WITH = {"torch": ("cuda", "triton")}
-KEY = ("environment", "plan_digest", "input", "seed")  # of records that share what is not in the frame
-QUIET = ("gpu.clock_reasons",)  # not told as differing: passing, or why one compares at all
-Facts = dict[tuple[Any, ...], Record]
+FIELDS = {row.word: row for row in COMPARE}  # by the words of `--allow`
+# An upgrade of torch changes these together, so that --allow takes one word for them.
+IMPLIED = {"torch": ("cuda", "triton")}
+KEY = ("environment", "plan_digest", "input", "seed")  # records equal in these agree in what is in no column
+UNREPORTED = ("gpu.clock_reasons",)  # changes from moment to moment
+SampleRecords = dict[tuple[Any, ...], Record]
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A field that is not the same on both sides, with the values of each, in so many of the common cases."""
+class FieldDifference:
+    """A field that differs between two sides in cases that both have, with the values of each."""
 
     field: str
     base: str
     head: str
-    cases: int
 
     def __str__(self) -> str:
         return f"{self.field}: {self.base} in base, {self.head} in head"
 
-    def row(self) -> dict[str, Any]:
-        return asdict(self)
 
-
-def allowed(words: Iterable[str]) -> set[str]:
-    """The fields that words of `--allow` mean. Raises ArgumentError for one that is no field."""
-    found: set[str] = set()
+def parse_allowed(words: Iterable[str]) -> set[str]:
+    """Return the fields that words of `--allow` mean. Raises ArgumentError for a word that is no field."""
+    fields: set[str] = set()
     for word in words:
         if word not in FIELDS:
             raise ArgumentError(f"unknown field {word!r}; allowed: {', '.join(FIELDS)}")
-        found |= {word, *WITH.get(word, ())}
-    return found
+        fields |= {word, *IMPLIED.get(word, ())}
+    return fields
 
 
-def words(fields: Iterable[str]) -> list[str]:
-    """The words of `--allow` that allow these fields, no more than are needed."""
-    given = list(fields)
-    implied = {other for word in given for other in WITH.get(word, ())}
-    return [word for word in given if word not in implied]
+def allow_words(fields: Iterable[str]) -> list[str]:
+    """Return the fewest words of `--allow` that allow these fields."""
+    names = list(fields)
+    implied = {other for word in names for other in IMPLIED.get(word, ())}
+    return [word for word in names if word not in implied]
 
 
-def differences(base: DataFrame, head: DataFrame, base_facts: Facts, head_facts: Facts) -> list[Difference]:
-    """The fields that differ in cases of both sides, in the order of FIELDS; what neither tells, or one, is no field.
+def differing_fields(
+    base: DataFrame, head: DataFrame, base_records: SampleRecords, head_records: SampleRecords
+) -> list[FieldDifference]:
+    """Return the fields that differ in cases of both sides, in the order of FIELDS.
 
-    A side that holds two values of a field differs from anything: its rounds are not of one kind.
+    A field that one side does not know does not differ. A side with two values of a field differs from any other, as
+    its rounds were not measured alike.
     """
-    found = []
-    known = _common_settings(base_facts, head_facts)
-    columns = ["case", *{*KEY, *(row.column for row in FIELDS.values() if row.column)}]
-    base, head = (frame[columns].drop_duplicates() for frame in (base, head))
-    for name, row in FIELDS.items():
-        ours, theirs = (_values(*side, row) for side in zip((base, head), known, strict=True))
-        if not ours.notna().any() or not theirs.notna().any() or _kinds(ours, theirs) <= 1:
+    import pandas as pd
+
+    columns = ["case", *{*KEY, *(field.column for field in FIELDS.values() if field.column)}]
+    sides = {"base": base[columns], "head": head[columns]}
+    rows = pd.concat(sides, names=["side"]).reset_index("side").drop_duplicates(ignore_index=True)
+    both = {"base": base_records, "head": head_records}
+    records = _common_settings({(side, *key): record for side in both for key, record in both[side].items()})
+    keys = [(side, *key) for side, key in zip(rows["side"], _row_keys(rows), strict=True)]
+    differing = []
+    for name, field in FIELDS.items():
+        if field.column:
+            values = rows[field.column].astype("object").map(_to_text, na_action="ignore")
+        else:
+            texts = {key: _to_text(field.of(record)) for key, record in records.items()}
+            values = pd.Series([texts.get(key) for key in keys], index=rows.index, dtype="object")
+        with_value = rows.assign(value=values).dropna(subset="value")
+        if with_value["side"].nunique() < 2 or with_value["value"].nunique() < 2:
             continue
-        cases = _differing(base["case"], ours, head["case"], theirs)
-        if len(cases):
-            told = _words(ours[base["case"].isin(cases)]), _words(theirs[head["case"].isin(cases)])
-            found.append(Difference(name, *_shortened(*told), len(cases)))
-    return found
+        counts = with_value.groupby("case")["value"].nunique()
+        if (counts > 1).any():
+            with_value = with_value[with_value["case"].isin(counts.index[counts > 1])]
+            texts_of = [_first_values(with_value.loc[with_value["side"] == side, "value"]) for side in sides]
+            differing.append(FieldDifference(name, *_without_common_settings(*texts_of)))
+    return differing
 
 
-def _common_settings(*sides: Facts) -> tuple[Facts, ...]:
-    """Without the settings that some of the records do not know, being older, and those that say nothing of the how."""
-    every = [set(record.settings) for side in sides for record in side.values()]
-    common = set.intersection(*every).difference(FREE) if every else set()
-    return tuple(
-        {
-            key: replace(record, settings={name: record.settings[name] for name in common})
-            for key, record in side.items()
-        }
-        for side in sides
-    )
+def _common_settings(records: SampleRecords) -> SampleRecords:
+    """Return the records with the settings that all of them have, as older ones lack some, and without FREE ones."""
+    names = [set(record.settings) for record in records.values()]
+    common = set.intersection(*names).difference(FREE) if names else set()
+    return {
+        key: replace(record, settings={name: record.settings[name] for name in common})
+        for key, record in records.items()
+    }
 
 
-def _kinds(ours: Series[Any], theirs: Series[Any]) -> int:
-    return len({*ours.dropna().unique(), *theirs.dropna().unique()})
+def _row_keys(frame: DataFrame) -> list[tuple[Any, ...]]:
+    values = frame[list(KEY)].astype("object")
+    return list(values.where(values.notna(), None).itertuples(index=False, name=None))
 
 
-def _differing(base_cases: Series[Any], ours: Series[Any], head_cases: Series[Any], theirs: Series[Any]) -> list[str]:
-    """The cases with more than one value between the two sides; those of one side alone are none."""
-    import pandas as pd
-
-    both = pd.concat(
-        [
-            pd.DataFrame({"case": base_cases.to_numpy(), "value": ours.to_numpy(dtype=object)}),
-            pd.DataFrame({"case": head_cases.to_numpy(), "value": theirs.to_numpy(dtype=object)}),
-        ]
-    )
-    counts = both.dropna().drop_duplicates().groupby("case").size()
-    return [str(case) for case in counts.index[counts > 1]]
-
-
-def _values(frame: DataFrame, facts: Facts, row: Field) -> Series[Any]:
-    """A field of each row, as a word; NA where it is not known."""
-    import pandas as pd
-
-    if row.column:
-        return frame[row.column].astype("object").map(_word, na_action="ignore")
-    keys = _keys(frame)
-    known = {key: _word(row.of(record)) for key, record in facts.items()}
-    return pd.Series([known.get(key) for key in keys], index=frame.index, dtype="object")
-
-
-def _keys(frame: DataFrame) -> list[tuple[Any, ...]]:
-    made = frame[list(KEY)].astype("object")
-    return list(made.where(made.notna(), None).itertuples(index=False, name=None))
-
-
-def _word(value: Any) -> str | None:
+def _to_text(value: Any) -> str | None:
     if value is None or unreadable(value):
         return None
     if isinstance(value, dict):
@@ -136,74 +115,74 @@ def _word(value: Any) -> str | None:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _words(series: Series[Any]) -> str:
-    """The values of a side, the first three of them."""
-    found = [str(value) for value in series.dropna().unique()]
-    return ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+def _first_values(series: Series[Any]) -> str:
+    """Return the first three values of a side, and the number of others."""
+    texts = [str(value) for value in series.dropna().unique()]
+    return ", ".join(texts[:3]) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")
 
 
-def _shortened(base: str, head: str) -> tuple[str, str]:
-    """Of two lists of settings, what differs between them."""
-    ours, theirs = (text.split(", ") for text in (base, head))
+def _without_common_settings(base: str, head: str) -> tuple[str, str]:
+    """Return two lists of settings without those that are in both."""
+    base_settings, head_settings = (text.split(", ") for text in (base, head))
     if "=" not in base + head:
         return base, head
-    short = (", ".join(part for part in one if part not in other) for one, other in ((ours, theirs), (theirs, ours)))
-    one, other = short
-    return one or "none", other or "none"
+    only_base = [setting for setting in base_settings if setting not in head_settings]
+    only_head = [setting for setting in head_settings if setting not in base_settings]
+    return ", ".join(only_base) or "none", ", ".join(only_head) or "none"
 
 
-def facts(folder: str | Path, frame: DataFrame) -> Facts:
-    """One record of each environment, plan, input and seed that the rows of a folder have, as plain data.
+def read_sample_records(folder: str | Path, frame: DataFrame) -> SampleRecords:
+    """Return one record of each environment, plan, input and seed that the rows of a folder have.
 
-    Lines are read until all are found, as a rule the first. Nothing for a Parquet file, whose columns are all it has.
+    Lines are read until there is one of each, as a rule the first line alone. A Parquet file gives none, as it has
+    columns alone.
     """
     path = Path(folder)
     file = path / FILE if path.is_dir() else path
-    wanted = set(_keys(frame.drop_duplicates(list(KEY))))
-    found: Facts = {}
+    wanted = set(_row_keys(frame.drop_duplicates(list(KEY))))
+    records: SampleRecords = {}
     if file.suffix != ".jsonl":
-        return found
-    key = values(list(KEY))
+        return records
+    key_of = row_maker(list(KEY))
     with file.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
-            if not wanted - found.keys():
+            if not wanted:
                 break
-            _add(found, wanted, line, key)
-    return found
+            with suppress(RecordError):  # of which bench.load has warned
+                record = Record.parse(line)
+                key = tuple(key_of(record))
+                if key in wanted:
+                    wanted.remove(key)
+                    records[key] = record
+    return records
 
 
-def _add(found: Facts, wanted: set[tuple[Any, ...]], line: str, key: Callable[[Record], list[Any]]) -> None:
-    try:
-        record = Record.parse(line)
-        its = tuple(key(record))
-    except RecordError:
-        return  # bench.load has told of it
-    if its in wanted and its not in found:
-        found[its] = record
+def other_differences(base_records: SampleRecords, head_records: SampleRecords) -> list[str]:
+    """Describe what else differs in the environment: it forbids no comparison, but may explain its outcome."""
+    base_facts, head_facts = (_environment_facts(side) for side in (base_records, head_records))
+    compared = [path.removeprefix("environment.") for row in FIELDS.values() for path in row.paths]
+    unreported = {*compared, *(f"gpu.{name}" for name in TRANSIENT), *UNREPORTED}
+    texts = []
+    for name in sorted(base_facts.keys() & head_facts.keys()):
+        if (
+            name not in unreported
+            and not name.startswith(("variables.", "git."))
+            and base_facts[name] != head_facts[name]
+        ):
+            texts.append(f"{name} ({', '.join(sorted(base_facts[name]))}; {', '.join(sorted(head_facts[name]))})")
+    return texts
 
 
-def told(base: Facts, head: Facts) -> list[str]:
-    """What else of the environment differs, with values: it forbids no comparison, but may explain its outcome."""
-    ours, theirs = (_flat_all(side) for side in (base, head))
-    refused = [path.removeprefix("environment.") for row in FIELDS.values() for path in row.paths]
-    quiet = {*refused, *(f"gpu.{name}" for name in PASSING), *QUIET}
-    found = []
-    for name in sorted(ours.keys() & theirs.keys()):
-        if name not in quiet and not name.startswith(("variables.", "git.")) and ours[name] != theirs[name]:
-            found.append(f"{name} ({', '.join(sorted(ours[name]))}; {', '.join(sorted(theirs[name]))})")
-    return found
-
-
-def _flat_all(side: Facts) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
+def _environment_facts(side: SampleRecords) -> dict[str, set[str]]:
+    facts: dict[str, set[str]] = {}
     for record in side.values():
-        for name, value in _flat(record.environment, ""):
+        for name, value in _flatten(record.environment, ""):
             if value is not None and not unreadable(value):
-                found.setdefault(name, set()).add(str(value))
-    return found
+                facts.setdefault(name, set()).add(str(value))
+    return facts
 
 
-def _flat(value: Any, name: str) -> list[tuple[str, Any]]:
+def _flatten(value: Any, name: str) -> list[tuple[str, Any]]:
     if not isinstance(value, dict):
         return [(name, value)]
-    return [pair for key, inner in value.items() for pair in _flat(inner, f"{name}.{key}".lstrip("."))]
+    return [pair for key, inner in value.items() for pair in _flatten(inner, f"{name}.{key}".lstrip("."))]

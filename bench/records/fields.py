@@ -1,7 +1,7 @@
-"""The parts of a record, as types: who writes one and who reads one agree here, and lines are checked against them.
+"""The types of the parts of a record: writers and readers share them, and lines are checked against them.
 
-Every key may be missing, as older versions did not write it or the case did not come so far; those of `Throughput` are
-there together or not at all. A key that is not here is kept and may hold any JSON but NaN and infinities.
+Every key may be missing, as older versions did not write it or the case ended before; those of `Throughput` are there
+together or not at all. A key that is not listed is kept, and may hold any JSON but NaN and infinities.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ from bench.machine.facts import Count, Least, Like, Seconds, Unreadable
 Positive = Annotated[int, Least(1)]
 Ns = Positive
 NotNegative = Annotated[float, Least(0)]
-# places in a field of samples: [first, last]
+# indices in a field of samples: [first, last]
 Range = Annotated[list[int], Like(tuple[Count, Count])]
 # a batch that was tried, how it ended, bytes, seconds
 Probe = Annotated[list[Any], Like(tuple[Count, str, Count | None, Seconds])]
 
 
 class Stop(TypedDict, total=False):
-    """Why sampling ended: `rule`, the noise `asked` and `reached`; of device times how many came late, or why none."""
+    """The reason why sampling ended: `rule`, and the noise `asked` for and `reached`.
+
+    Of device times also how many were taken too late to count (`late`), or `why` there are none.
+    """
 
     rule: str
     asked: float
@@ -31,15 +34,15 @@ class Stop(TypedDict, total=False):
     flush_bytes: Count
 
 
-class Throughput(TypedDict):
-    """The unsynchronised window: images that were done in so many nanoseconds."""
+class Throughput(TypedDict, total=False):
+    """The throughput window, without synchronisation: images done, and nanoseconds taken."""
 
     images: Positive
     ns: Ns
 
 
 class Throttled(TypedDict, total=False):
-    """What fell to a throttling machine: ranges of samples, and seconds of the throughput window."""
+    """The measurements taken while the machine throttled: ranges of samples, seconds of the throughput window."""
 
     latency: list[Range]
     gpu: list[Range]
@@ -49,7 +52,7 @@ class Throttled(TypedDict, total=False):
 
 
 class Energy(TypedDict, total=False):
-    """Joules of the whole card over a window; `unreadable` alone says why there are none."""
+    """Joules of the whole card over a window, or `unreadable` alone, with the reason."""
 
     unreadable: str
     joules: float
@@ -59,7 +62,7 @@ class Energy(TypedDict, total=False):
 
 
 class Largest(TypedDict, total=False):
-    """The search for the largest batch: what `fits`, the least that `fails` with the reason, all that was tried."""
+    """The search for the largest batch: the one that `fits`, the smallest that `fails` and why, and every probe."""
 
     fits: Count
     fails: Count | None
@@ -68,7 +71,7 @@ class Largest(TypedDict, total=False):
 
 
 class Warmup(TypedDict, total=False):
-    """How long warming up took, in executions and seconds, and whether the times had settled."""
+    """The warm-up in executions and seconds, and whether the times had become stationary."""
 
     s: Seconds
     executions: Count
@@ -76,7 +79,7 @@ class Warmup(TypedDict, total=False):
 
 
 class Cold(TypedDict, total=False):
-    """Seconds of the parts of a cold start, and how the compile caches were found."""
+    """Seconds of the parts of a cold start, and the state of the compile caches at its start."""
 
     import_s: Seconds
     build_s: Seconds
@@ -87,7 +90,7 @@ class Cold(TypedDict, total=False):
 
 
 class Memory(TypedDict, total=False):
-    """Bytes; None where they could not be read, with the reason beside them."""
+    """Memory in bytes; None where it could not be read, with the reason in the field beside."""
 
     weights: Count | None
     allocator_allocated_peak: Count | None
@@ -100,7 +103,7 @@ class Memory(TypedDict, total=False):
     host_limit: Count | None
 
 
-# the five memory numbers, of which schema 1 had another for the host
+# the memory numbers; `host_resident` is of schema 1, `host_resident_peak` of later ones
 MemoryNumber = Literal[
     "weights",
     "allocator_allocated_peak",
@@ -109,12 +112,12 @@ MemoryNumber = Literal[
     "host_resident",
     "host_resident_peak",
 ]
-# what is told of the gate's checks: the worst over all
+# fields of `Check` of which the worst over all checks is shown
 Agreement = Literal["rms_multiple", "max_multiple", "top1", "top1_plain"]
 
 
 class Check(TypedDict, total=False):
-    """One look of the gate: errors, as they are and over plain torch's, and agreement of the top class."""
+    """One check of the gate: errors, absolute and as multiples of plain torch's, and agreement of the top class."""
 
     rms: NotNegative
     max: NotNegative
@@ -127,7 +130,7 @@ class Check(TypedDict, total=False):
 
 
 class Runtime(TypedDict, total=False):
-    """What only the process that owns the device can read: versions as loaded, threads, caches in bytes."""
+    """Facts that only the process that owns the device can read: loaded versions, threads, caches in bytes."""
 
     torch_git: str | None
     onednn: str | None
@@ -149,7 +152,7 @@ class Attempt(TypedDict, total=False):
 
 
 class Input(TypedDict, total=False):
-    """Where the pictures are from, how many files, and a digest of their bytes."""
+    """The source of the pictures, the number of files, and a digest of their bytes."""
 
     source: str
     files: Count
@@ -165,7 +168,7 @@ class PlanName(TypedDict, total=False):
 
 
 def at(value: Any, path: Iterable[str]) -> Any:
-    """What stands at a path into nested objects; None where nothing does."""
+    """Return the value at a path into nested objects; None where there is none."""
     for key in path:
         if type(value) is not dict:
             return None

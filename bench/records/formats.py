@@ -9,8 +9,8 @@
     bencher                  Bencher Metric Format, `--adapter json`
                              (https://bencher.dev/docs/reference/bencher-metric-format)
 
-CodSpeed documents no file of results: its own plugin measures, by the `benchmark` fixture that `bench/suite` uses.
-Only what was measured and right is exported. A case's number is the median over its processes of each one's median.
+CodSpeed documents no file of results: its plugin measures, by the `benchmark` fixture that `bench/suite` uses.
+Only measured and right cases are exported. A case's number is the median over its processes of each process's median.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ PIP = "pip install 'pytest-benchmark>=5.1'"
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A case over its processes. Times in nanoseconds; `low`, `high`: of the medians of processes, or of one's median.
+class CaseSummary:
+    """A case over its processes, with times in nanoseconds.
 
-    `low` and `high` are the least and the largest process, of one process the 95 % interval of its median, where its
-    samples are enough for one.
+    `low` and `high` are the least and the largest of the processes' medians. Of a single process they are the 95 %
+    interval of its median, or None where it has too few samples for one.
     """
 
     case: str
@@ -52,30 +52,30 @@ class Measured:
     gpu_median: float | None
 
 
-def timed(records: Iterable[Record]) -> list[Record]:
-    """Those with a latency to tell. Raises InteropError where there is none."""
-    found = [record for record in records if record.status == "ok" and record.kept("latency_ns")]
-    if not found:
+def with_latency(records: Iterable[Record]) -> list[Record]:
+    """Return the records that have a latency. Raises InteropError where there is none."""
+    chosen = [record for record in records if record.status == "ok" and record.kept("latency_ns")]
+    if not chosen:
         raise InteropError("no case was measured there, so there is nothing to export")
-    return found
+    return chosen
 
 
-def measured(records: Iterable[Record]) -> list[Measured]:
-    """Each case once, in the order of its first record."""
+def summaries_of(records: Iterable[Record]) -> list[CaseSummary]:
+    """Return one summary a case, in the order of the cases' first records."""
     groups: dict[Case, list[Record]] = {}
     for record in records:
         groups.setdefault(record.case, []).append(record)
-    return [_measured(case.name, group) for case, group in groups.items()]
+    return [_summary(case.name, group) for case, group in groups.items()]
 
 
-def _measured(case: str, records: list[Record]) -> Measured:
+def _summary(case: str, records: list[Record]) -> CaseSummary:
     samples = [record.kept("latency_ns") for record in records]
-    medians = [median(taken) for taken in samples]
+    medians = [median(times) for times in samples]
     interval = (min(medians), max(medians)) if len(medians) > 1 else median_interval(samples[0])
     low, high = interval or (None, None)
-    rates = [r.throughput["images"] / r.throughput["ns"] * S for r in records if r.throughput]
-    gpu = [median(taken) for record in records if (taken := record.kept("gpu_ns"))]
-    return Measured(
+    rates = [record.throughput["images"] / record.throughput["ns"] * S for record in records if record.throughput]
+    gpu_medians = [median(times) for record in records if (times := record.kept("gpu_ns"))]
+    return CaseSummary(
         case,
         len(records),
         sum(map(len, samples)),
@@ -83,74 +83,83 @@ def _measured(case: str, records: list[Record]) -> Measured:
         low,
         high,
         median(rates) if rates else None,
-        median(gpu) if gpu else None,
+        median(gpu_medians) if gpu_medians else None,
     )
 
 
 def smaller_is_better(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """github-action-benchmark's customSmallerIsBetter: latency, and GPU time where there is one."""
+    """Return github-action-benchmark's customSmallerIsBetter: latency, and GPU time where there is one."""
     entries = []
-    for one in measured(records):
-        spread = {"range": f"± {(one.high - one.low) / 2 / MS:.4g}"} if one.low is not None and one.high else {}
-        entries.append(_entry(one.case, "ms", one.median / MS) | spread | _extra(one))
-        if one.gpu_median is not None:
-            entries.append(_entry(f"{one.case} GPU time", "ms", one.gpu_median / MS) | _extra(one))
+    for summary in summaries_of(records):
+        interval = (
+            {"range": f"± {(summary.high - summary.low) / 2 / MS:.4g}"}
+            if summary.low is not None and summary.high
+            else {}
+        )
+        entries.append(_entry(summary.case, "ms", summary.median / MS) | interval | _counts(summary))
+        if summary.gpu_median is not None:
+            entries.append(_entry(f"{summary.case} GPU time", "ms", summary.gpu_median / MS) | _counts(summary))
     return entries
 
 
 def bigger_is_better(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """github-action-benchmark's customBiggerIsBetter: throughput. Raises InteropError where no window was measured."""
-    found = [one for one in measured(records) if one.images_per_s is not None]
-    if not found:
+    """Return github-action-benchmark's customBiggerIsBetter: throughput.
+
+    Raises InteropError where no throughput was measured.
+    """
+    summaries = [summary for summary in summaries_of(records) if summary.images_per_s is not None]
+    if not summaries:
         raise InteropError("no throughput was measured there (throughput_s = 0), so there is nothing to export")
-    return [_entry(one.case, "images/s", float(one.images_per_s or 0)) | _extra(one) for one in found]
+    return [
+        _entry(summary.case, "images/s", float(summary.images_per_s or 0)) | _counts(summary) for summary in summaries
+    ]
 
 
 def _entry(name: str, unit: str, value: float) -> dict[str, Any]:
     return {"name": name, "unit": unit, "value": value}
 
 
-def _extra(one: Measured) -> dict[str, str]:
-    return {"extra": f"{one.processes} processes, {one.samples} samples"}
+def _counts(summary: CaseSummary) -> dict[str, str]:
+    return {"extra": f"{summary.processes} processes, {summary.samples} samples"}
 
 
 def bencher(records: Iterable[Record]) -> dict[str, Any]:
-    """Bencher Metric Format: the measures `latency` (ns), `throughput` (images/s), `gpu-time` (ns)."""
-    told = {}
-    for one in measured(records):
-        latency = {"value": one.median}
-        if one.low is not None and one.high is not None:
-            latency |= {"lower_value": one.low, "upper_value": one.high}
-        told[one.case] = {"latency": latency}
-        if one.images_per_s is not None:
-            told[one.case]["throughput"] = {"value": one.images_per_s}
-        if one.gpu_median is not None:
-            told[one.case]["gpu-time"] = {"value": one.gpu_median}
-    return told
+    """Return the Bencher Metric Format: the measures `latency` (ns), `throughput` (images/s), `gpu-time` (ns)."""
+    metrics = {}
+    for summary in summaries_of(records):
+        latency = {"value": summary.median}
+        if summary.low is not None and summary.high is not None:
+            latency |= {"lower_value": summary.low, "upper_value": summary.high}
+        metrics[summary.case] = {"latency": latency}
+        if summary.images_per_s is not None:
+            metrics[summary.case]["throughput"] = {"value": summary.images_per_s}
+        if summary.gpu_median is not None:
+            metrics[summary.case]["gpu-time"] = {"value": summary.gpu_median}
+    return metrics
 
 
 def pytest_benchmark(records: Iterable[Record]) -> dict[str, Any]:
-    """The file that `--benchmark-json` writes: a benchmark for each record, under the name it has in `bench/suite`.
+    """Return what `--benchmark-json` writes: a benchmark for each record, under the name it has in `bench/suite`.
 
-    What else the record holds is in `extra_info`, as the suite writes it. Rounds but the first have their number in
-    the name, as pytest-benchmark compares by name. Raises InteropError without pytest-benchmark, whose statistics
-    they are.
+    The record's other fields are in `extra_info`, as the suite writes them. Rounds after the first have their number in
+    the name, as pytest-benchmark compares by name. Raises InteropError where pytest-benchmark, which computes the
+    statistics, is not installed.
     """
     try:
         from pytest_benchmark import __version__
         from pytest_benchmark.stats import Stats
     except ImportError:
         raise InteropError(f"pytest-benchmark computes the statistics of its format: {PIP}") from None
-    found = list(records)
+    records = list(records)
     benchmarks = []
-    for record in found:
+    for record in records:
         stats = Stats()
         for ns in record.kept("latency_ns"):
             stats.update(ns / S)
         name = f"test_case[{record.case.name}]" + (f" round {record.round}" if record.round else "")
-        rest = json.loads(record.line())
-        for samples in ("latency_ns", "throttled"):  # those that fell are not among the data
-            del rest[samples]
+        other_fields = json.loads(record.line())
+        for samples in ("latency_ns", "throttled"):  # throttled samples are not among the data
+            del other_fields[samples]
         benchmarks.append(
             {
                 "group": None,
@@ -158,29 +167,32 @@ def pytest_benchmark(records: Iterable[Record]) -> dict[str, Any]:
                 "fullname": TEST.removesuffix("test_case") + name,
                 "params": {"case": record.case.name},
                 "param": record.case.name,
-                "extra_info": {"case": record.case.name, "record": rest},
+                "extra_info": {"case": record.case.name, "record": other_fields},
                 "options": {"timer": "perf_counter", "warmup": True},
                 "stats": stats.as_dict() | {"data": stats.data, "iterations": 1},
             }
         )
-    env = found[0].environment
+    environment = records[0].environment
     return {
-        "machine_info": _machine(env),
-        "commit_info": _commit(env, found[0].started),
+        "machine_info": _machine_info(environment),
+        "commit_info": _commit_info(environment, records[0].started),
         "benchmarks": benchmarks,
-        "datetime": found[0].started,
+        "datetime": records[0].started,
         "version": __version__,
     }
 
 
-def _machine(env: Environment) -> dict[str, Any]:
-    """As pytest-benchmark describes one, as far as a record does."""
+def _machine_info(env: Environment) -> dict[str, Any]:
+    """Return the machine as pytest-benchmark describes one, as far as a record has it."""
     cpu = env.get("cpu", {})
-    told = {"machine": platform.machine(), "processor": platform.machine(), "system": platform.system()}
-    return told | {"cpu": {"brand_raw": cpu.get("name", ""), "count": cpu.get("cores", 0)}, "gpu": env.get("gpu", {})}
+    platform_info = {"machine": platform.machine(), "processor": platform.machine(), "system": platform.system()}
+    return platform_info | {
+        "cpu": {"brand_raw": cpu.get("name", ""), "count": cpu.get("cores", 0)},
+        "gpu": env.get("gpu", {}),
+    }
 
 
-def _commit(env: Environment, when: str) -> dict[str, Any]:
+def _commit_info(env: Environment, when: str) -> dict[str, Any]:
     sha = sha_of(env)
     commit = env.get("git")
     dirty = commit.get("dirty") is True if sha and isinstance(commit, dict) else None
@@ -195,39 +207,39 @@ EXPORTS: dict[str, Callable[[Iterable[Record]], Any]] = {
 }
 
 
-def imported(data: Any) -> tuple[list[Record], list[str]]:
-    """The records of pytest-benchmark's JSON, and what was left out of it, a sentence each.
+def import_pytest_benchmark(data: Any) -> tuple[list[Record], list[str]]:
+    """Return the records of pytest-benchmark's JSON, and a sentence for each benchmark that was left out.
 
-    A benchmark is a record if it names its case in `extra_info`, as those of `bench/suite` do. A sample is in whole
-    nanoseconds; `details.imported` says where it is from. Raises InteropError for what is no such file, and where
-    nothing is left.
+    A benchmark is a record if it names its case in `extra_info`, as those of `bench/suite` do. Samples become integer
+    nanoseconds; `details.imported` says where they come from. Raises InteropError for data that pytest-benchmark did
+    not write, and where no benchmark is a record.
     """
     if not isinstance(data, dict) or not isinstance(data.get("benchmarks"), list):
         raise InteropError("it is no JSON of pytest-benchmark: there is no list `benchmarks`")
     records: list[Record] = []
-    left: list[str] = []
+    left_out: list[str] = []
     taken: set[tuple[Case, int]] = set()
     for number, benchmark in enumerate(data["benchmarks"], 1):
         name = f"benchmark {number}"
         try:
             name = str(benchmark["fullname"])
-            record = _record(benchmark, f"pytest-benchmark {data.get('version', '')}".strip())
+            record = _imported_record(benchmark, f"pytest-benchmark {data.get('version', '')}".strip())
         except (InteropError, RecordError) as error:
-            left.append(f"{name}: {error}")
+            left_out.append(f"{name}: {error}")
             continue
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
-            left.append(f"{name}: damaged ({type(error).__name__}: {error})")
+            left_out.append(f"{name}: damaged ({type(error).__name__}: {error})")
             continue
         while (record.case, record.round) in taken:  # the same case, measured twice
             record.round += 1
         taken.add((record.case, record.round))
         records.append(record)
     if not records:
-        raise InteropError(f"nothing in it is a record: {left[0] if left else 'it has no benchmark'}")
-    return records, left
+        raise InteropError(f"nothing in it is a record: {left_out[0] if left_out else 'it has no benchmark'}")
+    return records, left_out
 
 
-def _record(benchmark: Mapping[str, Any], source: str) -> Record:
+def _imported_record(benchmark: Mapping[str, Any], source: str) -> Record:
     extra = benchmark.get("extra_info") or {}
     if "case" not in extra:
         raise InteropError("names no case in extra_info; those of `pytest bench/suite` do")
@@ -235,10 +247,13 @@ def _record(benchmark: Mapping[str, Any], source: str) -> Record:
     if not data:
         raise InteropError("has no samples: save them with --benchmark-save-data or --benchmark-json")
     latency_ns = [round(float(seconds) * S) for seconds in data]
-    known = {item.name for item in fields(Record)}
-    rest: dict[str, Any] = {"schema": SCHEMA, "round": 0, "status": "ok"} | dict(extra.get("record") or {})
-    if rest["status"] != "ok" or min(latency_ns) <= 0:
+    field_names = {field.name for field in fields(Record)}
+    kept: dict[str, Any] = {"schema": SCHEMA, "round": 0, "status": "ok"} | dict(extra.get("record") or {})
+    if kept["status"] != "ok" or min(latency_ns) <= 0:
         raise InteropError("is not of a case that was measured")
-    mark = {"from": source, "iterations": benchmark["stats"].get("iterations", 1)}  # calls that a sample is the mean of
-    rest |= {"case": extra["case"], "latency_ns": latency_ns, "details": rest.get("details", {}) | {"imported": mark}}
-    return Record.of({key: value for key, value in rest.items() if key in known})
+    origin = {
+        "from": source,
+        "iterations": benchmark["stats"].get("iterations", 1),
+    }  # calls that a sample is the mean of
+    kept |= {"case": extra["case"], "latency_ns": latency_ns, "details": kept.get("details", {}) | {"imported": origin}}
+    return Record.from_json({key: value for key, value in kept.items() if key in field_names})

@@ -1,7 +1,7 @@
-"""Lines to rows: the records of a stretch of a file as Arrow, a long one parsed by several processes.
+"""Lines to rows: the records of part of a file as Arrow; a long one is parsed by several processes.
 
-Two thirds of the time goes to `json.loads`, at 80 MB a second on a core of an AMD EPYC. To cut the samples out of the
-text and have numpy read them would halve it, past `Record.parse` and its upgrades: not for what happens to a line once.
+Two thirds of the time goes to `json.loads`, at 80 MB a second on a core of an AMD EPYC. Cutting the samples out of the
+text for numpy to read would halve it, but pass by `Record.parse` and its upgrades; each line is parsed only once.
 """
 
 from __future__ import annotations
@@ -11,23 +11,22 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.errors import RecordError
 from bench.machine.environment import child_variables
-from bench.records.columns import schema, values
-from bench.records.record import Record
+from bench.records.columns import row_maker, schema
+from bench.records.record import Record, parse_each
 
-RANGE = 16 << 20  # bytes of lines parsed at once: what bounds the memory
-HELPED = 4  # ranges that are worth the half second a process takes to start
+RANGE_BYTES = 16 << 20  # parsed at once: this bounds the memory
+RANGES_A_HELPER = 4  # fewer are not worth the half second that a process takes to start
 
 
 @dataclass
 class Part:
-    """The rows (Arrow) of consecutive lines, how many lines, which were left out, and the offset they end at."""
+    """The rows (Arrow) of consecutive lines, the number of lines, those left out, and the offset of their end."""
 
     rows: Any
     lines: int
@@ -35,56 +34,51 @@ class Part:
     end: int
 
 
-def parse(file: Path, start: int, stop: int, samples: bool) -> Part:
-    """The lines between two offsets."""
+def parse_lines(file: Path, start: int, stop: int, samples: bool) -> Part:
+    """Parse the lines between two offsets of a file."""
     import pyarrow as pa
 
     with file.open("rb") as data:
         data.seek(start)
         text = data.read(stop - start)
-    kinds = schema(samples, inner=True)
-    row = values(kinds.names)
-    rows: list[list[Any]] = []
-    damage = []
-    for number, line in enumerate(text.split(b"\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            rows.append(row(Record.parse(line.decode())))
-        except UnicodeDecodeError:
-            damage.append((number, "is not UTF-8 text"))
-        except RecordError as error:
-            damage.append((number, str(error)))
-    found = zip(*rows, strict=True) if rows else ([] for _ in kinds)
-    arrays = [pa.array(column, field.type) for column, field in zip(found, kinds, strict=True)]
-    return Part(pa.record_batch(arrays, schema=kinds), text.count(b"\n"), damage, stop)
+    columns = schema(samples, inner=True)
+    row_of = row_maker(columns.names)
+    rows, damage = list[list[Any]](), list[tuple[int, str]]()
+    for number, record in parse_each(text.split(b"\n")):
+        if isinstance(record, Record):
+            rows.append(row_of(record))
+        else:
+            damage.append((number, record))
+    transposed = zip(*rows, strict=True) if rows else ([] for _ in columns)
+    arrays = [pa.array(column, field.type) for column, field in zip(transposed, columns, strict=True)]
+    return Part(pa.record_batch(arrays, schema=columns), text.count(b"\n"), damage, stop)
 
 
 def _ranges(file: Path, start: int, stop: int) -> list[tuple[int, int]]:
-    """Offsets that cut a stretch of a file at ends of lines, into pieces of RANGE bytes and a line at most."""
-    found = []
+    """Return offsets that cut part of a file at ends of lines, into ranges of at most RANGE_BYTES and a line."""
+    ranges = []
     with file.open("rb") as data:
         while start < stop:
-            data.seek(start + RANGE)
+            data.seek(start + RANGE_BYTES)
             data.readline()
-            found.append((start, min(data.tell(), stop)))
-            start = found[-1][1]
-    return found
+            ranges.append((start, min(data.tell(), stop)))
+            start = ranges[-1][1]
+    return ranges
 
 
-def parts(file: Path, start: int, stop: int, samples: bool) -> Iterator[Part]:
-    """The lines between two offsets, range by range; those of a long stretch by several processes."""
+def parse_parts(file: Path, start: int, stop: int, samples: bool) -> Iterator[Part]:
+    """Parse the lines between two offsets, range by range; many ranges are parsed by several processes."""
     ranges = _ranges(file, start, stop)
-    count = min(_cores(), len(ranges) // HELPED)
+    count = min(_cores(), len(ranges) // RANGES_A_HELPER)
     with ExitStack() as stack:
         helpers: list[_Helper] = []
         if count > 1:
             with suppress(OSError):  # where no process can be started, this one does it all
-                helpers = [stack.enter_context(_Helper(file, ranges[k::count], samples)) for k in range(count)]
-        for number, (first, last) in enumerate(ranges):
-            part = helpers[number % count].hear() if helpers else None
-            # a helper that died (of want of memory) costs time alone
-            yield part if part and part.end == last else parse(file, first, last, samples)
+                helpers = [stack.enter_context(closing(_Helper(file, ranges[k::count], samples))) for k in range(count)]
+        for number, (begin, end) in enumerate(ranges):
+            part = helpers[number % count].receive() if helpers else None
+            # what a helper that died (out of memory) did not send is parsed here
+            yield part if part and part.end == end else parse_lines(file, begin, end, samples)
 
 
 def _cores() -> int:
@@ -94,12 +88,12 @@ def _cores() -> int:
 class _Helper:
     """A process that parses ranges, one after the other, no further ahead than a pipe holds.
 
-    Not multiprocessing: its children import the caller's main module anew, or are forks of a process with threads.
+    It is not multiprocessing's: those import the caller's main module anew, or are forks of a process with threads.
     """
 
     def __init__(self, file: Path, ranges: list[tuple[int, int]], samples: bool) -> None:
         self.child = subprocess.Popen(
-            [sys.executable, "-P", "-c", "from bench.records.parse import _help; _help()"],
+            [sys.executable, "-P", "-c", "from bench.records.parse import _helper_main; _helper_main()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=child_variables(),
@@ -110,34 +104,31 @@ class _Helper:
         with suppress(BrokenPipeError), self.child.stdin as pipe:
             pipe.write(json.dumps([str(file), ranges, samples]).encode())
 
-    def hear(self) -> Part | None:
-        """The next of its ranges; None if it died."""
+    def receive(self) -> Part | None:
+        """Return the next of its ranges; None if it died."""
         import pyarrow as pa
 
         try:
             self.stream = self.stream or pa.ipc.open_stream(self.child.stdout)
-            rows, told = self.stream.read_next_batch_with_custom_metadata()
-            return Part(rows, **json.loads(told[b"bench"]))
+            rows, metadata = self.stream.read_next_batch_with_custom_metadata()
+            return Part(rows, **json.loads(metadata[b"bench"]))
         except (OSError, StopIteration, pa.ArrowException):
             return None
 
-    def __enter__(self) -> _Helper:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self.child.kill()
         self.child.wait()
         assert self.child.stdout
         self.child.stdout.close()
 
 
-def _help() -> None:
-    """What a helper does."""
+def _helper_main() -> None:
+    """Parse the ranges that stdin names, and write their rows to stdout: the program of a helper process."""
     import pyarrow as pa
 
     file, ranges, samples = json.load(sys.stdin)
     with pa.ipc.new_stream(sys.stdout.buffer, schema(samples, inner=True)) as stream:
         for start, stop in ranges:
-            part = parse(Path(file), start, stop, samples)
-            told = {"lines": part.lines, "damage": part.damage, "end": part.end}
-            stream.write_batch(part.rows, custom_metadata={"bench": json.dumps(told)})
+            part = parse_lines(Path(file), start, stop, samples)
+            metadata = {"lines": part.lines, "damage": part.damage, "end": part.end}
+            stream.write_batch(part.rows, custom_metadata={"bench": json.dumps(metadata)})

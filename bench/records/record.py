@@ -1,34 +1,35 @@
-"""A record: what one case left in one round, success or failure.
+"""A record: the result of one case in one round, success or failure.
 
 Schema history (readers upgrade old records, the writer writes the newest; tests/bench/records/golden has one of each):
   1  the first: one JSON object a line, every sample in integer nanoseconds
   2  2026-11: cold-cache latency (`flushed_ns`, `flushed_gpu_ns`), what was watched beside the timing (`watch`) and the
-     throttled samples (`throttled`), `energy`, `runtime`, `largest`, earlier `attempts`, status
+     samples taken while it throttled (`throttled`), `energy`, `runtime`, `largest`, earlier `attempts`, status
      `throttled`; `memory.host_resident`, read after the timing, gives way to `memory.host_resident_peak`
-  3  2026-11: device times are samples of their own, of a held stream (`gpu_how`, `gpu_stop`, `flushed_gpu_stop`; `gpu`
-     and `flushed_gpu` in `throttled`). What older records hold as `gpu_ns` stays, and is no device time: events around
-     the latency samples, with what the host took to launch inside
+  3  2026-11: device times are separate samples, on a stream that waits (`gpu_how`, `gpu_stop`, `flushed_gpu_stop`;
+     `gpu` and `flushed_gpu` in `throttled`). `gpu_ns` of older records stays, and is no device time: its events enclose
+     the host's launches
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any, cast, get_type_hints
+from typing import Annotated, Any, cast
 
 from bench.errors import RecordError
 from bench.machine.facts import Count, Environment, Like, Seconds, Watch
 from bench.plans.case import Case
 from bench.plans.plan import Settings
 from bench.records import fields as parts
-from bench.records.check import Misfit, check_object
 from bench.records.fields import Ns
+from bench.records.misfit import Misfit
+from bench.records.typed import hints_of, object_reader
 
 SCHEMA = 3
 
-# `gpu_how`: between events on a stream that was held until all was enqueued
-HELD = "held"
+# `gpu_how`: device times are between events on a stream that waits until everything is enqueued
+GPU_HOW = "held"
 
 # Every status a record may have. Only `ok` carries times.
 STATUSES = {
@@ -43,19 +44,19 @@ STATUSES = {
 }
 
 
-def _from_1(data: dict[str, Any]) -> None:
-    data["schema"] = 2  # what 2 added is empty; a peak cannot be made from what was read after it
+def _upgrade_1(data: dict[str, Any]) -> None:
+    data["schema"] = 2  # the fields that 2 added stay empty
 
 
-def _from_2(data: dict[str, Any]) -> None:
+def _upgrade_2(data: dict[str, Any]) -> None:
     data["schema"] = 3  # without `gpu_how`
 
 
-# schema -> what makes its data that of the next
-UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _from_1, 2: _from_2}
+# schema -> the function that turns its data into the next schema's
+UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _upgrade_1, 2: _upgrade_2}
 
 
-# fields of samples -> what says in `throttled` which of them were taken while the machine throttled
+# fields of samples -> the key in `throttled` that lists those taken while the machine throttled
 SAMPLES = {f"{name}_ns": name for name in ("latency", "gpu", "flushed", "flushed_gpu")}
 
 
@@ -67,13 +68,13 @@ class Record:
     round: Count
     status: str  # of STATUSES
     reason: str = ""
-    order: int = 0  # the place in the round's order, which is shuffled, or the plan's (`Sweep._rounds`)
+    order: int = 0  # position in the round's order, which is shuffled, or the plan's (`Sweep._rounds`)
     device: str = ""
     started: str = ""  # ISO 8601, UTC
-    wall_s: Seconds = 0.0  # the child's whole life
+    wall_s: Seconds = 0.0  # of the child, from start to end
     latency_ns: list[Ns] = field(default_factory=list)  # host time of one execution, call to result ready
-    gpu_ns: list[Ns] = field(default_factory=list)  # device time, of executions of their own
-    gpu_how: str = ""  # HELD; empty where there is none, or an older record's, which is none (`kept`)
+    gpu_ns: list[Ns] = field(default_factory=list)  # device time, of separate executions
+    gpu_how: str = ""  # GPU_HOW; empty where there is no device time, as in records up to schema 2 (`kept`)
     # the same, with the device's last-level cache flushed before each execution; for small batches
     flushed_ns: list[Ns] = field(default_factory=list)
     flushed_gpu_ns: list[Ns] = field(default_factory=list)
@@ -81,7 +82,7 @@ class Record:
     gpu_stop: parts.Stop = field(default_factory=parts.Stop)
     flushed_stop: parts.Stop = field(default_factory=parts.Stop)
     flushed_gpu_stop: parts.Stop = field(default_factory=parts.Stop)
-    throughput: parts.Throughput = field(default_factory=dict)  # type: ignore[assignment]  # empty, or whole
+    throughput: parts.Throughput = field(default_factory=parts.Throughput)  # empty, or whole
     throttled: parts.Throttled = field(default_factory=parts.Throttled)
     watch: Watch = field(default_factory=Watch)
     energy: parts.Energy = field(default_factory=parts.Energy)
@@ -102,21 +103,22 @@ class Record:
     schema: int = SCHEMA
 
     def kept(self, samples: str) -> list[int]:
-        """The samples of a field (`latency_ns`, `gpu_ns`, `flushed_ns`, `flushed_gpu_ns`) that did not fall.
+        """Return the samples of a field of SAMPLES that were not throttled.
 
-        None of device times that hold the host's launches: those up to schema 2 cannot stand beside later ones.
+        Of device times up to schema 2 none are: they include the host's launches, and cannot be compared with later
+        ones.
         """
-        if "gpu" in samples and self.gpu_how != HELD:
+        if "gpu" in samples and self.gpu_how != GPU_HOW:
             return []
-        fallen = set(self.fallen(samples))
-        if not fallen:
+        throttled = set(self.throttled_indices(samples))
+        if not throttled:
             return list(getattr(self, samples))
-        return [value for place, value in enumerate(getattr(self, samples)) if place not in fallen]
+        return [value for place, value in enumerate(getattr(self, samples)) if place not in throttled]
 
-    def fallen(self, samples: str) -> list[int]:
-        """The places in a field of samples of those that a throttling machine spoilt."""
+    def throttled_indices(self, samples: str) -> list[int]:
+        """Return the indices of the samples of a field that were taken while the machine throttled."""
         name = samples.removesuffix("_ns")
-        if self.gpu_how != HELD:
+        if self.gpu_how != GPU_HOW:
             name = name.replace("flushed_gpu", "flushed").replace("gpu", "latency")  # of the same executions
         return [place for first, last in self._ranges(name) for place in range(first, last + 1)]
 
@@ -124,27 +126,27 @@ class Record:
         return cast(dict[str, list[parts.Range]], self.throttled).get(name, [])
 
     def line(self) -> str:
-        """The record as one line of JSON."""
+        """Return the record as one line of JSON."""
         data = asdict(self)
         data["case"] = self.case.name
-        # first, so that a person and a truncated file's reader see them
+        # first, so that a person sees them, and whoever reads a truncated file
         head = {key: data.pop(key) for key in ("schema", "case", "round", "status")}
         return json.dumps(head | data, separators=(",", ":"), allow_nan=False)
 
     @classmethod
     def parse(cls, line: str) -> Record:
-        """The record of a line. Raises RecordError, whose message says whether the line is damaged or too new."""
+        """Return the record of a line. Raises RecordError, whose message says if the line is damaged or too new."""
         try:
             data = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise RecordError(f"not a whole record ({type(error).__name__})") from None
-        return cls.of(data)
+        return cls.from_json(data)
 
     @classmethod
-    def of(cls, data: Any) -> Record:
-        """The record that parsed JSON holds, of any schema up to SCHEMA; `data` is changed.
+    def from_json(cls, data: Any) -> Record:
+        """Return the record of parsed JSON, of any schema up to SCHEMA; `data` is changed.
 
-        Raises RecordError, which names the field that holds what it should not.
+        Raises RecordError, which names the field with a wrong value.
         """
         if type(data) is not dict or "schema" not in data:
             raise RecordError("not a whole record (no schema)")
@@ -154,9 +156,8 @@ class Record:
         try:
             for version in range(schema, SCHEMA):
                 UPGRADES[version](data)
-            _PARTS(data)
-            data["case"] = Case.parse(data["case"])
-            record = cls(**data)
+            record = cls(**_read_fields(data))
+            _check_throughput(record)
             _check_ranges(record)
             return record
         except Misfit as misfit:
@@ -165,14 +166,32 @@ class Record:
             raise RecordError(f"not a record of schema {schema} ({error})") from None
 
 
-# of parsed JSON, in which a case is its name
-_PARTS = check_object(get_type_hints(Record, include_extras=True) | {"case": str})
+_read_fields = object_reader(hints_of(Record))
+
+
+def _check_throughput(record: Record) -> None:
+    """Raise Misfit for one of `images` and `ns` without the other."""
+    missing = {"images", "ns"} - record.throughput.keys()
+    if record.throughput and missing:
+        raise Misfit(f"an object with {' and '.join(sorted(missing))}", record.throughput).at("throughput")
 
 
 def _check_ranges(record: Record) -> None:
-    """Raises Misfit for a range of fallen samples that there are not."""
+    """Raise Misfit for a range of throttled samples that is not within the samples."""
     for samples, name in SAMPLES.items():
         count = len(getattr(record, samples))
         for first, last in record._ranges(name):
             if not first <= last < count:
                 raise Misfit(f"a range of the {count} samples", [first, last]).at("throttled", name)
+
+
+def parse_each(lines: Iterable[bytes]) -> Iterator[tuple[int, Record | str]]:
+    """Yield the number of each line that is not empty, from 1, and its record, or the reason why it is none."""
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                yield number, Record.parse(line.decode())
+            except UnicodeDecodeError:
+                yield number, "is not UTF-8 text"
+            except RecordError as error:
+                yield number, str(error)

@@ -1,8 +1,7 @@
-"""What makes two records comparable: one table of the machine, its software and how it was measured.
+"""The conditions under which two records are comparable: a table of the machine, its software and the settings.
 
-Each field is a row of FIELDS, of one Kind. Who asks whether records are alike does it with a Strictness, which names
-the kinds that must be equal and says why no others. A value that one side does not know, being older or unreadable,
-differs from nothing.
+Each condition is a row of FIELDS, of one Kind. COMPARE, RESUME and the like are the fields that must be equal for a
+purpose. A value that one side lacks, as it is older or could not read it, differs from none.
 """
 
 from __future__ import annotations
@@ -21,27 +20,27 @@ from bench.records.record import Record
 
 
 class Kind(Enum):
-    """What a field tells of."""
+    """The subject of a field."""
 
-    MACHINE = "which machine it is"
-    PARTS = "what of a machine its name does not tell"
-    LIMITS = "how much of the machine may be used"
-    CLOCKS = "how fast the machine may go"
+    MACHINE = "the machine's name"
+    PARTS = "hardware that the name does not determine"
+    LIMITS = "the share of the machine that may be used"
+    CLOCKS = "the highest clocks"
     SOFTWARE = "versions"
     VARIABLES = "environment variables that change results"
-    INPUT = "what is computed on"
-    PLAN = "which plan it is of"
-    SETTINGS = "how it is measured"
+    INPUT = "the pictures and weights"
+    PLAN = "the plan's name"
+    SETTINGS = "the settings of the measurement"
 
 
 @dataclass(frozen=True)
 class Field:
-    """One fact of a record.
+    """One condition of a record.
 
-    `word` is what `--allow` calls it, `name` what a sentence does. `paths` lead into the record: the first that is
-    known counts. `column` of the frame holds the same. Of a field that is `by_key` each key is a fact, and one that a
-    side lacks is unknown there, or, with `unset`, is that. `may_become` is a value that a sweep asks for, and what its
-    records may hold instead.
+    `word` is its name for `--allow`, `name` its name in a sentence. `paths` lead into the record: the first that has a
+    value counts. `column` is the frame's column with the same value. In a field with `by_key` each key is compared by
+    itself; a key that one side lacks is ignored, or has the value `unset` where that is given. `may_become` is a value
+    that a sweep may be started with, and the one that its records may have instead.
     """
 
     word: str
@@ -54,7 +53,7 @@ class Field:
     may_become: tuple[str, str] | None = None
 
     def of(self, record: Conditions) -> Any:
-        """The value in a record; None where it is not known."""
+        """Return the value in a record; None where it has none."""
         for path in self.paths:
             head, *rest = path.split(".")
             value = at(getattr(record, head), rest)
@@ -106,46 +105,31 @@ FIELDS = (
     Field("plan", "plan", Kind.PLAN, ("plan.name",), "plan"),
     Field("settings", "setting", Kind.SETTINGS, ("settings",), by_key=True),
 )
-# settings that change what is run, and not how it is measured
+# settings that change which cases are run, and not how they are measured
 FREE = ("limit_s", "ratio")
 
 
-@dataclass(frozen=True)
-class Strictness:
-    """The kinds of fields that must be equal, and why others need not be."""
-
-    kinds: frozenset[Kind]
-    why: str
-
-    @property
-    def fields(self) -> tuple[Field, ...]:
-        return tuple(row for row in FIELDS if row.kind in self.kinds)
+def _of_kinds(kinds: Iterable[Kind]) -> tuple[Field, ...]:
+    chosen = set(kinds)
+    return tuple(field for field in FIELDS if field.kind in chosen)
 
 
-# Commits are never among the kinds: to compare them is what records are for.
-COMPARE = Strictness(
-    frozenset(Kind) - {Kind.PARTS, Kind.PLAN},
-    "two plans may hold the same case, measured alike; of one machine's name the parts are told, and refuse nothing",
-)
-RESUME = Strictness(
-    COMPARE.kinds | {Kind.PLAN},
-    "what could not be compared cannot be in one table; a folder is of one plan, whose cases and rounds may grow",
-)
-GROUP = Strictness(
-    frozenset({Kind.MACHINE, Kind.SOFTWARE}),
-    "records of many sweeps are looked at together, and limits and clocks change from one rented hour to the next",
-)
-SERIES = Strictness(
-    frozenset({Kind.MACHINE}), "a history goes on through upgrades: software is a reason for a change, and told as one"
-)
-CEILINGS = Strictness(
-    frozenset({Kind.MACHINE, Kind.PARTS, Kind.LIMITS}),
-    "what a device can do at most is that of its hardware and limits; of torch the file itself says with which",
-)
+# The fields that must be equal, by purpose. Commits are never among them: to compare them is what records are for.
+#
+# Parts that differ within a name are shown, and forbid nothing; two plans may have the same case, measured alike.
+COMPARE = _of_kinds(set(Kind) - {Kind.PARTS, Kind.PLAN})
+# Records that cannot be compared cannot share a table; a folder is of one plan, whose cases and rounds may grow.
+RESUME = _of_kinds(set(Kind) - {Kind.PARTS})
+# Records of many sweeps are shown together, and limits and clocks change from one rental to the next.
+GROUP = _of_kinds({Kind.MACHINE, Kind.SOFTWARE})
+# A history continues through upgrades: software is shown as the reason for a change.
+SERIES = _of_kinds({Kind.MACHINE})
+# A device's ceilings depend on its hardware and limits; their file says which torch measured them.
+CEILINGS = _of_kinds({Kind.MACHINE, Kind.PARTS, Kind.LIMITS})
 
 
 class Conditions(Protocol):
-    """What of a record FIELDS lead into: a record, or a sweep that is about to begin."""
+    """The attributes that FIELDS read: those of a record, or of a sweep that is about to begin."""
 
     device: str
     environment: Environment
@@ -157,8 +141,8 @@ class Conditions(Protocol):
 
 
 @dataclass
-class Sitting:
-    """The conditions of a sweep that is about to begin; what is not known before it runs is empty."""
+class SweepConditions:
+    """The conditions of a sweep that is about to begin; those that only its records will have are empty."""
 
     device: str
     environment: Environment
@@ -169,73 +153,62 @@ class Sitting:
     weights: str = ""
 
     @classmethod
-    def of(cls, plan: Plan, environment: Environment, seed: int, source: str) -> Sitting:
-        """Of a plan that is about to run; `source` is what `--input` says."""
+    def of(cls, plan: Plan, environment: Environment, seed: int, source: str) -> SweepConditions:
+        """Return the conditions of a plan that is about to run; `source` is the value of `--input`."""
         kind = source if source in ("photos", "noise") else "folder"
         name: PlanName = {"name": plan.name}
         return cls(device(environment), environment, asdict(plan.settings), seed, {"source": kind}, name)
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A fact that both sides know, and know otherwise."""
-
-    name: str
-    old: Any
-    new: Any
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.old}, now {self.new})"
+def differences(records: Iterable[Conditions], now: Conditions, fields: Iterable[Field]) -> list[str]:
+    """Describe the differences between `records` and a sweep that would add to them, each once."""
+    return list(dict.fromkeys(text for record in records for text in _differing(record, now, fields)))
 
 
-def differences(records: Iterable[Conditions], now: Conditions, strictness: Strictness) -> list[Difference]:
-    """What differs between any of some records and a sweep that would join them, each difference once."""
-    return list({str(one): one for record in records for one in _differing(record, now, strictness)}.values())
-
-
-def _differing(old: Conditions, new: Conditions, strictness: Strictness) -> Iterator[Difference]:
-    for row in strictness.fields:
-        ours, theirs = row.of(old), row.of(new)
+def _differing(old: Conditions, new: Conditions, fields: Iterable[Field]) -> Iterator[str]:
+    for row in fields:
+        old_value, new_value = row.of(old), row.of(new)
         if not row.by_key:
-            if (theirs, ours) != row.may_become and _differ(ours, theirs):
-                yield Difference(row.name, ours, theirs)
-        elif isinstance(ours, dict) and isinstance(theirs, dict):
-            for key in dict.fromkeys([*theirs, *ours]):
-                one, other = ours.get(key, row.unset), theirs.get(key, row.unset)
+            if (new_value, old_value) != row.may_become and _differ(old_value, new_value):
+                yield f"{row.name} ({old_value}, now {new_value})"
+        elif isinstance(old_value, dict) and isinstance(new_value, dict):
+            for key in dict.fromkeys([*new_value, *old_value]):
+                one, other = old_value.get(key, row.unset), new_value.get(key, row.unset)
                 if key not in FREE and _differ(one, other):
-                    yield Difference(key if row.unset is None else f"{row.name} {key}", one, other)
+                    name = key if row.unset is None else f"{row.name} {key}"
+                    yield f"{name} ({one}, now {other})"
 
 
 def _differ(old: Any, new: Any) -> bool:
-    """Whether both are known, and not the same; an empty text is what nobody filled in."""
+    """Return whether two values differ; None and the empty text are unknown, and differ from none."""
     return old != new and not {type(old), type(new)} & {type(None)} and "" not in (old, new)
 
 
 Key = tuple[Any, ...]
 
 
-def key(record: Conditions) -> Key:
-    """The values of GROUP's fields: records that differ in one do not stand beside each other."""
-    return tuple(row.of(record) for row in GROUP.fields)
+def group_key(record: Conditions) -> Key:
+    """Return the values of GROUP's fields: only records equal in all of them are shown together."""
+    return tuple(row.of(record) for row in GROUP)
 
 
-def by_machine(records: Iterable[Record]) -> dict[Key, list[Record]]:
-    """The records of each machine and set of software, in the order they came."""
+def group_by_machine(records: Iterable[Record]) -> dict[Key, list[Record]]:
+    """Return the records of each machine and set of software, in their order."""
     groups: dict[Key, list[Record]] = {}
     for record in records:
-        groups.setdefault(key(record), []).append(record)
+        groups.setdefault(group_key(record), []).append(record)
     return groups
 
 
-def label(machine: Key, among: Iterable[Key] = ()) -> str:
-    """What the machine is, and, where another one `among` them has the same name, what it differs in."""
-    values = {row.word: value for row, value in zip(GROUP.fields, machine, strict=True)}
+def machine_label(machine: Key, among: Iterable[Key] = ()) -> str:
+    """Return the machine's name, with the fields in which it differs from others `among` them."""
+    values = {row.word: value for row, value in zip(GROUP, machine, strict=True)}
     others = [other for other in among if other != machine]
     differing = [
-        f"{row.name} {machine[place]}"
-        for place, row in enumerate(GROUP.fields)
+        f"{row.name} {machine[index]}"
+        for index, row in enumerate(GROUP)
         if row.kind is not Kind.MACHINE
-        and machine[place] not in (None, "")
-        and any(other[place] != machine[place] for other in others)
+        and machine[index] not in (None, "")
+        and any(other[index] != machine[index] for other in others)
     ]
     return ", ".join([hardware(values["device"], values["gpu"], values["cpu"], values["cores"]), *differing])

@@ -1,7 +1,7 @@
 """The store: a folder with `records.jsonl`, one record a line, appended as each case ends.
 
-The only module that writes results. A record is on disk, whole, before the next case starts; a line that was cut short
-costs itself and nothing else.
+This is the only module that writes results. A record is on disk, whole, before the next case starts; a line that was
+cut short costs that record alone.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
-from bench.errors import RecordError, StoreError
-from bench.records.record import Record
+from bench.errors import StoreError
+from bench.records.record import Record, parse_each
 
 FILE = "records.jsonl"
 
 
 class Store:
-    """Records in a folder. Opening one creates nothing; the first append does."""
+    """The records in a folder, which the first append creates."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.file = self.folder / FILE
-        self.damage: list[str] = []  # what `load` could not read, one sentence each
+        self.damage: list[str] = []  # a sentence for each line that `read` left out
 
     @contextmanager
     def writing(self) -> Iterator[Store]:
-        """Holds the folder for one sweep. Raises StoreError if it cannot be written, or another sweep holds it."""
+        """Lock the folder for one sweep. Raises StoreError if it cannot be written, or another sweep has locked it."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -51,10 +51,10 @@ class Store:
             os.close(descriptor)  # and with it the lock; the file stays, as unlinking it would race
 
     def append(self, record: Record) -> None:
-        """Put one record on disk. Raises StoreError, with the file as it was, if it does not fit there whole."""
+        """Write one record to disk. Raises StoreError, and leaves the file as it was, if it cannot be written whole."""
         data = (record.line() + "\n").encode()
         try:
-            # unbuffered: what a buffer kept of a failed write would be written after the truncation
+            # unbuffered: a buffer would write the rest of a failed write after the truncation
             with self.file.open("a+b", buffering=0) as file:
                 size = file.seek(0, os.SEEK_END)
                 if size and _last_byte(file) != b"\n":  # a sweep was killed in mid line: leave that line to itself
@@ -68,15 +68,13 @@ class Store:
                     raise
         except OSError as error:
             cure = "free some space, then --resume" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
-            told = f"cannot append to {self.file}: {error.strerror}; what was there is whole"
-            raise StoreError(f"{told}; {cure}" if cure else told) from None
+            message = f"cannot append to {self.file}: {error.strerror}; what was there is whole"
+            raise StoreError(f"{message}; {cure}" if cure else message) from None
 
-    def load(self) -> list[Record]:
-        """The records, in the order they were written; of a round that was run again, the last.
+    def read(self) -> list[Record]:
+        """Return the records in the order they were written; of a round that was run again, the last.
 
-        Lines that cannot be read are told in `damage`.
-
-        Raises StoreError if there is no records file.
+        Describes the lines that cannot be read in `damage`. Raises StoreError if there is no records file.
         """
         if self.file.exists() and not self.file.is_file():
             raise StoreError(f"{self.file} is no regular file: records are lines of one")
@@ -88,14 +86,11 @@ class Store:
             raise StoreError(f"cannot read {self.file}: {error.strerror}") from None
         records = []
         self.damage = []
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                records.append(Record.parse(line.decode()))
-            except (RecordError, UnicodeDecodeError) as error:
-                what = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
-                self.damage.append(f"{self.file}:{number}: left out: {what}")
+        for number, record in parse_each(lines):
+            if isinstance(record, Record):
+                records.append(record)
+            else:
+                self.damage.append(f"{self.file}:{number}: left out: {record}")
         if len(self.damage) > 1:
             self.damage.append(f"{self.file}: {len(self.damage)} lines are left out, {len(records)} are read")
         latest = {(record.case, record.round): record for record in records}
@@ -107,12 +102,12 @@ def _last_byte(file: FileIO) -> bytes:
     return file.read(1)
 
 
-def load(folders: Iterable[str | Path]) -> tuple[list[Record], list[str]]:
-    """The records of several folders, and what could not be read of them."""
+def read_folders(folders: Iterable[str | Path]) -> tuple[list[Record], list[str]]:
+    """Return the records of several folders, and a sentence for each line that could not be read."""
     records: list[Record] = []
     damage: list[str] = []
     for folder in folders:
         store = Store(folder)
-        records += store.load()
+        records += store.read()
         damage += store.damage
     return records, damage

@@ -13,10 +13,10 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from bench.files import write as write_file
+from bench.files import write_file
 from bench.machine.environment import ROOT, hardware
 from bench.machine.facts import Environment
-from bench.plans.words import summary
+from bench.plans.words import summarize_cases
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.report.rows import answer, left_out, rows, trust
@@ -40,7 +40,7 @@ def markdown(records: list[Record], view: str = "speed") -> str:
     missing = left_out(records)
     if missing:
         lines += ["", "Left out:", ""]
-        lines += [f"- {status}: {summary(cases)}: {_one_line(reason)}" for status, reason, cases in missing]
+        lines += [f"- {status}: {summarize_cases(cases)}: {_one_line(reason)}" for status, reason, cases in missing]
     return "\n".join(lines) + "\n"
 
 
@@ -96,5 +96,5 @@ def _block(root: Path, found: re.Match[str]) -> str:
     if found["folder"].endswith(".json"):
         section = kernel_tables.section if "/kernels/" in found["folder"] else error_rates.section
         return f"{found[1]}\n{section(root, found['folder'])}\n{found[3]}"
-    records: Iterable[Record] = Store(root / found["folder"]).load()
+    records: Iterable[Record] = Store(root / found["folder"]).read()
     return f"{found[1]}\n{markdown(list(records))}\n{found[3]}"

@@ -8,7 +8,7 @@ from itertools import pairwise
 from math import ceil, floor, log10
 from string import ascii_letters
 
-from bench.plans.words import way
+from bench.plans.words import label
 from bench.report.rows import Row
 from bench.text import at_pixels
 
@@ -25,7 +25,7 @@ def plots(found: Sequence[Row], width: int = 80) -> list[str]:
     families: dict[tuple[str, int], dict[str, Points]] = defaultdict(lambda: defaultdict(list))
     for row in found:
         case = row.case
-        families[case.model, case.image][way(case)].append((case.batch, row.p50_ns / 1e6))
+        families[case.model, case.image][label(case)].append((case.batch, row.p50_ns / 1e6))
     lines: list[str] = []
     for (model, image), series in families.items():
         title = f"{model}{at_pixels(image)}: p50 latency in ms over the batch, both logarithmic"

@@ -14,7 +14,7 @@ from math import ceil, inf
 from statistics import median
 from typing import Literal
 
-from bench.records.baseline import speed
+from bench.records.baseline import images_per_second
 from bench.records.record import STATUSES, Record
 from bench.report.rows import Row, left_out, rows
 from bench.stats import LEAST_ROUNDS, Ratio, ratio, samples_needed
@@ -58,7 +58,7 @@ def joules(record: Record) -> float | None:
 
 
 OBJECTIVES = {
-    "throughput": Objective("images/s", speed, True),
+    "throughput": Objective("images/s", images_per_second, True),
     "latency": Objective("ms at the median", _p50_ms, False),
     "energy": Objective("J/image", joules, False),
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.errors import StoreError
 from bench.plans.words import heading
 from bench.records.record import Record
-from bench.records.same import by_machine, label
+from bench.records.same import group_by_machine, machine_label
 from bench.records.store import Store
 from bench.report.recommend import Budget, Choice, choose
 
@@ -35,7 +35,7 @@ def groups(
     Raises StoreError where no record is of such a model.
     """
     records, origin = _read(folders, tell)
-    machines = by_machine(records)
+    machines = group_by_machine(records)
     if len(machines) > 1:
         tell(f"{len(machines)} machines, or sets of software, are in these records: each has an answer of its own.")
     among: dict[tuple[str, str, int], list[Record]] = {}
@@ -43,7 +43,7 @@ def groups(
         for record in own:
             case = record.case
             if not case.largest and (model is None or fnmatchcase(case.model, model)):
-                among.setdefault((label(machine, machines), case.model, case.image), []).append(record)
+                among.setdefault((machine_label(machine, machines), case.model, case.image), []).append(record)
     if not among:
         raise StoreError(f"no record in {', '.join(map(str, folders))} is of a model {model or 'with a batch'}")
     ordered = sorted(among.items(), key=lambda item: (item[0][0], len(item[0][1]), item[0]))
@@ -61,7 +61,7 @@ def _read(folders: Sequence[Path], tell: Callable[[str], None]) -> tuple[list[Re
     origin: dict[int, Path] = {}
     for place, folder in enumerate(dict.fromkeys(folders)):
         store = Store(folder)
-        own = [replace(record, round=record.round + place * FOLDER_ROUNDS) for record in store.load()]
+        own = [replace(record, round=record.round + place * FOLDER_ROUNDS) for record in store.read()]
         records += own
         origin |= {id(record): folder for record in own}
         for line in store.damage:

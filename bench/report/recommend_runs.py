@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.plans import plan as plans
-from bench.plans.words import way
+from bench.plans.words import label
 from bench.records.record import Record
 from bench.report.recommend import OLDER, Choice, Judged, rounds_to_tell, samples_of
 from bench.report.rows import Row
@@ -79,7 +79,7 @@ class Runs:
         if self.choice.budget.objective != "energy" or self.choice.fitting:
             return []
         without = [found.row for found in self.choice.open if found.value is None and found.row.device == "cuda"]
-        known = set(plans.load("energy").cases)
+        known = set(plans.load_plan("energy").cases)
         cases = [row.case.name for row in without if row.case in known][:SHOWN]
         if not cases:
             return []
@@ -90,7 +90,7 @@ def _command(among: Sequence[Row], folder: Path | None, rounds: int) -> str:
     """The run that adds rounds of some cases to a folder, or to a new one; a plan that is not curated, as its file."""
     record = among[0].records[-1]
     name = record.plan.get("name", "PLAN")
-    words = ["bench", "run", name if name in plans.curated() else f"{name}.toml"]
+    words = ["bench", "run", name if name in plans.plan_names() else f"{name}.toml"]
     for row in among:
         words += ["-f", row.case.name]
     words += ["--rounds", str(rounds), "-o", str(folder), "--resume"] if folder else []
@@ -102,4 +102,4 @@ def _command(among: Sequence[Row], folder: Path | None, rounds: int) -> str:
 
 def named(row: Row) -> str:
     """A case without its model: `fused/fp16/graph, batch 32`."""
-    return f"{way(row.case)}, batch {row.case.batch}"
+    return f"{label(row.case)}, batch {row.case.batch}"

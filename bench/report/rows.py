@@ -11,8 +11,8 @@ from statistics import median
 from typing import Any
 
 from bench.plans.case import Case
-from bench.plans.words import way
-from bench.records.baseline import BASELINE, Against, against, speed
+from bench.plans.words import label
+from bench.records.baseline import BASELINE, Against, against_baseline, images_per_second
 from bench.records.fields import Agreement, Largest, MemoryNumber
 from bench.records.record import Record
 from bench.roofline.floors import Measured
@@ -47,7 +47,7 @@ class Row:
 
     @cached_property
     def images_per_s(self) -> float:
-        return median(map(speed, self.records))
+        return median(map(images_per_second, self.records))
 
     @cached_property
     def noise(self) -> float | None:
@@ -117,7 +117,7 @@ def rows(records: Iterable[Record]) -> list[Row]:
     for record in records:
         if record.status == "ok" and record.latency_ns and record.throughput:
             good[record.case][record.round] = record
-    held = against(chain.from_iterable(found.values() for found in good.values()))
+    held = against_baseline(chain.from_iterable(found.values() for found in good.values()))
     measured = Measured()
     made = [
         Row(case, tuple(found.values()), held.get(case), measured.of(found.values())) for case, found in good.items()
@@ -139,10 +139,10 @@ def answer(found: list[Row]) -> str:
     said = []
     for (model, image, batch), group in groups.items():
         best, size = group[0], at_pixels(image)
-        text = f"{model}{size}, batch {batch}: {way(best.case)} is fastest, {digits(best.images_per_s)} images/s"
+        text = f"{model}{size}, batch {batch}: {label(best.case)} is fastest, {digits(best.images_per_s)} images/s"
         eager = [row for row in group if row.case.variant == BASELINE and row.case.launch == "stream"]
         if eager and eager[0] is not best:
-            text += f", {best.images_per_s / eager[0].images_per_s:.2f} times the best eager ({way(eager[0].case)})"
+            text += f", {best.images_per_s / eager[0].images_per_s:.2f} times the best eager ({label(eager[0].case)})"
         if len(group) > 1:
             text += f"; {_lead(best, group[1])}"
         said.append(text + ".")
@@ -154,8 +154,8 @@ def _lead(best: Row, second: Row) -> str:
     gain = best.images_per_s / second.images_per_s - 1
     doubt = (best.noise or 0.0) + (second.noise or 0.0)
     if gain <= doubt:
-        return f"the next, {way(second.case)}, is within the noise of it"
-    return f"{100 * gain:.0f} % faster than the next, {way(second.case)}"
+        return f"the next, {label(second.case)}, is within the noise of it"
+    return f"{100 * gain:.0f} % faster than the next, {label(second.case)}"
 
 
 def trust(records: list[Record], found: list[Row]) -> str:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from bench import text
-from bench.plans.words import summary
+from bench.plans.words import summarize_cases
 from bench.records.record import Record
 from bench.report import rows as table
 from bench.report.views import MIB, VIEWS, notes
@@ -63,7 +63,7 @@ def _largest(out: Console, records: list[Record]) -> None:
 def _left_out(out: Console, records: list[Record]) -> None:
     for status, reason, cases in table.left_out(records):
         colour = "dim" if status == "skipped" else "red"
-        out.print(f"[{colour}]{status}: {escape(summary(cases))}: {escape(reason)}[/]")
+        out.print(f"[{colour}]{status}: {escape(summarize_cases(cases))}: {escape(reason)}[/]")
 
 
 def show_gate(out: Console, records: list[Record]) -> None:

@@ -77,7 +77,7 @@ def _half_width(pair: tuple[float, float | None]) -> str:
 
 
 def _against(row: Row) -> Any:
-    return row.against and (row.against.ratio, row.against.twin.precision == row.case.precision)
+    return row.against and (row.against.ratio, row.against.baseline.precision == row.case.precision)
 
 
 def _ratio(value: Any) -> str:
@@ -293,5 +293,5 @@ def _plain(row: Row) -> dict[str, Any]:
         "p50_half_width_target": row.asked,
         "vs_eager": held and held.ratio.value,
         "vs_eager_interval": held and [held.ratio.low, held.ratio.high],
-        "vs_eager_in_same_precision": held and held.twin.precision == row.case.precision,
+        "vs_eager_in_same_precision": held and held.baseline.precision == row.case.precision,
     }

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.errors import NotMeasured
+from bench.errors import WorkError
 from bench.files import ANOTHER, read_json, reading, write_json
 from bench.machine.environment import device, hardware
 from bench.machine.facts import Environment
@@ -29,7 +29,7 @@ NOISY = 0.1  # a median so far below the rate that is told: something else was r
 # What of the environment makes two machines' ceilings different: paths into it, by where cases run.
 PARTS = {"cuda": "environment.gpu.", "cpu": "environment.cpu."}
 IDENTITY = {
-    where: [row.paths[0].split(".")[1:] for row in CEILINGS.fields if row.paths[0].startswith(part)]
+    where: [row.paths[0].split(".")[1:] for row in CEILINGS if row.paths[0].startswith(part)]
     for where, part in PARTS.items()
 }
 
@@ -81,11 +81,11 @@ def outdated(ceilings: Ceilings, facts: Environment) -> str:
 
 
 def measure(facts: Environment, tell: Callable[[str], None] = lambda stage: None, quick: bool = False) -> Ceilings:
-    """Measure them here, in a child; `quick` tells no more than that it works, in seconds. Raises NotMeasured."""
+    """Measure them here, in a child; `quick` tells no more than that it works, in seconds. Raises WorkError."""
     where = device(facts)
     answer = request(CeilingsJob(where, facts["cpu"]["flags"], quick), LIMIT_S, tell, ask)
     if answer.status != "ok":
-        raise NotMeasured(f"the ceilings could not be measured: {answer.status}: {answer.reason}")
+        raise WorkError(f"the ceilings could not be measured: {answer.status}: {answer.reason}")
     told = answer.data
     found = told["measurements"]
     flops = {one["precision"]: one["rate"] for one in best(found) if one["what"] == "matmul"}

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.errors import CaseError, NotTimed
+from bench.errors import CaseError, WorkError
 from bench.machine.environment import device
 from bench.machine.facts import Environment
 from bench.plans.case import Case
@@ -42,20 +42,20 @@ def layers(
 ) -> Told:
     """Time `case` on this machine, which `facts` describe, as a `layers` file keeps it (docs/FORMAT.md).
 
-    Raises CaseError for a case without a batch of its own, NotTimed for one that failed.
+    Raises CaseError for a case without a batch of its own, WorkError for one that failed.
     """
     if case.largest:
         raise CaseError(f"bench layers times one batch: {case.name} is a search for one; write b32, say, for bmax")
     where, settings = device(facts), Settings()
     stage("reference")
-    reference = request(reference_job([case], settings, where, seed, source), REFERENCE_LIMIT_S, by=ask)
+    reference = request(reference_job([case], settings, where, seed, source), REFERENCE_LIMIT_S, ask=ask)
     if reference.status != "ok":
-        raise NotTimed(f"{case.name}: no reference to hold it against: {reference.reason}")
+        raise WorkError(f"{case.name}: no reference to hold it against: {reference.reason}")
     paths, trace_to = reference.data["paths"], str(trace.resolve()) if trace else ""
     job = LayersJob(case, settings, where, seed, source, paths, executions=executions, trace=trace_to)
     answer = request(job, settings.limit_s, stage, ask)
     if answer.status != "ok":
-        raise NotTimed(f"{case.name}: {answer.status}: {answer.reason}")
+        raise WorkError(f"{case.name}: {answer.status}: {answer.reason}")
     about = {"layers": SCHEMA, "case": case.name, "device": where, "machine": machine_name(facts)}
     about |= {"date": datetime.now(UTC).isoformat(timespec="seconds"), "environment": facts}
     return about | put_together(case, answer.data, load_ceilings(facts))
@@ -67,13 +67,13 @@ def put_together(case: Case, told: LayersAnswer, ceilings: Ceilings | None) -> T
     `outside_us` is what the whole takes beyond its rows. `error_us` is how far the sum may be from what the rows take
     of an untouched execution: what the timing added (on a CPU), half the 95 % intervals of the medians with and without
     it, and how far the median of the executions' sums is from the sum of the layers' medians, as it is where a machine
-    stalls now in one layer, now in another. Raises NotTimed if there is no row.
+    stalls now in one layer, now in another. Raises WorkError if there is no row.
     """
     found = operations(case.model, case.batch, case.image, case.precision)
     rows = _rows(told["parts"], found)
     whole, timed = (median(ns) / 1e3 for ns in (told["whole_ns"], told["timed_ns"]))
     if not rows:
-        raise NotTimed(f"{case.name}: no kernel was seen in any layer; on a GPU, may this process read its counters?")
+        raise WorkError(f"{case.name}: no kernel was seen in any layer; on a GPU, may this process read its counters?")
     total = sum(row["us"] for row in rows)
     together = median(map(sum, zip(*(row.pop("ns") for row in rows), strict=True))) / 1e3
     # a profiler costs the host time between kernels, not the GPU's in them

@@ -1,8 +1,8 @@
-"""Two commits in one sitting: the same cases, round by round, each case of both sides one after the other.
+"""Two commits interleaved: the same cases, round by round, each case of both sides one after the other.
 
-Which side goes first is drawn anew for every case, so that a machine that drifts, warms up or is lent to others does
-the same to both. A pair is what the two left in the same round. Each side's processes run its own commit's code, the
-measuring included: where that differs between the two, the difference may be the harness's, and is told.
+The side that goes first is drawn anew for every case, so that drift, warming up and other load affect both sides alike.
+The two records of a case and round are a pair. Each side's processes run that commit's code, including the harness:
+where that differs, the difference may come from the harness (`bench.runs.measuring`).
 """
 
 from __future__ import annotations
@@ -27,60 +27,60 @@ from bench.runs.sweep import Events, Sweep, Turn
 from bench.runs.worktree import Checkout
 
 SIDES = ("base", "head")
-# Verdicts are looked at after these rounds alone. Each look may be wrong, so that the error allowed is shared out among
-# them (Bonferroni): whatever the data, the chance of a false alarm over all looks is at most that of one look.
+# Verdicts are computed after these rounds alone. Each of these looks may be wrong, so the allowed error is divided
+# among them (Bonferroni): the chance of a false alarm over all looks is at most the allowed one.
 LOOKS = (6, 8, 11, 15, 21, 30)
 
 
-def looks(rounds: int) -> list[int]:
-    """After which rounds it may stop; the last is `rounds`."""
+def interim_looks(rounds: int) -> list[int]:
+    """Return the numbers of rounds after which a duel may stop; the last is `rounds`."""
     return sorted({look for look in LOOKS if look < rounds} | {rounds})
 
 
 @dataclass
 class Duel:
-    """A plan on two checkouts. `enough` is asked after each look whether every case is settled."""
+    """A plan on two checkouts. `is_decided` is called at each look, and says if every case is decided."""
 
     plan: Plan
     sides: tuple[Checkout, Checkout]
-    folder: Path  # base/ and head/ in it hold the records
+    folder: Path  # the records are in its base/ and head/
     env: Environment
-    enough: Callable[[], bool] = lambda: False
+    is_decided: Callable[[], bool] = lambda: False
     rounds: int = LOOKS[-1]
     seed: int = 0
     source: str = "photos"
     resume: bool = False
-    budget_s: float = float("inf")  # no round starts that would, by what the last one took, end later
+    budget_s: float = float("inf")  # no round starts that would end later, going by the last one's time
     events: Events = field(default_factory=Events)
     done: int = 0  # rounds that both sides have whole
     stopped: str = ""  # why it ended
 
     def run(self) -> Iterator[tuple[str, Record]]:
-        """Each side's record when it is on disk. Raises StoreError as `Sweep.turns` does."""
+        """Yield each side's record when it is on disk. Raises StoreError as `Sweep.turns` does."""
         start = time.monotonic()
         draw = random.Random(f"ab {self.seed}")
         with ExitStack() as stack:
             turns = {side: stack.enter_context(closing(self._sweep(side).turns())) for side in SIDES}
             due = {side: next(turns[side], None) for side in SIDES}
-            took = 0.0
+            round_s = 0.0
             for number in count():
-                began = time.monotonic()
-                while key := _first(due, number):
-                    pair = [side for side in SIDES if _key(due[side]) == key]
+                round_start = time.monotonic()
+                while position := _next_position(due, number):
+                    pair = [side for side in SIDES if _position(due[side]) == position]
                     for side in draw.sample(pair, len(pair)):
                         turn = due[side]
                         assert turn
                         yield side, turn.run()
                         due[side] = next(turns[side], None)
                 self.done = number + 1
-                took = max(time.monotonic() - began, took / 2)
+                round_s = max(time.monotonic() - round_start, round_s / 2)
                 if not any(due.values()):
                     self.stopped = self.stopped or f"all {self.rounds} rounds"
                     return
-                if self.done in looks(self.rounds) and self.enough():
-                    self.stopped = "every case is settled"
+                if self.done in interim_looks(self.rounds) and self.is_decided():
+                    self.stopped = "every case is decided"
                     return
-                if time.monotonic() - start + took > self.budget_s:
+                if time.monotonic() - start + round_s > self.budget_s:
                     self.stopped = "the budget is spent"
                     return
 
@@ -98,13 +98,13 @@ class Duel:
             self.seed,
             self.source,
             self.resume,
-            events=_Both(self.events),
+            events=_EventsOfBoth(self.events),
             ask=ask,
         )
 
 
-class _Both(Events):
-    """What one of two sweeps tells: the total is of both."""
+class _EventsOfBoth(Events):
+    """The events of one of two sweeps, with the total of both."""
 
     def __init__(self, events: Events) -> None:
         self.starts, self.stage, self.ended = events.starts, events.stage, events.ended  # type: ignore[method-assign]
@@ -114,19 +114,21 @@ class _Both(Events):
         self._planned(2 * total)
 
 
-def _key(turn: Turn | None) -> tuple[int, int] | None:
+def _position(turn: Turn | None) -> tuple[int, int] | None:
     return (turn.round, turn.place) if turn else None
 
 
-def _first(due: dict[str, Turn | None], number: int) -> tuple[int, int] | None:
-    """The next place of a round at which a side has something to run."""
-    return min((key for turn in due.values() if (key := _key(turn)) and key[0] <= number), default=None)
+def _next_position(due: dict[str, Turn | None], number: int) -> tuple[int, int] | None:
+    """Return the next round and place, up to round `number`, at which a side has a turn; None if there is none."""
+    return min(
+        (position for turn in due.values() if (position := _position(turn)) and position[0] <= number), default=None
+    )
 
 
 def _same_commit(store: Store, checkout: Checkout) -> None:
     try:
-        found = {sha_of(record.environment) for record in store.load()}
+        commits = {sha_of(record.environment) for record in store.read()}
     except StoreError:  # nothing there yet
         return
-    if found - {checkout.sha}:
+    if commits - {checkout.sha}:
         raise StoreError(f"the records in {store.folder} are of another commit than {checkout.rev}; choose -o anew")

@@ -1,31 +1,31 @@
-"""The jobs that run a case, or measure this machine, and what a child answers to each."""
+"""The jobs that run a case or measure this machine, and a child's answer to each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, TypedDict
+from typing import TypedDict
 
 from bench.plans.case import Case
 from bench.plans.plan import Settings
 from bench.runs.wire import A, Job, Json
 
-# float64 on a few CPU cores is slow, and a large batch has many pictures; it is made once
+# float64 on a few CPU cores is slow, and a large batch has many pictures; references are computed once
 REFERENCE_LIMIT_S = 3600.0
-# The different pictures that a batch is tiled with when the largest that fits is sought. A prime: an index that wraps
-# at a power of two meets another picture.
+# The number of different pictures that fill the batches of a search for the largest one. It is prime, so that an index
+# that wraps at a power of two meets another picture.
 PICTURES = 7
 
 
 class Ended(TypedDict, total=False):
-    """What every answer begins with: a record's status, and the reason for one that is not `ok`."""
+    """The fields of every answer: a record's status, and the reason for one that is not `ok`."""
 
     status: str
     reason: str
 
 
 class CaseAnswer(Ended, total=False):
-    """Fields of a record (`bench.records.record.Record`), of what was measured before the case ended."""
+    """Fields of a record (`bench.records.record.Record`) that were measured before the case ended."""
 
     latency_ns: list[int]
     gpu_ns: list[int]
@@ -53,10 +53,10 @@ class CaseAnswer(Ended, total=False):
 
 @dataclass(frozen=True)
 class RunJob(Job[A]):
-    """What every job says that runs `case` on `device` and checks its answers.
+    """The fields of every job that runs `case` on `device` and checks its answers.
 
-    `reference` maps precisions to the files that a `ReferenceJob` made; `source` and `seed` say which pictures.
-    `caches` is an empty folder for the compile caches of a cold start; none: the usual caches.
+    `reference` maps precisions to the files that a `ReferenceJob` wrote; `source` and `seed` choose the pictures.
+    `caches` is an empty folder for the compile caches of a cold start; without one the usual caches are used.
     """
 
     case: Case
@@ -69,29 +69,22 @@ class RunJob(Job[A]):
 
 
 @dataclass(frozen=True)
-class CaseJob(RunJob[CaseAnswer]):
+class CaseJob(RunJob[CaseAnswer], name="case"):
     """Measure the case."""
-
-    name: ClassVar[str] = "case"
-    answer: ClassVar[type] = CaseAnswer
 
 
 @dataclass(frozen=True)
-class FitJob(RunJob[CaseAnswer]):
-    """Try whether the case's batch fits."""
-
-    name: ClassVar[str] = "fit"
-    answer: ClassVar[type] = CaseAnswer
+class FitJob(RunJob[CaseAnswer], name="fit"):
+    """Try if the case's batch fits into memory."""
 
 
 def fit_job(job: CaseJob, batch: int) -> FitJob:
-    """Try whether a batch of so many images fits; the job's case asks for the largest that does."""
-    values = {name: getattr(job, name) for name in ("settings", "device", "seed", "source", "reference", "caches")}
-    return FitJob(replace(job.case, batch=batch), **values)
+    """Return the job that tries if `batch` images fit; the case of `job` has batch `max`."""
+    return FitJob(**(vars(job) | {"case": replace(job.case, batch=batch)}))
 
 
 class KernelRow(TypedDict):
-    """A kernel of one execution: its name, microseconds of all its launches, how many."""
+    """A kernel of one execution: its name, the microseconds of all its launches, and their number."""
 
     name: str
     us: float
@@ -99,7 +92,7 @@ class KernelRow(TypedDict):
 
 
 class PartRow(TypedDict):
-    """A part that was timed, the modules that it computes, and nanoseconds in each execution."""
+    """A timed part: the modules that it computes, nanoseconds in each execution, and its kernels."""
 
     name: str
     modules: list[str]
@@ -108,7 +101,7 @@ class PartRow(TypedDict):
 
 
 class LayersAnswer(Ended):
-    """Times of the whole, in nanoseconds: untouched, on the GPU, while parts were timed; and of the parts."""
+    """Times in nanoseconds of the parts, and of the whole: undisturbed, on the GPU, and while parts were timed."""
 
     device: str
     whole_ns: list[int]
@@ -122,28 +115,22 @@ class LayersAnswer(Ended):
 
 
 @dataclass(frozen=True)
-class LayersJob(RunJob[LayersAnswer]):
-    """Time the parts of the case, `executions` times; `trace` names a file for the profiler's trace, or nothing."""
-
-    name: ClassVar[str] = "layers"
-    answer: ClassVar[type] = LayersAnswer
+class LayersJob(RunJob[LayersAnswer], name="layers"):
+    """Time the parts of the case, `executions` times; `trace` is the path for the profiler's trace, or empty."""
 
     executions: int = 30
     trace: str = ""
 
 
 class ReferenceAnswer(Ended):
-    """By precision, and `fp64`: the path of a .npy file of logits."""
+    """The path of a .npy file of logits for each precision, and for `fp64`."""
 
     paths: dict[str, str]
 
 
 @dataclass(frozen=True)
-class ReferenceJob(Job[ReferenceAnswer]):
-    """Make the references of a model for the first `count` pictures, in each precision."""
-
-    name: ClassVar[str] = "reference"
-    answer: ClassVar[type] = ReferenceAnswer
+class ReferenceJob(Job[ReferenceAnswer], name="reference"):
+    """Compute the reference logits of a model for the first `count` pictures, in each precision."""
 
     model_name: str
     image: int
@@ -155,7 +142,10 @@ class ReferenceJob(Job[ReferenceAnswer]):
 
 
 def reference_job(cases: Iterable[Case], settings: Settings, device: str, seed: int, source: str) -> ReferenceJob:
-    """Make the references of `cases`, which share a model and an image size: the largest batch, every precision."""
+    """Return the job for the references of `cases`, which share a model and an image size.
+
+    It covers their largest batch and every precision.
+    """
     cases = list(cases)
     # a batch for each buffer in rotation, and an unseen one
     count = max(PICTURES if case.largest else (settings.buffers + 1) * case.batch for case in cases)
@@ -164,9 +154,10 @@ def reference_job(cases: Iterable[Case], settings: Settings, device: str, seed: 
 
 
 class LoadAnswer(Ended):
-    """Nanoseconds: by batch, of executions alone; of requests, when due and their latency; of batches under load.
+    """Times under load, in nanoseconds; `rate` and `saturation` are in requests a second.
 
-    `rate` and `saturation` are in requests a second; `counts` has the requests of each batch.
+    `times` has executions alone, by batch; `due` and `latency` are of requests; `spent` is of batches under load, and
+    `counts` the requests in each.
     """
 
     rate: float
@@ -181,11 +172,8 @@ class LoadAnswer(Ended):
 
 
 @dataclass(frozen=True)
-class LoadJob(Job[LoadAnswer]):
-    """Put `case` under load, prepared at each batch of `sizes`; `rate` None: half of what the device can answer."""
-
-    name: ClassVar[str] = "load"
-    answer: ClassVar[type] = LoadAnswer
+class LoadJob(Job[LoadAnswer], name="load"):
+    """Put `case` under load, prepared at each batch of `sizes`; with `rate` None, at half of what the device serves."""
 
     case: Case
     sizes: tuple[int, ...]
@@ -199,23 +187,20 @@ class LoadJob(Job[LoadAnswer]):
 
 
 class NullAnswer(Ended):
-    """What the harness costs; see `bench.worker.measure.overhead`."""
+    """The time that the harness itself adds; see `bench.worker.measure.overhead`."""
 
     overhead: Json
 
 
 @dataclass(frozen=True)
-class NullJob(Job[NullAnswer]):
-    """Measure models that do nothing."""
-
-    name: ClassVar[str] = "null"
-    answer: ClassVar[type] = NullAnswer
+class NullJob(Job[NullAnswer], name="null"):
+    """Measure models that do nothing, and so the harness."""
 
     device: str
 
 
 class MeasurementRow(TypedDict):
-    """A measured ceiling: rates a second, `spread` how far the median was below, relative."""
+    """A measured ceiling: rates a second; `spread` is how far the median is below the ceiling, relative."""
 
     what: str
     how: str
@@ -229,7 +214,7 @@ class MeasurementRow(TypedDict):
 
 
 class CeilingsAnswer(Ended):
-    """Every measurement; by precision, why there is none."""
+    """Every measurement, and for each precision without one the reason (`absent`)."""
 
     measurements: list[MeasurementRow]
     absent: dict[str, str]
@@ -240,11 +225,8 @@ class CeilingsAnswer(Ended):
 
 
 @dataclass(frozen=True)
-class CeilingsJob(Job[CeilingsAnswer]):
-    """Measure what this machine can do; `flags` are its CPU's. `quick`: no more than whether it works."""
-
-    name: ClassVar[str] = "ceilings"
-    answer: ClassVar[type] = CeilingsAnswer
+class CeilingsJob(Job[CeilingsAnswer], name="ceilings"):
+    """Measure this machine's ceilings; `flags` are its CPU's. `quick` only shows that measuring works."""
 
     device: str
     flags: list[str]
@@ -252,29 +234,23 @@ class CeilingsJob(Job[CeilingsAnswer]):
 
 
 class Empty(Ended):
-    """An answer without content: all was told on the way."""
+    """An answer without content: everything was sent as stages on the way."""
 
 
-PartOutcome = Json  # status, reason, seconds; what else the part told
+PartOutcome = Json  # status, reason, seconds, and the part's further fields
 
 
 @dataclass(frozen=True)
 class PartsJob(Job[Empty]):
-    """Do the named parts one after the other, each with its limit in seconds; told as they begin and end."""
-
-    answer: ClassVar[type] = Empty
+    """Run the named parts one after the other, each with its limit in seconds; a stage reports each start and end."""
 
     device: str
     parts: list[tuple[str, float]] = field(default_factory=list)
 
 
-class PiecesJob(PartsJob):
+class PiecesJob(PartsJob, name="pieces"):
     """Pieces of networks (`bench.experiments.lists.PIECES`)."""
 
-    name: ClassVar[str] = "pieces"
 
-
-class ConstantsJob(PartsJob):
+class ConstantsJob(PartsJob, name="constants"):
     """Experiments on a card's constants (`bench.experiments.lists.EXPERIMENTS`)."""
-
-    name: ClassVar[str] = "constants"

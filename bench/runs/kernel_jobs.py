@@ -1,19 +1,19 @@
-"""The jobs about kernels: compiled, counted, tuned, bundled; and what a child answers to each."""
+"""The jobs about kernels (compile, count, tune, bundle), and a child's answer to each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, TypedDict
+from typing import TypedDict
 
 from bench.runs.job import Empty, Ended
 from bench.runs.wire import Job, Json
 
-LayerData = Json  # a `kernels.space.layer.Layer` as `dataclasses.asdict` makes it
+LayerData = Json  # a `kernels.space.layer.Layer` as `dataclasses.asdict` returns it
 Point = tuple[str, int, str]  # network, batch, precision
 
 
 class KernelsAnswer(Ended):
-    """Rows of `bench.static.kernels.Entry`; the names of cards whose configurations were left out."""
+    """Rows of `bench.static.kernels.Entry`, and the names of cards whose configurations were left out."""
 
     rows: list[Json]
     triton: str
@@ -21,11 +21,11 @@ class KernelsAnswer(Ended):
 
 
 @dataclass(frozen=True)
-class KernelsJob(Job[KernelsAnswer]):
-    """Compile part `part` of `parts` of what networks run, by architecture; `broken`: what killed a child before."""
+class KernelsJob(Job[KernelsAnswer], name="kernels"):
+    """Compile part `part` of `parts` of the networks' kernels, by architecture; leaves out those in `broken`.
 
-    name: ClassVar[str] = "kernels"
-    answer: ClassVar[type] = KernelsAnswer
+    `broken` maps kernels that killed a child before to how it died.
+    """
 
     points: dict[str, list[Point]]
     globs: list[str]
@@ -36,18 +36,15 @@ class KernelsJob(Job[KernelsAnswer]):
 
 
 class FactsAnswer(Ended):
-    """By case, what `bench.static.cases.Counted.plain` makes; what the counts hang on."""
+    """A `bench.static.cases.Counted` as JSON for each case, and the versions that the counts depend on."""
 
     cases: dict[str, Json]
     environment: dict[str, str]
 
 
 @dataclass(frozen=True)
-class FactsJob(Job[FactsAnswer]):
-    """Count what cases do; `broken`: those that killed a child before."""
-
-    name: ClassVar[str] = "facts"
-    answer: ClassVar[type] = FactsAnswer
+class FactsJob(Job[FactsAnswer], name="facts"):
+    """Count the work of cases; leaves out those in `broken`, which killed a child before."""
 
     cases: list[str]
     broken: dict[str, str] = field(default_factory=dict)
@@ -71,7 +68,7 @@ class GpuRow(TypedDict):
 
 
 class NetworksAnswer(Ended):
-    """The networks, this machine's GPU if it has one, the versions loaded, what came of a bundle of kernels."""
+    """The networks, this machine's GPU if it has one, the loaded versions, and whether a bundle of kernels was used."""
 
     networks: list[NetworkRow]
     gpu: GpuRow | None
@@ -80,12 +77,8 @@ class NetworksAnswer(Ended):
 
 
 @dataclass(frozen=True)
-class NetworksJob(Job[NetworksAnswer]):
+class NetworksJob(Job[NetworksAnswer], name="tune", what="networks"):
     """Read the layers of models at batches and precisions."""
-
-    name: ClassVar[str] = "tune"
-    what: ClassVar[str] = "networks"
-    answer: ClassVar[type] = NetworksAnswer
 
     models: list[str]
     batches: list[int]
@@ -94,7 +87,7 @@ class NetworksJob(Job[NetworksAnswer]):
 
 
 class VisitRow(TypedDict):
-    """A layer, its best so far if it has one, and its challengers: numbers and configurations."""
+    """A layer with its best configuration so far, if any, and its challengers, each with a number."""
 
     layer: LayerData
     best: tuple[int, str] | None
@@ -102,7 +95,7 @@ class VisitRow(TypedDict):
 
 
 class TrialEnd(TypedDict, total=False):
-    """What is told at the end of a candidate: a `bench.tuning.trials.Trial`'s fields, times in microseconds."""
+    """The stage at the end of a candidate: fields of a `bench.tuning.trials.Trial`, times in microseconds."""
 
     status: str
     reason: str
@@ -111,7 +104,7 @@ class TrialEnd(TypedDict, total=False):
 
 
 class CandidateEnd(TypedDict, total=False):
-    """What is told at the end of a bundle's candidate: the folders in Triton's cache, or why it `failed`."""
+    """The stage at the end of a bundle's candidate: its folders in Triton's cache, or why it `failed`."""
 
     layer: str
     config: str
@@ -120,15 +113,11 @@ class CandidateEnd(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class TryJob(Job[Empty]):
-    """Try the candidates of some layers until `seconds` are over; those `compiled` are so already.
+class TryJob(Job[Empty], name="tune", what="candidates"):
+    """Try the candidates of some layers for `seconds`; those numbered in `compiled` are compiled already.
 
-    `threads` compile at once; 0: as many as there are cores.
+    `threads` compile at once; 0 stands for the number of cores.
     """
-
-    name: ClassVar[str] = "tune"
-    what: ClassVar[str] = "candidates"
-    answer: ClassVar[type] = Empty
 
     visits: list[VisitRow]
     compiled: list[int]
@@ -146,29 +135,21 @@ class MakerAnswer(Ended):
 
 
 @dataclass(frozen=True)
-class MakerJob(Job[MakerAnswer]):
-    """Say what would compile a bundle for an architecture."""
-
-    name: ClassVar[str] = "bundle"
-    what: ClassVar[str] = "maker"
-    answer: ClassVar[type] = MakerAnswer
+class MakerJob(Job[MakerAnswer], name="bundle", what="maker"):
+    """Return the compiler that would compile a bundle for an architecture."""
 
     arch: int
 
 
 class BundleAnswer(Ended):
-    """How many candidates there was no time for."""
+    """The number of candidates that there was no time for."""
 
     left: int
 
 
 @dataclass(frozen=True)
-class BundleJob(Job[BundleAnswer]):
-    """Compile what networks run and a tuner would try, but for what is `known` by layer, for `seconds`."""
-
-    name: ClassVar[str] = "bundle"
-    what: ClassVar[str] = "candidates"
-    answer: ClassVar[type] = BundleAnswer
+class BundleJob(Job[BundleAnswer], name="bundle", what="candidates"):
+    """Compile the networks' kernels and the tuner's candidates for `seconds`, without those in `known`, by layer."""
 
     models: list[str]
     batches: list[int]

@@ -1,42 +1,37 @@
-"""Which files of a checkout measure: where two commits differ in one, a difference may be the harness's own."""
+"""The files of a checkout that measure: where two commits differ in one, a difference may come from the harness."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from bench.machine.environment import ROOT
-from bench.runs.worktree import Checkout, changed
+from bench.runs.worktree import Checkout, changed_files
 
-FOLDER = "bench/worker/measure"  # every module of it
-WORKER = ("__main__", "start", "case", "prepare", "gate", "runtime", "fits")  # others of bench/worker time no case
+FOLDER = "bench/worker/measure"  # all its modules measure
+# of bench/worker; the others time no case
+WORKER_MODULES = ("__main__", "start", "case", "prepare", "gate", "runtime", "fits")
 FILES = (
-    *(f"bench/worker/{name}.py" for name in WORKER),
+    *(f"bench/worker/{name}.py" for name in WORKER_MODULES),
     *("bench/machine/watch.py", "bench/runs/job.py", "resnet/device_time.py", "resnet/runner.py"),
 )
-# The same in a commit whose harness is one folder.
-FLAT = ("worker", "clock", "measure", "warmup", "gate", "memory", "energy", "watch", "job", "runtime", "fit")
-OLDER = (
-    *(f"bench/{name}.py" for name in FLAT),
-    "resnet/variants/held.py",
-    "resnet/variants/runner.py",
-    "resnet/held.py",
+# The same files in an older commit, whose harness is one folder.
+OLDER_MODULES = ("worker", "clock", "measure", "warmup", "gate", "memory", "energy", "watch", "job", "runtime", "fit")
+OLDER_FILES = (
+    *(f"bench/{name}.py" for name in OLDER_MODULES),
+    *("resnet/variants/held.py", "resnet/variants/runner.py", "resnet/held.py"),
 )
 
 
-def measuring(root: Path = ROOT) -> list[str]:
-    """The measuring modules of the checkout at `root`, by their paths in it."""
-    modules = [*(root / FOLDER).glob("*.py"), *(root / file for file in (*FILES, *OLDER))]
+def measuring_files(root: Path = ROOT) -> list[str]:
+    """Return the modules that measure in the checkout at `root`, as paths relative to it."""
+    modules = [*(root / FOLDER).glob("*.py"), *(root / file for file in (*FILES, *OLDER_FILES))]
     return sorted(path.relative_to(root).as_posix() for path in modules if path.is_file())
 
 
 def harness_changes(base: Checkout, head: Checkout, repository: Path = ROOT) -> list[str]:
-    """A sentence where the two commits do not measure by the same code."""
-    files = changed(base.sha, head.sha, _joined(measuring(side.home.root) for side in (base, head)), repository)
+    """Return a sentence if the two commits do not measure with the same code, in a list; else an empty list."""
+    paths = {path for side in (base, head) for path in measuring_files(side.home.root)}
+    files = changed_files(base.sha, head.sha, sorted(paths), repository)
     if not files:
         return []
-    return [f"the measuring itself differs between the two ({', '.join(files)}): a difference may be its own"]
-
-
-def _joined(paths: Iterable[list[str]]) -> list[str]:
-    return sorted(set().union(*paths))
+    return [f"the measuring code differs between the two ({', '.join(files)}): a difference may come from it"]

@@ -1,4 +1,4 @@
-"""A job asked of a child, and its answer read: what comes of another kind than was agreed is a crash, told."""
+"""A typed job sent to a child, and its typed answer: an answer of another type is a crash, with the reason."""
 
 from __future__ import annotations
 
@@ -7,24 +7,23 @@ from typing import Any, cast
 
 from bench.runs import process
 from bench.runs.process import Answer, Ask
-from bench.runs.wire import A, Job, MessageError, answer_of
+from bench.runs.wire import A, Job, MessageError, parse_answer
 
 
 def request(
     job: Job[A],
     limit_s: float,
-    stage: Callable[[str], None] = lambda name: None,
-    by: Ask | None = None,
-    **how: Any,
+    on_stage: Callable[[str], None] = lambda name: None,
+    ask: Ask | None = None,
+    **options: Any,
 ) -> Answer[A]:
-    """Have `job` done in a fresh process, as `process.ask` does with `how`.
+    """Run `job` in a fresh process by `process.ask` with `options`, or by the `ask` given, and check its answer.
 
-    An answer of another kind than agreed is a crash, with no data.
-    `by` is used in place of it: one that runs another commit's code, say.
+    An answer with a field of the wrong type becomes a crash, with no data.
     """
-    answer = (by or process.ask)(job.plain(), limit_s, stage, **how)
+    answer = (ask or process.ask)(job.to_json(), limit_s, on_stage, **options)
     try:
-        data = answer_of(answer.data, job, whole=answer.status == "ok")
+        data = parse_answer(answer.data, job, whole=answer.status == "ok")
     except MessageError as error:
-        return Answer("crash", f"what its process answered is not what was agreed: {error}", cast(A, {}), answer.wall_s)
+        return Answer("crash", f"its process answered with a wrong message: {error}", cast(A, {}), answer.wall_s)
     return Answer(answer.status, answer.reason, data, answer.wall_s)

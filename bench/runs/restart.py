@@ -1,8 +1,8 @@
-"""Work of many items in child processes, one after the other: a death costs the item at hand, and the rest goes on.
+"""Many items processed by child processes, one after the other: a death costs the item in flight, and the rest goes on.
 
-A child tells which item it begins and which it has seen through; the caller keeps that in a `Hand`. What a process had
-in hand as it died is blamed for the death. Where it had several, as a pool of threads has, the next process is asked
-to do one at a time, so that the deadly one shows.
+A child reports which item it begins and which it has finished; the caller records that in an `InFlight`. The item in
+flight when a process died is blamed for the death. If several were in flight, as in a pool of threads, the next process
+does one at a time, so that the deadly one shows.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Any, Generic, TypeVar
 
 from bench.runs.process import Answer
 
-# An answer of one of these is about the work as a whole, and no death.
-FINAL = ("ok", "skipped", "error")
+# An answer with one of these is about the work as a whole; any other is a death.
+FINAL_STATUSES = ("ok", "skipped", "error")
 
 Item = TypeVar("Item")
 
 
 @dataclass
-class Hand(Generic[Item]):
-    """What a process is at, and since when on the monotonic clock; how many items it has seen through."""
+class InFlight(Generic[Item]):
+    """The items that a process has begun, with their start on the monotonic clock, and the number it has finished."""
 
     items: dict[Item, float] = field(default_factory=dict)
     done: int = 0
@@ -35,8 +35,8 @@ class Hand(Generic[Item]):
         self.items.pop(item, None)
         self.done += 1
 
-    def turn_to(self, item: Item) -> None:
-        """Begin an item, which ends the one before: of a process that tells beginnings alone."""
+    def begin_next(self, item: Item) -> None:
+        """Begin an item and end the one before, for a process that reports beginnings alone."""
         self.done += len(self.items)
         self.items = {item: time.monotonic()}
 
@@ -47,7 +47,7 @@ class Hand(Generic[Item]):
 
 @dataclass(frozen=True)
 class Ending:
-    """Why no other process was started: the last one's answer, if there was one, and whether it was given up."""
+    """The last process's answer, if there was one, and whether the work was given up."""
 
     answer: Answer[Any] | None
     gave_up: bool = False  # too many deaths, or processes that began nothing
@@ -55,46 +55,46 @@ class Ending:
 
 def restart(
     start: Callable[[bool], Answer[Any] | None],
-    hand: Hand[Item],
+    in_flight: InFlight[Item],
     blame: Callable[[Item, Answer[Any]], None],
     *,
     deaths: float = inf,
     strikes: int = 1,
-    final: Collection[str] = FINAL,
+    final: Collection[str] = FINAL_STATUSES,
     until: float = inf,
     now: Callable[[], float] = time.monotonic,
 ) -> Ending:
     """Start processes until one answers with a status of `final`, or nothing is left to do.
 
-    `start` runs one process for what is left and gives its answer, or None if nothing is left; it is told whether to do
-    one item at a time, and keeps `hand` up to date meanwhile. `blame` hears of the item that a process died with. So
-    many `deaths` are survived, and it takes `strikes` processes in a row that did nothing to give up. None is started
-    later than `until` on the clock `now`. Whatever `start` raises ends it.
+    `start` runs one process for the remaining items and returns its answer, or None if no item is left; its argument
+    says if the process is to do one item at a time. It keeps `in_flight` up to date meanwhile. `blame` is called with
+    the item that a process died with. The work is given up after more than `deaths` deaths, or `strikes` processes in a
+    row that made no progress. None is started later than `until` on the clock `now`. Exceptions in `start` end it.
     """
     answer: Answer[Any] | None = None
-    alone, died, idle = False, 0, 0
+    one_at_a_time, deaths_so_far, idle = False, 0, 0
     while now() <= until:
-        hand.clear()
-        following = start(alone)
+        in_flight.clear()
+        following = start(one_at_a_time)
         if following is None:
             break
         answer = following
         if answer.status in final:
             break
-        idle = idle + 1 if _idle(hand, alone, answer) else 0
+        idle = idle + 1 if _is_idle(in_flight, one_at_a_time, answer) else 0
         if answer.status != "ok":
-            died += 1
-            if died > deaths:
+            deaths_so_far += 1
+            if deaths_so_far > deaths:
                 return Ending(answer, gave_up=True)
-            if len(hand.items) == 1:
-                blame(next(iter(hand.items)), answer)
-            alone = alone or len(hand.items) > 1
+            if len(in_flight.items) == 1:
+                blame(next(iter(in_flight.items)), answer)
+            one_at_a_time = one_at_a_time or len(in_flight.items) > 1
         if idle >= strikes:
             return Ending(answer, gave_up=True)
     return Ending(answer)
 
 
-def _idle(hand: Hand[Item], alone: bool, answer: Answer[Any]) -> bool:
-    """Whether a process brought the work no further: nothing done, and nothing learnt about what kills it."""
-    learnt = answer.status != "ok" and (len(hand.items) == 1 or (bool(hand.items) and not alone))
-    return not hand.done and not learnt
+def _is_idle(in_flight: InFlight[Item], one_at_a_time: bool, answer: Answer[Any]) -> bool:
+    """Return whether a process finished no item, and did not narrow down the one that kills it either."""
+    narrowed = answer.status != "ok" and (len(in_flight.items) == 1 or (bool(in_flight.items) and not one_at_a_time))
+    return not in_flight.done and not narrowed

@@ -1,27 +1,27 @@
-"""How many rounds a plan is run: those that are named, or as many as it takes to know each ratio to eager."""
+"""The number of rounds of a plan: a given one, or as many as each ratio to eager needs for its precision."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from bench.plans.plan import Plan
-from bench.records.baseline import twin
+from bench.records.baseline import baseline_of
 
-# past it a ratio is not known much better, as the interval narrows with the square root
+# more rounds hardly help, as the interval narrows with their square root
 ROUNDS_LIMIT = 20
 
 
 def with_rounds(plan: Plan, rounds: int | None, until: float | None, limit: int | None) -> Plan:
-    """The plan with `rounds` rounds, more until each ratio is known to within `until` percent, but at most `limit`.
+    """Return the plan with `rounds` rounds, then more until each ratio is within `until` percent, at most `limit`.
 
-    None leaves the plan's own number. Raises ValueError where the words do not go together.
+    None leaves the plan's number. Raises ValueError for arguments that do not go together.
     """
     if limit and not until and not plan.rounds_limit:
         raise ValueError("--rounds-limit goes with --until")
     plan = replace(plan, rounds=rounds or plan.rounds, rounds_limit=limit or plan.rounds_limit)
     if until is None:
         return plan
-    if not any(twin(case, plan.cases) not in (None, case) for case in plan.cases):
-        raise ValueError("--until needs a case and its eager twin; `bench list` shows the cases")
+    if not any(baseline_of(case, plan.cases) not in (None, case) for case in plan.cases):
+        raise ValueError("--until needs a case and its eager baseline; `bench list` shows the cases")
     settings = replace(plan.settings, ratio=until / 100)
     return replace(plan, settings=settings, rounds_limit=plan.rounds_limit or ROUNDS_LIMIT)

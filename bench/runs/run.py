@@ -1,4 +1,4 @@
-"""A plan run into a folder: what `bench run` and `bench verify` do, and `bench.run` for a program."""
+"""A plan run into a folder, for the commands `bench run` and `bench verify`, and for programs as `bench.run`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from bench.errors import UNABLE, ArgumentError, BenchError, PlanError
 from bench.machine.environment import device, environment
-from bench.paths import fresh
-from bench.plans.choose import narrowed, not_an_input, unable
+from bench.paths import new_run_folder
+from bench.plans.choose import input_refusal, plan_refusal, select_cases
 from bench.plans.plan import Plan
-from bench.plans.words import words
+from bench.plans.words import as_list
 from bench.records.frame import load
 from bench.records.store import Store
 from bench.runs.sweep import Sweep
@@ -20,8 +20,8 @@ from bench.runs.sweep import Sweep
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-# Cases at once where the gate alone runs. A CPU's kernels take all cores already; a GPU's process is mostly imports, on
-# one core, and a batch of the gate's is small.
+# Cases at once where the gate alone runs. A CPU's kernels use all cores already; a GPU's process is mostly imports, on
+# one core, and the gate's batches are small.
 AT_ONCE = {"cpu": 1, "cuda": 4}
 
 
@@ -37,16 +37,16 @@ def sweep_of(
     source: str = "photos",
     seed: int = 0,
 ) -> Sweep:
-    """A plan about to run into a folder, one fresh process per case and round; nothing is written before it runs.
+    """Return the sweep of a plan into a folder, one fresh process per case and round; it writes nothing until it runs.
 
-    `source` is photos, noise or a folder of pictures. `jobs` cases at once, where the plan is not timed; none: as many
-    as the device here is large enough for. Raises BenchError where this machine can run no case of the plan, PlanError
-    for a source that is none.
+    `source` is photos, noise or a folder of pictures. `jobs` cases run at once where the plan is not timed; by default
+    AT_ONCE for this machine's device. Raises BenchError where this machine can run no case of the plan, PlanError for
+    an invalid source.
     """
     facts = environment()
-    if reason := unable(plan, facts):
+    if reason := plan_refusal(plan, facts):
         raise BenchError(reason, UNABLE)
-    if reason := not_an_input(source):
+    if reason := input_refusal(source):
         raise PlanError(reason)
     at_once = 1 if plan.timed else jobs or AT_ONCE[device(facts)]
     budget_s = budget_s or float("inf")
@@ -63,21 +63,21 @@ def run(
     source: str = "photos",
     seed: int = 0,
 ) -> DataFrame:
-    """Run a plan and load what it left: a row per case and round, as `bench.load` gives it; failures are rows too.
+    """Run a plan and load its records: a row per case and round, as `bench.load` returns them; failures are rows too.
 
     `plan` is a curated plan's name, a TOML file's path, or a Plan; `cases` are globs that narrow it; `output` is the
     folder of the records, a new one under results/local where none is given (`frame.attrs["folder"]` says which);
     `rounds` are passes over the cases. With `resume` only what is missing in `output` runs. Raises as `sweep_of`,
-    PlanError for a plan that is none, StoreError for a folder that cannot be written or that holds what may not be
-    joined, ArgumentError for a number that is none.
+    PlanError for an invalid plan, StoreError for a folder that cannot be written or whose records may not be joined,
+    ArgumentError for an invalid number.
     """
     if not isinstance(seed, int) or seed < 0:
         raise ArgumentError(f"a seed is a whole number from 0 on, not {seed!r}")
     if rounds is not None and (not isinstance(rounds, int) or rounds < 1):
         raise ArgumentError(f"rounds are a whole number from 1 on, not {rounds!r}")
-    chosen = narrowed(plan, words(cases))
+    chosen = select_cases(plan, as_list(cases))
     chosen = replace(chosen, rounds=rounds or chosen.rounds)
-    folder = Path(output) if output is not None else fresh(chosen.name)
+    folder = Path(output) if output is not None else new_run_folder(chosen.name)
     for _ in sweep_of(chosen, folder, resume=resume, source=source, seed=seed).run():
         pass
     frame = load(folder)

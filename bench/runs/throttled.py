@@ -1,4 +1,4 @@
-"""What a case comes to that ran while the machine throttled: another try, and no speed where too little is left."""
+"""A case that ran while the machine throttled is run again, and gets no speed where too few samples are left."""
 
 from __future__ import annotations
 
@@ -8,47 +8,42 @@ from bench.records.record import Record
 from bench.runs.job import CaseAnswer
 from bench.runs.process import Answer
 
-# The share of a case's samples, or of its throughput window, that may fall to throttling before it is run again.
-TOO_MANY = 0.2
-# and of the window, for it to have a speed after that
-USELESS = 0.5
+# A case is run again if more than this share of its samples, or of its throughput window, was throttled.
+RETRY_SHARE = 0.2
+# It gets no speed if more than this share of the throughput window was.
+WITHHOLD_SHARE = 0.5
 
 
-def worth_another(answer: Answer[CaseAnswer], timed: bool) -> str:
-    """Why a second, fresh process may do better; empty if it would not.
+def reason_to_retry(answer: Answer[CaseAnswer], timed: bool) -> str:
+    """Return why a second, fresh process may do better; empty if it would not.
 
-    On a GPU that another process filled for a moment it may fit; on a machine that throttled for a moment it may not.
+    Another process may have filled the GPU for a moment, or the machine may have throttled for a moment.
     """
     if answer.status == "memory":
         return answer.reason
-    if not timed or answer.status != "ok" or fallen(answer.data) <= TOO_MANY:
+    if not timed or answer.status != "ok" or throttled_share(answer.data) <= RETRY_SHARE:
         return ""
-    return _throttled(answer.data)
+    return _describe_throttling(answer.data)
 
 
-def fallen(data: CaseAnswer) -> float:
+def throttled_share(data: CaseAnswer) -> float:
     """The share of the latency samples taken while the machine throttled, or of the throughput window if larger."""
-    told, samples, window = data.get("throttled", {}), data.get("latency_ns", ()), data.get("throughput", {})
-    lost = sum(last - first + 1 for first, last in told.get("latency", ()))
-    return max(lost / max(1, len(samples)), told.get("throughput_s", 0.0) * 1e9 / window.get("ns", 1e9))
+    throttled, samples, window = data.get("throttled", {}), data.get("latency_ns", ()), data.get("throughput", {})
+    lost_samples = sum(last - first + 1 for first, last in throttled.get("latency", ()))
+    return max(lost_samples / max(1, len(samples)), throttled.get("throughput_s", 0.0) * 1e9 / window.get("ns", 1e9))
 
 
-def _throttled(data: CaseAnswer) -> str:
+def _describe_throttling(data: CaseAnswer) -> str:
     reasons = ", ".join(data.get("watch", {}).get("spoilt_s", ())) or "see watch"
-    return f"{fallen(data):.0%} of the samples, or of the throughput window, with the machine throttled ({reasons})"
+    share = throttled_share(data)
+    return f"{share:.0%} of the samples, or of the throughput window, with the machine throttled ({reasons})"
 
 
 def withhold(record: Record, samples: int) -> None:
-    """No speed for what throttling left fewer than `samples` of; what was sampled stays."""
+    """Set the status of a record to `throttled` if fewer than `samples` samples are left; the samples stay in it."""
     if record.status != "ok" or not record.throttled:
         return
-    data = CaseAnswer(
-        throttled={**record.throttled},
-        latency_ns=record.latency_ns,
-        throughput=cast("dict[str, int]", record.throughput),
-        watch={**record.watch},
-    )
-    few = len(record.kept("latency_ns")) < min(len(record.latency_ns), samples)
-    window = record.throttled.get("throughput_s", 0.0) * 1e9 > USELESS * record.throughput.get("ns", float("inf"))
-    if few or window:
-        record.status, record.reason = "throttled", _throttled(data)
+    too_few_samples = len(record.kept("latency_ns")) < min(len(record.latency_ns), samples)
+    throttled_ns = record.throttled.get("throughput_s", 0.0) * 1e9
+    if too_few_samples or throttled_ns > WITHHOLD_SHARE * record.throughput.get("ns", float("inf")):
+        record.status, record.reason = "throttled", _describe_throttling(cast(CaseAnswer, vars(record)))

@@ -7,7 +7,7 @@ from math import ceil, floor, log10
 from pathlib import Path
 from typing import Any
 
-from bench.plans.words import way
+from bench.plans.words import label
 from bench.serving.capacity import Capacity, Point
 from bench.text import digits
 
@@ -82,7 +82,7 @@ def save_picture(curves: Sequence[Curve], path: Path, title: str) -> None:
 
 def _rows(capacity: Capacity, points: Sequence[Point]) -> list[dict[str, Any]]:
     max_batch = capacity.batching.max_batch
-    name = f"{way(capacity.service.case)}, batch {'up to ' * (max_batch > 1)}{max_batch}"
+    name = f"{label(capacity.service.case)}, batch {'up to ' * (max_batch > 1)}{max_batch}"
     return [
         {"service": name, "rate": point.rate, "quantile": quantile, "ms": ns / 1e6}
         for point in points

@@ -8,7 +8,7 @@ from typing import Any
 from bench.errors import StoreError
 from bench.plans.words import heading, matches
 from bench.records.record import Record
-from bench.records.same import by_machine, label
+from bench.records.same import group_by_machine, machine_label
 from bench.serving import capacity
 from bench.serving.capacity import Capacity, Fleet, Point, curve_rates, fleet_for, latency_curve, rank_services
 from bench.serving.queue import Service, services
@@ -28,12 +28,12 @@ def matching_records(records: list[Record], folder: object, glob: str | None) ->
 
 def group_services(records: list[Record]) -> list[tuple[str, list[Service]]]:
     """Return a heading for each machine, model and image size, with the services to choose among."""
-    machines = by_machine(records)
+    machines = group_by_machine(records)
     groups: dict[tuple[str, str, int], list[Service]] = {}
     for machine, records_of_machine in machines.items():
         for service in services(records_of_machine):
             case = service.case
-            groups.setdefault((label(machine, machines), case.model, case.image), []).append(service)
+            groups.setdefault((machine_label(machine, machines), case.model, case.image), []).append(service)
     return [
         (heading(model, image, machine), group)
         for (machine, model, image), group in sorted(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from bench.plans.words import variant_cell, way
+from bench.plans.words import label, variant_cell
 from bench.serving.capacity import REPLICATES, REQUESTS, Capacity, Fleet, late_below
 from bench.serving.curve import plot_text
 from bench.serving.groups import Group, few_samples
@@ -29,7 +29,7 @@ def print_groups(out: Console, groups: list[Group], wait_ms: float) -> None:
         out.print(_table(group))
         if group.more:
             out.print(f"{group.more} more are slower; a CASE-GLOB that leaves these out shows them.", markup=False)
-        out.print(f"\n{way(best.service.case)}, batch {best.batching.max_batch}:", markup=False)
+        out.print(f"\n{label(best.service.case)}, batch {best.batching.max_batch}:", markup=False)
         for line in plot_text(points, best.limit_ns):
             out.print(line, markup=False)
         if best.rate:
@@ -59,12 +59,12 @@ def print_groups(out: Console, groups: list[Group], wait_ms: float) -> None:
 def _answer(best: Capacity) -> str:
     limit = f"{best.limit_ns / 1e6:g} ms"
     if not best.rate:
-        alone = f"{way(best.service.case)} takes {digits(best.single_ns / 1e6)} ms for one request alone"
+        alone = f"{label(best.service.case)} takes {digits(best.single_ns / 1e6)} ms for one request alone"
         return f"No rate keeps the p99 within {limit}: the fastest, {alone}."
     max_batch = best.batching.max_batch
     batches = f"in batches up to {max_batch}" if max_batch > 1 else "one at a time"
     return (
-        f"{way(best.service.case)}, {batches}, takes {digits(best.safe_rate)} requests/s a device with 99 % answered "
+        f"{label(best.service.case)}, {batches}, takes {digits(best.safe_rate)} requests/s a device with 99 % answered "
         f"within {limit}: {best.safe_rate / best.saturation:.0%} of saturation."
     )
 

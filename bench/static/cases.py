@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.files import read_json, reading, write
+from bench.files import read_json, reading, write_file
 
 SCHEMA = 1
 
@@ -141,7 +141,7 @@ class Facts:
         head = self.as_json() | {"cases": {}}
         cases = ",\n".join(f'  "{name}": {json.dumps(counted.as_json())}' for name, counted in self.cases.items())
         text = json.dumps(head, indent=1).removesuffix("{}\n}") + f"{{\n{cases}\n }}\n}}\n"
-        write(path, text)
+        write_file(path, text)
 
 
 @dataclass(frozen=True)

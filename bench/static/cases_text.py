@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from bench.lines import Line, plain
+from bench.lines import Line, verbatim
 from bench.static.cases import (
     ENVIRONMENT,
     FACTS,
@@ -65,9 +65,9 @@ def facts_lines(now: Facts, changes: Sequence[Change], before: Facts | None, sec
         return
     yield Line()
     yield Line(_grid(now))
-    yield from map(plain, _uncounted(now))
+    yield from map(verbatim, _uncounted(now))
     for text in _legend(now):
-        yield plain(text, "dim")
+        yield verbatim(text, "dim")
 
 
 def _grid(now: Facts) -> Table:

@@ -7,7 +7,7 @@ from threading import Event
 
 from bench.runs.process import HERE, Answer, Home
 from bench.runs.request import request
-from bench.runs.restart import Hand, restart
+from bench.runs.restart import InFlight, restart
 from bench.runs.wire import A, Job
 
 # Receives the number of items done, their total, and the name of the item that begins.
@@ -29,13 +29,13 @@ def work_through(
     ones, with the reasons. Raises Stopped if `stop` was set.
     """
     broken: dict[str, str] = {}
-    hand: Hand[str] = Hand()
+    hand: InFlight[str] = InFlight()
 
     def stage(text: str) -> None:
         done, _, rest = text.partition(" ")
         total, _, name = rest.partition(" ")
         if done.isdigit():
-            hand.turn_to(name)
+            hand.begin_next(name)
             progress(int(done), int(total), name)
 
     def start(alone: bool) -> Answer[A]:

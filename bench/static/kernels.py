@@ -9,11 +9,11 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from bench.files import read_json, reading, write
+from bench.files import read_json, reading, write_file
 from bench.plans.words import matches
-from bench.runs.wire import checked
+from bench.records.typed import reader
 from kernels.compiled.facts import KernelFacts
 
 SCHEMA = 2
@@ -35,6 +35,21 @@ POINTS = {80: EVERYTHING, 89: MAIN, 90: EVERYTHING, 100: EVERYTHING, 120: MAIN}
 UNSEEN: dict[str, Any] = {"wait_depth": None, "operand_a": "", "overwrites": 0, "barrier": True}
 
 
+class _Required(TypedDict):
+    arch: int
+    kernel: str
+    uses: list[str]
+
+
+class _Row(_Required, total=False):
+    """An entry as JSON, beside its facts."""
+
+    failed: str
+
+
+_read_row, _read_facts = reader(_Row), reader(KernelFacts)
+
+
 @dataclass(frozen=True, eq=False)
 class Entry:
     """One kernel as compiled for one architecture: its code's `facts` (`bench.worker.static`), or why it `failed`."""
@@ -48,10 +63,9 @@ class Entry:
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Entry:
         """Return the entry of a row. Raises ValueError for a field that is missing or of a wrong type."""
-        entry: Entry = checked(row, cls, "an entry")
-        if not entry.facts and not entry.failed:
-            raise ValueError("an entry has neither facts nor a failure")
-        return entry
+        row = _read_row(row)
+        facts = None if row.get("failed") else _read_facts(row.get("facts"))
+        return cls(row["arch"], row["kernel"], tuple(row["uses"]), facts, row.get("failed", ""))
 
     def as_json(self) -> dict[str, Any]:
         outcome = {"facts": asdict(self.facts)} if self.facts else {"failed": self.failed}
@@ -81,7 +95,7 @@ class Accepted:
         ordered = sorted(self.entries, key=lambda entry: (entry.arch, entry.kernel, entry.uses))
         lines = ",\n".join(json.dumps(entry.as_json(), separators=(",", ":")) for entry in ordered)
         head = json.dumps({"schema": SCHEMA, "triton": self.triton, "commit": self.commit, "when": self.when})
-        write(path, f'{head[:-1]}, "entries": [\n{lines}\n]}}\n')
+        write_file(path, f'{head[:-1]}, "entries": [\n{lines}\n]}}\n')
 
 
 def matching_entries(entries: Iterable[Entry], archs: Iterable[int], globs: list[str]) -> list[Entry]:

@@ -4,16 +4,18 @@ A prediction is the model's choice for a layer and its microseconds (`kernels.ki
 outcome is the measured entry of a tuned table (`bench tune`), where there is one.
 """
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NotRequired, TypedDict, cast
+from typing import TypedDict, cast
 
 from bench.files import read_json, reading, write_json
 from bench.machine.provenance import this_commit
-from bench.runs.wire import checked
+from bench.records.typed import reader
 from bench.tuning.gpus import PREDICTABLE, Gpu, predict_us, untuned_config
 from bench.tuning.networks import Network, read_networks
 from kernels.cards.constants import install_measured
@@ -26,13 +28,16 @@ MODEL, PRECISION, BATCHES, GPU = "resnet50", "fp16", (1, 32, 128, 256), PREDICTA
 GOALS = {128: 39_000, 256: 48_000}
 
 
-class Provenance(TypedDict):
-    """The command, the day and the commit of a prediction; `constants` says which of the model's were measured."""
-
+class _Command(TypedDict):
     command: str
     date: str
     commit: str
-    constants: NotRequired[str]
+
+
+class Provenance(_Command, total=False):
+    """The command, the day and the commit of a prediction; `constants` says which of the model's were measured."""
+
+    constants: str
 
 
 class PredictedLayer(TypedDict):
@@ -127,7 +132,7 @@ def save_prediction(path: Path, networks: Iterable[Network], provenance: Provena
 def read_prediction(path: Path) -> Prediction:
     """Read a file of `bench kernels --predict`. Raises StoreError for one that is missing or has other contents."""
     with reading(path, "prediction", "make it anew"):
-        return cast(Prediction, checked(read_json(path, SCHEMA), Prediction, "the prediction"))
+        return cast(Prediction, reader(Prediction)(read_json(path, SCHEMA)))
 
 
 def rows_by_batch(prediction: Prediction, measured: Table) -> dict[int, list[Row]]:

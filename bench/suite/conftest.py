@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not any(config.pluginmanager.hasplugin(name) for name in ("benchmark", "codspeed")):
         raise pytest.UsageError("the suite is timed by pytest-benchmark: pip install 'pytest-benchmark>=5.1'")
     try:
-        plan = plans.load(config.getoption("--plan")).only(*(config.getoption("--cases") or ()))
+        plan = plans.load_plan(config.getoption("--plan")).only(*(config.getoption("--cases") or ()))
     except PlanError as error:
         raise pytest.UsageError(str(error)) from None
     if not plan.cases:

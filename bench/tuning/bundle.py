@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import UnableError, WorkError
-from bench.lines import Line, plain
+from bench.lines import Line, verbatim
 from bench.machine.environment import cpu
 from bench.runs.kernel_jobs import BundleAnswer, BundleJob, MakerJob
 from bench.runs.process import Answer
 from bench.runs.request import request
-from bench.runs.restart import Hand, restart
+from bench.runs.restart import InFlight, restart
 from kernels.compiled.bundle import BUNDLE_VARIABLE, MAX_BUNDLE_BYTES, Bundle, Maker
 
 CAP = 48  # candidates a layer: more than a quarter of an hour can time
@@ -65,15 +65,15 @@ class Filled:
     def lines(self) -> Iterator[Line]:
         """Yield the same as sentences."""
         each, added = self.bytes / max(self.kernels, 1), self.made
-        yield plain(
+        yield verbatim(
             f"{self.file}: {self.kernels} kernels for {self.candidates} candidates of {self.layers} layers, "
             f"{self.bytes / 1e6:.1f} MB, {each / 1e3:.1f} kB each. {added} of them now, "
             f"in {self.seconds:.0f} s, {60 * added / max(self.seconds, 0.1):.0f} a minute."
         )
         for layer, config, reason in self.failed:
-            yield plain(f"failed: {layer}: {config}: {reason}")
+            yield verbatim(f"failed: {layer}: {config}: {reason}")
         if not self.complete:
-            yield Line("Not complete: the same command goes on.")
+            yield Line("The bundle is not complete: the same command goes on.")
         yield Line(f"Use: {BUNDLE_VARIABLE}={self.file}, or bench tune --bundle {self.file}", markup=False)
 
 
@@ -135,7 +135,7 @@ class Filling:
     def __init__(self, bundle: Bundle, report: Callable[[str], None] = lambda text: None) -> None:
         self.bundle, self.report = bundle, report
         self.failed: list[tuple[str, str, str]] = []
-        self.hand: Hand[Candidate] = Hand()
+        self.hand: InFlight[Candidate] = InFlight()
         self.ended = 0
         self.complete = False
 

@@ -13,7 +13,7 @@ from typing import TypedDict
 
 from rich.table import Table as Grid
 
-from bench.lines import Line, plain
+from bench.lines import Line, verbatim
 from bench.text import WORDS, grid
 from bench.tuning.gpus import predict_us, untuned_config
 from bench.tuning.networks import Network
@@ -142,7 +142,7 @@ def summary_lines(tuner: Tuner, out_of_time: bool) -> Iterator[Line]:
     yield Line(_counts(tuner), markup=False)
     if candidates_left(tuner) and out_of_time:
         yield Line("Out of time: the same command goes on.", markup=False)
-    yield plain(f"Table: {tuner.store.path}")
+    yield verbatim(f"Table: {tuner.store.path}")
 
 
 def _layer_grids(tuner: Tuner) -> Iterator[tuple[str, Grid]]:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.errors import StoreError
-from bench.files import write
+from bench.files import write_file
 from kernels.table import Table
 
 STATUSES = {
@@ -88,7 +88,7 @@ class TrialStore:
 
     def save(self) -> None:
         """Write the table whole or not at all."""
-        write(self.path, self.table.to_json(), "it is as it was")
+        write_file(self.path, self.table.to_json(), "it is as it was")
 
     def remove(self, gpu: str, layer: str) -> None:
         """Remove the entry of a layer."""

@@ -19,7 +19,7 @@ from bench.runs import process
 from bench.runs.job import Empty
 from bench.runs.kernel_jobs import TrialEnd, TryJob, VisitRow
 from bench.runs.request import request
-from bench.runs.restart import Hand, restart
+from bench.runs.restart import InFlight, restart
 from bench.tuning.gpus import Gpu, predict_us
 from bench.tuning.networks import Network
 from bench.tuning.order import Target, order_candidates, take_turns, time_shares
@@ -173,7 +173,7 @@ class _Batch:
             for config in configs:
                 self.candidates[len(self.candidates)] = (target, config)
         self.waiting = set(self.candidates)
-        self.hand: Hand[int] = Hand()
+        self.hand: InFlight[int] = InFlight()
         self.compiled: set[int] = set()
 
     def left(self) -> tuple[list[VisitRow], list[int]]:

@@ -241,7 +241,7 @@ class _Tests:
             return {"kind": "noise", "reason": f"too near {limit} for {rules.MAX_ROUNDS} rounds"}
         beyond = abs(float(self.estimate.effect[at])) > np.log1p(self.minimum)
         reason = "may be noise" if beyond else f"may be past {limit}"
-        return {"kind": "noise", "reason": f"{reason}: {wanted} rounds tell", "wanted": wanted}
+        return {"kind": "noise", "reason": f"{reason}: {wanted} rounds would show it", "wanted": wanted}
 
 
 def _mean(values: Array) -> float | None:

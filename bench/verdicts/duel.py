@@ -10,7 +10,7 @@ from pathlib import Path
 from pandas import DataFrame
 
 from bench.records.frame import Damage, load
-from bench.runs.ab import SIDES, Duel, looks
+from bench.runs.ab import SIDES, Duel, interim_looks
 from bench.verdicts.compare import Comparison, compare_frames
 from bench.verdicts.rule import RULE
 
@@ -20,7 +20,7 @@ USUAL = ("latency", "gpu", "throughput", "weights", "allocated", "reserved", "de
 
 def verdict_looks(rounds: int) -> list[int]:
     """Return the rounds after which there can be a verdict, in a run of at most `rounds`."""
-    return [look for look in looks(rounds) if look >= RULE.min_rounds]
+    return [look for look in interim_looks(rounds) if look >= RULE.min_rounds]
 
 
 def side_frames(folder: Path) -> tuple[DataFrame, DataFrame]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import ArgumentError, BenchError
-from bench.plans.words import matches, words
+from bench.plans.words import as_list, matches
 from bench.records import comparable
 from bench.records.frame import load
 from bench.verdicts.metrics import METRICS, metric_named
@@ -40,9 +40,9 @@ def compare(
     Raises BenchError where the two have no case in common, and where they are not alike: of another machine, software,
     input or settings. Raises ArgumentError, a BenchError, for an unknown metric or field.
     """
-    sides = read_sides(Path(base), Path(head), words(cases))
-    fields = comparable.allowed(words(allow))
-    return compare_sides((Path(base), Path(head)), sides, words(metrics), minimums or {}, fields)
+    sides = read_sides(Path(base), Path(head), as_list(cases))
+    fields = comparable.parse_allowed(as_list(allow))
+    return compare_sides((Path(base), Path(head)), sides, as_list(metrics), minimums or {}, fields)
 
 
 def compare_sides(
@@ -52,7 +52,7 @@ def compare_sides(
     minimums: Mapping[str, float],
     allowed: Collection[str],
 ) -> Comparison:
-    """Compare frames that `read_sides` gave; `allowed` are fields as `comparable.allowed` gives them."""
+    """Compare frames that `read_sides` gave; `allowed` are fields as `comparable.parse_allowed` gives them."""
     from bench.verdicts.compare import compare_frames
 
     names = set(map(metric_named, metrics))
@@ -62,7 +62,8 @@ def compare_sides(
     differing, harmless = _differences(folders, sides)
     refused = [difference for difference in differing if difference.field not in allowed]
     if refused:
-        flags = " ".join(f"--allow {field}" for field in comparable.words(difference.field for difference in refused))
+        fields = (difference.field for difference in refused)
+        flags = " ".join(f"--allow {word}" for word in comparable.allow_words(fields))
         reasons = "; ".join(map(str, refused))
         raise BenchError(
             f"base and head are not alike ({reasons}): measure both alike, or compare all the same with {flags}"
@@ -119,8 +120,8 @@ def _matching(frame: DataFrame, globs: list[str], folder: Path) -> DataFrame:
     return frame[frame["case"].isin(kept)]
 
 
-def _differences(folders: tuple[Path, Path], sides: Sides) -> tuple[list[comparable.Difference], list[str]]:
+def _differences(folders: tuple[Path, Path], sides: Sides) -> tuple[list[comparable.FieldDifference], list[str]]:
     """Return the differences that forbid the comparison, and sentences on the harmless ones."""
     base, head = (frame[frame["status"] == "ok"] for frame in sides)
-    facts = comparable.facts(folders[0], base), comparable.facts(folders[1], head)
-    return comparable.differences(base, head, *facts), comparable.told(*facts)
+    facts = comparable.read_sample_records(folders[0], base), comparable.read_sample_records(folders[1], head)
+    return comparable.differing_fields(base, head, *facts), comparable.other_differences(*facts)

@@ -38,7 +38,7 @@ MIN_SEGMENT = 3  # points on either side of a change: fewer may be a passing dis
 SPIKE_SIGMAS = 5.0  # standard deviations that a single point must stand out on the same side of both neighbours
 MAX_PERMUTATIONS = 20_000  # few series need fewer
 # columns of the frame: each combination of their values is a machine, with a series for itself
-MACHINE = tuple(row.column for row in SERIES.fields if row.column)
+MACHINE = tuple(row.column for row in SERIES if row.column)
 # a difference in one of these columns between two points may be the reason of a change
 SOFTWARE = tuple(row.column for row in FIELDS if row.kind is Kind.SOFTWARE and row.column)
 BARS = "▁▂▃▄▅▆▇█"

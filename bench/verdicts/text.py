@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 
 from bench.plans.case import Case
-from bench.plans.words import summary as summary_of_cases
+from bench.plans.words import summarize_cases
 from bench.text import WORDS, digits, markdown_cell, markdown_table, plural
 from bench.verdicts.compare import AMBIGUOUS, FASTER, SAME, SLOWER, Comparison, Verdict
 from bench.verdicts.metrics import METRICS
@@ -188,7 +188,7 @@ def _metrics(verdicts: list[Verdict]) -> str:
 
 
 def _cases(names: Iterable[str]) -> str:
-    return summary_of_cases([Case.parse(name) for name in dict.fromkeys(names)])
+    return summarize_cases([Case.parse(name) for name in dict.fromkeys(names)])
 
 
 def _same(comparison: Comparison) -> str:

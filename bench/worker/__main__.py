@@ -82,7 +82,7 @@ def do(data: Json, tell: Tell) -> Mapping[str, Any]:
     row = JOBS[data["job"], data.get("what", "")]
     if row.stage:
         tell(row.stage)
-    job = row.job.read(data)
+    job = row.job.from_json(data)
     if row.compiles:
         os.environ.pop("TRITON_INTERPRET", None)  # interpreted kernels are neither compiled nor launched as others are
     try:

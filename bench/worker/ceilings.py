@@ -103,7 +103,7 @@ def roof(device: str, flags: list[str], tell: Callable[[str], None], quick: bool
                 _sample(found, clock, 0.0 if quick else TURN_S[device], device)
             tell(f"memory, turn {turn + 1} of {TURNS}")
             _sample(others, clock, 0.0 if quick else TURN_S[device], device)
-        watched = watch.so_far().between((begun, time.perf_counter_ns())).told()
+        watched = watch.so_far().between((begun, time.perf_counter_ns())).summary()
     everything = [*(one for found in matmuls.values() for one in found), *others]
     return {
         "status": "ok",

@@ -18,7 +18,7 @@ class Card:
     """A row of the table.
 
     `key`: the short name on the command line; `name`: NVML's name, and `pattern` a regular expression for its variants;
-    `memory`: bytes/s; `l2`: bytes; `flops`: dense operations per second by precision, of tensor cores with float32
+    `memory`: bytes/s; `flops`: dense operations per second by precision, of tensor cores with float32
     accumulators (`fp32`: of CUDA cores).
     """
 
@@ -28,19 +28,18 @@ class Card:
     arch: int  # compute capability as 90
     sms: int
     memory: float
-    l2: int
     document: str
     flops: Mapping[str, float] = field(hash=False)
     pattern: str = ""
 
 
 def _card(
-    key: str, name: str, product: str, arch: int, sms: int, memory: float, l2: int, document: str,
+    key: str, name: str, product: str, arch: int, sms: int, memory: float, document: str,
     rates: Mapping[str, float], pattern: str = "",
 ) -> Card:  # fmt: skip
-    """Return a row from its memory's TB/s, its L2's MiB and its TFLOP/s."""
+    """Return a row from its memory's TB/s and its TFLOP/s."""
     flops = {precision: rate * TERA for precision, rate in rates.items()}
-    return Card(key, name, product, arch, sms, memory * TERA, l2 << 20, f"NVIDIA's {document}", flops, pattern)
+    return Card(key, name, product, arch, sms, memory * TERA, f"NVIDIA's {document}", flops, pattern)
 
 
 # As NVIDIA prints them (read 2026-11); halved where only the rate with sparsity is printed.
@@ -57,27 +56,27 @@ RTX5090 = {"fp32": 104.8, "tf32": 104.8, "fp16": 209.5, "bf16": 209.5, "fp8": 41
 
 # The first card of each architecture stands for it where no card is named.
 CARDS = (
-    _card("a100", "NVIDIA A100-SXM4-80GB", "NVIDIA A100 SXM 80 GB", 80, 108, 2.039, 40, "A100 datasheet", AMPERE),
-    _card("a100-40gb", "NVIDIA A100-SXM4-40GB", "NVIDIA A100 SXM 40 GB", 80, 108, 1.555, 40, "A100 datasheet", AMPERE),
-    _card("a100-pcie", "NVIDIA A100 80GB PCIe", "NVIDIA A100 PCIe 80 GB", 80, 108, 1.935, 40, "A100 datasheet", AMPERE),
-    _card("a10", "NVIDIA A10", "NVIDIA A10 24 GB", 86, 72, 0.6, 6, "A10 datasheet", A10, "NVIDIA A10G?"),
-    _card("l40s", "NVIDIA L40S", "NVIDIA L40S 48 GB", 89, 142, 0.864, 96, "L40S datasheet", ADA),
-    _card("l4", "NVIDIA L4", "NVIDIA L4 24 GB", 89, 58, 0.3, 48, "L4 datasheet", L4),
-    _card("rtx4090", "NVIDIA GeForce RTX 4090", "NVIDIA GeForce RTX 4090", 89, 128, 1.008, 72,
+    _card("a100", "NVIDIA A100-SXM4-80GB", "NVIDIA A100 SXM 80 GB", 80, 108, 2.039, "A100 datasheet", AMPERE),
+    _card("a100-40gb", "NVIDIA A100-SXM4-40GB", "NVIDIA A100 SXM 40 GB", 80, 108, 1.555, "A100 datasheet", AMPERE),
+    _card("a100-pcie", "NVIDIA A100 80GB PCIe", "NVIDIA A100 PCIe 80 GB", 80, 108, 1.935, "A100 datasheet", AMPERE),
+    _card("a10", "NVIDIA A10", "NVIDIA A10 24 GB", 86, 72, 0.6, "A10 datasheet", A10, "NVIDIA A10G?"),
+    _card("l40s", "NVIDIA L40S", "NVIDIA L40S 48 GB", 89, 142, 0.864, "L40S datasheet", ADA),
+    _card("l4", "NVIDIA L4", "NVIDIA L4 24 GB", 89, 58, 0.3, "L4 datasheet", L4),
+    _card("rtx4090", "NVIDIA GeForce RTX 4090", "NVIDIA GeForce RTX 4090", 89, 128, 1.008,
           "Ada architecture whitepaper", RTX4090),
-    _card("h200", "NVIDIA H200", "NVIDIA H200 SXM 141 GB", 90, 132, 4.8, 50, "H200 datasheet", HOPPER,
+    _card("h200", "NVIDIA H200", "NVIDIA H200 SXM 141 GB", 90, 132, 4.8, "H200 datasheet", HOPPER,
           "NVIDIA H200( SXM5?)?( 141GB)?( HBM3e)?"),
-    _card("h200-nvl", "NVIDIA H200 NVL", "NVIDIA H200 NVL 141 GB", 90, 132, 4.8, 50, "H200 datasheet", HOPPER_NVL),
-    _card("h100", "NVIDIA H100 80GB HBM3", "NVIDIA H100 SXM 80 GB", 90, 132, 3.35, 50, "H100 datasheet", HOPPER,
+    _card("h200-nvl", "NVIDIA H200 NVL", "NVIDIA H200 NVL 141 GB", 90, 132, 4.8, "H200 datasheet", HOPPER_NVL),
+    _card("h100", "NVIDIA H100 80GB HBM3", "NVIDIA H100 SXM 80 GB", 90, 132, 3.35, "H100 datasheet", HOPPER,
           "NVIDIA H100( SXM5?)?( 80GB)?( HBM3)?"),
-    _card("h100-pcie", "NVIDIA H100 PCIe", "NVIDIA H100 PCIe 80 GB", 90, 114, 2.0, 50, "H100 PCIe product brief",
+    _card("h100-pcie", "NVIDIA H100 PCIe", "NVIDIA H100 PCIe 80 GB", 90, 114, 2.0, "H100 PCIe product brief",
           HOPPER_PCIE, "NVIDIA H100 PCIe( 80GB)?"),
-    _card("h100-nvl", "NVIDIA H100 NVL", "NVIDIA H100 NVL 94 GB", 90, 132, 3.9, 50, "H100 datasheet", HOPPER_NVL),
-    _card("b200", "NVIDIA B200", "NVIDIA B200 180 GB", 100, 148, 7.7, 126, "Blackwell datasheet (HGX B200)",
+    _card("h100-nvl", "NVIDIA H100 NVL", "NVIDIA H100 NVL 94 GB", 90, 132, 3.9, "H100 datasheet", HOPPER_NVL),
+    _card("b200", "NVIDIA B200", "NVIDIA B200 180 GB", 100, 148, 7.7, "Blackwell datasheet (HGX B200)",
           BLACKWELL | {"int8": 9000 / 2}, "NVIDIA B200( .*)?"),
-    _card("b300", "NVIDIA B300 SXM6 AC", "NVIDIA B300", 103, 148, 8.0, 126, "Blackwell datasheet (HGX B300)",
+    _card("b300", "NVIDIA B300 SXM6 AC", "NVIDIA B300", 103, 148, 8.0, "Blackwell datasheet (HGX B300)",
           BLACKWELL, "NVIDIA B300( .*)?"),
-    _card("rtx5090", "NVIDIA GeForce RTX 5090", "NVIDIA GeForce RTX 5090", 120, 170, 1.792, 96,
+    _card("rtx5090", "NVIDIA GeForce RTX 5090", "NVIDIA GeForce RTX 5090", 120, 170, 1.792,
           "RTX Blackwell architecture whitepaper", RTX5090),
 )  # fmt: skip
 OLDEST = min(card.arch for card in CARDS)

@@ -107,12 +107,6 @@ _installed: dict[str, dict[str, Constant]] = {}
 _listeners: list[Callable[[], None]] = []  # they drop what was computed from the constants
 
 
-def measured_constants(gpu: str, results: Path = places.RESULTS) -> dict[str, Constant]:
-    """Return the constants measured on cards of this name, none without a file. Raises ConstantsError."""
-    path = places.constants_path(gpu, results)
-    return read_constants(path, gpu) if path.exists() else {}
-
-
 def install_constants(gpu: str, measured: Mapping[str, Constant]) -> None:
     """Install measured constants for GPUs of this name in this process; an empty mapping restores the guesses."""
     _installed[gpu] = dict(measured)
@@ -122,7 +116,8 @@ def install_constants(gpu: str, measured: Mapping[str, Constant]) -> None:
 
 def install_measured(gpu: str, results: Path = places.RESULTS) -> str:
     """Install the constants measured on cards of this name, and return `describe_constants`. Raises ConstantsError."""
-    install_constants(gpu, measured_constants(gpu, results))
+    path = places.constants_path(gpu, results)
+    install_constants(gpu, read_constants(path, gpu) if path.exists() else {})
     return describe_constants(gpu)
 
 

@@ -26,8 +26,6 @@ from kernels.launch import Compilation
 
 # Tensor-core instructions by architecture: mma.sync (HMMA, IMMA, QMMA), wgmma (HGMMA, IGMMA, QGMMA), tcgen05 (UTC*MMA).
 TENSOR = re.compile(r"(HMMA|IMMA|QMMA|OMMA|HGMMA|IGMMA|QGMMA|UTC[A-Z]*MMA)$")
-BULK_LOADS = ("UTMALDG",)
-BULK_STORES = ("UTMASTG",)
 
 
 @cache
@@ -53,7 +51,7 @@ def cache_folder(kernel: triton.compiler.CompiledKernel) -> Path:
 
 
 def emit(compilation: Compilation, arch: int) -> KernelFacts:
-    """Compile a kernel for sm_<arch> and return the facts of its machine code. Raises RuntimeError for a tool's."""
+    """Compile a kernel for sm_<arch> and return the facts of its machine code. Raises RuntimeError if a tool fails."""
     kernel = compile_for(compilation, arch)
     cubin = kernel.asm["cubin"]
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
@@ -75,8 +73,8 @@ def emit(compilation: Compilation, arch: int) -> KernelFacts:
         occupancy=ARCHS[arch].resident_blocks(warps, resources["REG"], shared),
         tensor={name: count for name, count in sorted(operations.items()) if TENSOR.match(name)},
         async_loads=operations["LDGSTS"],
-        bulk_loads=sum(operations[name] for name in BULK_LOADS),
-        bulk_stores=sum(operations[name] for name in BULK_STORES),
+        bulk_loads=operations["UTMALDG"],
+        bulk_stores=operations["UTMASTG"],
         set_registers=kernel.asm["ptx"].count("setmaxnreg"),
         pdl=kernel.asm["ptx"].count("griddepcontrol"),
         code=code.size,

@@ -41,15 +41,15 @@ class KernelFacts:
 
     @property
     def hazard_reason(self) -> str:
-        """Why the kernel may compute wrong numbers; empty if no hazard was seen in its code."""
+        """The reason why the kernel may compute wrong numbers; empty if its code shows no hazard."""
         return hazard_reason(self.overwrites, self.barrier, self.warps)
 
     @property
     def spills(self) -> bool:
-        """Whether registers are spilled to memory."""
+        """True if registers are spilled to memory."""
         return self.stack > 0 or self.spill_stores > 0
 
     @property
     def fits(self) -> bool:
-        """Whether a block can have the shared memory it needs; only a launch would fail, not the compilation."""
+        """True if a block can have the shared memory that it needs; if not, compilation succeeds and a launch fails."""
         return self.shared <= self.shared_limit

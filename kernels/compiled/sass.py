@@ -88,7 +88,7 @@ class Instruction:
 
     @property
     def ends_group(self) -> bool:
-        """Whether a wgmma is the last of the group that a wait counts."""
+        """True for a wgmma that is the last of the group that a wait counts."""
         return any(operand.startswith("gsb") for operand in self.operands)
 
     @property

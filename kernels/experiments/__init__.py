@@ -1,4 +1,4 @@
-"""Experimental kernels that `bench constants` measures, to show which are worth developing: no network uses them.
+"""Experimental kernels, which no network uses; `bench constants` measures whether they are worth developing.
 
 Nouns: `Cut` (the Gluon kernel's configuration). It may import `kernels`, `kernels.space` and torch.
 """

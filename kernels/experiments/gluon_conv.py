@@ -257,11 +257,8 @@ def bind_launch(layer: Layer, cut: Cut, operands: Operands, out: Tensor, program
 def _boxes(x: Tensor, shape: tuple[int, ...], block: tuple[int, ...]) -> TensorDescriptor:
     """Return a descriptor of a contiguous tensor, viewed as `shape`, in boxes of `block`."""
     strides = [prod(shape[i + 1 :]) for i in range(len(shape))]
-    return TensorDescriptor(x, list(shape), strides, list(block), _layout(block, x))
-
-
-def _layout(block: tuple[int, ...], x: Tensor) -> Any:
-    return gl.NVMMASharedLayout.get_default_for(list(block), TYPES[DTYPES[x.dtype]])
+    layout = gl.NVMMASharedLayout.get_default_for(list(block), TYPES[DTYPES[x.dtype]])
+    return TensorDescriptor(x, list(shape), strides, list(block), layout)
 
 
 def compile_ahead(layer: Layer, cut: Cut, arch: int = 90) -> triton.compiler.CompiledKernel:

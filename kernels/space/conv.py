@@ -7,6 +7,7 @@ is for ordering candidates; its times are not results.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from itertools import product
@@ -70,10 +71,7 @@ def candidates(layer: Layer, arch: int, sms: int | None = None, gpu: str = "", l
     machine = machine_of(arch, sms, gpu)
     configs = [
         replace(config, split_k=split_k, serial=wgmma_reads_registers(layer, config, machine.arch))
-        for config in (
-            *_pointer_configs(layer, machine),
-            *(_bulk_configs(layer, machine) if machine.arch >= 90 else ()),
-        )
+        for config in _configs(layer, machine)
         for split_k in _splits(layer, config, machine)
     ]
     shared = ARCHS[machine.arch].shared
@@ -126,7 +124,7 @@ def default_config(layer: Layer, arch: int, sms: int | None = None, gpu: str = "
 on_change(default_config.cache_clear)
 
 
-def _blocks(layer: Layer, rows: int) -> list[tuple[int, int, int, int]]:
+def _blocks(layer: Layer) -> list[tuple[int, int, int, int]]:
     """Return (block_m, block_n, block_k, warps), leaving out padding that a smaller block would avoid."""
     fp32 = layer.dtype == "fp32"
     depths = {2: (32, 64, 128), 4: (16, 32, 64)}[BYTES[layer.dtype]]
@@ -135,7 +133,7 @@ def _blocks(layer: Layer, rows: int) -> list[tuple[int, int, int, int]]:
         accumulators = m * n // (32 * warps)  # of a thread: at most 64 for the FMA units, 128 for the tensor cores
         if accumulators > (64 if fp32 else 128) or accumulators < 2:
             continue
-        if (m > 16 and m >= 2 * rows) or (m < 64 and rows > 64) or (n > 16 and n >= 2 * layer.c_out):
+        if (m > 16 and m >= 2 * layer.rows) or (m < 64 and layer.rows > 64) or (n > 16 and n >= 2 * layer.c_out):
             continue
         if n < 64 and layer.c_out >= 64:
             continue
@@ -150,21 +148,15 @@ def _contiguous_depth(layer: Layer) -> int:
     return prod(layer.kernel) * layer.c_in if layer.columns.flat else layer.c_in
 
 
-def _pointer_configs(layer: Layer, machine: Machine) -> list[Config]:
-    pdl = machine.arch >= 90
-    return [
-        Config("ptr", m, n, k, warps, stages, pdl=pdl)
-        for (m, n, k, warps), stages in product(_blocks(layer, layer.rows), (2, 3, 4, 5))
-    ]
-
-
-def _bulk_configs(layer: Layer, machine: Machine) -> list[Config]:
-    return [
-        Config("tma", m, n, k, warps, stages, box, pdl=True)
-        for (m, n, k, warps), stages in product(_blocks(layer, layer.rows), (2, 3, 4, 5))
-        for box in boxes(layer, m)
-        if m >= 64 and not wgmma_reads_registers(layer, Config("tma", m, n, k, warps, stages, box), machine.arch)
-    ]
+def _configs(layer: Layer, machine: Machine) -> Iterator[Config]:
+    """Yield configurations without a split: pointer loads, and bulk copies of boxes that wgmma reads in place."""
+    hopper = machine.arch >= 90
+    for (m, n, k, warps), stages in product(_blocks(layer), (2, 3, 4, 5)):
+        yield Config("ptr", m, n, k, warps, stages, pdl=hopper)
+        for box in boxes(layer, m) if hopper and m >= 64 else ():
+            bulk = Config("tma", m, n, k, warps, stages, box, pdl=True)
+            if not wgmma_reads_registers(layer, bulk, machine.arch):
+                yield bulk
 
 
 @cache

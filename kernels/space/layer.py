@@ -153,7 +153,7 @@ class Layer:
 
     @cached_property
     def pointwise(self) -> bool:
-        """Whether each output pixel reads only the same pixel of the input, so that the image's shape is irrelevant."""
+        """True if each output pixel reads only the same pixel of the input: the image's shape is irrelevant."""
         plain = self.kernel == (1, 1) and (self.stride, self.padding) == (1, 0) and not (self.pool or self.mean)
         return plain and (not self.second or self.second[3] == 1)
 

@@ -7,7 +7,7 @@ offset (greedy by size, Pisarchyk and Lee 2020, https://arxiv.org/abs/2001.03288
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 ALIGN = 256  # bytes: the alignment of CUDA's allocator; bulk copies need 16, a cache line has 128
 
@@ -62,16 +62,12 @@ def lifetimes(uses: Sequence[Use]) -> list[Lifetime]:
     first_writer: dict[str, int] = {}  # name -> the operation that first wrote to its memory
     by_writer: dict[int, Lifetime] = {}
     for index, use in enumerate(uses):
-        writer = first_writer.get(use.overwrites or "")
-        reusable = (
-            writer is not None and use.reads.count(str(use.overwrites)) == 1 and last[str(use.overwrites)] == index
-        )
-        if writer is not None and reusable and use.size <= by_writer[writer].size:
-            shared = by_writer[writer]
-            by_writer[writer] = Lifetime((*shared.names, use.name), shared.size, shared.first, last[use.name])
-        else:
-            writer = index
-            by_writer[writer] = Lifetime((use.name,), use.size, index, last[use.name])
+        writer, overwritten = index, use.overwrites or ""
+        if overwritten in first_writer and use.reads.count(overwritten) == 1 and last[overwritten] == index:
+            home = first_writer[overwritten]
+            writer = home if use.size <= by_writer[home].size else index
+        lifetime = by_writer.get(writer, Lifetime((), use.size, index, index))
+        by_writer[writer] = replace(lifetime, names=(*lifetime.names, use.name), last=last[use.name])
         first_writer[use.name] = writer
     scratch = [
         Lifetime((scratch_name(use.name),), use.scratch, index, index) for index, use in enumerate(uses) if use.scratch

@@ -12,38 +12,25 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import triton
 from torch import Tensor
 
 from kernels import table
+from kernels.call import Target as Target
+from kernels.call import target_of as target_of
 from kernels.cards.constants import install_measured
 from kernels.cards.places import RESULTS, tuned_path
 from kernels.kinds import implementation, rejection_reason
-from kernels.launch import INTERPRETED, Argument, Launch, Operands, empty_output, serialized_parsing
+from kernels.launch import INTERPRETED, Argument, Call, Launch, Operands, empty_output, serialized_parsing
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from kernels.space.machine import machine_of
 from resnet.fused import carried
 
-Bound = tuple[Launch, list[Argument]]
-
-
 _installed_here: table.Table | None = None  # the table that `install_tuned` installed last
-
-
-class Target(NamedTuple):
-    """A GPU that configurations are chosen for: its name, compute capability as 90, and number of SMs."""
-
-    gpu: str
-    arch: int
-    sms: int | None
-
-
-# the interpreter runs configurations for the oldest supported architecture
-INTERPRETER = Target("", 80, None)
 
 
 def install_tuned(gpu: str, results: Path = RESULTS) -> dict[str, Any]:
@@ -66,14 +53,6 @@ def install_tuned(gpu: str, results: Path = RESULTS) -> dict[str, Any]:
     return {"tables": [path.name], "choice": f"{len(measured)} layers measured on {gpu}", "constants": constants}
 
 
-def target_of(device: torch.device, precision: str) -> Target | None:
-    """Return the target of a device, or None where aten computes: on a CPU that does not interpret, or in bf16."""
-    if device.type == "cuda":
-        gpu = torch.cuda.get_device_properties(device)
-        return Target(gpu.name, gpu.major * 10 + gpu.minor, gpu.multi_processor_count)
-    return INTERPRETER if INTERPRETED and precision != "bf16" else None
-
-
 def config_of(layer: Layer, target: Target) -> Config:
     """Return a layer's configuration, from the installed table or the cost model. Raises ValueError for a bad entry."""
     config = table.config_for(layer, *target)
@@ -82,19 +61,7 @@ def config_of(layer: Layer, target: Target) -> Config:
     return config
 
 
-def launches_of(
-    layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None = None
-) -> Iterator[Bound]:
-    """Return a layer's launches and arguments; they pass data to each other in `scratch`, of `scratch_bytes` bytes."""
-    return implementation(layer, config).calls(layer, config, operands, out, scratch)
-
-
-def scratch_bytes(layer: Layer, config: Config) -> int:
-    """Return the bytes that a layer's kernels pass to each other: partial sums of a split depth, averages of a head."""
-    return implementation(layer, config).scratch_bytes(layer, config)
-
-
-def compile_together(launches: Iterable[Bound]) -> bool:
+def compile_together(launches: Iterable[Call]) -> bool:
     """Compile the launches' kernels that neither Triton's cache nor a bundle has, and return whether there were none.
 
     Nothing is launched. All cores compile at once, as the kernels of ResNet-50 take half a second each and the compiler
@@ -119,24 +86,23 @@ def compile_together(launches: Iterable[Bound]) -> bool:
 
 
 def compile_layers(layers: Iterable[Layer], device: torch.device) -> bool:
-    """Do the same as `compile_together` for layers, whose operands do not exist yet."""
-    return compile_together(_uninitialised_launches(layers, device))
+    """Do the same as `compile_together` for layers, on uninitialised operands that live until the next layer's."""
 
+    def calls() -> Iterator[Call]:
+        for layer in layers:
+            target = target_of(device, layer.dtype)
+            assert target is not None
+            config, operands = config_of(layer, target), Operands.empty(layer, str(device))
+            yield from implementation(layer, config).calls(layer, config, operands, empty_output(layer, device))
 
-def _uninitialised_launches(layers: Iterable[Layer], device: torch.device) -> Iterator[Bound]:
-    """Yield layers' launches on uninitialised operands, which live until the next layer's."""
-    for layer in layers:
-        target = target_of(device, layer.dtype)
-        assert target is not None
-        operands, out = Operands.empty(layer, str(device)), empty_output(layer, device)
-        yield from launches_of(layer, config_of(layer, target), operands, out)
+    return compile_together(calls())
 
 
 def bind_launch(launch: Launch, arguments: list[Argument], *, takes_input: bool = False) -> Callable[..., Any]:
-    """Return a call that launches on the current stream with little overhead; `takes_input`: it takes the first
-    argument.
+    """Return a call that launches on the current stream with little overhead.
 
-    The kernel is launched once here, on the memory's present content.
+    With `takes_input` the call takes the launch's first argument. The kernel is launched once here, on the memory's
+    present content.
     """
     fixed = slice(1, None) if takes_input else slice(None)
     slow = partial(_call_with, launch.enqueue, arguments[fixed])

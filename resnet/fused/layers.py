@@ -34,32 +34,24 @@ def _shapes(spec: Spec, size: tuple[int, int]) -> tuple[Layer, ...]:
     return tuple(layer_of(step, fused, "fp16") for step in fused.steps)
 
 
-def stem_layer(step: Stem, program: Program, precision: str) -> Layer:
-    """Return the layer of the first convolution and its pool."""
-    n, c, h, w = program.shapes[step.source]
-    k, _, r, s = step.weight.shape
-    return Layer(n, h, w, c, k, (r, s), STEM_STRIDE, STEM_PADDING, relu=step.relu, dtype=precision, pool=True)
-
-
-def head_layer(step: Head, program: Program, precision: str) -> Layer:
-    """Return the layer of the average and the classifier."""
-    n, c, h, w = program.shapes[step.source]
-    prologue = step.prologue is not None
-    return Layer(n, h, w, c, step.weight.shape[0], (1, 1), relu=False, prologue=prologue, dtype=precision, mean=True)
-
-
 def layer_of(step: Step, program: Program, precision: str) -> Layer:
     """Return a step's layer; `precision` is a word of a case."""
-    if isinstance(step, Stem):
-        return stem_layer(step, program, precision)
-    if isinstance(step, Head):
-        return head_layer(step, program, precision)
     n, c, h, w = program.shapes[step.source]
+    if isinstance(step, Head):
+        return Layer(
+            *(n, h, w, c, step.weight.shape[0], (1, 1)),
+            relu=False,
+            prologue=step.prologue is not None,
+            dtype=precision,
+            mean=True,
+        )
+    k, _, r, s = step.weight.shape
+    if isinstance(step, Stem):
+        return Layer(n, h, w, c, k, (r, s), STEM_STRIDE, STEM_PADDING, relu=step.relu, dtype=precision, pool=True)
     second = None
     if step.shortcut is not None:
         _, c2, h2, w2 = program.shapes[step.shortcut.source]
         second = (h2, w2, c2, step.shortcut.stride)
-    k, _, r, s = step.weight.shape
     return Layer(
         *(n, h, w, c, k, (r, s), step.stride, step.padding),
         residual=step.residual is not None,

@@ -16,27 +16,27 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from kernels.kinds import implementation
+from kernels.launch import Call
 from kernels.packing import TORCH_TYPES
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from resnet.fused import launches
 from resnet.fused.buffers import Buffers, Use, plan_buffers, scratch_name
-from resnet.fused.launches import Bound
 from resnet.fused.layers import layer_of
-from resnet.fused.parts import modules_of, modules_of_part
-from resnet.fused.program import INPUT, Conv, Head, Program
+from resnet.fused.program import INPUT, Conv, Head, Program, modules_of, modules_of_part
 from resnet.fused.steps import KernelStep, kernel_step
 
 ALIGNMENT = 16  # bytes, of a batch's address, which the first kernel was compiled for
 
 
 class FusedNetwork(nn.Module):
-    """A network by this project's kernels: [N, C, H, W], channels-last, to logits [N, classes], valid until the next
-    call.
+    """A network by this project's kernels: [N, C, H, W], channels-last, to logits [N, classes].
 
-    It takes the program's shape only, and raises ValueError for others. On a CPU a step is its op's aten, or with
-    TRITON_INTERPRET=1 its kernel, interpreted. `configs`: the configuration of each layer (none for aten); `cached`:
-    whether all kernels were compiled before; `step_indices`: the index of the step of `first` and of each of `calls`.
+    It takes the program's shape only. The logits are valid until the next call. On a CPU a step is its op's aten, or
+    with TRITON_INTERPRET=1 its kernel, interpreted. `configs`: the configuration of each layer (none for aten);
+    `cached`: whether all kernels were compiled before; `step_indices`: the index of the step of `first` and of each of
+    `calls`.
     """
 
     cached = True
@@ -54,7 +54,9 @@ class FusedNetwork(nn.Module):
         if target is not None:
             self.configs = {layer: launches.config_of(layer, target) for layer in layers.values()}
         scratch = {
-            name: launches.scratch_bytes(layer, self.configs[layer]) for name, layer in layers.items() if self.configs
+            name: implementation(layer, config).scratch_bytes(layer, config)
+            for name, layer in layers.items()
+            if (config := self.configs.get(layer))
         }
         buffers = plan_buffers(memory_uses(program, self.dtype.itemsize, scratch))
         self.memory = torch.empty(buffers.size, dtype=torch.uint8, device=device)
@@ -109,26 +111,23 @@ class FusedNetwork(nn.Module):
         """Return the launch of the stem's kernel, which takes the input, and the launches that follow."""
         x = torch.empty(self.shape, dtype=self.dtype, device=self.device, memory_format=torch.channels_last)
         values = {INPUT: x, **self.values}
-        bound: list[Bound] = []
+        bound: list[Call] = []
         self.step_indices = []
         for index, (step, module) in enumerate(zip(program.steps, self.steps, strict=True)):
             layer, out = layers[step.name], self.values.get(step.name, self.logits)
-            memory = self._bytes(buffers.offsets.get(scratch_name(step.name), 0), scratch[step.name])
-            bound += launches.launches_of(
-                layer, self.configs[layer], cast(KernelStep, module).operands(values), out, memory
-            )
+            start = buffers.offsets.get(scratch_name(step.name), 0)
+            memory = self.memory[start : start + scratch[step.name]]
+            config, operands = self.configs[layer], cast(KernelStep, module).operands(values)
+            bound += implementation(layer, config).calls(layer, config, operands, out, memory)
             self.step_indices += [index] * (len(bound) - len(self.step_indices))
         self.cached = launches.compile_together(bound)
         stem, *rest = bound
         return launches.bind_launch(*stem, takes_input=True), [launches.bind_launch(*launch) for launch in rest]
 
-    def _bytes(self, offset: int, size: int) -> Tensor:
-        return self.memory[offset : offset + size]
-
     def _pixels(self, offset: int, shape: tuple[int, ...]) -> Tensor:
         """Return the activation [N, C, H, W], channels-last, at an offset of the block."""
         n, c, h, w = shape
-        values = self._bytes(offset, n * c * h * w * self.dtype.itemsize).view(self.dtype)
+        values = self.memory[offset : offset + n * c * h * w * self.dtype.itemsize].view(self.dtype)
         return values.view(n, h, w, c).permute(0, 3, 1, 2)
 
 

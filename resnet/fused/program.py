@@ -24,7 +24,8 @@ fp16 at 224 pixels, times an image's at 790 TFLOP/s and 4.3 TB/s, which others m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -41,10 +42,10 @@ Affine = tuple[Tensor, Tensor]  # scale and shift of a norm, by channel, float32
 
 @dataclass(frozen=True, eq=False)
 class Shortcut:
-    """The operand that a block's last convolution sums in its accumulator: a 1x1 over every stride-th pixel of
-    `source`.
+    """The operand that a block's last convolution sums in its accumulator.
 
-    `weight` is [K, C, 1, 1]. `learned`: it is the model's projection, not a selection of channels.
+    It is a 1x1 over every stride-th pixel of `source`; `weight` is [K, C, 1, 1]. `learned`: it is the model's
+    projection, not a selection of channels.
     """
 
     source: str
@@ -55,13 +56,24 @@ class Shortcut:
 
 
 @dataclass(frozen=True, eq=False)
-class Conv:
-    """The step act(conv(act'(source)) + shortcut + residual) of `kernels.conv_bias_act`; `name` names its result."""
+class _Step:
+    """The common part of all steps: `name` is the step's and its result's, `source` the activation that it reads."""
 
     name: str
     source: str
     weight: Tensor
     bias: Tensor | None
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the activations that it reads."""
+        return (self.source,)
+
+
+@dataclass(frozen=True, eq=False)
+class Conv(_Step):
+    """The step act(conv(act'(source)) + shortcut + residual) of `kernels.conv_bias_act`."""
+
     stride: int
     padding: int
     relu: bool
@@ -77,33 +89,18 @@ class Conv:
 
 
 @dataclass(frozen=True, eq=False)
-class Stem:
+class Stem(_Step):
     """The step of the 7x7 convolution and the 3x3 max pool, both of stride 2; the pool's border is zeros."""
 
-    name: str
-    source: str
-    weight: Tensor
-    bias: Tensor | None
     relu: bool
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return (self.source,)
 
 
 @dataclass(frozen=True, eq=False)
-class Head:
+class Head(_Step):
     """The step of the mean over the pixels of act'(source) and the classifier."""
 
-    name: str
-    source: str
-    weight: Tensor
     bias: Tensor
     prologue: Affine | None = None
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return (self.source,)
 
 
 Step = Stem | Conv | Head
@@ -115,11 +112,6 @@ class Program:
 
     steps: tuple[Step, ...]
     shapes: dict[str, tuple[int, ...]]
-
-    @property
-    def convs(self) -> Iterator[Conv]:
-        """The steps between stem and head."""
-        return (step for step in self.steps if isinstance(step, Conv))
 
 
 def build_program(folded: ResNet, shape: tuple[int, ...]) -> Program:
@@ -266,10 +258,26 @@ def _scaled(weight: Tensor, bias: Tensor | None, scale: Tensor, shift: Tensor | 
     new_bias = None if bias is None else bias.detach().double() * factor
     if shift is not None:
         new_bias = shift.double() if new_bias is None else new_bias + shift.double()
-    return (
-        weight.detach().double() * factor[:, None, None, None]
-    ).float(), None if new_bias is None else new_bias.float()
+    new_weight = (weight.detach().double() * factor[:, None, None, None]).float()
+    return new_weight, None if new_bias is None else new_bias.float()
 
 
 def _out_size(size: int, kernel: int, stride: int, padding: int) -> int:
     return (size + 2 * padding - kernel) // stride + 1
+
+
+def modules_of(step: Step) -> tuple[str, ...]:
+    """Return the names of the model's modules that a step computes; a block's sum is called `add`."""
+    if not isinstance(step, Conv):
+        return {"stem": ("conv1", "maxpool"), "head": ("avgpool", "fc")}[step.name]
+    block = step.name.rpartition(".")[0]
+    if step.name.endswith(".preact"):
+        return (f"{step.name}_bn",)
+    added = (f"{block}.add",) if step.residual is not None or step.shortcut is not None else ()
+    return (step.name, *added, *((f"{block}.downsample.0",) if step.shortcut is not None else ()))
+
+
+def modules_of_part(part: str, by_step: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the modules that `steps.3`, or a part inside it, computes; for any other part, itself."""
+    match = re.match(r"steps\.(\d+)", part)
+    return by_step[int(match[1])] if match else (part,)

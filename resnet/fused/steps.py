@@ -33,10 +33,9 @@ class KernelConv(nn.Module):
         self.prologue = _AffineBuffers(step.prologue)
 
     def forward(self, values: Values, out: Tensor | None = None) -> Tensor:
-        residual = None if self.residual is None else values[self.residual]
-        second = None if self.second is None else (values[self.second[0]], self.second[1])
-        x, geometry = values[self.source], (self.stride, self.padding)
-        return conv_bias_act(x, self.packed, *geometry, residual, self.relu, second, self.prologue(), out)
+        o, geometry = self.operands(values), (self.stride, self.padding)
+        second = None if o.x2 is None or self.second is None else (o.x2, self.second[1])
+        return conv_bias_act(o.x, self.packed, *geometry, o.residual, self.relu, second, self.prologue(), out)
 
     def operands(self, values: Values) -> Operands:
         residual = None if self.residual is None else values[self.residual]

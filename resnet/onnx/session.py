@@ -35,8 +35,8 @@ _UNKNOWN_OPTION = re.compile(r'(?:Unknown provider|Invalid TensorRT EP) option: 
 Options = dict[str, str]
 
 
-def open_session(path: Path, provider: str, options: Options) -> tuple[InferenceSession, list[str]]:
-    """Open a session on `provider`; return it and the options that this ONNX Runtime rejected as unknown.
+def open_session(path: Path, provider: str, options: Options) -> tuple[InferenceSession, dict[str, Any]]:
+    """Open a session on `provider`; return it and its details for the record: providers and options.
 
     Raises RuntimeError, with the missing library and the cure, where the session would run, wholly or in part, on the
     CPU instead. ONNX Runtime by default falls back with a line in the log: `get_available_providers()` lists the
@@ -59,7 +59,11 @@ def open_session(path: Path, provider: str, options: Options) -> tuple[Inference
             failure: Exception | None = error
         else:
             if session.get_providers()[0] == provider:
-                return session, rejected
+                return session, {
+                    "providers": session.get_providers(),
+                    "provider_options": session.get_provider_options()[provider],
+                    "options_unknown_here": rejected,
+                }
             failure = None
         if preloaded:
             raise _refusal(provider, failure) from failure

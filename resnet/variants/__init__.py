@@ -27,8 +27,6 @@ LAUNCHES = ("stream", "graph")
 DEVICES = ("cpu", "cuda")
 Runs = Literal["modules", "compiled", "kernels", "session"]
 
-ANY_LAUNCH = {"cpu": ("stream",), "cuda": ("stream", "graph")}
-
 _NO_TF32 = "TF32 is a format of NVIDIA's tensor cores; a CPU has none"
 _NO_FP16 = "torch runs fp16 convolutions on a CPU about 10 times slower than fp32; no user wants it"
 _NO_MIXING = "mixed precision means a 16-bit format beside float32; fp32 alone is what `eager` runs"
@@ -53,7 +51,6 @@ class Variant:
     name: str
     why: str
     serves: Mapping[str, tuple[str, ...]]  # precisions by device
-    launches: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: ANY_LAUNCH)  # by device
     needs: Mapping[str, str] = field(default_factory=dict)  # packages beside torch, with their pip requirements
     libraries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of an ONNX Runtime for GPUs, by device
     excluded: Mapping[tuple[str, str], str] = field(default_factory=dict)  # reasons by (device, precision)
@@ -109,7 +106,6 @@ _ROWS = (
         name="fused",
         why="this project's Triton kernels for every layer: one kernel a convolution, the layers around it fused in",
         serves={"cuda": _TORCH["cuda"]},
-        launches={"cuda": ("stream", "graph")},
         needs=_TRITON,
         excluded={("cpu", precision): _NO_KERNELS for precision in PRECISIONS},
         runs="kernels",
@@ -118,7 +114,6 @@ _ROWS = (
         name="per-layer",
         why="layer by layer the faster of this project's kernels and the vendor library's, as measured on this GPU",
         serves={"cuda": _TORCH["cuda"]},
-        launches={"cuda": ("stream", "graph")},
         needs=_TRITON,
         excluded={("cpu", precision): _NO_CHOICE for precision in PRECISIONS},
         runs="kernels",
@@ -137,7 +132,6 @@ _ROWS = (
         name="onnxruntime-trt",
         why="ONNX Runtime on TensorRT: the deepest fusion to be had without writing a kernel",
         serves={"cuda": ("tf32", "fp16", "bf16")},
-        launches={"cuda": ("stream", "graph")},
         # onnxruntime-gpu links libnvinfer.so.10; TensorRT 11 ships libnvinfer.so.11
         needs={**_ONNX, "tensorrt": "tensorrt-cu13<11"},
         compiles_long=True,
@@ -172,9 +166,7 @@ def refusal(variant: Variant, device: str, precision: str, launch: str) -> str |
     if precision not in variant.serves.get(device, ()):
         reason = variant.excluded.get((device, precision)) or EXCLUDED.get((device, precision))
         return reason or f"{variant.name} has no {precision} form" + (" on a CPU" if device == "cpu" else "")
-    if launch not in variant.launches.get(device, ()):
-        return "a CUDA graph needs a CUDA device" if device == "cpu" else f"{variant.name} has no {launch} launch"
-    return None
+    return "a CUDA graph needs a CUDA device" if device == "cpu" and launch == "graph" else None
 
 
 def missing(variant: Variant, device: str) -> str | None:

@@ -56,13 +56,8 @@ def _runner(
     options: Options,
     stream: torch.cuda.Stream | None,
 ) -> OrtRunner:
-    session, rejected = open_session(path, provider, options)
-    details = details | {
-        "providers": session.get_providers(),
-        "provider_options": session.get_provider_options()[provider],
-        "options_unknown_here": rejected,
-        "threads": torch.get_num_threads(),
-    }
+    session, session_details = open_session(path, provider, options)
+    details = details | session_details | {"threads": torch.get_num_threads()}
     return OrtRunner(lambda: session, example, dtype, classes, details, stream=stream)
 
 

@@ -36,12 +36,10 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     had_engine = engines.exists() and any(engines.glob("*.engine"))
     engines.mkdir(exist_ok=True)
     options = _options(stream, example, engines, precision, launch)
-    session, rejected = open_session(path, TENSORRT, options)
+    session, session_details = open_session(path, TENSORRT, options)
     details = {
         "weights_bytes": path.stat().st_size,
-        "providers": session.get_providers(),
-        "provider_options": session.get_provider_options()[TENSORRT],
-        "options_unknown_here": rejected,
+        **session_details,
         "export_cached": cached,
         "engine_cached": had_engine,
         "graph": launch == "graph",

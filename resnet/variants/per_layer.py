@@ -14,20 +14,16 @@ than in the variant `fused`: at a small batch that may be faster.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from resnet.fold import fold
-from resnet.fused.buffers import Use, peak_bytes
 from resnet.fused.carried import bundle_details
-from resnet.fused.eager_memory import eager_uses
-from resnet.fused.launches import compile_layers, config_of, install_tuned, scratch_bytes, target_of
+from resnet.fused.launches import compile_layers, install_tuned
 from resnet.fused.layers import layer_of
-from resnet.fused.parts import modules_of, modules_of_part
-from resnet.fused.program import INPUT, Conv, Program, Stem, Step, build_program
+from resnet.fused.program import INPUT, Conv, Program, Stem, Step, build_program, modules_of, modules_of_part
 from resnet.fused.steps import kernel_step
 from resnet.library.ops import FUSED_TOLERANCE
 from resnet.library.steps import LibraryStep, library_step
@@ -59,8 +55,6 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
         network = PerLayerNetwork(steps, chooser, example.to(dtype, copy=True, memory_format=torch.channels_last))
     details = {
         "weights_bytes": weights_bytes(network),
-        "activation_bytes": peak_bytes(memory_uses(steps, chooser, dtype.itemsize)),
-        "eager_activation_bytes": peak_bytes(eager_uses(model, shape, dtype.itemsize)),
         "library": f"cuDNN {torch.backends.cudnn.version()}",
         "triton_cached": cached,
         **tuned,
@@ -158,26 +152,6 @@ def key_of(step: Step, steps: Program, precision: str) -> str:
     shape = "x".join(map(str, steps.shapes[step.source]))
     relu = "-relu" if isinstance(step, Stem) and step.relu else ""
     return f"{precision}-{step.name}-{shape}-k{steps.shapes[step.name][1]}{relu}"
-
-
-def memory_uses(steps: Program, chooser: Chooser, itemsize: int) -> list[Use]:
-    """Return the memory that each step uses as it was chosen: no buffer is overwritten, and temporaries count."""
-    target = target_of(chooser.device, chooser.precision)
-    memory = []
-    for step in steps.steps:
-        size = prod(steps.shapes[step.name]) * itemsize
-        scratch = 0
-        if chooser.choice(step) == LIBRARY:
-            # the projection; the pool's input, twice as high and wide, or a row and a column less
-            projection = size if isinstance(step, Conv) and step.shortcut is not None else 0
-            scratch = 4 * size if isinstance(step, Stem) else projection
-            if chooser.precision == "tf32":  # the rounded input, and its bits
-                scratch += 2 * size
-        elif target is not None:
-            layer = layer_of(step, steps, chooser.precision)
-            scratch = scratch_bytes(layer, config_of(layer, target))
-        memory.append(Use(step.name, size, step.reads, scratch=scratch))
-    return memory
 
 
 def _relative_difference(result: Tensor, reference: Tensor) -> float:

@@ -14,7 +14,7 @@ import argparse
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -54,12 +54,6 @@ def load_into(model: ResNet, path: str | Path) -> None:
     except Exception as error:  # a damaged file makes the parsers fail in any way there is: KeyError, struct.error, ...
         raise ValueError(f"{path}: cannot be read as {path.suffix} weights: {_reason(error)}") from error
     _load_state(model, state, str(path))
-
-
-def load_keras(model: ResNet, keras_model: Any) -> None:
-    """Copy the weights of a live `keras.applications` ResNet into `model`; errors as `load_into`."""
-    state = keras_layout.to_state_dict(keras_layout.from_model(keras_model))
-    _load_state(model, state, f"Keras model {keras_model.name}")
 
 
 def _read_torch(path: Path) -> State:

@@ -61,17 +61,6 @@ def read_file(path: Path) -> Arrays:
     raise ValueError("it has neither the `layer_names` of a legacy Keras file nor the `layers` of a Keras 3 one")
 
 
-def from_model(keras_model: Any) -> Arrays:
-    """Return the arrays of a live Keras 3 model, whatever its backend."""
-    from keras.ops import convert_to_numpy
-
-    return {
-        layer.name: {weight.name: convert_to_numpy(weight) for weight in layer.weights}
-        for layer in keras_model.layers
-        if layer.weights
-    }
-
-
 def to_state_dict(arrays: Arrays) -> dict[str, Tensor]:
     """Return `arrays` as a state dict. A layer that is in no ResNet of Keras keeps its name, for an error to show."""
     state = {}

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -71,8 +69,13 @@ def _synthesized(spec: Spec, seed: int, num_classes: int, in_channels: int, sour
         model = ResNet(spec, num_classes=num_classes, in_channels=in_channels).requires_grad_(False)
         _randomise(model)
         batch = pictures(CALIBRATION_PICTURES, CALIBRATION_IMAGE, seed=seed, source=source)
-        with _measuring_statistics(model):
-            _calibrate_classifier(model, _as_channels(batch, in_channels))
+        norms = [module for module in model.eval().modules() if isinstance(module, nn.BatchNorm2d)]
+        momentum = norms[0].momentum
+        for norm in norms:  # normalises by the batch and keeps its statistics: one pass calibrates every layer
+            norm.train().momentum = 1.0
+        _calibrate_classifier(model, _as_channels(batch, in_channels))
+        for norm in norms:
+            norm.momentum = momentum
     return model.eval()
 
 
@@ -85,29 +88,9 @@ def _randomise(model: ResNet) -> None:
         elif isinstance(module, nn.Conv2d) and module.bias is not None:
             nn.init.normal_(module.bias, 0.0, 0.1)
     for block in model.modules():
-        if getattr(block, "downsample", None) is not None:
-            _last_layer(block).weight.mul_(BRANCH_SCALE)
-
-
-def _last_layer(block: nn.Module) -> nn.Conv2d | nn.BatchNorm2d:
-    """Return the last layer of a residual branch: a batch norm, or in the pre-activation design a convolution."""
-    layers = [layer for layer in block.children() if isinstance(layer, nn.Conv2d | nn.BatchNorm2d)]
-    return layers[-1]
-
-
-@contextmanager
-def _measuring_statistics(model: ResNet) -> Iterator[None]:
-    """Let batch norms normalise by the batch and keep its statistics, so that one pass calibrates every layer."""
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    model.eval()
-    for norm in norms:
-        norm.train()
-        norm.momentum = 1.0
-    yield
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-        norm.eval()
+        if getattr(block, "downsample", None) is not None:  # a batch norm ends the branch, in v2 a convolution
+            *_, last = (layer for layer in block.children() if isinstance(layer, nn.Conv2d | nn.BatchNorm2d))
+            last.weight.mul_(BRANCH_SCALE)
 
 
 def _calibrate_classifier(model: ResNet, batch: Tensor) -> None:

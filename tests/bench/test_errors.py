@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 import bench.cli
 from bench import errors
-from bench.cli import app, cli_env
+from bench.cli import app
 from bench.cli.console import stop
+from bench.cli.machine import env as cli_env
 from bench.errors import BenchError
 from kernels.cards.constants import ConstantsError
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import FAILED, StoreError
-from bench.files import read_json, reading, reserve, write, write_json, writing
+from bench.files import check_writable, read_json, reading, write_file, write_json, writing
 from kernels.cards import files
 
 
@@ -26,14 +26,14 @@ def names(folder: Path) -> set[str]:
 @given(st.binary(max_size=100), st.binary(max_size=100))
 def test_a_file_is_replaced_with_what_it_is_to_hold(tmp_path_factory: Any, old: bytes, new: bytes) -> None:
     path = tmp_path_factory.mktemp("files") / "deep" / "down" / "file"
-    write(path, old)
-    write(path, new)
+    write_file(path, old)
+    write_file(path, new)
     assert path.read_bytes() == new
     assert names(path.parent) == {"file"}
 
 
 def test_text_is_utf8(tmp_path: Path) -> None:
-    write(tmp_path / "file", "µs")
+    write_file(tmp_path / "file", "µs")
     assert (tmp_path / "file").read_bytes() == "µs".encode()
 
 
@@ -45,7 +45,7 @@ def test_a_link_is_followed_and_stays(tmp_path: Path, links: int) -> None:
     for number in range(links):
         (tmp_path / f"link{number + 1}").symlink_to(f"link{number}" if number else Path("real") / "file")
     link = tmp_path / f"link{links}"
-    write(link, "new")
+    write_file(link, "new")
     assert link.is_symlink()
     assert target.read_text() == "new"
     assert not target.is_symlink()
@@ -54,7 +54,7 @@ def test_a_link_is_followed_and_stays(tmp_path: Path, links: int) -> None:
 
 def test_a_link_to_nothing_makes_what_it_names(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "real" / "file")
-    write(tmp_path / "link", "new")
+    write_file(tmp_path / "link", "new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "real" / "file").read_text() == "new"
 
@@ -64,13 +64,13 @@ def test_the_mode_is_kept(tmp_path: Path, mode: int) -> None:
     path = tmp_path / "file"
     path.write_text("old")
     path.chmod(mode)
-    write(path, "new")
+    write_file(path, "new")
     assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
 def test_a_new_file_has_the_mode_of_the_umask(tmp_path: Path) -> None:
     (tmp_path / "plain").write_text("")
-    write(tmp_path / "file", "new")
+    write_file(tmp_path / "file", "new")
     assert (tmp_path / "file").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
@@ -78,8 +78,8 @@ def test_a_device_survives(tmp_path: Path) -> None:
     before = os.stat(os.devnull)
     (tmp_path / "link").symlink_to(os.devnull)
     for path in (Path(os.devnull), tmp_path / "link"):
-        write(path, "lost")
-        reserve(path)
+        write_file(path, "lost")
+        check_writable(path)
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
     assert os.path.samestat(before, os.stat(os.devnull))
     assert names(tmp_path) == {"link"}
@@ -91,7 +91,7 @@ def test_a_pipe_is_written_to(tmp_path: Path) -> None:
     read: list[bytes] = []
     reader = threading.Thread(target=lambda: read.append(path.read_bytes()))
     reader.start()
-    write(path, "through")
+    write_file(path, "through")
     reader.join(10)
     assert read == [b"through"]
     assert stat.S_ISFIFO(path.stat().st_mode)
@@ -100,7 +100,7 @@ def test_a_pipe_is_written_to(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1"])
 @pytest.mark.parametrize("to_a_file", [False, True])
 def test_this_process_s_own_output_is_written_to(tmp_path: Path, name: str, to_a_file: bool) -> None:
-    code = f"from bench.files import write; from pathlib import Path; write(Path({name!r}), 'told\\n')"
+    code = f"from bench.files import write_file; from pathlib import Path; write_file(Path({name!r}), 'told\\n')"
     with (tmp_path / "out").open("wb") as out:
         done = subprocess.run(
             [sys.executable, "-c", code],
@@ -115,16 +115,16 @@ def test_this_process_s_own_output_is_written_to(tmp_path: Path, name: str, to_a
 
 def test_a_full_disk_leaves_what_was_there(tiny: Path) -> None:
     path = tiny / "file"
-    write(path, "old")
+    write_file(path, "old")
     with pytest.raises(StoreError, match=rf"cannot write {path}: No space left on device; what was there is whole"):
-        write(path, bytes(1 << 20))
+        write_file(path, bytes(1 << 20))
     assert path.read_text() == "old"
     assert names(tiny) == {"file"}
 
 
 def test_a_failure_while_it_is_made_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    write(path, "old")
+    write_file(path, "old")
 
     def begin_and_fail(error: BaseException) -> None:
         with writing(path) as file:
@@ -144,11 +144,11 @@ def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path, place: str
     (tmp_path / "file").write_text("")
     path = tmp_path / place
     with pytest.raises(StoreError, match=f"^cannot write {path}: .*; name another") as caught:
-        write(path, "new", "name another", FAILED)
+        write_file(path, "new", "name another", FAILED)
     assert caught.value.exit_code == FAILED
     if place != "/proc/x":  # root may write to every folder, as far as the mode tells
         with pytest.raises(StoreError, match=f"^cannot write {path}: "):
-            reserve(path)
+            check_writable(path)
     assert names(tmp_path) == {"folder", "file"}
 
 
@@ -162,9 +162,9 @@ def test_a_read_only_folder_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Mo
         pytest.skip("root may write here")
     try:
         with pytest.raises(StoreError, match=r"cannot write .*(denied|Read-only)"):
-            write(folder / "file", "new")
+            write_file(folder / "file", "new")
         with pytest.raises(StoreError, match="its folder is read-only"):
-            reserve(folder / "file")
+            check_writable(folder / "file")
         assert (folder / "file").read_text() == "old"
     finally:
         if os.getuid() == 0:

@@ -26,11 +26,11 @@ def test_the_places_are_in_the_checkout() -> None:
 def test_where_no_run_was_there_is_none_to_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paths, "LOCAL", tmp_path)
     with pytest.raises(StoreError, match="no earlier results of quick to resume; name their folder with -o"):
-        paths.latest("quick")
-    first = paths.fresh("quick")
+        paths.latest_run_folder("quick")
+    first = paths.new_run_folder("quick")
     first.mkdir()
-    assert (first.parent, paths.latest("quick")) == (tmp_path, first)
-    assert paths.fresh("quick").name.endswith("-2")
+    assert (first.parent, paths.latest_run_folder("quick")) == (tmp_path, first)
+    assert paths.new_run_folder("quick").name.endswith("-2")
 
 
 def test_no_other_module_spells_a_place() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from bench.stats import LEAST_ROUNDS, _rank, median_interval, noise, quantile, ratio, samples_needed, settled
+from bench.stats import LEAST_ROUNDS, _rank, is_precise, median_interval, noise, quantile, ratio, samples_needed
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 6, 7, 10, 31, 100, 499, 500])
@@ -121,9 +121,9 @@ def test_a_ratio_knows_no_units_no_order_and_turns_around(
 
 
 def rounds_until_settled(draw: random.Random, between: float, limit: int) -> list[tuple[float, float]]:
-    """Pairs of equal cases, whose processes differ by `between`, until they are settled to 2 % or at the limit."""
+    """Pairs of equal cases, whose processes differ by `between`, until they are precise to 2 % or at the limit."""
     seen: list[tuple[float, float]] = []
-    while len(seen) < limit and not settled(seen, 0.02):
+    while len(seen) < limit and not is_precise(seen, 0.02):
         drift = draw.lognormvariate(0, 0.05)  # of the machine, which both cases of a round meet
         seen.append((drift * draw.lognormvariate(0, between), drift * draw.lognormvariate(0, between)))
     return seen
@@ -131,7 +131,7 @@ def rounds_until_settled(draw: random.Random, between: float, limit: int) -> lis
 
 @pytest.mark.parametrize("between", [0.003, 0.01, 0.02, 0.03])
 def test_the_ratio_at_the_end_covers_though_its_width_said_when_to_stop(between: float) -> None:
-    """At least 93 % for a nominal 95 %: choosing the end by the width costs coverage, which `settled` pays for."""
+    """At least 93 % for a nominal 95 %: choosing the end by the width costs coverage, which `is_precise` pays for."""
     draw = random.Random(5)
     ends = [rounds_until_settled(draw, between, 20) for _ in range(1500)]
     found = [ratio(seen) for seen in ends]
@@ -142,5 +142,5 @@ def test_the_ratio_at_the_end_covers_though_its_width_said_when_to_stop(between:
 
 
 def test_few_rounds_settle_nothing_however_alike() -> None:
-    assert not settled([(1.0, 1.0)] * (LEAST_ROUNDS - 1), 0.02)
-    assert settled([(1.0, 1.0)] * LEAST_ROUNDS, 0.02)
+    assert not is_precise([(1.0, 1.0)] * (LEAST_ROUNDS - 1), 0.02)
+    assert is_precise([(1.0, 1.0)] * LEAST_ROUNDS, 0.02)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.plans.plan import ONCE, Settings, read
+from bench.plans.plan import ONCE, Settings, parse_plan
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.runs.process import ask
@@ -33,7 +33,7 @@ batch = 2
 image = 32
 """
         settings = Settings(**(ONCE | {"samples": 6, "throughput_s": 0.01, "steal": 1.0}))  # type: ignore[arg-type]
-        plan = replace(read(text, "cheats", "cheats"), settings=settings)
+        plan = replace(parse_plan(text, "cheats", "cheats"), settings=settings)
         sweep = Sweep(plan, Store(folder), machine, source="noise", ask=partial(ask, module="tests.cheats.worker"))
         return {record.case.variant: record for record in sweep.run()}
     finally:

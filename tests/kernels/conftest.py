@@ -110,8 +110,8 @@ def check(operands, allowed) -> Callable[..., Tensor]:
 
     `tolerance` is a share of the largest value, in place of what rounding explains.
     """
-    from kernels.kinds import implementation, reference
-    from kernels.launch import empty_output
+    from kernels.kinds import reference
+    from kernels.launch import empty_output, launch_layer
 
     def run(
         layer: Layer,
@@ -125,7 +125,7 @@ def check(operands, allowed) -> Callable[..., Tensor]:
         like = empty_output(layer, "meta")
         memory = torch.full((like.numel() + GUARD,), torch.nan, dtype=like.dtype, device=device)
         out = memory.as_strided(like.shape, like.stride())
-        implementation(layer, config).launch(layer, config, given, out)
+        launch_layer(layer, config, given, out)
         assert memory[like.numel() :].isnan().all()
         want = reference(layer, given, torch.float64)
         error = float((out.double() - want).abs().max())  # NaN where nothing was written

@@ -7,9 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from kernels import conv, conv_tma
 from kernels.conv_op import conv_bias_act
-from kernels.launch import empty_output
+from kernels.launch import empty_output, launch_layer
 from kernels.packing import pack
 from kernels.space.config import Config
 from kernels.space.conv import candidates, default_config
@@ -99,7 +98,7 @@ def test_a_hundred_runs_are_the_same_bits(config, operands) -> None:
     layer = LAYERS["3x3 late"]
     given, outs = operands(layer, device="cuda"), [empty_output(layer, "cuda") for _ in range(100)]
     for out in outs:
-        conv.launch(layer, config, given, out)
+        launch_layer(layer, config, given, out)
     assert all(torch.equal(outs[0], out) for out in outs[1:])
 
 
@@ -116,8 +115,7 @@ def test_dependent_launches_see_what_they_depend_on(make, operands) -> None:
         for turn in range(40):
             source, out = buffers[turn % 2], buffers[(turn + 1) % 2]
             config = safe(layer, make(pdl=pdl, split_k=1 + turn % 2))
-            module = conv_tma if config.impl == "tma" else conv
-            module.launch(layer, config, replace(given, x=source, residual=given.residual), out)
+            launch_layer(layer, config, replace(given, x=source, residual=given.residual), out)
         return buffers[0]
 
     want = chain(False)

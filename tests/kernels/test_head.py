@@ -7,7 +7,7 @@ import torch
 
 from kernels import Config, Layer, head, pack_linear, pool_linear
 from kernels.compiled.emit import emit
-from kernels.launch import INTERPRETED
+from kernels.launch import INTERPRETED, compilations
 from kernels.space import conv as space
 from kernels.space import head as head_space
 from kernels.space.machine import machine_of
@@ -36,8 +36,8 @@ def test_offsets_are_of_64_bits_where_the_logits_alone_need_them() -> None:
 def test_compiles_well(dtype, n, prologue, arch) -> None:
     layer = replace(HEAD, n=n, dtype=dtype, prologue=prologue)
     config = head_space.fused_config(layer, arch) if n == 1 else head_space.default_config(layer, arch)
-    compilations = head.compilation(layer, config)
-    found = [emit(compilation, arch) for compilation in compilations]
+    described = compilations(layer, config)
+    found = [emit(compilation, arch) for compilation in described]
     print(layer.key, config, *found, sep="\n")
     assert not any(emitted.spills for emitted in found)
     assert all(emitted.fits for emitted in found)
@@ -48,7 +48,7 @@ def test_compiles_well(dtype, n, prologue, arch) -> None:
         assert one.tensor == {}
     else:
         means, second, *_ = found
-        assert compilations[0].kernel.__name__ == "_means"
+        assert described[0].kernel.__name__ == "_means"
         assert means.tensor == {}
         assert sum(second.tensor.values()) > 0
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from kernels import Config, Layer, conv_bias_relu_pool, pack, stem, widen
+from kernels import Config, Layer, conv_bias_relu_pool, pack, widen
 from kernels.compiled.emit import compile_for, emit
 from kernels.compiled.facts import KernelFacts
-from kernels.launch import INTERPRETED
+from kernels.launch import INTERPRETED, compilations
 from kernels.space import stem as stem_space
 from kernels.space.machine import machine_of
 from tests.kernels.stems import STEM, packed, pooled
@@ -51,7 +51,7 @@ def test_other_stems_compile_well(layer, arch) -> None:
 
 def compiles_well(layer: Layer, arch: int) -> KernelFacts:
     config = stem_space.default_config(layer, arch)
-    (compilation,) = stem.compilation(layer, config)
+    (compilation,) = compilations(layer, config)
     found = emit(compilation, arch)
     print(layer.key, config, found)
     assert not found.spills
@@ -66,7 +66,7 @@ def compiles_well(layer: Layer, arch: int) -> KernelFacts:
 def test_the_widest_tile_reads_its_weights_once(arch, name) -> None:
     """14 products of depth 16 a row and no more: seven taps of a window of 32, unrolled once. Two programs an SM."""
     config = Config("ptr", 64, 64, 32, 4, 1, group_m=7, pdl=True)
-    (compilation,) = stem.compilation(STEM, config)
+    (compilation,) = compilations(STEM, config)
     found = emit(compilation, arch)
     assert (found.tensor, found.occupancy, found.spills) == ({name: 14}, 2, False)
     ttgir = compile_for(compilation, arch).asm["ttgir"]

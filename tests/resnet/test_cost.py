@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from resnet.archs import ARCHS, MODELS, SHORTCUTS, VERSIONS, Spec
 from resnet.cost import BYTES, Operation, operations
-from resnet.floors import FUSIONS, Ceilings, fused_floors, fused_groups, network_floors
+from resnet.floors import FUSIONS, Ceilings, fused_groups, network_floors
 from resnet.model import ResNet
 from resnet.variants import PRECISIONS
 
@@ -183,7 +183,7 @@ def test_each_fusion_model_does_the_same_work_in_no_more_time(
     ceilings = Ceilings("any", dict.fromkeys(BYTES, 3e14), 2e12, 5e12, launch_s, "measured", cache=20_000_000)
     seconds = []
     for fusion in FUSIONS:
-        made = fused_floors(layers, ceilings, fusion)
+        made = network_floors(spec, batch, image, precision, ceilings, fusion)
         assert sum(floor.group.flops for floor in made) == sum(operation.flops for operation in layers)
         assert sum(floor.group.weights for floor in made) == sum(operation.weights for operation in layers)
         names = [name for floor in made for name in floor.names]
@@ -195,8 +195,8 @@ def test_each_fusion_model_does_the_same_work_in_no_more_time(
 
 
 def test_a_kernel_is_bound_by_what_takes_it_longest() -> None:
-    layers = operations("resnet50", 8, 224, "fp16")
-    bounds = {floor.names[0]: floor.bound for floor in fused_floors(layers, replace(CEILINGS, launch_s=1e-6))}
+    floors = network_floors("resnet50", 8, 224, "fp16", replace(CEILINGS, launch_s=1e-6))
+    bounds = {floor.names[0]: floor.bound for floor in floors}
     assert (bounds["layer1.0.conv3"], bounds["layer3.1.conv2"], bounds["avgpool"]) == ("memory", "compute", "launch")
     endless = Ceilings("a dream", {"fp16": 1e30}, 1e30, None, 3e-6, "measured")
     assert floor_s("resnet50", 8, 224, "fp16", endless) == pytest.approx(56 * 3e-6)
@@ -213,7 +213,7 @@ def test_what_fits_the_cache_is_at_its_rate_and_weights_only_where_all_fit() -> 
     for unknown in (replace(slow, cache=None), replace(slow, l2=None)):
         assert floor_s("resnet50", 1, 224, "fp16", unknown) == pytest.approx((weights + moved) / 1e12)
     # 32 images' 64 channels of 112 x 112 are 51 MB: the first convolution's output is written to memory
-    (stem, *_) = fused_floors(operations("resnet50", 32, 224, "fp16"), slow, "conv")
+    (stem, *_) = network_floors("resnet50", 32, 224, "fp16", slow, "conv")
     image = 32 * 3 * 224 * 224 * 2  # 9.6 MB, no more in the cache than its output
     assert stem.seconds == pytest.approx((image + 32 * 64 * 112 * 112 * 2 + 2 * (64 * 147 + 64)) / 1e12)
 

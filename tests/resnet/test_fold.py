@@ -103,3 +103,23 @@ def test_folding_twice_changes_nothing_more() -> None:
     assert not any(module.training for module in once.modules())
     twice = fold(once)
     assert all(torch.equal(a, b) for a, b in zip(once.state_dict().values(), twice.state_dict().values(), strict=True))
+
+
+class Shared(nn.Module):
+    """A convolution whose output the norm and the sum read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)
+        nn.init.uniform_(self.norm.weight, 0.5, 1.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.conv(x)
+        return y + self.norm(y)
+
+
+def test_a_norm_stays_where_others_read_the_convolution_too() -> None:
+    model, x = Shared().eval(), torch.randn(1, 3, 5, 5)
+    folded = fold(model)
+    assert isinstance(folded.norm, nn.BatchNorm2d)
+    assert torch.equal(folded(x), model(x))

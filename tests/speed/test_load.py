@@ -75,9 +75,9 @@ def with_a_million(folder: Path) -> None:
     """
     load(folder)
     file = folder / "records.jsonl"
-    place = frame._index_of(file)
+    place = frame._index_path(file)
     assert place
-    found = frame._indexed(file, place)
+    found = frame._read_index(file, place)
     assert found
     draw = np.random.default_rng(0)
     tables = []
@@ -92,7 +92,7 @@ def with_a_million(folder: Path) -> None:
             table = table if column is None else table.set_column(at, field, column)
         tables.append(table)
     found.rows = pa.concat_tables(tables).unify_dictionaries()
-    frame._keep(file, found, place)
+    frame._write_index(file, found, place)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""`bench counts`: what is counted of a plan's cases without a GPU, held against what was counted before."""
+"""`bench counts`: what a plan's cases launch, read and write, counted without a GPU, against an earlier count."""
 
 from __future__ import annotations
 
@@ -9,32 +9,34 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Argument, Option
 
-from bench.cli.console import FAILED, USAGE, Filter, Json, print_json, show, stop, tell
-from bench.cli.kernels.progress import CountStatus
-from bench.files import reserve
-from bench.plans.plan import load as load_plan
+from bench.cli.console import FAILED, USAGE, Filter, Json, err, print_json, print_lines, stop, tell
+from bench.files import check_writable
+from bench.plans.plan import load_plan
 from bench.static.cases import Change, Facts, compare_facts, failures
 from bench.static.cases_text import facts_lines, facts_markdown
 from bench.static.count import count_cases
 
 
 def counts(
-    plan: Annotated[str, typer.Argument(metavar="PLAN", help="A curated plan's name, or a TOML file.")] = "static",
+    plan: Annotated[
+        str, Argument(metavar="PLAN", help="Name of a plan in bench/plans, or path of a TOML file.")
+    ] = "static",
     filter: Filter = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the counts.")] = None,
+    output: Annotated[Path | None, Option("-o", "--output", metavar="FILE", help="Write the counts.")] = None,
     against: Annotated[
-        Path | None, typer.Option("--against", metavar="FILE", help="Exit 1 if a count is worse than in this file.")
+        Path | None, Option(metavar="FILE", help="Exit 1 if a count is worse than in this file.")
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Also if it differs for another version of torch, or was not counted.")
+        bool, Option("--strict", help="Exit 1 also if a count is missing, or differs for another torch version.")
     ] = False,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+    as_markdown: Annotated[bool, Option("--markdown", help="Print Markdown.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Kernels launched, graph breaks, bytes, FLOPs of each case: exact, counted on a CPU, no GPU needed.
+    """Kernel launches, graph breaks, bytes, FLOPs of each case: exact, counted on a CPU, no GPU needed.
 
-    Against a file of before, one kernel or one graph break more is SLOWER: exit code 1.
+    Against an earlier file, one kernel launch or one graph break more is SLOWER: exit code 1.
     """
     start = time.monotonic()
     if strict and not against:
@@ -44,9 +46,9 @@ def counts(
         stop(f"no case of {plan} matches {' or '.join(filter or [])}; `bench list {plan}` shows them", USAGE)
     before = Facts.read(against) if against else None
     if output:
-        reserve(output)
-    with CountStatus() as status:
-        now = count_cases(cases, status.show)
+        check_writable(output)
+    with err.status("counting") as status:
+        now = count_cases(cases, lambda done, total, name: status.update(f"counting {done} of {total}: {name}"))
     changes: Sequence[Change] = ()
     if before:
         changes = compare_facts(before.only(case.name for case in cases) if filter else before, now)
@@ -56,7 +58,7 @@ def counts(
     elif as_markdown:
         print("\n".join(facts_markdown(now, changes, before)))
     else:
-        show(facts_lines(now, changes, before, time.monotonic() - start))
+        print_lines(facts_lines(now, changes, before, time.monotonic() - start))
     if output:
         now.save(output)
         tell(f"Written: the counts of {len(now.cases)} cases at {now.commit}, in {output}")

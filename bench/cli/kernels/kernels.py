@@ -1,4 +1,4 @@
-"""`bench kernels`: what the compiler emits for every kernel and architecture, held against what was accepted."""
+"""`bench kernels`: what the compiler emits for every kernel and architecture, against the accepted record."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from bench.cli.console import FAILED, STOPPED, USAGE, Json, print_json, show, stop, tell
+from bench.cli.console import FAILED, STOPPED, USAGE, Json, print_json, print_lines, stop, tell
 from bench.cli.kernels import bundle as cli_bundle
 from bench.cli.kernels import predict as cli_predict
 from bench.cli.kernels.options import ALL, Accept, Arch, Check, Layers, Tables
@@ -18,6 +18,7 @@ from bench.static.kernel_changes import as_json as changes_as_json
 from bench.static.kernel_changes import compare_kernels, refused
 from bench.static.kernels import Accepted, matching_entries
 from bench.static.kernels_text import change_lines, kernel_lines
+from bench.tuning.bundle import CAP
 from kernels.table import Table
 
 
@@ -29,40 +30,40 @@ def kernels(
     models: cli_bundle.Models = "resnet50",
     batch: cli_bundle.Batches = "1,128",
     precision: cli_bundle.Precisions = "fp16",
-    candidates: cli_bundle.Candidates = cli_bundle.CAP,
+    candidates: cli_bundle.Candidates = CAP,
     budget: cli_bundle.Budget = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
-    """What the compiler emits for every kernel and architecture; no GPU needed."""
+    """What the compiler emits for every kernel and architecture: registers, spills, tensor cores; no GPU needed."""
     if predict:
         return cli_predict.predict(predict, gpu, as_json)
     if bundle:
-        one, tables = arch if arch != ALL else "sm_90", absolute(_readable(table))
-        return cli_bundle.make(bundle, one, models, batch, precision, candidates, tables, budget, as_json)
+        one, tables = arch if arch != ALL else "sm_90", absolute(_readable_tables(table))
+        return cli_bundle.make_bundle(bundle, one, models, batch, precision, candidates, tables, budget, as_json)
     start = time.monotonic()
-    archs, globs = _archs(arch), filter or []
+    archs, globs = _parse_archs(arch), filter or []
     before = Accepted.read(check) if check else None
-    now = _compile(archs, globs, _readable(table))
+    now = _compile(archs, globs, _readable_tables(table))
     changes = compare_kernels(matching_entries(before.entries, archs, globs), now.entries) if before else []
     if as_json:
         print_json(changes_as_json(now, changes, before, check))
     else:
-        show(kernel_lines(now, time.monotonic() - start, table=before is None))
-        show(change_lines(changes, before, now) if before else ())
+        print_lines(kernel_lines(now, time.monotonic() - start, table=before is None))
+        print_lines(change_lines(changes, before, now) if before else ())
     if accept:
         _save(now, accept)
     raise typer.Exit(FAILED if refused(now, changes, before) else 0)
 
 
-def _archs(text: str) -> list[int]:
+def _parse_archs(text: str) -> list[int]:
     try:
         return parse_archs(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
 
-def _readable(paths: list[Path] | None) -> list[Path]:
-    """The tables that were named, or this checkout's, once they can be read."""
+def _readable_tables(paths: list[Path] | None) -> list[Path]:
+    """Return the tables of `--table`, or this checkout's; end the command where one cannot be read."""
     tables = tuned_tables() if paths is None else paths
     for path in tables:
         try:

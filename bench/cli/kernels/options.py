@@ -1,4 +1,4 @@
-"""Options of this group's commands, and the words of those that name networks, read; what cannot be is bad usage."""
+"""Options of the commands about kernels, and the parsers of those that name networks, batches and precisions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from bench.static.compile import ARCHS
 from kernels.space.layer import BYTES
@@ -16,29 +17,29 @@ ALL = ",".join(ARCHS)
 
 Check = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         "--check",
         metavar="FILE",
-        help="Exit 1 if a kernel is worse than this record says, or may compute wrong numbers; "
-        "if another Triton made the record, only if one can no longer be used.",
+        help="Exit 1 if a kernel is worse than in this record, or may compute wrong numbers; "
+        "for a record of another Triton, only if a kernel can no longer be used.",
     ),
 ]
 Accept = Annotated[
-    Path | None, typer.Option("--accept", metavar="FILE", help="Write what is emitted now as that record.")
+    Path | None, Option("--accept", metavar="FILE", help="Write what the compiler emits now as that record.")
 ]
-Arch = Annotated[str, typer.Option("--arch", metavar="sm_90,...", help="Only these.")]
+Arch = Annotated[str, Option("--arch", metavar="sm_90,...", help="Only these architectures.")]
 Layers = Annotated[
     list[str] | None,
-    typer.Option("-f", "--filter", metavar="GLOB", help="Only layers that match, as resnet50/fp16-n32-*-3x3-*."),
+    Option("-f", "--filter", metavar="GLOB", help="Only layers that match, as resnet50/fp16-n32-*-3x3-*."),
 ]
 Tables = Annotated[
     list[Path] | None,
-    typer.Option("--table", metavar="FILE", help="Configurations, in place of those in results/tuned."),
+    Option("--table", metavar="FILE", help="Table of configurations, in place of those in results/tuned; repeat."),
 ]
 
 
-def models_of(names: Iterable[str]) -> list[str]:
-    """Models by name, as resnet50v1."""
+def parse_models(names: Iterable[str]) -> list[str]:
+    """Return names of models, as resnet50v1, once they are valid."""
     models = list(names)
     for name in models:
         try:
@@ -48,16 +49,16 @@ def models_of(names: Iterable[str]) -> list[str]:
     return models
 
 
-def batches_of(text: str) -> list[int]:
-    """`1,8,32`."""
+def parse_batches(text: str) -> list[int]:
+    """Return the batch sizes of a text such as `1,8,32`."""
     batches = [int(word) if word.isdecimal() else 0 for word in text.split(",")]
     if min(batches) < 1:
         raise typer.BadParameter(f"--batch {text}: not positive numbers with commas between them")
     return batches
 
 
-def precisions_of(text: str) -> list[str]:
-    """`fp16,bf16`: those that there are kernels for."""
+def parse_precisions(text: str) -> list[str]:
+    """Return the precisions of a text such as `fp16,bf16`; there must be kernels for them."""
     precisions = text.split(",")
     for word in precisions:
         if word not in BYTES:

@@ -1,11 +1,11 @@
-"""`bench kernels --predict FILE`: what the model predicts of ResNet-50's layers, written down before it is measured."""
+"""`bench kernels --predict FILE`: the model's predictions for ResNet-50's layers, written before they are measured."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from bench.cli.console import USAGE, out, print_json, stop, tell
 from bench.static import predictions
@@ -15,15 +15,15 @@ from kernels.table import Table
 
 File = Annotated[
     Path | None,
-    typer.Option("--predict", metavar="FILE", help="Only write what the model predicts of ResNet-50's layers."),
+    Option("--predict", metavar="FILE", help="Only write the times that the model predicts for ResNet-50's layers."),
 ]
 Card = Annotated[
-    str, typer.Option("--gpu", metavar="NAME", help="Of --predict: a card, as h100 or as its driver names it.")
+    str, Option("--gpu", metavar="NAME", help="With --predict: a card, as h100 or as its driver names it.")
 ]
 
 
 def predict(path: Path, card: str, as_json: bool) -> None:
-    """Write a prediction and print its sums."""
+    """Write the predicted time of each layer, and print the sum of each batch size."""
     prediction = predictions.write_prediction(path, _gpu(card))
     if as_json:
         return print_json(prediction)
@@ -39,5 +39,5 @@ def predict(path: Path, card: str, as_json: bool) -> None:
 def _gpu(name: str) -> Gpu:
     card = find_card(name) or next((card for card in CARDS if card.key == name.lower()), None)
     if card is None:
-        stop(f"unknown card {name!r}; known: {', '.join(card.key for card in CARDS)}", USAGE)
+        stop(f"unknown card {name!r}; allowed: {', '.join(card.key for card in CARDS)}", USAGE)
     return PREDICTABLE[card.name]

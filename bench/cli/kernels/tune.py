@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
-from bench.cli.console import FAILED, STOPPED, UNABLE, Json, print_json, show, stop, tell
-from bench.cli.kernels.options import batches_of, models_of, precisions_of
-from bench.cli.kernels.progress import TuneStatus
+from bench.cli.console import FAILED, STOPPED, UNABLE, Json, err, print_json, print_lines, stop, tell
+from bench.cli.kernels.options import parse_batches, parse_models, parse_precisions
+from bench.cli.kernels.progress import TuneLog
 from bench.errors import TuningError
 from bench.machine.environment import environment, no_cuda
 from bench.tuning import summary
@@ -32,53 +33,59 @@ DRY = replace(
 
 
 def tune(
-    models: Annotated[list[str] | None, typer.Argument(metavar="[MODEL...]", help="[default: resnet50]")] = None,
-    batch: Annotated[str, typer.Option(metavar="N,...", help="Batches.")] = BATCHES,
-    precision: Annotated[str, typer.Option(metavar="NAME,...", help=f"Of {', '.join(BYTES)}.")] = "fp16",
-    image: Annotated[int, typer.Option(min=1, help="Side of the pictures.")] = 224,
-    budget: Annotated[float | None, typer.Option(min=1, metavar="SECONDS", help="Stop on time.")] = None,
+    models: Annotated[list[str] | None, Argument(metavar="[MODEL...]", help="Networks.  \\[default: resnet50]")] = None,
+    batch: Annotated[str, Option(metavar="N,...", help="Batch sizes.")] = BATCHES,
+    precision: Annotated[str, Option(metavar="NAME,...", help=f"Any of {', '.join(BYTES)}.")] = "fp16",
+    image: Annotated[int, Option(min=1, help="Side of the images in pixels.")] = 224,
+    budget: Annotated[float | None, Option(min=1, metavar="SECONDS", help="Stop after this time.")] = None,
     candidates: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help=f"A layer, at most.  \\[default: {CAP}; with --budget, what it allows]"),
+        Option(
+            min=1,
+            metavar="N",
+            help=f"Configurations tried per layer.  \\[default: {CAP}; with --budget, as many as fit]",
+        ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="The table.  \\[default: results/tuned/<GPU>.json]"),
+        Option("-o", "--output", metavar="FILE", help="Table of the best.  \\[default: results/tuned/<GPU>.json]"),
     ] = None,
     dry: Annotated[
-        bool, typer.Option("--dry", help="The whole way without a GPU, times by the host's clock; needs -o.")
+        bool, Option("--dry", help="Try every step without a GPU, timed by the host's clock; needs -o.")
     ] = False,
     bundle: Annotated[
         Path | None,
-        typer.Option("--bundle", metavar="FILE", help=f"Kernels compiled beforehand.  \\[default: ${BUNDLE_VARIABLE}]"),
+        Option(
+            metavar="FILE", help=f"Kernels that `bench kernels --bundle` compiled.  \\[default: ${BUNDLE_VARIABLE}]"
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Find the fastest configuration of each layer on this GPU; right ones only.
+    """The fastest configuration of each layer's kernel on this GPU, among those whose results are right.
 
-    The best so far is in the table after every improvement. Run it again to go on where it was stopped.
+    The table holds the best so far after every improvement. Run it again to go on where it was stopped.
     """
     start = time.monotonic()
-    wanted = (models_of(models or ["resnet50"]), batches_of(batch), precisions_of(precision), image)
+    wanted = (parse_models(models or ["resnet50"]), parse_batches(batch), parse_precisions(precision), image)
     _check_machine(dry, output)
-    if output:  # so that a file that is no table is told before anything is worked out
+    if output:  # a file that is no table is refused before the work begins
         read_table(output)
     if bundle:
         os.environ[BUNDLE_VARIABLE] = str(bundle.absolute())
-    read = read_networks(*wanted)
-    if read.bundle:
-        tell(f"Kernels compiled beforehand: {read.bundle}")
-    gpu = _usable(DRY if dry else read.gpu)
+    networks = read_networks(*wanted)
+    if networks.bundle:
+        tell(f"Kernels compiled beforehand: {networks.bundle}")
+    gpu = _usable(DRY if dry else networks.gpu)
     cap, device = candidates or (None if budget else CAP), "cpu" if dry else "cuda"
     left = budget - (time.monotonic() - start) if budget else inf
-    with TuneStatus() as status:
-        store = TrialStore(output or gpu.file)
-        tuner = Tuner(gpu, read.versions, store, read.networks, left, cap, device, on_trial=status.trial)
+    with err.status("starting") as status:
+        store, log = TrialStore(output or gpu.file), TuneLog(status)
+        tuner = Tuner(gpu, networks.versions, store, networks.networks, left, cap, device, on_trial=log.trial)
         code = _run(tuner)
     if as_json:
         print_json(summary.as_json(tuner))
     else:
-        show(summary.summary_lines(tuner, out_of_time=not code))
+        print_lines(summary.summary_lines(tuner, out_of_time=not code))
     raise typer.Exit(code or (FAILED if any(target.tried and not target.best for target in tuner.targets) else 0))
 
 
@@ -90,7 +97,7 @@ def _check_machine(dry: bool, output: Path | None) -> None:
 
 
 def _usable(gpu: Gpu | None) -> Gpu:
-    """A GPU that there are kernels for; tells what the model that orders candidates takes for granted of it."""
+    """Return the GPU if there are kernels for it, and say what the model that orders candidates assumes of it."""
     if gpu is None:
         stop("the process that reads the networks finds no CUDA device", UNABLE)
     if gpu.arch not in ARCHS:
@@ -100,11 +107,11 @@ def _usable(gpu: Gpu | None) -> Gpu:
 
 
 def _run(tuner: Tuner) -> int:
-    """The exit code that its end asks for."""
+    """Run the tuner; return the exit code."""
     try:
         tuner.tune()
     except KeyboardInterrupt:
-        tell(f"\nStopped. What was found is in {tuner.store.path}; the same command goes on from there.")
+        tell(f"\nStopped. The best so far is in {tuner.store.path}; the same command goes on from there.")
         return STOPPED
     except TuningError as error:
         tell(f"bench: {error}")

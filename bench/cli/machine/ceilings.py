@@ -1,4 +1,4 @@
-"""`bench ceilings`: what this machine can do, measured once and kept."""
+"""`bench ceilings`: the highest rates that this machine reaches, measured once and kept."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from bench.cli.console import Json, err, out, print_json, tell
-from bench.files import reserve
+from bench.files import check_writable
 from bench.machine.environment import environment
 from bench.roofline.ceilings import best, measure, noisy, outdated, path_of, read, save
 from bench.runs.job import MeasurementRow
@@ -23,67 +24,66 @@ LEGEND = (
 
 
 def ceilings(
-    force: Annotated[bool, typer.Option("--force", help="Measure again, whatever is kept.")] = False,
+    force: Annotated[bool, Option("--force", help="Measure again, even if the file is up to date.")] = False,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "-o", "--output", metavar="FILE", help="Kept there.  \\[default: results/ceilings/<machine>.json]"
+        Option(
+            "-o", "--output", metavar="FILE", help="File for the result.  \\[default: results/ceilings/<machine>.json]"
         ),
     ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="In seconds, to see that it works; kept only where -o says.")
-    ] = False,
+    quick: Annotated[bool, Option("--quick", help="Try it in seconds, with rough results; needs -o.")] = False,
     as_json: Json = False,
 ) -> None:
-    """This machine's ceilings: matmul rate per precision, copy bandwidth; on a GPU what a launch costs.
+    """This machine's roofline ceilings: matmul rate by precision, copy bandwidth; on a GPU the cost of a launch.
 
-    Measured in under two minutes, on a GPU 30 seconds, and kept; again where the machine or torch is another.
+    It takes under two minutes, on a GPU 30 seconds. The result is kept until the machine or torch changes.
     """
-    facts = environment()
+    env = environment()
     if quick and output is None:
-        raise typer.BadParameter("--quick measures no ceiling worth keeping: name a file with -o")
-    path = output or path_of(facts)
-    found = None if force or not path.exists() else read(path)
-    why = outdated(found, facts) if found else ""
-    if why:
-        tell(f"{path}: {why}: measuring again.")
-    if found is None or why:
-        reserve(path)
+        raise typer.BadParameter("--quick gives no ceilings to rely on: name a file with -o")
+    path = output or path_of(env)
+    kept = None if force or not path.exists() else read(path)
+    reason = outdated(kept, env) if kept else ""
+    if reason:
+        tell(f"{path}: {reason}: measuring again.")
+    if kept is None or reason:
+        check_writable(path)
         with err.status("starting") as status:
-            found = measure(facts, lambda stage: status.update(f"measuring: {stage}"), quick)
-        save(found, path)
+            kept = measure(env, lambda stage: status.update(f"measuring: {stage}"), quick)
+        save(kept, path)
     if as_json:
-        print_json({"file": str(path)} | asdict(found))
-        return
-    _show(found, path)
+        print_json({"file": str(path)} | asdict(kept))
+    else:
+        _print_ceilings(kept, path)
 
 
-def _show(found: Ceilings, path: Path) -> None:
-    told = found.provenance
-    torch = told["environment"]["packages"].get("torch")
-    out.print(f"{found.machine}: measured {told['date'][:10]} with torch {torch}, in {told['seconds']:.0f} s")
+def _print_ceilings(measured: Ceilings, path: Path) -> None:
+    provenance = measured.provenance
+    torch, date = provenance["environment"]["packages"].get("torch"), provenance["date"][:10]
+    out.print(f"{measured.machine}: measured {date} with torch {torch}, in {provenance['seconds']:.0f} s")
     table = grid("ceiling", "rate", "", "spread", "by", text=("ceiling", "", "by"), gap=2)
-    for one in best(told["measurements"]):
-        table.add_row(*_cells(one))
+    for row in best(provenance["measurements"]):
+        table.add_row(*_cells(row))
     out.print(table)
-    for name, reason in told["absent"].items():
-        rate = " (so as fp32)" if name in found.flops else ""
+    for name, reason in provenance["absent"].items():
+        rate = " (so as fp32)" if name in measured.flops else ""
         out.print(f"{name}: {reason}{rate}", style="dim", markup=False)
     out.print(LEGEND, style="dim", markup=False)
-    for line in noisy(found):
+    warnings = noisy(measured)
+    for line in warnings:
         out.print(f"[yellow]noisy:[/] {line}")
-    if noisy(found):
+    if warnings:
         out.print("On a quiet machine the ceilings may be higher: stop other work, then bench ceilings --force.")
-    out.print(f"Kept: {path}", markup=False, soft_wrap=True)
+    out.print(f"Written: {path}", markup=False, soft_wrap=True)
 
 
-def _cells(one: MeasurementRow) -> tuple[str, ...]:
-    spread = f"{one['spread']:.0%}"
-    shape = "x".join(map(str, one["shape"]))
-    if one["what"] == "launch":
-        return f"launch, {one['how']}", f"{1e6 / one['rate']:.2f}", "us", spread, "empty kernels in a row"
-    if one["what"] == "matmul":
-        power, unit = (1e12, "TFLOP/s") if one["rate"] >= 1e12 else (1e9, "GFLOP/s")
-        return one["precision"], f"{one['rate'] / power:.1f}", unit, spread, f"{one['how']}, {shape}"
-    size = f"{one['shape'][0] / 2**20:.3g} MiB"
-    return one["what"], f"{one['rate'] / 1e9:.1f}", "GB/s", spread, f"{one['how']}, {size}"
+def _cells(row: MeasurementRow) -> tuple[str, ...]:
+    spread = f"{row['spread']:.0%}"
+    shape = "x".join(map(str, row["shape"]))
+    if row["what"] == "launch":
+        return f"launch, {row['how']}", f"{1e6 / row['rate']:.2f}", "us", spread, "empty kernels in a row"
+    if row["what"] == "matmul":
+        power, unit = (1e12, "TFLOP/s") if row["rate"] >= 1e12 else (1e9, "GFLOP/s")
+        return row["precision"], f"{row['rate'] / power:.1f}", unit, spread, f"{row['how']}, {shape}"
+    size = f"{row['shape'][0] / 2**20:.3g} MiB"
+    return row["what"], f"{row['rate'] / 1e9:.1f}", "GB/s", spread, f"{row['how']}, {size}"

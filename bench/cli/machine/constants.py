@@ -1,4 +1,4 @@
-"""`bench constants`: what decides the next design, measured on this card in a few seconds each."""
+"""`bench constants`: measurements of this card that the kernels' time model needs, and that decide the next design."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from bench.cli.console import FAILED, Json, out, print_json
-from bench.cli.machine.walk import Names, Seconds, asked, place_of, walk
+from bench.cli.machine.parts import Names, Seconds, choose_parts, default_file, run_parts
 from bench.experiments.kept import KeptConstants
 from bench.experiments.lists import EXPERIMENTS
 from bench.machine.environment import environment
@@ -21,32 +22,37 @@ def constants(
     names: Names = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Kept there.  \\[default: results/<card>/constants.json]"),
+        Option(
+            "-o", "--output", metavar="FILE", help="File for the result.  \\[default: results/<card>/constants.json]"
+        ),
     ] = None,
     budget: Seconds = BUDGET_S,
     as_json: Json = False,
-    missing: Annotated[bool, typer.Option("--missing", help="Only what the file has no good outcome of.")] = False,
+    missing: Annotated[
+        bool, Option("--missing", help="Only the experiments that have no good outcome in the file.")
+    ] = False,
     dry: Annotated[
-        bool, typer.Option("--dry", help="Walk the code on the CPU; compile the kernels for sm_90; measure nothing.")
+        bool, Option("--dry", help="Try every step on the CPU: compile for sm_90, measure nothing.")
     ] = False,
 ) -> None:
-    """Constants of this card: L2's bandwidth, the tensor cores' share, what a launch costs; and experiments on designs.
+    """This card's constants for the kernels' time model: L2 bandwidth, share of peak FLOPs, launch cost; experiments.
 
-    A line each as it comes, a prediction beside each outcome in the file, which is rewritten behind each. What other
-    runs found on cards of this name, and this one does not ask again, stays in it.
+    An experiment is a short measurement that decides which kernel is worth making next. Each prints a line, and the
+    file, with a prediction beside each outcome, is rewritten. Outcomes of earlier runs on this card stay in it.
     """
-    wanted = asked(EXPERIMENTS, names)
-    facts = environment()
-    usual = place_of(facts, "constants", dry)
-    kept = KeptConstants(output or usual, facts, dry)
+    experiments = choose_parts(EXPERIMENTS, names)
+    env = environment()
+    default = default_file(env, "constants", dry)
+    kept = KeptConstants(output or default, env, dry)
     if missing:
-        wanted = [one for one in wanted if one.name not in kept.answered()]
-    kept.expect(wanted)
-    walk(ConstantsJob("cpu" if dry else "cuda"), wanted, budget, kept.path, kept.add, as_json)
+        experiments = [experiment for experiment in experiments if experiment.name not in kept.answered()]
+    kept.expect(experiments)
+    run_parts(ConstantsJob("cpu" if dry else "cuda"), experiments, budget, kept.path, kept.add, as_json)
     if as_json:
         print_json(kept.data)
     else:
-        for name, one in kept.data["constants"].items():
-            out.print(f"{name} = {one['value']:.4g} {one['unit']}: {one['how']}", markup=False, soft_wrap=True)
-        out.print(f"Kept: {kept.path}", markup=False, soft_wrap=True)
-    raise typer.Exit(FAILED if kept.failed({one.name for one in wanted}) else 0)
+        for name, constant in kept.data["constants"].items():
+            text = f"{name} = {constant['value']:.4g} {constant['unit']}: {constant['how']}"
+            out.print(text, markup=False, soft_wrap=True)
+        out.print(f"Written: {kept.path}", markup=False, soft_wrap=True)
+    raise typer.Exit(FAILED if kept.failed({experiment.name for experiment in experiments}) else 0)

@@ -1,11 +1,11 @@
-"""`bench floors`: the least time that a machine allows a network, on paper."""
+"""`bench floors`: the least time that a machine allows a network, by the roofline model."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from bench.cli.console import UNABLE, USAGE, Json, out, print_json, stop
 from bench.machine.environment import environment
@@ -20,58 +20,55 @@ HERE = "here"
 
 
 def floors(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="As in resnet101v2.")] = "resnet50",
+    model: Annotated[str, Argument(metavar="MODEL", help="A network, as resnet101v2.")] = "resnet50",
     gpu: Annotated[
-        str | None,
-        typer.Option("--gpu", metavar="NAME,...", help=f"Datasheet figures of {', '.join(paper.DATASHEETS)}, or all."),
+        str | None, Option(metavar="NAME,...", help=f"By the datasheets of {', '.join(paper.DATASHEETS)}, or all.")
     ] = None,
     precision: Annotated[
-        str | None,
-        typer.Option(
-            "--precision", metavar="NAME,...", help="With --gpu fp16 unless told, else all that were measured."
-        ),
+        str | None, Option(metavar="NAME,...", help="Precisions.  \\[default: all that were measured; with --gpu fp16]")
     ] = None,
-    batch: Annotated[str, typer.Option("--batch", metavar="N,...", help="Images.")] = "1,8,32,128",
-    image: Annotated[int, typer.Option("--image", min=32, help="Pixels a side.")] = 224,
+    batch: Annotated[str, Option(metavar="N,...", help="Batch sizes.")] = "1,8,32,128",
+    image: Annotated[int, Option(min=32, help="Side of the images in pixels.")] = 224,
     as_json: Json = False,
 ) -> None:
-    """The least time that this machine's measured ceilings, or other cards' datasheets, allow a network."""
+    """The least time of a network by the roofline model: with this machine's measured ceilings, or by datasheets."""
     try:
         name = Spec.parse(model).name
     except ValueError as error:
         stop(str(error), USAGE)
     machines = _machines(gpu)
-    precisions = _among("precision", precision, tuple(BYTES)) if precision else ["fp16"] if gpu else []
-    rows = paper.table(name, image, machines, precisions, _batches(batch))
+    precisions = _split("precision", precision, tuple(BYTES)) if precision else ["fp16"] if gpu else []
+    rows = paper.table(name, image, machines, precisions, _parse_batches(batch))
     if as_json:
-        told = {key: asdict(ceilings) for key, ceilings in machines.items()}
-        print_json({"model": name, "image": image, "fusions": FUSIONS, "ceilings": told, "rows": rows})
+        as_dicts = {key: asdict(ceilings) for key, ceilings in machines.items()}
+        print_json({"model": name, "image": image, "fusions": FUSIONS, "ceilings": as_dicts, "rows": rows})
         return
     show(out, name, image, rows, machines, datasheets=gpu is not None)
 
 
 def _machines(gpu: str | None) -> dict[str, Ceilings]:
     if gpu is not None:
-        chosen = list(paper.DATASHEETS) if gpu == "all" else _among("GPU", gpu.lower(), tuple(paper.DATASHEETS))
+        chosen = list(paper.DATASHEETS) if gpu == "all" else _split("GPU", gpu.lower(), tuple(paper.DATASHEETS))
         return {name: paper.DATASHEETS[name] for name in chosen}
-    found = load_ceilings(environment())
-    if found is None:
+    measured = load_ceilings(environment())
+    if measured is None:
         names = ",".join(paper.DATASHEETS)
         stop(f"this machine's ceilings are not measured: run `bench ceilings`, or name cards: --gpu {names}", UNABLE)
-    return {HERE: found}
+    return {HERE: measured}
 
 
-def _among(axis: str, words: str, allowed: tuple[str, ...]) -> list[str]:
-    found = list(dict.fromkeys(word.strip() for word in words.split(",")))
-    for word in found:
+def _split(axis: str, words: str, allowed: tuple[str, ...]) -> list[str]:
+    """Return the words between the commas, each once; end the command for one that is not allowed."""
+    chosen = list(dict.fromkeys(word.strip() for word in words.split(",")))
+    for word in chosen:
         if word not in allowed:
             stop(f"unknown {axis} {word!r}; allowed: {', '.join(allowed)}", USAGE)
-    return found
+    return chosen
 
 
-def _batches(words: str) -> list[int]:
-    found = [word.strip() for word in words.split(",")]
-    for word in found:
+def _parse_batches(words: str) -> list[int]:
+    sizes = [word.strip() for word in words.split(",")]
+    for word in sizes:
         if not (word.isascii() and word.isdigit() and int(word)):
             stop(f"batch {word!r} is not a positive number of images", USAGE)
-    return list(dict.fromkeys(map(int, found)))
+    return list(dict.fromkeys(map(int, sizes)))

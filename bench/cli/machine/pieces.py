@@ -1,4 +1,4 @@
-"""`bench pieces`: do the pieces work that networks are made of? Before any network, in seconds."""
+"""`bench pieces`: whether each kind of kernel and launch of a network works on this GPU, in seconds."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from bench.cli.console import FAILED, Json, out, print_json
-from bench.cli.machine.walk import Names, Seconds, asked, place_of, walk
+from bench.cli.machine.parts import Names, Seconds, choose_parts, default_file, run_parts
 from bench.experiments.kept import KeptPieces
 from bench.experiments.lists import PIECES
 from bench.machine.environment import environment
@@ -23,28 +24,28 @@ def pieces(
     names: Names = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Kept there.  \\[default: results/<card>/pieces.json]"),
+        Option("-o", "--output", metavar="FILE", help="File for the result.  \\[default: results/<card>/pieces.json]"),
     ] = None,
     budget: Seconds = BUDGET_S,
     as_json: Json = False,
     dry: Annotated[
-        bool, typer.Option("--dry", help="On the CPU, interpreted, on small shapes; so with TRITON_INTERPRET=1.")
+        bool, Option("--dry", help="On the CPU, interpreted, on small shapes; the same as with TRITON_INTERPRET=1.")
     ] = False,
 ) -> None:
-    """The pieces of a network, each alone: dependent launches, graphs, each kind of kernel, held against float64.
+    """Check the pieces of a network on this GPU, each alone: dependent launches, graphs, each kind of kernel.
 
-    A line each as it comes; a piece that hangs, or takes its process down, costs itself alone. The file is rewritten
-    behind each.
+    Results are compared with float64. Each piece prints a line, and the file is rewritten. A piece that hangs or
+    crashes does not stop the others.
     """
-    wanted = asked(PIECES, names)
+    pieces = choose_parts(PIECES, names)
     dry = dry or os.environ.get("TRITON_INTERPRET") == "1"
-    facts = environment()
-    usual = place_of(facts, "pieces", dry)
-    kept = KeptPieces(output or usual, facts)
+    env = environment()
+    default = default_file(env, "pieces", dry)
+    kept = KeptPieces(output or default, env)
     home = Home(variables={"TRITON_INTERPRET": "1"}) if dry else HERE
-    walk(PiecesJob("cpu" if dry else "cuda"), wanted, budget, kept.path, kept.add, as_json, home)
+    run_parts(PiecesJob("cpu" if dry else "cuda"), pieces, budget, kept.path, kept.add, as_json, home)
     if as_json:
         print_json(kept.data)
     else:
-        out.print(f"Kept: {kept.path}", markup=False, soft_wrap=True)
+        out.print(f"Written: {kept.path}", markup=False, soft_wrap=True)
     raise typer.Exit(FAILED if kept.failed() else 0)

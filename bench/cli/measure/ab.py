@@ -1,12 +1,13 @@
-"""`bench ab`: two commits, interleaved, to verdicts."""
+"""`bench ab`: two commits measured in turns, and the verdicts on them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument, Option
 
-from bench.cli.comparing import Every, FailOn, Fails, Markdown, Minimum, minimums, names
+from bench.cli.comparing import Every, FailOn, Fails, Markdown, Minimum, metric_names, parse_minimums
 from bench.cli.console import (
     FAILED,
     STOPPED,
@@ -18,9 +19,9 @@ from bench.cli.console import (
     Output,
     PlanName,
     Seed,
+    absolute_input,
     device_line,
     err,
-    input_of,
     out,
     print_json,
     stop,
@@ -28,8 +29,8 @@ from bench.cli.console import (
 )
 from bench.cli.progress import Progress
 from bench.machine.environment import ROOT, environment
-from bench.paths import fresh
-from bench.plans.choose import narrowed, unable
+from bench.paths import new_run_folder
+from bench.plans.choose import plan_refusal, select_cases
 from bench.runs.ab import LOOKS, Duel
 from bench.runs.measuring import harness_changes
 from bench.runs.worktree import checkouts
@@ -41,17 +42,17 @@ if TYPE_CHECKING:
 
 
 def ab(
-    base: Annotated[str, typer.Argument(metavar="BASE_REV", help="A commit, branch or tag: what is known.")],
-    head: Annotated[str, typer.Argument(metavar="HEAD_REV", help="What is in question; the same for an A/A test.")],
+    base: Annotated[str, Argument(metavar="BASE_REV", help="The baseline: a commit, branch or tag.")],
+    head: Annotated[str, Argument(metavar="HEAD_REV", help="The commit to judge; BASE_REV again for an A/A test.")],
     plan: PlanName,
     filter: Filter = None,
     output: Output = None,
-    rounds: Annotated[int, typer.Option(min=1, help="At most; it stops when every case is settled.")] = LOOKS[-1],
+    rounds: Annotated[int, Option(min=1, help="At most; it stops earlier once no case is AMBIGUOUS.")] = LOOKS[-1],
     budget: Budget = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on in the folder of -o.")] = False,
+    resume: Annotated[bool, Option("--resume", help="Go on with the records in the folder of -o.")] = False,
     metric: Annotated[
         list[str] | None,
-        typer.Option("--metric", metavar="NAME", help=f"Of {', '.join(METRICS)}; repeat.  \\[default: speed, memory]"),
+        Option(metavar="NAME", help=f"Any of {', '.join(METRICS)}; repeat.  \\[default: those of speed and memory]"),
     ] = None,
     minimum: Minimum = None,
     fail_on: Fails = None,
@@ -61,53 +62,53 @@ def ab(
     as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
-    """Did this commit make anything slower? Both commits' code on this machine, round by round, in turns.
+    """Did this commit make anything slower? Runs both commits' code on this machine, round by round, in turns.
 
-    A worktree each, removed at the end. It stops when every case is settled, or at --rounds or --budget; looking
-    several times is paid for, so that the error rates are those of `bench compare`.
+    Each commit has a worktree, removed at the end. It stops once no case is AMBIGUOUS, or at --rounds or --budget. The
+    significance level is corrected for looking several times, so that the error rates are those of `bench compare`.
     """
     from bench.verdicts.duel import USUAL, Question
 
-    question = Question(names(metric) if metric else USUAL, minimums(minimum))
-    chosen, facts = narrowed(plan, filter), environment()
-    if reason := unable(chosen, facts):
+    question = Question(metric_names(metric) if metric else USUAL, parse_minimums(minimum))
+    chosen, env = select_cases(plan, filter), environment()
+    if reason := plan_refusal(chosen, env):
         stop(reason, UNABLE)
     if resume and output is None:
         raise typer.BadParameter("--resume needs the folder to go on in: -o DIR")
-    folder = output or fresh(f"ab-{chosen.name}")
+    folder = output or new_run_folder(f"ab-{chosen.name}")
     with checkouts([base, head], tell, ROOT) as (one, other):
-        duel = Duel(chosen, (one, other), folder, facts, rounds=rounds, seed=seed, source=input_of(input))
+        duel = Duel(chosen, (one, other), folder, env, rounds=rounds, seed=seed, source=absolute_input(input))
         duel.resume, duel.budget_s = resume, budget or float("inf")
-        duel.enough = lambda: question.settled(duel)
+        duel.is_decided = lambda: question.settled(duel)
         try:
             _run(duel)
         except KeyboardInterrupt:
-            judged = f"bench compare {folder}/base {folder}/head"
-            tell(f"\nStopped. What was measured is in {folder}, and `{judged}` judges it.")
+            command = f"bench compare {folder}/base {folder}/head"
+            tell(f"\nStopped. The records so far are in {folder}, and `{command}` judges them.")
             tell(f"To go on: bench ab {base} {head} {plan} -o {folder} --resume")
             raise typer.Exit(STOPPED) from None
         verdicts = question.verdicts(duel)
         verdicts.harmless += harness_changes(one, other, ROOT)
-    _show(verdicts, duel, every, as_markdown, as_json)
+    _print(verdicts, duel, every, as_markdown, as_json)
     raise typer.Exit(FAILED if failing(verdicts, fail_on or [FailOn.slower]) else 0)
 
 
 def _run(duel: Duel) -> None:
-    one, other = duel.sides
-    with Progress(err, f"{one} against {other}, {duel.plan.name} on {device_line(duel.env)}") as duel.events:
+    base, head = duel.sides
+    with Progress(err, f"{base} against {head}, {duel.plan.name} on {device_line(duel.env)}") as duel.events:
         for _ in duel.run():
             pass
 
 
-def _show(verdicts: Comparison, duel: Duel, every: bool, as_markdown: bool, as_json: bool) -> None:
+def _print(verdicts: Comparison, duel: Duel, every: bool, as_markdown: bool, as_json: bool) -> None:
     from bench.verdicts import text
 
     ended = f"{duel.done} rounds of each, in turns; stopped because {duel.stopped}."
     if as_json:
         print_json({"summary": text.summary(verdicts), "ended": ended} | verdicts.as_json())
     elif as_markdown:
-        one, other = duel.sides
-        pair = f"`{one}` against `{other}`, plan `{duel.plan.name}`: {ended}"
+        base, head = duel.sides
+        pair = f"`{base}` against `{head}`, plan `{duel.plan.name}`: {ended}"
         print(f"{pair}\n\n{text.comparison_markdown(verdicts, every)}", end="")
     else:
         text.print_comparison(out, verdicts, every)

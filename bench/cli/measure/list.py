@@ -6,13 +6,13 @@ from rich.markup import escape
 
 from bench.cli.console import Filter, Json, PlanName, device_line, out, print_json
 from bench.machine.environment import environment
-from bench.plans.choose import narrowed
+from bench.plans.choose import select_cases
 from bench.plans.eligible import why_not
 
 
 def list_(plan: PlanName, filter: Filter = None, as_json: Json = False) -> None:
-    """The cases of a plan, and which this machine can run, and why not."""
-    chosen = narrowed(plan, filter)
+    """The cases of a plan: which of them this machine can run, and why not the others."""
+    chosen = select_cases(plan, filter)
     env = environment()
     reasons = {case: why_not(case, env, chosen.reserved) for case in chosen.cases}
     if as_json:

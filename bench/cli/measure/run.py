@@ -5,11 +5,24 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from typer import Option
 
-from bench.cli.console import Budget, Filter, Input, Json, Output, PlanName, Seed, ViewName, known_view, out, print_json
-from bench.cli.measure.sweep import run_sweep, verdict
-from bench.paths import fresh, latest
-from bench.plans.choose import narrowed
+from bench.cli.console import (
+    Budget,
+    Filter,
+    Input,
+    Json,
+    Output,
+    PlanName,
+    Seed,
+    ViewName,
+    checked_view,
+    out,
+    print_json,
+)
+from bench.cli.measure.sweep import exit_code, run_sweep
+from bench.paths import latest_run_folder, new_run_folder
+from bench.plans.choose import select_cases
 from bench.report.terminal import show
 from bench.report.views import as_json as as_json_of
 from bench.runs.rounds import with_rounds
@@ -19,31 +32,37 @@ def run(
     plan: PlanName,
     filter: Filter = None,
     output: Output = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="Passes over the cases, each case a fresh process.")] = None,
+    rounds: Annotated[
+        int | None, Option(min=1, help="Passes over the cases; each starts a fresh process for each case.")
+    ] = None,
     until: Annotated[
         float | None,
-        typer.Option(min=0.1, metavar="PERCENT", help="More rounds, until each ratio to eager is known this well."),
+        Option(
+            min=0.1,
+            metavar="PERCENT",
+            help="More rounds, until the confidence interval of each ratio to eager is this narrow.",
+        ),
     ] = None,
-    rounds_limit: Annotated[int | None, typer.Option(min=1, help="But no more than these.  \\[default: 20]")] = None,
+    rounds_limit: Annotated[int | None, Option(min=1, help="At most, with --until.  \\[default: 20]")] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Run what is missing in DIR (or in this plan's latest).")
+        bool, Option("--resume", help="Run only what is missing in DIR (or in this plan's latest folder).")
     ] = False,
-    retry: Annotated[bool, typer.Option("--retry", help="As --resume, and what failed again.")] = False,
-    cold: Annotated[bool, typer.Option("--cold", help="Every process finds its compile caches empty.")] = False,
+    retry: Annotated[bool, Option("--retry", help="As --resume, and run again what failed.")] = False,
+    cold: Annotated[bool, Option("--cold", help="Cold starts: every process finds its compile caches empty.")] = False,
     budget: Budget = None,
     view: ViewName = None,
     input: Input = "photos",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Run the sweep with live progress; print the table at the end."""
-    shown = known_view(view or ("cold" if cold else "speed"))
-    chosen = narrowed(plan, filter)
+    """Measure every case of a plan, with live progress, and print the table."""
+    shown = checked_view(view or ("cold" if cold else "speed"))
+    chosen = select_cases(plan, filter)
     try:
         chosen = with_rounds(chosen, rounds, until, rounds_limit)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    folder = output or (latest(chosen.name) if resume or retry else fresh(chosen.name))
+    folder = output or (latest_run_folder(chosen.name) if resume or retry else new_run_folder(chosen.name))
     records = run_sweep(chosen, folder, resume=resume, retry=retry, cold=cold, budget=budget, input=input, seed=seed)
     print_json(as_json_of(records)) if as_json else show(out, records, folder, shown)
-    raise typer.Exit(verdict(records))
+    raise typer.Exit(exit_code(records))

@@ -1,4 +1,4 @@
-"""A sweep as `bench run` and `bench verify` show it: a live bar, and how to go on where it was stopped."""
+"""The sweep of `bench run` and `bench verify`: with a live bar, and the command that resumes one that was stopped."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def run_sweep(
     input: str = "photos",
     seed: int = 0,
 ) -> list[Record]:
-    """Run a plan into a folder; all the folder's records. Exits 3 if this machine cannot run any of it.
+    """Run a plan into a folder; return all records of the folder. Exits 3 if this machine cannot run any case.
 
-    `jobs` cases at once, where the plan is not timed; none: as many as the device here is large enough for.
+    `jobs` cases run at once if the plan is not timed; for None as many as the device here is large enough for.
     """
     sweep = sweep_of(
         plan, folder, resume=resume, retry=retry, cold=cold, budget_s=budget, jobs=jobs, source=input, seed=seed
@@ -39,16 +39,16 @@ def run_sweep(
                 pass
         except KeyboardInterrupt:
             events.stop()
-            tell(f"\nStopped. What has ended is in {folder}.")
+            tell(f"\nStopped. The records so far are in {folder}.")
             tell(f"To go on: bench {'run' if plan.timed else 'verify'} {plan.name} -o {folder} --resume")
             raise typer.Exit(STOPPED) from None
     if sweep.left_out:
         tell(f"Out of time: {len(sweep.left_out)} of the plan's executions were not started.")
-    records = sweep.store.load()
+    records = sweep.store.read()
     for line in sweep.store.damage:
         tell(f"bench: {line}")
     return records
 
 
-def verdict(records: list[Record]) -> int:
+def exit_code(records: list[Record]) -> int:
     return FAILED if any(record.status not in ("ok", "skipped") for record in records) else 0

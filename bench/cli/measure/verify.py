@@ -1,16 +1,17 @@
-"""`bench verify`: the answers alone, of every case of a plan."""
+"""`bench verify`: the accuracy gate alone, for every case of a plan."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from bench.cli.console import Budget, Filter, Input, Json, Output, PlanName, Seed, out, print_json
-from bench.cli.measure.sweep import run_sweep, verdict
-from bench.paths import fresh, latest
+from bench.cli.measure.sweep import exit_code, run_sweep
+from bench.paths import latest_run_folder, new_run_folder
 from bench.plans import plan as plans
-from bench.plans.choose import narrowed
+from bench.plans.choose import select_cases
 from bench.report.terminal import show_gate
 
 
@@ -18,23 +19,23 @@ def verify(
     plan: PlanName,
     filter: Filter = None,
     output: Output = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Check what is missing in DIR.")] = False,
+    resume: Annotated[bool, Option("--resume", help="Check only what is missing in DIR.")] = False,
     budget: Budget = None,
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Cases at once, as none is timed.  \\[default: 4 on a GPU, 1 on a CPU]"),
+        Option(min=1, metavar="N", help="Cases at a time, as none is timed.  \\[default: 4 on a GPU, 1 on a CPU]"),
     ] = None,
     input: Input = "photos",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """The gate alone: the same path as `run`, with one execution."""
-    chosen = plans.gate_only(narrowed(plan, filter))
+    """Check the answers only: the accuracy gate of `run`, by the same path, with one execution."""
+    chosen = plans.gate_only(select_cases(plan, filter))
     name = f"verify-{chosen.name}"
-    folder = output or (latest(name) if resume else fresh(name))
+    folder = output or (latest_run_folder(name) if resume else new_run_folder(name))
     records = run_sweep(chosen, folder, resume=resume, budget=budget, jobs=jobs, input=input, seed=seed)
     if as_json:
         print_json([{"case": r.case.name, "status": r.status, "reason": r.reason, "gate": r.gate} for r in records])
     else:
         show_gate(out, records)
-    raise typer.Exit(verdict(records))
+    raise typer.Exit(exit_code(records))

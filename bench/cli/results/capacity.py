@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument, Option
 
-from bench.cli.console import FAILED, UNABLE, Input, Json, Seed, err, out, print_json, stop
-from bench.cli.results.served import asked, records
-from bench.cli.results.served import real as serve
+from bench.cli.console import FAILED, UNABLE, Input, Json, Seed, err, out, print_json, read_records, stop
+from bench.cli.results.served import load_job, serve
 
 if TYPE_CHECKING:
     from bench.serving.groups import Group
@@ -19,42 +19,37 @@ SECONDS = 20.0
 
 
 def capacity(
-    folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="A results folder.")] = None,
-    cases: Annotated[
-        str | None, typer.Argument(metavar="[CASE-GLOB]", help="Only its cases that match, as in -f.")
-    ] = None,
+    folder: Annotated[Path | None, Argument(metavar="[DIR]", help="A results folder.")] = None,
+    cases: Annotated[str | None, Argument(metavar="[CASE-GLOB]", help="Only cases that match.")] = None,
     p99_ms: Annotated[
-        float, typer.Option("--p99-ms", min=1e-3, metavar="MS", help="99 % of the requests are answered within it.")
+        float, Option(min=1e-3, metavar="MS", help="Time within which 99 % of requests are answered.")
     ] = P99_MS,
     rate: Annotated[
-        float | None, typer.Option("--rate", min=1e-3, metavar="R", help="Requests per second: of the load to serve.")
+        float | None, Option(min=1e-3, metavar="R", help="Requests per second of the load to serve.")
     ] = None,
-    most: Annotated[
-        int | None,
-        typer.Option("--max-batch", min=1, metavar="N", help="No larger batch.  \\[default: what serves best]"),
+    max_batch: Annotated[
+        int | None, Option(min=1, metavar="N", help="Largest batch.  \\[default: what serves best]")
     ] = None,
     wait_ms: Annotated[
-        float, typer.Option("--max-wait", min=0, metavar="MS", help="A request may wait for others to fill a batch.")
+        float, Option("--max-wait", min=0, metavar="MS", help="Longest wait of a request for a full batch.")
     ] = 0.0,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", help="Write latency over rate as .svg or .png.")
-    ] = None,
+    plot: Annotated[Path | None, Option(metavar="FILE", help="Write latency over rate as .svg or .png.")] = None,
     real: Annotated[
-        str | None, typer.Option("--real", metavar="CASE", help="Serve it here, in batches up to its own; compare.")
+        str | None, Option(metavar="CASE", help="Serve real requests here, in batches up to CASE's.")
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option("--seconds", min=1, metavar="S", help=f"Of the real load.  \\[default: {SECONDS:g}]")
+        float | None, Option(min=1, metavar="S", help=f"Length of the real load.  \\[default: {SECONDS:g}]")
     ] = None,
     input: Input = "photos",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """How many requests a second a device can take, by simulation over measured latencies; --real: by doing it."""
+    """The requests a second that a device can serve: by simulation with measured latencies, or with --real for real."""
     wait_ns = wait_ms * 1e6
     if real is not None:
-        if plot or cases or most:
+        if plot or cases or max_batch:
             raise typer.BadParameter("--real takes --rate, --seconds, --max-wait and a DIR to predict from; no more")
-        serve(asked(real, folder, rate, seconds or SECONDS, wait_ns, input, seed), folder, as_json)
+        serve(load_job(real, folder, rate, seconds or SECONDS, wait_ns, input, seed), folder, as_json)
         return
     if folder is None:
         raise typer.BadParameter("name a results folder, or a case with --real")
@@ -66,26 +61,26 @@ def capacity(
 
     if plot and plot.suffix not in PICTURES:
         raise typer.BadParameter(f"--plot {plot}: name a file that ends in {' or '.join(PICTURES)}")
-    services = group_services(matching_records(records(folder), folder, cases))
     with err.status("simulating"):
-        groups = [simulate_group(*group, p99_ms * 1e6, wait_ns, most, seed) for group in services]
+        services = group_services(matching_records(read_records([folder]), folder, cases))
+        groups = [simulate_group(*service, p99_ms * 1e6, wait_ns, max_batch, seed) for service in services]
         groups = [group for group in groups if group.capacities]
         for group in groups:
             group.add_curves(rate, seed, every=plot is not None)
     if not groups:
-        stop(f"no batch of {folder} is as small as --max-batch {most}", FAILED)
+        stop(f"no batch of {folder} is as small as --max-batch {max_batch}", FAILED)
     if plot:
-        _picture(groups, plot)
+        _write_plot(groups, plot)
     print_json([group.as_json() for group in groups]) if as_json else print_groups(out, groups, wait_ms)
     raise typer.Exit(0 if any(group.capacities[0].rate for group in groups) else FAILED)
 
 
-def _picture(groups: list[Group], path: Path) -> None:
+def _write_plot(groups: list[Group], path: Path) -> None:
     from bench.serving.curve import NEEDS, save_picture
 
     group = groups[0]
     if len(groups) > 1:
-        raise typer.BadParameter(f"--plot draws one model on one machine, and here are {len(groups)}: name a CASE-GLOB")
+        raise typer.BadParameter(f"--plot draws one model on one machine, not {len(groups)}: name a CASE-GLOB")
     try:
         save_picture(list(zip(group.capacities, group.points, strict=True)), path, group.heading)
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""`bench compare`: two results folders to verdicts."""
+"""`bench compare`: the verdicts on two results folders."""
 
 from __future__ import annotations
 
@@ -6,27 +6,26 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
-from bench.cli.comparing import Every, FailOn, Fails, Markdown, Minimum, minimums, names
-from bench.cli.console import FAILED, Filter, Json, damage_told, out, print_json
+from bench.cli.comparing import Every, FailOn, Fails, Markdown, Minimum, metric_names, parse_minimums
+from bench.cli.console import FAILED, Filter, Json, damage_on_stderr, out, print_json
 from bench.records import comparable
 from bench.verdicts.folders import compare_sides, failing, plan_of, read_sides
 from bench.verdicts.metrics import METRICS
 
 
 def compare(
-    base: Annotated[Path, typer.Argument(metavar="BASE", help="Results folder: what is known.")],
-    head: Annotated[Path, typer.Argument(metavar="HEAD", help="Results folder: what is in question.")],
+    base: Annotated[Path, Argument(metavar="BASE", help="Results folder of the baseline.")],
+    head: Annotated[Path, Argument(metavar="HEAD", help="Results folder to judge.")],
     filter: Filter = None,
     metric: Annotated[
-        list[str] | None,
-        typer.Option("--metric", metavar="NAME", help=f"Only this one; repeat for more: {', '.join(METRICS)}."),
+        list[str] | None, Option(metavar="NAME", help=f"Only this metric of {', '.join(METRICS)}; repeat.")
     ] = None,
     minimum: Minimum = None,
     fail_on: Fails = None,
     allow: Annotated[
-        list[str] | None,
-        typer.Option("--allow", metavar="FIELD", help="Compare although this differs, as in --allow torch."),
+        list[str] | None, Option(metavar="FIELD", help="Compare although this differs, as torch; repeat.")
     ] = None,
     every: Every = False,
     as_markdown: Markdown = False,
@@ -38,10 +37,10 @@ def compare(
     """
     from bench.verdicts import text
 
-    metrics, least, allowed = names(metric), minimums(minimum), _allowed(allow)
-    with damage_told():
+    metrics, minimums, fields = metric_names(metric), parse_minimums(minimum), _allowed_fields(allow)
+    with damage_on_stderr():
         sides = read_sides(base, head, filter or [])
-    comparison = compare_sides((base, head), sides, metrics, least, allowed)
+    comparison = compare_sides((base, head), sides, metrics, minimums, fields)
     steps = text.advice(comparison, plan_of(sides[1]), str(head))
     if as_json:
         print_json({"summary": text.summary(comparison), "next": steps} | comparison.as_json())
@@ -54,8 +53,8 @@ def compare(
     raise typer.Exit(FAILED if failing(comparison, fail_on or [FailOn.slower]) else 0)
 
 
-def _allowed(words: list[str] | None) -> set[str]:
+def _allowed_fields(words: list[str] | None) -> set[str]:
     try:
-        return comparable.allowed(words or ())
+        return comparable.parse_allowed(words or ())
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None

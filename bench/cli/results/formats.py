@@ -1,4 +1,4 @@
-"""`bench export` and `bench import`: records as other tools' files, and back."""
+"""`bench export` and `bench import`: records as files of other tools, and files of other tools as records."""
 
 from __future__ import annotations
 
@@ -7,49 +7,46 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
-from bench.cli.console import USAGE, Filter, stop, tell
+from bench.cli.console import USAGE, Filter, read_records, stop, tell
 from bench.errors import InteropError
-from bench.files import write
+from bench.files import write_file
 from bench.plans.words import matches
-from bench.records.formats import EXPORTS, imported, timed
-from bench.records.store import Store, load
+from bench.records.formats import EXPORTS, import_pytest_benchmark, with_latency
+from bench.records.store import Store
 
 Format = StrEnum("Format", {name: name for name in EXPORTS})  # type: ignore[misc]
 
 
 def export(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders.")],
-    format: Annotated[Format, typer.Option("--format", help="Whose.")],
+    folders: Annotated[list[Path], Argument(metavar="DIR...", help="Results folders.")],
+    format: Annotated[Format, Option(help="Tool whose format to write.")],
     filter: Filter = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; the default is stdout.")
+        Path | None, Option("-o", "--output", metavar="FILE", help="File to write.  \\[default: stdout]")
     ] = None,
 ) -> None:
     """Records as the JSON of pytest-benchmark, github-action-benchmark or Bencher."""
-    records, damage = load(folders)
-    for text in damage:
-        tell(f"bench: {text}")
-    records = [record for record in records if matches(record.case.name, filter or ())]
-    chosen = timed(records)
+    records = [record for record in read_records(folders) if matches(record.case.name, filter or ())]
+    chosen = with_latency(records)
     text = json.dumps(EXPORTS[format.value](chosen), indent=1) + "\n"
     if len(chosen) < len(records):
         tell(f"Left out: {len(records) - len(chosen)} records without a time (failed, skipped, or a largest batch)")
     if output is None:
         print(text, end="")
         return
-    write(output, text)
+    write_file(output, text)
     tell(f"Written: {len(chosen)} records of {len({r.case for r in chosen})} cases, in {output}")
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON of pytest-benchmark.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The results folder, a new one.")],
+    file: Annotated[Path, Argument(metavar="FILE", help="JSON file of pytest-benchmark.")],
+    output: Annotated[Path, Option("-o", "--output", metavar="DIR", help="New results folder.")],
 ) -> None:
-    """Records from the JSON of pytest-benchmark: of `pytest bench/suite --benchmark-json FILE`."""
+    """Records from the JSON of pytest-benchmark, as `pytest bench/suite --benchmark-json FILE` writes it."""
     try:
-        records, left = imported(json.loads(file.read_text()))
+        records, left = import_pytest_benchmark(json.loads(file.read_text()))
     except OSError as error:
         stop(f"cannot read {file}: {error.strerror}", USAGE)
     except (InteropError, ValueError) as error:

@@ -6,29 +6,32 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
-from bench.cli.console import FAILED, UNABLE, USAGE, Filter, Json, damage_told, out, print_json, stop
+from bench.cli.console import FAILED, UNABLE, USAGE, Filter, Json, damage_on_stderr, out, print_json, stop
 from bench.paths import LOCAL
 from bench.plans.words import matches
-from bench.runs.worktree import order
+from bench.runs.worktree import commit_order
 from bench.verdicts.metrics import METRICS, metric_named
 
 USUAL = ("latency", "throughput")
 
 
 def history(
-    stores: Annotated[list[Path] | None, typer.Argument(metavar="[DIR...]", help="[default: results/local]")] = None,
+    stores: Annotated[
+        list[Path] | None, Argument(metavar="[DIR...]", help="Stores of results.  \\[default: results/local]")
+    ] = None,
     filter: Filter = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option("--metric", metavar="NAME", help=f"Of {', '.join(METRICS)}.  \\[default: {', '.join(USUAL)}]"),
+        Option(metavar="NAME", help=f"Any of {', '.join(METRICS)}; repeat.  \\[default: {', '.join(USUAL)}]"),
     ] = None,
-    all_: Annotated[bool, typer.Option("--all", help="Series without a change, too.")] = False,
-    fail: Annotated[bool, typer.Option("--fail-on-change", help="Exit 1 where something got worse.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+    all_: Annotated[bool, Option("--all", help="List the cases without a change, too.")] = False,
+    fail: Annotated[bool, Option("--fail-on-change", help="Exit 1 if something got worse.")] = False,
+    markdown: Annotated[bool, Option("--markdown", help="Print Markdown.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Every case over commits: where its level changed, between which commits, how sure that is.
+    """Every case over commits: where its level changed, between which commits, and the p-value of the change.
 
     A store is a folder of results folders, as a nightly `bench run PLAN -o STORE/$(date +%F)` leaves it.
     """
@@ -37,18 +40,18 @@ def history(
 
     names = list(map(metric_named, metric or USUAL))
     try:
-        with damage_told():
-            history = read_history(stores or [LOCAL], names, order())
+        with damage_on_stderr():
+            series = read_history(stores or [LOCAL], names, commit_order())
     except ModuleNotFoundError as error:
         stop(f"change points need {error.name}: pip install ruptures", UNABLE)
-    history = [series for series in history if matches(series.case, filter or ())]
-    if not history:
+    series = [one for one in series if matches(one.case, filter or ())]
+    if not series:
         stop("no case that matches was measured at a commit", USAGE)
     if as_json:
-        print_json([text.as_json(series) for series in history])
+        print_json([text.as_json(one) for one in series])
     elif markdown:
-        print(text.history_markdown(history))
+        print(text.history_markdown(series))
     else:
-        text.print_history(out, history, all_)
-    if fail and any(change.worse for series in history for change in series.changes):
+        text.print_history(out, series, all_)
+    if fail and any(change.worse for one in series for change in one.changes):
         raise typer.Exit(FAILED)

@@ -1,4 +1,4 @@
-"""`bench recommend`: the best case under a budget, and what it rests on."""
+"""`bench recommend`: the best case within limits, with the evidence."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from bench.cli.console import FAILED, Json, out, print_json, tell
 from bench.report.recommend import GIB, OBJECTIVES, Budget
@@ -15,27 +16,22 @@ from bench.report.recommend_text import show
 
 
 def recommend(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders.")],
-    p99_ms: Annotated[
-        float | None, typer.Option("--p99-ms", min=1e-6, metavar="MS", help="The latency's p99 is at most this.")
-    ] = None,
+    folders: Annotated[list[Path], Argument(metavar="DIR...", help="Results folders.")],
+    p99_ms: Annotated[float | None, Option(min=1e-6, metavar="MS", help="Limit of the p99 latency.")] = None,
     memory_gib: Annotated[
-        float | None,
-        typer.Option(
-            "--memory-gib", min=1e-6, metavar="GIB", help="Memory: of the process on the GPU, or on the host."
-        ),
+        float | None, Option(min=1e-6, metavar="GIB", help="Limit of the process's memory on the GPU, or on the host.")
     ] = None,
     min_agreement: Annotated[
         float | None,
-        typer.Option("--min-agreement", min=0, max=1, metavar="SHARE", help="Of pictures, top-1 as in float64."),
+        Option(min=0, max=1, metavar="SHARE", help="Least share of pictures with the top class of float64."),
     ] = None,
     objective: Annotated[
-        str | None, typer.Option("--objective", metavar="|".join(OBJECTIVES), help="[default: throughput]")
+        str | None, Option(metavar="|".join(OBJECTIVES), help="What is to be best.  \\[default: throughput]")
     ] = None,
-    model: Annotated[str | None, typer.Option("--model", metavar="GLOB", help="Only these models.")] = None,
+    model: Annotated[str | None, Option(metavar="GLOB", help="Only these models.")] = None,
     as_json: Json = False,
 ) -> None:
-    """The best case under a budget, the runner-up, how sure that is; without a limit, the cases that none beats."""
+    """The best case within limits, the runner-up, how sure that is; without a limit, the cases that none beats."""
     if objective and objective not in OBJECTIVES:
         raise typer.BadParameter(f"unknown objective {objective!r}; allowed: {', '.join(OBJECTIVES)}")
     memory = None if memory_gib is None else memory_gib * GIB

@@ -1,4 +1,4 @@
-"""`bench report`: the tables of some results, as a page, as pictures, as text."""
+"""`bench report`: the tables of results folders, as text, as a page, as pictures."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
-from bench.cli.console import FAILED, Json, ViewName, known_view, out, print_json, tell
+from bench.cli.console import FAILED, Json, ViewName, checked_view, out, print_json, read_records
 from bench.machine.environment import ROOT
-from bench.records.frame import export
-from bench.records.store import load
+from bench.records.frame import export_parquet
 from bench.report import markdown as reports
 from bench.report.plot import plots
 from bench.report.rows import answer, rows
@@ -20,56 +20,50 @@ from bench.report.views import as_json as as_json_of
 
 
 def report(
-    folders: Annotated[list[Path] | None, typer.Argument(metavar="DIR...", help="Results folders.")] = None,
-    html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write one page that needs no net.")
-    ] = None,
-    stills: Annotated[
-        Path | None, typer.Option("--stills", metavar="DIR", help="Write the page's charts as SVG and PNG.")
-    ] = None,
-    plot: Annotated[bool, typer.Option("--plot", help="Print latency over batch as a plot.")] = False,
-    splice: Annotated[bool, typer.Option("--splice", help="Make the tables in README and docs anew.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Exit 1 if a table in README or docs is stale.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
-    parquet: Annotated[Path | None, typer.Option("--parquet", metavar="FILE", help="Write every record there.")] = None,
+    folders: Annotated[list[Path] | None, Argument(metavar="DIR...", help="Results folders.")] = None,
+    html: Annotated[Path | None, Option(metavar="FILE", help="Write an HTML page that needs no network.")] = None,
+    stills: Annotated[Path | None, Option(metavar="DIR", help="Write the page's charts as SVG and PNG.")] = None,
+    plot: Annotated[bool, Option("--plot", help="Plot latency over batch as text.")] = False,
+    splice: Annotated[bool, Option("--splice", help="Renew the tables in README and docs.")] = False,
+    check: Annotated[bool, Option("--check", help="Exit 1 if a table in README or docs is out of date.")] = False,
+    markdown: Annotated[bool, Option("--markdown", help="Print Markdown.")] = False,
+    parquet: Annotated[Path | None, Option(metavar="FILE", help="Write every record as Parquet.")] = None,
     view: ViewName = None,
     as_json: Json = False,
 ) -> None:
-    """The table of some results, or a page of them; or the tables inside the documents of this checkout."""
-    shown = known_view(view or "speed")
+    """The table of results folders, or a page with charts; or the tables inside this checkout's documents."""
+    shown = checked_view(view or "speed")
     if splice or check:
         changed = [str(path.relative_to(ROOT)) for path in reports.splice(write=not check)]
-        verb = "stale (make report)" if check else "made anew"
+        verb = "out of date (make report)" if check else "renewed"
         out.print(f"{verb}: {', '.join(changed)}" if changed else "every table is as its records say")
         raise typer.Exit(FAILED if check and changed else 0)
     if not folders:
         raise typer.BadParameter("name a results folder, or --splice or --check")
     if parquet:
-        export(folders, parquet)
-        out.print(f"{parquet}: what bench.load gives of {len(folders)} folder(s)", markup=False, soft_wrap=True)
+        export_parquet(folders, parquet)
+        out.print(f"{parquet}: the frame of bench.load, of {len(folders)} folder(s)", markup=False, soft_wrap=True)
     if html or stills:
-        _pictures(folders, html, stills)
+        _write_pictures(folders, html, stills)
     if parquet or html or stills:
         return
-    records, damage = load(folders)
-    for line in damage:
-        tell(f"bench: {line}")
+    records = read_records(folders)
     if as_json:
         print_json(as_json_of(records))
     elif markdown:
         print(reports.markdown(records, shown), end="")
     elif plot:
-        found = rows(records)
-        out.print(answer(found), markup=False, end="\n\n")
-        for line in plots(found, out.width):
+        cases = rows(records)
+        out.print(answer(cases), markup=False, end="\n\n")
+        for line in plots(cases, out.width):
             out.print(line, markup=False, soft_wrap=True)
     else:
         show(out, records, None, shown)
 
 
-def _pictures(folders: Sequence[Path], html: Path | None, stills: Path | None) -> None:
+def _write_pictures(folders: Sequence[Path], html: Path | None, stills: Path | None) -> None:
     """Write the page, the pictures, or both."""
-    from bench.files import write as write_file
+    from bench.files import write_file
     from bench.report.page.document import page
     from bench.report.page.stills import write
 
@@ -78,5 +72,4 @@ def _pictures(folders: Sequence[Path], html: Path | None, stills: Path | None) -
         write_file(html, text)
         out.print(f"{html}: {len(text.encode()) / 1e6:.1f} MB; open it in a browser", markup=False, soft_wrap=True)
     if stills:
-        made = write(folders, stills)
-        out.print(f"{stills}: {len(made)} pictures", markup=False, soft_wrap=True)
+        out.print(f"{stills}: {len(write(folders, stills))} pictures", markup=False, soft_wrap=True)

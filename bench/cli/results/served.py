@@ -1,4 +1,4 @@
-"""`bench capacity --real`: a load served here, beside what its simulation says."""
+"""`bench capacity --real`: real requests served here, compared with their simulation."""
 
 from __future__ import annotations
 
@@ -8,54 +8,45 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from bench.cli.console import FAILED, UNABLE, err, out, print_json, stop, tell
+from bench.cli.console import FAILED, UNABLE, err, out, print_json, read_records, stop
 from bench.errors import CaseError
 from bench.machine.environment import device, environment
 from bench.plans.case import Case
-from bench.plans.choose import not_an_input
+from bench.plans.choose import input_refusal
 from bench.plans.eligible import why_not
-from bench.records.store import load as load_records
 
 if TYPE_CHECKING:
-    from bench.records.record import Record
     from bench.runs.job import LoadJob
 
 
-def records(folder: Path) -> list[Record]:
-    """The records of a folder; lines that could not be read are told."""
-    sound, damage = load_records([folder])
-    for line in damage:
-        tell(f"bench: {line}")
-    return sound
-
-
-def asked(
+def load_job(
     name: str, folder: Path | None, rate: float | None, seconds: float, wait_ns: float, source: str, seed: int
 ) -> LoadJob:
-    """What is to be served, from the words of the command; ends it where this machine cannot."""
+    """Return the load that the options describe; end the command where this machine cannot serve it."""
     from bench.runs.job import LoadJob
     from bench.serving.check import default_batches
 
-    case, facts = Case.parse(name), environment()
+    case, env = Case.parse(name), environment()
     if case.largest:
         raise CaseError(f"--real serves batches up to one size: write b8, say, for bmax in {case.name}")
-    if reason := why_not(case, facts):
+    if reason := why_not(case, env):
         stop(f"this machine cannot run {case.name}: {reason}", UNABLE)
-    if reason := not_an_input(source):
+    if reason := input_refusal(source):
         raise typer.BadParameter(reason)
     sizes = tuple(sorted(_recorded(case, folder))) if folder else default_batches(case.batch)
-    return LoadJob(case, sizes, rate, seconds, wait_ns, device(facts), source, seed)
+    return LoadJob(case, sizes, rate, seconds, wait_ns, device(env), source, seed)
 
 
 def _recorded(case: Case, folder: Path) -> dict[int, list[float]]:
+    """Return the latencies of a case's service in the records of a folder, by batch."""
     from bench.serving.groups import matching_records
     from bench.serving.real_text import recorded_times
 
-    return recorded_times(case, matching_records(records(folder), folder, None), folder)
+    return recorded_times(case, matching_records(read_records([folder]), folder, None), folder)
 
 
-def real(request: LoadJob, folder: Path | None, as_json: bool) -> None:
-    """Serve the load and print it beside its predictions."""
+def serve(request: LoadJob, folder: Path | None, as_json: bool) -> None:
+    """Serve the load, and print what was measured beside its predictions."""
     from bench.serving.check import serve_load
     from bench.serving.real_text import predictions_by_source, print_load
 
@@ -66,10 +57,7 @@ def real(request: LoadJob, folder: Path | None, as_json: bool) -> None:
     data = answer.data
     predictions = predictions_by_source(request, data, _recorded(request.case, folder) if folder else None)
     if as_json:
-        plain = {
-            name: [asdict(number) | {"error": number.error} for number in numbers]
-            for name, numbers in predictions.items()
-        }
-        print_json({"case": request.case.name, "batches": request.sizes, "predicted": plain, **data})
-        return
-    print_load(out, request, data, predictions)
+        rows = {name: [asdict(line) | {"error": line.error} for line in group] for name, group in predictions.items()}
+        print_json({"case": request.case.name, "batches": request.sizes, "predicted": rows, **data})
+    else:
+        print_load(out, request, data, predictions)

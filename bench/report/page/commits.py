@@ -10,7 +10,7 @@ from typing import Any
 from bench.plans.case import Case
 from bench.report.page.numbers import short
 from bench.report.page.settings import axes
-from bench.runs.worktree import order
+from bench.runs.worktree import commit_order
 from bench.verdicts.history import Series, read_history
 
 METRICS = {"latency": "p50, ms", "throughput": "images/s"}
@@ -19,7 +19,7 @@ METRICS = {"latency": "p50, ms", "throughput": "images/s"}
 def history_rows(folders: Iterable[Path], damage: list[str]) -> list[dict[str, Any]]:
     """A row a case, metric and commit, those first whose level changed; why there are none is added to `damage`."""
     try:
-        found = read_history(folders, list(METRICS), order())
+        found = read_history(folders, list(METRICS), commit_order())
     except ModuleNotFoundError as error:
         damage.append(f"the history needs {error.name}: pip install ruptures")
         return []
@@ -56,6 +56,6 @@ def _rows(series: Series, first: int, several: bool) -> list[dict[str, Any]]:
         if change := changes.get(id(point)):
             word = "worse" if change.worse else "better"
             row["change"] = f"{100 * (change.ratio.value - 1):+.1f} %, {word}"
-            row["surely"] = f"p {change.p:.2g}; settled by: {change.confirm(series.case)}"
+            row["surely"] = f"p {change.p:.2g}; to confirm: {change.confirm(series.case)}"
         made.append(about | row)
     return made

@@ -17,7 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from bench.errors import MissingLibrary
+from bench.errors import UnableError
 from bench.report.page import look
 from bench.report.page.data import POINTS, Data, gather
 from bench.report.page.sections import drawn
@@ -30,17 +30,17 @@ CURE = "pip install 'altair>=5.5' 'vl-convert-python>=1.7' 'jinja2>=3.1'"
 
 
 def need() -> None:
-    """Raises MissingLibrary unless what pages and stills are made with can be imported."""
+    """Raises UnableError unless what pages and stills are made with can be imported."""
     try:
         import altair  # noqa: F401
         import jinja2  # noqa: F401
         import vl_convert  # noqa: F401
     except ImportError as error:
-        raise MissingLibrary(f"pages and pictures need {error.name}: {CURE}") from None
+        raise UnableError(f"pages and pictures need {error.name}: {CURE}") from None
 
 
 def page(folders: Iterable[str | Path]) -> str:
-    """The page of some results folders. Raises StoreError for one that is none, MissingLibrary."""
+    """The page of some results folders. Raises StoreError for one that is none, UnableError."""
     need()
     from jinja2 import Environment, StrictUndefined
 

@@ -69,7 +69,7 @@ class Encodings:
         )
         self.tooltip = [
             alt.Tooltip("way:N", title="way"),
-            alt.Tooltip("group:N", title="of"),
+            alt.Tooltip("group:N", title="model"),
             alt.Tooltip("p50:Q", title="p50, ms", format=".4~g"),
             alt.Tooltip("noise:Q", title="± % (95 %)", format=".2~g"),
             alt.Tooltip("speed:Q", title="images/s", format=".4~g"),
@@ -122,7 +122,7 @@ def stacked(parts: dict[str, str], title: str, end: str | None = None) -> Spec:
             fill=alt.Fill("part:N", title=None, scale=alt.Scale(domain=names, range=look.PARTS[: len(names)])),
             tooltip=[
                 alt.Tooltip("way:N"),
-                alt.Tooltip("group:N", title="of"),
+                alt.Tooltip("group:N", title="model"),
                 alt.Tooltip("part:N"),
                 alt.Tooltip("size:Q", title=title, format=".4~g"),
             ],

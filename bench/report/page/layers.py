@@ -42,7 +42,7 @@ def layer_rows(folders: Iterable[Path], settings: dict[same.Key, int], damage: l
 
 def _rows(told: dict[str, Any], settings: dict[same.Key, int]) -> list[dict[str, Any]]:
     case = Case.parse(told["case"])
-    key = same.key(Record(case, 0, "ok", device=told["device"], environment=told["environment"]))
+    key = same.group_key(Record(case, 0, "ok", device=told["device"], environment=told["environment"]))
     about = {"setting": settings.get(key)} | axes(case)
     about["panel"] = f"{about['group']}: {about['way']}"
     made: list[dict[str, Any]] = []

@@ -16,10 +16,10 @@ from typing import Any
 
 from bench.machine.provenance import short
 from bench.plans.case import Case
-from bench.plans.words import way
+from bench.plans.words import label
 from bench.records import same
 from bench.records.record import Record
-from bench.records.store import load
+from bench.records.store import read_folders
 from bench.report.markdown import machine
 from bench.report.rows import Row, answer, largest, left_out, rows, trust
 
@@ -71,7 +71,7 @@ def apart(folders: Iterable[Path]) -> tuple[list[Setting], list[Placed], list[st
     damage: list[str] = []
     offset = 0
     for folder in folders:
-        records, unread = load([folder])
+        records, unread = read_folders([folder])
         damage += unread
         found += [(record, folder, offset) for record in records]
         # a round of another folder is another round, although it has the same number
@@ -80,7 +80,7 @@ def apart(folders: Iterable[Path]) -> tuple[list[Setting], list[Placed], list[st
     settings: dict[tuple[same.Key, str], Setting] = {}
     placed = []
     for record, folder, offset in found:
-        key = same.key(record)
+        key = same.group_key(record)
         commit = _commit(record) if key in several else ""
         setting = settings.setdefault((key, commit), Setting(key, commit=commit))
         setting.records.append(replace(record, round=record.round + offset))
@@ -88,7 +88,7 @@ def apart(folders: Iterable[Path]) -> tuple[list[Setting], list[Placed], list[st
     keys = {key for key, _ in settings}
     for setting in settings.values():
         at = [f"commit {setting.commit}"] if setting.commit else []
-        setting.label = ", ".join([same.label(setting.key, keys), *at])
+        setting.label = ", ".join([same.machine_label(setting.key, keys), *at])
         setting.rows = rows(setting.records)
     return _in_order(list(settings.values())), placed, damage
 
@@ -110,7 +110,7 @@ def _several_commits(records: Iterable[Record]) -> set[same.Key]:
     found: dict[tuple[same.Key, Case], set[str]] = defaultdict(set)
     for record in records:
         if record.status == "ok":
-            found[same.key(record), record.case].add(_commit(record))
+            found[same.group_key(record), record.case].add(_commit(record))
     return {key for (key, _), commits in found.items() if len(commits) > 1}
 
 
@@ -135,7 +135,7 @@ def axes(case: Case) -> dict[str, Any]:
         "case": case.name,
         "family": family(case),
         "group": f"{family(case)}, batch {case.batch}",
-        "way": way(case),
+        "way": label(case),
     }
 
 
@@ -148,7 +148,7 @@ def headline(found: list[Row]) -> str:
         return "No case was measured: the reasons are below."
     wins: dict[str, list[list[Row]]] = defaultdict(list)
     for group in groups.values():
-        wins[way(group[0].case)].append(group)
+        wins[label(group[0].case)].append(group)
     best, won = max(wins.items(), key=lambda item: len(item[1]))
     models = list(dict.fromkeys(family(group[0].case) for group in groups.values()))
     of = models[0] if len(models) == 1 else f"{len(models)} models"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bench.files import write as write_file
+from bench.files import write_file
 from bench.report.page import look
 from bench.report.page.data import gather
 from bench.report.page.document import grammar, need
@@ -23,7 +23,7 @@ def write(folders: Iterable[str | Path], place: Path) -> list[Path]:
     """Write each chart that the folders' records fill to `place`, of the machine with the most cases.
 
     Returns the files. Raises StoreError for a folder that is none and for a place that cannot be written,
-    MissingLibrary.
+    UnableError.
     """
     need()
     import vl_convert

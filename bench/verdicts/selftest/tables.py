@@ -204,7 +204,7 @@ def _real_provenance(results: dict[str, Any]) -> str:
         f" {repeats} times, of {setting['rounds']} rounds at most, looked at after"
         f" {', '.join(map(str, setting['looks']))}. {results['machine']}"
     )
-    text += " It ended before all trials were run." if setting["cut"] else ""
+    text += " It was stopped early." if setting["cut"] else ""
     return text + "".join(f" Failed: {' '.join(line.split())}." for line in results["failed"])
 
 

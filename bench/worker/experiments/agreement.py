@@ -18,9 +18,9 @@ from bench.worker.experiments.place import Place, Run, Skip
 from bench.worker.experiments.products import ARCH, gluon_run, hopper
 from bench.worker.gate import Wrong
 from bench.worker.tune.candidate import ROUNDOFF, answer, compare, draw, launcher, slack
-from kernels import conv, conv_tma
+from kernels import conv_tma
 from kernels.compiled.emit import emit
-from kernels.launch import Operands, empty_output
+from kernels.launch import Operands, compilations, empty_output
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 
@@ -75,7 +75,7 @@ def _pointers(place: Place, layer: Layer, operands: Operands) -> Tensor:
     out = empty_output(layer, place.device)
     out.fill_(torch.nan)
     if place.dry:
-        assert not any(emit(one, ARCH).spills for one in conv.compilation(layer, config))
+        assert not any(emit(one, ARCH).spills for one in compilations(layer, config))
     launcher(layer, config, operands, out, None)()
     place.clock.wait()
     if off := _off(layer, operands, out):
@@ -164,7 +164,7 @@ def overwrite(place: Place, name: str) -> dict[str, Any]:
         config = Config.parse(text)
         out = empty_output(layer, place.device)
         if place.dry:
-            for one in conv_tma.compilation(layer, config):
+            for one in compilations(layer, config):
                 emit(one, ARCH)
             run: Run = launcher(layer, Config.parse(POINTERS), operands, out, None)
         else:

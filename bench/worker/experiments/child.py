@@ -25,7 +25,6 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "constants": {
         "launches": ("bench.worker.experiments.launches", "launches"),
-        "prologue": ("bench.worker.experiments.launches", "prologue"),
         "memory": ("bench.worker.experiments.products", "memory"),
         "products": ("bench.worker.experiments.products", "products"),
         "gluon-products": ("bench.worker.experiments.products", "gluon_products"),

@@ -15,6 +15,7 @@ import resnet
 from bench.worker.experiments.place import Place, Run
 from bench.worker.experiments.products import told
 from bench.worker.gate import Wrong
+from kernels.kinds import implementation
 from resnet.fold import fold
 from resnet.fused import launches
 from resnet.fused.buffers import plan_buffers
@@ -127,7 +128,8 @@ def _runs(module: nn.Module, values: Mapping[str, Tensor], out: Tensor, layer: A
     if target is None:
         return [lambda: module(values, out)]
     config = launches.config_of(layer, target)
-    bound = launches.launches_of(layer, config, cast(KernelStep, module).operands(values), out)
+    operands = cast(KernelStep, module).operands(values)
+    bound = implementation(layer, config).calls(layer, config, operands, out)
     return [partial(launch.enqueue, *arguments) for launch, arguments in bound]
 
 

@@ -15,11 +15,11 @@ from bench.worker.tune.candidate import draw, launcher
 from kernels import conv
 from kernels.cards.constants import SHARES
 from kernels.compiled.emit import emit
-from kernels.launch import Operands, empty_output
+from kernels.launch import Call, Operands, compilations, empty_output
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from kernels.space.tiling import channel_tiles, depth_steps, row_tiles
-from resnet.fused.launches import Bound, compile_together
+from resnet.fused.launches import compile_together
 
 ARCH = 90  # what is compiled ahead of time for where there is no card
 COPY_BYTES = 1 << 30
@@ -59,14 +59,14 @@ def products(place: Place, name: str) -> dict[str, Any]:
     def run(tile: str, form: str, layer: Layer) -> tuple[Run, Work]:
         config = configs[tile]
         if place.dry:
-            for compilation in conv.compilation(layer, config):
+            for compilation in compilations(layer, config):
                 assert not emit(compilation, ARCH).spills
         operands, out = draw(layer, place.device, 0), empty_output(layer, place.device)
         tiles = row_tiles(layer, config) * channel_tiles(layer, config)
         work = Work.of(tiles, depth_steps(layer, config)[0], config.block_m, config.block_n, config.block_k)
         return launcher(layer, config, operands, out, None), work
 
-    def bound_to_nothing(tile: str, form: str, layer: Layer) -> Iterable[Bound]:
+    def bound_to_nothing(tile: str, form: str, layer: Layer) -> Iterable[Call]:
         return conv.calls(layer, configs[tile], Operands.empty(layer), empty_output(layer, "meta"))
 
     found, slopes = measured(place, TILES, run, bound_to_nothing)
@@ -97,7 +97,7 @@ def gluon_products(place: Place, name: str) -> dict[str, Any]:
         work = Work.of(gluon_conv.count_tiles(layer, cut), depth, prod(cut.box), cut.block_n, cut.block_k)
         return gluon_run(place, layer, cut, operands, out), work
 
-    def bound_to_nothing(tile: str, form: str, layer: Layer) -> Iterable[Bound]:
+    def bound_to_nothing(tile: str, form: str, layer: Layer) -> Iterable[Call]:
         nothing = Operands.empty(layer), empty_output(layer, "meta")
         return [gluon_conv.bind_launch(layer, cuts[tile, form], *nothing, place.sms or 1)]
 
@@ -133,7 +133,7 @@ def measured(
     place: Place,
     tiles: Iterable[str],
     run: Callable[[str, str, Layer], tuple[Run, Work]],
-    bound_to_nothing: Callable[[str, str, Layer], Iterable[Bound]],
+    bound_to_nothing: Callable[[str, str, Layer], Iterable[Call]],
 ) -> tuple[Measured, dict[str, Rates]]:
     """Times of every tile, form and depth; and what is a second between the depths, by "tile form".
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from bench.machine.environment import cache_bytes
-from bench.records.record import HELD
+from bench.records.record import GPU_HOW
 from resnet.device_time import DeviceTime, DeviceTimer
 
 T = TypeVar("T")
@@ -87,7 +87,7 @@ class HostClock:
 class CudaClock:
     """For a GPU: the host waits for `stream` alone, which is the current one."""
 
-    how = HELD
+    how = GPU_HOW
 
     def __init__(self, stream: torch.cuda.Stream) -> None:
         self.stream = stream

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from bench.machine.watch import Span, Watched, overlap_ns, overlapping
+from bench.machine.watch import Readings, Span, overlap_ns, overlapping
 from bench.plans.plan import Settings
 from bench.runs.job import CaseAnswer
 from bench.stats import noise
@@ -64,7 +64,7 @@ class Measured:
     def p50_ns(self) -> float:
         return median(self.latency.ns)
 
-    def fields(self, watched: Watched, steal: float) -> CaseAnswer:
+    def fields(self, watched: Readings, steal: float) -> CaseAnswer:
         """What was measured as a record keeps it, with what a throttling machine spoilt."""
         taken = {name: getattr(self, name) for name in KINDS}
         told: dict[str, Any] = {"warmup": self.warmup, "gpu_how": self.how if self.gpu.ns else ""}
@@ -75,22 +75,22 @@ class Measured:
         last = max(self.latency.spans[-1:] + self.gpu.spans[-1:])[1]
         if self.images:
             told["throughput"] = {"images": self.images, "ns": self.window[1] - self.window[0]}
-            bad = overlap_ns(self.window, watched.between(self.window).spoilt(steal))
+            bad = overlap_ns(self.window, watched.between(self.window).throttled_spans(steal))
             throttled |= {"throughput_s": bad / NS} if bad else {}
             last = self.window[1]
         watch = watched.between((self.latency.spans[0][0], last))
-        seconds = {name: sum(b - a for a, b in spans) / NS for name, spans in watch.spoilt(steal).items()}
+        seconds = {name: sum(b - a for a, b in spans) / NS for name, spans in watch.throttled_spans(steal).items()}
         return cast(
             CaseAnswer,
-            told | {"throttled": throttled, "watch": watch.told() | ({"spoilt_s": seconds} if seconds else {})},
+            told | {"throttled": throttled, "watch": watch.summary() | ({"spoilt_s": seconds} if seconds else {})},
         )
 
 
-def _spoilt(spans: list[Span], watched: Watched, steal: float) -> list[int]:
+def _spoilt(spans: list[Span], watched: Readings, steal: float) -> list[int]:
     """The places of the samples that were taken while the machine throttled."""
     if not spans:
         return []
-    return overlapping(spans, watched.between((spans[0][0], spans[-1][1])).spoilt(steal))
+    return overlapping(spans, watched.between((spans[0][0], spans[-1][1])).throttled_spans(steal))
 
 
 def ranges(places: Sequence[int]) -> list[list[int]]:

@@ -31,8 +31,7 @@ from kernels.cards.constants import install_measured
 from kernels.cards.files import write_atomic
 from kernels.compiled import emit, facts, hazards, sass
 from kernels.compiled.facts import KernelFacts
-from kernels.kinds import implementation
-from kernels.launch import Compilation
+from kernels.launch import Compilation, compilations
 from kernels.space.config import Config
 from kernels.space.conv import candidates
 from kernels.space.layer import Layer
@@ -127,7 +126,7 @@ def _cut(layer: Layer, arch: int) -> Iterator[tuple[Config, Compilation]]:
         )
         configs += list(islice(others, 1))
     for config in dict.fromkeys(configs):
-        for compilation in implementation(layer, config).compilation(layer, config):
+        for compilation in compilations(layer, config):
             yield config, compilation
 
 

@@ -15,8 +15,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from bench.worker.static.inductor_calls import IDLE
+from kernels.launch import Call
 from resnet.fused import launches
-from resnet.fused.launches import Bound, Target
+from resnet.fused.launches import Target
 from resnet.runner import Runner
 
 
@@ -98,7 +99,7 @@ def _fixed(target: Target) -> Callable[..., Target]:
     return lambda *_: target
 
 
-def _nothing_to_compile(found: Iterable[Bound]) -> bool:
+def _nothing_to_compile(found: Iterable[Call]) -> bool:
     return True
 
 

@@ -32,8 +32,7 @@ from bench.worker.static.compile_kernels import content, read_facts
 from bench.worker.tune.search import Tell, _reason, network_rows
 from kernels import table
 from kernels.compiled.emit import cache_folder, compile_for
-from kernels.kinds import implementation
-from kernels.launch import Compilation, serialized_parsing
+from kernels.launch import Compilation, compilations, serialized_parsing
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from resnet.fused.carried import current_maker
@@ -105,7 +104,7 @@ class _Work:
         told: CandidateEnd = {"layer": layer.key, "config": text, "folders": []}
         try:
             config = Config.parse(text)
-            for compilation in implementation(layer, config).compilation(layer, config):
+            for compilation in compilations(layer, config):
                 with self.lock:
                     alone = self.locks.setdefault(content(compilation), Lock())
                 with alone:

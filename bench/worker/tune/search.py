@@ -28,8 +28,7 @@ from bench.tuning.networks import layer_from_json
 from bench.worker.measure.clock import Clock, on_device
 from bench.worker.static.compile_kernels import read_facts
 from bench.worker.tune.candidate import Subject, Timer
-from kernels.kinds import implementation
-from kernels.launch import INTERPRETED, serialized_parsing
+from kernels.launch import INTERPRETED, compilations, serialized_parsing
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from resnet.fused import carried
@@ -180,7 +179,7 @@ def emission(layer: Layer, config: Config, arch: int) -> str:
 
     What is judged is what will run: the launch finds this very code in Triton's cache.
     """
-    for compilation in implementation(layer, config).compilation(layer, config):
+    for compilation in compilations(layer, config):
         found = read_facts(compilation, arch)
         if found.spills:
             return f"spills: {found.stack} bytes of stack, {found.spill_stores} stores"

@@ -11,7 +11,7 @@ from bench.campaign.archive import ARCHIVE, LOG, Outbox
 
 
 def test_what_is_too_large_is_left_out_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(campaign_archive, "LARGEST", 10_000)
+    monkeypatch.setattr(campaign_archive, "MAX_FILE_BYTES", 10_000)
     results = tmp_path / "results"
     results.mkdir()
     (results / "large").write_bytes(os.urandom(20_000))
@@ -19,7 +19,7 @@ def test_what_is_too_large_is_left_out_and_told(tmp_path: Path, monkeypatch: pyt
     log = tmp_path / "log"
     log.write_bytes(b"first" + bytes(20_000) + b"last")
     box = Outbox(tmp_path / "out")
-    box.put(sorted(results.iterdir()), results, log, "")
+    box.update(sorted(results.iterdir()), results, log, "")
     assert box.troubles == [f"large does not fit into {ARCHIVE} and is left out"]
     with tarfile.open(box.folder / ARCHIVE) as made:
         assert made.getnames() == ["small"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.campaign import child as campaign_child
-from bench.campaign.child import Log, cause_in, run_logged
+from bench.campaign.child import Log, likely_cause, run_logged
 from bench.machine.environment import child_variables
 
 
@@ -67,4 +67,4 @@ def test_a_log_that_cannot_be_written_costs_words_alone(tmp_path: Path) -> None:
     ],
 )
 def test_the_line_that_says_why(lines: list[str], cause: str) -> None:
-    assert cause_in(lines) == cause
+    assert likely_cause(lines) == cause

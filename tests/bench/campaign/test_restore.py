@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from bench.campaign.archive import ARCHIVE, pack
-from bench.campaign.restore import restore
+from bench.campaign.archive import ARCHIVE, pack_archive
+from bench.campaign.restore import unpack_into_results
 from bench.errors import StoreError
 from bench.records.record import Record
 from bench.records.store import FILE, Store
@@ -49,15 +49,15 @@ def test_put_in_place_and_again_changes_nothing(tmp_path: Path) -> None:
     Table([entry("a", 1.0, "2026-02-01"), entry("b", 2.0, "2026-02-01")]).save(there / "tuned" / f"{CARD}.json")
     Table([entry("b", 3.0, "2026-01-01"), entry("c", 4.0, "2026-01-01")]).save(here / "tuned" / f"{CARD}.json")
     archive = tmp_path / ARCHIVE
-    archive.write_bytes(pack([path for path in there.rglob("*") if path.is_file()], there))
-    assert restore(archive, here) == [
+    archive.write_bytes(pack_archive([path for path in there.rglob("*") if path.is_file()], there))
+    assert unpack_into_results(archive, here) == [
         f"new: {CARD}/environment.json", f"2 lines added: {CARD}/first/{FILE}", f"joined: tuned/{CARD}.json",
     ]  # fmt: skip
     assert (here / CARD / "first" / FILE).read_bytes() == b"zero\none\ntwo\nthree\n"
     table = Table.read(here / "tuned" / f"{CARD}.json")
     assert [(one.layer, one.us) for one in table] == [("a", 1), ("b", 2), ("c", 4)]
     before = {path: path.stat().st_mtime_ns for path in here.rglob("*") if path.is_file()}
-    assert {line.partition(":")[0] for line in restore(archive, here)} == {"as it was"}
+    assert {line.partition(":")[0] for line in unpack_into_results(archive, here)} == {"as it was"}
     assert before == {path: path.stat().st_mtime_ns for path in here.rglob("*") if path.is_file()}
 
 
@@ -74,12 +74,12 @@ def test_of_two_dates_the_later_stays_and_experiments_are_joined(tmp_path: Path)
     earlier = dated(old, constants={"a": 0, "b": 2}, experiments=[outcome("x", "error"), outcome("y")])
     files = {f"{CARD}/pieces.json": dated(old), f"{CARD}/constants.json": earlier}
     archive = archive_of(tmp_path / ARCHIVE, files)
-    told = restore(archive, results)
+    told = unpack_into_results(archive, results)
     assert f"kept, as the archive's is of {old}: {CARD}/pieces.json" in told
     found = json.loads((results / CARD / "constants.json").read_text())
     assert found["constants"] == {"a": 1, "b": 2}
     assert found["experiments"] == [outcome("x"), outcome("y")]
-    assert f"as it was: {CARD}/constants.json" in restore(archive, results)
+    assert f"as it was: {CARD}/constants.json" in unpack_into_results(archive, results)
 
 
 def test_records_of_other_code_stand_beside(
@@ -94,11 +94,15 @@ def test_records_of_other_code_stand_beside(
             store.append(record(name, environment=env))
     (there / CARD / "environment.json").write_text("{}")
     archive = tmp_path / ARCHIVE
-    archive.write_bytes(pack([path for path in there.rglob("*") if path.name in (FILE, "environment.json")], there))
-    assert f"new: {CARD}/first-2/{FILE}, as {CARD}/first holds records of other code" in restore(archive, results)
-    (kept,) = Store(results / CARD / "first").load()
+    archive.write_bytes(
+        pack_archive([path for path in there.rglob("*") if path.name in (FILE, "environment.json")], there)
+    )
+    assert f"new: {CARD}/first-2/{FILE}, as {CARD}/first holds records of other code" in unpack_into_results(
+        archive, results
+    )
+    (kept,) = Store(results / CARD / "first").read()
     assert kept.environment["git"]["code"] == "1" * 16
-    assert any(line.startswith(f"as it was: {CARD}/first-2/{FILE}") for line in restore(archive, results))
+    assert any(line.startswith(f"as it was: {CARD}/first-2/{FILE}") for line in unpack_into_results(archive, results))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +127,7 @@ def test_what_no_campaign_leaves_is_refused_and_nothing_is_written(
 ) -> None:
     archive = archive_of(tmp_path / "bad.tar.gz", {f"{CARD}/good.json": b"{}", name: data})
     with pytest.raises(StoreError, match=why):
-        restore(archive, tmp_path / "results")
+        unpack_into_results(archive, tmp_path / "results")
     assert not (tmp_path / "results").exists()
 
 
@@ -133,19 +137,19 @@ def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("hello")
     for name in ("torn.tar.gz", "text"):
         with pytest.raises(StoreError, match="is no archive of results"):
-            restore(tmp_path / name, tmp_path / "results")
+            unpack_into_results(tmp_path / name, tmp_path / "results")
     with pytest.raises(StoreError, match="does not exist"):
-        restore(tmp_path / "missing", tmp_path / "results")
+        unpack_into_results(tmp_path / "missing", tmp_path / "results")
     with tarfile.open(tmp_path / "empty.tar", "w"):
         pass
     with pytest.raises(StoreError, match="is empty"):
-        restore(tmp_path / "empty.tar", tmp_path / "results")
+        unpack_into_results(tmp_path / "empty.tar", tmp_path / "results")
     with tarfile.open(tmp_path / "link.tar", "w") as made:
         item = tarfile.TarInfo(f"{CARD}/link")
         item.type, item.linkname = tarfile.SYMTYPE, "/etc/passwd"
         made.addfile(item)
     with pytest.raises(StoreError, match="not a plain file"):
-        restore(tmp_path / "link.tar", tmp_path / "results")
+        unpack_into_results(tmp_path / "link.tar", tmp_path / "results")
 
 
 def test_a_damaged_table_here_is_told_with_its_cure(tmp_path: Path) -> None:
@@ -155,4 +159,4 @@ def test_a_damaged_table_here_is_told_with_its_cure(tmp_path: Path) -> None:
     whole = Table([entry("a", 1.0, "2026-02-01")]).to_json().encode()
     archive = archive_of(tmp_path / ARCHIVE, {f"tuned/{CARD}.json": whole})
     with pytest.raises(StoreError, match=r"not a table of configurations.*move it away"):
-        restore(archive, results)
+        unpack_into_results(archive, results)

@@ -11,15 +11,19 @@ from bench.plans.case import Case
 def test_every_plan_of_a_card_has_a_stand_in_that_can_be_read(here: dict[str, Any]) -> None:
     for task in TASKS.values():
         if task.plan:
-            chosen = plans.load(task.plan).only(*task.only)
+            plan = plans.load_plan(task.plan)
+            chosen = plan.only(*task.only)
             assert chosen.cases
-            assert all(any(Case.parse(case.name) in plans.load(task.plan).only(glob).cases for case in chosen.cases)
+            assert all(any(Case.parse(case.name) in plan.only(glob).cases for case in chosen.cases)
                        for glob in task.only)  # fmt: skip
-            dry = plans.read(standins.plan(chosen, here), task.plan, task.plan)
+            dry = plans.parse_plan(standins.small_plan(chosen, here), task.plan, task.plan)
             assert all(case.image == 32 and case.launch == "stream" for case in dry.cases)
 
 
 def test_a_case_that_no_cpu_serves_gives_way_to_eager() -> None:
-    assert standins.case(Case.parse("resnet50/fused/fp16/b128/i224/graph")).name == "resnet18/eager/fp32/b1/i32/stream"
-    told = standins.case(Case.parse("resnet50/library-fused/bf16/b128/i224/graph"))
+    assert (
+        standins.small_case(Case.parse("resnet50/fused/fp16/b128/i224/graph")).name
+        == "resnet18/eager/fp32/b1/i32/stream"
+    )
+    told = standins.small_case(Case.parse("resnet50/library-fused/bf16/b128/i224/graph"))
     assert told.name == "resnet18/library-fused/bf16/b1/i32/stream"

@@ -67,40 +67,40 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.Complete
 
 
 def test_help_names_every_command() -> None:
-    told = bench("--help")
-    assert told.returncode == 0
+    done = bench("--help")
+    assert done.returncode == 0
     for command in ("list", "run", "verify", "once", "env", "report", "campaign"):
-        assert re.search(rf"^\W*{command}\b", told.stdout, re.M), command
+        assert re.search(rf"^\W*{command}\b", done.stdout, re.M), command
 
 
 @pytest.mark.parametrize(("old", "new"), RENAMED.items())
 def test_an_old_name_of_a_command_works_and_says_the_new_one(old: str, new: str) -> None:
-    told = bench(old, "--help")
-    assert told.returncode == 0
-    assert f"bench {new} " in told.stdout
-    assert f"`bench {new}`" in told.stderr
+    done = bench(old, "--help")
+    assert done.returncode == 0
+    assert f"bench {new} " in done.stdout
+    assert f"`bench {new}`" in done.stderr
     assert not re.search(rf"^\W*{old}\b", bench("--help").stdout, re.M)
 
 
 def test_list_says_what_runs_here_and_why_not(plan: str) -> None:
-    told = bench("list", plan)
-    assert told.returncode == 0
-    assert "runs    resnet18/eager/fp32/b1/i32/stream" in told.stdout
-    assert re.search(r"skipped resnet18/eager/fp8/b1/i32/stream.*no fp8", told.stdout)
-    assert "2 run here, 2 are skipped" in " ".join(told.stdout.split())
+    done = bench("list", plan)
+    assert done.returncode == 0
+    assert "runs    resnet18/eager/fp32/b1/i32/stream" in done.stdout
+    assert re.search(r"skipped resnet18/eager/fp8/b1/i32/stream.*no fp8", done.stdout)
+    assert "2 run here, 2 are skipped" in " ".join(done.stdout.split())
     assert {entry["runs"] for entry in json.loads(bench("list", plan, "--json").stdout)} == {True, False}
 
 
 def test_a_sweep_ends_in_a_table_of_80_columns_with_the_answer_on_top(
     swept: tuple[subprocess.CompletedProcess[str], Path, str],
 ) -> None:
-    told, folder, _ = swept
-    assert told.returncode == 0, told.stderr
-    assert told.stdout.startswith("resnet18 at 32 pixels, batch 1: eager/fp32 is fastest, ")
-    assert "variant" in told.stdout
-    assert max(map(len, told.stdout.split("Records: ")[0].splitlines())) <= 80
-    assert "\x1b" not in told.stdout
-    records = Store(folder).load()
+    done, folder, _ = swept
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("resnet18 at 32 pixels, batch 1: eager/fp32 is fastest, ")
+    assert "variant" in done.stdout
+    assert max(map(len, done.stdout.split("Records: ")[0].splitlines())) <= 80
+    assert "\x1b" not in done.stdout
+    records = Store(folder).read()
     assert [r.status for r in records].count("ok") == 2
     assert [r.status for r in records].count("skipped") == 2
 
@@ -108,7 +108,7 @@ def test_a_sweep_ends_in_a_table_of_80_columns_with_the_answer_on_top(
 def test_a_record_says_where_its_numbers_come_from(
     swept: tuple[subprocess.CompletedProcess[str], Path, str],
 ) -> None:
-    record = next(r for r in Store(swept[1]).load() if r.status == "ok")
+    record = next(r for r in Store(swept[1]).read() if r.status == "ok")
     assert all(type(sample) is int and sample > 0 for sample in record.latency_ns)
     assert record.throughput["images"] > 0
     assert record.memory["host_resident_peak"] > 1 << 26
@@ -127,9 +127,9 @@ def test_a_record_says_where_its_numbers_come_from(
 
 def test_a_folder_with_records_is_not_run_into(swept: tuple[subprocess.CompletedProcess[str], Path, str]) -> None:
     _, folder, plan = swept
-    told = bench("run", plan, "-o", str(folder), "--input", "noise")
-    assert told.returncode == 2
-    assert "go on from them with --resume" in told.stderr
+    done = bench("run", plan, "-o", str(folder), "--input", "noise")
+    assert done.returncode == 2
+    assert "go on from them with --resume" in done.stderr
     other = bench("run", plan, "-o", str(folder), "--input", "noise", "--resume", "--seed", "7")
     assert other.returncode == 2
     assert "another seed (0, now 7)" in other.stderr
@@ -140,13 +140,13 @@ def test_a_first_start_finds_nothing_compiled_and_the_next_does(tmp_path: Path) 
     path = tmp_path / "cold.toml"
     path.write_text(PLAN.replace('"eager"', '"compile"').replace("[1, 2]", "1").replace('["fp32", "fp8"]', '"fp32"'))
     usual = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor")}
-    found = []
+    starts = []
     for name in ("first", "next"):
-        told = bench("run", str(path), "-o", str(tmp_path / name), "--input", "noise", **usual)
-        assert told.returncode == 0, told.stderr
-        found.append(Store(tmp_path / name).load()[0].cold)
-    assert [cold["caches"] for cold in found] == ["cold", "warm"]
-    assert found[0]["prepare_s"] > found[1]["prepare_s"]
+        done = bench("run", str(path), "-o", str(tmp_path / name), "--input", "noise", **usual)
+        assert done.returncode == 0, done.stderr
+        starts.append(Store(tmp_path / name).read()[0].cold)
+    assert [cold["caches"] for cold in starts] == ["cold", "warm"]
+    assert starts[0]["prepare_s"] > starts[1]["prepare_s"]
 
 
 @pytest.mark.slow
@@ -159,11 +159,11 @@ def test_a_cold_start_neither_finds_nor_leaves_anything(tmp_path: Path) -> None:
     usual = {"RESNET_COMPILED": str(tmp_path / "made")}
     assert bench("run", str(path), "-o", str(tmp_path / "usual"), "--input", "noise", **usual).returncode == 0
     before = sorted((tmp_path / "made").iterdir())
-    told = bench("run", str(path), "-o", str(tmp_path / "cold"), "--input", "noise", "--cold", **usual)
-    assert re.search(r"onnxruntime\s+fp32.*fresh", told.stdout)
-    found = {name: Store(tmp_path / name).load()[0] for name in ("usual", "cold")}
-    assert [record.cold["caches"] for record in found.values()] == ["cold", "fresh"]
-    assert not found["cold"].details["export_cached"]
+    done = bench("run", str(path), "-o", str(tmp_path / "cold"), "--input", "noise", "--cold", **usual)
+    assert re.search(r"onnxruntime\s+fp32.*fresh", done.stdout)
+    records = {name: Store(tmp_path / name).read()[0] for name in ("usual", "cold")}
+    assert [record.cold["caches"] for record in records.values()] == ["cold", "fresh"]
+    assert not records["cold"].details["export_cached"]
     assert sorted((tmp_path / "made").iterdir()) == before
 
 
@@ -172,17 +172,17 @@ def test_a_second_sweep_of_the_same_folder_resumes_to_nothing(
 ) -> None:
     _, folder, plan = swept
     before = (folder / "records.jsonl").read_bytes()
-    told = bench("run", plan, "-o", str(folder), "--resume", "--input", "noise")
-    assert told.returncode == 0
+    done = bench("run", plan, "-o", str(folder), "--resume", "--input", "noise")
+    assert done.returncode == 0
     assert (folder / "records.jsonl").read_bytes() == before
 
 
 def test_the_report_of_a_folder_is_the_table_that_was_printed(
     swept: tuple[subprocess.CompletedProcess[str], Path, str],
 ) -> None:
-    told, folder, _ = swept
+    done, folder, _ = swept
     again = bench("report", str(folder))
-    assert again.stdout == told.stdout.split("Records: ")[0]
+    assert again.stdout == done.stdout.split("Records: ")[0]
     assert json.loads(bench("report", str(folder), "--json").stdout)["rows"]
 
 
@@ -194,25 +194,25 @@ def test_the_longest_names_and_numbers_fit_80_columns(tmp_path: Path, record: Ca
                 name = f"resnet152v2-none/{variant}/fp16/b256/i224/{launch}"
                 memory = {"device_process": 99_999 << 20}
                 store.append(record(name, ms=0.12345 * (number + 1), device="cuda", memory=memory))
-    told = bench("report", str(tmp_path))
-    assert "channels-last-amp+graph" in told.stdout
-    assert "99999" in told.stdout
-    assert "…" not in told.stdout
-    assert max(map(len, told.stdout.splitlines())) <= 80
+    done = bench("report", str(tmp_path))
+    assert "channels-last-amp+graph" in done.stdout
+    assert "99999" in done.stdout
+    assert "…" not in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
 
 
 def test_verify_is_the_gate_alone(plan: str) -> None:
-    told = bench("verify", plan, "-f", "b2", "--input", "noise", "--json")
-    assert told.returncode == 0, told.stderr
-    found = {entry["case"]: entry for entry in json.loads(told.stdout)}
-    assert found["resnet18/eager/fp32/b2/i32/stream"]["status"] == "ok"
-    assert found["resnet18/eager/fp32/b2/i32/stream"]["gate"]["after"]["rms_multiple"] < 3
+    done = bench("verify", plan, "-f", "b2", "--input", "noise", "--json")
+    assert done.returncode == 0, done.stderr
+    cases = {entry["case"]: entry for entry in json.loads(done.stdout)}
+    assert cases["resnet18/eager/fp32/b2/i32/stream"]["status"] == "ok"
+    assert cases["resnet18/eager/fp32/b2/i32/stream"]["gate"]["after"]["rms_multiple"] < 3
 
 
 def test_once_runs_in_this_process() -> None:
-    told = bench("once", "resnet18/eager/fp32/b1/i32/stream", "-n", "5", "--input", "noise", "--json")
-    assert told.returncode == 0, told.stderr
-    answer = json.loads(told.stdout)
+    done = bench("once", "resnet18/eager/fp32/b1/i32/stream", "-n", "5", "--input", "noise", "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
     assert answer["status"] == "ok"
     assert len(answer["latency_ns"]) == 5
 
@@ -230,29 +230,29 @@ def test_once_runs_in_this_process() -> None:
         (("run", "smoke", "--input", "/no/such/folder"), 2, "neither photos, noise, nor a folder"),
         (("run", "quick", "-f", "fp8", "-f", "onnxruntime-trt/fp32"), 2, "no case"),
         (("run", "smoke", "--view", "tails"), 2, "unknown view 'tails'; allowed: speed, "),
-        (("run", "smoke", "-f", "eager", "--until", "1"), 2, "needs a case and its eager twin"),
+        (("run", "smoke", "-f", "eager", "--until", "1"), 2, "needs a case and its eager baseline"),
         (("run", "smoke", "--rounds-limit", "5"), 2, "--rounds-limit goes with --until"),
         (("frobnicate",), 2, "frobnicate"),
     ],
 )
 def test_wrong_words_are_told_in_a_sentence(words: tuple[str, ...], code: int, said: str) -> None:
-    told = bench(*words)
-    assert told.returncode == code, told.stderr
-    assert said in " ".join(told.stderr.split())
-    assert "Traceback" not in told.stderr
+    done = bench(*words)
+    assert done.returncode == code, done.stderr
+    assert said in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
 
 
 def test_a_machine_that_can_run_nothing_of_a_plan_is_exit_3(plan: str, tmp_path: Path) -> None:
-    told = bench("run", plan, "-f", "fp8", "-o", str(tmp_path / "out"))
-    assert told.returncode == 3
-    assert "can run no case" in told.stderr
+    done = bench("run", plan, "-f", "fp8", "-o", str(tmp_path / "out"))
+    assert done.returncode == 3
+    assert "can run no case" in done.stderr
 
 
 def test_a_gpu_plan_and_the_gpu_command_without_a_gpu_are_exit_3() -> None:
     for words in (("run", "headline"), ("campaign",)):
-        told = bench(*words, CUDA_VISIBLE_DEVICES="")
-        assert told.returncode == 3
-        assert "CUDA" in told.stderr
+        done = bench(*words, CUDA_VISIBLE_DEVICES="")
+        assert done.returncode == 3
+        assert "CUDA" in done.stderr
 
 
 def test_ctrl_c_keeps_what_is_there_says_how_to_go_on_and_leaves_no_child(plan: str, tmp_path: Path) -> None:
@@ -270,28 +270,28 @@ def test_ctrl_c_keeps_what_is_there_says_how_to_go_on_and_leaves_no_child(plan: 
                 break
         sweep.send_signal(signal.SIGINT)
         assert sweep.stderr
-        told = sweep.stderr.read()
+        stderr = sweep.stderr.read()
     assert sweep.returncode == 130
-    assert "--resume" in told
-    assert "Traceback" not in told
+    assert "--resume" in stderr
+    assert "Traceback" not in stderr
     store = Store(folder)
-    assert any(record.status == "ok" for record in store.load())
+    assert any(record.status == "ok" for record in store.read())
     assert store.damage == []
     workers = subprocess.run(["pgrep", "-f", f"bench.worker [0-9]+ {sweep.pid}"], capture_output=True, text=True)
     assert workers.stdout == ""
 
 
 def test_env_describes_this_machine(here: dict[str, Any]) -> None:
-    told = json.loads(bench("env", "--json").stdout)
-    assert told["environment"]["cpu"]["name"] == here["cpu"]["name"]
-    assert all(entry["cure"] for entry in told["noisy"])
+    described = json.loads(bench("env", "--json").stdout)
+    assert described["environment"]["cpu"]["name"] == here["cpu"]["name"]
+    assert all(entry["cure"] for entry in described["noisy"])
     shown = " ".join(bench("env").stdout.split())
     assert "Device: " in shown
     assert (no_cuda(here) or "") in shown
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:
-    told = subprocess.run(
+    done = subprocess.run(
         f"{sys.executable} -m bench list full | head -1", cwd=ROOT, shell=True, capture_output=True, text=True
     )
-    assert "Traceback" not in told.stderr
+    assert "Traceback" not in done.stderr

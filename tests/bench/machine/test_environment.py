@@ -8,7 +8,7 @@ import pytest
 
 from bench.machine import environment as environments
 from bench.machine.environment import ROOT, environment, variables
-from bench.machine.noise_sources import noisy
+from bench.machine.noise_sources import noise_sources
 from bench.roofline.ceilings import path_of
 
 
@@ -93,14 +93,14 @@ def test_every_advice_has_a_cure(here: dict[str, Any]) -> None:
     gpu = {"persistence": False, "processes": 2, "mig": True, "clock_max_mhz": 1980, "clock_reasons": 0x60}
     gpu |= {"power_limit_w": 500.0, "power_limit_default_w": 700.0}
     cpu = here["cpu"] | {"smt": True, "numa_nodes": 2, "governor": "powersave", "quota": 0.5}
-    advice = noisy(here | {"gpu": gpu, "cpu": cpu, "virtual": True})
+    advice = noise_sources(here | {"gpu": gpu, "cpu": cpu, "virtual": True})
     assert len(advice) >= 10
     assert all(what and cure for what, cure in advice)
     told = " ".join(what for what, _ in advice)
     for word in ("sw-thermal, hw-thermal", "500 W of 700 W", "NUMA", "share each core", "powersave", "MIG"):
         assert word in told
     quiet = gpu | {"persistence": True, "processes": 0, "mig": False, "clock_reasons": 0x4, "power_limit_w": 700.0}
-    assert not any("GPU" in what and "clock" not in what for what, _ in noisy(here | {"gpu": quiet}))
+    assert not any("GPU" in what and "clock" not in what for what, _ in noise_sources(here | {"gpu": quiet}))
 
 
 def test_two_readings_agree() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.machine import provenance
-from bench.machine.provenance import FILE, ROOT, digest, git, sha_of, short, write
+from bench.machine.provenance import FILE, ROOT, commit_of, digest, sha_of, short, write_commit
 
 SOURCES = {"bench/x.py": "1", "bench/plans/y.toml": "1", "kernels/z.py": "1", "resnet/r.py": "1", "pyproject.toml": ""}
 
@@ -39,7 +39,7 @@ def checkout(tmp_path: Path) -> Path:
 @pytest.fixture
 def sent(checkout: Path, tmp_path: Path) -> Path:
     """A machine that was sent every file that git does not ignore, the commit's among them."""
-    assert write(checkout)["source"] == "git"
+    assert write_commit(checkout)["source"] == "git"
     copy = tmp_path / "sent"
     names = run(checkout, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
     assert FILE in names
@@ -51,53 +51,53 @@ def sent(checkout: Path, tmp_path: Path) -> Path:
 
 def test_git_is_asked_first(checkout: Path) -> None:
     sha = run(checkout, "rev-parse", "HEAD")
-    assert git(checkout) == {"sha": sha, "dirty": False, "code": digest(checkout), "source": "git"}
+    assert commit_of(checkout) == {"sha": sha, "dirty": False, "code": digest(checkout), "source": "git"}
     kept = {"schema": 1, "sha": "f" * 40, "dirty": True, "code": digest(checkout)}
     (checkout / FILE).write_text(json.dumps(kept))
-    assert git(checkout) == {"sha": sha, "dirty": False, "code": digest(checkout), "source": "git"}
+    assert commit_of(checkout) == {"sha": sha, "dirty": False, "code": digest(checkout), "source": "git"}
 
 
 def test_a_changed_source_file_makes_a_checkout_dirty(checkout: Path) -> None:
     (checkout / "README.md").write_text("2")
-    assert git(checkout)["dirty"] is False
+    assert commit_of(checkout)["dirty"] is False
     (checkout / "bench" / "x.py").write_text("2")
-    assert git(checkout)["dirty"] is True
+    assert commit_of(checkout)["dirty"] is True
 
 
 def test_the_commit_travels(checkout: Path, sent: Path) -> None:
     sha = run(checkout, "rev-parse", "HEAD")
-    assert git(sent) == {"sha": sha, "dirty": False, "code": digest(sent), "source": "file"}
+    assert commit_of(sent) == {"sha": sha, "dirty": False, "code": digest(sent), "source": "file"}
     (sent / "kernels" / "__pycache__").mkdir()
     (sent / "kernels" / "__pycache__" / "z.cpython-311.pyc").write_bytes(b"0")
     (sent / "README.md").write_text("another")
-    assert git(sent)["dirty"] is False
-    assert write(sent)["source"] == "file"  # nobody there knows better
+    assert commit_of(sent)["dirty"] is False
+    assert write_commit(sent)["source"] == "file"  # nobody there knows better
 
 
 @pytest.mark.parametrize("name", [*SOURCES, "resnet/new.py"])
 def test_code_that_is_not_the_files_is_told_as_changed(sent: Path, name: str) -> None:
     (sent / name).write_text("edited there")
-    assert git(sent)["dirty"] is True
+    assert commit_of(sent)["dirty"] is True
 
 
 def test_changes_that_were_sent_are_told(checkout: Path, tmp_path: Path) -> None:
     (checkout / "bench" / "x.py").write_text("2")
-    write(checkout)
+    write_commit(checkout)
     shutil.copytree(checkout, tmp_path / "sent", ignore=shutil.ignore_patterns(".git"))
-    assert git(tmp_path / "sent")["dirty"] is True
+    assert commit_of(tmp_path / "sent")["dirty"] is True
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema": 9, "sha": "a"}', '{"schema": 1, "sha": "none"}'])
 def test_a_damaged_file_is_no_commit(tmp_path: Path, text: str) -> None:
     files(tmp_path)
     (tmp_path / FILE).write_text(text)
-    found = git(tmp_path)
+    found = commit_of(tmp_path)
     assert found["sha"] is None
     assert "damaged" in found["reason"]
 
 
 def test_where_neither_answers_the_reason_is_told(tmp_path: Path) -> None:
-    found = git(tmp_path)
+    found = commit_of(tmp_path)
     assert (found["sha"], found["dirty"]) == (None, None)
     assert "no git checkout of its own" in found["reason"]
     assert FILE in found["reason"]
@@ -105,9 +105,9 @@ def test_where_neither_answers_the_reason_is_told(tmp_path: Path) -> None:
 
 def test_a_repository_around_the_files_is_another_projects(checkout: Path) -> None:
     inside = files(checkout / "vendored")
-    assert git(inside)["sha"] is None
+    assert commit_of(inside)["sha"] is None
     (checkout / "link").symlink_to(inside)
-    assert git(checkout / "link")["sha"] is None
+    assert commit_of(checkout / "link")["sha"] is None
 
 
 def test_a_hooks_variables_are_another_repositorys(
@@ -120,12 +120,12 @@ def test_a_hooks_variables_are_another_repositorys(
     monkeypatch.setenv("GIT_DIR", str(other / ".git"))
     monkeypatch.setenv("GIT_WORK_TREE", str(other))
     monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git" / "index"))
-    assert git(checkout) == {"sha": sha, "dirty": False, "code": digest(checkout), "source": "git"}
+    assert commit_of(checkout) == {"sha": sha, "dirty": False, "code": digest(checkout), "source": "git"}
 
 
 def test_a_checkout_that_another_user_owns_names_no_path(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
-    found = git(checkout)
+    found = commit_of(checkout)
     assert found["sha"] is None
     assert "another user owns it" in found["reason"]
     assert "safe.directory" in found["reason"]
@@ -175,7 +175,7 @@ def test_the_command(checkout: Path, tmp_path: Path) -> None:
 
 def test_the_file_is_in_no_commit_of_ours() -> None:
     try:
-        provenance.ask_git(ROOT, "rev-parse", "HEAD")
+        provenance.run_git(ROOT, "rev-parse", "HEAD")
     except provenance.GitError as error:
         pytest.skip(str(error))
-    assert provenance.ask_git(ROOT, "ls-files", FILE) == ""
+    assert provenance.run_git(ROOT, "ls-files", FILE) == ""

@@ -4,7 +4,7 @@ import pytest
 
 from bench.errors import PlanError
 from bench.plans import plan as plans
-from bench.plans.plan import Settings, read
+from bench.plans.plan import Settings, parse_plan
 
 GOOD = """
 why = "A test."
@@ -29,7 +29,7 @@ batch = 2
 
 
 def test_groups_expand_in_order_and_a_case_counts_once() -> None:
-    plan = read(GOOD, "test", "test.toml")
+    plan = parse_plan(GOOD, "test", "test.toml")
     assert [case.name for case in plan.cases] == [
         "resnet18/eager/fp32/b1/i224/stream",
         "resnet18/compile/fp32/b1/i224/stream",
@@ -69,37 +69,37 @@ def test_groups_expand_in_order_and_a_case_counts_once() -> None:
 def test_an_error_names_the_file_the_line_and_the_words(old: str, new: str, line: int, said: str) -> None:
     assert old in GOOD
     with pytest.raises(PlanError, match=said) as error:
-        read(GOOD.replace(old, new, 1), "test", "folder/test.toml")
+        parse_plan(GOOD.replace(old, new, 1), "test", "folder/test.toml")
     assert str(error.value).startswith(f"folder/test.toml:{line}: ")
 
 
-@pytest.mark.parametrize("name", plans.curated())
+@pytest.mark.parametrize("name", plans.plan_names())
 def test_the_curated_plans_read_and_say_why(name: str) -> None:
-    plan = plans.load(name)
+    plan = plans.load_plan(name)
     assert plan.cases
     assert plan.why
 
 
 def test_the_plans_that_the_readme_names_are_there() -> None:
-    assert {"quick", "headline", "depths", "precisions", "full", "smoke"} <= set(plans.curated())
+    assert {"quick", "headline", "depths", "precisions", "full", "smoke"} <= set(plans.plan_names())
 
 
 def test_a_file_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(GOOD)
-    assert plans.load(str(path)).name == "mine"
+    assert plans.load_plan(str(path)).name == "mine"
     path.write_bytes(b"why = '\xff'")
     with pytest.raises(PlanError, match="utf-8"):
-        plans.load(str(path))
+        plans.load_plan(str(path))
 
 
 def test_an_unknown_plan_names_the_known_ones() -> None:
     with pytest.raises(PlanError, match=r"did you mean quick.*headline"):
-        plans.load("quik")
+        plans.load_plan("quik")
 
 
 def test_only_keeps_what_a_glob_finds() -> None:
-    plan = read(GOOD, "test", "test.toml")
+    plan = parse_plan(GOOD, "test", "test.toml")
     assert len(plan.only("compile").cases) == 2
     assert len(plan.only("*/b1/*").cases) == 2
     assert len(plan.only("compile", "*/bf16/*").cases) == 3
@@ -108,18 +108,18 @@ def test_only_keeps_what_a_glob_finds() -> None:
 
 
 def test_the_largest_batch_is_a_word_among_the_batches() -> None:
-    some = read(GOOD.replace("batch = [1, 2]", 'batch = [1, "max"]'), "test", "test.toml")
+    some = parse_plan(GOOD.replace("batch = [1, 2]", 'batch = [1, "max"]'), "test", "test.toml")
     assert [case.name for case in some.cases if case.variant == "eager"][:2] == [
         "resnet18/eager/fp32/b1/i224/stream",
         "resnet18/eager/fp32/bmax/i224/stream",
     ]
     assert len(some.only("bmax").cases) == 2
-    alone = read(GOOD.replace("batch = [1, 2]", 'batch = "max"'), "test", "test.toml")
+    alone = parse_plan(GOOD.replace("batch = [1, 2]", 'batch = "max"'), "test", "test.toml")
     assert [case.largest for case in alone.cases] == [True, True, False, False]
 
 
 def test_the_digest_is_of_what_is_run_not_of_the_words() -> None:
-    plan = read(GOOD, "test", "test.toml")
-    assert read(GOOD.replace("The first.", "Other words."), "x", "x").digest == plan.digest
-    assert read(GOOD.replace("rounds = 2", "rounds = 3"), "x", "x").digest != plan.digest
-    assert read(GOOD.replace("noise = 0.05", "noise = 0.04"), "x", "x").digest != plan.digest
+    plan = parse_plan(GOOD, "test", "test.toml")
+    assert parse_plan(GOOD.replace("The first.", "Other words."), "x", "x").digest == plan.digest
+    assert parse_plan(GOOD.replace("rounds = 2", "rounds = 3"), "x", "x").digest != plan.digest
+    assert parse_plan(GOOD.replace("noise = 0.05", "noise = 0.04"), "x", "x").digest != plan.digest

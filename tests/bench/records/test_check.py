@@ -89,7 +89,7 @@ def test_lines_that_are_left_out_are_counted(tmp_path: Path) -> None:
     lines = [GOOD[0], GOOD[1] | {"environment": None}, GOOD[1] | {"attempts": None}]
     (tmp_path / "records.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     store = Store(tmp_path)
-    assert len(store.load()) == 1
+    assert len(store.read()) == 1
     assert store.damage[0] == f"{store.file}:2: left out: environment is null, where an object belongs"
     assert store.damage[-1] == f"{store.file}: 2 lines are left out, 1 are read"
 

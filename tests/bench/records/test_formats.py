@@ -17,7 +17,14 @@ from typer.testing import CliRunner
 from bench.cli import app
 from bench.errors import InteropError
 from bench.plans.case import Case
-from bench.records.formats import EXPORTS, bencher, imported, pytest_benchmark, smaller_is_better, timed
+from bench.records.formats import (
+    EXPORTS,
+    bencher,
+    import_pytest_benchmark,
+    pytest_benchmark,
+    smaller_is_better,
+    with_latency,
+)
 from bench.records.record import Record
 from bench.records.store import Store
 
@@ -28,13 +35,13 @@ EAGER, COMPILE = "resnet18/eager/fp32/b2/i64/stream", "resnet18/compile/fp32/b2/
 @given(st.lists(st.integers(1, 10**13), min_size=1, max_size=60))
 def test_every_sample_comes_back_from_pytest_benchmark_to_the_nanosecond(samples: list[int]) -> None:
     record = Record(Case.parse(EAGER), 0, "ok", latency_ns=samples)
-    ((back,), left) = imported(json.loads(json.dumps(pytest_benchmark([record]))))
+    ((back,), left) = import_pytest_benchmark(json.loads(json.dumps(pytest_benchmark([record]))))
     assert (back.latency_ns, left) == (samples, [])
 
 
 def test_all_else_that_a_record_holds_comes_back_with_a_mark(record: Make) -> None:
     made = [record(EAGER, round=0), record(EAGER, round=1, ms=11.0), record(COMPILE, gpu_ns=[1, 2, 3], gpu_how="held")]
-    back, _ = imported(json.loads(json.dumps(pytest_benchmark(made))))
+    back, _ = import_pytest_benchmark(json.loads(json.dumps(pytest_benchmark(made))))
     for one, other in zip(made, back, strict=True):
         assert other.details.pop("imported")["from"].startswith("pytest-benchmark ")
         assert other == one
@@ -43,7 +50,7 @@ def test_all_else_that_a_record_holds_comes_back_with_a_mark(record: Make) -> No
 def test_samples_that_fell_to_throttling_are_not_exported(record: Make) -> None:
     one = record(EAGER)
     one.throttled = {"latency": [[0, 1]]}
-    ((back,), _) = imported(pytest_benchmark([one]))
+    ((back,), _) = import_pytest_benchmark(pytest_benchmark([one]))
     assert back.latency_ns == one.latency_ns[2:]
     assert back.throttled == {}
 
@@ -58,7 +65,7 @@ def foreign() -> dict[str, Any]:
 
 def test_statistics_of_an_imported_file_are_exported_as_they_were() -> None:
     data = foreign()
-    records, _ = imported(data)
+    records, _ = import_pytest_benchmark(data)
     again = pytest_benchmark(records)["benchmarks"][0]["stats"]
     for name in ("mean", "median"):
         assert again[name] == pytest.approx(data["benchmarks"][0]["stats"][name], abs=1e-9)
@@ -68,7 +75,7 @@ def test_statistics_of_an_imported_file_are_exported_as_they_were() -> None:
 def test_the_same_case_twice_is_two_rounds() -> None:
     data = foreign()
     data["benchmarks"] *= 2
-    assert [record.round for record in imported(data)[0]] == [0, 1]
+    assert [record.round for record in import_pytest_benchmark(data)[0]] == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -88,17 +95,17 @@ def test_what_is_no_record_is_left_out_with_the_reason(spoil: Callable[[Any], An
     data = foreign()
     good, bad = data["benchmarks"][0], copy.deepcopy(data["benchmarks"][0])
     spoil(bad)
-    records, left = imported(data | {"benchmarks": [bad, good]})
+    records, left = import_pytest_benchmark(data | {"benchmarks": [bad, good]})
     assert len(records) == 1
     assert said in left[0]
     with pytest.raises(InteropError, match="nothing in it is a record"):
-        imported(data | {"benchmarks": [bad]})
+        import_pytest_benchmark(data | {"benchmarks": [bad]})
 
 
 @pytest.mark.parametrize("data", [[], {}, {"benchmarks": 3}, None])
 def test_a_file_of_something_else_is_refused(data: Any) -> None:
     with pytest.raises(InteropError, match="no JSON of pytest-benchmark"):
-        imported(data)
+        import_pytest_benchmark(data)
 
 
 def test_github_action_benchmark_gets_a_name_a_unit_and_a_value_each(record: Make) -> None:
@@ -130,9 +137,9 @@ def test_bencher_gets_what_its_schema_asks_for(record: Make) -> None:
 
 
 def test_a_failure_has_no_number_to_export(record: Make) -> None:
-    assert [r.case.variant for r in timed([record(EAGER), record(COMPILE, status="wrong")])] == ["eager"]
+    assert [r.case.variant for r in with_latency([record(EAGER), record(COMPILE, status="wrong")])] == ["eager"]
     with pytest.raises(InteropError, match="nothing to export"):
-        timed([record(COMPILE, status="wrong")])
+        with_latency([record(COMPILE, status="wrong")])
 
 
 class TestCommands:
@@ -153,8 +160,8 @@ class TestCommands:
         code, said = self.run("export", folder, "--format", "pytest-benchmark", "-o", file)
         assert (code, "Left out: 1 records" in said) == (0, True)
         assert self.run("import", file, "-o", back)[0] == 0
-        given = [record.latency_ns for record in Store(folder).load() if record.status == "ok"]
-        assert [record.latency_ns for record in Store(back).load()] == given
+        given = [record.latency_ns for record in Store(folder).read() if record.status == "ok"]
+        assert [record.latency_ns for record in Store(back).read()] == given
         code, said = self.run("import", file, "-o", back)
         assert (code, "choose another folder" in said) == (2, True)
 

@@ -38,7 +38,7 @@ def test_records_from_before_a_variant_was_renamed_join_those_from_after(tmp_pat
     read = load(write(tmp_path / "r", old, new))
     assert list(read["case"]) == [new.case.name] * 2
     assert list(read["variant"]) == ["per-layer"] * 2
-    assert {record.case for record in Store(tmp_path / "r").load()} == {new.case}
+    assert {record.case for record in Store(tmp_path / "r").read()} == {new.case}
 
 
 def test_the_columns_are_the_table_and_keep_their_types_when_empty(tmp_path: Path, record: Make) -> None:
@@ -125,7 +125,7 @@ def test_a_folder_given_twice_is_read_once(tmp_path: Path, record: Make) -> None
 def test_it_agrees_with_the_store(tmp_path: Path, record: Make) -> None:
     folder = write(tmp_path / "a", record(NAME), "{", record(NAME, round=1), record(NAME, ms=7.0))
     store = Store(folder)
-    records = store.load()
+    records = store.read()
     with pytest.warns(Damage) as warned:
         found = load(folder)
     assert [str(one.message) for one in warned] == ["\n".join(store.damage)]

@@ -11,7 +11,7 @@ from pandas.testing import assert_frame_equal
 
 from bench.errors import StoreError
 from bench.records.columns import COLUMNS, SAMPLES
-from bench.records.frame import Damage, export, load
+from bench.records.frame import Damage, export_parquet, load
 from tests.bench.records.written import NAME, Make, quick, write
 
 
@@ -19,17 +19,17 @@ def test_an_export_comes_back_equal(tmp_path: Path, record: Make) -> None:
     write(tmp_path / "a", record(NAME), record(NAME, round=1, status="error"), record(NAME, ms=3.0))
     write(tmp_path / "b", record("resnet50/compile/bf16/b8/i224/stream", throttled={"latency": [[0, 2]]}))
     folders, path = [tmp_path / "a", tmp_path / "b"], tmp_path / "all.parquet"
-    export(folders, path)
+    export_parquet(folders, path)
     assert_frame_equal(load(path), load(*folders))
     assert_frame_equal(load(path, samples=True), load(*folders, samples=True))
-    export([path], path)  # onto itself
+    export_parquet([path], path)  # onto itself
     assert_frame_equal(load(path, samples=True), load(*folders, samples=True))
     assert len(load(path, tmp_path / "b")) == 4
 
 
 def test_other_tools_read_an_export(tmp_path: Path, record: Make) -> None:
     write(tmp_path / "a", record(NAME))
-    export([tmp_path / "a"], tmp_path / "a.parquet")
+    export_parquet([tmp_path / "a"], tmp_path / "a.parquet")
     plain = pd.read_parquet(tmp_path / "a.parquet")
     assert plain["p50_ns"].tolist() == [10e6]
     assert plain["latency_ns"][0].dtype == np.int64
@@ -37,7 +37,7 @@ def test_other_tools_read_an_export(tmp_path: Path, record: Make) -> None:
 
 def test_an_export_of_an_older_version_lacks_columns(tmp_path: Path, record: Make) -> None:
     write(tmp_path / "a", record(NAME))
-    export([tmp_path / "a"], tmp_path / "new.parquet")
+    export_parquet([tmp_path / "a"], tmp_path / "new.parquet")
     pd.read_parquet(tmp_path / "new.parquet").drop(columns=["flushed_p50_ns", "environment", "flushed_ns"]).to_parquet(
         tmp_path / "old.parquet"
     )
@@ -64,10 +64,10 @@ def test_an_export_that_cannot_be_written_says_so(tmp_path: Path, record: Make) 
         (folder, "it is a folder"),
     ):
         with pytest.raises(StoreError, match=message):
-            export([folder], path)
+            export_parquet([folder], path)
     (tmp_path / "x.parquet").write_text("what was there")
     with pytest.raises(StoreError, match="is it a results folder"):
-        export([folder, tmp_path / "none"], tmp_path / "x.parquet")
+        export_parquet([folder, tmp_path / "none"], tmp_path / "x.parquet")
     assert (tmp_path / "x.parquet").read_text() == "what was there"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "x.parquet"]
 
@@ -83,7 +83,7 @@ def test_a_full_disk_leaves_the_export_that_was_there(tmp_path: Path) -> None:
         draw = random.Random(0)
         folder = write(tmp_path / "a", quick(latency_ns=[draw.randrange(10**15) for _ in range(50_000)]))
         with pytest.raises(StoreError, match=r"No space left.*what was there is whole"):
-            export([folder], tiny / "x.parquet")
+            export_parquet([folder], tiny / "x.parquet")
         assert [path.name for path in tiny.iterdir()] == ["x.parquet"]
         assert (tiny / "x.parquet").read_text() == "what was there"
     finally:
@@ -92,4 +92,4 @@ def test_a_full_disk_leaves_the_export_that_was_there(tmp_path: Path) -> None:
 
 def test_damage_is_told_when_exporting(tmp_path: Path) -> None:
     with pytest.warns(Damage, match=":1: left out"):
-        export([write(tmp_path / "a", "{", quick())], tmp_path / "x.parquet")
+        export_parquet([write(tmp_path / "a", "{", quick())], tmp_path / "x.parquet")

@@ -10,7 +10,10 @@ def test_device_times_with_the_hosts_launches_inside_stand_beside_no_others() ->
     """Those of schema 2 are read, and are no device time."""
     old = Record.parse(lines(2)[0])
     assert (len(old.gpu_ns), len(old.flushed_gpu_ns)) == (len(old.latency_ns), len(old.flushed_ns))
-    assert (old.fallen("gpu_ns"), old.fallen("flushed_gpu_ns")) == ([3, 4, 7], [2])  # of the same executions
+    assert (old.throttled_indices("gpu_ns"), old.throttled_indices("flushed_gpu_ns")) == (
+        [3, 4, 7],
+        [2],
+    )  # of the same executions
     assert old.kept("gpu_ns") == old.kept("flushed_gpu_ns") == []
     assert len(old.kept("latency_ns")) == 7
     row = load(GOLDEN / "schema2.jsonl", samples=True).iloc[0]

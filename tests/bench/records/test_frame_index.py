@@ -15,19 +15,19 @@ from tests.bench.records.written import quick, write
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """What is parsed from now on, as offsets; every file is long enough for an index."""
     seen: list[tuple[int, int]] = []
-    real = parse.parse
+    real = parse.parse_lines
 
     def watched(file: Path, start: int, stop: int, samples: bool) -> parse.Part:
         seen.append((start, stop))
         return real(file, start, stop, samples)
 
-    monkeypatch.setattr(parse, "parse", watched)
-    monkeypatch.setattr(frame, "INDEXED", 1)
+    monkeypatch.setattr(parse, "parse_lines", watched)
+    monkeypatch.setattr(frame, "INDEX_FROM", 1)
     return seen
 
 
 def index(folder: Path) -> Path:
-    found = frame._index_of(folder / "records.jsonl")
+    found = frame._index_path(folder / "records.jsonl")
     assert found
     return found
 
@@ -87,7 +87,7 @@ def test_an_index_of_other_code_is_made_anew(
 ) -> None:
     folder = write(tmp_path / "r", quick())
     load(folder)
-    monkeypatch.setattr(frame, "_code", lambda: "other")
+    monkeypatch.setattr(frame, "_code_digest", lambda: "other")
     load(folder)
     assert len(parsed) == 2
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from bench.records.columns import COLUMNS
-from bench.records.frame import export, load
+from bench.records.frame import export_parquet, load
 from bench.records.record import Record
 from tests.bench.records.written import quick, write
 
@@ -76,7 +76,7 @@ def test_a_round_trip_through_parquet(drawn: list[tuple[str, int, str, list[int]
     ]
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), *records)
-        export([folder], Path(folder) / "x.parquet")
+        export_parquet([folder], Path(folder) / "x.parquet")
         assert_frame_equal(load(Path(folder) / "x.parquet", samples=True), load(folder, samples=True))
         last = {(record.case.name, record.round): record for record in records}
         assert [json.dumps(cell.tolist()) for cell in load(folder, samples=True)["latency_ns"]] == [

@@ -15,8 +15,8 @@ from tests.bench.records.written import quick, write
 
 @pytest.fixture
 def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parse, "RANGE", 3000)
-    monkeypatch.setattr(parse, "HELPED", 1)
+    monkeypatch.setattr(parse, "RANGE_BYTES", 3000)
+    monkeypatch.setattr(parse, "RANGES_A_HELPER", 1)
     monkeypatch.setattr(parse, "_cores", lambda: 2)
 
 
@@ -41,8 +41,8 @@ def test_helpers_change_nothing_and_may_die(
     assert len(ranges) > 4
     assert [start for start, _ in ranges[1:]] == [stop for _, stop in ranges[:-1]]
     here: list[int] = []
-    real = parse.parse
-    monkeypatch.setattr(parse, "parse", lambda *given: here.append(1) or real(*given))  # type: ignore[func-returns-value]
+    real = parse.parse_lines
+    monkeypatch.setattr(parse, "parse_lines", lambda *given: here.append(1) or real(*given))  # type: ignore[func-returns-value]
     monkeypatch.setattr(sys, "executable", interpreter)
     with pytest.warns(Damage, match="jsonl:21: left out"):
         assert_frame_equal(load(folder, samples=True), alone)

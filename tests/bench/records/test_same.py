@@ -3,7 +3,7 @@ from copy import deepcopy
 from typing import Any
 
 from bench.records.record import Record
-from bench.records.same import by_machine, label
+from bench.records.same import group_by_machine, machine_label
 
 Make = Callable[..., Record]
 NAME = "resnet50/eager/fp32/b1/i224/stream"
@@ -23,25 +23,25 @@ def elsewhere(here: dict[str, Any], **changed: Any) -> dict[str, Any]:
 def test_records_of_another_machine_or_other_software_are_apart(record: Make, here: dict[str, Any]) -> None:
     environments = [here, here, elsewhere(here, cpu__name="Another CPU"), elsewhere(here, packages__torch="1.0")]
     records = [record(NAME, round=number, environment=made) for number, made in enumerate(environments)]
-    assert [[one.round for one in own] for own in by_machine(records).values()] == [[0, 1], [2], [3]]
+    assert [[one.round for one in own] for own in group_by_machine(records).values()] == [[0, 1], [2], [3]]
 
 
 def test_another_commit_is_no_other_machine(record: Make, here: dict[str, Any]) -> None:
     records = [record(NAME), record(NAME, environment=elsewhere(here, git__sha="0" * 40))]
-    assert len(by_machine(records)) == 1
+    assert len(group_by_machine(records)) == 1
 
 
 def test_a_machine_is_named_by_what_runs_and_by_what_tells_it_from_the_others(
     record: Make, here: dict[str, Any]
 ) -> None:
-    one, other = by_machine([record(NAME), record(NAME, environment=elsewhere(here, packages__torch="1.0"))])
+    one, other = group_by_machine([record(NAME), record(NAME, environment=elsewhere(here, packages__torch="1.0"))])
     hardware = f"{here['cpu']['name']}, {here['cpu']['cores']} cores"
-    assert label(one) == hardware
-    assert label(other, (one, other)) == f"{hardware}, torch 1.0"
+    assert machine_label(one) == hardware
+    assert machine_label(other, (one, other)) == f"{hardware}, torch 1.0"
     gpu = elsewhere(here, gpu={"name": "NVIDIA H100"})
-    (machine,) = by_machine([record(NAME, device="cuda", environment=gpu)])
-    assert label(machine) == "NVIDIA H100"
+    (machine,) = group_by_machine([record(NAME, device="cuda", environment=gpu)])
+    assert machine_label(machine) == "NVIDIA H100"
 
 
 def test_a_record_without_an_environment_has_a_machine_of_its_own(record: Make) -> None:
-    assert len(by_machine([record(NAME), record(NAME, environment={})])) == 2
+    assert len(group_by_machine([record(NAME), record(NAME, environment={})])) == 2

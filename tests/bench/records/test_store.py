@@ -9,7 +9,7 @@ import pytest
 
 from bench.errors import RecordError, StoreError
 from bench.records.record import SCHEMA, Record
-from bench.records.store import Store, load
+from bench.records.store import Store, read_folders
 
 NAME = "resnet18/eager/fp32/b1/i64/stream"
 Make = Callable[..., Record]
@@ -20,7 +20,7 @@ def test_a_record_comes_back_as_it_went(tmp_path: Path, record: Make) -> None:
     with store.writing():
         store.append(record(NAME))
         store.append(record(NAME, round=1, status="error", reason="it broke: ünïcode \n two lines"))
-    found = store.load()
+    found = store.read()
     assert [asdict(r) for r in found] == [
         asdict(record(NAME)),
         asdict(record(NAME, round=1, status="error", reason=found[1].reason)),
@@ -35,7 +35,7 @@ def test_a_record_cut_in_the_middle_costs_itself_alone(tmp_path: Path, record: M
         store.append(record(NAME, round=1))
         os.truncate(store.file, store.file.stat().st_size - 40)
         store.append(record(NAME, round=2))
-    assert [r.round for r in store.load()] == [0, 2]
+    assert [r.round for r in store.read()] == [0, 2]
     assert len(store.damage) == 1
     assert ":2: left out: not a whole record" in store.damage[0]
 
@@ -47,7 +47,7 @@ def test_bytes_that_are_no_text_cost_their_line_alone(tmp_path: Path, record: Ma
         with store.file.open("ab") as file:
             file.write(b"\xff\xfe\x00\n")
         store.append(record(NAME, round=1))
-    assert len(store.load()) == 2
+    assert len(store.read()) == 2
     assert "not UTF-8" in store.damage[0]
 
 
@@ -56,7 +56,7 @@ def test_a_newer_schema_is_told_and_left_out(tmp_path: Path, record: Make) -> No
     with pytest.raises(RecordError, match="newer than this version's"):
         Record.parse(line)
     (tmp_path / "records.jsonl").write_text(line + "\n" + record(NAME).line() + "\n")
-    records, damage = load([tmp_path])
+    records, damage = read_folders([tmp_path])
     assert len(records) == 1
     assert "newer" in damage[0]
 
@@ -68,7 +68,7 @@ def test_nan_is_never_written(record: Make) -> None:
 
 def test_a_folder_without_records_says_so(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is it a results folder"):
-        Store(tmp_path).load()
+        Store(tmp_path).read()
 
 
 def _hold(folder: Path, ready: object, done: object) -> None:
@@ -112,9 +112,9 @@ def test_a_full_disk_loses_nothing_that_was_whole(tiny: Path, record: Make) -> N
         next(filling)
     with pytest.raises(StoreError, match=r"No space left.*what was there is whole.*--resume"):
         list(filling)
-    kept = len(store.load())
+    kept = len(store.read())
     assert kept > 3
-    assert [r.round for r in store.load()] == list(range(kept))
+    assert [r.round for r in store.read()] == list(range(kept))
     assert store.damage == []
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.plans.words import summary
+from bench.plans.words import summarize_cases
 from bench.records.record import Record
 from bench.report.rows import answer, largest, left_out, rows, trust
 from bench.report.views import VIEWS, as_json, notes
@@ -63,7 +63,7 @@ def test_what_has_no_speed_is_told_alike_ones_together(records: list[Record]) ->
         ("wrong", "not a number", 1),
         ("skipped", "no tensor cores", 2),
     ]
-    assert summary(told[1][2]) == "2 cases (resnet50; eager; tf32; batch 1, 8; stream)"
+    assert summarize_cases(told[1][2]) == "2 cases (resnet50; eager; tf32; batch 1, 8; stream)"
     assert "1 run failed the accuracy gate" in trust(records, rows(records))
 
 

@@ -14,10 +14,9 @@ from bench.plans.case import Case
 from bench.roofline import layers
 from resnet.archs import Spec
 from resnet.cost import operations
-from resnet.floors import fused_floors
+from resnet.floors import network_floors
 from resnet.fold import fold
-from resnet.fused.parts import modules_of, modules_of_part
-from resnet.fused.program import build_program
+from resnet.fused.program import build_program, modules_of, modules_of_part
 from resnet.model import ResNet
 from resnet.variants import library_fused
 from tests.bench.roofline.told import CASE, ceilings, consistent, part, told
@@ -132,7 +131,7 @@ def test_a_kernel_of_no_known_layer_has_a_row_and_no_floor() -> None:
 
 
 def test_a_profiler_that_saw_nothing_is_an_error_with_a_question() -> None:
-    with pytest.raises(layers.NotTimed, match="may this process read its counters"):
+    with pytest.raises(layers.WorkError, match="may this process read its counters"):
         layers.put_together(CASE, told([], [1] * 7), None)
 
 
@@ -142,7 +141,7 @@ def test_a_rows_floor_is_that_of_one_kernel_for_all_it_computes() -> None:
     blocks = [o.name.removesuffix(".add") for o in network if o.name.endswith(".add")]
     rows += [part(f"{block}.conv2", [1e6] * 7, f"{block}.conv2", f"{block}.add") for block in blocks]
     found = layers.put_together(CASE, told(rows, [10**8] * 7), ceilings())
-    expected = {floor.names: floor for floor in fused_floors(network, ceilings(), "conv")}
+    expected = {floor.names: floor for floor in network_floors("resnet18", 1, 64, "fp32", ceilings(), "conv")}
     assert {tuple(row["operations"]) for row in found["rows"]} == set(expected)
     for row in found["rows"]:
         floor = expected[tuple(row["operations"])]

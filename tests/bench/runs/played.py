@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from bench.plans.plan import read
+from bench.plans.plan import parse_plan
 from bench.runs.process import Answer
 
-PLAN = read(
+PLAN = parse_plan(
     """
 why = "A test."
 rounds = 3

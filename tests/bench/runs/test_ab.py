@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from bench.cli import app
 from bench.cli.measure import ab as cli_ab
 from bench.errors import StoreError
-from bench.plans.plan import read
+from bench.plans.plan import parse_plan
 from bench.records.store import Store
-from bench.runs.ab import LOOKS, SIDES, Duel, looks
+from bench.runs.ab import LOOKS, SIDES, Duel, interim_looks
 from bench.runs.worktree import checkouts
 from tests.repositories import git
 
@@ -89,7 +89,7 @@ def commit(folder: Path, tag: str) -> None:
 
 @pytest.fixture
 def duel(repository: Path, tmp_path: Path, here: dict[str, Any]) -> Iterator[Duel]:
-    plan = read(PLAN, "test", "test.toml")
+    plan = parse_plan(PLAN, "test", "test.toml")
     with checkouts(["fast", "slow"], repository=repository) as (base, head):
         yield Duel(plan, (base, head), tmp_path / "out", here | {"gpu": {"none": "hidden"}}, rounds=4)
 
@@ -103,7 +103,7 @@ def test_both_sides_take_turns_case_by_case_and_either_may_be_first(duel: Duel) 
     assert {side for _, _, side in ran[::2]} == set(SIDES)
     assert {(number, model) for number, model, _ in ran} == {(n, m) for n in range(4) for m in ("resnet18", "resnet34")}
     assert (duel.done, duel.stopped) == (4, "all 4 rounds")
-    shas = [{record.environment["git"]["sha"] for record in Store(duel.folder / side).load()} for side in SIDES]
+    shas = [{record.environment["git"]["sha"] for record in Store(duel.folder / side).read()} for side in SIDES]
     assert shas == [{checkout.sha} for checkout in duel.sides]
 
 
@@ -114,17 +114,17 @@ def test_it_stops_when_enough_is_known_and_asks_at_the_looks_alone(duel: Duel) -
         asked.append(duel.done)
         return len(asked) == 2
 
-    duel.rounds, duel.enough = 12, enough
+    duel.rounds, duel.is_decided = 12, enough
     assert len(list(duel.run())) == 8 * 2 * 2
     assert asked == [6, 8]
-    assert duel.stopped == "every case is settled"
+    assert duel.stopped == "every case is decided"
 
 
 def test_no_round_starts_that_would_end_after_the_budget(duel: Duel) -> None:
     duel.rounds, duel.budget_s = 1000, 0.5  # more than the fastest machine can do
     assert list(duel.run())
     assert duel.stopped == "the budget is spent"
-    records = [Store(duel.folder / side).load() for side in SIDES]
+    records = [Store(duel.folder / side).read() for side in SIDES]
     assert len(records[0]) == len(records[1]) == 2 * duel.done
 
 
@@ -142,9 +142,9 @@ def test_it_goes_on_where_it_was_stopped(duel: Duel) -> None:
 
 
 def test_looks_end_with_the_last_round() -> None:
-    assert looks(LOOKS[-1]) == list(LOOKS)
-    assert looks(5) == [5]
-    assert looks(12) == [6, 8, 11, 12]
+    assert interim_looks(LOOKS[-1]) == list(LOOKS)
+    assert interim_looks(5) == [5]
+    assert interim_looks(12) == [6, 8, 11, 12]
 
 
 def ab(repository: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> Any:
@@ -165,8 +165,8 @@ def test_the_command_finds_the_slower_commit_and_says_which_case(
     assert words["resnet18", "latency"] == words["resnet18", "throughput"] == "SLOWER"
     assert words["resnet34", "latency"] == "SAME"
     assert words["resnet18", "weights"] == "SAME"
-    assert "every case is settled" in found["ended"]
-    assert any("measuring itself differs" in text for text in found["told"])  # the toy's speed is in its worker
+    assert "every case is decided" in found["ended"]
+    assert any("measuring code differs" in text for text in found["told"])  # the toy's speed is in its worker
 
 
 def test_a_base_whose_worker_is_one_file_runs_beside_a_head_whose_worker_is_a_package(
@@ -180,7 +180,7 @@ def test_a_base_whose_worker_is_one_file_runs_beside_a_head_whose_worker_is_a_pa
     words = {(one["case"].split("/")[0], one["metric"]): one["word"] for one in found["verdicts"]}
     assert words["resnet18", "latency"] == "SLOWER"
     assert words["resnet34", "latency"] == "SAME"
-    assert any("measuring itself differs" in text for text in found["told"])
+    assert any("measuring code differs" in text for text in found["told"])
 
 
 def test_a_commit_against_itself_is_the_same(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,5 +221,5 @@ def test_this_checkout_against_itself(tmp_path: Path) -> None:
         pytest.skip(told.output)
     assert told.exit_code == 0, told.output
     for side in SIDES:
-        assert [record.status for record in Store(tmp_path / "out" / side).load()] == ["ok", "ok"]
+        assert [record.status for record in Store(tmp_path / "out" / side).read()] == ["ok", "ok"]
     assert not list(Path(root).glob(".git/worktrees/*"))

@@ -15,7 +15,7 @@ import pytest
 from bench.errors import StoreError
 from bench.machine.environment import ROOT
 from bench.plans.case import Case
-from bench.plans.plan import Plan, gate_only, read
+from bench.plans.plan import Plan, gate_only, parse_plan
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.runs import process
@@ -33,7 +33,7 @@ precision = "fp32"
 batch = [1, 2]
 image = [32, 40]
 """
-PLAN = gate_only(read(TOML, "test", "test.toml"))
+PLAN = gate_only(parse_plan(TOML, "test", "test.toml"))
 
 
 class Count(Events):
@@ -67,7 +67,7 @@ def test_all_cases_are_checked_and_some_at_once(sweep: Callable[..., Sweep]) -> 
     records = list(made.run())
     assert [record.status for record in records] == ["ok"] * 8
     assert count.most == 3
-    assert {record.case for record in made.store.load()} == set(PLAN.cases)
+    assert {record.case for record in made.store.read()} == set(PLAN.cases)
     assert made.store.damage == []
     # once for each size of image, before any case that needs them
     references = [place for place, what in enumerate(count.started) if isinstance(what, str)]
@@ -80,8 +80,8 @@ def test_all_cases_are_checked_and_some_at_once(sweep: Callable[..., Sweep]) -> 
 
 
 def test_what_is_timed_runs_alone(sweep: Callable[..., Sweep]) -> None:
-    with pytest.raises(ValueError, match="runs alone"):
-        sweep(read(TOML, "test", "test.toml"), jobs=2)
+    with pytest.raises(ValueError, match="one at a time"):
+        sweep(parse_plan(TOML, "test", "test.toml"), jobs=2)
 
 
 def test_a_throttled_check_is_a_check(sweep: Callable[..., Sweep]) -> None:
@@ -181,12 +181,12 @@ def test_an_interrupt_leaves_no_process_and_what_has_ended_is_kept(tmp_path: Pat
     assert "To go on: bench verify" in told
     assert children
     assert all(soon(lambda pid=pid: gone(pid)) for pid in children)  # type: ignore[misc]
-    kept = len(Store(out).load())
+    kept = len(Store(out).read())
     assert 1 <= kept < 6
     again = subprocess.run([*command, "--resume"], cwd=ROOT, capture_output=True, text=True, timeout=500, check=False)
     assert again.returncode == 0, again.stderr
-    assert {record.status for record in Store(out).load()} == {"ok"}
-    assert len(Store(out).load()) == 6
+    assert {record.status for record in Store(out).read()} == {"ok"}
+    assert len(Store(out).read()) == 6
 
 
 def offspring(pid: int) -> list[int]:

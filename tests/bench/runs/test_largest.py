@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.plans.case import Case
-from bench.plans.plan import read
+from bench.plans.plan import parse_plan
 from bench.records.store import Store
-from bench.runs.largest import REPEATS, RESOLUTION, largest
+from bench.runs.largest import REPEATS, RESOLUTION, search
 from bench.runs.process import Answer
 from bench.runs.sweep import Sweep
 
@@ -43,24 +43,24 @@ class Device:
 )
 def test_the_answer_brackets_what_the_device_holds(holds: int, start: int, limit: int, why: str) -> None:
     device = Device(holds, why)
-    found = largest(device, start, limit)
-    search = found.data["largest"]
-    fits, fails = search["fits"], search["fails"]
-    assert [row[0] for row in search["tried"]] == device.asked
+    found = search(device, start, limit)
+    outcome = found.data["largest"]
+    fits, fails = outcome["fits"], outcome["fails"]
+    assert [row[0] for row in outcome["tried"]] == device.asked
     assert len(device.asked) <= 2 * ceil(log2(limit))
     assert max(device.asked) <= limit
     assert found.wall_s == len(device.asked)
     if holds >= limit:
         assert (fits, fails) == (limit, None)
-        assert search["reason"] == f"not sought beyond {limit}"
+        assert outcome["reason"] == f"not sought beyond {limit}"
         return
     assert fits <= holds < fails
     assert fails - fits <= max(1, fits // RESOLUTION)
-    assert search["reason"] == f"{why}: {fails} is too many"
+    assert outcome["reason"] == f"{why}: {fails} is too many"
     assert found.status == ("ok" if holds else why)
     if fits:
         assert found.data["details"] == {"batch": fits}
-        assert [fits, "ok", fits * MIB, 1.0] in search["tried"]
+        assert [fits, "ok", fits * MIB, 1.0] in outcome["tried"]
 
 
 @given(st.data())
@@ -73,7 +73,7 @@ def test_on_a_device_that_changes_its_mind_the_search_ends_and_tells_what_it_saw
         last[batch] = data.draw(st.sampled_from(["ok", "memory", "wrong", "timeout"]))
         return answer(last[batch], batch)
 
-    found = largest(probe, 64, 16384)
+    found = search(probe, 64, 16384)
     fits, fails = found.data["largest"]["fits"], found.data["largest"]["fails"]
     assert len(asked) <= (1 + REPEATS) * 2 * log2(16384)
     assert len(asked) - len(set(asked)) <= REPEATS
@@ -83,19 +83,19 @@ def test_on_a_device_that_changes_its_mind_the_search_ends_and_tells_what_it_saw
 
 def test_a_failure_that_is_not_for_want_of_memory_is_not_sought_at_every_batch() -> None:
     device = Device(0, "error")
-    found = largest(device, 64, 1024)
+    found = search(device, 64, 1024)
     assert device.asked == [64, 1]
     assert (found.status, found.reason) == ("error", "batch 1: 1 is too many")
     assert found.data["largest"]["fits"] == 0
     device = Device(0, "memory")
-    assert largest(device, 64, 1024).status == "memory"
+    assert search(device, 64, 1024).status == "memory"
     assert device.asked == [64, 32, 16, 8, 4, 2, 1, 1]
 
 
 def test_a_device_that_was_full_for_a_moment_is_asked_again() -> None:
     device = Device(1000)
     full = iter([False, True])
-    found = largest(lambda batch: answer("memory", batch) if next(full, False) else device(batch), 64, 1024)
+    found = search(lambda batch: answer("memory", batch) if next(full, False) else device(batch), 64, 1024)
     assert found.data["largest"]["fits"] > 1000 * (1 - 1 / RESOLUTION)
 
 
@@ -122,7 +122,7 @@ def test_a_sweep_keeps_a_search_as_one_record(tmp_path: Path, here: dict[str, An
         return answer("ok" if job["job"] == "case" or case.batch <= 100 else "memory", case.batch)
 
     sweep = Sweep(
-        read(PLAN, "test", "test.toml"), Store(tmp_path / "out"), here | {"gpu": {"none": "hidden"}}, ask=child
+        parse_plan(PLAN, "test", "test.toml"), Store(tmp_path / "out"), here | {"gpu": {"none": "hidden"}}, ask=child
     )
     sweep.events.stage = stages.append  # type: ignore[method-assign]
     records = {record.case.name: record for record in sweep.run()}
@@ -133,4 +133,4 @@ def test_a_sweep_keeps_a_search_as_one_record(tmp_path: Path, here: dict[str, An
     assert record.largest["reason"] == "memory: in run: 102 is too many"
     assert not record.latency_ns
     assert "batch 64: run" in stages
-    assert {record.case: record.largest for record in sweep.store.load()}[CASE] == record.largest
+    assert {record.case: record.largest for record in sweep.store.read()}[CASE] == record.largest

@@ -1,7 +1,7 @@
 """The files that measure: each is there, and the clock, the gate and the worker are among them."""
 
 from bench.machine.environment import ROOT
-from bench.runs.measuring import FILES, FOLDER, measuring
+from bench.runs.measuring import FILES, FOLDER, measuring_files
 
 
 def test_every_entry_exists_and_holds_modules() -> None:
@@ -10,4 +10,6 @@ def test_every_entry_exists_and_holds_modules() -> None:
 
 
 def test_the_clock_and_the_gate_are_among_them() -> None:
-    assert {"bench/worker/__main__.py", "bench/worker/gate.py", "bench/worker/measure/clock.py"} <= set(measuring())
+    assert {"bench/worker/__main__.py", "bench/worker/gate.py", "bench/worker/measure/clock.py"} <= set(
+        measuring_files()
+    )

@@ -50,7 +50,7 @@ def test_a_segmentation_fault() -> None:
     assert "SIGSEGV, in: segfault" in answer.reason
 
 
-@pytest.mark.skipif(process._oom_kills() is None, reason="this kernel does not count what its OOM killer kills")
+@pytest.mark.skipif(process._count_oom_kills() is None, reason="this kernel does not count what its OOM killer kills")
 def test_killed_from_outside_is_not_for_want_of_memory() -> None:
     answer = child("killed")
     assert answer.status == "crash"

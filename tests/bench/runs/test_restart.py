@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from bench.runs.process import Answer
-from bench.runs.restart import Ending, Hand, restart
+from bench.runs.restart import Ending, InFlight, restart
 
 OK, CRASH = Answer("ok", "", {}, 0.1), Answer("crash", "died by signal SIGSEGV", {}, 0.1)
 
@@ -17,7 +17,7 @@ class Fake:
 
     def __init__(self, items: Iterable[str], deadly: Iterable[str] = (), width: int = 1) -> None:
         self.left, self.deadly, self.width = list(items), set(deadly), width
-        self.hand: Hand[str] = Hand()
+        self.in_flight: InFlight[str] = InFlight()
         self.done: list[str] = []
         self.blamed: dict[str, str] = {}
         self.alone: list[bool] = []
@@ -30,11 +30,11 @@ class Fake:
         while self.left:
             group = self.left[:width]
             for item in group:
-                self.hand.begin(item)
+                self.in_flight.begin(item)
             if self.deadly & set(group):
                 return CRASH
             for item in group:
-                self.hand.end(item)
+                self.in_flight.end(item)
                 self.done.append(item)
             del self.left[:width]
         return OK
@@ -44,7 +44,7 @@ class Fake:
         self.left.remove(item)
 
     def run(self, **how: object) -> Ending:
-        return restart(self.start, self.hand, self.blame, **how)  # type: ignore[arg-type]
+        return restart(self.start, self.in_flight, self.blame, **how)  # type: ignore[arg-type]
 
 
 def test_without_a_death_one_process_does_it_all() -> None:
@@ -81,8 +81,8 @@ def test_so_many_deaths_are_survived(deaths: int, gave_up: bool, blamed: int) ->
 def test_an_answer_about_the_whole_ends_it(status: str) -> None:
     fake = Fake("ab")
     answer = Answer(status, "why", {}, 0.1)
-    fake.hand.begin("a")  # which is then not to blame
-    assert restart(lambda alone: answer, fake.hand, fake.blame) == Ending(answer)
+    fake.in_flight.begin("a")  # which is then not to blame
+    assert restart(lambda alone: answer, fake.in_flight, fake.blame) == Ending(answer)
     assert fake.blamed == {}
 
 
@@ -98,48 +98,48 @@ def idle(answer: Answer, count: list[int]) -> Callable[[bool], Answer]:
 @pytest.mark.parametrize("strikes", [1, 2])
 def test_processes_that_do_nothing_are_given_up(answer: Answer, strikes: int) -> None:
     count: list[int] = []
-    hand: Hand[str] = Hand()
-    ending = restart(idle(answer, count), hand, lambda item, answer: None, strikes=strikes, final=())
+    in_flight: InFlight[str] = InFlight()
+    ending = restart(idle(answer, count), in_flight, lambda item, answer: None, strikes=strikes, final=())
     assert ending == Ending(answer, gave_up=True)
     assert len(count) == strikes
 
 
 def test_what_is_done_between_makes_a_strike_good() -> None:
     turns = iter(["", "a", "", "b", "", ""])
-    hand: Hand[str] = Hand()
+    in_flight: InFlight[str] = InFlight()
 
     def start(alone: bool) -> Answer:
         if item := next(turns):
-            hand.begin(item)
-            hand.end(item)
+            in_flight.begin(item)
+            in_flight.end(item)
         return CRASH
 
-    assert restart(start, hand, lambda item, answer: None, strikes=2).gave_up
+    assert restart(start, in_flight, lambda item, answer: None, strikes=2).gave_up
     assert next(turns, "none left") == "none left"
 
 
 def test_one_that_cannot_do_one_at_a_time_is_given_up() -> None:
-    hand: Hand[str] = Hand()
+    in_flight: InFlight[str] = InFlight()
 
     def start(alone: bool) -> Answer:
-        hand.begin("a")
-        hand.begin("b")
+        in_flight.begin("a")
+        in_flight.begin("b")
         return CRASH
 
-    assert restart(start, hand, lambda item, answer: None).gave_up
+    assert restart(start, in_flight, lambda item, answer: None).gave_up
 
 
 def test_one_that_begins_an_item_and_ends_well_without_it_is_given_up() -> None:
-    hand: Hand[str] = Hand()
+    in_flight: InFlight[str] = InFlight()
     count: list[int] = []
 
     def start(alone: bool) -> Answer:
         count.append(1)
         assert len(count) < 9, "it never ends"
-        hand.begin("a")
+        in_flight.begin("a")
         return OK
 
-    assert restart(start, hand, lambda item, answer: None, strikes=3, final=()) == Ending(OK, gave_up=True)
+    assert restart(start, in_flight, lambda item, answer: None, strikes=3, final=()) == Ending(OK, gave_up=True)
     assert len(count) == 3
 
 
@@ -153,16 +153,16 @@ def test_none_is_started_when_the_time_is_up() -> None:
 
 
 def test_a_process_that_tells_beginnings_alone() -> None:
-    hand: Hand[str] = Hand()
+    in_flight: InFlight[str] = InFlight()
     for item in "abc":
-        hand.turn_to(item)
-    assert (list(hand.items), hand.done) == (["c"], 2)
+        in_flight.begin_next(item)
+    assert (list(in_flight.items), in_flight.done) == (["c"], 2)
 
 
 def test_what_interrupts_a_process_ends_it() -> None:
     def start(alone: bool) -> Answer:
         raise KeyboardInterrupt
 
-    hand: Hand[str] = Hand()
+    in_flight: InFlight[str] = InFlight()
     with pytest.raises(KeyboardInterrupt):
-        restart(start, hand, lambda item, answer: None)
+        restart(start, in_flight, lambda item, answer: None)

@@ -70,7 +70,7 @@ def bench(*words: str, env: dict[str, str] | None = None, **rest: Any) -> subpro
 
 def whole(folder: Path) -> list[Record]:
     store = Store(folder)
-    records = store.load()
+    records = store.read()
     assert store.damage == []
     return records
 
@@ -152,9 +152,9 @@ def used(folder: Path) -> Path:
 
 def test_two_runs_in_one_second_share_no_folder(clock: Callable[[str], None]) -> None:
     clock("2026-01-31T12:00:00")
-    begun = [used(folders.fresh("tiny")) for _ in range(12)]
+    begun = [used(folders.new_run_folder("tiny")) for _ in range(12)]
     assert len(set(begun)) == 12
-    assert folders.latest("tiny") == begun[-1]
+    assert folders.latest_run_folder("tiny") == begun[-1]
 
 
 def test_the_latest_folder_is_the_one_that_was_begun_last_whatever_the_clock_said(
@@ -162,24 +162,24 @@ def test_the_latest_folder_is_the_one_that_was_begun_last_whatever_the_clock_sai
 ) -> None:
     for time_ in ("2026-01-31T12:00:00", "2026-01-30T12:00:00", "2026-01-30T12:00:00", "2026-01-31T12:00:00"):
         clock(time_)
-        folder = used(folders.fresh("tiny"))
-        assert folders.latest("tiny") == folder
+        folder = used(folders.new_run_folder("tiny"))
+        assert folders.latest_run_folder("tiny") == folder
 
 
 def test_the_latest_folder_of_a_plan_is_not_one_of_another_with_a_longer_name(clock: Callable[[str], None]) -> None:
     clock("2026-01-31T12:00:00")
-    folder = used(folders.fresh("tiny"))
-    used(folders.fresh("tiny-2"))
-    used(folders.fresh("verify-tiny"))
-    assert folders.latest("tiny") == folder
+    folder = used(folders.new_run_folder("tiny"))
+    used(folders.new_run_folder("tiny-2"))
+    used(folders.new_run_folder("verify-tiny"))
+    assert folders.latest_run_folder("tiny") == folder
 
 
 def test_a_folder_from_before_folders_had_numbers_is_found(clock: Callable[[str], None], tmp_path: Path) -> None:
     old = used(tmp_path / "local" / "tiny-20260131-120000")
-    assert folders.latest("tiny") == old
+    assert folders.latest_run_folder("tiny") == old
     clock("2026-01-30T12:00:00")
-    new = used(folders.fresh("tiny"))
-    assert folders.latest("tiny") == new
+    new = used(folders.new_run_folder("tiny"))
+    assert folders.latest_run_folder("tiny") == new
 
 
 def fill(folder: Path) -> None:

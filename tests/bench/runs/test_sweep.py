@@ -35,7 +35,7 @@ def test_what_cannot_run_is_a_record_with_its_reason(sweep: Callable[..., Sweep]
 
 def test_a_record_is_on_disk_before_the_next_case_starts(sweep: Callable[..., Sweep]) -> None:
     on_disk: list[int] = []
-    made = sweep(FakeChild(lambda job: on_disk.append(len(made.store.load())) or Answer("ok", "", dict(GOOD), 1.0)))
+    made = sweep(FakeChild(lambda job: on_disk.append(len(made.store.read())) or Answer("ok", "", dict(GOOD), 1.0)))
     list(made.run())
     assert on_disk == list(range(6, 24))  # after the 6 skipped
 

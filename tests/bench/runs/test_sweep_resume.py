@@ -26,7 +26,7 @@ def test_a_killed_sweep_resumes_with_what_is_missing_and_nothing_else(sweep: Cal
     made = sweep(rest, resume=True)
     list(made.run())
     assert names(child)[:8] + names(rest) == names_of_all(sweep)
-    whole = made.store.load()
+    whole = made.store.read()
     assert len(whole) == 24
     assert len({(r.case, r.round) for r in whole}) == 24
     nothing = FakeChild()
@@ -81,5 +81,5 @@ def test_what_failed_is_run_again_when_asked_and_then_counts_in_its_place(sweep:
     made = sweep(mended, retry=True)
     list(made.run())
     assert names(mended) == [name for name in names(failing) if "/b3/" in name]
-    assert all(record.status in ("ok", "skipped") for record in made.store.load())
-    assert len(made.store.load()) == 24
+    assert all(record.status in ("ok", "skipped") for record in made.store.read())
+    assert len(made.store.read()) == 24

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from bench.plans.plan import read
+from bench.plans.plan import parse_plan
 from bench.runs.process import Answer
 from bench.runs.sweep import Sweep
 from bench.stats import LEAST_ROUNDS
 from tests.bench.runs.played import GOOD, FakeChild, names, ok
 
-PAIR = read(
+PAIR = parse_plan(
     """
 why = "A test."
 rounds = 2
@@ -57,7 +57,7 @@ def test_rounds_follow_until_the_ratio_is_known_and_then_no_more(sweep: Callable
     assert again.jobs == []
 
 
-VALUED = read(
+VALUED = parse_plan(
     """
 why = "A test."
 rounds = 2

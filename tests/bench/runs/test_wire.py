@@ -38,66 +38,74 @@ JOBS: list[Job[Any]] = [
 
 @pytest.mark.parametrize("one", JOBS, ids=lambda one: type(one).__name__)
 def test_a_job_is_read_as_it_was_written_and_what_is_unknown_is_passed_over(one: Job[Any]) -> None:
-    data = json.loads(json.dumps(one.plain()))
+    data = json.loads(json.dumps(one.to_json()))
     assert data["job"] == one.name
-    assert type(one).read(data) == one
-    assert type(one).read(data | {"of_a_later_commit": 1}) == one
+    assert type(one).from_json(data) == one
+    assert type(one).from_json(data | {"of_a_later_commit": 1}) == one
 
 
 def test_a_case_s_job_is_the_object_that_earlier_commits_read() -> None:
-    plain = JOBS[0].plain()
+    plain = JOBS[0].to_json()
     assert list(plain) == ["job", "case", "settings", "device", "seed", "source", "reference", "caches"]
     assert plain["case"] == CASE.name
     assert Settings(**plain["settings"]) == Settings(**ONCE)  # type: ignore[arg-type]
 
 
 def test_a_job_of_an_earlier_commit_may_lack_what_has_a_default() -> None:
-    data = JOBS[0].plain()
+    data = JOBS[0].to_json()
     del data["caches"]
     del data["settings"]["host_memory_gib"]
-    assert CaseJob.read(data).caches == ""
+    assert CaseJob.from_json(data).caches == ""
     data["settings"]["of_a_later_commit"] = 1
-    assert CaseJob.read(data).settings == Settings(**ONCE)  # type: ignore[arg-type]
+    assert CaseJob.from_json(data).settings == Settings(**ONCE)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("seed", "3", "case.seed is '3', and should be int"),
-        ("seed", True, "case.seed is True"),
-        ("case", "resnet50/eager", "case.case: "),
-        ("case", 5, "case.case is 5, and should be str"),
-        ("reference", {"fp64": None}, "case.reference.fp64 is None, and should be str"),
-        ("settings", [], "case.settings is [], and should be dict"),
-        ("settings", {"samples": 0}, "case.settings: samples = 0 is too small"),
+        ("seed", "3", 'case: seed is "3", where a whole number belongs'),
+        ("seed", True, "case: seed is true"),
+        ("case", "resnet50/eager", "'resnet50/eager' is not a case"),
+        ("case", 5, "case: case is 5, where text"),
+        ("reference", {"fp64": None}, "case: reference.fp64 is null, where text"),
+        ("settings", [], "case: settings is an empty list, where an object"),
+        ("settings", {"samples": 0}, "samples = 0 is too small"),
     ],
 )
 def test_a_wrong_field_of_a_job_is_named(field: str, value: object, message: str) -> None:
     with pytest.raises(MessageError) as raised:
-        CaseJob.read(JOBS[0].plain() | {field: value})
+        CaseJob.from_json(JOBS[0].to_json() | {field: value})
     assert message in str(raised.value)
-    data = JOBS[0].plain()
+    data = JOBS[0].to_json()
     del data[field]
-    with pytest.raises(MessageError, match=f"case has no {field}"):
-        CaseJob.read(data)
+    with pytest.raises(MessageError, match=f"an object with {field} belongs"):
+        CaseJob.from_json(data)
 
 
 def answered(one: Job[Any], data: dict[str, Any], status: str = "ok") -> Answer[Any]:
-    return request(one, 1.0, by=lambda *_: Answer(status, "", data, 0.1))
+    return request(one, 1.0, ask=lambda *_: Answer(status, "", data, 0.1))
 
 
 @pytest.mark.parametrize(
     ("number", "data", "message"),
     [
-        (0, {"latency_ns": "fast"}, "the answer to case.latency_ns is 'fast', and should be list"),
-        (0, {"latency_ns": [1, 2, "3"]}, "case.latency_ns[2] is '3', and should be int"),
-        (0, {"latency_ns": [1, None]}, "case.latency_ns[1] is None"),
-        (0, {"throughput": {"images": 1.5}}, "case.throughput.images is 1.5, and should be int"),
-        (2, {}, "the answer to reference has no paths"),
-        (2, {"paths": {"fp64": 3}}, "reference.paths.fp64 is 3"),
-        (1, {"whole_ns": []}, "the answer to layers has no "),
-        (4, {"measurements": [{"what": "matmul"}]}, "the answer to ceilings has no absent"),
-        (8, {"networks": [], "gpu": {"name": "x"}, "versions": {}, "bundle": ""}, "tune.gpu has no arch, sms"),
+        (0, {"latency_ns": "fast"}, 'the answer to case: latency_ns is "fast", where a list'),
+        (0, {"latency_ns": [1, 2, "3"]}, 'case: latency_ns[2] is "3", where a whole number'),
+        (0, {"latency_ns": [1, None]}, "case: latency_ns[1] is null"),
+        (0, {"throughput": {"images": 1.5}}, "case: throughput.images is 1.5, where a whole number"),
+        (2, {}, "the answer to reference: it is an object, where an object with paths"),
+        (2, {"paths": {"fp64": 3}}, "reference: paths.fp64 is 3"),
+        (1, {"whole_ns": []}, "the answer to layers: it is an object, where an object with "),
+        (
+            4,
+            {"measurements": [{"what": "matmul"}]},
+            "the answer to ceilings: measurements[0] is an object, where an object with ",
+        ),
+        (
+            8,
+            {"networks": [], "gpu": {"name": "x"}, "versions": {}, "bundle": ""},
+            "tune: gpu is an object, where an object with arch and sms",
+        ),
     ],
 )
 def test_an_answer_of_another_kind_is_a_crash_with_the_reason(number: int, data: dict[str, Any], message: str) -> None:
@@ -132,6 +140,6 @@ def test_a_case_s_answer_is_fields_of_a_record() -> None:
 
 def test_every_job_says_what_it_is_answered() -> None:
     kinds = [kind for module in (job, kernel_jobs) for kind in vars(module).values()]
-    jobs = {kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Job) and "name" in vars(kind)}
+    jobs = {kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Job) and getattr(kind, "name", "")}
     assert len({(kind.name, kind.what) for kind in jobs}) == len(jobs) == 15
     assert all(fields(kind) and hasattr(kind, "answer") for kind in jobs)

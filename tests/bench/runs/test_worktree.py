@@ -8,7 +8,7 @@ import pytest
 from bench.errors import RevisionError
 from bench.runs import worktree
 from bench.runs.process import ask
-from bench.runs.worktree import changed, checkouts, commit
+from bench.runs.worktree import changed_files, checkouts, resolve_commit
 from tests.repositories import git
 
 FILES = {
@@ -80,7 +80,7 @@ def test_an_unknown_revision_is_told_and_nothing_is_left(repository: Path) -> No
 def test_changes_that_no_commit_has_are_refused_where_they_may_be_meant(repository: Path) -> None:
     (repository / "resnet" / "variants.py").write_text("WORD = 'third'\n")
     with (
-        pytest.raises(RevisionError, match=r"HEAD is what is checked out, and resnet/variants.py has changes"),
+        pytest.raises(RevisionError, match=r"HEAD is checked out, and resnet/variants.py has changes"),
         checkouts(["v1", "HEAD"], repository=repository),
     ):
         pass
@@ -124,7 +124,7 @@ def test_other_packages_are_set_up_by_the_revisions_own_means(
         checkouts(["HEAD~1", "HEAD"], told.append, repository),
     ):
         pass
-    assert "asks for other packages" in told[0]
+    assert "requires other packages" in told[0]
     assert left(repository) == (0, [])
 
 
@@ -163,9 +163,9 @@ def test_what_a_killed_process_left_is_removed_by_the_next(repository: Path) -> 
 
 def test_no_checkout_has_no_revisions(tmp_path: Path) -> None:
     with pytest.raises(RevisionError, match="no git checkout of its own"):
-        commit("HEAD", tmp_path)
+        resolve_commit("HEAD", tmp_path)
 
 
 def test_what_changed_between_two_commits(repository: Path) -> None:
-    assert changed("v1", "v2", ["resnet"], repository) == ["resnet/variants.py"]
-    assert changed("v1", "v2", ["bench"], repository) == []
+    assert changed_files("v1", "v2", ["resnet"], repository) == ["resnet/variants.py"]
+    assert changed_files("v1", "v2", ["bench"], repository) == []

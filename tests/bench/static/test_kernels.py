@@ -27,7 +27,7 @@ def test_a_record_of_the_older_schema_is_read(tmp_path: Path) -> None:
     (old,) = Accepted.read(path).entries
     assert not compare_kernels([old], [entry])
     path.write_text(json.dumps(data | {"schema": 2}))
-    with pytest.raises(StoreError, match="an entry.facts has no wait_depth"):
+    with pytest.raises(StoreError, match="an object with barrier and operand_a and overwrites and wait_depth"):
         Accepted.read(path)
 
 

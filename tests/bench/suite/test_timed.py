@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.records.formats import imported
+from bench.records.formats import import_pytest_benchmark
 from bench.suite.timed import _forget
 
 ROOT = Path(__file__).parents[3]
@@ -69,7 +69,7 @@ def test_a_case_is_timed_saved_compared_and_imported(tmp_path: Path) -> None:
     data = json.loads(file.read_text())
     (benchmark,) = data["benchmarks"]
     assert benchmark["extra_info"]["case"] == NAME
-    ((record,), left) = imported(data)
+    ((record,), left) = import_pytest_benchmark(data)
     assert left == []
     assert len(record.latency_ns) == benchmark["stats"]["rounds"]
     assert record.gate.keys() == {"before", "during", "after"}

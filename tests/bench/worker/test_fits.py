@@ -14,7 +14,7 @@ from torch import Tensor
 from bench.plans.case import MAX, Case
 from bench.plans.plan import Settings
 from bench.runs.job import PICTURES, CaseJob, fit_job, reference_job
-from bench.runs.largest import RESOLUTION, START, find
+from bench.runs.largest import RESOLUTION, START, search_largest
 from bench.runs.process import Answer, ask
 from bench.runs.request import request
 from bench.worker.fits import placed
@@ -114,7 +114,7 @@ def test_what_bounds_a_batch_is_told_with_its_status(
     """An error here; wrong answers at a batch are the test above, and a search over them is played elsewhere."""
     monkeypatch.setenv("CHEAT", "breaks")
     child = partial(ask, module="tests.cheats.fit")
-    found = find(child, CaseJob(CASE, Settings(), "cpu", 0, "noise", reference(CASE)))
+    found = search_largest(child, CaseJob(CASE, Settings(), "cpu", 0, "noise", reference(CASE)))
     assert found.status == "ok"
     assert found.data["largest"]["fits"] == 12
     assert found.data["largest"]["fails"] == 13
@@ -156,7 +156,7 @@ def test_the_largest_batch_in_a_small_memory(reference: Callable[[Case], dict[st
     assert small.status == "ok", small.reason
     # what a small batch needs here, with this build of torch, and a little
     gib = (small.data["memory"]["host_resident_peak"] + unused + 40 * MIB) / 2**30
-    found = find(ask, CaseJob(case, Settings(host_memory_gib=gib), "cpu", 0, "noise", paths))
+    found = search_largest(ask, CaseJob(case, Settings(host_memory_gib=gib), "cpu", 0, "noise", paths))
     assert found.status == "ok", found.reason
     assert found.data["memory"]["host_limit"] == int(gib * 2**30)
     search = found.data["largest"]

@@ -28,7 +28,7 @@ def test_no_job_has_two_rows() -> None:
 
 def test_what_is_no_job_is_told() -> None:
     stages: list[str] = []
-    with pytest.raises(ValueError, match="reference has no model_name"):
+    with pytest.raises(ValueError, match="model_name"):
         do({"job": "reference"}, stages.append)
     assert stages == ["reference"]
 

@@ -12,7 +12,7 @@ from kernels import conv, conv_tma, head, kinds, stem
 from kernels.cards.archs import ARCHS
 from kernels.compiled.emit import compile_for, emit, nvidia_tool
 from kernels.compiled.facts import KernelFacts
-from kernels.launch import INTERPRETED, Argument, Launch, Operands, empty_output
+from kernels.launch import INTERPRETED, Argument, Launch, Operands, compilations, empty_output
 from kernels.space import head as head_space
 from kernels.space import stem as stem_space
 from kernels.space.config import Config
@@ -36,7 +36,7 @@ def tma(box: tuple[int, int, int], n: int, k: int, warps: int, stages: int, **ot
 
 
 def emitted(layer: Layer, config: Config, arch: int) -> KernelFacts:
-    (compilation, *_) = (conv_tma if config.impl == "tma" else conv).compilation(layer, config)
+    (compilation, *_) = compilations(layer, config)
     found = emit(compilation, arch)
     print(layer.key, config, found)
     assert not found.spills
@@ -113,7 +113,7 @@ def test_fp32_stays_off_the_tensor_cores() -> None:
 def test_a_row_of_pixels_stays_in_shared_memory() -> None:
     """As conv_tma.py says: what wgmma reads of x comes from shared memory, or from registers if the box is no row."""
     for layer, box, through_registers in ((LAST, (1, 1, 128), False), (MIDDLE, (2, 8, 8), True)):
-        (compilation,) = conv_tma.compilation(layer, tma(box, 64, 64, 4, 3))
+        (compilation,) = compilations(layer, tma(box, 64, 64, 4, 3))
         products = [
             line for line in compile_for(compilation, 90).asm["ttgir"].splitlines() if "warp_group_dot " in line
         ]
@@ -134,12 +134,12 @@ def test_a_row_of_pixels_stays_in_shared_memory() -> None:
 )
 def test_products_that_read_registers_wait_or_are_refused(layer, config, dtype) -> None:
     """As `fit.hazard_reason` has it without compiling: the code overwrites what is in flight, unless steps wait."""
-    layer, module = replace(layer, dtype=dtype), conv_tma if config.impl == "tma" else conv
+    layer = replace(layer, dtype=dtype)
     found = {}
     for serial in (False, True):
         same = replace(config, serial=serial)
         assert (kinds.rejection_reason(layer, same, 90) is None) == serial
-        (compilation, *_) = module.compilation(layer, same)
+        (compilation, *_) = compilations(layer, same)
         found[serial] = emit(compilation, 90)
         assert found[serial].operand_a == "registers"
     assert found[False].overwrites > 0
@@ -155,7 +155,7 @@ def test_what_the_model_chooses_is_safe(network) -> None:
     activated = [layer for layer in found if layer.prologue]
     assert bool(activated) == (network == "resnet50v2")
     for layer in (windows[0], windows[-1], *activated[1:3]):
-        (compilation, *_) = conv.compilation(layer, default_config(layer, 90))
+        (compilation, *_) = compilations(layer, default_config(layer, 90))
         emission = emit(compilation, 90)
         assert emission.hazard_reason == "", layer.key
         products = ("registers", 0) if layer.prologue else ("shared", 1)
@@ -163,7 +163,7 @@ def test_what_the_model_chooses_is_safe(network) -> None:
 
 
 def test_the_reduction_of_a_split_depth() -> None:
-    _, reduction = conv.compilation(LATE, ptr(64, 64, 64, 4, 4, split_k=8))
+    _, reduction = compilations(LATE, ptr(64, 64, 64, 4, 4, split_k=8))
     found = emit(reduction, 80)
     assert (found.tensor, found.product, found.warps, found.shared, found.spills) == ({}, False, 4, 0, False)
 
@@ -208,7 +208,7 @@ def key_of(step: Launch, arguments: list[Argument]) -> str:
 def test_what_a_launch_compiles_is_what_was_described(layer, config, hopper) -> None:
     module = conv_tma if config.impl == "tma" else conv
     launches = list(module.calls(layer, config, Operands.empty(layer, "cpu"), empty_output(layer, "cpu")))
-    described = module.compilation(layer, config)
+    described = compilations(layer, config)
     assert len(launches) == len(described) == (2 if config.split_k > 1 else 1)
     for (step, arguments), compilation in zip(launches, described, strict=True):
         assert compile_for(compilation, 90).hash == key_of(step, arguments)
@@ -217,9 +217,9 @@ def test_what_a_launch_compiles_is_what_was_described(layer, config, hopper) -> 
 def test_what_is_described_while_debugging_is_what_is_launched_then(hopper, monkeypatch) -> None:
     layer, config = replace(MIDDLE, n=1), ptr(64, 64, 64, 4, 3)
     ((step, arguments),) = conv.calls(layer, config, Operands.empty(layer, "cpu"), empty_output(layer, "cpu"))
-    (plain,) = conv.compilation(layer, config)
+    (plain,) = compilations(layer, config)
     monkeypatch.setattr(triton.knobs.runtime, "debug", True)
-    (debugged,) = conv.compilation(layer, config)
+    (debugged,) = compilations(layer, config)
     assert compile_for(debugged, 90).hash == key_of(step, arguments) != compile_for(plain, 90).hash
 
 
@@ -229,7 +229,7 @@ def test_the_stem_is_launched_as_it_was_described(hopper) -> None:
     out = empty_output(layer, "cpu")
     weight = out.new_empty(2 * layer.c_out, layer.kernel[0] * layer.window[0])
     operands = [Operands.empty(layer, "cpu").x, weight, out.new_empty(layer.c_out, dtype=torch.float32), out, layer.n]
-    (compilation,) = stem.compilation(layer, config)
+    (compilation,) = compilations(layer, config)
     assert compile_for(compilation, 90).hash == key_of(stem.stem_launch(layer, config), operands)
 
 
@@ -240,7 +240,7 @@ def test_the_head_is_launched_as_it_was_described(config, hopper) -> None:
     layer = Layer(1, 7, 7, 512, 1000, (1, 1), relu=False, prologue=True, mean=True)
     out = torch.empty(layer.n, layer.c_out, dtype=torch.float16)
     launches = list(head.calls(layer, config, Operands.empty(layer, "cpu"), out))
-    described = head.compilation(layer, config)
+    described = compilations(layer, config)
     for (step, arguments), compilation in zip(launches, described, strict=True):
         assert compile_for(compilation, 90).hash == key_of(step, arguments)
 

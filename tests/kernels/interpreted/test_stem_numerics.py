@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from kernels import Config, Layer, conv_bias_relu_pool, pack, stem, widen
-from kernels.launch import Operands
+from kernels.launch import Operands, empty_output, launch_layer
 from kernels.space import stem as stem_space
 from kernels.space.tiling import stem_grid
 
@@ -25,8 +25,8 @@ def cost(layer: Layer, config: Config) -> int:
 
 
 def run(layer: Layer, config: Config, operands: Operands) -> Tensor:
-    out = stem.empty_output(layer, "cpu").fill_(torch.nan)
-    stem.launch(layer, config, operands, out)
+    out = empty_output(layer, "cpu").fill_(torch.nan)
+    launch_layer(layer, config, operands, out)
     return out
 
 
@@ -136,9 +136,9 @@ def test_64_bit_offsets_make_the_same_numbers(operands) -> None:
     given, config = operands(STEM), cut(STEM)
     narrow = stem.stem_launch(STEM, config)
     assert not narrow.constants["WIDE"]
-    out = stem.empty_output(STEM, "cpu").fill_(torch.nan)
+    out = empty_output(STEM, "cpu").fill_(torch.nan)
     wide = replace(narrow, constants={**narrow.constants, "WIDE": True})
-    wide.run(given.x, given.weight, given.bias, out, STEM.n)
+    wide.enqueue(given.x, given.weight, given.bias, out, STEM.n)
     assert torch.equal(out, run(STEM, config, given))
     assert stem.stem_launch(replace(STEM, n=2**24), config).constants["WIDE"]
 
@@ -161,8 +161,8 @@ def test_an_infinity_stays_with_its_neighbours(operands) -> None:
 
 @pytest.mark.parametrize("config", [None, cut(STEM, strip=3)])
 def test_the_op_is_the_kernel(config, monkeypatch, channels_last) -> None:
-    seen, real = [], stem.launch
-    monkeypatch.setattr(stem, "launch", lambda layer, config, *rest: (seen.append(config), real(layer, config, *rest)))
+    seen, real = [], stem.calls
+    monkeypatch.setattr(stem, "calls", lambda layer, config, *rest: seen.append(config) or real(layer, config, *rest))
     conv = nn.Conv2d(3, 24, 7, 2, 3)
     packed = widen(pack(conv.weight, conv.bias))
     x = channels_last(2, 3, 15, 13)
@@ -178,7 +178,7 @@ def test_the_op_is_the_kernel(config, monkeypatch, channels_last) -> None:
 
 def test_bf16_is_computed_by_aten(monkeypatch, channels_last) -> None:
     """The interpreter would multiply it wrong, and silently."""
-    monkeypatch.setattr(stem, "launch", None)
+    monkeypatch.setattr(stem, "calls", None)
     conv = nn.Conv2d(3, 16, 7, 2, 3)
     x = channels_last(1, 3, 9, 9, dtype=torch.bfloat16)
     got = conv_bias_relu_pool(x, widen(pack(conv.weight, conv.bias, torch.bfloat16)))

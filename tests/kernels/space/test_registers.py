@@ -119,7 +119,7 @@ def test_what_was_seen_to_spill_is_told_by_its_kind(monkeypatch: pytest.MonkeyPa
     config = Config.parse("ptr-64x64x32-w4-s3-k1-g8")
     for arch in ARCHS:
         assert not may_spill(WINDOW, config, arch)
-    monkeypatch.setattr(estimate, "SPILLING", {90: frozenset({"half 64x64x32-w4 window"})})
+    monkeypatch.setattr(estimate, "SPILLING", {90: {"half 64x64x32-w4": ("window",)}})
     assert may_spill(WINDOW, config, 90)
     assert not may_spill(WINDOW, config, 80)
     assert not may_spill(Layer(32, 56, 56, 64, 64, (1, 1)), config, 90)

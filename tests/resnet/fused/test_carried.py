@@ -26,8 +26,7 @@ from bench.worker.static.compile_kernels import read_facts
 from bench.worker.tune import search as tune
 from kernels.compiled import bundle, emit
 from kernels.compiled.bundle import BUNDLE_VARIABLE, Bundle, Maker
-from kernels.kinds import implementation
-from kernels.launch import INTERPRETED
+from kernels.launch import INTERPRETED, compilations
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from resnet.cache import COMPILED
@@ -83,7 +82,7 @@ def fill(path: Path, made_by: Maker, configs: list[str] = CONFIGS) -> Bundle:
     found = Bundle(path, made_by, {"commit": "0123456789"})
     for text in configs:
         folders = []
-        for compilation in implementation(LAYER, Config.parse(text)).compilation(LAYER, Config.parse(text)):
+        for compilation in compilations(LAYER, Config.parse(text)):
             read_facts(compilation, 90)
             folders.append(emit.cache_folder(emit.compile_for(compilation, 90)))
         found.add(LAYER.key, text, folders)

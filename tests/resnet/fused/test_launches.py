@@ -22,7 +22,7 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 import resnet.model
 from kernels import conv, table
 from kernels.cards import places
-from kernels.kinds import candidates, default_config
+from kernels.kinds import candidates, default_config, implementation
 from kernels.launch import serialized_parsing
 from kernels.space.config import Config
 from kernels.space.layer import Layer
@@ -213,7 +213,7 @@ def test_all_that_kernels_pass_on_is_in_the_plan_of_memory(hopper, monkeypatch) 
     monkeypatch.setattr(table, "config_for", lambda layer, *_: two if layer.mean else default_config(layer, 90, 132))
     net = of("resnet18", (8, 3, 32, 32))
     (head,) = (layer for layer in net.configs if layer.mean)
-    assert launches.scratch_bytes(head, two) == 2 * 8 * 64 + 4 * 2 * 8 * 16
+    assert implementation(head, two).scratch_bytes(head, two) == 2 * 8 * 64 + 4 * 2 * 8 * 16
     assert net.step_indices[-3:] == [17] * 3  # averages, their product, its sums
     assert len(net.step_indices) == len(net.calls) + 1
     held = [(net.memory.data_ptr(), net.memory.nbytes), (net.logits.data_ptr(), net.logits.nbytes)]

@@ -54,7 +54,7 @@ def test_one_step_a_convolution_of_the_branches(depth, version, shortcut) -> Non
 )
 def test_where_norms_and_shortcuts_go(name, prologues, shortcuts, residuals, head) -> None:
     made = of(name)
-    convs = list(made.convs)
+    convs = list(made.steps[1:-1])
     assert sum(step.prologue is not None for step in convs) == prologues
     assert sum(step.shortcut is not None for step in convs) == shortcuts
     assert sum(step.residual is not None for step in convs) == residuals
@@ -65,7 +65,9 @@ def test_where_norms_and_shortcuts_go(name, prologues, shortcuts, residuals, hea
 
 def test_option_a_is_a_matrix_of_zeros_and_ones() -> None:
     step = next(
-        step for step in build_program(fold(ResNet(Spec(18, "v1", "A")).eval()), (1, 3, 64, 64)).convs if step.shortcut
+        step
+        for step in build_program(fold(ResNet(Spec(18, "v1", "A")).eval()), (1, 3, 64, 64)).steps[1:-1]
+        if step.shortcut
     )
     assert step.shortcut is not None
     assert step.shortcut.stride == 2
@@ -81,7 +83,7 @@ def test_a_norm_behind_a_sum_scales_the_shortcut_too() -> None:
     assert isinstance(norm, nn.BatchNorm2d)
     norm.weight.uniform_(-1, 1)
     made = build_program(fold(model), (1, 3, 64, 64))
-    step = next(step for step in made.convs if step.name == "layer1.2.conv3")
+    step = next(step for step in made.steps[1:-1] if step.name == "layer1.2.conv3")
     assert step.relu
     assert step.shortcut is not None
     want = norm.weight / torch.sqrt(norm.running_var + norm.eps)

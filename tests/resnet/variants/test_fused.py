@@ -152,7 +152,7 @@ def test_layers_are_what_the_op_is_called_with(name, build, batch) -> None:
 
 def test_another_shape_is_refused(build, batch) -> None:
     runner = fused.prepare(build("resnet18"), batch, "fp32", "stream")
-    with pytest.raises(ValueError, match=r"\[1, 3, 64, 64\].*made for \[2, 3, 64, 64\]"):
+    with pytest.raises(ValueError, match=r"\[1, 3, 64, 64\].*is for \[2, 3, 64, 64\]"):
         runner(runner.place(batch[:1]))
 
 

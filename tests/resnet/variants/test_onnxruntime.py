@@ -97,6 +97,9 @@ class Session(NamedTuple):
     def get_providers(self) -> list[str]:
         return self.providers
 
+    def get_provider_options(self) -> dict[str, dict[str, str]]:
+        return {provider: {} for provider in self.providers}
+
 
 def test_an_option_that_this_version_lacks_is_dropped_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def session(path, options, providers, enable_fallback):
@@ -105,8 +108,8 @@ def test_an_option_that_this_version_lacks_is_dropped_and_told(monkeypatch: pyte
         return Session([CUDA, CPU])
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
-    _, dropped = open_session(Path("any.onnx"), CUDA, {"device_id": "0", "fuse_conv_bias": "1"})
-    assert dropped == ["fuse_conv_bias"]
+    _, details = open_session(Path("any.onnx"), CUDA, {"device_id": "0", "fuse_conv_bias": "1"})
+    assert details["options_unknown_here"] == ["fuse_conv_bias"]
 
 
 def test_a_session_that_came_up_on_the_cpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,8 +84,6 @@ def test_our_steps_agree_with_float64(name, faster, build, batch, error, toleran
         assert error(build(name), batch, logits.flip(0) if flip else logits) < tolerance["fp32"]
     assert calls.total() == 0
     json.dumps(runner.details)
-    # nothing is written over, so more than `fused`, and no more than a norm's copy of everything
-    assert runner.details["activation_bytes"] <= runner.details["eager_activation_bytes"]
 
 
 def test_whole_groups_are_timed_once_for_all_that_are_alike(faster, build, batch, monkeypatch) -> None:
@@ -100,7 +98,9 @@ def test_whole_groups_are_timed_once_for_all_that_are_alike(faster, build, batch
     assert timed == [["own", "library"]] * (23 + 2)  # 23 different convolutions, stem and head
     why = runner.details["choices"]
     assert why["fp32-n2-16x16x64-1x1-s1-p0-k256-and16x16x64s1-relu"] == "own: own 1.0 us, library 2.0 us"
-    projecting = next(step for step in build_program(fold(build("resnet50")), (2, 3, 64, 64)).convs if step.shortcut)
+    projecting = next(
+        step for step in build_program(fold(build("resnet50")), (2, 3, 64, 64)).steps[1:-1] if step.shortcut
+    )
     rival = library_step(projecting, "fp32")
     assert isinstance(rival, library_steps.LibraryConv)
     assert rival.projection is not None

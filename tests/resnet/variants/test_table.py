@@ -20,7 +20,7 @@ def test_the_table_loads_without_torch() -> None:
 def test_a_row_is_whole(variant: variants.Variant) -> None:
     assert find_spec(f"resnet.variants.{variant.module}")
     assert len(variant.why) > 20
-    assert set(variant.serves) <= set(variant.launches) <= set(DEVICES)
+    assert set(variant.serves) <= set(DEVICES)
     assert {word for words in variant.serves.values() for word in words} <= set(PRECISIONS)
     # a reason for something that is served would never be read
     assert not [key for key in variant.excluded if key[1] in variant.serves.get(key[0], ())]
@@ -32,7 +32,7 @@ def test_every_combination_is_served_or_has_a_reason() -> None:
             for precision in PRECISIONS:
                 for launch in LAUNCHES:
                     reason = refusal(variant, device, precision, launch)
-                    served = precision in variant.serves.get(device, ()) and launch in variant.launches[device]
+                    served = precision in variant.serves.get(device, ()) and (device, launch) != ("cpu", "graph")
                     assert (reason is None) == served
                     assert served or reason
 

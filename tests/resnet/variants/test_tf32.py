@@ -58,7 +58,7 @@ def logits(model, batch, precision, read):
             layer = layer_of(step, made, precision)
             values[step.name] = empty_output(layer, "cpu")
             compute_layer(layer, module.operands(values), values[step.name], "")
-    assert products.count == len(made.steps) + sum(step.shortcut is not None for step in made.convs)
+    assert products.count == len(made.steps) + sum(step.shortcut is not None for step in made.steps[1:-1])
     assert torch.equal(runner(values[INPUT]), values["head"]) is (read is exactly)
     return values["head"].double()
 
@@ -139,7 +139,7 @@ class Seen(TorchDispatchMode):
 def test_what_our_kernels_multiply_is_rounded_whoever_wrote_it(variant, build, batch, monkeypatch) -> None:
     ways = iter(["own", "library"] * 50)
     monkeypatch.setattr(per_layer.Chooser, "_compare", lambda *_: (next(ways), "in turn"))
-    monkeypatch.setattr(CudnnConv, "decide", lambda *_: None)  # separate kernels, which a CPU has too
+    monkeypatch.setattr(CudnnConv, "choose", lambda *_: None)  # separate kernels, which a CPU has too
     runner = variant.prepare(build("resnet18"), batch, "tf32", "stream")
     placed = runner.place(batch)
     with Seen() as seen:

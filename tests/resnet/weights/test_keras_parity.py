@@ -20,7 +20,8 @@ from torch import nn
 
 from resnet.archs import Spec
 from resnet.model import ResNet
-from resnet.weights.checkpoint import load_into, load_keras
+from resnet.weights.checkpoint import _load_state, load_into
+from resnet.weights.keras_layout import to_state_dict
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed: pip install h5py")
 with warnings.catch_warnings():
@@ -58,6 +59,16 @@ def original(name: str, size: int, classes: int = 1000) -> Any:
         if weight.name in SPREAD:
             weight.assign(rng.uniform(*SPREAD[weight.name], size=weight.shape))
     return model
+
+
+def load_keras(model: ResNet, keras_model: Any) -> None:
+    """Copy the weights of a live Keras model as those of its file."""
+    arrays = {
+        layer.name: {weight.name: keras.ops.convert_to_numpy(weight) for weight in layer.weights}
+        for layer in keras_model.layers
+        if layer.weights
+    }
+    _load_state(model, to_state_dict(arrays), f"Keras model {keras_model.name}")
 
 
 @pytest.mark.parametrize(

@@ -55,16 +55,16 @@ def test_interrupted_it_has_what_was_compiled_and_goes_on(tmp_path: Path) -> Non
     while len(list(tmp_path.rglob("*.emitted"))) < 4 and first.poll() is None:
         time.sleep(0.05)
     first.send_signal(signal.SIGINT)
-    told, _ = first.communicate(timeout=60)
+    stdout, _ = first.communicate(timeout=60)
     assert first.returncode == 130
-    before = json.loads(told)
+    before = json.loads(stdout)
     assert before["kernels"] >= 3
     assert 0 < before["candidates"] < 9
     assert not before["complete"]
     second = command(tmp_path, *words)
-    told, said = second.communicate(timeout=300)
-    assert second.returncode == 0, said
-    after = json.loads(told)
+    stdout, stderr = second.communicate(timeout=300)
+    assert second.returncode == 0, stderr
+    after = json.loads(stdout)
     assert after["complete"]
     assert after["failed"] == []
     assert after["layers"] == 9
@@ -80,7 +80,7 @@ def test_interrupted_it_has_what_was_compiled_and_goes_on(tmp_path: Path) -> Non
 
 
 def members(path: Path) -> dict[str, bytes]:
-    found = {}
+    files = {}
     with tarfile.open(path) as file:
         for part in file.getnames()[1:]:
             packed = file.extractfile(part)
@@ -88,5 +88,5 @@ def members(path: Path) -> dict[str, bytes]:
             with tarfile.open(fileobj=io.BytesIO(packed.read())) as inner:
                 for member in inner:
                     data = inner.extractfile(member)
-                    found[member.name] = data.read() if data else b""
-    return found
+                    files[member.name] = data.read() if data else b""
+    return files

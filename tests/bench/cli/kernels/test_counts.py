@@ -60,9 +60,9 @@ def test_a_filter_leaves_out_the_rest_of_the_record(tmp_path: Path) -> None:
 def test_json_and_markdown_hold_the_verdict(tmp_path: Path) -> None:
     facts(launches=69).save(tmp_path / "f")
     arguments = ["counts", "--against", str(tmp_path / "f"), "-f", NAME]
-    told = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
-    assert told["changes"][0]["word"] == SLOWER
-    assert told["cases"][NAME]["facts"]["launches"] == [70, "aten"]
+    data = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
+    assert data["changes"][0]["word"] == SLOWER
+    assert data["cases"][NAME]["facts"]["launches"] == [70, "aten"]
     text = CliRunner().invoke(app, [*arguments, "--markdown"]).stdout
     assert f"| SLOWER | `{NAME}` | kernels launched by a forward | 69 | 70 |" in text
 
@@ -85,6 +85,6 @@ def test_what_is_written_is_what_the_next_run_is_held_against(tmp_path: Path) ->
 )
 def test_bad_usage_is_a_sentence(words: tuple[str, ...], said: str) -> None:
     done = CliRunner().invoke(app, ["counts", *words])
-    told = " ".join(done.output.replace("│", " ").split())
-    assert said in told
+    data = " ".join(done.output.replace("│", " ").split())
+    assert said in data
     assert done.exit_code != 0

@@ -207,7 +207,7 @@ def test_unsafe_code_fails_whatever_was_accepted(
         (
             '{"schema": 1, "triton": "", "commit": "", "when": "", "entries": '
             '[{"arch": 90, "kernel": "conv", "uses": [], "facts": {"stack": 0}}]}',
-            "an entry.facts has no warps",
+            "an object with async_loads and bulk_loads and ",
         ),
         ('{"schema": 3}', "{}: schema 3 is newer than this checkout's 2: update it"),
     ],

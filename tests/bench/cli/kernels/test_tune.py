@@ -107,16 +107,16 @@ def test_a_dry_run_that_was_killed_goes_on_where_it_was(dried: Path) -> None:
     assert len(before) >= 1
     done = bench(*DRY, str(dried), "--json")
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["gpu"]["name"].startswith("dry run")
-    assert told["left"] == 0
-    rows = told["layers"]
+    data = json.loads(done.stdout)
+    assert data["gpu"]["name"].startswith("dry run")
+    assert data["left"] == 0
+    rows = data["layers"]
     assert len(rows) == 9
     assert all(row["tried"] == 1 and row["us"] > 0 and row["predicted_us"] > 0 and not row["wrong"] for row in rows)
     lines = dried.with_suffix(".trials.jsonl").read_text().splitlines()
     assert lines[: len(tried)] == tried
     assert len({(trial["layer"], trial["config"]) for trial in map(json.loads, lines)}) == len(lines) == 9
     assert len(Table.read(dried)) == 9
-    (network,) = told["networks"]
+    (network,) = data["networks"]
     assert network["layers"] == 18  # stem, 16 convolutions, head
     assert network["us"] > 0

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bench.campaign.archive import ARCHIVE, SUMMARY
-from bench.campaign.summary import LINES
+from bench.campaign.summary import MAX_LINES
 from bench.campaign.tasks import STAGES, TASKS
 from bench.experiments.lists import EXPERIMENTS
 from bench.machine.environment import ROOT
@@ -26,16 +26,16 @@ def bench(*words: str) -> subprocess.CompletedProcess[str]:
 def test_bad_usage_and_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert bench().returncode == 3
-    told = bench("live")
-    assert told.returncode == 2
-    assert "unknown stage or task 'live'; allowed: alive" in " ".join(told.stderr.replace("│", "").split())
-    told = bench("--restore", "pyproject.toml")
-    assert (told.returncode, "is no archive of results" in told.stderr) == (2, True)
+    done = bench("live")
+    assert done.returncode == 2
+    assert "unknown stage or task 'live'; allowed: alive" in " ".join(done.stderr.replace("│", "").split())
+    done = bench("--restore", "pyproject.toml")
+    assert (done.returncode, "is no archive of results" in done.stderr) == (2, True)
 
 
 def test_what_a_card_that_was_never_here_lacks() -> None:
-    told = bench("--list", "--json", "--card", "NVIDIA None Such")
-    tasks = json.loads(told.stdout)["tasks"]
+    done = bench("--list", "--json", "--card", "NVIDIA None Such")
+    tasks = json.loads(done.stdout)["tasks"]
     assert {task["kind"] for task in tasks} == {"missing"}
     assert [task["task"] for task in tasks] == list(TASKS)
 
@@ -52,9 +52,9 @@ def test_told_to_end_it_puts_away_what_it_has(tmp_path: Path, number: signal.Sig
         two = subprocess.run(words, cwd=ROOT, env=variables, capture_output=True, text=True)
         assert (two.returncode, "another campaign is running" in two.stderr) == (2, True)
         one.send_signal(number)
-        told = one.stdout.read()
-    assert one.returncode == 130, told
-    assert "Missing: " in told
+        stdout = one.stdout.read()
+    assert one.returncode == 130, stdout
+    assert "Missing: " in stdout
     assert (out / SUMMARY).exists()
 
 
@@ -62,10 +62,10 @@ def test_where_nothing_could_be_given_back_nothing_begins(tmp_path: Path, monkey
     (tmp_path / "file").touch()
     monkeypatch.setenv("OUT", str(tmp_path / "file"))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    told = bench("--dry", "software")
-    assert told.returncode == 2
-    assert "cannot write" in told.stderr
-    assert "software, " not in told.stdout
+    done = bench("--dry", "software")
+    assert done.returncode == 2
+    assert "cannot write" in done.stderr
+    assert "software, " not in done.stdout
 
 
 @pytest.mark.slow
@@ -75,13 +75,13 @@ def test_a_dry_run_walks_every_kind_of_task(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     walked = ("alive", "constants", "tune", "ceilings", "layers-b128", "timed-tests")
     start = time.monotonic()
-    told = bench(*walked, "--dry")
-    assert told.returncode == 0, told.stdout + told.stderr
+    done = bench(*walked, "--dry")
+    assert done.returncode == 0, done.stdout + done.stderr
     assert 0 < len(list(tmp_path.iterdir())) <= 8
     listed = json.loads(bench("--list", "--dry", "--json").stdout)
-    done = {task["task"] for task in listed["tasks"] if task["kind"] == "ok"}
-    assert {task.name for name in walked for task in (STAGES[name].tasks if name in STAGES else (TASKS[name],))} <= done
-    last = told.stdout.splitlines()[-LINES:]
+    ok = {task["task"] for task in listed["tasks"] if task["kind"] == "ok"}
+    assert {task.name for name in walked for task in (STAGES[name].tasks if name in STAGES else (TASKS[name],))} <= ok
+    last = done.stdout.splitlines()[-MAX_LINES:]
     for name in ("piece ", "gate ", "experiment ", "images/s"):
         assert any(name in line for line in last), last
     assert time.monotonic() - start < 300
@@ -135,9 +135,9 @@ def test_a_wrong_network_is_told_by_its_path(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("OUT", str(tmp_path / "out"))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    told = bench("gate-first", "tests", "--dry")
-    assert told.returncode == 1, told.stdout + told.stderr
-    last = told.stdout.splitlines()[-LINES:]
+    done = bench("gate-first", "tests", "--dry")
+    assert done.returncode == 1, done.stdout + done.stderr
+    last = done.stdout.splitlines()[-MAX_LINES:]
     assert any(line.startswith("wrong   gate       resnet18 library-fused") and "times" in line for line in last), last
     assert any(line.startswith("failed  task       gate-first: exit 1: ") for line in last), last
     assert not any("tests: " in line and line.startswith(("failed", "late")) for line in last), last

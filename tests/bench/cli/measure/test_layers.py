@@ -27,24 +27,24 @@ def test_two_cases_side_by_side(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     eager, ort = (f"resnet18/{variant}/fp32/b1/i64/stream" for variant in ("eager", "onnxruntime"))
-    kept, trace = tmp_path / "layers.json", tmp_path / "trace.json"
-    options = ("-n", "7", "--input", "noise", "-o", str(kept), "--trace", str(trace))
+    written, trace = tmp_path / "layers.json", tmp_path / "trace.json"
+    options = ("-n", "7", "--input", "noise", "-o", str(written), "--trace", str(trace))
     done = bench("layers", ort, "--against", eager, *options)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert max(map(len, lines[:-2])) <= 80  # the last two are paths
     assert "\x1b" not in done.stdout
-    found = json.loads(kept.read_text())
-    assert (found["layers"], found["case"], found["against"]["case"]) == (layers.SCHEMA, ort, eager)
-    for one in (found, found["against"]):
+    profile = json.loads(written.read_text())
+    assert (profile["layers"], profile["case"], profile["against"]["case"]) == (layers.SCHEMA, ort, eager)
+    for one in (profile, profile["against"]):
         consistent(one, Case.parse(one["case"]))
-    assert (found["how"], found["against"]["how"]) == ("onnxruntime", "hooks")
+    assert (profile["how"], profile["against"]["how"]) == ("onnxruntime", "hooks")
     shown = [line.split()[0] for line in lines]
-    differences = [abs(row["difference_us"]) for row in found["compared"]]
+    differences = [abs(row["difference_us"]) for row in profile["compared"]]
     assert differences == sorted(differences, reverse=True)
-    assert all(row["name"] in shown for row in found["compared"])
-    assert sum(row["us"] for row in found["compared"]) == pytest.approx(found["sum_us"])
-    assert sum(row["against_us"] for row in found["compared"]) == pytest.approx(found["against"]["sum_us"])
+    assert all(row["name"] in shown for row in profile["compared"])
+    assert sum(row["us"] for row in profile["compared"]) == pytest.approx(profile["sum_us"])
+    assert sum(row["against_us"] for row in profile["compared"]) == pytest.approx(profile["against"]["sum_us"])
     assert len(json.loads(trace.read_text())["traceEvents"]) > 20
 
 

@@ -37,26 +37,26 @@ def folder(tmp_path: Path, record: Make) -> Path:
     return store.folder
 
 
-def load(*words: object) -> Result:
+def run_capacity(*words: object) -> Result:
     return CliRunner().invoke(app, ["capacity", *map(str, words)], env={"COLUMNS": "80", "NO_COLOR": "1"})
 
 
 def test_the_answer_the_curve_and_the_devices_fit_80_columns(folder: Path) -> None:
-    told = load(folder, "--p99-ms", 25)
-    assert told.exit_code == 0, told.output
-    lines = told.output.splitlines()
+    result = run_capacity(folder, "--p99-ms", 25)
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[1].startswith("compile/fp32, in batches up to 8, takes ")
-    assert "o p50   * p99   - the limit" in told.output
+    assert "o p50   * p99   - the limit" in result.output
     assert lines.index(next(line for line in lines if line.startswith("compile "))) < lines.index(
         next(line for line in lines if line.startswith("eager "))
     )
-    assert "10,000,000" in told.output
-    assert "FEW SAMPLES: 15 at batch 1, 15 at batch 8, of the 662" in told.output
+    assert "10,000,000" in result.output
+    assert "FEW SAMPLES: 15 at batch 1, 15 at batch 8, of the 662" in result.output
 
 
 def test_json_holds_the_rates_and_the_devices_of_a_load(folder: Path) -> None:
-    (group,) = json.loads(load(folder, "--p99-ms", 25, "--rate", 5000, "--json").stdout)
+    (group,) = json.loads(run_capacity(folder, "--p99-ms", 25, "--rate", 5000, "--json").stdout)
     best, other = group["services"]
     assert best["case"] == COMPILED[1]
     assert best["sure_rate"] <= best["rate"]["value"] <= best["saturation"] == pytest.approx(800, rel=0.01)
@@ -69,15 +69,16 @@ def test_json_holds_the_rates_and_the_devices_of_a_load(folder: Path) -> None:
 
 
 def test_a_glob_and_a_largest_batch_narrow_what_is_simulated(folder: Path) -> None:
-    (group,) = json.loads(load(folder, "eager", "--max-batch", 4, "--json").stdout)
+    (group,) = json.loads(run_capacity(folder, "eager", "--max-batch", 4, "--json").stdout)
     assert [(one["case"], one["max_batch"]) for one in group["services"]] == [(EAGER[1], 1)]
 
 
 def test_a_limit_that_no_rate_keeps_fails_and_says_what_a_request_takes(folder: Path) -> None:
-    told = load(folder, "--p99-ms", 3)
-    assert told.exit_code == 1
-    assert "No rate keeps the p99 within 3 ms" in told.output
-    assert "4.000 ms" in told.output
+    result = run_capacity(folder, "--p99-ms", 3)
+    assert result.exit_code == 1
+    assert "4.000 ms for one request alone" in " ".join(result.output.split())
+    (group,) = json.loads(run_capacity(folder, "--p99-ms", 3, "--json").stdout)
+    assert [service["rate"] for service in group["services"]] == [None, None]
 
 
 def test_each_machine_and_each_model_has_an_answer_of_its_own(folder: Path, record: Make) -> None:
@@ -86,14 +87,14 @@ def test_each_machine_and_each_model_has_an_answer_of_its_own(folder: Path, reco
         other = record("resnet18/eager/fp32/b1/i64/stream", ms=1, round=1)
         other.environment = other.environment | {"python": "CPython 9.9"}
         store.append(other)
-    groups = json.loads(load(folder, "--json").stdout)
+    groups = json.loads(run_capacity(folder, "--json").stdout)
     assert [group["group"].split(" on ")[0] for group in groups] == [
         "resnet18 at 64 pixels",
         "resnet50",
         "resnet18 at 64 pixels",
     ]
     assert groups[2]["group"].endswith("Python CPython 9.9")
-    assert load(folder, "--plot", "x.svg").exit_code == 2
+    assert run_capacity(folder, "--plot", "x.svg").exit_code == 2
 
 
 @pytest.mark.parametrize(
@@ -107,30 +108,33 @@ def test_each_machine_and_each_model_has_an_answer_of_its_own(folder: Path, reco
     ],
 )
 def test_what_makes_no_sense_is_refused(folder: Path, words: tuple[str, ...], message: str) -> None:
-    told = load(*(str(folder) if word == "DIR" else word for word in words))
-    assert told.exit_code == 2
-    assert message in " ".join(told.output.replace("│", "").split())
+    result = run_capacity(*(str(folder) if word == "DIR" else word for word in words))
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.replace("│", "").split())
 
 
 def test_a_folder_without_what_is_asked_for_says_so(folder: Path) -> None:
-    told = load(folder, "nothing")
-    assert told.exit_code == 2
-    assert "no case that was measured matches nothing" in told.output
-    assert load(folder, "b8", "--max-batch", 4).exit_code == 1
+    result = run_capacity(folder, "nothing")
+    assert result.exit_code == 2
+    assert "no case that was measured matches nothing" in result.output
+    assert run_capacity(folder, "b8", "--max-batch", 4).exit_code == 1
 
 
 def test_a_picture_without_its_library_ends_with_the_pip_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "altair", None)
-    told = load(folder, "--plot", folder / "x.svg")
-    assert told.exit_code == 3
-    assert "pip install altair vl-convert-python" in told.output
+    result = run_capacity(folder, "--plot", folder / "x.svg")
+    assert result.exit_code == 3
+    assert "pip install altair vl-convert-python" in result.output
 
 
 def test_a_case_that_this_machine_cannot_serve_is_told() -> None:
-    told = load("--real", "resnet18/eager/fp8/b1/i64/stream")
-    assert told.exit_code == 3
-    assert "no fp8 form" in told.output
-    assert "has no measurement of" in load("results/cpu-quick", "--real", "resnet18/eager/fp32/b1/i64/stream").output
+    result = run_capacity("--real", "resnet18/eager/fp8/b1/i64/stream")
+    assert result.exit_code == 3
+    assert "no fp8 form" in result.output
+    assert (
+        "has no measurement of"
+        in run_capacity("results/cpu-quick", "--real", "resnet18/eager/fp32/b1/i64/stream").output
+    )
 
 
 def test_a_real_run_stands_beside_its_predictions(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,15 +145,15 @@ def test_a_real_run_stands_beside_its_predictions(folder: Path, monkeypatch: pyt
     data |= {"counts": [1] * 700, "spent": [4_000_000] * 700, "times": {"1": [4_000_000], "8": [8_000_000]}}
     answer = Answer("ok", "", data | {"rate": 50.0, "saturation": 1000.0}, 1.0)
     monkeypatch.setattr(load_check, "serve_load", lambda job, stage: answer)
-    told = load(folder, "--real", COMPILED[1])
-    assert told.exit_code == 0, told.output
-    assert max(map(len, told.output.splitlines())) <= 80
-    assert "700 requests at 50.00/s (5% of saturation)" in " ".join(told.output.split())
-    assert "The simulation's p50 is +0% off." in told.output
-    (p99,) = [line.split() for line in told.output.splitlines() if line.startswith("p99 ms")]
+    result = run_capacity(folder, "--real", COMPILED[1])
+    assert result.exit_code == 0, result.output
+    assert max(map(len, result.output.splitlines())) <= 80
+    assert "700 requests at 50.00/s (5% of saturation)" in " ".join(result.output.split())
+    assert "The simulation's p50 is +0% off." in result.output
+    (p99,) = [line.split() for line in result.output.splitlines() if line.startswith("p99 ms")]
     assert p99[2:] == ["4.000", "4.000", "+0.0%", "4.000", "+0.0%", "4.001", "+0.0%", "4.000", "to", "4.000"]
     failed = Answer("wrong", "the largest error is 9 times", {}, 1.0)
     monkeypatch.setattr(load_check, "serve_load", lambda job, stage: failed)
-    told = load("--real", COMPILED[1])
-    assert told.exit_code == 1
-    assert "wrong: the largest error" in told.output
+    result = run_capacity("--real", COMPILED[1])
+    assert result.exit_code == 1
+    assert "wrong: the largest error" in result.output

@@ -35,12 +35,12 @@ def test_the_minimum_and_the_metrics_are_a_users_to_choose(folder: Folder) -> No
 def test_json_has_everything_and_markdown_is_a_table(folder: Folder) -> None:
     base, head = folder("base", {CASE: 10.0, OTHER: 9.0}), folder("head", {CASE: 10.5, OTHER: 9.0})
     result = CliRunner().invoke(app, ["compare", str(base), str(head), "--json"])
-    told = json.loads(result.output)
+    data = json.loads(result.output)
     assert result.exit_code == 1
-    assert told["counts"] == {"SLOWER": 2, "FASTER": 0, "AMBIGUOUS": 0, "SAME": 6}
-    assert {one["metric"] for one in told["verdicts"]} == {"latency", "throughput", "weights", "host"}
-    assert told["summary"][0].startswith("2 SLOWER")
-    assert told["next"][0] == f"Where the time goes: bench layers {CASE}"
+    assert data["counts"] == {"SLOWER": 2, "FASTER": 0, "AMBIGUOUS": 0, "SAME": 6}
+    assert {one["metric"] for one in data["verdicts"]} == {"latency", "throughput", "weights", "host"}
+    assert data["summary"][0].startswith("2 SLOWER")
+    assert data["next"][0] == f"Where the time goes: bench layers {CASE}"
     result = CliRunner().invoke(app, ["compare", str(base), str(head), "--markdown"])
     assert f"| {CASE} | latency | SLOWER |" in result.output
     assert result.output.startswith("**2 SLOWER")

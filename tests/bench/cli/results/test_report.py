@@ -30,8 +30,8 @@ def test_the_command_writes_the_page_and_the_stills(
     swept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sections, "SECTIONS", sections.SECTIONS[:1])
-    told = run(swept, "--html", tmp_path / "new" / "report.html", "--stills", tmp_path / "pictures")
-    assert told.exit_code == 0, told.output
+    result = run(swept, "--html", tmp_path / "new" / "report.html", "--stills", tmp_path / "pictures")
+    assert result.exit_code == 0, result.output
     assert (tmp_path / "new" / "report.html").read_text().startswith("<!doctype html>")
     assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == ["front.png", "front.svg"]
     assert (tmp_path / "pictures" / "front.png").read_bytes().startswith(b"\x89PNG")
@@ -41,8 +41,8 @@ def test_the_command_writes_the_page_and_the_stills(
 def test_a_page_that_cannot_be_written_is_a_sentence(swept: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for target in (tmp_path, tmp_path / "file" / "page.html"):
-        told = CliRunner().invoke(app, ["report", str(swept), "--html", str(target)])
-        assert told.output.startswith(f"bench: cannot write {target}: ")
+        result = CliRunner().invoke(app, ["report", str(swept), "--html", str(target)])
+        assert result.output.startswith(f"bench: cannot write {target}: ")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "swept"]
 
 
@@ -51,6 +51,6 @@ def test_without_the_plotting_library_the_cure_is_told(swept: Path, monkeypatch:
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, name, None)
             for option in ("--html", "--stills"):
-                told = run(swept, option, swept / "x")
-                assert told.exit_code == 3
-                assert f"need {name}: pip install" in told.output
+                result = run(swept, option, swept / "x")
+                assert result.exit_code == 3
+                assert f"need {name}: pip install" in result.output

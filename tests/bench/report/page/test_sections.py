@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import app
-from bench.plans.plan import curated
+from bench.plans.plan import plan_names
 from bench.report.page import sections
 from bench.report.page.data import gather
 from bench.report.views import VIEWS
@@ -32,5 +32,5 @@ def test_what_would_fill_a_section_is_a_command_of_ours(section: sections.Sectio
     assert tool == "bench"
     assert command in {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
     if command == "run":
-        assert rest[0] in curated()
+        assert rest[0] in plan_names()
     assert section.view in VIEWS

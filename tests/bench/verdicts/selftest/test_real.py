@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from bench.errors import RevisionError
-from bench.plans.plan import read
-from bench.runs.ab import looks
+from bench.plans.plan import parse_plan
+from bench.runs.ab import interim_looks
 from bench.verdicts.selftest.real import RealRuns, Trial, inject
 from tests.bench.verdicts.selftest.repository import PLAN, committed, repository_in
 
@@ -25,7 +25,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def runs(repository: Path, here: dict[str, Any]) -> RealRuns:
     env = here | {"gpu": {"none": "hidden"}}
-    return RealRuns(read(PLAN, "test", "test.toml"), env, [0.0, 0.1], repository=repository)
+    return RealRuns(parse_plan(PLAN, "test", "test.toml"), env, [0.0, 0.1], repository=repository)
 
 
 def test_identical_code_is_the_same_and_a_delay_is_found_at_its_size(runs: RealRuns, repository: Path) -> None:
@@ -40,7 +40,7 @@ def test_identical_code_is_the_same_and_a_delay_is_found_at_its_size(runs: RealR
     for row in runs.tests:
         assert row["slower"] == pytest.approx(1 + row["delay"], abs=0.006)
         assert 0.001 < row["noise"] < 0.012
-        assert row["rounds"] in looks(10)
+        assert row["rounds"] in interim_looks(10)
     assert not runs.failed
     assert not runs.cut
     status = ["git", "-C", str(repository), "status", "--porcelain"]
@@ -56,7 +56,7 @@ def test_a_comparison_that_the_budget_cuts_short_does_not_count(runs: RealRuns) 
 
 
 def test_a_case_that_fails_is_told(runs: RealRuns) -> None:
-    runs.plan = read(PLAN.replace('"resnet18"', '"resnet50"'), "test", "test.toml")
+    runs.plan = parse_plan(PLAN.replace('"resnet18"', '"resnet50"'), "test", "test.toml")
     runs.rounds, runs.delays = 1, [0.1]
     assert list(runs.run_trials()) == [Trial(0.1, 0)]
     assert {row["case"] for row in runs.tests} == {"resnet34/eager/fp32/b1/i32/stream"}
@@ -94,7 +94,7 @@ def test_the_real_worker_is_delayed_in_latency_and_throughput(
         if name.startswith(("bench/", "kernels/", "resnet/", "pyproject", "constraints")) and (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-    plan = read(
+    plan = parse_plan(
         "[measure]\nthroughput_s = 0.3\nflush_batch = 0\n" + PLAN.replace(', "resnet34"', "")[1:].partition("\n")[2],
         "test",
         "test.toml",

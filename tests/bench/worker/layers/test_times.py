@@ -90,7 +90,7 @@ def test_our_own_steps_are_timed_where_the_ops_are_atens(variant: str) -> None:
     model, batch = resnet.build(case.model, source="noise"), resnet.pictures(1, 32, source="noise")
     from importlib import import_module
 
-    run = import_module(f"resnet.variants.{variant}").prepare(model, batch, "fp32", "stream")
+    run = import_module(f"resnet.variants.{variant.replace('-', '_')}").prepare(model, batch, "fp32", "stream")
     inputs = [run.place(batch)]
     timed = layer_times._timed(variant, run, model, inputs, HostClock(), 7, "")
     parts = [{"name": p.name, "modules": p.modules, "ns": p.ns, "kernels": p.kernels} for p in timed.parts]

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from bench.machine.watch import Reading, Watched
+from bench.machine.watch import Reading, Readings
 from resnet.device_time import DeviceTime, StartedEarly
 
 MS = 1_000_000
@@ -74,10 +74,10 @@ class FakeGpu(FakeClock):
         return DeviceTime(host // 4, result, int(self.order.count("device") == 1))
 
 
-def throttled_between(first_s: float, last_s: float, steal: int = 5) -> Watched:
+def throttled_between(first_s: float, last_s: float, steal: int = 5) -> Readings:
     """Ten readings a second, of which those in the stretch saw a quarter of two cores' time stolen."""
     stolen, readings = 0, []
     for tick in range(400):
         stolen += steal if first_s < tick / 10 <= last_s else 0  # since the reading before
         readings.append(Reading(tick * 100 * MS, steal=stolen, ticks=20 * tick))
-    return Watched(readings)
+    return Readings(readings)

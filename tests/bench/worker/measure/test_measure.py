@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench.machine.watch import Watched
+from bench.machine.watch import Readings
 from bench.plans.plan import Settings
 from bench.worker.measure.measure import Measured, measure, measure_flushed, ranges
 from tests.bench.worker.measure.clocks import INPUTS, MS, FakeClock, forever, throttled_between
@@ -74,7 +74,7 @@ def test_throughput_is_over_a_window_of_at_least_what_was_asked() -> None:
 
     clock = Pipelined([])
     found = measure(clock.run, INPUTS, clock, Settings())
-    told = found.fields(Watched(), 0.1)["throughput"]
+    told = found.fields(Readings(), 0.1)["throughput"]
     assert told["ns"] >= 1e9
     assert told["images"] / told["ns"] * 1e9 == pytest.approx(2 / 0.005)
 
@@ -101,7 +101,7 @@ def test_verify_runs_each_measurement_once() -> None:
     clock = FakeClock(forever(20 * MS))
     found = measure(clock.run, INPUTS, clock, Settings(**ONCE))  # type: ignore[arg-type]
     assert len(found.latency.ns) == 1
-    assert "throughput" not in found.fields(Watched(), 0.1)
+    assert "throughput" not in found.fields(Readings(), 0.1)
     assert found.warmup["executions"] == len(INPUTS)
     assert len(found.witnesses) >= 1
 
@@ -164,7 +164,7 @@ def test_all_times_scale_with_the_clock(law: list[int], factor: int) -> None:
         clock = FakeClock(cycle(value * scale for value in law))
         seconds = {name: scale * value for name, value in SECONDS.items()}
         told = measure(clock.run, INPUTS, clock, Settings(**seconds, samples=10))  # type: ignore[arg-type]
-        return told.fields(Watched(), 0.1)
+        return told.fields(Readings(), 0.1)
 
     one, many = found(1), found(factor)
     assert [factor * ns for ns in one["latency_ns"]] == many["latency_ns"]  # type: ignore[attr-defined]

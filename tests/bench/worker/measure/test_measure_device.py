@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from bench.machine.watch import Watched
+from bench.machine.watch import Readings
 from bench.plans.plan import Settings
 from bench.worker.measure.measure import Measured, measure, measure_flushed
 from tests.bench.worker.measure.clocks import INPUTS, MS, FakeClock, FakeGpu, forever, throttled_between
@@ -12,14 +12,14 @@ from tests.bench.worker.measure.clocks import INPUTS, MS, FakeClock, FakeGpu, fo
 
 def test_a_cpu_has_no_device_times() -> None:
     clock = FakeClock(forever(20 * MS))
-    told = measure(clock.run, INPUTS, clock, Settings()).fields(Watched(), 0.1)
+    told = measure(clock.run, INPUTS, clock, Settings()).fields(Readings(), 0.1)
     assert (told["gpu_ns"], told["gpu_how"], told["gpu_stop"]) == ([], "", {})
 
 
 def test_device_times_are_samples_of_their_own_behind_those_of_latency() -> None:
     clock = FakeGpu(forever(20 * MS))
     found = measure(clock.run, INPUTS, clock, Settings())
-    told = found.fields(Watched(), 0.1)
+    told = found.fields(Readings(), 0.1)
     assert set(told["latency_ns"]) == {20 * MS}  # without the hold
     assert set(told["gpu_ns"]) == {5 * MS}
     assert told["gpu_how"] == "held"
@@ -40,7 +40,7 @@ def test_noisy_device_times_stop_at_a_third_of_the_limit() -> None:
 def test_what_cannot_be_held_has_no_device_time_and_says_why() -> None:
     clock = FakeGpu(forever(20 * MS))
     clock.fails = 3
-    told = measure(clock.run, INPUTS, clock, Settings()).fields(Watched(), 0.1)
+    told = measure(clock.run, INPUTS, clock, Settings()).fields(Readings(), 0.1)
     assert (told["gpu_ns"], told["gpu_how"]) == ([], "")
     assert told["gpu_stop"] == {"rule": "not held", "why": "it waits"}
     assert len(told["latency_ns"]) > 10

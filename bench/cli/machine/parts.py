@@ -1,4 +1,4 @@
-"""How `bench pieces` and `bench constants` go through their list: a line as each comes, all of it on disk."""
+"""How `bench pieces` and `bench constants` run their parts: a line for each, and the file rewritten after each."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from bench.cli.console import STOPPED, UNABLE, out, stop, tell
 from bench.experiments.lists import chosen
@@ -20,30 +21,30 @@ from kernels.cards.places import card_folder
 
 COLOURS = {"ok": "green", "wrong": "red", "error": "red", "timeout": "red", "skipped": "dim"}
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Of the list.  \\[default: all]")]
+Names = Annotated[list[str] | None, Argument(metavar="[NAME...]", help="Which ones.  \\[default: all]")]
 Seconds = Annotated[
-    float, typer.Option(min=1, metavar="SECONDS", help="For all together; what is not begun then is skipped.")
+    float, Option(min=1, metavar="SECONDS", help="For all together; what has not begun by then is skipped.")
 ]
 
 
-def asked(parts: Any, names: list[str] | None) -> Any:
-    """The parts of a list that names mean; all for none."""
+def choose_parts(parts: Any, names: list[str] | None) -> Any:
+    """Return the parts that `names` names; all of them for none."""
     try:
         return chosen(parts, names or ())
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
 
-def place_of(facts: Environment, what: str, dry: bool) -> Path:
-    """The file of this card; ends the command where there is none."""
+def default_file(env: Environment, name: str, dry: bool) -> Path:
+    """Return the file `name`.json of this card, of a dry run another; end the command where there is no card."""
     if dry:
-        return LOCAL / f"{what}-dry.json"
-    if reason := no_cuda(facts):
-        stop(f"this machine has no CUDA device: {reason}; --dry walks the same on the CPU", UNABLE)
-    return card_folder(facts["gpu"]["name"]) / f"{what}.json"
+        return LOCAL / f"{name}-dry.json"
+    if reason := no_cuda(env):
+        stop(f"this machine has no CUDA device: {reason}; --dry tries the same on the CPU", UNABLE)
+    return card_folder(env["gpu"]["name"]) / f"{name}.json"
 
 
-def walk(
+def run_parts(
     job: PartsJob,
     parts: Sequence[Part],
     budget_s: float,
@@ -52,22 +53,21 @@ def walk(
     quiet: bool,
     home: Home = HERE,
 ) -> None:
-    """Run the parts in children; `add` keeps each outcome in `path`, and a line tells it unless `quiet`."""
+    """Run the parts in child processes: `add` keeps each outcome in `path`, and unless `quiet` a line is printed."""
 
     def ended(name: str, outcome: Outcome) -> None:
         add(name, outcome)
         if not quiet:
-            show(name, outcome)
+            _print_outcome(name, outcome)
 
     try:
         each(job, parts, budget_s, ended, home)
     except KeyboardInterrupt:
-        tell(f"Stopped. What is known is in {path}")
+        tell(f"Stopped. The outcomes so far are in {path}")
         raise typer.Exit(STOPPED) from None
 
 
-def show(name: str, outcome: Outcome) -> None:
-    """A line: status, name, seconds, the first cause."""
+def _print_outcome(name: str, outcome: Outcome) -> None:
     status, reason = outcome["status"], first_cause(outcome["reason"])
     line = f"{status:8}{name:16}{outcome['seconds']:6.1f} s  {reason}".rstrip()
     out.print(line, style=COLOURS[status], markup=False, soft_wrap=True)
