@@ -211,8 +211,8 @@ def _least_times(
     end = time.monotonic() + CHOICE_SECONDS
     while len(rounds) < CHOICE_ROUNDS and (not rounds or time.monotonic() < end):
         rounds.append({name: clock(call) for name, call in candidates.items()})
-    least = {name: round(min(times[name] for times in rounds), 1) for name in candidates}
-    return min(least, key=least.__getitem__), least
+    least_us = {name: round(min(times[name] for times in rounds), 1) for name in candidates}
+    return min(least_us, key=least_us.__getitem__), least_us
 
 
 def _host_clock(device: torch.device) -> Callable[[Callable[[], object]], float]:

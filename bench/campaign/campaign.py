@@ -51,7 +51,7 @@ JOBS = 8  # processes at once that check answers; they share the card's memory
 
 
 @dataclass(frozen=True)
-class Entry:
+class JournalEntry:
     """The end of one try of a task: a line of the journal. `status` is ok, failed, or late (at its time limit)."""
 
     task: str
@@ -85,7 +85,7 @@ class Campaign:
     out: Path | None = None
     dry: bool = False
     variables: dict[str, str] = field(default_factory=dict)  # further environment variables of every child
-    ended: list[Entry] = field(default_factory=list)  # by this run
+    ended: list[JournalEntry] = field(default_factory=list)  # by this run
 
     def __post_init__(self) -> None:
         arch = "".join(map(str, self.env["gpu"].get("capability", ())))
@@ -101,13 +101,13 @@ class Campaign:
 
     # Which tasks are done.
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[JournalEntry]:
         """Return the entries of the journal, without lines that cannot be read."""
         entries = []
         with suppress(FileNotFoundError):
             for line in self.journal.read_text(errors="replace").splitlines():
                 with suppress(ValueError, TypeError):
-                    entries.append(Entry(**json.loads(line)))
+                    entries.append(JournalEntry(**json.loads(line)))
         return entries
 
     def state(self, task: Task) -> State:
@@ -122,7 +122,7 @@ class Campaign:
             return State(kind, f"{len(entries)} of {TRIES} tries: {entries[-1].reason}")
         return State("missing")
 
-    def _sweep_state(self, task: Task, entries: list[Entry]) -> State:
+    def _sweep_state(self, task: Task, entries: list[JournalEntry]) -> State:
         """Return the state of a sweep, by its records; it has failed if TRIES tries in this state added none."""
         due = self._due_executions(task)
         records = {(record.case, record.round): record for record in self.records(task)}
@@ -184,7 +184,7 @@ class Campaign:
 
     def run_tasks(
         self, tasks: Iterable[Task], seconds: float, on_start: Callable[[Task, float], None]
-    ) -> Iterator[Entry]:
+    ) -> Iterator[JournalEntry]:
         """Run tasks for `seconds`; yields the entry of each at its end. `on_start` is given each task's limit."""
         end = time.monotonic() + seconds
         chosen = list(tasks)
@@ -199,7 +199,7 @@ class Campaign:
             yield self._run_task(task, limit)
             self.update_outbox()
 
-    def _run_task(self, task: Task, limit: float) -> Entry:
+    def _run_task(self, task: Task, limit: float) -> JournalEntry:
         """Run a task. An exception here is a failure of this task alone."""
         try:
             # the command's budget is a little less, so that it ends by itself and writes what it has
@@ -214,7 +214,7 @@ class Campaign:
         when = datetime.now(UTC).isoformat(timespec="seconds")
         count = len(self.records(task)) if task.plan else 0
         commit = short(self.env["git"])
-        entry = Entry(task.name, status, reason, round(seconds, 1), when, code_of(self.env), commit, count)
+        entry = JournalEntry(task.name, status, reason, round(seconds, 1), when, code_of(self.env), commit, count)
         self.ended.append(entry)
         self._write("campaign.jsonl", json.dumps(asdict(entry)) + "\n", "a")
         return entry

@@ -26,7 +26,7 @@ DECORATIONS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\u2500-\u257f]")
 
 
 @dataclass(frozen=True)
-class Ended:
+class CommandEnd:
     """The end of a command. `late`: it was still running at its time limit. `cause` is the error that it printed."""
 
     code: int
@@ -58,7 +58,7 @@ class Log:
 
 def run_logged(
     argv: list[str], log: Log, seconds: float, variables: dict[str, str], on_poll: Callable[[], None] = lambda: None
-) -> Ended:
+) -> CommandEnd:
     """Run a command to its end, or interrupt it after `seconds` and kill it GRACE_S later; calls `on_poll` meanwhile.
 
     An interruption of this process is passed on to it, and raised again when it has ended.
@@ -72,7 +72,7 @@ def run_logged(
         )  # fmt: skip
     except OSError as error:
         log.write(f"could not be started: {error}\n".encode())
-        return Ended(127, 0.0, False, f"could not be started: {error.strerror}")
+        return CommandEnd(127, 0.0, False, f"could not be started: {error.strerror}")
     output = _OutputCopy(process, log)
     timed_out = False
     try:
@@ -91,7 +91,7 @@ def run_logged(
         cause = output.end()
         spent = time.monotonic() - start
         log.write(f"[ended with {code} after {spent:.1f} s{', at its limit' if timed_out else ''}]\n".encode())
-    return Ended(code, spent, timed_out, cause)
+    return CommandEnd(code, spent, timed_out, cause)
 
 
 def _wait(process: subprocess.Popen[bytes], end: float, on_poll: Callable[[], None] = lambda: None) -> bool:

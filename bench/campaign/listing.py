@@ -13,7 +13,7 @@ from bench.campaign.campaign import Campaign, State
 from bench.campaign.tasks import TASKS, Task, stage_of
 from bench.machine.environment import ROOT
 from bench.machine.provenance import short
-from bench.text import grid
+from bench.text import WORDS, grid
 from kernels.compiled.bundle import BUNDLE_VARIABLE, maker_of, read_head, sources_digest
 
 
@@ -59,6 +59,7 @@ def print_listing(out: Console, campaign: Campaign) -> None:
     missing = [row.task for row in rows if not row.state.done]
     cost = sum(task.seconds for task in missing)
     out.print(f"Missing: {len(missing)} tasks, {cost:.0f} s at most.")
+    out.print(WORDS, style="dim")
 
 
 def heading_lines(campaign: Campaign, tasks: int, seconds: float, where: str) -> list[str]:

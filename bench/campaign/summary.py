@@ -25,7 +25,7 @@ MAX_LINES, MAX_WIDTH = 40, 150
 SPEEDS = ("first", "headline", "depths", "precisions")  # plans whose speeds are shown, the latest of a case
 
 
-class Row(NamedTuple):
+class SummaryRow(NamedTuple):
     """The outcome of a path: `group` is piece, gate, speed, experiment, tests or task."""
 
     status: str
@@ -43,7 +43,7 @@ class Row(NamedTuple):
 def summarize(campaign: Campaign) -> list[str]:
     """Return the lines for this card and this code; the last one names the missing tasks."""
     tasks = list(_tasks(campaign))
-    troubles = [Row("error", "output", text) for text in campaign.troubles()]
+    troubles = [SummaryRow("error", "output", text) for text in campaign.troubles()]
     sections = (_pieces, _gates, _experiments, _results, _tests)
     rows = list(dict.fromkeys(row for section in sections for row in _rows_of(section, campaign)))
     speeds = [row if isinstance(row, str) else row.line() for row in _rows_of(_speeds, campaign)]
@@ -62,51 +62,51 @@ def _rows_of(section: Callable[[Campaign], Iterator[Any]], campaign: Campaign) -
     try:
         yield from section(campaign)
     except Exception as error:
-        yield Row("error", "summary", section.__name__.removeprefix("_"), f"{type(error).__name__}: {error}")
+        yield SummaryRow("error", "summary", section.__name__.removeprefix("_"), f"{type(error).__name__}: {error}")
 
 
-def _tasks(campaign: Campaign) -> Iterator[Row]:
+def _tasks(campaign: Campaign) -> Iterator[SummaryRow]:
     """Yield the tasks of this run whose last try failed."""
     latest = {entry.task: entry for entry in campaign.ended}
     for entry in latest.values():
         if entry.status != "ok":
-            yield Row(entry.status, "task", entry.task, entry.reason)
+            yield SummaryRow(entry.status, "task", entry.task, entry.reason)
 
 
-def _pieces(campaign: Campaign) -> Iterator[Row]:
+def _pieces(campaign: Campaign) -> Iterator[SummaryRow]:
     for piece in _if_of_this_code(campaign, _read_json(campaign.root / "pieces.json")).get("pieces", ()):
         name = f"{piece['name']} {piece.get('precision', '')}".strip()
-        yield Row(str(piece.get("status")), "piece", name, str(piece.get("reason", "")))
+        yield SummaryRow(str(piece.get("status")), "piece", name, str(piece.get("reason", "")))
 
 
-def _gates(campaign: Campaign) -> Iterator[Row]:
+def _gates(campaign: Campaign) -> Iterator[SummaryRow]:
     """Yield a row for each case whose answers were checked."""
     for record in _records_of(campaign, (task for task in TASKS.values() if "verify" in task.argv)):
         if record.status != "skipped":
-            yield Row(record.status, "gate", _path(record), "" if record.status == "ok" else record.reason)
+            yield SummaryRow(record.status, "gate", _path(record), "" if record.status == "ok" else record.reason)
 
 
-def _experiments(campaign: Campaign) -> Iterator[Row]:
+def _experiments(campaign: Campaign) -> Iterator[SummaryRow]:
     content = _read_json(places.constants_path(campaign.name, campaign.results))
     for row in _if_of_this_code(campaign, content).get("experiments", ()):
         if row.get("reason") != "not begun":
-            yield Row(str(row.get("status")), "experiment", str(row.get("name")), str(row.get("reason", "")))
+            yield SummaryRow(str(row.get("status")), "experiment", str(row.get("name")), str(row.get("reason", "")))
     for name, constant in content.get("constants", {}).items():
-        yield Row("ok", "constant", f"{name} = {constant['value']:.4g} {constant.get('unit', '')}".strip())
+        yield SummaryRow("ok", "constant", f"{name} = {constant['value']:.4g} {constant.get('unit', '')}".strip())
 
 
-def _results(campaign: Campaign) -> Iterator[Row]:
+def _results(campaign: Campaign) -> Iterator[SummaryRow]:
     """Yield the results of tuning and of the ceilings."""
     entries = _read_json(places.tuned_path(campaign.name, campaign.results)).get("entries", ())
     measured = [entry for entry in entries if entry.get("chosen") == "measured"]
     if measured:
-        yield Row("ok", "tuned", f"{len(measured)} layers have a configuration that was measured")
+        yield SummaryRow("ok", "tuned", f"{len(measured)} layers have a configuration that was measured")
     if ceilings := _read_json(campaign.ceilings()):
         rates = ", ".join(f"{name} {rate / 1e12:.3g} TFLOP/s" for name, rate in ceilings["flops"].items())
-        yield Row("ok", "ceilings", f"{rates}; copies {ceilings['bandwidth'] / 1e12:.3g} TB/s")
+        yield SummaryRow("ok", "ceilings", f"{rates}; copies {ceilings['bandwidth'] / 1e12:.3g} TB/s")
 
 
-def _tests(campaign: Campaign) -> Iterator[Row]:
+def _tests(campaign: Campaign) -> Iterator[SummaryRow]:
     """Yield the counts in JUnit's files of this code, and a row for each test that failed."""
     for name, task in TASKS.items():
         path = campaign.root / f"{name}.xml"
@@ -114,7 +114,7 @@ def _tests(campaign: Campaign) -> Iterator[Row]:
             yield from _tests_in(path)
 
 
-def _tests_in(path: Path) -> Iterator[Row]:
+def _tests_in(path: Path) -> Iterator[SummaryRow]:
     suites = list(ElementTree.parse(path).getroot().iter("testsuite"))
     counts = {
         key: sum(int(suite.get(key, 0)) for suite in suites) for key in ("tests", "failures", "errors", "skipped")
@@ -122,17 +122,19 @@ def _tests_in(path: Path) -> Iterator[Row]:
     if not counts["tests"]:  # collected, and none run
         return
     failed = counts["failures"] + counts["errors"]
-    yield Row("error" if failed else "ok", path.stem, ", ".join(f"{count} {name}" for name, count in counts.items()))
+    yield SummaryRow(
+        "error" if failed else "ok", path.stem, ", ".join(f"{count} {name}" for name, count in counts.items())
+    )
     for suite in suites:
         for case in suite.iter("testcase"):
             for kind in ("failure", "error"):
                 if (problem := case.find(kind)) is not None:
-                    yield Row(
+                    yield SummaryRow(
                         "error", "test", f"{case.get('classname')}::{case.get('name')}", problem.get("message") or ""
                     )
 
 
-def _speeds(campaign: Campaign) -> Iterator[Row | str]:
+def _speeds(campaign: Campaign) -> Iterator[SummaryRow | str]:
     """Yield images/s, latency and the ratio to eager of the same precision, batch and launch."""
     records = {}
     for record in _records_of(
@@ -149,7 +151,7 @@ def _speeds(campaign: Campaign) -> Iterator[Row | str]:
         yield f"{rates[case]:9,.0f} images/s  {case.name}: p50 {median(record.kept('latency_ns')) / 1e6:.3f} ms{ratio}"
     for record in records.values():
         if record.status not in ("ok", "skipped"):
-            yield Row(record.status, "speed", record.case.name, record.reason)
+            yield SummaryRow(record.status, "speed", record.case.name, record.reason)
 
 
 def _ratio_key(case: Any) -> tuple[Any, ...]:
@@ -168,7 +170,7 @@ def _path(record: Record) -> str:
     return f"{model}{case.variant} {case.precision} {case.launch} b{case.batch}"
 
 
-def _fit_lines(rows: list[Row], limit: int) -> list[str]:
+def _fit_lines(rows: list[SummaryRow], limit: int) -> list[str]:
     """Return a line a row; if they exceed `limit`, ok rows share a line a group, and further failures are counted."""
     if len(rows) <= limit:
         return [row.line() for row in rows]
@@ -176,7 +178,9 @@ def _fit_lines(rows: list[Row], limit: int) -> list[str]:
     for row in rows:
         if row.status == "ok":
             names_of_ok.setdefault(row.group, []).append(row.name)
-    shared = [Row("ok", group, f"{len(names)}: {', '.join(names)}").line() for group, names in names_of_ok.items()]
+    shared = [
+        SummaryRow("ok", group, f"{len(names)}: {', '.join(names)}").line() for group, names in names_of_ok.items()
+    ]
     not_ok = [row.line() for row in rows if row.status != "ok"]
     space = max(1, limit - len(shared) - 1)
     more = [f"... and {len(not_ok) - space} more that are not ok: see the log"] if len(not_ok) > space else []

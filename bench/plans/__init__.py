@@ -1,1 +1,1 @@
-"""Which cases there are, and which this machine can run."""
+"""The cases of a sweep, and the reasons why this machine cannot run some."""

@@ -51,7 +51,7 @@ class Case:
 
     @property
     def largest(self) -> bool:
-        """Whether the case searches for the largest batch that fits, and times nothing."""
+        """True for a case that searches for the largest batch that fits, and times nothing."""
         return self.batch == MAX
 
     @classmethod

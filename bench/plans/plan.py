@@ -48,7 +48,7 @@ ENERGY_S = 5.0
 
 @dataclass(frozen=True)
 class Settings:
-    """How a case is measured. Times are in seconds."""
+    """The settings of a case's measurement. Times are in seconds."""
 
     warmup_s: float = 0.5  # at least this long, then until the times are stationary
     warmup_limit_s: float = 5.0

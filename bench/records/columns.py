@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from bench.machine.environment import onnxruntime
 from bench.machine.facts import Environment
 from bench.machine.provenance import unreadable
-from bench.records.fields import Agreement, Energy, at
+from bench.records.fields import Agreement, at
 from bench.records.record import GPU_HOW, Record
 from bench.records.record import SAMPLES as FIELDS
 from bench.stats import median_interval
@@ -231,7 +231,8 @@ def _interval_places(n: int) -> tuple[int, int] | None:
 
 def _derived(record: Record) -> dict[str, Any]:
     """Return the values that are computed from several fields, or from several values of one."""
-    derived: dict[str, Any] = {"attempts": len(record.attempts), "temperature_c": _hottest(record.energy)}
+    hottest = max(record.energy.get("temperature_c", ()), default=None)
+    derived: dict[str, Any] = {"attempts": len(record.attempts), "temperature_c": hottest}
     if record.status == "ok" and record.throughput:
         derived["images_per_s"] = record.throughput["images"] / record.throughput["ns"] * 1e9
     worst: dict[Agreement, Callable[[list[float]], float]] = {"rms_multiple": max, "max_multiple": max, "top1": min}
@@ -243,11 +244,6 @@ def _derived(record: Record) -> dict[str, Any]:
     derived["onnxruntime"] = onnxruntime(record.environment)
     derived["environment"] = _digest(record.environment) if record.environment else None
     return derived
-
-
-def _hottest(energy: Energy) -> float | None:
-    """Return the highest temperature of an energy window, in degrees Celsius."""
-    return max(energy.get("temperature_c", ()), default=None)
 
 
 def _digest(environment: Environment) -> str:

@@ -25,7 +25,7 @@ from bench.plans import case, plan
 from bench.records import columns, misfit, parse, record, typed
 from bench.records import fields as parts
 from bench.records.columns import schema
-from bench.records.parse import Part
+from bench.records.parse import ParsedLines
 from bench.records.store import FILE
 from resnet import archs, variants
 from resnet.cache import cache_dir
@@ -159,14 +159,14 @@ def _with_all_columns(table: Any, samples: bool) -> Any:
 # ---- the index
 
 
-def _read_file(file: Path) -> Part:
+def _read_file(file: Path) -> ParsedLines:
     """Return all lines of a file as rows without samples: those in its index, and those appended since."""
     import pyarrow as pa
 
     size = file.stat().st_size
     index_path = _index_path(file) if size >= INDEX_FROM else None
     indexed = _read_index(file, index_path) if index_path else None
-    whole = indexed or Part(schema(False, inner=True).empty_table(), 0, [], 0)
+    whole = indexed or ParsedLines(schema(False, inner=True).empty_table(), 0, [], 0)
     start, tables = whole.end, [whole.rows]
     for part in parse.parse_parts(file, start, _end_of_whole_lines(file, start, size), False):
         tables.append(pa.table(part.rows))
@@ -208,7 +208,7 @@ def _index_path(file: Path) -> Path | None:
     return folder / f"{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:24]}.parquet"
 
 
-def _read_index(file: Path, index_path: Path) -> Part | None:
+def _read_index(file: Path, index_path: Path) -> ParsedLines | None:
     """Return the contents of an index, if this code wrote it and the file only grew since; else None."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -218,12 +218,12 @@ def _read_index(file: Path, index_path: Path) -> Part | None:
             header = json.loads(index.schema_arrow.metadata[b"bench"])
             if header.pop("code") != _code_digest() or header.pop("seal") != _fingerprint(file, header["end"]):
                 return None
-            return Part(index.read(), **header)
+            return ParsedLines(index.read(), **header)
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError):
         return None
 
 
-def _write_index(file: Path, part: Part, index_path: Path) -> None:
+def _write_index(file: Path, part: ParsedLines, index_path: Path) -> None:
     import pyarrow.parquet as pq
 
     header = {"lines": part.lines, "damage": part.damage, "end": part.end}

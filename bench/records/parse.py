@@ -25,7 +25,7 @@ RANGES_A_HELPER = 4  # fewer are not worth the half second that a process takes 
 
 
 @dataclass
-class Part:
+class ParsedLines:
     """The rows (Arrow) of consecutive lines, the number of lines, those left out, and the offset of their end."""
 
     rows: Any
@@ -34,7 +34,7 @@ class Part:
     end: int
 
 
-def parse_lines(file: Path, start: int, stop: int, samples: bool) -> Part:
+def parse_lines(file: Path, start: int, stop: int, samples: bool) -> ParsedLines:
     """Parse the lines between two offsets of a file."""
     import pyarrow as pa
 
@@ -51,7 +51,7 @@ def parse_lines(file: Path, start: int, stop: int, samples: bool) -> Part:
             damage.append((number, record))
     transposed = zip(*rows, strict=True) if rows else ([] for _ in columns)
     arrays = [pa.array(column, field.type) for column, field in zip(transposed, columns, strict=True)]
-    return Part(pa.record_batch(arrays, schema=columns), text.count(b"\n"), damage, stop)
+    return ParsedLines(pa.record_batch(arrays, schema=columns), text.count(b"\n"), damage, stop)
 
 
 def _ranges(file: Path, start: int, stop: int) -> list[tuple[int, int]]:
@@ -66,7 +66,7 @@ def _ranges(file: Path, start: int, stop: int) -> list[tuple[int, int]]:
     return ranges
 
 
-def parse_parts(file: Path, start: int, stop: int, samples: bool) -> Iterator[Part]:
+def parse_parts(file: Path, start: int, stop: int, samples: bool) -> Iterator[ParsedLines]:
     """Parse the lines between two offsets, range by range; many ranges are parsed by several processes."""
     ranges = _ranges(file, start, stop)
     count = min(_cores(), len(ranges) // RANGES_A_HELPER)
@@ -104,14 +104,14 @@ class _Helper:
         with suppress(BrokenPipeError), self.child.stdin as pipe:
             pipe.write(json.dumps([str(file), ranges, samples]).encode())
 
-    def receive(self) -> Part | None:
+    def receive(self) -> ParsedLines | None:
         """Return the next of its ranges; None if it died."""
         import pyarrow as pa
 
         try:
             self.stream = self.stream or pa.ipc.open_stream(self.child.stdout)
             rows, metadata = self.stream.read_next_batch_with_custom_metadata()
-            return Part(rows, **json.loads(metadata[b"bench"]))
+            return ParsedLines(rows, **json.loads(metadata[b"bench"]))
         except (OSError, StopIteration, pa.ArrowException):
             return None
 

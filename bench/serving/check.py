@@ -39,7 +39,7 @@ class LoadNumber:
 def serve_load(job: LoadJob, stage: Callable[[str], None] = lambda name: None) -> Answer[LoadAnswer]:
     """Serve the load in a child process, checked against references that another child computes first.
 
-    The module `bench.worker.serve` describes the answer.
+    `bench.worker.serve.serve_load` describes the answer.
     """
     settings = replace(Settings(), buffers=2)
     references = reference_job([job.case], settings, job.device, job.seed, job.source)

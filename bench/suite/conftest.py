@@ -1,4 +1,4 @@
-"""Options and cases of the suite; pytest-benchmark's own options work as its documentation says."""
+"""Options and cases of the suite; the options of pytest-benchmark work as its documentation says."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     group.addoption("--cases", action="append", metavar="GLOB", help="Only the cases that match; repeat for more.")
     group.addoption("--seed", type=int, default=0, help="Of the weights and the pictures.  [0]")
     group.addoption("--input", default="photos", metavar="photos|noise|DIR", help="What the model looks at.  [photos]")
-    if not pluginmanager.hasplugin("timeout"):  # the project's setting is then unknown, which is an error
+    if not pluginmanager.hasplugin(
+        "timeout"
+    ):  # without it the project's setting of a timeout is unknown, which is an error
         parser.addini("timeout", "seconds a test may take, kept by pytest-timeout where that is installed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # in the project's tests a warning is an error; here it would end a benchmark, or the session between two hooks
+    # the project's tests make warnings errors; here one would end a benchmark, or the session between two hooks
     config.addinivalue_line("filterwarnings", "default")
     warnings.simplefilter("default")
     if not any(config.pluginmanager.hasplugin(name) for name in ("benchmark", "codspeed")):
@@ -47,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames:
         plan, env = metafunc.config.stash[PLAN], metafunc.config.stash[ENVIRONMENT]
-        # by name, as pytest-benchmark writes parameters into its JSON
+        # by name, because pytest-benchmark writes parameters into its JSON
         metafunc.parametrize("case", [_parameter(case, plan, env) for case in plan.cases])
 
 

@@ -1,6 +1,6 @@
-"""Each case of a plan as a benchmark of pytest-benchmark. A wrong answer is a failed test, and leaves no time.
+"""Each case of a plan as a benchmark of pytest-benchmark. A wrong answer fails the test, and has no time.
 
-All cases run in this one process, one after the other: what `bench run` avoids, and pytest-benchmark cannot.
+All cases run one after the other in this process: `bench run` avoids that, pytest-benchmark cannot.
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ import pytest
 from bench.machine.facts import Environment
 from bench.plans.case import Case
 from bench.plans.plan import Plan
-from bench.suite.timed import prepared
+from bench.suite.timed import timed_case
+from bench.worker.gate import Wrong
 
 
 def test_case(case: str, benchmark: Any, plan: Plan, env: Environment, where: str, pytestconfig: pytest.Config) -> None:
     seed, source = pytestconfig.getoption("--seed"), pytestconfig.getoption("--input")
-    from bench.worker.gate import Wrong
-
-    with prepared(Case.parse(case), plan, env, where, seed, source) as timed:
+    with timed_case(Case.parse(case), plan, env, where, seed, source) as timed:
         try:
-            timed.before()
+            timed.check_before()
             benchmark(timed.call)
-            timed.after()
-            timed.window()
+            timed.check_after()
+            timed.measure_throughput()
         except Wrong as wrong:
             benchmark.has_error = True  # so that pytest-benchmark writes no time of it
             pytest.fail(f"{case}: {wrong}", pytrace=False)

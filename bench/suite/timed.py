@@ -1,16 +1,18 @@
-"""A case ready to be timed by another harness: our variants, our inputs, our clock, our gate before and after."""
+"""A case prepared to be timed by another harness, with this project's variants, inputs, clock and gate."""
 
 from __future__ import annotations
 
 import gc
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import cycle
 from typing import Any
+
+import torch
 
 from bench.machine.facts import Environment
 from bench.plans.case import Case
@@ -18,97 +20,84 @@ from bench.plans.plan import Plan
 from bench.records.record import SCHEMA
 from bench.runs.job import REFERENCE_LIMIT_S, CaseJob, reference_job
 from bench.runs.request import request
+from bench.worker.gate import check, judge, overwrite, poison, unseen_ratio
+from bench.worker.measure.clock import Clock, on_device
+from bench.worker.measure.measure import measure_throughput
+from bench.worker.prepare import first_call, job_material, read_job_truth
+from bench.worker.runtime import describe_runtime
 
 
 class NoReference(RuntimeError):
-    """There are no reference logits to hold the case's answers against; the message says why."""
+    """There are no reference logits to check the case's answers against; the message says why."""
 
 
-@dataclass
-class Timed:
-    """`call` is one execution, and returns when its result is ready, with its nanoseconds.
+class TimedCase:
+    """A prepared case. `record` has the fields of its record, but for the samples; the checks add theirs.
 
-    The gate is `before`, which warms up, too, as the plan says, and `after`, to be asked right after the last timed
-    call. `window` measures throughput, if the plan asks for it; after the gate. `record` holds a record's fields but
-    for its samples, filled in as checks are made.
+    Raises what the variant raises; `check_before` and `check_after` raise `gate.Wrong`.
     """
 
-    call: Callable[[], int]
-    before: Callable[[], None]
-    after: Callable[[], None]
-    window: Callable[[], None]
-    record: dict[str, Any]
+    def __init__(self, job: CaseJob, clock: Clock, record: dict[str, Any]) -> None:
+        self.settings, self.clock, self.gate = job.settings, clock, dict[str, Any]()
+        self.truth, material = read_job_truth(job), job_material(job)
+        self.unseen = material.batches.pop()
+        self.runner = material.prepare()
+        self.inputs = [self.runner.place(batch) for batch in material.batches]
+        self.rotation = cycle(enumerate(self.inputs))
+        answer, _ = first_call(self.runner, self.inputs, clock)
+        poison(answer, clock)
+        self.latest = 0, answer  # the buffer of the latest call, and its answer
+        described, weights = material.provenance()
+        self.record = record | {
+            "details": self.runner.details,
+            "runtime": describe_runtime(job.device),
+            "input": described,
+            "weights": weights,
+            "gate": self.gate,
+        }
+
+    def call(self) -> int:
+        """Execute the case once, until the result is ready, and return its nanoseconds."""
+        buffer, x = next(self.rotation)
+        ns, answer = self.clock.sample(lambda: self.runner(x))
+        self.latest = buffer, answer
+        return ns
+
+    def check_before(self) -> None:
+        """Check the answers, then warm up as the plan says."""
+        self.gate["before"] = check(self.runner, self.inputs, range(len(self.inputs)), self.truth, self.clock)
+        end = time.monotonic() + self.settings.warmup_s
+        while time.monotonic() < end:  # pytest-benchmark's own warm-up is off by default
+            self.call()
+
+    def check_after(self) -> None:
+        """Check the latest answer, right after the last timed call, and then the answers to a batch not seen before."""
+        self.gate["during"] = judge([self.latest], self.truth)
+        poison(self.latest[1], self.clock)
+        overwrite(self.inputs[0], self.runner.place(self.unseen))
+        count = len(self.inputs)
+        self.gate["after"] = check(self.runner, self.inputs, [count, *range(1, count)], self.truth, self.clock)
+        self.gate["after"]["unseen_ratio"] = unseen_ratio(self.runner, self.inputs[0], self.clock)
+
+    def measure_throughput(self) -> None:
+        """Measure throughput, if the plan asks for it; after the checks."""
+        if seconds := self.settings.throughput_s:
+            images, (start, end) = measure_throughput(self.runner, self.inputs, self.clock, seconds, self.call())
+            self.record["throughput"] = {"images": images, "ns": end - start}
 
 
 @contextmanager
-def prepared(case: Case, plan: Plan, env: Environment, device: str, seed: int, source: str) -> Iterator[Timed]:
-    """Builds and prepares `case` in this process, inside its clock's stream.
+def timed_case(case: Case, plan: Plan, env: Environment, device: str, seed: int, source: str) -> Iterator[TimedCase]:
+    """Prepare `case` in this process, inside its clock's stream; another process computes its references once.
 
-    Raises NoReference, and what the variant raises; `before` and `after` raise `gate.Wrong`. The references are made
-    in a process of their own, once.
+    Raises NoReference, and what TimedCase raises.
     """
     answer = request(reference_job([case], plan.settings, device, seed, source), REFERENCE_LIMIT_S)
     if answer.status != "ok":
         raise NoReference(answer.reason)
-    from bench.worker.gate import check, judge, overwrite, poison, unremembered
-    from bench.worker.measure.clock import on_device
-    from bench.worker.measure.measure import window
-    from bench.worker.prepare import first_call, material_of, truth_of_job
-    from bench.worker.runtime import runtime
-
-    _forget()
+    _free_previous_case()
     job = CaseJob(case, plan.settings, device, seed, source, answer.data["paths"])
-    truth = truth_of_job(job)
-    material = material_of(job)
-    fresh = material.batches.pop()
-    count = plan.settings.buffers
-    with on_device(device) as clock:
-        run = material.prepare()
-        inputs = [run.place(batch) for batch in material.batches]
-        first, _ = first_call(run, inputs, clock)
-        poison(first, clock)
-        described, weights = material.provenance()
-        gate: dict[str, Any] = {}
-        made = {
-            "details": run.details,
-            "runtime": runtime(device),
-            "input": described,
-            "weights": weights,
-        }
-        record = _record(case, plan, env, device, seed) | made | {"gate": gate}
-        rotation = cycle(enumerate(inputs))
-        last: list[Any] = [0, first]  # the buffer of the latest call, and its answer
-
-        def call() -> int:
-            number, x = next(rotation)
-            spent, result = clock.sample(lambda: run(x))
-            last[:] = number, result
-            return spent
-
-        def before() -> None:
-            gate["before"] = check(run, inputs, range(count), truth, clock)
-            end = time.monotonic() + plan.settings.warmup_s
-            while time.monotonic() < end:  # pytest-benchmark's own warm-up is off unless asked for
-                call()
-
-        def after() -> None:
-            gate["during"] = judge([(last[0], last[1])], truth)
-            poison(last[1], clock)
-            overwrite(inputs[0], run.place(fresh))
-            gate["after"] = check(run, inputs, [count, *range(1, count)], truth, clock)
-            gate["after"]["unseen_ratio"] = unremembered(run, inputs[0], clock)
-
-        def throughput() -> None:
-            if plan.settings.throughput_s:
-                images, (start, end) = window(run, inputs, clock, plan.settings.throughput_s, call())
-                record["throughput"] = {"images": images, "ns": end - start}
-
-        yield Timed(call, before, after, throughput, record)
-
-
-def _record(case: Case, plan: Plan, env: Environment, device: str, seed: int) -> dict[str, Any]:
-    """The fields of a record that are known before anything runs."""
-    return {
+    record = {
         "schema": SCHEMA,
         "case": case.name,
         "device": device,
@@ -118,15 +107,15 @@ def _record(case: Case, plan: Plan, env: Environment, device: str, seed: int) ->
         "plan": {"name": plan.name, "digest": plan.digest},
         "environment": env,
     }
+    with on_device(device) as clock:
+        yield TimedCase(job, clock, record)
 
 
-def _forget() -> None:
-    """What the case before left in this process: memory that none refers to, and what torch.compile keeps.
+def _free_previous_case() -> None:
+    """Free what the case before left in this process: unreferenced memory, and what torch.compile caches.
 
     Dynamo counts the compilations of a function over all models, and refuses more than a few.
     """
-    import torch
-
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -87,7 +87,7 @@ class Comparison:
         return bool(self.failed) or self.counts[SLOWER] > 0
 
     def as_json(self) -> dict[str, Any]:
-        """Return the object that --json prints; its key `told` is older than the field's name."""
+        """Return the object that --json prints, with the older key of the harmless differences."""
         fields = asdict(self)
         fields["told"] = fields.pop("harmless")
         return {"counts": self.counts} | fields

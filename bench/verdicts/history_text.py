@@ -8,9 +8,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.text import markdown_table
+from bench.text import WORDS, markdown_table
 from bench.verdicts.history import MIN_SEGMENT, Change, Point, Series, sparkline
 from bench.verdicts.metrics import METRICS
+
+LEGEND = (
+    "A change is the level after over the level before, with its 95 % confidence interval; p: of a permutation test, "
+    f"corrected for the number of series. {WORDS}"
+)
 
 
 def summary(history: list[Series]) -> str:
@@ -43,6 +48,7 @@ def print_history(out: Console, history: list[Series], every: bool) -> None:
     for series in history:
         if series.changes or series.unsure or every:
             _print_series(out, series)
+    out.print(LEGEND, style="dim")
 
 
 def _print_series(out: Console, series: Series) -> None:

@@ -32,7 +32,7 @@ class Metric:
 
 MS, MIB = 1e6, float(1 << 20)
 COLD = ("import_s", "build_s", "prepare_s", "place_s", "first_call_s")
-# A minimum effect is one that a user would act on, and more than the instrument's own error: the energy counter is
+# A minimum effect is one that a user would act on, and more than the instrument's error: the energy counter is
 # accurate to 4 % over its shortest window, and the search for the largest batch ends with a gap of 1/32.
 METRICS = {
     "latency": Metric(("p50_ns",), "ms", 0.02, MS, timed=True),

@@ -1,11 +1,11 @@
-"""The child process: one job from stdin, answers on a pipe of its own, one case, and out.
+"""The child process: it reads one job from stdin, does it, answers on a separate pipe, and exits.
 
 Nothing is measured in the parent, and no two cases share a process.
 """
 
 from __future__ import annotations
 
-import bench.worker.start  # noqa: F401 - first: it notes the time
+import bench.worker.start  # noqa: F401 - first: it reads the time
 
 # isort: split
 import ctypes
@@ -17,110 +17,99 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any, cast
+from pkgutil import resolve_name
+from typing import Any
 
-from bench.runs.job import (
-    CaseJob,
-    CeilingsJob,
-    ConstantsJob,
-    FitJob,
-    LayersJob,
-    LoadJob,
-    NullJob,
-    PiecesJob,
-    ReferenceJob,
-)
-from bench.runs.kernel_jobs import BundleJob, FactsJob, KernelsJob, MakerJob, NetworksJob, TryJob
+from bench.runs import job as jobs
+from bench.runs import kernel_jobs
 from bench.runs.wire import Job, Json
-from bench.worker.failure import failure
+from bench.worker.failure import describe_failure
 
 PR_SET_PDEATHSIG = 1
-Tell = Callable[[str], None]
-Run = Callable[[Any, Tell], Mapping[str, Any]]
+Notify = Callable[[str], None]  # sends the parent the stage that the job is at
+AnswerJob = Callable[[Any, Notify], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A job, and the function that does it: `module:function`, imported when it is asked for.
+    """A job and the function that does it, as `module:function`, which is imported when the job comes.
 
-    `stage` is told while that is imported. `compiles`: where torch or triton cannot be imported it is skipped.
+    `stage` is the stage meanwhile. A job that `compiles` is skipped where torch or triton cannot be imported.
     """
 
     job: type[Job[Any]]
-    place: str
+    function: str
     stage: str = "import"
     compiles: bool = False
 
-    def load(self) -> Run:
-        module, _, function = self.place.partition(":")
-        return cast(Run, getattr(import_module(module), function))
-
 
 ROWS = (
-    Row(CaseJob, "bench.worker.case:run_case"),
-    Row(FitJob, "bench.worker.fits:fit"),
-    Row(ReferenceJob, "bench.worker.reference:run", "reference"),
-    Row(NullJob, "bench.worker.measure.overhead:run", "null"),
-    Row(CeilingsJob, "bench.worker.ceilings:run"),
-    Row(LayersJob, "bench.worker.layers.times:run"),
-    Row(LoadJob, "bench.worker.serve:load"),
-    Row(NetworksJob, "bench.worker.tune.search:networks"),
-    Row(TryJob, "bench.worker.tune.search:candidates"),
-    Row(KernelsJob, "bench.worker.static.compile_kernels:run", compiles=True),
-    Row(FactsJob, "bench.worker.static.count:run", compiles=True),
-    Row(MakerJob, "bench.worker.tune.bundle:make", compiles=True),
-    Row(BundleJob, "bench.worker.tune.bundle:run", compiles=True),
-    Row(PiecesJob, "bench.worker.experiments.child:pieces"),
-    Row(ConstantsJob, "bench.worker.experiments.child:constants"),
+    Row(jobs.CaseJob, "bench.worker.case:measure_case"),
+    Row(jobs.FitJob, "bench.worker.fits:probe_batch"),
+    Row(jobs.ReferenceJob, "bench.worker.reference:write_references", "reference"),
+    Row(jobs.NullJob, "bench.worker.measure.overhead:measure_overhead", "null"),
+    Row(jobs.CeilingsJob, "bench.worker.ceilings:measure_ceilings"),
+    Row(jobs.LayersJob, "bench.worker.layers.times:time_layers"),
+    Row(jobs.LoadJob, "bench.worker.serve:serve_load"),
+    Row(kernel_jobs.NetworksJob, "bench.worker.tune.search:read_networks"),
+    Row(kernel_jobs.TryJob, "bench.worker.tune.search:try_candidates"),
+    Row(kernel_jobs.KernelsJob, "bench.worker.static.compile_kernels:compile_part", compiles=True),
+    Row(kernel_jobs.FactsJob, "bench.worker.static.count:count_facts", compiles=True),
+    Row(kernel_jobs.MakerJob, "bench.worker.tune.bundle:read_maker", compiles=True),
+    Row(kernel_jobs.BundleJob, "bench.worker.tune.bundle:compile_candidates", compiles=True),
+    Row(jobs.PiecesJob, "bench.worker.experiments.child:run_parts"),
+    Row(jobs.ConstantsJob, "bench.worker.experiments.child:run_parts"),
 )
 JOBS = {(row.job.name, row.job.what): row for row in ROWS}
 
 
-def do(data: Json, tell: Tell) -> Mapping[str, Any]:
-    """The answer to a job as it came. Raises MessageError for one that is none, and whatever the job raises."""
+def answer_job(data: Json, notify: Notify) -> Mapping[str, Any]:
+    """Do the job that `data` describes and return its answer.
+
+    Raises MessageError for data that describes no job, and whatever the job raises.
+    """
     row = JOBS[data["job"], data.get("what", "")]
     if row.stage:
-        tell(row.stage)
+        notify(row.stage)
     job = row.job.from_json(data)
     if row.compiles:
-        os.environ.pop("TRITON_INTERPRET", None)  # interpreted kernels are neither compiled nor launched as others are
+        os.environ.pop("TRITON_INTERPRET", None)  # else Triton would interpret its kernels and compile none
     try:
-        run = row.load()
+        function: AnswerJob = resolve_name(row.function)
     except ImportError as error:
         if not row.compiles or (error.name or "").partition(".")[0] not in ("torch", "triton"):
             raise
         return {"status": "skipped", "reason": f"{error}"}
-    return run(job, tell)
+    return function(job, notify)
 
 
 def main(descriptor: int, parent: int) -> None:
     """Do the job on stdin and answer on `descriptor`, for as long as the process `parent` lives."""
-    _die_with(parent)
-    faulthandler.register(signal.SIGUSR1)  # the parent's last question to a child that hangs
+    _exit_with(parent)
+    faulthandler.register(signal.SIGUSR1)  # the parent asks a child that hangs for its stack
     pipe = os.fdopen(descriptor, "w", buffering=1)
 
-    def say(message: Mapping[str, Any]) -> None:
+    def send(message: Mapping[str, Any]) -> None:
         pipe.write(json.dumps(_finite(message)) + "\n")
 
-    def tell(stage: str) -> None:
-        say({"stage": stage})
+    def notify(stage: str) -> None:
+        send({"stage": stage})
 
     data = json.load(sys.stdin)
     try:
-        answer = do(data, tell)
+        answer = answer_job(data, notify)
     except Exception as error:
-        answer = failure(error)
-    say(answer)
+        answer = describe_failure(error)
+    send(answer)
     pipe.close()
     sys.stdout.flush()
     sys.stderr.flush()
-    # Compile workers, CUDA graphs and provider threads may hang or crash on the way out; the answer is given.
+    # The answer is out, and compile workers, CUDA graphs and provider threads may hang or crash in a regular exit.
     os._exit(0)
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN: as null."""
+    """Return `value` with None for NaN and infinities, which JSON lacks."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
@@ -130,11 +119,11 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when the parent dies, however it dies."""
+def _exit_with(parent: int) -> None:
+    """Have the kernel kill this process when the process `parent` dies, however it dies."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before the line above
+        if os.getppid() != parent:  # the parent died before the line above
             os._exit(1)
 
 

@@ -1,4 +1,4 @@
-"""One case: build -> prepare -> gate -> warm up and measure -> gate -> answer."""
+"""A case measured: build -> prepare -> gate -> warm up and measure -> gate -> answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.machine.watch import Watch
 from bench.runs.job import CaseAnswer, CaseJob
-from bench.worker.runtime import cache_state, fresh_caches, runtime
+from bench.worker.runtime import cache_state, describe_runtime, fresh_caches
 from bench.worker.start import STARTED
 
 if TYPE_CHECKING:
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from bench.worker.measure.clock import Clock
     from resnet.runner import Runner
 
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 Around = Callable[[], AbstractContextManager[Any]]
 
 
-def run_case(job: CaseJob, tell: Tell = lambda stage: None, around: Around = nullcontext) -> CaseAnswer:
-    """Build, check, measure and check one case in this process; a record's fields, with its status.
+def measure_case(job: CaseJob, notify: Notify = lambda stage: None, around: Around = nullcontext) -> CaseAnswer:
+    """Build, check, measure and check the case again in this process; return the fields of its record.
 
     `around` makes the context that the measurement runs in (a profiler's range).
     """
@@ -33,82 +33,73 @@ def run_case(job: CaseJob, tell: Tell = lambda stage: None, around: Around = nul
         os.environ |= fresh_caches(job.caches)  # before the imports, which read some of them
     from bench.worker.gate import poison
     from bench.worker.measure.clock import on_device
-    from bench.worker.prepare import first_call, material_of, truth_of_job
+    from bench.worker.prepare import first_call, job_material, read_job_truth
 
     cold: dict[str, Any] = {"import_s": time.perf_counter() - STARTED}
     with Watch() as watch, on_device(job.device) as clock:
-        tell("build")
-        lap = _Laps()
-        material = material_of(job)
+        notify("build")
+        start = time.perf_counter()
+        material = job_material(job)
         fresh = material.batches.pop().clone()
-        cold["build_s"] = lap()
+        cold["build_s"] = time.perf_counter() - start
         described, weights = material.provenance()
-        truth = truth_of_job(job)
+        truth = read_job_truth(job)
 
-        tell("prepare")
-        lap = _Laps()
-        run = material.prepare()
-        cold["prepare_s"] = lap()
-        tell("first call")
-        inputs = [run.place(batch) for batch in material.batches]
-        cold["place_s"] = lap()
+        notify("prepare")
+        start = time.perf_counter()
+        runner = material.prepare()
+        cold["prepare_s"] = time.perf_counter() - start
+        notify("first call")
+        start = time.perf_counter()
+        inputs = [runner.place(batch) for batch in material.batches]
+        cold["place_s"] = time.perf_counter() - start
         material.release()
-        first, cold["first_call_s"] = first_call(run, inputs, clock)
-        cold["caches"] = "fresh" if job.caches else cache_state(run.details)
+        first, cold["first_call_s"] = first_call(runner, inputs, clock)
+        cold["caches"] = "fresh" if job.caches else cache_state(runner.details)
         poison(first, clock)
-        told = CaseAnswer(cold=cold, input=described, weights=weights, details=run.details, runtime=runtime(job.device))
-        return {**told, **_measured(job, run, inputs, fresh, truth, clock, watch, tell, around)}
+        answer = CaseAnswer(
+            cold=cold, input=described, weights=weights, details=runner.details, runtime=describe_runtime(job.device)
+        )
+        return {**answer, **_measure(job, runner, inputs, fresh, truth, clock, watch, notify, around)}
 
 
-def _measured(
+def _measure(
     job: CaseJob,
-    run: Runner,
+    runner: Runner,
     inputs: list[Tensor],
     fresh: Tensor,
     truth: Truth,
     clock: Clock,
     watch: Watch,
-    tell: Tell,
+    notify: Notify,
     around: Around,
 ) -> CaseAnswer:
-    """Gate, times, memory, energy, gate: of a runner whose inputs are placed; `fresh` is a batch it has not seen."""
-    from bench.worker.gate import Wrong, check, judge, overwrite, unremembered
+    """Check, time and check a runner whose inputs are placed; `fresh` is a batch that it has not seen."""
+    from bench.worker.gate import Wrong, check, judge, overwrite, unseen_ratio
     from bench.worker.measure import memory
-    from bench.worker.measure.energy import energy
+    from bench.worker.measure.energy import measure_energy
     from bench.worker.measure.measure import measure, measure_flushed
 
-    settings, numbers = job.settings, list(range(len(inputs)))
+    settings, buffers = job.settings, list(range(len(inputs)))
     try:
         when = "before timing"
-        tell("gate")
-        gate = {"before": check(run, inputs, numbers, truth, clock)}
-        memory.reset()
-        tell("measure")
+        notify("gate")
+        gate = {"before": check(runner, inputs, buffers, truth, clock)}
+        memory.reset_peaks()
+        notify("measure")
         with around():
-            measured = measure(run, inputs, clock, settings)
-        used = memory.numbers(run.details.get("weights_bytes"), job.device)
-        joules = energy(run, inputs, clock, settings.energy_s, job.device, measured.p50_ns)
-        measure_flushed(run, inputs, clock, settings, measured)
-        tell("gate")
+            measured = measure(runner, inputs, clock, settings)
+        bytes_used = memory.read_memory(runner.details.get("weights_bytes"), job.device)
+        energy = measure_energy(runner, inputs, clock, settings.energy_s, job.device, measured.p50_ns)
+        measure_flushed(runner, inputs, clock, settings, measured)
+        notify("gate")
         when = "while timing"
-        gate["during"] = judge(measured.witnesses, truth)
+        gate["during"] = judge(measured.latency.witnesses, truth)
         when = "after timing"
-        overwrite(inputs[0], run.place(fresh))
-        gate["after"] = check(run, inputs, [len(inputs), *numbers[1:]], truth, clock)
-        gate["after"]["unseen_ratio"] = unremembered(run, inputs[0], clock)
+        overwrite(inputs[0], runner.place(fresh))
+        gate["after"] = check(runner, inputs, [len(inputs), *buffers[1:]], truth, clock)
+        gate["after"]["unseen_ratio"] = unseen_ratio(runner, inputs[0], clock)
     except Wrong as wrong:
         return {"status": "wrong", "reason": f"{when}: {wrong}"}
     times = measured.fields(watch.so_far(), settings.steal)
-    return {**times, "status": "ok", "memory": used, "gate": gate, "energy": joules}
-
-
-class _Laps:
-    """Seconds since it was made, or since the last call."""
-
-    def __init__(self) -> None:
-        self.start = time.perf_counter()
-
-    def __call__(self) -> float:
-        now = time.perf_counter()
-        spent, self.start = now - self.start, now
-        return spent
+    return {**times, "status": "ok", "memory": bytes_used, "gate": gate, "energy": energy}

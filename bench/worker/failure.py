@@ -1,4 +1,4 @@
-"""What a record says of an exception: a status, and a reason short enough to read."""
+"""An exception as a record has it: a status, and a reason short enough to read."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 from bench.runs.job import Ended
 
-# What the libraries say for want of memory, in lower case: CUDA, cuDNN and cuBLAS; torch on a CPU, C++, ONNX Runtime,
-# and Python (`OutOfMemoryError` is torch's), also inside one of torch.compile's errors.
-LACKS = (
+# Parts of the libraries' messages when memory runs out, in lower case: of CUDA, cuDNN and cuBLAS; of torch on a CPU,
+# C++, ONNX Runtime and Python (torch has an `OutOfMemoryError`), also inside one of torch.compile's errors.
+OUT_OF_MEMORY = (
     "out of memory",
     "alloc_failed",
     "can't allocate memory",
@@ -20,17 +20,17 @@ LACKS = (
 )
 
 
-def failure(error: Exception) -> Ended:
-    """A record's status and reason for an exception."""
+def describe_failure(error: Exception) -> Ended:
+    """Return a record's status and reason for an exception."""
     name = type(error).__name__
     text = str(error) or name
-    short = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{Path(short.filename).name}:{short.lineno}"
-    lack = False
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(frame.filename).name}:{frame.lineno}"
+    out_of_memory = False
     cause: BaseException | None = error
-    while cause and not lack:  # what ends a graph's capture hides what broke it
-        said = f"{type(cause).__name__} {cause}".lower()
-        lack, cause = any(sign in said for sign in LACKS), cause.__cause__ or cause.__context__
+    while cause and not out_of_memory:  # the error that ends a graph's capture hides its cause
+        message = f"{type(cause).__name__} {cause}".lower()
+        out_of_memory, cause = any(part in message for part in OUT_OF_MEMORY), cause.__cause__ or cause.__context__
     lines = [line for line in text.splitlines() if line.strip()]
     brief = "\n".join(lines[:12])
-    return {"status": "memory" if lack else "error", "reason": f"{name}: {brief} ({where})"}
+    return {"status": "memory" if out_of_memory else "error", "reason": f"{name}: {brief} ({where})"}

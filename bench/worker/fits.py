@@ -1,8 +1,8 @@
-"""Whether a batch fits: one probe of the search in `bench.runs.largest`. Not timed, and no less checked for that.
+"""One probe of the search for the largest batch that fits (`bench.runs.largest`): it is not timed, but checked.
 
-A large batch is where 32-bit indices overflow, so every row of the answer is judged. That is affordable because the
-batch is a few different pictures over and over, and written where the variant placed it: a batch in float32 beside it
-would stand in the way of what is sought.
+32-bit indices overflow in large batches, so every row of the answer is judged. That is affordable because the batch
+repeats a few different pictures. They are written where the variant placed the batch, because a second batch in float32
+would take memory from the one that is tried.
 """
 
 from __future__ import annotations
@@ -22,52 +22,59 @@ from bench.runs.job import PICTURES, CaseAnswer, FitJob
 from bench.worker.gate import Wrong, judge, poison
 from bench.worker.measure import memory
 from bench.worker.measure.clock import on_device
-from bench.worker.prepare import material, truth_of
-from bench.worker.runtime import runtime
+from bench.worker.prepare import build_material, read_truth
+from bench.worker.runtime import describe_runtime
 from resnet.runner import Runner
 
-# of the free host memory, when no limit is set: the rest is for whoever else needs some meanwhile
-SHARE = 0.8
-# malloc's number for the size from which a block is mapped, and so given back when it is freed. Left alone, glibc moves
-# it from 128 KiB up to 32 MiB with what is freed, and what fits is left to chance: somewhere from 212 to 320 pictures
-# (eager ResNet-18 at 64 pixels in 0.6 GiB, 2026-11-23); fixed, 384 each time. Blocks over 32 MiB are always mapped.
+# of the free host memory, where no limit is set: the rest is for other processes
+MEMORY_SHARE = 0.8
+# malloc's parameter for the size from which blocks are mapped, and so returned when they are freed. By default glibc
+# moves it from 128 KiB up to 32 MiB, depending on what is freed, and the batch that fits varies: from 212 to 320
+# pictures (eager ResNet-18 at 64 pixels in 0.6 GiB, 2026-11-23); with a fixed size it was 384 each time. Blocks over
+# 32 MiB are always mapped.
 M_MMAP_THRESHOLD, MAPPED_BYTES = -3, 256 << 10
 
 
-def fit(job: FitJob, tell: Callable[[str], None]) -> CaseAnswer:
-    """Prepare the case at its batch and run it twice; a record's fields, with the status.
+def probe_batch(job: FitJob, notify: Callable[[str], None]) -> CaseAnswer:
+    """Prepare the case at its batch and run it twice; return the fields of its record.
 
-    It fits when both answers are right. What does not fit raises: MemoryError, or one of the libraries' errors.
+    The batch fits if both answers are right. Raises MemoryError, or a library's error, where it does not fit.
     """
     case = job.case
     with suppress(AttributeError):  # not glibc
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES)
-    tell("build")
-    stuff = material(case, job.device, job.seed, job.source, PICTURES, PICTURES)
-    described, weights = stuff.provenance()
-    limit = _limit(job)
+    notify("build")
+    material = build_material(case, job.device, job.seed, job.source, PICTURES, PICTURES)
+    described, weights = material.provenance()
+    limit = _memory_limit(job)
     with on_device(job.device) as clock:
-        few = stuff.batches.pop().to(job.device)
-        with limited(limit):
-            tell("prepare")
-            run = stuff.prepare(_same(few, case.batch))
-            stuff.release()
-            memory.reset()
-            tell("run")
-            x = placed(run, few, case.batch)
+        pictures = material.batches.pop().to(job.device)
+        with limit_memory(limit):
+            notify("prepare")
+            runner = material.prepare(pictures[:1].expand(case.batch, -1, -1, -1))  # in the memory of one picture
+            material.release()
+            memory.reset_peaks()
+            notify("run")
+            x = place_repeated(runner, pictures, case.batch)
         answers = []
         for _ in range(2):
-            with limited(limit):
-                logits = run(x)
+            with limit_memory(limit):
+                logits = runner(x)
                 clock.wait()
-            # in its own dtype: to convert it on the device would take memory, where there may be none left
+            # in its dtype: to convert it on the device would take memory, and there may be none left
             answers.append(logits.to("cpu", copy=True))
             poison(logits, clock)  # so that what the second run leaves unwritten is NaN
-        used = memory.numbers(run.details.get("weights_bytes"), job.device) | {"host_limit": limit}
-    answer = CaseAnswer(input=described, weights=weights, details=run.details, runtime=runtime(job.device), memory=used)
-    tell("gate")
-    # the truth of every row
-    truth = truth_of(case, job.reference, np.arange(case.batch) % PICTURES)
+        bytes_used = memory.read_memory(runner.details.get("weights_bytes"), job.device) | {"host_limit": limit}
+    answer = CaseAnswer(
+        input=described,
+        weights=weights,
+        details=runner.details,
+        runtime=describe_runtime(job.device),
+        memory=bytes_used,
+    )
+    notify("gate")
+    # for every row
+    truth = read_truth(case, job.reference, np.arange(case.batch) % PICTURES)
     gate = {}
     for run_number, logits in zip(("first", "second"), answers, strict=True):
         try:
@@ -77,49 +84,44 @@ def fit(job: FitJob, tell: Callable[[str], None]) -> CaseAnswer:
     return {**answer, "status": "ok", "gate": gate}
 
 
-def placed(run: Runner, few: Tensor, batch: int) -> Tensor:
-    """A placed batch whose row `i` is picture `i % PICTURES` of `few`, [PICTURES, 3, H, W] on the device."""
-    x = run.place(_same(few, batch))
-    if x.shape == (batch, *few.shape[1:]) and x.is_floating_point():
-        with torch.inference_mode():  # which may write to tensors made inside and outside of it
-            for first, picture in enumerate(few[:batch]):
+def place_repeated(runner: Runner, pictures: Tensor, batch: int) -> Tensor:
+    """Return a placed batch with picture `i % PICTURES` in row `i`; `pictures`: [PICTURES, 3, H, W] on the device."""
+    x = runner.place(pictures[:1].expand(batch, -1, -1, -1))
+    if x.shape == (batch, *pictures.shape[1:]) and x.is_floating_point():
+        with torch.inference_mode():  # it may write to all tensors, from inference mode or not
+            for first, picture in enumerate(pictures[:batch]):
                 x[first::PICTURES].copy_(picture)
         return x
-    # Placed in a form of the variant's own (padded channels, packed, quantised), which only `place` can write.
-    return run.place(few[torch.arange(batch, device=few.device) % PICTURES])
+    # It is placed in a form that only the variant's `place` can write: padded channels, packed, quantised.
+    return runner.place(pictures[torch.arange(batch, device=pictures.device) % PICTURES])
 
 
-def _same(few: Tensor, batch: int) -> Tensor:
-    """The first picture, [batch, 3, H, W] in the memory of one."""
-    return few[:1].expand(batch, -1, -1, -1)
-
-
-def _limit(job: FitJob) -> int | None:
-    """The bytes of private memory this process may have on a CPU; None on a GPU, which needs no limit to say no."""
+def _memory_limit(job: FitJob) -> int | None:
+    """Return the bytes of private memory that this process may have on a CPU; None on a GPU, which needs no limit."""
     if job.device != "cpu":
         return None
-    with suppress(OSError):  # should the kernel have to kill after all, then this process
+    with suppress(OSError):  # if the kernel has to kill a process after all, it is this one
         Path("/proc/self/oom_score_adj").write_text("1000")
-    # OpenMP starts its threads at their first work, and ends the process if it cannot: before the limit, then
+    # OpenMP starts its threads with their first work, and aborts if it cannot: so they start before the limit is set
     torch.zeros(1 << 20).add_(1)
-    return int(job.settings.host_memory_gib * 2**30 or SHARE * psutil.virtual_memory().available)
+    return int(job.settings.host_memory_gib * 2**30 or MEMORY_SHARE * psutil.virtual_memory().available)
 
 
 @contextmanager
-def limited(limit: int | None) -> Iterator[None]:
-    """Allocations fail in here once this process holds `limit` bytes. What the harness needs is taken outside.
+def limit_memory(limit: int | None) -> Iterator[None]:
+    """Make allocations fail inside this context once the process has `limit` bytes; the harness allocates outside it.
 
-    Without a limit the kernel would kill, and not always this process. RLIMIT_DATA bounds private writable pages, which
-    is what torch, oneDNN, ONNX Runtime and Python allocate; all of them then fail with an exception. RLIMIT_AS would
-    bound what they merely reserve, too: twice that in ONNX Runtime (1534 MiB of addresses at a peak of 813 MiB
-    resident, ResNet-18 at 64 pixels, batch 512, 2026-11-23).
+    Without a limit the kernel would kill a process, and not always this one. RLIMIT_DATA limits private writable pages,
+    which torch, oneDNN, ONNX Runtime and Python allocate; each then fails with an exception. RLIMIT_AS would also limit
+    address space that is only reserved, which is twice as much in ONNX Runtime (1534 MiB of addresses at a peak of 813
+    MiB resident, ResNet-18 at 64 pixels, batch 512, 2026-11-23).
     """
     if limit is None:
         yield
         return
-    before, most = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit if most == resource.RLIM_INFINITY else min(limit, most), most))
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (before, most))
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))

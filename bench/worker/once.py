@@ -1,10 +1,11 @@
-"""One case in this process, for profilers: the worker's own path, with the timed executions inside a profiler range."""
+"""One case in this process, for profilers: measured as in a worker, with the timed executions in a profiler range."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import cast
 
 from bench.errors import CaseError
 from bench.machine.environment import device, environment
@@ -14,15 +15,17 @@ from bench.runs.job import REFERENCE_LIMIT_S, CaseAnswer, CaseJob, reference_job
 from bench.runs.request import request
 
 
-def once(case: Case, executions: int, source: str, seed: int) -> CaseAnswer:
-    """Build, check and run `case` here; a record's fields. The references are made in a process of their own.
+def run_once(case: Case, executions: int, source: str, seed: int) -> CaseAnswer:
+    """Build, check and run `case` in this process; return the fields of its record.
 
-    Raises CaseError for a case without a batch of its own.
+    A separate process computes the references.
+
+    Raises CaseError for a case that searches for its batch.
     """
     if case.largest:
         raise CaseError(f"bench once runs one batch: {case.name} is a search for one; write b32, say, for bmax")
-    from bench.worker.case import run_case
-    from bench.worker.failure import failure
+    from bench.worker.case import measure_case
+    from bench.worker.failure import describe_failure
 
     settings = replace(Settings(), **(ONCE | {"samples": executions}))  # type: ignore[arg-type]
     where = device(environment())
@@ -31,22 +34,20 @@ def once(case: Case, executions: int, source: str, seed: int) -> CaseAnswer:
         return {"status": reference.status, "reason": f"no reference to hold it against: {reference.reason}"}
     job = CaseJob(case, settings, where, seed, source, reference.data["paths"])
     try:
-        return run_case(job, around=lambda: _profiled(where))
-    except Exception as error:  # told like a worker's, not as a stack
-        ended = failure(error)
-        return {"status": ended["status"], "reason": ended["reason"]}
+        return measure_case(job, around=lambda: _profiled(where))
+    except Exception as error:  # like a worker, with a status and a reason and no traceback
+        return cast(CaseAnswer, describe_failure(error))
 
 
 @contextmanager
 def _profiled(where: str) -> Iterator[None]:
-    """`nsys profile -c cudaProfilerApi` and `ncu --profile-from-start off` see what runs in here, and nothing else."""
+    """Have `nsys profile -c cudaProfilerApi` and `ncu --profile-from-start off` see only what runs inside."""
     if where != "cuda":
         yield
         return
     import torch
 
-    torch.cuda.cudart().cudaProfilerStart()
-    with torch.cuda.nvtx.range("bench once"):
-        yield
-    torch.cuda.synchronize()
-    torch.cuda.cudart().cudaProfilerStop()
+    with torch.cuda.profiler.profile():
+        with torch.cuda.nvtx.range("bench once"):
+            yield
+        torch.cuda.synchronize()

@@ -1,4 +1,4 @@
-"""What only the process that owns the device can tell: library versions as loaded, the device's caches, cold starts."""
+"""The runtime of the process that owns the device: library versions as loaded, the device's caches, compile caches."""
 
 from __future__ import annotations
 
@@ -9,50 +9,50 @@ from typing import Any
 
 from bench.machine.environment import cache_bytes
 
-# Environment variable -> the compile cache whose folder it names. Read when the library is imported, or first used.
-CACHES = {
+# Environment variable -> the compile cache whose folder it names. Read when the library is imported or first used.
+CACHE_VARIABLES = {
     "TORCHINDUCTOR_CACHE_DIR": "inductor",
     "TRITON_CACHE_DIR": "triton",
     "CUDA_CACHE_PATH": "cuda",
     "PYTORCH_KERNEL_CACHE_PATH": "torch",
-    "RESNET_COMPILED": "made",
+    "RESNET_COMPILED": "resnet",
 }
-# what Inductor and AOTAutograd count of their caches on disk
-COUNTED = {
+# counters that Inductor and AOTAutograd have of their caches on disk
+CACHE_COUNTERS = {
     "hit": (("inductor", "fxgraph_cache_hit"), ("aot_autograd", "autograd_cache_hit")),
     "miss": (("inductor", "fxgraph_cache_miss"), ("aot_autograd", "autograd_cache_miss")),
 }
 
 
 def fresh_caches(folder: str) -> dict[str, str]:
-    """The environment of a cold start: every compile cache in a folder of its own below `folder`, which is empty."""
-    made = {variable: str(Path(folder) / name) for variable, name in CACHES.items()}
-    for path in made.values():
+    """Return the environment of a cold start: a new folder in `folder`, which is empty, for every compile cache."""
+    folders = {variable: str(Path(folder) / name) for variable, name in CACHE_VARIABLES.items()}
+    for path in folders.values():
         Path(path).mkdir()
-    return made
+    return folders
 
 
 def cache_state(details: dict[str, Any]) -> str:
-    """How this process found the compile caches: `warm`, `cold`, `partly` warm, or `unused`.
+    """Return the state of the compile caches for this process: `warm`, `cold`, `partly` warm, or `unused`.
 
-    From torch's own counters, if it compiled, and from what a variant says of its files.
+    It is read from torch's counters, if torch compiled, and from a variant's details.
     """
-    found = [bool(value) for key, value in details.items() if key.endswith("_cached")]
+    hits = [bool(value) for key, value in details.items() if key.endswith("_cached")]
     if "torch._dynamo.utils" in sys.modules:
         counters = sys.modules["torch._dynamo.utils"].counters
-        for what, names in COUNTED.items():
-            found += [what == "hit"] * sum(counters[group][name] > 0 for group, name in names)
-    if not found:
+        for outcome, names in CACHE_COUNTERS.items():
+            hits += [outcome == "hit"] * sum(counters[group][name] > 0 for group, name in names)
+    if not hits:
         return "unused"
-    return "warm" if all(found) else "partly" if any(found) else "cold"
+    return "warm" if all(hits) else "partly" if any(hits) else "cold"
 
 
-def runtime(device: str) -> dict[str, Any]:
-    """Versions as the loaded libraries tell them, threads, and the sizes of the device's caches in bytes."""
+def describe_runtime(device: str) -> dict[str, Any]:
+    """Return the loaded libraries' versions, the threads, and the sizes of the device's caches in bytes."""
     import torch
 
     onednn = re.search(r"MKL-DNN v?([\d.]+)", torch.__config__.show())
-    told: dict[str, Any] = {
+    versions: dict[str, Any] = {
         "torch_git": torch.version.git_version,
         "onednn": onednn[1] if onednn else None,
         "threads": torch.get_num_threads(),
@@ -61,11 +61,11 @@ def runtime(device: str) -> dict[str, Any]:
     }
     if device == "cuda":
         properties = torch.cuda.get_device_properties(torch.cuda.current_device())
-        told |= {
+        versions |= {
             "cuda": torch.version.cuda,
             "cudnn": torch.backends.cudnn.version(),
             "cudnn_benchmarked_plans": torch.backends.cudnn.benchmark_limit if torch.backends.cudnn.benchmark else None,
             "l2_bytes": properties.L2_cache_size,
             "multiprocessors": properties.multi_processor_count,
         }
-    return told
+    return versions

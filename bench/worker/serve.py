@@ -1,9 +1,9 @@
-"""A real load run, in a child: a thread feeds requests at Poisson times, and one device serves them in dynamic batches.
+"""A real load test: a thread feeds requests at Poisson times, and one device serves them in dynamic batches.
 
-What `bench.serving.queue` simulates, done: the same policy, the same arrivals, a variant prepared and checked at every
-batch. Each batch's execution is timed alone before and after the load, for the prediction that the run is held
-against. As in every measurement here, the pictures are in place: what a server copies comes on top. The latency of a
-request is from the time it was due, whether or not the feeding thread was late, to its answer being ready.
+It does what `bench.serving.queue` simulates: the same policy, the same arrivals, with a variant that is prepared and
+checked at every batch size. Each size is timed alone before and after the load, for the prediction that the result is
+compared with. As in every measurement here, the pictures are in place: a server's copies come on top. The latency of a
+request is from the time it was due, even where the feeding thread was late, until its answer is ready.
 """
 
 from __future__ import annotations
@@ -23,52 +23,53 @@ from bench.runs.job import Ended, LoadAnswer, LoadJob
 from bench.serving.queue import NS, Batching, poisson
 from bench.worker.gate import Wrong, check, poison
 from bench.worker.measure.clock import Clock, on_device
-from bench.worker.prepare import material, truth_of
-from bench.worker.runtime import runtime
+from bench.worker.prepare import build_material, read_truth
+from bench.worker.runtime import describe_runtime
 from resnet.runner import Runner
 
 BUFFERS = 2  # input batches in rotation, of each size
-WARM_UP_S = 0.5  # of each batch
-LEAST_TIMES = 5  # of each batch, before the load and after it
-SHARE = 0.5  # of saturation: the rate, unless one is given
+WARM_UP_S = 0.5  # for each size
+MIN_SAMPLES = 5  # of each size, before the load and after it
+DEFAULT_RATE = 0.5  # as a share of saturation
 
 
-def load(job: LoadJob, tell: Callable[[str], None]) -> LoadAnswer | Ended:
-    """Prepare the case at each of `sizes`, check it, time it, put it under load; times are in nanoseconds.
+def serve_load(job: LoadJob, notify: Callable[[str], None]) -> LoadAnswer | Ended:
+    """Prepare the case at each of `sizes`, check it, time it and put it under load; times are in nanoseconds.
 
-    `times` has by batch what an execution took alone, before and after; of the load, see `serve`.
+    `times` has by batch size the executions alone, before and after; `serve_requests` describes the rest.
     """
     case, sizes = job.case, job.sizes
-    tell("build")
-    stuff = material(case, job.device, job.seed, job.source, BUFFERS * sizes[-1], BUFFERS * sizes[-1])
-    (drawn,) = stuff.batches
+    notify("build")
+    material = build_material(case, job.device, job.seed, job.source, BUFFERS * sizes[-1], BUFFERS * sizes[-1])
+    (pictures,) = material.batches
     with on_device(job.device) as clock:
-        device = _Device(clock)
+        prepared: dict[int, tuple[Runner, list[Tensor]]] = {}
         for size in sizes:
-            tell(f"prepare batch {size}")
-            stuff.batches = list(drawn[: BUFFERS * size].split(size))
-            run = stuff.prepare()
-            device.add(size, run, [run.place(batch) for batch in stuff.batches])
-        stuff.release()
+            notify(f"prepare batch {size}")
+            material.batches = list(pictures[: BUFFERS * size].split(size))
+            runner = material.prepare()
+            prepared[size] = runner, [runner.place(batch) for batch in material.batches]
+        material.release()
+        device = _Device(clock, prepared)
         try:
-            tell("gate")
+            notify("gate")
             device.check(case, job.reference)
-            tell("warm up")
-            device.times(WARM_UP_S * len(sizes))
-            tell("time each batch")
-            times = device.times(job.seconds / 4)
+            notify("warm up")
+            device.sample(WARM_UP_S * len(sizes))
+            notify("time each batch")
+            times = device.sample(job.seconds / 4)
             saturation = sizes[-1] / float(np.mean(times[sizes[-1]])) * NS
-            rate = job.rate or SHARE * saturation
+            rate = job.rate or DEFAULT_RATE * saturation
             if rate > saturation:
                 reason = f"{rate:.4g} requests a second are more than the {saturation:.4g} that it can answer"
                 return {"status": "error", "reason": f"{reason}: the queue would only grow; lower --rate"}
-            tell(f"load: {rate:.4g} requests a second for {job.seconds:g} s")
-            due = poisson(int(2 * rate * job.seconds) + 100, (job.seed,)) * (NS / rate)
-            asked = due[due < job.seconds * NS].astype(np.int64).tolist()
-            served = serve(device.execute, asked, Batching(sizes, job.wait_ns))
-            tell("time each batch")
-            after = device.times(job.seconds / 4)
-            tell("gate")
+            notify(f"load: {rate:.4g} requests a second for {job.seconds:g} s")
+            arrivals = poisson(int(2 * rate * job.seconds) + 100, (job.seed,)) * (NS / rate)
+            due = arrivals[arrivals < job.seconds * NS].astype(np.int64).tolist()
+            served = serve_requests(device.execute, due, Batching(sizes, job.wait_ns))
+            notify("time each batch")
+            after = device.sample(job.seconds / 4)
+            notify("gate")
             device.check(case, job.reference)
         except Wrong as wrong:
             return {"status": "wrong", "reason": str(wrong)}
@@ -76,8 +77,8 @@ def load(job: LoadJob, tell: Callable[[str], None]) -> LoadAnswer | Ended:
         "status": "ok",
         "rate": rate,
         "saturation": saturation,
-        "runtime": runtime(job.device),
-        "due": asked,
+        "runtime": describe_runtime(job.device),
+        "due": due,
         "latency": served.latency,
         "fed_late": served.fed_late,
         "counts": served.counts,
@@ -87,45 +88,41 @@ def load(job: LoadJob, tell: Callable[[str], None]) -> LoadAnswer | Ended:
 
 
 class _Device:
-    """A variant prepared at several batches, of which one runs at a time."""
+    """A variant prepared at several batch sizes, of which one runs at a time."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._runs: dict[int, tuple[Runner, list[Tensor]]] = {}
+    def __init__(self, clock: Clock, prepared: dict[int, tuple[Runner, list[Tensor]]]) -> None:
+        self._clock, self._prepared = clock, prepared  # by batch size, a runner and its placed inputs
         self._turn = count()
 
-    def add(self, size: int, run: Runner, inputs: list[Tensor]) -> None:
-        self._runs[size] = run, inputs
-
     def execute(self, size: int) -> Tensor:
-        """One batch, from the call to its answer being ready."""
-        run, inputs = self._runs[size]
-        answer = run(inputs[next(self._turn) % BUFFERS])
+        """Run a batch and wait until its answer is ready."""
+        runner, inputs = self._prepared[size]
+        answer = runner(inputs[next(self._turn) % BUFFERS])
         self._clock.wait()
         return answer
 
-    def times(self, seconds: float) -> dict[int, list[int]]:
-        """Nanoseconds of executions one at a time; the batches take turns, so that a drift meets all of them."""
-        taken: dict[int, list[int]] = {size: [] for size in self._runs}
+    def sample(self, seconds: float) -> dict[int, list[int]]:
+        """Return the nanoseconds of executions by batch size, which take turns so that a drift affects all of them."""
+        samples: dict[int, list[int]] = {size: [] for size in self._prepared}
         end = time.perf_counter() + seconds
-        while time.perf_counter() < end or len(taken[max(taken)]) < LEAST_TIMES:
-            for size, spent in taken.items():
+        while time.perf_counter() < end or len(samples[max(samples)]) < MIN_SAMPLES:
+            for size, ns in samples.items():
                 start = time.perf_counter_ns()
                 self.execute(size)
-                spent.append(time.perf_counter_ns() - start)
-        return taken
+                ns.append(time.perf_counter_ns() - start)
+        return samples
 
     def check(self, case: Case, reference: Mapping[str, str]) -> None:
-        """Hold every input batch's answer against the reference. Raises Wrong."""
-        for size, (run, inputs) in self._runs.items():
-            truth = truth_of(replace(case, batch=size), reference, slice(BUFFERS * size))
+        """Check the answer to every input batch against the reference. Raises Wrong."""
+        for size, (runner, inputs) in self._prepared.items():
+            truth = read_truth(replace(case, batch=size), reference, slice(BUFFERS * size))
             poison(self.execute(size), self._clock)
-            check(run, inputs, range(BUFFERS), truth, self._clock)
+            check(runner, inputs, range(BUFFERS), truth, self._clock)
 
 
 @dataclass
 class Served:
-    """Of each request, in nanoseconds: its latency, and how late it was fed. Of each batch: its requests, its time."""
+    """The latency of each request, and how late it was fed, in ns; of each batch, its requests and its time in ns."""
 
     latency: list[int] = field(default_factory=list)
     fed_late: list[int] = field(default_factory=list)
@@ -133,23 +130,23 @@ class Served:
     spent: list[int] = field(default_factory=list)
 
 
-def serve(execute: Callable[[int], object], due_ns: Sequence[int], batching: Batching) -> Served:
-    """Answer requests that are due at `due_ns` from now, ascending; `execute` runs a batch of a size to its end.
+def serve_requests(execute: Callable[[int], object], due_ns: Sequence[int], batching: Batching) -> Served:
+    """Answer requests that are due `due_ns` from now, ascending; `execute` runs a batch of a size to its end.
 
-    A thread feeds them; batches run in the calling one, whose CUDA stream it is.
+    A new thread feeds them. Batches run in the calling thread, because the CUDA stream is that thread's.
     """
     waiting: deque[int] = deque()
     arrived = threading.Condition()
     served = Served()
-    begin = time.perf_counter_ns() + NS // 100  # both threads are there by then
+    begin = time.perf_counter_ns() + NS // 100  # by then both threads run
 
     def feed() -> None:
         for offset in due_ns:
-            while (left := begin + offset - time.perf_counter_ns()) > 0:
-                time.sleep(left / NS)
+            while (early := begin + offset - time.perf_counter_ns()) > 0:
+                time.sleep(early / NS)
             with arrived:
                 waiting.append(offset)
-                served.fed_late.append(-left)
+                served.fed_late.append(-early)
                 arrived.notify()
 
     feeder = threading.Thread(target=feed, daemon=True)
@@ -163,12 +160,12 @@ def serve(execute: Callable[[int], object], due_ns: Sequence[int], batching: Bat
                 if left <= 0:
                     break
                 arrived.wait(left / NS)
-            taken = [waiting.popleft() for _ in range(min(batching.max_batch, len(waiting)))]
+            batch = [waiting.popleft() for _ in range(min(batching.max_batch, len(waiting)))]
         start = time.perf_counter_ns() - begin
-        execute(batching.padded(len(taken)))
+        execute(batching.padded(len(batch)))
         end = time.perf_counter_ns() - begin
-        served.latency += [end - offset for offset in taken]
-        served.counts.append(len(taken))
+        served.latency += [end - offset for offset in batch]
+        served.counts.append(len(batch))
         served.spent.append(end - start)
     feeder.join()
     return served

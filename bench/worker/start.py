@@ -1,4 +1,4 @@
-"""When this process began: imported before all else, as the heavy imports are part of a cold start."""
+"""The time at which this process began. It is imported first, because heavy imports are part of a cold start."""
 
 import time
 

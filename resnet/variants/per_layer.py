@@ -109,25 +109,25 @@ class Chooser:
 
     def __call__(self, step: Step, values: dict[str, Tensor]) -> nn.Module:
         key = key_of(step, self.steps, self.precision)
-        rival = library_step(step, self.precision)
-        if rival is None:
+        library_call = library_step(step, self.precision)
+        if library_call is None:
             self._choices[key], self.reasons[key] = KERNELS, f"{KERNELS}: the library has no call for it"
         elif self._choices.get(key) != KERNELS:
-            rival.to(self.device).choose(values)
+            library_call.to(self.device).choose(values)
             if key in self._choices:
-                return rival
+                return library_call
         kernel = kernel_step(step, self.precision).to(self.device)
-        if rival is not None and key not in self._choices:
-            self._choices[key], self.reasons[key] = self._compare(kernel, rival, values)
-        return cast(nn.Module, kernel if self._choices[key] == KERNELS else rival)
+        if library_call is not None and key not in self._choices:
+            self._choices[key], self.reasons[key] = self._compare(kernel, library_call, values)
+        return cast(nn.Module, kernel if self._choices[key] == KERNELS else library_call)
 
-    def _compare(self, kernel: nn.Module, rival: LibraryStep, values: dict[str, Tensor]) -> tuple[str, str]:
-        difference = _relative_difference(kernel(values), rival(values))
+    def _compare(self, kernel: nn.Module, library_call: LibraryStep, values: dict[str, Tensor]) -> tuple[str, str]:
+        difference = _relative_difference(kernel(values), library_call(values))
         if not difference < FUSED_TOLERANCE:  # or NaN
             return LIBRARY, f"{LIBRARY}: the other is {difference:.2g} of the largest value apart"
-        sides: dict[str, nn.Module] = {KERNELS: kernel, LIBRARY: rival}
+        candidates: dict[str, nn.Module] = {KERNELS: kernel, LIBRARY: library_call}
         capture = CudaCapture() if self.launch == "graph" else None  # freed with this comparison's graphs
-        calls = {name: _repeated(module, values, capture) for name, module in sides.items()}
+        calls = {name: _repeated(module, values, capture) for name, module in candidates.items()}
         name, us = fastest(calls, self.device, self.launch == "stream")
         times = {name: round(value / REPEATS, 2) for name, value in us.items()}
         return name, f"{name}: own {times[KERNELS]} us, library {times[LIBRARY]} us"
@@ -141,8 +141,8 @@ def _repeated(module: nn.Module, values: dict[str, Tensor], capture: CudaCapture
             module(values)
         return cast(Tensor, module(values))
 
-    anything = next(iter(values.values()))
-    return capture(repeat, anything) if capture else lambda: repeat(anything)
+    any_input = next(iter(values.values()))
+    return capture(repeat, any_input) if capture else lambda: repeat(any_input)
 
 
 def key_of(step: Step, steps: Program, precision: str) -> str:

@@ -71,7 +71,7 @@ def selftest(
     input: Annotated[str, RealOption(metavar="photos|noise|DIR", help="Pictures that the model is run on.")] = "photos",
     as_json: Json = False,
 ) -> None:
-    """How often verdicts of bench compare are wrong: false alarms on identical code, and slowdowns that are found.
+    """How often verdicts of bench compare are wrong: false alarms on identical code, and slowdowns that it detects.
 
     By simulation; with --real PLAN by `bench ab` of HEAD with itself, with and without a given delay in its variants.
     Exit code 1 if there are more false alarms than 0.5 % per case or 5 % per sweep, or if a case failed.

@@ -22,7 +22,7 @@ def once(
     as_json: Json = False,
 ) -> None:
     """Run one case in this process, for profilers (nsys, ncu, py-spy)."""
-    from bench.worker.once import once as run_once
+    from bench.worker.once import run_once
 
     parsed = Case.parse(case)
     reason = why_not(parsed, environment())

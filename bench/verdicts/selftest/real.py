@@ -87,7 +87,7 @@ class RealRuns:
                 for place, delay in enumerate(self.delays):
                     began = time.monotonic()
                     left = self.budget_s - (began - start)
-                    # each trial has its own weights, pictures and turns, so that no trait of theirs is in all
+                    # each trial has other weights, pictures and turns, so that no trait of theirs is in all
                     seed = self.seed + repeat * len(self.delays) + place
                     if longest > left or not self._run_trial(Trial(delay, repeat), (base, heads[place]), seed, left):
                         self.cut = True

@@ -125,7 +125,7 @@ def rates(
 
 
 def rates_by_shape(setting: Setting, noise: Sequence[float]) -> list[dict[str, Any]]:
-    """Return `rates` of every shape, with each side in a sitting of its own (`apart`) and with both in turns."""
+    """Return `rates` of every shape, with the sides in sittings apart (`apart`) and with both in turns."""
     return [
         {"shape": shape, "design": design} | row
         for shape, (_, draw) in SHAPES.items()

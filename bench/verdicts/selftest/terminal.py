@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from bench.machine.provenance import this_commit
-from bench.text import grid
+from bench.text import WORDS, grid
 from bench.verdicts.selftest import tables
 
 
@@ -35,3 +35,4 @@ def print_error_rates(out: Console, results: dict[str, Any]) -> None:
         out.print(table)
         for note in block.notes:
             out.print(f"  {note}", markup=False, style="dim")
+    out.print(WORDS, style="dim")

@@ -1,4 +1,4 @@
-"""One part after the other, told as `bench.experiments.parts` hears it. What a part needs is imported by that part."""
+"""The parts of a job, run one after the other; each imports what it needs. `bench.experiments.parts` reads outcomes."""
 
 from __future__ import annotations
 
@@ -6,78 +6,69 @@ import faulthandler
 import json
 import time
 from collections.abc import Callable
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
-from bench.runs.job import ConstantsJob, Empty, PartOutcome, PartsJob, PiecesJob
-from bench.worker.experiments.place import Place, Skip, lost, opened
+from bench.runs.job import Empty, PartOutcome, PartsJob
+from bench.worker.experiments.place import Place, Skip, open_place
 from bench.worker.gate import Wrong
+from bench.worker.tune.candidate import context_lost
 
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
-# Which function is a part, by job: of (place, name), it returns what it found, and raises Skip or Wrong.
-PIECES = "bench.worker.experiments.pieces"
-PARTS: dict[str, dict[str, tuple[str, str]]] = {
+# The function of each part, by job. It takes (place, name), and returns fields of the outcome, which may have a status
+# and a reason; or raises Skip or Wrong.
+HERE = "bench.worker.experiments"
+PARTS = {
     "pieces": {
-        "pdl-chain": (PIECES, "pdl_chain"),
-        "pdl-graph": (PIECES, "pdl_chain"),
-        "graph": (PIECES, "graph"),
+        "pdl-chain": f"{HERE}.pieces:pdl_chain",
+        "pdl-graph": f"{HERE}.pieces:pdl_chain",
+        "graph": f"{HERE}.pieces:graph",
     },
     "constants": {
-        "launches": ("bench.worker.experiments.launches", "launches"),
-        "memory": ("bench.worker.experiments.products", "memory"),
-        "products": ("bench.worker.experiments.products", "products"),
-        "gluon-products": ("bench.worker.experiments.products", "gluon_products"),
-        "gluon-agrees": ("bench.worker.experiments.agreement", "gluon_agrees"),
-        "racecheck": ("bench.worker.experiments.agreement", "racecheck"),
-        "overwrite": ("bench.worker.experiments.agreement", "overwrite"),
-        "halves": ("bench.worker.experiments.networks", "halves"),
-        "slices": ("bench.worker.experiments.networks", "slices"),
+        "launches": f"{HERE}.launches:launches",
+        "prologue": f"{HERE}.prologue:prologue",
+        "memory": f"{HERE}.products:memory",
+        "products": f"{HERE}.products:products",
+        "gluon-products": f"{HERE}.products:gluon_products",
+        "gluon-agrees": f"{HERE}.agreement:gluon_agrees",
+        "racecheck": f"{HERE}.agreement:racecheck",
+        "overwrite": f"{HERE}.agreement:overwrite",
+        "halves": f"{HERE}.networks:halves",
+        "slices": f"{HERE}.networks:slices",
     },
 }
-USUAL = {"pieces": (PIECES, "layer"), "constants": ("", "")}  # of a name that is not listed
+LAYER = f"{HERE}.pieces:layer"  # of a name that is not listed
 
 
-def pieces(job: PiecesJob, tell: Tell) -> Empty:
-    """Pieces of networks."""
-    return run(job, tell)
-
-
-def constants(job: ConstantsJob, tell: Tell) -> Empty:
-    """Experiments on a card's constants."""
-    return run(job, tell)
-
-
-def run(job: PartsJob, tell: Tell) -> Empty:
-    """The parts of a job; one that has lost this process its GPU is the last, and the parent starts another."""
-    with opened(job.device) as place:
+def run_parts(job: PartsJob, notify: Notify) -> Empty:
+    """Run the parts of a job. After one that loses the GPU it stops, and the parent starts another process."""
+    with open_place(job.device) as place:
         for name, limit_s in job.parts:
-            tell(f"try {name}")
+            notify(f"try {name}")
             faulthandler.dump_traceback_later(limit_s, exit=True)
             outcome = _outcome(job.name, name, place)
             faulthandler.cancel_dump_traceback_later()
-            tell(f"done {name} {json.dumps(outcome)}")
-            if outcome["status"] == "error" and lost():
+            notify(f"done {name} {json.dumps(outcome)}")
+            if outcome["status"] == "error" and context_lost():
                 break
     return {"status": "ok"}
 
 
 def _outcome(job: str, name: str, place: Place) -> PartOutcome:
     start = time.perf_counter()
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     status, reason = "ok", ""
     try:
-        module, function = PARTS[job].get(name, USUAL[job])
-        found = getattr(import_module(module), function)(place, name) or {}
+        fields = resolve_name(PARTS[job].get(name, LAYER))(place, name) or {}
         place.clock.wait()
-        json.dumps(found, allow_nan=False)
+        json.dumps(fields, allow_nan=False)
     except Skip as skip:
         status, reason = "skipped", str(skip)
     except Wrong as wrong:
         status, reason = "wrong", str(wrong)
-        found = getattr(wrong, "found", {})
     except Exception as error:
-        from bench.worker.failure import failure
+        from bench.worker.failure import describe_failure
 
-        status, reason, found = "error", failure(error)["reason"], {}
-    return {"status": status, "reason": reason, "seconds": round(time.perf_counter() - start, 3)} | found
+        status, reason, fields = "error", describe_failure(error)["reason"], {}
+    return {"status": status, "reason": reason, "seconds": round(time.perf_counter() - start, 3)} | fields

@@ -1,4 +1,4 @@
-"""What a launch costs in a CUDA graph."""
+"""The cost of a launch in a CUDA graph."""
 # mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False, disallow-untyped-decorators=False
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from typing import Any
 import triton
 import triton.language as tl
 
-from bench.worker.experiments.place import Place, Run
-from bench.worker.experiments.products import ARCH, told
-from kernels.compiled.emit import emit
+from bench.worker.experiments.place import ARCH, Place, Run
+from bench.worker.experiments.products import as_outcome
 from kernels.launch import Launch
 
-COUNTS = (50, 250)  # empty kernels in a graph: what the graph itself costs falls out of the difference
+COUNTS = (50, 250)  # empty kernels in a graph: the difference has no cost of the graph itself
 PAIRS = ((False, "launch_us"), (True, "launch_pdl_us"))
 
 
@@ -26,13 +25,13 @@ def _empty(PDL: tl.constexpr):
 
 
 def empty(pdl: bool, programs: int) -> Launch:
-    """A kernel that does nothing, on as many programs as the card has SMs."""
+    """Return a launch of `programs` programs of a kernel that does nothing."""
     options = {"num_warps": 4} | ({"launch_pdl": True} if pdl else {})
     return Launch(_empty, {"PDL": pdl}, (programs,), options)
 
 
 def launches(place: Place, name: str) -> dict[str, Any]:
-    """Of one empty kernel behind another."""
+    """Measure empty kernels one after the other."""
     data: dict[str, Any] = {}
     constants = {}
     for pdl, constant in PAIRS:
@@ -40,7 +39,7 @@ def launches(place: Place, name: str) -> dict[str, Any]:
             continue
         launch = empty(pdl, place.sms or 1)
         if place.dry:
-            assert not emit(launch.compilation(), ARCH).spills
+            place.compile_only([launch.compilation()])
         run: Run = (lambda: None) if place.dry else launch.enqueue
         run()
         times = {count: place.times(place.graph([run] * count)) for count in COUNTS}
@@ -49,4 +48,4 @@ def launches(place: Place, name: str) -> dict[str, Any]:
         data[constant] = {"us": us, **{f"ns of {count}": ns for count, ns in times.items()}}
         how = f"empty kernels in a CUDA graph: what {many} take beyond {few}, each"
         constants[constant] = (us, "us", f"{how}, with programmatic dependent launch" if pdl else how)
-    return told(place, data, **constants)
+    return as_outcome(place, data, **constants)

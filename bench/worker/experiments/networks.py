@@ -1,4 +1,4 @@
-"""Host-only designs on the fused ResNet-50: half batches on two streams, and a stage in slices that stay in L2."""
+"""Host-side designs on the fused ResNet-50: half batches on two streams, and a stage in slices that stay in L2."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import resnet
 from bench.worker.experiments.place import Place, Run
-from bench.worker.experiments.products import told
+from bench.worker.experiments.products import as_outcome
 from bench.worker.gate import Wrong
 from kernels.kinds import implementation
 from resnet.fold import fold
@@ -28,7 +28,7 @@ from resnet.model import ResNet
 PRECISION = "fp16"
 SLICES = (4, 8, 16)
 STAGE = "layer1."
-ALIKE = 0.01  # relative RMS: another order of sums in a network of fp16 is a tenth of it, a lost image all of it
+TOLERANCE = 0.01  # relative RMS: another order of sums in a network of fp16 is a tenth of it, a lost image all of it
 TURNS = 4
 
 
@@ -43,31 +43,26 @@ def _program(place: Place, batch: int) -> Program:
     return build_program(_folded(place.on("resnet50", "resnet18")), (batch, 3, image, image))
 
 
-def _images(place: Place, batch: int) -> Tensor:
-    image = place.on(224, 32)
-    x = torch.randn(batch, 3, image, image, device=place.device, dtype=torch.float16)
-    return x.contiguous(memory_format=torch.channels_last)
-
-
 def halves(place: Place, name: str) -> dict[str, Any]:
-    """One batch of 128; its halves on two streams, joined; its halves one after the other: each one graph, in turns."""
+    """Time a batch of 128, its halves on two streams, and its halves one after the other: a graph each, in turns."""
     batch = place.on(128, 4)
-    x = _images(place, batch)
-    made = {size: _program(place, size) for size in (batch, batch // 2)}
+    image = place.on(224, 32)
+    x = _random(place, (batch, 3, image, image))
+    programs = {size: _program(place, size) for size in (batch, batch // 2)}
     device = torch.device(place.device)
-    whole, *parts = [FusedNetwork(made[size], PRECISION, device) for size in (batch, batch // 2, batch // 2)]
+    whole, *parts = [FusedNetwork(programs[size], PRECISION, device) for size in (batch, batch // 2, batch // 2)]
     first, second = x.split(batch // 2)
-    side = None if place.dry else torch.cuda.Stream()
+    side_stream = None if place.dry else torch.cuda.Stream()
 
     def apart() -> None:
-        if side is None:
+        if side_stream is None:
             return in_a_row()
         main = torch.cuda.current_stream()
-        side.wait_stream(main)
-        with torch.cuda.stream(side):
+        side_stream.wait_stream(main)
+        with torch.cuda.stream(side_stream):
             parts[1](second)
         parts[0](first)
-        main.wait_stream(side)
+        main.wait_stream(side_stream)
 
     def in_a_row() -> None:
         parts[0](first)
@@ -75,30 +70,29 @@ def halves(place: Place, name: str) -> dict[str, Any]:
 
     outs = {"whole": lambda: whole.logits, "two streams": lambda: torch.cat([part.logits for part in parts])}
     outs["in a row"] = outs["two streams"]
-    ns = _in_turns(place, {"whole": lambda: whole(x), "two streams": apart, "in a row": in_a_row}, outs)
-    us = {way: median(times) / 1e3 for way, times in ns.items()}
+    designs = {"whole": [lambda: whole(x)], "two streams": [apart], "in a row": [in_a_row]}
+    ns, us = _time_in_turns(place, designs, outs)
     data = {"batch": batch, "us": us, "ns": ns, "gain": us["whole"] / us["two streams"] - 1}
-    return told(place, data)
+    return as_outcome(place, data)
 
 
 def slices(place: Place, name: str) -> dict[str, Any]:
-    """Stage 1 of a batch of 128 at once, and slice after slice, the memory between its layers the same for each."""
+    """Time stage 1 of a batch of 128 at once and slice after slice; the slices share the memory between layers."""
     batch = place.on(128, 4)
     sizes = {"whole": batch} | {f"slices of {size}": size for size in place.on(SLICES, (1, 2))}
-    made = _program(place, batch)
-    steps = [step for step in made.steps if step.name.startswith(STAGE)]
-    x = _random(place, made.shapes[made.steps[0].name])
+    whole = _program(place, batch)
+    steps = [step for step in whole.steps if step.name.startswith(STAGE)]
+    x = _random(place, whole.shapes[whole.steps[0].name])
     modules = {step.name: kernel_step(step, PRECISION).to(place.device) for step in steps}
-    runs: dict[str, Run] = {}
+    runs: dict[str, list[Run]] = {}
     outs: dict[str, Callable[[], Tensor]] = {}
-    for way, size in sizes.items():
-        out = torch.empty_like(_random(place, made.shapes[steps[-1].name]))
-        runs[way] = partial(_each, _stage(place, _program(place, size), modules, x, out))
-        outs[way] = partial(_itself, out)
-    ns = _in_turns(place, runs, outs)
-    us = {way: median(times) / 1e3 for way, times in ns.items()}
-    gains = {way: us["whole"] / each - 1 for way, each in us.items() if way != "whole"}
-    return told(place, {"batch": batch, "us": us, "ns": ns, "gains": gains})
+    for design, size in sizes.items():
+        out = torch.empty_like(_random(place, whole.shapes[steps[-1].name]))
+        runs[design] = _stage(place, _program(place, size), modules, x, out)
+        outs[design] = out.detach
+    ns, us = _time_in_turns(place, runs, outs)
+    gains = {design: us["whole"] / slice_us - 1 for design, slice_us in us.items() if design != "whole"}
+    return as_outcome(place, {"batch": batch, "us": us, "ns": ns, "gains": gains})
 
 
 def _random(place: Place, shape: tuple[int, ...]) -> Tensor:
@@ -106,21 +100,23 @@ def _random(place: Place, shape: tuple[int, ...]) -> Tensor:
     return values.contiguous(memory_format=torch.channels_last)
 
 
-def _stage(place: Place, made: Program, modules: Mapping[str, nn.Module], x: Tensor, out: Tensor) -> list[Run]:
-    """The launches of the stage for all of x, as many images at a time as `made` is for."""
-    stem, *_ = made.steps
-    steps = [step for step in made.steps if step.name in modules]
-    size = made.shapes[stem.name][0]
-    planned = plan_buffers(memory_uses(made, 2, {}))
+def _stage(place: Place, part: Program, modules: Mapping[str, nn.Module], x: Tensor, out: Tensor) -> list[Run]:
+    """Return the launches of the stage for all of x; `part` is the program of as many images as run at a time."""
+    stem, *_ = part.steps
+    steps = [step for step in part.steps if step.name in modules]
+    size = part.shapes[stem.name][0]
+    planned = plan_buffers(memory_uses(part, 2, {}))
     memory = torch.empty(planned.size, dtype=torch.uint8, device=place.device)
-    between = {step.name: _at(memory, planned.offsets[step.name], made.shapes[step.name]) for step in steps[:-1]}
+    between = {
+        step.name: _activation(memory, planned.offsets[step.name], part.shapes[step.name]) for step in steps[:-1]
+    }
     target = launches.target_of(x.device, PRECISION)
     runs: list[Run] = []
-    for mine, result in zip(x.split(size), out.split(size), strict=True):
-        values = {stem.name: mine, **between, steps[-1].name: result}
+    for images, result in zip(x.split(size), out.split(size), strict=True):
+        values = {stem.name: images, **between, steps[-1].name: result}
         for step in steps:
             assert isinstance(step, Conv)
-            runs += _runs(modules[step.name], values, values[step.name], layer_of(step, made, PRECISION), target)
+            runs += _runs(modules[step.name], values, values[step.name], layer_of(step, part, PRECISION), target)
     return runs
 
 
@@ -133,40 +129,34 @@ def _runs(module: nn.Module, values: Mapping[str, Tensor], out: Tensor, layer: A
     return [partial(launch.enqueue, *arguments) for launch, arguments in bound]
 
 
-def _each(runs: list[Run]) -> None:
-    for run in runs:
-        run()
-
-
-def _itself(out: Tensor) -> Tensor:
-    return out
-
-
-def _at(memory: Tensor, offset: int, shape: tuple[int, ...]) -> Tensor:
-    """A channels-last activation [N, C, H, W] of 16 bits in a block of memory."""
+def _activation(memory: Tensor, offset: int, shape: tuple[int, ...]) -> Tensor:
+    """Return a channels-last activation [N, C, H, W] of 16 bits in a block of memory."""
     n, c, h, w = shape
     return memory[offset : offset + 2 * prod(shape)].view(torch.float16).view(n, h, w, c).permute(0, 3, 1, 2)
 
 
-def _in_turns(place: Place, ways: Mapping[str, Run], outs: Mapping[str, Callable[[], Tensor]]) -> dict[str, list[int]]:
-    """Times of each way as a graph. Raises Wrong where one makes another result than the first."""
+def _time_in_turns(
+    place: Place, designs: Mapping[str, list[Run]], outs: Mapping[str, Callable[[], Tensor]]
+) -> tuple[dict[str, list[int]], dict[str, float]]:
+    """Return the ns of each design as a graph, and the median us. Raises Wrong where an output is not the first's."""
     graphs = {}
-    for way, run in ways.items():
-        run()
+    for design, runs in designs.items():
+        for run in runs:
+            run()
         place.clock.wait()
-        graphs[way] = place.graph([run])
-    want: Tensor | None = None
-    for way, graph in graphs.items():
+        graphs[design] = place.graph(runs)
+    expected: Tensor | None = None
+    for design, graph in graphs.items():
         graph()
         place.clock.wait()
-        got = outs[way]().float().clone()
-        if want is None:
-            want = got
-        error = float((got - want).square().mean().sqrt() / want.square().mean().sqrt())
-        if not error <= ALIKE:
-            raise Wrong(f"{way}: {error:.2g} relative RMS from {next(iter(ways))}")
-    ns: dict[str, list[int]] = {way: [] for way in ways}
+        got = outs[design]().float().clone()
+        if expected is None:
+            expected = got
+        error = float((got - expected).square().mean().sqrt() / expected.square().mean().sqrt())
+        if not error <= TOLERANCE:
+            raise Wrong(f"{design}: {error:.2g} relative RMS from {next(iter(designs))}")
+    ns: dict[str, list[int]] = {design: [] for design in designs}
     for _ in range(place.on(TURNS, 1)):
-        for way, graph in graphs.items():
-            ns[way] += place.times(graph, 8)
-    return ns
+        for design, graph in graphs.items():
+            ns[design] += place.times(graph, 8)
+    return ns, {design: median(times) / 1e3 for design, times in ns.items()}

@@ -1,9 +1,8 @@
-"""The pieces that networks are made of, each held against float64 on a card, or interpreted on a CPU.
+"""The pieces of networks, each checked against float64 on a card, or by the interpreter on a CPU.
 
-A kernel is right as `bench.worker.tune.candidate` says: twice the same bits on memory filled and fenced with NaN, as
-float64 has it, and again when launches overlap. A chain of dependent launches is right if it is exact: each step moves
-every channel by one and adds one, in integers that fp16 holds, so a launch that read or wrote too early shows in any
-element.
+`bench.worker.tune.candidate` says when a kernel is right. A chain of dependent launches is right if it is exact: each
+step moves every channel by one and adds one, in integers that fp16 represents, so a launch that reads or writes too
+early shows in the elements.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from bench.worker.experiments.place import Place, Run, Skip
 from bench.worker.gate import Wrong
-from bench.worker.tune.candidate import FENCE, Subject, captured, fenced
+from bench.worker.tune.candidate import FENCE, Subject, capture, fenced
 from kernels import conv
 from kernels.kinds import default_config
 from kernels.launch import INTERPRETED, Operands
@@ -36,7 +35,7 @@ LAYERS = {
     "second": Layer(8, 28, 28, 128, 512, (1, 1), second=(56, 56, 256, 2)),
     "prologue": Layer(8, 14, 14, 256, 256, (3, 3), 1, 1, prologue=True),
 }
-SMALL = {  # what the interpreter does in a second
+SMALL = {  # the interpreter takes a second for each
     "conv1x1": Layer(1, 6, 5, 32, 32, (1, 1)),
     "conv3x3": Layer(1, 6, 5, 32, 32, (3, 3), 1, 1),
     "stem": Layer(1, 20, 16, 3, 16, (7, 7), 2, 3, pool=True),
@@ -47,49 +46,49 @@ SMALL = {  # what the interpreter does in a second
     "second": Layer(1, 4, 4, 32, 32, (1, 1), second=(8, 8, 32, 2)),
     "prologue": Layer(1, 6, 5, 32, 32, (3, 3), 1, 1, prologue=True),
 }
-# The kinds that are no default: a box in a row, which wgmma reads from shared memory; a split depth.
+# Configurations that are not the default: a box of one row, which wgmma reads from shared memory; a split depth.
 CONFIGS = {"tma": "tma-1.1.128x128x64-w4-s3-k1-g8-pdl", "split-k": "ptr-64x64x64-w4-s3-k4-g8-pdl"}
 SMALL_CONFIGS = {"tma": "tma-1.1.64x32x32-w4-s3-k1-g8", "split-k": "ptr-32x32x32-w4-s3-k3-g8"}
 BULK = 90  # the first architecture with bulk copies and programmatic dependent launch
 
-STEPS = 40  # of a chain; every other one is a split depth's two launches
+STEPS = 40  # of a chain; every other one has the two launches of a split depth
 CHAIN, SMALL_CHAIN = Layer(16, 56, 56, 64, 64, (1, 1)), Layer(1, 5, 5, 64, 64, (1, 1))
 CHAIN_CONFIGS = ("ptr-128x64x32-w4-s3-k1-g8-pdl", "ptr-64x64x32-w4-s3-k2-g8-pdl")
 REPEATS = 50
-HELD_CYCLES = 8_000_000  # 4 ms at 1.8 GHz: the host enqueues a chain of 60 launches while the device sleeps
+SLEEP_CYCLES = 8_000_000  # 4 ms at 1.8 GHz, in which the host enqueues a chain of 60 launches
 
 
 def layer(place: Place, name: str) -> None:
-    """A layer's kernels by `bench.worker.tune.candidate`'s rule; `name` is a kind, and behind a hyphen a precision."""
+    """Check a layer's kernels as a candidate; `name` is a key of LAYERS, with a precision after a hyphen."""
     kind = name.removesuffix("-bf16").removesuffix("-tf32")
     precision = name.removeprefix(f"{kind}-") if kind != name else "fp16"
     if kind == "tma" and not place.dry:
         place.needs(BULK, "a bulk tensor copy")
     if place.dry and precision == "bf16":
         raise Skip("the interpreter multiplies bf16 wrong")
-    _interpretable(place)
-    what = replace(place.on(LAYERS, SMALL)[kind], dtype=precision)
+    _require_interpreter(place)
+    checked = replace(place.on(LAYERS, SMALL)[kind], dtype=precision)
     text = place.on(CONFIGS, SMALL_CONFIGS).get(kind)
-    config = Config.parse(text) if text else default_config(what, place.arch, place.sms, place.card)
+    config = Config.parse(text) if text else default_config(checked, place.arch, place.sms, place.card)
     if place.arch < BULK:
         config = replace(config, pdl=False)
-    subject = Subject(what, place.device, place.clock, seed=0)
-    if off := subject.wrong(config):
-        raise Wrong(f"{config}: {off}")
-    if not subject.same_again(subject.timer(config)):
+    subject = Subject(checked, place.device, place.clock, seed=0)
+    if problem := subject.check(config):
+        raise Wrong(f"{config}: {problem}")
+    if not subject.repeats_exactly(subject.timer(config)):
         raise Wrong(f"{config}: launched back to back it writes something else than alone")
 
 
-def _interpretable(place: Place) -> None:
-    """Raises Skip on a CPU whose Triton and numpy do not go together."""
-    assert INTERPRETED or not place.dry  # else it is aten that would be held against itself
+def _require_interpreter(place: Place) -> None:
+    """Raise Skip on a CPU whose Triton cannot interpret with its numpy."""
+    assert INTERPRETED or not place.dry  # else aten would be compared with itself
     versions = [tuple(map(int, text.split(".")[:2])) for text in (triton.__version__, numpy.__version__)]
     if place.dry and versions[0] < (3, 7) and versions[1] >= (2, 4):
         raise Skip(f"Triton {triton.__version__} interprets with numpy up to 2.3, and this is {numpy.__version__}")
 
 
 class Chain:
-    """Launches that each read what the one before wrote, in two buffers in turn, fenced with NaN."""
+    """Launches that each read what the one before wrote, alternating between two buffers fenced with NaN."""
 
     def __init__(self, place: Place) -> None:
         layer: Layer = place.on(CHAIN, SMALL_CHAIN)
@@ -112,20 +111,22 @@ class Chain:
                 self.scratch.view(torch.uint8),
             )
         ]
-        self.want = (self.start.double().roll(-STEPS, 1) + STEPS).to(self.start.dtype)
+        self.expected = (self.start.double().roll(-STEPS, 1) + STEPS).to(self.start.dtype)
 
-    def prepare(self) -> None:
+    def reset(self) -> None:
+        """Fill the memory with NaN, and the first buffer with its start."""
         for memory in (*self.blocks, self.scratch):
             memory.fill_(torch.nan)
         self.buffers[0].copy_(self.start)
 
     def run(self) -> None:
+        """Launch all steps."""
         for launch, arguments in self.bound:
             launch.enqueue(*arguments)
 
-    def off(self) -> Tensor:
-        """How many elements are not what they should be, the fences' among them; on the device."""
-        wrong = (self.buffers[STEPS % 2] != self.want).sum()
+    def count_wrong(self) -> Tensor:
+        """Return how many elements are wrong, those of the fences included, as a tensor on the device."""
+        wrong = (self.buffers[STEPS % 2] != self.expected).sum()
         return wrong + sum((~block[part].isnan()).sum() for block in self.blocks for part in FENCES)
 
 
@@ -133,51 +134,53 @@ FENCES = (slice(None, FENCE), slice(-FENCE, None))
 
 
 def pdl_chain(place: Place, name: str) -> None:
-    """Programmatic dependent launches one behind the other: on a stream; as `pdl-graph`, replayed."""
+    """Check programmatic dependent launches one after the other, on a stream; as `pdl-graph`, in a graph."""
     if not place.dry:
         place.needs(BULK, "programmatic dependent launch")
-    _interpretable(place)
+    _require_interpreter(place)
     chain = Chain(place)
     call: Run = chain.run
-    chain.prepare()
+    chain.reset()
     chain.run()
-    if off := int(chain.off()):
-        raise Wrong(f"launched one after the other, {off} values are off")
+    if wrong := int(chain.count_wrong()):
+        raise Wrong(f"launched one after the other, {wrong} values are off")
     place.needs(BULK, "in order the chain is right; an overlap of launches")
     if name == "pdl-graph":
-        call = captured([chain.run])
-    found = []
+        call = capture([chain.run])
+    wrong_counts = []
     for _ in range(REPEATS):
-        chain.prepare()
-        torch.cuda._sleep(HELD_CYCLES)  # so that all is enqueued when the first begins, and launches overlap
+        chain.reset()
+        torch.cuda._sleep(SLEEP_CYCLES)  # all is enqueued when the first begins, so that launches overlap
         call()
-        found.append(chain.off())
-    counts = torch.stack(found).tolist()
+        wrong_counts.append(chain.count_wrong())
+    counts = torch.stack(wrong_counts).tolist()
     if any(counts):
-        bad = sum(count > 0 for count in counts)
-        raise Wrong(f"overlapping, {bad} of {REPEATS} chains of {STEPS} are off, by up to {max(counts)} values")
+        wrong_chains = sum(count > 0 for count in counts)
+        raise Wrong(
+            f"overlapping, {wrong_chains} of {REPEATS} chains of {STEPS} are off, by up to {max(counts)} values"
+        )
 
 
 def graph(place: Place, name: str) -> None:
-    """A CUDA graph of plain torch work, replayed on inputs that came later; exact, as its integers are small."""
-    half = torch.zeros((), dtype=torch.float16, device=place.device)
-    x, weight, bias = half.new_zeros(256, 64), half.new_empty(64, 128), half.new_empty(128)
+    """Check a CUDA graph of torch operations, replayed on new inputs; it is exact, as its integers are small."""
+    scalar = torch.zeros((), dtype=torch.float16, device=place.device)
+    x, weight, bias = scalar.new_zeros(256, 64), scalar.new_empty(64, 128), scalar.new_empty(128)
     for tensor in (weight, bias):
         tensor.random_(-2, 3)
-    out = half.new_empty(256, 128)
+    out = scalar.new_empty(256, 128)
 
     def work() -> None:
         torch.addmm(bias, x, weight, out=out)
         out.relu_()
 
-    work()  # what the library allocates for itself it has then
+    work()  # now, so that the library allocates its memory before the capture
     place.clock.wait()
     replay = place.graph([work])
     for turn in range(3):
         x.random_(-2, 3)
         out.fill_(torch.nan)
         replay()
-        off = int((out.double() != (x.double() @ weight.double() + bias.double()).relu()).sum())
-        if off:
-            raise Wrong(f"replay {turn + 1}: {off} of {out.numel()} values are off")
+        wrong = int((out.double() != (x.double() @ weight.double() + bias.double()).relu()).sum())
+        if wrong:
+            raise Wrong(f"replay {turn + 1}: {wrong} of {out.numel()} values are off")
     place.needs(0, "without a graph the work is right; a CUDA graph")

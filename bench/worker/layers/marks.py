@@ -1,10 +1,11 @@
-"""Where the parts of a prepared variant begin and end, and which of the model's modules each computes; in a child."""
+"""Marks at which the parts of a prepared variant begin and end, and the modules of the model that each computes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, cast
+from unittest.mock import patch
 
 from torch import Tensor, nn
 from torch.nn.modules import module as hooks
@@ -21,36 +22,36 @@ Mark = Callable[[str], object]
 
 
 class Marks:
-    """Where a variant's parts begin and end: hooks around its modules, or around our own network's launches.
+    """Hooks around the modules of a variant, or around the launches of the fused network.
 
-    `names` says of a part which of the model's modules it computes.
+    `names` maps a part to the modules of the model that it computes.
     """
 
     def __init__(self, run: TorchRunner, x: Tensor) -> None:
         self.root: nn.Module | None = None
-        self.within: dict[nn.Module, str] = {}
-        self.owners: list[str] = []  # of the launches, where they are no modules
+        self.names_of: dict[nn.Module, str] = {}
+        self.owners: list[str] = []  # the step of each launch, where the parts are launches and not modules
         self.names: Names = lambda name: (name,)
         with self.around(lambda name: None, lambda name: None):
             run(x)
-        assert self.root is not None, "a variant without modules is timed in another way"
-        self.names = getattr(self.root, "computes", self.names)  # a network of modules of its own says so
+        assert self.root is not None, "a variant without modules has no marks"
+        self.names = getattr(self.root, "computes", self.names)  # the fused network has other modules, and maps them
         # on a CPU the steps are modules, and hooks see them
         if getattr(self.root, "configs", None):
             self.owners = [f"steps.{place}" for place in cast("FusedNetwork", self.root).step_indices]
 
     @contextmanager
     def around(self, enter: Mark, leave: Mark) -> Iterator[None]:
-        """`enter` is called with a part's name as it begins, `leave` as it ends."""
+        """Call `enter` with a part's name as the part begins, and `leave` as it ends."""
 
         def before(module: nn.Module, args: Any) -> None:
-            if module not in self.within:
+            if module not in self.names_of:
                 self.root = module if self.root is None else self.root
-                self.within |= {part: name for name, part in module.named_modules()}
-            enter(self.within[module])
+                self.names_of |= {part: name for name, part in module.named_modules()}
+            enter(self.names_of[module])
 
         def after(module: nn.Module, args: Any, result: Any) -> None:
-            leave(self.within[module])
+            leave(self.names_of[module])
 
         handles = [
             hooks.register_module_forward_pre_hook(before),
@@ -69,17 +70,13 @@ class Marks:
             yield
             return
         network = cast("FusedNetwork", self.root)
-        kept = network.first, network.calls
         first, *rest = self.owners
-        network.first = _marked(network.first, first, enter, leave)
-        network.calls = [_marked(call, owner, enter, leave) for call, owner in zip(network.calls, rest, strict=True)]
-        try:
+        calls = [_marked(call, owner, enter, leave) for call, owner in zip(network.calls, rest, strict=True)]
+        with patch.multiple(network, first=_marked(network.first, first, enter, leave), calls=calls):
             yield
-        finally:
-            network.first, network.calls = kept
 
     def ranges(self) -> AbstractContextManager[None]:
-        """Parts as ranges of the profiler."""
+        """Mark each part as a range of the profiler."""
         opened: list[record_function] = []
 
         def enter(name: str) -> None:

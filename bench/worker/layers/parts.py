@@ -1,13 +1,13 @@
-"""The ways of timing a variant's parts, and what they find; which is for what, `bench.worker.layers.times` says."""
+"""The methods of timing a variant's parts; `bench.worker.layers.times` says which is for which variant."""
 
 from __future__ import annotations
 
 import json
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from bench.runs.job import KernelRow, PartRow
+from bench.runs.job import PartRow
 from bench.worker.layers import trace
 from bench.worker.layers.marks import Marks, Names
 from bench.worker.layers.trace import EXECUTION
@@ -25,51 +25,48 @@ from resnet.runner import GraphRunner, TorchRunner
 GRAPH_NOTE = "the graph's kernels are not those of the same layers without it: kernels in the order they ran"
 
 
-@dataclass
-class Part:
-    """A part that was timed: the model's modules that it computes, none where that is not known."""
+@dataclass(frozen=True)
+class Setup:
+    """The placed inputs in rotation, the clock, and the executions of a timing.
 
-    name: str
-    modules: tuple[str, ...]
-    ns: list[float]  # in each execution
-    kernels: list[KernelRow] = field(default_factory=list)  # of one execution
+    The profiler's trace of one more execution goes to the file `trace_to`, if that is named.
+    """
 
-    def row(self) -> PartRow:
-        """The part as it is answered."""
-        return {"name": self.name, "modules": list(self.modules), "ns": self.ns, "kernels": self.kernels}
+    inputs: Sequence[Tensor]
+    clock: Clock
+    executions: int
+    trace_to: str = ""
 
 
 @dataclass
 class Timed:
-    """What one of the ways found; `ns` are whole executions while the parts were timed."""
+    """The parts, timed by the method `how`; `ns` are whole executions while the parts were timed."""
 
     how: str
-    parts: list[Part]
+    parts: list[PartRow]
     ns: list[int]
     note: str = ""
 
 
 @dataclass
 class Samples:
-    """Executions one at a time, inputs in rotation."""
+    """Executions timed one at a time, with the inputs in rotation."""
 
     run: Callable[[Tensor], Tensor]
-    inputs: Sequence[Tensor]
-    clock: Clock
+    setup: Setup
     host: list[int] = field(default_factory=list)
 
     def take(self, count: int, around: Callable[[], AbstractContextManager[Any]] = nullcontext) -> None:
+        """Time `count` executions more, each inside a new `around()`."""
         for _ in range(count):
-            x = self.inputs[len(self.host) % len(self.inputs)]
+            x = self.setup.inputs[len(self.host) % len(self.setup.inputs)]
             with around():
-                host, _ = self.clock.sample(partial(self.run, x))
+                host, _ = self.setup.clock.sample(partial(self.run, x))
             self.host.append(host)
 
 
-def by_hooks(
-    run: TorchRunner, marks: Marks, inputs: Sequence[Tensor], clock: Clock, executions: int, trace_to: str
-) -> Timed:
-    """Times by the host's clock, names of operators by the profiler."""
+def by_hooks(runner: TorchRunner, marks: Marks, setup: Setup) -> Timed:
+    """Time modules by the host's clock in hooks; the names of their operators come from the profiler."""
     stamps: list[tuple[int, str | None]] = []
 
     def enter(name: str) -> None:
@@ -78,139 +75,117 @@ def by_hooks(
     def leave(name: str) -> None:
         stamps.append((time.perf_counter_ns(), None))
 
-    samples = Samples(run, inputs, clock)
+    samples = Samples(runner, setup)
     ns: dict[str, list[float]] = {}
     with marks.around(enter, leave):
-        samples.take(1)  # names looked up
-        for number in range(executions):
+        samples.take(1)  # the first execution looks the names up
+        for number in range(setup.executions):
             stamps.clear()
             samples.take(1)
-            for name, spent in own_times(stamps).items():
-                ns.setdefault(name, [0.0] * executions)[number] = spent
+            for name, exclusive_ns in exclusive_times(stamps).items():
+                ns.setdefault(name, [0.0] * setup.executions)[number] = exclusive_ns
     with marks.ranges():
-        events = profiled(run, inputs, clock, 1, trace_to)
+        events = profiled(Samples(runner, replace(setup, executions=1)))
     kernels: dict[str, list[trace.Kernel]] = {}
     for kernel in trace.host_kernels(events):
         if kernel.layer is not None:
             kernels.setdefault(kernel.layer, []).append(kernel)
-    parts = [Part(name, marks.names(name), spent, trace.by_name(kernels.get(name, ()))) for name, spent in ns.items()]
+    parts = [_part(name, marks.names(name), times, kernels.get(name, ())) for name, times in ns.items()]
     return Timed("hooks", parts, samples.host[1:])
 
 
-def own_times(stamps: Sequence[tuple[int, str | None]]) -> dict[str, float]:
-    """Nanoseconds by part: a stamp with a name begins it, one without ends the last begun. Inner ones do not count."""
-    found: dict[str, float] = {}
+def exclusive_times(stamps: Sequence[tuple[int, str | None]]) -> dict[str, float]:
+    """Return the nanoseconds by part, without those of inner parts.
+
+    A stamp with a name begins a part; a stamp without ends the part that began last.
+    """
+    exclusive: dict[str, float] = {}
     running: list[str] = []
     last = 0
     for ns, name in stamps:
         if running:
-            found[running[-1]] = found.get(running[-1], 0.0) + ns - last
+            exclusive[running[-1]] = exclusive.get(running[-1], 0.0) + ns - last
         if name is None:
             running.pop()
         else:
             running.append(name)
         last = ns
-    return found
+    return exclusive
 
 
-def by_ranges(
-    run: TorchRunner, marks: Marks, inputs: Sequence[Tensor], clock: Clock, executions: int, trace_to: str
-) -> Timed:
-    """A GPU's kernels by the range they were launched in."""
-    samples = Samples(run, inputs, clock)
+def by_ranges(runner: TorchRunner, marks: Marks, setup: Setup) -> Timed:
+    """Time a GPU's kernels by the range they were launched in."""
+    samples = Samples(runner, setup)
     with marks.ranges():
         samples.take(1)
-        events = profiled(run, inputs, clock, executions, trace_to, samples)
-    return Timed("profiler", parts_by_layer(trace.device_kernels(events), marks.names), samples.host[1:])
+        executions = trace.device_kernels(profiled(samples))
+    return Timed("profiler", parts_by_layer(executions, marks.names), samples.host[1:])
 
 
-def by_graph(
-    run: GraphRunner,
-    inner: TorchRunner,
-    marks: Marks,
-    inputs: Sequence[Tensor],
-    clock: Clock,
-    executions: int,
-    trace_to: str,
-) -> Timed:
-    """A graph's kernels, with the layers that the same kernels have when they are launched one by one."""
+def by_graph(runner: GraphRunner, marks: Marks, setup: Setup) -> Timed:
+    """Time a graph's kernels; their layers are those of the same kernels launched one by one."""
     with marks.ranges():
-        inner(inputs[0])
-        (single,) = trace.device_kernels(profiled(inner, inputs, clock, 1, ""))
-    samples = Samples(run, inputs, clock)
-    replayed = trace.device_kernels(profiled(run, inputs, clock, executions, trace_to, samples))
-    names = [kernel.name for kernel in single]
-    if trace.usual([[kernel.name for kernel in one] for one in replayed]) != tuple(names):
-        return Timed("profiler", parts_in_order(replayed), samples.host, GRAPH_NOTE)
+        runner._inner(setup.inputs[0])
+        single = Samples(runner._inner, replace(setup, executions=1, trace_to=""))
+        (launched,) = trace.device_kernels(profiled(single))
+    samples = Samples(runner, setup)
+    replays = trace.device_kernels(profiled(samples))
+    usual = trace.usual_executions(replays)
+    if [kernel.name for kernel in usual[0]] != [kernel.name for kernel in launched]:
+        return Timed("profiler", parts_in_order(replays), samples.host, GRAPH_NOTE)
     matched = [
-        [trace.Kernel(kernel.name, kernel.us, known.layer) for kernel, known in zip(one, single, strict=True)]
-        for one in replayed
-        if [kernel.name for kernel in one] == names
+        [replace(kernel, layer=twin.layer) for kernel, twin in zip(replay, launched, strict=True)] for replay in usual
     ]
     return Timed("profiler", parts_by_layer(matched, marks.names), samples.host)
 
 
-def in_order(run: Any, inputs: Sequence[Tensor], clock: Clock, executions: int, trace_to: str, note: str) -> Timed:
-    """Kernels in the order they ran, of no layer."""
-    samples = Samples(run, inputs, clock)
-    events = profiled(run, inputs, clock, executions, trace_to, samples)
-    if inputs[0].is_cuda:
-        return Timed("profiler", parts_in_order(trace.device_kernels(events)), samples.host, note)
-    calls = trace.host_calls(events)
-    expected = trace.usual([[call.name for call in one] for one in calls])
-    alike = [one for one in calls if tuple(call.name for call in one) == expected]
-    parts = [
-        Part(name, (), [one[place].us * 1e3 for one in alike], trace.by_name(alike[0][place].inside))
-        for place, name in enumerate(expected)
-    ]
-    return Timed("profiler", parts, samples.host, note)
+def in_order(run: Callable[[Tensor], Tensor], setup: Setup, note: str) -> Timed:
+    """Time kernels in the order they ran; nothing says which layer one is of."""
+    samples = Samples(run, setup)
+    events = profiled(samples)
+    executions = trace.device_kernels(events) if setup.inputs[0].is_cuda else trace.host_calls(events)
+    return Timed("profiler", parts_in_order(executions), samples.host, note)
 
 
-def parts_by_layer(executions: Sequence[Sequence[trace.Kernel]], names: Names) -> list[Part]:
-    """The layers of what ran, in the order they first ran; what ran in none is left out."""
-    order = dict.fromkeys(kernel.layer for one in executions for kernel in one if kernel.layer is not None)
+def _part(name: str, modules: Iterable[str], ns: list[float], kernels: Iterable[trace.Kernel]) -> PartRow:
+    """Return a part: the modules that it computes, if they are known, its ns, and the kernels of one execution."""
+    return {"name": name, "modules": list(modules), "ns": ns, "kernels": trace.by_name(kernels)}
+
+
+def parts_by_layer(executions: Sequence[Sequence[trace.Kernel]], names: Names) -> list[PartRow]:
+    """Return a part for each layer, in the order they first ran; kernels of no layer are left out."""
+    order = dict.fromkeys(kernel.layer for kernels in executions for kernel in kernels if kernel.layer is not None)
     parts = []
     for layer in order:
-        mine = [[kernel for kernel in one if kernel.layer == layer] for one in executions]
-        parts.append(Part(layer, names(layer), [_ns(kernels) for kernels in mine], trace.by_name(mine[0])))
+        of_layer = [[kernel for kernel in kernels if kernel.layer == layer] for kernels in executions]
+        ns = [1e3 * sum(kernel.us for kernel in kernels) for kernels in of_layer]
+        parts.append(_part(layer, names(layer), ns, of_layer[0]))
     return parts
 
 
-def parts_in_order(executions: Sequence[Sequence[trace.Kernel]]) -> list[Part]:
-    """A part a kernel, of the executions that ran the usual ones."""
-    expected = trace.usual([[kernel.name for kernel in one] for one in executions])
-    alike = [one for one in executions if tuple(kernel.name for kernel in one) == expected]
+def parts_in_order(executions: Sequence[Sequence[trace.Kernel | trace.Call]]) -> list[PartRow]:
+    """Return a part for each kernel or call, from the executions that ran the most frequent sequence of them."""
+    usual = trace.usual_executions(executions)
     return [
-        Part(name, (), [_ns([one[place]]) for one in alike], trace.by_name([alike[0][place]]))
-        for place, name in enumerate(expected)
+        _part(first.name, (), [1e3 * execution[index].us for execution in usual], first.inside)
+        for index, first in enumerate(usual[0])
     ]
 
 
-def _ns(kernels: Sequence[trace.Kernel]) -> float:
-    return 1e3 * sum(kernel.us for kernel in kernels)
+def profiled(samples: Samples) -> list[dict[str, Any]]:
+    """Take the samples under the profiler, and return its events; another execution's trace goes to a file."""
+    setup = samples.setup
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if setup.inputs[0].is_cuda else [])]
 
-
-def profiled(
-    run: Callable[[Tensor], Tensor],
-    inputs: Sequence[Tensor],
-    clock: Clock,
-    executions: int,
-    trace_to: str,
-    samples: Samples | None = None,
-) -> list[dict[str, Any]]:
-    """The profiler's events over some executions; those of one more go to the file `trace_to`, if it is named."""
-    wanted = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if inputs[0].is_cuda else [])]
-    samples = samples or Samples(run, inputs, clock)
-
-    def record(taken: Samples, count: int, path: Path) -> None:
-        with profile(activities=wanted) as made:
-            taken.take(count, around=lambda: record_function(EXECUTION))
-        made.export_chrome_trace(str(path))
+    def record(target: Samples, count: int, path: Path) -> None:
+        with profile(activities=activities) as profiler:
+            target.take(count, around=lambda: record_function(EXECUTION))
+        profiler.export_chrome_trace(str(path))
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trace.json"
-        record(samples, executions, path)
+        record(samples, setup.executions, path)
         events = json.loads(path.read_text())["traceEvents"]
-    if trace_to:
-        record(Samples(run, inputs, clock), 1, Path(trace_to))
+    if setup.trace_to:
+        record(Samples(samples.run, setup), 1, Path(setup.trace_to))
     return trace.complete(events)

@@ -1,4 +1,4 @@
-"""A profiler's trace, read: which kernels ran in which range of which execution.
+"""A profiler's trace: the kernels that ran in each range of each execution.
 
 The events are those of torch.profiler's Chrome export, whose times are microseconds. A GPU's kernel belongs to the
 range in which the host launched it: launch and kernel carry the same correlation.
@@ -10,12 +10,12 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.runs.job import KernelRow
 
-EXECUTION = "bench execution"  # the range around each
-LAYER = "layer "  # begins the name of a range that is a layer
+EXECUTION = "bench execution"  # the name of the range around an execution
+LAYER = "layer "  # the prefix of the name of a layer's range
 
 LAUNCHES = {"cuda_runtime", "cuda_driver"}
 KERNELS = {"kernel", "gpu_memset", "gpu_memcpy"}
@@ -23,55 +23,63 @@ KERNELS = {"kernel", "gpu_memset", "gpu_memcpy"}
 
 @dataclass(frozen=True)
 class Kernel:
-    """What ran: its name, microseconds, and the layer's range it was launched in, if any."""
+    """A kernel that ran: its name, its microseconds, and the layer's range in which it was launched, if any."""
 
     name: str
     us: float
     layer: str | None = None
 
+    @property
+    def inside(self) -> list[Kernel]:
+        """The kernel itself, as a Call has those inside it."""
+        return [self]
+
 
 @dataclass
-class _Open:
+class _OpenRange:
     event: dict[str, Any]
-    inner: float = 0.0  # us of the operations inside
+    inner_us: float = 0.0  # of the operations inside
 
 
 @dataclass
 class Call:
-    """An operation on the host that no other contains: inclusive microseconds, and what it spent them in."""
+    """An outermost operation on the host: its inclusive microseconds, and the operations in which it spent them."""
 
     name: str
     us: float
     inside: list[Kernel] = field(default_factory=list)
 
 
+T = TypeVar("T", Kernel, Call, Kernel | Call)
+
+
 def complete(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Events with a beginning and a length, in the order in which they began; an outer one before its inner ones."""
-    found = [event for event in events if event.get("ph") == "X" and isinstance(event.get("ts"), int | float)]
-    return sorted(found, key=lambda event: (event["ts"], -event["dur"]))
+    """Return the events with a start and a duration, in order of their start; an outer one before its inner ones."""
+    spans = [event for event in events if event.get("ph") == "X" and isinstance(event.get("ts"), int | float)]
+    return sorted(spans, key=lambda event: (event["ts"], -event["dur"]))
 
 
 def device_kernels(events: Sequence[dict[str, Any]]) -> list[list[Kernel]]:
-    """The kernels of each execution on a GPU, in the order in which they began."""
-    spans = [event for event in events if _is(event, EXECUTION)]
+    """Return the kernels of each execution on a GPU, in the order in which they began."""
+    spans = [event for event in events if _is_range(event, EXECUTION)]
     begins = [span["ts"] for span in spans]
     launches = {_correlation(event): event for event in events if event.get("cat") in LAUNCHES}
     layers = [event for event in events if event.get("cat") == "user_annotation" and event["name"].startswith(LAYER)]
     starts = [layer["ts"] for layer in layers]
-    found: list[list[Kernel]] = [[] for _ in spans]
+    kernels: list[list[Kernel]] = [[] for _ in spans]
     for event in events:
         if event.get("cat") not in KERNELS:
             continue
         launch = launches.get(_correlation(event), event)
-        at = bisect_right(begins, launch["ts"]) - 1
-        if at >= 0 and launch["ts"] <= spans[at]["ts"] + spans[at]["dur"]:
-            begun = layers[bisect_left(starts, begins[at]) : bisect_right(starts, launch["ts"])]
-            found[at].append(Kernel(event["name"], event["dur"], _innermost(launch, begun)))
-    return found
+        execution = bisect_right(begins, launch["ts"]) - 1
+        if execution >= 0 and launch["ts"] <= spans[execution]["ts"] + spans[execution]["dur"]:
+            begun = layers[bisect_left(starts, begins[execution]) : bisect_right(starts, launch["ts"])]
+            kernels[execution].append(Kernel(event["name"], event["dur"], _innermost(launch, begun)))
+    return kernels
 
 
 def _innermost(launch: dict[str, Any], begun: Sequence[dict[str, Any]]) -> str | None:
-    """Of the ranges around a launch the last to begin; `begun` are those of its execution that began before it."""
+    """Return the layer of the innermost range around a launch; `begun` are its execution's ranges that began before."""
     for layer in reversed(begun):
         if layer["tid"] == launch["tid"] and launch["ts"] <= layer["ts"] + layer["dur"]:
             return str(layer["name"]).removeprefix(LAYER)
@@ -79,45 +87,45 @@ def _innermost(launch: dict[str, Any], begun: Sequence[dict[str, Any]]) -> str |
 
 
 def host_kernels(events: Sequence[dict[str, Any]]) -> list[Kernel]:
-    """Operations on the host with the time they spent themselves, and the innermost range they ran in."""
-    found: list[Kernel] = []
-    for operation, own, around in _nested(events):
+    """Return the operations on the host with their exclusive times, and the innermost range they ran in."""
+    kernels: list[Kernel] = []
+    for operation, exclusive_us, around in _nested(events):
         layers = [outer["name"] for outer in around if outer["name"].startswith(LAYER)]
         layer = layers[-1].removeprefix(LAYER) if layers else None
-        found.append(Kernel(operation["name"], own, layer))
-    return found
+        kernels.append(Kernel(operation["name"], exclusive_us, layer))
+    return kernels
 
 
 def host_calls(events: Sequence[dict[str, Any]]) -> list[list[Call]]:
-    """The outermost operations of each execution, in order."""
+    """Return the outermost operations of each execution, in order."""
     calls: dict[int, Call] = {}
-    spans = {id(event): place for place, event in enumerate(event for event in events if _is(event, EXECUTION))}
-    found: list[list[Call]] = [[] for _ in spans]
-    for operation, own, around in sorted(_nested(events), key=lambda one: one[0]["ts"]):
+    spans = {id(event): index for index, event in enumerate(event for event in events if _is_range(event, EXECUTION))}
+    executions: list[list[Call]] = [[] for _ in spans]
+    for operation, exclusive_us, around in sorted(_nested(events), key=lambda nested: nested[0]["ts"]):
         execution = next((spans[id(outer)] for outer in around if id(outer) in spans), None)
         if execution is None:
             continue
-        top = next((outer for outer in around if _is_operation(outer)), operation)
-        if id(top) not in calls:
-            calls[id(top)] = Call(top["name"], top["dur"])
-            found[execution].append(calls[id(top)])
-        calls[id(top)].inside.append(Kernel(operation["name"], own))
-    return found
+        outermost = next((outer for outer in around if _is_operation(outer)), operation)
+        if id(outermost) not in calls:
+            calls[id(outermost)] = Call(outermost["name"], outermost["dur"])
+            executions[execution].append(calls[id(outermost)])
+        calls[id(outermost)].inside.append(Kernel(operation["name"], exclusive_us))
+    return executions
 
 
 def _nested(events: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], float, list[dict[str, Any]]]]:
-    """Each operation on the host, its own time, and what contains it, from the outside in."""
-    found: list[tuple[dict[str, Any], float, list[dict[str, Any]]]] = []
-    stacks: dict[Any, list[_Open]] = {}
+    """Return each operation on the host, its exclusive microseconds, and the ranges around it from the outside in."""
+    operations: list[tuple[dict[str, Any], float, list[dict[str, Any]]]] = []
+    stacks: dict[Any, list[_OpenRange]] = {}
 
-    def close(stack: list[_Open]) -> None:
+    def close(stack: list[_OpenRange]) -> None:
         last = stack.pop()
         if _is_operation(last.event):
             around = [outer.event for outer in stack]
-            found.append((last.event, max(0.0, last.event["dur"] - last.inner), around))
+            operations.append((last.event, max(0.0, last.event["dur"] - last.inner_us), around))
             for outer in reversed(stack):
                 if _is_operation(outer.event):
-                    outer.inner += last.event["dur"]
+                    outer.inner_us += last.event["dur"]
                     break
 
     for event in events:
@@ -126,19 +134,19 @@ def _nested(events: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], floa
         stack = stacks.setdefault(event.get("tid"), [])
         while stack and event["ts"] >= stack[-1].event["ts"] + stack[-1].event["dur"]:
             close(stack)
-        stack.append(_Open(event))
+        stack.append(_OpenRange(event))
     for stack in stacks.values():
         while stack:
             close(stack)
-    return found
+    return operations
 
 
 def _is_operation(event: dict[str, Any]) -> bool:
-    """An operator, or a kernel that Inductor wrote; not its bookkeeping, whose names have spaces."""
+    """Return whether the event is an operator or a kernel of Inductor's; names of its bookkeeping have spaces."""
     return event["cat"] == "cpu_op" and " " not in event["name"]
 
 
-def _is(event: dict[str, Any], name: str) -> bool:
+def _is_range(event: dict[str, Any], name: str) -> bool:
     return event.get("cat") == "user_annotation" and event["name"] == name
 
 
@@ -147,16 +155,17 @@ def _correlation(event: dict[str, Any]) -> Any:
 
 
 def by_name(kernels: Iterable[Kernel]) -> list[KernelRow]:
-    """Kernels of one name as one; as `layers` files keep them."""
-    found: dict[str, KernelRow] = {}
+    """Return a row for all kernels of one name, as files of layers have them."""
+    rows: dict[str, KernelRow] = {}
     for kernel in kernels:
-        one = found.setdefault(kernel.name, {"name": kernel.name, "us": 0.0, "count": 0})
-        one["us"] += kernel.us
-        one["count"] += 1
-    return list(found.values())
+        row = rows.setdefault(kernel.name, {"name": kernel.name, "us": 0.0, "count": 0})
+        row["us"] += kernel.us
+        row["count"] += 1
+    return list(rows.values())
 
 
-def usual(sequences: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """The sequence of names that most executions had."""
-    counted = Counter(tuple(names) for names in sequences)
-    return counted.most_common(1)[0][0] if counted else ()
+def usual_executions(executions: Sequence[Sequence[T]]) -> list[Sequence[T]]:
+    """Return the executions that ran the most frequent sequence of names."""
+    names = [tuple(kernel.name for kernel in execution) for execution in executions]
+    ((usual, _),) = Counter(names).most_common(1)
+    return [execution for execution, sequence in zip(executions, names, strict=True) if sequence == usual]

@@ -1,9 +1,9 @@
-"""The clocks. Every variant, torch, compiled, Triton or ONNX Runtime, is timed by the same one of its device.
+"""The clocks: every variant (torch, compiled, Triton, ONNX Runtime) is timed by the one clock of its device.
 
-Latency is host time from the call to the result being ready, and nothing else is done meanwhile. Device time is between
-events on the current stream, held until all is enqueued (`resnet.device_time`): executions of its own, as the events
-and the hold would stand in the latency. Work that a callable puts on another stream is not waited for, and so is not
-ready when it is read.
+Latency is the host's time from the call until the result is ready; nothing else is done meanwhile. Device time is the
+time between two events on the current stream, which waits until everything is enqueued (`resnet.device_time`). It is
+sampled in separate executions, because the events and the wait would add to the latency. The clock does not wait for
+work on another stream, so such a result is not ready when it is read.
 """
 
 from __future__ import annotations
@@ -22,41 +22,46 @@ from resnet.device_time import DeviceTime, DeviceTimer
 
 T = TypeVar("T")
 
-# Writing once the size of a cache leaves some of what was there: caches hash addresses, and some keep what their inner
-# caches threw out. Twice leaves nothing that could be measured.
-FLUSH = 2
-# a cache whose size cannot be read; no device that runs this has a larger one in use
-UNKNOWN_CACHE = 128 << 20
+# Writing the size of a cache once leaves some of its content: caches hash addresses, and some keep what their inner
+# caches evict. Writing twice the size leaves nothing that could be measured.
+FLUSH_FACTOR = 2
+# for a cache whose size cannot be read; no device that runs this has a larger one in use
+DEFAULT_CACHE_BYTES = 128 << 20
 
 
 class Clock(Protocol):
-    how: str  # device time is measured, as a record names it; empty where the host's time is the device's
+    """What measurements need of a device's clock."""
+
+    method: str  # how device time is measured, as records name it; empty where the host's time is the device's
 
     def sample(self, call: Callable[[], T]) -> tuple[int, T]:
-        """One execution: host nanoseconds, and the result, which is ready."""
+        """Run `call` once; return the host's nanoseconds and the result, which is ready."""
         ...
 
     def device(self, call: Callable[[], T], before: Callable[[], object] = lambda: None) -> DeviceTime[T]:
-        """One execution's device time; on a CPU the host's. Raises StartedEarly. `before` comes before each try."""
+        """Run `call` once and return its device time (on a CPU, the host's). `before` runs ahead of each try.
+
+        Raises StartedEarly where the device began before everything was enqueued, however often it is tried.
+        """
         ...
 
     def wait(self) -> None:
-        """Until everything on the current stream is done."""
+        """Wait until everything on the current stream is done."""
         ...
 
     def now(self) -> int:
-        """Host time, in nanoseconds: that of `bench.machine.watch` too."""
+        """Return the host's time in nanoseconds, on the scale of `bench.machine.watch`."""
         ...
 
     def flush(self) -> int:
-        """Empty the device's last-level cache of what a model left there, and wait; the bytes written."""
+        """Overwrite the device's last-level cache, and wait; return the bytes written."""
         ...
 
 
 class HostClock:
-    """For a CPU, where a call returns with its result ready."""
+    """The clock of a CPU, where a call returns with its result ready."""
 
-    how = ""
+    method = ""
 
     def __init__(self) -> None:
         self._scratch: Tensor | None = None
@@ -78,21 +83,20 @@ class HostClock:
 
     def flush(self) -> int:
         if self._scratch is None:
-            size = cache_bytes()
-            self._scratch = torch.zeros(FLUSH * (size if isinstance(size, int) else UNKNOWN_CACHE), dtype=torch.uint8)
+            self._scratch = torch.zeros(FLUSH_FACTOR * last_level_cache("cpu"), dtype=torch.uint8)
         self._scratch.add_(1)  # by all of torch's threads, so in the caches of all their cores
         return self._scratch.numel()
 
 
-class CudaClock:
-    """For a GPU: the host waits for `stream` alone, which is the current one."""
+class CudaClock(HostClock):
+    """The clock of a GPU: the host waits for `stream` alone, which is the current one."""
 
-    how = GPU_HOW
+    method = GPU_HOW
 
     def __init__(self, stream: torch.cuda.Stream) -> None:
+        super().__init__()
         self.stream = stream
         self._timer = DeviceTimer(stream)
-        self._scratch: Tensor | None = None
 
     def sample(self, call: Callable[[], T]) -> tuple[int, T]:
         start = time.perf_counter_ns()
@@ -106,28 +110,32 @@ class CudaClock:
     def wait(self) -> None:
         self.stream.synchronize()
 
-    def now(self) -> int:
-        return time.perf_counter_ns()
-
     def flush(self) -> int:
         if self._scratch is None:
-            size = torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size
-            self._scratch = torch.empty(FLUSH * size, dtype=torch.uint8, device="cuda")
+            self._scratch = torch.empty(FLUSH_FACTOR * last_level_cache("cuda"), dtype=torch.uint8, device="cuda")
         self._scratch.zero_()
         self.wait()
         return self._scratch.numel()
 
 
+def last_level_cache(device: str) -> int:
+    """Return the bytes of the device's last-level cache."""
+    if device == "cuda":
+        return int(torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size)
+    size = cache_bytes()
+    return size if isinstance(size, int) else DEFAULT_CACHE_BYTES
+
+
 @contextmanager
 def on_device(device: str) -> Iterator[Clock]:
-    """The device's clock, inside a stream of our own, without gradients.
+    """Enter a new stream, without gradients, and yield the device's clock.
 
-    A stream of our own is captured into graphs, is handed to ONNX Runtime, and does not wait for the default stream:
-    a callable that works on the default stream is caught by the gate, not hidden by an implicit synchronisation.
+    A new stream can be captured into graphs and handed to ONNX Runtime, and does not wait for the default stream: the
+    gate catches a callable that works on the default stream, and no implicit synchronisation hides it.
 
-    Gradients are off once for all that is done in here, in the same way for every variant: a guard inside the timed
-    call would add its own microseconds to it. It is no_grad, as tensors made in inference mode break some compiled
-    graphs (pytorch#135892, #180823), and compiled code is compiled anew where the mode is another.
+    Gradients are switched off once, in the same way for every variant: a guard inside the timed call would add its
+    microseconds to it. It is no_grad, because tensors from inference mode break some compiled graphs (pytorch#135892,
+    #180823), and because code compiled in one mode is compiled again in another.
     """
     with torch.no_grad():
         if device == "cpu":

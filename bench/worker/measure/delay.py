@@ -1,16 +1,15 @@
-"""A delay of known size around every variant: what `bench selftest --real` puts into worktrees of its own.
+"""A delay of exact size around every variant, which `bench selftest --real` plants in temporary worktrees.
 
-Nothing here imports this module, and nothing that is measured has a hook for it: `bench.verdicts.selftest.real` copies
-this file into a worktree's `resnet/variants/` and has `prepare` there wrapped. It needs the standard library, on CUDA
-torch.
+Nothing imports this module, and nothing that is measured has a hook for it: `bench.verdicts.selftest.real` copies the
+file into a worktree's `resnet/variants/` and wraps `prepare` there. It needs the standard library, and torch on CUDA.
 
-The delay is a share of the call, on top of it, so that latency and throughput both are worse by that share:
+The delay is a share of the call, added to it, so that both latency and throughput get worse by that share:
 
-- On the host a busy wait of that share of what this very call took there. Nothing is calibrated, so that the delay adds
-  no noise of its own, and a machine that is slow for a while delays by as much more.
-- On CUDA also a kernel on the current stream that spins, sized once when the variant is prepared. It comes before the
-  host's wait, so that the two overlap: what the device bounds is slower by the device's wait, what the host bounds by
-  the host's, and neither by both.
+- On the host it is a busy wait for that share of the time that this very call took. Nothing is calibrated, so the delay
+  adds no noise, and on a machine that is slow for a while it is longer by as much.
+- On CUDA a kernel on the current stream spins too, for a time set once, when the variant is prepared. It is launched
+  before the host's wait, so that the two overlap: a call bound by the device is slower by the device's wait, one bound
+  by the host by the host's, and none by both.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from collections.abc import Callable, Mapping
 from statistics import median
 from typing import Any
 
-WARM_S = 0.3  # of calls before the device's wait is sized: clocks ramp, libraries choose
-TURNS = 30  # timings of each, in turns, of which the median counts
-SPIN = 1_000_000  # cycles: 0.6 ms at 1.7 GHz, long beside a launch
+WARM_UP_S = 0.3  # before the device's wait is sized: clocks ramp, libraries choose
+TURNS = 30  # timings of each call, taken in turns; the median counts
+SPIN_CYCLES = 1_000_000  # 0.6 ms at 1.7 GHz, which is long beside a launch
 
 
 class Delayed:
-    """A runner each call of which takes `share` longer (0.03: three percent)."""
+    """A runner whose every call takes `share` longer (0.03: three percent)."""
 
     def __init__(self, runner: Any, share: float, device_wait: Callable[[], object] | None = None) -> None:
         self._runner, self._share, self._device_wait = runner, share, device_wait
@@ -49,28 +48,23 @@ class Delayed:
 
 
 def delayed(prepare: Callable[..., Any], share: float) -> Callable[..., Any]:
-    """`resnet.variants.prepare` whose runners take `share` longer a call."""
+    """Wrap `resnet.variants.prepare` so that every call of its runners takes `share` longer."""
 
-    def slower(name: str, model: Any, example: Any, precision: str, launch: str = "stream") -> Delayed:
+    def prepare_delayed(name: str, model: Any, example: Any, precision: str, launch: str = "stream") -> Delayed:
         runner = prepare(name, model, example, precision, launch)
         if example.device.type != "cuda":
             return Delayed(runner, share)
         x = runner.place(example)
         return Delayed(runner, share, _device_wait(lambda: runner(x), share))
 
-    return slower
+    return prepare_delayed
 
 
 def _device_wait(call: Callable[[], object], share: float) -> Callable[[], object]:
-    """Enqueues a kernel that makes `call` take `share` longer, as events on the current stream tell."""
+    """Return a function that enqueues a kernel that spins for `share` of what `call` takes on the device."""
     import torch
 
-    def sleep(cycles: int) -> None:
-        torch.cuda._sleep(cycles)
-
-    def call_and_launch() -> None:
-        call()
-        sleep(1)
+    sleep = torch.cuda._sleep
 
     def microseconds(work: Callable[[], object]) -> float:
         before, after = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
@@ -82,23 +76,24 @@ def _device_wait(call: Callable[[], object], share: float) -> Callable[[], objec
 
     work: dict[str, Callable[[], object]] = {
         "call": call,
-        "call and launch": call_and_launch,
+        "call and launch": lambda: (call(), sleep(1)),
         "launch": lambda: sleep(1),
-        "spin": lambda: sleep(SPIN),
+        "spin": lambda: sleep(SPIN_CYCLES),
     }
-    end = time.monotonic() + WARM_S
+    end = time.monotonic() + WARM_UP_S
     while time.monotonic() < end:
         microseconds(call)
-    turns = [{name: microseconds(one) for name, one in work.items()} for _ in range(TURNS)]
+    turns = [{name: microseconds(function) for name, function in work.items()} for _ in range(TURNS)]
     cycles = spin_cycles({name: median(turn[name] for turn in turns) for name in work}, share)
     return lambda: sleep(cycles)
 
 
 def spin_cycles(us: Mapping[str, float], share: float) -> int:
-    """How long the kernel spins, from the times of `_device_wait`: what its launch adds to a call is part of the delay.
+    """Return the cycles for which the kernel spins, from the microseconds that `_device_wait` times.
 
-    At least one cycle: of a short call the launch alone may be more than was asked.
+    What its launch adds to a call is part of the delay. The least is one cycle: for a short call, the launch alone may
+    take more than the share.
     """
     launch = us["call and launch"] - us["call"]
-    per_us = SPIN / max(us["spin"] - us["launch"], 1e-3)
-    return max(1, round(per_us * (share * us["call"] - launch)))
+    cycles_per_us = SPIN_CYCLES / max(us["spin"] - us["launch"], 1e-3)
+    return max(1, round(cycles_per_us * (share * us["call"] - launch)))

@@ -1,4 +1,4 @@
-"""Energy per image: the card's own counter around a window of executions enqueued without waiting."""
+"""Energy per image: the card's energy counter, read around a window of executions enqueued without waiting."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from torch import Tensor
 
 from bench.machine.environment import gpu_handle
 from bench.worker.measure.clock import Clock
-from bench.worker.measure.measure import Run, window
+from bench.worker.measure.measure import Forward, measure_throughput
 
-WHY_NOT_CPU = "only a GPU's counter (NVML) is read"
+CPU_UNREADABLE = "only a GPU's counter (NVML) is read"
 
 
-def energy(
-    run: Run, inputs: Sequence[Tensor], clock: Clock, seconds: float, device: str, expected_ns: float
+def measure_energy(
+    forward: Forward, inputs: Sequence[Tensor], clock: Clock, seconds: float, device: str, expected_ns: float
 ) -> dict[str, Any]:
-    """Joules of the whole card over a window of at least `seconds`, images, and temperatures at both ends.
+    """Return the joules of the whole card over a window of at least `seconds`, its images, and both ends' temperatures.
 
-    Empty for no seconds. Volta and later; the counter ticks some ten times a second, and a window's error is a tick at
-    each end. What cannot be read is told, not raised.
+    It is empty for no seconds. Cards from Volta on have the counter. It ticks some ten times a second, so a window is
+    off by a tick at each end. A counter that cannot be read gives `unreadable`, with the reason, and raises nothing.
     """
     if not seconds:
         return {}
     if device != "cuda":
-        return {"unreadable": WHY_NOT_CPU}
+        return {"unreadable": CPU_UNREADABLE}
     try:
         import pynvml
 
         pynvml.nvmlInit()
         try:
-            return _counted(pynvml, run, inputs, clock, seconds, expected_ns)
+            return _read_counters(pynvml, forward, inputs, clock, seconds, expected_ns)
         finally:
             pynvml.nvmlShutdown()
     except Exception as error:  # NVML's reasons are many (containers, permissions, MIG); each belongs on record
         return {"unreadable": f"{type(error).__name__}: {error}"}
 
 
-def _counted(
-    nvml: Any, run: Run, inputs: Sequence[Tensor], clock: Clock, seconds: float, expected_ns: float
+def _read_counters(
+    nvml: Any, forward: Forward, inputs: Sequence[Tensor], clock: Clock, seconds: float, expected_ns: float
 ) -> dict[str, Any]:
     handle = gpu_handle(nvml, os.environ.get("CUDA_VISIBLE_DEVICES"))
     if isinstance(handle, str):
@@ -51,9 +51,14 @@ def _counted(
         celsius = nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)
         return nvml.nvmlDeviceGetTotalEnergyConsumption(handle), celsius
 
-    read()  # a counter that cannot be read is known before the window, not after
-    before, cool = read()
-    images, (first, last) = window(run, inputs, clock, seconds, expected_ns)
-    after, warm = read()
+    read()  # a counter that cannot be read raises here, before time goes into the window
+    before, first_celsius = read()
+    images, (first, last) = measure_throughput(forward, inputs, clock, seconds, expected_ns)
+    after, last_celsius = read()
     joules = (after - before) / 1000
-    return {"joules": joules, "images": images, "s": (last - first) / 1e9, "temperature_c": [cool, warm]}
+    return {
+        "joules": joules,
+        "images": images,
+        "s": (last - first) / 1e9,
+        "temperature_c": [first_celsius, last_celsius],
+    }

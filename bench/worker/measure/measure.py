@@ -1,8 +1,7 @@
-"""Warm-up, latency samples, device times, throughput window: the same loop for every variant, over a clock that can be
-replaced.
+"""The measuring loop, the same for every variant: warm-up, latency samples, device times, a throughput window.
 
-Latency and device time are passes of their own, as timing the one disturbs the other. Input batches rotate, so that a
-small batch does not time the cache; with flushed caches it is timed apart.
+Latency and device time are sampled in separate passes, because timing the one disturbs the other. Input batches rotate,
+so that a small batch does not time the cache. Small batches are also timed with the cache flushed, after the rest.
 """
 
 from __future__ import annotations
@@ -23,115 +22,122 @@ from bench.stats import noise
 from bench.worker.measure.clock import Clock
 from resnet.device_time import StartedEarly
 
-# the latest third of the warm-up is no faster than the third before it by more than this
-STATIONARY = 0.05
-# executions whose outputs are kept for the gate, spread over the latency samples; the copy is outside the sample
-WITNESSES = 3
-# of the time that latency samples take: what device times take beside them
+# The times are stationary once the latest third of the warm-up is at most this much faster than the third before it.
+STATIONARY_TOLERANCE = 0.05
+# executions whose outputs are kept for the gate, spread over the latency samples; the copies are not in the samples
+WITNESS_COUNT = 3
+# the time for device samples, as a share of that for latency samples
 DEVICE_SHARE = 1 / 3
 NS = 1_000_000_000
 
-# of samples: fields of Measured; with _ns and _stop behind them of a record, bare of its `throttled`
-KINDS = ("latency", "gpu", "flushed", "flushed_gpu")
+# Fields of Measured that hold samples. A record's fields are these with `_ns` and `_stop` appended; its `throttled` has
+# them as they are.
+SAMPLE_FIELDS = ("latency", "gpu", "flushed", "flushed_gpu")
 
-Run = Callable[[Tensor], Tensor]
+Forward = Callable[[Tensor], Tensor]
 
 
 @dataclass
 class Samples:
-    """Executions one at a time: ns of the host or of the device; from when to when each ran; why it ended."""
+    """Executions one at a time: their nanoseconds, their spans in host time, and what stopped the sampling."""
 
     ns: list[int] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
     stop: dict[str, Any] = field(default_factory=dict)
+    witnesses: list[tuple[int, Tensor]] = field(default_factory=list)  # (buffer, output) pairs, for the gate
 
 
 @dataclass
 class Measured:
-    """What one process measured. `witnesses` are (buffer number, output) pairs, for the gate."""
+    """The measurements of one process."""
 
     warmup: dict[str, Any] = field(default_factory=dict)
     latency: Samples = field(default_factory=Samples)
     gpu: Samples = field(default_factory=Samples)  # device times; none on a CPU
     flushed: Samples = field(default_factory=Samples)
     flushed_gpu: Samples = field(default_factory=Samples)
-    how: str = ""  # device time is measured
+    method: str = ""  # how device time is measured
     images: int = 0  # in the throughput window
     window: Span = (0, 0)
-    witnesses: list[tuple[int, Tensor]] = field(default_factory=list)
 
     @property
     def p50_ns(self) -> float:
         return median(self.latency.ns)
 
-    def fields(self, watched: Readings, steal: float) -> CaseAnswer:
-        """What was measured as a record keeps it, with what a throttling machine spoilt."""
-        taken = {name: getattr(self, name) for name in KINDS}
-        told: dict[str, Any] = {"warmup": self.warmup, "gpu_how": self.how if self.gpu.ns else ""}
-        for name, samples in taken.items():
-            told |= {f"{name}_ns": samples.ns, f"{name}_stop": samples.stop}
-        spoilt = {name: _spoilt(samples.spans, watched, steal) for name, samples in taken.items()}
-        throttled: dict[str, Any] = {name: ranges(places) for name, places in spoilt.items() if places}
-        last = max(self.latency.spans[-1:] + self.gpu.spans[-1:])[1]
+    def fields(self, readings: Readings, steal: float) -> CaseAnswer:
+        """Return the fields of a record, with the samples that a throttling machine spoilt named in `throttled`."""
+        samples_of = {name: getattr(self, name) for name in SAMPLE_FIELDS}
+        fields: dict[str, Any] = {"warmup": self.warmup, "gpu_how": self.method if self.gpu.ns else ""}
+        for name, samples in samples_of.items():
+            fields |= {f"{name}_ns": samples.ns, f"{name}_stop": samples.stop}
+        spoilt = {name: _spoilt(samples.spans, readings, steal) for name, samples in samples_of.items()}
+        throttled: dict[str, Any] = {name: as_ranges(indices) for name, indices in spoilt.items() if indices}
+        last_ns = max(self.latency.spans[-1:] + self.gpu.spans[-1:])[1]
         if self.images:
-            told["throughput"] = {"images": self.images, "ns": self.window[1] - self.window[0]}
-            bad = overlap_ns(self.window, watched.between(self.window).throttled_spans(steal))
-            throttled |= {"throughput_s": bad / NS} if bad else {}
-            last = self.window[1]
-        watch = watched.between((self.latency.spans[0][0], last))
-        seconds = {name: sum(b - a for a, b in spans) / NS for name, spans in watch.throttled_spans(steal).items()}
+            fields["throughput"] = {"images": self.images, "ns": self.window[1] - self.window[0]}
+            spoilt_ns = overlap_ns(self.window, readings.between(self.window).throttled_spans(steal))
+            throttled |= {"throughput_s": spoilt_ns / NS} if spoilt_ns else {}
+            last_ns = self.window[1]
+        watch = readings.between((self.latency.spans[0][0], last_ns))
+        seconds = {
+            name: sum(end - start for start, end in spans) / NS for name, spans in watch.throttled_spans(steal).items()
+        }
         return cast(
             CaseAnswer,
-            told | {"throttled": throttled, "watch": watch.summary() | ({"spoilt_s": seconds} if seconds else {})},
+            fields | {"throttled": throttled, "watch": watch.summary() | ({"spoilt_s": seconds} if seconds else {})},
         )
 
 
-def _spoilt(spans: list[Span], watched: Readings, steal: float) -> list[int]:
-    """The places of the samples that were taken while the machine throttled."""
+def _spoilt(spans: list[Span], readings: Readings, steal: float) -> list[int]:
+    """Return the indices of the samples that were taken while the machine throttled."""
     if not spans:
         return []
-    return overlapping(spans, watched.between((spans[0][0], spans[-1][1])).throttled_spans(steal))
+    return overlapping(spans, readings.between((spans[0][0], spans[-1][1])).throttled_spans(steal))
 
 
-def ranges(places: Sequence[int]) -> list[list[int]]:
-    """Ascending places as [first, last] ranges."""
-    made: list[list[int]] = []
-    for place in places:
-        if made and place == made[-1][1] + 1:
-            made[-1][1] = place
+def as_ranges(indices: Sequence[int]) -> list[list[int]]:
+    """Return ascending indices as [first, last] ranges."""
+    ranges: list[list[int]] = []
+    for index in indices:
+        if ranges and index == ranges[-1][1] + 1:
+            ranges[-1][1] = index
         else:
-            made.append([place, place])
-    return made
+            ranges.append([index, index])
+    return ranges
 
 
-def measure(run: Run, inputs: Sequence[Tensor], clock: Clock, settings: Settings) -> Measured:
-    """Time `run` over placed input batches [N, ...], one after the other in rotation."""
-    measured = Measured(how=clock.how)
-    measured.warmup = _warm_up(run, inputs, clock, settings)
-    measured.latency = _latency(run, inputs, clock, settings, measured.witnesses)
-    measured.gpu = _device(run, inputs, clock, settings)
+def measure(forward: Forward, inputs: Sequence[Tensor], clock: Clock, settings: Settings) -> Measured:
+    """Time `forward` over placed input batches [N, ...], in rotation."""
+    measured = Measured(method=clock.method)
+    measured.warmup = _warm_up(forward, inputs, clock, settings)
+    measured.latency = _sample_latency(forward, inputs, clock, settings)
+    measured.gpu = _sample_device(forward, inputs, clock, settings)
     if settings.throughput_s:
-        measured.images, measured.window = window(run, inputs, clock, settings.throughput_s, measured.p50_ns)
+        measured.images, measured.window = measure_throughput(
+            forward, inputs, clock, settings.throughput_s, measured.p50_ns
+        )
     return measured
 
 
-def measure_flushed(run: Run, inputs: Sequence[Tensor], clock: Clock, settings: Settings, measured: Measured) -> None:
-    """Add to `measured` the times where the device's last-level cache is flushed before each execution.
+def measure_flushed(
+    forward: Forward, inputs: Sequence[Tensor], clock: Clock, settings: Settings, measured: Measured
+) -> None:
+    """Add to `measured` the times with the device's last-level cache flushed before each execution.
 
-    None for batches it does not matter to. After everything else, as the flushing needs memory of its own.
+    Batches too large for it to matter get none. It comes after everything else, because flushing allocates memory.
     """
     if len(inputs[0]) <= settings.flush_batch:
-        measured.flushed = _latency(run, inputs, clock, settings, flush=True)
-        measured.flushed_gpu = _device(run, inputs, clock, settings, flush=True)
+        measured.flushed = _sample_latency(forward, inputs, clock, settings, flush=True)
+        measured.flushed_gpu = _sample_device(forward, inputs, clock, settings, flush=True)
 
 
-def _warm_up(run: Run, inputs: Sequence[Tensor], clock: Clock, settings: Settings) -> dict[str, Any]:
-    """Run until the times are stationary: compilation, autotuning, allocator growth and clock ramps are over."""
+def _warm_up(forward: Forward, inputs: Sequence[Tensor], clock: Clock, settings: Settings) -> dict[str, Any]:
+    """Run until the times are stationary: compilation, autotuning, allocator growth and clock ramps are then over."""
     start = clock.now()
     times: list[int] = []
     stationary = False
     for x in cycle(inputs):
-        times.append(clock.sample(lambda x=x: run(x))[0])  # type: ignore[misc]
+        times.append(clock.sample(lambda x=x: forward(x))[0])  # type: ignore[misc]
         spent = (clock.now() - start) / NS
         stationary = _stationary(times)
         if len(times) >= len(inputs) and (
@@ -145,102 +151,102 @@ def _stationary(times: list[int]) -> bool:
     third = len(times) // 3
     if third < 2:
         return False
-    return median(times[-third:]) >= (1 - STATIONARY) * median(times[-2 * third : -third])
+    return median(times[-third:]) >= (1 - STATIONARY_TOLERANCE) * median(times[-2 * third : -third])
 
 
-def _latency(
-    run: Run,
-    inputs: Sequence[Tensor],
-    clock: Clock,
-    settings: Settings,
-    witnesses: list[tuple[int, Tensor]] | None = None,
-    flush: bool = False,
+def _sample_latency(
+    forward: Forward, inputs: Sequence[Tensor], clock: Clock, settings: Settings, flush: bool = False
 ) -> Samples:
-    """One execution at a time until the median is known well enough, or time is up; which, is kept."""
-    kept_at = [] if witnesses is None else [settings.latency_s * k / WITNESSES for k in range(WITNESSES)]
-    taken, rule, start = Samples(), _Rule(clock, settings), clock.now()
-    while not rule.over(taken.ns):
-        number = len(taken.ns) % len(inputs)
+    """Time one execution after the other until the median is precise enough or the time is up; `stop` says which."""
+    due_s = [] if flush else [settings.latency_s * k / WITNESS_COUNT for k in range(WITNESS_COUNT)]
+    samples, rule, start = Samples(), _Rule(clock, settings), clock.now()
+    while not rule.over(samples.ns):
+        number = len(samples.ns) % len(inputs)
         if flush:
-            taken.stop["flush_bytes"] = clock.flush()
+            samples.stop["flush_bytes"] = clock.flush()
         begun = clock.now()
-        host, result = clock.sample(lambda: run(inputs[number]))  # noqa: B023 - called at once
-        taken.ns.append(host)
-        taken.spans.append((begun, begun + host))
-        if witnesses is not None and kept_at and (clock.now() - start) / NS >= kept_at[0]:
-            kept_at.pop(0)
-            witnesses.append((number, result.clone()))
+        host, result = clock.sample(lambda: forward(inputs[number]))  # noqa: B023 - called at once
+        samples.ns.append(host)
+        samples.spans.append((begun, begun + host))
+        if due_s and (clock.now() - start) / NS >= due_s[0]:
+            due_s.pop(0)
+            samples.witnesses.append((number, result.clone()))
             clock.wait()  # the copy is over before the next sample starts
-    taken.stop |= rule.told()
-    return taken
+    samples.stop |= rule.as_dict()
+    return samples
 
 
-def _device(run: Run, inputs: Sequence[Tensor], clock: Clock, settings: Settings, flush: bool = False) -> Samples:
-    """Device times, by the same rule in a share of the time; none on a CPU, nor where one execution is all there is.
+def _sample_device(
+    forward: Forward, inputs: Sequence[Tensor], clock: Clock, settings: Settings, flush: bool = False
+) -> Samples:
+    """Sample device times, by the same rule in a share of the time; a CPU has none, nor has a single execution.
 
-    What cannot be held has none, and the reason in `stop`; `late` there are executions that fell, as the device was
-    through with the hold before the host was with its launches.
+    Where the stream cannot be held there are none, and `stop` says why. Its `late` counts the executions that
+    were dropped, because the hold was over before the host had launched everything.
     """
-    taken, rule, late = Samples(), _Rule(clock, settings, DEVICE_SHARE), 0
-    if not clock.how or not settings.latency_limit_s:
-        return taken
+    samples, rule, late = Samples(), _Rule(clock, settings, DEVICE_SHARE), 0
+    if not clock.method or not settings.latency_limit_s:
+        return samples
     before = clock.flush if flush else lambda: None
-    while not rule.over(taken.ns):
-        x = inputs[len(taken.ns) % len(inputs)]
+    while not rule.over(samples.ns):
+        x = inputs[len(samples.ns) % len(inputs)]
         begun = clock.now()
         try:
-            held = clock.device(lambda: run(x), before)  # noqa: B023 - called at once
+            timing = clock.device(lambda: forward(x), before)  # noqa: B023 - called at once
         except StartedEarly as error:
             return Samples(stop={"rule": "not held", "why": str(error)})
-        taken.ns.append(held.ns)
-        taken.spans.append((begun, clock.now()))
-        late += held.retries
-    taken.stop = rule.told() | {"late": late}
-    return taken
+        samples.ns.append(timing.ns)
+        samples.spans.append((begun, clock.now()))
+        late += timing.retries
+    samples.stop = rule.as_dict() | {"late": late}
+    return samples
 
 
 class _Rule:
-    """When to stop: at least the time and the samples asked for, then as soon as the noise is low, or at the limit."""
+    """The stopping rule: after a least time and count of samples, as soon as the noise is low, or at the time limit."""
 
     def __init__(self, clock: Clock, settings: Settings, share: float = 1.0) -> None:
         self._clock, self._settings, self._start = clock, settings, clock.now()
-        self._least_s, self._limit_s = share * settings.latency_s, share * settings.latency_limit_s
+        self._minimum_s, self._limit_s = share * settings.latency_s, share * settings.latency_limit_s
         self._reached: float | None = None
 
     def over(self, ns: Sequence[int]) -> bool:
         spent, count = (self._clock.now() - self._start) / NS, len(ns)
-        if count < self._settings.samples or spent < self._least_s:
+        if count < self._settings.samples or spent < self._minimum_s:
             return False
         limit = spent >= self._limit_s
-        # judged now and then: sorting thousands of samples after each would cool the device between them
+        # not after every sample: sorting thousands of them each time would let the device cool in between
         if limit or count < 64 or count % 64 == 0:
             self._reached = noise(list(ns))
-            return limit or self._quiet()
+            return limit or self._is_precise()
         return False
 
-    def _quiet(self) -> bool:
+    def _is_precise(self) -> bool:
         return self._reached is not None and self._reached <= self._settings.noise
 
-    def told(self) -> dict[str, Any]:
-        rule = "noise" if self._quiet() else "time"
+    def as_dict(self) -> dict[str, Any]:
+        """Return the rule that stopped the sampling, the noise it required, and the noise reached."""
+        rule = "noise" if self._is_precise() else "time"
         return {"rule": rule, "asked": self._settings.noise, "reached": self._reached}
 
 
-def window(run: Run, inputs: Sequence[Tensor], clock: Clock, seconds: float, expected_ns: float) -> tuple[int, Span]:
-    """Images, and the first and last nanosecond of executions enqueued without waiting, for at least `seconds`.
+def measure_throughput(
+    forward: Forward, inputs: Sequence[Tensor], clock: Clock, seconds: float, expected_ns: float
+) -> tuple[int, Span]:
+    """Enqueue executions without waiting for at least `seconds`; return the images, and the first and last nanosecond.
 
-    The wait at its end counts. `expected_ns` is what one execution takes at most.
+    The wait at the end counts. `expected_ns` is the most that one execution takes.
     """
-    wanted = seconds * NS
-    # a tenth more than it takes one at a time, as a window that falls short is measured anew
-    executions = max(2, ceil(1.1 * wanted / max(expected_ns, 1)))
+    least_ns = seconds * NS
+    # a tenth more than are needed one at a time, because a window that falls short is measured again
+    executions = max(2, ceil(1.1 * least_ns / max(expected_ns, 1)))
     while True:
         start = clock.now()
         for number in range(executions):
-            run(inputs[number % len(inputs)])
+            forward(inputs[number % len(inputs)])
         clock.wait()
         end = clock.now()
-        if end - start >= wanted:
+        if end - start >= least_ns:
             return executions * len(inputs[0]), (start, end)
-        # enqueued back to back it is that much faster: a longer window, measured anew as a whole
-        executions = max(executions + 1, round(executions * 1.1 * wanted / max(end - start, 1)))
+        # back to back the executions are that much faster: the whole window is measured again, longer
+        executions = max(executions + 1, round(executions * 1.1 * least_ns / max(end - start, 1)))

@@ -1,4 +1,4 @@
-"""The five memory numbers, in bytes; none stands for another, and one that cannot be read is null with its reason."""
+"""The five memory numbers of a record, in bytes. One that cannot be read is null, with the reason beside it."""
 
 from __future__ import annotations
 
@@ -11,53 +11,53 @@ from typing import Any
 
 import torch
 
-# Writing 5 to it (Linux 4.0) makes the peak of the resident set what the set is now.
-CLEAR = Path("/proc/self/clear_refs")
+# Writing 5 to it (Linux 4.0) resets the peak of the resident set to its present size.
+CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
-def reset() -> None:
-    """Start the peaks anew: what came before (building, compiling) is not the model's."""
+def reset_peaks() -> None:
+    """Reset the peaks, so that building and compiling do not count."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    with suppress(OSError):  # `numbers` tells
-        CLEAR.write_text("5")
+    with suppress(OSError):  # `read_memory` gives the reason
+        CLEAR_REFS.write_text("5")
 
 
-def numbers(weights: int | None, device: str) -> dict[str, Any]:
-    """Weights as the variant holds them; allocator peaks; this process on the device; this process on the host.
+def read_memory(weights: int | None, device: str) -> dict[str, Any]:
+    """Return the bytes of the weights, of the allocator's peaks, of this process on the device and on the host.
 
-    Outside torch's allocator (ONNX Runtime, captured graphs' pools) only the process numbers see what is used.
+    Only the process numbers include what is used outside torch's allocator (ONNX Runtime, captured graphs' pools).
     """
-    found: dict[str, Any] = {"weights": weights, "allocator_allocated_peak": None, "allocator_reserved_peak": None}
-    found |= _read("device_process", _on_device) if device == "cuda" else {"device_process": None}
+    memory: dict[str, Any] = {"weights": weights, "allocator_allocated_peak": None, "allocator_reserved_peak": None}
+    memory |= _read("device_process", _device_process) if device == "cuda" else {"device_process": None}
     if device == "cuda":
-        found["allocator_allocated_peak"] = torch.cuda.max_memory_allocated()
-        found["allocator_reserved_peak"] = torch.cuda.max_memory_reserved()
-    return found | _read("host_resident_peak", _resident)
+        memory["allocator_allocated_peak"] = torch.cuda.max_memory_allocated()
+        memory["allocator_reserved_peak"] = torch.cuda.max_memory_reserved()
+    return memory | _read("host_resident_peak", _resident_peak)
 
 
-def _resident() -> int:
-    if not os.access(CLEAR, os.W_OK):
-        raise RuntimeError(f"{CLEAR} cannot be written, so the peak is that of the building too")
+def _resident_peak() -> int:
+    if not os.access(CLEAR_REFS, os.W_OK):
+        raise RuntimeError(f"{CLEAR_REFS} cannot be written, so the peak is that of the building too")
     peak = re.search(r"^VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.M)
     if peak is None:
-        raise RuntimeError("/proc/self/status tells no VmHWM")
+        raise RuntimeError("/proc/self/status has no VmHWM")
     return int(peak[1]) << 10
 
 
-def _read(name: str, value: Callable[[], int]) -> dict[str, Any]:
+def _read(name: str, read: Callable[[], int]) -> dict[str, Any]:
     try:
-        return {name: value()}
+        return {name: read()}
     except Exception as error:  # the reasons are many (containers, permissions); each belongs on record
         return {name: None, f"{name}_unreadable": f"{type(error).__name__}: {error}"}
 
 
-def _on_device() -> int:
-    """This process's memory on the device, from NVML.
+def _device_process() -> int:
+    """Return this process's memory on the device, from NVML.
 
-    In a container NVML may list processes by the host's numbers, or none. Then the device's whole use stands in if at
-    most one process is listed, since it is ours.
+    In a container NVML may list processes by the host's numbers, or none. If it lists at most one process, that is this
+    one, and the use of the whole device is returned.
     """
     import pynvml
 

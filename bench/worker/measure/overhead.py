@@ -1,6 +1,6 @@
-"""What the harness itself costs: models that do nothing, by the path of each kind of variant, and one of a millisecond.
+"""The cost of the harness itself: models that do nothing, by each kind of runner, and a millisecond of arithmetic.
 
-A null model goes through what a case goes through: its runner, the inputs in rotation, the clock, the loop.
+A null model goes through all that a case goes through: its runner, the inputs in rotation, the clock, the loop.
 """
 
 from __future__ import annotations
@@ -27,76 +27,75 @@ from resnet.onnx.export import INPUT, OPSET, OUTPUT
 from resnet.runner import Runner, TorchRunner, with_launch
 from resnet.variants import VARIANTS, missing
 
-# turns of the millisecond's work with the watching process running, and as many with it stopped
+# of the arithmetic with the watching process running, and as many with it stopped
 TURNS = 12
 TURN_S = 0.25
 MILLISECOND = 1_000_000
 SETTINGS = Settings(warmup_s=0.2, latency_s=1.5, latency_limit_s=1.5, throughput_s=0.0, buffers=2)
 SHAPE, CLASSES = (1, 3, 8, 8), 1000
-IR_VERSION = 10  # of the ONNX file: what every ONNX Runtime from 1.18 on reads
+IR_VERSION = 10  # of the ONNX file: every ONNX Runtime from 1.18 on reads it
 
 
-def run(job: NullJob, tell: Callable[[str], None]) -> NullAnswer:
-    """What the harness itself costs on a device."""
-    return {"status": "ok", "overhead": overhead(job.device)}
+def measure_overhead(job: NullJob, notify: Callable[[str], None]) -> NullAnswer:
+    """Return the harness's cost: by kind of runner the nanoseconds of a sample, and the cost of the watching process.
 
-
-def overhead(device: str) -> dict[str, Any]:
-    """Of one sample of each path: nanoseconds (median, and 99 % bounds of its p99), and the share of 1 ms.
-
-    `gpu_ns` is the median device time of the same, on a GPU. `absent` says which paths there are none of, and why.
-    `watch` is the time of a millisecond's work beside the watching process over the time without it, with its 95 %
-    interval; `watch_core` the share of one core that the watching process takes.
+    `paths` has the median, the p99 with 99 % bounds, the median's share of 1 ms, and on a GPU the median device time.
+    `absent` has the reason for each kind of runner that this machine lacks. `watch` is the ratio of the time of a
+    millisecond's work with the watching process to the time without it, and its 95 % confidence interval; `watch_core`
+    is the share of one core that the watching process takes.
     """
+    device = job.device
     paths: dict[str, dict[str, Any]] = {}
     absent: dict[str, str] = {}
     with Watch() as watch, on_device(device) as clock:
-        while not watch.so_far().readings and not watch.so_far().why:  # its own start is over before a case is timed
+        while not watch.so_far().readings and not watch.so_far().why:  # a case is timed after it has started, too
             time.sleep(0.01)
-        begun, had = time.perf_counter_ns(), watch.busy_ns()
-        for name, make in _paths(device).items():
+        start, busy_before = time.perf_counter_ns(), watch.busy_ns()
+        for name, make in _null_runners(device).items():
             try:
-                run = make()
+                runner = make()
             except RuntimeError as error:
                 absent[name] = str(error)
                 continue
-            inputs = [run.place(torch.zeros(SHAPE, device=device)) for _ in range(SETTINGS.buffers)]
-            paths[name] = _told(measure(run, inputs, clock, SETTINGS))
-        has, spent = watch.busy_ns(), time.perf_counter_ns() - begun
-        beside = _beside(watch, clock, _work(device))
-    return {
+            inputs = [runner.place(torch.zeros(SHAPE, device=device)) for _ in range(SETTINGS.buffers)]
+            paths[name] = _summary(measure(runner, inputs, clock, SETTINGS))
+        busy_after, elapsed = watch.busy_ns(), time.perf_counter_ns() - start
+        watch_ratio = _watch_ratio(watch, clock, _millisecond_of_work(device))
+    overhead = {
         "paths": paths,
         "absent": absent,
-        "watch": asdict(beside),
-        "watch_core": None if has is None or had is None else (has - had) / spent,
+        "watch": asdict(watch_ratio),
+        "watch_core": None if busy_after is None or busy_before is None else (busy_after - busy_before) / elapsed,
     }
+    return {"status": "ok", "overhead": overhead}
 
 
-def _told(measured: Measured) -> dict[str, Any]:
-    null, gpu = measured.latency.ns, measured.gpu.ns
-    p99 = quantile(null, 0.99)
+def _summary(measured: Measured) -> dict[str, Any]:
+    latency, gpu = measured.latency.ns, measured.gpu.ns
+    p99 = quantile(latency, 0.99)
     return {
-        "samples": len(null),
-        "sample_ns": median(null),
+        "samples": len(latency),
+        "sample_ns": median(latency),
         "sample_p99_ns": p99 and [p99.lower, p99.value, p99.upper],
-        "of_1_ms": median(null) / MILLISECOND,
+        "of_1_ms": median(latency) / MILLISECOND,
         "gpu_ns": median(gpu) if gpu else None,
     }
 
 
-def _paths(device: str) -> dict[str, Callable[[], Runner]]:
-    """The kinds of runner that variants have here, with nothing behind them; each may raise RuntimeError."""
+def _null_runners(device: str) -> dict[str, Callable[[], Runner]]:
+    """Return makers of the kinds of runner that variants have here, of models that do nothing; each may raise
+    RuntimeError."""
     example, answer = torch.zeros(SHAPE, device=device), torch.zeros(1, CLASSES, device=device)
-    runner = partial(TorchRunner, example=example, dtype=torch.float32, memory_format="contiguous", details={})
-    found: dict[str, Callable[[], Runner]] = {"stream": lambda: runner(lambda x: answer)}
+    null_runner = partial(TorchRunner, example=example, dtype=torch.float32, memory_format="contiguous", details={})
+    makers: dict[str, Callable[[], Runner]] = {"stream": lambda: null_runner(lambda x: answer)}
     if device == "cuda":
-        # a graph must hold something: the shortest of kernels
-        found["graph"] = lambda: with_launch(runner(lambda x: answer.zero_()), "graph")
-    return found | {"onnxruntime": lambda: _onnxruntime(example)}
+        # a graph must not be empty: it holds the shortest of kernels
+        makers["graph"] = lambda: with_launch(null_runner(lambda x: answer.zero_()), "graph")
+    return makers | {"onnxruntime": lambda: _onnxruntime(example)}
 
 
 def _onnxruntime(example: Tensor) -> Runner:
-    """A session that hands out a constant. Raises RuntimeError with the cure where there is none."""
+    """Return a session that outputs a constant. Raises RuntimeError with the cure where ONNX Runtime is missing."""
     if cure := missing(VARIANTS["onnxruntime"], example.device.type):
         raise RuntimeError(cure)
     import onnx
@@ -123,8 +122,8 @@ def _onnxruntime(example: Tensor) -> Runner:
     return ort_session.OrtRunner(lambda: session, example, torch.float32, CLASSES, {}, stream=stream)
 
 
-def _work(device: str) -> Callable[[], Tensor]:
-    """About a millisecond of arithmetic: a chain of matrix products as long as it takes."""
+def _millisecond_of_work(device: str) -> Callable[[], Tensor]:
+    """Return a chain of matrix products that takes a millisecond or more, and under two."""
     x = torch.full((192, 192), 1 / 192, device=device)
 
     def chain(length: int) -> Tensor:
@@ -144,17 +143,17 @@ def _work(device: str) -> Callable[[], Tensor]:
         length *= 2
 
 
-def _beside(watch: Watch, clock: Clock, work: Callable[[], Tensor]) -> Any:
-    """The ratio of the work's time with the watching process to its time without, in turns."""
+def _watch_ratio(watch: Watch, clock: Clock, work: Callable[[], Tensor]) -> Any:
+    """Return the ratio of the work's time with the watching process to its time without it, sampled in turns."""
     medians: dict[bool, list[float]] = {True: [], False: []}
     for turn in range(2 * TURNS):
-        # on off off on: a drift meets both alike
+        # on, off, off, on: a drift affects both alike
         running = turn % 4 in (0, 3)
         watch.pause(not running)
         end = time.monotonic() + TURN_S
-        taken: list[int] = []
+        samples: list[int] = []
         while time.monotonic() < end:
-            taken.append(clock.sample(work)[0])
-        medians[running].append(median(taken))
+            samples.append(clock.sample(work)[0])
+        medians[running].append(median(samples))
     watch.pause(False)
     return ratio(list(zip(medians[True], medians[False], strict=True)))

@@ -1,8 +1,8 @@
-"""In a child: compiles what networks run and what a tuner would try, for a bundle of kernels. No GPU is needed.
+"""The kernels of a bundle, compiled: those that networks run, and those a tuner would try. No GPU is needed.
 
-First what networks run now: of every layer, what the tables of the architecture's GPUs and the model choose. Then a
-tuner's candidates, in the tuner's own order, costliest layers first. What is told of each candidate goes into the file
-at once (`bench.tuning.bundle`), so whenever the time is up, the file holds what is worth most.
+The first are the configurations that the tables of the architecture's GPUs and the model choose for every layer. Then
+come a tuner's candidates in the tuner's order, costliest layers first. The parent writes each into the file as it is
+sent (`bench.tuning.bundle`), so whenever the time is up, the file holds the kernels that are worth most.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from itertools import islice, zip_longest
 from pathlib import Path
 from threading import Lock
 from typing import Any
+from unittest.mock import patch
 
 import triton
 from triton.backends.nvidia import driver as nvidia
@@ -28,8 +29,8 @@ from bench.runs.kernel_jobs import BundleAnswer, BundleJob, CandidateEnd, MakerA
 from bench.tuning.gpus import PREDICTABLE, Gpu
 from bench.tuning.networks import Network
 from bench.tuning.order import Target, order_candidates, take_turns, time_shares
-from bench.worker.static.compile_kernels import content, read_facts
-from bench.worker.tune.search import Tell, _reason, network_rows
+from bench.worker.static.compile_kernels import compiler_input, read_facts
+from bench.worker.tune.search import Notify, _reason, network_rows
 from kernels import table
 from kernels.compiled.emit import cache_folder, compile_for
 from kernels.launch import Compilation, compilations, serialized_parsing
@@ -40,150 +41,150 @@ from resnet.fused.carried import current_maker
 Candidate = tuple[Layer, str]
 
 
-def make(job: MakerJob, tell: Tell) -> MakerAnswer:
-    """What would compile a bundle here."""
+def read_maker(job: MakerJob, notify: Notify) -> MakerAnswer:
+    """Return the versions that would compile a bundle here."""
     return {"status": "ok", "maker": vars(current_maker(job.arch))}
 
 
-def run(job: BundleJob, tell: Tell) -> BundleAnswer:
-    """Tells `try [...]` and `done {...}` of each candidate, `also [...]` of libraries.
+def compile_candidates(job: BundleJob, notify: Notify) -> BundleAnswer:
+    """Compile candidates until the time is up; `left` is how many are left.
 
-    `left`: how many it had no time for.
+    It sends `try [...]` and `done {...}` for each candidate, and `also [...]` for libraries.
     """
-    rows = network_rows(job.models, job.batches, job.precisions, job.image, lambda stage: None)
+    rows = network_rows(job, lambda stage: None)
     for path in job.tables:
         table.install(table.installed_table().merge(table.Table.read(Path(path))))
-    known = {(layer, config) for layer, configs in job.known.items() for config in configs}
-    planned = [
+    compiled_before = {(layer, config) for layer, configs in job.known.items() for config in configs}
+    candidates = [
         (layer, config)
-        for layer, config in plan([Network.from_json(row) for row in rows], job.arch, job.candidates)
-        if (layer.key, config) not in known
+        for layer, config in plan_candidates([Network.from_json(row) for row in rows], job.arch, job.candidates)
+        if (layer.key, config) not in compiled_before
     ]
-    work = _Work(job, tell)
-    work.all(planned)
-    return {"status": "ok", "left": work.left}
+    compiler = _Compiler(job, notify)
+    compiler.compile_all(candidates)
+    return {"status": "ok", "left": compiler.left}
 
 
-def plan(found: list[Network], arch: int, cap: int) -> Iterator[Candidate]:
-    """What to compile, in the order of its worth, each once; `cap` candidates a layer."""
+def plan_candidates(networks: list[Network], arch: int, cap: int) -> Iterator[Candidate]:
+    """Yield what to compile, once each, by descending worth; at most `cap` candidates a layer."""
     gpus = [gpu for gpu in PREDICTABLE.values() if gpu.arch == arch]
-    by_worth = time_shares(found, gpus[0])
-    now = ((layer, str(table.config_for(layer, gpu.name, arch, gpu.sms))) for layer in by_worth for gpu in gpus)
+    by_worth = time_shares(networks, gpus[0])
+    chosen = ((layer, str(table.config_for(layer, gpu.name, arch, gpu.sms))) for layer in by_worth for gpu in gpus)
     orders = [_order(by_worth, gpu, cap) for gpu in gpus]
-    then = (candidate for turn in zip_longest(*orders) for candidate in turn if candidate)
-    yield from dict.fromkeys([*now, *then])
+    others = (candidate for turn in zip_longest(*orders) for candidate in turn if candidate)
+    yield from dict.fromkeys([*chosen, *others])
 
 
 def _order(by_worth: dict[Layer, float], gpu: Gpu, cap: int) -> Iterator[Candidate]:
+    """Yield the candidates in the order in which a tuner on `gpu` would try them."""
     targets = [Target(layer, share, order_candidates(layer, gpu)[:cap]) for layer, share in by_worth.items()]
     return ((target.layer, config) for target, config in take_turns(targets))
 
 
-class _Work:
-    """Candidates compiled by several threads; layers share kernels, and none is compiled by two threads at once."""
+class _Compiler:
+    """Compiles candidates in several threads. Layers share kernels; no two threads compile the same one at once."""
 
-    def __init__(self, job: BundleJob, tell: Tell) -> None:
-        self.job, self.tell = job, tell
+    def __init__(self, job: BundleJob, notify: Notify) -> None:
+        self.job, self.notify = job, notify
         self.lock, self.locks = Lock(), dict[str, Lock]()
         self.libraries = _Libraries()
         self.end = time.monotonic() + job.seconds
         self.left = 0
 
-    def all(self, planned: Iterable[Candidate]) -> None:
+    def compile_all(self, candidates: Iterable[Candidate]) -> None:
+        """Compile the candidates in order; those that there is no time for count as `left`."""
         with serialized_parsing(), ThreadPoolExecutor(self.job.threads or None) as pool:
-            waiting = iter(planned)
-            while batch := list(islice(waiting, 64)):  # so that what is told first is worth most
-                list(pool.map(self._one, batch))
+            waiting = iter(candidates)
+            while batch := list(islice(waiting, 64)):  # in batches, so that what is sent first is worth most
+                list(pool.map(self._compile, batch))
 
-    def _one(self, candidate: Candidate) -> None:
+    def _compile(self, candidate: Candidate) -> None:
         layer, text = candidate
         if time.monotonic() > self.end:
             self.left += 1
             return
-        self._say("try", [layer.key, text])
-        told: CandidateEnd = {"layer": layer.key, "config": text, "folders": []}
+        self._send("try", [layer.key, text])
+        ended: CandidateEnd = {"layer": layer.key, "config": text, "folders": []}
         try:
             config = Config.parse(text)
             for compilation in compilations(layer, config):
                 with self.lock:
-                    alone = self.locks.setdefault(content(compilation), Lock())
-                with alone:
-                    told["folders"].append(str(self._kernel(compilation)))
+                    kernel_lock = self.locks.setdefault(compiler_input(compilation), Lock())
+                with kernel_lock:
+                    ended["folders"].append(str(self._compile_kernel(compilation)))
         except Exception as error:
-            told["folders"], told["failed"] = [], _reason(error)
-        self._say("done", told)
+            ended["folders"], ended["failed"] = [], _reason(error)
+        self._send("done", ended)
 
-    def _kernel(self, compilation: Compilation) -> Path:
+    def _compile_kernel(self, compilation: Compilation) -> Path:
+        """Compile a kernel and return its folder in Triton's cache."""
         arch = self.job.arch
         read_facts(compilation, arch)
         kernel = compile_for(compilation, arch)
-        if made := self.libraries.of(kernel):
-            self._say("also", [str(path) for path in made])
+        if folders := self.libraries.build_for(kernel):
+            self._send("also", [str(path) for path in folders])
         return cache_folder(kernel)
 
-    def _say(self, verb: str, what: Any) -> None:
+    def _send(self, verb: str, content: Any) -> None:
         with self.lock:
-            self.tell(f"{verb} {json.dumps(what)}")
+            self.notify(f"{verb} {json.dumps(content)}")
 
 
 class _Libraries:
-    """The C libraries by which Triton launches, which it builds at the first launch: 1.2 s each (gcc 12, 2-core Zen 5).
+    """The C libraries with which Triton launches. It builds each at its first launch: 1.2 s (gcc 12, 2-core Zen 5).
 
-    3.6 builds one for each signature, and one for all; later versions that alone. They are linked with the driver's
-    library, and where there is no driver, with one that has its functions by name and nothing in them: what is built
-    names the driver's and takes it where it runs. A machine without a C compiler carries none; Triton builds its own.
+    Triton 3.6 builds one for each signature and one for all; later versions build only the latter. They are linked with
+    the driver's library. Where there is no driver, they are linked with a library of the same name whose functions are
+    empty, and load the driver's where they run. A machine without a C compiler builds none; then Triton builds them.
     """
 
     def __init__(self) -> None:
         self.lock = Lock()
-        self.made: dict[str, list[Path]] = {}
-        self.can = True
+        self.folders: dict[str, list[Path]] = {}
+        self.can_build = True
 
-    def of(self, kernel: triton.compiler.CompiledKernel) -> list[Path]:
-        """The folders in Triton's cache of those that this kernel is the first to need."""
+    def build_for(self, kernel: triton.compiler.CompiledKernel) -> list[Path]:
+        """Build the libraries that this kernel is the first to need; return their folders in Triton's cache."""
         metadata = kernel.metadata
         key = str([list(kernel.src.signature.values()), getattr(metadata, "tensordesc_meta", None)])
         if not hasattr(nvidia, "make_launcher"):
             key = "all"
         with self.lock:
-            if not self.can or key in self.made:
+            if not self.can_build or key in self.folders:
                 return []
             try:
-                self.made[key] = self._build(kernel, first=not self.made)
+                self.folders[key] = self._build(kernel, first=not self.folders)
             except (OSError, RuntimeError, ImportError, AssertionError, subprocess.CalledProcessError):
-                self.can = False
-            return self.made.get(key, [])
+                self.can_build = False
+            return self.folders.get(key, [])
 
     def _build(self, kernel: triton.compiler.CompiledKernel, first: bool) -> list[Path]:
-        """By Triton itself, which keeps them as it will look for them."""
-        found = []
+        """Have Triton build the libraries, so that they are in its cache as it will look for them."""
+        folders = []
         build = nvidia.compile_module_from_src
 
-        def noted(*arguments: Any, **named: Any) -> Any:
+        def record_folder(*arguments: Any, **named: Any) -> Any:
             module = build(*arguments, **named)
-            found.append(Path(module.__file__).parent)
+            folders.append(Path(module.__file__).parent)
             return module
 
-        nvidia.compile_module_from_src = noted
-        try:
+        with patch.object(nvidia, "compile_module_from_src", record_folder):
             if first:
-                _driver()
+                _find_driver()
                 nvidia.CudaUtils()
             if hasattr(nvidia, "make_launcher"):
                 nvidia.CudaLauncher(kernel.src, kernel.metadata)
-        finally:
-            nvidia.compile_module_from_src = build
-        return found
+        return folders
 
 
-def _driver() -> None:
-    """Has this process find the driver's library, or where there is none, one of its name with its names inside."""
+def _find_driver() -> None:
+    """Have this process find the driver's library; where there is none, build one with the same name and functions."""
     with suppress(AssertionError, OSError, subprocess.CalledProcessError):
         nvidia.libcuda_dirs()
         return
     source = Path(nvidia.__file__).with_name("driver.c").read_text() + Path(nvidia.__file__).read_text()
     names = sorted(set(re.findall(r"\b(cu[A-Z]\w*)\(", source)))
-    home = Path(tempfile.mkdtemp(prefix="libcuda-"))  # for the life of this process, which ends with its job
+    home = Path(tempfile.mkdtemp(prefix="libcuda-"))  # as long as this process lives, which ends with its job
     (home / "cuda.c").write_text("".join(f"void {name}(void) {{}}\n" for name in names))
     library = home / "libcuda.so.1"
     command = ["-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", "-o", str(library), str(home / "cuda.c")]

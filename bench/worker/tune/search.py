@@ -1,7 +1,7 @@
-"""The tuner's child: what layers networks have; what of a candidate is emitted, whether it is right, how fast.
+"""The tuner's child: it reads the layers of networks, and compiles, checks and times candidates.
 
-A candidate is compiled, checked and timed, in this order, and what it fails at is its end. That is told as it comes:
-`try N` before what could take this process down, `passed N` behind it, `done N {...}` at the end of a candidate.
+A candidate that fails a step ends there. The child sends `try N` before what could end this process, `passed N` after
+it, and `done N {...}` at the end of a candidate.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
+from itertools import product
 from statistics import median
 from threading import Lock
 from typing import cast
@@ -23,93 +24,88 @@ import torch
 import triton
 
 from bench.runs.job import Empty
-from bench.runs.kernel_jobs import GpuRow, NetworkRow, NetworksAnswer, NetworksJob, TrialEnd, TryJob, VisitRow
+from bench.runs.kernel_jobs import (
+    BundleJob,
+    GpuRow,
+    NetworkRow,
+    NetworksAnswer,
+    NetworksJob,
+    TrialEnd,
+    TryJob,
+    VisitRow,
+)
 from bench.tuning.networks import layer_from_json
 from bench.worker.measure.clock import Clock, on_device
 from bench.worker.static.compile_kernels import read_facts
-from bench.worker.tune.candidate import Subject, Timer
+from bench.worker.tune.candidate import Subject, Timer, context_lost
 from kernels.launch import INTERPRETED, compilations, serialized_parsing
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from resnet.fused import carried
 from resnet.fused.layers import layers_of
 
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
-# Pairs of samples: to see whether a challenger may be faster; to say that it is. The host's clock is for dry runs.
+# Pairs of samples: for a first look whether a challenger may be faster, and to confirm it. The CPU is for dry runs.
 PAIRS = {"cuda": (6, 30), "cpu": (1, 1)}
-MARGIN = 0.02  # by which it must be, both times
-COMPILING = 0.5  # of the seconds given: the rest is for running
-# A kernel that does not end is ended with this process; and so is a compiler, or a reference, that does not.
-RUN_LIMIT_S = {"cuda": 30.0, "cpu": 600.0}  # which may be the interpreter
+MARGIN = 0.02  # by which it must be faster, both times
+COMPILE_SHARE = 0.5  # of the seconds given; the rest is for running
+# A kernel, compiler or reference that hangs is ended with this process.
+RUN_LIMIT_S = {"cuda": 30.0, "cpu": 600.0}  # a CPU may interpret the kernel
 COMPILE_LIMIT_S = 120.0
 
 
-def networks(job: NetworksJob, tell: Tell) -> NetworksAnswer:
-    """The different layers of each model, batch and precision with their counts; this GPU; versions as loaded.
+def read_networks(job: NetworksJob, notify: Notify) -> NetworksAnswer:
+    """Return the layers of each model, batch and precision with their counts, this GPU, and the versions as loaded.
 
-    `bundle`: what came of the bundle of kernels that was named, for this GPU.
+    `bundle` says what this GPU can use of the bundle of kernels that was named.
     """
-    rows = network_rows(job.models, job.batches, job.precisions, job.image, tell)
+    rows = network_rows(job, notify)
     gpu: GpuRow | None = None
     bundle = ""
     if torch.cuda.is_available():
-        here = torch.cuda.get_device_properties(0)
-        gpu = {"name": here.name, "arch": 10 * here.major + here.minor, "sms": here.multi_processor_count}
+        properties = torch.cuda.get_device_properties(0)
+        gpu = {
+            "name": properties.name,
+            "arch": 10 * properties.major + properties.minor,
+            "sms": properties.multi_processor_count,
+        }
         bundle = carried.install_bundle(gpu["arch"])
     versions = {"torch": torch.__version__, "triton": triton.__version__}
     return {"status": "ok", "networks": rows, "gpu": gpu, "versions": versions, "bundle": bundle}
 
 
-def network_rows(
-    models: list[str], batches: list[int], precisions: list[str], image: int, tell: Tell
-) -> list[NetworkRow]:
-    """The different layers of each model, batch and precision, with how often each runs."""
+def network_rows(job: NetworksJob | BundleJob, notify: Notify) -> list[NetworkRow]:
+    """Return the different layers of each model, batch and precision, with how often each runs."""
     rows: list[NetworkRow] = []
-    for model in models:
-        tell(model)
-        for batch in batches:
-            for precision in precisions:
-                counts = Counter(layers_of(model, batch, image, precision))
-                layers = [(asdict(layer), count) for layer, count in counts.items()]
-                rows.append({"model": model, "batch": batch, "precision": precision, "layers": layers})
+    for model in job.models:
+        notify(model)
+        for batch, precision in product(job.batches, job.precisions):
+            counts = Counter(layers_of(model, batch, job.image, precision))
+            layers = [(asdict(layer), count) for layer, count in counts.items()]
+            rows.append({"model": model, "batch": batch, "precision": precision, "layers": layers})
     return rows
 
 
-@dataclass(frozen=True)
-class Visit:
-    """A layer, its best so far if it has one, and its challengers: numbers and configurations."""
-
-    layer: Layer
-    best: tuple[int, Config] | None
-    challengers: list[tuple[int, Config]]
-
-    @staticmethod
-    def read(data: VisitRow) -> Visit:
-        found = [(number, Config.parse(text)) for number, text in data["challengers"]]
-        best = (data["best"][0], Config.parse(data["best"][1])) if data["best"] else None
-        return Visit(layer_from_json(data["layer"]), best, found)
-
-
 class LostContext(Exception):
-    """The GPU refuses this process all that follows, as after an illegal access; another process is served."""
+    """The GPU refuses all further work of this process, as after an illegal access; a new process can use it."""
 
 
-def candidates(job: TryJob, tell: Tell) -> Empty:
-    """Try the candidates of some layers; when `seconds` are over, no more are begun."""
+def try_candidates(job: TryJob, notify: Notify) -> Empty:
+    """Try the candidates of some layers; none is begun after `seconds`."""
     start = time.monotonic() - (time.time() - psutil.Process().create_time())  # of this process: imports take seconds
-    talk = _Talk(tell, start + job.seconds)
-    visits = [Visit.read(visit) for visit in job.visits]
+    progress = _Progress(notify, start + job.seconds)
+    compiled: set[int] | None = None
     if not INTERPRETED:
         carried.install_bundle(job.arch)
-        part = _Talk(tell, start + COMPILING * job.seconds)
-        compiled = compile_all(visits, set(job.compiled), job, part)
-        visits = [replace(v, challengers=[c for c in v.challengers if c[0] in compiled]) for v in visits]
+        compile_progress = _Progress(notify, start + COMPILE_SHARE * job.seconds)
+        compiled = compile_all(job, compile_progress)
     try:
         with on_device(job.device) as clock, torch.inference_mode():
-            for visit in visits:
-                if visit.challengers and not talk.late():
-                    _visit(visit, job, clock, talk)
+            for visit in job.visits:
+                challengers = [(n, text) for n, text in visit["challengers"] if compiled is None or n in compiled]
+                if challengers and not progress.late():
+                    _visit({**visit, "challengers": challengers}, job, clock, progress)
     except LostContext:
         pass
     faulthandler.cancel_dump_traceback_later()
@@ -117,29 +113,29 @@ def candidates(job: TryJob, tell: Tell) -> Empty:
 
 
 @dataclass
-class _Talk:
-    """What is told, from several threads, with a limit to what is begun with it."""
+class _Progress:
+    """Sends progress from several threads; `begin` sets a time limit, and this process ends where it is exceeded."""
 
-    tell: Tell
+    notify: Notify
     end: float
     lock: Lock = field(default_factory=Lock)
 
     def late(self) -> bool:
         return time.monotonic() > self.end
 
-    def begin(self, number: int, what: str, limit_s: float) -> None:
+    def begin(self, number: int, step: str, limit_s: float) -> None:
         with self.lock:
-            self.tell(f"try {number} {what}")
+            self.notify(f"try {number} {step}")
             faulthandler.dump_traceback_later(limit_s, exit=True)
 
     def passed(self, number: int) -> None:
         with self.lock:
-            self.tell(f"passed {number}")
+            self.notify(f"passed {number}")
 
     def done(self, number: int, status: str, reason: str = "", **times: float | None) -> None:
         ended: TrialEnd = {"status": status, "reason": reason, **cast(TrialEnd, times)}
         with self.lock:
-            self.tell(f"done {number} {json.dumps(ended)}")
+            self.notify(f"done {number} {json.dumps(ended)}")
 
 
 def _reason(error: Exception) -> str:
@@ -147,119 +143,113 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {first}"[:300]
 
 
-def compile_all(visits: list[Visit], known: set[int], job: TryJob, talk: _Talk) -> set[int]:
-    """The candidates that compile to something that can run; `known` did already. On all cores, or on `threads`."""
-    good = set(known)
+def compile_all(job: TryJob, progress: _Progress) -> set[int]:
+    """Compile candidates on all cores, or in `threads`; return those that can run, with those compiled before."""
+    runnable = set(job.compiled)
 
-    def one(layer: Layer, number: int, config: Config) -> None:
-        if talk.late():
+    def compile_one(layer: Layer, number: int, config: str) -> None:
+        if progress.late():
             return
-        talk.begin(number, f"compiling {config}", COMPILE_LIMIT_S)
+        progress.begin(number, f"compiling {config}", COMPILE_LIMIT_S)
+        status = "refused"
         try:
-            refused = emission(layer, config, job.arch)
+            reason = refusal_reason(layer, Config.parse(config), job.arch)
         except Exception as error:
-            talk.done(number, "failed", _reason(error))
-            return
-        if refused:
-            talk.done(number, "refused", refused)
+            status, reason = "failed", _reason(error)
+        if reason:
+            progress.done(number, status, reason)
         else:
-            talk.passed(number)
-            good.add(number)
+            progress.passed(number)
+            runnable.add(number)
 
     with serialized_parsing(), ThreadPoolExecutor(job.threads or os.cpu_count()) as pool:
-        for visit in visits:
-            for number, config in visit.challengers:
-                if number not in known:
-                    pool.submit(one, visit.layer, number, config)
-    return good
+        for visit in job.visits:
+            layer = layer_from_json(visit["layer"])
+            for number, config in visit["challengers"]:
+                if number not in job.compiled:
+                    pool.submit(compile_one, layer, number, config)
+    return runnable
 
 
-def emission(layer: Layer, config: Config, arch: int) -> str:
-    """Why nobody should run what the compiler makes of a candidate; empty if it may run.
+def refusal_reason(layer: Layer, config: Config, arch: int) -> str:
+    """Return why a candidate's compiled code must not run; empty if it may.
 
-    What is judged is what will run: the launch finds this very code in Triton's cache.
+    The launch takes this very code from Triton's cache.
     """
     for compilation in compilations(layer, config):
-        found = read_facts(compilation, arch)
-        if found.spills:
-            return f"spills: {found.stack} bytes of stack, {found.spill_stores} stores"
-        if not found.fits:
-            return f"shared memory: {found.shared} bytes, more than sm_{arch} gives a block"
-        if found.hazard_reason:
-            return f"unsafe: {found.hazard_reason}"
+        facts = read_facts(compilation, arch)
+        if facts.spills:
+            return f"spills: {facts.stack} bytes of stack, {facts.spill_stores} stores"
+        if not facts.fits:
+            return f"shared memory: {facts.shared} bytes, more than sm_{arch} gives a block"
+        if facts.hazard_reason:
+            return f"unsafe: {facts.hazard_reason}"
     return ""
 
 
-def _visit(visit: Visit, job: TryJob, clock: Clock, talk: _Talk) -> None:
-    """Each challenger against the best so far; one that wins is it from then on."""
-    number, config = visit.challengers[0]
-    talk.begin(number, f"operands for {config}", RUN_LIMIT_S["cpu"])
+def _visit(visit: VisitRow, job: TryJob, clock: Clock, progress: _Progress) -> None:
+    """Check each challenger and time it against the best so far, which a winner replaces."""
+    number, text = visit["challengers"][0]
+    progress.begin(number, f"operands for {text}", RUN_LIMIT_S["cpu"])
     try:
-        subject = Subject(visit.layer, job.device, clock, job.seed)
+        subject = Subject(layer_from_json(visit["layer"]), job.device, clock, job.seed)
     except Exception as error:
-        for number, _ in visit.challengers:
-            talk.done(number, "failed", f"its operands: {_reason(error)}")
-        return _survive(clock)
+        for number, _ in visit["challengers"]:
+            progress.done(number, "failed", f"its operands: {_reason(error)}")
+        if context_lost():
+            raise LostContext from error
+        return
     best = None
-    for number, config in ([visit.best] if visit.best else []) + visit.challengers:
-        if talk.late():
+    for number, text in ([visit["best"]] if visit["best"] else []) + visit["challengers"]:
+        if progress.late():
             return
-        talk.begin(number, f"running {config}", RUN_LIMIT_S[job.device])
+        progress.begin(number, f"running {text}", RUN_LIMIT_S[job.device])
+        config = Config.parse(text)
         try:
-            wrong = subject.wrong(config)
+            wrong = subject.check(config)
             if wrong:
-                talk.done(number, "wrong", wrong)
-            elif visit.best and number == visit.best[0]:
+                progress.done(number, "wrong", wrong)
+            elif visit["best"] and number == visit["best"][0]:
                 best = subject.timer(config)
-                talk.passed(number)
+                progress.passed(number)
             else:
-                best = _challenge(subject, number, config, best, PAIRS[job.device], talk)
+                best = _challenge(subject, number, config, best, PAIRS[job.device], progress)
         except Exception as error:
-            talk.done(number, "failed", _reason(error))
-            _survive(clock)
-
-
-def _survive(clock: Clock) -> None:
-    """After an error: raises LostContext if this process cannot go on."""
-    try:
-        clock.wait()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-            torch.cuda.empty_cache()
-    except Exception as error:
-        raise LostContext from error
+            progress.done(number, "failed", _reason(error))
+            if context_lost():
+                raise LostContext from error
 
 
 def _challenge(
-    subject: Subject, number: int, config: Config, best: Timer | None, pairs: tuple[int, int], talk: _Talk
+    subject: Subject, number: int, config: Config, best: Timer | None, pairs: tuple[int, int], progress: _Progress
 ) -> Timer | None:
-    """Times a candidate that was found right; whichever is the best then."""
+    """Time a candidate whose output is right against the best, and return the faster."""
     challenger = subject.timer(config)
     beside = None
     if best is None:
         us, won = median(challenger() for _ in range(pairs[-1])), True
     else:
         beside, us, won = contest(best, challenger, pairs)
-    if not subject.same_again(challenger):
-        talk.done(number, "wrong", "launched back to back it writes something else than alone")
+    if not subject.repeats_exactly(challenger):
+        progress.done(number, "wrong", "launched back to back it writes something else than alone")
         return best
-    talk.done(number, "won" if won else "lost", us=us, beside_us=beside)
+    progress.done(number, "won" if won else "lost", us=us, beside_us=beside)
     return challenger if won else best
 
 
 def contest(best: Timer, challenger: Timer, pairs: tuple[int, int]) -> tuple[float, float, bool]:
-    """The median of each, and whether the challenger is faster by the margin: at a look, and again at a longer one."""
+    """Return both medians, and whether the challenger is faster by the margin at a short look and at a longer one."""
     for count in pairs:
-        beside, us = duel(best, challenger, count)
+        beside, us = time_in_turns(best, challenger, count)
         if us > (1 - MARGIN) * beside:
             return beside, us, False
     return beside, us, True
 
 
-def duel(one: Timer, two: Timer, pairs: int) -> tuple[float, float]:
-    """The median of each, taken in turns, so that a clock that drifts meets both."""
+def time_in_turns(first: Timer, second: Timer, pairs: int) -> tuple[float, float]:
+    """Return the median of each, sampled in turns, so that a drifting clock affects both."""
     times: tuple[list[float], list[float]] = ([], [])
     for pair in range(pairs):
-        for which in (0, 1) if pair % 2 else (1, 0):
-            times[which].append((one, two)[which]())
+        for index in (0, 1) if pair % 2 else (1, 0):
+            times[index].append((first, second)[index]())
     return median(times[0]), median(times[1])

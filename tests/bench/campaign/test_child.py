@@ -10,7 +10,7 @@ from bench.campaign.child import Log, likely_cause, run_logged
 from bench.machine.environment import child_variables
 
 
-def run(text: str, log: Log, seconds: float = 60.0) -> campaign_child.Ended:
+def run(text: str, log: Log, seconds: float = 60.0) -> campaign_child.CommandEnd:
     return run_logged([sys.executable, "-c", text], log, seconds, child_variables())
 
 

@@ -53,7 +53,7 @@ def tells_nan(place: Any, name: str) -> dict[str, Any]:
 
 
 NAMES = ("works", "raises", "cannot_import", "hangs", "dies", "leaves", "wrong", "skips", "tells_nan")
-child.PARTS["pieces"] = {name: (HERE, name) for name in NAMES} | {"also-works": (HERE, "works")}
+child.PARTS["pieces"] = {name: f"{HERE}:{name}" for name in NAMES} | {"also-works": f"{HERE}:works"}
 
 if __name__ == "__main__":
     bench.worker.__main__.main(int(sys.argv[1]), int(sys.argv[2]))

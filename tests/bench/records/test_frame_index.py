@@ -17,7 +17,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     seen: list[tuple[int, int]] = []
     real = parse.parse_lines
 
-    def watched(file: Path, start: int, stop: int, samples: bool) -> parse.Part:
+    def watched(file: Path, start: int, stop: int, samples: bool) -> parse.ParsedLines:
         seen.append((start, stop))
         return real(file, start, stop, samples)
 

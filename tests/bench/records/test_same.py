@@ -2,8 +2,20 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
+import pytest
+
 from bench.records.record import Record
-from bench.records.same import group_by_machine, machine_label
+from bench.records.same import (
+    CEILINGS,
+    COMPARE,
+    FIELDS,
+    GROUP,
+    RESUME,
+    SERIES,
+    differences,
+    group_by_machine,
+    machine_label,
+)
 
 Make = Callable[..., Record]
 NAME = "resnet50/eager/fp32/b1/i224/stream"
@@ -45,3 +57,37 @@ def test_a_machine_is_named_by_what_runs_and_by_what_tells_it_from_the_others(
 
 def test_a_record_without_an_environment_has_a_machine_of_its_own(record: Make) -> None:
     assert len(group_by_machine([record(NAME), record(NAME, environment={})])) == 2
+
+
+PARTS, MACHINE = {"flags", "cache", "gpu-memory"}, {"device", "cpu", "cores", "gpu"}
+SOFTWARE = {"driver", "python", "torch", "cuda", "triton", "onnxruntime"}
+LIMITS = {"quota", "power", "mig"}
+EVERYTHING = {field.word for field in FIELDS}
+
+
+@pytest.mark.parametrize(
+    ("fields", "forbidding"),
+    [
+        (RESUME, EVERYTHING - PARTS),
+        (COMPARE, EVERYTHING - PARTS - {"plan"}),
+        (GROUP, MACHINE | SOFTWARE),
+        (SERIES, MACHINE),
+        (CEILINGS, MACHINE | PARTS | LIMITS),
+    ],
+    ids=["resume", "compare", "group", "series", "ceilings"],
+)
+def test_each_purpose_forbids_these_differences_and_no_others(record: Make, fields: Any, forbidding: set[str]) -> None:
+    """Each field is changed by itself, as it stands in a record."""
+    found = set()
+    for field in FIELDS:
+        old, new = (record(NAME, environment={}, input={}, plan={"digest": "0"}) for _ in range(2))
+        path = field.paths[0]
+        for side, value in ((old, "one"), (new, "other")):
+            *parts, last = path.split(".")
+            place: Any = vars(side)
+            for part in parts:
+                place = place.setdefault(part, {})
+            place[last] = {"OMP_NUM_THREADS": value} if field.by_key else value
+        if differences([old], new, fields):
+            found.add(field.word)
+    assert found == forbidding

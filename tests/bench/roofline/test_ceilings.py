@@ -17,25 +17,26 @@ from hypothesis import strategies as st
 from bench.errors import StoreError
 from bench.roofline import ceilings
 from bench.roofline.ceilings import load_ceilings, path_of, save
+from bench.runs.job import CeilingsJob
 from bench.runs.process import Answer
 from bench.worker import ceilings as roof
-from bench.worker.ceilings import Measurement, repeated
+from bench.worker.ceilings import Measurement, sustained_ns
 from bench.worker.measure.clock import HostClock
 from resnet.floors import Ceilings
 
 
 @given(st.lists(st.integers(1, 10**9), min_size=3, max_size=200))
 def test_a_rate_is_told_that_at_least_three_samples_and_a_tenth_reached(ns: list[int]) -> None:
-    reached = [one for one in ns if one <= repeated(ns)]
+    reached = [one for one in ns if one <= sustained_ns(ns)]
     assert len(reached) >= max(3, len(ns) / 10)
-    fewer = [one for one in ns if one < repeated(ns)]
+    fewer = [one for one in ns if one < sustained_ns(ns)]
     assert len(fewer) < max(3, len(ns) / 10)
 
 
 def test_one_lucky_sample_is_no_ceiling_and_the_spread_says_where_the_median_was() -> None:
     told = Measurement(
         "copy", "copy_", 1000.0, lambda: torch.zeros(()), ns=[1, 100, 100, 100, 125, 125, 125, 125]
-    ).told()
+    ).row()
     assert told["rate"] == pytest.approx(1000 / 100 * 1e9)
     assert told["fastest"] == pytest.approx(1000 * 1e9)
     assert told["spread"] == pytest.approx(1 - 100 / 112.5)
@@ -51,8 +52,8 @@ def test_a_call_is_timed_for_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> N
 
     one = Measurement("copy", "sleeps", 1.0, sleeps)
     roof._sample([one], HostClock(), 0.03, "cpu")
-    assert len(one.ns) >= roof.LEAST
-    assert 0 < one.told()["rate"] <= 500
+    assert len(one.ns) >= roof.MIN_SAMPLES
+    assert 0 < one.row()["rate"] <= 500
 
 
 @pytest.fixture
@@ -61,10 +62,10 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roof, "SHAPES", {"cpu": ((64, 64, 64), (128, 64, 32))})
     monkeypatch.setattr(roof, "TURN_S", {"cpu": 0.002})
     monkeypatch.setattr(roof, "WARM_UP_S", {"cpu": 0.01})
-    monkeypatch.setattr(roof, "MOST", 1 << 22)
+    monkeypatch.setattr(roof, "MAX_BUFFER_BYTES", 1 << 22)
 
     def here(job: dict[str, Any], limit_s: float, tell: Any) -> Answer:
-        return Answer("ok", "", json.loads(json.dumps(roof.roof(job["device"], job["flags"], tell))), 1.0)
+        return Answer("ok", "", json.loads(json.dumps(roof.measure_ceilings(CeilingsJob.from_json(job), tell))), 1.0)
 
     monkeypatch.setattr(ceilings, "ask", here)
 
@@ -91,7 +92,7 @@ def test_what_a_cpu_can_do_is_measured_and_what_it_cannot_has_a_reason(on_cpu: d
     assert all(found.provenance["absent"].values())
     assert found.provenance["environment"] == plain
     for one in found.provenance["measurements"]:
-        assert one["samples"] >= roof.TURNS * roof.LEAST
+        assert one["samples"] >= roof.TURNS * roof.MIN_SAMPLES
         assert one["rate"] >= one["median"] > 0
     rates = [one["rate"] for one in found.provenance["measurements"] if one["precision"] == "fp32"]
     assert found.flops["fp32"] == max(rates)

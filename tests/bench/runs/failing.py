@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.worker.failure import failure
+from bench.worker.failure import describe_failure
 from tests.bench.runs.cramped import cramp
 
 GIB = 1 << 30
@@ -77,7 +77,7 @@ def main() -> None:
             call()
         except Exception as error:
             resource.setrlimit(resource.RLIMIT_AS, free)
-            told[name] = failure(error)
+            told[name] = describe_failure(error)
     print(json.dumps(told))
 
 

@@ -7,11 +7,11 @@ import time
 import bench.worker.__main__
 
 
-def sleeping(data: object, tell: bench.worker.__main__.Tell) -> dict[str, object]:
-    tell(str(os.getpid()))
+def sleeping(data: object, notify: bench.worker.__main__.Notify) -> dict[str, object]:
+    notify(str(os.getpid()))
     time.sleep(600)
     return {}
 
 
-bench.worker.__main__.do = sleeping
+bench.worker.__main__.answer_job = sleeping
 bench.worker.__main__.main(int(sys.argv[1]), int(sys.argv[2]))

@@ -71,8 +71,8 @@ def test_a_child_that_dies_fails_its_case_and_no_other(tmp_path: Path, monkeypat
     worker = tmp_path / "dying_counter.py"
     worker.write_text(
         "import os, sys\nfrom bench.worker import __main__ as worker\nfrom bench.worker.static import count as static\n"
-        "honest = static.counted\n"
-        "static.counted = lambda case: os._exit(9) if case.batch == 2 else honest(case)\n"
+        "honest = static.count_case\n"
+        "static.count_case = lambda case: os._exit(9) if case.batch == 2 else honest(case)\n"
         "worker.main(int(sys.argv[1]), int(sys.argv[2]))\n"
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))

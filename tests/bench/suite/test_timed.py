@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.records.formats import import_pytest_benchmark
-from bench.suite.timed import _forget
+from bench.suite.timed import _free_previous_case
 
 ROOT = Path(__file__).parents[3]
 PLAN = """
@@ -99,9 +99,17 @@ def test_more_cases_are_compiled_in_one_process_than_dynamo_takes_of_one_functio
     def double(x: torch.Tensor) -> torch.Tensor:
         return x + x
 
-    for size in range(2, 4 + torch._dynamo.config.recompile_limit):
-        torch.compile(double, backend="eager", fullgraph=True, dynamic=False)(torch.ones(size))
-        _forget()
+    compiled: list[torch.fx.GraphModule] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: object) -> object:
+        compiled.append(graph)
+        return graph.forward
+
+    sizes = range(2, 4 + torch._dynamo.config.recompile_limit)
+    for size in sizes:
+        torch.compile(double, backend=backend, fullgraph=True, dynamic=False)(torch.ones(size))
+        _free_previous_case()
+    assert len(compiled) == len(sizes)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from bench.runs.job import PICTURES, CaseJob, fit_job, reference_job
 from bench.runs.largest import RESOLUTION, START, search_largest
 from bench.runs.process import Answer, ask
 from bench.runs.request import request
-from bench.worker.fits import placed
+from bench.worker.fits import place_repeated
 from resnet.inputs import pictures
 from resnet.variants import VARIANTS, missing
 
@@ -47,7 +47,7 @@ def test_pictures_are_written_where_the_variant_placed_the_batch(
 ) -> None:
     few = pictures(PICTURES, 32, source="noise")
     run = FakeRunner(lambda x: x.to(torch.bfloat16, copy=True, memory_format=memory_format))
-    x = placed(run, few, batch)
+    x = place_repeated(run, few, batch)
     assert x.is_contiguous(memory_format=memory_format)
     assert torch.equal(x, few.to(torch.bfloat16)[torch.arange(batch) % PICTURES])
     (given_,) = run.placed
@@ -59,7 +59,7 @@ def test_pictures_are_written_where_the_variant_placed_the_batch(
 )
 def test_a_batch_in_a_form_of_the_variants_own_is_placed_whole(place: Callable[[Tensor], Tensor]) -> None:
     few = pictures(PICTURES, 32, source="noise")
-    assert torch.equal(placed(FakeRunner(place), few, 10), place(few[torch.arange(10) % PICTURES]))
+    assert torch.equal(place_repeated(FakeRunner(place), few, 10), place(few[torch.arange(10) % PICTURES]))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench.worker.gate import MAX_MULTIPLE, RMS_MULTIPLE, ROUNDOFF, Truth, Wrong, check, judge, unremembered
+from bench.worker.gate import MAX_MULTIPLE, RMS_MULTIPLE, ROUNDOFF, Truth, Wrong, check, judge, unseen_ratio
 from bench.worker.measure.clock import HostClock
 
 BATCH, CLASSES, BUFFERS = 4, 50, 3
@@ -69,7 +69,7 @@ def test_a_value_that_is_no_number_is_refused_wherever_it_is(row: int, column: i
 @given(st.floats(0.1, 10))
 def test_the_limit_is_the_stated_multiple(multiple: float) -> None:
     truth = TRUTHS["fp16"]
-    values = EXACT + multiple * (truth.plain - EXACT)
+    values = EXACT + multiple * (truth.torch_logits - EXACT)
     if multiple < 0.99 * min(RMS_MULTIPLE, MAX_MULTIPLE):
         assert judge(outputs(values, torch.float32), truth)["rms_multiple"] == pytest.approx(multiple, rel=0.15)
     elif multiple > 1.1 * RMS_MULTIPLE:
@@ -121,7 +121,7 @@ def test_work_on_another_stream_is_refused() -> None:
             out = torch.zeros(BATCH, CLASSES, device="cuda")
             with torch.cuda.stream(side):
                 torch.cuda._sleep(100_000_000)
-                out.copy_(answers[TRUTHS["fp32"].rows(numbers[x.data_ptr()])])
+                out.copy_(answers.split(BATCH)[numbers[x.data_ptr()]])
             return out
 
         with pytest.raises(Wrong):
@@ -154,14 +154,14 @@ def test_what_is_fast_only_when_it_comes_again_is_remembered() -> None:
     lately = Memo(lambda times: 1000 if times < 3 else 10)  # from the third time on
     for memo in (Memo(lambda times: 1000 if times == 1 else 10), lately):
         with pytest.raises(Wrong, match="its answer is remembered"):
-            unremembered(memo, torch.rand(2, 3), memo)  # type: ignore[arg-type]
+            unseen_ratio(memo, torch.rand(2, 3), memo)  # type: ignore[arg-type]
 
 
 def test_an_honest_callable_on_a_busy_machine_is_not_suspected() -> None:
     draw = random.Random(0)
     for _ in range(200):
         busy = Memo(lambda times: 1000 * draw.choice((1, 1, 10)))
-        assert unremembered(busy, torch.rand(2, 3), busy) <= 2  # type: ignore[arg-type]
+        assert unseen_ratio(busy, torch.rand(2, 3), busy) <= 2  # type: ignore[arg-type]
         quiet = Memo(lambda times: 1000)
-        assert unremembered(quiet, torch.rand(2, 3), quiet) == 1  # type: ignore[arg-type]
+        assert unseen_ratio(quiet, torch.rand(2, 3), quiet) == 1  # type: ignore[arg-type]
         assert quiet.calls == 4

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from bench.records.record import Record
+from bench.runs.job import NullJob
 from bench.worker.measure import memory
 from bench.worker.measure.clock import Clock, on_device
-from bench.worker.measure.overhead import overhead
+from bench.worker.measure.overhead import measure_overhead
 from resnet.device_time import StartedEarly
 from resnet.runner import CudaCapture
 from tests import cheats
@@ -132,9 +133,9 @@ def test_a_graph_is_held_too() -> None:
     with on_device("cuda") as clock:
         x = torch.zeros(1, device="cuda")
         replay = CudaCapture()(lambda x: [x.add_(1) for _ in range(100)][-1], x)
-        held = clock.device(replay)
-    assert held.late <= 1
-    assert held.ns < 1_000_000
+        timed = clock.device(replay)
+    assert timed.retries <= 1
+    assert timed.ns < 1_000_000
 
 
 def test_a_call_that_waits_for_the_device_is_refused_and_does_not_hang() -> None:
@@ -153,7 +154,7 @@ def test_the_cold_cache_is_cold_when_the_device_begins() -> None:
 
 
 def test_what_the_harness_adds_on_a_gpu() -> None:
-    told = overhead("cuda")
+    told = measure_overhead(NullJob("cuda"), print)["overhead"]
     stream, graph = told["paths"]["stream"], told["paths"]["graph"]
     assert stream["sample_ns"] < 20_000  # a wait for an idle stream
     assert stream["gpu_ns"] < 10_000
@@ -162,11 +163,11 @@ def test_what_the_harness_adds_on_a_gpu() -> None:
 
 def used(call: Callable[[], object]) -> tuple[dict[str, Any], int]:
     """The memory numbers after `call`, and the bytes that were allocated before it."""
-    memory.reset()
+    memory.reset_peaks()
     before = torch.cuda.memory_allocated()
     call()
     torch.cuda.synchronize()
-    return memory.numbers(None, "cuda"), before
+    return memory.read_memory(None, "cuda"), before
 
 
 def in_process(found: dict[str, Any]) -> int:
@@ -213,7 +214,7 @@ def test_memory_outside_the_allocator_shows_in_the_process_alone() -> None:
     driver, address = ctypes.CDLL("libcuda.so.1"), ctypes.c_uint64()
     assert driver.cuMemAlloc_v2(ctypes.byref(address), ctypes.c_size_t(KNOWN)) == 0
     try:
-        after = memory.numbers(None, "cuda")
+        after = memory.read_memory(None, "cuda")
     finally:
         driver.cuMemFree_v2(address)
     assert in_process(after) >= in_process(before) + KNOWN

@@ -5,17 +5,23 @@ import pytest
 import torch
 
 import resnet
-from bench.worker.reference import EXACT, references
+from bench.runs.job import ReferenceJob
+from bench.worker.reference import EXACT, write_references
+
+
+def references(count: int, precisions: list[str], seed: int = 0) -> dict[str, str]:
+    job = ReferenceJob("resnet18", 64, count, precisions, "cpu", seed, "noise")
+    return write_references(job, print)["paths"]
 
 
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.setenv("RESNET_CACHE", str(tmp_path))
-    return references("resnet18", 64, 5, ["fp32", "bf16", "int8"], "cpu", 0, "noise")
+    return references(5, ["fp32", "bf16", "int8"])
 
 
-def test_they_are_the_models_own_answers(made: dict[str, str]) -> None:
-    exact = np.load(made[EXACT])
+def test_they_are_the_models_own_answers(paths: dict[str, str]) -> None:
+    exact = np.load(paths[EXACT])
     assert exact.dtype == np.float64
     assert exact.shape == (8, 1000)  # 5 pictures, rounded up
     model = resnet.build("resnet18", source="noise")
@@ -23,23 +29,23 @@ def test_they_are_the_models_own_answers(made: dict[str, str]) -> None:
     np.testing.assert_allclose(model.double()(batch.double()).numpy(), exact[:5], rtol=1e-9, atol=1e-9)
 
 
-def test_plain_errors_are_in_the_order_of_the_precisions(made: dict[str, str]) -> None:
-    exact = np.load(made[EXACT])
-    assert set(made) == {EXACT, "fp32", "bf16"}  # plain torch has no int8
-    errors = {precision: np.abs(np.load(made[precision]) - exact).max() for precision in ("fp32", "bf16")}
+def test_plain_errors_are_in_the_order_of_the_precisions(paths: dict[str, str]) -> None:
+    exact = np.load(paths[EXACT])
+    assert set(paths) == {EXACT, "fp32", "bf16"}  # plain torch has no int8
+    errors = {precision: np.abs(np.load(paths[precision]) - exact).max() for precision in ("fp32", "bf16")}
     assert 0 < errors["fp32"] < 1e-3
     assert 100 * errors["fp32"] < errors["bf16"] < 1
 
 
-def test_a_second_call_computes_nothing(made: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_call_computes_nothing(paths: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.worker.reference.logits", lambda *a: pytest.fail("computed again"))
-    assert references("resnet18", 64, 7, ["fp32", "bf16"], "cpu", 0, "noise") == made
+    assert references(7, ["fp32", "bf16"]) == paths
 
 
-def test_other_pictures_have_other_references(made: dict[str, str]) -> None:
-    other = references("resnet18", 64, 5, ["fp32"], "cpu", 1, "noise")
-    assert other[EXACT] != made[EXACT]
-    assert not torch.allclose(torch.from_numpy(np.load(other[EXACT])), torch.from_numpy(np.load(made[EXACT])))
+def test_other_pictures_have_other_references(paths: dict[str, str]) -> None:
+    other = references(5, ["fp32"], seed=1)
+    assert other[EXACT] != paths[EXACT]
+    assert not torch.allclose(torch.from_numpy(np.load(other[EXACT])), torch.from_numpy(np.load(paths[EXACT])))
 
 
 def test_fp16_emulated_on_a_cpu_errs_as_torchs_own_does() -> None:

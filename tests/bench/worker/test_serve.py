@@ -9,7 +9,7 @@ from bench.plans.case import Case
 from bench.runs.job import LoadJob
 from bench.serving.check import default_batches, predict_load, serve_load, times_alone, times_under_load
 from bench.serving.queue import NS, Batching
-from bench.worker.serve import serve
+from bench.worker.serve import serve_requests
 
 MS = 1_000_000
 
@@ -22,7 +22,7 @@ def test_every_request_is_answered_once_and_takes_at_least_an_execution() -> Non
         time.sleep(0.004)
 
     due = [number * MS for number in range(30)]
-    served = serve(execute, due, Batching((1, 4, 8)))
+    served = serve_requests(execute, due, Batching((1, 4, 8)))
     assert len(served.latency) == len(served.fed_late) == 30
     assert sum(served.counts) == 30
     assert min(served.latency) >= 4 * MS
@@ -35,14 +35,14 @@ def test_every_request_is_answered_once_and_takes_at_least_an_execution() -> Non
 
 def test_a_full_batch_does_not_wait_and_the_last_waits_no_longer_than_asked() -> None:
     start = time.perf_counter()
-    served = serve(lambda size: None, [0, 0, 0, 0, 0], Batching((4,), wait_ns=0.2 * NS))
+    served = serve_requests(lambda size: None, [0, 0, 0, 0, 0], Batching((4,), wait_ns=0.2 * NS))
     assert served.counts == [4, 1]
     assert max(served.latency[:4]) < 0.2 * NS <= served.latency[4]
     assert time.perf_counter() - start < 5
 
 
 def test_an_idle_server_answers_at_once_and_a_late_feeder_counts() -> None:
-    served = serve(lambda size: None, [0, 50 * MS], Batching((8,)))
+    served = serve_requests(lambda size: None, [0, 50 * MS], Batching((8,)))
     assert served.counts == [1, 1]
     assert all(latency >= late for latency, late in zip(served.latency, served.fed_late, strict=True))
     assert all(late >= 0 for late in served.fed_late)
@@ -50,7 +50,7 @@ def test_an_idle_server_answers_at_once_and_a_late_feeder_counts() -> None:
 
 def test_batches_run_in_the_thread_that_owns_the_device() -> None:
     seen = set()
-    serve(lambda size: seen.add(threading.get_ident()), [0, MS], Batching((1,)))
+    serve_requests(lambda size: seen.add(threading.get_ident()), [0, MS], Batching((1,)))
     assert seen == {threading.get_ident()}
 
 

@@ -106,6 +106,7 @@ def test_a_network_s_plan_keeps_what_is_read() -> None:
     for spec in (Spec(50), Spec(18, "v2", "A"), Spec(50, "v2", "C")):
         _, steps = made(spec, (1, 3, 33, 33))
         found = memory_uses(steps, 2, {step.name: 1000 for step in steps.steps[1:-1] if step.stride == 2})
+        assert set(plan_buffers(found).offsets) >= {use.name for use in found}
         simulate(found, plan_buffers(found))
 
 

@@ -241,7 +241,7 @@ def test_a_network_and_a_tuner_look_there_before_they_compile(monkeypatch) -> No
     monkeypatch.setattr(triton.runtime.driver, "_active", Driver())
     assert launches.compile_together([])
     job = TryJob([], [], "cpu", 100, 0, 1, 60.0)
-    assert tune.candidates(job, print) == {"status": "ok"}
+    assert tune.try_candidates(job, print) == {"status": "ok"}
     assert asked == [90, 100]
 
 

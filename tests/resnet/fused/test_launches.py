@@ -242,17 +242,19 @@ def test_kernels_are_parsed_by_one_thread_at_a_time() -> None:
     thresholds = gc.get_threshold()
     interval = sys.getswitchinterval()
 
-    def parse() -> None:
+    def parse() -> list[str]:
+        names = []
         for _ in range(20):
             _Yields()
-            conv._kernel.parse()
+            names.append(conv._kernel.parse().body[0].name)
+        return names
 
     try:
         sys.setswitchinterval(1e-6)
         gc.set_threshold(5)
         with serialized_parsing(), ThreadPoolExecutor(4) as pool:
-            for future in [pool.submit(parse) for _ in range(4)]:
-                future.result()
+            names = [future.result() for future in [pool.submit(parse) for _ in range(4)]]
     finally:
         sys.setswitchinterval(interval)
         gc.set_threshold(*thresholds)
+    assert names == [["_kernel"] * 20] * 4

@@ -222,7 +222,8 @@ def test_on_a_gpu_it_agrees_with_float64(count, precision, launch, build, gate) 
 def test_on_a_gpu_every_design_agrees_with_float64(name, build, gate) -> None:
     batch = pictures(SHAPES[DESIGNS.index(name) % len(SHAPES)])
     runner = prepare("fused", build(name), batch.cuda(), "fp16", "stream")
-    gate(build(name), batch, "fp16", runner(runner.place(batch)), "cuda")
+    errors = gate(build(name), batch, "fp16", runner(runner.place(batch)), "cuda")
+    assert errors["pictures"] == len(batch)
 
 
 @pytest.mark.gpu

@@ -32,7 +32,7 @@ for place, step in enumerate(made.steps[1:-1], 1):
 marked = []
 marks = Marks.__new__(Marks)
 network.first, network.calls = (lambda x: None), [lambda: None] * len(network.calls)
-marks.root, marks.owners, marks.within = network, [f"steps.{place}" for place in found], {}
+marks.root, marks.owners, marks.names_of = network, [f"steps.{place}" for place in found], {}
 kept = network.calls
 with marks.around(lambda name: marked.append(name), lambda name: marked.append(None)):
     network(torch.empty(1, 3, 32, 32).to(memory_format=torch.channels_last))

@@ -13,15 +13,14 @@ from bench.worker.measure.clock import HostClock
 
 def test_what_an_inner_part_takes_is_not_the_outer_ones() -> None:
     stamps = [(0, ""), (10, "a"), (15, "a.b"), (35, None), (40, None), (42, "a"), (50, None), (60, None)]
-    assert layer_parts.own_times(stamps) == {"": 10 + 2 + 10, "a": 5 + 5 + 8, "a.b": 20}
+    assert layer_parts.exclusive_times(stamps) == {"": 10 + 2 + 10, "a": 5 + 5 + 8, "a.b": 20}
 
 
 def test_code_without_layers_is_its_operators_in_order() -> None:
     weight = torch.rand(64, 64)
-    timed = layer_parts.in_order(
-        lambda x: torch.relu(x @ weight), [torch.rand(64, 64)], HostClock(), 7, "", layer_times.COMPILED_NOTE
-    )
-    assert [one.name for one in timed.parts] == ["aten::matmul", "aten::relu"]
-    assert all(len(one.ns) == 7 and one.modules == () for one in timed.parts)
-    assert "aten::mm" in [kernel["name"] for kernel in timed.parts[0].kernels]
-    assert sum(median(one.ns) for one in timed.parts) < max(timed.ns)
+    setup = layer_parts.Setup([torch.rand(64, 64)], HostClock(), 7)
+    timed = layer_parts.in_order(lambda x: torch.relu(x @ weight), setup, layer_times.COMPILED_NOTE)
+    assert [part["name"] for part in timed.parts] == ["aten::matmul", "aten::relu"]
+    assert all(len(part["ns"]) == 7 and part["modules"] == [] for part in timed.parts)
+    assert "aten::mm" in [kernel["name"] for kernel in timed.parts[0]["kernels"]]
+    assert sum(median(part["ns"]) for part in timed.parts) < max(timed.ns)

@@ -14,36 +14,33 @@ import resnet
 from bench.plans.case import Case
 from bench.plans.plan import Settings
 from bench.roofline import layers
-from bench.runs.job import LayersJob
-from bench.worker.gate import Truth
+from bench.runs.job import LayersJob, reference_job
 from bench.worker.layers import times as layer_times
+from bench.worker.layers.parts import Setup
 from bench.worker.measure.clock import HostClock
-from bench.worker.reference import EXACT, references
+from bench.worker.reference import write_references
+from resnet.variants import VARIANTS
 from tests.bench.roofline.told import ceilings, consistent, told
 
 
 @pytest.fixture(scope="module")
-def job() -> Callable[[str], tuple[LayersJob, Truth]]:
-    """A case's job and the truth of its answers, on noise."""
+def job() -> Callable[[str], LayersJob]:
+    """A case's job, on noise."""
 
-    def make(name: str) -> tuple[LayersJob, Truth]:
+    def make(name: str) -> LayersJob:
         case, settings = Case.parse(name), Settings(buffers=2)
-        paths = references(case.model, case.image, 3 * case.batch, [case.precision], "cpu", 0, "noise")
-        exact, plain = (np.load(paths[key])[: 3 * case.batch] for key in (EXACT, case.precision))
-        truth = Truth(case.precision, case.batch, exact, plain.astype(np.float64))
-        return LayersJob(case, settings, "cpu", 0, "noise", paths), truth
+        answer = write_references(reference_job([case], settings, "cpu", 0, "noise"), print)
+        return LayersJob(case, settings, "cpu", 0, "noise", answer["paths"])
 
     return make
 
 
 def test_the_vendor_librarys_layers_are_timed_and_sum_to_the_whole(
-    job: Callable[[str], tuple[LayersJob, Truth]], tmp_path: Path
+    job: Callable[[str], LayersJob], tmp_path: Path
 ) -> None:
-    asked, truth = job("resnet18/library-fused/fp32/b1/i64/stream")
+    asked = job("resnet18/library-fused/fp32/b1/i64/stream")
     stages: list[str] = []
-    answer = layer_times.layer_times(
-        replace(asked, executions=8, trace=str(tmp_path / "trace.json")), truth, stages.append
-    )
+    answer = layer_times.time_layers(replace(asked, executions=8, trace=str(tmp_path / "trace.json")), stages.append)
     assert answer["status"] == "ok"
     assert stages == ["build", "prepare", "gate", "whole", "parts", "whole"]
     assert len(answer["whole_ns"]) == len(answer["timed_ns"]) == 8
@@ -59,13 +56,13 @@ def test_the_vendor_librarys_layers_are_timed_and_sum_to_the_whole(
 
 
 def test_the_nodes_of_onnxruntime_are_layers_and_their_trace_loads(
-    job: Callable[[str], tuple[LayersJob, Truth]], tmp_path: Path
+    job: Callable[[str], LayersJob], tmp_path: Path
 ) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    asked, truth = job("resnet18/onnxruntime/fp32/b1/i64/stream")
-    answer = layer_times.layer_times(
-        replace(asked, executions=7, trace=str(tmp_path / "trace.json")), truth, lambda stage: None
+    asked = job("resnet18/onnxruntime/fp32/b1/i64/stream")
+    answer = layer_times.time_layers(
+        replace(asked, executions=7, trace=str(tmp_path / "trace.json")), lambda stage: None
     )
     found = layers.put_together(asked.case, answer, ceilings())
     assert found["how"] == "onnxruntime"
@@ -75,10 +72,12 @@ def test_the_nodes_of_onnxruntime_are_layers_and_their_trace_loads(
     assert sorted(one["name"] for one in answer["parts"]) == sorted(nodes)  # of one execution
 
 
-def test_a_wrong_answer_has_no_times(job: Callable[[str], tuple[LayersJob, Truth]]) -> None:
-    asked, truth = job("resnet18/eager/fp32/b1/i64/stream")
-    wrong = Truth(truth.precision, truth.batch, truth.exact + 1, truth.plain + 1)
-    answer = layer_times.layer_times(replace(asked, executions=2), wrong, lambda stage: None)
+def test_a_wrong_answer_has_no_times(job: Callable[[str], LayersJob], tmp_path: Path) -> None:
+    asked = job("resnet18/eager/fp32/b1/i64/stream")
+    other = {precision: str(tmp_path / f"{precision}.npy") for precision in asked.reference}
+    for precision, path in asked.reference.items():
+        np.save(other[precision], np.load(path) + 1)
+    answer = layer_times.time_layers(replace(asked, executions=2, reference=other), lambda stage: None)
     assert answer["status"] == "wrong"
     assert "parts" not in answer
 
@@ -90,11 +89,9 @@ def test_our_own_steps_are_timed_where_the_ops_are_atens(variant: str) -> None:
     model, batch = resnet.build(case.model, source="noise"), resnet.pictures(1, 32, source="noise")
     from importlib import import_module
 
-    run = import_module(f"resnet.variants.{variant.replace('-', '_')}").prepare(model, batch, "fp32", "stream")
-    inputs = [run.place(batch)]
-    timed = layer_times._timed(variant, run, model, inputs, HostClock(), 7, "")
-    parts = [{"name": p.name, "modules": p.modules, "ns": p.ns, "kernels": p.kernels} for p in timed.parts]
-    found = layers.put_together(case, told(parts, timed.ns), ceilings())
+    run = import_module(f"resnet.variants.{VARIANTS[variant].module}").prepare(model, batch, "fp32", "stream")
+    timed = layer_times.time_parts(variant, run, model, Setup([run.place(batch)], HostClock(), 7))
+    found = layers.put_together(case, told(timed.parts, timed.ns), ceilings())
     consistent(found, case)
     by_name = {row["name"]: row["operations"] for row in found["rows"]}
     assert by_name["conv1"] == ["conv1", "maxpool"]

@@ -93,5 +93,6 @@ def test_kernels_of_one_name_are_one_with_a_count() -> None:
 
 
 def test_the_usual_sequence_is_that_of_most_executions() -> None:
-    assert trace.usual([["a", "b"], ["a"], ["a", "b"]]) == ("a", "b")
-    assert trace.usual([]) == ()
+    a, b = trace.Kernel("a", 1.0), trace.Kernel("b", 2.0)
+    slower = [trace.Kernel("a", 3.0), b]
+    assert trace.usual_executions([[a, b], [a], slower]) == [[a, b], slower]

@@ -27,7 +27,7 @@ class FakeClock:
         self.time += next(self.law)
         return x.sum().reshape(1)
 
-    how = ""
+    method = ""
 
     def sample(self, call: object) -> tuple[int, Tensor]:
         before = self.time
@@ -49,7 +49,7 @@ class FakeClock:
 class FakeGpu(FakeClock):
     """A device that takes a quarter of what its host does, behind a hold of 5 ms; `fails` from so many times on."""
 
-    how = "held"
+    method = "held"
     fails = 10**9
 
     def __init__(self, law: object) -> None:

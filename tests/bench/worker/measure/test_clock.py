@@ -29,7 +29,7 @@ def test_on_a_cpu_the_device_is_the_host() -> None:
         timed = clock.device(lambda: order.append("call") or time.sleep(0.01), lambda: order.append("flush"))
     assert order == ["flush", "call"]
     assert timed.ns >= 10e6
-    assert (clock.how, timed.retries) == ("", 0)
+    assert (clock.method, timed.retries) == ("", 0)
 
 
 def test_flushing_writes_more_than_the_cache_and_is_no_part_of_a_sample() -> None:
@@ -44,4 +44,4 @@ def test_on_a_gpu_the_stream_is_ours() -> None:
     with on_device("cuda") as clock:
         assert not torch.is_grad_enabled()
         assert torch.cuda.current_stream().cuda_stream != 0
-        assert clock.how == "held"
+        assert clock.method == "held"

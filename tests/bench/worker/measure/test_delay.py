@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench.worker.measure.delay import SPIN, Delayed, delayed, spin_cycles
+from bench.worker.measure.delay import SPIN_CYCLES, Delayed, delayed, spin_cycles
 
 
 @pytest.fixture
@@ -62,5 +62,5 @@ def test_the_device_waits_while_the_host_does(clock: SimpleNamespace) -> None:
 
 def test_the_launch_of_the_devices_wait_is_part_of_the_delay() -> None:
     us = {"call": 1000.0, "call and launch": 1002.0, "launch": 5.0, "spin": 505.0}
-    assert spin_cycles(us, 0.03) == round(SPIN / 500 * 28)
+    assert spin_cycles(us, 0.03) == round(SPIN_CYCLES / 500 * 28)
     assert spin_cycles(us, 0.001) == 1  # the launch alone is more

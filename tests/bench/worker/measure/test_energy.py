@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bench.plans.plan import Settings
-from bench.worker.measure.energy import energy
+from bench.worker.measure.energy import measure_energy
 
 INPUTS = [torch.zeros(4, 3) for _ in range(3)]
 WATTS = 350
@@ -61,7 +61,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Card:
 
 
 def test_joules_are_the_counters_over_the_window(card: Card) -> None:
-    told = energy(card.run, INPUTS, card, 6.0, "cuda", 10e6)  # type: ignore[arg-type]
+    told = measure_energy(card.run, INPUTS, card, 6.0, "cuda", 10e6)  # type: ignore[arg-type]
     assert 6.0 <= told["s"] <= 7.5
     assert told["joules"] == pytest.approx(WATTS * told["s"])
     assert told["images"] == pytest.approx(4 * 100 * told["s"])
@@ -72,14 +72,14 @@ def test_joules_are_the_counters_over_the_window(card: Card) -> None:
 
 def test_a_counter_that_cannot_be_read_is_told_before_time_is_spent(card: Card) -> None:
     card.counter_fails = True
-    assert energy(card.run, INPUTS, card, 6.0, "cuda", 10e6) == {"unreadable": "RuntimeError: Not Supported"}  # type: ignore[arg-type]
+    assert measure_energy(card.run, INPUTS, card, 6.0, "cuda", 10e6) == {"unreadable": "RuntimeError: Not Supported"}  # type: ignore[arg-type]
     assert card.ns == 0
 
 
 def test_none_is_asked_for_and_none_on_a_cpu() -> None:
     nothing = SimpleNamespace()
-    assert energy(nothing, INPUTS, nothing, 0.0, "cuda", 1.0) == {}  # type: ignore[arg-type]
-    assert "NVML" in energy(nothing, INPUTS, nothing, 6.0, "cpu", 1.0)["unreadable"]  # type: ignore[arg-type]
+    assert measure_energy(nothing, INPUTS, nothing, 0.0, "cuda", 1.0) == {}  # type: ignore[arg-type]
+    assert "NVML" in measure_energy(nothing, INPUTS, nothing, 6.0, "cpu", 1.0)["unreadable"]  # type: ignore[arg-type]
 
 
 def test_a_window_too_short_for_the_counter_is_refused() -> None:

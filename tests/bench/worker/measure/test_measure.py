@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench.machine.watch import Readings
 from bench.plans.plan import Settings
-from bench.worker.measure.measure import Measured, measure, measure_flushed, ranges
+from bench.worker.measure.measure import Measured, as_ranges, measure, measure_flushed
 from tests.bench.worker.measure.clocks import INPUTS, MS, FakeClock, forever, throttled_between
 
 
@@ -90,8 +90,8 @@ def test_inputs_rotate_and_witnesses_say_which_they_saw() -> None:
     found = measure(run, INPUTS, clock, Settings())
     counts = [seen.count(k) for k in (0.0, 1.0, 2.0)]
     assert max(counts) - min(counts) <= 3
-    assert len(found.witnesses) == 3
-    for number, output in found.witnesses:
+    assert len(found.latency.witnesses) == 3
+    for number, output in found.latency.witnesses:
         assert output.item() == INPUTS[number].sum()
 
 
@@ -103,7 +103,7 @@ def test_verify_runs_each_measurement_once() -> None:
     assert len(found.latency.ns) == 1
     assert "throughput" not in found.fields(Readings(), 0.1)
     assert found.warmup["executions"] == len(INPUTS)
-    assert len(found.witnesses) >= 1
+    assert len(found.latency.witnesses) >= 1
 
 
 def test_flushed_samples_leave_the_flushing_out_and_say_how_they_ended() -> None:
@@ -148,9 +148,9 @@ def test_less_stolen_time_than_was_set_spoils_nothing() -> None:
 
 
 def test_places_become_ranges() -> None:
-    assert ranges([]) == []
-    assert ranges([4]) == [[4, 4]]
-    assert ranges([0, 1, 2, 7, 9, 10]) == [[0, 2], [7, 7], [9, 10]]
+    assert as_ranges([]) == []
+    assert as_ranges([4]) == [[4, 4]]
+    assert as_ranges([0, 1, 2, 7, 9, 10]) == [[0, 2], [7, 7], [9, 10]]
 
 
 @given(

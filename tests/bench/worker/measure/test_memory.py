@@ -13,39 +13,39 @@ def touched() -> torch.Tensor:
 
 
 def test_the_hosts_peak_is_of_what_was_held_since_the_reset() -> None:
-    memory.reset()
-    before = memory.numbers(None, "cpu")["host_resident_peak"]
+    memory.reset_peaks()
+    before = memory.read_memory(None, "cpu")["host_resident_peak"]
     held = touched()
-    with_it = memory.numbers(None, "cpu")["host_resident_peak"]
+    with_it = memory.read_memory(None, "cpu")["host_resident_peak"]
     assert SIZE <= with_it - before < SIZE + 16 * MIB
     del held
     # freed, but it was held: that is what a peak is, and what a number read afterwards misses
-    after = memory.numbers(None, "cpu")["host_resident_peak"]
+    after = memory.read_memory(None, "cpu")["host_resident_peak"]
     assert abs(after - with_it) < 2 * MIB  # the kernel counts in batches
-    memory.reset()
-    assert memory.numbers(None, "cpu")["host_resident_peak"] < before + 16 * MIB
+    memory.reset_peaks()
+    assert memory.read_memory(None, "cpu")["host_resident_peak"] < before + 16 * MIB
 
 
 def test_what_came_before_the_reset_is_not_counted() -> None:
     held = touched()
-    memory.reset()
-    held_now = memory.numbers(None, "cpu")["host_resident_peak"]
+    memory.reset_peaks()
+    held_now = memory.read_memory(None, "cpu")["host_resident_peak"]
     del held
-    memory.reset()
-    assert held_now - memory.numbers(None, "cpu")["host_resident_peak"] > SIZE - 16 * MIB
+    memory.reset_peaks()
+    assert held_now - memory.read_memory(None, "cpu")["host_resident_peak"] > SIZE - 16 * MIB
 
 
 def test_a_number_that_cannot_be_read_is_null_with_its_reason(monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(memory, "CLEAR", memory.Path("/proc/nothing"))
-    memory.reset()
-    told = memory.numbers(7, "cpu")
+    monkeypatch.setattr(memory, "CLEAR_REFS", memory.Path("/proc/nothing"))
+    memory.reset_peaks()
+    told = memory.read_memory(7, "cpu")
     assert told["host_resident_peak"] is None
     assert "cannot be written" in told["host_resident_peak_unreadable"]
     assert told["weights"] == 7
 
 
 def test_a_cpu_has_no_device_memory() -> None:
-    told = memory.numbers(7, "cpu")
+    told = memory.read_memory(7, "cpu")
     assert {name for name, value in told.items() if value is None} == {
         "allocator_allocated_peak",
         "allocator_reserved_peak",

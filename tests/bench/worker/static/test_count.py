@@ -12,7 +12,7 @@ from bench.plans.case import Case
 from bench.static.cases import SLOWER, Counted, Facts, compare_facts
 from bench.static.kernels import Accepted
 from bench.worker.static import count as static
-from bench.worker.static.count import Dispatched, counted
+from bench.worker.static.count import Dispatched, count_case
 from bench.worker.static.inductor_calls import calls_in, compilations
 from resnet.runner import TorchRunner
 from resnet.variants import eager, fused
@@ -28,7 +28,7 @@ def verdicts(before: Counted, after: Counted, name: str = EAGER.name) -> list[tu
 
 
 def test_eager_launches_what_its_layers_are() -> None:
-    found = counted(EAGER).facts
+    found = count_case(EAGER).facts
     # 20 convolutions, 20 norms, 17 ReLUs, 8 sums, pool, mean, classifier
     assert found["launches"].value == 68
     assert found["weights"].value == 46796608
@@ -36,7 +36,7 @@ def test_eager_launches_what_its_layers_are() -> None:
 
 
 def test_a_planted_clone_is_slower_by_one_launch(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = counted(EAGER)
+    before = count_case(EAGER)
     honest = eager._runner
 
     def cloning(model: Any, *rest: Any) -> TorchRunner:
@@ -46,7 +46,7 @@ def test_a_planted_clone_is_slower_by_one_launch(monkeypatch: pytest.MonkeyPatch
         return runner
 
     monkeypatch.setattr(eager, "_runner", cloning)
-    after = counted(EAGER)
+    after = count_case(EAGER)
     launches = before.facts["launches"].value
     assert isinstance(launches, int)
     assert verdicts(before, after)[0] == (SLOWER, "launches", launches, launches + 1)
@@ -54,17 +54,17 @@ def test_a_planted_clone_is_slower_by_one_launch(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_planted_clone_in_our_own_network_is_slower_by_one_launch(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = counted(FUSED)
+    before = count_case(FUSED)
     forward = fused.FusedNetwork.forward
     monkeypatch.setattr(fused.FusedNetwork, "forward", lambda self, x: forward(self, x).clone())
-    after = counted(FUSED)
+    after = count_case(FUSED)
     found = verdicts(before, after, FUSED.name)
     assert [(word, fact) for word, fact, *_ in found] == [(SLOWER, "launches"), (SLOWER, "bytes")]
     assert found[0][3] == found[0][2] + 1
 
 
 def test_a_planted_kernel_in_our_own_network_is_slower(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = counted(FUSED)
+    before = count_case(FUSED)
     honest = fused.FusedNetwork.__init__
 
     def longer(network: Any, *args: Any) -> None:
@@ -72,14 +72,14 @@ def test_a_planted_kernel_in_our_own_network_is_slower(monkeypatch: pytest.Monke
         network.calls = [*network.calls, network.calls[-1]]
 
     monkeypatch.setattr(fused.FusedNetwork, "__init__", longer)
-    found = verdicts(before, counted(FUSED), FUSED.name)
+    found = verdicts(before, count_case(FUSED), FUSED.name)
     assert found[0][:2] == (SLOWER, "launches")
     assert found[0][3] == found[0][2] + 1
 
 
 def test_our_own_network_launches_at_least_one_kernel_a_step_and_leaves_the_launcher_as_it_was() -> None:
     kept = static.launches.bind_launch, static.launches.target_of
-    found = counted(FUSED).facts
+    found = count_case(FUSED).facts
     launches = found["launches"].value
     assert isinstance(launches, int)
     assert launches >= 20 - 3  # stem with its pool, three projections inside, mean and classifier
@@ -149,11 +149,11 @@ def test_waiting_for_a_value_is_a_kernel() -> None:
 
 
 def test_a_case_that_cannot_be_counted_says_why() -> None:
-    assert "timing them on the GPU" in counted(Case.parse("resnet18/per-layer/fp16/b1/i64/stream")).skipped
-    assert "TensorRT" in counted(Case.parse("resnet18/onnxruntime-trt/fp16/b1/i64/stream")).skipped
-    assert "no count" in counted(Case.parse("resnet18/eager/fp32/bmax/i64/stream")).skipped
-    assert "stream" in counted(Case.parse("resnet18/fused/fp16/b1/i64/graph")).skipped
-    assert "fp16" in counted(Case.parse("resnet18/eager/fp16/b1/i64/stream")).skipped
+    assert "timing them on the GPU" in count_case(Case.parse("resnet18/per-layer/fp16/b1/i64/stream")).skipped
+    assert "TensorRT" in count_case(Case.parse("resnet18/onnxruntime-trt/fp16/b1/i64/stream")).skipped
+    assert "no count" in count_case(Case.parse("resnet18/eager/fp32/bmax/i64/stream")).skipped
+    assert "stream" in count_case(Case.parse("resnet18/fused/fp16/b1/i64/graph")).skipped
+    assert "fp16" in count_case(Case.parse("resnet18/eager/fp16/b1/i64/stream")).skipped
 
 
 def test_a_variant_that_raises_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +161,7 @@ def test_a_variant_that_raises_has_failed(monkeypatch: pytest.MonkeyPatch) -> No
         raise RuntimeError("\nno luck\ntoday")
 
     monkeypatch.setattr(eager, "prepare", broken)
-    assert counted(EAGER) == Counted(failed="RuntimeError: no luck")
+    assert count_case(EAGER) == Counted(failed="RuntimeError: no luck")
 
 
 def test_the_record_of_a_layer_nobody_compiles_is_absent_with_the_reason() -> None:

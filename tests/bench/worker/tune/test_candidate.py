@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from bench.runs.kernel_jobs import TryJob
+from bench.runs.kernel_jobs import TryJob, VisitRow
 from bench.worker.measure.clock import HostClock
 from bench.worker.tune import candidate as subject
 from bench.worker.tune import search
@@ -36,8 +36,8 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Tensor], obje
 
         monkeypatch.setattr(subject, "launcher", spoilt)
         told: list[str] = []
-        visit = search.Visit(LITTLE, None, [(0, CONFIG)])
-        talk = search._Talk(told.append, time.monotonic() + 600)
+        visit: VisitRow = {"layer": asdict(LITTLE), "best": None, "challengers": [(0, str(CONFIG))]}
+        talk = search._Progress(told.append, time.monotonic() + 600)
         search._visit(visit, TryJob([], [], "cpu", 90, 0, 1, 600.0), HostClock(), talk)
         return [line for line in told if line.startswith("done")]
 
@@ -96,10 +96,10 @@ def test_rounding_is_allowed_and_a_missing_product_is_not(dtype: str, shape: dic
     """The op's own aten is within the tolerance; without one channel of one tap it is not."""
     layer = replace(LITTLE, c_in=64, dtype=dtype, **shape)
     made = subject.Subject(layer, "cpu", HostClock(), seed=1)
-    assert made.wrong(CONFIG) == ""
+    assert made.check(CONFIG) == ""
     weight, _ = subject.unpack(made.sets[0].weight, layer)
     weight[:, 7, 1, 1] = 0
-    assert "values are off" in made.wrong(CONFIG)
+    assert "values are off" in made.check(CONFIG)
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "tf32", "fp16", "bf16"])
@@ -115,7 +115,7 @@ def test_rounding_is_allowed_and_a_missing_product_is_not(dtype: str, shape: dic
 def test_a_stem_and_a_head_are_judged_as_a_convolution_is(layer: Layer, config: str, dtype: str) -> None:
     layer = replace(layer, dtype=dtype)
     made = subject.Subject(layer, "cpu", HostClock(), seed=1)
-    assert made.want.abs().max() > 0.5
-    assert made.wrong(Config.parse(config)) == ""
+    assert made.expected.abs().max() > 0.5
+    assert made.check(Config.parse(config)) == ""
     made.sets[0].weight[:, 3:6] = 0
-    assert "values are off" in made.wrong(Config.parse(config))
+    assert "values are off" in made.check(Config.parse(config))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import triton
 from triton.backends.compiler import GPUTarget
 
-from bench.runs.kernel_jobs import TryJob
+from bench.runs.kernel_jobs import TryJob, VisitRow
 from bench.worker.tune import search
 from kernels.kinds import implementation
 from kernels.launch import INTERPRETED, Operands, empty_output
@@ -52,9 +53,9 @@ def test_a_candidate_is_compiled_once_and_what_is_judged_is_launched(
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     listen = lambda *, cache_hit, metadata, **_: heard.append((metadata["hash"], cache_hit))  # noqa: E731
     monkeypatch.setattr(triton.knobs.compilation, "listener", listen)
-    visits = [search.Visit(layer, None, [(0, config)])]
-    talk = search._Talk(lambda stage: None, time.monotonic() + 600)
-    assert search.compile_all(visits, set(), TryJob([], [], "cpu", 90, 0, 2, 600.0), talk) == {0}
+    visit: VisitRow = {"layer": asdict(layer), "best": None, "challengers": [(0, text)]}
+    talk = search._Progress(lambda stage: None, time.monotonic() + 600)
+    assert search.compile_all(TryJob([visit], [], "cpu", 90, 0, 2, 600.0), talk) == {0}
     made = [key for key, hit in heard if not hit]
     assert len(made) == len(set(made)) == (2 if config.split_k > 1 else 1)
     heard.clear()
