@@ -34,7 +34,7 @@ def kernels(
     budget: cli_bundle.Budget = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Show what the compiler emits for every kernel and architecture: registers, spills, tensor cores; no GPU needed."""
+    """Show what the compiler emits for each kernel and architecture: registers, spills, tensor cores; needs no GPU."""
     if predict:
         return cli_predict.predict(predict, gpu, as_json)
     if bundle:
