@@ -133,7 +133,7 @@ def compute_layer(layer: Layer, operands: Operands, out: Tensor, text: str) -> N
 @cache
 def _check_config(layer: Layer, config: Config, arch: int) -> None:
     """Raise ValueError for a configuration that may not compute a layer."""
-    if reason := kinds.rejection_reason(layer, config, arch):
+    if reason := kinds.space_of(layer).rejection_reason(layer, config, arch):
         raise ValueError(f"config: {config} for {layer.key}: {reason}")
 
 

@@ -35,12 +35,12 @@ KNOWN = {card.name: Gpu(card.name, card.arch, card.sms) for card in cards.CARDS}
 
 def untuned(layer: Layer, gpu: Gpu) -> str:
     """The configuration that the model itself chooses: what runs where no table has the layer."""
-    return str(kinds.default_config(layer, gpu.arch, gpu.sms, gpu.name))
+    return str(kinds.space_of(layer).default_config(layer, gpu.arch, gpu.sms, gpu.name))
 
 
 def predicted(layer: Layer, config: str, gpu: Gpu) -> float:
     """Microseconds of one launch, by the model."""
-    return kinds.predicted_us(layer, Config.parse(config), machine_of(gpu.arch, gpu.sms, gpu.name))
+    return kinds.space_of(layer).predicted_us(layer, Config.parse(config), machine_of(gpu.arch, gpu.sms, gpu.name))
 
 
 def assumed(gpu: Gpu) -> str:

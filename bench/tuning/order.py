@@ -16,7 +16,7 @@ from typing import Any
 from bench.tuning.gpus import Gpu, predicted, untuned
 from bench.tuning.networks import Network
 from bench.tuning.trials import Trial
-from kernels.kinds import candidates, predicted_us
+from kernels.kinds import space_of
 from kernels.space.layer import Layer
 from kernels.space.machine import machine_of
 
@@ -60,9 +60,9 @@ def ordered(layer: Layer, gpu: Gpu) -> list[str]:
     machine = machine_of(gpu.arch, gpu.sms, gpu.name)
     alike: Counter[tuple[Any, ...]] = Counter()
     handicapped = {}
-    for config in candidates(layer, gpu.arch, gpu.sms, gpu.name):
+    for config in space_of(layer).candidates(layer, gpu.arch, gpu.sms, gpu.name):
         kind = (config.impl, config.block_m, config.block_n, config.split_k)
-        handicapped[str(config)] = predicted_us(layer, config, machine) * (1 + ALIKE * alike[kind])
+        handicapped[str(config)] = space_of(layer).predicted_us(layer, config, machine) * (1 + ALIKE * alike[kind])
         alike[kind] += 1
     return list(dict.fromkeys([untuned(layer, gpu), *sorted(handicapped, key=handicapped.__getitem__)]))
 

@@ -23,7 +23,7 @@ from kernels.call import Target as Target
 from kernels.call import target_of as target_of
 from kernels.cards.constants import install_measured
 from kernels.cards.places import RESULTS, tuned_path
-from kernels.kinds import implementation, rejection_reason
+from kernels.kinds import implementation, space_of
 from kernels.launch import INTERPRETED, Argument, Call, Launch, Operands, empty_output, serialized_parsing
 from kernels.space.config import Config
 from kernels.space.layer import Layer
@@ -56,7 +56,7 @@ def install_tuned(gpu: str, results: Path = RESULTS) -> dict[str, Any]:
 def config_of(layer: Layer, target: Target) -> Config:
     """Return a layer's configuration, from the installed table or the cost model. Raises ValueError for a bad entry."""
     config = table.config_for(layer, *target)
-    if reason := rejection_reason(layer, config, machine_of(target.arch).arch):
+    if reason := space_of(layer).rejection_reason(layer, config, machine_of(target.arch).arch):
         raise ValueError(f"the table's configuration {config} for {layer.key}: {reason}; `bench tune` writes another")
     return config
 
