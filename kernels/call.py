@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import cache
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,10 +18,11 @@ from torch import Tensor
 from kernels import kinds
 from kernels.cards.cards import OLDEST
 from kernels.launch import INTERPRETED, Operands, launch_layer
-from kernels.packing import describe_shape
+from kernels.packing import Packed, describe_shape
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from kernels.space.machine import machine_of
+from kernels.stem import Widened
 from kernels.table import config_for
 from kernels.tf32 import round_tf32
 
@@ -40,16 +41,7 @@ class Target(NamedTuple):
 INTERPRETER = Target("", OLDEST, None)
 
 
-class Weights(Protocol):
-    """The common part of `Packed` and `Widened`."""
-
-    weight: Tensor
-    bias: Tensor
-    dtype: torch.dtype
-    c_in: int
-
-
-def check_input(x: Tensor, packed: Weights) -> None:
+def check_input(x: Tensor, packed: Packed | Widened) -> None:
     """Raise ValueError unless x is [N, C, H, W], channels-last, and of these weights' channels, dtype and device."""
     if not isinstance(x, Tensor) or x.dim() != 4:
         raise ValueError(f"x: {describe_shape(x)}, not a tensor [N, C, H, W]")

@@ -23,7 +23,7 @@ from kernels.call import check_activation, check_input, check_prologue, check_ro
 from kernels.launch import Operands
 from kernels.packing import Packed
 from kernels.space.config import Config
-from kernels.space.layer import Layer
+from kernels.space.layer import Layer, out_size
 
 
 def conv_bias_act(
@@ -56,11 +56,11 @@ def conv_bias_act(
     check_input(x, packed)
     _check_second(x, x2, stride2, packed)
     n, _, h, w = x.shape
-    out_h, out_w = _out_size(h, packed.kernel[0], stride, padding), _out_size(w, packed.kernel[1], stride, padding)
+    out_h, out_w = out_size(h, packed.kernel[0], stride, padding), out_size(w, packed.kernel[1], stride, padding)
     if out_h < 1 or out_w < 1:
         raise ValueError(f"x: {h} x {w} pixels leave no output of a {packed.kernel} window")
     check_rows(n * out_h * out_w, "output pixels")
-    if x2 is not None and (_out_size(x2.shape[2], 1, stride2, 0), _out_size(x2.shape[3], 1, stride2, 0)) != (
+    if x2 is not None and (out_size(x2.shape[2], 1, stride2, 0), out_size(x2.shape[3], 1, stride2, 0)) != (
         out_h,
         out_w,
     ):
@@ -93,10 +93,6 @@ def _check_second(x: Tensor, x2: Tensor | None, stride2: int, packed: Packed) ->
         raise ValueError(f"second: {list(x2.shape)}, not [{x.shape[0]}, {packed.c_in2}, H2, W2]")
 
 
-def _out_size(size: int, kernel: int, stride: int, padding: int) -> int:
-    return (size + 2 * padding - kernel) // stride + 1
-
-
 def _write(
     x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, x2: Tensor | None, scale: Tensor | None,
     shift: Tensor | None, geometry: list[int], relu: bool, precision: str, config: str, out: Tensor,
@@ -116,7 +112,7 @@ def _empty(
     """Return memory for the result; its sizes may be symbolic."""
     kernel_h, kernel_w, stride, padding, _ = geometry
     n, _, h, w = x.shape
-    shape = (n, weight.shape[0], _out_size(h, kernel_h, stride, padding), _out_size(w, kernel_w, stride, padding))
+    shape = (n, weight.shape[0], out_size(h, kernel_h, stride, padding), out_size(w, kernel_w, stride, padding))
     return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
 
 

@@ -23,10 +23,9 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from resnet.archs import Spec
+from resnet.archs import STAGE_WIDTHS, Spec
 
 NORM_EPS = {"v1": 1.001e-5, "v1.5": 1e-5, "v2": 1.001e-5}
-STAGE_WIDTHS = (64, 128, 256, 512)
 
 
 class BasicBlock(nn.Module):
@@ -108,7 +107,7 @@ class PreActBasicBlock(nn.Module):
         self.relu1 = nn.ReLU(inplace=True)
         self.conv2 = conv(width, width, 3, bias=True)
         self.downsample = shortcut(in_channels, width, stride, spec)
-        self.projects = projects(in_channels, width, spec)
+        self.projects = spec.projects(in_channels, width)
 
     def forward(self, x: Tensor) -> Tensor:
         activated = self.preact_relu(self.preact_bn(x))
@@ -141,7 +140,7 @@ class PreActBottleneck(nn.Module):
         self.relu2 = nn.ReLU(inplace=True)
         self.conv3 = conv(width, out_channels, 1, bias=True)
         self.downsample = shortcut(in_channels, out_channels, stride, spec)
-        self.projects = projects(in_channels, out_channels, spec)
+        self.projects = spec.projects(in_channels, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         activated = self.preact_relu(self.preact_bn(x))
@@ -211,30 +210,17 @@ def block_class(spec: Spec) -> Block:
 
 
 def stage(block: Block, in_channels: int, index: int, spec: Spec) -> nn.Sequential:
-    """Return stage `index` (0 to 3): the first block changes the channels, the version says which block strides."""
-    width, count = STAGE_WIDTHS[index], spec.arch.counts[index]
-    if spec.version == "v2":  # the last block of the first three stages
-        strides = [1] * (count - 1) + [2 if index < 3 else 1]
-    else:  # the first block of the last three
-        strides = [2 if index > 0 else 1] + [1] * (count - 1)
-    channels = [in_channels] + [width * block.expansion] * (count - 1)
+    """Return stage `index` (0 to 3), whose first block changes the channels."""
+    width, strides = STAGE_WIDTHS[index], spec.strides(index)
+    channels = [in_channels] + [width * block.expansion] * (len(strides) - 1)
     return nn.Sequential(*(block(c, width, stride, spec) for c, stride in zip(channels, strides, strict=True)))
-
-
-def projects(in_channels: int, out_channels: int, spec: Spec) -> bool:
-    """Return whether a block's shortcut is a convolution: under `B`, where the channels change.
-
-    A stride alone does not make it one: in v1 and v1.5 it comes with new channels, and v2's strided block, which keeps
-    its channels, subsamples its identity as Keras does.
-    """
-    return spec.shortcut == "C" or (spec.shortcut == "B" and in_channels != out_channels)
 
 
 def shortcut(in_channels: int, out_channels: int, stride: int, spec: Spec) -> nn.Module | None:
     """Return a block's shortcut: a projection, subsampling and zero channels, the identity, or `None` for none."""
     if spec.shortcut == "none":
         return None
-    if projects(in_channels, out_channels, spec):
+    if spec.projects(in_channels, out_channels):
         projection = conv(in_channels, out_channels, 1, stride, bias=spec.version != "v1.5")
         if spec.version == "v2":
             return nn.Sequential(projection)

@@ -32,6 +32,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from kernels.space.layer import out_size
 from resnet.model import ResNet
 
 INPUT = "input"
@@ -148,7 +149,7 @@ class _Builder:
     def stem(self, model: ResNet) -> str:
         conv = model.conv1
         n, _, h, w = self.shapes[INPUT]
-        pooled = [_out_size(_out_size(size, 7, STEM_STRIDE, STEM_PADDING), 3, 2, 1) for size in (h, w)]
+        pooled = [out_size(out_size(size, 7, STEM_STRIDE, STEM_PADDING), 3, 2, 1) for size in (h, w)]
         step = Stem("stem", INPUT, conv.weight, conv.bias, relu=not model.preact)
         return self._add(step, (n, conv.out_channels, *pooled))
 
@@ -229,7 +230,7 @@ class _Builder:
                 shortcut = Shortcut(shortcut.source, shortcut.stride, scaled, bias2, shortcut.learned)
         stride, padding = conv.stride[0], cast("tuple[int, int]", conv.padding)[0]
         n, _, h, w = self.shapes[x]
-        size = [_out_size(side, conv.kernel_size[0], stride, padding) for side in (h, w)]
+        size = [out_size(side, conv.kernel_size[0], stride, padding) for side in (h, w)]
         step = Conv(name, x, weight, bias, stride, padding, relu, residual, shortcut, prologue)
         return self._add(step, (n, conv.out_channels, *size))
 
@@ -260,10 +261,6 @@ def _scaled(weight: Tensor, bias: Tensor | None, scale: Tensor, shift: Tensor | 
         new_bias = shift.double() if new_bias is None else new_bias + shift.double()
     new_weight = (weight.detach().double() * factor[:, None, None, None]).float()
     return new_weight, None if new_bias is None else new_bias.float()
-
-
-def _out_size(size: int, kernel: int, stride: int, padding: int) -> int:
-    return (size + 2 * padding - kernel) // stride + 1
 
 
 def modules_of(step: Step) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from resnet.model import ResNet
 from resnet.onnx.export import onnx_file
 from resnet.onnx.session import CPU, CUDA, Options, OrtRunner, non_default_stream, open_session
-from resnet.runner import DTYPES, Runner, fastest
+from resnet.runner import DTYPES, Runner, fastest_runner
 
 
 def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:
@@ -40,8 +40,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
             runners[layout] = runner
     if not runners:
         raise RuntimeError(f"ONNX Runtime's CUDA provider ran in neither layout: {failures}")
-    calls = {layout: partial(runner, runner.place(example)) for layout, runner in runners.items()}
-    layout, times = fastest(calls, example.device)
+    layout, times = fastest_runner(runners, example)
     runners[layout].details |= {"layout": layout, "layout_us": times, "layout_failures": failures}
     return runners[layout]
 
