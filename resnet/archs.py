@@ -20,6 +20,11 @@ class Arch(NamedTuple):
     block: BlockKind
     counts: tuple[int, int, int, int]
 
+    @property
+    def expansion(self) -> int:
+        """The output channels of a block for each of its inner ones."""
+        return 4 if self.block == "bottleneck" else 1
+
 
 # He et al. 2015, Table 1 (https://arxiv.org/abs/1512.03385).
 ARCHS: dict[int, Arch] = {
@@ -93,6 +98,13 @@ class Spec:
         """
         ones = [1] * (self.arch.counts[stage] - 1)
         return [*ones, 2 if stage < 3 else 1] if self.version == "v2" else [2 if stage > 0 else 1, *ones]
+
+    def convs(self, width: int, stride: int) -> list[tuple[int, int, int]]:
+        """Return output channels, kernel and stride of the convolutions of a block with this stride."""
+        if self.arch.block == "basic":
+            return [(width, 3, stride), (width, 3, 1)]
+        first, second = (stride, 1) if self.version == "v1" else (1, stride)
+        return [(width, 1, first), (width, 3, second), (width * self.arch.expansion, 1, 1)]
 
     def projects(self, in_channels: int, out_channels: int) -> bool:
         """Return whether a block's shortcut is a convolution: under `B`, where the channels change.

@@ -86,24 +86,21 @@ class _Walk:
     def block(self, name: str, x: str, following: tuple[str, ...]) -> str:
         """Add a residual block and return its last operation; `following` are the norm and ReLU behind it in v2."""
         spec, stage, place = self.spec, int(name[5]) - 1, int(name.split(".")[1])
-        width, bottleneck, preact = STAGE_WIDTHS[stage], spec.arch.block == "bottleneck", spec.version == "v2"
-        channels = width * (4 if bottleneck else 1)
-        stride = spec.strides(stage)[place]
-        strided_conv = 1 if not bottleneck or spec.version == "v1" else 2
-        convs = [(width, 1), (width, 3), (channels, 1)] if bottleneck else [(width, 3), (width, 3)]
+        preact, stride = spec.version == "v2", spec.strides(stage)[place]
+        convs = spec.convs(STAGE_WIDTHS[stage], stride)
         has_shortcut = spec.shortcut != "none"
         y = x
-        for number, (outputs, kernel) in enumerate(convs, 1):
+        for number, (channels, kernel, conv_stride) in enumerate(convs, 1):
             last = number == len(convs)
             passes: tuple[str, ...] = (f"{name}.bn{number}", f"{name}.relu{number}")
             if last and preact:
                 passes = ()
             if last:
                 passes = passes[:1] if has_shortcut else passes + following
-            y = self.conv(f"{name}.conv{number}", y, outputs, kernel, stride if number == strided_conv else 1, passes)
+            y = self.conv(f"{name}.conv{number}", y, channels, kernel, conv_stride, passes)
         if not has_shortcut:
             return y
-        other = self.shortcut(name, x, channels, stride)
+        other = self.shortcut(name, x, self.sizes[y][0], stride)
         relu = () if preact else (f"{name}.relu{len(convs)}",)
         read = 2 * prod(self.sizes[y])
         return self._add(f"{name}.add", "add", (y, other), read, self.sizes[y], relu + following)
