@@ -43,8 +43,7 @@ INTERPRETER = Target("", OLDEST, None)
 
 def check_input(x: Tensor, packed: Packed | Widened) -> None:
     """Raise ValueError unless x is [N, C, H, W], channels-last, and of these weights' channels, dtype and device."""
-    if not isinstance(x, Tensor) or x.dim() != 4:
-        raise ValueError(f"x: {describe_shape(x)}, not a tensor [N, C, H, W]")
+    check_activation("x", x, x)
     if x.dtype != packed.dtype or packed.weight.dtype != packed.dtype or packed.bias.dtype != torch.float32:
         raise ValueError(
             f"packed: for {packed.dtype}, with a weight of {packed.weight.dtype} and a bias of {packed.bias.dtype}; "
@@ -54,7 +53,6 @@ def check_input(x: Tensor, packed: Packed | Widened) -> None:
         raise ValueError(f"packed: on {packed.weight.device}, its bias on {packed.bias.device}, and x on {x.device}")
     if x.shape[1] != packed.c_in:
         raise ValueError(f"x: {x.shape[1]} channels, and weights packed for {packed.c_in}")
-    check_activation("x", x, x)
 
 
 def check_activation(name: str, tensor: Tensor, x: Tensor, shape: tuple[int, ...] | None = None) -> None:

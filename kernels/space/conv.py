@@ -63,8 +63,8 @@ def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
     return us
 
 
-def candidates(layer: Layer, arch: int, sms: int | None = None, gpu: str = "", limit: int = 0) -> list[Config]:
-    """Return the configurations that compute this layer and fit the GPU, the best first; at most `limit` if set.
+def candidates(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> list[Config]:
+    """Return the configurations that compute this layer and fit the GPU, the best first.
 
     With programmatic dependent launch wherever there is any (sm_90 and up), and serial where `wgmma_reads_registers`.
     """
@@ -85,7 +85,7 @@ def candidates(layer: Layer, arch: int, sms: int | None = None, gpu: str = "", l
     fitting.sort(
         key=lambda config: (round(predicted_us(layer, config, machine), 1), *_tie_break(layer, config, machine))
     )
-    return fitting[:limit] if limit else fitting
+    return fitting
 
 
 def _resident_programs(layer: Layer, config: Config, machine: Machine) -> int:
