@@ -105,6 +105,9 @@ def register_op(name: str, write: Callable[..., None], empty: Callable[..., Tens
     torch.library.custom_op(f"resnet_bench::{name}_out", write, mutates_args=("out",), tags=tags)
 
 
+cached_layer = cache(Layer)  # a layer caches what is computed from it
+
+
 def compute_layer(layer: Layer, operands: Operands, out: Tensor, text: str) -> None:
     """Compute a layer into `out`; `text` is a configuration that overrides the table, or empty."""
     if out.numel() == 0:

@@ -14,16 +14,22 @@ ahead passes `scratch` to the launches (`calls` of conv.py), as `resnet.fused.ne
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 from torch import Tensor
 
-from kernels.call import check_activation, check_input, check_prologue, check_rows, compute_layer, register_op
+from kernels.call import (
+    cached_layer,
+    check_activation,
+    check_input,
+    check_prologue,
+    check_rows,
+    compute_layer,
+    register_op,
+)
 from kernels.launch import Operands
 from kernels.packing import Packed
 from kernels.space.config import Config
-from kernels.space.layer import Layer, out_size
+from kernels.space.layer import out_size
 
 
 def conv_bias_act(
@@ -98,9 +104,11 @@ def _write(
     shift: Tensor | None, geometry: list[int], relu: bool, precision: str, config: str, out: Tensor,
 ) -> None:  # fmt: skip
     """Write out. `geometry` is kernel height and width, stride, padding, x2's stride; `config` is text, or empty."""
-    layer = _layer(
-        x.shape, weight.shape[0], (*geometry,), None if x2 is None else x2.shape,
-        residual is not None, relu, scale is not None, precision,
+    (n, c, h, w), (kernel_h, kernel_w, stride, padding, stride2) = x.shape, geometry
+    second = None if x2 is None else (x2.shape[2], x2.shape[3], x2.shape[1], stride2)
+    layer = cached_layer(
+        n, h, w, c, weight.shape[0], (kernel_h, kernel_w), stride, padding,
+        residual is not None, relu, second, scale is not None, precision,
     )  # fmt: skip
     compute_layer(layer, Operands(x, weight, bias, residual, x2, scale, shift), out, config)
 
@@ -117,14 +125,3 @@ def _empty(
 
 
 register_op("conv_bias_act", _write, _empty)
-
-
-@cache
-def _layer(
-    shape: torch.Size, c_out: int, geometry: tuple[int, ...], second: torch.Size | None,
-    residual: bool, relu: bool, prologue: bool, precision: str,
-) -> Layer:  # fmt: skip
-    n, c, h, w = shape
-    kernel_h, kernel_w, stride, padding, stride2 = geometry
-    x2 = None if second is None else (second[2], second[3], second[1], stride2)
-    return Layer(n, h, w, c, c_out, (kernel_h, kernel_w), stride, padding, residual, relu, x2, prologue, precision)

@@ -6,16 +6,13 @@ logits = kernels.pool_linear(x, packed)                                         
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 from torch import Tensor
 
-from kernels.call import check_input, check_prologue, check_rows, compute_layer, register_op
+from kernels.call import cached_layer, check_input, check_prologue, check_rows, compute_layer, register_op
 from kernels.launch import Operands
 from kernels.packing import Packed
 from kernels.space.config import Config
-from kernels.space.layer import Layer
 
 
 def pool_linear(
@@ -60,7 +57,8 @@ def _write(
     out: Tensor,
 ) -> None:  # fmt: skip
     """Write out. `config` is text, or empty."""
-    layer = _layer(x.shape, bias.shape[0], scale is not None, precision)
+    (n, c, h, w), classes, prologue = x.shape, bias.shape[0], scale is not None
+    layer = cached_layer(n, h, w, c, classes, (1, 1), relu=False, prologue=prologue, dtype=precision, mean=True)
     compute_layer(layer, Operands(x, weight, bias, scale=scale, shift=shift), out, config)
 
 
@@ -72,9 +70,3 @@ def _empty(
 
 
 register_op("pool_linear", _write, _empty)
-
-
-@cache
-def _layer(shape: torch.Size, classes: int, prologue: bool, precision: str) -> Layer:
-    n, c, h, w = shape
-    return Layer(n, h, w, c, classes, (1, 1), relu=False, prologue=prologue, dtype=precision, mean=True)

@@ -6,15 +6,13 @@ y = kernels.conv_bias_relu_pool(x, widened)                                     
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 from torch import Tensor
 
-from kernels.call import check_activation, check_input, check_rows, compute_layer, register_op
+from kernels.call import cached_layer, check_activation, check_input, check_rows, compute_layer, register_op
 from kernels.launch import Operands
 from kernels.space.config import Config
-from kernels.space.layer import Layer, out_size
+from kernels.space.layer import out_size
 from kernels.stem import Widened
 
 
@@ -48,7 +46,8 @@ def _write(
     x: Tensor, weight: Tensor, bias: Tensor, geometry: list[int], relu: bool, precision: str, config: str, out: Tensor
 ) -> None:
     """Write out. `geometry` is kernel height and width, stride, padding; `config` is text, or empty."""
-    layer = _layer(x.shape, bias.shape[0], (*geometry,), relu, precision)
+    (n, c, h, w), (kernel_h, kernel_w, stride, padding), k = x.shape, geometry, bias.shape[0]
+    layer = cached_layer(n, h, w, c, k, (kernel_h, kernel_w), stride, padding, relu=relu, dtype=precision, pool=True)
     compute_layer(layer, Operands(x, weight, bias), out, config)
 
 
@@ -67,9 +66,3 @@ def _shape(x: Tensor, k: int, geometry: list[int]) -> tuple[int, int, int, int]:
     (n, _, h, w), (kernel_h, kernel_w, stride, padding) = x.shape, geometry
     out_h, out_w = out_size(h, kernel_h, stride, padding), out_size(w, kernel_w, stride, padding)
     return n, k, (out_h + 1) // 2, (out_w + 1) // 2
-
-
-@cache
-def _layer(shape: torch.Size, k: int, geometry: tuple[int, ...], relu: bool, precision: str) -> Layer:
-    (n, c, h, w), (kernel_h, kernel_w, stride, padding) = shape, geometry
-    return Layer(n, h, w, c, k, (kernel_h, kernel_w), stride, padding, relu=relu, dtype=precision, pool=True)

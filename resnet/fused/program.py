@@ -127,13 +127,11 @@ def build_program(folded: ResNet, shape: tuple[int, ...]) -> Program:
     stages = [folded.layer1, folded.layer2, folded.layer3, folded.layer4]
     blocks = [(f"layer{i}.{j}", block) for i, stage in enumerate(stages, 1) for j, block in enumerate(stage)]
     for (name, block), (_, following) in zip(blocks, [*blocks[1:], ("", None)], strict=True):
-        if not folded.preact:
-            x = builder.block(name, block, x)
-        elif following is None:
-            x = builder.preact(name, block, x, folded.post_bn, only_reader=True)
-        else:
-            only_reader = following.downsample is None or bool(following.projects)
-            x = builder.preact(name, block, x, cast(nn.Module, following.preact_bn), only_reader)
+        after, only_reader = None, True
+        if folded.preact:
+            after = cast(nn.Module, folded.post_bn if following is None else following.preact_bn)
+            only_reader = following is None or following.downsample is None or bool(following.projects)
+        x = builder.block(name, block, x, after, only_reader)
     builder.head(folded, x)
     return Program(tuple(builder.steps), builder.shapes)
 
@@ -159,16 +157,9 @@ class _Builder:
         step = Head("head", x, model.fc.weight, model.fc.bias, prologue)
         self._add(step, (self.shapes[x][0], model.fc.out_features))
 
-    def block(self, name: str, block: nn.Module, x: str) -> str:
-        """Add a block of v1 or v1.5."""
-        *inner, (last_name, last) = _convs(name, block)
-        y = self._inner(inner, x, None)
-        residual, shortcut = self._shortcut(block, x, last)
-        return self._conv(last_name, y, last, residual=residual, shortcut=shortcut)
-
-    def preact(self, name: str, block: nn.Module, x: str, after: nn.Module, only_reader: bool) -> str:
-        """Add a block of v2; `after` is the norm that follows, `only_reader` whether it alone reads the block's sum."""
-        norm, prologue = block.preact_bn, None
+    def block(self, name: str, block: nn.Module, x: str, after: nn.Module | None, only_reader: bool) -> str:
+        """Add a block; `after` is the norm that follows in v2, `only_reader` whether it alone reads the block's sum."""
+        norm, prologue = getattr(block, "preact_bn", None), None
         if isinstance(norm, nn.BatchNorm2d) and x not in self.activated:
             if block.projects:
                 x = self._activate(name, x, norm)
@@ -177,8 +168,8 @@ class _Builder:
         *inner, (last_name, last) = _convs(name, block)
         y = self._inner(inner, x, prologue)
         residual, shortcut = self._shortcut(block, x, last)
-        if residual is not None or not only_reader:
-            return self._conv(last_name, y, last, residual=residual, shortcut=shortcut, relu=False)
+        if after is None or residual is not None or not only_reader:
+            return self._conv(last_name, y, last, residual=residual, shortcut=shortcut, relu=after is None)
         self.activated.add(last_name)
         following = _affine(after) if isinstance(after, nn.BatchNorm2d) else None
         return self._conv(last_name, y, last, shortcut=shortcut, following=following)
