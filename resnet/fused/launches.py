@@ -40,17 +40,17 @@ def install_tuned(gpu: str, results: Path = RESULTS) -> dict[str, Any]:
     a damaged file.
     """
     global _installed_here
-    constants = install_measured(gpu, results)
+    details = {"tables": [], "constants": install_measured(gpu, results)}
     if len(table.installed_table()) and table.installed_table() is not _installed_here:
-        return {"tables": [], "choice": "a table that this process installed itself", "constants": constants}
+        return details | {"choice": "a table that this process installed itself"}
     path = tuned_path(gpu, results)
     in_file = table.Table.read(path) if path.exists() else table.Table()
     measured = table.Table(entry for entry in in_file if entry.gpu == gpu and entry.chosen == "measured")
     table.install(measured)
     _installed_here = measured
     if not len(measured):
-        return {"tables": [], "choice": f"the model's: no layer was measured on {gpu}", "constants": constants}
-    return {"tables": [path.name], "choice": f"{len(measured)} layers measured on {gpu}", "constants": constants}
+        return details | {"choice": f"the model's: no layer was measured on {gpu}"}
+    return details | {"tables": [path.name], "choice": f"{len(measured)} layers measured on {gpu}"}
 
 
 def config_of(layer: Layer, target: Target) -> Config:

@@ -31,11 +31,10 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     """
     shape, dtype = tuple(example.shape), DTYPES[precision]
     fused = build_program(cast(ResNet, fold(model)), shape)
-    tuned = (
-        install_tuned(torch.cuda.get_device_name(example.device)) if example.device.type == "cuda" else {"tables": []}
-    )
+    on_gpu = example.device.type == "cuda"
+    tuned = install_tuned(torch.cuda.get_device_name(example.device)) if on_gpu else {"tables": []}
     network = FusedNetwork(fused, precision, example.device)
-    kernels = "triton" if example.device.type == "cuda" else "triton, interpreted" if network.configs else "aten"
+    kernels = "triton" if on_gpu else "triton, interpreted" if network.configs else "aten"
     details = {
         "weights_bytes": weights_bytes(network),
         "steps": len(fused.steps),

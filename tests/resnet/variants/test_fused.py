@@ -20,6 +20,7 @@ if importlib.util.find_spec("triton") is None:
 import resnet.model
 from bench.worker import reference
 from bench.worker.gate import Truth, judge
+from kernels.space.layer import Layer
 from resnet.archs import SHORTCUTS, VERSIONS, Spec
 from resnet.fold import fold
 from resnet.fused.network import FusedNetwork
