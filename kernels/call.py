@@ -108,6 +108,15 @@ def register_op(name: str, write: Callable[..., None], empty: Callable[..., Tens
 cached_layer = cache(Layer)  # a layer caches what is computed from it
 
 
+def call_op(name: str, operands: tuple[Any, ...], config: Config | None, out: Tensor | None) -> Tensor:
+    """Return the result of the op `name`, new or written to `out`; `config` overrides the table."""
+    arguments = (*operands, "" if config is None else str(config))
+    if out is None:
+        return getattr(torch.ops.resnet_bench, name)(*arguments)
+    getattr(torch.ops.resnet_bench, f"{name}_out")(*arguments, out)
+    return out
+
+
 def compute_layer(layer: Layer, operands: Operands, out: Tensor, text: str) -> None:
     """Compute a layer into `out`; `text` is a configuration that overrides the table, or empty."""
     if out.numel() == 0:

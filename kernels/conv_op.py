@@ -19,6 +19,7 @@ from torch import Tensor
 
 from kernels.call import (
     cached_layer,
+    call_op,
     check_activation,
     check_input,
     check_prologue,
@@ -76,12 +77,8 @@ def conv_bias_act(
             check_activation(name, tensor, x, (n, packed.c_out, out_h, out_w))
     check_prologue(prologue, x)
     geometry = [*packed.kernel, stride, padding, stride2]
-    text = "" if config is None else str(config)
-    operands = (x, packed.weight, packed.bias, residual, x2, scale, shift, geometry, relu, packed.precision, text)
-    if out is None:
-        return torch.ops.resnet_bench.conv_bias_act(*operands)
-    torch.ops.resnet_bench.conv_bias_act_out(*operands, out)
-    return out
+    operands = (x, packed.weight, packed.bias, residual, x2, scale, shift, geometry, relu, packed.precision)
+    return call_op("conv_bias_act", operands, config, out)
 
 
 def _check_second(x: Tensor, x2: Tensor | None, stride2: int, packed: Packed) -> None:

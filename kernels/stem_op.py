@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kernels.call import cached_layer, check_activation, check_input, check_rows, compute_layer, register_op
+from kernels.call import cached_layer, call_op, check_activation, check_input, check_rows, compute_layer, register_op
 from kernels.launch import Operands
 from kernels.space.config import Config
 from kernels.space.layer import out_size
@@ -35,11 +35,8 @@ def conv_bias_relu_pool(
     check_rows(shape[0] * shape[2] * shape[3], "pooled pixels")
     if out is not None:
         check_activation("out", out, x, shape)
-    operands = (x, packed.weight, packed.bias, geometry, relu, packed.precision, "" if config is None else str(config))
-    if out is None:
-        return torch.ops.resnet_bench.conv_bias_relu_pool(*operands)
-    torch.ops.resnet_bench.conv_bias_relu_pool_out(*operands, out)
-    return out
+    operands = (x, packed.weight, packed.bias, geometry, relu, packed.precision)
+    return call_op("conv_bias_relu_pool", operands, config, out)
 
 
 def _write(
