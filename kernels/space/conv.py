@@ -14,7 +14,7 @@ from itertools import product
 from math import ceil, prod
 
 from kernels.cards.archs import ARCHS
-from kernels.cards.constants import on_change
+from kernels.cards.constants import cached
 from kernels.space.config import Config
 from kernels.space.fit import (
     hazard_reason,
@@ -63,8 +63,8 @@ def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
     return us
 
 
-def candidates(layer: Layer, arch: int, sms: int | None = None, gpu: str = "", limit: int = 0) -> list[Config]:
-    """Return the configurations that compute this layer and fit the GPU, the best first; at most `limit` if set.
+def candidates(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> list[Config]:
+    """Return the configurations that compute this layer and fit the GPU, the best first.
 
     With programmatic dependent launch wherever there is any (sm_90 and up), and serial where `wgmma_reads_registers`.
     """
@@ -85,7 +85,7 @@ def candidates(layer: Layer, arch: int, sms: int | None = None, gpu: str = "", l
     fitting.sort(
         key=lambda config: (round(predicted_us(layer, config, machine), 1), *_tie_break(layer, config, machine))
     )
-    return fitting[:limit] if limit else fitting
+    return fitting
 
 
 def _resident_programs(layer: Layer, config: Config, machine: Machine) -> int:
@@ -110,7 +110,7 @@ def _tie_break(layer: Layer, config: Config, machine: Machine) -> tuple[int, boo
     return config.split_k, many_warps, issuing, depth, stages, tile, -warps, str(config)
 
 
-@cache
+@cached
 def default_config(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Config:
     """Return the model's first choice that needs no checking; if all may spill, that with the fewest registers."""
     table_arch, configs = machine_of(arch).arch, candidates(layer, arch, sms, gpu)
@@ -119,9 +119,6 @@ def default_config(layer: Layer, arch: int, sms: int | None = None, gpu: str = "
             return config
     safe = [config for config in configs if not may_be_wrong(layer, config, table_arch)]
     return min(safe, key=lambda config: registers(layer, config, table_arch))
-
-
-on_change(default_config.cache_clear)
 
 
 def _blocks(layer: Layer) -> list[tuple[int, int, int, int]]:

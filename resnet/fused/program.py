@@ -32,6 +32,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from kernels.space.layer import out_size
 from resnet.model import ResNet
 
 INPUT = "input"
@@ -126,13 +127,11 @@ def build_program(folded: ResNet, shape: tuple[int, ...]) -> Program:
     stages = [folded.layer1, folded.layer2, folded.layer3, folded.layer4]
     blocks = [(f"layer{i}.{j}", block) for i, stage in enumerate(stages, 1) for j, block in enumerate(stage)]
     for (name, block), (_, following) in zip(blocks, [*blocks[1:], ("", None)], strict=True):
-        if not folded.preact:
-            x = builder.block(name, block, x)
-        elif following is None:
-            x = builder.preact(name, block, x, folded.post_bn, only_reader=True)
-        else:
-            only_reader = following.downsample is None or bool(following.projects)
-            x = builder.preact(name, block, x, cast(nn.Module, following.preact_bn), only_reader)
+        after, only_reader = None, True
+        if folded.preact:
+            after = cast(nn.Module, folded.post_bn if following is None else following.preact_bn)
+            only_reader = following is None or following.downsample is None or bool(following.projects)
+        x = builder.block(name, block, x, after, only_reader)
     builder.head(folded, x)
     return Program(tuple(builder.steps), builder.shapes)
 
@@ -148,7 +147,7 @@ class _Builder:
     def stem(self, model: ResNet) -> str:
         conv = model.conv1
         n, _, h, w = self.shapes[INPUT]
-        pooled = [_out_size(_out_size(size, 7, STEM_STRIDE, STEM_PADDING), 3, 2, 1) for size in (h, w)]
+        pooled = [out_size(out_size(size, 7, STEM_STRIDE, STEM_PADDING), 3, 2, 1) for size in (h, w)]
         step = Stem("stem", INPUT, conv.weight, conv.bias, relu=not model.preact)
         return self._add(step, (n, conv.out_channels, *pooled))
 
@@ -158,16 +157,9 @@ class _Builder:
         step = Head("head", x, model.fc.weight, model.fc.bias, prologue)
         self._add(step, (self.shapes[x][0], model.fc.out_features))
 
-    def block(self, name: str, block: nn.Module, x: str) -> str:
-        """Add a block of v1 or v1.5."""
-        *inner, (last_name, last) = _convs(name, block)
-        y = self._inner(inner, x, None)
-        residual, shortcut = self._shortcut(block, x, last)
-        return self._conv(last_name, y, last, residual=residual, shortcut=shortcut)
-
-    def preact(self, name: str, block: nn.Module, x: str, after: nn.Module, only_reader: bool) -> str:
-        """Add a block of v2; `after` is the norm that follows, `only_reader` whether it alone reads the block's sum."""
-        norm, prologue = block.preact_bn, None
+    def block(self, name: str, block: nn.Module, x: str, after: nn.Module | None, only_reader: bool) -> str:
+        """Add a block; `after` is the norm that follows in v2, `only_reader` whether it alone reads the block's sum."""
+        norm, prologue = getattr(block, "preact_bn", None), None
         if isinstance(norm, nn.BatchNorm2d) and x not in self.activated:
             if block.projects:
                 x = self._activate(name, x, norm)
@@ -176,8 +168,8 @@ class _Builder:
         *inner, (last_name, last) = _convs(name, block)
         y = self._inner(inner, x, prologue)
         residual, shortcut = self._shortcut(block, x, last)
-        if residual is not None or not only_reader:
-            return self._conv(last_name, y, last, residual=residual, shortcut=shortcut, relu=False)
+        if after is None or residual is not None or not only_reader:
+            return self._conv(last_name, y, last, residual=residual, shortcut=shortcut, relu=after is None)
         self.activated.add(last_name)
         following = _affine(after) if isinstance(after, nn.BatchNorm2d) else None
         return self._conv(last_name, y, last, shortcut=shortcut, following=following)
@@ -229,7 +221,7 @@ class _Builder:
                 shortcut = Shortcut(shortcut.source, shortcut.stride, scaled, bias2, shortcut.learned)
         stride, padding = conv.stride[0], cast("tuple[int, int]", conv.padding)[0]
         n, _, h, w = self.shapes[x]
-        size = [_out_size(side, conv.kernel_size[0], stride, padding) for side in (h, w)]
+        size = [out_size(side, conv.kernel_size[0], stride, padding) for side in (h, w)]
         step = Conv(name, x, weight, bias, stride, padding, relu, residual, shortcut, prologue)
         return self._add(step, (n, conv.out_channels, *size))
 
@@ -260,10 +252,6 @@ def _scaled(weight: Tensor, bias: Tensor | None, scale: Tensor, shift: Tensor | 
         new_bias = shift.double() if new_bias is None else new_bias + shift.double()
     new_weight = (weight.detach().double() * factor[:, None, None, None]).float()
     return new_weight, None if new_bias is None else new_bias.float()
-
-
-def _out_size(size: int, kernel: int, stride: int, padding: int) -> int:
-    return (size + 2 * padding - kernel) // stride + 1
 
 
 def modules_of(step: Step) -> tuple[str, ...]:

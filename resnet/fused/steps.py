@@ -53,8 +53,7 @@ class KernelStem(nn.Module):
         self.packed = widen(_pack_step(step, precision), STEM_STRIDE, STEM_PADDING)
 
     def forward(self, values: Values, out: Tensor | None = None) -> Tensor:
-        x = values[self.source]
-        return conv_bias_relu_pool(x, self.packed, STEM_STRIDE, STEM_PADDING, relu=self.relu, out=out)
+        return conv_bias_relu_pool(values[self.source], self.packed, relu=self.relu, out=out)
 
     def operands(self, values: Values) -> Operands:
         return Operands(values[self.source], self.packed.weight, self.packed.bias)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,10 +14,15 @@ from resnet.runner import DTYPES
 
 
 class LibraryConv(nn.Module):
-    """A convolution and, if it has one, the projection that it adds, computed before: [N, K, H', W']."""
+    """A convolution and, if it has one, the projection that it adds, computed before: [N, K, H', W'].
 
-    def __init__(self, step: Conv, dtype: torch.dtype) -> None:
+    For tf32 the result is rounded to it, because this project's kernels would truncate it. The rounding is one more
+    pass over the result, and its time counts as a cost of the library in a mixed network.
+    """
+
+    def __init__(self, step: Conv, precision: str) -> None:
         super().__init__()
+        dtype, self.rounds = DTYPES[precision], precision == "tf32"
         self.source, self.residual, self.relu = step.source, step.residual, step.relu
         self.conv = _cudnn_conv(step.weight, step.bias, step.stride, step.padding, dtype)
         self.shortcut, self.projection = None, None
@@ -28,7 +31,8 @@ class LibraryConv(nn.Module):
             self.projection = _cudnn_conv(step.shortcut.weight, step.shortcut.bias, step.shortcut.stride, 0, dtype)
 
     def forward(self, values: Values) -> Tensor:
-        return self.conv(values[self.source], self._residual(values), self.relu)
+        y = self.conv(values[self.source], self._residual(values), self.relu)
+        return round_tf32(y) if self.rounds else y
 
     def choose(self, values: Values) -> None:
         self.conv.choose(values[self.source], self._residual(values), self.relu)
@@ -40,17 +44,19 @@ class LibraryConv(nn.Module):
 
 
 class LibraryStem(nn.Module):
-    """The 7x7 convolution, then the pool: [N, K, H', W']."""
+    """The 7x7 convolution, then the pool: [N, K, H', W'], for tf32 rounded as a `LibraryConv`."""
 
-    def __init__(self, step: Stem, dtype: torch.dtype) -> None:
+    def __init__(self, step: Stem, precision: str) -> None:
         super().__init__()
+        dtype, self.rounds = DTYPES[precision], precision == "tf32"
         self.source, self.relu = step.source, step.relu
         self.conv = _cudnn_conv(step.weight, step.bias, STEM_STRIDE, STEM_PADDING, dtype)
 
     def forward(self, values: Values) -> Tensor:
         y = self.conv(values[self.source], None, self.relu)
         # without a ReLU the pool's padding is zeros, not max_pool2d's minus infinity
-        return F.max_pool2d(y, 3, 2, 1) if self.relu else F.max_pool2d(F.pad(y, (1, 1, 1, 1)), 3, 2)
+        y = F.max_pool2d(y, 3, 2, 1) if self.relu else F.max_pool2d(F.pad(y, (1, 1, 1, 1)), 3, 2)
+        return round_tf32(y) if self.rounds else y
 
     def choose(self, values: Values) -> None:
         self.conv.choose(values[self.source], None, self.relu)
@@ -75,42 +81,22 @@ class LibraryHead(nn.Module):
         """Do nothing: there is one implementation."""
 
 
-class RoundedStep(nn.Module):
-    """A step whose result is rounded to tf32, because this project's kernels would truncate it.
-
-    The rounding is one more pass over the result, and its time counts as a cost of the library in a mixed network.
-    """
-
-    def __init__(self, step: LibraryConv | LibraryStem) -> None:
-        super().__init__()
-        self.step = step
-
-    def forward(self, values: Values) -> Tensor:
-        return round_tf32(cast(Tensor, self.step(values)))
-
-    def choose(self, values: Values) -> None:
-        self.step.choose(values)
-
-
-LibraryStep = LibraryConv | LibraryStem | LibraryHead | RoundedStep
+LibraryStep = LibraryConv | LibraryStem | LibraryHead
 
 
 def library_step(step: Step, precision: str) -> LibraryStep | None:
     """Return a step by the library, or None if that takes more than the step's convolutions, pool and product."""
-    dtype = DTYPES[precision]
-    if isinstance(step, Stem | Conv):
-        if isinstance(step, Conv) and (step.prologue or (step.shortcut and not step.shortcut.learned)):
-            return None
-        module = LibraryStem(step, dtype) if isinstance(step, Stem) else LibraryConv(step, dtype)
-        return RoundedStep(module) if precision == "tf32" else module
-    return None if step.prologue else LibraryHead(step, dtype)
+    if isinstance(step, Stem):
+        return LibraryStem(step, precision)
+    if isinstance(step, Head):
+        return None if step.prologue else LibraryHead(step, DTYPES[precision])
+    selects = step.shortcut is not None and not step.shortcut.learned
+    return None if step.prologue or selects else LibraryConv(step, precision)
 
 
 def _cudnn_conv(weight: Tensor, bias: Tensor | None, stride: int, padding: int, dtype: torch.dtype) -> CudnnConv:
     k, c, r, s = weight.shape
     conv = nn.Conv2d(c, k, (r, s), stride, padding, bias=bias is not None, device="meta")
-    conv.weight, conv.bias = (
-        nn.Parameter(weight.detach(), False),
-        None if bias is None else nn.Parameter(bias.detach(), False),
-    )
+    conv.weight = nn.Parameter(weight.detach(), False)
+    conv.bias = None if bias is None else nn.Parameter(bias.detach(), False)
     return CudnnConv(conv, dtype, torch.channels_last)

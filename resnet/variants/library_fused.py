@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from resnet.fold import fold
 from resnet.library.ops import CudnnConv, OneDnnConv, OneDnnLinear, choose_each
 from resnet.model import ResNet
-from resnet.runner import DTYPES, FORMATS, Runner, TorchRunner, fastest, weights_bytes, with_launch
+from resnet.runner import DTYPES, FORMATS, Runner, TorchRunner, fastest_runner, weights_bytes, with_launch
 
 Convert = Callable[[nn.Conv2d], nn.Module]
 
@@ -98,8 +98,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
         return _onednn(folded, example, DTYPES[precision])
     names = tuple(FORMATS) if precision == "fp32" else ("channels_last",)
     runners = {name: _cudnn(folded, example, DTYPES[precision], name) for name in names}
-    calls = {name: partial(runner, runner.place(example)) for name, runner in runners.items()}
-    name, _ = fastest(calls, example.device) if len(calls) > 1 else (names[0], {})
+    name, _ = fastest_runner(runners, example) if len(runners) > 1 else (names[0], {})
     return with_launch(runners[name], launch)
 
 

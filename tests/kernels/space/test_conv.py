@@ -36,7 +36,6 @@ def test_the_space_is_ordered_and_fits(layer, arch) -> None:
     assert chosen in found
     assert chosen.impl == "ptr"
     assert not needs_checking(layer, chosen, arch)
-    assert candidates(layer, arch, limit=3) == found[:3]
 
 
 @pytest.mark.parametrize("layer", [*LAYERS, Layer(1, 1, 1, 1, 1, (1, 1)), Layer(1, 3, 3, 700, 3, (3, 3), dtype="fp32")])
@@ -49,7 +48,7 @@ def test_no_prediction_beats_the_machine() -> None:
     for layer in LAYERS:
         machine = machine_of(90)
         floor = 1e6 * max(layer.bytes / machine.memory, layer.flops / machine.flops["fp16"])
-        assert all(predicted_us(layer, config, machine) > floor for config in candidates(layer, 90, limit=50))
+        assert all(predicted_us(layer, config, machine) > floor for config in candidates(layer, 90)[:50])
 
 
 def test_the_model_splits_the_depth_where_sms_are_idle() -> None:
