@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, nullcontext
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -28,7 +29,7 @@ from bench.runs.kernel_jobs import FactsAnswer, FactsJob
 from bench.runs.wire import Json
 from bench.static.cases import Counted, Fact
 from bench.static.kernels import Accepted, chosen
-from bench.worker.static.counters import Dispatched, count_dispatched, launched_on, optimised_graphs
+from bench.worker.static.counters import Dispatched, count_dispatched, launched_on
 from bench.worker.static.inductor_calls import compilations
 from kernels.cards import cards
 from resnet.archs import Spec
@@ -207,11 +208,14 @@ def _count_session(case: Case, model: ResNet, example: Tensor) -> Counted:
     """Count the nodes and weights of the graph that ONNX Runtime optimises."""
     import numpy as np
     import onnx
+    from onnxruntime import InferenceSession
 
+    runner: Any = prepare(case.variant, model, example, case.precision, case.launch)
+    options = runner._session.get_session_options()
     with tempfile.TemporaryDirectory(prefix="resnet-bench-facts-") as folder:
-        with optimised_graphs(Path(folder)) as files:
-            prepare(case.variant, model, example, case.precision, case.launch)
-        graph = onnx.load(str(files[-1])).graph
+        options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
+        InferenceSession(runner._session._model_path, options, providers=runner._session.get_providers())
+        graph = onnx.load(options.optimized_model_filepath).graph
     sizes = [
         int(np.prod(tensor.dims)) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
         for tensor in graph.initializer

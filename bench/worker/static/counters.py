@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -88,20 +87,3 @@ def launched_on(target: Target) -> Iterator[Launched]:
         launches, target_of=lambda *_: target, compile_together=lambda _: True, bind_launch=launched.bind_launch
     ):
         yield launched
-
-
-@contextmanager
-def optimised_graphs(folder: Path) -> Iterator[list[Path]]:
-    """Have each session opened inside write the graph that it runs to a file; yields the paths."""
-    import onnxruntime
-
-    paths: list[Path] = []
-    original = onnxruntime.InferenceSession
-
-    def session(path: str, options: Any, *args: Any, **kwargs: Any) -> Any:
-        paths.append(folder / f"{len(paths)}.onnx")
-        options.optimized_model_filepath = str(paths[-1])
-        return original(path, options, *args, **kwargs)
-
-    with patch.object(onnxruntime, "InferenceSession", session):
-        yield paths

@@ -90,7 +90,7 @@ def test_our_own_steps_are_timed_where_the_ops_are_atens(variant: str) -> None:
     from importlib import import_module
 
     run = import_module(f"resnet.variants.{VARIANTS[variant].module}").prepare(model, batch, "fp32", "stream")
-    timed = layer_times.time_parts(variant, run, model, Setup([run.place(batch)], Clock(), 7))
+    timed = layer_times.time_parts(variant, run, Setup([run.place(batch)], Clock(), 7))
     found = layers.assemble_layers(case, told(timed.parts, timed.ns), ceilings())
     consistent(found, case)
     by_name = {row["name"]: row["operations"] for row in found["rows"]}
