@@ -16,9 +16,9 @@ from bench.suite.timed import timed_case
 from bench.worker.gate import Wrong
 
 
-def test_case(case: str, benchmark: Any, plan: Plan, env: Environment, where: str, pytestconfig: pytest.Config) -> None:
+def test_case(case: str, benchmark: Any, plan: Plan, env: Environment, pytestconfig: pytest.Config) -> None:
     seed, source = pytestconfig.getoption("--seed"), pytestconfig.getoption("--input")
-    with timed_case(Case.parse(case), plan, env, where, seed, source) as timed:
+    with timed_case(Case.parse(case), plan, env, seed, source) as timed:
         try:
             timed.check_before()
             benchmark(timed.call)

@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from bench.errors import WorkError
+from bench.machine.environment import device
 from bench.machine.facts import Environment
 from bench.plans.case import Case
 from bench.plans.plan import Plan
@@ -25,10 +27,6 @@ from bench.worker.measure.clock import Clock, on_device
 from bench.worker.measure.measure import measure_throughput
 from bench.worker.prepare import first_call, job_material, read_job_truth
 from bench.worker.runtime import describe_runtime
-
-
-class NoReference(RuntimeError):
-    """There are no reference logits to check the case's answers against; the message says why."""
 
 
 class TimedCase:
@@ -87,27 +85,28 @@ class TimedCase:
 
 
 @contextmanager
-def timed_case(case: Case, plan: Plan, env: Environment, device: str, seed: int, source: str) -> Iterator[TimedCase]:
+def timed_case(case: Case, plan: Plan, env: Environment, seed: int, source: str) -> Iterator[TimedCase]:
     """Prepare `case` in this process, inside its clock's stream; another process computes its references once.
 
-    Raises NoReference, and what TimedCase raises.
+    Raises WorkError where that fails, and what TimedCase raises.
     """
-    answer = request(reference_job([case], plan.settings, device, seed, source), REFERENCE_LIMIT_S)
+    where = device(env)
+    answer = request(reference_job([case], plan.settings, where, seed, source), REFERENCE_LIMIT_S)
     if answer.status != "ok":
-        raise NoReference(answer.reason)
+        raise WorkError(answer.reason)
     _free_previous_case()
-    job = CaseJob(case, plan.settings, device, seed, source, answer.data["paths"])
+    job = CaseJob(case, plan.settings, where, seed, source, answer.data["paths"])
     record = {
         "schema": SCHEMA,
         "case": case.name,
-        "device": device,
+        "device": where,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": seed,
         "settings": asdict(plan.settings),
         "plan": {"name": plan.name, "digest": plan.digest},
         "environment": env,
     }
-    with on_device(device) as clock:
+    with on_device(where) as clock:
         yield TimedCase(job, clock, record)
 
 

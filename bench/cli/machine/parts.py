@@ -10,8 +10,8 @@ import typer
 from typer import Argument, Option
 
 from bench.cli.console import STOPPED, UNABLE, out, stop, tell
-from bench.experiments.lists import select_named
-from bench.experiments.parts import Outcome, Part, first_cause, run_each_part
+from bench.experiments.lists import Experiment, Piece, select_named
+from bench.experiments.parts import Outcome, first_cause, run_each_part
 from bench.machine.environment import no_cuda
 from bench.machine.facts import Environment
 from bench.paths import LOCAL
@@ -46,7 +46,7 @@ def default_file(env: Environment, name: str, dry: bool) -> Path:
 
 def run_parts(
     job: PartsJob,
-    parts: Sequence[Part],
+    parts: Sequence[Piece | Experiment],
     budget_s: float,
     path: Path,
     add: Callable[[str, Outcome], None],
