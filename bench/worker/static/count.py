@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -23,6 +22,7 @@ import torch
 from torch import Tensor
 
 from bench.errors import StoreError
+from bench.machine.environment import installed_version
 from bench.paths import ACCEPTED
 from bench.plans.case import Case
 from bench.runs.kernel_jobs import FactsAnswer, FactsJob
@@ -63,18 +63,9 @@ def count_facts(job: FactsJob, notify: Callable[[str], None]) -> FactsAnswer:
 def environment() -> dict[str, str]:
     """Return the versions and the processor that counts depend on; torch's builds for CPU and CUDA count alike."""
     names = ("torch", "onnx", "onnxscript", "onnxruntime")
-    versions = {name: _version(name) for name in names}
+    versions = {name: installed_version(name) or installed_version(f"{name}-gpu") for name in names}
     cpu = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
-    return {name: text for name, text in versions.items() if text} | {"cpu": cpu}
-
-
-def _version(package: str) -> str:
-    for name in (package, f"{package}-gpu"):
-        try:
-            return version(name).partition("+")[0]
-        except PackageNotFoundError:
-            continue
-    return ""
+    return {name: text.partition("+")[0] for name, text in versions.items() if text} | {"cpu": cpu}
 
 
 def count_case(case: Case) -> Counted:
