@@ -32,6 +32,7 @@ DEFAULT_CACHE_BYTES = 128 << 20
 class Clock:
     """The clock of a CPU, where a call returns with its result ready, and the base of a GPU's."""
 
+    name = "cpu"
     method = ""  # how device time is measured, as records name it; empty where the host's time is the device's
 
     def __init__(self) -> None:
@@ -61,14 +62,17 @@ class Clock:
     def flush(self) -> int:
         """Overwrite the device's last-level cache, and wait; return the bytes written."""
         if self._scratch is None:
-            self._scratch = torch.zeros(FLUSH_FACTOR * last_level_cache("cpu"), dtype=torch.uint8)
-        self._scratch.add_(1)  # by all of torch's threads, so in the caches of all their cores
+            size = FLUSH_FACTOR * last_level_cache(self.name)
+            self._scratch = torch.zeros(size, dtype=torch.uint8, device=self.name)
+        self._scratch.add_(1)  # on a CPU by all of torch's threads, so in the caches of all their cores
+        self.wait()
         return self._scratch.numel()
 
 
 class CudaClock(Clock):
     """The clock of a GPU: the host waits for `stream` alone, which is the current one."""
 
+    name = "cuda"
     method = GPU_HOW
 
     def __init__(self, stream: torch.cuda.Stream) -> None:
@@ -87,13 +91,6 @@ class CudaClock(Clock):
 
     def wait(self) -> None:
         self.stream.synchronize()
-
-    def flush(self) -> int:
-        if self._scratch is None:
-            self._scratch = torch.empty(FLUSH_FACTOR * last_level_cache("cuda"), dtype=torch.uint8, device="cuda")
-        self._scratch.zero_()
-        self.wait()
-        return self._scratch.numel()
 
 
 def last_level_cache(device: str) -> int:
