@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.machine.watch import Watch
 from bench.runs.job import CaseAnswer, CaseJob
+from bench.worker import STARTED
 from bench.worker.runtime import cache_state, describe_runtime, fresh_caches
-from bench.worker.start import STARTED
 
 if TYPE_CHECKING:
     from torch import Tensor
