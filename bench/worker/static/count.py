@@ -29,8 +29,7 @@ from bench.runs.kernel_jobs import FactsAnswer, FactsJob
 from bench.runs.wire import Json
 from bench.static.cases import Counted, Fact
 from bench.static.kernels import Accepted, chosen
-from bench.worker.static.counters import Dispatched, count_dispatched, launched_on
-from bench.worker.static.inductor_calls import compilations
+from bench.worker.static.counters import Dispatched, compilations, count_dispatched, launched_on
 from kernels.cards import cards
 from resnet.archs import Spec
 from resnet.fused import launches
