@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -12,19 +12,17 @@ from bench.errors import StoreError
 from bench.plans.words import heading
 from bench.records.record import Record
 from bench.records.same import group_by_machine, machine_label
-from bench.records.store import Store
+from bench.records.store import read_folders
 from bench.report.recommend import Budget, Choice, choose
-
-FOLDER_ROUNDS = 1 << 20  # an offset between the rounds of folders: rounds of two folders are never paired
 
 
 @dataclass
 class Group:
-    """The choice among the cases of one model on one machine; `origin` is the folder of each record, by its id."""
+    """The choice among the cases of one model on one machine, whose records `read_folders` numbered by folder."""
 
     heading: str
     choice: Choice
-    origin: dict[int, Path]
+    folders: list[Path]
 
 
 def choose_by_group(
@@ -35,7 +33,10 @@ def choose_by_group(
     `model` is a glob; `tell` receives a sentence for each damaged line, and one where there are several machines.
     Raises StoreError where no record is of such a model.
     """
-    records, origin = _read_folders(folders, tell)
+    paths = list(dict.fromkeys(folders))
+    records, damage = read_folders(paths, apart=True)
+    for line in damage:
+        tell(f"bench: {line}")
     machines = group_by_machine(records)
     if len(machines) > 1:
         tell(f"{len(machines)} machines, or sets of software, are in these records: each has a separate answer.")
@@ -49,19 +50,5 @@ def choose_by_group(
         raise StoreError(f"no record in {', '.join(map(str, folders))} is of a model {model or 'with a batch'}")
     ordered = sorted(groups.items(), key=lambda item: (item[0][0], len(item[0][1]), item[0]))
     return [
-        Group(heading(name, image, machine), choose(group, budget), origin) for (machine, name, image), group in ordered
+        Group(heading(name, image, machine), choose(group, budget), paths) for (machine, name, image), group in ordered
     ]
-
-
-def _read_folders(folders: Sequence[Path], tell: Callable[[str], None]) -> tuple[list[Record], dict[int, Path]]:
-    """Return all records, their rounds numbered apart by folder, and the folder of each record by its id."""
-    origin: dict[int, Path] = {}
-    records: list[Record] = []
-    for place, folder in enumerate(dict.fromkeys(folders)):
-        store = Store(folder)
-        for record in store.read():
-            records.append(replace(record, round=record.round + place * FOLDER_ROUNDS))
-            origin[id(records[-1])] = folder
-        for line in store.damage:
-            tell(f"bench: {line}")
-    return records, origin

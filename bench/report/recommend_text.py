@@ -45,7 +45,7 @@ def _print_choice(out: Console, group: Group) -> None:
     _print_undecided(out, choice)
     for reason, count in choice.excluded.most_common():
         out.print(f"Left out: {count} {plural(count, 'case')}, {reason}.", style="dim", markup=False)
-    for why, command in useful_runs(choice, group.origin):
+    for why, command in useful_runs(choice, group.folders):
         out.print(f"{why}:", markup=False)
         out.print(f"  {command}", markup=False, soft_wrap=True)
     if shown := [*choice.fitting[:SHOWN], *choice.promising[: SHOWN - 1]]:
@@ -123,7 +123,7 @@ def group_as_json(group: Group, listed: bool) -> dict[str, Any]:
         "fitting": [case.row.case.name for case in choice.fitting],
         "undecided": [_case_as_json(case) for case in choice.undecided],
         "excluded": dict(choice.excluded),
-        "runs": [{"why": why, "command": command} for why, command in useful_runs(choice, group.origin)],
+        "runs": [{"why": why, "command": command} for why, command in useful_runs(choice, group.folders)],
     }
 
 

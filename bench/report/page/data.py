@@ -16,10 +16,12 @@ from typing import Any
 
 from bench.records.baseline import images_per_second
 from bench.records.fields import MemoryNumber
+from bench.records.record import Record
+from bench.records.store import FOLDER_ROUNDS
 from bench.report.page.commits import history_rows
 from bench.report.page.layers import layer_rows
 from bench.report.page.numbers import rounded
-from bench.report.page.settings import LocatedRecord, Setting, case_fields, depth, read_settings
+from bench.report.page.settings import Setting, case_fields, depth, read_settings
 from bench.report.rows import Row, joules_per_image, watts
 from bench.report.views import MIB, VIEWS
 from bench.stats import median_interval, ratio
@@ -55,16 +57,17 @@ class PageData:
 def gather(folders: Iterable[str | Path]) -> PageData:
     """Return the data of some results folders. Raises StoreError for a folder without records."""
     paths = list(dict.fromkeys(Path(folder) for folder in folders))
-    settings, located, damage = read_settings(paths)
+    settings, damage = read_settings(paths)
     data = PageData(settings, damage)
-    place_of = {id(setting): place for place, setting in enumerate(settings)}
     # thousands of records share a few environments: each value is kept once, as JSON, with its place in the list
     places: dict[str, int] = {}
-    data.records = [_record_fields(record, place_of[id(record.setting)], places) for record in located]
-    data.values = [json.loads(text) for text in places]
     for place, setting in enumerate(settings):
         _add_rows(data, place, setting)
-    keys = {setting.key: place_of[id(setting)] for setting in reversed(settings)}
+        for record in setting.records:
+            fields = {"setting": place, "folder": str(paths[record.round // FOLDER_ROUNDS])}
+            data.records.append(fields | _record_fields(record, places))
+    data.values = [json.loads(text) for text in places]
+    keys = {setting.key: place for place, setting in reversed(list(enumerate(settings)))}
     data.layers = layer_rows(paths, keys, damage)
     if any(setting.commit for setting in settings):
         data.history = history_rows(paths, damage)
@@ -164,15 +167,12 @@ def sequence(samples: list[float]) -> list[float]:
     return [median(samples[first:last]) for first, last in pairwise(edges)]
 
 
-def _record_fields(located: LocatedRecord, setting: int, places: dict[str, int]) -> dict[str, Any]:
-    """Return a record's folder, round and status, and its SHOWN_FIELDS as places in the list of values."""
-    record = located.record
+def _record_fields(record: Record, places: dict[str, int]) -> dict[str, Any]:
+    """Return a record's case, round and status, and its SHOWN_FIELDS as places in the list of values."""
     values = {name: value for name in SHOWN_FIELDS if (value := getattr(record, name)) not in ({}, [], "")}
     return {
-        "setting": setting,
         "case": record.case.name,
-        "folder": str(located.folder),
-        "round": record.round,
+        "round": record.round % FOLDER_ROUNDS,
         "status": record.status,
         "reason": record.reason,
         "started": record.started,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ class Setting:
     key: same.Key
     label: str = ""
     commit: str = ""  # where the machine's records are apart by commit
-    records: list[Record] = field(default_factory=list)  # their rounds numbered over all folders
+    records: list[Record] = field(default_factory=list)  # their rounds apart by folder, as `read_folders` numbers them
     rows: list[Row] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
@@ -58,43 +58,23 @@ class Setting:
         }
 
 
-@dataclass
-class LocatedRecord:
-    """A record as its folder has it, and the setting that it belongs to."""
-
-    record: Record
-    folder: Path
-    setting: Setting
-
-
-def read_settings(folders: Iterable[Path]) -> tuple[list[Setting], list[LocatedRecord], list[str]]:
-    """Return the settings of some folders in the order shown, every record, and a sentence for each damaged line.
+def read_settings(folders: Iterable[Path]) -> tuple[list[Setting], list[str]]:
+    """Return the settings of some folders in the order shown, and a sentence for each damaged line.
 
     Raises StoreError for a folder that holds no records.
     """
-    records: list[tuple[Record, Path, int]] = []
-    damage: list[str] = []
-    offset = 0
-    for folder in folders:
-        of_folder, unread = read_folders([folder])
-        damage += unread
-        records += [(record, folder, offset) for record in of_folder]
-        # a round of another folder is another round, although it has the same number
-        offset += 1 + max((record.round for record in of_folder), default=0)
-    several = _several_commits(record for record, _, _ in records)
+    records, damage = read_folders(folders, apart=True)
+    several = _several_commits(records)
     settings: dict[tuple[same.Key, str], Setting] = {}
-    located = []
-    for record, folder, offset in records:
+    for record in records:
         key = same.group_key(record)
         commit = _commit(record) if key in several else ""
-        setting = settings.setdefault((key, commit), Setting(key, commit=commit))
-        setting.records.append(replace(record, round=record.round + offset))
-        located.append(LocatedRecord(record, folder, setting))
+        settings.setdefault((key, commit), Setting(key, commit=commit)).records.append(record)
     keys = {key for key, _ in settings}
     for setting in settings.values():
         setting.label = same.machine_label(setting.key, keys) + (f", commit {setting.commit}" if setting.commit else "")
         setting.rows = rows_from_records(setting.records)
-    return _in_order(list(settings.values())), located, damage
+    return _in_order(list(settings.values())), damage
 
 
 def _in_order(settings: list[Setting]) -> list[Setting]:
