@@ -27,13 +27,12 @@ from bench.report.page.words import split_words
 from bench.report.views import VIEWS, notes
 from resnet.variants import LAUNCHES, PRECISIONS, VARIANTS
 
-CURE = "pip install 'altair>=5.5' 'vl-convert-python>=1.7' 'jinja2>=3.1'"
+CURE = "pip install 'vl-convert-python>=1.7' 'jinja2>=3.1'"
 
 
 def require_libraries() -> None:
     """Raise UnableError unless the libraries that make pages and stills can be imported."""
     try:
-        import altair  # noqa: F401
         import jinja2  # noqa: F401
         import vl_convert  # noqa: F401
     except ImportError as error:
@@ -124,15 +123,7 @@ def library_source() -> str:
     """Return Vega, Vega-Lite and Vega-Embed from the copy in vl-convert: 0.9 MB."""
     import vl_convert
 
-    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=vega_lite_version()))
-
-
-@cache
-def vega_lite_version() -> str:
-    """Return the version of Vega-Lite that Altair writes, as vl-convert names it."""
-    import altair
-
-    return ".".join(altair.SCHEMA_VERSION.lstrip("v").split(".")[:2])
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
 
 
 def _asset(name: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from bench.report.page import charts, noise
+from bench.report.page import charts
 from bench.report.page.data import PageData
 from bench.report.page.encoding import Rows, Spec
 
@@ -174,8 +174,8 @@ SECTIONS = (
         "How far to trust the medians. First every [[quantile]] of the samples: steep is quiet, a step is a second "
         "mode. Then the samples of the first [[round]] in the order taken: level is [[stationary]].",
         (
-            Chart("quantiles", "Distribution of latency about its median", noise.ecdf, having("quantiles")),
-            Chart("stationary", "Latency in the order it was sampled", noise.stationary, having("sequence")),
+            Chart("quantiles", "Distribution of latency about its median", charts.ecdf, having("quantiles")),
+            Chart("stationary", "Latency in the order it was sampled", charts.stationary, having("sequence")),
         ),
         "samples",
         "bench run quick",
@@ -186,7 +186,7 @@ SECTIONS = (
         "Rounds",
         "A point is the median of one process, with its [[interval]]. Processes that differ by more than their "
         "intervals are why the process is the sample.",
-        (Chart("rounds", "The median of each process about that of all", noise.rounds, having("by_round")),),
+        (Chart("rounds", "The median of each process about that of all", charts.rounds, having("by_round")),),
         "a second round",
         "bench run quick --rounds 5",
         "latency",

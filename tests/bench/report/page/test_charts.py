@@ -13,7 +13,6 @@ from bench.report.page import look, sections
 from bench.report.page.data import gather
 from tests.bench.report.page.sweeps import Make, layers_file, stored
 
-pytest.importorskip("altair")
 vl_convert = pytest.importorskip("vl_convert")
 
 

@@ -12,7 +12,6 @@ from bench.report.page import sections
 from bench.report.page.data import gather
 from tests.bench.report.page.sweeps import Make, another, stored
 
-pytest.importorskip("altair")
 pytest.importorskip("vl_convert")
 
 

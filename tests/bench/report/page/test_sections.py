@@ -13,7 +13,6 @@ from bench.report.page.data import gather
 from bench.report.views import VIEWS
 from tests.bench.report.page.sweeps import quick
 
-pytest.importorskip("altair")
 pytest.importorskip("vl_convert")
 
 
