@@ -8,7 +8,6 @@ from statistics import median
 from typing import Any
 
 from bench.plans.case import Case
-from bench.report.page.numbers import rounded
 from bench.report.page.settings import case_fields
 from bench.runs.worktree import commit_order
 from bench.verdicts.history import Series, history
@@ -47,8 +46,8 @@ def _rows(series: Series, first_id: int, machine: str) -> list[dict[str, Any]]:
             "at": place + 1,
             "commit": point.sha[:10],
             "when": str(point.when)[:10],
-            "value": rounded(float(point.value)),
-            "level": rounded(float(level)),
+            "value": float(point.value),
+            "level": float(level),
             "stretch": low,
             "rounds": point.rounds,
         }

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import isfinite
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,7 +21,6 @@ from bench.records.record import Record
 from bench.records.store import FOLDER_ROUNDS
 from bench.report.page.commits import history_rows
 from bench.report.page.layers import layer_rows
-from bench.report.page.numbers import rounded
 from bench.report.page.settings import Setting, case_fields, depth, read_settings
 from bench.report.rows import Row, joules_per_image, watts
 from bench.report.views import MIB, VIEWS
@@ -28,6 +28,7 @@ from bench.stats import median_interval, ratio
 from bench.text import at_pixels
 
 POINTS = 33
+DIGITS = 5  # significant ones of a number: no more than a chart can show
 # The fields of a record that the page shows beside its case: all but the samples and the gate's checks.
 SHOWN_FIELDS = (
     *("environment", "runtime", "settings", "plan", "input", "details", "warmup", "watch", "latency_stop"),
@@ -49,9 +50,10 @@ class PageData:
     layers: list[dict[str, Any]] = field(default_factory=list)  # a row for each layer of `bench layers -o`
     history: list[dict[str, Any]] = field(default_factory=list)  # a row for each case, metric and commit
 
-    def rows(self, dataset: str) -> list[dict[str, Any]]:
-        """Return the rows that a chart draws, of the dataset `cases`, `layers` or `history`."""
-        return list(getattr(self, dataset))
+    @property
+    def datasets(self) -> dict[str, list[dict[str, Any]]]:
+        """The rows that charts draw."""
+        return {"cases": self.cases, "layers": self.layers, "history": self.history}
 
 
 def gather(folders: Iterable[str | Path]) -> PageData:
@@ -65,19 +67,30 @@ def gather(folders: Iterable[str | Path]) -> PageData:
         _add_rows(data, place, setting)
         for record in setting.records:
             fields = {"setting": place, "folder": str(paths[record.round // FOLDER_ROUNDS])}
-            data.records.append(fields | _record_fields(record, places))
+            data.records.append(fields | rounded(_record_fields(record, places)))
     data.values = [json.loads(text) for text in places]
     keys = {setting.key: place for place, setting in reversed(list(enumerate(settings)))}
-    data.layers = layer_rows(paths, keys, damage)
+    data.layers = rounded(layer_rows(paths, keys, damage))
     if any(setting.commit for setting in settings):
-        data.history = history_rows(paths, damage)
+        data.history = rounded(history_rows(paths, damage))
     return data
+
+
+def rounded(value: Any) -> Any:
+    """Return a value for JSON, its floats with DIGITS significant digits; None in place of a NaN or an infinity."""
+    if isinstance(value, list):
+        return [rounded(element) for element in value]
+    if isinstance(value, dict):
+        return {key: rounded(element) for key, element in value.items()}
+    if type(value) is not float:
+        return value
+    return float(f"{value:.{DIGITS}g}") if isfinite(value) else None
 
 
 def _add_rows(data: PageData, place: int, setting: Setting) -> None:
     ranks: dict[str, int] = defaultdict(int)
     for row in setting.rows:
-        case = case_row(row)
+        case = rounded(case_row(row))
         ranks[case["group"]] += 1
         data.cases.append({"id": len(data.cases), "setting": place, "rank": ranks[case["group"]]} | case)
         for name, view in VIEWS.items():
@@ -108,7 +121,7 @@ def case_row(row: Row) -> dict[str, Any]:
     }
     fields |= {f"m_{name}": size / MIB for name, size in memory_parts(row).items()}
     fields |= {f"c_{part}": row.cold(f"{part}_s") for part in COLD_PARTS}
-    return {key: rounded(value) for key, value in (fields | sample_points(row)).items() if value is not None}
+    return {key: value for key, value in (fields | sample_points(row)).items() if value is not None}
 
 
 def memory_parts(row: Row) -> dict[str, int]:
@@ -176,7 +189,7 @@ def _record_fields(record: Record, places: dict[str, int]) -> dict[str, Any]:
         "status": record.status,
         "reason": record.reason,
         "started": record.started,
-        "wall_s": rounded(record.wall_s),
+        "wall_s": record.wall_s,
         "order": record.order,
         "device": record.device,
         "fields": {name: places.setdefault(json.dumps(value), len(places)) for name, value in values.items()},

@@ -23,10 +23,11 @@ from bench.report.page import look
 from bench.report.page.data import POINTS, PageData, gather
 from bench.report.page.sections import fill_sections
 from bench.report.page.settings import depth
-from bench.report.page.words import split_words
+from bench.report.page.words import WORDS
 from bench.report.views import VIEWS, notes
 from resnet.variants import LAUNCHES, PRECISIONS, VARIANTS
 
+MARKED = re.compile(r"\[\[(.+?)\]\]")  # a word of a caption that has an explanation
 CURE = "pip install 'vl-convert-python>=1.7' 'jinja2>=3.1'"
 
 
@@ -51,8 +52,6 @@ def render_page(folders: Iterable[str | Path]) -> str:
     library, script = library_source(), _asset("page.js")
     sources = f"{_source_expression(library)} {_source_expression(script)}"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters["first_line"] = lambda text: str(text).strip().partition("\n")[0][:200]
-    counter = count()
     return environment.from_string(_asset("page.html")).render(
         policy=f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {sources}",
         colours=look.css(),
@@ -62,8 +61,9 @@ def render_page(folders: Iterable[str | Path]) -> str:
         lacking=lacking,
         damage=data.damage,
         views=VIEWS,
-        split_words=lambda text: list(split_words(text)),
-        counter=lambda: next(counter),
+        words=WORDS,
+        split_words=MARKED.split,
+        counter=count().__next__,
         records=len(data.records),
         folders=[str(folder) for folder in folders],
         points=POINTS,
@@ -77,7 +77,7 @@ def _content(data: PageData, specs: dict[str, Any]) -> dict[str, Any]:
     """Return what the page's script reads."""
     rows = [row for setting in data.settings for row in setting.rows]
     return {
-        "rows": {dataset: data.rows(dataset) for dataset in ("cases", "layers", "history")},
+        "rows": data.datasets,
         "tables": data.tables,
         "views": {
             name: {"note": notes(view, rows), "columns": [{"title": c.title, "text": c.text} for c in view.columns]}

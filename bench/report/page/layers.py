@@ -12,7 +12,6 @@ from bench.errors import CaseError
 from bench.plans.case import Case
 from bench.records import same
 from bench.records.record import Record
-from bench.report.page.numbers import rounded
 from bench.report.page.settings import case_fields
 from bench.roofline.layers import SCHEMA, layer_name
 
@@ -67,6 +66,6 @@ def _rows(content: dict[str, Any], settings: dict[same.Key, int]) -> list[dict[s
             "bound": str(layer["bound"] or "-"),
             "kernels": "; ".join(kernels[:KERNELS] + more),
         }
-        rows.append(fields | {key: rounded(value) for key, value in row.items()})
+        rows.append(fields | row)
         start += ms
     return rows

@@ -210,7 +210,7 @@ def fill_sections(data: PageData) -> tuple[list[FilledSection], list[Section]]:
     for section in SECTIONS:
         specs = {}
         for chart in section.charts:
-            dataset = data.rows(chart.dataset)
+            dataset = data.datasets[chart.dataset]
             if rows := chart.select(dataset):
                 spec = specs[chart.name] = chart.make_spec(rows)
                 spec["usermeta"]["ids"] = [row["id"] for row in rows] if len(rows) < len(dataset) else None

@@ -33,7 +33,7 @@ def save_stills(folders: Iterable[str | Path], target: Path) -> list[Path]:
     for section in fill_sections(data)[0]:
         for name, spec in section.specs.items():
             dataset = spec["usermeta"]["dataset"]
-            still = _still(spec, data.rows(dataset), data.settings[0].label if dataset != "history" else "")
+            still = _still(spec, data.datasets[dataset], data.settings[0].label if dataset != "history" else "")
             if still is not None:
                 text = json.dumps(still)
                 svg = vl_convert.vegalite_to_svg(text, show_warnings=False).encode()
