@@ -12,7 +12,7 @@ from bench.plans import plan as plans
 from bench.plans.words import label
 from bench.records.record import Record
 from bench.records.store import FOLDER_ROUNDS
-from bench.report.recommend import OLDER_RECORD, Choice, rounds_to_separate
+from bench.report.recommend import Choice, rounds_to_separate
 from bench.report.rows import Row
 
 SHOWN = 5  # cases of a table, where a budget chooses; runs that read the energy
@@ -20,7 +20,7 @@ SHOWN = 5  # cases of a table, where a budget chooses; runs that read the energy
 
 def useful_runs(choice: Choice, folders: Sequence[Path]) -> list[tuple[str, str]]:
     """Return (what it would show, the command) of each run, the most useful first."""
-    return [*_more_samples(choice, folders), *_memory(choice), *_more_rounds(choice, folders), *_energy(choice)]
+    return [*_more_samples(choice, folders), *_more_rounds(choice, folders), *_energy(choice)]
 
 
 def _more_samples(choice: Choice, folders: Sequence[Path]) -> Iterator[tuple[str, str]]:
@@ -36,11 +36,6 @@ def _more_samples(choice: Choice, folders: Sequence[Path]) -> Iterator[tuple[str
             f"and latency_limit_s are {ceil(1.1 * needed * row.p50_ns / 1e9)})",
             _command([row], folder, rounds),
         )
-
-
-def _memory(choice: Choice) -> Iterator[tuple[str, str]]:
-    for case in [case for case in choice.promising if OLDER_RECORD in "".join(case.undecided)][:1]:
-        yield f"A new record of {describe_case(case.row)} has its memory", _command([case.row], None, 1)
 
 
 def _more_rounds(choice: Choice, folders: Sequence[Path]) -> Iterator[tuple[str, str]]:
@@ -79,17 +74,14 @@ def _duration(rows: Sequence[Row], folder: Path, rounds: int, folders: Sequence[
     return f"some {ceil(seconds / 60)} minutes" if seconds > 60 else f"some {ceil(seconds)} s"
 
 
-def _command(rows: Sequence[Row], folder: Path | None, rounds: int) -> str:
-    """Return the run that adds rounds of some cases to a folder, or to a new one.
-
-    A plan that is not one of the curated ones is named as its file.
-    """
+def _command(rows: Sequence[Row], folder: Path, rounds: int) -> str:
+    """Return the run that adds rounds of some cases to a folder; a plan that is not curated is named as its file."""
     record = rows[0].records[-1]
     name = record.plan.get("name", "PLAN")
     words = ["bench", "run", name if name in plans.plan_names() else f"{name}.toml"]
     for row in rows:
         words += ["-f", row.case.name]
-    words += ["--rounds", str(rounds), "-o", str(folder), "--resume"] if folder else []
+    words += ["--rounds", str(rounds), "-o", str(folder), "--resume"]
     words += ["--seed", str(record.seed)] if record.seed else []
     source = record.input.get("source", "photos")
     words += [] if source == "photos" else ["--input", source if source == "noise" else "DIR"]

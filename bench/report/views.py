@@ -265,18 +265,17 @@ def notes(view: View, rows: list[Row]) -> str:
 def report_as_json(records: list[Record]) -> dict[str, Any]:
     """Return the answer, every column of every view, the largest batches and what was left out, for --json."""
     rows = rows_from_records(records)
+    return summary_as_json(records, rows) | {"rows": [_row_as_json(row) for row in rows]}
+
+
+def summary_as_json(records: list[Record], rows: list[Row]) -> dict[str, Any]:
+    """Return the answer, the largest batches and the cases without a speed, those with one reason together."""
+    left_out = group_without_speed(records)
     return {
         "answer": describe_fastest(rows),
-        "rows": [_row_as_json(row) for row in rows],
         "largest": [{"case": case.name} | search for case, search in largest_batches(records)],
-        "left_out": without_speed_as_json(records),
+        "left_out": [{"status": status, "reason": why, "cases": [c.name for c in cs]} for status, why, cs in left_out],
     }
-
-
-def without_speed_as_json(records: list[Record]) -> list[dict[str, Any]]:
-    """Return the status, the reason and the names of the cases without a speed, those with one reason together."""
-    groups = group_without_speed(records)
-    return [{"status": status, "reason": why, "cases": [case.name for case in cases]} for status, why, cases in groups]
 
 
 def _row_as_json(row: Row) -> dict[str, Any]:

@@ -9,8 +9,7 @@ import typer
 from typer import Argument, Option
 
 from bench.cli.console import FAILED, Json, out, print_json, tell
-from bench.report.recommend import GIB, OBJECTIVES, Budget
-from bench.report.recommend_groups import choose_by_group
+from bench.report.recommend import GIB, OBJECTIVES, Budget, choose_by_group
 from bench.report.recommend_text import group_as_json, print_recommendation
 
 

@@ -19,8 +19,7 @@ from bench.records.baseline import images_per_second
 from bench.records.fields import MemoryNumber
 from bench.records.record import Record
 from bench.records.store import FOLDER_ROUNDS
-from bench.report.page.commits import history_rows
-from bench.report.page.layers import layer_rows
+from bench.report.page.datasets import history_rows, layer_rows
 from bench.report.page.settings import Setting, case_fields, depth, read_settings
 from bench.report.rows import Row, joules_per_image, watts
 from bench.report.views import MIB, VIEWS
@@ -186,11 +185,6 @@ def _record_fields(record: Record, places: dict[str, int]) -> dict[str, Any]:
     return {
         "case": record.case.name,
         "round": record.round % FOLDER_ROUNDS,
-        "status": record.status,
-        "reason": record.reason,
-        "started": record.started,
-        "wall_s": record.wall_s,
-        "order": record.order,
-        "device": record.device,
+        **{name: getattr(record, name) for name in ("status", "reason", "started", "wall_s", "order", "device")},
         "fields": {name: places.setdefault(json.dumps(value), len(places)) for name, value in values.items()},
     }

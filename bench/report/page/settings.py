@@ -24,13 +24,11 @@ from bench.report.markdown import describe_machine
 from bench.report.rows import (
     Row,
     best_eager,
-    describe_fastest,
     describe_reliability,
     group_rows,
-    largest_batches,
     rows_from_records,
 )
-from bench.report.views import without_speed_as_json
+from bench.report.views import summary_as_json
 from bench.text import at_pixels
 
 
@@ -46,15 +44,15 @@ class Setting:
 
     def summary(self) -> dict[str, Any]:
         """Return what the page says of the setting in words."""
-        missing = without_speed_as_json(self.records)
+        report = summary_as_json(self.records, self.rows)
         return {
             "label": self.label,
             "headline": headline(self.rows),
-            "answer": describe_fastest(self.rows).splitlines(),
+            "answer": report["answer"].splitlines(),
             "reliability": describe_reliability(self.records, self.rows),
             "machine": [line.replace("`", "") for line in describe_machine(self.records).splitlines()],
-            "missing": sorted(missing, key=lambda group: group["status"] == "skipped"),
-            "largest": [{"case": case.name} | search for case, search in largest_batches(self.records)],
+            "missing": sorted(report["left_out"], key=lambda group: group["status"] == "skipped"),
+            "largest": report["largest"],
         }
 
 
@@ -136,11 +134,11 @@ def headline(rows: list[Row]) -> str:
 
 def _gain_over_eager(groups: list[list[Row]]) -> str:
     """Return how much faster than the best eager the fastest of each group is, as a range."""
-    gains = []
-    for group in groups:
-        eager = best_eager(group)
-        if eager and group[0].case.variant != "eager":
-            gains.append(group[0].images_per_s / eager.images_per_s)
+    gains = [
+        group[0].images_per_s / eager.images_per_s
+        for group in groups
+        if (eager := best_eager(group)) and group[0].case.variant != "eager"
+    ]
     if not gains:
         return ""
     low, high = f"{min(gains):.2f}", f"{max(gains):.2f}"
