@@ -65,10 +65,6 @@ class Budget:
     agreement: float | None = None  # least share of pictures whose top class is that of float64
     objective: str = "throughput"
 
-    @property
-    def limits(self) -> bool:
-        return not (self.p99_ns is None and self.memory_bytes is None and self.agreement is None)
-
 
 @dataclass
 class Assessment:

@@ -19,9 +19,8 @@ from typing import Any
 
 from bench.errors import UnableError
 from bench.plans.case import Case
-from bench.report.page import look
+from bench.report.page import look, sections
 from bench.report.page.data import POINTS, PageData, gather
-from bench.report.page.sections import fill_sections
 from bench.report.page.settings import depth
 from bench.report.page.words import WORDS
 from bench.report.views import VIEWS, notes
@@ -47,8 +46,8 @@ def render_page(folders: Iterable[str | Path]) -> str:
 
     folders = list(folders)
     data = gather(folders)
-    filled, lacking = fill_sections(data)
-    specs = {name: spec for section in filled for name, spec in section.specs.items()}
+    drawn = [(section, section.draw(data)) for section in sections.SECTIONS]
+    specs = {name: spec for _, of_section in drawn for name, spec in of_section.items()}
     library, script = library_source(), _asset("page.js")
     sources = f"{_source_expression(library)} {_source_expression(script)}"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
@@ -57,8 +56,7 @@ def render_page(folders: Iterable[str | Path]) -> str:
         colours=look.css(),
         css=_asset("page.css"),
         settings=[setting.summary() for setting in data.settings],
-        sections=filled,
-        lacking=lacking,
+        drawn=drawn,
         damage=data.damage,
         views=VIEWS,
         words=WORDS,

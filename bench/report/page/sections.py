@@ -41,13 +41,16 @@ class Section:
     command: str  # that would fill it
     view: str = "speed"  # of the table that has its numbers
 
-
-@dataclass(frozen=True)
-class FilledSection:
-    """A section that the records fill, and the specifications of its charts."""
-
-    section: Section
-    specs: dict[str, Spec]
+    def draw(self, data: PageData) -> dict[str, Spec]:
+        """Return the specifications of the charts that the records fill, by their names."""
+        specs = {}
+        for chart in self.charts:
+            dataset = data.datasets[chart.dataset]
+            if rows := chart.select(dataset):
+                spec = specs[chart.name] = chart.make_spec(rows)
+                spec["usermeta"]["ids"] = [row["id"] for row in rows] if len(rows) < len(dataset) else None
+                spec["description"] = chart.alt
+        return specs
 
 
 def having(field: str) -> RowFilter:
@@ -202,21 +205,3 @@ SECTIONS = (
         "latency",
     ),
 )
-
-
-def fill_sections(data: PageData) -> tuple[list[FilledSection], list[Section]]:
-    """Return the sections that the records can fill, and those that they cannot."""
-    filled, lacking = [], []
-    for section in SECTIONS:
-        specs = {}
-        for chart in section.charts:
-            dataset = data.datasets[chart.dataset]
-            if rows := chart.select(dataset):
-                spec = specs[chart.name] = chart.make_spec(rows)
-                spec["usermeta"]["ids"] = [row["id"] for row in rows] if len(rows) < len(dataset) else None
-                spec["description"] = chart.alt
-        if specs:
-            filled.append(FilledSection(section, specs))
-        else:
-            lacking.append(section)
-    return filled, lacking

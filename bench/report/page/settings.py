@@ -77,12 +77,10 @@ def read_settings(folders: Iterable[Path]) -> tuple[list[Setting], list[str]]:
 
 def _in_order(settings: list[Setting]) -> list[Setting]:
     """Sort the machine with the most cases first, and of one machine the newest commit first."""
-    cases: dict[same.Key, int] = defaultdict(int)
-    for setting in settings:
-        cases[setting.key] = max(cases[setting.key], len(setting.rows))
     newest_first = sorted(settings, key=lambda s: max(record.started for record in s.records), reverse=True)
-    keys = list(cases)  # machines with as many cases stay together
-    return sorted(newest_first, key=lambda setting: (-cases[setting.key], keys.index(setting.key)))
+    most = {key: max(len(s.rows) for s in settings if s.key == key) for key in dict.fromkeys(s.key for s in settings)}
+    keys = sorted(most, key=lambda key: -most[key])
+    return sorted(newest_first, key=lambda setting: keys.index(setting.key))
 
 
 def _several_commits(records: Iterable[Record]) -> set[same.Key]:
