@@ -171,8 +171,7 @@ def stationary(rows: Rows) -> Spec:
 def rounds(rows: Rows) -> Spec:
     """Return the median of each process with its 95 % confidence interval."""
     use = Encodings(rows)
-    axis = whole_numbers(max(len(row["by_round"]) for row in rows))
-    x = channel("place:Q", title="round", scale={"zero": False, "nice": False, "padding": 12}, axis=axis)
+    x = whole_numbers("place:Q", "round", max(len(row["by_round"]) for row in rows))
     base = {"x": x, "y": log_axis("value:Q", "median, % of all rounds'")}
     interval = {"x": x, "y": channel("from:Q"), "y2": {"field": "to"}, "stroke": use.colour}
     transform: list[Spec] = [
@@ -190,9 +189,8 @@ def rounds(rows: Rows) -> Spec:
 
 def history(rows: Rows) -> Spec:
     """Return a case over commits: a point each, the level between changes, and the changes."""
-    axis = whole_numbers(max(row["at"] for row in rows))
     base = {
-        "x": channel("at:Q", title="commit", scale={"zero": False, "nice": False, "padding": 12}, axis=axis),
+        "x": whole_numbers("at:Q", "commit", max(row["at"] for row in rows)),
         "tooltip": [
             channel("commit:N"),
             channel("when:N", title="first measured"),

@@ -6,7 +6,6 @@ Samples are not embedded: at most POINTS quantiles and POINTS medians of consecu
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -21,7 +20,7 @@ from bench.records.record import Record
 from bench.records.store import FOLDER_ROUNDS
 from bench.report.page.datasets import history_rows, layer_rows
 from bench.report.page.settings import Setting, case_fields, depth, read_settings
-from bench.report.rows import Row, joules_per_image, watts
+from bench.report.rows import Row, group_rows, joules_per_image, watts
 from bench.report.views import MIB, VIEWS
 from bench.stats import median_interval, ratio
 from bench.text import at_pixels
@@ -87,13 +86,11 @@ def rounded(value: Any) -> Any:
 
 
 def _add_rows(data: PageData, place: int, setting: Setting) -> None:
-    ranks: dict[str, int] = defaultdict(int)
-    for row in setting.rows:
-        case = rounded(case_row(row))
-        ranks[case["group"]] += 1
-        data.cases.append({"id": len(data.cases), "setting": place, "rank": ranks[case["group"]]} | case)
-        for name, view in VIEWS.items():
-            data.tables[name].append(list(view.cells(row)))
+    for group in group_rows(setting.rows).values():
+        for rank, row in enumerate(group, 1):
+            data.cases.append({"id": len(data.cases), "setting": place, "rank": rank} | rounded(case_row(row)))
+            for name, view in VIEWS.items():
+                data.tables[name].append(list(view.cells(row)))
 
 
 def case_row(row: Row) -> dict[str, Any]:

@@ -102,9 +102,10 @@ class Encodings:
         return layer("line", encoding | ways, transform, strokeWidth=1.5, opacity=0.75)
 
 
-def whole_numbers(most: int) -> Spec:
-    """Return an axis of whole numbers from 1, of which at most 15 have labels."""
-    return {"values": list(range(1, most + 1, 1 + (most - 1) // 15)), "format": "d", "grid": False}
+def whole_numbers(field: str, title: str, most: int) -> Spec:
+    """Return a channel of a field on an axis of whole numbers from 1 to `most`, of which at most 15 have labels."""
+    axis = {"values": list(range(1, most + 1, 1 + (most - 1) // 15)), "format": "d", "grid": False}
+    return channel(field, title=title, scale={"zero": False, "nice": False, "padding": 12}, axis=axis)
 
 
 def log_axis(field: str, title: str) -> Spec:
