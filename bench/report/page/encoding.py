@@ -117,8 +117,8 @@ def log_axis(field: str, title: str) -> Spec:
 def stacked_bars(parts: dict[str, str], title: str, suffix: str | None = None) -> Spec:
     """Return a bar for each way, of parts that add up; `suffix` is a field that is written behind its name."""
     encoding = {
-        "x": channel("from:Q", title=title, axis={"format": ",.4~g", "tickCount": 5}),
-        "x2": {"field": "to"},
+        "x": channel("size:Q", title=title, axis={"format": ",.4~g", "tickCount": 5}),
+        "order": channel("place:Q"),
         "fill": channel(
             "part:N", title=None, scale={"domain": list(parts.values()), "range": look.PARTS[: len(parts)]}
         ),
@@ -134,13 +134,6 @@ def stacked_bars(parts: dict[str, str], title: str, suffix: str | None = None) -
         {"filter": "isValid(datum.size)"},
         {"calculate": f"({json.dumps(parts)})[datum.field]", "as": "part"},
         {"calculate": f"indexof({list(parts)}, datum.field)", "as": "place"},
-        {
-            "window": [{"op": "sum", "field": "size", "as": "to"}],
-            "sort": [{"field": "place"}],
-            "frame": [None, 0],
-            "groupby": ["id"],
-        },
-        {"calculate": "datum.to - datum.size", "as": "from"},
     ]
     behind = f"isValid(datum.{suffix}) ? ', ' + datum.{suffix} : ''" if suffix else "''"
     return bars_by_way(layer("bar", encoding, stroke="var(--paper)", strokeWidth=0.6), behind, transform)
