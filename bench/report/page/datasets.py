@@ -17,7 +17,7 @@ from bench.records.record import Record
 from bench.report.page.settings import case_fields
 from bench.roofline.layers import SCHEMA, layer_name
 from bench.runs.worktree import commit_order
-from bench.verdicts.history import Series, history
+from bench.verdicts.history import Series, read_history
 
 METRICS = {"latency": "p50, ms", "throughput": "images/s"}
 KERNELS = 3  # named of each layer
@@ -79,7 +79,7 @@ def _layers_of_file(content: dict[str, Any], settings: dict[same.Key, int]) -> l
 def history_rows(folders: Iterable[Path], damage: list[str]) -> list[dict[str, Any]]:
     """Return a row for each case, metric and commit, cases that changed first; a missing library adds to `damage`."""
     try:
-        every = history(folders, list(METRICS), commit_order())
+        every = read_history(folders, list(METRICS), commit_order())
     except ModuleNotFoundError as error:
         damage.append(f"the history needs {error.name}: pip install ruptures")
         return []
