@@ -25,7 +25,6 @@ fp16 at 224 pixels, times an image's at 790 TFLOP/s and 4.3 TB/s, which others m
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -33,7 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from kernels.space.layer import out_size
-from resnet.model import ResNet
+from resnet.model import Block, ResNet
 
 INPUT = "input"
 STEM_STRIDE, STEM_PADDING = 2, 3  # of the 7x7 convolution; the pool is 3x3, of stride 2, with a padding of 1
@@ -125,7 +124,9 @@ def build_program(folded: ResNet, shape: tuple[int, ...]) -> Program:
     builder = _Builder({INPUT: tuple(shape)})
     x = builder.stem(folded)
     stages = [folded.layer1, folded.layer2, folded.layer3, folded.layer4]
-    blocks = [(f"layer{i}.{j}", block) for i, stage in enumerate(stages, 1) for j, block in enumerate(stage)]
+    blocks = [
+        (f"layer{i}.{j}", cast(Block, block)) for i, stage in enumerate(stages, 1) for j, block in enumerate(stage)
+    ]
     for (name, block), (_, following) in zip(blocks, [*blocks[1:], ("", None)], strict=True):
         after, only_reader = None, True
         if folded.preact:
@@ -157,7 +158,7 @@ class _Builder:
         step = Head("head", x, model.fc.weight, model.fc.bias, prologue)
         self._add(step, (self.shapes[x][0], model.fc.out_features))
 
-    def block(self, name: str, block: nn.Module, x: str, after: nn.Module | None, only_reader: bool) -> str:
+    def block(self, name: str, block: Block, x: str, after: nn.Module | None, only_reader: bool) -> str:
         """Add a block; `after` is the norm that follows in v2, `only_reader` whether it alone reads the block's sum."""
         norm, prologue = getattr(block, "preact_bn", None), None
         if isinstance(norm, nn.BatchNorm2d) and x not in self.activated:
@@ -165,7 +166,7 @@ class _Builder:
                 x = self._activate(name, x, norm)
             else:
                 prologue = _affine(norm)
-        *inner, (last_name, last) = _convs(name, block)
+        *inner, (last_name, last) = [(f"{name}.{part}", conv) for part, conv in block.convs()]
         y = self._inner(inner, x, prologue)
         residual, shortcut = self._shortcut(block, x, last)
         if after is None or residual is not None or not only_reader:
@@ -180,9 +181,9 @@ class _Builder:
             prologue = None
         return x
 
-    def _shortcut(self, block: nn.Module, x: str, last: nn.Conv2d) -> tuple[str | None, Shortcut | None]:
+    def _shortcut(self, block: Block, x: str, last: nn.Conv2d) -> tuple[str | None, Shortcut | None]:
         """Return the name of a residual to add, or a shortcut to sum in the accumulator, or neither."""
-        module = cast("nn.Module | None", block.downsample)
+        module = block.downsample
         if module is None or isinstance(module, nn.Identity):
             return (None if module is None else x), None
         for conv in module.modules():
@@ -231,12 +232,6 @@ class _Builder:
         return step.name
 
 
-def _convs(name: str, block: nn.Module) -> list[tuple[str, nn.Conv2d]]:
-    """Return a block's convolutions with their names in the model."""
-    names = [part for part in ("conv1", "conv2", "conv3") if hasattr(block, part)]
-    return [(f"{name}.{part}", cast(nn.Conv2d, block.get_submodule(part))) for part in names]
-
-
 def _affine(norm: nn.BatchNorm2d) -> Affine:
     """Return a batch norm's scale and shift in eval mode, computed in float64."""
     mean, variance = cast(Tensor, norm.running_mean).double(), cast(Tensor, norm.running_var).double()
@@ -265,7 +260,14 @@ def modules_of(step: Step) -> tuple[str, ...]:
     return (step.name, *added, *((f"{block}.downsample.0",) if step.shortcut is not None else ()))
 
 
-def modules_of_part(part: str, by_step: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """Return the modules that `steps.3`, or a part inside it, computes; for any other part, itself."""
-    match = re.match(r"steps\.(\d+)", part)
-    return by_step[int(match[1])] if match else (part,)
+class ProgramNetwork(nn.Module):
+    """A network whose module `steps` has a module for each step of a program."""
+
+    def __init__(self, program: Program) -> None:
+        super().__init__()
+        self._modules_of = [modules_of(step) for step in program.steps]
+
+    def computes(self, part: str) -> tuple[str, ...]:
+        """Return the names of the model's modules that a part computes; `part` names a module of this network."""
+        match = re.match(r"steps\.(\d+)", part)
+        return self._modules_of[int(match[1])] if match else (part,)
