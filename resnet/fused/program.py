@@ -167,19 +167,15 @@ class _Builder:
             else:
                 prologue = _affine(norm)
         *inner, (last_name, last) = [(f"{name}.{part}", conv) for part, conv in block.convs()]
-        y = self._inner(inner, x, prologue)
+        y = x
+        for inner_name, conv in inner:
+            y, prologue = self._conv(inner_name, y, conv, prologue=prologue), None
         residual, shortcut = self._shortcut(block, x, last)
         if after is None or residual is not None or not only_reader:
             return self._conv(last_name, y, last, residual=residual, shortcut=shortcut, relu=after is None)
         self.activated.add(last_name)
         following = _affine(after) if isinstance(after, nn.BatchNorm2d) else None
         return self._conv(last_name, y, last, shortcut=shortcut, following=following)
-
-    def _inner(self, convs: list[tuple[str, nn.Conv2d]], x: str, prologue: Affine | None) -> str:
-        for name, conv in convs:
-            x = self._conv(name, x, conv, prologue=prologue)
-            prologue = None
-        return x
 
     def _shortcut(self, block: Block, x: str, last: nn.Conv2d) -> tuple[str | None, Shortcut | None]:
         """Return the name of a residual to add, or a shortcut to sum in the accumulator, or neither."""
