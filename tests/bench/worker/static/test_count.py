@@ -9,14 +9,14 @@ import torch
 from torch import nn
 
 from bench.plans.case import Case
-from bench.static.cases import SLOWER, Counted, Facts, compare
+from bench.static.cases import SLOWER, Counted, Facts, compare_facts
 from bench.static.kernels import Accepted
 from bench.worker.static import count as static
 from bench.worker.static.count import Dispatched, count_case
 from bench.worker.static.inductor_calls import calls_in, compilations
 from resnet.runner import TorchRunner
 from resnet.variants import eager, fused
-from resnet.variants.compile import inductor
+from resnet.variants.compile import compiled_runner
 
 EAGER = Case.parse("resnet18/eager/fp32/b1/i32/stream")
 FUSED = Case.parse("resnet18/fused/fp16/b1/i64/stream")
@@ -24,7 +24,7 @@ FUSED = Case.parse("resnet18/fused/fp16/b1/i64/stream")
 
 def verdicts(before: Counted, after: Counted, name: str = EAGER.name) -> list[tuple[str, str, Any, Any]]:
     old, new = (Facts({name: one}, static.environment(), "", "") for one in (before, after))
-    return [(change.word, change.fact, change.before, change.after) for change in compare(old, new)]
+    return [(change.word, change.fact, change.before, change.after) for change in compare_facts(old, new)]
 
 
 def test_eager_launches_what_its_layers_are() -> None:
@@ -90,7 +90,7 @@ def compiled(function: Any) -> tuple[int, int]:
     """Kernels and breaks of a toy network's forward, compiled as the variants do, who ask for one graph or none."""
     x, compile_ = torch.randn(2, 8), torch.compile
     with compilations() as made, torch.no_grad():
-        inductor(function, {})(x)
+        compiled_runner(function, {}, x, torch.float32, "contiguous", {})
     assert torch.compile is compile_
     return made.calls, made.breaks
 
