@@ -35,7 +35,6 @@ from kernels.space.layer import out_size
 from resnet.model import Block, ResNet
 
 INPUT = "input"
-STEM_STRIDE, STEM_PADDING = 2, 3  # of the 7x7 convolution; the pool is 3x3, of stride 2, with a padding of 1
 
 Affine = tuple[Tensor, Tensor]  # scale and shift of a norm, by channel, float32
 
@@ -72,7 +71,10 @@ class _Step:
 
 @dataclass(frozen=True, eq=False)
 class Conv(_Step):
-    """The step act(conv(act'(source)) + shortcut + residual) of `kernels.conv_bias_act`."""
+    """The step act(conv(act'(source)) + shortcut + residual) of `kernels.conv_bias_act`.
+
+    `pool`: a 3x3 max pool of stride 2 follows, whose border is zeros; that is the network's stem.
+    """
 
     stride: int
     padding: int
@@ -80,19 +82,13 @@ class Conv(_Step):
     residual: str | None = None
     shortcut: Shortcut | None = None
     prologue: Affine | None = None
+    pool: bool = False
 
     @property
     def reads(self) -> tuple[str, ...]:
         """Names of the activations that it reads."""
         shortcut = self.shortcut.source if self.shortcut else None
         return tuple(name for name in (self.source, self.residual, shortcut) if name is not None)
-
-
-@dataclass(frozen=True, eq=False)
-class Stem(_Step):
-    """The step of the 7x7 convolution and the 3x3 max pool, both of stride 2; the pool's border is zeros."""
-
-    relu: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +99,7 @@ class Head(_Step):
     prologue: Affine | None = None
 
 
-Step = Stem | Conv | Head
+Step = Conv | Head
 
 
 @dataclass(frozen=True)
@@ -146,10 +142,11 @@ class _Builder:
     activated: set[str] = field(default_factory=set)  # sums that the next norm and ReLU were folded into
 
     def stem(self, model: ResNet) -> str:
-        conv = model.conv1
+        conv, relu = model.conv1, not model.preact
+        (stride, _), (padding, _) = conv.stride, cast("tuple[int, int]", conv.padding)
         n, _, h, w = self.shapes[INPUT]
-        pooled = [out_size(out_size(size, 7, STEM_STRIDE, STEM_PADDING), 3, 2, 1) for size in (h, w)]
-        step = Stem("stem", INPUT, conv.weight, conv.bias, relu=not model.preact)
+        pooled = [out_size(out_size(size, conv.kernel_size[0], stride, padding), 3, 2, 1) for size in (h, w)]
+        step = Conv("stem", INPUT, conv.weight, conv.bias, stride, padding, relu, pool=True)
         return self._add(step, (n, conv.out_channels, *pooled))
 
     def head(self, model: ResNet, x: str) -> None:
@@ -248,7 +245,9 @@ def _scaled(weight: Tensor, bias: Tensor | None, scale: Tensor, shift: Tensor | 
 def modules_of(step: Step) -> tuple[str, ...]:
     """Return the names of the model's modules that a step computes; a block's sum is called `add`."""
     if not isinstance(step, Conv):
-        return {"stem": ("conv1", "maxpool"), "head": ("avgpool", "fc")}[step.name]
+        return ("avgpool", "fc")
+    if step.pool:
+        return ("conv1", "maxpool")
     block = step.name.rpartition(".")[0]
     if step.name.endswith(".preact"):
         return (f"{step.name}_bn",)

@@ -23,7 +23,7 @@ from resnet.fold import fold
 from resnet.fused.carried import bundle_details
 from resnet.fused.launches import compile_layers, install_tuned
 from resnet.fused.layers import layer_of
-from resnet.fused.program import INPUT, Conv, Program, ProgramNetwork, Stem, Step, build_program
+from resnet.fused.program import INPUT, Conv, Program, ProgramNetwork, Step, build_program
 from resnet.fused.steps import kernel_step
 from resnet.library.ops import FUSED_TOLERANCE
 from resnet.library.steps import LibraryStep, library_step
@@ -140,10 +140,10 @@ def _repeated(module: nn.Module, values: dict[str, Tensor], capture: CudaCapture
 
 def key_of(step: Step, steps: Program, precision: str) -> str:
     """Return a step's key, which is the same for steps of the same kind and shapes, in every process."""
-    if isinstance(step, Conv):
+    if isinstance(step, Conv) and not step.pool:
         return layer_of(step, steps, precision).key
     shape = "x".join(map(str, steps.shapes[step.source]))
-    relu = "-relu" if isinstance(step, Stem) and step.relu else ""
+    relu = "-relu" if isinstance(step, Conv) and step.relu else ""
     return f"{precision}-{step.name}-{shape}-k{steps.shapes[step.name][1]}{relu}"
 
 
