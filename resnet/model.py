@@ -57,6 +57,10 @@ class Block(nn.Module):
         else:
             self.add_module(f"relu{number}", nn.ReLU(inplace=True))
 
+    def convs(self) -> list[tuple[str, nn.Conv2d]]:
+        """Return the convolutions with their names, without the shortcut's."""
+        return [(name, layer) for name, layer in self.named_children() if isinstance(layer, nn.Conv2d)]
+
     if TYPE_CHECKING:  # the layers that are added by name
 
         def __getattr__(self, name: str) -> Any: ...

@@ -20,14 +20,13 @@ from kernels.space.fit import (
     hazard_reason,
     incompatibility_reason,
     may_be_wrong,
-    needs_checking,
     rejection_reason,
     shared_bytes,
     wgmma_reads_registers,
 )
 from kernels.space.layer import BYTES, Layer
 from kernels.space.machine import Machine, machine_of
-from kernels.space.registers import multiplies_from_shared, registers
+from kernels.space.registers import may_spill, multiplies_from_shared, registers
 from kernels.space.tiling import channel_tiles, depth_steps, output_pixels, row_tiles
 
 __all__ = ["boxes", "candidates", "default_config", "hazard_reason", "predicted_us", "rejection_reason"]
@@ -113,12 +112,10 @@ def _tie_break(layer: Layer, config: Config, machine: Machine) -> tuple[int, boo
 @cached
 def default_config(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Config:
     """Return the model's first choice that needs no checking; if all may spill, that with the fewest registers."""
-    table_arch, configs = machine_of(arch).arch, candidates(layer, arch, sms, gpu)
-    for config in configs:
-        if not needs_checking(layer, config, table_arch):
-            return config
-    safe = [config for config in configs if not may_be_wrong(layer, config, table_arch)]
-    return min(safe, key=lambda config: registers(layer, config, table_arch))
+    table_arch = machine_of(arch).arch
+    safe = [config for config in candidates(layer, arch, sms, gpu) if not may_be_wrong(layer, config, table_arch)]
+    unspilled = (config for config in safe if not may_spill(layer, config, table_arch))
+    return next(unspilled, None) or min(safe, key=lambda config: registers(layer, config, table_arch))
 
 
 def _blocks(layer: Layer) -> list[tuple[int, int, int, int]]:

@@ -15,6 +15,7 @@ from kernels.cards.constants import cached
 from kernels.space.config import Config
 from kernels.space.layer import BYTES, Layer
 from kernels.space.machine import Machine, machine_of
+from kernels.space.registers import multiplies_from_shared
 from kernels.space.tiling import stem_grid
 
 # Estimates, not measured: a program's start; the time a row takes to issue beside its products, and the latency exposed
@@ -40,7 +41,7 @@ def registers(layer: Layer, config: Config) -> int:
 
 def _multiplies_from_shared(layer: Layer, config: Config, arch: int) -> bool:
     """Tell whether wgmma or tcgen05 multiply, which need 64 rows and read them from shared memory."""
-    return arch in (90, 100, 103) and config.block_m >= 64 and layer.dtype != "fp32"
+    return multiplies_from_shared(layer, arch) and config.block_m >= 64
 
 
 def rejection_reason(layer: Layer, config: Config, arch: int) -> str | None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from resnet.fold import fold
 from resnet.library.ops import CudnnConv, OneDnnConv, OneDnnLinear, choose_each
+from resnet.model import Block as ModelBlock
 from resnet.model import ResNet
 from resnet.runner import DTYPES, FORMATS, Runner, TorchRunner, fastest_runner, weights_bytes, with_launch
 
@@ -35,7 +36,7 @@ class LibraryNetwork(nn.Module):
         self.stem = convert(folded.conv1)
         self.pool = nn.Sequential(folded.pool_pad, folded.maxpool) if self.preact else folded.maxpool
         stages = (folded.layer1, folded.layer2, folded.layer3, folded.layer4)
-        self.blocks = nn.Sequential(*(Block(block, convert) for stage in stages for block in stage))
+        self.blocks = nn.Sequential(*(Block(cast(ModelBlock, block), convert) for stage in stages for block in stage))
         self.last = nn.Sequential(folded.post_bn, folded.post_relu) if self.preact else nn.Identity()
         self.avgpool = folded.avgpool
         self.fc = classifier
@@ -68,16 +69,15 @@ class Block(nn.Module):
     [N, C, H, W] -> [N, K, H', W']. The input may be overwritten, through an identity shortcut.
     """
 
-    def __init__(self, block: nn.Module, convert: Convert) -> None:
+    def __init__(self, block: ModelBlock, convert: Convert) -> None:
         super().__init__()
-        names = [name for name in ("conv1", "conv2", "conv3") if hasattr(block, name)]
-        *inner, last = (convert(cast(nn.Conv2d, block.get_submodule(name))) for name in names)
+        *inner, last = (convert(conv) for _, conv in block.convs())
         self.inner, self.last = nn.ModuleList(inner), last
         norm_relu = [block.get_submodule(name) for name in ("preact_bn", "preact_relu") if hasattr(block, name)]
         self.activate = nn.Sequential(*norm_relu)  # empty, and so the identity, except in v2
         self.relu = not norm_relu
-        self.shortcut = _shortcut(cast("nn.Module | None", block.downsample), convert)
-        self.projects = bool(norm_relu) and cast(bool, block.projects)
+        self.shortcut = _shortcut(block.downsample, convert)
+        self.projects = bool(norm_relu) and block.projects
 
     def forward(self, x: Tensor) -> Tensor:
         activated = self.activate(x)

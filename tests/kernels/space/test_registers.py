@@ -108,7 +108,7 @@ def test_boxes_of_several_rows_are_tried_where_they_stay_in_shared_memory() -> N
 
 
 def test_where_all_may_spill_it_is_the_one_with_the_fewest_registers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit, "may_spill", lambda *_: True)
+    monkeypatch.setattr(space, "may_spill", lambda *_: True)
     chosen = space.default_config.__wrapped__(WINDOW, 80)
     safe = [config for config in space.candidates(WINDOW, 80) if not fit.may_be_wrong(WINDOW, config, 80)]
     assert registers(WINDOW, chosen, 80) == min(registers(WINDOW, config, 80) for config in safe)
