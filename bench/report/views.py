@@ -138,7 +138,7 @@ VIEWS = {
         and behind a > the plan's target where that was not reached; images/s: throughput, executions enqueued back
         to back; vs eager: ratio of images/s to eager's in the same precision (*: in fp32, as eager has no such case),
         over rounds the geometric mean and the half-width of its 95 % confidence interval; MiB: {memory}; error:
-        largest error as a multiple of plain torch's in that precision (above 3 a case is refused).""",
+        RMS error of the worst check, a multiple of plain torch's in that precision (above 3 a case is refused).""",
     ),
     "floor": View(
         (
