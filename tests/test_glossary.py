@@ -25,7 +25,7 @@ from bench.verdicts.selftest.simulated import SHAPES
 from resnet.cost import BYTES
 from resnet.floors import FUSIONS
 
-TABLES = {"grid", "_grid", "markdown_table", "_lines"}  # the functions that are given a table's titles
+TABLES = {"grid", "_grid", "markdown_table", "_lines", "_print_rows"}  # the functions that are given a table's titles
 TEXT = (ROOT / "docs" / "GLOSSARY.md").read_text()
 ROWS = [line.split(" | ", 1) for line in TEXT.splitlines() if line.startswith("| ")]
 ENTRIES = {word for cell, _ in ROWS for word in re.findall(r"`([^`]+)`", cell)}
