@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 MODEL = "model"  # the source of a prediction: computed from emitted code and public figures, never measured
 
@@ -128,15 +126,3 @@ EXPERIMENTS = (
         90.0,
     ),
 )
-
-Named = TypeVar("Named", Piece, Experiment)
-
-
-def select_named(parts: Sequence[Named], names: Iterable[str]) -> list[Named]:
-    """Return the parts with these names in the list's order, or all. Raises ValueError for an unknown one."""
-    selected = list(names)
-    allowed = [part.name for part in parts]
-    for name in selected:
-        if name not in allowed:
-            raise ValueError(f"unknown name {name!r}; allowed: {', '.join(allowed)}")
-    return [part for part in parts if not selected or part.name in selected]

@@ -11,8 +11,8 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
+from bench.experiments.lists import Experiment, Piece
 from bench.runs.job import Empty, PartOutcome, PartsJob
 from bench.runs.process import HERE, Answer, Ask, Home
 from bench.runs.process import ask as ask_child
@@ -23,15 +23,6 @@ LATE = 0.9  # of a part's limit: a later death counts as a timeout, as a child's
 STRIKES = 2  # processes in a row that die before they begin a part, after which none is started
 
 STATUSES = ("ok", "wrong", "error", "timeout", "skipped")
-
-
-class Part(Protocol):
-    """A named part of a job, which may take `limit_s` seconds once the process is up."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def limit_s(self) -> float: ...
 
 
 Outcome = PartOutcome
@@ -70,7 +61,7 @@ class _Parts:
 
 def run_each_part(
     job: PartsJob,
-    parts: Sequence[Part],
+    parts: Sequence[Piece | Experiment],
     budget_s: float,
     on_outcome: OnOutcome,
     home: Home = HERE,
@@ -79,7 +70,8 @@ def run_each_part(
 ) -> None:
     """Run `job` for every part, in order; `on_outcome` receives the outcome of each, once, as it comes.
 
-    Parts not begun within `budget_s` seconds are skipped, and the one that runs then is ended.
+    A part may take its `limit_s` seconds once the process is up. Parts not begun within `budget_s` seconds are skipped,
+    and the one that runs then is ended.
     """
     deadline = time.monotonic() + budget_s
     left = _Parts({part.name: part.limit_s for part in parts}, on_outcome)

@@ -48,7 +48,7 @@ def environment() -> Environment:
         "virtual": _read(_virtual),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "gpu": gpu(),
-        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "packages": {name: version for name in PACKAGES if (version := installed_version(name))},
         "torch_cuda": _read(_torch_cuda),
         "git": commit_of(ROOT),
         "variables": variables(),
@@ -193,7 +193,8 @@ def gpu_handle(nvml: Any, visible: str | None) -> Any:
     return nvml.nvmlDeviceGetHandleByUUID(first.encode())
 
 
-def _version(name: str) -> str | None:
+def installed_version(name: str) -> str | None:
+    """Return the version of an installed distribution; None if it is missing."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -15,7 +15,7 @@ from bench.plans.words import label
 from bench.records.baseline import BASELINE, Against, against_baseline, images_per_second
 from bench.records.fields import Agreement, Largest, MemoryNumber
 from bench.records.record import Record
-from bench.roofline.floors import MeasuredCeilings
+from bench.roofline.floors import measured_ceilings
 from bench.stats import Quantile, noise, quantile, ratio
 from bench.text import at_pixels, digits, plural
 from resnet.floors import Ceilings, Floor, network_floors
@@ -148,9 +148,8 @@ def rows_from_records(records: Iterable[Record]) -> list[Row]:
         if record.status == "ok" and record.latency_ns and record.throughput:
             measured[record.case][record.round] = record
     ratios = against_baseline(chain.from_iterable(rounds.values() for rounds in measured.values()))
-    ceilings = MeasuredCeilings()
     rows = [
-        Row(case, tuple(rounds.values()), ratios.get(case), ceilings.of(rounds.values()))
+        Row(case, tuple(rounds.values()), ratios.get(case), measured_ceilings(rounds.values()))
         for case, rounds in measured.items()
     ]
     return sorted(rows, key=lambda row: (_depth(row.case), row.case.image, row.case.batch, -row.images_per_s))

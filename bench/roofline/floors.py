@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,33 +24,23 @@ def _datasheet(card: Card) -> Ceilings:
 DATASHEETS = {card.key: _datasheet(card) for card in CARDS}
 
 
-@dataclass
-class MeasuredCeilings:
-    """The ceilings in a folder by machine, each file read once."""
+def measured_ceilings(records: Iterable[Record], folder: Path = FOLDER) -> Ceilings | None:
+    """Return the ceilings of the one machine and device of all the records; None if several, or not measured."""
+    files = {_file(record, folder) for record in records}
+    file = files.pop() if len(files) == 1 else None
+    try:
+        return read_ceilings(file) if file and file.exists() else None
+    except StoreError:  # a table appears all the same: `bench floors` and `bench ceilings` say what is wrong
+        return None
 
-    folder: Path = FOLDER
-    by_file: dict[Path, Ceilings | None] = field(default_factory=dict)
 
-    def of(self, records: Iterable[Record]) -> Ceilings | None:
-        """Return the ceilings of the one machine and device of all the records; None if several, or not measured."""
-        files = {self._file(record) for record in records}
-        file = files.pop() if len(files) == 1 else None
-        if file is None:
-            return None
-        if file not in self.by_file:
-            try:
-                self.by_file[file] = read_ceilings(file) if file.exists() else None
-            except StoreError:  # a table appears all the same: `bench floors` and `bench ceilings` say what is wrong
-                self.by_file[file] = None
-        return self.by_file[file]
-
-    def _file(self, record: Record) -> Path | None:
-        facts = record.environment
-        is_complete = {"cpu", "gpu", "torch_cuda"} <= facts.keys() and device(facts) == record.device
-        try:
-            return path_of(facts, self.folder) if is_complete else None
-        except ValueError:  # a name that no file can have
-            return None
+def _file(record: Record, folder: Path) -> Path | None:
+    facts = record.environment
+    is_complete = {"cpu", "gpu", "torch_cuda"} <= facts.keys() and device(facts) == record.device
+    try:
+        return path_of(facts, folder) if is_complete else None
+    except ValueError:  # a name that no file can have
+        return None
 
 
 def floor_rows(

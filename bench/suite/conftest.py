@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bench.errors import PlanError
-from bench.machine.environment import device, environment
+from bench.machine.environment import environment
 from bench.machine.facts import Environment
 from bench.plans import plan as plans
 from bench.plans.case import Case
@@ -68,9 +68,3 @@ def plan(pytestconfig: pytest.Config) -> Plan:
 @pytest.fixture
 def env(pytestconfig: pytest.Config) -> Environment:
     return pytestconfig.stash[ENVIRONMENT]
-
-
-@pytest.fixture
-def where(env: Environment) -> str:
-    """`cpu` or `cuda`."""
-    return device(env)

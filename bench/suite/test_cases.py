@@ -12,20 +12,16 @@ import pytest
 from bench.machine.facts import Environment
 from bench.plans.case import Case
 from bench.plans.plan import Plan
-from bench.suite.timed import timed_case
+from bench.suite.timed import time_case
 from bench.worker.gate import Wrong
 
 
-def test_case(case: str, benchmark: Any, plan: Plan, env: Environment, where: str, pytestconfig: pytest.Config) -> None:
+def test_case(case: str, benchmark: Any, plan: Plan, env: Environment, pytestconfig: pytest.Config) -> None:
     seed, source = pytestconfig.getoption("--seed"), pytestconfig.getoption("--input")
-    with timed_case(Case.parse(case), plan, env, where, seed, source) as timed:
-        try:
-            timed.check_before()
-            benchmark(timed.call)
-            timed.check_after()
-            timed.measure_throughput()
-        except Wrong as wrong:
-            benchmark.has_error = True  # so that pytest-benchmark writes no time of it
-            pytest.fail(f"{case}: {wrong}", pytrace=False)
+    try:
+        record = time_case(Case.parse(case), plan, env, seed, source, benchmark)
+    except Wrong as wrong:
+        benchmark.has_error = True  # so that pytest-benchmark writes no time of it
+        pytest.fail(f"{case}: {wrong}", pytrace=False)
     if hasattr(benchmark, "extra_info"):
-        benchmark.extra_info.update(case=case, record=timed.record)
+        benchmark.extra_info.update(case=case, record=record)

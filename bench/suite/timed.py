@@ -1,114 +1,92 @@
-"""A case prepared to be timed by another harness, with this project's variants, inputs, clock and gate."""
+"""A case timed by another harness, with this project's variants, inputs, clock and gate."""
 
 from __future__ import annotations
 
 import gc
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import cycle
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from bench.errors import WorkError
+from bench.machine.environment import device
 from bench.machine.facts import Environment
 from bench.plans.case import Case
-from bench.plans.plan import Plan
+from bench.plans.plan import Plan, Settings
 from bench.records.record import SCHEMA
 from bench.runs.job import REFERENCE_LIMIT_S, CaseJob, reference_job
 from bench.runs.request import request
-from bench.worker.gate import check, judge, overwrite, poison, unseen_ratio
-from bench.worker.measure.clock import Clock, on_device
-from bench.worker.measure.measure import measure_throughput
-from bench.worker.prepare import first_call, job_material, read_job_truth
-from bench.worker.runtime import describe_runtime
+from bench.worker.case import measure_case
+from bench.worker.gate import Wrong
+from bench.worker.measure.clock import Clock
+from bench.worker.measure.measure import Forward, Measured, measure_throughput
+
+Benchmark = Callable[[Callable[[], int]], object]  # times a call of a function, as the fixture `benchmark` does
+FIELDS = ("details", "runtime", "input", "weights", "gate", "throughput")  # of a record, from the case's answer
 
 
-class NoReference(RuntimeError):
-    """There are no reference logits to check the case's answers against; the message says why."""
+def time_case(case: Case, plan: Plan, env: Environment, seed: int, source: str, benchmark: Benchmark) -> dict[str, Any]:
+    """Prepare and check `case` in this process, have `benchmark` time it, and return its record without the samples.
 
-
-class TimedCase:
-    """A prepared case. `record` has the fields of its record, but for the samples; the checks add theirs.
-
-    Raises what the variant raises; `check_before` and `check_after` raise `gate.Wrong`.
+    Another process computes the references once. Raises WorkError where that fails, Wrong for a wrong answer, and what
+    the variant raises.
     """
-
-    def __init__(self, job: CaseJob, clock: Clock, record: dict[str, Any]) -> None:
-        self.settings, self.clock, self.gate = job.settings, clock, dict[str, Any]()
-        self.truth, material = read_job_truth(job), job_material(job)
-        self.unseen = material.batches.pop()
-        self.runner = material.prepare()
-        self.inputs = [self.runner.place(batch) for batch in material.batches]
-        self.rotation = cycle(enumerate(self.inputs))
-        answer, _ = first_call(self.runner, self.inputs, clock)
-        poison(answer, clock)
-        self.latest = 0, answer  # the buffer of the latest call, and its answer
-        described, weights = material.provenance()
-        self.record = record | {
-            "details": self.runner.details,
-            "runtime": describe_runtime(job.device),
-            "input": described,
-            "weights": weights,
-            "gate": self.gate,
-        }
-
-    def call(self) -> int:
-        """Execute the case once, until the result is ready, and return its nanoseconds."""
-        buffer, x = next(self.rotation)
-        ns, answer = self.clock.sample(lambda: self.runner(x))
-        self.latest = buffer, answer
-        return ns
-
-    def check_before(self) -> None:
-        """Check the answers, then warm up as the plan says."""
-        self.gate["before"] = check(self.runner, self.inputs, range(len(self.inputs)), self.truth, self.clock)
-        end = time.monotonic() + self.settings.warmup_s
-        while time.monotonic() < end:  # pytest-benchmark's own warm-up is off by default
-            self.call()
-
-    def check_after(self) -> None:
-        """Check the latest answer, right after the last timed call, and then the answers to a batch not seen before."""
-        self.gate["during"] = judge([self.latest], self.truth)
-        poison(self.latest[1], self.clock)
-        overwrite(self.inputs[0], self.runner.place(self.unseen))
-        count = len(self.inputs)
-        self.gate["after"] = check(self.runner, self.inputs, [count, *range(1, count)], self.truth, self.clock)
-        self.gate["after"]["unseen_ratio"] = unseen_ratio(self.runner, self.inputs[0], self.clock)
-
-    def measure_throughput(self) -> None:
-        """Measure throughput, if the plan asks for it; after the checks."""
-        if seconds := self.settings.throughput_s:
-            images, (start, end) = measure_throughput(self.runner, self.inputs, self.clock, seconds, self.call())
-            self.record["throughput"] = {"images": images, "ns": end - start}
-
-
-@contextmanager
-def timed_case(case: Case, plan: Plan, env: Environment, device: str, seed: int, source: str) -> Iterator[TimedCase]:
-    """Prepare `case` in this process, inside its clock's stream; another process computes its references once.
-
-    Raises NoReference, and what TimedCase raises.
-    """
-    answer = request(reference_job([case], plan.settings, device, seed, source), REFERENCE_LIMIT_S)
+    where = device(env)
+    answer = request(reference_job([case], plan.settings, where, seed, source), REFERENCE_LIMIT_S)
     if answer.status != "ok":
-        raise NoReference(answer.reason)
+        raise WorkError(answer.reason)
     _free_previous_case()
-    job = CaseJob(case, plan.settings, device, seed, source, answer.data["paths"])
-    record = {
+    settings = replace(plan.settings, energy_s=0.0, flush_batch=0)
+    job = CaseJob(case, settings, where, seed, source, answer.data["paths"])
+    measured = measure_case(job, measure=partial(_measure_by, benchmark))
+    if measured["status"] != "ok":
+        raise Wrong(measured["reason"])
+    return {
         "schema": SCHEMA,
         "case": case.name,
-        "device": device,
+        "device": where,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": seed,
         "settings": asdict(plan.settings),
         "plan": {"name": plan.name, "digest": plan.digest},
         "environment": env,
-    }
-    with on_device(device) as clock:
-        yield TimedCase(job, clock, record)
+    } | {name: value for name, value in measured.items() if name in FIELDS}
+
+
+def _measure_by(
+    benchmark: Benchmark, forward: Forward, inputs: Sequence[Tensor], clock: Clock, settings: Settings
+) -> Measured:
+    """Warm up as the plan says, have `benchmark` time executions, and measure throughput if the plan asks for it.
+
+    The samples are the benchmark's: here stands the last execution alone, whose answer is judged.
+    """
+    rotation = cycle(enumerate(inputs))
+    latest = 0, inputs[0]  # the buffer of the latest execution, and its answer
+
+    def call() -> int:
+        nonlocal latest
+        buffer, x = next(rotation)
+        ns, answer = clock.sample(lambda: forward(x))
+        latest = buffer, answer
+        return ns
+
+    end = time.monotonic() + settings.warmup_s
+    while time.monotonic() < end:  # pytest-benchmark's own warm-up is off by default
+        call()
+    benchmark(call)
+    measured, begun = Measured(), clock.now()
+    measured.latency.witnesses = [(latest[0], latest[1].clone())]
+    measured.latency.ns, measured.latency.spans = [call()], [(begun, clock.now())]
+    if seconds := settings.throughput_s:
+        measured.images, measured.window = measure_throughput(forward, inputs, clock, seconds, measured.p50_ns)
+    return measured
 
 
 def _free_previous_case() -> None:

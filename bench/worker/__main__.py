@@ -5,9 +5,6 @@ Nothing is measured in the parent, and no two cases share a process.
 
 from __future__ import annotations
 
-import bench.worker.start  # noqa: F401 - first: it reads the time
-
-# isort: split
 import ctypes
 import faulthandler
 import json

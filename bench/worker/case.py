@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from bench.machine.watch import Watch
 from bench.runs.job import CaseAnswer, CaseJob
+from bench.worker import STARTED
 from bench.worker.runtime import cache_state, describe_runtime, fresh_caches
-from bench.worker.start import STARTED
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,13 +20,13 @@ if TYPE_CHECKING:
     from resnet.runner import Runner
 
 Notify = Callable[[str], None]
-Around = Callable[[], AbstractContextManager[Any]]
+Measure = Callable[..., Any]  # (forward, inputs, clock, settings), as `bench.worker.measure.measure.measure` has them
 
 
-def measure_case(job: CaseJob, notify: Notify = lambda stage: None, around: Around = nullcontext) -> CaseAnswer:
+def measure_case(job: CaseJob, notify: Notify = lambda stage: None, measure: Measure | None = None) -> CaseAnswer:
     """Build, check, measure and check the case again in this process; return the fields of its record.
 
-    `around` makes the context that the measurement runs in (a profiler's range).
+    `measure` takes the place of this project's measuring loop.
     """
     if job.caches:
         os.environ |= fresh_caches(job.caches)  # before the imports, which read some of them
@@ -60,7 +59,7 @@ def measure_case(job: CaseJob, notify: Notify = lambda stage: None, around: Arou
         answer = CaseAnswer(
             cold=cold, input=described, weights=weights, details=runner.details, runtime=describe_runtime(job.device)
         )
-        return {**answer, **_measure(job, runner, inputs, fresh, truth, clock, watch, notify, around)}
+        return {**answer, **_measure(job, runner, inputs, fresh, truth, clock, watch, notify, measure)}
 
 
 def _measure(
@@ -72,13 +71,13 @@ def _measure(
     clock: Clock,
     watch: Watch,
     notify: Notify,
-    around: Around,
+    measure: Measure | None,
 ) -> CaseAnswer:
     """Check, time and check a runner whose inputs are placed; `fresh` is a batch that it has not seen."""
     from bench.worker.gate import Wrong, check, judge, overwrite, unseen_ratio
+    from bench.worker.measure import measure as loop
     from bench.worker.measure import memory
     from bench.worker.measure.energy import measure_energy
-    from bench.worker.measure.measure import measure, measure_flushed
 
     settings, buffers = job.settings, list(range(len(inputs)))
     try:
@@ -87,11 +86,10 @@ def _measure(
         gate = {"before": check(runner, inputs, buffers, truth, clock)}
         memory.reset_peaks()
         notify("measure")
-        with around():
-            measured = measure(runner, inputs, clock, settings)
+        measured = (measure or loop.measure)(runner, inputs, clock, settings)
         bytes_used = memory.read_memory(runner.details.get("weights_bytes"), job.device)
         energy = measure_energy(runner, inputs, clock, settings.energy_s, job.device, measured.p50_ns)
-        measure_flushed(runner, inputs, clock, settings, measured)
+        loop.measure_flushed(runner, inputs, clock, settings, measured)
         notify("gate")
         when = "while timing"
         gate["during"] = judge(measured.latency.witnesses, truth)

@@ -26,6 +26,7 @@ def run_once(case: Case, executions: int, source: str, seed: int) -> CaseAnswer:
         raise CaseError(f"bench once runs one batch: {case.name} is a search for one; write b32, say, for bmax")
     from bench.worker.case import measure_case
     from bench.worker.failure import describe_failure
+    from bench.worker.measure.measure import measure
 
     settings = replace(Settings(), **(ONCE | {"samples": executions}))  # type: ignore[arg-type]
     where = device(environment())
@@ -34,7 +35,7 @@ def run_once(case: Case, executions: int, source: str, seed: int) -> CaseAnswer:
         return {"status": reference.status, "reason": f"no reference to hold it against: {reference.reason}"}
     job = CaseJob(case, settings, where, seed, source, reference.data["paths"])
     try:
-        return measure_case(job, around=lambda: _profiled(where))
+        return measure_case(job, measure=_profiled(where)(measure))
     except Exception as error:  # like a worker, with a status and a reason and no traceback
         return cast(CaseAnswer, describe_failure(error))
 

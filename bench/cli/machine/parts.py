@@ -10,8 +10,8 @@ import typer
 from typer import Argument, Option
 
 from bench.cli.console import STOPPED, UNABLE, out, stop, tell
-from bench.experiments.lists import select_named
-from bench.experiments.parts import Outcome, Part, first_cause, run_each_part
+from bench.experiments.lists import Experiment, Piece
+from bench.experiments.parts import Outcome, first_cause, run_each_part
 from bench.machine.environment import no_cuda
 from bench.machine.facts import Environment
 from bench.paths import LOCAL
@@ -28,11 +28,12 @@ Seconds = Annotated[
 
 
 def choose_parts(parts: Any, names: list[str] | None) -> Any:
-    """Return the parts that `names` names; all of them for none."""
-    try:
-        return select_named(parts, names or ())
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+    """Return the parts that `names` names, in the list's order; all of them for none."""
+    allowed = [part.name for part in parts]
+    for name in names or ():
+        if name not in allowed:
+            raise typer.BadParameter(f"unknown name {name!r}; allowed: {', '.join(allowed)}")
+    return [part for part in parts if not names or part.name in names]
 
 
 def default_file(env: Environment, name: str, dry: bool) -> Path:
@@ -46,7 +47,7 @@ def default_file(env: Environment, name: str, dry: bool) -> Path:
 
 def run_parts(
     job: PartsJob,
-    parts: Sequence[Part],
+    parts: Sequence[Piece | Experiment],
     budget_s: float,
     path: Path,
     add: Callable[[str, Outcome], None],

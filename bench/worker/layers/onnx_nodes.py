@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.runs.job import KernelRow, PartRow
 from bench.worker.layers.parts import Samples, Setup, Timed
-from resnet.onnx.export import INPUT, onnx_file
+from resnet.onnx.export import INPUT
 from resnet.onnx.session import CPU, OrtRunner
 
 SUFFIX = "_kernel_time"
@@ -25,21 +25,20 @@ BLOCK = re.compile(r"layer\d+\.\d+")
 POOLS = {"ReduceMean": "avgpool", "GlobalAveragePool": "avgpool", "AveragePool": "avgpool"}
 
 
-def node_times(runner: Any, model: Any, setup: Setup) -> Timed:
+def node_times(runner: Any, setup: Setup) -> Timed:
     """Time a copy of the session, with its profiler on, over some executions."""
     import onnx
     from onnxruntime import InferenceSession
 
     x = setup.inputs[0]
-    path, _ = onnx_file(model, x.dtype, x.shape[1:])
     with tempfile.TemporaryDirectory() as folder:
         options = runner._session.get_session_options()
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
         options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
-        session = InferenceSession(str(path), options, providers=[CPU])
+        session = InferenceSession(runner._session._model_path, options, providers=[CPU])
         graph = onnx.load(options.optimized_model_filepath).graph
-        copy = OrtRunner(lambda: session, x, x.dtype, model.fc.out_features, {})
+        copy = OrtRunner(lambda: session, x, x.dtype, runner._classes, {})
         samples = Samples(copy, replace(setup, inputs=[copy.place(batch) for batch in setup.inputs]))
         samples.take(1)  # the first execution plans its memory
         samples.take(setup.executions)

@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from bench.runs.job import PartRow
+from bench.runs.job import KernelRow, PartRow
 from bench.worker.layers import trace
 from bench.worker.layers.marks import Marks, Names
 from bench.worker.layers.trace import EXECUTION
@@ -148,8 +148,9 @@ def in_order(run: Callable[[Tensor], Tensor], setup: Setup, note: str) -> Timed:
 
 
 def _part(name: str, modules: Iterable[str], ns: list[float], kernels: Iterable[trace.Kernel]) -> PartRow:
-    """Return a part: the modules that it computes, if they are known, its ns, and the kernels of one execution."""
-    return {"name": name, "modules": list(modules), "ns": ns, "kernels": trace.by_name(kernels)}
+    """Return a part: its modules, if they are known, its ns, and the kernels of one execution, each a row."""
+    rows: list[KernelRow] = [{"name": kernel.name, "us": kernel.us, "count": 1} for kernel in kernels]
+    return {"name": name, "modules": list(modules), "ns": ns, "kernels": rows}
 
 
 def parts_by_layer(executions: Sequence[Sequence[trace.Kernel]], names: Names) -> list[PartRow]:
@@ -163,11 +164,11 @@ def parts_by_layer(executions: Sequence[Sequence[trace.Kernel]], names: Names) -
     return parts
 
 
-def parts_in_order(executions: Sequence[Sequence[trace.Kernel | trace.Call]]) -> list[PartRow]:
+def parts_in_order(executions: Sequence[Sequence[trace.Kernel]]) -> list[PartRow]:
     """Return a part for each kernel or call, from the executions that ran the most frequent sequence of them."""
     usual = trace.usual_executions(executions)
     return [
-        _part(first.name, (), [1e3 * execution[index].us for execution in usual], first.inside)
+        _part(first.name, (), [1e3 * execution[index].us for execution in usual], first.inside or [first])
         for index, first in enumerate(usual[0])
     ]
 

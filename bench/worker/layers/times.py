@@ -60,7 +60,7 @@ def time_layers(job: LayersJob, notify: Callable[[str], None]) -> LayersAnswer |
         whole = Samples(runner, setup)
         whole.take((job.executions + 1) // 2)
         notify("parts")
-        timed = time_parts(variant, runner, material.model, setup)
+        timed = time_parts(variant, runner, setup)
         notify("whole")
         whole.take(job.executions // 2)
         gpu = _device_times(runner, setup)
@@ -87,14 +87,14 @@ def _device_times(runner: Runner, setup: Setup) -> list[int]:
         return []
 
 
-def time_parts(variant: str, runner: Any, model: Any, setup: Setup) -> Timed:
+def time_parts(variant: str, runner: Any, setup: Setup) -> Timed:
     """Time the parts by the method for this runner."""
     cuda = setup.inputs[0].is_cuda
     if not isinstance(runner, TorchRunner | GraphRunner):
         if not cuda:
             from bench.worker.layers.onnx_nodes import node_times
 
-            return node_times(runner, model, setup)
+            return node_times(runner, setup)
         return in_order(runner, setup, FOREIGN_NOTE)
     if VARIANTS[variant].runs == "compiled":
         return in_order(runner, setup, COMPILED_NOTE)

@@ -7,12 +7,10 @@ range in which the host launched it: launch and kernel carry the same correlatio
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
-
-from bench.runs.job import KernelRow
+from typing import Any
 
 EXECUTION = "bench execution"  # the name of the range around an execution
 LAYER = "layer "  # the prefix of the name of a layer's range
@@ -23,34 +21,15 @@ KERNELS = {"kernel", "gpu_memset", "gpu_memcpy"}
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel that ran: its name, its microseconds, and the layer's range in which it was launched, if any."""
+    """A kernel, or an operation on the host: its microseconds, and the layer's range in which it was launched, if any.
+
+    An outermost operation has its inclusive microseconds, and the operations in which it spent them `inside`.
+    """
 
     name: str
     us: float
     layer: str | None = None
-
-    @property
-    def inside(self) -> list[Kernel]:
-        """The kernel itself, as a Call has those inside it."""
-        return [self]
-
-
-@dataclass
-class _OpenRange:
-    event: dict[str, Any]
-    inner_us: float = 0.0  # of the operations inside
-
-
-@dataclass
-class Call:
-    """An outermost operation on the host: its inclusive microseconds, and the operations in which it spent them."""
-
-    name: str
-    us: float
     inside: list[Kernel] = field(default_factory=list)
-
-
-T = TypeVar("T", Kernel, Call, Kernel | Call)
 
 
 def complete(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -96,49 +75,41 @@ def host_kernels(events: Sequence[dict[str, Any]]) -> list[Kernel]:
     return kernels
 
 
-def host_calls(events: Sequence[dict[str, Any]]) -> list[list[Call]]:
+def host_calls(events: Sequence[dict[str, Any]]) -> list[list[Kernel]]:
     """Return the outermost operations of each execution, in order."""
-    calls: dict[int, Call] = {}
+    calls: dict[int, Kernel] = {}
     spans = {id(event): index for index, event in enumerate(event for event in events if _is_range(event, EXECUTION))}
-    executions: list[list[Call]] = [[] for _ in spans]
-    for operation, exclusive_us, around in sorted(_nested(events), key=lambda nested: nested[0]["ts"]):
+    executions: list[list[Kernel]] = [[] for _ in spans]
+    for operation, exclusive_us, around in _nested(events):
         execution = next((spans[id(outer)] for outer in around if id(outer) in spans), None)
         if execution is None:
             continue
-        outermost = next((outer for outer in around if _is_operation(outer)), operation)
-        if id(outermost) not in calls:
-            calls[id(outermost)] = Call(outermost["name"], outermost["dur"])
-            executions[execution].append(calls[id(outermost)])
+        outermost = next(filter(_is_operation, around), operation)
+        if outermost is operation:
+            calls[id(operation)] = Kernel(operation["name"], operation["dur"])
+            executions[execution].append(calls[id(operation)])
         calls[id(outermost)].inside.append(Kernel(operation["name"], exclusive_us))
     return executions
 
 
 def _nested(events: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], float, list[dict[str, Any]]]]:
     """Return each operation on the host, its exclusive microseconds, and the ranges around it from the outside in."""
-    operations: list[tuple[dict[str, Any], float, list[dict[str, Any]]]] = []
-    stacks: dict[Any, list[_OpenRange]] = {}
-
-    def close(stack: list[_OpenRange]) -> None:
-        last = stack.pop()
-        if _is_operation(last.event):
-            around = [outer.event for outer in stack]
-            operations.append((last.event, max(0.0, last.event["dur"] - last.inner_us), around))
-            for outer in reversed(stack):
-                if _is_operation(outer.event):
-                    outer.inner_us += last.event["dur"]
-                    break
-
+    operations: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
+    inner_us: dict[int, float] = defaultdict(float)  # by the id of an operation, of the operations directly inside
+    stacks: dict[Any, list[dict[str, Any]]] = {}
     for event in events:
         if event.get("cat") not in ("cpu_op", "user_annotation"):
             continue
         stack = stacks.setdefault(event.get("tid"), [])
-        while stack and event["ts"] >= stack[-1].event["ts"] + stack[-1].event["dur"]:
-            close(stack)
-        stack.append(_OpenRange(event))
-    for stack in stacks.values():
-        while stack:
-            close(stack)
-    return operations
+        while stack and event["ts"] >= stack[-1]["ts"] + stack[-1]["dur"]:
+            stack.pop()
+        if _is_operation(event):
+            operations.append((event, list(stack)))
+            for outer in filter(_is_operation, reversed(stack)):
+                inner_us[id(outer)] += event["dur"]
+                break
+        stack.append(event)
+    return [(event, max(0.0, event["dur"] - inner_us[id(event)]), around) for event, around in operations]
 
 
 def _is_operation(event: dict[str, Any]) -> bool:
@@ -154,17 +125,7 @@ def _correlation(event: dict[str, Any]) -> Any:
     return event.get("args", {}).get("correlation")
 
 
-def by_name(kernels: Iterable[Kernel]) -> list[KernelRow]:
-    """Return a row for all kernels of one name, as files of layers have them."""
-    rows: dict[str, KernelRow] = {}
-    for kernel in kernels:
-        row = rows.setdefault(kernel.name, {"name": kernel.name, "us": 0.0, "count": 0})
-        row["us"] += kernel.us
-        row["count"] += 1
-    return list(rows.values())
-
-
-def usual_executions(executions: Sequence[Sequence[T]]) -> list[Sequence[T]]:
+def usual_executions(executions: Sequence[Sequence[Kernel]]) -> list[Sequence[Kernel]]:
     """Return the executions that ran the most frequent sequence of names."""
     names = [tuple(kernel.name for kernel in execution) for execution in executions]
     ((usual, _),) = Counter(names).most_common(1)

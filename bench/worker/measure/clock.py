@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -29,68 +29,50 @@ FLUSH_FACTOR = 2
 DEFAULT_CACHE_BYTES = 128 << 20
 
 
-class Clock(Protocol):
-    """The operations of a device's clock that measurements need."""
+class Clock:
+    """The clock of a CPU, where a call returns with its result ready, and the base of a GPU's."""
 
-    method: str  # how device time is measured, as records name it; empty where the host's time is the device's
+    name = "cpu"
+    method = ""  # how device time is measured, as records name it; empty where the host's time is the device's
+
+    def __init__(self) -> None:
+        self._scratch: Tensor | None = None
 
     def sample(self, call: Callable[[], T]) -> tuple[int, T]:
         """Run `call` once; return the host's nanoseconds and the result, which is ready."""
-        ...
+        start = time.perf_counter_ns()
+        result = call()
+        return time.perf_counter_ns() - start, result
 
     def device(self, call: Callable[[], T], before: Callable[[], object] = lambda: None) -> DeviceTime[T]:
         """Run `call` once and return its device time (on a CPU, the host's). `before` runs ahead of each try.
 
         Raises StartedEarly where the device began before everything was enqueued, however often it is tried.
         """
-        ...
-
-    def wait(self) -> None:
-        """Wait until everything on the current stream is done."""
-        ...
-
-    def now(self) -> int:
-        """Return the host's time in nanoseconds, on the scale of `bench.machine.watch`."""
-        ...
-
-    def flush(self) -> int:
-        """Overwrite the device's last-level cache, and wait; return the bytes written."""
-        ...
-
-
-class HostClock:
-    """The clock of a CPU, where a call returns with its result ready."""
-
-    method = ""
-
-    def __init__(self) -> None:
-        self._scratch: Tensor | None = None
-
-    def sample(self, call: Callable[[], T]) -> tuple[int, T]:
-        start = time.perf_counter_ns()
-        result = call()
-        return time.perf_counter_ns() - start, result
-
-    def device(self, call: Callable[[], T], before: Callable[[], object] = lambda: None) -> DeviceTime[T]:
         before()
         return DeviceTime(*self.sample(call), 0)
 
     def wait(self) -> None:
-        pass
+        """Wait until everything on the current stream is done."""
 
     def now(self) -> int:
+        """Return the host's time in nanoseconds, on the scale of `bench.machine.watch`."""
         return time.perf_counter_ns()
 
     def flush(self) -> int:
+        """Overwrite the device's last-level cache, and wait; return the bytes written."""
         if self._scratch is None:
-            self._scratch = torch.zeros(FLUSH_FACTOR * last_level_cache("cpu"), dtype=torch.uint8)
-        self._scratch.add_(1)  # by all of torch's threads, so in the caches of all their cores
+            size = FLUSH_FACTOR * last_level_cache(self.name)
+            self._scratch = torch.zeros(size, dtype=torch.uint8, device=self.name)
+        self._scratch.add_(1)  # on a CPU by all of torch's threads, so in the caches of all their cores
+        self.wait()
         return self._scratch.numel()
 
 
-class CudaClock(HostClock):
+class CudaClock(Clock):
     """The clock of a GPU: the host waits for `stream` alone, which is the current one."""
 
+    name = "cuda"
     method = GPU_HOW
 
     def __init__(self, stream: torch.cuda.Stream) -> None:
@@ -109,13 +91,6 @@ class CudaClock(HostClock):
 
     def wait(self) -> None:
         self.stream.synchronize()
-
-    def flush(self) -> int:
-        if self._scratch is None:
-            self._scratch = torch.empty(FLUSH_FACTOR * last_level_cache("cuda"), dtype=torch.uint8, device="cuda")
-        self._scratch.zero_()
-        self.wait()
-        return self._scratch.numel()
 
 
 def last_level_cache(device: str) -> int:
@@ -139,7 +114,7 @@ def on_device(device: str) -> Iterator[Clock]:
     """
     with torch.no_grad():
         if device == "cpu":
-            yield HostClock()
+            yield Clock()
             return
         stream = torch.cuda.Stream()
         with torch.cuda.stream(stream):

@@ -14,22 +14,22 @@ import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import torch
 from torch import Tensor
 
 from bench.errors import StoreError
+from bench.machine.environment import installed_version
 from bench.paths import ACCEPTED
 from bench.plans.case import Case
 from bench.runs.kernel_jobs import FactsAnswer, FactsJob
 from bench.runs.wire import Json
 from bench.static.cases import Counted, Fact
 from bench.static.kernels import Accepted, matching_entries
-from bench.worker.static.counters import Dispatched, count_dispatched, launched_on, optimised_graphs
-from bench.worker.static.inductor_calls import compilations
+from bench.worker.static.counters import Dispatched, compilations, count_dispatched, launched_on
 from kernels.cards import cards
 from resnet.archs import Spec
 from resnet.fused import launches
@@ -62,18 +62,9 @@ def count_facts(job: FactsJob, notify: Callable[[str], None]) -> FactsAnswer:
 def environment() -> dict[str, str]:
     """Return the versions and the processor that counts depend on; torch's builds for CPU and CUDA count alike."""
     names = ("torch", "onnx", "onnxscript", "onnxruntime")
-    versions = {name: _version(name) for name in names}
+    versions = {name: installed_version(name) or installed_version(f"{name}-gpu") for name in names}
     cpu = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
-    return {name: text for name, text in versions.items() if text} | {"cpu": cpu}
-
-
-def _version(package: str) -> str:
-    for name in (package, f"{package}-gpu"):
-        try:
-            return version(name).partition("+")[0]
-        except PackageNotFoundError:
-            continue
-    return ""
+    return {name: text.partition("+")[0] for name, text in versions.items() if text} | {"cpu": cpu}
 
 
 def count_case(case: Case) -> Counted:
@@ -207,11 +198,14 @@ def _count_session(case: Case, model: ResNet, example: Tensor) -> Counted:
     """Count the nodes and weights of the graph that ONNX Runtime optimises."""
     import numpy as np
     import onnx
+    from onnxruntime import InferenceSession
 
+    runner: Any = prepare(case.variant, model, example, case.precision, case.launch)
+    options = runner._session.get_session_options()
     with tempfile.TemporaryDirectory(prefix="resnet-bench-facts-") as folder:
-        with optimised_graphs(Path(folder)) as files:
-            prepare(case.variant, model, example, case.precision, case.launch)
-        graph = onnx.load(str(files[-1])).graph
+        options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
+        InferenceSession(runner._session._model_path, options, providers=runner._session.get_providers())
+        graph = onnx.load(options.optimized_model_filepath).graph
     sizes = [
         int(np.prod(tensor.dims)) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
         for tensor in graph.initializer

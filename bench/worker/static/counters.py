@@ -1,12 +1,12 @@
-"""The counters of a forward pass: of dispatched operations, of launches, which are not executed, and of graphs."""
+"""The counters of a forward pass: of dispatched operations, of launches, and of calls in compiled code."""
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -15,10 +15,15 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from bench.worker.static.inductor_calls import IDLE
 from resnet.fused import launches
 from resnet.fused.launches import Target
 from resnet.runner import Runner
+
+# Operations that allocate memory or rename it, and launch nothing.
+IDLE = {
+    *("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "_unsafe_view", "lift_fresh"),
+    *("sym_size", "sym_stride", "sym_numel", "is_same_size"),
+}
 
 
 class Dispatched(TorchDispatchMode):
@@ -90,18 +95,61 @@ def launched_on(target: Target) -> Iterator[Launched]:
         yield launched
 
 
+@dataclass
+class Compilations:
+    """The output of torch.compile: the source of each graph, and the number of graph breaks."""
+
+    sources: list[str] = field(default_factory=list)
+    breaks: int = 0
+
+    @property
+    def calls(self) -> int:
+        """The calls of kernels in all graphs."""
+        return sum(calls_in(source) for source in self.sources)
+
+
 @contextmanager
-def optimised_graphs(folder: Path) -> Iterator[list[Path]]:
-    """Have each session opened inside write the graph that it runs to a file; yields the paths."""
-    import onnxruntime
+def compilations() -> Iterator[Compilations]:
+    """Record what torch.compile compiles inside. The generated C++ is not built, so calls inside compute nothing.
 
-    paths: list[Path] = []
-    original = onnxruntime.InferenceSession
+    `fullgraph` is ignored, because a graph break is to be counted and would raise with it.
+    """
+    from torch._dynamo.utils import counters
+    from torch._inductor import config
+    from torch._inductor.async_compile import AsyncCompile
+    from torch._inductor.graph import GraphLowering
 
-    def session(path: str, options: Any, *args: Any, **kwargs: Any) -> Any:
-        paths.append(folder / f"{len(paths)}.onnx")
-        options.optimized_model_filepath = str(paths[-1])
-        return original(path, options, *args, **kwargs)
+    compiled = Compilations()
+    original = torch.compile
+    torch._dynamo.reset()
+    counters.clear()
+    try:
+        with (
+            patch.object(GraphLowering, "save_output_code", compiled.sources.append),
+            patch.object(AsyncCompile, "cpp_pybinding", lambda *_: lambda *_: None),
+            patch.object(torch, "compile", lambda *args, **kwargs: original(*args, **kwargs | {"fullgraph": False})),
+            config.patch(fx_graph_cache=False),  # an artefact from the cache would not be counted
+        ):
+            yield compiled
+    finally:
+        compiled.breaks = sum(counters["graph_break"].values())
+        torch._dynamo.reset()
 
-    with patch.object(onnxruntime, "InferenceSession", session):
-        yield paths
+
+def calls_in(source: str) -> int:
+    """Count the calls of kernels and libraries in the `call` that Inductor generates.
+
+    Inductor spells them `cpp_fused_relu_0(..)`, `triton_poi_fused_relu_0.run(..)`, `extern_kernels.convolution(..)` and
+    `torch.ops.mkldnn._linear_pointwise.default(..)` (torch 2.11 to 2.13).
+    """
+    functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
+    calls = [node for f in functions if f.name == "call" for node in ast.walk(f) if isinstance(node, ast.Call)]
+    names = [ast.unparse(call.func) for call in calls]
+    return sum(_is_kernel(name) for name in names)
+
+
+def _is_kernel(name: str) -> bool:
+    first, _, rest = name.partition(".")
+    if first == "torch" and rest.startswith("ops."):
+        return rest.split(".")[2] not in IDLE
+    return first.startswith("cpp_fused") or first == "extern_kernels" or (first.startswith("triton_") and rest == "run")

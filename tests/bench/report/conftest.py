@@ -9,7 +9,7 @@ import pytest
 import bench.report.rows
 from bench.records.record import Record
 from bench.roofline.ceilings import path_of, save_ceilings
-from bench.roofline.floors import MeasuredCeilings
+from bench.roofline.floors import measured_ceilings
 from tests.bench.report.shown import CEILINGS, Make
 
 
@@ -35,5 +35,5 @@ def measured(here: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """A folder with the ceilings of this machine's CPU, where tables look for them."""
     cpu = here | {"gpu": {"none": "a test"}}
     save_ceilings(CEILINGS, path_of(cpu, tmp_path))
-    monkeypatch.setattr(bench.report.rows, "MeasuredCeilings", partial(MeasuredCeilings, folder=tmp_path))
+    monkeypatch.setattr(bench.report.rows, "measured_ceilings", partial(measured_ceilings, folder=tmp_path))
     return tmp_path

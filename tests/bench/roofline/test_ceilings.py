@@ -21,7 +21,7 @@ from bench.runs.job import CeilingsJob
 from bench.runs.process import Answer
 from bench.worker import ceilings as roof
 from bench.worker.ceilings import Measurement, sustained_ns
-from bench.worker.measure.clock import HostClock
+from bench.worker.measure.clock import Clock
 from resnet.floors import Ceilings
 
 
@@ -51,7 +51,7 @@ def test_a_call_is_timed_for_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> N
         return done
 
     one = Measurement("copy", "sleeps", 1.0, sleeps)
-    roof._sample([one], HostClock(), 0.03, "cpu")
+    roof._sample([one], Clock(), 0.03, "cpu")
     assert len(one.ns) >= roof.MIN_SAMPLES
     assert 0 < one.row()["rate"] <= 500
 

@@ -91,6 +91,13 @@ def test_merged_sets_share_no_member_and_lose_none(sets: list[set[int]]) -> None
     assert all(any({str(member) for member in one} <= whole for whole in found) for one in sets)
 
 
+def test_kernels_of_one_name_are_one_with_a_count() -> None:
+    one = part("conv1", [5000.0] * 7, "conv1")
+    one["kernels"] = [{"name": name, "us": us, "count": 1} for name, us in (("a", 1.0), ("b", 2.0), ("a", 3.0))]
+    found = layers.assemble_layers(CASE, told([one], [8000] * 7), None)
+    assert found["rows"][0]["kernels"] == [{"name": "a", "us": 4.0, "count": 2}, {"name": "b", "us": 2.0, "count": 1}]
+
+
 def test_a_layer_has_the_norms_and_the_relu_behind_it_and_a_block_its_sum() -> None:
     parts = [
         part("conv1", [5000.0] * 7, "conv1"),

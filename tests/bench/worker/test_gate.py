@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from bench.worker.gate import MAX_MULTIPLE, RMS_MULTIPLE, ROUNDOFF, Truth, Wrong, check, judge, unseen_ratio
-from bench.worker.measure.clock import HostClock
+from bench.worker.measure.clock import Clock
 
 BATCH, CLASSES, BUFFERS = 4, 50, 3
 EXACT = np.random.default_rng(0).normal(0, 3, (BUFFERS * BATCH, CLASSES))
@@ -92,7 +92,7 @@ def test_an_honest_callable_passes_and_its_outputs_are_poisoned_after() -> None:
         given_out.append(torch.from_numpy(EXACT[k * BATCH : (k + 1) * BATCH]).float())
         return given_out[-1]
 
-    check(run, inputs, range(BUFFERS), TRUTHS["fp32"], HostClock())
+    check(run, inputs, range(BUFFERS), TRUTHS["fp32"], Clock())
     assert all(output.isnan().all() for output in given_out)
 
 
@@ -104,7 +104,7 @@ def test_an_output_made_in_inference_mode_can_be_poisoned() -> None:
         with torch.inference_mode():
             return torch.from_numpy(EXACT[:BATCH]).float()
 
-    check(run, inputs, [0], truth, HostClock())
+    check(run, inputs, [0], truth, Clock())
 
 
 @pytest.mark.gpu

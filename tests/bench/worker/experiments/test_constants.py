@@ -132,9 +132,9 @@ def test_a_share_of_more_than_the_whole_is_refused() -> None:
     """Who reads the file would refuse all of it: a datasheet's row is wrong, which the data then says."""
     from bench.worker.experiments.place import Place
     from bench.worker.experiments.products import as_outcome
-    from bench.worker.measure.clock import HostClock
+    from bench.worker.measure.clock import Clock
 
-    card = Place("cuda", HostClock(), "NVIDIA H200", 90, 132)
+    card = Place("cuda", Clock(), "NVIDIA H200", 90, 132)
     found = as_outcome(card, {}, memory_share=(1.4, "1", "a copy"), launch_us=(1.9, "us", "empty kernels"))
     assert set(found["constants"]) == {"launch_us"}
     assert found["data"]["refused memory_share"]["value"] == 1.4
@@ -153,13 +153,13 @@ def test_what_racecheck_says(said: str, outcome: str, tmp_path: Path, monkeypatc
     """The tool needs a GPU; what it prints is from its manual."""
     from bench.worker.experiments.agreement import racecheck
     from bench.worker.experiments.place import Place
-    from bench.worker.measure.clock import HostClock
+    from bench.worker.measure.clock import Clock
 
     tool = tmp_path / "compute-sanitizer"
     tool.write_text(f"#!/bin/sh\necho '{said}'\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    card = Place("cuda", HostClock(), "NVIDIA H200", 90, 132)
+    card = Place("cuda", Clock(), "NVIDIA H200", 90, 132)
     if outcome == "error":
         with pytest.raises(RuntimeError, match=r"no summary: .*terminated"):
             racecheck(card, "racecheck")

@@ -12,7 +12,7 @@ import triton
 from typer.testing import CliRunner
 
 from bench.cli import app
-from bench.experiments.lists import PIECES, select_named
+from bench.experiments.lists import PIECES
 from bench.machine.environment import environment, no_cuda
 
 NO_GPU = no_cuda(environment()) is not None
@@ -61,9 +61,10 @@ def test_an_unknown_piece_is_refused() -> None:
     assert "pdl-chian" in said
 
 
-def test_names_keep_the_order_of_the_list() -> None:
-    assert [piece.name for piece in select_named(PIECES, ["tma", "graph"])] == ["graph", "tma"]
-    assert select_named(PIECES, []) == list(PIECES)
+def test_the_pieces_named_run_in_the_order_of_the_list(tmp_path: Path) -> None:
+    code, said = bench("pdl-graph", "pdl-chain", "--dry", "--budget", "1", "-o", str(tmp_path / "pieces.json"))
+    assert code == 0, said
+    assert [line.split()[1] for line in said.splitlines()[:-1]] == ["pdl-chain", "pdl-graph"]
 
 
 @pytest.mark.gpu

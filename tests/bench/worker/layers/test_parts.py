@@ -8,7 +8,7 @@ import torch
 
 from bench.worker.layers import parts as layer_parts
 from bench.worker.layers import times as layer_times
-from bench.worker.measure.clock import HostClock
+from bench.worker.measure.clock import Clock
 
 
 def test_what_an_inner_part_takes_is_not_the_outer_ones() -> None:
@@ -18,7 +18,7 @@ def test_what_an_inner_part_takes_is_not_the_outer_ones() -> None:
 
 def test_code_without_layers_is_its_operators_in_order() -> None:
     weight = torch.rand(64, 64)
-    setup = layer_parts.Setup([torch.rand(64, 64)], HostClock(), 7)
+    setup = layer_parts.Setup([torch.rand(64, 64)], Clock(), 7)
     timed = layer_parts.in_order(lambda x: torch.relu(x @ weight), setup, layer_times.COMPILED_NOTE)
     assert [part["name"] for part in timed.parts] == ["aten::matmul", "aten::relu"]
     assert all(len(part["ns"]) == 7 and part["modules"] == [] for part in timed.parts)

@@ -17,7 +17,7 @@ from bench.roofline import layers
 from bench.runs.job import LayersJob, reference_job
 from bench.worker.layers import times as layer_times
 from bench.worker.layers.parts import Setup
-from bench.worker.measure.clock import HostClock
+from bench.worker.measure.clock import Clock
 from bench.worker.reference import write_references
 from resnet.variants import VARIANTS
 from tests.bench.roofline.told import ceilings, consistent, told
@@ -90,7 +90,7 @@ def test_our_own_steps_are_timed_where_the_ops_are_atens(variant: str) -> None:
     from importlib import import_module
 
     run = import_module(f"resnet.variants.{VARIANTS[variant].module}").prepare(model, batch, "fp32", "stream")
-    timed = layer_times.time_parts(variant, run, model, Setup([run.place(batch)], HostClock(), 7))
+    timed = layer_times.time_parts(variant, run, Setup([run.place(batch)], Clock(), 7))
     found = layers.assemble_layers(case, told(timed.parts, timed.ns), ceilings())
     consistent(found, case)
     by_name = {row["name"]: row["operations"] for row in found["rows"]}

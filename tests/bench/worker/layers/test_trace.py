@@ -87,11 +87,6 @@ def test_the_outermost_operators_of_compiled_code_come_in_order_with_what_is_ins
     assert {kernel.name for kernel in found[0].inside} == {"aten::conv2d", "aten::mkldnn_convolution", "aten::empty"}
 
 
-def test_kernels_of_one_name_are_one_with_a_count() -> None:
-    found = trace.by_name([trace.Kernel("a", 1.0), trace.Kernel("b", 2.0), trace.Kernel("a", 3.0)])
-    assert found == [{"name": "a", "us": 4.0, "count": 2}, {"name": "b", "us": 2.0, "count": 1}]
-
-
 def test_the_usual_sequence_is_that_of_most_executions() -> None:
     a, b = trace.Kernel("a", 1.0), trace.Kernel("b", 2.0)
     slower = [trace.Kernel("a", 3.0), b]

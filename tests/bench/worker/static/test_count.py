@@ -13,7 +13,7 @@ from bench.static.cases import SLOWER, Counted, Facts, compare_facts
 from bench.static.kernels import Accepted
 from bench.worker.static import count as static
 from bench.worker.static.count import Dispatched, count_case
-from bench.worker.static.inductor_calls import calls_in, compilations
+from bench.worker.static.counters import calls_in, compilations
 from resnet.runner import TorchRunner
 from resnet.variants import eager, fused
 from resnet.variants.compile import compiled_runner

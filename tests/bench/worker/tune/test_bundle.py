@@ -26,11 +26,8 @@ def test_what_networks_run_comes_first_then_the_tuner_s_candidates(monkeypatch: 
     found = list(bundle.plan_candidates([NETWORK], 90, 12))
     assert len(found) == len(set(found)) <= 2 * 12 + 1
     first = found.index((LARGE, order_candidates(LARGE, PREDICTABLE["NVIDIA H200"])[1]))
-    now = {
-        (LARGE, str(space_of(LARGE).default_config(LARGE, 90, 132))),
-        (SMALL, str(space_of(SMALL).default_config(SMALL, 90, 132))),
-        (SMALL, tuned),
-    }
+    chosen = {(layer, str(space_of(layer).default_config(layer, 90, 132))) for layer in (LARGE, SMALL)}
+    now = {*chosen, (SMALL, tuned)}
     assert set(found[:first]) == now
     half = [layer for layer, _ in found[first : first + 8]]
     assert half.count(LARGE) > half.count(SMALL)  # the costlier layer's turn comes more often

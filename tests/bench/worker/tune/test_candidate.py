@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bench.runs.kernel_jobs import TryJob, VisitRow
-from bench.worker.measure.clock import HostClock
+from bench.worker.measure.clock import Clock
 from bench.worker.tune import candidate as subject
 from bench.worker.tune import search
 from kernels.space.config import Config
@@ -38,7 +38,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Tensor], obje
         told: list[str] = []
         visit: VisitRow = {"layer": asdict(LITTLE), "best": None, "challengers": [(0, str(CONFIG))]}
         talk = search._Progress(told.append, time.monotonic() + 600)
-        search._visit(visit, TryJob([], [], "cpu", 90, 0, 1, 600.0), HostClock(), talk)
+        search._visit(visit, TryJob([], [], "cpu", 90, 0, 1, 600.0), Clock(), talk)
         return [line for line in told if line.startswith("done")]
 
     return judge
@@ -95,7 +95,7 @@ def test_what_is_wrong_only_back_to_back_has_no_time(judged: Callable[..., list[
 def test_rounding_is_allowed_and_a_missing_product_is_not(dtype: str, shape: dict[str, Any]) -> None:
     """The op's own aten is within the tolerance; without one channel of one tap it is not."""
     layer = replace(LITTLE, c_in=64, dtype=dtype, **shape)
-    made = subject.Subject(layer, "cpu", HostClock(), seed=1)
+    made = subject.Subject(layer, "cpu", Clock(), seed=1)
     assert made.check(CONFIG) == ""
     weight, _ = subject.unpack(made.sets[0].weight, layer)
     weight[:, 7, 1, 1] = 0
@@ -114,7 +114,7 @@ def test_rounding_is_allowed_and_a_missing_product_is_not(dtype: str, shape: dic
 )
 def test_a_stem_and_a_head_are_judged_as_a_convolution_is(layer: Layer, config: str, dtype: str) -> None:
     layer = replace(layer, dtype=dtype)
-    made = subject.Subject(layer, "cpu", HostClock(), seed=1)
+    made = subject.Subject(layer, "cpu", Clock(), seed=1)
     assert made.expected.abs().max() > 0.5
     assert made.check(Config.parse(config)) == ""
     made.sets[0].weight[:, 3:6] = 0
