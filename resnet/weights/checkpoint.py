@@ -77,14 +77,10 @@ def _read_safetensors(path: Path) -> State:
     return {_without_wrappers(key): value for key, value in load_file(path).items()}
 
 
-def _read_keras(path: Path) -> State:
-    return keras_layout.to_state_dict(keras_layout.read_file(path))
-
-
 _READERS: dict[str, Callable[[Path], State]] = {
     **dict.fromkeys((".pt", ".pth", ".bin", ".tar"), _read_torch),
     ".safetensors": _read_safetensors,
-    **dict.fromkeys((".h5", ".keras"), _read_keras),
+    **dict.fromkeys((".h5", ".keras"), lambda path: keras_layout.to_state_dict(keras_layout.read_file(path))),
 }
 
 
