@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import cache
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,10 +18,11 @@ from torch import Tensor
 from kernels import kinds
 from kernels.cards.cards import OLDEST
 from kernels.launch import INTERPRETED, Operands, launch_layer
-from kernels.packing import describe_shape
+from kernels.packing import Packed, describe_shape
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from kernels.space.machine import machine_of
+from kernels.stem import Widened
 from kernels.table import config_for
 from kernels.tf32 import round_tf32
 
@@ -40,19 +41,9 @@ class Target(NamedTuple):
 INTERPRETER = Target("", OLDEST, None)
 
 
-class Weights(Protocol):
-    """The common part of `Packed` and `Widened`."""
-
-    weight: Tensor
-    bias: Tensor
-    dtype: torch.dtype
-    c_in: int
-
-
-def check_input(x: Tensor, packed: Weights) -> None:
+def check_input(x: Tensor, packed: Packed | Widened) -> None:
     """Raise ValueError unless x is [N, C, H, W], channels-last, and of these weights' channels, dtype and device."""
-    if not isinstance(x, Tensor) or x.dim() != 4:
-        raise ValueError(f"x: {describe_shape(x)}, not a tensor [N, C, H, W]")
+    check_activation("x", x, x)
     if x.dtype != packed.dtype or packed.weight.dtype != packed.dtype or packed.bias.dtype != torch.float32:
         raise ValueError(
             f"packed: for {packed.dtype}, with a weight of {packed.weight.dtype} and a bias of {packed.bias.dtype}; "
@@ -62,7 +53,6 @@ def check_input(x: Tensor, packed: Weights) -> None:
         raise ValueError(f"packed: on {packed.weight.device}, its bias on {packed.bias.device}, and x on {x.device}")
     if x.shape[1] != packed.c_in:
         raise ValueError(f"x: {x.shape[1]} channels, and weights packed for {packed.c_in}")
-    check_activation("x", x, x)
 
 
 def check_activation(name: str, tensor: Tensor, x: Tensor, shape: tuple[int, ...] | None = None) -> None:
@@ -115,6 +105,18 @@ def register_op(name: str, write: Callable[..., None], empty: Callable[..., Tens
     torch.library.custom_op(f"resnet_bench::{name}_out", write, mutates_args=("out",), tags=tags)
 
 
+cached_layer = cache(Layer)  # a layer caches what is computed from it
+
+
+def call_op(name: str, operands: tuple[Any, ...], config: Config | None, out: Tensor | None) -> Tensor:
+    """Return the result of the op `name`, new or written to `out`; `config` overrides the table."""
+    arguments = (*operands, "" if config is None else str(config))
+    if out is None:
+        return getattr(torch.ops.resnet_bench, name)(*arguments)
+    getattr(torch.ops.resnet_bench, f"{name}_out")(*arguments, out)
+    return out
+
+
 def compute_layer(layer: Layer, operands: Operands, out: Tensor, text: str) -> None:
     """Compute a layer into `out`; `text` is a configuration that overrides the table, or empty."""
     if out.numel() == 0:
@@ -133,7 +135,7 @@ def compute_layer(layer: Layer, operands: Operands, out: Tensor, text: str) -> N
 @cache
 def _check_config(layer: Layer, config: Config, arch: int) -> None:
     """Raise ValueError for a configuration that may not compute a layer."""
-    if reason := kinds.rejection_reason(layer, config, arch):
+    if reason := kinds.space_of(layer).rejection_reason(layer, config, arch):
         raise ValueError(f"config: {config} for {layer.key}: {reason}")
 
 

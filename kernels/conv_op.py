@@ -14,16 +14,23 @@ ahead passes `scratch` to the launches (`calls` of conv.py), as `resnet.fused.ne
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 from torch import Tensor
 
-from kernels.call import check_activation, check_input, check_prologue, check_rows, compute_layer, register_op
+from kernels.call import (
+    cached_layer,
+    call_op,
+    check_activation,
+    check_input,
+    check_prologue,
+    check_rows,
+    compute_layer,
+    register_op,
+)
 from kernels.launch import Operands
 from kernels.packing import Packed
 from kernels.space.config import Config
-from kernels.space.layer import Layer
+from kernels.space.layer import out_size
 
 
 def conv_bias_act(
@@ -56,11 +63,11 @@ def conv_bias_act(
     check_input(x, packed)
     _check_second(x, x2, stride2, packed)
     n, _, h, w = x.shape
-    out_h, out_w = _out_size(h, packed.kernel[0], stride, padding), _out_size(w, packed.kernel[1], stride, padding)
+    out_h, out_w = out_size(h, packed.kernel[0], stride, padding), out_size(w, packed.kernel[1], stride, padding)
     if out_h < 1 or out_w < 1:
         raise ValueError(f"x: {h} x {w} pixels leave no output of a {packed.kernel} window")
     check_rows(n * out_h * out_w, "output pixels")
-    if x2 is not None and (_out_size(x2.shape[2], 1, stride2, 0), _out_size(x2.shape[3], 1, stride2, 0)) != (
+    if x2 is not None and (out_size(x2.shape[2], 1, stride2, 0), out_size(x2.shape[3], 1, stride2, 0)) != (
         out_h,
         out_w,
     ):
@@ -70,12 +77,8 @@ def conv_bias_act(
             check_activation(name, tensor, x, (n, packed.c_out, out_h, out_w))
     check_prologue(prologue, x)
     geometry = [*packed.kernel, stride, padding, stride2]
-    text = "" if config is None else str(config)
-    operands = (x, packed.weight, packed.bias, residual, x2, scale, shift, geometry, relu, packed.precision, text)
-    if out is None:
-        return torch.ops.resnet_bench.conv_bias_act(*operands)
-    torch.ops.resnet_bench.conv_bias_act_out(*operands, out)
-    return out
+    operands = (x, packed.weight, packed.bias, residual, x2, scale, shift, geometry, relu, packed.precision)
+    return call_op("conv_bias_act", operands, config, out)
 
 
 def _check_second(x: Tensor, x2: Tensor | None, stride2: int, packed: Packed) -> None:
@@ -93,18 +96,16 @@ def _check_second(x: Tensor, x2: Tensor | None, stride2: int, packed: Packed) ->
         raise ValueError(f"second: {list(x2.shape)}, not [{x.shape[0]}, {packed.c_in2}, H2, W2]")
 
 
-def _out_size(size: int, kernel: int, stride: int, padding: int) -> int:
-    return (size + 2 * padding - kernel) // stride + 1
-
-
 def _write(
     x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, x2: Tensor | None, scale: Tensor | None,
     shift: Tensor | None, geometry: list[int], relu: bool, precision: str, config: str, out: Tensor,
 ) -> None:  # fmt: skip
     """Write out. `geometry` is kernel height and width, stride, padding, x2's stride; `config` is text, or empty."""
-    layer = _layer(
-        x.shape, weight.shape[0], (*geometry,), None if x2 is None else x2.shape,
-        residual is not None, relu, scale is not None, precision,
+    (n, c, h, w), (kernel_h, kernel_w, stride, padding, stride2) = x.shape, geometry
+    second = None if x2 is None else (x2.shape[2], x2.shape[3], x2.shape[1], stride2)
+    layer = cached_layer(
+        n, h, w, c, weight.shape[0], (kernel_h, kernel_w), stride, padding,
+        residual is not None, relu, second, scale is not None, precision,
     )  # fmt: skip
     compute_layer(layer, Operands(x, weight, bias, residual, x2, scale, shift), out, config)
 
@@ -116,19 +117,8 @@ def _empty(
     """Return memory for the result; its sizes may be symbolic."""
     kernel_h, kernel_w, stride, padding, _ = geometry
     n, _, h, w = x.shape
-    shape = (n, weight.shape[0], _out_size(h, kernel_h, stride, padding), _out_size(w, kernel_w, stride, padding))
+    shape = (n, weight.shape[0], out_size(h, kernel_h, stride, padding), out_size(w, kernel_w, stride, padding))
     return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
 
 
 register_op("conv_bias_act", _write, _empty)
-
-
-@cache
-def _layer(
-    shape: torch.Size, c_out: int, geometry: tuple[int, ...], second: torch.Size | None,
-    residual: bool, relu: bool, prologue: bool, precision: str,
-) -> Layer:  # fmt: skip
-    n, c, h, w = shape
-    kernel_h, kernel_w, stride, padding, stride2 = geometry
-    x2 = None if second is None else (second[2], second[3], second[1], stride2)
-    return Layer(n, h, w, c, c_out, (kernel_h, kernel_w), stride, padding, residual, relu, x2, prologue, precision)

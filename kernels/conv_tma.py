@@ -22,6 +22,7 @@ the buffers must not move, as for any graph.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from math import ceil
 
@@ -30,12 +31,12 @@ import triton.language as tl
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
+from kernels.conv import conv_launch as pointer_launch
 from kernels.conv import reference
 from kernels.conv_reduce import partial_sums, reduce_launch, scratch_bytes
-from kernels.launch import INTERPRETED, Call, Launch, Operands, launch_options
+from kernels.launch import Call, Launch, Operands
 from kernels.space.config import Config
 from kernels.space.layer import Layer
-from kernels.space.tiling import channel_tiles, depth_steps, row_tiles
 from kernels.tf32 import round_to
 from kernels.tile import read_accumulator, tile_of
 
@@ -138,19 +139,10 @@ def _kernel(
 def conv_launch(layer: Layer, config: Config) -> Launch:
     """Return the launch of the convolution alone, without a split depth's reduction."""
     assert config.box is not None
-    first, second = depth_steps(layer, config)
-    box_n, box_h, box_w = config.box
-    constants = {
-        "C": layer.c_in, "K": layer.c_out, "S": layer.kernel[1], "STRIDE": layer.stride, "PAD": layer.padding,
-        "FIRST_COLUMNS": layer.columns.first, "TAP_COLUMNS": layer.columns.per_tap,
-        "FIRST_STEPS": first, "SECOND_STEPS": second,
-        "RELU": layer.relu, "PRECISION": "tf32", "DTYPE": DTYPES[layer.dtype],
-        "BOX_N": box_n, "BOX_H": box_h, "BOX_W": box_w, "BLOCK_N": config.block_n, "BLOCK_K": config.block_k,
-        "SPLIT_K": config.split_k, "GROUP_M": config.group_m, "PDL": config.pdl and not INTERPRETED,
-        "SERIAL": config.serial and not INTERPRETED,
-    }  # fmt: skip
-    grid = (row_tiles(layer, config) * channel_tiles(layer, config), config.split_k)
-    return Launch(_kernel, constants, grid, launch_options(config))
+    pointers = pointer_launch(layer, config)
+    constants = {name: value for name, value in pointers.constants.items() if name in _kernel.arg_names}
+    constants |= dict(zip(("BOX_N", "BOX_H", "BOX_W"), config.box, strict=True)) | {"DTYPE": DTYPES[layer.dtype]}
+    return replace(pointers, kernel=_kernel, constants=constants)
 
 
 def calls(

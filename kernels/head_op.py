@@ -6,16 +6,12 @@ logits = kernels.pool_linear(x, packed)                                         
 
 from __future__ import annotations
 
-from functools import cache
-
-import torch
 from torch import Tensor
 
-from kernels.call import check_input, check_prologue, check_rows, compute_layer, register_op
+from kernels.call import cached_layer, call_op, check_input, check_prologue, check_rows, compute_layer, register_op
 from kernels.launch import Operands
 from kernels.packing import Packed
 from kernels.space.config import Config
-from kernels.space.layer import Layer
 
 
 def pool_linear(
@@ -41,18 +37,14 @@ def pool_linear(
     check_rows(x.shape[0] * x.shape[2] * x.shape[3], "pixels")
     check_prologue(prologue, x)
     scale, shift = prologue if prologue is not None else (None, None)
-    text = "" if config is None else str(config)
-    operands = (x, packed.weight, packed.bias, scale, shift, packed.precision, text)
-    if out is None:
-        return torch.ops.resnet_bench.pool_linear(*operands)
-    if out.shape != (x.shape[0], packed.c_out) or not out.is_contiguous():
+    if out is not None and (out.shape != (x.shape[0], packed.c_out) or not out.is_contiguous()):
         raise ValueError(
             f"out: {list(out.shape)} of strides {out.stride()}, not {[x.shape[0], packed.c_out]}, contiguous"
         )
-    if out.dtype != x.dtype or out.device != x.device:
+    if out is not None and (out.dtype != x.dtype or out.device != x.device):
         raise ValueError(f"out: {out.dtype} on {out.device}, and x {x.dtype} on {x.device}")
-    torch.ops.resnet_bench.pool_linear_out(*operands, out)
-    return out
+    operands = (x, packed.weight, packed.bias, scale, shift, packed.precision)
+    return call_op("pool_linear", operands, config, out)
 
 
 def _write(
@@ -60,7 +52,8 @@ def _write(
     out: Tensor,
 ) -> None:  # fmt: skip
     """Write out. `config` is text, or empty."""
-    layer = _layer(x.shape, bias.shape[0], scale is not None, precision)
+    (n, c, h, w), classes, prologue = x.shape, bias.shape[0], scale is not None
+    layer = cached_layer(n, h, w, c, classes, (1, 1), relu=False, prologue=prologue, dtype=precision, mean=True)
     compute_layer(layer, Operands(x, weight, bias, scale=scale, shift=shift), out, config)
 
 
@@ -72,9 +65,3 @@ def _empty(
 
 
 register_op("pool_linear", _write, _empty)
-
-
-@cache
-def _layer(shape: torch.Size, classes: int, prologue: bool, precision: str) -> Layer:
-    n, c, h, w = shape
-    return Layer(n, h, w, c, classes, (1, 1), relu=False, prologue=prologue, dtype=precision, mean=True)

@@ -7,7 +7,6 @@ that list configurations have the functions of `Space`, modules that compute a l
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
@@ -23,26 +22,26 @@ if TYPE_CHECKING:
     from kernels.space.machine import Machine
 
 
-@dataclass(frozen=True)
-class Modules:
-    """Modules' names: `space` lists configurations; `kernels`, by `Config.impl`, compute the layer."""
-
-    space: str
-    kernels: Mapping[str, str]
-
-
-KINDS: Mapping[Kind, Modules] = {
+# by kind and `Config.impl`, the module that computes the layer; `kernels.space` has a module of each kind's name
+KINDS: Mapping[Kind, Mapping[str, str]] = {
     # act(conv(act'(x)) + conv1x1(x2) + bias + residual)
-    "conv": Modules("kernels.space.conv", {"ptr": "kernels.conv", "tma": "kernels.conv_tma"}),
+    "conv": {"ptr": "kernels.conv", "tma": "kernels.conv_tma"},
     # maxpool(act(conv(x) + bias))
-    "stem": Modules("kernels.space.stem", {"ptr": "kernels.stem", "tma": "kernels.stem"}),
+    "stem": {"ptr": "kernels.stem", "tma": "kernels.stem"},
     # mean(act'(x)) * weight + bias; its product is a convolution, which `impl` is for
-    "head": Modules("kernels.space.head", {"ptr": "kernels.head", "tma": "kernels.head"}),
+    "head": {"ptr": "kernels.head", "tma": "kernels.head"},
 }
 
 
 class Space(Protocol):
-    """A module with the configurations of a kind of layer; it needs no torch."""
+    """A module with the configurations of a kind of layer; it needs no torch.
+
+    - `candidates`: those that compute the layer and fit the GPU, the model's best first;
+    - `default_config`: the model's choice for a layer that was never measured, of those that need no checking;
+    - `predicted_us`: microseconds in a CUDA graph by the cost model, which is for ordering configurations;
+    - `rejection_reason`: why the layer may not be computed with the configuration, impossible or unsafe, or None;
+    - `hazard_reason`: why a compiled kernel may compute wrong numbers, or None.
+    """
 
     def candidates(self, layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Iterable[Config]: ...
     def default_config(self, layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Config: ...
@@ -81,40 +80,15 @@ _module = cache(import_module)
 
 def space_of(layer: Layer) -> Space:
     """Return the module with this layer's configurations."""
-    return cast(Space, _module(KINDS[layer.kind].space))
+    return cast(Space, _module(f"kernels.space.{layer.kind}"))
 
 
 def implementation(layer: Layer, config: Config) -> Kernels:
     """Return the module that computes this layer in this configuration."""
-    return cast(Kernels, _module(KINDS[layer.kind].kernels[config.impl]))
+    return cast(Kernels, _module(KINDS[layer.kind][config.impl]))
 
 
 def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
     """Return the layer computed in aten in `dtype` from the rounded operands; the result is not rounded further."""
-    module = cast(Kernels, _module(KINDS[layer.kind].kernels["ptr"]))
+    module = cast(Kernels, _module(KINDS[layer.kind]["ptr"]))
     return module.reference(layer, operands, dtype)
-
-
-def candidates(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Iterable[Config]:
-    """Return the configurations that compute this layer and fit the GPU, the model's best first."""
-    return space_of(layer).candidates(layer, arch, sms, gpu)
-
-
-def default_config(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Config:
-    """Return the model's choice for a layer that was never measured, of those that need no checking."""
-    return space_of(layer).default_config(layer, arch, sms, gpu)
-
-
-def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
-    """Return microseconds in a CUDA graph by the cost model, which is for ordering configurations."""
-    return space_of(layer).predicted_us(layer, config, machine)
-
-
-def rejection_reason(layer: Layer, config: Config, arch: int) -> str | None:
-    """Say why this layer may not be computed with this configuration, or return None: impossible, or unsafe."""
-    return space_of(layer).rejection_reason(layer, config, arch)
-
-
-def hazard_reason(layer: Layer, config: Config, arch: int) -> str | None:
-    """Say why a compiled kernel may compute wrong numbers, or return None."""
-    return space_of(layer).hazard_reason(layer, config, arch)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kernels.cards import files
-from kernels.kinds import default_config, hazard_reason
+from kernels.kinds import space_of
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from kernels.space.machine import machine_of
@@ -128,11 +128,13 @@ def config_for(layer: Layer, gpu: str, arch: int, sms: int | None = None) -> Con
     An entry whose kernels may compute wrong numbers is skipped with a warning.
     """
     chosen = _installed.config(gpu, layer)
-    return chosen if chosen and _safe(layer, chosen, machine_of(arch).arch) else default_config(layer, arch, sms, gpu)
+    if chosen and _safe(layer, chosen, machine_of(arch).arch):
+        return chosen
+    return space_of(layer).default_config(layer, arch, sms, gpu)
 
 
 @cache
 def _safe(layer: Layer, config: Config, arch: int) -> bool:
-    if reason := hazard_reason(layer, config, arch):
+    if reason := space_of(layer).hazard_reason(layer, config, arch):
         warnings.warn(f"the table's {config} for {layer.key} is left out: {reason}", stacklevel=3)
     return reason is None

@@ -20,6 +20,11 @@ class Arch(NamedTuple):
     block: BlockKind
     counts: tuple[int, int, int, int]
 
+    @property
+    def expansion(self) -> int:
+        """The output channels of a block for each of its inner ones."""
+        return 4 if self.block == "bottleneck" else 1
+
 
 # He et al. 2015, Table 1 (https://arxiv.org/abs/1512.03385).
 ARCHS: dict[int, Arch] = {
@@ -29,6 +34,8 @@ ARCHS: dict[int, Arch] = {
     101: Arch("bottleneck", (3, 4, 23, 3)),
     152: Arch("bottleneck", (3, 8, 36, 3)),
 }
+
+STAGE_WIDTHS = (64, 128, 256, 512)  # channels of the inner convolutions of each stage's blocks
 
 _NAME = re.compile(r"resnet(?P<depth>\d+)(?P<version>v\d+(?:\.\d+)?)?(?:-(?P<shortcut>\w+))?")
 
@@ -83,6 +90,29 @@ class Spec:
     def arch(self) -> Arch:
         """Block kind and stage counts of this depth."""
         return ARCHS[self.depth]
+
+    def strides(self, stage: int) -> list[int]:
+        """Return the strides of the blocks of stage 0 to 3: v2 strides in the last block of the first three stages.
+
+        v1 and v1.5 stride in the first block of the last three.
+        """
+        ones = [1] * (self.arch.counts[stage] - 1)
+        return [*ones, 2 if stage < 3 else 1] if self.version == "v2" else [2 if stage > 0 else 1, *ones]
+
+    def convs(self, width: int, stride: int) -> list[tuple[int, int, int]]:
+        """Return output channels, kernel and stride of the convolutions of a block with this stride."""
+        if self.arch.block == "basic":
+            return [(width, 3, stride), (width, 3, 1)]
+        first, second = (stride, 1) if self.version == "v1" else (1, stride)
+        return [(width, 1, first), (width, 3, second), (width * self.arch.expansion, 1, 1)]
+
+    def projects(self, in_channels: int, out_channels: int) -> bool:
+        """Return whether a block's shortcut is a convolution: under `B`, where the channels change.
+
+        A stride alone does not make it one: in v1 and v1.5 it comes with new channels, and v2's strided block, which
+        keeps its channels, subsamples its identity as Keras does.
+        """
+        return self.shortcut == "C" or (self.shortcut == "B" and in_channels != out_channels)
 
 
 def _suggestion(name: str) -> str:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import Literal
 
-from resnet.archs import Spec
+from resnet.archs import STAGE_WIDTHS, Spec
 
 Kind = Literal["conv", "linear", "pool", "mean", "add", "subsample"]
 
 INPUT = "input"
 # of an activation or a weight; accumulators and the bias of an 8-bit layer are wider
 BYTES = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "fp8": 1, "int8": 1}
-WIDTHS = (64, 128, 256, 512)  # of the four stages' inner convolutions
 
 
 @dataclass(frozen=True)
@@ -86,44 +86,39 @@ class _Walk:
     def block(self, name: str, x: str, following: tuple[str, ...]) -> str:
         """Add a residual block and return its last operation; `following` are the norm and ReLU behind it in v2."""
         spec, stage, place = self.spec, int(name[5]) - 1, int(name.split(".")[1])
-        width, bottleneck, preact = WIDTHS[stage], spec.arch.block == "bottleneck", spec.version == "v2"
-        channels = width * (4 if bottleneck else 1)
-        strided = place == spec.arch.counts[stage] - 1 and stage < 3 if preact else place == 0 and stage > 0
-        stride = 2 if strided else 1
-        strided_conv = 1 if not bottleneck or spec.version == "v1" else 2
-        convs = [(width, 1), (width, 3), (channels, 1)] if bottleneck else [(width, 3), (width, 3)]
+        preact, stride = spec.version == "v2", spec.strides(stage)[place]
+        convs = spec.convs(STAGE_WIDTHS[stage], stride)
         has_shortcut = spec.shortcut != "none"
         y = x
-        for number, (outputs, kernel) in enumerate(convs, 1):
+        for number, (channels, kernel, conv_stride) in enumerate(convs, 1):
             last = number == len(convs)
             passes: tuple[str, ...] = (f"{name}.bn{number}", f"{name}.relu{number}")
+            if last and preact:
+                passes = ()
             if last:
-                passes = (() if preact else passes[:1] if has_shortcut else passes) + (
-                    () if has_shortcut else following
-                )
-            y = self.conv(f"{name}.conv{number}", y, outputs, kernel, stride if number == strided_conv else 1, passes)
+                passes = passes[:1] if has_shortcut else passes + following
+            y = self.conv(f"{name}.conv{number}", y, channels, kernel, conv_stride, passes)
         if not has_shortcut:
             return y
-        other = self.shortcut(name, x, channels, stride)
+        other = self.shortcut(name, x, self.sizes[y][0], stride)
         relu = () if preact else (f"{name}.relu{len(convs)}",)
-        read = 2 * _elements(self.sizes[y])
+        read = 2 * prod(self.sizes[y])
         return self._add(f"{name}.add", "add", (y, other), read, self.sizes[y], relu + following)
 
     def shortcut(self, name: str, x: str, channels: int, stride: int) -> str:
         """Return the name of the branch's other summand: a projection, a subsampling, or the block's input itself."""
         inputs, *size = self.sizes[x]
-        if self.spec.shortcut == "C" or (self.spec.shortcut == "B" and inputs != channels):
+        if self.spec.projects(inputs, channels):
             norm = () if self.spec.version == "v2" else (f"{name}.downsample.1",)
             return self.conv(f"{name}.downsample.0", x, channels, 1, stride, norm)
         if stride == 1 and inputs == channels:
             return x
         height, width = (_out(side, 1, stride, 0) for side in size)
-        shape = (channels, height, width)
-        return self._add(f"{name}.downsample", "subsample", (x,), inputs * height * width, shape, ())
+        return self._add(f"{name}.downsample", "subsample", (x,), inputs * height * width, (channels, height, width))
 
     def head(self, x: str, classes: int) -> None:
         channels = self.sizes[x][0]
-        self._add("avgpool", "mean", (x,), _elements(self.sizes[x]), (channels, 1, 1), ())
+        self._add("avgpool", "mean", (x,), prod(self.sizes[x]), (channels, 1, 1))
         weight = channels * classes
         self._add("fc", "linear", ("avgpool",), channels, (classes,), (), 2 * weight, weight)
 
@@ -134,7 +129,7 @@ class _Walk:
         sources: tuple[str, ...],
         read: int,
         size: tuple[int, ...],
-        passes: tuple[str, ...],
+        passes: tuple[str, ...] = (),
         flops: int = 0,
         weight: int = 0,
     ) -> str:
@@ -142,7 +137,7 @@ class _Walk:
         itemsize = BYTES[self.precision]
         bias = size[0] * max(itemsize, 2) if weight else 0
         self.sizes[name] = size
-        written = self.batch * _elements(size) * itemsize
+        written = self.batch * prod(size) * itemsize
         self.operations.append(
             Operation(
                 *(name, kind, self.batch * flops, self.batch * read * itemsize, written, weight * itemsize + bias),
@@ -150,11 +145,6 @@ class _Walk:
             )
         )
         return name
-
-
-def _elements(size: tuple[int, ...]) -> int:
-    channels, *rest = size
-    return channels * rest[0] * rest[1] if rest else channels
 
 
 def _out(size: int, kernel: int, stride: int, padding: int) -> int:

@@ -18,35 +18,56 @@ Parameter names are torchvision's. v2 adds `preact_bn` in a block and `post_bn` 
 that hooks and profilers see each layer.
 """
 
-from typing import ClassVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from resnet.archs import Spec
+from resnet.archs import STAGE_WIDTHS, Spec
 
 NORM_EPS = {"v1": 1.001e-5, "v1.5": 1e-5, "v2": 1.001e-5}
-STAGE_WIDTHS = (64, 128, 256, 512)
 
 
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut: [N, in_channels, H, W] -> [N, width, H/stride, W/stride], rounded up.
+class Block(nn.Module):
+    """The layers of a residual block in the order in which they run, numbered as `Spec.convs` lists them.
 
-    `downsample` is the shortcut: `nn.Identity`, a module, or `None` for the plain network without one.
+    `downsample` is the shortcut: `nn.Identity`, a module, or `None` for the plain network without one. In v2 norm and
+    ReLU come before each convolution, and `projects` says whether the shortcut is a convolution.
     """
-
-    expansion: ClassVar[int] = 1
 
     def __init__(self, in_channels: int, width: int, stride: int, spec: Spec) -> None:
         super().__init__()
-        bias, eps = spec.version == "v1", NORM_EPS[spec.version]
-        self.conv1 = conv(in_channels, width, 3, stride, bias)
-        self.bn1 = nn.BatchNorm2d(width, eps)
-        self.relu1 = nn.ReLU(inplace=True)
-        self.conv2 = conv(width, width, 3, 1, bias)
-        self.bn2 = nn.BatchNorm2d(width, eps)
-        self.downsample = shortcut(in_channels, width, stride, spec)
-        self.relu2 = nn.ReLU(inplace=True)
+        preact, eps, channels = spec.version == "v2", NORM_EPS[spec.version], in_channels
+        if preact:
+            self.preact_bn = nn.BatchNorm2d(in_channels, eps)
+            self.preact_relu = nn.ReLU(inplace=True)
+        *inner, last = spec.convs(width, stride)
+        for number, (outputs, kernel, conv_stride) in enumerate(inner, 1):
+            self.add_module(f"conv{number}", conv(channels, outputs, kernel, conv_stride, spec.version == "v1"))
+            self.add_module(f"bn{number}", nn.BatchNorm2d(outputs, eps))
+            self.add_module(f"relu{number}", nn.ReLU(inplace=True))
+            channels = outputs
+        number, (outputs, kernel, conv_stride) = len(inner) + 1, last
+        self.add_module(f"conv{number}", conv(channels, outputs, kernel, conv_stride, spec.version != "v1.5"))
+        if not preact:
+            self.add_module(f"bn{number}", nn.BatchNorm2d(outputs, eps))
+        self.downsample = shortcut(in_channels, outputs, stride, spec)
+        if preact:
+            self.projects = spec.projects(in_channels, outputs)
+        else:
+            self.add_module(f"relu{number}", nn.ReLU(inplace=True))
+
+    def convs(self) -> list[tuple[str, nn.Conv2d]]:
+        """Return the convolutions with their names, without the shortcut's."""
+        return [(name, layer) for name, layer in self.named_children() if isinstance(layer, nn.Conv2d)]
+
+    if TYPE_CHECKING:  # the layers that are added by name
+
+        def __getattr__(self, name: str) -> Any: ...
+
+
+class BasicBlock(Block):
+    """Two 3x3 convolutions and a shortcut: [N, in_channels, H, W] -> [N, width, H/stride, W/stride], rounded up."""
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.relu1(self.bn1(self.conv1(x)))
@@ -56,29 +77,11 @@ class BasicBlock(nn.Module):
         return cast(Tensor, self.relu2(out))
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(Block):
     """1x1, 3x3, 1x1 and a shortcut: [N, in_channels, H, W] -> [N, 4 * width, H/stride, W/stride], rounded up.
 
-    The stride sits in `conv1` for v1 and in `conv2` for v1.5. `downsample` is as in `BasicBlock`.
+    The stride sits in `conv1` for v1 and in `conv2` for v1.5.
     """
-
-    expansion: ClassVar[int] = 4
-
-    def __init__(self, in_channels: int, width: int, stride: int, spec: Spec) -> None:
-        super().__init__()
-        bias, eps = spec.version == "v1", NORM_EPS[spec.version]
-        first, second = (stride, 1) if spec.version == "v1" else (1, stride)
-        out_channels = width * self.expansion
-        self.conv1 = conv(in_channels, width, 1, first, bias)
-        self.bn1 = nn.BatchNorm2d(width, eps)
-        self.relu1 = nn.ReLU(inplace=True)
-        self.conv2 = conv(width, width, 3, second, bias)
-        self.bn2 = nn.BatchNorm2d(width, eps)
-        self.relu2 = nn.ReLU(inplace=True)
-        self.conv3 = conv(width, out_channels, 1, 1, bias)
-        self.bn3 = nn.BatchNorm2d(out_channels, eps)
-        self.downsample = shortcut(in_channels, out_channels, stride, spec)
-        self.relu3 = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.relu1(self.bn1(self.conv1(x)))
@@ -89,26 +92,12 @@ class Bottleneck(nn.Module):
         return cast(Tensor, self.relu3(out))
 
 
-class PreActBasicBlock(nn.Module):
+class PreActBasicBlock(Block):
     """`BasicBlock` with norm and ReLU before each convolution; same shapes.
 
     A projection (`projects`) reads the activated input, any other shortcut the raw one, so that an unchanged shape
     keeps an unbroken identity path through the network (He et al. 2016).
     """
-
-    expansion: ClassVar[int] = 1
-
-    def __init__(self, in_channels: int, width: int, stride: int, spec: Spec) -> None:
-        super().__init__()
-        eps = NORM_EPS[spec.version]
-        self.preact_bn = nn.BatchNorm2d(in_channels, eps)
-        self.preact_relu = nn.ReLU(inplace=True)
-        self.conv1 = conv(in_channels, width, 3, stride)
-        self.bn1 = nn.BatchNorm2d(width, eps)
-        self.relu1 = nn.ReLU(inplace=True)
-        self.conv2 = conv(width, width, 3, bias=True)
-        self.downsample = shortcut(in_channels, width, stride, spec)
-        self.projects = projects(in_channels, width, spec)
 
     def forward(self, x: Tensor) -> Tensor:
         activated = self.preact_relu(self.preact_bn(x))
@@ -119,29 +108,8 @@ class PreActBasicBlock(nn.Module):
         return cast(Tensor, out)
 
 
-class PreActBottleneck(nn.Module):
-    """`Bottleneck` with norm and ReLU before each convolution; same shapes. The stride sits in `conv2`.
-
-    `projects` is as in `PreActBasicBlock`.
-    """
-
-    expansion: ClassVar[int] = 4
-
-    def __init__(self, in_channels: int, width: int, stride: int, spec: Spec) -> None:
-        super().__init__()
-        eps = NORM_EPS[spec.version]
-        out_channels = width * self.expansion
-        self.preact_bn = nn.BatchNorm2d(in_channels, eps)
-        self.preact_relu = nn.ReLU(inplace=True)
-        self.conv1 = conv(in_channels, width, 1)
-        self.bn1 = nn.BatchNorm2d(width, eps)
-        self.relu1 = nn.ReLU(inplace=True)
-        self.conv2 = conv(width, width, 3, stride)
-        self.bn2 = nn.BatchNorm2d(width, eps)
-        self.relu2 = nn.ReLU(inplace=True)
-        self.conv3 = conv(width, out_channels, 1, bias=True)
-        self.downsample = shortcut(in_channels, out_channels, stride, spec)
-        self.projects = projects(in_channels, out_channels, spec)
+class PreActBottleneck(Block):
+    """`Bottleneck` with norm and ReLU before each convolution; same shapes. The stride sits in `conv2`."""
 
     def forward(self, x: Tensor) -> Tensor:
         activated = self.preact_relu(self.preact_bn(x))
@@ -151,9 +119,6 @@ class PreActBottleneck(nn.Module):
         if self.downsample is not None:
             out += self.downsample(activated if self.projects else x)
         return cast(Tensor, out)
-
-
-Block = type[BasicBlock] | type[Bottleneck] | type[PreActBasicBlock] | type[PreActBottleneck]
 
 
 class ResNet(nn.Module):
@@ -167,7 +132,6 @@ class ResNet(nn.Module):
         super().__init__()
         self.spec = spec
         self.preact = spec.version == "v2"
-        block = block_class(spec)
         eps = NORM_EPS[spec.version]
 
         self.conv1 = conv(in_channels, STAGE_WIDTHS[0], 7, 2, bias=spec.version != "v1.5")
@@ -180,12 +144,10 @@ class ResNet(nn.Module):
             self.relu = nn.ReLU(inplace=True)
             self.maxpool = nn.MaxPool2d(3, 2, padding=1)
 
-        self.layer1 = stage(block, STAGE_WIDTHS[0], 0, spec)
-        self.layer2 = stage(block, STAGE_WIDTHS[0] * block.expansion, 1, spec)
-        self.layer3 = stage(block, STAGE_WIDTHS[1] * block.expansion, 2, spec)
-        self.layer4 = stage(block, STAGE_WIDTHS[2] * block.expansion, 3, spec)
+        channels = [STAGE_WIDTHS[0], *(width * spec.arch.expansion for width in STAGE_WIDTHS)]
+        self.layer1, self.layer2, self.layer3, self.layer4 = (stage(channels[i], i, spec) for i in range(4))
 
-        features = STAGE_WIDTHS[3] * block.expansion
+        features = channels[-1]
         if self.preact:
             self.post_bn = nn.BatchNorm2d(features, eps)
             self.post_relu = nn.ReLU(inplace=True)
@@ -203,38 +165,25 @@ class ResNet(nn.Module):
         return cast(Tensor, self.fc(torch.flatten(self.avgpool(x), 1)))
 
 
-def block_class(spec: Spec) -> Block:
+def block_class(spec: Spec) -> type[Block]:
     """Return the class of the residual blocks of `spec`."""
     if spec.arch.block == "basic":
         return PreActBasicBlock if spec.version == "v2" else BasicBlock
     return PreActBottleneck if spec.version == "v2" else Bottleneck
 
 
-def stage(block: Block, in_channels: int, index: int, spec: Spec) -> nn.Sequential:
-    """Return stage `index` (0 to 3): the first block changes the channels, the version says which block strides."""
-    width, count = STAGE_WIDTHS[index], spec.arch.counts[index]
-    if spec.version == "v2":  # the last block of the first three stages
-        strides = [1] * (count - 1) + [2 if index < 3 else 1]
-    else:  # the first block of the last three
-        strides = [2 if index > 0 else 1] + [1] * (count - 1)
-    channels = [in_channels] + [width * block.expansion] * (count - 1)
+def stage(in_channels: int, index: int, spec: Spec) -> nn.Sequential:
+    """Return stage `index` (0 to 3), whose first block changes the channels."""
+    block, width, strides = block_class(spec), STAGE_WIDTHS[index], spec.strides(index)
+    channels = [in_channels] + [width * spec.arch.expansion] * (len(strides) - 1)
     return nn.Sequential(*(block(c, width, stride, spec) for c, stride in zip(channels, strides, strict=True)))
-
-
-def projects(in_channels: int, out_channels: int, spec: Spec) -> bool:
-    """Return whether a block's shortcut is a convolution: under `B`, where the channels change.
-
-    A stride alone does not make it one: in v1 and v1.5 it comes with new channels, and v2's strided block, which keeps
-    its channels, subsamples its identity as Keras does.
-    """
-    return spec.shortcut == "C" or (spec.shortcut == "B" and in_channels != out_channels)
 
 
 def shortcut(in_channels: int, out_channels: int, stride: int, spec: Spec) -> nn.Module | None:
     """Return a block's shortcut: a projection, subsampling and zero channels, the identity, or `None` for none."""
     if spec.shortcut == "none":
         return None
-    if projects(in_channels, out_channels, spec):
+    if spec.projects(in_channels, out_channels):
         projection = conv(in_channels, out_channels, 1, stride, bias=spec.version != "v1.5")
         if spec.version == "v2":
             return nn.Sequential(projection)

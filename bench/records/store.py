@@ -11,6 +11,7 @@ import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from io import FileIO
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from bench.errors import StoreError
 from bench.records.record import Record, parse_each
 
 FILE = "records.jsonl"
+FOLDER_ROUNDS = 1 << 40  # an offset between the rounds of folders that are read apart
 
 
 class Store:
@@ -102,12 +104,16 @@ def _last_byte(file: FileIO) -> bytes:
     return file.read(1)
 
 
-def read_folders(folders: Iterable[str | Path]) -> tuple[list[Record], list[str]]:
-    """Return the records of several folders, and a sentence for each line that could not be read."""
+def read_folders(folders: Iterable[str | Path], *, apart: bool = False) -> tuple[list[Record], list[str]]:
+    """Return the records of several folders, and a sentence for each line that could not be read.
+
+    With `apart`, no round of one folder is a round of another: FOLDER_ROUNDS times a folder's place is added to its.
+    """
     records: list[Record] = []
     damage: list[str] = []
-    for folder in folders:
+    for place, folder in enumerate(folders):
         store = Store(folder)
-        records += store.read()
+        offset = place * FOLDER_ROUNDS if apart else 0
+        records += [replace(record, round=record.round + offset) for record in store.read()]
         damage += store.damage
     return records, damage

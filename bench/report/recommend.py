@@ -6,14 +6,20 @@ stands behind it. A case that may or may not meet a limit is undecided: it is li
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from math import ceil, inf
+from pathlib import Path
 from typing import Literal
 
+from bench.errors import StoreError
+from bench.plans.words import heading
 from bench.records.baseline import images_per_second
 from bench.records.record import STATUSES, Record
+from bench.records.same import group_by_machine, machine_label
+from bench.records.store import read_folders
 from bench.report.rows import Row, group_without_speed, joules_per_image, p50_ns, rows_from_records
 from bench.stats import LEAST_ROUNDS, Ratio, ratio, samples_needed
 
@@ -23,7 +29,6 @@ MAX_SAMPLES = 1_000_000  # a p99 that takes more samples to decide is too close 
 SAMPLE_GROWTH = 4  # times as many samples before another look: the share beyond the limit is itself uncertain
 MAX_ROUNDS = 100  # a difference that takes more rounds to show does not matter
 GIB = 1 << 30
-OLDER_RECORD = "an older record"
 
 
 @dataclass(frozen=True)
@@ -60,10 +65,6 @@ class Budget:
     agreement: float | None = None  # least share of pictures whose top class is that of float64
     objective: str = "throughput"
 
-    @property
-    def limits(self) -> bool:
-        return not (self.p99_ns is None and self.memory_bytes is None and self.agreement is None)
-
 
 @dataclass
 class Assessment:
@@ -87,7 +88,7 @@ def assess(row: Row, budget: Budget) -> Assessment:
         _assess_p99(assessment, budget.p99_ns)
     if budget.memory_bytes is not None:
         if row.memory is None:
-            assessment.undecided.append(f"memory not on record ({why_no_memory(row)})")
+            assessment.undecided.append(f"memory not on record ({_why_no_memory(row)})")
         elif row.memory > budget.memory_bytes:
             assessment.violated.append(f"memory over {budget.memory_bytes / GIB:g} GiB")
     if budget.agreement is not None:
@@ -138,11 +139,11 @@ def samples_to_decide(samples: int, beyond: int) -> int:
     return MAX_SAMPLES
 
 
-def why_no_memory(row: Row) -> str:
+def _why_no_memory(row: Row) -> str:
     """Return the reason why a row has no memory, as its records give it."""
     number: Literal["device_process_unreadable", "host_resident_peak_unreadable"]
     number = "device_process_unreadable" if row.device == "cuda" else "host_resident_peak_unreadable"
-    return next((record.memory[number] for record in row.records if number in record.memory), OLDER_RECORD)
+    return next((record.memory[number] for record in row.records if number in record.memory), "an older record")
 
 
 def _why_no_energy(row: Row) -> str:
@@ -226,12 +227,6 @@ def rounds_to_separate(choice: Choice) -> int | None:
     return max(LEAST_ROUNDS, int(needed)) if needed <= MAX_ROUNDS else None
 
 
-def differing_axes(row: Row, other: Row) -> list[str]:
-    """Return the axes that two cases differ in, with both values."""
-    others = vars(other.case)
-    return [f"{axis} ({value}, {others[axis]})" for axis, value in vars(row.case).items() if value != others[axis]]
-
-
 def pareto_front(cases: Iterable[Assessment]) -> list[Assessment]:
     """Return the cases that no other beats in throughput, median latency, memory and energy where measured."""
     costs = [(case, _costs(case.row)) for case in cases]
@@ -248,17 +243,39 @@ def _costs(row: Row) -> tuple[float, ...]:
     return (-row.images_per_s, row.p50_ns, inf if memory is None else memory, inf if energy is None else energy)
 
 
-def agreement_bound(row: Row) -> tuple[float, int, float] | None:
-    """Return the least top-1 agreement of all checks, its pictures, and its lower bound with 95 % confidence.
+@dataclass
+class Group:
+    """The choice among the cases of one model on one machine, whose records `read_folders` numbered by folder."""
 
-    The bound is Clopper and Pearson's, one-sided. None where no check has pictures.
+    heading: str
+    choice: Choice
+    folders: list[Path]
+
+
+def choose_by_group(
+    folders: Sequence[Path], model: str | None, budget: Budget, tell: Callable[[str], None]
+) -> list[Group]:
+    """Return the choice of each model and image size on each machine, by machine and number of records.
+
+    `model` is a glob; `tell` receives a sentence for each damaged line, and one where there are several machines.
+    Raises StoreError where no record is of such a model.
     """
-    checks = [check for record in row.records for check in record.gate.values() if check.get("pictures")]
-    if not checks:
-        return None
-    from scipy.stats import binomtest
-
-    worst = min(checks, key=lambda check: (check["top1"], check["pictures"]))
-    agreed, pictures = round(worst["top1"] * worst["pictures"]), worst["pictures"]
-    bound = binomtest(agreed, pictures, alternative="greater").proportion_ci(0.95).low
-    return worst["top1"], pictures, float(bound)
+    paths = list(dict.fromkeys(folders))
+    records, damage = read_folders(paths, apart=True)
+    for line in damage:
+        tell(f"bench: {line}")
+    machines = group_by_machine(records)
+    if len(machines) > 1:
+        tell(f"{len(machines)} machines, or sets of software, are in these records: each has a separate answer.")
+    groups: dict[tuple[str, str, int], list[Record]] = defaultdict(list)
+    for machine, machine_records in machines.items():
+        for record in machine_records:
+            case = record.case
+            if not case.largest and fnmatchcase(case.model, model or "*"):
+                groups[machine_label(machine, machines), case.model, case.image].append(record)
+    if not groups:
+        raise StoreError(f"no record in {', '.join(map(str, folders))} is of a model {model or 'with a batch'}")
+    ordered = sorted(groups.items(), key=lambda item: (item[0][0], len(item[0][1]), item[0]))
+    return [
+        Group(heading(name, image, machine), choose(group, budget), paths) for (machine, name, image), group in ordered
+    ]

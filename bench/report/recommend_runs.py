@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from math import ceil
 from pathlib import Path
 from statistics import median
@@ -11,46 +11,40 @@ from statistics import median
 from bench.plans import plan as plans
 from bench.plans.words import label
 from bench.records.record import Record
-from bench.report.recommend import OLDER_RECORD, Choice, rounds_to_separate
+from bench.records.store import FOLDER_ROUNDS
+from bench.report.recommend import Choice, rounds_to_separate
 from bench.report.rows import Row
 
 SHOWN = 5  # cases of a table, where a budget chooses; runs that read the energy
 
-Origin = Mapping[int, Path]  # the folder of each record, by the record's id
 
-
-def useful_runs(choice: Choice, origin: Origin) -> list[tuple[str, str]]:
+def useful_runs(choice: Choice, folders: Sequence[Path]) -> list[tuple[str, str]]:
     """Return (what it would show, the command) of each run, the most useful first."""
-    return [*_more_samples(choice, origin), *_memory(choice), *_more_rounds(choice, origin), *_energy(choice)]
+    return [*_more_samples(choice, folders), *_more_rounds(choice, folders), *_energy(choice)]
 
 
-def _more_samples(choice: Choice, origin: Origin) -> Iterator[tuple[str, str]]:
+def _more_samples(choice: Choice, folders: Sequence[Path]) -> Iterator[tuple[str, str]]:
     # the first of them is the choice if it is within the limits, whatever the others are
     for case in [case for case in choice.promising if case.samples_missing][:1]:
-        row, folder = case.row, _folder(case.row, origin)
+        row, folder = case.row, _folder(case.row, folders)
         per_round = len(row.latency_samples) / row.rounds
-        rounds = len(_records_in(row, folder, origin)) + ceil(case.samples_missing / per_round)
+        rounds = len(_records_in(row, folder, folders)) + ceil(case.samples_missing / per_round)
         needed = case.samples_missing + len(row.latency_samples)
         yield (
             f"{case.samples_missing:,} more samples may show the p99 of {describe_case(row)} "
-            f"({_duration([row], folder, rounds, origin)}; one process gives {needed:,}, with a plan whose latency_s "
+            f"({_duration([row], folder, rounds, folders)}; one process gives {needed:,}, with a plan whose latency_s "
             f"and latency_limit_s are {ceil(1.1 * needed * row.p50_ns / 1e9)})",
             _command([row], folder, rounds),
         )
 
 
-def _memory(choice: Choice) -> Iterator[tuple[str, str]]:
-    for case in [case for case in choice.promising if OLDER_RECORD in "".join(case.undecided)][:1]:
-        yield f"A new record of {describe_case(case.row)} has its memory", _command([case.row], None, 1)
-
-
-def _more_rounds(choice: Choice, origin: Origin) -> Iterator[tuple[str, str]]:
+def _more_rounds(choice: Choice, folders: Sequence[Path]) -> Iterator[tuple[str, str]]:
     rounds = rounds_to_separate(choice)
     if choice.best and choice.runner_up and rounds:
         rows = [choice.best.row, choice.runner_up.row]
-        folder = _folder(rows[0], origin)
-        if folder == _folder(rows[1], origin):
-            duration = _duration(rows, folder, rounds, origin)
+        folder = _folder(rows[0], folders)
+        if folder == _folder(rows[1], folders):
+            duration = _duration(rows, folder, rounds, folders)
             yield f"{rounds} rounds may tell the two apart ({duration})", _command(rows, folder, rounds)
 
 
@@ -63,34 +57,31 @@ def _energy(choice: Choice) -> Iterator[tuple[str, str]]:
             yield "This run reads the energy", " ".join(["bench run energy", *(f"-f {name}" for name in names)])
 
 
-def _folder(row: Row, origin: Origin) -> Path:
-    return origin[id(row.records[-1])]
+def _folder(row: Row, folders: Sequence[Path]) -> Path:
+    return folders[row.records[-1].round // FOLDER_ROUNDS]
 
 
-def _records_in(row: Row, folder: Path, origin: Origin) -> list[Record]:
-    return [record for record in row.records if origin[id(record)] == folder]
+def _records_in(row: Row, folder: Path, folders: Sequence[Path]) -> list[Record]:
+    return [record for record in row.records if folders[record.round // FOLDER_ROUNDS] == folder]
 
 
-def _duration(rows: Sequence[Row], folder: Path, rounds: int, origin: Origin) -> str:
+def _duration(rows: Sequence[Row], folder: Path, rounds: int, folders: Sequence[Path]) -> str:
     """Return how long it takes to have so many rounds in a folder, by the duration of those it has."""
     seconds = 0.0
     for row in rows:
-        done = _records_in(row, folder, origin)
+        done = _records_in(row, folder, folders)
         seconds += median(record.wall_s for record in done) * (rounds - len(done))
     return f"some {ceil(seconds / 60)} minutes" if seconds > 60 else f"some {ceil(seconds)} s"
 
 
-def _command(rows: Sequence[Row], folder: Path | None, rounds: int) -> str:
-    """Return the run that adds rounds of some cases to a folder, or to a new one.
-
-    A plan that is not one of the curated ones is named as its file.
-    """
+def _command(rows: Sequence[Row], folder: Path, rounds: int) -> str:
+    """Return the run that adds rounds of some cases to a folder; a plan that is not curated is named as its file."""
     record = rows[0].records[-1]
     name = record.plan.get("name", "PLAN")
     words = ["bench", "run", name if name in plans.plan_names() else f"{name}.toml"]
     for row in rows:
         words += ["-f", row.case.name]
-    words += ["--rounds", str(rounds), "-o", str(folder), "--resume"] if folder else []
+    words += ["--rounds", str(rounds), "-o", str(folder), "--resume"]
     words += ["--seed", str(record.seed)] if record.seed else []
     source = record.input.get("source", "photos")
     words += [] if source == "photos" else ["--input", source if source == "noise" else "DIR"]

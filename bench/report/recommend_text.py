@@ -9,8 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench.report.recommend import OBJECTIVES, Assessment, Choice, agreement_bound, differing_axes, pareto_front
-from bench.report.recommend_groups import Group
+from bench.report.recommend import OBJECTIVES, Assessment, Choice, Group, pareto_front
 from bench.report.recommend_runs import SHOWN, describe_case, useful_runs
 from bench.report.rows import Row
 from bench.report.views import CASE, ENERGY, IMAGES_PER_S, MEMORY, MIB, P50, P99, P99_BOUND, SAMPLES, TOP1
@@ -45,7 +44,7 @@ def _print_choice(out: Console, group: Group) -> None:
     _print_undecided(out, choice)
     for reason, count in choice.excluded.most_common():
         out.print(f"Left out: {count} {plural(count, 'case')}, {reason}.", style="dim", markup=False)
-    for why, command in useful_runs(choice, group.origin):
+    for why, command in useful_runs(choice, group.folders):
         out.print(f"{why}:", markup=False)
         out.print(f"  {command}", markup=False, soft_wrap=True)
     if shown := [*choice.fitting[:SHOWN], *choice.promising[: SHOWN - 1]]:
@@ -91,6 +90,12 @@ def _runner_up(choice: Choice) -> str:
     return text + f"The best is {advantage.value:.3f} times better, {interval}: {verdict}."
 
 
+def differing_axes(row: Row, other: Row) -> list[str]:
+    """Return the axes that two cases differ in, with both values."""
+    others = vars(other.case)
+    return [f"{axis} ({value}, {others[axis]})" for axis, value in vars(row.case).items() if value != others[axis]]
+
+
 def _print_undecided(out: Console, choice: Choice) -> None:
     """Print the cases that would be better than the choice, or fit at all, if they are within the limits."""
     objective, best = OBJECTIVES[choice.budget.objective], choice.best
@@ -123,7 +128,7 @@ def group_as_json(group: Group, listed: bool) -> dict[str, Any]:
         "fitting": [case.row.case.name for case in choice.fitting],
         "undecided": [_case_as_json(case) for case in choice.undecided],
         "excluded": dict(choice.excluded),
-        "runs": [{"why": why, "command": command} for why, command in useful_runs(choice, group.origin)],
+        "runs": [{"why": why, "command": command} for why, command in useful_runs(choice, group.folders)],
     }
 
 
@@ -148,6 +153,22 @@ def _evidence(row: Row) -> str:
             f"top-1 agreement {top1:.3g} on {pictures} pictures (at least {bound:.2f}, with 95 % confidence)"
         )
     return "; ".join(clauses)
+
+
+def agreement_bound(row: Row) -> tuple[float, int, float] | None:
+    """Return the least top-1 agreement of all checks, its pictures, and its lower bound with 95 % confidence.
+
+    The bound is Clopper and Pearson's, one-sided. None where no check has pictures.
+    """
+    checks = [check for record in row.records for check in record.gate.values() if check.get("pictures")]
+    if not checks:
+        return None
+    from scipy.stats import binomtest
+
+    worst = min(checks, key=lambda check: (check["top1"], check["pictures"]))
+    agreed, pictures = round(worst["top1"] * worst["pictures"]), worst["pictures"]
+    bound = binomtest(agreed, pictures, alternative="greater").proportion_ci(0.95).low
+    return worst["top1"], pictures, float(bound)
 
 
 def _table(cases: Sequence[Assessment]) -> Table:

@@ -26,7 +26,7 @@ from bench.text import USUAL
 def print_report(out: Console, records: list[Record], folder: Path | None, view: str = "speed") -> None:
     """Print the answer, the table of a view, the largest batches, and what was left out."""
     rows = rows_from_records(records)
-    shown = VIEWS[view].within(rows, out.width)
+    shown = VIEWS[view]
     grid = text.grid(*shown.titles, text=[column.title for column in shown.columns if column.text])
     groups = group_rows(rows)
     several, model = len({key[:2] for key in groups}) > 1, ""

@@ -41,11 +41,10 @@ class Column:
 
 @dataclass(frozen=True)
 class View:
-    """The columns of a table and their meaning; `more` are columns, each with its meaning, for wide terminals."""
+    """The columns of a table and their meaning."""
 
     columns: tuple[Column, ...]
     meaning: str
-    more: tuple[tuple[Column, str], ...] = ()
 
     @property
     def titles(self) -> tuple[str, ...]:
@@ -53,17 +52,6 @@ class View:
 
     def cells(self, row: Row) -> tuple[str, ...]:
         return tuple(column.cell(row) for column in self.columns)
-
-    def within(self, rows: list[Row], width: int) -> View:
-        """Return the view with each column of `more` that has a value in some row and still fits `width` characters."""
-        view = self
-        for column, meaning in self.more:
-            wider = View((*view.columns, column), f"{view.meaning} {meaning}", self.more)
-            lines = [wider.titles, *map(wider.cells, rows)]
-            needed = sum(1 + max(map(len, cells)) for cells in zip(*lines, strict=True)) - 1
-            if needed <= width and any(column.value(row) is not None for row in rows):
-                view = wider
-        return view
 
 
 def _ms(value: float) -> str:
@@ -121,7 +109,6 @@ def _throttled_share(row: Row) -> float:
     return (samples - len(row.latency_samples)) / samples
 
 
-OF_ROOF = Column("% of roof", "roof_share", lambda row: row.floor_share("conv"), "{:.0%}".format)
 CASE = (
     Column("variant", "variant", lambda row: variant_cell(row.case), text=True),
     Column("prec", "precision", lambda row: row.case.precision, text=True),
@@ -152,14 +139,13 @@ VIEWS = {
         to back; vs eager: ratio of images/s to eager's in the same precision (*: in fp32, as eager has no such case),
         over rounds the geometric mean and the half-width of its 95 % confidence interval; MiB: {memory}; error:
         largest error as a multiple of plain torch's in that precision (above 3 a case is refused).""",
-        ((OF_ROOF, "% of roof: the least time that the machine's ceilings allow, over p50 (--view floor)."),),
     ),
     "floor": View(
         (
             *CASE,
             P50,
             Column("floor", "floor_ns", lambda row: row.floor_ns("conv"), _ms),
-            OF_ROOF,
+            Column("% of roof", "roof_share", lambda row: row.floor_share("conv"), "{:.0%}".format),
             Column("block", "block_floor_ns", lambda row: row.floor_ns("block"), _ms),
             Column("block %", "block_roof_share", lambda row: row.floor_share("block"), "{:.0%}".format),
             Column("mem %", "floor_memory_share", _memory_share, "{:.0%}".format),
@@ -265,18 +251,17 @@ def notes(view: View, rows: list[Row]) -> str:
 def report_as_json(records: list[Record]) -> dict[str, Any]:
     """Return the answer, every column of every view, the largest batches and what was left out, for --json."""
     rows = rows_from_records(records)
+    return summary_as_json(records, rows) | {"rows": [_row_as_json(row) for row in rows]}
+
+
+def summary_as_json(records: list[Record], rows: list[Row]) -> dict[str, Any]:
+    """Return the answer, the largest batches and the cases without a speed, those with one reason together."""
+    left_out = group_without_speed(records)
     return {
         "answer": describe_fastest(rows),
-        "rows": [_row_as_json(row) for row in rows],
         "largest": [{"case": case.name} | search for case, search in largest_batches(records)],
-        "left_out": without_speed_as_json(records),
+        "left_out": [{"status": status, "reason": why, "cases": [c.name for c in cs]} for status, why, cs in left_out],
     }
-
-
-def without_speed_as_json(records: list[Record]) -> list[dict[str, Any]]:
-    """Return the status, the reason and the names of the cases without a speed, those with one reason together."""
-    groups = group_without_speed(records)
-    return [{"status": status, "reason": why, "cases": [case.name for case in cases]} for status, why, cases in groups]
 
 
 def _row_as_json(row: Row) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from math import ceil, floor, log10
 from pathlib import Path
@@ -13,7 +14,7 @@ from bench.text import digits
 
 WIDTH, HEIGHT = 62, 14  # of the text plot's area, in characters: with its axis it fits 80 columns
 PICTURES = (".svg", ".png")
-NEEDS = "pip install altair vl-convert-python"
+NEEDS = "pip install vl-convert-python"
 Curve = tuple[Capacity, list[Point]]
 
 
@@ -53,31 +54,39 @@ def _ticks(low: float, high: float) -> list[float]:
 def save_picture(curves: Sequence[Curve], path: Path, title: str) -> None:
     """Save the curves of some services as an SVG or PNG file, with p50 and p99 beside each other.
 
-    Raises ImportError without Altair and vl-convert, OSError where the file cannot be written.
+    Raises ImportError without vl-convert, OSError where the file cannot be written.
     """
-    import altair as alt
-    import vl_convert  # noqa: F401 - Altair saves stills with it, and does not raise ImportError where it is missing
+    import vl_convert
 
     limit_ms = curves[0][0].limit_ns / 1e6
     values = [row for capacity, points in curves for row in _rows(capacity, points)]
     highest = 8 * max(limit_ms, *(points[0].p99_ns / 1e6 for _, points in curves))
-    x = alt.X("rate:Q", title="requests per second")
-    y = alt.Y("ms:Q", title="latency, ms", scale=alt.Scale(type="log", domainMax=highest, clamp=True, nice=False))
-    names = list(dict.fromkeys(row["service"] for row in values))
+    log = {"type": "log", "domainMax": highest, "clamp": True, "nice": False}
     # colour and shape both distinguish the services, and share one legend
-    legend: dict[str, Any] = {"scale": alt.Scale(domain=names), "title": None}
-    colour, shape = alt.Color("service:N", **legend), alt.Shape("service:N", **legend)
-    lines = alt.Chart().mark_line().encode(x, y, color=colour)
-    marks = alt.Chart().mark_point(filled=True, size=36).encode(x, y, color=colour, shape=shape)
-    limit = alt.Chart().mark_rule(strokeDash=[2, 2]).encode(y=alt.datum(limit_ms))
-    chart = (
-        alt.layer(lines, marks, limit, data=alt.Data(values=values))
-        .properties(width=340, height=260)
-        .facet(column=alt.Column("quantile:N", title=None))
-        .properties(title=alt.Title(title, subtitle=f"dotted: the limit, {limit_ms:g} ms"))
-        .configure_legend(orient="bottom", columns=2)
-    )
-    chart.save(str(path))
+    names = list(dict.fromkeys(row["service"] for row in values))
+    service = {"field": "service", "type": "nominal", "scale": {"domain": names}, "title": None}
+    points_of: dict[str, Any] = {
+        "x": {"field": "rate", "type": "quantitative", "title": "requests per second"},
+        "y": {"field": "ms", "type": "quantitative", "title": "latency, ms", "scale": log},
+        "color": service,
+    }
+    layers = [
+        {"mark": "line", "encoding": points_of},
+        {"mark": {"type": "point", "filled": True, "size": 36}, "encoding": points_of | {"shape": service}},
+        {"mark": {"type": "rule", "strokeDash": [2, 2]}, "encoding": {"y": {"datum": limit_ms}}},
+    ]
+    spec = {
+        "title": {"text": title, "subtitle": f"dotted: the limit, {limit_ms:g} ms"},
+        "data": {"values": values},
+        "facet": {"column": {"field": "quantile", "type": "nominal", "title": None}},
+        "spec": {"layer": layers, "width": 340, "height": 260},
+        "config": {"legend": {"orient": "bottom", "columns": 2}},
+    }
+    text_of_spec = json.dumps(spec)
+    if path.suffix == ".png":
+        path.write_bytes(vl_convert.vegalite_to_png(text_of_spec))
+    else:
+        path.write_text(vl_convert.vegalite_to_svg(text_of_spec), encoding="utf-8")
 
 
 def _rows(capacity: Capacity, points: Sequence[Point]) -> list[dict[str, Any]]:

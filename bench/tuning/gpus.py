@@ -35,12 +35,12 @@ PREDICTABLE = {card.name: Gpu(card.name, card.arch, card.sms) for card in cards.
 
 def untuned_config(layer: Layer, gpu: Gpu) -> str:
     """Return the configuration that the model chooses: it runs where no table has the layer."""
-    return str(kinds.default_config(layer, gpu.arch, gpu.sms, gpu.name))
+    return str(kinds.space_of(layer).default_config(layer, gpu.arch, gpu.sms, gpu.name))
 
 
 def predict_us(layer: Layer, config: str, gpu: Gpu) -> float:
     """Predict the microseconds of one launch by the model."""
-    return kinds.predicted_us(layer, Config.parse(config), machine_of(gpu.arch, gpu.sms, gpu.name))
+    return kinds.space_of(layer).predicted_us(layer, Config.parse(config), machine_of(gpu.arch, gpu.sms, gpu.name))
 
 
 def install_constants(gpu: Gpu) -> str:

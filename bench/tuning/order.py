@@ -16,7 +16,7 @@ from typing import Any
 from bench.tuning.gpus import Gpu, predict_us, untuned_config
 from bench.tuning.networks import Network
 from bench.tuning.trials import Trial
-from kernels.kinds import candidates, predicted_us
+from kernels.kinds import space_of
 from kernels.space.layer import Layer
 from kernels.space.machine import machine_of
 
@@ -58,12 +58,12 @@ class Target:
 
 def order_candidates(layer: Layer, gpu: Gpu) -> list[str]:
     """Return the names of all configurations of a layer: the model's choice, then the most promising first."""
-    machine = machine_of(gpu.arch, gpu.sms, gpu.name)
+    machine, space = machine_of(gpu.arch, gpu.sms, gpu.name), space_of(layer)
     similar: Counter[tuple[Any, ...]] = Counter()
     ranks = {}
-    for config in candidates(layer, gpu.arch, gpu.sms, gpu.name):
+    for config in space.candidates(layer, gpu.arch, gpu.sms, gpu.name):
         shape = (config.impl, config.block_m, config.block_n, config.split_k)
-        ranks[str(config)] = predicted_us(layer, config, machine) * (1 + SIMILARITY_PENALTY * similar[shape])
+        ranks[str(config)] = space.predicted_us(layer, config, machine) * (1 + SIMILARITY_PENALTY * similar[shape])
         similar[shape] += 1
     return list(dict.fromkeys([untuned_config(layer, gpu), *sorted(ranks, key=ranks.__getitem__)]))
 

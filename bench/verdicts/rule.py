@@ -33,9 +33,7 @@ class Rule:
     # normal noise it is at most this, with noise that differs from case to case up to 0.05.
     family_alpha: float = 0.04
     test_alpha: float = 0.0035  # of a single test, however few there are; with bimodal noise it is up to 0.0045
-    interval_alpha: float = (
-        0.05  # 1 - confidence of the interval that SAME needs within the minimum; of one test
-    )
+    interval_alpha: float = 0.05  # 1 - confidence of the interval that SAME needs within the minimum; of one test
     min_rounds: int = 6  # a side; with 5, one sweep in ten of bimodal processes has a false alarm
 
     def per_look(self, looks: int) -> Rule:

@@ -9,13 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, cast
 
 from kernels.cards import places
 
 SCHEMA = 1
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class ConstantsError(ValueError):
@@ -104,14 +108,14 @@ def _checked_value(name: str, row: Mapping[str, Any]) -> float:
 
 
 _installed: dict[str, dict[str, Constant]] = {}
-_listeners: list[Callable[[], None]] = []  # they drop what was computed from the constants
+_caches: list[Callable[[], None]] = []  # each drops what was computed from the constants
 
 
 def install_constants(gpu: str, measured: Mapping[str, Constant]) -> None:
     """Install measured constants for GPUs of this name in this process; an empty mapping restores the guesses."""
     _installed[gpu] = dict(measured)
-    for listener in _listeners:
-        listener()
+    for clear in _caches:
+        clear()
 
 
 def install_measured(gpu: str, results: Path = places.RESULTS) -> str:
@@ -136,6 +140,8 @@ def describe_constants(gpu: str) -> str:
     return f"{subject}: measured: {', '.join(measured)}; guessed: {', '.join(guesses) or 'none'}"
 
 
-def on_change(listener: Callable[[], None]) -> None:
-    """Register a function to be called whenever the installed constants change."""
-    _listeners.append(listener)
+def cached(function: Callable[P, T]) -> Callable[P, T]:
+    """Cache a function's results until the installed constants change."""
+    caching = cache(function)
+    _caches.append(caching.cache_clear)
+    return cast("Callable[P, T]", caching)

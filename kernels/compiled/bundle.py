@@ -43,7 +43,7 @@ def kernel_sources() -> list[Path]:
 
     Compiled code and measurements are of these files. The cost model that ranks configurations is not among them.
     """
-    pending = {name for modules in KINDS.values() for name in modules.kernels.values()}
+    pending = {name for modules in KINDS.values() for name in modules.values()}
     files: set[Path] = set()
     while pending:
         path = PACKAGE.parent.joinpath(*pending.pop().split(".")).with_suffix(".py")

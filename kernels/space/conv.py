@@ -14,20 +14,19 @@ from itertools import product
 from math import ceil, prod
 
 from kernels.cards.archs import ARCHS
-from kernels.cards.constants import on_change
+from kernels.cards.constants import cached
 from kernels.space.config import Config
 from kernels.space.fit import (
     hazard_reason,
     incompatibility_reason,
     may_be_wrong,
-    needs_checking,
     rejection_reason,
     shared_bytes,
     wgmma_reads_registers,
 )
 from kernels.space.layer import BYTES, Layer
 from kernels.space.machine import Machine, machine_of
-from kernels.space.registers import multiplies_from_shared, registers
+from kernels.space.registers import may_spill, multiplies_from_shared, registers
 from kernels.space.tiling import channel_tiles, depth_steps, output_pixels, row_tiles
 
 __all__ = ["boxes", "candidates", "default_config", "hazard_reason", "predicted_us", "rejection_reason"]
@@ -63,8 +62,8 @@ def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
     return us
 
 
-def candidates(layer: Layer, arch: int, sms: int | None = None, gpu: str = "", limit: int = 0) -> list[Config]:
-    """Return the configurations that compute this layer and fit the GPU, the best first; at most `limit` if set.
+def candidates(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> list[Config]:
+    """Return the configurations that compute this layer and fit the GPU, the best first.
 
     With programmatic dependent launch wherever there is any (sm_90 and up), and serial where `wgmma_reads_registers`.
     """
@@ -85,7 +84,7 @@ def candidates(layer: Layer, arch: int, sms: int | None = None, gpu: str = "", l
     fitting.sort(
         key=lambda config: (round(predicted_us(layer, config, machine), 1), *_tie_break(layer, config, machine))
     )
-    return fitting[:limit] if limit else fitting
+    return fitting
 
 
 def _resident_programs(layer: Layer, config: Config, machine: Machine) -> int:
@@ -110,18 +109,13 @@ def _tie_break(layer: Layer, config: Config, machine: Machine) -> tuple[int, boo
     return config.split_k, many_warps, issuing, depth, stages, tile, -warps, str(config)
 
 
-@cache
+@cached
 def default_config(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Config:
     """Return the model's first choice that needs no checking; if all may spill, that with the fewest registers."""
-    table_arch, configs = machine_of(arch).arch, candidates(layer, arch, sms, gpu)
-    for config in configs:
-        if not needs_checking(layer, config, table_arch):
-            return config
-    safe = [config for config in configs if not may_be_wrong(layer, config, table_arch)]
-    return min(safe, key=lambda config: registers(layer, config, table_arch))
-
-
-on_change(default_config.cache_clear)
+    table_arch = machine_of(arch).arch
+    safe = [config for config in candidates(layer, arch, sms, gpu) if not may_be_wrong(layer, config, table_arch)]
+    unspilled = (config for config in safe if not may_spill(layer, config, table_arch))
+    return next(unspilled, None) or min(safe, key=lambda config: registers(layer, config, table_arch))
 
 
 def _blocks(layer: Layer) -> list[tuple[int, int, int, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kernels.space.config import Config
 from kernels.space.layer import BYTES, Layer
-from kernels.space.registers import may_spill, multiplies_from_shared
+from kernels.space.registers import multiplies_from_shared
 from kernels.space.tiling import depth_steps
 
 
@@ -83,11 +83,6 @@ def shared_bytes(layer: Layer, config: Config, arch: int) -> int:
     pipeline = (a if arch < 100 else 2 * a) + buffers * b if narrow else buffers * (a + b)
     prologue = a + 2048 if layer.prologue else 0
     return max(pipeline + prologue, tile + 2048) + 128  # the epilogue's tile is padded against bank conflicts
-
-
-def needs_checking(layer: Layer, config: Config, arch: int) -> bool:
-    """Tell whether a kernel must be checked before use: it may spill, or compute wrong numbers."""
-    return may_spill(layer, config, arch) or may_be_wrong(layer, config, arch)
 
 
 def may_be_wrong(layer: Layer, config: Config, arch: int) -> bool:

@@ -7,11 +7,10 @@ It does for heads what kernels.space.conv does for convolutions. A head is a `La
 
 from __future__ import annotations
 
-from functools import cache
 from itertools import product
 from math import ceil
 
-from kernels.cards.constants import on_change
+from kernels.cards.constants import cached
 from kernels.space import conv as conv_space
 from kernels.space.config import Config
 from kernels.space.layer import BYTES, Layer
@@ -51,7 +50,7 @@ def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
     return start_us + 1e6 * max(ceil(programs / machine.sms) * program_bytes / sm_rate, memory)
 
 
-@cache
+@cached
 def candidates(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> tuple[Config, ...]:
     """Return the configurations that compute this head and fit the GPU, the model's best first."""
     machine = machine_of(arch, sms, gpu)
@@ -59,7 +58,7 @@ def candidates(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -
     return tuple(sorted(configs, key=lambda config: round(predicted_us(layer, config, machine), 1)))
 
 
-@cache
+@cached
 def default_config(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Config:
     """Return the better by the model: one kernel, or two with the matrix product's default configuration."""
     machine, two_kernels = machine_of(arch, sms, gpu), conv_space.default_config(linear_layer(layer), arch, sms, gpu)
@@ -81,7 +80,3 @@ def _fused_candidates(layer: Layer, arch: int) -> list[Config]:
         if values <= 128 and (n == 8 or n < 2 * layer.c_out):
             configs.append(config)
     return configs
-
-
-on_change(candidates.cache_clear)
-on_change(default_config.cache_clear)

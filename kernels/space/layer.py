@@ -42,6 +42,11 @@ class Columns:
         return self.first + self.second
 
 
+def out_size(size: int, kernel: int, stride: int, padding: int) -> int:
+    """Return the height or width of a convolution's or a pool's output."""
+    return (size + 2 * padding - kernel) // stride + 1
+
+
 def packed_columns(c_in: int, kernel: tuple[int, int], c_in2: int, dtype: str) -> Columns:
     """Return the columns of weights for c_in channels under a window `kernel`, and c_in2 channels of x2 (0: none)."""
     align = 16 // BYTES[dtype]
@@ -83,12 +88,12 @@ class Layer:
     @cached_property
     def out_h(self) -> int:
         """Height of the convolution's output, before a pool."""
-        return 1 if self.mean else (self.h + 2 * self.padding - self.kernel[0]) // self.stride + 1
+        return 1 if self.mean else out_size(self.h, self.kernel[0], self.stride, self.padding)
 
     @cached_property
     def out_w(self) -> int:
         """Width of the convolution's output, before a pool."""
-        return 1 if self.mean else (self.w + 2 * self.padding - self.kernel[1]) // self.stride + 1
+        return 1 if self.mean else out_size(self.w, self.kernel[1], self.stride, self.padding)
 
     @cached_property
     def rows(self) -> int:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 
 from kernels.cards import cards
-from kernels.cards.constants import Constants, constants_of, on_change
+from kernels.cards.constants import Constants, cached, constants_of
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Machine:
         return self.flops[precision] * self.constants.tensor_share(impl)
 
 
-@cache
+@cached
 def machine_of(arch: int, sms: int | None = None, gpu: str = "") -> Machine:
     """Return the card named `gpu`, or the first of its architecture, scaled to `sms` SMs at the same rate each.
 
@@ -58,6 +57,3 @@ def machine_of(arch: int, sms: int | None = None, gpu: str = "") -> Machine:
     sms = sms or card.sms
     flops = {precision: rate * sms / card.sms for precision, rate in card.flops.items()}
     return Machine(fallback.arch, sms, flops, card.memory, card.name, constants_of(gpu, sms), assumed)
-
-
-on_change(machine_of.cache_clear)

@@ -7,15 +7,15 @@ turn.
 
 from __future__ import annotations
 
-from functools import cache
 from itertools import product
 from math import ceil, gcd, prod
 
 from kernels.cards.archs import ARCHS
-from kernels.cards.constants import on_change
+from kernels.cards.constants import cached
 from kernels.space.config import Config
 from kernels.space.layer import BYTES, Layer
 from kernels.space.machine import Machine, machine_of
+from kernels.space.registers import multiplies_from_shared
 from kernels.space.tiling import stem_grid
 
 # Estimates, not measured: a program's start; the time a row takes to issue beside its products, and the latency exposed
@@ -41,7 +41,7 @@ def registers(layer: Layer, config: Config) -> int:
 
 def _multiplies_from_shared(layer: Layer, config: Config, arch: int) -> bool:
     """Tell whether wgmma or tcgen05 multiply, which need 64 rows and read them from shared memory."""
-    return arch in (90, 100, 103) and config.block_m >= 64 and layer.dtype != "fp32"
+    return multiplies_from_shared(layer, arch) and config.block_m >= 64
 
 
 def rejection_reason(layer: Layer, config: Config, arch: int) -> str | None:
@@ -76,7 +76,7 @@ def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
     return machine.constants.launch_time_us(config.pdl) + max(waves * wave_us(resident) + wave_us(rest), memory_us)
 
 
-@cache
+@cached
 def candidates(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> tuple[Config, ...]:
     """Return the configurations that compute this stem and fit the GPU, the model's best first."""
     machine, (height, _), (run, _) = machine_of(arch, sms, gpu), layer.pooled, layer.window
@@ -91,7 +91,7 @@ def candidates(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -
     return tuple(sorted(fitting, key=lambda config: round(predicted_us(layer, config, machine), 1)))
 
 
-@cache
+@cached
 def default_config(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Config:
     """Return the model's first choice that spills nothing, with 4 warps. Raises ValueError if no configuration fits."""
     table_arch = machine_of(arch).arch
@@ -101,7 +101,3 @@ def default_config(layer: Layer, arch: int, sms: int | None = None, gpu: str = "
         if config.warps == 4 and config.block_m <= 64 and registers(layer, config) <= limit:
             return config
     raise ValueError(f"packed: a {layer.kernel} window over {layer.c_in} channels is too large for sm_{arch}")
-
-
-on_change(candidates.cache_clear)
-on_change(default_config.cache_clear)

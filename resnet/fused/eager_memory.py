@@ -7,7 +7,9 @@ from math import prod
 from typing import Any
 
 from torch import fx, nn
+from torch.nn.modules.utils import _pair
 
+from kernels.space.layer import out_size
 from resnet.fused.buffers import Use
 from resnet.model import ResNet
 
@@ -42,14 +44,9 @@ def eager_uses(model: ResNet, shape: tuple[int, ...], itemsize: int) -> list[Use
 def _output_shape(shape: tuple[int, ...], module: Any) -> tuple[int, ...]:
     """Return a module's output shape; sums and all modules not listed keep the shape."""
     match module:
-        case nn.Conv2d():
-            windows = zip(shape[2:], module.kernel_size, module.stride, module.padding, strict=True)
-            return (shape[0], module.out_channels, *(_out_size(*window) for window in windows))
-        case nn.MaxPool2d():
-            return (
-                *shape[:2],
-                *(_out_size(side, module.kernel_size, module.stride, module.padding) for side in shape[2:]),
-            )
+        case nn.Conv2d() | nn.MaxPool2d():  # a pool's sizes are single numbers
+            window: Any = (_pair(size) for size in (module.kernel_size, module.stride, module.padding))
+            return (shape[0], getattr(module, "out_channels", shape[1]), *map(out_size, shape[2:], *window))
         case nn.ZeroPad2d() | nn.ZeroPad3d():
             axes = len(module.padding) // 2
             pads = [module.padding[2 * i] + module.padding[2 * i + 1] for i in range(axes)][::-1]
@@ -59,7 +56,3 @@ def _output_shape(shape: tuple[int, ...], module: Any) -> tuple[int, ...]:
         case nn.Linear():
             return (shape[0], module.out_features)
     return shape
-
-
-def _out_size(size: int, kernel: Any, stride: Any, padding: Any) -> int:
-    return (size + 2 * padding - kernel) // stride + 1

@@ -23,7 +23,7 @@ from kernels.call import Target as Target
 from kernels.call import target_of as target_of
 from kernels.cards.constants import install_measured
 from kernels.cards.places import RESULTS, tuned_path
-from kernels.kinds import implementation, rejection_reason
+from kernels.kinds import implementation, space_of
 from kernels.launch import INTERPRETED, Argument, Call, Launch, Operands, empty_output, serialized_parsing
 from kernels.space.config import Config
 from kernels.space.layer import Layer
@@ -40,23 +40,23 @@ def install_tuned(gpu: str, results: Path = RESULTS) -> dict[str, Any]:
     a damaged file.
     """
     global _installed_here
-    constants = install_measured(gpu, results)
+    details = {"tables": [], "constants": install_measured(gpu, results)}
     if len(table.installed_table()) and table.installed_table() is not _installed_here:
-        return {"tables": [], "choice": "a table that this process installed itself", "constants": constants}
+        return details | {"choice": "a table that this process installed itself"}
     path = tuned_path(gpu, results)
     in_file = table.Table.read(path) if path.exists() else table.Table()
     measured = table.Table(entry for entry in in_file if entry.gpu == gpu and entry.chosen == "measured")
     table.install(measured)
     _installed_here = measured
     if not len(measured):
-        return {"tables": [], "choice": f"the model's: no layer was measured on {gpu}", "constants": constants}
-    return {"tables": [path.name], "choice": f"{len(measured)} layers measured on {gpu}", "constants": constants}
+        return details | {"choice": f"the model's: no layer was measured on {gpu}"}
+    return details | {"tables": [path.name], "choice": f"{len(measured)} layers measured on {gpu}"}
 
 
 def config_of(layer: Layer, target: Target) -> Config:
     """Return a layer's configuration, from the installed table or the cost model. Raises ValueError for a bad entry."""
     config = table.config_for(layer, *target)
-    if reason := rejection_reason(layer, config, machine_of(target.arch).arch):
+    if reason := space_of(layer).rejection_reason(layer, config, machine_of(target.arch).arch):
         raise ValueError(f"the table's configuration {config} for {layer.key}: {reason}; `bench tune` writes another")
     return config
 

@@ -11,7 +11,7 @@ import torch
 from kernels.space.layer import Layer
 from resnet.archs import Spec
 from resnet.fold import fold
-from resnet.fused.program import STEM_PADDING, STEM_STRIDE, Head, Program, Stem, Step, build_program
+from resnet.fused.program import Head, Program, Step, build_program
 from resnet.model import ResNet
 
 
@@ -46,8 +46,6 @@ def layer_of(step: Step, program: Program, precision: str) -> Layer:
             mean=True,
         )
     k, _, r, s = step.weight.shape
-    if isinstance(step, Stem):
-        return Layer(n, h, w, c, k, (r, s), STEM_STRIDE, STEM_PADDING, relu=step.relu, dtype=precision, pool=True)
     second = None
     if step.shortcut is not None:
         _, c2, h2, w2 = program.shapes[step.shortcut.source]
@@ -59,4 +57,5 @@ def layer_of(step: Step, program: Program, precision: str) -> Layer:
         second=second,
         prologue=step.prologue is not None,
         dtype=precision,
+        pool=step.pool,
     )

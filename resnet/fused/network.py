@@ -24,13 +24,13 @@ from kernels.space.layer import Layer
 from resnet.fused import launches
 from resnet.fused.buffers import Buffers, Use, plan_buffers, scratch_name
 from resnet.fused.layers import layer_of
-from resnet.fused.program import INPUT, Conv, Head, Program, modules_of, modules_of_part
+from resnet.fused.program import INPUT, Conv, Head, Program, ProgramNetwork
 from resnet.fused.steps import KernelStep, kernel_step
 
 ALIGNMENT = 16  # bytes, of a batch's address, which the first kernel was compiled for
 
 
-class FusedNetwork(nn.Module):
+class FusedNetwork(ProgramNetwork):
     """A network by this project's kernels: [N, C, H, W], channels-last, to logits [N, classes].
 
     It takes the program's shape only. The logits are valid until the next call. On a CPU a step is its op's aten, or
@@ -43,11 +43,10 @@ class FusedNetwork(nn.Module):
     step_indices: list[int]
 
     def __init__(self, program: Program, precision: str, device: torch.device) -> None:
-        super().__init__()
+        super().__init__(program)
         self.device, self.dtype = device, TORCH_TYPES[precision]
         self.shape = torch.Size(program.shapes[INPUT])
         self.steps = nn.ModuleList(kernel_step(step, precision).to(device) for step in program.steps)
-        self._modules_of = [modules_of(step) for step in program.steps]
         target = launches.target_of(device, precision)
         layers = {step.name: layer_of(step, program, precision) for step in program.steps}
         self.configs: dict[Layer, Config] = {}
@@ -82,10 +81,6 @@ class FusedNetwork(nn.Module):
             for call in self.calls:
                 call()
         return self.logits
-
-    def computes(self, part: str) -> tuple[str, ...]:
-        """Return the names of the model's modules that a part computes; `part` names a module of this network."""
-        return modules_of_part(part, self._modules_of)
 
     def _check(self, x: Tensor) -> None:
         if x.shape != self.shape:

@@ -25,17 +25,16 @@ fp16 at 224 pixels, times an image's at 790 TFLOP/s and 4.3 TB/s, which others m
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from resnet.model import ResNet
+from kernels.space.layer import out_size
+from resnet.model import Block, ResNet
 
 INPUT = "input"
-STEM_STRIDE, STEM_PADDING = 2, 3  # of the 7x7 convolution; the pool is 3x3, of stride 2, with a padding of 1
 
 Affine = tuple[Tensor, Tensor]  # scale and shift of a norm, by channel, float32
 
@@ -72,7 +71,10 @@ class _Step:
 
 @dataclass(frozen=True, eq=False)
 class Conv(_Step):
-    """The step act(conv(act'(source)) + shortcut + residual) of `kernels.conv_bias_act`."""
+    """The step act(conv(act'(source)) + shortcut + residual) of `kernels.conv_bias_act`.
+
+    `pool`: a 3x3 max pool of stride 2 follows, whose border is zeros; that is the network's stem.
+    """
 
     stride: int
     padding: int
@@ -80,19 +82,13 @@ class Conv(_Step):
     residual: str | None = None
     shortcut: Shortcut | None = None
     prologue: Affine | None = None
+    pool: bool = False
 
     @property
     def reads(self) -> tuple[str, ...]:
         """Names of the activations that it reads."""
         shortcut = self.shortcut.source if self.shortcut else None
         return tuple(name for name in (self.source, self.residual, shortcut) if name is not None)
-
-
-@dataclass(frozen=True, eq=False)
-class Stem(_Step):
-    """The step of the 7x7 convolution and the 3x3 max pool, both of stride 2; the pool's border is zeros."""
-
-    relu: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +99,7 @@ class Head(_Step):
     prologue: Affine | None = None
 
 
-Step = Stem | Conv | Head
+Step = Conv | Head
 
 
 @dataclass(frozen=True)
@@ -124,15 +120,15 @@ def build_program(folded: ResNet, shape: tuple[int, ...]) -> Program:
     builder = _Builder({INPUT: tuple(shape)})
     x = builder.stem(folded)
     stages = [folded.layer1, folded.layer2, folded.layer3, folded.layer4]
-    blocks = [(f"layer{i}.{j}", block) for i, stage in enumerate(stages, 1) for j, block in enumerate(stage)]
+    blocks = [
+        (f"layer{i}.{j}", cast(Block, block)) for i, stage in enumerate(stages, 1) for j, block in enumerate(stage)
+    ]
     for (name, block), (_, following) in zip(blocks, [*blocks[1:], ("", None)], strict=True):
-        if not folded.preact:
-            x = builder.block(name, block, x)
-        elif following is None:
-            x = builder.preact(name, block, x, folded.post_bn, only_reader=True)
-        else:
-            only_reader = following.downsample is None or bool(following.projects)
-            x = builder.preact(name, block, x, cast(nn.Module, following.preact_bn), only_reader)
+        after, only_reader = None, True
+        if folded.preact:
+            after = cast(nn.Module, folded.post_bn if following is None else following.preact_bn)
+            only_reader = following is None or following.downsample is None or bool(following.projects)
+        x = builder.block(name, block, x, after, only_reader)
     builder.head(folded, x)
     return Program(tuple(builder.steps), builder.shapes)
 
@@ -146,10 +142,11 @@ class _Builder:
     activated: set[str] = field(default_factory=set)  # sums that the next norm and ReLU were folded into
 
     def stem(self, model: ResNet) -> str:
-        conv = model.conv1
+        conv, relu = model.conv1, not model.preact
+        (stride, _), (padding, _) = conv.stride, cast("tuple[int, int]", conv.padding)
         n, _, h, w = self.shapes[INPUT]
-        pooled = [_out_size(_out_size(size, 7, STEM_STRIDE, STEM_PADDING), 3, 2, 1) for size in (h, w)]
-        step = Stem("stem", INPUT, conv.weight, conv.bias, relu=not model.preact)
+        pooled = [out_size(out_size(size, conv.kernel_size[0], stride, padding), 3, 2, 1) for size in (h, w)]
+        step = Conv("stem", INPUT, conv.weight, conv.bias, stride, padding, relu, pool=True)
         return self._add(step, (n, conv.out_channels, *pooled))
 
     def head(self, model: ResNet, x: str) -> None:
@@ -158,39 +155,28 @@ class _Builder:
         step = Head("head", x, model.fc.weight, model.fc.bias, prologue)
         self._add(step, (self.shapes[x][0], model.fc.out_features))
 
-    def block(self, name: str, block: nn.Module, x: str) -> str:
-        """Add a block of v1 or v1.5."""
-        *inner, (last_name, last) = _convs(name, block)
-        y = self._inner(inner, x, None)
-        residual, shortcut = self._shortcut(block, x, last)
-        return self._conv(last_name, y, last, residual=residual, shortcut=shortcut)
-
-    def preact(self, name: str, block: nn.Module, x: str, after: nn.Module, only_reader: bool) -> str:
-        """Add a block of v2; `after` is the norm that follows, `only_reader` whether it alone reads the block's sum."""
-        norm, prologue = block.preact_bn, None
+    def block(self, name: str, block: Block, x: str, after: nn.Module | None, only_reader: bool) -> str:
+        """Add a block; `after` is the norm that follows in v2, `only_reader` whether it alone reads the block's sum."""
+        norm, prologue = getattr(block, "preact_bn", None), None
         if isinstance(norm, nn.BatchNorm2d) and x not in self.activated:
             if block.projects:
                 x = self._activate(name, x, norm)
             else:
                 prologue = _affine(norm)
-        *inner, (last_name, last) = _convs(name, block)
-        y = self._inner(inner, x, prologue)
+        *inner, (last_name, last) = [(f"{name}.{part}", conv) for part, conv in block.convs()]
+        y = x
+        for inner_name, conv in inner:
+            y, prologue = self._conv(inner_name, y, conv, prologue=prologue), None
         residual, shortcut = self._shortcut(block, x, last)
-        if residual is not None or not only_reader:
-            return self._conv(last_name, y, last, residual=residual, shortcut=shortcut, relu=False)
+        if after is None or residual is not None or not only_reader:
+            return self._conv(last_name, y, last, residual=residual, shortcut=shortcut, relu=after is None)
         self.activated.add(last_name)
         following = _affine(after) if isinstance(after, nn.BatchNorm2d) else None
         return self._conv(last_name, y, last, shortcut=shortcut, following=following)
 
-    def _inner(self, convs: list[tuple[str, nn.Conv2d]], x: str, prologue: Affine | None) -> str:
-        for name, conv in convs:
-            x = self._conv(name, x, conv, prologue=prologue)
-            prologue = None
-        return x
-
-    def _shortcut(self, block: nn.Module, x: str, last: nn.Conv2d) -> tuple[str | None, Shortcut | None]:
+    def _shortcut(self, block: Block, x: str, last: nn.Conv2d) -> tuple[str | None, Shortcut | None]:
         """Return the name of a residual to add, or a shortcut to sum in the accumulator, or neither."""
-        module = cast("nn.Module | None", block.downsample)
+        module = block.downsample
         if module is None or isinstance(module, nn.Identity):
             return (None if module is None else x), None
         for conv in module.modules():
@@ -229,7 +215,7 @@ class _Builder:
                 shortcut = Shortcut(shortcut.source, shortcut.stride, scaled, bias2, shortcut.learned)
         stride, padding = conv.stride[0], cast("tuple[int, int]", conv.padding)[0]
         n, _, h, w = self.shapes[x]
-        size = [_out_size(side, conv.kernel_size[0], stride, padding) for side in (h, w)]
+        size = [out_size(side, conv.kernel_size[0], stride, padding) for side in (h, w)]
         step = Conv(name, x, weight, bias, stride, padding, relu, residual, shortcut, prologue)
         return self._add(step, (n, conv.out_channels, *size))
 
@@ -237,12 +223,6 @@ class _Builder:
         self.steps.append(step)
         self.shapes[step.name] = shape
         return step.name
-
-
-def _convs(name: str, block: nn.Module) -> list[tuple[str, nn.Conv2d]]:
-    """Return a block's convolutions with their names in the model."""
-    names = [part for part in ("conv1", "conv2", "conv3") if hasattr(block, part)]
-    return [(f"{name}.{part}", cast(nn.Conv2d, block.get_submodule(part))) for part in names]
 
 
 def _affine(norm: nn.BatchNorm2d) -> Affine:
@@ -262,14 +242,12 @@ def _scaled(weight: Tensor, bias: Tensor | None, scale: Tensor, shift: Tensor | 
     return new_weight, None if new_bias is None else new_bias.float()
 
 
-def _out_size(size: int, kernel: int, stride: int, padding: int) -> int:
-    return (size + 2 * padding - kernel) // stride + 1
-
-
 def modules_of(step: Step) -> tuple[str, ...]:
     """Return the names of the model's modules that a step computes; a block's sum is called `add`."""
     if not isinstance(step, Conv):
-        return {"stem": ("conv1", "maxpool"), "head": ("avgpool", "fc")}[step.name]
+        return ("avgpool", "fc")
+    if step.pool:
+        return ("conv1", "maxpool")
     block = step.name.rpartition(".")[0]
     if step.name.endswith(".preact"):
         return (f"{step.name}_bn",)
@@ -277,7 +255,14 @@ def modules_of(step: Step) -> tuple[str, ...]:
     return (step.name, *added, *((f"{block}.downsample.0",) if step.shortcut is not None else ()))
 
 
-def modules_of_part(part: str, by_step: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """Return the modules that `steps.3`, or a part inside it, computes; for any other part, itself."""
-    match = re.match(r"steps\.(\d+)", part)
-    return by_step[int(match[1])] if match else (part,)
+class ProgramNetwork(nn.Module):
+    """A network whose module `steps` has a module for each step of a program."""
+
+    def __init__(self, program: Program) -> None:
+        super().__init__()
+        self._modules_of = [modules_of(step) for step in program.steps]
+
+    def computes(self, part: str) -> tuple[str, ...]:
+        """Return the names of the model's modules that a part computes; `part` names a module of this network."""
+        match = re.match(r"steps\.(\d+)", part)
+        return self._modules_of[int(match[1])] if match else (part,)

@@ -15,7 +15,7 @@ from kernels.launch import Operands
 from kernels.packing import TORCH_TYPES, Packed, pack, pack_linear
 from kernels.stem import widen
 from kernels.stem_op import conv_bias_relu_pool
-from resnet.fused.program import STEM_PADDING, STEM_STRIDE, Affine, Conv, Head, Stem, Step
+from resnet.fused.program import Affine, Conv, Head, Step
 
 Values = Mapping[str, Tensor]  # activations by name
 
@@ -45,16 +45,15 @@ class KernelConv(nn.Module):
 
 
 class KernelStem(nn.Module):
-    """A `Stem` by `kernels.stem`: it returns the pooled [N, K, H', W']."""
+    """A `Conv` with its pool by `kernels.stem`: it returns the pooled [N, K, H', W']."""
 
-    def __init__(self, step: Stem, precision: str) -> None:
+    def __init__(self, step: Conv, precision: str) -> None:
         super().__init__()
         self.source, self.relu = step.source, step.relu
-        self.packed = widen(_pack_step(step, precision), STEM_STRIDE, STEM_PADDING)
+        self.packed = widen(_pack_step(step, precision), step.stride, step.padding)
 
     def forward(self, values: Values, out: Tensor | None = None) -> Tensor:
-        x = values[self.source]
-        return conv_bias_relu_pool(x, self.packed, STEM_STRIDE, STEM_PADDING, relu=self.relu, out=out)
+        return conv_bias_relu_pool(values[self.source], self.packed, relu=self.relu, out=out)
 
     def operands(self, values: Values) -> Operands:
         return Operands(values[self.source], self.packed.weight, self.packed.bias)
@@ -82,9 +81,9 @@ KernelStep = KernelStem | KernelConv | KernelHead
 
 def kernel_step(step: Step, precision: str) -> KernelStep:
     """Return a step by this project's kernels; `precision` is a word of a case."""
-    if isinstance(step, Conv):
-        return KernelConv(step, precision)
-    return KernelStem(step, precision) if isinstance(step, Stem) else KernelHead(step, precision)
+    if isinstance(step, Head):
+        return KernelHead(step, precision)
+    return KernelStem(step, precision) if step.pool else KernelConv(step, precision)
 
 
 class _AffineBuffers(nn.Module):
@@ -102,5 +101,5 @@ class _AffineBuffers(nn.Module):
         return None if self.scale is None or self.shift is None else (self.scale, self.shift)
 
 
-def _pack_step(step: Conv | Stem, precision: str, second: tuple[Tensor, Tensor | None] | None = None) -> Packed:
+def _pack_step(step: Conv, precision: str, second: tuple[Tensor, Tensor | None] | None = None) -> Packed:
     return pack(step.weight, step.bias, TORCH_TYPES[precision], second=second, tf32=precision == "tf32")

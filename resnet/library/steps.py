@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kernels.tf32 import round_tf32
-from resnet.fused.program import STEM_PADDING, STEM_STRIDE, Conv, Head, Stem, Step
+from resnet.fused.program import Conv, Head, Step
 from resnet.fused.steps import Values
 from resnet.library.ops import CudnnConv
 from resnet.runner import DTYPES
 
 
 class LibraryConv(nn.Module):
-    """A convolution and, if it has one, the projection that it adds, computed before: [N, K, H', W']."""
+    """A convolution and, if it has them, the projection that it adds, computed before, and its pool: [N, K, H', W'].
 
-    def __init__(self, step: Conv, dtype: torch.dtype) -> None:
+    For tf32 the result is rounded to it, because this project's kernels would truncate it. The rounding is one more
+    pass over the result, and its time counts as a cost of the library in a mixed network.
+    """
+
+    def __init__(self, step: Conv, precision: str) -> None:
         super().__init__()
-        self.source, self.residual, self.relu = step.source, step.residual, step.relu
+        dtype, self.rounds = DTYPES[precision], precision == "tf32"
+        self.source, self.residual, self.relu, self.pool = step.source, step.residual, step.relu, step.pool
         self.conv = _cudnn_conv(step.weight, step.bias, step.stride, step.padding, dtype)
         self.shortcut, self.projection = None, None
         if step.shortcut is not None:
@@ -28,7 +31,10 @@ class LibraryConv(nn.Module):
             self.projection = _cudnn_conv(step.shortcut.weight, step.shortcut.bias, step.shortcut.stride, 0, dtype)
 
     def forward(self, values: Values) -> Tensor:
-        return self.conv(values[self.source], self._residual(values), self.relu)
+        y = self.conv(values[self.source], self._residual(values), self.relu)
+        if self.pool:  # without a ReLU its padding is zeros, not max_pool2d's minus infinity
+            y = F.max_pool2d(y, 3, 2, 1) if self.relu else F.max_pool2d(F.pad(y, (1, 1, 1, 1)), 3, 2)
+        return round_tf32(y) if self.rounds else y
 
     def choose(self, values: Values) -> None:
         self.conv.choose(values[self.source], self._residual(values), self.relu)
@@ -37,23 +43,6 @@ class LibraryConv(nn.Module):
         if self.projection is not None and self.shortcut is not None:
             return self.projection(values[self.shortcut])
         return None if self.residual is None else values[self.residual]
-
-
-class LibraryStem(nn.Module):
-    """The 7x7 convolution, then the pool: [N, K, H', W']."""
-
-    def __init__(self, step: Stem, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.source, self.relu = step.source, step.relu
-        self.conv = _cudnn_conv(step.weight, step.bias, STEM_STRIDE, STEM_PADDING, dtype)
-
-    def forward(self, values: Values) -> Tensor:
-        y = self.conv(values[self.source], None, self.relu)
-        # without a ReLU the pool's padding is zeros, not max_pool2d's minus infinity
-        return F.max_pool2d(y, 3, 2, 1) if self.relu else F.max_pool2d(F.pad(y, (1, 1, 1, 1)), 3, 2)
-
-    def choose(self, values: Values) -> None:
-        self.conv.choose(values[self.source], None, self.relu)
 
 
 class LibraryHead(nn.Module):
@@ -75,42 +64,20 @@ class LibraryHead(nn.Module):
         """Do nothing: there is one implementation."""
 
 
-class RoundedStep(nn.Module):
-    """A step whose result is rounded to tf32, because this project's kernels would truncate it.
-
-    The rounding is one more pass over the result, and its time counts as a cost of the library in a mixed network.
-    """
-
-    def __init__(self, step: LibraryConv | LibraryStem) -> None:
-        super().__init__()
-        self.step = step
-
-    def forward(self, values: Values) -> Tensor:
-        return round_tf32(cast(Tensor, self.step(values)))
-
-    def choose(self, values: Values) -> None:
-        self.step.choose(values)
-
-
-LibraryStep = LibraryConv | LibraryStem | LibraryHead | RoundedStep
+LibraryStep = LibraryConv | LibraryHead
 
 
 def library_step(step: Step, precision: str) -> LibraryStep | None:
     """Return a step by the library, or None if that takes more than the step's convolutions, pool and product."""
-    dtype = DTYPES[precision]
-    if isinstance(step, Stem | Conv):
-        if isinstance(step, Conv) and (step.prologue or (step.shortcut and not step.shortcut.learned)):
-            return None
-        module = LibraryStem(step, dtype) if isinstance(step, Stem) else LibraryConv(step, dtype)
-        return RoundedStep(module) if precision == "tf32" else module
-    return None if step.prologue else LibraryHead(step, dtype)
+    if isinstance(step, Head):
+        return None if step.prologue else LibraryHead(step, DTYPES[precision])
+    selects = step.shortcut is not None and not step.shortcut.learned
+    return None if step.prologue or selects else LibraryConv(step, precision)
 
 
 def _cudnn_conv(weight: Tensor, bias: Tensor | None, stride: int, padding: int, dtype: torch.dtype) -> CudnnConv:
     k, c, r, s = weight.shape
     conv = nn.Conv2d(c, k, (r, s), stride, padding, bias=bias is not None, device="meta")
-    conv.weight, conv.bias = (
-        nn.Parameter(weight.detach(), False),
-        None if bias is None else nn.Parameter(bias.detach(), False),
-    )
+    conv.weight = nn.Parameter(weight.detach(), False)
+    conv.bias = None if bias is None else nn.Parameter(bias.detach(), False)
     return CudnnConv(conv, dtype, torch.channels_last)

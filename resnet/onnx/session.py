@@ -116,22 +116,20 @@ class OrtRunner:
     without waiting; the exception is a session's CUDA graph before ONNX Runtime 1.28 or so, whose replay waits for the
     GPU whatever the run options say (onnxruntime#28686).
 
-    `sessions` is called once for all buffers, or once for each where `session_per_buffer` says so.
+    `session` is called for each placed buffer: it returns the session that runs it, the same or another.
     """
 
     def __init__(
         self,
-        sessions: Callable[[], InferenceSession],
+        session: Callable[[], InferenceSession],
         example: Tensor,
         dtype: torch.dtype,
         classes: int,
         details: dict[str, Any],
         *,
         stream: torch.cuda.Stream | None = None,
-        session_per_buffer: bool = False,
     ) -> None:
-        self._sessions, self._stream = sessions, stream
-        self._session = None if session_per_buffer else sessions()
+        self._session, self._stream = session, stream
         self._device, self._dtype, self._classes = example.device, dtype, classes
         self._placed: Placed[_Bound] = Placed()
         self.details = {
@@ -147,7 +145,7 @@ class OrtRunner:
 
         x = batch.to(self._device, self._dtype, copy=True, memory_format=torch.contiguous_format)
         logits = torch.empty(len(x), self._classes, dtype=self._dtype, device=self._device)
-        session = self._session or self._sessions()
+        session = self._session()
         binding = session.io_binding()
         element = torch.empty(0, dtype=self._dtype).numpy().dtype.type
         where = (self._device.type, self._device.index or 0, element)

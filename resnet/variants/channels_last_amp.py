@@ -6,26 +6,20 @@ import torch
 from torch import Tensor
 
 from resnet.model import ResNet
-from resnet.runner import DTYPES, Runner, TorchRunner, converted, weights_bytes, with_launch
+from resnet.runner import DTYPES, Runner, TorchRunner, autocast, converted, weights_bytes, with_launch
 
 
 def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:
     """Prepare the float32 module under torch.autocast, channels-last.
 
     Every call casts every weight again, and that is timed, because AMP's users pay it: autocast's cache lives only as
-    long as the autocast block, and keeps only weights that require a gradient. It is off here, as it could only cost
-    (each weight is read once a call).
+    long as the autocast block, and keeps only weights that require a gradient. It is off here, as it could only cost.
     """
     net = converted(model, example.device, torch.float32, "channels_last")
     dtype = DTYPES[precision]
-
-    def forward(x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, dtype, cache_enabled=False):
-            return net(x)
-
     details = {
         "weights_bytes": weights_bytes(net),
         "autocast": str(dtype).removeprefix("torch."),
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
     }
-    return with_launch(TorchRunner(forward, example, torch.float32, "channels_last", details), launch)
+    return with_launch(TorchRunner(autocast(net, dtype), example, torch.float32, "channels_last", details), launch)

@@ -20,21 +20,24 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     memory_format = "contiguous" if example.is_cuda and precision == "fp32" else "channels_last"
     net = converted(model, example.device, dtype, memory_format)
     details = {"weights_bytes": weights_bytes(net), "compile_mode": "default"}
-    runner = TorchRunner(inductor(net, {}), example, dtype, memory_format, details)
-    first_call(runner, example, {})
-    return with_launch(runner, launch)
+    return with_launch(compiled_runner(net, {}, example, dtype, memory_format, details), launch)
 
 
-def inductor(forward: Forward, options: dict[str, Any]) -> Forward:
-    """Compile `forward` for the one shape that it is first called with; a graph break is an error."""
-    return torch.compile(forward, fullgraph=True, dynamic=False, options=options)
-
-
-def first_call(runner: TorchRunner, example: Tensor, options: dict[str, Any]) -> None:
-    """Call the runner once, which compiles it.
+def compiled_runner(
+    forward: Forward,
+    options: dict[str, Any],
+    example: Tensor,
+    dtype: torch.dtype,
+    memory_format: str,
+    details: dict[str, Any],
+) -> TorchRunner:
+    """Return a runner of `forward` compiled for the shape of `example`, which it runs once; a graph break is an error.
 
     The options are set around the call too, because Dynamo, unlike Inductor, reads `freezing` from the global
     configuration and not from the options of torch.compile (torch 2.13, `is_parameter_freezing`).
     """
+    compiled = torch.compile(forward, fullgraph=True, dynamic=False, options=options)
+    runner = TorchRunner(compiled, example, dtype, memory_format, details)
     with torch._inductor.config.patch(options):
         runner(runner.place(example))
+    return runner

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.torch_version import TorchVersion
 
 from resnet.model import ResNet
-from resnet.runner import DTYPES, Runner, TorchRunner, converted, weights_bytes, with_launch
-from resnet.variants.compile import first_call, inductor
+from resnet.runner import DTYPES, Runner, autocast, converted, weights_bytes, with_launch
+from resnet.variants.compile import compiled_runner
 
 # The first release whose Triton convolution keeps to 4 warps where a window is larger than a pixel. Before it 11 of the
 # 17 candidates for each shape have 8 and compute wrong results (pytorch#173068), which autotuning does not check.
@@ -32,18 +32,11 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     """
     dtype = DTYPES[precision]
     net = converted(model, example.device, torch.float32, "channels_last")
-
-    def autocast(x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, dtype, cache_enabled=False):
-            return net(x)
-
     options, notes = inductor_options(example.device.type, torch.__version__)
-    forward = net if dtype == torch.float32 else autocast
+    forward = net if dtype == torch.float32 else autocast(net, dtype)
     # weights: as frozen, in the precision; the float32 originals stay resident beside them
     details = {"weights_bytes": weights_bytes(net) * dtype.itemsize // 4, "compile_options": options, **notes}
-    runner = TorchRunner(inductor(forward, options), example, dtype, "channels_last", details)
-    first_call(runner, example, options)
-    return with_launch(runner, launch)
+    return with_launch(compiled_runner(forward, options, example, dtype, "channels_last", details), launch)
 
 
 def inductor_options(device: str, version: str) -> tuple[dict[str, Any], dict[str, str]]:

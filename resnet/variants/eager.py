@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 from torch import Tensor
 
 from resnet.model import ResNet
-from resnet.runner import DTYPES, FORMATS, Runner, TorchRunner, converted, fastest, weights_bytes, with_launch
+from resnet.runner import DTYPES, FORMATS, Runner, TorchRunner, converted, fastest_runner, weights_bytes, with_launch
 
 
 def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:
@@ -21,11 +19,9 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     if precision != "fp32":
         return with_launch(_runner(model, example, precision, "channels_last"), launch)
     runners = {name: _runner(model, example, precision, name) for name in FORMATS}
-    calls = {name: partial(runner, runner.place(example)) for name, runner in runners.items()}
-    name, times = fastest(calls, example.device)
-    chosen = runners[name]
-    chosen.details["format_us"] = times
-    return with_launch(chosen, launch)
+    name, times = fastest_runner(runners, example)
+    runners[name].details["format_us"] = times
+    return with_launch(runners[name], launch)
 
 
 def _runner(model: ResNet, example: Tensor, precision: str, memory_format: str) -> TorchRunner:

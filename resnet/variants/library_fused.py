@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from resnet.fold import fold
 from resnet.library.ops import CudnnConv, OneDnnConv, OneDnnLinear, choose_each
+from resnet.model import Block as ModelBlock
 from resnet.model import ResNet
-from resnet.runner import DTYPES, FORMATS, Runner, TorchRunner, fastest, weights_bytes, with_launch
+from resnet.runner import DTYPES, FORMATS, Runner, TorchRunner, fastest_runner, weights_bytes, with_launch
 
 Convert = Callable[[nn.Conv2d], nn.Module]
 
@@ -35,7 +36,7 @@ class LibraryNetwork(nn.Module):
         self.stem = convert(folded.conv1)
         self.pool = nn.Sequential(folded.pool_pad, folded.maxpool) if self.preact else folded.maxpool
         stages = (folded.layer1, folded.layer2, folded.layer3, folded.layer4)
-        self.blocks = nn.Sequential(*(Block(block, convert) for stage in stages for block in stage))
+        self.blocks = nn.Sequential(*(Block(cast(ModelBlock, block), convert) for stage in stages for block in stage))
         self.last = nn.Sequential(folded.post_bn, folded.post_relu) if self.preact else nn.Identity()
         self.avgpool = folded.avgpool
         self.fc = classifier
@@ -68,16 +69,15 @@ class Block(nn.Module):
     [N, C, H, W] -> [N, K, H', W']. The input may be overwritten, through an identity shortcut.
     """
 
-    def __init__(self, block: nn.Module, convert: Convert) -> None:
+    def __init__(self, block: ModelBlock, convert: Convert) -> None:
         super().__init__()
-        names = [name for name in ("conv1", "conv2", "conv3") if hasattr(block, name)]
-        *inner, last = (convert(cast(nn.Conv2d, block.get_submodule(name))) for name in names)
+        *inner, last = (convert(conv) for _, conv in block.convs())
         self.inner, self.last = nn.ModuleList(inner), last
         norm_relu = [block.get_submodule(name) for name in ("preact_bn", "preact_relu") if hasattr(block, name)]
         self.activate = nn.Sequential(*norm_relu)  # empty, and so the identity, except in v2
         self.relu = not norm_relu
-        self.shortcut = _shortcut(cast("nn.Module | None", block.downsample), convert)
-        self.projects = bool(norm_relu) and cast(bool, block.projects)
+        self.shortcut = _shortcut(block.downsample, convert)
+        self.projects = bool(norm_relu) and block.projects
 
     def forward(self, x: Tensor) -> Tensor:
         activated = self.activate(x)
@@ -98,8 +98,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
         return _onednn(folded, example, DTYPES[precision])
     names = tuple(FORMATS) if precision == "fp32" else ("channels_last",)
     runners = {name: _cudnn(folded, example, DTYPES[precision], name) for name in names}
-    calls = {name: partial(runner, runner.place(example)) for name, runner in runners.items()}
-    name, _ = fastest(calls, example.device) if len(calls) > 1 else (names[0], {})
+    name, _ = fastest_runner(runners, example) if len(runners) > 1 else (names[0], {})
     return with_launch(runners[name], launch)
 
 

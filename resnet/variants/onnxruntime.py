@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from resnet.model import ResNet
 from resnet.onnx.export import onnx_file
 from resnet.onnx.session import CPU, CUDA, Options, OrtRunner, non_default_stream, open_session
-from resnet.runner import DTYPES, Runner, fastest
+from resnet.runner import DTYPES, Runner, fastest_runner
 
 
 def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:
@@ -22,10 +18,16 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     cores' transposes, but only the other layout fuses convolution, sum and ReLU into one kernel (onnxruntime#19470).
     `details` has the error of a layout that does not run.
     """
-    path, cached = onnx_file(model, DTYPES[precision], example.shape[1:])
+    dtype = DTYPES[precision]
+    path, cached = onnx_file(model, dtype, example.shape[1:])
     # all but some 50 kB of the file are weights
     details = {"export_cached": cached, "weights_bytes": path.stat().st_size, "graph": launch == "graph"}
-    start = partial(_runner, path, example, DTYPES[precision], model.fc.out_features, details)
+
+    def start(provider: str, options: Options, stream: torch.cuda.Stream | None) -> OrtRunner:
+        session, session_details = open_session(path, provider, options)
+        all_details = details | session_details | {"threads": torch.get_num_threads()}
+        return OrtRunner(lambda: session, example, dtype, model.fc.out_features, all_details, stream=stream)
+
     if example.device.type == "cpu":
         return start(CPU, {}, None)
     stream = non_default_stream(example.device)
@@ -40,25 +42,9 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
             runners[layout] = runner
     if not runners:
         raise RuntimeError(f"ONNX Runtime's CUDA provider ran in neither layout: {failures}")
-    calls = {layout: partial(runner, runner.place(example)) for layout, runner in runners.items()}
-    layout, times = fastest(calls, example.device)
+    layout, times = fastest_runner(runners, example)
     runners[layout].details |= {"layout": layout, "layout_us": times, "layout_failures": failures}
     return runners[layout]
-
-
-def _runner(
-    path: Path,
-    example: Tensor,
-    dtype: torch.dtype,
-    classes: int,
-    details: dict[str, Any],
-    provider: str,
-    options: Options,
-    stream: torch.cuda.Stream | None,
-) -> OrtRunner:
-    session, session_details = open_session(path, provider, options)
-    details = details | session_details | {"threads": torch.get_num_threads()}
-    return OrtRunner(lambda: session, example, dtype, classes, details, stream=stream)
 
 
 def _cuda_options(stream: torch.cuda.Stream, precision: str, launch: str) -> Options:

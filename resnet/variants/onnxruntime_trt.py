@@ -52,7 +52,6 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
         model.fc.out_features,
         details,
         stream=stream,
-        session_per_buffer=launch == "graph",
     )
 
 

@@ -23,13 +23,13 @@ from resnet.fold import fold
 from resnet.fused.carried import bundle_details
 from resnet.fused.launches import compile_layers, install_tuned
 from resnet.fused.layers import layer_of
-from resnet.fused.program import INPUT, Conv, Program, Stem, Step, build_program, modules_of, modules_of_part
+from resnet.fused.program import INPUT, Conv, Program, ProgramNetwork, Step, build_program
 from resnet.fused.steps import kernel_step
 from resnet.library.ops import FUSED_TOLERANCE
 from resnet.library.steps import LibraryStep, library_step
 from resnet.model import ResNet
 from resnet.runner import DTYPES, CudaCapture, Runner, fastest, weights_bytes, with_launch
-from resnet.variants.fused import KernelRunner, check_supported
+from resnet.variants.fused import KernelRunner
 
 KERNELS, LIBRARY = "own", "library"  # as `details` has them
 
@@ -40,10 +40,8 @@ REPEATS = 8
 def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:
     """Prepare the folded network, channels-last, each step as is faster for batches of `example`'s shape.
 
-    `details` has every choice with both times in microseconds. Raises ValueError for a precision without kernels and
-    for a graph without a GPU.
+    `details` has every choice with both times in microseconds.
     """
-    check_supported(example.device, precision, launch)
     shape, dtype = tuple(example.shape), DTYPES[precision]
     steps = build_program(cast(ResNet, fold(model)), shape)
     cached, tuned = True, dict[str, object]()
@@ -65,13 +63,12 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     return with_launch(KernelRunner(network, example, precision, details), launch)
 
 
-class PerLayerNetwork(nn.Module):
+class PerLayerNetwork(ProgramNetwork):
     """A program whose steps are chosen on the activations of a first pass over `x`."""
 
     def __init__(self, steps: Program, choose: Chooser, x: Tensor) -> None:
-        super().__init__()
+        super().__init__(steps)
         self.names = [step.name for step in steps.steps]
-        self._modules_of = [modules_of(step) for step in steps.steps]
         last = {name: index for index, step in enumerate(steps.steps) for name in step.reads}
         self.dead = [[name for name, read in last.items() if read == index] for index in range(len(steps.steps))]
         self.steps = nn.ModuleList()
@@ -89,10 +86,6 @@ class PerLayerNetwork(nn.Module):
             for other in dead:
                 del values[other]
         return values[self.names[-1]]
-
-    def computes(self, part: str) -> tuple[str, ...]:
-        """Return the names of the model's modules that the module `part` of this network computes."""
-        return modules_of_part(part, self._modules_of)
 
 
 class Chooser:
@@ -147,10 +140,10 @@ def _repeated(module: nn.Module, values: dict[str, Tensor], capture: CudaCapture
 
 def key_of(step: Step, steps: Program, precision: str) -> str:
     """Return a step's key, which is the same for steps of the same kind and shapes, in every process."""
-    if isinstance(step, Conv):
+    if isinstance(step, Conv) and not step.pool:
         return layer_of(step, steps, precision).key
     shape = "x".join(map(str, steps.shapes[step.source]))
-    relu = "-relu" if isinstance(step, Stem) and step.relu else ""
+    relu = "-relu" if isinstance(step, Conv) and step.relu else ""
     return f"{precision}-{step.name}-{shape}-k{steps.shapes[step.name][1]}{relu}"
 
 

@@ -13,8 +13,8 @@ distinguish all models: shortcuts `A` and `none` have the same keys, and so do v
 import argparse
 import re
 from collections.abc import Callable, Mapping
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -102,44 +102,35 @@ def _reason(error: Exception) -> str:
     return f"it is damaged or something else ({type(error).__name__}: {first_line[:120]})"
 
 
-class _Difference(NamedTuple):
-    """The keys that differ between a model and a file."""
-
-    missing: list[str]
-    unexpected: list[str]
-    reshaped: list[str]
-
-    @classmethod
-    def between(cls, model_state: State, file_state: State) -> "_Difference":
-        want, have = (
-            {key: value.shape for key, value in state.items() if not key.endswith("num_batches_tracked")}
-            for state in (model_state, file_state)
-        )
-        return cls(
-            missing=[key for key in want if key not in have],
-            unexpected=[key for key in have if key not in want],
-            reshaped=[key for key in want if key in have and want[key] != have[key]],
-        )
-
-    def keys(self) -> set[str]:
-        return {*self.missing, *self.unexpected, *self.reshaped}
+def _differences(model_state: State, file_state: State) -> dict[str, list[str]]:
+    """Return the keys that differ between the states of a model and of a file, by fault."""
+    want, have = (
+        {key: value.shape for key, value in state.items() if not key.endswith("num_batches_tracked")}
+        for state in (model_state, file_state)
+    )
+    return {
+        "missing": [key for key in want if key not in have],
+        "unexpected": [key for key in have if key not in want],
+        "wrong shape": [key for key in want if key in have and want[key] != have[key]],
+    }
 
 
 def _load_state(model: ResNet, state: State, origin: str) -> None:
     """Load `state` into `model`, or raise `ValueError` before anything is changed."""
-    difference = _Difference.between(model.state_dict(), state)
-    if difference.keys():
-        raise ValueError(_mismatch_message(model, state, difference, origin))
+    differences = _differences(model.state_dict(), state)
+    if any(differences.values()):
+        raise ValueError(_mismatch_message(model, state, differences, origin))
     model.load_state_dict(state, strict=False)
 
 
-def _mismatch_message(model: ResNet, state: State, difference: _Difference, origin: str) -> str:
+def _mismatch_message(model: ResNet, state: State, differences: dict[str, list[str]], origin: str) -> str:
     want = model.state_dict()
-    shapes = [f"{key} {list(state[key].shape)} instead of {list(want[key].shape)}" for key in difference.reshaped]
+    reshaped = differences["wrong shape"]
+    shapes = [f"{key} {list(state[key].shape)} instead of {list(want[key].shape)}" for key in reshaped]
     lines = [f"{origin} does not fit {_describe(model.spec.name, want)}"]
-    groups = {"missing": difference.missing, "unexpected": difference.unexpected, "wrong shape": shapes}
+    groups = differences | {"wrong shape": shapes}
     lines += [f"  {fault}: {_first_few(keys)}" for fault, keys in groups.items() if keys]
-    if difference.keys() <= CLASSIFIER and difference.reshaped:
+    if reshaped and CLASSIFIER.issuperset(chain(*differences.values())):
         have = len(state["fc.bias"])
         lines.append(
             f"  the file has {have} classes, the model {len(want['fc.bias'])}: build it with num_classes={have}"
@@ -162,7 +153,7 @@ def likely_model(state: State) -> str | None:
     classes = len(state["fc.weight"]) if "fc.weight" in state else 1000
     with torch.device("meta"):
         model = ResNet(spec, classes, in_channels=state["conv1.weight"].shape[1])
-    if not _Difference.between(model.state_dict(), state).keys() <= CLASSIFIER:
+    if not CLASSIFIER.issuperset(chain(*_differences(model.state_dict(), state).values())):
         return None
     alternative = f" or {Spec(spec.depth, spec.version, 'none').name}" if spec.shortcut == "A" else ""
     return _describe(spec.name + alternative, state)

@@ -35,13 +35,9 @@ def of_head(dtype: torch.dtype) -> Packed:
     return pack_linear(torch.randn(8, 3), None, dtype)
 
 
-def one_pixel(x: Tensor, packed: Widened, **rest: Any) -> Tensor:
-    return conv_bias_relu_pool(x, packed, 1, 3, **rest)
-
-
 OPS = [
     pytest.param(lambda x, packed, **rest: conv_bias_act(x, packed, 1, 3, **rest), of_conv, id="conv_bias_act"),
-    pytest.param(one_pixel, of_stem, id="conv_bias_relu_pool"),
+    pytest.param(conv_bias_relu_pool, of_stem, id="conv_bias_relu_pool"),
     pytest.param(pool_linear, of_head, id="pool_linear"),
 ]
 
@@ -66,7 +62,7 @@ CHANNELS_LAST = torch.channels_last
 )
 @pytest.mark.parametrize(("op", "packed"), OPS)
 def test_what_does_not_fit_is_refused_by_its_name(
-    op: Callable[..., Tensor], packed: Callable[..., Weights], wrong: dict[str, Any], named: str
+    op: Callable[..., Tensor], packed: Callable[..., Packed | Widened], wrong: dict[str, Any], named: str
 ) -> None:
     given: dict[str, Any] = {
         "x": torch.randn(2, 3, 6, 5).to(memory_format=CHANNELS_LAST),
@@ -77,7 +73,9 @@ def test_what_does_not_fit_is_refused_by_its_name(
 
 
 @pytest.mark.parametrize(("op", "packed"), OPS)
-def test_weights_of_another_type_are_refused(op: Callable[..., Tensor], packed: Callable[..., Weights]) -> None:
+def test_weights_of_another_type_are_refused(
+    op: Callable[..., Tensor], packed: Callable[..., Packed | Widened]
+) -> None:
     x = torch.randn(2, 3, 6, 5).to(memory_format=CHANNELS_LAST)
     with pytest.raises(ValueError, match=r"^packed: for torch.float16"):
         op(x, packed(torch.float16))
@@ -87,7 +85,7 @@ def test_weights_of_another_type_are_refused(op: Callable[..., Tensor], packed: 
 
 @pytest.mark.parametrize(("op", "packed"), OPS)
 def test_more_pixels_than_32_bits_count_are_refused_and_more_elements_are_not(
-    op: Callable[..., Tensor], packed: Callable[..., Weights]
+    op: Callable[..., Tensor], packed: Callable[..., Packed | Widened]
 ) -> None:
     def of(*shape: int) -> Tensor:
         return torch.empty(*shape, dtype=torch.float16, device="meta").to(memory_format=CHANNELS_LAST)

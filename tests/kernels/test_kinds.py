@@ -18,10 +18,10 @@ HEAD = Layer(32, 7, 7, 2048, 1000, (1, 1), relu=False, mean=True)
 def test_a_layer_is_of_one_kind_and_the_table_has_it(layer, kind) -> None:
     assert layer.kind == kind
     assert set(kinds.KINDS) == {"conv", "stem", "head"}
-    chosen = kinds.default_config(layer, 90)
-    assert chosen in kinds.candidates(layer, 90)
-    assert kinds.rejection_reason(layer, chosen, 90) is None
-    assert kinds.hazard_reason(layer, chosen, 90) is None
+    chosen = kinds.space_of(layer).default_config(layer, 90)
+    assert chosen in kinds.space_of(layer).candidates(layer, 90)
+    assert kinds.space_of(layer).rejection_reason(layer, chosen, 90) is None
+    assert kinds.space_of(layer).hazard_reason(layer, chosen, 90) is None
 
 
 def test_the_modules_of_the_table_have_what_is_said_of_them() -> None:
@@ -29,7 +29,10 @@ def test_the_modules_of_the_table_have_what_is_said_of_them() -> None:
     for layer in (MIDDLE, STEM, HEAD):
         for impl in ("ptr", "tma"):
             config = replace(
-                kinds.default_config(layer, 90), impl=impl, block_m=64, box=(1, 1, 64) if impl == "tma" else None
+                kinds.space_of(layer).default_config(layer, 90),
+                impl=impl,
+                block_m=64,
+                box=(1, 1, 64) if impl == "tma" else None,
             )
             module = kinds.implementation(layer, config)
             for name in ("reference", "calls", "scratch_bytes"):

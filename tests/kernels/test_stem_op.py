@@ -95,11 +95,6 @@ def test_a_view_into_a_batch_is_read_where_it_lies(channels_last) -> None:
     ("wrong", "named"),
     [
         ({"packed": pack(torch.randn(8, 3, 7, 7))}, "packed: a Packed, not what kernels.widen returns"),
-        ({"stride": 1}, "stride, padding: 1, 3"),
-        ({"padding": 2}, "stride, padding: 2, 2"),
-        ({"pool": 2}, "pool: 2 by 2"),
-        ({"pool_stride": 3}, "pool: 3 by 3"),
-        ({"pool_padding": 0}, "pool: 3 by 2 with a padding of 0"),
         ({"out": torch.empty(2, 8, 6, 4).to(memory_format=torch.channels_last)}, r"out: \[2, 8, 6, 4\], not"),
         ({"out": torch.randn(2, 8, 6, 5)}, "out: strides"),
     ],

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kernels import kinds, table
-from kernels.kinds import default_config
+from kernels.kinds import space_of
 from kernels.space.layer import Layer
 from kernels.table import Entry, Table, config_for
 from resnet.fused.layers import layers_of
@@ -47,9 +47,9 @@ def install_entry(layer: Layer, config: str) -> None:
 )
 def test_an_entry_that_is_unsafe_is_left_out_with_its_reason(installed, layer, config, arch) -> None:
     install_entry(layer, config)
-    reason = kinds.hazard_reason(layer, table.Config.parse(config), arch)
+    reason = kinds.space_of(layer).hazard_reason(layer, table.Config.parse(config), arch)
     with pytest.warns(UserWarning, match=f"{config} for {layer.key} is left out: ") as seen:
-        assert table.config_for(layer, GPU, arch) == default_config(layer, arch)
+        assert table.config_for(layer, GPU, arch) == space_of(layer).default_config(layer, arch)
     assert reason in str(seen[0].message)
     with warnings.catch_warnings():  # said once, not at each call
         warnings.simplefilter("error")
@@ -80,7 +80,9 @@ def test_no_table_of_this_checkout_has_an_entry_that_is_not_fit() -> None:
     for layer in {replace(shape, n=n) for shape in shapes for n in batches}:
         for arch, gpus in emitted.GPUS.items():
             for config in (chosen.config(gpu, layer) for gpu in gpus):
-                assert config is None or kinds.rejection_reason(layer, config, arch) is None, f"{layer.key} {config}"
+                assert config is None or kinds.space_of(layer).rejection_reason(layer, config, arch) is None, (
+                    f"{layer.key} {config}"
+                )
 
 
 def entry(**changed: object) -> Entry:
@@ -136,7 +138,7 @@ def test_entries_are_checked(tmp_path) -> None:
 
 def test_the_installed_table_goes_before_the_model(monkeypatch) -> None:
     monkeypatch.setattr(table, "_installed", Table())
-    assert config_for(MIDDLE, "H200", 90, 132) == default_config(MIDDLE, 90, 132)
+    assert config_for(MIDDLE, "H200", 90, 132) == space_of(MIDDLE).default_config(MIDDLE, 90, 132)
     table.install(Table([entry()]))
     assert str(config_for(MIDDLE, "H200", 90, 132)) == entry().config
-    assert config_for(MIDDLE, "another", 90, 132) == default_config(MIDDLE, 90, 132)
+    assert config_for(MIDDLE, "another", 90, 132) == space_of(MIDDLE).default_config(MIDDLE, 90, 132)

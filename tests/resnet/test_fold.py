@@ -10,7 +10,7 @@ from torch import nn
 
 from resnet.archs import SHORTCUTS, VERSIONS, Spec
 from resnet.fold import fold
-from resnet.model import ResNet, block_class, conv, stage
+from resnet.model import ResNet, conv, stage
 
 SPECS = [Spec(*words) for words in itertools.product((18, 50), VERSIONS, SHORTCUTS)]
 
@@ -33,9 +33,8 @@ def trained(spec: Spec, dtype: torch.dtype = torch.float64) -> nn.Module:
 
 
 def _two_stages(spec: Spec) -> nn.Module:
-    block = block_class(spec)
     stem = {"conv1": conv(3, 64, 7, 2), "maxpool": nn.MaxPool2d(3, 2, 1)}
-    stages = {"layer1": stage(block, 64, 0, spec), "layer2": stage(block, 256, 1, spec)}
+    stages = {"layer1": stage(64, 0, spec), "layer2": stage(256, 1, spec)}
     return nn.Sequential(OrderedDict(stem | stages))
 
 

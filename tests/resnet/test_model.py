@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from resnet.archs import ARCHS, SHORTCUTS, VERSIONS, Spec
-from resnet.model import BasicBlock, Bottleneck, PreActBasicBlock, PreActBottleneck, ResNet, block_class, stage
+from resnet.model import BasicBlock, Bottleneck, PreActBasicBlock, PreActBottleneck, ResNet, stage
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SPECS = [Spec(*words) for words in itertools.product(ARCHS, VERSIONS, SHORTCUTS)]
@@ -282,7 +282,7 @@ def test_exports_with_a_dynamic_batch() -> None:
 @pytest.mark.parametrize("spec", [s for s in SPECS if s.depth in (18, 50)], ids=lambda spec: spec.name)
 def test_trains(spec: Spec) -> None:
     """The in-place additions and ReLUs overwrite nothing that the backward pass needs."""
-    blocks = stage(block_class(spec), 64, 0, spec)
+    blocks = stage(64, 0, spec)
     blocks(torch.randn(2, 64, 8, 8)).square().mean().backward()
     gradients = [parameter.grad for parameter in blocks.parameters()]
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)

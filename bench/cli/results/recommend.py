@@ -9,8 +9,7 @@ import typer
 from typer import Argument, Option
 
 from bench.cli.console import FAILED, Json, out, print_json, tell
-from bench.report.recommend import GIB, OBJECTIVES, Budget
-from bench.report.recommend_groups import choose_by_group
+from bench.report.recommend import GIB, OBJECTIVES, Budget, choose_by_group
 from bench.report.recommend_text import group_as_json, print_recommendation
 
 
@@ -35,7 +34,7 @@ def recommend(
         raise typer.BadParameter(f"unknown objective {objective!r}; allowed: {', '.join(OBJECTIVES)}")
     memory = None if memory_gib is None else memory_gib * GIB
     budget = Budget(None if p99_ms is None else p99_ms * 1e6, memory, min_agreement, objective or "throughput")
-    listed = not budget.limits and objective is None
+    listed = all(option is None for option in (p99_ms, memory_gib, min_agreement, objective))
     chosen = choose_by_group(folders, model, budget, tell)
     print_json([group_as_json(group, listed) for group in chosen]) if as_json else print_recommendation(
         out, chosen, listed

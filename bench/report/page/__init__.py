@@ -1,6 +1,6 @@
 """The report as one self-contained file.
 
-    records -> data (plain rows) -> charts (one specification each) -> sections -> document | stills
+    records -> data (plain rows) -> charts (a Vega-Lite specification each) -> sections -> document | stills
 
-Altair, vl-convert and Jinja are the extra `report`: imported inside the functions that draw and write.
+vl-convert, which brings Vega-Lite, and Jinja are the extra `report`: imported inside the functions that draw and write.
 """

@@ -2,184 +2,213 @@
 
 from __future__ import annotations
 
-from bench.report.page import encoding, look
-from bench.report.page.encoding import Encodings, Rows, Spec
-from resnet.variants import PRECISIONS
+from bench.report.page.encoding import (
+    BAR,
+    MAX_WAYS,
+    NAMES,
+    TOOLTIP,
+    Encodings,
+    Rows,
+    Spec,
+    bars_by_way,
+    channel,
+    layer,
+    log_axis,
+    panels,
+    stacked_bars,
+    whole_numbers,
+)
+
+SPEED = log_axis("speed:Q", "throughput, images/s")
 
 
 def front(rows: Rows) -> Spec:
     """Return throughput over latency, the batches of a way joined, on a band through the Pareto front."""
-    import altair as alt
-
     use = Encodings(rows)
-    base = alt.Chart().encode(
-        x=encoding.log_axis("p50:Q", "p50 latency, ms", alt.X),
-        y=encoding.log_axis("speed:Q", "throughput, images/s", alt.Y),
-    )
-    best = (
-        base.transform_window(
-            best="max(speed)",
-            frame=[None, 0],
-            sort=[alt.SortField("p50"), alt.SortField("speed", "descending")],
-            groupby=["family"],
-        )
-        .transform_filter("datum.speed >= datum.best")
-    )  # fmt: skip
-    under = best.mark_line(interpolate="step-after", strokeWidth=9, strokeCap="round", stroke="var(--front)")
-    named = best.transform_calculate(label="'b' + datum.batch").mark_text(dy=-11, fontSize=10, fill="var(--soft)")
-    layers = alt.layer(
-        under.encode(order=alt.Order("p50:Q")),
+    base = {"x": log_axis("p50:Q", "p50 latency, ms"), "y": SPEED}
+    best: list[Spec] = [
+        {
+            "window": [{"op": "max", "field": "speed", "as": "best"}],
+            "frame": [None, 0],
+            "sort": [{"field": "p50"}, {"field": "speed", "order": "descending"}],
+            "groupby": ["family"],
+        },
+        {"filter": "datum.speed >= datum.best"},
+    ]
+    band = {"interpolate": "step-after", "strokeWidth": 9, "strokeCap": "round", "stroke": "var(--front)"}
+    batches = {"calculate": "'b' + datum.batch", "as": "label"}
+    layers = [
+        layer("line", base | {"order": channel("p50:Q")}, best, **band),
         use.lines(base, "batch:Q", "image:N"),
         use.points(base),
-        named.encode(text="label:N"),
-    )
-    return encoding.facet_spec(layers.properties(width=420, height=300), "family", encoding.NUMBERS)
+        layer("text", base | {"text": channel("label:N")}, [*best, batches], dy=-11, fontSize=10, fill="var(--soft)"),
+    ]
+    return panels(layers, "family", height=300)
 
 
 def batch(rows: Rows) -> Spec:
     """Return throughput over the batch, with its 95 % confidence interval over several rounds."""
-    import altair as alt
-
     use = Encodings(rows)
-    batches = sorted({row["batch"] for row in rows})
-    base = alt.Chart().encode(
-        x=alt.X(
-            "batch:Q",
-            title="batch",
-            scale=alt.Scale(type="log", base=2, nice=False, padding=14),
-            axis=alt.Axis(values=batches, format="d", grid=False),
-        ),
-        y=encoding.log_axis("speed:Q", "throughput, images/s", alt.Y),
-    )
-    between = base.transform_filter("isValid(datum.speed_low)").mark_rule(strokeWidth=1.5)
-    layers = alt.layer(
-        between.encode(y="speed_low:Q", y2="speed_high:Q", stroke=use.stroke),
+    axis = {"values": sorted({row["batch"] for row in rows}), "format": "d", "grid": False}
+    x = channel("batch:Q", title="batch", scale={"type": "log", "base": 2, "nice": False, "padding": 14}, axis=axis)
+    base = {"x": x, "y": SPEED}
+    interval = {"x": x, "y": channel("speed_low:Q"), "y2": {"field": "speed_high"}, "stroke": use.colour}
+    layers = [
+        layer("rule", interval, [{"filter": "isValid(datum.speed_low)"}], strokeWidth=1.5),
         use.lines(base, "batch:Q"),
         use.points(base),
-    )
-    return encoding.facet_spec(layers.properties(width=420, height=encoding.HEIGHT), "family", encoding.NUMBERS)
+    ]
+    return panels(layers, "family")
 
 
 def depth(rows: Rows) -> Spec:
     """Return throughput over the model's depth, with a panel for each batch."""
-    import altair as alt
-
     use = Encodings(rows)
-    base = alt.Chart().encode(
-        x=alt.X("depth:O", title="depth (convolutions and classifier)", axis=alt.Axis(labelAngle=0)),
-        y=encoding.log_axis("speed:Q", "throughput, images/s", alt.Y),
-    )
-    layers = alt.layer(use.lines(base, "depth:Q", "kind:N"), use.points(base))
-    return encoding.facet_spec(layers.properties(width=420, height=encoding.HEIGHT), "sized", encoding.NUMBERS)
+    base = {"x": channel("depth:O", title="depth (convolutions and classifier)", axis={"labelAngle": 0}), "y": SPEED}
+    return panels([use.lines(base, "depth:Q", "kind:N"), use.points(base)], "sized")
 
 
 def over_precision(rows: Rows, field: str, title: str, limit: float | None = None) -> Spec:
     """Return a field over the precision; `limit` is drawn as a line."""
-    import altair as alt
-
     use = Encodings(rows)
-    use.dash = alt.StrokeDash()
-    words = look.in_order((row["precision"] for row in rows), PRECISIONS)
-    base = alt.Chart().encode(
-        x=alt.X("precision:O", title=None, sort=words, axis=alt.Axis(labelAngle=0)),
-        y=alt.Y(f"{field}:Q", title=title, axis=alt.Axis(format=",.4~g", tickCount=5)),
-    )
-    lines = base.mark_line(strokeWidth=1.2, opacity=0.6).encode(stroke=use.stroke, detail="launch:N")
-    layers = [lines, use.points(base)]
+    base = {
+        "x": channel("precision:O", title=None, sort=use.precisions, axis={"labelAngle": 0}),
+        "y": channel(f"{field}:Q", title=title, axis={"format": ",.4~g", "tickCount": 5}),
+    }
+    ways = {"stroke": use.colour, "detail": channel("launch:N")}
+    layers = [layer("line", base | ways, strokeWidth=1.2, opacity=0.6), use.points(base)]
     if limit:
-        layers.insert(0, alt.Chart().mark_rule(strokeDash=[6, 3], stroke="var(--bad)").encode(y=alt.datum(limit)))
-    independent = () if limit else ("y",)
-    chart = alt.layer(*layers).properties(width=300, height=encoding.HEIGHT)
-    return encoding.facet_spec(chart, "group", encoding.NUMBERS, independent=independent)
+        layers.insert(0, layer("rule", {"y": {"datum": limit}}, strokeDash=[6, 3], stroke="var(--bad)"))
+    return panels(layers, "group", width=300, independent=() if limit else ("y",))
 
 
 def memory(rows: Rows) -> Spec:
     parts = {"m_weights": "weights", "m_work": "activations, workspace", "m_spare": "allocator's spare"}
     parts["m_rest"] = "everything else"
     measured = {field: name for field, name in parts.items() if any(field in row for row in rows)}
-    return encoding.stacked_bars(measured, "memory, MiB")
+    return stacked_bars(measured, "memory, MiB")
 
 
 def cold(rows: Rows) -> Spec:
     parts = {"c_import": "import", "c_build": "build", "c_prepare": "prepare", "c_place": "place"}
     parts["c_first_call"] = "first call"
-    return encoding.stacked_bars(parts, "seconds to the first answer", suffix="caches")
+    return stacked_bars(parts, "seconds to the first answer", suffix="caches")
 
 
 def energy(rows: Rows) -> Spec:
     """Return the energy per image, with the power behind the name."""
-    import altair as alt
-
-    use = Encodings(rows)
-    bars = alt.Chart().mark_bar(height=encoding.BAR - 6).encode(
-        x=alt.X("energy:Q", title="energy, J/image", axis=alt.Axis(format="~g", tickCount=5)),
-        fill=use.fill,
-        tooltip=[*use.tooltip, alt.Tooltip("energy:Q", title="J/image", format=".3~g"), alt.Tooltip("watts:Q")],
-    )  # fmt: skip
-    return encoding.bars_by_way(bars, "isValid(datum.watts) ? ', ' + format(datum.watts, '.0f') + ' W' : ''")
+    encoding = {
+        "x": channel("energy:Q", title="energy, J/image", axis={"format": "~g", "tickCount": 5}),
+        "fill": Encodings(rows).colour,
+        "tooltip": [*TOOLTIP, channel("energy:Q", title="J/image", format=".3~g"), channel("watts:Q")],
+    }
+    suffix = "isValid(datum.watts) ? ', ' + format(datum.watts, '.0f') + ' W' : ''"
+    return bars_by_way(layer("bar", encoding, height=BAR - 6), suffix)
 
 
 def layers(rows: Rows) -> Spec:
     """Return each layer's time as a bar from where the one before ends, with its floor inside."""
-    import altair as alt
-
     words = ["time", "floor"] if any(row["floor"] is not None for row in rows) else ["time"]
-    scale = alt.Scale(domain=words, range=["var(--part3)", "var(--part1)"][: len(words)])
-    base = alt.Chart().encode(
-        y=alt.Y("layer:N", title=None, sort=alt.EncodingSortField("id", op="min"), axis=alt.Axis(ticks=False)),
-        tooltip=[
-            alt.Tooltip("layer:N"),
-            alt.Tooltip("ms:Q", title="ms", format=".3~g"),
-            alt.Tooltip("share:Q", title="share", format=".1%"),
-            alt.Tooltip("floor:Q", title="floor, ms", format=".3~g"),
-            alt.Tooltip("bound:N", title="bound by"),
-            alt.Tooltip("kernels:N"),
+    encoding = {
+        "x": channel("start:Q", title="ms from the first layer's beginning"),
+        "x2": {"field": "until"},
+        "y": channel("layer:N", title=None, sort={"field": "id", "op": "min"}, axis={"ticks": False}),
+        "fill": channel(
+            "what:N", scale={"domain": words, "range": ["var(--part3)", "var(--part1)"][: len(words)]}, title=None
+        ),
+        "order": channel("what:N", sort="descending"),  # the floor last, and so above
+        "tooltip": [
+            channel("layer:N"),
+            channel("ms:Q", title="ms", format=".3~g"),
+            channel("share:Q", title="share", format=".1%"),
+            channel("floor:Q", title="floor, ms", format=".3~g"),
+            channel("bound:N", title="bound by"),
+            channel("kernels:N"),
         ],
+    }
+    return panels(
+        [layer("bar", encoding, height=9)],
+        "panel",
+        height={"step": 12},
+        gutter=NAMES - 55,
+        transform=[
+            {"fold": ["end", "floor_end"], "as": ["field", "until"]},
+            {"filter": "isValid(datum.until)"},
+            {"calculate": "datum.field === 'end' ? 'time' : 'floor'", "as": "what"},
+        ],
+        independent=("x", "y"),
+        dataset="layers",
     )
-    bars = base.mark_bar(height=9).encode(
-        x=alt.X("start:Q", title="ms from the first layer's beginning"),
-        x2="until:Q",
-        fill=alt.Fill("what:N", scale=scale, title=None),
-        order=alt.Order("what:N", sort="descending"),  # the floor last, and so above
-    )
-    chart = alt.layer(bars).properties(width=420, height=alt.Step(12))
-    spec = encoding.facet_spec(chart, "panel", encoding.NAMES - 55, independent=("x", "y"), dataset="layers")
-    spec["transform"] = [
-        {"fold": ["end", "floor_end"], "as": ["field", "until"]},
-        {"filter": "isValid(datum.until)"},
-        {"calculate": "datum.field === 'end' ? 'time' : 'floor'", "as": "what"},
+
+
+def _of_samples(rows: Rows, field: str, across: str, x: Spec, y: Spec) -> Spec:
+    """Return a line for each case through the list in a field, whose places become `at`, from 0 to 1."""
+    transform: list[Spec] = [
+        {"filter": f"isValid(datum.{field})"},
+        {"calculate": f"length(datum.{field})", "as": "count"},
+        {"flatten": [field], "as": ["value"]},
+        {"window": [{"op": "row_number", "as": "place"}], "groupby": ["id"]},
+        {"calculate": across, "as": "at"},
     ]
-    return spec
+    base = {"x": x, "y": y, "tooltip": TOOLTIP}
+    return panels([Encodings(rows).lines(base, "place:Q", "id:N", transform=transform)], "group", most=MAX_WAYS)
+
+
+def ecdf(rows: Rows) -> Spec:
+    """Return the share of samples over the latency, relative to the median."""
+    y = channel("at:Q", title="share of samples", axis={"format": ".0%", "tickCount": 5})
+    across = "(datum.place - 1) / max(1, datum.count - 1)"
+    return _of_samples(rows, "quantiles", across, log_axis("value:Q", "latency, % of the median"), y)
+
+
+def stationary(rows: Rows) -> Spec:
+    """Return the samples of the first round in the order taken."""
+    x = channel("at:Q", title="part of the sampling", scale={"domain": [0, 1]}, axis={"format": ".0%"})
+    across = "(datum.place - 0.5) / datum.count"
+    return _of_samples(rows, "sequence", across, x, log_axis("value:Q", "latency, % of the median"))
+
+
+def rounds(rows: Rows) -> Spec:
+    """Return the median of each process with its 95 % confidence interval."""
+    use = Encodings(rows)
+    x = whole_numbers("place:Q", "round", max(len(row["by_round"]) for row in rows))
+    base = {"x": x, "y": log_axis("value:Q", "median, % of all rounds'")}
+    interval = {"x": x, "y": channel("from:Q"), "y2": {"field": "to"}, "stroke": use.colour}
+    transform: list[Spec] = [
+        {"filter": "isValid(datum.by_round)"},
+        {"flatten": ["by_round", "round_low", "round_high"], "as": ["value", "from", "to"]},
+        {"window": [{"op": "row_number", "as": "place"}], "groupby": ["id"]},
+    ]
+    layers = [
+        layer("rule", interval, strokeWidth=1, opacity=0.5),
+        use.lines(base, "place:Q", "id:N"),
+        use.points(base, 30),
+    ]
+    return panels(layers, "group", transform=transform, most=MAX_WAYS)
 
 
 def history(rows: Rows) -> Spec:
     """Return a case over commits: a point each, the level between changes, and the changes."""
-    import altair as alt
-
-    base = alt.Chart().encode(
-        x=alt.X(
-            "at:Q",
-            title="commit",
-            scale=alt.Scale(zero=False, nice=False, padding=12),
-            axis=encoding.whole_numbers(max(row["at"] for row in rows)),
-        ),
-        tooltip=[
-            alt.Tooltip("commit:N"),
-            alt.Tooltip("when:N", title="first measured"),
-            alt.Tooltip("value:Q", format=".4~g"),
-            alt.Tooltip("level:Q", title="level of the stretch", format=".4~g"),
-            alt.Tooltip("rounds:Q"),
-            alt.Tooltip("change:N"),
-            alt.Tooltip("surely:N", title="how sure"),
+    base = {
+        "x": whole_numbers("at:Q", "commit", max(row["at"] for row in rows)),
+        "tooltip": [
+            channel("commit:N"),
+            channel("when:N", title="first measured"),
+            channel("value:Q", format=".4~g"),
+            channel("level:Q", title="level of the stretch", format=".4~g"),
+            channel("rounds:Q"),
+            channel("change:N"),
+            channel("surely:N", title="how sure"),
         ],
-    )
-    y = alt.Y("value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(format=".4~g", tickCount=4))
-    changed = base.transform_filter("isValid(datum.change)")
-    layers = alt.layer(
-        changed.mark_rule(strokeDash=[4, 3], stroke="var(--bad)"),
-        base.mark_line(strokeWidth=3, stroke="var(--front)").encode(y="level:Q", detail="stretch:N"),
-        base.mark_point(filled=True, size=28, fill="var(--ink)", opacity=1).encode(y=y),
-        changed.mark_text(align="left", dx=5, baseline="top", y=2, fontSize=10).encode(text="change:N"),
-    )
-    chart = layers.properties(width=420, height=130)
-    return encoding.facet_spec(chart, "panel", encoding.NUMBERS, independent=("x", "y"), dataset="history")
+    }
+    y = channel("value:Q", title=None, scale={"zero": False}, axis={"format": ".4~g", "tickCount": 4})
+    level = {"y": channel("level:Q"), "detail": channel("stretch:N")}
+    changed = [{"filter": "isValid(datum.change)"}]
+    named = {"align": "left", "dx": 5, "baseline": "top", "y": 2, "fontSize": 10}
+    layers = [
+        layer("rule", base, changed, strokeDash=[4, 3], stroke="var(--bad)"),
+        layer("line", base | level, strokeWidth=3, stroke="var(--front)"),
+        layer("point", base | {"y": y}, filled=True, size=28, fill="var(--ink)", opacity=1),
+        layer("text", base | {"text": channel("change:N")}, changed, **named),
+    ]
+    return panels(layers, "panel", height=130, independent=("x", "y"), dataset="history")

@@ -6,26 +6,27 @@ Samples are not embedded: at most POINTS quantiles and POINTS medians of consecu
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import isfinite
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from bench.records.baseline import images_per_second
 from bench.records.fields import MemoryNumber
-from bench.report.page.commits import history_rows
-from bench.report.page.layers import layer_rows
-from bench.report.page.numbers import rounded
-from bench.report.page.settings import LocatedRecord, Setting, case_fields, depth, read_settings
-from bench.report.rows import Row, joules_per_image, watts
+from bench.records.record import Record
+from bench.records.store import FOLDER_ROUNDS
+from bench.report.page.datasets import history_rows, layer_rows
+from bench.report.page.settings import Setting, case_fields, depth, read_settings
+from bench.report.rows import Row, group_rows, joules_per_image, watts
 from bench.report.views import MIB, VIEWS
 from bench.stats import median_interval, ratio
 from bench.text import at_pixels
 
 POINTS = 33
+DIGITS = 5  # significant ones of a number: no more than a chart can show
 # The fields of a record that the page shows beside its case: all but the samples and the gate's checks.
 SHOWN_FIELDS = (
     *("environment", "runtime", "settings", "plan", "input", "details", "warmup", "watch", "latency_stop"),
@@ -47,38 +48,49 @@ class PageData:
     layers: list[dict[str, Any]] = field(default_factory=list)  # a row for each layer of `bench layers -o`
     history: list[dict[str, Any]] = field(default_factory=list)  # a row for each case, metric and commit
 
-    def rows(self, dataset: str) -> list[dict[str, Any]]:
-        """Return the rows that a chart draws, of the dataset `cases`, `layers` or `history`."""
-        return list(getattr(self, dataset))
+    @property
+    def datasets(self) -> dict[str, list[dict[str, Any]]]:
+        """The rows that charts draw."""
+        return {"cases": self.cases, "layers": self.layers, "history": self.history}
 
 
 def gather(folders: Iterable[str | Path]) -> PageData:
     """Return the data of some results folders. Raises StoreError for a folder without records."""
     paths = list(dict.fromkeys(Path(folder) for folder in folders))
-    settings, located, damage = read_settings(paths)
+    settings, damage = read_settings(paths)
     data = PageData(settings, damage)
-    place_of = {id(setting): place for place, setting in enumerate(settings)}
     # thousands of records share a few environments: each value is kept once, as JSON, with its place in the list
     places: dict[str, int] = {}
-    data.records = [_record_fields(record, place_of[id(record.setting)], places) for record in located]
-    data.values = [json.loads(text) for text in places]
     for place, setting in enumerate(settings):
         _add_rows(data, place, setting)
-    keys = {setting.key: place_of[id(setting)] for setting in reversed(settings)}
-    data.layers = layer_rows(paths, keys, damage)
+        for record in setting.records:
+            fields = {"setting": place, "folder": str(paths[record.round // FOLDER_ROUNDS])}
+            data.records.append(fields | rounded(_record_fields(record, places)))
+    data.values = [json.loads(text) for text in places]
+    keys = {setting.key: place for place, setting in reversed(list(enumerate(settings)))}
+    data.layers = rounded(layer_rows(paths, keys, damage))
     if any(setting.commit for setting in settings):
-        data.history = history_rows(paths, damage)
+        data.history = rounded(history_rows(paths, damage))
     return data
 
 
+def rounded(value: Any) -> Any:
+    """Return a value for JSON, its floats with DIGITS significant digits; None in place of a NaN or an infinity."""
+    if isinstance(value, list):
+        return [rounded(element) for element in value]
+    if isinstance(value, dict):
+        return {key: rounded(element) for key, element in value.items()}
+    if type(value) is not float:
+        return value
+    return float(f"{value:.{DIGITS}g}") if isfinite(value) else None
+
+
 def _add_rows(data: PageData, place: int, setting: Setting) -> None:
-    ranks: dict[str, int] = defaultdict(int)
-    for row in setting.rows:
-        case = case_row(row)
-        ranks[case["group"]] += 1
-        data.cases.append({"id": len(data.cases), "setting": place, "rank": ranks[case["group"]]} | case)
-        for name, view in VIEWS.items():
-            data.tables[name].append(list(view.cells(row)))
+    for group in group_rows(setting.rows).values():
+        for rank, row in enumerate(group, 1):
+            data.cases.append({"id": len(data.cases), "setting": place, "rank": rank} | rounded(case_row(row)))
+            for name, view in VIEWS.items():
+                data.tables[name].append(list(view.cells(row)))
 
 
 def case_row(row: Row) -> dict[str, Any]:
@@ -105,7 +117,7 @@ def case_row(row: Row) -> dict[str, Any]:
     }
     fields |= {f"m_{name}": size / MIB for name, size in memory_parts(row).items()}
     fields |= {f"c_{part}": row.cold(f"{part}_s") for part in COLD_PARTS}
-    return {key: rounded(value) for key, value in (fields | sample_points(row)).items() if value is not None}
+    return {key: value for key, value in (fields | sample_points(row)).items() if value is not None}
 
 
 def memory_parts(row: Row) -> dict[str, int]:
@@ -164,20 +176,12 @@ def sequence(samples: list[float]) -> list[float]:
     return [median(samples[first:last]) for first, last in pairwise(edges)]
 
 
-def _record_fields(located: LocatedRecord, setting: int, places: dict[str, int]) -> dict[str, Any]:
-    """Return a record's folder, round and status, and its SHOWN_FIELDS as places in the list of values."""
-    record = located.record
+def _record_fields(record: Record, places: dict[str, int]) -> dict[str, Any]:
+    """Return a record's case, round and status, and its SHOWN_FIELDS as places in the list of values."""
     values = {name: value for name in SHOWN_FIELDS if (value := getattr(record, name)) not in ({}, [], "")}
     return {
-        "setting": setting,
         "case": record.case.name,
-        "folder": str(located.folder),
-        "round": record.round,
-        "status": record.status,
-        "reason": record.reason,
-        "started": record.started,
-        "wall_s": rounded(record.wall_s),
-        "order": record.order,
-        "device": record.device,
+        "round": record.round % FOLDER_ROUNDS,
+        **{name: getattr(record, name) for name in ("status", "reason", "started", "wall_s", "order", "device")},
         "fields": {name: places.setdefault(json.dumps(value), len(places)) for name, value in values.items()},
     }

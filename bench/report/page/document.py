@@ -19,21 +19,20 @@ from typing import Any
 
 from bench.errors import UnableError
 from bench.plans.case import Case
-from bench.report.page import look
+from bench.report.page import look, sections
 from bench.report.page.data import POINTS, PageData, gather
-from bench.report.page.sections import fill_sections
 from bench.report.page.settings import depth
-from bench.report.page.words import split_words
+from bench.report.page.words import WORDS
 from bench.report.views import VIEWS, notes
 from resnet.variants import LAUNCHES, PRECISIONS, VARIANTS
 
-CURE = "pip install 'altair>=5.5' 'vl-convert-python>=1.7' 'jinja2>=3.1'"
+MARKED = re.compile(r"\[\[(.+?)\]\]")  # a word of a caption that has an explanation
+CURE = "pip install 'vl-convert-python>=1.7' 'jinja2>=3.1'"
 
 
 def require_libraries() -> None:
     """Raise UnableError unless the libraries that make pages and stills can be imported."""
     try:
-        import altair  # noqa: F401
         import jinja2  # noqa: F401
         import vl_convert  # noqa: F401
     except ImportError as error:
@@ -47,24 +46,22 @@ def render_page(folders: Iterable[str | Path]) -> str:
 
     folders = list(folders)
     data = gather(folders)
-    filled, lacking = fill_sections(data)
-    specs = {name: spec for section in filled for name, spec in section.specs.items()}
+    drawn = [(section, section.draw(data)) for section in sections.SECTIONS]
+    specs = {name: spec for _, of_section in drawn for name, spec in of_section.items()}
     library, script = library_source(), _asset("page.js")
     sources = f"{_source_expression(library)} {_source_expression(script)}"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters["first_line"] = lambda text: str(text).strip().partition("\n")[0][:200]
-    counter = count()
     return environment.from_string(_asset("page.html")).render(
         policy=f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {sources}",
         colours=look.css(),
         css=_asset("page.css"),
         settings=[setting.summary() for setting in data.settings],
-        sections=filled,
-        lacking=lacking,
+        drawn=drawn,
         damage=data.damage,
         views=VIEWS,
-        split_words=lambda text: list(split_words(text)),
-        counter=lambda: next(counter),
+        words=WORDS,
+        split_words=MARKED.split,
+        counter=count().__next__,
         records=len(data.records),
         folders=[str(folder) for folder in folders],
         points=POINTS,
@@ -78,7 +75,7 @@ def _content(data: PageData, specs: dict[str, Any]) -> dict[str, Any]:
     """Return what the page's script reads."""
     rows = [row for setting in data.settings for row in setting.rows]
     return {
-        "rows": {dataset: data.rows(dataset) for dataset in ("cases", "layers", "history")},
+        "rows": data.datasets,
         "tables": data.tables,
         "views": {
             name: {"note": notes(view, rows), "columns": [{"title": c.title, "text": c.text} for c in view.columns]}
@@ -124,15 +121,7 @@ def library_source() -> str:
     """Return Vega, Vega-Lite and Vega-Embed from the copy in vl-convert: 0.9 MB."""
     import vl_convert
 
-    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=vega_lite_version()))
-
-
-@cache
-def vega_lite_version() -> str:
-    """Return the version of Vega-Lite that Altair writes, as vl-convert names it."""
-    import altair
-
-    return ".".join(altair.SCHEMA_VERSION.lstrip("v").split(".")[:2])
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
 
 
 def _asset(name: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from bench.report.page import charts, noise
+from bench.report.page import charts
 from bench.report.page.data import PageData
 from bench.report.page.encoding import Rows, Spec
 
@@ -41,13 +41,16 @@ class Section:
     command: str  # that would fill it
     view: str = "speed"  # of the table that has its numbers
 
-
-@dataclass(frozen=True)
-class FilledSection:
-    """A section that the records fill, and the specifications of its charts."""
-
-    section: Section
-    specs: dict[str, Spec]
+    def draw(self, data: PageData) -> dict[str, Spec]:
+        """Return the specifications of the charts that the records fill, by their names."""
+        specs = {}
+        for chart in self.charts:
+            dataset = data.datasets[chart.dataset]
+            if rows := chart.select(dataset):
+                spec = specs[chart.name] = chart.make_spec(rows)
+                spec["usermeta"]["ids"] = [row["id"] for row in rows] if len(rows) < len(dataset) else None
+                spec["description"] = chart.alt
+        return specs
 
 
 def having(field: str) -> RowFilter:
@@ -174,8 +177,8 @@ SECTIONS = (
         "How far to trust the medians. First every [[quantile]] of the samples: steep is quiet, a step is a second "
         "mode. Then the samples of the first [[round]] in the order taken: level is [[stationary]].",
         (
-            Chart("quantiles", "Distribution of latency about its median", noise.ecdf, having("quantiles")),
-            Chart("stationary", "Latency in the order it was sampled", noise.stationary, having("sequence")),
+            Chart("quantiles", "Distribution of latency about its median", charts.ecdf, having("quantiles")),
+            Chart("stationary", "Latency in the order it was sampled", charts.stationary, having("sequence")),
         ),
         "samples",
         "bench run quick",
@@ -186,7 +189,7 @@ SECTIONS = (
         "Rounds",
         "A point is the median of one process, with its [[interval]]. Processes that differ by more than their "
         "intervals are why the process is the sample.",
-        (Chart("rounds", "The median of each process about that of all", noise.rounds, having("by_round")),),
+        (Chart("rounds", "The median of each process about that of all", charts.rounds, having("by_round")),),
         "a second round",
         "bench run quick --rounds 5",
         "latency",
@@ -202,21 +205,3 @@ SECTIONS = (
         "latency",
     ),
 )
-
-
-def fill_sections(data: PageData) -> tuple[list[FilledSection], list[Section]]:
-    """Return the sections that the records can fill, and those that they cannot."""
-    filled, lacking = [], []
-    for section in SECTIONS:
-        specs = {}
-        for chart in section.charts:
-            dataset = data.rows(chart.dataset)
-            if rows := chart.select(dataset):
-                spec = specs[chart.name] = chart.make_spec(rows)
-                spec["usermeta"]["ids"] = [row["id"] for row in rows] if len(rows) < len(dataset) else None
-                spec["description"] = chart.alt
-        if specs:
-            filled.append(FilledSection(section, specs))
-        else:
-            lacking.append(section)
-    return filled, lacking

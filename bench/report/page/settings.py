@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,11 @@ from bench.report.markdown import describe_machine
 from bench.report.rows import (
     Row,
     best_eager,
-    describe_fastest,
     describe_reliability,
     group_rows,
-    largest_batches,
     rows_from_records,
 )
-from bench.report.views import without_speed_as_json
+from bench.report.views import summary_as_json
 from bench.text import at_pixels
 
 
@@ -41,70 +39,48 @@ class Setting:
     key: same.Key
     label: str = ""
     commit: str = ""  # where the machine's records are apart by commit
-    records: list[Record] = field(default_factory=list)  # their rounds numbered over all folders
+    records: list[Record] = field(default_factory=list)  # their rounds apart by folder, as `read_folders` numbers them
     rows: list[Row] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
         """Return what the page says of the setting in words."""
-        missing = without_speed_as_json(self.records)
+        report = summary_as_json(self.records, self.rows)
         return {
             "label": self.label,
             "headline": headline(self.rows),
-            "answer": describe_fastest(self.rows).splitlines(),
+            "answer": report["answer"].splitlines(),
             "reliability": describe_reliability(self.records, self.rows),
             "machine": [line.replace("`", "") for line in describe_machine(self.records).splitlines()],
-            "missing": sorted(missing, key=lambda group: group["status"] == "skipped"),
-            "largest": [{"case": case.name} | search for case, search in largest_batches(self.records)],
+            "missing": sorted(report["left_out"], key=lambda group: group["status"] == "skipped"),
+            "largest": report["largest"],
         }
 
 
-@dataclass
-class LocatedRecord:
-    """A record as its folder has it, and the setting that it belongs to."""
-
-    record: Record
-    folder: Path
-    setting: Setting
-
-
-def read_settings(folders: Iterable[Path]) -> tuple[list[Setting], list[LocatedRecord], list[str]]:
-    """Return the settings of some folders in the order shown, every record, and a sentence for each damaged line.
+def read_settings(folders: Iterable[Path]) -> tuple[list[Setting], list[str]]:
+    """Return the settings of some folders in the order shown, and a sentence for each damaged line.
 
     Raises StoreError for a folder that holds no records.
     """
-    records: list[tuple[Record, Path, int]] = []
-    damage: list[str] = []
-    offset = 0
-    for folder in folders:
-        of_folder, unread = read_folders([folder])
-        damage += unread
-        records += [(record, folder, offset) for record in of_folder]
-        # a round of another folder is another round, although it has the same number
-        offset += 1 + max((record.round for record in of_folder), default=0)
-    several = _several_commits(record for record, _, _ in records)
+    records, damage = read_folders(folders, apart=True)
+    several = _several_commits(records)
     settings: dict[tuple[same.Key, str], Setting] = {}
-    located = []
-    for record, folder, offset in records:
+    for record in records:
         key = same.group_key(record)
         commit = _commit(record) if key in several else ""
-        setting = settings.setdefault((key, commit), Setting(key, commit=commit))
-        setting.records.append(replace(record, round=record.round + offset))
-        located.append(LocatedRecord(record, folder, setting))
+        settings.setdefault((key, commit), Setting(key, commit=commit)).records.append(record)
     keys = {key for key, _ in settings}
     for setting in settings.values():
         setting.label = same.machine_label(setting.key, keys) + (f", commit {setting.commit}" if setting.commit else "")
         setting.rows = rows_from_records(setting.records)
-    return _in_order(list(settings.values())), located, damage
+    return _in_order(list(settings.values())), damage
 
 
 def _in_order(settings: list[Setting]) -> list[Setting]:
     """Sort the machine with the most cases first, and of one machine the newest commit first."""
-    cases: dict[same.Key, int] = defaultdict(int)
-    for setting in settings:
-        cases[setting.key] = max(cases[setting.key], len(setting.rows))
     newest_first = sorted(settings, key=lambda s: max(record.started for record in s.records), reverse=True)
-    keys = list(cases)  # machines with as many cases stay together
-    return sorted(newest_first, key=lambda setting: (-cases[setting.key], keys.index(setting.key)))
+    most = {key: max(len(s.rows) for s in settings if s.key == key) for key in dict.fromkeys(s.key for s in settings)}
+    keys = sorted(most, key=lambda key: -most[key])
+    return sorted(newest_first, key=lambda setting: keys.index(setting.key))
 
 
 def _several_commits(records: Iterable[Record]) -> set[same.Key]:
@@ -156,11 +132,11 @@ def headline(rows: list[Row]) -> str:
 
 def _gain_over_eager(groups: list[list[Row]]) -> str:
     """Return how much faster than the best eager the fastest of each group is, as a range."""
-    gains = []
-    for group in groups:
-        eager = best_eager(group)
-        if eager and group[0].case.variant != "eager":
-            gains.append(group[0].images_per_s / eager.images_per_s)
+    gains = [
+        group[0].images_per_s / eager.images_per_s
+        for group in groups
+        if (eager := best_eager(group)) and group[0].case.variant != "eager"
+    ]
     if not gains:
         return ""
     low, high = f"{min(gains):.2f}", f"{max(gains):.2f}"

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.files import write_file
-from bench.report.page import look
+from bench.report.page import look, sections
 from bench.report.page.data import gather
-from bench.report.page.document import require_libraries, vega_lite_version
+from bench.report.page.document import require_libraries
 from bench.report.page.encoding import Spec
-from bench.report.page.sections import fill_sections
 
 PANELS = 6  # as the page draws before a reader chooses others
 SCALE = 2.0  # of PNGs, for dense screens
@@ -29,16 +28,15 @@ def save_stills(folders: Iterable[str | Path], target: Path) -> list[Path]:
     import vl_convert
 
     data = gather(folders)
-    options: dict[str, Any] = {"vl_version": vega_lite_version(), "show_warnings": False}
     files = []
-    for section in fill_sections(data)[0]:
-        for name, spec in section.specs.items():
+    for section in sections.SECTIONS:
+        for name, spec in section.draw(data).items():
             dataset = spec["usermeta"]["dataset"]
-            still = _still(spec, data.rows(dataset), data.settings[0].label if dataset != "history" else "")
+            still = _still(spec, data.datasets[dataset], data.settings[0].label if dataset != "history" else "")
             if still is not None:
                 text = json.dumps(still)
-                svg = vl_convert.vegalite_to_svg(text, **options).encode()
-                png = vl_convert.vegalite_to_png(text, scale=SCALE, **options)
+                svg = vl_convert.vegalite_to_svg(text, show_warnings=False).encode()
+                png = vl_convert.vegalite_to_png(text, scale=SCALE, show_warnings=False)
                 for suffix, content in ((".svg", svg), (".png", png)):
                     files.append(target / f"{name}{suffix}")
                     write_file(files[-1], content)

@@ -1,10 +1,5 @@
 """The meanings of the page's words, shown on hover, tap or keyboard focus where a caption or a heading uses one."""
 
-from __future__ import annotations
-
-import re
-from collections.abc import Iterator
-
 WORDS = {
     "p50": "Median latency: host time from the call to the result being ready, one execution at a time, in ms. Over "
     "several rounds: the median of their medians. Samples taken while the machine throttled do not count.",
@@ -39,15 +34,3 @@ WORDS = {
     "depth": "Layers with weights, as the model is named for.",
     "largest batch": "The largest batch that ran twice with right answers, by doubling and bisection.",
 }
-
-_MARKED = re.compile(r"\[\[(.+?)\]\]")
-
-
-def split_words(text: str) -> Iterator[tuple[str, str | None]]:
-    """Yield the pieces of a caption; a word marked as [[word]] with its meaning, other text with None.
-
-    Raises KeyError for a marked word without a meaning.
-    """
-    for place, piece in enumerate(_MARKED.split(text)):
-        if piece:
-            yield piece, WORDS[piece] if place % 2 else None

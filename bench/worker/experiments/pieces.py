@@ -18,7 +18,7 @@ from bench.worker.experiments.place import Place, Run, Skip
 from bench.worker.gate import Wrong
 from bench.worker.tune.candidate import FENCE, Subject, capture, fenced
 from kernels import conv
-from kernels.kinds import default_config
+from kernels.kinds import space_of
 from kernels.launch import INTERPRETED, Operands
 from kernels.packing import unpack
 from kernels.space.config import Config
@@ -69,7 +69,9 @@ def layer(place: Place, name: str) -> None:
     _require_interpreter(place)
     checked = replace(place.on(LAYERS, SMALL)[kind], dtype=precision)
     text = place.on(CONFIGS, SMALL_CONFIGS).get(kind)
-    config = Config.parse(text) if text else default_config(checked, place.arch, place.sms, place.card)
+    config = (
+        Config.parse(text) if text else space_of(checked).default_config(checked, place.arch, place.sms, place.card)
+    )
     if place.arch < BULK:
         config = replace(config, pdl=False)
     subject = Subject(checked, place.device, place.clock, seed=0)

@@ -102,9 +102,9 @@ def _skip_reason(case: Case) -> str | None:
 def _first_wins(variant: str) -> AbstractContextManager[object]:
     """Have a variant that chooses by the clock choose the first candidate, because the clock's choice would vary."""
     module = importlib.import_module(f"resnet.variants.{VARIANTS[variant].module}")
-    if not hasattr(module, "fastest"):
+    if not hasattr(module, "fastest_runner"):
         return nullcontext()
-    return patch.object(module, "fastest", lambda candidates, *_: (next(iter(candidates)), {}))
+    return patch.object(module, "fastest_runner", lambda candidates, *_: (next(iter(candidates)), {}))
 
 
 def flops(case: Case) -> int:

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from bench.worker.measure.clock import Clock
 from kernels.call import compute_layer
-from kernels.kinds import implementation, predicted_us, reference
+from kernels.kinds import implementation, reference, space_of
 from kernels.launch import Operands, empty_output
 from kernels.packing import TORCH_TYPES, Packed, unpack
 from kernels.space.config import Config
@@ -109,7 +109,7 @@ class Subject:
         launches, call = 1, runs[0]
         if cuda:
             major, minor = torch.cuda.get_device_capability()
-            needed = GRAPH_US / predicted_us(self.layer, config, machine_of(10 * major + minor))
+            needed = GRAPH_US / space_of(self.layer).predicted_us(self.layer, config, machine_of(10 * major + minor))
             launches = len(runs) * ceil(min(max(needed, 4), MAX_LAUNCHES) / len(runs))
             call = capture([runs[k % len(runs)] for k in range(launches)])
 

@@ -12,15 +12,14 @@ from bench.report.recommend import (
     OBJECTIVES,
     Assessment,
     Budget,
-    agreement_bound,
     assess,
     choose,
-    differing_axes,
     paired_ratio,
     pareto_front,
     rounds_to_separate,
     samples_to_decide,
 )
+from bench.report.recommend_text import agreement_bound, differing_axes
 from bench.report.rows import rows_from_records
 from bench.stats import quantile, samples_needed
 

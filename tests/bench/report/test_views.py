@@ -1,6 +1,5 @@
 """Columns and views: digits, what is told only where it is known, and room."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from bench.records.record import Record
 from bench.report.rows import rows_from_records
 from bench.report.views import VIEWS, notes, report_as_json
 from bench.roofline.ceilings import path_of, save_ceilings
-from tests.bench.report.shown import CARD, CEILINGS, SPEED, Make, cells
+from tests.bench.report.shown import CARD, CEILINGS, Make, cells
 
 
 def test_digits_are_four_and_never_an_exponent(record: Make) -> None:
@@ -59,22 +58,6 @@ def test_a_tail_is_told_only_where_the_samples_support_it(record: Make) -> None:
     assert told(331, rounds=2)["p99"] != "-"
     assert told(662)["p99.9"] == "-"
     assert told(6636)["p99.9"] != "-"
-
-
-def test_the_first_view_has_the_floor_too_where_there_is_room_and_a_floor(
-    record: Make, here: dict[str, Any], measured: Path
-) -> None:
-    names = ("resnet50/eager/fp32/b8/i224/stream", "resnet50/channels-last-amp/bf16/b8/i224/stream")
-    found = rows_from_records([record(name, ms=500, environment=here | {"gpu": {"none": "a test"}}) for name in names])
-    wide = SPEED.within(found, 80)
-    assert wide.titles == (*SPEED.titles, "% of roof")
-    assert "% of roof:" in notes(wide, found)
-    assert "% of roof:" not in notes(SPEED, found)
-    lines = [" ".join(cells) for cells in (wide.titles, *map(wide.cells, found))]
-    assert SPEED.within(found, 40) == SPEED
-    assert max(map(len, lines)) <= 80
-    unknown = [replace(row, ceilings=None) for row in found]
-    assert SPEED.within(unknown, 200) == SPEED
 
 
 @pytest.mark.parametrize("name", VIEWS)

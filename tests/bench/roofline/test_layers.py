@@ -16,7 +16,7 @@ from resnet.archs import Spec
 from resnet.cost import operations
 from resnet.floors import network_floors
 from resnet.fold import fold
-from resnet.fused.program import build_program, modules_of, modules_of_part
+from resnet.fused.program import ProgramNetwork, build_program
 from resnet.model import ResNet
 from resnet.variants import library_fused
 from tests.bench.roofline.told import CASE, ceilings, consistent, part, told
@@ -74,12 +74,12 @@ def test_the_vendor_librarys_modules_are_put_to_the_models(spec: str) -> None:
 @pytest.mark.parametrize("spec", SPECS)
 def test_our_own_steps_are_put_to_the_models_modules(spec: str) -> None:
     made = build_program(fold(on_meta(spec)), SHAPE)  # type: ignore[arg-type]
-    by_step = [modules_of(step) for step in made.steps]
-    names = [modules_of_part(f"steps.{place}", by_step) for place in range(len(made.steps))]
+    network = ProgramNetwork(made)
+    names = [network.computes(f"steps.{place}") for place in range(len(made.steps))]
     assert covered(names, spec) == wanted(spec)
     assert names[0] == ("conv1", "maxpool")
     assert names[-1] == ("avgpool", "fc")
-    assert modules_of_part("steps.0.conv", by_step) == names[0]
+    assert network.computes("steps.0.conv") == names[0]
 
 
 @given(st.lists(st.sets(st.integers(0, 12), min_size=1), max_size=12))

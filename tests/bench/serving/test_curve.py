@@ -51,7 +51,6 @@ def test_a_limit_far_from_every_latency_is_in_the_plot() -> None:
 
 @pytest.mark.parametrize("ending", [".svg", ".png"])
 def test_a_picture_has_each_service_in_its_legend(tmp_path: Path, ending: str) -> None:
-    pytest.importorskip("altair")
     pytest.importorskip("vl_convert")
     path = tmp_path / f"load{ending}"
     save_picture([curve("compile"), curve("fused")], path, "resnet50 on <this> machine")
@@ -66,7 +65,7 @@ def test_a_picture_has_each_service_in_its_legend(tmp_path: Path, ending: str) -
 def test_the_plot_in_text_needs_no_plotting_library(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    monkeypatch.setitem(sys.modules, "altair", None)
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
     assert plot_text(POINTS, 15 * MS)
     with pytest.raises(ImportError):
         save_picture([curve("compile")], Path("never.svg"), "")

@@ -13,7 +13,7 @@ from bench.static import predictions
 from bench.static.predictions import GPU, Prediction, Provenance, group_of, rows_by_batch
 from bench.tuning.gpus import predict_us
 from bench.tuning.networks import Network
-from kernels.kinds import default_config
+from kernels.kinds import space_of
 from kernels.space.layer import Layer
 from kernels.table import Entry as Measured
 from kernels.table import Table
@@ -56,7 +56,7 @@ def test_layers_that_differ_in_their_input_alone_are_a_group(layer: Layer, name:
 def test_a_group_is_all_launches_of_its_layers(prediction: Prediction) -> None:
     window, last = rows_by_batch(prediction, Table())[128]
     assert (window.launches, last.launches) == (4, 2)
-    each = [predict_us(layer, str(default_config(layer, 90, 132)), GPU) for layer in (MIDDLE, OTHER)]
+    each = [predict_us(layer, str(space_of(layer).default_config(layer, 90, 132)), GPU) for layer in (MIDDLE, OTHER)]
     assert window.us == pytest.approx(3 * each[0] + each[1], rel=0.01)
 
 

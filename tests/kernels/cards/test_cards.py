@@ -70,7 +70,9 @@ def test_an_h100_is_not_taken_for_an_h200() -> None:
     assert (one.memory, other.memory) == (3.35e12, 4.8e12)
     assert (one.card, one.assumed) == (H100, "")
     assert machine_of(90).card == H200  # where none is named
-    assert kinds.predicted_us(MIDDLE, CONFIG, one) > 1.3 * kinds.predicted_us(MIDDLE, CONFIG, other)
+    assert kinds.space_of(MIDDLE).predicted_us(MIDDLE, CONFIG, one) > 1.3 * kinds.space_of(MIDDLE).predicted_us(
+        MIDDLE, CONFIG, other
+    )
     layers = [Layer(n, 56, 56, 256, k, (1, 1)) for n in (8, 32, 128, 256) for k in (64, 128)]
     assert any(config_for(layer, H100, 90) != config_for(layer, H200, 90) for layer in layers)
 
@@ -107,7 +109,7 @@ def test_without_a_file_all_are_guesses(tmp_path: Path) -> None:
 
 def test_what_is_measured_is_used_on_that_card_alone(tmp_path: Path) -> None:
     before = {gpu: machine_of(90, 132, gpu) for gpu in (H100, H200, "")}
-    us = kinds.predicted_us(MIDDLE, CONFIG, before[H100])
+    us = kinds.space_of(MIDDLE).predicted_us(MIDDLE, CONFIG, before[H100])
     written(tmp_path, l2_bytes_per_s=7.3e12, launch_pdl_us=0.9, memory_share=0.5, of_a_newer_version=3.0)
     said = constants.install_measured(H100, tmp_path)
     assert "measured: l2_bytes_per_s, launch_pdl_us, memory_share; guessed: launch_us, tensor_share_ptr" in said
@@ -115,7 +117,7 @@ def test_what_is_measured_is_used_on_that_card_alone(tmp_path: Path) -> None:
     assert now.constants.l2_bytes_per_s == Constant(7.3e12, True, "By a test., 2026-12-01")
     assert now.l2_per_sm == 7.3e12 / 132
     assert now.copy_rate == 0.5 * 3.35e12
-    assert kinds.predicted_us(MIDDLE, CONFIG, now) > 1.5 * us
+    assert kinds.space_of(MIDDLE).predicted_us(MIDDLE, CONFIG, now) > 1.5 * us
     assert (machine_of(90, 132, H200), machine_of(90, 132)) == (before[H200], before[""])
 
 
@@ -124,10 +126,10 @@ def test_what_is_measured_is_used_on_that_card_alone(tmp_path: Path) -> None:
 def test_a_choice_is_made_anew_when_its_constants_change(layer: Layer, tmp_path: Path) -> None:
     def order() -> list[tuple[str, float]]:
         machine = machine_of(90, 132, H100)
-        found = [*kinds.candidates(layer, 90, 132, H100)][:200]
-        return [(str(config), kinds.predicted_us(layer, config, machine)) for config in found]
+        found = [*kinds.space_of(layer).candidates(layer, 90, 132, H100)][:200]
+        return [(str(config), kinds.space_of(layer).predicted_us(layer, config, machine)) for config in found]
 
-    guessed, default = order(), kinds.default_config(layer, 90, 132, H100)
+    guessed, default = order(), kinds.space_of(layer).default_config(layer, 90, 132, H100)
     written(tmp_path, memory_share=1e-3, launch_us=0.1)
     constants.install_measured(H100, tmp_path)
     measured = order()
@@ -135,7 +137,7 @@ def test_a_choice_is_made_anew_when_its_constants_change(layer: Layer, tmp_path:
     times = [round(us, 1) for _, us in measured]
     assert times == sorted(times)  # by what is known now, not by what was kept
     constants.install_constants(H100, {})
-    assert (order(), kinds.default_config(layer, 90, 132, H100)) == (guessed, default)
+    assert (order(), kinds.space_of(layer).default_config(layer, 90, 132, H100)) == (guessed, default)
 
 
 def test_launches_are_told_apart_by_the_measured_launch() -> None:

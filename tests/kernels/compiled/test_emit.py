@@ -138,7 +138,7 @@ def test_products_that_read_registers_wait_or_are_refused(layer, config, dtype) 
     found = {}
     for serial in (False, True):
         same = replace(config, serial=serial)
-        assert (kinds.rejection_reason(layer, same, 90) is None) == serial
+        assert (kinds.space_of(layer).rejection_reason(layer, same, 90) is None) == serial
         (compilation, *_) = compilations(layer, same)
         found[serial] = emit(compilation, 90)
         assert found[serial].operand_a == "registers"

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from kernels.cards.archs import ARCHS
 from kernels.space.config import Config
 from kernels.space.conv import boxes, candidates, default_config, predicted_us
-from kernels.space.fit import incompatibility_reason, needs_checking, shared_bytes
+from kernels.space.fit import incompatibility_reason, may_be_wrong, shared_bytes
 from kernels.space.layer import Layer
 from kernels.space.machine import machine_of
+from kernels.space.registers import may_spill
 from kernels.space.tiling import output_pixels, row_tiles
 from tests.kernels.shapes import ACTIVATED, LAST, LATE, LAYERS, MIDDLE, STEM
 
@@ -35,8 +36,8 @@ def test_the_space_is_ordered_and_fits(layer, arch) -> None:
     chosen = default_config(layer, arch)
     assert chosen in found
     assert chosen.impl == "ptr"
-    assert not needs_checking(layer, chosen, arch)
-    assert candidates(layer, arch, limit=3) == found[:3]
+    assert not may_spill(layer, chosen, arch)
+    assert not may_be_wrong(layer, chosen, arch)
 
 
 @pytest.mark.parametrize("layer", [*LAYERS, Layer(1, 1, 1, 1, 1, (1, 1)), Layer(1, 3, 3, 700, 3, (3, 3), dtype="fp32")])
@@ -49,7 +50,7 @@ def test_no_prediction_beats_the_machine() -> None:
     for layer in LAYERS:
         machine = machine_of(90)
         floor = 1e6 * max(layer.bytes / machine.memory, layer.flops / machine.flops["fp16"])
-        assert all(predicted_us(layer, config, machine) > floor for config in candidates(layer, 90, limit=50))
+        assert all(predicted_us(layer, config, machine) > floor for config in candidates(layer, 90)[:50])
 
 
 def test_the_model_splits_the_depth_where_sms_are_idle() -> None:

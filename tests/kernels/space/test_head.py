@@ -17,11 +17,16 @@ HEAD = Layer(32, 7, 7, 2048, 1000, (1, 1), relu=False, mean=True)
 @pytest.mark.parametrize("arch", sorted({card.arch for card in CARDS}))
 @pytest.mark.parametrize("dtype", ["fp32", "tf32", "fp16", "bf16"])
 def test_one_kernel_for_an_image_and_two_for_many(arch, dtype) -> None:
-    chosen = {n: kinds.default_config(replace(HEAD, n=n, dtype=dtype), arch) for n in (1, 8, 32, 256)}
+    chosen = {
+        n: kinds.space_of(replace(HEAD, n=n, dtype=dtype)).default_config(replace(HEAD, n=n, dtype=dtype), arch)
+        for n in (1, 8, 32, 256)
+    }
     assert [config.block_m == 1 for config in chosen.values()][1:] == [False, False, False]
     assert dtype not in ("fp16", "bf16") or chosen[1] == head_space.fused_config(HEAD, arch)
     assert all(
-        kinds.rejection_reason(replace(HEAD, n=n, dtype=dtype), config, arch) is None for n, config in chosen.items()
+        kinds.space_of(replace(HEAD, n=n, dtype=dtype)).rejection_reason(replace(HEAD, n=n, dtype=dtype), config, arch)
+        is None
+        for n, config in chosen.items()
     )
     assert chosen[32] == space.default_config(linear_layer(replace(HEAD, dtype=dtype)), arch)
 
@@ -29,11 +34,11 @@ def test_one_kernel_for_an_image_and_two_for_many(arch, dtype) -> None:
 @pytest.mark.parametrize("n", [1, 32])
 def test_the_space_has_both_ways_and_the_choice_among_them(n) -> None:
     layer = replace(HEAD, n=n)
-    found = kinds.candidates(layer, 90)
+    found = kinds.space_of(layer).candidates(layer, 90)
     assert len(set(found)) == len(found) > 100
     assert {config.block_m == 1 for config in found} == {True, False}
-    assert kinds.default_config(layer, 90) in found
-    assert all(kinds.rejection_reason(layer, config, 90) is None for config in found)
+    assert kinds.space_of(layer).default_config(layer, 90) in found
+    assert all(kinds.space_of(layer).rejection_reason(layer, config, 90) is None for config in found)
 
 
 def test_a_measured_head_is_taken_from_the_table_and_a_measured_convolution_is_not() -> None:

@@ -78,7 +78,7 @@ def test_a_choice_that_nobody_checks_neither_spills_nor_may_be_wrong(arch: int, 
             assert not may_spill(layer, chosen, arch), f"{layer.key} {chosen}"
             assert chosen.impl == "ptr"
             assert chosen.warps == 4 or layer.kernel == (1, 1) or (arch == 90 and dtype != "fp32")
-            assert kinds.rejection_reason(layer, chosen, arch) is None
+            assert kinds.space_of(layer).rejection_reason(layer, chosen, arch) is None
 
 
 def test_windows_have_8_warps_where_the_model_sees_a_gain_and_the_code_was_seen_to_be_right() -> None:
@@ -98,7 +98,7 @@ def test_what_is_tried_overwrites_nothing(name: str) -> None:
     """By `fit.hazard_reason`: no box of more than a row, and a prologue in series, wherever wgmma loops."""
     for layer in (replace(shape, n=32) for shape in shapes(name)):
         for config in space.candidates(layer, 90):
-            assert kinds.rejection_reason(layer, config, 90) is None
+            assert kinds.space_of(layer).rejection_reason(layer, config, 90) is None
             assert config.serial == (layer.prologue and config.block_m >= 64 and max(depth_steps(layer, config)) > 1)
             assert not config.box or config.box[2] == config.block_m or max(depth_steps(layer, config)) == 1
 
@@ -108,7 +108,7 @@ def test_boxes_of_several_rows_are_tried_where_they_stay_in_shared_memory() -> N
 
 
 def test_where_all_may_spill_it_is_the_one_with_the_fewest_registers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit, "may_spill", lambda *_: True)
+    monkeypatch.setattr(space, "may_spill", lambda *_: True)
     chosen = space.default_config.__wrapped__(WINDOW, 80)
     safe = [config for config in space.candidates(WINDOW, 80) if not fit.may_be_wrong(WINDOW, config, 80)]
     assert registers(WINDOW, chosen, 80) == min(registers(WINDOW, config, 80) for config in safe)

@@ -35,9 +35,9 @@ def test_a_window_holds_the_pair_and_is_aligned(c, kernel_w, stride, padding, dt
 @pytest.mark.parametrize("n", [1, 3, 32, 256])
 def test_the_model_has_a_choice_for_every_stem(arch, dtype, n) -> None:
     layer = replace(STEM, n=n, dtype=dtype)
-    config = kinds.default_config(layer, arch)
-    assert config in kinds.candidates(layer, arch)
-    assert kinds.rejection_reason(layer, config, arch) is None
+    config = kinds.space_of(layer).default_config(layer, arch)
+    assert config in kinds.space_of(layer).candidates(layer, arch)
+    assert kinds.space_of(layer).rejection_reason(layer, config, arch) is None
     assert config.pdl == (arch >= 90)
     assert Config.parse(str(config)) == config
     m, strips, k = stem_grid(layer, config)
@@ -49,7 +49,7 @@ def test_the_model_has_a_choice_for_every_stem(arch, dtype, n) -> None:
 def test_what_fits_no_architecture_is_refused() -> None:
     wide = Layer(1, 64, 64, 15, 64, (15, 15), 2, 7, pool=True)
     with pytest.raises(ValueError, match=r"^packed: a \(15, 15\) window"):
-        kinds.default_config(wide, 120)
+        kinds.space_of(wide).default_config(wide, 120)
     run = STEM.window[0]
     for config in (Config("ptr", 64, 64, run, 4, 2), Config("ptr", 64, 64, 64, 4, 1), Config("ptr", 8, 64, run, 4, 1)):
         assert "block_k 32, one stage" in stem_space.rejection_reason(STEM, config, 90)
@@ -68,11 +68,11 @@ def test_the_limits_are_those_of_the_core() -> None:
 
 def test_the_space_holds_what_fits_and_only_that() -> None:
     machine = machine_of(90)
-    found = kinds.candidates(STEM, 90)
+    found = kinds.space_of(STEM).candidates(STEM, 90)
     assert len(set(found)) == len(found) > 100
     assert {config.warps for config in found} == {4, 8}
     assert all(stem_space.rejection_reason(STEM, config, 90) is None for config in found)
-    times = [round(kinds.predicted_us(STEM, config, machine), 1) for config in found]
+    times = [round(kinds.space_of(STEM).predicted_us(STEM, config, machine), 1) for config in found]
     assert times == sorted(times)
 
 

@@ -22,7 +22,7 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 import resnet.model
 from kernels import conv, table
 from kernels.cards import places
-from kernels.kinds import candidates, default_config, implementation
+from kernels.kinds import implementation, space_of
 from kernels.launch import serialized_parsing
 from kernels.space.config import Config
 from kernels.space.layer import Layer
@@ -115,7 +115,8 @@ def test_a_short_launch_is_what_triton_s_own_would_be(bulk, hopper, monkeypatch)
             table,
             "config_for",
             lambda layer, *_: next(
-                (c for c in candidates(layer, 90, 132) if c.impl == "tma"), default_config(layer, 90, 132)
+                (c for c in space_of(layer).candidates(layer, 90, 132) if c.impl == "tma"),
+                space_of(layer).default_config(layer, 90, 132),
             ),
         )
     net = of("resnet50", (1, 3, 64, 64))
@@ -180,10 +181,10 @@ def test_only_what_was_measured_on_this_card_is_installed_and_recorded(tmp_path,
         told = launches.install_tuned(h100, tmp_path)
         assert (told["tables"], told["choice"]) == (["nvidia-h100-80gb-hbm3.json"], f"1 layers measured on {h100}")
     assert str(launches.config_of(layer, Target(h100, 90, 132))) == config
-    assert launches.config_of(other, Target(h100, 90, 132)) == default_config(other, 90, 132, h100)
-    assert launches.config_of(layer, Target(h200, 90, 132)) == default_config(layer, 90, 132, h200)
+    assert launches.config_of(other, Target(h100, 90, 132)) == space_of(other).default_config(other, 90, 132, h100)
+    assert launches.config_of(layer, Target(h200, 90, 132)) == space_of(layer).default_config(layer, 90, 132, h200)
     assert launches.install_tuned("Another", tmp_path)["tables"] == []
-    assert launches.config_of(layer, Target(h100, 90, 132)) == default_config(layer, 90, 132, h100)
+    assert launches.config_of(layer, Target(h100, 90, 132)) == space_of(layer).default_config(layer, 90, 132, h100)
     table.install(table.Table([entry(h200, layer, config)]))  # what a process installed stays
     assert "itself" in launches.install_tuned(h100, tmp_path)["choice"]
     assert str(launches.config_of(layer, Target(h200, 90, 132))) == config
@@ -210,7 +211,9 @@ def test_all_that_kernels_pass_on_is_in_the_plan_of_memory(hopper, monkeypatch) 
     """A head's averages and partial sums, too: a network holds its memory, its logits, its weights."""
     monkeypatch.setattr(resnet.model, "STAGE_WIDTHS", (16, 16, 16, 64))
     two = Config.parse("ptr-16x16x32-w4-s3-k2-g8-pdl")
-    monkeypatch.setattr(table, "config_for", lambda layer, *_: two if layer.mean else default_config(layer, 90, 132))
+    monkeypatch.setattr(
+        table, "config_for", lambda layer, *_: two if layer.mean else space_of(layer).default_config(layer, 90, 132)
+    )
     net = of("resnet18", (8, 3, 32, 32))
     (head,) = (layer for layer in net.configs if layer.mean)
     assert implementation(head, two).scratch_bytes(head, two) == 2 * 8 * 64 + 4 * 2 * 8 * 16

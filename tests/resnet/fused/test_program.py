@@ -7,7 +7,7 @@ from torch import nn
 from kernels.space.layer import Layer
 from resnet.archs import ARCHS, Spec
 from resnet.fold import fold
-from resnet.fused.program import Conv, Head, Program, Stem, build_program
+from resnet.fused.program import Conv, Head, Program, build_program
 from resnet.model import ResNet
 from tests.networks import convolutions
 
@@ -28,7 +28,8 @@ def test_one_step_a_convolution_of_the_branches(depth, version, shortcut) -> Non
     projects = shortcut == "C" or (shortcut == "B" and spec.arch.block == "bottleneck")
     apart = version == "v2" and projects
     assert len(steps) == branches + 2 + apart
-    assert [type(step) for step in (steps[0], *steps[1:-1], steps[-1])] == [Stem, *[Conv] * (len(steps) - 2), Head]
+    assert [type(step) for step in (steps[0], *steps[1:-1], steps[-1])] == [*[Conv] * (len(steps) - 1), Head]
+    assert [step.name for step in steps if isinstance(step, Conv) and step.pool] == [steps[0].name]
     assert [step.name for step in steps if step.name.endswith(".preact")] == ["layer1.0.preact"] * apart
 
 

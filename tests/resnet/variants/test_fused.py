@@ -20,7 +20,7 @@ if importlib.util.find_spec("triton") is None:
 import resnet.model
 from bench.worker import reference
 from bench.worker.gate import Truth, judge
-from kernels.conv_op import _layer
+from kernels.space.layer import Layer
 from resnet.archs import SHORTCUTS, VERSIONS, Spec
 from resnet.fold import fold
 from resnet.fused.network import FusedNetwork
@@ -144,9 +144,10 @@ def test_layers_are_what_the_op_is_called_with(name, build, batch) -> None:
         if func is torch.ops.resnet_bench.conv_bias_act_out.default:
             x, weight, *rest = args
             _, residual, x2, scale, _, geometry, relu, precision, _, _ = rest
-            second = None if x2 is None else x2.shape
-            given = (x.shape, weight.shape[0], (*geometry,), second, residual is not None, relu, scale is not None)
-            called.append(_layer(*given, precision))
+            (n, c, h, w), (kernel_h, kernel_w, stride, padding, stride2) = x.shape, geometry
+            second = None if x2 is None else (*x2.shape[2:], x2.shape[1], stride2)
+            shape = (n, h, w, c, weight.shape[0], (kernel_h, kernel_w), stride, padding)
+            called.append(Layer(*shape, residual is not None, relu, second, scale is not None, precision))
     assert list(dict.fromkeys(called)) == convolutions(name, 2, 64, "bf16")
 
 
@@ -156,16 +157,8 @@ def test_another_shape_is_refused(build, batch) -> None:
         runner(runner.place(batch[:1]))
 
 
-@pytest.mark.parametrize(
-    ("precision", "launch", "words"),
-    [("int8", "stream", "none for 'int8'"), ("fp32", "graph", "CUDA device"), ("fp32", "twice", "not 'twice'")],
-)
-def test_what_it_cannot_do_is_refused(precision, launch, words, build, batch) -> None:
-    with pytest.raises(ValueError, match=words):
-        fused.prepare(build("resnet18"), batch, precision, launch)
-
-
 def test_the_table_serves_no_cpu_and_says_why(build, batch) -> None:
+    assert "no int8 form" in str(refusal(VARIANTS["fused"], "cuda", "int8", "stream"))
     for precision in ("fp32", "bf16", "fp16"):
         assert "NVIDIA" in str(refusal(VARIANTS["fused"], "cpu", precision, "stream"))
     with pytest.raises(ValueError, match="NVIDIA"):

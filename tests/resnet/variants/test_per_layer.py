@@ -127,7 +127,6 @@ def test_a_graph_is_timed_in_graphs_that_share_a_pool_with_their_rival_alone(bui
             return lambda: self.graphs[-1]
 
     monkeypatch.setattr(per_layer, "CudaCapture", Capture)
-    monkeypatch.setattr(per_layer, "check_supported", lambda *_: None)
     monkeypatch.setattr(per_layer, "fastest", always("library"))
     monkeypatch.setattr(per_layer, "with_launch", lambda runner, launch: with_launch(runner, "stream"))
     per_layer.prepare(build("resnet18"), batch, "fp32", "graph")

@@ -13,7 +13,6 @@ from bench.cli import app
 from bench.report.page import sections
 from tests.bench.report.page.sweeps import Make, stored, sweep
 
-pytest.importorskip("altair")
 pytest.importorskip("vl_convert")
 
 
@@ -47,7 +46,7 @@ def test_a_page_that_cannot_be_written_is_a_sentence(swept: Path, tmp_path: Path
 
 
 def test_without_the_plotting_library_the_cure_is_told(swept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("altair", "jinja2", "vl_convert"):
+    for name in ("jinja2", "vl_convert"):
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, name, None)
             for option in ("--html", "--stills"):

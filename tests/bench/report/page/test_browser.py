@@ -16,7 +16,6 @@ from bench.records.record import Record
 from bench.records.store import FILE
 from bench.report.page.document import render_page
 
-pytest.importorskip("altair")
 pytest.importorskip("vl_convert")
 playwright = pytest.importorskip("playwright.sync_api")
 

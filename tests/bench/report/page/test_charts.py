@@ -13,16 +13,14 @@ from bench.report.page import look, sections
 from bench.report.page.data import gather
 from tests.bench.report.page.sweeps import Make, layers_file, stored
 
-pytest.importorskip("altair")
 vl_convert = pytest.importorskip("vl_convert")
 
 
 def test_every_chart_compiles_in_colours_that_the_page_defines(swept: Path, here: dict[str, Any]) -> None:
     (swept / "one.json").write_text(layers_file("resnet18/eager/fp32/b1/i224/stream", here))
     data = gather([swept])
-    drawn, _ = sections.fill_sections(data)
-    for section in drawn:
-        for name, spec in section.specs.items():
+    for section in sections.SECTIONS:
+        for name, spec in section.draw(data).items():
             text = json.dumps(spec)
             for colour in re.findall(r"var\(--([\w-]+)\)", text):
                 assert f"--{colour}:" in look.css(), (name, colour)

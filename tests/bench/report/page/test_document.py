@@ -21,7 +21,6 @@ from bench.records.record import Record
 from bench.report.page.document import library_source, render_page, script_json
 from tests.bench.report.page.sweeps import quick, stored
 
-pytest.importorskip("altair")
 pytest.importorskip("vl_convert")
 GOLDEN = Path(__file__).parents[2] / "records/golden/schema2.jsonl"
 HOSTILE = "<script>alert(1)</script><!-- ${x} '\"&amp;\u2028"

@@ -13,15 +13,14 @@ from bench.report.page.data import gather
 from bench.report.views import VIEWS
 from tests.bench.report.page.sweeps import quick
 
-pytest.importorskip("altair")
 pytest.importorskip("vl_convert")
 
 
 def test_only_sections_that_the_records_fill_appear_and_the_others_say_what_would(swept: Path) -> None:
-    drawn, lacking = sections.fill_sections(gather([swept]))
-    shown = [found.section.name for found in drawn]
+    data = gather([swept])
+    shown = [section.name for section in sections.SECTIONS if section.draw(data)]
     assert shown == ["front", "batch", "depth", "precision", "memory", "cold", "noise", "rounds"]
-    assert [section.name for section in lacking] == ["energy", "layers", "history"]
+    assert "Energy needs energy" in quick()
     assert "<code>bench run energy</code>" in quick()
     assert 'id="chart-energy"' not in quick()
 

@@ -15,7 +15,6 @@ import torch, resnet, sys
 from bench.worker.layers.marks import Marks
 from resnet.fold import fold
 from resnet.fused.network import FusedNetwork
-from resnet.fused.program import modules_of_part, modules_of
 from resnet.fused.program import build_program
 made = build_program(fold(resnet.build("resnet18v2", source="noise")), (1, 3, 32, 32))
 network = FusedNetwork(made, "fp32", torch.device("cpu"))

@@ -16,7 +16,7 @@ from bench.worker.static.count import Dispatched, count_case
 from bench.worker.static.counters import calls_in, compilations
 from resnet.runner import TorchRunner
 from resnet.variants import eager, fused
-from resnet.variants.compile import inductor
+from resnet.variants.compile import compiled_runner
 
 EAGER = Case.parse("resnet18/eager/fp32/b1/i32/stream")
 FUSED = Case.parse("resnet18/fused/fp16/b1/i64/stream")
@@ -90,7 +90,7 @@ def compiled(function: Any) -> tuple[int, int]:
     """Kernels and breaks of a toy network's forward, compiled as the variants do, who ask for one graph or none."""
     x, compile_ = torch.randn(2, 8), torch.compile
     with compilations() as made, torch.no_grad():
-        inductor(function, {})(x)
+        compiled_runner(function, {}, x, torch.float32, "contiguous", {})
     assert torch.compile is compile_
     return made.calls, made.breaks
 

@@ -11,7 +11,7 @@ from bench.tuning.networks import Network
 from bench.tuning.order import order_candidates
 from bench.worker.tune import bundle
 from kernels import table
-from kernels.kinds import default_config
+from kernels.kinds import space_of
 from kernels.space.layer import Layer
 
 LARGE = Layer(128, 56, 56, 64, 64, (3, 3), 1, 1)
@@ -26,7 +26,8 @@ def test_what_networks_run_comes_first_then_the_tuner_s_candidates(monkeypatch: 
     found = list(bundle.plan_candidates([NETWORK], 90, 12))
     assert len(found) == len(set(found)) <= 2 * 12 + 1
     first = found.index((LARGE, order_candidates(LARGE, PREDICTABLE["NVIDIA H200"])[1]))
-    now = {(LARGE, str(default_config(LARGE, 90, 132))), (SMALL, str(default_config(SMALL, 90, 132))), (SMALL, tuned)}
+    chosen = {(layer, str(space_of(layer).default_config(layer, 90, 132))) for layer in (LARGE, SMALL)}
+    now = {*chosen, (SMALL, tuned)}
     assert set(found[:first]) == now
     half = [layer for layer, _ in found[first : first + 8]]
     assert half.count(LARGE) > half.count(SMALL)  # the costlier layer's turn comes more often
