@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
@@ -10,6 +10,7 @@ from bench.plans.case import Case
 from bench.plans.plan import Settings
 from bench.runs.wire import A, Job, Json
 
+Notify = Callable[[str], None]  # sends the parent the stage that a job is at
 # float64 on a few CPU cores is slow, and a large batch has many pictures; references are computed once
 REFERENCE_LIMIT_S = 3600.0
 # The number of different pictures that fill the batches of a search for the largest one. It is prime, so that an index

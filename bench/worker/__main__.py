@@ -23,8 +23,7 @@ from bench.runs.wire import Job, Json
 from bench.worker.failure import describe_failure
 
 PR_SET_PDEATHSIG = 1
-Notify = Callable[[str], None]  # sends the parent the stage that the job is at
-AnswerJob = Callable[[Any, Notify], Mapping[str, Any]]
+AnswerJob = Callable[[Any, jobs.Notify], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ ROWS = (
 JOBS = {(row.job.name, row.job.what): row for row in ROWS}
 
 
-def answer_job(data: Json, notify: Notify) -> Mapping[str, Any]:
+def answer_job(data: Json, notify: jobs.Notify) -> Mapping[str, Any]:
     """Do the job that `data` describes and return its answer.
 
     Raises MessageError for data that describes no job, and whatever the job raises.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from bench.machine.watch import Watch
-from bench.runs.job import CaseAnswer, CaseJob
+from bench.runs.job import CaseAnswer, CaseJob, Notify
 from bench.worker import STARTED
 from bench.worker.runtime import cache_state, describe_runtime, fresh_caches
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from bench.worker.measure.clock import Clock
     from resnet.runner import Runner
 
-Notify = Callable[[str], None]
 Measure = Callable[..., Any]  # (forward, inputs, clock, settings), as `bench.worker.measure.measure.measure` has them
 
 

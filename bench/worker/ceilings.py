@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from bench.machine.watch import Watch
-from bench.runs.job import CeilingsAnswer, CeilingsJob, MeasurementRow
+from bench.runs.job import CeilingsAnswer, CeilingsJob, MeasurementRow, Notify
 from bench.worker.measure.clock import Clock, last_level_cache, on_device
 from bench.worker.runtime import describe_runtime
 from resnet.runner import DTYPES, CudaCapture, set_torch_flags
@@ -80,7 +80,7 @@ def sustained_ns(ns: list[int]) -> int:
     return sorted(ns)[max(MIN_SAMPLES, ceil(SUSTAINED_SHARE * len(ns))) - 1]
 
 
-def measure_ceilings(job: CeilingsJob, notify: Callable[[str], None]) -> CeilingsAnswer:
+def measure_ceilings(job: CeilingsJob, notify: Notify) -> CeilingsAnswer:
     """Measure everything. `absent` has by precision the reason why it has no rate.
 
     A quick job has one turn, with the fewest samples of each.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from bench.runs.job import PICTURES, CaseAnswer, FitJob
+from bench.runs.job import PICTURES, CaseAnswer, FitJob, Notify
 from bench.worker.gate import Wrong, judge, poison
 from bench.worker.measure import memory
 from bench.worker.measure.clock import on_device
@@ -35,7 +35,7 @@ MEMORY_SHARE = 0.8
 M_MMAP_THRESHOLD, MAPPED_BYTES = -3, 256 << 10
 
 
-def probe_batch(job: FitJob, notify: Callable[[str], None]) -> CaseAnswer:
+def probe_batch(job: FitJob, notify: Notify) -> CaseAnswer:
     """Prepare the case at its batch and run it twice; return the fields of its record.
 
     The batch fits if both answers are right. Raises MemoryError, or a library's error, where it does not fit.

@@ -5,7 +5,6 @@ They are computed once per model and input, by a separate process (never by a ti
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import deepcopy
 from functools import cache, partial
 from pathlib import Path
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import resnet
-from bench.runs.job import ReferenceAnswer, ReferenceJob
+from bench.runs.job import Notify, ReferenceAnswer, ReferenceJob
 from resnet.cache import cached_file
 from resnet.inputs import find_source, pictures
 from resnet.runner import DTYPES
@@ -29,7 +28,7 @@ EXACT = "fp64"
 RECIPE = 1
 
 
-def write_references(job: ReferenceJob, notify: Callable[[str], None]) -> ReferenceAnswer:
+def write_references(job: ReferenceJob, notify: Notify) -> ReferenceAnswer:
     """Write the reference files that are not cached, each logits [at least count, classes] of the pictures of `seed`.
 
     That of `fp64` is float64, the others are float32.

@@ -19,7 +19,7 @@ import numpy as np
 from torch import Tensor
 
 from bench.plans.case import Case
-from bench.runs.job import Ended, LoadAnswer, LoadJob
+from bench.runs.job import Ended, LoadAnswer, LoadJob, Notify
 from bench.serving.queue import NS, Batching, poisson
 from bench.worker.gate import Wrong, check, poison
 from bench.worker.measure.clock import Clock, on_device
@@ -33,7 +33,7 @@ MIN_SAMPLES = 5  # of each size, before the load and after it
 DEFAULT_RATE = 0.5  # as a share of saturation
 
 
-def serve_load(job: LoadJob, notify: Callable[[str], None]) -> LoadAnswer | Ended:
+def serve_load(job: LoadJob, notify: Notify) -> LoadAnswer | Ended:
     """Prepare the case at each of `sizes`, check it, time it and put it under load; times are in nanoseconds.
 
     `times` has by batch size the executions alone, before and after; `serve_requests` describes the rest.

@@ -5,16 +5,13 @@ from __future__ import annotations
 import faulthandler
 import json
 import time
-from collections.abc import Callable
 from pkgutil import resolve_name
 from typing import Any
 
-from bench.runs.job import Empty, PartOutcome, PartsJob
+from bench.runs.job import Empty, Notify, PartOutcome, PartsJob
 from bench.worker.experiments.place import Place, Skip, open_place
 from bench.worker.gate import Wrong
 from bench.worker.tune.candidate import context_lost
-
-Notify = Callable[[str], None]
 
 # The function of each part, by job. It takes (place, name), and returns fields of the outcome, which may have a status
 # and a reason; or raises Skip or Wrong.

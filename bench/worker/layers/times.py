@@ -12,14 +12,13 @@ The method depends on the variant:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from functools import partial
 from itertools import cycle, islice
 from typing import Any
 
 import torch
 
-from bench.runs.job import Ended, LayersAnswer, LayersJob
+from bench.runs.job import Ended, LayersAnswer, LayersJob, Notify
 from bench.worker.gate import Wrong, check, poison
 from bench.worker.layers.marks import Marks
 from bench.worker.layers.parts import Samples, Setup, Timed, by_graph, by_hooks, by_ranges, in_order
@@ -35,7 +34,7 @@ COMPILED_NOTE = "compiled code has no layers: kernels in the order they ran"
 FOREIGN_NOTE = "this provider does not say which layer a kernel is of: kernels in the order they ran"
 
 
-def time_layers(job: LayersJob, notify: Callable[[str], None]) -> LayersAnswer | Ended:
+def time_layers(job: LayersJob, notify: Notify) -> LayersAnswer | Ended:
     """Prepare the case as for a measurement, check its answers, and time it whole and in parts."""
     variant, truth = job.case.variant, read_job_truth(job)
     with on_device(job.device) as clock:

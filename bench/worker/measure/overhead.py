@@ -19,7 +19,7 @@ from torch import Tensor
 
 from bench.machine.watch import Watch
 from bench.plans.plan import Settings
-from bench.runs.job import NullAnswer, NullJob
+from bench.runs.job import Notify, NullAnswer, NullJob
 from bench.stats import quantile, ratio
 from bench.worker.measure.clock import Clock, on_device
 from bench.worker.measure.measure import Measured, measure
@@ -36,7 +36,7 @@ SHAPE, CLASSES = (1, 3, 8, 8), 1000
 IR_VERSION = 10  # of the ONNX file: every ONNX Runtime from 1.18 on reads it
 
 
-def measure_overhead(job: NullJob, notify: Callable[[str], None]) -> NullAnswer:
+def measure_overhead(job: NullJob, notify: Notify) -> NullAnswer:
     """Return the harness's cost: by kind of runner the nanoseconds of a sample, and the cost of the watching process.
 
     `paths` has the median, the p99 with 99 % bounds, the median's share of 1 ms, and on a GPU the median device time.

@@ -25,12 +25,13 @@ from unittest.mock import patch
 import triton
 from triton.backends.nvidia import driver as nvidia
 
+from bench.runs.job import Notify
 from bench.runs.kernel_jobs import BundleAnswer, BundleJob, CandidateEnd, MakerAnswer, MakerJob
 from bench.tuning.gpus import PREDICTABLE, Gpu
 from bench.tuning.networks import Network
 from bench.tuning.order import Target, order_candidates, take_turns, time_shares
 from bench.worker.static.compile_kernels import compiler_input, read_facts
-from bench.worker.tune.search import Notify, _reason, network_rows
+from bench.worker.tune.search import _reason, network_rows
 from kernels import table
 from kernels.compiled.emit import cache_folder, compile_for
 from kernels.launch import Compilation, compilations, serialized_parsing

@@ -11,7 +11,6 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import product
@@ -23,7 +22,7 @@ import psutil
 import torch
 import triton
 
-from bench.runs.job import Empty
+from bench.runs.job import Empty, Notify
 from bench.runs.kernel_jobs import (
     BundleJob,
     GpuRow,
@@ -43,8 +42,6 @@ from kernels.space.config import Config
 from kernels.space.layer import Layer
 from resnet.fused import carried
 from resnet.fused.layers import layers_of
-
-Notify = Callable[[str], None]
 
 # Pairs of samples: for a first look whether a challenger may be faster, and to confirm it. The CPU is for dry runs.
 PAIRS = {"cuda": (6, 30), "cpu": (1, 1)}
