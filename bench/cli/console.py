@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -40,6 +41,7 @@ ViewName = Annotated[
     str | None, Option("--view", metavar="|".join(VIEWS), help="Columns of the table.  \\[default: speed]")
 ]
 Budget = Annotated[float | None, Option(min=1, metavar="SECONDS", help="Start no case that would end later than this.")]
+ToFile = partial(Option, "-o", "--output", metavar="FILE")  # of a command whose output is one file
 Output = Annotated[Path | None, Option("-o", "--output", metavar="DIR", help="Folder for the records.")]
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from bench.errors import ArgumentError
+
 MODEL = "model"  # the source of a prediction: computed from emitted code and public figures, never measured
 
 
@@ -133,10 +135,10 @@ Named = TypeVar("Named", Piece, Experiment)
 
 
 def select_named(parts: Sequence[Named], names: Iterable[str]) -> list[Named]:
-    """Return the parts with these names in the list's order, or all. Raises ValueError for an unknown one."""
+    """Return the parts with these names in the list's order, or all. Raises ArgumentError for an unknown one."""
     selected = list(names)
     allowed = [part.name for part in parts]
     for name in selected:
         if name not in allowed:
-            raise ValueError(f"unknown name {name!r}; allowed: {', '.join(allowed)}")
+            raise ArgumentError(f"unknown name {name!r}; allowed: {', '.join(allowed)}")
     return [part for part in parts if not selected or part.name in selected]

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import UNABLE, ArgumentError, BenchError, PlanError
+from bench.errors import ArgumentError
 from bench.machine.environment import device, environment
 from bench.paths import new_run_folder
-from bench.plans.choose import input_refusal, plan_refusal, select_cases
+from bench.plans.choose import check_input, check_plan, select_cases
 from bench.plans.plan import Plan
 from bench.plans.words import as_list
 from bench.records.frame import load
@@ -44,10 +44,8 @@ def sweep_of(
     an invalid source.
     """
     facts = environment()
-    if reason := plan_refusal(plan, facts):
-        raise BenchError(reason, UNABLE)
-    if reason := input_refusal(source):
-        raise PlanError(reason)
+    check_plan(plan, facts)
+    check_input(source)
     at_once = 1 if plan.timed else jobs or AT_ONCE[device(facts)]
     budget_s = budget_s or float("inf")
     return Sweep(plan, Store(folder), facts, seed, source, resume, retry, cold, budget_s=budget_s, jobs=at_once)

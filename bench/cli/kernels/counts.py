@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
-from bench.cli.console import FAILED, USAGE, Filter, Json, err, print_json, print_lines, stop, tell
+from bench.cli.console import FAILED, USAGE, Filter, Json, ToFile, err, print_json, print_lines, stop, tell
 from bench.files import check_writable
 from bench.plans.plan import load_plan
 from bench.static.cases import Change, Facts, compare, failures
@@ -24,7 +24,7 @@ def counts(
         str, Argument(metavar="PLAN", help="Name of a plan in bench/plans, or path of a TOML file.")
     ] = "static",
     filter: Filter = None,
-    output: Annotated[Path | None, Option("-o", "--output", metavar="FILE", help="Write the counts.")] = None,
+    output: Annotated[Path | None, ToFile(help="Write the counts.")] = None,
     against: Annotated[
         Path | None, Option(metavar="FILE", help="Exit 1 if a count is worse than in this file.")
     ] = None,

@@ -43,7 +43,7 @@ def kernels(
             bundle, replace(content, tables=absolute(_readable_tables(table))), budget, as_json
         )
     start = time.monotonic()
-    archs, globs = _parse_archs(arch), filter or []
+    archs, globs = archs_of(arch), filter or []
     before = Accepted.load(check) if check else None
     now = _compile(archs, globs, _readable_tables(table))
     changes = compare(chosen(before.entries, archs, globs), now.entries) if before else []
@@ -55,13 +55,6 @@ def kernels(
     if accept:
         _save(now, accept)
     raise typer.Exit(FAILED if refused(now, changes, before) else 0)
-
-
-def _parse_archs(text: str) -> list[int]:
-    try:
-        return archs_of(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
 
 
 def _readable_tables(paths: list[Path] | None) -> list[Path]:

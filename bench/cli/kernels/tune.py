@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from bench.cli.console import FAILED, STOPPED, UNABLE, Json, err, print_json, print_lines, stop, tell
+from bench.cli.console import FAILED, STOPPED, UNABLE, Json, ToFile, err, print_json, print_lines, stop, tell
 from bench.cli.kernels.options import parse_batches, parse_models, parse_precisions
 from bench.cli.kernels.progress import TuneLog
 from bench.errors import TuningError
@@ -44,10 +44,7 @@ def tune(
             help=f"Configurations tried per layer.  \\[default: {CAP}; with --budget, as many as fit]",
         ),
     ] = None,
-    output: Annotated[
-        Path | None,
-        Option("-o", "--output", metavar="FILE", help="Table of the best.  \\[default: results/tuned/<GPU>.json]"),
-    ] = None,
+    output: Annotated[Path | None, ToFile(help="Table of the best.  \\[default: results/tuned/<GPU>.json]")] = None,
     dry: Annotated[
         bool, Option("--dry", help="Try every step without a GPU, timed by the host's clock; needs -o.")
     ] = False,

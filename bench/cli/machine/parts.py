@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from typer import Argument, Option
 
 from bench.cli.console import STOPPED, UNABLE, out, stop, tell
-from bench.experiments.lists import select_named
 from bench.experiments.parts import Outcome, Part, first_cause, run_each_part
 from bench.machine.environment import no_cuda
 from bench.machine.facts import Environment
@@ -25,14 +24,6 @@ Names = Annotated[list[str] | None, Argument(metavar="[NAME...]", help="Which on
 Seconds = Annotated[
     float, Option(min=1, metavar="SECONDS", help="For all together; what has not begun by then is skipped.")
 ]
-
-
-def choose_parts(parts: Any, names: list[str] | None) -> Any:
-    """Return the parts that `names` names; all of them for none."""
-    try:
-        return select_named(parts, names or ())
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
 
 
 def default_file(env: Environment, name: str, dry: bool) -> Path:

@@ -11,7 +11,6 @@ from bench.cli.comparing import Every, FailOn, Fails, Markdown, Minimum, metric_
 from bench.cli.console import (
     FAILED,
     STOPPED,
-    UNABLE,
     Budget,
     Filter,
     Input,
@@ -24,13 +23,12 @@ from bench.cli.console import (
     err,
     out,
     print_json,
-    stop,
     tell,
 )
 from bench.cli.progress import Progress
 from bench.machine.environment import ROOT, environment
 from bench.paths import new_run_folder
-from bench.plans.choose import plan_refusal, select_cases
+from bench.plans.choose import check_plan, select_cases
 from bench.runs.ab import LOOKS, Duel
 from bench.runs.measuring import harness_changes
 from bench.runs.worktree import checkouts
@@ -71,8 +69,7 @@ def ab(
 
     question = Question(metric_names(metric) if metric else USUAL, parse_minimums(minimum))
     chosen, env = select_cases(plan, filter), environment()
-    if reason := plan_refusal(chosen, env):
-        stop(reason, UNABLE)
+    check_plan(chosen, env)
     if resume and output is None:
         raise typer.BadParameter("--resume needs the folder to go on in: -o DIR")
     folder = output or new_run_folder(f"ab-{chosen.name}")

@@ -57,11 +57,7 @@ def run(
 ) -> None:
     """Measure every case of a plan, with live progress, and print the table."""
     shown = checked_view(view or ("cold" if cold else "speed"))
-    chosen = select_cases(plan, filter)
-    try:
-        chosen = with_rounds(chosen, rounds, until, rounds_limit)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+    chosen = with_rounds(select_cases(plan, filter), rounds, until, rounds_limit)
     folder = output or (latest_run_folder(chosen.name) if resume or retry else new_run_folder(chosen.name))
     records = run_sweep(chosen, folder, resume=resume, retry=retry, cold=cold, budget=budget, input=input, seed=seed)
     print_json(report_as_json(records)) if as_json else print_report(out, records, folder, shown)
