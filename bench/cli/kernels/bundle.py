@@ -10,7 +10,8 @@ import typer
 from typer import Option
 
 from bench.cli.console import STOPPED, print_json, print_lines, tell
-from bench.cli.kernels.options import parse_batches, parse_models, parse_precisions
+from bench.cli.kernels.options import parse_models
+from bench.cli.words import parse_batches, parse_words
 from bench.machine.provenance import this_commit
 from bench.tuning.bundle import Wanted, fill
 from kernels.cards.archs import ARCHS
@@ -39,8 +40,8 @@ def parse_bundle(arch: str, models: str, batch: str, precision: str, candidates:
     archs = {f"sm_{number}": number for number in ARCHS}
     if arch not in archs:
         raise typer.BadParameter(f"--arch {arch}: a bundle is for one of {', '.join(archs)}")
-    names, batches, precisions = parse_models(models.split(",")), parse_batches(batch), parse_precisions(precision)
-    return Wanted(names, batches, precisions, archs[arch], candidates)
+    names, precisions = parse_models(models.split(",")), parse_words("precision", precision, BYTES)
+    return Wanted(names, parse_batches(batch), precisions, archs[arch], candidates)
 
 
 def make_bundle(path: Path, content: Wanted, budget: float | None, as_json: bool) -> None:

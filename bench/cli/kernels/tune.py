@@ -13,8 +13,9 @@ import typer
 from typer import Argument, Option
 
 from bench.cli.console import FAILED, STOPPED, UNABLE, Json, ToFile, err, print_json, print_lines, stop, tell
-from bench.cli.kernels.options import parse_batches, parse_models, parse_precisions
+from bench.cli.kernels.options import parse_models
 from bench.cli.kernels.progress import TuneLog
+from bench.cli.words import parse_batches, parse_words
 from bench.errors import TuningError
 from bench.machine.environment import environment, no_cuda
 from bench.tuning import summary
@@ -61,7 +62,8 @@ def tune(
     The table holds the best so far after every improvement. Run it again to go on where it was stopped.
     """
     start = time.monotonic()
-    wanted = (parse_models(models or ["resnet50"]), parse_batches(batch), parse_precisions(precision), image)
+    precisions = parse_words("precision", precision, BYTES)
+    wanted = parse_models(models or ["resnet50"]), parse_batches(batch), precisions, image
     _check_machine(dry, output)
     if output:  # a file that is no table is refused before the work begins
         load(output)

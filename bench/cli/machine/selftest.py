@@ -10,19 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Option
 
-from bench.cli.console import (
-    FAILED,
-    Json,
-    ToFile,
-    absolute_input,
-    device_line,
-    err,
-    out,
-    parse_percentages,
-    print_json,
-    tell,
-)
+from bench.cli.console import FAILED, Json, ToFile, device_line, err, out, print_json, tell
 from bench.cli.progress import Progress
+from bench.cli.words import absolute_input, parse_percentages
 from bench.files import write_json
 from bench.machine.environment import ROOT, environment
 from bench.plans.choose import check_plan, select_cases

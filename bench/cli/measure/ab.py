@@ -9,8 +9,6 @@ from typer import Argument, Option
 
 from bench.cli.comparing import Every, FailOn, Fails, Markdown, Minimum, metric_names, parse_minimums
 from bench.cli.console import (
-    FAILED,
-    STOPPED,
     Budget,
     Filter,
     Input,
@@ -18,7 +16,6 @@ from bench.cli.console import (
     Output,
     PlanName,
     Seed,
-    absolute_input,
     device_line,
     err,
     out,
@@ -26,6 +23,8 @@ from bench.cli.console import (
     tell,
 )
 from bench.cli.progress import Progress
+from bench.cli.words import absolute_input
+from bench.errors import FAILED, STOPPED
 from bench.machine.environment import ROOT, environment
 from bench.paths import new_run_folder
 from bench.plans.choose import check_plan, select_cases

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from bench.cli.console import FAILED, Json, ViewName, checked_view, out, print_json, read_records
+from bench.cli.console import FAILED, Json, ViewName, out, print_json, read_records
 from bench.machine.environment import ROOT
 from bench.records.frame import export_parquet
 from bench.report import markdown as reports
@@ -29,7 +29,7 @@ def report(
     as_json: Json = False,
 ) -> None:
     """The table of results folders, or a page with charts; or the tables inside this checkout's documents."""
-    shown = checked_view(view or "speed")
+    shown = view or "speed"
     if splice or check:
         changed = [str(path.relative_to(ROOT)) for path in reports.splice(write=not check)]
         verb = "out of date (make report)" if check else "renewed"
