@@ -13,8 +13,7 @@ from bench.paths import latest_run_folder, new_run_folder
 from bench.plans.choose import select_cases
 from bench.report.terminal import print_report
 from bench.report.views import report_as_json
-from bench.runs.rounds import with_rounds
-from bench.runs.run import sweep_of
+from bench.runs.run import sweep_of, with_rounds
 
 
 def run(
