@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Option
 
-from bench.cli.console import FAILED, Json, ToFile, device_line, err, out, print_json, tell
+from bench.cli.console import FAILED, Json, ToFile, err, out, print_json, tell
 from bench.cli.progress import Progress
 from bench.cli.words import absolute_input, parse_percentages
 from bench.files import write_json
@@ -106,6 +106,6 @@ def _real_runs(plan: Plan, **settings: Any) -> RealRuns:
     check_plan(plan, env)
 
     def watched(trial: Trial) -> Progress:
-        return Progress(err, f"{trial}, {plan.name} on {device_line(env)}")
+        return Progress(f"{trial}, {plan.name}", env)
 
     return RealRuns(plan, env, repository=ROOT, watched=watched, tell=tell, **settings)

@@ -8,20 +8,7 @@ import typer
 from typer import Argument, Option
 
 from bench.cli.comparing import Every, FailOn, Fails, Markdown, Minimum, metric_names, parse_minimums
-from bench.cli.console import (
-    Budget,
-    Filter,
-    Input,
-    Json,
-    Output,
-    PlanName,
-    Seed,
-    device_line,
-    err,
-    out,
-    print_json,
-    tell,
-)
+from bench.cli.console import Budget, Filter, Input, Json, Output, PlanName, Seed, out, print_json, tell
 from bench.cli.progress import Progress
 from bench.cli.words import absolute_input
 from bench.errors import FAILED, STOPPED
@@ -91,7 +78,7 @@ def ab(
 
 def _run(duel: Duel) -> None:
     base, head = duel.sides
-    with Progress(err, f"{base} against {head}, {duel.plan.name} on {device_line(duel.env)}") as duel.events:
+    with Progress(f"{base} against {head}, {duel.plan.name}", duel.env) as duel.events:
         for _ in duel.run():
             pass
 

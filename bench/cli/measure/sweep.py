@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from bench.cli.console import FAILED, STOPPED, device_line, err, read_records, tell
+from bench.cli.console import FAILED, STOPPED, read_records, tell
 from bench.cli.progress import Progress
 from bench.records.record import Record
 from bench.runs.sweep import Sweep
@@ -13,7 +13,7 @@ from bench.runs.sweep import Sweep
 def run_sweep(sweep: Sweep) -> list[Record]:
     """Run a sweep; return all records of its folder."""
     plan, folder = sweep.plan, sweep.store.folder
-    with Progress(err, f"{plan.name} on {device_line(sweep.env)}") as events:
+    with Progress(plan.name, sweep.env) as events:
         sweep.events = events
         try:
             for _ in sweep.run():
