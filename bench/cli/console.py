@@ -1,4 +1,4 @@
-"""What every command shares: exit codes, the two consoles, options, and how values are printed."""
+"""The parts that all commands share: exit codes, the two consoles, options, and how values are printed."""
 
 from __future__ import annotations
 

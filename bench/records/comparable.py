@@ -1,4 +1,4 @@
-"""What forbids comparing two sets of records: differences in machine, software, input and settings.
+"""The differences that forbid comparing two sets of records: in machine, software, input and settings.
 
 Facts that are in no column of the frame are read from one record of each environment, plan, input and seed.
 """

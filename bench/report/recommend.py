@@ -179,7 +179,7 @@ class Choice:
 
     @property
     def clear(self) -> bool | None:
-        """Whether the interval of the advantage excludes none; None with too few rounds for an interval."""
+        """True if the interval of the advantage excludes no advantage; None with too few rounds for an interval."""
         if self.advantage is None or self.advantage.low is None:
             return None
         return self.advantage.low > 1

@@ -1,1 +1,1 @@
-"""What this machine could do at best, and how far a layer is from it."""
+"""The rates of this machine at best, and each layer's distance from them."""

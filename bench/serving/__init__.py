@@ -1,1 +1,1 @@
-"""What a device serves: simulated over measured times, and for real."""
+"""The load that a device serves, simulated over measured times, and for real."""

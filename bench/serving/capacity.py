@@ -1,10 +1,10 @@
-"""How many requests a second a device can take while their p99 stays under a limit, and how many devices a load needs.
+"""The capacity of a device: the highest request rate whose p99 latency stays under a limit; devices for a load.
 
-MLPerf's Server scenario by simulation: Poisson arrivals, and the highest rate at which at most 1 % of the requests take
-longer than the limit (15 ms for ResNet-50). Requests of one run queue behind each other, so that they are not
-independent and a binomial bound over them would be too narrow. The sample is a whole run (a replicate): each has its
-own arrivals, draws its times from one process's measurements, and has its own highest rate; the interval is Student's
-over the replicates.
+It is MLPerf's Server scenario by simulation: Poisson arrivals, and the highest rate at which at max_batch 1 % of the
+requests take longer than the limit (15 ms for ResNet-50). Requests of one run queue behind each other, so that they are
+not independent and a binomial bound over them would be too narrow. The sample is a whole run (a replicate): each has
+arrivals for itself, draws its times from one process's measurements, and has its highest rate. The confidence interval
+is Student's over the replicates.
 """
 
 from __future__ import annotations
@@ -14,49 +14,49 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
 
-from bench.serving.queue import NS, Batching, Served, Service, poisson, simulate
+from bench.serving.queue import NS, Batching, Served, Service, poisson, simulate_queue
 from bench.stats import Ratio, ratio
 
 if TYPE_CHECKING:
     from bench.serving.queue import Times
 
-LATE = 0.01  # the share of requests that may take longer than the limit
-# Together the 270,336 queries that MLPerf's Server scenario asks for.
+LATE_SHARE = 0.01  # the share of requests that may take longer than the limit
+# Together they are the 270,336 queries that MLPerf's Server scenario requires.
 REPLICATES, REQUESTS = 8, 33_792
-SETTLING = 10  # the first of so many parts of a run does not count: it began with an empty queue
-PILOT = 8_192  # requests of the one run that each largest batch is tried with
-CURVE = 4_096  # requests of each run of a curve's points
-STEP = 1 / 512  # of the saturation rate: the search for the highest rate ends at it
-TRICKLE = 1 / 1000  # of the saturation rate: no queue, and so the least latency there is
+WARM_UP_PARTS = 10  # the first of this many parts of a run does not count, because it begins with an empty queue
+PILOT_REQUESTS = 8_192  # of the one run that each largest batch is tried with
+CURVE_REQUESTS = 4_096  # of each run of a curve's points
+RESOLUTION = 1 / 512  # of the highest rate, as a utilisation: a share of the saturation rate
+LOW_UTILISATION = 1 / 1000  # so low that there is no queue, and latency is at its minimum
 
 
 @dataclass(frozen=True)
 class Capacity:
-    """Of a service under a limit: the largest batch that serves best, and the requests per second it can take."""
+    """The capacity of a service under a latency limit: its best batching and the highest rate in time."""
 
     service: Service
     batching: Batching
     limit_ns: float
-    rate: Ratio | None  # over replicates; None where no rate keeps the limit
+    rate: Ratio | None  # requests per second, over replicates; None where no rate keeps the limit
 
     @property
     def saturation(self) -> float:
-        return self.service.saturation(self.batching.most)
+        return self.service.saturation(self.batching.max_batch)
 
     @property
     def single_ns(self) -> float:
-        """What a request takes that comes alone, on average."""
+        """The mean latency of a request that arrives alone."""
         return self.service.mean_ns[self.batching.sizes[0]]
 
     @property
-    def sure(self) -> float:
-        """The rate to plan with: the low end of the interval; 0 where no rate keeps the limit."""
+    def safe_rate(self) -> float:
+        """The rate to plan with: the low end of the confidence interval; 0 where no rate keeps the limit."""
         return 0.0 if self.rate is None else self.rate.low or 0.0
 
 
 @dataclass(frozen=True)
 class Point:
-    """What requests see at a rate: over all replicates, in nanoseconds; `late` is the share over a limit."""
+    """The latency at a rate, over all replicates, and the share of requests that are late."""
 
     rate: float
     p50_ns: float
@@ -65,109 +65,120 @@ class Point:
     batch: float  # requests in a batch, on average
 
 
-def pilot(
-    service: Service, limit_ns: float, wait_ns: float = 0.0, most: int | None = None, seed: int = 0
+def pilot_capacity(
+    service: Service, limit_ns: float, wait_ns: float = 0.0, max_batch: int | None = None, seed: int = 0
 ) -> Capacity | None:
-    """The largest batch that allows the highest rate, by one short run each; or the largest up to `most`.
+    """Return the capacity with the batching that allows the highest rate in one short run, without an interval.
 
-    The rate is that run's, without an interval: `precise` gives one. None if every batch measured is over `most`.
+    With `max_batch`, only the batching up to it is tried. The result is None if every measured batch is larger.
     """
-    whole = Batching(service.sizes, wait_ns)
-    ways = [whole.up_to(size) for size in service.sizes if most is None or size <= most]
-    ways = ways if most is None else ways[-1:]
-    if not ways:
+    every = Batching(service.sizes, wait_ns)
+    batchings = [every.up_to(size) for size in service.sizes if max_batch is None or size <= max_batch]
+    batchings = batchings if max_batch is None else batchings[-1:]
+    if not batchings:
         return None
-    rates = [bearable(service, way, limit_ns, PILOT, 0, seed) for way in ways]
+    rates = [highest_rate(service, batching, limit_ns, PILOT_REQUESTS, 0, seed) for batching in batchings]
     best = max(rates)
-    return Capacity(service, ways[rates.index(best)], limit_ns, ratio([(best, 1.0)]) if best else None)
+    return Capacity(service, batchings[rates.index(best)], limit_ns, ratio([(best, 1.0)]) if best else None)
 
 
-def precise(found: Capacity, seed: int = 0) -> Capacity:
-    """The highest rate that keeps the p99 within the limit, from REPLICATES whole runs."""
-    way = found.service, found.batching, found.limit_ns
-    rates = [bearable(*way, REQUESTS, number, seed) for number in range(REPLICATES)]
-    return Capacity(*way, ratio([(rate, 1.0) for rate in rates]) if all(rates) else None)
+def replicated_capacity(pilot: Capacity, seed: int = 0) -> Capacity:
+    """Return the capacity with the rate of REPLICATES whole runs and its confidence interval."""
+    setting = pilot.service, pilot.batching, pilot.limit_ns
+    rates = [highest_rate(*setting, REQUESTS, replicate, seed) for replicate in range(REPLICATES)]
+    return Capacity(*setting, ratio([(rate, 1.0) for rate in rates]) if all(rates) else None)
 
 
-def ranked(
-    among: Iterable[Service], limit_ns: float, wait_ns: float, most: int | None, seed: int, shown: int
+def rank_services(
+    services: Iterable[Service], limit_ns: float, wait_ns: float, max_batch: int | None, seed: int, shown: int
 ) -> tuple[list[Capacity], int]:
-    """The `shown` services with the highest rates, best first, and how many more there are.
+    """Return the capacities of the `shown` services with the highest rates, best first, and the number of the others.
 
-    Those that no rate is low enough for come last, by the time of their smallest batch.
+    Services that no rate is low enough for come last, by the time of their smallest batch.
     """
-    pilots = [found for service in among if (found := pilot(service, limit_ns, wait_ns, most, seed))]
-    pilots.sort(key=lambda found: (-(found.rate.value if found.rate else 0.0), found.single_ns))
-    best = [precise(found, seed) for found in pilots[:shown]]
-    return sorted(best, key=lambda found: (-found.sure, found.single_ns)), max(0, len(pilots) - shown)
+    pilots = [pilot for service in services if (pilot := pilot_capacity(service, limit_ns, wait_ns, max_batch, seed))]
+    pilots.sort(key=lambda pilot: (-(pilot.rate.value if pilot.rate else 0.0), pilot.single_ns))
+    best = [replicated_capacity(pilot, seed) for pilot in pilots[:shown]]
+    return sorted(best, key=lambda capacity: (-capacity.safe_rate, capacity.single_ns)), max(0, len(pilots) - shown)
 
 
-def bearable(service: Service, batching: Batching, limit_ns: float, requests: int, number: int, seed: int) -> float:
-    """Requests per second: the highest rate that replicate `number` takes; 0 where even single requests are late.
+def highest_rate(
+    service: Service, batching: Batching, limit_ns: float, requests: int, replicate: int, seed: int
+) -> float:
+    """Return the highest requests per second that a replicate serves in time; 0 where even single requests are late.
 
-    By bisection between no load and saturation, as lateness grows with the rate. It does not everywhere (a pair that is
-    padded to a large batch is slower than one request): `broken` says whether a lower rate fails.
+    The search bisects between no load and saturation, because more requests are late at a higher rate. There are
+    exceptions (a pair padded to a large batch is slower than one request): `late_below` finds them.
     """
-    saturation = service.saturation(batching.most)
+    saturation = service.saturation(batching.max_batch)
 
-    def holds(rate: float) -> bool:
-        latency = _settled(run(service, batching, rate, requests, number, seed))
-        return bool((latency > limit_ns).mean() <= LATE)
+    def in_time(rate: float) -> bool:
+        latency = _steady_state(simulate_replicate(service, batching, rate, requests, replicate, seed))
+        return bool((latency > limit_ns).mean() <= LATE_SHARE)
 
-    low, high = TRICKLE * saturation, saturation
-    if not holds(low):
+    low, high = LOW_UTILISATION * saturation, saturation
+    if not in_time(low):
         return 0.0
-    if holds(high):
+    if in_time(high):
         return high
-    while high - low > STEP * saturation:
+    while high - low > RESOLUTION * saturation:
         middle = (low + high) / 2
-        low, high = (middle, high) if holds(middle) else (low, middle)
+        low, high = (middle, high) if in_time(middle) else (low, middle)
     return low
 
 
-def run(service: Service, batching: Batching, rate: float, requests: int, number: int, seed: int) -> Served:
-    """Replicate `number` at a rate: its arrivals are the same at every rate, closer together or further apart."""
-    arrivals = poisson(requests, (seed, number)) * (NS / rate)
-    return simulate(arrivals, service.times(number), batching, (seed, number))
+def simulate_replicate(
+    service: Service, batching: Batching, rate: float, requests: int, replicate: int, seed: int
+) -> Served:
+    """Simulate a replicate at a rate; its arrivals are the same at every rate, closer together or further apart."""
+    arrivals = poisson(requests, (seed, replicate)) * (NS / rate)
+    return simulate_queue(arrivals, service.times(replicate), batching, (seed, replicate))
 
 
-def _settled(served: Served) -> Times:
-    return served.latency_ns[len(served.latency_ns) // SETTLING :]
+def _steady_state(served: Served) -> Times:
+    return served.latency_ns[len(served.latency_ns) // WARM_UP_PARTS :]
 
 
-def curve(
-    service: Service, batching: Batching, rates: Sequence[float], limit_ns: float, requests: int = CURVE, seed: int = 0
+def latency_curve(
+    service: Service,
+    batching: Batching,
+    rates: Sequence[float],
+    limit_ns: float,
+    requests: int = CURVE_REQUESTS,
+    seed: int = 0,
 ) -> list[Point]:
-    """What requests see at each rate, over REPLICATES runs of so many requests."""
+    """Return the latency at each rate, over REPLICATES runs of `requests` requests."""
     import numpy as np
 
     points = []
     for rate in rates:
-        runs = [run(service, batching, rate, requests, number, seed) for number in range(REPLICATES)]
-        latency = np.concatenate([_settled(served) for served in runs])
+        runs = [
+            simulate_replicate(service, batching, rate, requests, replicate, seed) for replicate in range(REPLICATES)
+        ]
+        latency = np.concatenate([_steady_state(served) for served in runs])
         p50, p99 = np.quantile(latency, (0.5, 0.99), method="inverted_cdf").tolist()
         mean = sum(len(served.latency_ns) for served in runs) / sum(len(served.counts) for served in runs)
         points.append(Point(rate, p50, p99, float((latency > limit_ns).mean()), mean))
     return points
 
 
-def steps(saturation: float, count: int = 24) -> list[float]:
-    """Rates for a curve: evenly up to just under saturation."""
+def curve_rates(saturation: float, count: int = 24) -> list[float]:
+    """Return the rates of a curve's points, evenly spaced up to 98 % of saturation."""
     return [saturation * 0.98 * (number + 1) / count for number in range(count)]
 
 
-def broken(found: Capacity, points: Sequence[Point]) -> list[Point]:
-    """Rates under the one found at which more than 1 % are late nevertheless."""
-    return [point for point in points if point.rate < found.sure and point.late > LATE]
+def late_below(capacity: Capacity, points: Sequence[Point]) -> list[Point]:
+    """Return the points below the capacity at which more than 1 % are late nevertheless."""
+    return [point for point in points if point.rate < capacity.safe_rate and point.late > LATE_SHARE]
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """Devices for a load, in requests per second.
+    """The devices that an offered load needs, in requests per second.
 
-    `split`: each request goes to a device at random, whatever the others do. A part of a Poisson process, picked at
-    random, is one too, so each device sees the scenario that was simulated, at load / devices. `pooled`: the bound for
-    any dispatcher, however good: devices never idle and always at their best batch, and no limit on latency.
+    `split` is their number where each request goes to a random device. A random part of a Poisson process is a Poisson
+    process, so each device sees the simulated scenario at load / devices. `pooled` is the lower bound for every
+    dispatcher: devices that are never idle and always run their best batch, without a limit on latency.
     """
 
     load: float
@@ -175,5 +186,6 @@ class Fleet:
     pooled: int
 
 
-def fleet(found: Capacity, load: float) -> Fleet:
-    return Fleet(load, ceil(load / found.sure) if found.sure else None, ceil(load / found.service.peak))
+def fleet_for(load: float, capacity: Capacity) -> Fleet:
+    split = ceil(load / capacity.safe_rate) if capacity.safe_rate else None
+    return Fleet(load, split, ceil(load / capacity.service.peak_rate))

@@ -1,4 +1,4 @@
-"""A real load run beside what the simulation says of it: the same arrivals, the same batches, measured times."""
+"""A real load and its prediction: a simulation with the same arrivals, the same batches, measured times."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from bench.plans.plan import Settings
 from bench.runs.job import REFERENCE_LIMIT_S, LoadAnswer, LoadJob, reference_job
 from bench.runs.process import Answer
 from bench.runs.request import request
-from bench.serving.queue import NS, Batching, simulate
+from bench.serving.queue import NS, Batching, simulate_queue
 from bench.stats import samples_needed
 
 PREPARE_LIMIT_S = 900.0  # a variant at a handful of batches; compiling one may take a minute
-QUANTILES = (0.5, 0.9, 0.99)  # each where there are requests enough for it
-RUNS = 20  # simulated, each with other draws of the times
+QUANTILES = (0.5, 0.9, 0.99)  # each where there are requests enough to support it
+RUNS = 20  # simulated, with different draws of the times
 
 Times = Mapping[int, Sequence[float]]
 
 
 @dataclass(frozen=True)
-class Line:
-    """A number of the run, what was predicted of it, and the middle nine tenths of the simulated runs."""
+class LoadNumber:
+    """A number of the load: measured, predicted, and the 5th to the 95th percentile of the simulated runs."""
 
     name: str
     measured: float
@@ -32,74 +32,74 @@ class Line:
 
     @property
     def error(self) -> float:
-        """Of the prediction, relative to what was measured."""
+        """The error of the prediction, relative to the measured number."""
         return self.predicted / self.measured - 1
 
 
-def real(job: LoadJob, stage: Callable[[str], None] = lambda name: None) -> Answer[LoadAnswer]:
-    """The run, in a process of its own, held against references that another makes first.
+def serve_load(job: LoadJob, stage: Callable[[str], None] = lambda name: None) -> Answer[LoadAnswer]:
+    """Serve the load in a child process, checked against references that another child computes first.
 
-    What its answer holds is told in `bench.worker.serve.serve_load`.
+    `bench.worker.serve.serve_load` describes the answer.
     """
     settings = replace(Settings(), buffers=2)
     references = reference_job([job.case], settings, job.device, job.seed, job.source)
     answer = request(references, REFERENCE_LIMIT_S, stage)
     if answer.status != "ok":
-        reason = f"no reference to hold it against: {answer.reason}"
+        reason = f"no reference to check it against: {answer.reason}"
         return Answer(answer.status, reason, cast(LoadAnswer, {}), answer.wall_s)
     # a queue under saturation is empty soon after the last request
     return request(replace(job, reference=answer.data["paths"]), PREPARE_LIMIT_S + 4 * job.seconds, stage)
 
 
-def alone(data: LoadAnswer) -> dict[int, list[int]]:
-    """By batch: what its executions took before and after the load."""
+def times_alone(data: LoadAnswer) -> dict[int, list[int]]:
+    """Return the execution times of each batch before and after the load, in nanoseconds."""
     return {int(size): times for size, times in data["times"].items()}
 
 
-def under_load(data: LoadAnswer) -> dict[int, list[int]]:
-    """By batch: what its executions took during the load; alone, for a batch that did not come up."""
-    found = alone(data)
-    batching = Batching(tuple(sorted(found)))
-    taken: dict[int, list[int]] = {}
+def times_under_load(data: LoadAnswer) -> dict[int, list[int]]:
+    """Return the execution times of each batch during the load; alone, for a batch that did not occur."""
+    alone = times_alone(data)
+    batching = Batching(tuple(sorted(alone)))
+    under_load: dict[int, list[int]] = {}
     for requests, spent in zip(data["counts"], data["spent"], strict=True):
-        taken.setdefault(batching.padded(requests), []).append(spent)
-    return found | taken
+        under_load.setdefault(batching.padded(requests), []).append(spent)
+    return alone | under_load
 
 
-def compared(data: LoadAnswer, times: Times, wait_ns: float) -> list[Line]:
-    """Latency and throughput of a run, each beside its prediction from `times`, by batch, in nanoseconds.
+def predict_load(data: LoadAnswer, times: Times, wait_ns: float) -> list[LoadNumber]:
+    """Return the latency and throughput of a load, with their predictions from `times`, by batch, in nanoseconds.
 
-    The simulated requests are due when the real ones were, so that the luck of the arrivals is in neither's error.
+    The simulated requests are due when the real ones were, so that no error is due to different arrivals.
     """
     import numpy as np
 
     due = np.array(data["due"], np.float64)
     batching = Batching(tuple(sorted(times)), wait_ns)
-    runs = [simulate(due, times, batching, (number,)) for number in range(RUNS)]
+    runs = [simulate_queue(due, times, batching, (number,)) for number in range(RUNS)]
     measured = _numbers(due, np.array(data["latency"], np.float64), len(data["counts"]))
     simulated = [_numbers(due, served.latency_ns, len(served.counts)) for served in runs]
-    lines = []
+    rows = []
     for name, value in measured.items():
-        low, middle, high = np.quantile([told[name] for told in simulated], (0.05, 0.5, 0.95)).tolist()
-        lines.append(Line(name, value, middle, low, high))
-    return lines
+        low, median, high = np.quantile([numbers[name] for numbers in simulated], (0.05, 0.5, 0.95)).tolist()
+        rows.append(LoadNumber(name, value, median, low, high))
+    return rows
 
 
 def _numbers(due: Any, latency: Any, batches: int) -> dict[str, float]:
-    """Latency of requests, the rate of answers from the first arrival to the last answer, requests in a batch."""
+    """Return latencies in ms, the rate of answers from the first arrival to the last answer, requests in a batch."""
     import numpy as np
 
-    told = {
+    numbers = {
         f"p{100 * q:.0f} ms": float(np.quantile(latency, q, method="inverted_cdf")) / 1e6
         for q in QUANTILES
         if len(due) >= samples_needed(q)
     }
-    told["mean ms"] = float(latency.mean()) / 1e6
-    told["requests/s"] = len(due) / float((due + latency).max() - due[0]) * NS
-    told["per batch"] = len(due) / batches
-    return told
+    numbers["mean ms"] = float(latency.mean()) / 1e6
+    numbers["requests/s"] = len(due) / float((due + latency).max() - due[0]) * NS
+    numbers["per batch"] = len(due) / batches
+    return numbers
 
 
-def doublings(most: int) -> tuple[int, ...]:
-    """The batches that a server would be prepared at, if nothing else is known: powers of two, and the largest."""
-    return tuple(sorted({most, *(2**power for power in range(most.bit_length()) if 2**power <= most)}))
+def default_batches(max_batch: int) -> tuple[int, ...]:
+    """Return the batches to prepare where no records name them: powers of two, and the largest."""
+    return tuple(sorted({max_batch, *(2**power for power in range(max_batch.bit_length()) if 2**power <= max_batch)}))

@@ -1,4 +1,4 @@
-"""Latency over the rate of requests: as text, and as a picture."""
+"""Latency over the request rate, plotted as text and as a picture."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ NEEDS = "pip install altair vl-convert-python"
 Curve = tuple[Capacity, list[Point]]
 
 
-def text(points: Sequence[Point], limit_ns: float) -> list[str]:
-    """The lines of a plot of p50 (o) and p99 (*) over the rate, with the limit; latency on a logarithmic scale.
+def plot_text(points: Sequence[Point], limit_ns: float) -> list[str]:
+    """Plot p50 (o) and p99 (*) over the rate, with the limit, as lines of text; latency has a logarithmic scale.
 
-    What is over eight times the limit, or over the least p99, is off the plot: a queue that grows has no bound.
+    Latency over eight times the limit and the least p99 is off the plot, because a growing queue has no bound.
     """
     top = 8 * max(limit_ns, points[0].p99_ns)
     bottom = min(point.p50_ns for point in points)
@@ -45,28 +45,28 @@ def text(points: Sequence[Point], limit_ns: float) -> list[str]:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times powers of ten between two logarithms."""
-    found = [factor * 10.0**power for power in range(floor(low), ceil(high) + 1) for factor in (1, 2, 5)]
-    return [value for value in found if low <= log10(value) <= high]
+    """Return 1, 2 and 5 times the powers of ten between two logarithms."""
+    ticks = [factor * 10.0**power for power in range(floor(low), ceil(high) + 1) for factor in (1, 2, 5)]
+    return [value for value in ticks if low <= log10(value) <= high]
 
 
-def picture(curves: Sequence[Curve], path: Path, title: str) -> None:
-    """Write the curves of some services as an SVG or PNG file: p50 and p99 beside each other.
+def save_picture(curves: Sequence[Curve], path: Path, title: str) -> None:
+    """Save the curves of some services as an SVG or PNG file, with p50 and p99 beside each other.
 
     Raises ImportError without Altair and vl-convert, OSError where the file cannot be written.
     """
     import altair as alt
-    import vl_convert  # noqa: F401 - which Altair saves stills with; missing, it raises another error
+    import vl_convert  # noqa: F401 - Altair saves stills with it, and does not raise ImportError where it is missing
 
     limit_ms = curves[0][0].limit_ns / 1e6
-    values = [row for found, points in curves for row in _rows(found, points)]
+    values = [row for capacity, points in curves for row in _rows(capacity, points)]
     highest = 8 * max(limit_ms, *(points[0].p99_ns / 1e6 for _, points in curves))
     x = alt.X("rate:Q", title="requests per second")
     y = alt.Y("ms:Q", title="latency, ms", scale=alt.Scale(type="log", domainMax=highest, clamp=True, nice=False))
     names = list(dict.fromkeys(row["service"] for row in values))
-    # told apart by colour and by shape, of which one is enough; one legend, as both say the same of it
-    said: dict[str, Any] = {"scale": alt.Scale(domain=names), "title": None}
-    colour, shape = alt.Color("service:N", **said), alt.Shape("service:N", **said)
+    # colour and shape both distinguish the services, and share one legend
+    legend: dict[str, Any] = {"scale": alt.Scale(domain=names), "title": None}
+    colour, shape = alt.Color("service:N", **legend), alt.Shape("service:N", **legend)
     lines = alt.Chart().mark_line().encode(x, y, color=colour)
     marks = alt.Chart().mark_point(filled=True, size=36).encode(x, y, color=colour, shape=shape)
     limit = alt.Chart().mark_rule(strokeDash=[2, 2]).encode(y=alt.datum(limit_ms))
@@ -80,11 +80,11 @@ def picture(curves: Sequence[Curve], path: Path, title: str) -> None:
     chart.save(str(path))
 
 
-def _rows(found: Capacity, points: Sequence[Point]) -> list[dict[str, Any]]:
-    case = found.service.case
-    named = f"{label(case)}, batch {'up to ' * (found.batching.most > 1)}{found.batching.most}"
+def _rows(capacity: Capacity, points: Sequence[Point]) -> list[dict[str, Any]]:
+    max_batch = capacity.batching.max_batch
+    name = f"{label(capacity.service.case)}, batch {'up to ' * (max_batch > 1)}{max_batch}"
     return [
-        {"service": named, "rate": point.rate, "quantile": quantile, "ms": ns / 1e6}
+        {"service": name, "rate": point.rate, "quantile": quantile, "ms": ns / 1e6}
         for point in points
         for quantile, ns in (("p50", point.p50_ns), ("p99", point.p99_ns))
     ]

@@ -1,4 +1,4 @@
-"""Facts of cases as a person reads them: the answer in sentences, what differs, a table, Markdown."""
+"""Facts of cases for a reader: the answer in sentences, the changes, a table, Markdown."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from rich.text import Text
 
 from bench.lines import Line, verbatim
 from bench.static.cases import (
-    ELSEWHERE,
+    ENVIRONMENT,
     FACTS,
     FAILED,
     FASTER,
     GONE,
-    HOW,
+    METHODS,
     NEW,
+    NOT_COUNTED,
     SLOWER,
-    UNCOUNTED,
     Change,
     Counted,
     Facts,
@@ -25,39 +25,39 @@ from bench.static.cases import (
 )
 from bench.text import WORDS, grid, markdown_cell, markdown_table, plural
 
-COLOURS = {FAILED: "red", SLOWER: "red", GONE: "red", ELSEWHERE: "yellow", UNCOUNTED: "yellow", FASTER: "green"}
-# in MB but for the first two and GFLOP
+COLOURS = {FAILED: "red", SLOWER: "red", GONE: "red", ENVIRONMENT: "yellow", NOT_COUNTED: "yellow", FASTER: "green"}
+# bytes, weights and activations in MB
 COLUMNS = {"launches": "kernels", "breaks": "breaks", "bytes": "moved", "flops": "GFLOP", "weights": "weights"}
 COLUMNS |= {"activations": "active"}
 SCALES = {"bytes": 1e6, "flops": 1e9, "weights": 1e6, "activations": 1e6}
 
 
-def sentences(now: Facts, changes: Sequence[Change], before: Facts | None) -> list[str]:
-    """The answer first: how many were counted; against a record, what differs from it and what to do."""
+def summary(now: Facts, changes: Sequence[Change], before: Facts | None) -> list[str]:
+    """Return sentences on how many cases were counted and, against a record, what differs and what to do."""
     failed = sum(bool(counted.failed) for counted in now.cases.values())
     skipped = sum(bool(counted.skipped) for counted in now.cases.values())
     rest = [f"{number} {word}" for number, word in ((failed, "failed"), (skipped, "not counted here")) if number]
     number = len(now.cases) - failed - skipped
-    said = [f"{number} {plural(number, 'case')} counted{''.join(f', {text}' for text in rest)}."]
+    sentences = [f"{number} {plural(number, 'case')} counted{''.join(f', {text}' for text in rest)}."]
     if before is None:
-        return said
+        return sentences
     words: dict[str, int] = {}
     for change in changes:
         words[change.word] = words.get(change.word, 0) + 1
-    what = ", ".join(f"{number} {word}" for word, number in words.items()) or "nothing differs"
-    said.insert(0, f"Against {before.commit} of {before.when}: {what}.")
+    differences = ", ".join(f"{number} {word}" for word, number in words.items()) or "nothing differs"
+    sentences.insert(0, f"Against {before.commit} of {before.when}: {differences}.")
     for word, text in (
-        (ELSEWHERE, "ENVIRONMENT: a version that the count depends on is another, so it says nothing of the code."),
+        (ENVIRONMENT, "ENVIRONMENT: a version that the count depends on is another, so it says nothing of the code."),
         (FASTER, "What is better becomes the new record with -o FILE."),
         (NEW, "What is new enters the record with -o FILE."),
     ):
-        said += [text] if word in words and (word != NEW or FASTER not in words) else []
-    return said
+        sentences += [text] if word in words and (word != NEW or FASTER not in words) else []
+    return sentences
 
 
-def lines(now: Facts, changes: Sequence[Change], before: Facts | None, seconds: float) -> Iterator[Line]:
-    """The answer, then what differs; without a record to hold it against, the table and how all was counted."""
-    first, *others = sentences(now, changes, before)
+def facts_lines(now: Facts, changes: Sequence[Change], before: Facts | None, seconds: float) -> Iterator[Line]:
+    """Yield the summary and the changes; without a record to compare with, the table and the methods."""
+    first, *others = summary(now, changes, before)
     yield Line(f"[bold]{first}[/] {' '.join([*others, f'It took {seconds:.0f} s.'])}")
     for change in changes:
         yield Line(Text.assemble((change.word, COLOURS.get(change.word, "dim")), " ", str(change)), whole=True)
@@ -65,7 +65,7 @@ def lines(now: Facts, changes: Sequence[Change], before: Facts | None, seconds: 
         return
     yield Line()
     yield Line(_grid(now))
-    yield from map(verbatim, _without(now))
+    yield from map(verbatim, _uncounted(now))
     for text in _legend(now):
         yield verbatim(text, "dim")
 
@@ -90,8 +90,8 @@ def _cell(counted: Counted, fact: str) -> str:
     return f"{value / SCALES[fact]:.1f}" if fact in SCALES else str(value)
 
 
-def _without(now: Facts) -> list[str]:
-    """Cases without a fact, with the reason, those of one reason together."""
+def _uncounted(now: Facts) -> list[str]:
+    """Return a line for each reason why cases have no facts."""
     reasons: dict[str, list[str]] = {}
     for name, counted in now.cases.items():
         if counted.failed or counted.skipped:
@@ -100,34 +100,34 @@ def _without(now: Facts) -> list[str]:
 
 
 def _legend(now: Facts) -> list[str]:
-    """How each fact was counted, and why one is absent."""
-    said = []
+    """Return sentences on how each fact was counted, and why one is absent."""
+    notes = []
     if any(name.endswith("/i224/stream") for name in now.cases):
-        said.append("A name without image and launch means i224/stream.")
-    said.append(
+        notes.append("A name without image and launch means i224/stream.")
+    notes.append(
         "kernels: launched; breaks: of the graph; moved, weights, active: MB. --json has exact numbers and the digests."
     )
     for fact, title in FACTS.items():
-        ways: dict[str, set[str]] = {}
+        variants: dict[str, set[str]] = {}  # by method, or by reason
         for name, counted in now.cases.items():
             if fact in counted.facts:
-                ways.setdefault(HOW[counted.facts[fact].how].words, set()).add(name.split("/")[1])
+                variants.setdefault(METHODS[counted.facts[fact].method].words, set()).add(name.split("/")[1])
             elif fact in counted.absent:
-                ways.setdefault(f"absent: {counted.absent[fact]}", set()).add(name.split("/")[1])
-        if ways:
-            every = len(ways) == 1
-            words = "; ".join(f"{way}{'' if every else f' ({_list(names)})'}" for way, names in ways.items())
-            said.append(f"{title}: {words}.")
-    return [*said, WORDS]
+                variants.setdefault(f"absent: {counted.absent[fact]}", set()).add(name.split("/")[1])
+        if variants:
+            one = len(variants) == 1
+            words = "; ".join(f"{text}{'' if one else f' ({_list(names)})'}" for text, names in variants.items())
+            notes.append(f"{title}: {words}.")
+    return [*notes, WORDS]
 
 
 def _list(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))
 
 
-def markdown(now: Facts, changes: Sequence[Change], before: Facts | None) -> list[str]:
-    """The answer, then what differs; without a record to hold it against, the table."""
-    first, *others = sentences(now, changes, before)
+def facts_markdown(now: Facts, changes: Sequence[Change], before: Facts | None) -> list[str]:
+    """Return the summary and the changes as Markdown; without a record to compare with, the table."""
+    first, *others = summary(now, changes, before)
     lines = [f"**{first}** {' '.join(others)}", ""]
     if before is not None:
         titles = ("verdict", "case", "count", "before", "now", "why")
@@ -139,7 +139,7 @@ def markdown(now: Facts, changes: Sequence[Change], before: Facts | None) -> lis
         if counted.facts
     )
     lines += markdown_table(("case", *COLUMNS.values()), rows)
-    return [*lines, "", *(f"- {markdown_cell(text)}" for text in (*_without(now), *_legend(now)))]
+    return [*lines, "", *(f"- {markdown_cell(text)}" for text in (*_uncounted(now), *_legend(now)))]
 
 
 def _change_cells(change: Change) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A child that works through items by name: what kills it fails that item, and a new child goes on behind it."""
+"""A child that works through items by name; an item that kills it fails, and a new child goes on after it."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from bench.runs.request import request
 from bench.runs.restart import InFlight, restart
 from bench.runs.wire import A, Job
 
-# How many items are done, of how many, and which one is begun.
-Told = Callable[[int, int, str], None]
+# Receives the number of items done, their total, and the name of the item that begins.
+Progress = Callable[[int, int, str], None]
 
 
 def work_through(
     job: Callable[[dict[str, str]], Job[A]],
     limit_s: float,
     deaths: int,
-    told: Told,
+    progress: Progress,
     module: str = "bench.worker",
     home: Home = HERE,
     stop: Event | None = None,
 ) -> Answer[A]:
-    """The answer of the last child, of `limit_s` seconds at most each; so many `deaths` are survived.
+    """Return the answer of the last child. A child has `limit_s` seconds, and at most `deaths` of them may die.
 
-    A child says `done total name` before each item. `job` makes what it is asked from the items that killed one before,
-    with the reason. Raises Stopped if `stop` was set.
+    A child sends `done total name` before each item. `job` makes the job of a child from the items that killed earlier
+    ones, with the reasons. Raises Stopped if `stop` was set.
     """
     broken: dict[str, str] = {}
     hand: InFlight[str] = InFlight()
@@ -36,7 +36,7 @@ def work_through(
         total, _, name = rest.partition(" ")
         if done.isdigit():
             hand.begin_next(name)
-            told(int(done), int(total), name)
+            progress(int(done), int(total), name)
 
     def start(alone: bool) -> Answer[A]:
         return request(job(dict(broken)), limit_s, stage, module=module, home=home, stop=stop)

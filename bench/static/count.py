@@ -1,4 +1,4 @@
-"""What is counted of cases, by a child that sees no GPU."""
+"""The facts of cases, counted by a child that sees no GPU."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from bench.plans.case import Case
 from bench.runs.kernel_jobs import FactsJob
 from bench.runs.process import Home
 from bench.static.cases import Counted, Facts
-from bench.static.children import Told, work_through
+from bench.static.children import Progress, work_through
 
 LIMIT_S = 1800.0
-DEATHS = 5  # of children, before the rest is given up
+DEATHS = 5  # of children; with one more, the rest is given up
 
 
 def count_cases(
-    cases: Iterable[Case], told: Told = lambda done, total, name: None, module: str = "bench.worker"
+    cases: Iterable[Case], progress: Progress = lambda done, total, name: None, module: str = "bench.worker"
 ) -> Facts:
-    """The facts of cases. What kills the child fails its case; a new child goes on.
+    """Count the facts of cases. A case that kills the child fails, and a new child goes on.
 
     Raises UnableError where this machine cannot count, WorkError where the child fails as a whole.
     """
     names = [case.name for case in cases]
     with TemporaryDirectory(prefix="resnet-bench-facts-") as exports:
         home = Home(variables={"CUDA_VISIBLE_DEVICES": "", "RESNET_COMPILED": exports})
-        answer = work_through(lambda broken: FactsJob(names, broken), LIMIT_S, DEATHS, told, module, home)
+        answer = work_through(lambda broken: FactsJob(names, broken), LIMIT_S, DEATHS, progress, module, home)
     if answer.status == "skipped":
         raise UnableError(f"this machine cannot count: {answer.reason}")
     if answer.status != "ok":
         raise WorkError(f"nothing could be counted: {answer.status}: {answer.reason}")
-    counted = {name: Counted.of(data) for name, data in answer.data["cases"].items()}
+    counted = {name: Counted.from_json(data) for name, data in answer.data["cases"].items()}
     return Facts(counted, answer.data["environment"], this_commit(), f"{datetime.now(UTC):%Y-%m-%d}")

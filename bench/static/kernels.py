@@ -1,19 +1,19 @@
-"""Kernels as compiled: what the compiler emitted of each, and a file of them that somebody said is good.
+"""Kernels as compiled: the facts of each kernel's machine code, and the file of accepted ones.
 
-A kernel is there with all its uses, `configuration/network/layer`: many layers share one.
+A kernel has all its uses, `configuration/network/layer`, because many layers share one.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import NoneType
-from typing import Any
+from typing import Any, TypedDict
 
 from bench.files import read_json, reading, write_file
 from bench.plans.words import matches
+from bench.records.typed import reader
 from kernels.compiled.facts import KernelFacts
 
 SCHEMA = 2
@@ -25,16 +25,29 @@ EVERYTHING = (
     *(("resnet50", 32, precision) for precision in ("bf16", "tf32", "fp32")),
 )
 
-# What is compiled: (network, batch, precision) by architecture. A kernel costs 0.7 s of a core (Zen 5, 2026-11-23), so
-# what is left out is what tells least: sm_89 and sm_120 have sm_80's tensor cores and copies, with less shared memory.
+# The points to compile: (network, batch, precision) by architecture. A kernel costs 0.7 s of a core (Zen 5,
+# 2026-11-23), so the least informative are left out: sm_89 and sm_120 have sm_80's tensor cores and copies, and less
+# shared memory.
 POINTS = {80: EVERYTHING, 89: MAIN, 90: EVERYTHING, 100: EVERYTHING, 120: MAIN}
 
 
-# What a record of schema 1 does not say: nobody had looked.
+# The facts that a record of schema 1 lacks, as not seen.
 UNSEEN: dict[str, Any] = {"wait_depth": None, "operand_a": "", "overwrites": 0, "barrier": True}
-FACTS = tuple(field.name for field in fields(KernelFacts))
-KINDS: dict[str, type | tuple[type, ...]] = dict.fromkeys(FACTS, int)
-KINDS |= {"tensor": dict, "operand_a": str, "wait_depth": (int, NoneType)}
+
+
+class _Required(TypedDict):
+    arch: int
+    kernel: str
+    uses: list[str]
+
+
+class _Row(_Required, total=False):
+    """An entry as JSON, beside its facts."""
+
+    failed: str
+
+
+_read_row, _read_facts = reader(_Row), reader(KernelFacts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,19 +61,20 @@ class Entry:
     failed: str = ""
 
     @classmethod
-    def of(cls, row: dict[str, Any]) -> Entry:
-        """Return the entry of a row. Raises ValueError for one whose facts are missing or of a wrong type."""
-        facts = None if row.get("failed") else _facts_of(row.get("facts", {}))
-        return cls(**row | {"uses": tuple(row["uses"]), "facts": facts})
+    def from_json(cls, row: dict[str, Any]) -> Entry:
+        """Return the entry of a row. Raises ValueError for a field that is missing or of a wrong type."""
+        row = _read_row(row)
+        facts = None if row.get("failed") else _read_facts(row.get("facts"))
+        return cls(row["arch"], row["kernel"], tuple(row["uses"]), facts, row.get("failed", ""))
 
-    def row(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         outcome = {"facts": asdict(self.facts)} if self.facts else {"failed": self.failed}
         return {"arch": self.arch, "kernel": self.kernel, "uses": list(self.uses), **outcome}
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """`commit`: a sha, with a plus if the tree had changes that were not committed."""
+    """A record of accepted kernels; `commit` is a sha, with a plus if the tree had uncommitted changes."""
 
     entries: list[Entry]
     triton: str
@@ -68,109 +82,93 @@ class Accepted:
     when: str
 
     @staticmethod
-    def load(path: Path) -> Accepted:
-        """Raises StoreError for a file that is missing, damaged or too new."""
+    def read(path: Path) -> Accepted:
+        """Read a record. Raises StoreError for a file that is missing, damaged or too new."""
         cure = f"`bench kernels --accept {path}` writes one"
         with reading(path, "record of accepted kernels", cure):
             data = read_json(path, SCHEMA)
-            entries = [Entry.of(_filled(row, data["schema"])) for row in data["entries"]]
-            for entry in entries:
-                _check(entry)
+            entries = [Entry.from_json(_filled(row, data["schema"])) for row in data["entries"]]
             return Accepted(entries, str(data["triton"]), str(data["commit"]), str(data["when"]))
 
     def save(self, path: Path) -> None:
-        """Writes it whole or not at all, an entry a line. Raises StoreError where it cannot."""
+        """Write the file whole or not at all, an entry a line. Raises StoreError where it cannot."""
         ordered = sorted(self.entries, key=lambda entry: (entry.arch, entry.kernel, entry.uses))
-        lines = ",\n".join(json.dumps(entry.row(), separators=(",", ":")) for entry in ordered)
+        lines = ",\n".join(json.dumps(entry.as_json(), separators=(",", ":")) for entry in ordered)
         head = json.dumps({"schema": SCHEMA, "triton": self.triton, "commit": self.commit, "when": self.when})
         write_file(path, f'{head[:-1]}, "entries": [\n{lines}\n]}}\n')
 
 
-def chosen(entries: Iterable[Entry], archs: Iterable[int], globs: list[str]) -> list[Entry]:
-    """The entries of some architectures, with the uses of layers that match."""
+def matching_entries(entries: Iterable[Entry], archs: Iterable[int], globs: list[str]) -> list[Entry]:
+    """Return the entries of some architectures, with the uses of layers that match a glob."""
     wanted = set(archs)
     matching = []
     for entry in entries:
-        uses = tuple(use for use in entry.uses if matches(parts(use)[1], globs))
+        uses = tuple(use for use in entry.uses if matches(split_use(use)[1], globs))
         if entry.arch in wanted and uses:
-            matching.append(Entry(entry.arch, entry.kernel, uses, entry.facts, entry.failed))
+            matching.append(replace(entry, uses=uses))
     return matching
 
 
-def parts(use: str) -> tuple[str, str]:
-    """`configuration/network/layer` as configuration and network/layer."""
+def split_use(use: str) -> tuple[str, str]:
+    """Split `configuration/network/layer` into configuration and network/layer."""
     config, _, layer = use.partition("/")
     return config, layer
 
 
 def _filled(row: dict[str, Any], schema: int) -> dict[str, Any]:
-    """A row with what its schema lacks."""
+    """Return a row with the facts that its schema lacks."""
     return row | {"facts": UNSEEN | row["facts"]} if schema == 1 and "facts" in row else row
 
 
-def _check(entry: Entry) -> None:
-    """Raise ValueError for an entry whose architecture or texts are of a wrong type."""
-    texts = (entry.kernel, entry.failed, *entry.uses)
-    if not isinstance(entry.arch, int) or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"an entry of {entry.arch!r}, {texts!r}")
-
-
-def _facts_of(values: dict[str, Any]) -> KernelFacts:
-    """Return a kernel's facts from JSON. Raises ValueError for a fact that is missing or of a wrong type."""
-    if missing := set(FACTS) - values.keys():
-        raise ValueError(f"an entry without {', '.join(sorted(missing))}")
-    for name in FACTS:
-        if not isinstance(values[name], KINDS[name]):
-            raise ValueError(f"{name} is {values[name]!r}")
-    if not all(isinstance(count, int) for count in values["tensor"].values()):
-        raise ValueError(f"tensor is {values['tensor']!r}")
-    return KernelFacts(**{name: values[name] for name in FACTS})
-
-
-def exact(entry: Entry) -> bool:
-    """Whether it is of fp32, which tensor cores do not multiply."""
+def is_fp32(entry: Entry) -> bool:
+    """Return whether the kernel is for fp32, which tensor cores do not multiply."""
     return all("/fp32-" in use for use in entry.uses)
 
 
-def spills(entry: Entry) -> bool:
-    return entry.facts is not None and entry.facts.spills
-
-
 def fits(entry: Entry) -> bool:
-    """Whether a block can have the shared memory that it asks for; a launch tells, a compiler does not."""
+    """Return whether a block can have the shared memory that it needs; a compiler does not check it, a launch does."""
     return entry.facts is None or entry.facts.fits
 
 
 def unsafe(entry: Entry) -> str:
-    """Why its code may compute wrong numbers, or nothing."""
+    """Return why the kernel's code may compute wrong numbers, or nothing."""
     return entry.facts.hazard_reason if entry.facts else ""
 
 
-def tensor(facts: KernelFacts) -> str:
-    """`8 HGMMA`, or `none`."""
+def faults(entry: Entry) -> list[str]:
+    """Return why no commit may add the kernel: it does not compile, spills, does not fit, or may be wrong."""
+    if entry.facts is None:
+        return [f"does not compile: {entry.failed}"]
+    lines = [f"spills: {describe_spills(entry.facts)}"] if entry.facts.spills else []
+    lines += [] if entry.facts.fits else [f"shared memory: {describe_shared(entry.facts)}"]
+    return lines + ([f"unsafe: {why}"] if (why := unsafe(entry)) else [])
+
+
+def describe_tensor(facts: KernelFacts) -> str:
+    """Return the tensor-core instructions: `8 HGMMA`, or `none`."""
     return " + ".join(f"{count} {name}" for name, count in facts.tensor.items()) or "none"
 
 
-def kind(facts: KernelFacts) -> int:
-    """The least of the instructions: 0 none, 1 mma.sync, 2 wgmma, 3 tcgen05.
+def tensor_generation(facts: KernelFacts) -> int:
+    """Return the oldest generation of the tensor-core instructions: 0 none, 1 mma.sync, 2 wgmma, 3 tcgen05.
 
-    sm_90 and sm_100 reach their rates by their own instruction alone, and still run the older.
+    sm_90 and sm_100 still run older instructions, and reach their full rate with the newest alone.
     """
-    kinds = [3 if name.startswith("UTC") else 2 if name.endswith("GMMA") else 1 for name in facts.tensor]
-    return min(kinds, default=0)
+    generations = [3 if name.startswith("UTC") else 2 if name.endswith("GMMA") else 1 for name in facts.tensor]
+    return min(generations, default=0)
 
 
-def spill(facts: KernelFacts) -> str:
-    """`24 bytes of stack, 6 stores`, or `none`."""
-    some = facts.stack or facts.spill_stores
-    return f"{facts.stack} bytes of stack, {facts.spill_stores} stores" if some else "none"
+def describe_spills(facts: KernelFacts) -> str:
+    """Return the spills: `24 bytes of stack, 6 stores`, or `none`."""
+    spilled = facts.stack or facts.spill_stores
+    return f"{facts.stack} bytes of stack, {facts.spill_stores} stores" if spilled else "none"
 
 
-def shared(facts: KernelFacts) -> str:
+def describe_shared(facts: KernelFacts) -> str:
     return f"{facts.shared:,} of {facts.shared_limit:,} bytes"
 
 
-def copies(facts: KernelFacts) -> list[str]:
-    """`a24 b2+1` in words: cp.async copies, bulk loads and stores, where there are any."""
+def describe_copies(facts: KernelFacts) -> list[str]:
+    """Return the words of `a24 b2+1`: cp.async copies, bulk loads and stores, where there are any."""
     asynchronous = [f"a{facts.async_loads}"] if facts.async_loads else []
     return asynchronous + ([f"b{facts.bulk_loads}+{facts.bulk_stores}"] if facts.bulk_loads else [])

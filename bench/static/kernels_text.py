@@ -1,4 +1,4 @@
-"""Kernels as compiled, as a person reads them: sentences, a table of all, what differs from the accepted record."""
+"""Compiled kernels for a reader: sentences, a table of all, the changes from the accepted record."""
 
 from __future__ import annotations
 
@@ -9,10 +9,20 @@ from rich.table import Table
 
 from bench.lines import Line
 from bench.static.kernel_changes import ORDER, Change
-from bench.static.kernels import Accepted, Entry, copies, exact, fits, kind, parts, shared, spill, spills, unsafe
+from bench.static.kernels import (
+    Accepted,
+    Entry,
+    describe_copies,
+    faults,
+    fits,
+    is_fp32,
+    split_use,
+    tensor_generation,
+    unsafe,
+)
 from bench.text import WORDS, grid
 
-LISTED = 20  # changes of a kind that is no failure
+LISTED = 20  # changes of a kind, beside regressions
 # kernels that many configurations share
 SHARED = ("conv_reduce", "head_means")
 LEGEND = (
@@ -24,7 +34,7 @@ LEGEND = (
 
 
 def summary(now: Accepted) -> list[str]:
-    """The answer in sentences: how many, and what is bad about any."""
+    """Return sentences on how many kernels were compiled, and which faults they have."""
     entries = now.entries
     failed = [entry for entry in entries if entry.failed]
     archs = sorted({entry.arch for entry in entries})
@@ -33,22 +43,22 @@ def summary(now: Accepted) -> list[str]:
         f"{len(entries) - len(failed)} of {len(entries)} kernels compiled, for {', '.join(f'sm_{a}' for a in archs)} "
         f"and {uses} uses by layers, with triton {now.triton}."
     ]
-    spilled = [entry for entry in entries if spills(entry)]
+    spilled = [facts for entry in entries if (facts := entry.facts) and facts.spills]
     large = [entry for entry in entries if not fits(entry)]
     products = [
-        (entry.arch, facts) for entry in entries if (facts := entry.facts) and facts.product and not exact(entry)
+        (entry.arch, facts) for entry in entries if (facts := entry.facts) and facts.product and not is_fp32(entry)
     ]
-    plain = [facts for _, facts in products if not facts.tensor]
-    older = [facts for arch, facts in products if arch in (90, 100) and kind(facts) == 1]
-    doubtful = [entry for entry in entries if unsafe(entry)]
+    without_tensor = [facts for _, facts in products if not facts.tensor]
+    older = [facts for arch, facts in products if arch in (90, 100) and tensor_generation(facts) == 1]
+    hazardous = [entry for entry in entries if unsafe(entry)]
     wide = [facts for entry in entries if (facts := entry.facts) and facts.operand_a and facts.warps > 4]
     guarded = sum(facts.barrier for facts in wide)
     lines.append(
         f"{len(spilled) or 'None'} of them spill, {len(large) or 'none'} ask for more shared memory than there is, "
-        f"{len(plain) or 'none'} multiply without tensor cores (beside fp32, which has none)."
+        f"{len(without_tensor) or 'none'} multiply without tensor cores (beside fp32, which has none)."
     )
     lines.append(
-        f"{len(doubtful) or 'None'} may compute wrong numbers, by the code; of {len(wide)} with wgmma and 8 warps, "
+        f"{len(hazardous) or 'None'} may compute wrong numbers, by the code; of {len(wide)} with wgmma and 8 warps, "
         f"{guarded} have the barrier that these need."
     )
     if older:
@@ -56,12 +66,12 @@ def summary(now: Accepted) -> list[str]:
     return lines
 
 
-def lines(now: Accepted, seconds: float, table: bool) -> Iterator[Line]:
-    """The answer, which kernels are bad, and, if asked for, a table of all."""
+def kernel_lines(now: Accepted, seconds: float, table: bool) -> Iterator[Line]:
+    """Yield the summary, the kernels with a fault and, with `table`, a table of all."""
     first, *others = summary(now)
     yield Line(f"[bold]{escape(first)}[/] {escape(' '.join(others))} It took {seconds:.0f} s.")
     for entry in now.entries:
-        if bad := _bad(entry):
+        if bad := faults(entry):
             words = f"sm_{entry.arch} {entry.kernel} {escape(entry.uses[0])}: {escape(', '.join(bad))}"
             yield Line(f"[red]{words}[/]", whole=True)
     if table:
@@ -70,40 +80,32 @@ def lines(now: Accepted, seconds: float, table: bool) -> Iterator[Line]:
         yield Line(LEGEND, "dim")
 
 
-def _bad(entry: Entry) -> list[str]:
-    if entry.facts is None:
-        return [f"does not compile: {entry.failed}"]
-    bad = [f"spills {spill(entry.facts)}"] if entry.facts.spills else []
-    bad += [] if entry.facts.fits else [f"shared memory {shared(entry.facts)}"]
-    return bad + ([f"unsafe: {why}"] if (why := unsafe(entry)) else [])
-
-
 def _grid(entries: list[Entry]) -> Table:
     titles = ("kernel", "uses", "regs", "spill", "KiB", "blk", "tensor", "copies", "code")
     table = grid(*titles, text=1, wrapped=("kernel",))
-    above = 0
+    section = 0
     for arch, *cells in _rows(entries):
-        if arch != above:
+        if arch != section:
             table.add_section()
             table.add_row(f"[bold]sm_{arch}[/]")
-            above = arch
+            section = arch
         table.add_row(*cells)
     return table
 
 
 def _rows(entries: list[Entry]) -> Iterator[tuple[int, *tuple[str, ...]]]:
-    """Architecture and cells, a row for each configuration."""
+    """Yield the architecture and the cells of a row for each configuration."""
     groups: dict[tuple[int, str], list[Entry]] = {}
     for entry in entries:
-        config = [] if entry.kernel in SHARED else [parts(entry.uses[0])[0]]
-        kernel = [] if config and entry.kernel.startswith("conv") else [entry.kernel]  # ptr or tma says which
-        name = " ".join([*kernel, *config, *(["fp32"] if config and exact(entry) else [])])
+        config = [] if entry.kernel in SHARED else [split_use(entry.uses[0])[0]]
+        kernel = [] if config and entry.kernel.startswith("conv") else [entry.kernel]  # ptr or tma names the kernel
+        name = " ".join([*kernel, *config, *(["fp32"] if config and is_fp32(entry) else [])])
         if entry.facts:
             groups.setdefault((entry.arch, name), []).append(entry)
     for (arch, name), group in sorted(groups.items()):
         facts = [entry.facts for entry in group if entry.facts]
         least = min(facts, key=lambda fact: sum(fact.tensor.values()))
-        moves = copies(least) + ([f"w{least.set_registers}"] if least.set_registers else [])
+        copies = describe_copies(least) + ([f"w{least.set_registers}"] if least.set_registers else [])
         yield (
             arch,
             name.replace("-k1-", "-").replace("-g8", ""),
@@ -113,13 +115,13 @@ def _rows(entries: list[Entry]) -> Iterator[tuple[int, *tuple[str, ...]]]:
             f"{max(fact.shared for fact in facts) / 1024:.0f}",
             str(min(fact.occupancy for fact in facts)),
             " ".join(f"{count} {kind}" for kind, count in least.tensor.items()) or "-",
-            " ".join(moves) or "-",
+            " ".join(copies) or "-",
             f"{max(fact.code for fact in facts) / 1024:.0f}",
         )
 
 
 def change_lines(changes: list[Change], before: Accepted, now: Accepted) -> Iterator[Line]:
-    """The sentence that counts, then regressions in full and the rest shortened."""
+    """Yield a sentence with the counts, all regressions and the first LISTED changes of every other kind."""
     yield Line()
     by_kind = {name: [change for change in changes if change.kind == name] for name in ORDER}
     counts = ", ".join(f"{len(some)} {name}" for name, some in by_kind.items())

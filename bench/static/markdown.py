@@ -1,4 +1,4 @@
-"""The kernels' records as Markdown: what the compiler emits for a network, what the model predicts of its layers."""
+"""The kernels' records as Markdown: a network's kernels as compiled, and the model's predictions of its layers."""
 
 from __future__ import annotations
 
@@ -6,36 +6,43 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.static import predictions
-from bench.static.kernels import Accepted, Entry, copies, spill, tensor, unsafe
-from bench.static.kernels import parts as parts_of
+from bench.static.kernels import (
+    Accepted,
+    Entry,
+    describe_copies,
+    describe_spills,
+    describe_tensor,
+    split_use,
+    unsafe,
+)
 from bench.static.predictions import GOALS, Prediction
 from bench.text import markdown_table
 from kernels.cards.places import RESULTS, tuned_folder
 from kernels.table import Table
 
-# Of the accepted record, what a page shows.
+# The part of the accepted record that a page shows.
 ARCH, NETWORK, BATCH, PRECISION = 90, "resnet50", 32, "fp16"
-UNKNOWN = "not measured"
+NOT_MEASURED = "not measured"
 
 
 def section(root: Path, file: str) -> str:
-    """What a page says from one of these files, chosen by its name. Raises StoreError if it cannot be read."""
+    """Return the Markdown of one of the two files, chosen by its name. Raises StoreError if it cannot be read."""
     path = root / file
     if path.name.startswith("accepted"):
-        return emitted(Accepted.load(path))
+        return kernels_markdown(Accepted.read(path))
     tables = [Table.read(table) for table in sorted(tuned_folder(root / RESULTS.name).glob("*.json"))]
-    return predicted(predictions.read(path), Table(entry for table in tables for entry in table))
+    return predictions_markdown(predictions.read_prediction(path), Table(entry for table in tables for entry in table))
 
 
-def emitted(record: Accepted) -> str:
-    """A row for each kernel that the network runs, in the order of the record's configurations."""
-    begin = f"{NETWORK}/{PRECISION}-n{BATCH}-"
+def kernels_markdown(record: Accepted) -> str:
+    """Return a table with a row for each kernel of the network, large images first, and what its columns mean."""
+    prefix = f"{NETWORK}/{PRECISION}-n{BATCH}-"
     rows: list[tuple[str, ...]] = []
     for entry in record.entries:
         if entry.arch == ARCH:
-            for config, layer in map(parts_of, entry.uses):
-                if layer.startswith(begin):
-                    rows.append(_cells(entry, config, layer.removeprefix(begin)))
+            for config, layer in map(split_use, entry.uses):
+                if layer.startswith(prefix):
+                    rows.append(_cells(entry, config, layer.removeprefix(prefix)))
     titles = (
         *("layer", "kernel", "registers", "spills", "KiB shared", "blocks", "tensor cores"),
         *("A from", "depth", "overwrites", "barrier", "copies", "KiB code"),
@@ -49,25 +56,25 @@ def emitted(record: Accepted) -> str:
         " cp.async, b bulk loads + stores. `conv_tma` is compiled to be watched where no table chooses it.",
         "",
         "Of wgmma (`kernels/compiled/hazards.py`): A from: where the products read x; depth: groups of products that a"
-        " wait in the loop leaves in flight, 0 where each step waits for its own; overwrites: instructions that write"
-        " registers which these read; barrier: whether all warps meet between such a wait and the next write to what"
-        f" they read. {_safety(record)}",
+        " wait in the loop leaves in flight, 0 where each step waits for its products; overwrites: instructions that"
+        " write registers which these read; barrier: whether all warps meet between such a wait and the next write to"
+        f" what they read. {_safety(record)}",
     ]
     return "\n".join(lines) + "\n"
 
 
 def _safety(record: Accepted) -> str:
-    """How many of all kernels may compute wrong numbers."""
-    bad = sum(bool(unsafe(entry)) for entry in record.entries)
+    """Return a sentence on how many kernels of the record may compute wrong numbers."""
+    hazardous = sum(bool(unsafe(entry)) for entry in record.entries)
     wide = [facts for entry in record.entries if (facts := entry.facts) and facts.operand_a and facts.warps > 4]
     return (
-        f"Of all {len(record.entries)} kernels of the record {bad or 'none'} overwrite or lack the barrier; of"
+        f"Of all {len(record.entries)} kernels of the record {hazardous or 'none'} overwrite or lack the barrier; of"
         f" {len(wide)} with wgmma and 8 warps {sum(facts.barrier for facts in wide)} have it."
     )
 
 
 def _order(cells: tuple[str, ...]) -> tuple[int, str]:
-    """Large images first, as they run."""
+    """Return the sort key that puts large images first, as they run."""
     size = int(cells[0].partition("x")[0])
     return -size, cells[0]
 
@@ -82,26 +89,27 @@ def _cells(entry: Entry, config: str, layer: str) -> tuple[str, ...]:
         depth = "-" if facts.wait_depth is None else str(facts.wait_depth)
         products = facts.operand_a, depth, str(facts.overwrites), "yes" if facts.barrier else "no"
     return (
-        layer, name, str(facts.registers), spill(facts), f"{facts.shared / 1024:.0f}", str(facts.occupancy),
-        tensor(facts), *products, " ".join(copies(facts)) or "-", f"{facts.code / 1024:.0f}",
+        layer, name, str(facts.registers), describe_spills(facts), f"{facts.shared / 1024:.0f}",
+        str(facts.occupancy), describe_tensor(facts), *products, " ".join(describe_copies(facts)) or "-",
+        f"{facts.code / 1024:.0f}",
     )  # fmt: skip
 
 
-def predicted(prediction: Prediction, measured: Table) -> str:
-    """A row for each group of layers, two columns for each batch: the model's microseconds, and the measured ones."""
-    by_batch = predictions.rows(prediction, measured)
+def predictions_markdown(prediction: Prediction, measured: Table) -> str:
+    """Return a table of the model's and the measured microseconds, a row a group of layers, two columns a batch."""
+    by_batch = predictions.rows_by_batch(prediction, measured)
     batches = sorted(by_batch)
     titles = ("layers", "launches", *(title for batch in batches for title in (f"b{batch}, model", "outcome")))
     lines = markdown_table(titles, _groups(by_batch, batches))
-    made = prediction["made"]
-    constants = f" Then {made['constants']}." if "constants" in made else ""
+    provenance = prediction["made"]
+    constants = f" Then {provenance['constants']}." if "constants" in provenance else ""
     lines += ["", *(_goal(batch, by_batch[batch]) + "  " for batch in batches if batch in GOALS)]
     lines += [
         "",
         f"{prediction['model']}, {prediction['precision']}, {prediction['gpu']}: microseconds in a CUDA graph as the"
         " model of `kernels.kinds` has them, which is no measurement, for all launches of a group together."
-        f" Made by `{made['command']}` on {made['date']}, commit {made['commit']}.{constants} Outcome: what"
-        " `bench tune` measured for the best configuration, one layer at a time.",
+        f" Made by `{provenance['command']}` on {provenance['date']}, commit {provenance['commit']}.{constants}"
+        " Outcome: what `bench tune` measured for the best configuration, one layer at a time.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -123,11 +131,11 @@ def _sums(rows: list[predictions.Row]) -> tuple[float, float | None]:
 
 
 def _pair(us: float, measured: float | None) -> tuple[str, str]:
-    return f"{us:,.1f}", UNKNOWN if measured is None else f"{measured:,.1f}"
+    return f"{us:,.1f}", NOT_MEASURED if measured is None else f"{measured:,.1f}"
 
 
 def _rate(batch: int, us: float | None) -> str:
-    return UNKNOWN if us is None else f"{1e6 * batch / us:,.0f}"
+    return NOT_MEASURED if us is None else f"{1e6 * batch / us:,.0f}"
 
 
 def _goal(batch: int, rows: list[predictions.Row]) -> str:

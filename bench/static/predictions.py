@@ -1,7 +1,7 @@
-"""What the model says of a network's layers before they are measured, kept as it was said, and what came of it.
+"""Predictions of the time of a network's layers, kept as they were before the measurement, and their outcomes.
 
 A prediction is the model's choice for a layer and its microseconds (`kernels.kinds`), never a measurement. Its
-outcome is the entry of a tuned table that was measured (`bench tune`), where there is one.
+outcome is the measured entry of a tuned table (`bench tune`), where there is one.
 """
 
 from __future__ import annotations
@@ -11,34 +11,37 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NotRequired, TypedDict, cast
+from typing import TypedDict, cast
 
-from bench.errors import StoreError
 from bench.files import read_json, reading, write_json
 from bench.machine.provenance import this_commit
-from bench.tuning.gpus import KNOWN, Gpu, predicted, untuned
+from bench.records.typed import reader
+from bench.tuning.gpus import PREDICTABLE, Gpu, predict_us, untuned_config
 from bench.tuning.networks import Network, read_networks
 from kernels.cards.constants import install_measured
 from kernels.space.layer import Layer
 from kernels.table import Table
 
 SCHEMA = 1
-MODEL, PRECISION, BATCHES, GPU = "resnet50", "fp16", (1, 32, 128, 256), KNOWN["NVIDIA H200"]
+MODEL, PRECISION, BATCHES, GPU = "resnet50", "fp16", (1, 32, 128, 256), PREDICTABLE["NVIDIA H200"]
 # images/s, by batch: beyond what inductor reaches on an H200, and beyond every stack whose figures are public
 GOALS = {128: 39_000, 256: 48_000}
 
 
-class Made(TypedDict):
-    """How a prediction was made; `constants`: which of the model's were measured, in words."""
-
+class _Command(TypedDict):
     command: str
     date: str
     commit: str
-    constants: NotRequired[str]
+
+
+class Provenance(_Command, total=False):
+    """The command, the day and the commit of a prediction; `constants` says which of the model's were measured."""
+
+    constants: str
 
 
 class PredictedLayer(TypedDict):
-    """`us`: microseconds of one launch; `count`: how many launches."""
+    """A layer of a prediction: the microseconds of one launch, and the number of launches."""
 
     layer: str
     group: str
@@ -48,7 +51,7 @@ class PredictedLayer(TypedDict):
 
 
 class PredictedNetwork(TypedDict):
-    """The network at one batch, its layers in the order they first run."""
+    """The network at one batch, with its layers in the order they first run."""
 
     batch: int
     layers: list[PredictedLayer]
@@ -61,13 +64,13 @@ class Prediction(TypedDict):
     gpu: str
     model: str
     precision: str
-    made: Made
+    made: Provenance
     networks: list[PredictedNetwork]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A group of layers at one batch: how many launches, the model's microseconds for all, and the measured ones."""
+    """A group of layers at one batch: its launches, and the predicted and the measured microseconds of all of them."""
 
     group: str
     launches: int
@@ -76,7 +79,7 @@ class Row:
 
 
 def group_of(layer: Layer) -> str:
-    """Layers that differ in their input alone: `3x3, 64 to 64`, `1x1 to 256 and shortcut`."""
+    """Name the group of layers that differ only in their input: `3x3, 64 to 64`, `1x1 to 256 and shortcut`."""
     if layer.kind != "conv":
         return layer.kind
     kernel = "x".join(map(str, layer.kernel))
@@ -86,73 +89,54 @@ def group_of(layer: Layer) -> str:
     return f"{kernel} to {layer.c_out}{more}"
 
 
-def predict(networks: Iterable[Network], gpu: Gpu) -> list[PredictedNetwork]:
-    """Every layer of some networks as the model would cut it, in the order they first run."""
+def predict_networks(networks: Iterable[Network], gpu: Gpu) -> list[PredictedNetwork]:
+    """Predict every layer of some networks with the model's configuration, in the order they first run."""
     return [{"batch": network.batch, "layers": _layers(network, gpu)} for network in networks]
 
 
 def _layers(network: Network, gpu: Gpu) -> list[PredictedLayer]:
     layers: list[PredictedLayer] = []
     for layer, count in network.layers.items():
-        config = untuned(layer, gpu)
-        us = round(predicted(layer, config, gpu), 2)
+        config = untuned_config(layer, gpu)
+        us = round(predict_us(layer, config, gpu), 2)
         layers.append({"layer": layer.key, "group": group_of(layer), "count": count, "config": config, "us": us})
     return layers
 
 
-def make(path: Path, gpu: Gpu) -> Prediction:
-    """Write the prediction of the docs for a GPU, before it is measured; a child knows the networks.
+def write_prediction(path: Path, gpu: Gpu) -> Prediction:
+    """Write the prediction of the documents for a GPU; a child reads the networks.
 
     Raises ConstantsError where measured constants cannot be read, WorkError where the child fails, and StoreError.
     """
     constants = install_measured(gpu.name)
     networks = read_networks([MODEL], BATCHES, [PRECISION], what="the network").networks
     command = f"bench kernels --predict {path}" + (f" --gpu '{gpu.name}'" if gpu != GPU else "")
-    made: Made = {"command": command, "date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": this_commit()}
-    return save(path, networks, made | {"constants": constants}, gpu)
+    provenance: Provenance = {"command": command, "date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": this_commit()}
+    return save_prediction(path, networks, provenance | {"constants": constants}, gpu)
 
 
-def save(path: Path, networks: Iterable[Network], made: Made, gpu: Gpu = GPU) -> Prediction:
-    """Write a prediction. Raises StoreError where it cannot."""
+def save_prediction(path: Path, networks: Iterable[Network], provenance: Provenance, gpu: Gpu = GPU) -> Prediction:
+    """Write a prediction to a file. Raises StoreError where it cannot."""
     prediction: Prediction = {
         "schema": SCHEMA,
         "gpu": gpu.name,
         "model": MODEL,
         "precision": PRECISION,
-        "made": made,
-        "networks": predict(networks, gpu),
+        "made": provenance,
+        "networks": predict_networks(networks, gpu),
     }
     write_json(path, prediction)
     return prediction
 
 
-def read(path: Path) -> Prediction:
-    """What `bench kernels --predict` wrote. Raises StoreError for a file that is missing, or is another's."""
+def read_prediction(path: Path) -> Prediction:
+    """Read a file of `bench kernels --predict`. Raises StoreError for one that is missing or has other contents."""
     with reading(path, "prediction", "make it anew"):
-        content = read_json(path, SCHEMA)
-    if not _whole(content):
-        raise StoreError(f"{path} is not what this version's bench kernels --predict writes: make it anew")
-    return cast(Prediction, content)
+        return cast(Prediction, reader(Prediction)(read_json(path, SCHEMA)))
 
 
-def _whole(content: object) -> bool:
-    """Whether all is there that `rows` reads, each of its kind."""
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        return False
-    try:
-        layers = [layer for network in content["networks"] for layer in network["layers"]]
-        texts = [content[name] for name in ("gpu", "model", "precision")]
-        texts += [content["made"][name] for name in ("command", "date", "commit")]
-        texts += [layer[name] for layer in layers for name in ("layer", "group")]
-        numbers = [network["batch"] for network in content["networks"]]
-        numbers += [layer[name] for layer in layers for name in ("count", "us")]
-    except (KeyError, TypeError):
-        return False
-    return all(isinstance(text, str) for text in texts) and all(isinstance(number, int | float) for number in numbers)
-
-
-def rows(prediction: Prediction, measured: Table) -> dict[int, list[Row]]:
-    """By batch; a group has an outcome once all of its layers are measured."""
+def rows_by_batch(prediction: Prediction, measured: Table) -> dict[int, list[Row]]:
+    """Return the rows of each batch; a group has an outcome once all of its layers are measured."""
     gpu = prediction["gpu"]
     times = {entry.layer: entry.us for entry in measured if entry.gpu == gpu and entry.chosen == "measured"}
     return {network["batch"]: _groups(network["layers"], times) for network in prediction["networks"]}

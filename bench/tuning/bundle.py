@@ -1,7 +1,7 @@
-"""A bundle of kernels filled on a machine that need have no GPU, for a card elsewhere that is to lose no time.
+"""A bundle of kernels, filled on a machine that needs no GPU, so that a rented card loses no time to compiling.
 
-Children compile (`bench.worker.tune.bundle`); what they tell of goes into the file here, so that neither a death nor an
-interrupt costs more than the candidates that were being compiled.
+Children compile (`bench.worker.tune.bundle`). The parent puts each candidate that they finish into the file, so that a
+death or an interrupt costs only the candidates that were being compiled.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,11 @@ from bench.runs.request import request
 from bench.runs.restart import InFlight, restart
 from kernels.compiled.bundle import BUNDLE_VARIABLE, MAX_BUNDLE_BYTES, Bundle, Maker
 
-CAP = 48  # candidates a layer: more than a quarter of an hour times of any
-DEATHS = 20  # of compilers, before it is given up
+CAP = 48  # candidates a layer: more than a quarter of an hour can time
+DEATHS = 20  # of compilers; at this many, filling is given up
 LIMIT_S = 36_000.0
-GRACE_S = 300.0  # for what is being compiled when the time is up
-QUIET = 64  # candidates between two lines
+GRACE_S = 300.0  # for the candidates that are being compiled when the time is up
+REPORT_EVERY = 64  # candidates between two progress messages
 
 Candidate = tuple[str, str]  # a layer's key and a configuration
 
@@ -35,27 +35,21 @@ class FullError(Exception):
     """The bundle has reached its limit."""
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What is to be in a bundle: networks' kernels, and so many `candidates` of each layer.
+def bundle_job(
+    models: list[str], batches: list[int], precisions: list[str], arch: int, candidates: int, tables: list[str]
+) -> BundleJob:
+    """Return the job of a bundle's kernels, `candidates` of each layer, for a compute capability, such as 90.
 
-    `arch`: compute capability as 90; `tables`: files of configurations that are chosen before the model's own.
+    `tables` are files of configurations that go before the model's.
     """
-
-    models: list[str]
-    batches: list[int]
-    precisions: list[str]
-    arch: int
-    candidates: int = CAP
-    tables: list[str] = field(default_factory=list)
-    image: int = 224
+    return BundleJob(models, batches, precisions, arch, candidates, tables, known={}, threads=0, seconds=0.0)
 
 
 @dataclass(frozen=True)
 class Filled:
-    """What is in the file, and what this call added: `made` kernels, in `seconds`. `failed`: layer, candidate, reason.
+    """The content of the file, the number of kernels that this call added, and its failures: layer, candidate, reason.
 
-    `complete`: whether all that was wanted is in it.
+    `complete` is whether the file has everything that was wanted.
     """
 
     file: str
@@ -69,12 +63,12 @@ class Filled:
     complete: bool
 
     def lines(self) -> Iterator[Line]:
-        """The same for a person."""
-        each = self.bytes / max(self.kernels, 1)
+        """Yield the same as sentences."""
+        each, added = self.bytes / max(self.kernels, 1), self.made
         yield verbatim(
             f"{self.file}: {self.kernels} kernels for {self.candidates} candidates of {self.layers} layers, "
-            f"{self.bytes / 1e6:.1f} MB, {each / 1e3:.1f} kB each. {self.made} of them now, "
-            f"in {self.seconds:.0f} s, {60 * self.made / max(self.seconds, 0.1):.0f} a minute."
+            f"{self.bytes / 1e6:.1f} MB, {each / 1e3:.1f} kB each. {added} of them now, "
+            f"in {self.seconds:.0f} s, {60 * added / max(self.seconds, 0.1):.0f} a minute."
         )
         for layer, config, reason in self.failed:
             yield verbatim(f"failed: {layer}: {config}: {reason}")
@@ -83,26 +77,26 @@ class Filled:
         yield Line(f"Use: {BUNDLE_VARIABLE}={self.file}, or bench tune --bundle {self.file}", markup=False)
 
 
-def fill(
-    path: Path, wanted: Wanted, budget_s: float | None, commit: str, told: Callable[[str], None]
+def fill_bundle(
+    path: Path, job: BundleJob, budget_s: float | None, commit: str, report: Callable[[str], None]
 ) -> tuple[Filled, bool]:
-    """Compile into the file until all is in it, the time is up, it is full, or an interrupt; whether it was the last.
+    """Compile into the file until it is complete or full, or the time is up; return also whether it was interrupted.
 
-    A file of the same maker is gone on with. `told` hears a sentence now and then. Raises UnableError where this
-    machine cannot compile, WorkError where nothing comes of it or the file cannot be written.
+    A file of the same compiler is continued. `report` receives progress messages. Raises UnableError where this machine
+    cannot compile, WorkError where children compile nothing or the file cannot be written.
     """
     start = time.monotonic()
     end = start + (budget_s or LIMIT_S)
-    bundle = _opened(path, wanted, end, commit)
+    bundle = _open(path, job, end, commit)
     if bundle.rebuild_reason:
-        told(f"{path} is made anew: {bundle.rebuild_reason}")
+        report(f"{path} is written anew: {bundle.rebuild_reason}")
     before = len(bundle.keys)
-    work, interrupted = Filling(bundle, told), False
+    work, interrupted = Filling(bundle, report), False
     try:
         try:
-            work.run(wanted, end)
+            work.compile(job, end)
         except FullError:
-            told(f"It is full: {MAX_BUNDLE_BYTES / 1e6:.0f} MB.")
+            report(f"It is full: {MAX_BUNDLE_BYTES / 1e6:.0f} MB.")
         except KeyboardInterrupt:
             interrupted = True
         bundle.save()
@@ -122,39 +116,39 @@ def fill(
     return filled, interrupted
 
 
-def _opened(path: Path, wanted: Wanted, end: float, commit: str) -> Bundle:
-    """The bundle, of whatever it is that compiles here."""
-    answer = request(MakerJob(wanted.arch), max(end - time.monotonic(), 0.0) + GRACE_S)
+def _open(path: Path, job: BundleJob, end: float, commit: str) -> Bundle:
+    """Open the bundle of the compiler that this machine has."""
+    answer = request(MakerJob(job.arch), max(end - time.monotonic(), 0.0) + GRACE_S)
     if answer.status != "ok":
         raise UnableError(f"this machine cannot compile kernels: {answer.status}: {answer.reason}")
-    about: dict[str, Any] = {"commit": commit, "models": wanted.models, "batches": wanted.batches}
-    about |= {"precisions": wanted.precisions, "image": wanted.image}
+    contents: dict[str, Any] = {"commit": commit, "models": job.models, "batches": job.batches}
+    contents |= {"precisions": job.precisions, "image": job.image}
     try:
-        return Bundle(path, Maker(**answer.data["maker"]), about)
+        return Bundle(path, Maker(**answer.data["maker"]), contents)
     except (OSError, ValueError) as error:
         raise WorkError(f"{error}; name another file") from None
 
 
 class Filling:
-    """Children, one after the other, until all is compiled; one that dies costs itself and what killed it."""
+    """Children that compile one after the other until all is done; a death fails the candidate that caused it."""
 
-    def __init__(self, bundle: Bundle, told: Callable[[str], None] = lambda text: None) -> None:
-        self.bundle, self.told = bundle, told
+    def __init__(self, bundle: Bundle, report: Callable[[str], None] = lambda text: None) -> None:
+        self.bundle, self.report = bundle, report
         self.failed: list[tuple[str, str, str]] = []
         self.hand: InFlight[Candidate] = InFlight()
-        self.heard = 0
+        self.ended = 0
         self.complete = False
 
-    def run(self, wanted: Wanted, end: float) -> None:
-        """Returns when nothing is left, or at `end` of the monotonic clock.
+    def compile(self, job: BundleJob, end: float) -> None:
+        """Compile until nothing is left, or until `end` of the monotonic clock.
 
         Raises FullError, KeyboardInterrupt, WorkError where children do nothing, and OSError.
         """
 
         def start(alone: bool) -> Answer[BundleAnswer]:
             threads, seconds = 1 if alone else cpu()["cores"], max(end - time.monotonic(), 0.0)
-            job = BundleJob(**asdict(wanted), known=self._known(), threads=threads, seconds=seconds)
-            return request(job, seconds + GRACE_S, self.hear)
+            part = replace(job, known=self._finished(), threads=threads, seconds=seconds)
+            return request(part, seconds + GRACE_S, self.receive)
 
         ending = restart(start, self.hand, self._blame, deaths=DEATHS - 1, final=("ok",), until=end)
         if ending.answer and ending.gave_up:
@@ -162,18 +156,18 @@ class Filling:
             raise WorkError(f"the kernels could not be compiled: {ending.answer.status}: {ending.answer.reason}")
         self.complete = bool(ending.answer and ending.answer.status == "ok" and not ending.answer.data["left"])
 
-    def _known(self) -> dict[str, list[str]]:
-        """What is not to be compiled again, by layer."""
-        known = {layer: list(configs) for layer, configs in self.bundle.layers.items()}
+    def _finished(self) -> dict[str, list[str]]:
+        """Return the candidates that need not be compiled again, by layer."""
+        finished = {layer: list(configs) for layer, configs in self.bundle.layers.items()}
         for layer, config, _ in self.failed:
-            known.setdefault(layer, []).append(config)
-        return known
+            finished.setdefault(layer, []).append(config)
+        return finished
 
     def _blame(self, candidate: Candidate, answer: Answer[BundleAnswer]) -> None:
         self.failed.append((*candidate, answer.reason))
 
-    def hear(self, stage: str) -> None:
-        """What a child tells: into the file. Raises FullError."""
+    def receive(self, stage: str) -> None:
+        """Put what a child reports into the file. Raises FullError."""
         verb, _, rest = stage.partition(" ")
         if verb == "try":
             layer, config = json.loads(rest)
@@ -190,8 +184,8 @@ class Filling:
             self.failed.append((*candidate, outcome["failed"]))
         else:
             self.bundle.add(*candidate, map(Path, outcome["folders"]))
-        self.heard += 1
-        if self.heard % QUIET == 0:
-            self.told(f"{self.heard} candidates, {len(self.bundle.keys)} kernels, {self.bundle.size / 1e6:.1f} MB")
+        self.ended += 1
+        if self.ended % REPORT_EVERY == 0:
+            self.report(f"{self.ended} candidates, {len(self.bundle.keys)} kernels, {self.bundle.size / 1e6:.1f} MB")
         if self.bundle.size > 0.98 * MAX_BUNDLE_BYTES:
             raise FullError

@@ -1,4 +1,4 @@
-"""The GPUs that configurations are chosen for, and what the model chooses and predicts for one, without measuring."""
+"""The GPUs that configurations are chosen for, and the model's choices and predictions for one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TUNED = places.tuned_folder()  # configurations that were measured, a table for 
 
 @dataclass(frozen=True)
 class Gpu:
-    """What is tuned for; `arch` is the compute capability as 90. `name` is torch's, the key of the table."""
+    """A GPU to tune for; `arch` is the compute capability, such as 90. `name` is torch's, the key of the table."""
 
     name: str
     arch: int
@@ -25,26 +25,26 @@ class Gpu:
 
     @property
     def file(self) -> Path:
-        """Where its table is kept: results/tuned/nvidia-h200.json."""
+        """The file of its table: results/tuned/nvidia-h200.json."""
         return places.tuned_path(self.name, TUNED.parent)
 
 
-# What a table may be predicted for without one here.
-KNOWN = {card.name: Gpu(card.name, card.arch, card.sms) for card in cards.CARDS}
+# The GPUs that the model predicts for, in this machine or not.
+PREDICTABLE = {card.name: Gpu(card.name, card.arch, card.sms) for card in cards.CARDS}
 
 
-def untuned(layer: Layer, gpu: Gpu) -> str:
-    """The configuration that the model itself chooses: what runs where no table has the layer."""
+def untuned_config(layer: Layer, gpu: Gpu) -> str:
+    """Return the configuration that the model chooses: it runs where no table has the layer."""
     return str(kinds.default_config(layer, gpu.arch, gpu.sms, gpu.name))
 
 
-def predicted(layer: Layer, config: str, gpu: Gpu) -> float:
-    """Microseconds of one launch, by the model."""
+def predict_us(layer: Layer, config: str, gpu: Gpu) -> float:
+    """Predict the microseconds of one launch by the model."""
     return kinds.predicted_us(layer, Config.parse(config), machine_of(gpu.arch, gpu.sms, gpu.name))
 
 
-def assumed(gpu: Gpu) -> str:
-    """What the model takes for granted of a GPU, a line each. Installs the constants that were measured on such cards.
+def install_constants(gpu: Gpu) -> str:
+    """Install the constants measured on such cards, and return the model's assumptions on the GPU, a line each.
 
     Raises ConstantsError where their file cannot be read.
     """

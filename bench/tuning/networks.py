@@ -1,4 +1,4 @@
-"""The layers of networks, which a child reads: the parent has no torch to walk a network with."""
+"""The layers of networks, read by a child, because the parent has no torch to walk a network with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LIMIT_S = 300.0
 
 @dataclass(frozen=True)
 class Network:
-    """A model at a batch and precision: its different layers, stem and head among them, and how often each runs."""
+    """A model at a batch and precision: its distinct layers, with stem and head, and how often each runs."""
 
     model: str
     batch: int
@@ -25,16 +25,16 @@ class Network:
     layers: dict[Layer, int]
 
     @staticmethod
-    def read(data: NetworkRow) -> Network:
-        layers = {layer_from(layer): count for layer, count in data["layers"]}
+    def from_json(data: NetworkRow) -> Network:
+        layers = {layer_from_json(layer): count for layer, count in data["layers"]}
         return Network(data["model"], data["batch"], data["precision"], layers)
 
 
 @dataclass(frozen=True)
 class Networks:
-    """What a child knows: the networks; the GPU of this machine, if it has one; versions of torch and Triton.
+    """The answer of a child: the networks, this machine's GPU if it has one, the versions of torch and Triton.
 
-    `bundle`: a sentence on the kernels compiled beforehand that were named for this GPU, or nothing.
+    `bundle` is a sentence on the kernels that were compiled beforehand for this GPU, or empty.
     """
 
     networks: list[Network]
@@ -43,8 +43,8 @@ class Networks:
     bundle: str
 
 
-def layer_from(data: LayerData) -> Layer:
-    """A layer out of JSON, where a tuple is a list."""
+def layer_from_json(data: LayerData) -> Layer:
+    """Return the layer of a JSON object, where a tuple is a list."""
     fields: Json = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
     return Layer(**fields)
 
@@ -56,16 +56,16 @@ def read_networks(
     image: int = 224,
     what: str = "the networks",
 ) -> Networks:
-    """Every model at every batch and precision, for pictures of `image` pixels a side.
+    """Read every model at every batch and precision, for pictures of `image` pixels a side.
 
-    Raises WorkError where the child gives no answer; `what` could then not be read.
+    Raises WorkError, whose message calls them `what`, where the child gives no answer.
     """
     answer = request(NetworksJob(list(models), list(batches), list(precisions), image), LIMIT_S)
     if answer.status != "ok":
         raise WorkError(f"{what} could not be read: {answer.status}: {answer.reason}")
     gpu = answer.data["gpu"]
     return Networks(
-        [Network.read(network) for network in answer.data["networks"]],
+        [Network.from_json(network) for network in answer.data["networks"]],
         Gpu(**gpu) if gpu else None,
         answer.data["versions"],
         answer.data["bundle"],

@@ -1,7 +1,7 @@
-"""What came of a tuner's run, as rows for a program and as tables for a person.
+"""The results of a tuner's run, as rows for a program and as tables for a reader.
 
-A row is a layer that was to be tried, or a network; microseconds are of one launch of a layer, of all launches of a
-network. The tables fit 80 columns.
+A row is a layer or a network; microseconds are of one launch of a layer, or of all launches of a network. The tables
+fit 80 columns.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rich.table import Table as Grid
 
 from bench.lines import Line, verbatim
 from bench.text import WORDS, grid
-from bench.tuning.gpus import predicted, untuned
+from bench.tuning.gpus import predict_us, untuned_config
 from bench.tuning.networks import Network
 from bench.tuning.order import Target
 from bench.tuning.trials import STATUSES
@@ -25,14 +25,14 @@ from kernels.space.layer import Layer
 
 LEGEND = (
     "us: measured, of a layer; of a network: all its layers. model: predicted by the model of the GPU for the best; "
-    "ratio: us over that; best: the fastest right configuration; tried: candidates timed. untuned: the model's own "
+    "ratio: us over that; best: the fastest right configuration; tried: candidates timed. untuned: the model's "
     "choices, measured. +r: adds a residual, +d: adds a second convolution, +p: activates its input, pool: with the "
     f"pool behind it, mean: with the average before it. {WORDS}"
 )
 
 
 class LayerRow(TypedDict):
-    """`share`: of its network's predicted time; `won` and the others: how many candidates ended so (`STATUSES`)."""
+    """A layer's share of its network's predicted time, its best, and its candidates by status (`STATUSES`)."""
 
     layer: str
     share: float
@@ -50,7 +50,7 @@ class LayerRow(TypedDict):
 
 
 class NetworkRow(TypedDict):
-    """`layers`: how many launches. Times are None unless every layer has a best; `first_us`: of the model's choices."""
+    """A network's launches and times, None unless every layer has a best; `first_us` is of the model's choices."""
 
     model: str
     batch: int
@@ -62,12 +62,12 @@ class NetworkRow(TypedDict):
 
 
 def layer_rows(tuner: Tuner) -> list[LayerRow]:
-    """A row a layer, in the order of their shares."""
+    """Return a row for each layer, in the order of their shares."""
     return [_layer_row(target, tuner) for target in tuner.targets]
 
 
 def _layer_row(target: Target, tuner: Tuner) -> LayerRow:
-    model = predicted(target.layer, target.best, tuner.gpu) if target.best else None
+    model = predict_us(target.layer, target.best, tuner.gpu) if target.best else None
     return {
         "layer": target.layer.key,
         "share": target.share,
@@ -86,7 +86,7 @@ def _layer_row(target: Target, tuner: Tuner) -> LayerRow:
 
 
 def network_rows(tuner: Tuner) -> list[NetworkRow]:
-    """A row a network."""
+    """Return a row for each network."""
     by_layer = {target.layer: target for target in tuner.targets}
     return [_network_row(network, by_layer, tuner) for network in tuner.networks]
 
@@ -95,9 +95,9 @@ def _network_row(network: Network, by_layer: dict[Layer, Target], tuner: Tuner) 
     times = []
     for layer, count in network.layers.items():
         target = by_layer[layer]
-        first = target.tried.get(untuned(layer, tuner.gpu))
+        first = target.tried.get(untuned_config(layer, tuner.gpu))
         if target.best and target.us:
-            model = predicted(layer, target.best, tuner.gpu)
+            model = predict_us(layer, target.best, tuner.gpu)
             times.append((count * model, count * target.us, count * ((first.us if first else None) or inf)))
     whole = len(times) == len(network.layers)
     model_us, us, first_us = [sum(column) for column in zip(*times, strict=True)] if times and whole else [None] * 3
@@ -113,26 +113,26 @@ def _network_row(network: Network, by_layer: dict[Layer, Target], tuner: Tuner) 
 
 
 def as_json(tuner: Tuner) -> dict[str, object]:
-    """What `bench tune --json` prints. `left`: candidates that were not tried."""
-    about = {"gpu": asdict(tuner.gpu), "file": str(tuner.kept.path), "left": left(tuner)}
-    return about | {"layers": layer_rows(tuner), "networks": network_rows(tuner)}
+    """Return what `bench tune --json` prints; `left` are candidates that were not tried."""
+    head = {"gpu": asdict(tuner.gpu), "file": str(tuner.store.path), "left": candidates_left(tuner)}
+    return head | {"layers": layer_rows(tuner), "networks": network_rows(tuner)}
 
 
-def left(tuner: Tuner) -> int:
-    """Candidates of all layers that were not tried."""
+def candidates_left(tuner: Tuner) -> int:
+    """Return the number of candidates of all layers that were not tried."""
     return sum(len(target.left) for target in tuner.targets)
 
 
 def _counts(tuner: Tuner) -> str:
-    """How many candidates were tried and how they ended, in a sentence."""
-    ends = {status: sum(target.count(status) for target in tuner.targets) for status in STATUSES}
+    """Return a sentence on how many candidates were tried and how they ended."""
+    counts = {status: sum(target.count(status) for target in tuner.targets) for status in STATUSES}
     tried = sum(len(target.tried) for target in tuner.targets)
-    words = ", ".join(f"{number} {status}" for status, number in ends.items())
-    return f"Tried {tried}: {words}. {left(tuner)} left."
+    words = ", ".join(f"{number} {status}" for status, number in counts.items())
+    return f"Tried {tried}: {words}. {candidates_left(tuner)} left."
 
 
-def lines(tuner: Tuner, out_of_time: bool) -> Iterator[Line]:
-    """The tables and what came of it all; `out_of_time`: whether what is left was not tried for want of time."""
+def summary_lines(tuner: Tuner, out_of_time: bool) -> Iterator[Line]:
+    """Yield the tables and the counts; `out_of_time` says that the budget is why candidates are left."""
     for title, table in _layer_grids(tuner):
         yield Line(f"\n[bold]{title}[/]")
         yield Line(table)
@@ -140,17 +140,17 @@ def lines(tuner: Tuner, out_of_time: bool) -> Iterator[Line]:
     yield Line(_network_grid(tuner))
     yield Line(LEGEND, "dim")
     yield Line(_counts(tuner), markup=False)
-    if left(tuner) and out_of_time:
+    if candidates_left(tuner) and out_of_time:
         yield Line("Out of time: the same command goes on.", markup=False)
-    yield verbatim(f"Table: {tuner.kept.path}")
+    yield verbatim(f"Table: {tuner.store.path}")
 
 
 def _layer_grids(tuner: Tuner) -> Iterator[tuple[str, Grid]]:
-    """A title and a table for each precision and batch."""
-    by_kind: dict[tuple[str, int], list[tuple[Layer, LayerRow]]] = {}
+    """Yield a title and a table for each precision and batch."""
+    groups: dict[tuple[str, int], list[tuple[Layer, LayerRow]]] = {}
     for target, row in zip(tuner.targets, layer_rows(tuner), strict=True):
-        by_kind.setdefault((target.layer.dtype, target.layer.n), []).append((target.layer, row))
-    for (dtype, batch), pairs in sorted(by_kind.items()):
+        groups.setdefault((target.layer.dtype, target.layer.n), []).append((target.layer, row))
+    for (dtype, batch), pairs in sorted(groups.items()):
         yield f"{dtype}, batch {batch}", _layer_grid(pairs)
 
 
@@ -158,13 +158,13 @@ def _layer_grid(pairs: Iterable[tuple[Layer, LayerRow]]) -> Grid:
     table = grid("layer", "model", "us", "ratio", "best", "tried", text=("layer", "best"))
     for layer, row in pairs:
         times = (_number(row["predicted_us"]), _number(row["us"]), _number(row["ratio"], 2))
-        config = short(Config.parse(row["config"])) if row["config"] else "none"
-        table.add_row(brief(layer), *times, config, str(row["tried"]))
+        config = describe_config(Config.parse(row["config"])) if row["config"] else "none"
+        table.add_row(describe_layer(layer), *times, config, str(row["tried"]))
     return table
 
 
 def _network_grid(tuner: Tuner) -> Grid:
-    """All networks in one table."""
+    """Return all networks in one table."""
     table = grid("network", "precision", "batch", "model", "us", "ratio", "untuned")
     for row in network_rows(tuner):
         model, us = row["predicted_us"], row["us"]
@@ -178,20 +178,19 @@ def _number(value: float | None, digits: int = 1) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def brief(layer: Layer) -> str:
-    """A layer without batch and precision: `56x56x64 1x1 256 +r`; r: residual, d: second operand, p: prologue.
+def describe_layer(layer: Layer) -> str:
+    """Name a layer without batch and precision: `56x56x64 1x1 256 +r`; r: residual, d: second operand, p: prologue.
 
-    A stem and a head are told by what is in their kernel beside the product.
+    A stem and a head end in the operation that their kernel has beside the product.
     """
     stride = f"/{layer.stride}" if layer.stride > 1 else ""
-    more = "".join(
-        letter for letter, there in (("r", layer.residual), ("d", layer.second), ("p", layer.prologue)) if there
-    )
+    extras = (("r", layer.residual), ("d", layer.second), ("p", layer.prologue))
+    more = "".join(letter for letter, present in extras if present)
     kernel = "x".join(map(str, layer.kernel))
-    joined = {"conv": "", "stem": " pool", "head": " mean"}[layer.kind]
-    return f"{layer.h}x{layer.w}x{layer.c_in} {kernel}{stride} {layer.c_out}" + (f" +{more}" if more else "") + joined
+    fused = {"conv": "", "stem": " pool", "head": " mean"}[layer.kind]
+    return f"{layer.h}x{layer.w}x{layer.c_in} {kernel}{stride} {layer.c_out}" + (f" +{more}" if more else "") + fused
 
 
-def short(config: Config) -> str:
-    """A configuration without what most have: `tma-2.8.8x64x64-w8-s4`."""
+def describe_config(config: Config) -> str:
+    """Name a configuration without the parts that most have: `tma-2.8.8x64x64-w8-s4`."""
     return str(config).replace("-pdl", "").replace("-g8", "").replace("-k1", "" if config.split_k == 1 else "-k1")

@@ -1,4 +1,4 @@
-"""What a tuner keeps: a table of configurations, and a line for every candidate that it tried."""
+"""The files of a tuner: a table of configurations, and a line for every candidate that it tried."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ STATUSES = {
 
 @dataclass(frozen=True)
 class Trial:
-    """How a candidate ended: a line of the file beside the table. `status` is one of STATUSES.
+    """The outcome of a candidate: a line of the file beside the table. `status` is one of STATUSES.
 
-    `beside_us` is the best's time, taken in turns with `us`. `made_by`: the versions of torch, Triton and the kernels.
+    `beside_us` is the best's time, measured in turns with `us`. The last field has the versions of torch, Triton and
+    the kernels.
     """
 
     gpu: str
@@ -42,8 +43,8 @@ class Trial:
     made_by: str
 
 
-class Kept:
-    """A table of configurations, and beside it a line for every trial: what a run that was cut short goes on from."""
+class TrialStore:
+    """A table of configurations, and beside it a line for every trial, from which an interrupted run continues."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -52,7 +53,7 @@ class Kept:
 
     @contextmanager
     def writing(self) -> Iterator[list[Trial]]:
-        """Holds both files for one tuner; the trials so far. Raises StoreError if they cannot be had."""
+        """Lock both files for one tuner, and give it the trials so far. Raises StoreError where that is impossible."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.file = os.open(self.lines, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -68,15 +69,15 @@ class Kept:
         try:
             if self.lines.read_bytes()[-1:] not in (b"", b"\n"):  # cut short: leave that line to itself
                 os.write(self.file, b"\n")
-            self.table = load(self.path)
-            yield list(_trials(self.lines))
+            self.table = read_table(self.path)
+            yield list(_read_trials(self.lines))
         finally:
             if not os.fstat(self.file).st_size:
                 self.lines.unlink(missing_ok=True)
             os.close(self.file)  # and with it the lock
 
     def append(self, trial: Trial) -> None:
-        """Put a trial on disk, in one write; what a full disk cuts short is a line that is not read."""
+        """Write a trial to disk at once; a line that a full disk cuts short is not read later."""
         data = f"{json.dumps(asdict(trial))}\n".encode()
         try:
             if os.write(self.file, data) < len(data):
@@ -86,16 +87,16 @@ class Kept:
             raise StoreError(f"cannot append to {self.lines}: {error.strerror}; what was there is whole") from None
 
     def save(self) -> None:
-        """The table, whole or as it was."""
+        """Write the table whole or not at all."""
         write_file(self.path, self.table.to_json(), "it is as it was")
 
-    def forget(self, gpu: str, layer: str) -> None:
-        """Leave out an entry that proved wrong."""
+    def remove(self, gpu: str, layer: str) -> None:
+        """Remove the entry of a layer."""
         self.table = Table(entry for entry in self.table if (entry.gpu, entry.layer) != (gpu, layer))
 
 
-def load(path: Path) -> Table:
-    """A table; an empty one where there is no file. Raises StoreError for one that cannot be read."""
+def read_table(path: Path) -> Table:
+    """Read a table; an empty one where there is no file. Raises StoreError for one that cannot be read."""
     try:
         return Table.read(path) if path.exists() else Table()
     except OSError as error:
@@ -104,8 +105,8 @@ def load(path: Path) -> Table:
         raise StoreError(f"{error}; move it away, or choose another file with -o") from None
 
 
-def _trials(path: Path) -> Iterator[Trial]:
-    """Those that can be read: a line that was cut short costs itself."""
+def _read_trials(path: Path) -> Iterator[Trial]:
+    """Yield the trials whose line is whole."""
     for line in path.read_text(errors="replace").splitlines():
         try:
             yield Trial(**json.loads(line))

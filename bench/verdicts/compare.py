@@ -1,6 +1,6 @@
-"""Two sets of records to verdicts: SAME, FASTER, SLOWER or AMBIGUOUS for each case and metric, and what has none.
+"""Verdicts on two sets of records: SAME, FASTER, SLOWER or AMBIGUOUS for each case and metric.
 
-`bench.verdicts.rule` has the decision rule, `bench.verdicts.metrics` what is compared.
+`bench.verdicts.rule` has the decision rule, `bench.verdicts.metrics` the metrics.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One metric of one case.
+    """The verdict on one metric of one case.
 
     `base` and `head` are geometric means over the rounds, in the metric's unit. `ratio` is head / base; `low` and
-    `high` are its 95 % interval, of each test by itself. `p` is corrected for the number of tests. What does not vary
-    from round to round has no interval and no p. Of an AMBIGUOUS one, `kind` is why (rounds, throttled, caches or
-    noise), and `wanted` how many rounds a side would settle it, if there is such a number.
+    `high` are its 95 % confidence interval, of each test by itself. `p` is corrected for the number of tests. A metric
+    that does not vary from round to round has no interval and no p. `kind` is why a verdict is AMBIGUOUS (rounds,
+    throttled, caches or noise), and `wanted` how many rounds a side would settle it, if there is such a number.
     """
 
     case: str
@@ -51,7 +51,7 @@ class Verdict:
 
     @property
     def worse(self) -> float:
-        """How much worse head is, as a logarithm: what they are sorted by."""
+        """How much worse head is, as a logarithm: the order of verdicts."""
         if self.base is None or self.head is None or self.base == self.head:
             return 0.0
         size = log(self.ratio) if self.ratio else inf if self.head > self.base else -inf
@@ -65,108 +65,111 @@ class Comparison:
     verdicts: list[Verdict]
     missing: dict[str, str]  # cases of base that head did not measure, with the reason it gives, if any
     new: list[str]
-    failed: list[Failed]  # in head and not in base; from the rounds that did not fail there may be verdicts, too
-    unmeasured: list[str]  # on both sides, without a number of any metric that was asked for
+    failed: list[Failed]  # in head and not in base; the rounds that did not fail may have verdicts, too
+    unmeasured: list[str]  # on both sides, without a value of any chosen metric
     nowhere: list[str]  # skipped or failed on both sides
     one_sided: dict[str, dict[str, int]]  # metric -> the side that alone has it -> common cases
     apart: int  # cases that were not interleaved
     allowed: list[str] = field(default_factory=list)  # differences that would have forbidden the comparison
-    told: list[str] = field(default_factory=list)  # other differences of the environment
+    harmless: list[str] = field(default_factory=list)  # other differences of the environment
 
-    def of(self, *chosen: str) -> list[Verdict]:
-        """The verdicts with one of these words, the worst change first."""
-        return sorted((one for one in self.verdicts if one.word in chosen), key=lambda one: -one.worse)
+    def of(self, *words: str) -> list[Verdict]:
+        """Return the verdicts with one of these words, the worst change first."""
+        return sorted((verdict for verdict in self.verdicts if verdict.word in words), key=lambda v: -v.worse)
 
     @property
     def counts(self) -> dict[str, int]:
-        found = Counter(one.word for one in self.verdicts)
-        return {word: found[word] for word in (SLOWER, FASTER, AMBIGUOUS, SAME)}
+        counts = Counter(verdict.word for verdict in self.verdicts)
+        return {word: counts[word] for word in (SLOWER, FASTER, AMBIGUOUS, SAME)}
 
     @property
     def regressed(self) -> bool:
         return bool(self.failed) or self.counts[SLOWER] > 0
 
-    def plain(self) -> dict[str, Any]:
-        """As --json has it."""
-        return {"counts": self.counts} | asdict(self)
+    def as_json(self) -> dict[str, Any]:
+        """Return the object that --json prints, with the older key of the harmless differences."""
+        fields = asdict(self)
+        fields["told"] = fields.pop("harmless")
+        return {"counts": self.counts} | fields
 
 
-def compare(
+def compare_frames(
     base: DataFrame,
     head: DataFrame,
     metrics: Iterable[str] = METRICS,
     minimum: Mapping[str, float] | None = None,
     rule: Rule = RULE,
 ) -> Comparison:
-    """Two frames of `bench.load` as verdicts, on every metric that both have.
+    """Compare two frames of `bench.load` on every metric that both have.
 
-    `minimum` replaces metrics' own. All tests that noise can fool are one family. Rounds are paired in cases of which
-    base and head had theirs in turns. Whether the two may be compared at all is `bench.records.comparable`'s question.
+    `minimum` replaces the metrics' minimum effects. All tests that noise can fool are one family. Rounds are paired in
+    cases whose base and head were measured in turns. `bench.records.comparable` says whether two may be compared.
     """
-    asked, least = list(metrics), dict(minimum or {})
+    names, minimums = list(metrics), dict(minimum or {})
     sides = Sides(base, head)
-    tests = [test for name in asked for test in _tests(sides, name, least.get(name, METRICS[name].minimum), rule)]
+    tests = [test for name in names for test in _tests(sides, name, minimums.get(name, METRICS[name].minimum), rule)]
     corrected = rules.holm(np.concatenate([test.p for test in tests])) if tests else np.empty(0)
-    size = int(np.isfinite(corrected).sum())
+    family = int(np.isfinite(corrected).sum())
     verdicts, start = list[Verdict](), 0
     for test in tests:
-        verdicts += test.verdicts(corrected[start : start + len(test.cases)], size)
+        verdicts += test.verdicts(corrected[start : start + len(test.cases)], family)
         start += len(test.cases)
-    verdicts.sort(key=lambda one: (sides.place[one.case], asked.index(one.metric)))
-    judged = {one.case for one in verdicts}
+    verdicts.sort(key=lambda verdict: (sides.index[verdict.case], names.index(verdict.metric)))
+    compared = {verdict.case for verdict in verdicts}
     return Comparison(
         verdicts,
         sides.missing(),
         sides.new(),
         sides.failed(),
-        [case for case in sides.common if case not in judged],
+        [case for case in sides.common if case not in compared],
         sides.nowhere(),
-        {name: alone for name in asked if (alone := _one_sided(sides, METRICS[name]))},
+        {name: counts for name in names if (counts := _one_sided(sides, METRICS[name]))},
         int((~sides.interleaved).sum()),
     )
 
 
 def _one_sided(sides: Sides, metric: Metric) -> dict[str, int]:
-    base, head = (np.isfinite(sides.number(name, metric)).any(-1) for name in NAMES)
+    """Count the common cases that have the metric on one side only, by that side."""
+    base, head = (np.isfinite(sides.values(name, metric)).any(-1) for name in NAMES)
     counts = {"base": int((base & ~head).sum()), "head": int((head & ~base).sum())}
     return {name: count for name, count in counts.items() if count}
 
 
-def _tests(sides: Sides, name: str, minimum: float, rule: Rule) -> Iterator[_Test]:
+def _tests(sides: Sides, name: str, minimum: float, rule: Rule) -> Iterator[_Tests]:
     metric = METRICS[name]
-    base, head = (sides.number(side, metric) for side in NAMES)
-    forbidden = {"throttled" if metric.timed else "": sides.throttled() if metric.timed else [""] * len(sides.common)}
+    base, head = (sides.values(side, metric) for side in NAMES)
+    forbidden = {"throttled" if metric.timed else "": sides.throttling() if metric.timed else [""] * len(sides.common)}
     if name == "cold-start":
-        base, head, told = sides.alike_caches(base, head)
-        forbidden = {"caches": told}
+        base, head, reasons = sides.with_equal_caches(base, head)
+        forbidden = {"caches": reasons}
     ((kind, why),) = forbidden.items()
-    has = np.stack([np.isfinite(base).any(-1), np.isfinite(head).any(-1)])
+    present = np.stack([np.isfinite(base).any(-1), np.isfinite(head).any(-1)])
     # a side all of whose rounds throttled has a verdict, too: AMBIGUOUS
-    fit = has.all(0) | (has.any(0) & np.array([bool(text) for text in why], dtype=bool))
+    testable = present.all(0) | (present.any(0) & np.array([bool(text) for text in why], dtype=bool))
     for paired in (False, True):
-        at = np.flatnonzero(fit & (sides.interleaved == paired))
+        at = np.flatnonzero(testable & (sides.interleaved == paired))
         if not len(at):
             continue
-        found = rules.estimate(_log(base[at]), _log(head[at]), paired)
-        cases, reasons = ([values[place] for place in at] for values in (sides.common, why))
-        yield _Test(name, cases, paired, base[at], head[at], found, kind, reasons, minimum, rule)
+        estimate = rules.estimate(_log(base[at]), _log(head[at]), paired)
+        cases, reasons = ([values[index] for index in at] for values in (sides.common, why))
+        yield _Tests(name, cases, paired, base[at], head[at], estimate, kind, reasons, minimum, rule)
 
 
 def _log(values: Array) -> Array:
-    """The logarithm; NaN of a zero, which has none."""
+    """Return the logarithm; NaN for a zero, which has none."""
     return np.log(np.where(values > 0, values, np.nan))
 
 
 @dataclass(frozen=True)
-class _Test:
-    """One metric of some cases, all interleaved or none: values, [cases, rounds], and their estimate."""
+class _Tests:
+    """The tests of one metric on some cases, all interleaved or none: their values, [cases, rounds], and estimates."""
 
     name: str
     cases: list[str]
     paired: bool
     base: Array
     head: Array
-    found: Estimate
+    estimate: Estimate
     kind: str  # of the reasons that forbid a verdict
     forbidden: list[str]
     minimum: float
@@ -174,82 +177,78 @@ class _Test:
 
     @property
     def p(self) -> Array:
-        """Not corrected; NaN for what cannot give an alarm, and is not of the family."""
-        barred = np.array([bool(why) for why in self.forbidden]) | (self._rounds < self.rule.least)
-        return np.where(barred, np.nan, self.found.p)
+        """The p-values, not corrected; NaN for a test that cannot give an alarm, and is not of the family."""
+        excluded = np.array([bool(why) for why in self.forbidden]) | (self.estimate.rounds < self.rule.min_rounds)
+        return np.where(excluded, np.nan, self.estimate.p)
 
-    @property
-    def _rounds(self) -> Array:
-        return np.minimum(self.found.base, self.found.head)
-
-    def verdicts(self, corrected: Array, tests: int) -> Iterator[Verdict]:
-        """One for each case; `corrected` are its p, of a family of so many tests."""
+    def verdicts(self, corrected: Array, family: int) -> Iterator[Verdict]:
+        """Yield a verdict for each case; `corrected` are their p-values, in a family of `family` tests."""
         sign = METRICS[self.name].sign
-        words = rules.words(self.found, corrected, self.minimum, sign, self.rule)
-        half = self.found.half(self.rule.outside)
+        words = rules.verdicts(self.estimate, corrected, self.minimum, sign, self.rule)
+        widths = self.estimate.half_width(self.rule.interval_alpha)
         for at in range(len(self.cases)):
-            yield self._constant(at) or self._noisy(at, WORDS[words[at]], float(half[at]), float(corrected[at]), tests)
+            yield self._exact(at) or self._noisy(at, WORDS[words[at]], float(widths[at]), float(corrected[at]), family)
 
-    def _known(self, at: int) -> tuple[Array, Array]:
+    def _values(self, at: int) -> tuple[Array, Array]:
         return self.base[at][np.isfinite(self.base[at])], self.head[at][np.isfinite(self.head[at])]
 
-    def _verdict(self, at: int, word: str, reason: str, **told: Any) -> Verdict:
-        base, head = self._known(at)
+    def _verdict(self, at: int, word: str, reason: str, **numbers: Any) -> Verdict:
+        base, head = self._values(at)
         return Verdict(
-            self.cases[at], self.name, word, reason, (len(base), len(head)), self.paired, self.minimum, **told
+            self.cases[at], self.name, word, reason, (len(base), len(head)), self.paired, self.minimum, **numbers
         )
 
-    def _constant(self, at: int) -> Verdict | None:
-        """The verdict where neither side varies from round to round, if the rounds are enough to say so."""
+    def _exact(self, at: int) -> Verdict | None:
+        """Return the verdict where neither side varies from round to round, if there are rounds enough to say so."""
         metric = METRICS[self.name]
-        base, head = self._known(at)
-        enough = 1 if metric.exact else self.rule.least
-        if self.forbidden[at] or min(len(base), len(head)) < enough or np.ptp(base) or np.ptp(head):
+        base, head = self._values(at)
+        min_rounds = 1 if metric.exact else self.rule.min_rounds
+        if self.forbidden[at] or min(len(base), len(head)) < min_rounds or np.ptp(base) or np.ptp(head):
             return None
-        one, other = float(base[0]), float(head[0])
-        word = rules.counted(one, other, self.minimum, metric.sign)
-        ratio = other / one if one else 1.0 if one == other else None
-        reason = "equal in every round" if one == other else "without noise: every round of a side is equal"
-        return self._verdict(at, word, reason, base=one, head=other, ratio=ratio)
+        before, after = float(base[0]), float(head[0])
+        word = rules.exact_verdict(before, after, self.minimum, metric.sign)
+        ratio = after / before if before else 1.0 if before == after else None
+        reason = "equal in every round" if before == after else "without noise: every round of a side is equal"
+        return self._verdict(at, word, reason, base=before, head=after, ratio=ratio)
 
-    def _noisy(self, at: int, word: str, half: float, corrected: float, tests: int) -> Verdict:
-        change, error = float(self.found.change[at]), float(self.found.error[at])
-        told: dict[str, Any] = dict(zip(NAMES, map(_mean, self._known(at)), strict=True))
-        if np.isfinite(change):
-            told["ratio"] = exp(change)
+    def _noisy(self, at: int, word: str, half_width: float, corrected: float, family: int) -> Verdict:
+        effect, error = float(self.estimate.effect[at]), float(self.estimate.error[at])
+        numbers: dict[str, Any] = dict(zip(NAMES, map(_mean, self._values(at)), strict=True))
+        if np.isfinite(effect):
+            numbers["ratio"] = exp(effect)
         if error > 0:
-            told |= {"low": exp(change - half), "high": exp(change + half)}
+            numbers |= {"low": exp(effect - half_width), "high": exp(effect + half_width)}
         if np.isfinite(corrected):
-            told["p"] = corrected
+            numbers["p"] = corrected
         if word == AMBIGUOUS or self.forbidden[at]:
-            return self._verdict(at, AMBIGUOUS, **self._open(at, tests), **told)
+            return self._verdict(at, AMBIGUOUS, **self._ambiguity(at, family), **numbers)
         limit = f"{100 * self.minimum:g} %"
         reason = f"within {limit}" if word == SAME else f"significant, and beyond {limit}"
-        return self._verdict(at, word, reason, **told)
+        return self._verdict(at, word, reason, **numbers)
 
-    def _open(self, at: int, tests: int) -> dict[str, Any]:
-        """Why there is no verdict, and how many rounds would settle it."""
-        least, rounds, limit = self.rule.least, int(self._rounds[at]), f"{100 * self.minimum:g} %"
-        wanted: int | None = least
-        if self.found.error[at] > 0:
-            wanted = rules.rounds_wanted(self.found, at, self.minimum, tests, self.paired, self.rule)
+    def _ambiguity(self, at: int, family: int) -> dict[str, Any]:
+        """Return the fields that say why a verdict is AMBIGUOUS, and how many rounds would settle it."""
+        min_rounds, rounds, limit = self.rule.min_rounds, int(self.estimate.rounds[at]), f"{100 * self.minimum:g} %"
+        wanted: int | None = min_rounds
+        if self.estimate.error[at] > 0:
+            wanted = rules.rounds_needed(self.estimate, at, self.minimum, family, self.paired, self.rule)
         if self.forbidden[at]:
             return {"kind": self.kind, "reason": self.forbidden[at], "wanted": wanted}
-        if rounds < least:
-            told = f"{rounds} {plural(rounds, 'round')} a side, and a verdict takes {least}"
-            return {"kind": "rounds", "reason": told, "wanted": wanted}
+        if rounds < min_rounds:
+            reason = f"{rounds} {plural(rounds, 'round')} a side, and a verdict takes {min_rounds}"
+            return {"kind": "rounds", "reason": reason, "wanted": wanted}
         if wanted is None:
-            return {"kind": "noise", "reason": f"too near {limit} for {rules.HOPELESS} rounds"}
-        beyond = abs(float(self.found.change[at])) > np.log1p(self.minimum)
-        told = "may be noise" if beyond else f"may be past {limit}"
-        return {"kind": "noise", "reason": f"{told}: {wanted} rounds would show it", "wanted": wanted}
+            return {"kind": "noise", "reason": f"too near {limit} for {rules.MAX_ROUNDS} rounds"}
+        beyond = abs(float(self.estimate.effect[at])) > np.log1p(self.minimum)
+        reason = "may be noise" if beyond else f"may be past {limit}"
+        return {"kind": "noise", "reason": f"{reason}: {wanted} rounds would show it", "wanted": wanted}
 
 
 def _mean(values: Array) -> float | None:
-    """The geometric mean; of what holds a zero, the plain one."""
+    """Return the geometric mean; the arithmetic mean of values with a zero; None of no values."""
     if not len(values):
         return None
     return exp(float(np.log(values).mean())) if (values > 0).all() else float(values.mean())
 
 
-__all__ = ["AMBIGUOUS", "FASTER", "SAME", "SLOWER", "Comparison", "Failed", "Verdict", "compare"]
+__all__ = ["AMBIGUOUS", "FASTER", "SAME", "SLOWER", "Comparison", "Failed", "Verdict", "compare_frames"]

@@ -1,4 +1,4 @@
-"""What `bench ab` concludes from the records of two commits in turns: verdicts, each look at them paid for."""
+"""The verdicts of `bench ab`: of two commits in turns, corrected for the number of looks at them."""
 
 from __future__ import annotations
 
@@ -11,48 +11,48 @@ from pandas import DataFrame
 
 from bench.records.frame import Damage, load
 from bench.runs.ab import SIDES, Duel, interim_looks
-from bench.verdicts.compare import Comparison, compare
+from bench.verdicts.compare import Comparison, compare_frames
 from bench.verdicts.rule import RULE
 
-# What a commit's author is asked about: speed, and the memory that no noise is in. Cold starts would never be settled.
+# Speed, and the memory that has no noise: a commit's author can act on these. Cold starts would never be settled.
 USUAL = ("latency", "gpu", "throughput", "weights", "allocated", "reserved", "device")
 
 
 def verdict_looks(rounds: int) -> list[int]:
-    """The rounds after which there can be a verdict, of a run of at most so many."""
-    return [look for look in interim_looks(rounds) if look >= RULE.least]
+    """Return the rounds after which there can be a verdict, in a run of at most `rounds`."""
+    return [look for look in interim_looks(rounds) if look >= RULE.min_rounds]
 
 
-def sides(folder: Path) -> tuple[DataFrame, DataFrame]:
-    """The frames of base/ and head/ in `folder`; a damaged line costs itself, and is not told again."""
+def side_frames(folder: Path) -> tuple[DataFrame, DataFrame]:
+    """Return the frames of base/ and head/ in `folder`, without damaged lines and without a second warning of them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Damage)
         base, head = (load(folder / side) for side in SIDES)
     return base, head
 
 
-def compared(
+def compare_looks(
     frames: tuple[DataFrame, DataFrame],
     rounds: int,
     metrics: Sequence[str],
     minimums: Mapping[str, float] | None = None,
 ) -> Comparison:
-    """The verdicts over base and head of a run of at most `rounds` rounds, the error shared out among its looks."""
-    rule = RULE.over(len(verdict_looks(rounds)) or 1)
-    return compare(*frames, metrics, minimums, rule)
+    """Compare base and head of a run of at most `rounds` rounds, the error rates divided among its looks."""
+    rule = RULE.per_look(len(verdict_looks(rounds)) or 1)
+    return compare_frames(*frames, metrics, minimums, rule)
 
 
 @dataclass(frozen=True)
 class Question:
-    """What two commits are compared by: the metrics, and the least changes of them, relative, that are one."""
+    """The metrics that two commits are compared by, and the minimum effects of some of them, relative."""
 
     metrics: Sequence[str] = USUAL
     minimums: Mapping[str, float] = field(default_factory=dict)
 
     def verdicts(self, duel: Duel) -> Comparison:
-        """The verdicts over the records so far."""
-        return compared(sides(duel.folder), duel.rounds, self.metrics, self.minimums)
+        """Return the verdicts on the records so far."""
+        return compare_looks(side_frames(duel.folder), duel.rounds, self.metrics, self.minimums)
 
     def settled(self, duel: Duel) -> bool:
-        """Whether every case has a verdict, so that no further round is needed."""
+        """Return whether every case has a verdict, so that no further round is needed."""
         return not self.verdicts(duel).counts["AMBIGUOUS"]

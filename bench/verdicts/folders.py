@@ -1,4 +1,4 @@
-"""Two results folders to verdicts: read, narrowed, refused where they are not alike, compared."""
+"""Two results folders compared: read, narrowed, and refused where they were not measured alike."""
 
 from __future__ import annotations
 
@@ -29,64 +29,66 @@ def compare(
     minimums: Mapping[str, float] | None = None,
     allow: str | Iterable[str] = (),
 ) -> Comparison:
-    """Verdicts on each case and metric of `head` against `base`: SLOWER, FASTER, SAME or AMBIGUOUS.
+    """Compare each case and metric of `head` with `base`: SLOWER, FASTER, SAME or AMBIGUOUS.
 
-    `base` and `head` are results folders. `cases` are globs that narrow both; `metrics` the metrics compared, all where
-    none is named; `minimums` a metric's least change that is one, relative (0.02 is 2 %); `allow` fields that may
+    `base` and `head` are results folders. `cases` are globs that narrow both; `metrics` are the metrics compared, all
+    where none is named; `minimums` are metrics' minimum effects, relative (0.02 is 2 %); `allow` are fields that may
     differ (`torch`). Lines that cannot be read are left out, with a warning `Damage`.
 
         print(bench.compare("results/main", "results/mine").of("SLOWER"))
 
     Raises BenchError where the two have no case in common, and where they are not alike: of another machine, software,
-    input or settings; ArgumentError, which is one, for a metric or a field that is none.
+    input or settings. Raises ArgumentError, a BenchError, for an unknown metric or field.
     """
-    sides = matched(Path(base), Path(head), as_list(cases))
-    least, fields = minimums or {}, comparable.parse_allowed(as_list(allow))
-    return compared((Path(base), Path(head)), sides, as_list(metrics), least, fields)
+    sides = read_sides(Path(base), Path(head), as_list(cases))
+    fields = comparable.parse_allowed(as_list(allow))
+    return compare_sides((Path(base), Path(head)), sides, as_list(metrics), minimums or {}, fields)
 
 
-def compared(
+def compare_sides(
     folders: tuple[Path, Path],
     sides: Sides,
     metrics: Collection[str],
     minimums: Mapping[str, float],
     allowed: Collection[str],
 ) -> Comparison:
-    """Compare frames that were read and narrowed; `allowed` are fields as `comparable.parse_allowed` gives them."""
-    from bench.verdicts.compare import compare as compare_frames
+    """Compare frames that `read_sides` gave; `allowed` are fields as `comparable.parse_allowed` gives them."""
+    from bench.verdicts.compare import compare_frames
 
-    metrics, minimums = set(map(metric_named, metrics)), {metric_named(name): least for name, least in minimums.items()}
-    if any(not 0 <= least < 10 for least in minimums.values()):
-        raise ArgumentError("a least change is relative, from 0 to 10: 0.02 is 2 %")
-    differing, told = _differences(folders, sides)
-    refused = [one for one in differing if one.field not in allowed]
+    names = set(map(metric_named, metrics))
+    minimums = {metric_named(name): minimum for name, minimum in minimums.items()}
+    if any(not 0 <= minimum < 10 for minimum in minimums.values()):
+        raise ArgumentError("a minimum effect is relative, from 0 to 10: 0.02 is 2 %")
+    differing, harmless = _differences(folders, sides)
+    refused = [difference for difference in differing if difference.field not in allowed]
     if refused:
-        flags = " ".join(f"--allow {field}" for field in comparable.allow_words(one.field for one in refused))
-        said = "; ".join(map(str, refused))
+        fields = (difference.field for difference in refused)
+        flags = " ".join(f"--allow {word}" for word in comparable.allow_words(fields))
+        reasons = "; ".join(map(str, refused))
         raise BenchError(
-            f"base and head are not alike ({said}): measure both alike, or compare all the same with {flags}"
+            f"base and head are not alike ({reasons}): measure both alike, or compare all the same with {flags}"
         )
-    comparison = compare_frames(*sides, [name for name in METRICS if not metrics or name in metrics], minimums)
-    comparison.allowed, comparison.told = [str(one) for one in differing], told
+    comparison = compare_frames(*sides, [name for name in METRICS if not names or name in names], minimums)
+    comparison.allowed, comparison.harmless = [str(difference) for difference in differing], harmless
     return comparison
 
 
-def matched(base: Path, head: Path, globs: list[str]) -> Sides:
-    """Both folders' frames with the cases that match. Raises BenchError where they have none in common."""
+def read_sides(base: Path, head: Path, globs: list[str]) -> Sides:
+    """Read both folders' rows of the cases that match. Raises BenchError where they have no case in common."""
     if base.resolve() == head.resolve():
         raise BenchError(f"{base} and {head} are the same: name two results folders")
-    ours, theirs = (_matching(_load(folder), globs, folder) for folder in (base, head))
-    cases = [set(frame["case"].unique()) for frame in (ours, theirs)]
+    frames = _matching(_read(base), globs, base), _matching(_read(head), globs, head)
+    cases = [set(frame["case"].unique()) for frame in frames]
     if not cases[0] & cases[1]:
-        one, other = (sorted(names)[0] for names in cases)
-        raise BenchError(f"{base} and {head} have no case in common: {one} and others; {other} and others")
-    return ours, theirs
+        first = [min(names) for names in cases]
+        raise BenchError(f"{base} and {head} have no case in common: {first[0]} and others; {first[1]} and others")
+    return frames
 
 
 def failing(comparison: Comparison, fail_on: Collection[str]) -> bool:
-    """Whether a gate ends red: for what is SLOWER or fails that did not, and for `ambiguous` or `missing` where named.
+    """Return whether a gate fails: for a SLOWER or a new failure, and for `ambiguous` or `missing` where named.
 
-    `nothing` is for a gate that only tells.
+    With `nothing` among `fail_on`, a gate reports and never fails.
     """
     if "nothing" in fail_on:
         return False
@@ -95,20 +97,20 @@ def failing(comparison: Comparison, fail_on: Collection[str]) -> bool:
 
 
 def plan_of(frame: DataFrame) -> str:
-    """The plan of all rows; empty if they are of several."""
+    """Return the name of the plan of all rows; empty if they are of several."""
     plans = frame["plan"].dropna().unique()
     return str(plans[0]) if len(plans) == 1 else ""
 
 
-def _load(folder: Path) -> DataFrame:
+def _read(folder: Path) -> DataFrame:
     frame = load(folder)
     if frame.empty:
-        raise BenchError(f"{folder} holds no record")
+        raise BenchError(f"{folder} has no record")
     return frame
 
 
 def _matching(frame: DataFrame, globs: list[str], folder: Path) -> DataFrame:
-    """The rows whose case matches a glob; as in a plan, it may leave out the ends."""
+    """Return the rows whose case matches a glob, which may leave out the ends as in a plan."""
     if not globs:
         return frame
     cases = [str(case) for case in frame["case"].unique()]
@@ -119,7 +121,7 @@ def _matching(frame: DataFrame, globs: list[str], folder: Path) -> DataFrame:
 
 
 def _differences(folders: tuple[Path, Path], sides: Sides) -> tuple[list[comparable.FieldDifference], list[str]]:
-    """What forbids the comparison, and what else differs."""
+    """Return the differences that forbid the comparison, and sentences on the harmless ones."""
     base, head = (frame[frame["status"] == "ok"] for frame in sides)
     facts = comparable.read_sample_records(folders[0], base), comparable.read_sample_records(folders[1], head)
     return comparable.differing_fields(base, head, *facts), comparable.other_differences(*facts)

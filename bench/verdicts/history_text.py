@@ -1,4 +1,4 @@
-"""The history of cases as a person reads it: a line of bars a series, its changes, Markdown, JSON."""
+"""The history of cases for a reader: a sparkline and the changes of each series, Markdown, JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.text import WORDS, markdown_table
-from bench.verdicts.history import LEAST, Change, Point, Series, sparkline
+from bench.verdicts.history import MIN_SEGMENT, Change, Point, Series, sparkline
 from bench.verdicts.metrics import METRICS
 
 LEGEND = (
@@ -18,18 +18,18 @@ LEGEND = (
 )
 
 
-def summary(found: list[Series]) -> str:
-    """How many series there are, and how many of them changed."""
-    changed = [series for series in found if series.changes]
-    commits = {point.sha for series in found for point in series.points}
-    worse = sum(any(change.worse for change in series.changes) for series in found)
-    return f"{len(found)} series over {len(commits)} commits: {len(changed)} changed, {worse} for the worse."
+def summary(history: list[Series]) -> str:
+    """Return a sentence on how many series there are, and how many of them changed."""
+    changed = [series for series in history if series.changes]
+    commits = {point.sha for series in history for point in series.points}
+    worse = sum(any(change.worse for change in series.changes) for series in history)
+    return f"{len(history)} series over {len(commits)} commits: {len(changed)} changed, {worse} for the worse."
 
 
-def markdown(found: list[Series]) -> str:
-    """The summary and a table of the changes, in Markdown."""
-    lines = [summary(found), ""]
-    changes = [(series, change) for series in found for change in series.changes]
+def history_markdown(history: list[Series]) -> str:
+    """Return the summary and a table of the changes as Markdown."""
+    lines = [summary(history), ""]
+    changes = [(series, change) for series in history for change in series.changes]
     rows = []
     for series, change in changes:
         words, size, between, p = (cell.strip() for cell in _cells(change))
@@ -38,19 +38,20 @@ def markdown(found: list[Series]) -> str:
     return "\n".join(lines + (markdown_table(titles, rows, ("case", "metric", "", "between")) if rows else []))
 
 
-def show(out: Console, found: list[Series], every: bool) -> None:
-    """The summary and each series that changed, or that cannot be judged; `every`: the others too."""
-    out.print(f"[bold]{summary(found)}[/]")
-    longest = max(len(series.points) for series in found)
-    if longest < 2 * LEAST:
-        out.print(f"The longest has {longest} commits; a change shows from {2 * LEAST} on, {LEAST} on either side.")
-    for series in found:
+def print_history(out: Console, history: list[Series], every: bool) -> None:
+    """Print the summary and each series that changed or may have; with `every`, the others too."""
+    out.print(f"[bold]{summary(history)}[/]")
+    longest = max(len(series.points) for series in history)
+    if longest < 2 * MIN_SEGMENT:
+        fewest = f"a change shows from {2 * MIN_SEGMENT} on, {MIN_SEGMENT} on either side"
+        out.print(f"The longest has {longest} commits; {fewest}.")
+    for series in history:
         if series.changes or series.unsure or every:
-            _show_one(out, series)
+            _print_series(out, series)
     out.print(LEGEND, style="dim")
 
 
-def _show_one(out: Console, series: Series) -> None:
+def _print_series(out: Console, series: Series) -> None:
     unit = METRICS[series.metric].unit
     first, last = series.values[0], series.values[-1]
     out.print(f"\n{series.case}  {series.metric}, {unit}", markup=False, soft_wrap=True)
@@ -76,10 +77,10 @@ def _show_one(out: Console, series: Series) -> None:
 
 def _cells(change: Change) -> tuple[str, ...]:
     low, high = change.ratio.low, change.ratio.high
-    span = "" if low is None or high is None else f" ({100 * (low - 1):+.1f} to {100 * (high - 1):+.1f})"
+    interval = "" if low is None or high is None else f" ({100 * (low - 1):+.1f} to {100 * (high - 1):+.1f})"
     return (
         f"  {'worse' if change.worse else 'better'}",
-        f"{100 * (change.ratio.value - 1):+.1f} %{span}",
+        f"{100 * (change.ratio.value - 1):+.1f} %{interval}",
         f"{_sha(change.before.sha)}..{_sha(change.after.sha)}",
         f"p {change.p:.2g}",
     )
@@ -89,19 +90,19 @@ def _sha(sha: str) -> str:
     return sha[:10]
 
 
-def plain(series: Series) -> dict[str, Any]:
-    """A series as `--json` prints it."""
+def as_json(series: Series) -> dict[str, Any]:
+    """Return a series as `--json` prints it."""
 
-    def point(one: Point) -> dict[str, Any]:
-        return {"sha": one.sha, "when": str(one.when), "value": one.value, "rounds": one.rounds}
+    def point_row(point: Point) -> dict[str, Any]:
+        return {"sha": point.sha, "when": str(point.when), "value": point.value, "rounds": point.rounds}
 
     return {
         "case": series.case,
         "metric": series.metric,
         "unit": METRICS[series.metric].unit,
         "machine": series.machine,
-        "points": [point(one) for one in series.points],
-        "spikes": [one.sha for one in series.spikes],
+        "points": [point_row(point) for point in series.points],
+        "spikes": [point.sha for point in series.spikes],
         "unsure": series.unsure,
         "changes": [
             {

@@ -1,4 +1,4 @@
-"""What a comparison compares: of each number its direction, its unit, and the least change that matters."""
+"""The metrics of a comparison: the direction, the unit and the minimum effect of each."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from bench.errors import ArgumentError
 class Metric:
     """A number that one case leaves in one round: the sum of `columns` of the frame (`bench.records.columns`).
 
-    `minimum` is the least relative change that is called one; `lower` whether less is better; `scale` what a value of
-    the frame is divided by to be in `unit`. `timed`: throttling spoils it. `exact`: the code sets it and no noise does,
-    so that one round is enough.
+    `minimum` is the minimum effect: the least relative change that a verdict calls one. With `lower`, less is better.
+    A value of the frame divided by `scale` is in `unit`. Throttling spoils a `timed` metric. An `exact` one is set by
+    the code and has no noise, so that one round is enough.
     """
 
     columns: tuple[str, ...]
@@ -32,8 +32,8 @@ class Metric:
 
 MS, MIB = 1e6, float(1 << 20)
 COLD = ("import_s", "build_s", "prepare_s", "place_s", "first_call_s")
-# A minimum is what a user would act on, and more than the instrument itself errs by: the energy counter is good to 4 %
-# over its least window, a search for the largest batch ends with a gap of 1/32.
+# A minimum effect is one that a user would act on, and more than the instrument's error: the energy counter is
+# accurate to 4 % over its shortest window, and the search for the largest batch ends with a gap of 1/32.
 METRICS = {
     "latency": Metric(("p50_ns",), "ms", 0.02, MS, timed=True),
     "gpu": Metric(("gpu_p50_ns",), "ms", 0.02, MS, timed=True),
@@ -48,12 +48,12 @@ METRICS = {
     "host": Metric(("memory_host_resident_peak",), "MiB", 0.03, MIB),
     "largest": Metric(("largest_batch",), "images", 1 / 32, lower=False),
 }
-# Metrics that had another name in the version before, which is understood for one version more.
+# The names of the version before, which are understood for one version more.
 RENAMED = {"flushed": "cold-l2", "cold": "cold-start"}
 
 
 def metric_named(name: str) -> str:
-    """The name of a metric in METRICS, of a name in either version. Raises ArgumentError for one that is unknown."""
+    """Return the name in METRICS of a metric, given either version's name. Raises ArgumentError for an unknown one."""
     current = RENAMED.get(name, name)
     if current not in METRICS:
         raise ArgumentError(f"unknown metric {name!r}; allowed: {', '.join(METRICS)}")

@@ -1,4 +1,4 @@
-"""The two sides of a comparison: which cases both have, and their numbers as matrices of cases by rounds."""
+"""The two sides of a comparison: which cases both have, and their values as matrices of cases by rounds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Mask = NDArray[np.bool_]
 NAMES = ("base", "head")
 FAILING = tuple(status for status in STATUSES if status not in ("ok", "skipped", "throttled"))
-# The share of a round's samples, and of a side's rounds, that may fall to throttling before there is no verdict.
+# The share of a round's samples, and of a side's rounds, that throttling may take before there is no verdict.
 THROTTLED = 0.2
 CACHES = ("fresh", "cold", "partly", "warm", "unused")
 
@@ -35,79 +35,79 @@ class Failed:
 
 
 class Sides:
-    """Base and head, frames of `bench.load`. `common`: the cases that both measured, or that throttled there."""
+    """Base and head, frames of `bench.load`. `common` has the cases that both sides measured, if only throttled."""
 
     def __init__(self, base: DataFrame, head: DataFrame) -> None:
-        self.all = dict(zip(NAMES, (base, head), strict=True))
-        self.run = {name: frame[frame["status"].isin(("ok", "throttled"))] for name, frame in self.all.items()}
-        shared = set(self.run["head"]["case"])
-        self.common = [str(case) for case in self.run["base"]["case"].unique() if case in shared]
-        self.place = {case: place for place, case in enumerate(self.common)}
-        numbers = [frame["round"].to_numpy(np.int64) for frame in self.run.values()]
+        self.frames = dict(zip(NAMES, (base, head), strict=True))
+        self.measured = {name: frame[frame["status"].isin(("ok", "throttled"))] for name, frame in self.frames.items()}
+        head_cases = set(self.measured["head"]["case"])
+        self.common = [str(case) for case in self.measured["base"]["case"].unique() if case in head_cases]
+        self.index = {case: index for index, case in enumerate(self.common)}
+        numbers = [frame["round"].to_numpy(np.int64) for frame in self.measured.values()]
         self.rounds = np.unique(np.concatenate(numbers))
-        self.rows = {name: self._rows(frame) for name, frame in self.run.items()}
-        self.there = {name: self._matrix(name, np.ones(len(frame))) == 1 for name, frame in self.run.items()}
-        self.fallen = {name: self._fallen(name) for name in NAMES}
+        self.cells = {name: self._cells(frame) for name, frame in self.measured.items()}
+        self.present = {name: self._matrix(name, np.ones(len(frame))) == 1 for name, frame in self.measured.items()}
+        self.throttled = {name: self._throttled(name) for name in NAMES}
         self.interleaved = self._interleaved()
 
-    def _rows(self, frame: DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64], Mask]:
-        """Of each row its case's place, its round's, and whether the case is common."""
-        place = frame["case"].map(self.place).to_numpy(np.float64, na_value=np.nan)
+    def _cells(self, frame: DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64], Mask]:
+        """Return the case's index and the round's index of each row, and whether its case is common."""
+        case = frame["case"].map(self.index).to_numpy(np.float64, na_value=np.nan)
         number = np.searchsorted(self.rounds, frame["round"].to_numpy(np.int64))
-        return np.nan_to_num(place, nan=0).astype(np.int64), number, np.isfinite(place)
+        return np.nan_to_num(case, nan=0).astype(np.int64), number, np.isfinite(case)
 
     def _matrix(self, name: str, column: Array) -> Array:
-        """A column of a side as [common cases, rounds]; NaN where it has no such round."""
-        place, number, known = self.rows[name]
-        made = np.full((len(self.common), len(self.rounds)), np.nan)
-        made[place[known], number[known]] = column[known]
-        return made
+        """Return a column of a side as [common cases, rounds]; NaN where it has no such round."""
+        case, number, common = self.cells[name]
+        matrix = np.full((len(self.common), len(self.rounds)), np.nan)
+        matrix[case[common], number[common]] = column[common]
+        return matrix
 
-    def _fallen(self, name: str) -> Mask:
-        frame = self.run[name]
+    def _throttled(self, name: str) -> Mask:
+        frame = self.measured[name]
         kept, lost = (frame[column].fillna(0).to_numpy(np.float64) for column in ("samples", "dropped"))
-        much = (frame["status"] == "throttled").to_numpy(bool) | (lost > THROTTLED * (kept + lost))
-        return self._matrix(name, much.astype(np.float64)) == 1
+        throttled = (frame["status"] == "throttled").to_numpy(bool) | (lost > THROTTLED * (kept + lost))
+        return self._matrix(name, throttled.astype(np.float64)) == 1
 
     def _interleaved(self) -> Mask:
-        """Of each case, whether every round was over on both sides before the next began on either."""
+        """Return, for each case, whether every round was over on both sides before the next began on either."""
         starts = []
         for name in NAMES:
-            times = self.run[name]["started"]
+            times = self.measured[name]["started"]
             seconds = times.astype("datetime64[us, UTC]").astype("int64").to_numpy(np.float64) / 1e6
             starts.append(self._matrix(name, np.where(times.isna().to_numpy(), np.nan, seconds)))
         first, last = np.minimum(*starts), np.maximum(*starts)  # NaN where a side lacks the round
-        made = np.zeros(len(self.common), dtype=bool)
-        for place in range(len(made)):
-            both = np.isfinite(first[place])
-            turns = last[place][both][:-1] <= first[place][both][1:]
-            made[place] = len(turns) and turns.all()
-        return made
+        interleaved = np.zeros(len(self.common), dtype=bool)
+        for index in range(len(interleaved)):
+            both = np.isfinite(first[index])
+            turns = last[index][both][:-1] <= first[index][both][1:]
+            interleaved[index] = len(turns) and turns.all()
+        return interleaved
 
-    def number(self, name: str, metric: Metric) -> Array:
-        """A metric of a side as [common cases, rounds], in its unit; NaN for what is not there or fell."""
-        frame = self.run[name]
+    def values(self, name: str, metric: Metric) -> Array:
+        """Return a metric of a side as [common cases, rounds], in its unit; NaN for what is missing or throttled."""
+        frame = self.measured[name]
         columns = [frame[column].to_numpy(np.float64, na_value=np.nan) for column in metric.columns]
-        made = self._matrix(name, np.sum(columns, axis=0) / metric.scale)
+        matrix = self._matrix(name, np.sum(columns, axis=0) / metric.scale)
         if metric.timed:
-            made[self.fallen[name]] = np.nan
-        return made
+            matrix[self.throttled[name]] = np.nan
+        return matrix
 
-    def throttled(self) -> list[str]:
-        """Of each common case: why throttling forbids a verdict on its times; empty where it does not."""
-        told = [""] * len(self.common)
+    def throttling(self) -> list[str]:
+        """Return why throttling forbids a verdict on the times of each common case; empty where it does not."""
+        reasons = [""] * len(self.common)
         for name in NAMES:
-            fell, of = self.fallen[name].sum(-1), self.there[name].sum(-1)
-            for place in np.flatnonzero(fell > THROTTLED * of):
-                told[place] = f"{fell[place]} of {of[place]} rounds throttled in {name}"
-        return told
+            throttled, rounds = self.throttled[name].sum(-1), self.present[name].sum(-1)
+            for index in np.flatnonzero(throttled > THROTTLED * rounds):
+                reasons[index] = f"{throttled[index]} of {rounds[index]} rounds throttled in {name}"
+        return reasons
 
-    def alike_caches(self, base: Array, head: Array) -> tuple[Array, Array, list[str]]:
-        """Cold starts where the compile caches were found alike: in the state that most rounds of both sides have.
+    def with_equal_caches(self, base: Array, head: Array) -> tuple[Array, Array, list[str]]:
+        """Return the cold starts whose compile caches were in the state that most rounds of both sides have.
 
-        With, of each common case, why there are none.
+        The third result is the reason why a common case has none, or empty.
         """
-        states = [self._matrix(name, self._states(name)) for name in NAMES]
+        states = [self._cache_states(name) for name in NAMES]
         counts = [
             np.stack([((state == code) & np.isfinite(side)).sum(-1) for code in range(-1, len(CACHES))], -1)
             for state, side in zip(states, (base, head), strict=True)
@@ -115,51 +115,48 @@ class Sides:
         shared = np.minimum(*counts)
         chosen = shared.argmax(-1)[:, None] - 1
         kept = [np.where(state == chosen, side, np.nan) for state, side in zip(states, (base, head), strict=True)]
-        told = [""] * len(self.common)
-        for place in np.flatnonzero(shared.max(-1, initial=0) == 0):
-            if all(count[place].any() for count in counts):
-                found = [", ".join(("unknown", *CACHES)[i] for i in np.flatnonzero(count[place])) for count in counts]
-                told[place] = f"compile caches were {found[0]} in base, {found[1]} in head"
-                kept[0][place], kept[1][place] = base[place], head[place]
-        return kept[0], kept[1], told
+        reasons = [""] * len(self.common)
+        for index in np.flatnonzero(shared.max(-1, initial=0) == 0):
+            if all(count[index].any() for count in counts):
+                words = [", ".join(("unknown", *CACHES)[i] for i in np.flatnonzero(count[index])) for count in counts]
+                reasons[index] = f"compile caches were {words[0]} in base, {words[1]} in head"
+                kept[0][index], kept[1][index] = base[index], head[index]
+        return kept[0], kept[1], reasons
 
-    def _states(self, name: str) -> Array:
+    def _cache_states(self, name: str) -> Array:
         codes: dict[Any, float] = {state: float(code) for code, state in enumerate(CACHES)}
-        words = self.run[name]["caches"].astype("object")
-        return words.map(codes).fillna(-1.0).to_numpy(np.float64)
+        words = self.measured[name]["caches"].astype("object")
+        return self._matrix(name, words.map(codes).fillna(-1.0).to_numpy(np.float64))
 
     def missing(self) -> dict[str, str]:
-        """The cases that base measured and head did not, with what head says of them; failed ones are elsewhere."""
-        head = self.all["head"].drop_duplicates("case", keep="last").set_index("case")
-        failing = set(self._failing("head")["case"])
-        found = {}
-        for case in self.run["base"]["case"].unique():
-            if case not in self.place and case not in failing:
-                found[str(case)] = (
-                    f"{head.loc[case, 'status']}: {head.loc[case, 'reason']}" if case in head.index else ""
-                )
-        return found
+        """Return the cases that base measured and head did not, with head's reason; failed ones are not among them."""
+        last = self.frames["head"].drop_duplicates("case", keep="last")
+        reasons = {row.case: f"{row.status}: {row.reason}" for row in last.itertuples()}
+        explained = {*self.index, *self._failing("head")["case"]}
+        cases = [case for case in self.measured["base"]["case"].unique() if case not in explained]
+        return {str(case): reasons.get(case, "") for case in cases}
 
     def new(self) -> list[str]:
-        return [str(case) for case in self.run["head"]["case"].unique() if case not in self.place]
+        """Return the cases that head measured and base did not."""
+        return [str(case) for case in self.measured["head"]["case"].unique() if case not in self.index]
 
     def nowhere(self) -> list[str]:
-        """The cases that neither side measured: skipped or failed."""
-        measured = {*self.run["base"]["case"], *self.run["head"]["case"]}
-        every = dict.fromkeys(str(case) for frame in self.all.values() for case in frame["case"].unique())
+        """Return the cases that neither side measured: skipped or failed."""
+        measured = {*self.measured["base"]["case"], *self.measured["head"]["case"]}
+        every = dict.fromkeys(str(case) for frame in self.frames.values() for case in frame["case"].unique())
         return [case for case in every if case not in measured]
 
     def failed(self) -> list[Failed]:
-        """The cases that base measured without a failure and that failed in head, if only in one round."""
-        good = set(self.run["base"]["case"]) - set(self._failing("base")["case"])
-        rounds = self.all["head"].groupby("case", observed=True).size()
-        found = []
+        """Return the cases that base measured without a failure and that failed in head, if only in one round."""
+        sound = set(self.measured["base"]["case"]) - set(self._failing("base")["case"])
+        rounds = self.frames["head"].groupby("case", observed=True).size()
+        failed = []
         for case, rows in self._failing("head").groupby("case", observed=True, sort=False):
-            if case in good:
+            if case in sound:
                 last = rows.iloc[-1]
-                found.append(Failed(str(case), len(rows), int(rounds[case]), last["status"], str(last["reason"])))
-        return found
+                failed.append(Failed(str(case), len(rows), int(rounds[case]), last["status"], str(last["reason"])))
+        return failed
 
     def _failing(self, name: str) -> DataFrame:
-        frame = self.all[name]
+        frame = self.frames[name]
         return frame[frame["status"].isin(FAILING)]

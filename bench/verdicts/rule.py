@@ -1,12 +1,13 @@
-"""Whether head differs from base: the decision rule. Arrays of logarithms in, words out.
+"""The decision rule: whether head differs from base, from arrays of logarithms.
 
-The sample is the process round. Every array is [..., tests, rounds], a NaN where a round left nothing; the tests of a
-call are one metric's over the cases of a comparison, as they lend each other what they tell of the noise.
+The sample is the process round. Every array is [..., tests, rounds], a NaN where a round left nothing. The tests of one
+call are one metric's over the cases of a comparison, because the variance of each is moderated by those of the others.
 docs/METHODOLOGY.md says why the rule is what it is, with its error rates.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from math import log, log1p
 
@@ -17,24 +18,32 @@ from scipy.special import digamma, polygamma, stdtr, stdtrit
 Array = NDArray[np.float64]
 
 SLOWER, FASTER, SAME, AMBIGUOUS = WORDS = ("SLOWER", "FASTER", "SAME", "AMBIGUOUS")
-ENOUGH = 20  # variances from which the spread of the variances can be told
-HOPELESS = 1000  # rounds
+MIN_VARIANCES = 20  # the least number of variances from which their common prior is estimated
+MAX_ROUNDS = 1000  # a test that these would not settle is called open for good
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How sure a verdict is. What looks at the same rounds several times shares the chances of error out among them."""
+    """The error rates that a verdict is allowed, and the rounds that it takes.
 
-    # The chance of any SLOWER or FASTER in a whole comparison of identical code: with normal noise at most this, with
-    # noise that differs from case to case up to 0.05.
-    family: float = 0.04
-    single: float = 0.0035  # and of one in a given test, however few; of noise with two modes it is up to 0.0045
-    outside: float = 0.05  # 1 - confidence of the interval that SAME needs inside the minimum; of each test by itself
-    least: int = 6  # rounds a side; with 5, one sweep in ten of processes with two modes has a false alarm
+    Rules that look at the same rounds several times divide the error rates among the looks.
+    """
 
-    def over(self, looks: int) -> Rule:
-        """The rule of each of so many looks, any of which may end the matter (Bonferroni)."""
-        return replace(self, family=self.family / looks, single=self.single / looks, outside=self.outside / looks)
+    # The family-wise error rate: the chance of any SLOWER or FASTER in a whole comparison of identical code. With
+    # normal noise it is at most this, with noise that differs from case to case up to 0.05.
+    family_alpha: float = 0.04
+    test_alpha: float = 0.0035  # of a single test, however few there are; with bimodal noise it is up to 0.0045
+    interval_alpha: float = 0.05  # 1 - confidence of the interval that SAME needs within the minimum; of one test
+    min_rounds: int = 6  # a side; with 5, one sweep in ten of bimodal processes has a false alarm
+
+    def per_look(self, looks: int) -> Rule:
+        """Return the rule of each of several looks, any of which may end the run (Bonferroni)."""
+        return replace(
+            self,
+            family_alpha=self.family_alpha / looks,
+            test_alpha=self.test_alpha / looks,
+            interval_alpha=self.interval_alpha / looks,
+        )
 
 
 RULE = Rule()
@@ -42,102 +51,106 @@ RULE = Rule()
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of each test, [..., tests]: the mean of log(head / base), its standard error, its degrees of freedom.
+    """The effect of each test, [..., tests]: the mean of log(head / base), its standard error, its degrees of freedom.
 
-    `error` is 0 where neither side varies, and NaN where a side that varies has fewer than two rounds.
+    The standard error is 0 where neither side varies, and NaN where a side that varies has fewer than two rounds.
     """
 
-    change: Array
+    effect: Array
     error: Array
     df: Array
-    base: Array  # rounds that count
-    head: Array
+    base_rounds: Array
+    head_rounds: Array
 
-    def half(self, outside: float = RULE.outside) -> Array:
-        """Half the interval that leaves out so much: a change beyond it is significant at that level."""
-        return np.asarray(stdtrit(self.df, 1 - outside / 2), dtype=np.float64) * self.error
+    @property
+    def rounds(self) -> Array:
+        """The rounds of the side that has fewer."""
+        return np.minimum(self.base_rounds, self.head_rounds)
+
+    def half_width(self, alpha: float = RULE.interval_alpha) -> Array:
+        """Half the width of the 1 - alpha confidence interval: an effect beyond it is significant at that level."""
+        return np.asarray(stdtrit(self.df, 1 - alpha / 2), dtype=np.float64) * self.error
 
     @property
     def p(self) -> Array:
-        """Two-sided, not corrected; NaN where there is no noise to hold a change against."""
-        t = np.abs(self.change) / np.where(self.error > 0, self.error, np.nan)
+        """The two-sided p-value, not corrected; NaN where there is no noise to compare an effect with."""
+        t = np.abs(self.effect) / np.where(self.error > 0, self.error, np.nan)
         return 2 * np.asarray(stdtr(self.df, -t), dtype=np.float64)
 
 
-def estimate(base: Array, head: Array, paired: bool, floor: bool = True) -> Estimate:
-    """The change of each test: Student's paired on the differences, else Welch's on the two sides.
+def estimate(base: Array, head: Array, paired: bool, moderate: bool = True) -> Estimate:
+    """Estimate the effect of each test: by Student's paired differences, or by Welch's difference of two means.
 
-    With `floor`, a variance counts for no less than what the other tests make likely (`_floored`): of few rounds some
-    are small by luck, and they would make the alarms.
+    With `moderate`, a variance counts for no less than the other tests make likely (`_moderated`). With few rounds some
+    variances are small by chance, and these would give the false alarms.
     """
     if paired:
-        differences = head - base
-        sides = [_moments(differences)]
-        n_base = n_head = sides[0][0]
-        change = sides[0][1]
+        sides = [_moments(head - base)]
+        base_rounds = head_rounds = sides[0][0]
+        effect = sides[0][1]
     else:
         sides = [_moments(base), _moments(head)]
-        (n_base, low, _), (n_head, high, _) = sides
-        change = high - low
-    counts = np.stack([n for n, _, _ in sides], -1)
+        (base_rounds, base_mean, _), (head_rounds, head_mean, _) = sides
+        effect = head_mean - base_mean
+    counts = np.stack([count for count, _, _ in sides], -1)
     variances = np.stack([variance for _, _, variance in sides], -1)
-    still = (variances == 0).all(-1)
-    free = np.maximum(counts - 1, 1)
-    if floor:
-        variances, free = _floored(variances, free)
-    parts = np.where(counts > 1, variances, np.nan) / np.maximum(counts, 1)
-    square = np.where(still, 0.0, parts.sum(-1))
+    constant = (variances == 0).all(-1)
+    df = np.maximum(counts - 1, 1)
+    if moderate:
+        variances, df = _moderated(variances, df)
+    squares = np.where(counts > 1, variances, np.nan) / np.maximum(counts, 1)
+    square = np.where(constant, 0.0, squares.sum(-1))
     with np.errstate(invalid="ignore", divide="ignore"):
-        df = square**2 / (parts**2 / free).sum(-1)  # Welch and Satterthwaite's; of a single side its own
-    return Estimate(change, np.sqrt(square), np.where(square > 0, df, 1.0), n_base, n_head)
+        effect_df = square**2 / (squares**2 / df).sum(-1)  # Welch and Satterthwaite's; of a single side, that side's
+    return Estimate(effect, np.sqrt(square), np.where(square > 0, effect_df, 1.0), base_rounds, head_rounds)
 
 
 def _moments(values: Array) -> tuple[Array, Array, Array]:
-    """Count, mean and variance over the rounds; the variance is exactly 0 where all are equal."""
-    known = np.isfinite(values)
-    n = known.sum(-1).astype(np.float64)
-    filled = np.where(known, values, 0.0)
-    least = np.where(known, values, np.inf).min(-1)
-    still = (n > 0) & (least == np.where(known, values, -np.inf).max(-1))
+    """Return the count, mean and variance over the rounds; the variance is exactly 0 where all are equal."""
+    finite = np.isfinite(values)
+    count = finite.sum(-1).astype(np.float64)
+    filled = np.where(finite, values, 0.0)
+    minimum = np.where(finite, values, np.inf).min(-1)
+    constant = (count > 0) & (minimum == np.where(finite, values, -np.inf).max(-1))
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(still, least, filled.sum(-1) / n)
-        variance = np.where(known, (filled - mean[..., None]) ** 2, 0.0).sum(-1) / (n - 1)
-    return n, mean, np.where(still, 0.0, variance)
+        mean = np.where(constant, minimum, filled.sum(-1) / count)
+        variance = np.where(finite, (filled - mean[..., None]) ** 2, 0.0).sum(-1) / (count - 1)
+    return count, mean, np.where(constant, 0.0, variance)
 
 
-def _floored(variances: Array, free: Array) -> tuple[Array, Array]:
-    """Variances [..., tests, sides] no smaller than moderated ones, and the degrees of freedom that go with them.
+def _moderated(variances: Array, df: Array) -> tuple[Array, Array]:
+    """Return the larger of each variance, [..., tests, sides], and its moderated one, and their degrees of freedom.
 
-    Moderated: shrunk towards a common one, by as much as the variances of all tests are alike. Source: G. Smyth, Linear
-    models and empirical Bayes methods (2004), sections 5 and 6. Shrinking a large one would make alarms of a noisy
-    case among quiet ones, so it stays.
+    A moderated variance is shrunk towards the prior that all tests share, the more so the more alike they are. Source:
+    G. Smyth, Linear models and empirical Bayes methods (2004), sections 5 and 6. A variance above the prior is kept,
+    because shrinking it would make false alarms of a noisy case among quiet ones.
     """
     flat = variances.reshape(*variances.shape[:-2], -1)
-    weight, common = (array[..., None, None] for array in _prior(flat, free.reshape(flat.shape)))
-    moderated = (weight * common + free * variances) / (weight + free)
-    return np.maximum(variances, moderated), weight + free
+    prior_df, prior = (array[..., None, None] for array in _prior(flat, df.reshape(flat.shape)))
+    shrunk = (prior_df * prior + df * variances) / (prior_df + df)
+    return np.maximum(variances, shrunk), prior_df + df
 
 
-def _prior(variances: Array, free: Array) -> tuple[Array, Array]:
-    """Degrees of freedom and value of the variance that all tests have in common; 0 degrees where they are too few."""
+def _prior(variances: Array, df: Array) -> tuple[Array, Array]:
+    """Return the degrees of freedom and the value of the prior variance; 0 degrees where there are too few tests."""
     with np.errstate(invalid="ignore"):
-        good = variances > 0
-    n = good.sum(-1)
-    logs = np.log(np.where(good, variances, 1.0)) - digamma(free / 2) + np.log(free / 2)
-    mean = np.where(good, logs, 0.0).sum(-1) / np.maximum(n, 1)
-    spread = np.where(good, (logs - mean[..., None]) ** 2, 0.0).sum(-1) / np.maximum(n - 1, 1)
-    spread -= np.where(good, polygamma(1, free / 2), 0.0).sum(-1) / np.maximum(n, 1)
-    weight = 2 * _trigamma_inverse(np.maximum(spread, 1e-4))  # of tests that are alike altogether: 20,000
-    common = np.exp(mean + digamma(weight / 2) - np.log(weight / 2))
-    return np.where(n >= ENOUGH, weight, 0.0), common
+        positive = variances > 0
+    count = positive.sum(-1)
+    logs = np.log(np.where(positive, variances, 1.0)) - digamma(df / 2) + np.log(df / 2)
+    mean = np.where(positive, logs, 0.0).sum(-1) / np.maximum(count, 1)
+    spread = np.where(positive, (logs - mean[..., None]) ** 2, 0.0).sum(-1) / np.maximum(count - 1, 1)
+    spread -= np.where(positive, polygamma(1, df / 2), 0.0).sum(-1) / np.maximum(count, 1)
+    prior_df = 2 * _trigamma_inverse(np.maximum(spread, 1e-4))  # 20,000 where all tests have the same variance
+    prior = np.exp(mean + digamma(prior_df / 2) - np.log(prior_df / 2))
+    return np.where(count >= MIN_VARIANCES, prior_df, 0.0), prior
 
 
 def _trigamma_inverse(x: Array) -> Array:
-    """Newton's method on 1 / trigamma, which is nearly a straight line (Smyth 2004, appendix)."""
+    """Invert trigamma by Newton's method on 1 / trigamma, nearly a straight line (Smyth 2004, appendix)."""
     y = 0.5 + 1 / x
     for _ in range(20):
-        value = polygamma(1, y)
-        step = value * (1 - value / x) / polygamma(2, y)
+        trigamma = polygamma(1, y)
+        step = trigamma * (1 - trigamma / x) / polygamma(2, y)
         y = y + step
         if np.all(np.abs(step) < 1e-8 * y):
             break
@@ -145,7 +158,7 @@ def _trigamma_inverse(x: Array) -> Array:
 
 
 def holm(p: Array) -> Array:
-    """Corrected for the number of tests along the last axis; those with NaN are none. Source: S. Holm (1979)."""
+    """Correct p-values for the number of tests along the last axis; a NaN is no test. Source: S. Holm (1979)."""
     order = np.argsort(p, -1)  # NaN last
     ordered = np.take_along_axis(p, order, -1)
     count = np.isfinite(p).sum(-1, keepdims=True)
@@ -155,21 +168,25 @@ def holm(p: Array) -> Array:
     return np.where(np.isfinite(p), np.minimum(corrected, 1.0), np.nan)
 
 
-def words(
-    found: Estimate, corrected: Array, minimum: float | Array, sign: int = 1, rule: Rule = RULE
+def verdicts(
+    estimates: Estimate, corrected: Array, minimum: float | Array, sign: int = 1, rule: Rule = RULE
 ) -> NDArray[np.int8]:
-    """The place in WORDS of each test's verdict. `minimum` is relative (0.02); `sign` 1 if more is worse, else -1."""
-    limit, worse = np.log1p(minimum), sign * found.change
-    size = np.abs(found.change)
+    """Return the index in WORDS of each test's verdict.
+
+    `corrected` are the p-values after `holm`; `minimum` is a relative effect (0.02); `sign` is 1 if more is worse, else
+    -1.
+    """
+    limit, worse = np.log1p(minimum), sign * estimates.effect
+    size = np.abs(estimates.effect)
     with np.errstate(invalid="ignore"):
-        real = (corrected < rule.family) & (found.p < rule.single) & (size > limit)
-        same = size + found.half(rule.outside) <= limit
-    word = np.select([real & (worse > 0), real, same], [0, 1, 2], 3)
-    return np.where(np.minimum(found.base, found.head) >= rule.least, word, 3).astype(np.int8)
+        changed = (corrected < rule.family_alpha) & (estimates.p < rule.test_alpha) & (size > limit)
+        same = size + estimates.half_width(rule.interval_alpha) <= limit
+    index = np.select([changed & (worse > 0), changed, same], [0, 1, 2], 3)
+    return np.where(estimates.rounds >= rule.min_rounds, index, 3).astype(np.int8)
 
 
-def counted(base: float, head: float, minimum: float, sign: int) -> str:
-    """The verdict on two numbers without noise; either may be 0."""
+def exact_verdict(base: float, head: float, minimum: float, sign: int) -> str:
+    """Return the verdict on two numbers without noise; either may be 0."""
     if base == head:
         return SAME
     if base > 0 and head > 0 and abs(log(head / base)) <= log1p(minimum):
@@ -177,28 +194,27 @@ def counted(base: float, head: float, minimum: float, sign: int) -> str:
     return SLOWER if sign * (head - base) > 0 else FASTER
 
 
-def rounds_wanted(found: Estimate, at: int, minimum: float, tests: int, paired: bool, rule: Rule = RULE) -> int | None:
-    """How many rounds a side would settle one test, if change and noise are what they seem.
+def rounds_needed(
+    estimates: Estimate, index: int, minimum: float, tests: int, paired: bool, rule: Rule = RULE
+) -> int | None:
+    """Return how many rounds a side would settle one test, if its effect and its noise are as estimated.
 
-    None where the change is so near the minimum that HOPELESS rounds would not.
+    The result is None where the effect is so near the minimum that MAX_ROUNDS would not settle it.
     """
-    change, error = abs(float(found.change[at])), float(found.error[at])
-    here = 1 / float(found.base[at]) + (0.0 if paired else 1 / float(found.head[at]))
-    unit, limit = error / here**0.5, log1p(minimum)
-    chance = min(rule.family / max(tests, 1), rule.single)
-    fewest = int(max(rule.least, min(found.base[at], found.head[at]) + 1))
+    effect, error = abs(float(estimates.effect[index])), float(estimates.error[index])
+    inverse = 1 / float(estimates.base_rounds[index]) + (0.0 if paired else 1 / float(estimates.head_rounds[index]))
+    deviation, limit = error / inverse**0.5, log1p(minimum)
+    alpha = min(rule.family_alpha / max(tests, 1), rule.test_alpha)
+    sides = 1 if paired else 2
 
-    def settles(n: int) -> bool:
-        one = unit * ((1 if paired else 2) / n) ** 0.5
-        df = max(float(found.df[at]), (1 if paired else 2) * (n - 1))
-        if change > limit:
-            return bool(-stdtrit(df, chance / 2) * one < change)
-        return bool(change + stdtrit(df, 1 - rule.outside / 2) * one <= limit)
+    def settles(rounds: int) -> bool:
+        error = deviation * (sides / rounds) ** 0.5
+        df = max(float(estimates.df[index]), sides * (rounds - 1))
+        if effect > limit:
+            return bool(-stdtrit(df, alpha / 2) * error < effect)
+        return bool(effect + stdtrit(df, 1 - rule.interval_alpha / 2) * error <= limit)
 
-    if not settles(HOPELESS):
+    if not settles(MAX_ROUNDS):
         return None
-    low, high = fewest - 1, HOPELESS
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if settles(middle) else (middle, high)
-    return high
+    fewest = max(rule.min_rounds, int(estimates.rounds[index]) + 1)
+    return bisect_left(range(MAX_ROUNDS), True, lo=fewest, key=settles)

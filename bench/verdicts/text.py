@@ -1,4 +1,4 @@
-"""A comparison as a person reads it: sentences, a table on the terminal, Markdown."""
+"""A comparison for a reader: sentences, a table on the terminal, Markdown."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from bench.plans.words import summarize_cases
 from bench.text import WORDS, digits, markdown_cell, markdown_table, plural
 from bench.verdicts.compare import AMBIGUOUS, FASTER, SAME, SLOWER, Comparison, Verdict
 from bench.verdicts.metrics import METRICS
-from bench.verdicts.rule import HOPELESS
+from bench.verdicts.rule import MAX_ROUNDS
 
-SHOWN = 20  # of what is AMBIGUOUS, unless all is asked for
-ENDLESS = 60  # rounds a side; more are not advised
-METRIC, VERDICT = max(map(len, METRICS)), len(AMBIGUOUS)
+SHOWN = 20  # AMBIGUOUS verdicts that are listed without --all
+MAX_ADVISED = 60  # rounds a side; more are not advised
+METRIC_WIDTH, WORD_WIDTH = max(map(len, METRICS)), len(AMBIGUOUS)
 COLOURS = {SLOWER: "red", FASTER: "green", AMBIGUOUS: "yellow", SAME: "dim"}
 MEANING = (
     "SLOWER: worse, whatever the metric (more time, memory or energy; fewer images/s). change: head over base, by means"
@@ -24,206 +24,212 @@ MEANING = (
 )
 
 
-def sentences(found: Comparison) -> list[str]:
-    """What came out: the counts, the worst, and what makes it doubtful."""
-    cases = {one.case for one in found.verdicts}
-    counts = ", ".join(f"{number} {word}" for word, number in found.counts.items())
-    said = [f"{counts}: {len(found.verdicts)} verdicts on {len(cases)} {plural(len(cases), 'case')}."]
-    if worst := found.of(SLOWER)[:1]:
-        said.append(f"The worst: {worst[0].case}, {worst[0].metric} {change(worst[0])}{_interval_of(worst[0])}.")
-    if best := found.of(FASTER)[-1:]:
-        said.append(f"The best: {best[0].case}, {best[0].metric} {change(best[0])}{_interval_of(best[0])}.")
-    if found.failed:
-        said.append(f"{len(found.failed)} failed in head and not in base.")
-    if found.allowed:
-        said.append(f"Compared although these differ (--allow): {'; '.join(found.allowed)}.")
-    if found.apart:
-        said.append(_apart(found))
-    return said
+def summary(comparison: Comparison) -> list[str]:
+    """Return sentences on the outcome: the counts, the worst and the best change, and what makes it doubtful."""
+    cases = {verdict.case for verdict in comparison.verdicts}
+    counts = ", ".join(f"{number} {word}" for word, number in comparison.counts.items())
+    sentences = [f"{counts}: {len(comparison.verdicts)} verdicts on {len(cases)} {plural(len(cases), 'case')}."]
+    if worst := comparison.of(SLOWER)[:1]:
+        sentences.append(f"The worst: {worst[0].case}, {worst[0].metric} {change(worst[0])}{_interval_of(worst[0])}.")
+    if best := comparison.of(FASTER)[-1:]:
+        sentences.append(f"The best: {best[0].case}, {best[0].metric} {change(best[0])}{_interval_of(best[0])}.")
+    if comparison.failed:
+        sentences.append(f"{len(comparison.failed)} failed in head and not in base.")
+    if comparison.allowed:
+        sentences.append(f"Compared although these differ (--allow): {'; '.join(comparison.allowed)}.")
+    if comparison.apart:
+        sentences.append(_apart(comparison))
+    return sentences
 
 
-def _apart(found: Comparison) -> str:
+def _apart(comparison: Comparison) -> str:
     text = "Base and head did not take turns, so a machine that changed between them would look like the code"
-    latency = [one for one in found.verdicts if one.metric == "latency" and not one.paired]
+    latency = [verdict for verdict in comparison.verdicts if verdict.metric == "latency" and not verdict.paired]
     for word in (SLOWER, FASTER):
-        moved = sorted(one.ratio for one in latency if one.word == word and one.ratio)
-        if len(latency) > 2 and len(moved) > len(latency) / 2:
-            middle = _signed(moved[len(moved) // 2])
+        ratios = sorted(verdict.ratio for verdict in latency if verdict.word == word and verdict.ratio)
+        if len(latency) > 2 and len(ratios) > len(latency) / 2:
+            median = _percent_change(ratios[len(ratios) // 2])
             return (
-                f"{text}: and the latency of {len(moved)} of {len(latency)} cases changed together, by about {middle}."
+                f"{text}: and the latency of {len(ratios)} of {len(latency)} cases changed together, by about {median}."
             )
     return f"{text}."
 
 
-def advice(found: Comparison, plan: str, head: str) -> list[str]:
-    """What to do next: commands."""
-    said = []
-    if worst := found.of(SLOWER)[:1]:
-        said.append(f"Where the time goes: bench layers {worst[0].case}")
-    wanted = [one.wanted for one in found.of(AMBIGUOUS) if one.wanted and one.wanted <= ENDLESS]
+def advice(comparison: Comparison, plan: str, head: str) -> list[str]:
+    """Return the commands to run next."""
+    commands = []
+    if worst := comparison.of(SLOWER)[:1]:
+        commands.append(f"Where the time goes: bench layers {worst[0].case}")
+    ambiguous = comparison.of(AMBIGUOUS)
+    wanted = [verdict.wanted for verdict in ambiguous if verdict.wanted and verdict.wanted <= MAX_ADVISED]
     if wanted:
-        which = f"{len(wanted)} of {found.counts[AMBIGUOUS]} AMBIGUOUS"
-        more = f"bench run {plan or 'PLAN'} -o {head} --resume --rounds {max(wanted)}"
-        said.append(f"To decide {which}, more rounds on both sides, each at its commit: {more}")
-    return said
+        which = f"{len(wanted)} of {comparison.counts[AMBIGUOUS]} AMBIGUOUS"
+        command = f"bench run {plan or 'PLAN'} -o {head} --resume --rounds {max(wanted)}"
+        commands.append(f"To decide {which}, more rounds on both sides, each at its commit: {command}")
+    return commands
 
 
-def _signed(ratio: float) -> str:
+def _percent_change(ratio: float) -> str:
     return f"{100 * (ratio - 1):+.1f} %"
 
 
-def change(one: Verdict) -> str:
-    return _signed(one.ratio) if one.ratio is not None else "-"
+def change(verdict: Verdict) -> str:
+    return _percent_change(verdict.ratio) if verdict.ratio is not None else "-"
 
 
-def interval(one: Verdict) -> str:
-    if one.low is None or one.high is None:
-        return "exact" if one.word != AMBIGUOUS else "-"
-    return f"{100 * (one.low - 1):+.1f} to {100 * (one.high - 1):+.1f}"
+def interval(verdict: Verdict) -> str:
+    if verdict.low is None or verdict.high is None:
+        return "exact" if verdict.word != AMBIGUOUS else "-"
+    return f"{100 * (verdict.low - 1):+.1f} to {100 * (verdict.high - 1):+.1f}"
 
 
-def _interval_of(one: Verdict) -> str:
-    return f" ({interval(one)})" if one.low is not None else ""
+def _interval_of(verdict: Verdict) -> str:
+    return f" ({interval(verdict)})" if verdict.low is not None else ""
 
 
-def amounts(one: Verdict) -> tuple[str, str]:
-    """Base and head, with as many digits as tell them apart."""
-    unit = METRICS[one.metric].unit
+def amounts(verdict: Verdict) -> tuple[str, str]:
+    """Return base and head, with as many digits as distinguish them."""
+    unit = METRICS[verdict.metric].unit
 
-    def said(value: float | None) -> str:
+    def amount(value: float | None) -> str:
         return "-" if value is None else digits(value)
 
-    return said(one.base), f"{said(one.head)} {unit}"
+    return amount(verdict.base), f"{amount(verdict.head)} {unit}"
 
 
-def rounds(one: Verdict) -> str:
-    return f"{min(one.rounds)}" if one.rounds[0] == one.rounds[1] else f"{one.rounds[0]}, {one.rounds[1]}"
+def rounds(verdict: Verdict) -> str:
+    base, head = verdict.rounds
+    return f"{min(verdict.rounds)}" if base == head else f"{base}, {head}"
 
 
-def wanted(one: Verdict) -> str:
-    """Rounds a side that would decide it."""
-    return str(one.wanted) if one.wanted else f">{HOPELESS}"
+def wanted(verdict: Verdict) -> str:
+    """Return the rounds a side that would decide an AMBIGUOUS verdict."""
+    return str(verdict.wanted) if verdict.wanted else f">{MAX_ROUNDS}"
 
 
-def show(out: Console, found: Comparison, every: bool = False) -> None:
-    """The sentences, what is SLOWER and FASTER, what is AMBIGUOUS and why, and what has no verdict."""
-    for place, text in enumerate(sentences(found)):
+def print_comparison(out: Console, comparison: Comparison, every: bool = False) -> None:
+    """Print the summary, the SLOWER and FASTER verdicts, the AMBIGUOUS ones with reasons, and cases without one.
+
+    With `every`, SAME verdicts and all AMBIGUOUS ones are listed, too.
+    """
+    for place, text in enumerate(summary(comparison)):
         out.print(text, markup=False, style="bold" if place == 0 else None)
     out.print()
-    _changed(out, found.of(SLOWER, FASTER, *([SAME] if every else [])))
-    _ambiguous(out, found.of(AMBIGUOUS), every)
-    if found.counts[SAME] and not every:
-        out.print(f"{_same(found)} (--all lists them)", markup=False, style="dim")
-    for text in without(found):
+    _print_changed(out, comparison.of(SLOWER, FASTER, *([SAME] if every else [])))
+    _print_ambiguous(out, comparison, every)
+    if comparison.counts[SAME] and not every:
+        out.print(f"{_same(comparison)} (--all lists them)", markup=False, style="dim")
+    for text in without(comparison):
         out.print(text, markup=False, style="red" if text.startswith("failed") else "dim")
-    if found.verdicts:
+    if comparison.verdicts:
         out.print(MEANING, markup=False, style="dim")
 
 
-def _changed(out: Console, verdicts: list[Verdict]) -> None:
-    cells = [(one, (*amounts(one), change(one), interval(one), rounds(one))) for one in verdicts]
-    _lines(out, ("base", "head", "change", "interval", "rounds"), cells)
+def _print_changed(out: Console, verdicts: list[Verdict]) -> None:
+    cells = [(v, (*amounts(v), change(v), interval(v), rounds(v))) for v in verdicts]
+    _print_rows(out, ("base", "head", "change", "interval", "rounds"), cells)
 
 
-def _ambiguous(out: Console, verdicts: list[Verdict], every: bool) -> None:
-    """Those that noise left open one by one; those without rounds to judge, together."""
-    noisy = sorted((one for one in verdicts if one.kind == "noise" or every), key=lambda one: -abs(one.worse))
-    listed = sorted(noisy if every else noisy[:SHOWN], key=lambda one: one.case)
-    cells = [(one, (change(one), interval(one), rounds(one), wanted(one))) for one in listed]
-    _lines(out, ("change", "interval", "rounds", "needed"), cells)
-    if len(noisy) > len(listed):
-        out.print(
-            f"and {len(noisy) - len(listed)} more AMBIGUOUS, with smaller changes (--all lists them)", style="dim"
-        )
-    for text in together(verdicts):
+def _listed(comparison: Comparison, every: bool) -> tuple[list[Verdict], list[str]]:
+    """Return the AMBIGUOUS verdicts to list, the largest change first, and a note on those that are left out.
+
+    Without `every`, they are the first SHOWN of those that noise left open.
+    """
+    noisy = sorted((v for v in comparison.of(AMBIGUOUS) if v.kind == "noise" or every), key=lambda v: -abs(v.worse))
+    more = 0 if every else len(noisy) - SHOWN
+    return noisy[: len(noisy) if every else SHOWN], [f"and {more} more AMBIGUOUS, with smaller changes"] * (more > 0)
+
+
+def _print_ambiguous(out: Console, comparison: Comparison, every: bool) -> None:
+    listed, notes = _listed(comparison, every)
+    cells = [(v, (change(v), interval(v), rounds(v), wanted(v))) for v in sorted(listed, key=lambda v: v.case)]
+    _print_rows(out, ("change", "interval", "rounds", "needed"), cells)
+    for note in notes:
+        out.print(f"{note} (--all lists them)", style="dim")
+    for text in by_reason(comparison.of(AMBIGUOUS)):
         out.print(text, markup=False, style="yellow")
 
 
-def _lines(out: Console, titles: tuple[str, ...], rows: Sequence[tuple[Verdict, tuple[str, ...]]]) -> None:
-    """A line a verdict under the name of its case, which is longer than a column of 80 characters' share."""
+def _print_rows(out: Console, titles: tuple[str, ...], rows: Sequence[tuple[Verdict, tuple[str, ...]]]) -> None:
+    """Print a line a verdict below the name of its case, which is too long for a column of an 80-character table."""
     if not rows:
         return
     widths = [max(map(len, column)) for column in zip(titles, *(cells for _, cells in rows), strict=True)]
 
-    def line(name: str, word: str, cells: tuple[str, ...]) -> str:
-        set_right = (f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
-        return f"  {name:<{METRIC}} {word:<{VERDICT}} " + "  ".join(set_right)
+    def line(metric: str, word: str, cells: tuple[str, ...]) -> str:
+        padded = (f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+        return f"  {metric:<{METRIC_WIDTH}} {word:<{WORD_WIDTH}} " + "  ".join(padded)
 
     out.print(line("metric", "verdict", titles), style="bold", markup=False)
-    last = ""
-    for one, cells in rows:
-        if one.case != last:
-            out.print(one.case, markup=False)
-            last = one.case
-        out.print(line(one.metric, one.word, cells), style=COLOURS[one.word], markup=False)
+    case = ""
+    for verdict, cells in rows:
+        if verdict.case != case:
+            out.print(verdict.case, markup=False)
+            case = verdict.case
+        out.print(line(verdict.metric, verdict.word, cells), style=COLOURS[verdict.word], markup=False)
     out.print()
 
 
-def together(verdicts: Iterable[Verdict]) -> list[str]:
-    """Of AMBIGUOUS verdicts that no noise is to blame for: a line for each reason."""
+def by_reason(verdicts: Iterable[Verdict]) -> list[str]:
+    """Return a line for each reason, other than noise, that left verdicts AMBIGUOUS."""
     groups: dict[str, list[Verdict]] = {}
-    for one in verdicts:
-        if one.kind != "noise":
-            groups.setdefault(one.reason, []).append(one)
+    for verdict in verdicts:
+        if verdict.kind != "noise":
+            groups.setdefault(verdict.reason, []).append(verdict)
     return [
-        f"AMBIGUOUS: {_cases(one.case for one in group)}: {_metrics(group)}: {reason}"
+        f"AMBIGUOUS: {_cases(verdict.case for verdict in group)}: {_metrics(group)}: {reason}"
         for reason, group in groups.items()
     ]
 
 
 def _metrics(verdicts: list[Verdict]) -> str:
-    has = {one.metric for one in verdicts}
-    return ", ".join(name for name in METRICS if name in has)
+    names = {verdict.metric for verdict in verdicts}
+    return ", ".join(name for name in METRICS if name in names)
 
 
 def _cases(names: Iterable[str]) -> str:
     return summarize_cases([Case.parse(name) for name in dict.fromkeys(names)])
 
 
-def _same(found: Comparison) -> str:
-    return f"SAME: {_cases(one.case for one in found.of(SAME))}: {_metrics(found.of(SAME))}"
+def _same(comparison: Comparison) -> str:
+    same = comparison.of(SAME)
+    return f"SAME: {_cases(verdict.case for verdict in same)}: {_metrics(same)}"
 
 
-def without(found: Comparison) -> list[str]:
-    """A line for each kind of case and metric that has no verdict, and for what else differs."""
-    said = [
-        f"failed in head, {one.rounds} of {one.of} rounds: {one.case}: {one.status}: {one.reason}"
-        for one in found.failed
+def without(comparison: Comparison) -> list[str]:
+    """Return a line for each kind of case and metric that has no verdict, and for each harmless difference."""
+    lines = [
+        f"failed in head, {failed.rounds} of {failed.of} rounds: {failed.case}: {failed.status}: {failed.reason}"
+        for failed in comparison.failed
     ]
     reasons: dict[str, list[str]] = {}
-    for case, reason in found.missing.items():
+    for case, reason in comparison.missing.items():
         reasons.setdefault(reason, []).append(case)
-    said += [f"missing in head: {_cases(cases)}{': ' if reason else ''}{reason}" for reason, cases in reasons.items()]
+    lines += [f"missing in head: {_cases(cases)}{': ' if reason else ''}{reason}" for reason, cases in reasons.items()]
     for text, cases in (
-        ("new in head", found.new),
-        ("measured, but not by these metrics", found.unmeasured),
-        ("not measured on either side", found.nowhere),
+        ("new in head", comparison.new),
+        ("measured, but not by these metrics", comparison.unmeasured),
+        ("not measured on either side", comparison.nowhere),
     ):
-        said += [f"{text}: {_cases(cases)}"] if cases else []
-    for metric, alone in found.one_sided.items():
-        said += [f"{metric}: {side} alone has it, in {count} cases" for side, count in alone.items()]
-    said += [f"also differs, but the two can be compared: {text}" for text in found.told]
-    return said
+        lines += [f"{text}: {_cases(cases)}"] if cases else []
+    for metric, counts in comparison.one_sided.items():
+        lines += [f"{metric}: {side} alone has it, in {count} cases" for side, count in counts.items()]
+    lines += [f"also differs, but the two can be compared: {text}" for text in comparison.harmless]
+    return lines
 
 
-def markdown(found: Comparison, every: bool = False) -> str:
-    """As `show`, in Markdown; equal comparisons give equal text."""
-    said = sentences(found)
-    lines = [f"**{said[0]}**", *said[1:], ""]
-    noisy = sorted((v for v in found.of(AMBIGUOUS) if v.kind == "noise" or every), key=lambda one: -abs(one.worse))
-    shown = len(noisy) if every else SHOWN
-    listed = found.of(SLOWER, FASTER) + noisy[:shown]
-    listed += found.of(SAME) if every else []
+def comparison_markdown(comparison: Comparison, every: bool = False) -> str:
+    """Return what `print_comparison` prints as Markdown; equal comparisons give equal text."""
+    sentences = summary(comparison)
+    lines = [f"**{sentences[0]}**", *sentences[1:], ""]
+    ambiguous, notes = _listed(comparison, every)
+    listed = comparison.of(SLOWER, FASTER) + ambiguous + (comparison.of(SAME) if every else [])
     if listed:
         titles = ("case", "metric", "verdict", "base", "head", "change", "interval", "rounds", "why")
-        rows = (
-            (one.case, one.metric, one.word, *amounts(one), change(one), interval(one), rounds(one), one.reason)
-            for one in listed
-        )
+        rows = ((v.case, v.metric, v.word, *amounts(v), change(v), interval(v), rounds(v), v.reason) for v in listed)
         lines += [*markdown_table(titles, rows, ("case", "metric", "verdict", "why")), ""]
-    notes = [f"and {len(noisy) - shown} more AMBIGUOUS, with smaller changes"] if len(noisy) > shown else []
-    notes += [] if every else together(found.of(AMBIGUOUS))
-    if found.counts[SAME] and not every:
-        notes.append(_same(found))
-    lines += [f"- {markdown_cell(text)}" for text in notes + without(found)]
+    notes += [] if every else by_reason(comparison.of(AMBIGUOUS))
+    if comparison.counts[SAME] and not every:
+        notes.append(_same(comparison))
+    lines += [f"- {markdown_cell(text)}" for text in notes + without(comparison)]
     return "\n".join([*lines, "", MEANING]) + "\n"

@@ -155,12 +155,12 @@ def serve_requests(execute: Callable[[int], object], due_ns: Sequence[int], batc
         with arrived:
             while not waiting:
                 arrived.wait()
-            while len(waiting) < batching.most:
+            while len(waiting) < batching.max_batch:
                 left = begin + waiting[0] + batching.wait_ns - time.perf_counter_ns()
                 if left <= 0:
                     break
                 arrived.wait(left / NS)
-            batch = [waiting.popleft() for _ in range(min(batching.most, len(waiting)))]
+            batch = [waiting.popleft() for _ in range(min(batching.max_batch, len(waiting)))]
         start = time.perf_counter_ns() - begin
         execute(batching.padded(len(batch)))
         end = time.perf_counter_ns() - begin

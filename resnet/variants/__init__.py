@@ -55,9 +55,7 @@ class Variant:
     libraries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of an ONNX Runtime for GPUs, by device
     excluded: Mapping[tuple[str, str], str] = field(default_factory=dict)  # reasons by (device, precision)
     compiles_long: bool = False  # its first call may come minutes after its start
-    runs: Runs = (
-        "modules"  # of torch, or what torch.compile made of them, kernels of this project, a session of ONNX Runtime
-    )
+    runs: Runs = "modules"  # of torch; or what torch.compile made of them, this project's kernels, a session
     uncounted: str = ""  # why its launches cannot be counted without a GPU
 
     @property

@@ -32,5 +32,4 @@ def plant() -> None:
             name=name,
             why="a test",
             serves=dict.fromkeys(devices, ("fp32",)),
-            launches=dict.fromkeys(devices, ("stream",)),
         )

@@ -13,7 +13,7 @@ from bench.cli.console import STOPPED, print_json, print_lines, tell
 from bench.cli.kernels.options import parse_models
 from bench.cli.words import parse_batches, parse_words
 from bench.machine.provenance import this_commit
-from bench.tuning.bundle import Wanted, fill
+from bench.tuning.bundle import bundle_job, fill_bundle
 from kernels.cards.archs import ARCHS
 from kernels.space.layer import BYTES
 
@@ -35,18 +35,17 @@ Candidates = Annotated[
 Budget = Annotated[float | None, Option(min=1, metavar="SECONDS", help="With --bundle: stop after this time.")]
 
 
-def parse_bundle(arch: str, models: str, batch: str, precision: str, candidates: int) -> Wanted:
-    """Return what the options ask for, without tables of configurations. Raises typer.BadParameter."""
+def make_bundle(
+    path: Path, arch: str, models: str, batch: str, precision: str, candidates: int, tables: list[str],
+    budget: float | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Compile into the file until it is complete or full, out of time, or interrupted. Raises typer.BadParameter."""
     archs = {f"sm_{number}": number for number in ARCHS}
     if arch not in archs:
         raise typer.BadParameter(f"--arch {arch}: a bundle is for one of {', '.join(archs)}")
     names, precisions = parse_models(models.split(",")), parse_words("precision", precision, BYTES)
-    return Wanted(names, parse_batches(batch), precisions, archs[arch], candidates)
-
-
-def make_bundle(path: Path, content: Wanted, budget: float | None, as_json: bool) -> None:
-    """Compile into the file until it holds everything, is full, the time is up, or the user interrupts."""
-    filled, interrupted = fill(path, content, budget, this_commit(), tell)
+    job = bundle_job(names, parse_batches(batch), precisions, archs[arch], candidates, tables)
+    filled, interrupted = fill_bundle(path, job, budget, this_commit(), tell)
     if as_json:
         print_json(asdict(filled))
     else:

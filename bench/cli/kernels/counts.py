@@ -14,8 +14,8 @@ from typer import Option
 from bench.cli.console import FAILED, Filter, Json, PlanName, ToFile, err, print_json, print_lines, tell
 from bench.files import check_writable
 from bench.plans.choose import select_cases
-from bench.static.cases import Change, Facts, compare, failures
-from bench.static.cases_text import lines, markdown
+from bench.static.cases import Change, Facts, compare_facts, failures
+from bench.static.cases_text import facts_lines, facts_markdown
 from bench.static.count import count_cases
 
 
@@ -40,21 +40,21 @@ def counts(
     if strict and not against:
         raise typer.BadParameter("--strict is for --against FILE")
     cases = select_cases(plan, filter).cases
-    before = Facts.load(against) if against else None
+    before = Facts.read(against) if against else None
     if output:
         check_writable(output)
     with err.status("counting") as status:
         now = count_cases(cases, lambda done, total, name: status.update(f"counting {done} of {total}: {name}"))
     changes: Sequence[Change] = ()
     if before:
-        changes = compare(before.only(case.name for case in cases) if filter else before, now)
+        changes = compare_facts(before.only(case.name for case in cases) if filter else before, now)
     if as_json:
         differing: dict[str, Any] = {"changes": [asdict(change) for change in changes]} if before else {}
-        print_json(now.plain() | differing)
+        print_json(now.as_json() | differing)
     elif as_markdown:
-        print("\n".join(markdown(now, changes, before)))
+        print("\n".join(facts_markdown(now, changes, before)))
     else:
-        print_lines(lines(now, changes, before, time.monotonic() - start))
+        print_lines(facts_lines(now, changes, before, time.monotonic() - start))
     if output:
         now.save(output)
         tell(f"Written: the counts of {len(now.cases)} cases at {now.commit}, in {output}")

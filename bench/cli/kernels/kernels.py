@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import typer
@@ -14,10 +13,11 @@ from bench.cli.kernels import predict as cli_predict
 from bench.cli.kernels.options import ALL, Accept, Arch, Check, Layers, Tables
 from bench.cli.kernels.progress import CompileBar
 from bench.static import predictions
-from bench.static.compile import absolute, archs_of, compile_kernels, tuned_tables
-from bench.static.kernel_changes import as_data, compare, refused
-from bench.static.kernels import Accepted, chosen
-from bench.static.kernels_text import change_lines, lines
+from bench.static.compile import absolute, compile_kernels, parse_archs, tuned_tables
+from bench.static.kernel_changes import as_json as changes_as_json
+from bench.static.kernel_changes import compare_kernels, refused
+from bench.static.kernels import Accepted, matching_entries
+from bench.static.kernels_text import change_lines, kernel_lines
 from bench.tuning.bundle import CAP
 from kernels.table import Table
 
@@ -34,23 +34,21 @@ def kernels(
     budget: cli_bundle.Budget = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
-    """What the compiler emits for every kernel and architecture: registers, spills, tensor cores; no GPU needed."""
+    """Show what the compiler emits for each kernel and architecture: registers, spills, tensor cores; needs no GPU."""
     if predict:
         return cli_predict.predict(predict, gpu, as_json)
     if bundle:
-        content = cli_bundle.parse_bundle(arch if arch != ALL else "sm_90", models, batch, precision, candidates)
-        return cli_bundle.make_bundle(
-            bundle, replace(content, tables=absolute(_readable_tables(table))), budget, as_json
-        )
+        one, tables = arch if arch != ALL else "sm_90", absolute(_readable_tables(table))
+        return cli_bundle.make_bundle(bundle, one, models, batch, precision, candidates, tables, budget, as_json)
     start = time.monotonic()
-    archs, globs = archs_of(arch), filter or []
-    before = Accepted.load(check) if check else None
+    archs, globs = parse_archs(arch), filter or []
+    before = Accepted.read(check) if check else None
     now = _compile(archs, globs, _readable_tables(table))
-    changes = compare(chosen(before.entries, archs, globs), now.entries) if before else []
+    changes = compare_kernels(matching_entries(before.entries, archs, globs), now.entries) if before else []
     if as_json:
-        print_json(as_data(now, changes, before, check))
+        print_json(changes_as_json(now, changes, before, check))
     else:
-        print_lines(lines(now, time.monotonic() - start, table=before is None))
+        print_lines(kernel_lines(now, time.monotonic() - start, table=before is None))
         print_lines(change_lines(changes, before, now) if before else ())
     if accept:
         _save(now, accept)

@@ -9,7 +9,7 @@ from typer import Option
 
 from bench.cli.console import USAGE, out, print_json, stop, tell
 from bench.static import predictions
-from bench.tuning.gpus import KNOWN, Gpu
+from bench.tuning.gpus import PREDICTABLE, Gpu
 from kernels.cards.cards import CARDS, find_card
 from kernels.table import Table
 
@@ -24,14 +24,14 @@ Card = Annotated[
 
 def predict(path: Path, card: str, as_json: bool) -> None:
     """Write the predicted time of each layer, and print the sum of each batch size."""
-    prediction = predictions.make(path, _gpu(card))
+    prediction = predictions.write_prediction(path, _gpu(card))
     if as_json:
         return print_json(prediction)
     tell(prediction["made"].get("constants", ""))
     out.print(
         f"{path}: {predictions.MODEL}, {predictions.PRECISION}, {prediction['gpu']}, by the model:", soft_wrap=True
     )
-    for batch, rows in predictions.rows(prediction, Table()).items():
+    for batch, rows in predictions.rows_by_batch(prediction, Table()).items():
         us = sum(row.us for row in rows)
         out.print(f"batch {batch}: {us:,.0f} us, {1e6 * batch / us:,.0f} images/s")
 
@@ -40,4 +40,4 @@ def _gpu(name: str) -> Gpu:
     card = find_card(name) or next((card for card in CARDS if card.key == name.lower()), None)
     if card is None:
         stop(f"unknown card {name!r}; allowed: {', '.join(card.key for card in CARDS)}", USAGE)
-    return KNOWN[card.name]
+    return PREDICTABLE[card.name]

@@ -19,16 +19,18 @@ from bench.cli.words import parse_batches, parse_words
 from bench.errors import TuningError
 from bench.machine.environment import environment, no_cuda
 from bench.tuning import summary
-from bench.tuning.gpus import KNOWN, TUNED, Gpu, assumed
+from bench.tuning.gpus import PREDICTABLE, TUNED, Gpu, install_constants
 from bench.tuning.networks import read_networks
-from bench.tuning.trials import Kept, load
+from bench.tuning.trials import TrialStore, read_table
 from bench.tuning.tuner import CAP, Tuner
 from kernels.cards.archs import ARCHS
 from kernels.compiled.bundle import BUNDLE_VARIABLE
 from kernels.space.layer import BYTES
 
 BATCHES = "1,8,32,128,256"
-DRY = replace(KNOWN["NVIDIA H200"], name="dry run, as NVIDIA H200")  # a name that no GPU has: its table is never used
+DRY = replace(
+    PREDICTABLE["NVIDIA H200"], name="dry run, as NVIDIA H200"
+)  # no GPU has this name: its table is never used
 
 
 def tune(
@@ -66,7 +68,7 @@ def tune(
     wanted = parse_models(models or ["resnet50"]), parse_batches(batch), precisions, image
     _check_machine(dry, output)
     if output:  # a file that is no table is refused before the work begins
-        load(output)
+        read_table(output)
     if bundle:
         os.environ[BUNDLE_VARIABLE] = str(bundle.absolute())
     networks = read_networks(*wanted)
@@ -76,13 +78,13 @@ def tune(
     cap, device = candidates or (None if budget else CAP), "cpu" if dry else "cuda"
     left = budget - (time.monotonic() - start) if budget else inf
     with err.status("starting") as status:
-        kept, log = Kept(output or gpu.file), TuneLog(status)
-        tuner = Tuner(gpu, networks.versions, kept, networks.networks, left, cap, device, told=log.trial)
+        store, log = TrialStore(output or gpu.file), TuneLog(status)
+        tuner = Tuner(gpu, networks.versions, store, networks.networks, left, cap, device, on_trial=log.trial)
         code = _run(tuner)
     if as_json:
         print_json(summary.as_json(tuner))
     else:
-        print_lines(summary.lines(tuner, out_of_time=not code))
+        print_lines(summary.summary_lines(tuner, out_of_time=not code))
     raise typer.Exit(code or (FAILED if any(target.tried and not target.best for target in tuner.targets) else 0))
 
 
@@ -99,16 +101,16 @@ def _usable(gpu: Gpu | None) -> Gpu:
         stop("the process that reads the networks finds no CUDA device", UNABLE)
     if gpu.arch not in ARCHS:
         stop(f"the kernels are for sm_{', sm_'.join(map(str, ARCHS))}; {gpu.name} is sm_{gpu.arch}", UNABLE)
-    tell(assumed(gpu))
+    tell(install_constants(gpu))
     return gpu
 
 
 def _run(tuner: Tuner) -> int:
     """Run the tuner; return the exit code."""
     try:
-        tuner.run()
+        tuner.tune()
     except KeyboardInterrupt:
-        tell(f"\nStopped. The best so far is in {tuner.kept.path}; the same command goes on from there.")
+        tell(f"\nStopped. The best so far is in {tuner.store.path}; the same command goes on from there.")
         return STOPPED
     except TuningError as error:
         tell(f"bench: {error}")

@@ -19,7 +19,7 @@ from bench.plans.choose import check_plan, select_cases
 from bench.plans.plan import Plan
 from bench.report.markdown import describe_machine
 from bench.verdicts.selftest import tables as error_rates
-from bench.verdicts.selftest.terminal import made_by, show
+from bench.verdicts.selftest.terminal import print_error_rates, provenance_fields
 
 if TYPE_CHECKING:
     from bench.verdicts.selftest.real import RealRuns
@@ -73,19 +73,19 @@ def selftest(
         plan = select_cases(real, filter)
         runs = _real_runs(plan, delays=delays, rounds=rounds, repeats=repeat, seed=seed, source=absolute_input(input))
         runs.budget_s = budget or float("inf")
-        runs.finish()
-        results = {"machine": describe_machine([runs.first] if runs.first else [])} | runs.plain()
+        runs.run_all()
+        results = {"machine": describe_machine([runs.first] if runs.first else [])} | runs.as_json()
     else:
         setting = simulated.Setting(rounds, cases, metrics, simulations, seed)
         with err.status("simulating", spinner="dots"):
             levels = parse_percentages("--noise", noise)
-            results = simulated.results(setting, levels, source, quick)
-    results = made_by(sys.argv[1:]) | results
-    print_json(results) if as_json else show(out, results)
+            results = simulated.simulate_error_rates(setting, levels, source, quick)
+    results = provenance_fields(sys.argv[1:]) | results
+    print_json(results) if as_json else print_error_rates(out, results)
     if output:
         write_json(output, results)
         tell(f"{output}: written")
-    raise typer.Exit(0 if error_rates.met(results) else FAILED)
+    raise typer.Exit(0 if error_rates.meets_targets(results) else FAILED)
 
 
 def _refuse_options_of_other_mode(context: typer.Context, real: bool) -> None:
@@ -108,4 +108,4 @@ def _real_runs(plan: Plan, **settings: Any) -> RealRuns:
     def watched(trial: Trial) -> Progress:
         return Progress(f"{trial}, {plan.name}", env)
 
-    return RealRuns(plan, env, repository=ROOT, watched=watched, tell=tell, **settings)
+    return RealRuns(plan, env, repository=ROOT, watched=watched, report=tell, **settings)

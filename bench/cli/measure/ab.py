@@ -71,7 +71,7 @@ def ab(
             tell(f"To go on: bench ab {base} {head} {plan} -o {folder} --resume")
             raise typer.Exit(STOPPED) from None
         verdicts = question.verdicts(duel)
-        verdicts.told += harness_changes(one, other, ROOT)
+        verdicts.harmless += harness_changes(one, other, ROOT)
     _print(verdicts, duel, every, as_markdown, as_json)
     raise typer.Exit(FAILED if failing(verdicts, fail_on or [FailOn.slower]) else 0)
 
@@ -88,12 +88,12 @@ def _print(verdicts: Comparison, duel: Duel, every: bool, as_markdown: bool, as_
 
     ended = f"{duel.done} rounds of each, in turns; stopped because {duel.stopped}."
     if as_json:
-        print_json({"summary": text.sentences(verdicts), "ended": ended} | verdicts.plain())
+        print_json({"summary": text.summary(verdicts), "ended": ended} | verdicts.as_json())
     elif as_markdown:
         base, head = duel.sides
         pair = f"`{base}` against `{head}`, plan `{duel.plan.name}`: {ended}"
-        print(f"{pair}\n\n{text.markdown(verdicts, every)}", end="")
+        print(f"{pair}\n\n{text.comparison_markdown(verdicts, every)}", end="")
     else:
-        text.show(out, verdicts, every)
+        text.print_comparison(out, verdicts, every)
         out.print(ended, markup=False)
         out.print(f"Records: {duel.folder}", markup=False, soft_wrap=True)

@@ -56,33 +56,33 @@ def capacity(
     if seconds is not None:
         raise typer.BadParameter("--seconds goes with --real")
     from bench.serving.curve import PICTURES
-    from bench.serving.groups import grouped, measured, simulated
-    from bench.serving.text import show
+    from bench.serving.groups import group_services, matching_records, simulate_group
+    from bench.serving.text import print_groups
 
     if plot and plot.suffix not in PICTURES:
         raise typer.BadParameter(f"--plot {plot}: name a file that ends in {' or '.join(PICTURES)}")
     with err.status("simulating"):
-        services = grouped(measured(read_records([folder]), folder, cases))
-        groups = [simulated(*service, p99_ms * 1e6, wait_ns, max_batch, seed) for service in services]
-        groups = [group for group in groups if group.found]
+        services = group_services(matching_records(read_records([folder]), folder, cases))
+        groups = [simulate_group(*service, p99_ms * 1e6, wait_ns, max_batch, seed) for service in services]
+        groups = [group for group in groups if group.capacities]
         for group in groups:
-            group.draw(rate, seed, every=plot is not None)
+            group.add_curves(rate, seed, every=plot is not None)
     if not groups:
         stop(f"no batch of {folder} is as small as --max-batch {max_batch}", FAILED)
     if plot:
         _write_plot(groups, plot)
-    print_json([group.as_json() for group in groups]) if as_json else show(out, groups, wait_ms)
-    raise typer.Exit(0 if any(group.found[0].rate for group in groups) else FAILED)
+    print_json([group.as_json() for group in groups]) if as_json else print_groups(out, groups, wait_ms)
+    raise typer.Exit(0 if any(group.capacities[0].rate for group in groups) else FAILED)
 
 
 def _write_plot(groups: list[Group], path: Path) -> None:
-    from bench.serving.curve import NEEDS, picture
+    from bench.serving.curve import NEEDS, save_picture
 
     group = groups[0]
     if len(groups) > 1:
         raise typer.BadParameter(f"--plot draws one model on one machine, not {len(groups)}: name a CASE-GLOB")
     try:
-        picture(list(zip(group.found, group.points, strict=True)), path, group.heading)
+        save_picture(list(zip(group.capacities, group.points, strict=True)), path, group.heading)
     except ImportError as error:
         stop(f"--plot needs {error.name}: {NEEDS}", UNABLE)
     except OSError as error:

@@ -11,7 +11,7 @@ from typer import Argument, Option
 from bench.cli.comparing import Every, FailOn, Fails, Markdown, Minimum, metric_names, parse_minimums
 from bench.cli.console import FAILED, Filter, Json, damage_on_stderr, out, print_json
 from bench.records.comparable import parse_allowed
-from bench.verdicts.folders import compared, failing, matched, plan_of
+from bench.verdicts.folders import compare_sides, failing, plan_of, read_sides
 from bench.verdicts.metrics import METRICS
 
 
@@ -39,15 +39,15 @@ def compare(
 
     metrics, minimums, fields = metric_names(metric), parse_minimums(minimum), parse_allowed(allow or ())
     with damage_on_stderr():
-        sides = matched(base, head, filter or [])
-    comparison = compared((base, head), sides, metrics, minimums, fields)
+        sides = read_sides(base, head, filter or [])
+    comparison = compare_sides((base, head), sides, metrics, minimums, fields)
     steps = text.advice(comparison, plan_of(sides[1]), str(head))
     if as_json:
-        print_json({"summary": text.sentences(comparison), "next": steps} | comparison.plain())
+        print_json({"summary": text.summary(comparison), "next": steps} | comparison.as_json())
     elif as_markdown:
-        print(text.markdown(comparison, every), end="")
+        print(text.comparison_markdown(comparison, every), end="")
     else:
-        text.show(out, comparison, every)
+        text.print_comparison(out, comparison, every)
         for step in steps:
             out.print(step, markup=False, soft_wrap=True)
     raise typer.Exit(FAILED if failing(comparison, fail_on or [FailOn.slower]) else 0)

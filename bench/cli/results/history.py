@@ -36,22 +36,22 @@ def history(
     A store is a folder of results folders, as a nightly `bench run PLAN -o STORE/$(date +%F)` leaves it.
     """
     from bench.verdicts import history_text as text  # numpy and pandas, for those who want them
-    from bench.verdicts.history import history as read
+    from bench.verdicts.history import read_history
 
     names = list(map(metric_named, metric or USUAL))
     try:
         with damage_on_stderr():
-            series = read(stores or [LOCAL], names, commit_order())
+            series = read_history(stores or [LOCAL], names, commit_order())
     except ModuleNotFoundError as error:
         stop(f"change points need {error.name}: pip install ruptures", UNABLE)
     series = [one for one in series if matches(one.case, filter or ())]
     if not series:
         stop("no case that matches was measured at a commit", USAGE)
     if as_json:
-        print_json([text.plain(one) for one in series])
+        print_json([text.as_json(one) for one in series])
     elif markdown:
-        print(text.markdown(series))
+        print(text.history_markdown(series))
     else:
-        text.show(out, series, all_)
+        text.print_history(out, series, all_)
     if fail and any(change.worse for one in series for change in one.changes):
         raise typer.Exit(FAILED)

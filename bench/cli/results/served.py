@@ -21,38 +21,38 @@ def load_job(
 ) -> LoadJob:
     """Return the load that the options describe; end the command where this machine cannot serve it."""
     from bench.runs.job import LoadJob
-    from bench.serving.check import doublings
+    from bench.serving.check import default_batches
 
     case, env = Case.parse(name), environment()
     if case.largest:
         raise CaseError(f"--real serves batches up to one size: write b8, say, for bmax in {case.name}")
     check_case(case, env)
     check_input(source)
-    sizes = tuple(sorted(_recorded(case, folder))) if folder else doublings(case.batch)
+    sizes = tuple(sorted(_recorded(case, folder))) if folder else default_batches(case.batch)
     return LoadJob(case, sizes, rate, seconds, wait_ns, device(env), source, seed)
 
 
 def _recorded(case: Case, folder: Path) -> dict[int, list[float]]:
     """Return the latencies of a case's service in the records of a folder, by batch."""
-    from bench.serving.groups import measured
-    from bench.serving.real_text import recorded
+    from bench.serving.groups import matching_records
+    from bench.serving.real_text import recorded_times
 
-    return recorded(case, measured(read_records([folder]), folder, None), folder)
+    return recorded_times(case, matching_records(read_records([folder]), folder, None), folder)
 
 
 def serve(request: LoadJob, folder: Path | None, as_json: bool) -> None:
     """Serve the load, and print what was measured beside its predictions."""
-    from bench.serving.check import real
-    from bench.serving.real_text import predicted, show
+    from bench.serving.check import serve_load
+    from bench.serving.real_text import predictions_by_source, print_load
 
     with err.status("start") as status:
-        answer = real(request, lambda stage: status.update(f"{request.case.name}: {stage}"))
+        answer = serve_load(request, lambda stage: status.update(f"{request.case.name}: {stage}"))
     if answer.status != "ok":
         stop(f"{request.case.name}: {answer.status}: {answer.reason}", FAILED)
     data = answer.data
-    lines = predicted(request, data, _recorded(request.case, folder) if folder else None)
+    predictions = predictions_by_source(request, data, _recorded(request.case, folder) if folder else None)
     if as_json:
-        rows = {name: [asdict(line) | {"error": line.error} for line in group] for name, group in lines.items()}
+        rows = {name: [asdict(line) | {"error": line.error} for line in group] for name, group in predictions.items()}
         print_json({"case": request.case.name, "batches": request.sizes, "predicted": rows, **data})
     else:
-        show(out, request, data, lines)
+        print_load(out, request, data, predictions)

@@ -11,7 +11,7 @@ from bench.plans.case import Case
 from bench.report.page.numbers import rounded
 from bench.report.page.settings import case_fields
 from bench.runs.worktree import commit_order
-from bench.verdicts.history import Series, history
+from bench.verdicts.history import Series, read_history
 
 METRICS = {"latency": "p50, ms", "throughput": "images/s"}
 
@@ -19,7 +19,7 @@ METRICS = {"latency": "p50, ms", "throughput": "images/s"}
 def history_rows(folders: Iterable[Path], damage: list[str]) -> list[dict[str, Any]]:
     """Return a row for each case, metric and commit, cases that changed first; a missing library adds to `damage`."""
     try:
-        every = history(folders, list(METRICS), commit_order())
+        every = read_history(folders, list(METRICS), commit_order())
     except ModuleNotFoundError as error:
         damage.append(f"the history needs {error.name}: pip install ruptures")
         return []

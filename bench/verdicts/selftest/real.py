@@ -1,7 +1,7 @@
-"""How often verdicts are wrong, by real runs: `bench ab` of HEAD with itself, as it is and with a delay of known size.
+"""The error rates of verdicts by real runs: `bench ab` of HEAD with itself, unchanged and with delays of a set size.
 
-Worktrees of HEAD, all alike: one is base, one is head of the A/A test, and in one for each delay `prepare` is wrapped
-before anything runs (`bench.worker.measure.delay` has the code, and why it is as it is).
+All worktrees are of HEAD: one is base, one is head of the A/A test, and in one for each delay `prepare` is wrapped
+before anything runs. `bench.worker.measure.delay` has the code of the delay and its reasons.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from bench.runs.ab import SIDES, Duel
 from bench.runs.sweep import Events
 from bench.runs.worktree import Checkout, checkouts
 from bench.verdicts.compare import Comparison
-from bench.verdicts.duel import compared, sides, verdict_looks
+from bench.verdicts.duel import compare_looks, side_frames, verdict_looks
 from bench.verdicts.metrics import METRICS
 from bench.verdicts.rounds import Sides
 from bench.verdicts.selftest.simulated import SPEED
@@ -43,21 +43,21 @@ prepare = _delayed(prepare, {share!r})
 
 @dataclass(frozen=True)
 class Trial:
-    """One comparison to be made: a delay (0.03; 0 is none, the A/A test) and which repeat of it this is."""
+    """A comparison to run: its delay, relative (0.03; 0 is the A/A test), and its number among the repeats."""
 
     delay: float
     repeat: int
 
     def __str__(self) -> str:
-        what = f"delayed by {100 * self.delay:g} %" if self.delay else "the same code"
-        return f"HEAD against HEAD, {what}, repeat {self.repeat + 1}"
+        code = f"delayed by {100 * self.delay:g} %" if self.delay else "the same code"
+        return f"HEAD against HEAD, {code}, repeat {self.repeat + 1}"
 
 
 @dataclass
 class RealRuns:
-    """Trials of a plan. `run` yields each when it is over; `tests` and `failed` then hold what it left.
+    """The trials of a plan. `run_trials` yields each when it is over; `tests` and `failed` then have its results.
 
-    A trial that the budget cut short does not count: it had fewer rounds than the others.
+    A trial that the budget cut short does not count, because it had fewer rounds than the others.
     """
 
     plan: Plan
@@ -70,16 +70,16 @@ class RealRuns:
     budget_s: float = float("inf")
     repository: Path = ROOT
     watched: Callable[[Trial], AbstractContextManager[Events]] = lambda trial: nullcontext(Events())
-    tell: Callable[[str], None] = lambda text: None
+    report: Callable[[str], None] = lambda text: None
     tests: list[dict[str, Any]] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
-    first: Record | None = None  # a good one, for what it tells of the machine
-    cut: bool = False  # it ended before all that was asked
+    first: Record | None = None  # the first that is ok, as the source of facts about the machine
+    cut: bool = False  # it ended before all trials were run
 
-    def run(self) -> Iterator[Trial]:
-        """Every delay once, then all again. Raises RevisionError as `bench.runs.worktree.checkouts` does."""
-        start, took = time.monotonic(), 0.0
-        with checkouts(["HEAD"] * (1 + len(self.delays)), self.tell, self.repository) as (base, *heads):
+    def run_trials(self) -> Iterator[Trial]:
+        """Run every delay once, then all again. Raises RevisionError as `bench.runs.worktree.checkouts` does."""
+        start, longest = time.monotonic(), 0.0
+        with checkouts(["HEAD"] * (1 + len(self.delays)), self.report, self.repository) as (base, *heads):
             for delay, head in zip(self.delays, heads, strict=True):
                 if delay:
                     inject(head.home.root, delay)
@@ -87,24 +87,24 @@ class RealRuns:
                 for place, delay in enumerate(self.delays):
                     began = time.monotonic()
                     left = self.budget_s - (began - start)
-                    # each with other weights, pictures and turns: an effect of these is not met in all of them
+                    # each trial has other weights, pictures and turns, so that no trait of theirs is in all
                     seed = self.seed + repeat * len(self.delays) + place
-                    if took > left or not self._trial(Trial(delay, repeat), (base, heads[place]), seed, left):
+                    if longest > left or not self._run_trial(Trial(delay, repeat), (base, heads[place]), seed, left):
                         self.cut = True
                         return
-                    took = max(took, time.monotonic() - began)
+                    longest = max(longest, time.monotonic() - began)
                     yield Trial(delay, repeat)
 
-    def _trial(self, trial: Trial, sides: tuple[Checkout, Checkout], seed: int, left: float) -> bool:
-        """Whether it came to its end within the time that is left."""
+    def _run_trial(self, trial: Trial, sides: tuple[Checkout, Checkout], seed: int, left: float) -> bool:
+        """Run a trial; return whether it ended within `left` seconds."""
         settled = False
-        # of the delayed side it would be said that a commit made it, if these records were kept
+        # the records are not kept, because those of a delayed side would pass for a commit's
         with tempfile.TemporaryDirectory(prefix="resnet-bench-selftest-") as name, self.watched(trial) as events:
             folder = Path(name)
 
             def enough() -> bool:
                 nonlocal settled
-                settled = not judged(folder, self.rounds)[0].counts["AMBIGUOUS"]
+                settled = not compare_speed(folder, self.rounds)[0].counts["AMBIGUOUS"]
                 return settled
 
             duel = Duel(self.plan, sides, folder, self.env, enough, self.rounds, seed, self.source)
@@ -116,13 +116,13 @@ class RealRuns:
                     self.failed.append(f"{trial}, {side}: {record.case.name}: {record.status}: {record.reason}")
             if duel.done < self.rounds and not settled:
                 return False
-            self.tests += _tests(trial, *judged(folder, self.rounds))
+            self.tests += _tests(trial, *compare_speed(folder, self.rounds))
         return True
 
-    def finish(self) -> None:
+    def run_all(self) -> None:
         """Run all trials; an interruption keeps those that are over. Raises BenchError where none is."""
         try:
-            for _ in self.run():
+            for _ in self.run_trials():
                 pass
         except KeyboardInterrupt:
             if not self.tests:
@@ -135,8 +135,8 @@ class RealRuns:
             why = self.failed[0] if self.failed else "no case has a speed"
             raise BenchError(f"nothing of {self.plan.name} was compared: {why}", FAILED)
 
-    def plain(self) -> dict[str, Any]:
-        """As a file keeps it, with what the tables need to say how it came about."""
+    def as_json(self) -> dict[str, Any]:
+        """Return the results as a file keeps them, with the setting that the tables name."""
         return {
             "setting": {
                 "plan": self.plan.name,
@@ -155,7 +155,7 @@ class RealRuns:
 
 
 def inject(root: Path, share: float) -> None:
-    """Make every call of every variant of the checkout at `root` take `share` longer. Raises RevisionError."""
+    """Make every call of every variant of the checkout at `root` take `share` (0.03) longer. Raises RevisionError."""
     table = root / VARIANTS
     if not table.is_file():
         raise RevisionError(f"HEAD has no {VARIANTS}: it is from before a delay could be put into it")
@@ -164,35 +164,35 @@ def inject(root: Path, share: float) -> None:
         file.write(WRAPPED.format(share=share))
 
 
-def judged(folder: Path, rounds: int) -> tuple[Comparison, Sides]:
-    """What `bench ab` says of the speeds in base/ and head/ of `folder`, and the numbers that it says it of."""
-    frames = sides(folder)
-    return compared(frames, rounds, SPEED), Sides(*frames)
+def compare_speed(folder: Path, rounds: int) -> tuple[Comparison, Sides]:
+    """Return the verdicts of `bench ab` on the speeds in base/ and head/ of `folder`, and the sides themselves."""
+    frames = side_frames(folder)
+    return compare_looks(frames, rounds, SPEED), Sides(*frames)
 
 
-def _tests(trial: Trial, found: Comparison, numbers: Sides) -> list[dict[str, Any]]:
-    """A row for each verdict: its word, how many times slower head was, and the noise of that between rounds."""
-    made = []
-    ratios = {name: _log_ratios(numbers, name) for name in SPEED}
-    for one in found.verdicts:
-        sign, row = METRICS[one.metric].sign, ratios[one.metric][numbers.place[one.case]]
-        known = row[np.isfinite(row)]
-        made.append(
+def _tests(trial: Trial, comparison: Comparison, sides: Sides) -> list[dict[str, Any]]:
+    """Return a row for each verdict: its word, how many times slower head was, and the noise of that between rounds."""
+    rows = []
+    log_ratios = {name: _log_ratios(sides, name) for name in SPEED}
+    for verdict in comparison.verdicts:
+        sign, ratios = METRICS[verdict.metric].sign, log_ratios[verdict.metric][sides.index[verdict.case]]
+        ratios = ratios[np.isfinite(ratios)]
+        rows.append(
             {
                 "delay": trial.delay,
                 "repeat": trial.repeat,
-                "case": one.case,
-                "metric": one.metric,
-                "word": one.word,
-                "rounds": min(one.rounds),
-                "slower": exp(sign * float(known.mean())) if len(known) else None,
-                "noise": float(known.std(ddof=1)) if len(known) > 1 else None,
+                "case": verdict.case,
+                "metric": verdict.metric,
+                "word": verdict.word,
+                "rounds": min(verdict.rounds),
+                "slower": exp(sign * float(ratios.mean())) if len(ratios) else None,
+                "noise": float(ratios.std(ddof=1)) if len(ratios) > 1 else None,
             }
         )
-    return made
+    return rows
 
 
 def _log_ratios(sides: Sides, name: str) -> Any:
-    """log(head / base), [cases, rounds]."""
-    base, head = (np.log(sides.number(side, METRICS[name])) for side in SIDES)
+    """Return log(head / base), [cases, rounds]."""
+    base, head = (np.log(sides.values(side, METRICS[name])) for side in SIDES)
     return head - base

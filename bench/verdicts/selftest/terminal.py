@@ -1,4 +1,4 @@
-"""Error rates on a terminal, and what a file of them says of how it was made."""
+"""Error rates on a terminal, and the provenance of a file of them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from bench.text import WORDS, grid
 from bench.verdicts.selftest import tables
 
 
-def made_by(words: Sequence[str]) -> dict[str, Any]:
-    """The schema, and the command, day and commit that a file was made with; `words` are the command's."""
+def provenance_fields(words: Sequence[str]) -> dict[str, Any]:
+    """Return the schema of a file, and the command, the day and the commit that wrote it; `words` are the command's."""
     date = datetime.now(UTC).date().isoformat()
     return {
         "schema": tables.SCHEMA,
@@ -23,10 +23,10 @@ def made_by(words: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def show(out: Console, results: dict[str, Any]) -> None:
-    """Within 80 columns; the answer first."""
+def print_error_rates(out: Console, results: dict[str, Any]) -> None:
+    """Print the answer, then the tables, within 80 columns."""
     out.print(tables.verdict(results), markup=False, style="bold")
-    out.print(tables.made(results), markup=False, style="dim")
+    out.print(tables.provenance(results), markup=False, style="dim")
     for block in tables.blocks(results):
         table = grid(*block.titles, text=block.words)
         for row in block.rows:

@@ -30,7 +30,7 @@ DEFAULT_CACHE_BYTES = 128 << 20
 
 
 class Clock(Protocol):
-    """What measurements need of a device's clock."""
+    """The operations of a device's clock that measurements need."""
 
     method: str  # how device time is measured, as records name it; empty where the host's time is the device's
 

@@ -27,7 +27,7 @@ from bench.plans.case import Case
 from bench.runs.kernel_jobs import FactsAnswer, FactsJob
 from bench.runs.wire import Json
 from bench.static.cases import Counted, Fact
-from bench.static.kernels import Accepted, chosen
+from bench.static.kernels import Accepted, matching_entries
 from bench.worker.static.counters import Dispatched, count_dispatched, launched_on, optimised_graphs
 from bench.worker.static.inductor_calls import compilations
 from kernels.cards import cards
@@ -55,7 +55,7 @@ def count_facts(job: FactsJob, notify: Callable[[str], None]) -> FactsAnswer:
     for done, name in enumerate(names):
         notify(f"{done} {len(names)} {name}")
         reason = job.broken.get(name)
-        facts[name] = (Counted(failed=reason) if reason else count_case(Case.parse(name))).plain()
+        facts[name] = (Counted(failed=reason) if reason else count_case(Case.parse(name))).as_json()
     return {"status": "ok", "cases": facts, "environment": environment()}
 
 
@@ -187,7 +187,7 @@ def _count_kernels(case: Case, model: ResNet, example: Tensor) -> Counted:
         {"breaks": NO_GRAPH},
     )
     try:
-        counted.facts["record"] = Fact(record_of(case, Accepted.load(ACCEPTED)), "accepted")
+        counted.facts["record"] = Fact(record_of(case, Accepted.read(ACCEPTED)), "accepted")
     except (StoreError, LookupError) as error:
         counted.absent["record"] = str(error)
     return counted
@@ -196,10 +196,10 @@ def _count_kernels(case: Case, model: ResNet, example: Tensor) -> Counted:
 def record_of(case: Case, accepted: Accepted) -> str:
     """Return a digest of the accepted kernels of a case's layers. Raises LookupError where there are none."""
     glob = f"{case.model}/{case.precision}-n{case.batch}-"
-    entries = chosen(accepted.entries, {entry.arch for entry in accepted.entries}, [glob])
+    entries = matching_entries(accepted.entries, {entry.arch for entry in accepted.entries}, [glob])
     if not entries:
         raise LookupError(f"`bench kernels` compiles no {glob}*")
-    rows = sorted(json.dumps(entry.row(), sort_keys=True) for entry in entries)
+    rows = sorted(json.dumps(entry.as_json(), sort_keys=True) for entry in entries)
     return sha256("\n".join(rows).encode()).hexdigest()[:16]
 
 

@@ -26,9 +26,9 @@ import triton
 from triton.backends.nvidia import driver as nvidia
 
 from bench.runs.kernel_jobs import BundleAnswer, BundleJob, CandidateEnd, MakerAnswer, MakerJob
-from bench.tuning.gpus import KNOWN, Gpu
+from bench.tuning.gpus import PREDICTABLE, Gpu
 from bench.tuning.networks import Network
-from bench.tuning.order import Target, ordered, shares, turns
+from bench.tuning.order import Target, order_candidates, take_turns, time_shares
 from bench.worker.static.compile_kernels import compiler_input, read_facts
 from bench.worker.tune.search import Notify, _reason, network_rows
 from kernels import table
@@ -57,7 +57,7 @@ def compile_candidates(job: BundleJob, notify: Notify) -> BundleAnswer:
     compiled_before = {(layer, config) for layer, configs in job.known.items() for config in configs}
     candidates = [
         (layer, config)
-        for layer, config in plan_candidates([Network.read(row) for row in rows], job.arch, job.candidates)
+        for layer, config in plan_candidates([Network.from_json(row) for row in rows], job.arch, job.candidates)
         if (layer.key, config) not in compiled_before
     ]
     compiler = _Compiler(job, notify)
@@ -67,8 +67,8 @@ def compile_candidates(job: BundleJob, notify: Notify) -> BundleAnswer:
 
 def plan_candidates(networks: list[Network], arch: int, cap: int) -> Iterator[Candidate]:
     """Yield what to compile, once each, by descending worth; at most `cap` candidates a layer."""
-    gpus = [gpu for gpu in KNOWN.values() if gpu.arch == arch]
-    by_worth = shares(networks, gpus[0])
+    gpus = [gpu for gpu in PREDICTABLE.values() if gpu.arch == arch]
+    by_worth = time_shares(networks, gpus[0])
     chosen = ((layer, str(table.config_for(layer, gpu.name, arch, gpu.sms))) for layer in by_worth for gpu in gpus)
     orders = [_order(by_worth, gpu, cap) for gpu in gpus]
     others = (candidate for turn in zip_longest(*orders) for candidate in turn if candidate)
@@ -77,8 +77,8 @@ def plan_candidates(networks: list[Network], arch: int, cap: int) -> Iterator[Ca
 
 def _order(by_worth: dict[Layer, float], gpu: Gpu, cap: int) -> Iterator[Candidate]:
     """Yield the candidates in the order in which a tuner on `gpu` would try them."""
-    targets = [Target(layer, share, ordered(layer, gpu)[:cap]) for layer, share in by_worth.items()]
-    return ((target.layer, config) for target, config in turns(targets))
+    targets = [Target(layer, share, order_candidates(layer, gpu)[:cap]) for layer, share in by_worth.items()]
+    return ((target.layer, config) for target, config in take_turns(targets))
 
 
 class _Compiler:

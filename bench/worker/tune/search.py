@@ -34,7 +34,7 @@ from bench.runs.kernel_jobs import (
     TryJob,
     VisitRow,
 )
-from bench.tuning.networks import layer_from
+from bench.tuning.networks import layer_from_json
 from bench.worker.measure.clock import Clock, on_device
 from bench.worker.static.compile_kernels import read_facts
 from bench.worker.tune.candidate import Subject, Timer, context_lost
@@ -164,7 +164,7 @@ def compile_all(job: TryJob, progress: _Progress) -> set[int]:
 
     with serialized_parsing(), ThreadPoolExecutor(job.threads or os.cpu_count()) as pool:
         for visit in job.visits:
-            layer = layer_from(visit["layer"])
+            layer = layer_from_json(visit["layer"])
             for number, config in visit["challengers"]:
                 if number not in job.compiled:
                     pool.submit(compile_one, layer, number, config)
@@ -192,7 +192,7 @@ def _visit(visit: VisitRow, job: TryJob, clock: Clock, progress: _Progress) -> N
     number, text = visit["challengers"][0]
     progress.begin(number, f"operands for {text}", RUN_LIMIT_S["cpu"])
     try:
-        subject = Subject(layer_from(visit["layer"]), job.device, clock, job.seed)
+        subject = Subject(layer_from_json(visit["layer"]), job.device, clock, job.seed)
     except Exception as error:
         for number, _ in visit["challengers"]:
             progress.done(number, "failed", f"its operands: {_reason(error)}")

@@ -91,6 +91,14 @@ def test_a_clock_that_is_low_for_want_of_work_is_no_throttling() -> None:
     assert readings(sm_mhz=[345] * 5, reasons=[IDLE] * 5).throttled_spans(0.1) == {}
 
 
+def test_stolen_time_spoils_from_the_share_that_is_set() -> None:
+    """Of 20 ticks of all cores between two readings, 0, 4 and 1 went to other guests."""
+    stolen = readings(steal=[0, 0, 4, 5], ticks=[0, 20, 40, 60])
+    assert stolen.throttled_spans(0.1) == {"steal": [(100 * MS, 200 * MS)]}
+    assert stolen.throttled_spans(0.2) == {}
+    assert stolen.summary()["steal"] == 5 / 60
+
+
 def test_a_clock_at_rest_outside_the_window_says_nothing_of_it() -> None:
     found = readings(sm_mhz=[345, 1980, 1980, 1980, 345], steal=[0, 0, 0, 0, 0], ticks=[0, 20, 40, 60, 80])
     window = found.between((90 * MS, 350 * MS))

@@ -5,17 +5,17 @@ import pytest
 
 from bench.plans.case import Case
 from bench.serving.capacity import (
-    LATE,
+    LATE_SHARE,
     REPLICATES,
     REQUESTS,
     Capacity,
-    broken,
-    curve,
-    fleet,
-    pilot,
-    precise,
-    ranked,
-    steps,
+    curve_rates,
+    fleet_for,
+    late_below,
+    latency_curve,
+    pilot_capacity,
+    rank_services,
+    replicated_capacity,
 )
 from bench.serving.queue import Batching, Service
 from bench.stats import Ratio
@@ -41,53 +41,59 @@ def test_the_highest_rate_of_an_m_m_1_queue_is_the_known_one() -> None:
     """The time in the system is exponential with rate 1/service - rate: its p99 is ln(100) over that."""
     exponential = np.random.default_rng(1).exponential(MS, 100_000).tolist()
     limit = 10 * MS
-    found = pilot(drawn({1: exponential}), limit)
-    assert found
-    sure = precise(found)
+    capacity = pilot_capacity(drawn({1: exponential}), limit)
+    assert capacity
+    sure = replicated_capacity(capacity)
     assert sure.rate
-    known = (1 / MS - log(100) / limit) * 1e9
-    assert sure.rate.value == pytest.approx(known, rel=0.02)
-    assert sure.sure < sure.rate.value < sure.saturation == pytest.approx(1000, rel=0.02)
+    expected = (1 / MS - log(100) / limit) * 1e9
+    assert sure.rate.value == pytest.approx(expected, rel=0.02)
+    assert sure.safe_rate < sure.rate.value < sure.saturation == pytest.approx(1000, rel=0.02)
 
 
 def test_no_more_than_one_in_a_hundred_is_late_at_the_rate_found() -> None:
-    found = precise(pilot(service(b1=5, b8=10), 25 * MS))  # type: ignore[arg-type]
-    at, beyond = curve(found.service, found.batching, [found.sure, 1.05 * found.sure], found.limit_ns, REQUESTS)
-    assert at.late <= LATE < beyond.late
+    capacity = replicated_capacity(pilot_capacity(service(b1=5, b8=10), 25 * MS))  # type: ignore[arg-type]
+    at, beyond = latency_curve(
+        capacity.service,
+        capacity.batching,
+        [capacity.safe_rate, 1.05 * capacity.safe_rate],
+        capacity.limit_ns,
+        REQUESTS,
+    )
+    assert at.late <= LATE_SHARE < beyond.late
     assert at.p99_ns <= 25 * MS < beyond.p99_ns
 
 
 def test_the_largest_batch_is_the_one_that_serves_best() -> None:
-    # a batch of 32 is the most efficient, and alone takes longer than the limit
-    found = pilot(service(b1=5, b8=10, b32=30), 25 * MS)
-    assert found
-    assert found.batching.most == 8
-    assert pilot(service(b1=5, b8=10, b32=30), 200 * MS).batching.most == 32  # type: ignore[union-attr]
-    assert pilot(service(b1=5, b8=10, b32=30), 200 * MS, most=16).batching.most == 8  # type: ignore[union-attr]
-    assert pilot(service(b8=10), 200 * MS, most=4) is None
+    # a batch of 32 is the max_batch efficient, and alone takes longer than the limit
+    capacity = pilot_capacity(service(b1=5, b8=10, b32=30), 25 * MS)
+    assert capacity
+    assert capacity.batching.max_batch == 8
+    assert pilot_capacity(service(b1=5, b8=10, b32=30), 200 * MS).batching.max_batch == 32  # type: ignore[union-attr]
+    assert pilot_capacity(service(b1=5, b8=10, b32=30), 200 * MS, max_batch=16).batching.max_batch == 8  # type: ignore[union-attr]
+    assert pilot_capacity(service(b8=10), 200 * MS, max_batch=4) is None
 
 
 def test_a_limit_under_a_single_request_s_time_is_kept_at_no_rate() -> None:
-    found = pilot(service(b1=5, b8=10), 4 * MS)
-    assert found
-    assert precise(found).rate is None
-    assert precise(found).sure == 0
-    assert fleet(found, 100).split is None
+    capacity = pilot_capacity(service(b1=5, b8=10), 4 * MS)
+    assert capacity
+    assert replicated_capacity(capacity).rate is None
+    assert replicated_capacity(capacity).safe_rate == 0
+    assert fleet_for(100, capacity).split is None
 
 
 def test_waiting_for_others_is_part_of_the_latency() -> None:
     alone = service(b8=10)
-    assert pilot(alone, 14 * MS).rate  # type: ignore[union-attr]
-    assert pilot(alone, 14 * MS, wait_ns=10 * MS).rate is None  # type: ignore[union-attr]
+    assert pilot_capacity(alone, 14 * MS).rate  # type: ignore[union-attr]
+    assert pilot_capacity(alone, 14 * MS, wait_ns=10 * MS).rate is None  # type: ignore[union-attr]
     # a batch of one is full at once
-    assert pilot(service(b1=5, b8=10), 14 * MS, wait_ns=10 * MS).batching.most == 1  # type: ignore[union-attr]
+    assert pilot_capacity(service(b1=5, b8=10), 14 * MS, wait_ns=10 * MS).batching.max_batch == 1  # type: ignore[union-attr]
 
 
 def test_processes_that_differ_widen_the_interval() -> None:
     """A replicate draws from one process: where a process is slow, so is a device."""
     case = Case.parse("resnet50/eager/fp32/b1/i224/stream")
     rates = [
-        precise(pilot(Service(case, {1: rounds}), 25 * MS)).rate  # type: ignore[arg-type]
+        replicated_capacity(pilot_capacity(Service(case, {1: rounds}), 25 * MS)).rate  # type: ignore[arg-type]
         for rounds in (((5 * MS,), (5 * MS,)), ((4.5 * MS,), (5.5 * MS,)))
     ]
     alike, unlike = (rate.half_width for rate in rates if rate)
@@ -98,29 +104,29 @@ def test_processes_that_differ_widen_the_interval() -> None:
 
 def test_services_come_best_first_and_the_hopeless_by_their_time() -> None:
     among = [drawn({1: [30 * MS]}, "compile"), service(b1=8), service(b1=5), drawn({1: [20 * MS]}, "onnxruntime")]
-    found, more = ranked(among, 15 * MS, 0, None, 0, shown=3)
-    assert [one.service.mean_ns[1] / MS for one in found] == [5, 8, 20]
+    capacity, more = rank_services(among, 15 * MS, 0, None, 0, shown=3)
+    assert [one.service.mean_ns[1] / MS for one in capacity] == [5, 8, 20]
     assert more == 1
-    assert found[2].rate is None
+    assert capacity[2].rate is None
 
 
 def test_devices_are_counted_for_the_sure_rate_and_bounded_by_the_peak() -> None:
-    found = Capacity(service(b1=5, b8=10), Batching((1,)), 25 * MS, Ratio(110, 100, 120, 8))
-    assert (fleet(found, 100).split, fleet(found, 100).pooled) == (1, 1)
-    assert (fleet(found, 101).split, fleet(found, 801).pooled) == (2, 2)
-    assert (fleet(found, 1e6).split, fleet(found, 1e6).pooled) == (10_000, 1_250)
+    capacity = Capacity(service(b1=5, b8=10), Batching((1,)), 25 * MS, Ratio(110, 100, 120, 8))
+    assert (fleet_for(100, capacity).split, fleet_for(100, capacity).pooled) == (1, 1)
+    assert (fleet_for(101, capacity).split, fleet_for(801, capacity).pooled) == (2, 2)
+    assert (fleet_for(1e6, capacity).split, fleet_for(1e6, capacity).pooled) == (10_000, 1_250)
 
 
 def test_a_lower_rate_that_fails_is_found() -> None:
     """Pairs padded to a slow batch: late where they are rare enough to come, and early in a queue that is long."""
-    found = Capacity(service(b1=5, b2=50), Batching((1, 2)), 30 * MS, Ratio(90, 90, 90, 8))
-    points = curve(found.service, found.batching, [1, 20, 80], found.limit_ns)
-    assert [point.rate for point in broken(found, points)] == [20, 80]
+    capacity = Capacity(service(b1=5, b2=50), Batching((1, 2)), 30 * MS, Ratio(90, 90, 90, 8))
+    points = latency_curve(capacity.service, capacity.batching, [1, 20, 80], capacity.limit_ns)
+    assert [point.rate for point in late_below(capacity, points)] == [20, 80]
 
 
 def test_a_curve_ends_just_before_saturation_and_rises() -> None:
     one = service(b1=5)
-    points = curve(one, Batching((1,)), steps(200)[::6], 15 * MS)
-    assert steps(200)[-1] == pytest.approx(196)
+    points = latency_curve(one, Batching((1,)), curve_rates(200)[::6], 15 * MS)
+    assert curve_rates(200)[-1] == pytest.approx(196)
     assert [point.p99_ns for point in points] == sorted(point.p99_ns for point in points)
     assert points[0].p50_ns == pytest.approx(5 * MS)

@@ -5,7 +5,7 @@ import pytest
 
 from bench.plans.case import Case
 from bench.serving.capacity import Capacity, Point
-from bench.serving.curve import HEIGHT, picture, text
+from bench.serving.curve import HEIGHT, plot_text, save_picture
 from bench.serving.queue import Batching, Service
 from bench.stats import Ratio
 
@@ -22,7 +22,7 @@ def curve(variant: str) -> tuple[Capacity, list[Point]]:
 
 
 def test_the_plot_in_text_has_both_quantiles_and_the_limit_within_80_columns() -> None:
-    lines = text(POINTS, 50 * MS)
+    lines = plot_text(POINTS, 50 * MS)
     assert max(map(len, lines)) <= 80
     area = lines[:HEIGHT]
     assert sum(line.count("o") for line in area) == 8
@@ -38,14 +38,14 @@ def test_the_plot_in_text_has_both_quantiles_and_the_limit_within_80_columns() -
 
 
 def test_higher_is_slower() -> None:
-    area = text(POINTS, 50 * MS)[:HEIGHT]
+    area = plot_text(POINTS, 50 * MS)[:HEIGHT]
     rows = [row for column in range(80) for row, line in enumerate(area) if line[column : column + 1] == "*"]
     assert rows == sorted(rows, reverse=True)
 
 
 def test_a_limit_far_from_every_latency_is_in_the_plot() -> None:
     for limit in (0.01 * MS, 1e6 * MS):
-        lines = text(POINTS, limit)
+        lines = plot_text(POINTS, limit)
         assert any(line.count("-") > 50 and "|" in line for line in lines), limit
 
 
@@ -54,7 +54,7 @@ def test_a_picture_has_each_service_in_its_legend(tmp_path: Path, ending: str) -
     pytest.importorskip("altair")
     pytest.importorskip("vl_convert")
     path = tmp_path / f"load{ending}"
-    picture([curve("compile"), curve("fused")], path, "resnet50 on <this> machine")
+    save_picture([curve("compile"), curve("fused")], path, "resnet50 on <this> machine")
     made = path.read_bytes()
     if ending == ".png":
         assert made.startswith(b"\x89PNG")
@@ -67,6 +67,6 @@ def test_the_plot_in_text_needs_no_plotting_library(monkeypatch: pytest.MonkeyPa
     import sys
 
     monkeypatch.setitem(sys.modules, "altair", None)
-    assert text(POINTS, 15 * MS)
+    assert plot_text(POINTS, 15 * MS)
     with pytest.raises(ImportError):
-        picture([curve("compile")], Path("never.svg"), "")
+        save_picture([curve("compile")], Path("never.svg"), "")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.records.record import Record
-from bench.serving.queue import Batching, Service, poisson, services, simulate
+from bench.serving.queue import Batching, Service, poisson, services, simulate_queue
 
 Make = Callable[..., Record]
 MS = 1e6
@@ -19,7 +19,7 @@ EXPONENTIAL = np.random.default_rng(5).exponential(MS, 100_000)
 def latencies(
     arrivals: Sequence[float], times: dict[int, list[float]], wait: float = 0.0
 ) -> tuple[list[float], list[int]]:
-    served = simulate(np.array(arrivals, float), times, Batching(tuple(sorted(times)), wait), (0,))
+    served = simulate_queue(np.array(arrivals, float), times, Batching(tuple(sorted(times)), wait), (0,))
     return served.latency_ns.tolist(), served.counts.tolist()
 
 
@@ -33,21 +33,21 @@ def latencies(
 )
 def test_the_mean_wait_is_pollaczek_and_khinchines(name: str, times: np.ndarray, load: float) -> None:
     mean = times.mean()
-    served = simulate(poisson(400_000, (1,)) * (mean / load), {1: times}, Batching((1,)), (2,))
+    served = simulate_queue(poisson(400_000, (1,)) * (mean / load), {1: times}, Batching((1,)), (2,))
     predicted = load / mean * (times**2).mean() / (2 * (1 - load))
     assert served.latency_ns.mean() - mean == pytest.approx(predicted, rel=0.05), name
 
 
 def test_the_p99_is_that_of_an_m_m_1_queue() -> None:
     # the time in an M/M/1 system is exponential, with rate 1/service - 1/arrival
-    served = simulate(poisson(400_000, (1,)) * 2 * MS, {1: EXPONENTIAL}, Batching((1,)), (2,))
+    served = simulate_queue(poisson(400_000, (1,)) * 2 * MS, {1: EXPONENTIAL}, Batching((1,)), (2,))
     assert np.quantile(served.latency_ns, 0.99) == pytest.approx(np.log(100) * 2 * MS, rel=0.05)
 
 
 def test_little_s_law_holds_with_batches() -> None:
     """Requests in the system, on average over time, are their rate times the time that each is there."""
     arrivals = poisson(100_000, (3,)) * 0.5 * MS
-    served = simulate(arrivals, {1: [MS], 4: [2 * MS]}, Batching((1, 4)), (4,))
+    served = simulate_queue(arrivals, {1: [MS], 4: [2 * MS]}, Batching((1, 4)), (4,))
     end = served.ends_ns[-1]
     moments = np.linspace(0, end, 50_001)
     leaves = np.sort(arrivals + served.latency_ns)
@@ -56,7 +56,7 @@ def test_little_s_law_holds_with_batches() -> None:
 
 
 def test_a_queue_that_is_never_empty_is_served_at_the_largest_batch_s_rate() -> None:
-    served = simulate(np.zeros(8_000), {1: [MS], 8: [4 * MS]}, Batching((1, 8)), (0,))
+    served = simulate_queue(np.zeros(8_000), {1: [MS], 8: [4 * MS]}, Batching((1, 8)), (0,))
     assert set(served.counts) == {8}
     assert served.ends_ns[-1] == 1_000 * 4 * MS
 
@@ -97,10 +97,10 @@ def test_a_busy_device_makes_nobody_wait_longer_than_they_did() -> None:
 
 def test_the_same_seed_draws_the_same_times_at_any_rate() -> None:
     unit = poisson(100, (7,))
-    slow = simulate(unit * 1e9, {1: EXPONENTIAL}, Batching((1,)), (1,))
-    slower = simulate(unit * 1e10, {1: EXPONENTIAL}, Batching((1,)), (1,))
+    slow = simulate_queue(unit * 1e9, {1: EXPONENTIAL}, Batching((1,)), (1,))
+    slower = simulate_queue(unit * 1e10, {1: EXPONENTIAL}, Batching((1,)), (1,))
     assert slow.latency_ns == pytest.approx(slower.latency_ns)
-    other = simulate(unit * 1e10, {1: EXPONENTIAL}, Batching((1,)), (2,))
+    other = simulate_queue(unit * 1e10, {1: EXPONENTIAL}, Batching((1,)), (2,))
     assert other.latency_ns[0] != slower.latency_ns[0]
 
 
@@ -140,7 +140,7 @@ def test_another_simulation_says_the_same(gaps: list[int], times: dict[int, int]
 
 
 def test_a_service_is_a_way_of_running_a_model_at_all_its_batches(record: Make) -> None:
-    found = services(
+    grouped = services(
         [
             record("resnet50/eager/fp32/b1/i224/stream", ms=10),
             record("resnet50/eager/fp32/b8/i224/stream", ms=40),
@@ -150,16 +150,16 @@ def test_a_service_is_a_way_of_running_a_model_at_all_its_batches(record: Make) 
             record("resnet50/eager/fp32/b1/i128/stream", ms=5),
         ]
     )
-    assert [(service.case.name, service.sizes) for service in found] == [
+    assert [(service.case.name, service.sizes) for service in grouped] == [
         ("resnet50/eager/fp32/b8/i224/stream", (1, 8)),
         ("resnet50/eager/bf16/b1/i224/stream", (1,)),
         ("resnet50/eager/fp32/b1/i128/stream", (1,)),
     ]
-    first = found[0]
+    first = grouped[0]
     assert first.mean_ns == {1: 10e6, 8: 50e6}
     assert first.saturation(8) == pytest.approx(160)
-    assert first.peak == pytest.approx(160)
-    assert first.thin == {1: 15, 8: 30}
+    assert first.peak_rate == pytest.approx(160)
+    assert first.few_samples == {1: 15, 8: 30}
     # each process in turn, of each batch those it has
     assert [np.median(first.times(number)[8]) for number in range(3)] == [40e6, 60e6, 40e6]
     assert first.times(0)[1] == first.times(1)[1]

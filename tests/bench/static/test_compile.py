@@ -17,7 +17,7 @@ from bench.machine.environment import ROOT
 from bench.runs import process
 from bench.runs.process import Answer, Stopped
 from bench.static import compile
-from bench.static.compile import archs_of, compile_kernels
+from bench.static.compile import compile_kernels, parse_archs
 
 ROW = {"arch": 80, "kernel": "conv", "failed": "no"}
 
@@ -93,9 +93,9 @@ def test_an_interrupt_ends_the_children_first(two_children: Callable[..., None])
 
 
 def test_architectures_by_name() -> None:
-    assert archs_of("sm_90,sm_80") == [80, 90]
+    assert parse_archs("sm_90,sm_80") == [80, 90]
     with pytest.raises(ValueError, match="unknown architecture 'sm_70'; allowed: sm_80, "):
-        archs_of("sm_80,sm_70")
+        parse_archs("sm_80,sm_70")
 
 
 def test_what_kills_the_compiler_is_a_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -18,14 +18,14 @@ __all__ = ["prediction"]  # a fixture
 
 
 def test_the_table_says_what_is_not_measured_and_how_far_the_goals_are(prediction: Prediction) -> None:
-    text = markdown.predicted(prediction, measured(MIDDLE, OTHER))
+    text = markdown.predictions_markdown(prediction, measured(MIDDLE, OTHER))
     assert "| 3x3, 64 to 64 | 4 |" in text
     assert "| 40.0 |" in text
     assert "not measured" in text
     assert "which is no measurement" in text
     assert "Batch 128: the goal is 39,000 images/s, the model has " in text
     assert "the outcome is not measured." in text
-    whole = markdown.predicted(prediction, measured(*network(128).layers, us=1e6 * 128 / 6 / 39_000))
+    whole = markdown.predictions_markdown(prediction, measured(*network(128).layers, us=1e6 * 128 / 6 / 39_000))
     assert "the outcome is 39,000." in whole
 
 
@@ -43,7 +43,7 @@ def test_what_is_emitted_is_a_row_for_each_kernel_of_the_network() -> None:
         Entry(90, "conv", (large,), replace(facts, stack=8, spill_stores=2, overwrites=3, operand_a="registers")),
         Entry(80, "conv", (large,), facts),
     ]
-    text = markdown.emitted(Accepted(entries, "3.7.1", "0123456789", "2026-11-24"))
+    text = markdown.kernels_markdown(Accepted(entries, "3.7.1", "0123456789", "2026-11-24"))
     first, second = [line for line in text.splitlines() if "`conv`" in line]
     assert first.startswith("| 56x56x64-3x3-s1-p1-k64-relu | `conv` ptr-128x64x64-w4-s3-k1-g8 | 128 | 8 bytes of stack")
     assert second.startswith("| 7x7x512-3x3-s1-p1-k512-relu | `conv` ptr-64x64x64-w4-s3-k1-g8 | 128 | none | 64 | 3 |")

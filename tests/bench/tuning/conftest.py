@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.tuning.trials import Kept
+from bench.tuning.trials import TrialStore
 from bench.tuning.tuner import Tuner
 from tests.bench.tuning.played import GPU, NETWORK, VERSIONS, FakeChild
 
@@ -16,8 +16,8 @@ from tests.bench.tuning.played import GPU, NETWORK, VERSIONS, FakeChild
 @pytest.fixture
 def tuner(tmp_path: Path) -> Callable[..., Tuner]:
     def make(child: FakeChild, **rest: Any) -> Tuner:
-        kept = Kept(tmp_path / "table.json")
+        store = TrialStore(tmp_path / "table.json")
         given = {"cap": 6, "ask": child, "now": child.now, "versions": VERSIONS, "networks": [NETWORK]} | rest
-        return Tuner(GPU, kept=kept, **given)
+        return Tuner(GPU, store=store, **given)
 
     return make

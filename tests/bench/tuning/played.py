@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.runs.process import Answer
-from bench.tuning.gpus import KNOWN
-from bench.tuning.networks import Network, layer_from
+from bench.tuning.gpus import PREDICTABLE
+from bench.tuning.networks import Network, layer_from_json
 from kernels.space.layer import Layer
 
-GPU = KNOWN["NVIDIA H200"]
+GPU = PREDICTABLE["NVIDIA H200"]
 VERSIONS = {"torch": "2.13.0", "triton": "3.7.1"}
 LARGE = Layer(32, 56, 56, 64, 64, (3, 3), 1, 1)
 MIDDLE = Layer(32, 28, 28, 128, 512, (1, 1), residual=True)
@@ -37,7 +37,7 @@ class FakeChild:
         self.jobs.append(job)
         start = self.time
         for visit in job["visits"]:
-            layer = layer_from(visit["layer"]).key
+            layer = layer_from_json(visit["layer"]).key
             for number, config in visit["challengers"]:
                 if self.time - start >= job["seconds"]:
                     return Answer("ok", "", {}, 1.0)

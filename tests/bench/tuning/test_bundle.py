@@ -14,11 +14,11 @@ from bench.errors import UnableError, WorkError
 from bench.runs import process
 from bench.runs.process import Answer
 from bench.tuning import bundle
-from bench.tuning.bundle import Filling, FullError, Wanted
+from bench.tuning.bundle import Filling, FullError, bundle_job
 from kernels.compiled.bundle import Bundle, Maker
 
 MAKER = Maker("3.12", "3.6.0", "V12.8.93", "x86_64", 90, "key", "sources")
-WANTED = Wanted(["resnet18"], [1], ["fp16"], 90)
+JOB = bundle_job(["resnet18"], [1], ["fp16"], 90, 48, [])
 
 
 class Child:
@@ -48,7 +48,7 @@ def test_a_compiler_that_dies_costs_what_killed_it(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(process, "ask", child)
     monkeypatch.setattr(bundle, "cpu", lambda: {"cores": 8})
     work = Filling(Bundle(tmp_path / "kernels.bundle", MAKER, {}))
-    work.run(WANTED, time.monotonic() + 60)
+    work.compile(JOB, time.monotonic() + 60)
     assert work.failed == [("layer", "d", "died by signal SIGABRT")]
     assert sorted(work.bundle.layers["layer"]) == list("abcef")
     assert [job["threads"] for job in child.jobs] == [8, 1, 1]
@@ -59,7 +59,7 @@ def test_a_child_that_does_nothing_is_an_error(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(process, "ask", lambda *_: Answer("error", "no memory", {}, 1.0))
     work = Filling(Bundle(tmp_path / "kernels.bundle", MAKER, {}))
     with pytest.raises(WorkError, match="could not be compiled: error: no memory"):
-        work.run(WANTED, time.monotonic() + 60)
+        work.compile(JOB, time.monotonic() + 60)
 
 
 def test_it_ends_when_it_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +67,7 @@ def test_it_ends_when_it_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     work = Filling(Bundle(tmp_path / "kernels.bundle", MAKER, {}))
     work.bundle.parts = [bytes(99)]
     with pytest.raises(FullError):
-        work.hear(f"done {json.dumps({'layer': 'layer', 'config': 'a', 'folders': []})}")
+        work.receive(f"done {json.dumps({'layer': 'layer', 'config': 'a', 'folders': []})}")
 
 
 class Compiler(Child):
@@ -82,12 +82,12 @@ class Compiler(Child):
 def test_what_is_filled_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "kernels.bundle"
     monkeypatch.setattr(process, "ask", Compiler(list("ab"), deadly="none"))
-    filled, interrupted = bundle.fill(path, WANTED, 60, "0123456789", print)
+    filled, interrupted = bundle.fill_bundle(path, JOB, 60, "0123456789", print)
     assert not interrupted
     assert (filled.layers, filled.candidates, filled.failed, filled.complete) == (1, 2, [], True)
     child = Compiler(list("abc"), deadly="none")
     monkeypatch.setattr(process, "ask", child)
-    filled, _ = bundle.fill(path, WANTED, 60, "0123456789", print)
+    filled, _ = bundle.fill_bundle(path, JOB, 60, "0123456789", print)
     assert child.jobs[0]["known"] == {"layer": ["a", "b"]}
     assert filled.candidates == 3
     sentence, use = (str(line.content) for line in filled.lines())
@@ -98,4 +98,4 @@ def test_what_is_filled_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_machine_that_cannot_compile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "ask", lambda *_: Answer("skipped", "no triton", {}, 1.0))
     with pytest.raises(UnableError, match="this machine cannot compile kernels: skipped: no triton"):
-        bundle.fill(tmp_path / "kernels.bundle", WANTED, 60, "", print)
+        bundle.fill_bundle(tmp_path / "kernels.bundle", JOB, 60, "", print)

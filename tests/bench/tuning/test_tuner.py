@@ -15,8 +15,8 @@ from bench.errors import StoreError, TuningError
 from bench.runs.process import Answer
 from bench.tuning import trials
 from bench.tuning import tuner as tuning
-from bench.tuning.networks import layer_from
-from bench.tuning.order import Target, ordered
+from bench.tuning.networks import layer_from_json
+from bench.tuning.order import Target, order_candidates
 from bench.tuning.trials import Trial
 from bench.tuning.tuner import Tuner
 from kernels.kinds import default_config
@@ -27,32 +27,32 @@ from tests.bench.tuning.played import GPU, LARGE, MIDDLE, NETWORK, SMALL, VERSIO
 def test_a_larger_share_gets_more_and_a_short_budget_several_of_what_costs_most(tuner: Callable[..., Tuner]) -> None:
     child = FakeChild()
     made = tuner(child, cap=None, budget_s=40)
-    made.run()
+    made.tune()
     counts = Counter(layer for layer, _ in child.tried)
     assert counts[LARGE.key] > counts[MIDDLE.key] > counts[SMALL.key] == 0
     first = {target.layer: target.candidates[0] for target in made.targets}
     assert first == {layer: str(default_config(layer, 90, 132)) for layer in NETWORK.layers}
     long = tuner(FakeChild(), cap=None, budget_s=400)
-    long.run()
+    long.tune()
     assert all(len(target.tried) > 1 for target in long.targets)
 
 
 def test_it_stops_on_time(tuner: Callable[..., Tuner]) -> None:
     child = FakeChild()
-    tuner(child, cap=None, budget_s=100).run()
+    tuner(child, cap=None, budget_s=100).tune()
     assert 100 - tuning.START_S <= child.time <= 100
     assert all(job["seconds"] <= 100 for job in child.jobs)
 
 
 def test_what_is_done_is_not_done_again_and_the_rest_is(tuner: Callable[..., Tuner]) -> None:
     first, second, third = FakeChild(), FakeChild(), FakeChild()
-    tuner(first, budget_s=tuning.START_S + 5).run()
+    tuner(first, budget_s=tuning.START_S + 5).tune()
     assert 5 < len(first.tried) < 3 * 6
-    tuner(second).run()
+    tuner(second).tune()
     assert not set(first.tried) & set(second.tried)
     assert len(first.tried) + len(second.tried) == 3 * 6
     again = tuner(third)
-    again.run()
+    again.tune()
     assert third.jobs == []
     assert all(len(target.tried) == 6 for target in again.targets)
 
@@ -60,21 +60,21 @@ def test_what_is_done_is_not_done_again_and_the_rest_is(tuner: Callable[..., Tun
 def test_what_was_tried_and_never_reached_the_table_does_when_it_goes_on(tuner: Callable[..., Tuner]) -> None:
     """A kill between the line of a trial and the table."""
     whole = tuner(FakeChild(better))
-    whole.run()
-    entries = Table.read(whole.kept.path).to_json()
-    whole.kept.path.unlink()
+    whole.tune()
+    entries = Table.read(whole.store.path).to_json()
+    whole.store.path.unlink()
     child = FakeChild(better)
-    tuner(child).run()
+    tuner(child).tune()
     assert child.tried == []
-    assert Table.read(whole.kept.path).to_json() == entries
+    assert Table.read(whole.store.path).to_json() == entries
 
 
 def test_other_versions_try_again_and_begin_with_what_was_best(tuner: Callable[..., Tuner]) -> None:
-    best = ordered(LARGE, GPU)[4]
+    best = order_candidates(LARGE, GPU)[4]
     won = {"status": "won", "us": 5.0}
-    tuner(FakeChild(lambda layer, config: won if config == best else {"status": "lost", "us": 9.0})).run()
+    tuner(FakeChild(lambda layer, config: won if config == best else {"status": "lost", "us": 9.0})).tune()
     child = FakeChild()
-    tuner(child, versions=VERSIONS | {"triton": "3.8.0"}).run()
+    tuner(child, versions=VERSIONS | {"triton": "3.8.0"}).tune()
     assert len(child.tried) == 3 * 6
     assert (LARGE.key, best) in child.tried[:3]
 
@@ -82,7 +82,7 @@ def test_other_versions_try_again_and_begin_with_what_was_best(tuner: Callable[.
 def test_the_table_has_every_improvement_at_once(tuner: Callable[..., Tuner]) -> None:
     seen = []
 
-    def told(target: Target, trial: Trial) -> None:
+    def on_trial(target: Target, trial: Trial) -> None:
         made = Table.read(Path(target_path))
         entry = next(entry for entry in made if entry.layer == trial.layer)
         assert (entry.config, entry.us) == (trial.config, round(trial.us or 0, 3))
@@ -90,11 +90,11 @@ def test_the_table_has_every_improvement_at_once(tuner: Callable[..., Tuner]) ->
         seen.append(trial)
 
     child = FakeChild(lambda layer, config: better(layer, config))
-    made = tuner(child, told=told)
-    target_path = made.kept.path
-    made.run()
+    made = tuner(child, on_trial=on_trial)
+    target_path = made.store.path
+    made.tune()
     assert len(seen) == 3 * 6
-    lines = [Trial(**json.loads(line)) for line in made.kept.lines.read_text().splitlines()]
+    lines = [Trial(**json.loads(line)) for line in made.store.lines.read_text().splitlines()]
     assert lines == seen
     assert all(trial.made_by.startswith("torch 2.13.0, triton 3.7.1, kernels ") for trial in lines)
     assert all(trial.predicted_us > 0 for trial in lines)
@@ -108,9 +108,9 @@ def test_what_is_not_right_is_recorded_and_never_chosen(tuner: Callable[..., Tun
         return {"status": status, "reason": "off"} if (layer, config) in bad else {"status": "lost", "us": 9.0}
 
     made = tuner(FakeChild(verdict))
-    made.run()
+    made.tune()
     assert all(target.best is None and target.count(status) == 1 for target in made.targets)
-    assert len(Table.read(made.kept.path) if made.kept.path.exists() else []) == 0
+    assert len(Table.read(made.store.path) if made.store.path.exists() else []) == 0
 
 
 def test_a_best_that_is_wrong_in_another_process_is_left_out_of_the_table(tuner: Callable[..., Tuner]) -> None:
@@ -125,13 +125,13 @@ def test_a_best_that_is_wrong_in_another_process_is_left_out_of_the_table(tuner:
     best = {layer.key: str(default_config(layer, 90, 132)) for layer in NETWORK.layers}
     verdict = lambda layer, config: {"status": "won" if config == best[layer] else "lost", "us": 5.0}  # noqa: E731
     made = tuner(Doubting(verdict), batch=3)
-    made.run()
-    assert len(Table.read(made.kept.path)) == 0
+    made.tune()
+    assert len(Table.read(made.store.path)) == 0
     assert all(target.tried[best[target.layer.key]].status == "wrong" for target in made.targets)
 
 
 def test_a_process_that_dies_costs_one_candidate(tuner: Callable[..., Tuner]) -> None:
-    deadly = ordered(LARGE, GPU)[2]
+    deadly = order_candidates(LARGE, GPU)[2]
 
     def verdict(layer: str, config: str) -> dict[str, Any] | Answer:
         if (layer, config) == (LARGE.key, deadly):
@@ -140,7 +140,7 @@ def test_a_process_that_dies_costs_one_candidate(tuner: Callable[..., Tuner]) ->
 
     child = FakeChild(verdict)
     made = tuner(child)
-    made.run()
+    made.tune()
     assert len(child.tried) == len(set(child.tried)) == 3 * 6
     failed = [trial for target in made.targets for trial in target.tried.values() if trial.status == "failed"]
     assert [(trial.layer, trial.config, trial.reason) for trial in failed] == [
@@ -149,12 +149,12 @@ def test_a_process_that_dies_costs_one_candidate(tuner: Callable[..., Tuner]) ->
 
 
 def test_of_several_that_were_being_compiled_the_deadly_one_is_found(tuner: Callable[..., Tuner]) -> None:
-    deadly = (LARGE.key, ordered(LARGE, GPU)[1])
+    deadly = (LARGE.key, order_candidates(LARGE, GPU)[1])
 
     class Compiling(FakeChild):
         def __call__(self, job: dict[str, Any], limit_s: float, hear: Callable[[str], None]) -> Answer:
             fresh = [
-                (number, (layer_from(visit["layer"]).key, config))
+                (number, (layer_from_json(visit["layer"]).key, config))
                 for visit in job["visits"]
                 for number, config in visit["challengers"]
                 if number not in job["compiled"]
@@ -172,7 +172,7 @@ def test_of_several_that_were_being_compiled_the_deadly_one_is_found(tuner: Call
 
     child = Compiling()
     made = tuner(child)
-    made.run()
+    made.tune()
     failed = [(t.layer.key, config) for t in made.targets for config, x in t.tried.items() if x.status == "failed"]
     assert failed == [deadly]
     assert sum(len(target.tried) for target in made.targets) == 3 * 6
@@ -183,21 +183,21 @@ def test_a_process_that_never_does_anything_is_an_error(tuner: Callable[..., Tun
         return Answer("error", "ModuleNotFoundError: No module named 'triton'", {}, 1.0)
 
     with pytest.raises(TuningError, match="No module named 'triton'"):
-        tuner(FakeChild(), ask=dead).run()
+        tuner(FakeChild(), ask=dead).tune()
 
 
 def test_two_at_once_are_refused(tuner: Callable[..., Tuner]) -> None:
     made = tuner(FakeChild())
-    with made.kept.writing(), pytest.raises(StoreError, match="another tuner"):
-        tuner(FakeChild()).run()
+    with made.store.writing(), pytest.raises(StoreError, match="another tuner"):
+        tuner(FakeChild()).tune()
 
 
 def test_killed_while_it_writes_the_table_is_whole(
     tuner: Callable[..., Tuner], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = tuner(FakeChild(lambda layer, config: better(layer, config)), cap=1)
-    made.run()
-    before = made.kept.path.read_bytes()
+    made.tune()
+    before = made.store.path.read_bytes()
 
     def killed(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -205,10 +205,10 @@ def test_killed_while_it_writes_the_table_is_whole(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", killed)
         with pytest.raises(KeyboardInterrupt):
-            tuner(FakeChild(lambda layer, config: better(layer, config)), cap=2).run()
-    assert made.kept.path.read_bytes() == before
+            tuner(FakeChild(lambda layer, config: better(layer, config)), cap=2).tune()
+    assert made.store.path.read_bytes() == before
     child = FakeChild()
-    tuner(child, cap=2).run()
+    tuner(child, cap=2).tune()
     assert len(child.tried) == 2  # the third was on disk, as a line, before the table was written
 
 
@@ -219,9 +219,9 @@ def test_a_full_disk_is_told_and_a_line_cut_short_costs_itself(
     with monkeypatch.context() as patch:
         patch.setattr(trials.os, "write", lambda file, data: write(file, data[:50]))
         with pytest.raises(StoreError, match="disk is full"):
-            tuner(FakeChild()).run()
+            tuner(FakeChild()).tune()
     child = FakeChild()
     made = tuner(child)
-    made.run()
+    made.tune()
     assert len(child.tried) == 3 * 6
-    assert len(made.kept.lines.read_text().splitlines()) == 1 + 3 * 6
+    assert len(made.store.lines.read_text().splitlines()) == 1 + 3 * 6

@@ -11,7 +11,7 @@ import pytest
 from bench.runs.kernel_jobs import NetworksJob
 from bench.tuning.gpus import Gpu
 from bench.tuning.networks import Network
-from bench.tuning.trials import Kept
+from bench.tuning.trials import TrialStore
 from bench.tuning.tuner import Tuner
 from bench.worker.tune import search
 from kernels.table import Table
@@ -24,14 +24,14 @@ def test_two_layers_on_this_gpu(tmp_path: Path) -> None:
     here = search.read_networks(NetworksJob(["resnet18"], [8], ["fp16"]), print)
     network = Network.read(here["networks"][0])
     two = replace(network, layers=dict(list(network.layers.items())[:2]))
-    kept = Kept(tmp_path / "table.json")
+    store = TrialStore(tmp_path / "table.json")
     start = time.monotonic()
-    made = Tuner(Gpu(**here["gpu"]), here["versions"], kept, [two], budget_s=60, cap=24)
-    made.run()
+    made = Tuner(Gpu(**here["gpu"]), here["versions"], store, [two], budget_s=60, cap=24)
+    made.tune()
     assert time.monotonic() - start < 75
     for target in made.targets:
         assert target.best, {config: (trial.status, trial.reason) for config, trial in target.tried.items()}
         assert len(target.tried) >= 8
         # faster than a millisecond, slower than its bytes at 10 TB/s
         assert target.layer.bytes / 1e7 < (target.us or 0) < 1000
-    assert {entry.layer for entry in Table.read(kept.path)} == {layer.key for layer in two.layers}
+    assert {entry.layer for entry in Table.read(store.path)} == {layer.key for layer in two.layers}

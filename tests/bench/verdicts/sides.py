@@ -1,4 +1,4 @@
-"""Results folders of a base and a head, made up, and what is said of the two."""
+"""Invented results folders of a base and a head, and their verdicts."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -13,7 +13,7 @@ from bench.cli import app
 from bench.records.frame import load
 from bench.records.record import Record
 from bench.records.store import FILE
-from bench.verdicts.compare import Comparison, compare
+from bench.verdicts.compare import Comparison, compare_frames
 
 Make = Callable[..., Record]
 Folder = Callable[..., Path]
@@ -69,12 +69,12 @@ def run(*words: Any) -> tuple[int, str]:
     return result.exit_code, " ".join(result.output.split())
 
 
-def found(base: Path, head: Path, **options: Any) -> Comparison:
-    return compare(load(base), load(head), **options)
+def compare_folders(base: Path, head: Path, **options: Any) -> Comparison:
+    return compare_frames(load(base), load(head), **options)
 
 
 def words(comparison: Comparison, case: str = CASE) -> dict[str, str]:
-    return {one.metric: one.word for one in comparison.verdicts if one.case == case}
+    return {verdict.metric: verdict.word for verdict in comparison.verdicts if verdict.case == case}
 
 
 def changed(path: str, value: Any) -> Callable[[Record], None]:

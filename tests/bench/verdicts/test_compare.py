@@ -6,16 +6,16 @@ import pytest
 
 from bench.records.frame import load
 from bench.records.record import Record
-from bench.verdicts.compare import compare
-from tests.bench.verdicts.sides import CASE, OTHER, Folder, found, run, words
+from bench.verdicts.compare import compare_frames
+from tests.bench.verdicts.sides import CASE, OTHER, Folder, compare_folders, run, words
 
 
 def test_a_slowdown_is_slower_by_every_measure_of_speed_and_the_rest_is_the_same(folder: Folder) -> None:
     base, head = folder("base", {CASE: 10.0, OTHER: 5.0}), folder("head", {CASE: 10.5, OTHER: 5.0})
-    comparison = found(base, head)
+    comparison = compare_folders(base, head)
     assert words(comparison) == {"latency": "SLOWER", "throughput": "SLOWER", "weights": "SAME", "host": "SAME"}
     assert set(words(comparison, OTHER).values()) == {"SAME"}
-    (latency,) = (one for one in comparison.verdicts if one.case == CASE and one.metric == "latency")
+    (latency,) = (verdict for verdict in comparison.verdicts if verdict.case == CASE and verdict.metric == "latency")
     assert latency.ratio == pytest.approx(1.05, abs=0.01)
     assert latency.low
     assert latency.high
@@ -31,13 +31,13 @@ def test_a_slowdown_is_slower_by_every_measure_of_speed_and_the_rest_is_the_same
 
 def test_the_other_way_round_it_is_faster(folder: Folder) -> None:
     base, head = folder("base", {CASE: 10.5}), folder("head", {CASE: 10.0})
-    assert words(found(base, head))["latency"] == "FASTER"
+    assert words(compare_folders(base, head))["latency"] == "FASTER"
     assert run(base, head)[0] == 0
 
 
 def test_noise_is_ambiguous_with_the_rounds_that_tell(folder: Folder) -> None:
     base, head = folder("base", {CASE: 10.0}, noise=0.1), folder("head", {CASE: 10.4}, noise=0.1)
-    (latency,) = (one for one in found(base, head).verdicts if one.metric == "latency")
+    (latency,) = (verdict for verdict in compare_folders(base, head).verdicts if verdict.metric == "latency")
     assert (latency.word, latency.kind) == ("AMBIGUOUS", "noise")
     assert latency.wanted is None or latency.wanted > 8
     code, _ = run(base, head)
@@ -47,7 +47,7 @@ def test_noise_is_ambiguous_with_the_rounds_that_tell(folder: Folder) -> None:
 
 def test_few_rounds_are_ambiguous_and_what_is_exact_is_not(folder: Folder) -> None:
     base, head = folder("base", {CASE: 10.0}, rounds=3), folder("head", {CASE: 20.0}, rounds=3)
-    verdicts = {one.metric: one for one in found(base, head).verdicts}
+    verdicts = {verdict.metric: verdict for verdict in compare_folders(base, head).verdicts}
     assert verdicts["latency"].word == "AMBIGUOUS"
     assert verdicts["latency"].wanted == 6
     assert verdicts["weights"].word == "SAME"
@@ -62,9 +62,9 @@ def test_one_round_tells_that_weights_grew(folder: Folder) -> None:
         record.memory["weights"] += 1
 
     base, head = folder("base", {CASE: 10.0}, rounds=1), folder("head", {CASE: 10.0}, rounds=1, change=heavier)
-    assert words(found(base, head))["weights"] == "SLOWER"
+    assert words(compare_folders(base, head))["weights"] == "SLOWER"
     assert run(base, head)[0] == 1
-    assert words(found(base, head, minimum={"weights": 0.01}))["weights"] == "SAME"
+    assert words(compare_folders(base, head, minimum={"weights": 0.01}))["weights"] == "SAME"
 
 
 def test_a_metric_that_one_side_lacks_is_told(folder: Folder) -> None:
@@ -72,15 +72,18 @@ def test_a_metric_that_one_side_lacks_is_told(folder: Folder) -> None:
         record.energy = {"joules": 500.0 + record.round, "images": 1000, "s": 5.0}
 
     base, head = folder("base", {CASE: 10.0}, change=energy), folder("head", {CASE: 10.0})
-    assert found(base, head).one_sided == {"energy": {"base": 1}}
+    assert compare_folders(base, head).one_sided == {"energy": {"base": 1}}
     assert "energy: base alone has it, in 1 cases" in run(base, head)[1]
 
 
 def test_a_hundred_cases_of_identical_code_give_no_alarm_and_one_slow_one_does(folder: Folder) -> None:
     cases = {f"resnet50/eager/fp32/b{batch}/i224/stream": 10.0 for batch in range(1, 101)}
     base, head = folder("base", cases, noise=0.01), folder("head", cases | {CASE: 10.5}, noise=0.01)
-    comparison = found(base, head)
-    assert [(one.case, one.metric) for one in comparison.of("SLOWER")] == [(CASE, "latency"), (CASE, "throughput")]
+    comparison = compare_folders(base, head)
+    assert [(verdict.case, verdict.metric) for verdict in comparison.of("SLOWER")] == [
+        (CASE, "latency"),
+        (CASE, "throughput"),
+    ]
     assert comparison.of("FASTER") == []
 
 
@@ -97,7 +100,7 @@ def test_device_times_with_the_hosts_launches_inside_are_compared_with_none(fold
         load(folder(name, {CASE: 10.0}, change=timed(how, ns)))
         for name, how, ns in (("old", "", 3_000_000), ("one", "held", 1_000_000), ("other", "held", 1_000_000))
     )
-    found = compare(old, one, ["latency", "gpu"])
-    assert {verdict.metric for verdict in found.verdicts} == {"latency"}
-    assert found.one_sided == {"gpu": {"head": 1}}
-    assert {verdict.metric for verdict in compare(one, other, ["latency", "gpu"]).verdicts} == {"latency", "gpu"}
+    comparison = compare_frames(old, one, ["latency", "gpu"])
+    assert {verdict.metric for verdict in comparison.verdicts} == {"latency"}
+    assert comparison.one_sided == {"gpu": {"head": 1}}
+    assert {verdict.metric for verdict in compare_frames(one, other, ["latency", "gpu"]).verdicts} == {"latency", "gpu"}

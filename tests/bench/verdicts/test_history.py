@@ -15,7 +15,7 @@ from bench.cli import app
 from bench.errors import StoreError
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.verdicts.history import FAMILY, Point, Series, folders, history, judge, sparkline
+from bench.verdicts.history import FAMILY_ALPHA, Point, Series, find_changes, read_history, results_folders, sparkline
 
 CASE = "resnet18/eager/fp32/b1/i64/stream"
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -35,7 +35,7 @@ def noise(seed: int, count: int, sigma: float = 0.01) -> np.ndarray:
 
 
 def test_flat_noise_has_no_change_more_often_than_is_allowed() -> None:
-    """40 commits, 150 series of each shape; each judged as the only one, so that the allowed rate is FAMILY's."""
+    """40 commits, 150 series of each shape; each a family of one, so that the allowed rate is FAMILY_ALPHA's."""
     for shape in (
         lambda draw: draw.normal(0, 0.03, 40),
         lambda draw: 0.03 * draw.standard_t(3, 40),
@@ -43,9 +43,9 @@ def test_flat_noise_has_no_change_more_often_than_is_allowed() -> None:
     ):
         found = [series(10 * np.exp(shape(np.random.default_rng(seed)))) for seed in range(150)]
         for one in found:
-            judge(one)
+            find_changes(one)
         rate = sum(bool(one.changes) for one in found) / len(found)
-        assert rate <= FAMILY + 3 * (FAMILY * (1 - FAMILY) / len(found)) ** 0.5, rate
+        assert rate <= FAMILY_ALPHA + 3 * (FAMILY_ALPHA * (1 - FAMILY_ALPHA) / len(found)) ** 0.5, rate
 
 
 def test_a_step_is_found_with_its_commits_its_size_and_the_command_that_confirms_it() -> None:
@@ -54,7 +54,7 @@ def test_a_step_is_found_with_its_commits_its_size_and_the_command_that_confirms
         values = 10 * noise(seed, 40)
         values[25:] *= 1.05
         one = series(values)
-        judge(one, among=450)
+        find_changes(one, family=450)
         if len(one.changes) != 1:
             missed += 1
             continue
@@ -77,7 +77,7 @@ def test_two_steps_and_the_way_back() -> None:
     values = 10 * noise(1, 60, 0.005)
     values[20:40] *= 1.06
     one = series(values)
-    judge(one, among=10)
+    find_changes(one, family=10)
     assert [int(change.after.sha, 16) for change in one.changes] == [20, 40]
     assert [change.worse for change in one.changes] == [True, False]
 
@@ -86,7 +86,7 @@ def test_what_is_less_than_matters_is_no_change_however_sure() -> None:
     values = 10 * noise(2, 60, 0.0005)
     values[30:] *= 1.01
     one = series(values)
-    judge(one)
+    find_changes(one)
     assert not one.changes
 
 
@@ -95,7 +95,7 @@ def test_a_single_spike_is_none() -> None:
         values = 10 * noise(seed, 30)
         values[15] *= 1.5
         one = series(values)
-        judge(one)
+        find_changes(one)
         assert not one.changes
         assert [int(point.sha, 16) for point in one.spikes] == [15]
 
@@ -104,17 +104,17 @@ def test_a_single_spike_is_none() -> None:
 def test_the_newest_points_are_too_few_and_are_told(count: int, said: str) -> None:
     values = np.concatenate([10 * noise(3, 20, 0.002), 12 * noise(4, count, 0.001)])
     one = series(values)
-    judge(one)
+    find_changes(one)
     assert not one.changes
     assert one.unsure.startswith(said), one.unsure
 
 
 def test_numbers_without_noise_change_where_they_do() -> None:
     one = series([100.0] * 6 + [103.0] * 6)
-    judge(one)
+    find_changes(one)
     assert [int(change.after.sha, 16) for change in one.changes] == [6]
     flat = series([100.0] * 12)
-    judge(flat)
+    find_changes(flat)
     assert not flat.changes
     assert not flat.unsure
 
@@ -122,14 +122,14 @@ def test_numbers_without_noise_change_where_they_do() -> None:
 def test_what_else_was_another_is_told() -> None:
     values = np.concatenate([10 * noise(5, 10), 11 * noise(6, 10)])
     one = series(values, ["2.13.0"] * 10 + ["2.14.0"] * 10)
-    judge(one)
+    find_changes(one)
     assert one.changes[0].software == {"torch": ("2.13.0", "2.14.0")}
 
 
 def test_short_series_have_no_changes() -> None:
     for count in range(1, 6):
         one = series([10.0, 20.0, 10.0, 20.0, 40.0][:count])
-        judge(one)
+        find_changes(one)
         assert not one.changes
 
 
@@ -156,19 +156,19 @@ def store(tmp_path: Path, record: Callable[..., Record]) -> Path:
 
 
 def test_a_store_is_read_in_the_order_of_its_commits(store: Path) -> None:
-    (one,) = history([store], ["latency"])
+    (one,) = read_history([store], ["latency"])
     assert [int(point.sha, 16) for point in one.points] == list(range(9))  # the tenth had changes of no commit
     assert all(point.rounds == 2 for point in one.points)
     assert int(one.changes[0].after.sha, 16) == 5
     order = {f"{i:040x}": place for place, i in enumerate(reversed(range(10)))}
-    (back,) = history([store], ["latency"], order)
+    (back,) = read_history([store], ["latency"], order)
     assert [int(point.sha, 16) for point in back.points] == list(reversed(range(9)))
     assert not back.changes[0].worse
 
 
 def test_a_place_without_results_is_told(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="holds no records"):
-        folders([tmp_path])
+        results_folders([tmp_path])
 
 
 def test_the_command(store: Path) -> None:

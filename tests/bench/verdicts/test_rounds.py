@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from bench.records.record import Record
-from tests.bench.verdicts.sides import CASE, Folder, found, run, words
+from tests.bench.verdicts.sides import CASE, Folder, compare_folders, run, words
 
 
 def test_rounds_in_turns_are_paired_and_a_drift_that_both_share_is_taken_out(folder: Folder) -> None:
@@ -12,9 +12,9 @@ def test_rounds_in_turns_are_paired_and_a_drift_that_both_share_is_taken_out(fol
 
     in_turns = [folder(f"turn{side}", {CASE: ms}, turns=side, change=drifts) for side, ms in ((1, 10.0), (2, 10.3))]
     apart = [folder(f"apart{side}", {CASE: ms}, change=drifts) for side, ms in ((1, 10.0), (2, 10.3))]
-    one, two = (found(*pair, metrics=["latency"]).verdicts[0] for pair in (in_turns, apart))
-    assert (one.paired, one.word) == (True, "SLOWER")
-    assert (two.paired, two.word) == (False, "AMBIGUOUS")
+    paired, unpaired = (compare_folders(*pair, metrics=["latency"]).verdicts[0] for pair in (in_turns, apart))
+    assert (paired.paired, paired.word) == (True, "SLOWER")
+    assert (unpaired.paired, unpaired.word) == (False, "AMBIGUOUS")
     assert "did not take turns" in run(*apart)[1]
     assert "did not take turns" not in run(*in_turns)[1]
 
@@ -29,15 +29,16 @@ def test_rounds_that_throttled_do_not_count_and_too_many_forbid_a_verdict(folder
 
     base = folder("base", {CASE: 10.0}, rounds=10)
     once = {
-        one.metric: one for one in found(base, folder("once", {CASE: 20.0}, rounds=10, change=throttles(1))).verdicts
+        verdict.metric: verdict
+        for verdict in compare_folders(base, folder("once", {CASE: 20.0}, rounds=10, change=throttles(1))).verdicts
     }
     assert (once["latency"].word, once["latency"].rounds) == ("SLOWER", (10, 9))
     hot = folder("hot", {CASE: 20.0}, rounds=10, change=throttles(3))
-    verdicts = {one.metric: one for one in found(base, hot).verdicts}
+    verdicts = {verdict.metric: verdict for verdict in compare_folders(base, hot).verdicts}
     assert (verdicts["latency"].word, verdicts["latency"].kind) == ("AMBIGUOUS", "throttled")
     assert verdicts["latency"].reason == "3 of 10 rounds throttled in head"
     assert verdicts["weights"].word == "SAME"
-    every = found(base, folder("every", {CASE: 20.0}, rounds=10, change=throttles(10)))
+    every = compare_folders(base, folder("every", {CASE: 20.0}, rounds=10, change=throttles(10)))
     assert words(every) == {"latency": "AMBIGUOUS", "throughput": "AMBIGUOUS", "weights": "SAME", "host": "SAME"}
 
 
@@ -47,7 +48,7 @@ def test_a_round_most_of_whose_samples_fell_does_not_count(folder: Folder) -> No
             record.throttled = {"latency": [[0, 9]]}
 
     base, head = folder("base", {CASE: 10.0}), folder("head", {CASE: 10.0}, change=falls)
-    assert {one.metric: one.rounds for one in found(base, head).verdicts}["latency"] == (8, 7)
+    assert {verdict.metric: verdict.rounds for verdict in compare_folders(base, head).verdicts}["latency"] == (8, 7)
 
 
 def test_cold_starts_are_compared_where_the_caches_were_found_alike(folder: Folder) -> None:
@@ -64,10 +65,10 @@ def test_cold_starts_are_compared_where_the_caches_were_found_alike(folder: Fold
 
     base = folder("base", {CASE: 10.0}, change=cold(["cold", *["warm"] * 7], 1.0))
     head = folder("head", {CASE: 10.0}, change=cold(["warm"] * 8, 1.0))
-    (verdict,) = found(base, head, metrics=["cold-start"]).verdicts
+    (verdict,) = compare_folders(base, head, metrics=["cold-start"]).verdicts
     assert (verdict.word, verdict.rounds) == ("SAME", (7, 8))
     fresh = folder("fresh", {CASE: 10.0}, change=cold(["fresh"] * 8, 1.0))
-    (verdict,) = found(base, fresh, metrics=["cold-start"]).verdicts
+    (verdict,) = compare_folders(base, fresh, metrics=["cold-start"]).verdicts
     assert (verdict.word, verdict.kind) == ("AMBIGUOUS", "caches")
     assert verdict.reason == "compile caches were cold, warm in base, fresh in head"
 
@@ -91,12 +92,12 @@ def test_every_case_is_somewhere(folder: Folder) -> None:
 
     base = folder("base", dict.fromkeys([*names[:5], names[6]], 10.0), change=base_has)
     head = folder("head", dict.fromkeys([names[0], *names[2:]], 10.0), change=head_has)
-    comparison = found(base, head)
-    assert {one.case for one in comparison.verdicts} == {names[0], names[2]}
+    comparison = compare_folders(base, head)
+    assert {verdict.case for verdict in comparison.verdicts} == {names[0], names[2]}
     assert comparison.missing == {names[1]: "", names[3]: "skipped: a package is missing"}
     assert comparison.new == [names[5]]
     assert comparison.nowhere == [names[4]]
-    assert [(one.case, one.rounds, one.of, one.status) for one in comparison.failed] == [
+    assert [(verdict.case, verdict.rounds, verdict.of, verdict.status) for verdict in comparison.failed] == [
         (names[2], 2, 8, "crash"),
         (names[6], 8, 8, "wrong"),
     ]

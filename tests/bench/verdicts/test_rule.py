@@ -16,11 +16,11 @@ from bench.verdicts.rule import (
     Array,
     _prior,
     _trigamma_inverse,
-    counted,
     estimate,
+    exact_verdict,
     holm,
-    rounds_wanted,
-    words,
+    rounds_needed,
+    verdicts,
 )
 
 rng = np.random.default_rng
@@ -31,9 +31,9 @@ def sides(change: float, noise: float, tests: int = 1, rounds: int = 10, seed: i
     return base, head + log1p(change)
 
 
-def said(base: Array, head: Array, paired: bool = False, minimum: float = 0.02, sign: int = 1) -> list[str]:
-    found = estimate(base, head, paired)
-    return [WORDS[word] for word in words(found, holm(found.p), minimum, sign)]
+def words(base: Array, head: Array, paired: bool = False, minimum: float = 0.02, sign: int = 1) -> list[str]:
+    estimates = estimate(base, head, paired)
+    return [WORDS[index] for index in verdicts(estimates, holm(estimates.p), minimum, sign)]
 
 
 @pytest.mark.parametrize("paired", [False, True])
@@ -41,62 +41,62 @@ def said(base: Array, head: Array, paired: bool = False, minimum: float = 0.02, 
     ("change", "word"), [(0.0, SAME), (0.1, SLOWER), (-0.1, FASTER), (0.02, AMBIGUOUS), (0.005, SAME)]
 )
 def test_a_change_is_called_what_it_is(change: float, word: str, paired: bool) -> None:
-    assert said(*sides(change, 0.003), paired) == [word]
+    assert words(*sides(change, 0.003), paired) == [word]
 
 
 def test_less_is_worse_where_more_is_better() -> None:
-    assert said(*sides(0.1, 0.003), sign=-1) == [FASTER]
-    assert said(*sides(-0.1, 0.003), sign=-1) == [SLOWER]
+    assert words(*sides(0.1, 0.003), sign=-1) == [FASTER]
+    assert words(*sides(-0.1, 0.003), sign=-1) == [SLOWER]
 
 
 def test_a_significant_change_below_the_minimum_is_same() -> None:
     base, head = sides(0.01, 0.001)
     assert estimate(base, head, False).p[0] < 1e-6
-    assert said(base, head) == [SAME]
-    assert said(base, head, minimum=0.005) == [SLOWER]
+    assert words(base, head) == [SAME]
+    assert words(base, head, minimum=0.005) == [SLOWER]
 
 
 def test_a_large_change_within_the_noise_is_ambiguous() -> None:
-    assert said(*sides(0.05, 0.1)) == [AMBIGUOUS]
+    assert words(*sides(0.05, 0.1)) == [AMBIGUOUS]
 
 
-@pytest.mark.parametrize("rounds", [1, 2, RULE.least - 1])
+@pytest.mark.parametrize("rounds", [1, 2, RULE.min_rounds - 1])
 def test_too_few_rounds_are_ambiguous_whatever_they_show(rounds: int) -> None:
-    assert said(*sides(1.0, 0.001, rounds=rounds)) == [AMBIGUOUS]
-    assert said(*sides(0.0, 0.0001, rounds=rounds)) == [AMBIGUOUS]
+    assert words(*sides(1.0, 0.001, rounds=rounds)) == [AMBIGUOUS]
+    assert words(*sides(0.0, 0.0001, rounds=rounds)) == [AMBIGUOUS]
 
 
 def test_what_does_not_vary_has_no_error_and_no_part_in_the_correction() -> None:
     base = np.log(np.full((3, 8), 7.3))
     head = base + np.array([0.0, log1p(0.1), 0.0])[:, None]
     head[2, :4] += 0.001
-    found = estimate(base, head, False)
-    assert found.error[:2].tolist() == [0.0, 0.0]
-    assert found.change[0] == 0.0
-    assert np.isnan(found.p[:2]).all()
-    assert np.isfinite(found.p[2])
-    assert np.isfinite(found.half()).all()
+    estimates = estimate(base, head, False)
+    assert estimates.error[:2].tolist() == [0.0, 0.0]
+    assert estimates.effect[0] == 0.0
+    assert np.isnan(estimates.p[:2]).all()
+    assert np.isfinite(estimates.p[2])
+    assert np.isfinite(estimates.half_width()).all()
 
 
 def test_a_round_that_left_nothing_is_left_out() -> None:
     base, head = sides(0.1, 0.003, rounds=12)
     base[0, 3], head[0, 7] = nan, -inf
     two, one = estimate(base, head, False), estimate(base, head, True)
-    assert (two.base[0], two.head[0]) == (11, 11)
-    assert (one.base[0], one.head[0]) == (10, 10)
+    assert (two.base_rounds[0], two.head_rounds[0]) == (11, 11)
+    assert (one.base_rounds[0], one.head_rounds[0]) == (10, 10)
     whole = np.delete(head - base, [3, 7], axis=-1)
-    assert one.change[0] == pytest.approx(whole.mean())
+    assert one.effect[0] == pytest.approx(whole.mean())
 
 
-def test_without_the_floor_it_is_what_scipy_says() -> None:
+def test_without_moderation_it_is_what_scipy_says() -> None:
     base, head = sides(0.01, 0.02, tests=5)
-    two = estimate(base, head, False, floor=False)
+    two = estimate(base, head, False, moderate=False)
     theirs = stats.ttest_ind(head, base, axis=-1, equal_var=False)
     assert two.p == pytest.approx(theirs.pvalue)
     assert two.df == pytest.approx(theirs.df)
     low = theirs.confidence_interval().low
-    assert two.change - two.half(0.05) == pytest.approx(low)
-    one = estimate(base, head, True, floor=False)
+    assert two.effect - two.half_width(0.05) == pytest.approx(low)
+    one = estimate(base, head, True, moderate=False)
     assert one.p == pytest.approx(stats.ttest_rel(head, base, axis=-1).pvalue)
 
 
@@ -106,15 +106,15 @@ def test_units_order_and_sides_make_no_difference(
     seed: int, scale: float, change: float, noise: float, paired: bool
 ) -> None:
     base, head = sides(change, noise, tests=30, seed=seed)
-    found, mirrored = estimate(base, head, paired), estimate(head, base, paired)
+    estimates, mirrored = estimate(base, head, paired), estimate(head, base, paired)
     scaled = estimate(base + log(scale), head + log(scale), paired)
     order = rng(seed).permutation(10)
     shuffled = estimate(base[:, order], head[:, order], paired)
     for other in (scaled, shuffled):
-        assert other.p == pytest.approx(found.p, rel=1e-4, abs=1e-12)
-        assert other.half() == pytest.approx(found.half(), rel=1e-4)
-    assert mirrored.change == pytest.approx(-found.change)
-    assert mirrored.p == pytest.approx(found.p)
+        assert other.p == pytest.approx(estimates.p, rel=1e-4, abs=1e-12)
+        assert other.half_width() == pytest.approx(estimates.half_width(), rel=1e-4)
+    assert mirrored.effect == pytest.approx(-estimates.effect)
+    assert mirrored.p == pytest.approx(estimates.p)
 
 
 @settings(deadline=None)
@@ -162,8 +162,8 @@ def test_a_quiet_case_lends_its_quiet_to_no_noisy_one() -> None:
 def test_intervals_cover() -> None:
     for paired in (False, True):
         base, head = sides(0.0, 1.0, tests=20000, rounds=8, seed=3)
-        found = estimate(base, head, paired)
-        assert 0.945 < (np.abs(found.change) <= found.half(0.05)).mean() < 0.985
+        estimates = estimate(base, head, paired)
+        assert 0.945 < (np.abs(estimates.effect) <= estimates.half_width(0.05)).mean() < 0.985
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_intervals_cover() -> None:
 def test_two_numbers_without_noise_are_compared_as_they_are(
     base: float, head: float, minimum: float, sign: int, word: str
 ) -> None:
-    assert counted(base, head, minimum, sign) == word
+    assert exact_verdict(base, head, minimum, sign) == word
 
 
 def exactly(change: float, deviation: float, rounds: int) -> tuple[Array, Array]:
@@ -195,23 +195,24 @@ def exactly(change: float, deviation: float, rounds: int) -> tuple[Array, Array]
 
 @pytest.mark.parametrize(("change", "settled"), [(0.03, SLOWER), (0.012, SAME), (0.0, SAME)])
 def test_with_the_rounds_it_wants_a_test_is_settled_and_with_fewer_it_is_not(change: float, settled: str) -> None:
-    found = estimate(*exactly(change, 0.04, 8), False)
-    wanted = rounds_wanted(found, 0, 0.02, 1, False)
-    assert wanted
-    assert wanted > 8
-    assert said(*exactly(change, 0.04, wanted)) == [settled]
-    assert said(*exactly(change, 0.04, int(0.8 * wanted))) == [AMBIGUOUS]
+    estimates = estimate(*exactly(change, 0.04, 8), False)
+    rounds = rounds_needed(estimates, 0, 0.02, 1, False)
+    assert rounds
+    assert rounds > 8
+    assert words(*exactly(change, 0.04, rounds)) == [settled]
+    assert words(*exactly(change, 0.04, int(0.8 * rounds))) == [AMBIGUOUS]
 
 
 def test_no_number_of_rounds_settles_what_is_as_large_as_the_minimum() -> None:
-    found = estimate(*exactly(log1p(0.02), 0.04, 8), False)
-    assert rounds_wanted(found, 0, 0.02, 1, False) is None
+    estimates = estimate(*exactly(log1p(0.02), 0.04, 8), False)
+    assert rounds_needed(estimates, 0, 0.02, 1, False) is None
 
 
 def test_more_looks_make_each_stricter() -> None:
-    rule = RULE.over(5)
-    assert (rule.family, rule.single, rule.outside) == (RULE.family / 5, RULE.single / 5, RULE.outside / 5)
+    rule = RULE.per_look(5)
+    assert (rule.family_alpha, rule.test_alpha) == (RULE.family_alpha / 5, RULE.test_alpha / 5)
+    assert rule.interval_alpha == RULE.interval_alpha / 5
     base, head = exactly(0.03, 0.03 / 3.6 * sqrt(10 / 2), 10)
-    found = estimate(base, head, False)
-    assert WORDS[words(found, holm(found.p), 0.02)[0]] == SLOWER
-    assert WORDS[words(found, holm(found.p), 0.02, rule=rule)[0]] == AMBIGUOUS
+    estimates = estimate(base, head, False)
+    assert WORDS[verdicts(estimates, holm(estimates.p), 0.02)[0]] == SLOWER
+    assert WORDS[verdicts(estimates, holm(estimates.p), 0.02, rule=rule)[0]] == AMBIGUOUS

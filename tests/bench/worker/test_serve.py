@@ -7,7 +7,7 @@ import pytest
 
 from bench.plans.case import Case
 from bench.runs.job import LoadJob
-from bench.serving.check import alone, compared, doublings, real, under_load
+from bench.serving.check import default_batches, predict_load, serve_load, times_alone, times_under_load
 from bench.serving.queue import NS, Batching
 from bench.worker.serve import serve_requests
 
@@ -62,7 +62,7 @@ def told(counts: list[int], latency: list[int]) -> dict[str, object]:
 
 def test_a_prediction_beside_a_run_that_went_as_simulated_has_no_error() -> None:
     data = told([1] * 200, [10 * MS] * 200)
-    lines = {line.name: line for line in compared(data, alone(data), 0)}
+    lines = {number.name: number for number in predict_load(data, times_alone(data), 0)}
     assert lines["p50 ms"].measured == lines["p50 ms"].predicted == 10
     assert {line.error for line in lines.values()} == {0}
     assert lines["per batch"].measured == 1
@@ -71,30 +71,30 @@ def test_a_prediction_beside_a_run_that_went_as_simulated_has_no_error() -> None
 
 def test_an_error_is_relative_to_what_was_measured() -> None:
     data = told([1] * 200, [20 * MS] * 200)
-    lines = {line.name: line for line in compared(data, alone(data), 0)}
+    lines = {number.name: number for number in predict_load(data, times_alone(data), 0)}
     assert lines["p50 ms"].error == pytest.approx(-0.5)
 
 
 def test_a_p99_is_not_told_of_few_requests() -> None:
     few, many = (told([1] * n, [10 * MS] * n) for n in (600, 662))
-    assert "p99 ms" not in {line.name for line in compared(few, alone(few), 0)}
-    assert "p99 ms" in {line.name for line in compared(many, alone(many), 0)}
+    assert "p99 ms" not in {number.name for number in predict_load(few, times_alone(few), 0)}
+    assert "p99 ms" in {number.name for number in predict_load(many, times_alone(many), 0)}
 
 
 def test_times_under_load_stand_for_those_alone_where_a_batch_came_up() -> None:
     data = told([1, 1], [10 * MS] * 2)
-    assert under_load(data) == {1: [12 * MS, 12 * MS], 4: [16 * MS]}
+    assert times_under_load(data) == {1: [12 * MS, 12 * MS], 4: [16 * MS]}
 
 
 def test_batches_are_doublings_up_to_the_case_s() -> None:
-    assert doublings(1) == (1,)
-    assert doublings(8) == (1, 2, 4, 8)
-    assert doublings(12) == (1, 2, 4, 8, 12)
+    assert default_batches(1) == (1,)
+    assert default_batches(8) == (1, 2, 4, 8)
+    assert default_batches(12) == (1, 2, 4, 8, 12)
 
 
 def ask(name: str, rate: float | None, seconds: float) -> LoadJob:
     case = Case.parse(name)
-    return LoadJob(case, doublings(case.batch), rate, seconds, 0.0, "cpu", "noise", 0)
+    return LoadJob(case, default_batches(case.batch), rate, seconds, 0.0, "cpu", "noise", 0)
 
 
 @pytest.mark.slow
@@ -107,12 +107,12 @@ def test_a_real_load_is_as_predicted(monkeypatch: pytest.MonkeyPatch) -> None:
     without batching 21 to 33 % under the mean batch (three runs, 2026-11-24, 2 cores shared with a load of 4).
     """
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    answer = real(ask("resnet18/eager/fp32/b4/i64/stream", None, 5))
+    answer = serve_load(ask("resnet18/eager/fp32/b4/i64/stream", None, 5))
     assert answer.status == "ok", answer.reason
     data = answer.data
     assert data["rate"] == pytest.approx(data["saturation"] / 2)
     assert len(data["due"]) == pytest.approx(data["rate"] * 5, rel=0.5)
-    lines = {line.name: line for line in compared(data, under_load(data), 0)}
+    lines = {number.name: number for number in predict_load(data, times_under_load(data), 0)}
     assert abs(lines["p50 ms"].error) < 0.35, lines
     assert abs(lines["per batch"].error) < 0.18, lines
     assert abs(lines["requests/s"].error) < 0.05, lines
@@ -121,6 +121,6 @@ def test_a_real_load_is_as_predicted(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 def test_a_rate_beyond_saturation_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    answer = real(ask("resnet18/eager/fp32/b1/i32/stream", 1e6, 1))
+    answer = serve_load(ask("resnet18/eager/fp32/b1/i32/stream", 1e6, 1))
     assert answer.status == "error"
     assert "the queue would only grow; lower --rate" in answer.reason

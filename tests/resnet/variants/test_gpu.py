@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from resnet.variants import VARIANTS, missing, prepare
+from resnet.variants import LAUNCHES, VARIANTS, missing, prepare
 
 pytestmark = pytest.mark.gpu
 
@@ -13,7 +13,7 @@ CASES = [
     (name, precision, launch)
     for name, row in VARIANTS.items()
     for precision in row.serves.get("cuda", ())
-    for launch in row.launches["cuda"]
+    for launch in LAUNCHES
     if not name.startswith("compile") or precision in ("fp16", "fp32")
 ]
 

@@ -60,7 +60,7 @@ def compiling(monkeypatch: pytest.MonkeyPatch) -> Callable[[Rows], None]:
 
     def give(rows: Rows) -> None:
         def compiled(*_: object) -> Compiled:
-            return Compiled(Accepted([Entry.of(row) for row in rows], "3.7.1", "fedcba9876", "2026-11-02"), [])
+            return Compiled(Accepted([Entry.from_json(row) for row in rows], "3.7.1", "fedcba9876", "2026-11-02"), [])
 
         monkeypatch.setattr(cli_kernels, "compile_kernels", compiled)
 
@@ -76,7 +76,7 @@ def check(compiled_rows: Rows, tmp_path: Path, compiling: Callable[[Rows], None]
         rows = copy.deepcopy(compiled_rows)
         edit(rows)
         path = tmp_path / "accepted.json"
-        Accepted([Entry.of(row) for row in rows], triton, "0123456789", "2026-11-01").save(path)
+        Accepted([Entry.from_json(row) for row in rows], triton, "0123456789", "2026-11-01").save(path)
         return invoke("--arch", "sm_80,sm_90", "--check", str(path), *words)
 
     return run

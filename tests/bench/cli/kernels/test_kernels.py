@@ -178,12 +178,12 @@ def test_unsafe_code_fails_whatever_was_accepted(
     rows = copy.deepcopy(compiled_rows)
     good, bad = of(rows, SPILLING, 90), copy.deepcopy(of(rows, SPILLING, 90))
     bad["facts"].update(overwrites=4)
-    assert Entry.of(good).facts.overwrites == 0
+    assert Entry.from_json(good).facts.overwrites == 0
     compiling([bad])
     renamed = good | {"uses": [use.replace("ptr-", "ptr-1") for use in good["uses"]]}
     path = tmp_path / "accepted.json"
     for before, triton in ((good, "3.7.1"), (bad, "3.7.1"), (renamed, "3.7.1"), (good, "3.6.0")):
-        Accepted([Entry.of(before)], triton, "0123456789", "2026-11-01").save(path)
+        Accepted([Entry.from_json(before)], triton, "0123456789", "2026-11-01").save(path)
         done = invoke("--arch", "sm_90", "--check", str(path))
         assert done.exit_code == 1, done.output
         assert "1 regressed" in flat(done)
@@ -207,7 +207,7 @@ def test_unsafe_code_fails_whatever_was_accepted(
         (
             '{"schema": 1, "triton": "", "commit": "", "when": "", "entries": '
             '[{"arch": 90, "kernel": "conv", "uses": [], "facts": {"stack": 0}}]}',
-            "an entry without async_loads, ",
+            "an object with async_loads and bulk_loads and ",
         ),
         ('{"schema": 3}', "{}: schema 3 is newer than this checkout's 2: update it"),
     ],

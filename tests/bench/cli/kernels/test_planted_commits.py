@@ -22,9 +22,9 @@ PLANTED = {
     "resnet18/fp16-n1-28x28x128-3x3-s1-p1-k128-relu": "ptr-128x64x32-w4-s3-k1-g5",
     "resnet18/fp16-n1-7x7x512-3x3-s1-p1-k512-relu": "ptr-64x64x64-w4-s3-k1-g6",
 }
-OPTIONS = 'launched = {"num_warps": config.warps, "num_stages": config.stages}'
-BOUND = OPTIONS + '\n    launched |= {"maxnreg": 128} if config.group_m == 5 else {}'
-WORSE = OPTIONS + '\n    launched |= {3: {"maxnreg": 32}, 4: {"num_stages": 6}}.get(config.group_m, {})'
+OPTIONS = 'options = {"num_warps": config.warps, "num_stages": config.stages}'
+BOUND = OPTIONS + '\n    options |= {"maxnreg": 128} if config.group_m == 5 else {}'
+WORSE = OPTIONS + '\n    options |= {3: {"maxnreg": 32}, 4: {"num_stages": 6}}.get(config.group_m, {})'
 DOT = "acc = tl.dot(a, tl.trans(b), acc, input_precision=PRECISION)"
 PLAIN = (
     "acc = tl.dot(a, tl.trans(b), acc, input_precision=PRECISION) if GROUP_M != 6 else "

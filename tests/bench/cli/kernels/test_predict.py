@@ -24,17 +24,17 @@ REST = {"gpu": None, "versions": {}, "bundle": ""}
 def test_the_command_writes_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the child answers is `networks` of the tuner, which has tests of its own."""
     network = {"model": "resnet50", "batch": 128, "precision": "fp16", "layers": [[asdict(MIDDLE), 1]]}
-    job = {}
+    sent: dict[str, object] = {}
 
     def ask(job: dict[str, object], limit_s: float, *_: object) -> Answer:
-        job.update(job)
+        sent.update(job)
         return Answer("ok", "", {"networks": [json.loads(json.dumps(network))]} | REST, 0.0)
 
     monkeypatch.setattr(process, "ask", ask)
     done = CliRunner().invoke(app, ["kernels", "--predict", str(tmp_path / "file.json")])
     assert done.exit_code == 0, done.output
-    assert (job["models"], job["batches"]) == (["resnet50"], [1, 32, 128, 256])
+    assert (sent["models"], sent["batches"]) == (["resnet50"], [1, 32, 128, 256])
     assert "images/s" in done.stdout
-    assert predictions.read(tmp_path / "file.json")["networks"][0]["batch"] == 128
+    assert predictions.read_prediction(tmp_path / "file.json")["networks"][0]["batch"] == 128
     done = CliRunner().invoke(app, ["kernels", "--predict", str(tmp_path / "file.json" / "file.json")])
     assert done.exit_code == 2

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from bench.cli import app
 from bench.cli.kernels import tune as cli_tune
 from bench.machine.environment import ROOT, environment, no_cuda
-from bench.tuning.gpus import KNOWN
+from bench.tuning.gpus import PREDICTABLE
 from kernels.table import Table
 
-GPU = KNOWN["NVIDIA H200"]
+GPU = PREDICTABLE["NVIDIA H200"]
 
 
 def bench(*words: str, **env: str) -> subprocess.CompletedProcess[str]:

@@ -38,7 +38,7 @@ def test_the_command_writes_what_the_documents_show(
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "0 of 1 cases with a false alarm" in " ".join(done.stdout.split())
     results = json.loads(target.read_text())
-    assert error_rates.read(target) == results
+    assert error_rates.read_error_rates(target) == results
     assert {row["case"] for row in results["tests"]} == {"resnet18/eager/fp32/b1/i32/stream"}
     assert results["setting"]["looks"] == [6]
     assert splice(tmp_path) == [tmp_path / "README.md"]

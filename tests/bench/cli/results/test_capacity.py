@@ -22,8 +22,8 @@ COMPILED = ("resnet50/compile/fp32/b1/i224/stream", "resnet50/compile/fp32/b8/i2
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capacity, "REQUESTS", 2_000)
-    monkeypatch.setattr(capacity, "PILOT", 1_000)
-    monkeypatch.setattr(capacity, "CURVE", 500)
+    monkeypatch.setattr(capacity, "PILOT_REQUESTS", 1_000)
+    monkeypatch.setattr(capacity, "CURVE_REQUESTS", 500)
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_a_real_run_stands_beside_its_predictions(folder: Path, monkeypatch: pyt
     data = {"due": [20_000_000 * n for n in range(700)], "latency": [4_000_000] * 700, "fed_late": [100_000] * 700}
     data |= {"counts": [1] * 700, "spent": [4_000_000] * 700, "times": {"1": [4_000_000], "8": [8_000_000]}}
     answer = Answer("ok", "", data | {"rate": 50.0, "saturation": 1000.0}, 1.0)
-    monkeypatch.setattr(load_check, "real", lambda job, stage: answer)
+    monkeypatch.setattr(load_check, "serve_load", lambda job, stage: answer)
     result = run_capacity(folder, "--real", COMPILED[1])
     assert result.exit_code == 0, result.output
     assert max(map(len, result.output.splitlines())) <= 80
@@ -153,7 +153,7 @@ def test_a_real_run_stands_beside_its_predictions(folder: Path, monkeypatch: pyt
     (p99,) = [line.split() for line in result.output.splitlines() if line.startswith("p99 ms")]
     assert p99[2:] == ["4.000", "4.000", "+0.0%", "4.000", "+0.0%", "4.001", "+0.0%", "4.000", "to", "4.000"]
     failed = Answer("wrong", "the largest error is 9 times", {}, 1.0)
-    monkeypatch.setattr(load_check, "real", lambda job, stage: failed)
+    monkeypatch.setattr(load_check, "serve_load", lambda job, stage: failed)
     result = run_capacity("--real", COMPILED[1])
     assert result.exit_code == 1
     assert "wrong: the largest error" in result.output

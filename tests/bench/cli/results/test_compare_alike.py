@@ -7,7 +7,7 @@ import pytest
 
 from bench.records.frame import export_parquet
 from bench.records.record import Record
-from tests.bench.verdicts.sides import CASE, OTHER, Folder, changed, found, run, words
+from tests.bench.verdicts.sides import CASE, OTHER, Folder, changed, compare_folders, run, words
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_weights_are_those_of_the_same_case(folder: Folder) -> None:
 def test_an_exported_file_is_compared_by_what_it_has(folder: Folder, tmp_path: Path) -> None:
     base, head = folder("base", {CASE: 10.0}), folder("head", {CASE: 10.5})
     export_parquet([base], tmp_path / "base.parquet")
-    assert words(found(tmp_path / "base.parquet", head))["latency"] == "SLOWER"
+    assert words(compare_folders(tmp_path / "base.parquet", head))["latency"] == "SLOWER"
     assert run(tmp_path / "base.parquet", head)[0] == 1
     other = folder("other", {CASE: 10.0}, change=changed("cpu.name", "Abacus"))
     assert run(tmp_path / "base.parquet", other)[0] == 2

@@ -29,7 +29,7 @@ def runs(repository: Path, here: dict[str, Any]) -> RealRuns:
 
 
 def test_identical_code_is_the_same_and_a_delay_is_found_at_its_size(runs: RealRuns, repository: Path) -> None:
-    assert list(runs.run()) == [Trial(0.0, 0), Trial(0.1, 0)]
+    assert list(runs.run_trials()) == [Trial(0.0, 0), Trial(0.1, 0)]
     words = Counter((row["delay"], row["metric"], row["word"]) for row in runs.tests)
     expected = {
         (delay, metric, word): 2
@@ -50,7 +50,7 @@ def test_identical_code_is_the_same_and_a_delay_is_found_at_its_size(runs: RealR
 
 def test_a_comparison_that_the_budget_cuts_short_does_not_count(runs: RealRuns) -> None:
     runs.budget_s = 0.5
-    assert list(runs.run()) == []
+    assert list(runs.run_trials()) == []
     assert runs.cut
     assert runs.tests == []
 
@@ -58,7 +58,7 @@ def test_a_comparison_that_the_budget_cuts_short_does_not_count(runs: RealRuns) 
 def test_a_case_that_fails_is_told(runs: RealRuns) -> None:
     runs.plan = parse_plan(PLAN.replace('"resnet18"', '"resnet50"'), "test", "test.toml")
     runs.rounds, runs.delays = 1, [0.1]
-    assert list(runs.run()) == [Trial(0.1, 0)]
+    assert list(runs.run_trials()) == [Trial(0.1, 0)]
     assert {row["case"] for row in runs.tests} == {"resnet34/eager/fp32/b1/i32/stream"}
     assert len(runs.failed) == 2
     assert runs.failed[0].startswith("HEAD against HEAD, delayed by 10 %, repeat 1, ")
@@ -100,7 +100,7 @@ def test_the_real_worker_is_delayed_in_latency_and_throughput(
         "test.toml",
     )
     runs = RealRuns(plan, here | {"gpu": {"none": "hidden"}}, [3.0], 1, source="noise", repository=committed(folder))
-    assert list(runs.run()) == [Trial(3.0, 0)]
+    assert list(runs.run_trials()) == [Trial(3.0, 0)]
     assert runs.failed == []
     assert {row["metric"] for row in runs.tests} == {"latency", "throughput"}
     for row in runs.tests:

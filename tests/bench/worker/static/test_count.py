@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from bench.plans.case import Case
-from bench.static.cases import SLOWER, Counted, Facts, compare
+from bench.static.cases import SLOWER, Counted, Facts, compare_facts
 from bench.static.kernels import Accepted
 from bench.worker.static import count as static
 from bench.worker.static.count import Dispatched, count_case
@@ -24,7 +24,7 @@ FUSED = Case.parse("resnet18/fused/fp16/b1/i64/stream")
 
 def verdicts(before: Counted, after: Counted, name: str = EAGER.name) -> list[tuple[str, str, Any, Any]]:
     old, new = (Facts({name: one}, static.environment(), "", "") for one in (before, after))
-    return [(change.word, change.fact, change.before, change.after) for change in compare(old, new)]
+    return [(change.word, change.fact, change.before, change.after) for change in compare_facts(old, new)]
 
 
 def test_eager_launches_what_its_layers_are() -> None:
