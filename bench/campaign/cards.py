@@ -26,10 +26,7 @@ def environment_of_card(name: str, here: Environment) -> Environment:
 
 def _read_environment(folder: Path) -> Environment:
     try:
-        environment = json.loads((folder / "environment.json").read_text())
-    except (OSError, ValueError):
+        environment: Environment = json.loads((folder / "environment.json").read_text())
+        return environment if environment["gpu"]["name"] else {}
+    except (OSError, ValueError, LookupError, TypeError):
         return {}
-    is_whole = (
-        isinstance(environment, dict) and isinstance(environment.get("gpu"), dict) and environment["gpu"].get("name")
-    )
-    return environment if is_whole else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +17,17 @@ from bench.text import WORDS, grid
 from kernels.compiled.bundle import BUNDLE_VARIABLE, maker_of, read_head, sources_digest
 
 
-@dataclass(frozen=True)
-class TaskRow:
-    """A task, its state on this card and code, and the seconds of its last try."""
-
-    task: Task
-    state: State
-    last_seconds: float | None
-
-
-def task_rows(campaign: Campaign) -> list[TaskRow]:
-    """Return every task, in order of value."""
+def task_rows(campaign: Campaign) -> list[tuple[Task, State, float | None]]:
+    """Return every task in order of value, with its state on this card and code, and the seconds of its last try."""
     took = {entry.task: entry.seconds for entry in campaign.entries()}
-    return [TaskRow(task, campaign.state(task), took.get(name)) for name, task in TASKS.items()]
+    return [(task, campaign.state(task), took.get(name)) for name, task in TASKS.items()]
 
 
 def listing_json(campaign: Campaign) -> dict[str, Any]:
     """Return the listing as a JSON object."""
     tasks = [
-        {"task": row.task.name, "stage": stage_of(row.task).name, "seconds": row.task.seconds, "took": row.last_seconds}
-        | asdict(row.state)
-        for row in task_rows(campaign)
+        {"task": task.name, "stage": stage_of(task).name, "seconds": task.seconds, "took": took} | asdict(state)
+        for task, state, took in task_rows(campaign)
     ]
     return {"card": campaign.name, "commit": short(campaign.env["git"]), "tasks": tasks}
 
@@ -47,16 +37,16 @@ def print_listing(out: Console, campaign: Campaign) -> None:
     rows = task_rows(campaign)
     out.print(f"{campaign.name}, commit {short(campaign.env['git'])}, {campaign.root.relative_to(ROOT)}", markup=False)
     table = grid("stage", "task", "state", "at most s", "took s", text=3)
-    for row in rows:
-        style = {"ok": "green", "failed": "red", "partial": "yellow"}.get(row.state.kind)
-        seconds = "-" if row.state.done else f"{row.task.seconds:.0f}"
-        took = "-" if row.last_seconds is None else f"{row.last_seconds:.0f}"
-        table.add_row(stage_of(row.task).name, row.task.name, row.state.kind, seconds, took, style=style)
+    for task, state, took in rows:
+        style = {"ok": "green", "failed": "red", "partial": "yellow"}.get(state.kind)
+        seconds = "-" if state.done else f"{task.seconds:.0f}"
+        last_seconds = "-" if took is None else f"{took:.0f}"
+        table.add_row(stage_of(task).name, task.name, state.kind, seconds, last_seconds, style=style)
     out.print(table)
-    for row in rows:
-        if row.state.text:
-            out.print(f"{row.task.name}: {row.state.text}", markup=False, soft_wrap=True)
-    missing = [row.task for row in rows if not row.state.done]
+    for task, state, _ in rows:
+        if state.text:
+            out.print(f"{task.name}: {state.text}", markup=False, soft_wrap=True)
+    missing = [task for task, state, _ in rows if not state.done]
     cost = sum(task.seconds for task in missing)
     out.print(f"Missing: {len(missing)} tasks, {cost:.0f} s at most.")
     out.print(WORDS, style="dim")

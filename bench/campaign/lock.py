@@ -7,7 +7,6 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from bench.errors import StoreError
 from bench.paths import LOCAL
@@ -22,7 +21,7 @@ def campaign_lock(lock: Path = LOCK) -> Iterator[None]:
         lock.parent.mkdir(parents=True, exist_ok=True)
         with lock.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            handlers = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+            handlers = {n: signal.signal(n, signal.default_int_handler) for n in (signal.SIGTERM, signal.SIGHUP)}
             try:
                 yield
             finally:
@@ -32,7 +31,3 @@ def campaign_lock(lock: Path = LOCK) -> Iterator[None]:
         raise StoreError("another campaign is running in this checkout: wait for it") from None
     except OSError as error:
         raise StoreError(f"{error.filename or lock} cannot be written: {error.strerror}") from None
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bench.errors import ArgumentError
+
 # The seconds that a call of a rented machine may take, without its start; a shorter stage has a budget of its own.
 BUDGET_S = 480.0
 
@@ -132,12 +134,12 @@ def stage_of(task: Task) -> Stage:
 
 
 def select_tasks(names: Iterable[str]) -> list[Task]:
-    """Return the tasks of the named stages and tasks, each once, in that order. Raises ValueError for another name."""
+    """Return the tasks of the named stages and tasks, each once, in that order. Raises ArgumentError for others."""
     tasks: dict[str, Task] = {}
     for name in names:
         if name not in STAGES and name not in TASKS:
             allowed = f"{', '.join(STAGES)}; {', '.join(TASKS)}"
-            raise ValueError(f"unknown stage or task {name!r}; allowed: {allowed}")
+            raise ArgumentError(f"unknown stage or task {name!r}; allowed: {allowed}")
         tasks |= {task.name: task for task in (STAGES[name].tasks if name in STAGES else (TASKS[name],))}
     return list(tasks.values())
 

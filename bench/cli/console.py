@@ -1,4 +1,4 @@
-"""The parts that all commands share: exit codes, the two consoles, options, and how values are printed and parsed."""
+"""The parts that all commands share: exit codes, the two consoles, options, and how values are printed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import json
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-import typer
 from rich.console import Console
 from typer import Argument, Option
 
@@ -36,10 +37,12 @@ Filter = Annotated[
 Json = Annotated[bool, Option("--json", help="Print JSON.")]
 Input = Annotated[str, Option("--input", metavar="photos|noise|DIR", help="Pictures that the model is run on.")]
 Seed = Annotated[int, Option("--seed", help="Seed of the weights, the pictures and the order of cases.")]
+View = StrEnum("View", {name: name for name in VIEWS})  # type: ignore[misc]
 ViewName = Annotated[
-    str | None, Option("--view", metavar="|".join(VIEWS), help="Columns of the table.  \\[default: speed]")
+    View | None, Option("--view", metavar="|".join(VIEWS), help="Columns of the table.  \\[default: speed]")
 ]
 Budget = Annotated[float | None, Option(min=1, metavar="SECONDS", help="Start no case that would end later than this.")]
+ToFile = partial(Option, "-o", "--output", metavar="FILE")  # of a command whose output is one file
 Output = Annotated[Path | None, Option("-o", "--output", metavar="DIR", help="Folder for the records.")]
 
 
@@ -90,28 +93,6 @@ def device_line(env: Environment) -> str:
     cpu, where = env["cpu"], device(env)
     name = hardware(where, env["gpu"].get("name"), cpu["name"], cpu["cores"])
     return name if where == "cuda" else f"{name} (no GPU: {no_cuda(env)})"
-
-
-def checked_view(name: str) -> str:
-    if name not in VIEWS:
-        raise typer.BadParameter(f"unknown view {name!r}; allowed: {', '.join(VIEWS)}")
-    return name
-
-
-def absolute_input(word: str) -> str:
-    """Return an argument of `--input` as a process of another checkout understands it: a folder by its full path."""
-    return word if word in ("photos", "noise") else str(Path(word).resolve())
-
-
-def parse_percentages(option: str, text: str) -> list[float]:
-    """Return the percentages of an option, separated by commas, as fractions of one."""
-    try:
-        fractions = [float(word) / 100 for word in text.split(",")]
-    except ValueError:
-        raise typer.BadParameter(f"{option} wants percentages with commas, as in 0.5,1,2; not {text!r}") from None
-    if any(not 0 < fraction < 1 for fraction in fractions):
-        raise typer.BadParameter(f"{option} {text}: each is more than 0 and less than 100 %")
-    return fractions
 
 
 def write_output(value: Any, path: Path | None) -> None:

@@ -5,31 +5,31 @@ from __future__ import annotations
 from statistics import mean
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from bench.cli.console import device_line, err
+from bench.machine.facts import Environment
 from bench.plans.case import Case
 from bench.records.record import Record
 from bench.runs.sweep import Events
 
 
 class Progress(Events):
-    """Prints to `console`; a context manager, so that the terminal is restored however the sweep ends."""
+    """Prints to stderr; a context manager, so that the terminal is restored however the sweep ends."""
 
-    def __init__(self, console: Console, title: str) -> None:
-        self.console = console
+    def __init__(self, title: str, env: Environment) -> None:
         self.total = self.count = 0
         self.took: list[float] = []  # wall seconds, of cases at once their share, for the time left
         self.what = ""  # what started last
         self.running: set[Case] = set()
         self.bar = Bar(
             SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=12), MofNCompleteColumn(),
-            TextColumn("{task.fields[left]}"), console=console, transient=True, disable=not console.is_terminal,
+            TextColumn("{task.fields[left]}"), console=err, transient=True, disable=not err.is_terminal,
         )  # fmt: skip
         self.task = self.bar.add_task("", total=None, left="")
-        console.print(title, markup=False)
+        err.print(f"{title} on {device_line(env)}", markup=False)
 
     def __enter__(self) -> Progress:
         self.bar.start()
@@ -49,8 +49,8 @@ class Progress(Events):
         self.what = case.name if isinstance(case, Case) else case
         if isinstance(case, Case):
             self.running.add(case)
-        elif not self.console.is_terminal:
-            self.console.print(f"making {case}", markup=False)
+        elif not err.is_terminal:
+            err.print(f"making {case}", markup=False)
         self._update("start")
 
     def stage(self, name: str) -> None:
@@ -65,9 +65,9 @@ class Progress(Events):
         self.bar.update(self.task, completed=self.count, left=self._left())
         if record.status != "ok":
             reason = record.reason.splitlines()[0] if record.reason else ""
-            self.console.print(f"[red]{record.status}[/] {record.case.name}: {escape(reason)}", soft_wrap=True)
-        elif not self.console.is_terminal:
-            self.console.print(
+            err.print(f"[red]{record.status}[/] {record.case.name}: {escape(reason)}", soft_wrap=True)
+        elif not err.is_terminal:
+            err.print(
                 f"[{self.count}/{self.total}] {escape(record.case.name)}  {record.wall_s:.0f} s  {self._left()}",
                 markup=False, soft_wrap=True,
             )  # fmt: skip

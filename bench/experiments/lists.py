@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+from bench.errors import ArgumentError
 
 MODEL = "model"  # the source of a prediction: computed from emitted code and public figures, never measured
 
@@ -126,3 +130,15 @@ EXPERIMENTS = (
         90.0,
     ),
 )
+
+Named = TypeVar("Named", Piece, Experiment)
+
+
+def select_named(parts: Sequence[Named], names: Iterable[str]) -> list[Named]:
+    """Return the parts with these names in the list's order, or all. Raises ArgumentError for an unknown one."""
+    selected = list(names)
+    allowed = [part.name for part in parts]
+    for name in selected:
+        if name not in allowed:
+            raise ArgumentError(f"unknown name {name!r}; allowed: {', '.join(allowed)}")
+    return [part for part in parts if not selected or part.name in selected]

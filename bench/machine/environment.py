@@ -17,8 +17,7 @@ from typing import Any, TypeVar
 
 from bench.machine.facts import Environment, Gpu, Processor, Unreadable
 from bench.machine.provenance import ROOT as ROOT
-from bench.machine.provenance import commit_of
-from bench.machine.provenance import unreadable as unreadable
+from bench.machine.provenance import commit_of, unreadable
 from kernels.cards.places import slug
 
 T = TypeVar("T")
@@ -70,7 +69,7 @@ def cpu() -> Processor:
     present = flags.group(1).split() if flags else []
     return {
         "name": name.group(1).strip() if name else platform.processor() or platform.machine(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "cores": cores(),
         "quota": _read(_cpu_quota),
         "flags": [flag for flag in CPU_FLAGS if flag in present],
         "governor": _read(lambda: Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()),
@@ -78,6 +77,11 @@ def cpu() -> Processor:
         "smt": _read(lambda: Path("/sys/devices/system/cpu/smt/active").read_text().strip() == "1"),
         "numa_nodes": _read(lambda: len(list(Path("/sys/devices/system/node").glob("node[0-9]*"))) or 1),
     }
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cache_bytes() -> int | Unreadable:

@@ -6,24 +6,22 @@ none. `bench.records.typed` checks records against these types.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NewType, TypedDict
+from typing import Annotated, Any, NamedTuple, NewType, TypedDict
 
 # A string that starts with "unreadable:" and says why.
 Unreadable = NewType("Unreadable", str)
 
 
-class Least:
+class Least(NamedTuple):
     """An annotation of numbers: the least allowed value."""
 
-    def __init__(self, value: int) -> None:
-        self.value = value
+    value: int
 
 
-class Like:
+class Like(NamedTuple):
     """An annotation: the JSON is checked as this type; for a dataclass, as an object with some of its fields."""
 
-    def __init__(self, annotation: Any) -> None:
-        self.annotation = annotation
+    annotation: Any
 
 
 Count = Annotated[int, Least(0)]

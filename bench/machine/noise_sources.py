@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import psutil
 
-from bench.machine.environment import unreadable
 from bench.machine.facts import Environment, Gpu
+from bench.machine.provenance import unreadable
 from bench.machine.watch import REASONS
 
 MAX_STEAL = 0.02  # share of the time that the hypervisor may give to others

@@ -22,7 +22,6 @@ from itertools import pairwise
 from math import inf
 from pathlib import Path
 from statistics import median
-from types import TracebackType
 from typing import Any
 
 from bench.machine.environment import child_variables, clock_reasons, gpu_handle, gpus_hidden
@@ -205,7 +204,7 @@ class Watch:
         if self._child:
             self._child.send_signal(signal.SIGSTOP if paused else signal.SIGCONT)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._child and self._child.stdin:
             self._child.stdin.close()  # ends it, as the death of this process does
             self._child.kill()

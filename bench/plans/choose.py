@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.errors import PlanError
+from bench.errors import UNABLE, BenchError, PlanError
 from bench.machine.environment import no_cuda
 from bench.machine.facts import Environment
+from bench.plans.case import Case
 from bench.plans.eligible import why_not
 from bench.plans.plan import Plan, load_plan
 
@@ -21,17 +22,21 @@ def select_cases(plan: str | Path | Plan, globs: Sequence[str] | None) -> Plan:
     return selected
 
 
-def input_refusal(word: str) -> str | None:
-    """Return the reason why a word of `--input` names no pictures, or None."""
-    if word in ("photos", "noise") or Path(word).is_dir():
-        return None
-    return f"--input {word}: neither photos, noise, nor a folder"
+def check_input(word: str) -> None:
+    """Raise PlanError for a word of `--input` that names no pictures."""
+    if word not in ("photos", "noise") and not Path(word).is_dir():
+        raise PlanError(f"--input {word}: neither photos, noise, nor a folder")
 
 
-def plan_refusal(plan: Plan, env: Environment) -> str | None:
-    """Return the reason why the machine that `env` describes can run no case of a plan, or None."""
-    if plan.device == "cuda" and no_cuda(env):
-        return f"the plan {plan.name} needs a CUDA device: {no_cuda(env)}"
+def check_plan(plan: Plan, env: Environment) -> None:
+    """Raise BenchError where the machine that `env` describes can run no case of a plan."""
+    if plan.device == "cuda" and (reason := no_cuda(env)):
+        raise BenchError(f"the plan {plan.name} needs a CUDA device: {reason}", UNABLE)
     if all(why_not(case, env, plan.reserved) for case in plan.cases):
-        return f"this machine can run no case of {plan.name}; `bench list` says why"
-    return None
+        raise BenchError(f"this machine can run no case of {plan.name}; `bench list` says why", UNABLE)
+
+
+def check_case(case: Case, env: Environment) -> None:
+    """Raise BenchError where the machine that `env` describes cannot run a case."""
+    if reason := why_not(case, env):
+        raise BenchError(f"this machine cannot run {case.name}: {reason}", UNABLE)

@@ -96,9 +96,9 @@ def smaller_is_better(records: Iterable[Record]) -> list[dict[str, Any]]:
             if summary.low is not None and summary.high
             else {}
         )
-        entries.append(_entry(summary.case, "ms", summary.median / MS) | interval | _counts(summary))
+        entries.append(_entry(summary, "", "ms", summary.median / MS) | interval)
         if summary.gpu_median is not None:
-            entries.append(_entry(f"{summary.case} GPU time", "ms", summary.gpu_median / MS) | _counts(summary))
+            entries.append(_entry(summary, " GPU time", "ms", summary.gpu_median / MS))
     return entries
 
 
@@ -107,20 +107,15 @@ def bigger_is_better(records: Iterable[Record]) -> list[dict[str, Any]]:
 
     Raises InteropError where no throughput was measured.
     """
-    summaries = [summary for summary in summaries_of(records) if summary.images_per_s is not None]
-    if not summaries:
+    rates = [(summary, rate) for summary in summaries_of(records) if (rate := summary.images_per_s) is not None]
+    if not rates:
         raise InteropError("no throughput was measured there (throughput_s = 0), so there is nothing to export")
-    return [
-        _entry(summary.case, "images/s", float(summary.images_per_s or 0)) | _counts(summary) for summary in summaries
-    ]
+    return [_entry(summary, "", "images/s", rate) for summary, rate in rates]
 
 
-def _entry(name: str, unit: str, value: float) -> dict[str, Any]:
-    return {"name": name, "unit": unit, "value": value}
-
-
-def _counts(summary: CaseSummary) -> dict[str, str]:
-    return {"extra": f"{summary.processes} processes, {summary.samples} samples"}
+def _entry(summary: CaseSummary, what: str, unit: str, value: float) -> dict[str, Any]:
+    counts = f"{summary.processes} processes, {summary.samples} samples"
+    return {"name": f"{summary.case}{what}", "unit": unit, "value": value, "extra": counts}
 
 
 def bencher(records: Iterable[Record]) -> dict[str, Any]:

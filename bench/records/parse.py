@@ -7,7 +7,6 @@ text for numpy to read would halve it, but pass by `Record.parse` and its upgrad
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.machine.environment import child_variables
+from bench.machine.environment import child_variables, cores
 from bench.records.columns import row_maker, schema
 from bench.records.record import Record, parse_each
 
@@ -69,7 +68,7 @@ def _ranges(file: Path, start: int, stop: int) -> list[tuple[int, int]]:
 def parse_parts(file: Path, start: int, stop: int, samples: bool) -> Iterator[ParsedLines]:
     """Parse the lines between two offsets, range by range; many ranges are parsed by several processes."""
     ranges = _ranges(file, start, stop)
-    count = min(_cores(), len(ranges) // RANGES_A_HELPER)
+    count = min(cores(), len(ranges) // RANGES_A_HELPER)
     with ExitStack() as stack:
         helpers: list[_Helper] = []
         if count > 1:
@@ -79,10 +78,6 @@ def parse_parts(file: Path, start: int, stop: int, samples: bool) -> Iterator[Pa
             part = helpers[number % count].receive() if helpers else None
             # what a helper that died (out of memory) did not send is parsed here
             yield part if part and part.end == end else parse_lines(file, begin, end, samples)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Helper:

@@ -1,6 +1,6 @@
 """A record: the result of one case in one round, success or failure.
 
-Schema history (readers upgrade old records, the writer writes the newest; tests/bench/records/golden has one of each):
+Schema history (readers take old records, the writer writes the newest; tests/bench/records/golden has one of each):
   1  the first: one JSON object a line, every sample in integer nanoseconds
   2  2026-11: cold-cache latency (`flushed_ns`, `flushed_gpu_ns`), what was watched beside the timing (`watch`) and the
      samples taken while it throttled (`throttled`), `energy`, `runtime`, `largest`, earlier `attempts`, status
@@ -13,7 +13,7 @@ Schema history (readers upgrade old records, the writer writes the newest; tests
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, cast
 
@@ -42,18 +42,6 @@ STATUSES = {
     "throttled": "measured twice, and each time the machine throttled for too many samples to tell a speed",
     "skipped": "this machine cannot run it",
 }
-
-
-def _upgrade_1(data: dict[str, Any]) -> None:
-    data["schema"] = 2  # the fields that 2 added stay empty
-
-
-def _upgrade_2(data: dict[str, Any]) -> None:
-    data["schema"] = 3  # without `gpu_how`
-
-
-# schema -> the function that turns its data into the next schema's
-UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _upgrade_1, 2: _upgrade_2}
 
 
 # fields of samples -> the key in `throttled` that lists those taken while the machine throttled
@@ -144,19 +132,17 @@ class Record:
 
     @classmethod
     def from_json(cls, data: Any) -> Record:
-        """Return the record of parsed JSON, of any schema up to SCHEMA; `data` is changed.
-
-        Raises RecordError, which names the field with a wrong value.
-        """
+        """Return the record of parsed JSON of any schema to SCHEMA. Raises RecordError, which names a wrong field."""
         if type(data) is not dict or "schema" not in data:
             raise RecordError("not a whole record (no schema)")
         schema = data["schema"]
         if type(schema) is not int or schema > SCHEMA:
             raise RecordError(f"schema {json.dumps(schema)} is newer than this version's {SCHEMA}: update the checkout")
+        if schema < 1:
+            raise RecordError(f"not a record of schema {schema}")
         try:
-            for version in range(schema, SCHEMA):
-                UPGRADES[version](data)
-            record = cls(**_read_fields(data))
+            # up to now, what a later schema added is empty in an earlier record, and all else is as it was
+            record = cls(**_read_fields(data | {"schema": SCHEMA}))
             _check_throughput(record)
             _check_ranges(record)
             return record

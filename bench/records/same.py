@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any
 
 from bench.machine.environment import device, hardware
 from bench.machine.facts import Environment
@@ -128,18 +128,6 @@ SERIES = _of_kinds({Kind.MACHINE})
 CEILINGS = _of_kinds({Kind.MACHINE, Kind.PARTS, Kind.LIMITS})
 
 
-class Conditions(Protocol):
-    """The attributes that FIELDS read: those of a record, or of a sweep that is about to begin."""
-
-    device: str
-    environment: Environment
-    weights: str
-    input: Input
-    seed: int
-    plan: PlanName
-    settings: dict[str, Any]
-
-
 @dataclass
 class SweepConditions:
     """The conditions of a sweep that is about to begin; those that only its records will have are empty."""
@@ -158,6 +146,9 @@ class SweepConditions:
         kind = source if source in ("photos", "noise") else "folder"
         name: PlanName = {"name": plan.name}
         return cls(device(environment), environment, asdict(plan.settings), seed, {"source": kind}, name)
+
+
+Conditions = Record | SweepConditions
 
 
 def differences(records: Iterable[Conditions], now: Conditions, fields: Iterable[Field]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from bench.runs.job import CaseAnswer, CaseJob, fit_job
@@ -22,6 +22,7 @@ RESOLUTION = 32
 REPEATS = 3
 
 Probe = Callable[[int], Answer[CaseAnswer]]
+Tried = list[tuple[int, Answer[CaseAnswer]]]  # every probe in order: its batch, and how it ended
 
 
 def search_largest(ask: Ask, job: CaseJob, stage: Callable[[str], None] = lambda name: None) -> Answer[CaseAnswer]:
@@ -50,60 +51,48 @@ def search(probe: Probe, start: int, limit: int) -> Answer[CaseAnswer]:
     status, peak bytes or null, seconds] of each probe, in order. If nothing fits, `fits` is 0, and the status is that
     of batch 1.
     """
-    search = _Search(start, limit)
-    while batch := search.next():
-        search.note(batch, probe(batch))
-    return search.answer()
+    tried: Tried = []
+    while batch := _next_batch(tried, start, limit):
+        tried.append((batch, probe(batch)))
+    return _result(tried, limit)
 
 
-@dataclass
-class _Search:
-    start: int
-    limit: int
-    tried: list[tuple[int, Answer[CaseAnswer]]] = field(default_factory=list)
-    fits: int = 0  # the largest batch that fits
-    fails: int | None = None  # the smallest above it that fails
+def _bracket(tried: Tried) -> tuple[int, int | None]:
+    """Return the largest batch that fits, or 0, and the smallest above it that fails; each by its last answer."""
+    last = dict(tried)
+    fits = max((batch for batch, answer in last.items() if answer.status == "ok"), default=0)
+    return fits, min((batch for batch in last if batch > fits), default=None)
 
-    def next(self) -> int | None:
-        """Return the batch to try next, between `fits` and `fails`; None once these are close."""
-        if not self.tried:
-            return self.start
-        if self.fails is None:
-            return min(2 * self.fits, self.limit) if self.fits < self.limit else None
-        status = self.last[self.fails].status
-        if not self.fits and self.fails > 1:
-            # a failure for another reason than memory most likely happens at any batch
-            return self.fails // 2 if status == "memory" else 1
-        if self.fits and self.fails - self.fits > max(1, self.fits // RESOLUTION):
-            return (self.fits + self.fails) // 2
-        repeated = [batch for batch, _ in self.tried].count(self.fails) > 1
-        repeats = len(self.tried) - len(self.last)
-        return self.fails if status == "memory" and not repeated and repeats < REPEATS else None
 
-    def note(self, batch: int, answer: Answer[CaseAnswer]) -> None:
-        self.tried.append((batch, answer))
-        self.fits = max((batch for batch, answer in self.last.items() if answer.status == "ok"), default=0)
-        self.fails = min((batch for batch in self.last if batch > self.fits), default=None)
+def _next_batch(tried: Tried, start: int, limit: int) -> int | None:
+    """Return the batch to try next, between the one that fits and the one that fails; None once these are close."""
+    if not tried:
+        return start
+    fits, fails = _bracket(tried)
+    if fails is None:
+        return min(2 * fits, limit) if fits < limit else None
+    last = dict(tried)
+    status = last[fails].status
+    if not fits and fails > 1:
+        # a failure for another reason than memory most likely happens at any batch
+        return fails // 2 if status == "memory" else 1
+    if fits and fails - fits > max(1, fits // RESOLUTION):
+        return (fits + fails) // 2
+    repeated = [batch for batch, _ in tried].count(fails) > 1
+    repeats = len(tried) - len(last)
+    return fails if status == "memory" and not repeated and repeats < REPEATS else None
 
-    @property
-    def last(self) -> dict[int, Answer[CaseAnswer]]:
-        """Return the last answer of each batch."""
-        return dict(self.tried)
 
-    def answer(self) -> Answer[CaseAnswer]:
-        wall_s = sum(answer.wall_s for _, answer in self.tried)
-        reason = f"not sought beyond {self.limit}"
-        if self.fails is not None:
-            bound = self.last[self.fails]
-            reason = f"{bound.status}: {bound.reason}"
-        tried = [[batch, answer.status, _peak(answer), round(answer.wall_s, 3)] for batch, answer in self.tried]
-        result = {"fits": self.fits, "fails": self.fails, "reason": reason, "tried": tried}
-        if self.fits:
-            data = self.last[self.fits].data.copy()
-            data["largest"] = result
-            return Answer("ok", "", data, wall_s)
-        smallest = self.last[1]
-        return Answer(smallest.status, f"batch 1: {smallest.reason}", {"largest": result}, wall_s)
+def _result(tried: Tried, limit: int) -> Answer[CaseAnswer]:
+    fits, fails = _bracket(tried)
+    last = dict(tried)
+    reason = f"not sought beyond {limit}" if fails is None else f"{last[fails].status}: {last[fails].reason}"
+    probes = [[batch, answer.status, _peak(answer), round(answer.wall_s, 3)] for batch, answer in tried]
+    largest = {"fits": fits, "fails": fails, "reason": reason, "tried": probes}
+    wall_s = sum(answer.wall_s for _, answer in tried)
+    if fits:
+        return Answer("ok", "", {**last[fits].data, "largest": largest}, wall_s)
+    return Answer(last[1].status, f"batch 1: {last[1].reason}", {"largest": largest}, wall_s)
 
 
 def _peak(answer: Answer[CaseAnswer]) -> Any:

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import UNABLE, ArgumentError, BenchError, PlanError
+from bench.errors import ArgumentError
 from bench.machine.environment import device, environment
 from bench.paths import new_run_folder
-from bench.plans.choose import input_refusal, plan_refusal, select_cases
+from bench.plans.choose import check_input, check_plan, select_cases
 from bench.plans.plan import Plan
 from bench.plans.words import as_list
+from bench.records.baseline import baseline_of
 from bench.records.frame import load
 from bench.records.store import Store
 from bench.runs.sweep import Sweep
@@ -23,6 +24,24 @@ if TYPE_CHECKING:
 # Cases at once where the gate alone runs. A CPU's kernels use all cores already; a GPU's process is mostly imports, on
 # one core, and the gate's batches are small.
 AT_ONCE = {"cpu": 1, "cuda": 4}
+# more rounds hardly help, as the interval narrows with their square root
+ROUNDS_LIMIT = 20
+
+
+def with_rounds(plan: Plan, rounds: int | None, until: float | None = None, limit: int | None = None) -> Plan:
+    """Return the plan with `rounds` rounds, then more until each ratio is within `until` percent, at most `limit`.
+
+    None leaves the plan's number. Raises ArgumentError for arguments that do not go together.
+    """
+    if limit and not until and not plan.rounds_limit:
+        raise ArgumentError("--rounds-limit goes with --until")
+    plan = replace(plan, rounds=rounds or plan.rounds, rounds_limit=limit or plan.rounds_limit)
+    if until is None:
+        return plan
+    if not any(baseline_of(case, plan.cases) not in (None, case) for case in plan.cases):
+        raise ArgumentError("--until needs a case and its eager baseline; `bench list` shows the cases")
+    settings = replace(plan.settings, ratio=until / 100)
+    return replace(plan, settings=settings, rounds_limit=plan.rounds_limit or ROUNDS_LIMIT)
 
 
 def sweep_of(
@@ -44,10 +63,8 @@ def sweep_of(
     an invalid source.
     """
     facts = environment()
-    if reason := plan_refusal(plan, facts):
-        raise BenchError(reason, UNABLE)
-    if reason := input_refusal(source):
-        raise PlanError(reason)
+    check_plan(plan, facts)
+    check_input(source)
     at_once = 1 if plan.timed else jobs or AT_ONCE[device(facts)]
     budget_s = budget_s or float("inf")
     return Sweep(plan, Store(folder), facts, seed, source, resume, retry, cold, budget_s=budget_s, jobs=at_once)
@@ -75,8 +92,7 @@ def run(
         raise ArgumentError(f"a seed is a whole number from 0 on, not {seed!r}")
     if rounds is not None and (not isinstance(rounds, int) or rounds < 1):
         raise ArgumentError(f"rounds are a whole number from 1 on, not {rounds!r}")
-    chosen = select_cases(plan, as_list(cases))
-    chosen = replace(chosen, rounds=rounds or chosen.rounds)
+    chosen = with_rounds(select_cases(plan, as_list(cases)), rounds)
     folder = Path(output) if output is not None else new_run_folder(chosen.name)
     for _ in sweep_of(chosen, folder, resume=resume, source=source, seed=seed).run():
         pass

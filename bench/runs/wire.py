@@ -56,8 +56,7 @@ def parse_answer(data: Json, job: Job[A], whole: bool) -> A:
 
     An answer that is not `whole` is of a job that ended early: any field may be missing.
     """
-    answer = cast(Hashable, job.answer)
-    return cast(A, _read(_reader(answer) if whole else _partial_reader(answer), data, f"the answer to {job.name}"))
+    return cast(A, _read(_reader(cast(Hashable, job.answer), whole), data, f"the answer to {job.name}"))
 
 
 def _to_json(value: object) -> object:
@@ -78,10 +77,5 @@ def _read(read: Reader, data: object, message: str) -> object:
 
 
 @cache
-def _reader(annotation: Hashable) -> Reader:
-    return reader(annotation)
-
-
-@cache
-def _partial_reader(annotation: Hashable) -> Reader:
-    return object_reader(hints_of(annotation))
+def _reader(annotation: Hashable, whole: bool = True) -> Reader:
+    return reader(annotation) if whole else object_reader(hints_of(annotation))

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Lock
 
-from bench.errors import UnableError, WorkError
+from bench.errors import ArgumentError, UnableError, WorkError
 from bench.machine.environment import cpu
 from bench.machine.provenance import this_commit
 from bench.runs.kernel_jobs import KernelsAnswer, KernelsJob
@@ -37,11 +37,11 @@ class Compiled:
 
 
 def parse_archs(text: str) -> list[int]:
-    """Parse `sm_80,sm_90` as [80, 90]. Raises ValueError for an architecture that nothing is compiled for."""
+    """Parse `sm_80,sm_90` as [80, 90]. Raises ArgumentError for an architecture that nothing is compiled for."""
     words = text.split(",")
     for word in words:
         if word not in ARCHS:
-            raise ValueError(f"unknown architecture {word!r}; allowed: {', '.join(ARCHS)}")
+            raise ArgumentError(f"unknown architecture {word!r}; allowed: {', '.join(ARCHS)}")
     return [arch for name, arch in ARCHS.items() if name in words]
 
 

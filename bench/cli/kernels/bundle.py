@@ -10,7 +10,8 @@ import typer
 from typer import Option
 
 from bench.cli.console import STOPPED, print_json, print_lines, tell
-from bench.cli.kernels.options import parse_batches, parse_models, parse_precisions
+from bench.cli.kernels.options import parse_models
+from bench.cli.words import parse_batches, parse_words
 from bench.machine.provenance import this_commit
 from bench.tuning.bundle import bundle_job, fill_bundle
 from kernels.cards.archs import ARCHS
@@ -42,8 +43,8 @@ def make_bundle(
     archs = {f"sm_{number}": number for number in ARCHS}
     if arch not in archs:
         raise typer.BadParameter(f"--arch {arch}: a bundle is for one of {', '.join(archs)}")
-    names, batches, precisions = parse_models(models.split(",")), parse_batches(batch), parse_precisions(precision)
-    job = bundle_job(names, batches, precisions, archs[arch], candidates, tables)
+    names, precisions = parse_models(models.split(",")), parse_words("precision", precision, BYTES)
+    job = bundle_job(names, parse_batches(batch), precisions, archs[arch], candidates, tables)
     filled, interrupted = fill_bundle(path, job, budget, this_commit(), tell)
     if as_json:
         print_json(asdict(filled))

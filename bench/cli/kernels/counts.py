@@ -9,22 +9,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer import Argument, Option
+from typer import Option
 
-from bench.cli.console import FAILED, USAGE, Filter, Json, err, print_json, print_lines, stop, tell
+from bench.cli.console import FAILED, Filter, Json, PlanName, ToFile, err, print_json, print_lines, tell
 from bench.files import check_writable
-from bench.plans.plan import load_plan
+from bench.plans.choose import select_cases
 from bench.static.cases import Change, Facts, compare_facts, failures
 from bench.static.cases_text import facts_lines, facts_markdown
 from bench.static.count import count_cases
 
 
 def counts(
-    plan: Annotated[
-        str, Argument(metavar="PLAN", help="Name of a plan in bench/plans, or path of a TOML file.")
-    ] = "static",
+    plan: PlanName = "static",
     filter: Filter = None,
-    output: Annotated[Path | None, Option("-o", "--output", metavar="FILE", help="Write the counts.")] = None,
+    output: Annotated[Path | None, ToFile(help="Write the counts.")] = None,
     against: Annotated[
         Path | None, Option(metavar="FILE", help="Exit 1 if a count is worse than in this file.")
     ] = None,
@@ -41,9 +39,7 @@ def counts(
     start = time.monotonic()
     if strict and not against:
         raise typer.BadParameter("--strict is for --against FILE")
-    cases = load_plan(plan).only(*(filter or [])).cases
-    if not cases:
-        stop(f"no case of {plan} matches {' or '.join(filter or [])}; `bench list {plan}` shows them", USAGE)
+    cases = select_cases(plan, filter).cases
     before = Facts.read(against) if against else None
     if output:
         check_writable(output)

@@ -41,7 +41,7 @@ def kernels(
         one, tables = arch if arch != ALL else "sm_90", absolute(_readable_tables(table))
         return cli_bundle.make_bundle(bundle, one, models, batch, precision, candidates, tables, budget, as_json)
     start = time.monotonic()
-    archs, globs = _parse_archs(arch), filter or []
+    archs, globs = parse_archs(arch), filter or []
     before = Accepted.read(check) if check else None
     now = _compile(archs, globs, _readable_tables(table))
     changes = compare_kernels(matching_entries(before.entries, archs, globs), now.entries) if before else []
@@ -53,13 +53,6 @@ def kernels(
     if accept:
         _save(now, accept)
     raise typer.Exit(FAILED if refused(now, changes, before) else 0)
-
-
-def _parse_archs(text: str) -> list[int]:
-    try:
-        return parse_archs(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
 
 
 def _readable_tables(paths: list[Path] | None) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Options of the commands about kernels, and the parsers of those that name networks, batches and precisions."""
+"""Options of the commands about kernels, and the parser of those that name networks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import typer
 from typer import Option
 
 from bench.static.compile import ARCHS
-from kernels.space.layer import BYTES
 from resnet.archs import Spec
 
 ALL = ",".join(ARCHS)
@@ -47,20 +46,3 @@ def parse_models(names: Iterable[str]) -> list[str]:
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
     return models
-
-
-def parse_batches(text: str) -> list[int]:
-    """Return the batch sizes of a text such as `1,8,32`."""
-    batches = [int(word) if word.isdecimal() else 0 for word in text.split(",")]
-    if min(batches) < 1:
-        raise typer.BadParameter(f"--batch {text}: not positive numbers with commas between them")
-    return batches
-
-
-def parse_precisions(text: str) -> list[str]:
-    """Return the precisions of a text such as `fp16,bf16`; there must be kernels for them."""
-    precisions = text.split(",")
-    for word in precisions:
-        if word not in BYTES:
-            raise typer.BadParameter(f"--precision {word}: there are kernels for {', '.join(BYTES)}")
-    return precisions

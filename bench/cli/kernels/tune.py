@@ -12,9 +12,10 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from bench.cli.console import FAILED, STOPPED, UNABLE, Json, err, print_json, print_lines, stop, tell
-from bench.cli.kernels.options import parse_batches, parse_models, parse_precisions
+from bench.cli.console import FAILED, STOPPED, UNABLE, Json, ToFile, err, print_json, print_lines, stop, tell
+from bench.cli.kernels.options import parse_models
 from bench.cli.kernels.progress import TuneLog
+from bench.cli.words import parse_batches, parse_words
 from bench.errors import TuningError
 from bench.machine.environment import environment, no_cuda
 from bench.tuning import summary
@@ -46,10 +47,7 @@ def tune(
             help=f"Configurations tried per layer.  \\[default: {CAP}; with --budget, as many as fit]",
         ),
     ] = None,
-    output: Annotated[
-        Path | None,
-        Option("-o", "--output", metavar="FILE", help="Table of the best.  \\[default: results/tuned/<GPU>.json]"),
-    ] = None,
+    output: Annotated[Path | None, ToFile(help="Table of the best.  \\[default: results/tuned/<GPU>.json]")] = None,
     dry: Annotated[
         bool, Option("--dry", help="Try every step without a GPU, timed by the host's clock; needs -o.")
     ] = False,
@@ -66,7 +64,8 @@ def tune(
     The table holds the best so far after every improvement. Run it again to go on where it was stopped.
     """
     start = time.monotonic()
-    wanted = (parse_models(models or ["resnet50"]), parse_batches(batch), parse_precisions(precision), image)
+    precisions = parse_words("precision", precision, BYTES)
+    wanted = parse_models(models or ["resnet50"]), parse_batches(batch), precisions, image
     _check_machine(dry, output)
     if output:  # a file that is no table is refused before the work begins
         read_table(output)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from bench.cli.console import Json, err, out, print_json, tell
+from bench.cli.console import Json, ToFile, err, out, print_json, tell
 from bench.files import check_writable
 from bench.machine.environment import environment
 from bench.roofline.ceilings import (
@@ -34,10 +34,7 @@ LEGEND = (
 def ceilings(
     force: Annotated[bool, Option("--force", help="Measure again, even if the file is up to date.")] = False,
     output: Annotated[
-        Path | None,
-        Option(
-            "-o", "--output", metavar="FILE", help="File for the result.  \\[default: results/ceilings/<machine>.json]"
-        ),
+        Path | None, ToFile(help="File for the result.  \\[default: results/ceilings/<machine>.json]")
     ] = None,
     quick: Annotated[bool, Option("--quick", help="Try it in seconds, with rough results; needs -o.")] = False,
     as_json: Json = False,

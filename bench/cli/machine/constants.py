@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from bench.cli.console import FAILED, Json, out, print_json
-from bench.cli.machine.parts import Names, Seconds, choose_parts, default_file, run_parts
+from bench.cli.console import FAILED, Json, ToFile, out, print_json
+from bench.cli.machine.parts import Names, Seconds, default_file, run_parts
 from bench.experiments.kept import ConstantsFile
-from bench.experiments.lists import EXPERIMENTS
+from bench.experiments.lists import EXPERIMENTS, select_named
 from bench.machine.environment import environment
 from bench.runs.job import ConstantsJob
 
@@ -21,10 +21,7 @@ BUDGET_S = 240.0
 def constants(
     names: Names = None,
     output: Annotated[
-        Path | None,
-        Option(
-            "-o", "--output", metavar="FILE", help="File for the result.  \\[default: results/<card>/constants.json]"
-        ),
+        Path | None, ToFile(help="File for the result.  \\[default: results/<card>/constants.json]")
     ] = None,
     budget: Seconds = BUDGET_S,
     as_json: Json = False,
@@ -40,7 +37,7 @@ def constants(
     An experiment is a short measurement that decides which kernel is worth making next. Each prints a line, and the
     file, with a prediction beside each outcome, is rewritten. Outcomes of earlier runs on this card stay in it.
     """
-    experiments = choose_parts(EXPERIMENTS, names)
+    experiments = select_named(EXPERIMENTS, names or ())
     env = environment()
     default = default_file(env, "constants", dry)
     kept = ConstantsFile(output or default, env, dry)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from rich.markup import escape
 from typer import Option
 
-from bench.cli.console import FAILED, Json, device_line, out, print_json, stop, write_output
+from bench.cli.console import FAILED, Json, ToFile, device_line, out, print_json, stop, write_output
 from bench.machine.environment import device, environment
 from bench.machine.facts import Environment
 from bench.runs.process import ask
@@ -23,9 +23,7 @@ def env(
     software: Annotated[
         bool, Option("--software", help="Also import each package and ask each tool for its version.")
     ] = False,
-    output: Annotated[
-        Path | None, Option("-o", "--output", metavar="FILE", help="Write what --json prints there, too.")
-    ] = None,
+    output: Annotated[Path | None, ToFile(help="Write what --json prints there, too.")] = None,
     as_json: Json = False,
 ) -> None:
     """This machine as a record describes it, and what makes timings on it noisy."""

@@ -8,6 +8,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from bench.cli.console import UNABLE, USAGE, Json, out, print_json, stop
+from bench.cli.words import parse_batches, parse_words
 from bench.machine.environment import environment
 from bench.roofline.ceilings import load_ceilings
 from bench.roofline.floors import DATASHEETS, floor_rows
@@ -37,8 +38,8 @@ def floors(
     except ValueError as error:
         stop(str(error), USAGE)
     machines = _machines(gpu)
-    precisions = _split("precision", precision, tuple(BYTES)) if precision else ["fp16"] if gpu else []
-    rows = floor_rows(name, image, machines, precisions, _parse_batches(batch))
+    precisions = parse_words("precision", precision, BYTES) if precision else ["fp16"] if gpu else []
+    rows = floor_rows(name, image, machines, precisions, parse_batches(batch))
     if as_json:
         as_dicts = {key: asdict(ceilings) for key, ceilings in machines.items()}
         print_json({"model": name, "image": image, "fusions": FUSIONS, "ceilings": as_dicts, "rows": rows})
@@ -48,27 +49,10 @@ def floors(
 
 def _machines(gpu: str | None) -> dict[str, Ceilings]:
     if gpu is not None:
-        chosen = list(DATASHEETS) if gpu == "all" else _split("GPU", gpu.lower(), tuple(DATASHEETS))
+        chosen = list(DATASHEETS) if gpu == "all" else parse_words("GPU", gpu.lower(), DATASHEETS)
         return {name: DATASHEETS[name] for name in chosen}
     measured = load_ceilings(environment())
     if measured is None:
         names = ",".join(DATASHEETS)
         stop(f"this machine's ceilings are not measured: run `bench ceilings`, or name cards: --gpu {names}", UNABLE)
     return {HERE: measured}
-
-
-def _split(axis: str, words: str, allowed: tuple[str, ...]) -> list[str]:
-    """Return the words between the commas, each once; end the command for one that is not allowed."""
-    chosen = list(dict.fromkeys(word.strip() for word in words.split(",")))
-    for word in chosen:
-        if word not in allowed:
-            stop(f"unknown {axis} {word!r}; allowed: {', '.join(allowed)}", USAGE)
-    return chosen
-
-
-def _parse_batches(words: str) -> list[int]:
-    sizes = [word.strip() for word in words.split(",")]
-    for word in sizes:
-        if not (word.isascii() and word.isdigit() and int(word)):
-            stop(f"batch {word!r} is not a positive number of images", USAGE)
-    return list(dict.fromkeys(map(int, sizes)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from typer import Argument, Option
@@ -25,15 +25,6 @@ Names = Annotated[list[str] | None, Argument(metavar="[NAME...]", help="Which on
 Seconds = Annotated[
     float, Option(min=1, metavar="SECONDS", help="For all together; what has not begun by then is skipped.")
 ]
-
-
-def choose_parts(parts: Any, names: list[str] | None) -> Any:
-    """Return the parts that `names` names, in the list's order; all of them for none."""
-    allowed = [part.name for part in parts]
-    for name in names or ():
-        if name not in allowed:
-            raise typer.BadParameter(f"unknown name {name!r}; allowed: {', '.join(allowed)}")
-    return [part for part in parts if not names or part.name in names]
 
 
 def default_file(env: Environment, name: str, dry: bool) -> Path:

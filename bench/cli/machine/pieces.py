@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from bench.cli.console import FAILED, Json, out, print_json
-from bench.cli.machine.parts import Names, Seconds, choose_parts, default_file, run_parts
+from bench.cli.console import FAILED, Json, ToFile, out, print_json
+from bench.cli.machine.parts import Names, Seconds, default_file, run_parts
 from bench.experiments.kept import PiecesFile
-from bench.experiments.lists import PIECES
+from bench.experiments.lists import PIECES, select_named
 from bench.machine.environment import environment
 from bench.runs.job import PiecesJob
 from bench.runs.process import HERE, Home
@@ -22,10 +22,7 @@ BUDGET_S = 120.0
 
 def pieces(
     names: Names = None,
-    output: Annotated[
-        Path | None,
-        Option("-o", "--output", metavar="FILE", help="File for the result.  \\[default: results/<card>/pieces.json]"),
-    ] = None,
+    output: Annotated[Path | None, ToFile(help="File for the result.  \\[default: results/<card>/pieces.json]")] = None,
     budget: Seconds = BUDGET_S,
     as_json: Json = False,
     dry: Annotated[
@@ -37,7 +34,7 @@ def pieces(
     Results are compared with float64. Each piece prints a line, and the file is rewritten. A piece that hangs or
     crashes does not stop the others.
     """
-    pieces = choose_parts(PIECES, names)
+    pieces = select_named(PIECES, names or ())
     dry = dry or os.environ.get("TRITON_INTERPRET") == "1"
     env = environment()
     default = default_file(env, "pieces", dry)

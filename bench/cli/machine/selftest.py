@@ -10,23 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Option
 
-from bench.cli.console import (
-    FAILED,
-    UNABLE,
-    Json,
-    absolute_input,
-    device_line,
-    err,
-    out,
-    parse_percentages,
-    print_json,
-    stop,
-    tell,
-)
+from bench.cli.console import FAILED, Json, ToFile, err, out, print_json, tell
 from bench.cli.progress import Progress
+from bench.cli.words import absolute_input, parse_percentages
 from bench.files import write_json
 from bench.machine.environment import ROOT, environment
-from bench.plans.choose import plan_refusal, select_cases
+from bench.plans.choose import check_plan, select_cases
 from bench.plans.plan import Plan
 from bench.report.markdown import describe_machine
 from bench.verdicts.selftest import tables as error_rates
@@ -55,7 +44,7 @@ def selftest(
         Option("--from", metavar="DIR", help="Simulate also with the noise between the rounds of these records."),
     ] = None,
     quick: Annotated[bool, Option("--quick", help="Leave out the tables of fewer rounds and of other rules.")] = False,
-    output: Annotated[Path | None, Option("-o", "--output", metavar="FILE", help="Write the result as JSON.")] = None,
+    output: Annotated[Path | None, ToFile(help="Write the result as JSON.")] = None,
     real: Annotated[
         str | None,
         RealOption(metavar="PLAN", help="Compare HEAD with itself by real runs, not by simulation."),
@@ -114,10 +103,9 @@ def _real_runs(plan: Plan, **settings: Any) -> RealRuns:
     from bench.verdicts.selftest.real import RealRuns, Trial
 
     env = environment()
-    if reason := plan_refusal(plan, env):
-        stop(reason, UNABLE)
+    check_plan(plan, env)
 
     def watched(trial: Trial) -> Progress:
-        return Progress(err, f"{trial}, {plan.name} on {device_line(env)}")
+        return Progress(f"{trial}, {plan.name}", env)
 
     return RealRuns(plan, env, repository=ROOT, watched=watched, report=tell, **settings)

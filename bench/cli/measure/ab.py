@@ -8,29 +8,13 @@ import typer
 from typer import Argument, Option
 
 from bench.cli.comparing import Every, FailOn, Fails, Markdown, Minimum, metric_names, parse_minimums
-from bench.cli.console import (
-    FAILED,
-    STOPPED,
-    UNABLE,
-    Budget,
-    Filter,
-    Input,
-    Json,
-    Output,
-    PlanName,
-    Seed,
-    absolute_input,
-    device_line,
-    err,
-    out,
-    print_json,
-    stop,
-    tell,
-)
+from bench.cli.console import Budget, Filter, Input, Json, Output, PlanName, Seed, out, print_json, tell
 from bench.cli.progress import Progress
+from bench.cli.words import absolute_input
+from bench.errors import FAILED, STOPPED
 from bench.machine.environment import ROOT, environment
 from bench.paths import new_run_folder
-from bench.plans.choose import plan_refusal, select_cases
+from bench.plans.choose import check_plan, select_cases
 from bench.runs.ab import LOOKS, Duel
 from bench.runs.measuring import harness_changes
 from bench.runs.worktree import checkouts
@@ -71,8 +55,7 @@ def ab(
 
     question = Question(metric_names(metric) if metric else USUAL, parse_minimums(minimum))
     chosen, env = select_cases(plan, filter), environment()
-    if reason := plan_refusal(chosen, env):
-        stop(reason, UNABLE)
+    check_plan(chosen, env)
     if resume and output is None:
         raise typer.BadParameter("--resume needs the folder to go on in: -o DIR")
     folder = output or new_run_folder(f"ab-{chosen.name}")
@@ -95,7 +78,7 @@ def ab(
 
 def _run(duel: Duel) -> None:
     base, head = duel.sides
-    with Progress(err, f"{base} against {head}, {duel.plan.name} on {device_line(duel.env)}") as duel.events:
+    with Progress(f"{base} against {head}, {duel.plan.name}", duel.env) as duel.events:
         for _ in duel.run():
             pass
 

@@ -62,10 +62,7 @@ def campaign(
         return
     if (card or as_json) and not listed:
         raise typer.BadParameter("--card and --json go with --list")
-    try:
-        tasks = select_tasks(names or [])
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+    tasks = select_tasks(names or [])
     if not listed:
         with suppress(StoreError):  # a checkout that cannot be written has the commit of its git, or none
             write_commit()

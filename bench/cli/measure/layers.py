@@ -10,11 +10,10 @@ import typer
 from rich.status import Status
 from typer import Argument, Option
 
-from bench.cli.console import UNABLE, Input, Json, Seed, err, out, print_json, stop, write_output
+from bench.cli.console import Input, Json, Seed, ToFile, err, out, print_json, write_output
 from bench.machine.environment import environment
 from bench.plans.case import Case
-from bench.plans.choose import input_refusal
-from bench.plans.eligible import why_not
+from bench.plans.choose import check_case, check_input
 from bench.roofline.layers import compare_layers, measure_layers
 from bench.roofline.layers_text import print_layer_comparison, print_layers
 
@@ -24,9 +23,7 @@ def layers(
     against: Annotated[str | None, Option(metavar="CASE", help="Another case, to compare layer by layer.")] = None,
     executions: Annotated[int, Option("-n", min=1, help="Executions of the whole, and as many of its parts.")] = 30,
     trace: Annotated[Path | None, Option(metavar="FILE", help="Write a trace of one execution, for Perfetto.")] = None,
-    output: Annotated[
-        Path | None, Option("-o", "--output", metavar="FILE", help="Write the times as JSON, for the report page.")
-    ] = None,
+    output: Annotated[Path | None, ToFile(help="Write the times as JSON, for the report page.")] = None,
     input: Input = "photos",
     seed: Seed = 0,
     as_json: Json = False,
@@ -39,10 +36,8 @@ def layers(
     cases = [Case.parse(name) for name in (case, against) if name is not None]
     env = environment()
     for parsed in cases:
-        if reason := why_not(parsed, env):
-            stop(f"this machine cannot run {parsed.name}: {reason}", UNABLE)
-    if reason := input_refusal(input):
-        raise typer.BadParameter(reason)
+        check_case(parsed, env)
+    check_input(input)
     for path in (trace, output):
         if path is not None and not path.resolve().parent.is_dir():
             raise typer.BadParameter(f"{path}: there is no folder {path.resolve().parent}")

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from bench.cli.console import FAILED, UNABLE, Input, Json, Seed, out, print_json, stop, tell
+from bench.cli.console import FAILED, Input, Json, Seed, out, print_json, tell
 from bench.machine.environment import environment
 from bench.plans.case import Case
-from bench.plans.eligible import why_not
+from bench.plans.choose import check_case
 
 
 def once(
@@ -25,9 +25,7 @@ def once(
     from bench.worker.once import run_once
 
     parsed = Case.parse(case)
-    reason = why_not(parsed, environment())
-    if reason:
-        stop(f"this machine cannot run {parsed.name}: {reason}", UNABLE)
+    check_case(parsed, environment())
     answer = run_once(parsed, executions, input, seed)
     if as_json:
         print_json(answer)

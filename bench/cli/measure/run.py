@@ -7,25 +7,13 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from bench.cli.console import (
-    Budget,
-    Filter,
-    Input,
-    Json,
-    Output,
-    PlanName,
-    Seed,
-    ViewName,
-    checked_view,
-    out,
-    print_json,
-)
+from bench.cli.console import Budget, Filter, Input, Json, Output, PlanName, Seed, ViewName, out, print_json
 from bench.cli.measure.sweep import exit_code, run_sweep
 from bench.paths import latest_run_folder, new_run_folder
 from bench.plans.choose import select_cases
 from bench.report.terminal import print_report
 from bench.report.views import report_as_json
-from bench.runs.rounds import with_rounds
+from bench.runs.run import sweep_of, with_rounds
 
 
 def run(
@@ -56,13 +44,10 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Measure every case of a plan, with live progress, and print the table."""
-    shown = checked_view(view or ("cold" if cold else "speed"))
-    chosen = select_cases(plan, filter)
-    try:
-        chosen = with_rounds(chosen, rounds, until, rounds_limit)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+    chosen = with_rounds(select_cases(plan, filter), rounds, until, rounds_limit)
+    shown = view or ("cold" if cold else "speed")
     folder = output or (latest_run_folder(chosen.name) if resume or retry else new_run_folder(chosen.name))
-    records = run_sweep(chosen, folder, resume=resume, retry=retry, cold=cold, budget=budget, input=input, seed=seed)
+    sweep = sweep_of(chosen, folder, resume=resume, retry=retry, cold=cold, budget_s=budget, source=input, seed=seed)
+    records = run_sweep(sweep)
     print_json(report_as_json(records)) if as_json else print_report(out, records, folder, shown)
     raise typer.Exit(exit_code(records))

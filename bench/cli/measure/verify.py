@@ -13,6 +13,7 @@ from bench.paths import latest_run_folder, new_run_folder
 from bench.plans import plan as plans
 from bench.plans.choose import select_cases
 from bench.report.terminal import print_gate
+from bench.runs.run import sweep_of
 
 
 def verify(
@@ -33,7 +34,7 @@ def verify(
     chosen = plans.gate_only(select_cases(plan, filter))
     name = f"verify-{chosen.name}"
     folder = output or (latest_run_folder(name) if resume else new_run_folder(name))
-    records = run_sweep(chosen, folder, resume=resume, budget=budget, jobs=jobs, input=input, seed=seed)
+    records = run_sweep(sweep_of(chosen, folder, resume=resume, budget_s=budget, jobs=jobs, source=input, seed=seed))
     if as_json:
         print_json([{"case": r.case.name, "status": r.status, "reason": r.reason, "gate": r.gate} for r in records])
     else:

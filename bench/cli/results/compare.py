@@ -10,7 +10,7 @@ from typer import Argument, Option
 
 from bench.cli.comparing import Every, FailOn, Fails, Markdown, Minimum, metric_names, parse_minimums
 from bench.cli.console import FAILED, Filter, Json, damage_on_stderr, out, print_json
-from bench.records import comparable
+from bench.records.comparable import parse_allowed
 from bench.verdicts.folders import compare_sides, failing, plan_of, read_sides
 from bench.verdicts.metrics import METRICS
 
@@ -37,7 +37,7 @@ def compare(
     """
     from bench.verdicts import text
 
-    metrics, minimums, fields = metric_names(metric), parse_minimums(minimum), _allowed_fields(allow)
+    metrics, minimums, fields = metric_names(metric), parse_minimums(minimum), parse_allowed(allow or ())
     with damage_on_stderr():
         sides = read_sides(base, head, filter or [])
     comparison = compare_sides((base, head), sides, metrics, minimums, fields)
@@ -51,10 +51,3 @@ def compare(
         for step in steps:
             out.print(step, markup=False, soft_wrap=True)
     raise typer.Exit(FAILED if failing(comparison, fail_on or [FailOn.slower]) else 0)
-
-
-def _allowed_fields(words: list[str] | None) -> set[str]:
-    try:
-        return comparable.parse_allowed(words or ())
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None

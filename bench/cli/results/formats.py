@@ -9,7 +9,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from bench.cli.console import USAGE, Filter, read_records, stop, tell
+from bench.cli.console import USAGE, Filter, ToFile, read_records, stop, tell
 from bench.errors import InteropError
 from bench.files import write_file
 from bench.plans.words import matches
@@ -23,9 +23,7 @@ def export(
     folders: Annotated[list[Path], Argument(metavar="DIR...", help="Results folders.")],
     format: Annotated[Format, Option(help="Tool whose format to write.")],
     filter: Filter = None,
-    output: Annotated[
-        Path | None, Option("-o", "--output", metavar="FILE", help="File to write.  \\[default: stdout]")
-    ] = None,
+    output: Annotated[Path | None, ToFile(help="File to write.  \\[default: stdout]")] = None,
 ) -> None:
     """Records as the JSON of pytest-benchmark, github-action-benchmark or Bencher."""
     records = [record for record in read_records(folders) if matches(record.case.name, filter or ())]

@@ -9,12 +9,10 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from bench.cli.console import FAILED, Json, ViewName, checked_view, out, print_json, read_records
+from bench.cli.console import FAILED, Json, ViewName, out, print_json, read_records
 from bench.machine.environment import ROOT
 from bench.records.frame import export_parquet
 from bench.report import markdown as reports
-from bench.report.plot import plot_lines
-from bench.report.rows import describe_fastest, rows_from_records
 from bench.report.terminal import print_report
 from bench.report.views import report_as_json
 
@@ -23,7 +21,6 @@ def report(
     folders: Annotated[list[Path] | None, Argument(metavar="DIR...", help="Results folders.")] = None,
     html: Annotated[Path | None, Option(metavar="FILE", help="Write an HTML page that needs no network.")] = None,
     stills: Annotated[Path | None, Option(metavar="DIR", help="Write the page's charts as SVG and PNG.")] = None,
-    plot: Annotated[bool, Option("--plot", help="Plot latency over batch as text.")] = False,
     splice: Annotated[bool, Option("--splice", help="Renew the tables in README and docs.")] = False,
     check: Annotated[bool, Option("--check", help="Exit 1 if a table in README or docs is out of date.")] = False,
     markdown: Annotated[bool, Option("--markdown", help="Print Markdown.")] = False,
@@ -32,7 +29,7 @@ def report(
     as_json: Json = False,
 ) -> None:
     """The table of results folders, or a page with charts; or the tables inside this checkout's documents."""
-    shown = checked_view(view or "speed")
+    shown = view or "speed"
     if splice or check:
         changed = [str(path.relative_to(ROOT)) for path in reports.splice(write=not check)]
         verb = "out of date (make report)" if check else "renewed"
@@ -52,11 +49,6 @@ def report(
         print_json(report_as_json(records))
     elif markdown:
         print(reports.render_markdown(records, shown), end="")
-    elif plot:
-        cases = rows_from_records(records)
-        out.print(describe_fastest(cases), markup=False, end="\n\n")
-        for line in plot_lines(cases, out.width):
-            out.print(line, markup=False, soft_wrap=True)
     else:
         print_report(out, records, None, shown)
 

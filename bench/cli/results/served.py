@@ -6,14 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
-from bench.cli.console import FAILED, UNABLE, err, out, print_json, read_records, stop
+from bench.cli.console import FAILED, err, out, print_json, read_records, stop
 from bench.errors import CaseError
 from bench.machine.environment import device, environment
 from bench.plans.case import Case
-from bench.plans.choose import input_refusal
-from bench.plans.eligible import why_not
+from bench.plans.choose import check_case, check_input
 
 if TYPE_CHECKING:
     from bench.runs.job import LoadJob
@@ -29,10 +26,8 @@ def load_job(
     case, env = Case.parse(name), environment()
     if case.largest:
         raise CaseError(f"--real serves batches up to one size: write b8, say, for bmax in {case.name}")
-    if reason := why_not(case, env):
-        stop(f"this machine cannot run {case.name}: {reason}", UNABLE)
-    if reason := input_refusal(source):
-        raise typer.BadParameter(reason)
+    check_case(case, env)
+    check_input(source)
     sizes = tuple(sorted(_recorded(case, folder))) if folder else default_batches(case.batch)
     return LoadJob(case, sizes, rate, seconds, wait_ns, device(env), source, seed)
 

@@ -229,7 +229,7 @@ def test_once_runs_in_this_process() -> None:
         (("run", "smoke", "--rounds", "0"), 2, "rounds"),
         (("run", "smoke", "--input", "/no/such/folder"), 2, "neither photos, noise, nor a folder"),
         (("run", "quick", "-f", "fp8", "-f", "onnxruntime-trt/fp32"), 2, "no case"),
-        (("run", "smoke", "--view", "tails"), 2, "unknown view 'tails'; allowed: speed, "),
+        (("run", "smoke", "--view", "tails"), 2, "'tails' is not one of 'speed', "),
         (("run", "smoke", "-f", "eager", "--until", "1"), 2, "needs a case and its eager baseline"),
         (("run", "smoke", "--rounds-limit", "5"), 2, "--rounds-limit goes with --until"),
         (("frobnicate",), 2, "frobnicate"),

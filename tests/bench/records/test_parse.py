@@ -17,7 +17,7 @@ from tests.bench.records.written import quick, write
 def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parse, "RANGE_BYTES", 3000)
     monkeypatch.setattr(parse, "RANGES_A_HELPER", 1)
-    monkeypatch.setattr(parse, "_cores", lambda: 2)
+    monkeypatch.setattr(parse, "cores", lambda: 2)
 
 
 real_one = sys.executable
@@ -34,7 +34,7 @@ def test_helpers_change_nothing_and_may_die(
     folder = write(tmp_path / "r", *lines)
     file = folder / "records.jsonl"
     with monkeypatch.context() as patch:
-        patch.setattr(parse, "_cores", lambda: 1)
+        patch.setattr(parse, "cores", lambda: 1)
         with pytest.warns(Damage, match="jsonl:21: left out"):
             alone = load(folder, samples=True)
     ranges = parse._ranges(file, 0, file.stat().st_size)

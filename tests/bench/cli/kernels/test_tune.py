@@ -37,9 +37,9 @@ def bench(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
     ("words", "sentence"),
     [
         (["resnet51"], "unknown model"),
-        (["--batch", "0"], "not positive numbers"),
-        (["--batch", "1,x"], "not positive numbers"),
-        (["--precision", "int8"], "there are kernels for"),
+        (["--batch", "0"], "not a positive number"),
+        (["--batch", "1,x"], "not a positive number"),
+        (["--precision", "int8"], "unknown precision 'int8'; allowed: "),
         (["--dry"], "name a file outside"),
         (["--dry", "-o", str(GPU.file)], "name a file outside"),
     ],
