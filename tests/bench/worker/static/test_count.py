@@ -167,3 +167,12 @@ def test_a_variant_that_raises_has_failed(monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_record_of_a_layer_nobody_compiles_is_absent_with_the_reason() -> None:
     with pytest.raises(LookupError, match="compiles no resnet18/fp16-n1-"):
         static.record_of(FUSED, Accepted([], "3.7.1", "", ""))
+
+
+def test_a_session_has_the_nodes_and_weights_of_the_graph_that_it_optimises() -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    counted = count_case(Case.parse("resnet18/onnxruntime/fp32/b1/i32/stream"))
+    assert not counted.failed
+    assert 20 < counted.facts["launches"].value < 40  # convolutions with their sums and ReLUs, pools, the last layer
+    assert counted.facts["weights"].value > 4 * 11e6
