@@ -64,9 +64,12 @@ class Clock:
         if self._scratch is None:
             size = FLUSH_FACTOR * last_level_cache(self.name)
             self._scratch = torch.zeros(size, dtype=torch.uint8, device=self.name)
-        self._scratch.add_(1)  # on a CPU by all of torch's threads, so in the caches of all their cores
+        self._overwrite(self._scratch)
         self.wait()
         return self._scratch.numel()
+
+    def _overwrite(self, scratch: Tensor) -> None:
+        scratch.add_(1)  # by all of torch's threads, so in the caches of all their cores
 
 
 class CudaClock(Clock):
@@ -99,6 +102,9 @@ def last_level_cache(device: str) -> int:
         return int(torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size)
     size = cache_bytes()
     return size if isinstance(size, int) else DEFAULT_CACHE_BYTES
+
+    def _overwrite(self, scratch: Tensor) -> None:
+        scratch.zero_()
 
 
 @contextmanager
