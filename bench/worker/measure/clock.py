@@ -95,6 +95,9 @@ class CudaClock(Clock):
     def wait(self) -> None:
         self.stream.synchronize()
 
+    def _overwrite(self, scratch: Tensor) -> None:
+        scratch.zero_()
+
 
 def last_level_cache(device: str) -> int:
     """Return the bytes of the device's last-level cache."""
@@ -102,9 +105,6 @@ def last_level_cache(device: str) -> int:
         return int(torch.cuda.get_device_properties(torch.cuda.current_device()).L2_cache_size)
     size = cache_bytes()
     return size if isinstance(size, int) else DEFAULT_CACHE_BYTES
-
-    def _overwrite(self, scratch: Tensor) -> None:
-        scratch.zero_()
 
 
 @contextmanager
