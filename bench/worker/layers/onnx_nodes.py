@@ -32,11 +32,11 @@ def node_times(runner: Any, setup: Setup) -> Timed:
 
     x = setup.inputs[0]
     with tempfile.TemporaryDirectory() as folder:
-        options = runner._session.get_session_options()
+        options = runner._session().get_session_options()
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
         options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
-        session = InferenceSession(runner._session._model_path, options, providers=[CPU])
+        session = InferenceSession(runner._session()._model_path, options, providers=[CPU])
         graph = onnx.load(options.optimized_model_filepath).graph
         copy = OrtRunner(lambda: session, x, x.dtype, runner._classes, {})
         samples = Samples(copy, replace(setup, inputs=[copy.place(batch) for batch in setup.inputs]))

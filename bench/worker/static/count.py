@@ -201,10 +201,10 @@ def _count_session(case: Case, model: ResNet, example: Tensor) -> Counted:
     from onnxruntime import InferenceSession
 
     runner: Any = prepare(case.variant, model, example, case.precision, case.launch)
-    options = runner._session.get_session_options()
+    options = runner._session().get_session_options()
     with tempfile.TemporaryDirectory(prefix="resnet-bench-facts-") as folder:
         options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
-        InferenceSession(runner._session._model_path, options, providers=runner._session.get_providers())
+        InferenceSession(runner._session()._model_path, options, providers=runner._session().get_providers())
         graph = onnx.load(options.optimized_model_filepath).graph
     sizes = [
         int(np.prod(tensor.dims)) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
