@@ -22,7 +22,7 @@ from kernels.table import Table
 @pytest.mark.slow
 def test_two_layers_on_this_gpu(tmp_path: Path) -> None:
     here = search.read_networks(NetworksJob(["resnet18"], [8], ["fp16"]), print)
-    network = Network.read(here["networks"][0])
+    network = Network.from_json(here["networks"][0])
     two = replace(network, layers=dict(list(network.layers.items())[:2]))
     store = TrialStore(tmp_path / "table.json")
     start = time.monotonic()
