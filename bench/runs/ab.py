@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from bench.errors import StoreError
 from bench.machine.facts import Environment
@@ -24,7 +25,9 @@ from bench.records.record import Record
 from bench.records.store import Store
 from bench.runs import process
 from bench.runs.sweep import Events, Sweep, Turn
+from bench.runs.wire import Json
 from bench.runs.worktree import Checkout
+from resnet.variants import RENAMED
 
 SIDES = ("base", "head")
 # Verdicts are computed after these rounds alone. Each of these looks may be wrong, so the allowed error is divided
@@ -90,7 +93,7 @@ class Duel:
         if self.resume:
             _same_commit(store, checkout)
         plan = replace(self.plan, rounds=self.rounds, rounds_limit=0)
-        ask = partial(process.ask, home=checkout.home)
+        ask = partial(ask_checkout, checkout)
         return Sweep(
             plan,
             store,
@@ -101,6 +104,14 @@ class Duel:
             events=_EventsOfBoth(self.events),
             ask=ask,
         )
+
+
+def ask_checkout(checkout: Checkout, job: Json, limit_s: float, on_stage: Callable[[str], None]) -> process.Answer[Any]:
+    """Have a checkout's worker do a job; one from before a variant was renamed gets the case by the old name."""
+    for old, new in RENAMED.items():
+        if (checkout.home.root / "resnet" / "variants" / f"{old}.py").exists() and "case" in job:
+            job = job | {"case": job["case"].replace(f"/{new}/", f"/{old}/")}
+    return process.ask(job, limit_s, on_stage, home=checkout.home)
 
 
 class _EventsOfBoth(Events):

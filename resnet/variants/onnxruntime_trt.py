@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,6 +15,9 @@ from resnet.model import ResNet
 from resnet.onnx.export import INPUT, onnx_file
 from resnet.onnx.session import TENSORRT, Options, OrtRunner, non_default_stream, open_session
 from resnet.runner import Runner
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 # Dtype of the graph that TensorRT reads, and so of input and output. For bf16 TensorRT casts a float32 graph,
 # because ONNX has no bf16 convolution before opset 22.
@@ -45,14 +50,17 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
         "graph": launch == "graph",
         "session_per_buffer": launch == "graph",
     }
-    return OrtRunner(
-        lambda: open_session(path, TENSORRT, options)[0] if launch == "graph" else session,
-        example,
-        dtype,
-        model.fc.out_features,
-        details,
-        stream=stream,
-    )
+    next_session = partial(_another, path, options) if launch == "graph" else partial(_same, session)
+    return OrtRunner(next_session, example, dtype, model.fc.out_features, details, stream=stream)
+
+
+def _another(path: Path, options: Options) -> InferenceSession:
+    """Return a new session. It is no closure: one would keep the first session, which no buffer uses, in memory."""
+    return open_session(path, TENSORRT, options)[0]
+
+
+def _same(session: InferenceSession) -> InferenceSession:
+    return session
 
 
 def _options(stream: torch.cuda.Stream, example: Tensor, engines: Path, precision: str, launch: str) -> Options:

@@ -5,9 +5,10 @@ import sys
 import time
 
 import bench.worker.__main__
+from bench.runs.job import Notify
 
 
-def sleeping(data: object, notify: bench.worker.__main__.Notify) -> dict[str, object]:
+def sleeping(data: object, notify: Notify) -> dict[str, object]:
     notify(str(os.getpid()))
     time.sleep(600)
     return {}

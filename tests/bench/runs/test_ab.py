@@ -14,8 +14,9 @@ from bench.cli.measure import ab as cli_ab
 from bench.errors import StoreError
 from bench.plans.plan import parse_plan
 from bench.records.store import Store
-from bench.runs.ab import LOOKS, SIDES, Duel, interim_looks
-from bench.runs.worktree import checkouts
+from bench.runs import process
+from bench.runs.ab import LOOKS, SIDES, Duel, ask_checkout, interim_looks
+from bench.runs.worktree import Checkout, checkouts
 from tests.repositories import git
 
 WORKER = """
@@ -223,3 +224,18 @@ def test_this_checkout_against_itself(tmp_path: Path) -> None:
     for side in SIDES:
         assert [record.status for record in Store(tmp_path / "out" / side).read()] == ["ok", "ok"]
     assert not list(Path(root).glob(".git/worktrees/*"))
+
+
+@pytest.mark.parametrize(("file", "name"), [("mixed.py", "mixed"), ("per_layer.py", "per-layer")])
+def test_a_commit_from_before_a_variant_was_renamed_hears_the_old_name(
+    file: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(process, "ask", lambda job, *_, **__: asked.append(job))
+    (tmp_path / "resnet" / "variants").mkdir(parents=True)
+    (tmp_path / "resnet" / "variants" / file).touch()
+    checkout = Checkout("before", "0" * 40, process.Home(tmp_path))
+    reference = {"job": "reference"}
+    for job in (reference, {"job": "case", "case": "resnet18/per-layer/fp16/b1/i32/graph"}):
+        ask_checkout(checkout, job, 1.0, print)
+    assert asked == [reference, {"job": "case", "case": f"resnet18/{name}/fp16/b1/i32/graph"}]

@@ -1,6 +1,10 @@
+import gc
+import sys
+import weakref
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import onnx
 import onnxruntime
@@ -137,3 +141,26 @@ def test_options_name_what_the_installed_providers_parse(tmp_path: Path) -> None
     assert options["user_compute_stream"] == "4096"
     assert options["use_tf32"] == options["enable_cuda_graph"] == "1"
     assert ort._cuda_options(Stream(), "fp16", "stream")["use_tf32"] == "0"
+
+
+@pytest.mark.parametrize("launch", ["stream", "graph"])
+def test_with_graphs_the_first_session_of_tensorrt_is_freed(
+    launch: str, build: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each buffer has another one then, and an engine that nothing uses would count in the memory numbers."""
+    opened: list[weakref.ref[Any]] = []
+
+    def open_one(*_: object) -> tuple[Any, dict[str, Any]]:
+        session = type("Session", (), {})()
+        opened.append(weakref.ref(session))
+        return session, {}
+
+    monkeypatch.setitem(sys.modules, "tensorrt", ModuleType("tensorrt"))
+    monkeypatch.setattr(ort_trt, "open_session", open_one)
+    monkeypatch.setattr(ort_trt, "non_default_stream", lambda device: Stream())
+    monkeypatch.setattr(ort_trt, "onnx_file", lambda *_: (Path(__file__), True))
+    monkeypatch.setattr(ort_trt, "compiled_dir", lambda: tmp_path)
+    runner = ort_trt.prepare(build("resnet18"), torch.empty(2, *IMAGE), "fp16", launch)
+    gc.collect()
+    assert [session() is not None for session in opened] == [launch == "stream"]
+    assert (runner._session() is runner._session()) == (launch == "stream")
