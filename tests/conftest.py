@@ -1,3 +1,4 @@
+import faulthandler
 import fcntl
 import os
 import signal
@@ -66,7 +67,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     with turn(item):
-        return (yield)
+        try:
+            return (yield)
+        finally:
+            # The worker's time limits end its process. One that a test leaves behind would end all tests, minutes later
+            # and without a word.
+            faulthandler.cancel_dump_traceback_later()
 
 
 @contextmanager

@@ -279,8 +279,11 @@ class Campaign:
     def update_outbox(self, every_s: float = 0.0) -> None:
         """Write the archive, the log and the summary to the outbox, unless that was done within `every_s` seconds."""
         if time.monotonic() - self._updated >= every_s:
-            summary = "\n".join(summarize(self)) + "\n"
-            self.outbox.update(self.card_files(), self.results, self.log.path, summary)
+            try:
+                lines = summarize(self)
+            except Exception as error:  # a damaged file keeps nothing from coming back
+                lines = [f"error   summary    {type(error).__name__}: {error}"]
+            self.outbox.update(self.card_files(), self.results, self.log.path, "\n".join(lines) + "\n")
             self._updated = time.monotonic()
 
     def troubles(self) -> list[str]:

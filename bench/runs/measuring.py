@@ -9,7 +9,7 @@ from bench.runs.worktree import Checkout, changed_files
 
 FOLDER = "bench/worker/measure"  # all its modules measure
 # of bench/worker; the others time no case
-WORKER_MODULES = ("__main__", "start", "case", "prepare", "gate", "runtime", "fits")
+WORKER_MODULES = ("__init__", "__main__", "case", "prepare", "gate", "runtime", "fits")
 FILES = (
     *(f"bench/worker/{name}.py" for name in WORKER_MODULES),
     *("bench/machine/watch.py", "bench/runs/job.py", "resnet/device_time.py", "resnet/runner.py"),

@@ -47,7 +47,7 @@ def halves(place: Place, name: str) -> dict[str, Any]:
     """Time a batch of 128, its halves on two streams, and its halves one after the other: a graph each, in turns."""
     batch = place.on(128, 4)
     image = place.on(224, 32)
-    x = _random(place, (batch, 3, image, image))
+    x = _random(place, (batch, 3, image, image), relu=False)
     programs = {size: _program(place, size) for size in (batch, batch // 2)}
     device = torch.device(place.device)
     whole, *parts = [FusedNetwork(programs[size], PRECISION, device) for size in (batch, batch // 2, batch // 2)]
@@ -95,9 +95,10 @@ def slices(place: Place, name: str) -> dict[str, Any]:
     return as_outcome(place, {"batch": batch, "us": us, "ns": ns, "gains": gains})
 
 
-def _random(place: Place, shape: tuple[int, ...]) -> Tensor:
-    values = torch.randn(shape, device=place.device).relu_().half()
-    return values.contiguous(memory_format=torch.channels_last)
+def _random(place: Place, shape: tuple[int, ...], relu: bool = True) -> Tensor:
+    """Return normal values in channels-last fp16, with `relu` as between layers: power and clocks follow the data."""
+    values = torch.randn(shape, device=place.device)
+    return (values.relu_() if relu else values).half().contiguous(memory_format=torch.channels_last)
 
 
 def _stage(place: Place, part: Program, modules: Mapping[str, nn.Module], x: Tensor, out: Tensor) -> list[Run]:
