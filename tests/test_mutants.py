@@ -6,7 +6,7 @@ import pytest
 
 from tests.mutants.__main__ import apply, copy_checkout, judge, mutants
 
-SAMPLE = ("stats-median-interval", "store-torn-line", "verdict-holm", "queue-full-batch")  # of a few seconds each
+SAMPLE = ("stats-median-interval", "verdict-holm")  # of a few seconds each
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,7 @@ def test_the_example_of_the_readme_runs(tmp_path: Path) -> None:
     (block,) = re.findall(r"```python\n(import bench\n.*?)```", README, re.S)
     plan = tmp_path / "tiny.toml"
     plan.write_text(
-        'why = "A test."\nrounds = 3\n[measure]\nwarmup_s = 0.0\nlatency_s = 0.0\nsamples = 7\nthroughput_s = 0.01\n'
+        'why = "A test."\nrounds = 1\n[measure]\nwarmup_s = 0.0\nlatency_s = 0.0\nsamples = 7\nthroughput_s = 0.01\n'
         'steal = 1.0\n[[group]]\nwhy = "Tiny."\nmodel = "resnet18"\nvariant = "eager"\nprecision = "fp32"\n'
         "batch = 1\nimage = 32\n"
     )
