@@ -32,7 +32,8 @@ err = Console(stderr=True, highlight=False)
 
 PlanName = Annotated[str, Argument(metavar="PLAN", help="Name of a plan in bench/plans, or path of a TOML file.")]
 Filter = Annotated[
-    list[str] | None, Option("-f", "--filter", metavar="GLOB", help="Only cases that match; repeat for more.")
+    list[str] | None,
+    Option("-f", "--filter", metavar="GLOB", help="Only cases whose names match or contain it; repeat for more."),
 ]
 Json = Annotated[bool, Option("--json", help="Print JSON.")]
 Input = Annotated[str, Option("--input", metavar="photos|noise|DIR", help="Pictures that the model is run on.")]

@@ -66,16 +66,16 @@ def _print_front(out: Console, choice: Choice) -> None:
 
 def _why_no_choice(choice: Choice) -> str:
     if choice.undecided:
-        return "These records cannot answer: no case is shown to be within the budget."
+        return "These records cannot answer: no case is shown to be within the limits."
     if choice.excluded:
-        return "Nothing here is within the budget."
+        return "Nothing here is within the limits."
     return "Nothing here was measured."
 
 
 def _runner_up(choice: Choice) -> str:
     best, second = choice.best, choice.runner_up
     if not best or not second:
-        return "No other case is shown to be within the budget."
+        return "No other case is shown to be within the limits."
     objective = OBJECTIVES[choice.budget.objective]
     text = f"Runner-up: {describe_case(second.row)}, {digits(second.value or 0)} {objective.unit}; they differ in "
     text += ", ".join(differing_axes(best.row, second.row)) + ". "

@@ -227,8 +227,9 @@ def _describe_throttled(runs: list[Record]) -> str:
     clauses = []
     if throttled:
         reasons = dict.fromkeys(reason for record in throttled for reason in record.watch.get("spoilt_s", ()))
+        cause = f" ({', '.join(reasons)})" if reasons else ""  # without one where only cold-L2 samples were spoilt
         share = f"in {len(throttled)} of {len(runs)} runs"
-        clauses.append(f"{share} the machine throttled ({', '.join(reasons)}): those samples do not count")
+        clauses.append(f"{share} the machine throttled{cause}: those samples do not count")
     if repeated:
         clauses.append(f"{repeated} were run again for that")
     return "; ".join(clauses)

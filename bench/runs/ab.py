@@ -78,7 +78,7 @@ class Duel:
                 self.done = number + 1
                 round_s = max(time.monotonic() - round_start, round_s / 2)
                 if not any(due.values()):
-                    self.stopped = self.stopped or f"all {self.rounds} rounds"
+                    self.stopped = self.stopped or f"all {self.rounds} rounds are done"
                     return
                 if self.done in interim_looks(self.rounds) and self.is_decided():
                     self.stopped = "every case is decided"

@@ -79,7 +79,7 @@ def _print_ceilings(measured: Ceilings, path: Path) -> None:
         out.print(f"[yellow]noisy:[/] {line}")
     if warnings:
         out.print("On a quiet machine the ceilings may be higher: stop other work, then bench ceilings --force.")
-    out.print(f"Written: {path}", markup=False, soft_wrap=True)
+    out.print(f"File: {path}", markup=False, soft_wrap=True)
 
 
 def _cells(row: MeasurementRow) -> tuple[str, ...]:

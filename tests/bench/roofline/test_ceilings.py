@@ -187,7 +187,7 @@ def test_they_are_measured_once_and_again_with_force(
     told = json.loads(first)
     assert told["schema"] == ceilings.SCHEMA
     assert "GFLOP/s" in shown
-    assert max(map(len, shown.split("Written: ")[0].splitlines())) <= 80
+    assert max(map(len, shown.split("File: ")[0].splitlines())) <= 80
     assert asked(monkeypatch, "-o", str(path), "--json") == 0
     assert path.read_text() == first
     assert json.loads(capsys.readouterr().out)["flops"] == told["flops"]

@@ -103,7 +103,7 @@ def test_both_sides_take_turns_case_by_case_and_either_may_be_first(duel: Duel) 
         assert {one[2], other[2]} == set(SIDES)
     assert {side for _, _, side in ran[::2]} == set(SIDES)
     assert {(number, model) for number, model, _ in ran} == {(n, m) for n in range(4) for m in ("resnet18", "resnet34")}
-    assert (duel.done, duel.stopped) == (4, "all 4 rounds")
+    assert (duel.done, duel.stopped) == (4, "all 4 rounds are done")
     shas = [{record.environment["git"]["sha"] for record in Store(duel.folder / side).read()} for side in SIDES]
     assert shas == [{checkout.sha} for checkout in duel.sides]
 
