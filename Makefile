@@ -54,8 +54,9 @@ test check mutants: EXTRAS = $(if $(VENV),dev,test)
 bench: setup
 	@$(RUN) bench run $(PLAN) $(ARGS)
 
+# One process more than cores, as tests wait for children and for time to pass.
 test: setup
-	@$(RUN) pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(RUN) pytest -n $$(($$(nproc) + 1)) --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # Types on one core, kernels on the other; the rest takes seconds. All kernels and architectures: `make kernels`.
 check: setup
