@@ -143,3 +143,9 @@ def test_the_largest_batch_is_a_row_of_its_own(record: Make) -> None:
         ("resnet50/eager/fp32/bmax/i224/stream", 96)
     ]
     assert report_as_json(records)["largest"][0]["fails"] == 99
+
+
+@pytest.mark.parametrize("status", ["wrong", "throttled"])
+def test_a_case_that_is_not_ok_has_no_row_whatever_it_measured(record: Callable[..., Record], status: str) -> None:
+    times = {"latency_ns": [10_000_000] * 9, "throughput": {"images": 10, "ns": 1_000_000_000}}
+    assert rows_from_records([record("resnet50/eager/fp32/b1/i224/stream", status=status, **times)]) == []
