@@ -1,5 +1,7 @@
 """Records to rows: their order, their ratios, the sentences above and below them."""
 
+from collections.abc import Callable
+
 import pytest
 
 from bench.plans.words import summarize_cases
