@@ -21,9 +21,9 @@ os.environ["KERAS_BACKEND"] = "torch"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):  # side by side they share the cores
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // workers)))
-# What a GPU machine's stack warns of, once and in whichever test comes first, fails no test; what our modules do, does.
 HERE = Path(__file__).parent
 STARTED = pytest.StashKey[float]()
+# What a GPU machine's stack warns of, once and in whichever test comes first, fails no test; what our modules do, does.
 GPU_WARNINGS = ("default", r"error:::(bench|kernels|resnet|tests)(\.|$)")
 # A background job of a shell ignores Ctrl-C, and so would every process that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

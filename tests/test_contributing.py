@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.__main__ import copy_checkout
+from tests.repositories import copy_checkout
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "CONTRIBUTING.md").read_text()
@@ -22,34 +22,30 @@ def test_there_is_a_recipe_for_each_thing_that_is_added_often() -> None:
 
 
 @pytest.fixture(scope="module")
-def carry_out(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], None]:
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkout")
     copy_checkout(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Runs a command in the copy; what it prints, in words with a space between."""
     programs = tmp_path_factory.mktemp("programs")
     for name, module in (("python", ""), ("bench", "-m bench ")):
         (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {module}"$@"\n')
         (programs / name).chmod(0o755)
     path = os.pathsep.join((str(programs), os.environ["PATH"]))
-    variables = os.environ | {"PATH": path, "PYTHONPATH": str(folder), "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "80"}
+    variables = os.environ | {"PATH": path, "PYTHONPATH": str(checkout), "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "80"}
 
-    def run(command: str) -> str:
+    def output_of(command: str) -> str:
         done = subprocess.run(
-            command, shell=True, cwd=folder, env=variables, capture_output=True, text=True, timeout=300, check=False
+            command, shell=True, cwd=checkout, env=variables, capture_output=True, text=True, timeout=300, check=False
         )
         assert done.returncode == 0, f"{command}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
         return " ".join((done.stdout + done.stderr).split())
 
-    def recipe(name: str) -> None:
-        for language, text in BLOCK.findall(RECIPES[name]):
-            if language == "console":
-                for command, *lines in (part.splitlines() for part in re.split(r"^\$ ", text, flags=re.M) if part):
-                    output = run(command)
-                    for line in lines:
-                        assert " ".join(line.split()) in output, (command, output)
-            else:
-                write(folder, text)
-
-    return recipe
+    return output_of
 
 
 def write(folder: Path, block: str) -> None:
@@ -68,6 +64,12 @@ def write(folder: Path, block: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_does_what_it_says(name: str, carry_out: Callable[[str], None]) -> None:
+def test_a_recipe_does_what_it_says(name: str, checkout: Path, run: Callable[[str], str]) -> None:
     """In the page's order, in one copy: the last one holds all that was added against the rules of the house."""
-    carry_out(name)
+    for language, text in BLOCK.findall(RECIPES[name]):
+        if language != "console":
+            write(checkout, text)
+            continue
+        for command, *lines in (part.splitlines() for part in re.split(r"^\$ ", text, flags=re.M) if part):
+            output = run(command)
+            assert [line for line in lines if " ".join(line.split()) not in output] == [], (command, output)

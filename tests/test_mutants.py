@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.__main__ import apply, copy_checkout, judge, mutants
+from tests.mutants.__main__ import apply, judge, mutants
+from tests.repositories import copy_checkout
 
 SAMPLE = ("stats-median-interval", "verdict-holm")  # of a few seconds each
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,8 +19,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from tests.repositories import copy_checkout
+
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
 
 
 @dataclass(frozen=True)
@@ -50,19 +50,9 @@ def mutants(prefixes: tuple[str, ...] = ()) -> list[Mutant]:
     return chosen
 
 
-def copy_checkout(folder: Path) -> None:
-    """The files of the checkout that git tracks or would add, as they are now."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
-    for name in filter(None, names):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-
-
 def apply(mutant: Mutant, folder: Path, *options: str) -> str:
     """What git says against the patch: empty where it fits."""
-    command = ["git", "apply", "--unidiff-zero", *options, str(mutant.patch)]
+    command = ["git", "apply", *options, str(mutant.patch)]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stderr.strip()
 
 

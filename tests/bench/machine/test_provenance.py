@@ -10,6 +10,7 @@ import pytest
 
 from bench.machine import provenance
 from bench.machine.provenance import FILE, ROOT, commit_of, digest, sha_of, short, write_commit
+from tests.repositories import files_of
 
 SOURCES = {"bench/x.py": "1", "bench/plans/y.toml": "1", "kernels/z.py": "1", "resnet/r.py": "1", "pyproject.toml": ""}
 
@@ -41,7 +42,7 @@ def sent(checkout: Path, tmp_path: Path) -> Path:
     """A machine that was sent every file that git does not ignore, the commit's among them."""
     assert write_commit(checkout)["source"] == "git"
     copy = tmp_path / "sent"
-    names = run(checkout, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
+    names = files_of(checkout)
     assert FILE in names
     for name in names:
         (copy / name).parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,6 @@ from collections import Counter
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch.backends import mkldnn
 from torch.profiler import ProfilerActivity, profile
 
@@ -48,26 +47,6 @@ def test_the_epilogues_are_inside_the_convolutions(precision, build, batch, capf
     primitives = Counter(line.split(",")[5] for line in capfd.readouterr().out.splitlines() if ",exec,cpu," in line)
     assert primitives["convolution"] == 20
     assert primitives["reorder"] == 0
-
-
-@pytest.fixture
-def cudnn_on_a_cpu():
-    """aten's two cuDNN ops with their own schemas, and plain arithmetic as their CPU kernels; counts the calls."""
-    calls: Counter[str] = Counter()
-
-    def relu(x, weight, bias, stride, padding, dilation, groups):
-        calls["relu"] += 1
-        return F.conv2d(x, weight, bias, stride, padding, dilation, groups).relu()
-
-    def add_relu(x, weight, z, alpha, bias, stride, padding, dilation, groups):
-        calls["add_relu"] += 1
-        return (F.conv2d(x, weight, bias, stride, padding, dilation, groups) + alpha * z).relu()
-
-    library = torch.library.Library("aten", "IMPL")
-    library.impl("cudnn_convolution_relu", relu, "CPU")
-    library.impl("cudnn_convolution_add_relu", add_relu, "CPU")
-    yield calls
-    library._destroy()
 
 
 def always(answer):

@@ -2,11 +2,8 @@
 
 import importlib.util
 import json
-from collections import Counter
 
 import pytest
-import torch
-import torch.nn.functional as F
 
 if importlib.util.find_spec("triton") is None:
     pytest.skip("kernels need triton", allow_module_level=True)
@@ -19,24 +16,7 @@ from resnet.library.steps import library_step
 from resnet.runner import with_launch
 from resnet.variants import VARIANTS, per_layer, prepare, refusal, warn_renamed
 
-
-@pytest.fixture(autouse=True)
-def calls(monkeypatch):
-    """aten's two cuDNN ops with their own schemas, and plain arithmetic as their CPU kernels; counts the calls."""
-    seen: Counter[str] = Counter()
-
-    def relu(x, weight, bias, stride, padding, dilation, groups):
-        seen["relu"] += 1
-        return F.conv2d(x, weight, bias, stride, padding, dilation, groups).relu()
-
-    def add_relu(x, weight, z, alpha, bias, stride, padding, dilation, groups):
-        seen["add_relu"] += 1
-        return (F.conv2d(x, weight, bias, stride, padding, dilation, groups) + alpha * z).relu()
-
-    with torch.library._scoped_library("aten", "IMPL") as implemented:
-        implemented.impl("cudnn_convolution_relu", relu, "CPU")
-        implemented.impl("cudnn_convolution_add_relu", add_relu, "CPU")
-        yield seen
+pytestmark = pytest.mark.usefixtures("cudnn_on_a_cpu")
 
 
 def always(answer):
@@ -64,25 +44,27 @@ def faster(monkeypatch):
         ("resnet50v2", 13 + 3 + 1),
     ],
 )
-def test_the_library_s_steps_agree_with_float64(name, own, faster, build, batch, error, tolerance, calls) -> None:
+def test_the_library_s_steps_agree_with_float64(
+    name, own, faster, build, batch, error, tolerance, cudnn_on_a_cpu
+) -> None:
     faster("library")
     runner = per_layer.prepare(build(name), batch, "fp32", "stream")
     assert runner.details["steps"]["own"] == own
-    calls.clear()
+    cudnn_on_a_cpu.clear()
     assert error(build(name), batch, runner(runner.place(batch))) < tolerance["fp32"]
-    assert calls.total() > 0
+    assert cudnn_on_a_cpu.total() > 0
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50v2", "resnet18-A"])
-def test_our_steps_agree_with_float64(name, faster, build, batch, error, tolerance, calls) -> None:
+def test_our_steps_agree_with_float64(name, faster, build, batch, error, tolerance, cudnn_on_a_cpu) -> None:
     faster("own")
     runner = per_layer.prepare(build(name), batch, "fp32", "stream")
     assert runner.details["steps"]["library"] == 0
-    calls.clear()
+    cudnn_on_a_cpu.clear()
     for given, flip in ((batch, False), (batch.flip(0), True)):
         logits = runner(runner.place(given))
         assert error(build(name), batch, logits.flip(0) if flip else logits) < tolerance["fp32"]
-    assert calls.total() == 0
+    assert cudnn_on_a_cpu.total() == 0
     json.dumps(runner.details)
 
 

@@ -1,6 +1,5 @@
 """Real runs of HEAD against HEAD, with delays: in a repository whose worker's clock is made up, once in this one."""
 
-import shutil
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -13,6 +12,7 @@ from bench.plans.plan import parse_plan
 from bench.runs.ab import interim_looks
 from bench.verdicts.selftest.real import RealRuns, Trial, inject
 from tests.bench.verdicts.selftest.repository import PLAN, committed, repository_in
+from tests.repositories import copy_checkout
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -81,19 +81,8 @@ def test_the_real_worker_is_delayed_in_latency_and_throughput(
     was up to ten times as slow as the next, one with a single thread by a third (2026-11, shared 2-core VM).
     """
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    listed = subprocess.run(
-        ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if listed.returncode:
-        pytest.skip("this is no git checkout")
     folder = tmp_path / "repository"
-    for name in listed.stdout.split("\0"):
-        if name.startswith(("bench/", "kernels/", "resnet/", "pyproject", "constraints")) and (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
+    copy_checkout(folder, ("bench/", "kernels/", "resnet/", "pyproject", "constraints"))
     plan = parse_plan(
         "[measure]\nthroughput_s = 0.3\nflush_batch = 0\n" + PLAN.replace(', "resnet34"', "")[1:].partition("\n")[2],
         "test",
