@@ -13,6 +13,18 @@ ROOT = Path(__file__).parents[3]
 SIDES = ("bench/runs/sweep.py", "bench/worker/reference.py")  # who asks for references, and who makes them
 
 
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the sources, whose cache of mypy the tests share: after the first they check what was edited alone."""
+    folder = tmp_path_factory.mktemp("tree")
+    for name in ("bench", "kernels", "resnet"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    if (ROOT / ".mypy_cache").is_dir():
+        shutil.copytree(ROOT / ".mypy_cache", folder / ".mypy_cache")
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "old", "new", "complaint"),
@@ -23,23 +35,15 @@ SIDES = ("bench/runs/sweep.py", "bench/worker/reference.py")  # who asks for ref
         ("bench/runs/sweep.py", 'reference.data["paths"]', 'reference.data["files"]', SIDES[:1]),
     ],
 )
-def test_a_renamed_field_is_an_error(file: str, old: str, new: str, complaint: tuple[str, ...], tmp_path: Path) -> None:
-    tree = tmp_path / "tree"
-    tree.mkdir()
-    for name in ("bench", "kernels", "resnet", "pyproject.toml"):
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, tree / name)
-    cache = ROOT / ".mypy_cache"
-    if cache.is_dir():
-        shutil.copytree(cache, tree / ".mypy_cache")
+def test_a_renamed_field_is_an_error(file: str, old: str, new: str, complaint: tuple[str, ...], tree: Path) -> None:
     path = tree / file
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
-    done = subprocess.run([sys.executable, "-m", "mypy", *SIDES], cwd=tree, capture_output=True, text=True)
+    try:
+        done = subprocess.run([sys.executable, "-m", "mypy", *SIDES], cwd=tree, capture_output=True, text=True)
+    finally:
+        path.write_text(text)
     assert done.returncode == 1, done.stdout
     for side in complaint:
         assert f"{side}:" in done.stdout
