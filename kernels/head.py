@@ -15,8 +15,7 @@ and 112 GB/s (64 bytes a cycle) for one, memory at 4.2 TB/s, 2.2 us for a kernel
 An average is 1/49 of its pixels: a kernel that averages again for each block of classes reads 49 times as much as the
 last line, which for more than an image or two costs more than a launch. The configuration selects one of two forms:
 
-- `block_m` 1, the first line: a program computes block_n classes of one image, block_k channels a step. It multiplies
-in
+- `block_m` 1, the first line: a program computes block_n classes of one image, block_k channels a step. It works in
   float32 outside the tensor cores (2 million multiplications an image) and rounds only the result.
 - otherwise the last line: averages, rounded to x's dtype as torch rounds them; then the 1x1 convolution of conv.py or
   conv_tma.py in that configuration, on images of one pixel. Where these are few it splits the depth.

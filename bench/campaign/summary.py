@@ -26,7 +26,7 @@ SPEEDS = ("first", "headline", "depths", "precisions")  # plans whose speeds are
 
 
 class SummaryRow(NamedTuple):
-    """The outcome of a path: `group` is piece, gate, speed, experiment, tests or task."""
+    """The outcome of a path; `group` is its kind: piece, gate, speed, experiment, tests, task or the like."""
 
     status: str
     group: str
@@ -111,7 +111,10 @@ def _tests(campaign: Campaign) -> Iterator[SummaryRow]:
     for name, task in TASKS.items():
         path = campaign.root / f"{name}.xml"
         if "pytest" in task.argv and path.exists() and campaign.state(task).kind != "missing":
-            yield from _tests_in(path)
+            try:
+                yield from _tests_in(path)
+            except ElementTree.ParseError as error:  # which costs this file alone
+                yield SummaryRow("error", "tests", f"{path.name} cannot be read", str(error))
 
 
 def _tests_in(path: Path) -> Iterator[SummaryRow]:

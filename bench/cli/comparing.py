@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from bench.verdicts.metrics import METRICS, metric_named
+from bench.verdicts.metrics import metric_named
 
 
 class FailOn(StrEnum):
@@ -29,13 +29,6 @@ Fails = Annotated[
     Option("--fail-on", help="What ends in exit code 1, beside slower; repeat.  \\[default: slower]"),
 ]
 Every = Annotated[bool, Option("-a", "-v", "--all", help="List what is SAME, too.")]
-Markdown = Annotated[bool, Option("--markdown", help="Print Markdown.")]
-
-
-def metric_names(words: list[str] | None) -> list[str]:
-    """Return the metrics that `--metric` names, in METRICS' order; all of them for none."""
-    chosen = set(map(metric_named, words or METRICS))
-    return [name for name in METRICS if name in chosen]
 
 
 def parse_minimums(words: list[str] | None) -> dict[str, float]:

@@ -36,6 +36,7 @@ Filter = Annotated[
     Option("-f", "--filter", metavar="GLOB", help="Only cases whose names match or contain it; repeat for more."),
 ]
 Json = Annotated[bool, Option("--json", help="Print JSON.")]
+Markdown = Annotated[bool, Option("--markdown", help="Print Markdown.")]
 Input = Annotated[str, Option("--input", metavar="photos|noise|DIR", help="Pictures that the model is run on.")]
 Seed = Annotated[int, Option("--seed", help="Seed of the weights, the pictures and the order of cases.")]
 View = StrEnum("View", {name: name for name in VIEWS})  # type: ignore[misc]

@@ -24,7 +24,6 @@ STRIKES = 2  # processes in a row that die before they begin a part, after which
 
 STATUSES = ("ok", "wrong", "error", "timeout", "skipped")
 
-
 Outcome = PartOutcome
 OnOutcome = Callable[[str, Outcome], None]
 

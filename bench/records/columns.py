@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from bench.machine.environment import onnxruntime
 from bench.machine.facts import Environment
 from bench.machine.provenance import unreadable
+from bench.records.baseline import images_per_second
 from bench.records.fields import Agreement, at
 from bench.records.record import GPU_HOW, Record
 from bench.records.record import SAMPLES as FIELDS
@@ -234,7 +235,7 @@ def _derived(record: Record) -> dict[str, Any]:
     hottest = max(record.energy.get("temperature_c", ()), default=None)
     derived: dict[str, Any] = {"attempts": len(record.attempts), "temperature_c": hottest}
     if record.status == "ok" and record.throughput:
-        derived["images_per_s"] = record.throughput["images"] / record.throughput["ns"] * 1e9
+        derived["images_per_s"] = images_per_second(record)
     worst: dict[Agreement, Callable[[list[float]], float]] = {"rms_multiple": max, "max_multiple": max, "top1": min}
     for name, choose in worst.items():
         if checks := [check[name] for check in record.gate.values() if name in check]:

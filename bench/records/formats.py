@@ -26,6 +26,7 @@ from bench.errors import InteropError, RecordError
 from bench.machine.facts import Environment
 from bench.machine.provenance import sha_of
 from bench.plans.case import Case
+from bench.records.baseline import images_per_second
 from bench.records.record import SCHEMA, Record
 from bench.stats import median_interval
 
@@ -73,7 +74,7 @@ def _summary(case: str, records: list[Record]) -> CaseSummary:
     medians = [median(times) for times in samples]
     interval = (min(medians), max(medians)) if len(medians) > 1 else median_interval(samples[0])
     low, high = interval or (None, None)
-    rates = [record.throughput["images"] / record.throughput["ns"] * S for record in records if record.throughput]
+    rates = [images_per_second(record) for record in records if record.throughput]
     gpu_medians = [median(times) for record in records if (times := record.kept("gpu_ns"))]
     return CaseSummary(
         case,

@@ -93,8 +93,7 @@ class Record:
     def kept(self, samples: str) -> list[int]:
         """Return the samples of a field of SAMPLES that were not throttled.
 
-        Of device times up to schema 2 none are: they include the host's launches, and cannot be compared with later
-        ones.
+        It returns no device times up to schema 2: these include the host's launches, unlike later ones.
         """
         if "gpu" in samples and self.gpu_how != GPU_HOW:
             return []

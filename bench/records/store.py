@@ -11,7 +11,6 @@ import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from io import FileIO
 from pathlib import Path
 
@@ -113,7 +112,8 @@ def read_folders(folders: Iterable[str | Path], *, apart: bool = False) -> tuple
     damage: list[str] = []
     for place, folder in enumerate(folders):
         store = Store(folder)
-        offset = place * FOLDER_ROUNDS if apart else 0
-        records += [replace(record, round=record.round + offset) for record in store.read()]
+        for record in store.read():
+            record.round += place * FOLDER_ROUNDS if apart else 0
+            records.append(record)
         damage += store.damage
     return records, damage

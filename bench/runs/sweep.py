@@ -268,5 +268,5 @@ class Sweep:
     def _over_budget(self, case: Case) -> bool:
         """Return whether this case would end too late if it takes as long as its variant's last, else the longest."""
         minimum = COMPILE_S if VARIANTS[case.variant].compiles_long else 0.0
-        expected = self._took.get(case.variant, max(*list(self._took.values()), minimum, 0.0))
+        expected = self._took.get(case.variant, max([minimum, *self._took.values()]))
         return time.monotonic() - self._start + expected > self.budget_s

@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Event, Lock
 
 from bench.errors import ArgumentError, UnableError, WorkError
-from bench.machine.environment import cpu
+from bench.machine.environment import cores
 from bench.machine.provenance import this_commit
 from bench.runs.kernel_jobs import KernelsAnswer, KernelsJob
 from bench.runs.process import Answer
@@ -69,7 +69,7 @@ def compile_kernels(
     """
     paths = tuned_tables() if tables is None else tables
     points = {str(arch): list(POINTS[arch]) for arch in archs}
-    job = KernelsJob(points, list(globs), absolute(paths), parts=min(cpu()["cores"], CHILDREN))
+    job = KernelsJob(points, list(globs), absolute(paths), parts=min(cores(), CHILDREN))
     answers = _answers(job, progress)
     for answer in answers:
         if answer.status == "skipped":

@@ -160,8 +160,7 @@ def tensor_generation(facts: KernelFacts) -> int:
 
 def describe_spills(facts: KernelFacts) -> str:
     """Return the spills: `24 bytes of stack, 6 stores`, or `none`."""
-    spilled = facts.stack or facts.spill_stores
-    return f"{facts.stack} bytes of stack, {facts.spill_stores} stores" if spilled else "none"
+    return f"{facts.stack} bytes of stack, {facts.spill_stores} stores" if facts.spills else "none"
 
 
 def describe_shared(facts: KernelFacts) -> str:

@@ -25,9 +25,8 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     group.addoption("--cases", action="append", metavar="GLOB", help="Only the cases that match; repeat for more.")
     group.addoption("--seed", type=int, default=0, help="Of the weights and the pictures.  [0]")
     group.addoption("--input", default="photos", metavar="photos|noise|DIR", help="What the model looks at.  [photos]")
-    if not pluginmanager.hasplugin(
-        "timeout"
-    ):  # without it the project's setting of a timeout is unknown, which is an error
+    # without pytest-timeout the project's setting of a timeout is unknown, which is an error
+    if not pluginmanager.hasplugin("timeout"):
         parser.addini("timeout", "seconds a test may take, kept by pytest-timeout where that is installed")
 
 

@@ -65,10 +65,11 @@ def _measure_by(
 ) -> Measured:
     """Warm up as the plan says, have `benchmark` time executions, and measure throughput if the plan asks for it.
 
-    The samples are the benchmark's: here stands the last execution alone, whose answer is judged.
+    The samples are the benchmark's. The answer of its last execution is judged; the one sample here is of a further
+    execution.
     """
     rotation = cycle(enumerate(inputs))
-    latest = 0, inputs[0]  # the buffer of the latest execution, and its answer
+    latest = 0, inputs[0]  # the buffer of the latest execution, and its answer (before the first, its input)
 
     def call() -> int:
         nonlocal latest

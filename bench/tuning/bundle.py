@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.errors import UnableError, WorkError
 from bench.lines import Line, verbatim
-from bench.machine.environment import cpu
+from bench.machine.environment import cores
 from bench.runs.kernel_jobs import BundleAnswer, BundleJob, MakerJob
 from bench.runs.process import Answer
 from bench.runs.request import request
@@ -146,7 +146,7 @@ class Filling:
         """
 
         def start(alone: bool) -> Answer[BundleAnswer]:
-            threads, seconds = 1 if alone else cpu()["cores"], max(end - time.monotonic(), 0.0)
+            threads, seconds = 1 if alone else cores(), max(end - time.monotonic(), 0.0)
             part = replace(job, known=self._finished(), threads=threads, seconds=seconds)
             return request(part, seconds + GRACE_S, self.receive)
 

@@ -56,7 +56,7 @@ class Tuner:
     cap: int | None = CAP
     device: str = "cuda"
     seed: int = 0
-    on_trial: Callable[[Target, Trial], None] = lambda target, trial: None
+    on_trial: Callable[[Trial], None] = lambda trial: None
     ask: process.Ask = process.ask
     now: Callable[[], float] = time.monotonic
     batch: int = BATCH
@@ -150,7 +150,7 @@ class Tuner:
         target.add(trial)
         if target.best != previous:
             self._enter(target)
-        self.on_trial(target, trial)
+        self.on_trial(trial)
 
     def _enter(self, target: Target) -> None:
         """Replace the table's entry of a layer by its best so far, if there is one."""

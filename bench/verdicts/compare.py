@@ -138,11 +138,9 @@ def _one_sided(sides: Sides, metric: Metric) -> dict[str, int]:
 def _tests(sides: Sides, name: str, minimum: float, rule: Rule) -> Iterator[_Tests]:
     metric = METRICS[name]
     base, head = (sides.values(side, metric) for side in NAMES)
-    forbidden = {"throttled" if metric.timed else "": sides.throttling() if metric.timed else [""] * len(sides.common)}
+    kind, why = ("throttled", sides.throttling()) if metric.timed else ("", [""] * len(sides.common))
     if name == "cold-start":
-        base, head, reasons = sides.with_equal_caches(base, head)
-        forbidden = {"caches": reasons}
-    ((kind, why),) = forbidden.items()
+        kind, (base, head, why) = "caches", sides.with_equal_caches(base, head)
     present = np.stack([np.isfinite(base).any(-1), np.isfinite(head).any(-1)])
     # a side all of whose rounds throttled has a verdict, too: AMBIGUOUS
     testable = present.all(0) | (present.any(0) & np.array([bool(text) for text in why], dtype=bool))

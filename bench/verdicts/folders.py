@@ -10,7 +10,7 @@ from bench.errors import ArgumentError, BenchError
 from bench.plans.words import as_list, matches
 from bench.records import comparable
 from bench.records.frame import load
-from bench.verdicts.metrics import METRICS, metric_named
+from bench.verdicts.metrics import metric_named, metric_names
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -55,7 +55,7 @@ def compare_sides(
     """Compare frames that `read_sides` gave; `allowed` are fields as `comparable.parse_allowed` gives them."""
     from bench.verdicts.compare import compare_frames
 
-    names = set(map(metric_named, metrics))
+    names = metric_names(metrics)
     minimums = {metric_named(name): minimum for name, minimum in minimums.items()}
     if any(not 0 <= minimum < 10 for minimum in minimums.values()):
         raise ArgumentError("a minimum effect is relative, from 0 to 10: 0.02 is 2 %")
@@ -68,7 +68,7 @@ def compare_sides(
         raise BenchError(
             f"base and head are not alike ({reasons}): measure both alike, or compare all the same with {flags}"
         )
-    comparison = compare_frames(*sides, [name for name in METRICS if not names or name in names], minimums)
+    comparison = compare_frames(*sides, names, minimums)
     comparison.allowed, comparison.harmless = [str(difference) for difference in differing], harmless
     return comparison
 

@@ -67,10 +67,6 @@ class Change:
     worse: bool
     software: dict[str, tuple[str, str]]  # name -> versions before and after, of what changed with it
 
-    @property
-    def confidence(self) -> float:
-        return 1 - self.p
-
     def confirm(self, case: str) -> str:
         """Return the command that measures the two commits again, in turns."""
         return f"bench ab {self.before.sha[:12]} {self.after.sha[:12]} {self.before.plan} -f {case}"

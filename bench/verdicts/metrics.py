@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from bench.errors import ArgumentError
@@ -58,3 +59,9 @@ def metric_named(name: str) -> str:
     if current not in METRICS:
         raise ArgumentError(f"unknown metric {name!r}; allowed: {', '.join(METRICS)}")
     return current
+
+
+def metric_names(words: Collection[str]) -> list[str]:
+    """Return the metrics that `words` name, in METRICS' order; all of them for none. Raises ArgumentError."""
+    chosen = set(map(metric_named, words or METRICS))
+    return [name for name in METRICS if name in chosen]

@@ -88,7 +88,7 @@ def _interval_of(verdict: Verdict) -> str:
 
 
 def amounts(verdict: Verdict) -> tuple[str, str]:
-    """Return base and head, with as many digits as distinguish them."""
+    """Return base and head as text, the second with the metric's unit; `-` for a missing one."""
     unit = METRICS[verdict.metric].unit
 
     def amount(value: float | None) -> str:

@@ -62,11 +62,10 @@ JOBS = {(row.job.name, row.job.what): row for row in ROWS}
 def answer_job(data: Json, notify: jobs.Notify) -> Mapping[str, Any]:
     """Do the job that `data` describes and return its answer.
 
-    Raises MessageError for data that describes no job, and whatever the job raises.
+    Raises KeyError for an unknown job, MessageError for fields that do not fit it, and whatever the job raises.
     """
     row = JOBS[data["job"], data.get("what", "")]
-    if row.stage:
-        notify(row.stage)
+    notify(row.stage)
     job = row.job.from_json(data)
     if row.compiles:
         os.environ.pop("TRITON_INTERPRET", None)  # else Triton would interpret its kernels and compile none

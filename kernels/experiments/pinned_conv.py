@@ -23,7 +23,7 @@ from torch import Tensor
 
 from kernels.conv import conv_launch as plain_launch
 from kernels.conv_reduce import partial_sums, reduce_launch
-from kernels.launch import Argument, Compilation, Launch, Operands, empty_output
+from kernels.launch import Call, Compilation, Launch, Operands, empty_output
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from kernels.space.tiling import depth_steps
@@ -120,7 +120,7 @@ def conv_launch(layer: Layer, config: Config) -> Launch:
 
 def calls(
     layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None = None
-) -> Iterator[tuple[Launch, list[Argument]]]:
+) -> Iterator[Call]:
     """Yield a layer's launches with their arguments, in order, as in conv.py. Raises ValueError."""
     if reason := rejection_reason(layer, config):
         raise ValueError(f"{layer.key}: {reason}")

@@ -17,7 +17,7 @@ class LibraryConv(nn.Module):
     """A convolution and, if it has them, the projection that it adds, computed before, and its pool: [N, K, H', W'].
 
     For tf32 the result is rounded to it, because this project's kernels would truncate it. The rounding is one more
-    pass over the result, and its time counts as a cost of the library in a mixed network.
+    pass over the result, and its time counts as a cost of the library in `per-layer`.
     """
 
     def __init__(self, step: Conv, precision: str) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer import Option
 
-from bench.cli.console import FAILED, Filter, Json, PlanName, ToFile, err, print_json, print_lines, tell
+from bench.cli.console import FAILED, Filter, Json, Markdown, PlanName, ToFile, err, print_json, print_lines, tell
 from bench.files import check_writable
 from bench.plans.choose import select_cases
 from bench.static.cases import Change, Facts, compare_facts, failures
@@ -29,7 +29,7 @@ def counts(
     strict: Annotated[
         bool, Option("--strict", help="Exit 1 also if a count is missing, or differs for another torch version.")
     ] = False,
-    as_markdown: Annotated[bool, Option("--markdown", help="Print Markdown.")] = False,
+    as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """Kernel launches, graph breaks, bytes, FLOPs of each case: exact, counted on a CPU, no GPU needed.

@@ -9,7 +9,6 @@ from rich.progress import Progress as Bar
 from rich.status import Status
 
 from bench.cli.console import err, tell
-from bench.tuning.order import Target
 from bench.tuning.trials import Trial
 
 
@@ -40,7 +39,7 @@ class TuneLog:
         self.tried = 0
         self.status = status
 
-    def trial(self, target: Target, trial: Trial) -> None:
+    def trial(self, trial: Trial) -> None:
         """Take note of a configuration that was tried."""
         self.tried += 1
         self.status.update(f"{self.tried} tried; {trial.layer}")

@@ -13,7 +13,8 @@ from typer import Option
 from bench.cli.console import FAILED, Json, ToFile, device_line, out, print_json, stop, write_output
 from bench.machine.environment import device, environment
 from bench.machine.facts import Environment
-from bench.runs.process import ask
+from bench.runs.job import NullJob
+from bench.runs.request import request
 
 
 def env(
@@ -71,7 +72,7 @@ def _print_overhead(overhead: dict[str, Any]) -> None:
 
 
 def _measure_overhead(here: Environment) -> dict[str, Any]:
-    answer = ask({"job": "null", "device": device(here)}, 120)
+    answer = request(NullJob(device(here)), 120)
     if answer.status != "ok":
         stop(f"the harness could not be measured: {answer.status}: {answer.reason}", FAILED)
     return dict(answer.data["overhead"])

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
-from bench.cli.comparing import Every, FailOn, Fails, Markdown, Minimum, metric_names, parse_minimums
-from bench.cli.console import Budget, Filter, Input, Json, Output, PlanName, Seed, out, print_json, tell
+from bench.cli.comparing import Every, FailOn, Fails, Minimum, parse_minimums
+from bench.cli.console import Budget, Filter, Input, Json, Markdown, Output, PlanName, Seed, out, print_json, tell
 from bench.cli.progress import Progress
 from bench.cli.words import absolute_input
 from bench.errors import FAILED, STOPPED
@@ -19,7 +19,7 @@ from bench.runs.ab import LOOKS, Duel
 from bench.runs.measuring import harness_changes
 from bench.runs.worktree import checkouts
 from bench.verdicts.folders import failing
-from bench.verdicts.metrics import METRICS
+from bench.verdicts.metrics import METRICS, metric_names
 
 if TYPE_CHECKING:
     from bench.verdicts.compare import Comparison

@@ -49,7 +49,7 @@ def capacity(
     if real is not None:
         if plot or cases or max_batch:
             raise typer.BadParameter("--real takes --rate, --seconds, --max-wait and a DIR to predict from; no more")
-        serve(load_job(real, folder, rate, seconds or SECONDS, wait_ns, input, seed), folder, as_json)
+        serve(*load_job(real, folder, rate, seconds or SECONDS, wait_ns, input, seed), as_json)
         return
     if folder is None:
         raise typer.BadParameter("name a results folder, or a case with --real")

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from bench.cli.comparing import Every, FailOn, Fails, Markdown, Minimum, metric_names, parse_minimums
-from bench.cli.console import FAILED, Filter, Json, damage_on_stderr, out, print_json
+from bench.cli.comparing import Every, FailOn, Fails, Minimum, parse_minimums
+from bench.cli.console import FAILED, Filter, Json, Markdown, damage_on_stderr, out, print_json
 from bench.records.comparable import parse_allowed
 from bench.verdicts.folders import compare_sides, failing, plan_of, read_sides
-from bench.verdicts.metrics import METRICS
+from bench.verdicts.metrics import METRICS, metric_names
 
 
 def compare(
@@ -37,7 +37,7 @@ def compare(
     """
     from bench.verdicts import text
 
-    metrics, minimums, fields = metric_names(metric), parse_minimums(minimum), parse_allowed(allow or ())
+    metrics, minimums, fields = metric_names(metric or ()), parse_minimums(minimum), parse_allowed(allow or ())
     with damage_on_stderr():
         sides = read_sides(base, head, filter or [])
     comparison = compare_sides((base, head), sides, metrics, minimums, fields)

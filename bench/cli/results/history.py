@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from bench.cli.console import FAILED, UNABLE, USAGE, Filter, Json, damage_on_stderr, out, print_json, stop
+from bench.cli.console import FAILED, UNABLE, USAGE, Filter, Json, Markdown, damage_on_stderr, out, print_json, stop
 from bench.paths import LOCAL
 from bench.plans.words import matches
 from bench.runs.worktree import commit_order
@@ -28,7 +28,7 @@ def history(
     ] = None,
     all_: Annotated[bool, Option("--all", help="List the cases without a change, too.")] = False,
     fail: Annotated[bool, Option("--fail-on-change", help="Exit 1 if something got worse.")] = False,
-    markdown: Annotated[bool, Option("--markdown", help="Print Markdown.")] = False,
+    markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """Every case over commits: where its level changed, between which commits, and the p-value of the change.

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from bench.cli.console import FAILED, Json, ViewName, out, print_json, read_records
+from bench.cli.console import FAILED, Json, Markdown, ViewName, out, print_json, read_records
 from bench.machine.environment import ROOT
 from bench.records.frame import export_parquet
 from bench.report import markdown as reports
@@ -23,7 +23,7 @@ def report(
     stills: Annotated[Path | None, Option(metavar="DIR", help="Write the page's charts as SVG and PNG.")] = None,
     splice: Annotated[bool, Option("--splice", help="Renew the tables in README and docs.")] = False,
     check: Annotated[bool, Option("--check", help="Exit 1 if a table in README or docs is out of date.")] = False,
-    markdown: Annotated[bool, Option("--markdown", help="Print Markdown.")] = False,
+    markdown: Markdown = False,
     parquet: Annotated[Path | None, Option(metavar="FILE", help="Write every record as Parquet.")] = None,
     view: ViewName = None,
     as_json: Json = False,

@@ -15,11 +15,13 @@ from bench.plans.choose import check_case, check_input
 if TYPE_CHECKING:
     from bench.runs.job import LoadJob
 
+Recorded = dict[int, list[float]]  # latencies of a case's service, by batch
+
 
 def load_job(
     name: str, folder: Path | None, rate: float | None, seconds: float, wait_ns: float, source: str, seed: int
-) -> LoadJob:
-    """Return the load that the options describe; end the command where this machine cannot serve it."""
+) -> tuple[LoadJob, Recorded | None]:
+    """Return the load that the options describe, and what `folder` has of it; end the command where it cannot run."""
     from bench.runs.job import LoadJob
     from bench.serving.check import default_batches
 
@@ -28,11 +30,12 @@ def load_job(
         raise CaseError(f"--real serves batches up to one size: write b8, say, for bmax in {case.name}")
     check_case(case, env)
     check_input(source)
-    sizes = tuple(sorted(_recorded(case, folder))) if folder else default_batches(case.batch)
-    return LoadJob(case, sizes, rate, seconds, wait_ns, device(env), source, seed)
+    recorded = _recorded(case, folder) if folder else None
+    sizes = tuple(sorted(recorded)) if recorded else default_batches(case.batch)
+    return LoadJob(case, sizes, rate, seconds, wait_ns, device(env), source, seed), recorded
 
 
-def _recorded(case: Case, folder: Path) -> dict[int, list[float]]:
+def _recorded(case: Case, folder: Path) -> Recorded:
     """Return the latencies of a case's service in the records of a folder, by batch."""
     from bench.serving.groups import matching_records
     from bench.serving.real_text import recorded_times
@@ -40,7 +43,7 @@ def _recorded(case: Case, folder: Path) -> dict[int, list[float]]:
     return recorded_times(case, matching_records(read_records([folder]), folder, None), folder)
 
 
-def serve(request: LoadJob, folder: Path | None, as_json: bool) -> None:
+def serve(request: LoadJob, recorded: Recorded | None, as_json: bool) -> None:
     """Serve the load, and print what was measured beside its predictions."""
     from bench.serving.check import serve_load
     from bench.serving.real_text import predictions_by_source, print_load
@@ -50,7 +53,7 @@ def serve(request: LoadJob, folder: Path | None, as_json: bool) -> None:
     if answer.status != "ok":
         stop(f"{request.case.name}: {answer.status}: {answer.reason}", FAILED)
     data = answer.data
-    predictions = predictions_by_source(request, data, _recorded(request.case, folder) if folder else None)
+    predictions = predictions_by_source(request, data, recorded)
     if as_json:
         rows = {name: [asdict(line) | {"error": line.error} for line in group] for name, group in predictions.items()}
         print_json({"case": request.case.name, "batches": request.sizes, "predicted": rows, **data})

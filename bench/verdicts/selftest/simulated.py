@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 EFFECTS = (0.01, 0.02, 0.03, 0.05, 0.10)
-NOISE = (0.005, 0.01, 0.02, 0.05)
 SPEED = ("latency", "gpu", "throughput")  # the metrics whose noise is taken from records
 MIN_ROUNDS = 5  # of a case whose noise is taken from records
 MAX_DRAWN = 2_000_000  # values of a side that are drawn together

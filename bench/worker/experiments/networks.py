@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import cache
 from math import prod
 from statistics import median
 from typing import Any, cast
@@ -15,7 +15,7 @@ import resnet
 from bench.worker.experiments.place import Place, Run
 from bench.worker.experiments.products import as_outcome
 from bench.worker.gate import Wrong
-from kernels.kinds import implementation
+from bench.worker.tune.candidate import launcher
 from resnet.fold import fold
 from resnet.fused import launches
 from resnet.fused.buffers import plan_buffers
@@ -125,9 +125,7 @@ def _runs(module: nn.Module, values: Mapping[str, Tensor], out: Tensor, layer: A
     if target is None:
         return [lambda: module(values, out)]
     config = launches.config_of(layer, target)
-    operands = cast(KernelStep, module).operands(values)
-    bound = implementation(layer, config).calls(layer, config, operands, out)
-    return [partial(launch.enqueue, *arguments) for launch, arguments in bound]
+    return [launcher(layer, config, cast(KernelStep, module).operands(values), out)]
 
 
 def _activation(memory: Tensor, offset: int, shape: tuple[int, ...]) -> Tensor:

@@ -217,7 +217,7 @@ class _Rule:
         limit = spent >= self._limit_s
         # not after every sample: sorting thousands of them each time would let the device cool in between
         if limit or count < 64 or count % 64 == 0:
-            self._reached = noise(list(ns))
+            self._reached = noise(ns)
             return limit or self._is_precise()
         return False
 

@@ -29,7 +29,7 @@ def rows(*names: str) -> list[dict[str, Any]]:
 @pytest.fixture
 def two_children(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., Answer]], None]:
     def give(ask: Callable[..., Answer]) -> None:
-        monkeypatch.setattr(compile, "cpu", lambda: {"cores": 2})
+        monkeypatch.setattr(compile, "cores", lambda: 2)
         monkeypatch.setattr(process, "ask", ask)
 
     return give

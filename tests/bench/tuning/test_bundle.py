@@ -46,7 +46,7 @@ class Child:
 def test_a_compiler_that_dies_costs_what_killed_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     child = Child(list("abcdef"), deadly="d")
     monkeypatch.setattr(process, "ask", child)
-    monkeypatch.setattr(bundle, "cpu", lambda: {"cores": 8})
+    monkeypatch.setattr(bundle, "cores", lambda: 8)
     work = Filling(Bundle(tmp_path / "kernels.bundle", MAKER, {}))
     work.compile(JOB, time.monotonic() + 60)
     assert work.failed == [("layer", "d", "died by signal SIGABRT")]

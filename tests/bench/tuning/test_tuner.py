@@ -16,7 +16,7 @@ from bench.runs.process import Answer
 from bench.tuning import trials
 from bench.tuning import tuner as tuning
 from bench.tuning.networks import layer_from_json
-from bench.tuning.order import Target, order_candidates
+from bench.tuning.order import order_candidates
 from bench.tuning.trials import Trial
 from bench.tuning.tuner import Tuner
 from kernels.kinds import space_of
@@ -82,7 +82,7 @@ def test_other_versions_try_again_and_begin_with_what_was_best(tuner: Callable[.
 def test_the_table_has_every_improvement_at_once(tuner: Callable[..., Tuner]) -> None:
     seen = []
 
-    def on_trial(target: Target, trial: Trial) -> None:
+    def on_trial(trial: Trial) -> None:
         made = Table.read(Path(target_path))
         entry = next(entry for entry in made if entry.layer == trial.layer)
         assert (entry.config, entry.us) == (trial.config, round(trial.us or 0, 3))
