@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bench.machine.environment import ROOT
-from bench.runs import process
+from bench.runs import pipes, process
 from bench.runs.process import Answer, ask
 
 
@@ -156,7 +156,7 @@ def test_half_a_message_is_a_crash() -> None:
 
 
 def test_a_line_without_end_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "LINE_BYTES", 1 << 24)
+    monkeypatch.setattr(pipes, "LINE_BYTES", 1 << 24)
     answer = child("never_ends_a_line")
     assert answer.status == "crash"
     assert "a line of more than 16 MiB" in answer.reason
@@ -267,6 +267,22 @@ def test_killing_the_parent_leaves_no_child(how: signal.Signals) -> None:
         told = parent.stdout.readline()  # the child's first stage is its process number
         parent.send_signal(how)
     assert soon(lambda: gone(int(told)))
+
+
+def test_an_interrupt_while_a_child_starts_leaves_no_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    spawned: list[int] = []
+    spawn = process._spawn
+
+    def interrupted_spawn(*arguments: Any) -> Any:
+        started = spawn(*arguments)
+        spawned.append(started[0].pid)
+        os.kill(os.getpid(), signal.SIGINT)
+        return started
+
+    monkeypatch.setattr(process, "_spawn", interrupted_spawn)
+    with pytest.raises(KeyboardInterrupt):
+        child("nothing")
+    assert gone(spawned[0])
 
 
 def test_a_job_arrives_whole() -> None:
