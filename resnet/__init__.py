@@ -28,8 +28,8 @@ def build(
     name: str,
     *,
     seed: int = 0,
-    num_classes: int = 1000,
-    in_channels: int = 3,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
     weights: str | Path | None = None,
     source: Any = "photos",
 ) -> ResNet:
@@ -43,7 +43,7 @@ def build(
     from resnet.model import ResNet
     from resnet.weights.synthetic import synthesize
 
-    spec = Spec.parse(name)
+    spec, num_classes, in_channels = Spec.parse(name), num_classes or 1000, in_channels or 3
     if weights is None:
         model = synthesize(spec, seed=seed, num_classes=num_classes, in_channels=in_channels, source=source)
     else:

@@ -132,3 +132,12 @@ def _photo(path: Path) -> Any:
         return Image.open(path).convert("RGB")
     except Exception as error:  # Pillow raises a dozen types for a damaged file
         raise ValueError(f"{path.name} cannot be read as a picture: {error}") from error
+
+
+def as_channels(batch: torch.Tensor, channels: int) -> torch.Tensor:
+    """Turn RGB pictures [N, 3, H, W] into `channels` channels: the mean for one, the colours in turn for others."""
+    if channels == 3:
+        return batch
+    if channels == 1:
+        return batch.mean(1, keepdim=True)
+    return batch[:, [c % 3 for c in range(channels)]]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bench.errors import CaseError
 from bench.text import did_you_mean
-from resnet.archs import Spec
+from resnet.names import canonical_model, canonical_outside, is_outside
 from resnet.variants import LAUNCHES, PRECISIONS, RENAMED, VARIANTS
 
 FORM = "MODEL/VARIANT/PRECISION/bBATCH/iIMAGE/LAUNCH, as in resnet50/compile-max/fp16/b32/i224/graph; bmax: what fits"
@@ -30,11 +30,14 @@ class Case:
 
     def __post_init__(self) -> None:
         try:
-            object.__setattr__(self, "model", Spec.parse(self.model).name)
+            object.__setattr__(self, "model", canonical_model(self.model))
+            if is_outside(self.variant):
+                object.__setattr__(self, "variant", canonical_outside(self.variant))
+            else:
+                object.__setattr__(self, "variant", RENAMED.get(self.variant, self.variant))  # old records have these
+                _check_word("variant", self.variant, VARIANTS)
         except ValueError as error:
             raise CaseError(str(error)) from None
-        object.__setattr__(self, "variant", RENAMED.get(self.variant, self.variant))  # old records have old names
-        _check_word("variant", self.variant, VARIANTS)
         _check_word("precision", self.precision, PRECISIONS)
         _check_word("launch", self.launch, LAUNCHES)
         if not self.largest:

@@ -9,7 +9,7 @@ from bench.machine.environment import device
 from bench.machine.facts import Environment
 from bench.plans.case import Case
 from kernels.cards.archs import ARCHS
-from resnet.variants import VARIANTS, missing, refusal
+from resnet.variants import find_variant, missing, refusal
 
 # The least compute capability whose tensor cores take the precision (CUDA C++ Programming Guide, arithmetic
 # instructions); below it the library converts, and the case's precision would be wrong.
@@ -26,7 +26,7 @@ def why_not(case: Case, env: Environment, reserved: Mapping[Case, str] = Mapping
     where = device(env)
     if reserved.get(case, where) != where:
         return f"the plan wants it on a {'GPU' if where == 'cpu' else 'CPU'}"
-    variant = VARIANTS[case.variant]
+    variant = find_variant(case.variant)
     reason = refusal(variant, where, case.precision, case.launch) or _lacking_hardware(case, env, where)
     return reason or missing(variant, where)
 
@@ -38,7 +38,7 @@ def _lacking_hardware(case: Case, env: Environment, where: str) -> str | None:
         return None
     needed, here = CAPABILITY.get(case.precision), tuple(env["gpu"]["capability"])
     oldest = divmod(min(ARCHS), 10)
-    if VARIANTS[case.variant].runs == "kernels" and here < oldest:
+    if find_variant(case.variant).runs == "kernels" and here < oldest:
         return f"our kernels need compute capability {oldest[0]}.{oldest[1]}; this GPU has {here[0]}.{here[1]}"
     if needed and here < needed:
         return f"{case.precision} needs compute capability {needed[0]}.{needed[1]}; this GPU has {here[0]}.{here[1]}"

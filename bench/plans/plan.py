@@ -36,6 +36,7 @@ from bench.errors import CaseError, PlanError
 from bench.plans.case import MAX, Case
 from bench.plans.words import matches
 from bench.text import did_you_mean
+from resnet.names import Build
 
 FOLDER = Path(__file__).parent
 AXES = {"model": str, "variant": str, "precision": str, "batch": int, "image": int, "launch": str}
@@ -93,6 +94,7 @@ class Plan:
     settings: Settings = field(default_factory=Settings)
     reserved: dict[Case, str] = field(default_factory=dict)  # cases of groups for one device alone, with it
     timed: bool = True  # False: only the gate, whose times mean nothing
+    build: Build = field(default_factory=Build)
 
     def only(self, *globs: str) -> Plan:
         """Return the plan with the cases whose name matches one of `globs`, or with all without globs.

@@ -18,12 +18,13 @@ from bench.machine.facts import Environment
 from bench.plans.case import Case
 from bench.plans.plan import Settings
 from bench.roofline.ceilings import load_ceilings, machine_name
-from bench.runs.job import REFERENCE_LIMIT_S, LayersAnswer, LayersJob, PartRow, reference_job
+from bench.runs.job import MODELS_OWN, REFERENCE_LIMIT_S, LayersAnswer, LayersJob, PartRow, reference_job
 from bench.runs.process import ask
 from bench.runs.request import request
 from bench.stats import median_interval
 from resnet.cost import Operation, operations
 from resnet.floors import Ceilings, part_floors
+from resnet.names import Build
 
 SCHEMA = 1
 MIN_KERNEL_SHARE = 0.05  # kernels with less of a row's time are left out: allocations, views
@@ -39,6 +40,7 @@ def measure_layers(
     seed: int = 0,
     trace: Path | None = None,
     stage: Callable[[str], None] = lambda name: None,
+    build: Build = MODELS_OWN,
 ) -> JsonObject:
     """Time the layers of `case` on this machine, which `facts` describe, and return them as docs/FORMAT.md has them.
 
@@ -49,11 +51,11 @@ def measure_layers(
         raise CaseError(f"bench layers times one batch: {case.name} is a search for one; write b32, say, for bmax")
     where, settings = device(facts), Settings()
     stage("reference")
-    reference = request(reference_job([case], settings, where, seed, source), REFERENCE_LIMIT_S, ask=ask)
+    reference = request(reference_job([case], settings, where, seed, source, build), REFERENCE_LIMIT_S, ask=ask)
     if reference.status != "ok":
         raise WorkError(f"{case.name}: no reference to hold it against: {reference.reason}")
     paths, trace_to = reference.data["paths"], str(trace.resolve()) if trace else ""
-    job = LayersJob(case, settings, where, seed, source, paths, executions=executions, trace=trace_to)
+    job = LayersJob(case, settings, where, seed, source, paths, build=build, executions=executions, trace=trace_to)
     answer = request(job, settings.limit_s, stage, ask)
     if answer.status != "ok":
         raise WorkError(f"{case.name}: {answer.status}: {answer.reason}")

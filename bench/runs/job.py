@@ -9,6 +9,7 @@ from typing import TypedDict
 from bench.plans.case import Case
 from bench.plans.plan import Settings
 from bench.runs.wire import A, Job, Json
+from resnet.names import Build
 
 Notify = Callable[[str], None]  # sends the parent the stage that a job is at
 # float64 on a few CPU cores is slow, and a large batch has many pictures; references are computed once
@@ -16,6 +17,7 @@ REFERENCE_LIMIT_S = 3600.0
 # The number of different pictures that fill the batches of a search for the largest one. It is prime, so that an index
 # that wraps at a power of two meets another picture.
 PICTURES = 7
+MODELS_OWN = Build()
 
 
 class Ended(TypedDict, total=False):
@@ -67,6 +69,7 @@ class RunJob(Job[A]):
     source: str
     reference: dict[str, str]
     caches: str = ""
+    build: Build = field(default_factory=Build)
 
 
 @dataclass(frozen=True)
@@ -140,9 +143,12 @@ class ReferenceJob(Job[ReferenceAnswer], name="reference"):
     device: str
     seed: int
     source: str
+    build: Build = field(default_factory=Build)
 
 
-def reference_job(cases: Iterable[Case], settings: Settings, device: str, seed: int, source: str) -> ReferenceJob:
+def reference_job(
+    cases: Iterable[Case], settings: Settings, device: str, seed: int, source: str, build: Build = MODELS_OWN
+) -> ReferenceJob:
     """Return the job for the references of `cases`, which share a model and an image size.
 
     It covers their largest batch and every precision.
@@ -151,7 +157,7 @@ def reference_job(cases: Iterable[Case], settings: Settings, device: str, seed: 
     # a batch for each buffer in rotation, and an unseen one
     count = max(PICTURES if case.largest else (settings.buffers + 1) * case.batch for case in cases)
     precisions = sorted({case.precision for case in cases})
-    return ReferenceJob(cases[0].model, cases[0].image, count, precisions, device, seed, source)
+    return ReferenceJob(cases[0].model, cases[0].image, count, precisions, device, seed, source, build)
 
 
 class LoadAnswer(Ended):
@@ -185,6 +191,7 @@ class LoadJob(Job[LoadAnswer], name="load"):
     source: str
     seed: int
     reference: dict[str, str] = field(default_factory=dict)
+    build: Build = field(default_factory=Build)
 
 
 class NullAnswer(Ended):

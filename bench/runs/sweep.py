@@ -30,7 +30,7 @@ from bench.runs.job import REFERENCE_LIMIT_S, CaseAnswer, CaseJob, ReferenceAnsw
 from bench.runs.process import Ask
 from bench.runs.request import request
 from bench.runs.throttled import reason_to_retry, withhold
-from resnet.variants import VARIANTS
+from resnet.variants import find_variant
 
 GOOD = ("ok", "skipped")
 # The assumed seconds of a case of a variant that compiles for minutes, until one has run. It is a guess, large enough
@@ -191,7 +191,7 @@ class Sweep:
             if not cases:
                 return
             if number == 0 and self.budget_s < float("inf"):
-                cases.sort(key=lambda case: VARIANTS[case.variant].compiles_long)
+                cases.sort(key=lambda case: find_variant(case.variant).compiles_long)
             else:
                 random.Random(f"{self.seed} {number}").shuffle(cases)
             yield number, cases
@@ -202,7 +202,7 @@ class Sweep:
         if key not in self._references:
             group = [other for other in self._runnable if (other.model, other.image) == key]
             self.events.starts(f"references for {case.model} at {case.image}")
-            job = reference_job(group, self.plan.settings, device(self.env), self.seed, self.source)
+            job = reference_job(group, self.plan.settings, device(self.env), self.seed, self.source, self.plan.build)
             self._references[key] = request(job, REFERENCE_LIMIT_S, self.events.stage, self._ask_stoppable())
         return self._references[key]
 
@@ -236,7 +236,7 @@ class Sweep:
         A case with batch `max` is a search, with many processes.
         """
         settings, ask = self.plan.settings, self._ask_stoppable()
-        job = CaseJob(case, settings, device(self.env), self.seed, self.source, paths)
+        job = CaseJob(case, settings, device(self.env), self.seed, self.source, paths, build=self.plan.build)
         if case.largest:
             return largest.search_largest(ask, job, self.events.stage)
         with tempfile.TemporaryDirectory(prefix="resnet-bench-cold-") if self.cold else nullcontext("") as caches:
@@ -267,6 +267,6 @@ class Sweep:
 
     def _over_budget(self, case: Case) -> bool:
         """Return whether this case would end too late if it takes as long as its variant's last, else the longest."""
-        minimum = COMPILE_S if VARIANTS[case.variant].compiles_long else 0.0
+        minimum = COMPILE_S if find_variant(case.variant).compiles_long else 0.0
         expected = self._took.get(case.variant, max([minimum, *self._took.values()]))
         return time.monotonic() - self._start + expected > self.budget_s

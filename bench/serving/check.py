@@ -42,7 +42,7 @@ def serve_load(job: LoadJob, stage: Callable[[str], None] = lambda name: None) -
     `bench.worker.serve.serve_load` describes the answer.
     """
     settings = replace(Settings(), buffers=2)
-    references = reference_job([job.case], settings, job.device, job.seed, job.source)
+    references = reference_job([job.case], settings, job.device, job.seed, job.source, job.build)
     answer = request(references, REFERENCE_LIMIT_S, stage)
     if answer.status != "ok":
         reason = f"no reference to check it against: {answer.reason}"

@@ -39,12 +39,12 @@ def time_case(case: Case, plan: Plan, env: Environment, seed: int, source: str, 
     the variant raises.
     """
     where = device(env)
-    answer = request(reference_job([case], plan.settings, where, seed, source), REFERENCE_LIMIT_S)
+    answer = request(reference_job([case], plan.settings, where, seed, source, plan.build), REFERENCE_LIMIT_S)
     if answer.status != "ok":
         raise WorkError(answer.reason)
     _free_previous_case()
     settings = replace(plan.settings, energy_s=0.0, flush_batch=0)
-    job = CaseJob(case, settings, where, seed, source, answer.data["paths"])
+    job = CaseJob(case, settings, where, seed, source, answer.data["paths"], build=plan.build)
     measured = measure_case(job, measure=partial(_measure_by, benchmark))
     if measured["status"] != "ok":
         raise Wrong(measured["reason"])

@@ -44,7 +44,7 @@ def probe_batch(job: FitJob, notify: Notify) -> CaseAnswer:
     with suppress(AttributeError):  # not glibc
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES)
     notify("build")
-    material = build_material(case, job.device, job.seed, job.source, PICTURES, PICTURES)
+    material = build_material(job, PICTURES, PICTURES)
     described, weights = material.provenance()
     limit = _memory_limit(job)
     with on_device(job.device) as clock:

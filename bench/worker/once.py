@@ -11,11 +11,12 @@ from bench.errors import CaseError
 from bench.machine.environment import device, environment
 from bench.plans.case import Case
 from bench.plans.plan import ONCE, Settings
-from bench.runs.job import REFERENCE_LIMIT_S, CaseAnswer, CaseJob, reference_job
+from bench.runs.job import MODELS_OWN, REFERENCE_LIMIT_S, CaseAnswer, CaseJob, reference_job
 from bench.runs.request import request
+from resnet.names import Build
 
 
-def run_once(case: Case, executions: int, source: str, seed: int) -> CaseAnswer:
+def run_once(case: Case, executions: int, source: str, seed: int, build: Build = MODELS_OWN) -> CaseAnswer:
     """Build, check and run `case` in this process; return the fields of its record.
 
     A separate process computes the references.
@@ -30,10 +31,10 @@ def run_once(case: Case, executions: int, source: str, seed: int) -> CaseAnswer:
 
     settings = replace(Settings(), **(ONCE | {"samples": executions}))  # type: ignore[arg-type]
     where = device(environment())
-    reference = request(reference_job([case], settings, where, seed, source), REFERENCE_LIMIT_S)
+    reference = request(reference_job([case], settings, where, seed, source, build), REFERENCE_LIMIT_S)
     if reference.status != "ok":
         return {"status": reference.status, "reason": f"no reference to hold it against: {reference.reason}"}
-    job = CaseJob(case, settings, where, seed, source, reference.data["paths"])
+    job = CaseJob(case, settings, where, seed, source, reference.data["paths"], build=build)
     try:
         return measure_case(job, measure=_profiled(where)(measure))
     except Exception as error:  # like a worker, with a status and a reason and no traceback

@@ -16,11 +16,12 @@ from torch import Tensor
 
 import resnet
 from bench.plans.case import Case
-from bench.runs.job import RunJob
+from bench.runs.job import LoadJob, RunJob
 from bench.worker.gate import Truth
 from bench.worker.measure.clock import Clock
+from bench.worker.models import build_model, draw
 from bench.worker.reference import EXACT
-from resnet.inputs import Source, find_source, pictures
+from resnet.inputs import Source, find_source
 from resnet.model import ResNet
 from resnet.runner import Runner
 from resnet.weights.synthetic import digest
@@ -34,7 +35,7 @@ class Material:
     device: str
     source: Source
     model: ResNet
-    batches: list[Tensor]  # [N, 3, H, W] each
+    batches: list[Tensor]  # [N, C, H, W] each
     example: Tensor | None = None  # on the device; the variant was prepared with it
 
     def provenance(self) -> tuple[dict[str, Any], str]:
@@ -52,18 +53,18 @@ class Material:
         del self.model, self.batches, self.example
 
 
-def build_material(case: Case, device: str, seed: int, source: str, count: int, batch: int) -> Material:
-    """Build the model of `case`, and draw `count` pictures in batches of `batch`."""
-    origin = find_source(source)
-    model = resnet.build(case.model, seed=seed, source=origin)
-    drawn = pictures(count, case.image, seed=seed, source=origin)
-    return Material(case, device, origin, model, list(drawn.split(batch)))
+def build_material(job: RunJob[Any] | LoadJob, count: int, batch: int) -> Material:
+    """Build the model of the job's case, and draw `count` pictures in batches of `batch`."""
+    case, source = job.case, find_source(job.source)
+    model = build_model(case.model, job.build, job.seed, source)
+    drawn = draw(count, case.image, job.build, job.seed, source)
+    return Material(case, job.device, source, model, list(drawn.split(batch)))
 
 
 def job_material(job: RunJob[Any]) -> Material:
     """Return the material of a job: a batch for each buffer in rotation, and after them an unseen batch."""
     count = (job.settings.buffers + 1) * job.case.batch
-    return build_material(job.case, job.device, job.seed, job.source, count, job.case.batch)
+    return build_material(job, count, job.case.batch)
 
 
 def first_call(runner: Runner, inputs: Sequence[Tensor], clock: Clock) -> tuple[Tensor, float]:

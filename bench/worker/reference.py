@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import resnet
 from bench.runs.job import Notify, ReferenceAnswer, ReferenceJob
+from bench.worker.models import build_model, draw
 from resnet.cache import cached_file
-from resnet.inputs import find_source, pictures
+from resnet.inputs import find_source
 from resnet.runner import DTYPES
 from resnet.weights.synthetic import digest
 
@@ -34,7 +34,7 @@ def write_references(job: ReferenceJob, notify: Notify) -> ReferenceAnswer:
     That of `fp64` is float64, the others are float32.
     """
     images = find_source(job.source)
-    model = resnet.build(job.model_name, seed=job.seed, source=images)
+    model = build_model(job.model_name, job.build, job.seed, images)
     count = -(-job.count // CHUNK) * CHUNK  # whole chunks, so that small plans share a file
     processor = torch.cuda.get_device_name() if job.device == "cuda" else "cpu"
     drawn = f"{images.description()} {job.seed} i{job.image} n{count}"
@@ -42,7 +42,7 @@ def write_references(job: ReferenceJob, notify: Notify) -> ReferenceAnswer:
 
     @cache  # drawn when first needed, then shared by the precisions
     def batch() -> Tensor:
-        return pictures(count, job.image, seed=job.seed, source=images)
+        return draw(count, job.image, job.build, job.seed, images)
 
     def write(precision: str, path: Path) -> None:
         with path.open("wb") as file:

@@ -40,7 +40,7 @@ def serve_load(job: LoadJob, notify: Notify) -> LoadAnswer | Ended:
     """
     case, sizes = job.case, job.sizes
     notify("build")
-    material = build_material(case, job.device, job.seed, job.source, BUFFERS * sizes[-1], BUFFERS * sizes[-1])
+    material = build_material(job, BUFFERS * sizes[-1], BUFFERS * sizes[-1])
     (pictures,) = material.batches
     with on_device(job.device) as clock:
         prepared: dict[int, tuple[Runner, list[Tensor]]] = {}

@@ -146,6 +146,11 @@ VARIANTS: Mapping[str, Variant] = {row.name: row for row in _ROWS}
 RENAMED: Mapping[str, str] = {"mixed": "per-layer"}
 
 
+def find_variant(name: str) -> Variant:
+    """Return the variant of a name. Raises KeyError for an unknown one."""
+    return VARIANTS[name]
+
+
 @cache
 def warn_renamed(old: str) -> None:
     """Say on stderr, once a process, that the variant `old` has a new name."""

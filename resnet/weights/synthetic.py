@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from resnet.archs import Spec
 from resnet.cache import cached_file
-from resnet.inputs import Source, find_source, pictures
+from resnet.inputs import Source, as_channels, find_source, pictures
 from resnet.model import ResNet
 
 # Part of the cache's key: raise it when the recipe below changes the weights.
@@ -73,7 +73,7 @@ def _synthesized(spec: Spec, seed: int, num_classes: int, in_channels: int, sour
         momentum = norms[0].momentum
         for norm in norms:  # normalises by the batch and keeps its statistics: one pass calibrates every layer
             norm.train().momentum = 1.0
-        _calibrate_classifier(model, _as_channels(batch, in_channels))
+        _calibrate_classifier(model, as_channels(batch, in_channels))
         for norm in norms:
             norm.momentum = momentum
     return model.eval()
@@ -108,10 +108,3 @@ def _calibrate_classifier(model: ResNet, batch: Tensor) -> None:
     weight *= LOGIT_SPREAD / (weight @ (features - mean).T).std()
     model.fc.weight.copy_(weight)
     model.fc.bias.copy_(-(weight @ mean) + 0.1 * torch.randn(weight.shape[0], dtype=torch.float64))
-
-
-def _as_channels(batch: Tensor, channels: int) -> Tensor:
-    """Turn RGB pictures [N, 3, H, W] into `channels` channels: the mean for one, the colours in turn for others."""
-    if channels == 1:
-        return batch.mean(1, keepdim=True)
-    return batch[:, [c % 3 for c in range(channels)]]

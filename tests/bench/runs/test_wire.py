@@ -46,14 +46,14 @@ def test_a_job_is_read_as_it_was_written_and_what_is_unknown_is_passed_over(one:
 
 def test_a_case_s_job_is_the_object_that_earlier_commits_read() -> None:
     plain = JOBS[0].to_json()
-    assert list(plain) == ["job", "case", "settings", "device", "seed", "source", "reference", "caches"]
+    assert list(plain) == ["job", "case", "settings", "device", "seed", "source", "reference", "caches", "build"]
     assert plain["case"] == CASE.name
     assert Settings(**plain["settings"]) == Settings(**ONCE)  # type: ignore[arg-type]
 
 
 def test_a_job_of_an_earlier_commit_may_lack_what_has_a_default() -> None:
     data = JOBS[0].to_json()
-    del data["caches"]
+    del data["caches"], data["build"]
     del data["settings"]["host_memory_gib"]
     assert CaseJob.from_json(data).caches == ""
     data["settings"]["of_a_later_commit"] = 1

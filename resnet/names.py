@@ -1,0 +1,59 @@
+"""Names of models and variants that are not this project's, and what a model is built with. The standard library alone.
+
+A name from outside is `SOURCE:NAME`, and a model's may have arguments behind it: `timm:convnext_tiny`,
+`torchvision:vit_b_16@dropout=0.0`, `mymodule:build`. It is one segment of a case's name, so the characters that are not
+in `_PLAIN` are written as %XX.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from resnet.archs import Spec
+
+_PLAIN = "._:@=,+-"  # beside letters and digits
+_OUTSIDE = re.compile(r"[^:@\s]+:[^:@\s]+(@[\w.]+=[^,\s]*(,[\w.]+=[^,\s]*)*)?")
+FORM = "SOURCE:NAME, as in timm:convnext_tiny, torchvision:resnext50_32x4d@num_classes=10, or mymodule:function"
+
+
+@dataclass(frozen=True)
+class Build:
+    """What a model is built with beside its name and seed; an empty field is the model's own choice.
+
+    `weights` is a checkpoint's path, else the weights are synthetic; `num_classes` and `in_channels` are counts.
+    """
+
+    weights: str = ""
+    num_classes: int = 0
+    in_channels: int = 0
+
+
+def is_outside(name: str) -> bool:
+    """Return whether a model's or variant's name is of one from outside this project."""
+    return ":" in name
+
+
+def canonical_model(word: str) -> str:
+    """Return the one spelling of a model's name. Raises ValueError for a word that can name none."""
+    return canonical_outside(word) if is_outside(word) else Spec.parse(word).name
+
+
+def canonical_outside(word: str) -> str:
+    """Return the one spelling of a name from outside, without a character that a case's name cannot have.
+
+    Raises ValueError for what has not the form of one.
+    """
+    plain = unquote(word)
+    if not _OUTSIDE.fullmatch(plain):
+        raise ValueError(f"{word!r} has not the form {FORM}")
+    return quote(plain, safe=_PLAIN)
+
+
+def outside_parts(name: str) -> tuple[str, str, dict[str, str]]:
+    """Return the source, the name within it and the arguments of a canonical name from outside."""
+    source, _, rest = unquote(name).partition(":")
+    within, _, arguments = rest.partition("@")
+    pairs = (pair.partition("=") for pair in arguments.split(",") if pair)
+    return source, within, {key: value for key, _, value in pairs}
