@@ -21,6 +21,7 @@ from bench.worker.gate import Truth
 from bench.worker.measure.clock import Clock
 from bench.worker.models import Built, build_model, draw
 from bench.worker.reference import EXACT
+from resnet.code import CodeError
 from resnet.inputs import Source, find_source
 from resnet.runner import Runner
 from resnet.weights.synthetic import digest
@@ -68,11 +69,15 @@ def job_material(job: RunJob[Any]) -> Material:
 
 
 def first_call(runner: Runner, inputs: Sequence[Tensor], clock: Clock) -> tuple[Tensor, float]:
-    """Return the answer of the first call, and the seconds until it was ready."""
+    """Return the answer of the first call, and the seconds until it was ready. Raises CodeError if it is no tensor."""
     start = time.perf_counter()
     answer = runner(inputs[0])
     clock.wait()
-    return answer, time.perf_counter() - start
+    seconds = time.perf_counter() - start
+    if not isinstance(answer, Tensor):
+        whose = f"{runner.details['code_file']}: " if "code_file" in runner.details else ""
+        raise CodeError(f"{whose}a call returned a {type(answer).__name__}, and not a tensor of logits [N, classes]")
+    return answer, seconds
 
 
 def read_truth(case: Case, reference: Mapping[str, str], rows: slice | np.ndarray) -> Truth:
