@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
+from bench.cli.again import again
 from bench.cli.comparing import Every, FailOn, Fails, Minimum, parse_minimums
 from bench.cli.console import Budget, Filter, Input, Json, Markdown, Output, PlanName, Seed, out, print_json, tell
 from bench.cli.progress import Progress
 from bench.cli.words import absolute_input
+from bench.commands import command_line
 from bench.errors import FAILED, STOPPED
 from bench.machine.environment import ROOT, environment
 from bench.paths import new_run_folder
@@ -66,9 +68,9 @@ def ab(
         try:
             _run(duel)
         except KeyboardInterrupt:
-            command = f"bench compare {folder}/base {folder}/head"
-            tell(f"\nStopped. The records so far are in {folder}, and `{command}` judges them.")
-            tell(f"To go on: bench ab {base} {head} {plan} -o {folder} --resume")
+            judge = command_line("compare", folder / "base", folder / "head")
+            tell(f"\nStopped. The records so far are in {folder}, and `{judge}` judges them.")
+            tell(f"To go on: {again(output=folder, resume=True)}")
             raise typer.Exit(STOPPED) from None
         verdicts = question.verdicts(duel)
         verdicts.harmless += harness_changes(one, other, ROOT)
