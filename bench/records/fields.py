@@ -184,6 +184,7 @@ class Network(TypedDict, total=False):
     num_classes: Positive
     in_channels: Positive
     parameters: Count
+    code: str  # digest of the source that a model of a user's module runs
     given: Given
     # of a model from outside, for one picture
     flops: Count

@@ -1,1 +1,1 @@
-"""Any CNN: models of timm, of torchvision and of a user's modules, built, wrapped, admitted, with calibrated weights."""
+"""Models of others, by name: built, wrapped, admitted, with calibrated weights."""

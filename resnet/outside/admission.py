@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from resnet.outside.sources import ModelError
 from resnet.outside.wrapper import OutsideModel, first_line
+from resnet.weights.synthetic import digest
 
 PICTURES = 3  # of a batch that the checks run; the last one alone too
 # Differences of float64 answers, relative to their size, that are rounding: a sum in another order makes 1e-13 or less,
@@ -26,8 +27,16 @@ STEP = 1e-11
 BENT = 0.1
 
 
-def admit(model: OutsideModel, batch: Tensor, device: str) -> None:
-    """Raise ModelError where answers of `model` on `device` cannot be judged; `batch` is [3 or more, C, H, W]."""
+def admit(model: OutsideModel, again: nn.Module, batch: Tensor, device: str) -> None:
+    """Raise ModelError where answers of `model` on `device` cannot be judged.
+
+    `batch` is [3 or more, C, H, W], float32 on the CPU; `again` is the model as another process builds it.
+    """
+    if digest(model) != digest(again):
+        raise ModelError(
+            f"{model.name} has other weights each time it is built, and each case builds it again: seed its random "
+            "numbers (torch's, numpy's and random's are seeded here)"
+        )
     training = [name or "the model" for name, module in model.named_modules() if module.training]
     if training:
         raise ModelError(
@@ -41,7 +50,9 @@ def admit(model: OutsideModel, batch: Tensor, device: str) -> None:
         for check in (_finite, _silent, _deterministic, _independent, _float64):
             check(exact, pictures, answer, size)
         if not bool(_copy(model).to(device)(pictures.float()).isfinite().all()):
-            raise ModelError(f"{model.name} answers with NaN or infinities in float32, where its float64 answer is finite")
+            raise ModelError(
+                f"{model.name} answers with NaN or infinities in float32, where its float64 answer is finite"
+            )
 
 
 def _copy(model: OutsideModel) -> OutsideModel:
@@ -61,8 +72,8 @@ def _answer(exact: OutsideModel, pictures: Tensor, model: OutsideModel) -> Tenso
     if answer.dtype != torch.float64:
         dtype = str(answer.dtype).removeprefix("torch.")
         raise ModelError(
-            f"{model.name} answers in {dtype} when its weights and pictures are float64, so there is no exact answer to "
-            f"judge others by (a .float() inside?){_unregistered(model)}"
+            f"{model.name} answers in {dtype} when its weights and pictures are float64, so there is no exact answer "
+            f"to judge others by (a .float() inside?){_unregistered(model)}"
         )
     return answer
 
@@ -70,7 +81,9 @@ def _answer(exact: OutsideModel, pictures: Tensor, model: OutsideModel) -> Tenso
 def _finite(model: OutsideModel, pictures: Tensor, answer: Tensor, size: float) -> None:
     if not bool(answer.isfinite().all()):
         share = 1 - float(answer.isfinite().double().mean())
-        raise ModelError(f"{model.name}: {share:.0%} of its float64 answer is NaN or infinite, so nothing can be judged")
+        raise ModelError(
+            f"{model.name}: {share:.0%} of its float64 answer is NaN or infinite, so nothing can be judged"
+        )
 
 
 def _silent(model: OutsideModel, pictures: Tensor, answer: Tensor, size: float) -> None:
@@ -85,8 +98,8 @@ def _deterministic(model: OutsideModel, pictures: Tensor, answer: Tensor, size: 
     difference = float((model(pictures) - answer).abs().max())
     if not difference <= ROUNDING * size:
         raise ModelError(
-            f"{model.name} answers differently each time, by {difference / size:.1%} of the answer's size: dropout that "
-            "eval() does not turn off, or other random numbers inside"
+            f"{model.name} answers differently each time, by {difference / size:.1%} of the answer's size: dropout "
+            "that eval() does not turn off, or other random numbers inside"
         )
 
 
@@ -97,8 +110,8 @@ def _independent(model: OutsideModel, pictures: Tensor, answer: Tensor, size: fl
         raise ModelError(f"{model.name} does not run on one picture alone: {first_line(error)}") from error
     if alone.shape != answer[-1:].shape or not float((alone - answer[-1:]).abs().max()) <= ROUNDING * size:
         raise ModelError(
-            f"{model.name} answers for a picture depending on the others of its batch: references are made in parts, so "
-            "its answers cannot be judged (a norm in training mode, or a mean over the batch?)"
+            f"{model.name} answers for a picture depending on the others of its batch: references are made in parts, "
+            "so its answers cannot be judged (a norm in training mode, or a mean over the batch?)"
         )
 
 
@@ -124,7 +137,11 @@ def _unregistered(model: nn.Module) -> str:
         for attribute, value in vars(module).items()
         if isinstance(value, Tensor) and value.is_floating_point()
     ]
-    return f"; {_some(names)}: a tensor that is neither parameter nor buffer follows no .to(): register_buffer" if names else ""
+    return (
+        f"; {_some(names)}: a tensor that is neither parameter nor buffer follows no .to(): register_buffer"
+        if names
+        else ""
+    )
 
 
 def _some(names: list[str]) -> str:

@@ -33,8 +33,7 @@ class _Recorder(TorchDispatchMode):
     def __init__(self, model: nn.Module, batch: Tensor) -> None:
         super().__init__()
         self._weights = {parameter.data_ptr(): parameter for parameter in model.parameters()}
-        # by address, as views and detached tensors of a parameter are other objects; the tensors are kept, as an address
-        # that is free is used again
+        # parameters by address, as a view of one is another object; results are kept alive, as ids are used again
         self._nodes: dict[int, _Node] = {id(batch): _Node(batch.shape, 0, None, ())}
         self._kept: list[Tensor] = [batch]
         self.sums: list[tuple[_Node, _Node]] = []

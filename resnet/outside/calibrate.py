@@ -2,8 +2,8 @@
 
 In eval mode batch norms that have seen no data do nothing, and an untrained residual network then amplifies every
 rounding: its answers hardly depend on the picture, and no precision can be judged by them. Some initialisers also start
-branches or the classifier at zero, and a wrong kernel in such a branch changes nothing. So, as `resnet.weights.synthetic`
-does for this project's ResNets: random scales and shifts, damped branches, the statistics of real pictures, a
+branches or the classifier at zero, and a wrong kernel in such a branch changes nothing. So, as this project's ResNets
+have it (`resnet.weights.synthetic`): random scales and shifts, damped branches, the statistics of real pictures, a
 classifier scaled and centred on the features of those pictures.
 
 What has trained weights keeps them: batch norms with statistics, and whatever has neither batch norms nor dead scales.
@@ -64,8 +64,14 @@ def untrained_norms(model: nn.Module) -> list[_BatchNorm]:
     """Return the batch norms with running statistics if none of these has seen data, else none."""
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.running_var is not None]
     norms = [norm for norm in norms if not isinstance(norm, nn.SyncBatchNorm)]  # which does not train on a CPU
-    fresh = all((norm.running_mean == 0).all() and (norm.running_var == 1).all() for norm in norms)
-    return norms if fresh else []
+    return [] if any(map(_has_seen_data, norms)) else norms
+
+
+def _has_seen_data(norm: _BatchNorm) -> bool:
+    mean, variance = norm.running_mean, norm.running_var
+    assert mean is not None
+    assert variance is not None
+    return bool(mean.any() or (variance - 1).any())
 
 
 def dead_scales(model: nn.Module) -> list[nn.Parameter]:
@@ -88,7 +94,7 @@ def _silent(model: OutsideModel) -> bool:
 
 
 def _calibrate(model: OutsideModel, norms: list[_BatchNorm], dead: list[nn.Parameter], batch: Tensor) -> None:
-    """Set the weights by passes of `batch` [N, C, H, W]; `norms` are those to calibrate, `dead` the scales to revive."""
+    """Set the weights by passes of `batch` [N, C, H, W], of `norms` without statistics and of `dead` scales."""
     for parameter in dead:
         nn.init.uniform_(parameter, 0.5 * BRANCH_SCALE, 1.5 * BRANCH_SCALE)
     if norms:
