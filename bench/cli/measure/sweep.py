@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import typer
 
+from bench.cli.asking import words_given
 from bench.cli.console import FAILED, STOPPED, read_records, tell
 from bench.cli.progress import Progress
 from bench.records.record import Record
 from bench.runs.sweep import Sweep
 
 
-def run_sweep(sweep: Sweep) -> list[Record]:
+def run_sweep(sweep: Sweep, context: typer.Context) -> list[Record]:
     """Run a sweep; return all records of its folder."""
     plan, folder = sweep.plan, sweep.store.folder
     with Progress(plan.name, sweep.env) as events:
@@ -21,7 +22,8 @@ def run_sweep(sweep: Sweep) -> list[Record]:
         except KeyboardInterrupt:
             events.stop()
             tell(f"\nStopped. The records so far are in {folder}.")
-            tell(f"To go on: bench {'run' if plan.timed else 'verify'} {plan.name} -o {folder} --resume")
+            words = words_given(context, without=("output", "resume", "retry", "as_json"))
+            tell(f"To go on: {command_line(str(context.info_name), *words, '-o', str(folder), '--resume')}")
             raise typer.Exit(STOPPED) from None
     if sweep.left_out:
         tell(f"Out of time: {len(sweep.left_out)} of the plan's executions were not started.")
