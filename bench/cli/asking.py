@@ -18,7 +18,10 @@ from bench.plans.plan import AXES
 from resnet.names import Build
 
 CASES, MODEL, MEASURING = "Cases", "Model and device", "Measuring, in place of the plan's settings"
-PLAN_HELP = "A plan's name or TOML file, a case's name, or some of its segments, as resnet18 or 'resnet50/*/fp16/b8'."
+PLAN_HELP = (
+    "A plan's name or TOML file, a case's name, or some of its segments, as resnet18 or 'resnet50/*/fp16/b8'. Axes "
+    "keep a plan's cases that have their values; a value that none of them has takes the place of the others."
+)
 CASE_HELP = "A case's name, or some of its segments; as resnet18/eager/fp32/b1/i224/stream."
 Words = list[str] | None
 
@@ -49,16 +52,14 @@ FILTER_OPTIONS: dict[str, Any] = {
     ],
 }  # fmt: skip
 BUILD_OPTIONS: dict[str, Any] = {
-    "weights": Annotated[
-        str | None, Option(metavar="FILE", help="A checkpoint of the model.", rich_help_panel=MODEL)
-    ],
+    "weights": Annotated[str | None, Option(metavar="FILE", help="A checkpoint of the model.", rich_help_panel=MODEL)],
     "num_classes": Annotated[int | None, Option(min=1, metavar="N", help="Its classes.", rich_help_panel=MODEL)],
-    "in_channels": Annotated[int | None, Option(min=1, metavar="N", help="Channels of its pictures.", rich_help_panel=MODEL)],
+    "in_channels": Annotated[
+        int | None, Option(min=1, metavar="N", help="Channels of its pictures.", rich_help_panel=MODEL)
+    ],
 }
 DEVICE_OPTION: dict[str, Any] = {
-    "device": Annotated[
-        str | None, Option(metavar="cpu|cuda:1", help="Run on this device.", rich_help_panel=MODEL)
-    ],
+    "device": Annotated[str | None, Option(metavar="cpu|cuda:1", help="Run on this device.", rich_help_panel=MODEL)],
 }
 THREADS_OPTION: dict[str, Any] = {
     "threads": Annotated[
@@ -95,7 +96,7 @@ def asks(
     They take the place of the command's parameter `asked`, which is the `Asked` of their words; `default` is the plan
     where none is named. While the command runs, only the device of --device is visible.
     """
-    options = {"plan": Annotated[str | None, Argument(metavar=f"[{metavar}]", help=text, show_default=False)]}
+    options = {"plan": Annotated[str | None, Argument(metavar=metavar, help=text, show_default=False)]}
     for group in groups:
         options |= group
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.errors import UNABLE, ArgumentError, BenchError, PlanError
-from bench.machine.environment import device, environment, no_cuda
+from bench.machine import environment as environments
 from bench.machine.facts import Environment
 from bench.plans.axes import Words, cases_of, nearest_word, parse_run, with_axes
-from bench.plans.build import checkpoint_path
 from bench.plans.case import FORM, Case
 from bench.plans.eligible import why_not
+from bench.plans.network import checkpoint_from
 from bench.plans.plan import Plan, load_plan, plan_names
 from bench.plans.settings import Settings, changed_settings
 from bench.plans.words import narrow
@@ -38,14 +38,22 @@ class Asked:
     settings: Mapping[str, float] = field(default_factory=dict)
 
     @property
+    def narrows(self) -> bool:
+        """Whether words beside the plan choose among its cases."""
+        return bool(self.axes or self.only or self.exclude)
+
+    @property
     def given(self) -> bool:
         """Whether any case is named."""
         return self.plan is not None or bool(self.axes)
 
 
-def choose(asked: Asked) -> Plan:
-    """Return the plan of the cases asked for. Raises BenchError where the words name none."""
-    plan = _adhoc(asked.axes) if asked.plan is None else _named(asked.plan, asked.axes)
+def choose(asked: Asked, device: str = "") -> Plan:
+    """Return the plan of the cases asked for. Raises BenchError where the words name none.
+
+    A precision that no word names is that of `device`, by default this machine's.
+    """
+    plan = _adhoc(asked.axes, device) if asked.plan is None else _named(asked.plan, asked.axes, device)
     names = narrow((case.name for case in plan.cases), asked.only, asked.exclude, plan.name)
     by_name = {case.name: case for case in plan.cases}
     plan = replace(plan, cases=tuple(by_name[name] for name in names))
@@ -64,14 +72,28 @@ def choose_case(asked: Asked) -> tuple[Case, Plan]:
     return plan.cases[0], plan
 
 
-def _named(plan: str | Path | Plan, axes: Words) -> Plan:
+def case_beside(case: Case, word: str) -> Case:
+    """Return the case of a name, or `case` with what a run of segments says in place of its own: `library-fused`.
+
+    Raises ArgumentError for what names no one case.
+    """
+    run = parse_run(word)
+    if run is None:
+        raise ArgumentError(f"{word!r} is neither a case, {FORM}, nor some segments of one")
+    (beside, *others) = with_axes([case], run)
+    if others:
+        raise ArgumentError(f"{word} names {len(others) + 1} cases; name one")
+    return beside
+
+
+def _named(plan: str | Path | Plan, axes: Words, device: str) -> Plan:
     if isinstance(plan, Plan):
         return _with_axes(plan, axes)
     word = str(plan)
     if word in plan_names() or word.endswith(".toml") or Path(word).is_file():
         return _with_axes(load_plan(word), axes)
     if (run := parse_run(word)) is not None:
-        return _adhoc({**run, **axes})
+        return _adhoc({**run, **axes}, device)
     raise PlanError(
         f"no plan {word!r}{nearest_word(word, plan_names())}: a plan is one of {', '.join(plan_names())}, "
         f"or a TOML file's path; cases are named by {FORM}, or by some of its segments, with * and ?"
@@ -87,13 +109,17 @@ def _with_axes(plan: Plan, axes: Words) -> Plan:
     return replace(plan, cases=tuple(origins), reserved=reserved)
 
 
-def _adhoc(axes: Words) -> Plan:
+def _adhoc(axes: Words, device: str) -> Plan:
     if not axes:
         raise ArgumentError(
             f"say which cases: a plan ({', '.join(plan_names())}, or a TOML file), a case's name, or axes such as "
             "--model resnet18 --variant eager,compile --batch 1,8; `bench list` shows what there is"
         )
-    return Plan(ADHOC, "Cases named by the command.", tuple(cases_of(axes, device(environment()))))
+    return Plan(
+        ADHOC,
+        "Cases named by the command.",
+        tuple(cases_of(axes, device or environments.device(environments.environment()))),
+    )
 
 
 def _settings(settings: Settings, words: Mapping[str, float]) -> Settings:
@@ -106,7 +132,7 @@ def _settings(settings: Settings, words: Mapping[str, float]) -> Settings:
 def _build(build: Build, words: Build) -> Build:
     changes = {name: value for name, value in vars(words).items() if value}
     if words.weights:
-        changes["weights"] = checkpoint_path(words.weights, Path.cwd())
+        changes["weights"] = checkpoint_from(Path.cwd(), words.weights)
     return replace(build, **changes)
 
 
@@ -118,7 +144,7 @@ def check_input(word: str) -> None:
 
 def check_plan(plan: Plan, env: Environment) -> None:
     """Raise BenchError where the machine that `env` describes can run no case of a plan."""
-    if plan.device == "cuda" and (reason := no_cuda(env)):
+    if plan.device == "cuda" and (reason := environments.no_cuda(env)):
         raise BenchError(f"the plan {plan.name} needs a CUDA device: {reason}", UNABLE)
     reasons = [why_not(case, env, plan.reserved) for case in plan.cases]
     if all(reasons):

@@ -31,12 +31,13 @@ import json
 import re
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from bench.errors import CaseError, PlanError
-from bench.plans.build import checkpoint_path, file_digest
 from bench.plans.case import MAX, Case
+from bench.plans.network import checkpoint_from, network_asked
 from bench.plans.settings import ONCE as ONCE
 from bench.plans.settings import Settings as Settings
 from bench.plans.words import matches
@@ -73,7 +74,7 @@ class Plan:
         """
         return replace(self, cases=tuple(case for case in self.cases if matches(case.name, globs)))
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """A short digest of the cases, settings and models: equal plans have equal digests, whatever their wording."""
         content: dict[str, Any] = {
@@ -82,7 +83,7 @@ class Plan:
             "rounds": [self.rounds, self.rounds_limit],
         }
         if self.build != Build():
-            content["build"] = asdict(self.build) | {"weights": file_digest(self.build.weights)}
+            content["network"] = network_asked(self.build)  # of the checkpoint its digest, not its path
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -159,7 +160,7 @@ class _Parser:
                 raise self.error(f"{key} = {values[key]}: at least 1", 0, key)
         if values["weights"]:
             try:
-                values["weights"] = checkpoint_path(values["weights"], Path(self.where).parent)
+                values["weights"] = checkpoint_from(Path(self.where).parent, values["weights"])
             except PlanError as error:
                 raise self.error(str(error), 0, "weights") from None
         return Build(**values)

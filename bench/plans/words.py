@@ -34,8 +34,8 @@ def heading(model: str, image: int, machine: str) -> str:
 def matches(name: str, globs: Iterable[str]) -> bool:
     """Return whether a case's or layer's name matches one of `globs`, or there are none.
 
-    A glob is a run of whole segments of the name, in each of which `*`, `?` and `[...]` match as in a shell: `b1` is not
-    `b128`, `fused` is not `library-fused`, which `*fused` is.
+    A glob is a run of whole segments of the name, in each of which `*`, `?` and `[...]` match as in a shell: `b1` is
+    not `b128`, `fused` is not `library-fused`, which `*fused` is.
     """
     patterns = list(globs)
     return not patterns or any(_has_run(name.split("/"), _segments(glob)) for glob in patterns)
@@ -81,9 +81,7 @@ def near_misses(glob: str, names: Iterable[str]) -> str:
 
 def _has_run(segments: list[str], wanted: Sequence[str]) -> bool:
     """Return whether `wanted`, globs of one segment each, match that many segments in a row."""
-    return any(
-        all(map(fnmatchcase, segments[first:], wanted)) for first in range(len(segments) - len(wanted) + 1)
-    )
+    return any(all(map(fnmatchcase, segments[first:], wanted)) for first in range(len(segments) - len(wanted) + 1))
 
 
 @cache
@@ -91,7 +89,6 @@ def _segments(glob: str) -> tuple[str, ...]:
     return tuple(_with_new_names(glob).strip("/").split("/"))
 
 
-@cache
 def _with_new_names(glob: str) -> str:
     """Return `glob` with the new name of each variant that it gives an old name, and say so on stderr."""
     for old, new in RENAMED.items():

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
+from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, asks, words_given
 from bench.cli.comparing import Every, FailOn, Fails, Minimum, parse_minimums
-from bench.cli.console import Budget, Filter, Input, Json, Markdown, Output, PlanName, Seed, out, print_json, tell
+from bench.cli.console import Budget, Input, Json, Markdown, Output, Seed, out, print_json, tell
 from bench.cli.progress import Progress
 from bench.cli.words import absolute_input
+from bench.commands import command_line
 from bench.errors import FAILED, STOPPED
 from bench.machine.environment import ROOT, environment
 from bench.paths import new_run_folder
-from bench.plans.choose import check_plan, select_cases
+from bench.plans.choose import Asked, check_plan, choose
 from bench.runs.ab import LOOKS, Duel
 from bench.runs.measuring import harness_changes
 from bench.runs.worktree import checkouts
@@ -25,11 +27,12 @@ if TYPE_CHECKING:
     from bench.verdicts.compare import Comparison
 
 
+@asks(NAMING, BUILDING, SETTINGS_OPTIONS)
 def ab(
     base: Annotated[str, Argument(metavar="BASE_REV", help="The baseline: a commit, branch or tag.")],
     head: Annotated[str, Argument(metavar="HEAD_REV", help="The commit to judge; BASE_REV again for an A/A test.")],
-    plan: PlanName,
-    filter: Filter = None,
+    asked: Asked,
+    context: typer.Context,
     output: Output = None,
     rounds: Annotated[int, Option(min=1, help="At most; it stops earlier once no case is AMBIGUOUS.")] = LOOKS[-1],
     budget: Budget = None,
@@ -54,7 +57,7 @@ def ab(
     from bench.verdicts.duel import USUAL, Question
 
     question = Question(metric_names(metric) if metric else USUAL, parse_minimums(minimum))
-    chosen, env = select_cases(plan, filter), environment()
+    chosen, env = choose(asked), environment()
     check_plan(chosen, env)
     if resume and output is None:
         raise typer.BadParameter("--resume needs the folder to go on in: -o DIR")
@@ -66,9 +69,10 @@ def ab(
         try:
             _run(duel)
         except KeyboardInterrupt:
-            command = f"bench compare {folder}/base {folder}/head"
+            command = command_line("compare", folder / "base", folder / "head")
             tell(f"\nStopped. The records so far are in {folder}, and `{command}` judges them.")
-            tell(f"To go on: bench ab {base} {head} {plan} -o {folder} --resume")
+            words = words_given(context, without=("output", "resume"))
+            tell(f"To go on: {command_line('ab', *words, '-o', folder, '--resume')}")
             raise typer.Exit(STOPPED) from None
         verdicts = question.verdicts(duel)
         verdicts.harmless += harness_changes(one, other, ROOT)

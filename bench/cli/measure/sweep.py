@@ -7,6 +7,7 @@ import typer
 from bench.cli.asking import words_given
 from bench.cli.console import FAILED, STOPPED, read_records, tell
 from bench.cli.progress import Progress
+from bench.commands import command_line
 from bench.records.record import Record
 from bench.runs.sweep import Sweep
 
@@ -23,7 +24,7 @@ def run_sweep(sweep: Sweep, context: typer.Context) -> list[Record]:
             events.stop()
             tell(f"\nStopped. The records so far are in {folder}.")
             words = words_given(context, without=("output", "resume", "retry", "as_json"))
-            tell(f"To go on: {command_line(str(context.info_name), *words, '-o', str(folder), '--resume')}")
+            tell(f"To go on: {command_line(context.info_name, *words, '-o', folder, '--resume')}")
             raise typer.Exit(STOPPED) from None
     if sweep.left_out:
         tell(f"Out of time: {len(sweep.left_out)} of the plan's executions were not started.")
