@@ -73,8 +73,8 @@ check-source:
 
 ACCEPTED = $(RUN) bench kernels --check results/kernels/accepted.json
 check-kernels:
-	@$(ACCEPTED) --arch sm_80,sm_90,sm_100 -f 'resnet50/fp16-n32-' || test $$? = 3
-	@$(ACCEPTED) --arch sm_90 -f 'resnet50v2/fp16-n32-' || test $$? = 3
+	@$(ACCEPTED) --arch sm_80,sm_90,sm_100 -f 'resnet50/fp16-n32-*' || test $$? = 3
+	@$(ACCEPTED) --arch sm_90 -f 'resnet50v2/fp16-n32-*' || test $$? = 3
 
 counts: setup
 	@$(RUN) tests.counts $(ARGS)

@@ -11,7 +11,7 @@ from bench.commands import command_line
 from bench.errors import ArgumentError
 from bench.machine.environment import device, environment
 from bench.paths import new_run_folder
-from bench.plans.choose import check_input, check_plan, select_cases
+from bench.plans.choose import Asked, check_input, check_plan, choose
 from bench.plans.plan import Plan
 from bench.plans.words import as_list
 from bench.records.baseline import baseline_of
@@ -94,7 +94,7 @@ def run(
         raise ArgumentError(f"a seed is a whole number from 0 on, not {seed!r}")
     if rounds is not None and (not isinstance(rounds, int) or rounds < 1):
         raise ArgumentError(f"rounds are a whole number from 1 on, not {rounds!r}")
-    chosen = with_rounds(select_cases(plan, as_list(cases)), rounds)
+    chosen = with_rounds(choose(Asked(plan, only=as_list(cases))), rounds)
     folder = Path(output) if output is not None else new_run_folder(chosen.name)
     for _ in sweep_of(chosen, folder, resume=resume, source=source, seed=seed).run():
         pass

@@ -8,15 +8,16 @@ import typer
 from typer import Argument, Option
 
 from bench.cli.again import again
+from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, asks
 from bench.cli.comparing import Every, FailOn, Fails, Minimum, parse_minimums
-from bench.cli.console import Budget, Filter, Input, Json, Markdown, Output, PlanName, Seed, out, print_json, tell
+from bench.cli.console import Budget, Input, Json, Markdown, Output, Seed, out, print_json, tell
 from bench.cli.progress import Progress
 from bench.cli.words import absolute_input
 from bench.commands import command_line
 from bench.errors import FAILED, STOPPED
 from bench.machine.environment import ROOT, environment
 from bench.paths import new_run_folder
-from bench.plans.choose import check_plan, select_cases
+from bench.plans.choose import Asked, check_plan, choose
 from bench.runs.ab import LOOKS, Duel
 from bench.runs.measuring import harness_changes
 from bench.runs.worktree import checkouts, unchanged
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from bench.verdicts.compare import Comparison
 
 
+@asks(NAMING, BUILDING, SETTINGS_OPTIONS)
 def ab(
     base: Annotated[str, Argument(metavar="BASE_REV", help="The baseline: a commit, branch or tag.")],
     head: Annotated[
@@ -36,8 +38,7 @@ def ab(
             help="What to judge: a commit, or . for the working tree with all changes; BASE_REV again for an A/A test.",
         ),
     ],
-    plan: PlanName,
-    filter: Filter = None,
+    asked: Asked,
     output: Output = None,
     rounds: Annotated[int, Option(min=1, help="At most; it stops earlier once no case is AMBIGUOUS.")] = LOOKS[-1],
     budget: Budget = None,
@@ -64,7 +65,7 @@ def ab(
     from bench.verdicts.duel import USUAL, Question
 
     question = Question(metric_names(metric) if metric else USUAL, parse_minimums(minimum))
-    chosen, env = select_cases(plan, filter), environment()
+    chosen, env = choose(asked), environment()
     check_plan(chosen, env)
     if resume and output is None:
         raise typer.BadParameter("--resume needs the folder to go on in: -o DIR")
