@@ -5,6 +5,8 @@ They are computed once per model and input, by a separate process (never by a ti
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from copy import deepcopy
 from functools import cache, partial
 from pathlib import Path
@@ -16,6 +18,8 @@ from torch import Tensor, nn
 
 from bench.runs.job import Notify, ReferenceAnswer, ReferenceJob
 from bench.worker.models import build_model, draw
+from bench.worker.truth import FLOAT32, LAYERS
+from bench.worker.yardstick import assert_steady, float32_answers, sensitivities
 from resnet.cache import cached_file
 from resnet.inputs import find_source
 from resnet.runner import DTYPES
@@ -23,15 +27,18 @@ from resnet.weights.synthetic import digest
 
 # Pictures in one forward pass. It bounds the memory; another count would be another computation, with other roundings.
 CHUNK = 8
+SENSITIVE_PICTURES = 2  # of the pass that asks what each layer does
 EXACT = "fp64"
 # Part of the cache's key: raise it when the computation below changes.
-RECIPE = 1
+RECIPE = 2
 
 
 def write_references(job: ReferenceJob, notify: Notify) -> ReferenceAnswer:
     """Write the reference files that are not cached, each logits [at least count, classes] of the pictures of `seed`.
 
-    That of `fp64` is float64, the others are float32.
+    That of `fp64` is float64, the others are float32. Beside them are what `bench.worker.yardstick` says of the model:
+    for 16-bit precisions what float32 answers to the first pictures, and how far each layer changes the answer. Raises
+    CannotJudge for a model that gives other answers each time.
     """
     images = find_source(job.source)
     built = build_model(job.model_name, job.build, job.seed, images)
@@ -48,9 +55,18 @@ def write_references(job: ReferenceJob, notify: Notify) -> ReferenceAnswer:
         with path.open("wb") as file:
             np.save(file, logits(built.module, batch(), precision, job.device))
 
+    def write_float32(precision: str, path: Path) -> None:
+        with path.open("wb") as file:
+            np.save(file, float32_answers(built.module, batch()[:CHUNK], precision, job.device))
+
+    def write_layers(path: Path) -> None:
+        path.write_text(json.dumps(sensitivities(built.module, batch()[:SENSITIVE_PICTURES], job.device)))
+
     precisions = [EXACT, *(precision for precision in job.precisions if precision in DTYPES)]
-    files = {name: cached_file(f"{key} {name}", ".npy", partial(write, name))[0] for name in precisions}
-    paths = {name: str(path) for name, path in files.items()}
+    files: dict[str, tuple[str, Callable[[Path], None]]] = {name: (".npy", partial(write, name)) for name in precisions}
+    files |= {FLOAT32[name]: (".npy", partial(write_float32, name)) for name in precisions if name in FLOAT32}
+    files[LAYERS] = (".json", write_layers)
+    paths = {name: str(cached_file(f"{key} {name}", *file)[0]) for name, file in files.items()}
     return {"status": "ok", "paths": paths}
 
 
@@ -58,7 +74,8 @@ def logits(model: nn.Module, batch: Tensor, precision: str, device: str) -> np.n
     """Return plain torch's answer, [N, classes]: float64 for fp64, else computed in the precision, as float32.
 
     fp16 on a CPU is emulated, because torch takes 25 times as long there (ResNet-50, 2-core Zen 4, 2026-11-23): each
-    layer computes in float32, with its weights and its output rounded to float16.
+    layer computes in float32, with its weights and its output rounded to float16. Raises CannotJudge for a model whose
+    float64 answer is another each time, or depends on the other pictures of its batch.
     """
     # cuDNN uses TF32 for float32 by default
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
@@ -69,6 +86,8 @@ def logits(model: nn.Module, batch: Tensor, precision: str, device: str) -> np.n
         network, dtype = _round_layers(network.float(), dtype), torch.float32
     with torch.inference_mode():
         parts = [network(part.to(device=device, dtype=dtype)) for part in batch.split(CHUNK)]
+        if precision == EXACT:
+            assert_steady(network, batch[:CHUNK].to(device=device, dtype=dtype), parts[0])
     result_dtype = torch.float64 if precision == EXACT else torch.float32
     return torch.cat(parts).to(device="cpu", dtype=result_dtype).numpy()
 
