@@ -23,7 +23,7 @@ ROUNDOFF = {"fp32": 2.0**-24, "tf32": 2.0**-11, "fp16": 2.0**-11, "bf16": 2.0**-
 # RMS error of rounding to nearest, in units of the unit roundoff times the RMS of the values
 ROUNDING_RMS = 0.4
 
-# The names under which a reference job's answer has the files beside the logits (`bench.worker.yardstick`).
+# The names under which a reference job's answer has the files beside the logits.
 LAYERS = "layers"
 FLOAT32 = {precision: f"{precision} in float32" for precision in ("fp16", "bf16")}
 
@@ -58,7 +58,7 @@ def make_truth(
 ) -> Truth:
     """Return the truth of `rows` of the references, which are of all pictures; `float32` of the first few.
 
-    `sensitivities` are those of `bench.worker.yardstick`. Raises CannotJudge if plain torch's answers are no yardstick.
+    `sensitivities` are those of `resnet.sensitivity`. Raises CannotJudge if plain torch's answers are no yardstick.
     """
     _assert_finite("the model itself answers", exact, "fp64")
     _assert_finite("plain torch itself answers", torch_logits, precision)
