@@ -17,6 +17,7 @@ from torch import Tensor
 import resnet
 from bench.plans.case import Case
 from bench.runs.job import CaseAnswer, LoadJob, RunJob
+from bench.worker.counting import counted_facts
 from bench.worker.gate import Truth
 from bench.worker.measure.clock import Clock
 from bench.worker.models import Built, build_model, draw
@@ -42,7 +43,8 @@ class Material:
     def provenance(self) -> CaseAnswer:
         """Return the fields of a record that say what ran, and on which pictures."""
         input_, weights = self.source.description(), digest(self.built.module)
-        return {"input": input_, "weights": weights, "network": self.built.facts}
+        network = self.built.facts | counted_facts(self.built, self.case.image)
+        return {"input": input_, "weights": weights, "network": network}
 
     def prepare(self, example: Tensor | None = None) -> Runner:
         """Prepare the variant with `example`, by default the first batch, on the device."""
