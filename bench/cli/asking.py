@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
-from enum import Enum
+from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any
 
-import typer
 from typer import Argument, Option
 
 from bench.machine.visible import device_visible
@@ -139,31 +137,3 @@ def asked_of(words: dict[str, Any], default: str | None = None) -> Asked:
         Build(**build),
         {name: words[name] for name in SETTINGS if words.get(name) is not None},
     )
-
-
-def words_given(context: typer.Context, without: Sequence[str] = ()) -> list[str]:
-    """Return the words of the command that is running, as they were given, but for the parameters `without`.
-
-    An option is written by its long name.
-    """
-    arguments, options = [], []
-    for parameter in context.command.params:
-        name = str(parameter.name)
-        source = context.get_parameter_source(name)
-        if name in without or source is None or source.name != "COMMANDLINE":
-            continue
-        value = context.params[name]
-        texts = [_text(item) for item in (value if isinstance(value, list | tuple) else [value])]
-        if parameter.param_type_name == "argument":
-            arguments += texts
-        elif getattr(parameter, "is_flag", False):
-            options.append(max(parameter.opts, key=len))
-        else:
-            options += [word for text in texts for word in (max(parameter.opts, key=len), text)]
-    return [*arguments, *options]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, Enum):
-        return str(value.value)
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -43,10 +43,10 @@ class Estimate:
 
 
 def in_words(seconds: float) -> str:
-    """Return a time as one would say it: `about 40 s`, `about 12 minutes`, `about 3.5 hours`."""
+    """Return a time as a sentence begins with it: `About 40 s`, `About 12 minutes`, `About 3.5 hours`."""
     if seconds < 90:
-        return f"about {max(1, round(seconds))} s"
-    return f"about {seconds / 60:.0f} minutes" if seconds < 5400 else f"about {seconds / 3600:.1f} hours"
+        return f"About {max(1, round(seconds))} s"
+    return f"About {seconds / 60:.0f} minutes" if seconds < 5400 else f"About {seconds / 3600:.1f} hours"
 
 
 def estimate(plan: Plan, due: Iterable[Case], earlier: Iterable[Record], jobs: int = 1) -> Estimate:
@@ -84,7 +84,7 @@ def _beside_s(case: Case) -> float:
 
 
 def earlier_records(now: SweepConditions, results: Path) -> list[Record]:
-    """Return the records of the newest folders under `results` that were made on the same machine as `now` describes."""
+    """Return the records of the newest folders under `results` that are of the machine that `now` describes."""
     files = [*results.glob(f"*/{FILE}"), *results.glob(f"*/*/{FILE}")]
     records: list[Record] = []
     for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)[:READ]:

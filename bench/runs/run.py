@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.commands import command_line
 from bench.errors import ArgumentError
 from bench.machine.environment import device, environment
 from bench.paths import new_run_folder
@@ -39,7 +40,8 @@ def with_rounds(plan: Plan, rounds: int | None, until: float | None = None, limi
     if until is None:
         return plan
     if not any(baseline_of(case, plan.cases) not in (None, case) for case in plan.cases):
-        raise ArgumentError("--until needs a case and its eager baseline; `bench list` shows the cases")
+        show = command_line("list", plan.name)
+        raise ArgumentError(f"--until needs a case and its eager baseline; `{show}` shows the cases")
     settings = replace(plan.settings, ratio=until / 100)
     return replace(plan, settings=settings, rounds_limit=plan.rounds_limit or ROUNDS_LIMIT)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,11 @@ from rich.markup import escape
 
 from bench.cli.console import device_line, out, print_json
 from bench.machine.facts import Environment
-from bench.plans.choose import check_plan
 from bench.plans.eligible import why_not
 from bench.plans.plan import Plan
 from bench.records.same import SweepConditions
-from bench.runs.estimate import Estimate, earlier_records, estimate
+from bench.runs.ab import SIDES, interim_looks
+from bench.runs.estimate import Estimate, earlier_records, estimate, in_words
 from bench.runs.sweep import Sweep
 from bench.text import plural
 from kernels.cards.places import RESULTS
@@ -45,10 +46,34 @@ def print_dry_run(sweep: Sweep, as_json: bool, results: Path = RESULTS) -> None:
     """Print what a sweep would run, what it would skip, and an estimate of its time; write nothing."""
     plan, time = sweep.plan, estimate_sweep(sweep, results)
     if as_json:
-        print_json({"cases": cases_json(plan, sweep.env), "executions": time.executions, "seconds": round(time.seconds)})
+        print_json(
+            {"cases": cases_json(plan, sweep.env), "executions": time.executions, "seconds": round(time.seconds)}
+        )
         return
     print_cases(plan, sweep.env)
-    out.print(f"{time}. Nothing was run.".capitalize())
+    out.print(f"{time}. Nothing was run.")
+
+
+def print_dry_duel(plan: Plan, env: Environment, rounds: int, as_json: bool, results: Path = RESULTS) -> None:
+    """Print what `bench ab` would run, and an estimate of its time after its first look and after all rounds."""
+    earlier = earlier_records(SweepConditions.of(plan, env, 0, "noise"), results)
+    runnable = [case for case in plan.cases if not why_not(case, env, plan.reserved)]
+    looks = interim_looks(rounds)
+    times = [estimate(plan, runnable * len(SIDES) * count, earlier) for count in (looks[0], looks[-1])]
+    if as_json:
+        print_json(
+            {
+                "cases": cases_json(plan, env),
+                "rounds": [looks[0], looks[-1]],
+                "seconds": [round(time.seconds) for time in times],
+            }
+        )
+        return
+    print_cases(replace(plan, rounds=rounds), env)
+    out.print(f"{times[0]}: {looks[0]} rounds of each side. It may end then.")
+    if len(looks) > 1:
+        out.print(f"{in_words(times[1].seconds)} for all {looks[-1]} rounds.")
+    out.print("Nothing was run.")
 
 
 def estimate_sweep(sweep: Sweep, results: Path = RESULTS) -> Estimate:

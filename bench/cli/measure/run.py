@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from bench.cli.asking import BUILDING, DryRun, NAMING, SETTINGS_OPTIONS, asks
+from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, DryRun, asks
 from bench.cli.console import Budget, Input, Json, Output, Seed, ViewName, out, print_json
 from bench.cli.measure.cases import print_dry_run
 from bench.cli.measure.sweep import exit_code, run_sweep
@@ -21,7 +21,6 @@ from bench.runs.run import sweep_of, with_rounds
 @asks(NAMING, BUILDING, SETTINGS_OPTIONS)
 def run(
     asked: Asked,
-    context: typer.Context,
     output: Output = None,
     rounds: Annotated[
         int | None, Option(min=1, help="Passes over the cases; each starts a fresh process for each case.")
@@ -55,6 +54,6 @@ def run(
     if dry_run:
         print_dry_run(sweep, as_json)
         return
-    records = run_sweep(sweep, context)
+    records = run_sweep(sweep)
     print_json(report_as_json(records)) if as_json else print_report(out, records, folder, shown)
     raise typer.Exit(exit_code(records))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from bench.cli.asking import BUILDING, DryRun, NAMING, asks
+from bench.cli.asking import BUILDING, NAMING, DryRun, asks
 from bench.cli.console import Budget, Input, Json, Output, Seed, out, print_json
 from bench.cli.measure.cases import print_dry_run
 from bench.cli.measure.sweep import exit_code, run_sweep
@@ -21,7 +21,6 @@ from bench.runs.run import sweep_of
 @asks(NAMING, BUILDING)
 def verify(
     asked: Asked,
-    context: typer.Context,
     output: Output = None,
     resume: Annotated[bool, Option("--resume", help="Check only what is missing in DIR.")] = False,
     budget: Budget = None,
@@ -42,7 +41,7 @@ def verify(
     if dry_run:
         print_dry_run(sweep, as_json)
         return
-    records = run_sweep(sweep, context)
+    records = run_sweep(sweep)
     if as_json:
         print_json([{"case": r.case.name, "status": r.status, "reason": r.reason, "gate": r.gate} for r in records])
     else:

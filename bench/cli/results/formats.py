@@ -10,6 +10,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from bench.cli.console import USAGE, Filter, ToFile, read_records, stop, tell
+from bench.commands import command_line
 from bench.errors import InteropError
 from bench.files import write_file
 from bench.plans.words import matches
@@ -57,6 +58,5 @@ def import_(
             store.append(record)
     for text in left:
         tell(f"Left out: {text}")
-    tell(
-        f"Written: {len(records)} records of {len({r.case for r in records})} cases; `bench report {output}` shows them"
-    )
+    cases = len({record.case for record in records})
+    tell(f"Written: {len(records)} records of {cases} cases; `{command_line('report', output)}` shows them")
