@@ -25,7 +25,7 @@ def counted_facts(model: nn.Module, image: int) -> dict[str, Any]:
 
 def count_network(job: NetworkJob, notify: Notify) -> NetworkAnswer | Ended:
     """Build the model and count it. Raises ModelError for one that cannot be built."""
-    counts = {"num_classes": job.build.num_classes or None, "in_channels": job.build.in_channels or None}
-    model = bare_outside(job.model_name, image=job.image, **counts)
+    classes, channels = job.build.num_classes or None, job.build.in_channels or None
+    model = bare_outside(job.model_name, image=job.image, num_classes=classes, in_channels=channels)
     facts = {"origin": model.origin, "num_classes": model.classes, "in_channels": model.channels}
     return {"status": "ok", "network": facts | counted_facts(model, job.image)}

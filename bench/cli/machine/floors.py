@@ -46,7 +46,11 @@ def floors(
     precisions = parse_words("precision", precision, BYTES) if precision else ["fp16"] if gpu else []
     batches = parse_batches(batch)
     counts = {"num_classes": num_classes or 0, "in_channels": in_channels or 0}
-    network = count_network(name, image, Build(**counts)) if is_outside(name) else counts
+    network = (
+        count_network(name, image, Build(num_classes=num_classes or 0, in_channels=in_channels or 0))
+        if is_outside(name)
+        else counts
+    )
     rows = floor_rows(name, image, machines, precisions, batches, network)
     if as_json:
         fusions = {fusion: FUSIONS[fusion] for fusion in fusions_of(name)}
