@@ -9,9 +9,11 @@ from torch import Tensor
 
 import resnet
 from bench.plans.network import network_asked
+from resnet.archs import Spec
 from resnet.inputs import Source, as_channels, pictures
 from resnet.model import ResNet
 from resnet.names import Build
+from resnet.weights.checkpoint import build_resnet
 
 
 @dataclass(frozen=True)
@@ -30,17 +32,16 @@ class Built:
 
 def build_model(name: str, build: Build, seed: int, source: Source) -> Built:
     """Build the model `name`. Raises ValueError where `build` does not fit it."""
-    module = resnet.build(
-        name,
-        seed=seed,
-        num_classes=build.num_classes or None,
-        in_channels=build.in_channels or None,
-        weights=build.weights or None,
-        source=source,
-    )
+    choice, counts = "", (build.num_classes, build.in_channels)
+    if build.weights:
+        module, choice = build_resnet(Spec.parse(name), build.weights, *counts)
+    else:
+        classes, channels = (count or None for count in counts)
+        module = resnet.build(name, seed=seed, num_classes=classes, in_channels=channels, source=source)
     facts = {
         "origin": "resnet-bench",
         **network_asked(build),
+        "choice": choice,
         "num_classes": module.fc.out_features,
         "in_channels": module.conv1.in_channels,
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
