@@ -15,13 +15,15 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from bench.cli.again import Command
 from bench.cli.console import tell
-from bench.cli.kernels import counts, tune
+from bench.cli.kernels import counts, op, tune
 from bench.cli.kernels import kernels as kernels_command
 from bench.cli.machine import ceilings, constants, env, floors, pieces, selftest
 from bench.cli.measure import ab, campaign, layers, once, run, verify
 from bench.cli.measure import list as list_command
 from bench.cli.results import capacity, compare, formats, history, recommend, report
+from bench.commands import command_line
 from bench.errors import USAGE, BenchError
 from bench.text import WORDS
 from kernels.cards.constants import ConstantsError
@@ -89,19 +91,20 @@ COMMANDS: tuple[tuple[str, dict[str, Callable[..., None]]], ...] = (
         "kernels": kernels_command.kernels,
         "counts": counts.counts,
         "tune": tune.tune,
+        "op": op.op,
     }),
 )  # fmt: skip
 for panel, commands in COMMANDS:
     for name, command in commands.items():
         # typer keeps the line breaks inside a paragraph of a docstring, which a narrow terminal breaks once more
         text = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(command) or "")
-        app.command(name, rich_help_panel=panel, help=text)(command)
+        app.command(name, cls=Command, rich_help_panel=panel, help=text)(command)
 
 
 def main() -> None:
     """Run the console script `bench`."""
     try:
-        app()
+        app(prog_name=command_line())
     except BrokenPipeError:  # whoever read the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,8 +11,17 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 from rich.console import Console
-from typer import Argument, Option
+from typer import Option
 
+from bench.cli.tables import Column as Column
+from bench.cli.tables import Csv as Csv
+from bench.cli.tables import Json as Json
+from bench.cli.tables import Markdown as Markdown
+from bench.cli.tables import console_for as console_for
+from bench.cli.tables import out as out
+from bench.cli.tables import print_csv as print_csv
+from bench.cli.tables import print_json as print_json
+from bench.cli.tables import print_table as print_table
 from bench.errors import FAILED as FAILED
 from bench.errors import STOPPED as STOPPED
 from bench.errors import UNABLE as UNABLE
@@ -27,16 +35,15 @@ from bench.records.record import Record
 from bench.records.store import read_folders
 from bench.report.views import VIEWS
 
-out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
 
-PlanName = Annotated[str, Argument(metavar="PLAN", help="Name of a plan in bench/plans, or path of a TOML file.")]
 Filter = Annotated[
     list[str] | None,
-    Option("-f", "--filter", metavar="GLOB", help="Only cases whose names match or contain it; repeat for more."),
-]
-Json = Annotated[bool, Option("--json", help="Print JSON.")]
-Markdown = Annotated[bool, Option("--markdown", help="Print Markdown.")]
+    Option(
+        "-f", "--filter", metavar="GLOB",
+        help="Only cases that have these whole segments, as fused, b1 or '*fused*/fp16'; repeat for more.",
+    ),
+]  # fmt: skip
 Input = Annotated[str, Option("--input", metavar="photos|noise|DIR", help="Pictures that the model is run on.")]
 Seed = Annotated[int, Option("--seed", help="Seed of the weights, the pictures and the order of cases.")]
 View = StrEnum("View", {name: name for name in VIEWS})  # type: ignore[misc]
@@ -53,10 +60,10 @@ def tell(text: str) -> None:
     err.print(text, markup=False, soft_wrap=True)
 
 
-def print_lines(lines: Iterable[Line]) -> None:
+def print_lines(lines: Iterable[Line], console: Console = out) -> None:
     """Print the lines of a text, as a room returns it."""
     for line in lines:
-        out.print(line.content, style=line.style, markup=line.markup, soft_wrap=line.whole)
+        console.print(line.content, style=line.style, markup=line.markup, soft_wrap=line.whole)
 
 
 def read_records(folders: Iterable[Path]) -> list[Record]:
@@ -84,10 +91,6 @@ def damage_on_stderr() -> Iterator[None]:
 def stop(text: str, code: int) -> NoReturn:
     """End the command with a sentence on stderr and an exit code."""
     raise BenchError(text, code)
-
-
-def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=1))
 
 
 def device_line(env: Environment) -> str:

@@ -13,7 +13,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from bench.machine.facts import Commit, Environment, Unreadable
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
-from bench.files import write_json
+from bench.files import write_file
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ".commit.json"
@@ -46,19 +46,20 @@ def unreadable(value: object) -> TypeIs[Unreadable]:
     return isinstance(value, str) and value.startswith("unreadable:")
 
 
-def run_git(folder: Path, *words: str, limit_s: float = 20.0) -> str:
+def run_git(folder: Path, *words: str, limit_s: float = 20.0, variables: Mapping[str, str] | None = None) -> str:
     """Run git in the checkout whose top is `folder`, and return its output. Raises GitError.
 
-    A repository around the folder does not count.
+    A repository around the folder does not count. `variables` are set in its environment, beside the usual ones.
     """
     folder = folder.resolve()
-    variables = {name: value for name, value in os.environ.items() if name not in GIT_VARIABLES}
-    variables |= {"GIT_CEILING_DIRECTORIES": str(folder.parent), "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    inherited = {name: value for name, value in os.environ.items() if name not in GIT_VARIABLES}
+    inherited |= {"GIT_CEILING_DIRECTORIES": str(folder.parent), "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
     command = ["git", "-C", str(folder), *words]
     try:
         process = subprocess.run(
-            command, capture_output=True, text=True, timeout=limit_s, check=False, env=variables, errors="replace"
-        )
+            command, capture_output=True, text=True, timeout=limit_s, check=False, errors="replace",
+            env=inherited | dict(variables or {}),
+        )  # fmt: skip
     except FileNotFoundError:
         raise GitError("git is not installed") from None
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -132,7 +133,7 @@ def write_commit(folder: Path = ROOT) -> Commit:
     if commit.get("source") == "git":
         when = datetime.now(UTC).isoformat(timespec="seconds")
         data = {"schema": SCHEMA, "sha": commit["sha"], "dirty": commit["dirty"], "code": commit["code"], "when": when}
-        write_json(folder / FILE, data)
+        write_file(folder / FILE, json.dumps(data, indent=1) + "\n")
     return commit
 
 

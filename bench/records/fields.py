@@ -18,6 +18,9 @@ NotNegative = Annotated[float, Least(0)]
 Range = Annotated[list[int], Like(tuple[Count, Count])]
 # a batch that was tried, how it ended, bytes, seconds
 Probe = Annotated[list[Any], Like(tuple[Count, str, Count | None, Seconds])]
+# a kernel of any network, as `resnet.counted` has it: name, FLOPs, elements of weights, of each source, and written
+Source = Annotated[list[int], Like(tuple[int, Count])]
+Kernel = Annotated[list[Any], Like(tuple[str, Count, Count, list[Source], Count])]
 
 
 class Stop(TypedDict, total=False):
@@ -117,7 +120,11 @@ Agreement = Literal["rms_multiple", "max_multiple", "top1", "top1_plain"]
 
 
 class Check(TypedDict, total=False):
-    """One check of the gate: errors, absolute and as multiples of plain torch's, and agreement of the top class."""
+    """One check of the gate: errors, absolute and as multiples of plain torch's, and agreement of the top class.
+
+    Of a 16-bit case also how far it is, in the same unit, from float32 arithmetic on rounded weights (0: it rounds
+    nothing between its layers). `blind` names the layers that could be wrong without an error that is refused.
+    """
 
     rms: NotNegative
     max: NotNegative
@@ -127,6 +134,8 @@ class Check(TypedDict, total=False):
     top1_plain: NotNegative
     pictures: Count
     unseen_ratio: NotNegative
+    float32_multiple: NotNegative
+    blind: list[str]
 
 
 class Runtime(TypedDict, total=False):
@@ -181,7 +190,12 @@ class Network(TypedDict, total=False):
     num_classes: Positive
     in_channels: Positive
     parameters: Count
+    code: str  # digest of the source that a model of a user's module runs
     given: Given
+    # of a model from outside, for one picture
+    flops: Count
+    groups: list[Kernel]
+    uncounted: str  # the reason why it has neither
 
 
 class PlanName(TypedDict, total=False):

@@ -22,6 +22,8 @@ from bench.text import WORDS, digits
 
 MIB = 1 << 20
 NONE = "-"
+# keys of bytes in --json that do not say so
+BYTES_WITHOUT_UNIT = ("allocator_allocated_peak", "allocator_reserved_peak", "device_process", "host_resident_peak")
 
 
 @dataclass(frozen=True)
@@ -252,6 +254,20 @@ def report_as_json(records: list[Record]) -> dict[str, Any]:
     """Return the answer, every column of every view, the largest batches and what was left out, for --json."""
     rows = rows_from_records(records)
     return summary_as_json(records, rows) | {"rows": [_row_as_json(row) for row in rows]}
+
+
+def report_as_rows(records: list[Record]) -> list[dict[str, Any]]:
+    """Return every column of every view for --csv: a row for each case, an interval as two columns."""
+    return [_row_as_columns(row) for row in rows_from_records(records)]
+
+
+def _row_as_columns(row: Row) -> dict[str, Any]:
+    values = _row_as_json(row)
+    low, high = values.pop("vs_eager_interval") or (None, None)
+    named = {f"{key}_bytes" if key in BYTES_WITHOUT_UNIT else key: value for key, value in values.items()}
+    return {"case": row.case.name, "model": row.case.model, "image": row.case.image} | named | {
+        "vs_eager_low": low, "vs_eager_high": high,
+    }  # fmt: skip
 
 
 def summary_as_json(records: list[Record], rows: list[Row]) -> dict[str, Any]:

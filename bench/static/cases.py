@@ -13,7 +13,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.commands import command_line
 from bench.files import read_json, reading, write_file
+from bench.kinds import COUNTS
 
 SCHEMA = 1
 
@@ -129,8 +131,8 @@ class Facts:
     @classmethod
     def read(cls, path: Path) -> Facts:
         """Read a file of facts. Raises StoreError for one that is missing, damaged or too new."""
-        cure = f"`bench counts -o {path}` writes one"
-        with reading(path, "record of counts", cure):
+        cure = f"`{command_line('counts', '-o', path)}` writes one"
+        with reading(path, COUNTS, cure):
             data = read_json(path, SCHEMA)
             cases = {name: Counted.from_json(counted) for name, counted in data["cases"].items()}
             environment = {name: str(version) for name, version in data["environment"].items()}
@@ -141,7 +143,7 @@ class Facts:
         head = self.as_json() | {"cases": {}}
         cases = ",\n".join(f'  "{name}": {json.dumps(counted.as_json())}' for name, counted in self.cases.items())
         text = json.dumps(head, indent=1).removesuffix("{}\n}") + f"{{\n{cases}\n }}\n}}\n"
-        write_file(path, text)
+        write_file(path, text, kind=COUNTS)
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,7 @@ def _fact_changes(name: str, fact: str, old: Counted, new: Counted, differing: d
         elif reasons:
             word = ENVIRONMENT
         elif isinstance(before.value, str) or isinstance(after.value, str):
-            word, reasons = CHANGED, ["`bench kernels --check` says in what"]
+            word, reasons = CHANGED, [f"`{command_line('kernels', '--check')}` says in what"]
         else:
             word = SLOWER if after.value > before.value else FASTER
         yield Change(word, name, fact, before.value, after.value, "; ".join(reasons))

@@ -21,6 +21,7 @@ from bench.runs import job as jobs
 from bench.runs import kernel_jobs
 from bench.runs.wire import Job, Json
 from bench.worker.failure import describe_failure
+from bench.worker.threads import use_threads
 
 PR_SET_PDEATHSIG = 1
 AnswerJob = Callable[[Any, jobs.Notify], Mapping[str, Any]]
@@ -43,6 +44,7 @@ ROWS = (
     Row(jobs.CaseJob, "bench.worker.case:measure_case"),
     Row(jobs.FitJob, "bench.worker.fits:probe_batch"),
     Row(jobs.ReferenceJob, "bench.worker.reference:write_references", "reference"),
+    Row(jobs.NetworkJob, "bench.worker.counting:count_network", "count"),
     Row(jobs.NullJob, "bench.worker.measure.overhead:measure_overhead", "null"),
     Row(jobs.CeilingsJob, "bench.worker.ceilings:measure_ceilings"),
     Row(jobs.LayersJob, "bench.worker.layers.times:time_layers"),
@@ -53,6 +55,7 @@ ROWS = (
     Row(kernel_jobs.FactsJob, "bench.worker.static.count:count_facts", compiles=True),
     Row(kernel_jobs.MakerJob, "bench.worker.tune.bundle:read_maker", compiles=True),
     Row(kernel_jobs.BundleJob, "bench.worker.tune.bundle:compile_candidates", compiles=True),
+    Row(kernel_jobs.OpJob, "bench.worker.ops.contest:judge_convolution"),
     Row(jobs.PiecesJob, "bench.worker.experiments.child:run_parts"),
     Row(jobs.ConstantsJob, "bench.worker.experiments.child:run_parts"),
 )
@@ -67,6 +70,7 @@ def answer_job(data: Json, notify: jobs.Notify) -> Mapping[str, Any]:
     row = JOBS[data["job"], data.get("what", "")]
     notify(row.stage)
     job = row.job.from_json(data)
+    use_threads(getattr(getattr(job, "settings", None), "threads", 0))  # before torch is imported
     if row.compiles:
         os.environ.pop("TRITON_INTERPRET", None)  # else Triton would interpret its kernels and compile none
     try:

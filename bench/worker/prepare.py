@@ -6,9 +6,11 @@ memory numbers: `release` frees the model and the drawn pictures once the batche
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +19,14 @@ from torch import Tensor
 import resnet
 from bench.plans.case import Case
 from bench.runs.job import CaseAnswer, LoadJob, RunJob
-from bench.worker.gate import Truth
+from bench.worker.counting import counted_facts
 from bench.worker.measure.clock import Clock
 from bench.worker.models import Built, build_model, draw
 from bench.worker.reference import EXACT
+from bench.worker.truth import FLOAT32, LAYERS, Truth, make_truth
+from resnet.code import CodeError
 from resnet.inputs import Source, find_source
+from resnet.outside.sources import ModelError
 from resnet.runner import Runner
 from resnet.weights.synthetic import digest
 
@@ -40,7 +45,8 @@ class Material:
     def provenance(self) -> CaseAnswer:
         """Return the fields of a record that say what ran, and on which pictures."""
         input_, weights = self.source.description(), digest(self.built.module)
-        return {"input": input_, "weights": weights, "network": self.built.facts}
+        network = self.built.facts | counted_facts(self.built.module, self.case.image)
+        return {"input": input_, "weights": weights, "network": network}
 
     def prepare(self, example: Tensor | None = None) -> Runner:
         """Prepare the variant with `example`, by default the first batch, on the device."""
@@ -56,7 +62,7 @@ class Material:
 def build_material(job: RunJob[Any] | LoadJob, count: int, batch: int) -> Material:
     """Build the model of the job's case, and draw `count` pictures in batches of `batch`."""
     case, source = job.case, find_source(job.source)
-    built = build_model(case.model, job.build, job.seed, source)
+    built = build_model(case.model, job.build, job.seed, source, case.image)
     drawn = draw(count, case.image, built.channels, job.seed, source)
     return Material(case, job.device, source, built, list(drawn.split(batch)))
 
@@ -68,18 +74,32 @@ def job_material(job: RunJob[Any]) -> Material:
 
 
 def first_call(runner: Runner, inputs: Sequence[Tensor], clock: Clock) -> tuple[Tensor, float]:
-    """Return the answer of the first call, and the seconds until it was ready."""
+    """Return the answer of the first call, and the seconds until it was ready. Raises CodeError if it is no tensor."""
     start = time.perf_counter()
     answer = runner(inputs[0])
     clock.wait()
-    return answer, time.perf_counter() - start
+    seconds = time.perf_counter() - start
+    if not isinstance(answer, Tensor):
+        whose = f"{runner.details['code_file']}: " if "code_file" in runner.details else ""
+        raise CodeError(f"{whose}a call returned a {type(answer).__name__}, and not a tensor of logits [N, classes]")
+    return answer, seconds
 
 
 def read_truth(case: Case, reference: Mapping[str, str], rows: slice | np.ndarray) -> Truth:
-    """Read the reference answers of `case`: `rows` of its reference files, in the order of the pictures."""
-    exact = np.load(reference[EXACT])[rows]
-    torch_logits = np.load(reference[case.precision]).astype(np.float64)[rows]
-    return Truth(case.precision, case.batch, exact, torch_logits)
+    """Read the reference answers of `case`: `rows` of its reference files, in the order of the pictures.
+
+    Raises ModelError where plain torch has none in the case's precision, and CannotJudge if they are no yardstick.
+    """
+    if case.precision not in reference:
+        raise ModelError(
+            f"plain torch does not run {case.model} in {case.precision} (try eager), so there is no error to hold this "
+            "answer's against"
+        )
+    exact, torch_logits = np.load(reference[EXACT]), np.load(reference[case.precision]).astype(np.float64)
+    float32_file, layers_file = reference.get(FLOAT32.get(case.precision, "")), reference.get(LAYERS)
+    float32 = np.load(float32_file) if float32_file else None
+    layers = json.loads(Path(layers_file).read_text()) if layers_file else {}
+    return make_truth(case.precision, case.batch, rows, exact, torch_logits, float32, layers)
 
 
 def read_job_truth(job: RunJob[Any]) -> Truth:

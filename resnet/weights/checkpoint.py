@@ -68,34 +68,42 @@ def load_contents(module: nn.Module, contents: object, name: str, entry: str = "
 
 
 def build_from(
-    weights: str | Path, make: Callable[[int, int], M], num_classes: int = 0, in_channels: int = 0
+    weights: str | Path,
+    make: Callable[[int, int], M],
+    num_classes: int = 0,
+    in_channels: int = 0,
+    part: Callable[[M], nn.Module] = lambda module: module,
 ) -> tuple[M, str]:
     """Return `make(num_classes, in_channels)` with the weights of a file, and what was decided in reading it.
 
     A count that is 0 is the file's: `make` is called with 0 for the model's own, and again if the file has another.
-    Raises as `load_into` does.
+    `part` returns the module within a made one that the weights are of. Raises as `load_into` does.
     """
     path, entry = locate(weights)
     contents = read_contents(path)
     module = make(num_classes, in_channels)
-    own = _tensors_of(module)
+    own = _tensors_of(part(module))
     found = _find(contents, own, path.name, entry)
     notes = list(found.notes)
     counts = counts_of(own, found.state)
     classes, channels = num_classes or counts.get("num_classes", 0), in_channels or counts.get("in_channels", 0)
     if (classes, channels) != (num_classes, in_channels):
         module = make(classes, channels)
-        own = _tensors_of(module)
+        own = _tensors_of(part(module))
         notes += [f"{name}={count}, as in the file" for name, count in counts.items()]
-    _load(module, own, found, path.name)
+    _load(part(module), own, found, path.name)
     return module, "; ".join(notes)
 
 
-def build_resnet(spec: Spec, weights: str | Path, num_classes: int = 0, in_channels: int = 0) -> tuple[ResNet, str]:
+def build_resnet(spec: Spec, weights: str | Path, num_classes: int = 0, in_channels: int = 0) -> ResNet:
     """Return a ResNet with the weights of a file, in eval mode without gradients, as `build_from` does."""
-    make = lambda classes, channels: ResNet(spec, classes or 1000, channels or 3)  # noqa: E731
+
+    def make(classes: int, channels: int) -> ResNet:
+        return ResNet(spec, classes or 1000, channels or 3)
+
     model, choice = build_from(weights, make, num_classes, in_channels)
-    return model.eval().requires_grad_(False), choice
+    model.choice = choice
+    return model.eval().requires_grad_(False)
 
 
 def counts_of(model_state: State, file_state: State) -> dict[str, int]:

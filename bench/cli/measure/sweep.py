@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from bench.cli.again import again
 from bench.cli.console import FAILED, STOPPED, read_records, tell
+from bench.cli.measure.cases import estimate_sweep
 from bench.cli.progress import Progress
 from bench.records.record import Record
 from bench.runs.sweep import Sweep
@@ -13,7 +15,10 @@ from bench.runs.sweep import Sweep
 def run_sweep(sweep: Sweep) -> list[Record]:
     """Run a sweep; return all records of its folder."""
     plan, folder = sweep.plan, sweep.store.folder
+    time = estimate_sweep(sweep) if plan.timed else None
     with Progress(plan.name, sweep.env) as events:
+        if time and time.executions:
+            tell(f"{time}.")
         sweep.events = events
         try:
             for _ in sweep.run():
@@ -21,7 +26,7 @@ def run_sweep(sweep: Sweep) -> list[Record]:
         except KeyboardInterrupt:
             events.stop()
             tell(f"\nStopped. The records so far are in {folder}.")
-            tell(f"To go on: bench {'run' if plan.timed else 'verify'} {plan.name} -o {folder} --resume")
+            tell(f"To go on: {again(output=folder, resume=True)}")
             raise typer.Exit(STOPPED) from None
     if sweep.left_out:
         tell(f"Out of time: {len(sweep.left_out)} of the plan's executions were not started.")

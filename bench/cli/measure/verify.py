@@ -7,18 +7,20 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from bench.cli.console import Budget, Filter, Input, Json, Output, PlanName, Seed, out, print_json
+from bench.cli.asking import BUILDING, NAMING, DryRun, asks
+from bench.cli.console import Budget, Input, Json, Output, Seed, out, print_json
+from bench.cli.measure.cases import print_dry_run
 from bench.cli.measure.sweep import exit_code, run_sweep
 from bench.paths import latest_run_folder, new_run_folder
 from bench.plans import plan as plans
-from bench.plans.choose import select_cases
+from bench.plans.choose import Asked, choose
 from bench.report.terminal import print_gate
 from bench.runs.run import sweep_of
 
 
+@asks(NAMING, BUILDING)
 def verify(
-    plan: PlanName,
-    filter: Filter = None,
+    asked: Asked,
     output: Output = None,
     resume: Annotated[bool, Option("--resume", help="Check only what is missing in DIR.")] = False,
     budget: Budget = None,
@@ -28,13 +30,18 @@ def verify(
     ] = None,
     input: Input = "photos",
     seed: Seed = 0,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Check the answers only: the accuracy gate of `run`, by the same path, with one execution."""
-    chosen = plans.gate_only(select_cases(plan, filter))
+    chosen = plans.gate_only(choose(asked))
     name = f"verify-{chosen.name}"
     folder = output or (latest_run_folder(name) if resume else new_run_folder(name))
-    records = run_sweep(sweep_of(chosen, folder, resume=resume, budget_s=budget, jobs=jobs, source=input, seed=seed))
+    sweep = sweep_of(chosen, folder, resume=resume, budget_s=budget, jobs=jobs, source=input, seed=seed)
+    if dry_run:
+        print_dry_run(sweep, as_json)
+        return
+    records = run_sweep(sweep)
     if as_json:
         print_json([{"case": r.case.name, "status": r.status, "reason": r.reason, "gate": r.gate} for r in records])
     else:

@@ -10,8 +10,10 @@ from typing import Annotated
 from typer import Argument, Option
 
 from bench.cli.console import USAGE, Filter, ToFile, read_records, stop, tell
+from bench.commands import command_line
 from bench.errors import InteropError
 from bench.files import write_file
+from bench.kinds import kind_of
 from bench.plans.words import matches
 from bench.records.formats import EXPORTS, import_pytest_benchmark, with_latency
 from bench.records.store import Store
@@ -34,7 +36,7 @@ def export(
     if output is None:
         print(text, end="")
         return
-    write_file(output, text)
+    write_file(output, text, kind=kind_of(text.encode()))
     tell(f"Written: {len(chosen)} records of {len({r.case for r in chosen})} cases, in {output}")
 
 
@@ -57,6 +59,5 @@ def import_(
             store.append(record)
     for text in left:
         tell(f"Left out: {text}")
-    tell(
-        f"Written: {len(records)} records of {len({r.case for r in records})} cases; `bench report {output}` shows them"
-    )
+    cases = len({record.case for record in records})
+    tell(f"Written: {len(records)} records of {cases} cases; `{command_line('report', output)}` shows them")

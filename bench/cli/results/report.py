@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from bench.cli.console import FAILED, Json, Markdown, ViewName, out, print_json, read_records
+from bench.cli.console import FAILED, Csv, Json, Markdown, ViewName, out, print_csv, print_json, read_records
 from bench.machine.environment import ROOT
 from bench.records.frame import export_parquet
 from bench.report import markdown as reports
 from bench.report.terminal import print_report
-from bench.report.views import report_as_json
+from bench.report.views import report_as_json, report_as_rows
 
 
 def report(
@@ -23,7 +23,8 @@ def report(
     stills: Annotated[Path | None, Option(metavar="DIR", help="Write the page's charts as SVG and PNG.")] = None,
     splice: Annotated[bool, Option("--splice", help="Renew the tables in README and docs.")] = False,
     check: Annotated[bool, Option("--check", help="Exit 1 if a table in README or docs is out of date.")] = False,
-    markdown: Markdown = False,
+    as_csv: Csv = False,
+    as_markdown: Markdown = False,
     parquet: Annotated[Path | None, Option(metavar="FILE", help="Write every record as Parquet.")] = None,
     view: ViewName = None,
     as_json: Json = False,
@@ -47,7 +48,9 @@ def report(
     records = read_records(folders)
     if as_json:
         print_json(report_as_json(records))
-    elif markdown:
+    elif as_csv:
+        print_csv(report_as_rows(records))
+    elif as_markdown:
         print(reports.render_markdown(records, shown), end="")
     else:
         print_report(out, records, None, shown)
@@ -55,13 +58,15 @@ def report(
 
 def _write_pictures(folders: Sequence[Path], html: Path | None, stills: Path | None) -> None:
     """Write the page, the pictures, or both."""
-    from bench.files import write_file
+    from bench.files import check_writable, write_file
+    from bench.kinds import PAGE
     from bench.report.page.document import render_page
     from bench.report.page.stills import save_stills
 
     if html:
+        check_writable(html, PAGE)
         text = render_page(folders)
-        write_file(html, text)
+        write_file(html, text, kind=PAGE)
         out.print(f"{html}: {len(text.encode()) / 1e6:.1f} MB; open it in a browser", markup=False, soft_wrap=True)
     if stills:
         out.print(f"{stills}: {len(save_stills(folders, stills))} pictures", markup=False, soft_wrap=True)

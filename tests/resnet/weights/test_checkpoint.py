@@ -70,11 +70,11 @@ def test_counts_that_are_not_asked_for_are_the_files(source: ResNet, tmp_path: P
     path = tmp_path / "ten.pt"
     torch.save({"model": source.state_dict()}, path)
     spec = Spec.parse("resnet18")
-    loaded, choice = build_resnet(spec, path)
-    assert choice == "weights of model; num_classes=10, as in the file"
+    loaded = build_resnet(spec, path)
+    assert loaded.choice == "weights of model; num_classes=10, as in the file"
     assert equal(loaded, source)
     assert not loaded.training
-    assert build_resnet(spec, path, 10, 3)[1] == "weights of model"
+    assert build_resnet(spec, path, 10, 3).choice == "weights of model"
     with pytest.raises(ValueError, match="ask for what the file has: --num-classes 10"):
         build_resnet(spec, path, 1000)
     with pytest.raises(ValueError, match=r"--in-channels 3, or leave it out \(in Python in_channels=3\)"):

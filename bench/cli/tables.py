@@ -1,0 +1,173 @@
+"""A table for three readers: the terminal, CSV with raw values, and Markdown; the options that choose among them.
+
+A command that prints a table has `--json`, `--csv` and `--markdown`, at most one at a time:
+
+    def command(..., as_csv: Csv = False, as_markdown: Markdown = False, as_json: Json = False) -> None:
+        if as_json:
+            print_json(...)
+        elif as_csv:
+            print_csv({"case": ..., "p50_ns": ...} for ... in ...)  # raw values, the unit in the column's name
+        else:
+            print_something(console_for(as_markdown), ...)  # what the terminal shows, as Markdown where it is asked for
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+from typer import Option
+
+from bench.text import grid, markdown_cell, markdown_table
+
+out = Console(highlight=False, soft_wrap=False)
+
+
+def _alone(context: typer.Context, parameter: typer.CallbackParam, value: bool) -> bool:
+    """Refuse a second option of `--json`, `--csv` and `--markdown`."""
+    if value:
+        option = parameter.opts[0]
+        other = context.meta.setdefault("bench.form", option)
+        if other != option:
+            raise typer.BadParameter(f"{other} and {option} are two forms of the same: choose one")
+    return value
+
+
+Json = Annotated[bool, Option("--json", help="Print JSON.", callback=_alone)]
+Csv = Annotated[bool, Option("--csv", help="Print CSV: raw values, with units in the names.", callback=_alone)]
+Markdown = Annotated[bool, Option("--markdown", help="Print Markdown.", callback=_alone)]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its title for a reader, and its key in the rows, which is its name in CSV and JSON, with the unit.
+
+    `show` formats a value that is not None for a reader; `text` columns are words, aligned to the left.
+    """
+
+    title: str
+    key: str
+    show: Callable[[Any], str] = str
+    text: bool = False
+    wrapped: bool = False
+
+    def cell(self, row: Mapping[str, Any]) -> str:
+        value = row.get(self.key)
+        return "-" if value is None else self.show(value)
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1))
+
+
+def print_table(
+    columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], *, as_csv: bool = False, as_markdown: bool = False
+) -> None:
+    """Print rows of raw values by key: the columns for a reader, or in CSV every key of the rows."""
+    if as_csv:
+        print_csv(rows, [column.key for column in columns])
+        return
+    words = [column.title for column in columns if column.text]
+    wrapped = [column.title for column in columns if column.wrapped]
+    table = grid(*(column.title for column in columns), text=words, wrapped=wrapped, gap=2)
+    for row in rows:
+        table.add_row(*(Text(column.cell(row)) for column in columns))
+    console_for(as_markdown).print(table)
+
+
+def print_csv(rows: Iterable[Mapping[str, Any]], keys: Iterable[str] = ()) -> None:
+    """Print rows as CSV under a line of names: `keys`, and then those that only the rows have, in their order.
+
+    Numbers are whole, in full precision; what a row lacks is empty; an object's values are columns `outer_inner`.
+    """
+    flat = [_flatten(row) for row in rows]
+    names = list(dict.fromkeys([*keys, *(name for row in flat for name in row)]))
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([_csv_cell(row.get(name)) for name in names] for row in flat)
+
+
+def _flatten(row: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in row.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{key}_{name}": inner for name, inner in _flatten(value).items()}
+        else:
+            flat[key] = value
+    return flat
+
+
+def _csv_cell(value: Any) -> Any:
+    """Return a value as it stands in CSV: lists with semicolons, true and false as in JSON."""
+    if isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, list | tuple):
+        return ";".join(str(_csv_cell(entry)) for entry in value)
+    return "" if value is None or value != value else value
+
+
+def console_for(as_markdown: bool) -> Console:
+    """Return the console of stdout, or with `as_markdown` one that prints the same as Markdown."""
+    return MarkdownConsole(highlight=False) if as_markdown else out
+
+
+class MarkdownConsole(Console):
+    """Prints what a terminal shows as Markdown: a table as one, lines that begin with a space as a block of text."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.verbatim = False  # whether the last line was of a block of text
+
+    def print(self, *objects: Any, style: Any = None, markup: bool | None = None, **_: Any) -> None:
+        for content in objects or ("",):
+            if isinstance(content, Table):
+                self._write(["", *table_as_markdown(content), ""])
+            else:
+                self._print_lines(_plain(content, markup is not False), bold=style == "bold")
+
+    def print_json(self, *objects: Any, **_: Any) -> None:
+        self._write(["", "```json", *json.dumps(json.loads(objects[0]), indent=1).splitlines(), "```", ""])
+
+    def _print_lines(self, content: str, bold: bool) -> None:
+        for line in content.split("\n"):
+            if line.startswith(" ") and line.strip():
+                self._write([line], verbatim=True)
+            else:
+                text = markdown_cell(line).replace("\\|", "|")
+                self._write([f"**{text}**  " if bold and text else f"{text}  " if text else ""])
+
+    def _write(self, lines: Iterable[str], verbatim: bool = False) -> None:
+        if verbatim != self.verbatim:
+            self.verbatim = verbatim
+            print(file=self.file)
+        for line in lines:
+            print(f"    {line}" if verbatim else line, file=self.file)
+
+
+def table_as_markdown(table: Table) -> list[str]:
+    """Return the lines of a rich table as Markdown."""
+    titles = [_cell(column.header) for column in table.columns]
+    left = [title for title, column in zip(titles, table.columns, strict=True) if column.justify != "right"]
+    rows = zip(*([_cell(cell) for cell in column.cells] for column in table.columns), strict=True)
+    return markdown_table(titles, rows, left)
+
+
+def _cell(content: RenderableType) -> str:
+    bold = isinstance(content, str) and content.startswith("[bold]")
+    text = markdown_cell(_plain(content, True))
+    return f"**{text}**" if bold and text else text
+
+
+def _plain(content: Any, markup: bool) -> str:
+    """Return what is printed without its styles."""
+    if isinstance(content, Text):
+        return content.plain
+    return Text.from_markup(str(content)).plain if markup else str(content)
