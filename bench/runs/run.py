@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.commands import command_line
-from bench.errors import ArgumentError
+from bench.errors import ArgumentError, StoreError
 from bench.machine import environment as environments
 from bench.machine.visible import device_visible
 from bench.paths import new_run_folder
 from bench.plans.axes import split_words
 from bench.plans.choose import Asked, check_input, check_plan, choose
 from bench.plans.plan import Plan
+from bench.plans.settings import settings_from
 from bench.plans.words import as_list
 from bench.records.baseline import baseline_of
 from bench.records.frame import load
@@ -48,6 +49,26 @@ def with_rounds(plan: Plan, rounds: int | None, until: float | None = None, limi
         raise ArgumentError(f"--until needs a case and its eager baseline; `{show}` shows the cases")
     settings = replace(plan.settings, ratio=until / 100)
     return replace(plan, settings=settings, rounds_limit=plan.rounds_limit or ROUNDS_LIMIT)
+
+
+def recorded_plan(folder: Path) -> Plan:
+    """Return the cases, settings and rounds of the records in a folder, as the plan that they are of.
+
+    A checkpoint is not among them, as a record has its digest alone. Raises StoreError where there is no record.
+    """
+    records = Store(folder).read()
+    if not records:
+        raise StoreError(f"{folder} has no record to go on from")
+    last = records[-1]
+    given = last.network.get("given", {})
+    return Plan(
+        last.plan.get("name", ""),
+        f"The cases in {folder}.",
+        tuple(dict.fromkeys(record.case for record in records)),
+        max(record.round for record in records) + 1,
+        settings=settings_from(last.settings),
+        build=Build("", given.get("num_classes", 0), given.get("in_channels", 0)),
+    )
 
 
 def sweep_of(
