@@ -18,8 +18,7 @@ from bench.records.record import Record
 from bench.roofline.floors import measured_ceilings
 from bench.stats import Quantile, noise, quantile, ratio
 from bench.text import at_pixels, digits, plural
-from resnet.floors import COUNTED, Ceilings, Floor, counted_floors, network_floors
-from resnet.names import is_outside
+from resnet.floors import Ceilings, Floor, described_floors
 
 # a larger share of the machine's time taken by other processes makes a time that of the other work
 OTHER_WORK_LIMIT = 0.1
@@ -75,12 +74,8 @@ class Row:
         case, network = self.case, self.records[0].network
         if self.ceilings is None or case.precision not in self.ceilings.flops:
             return ()
-        if is_outside(case.model):
-            rows = network.get("groups", []) if fusion == COUNTED else []
-            return counted_floors(rows, case.batch, case.precision, self.ceilings)
-        about = case.model, case.batch, case.image, case.precision, self.ceilings, fusion
-        # of a record that says neither, the network is as this project builds it
-        return network_floors(*about, network.get("num_classes") or 1000, network.get("in_channels") or 3)
+        about = case.model, case.batch, case.image, case.precision, network, self.ceilings, fusion
+        return described_floors(*about)
 
     def floor_ns(self, fusion: str) -> float | None:
         """Return the sum of `floors` in ns: the p50 if every kernel reached the machine's ceilings."""

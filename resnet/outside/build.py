@@ -48,6 +48,21 @@ def build_outside(
     builder gave it. Raises ModelError, with a sentence, for what cannot be built or does not take pictures alone.
     """
     images = find_source(source) if isinstance(source, str) else source
+    model = bare_outside(name, seed=seed, num_classes=num_classes, in_channels=in_channels, image=image)
+    if weights is not None:
+        from resnet.weights.checkpoint import load_into
+
+        load_into(cast(Any, model.net), weights)
+        model.weights = "file"
+    else:
+        synthesize_outside(model, seed, images, image)
+    return model.requires_grad_(False)
+
+
+def bare_outside(
+    name: str, *, seed: int = 0, num_classes: int | None = None, in_channels: int | None = None, image: int = 224
+) -> OutsideModel:
+    """Build the same with whatever weights its builder gives it. Raises ModelError as `build_outside` does."""
     with _seeded(seed):
         net, origin = _net(name, num_classes, in_channels)
         channels = in_channels or _channels(net, arguments_of(name))
@@ -55,13 +70,6 @@ def build_outside(
         model = OutsideModel(net, name, example).eval()
     model.origin, module = origin, outside_parts(name)[0]
     model.code = code_digest(net, () if module in PACKAGES else (module,))
-    if weights is not None:
-        from resnet.weights.checkpoint import load_into
-
-        load_into(cast(Any, net), weights)
-        model.weights = "file"
-    else:
-        synthesize_outside(model, seed, images, image)
     return model.requires_grad_(False)
 
 
