@@ -42,7 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
     except PlanError as error:
         raise pytest.UsageError(str(error)) from None
     if not plan.cases:
-        raise pytest.UsageError(f"no case of {plan.name} matches; `{command_line('list', plan.name)}` shows them")
+        show = command_line("list", config.getoption("--plan"))
+        raise pytest.UsageError(f"no case of {plan.name} matches; `{show}` shows them")
     config.stash[PLAN], config.stash[ENVIRONMENT] = plan, environment()
 
 
