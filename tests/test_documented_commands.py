@@ -14,6 +14,7 @@ from bench.cli import COMMANDS, RENAMED, app
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 NAMES = {name for _, commands in COMMANDS for name in commands}
+GROUP: Any = typer.main.get_command(app)
 BLOCK = re.compile(r"^```(?:console|bash|sh|shell)?\n(.*?)^```$", re.M | re.S)
 INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 PROGRAM = re.compile(r"(?:^|[\s;(])(?:\.venv/bin/)?(?:python -m )?bench\s+(?=[a-z])(.*)", re.S)
@@ -48,10 +49,9 @@ def refusal(words: list[str], whole: bool) -> str:
 
     In prose a command may lack what it needs, end in an option, and have N or NAME for a value.
     """
-    group: Any = typer.main.get_command(app)
     try:
-        with group.make_context("bench", list(words)) as context:
-            name, command, rest = group.resolve_command(context, [*context._protected_args, *context.args])
+        with GROUP.make_context("bench", list(words)) as context:
+            name, command, rest = GROUP.resolve_command(context, [*context._protected_args, *context.args])
             command.make_context(name, rest, parent=context)
     except Exception as error:
         text = str(getattr(error, "message", "") or error)
