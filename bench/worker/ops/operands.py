@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.worker.gate import MAX_MULTIPLE, RMS_MULTIPLE, ROUNDING_RMS, ROUNDOFF
 from bench.worker.measure.clock import last_level_cache
+from bench.worker.truth import MAX_MULTIPLE, RMS_MULTIPLE, ROUNDING_RMS, ROUNDOFF
 from kernels.space.layer import Layer
 from resnet.runner import DTYPES
 
