@@ -60,9 +60,9 @@ NAMES = ("prepare", "rounds", "tuple_", "fails", "only_bf16")
 def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
     """The records of a sweep over the functions above, from the folder that has them; by their names."""
     folder = tmp_path_factory.mktemp("user")
-    (folder / "mine.py").write_text(CODE)
-    sys.modules.pop("mine", None)
-    names = [f"mine:{name}" for name in NAMES] + ["absent:prepare"]
+    (folder / "swept.py").write_text(CODE)
+    sys.modules.pop("swept", None)
+    names = [f"swept:{name}" for name in NAMES] + ["absent:prepare"]
     text = f"""
 why = "Code from outside."
 [[group]]
@@ -80,24 +80,24 @@ image = 32
         plan = replace(parse_plan(text, "outside", "outside"), settings=settings)
         patch.setattr(sys, "path", list(sys.path))
         sweep = Sweep(plan, Store(folder / "out"), environment(), source="noise", ask=here)
-        return {record.case.variant.removeprefix("mine:"): record for record in sweep.run()}
+        return {record.case.variant.removeprefix("swept:"): record for record in sweep.run()}
 
 
 def test_a_right_one_is_measured_and_its_code_is_on_record(records: dict[str, Record]) -> None:
     record = records["prepare"]
     assert record.status == "ok", record.reason
     assert record.latency_ns
-    assert record.case.name == "resnet18/mine:prepare/fp32/b1/i32/stream"
-    assert (record.details["code_file"], len(record.details["code"])) == ("mine.py", 64)
+    assert record.case.name == "resnet18/swept:prepare/fp32/b1/i32/stream"
+    assert (record.details["code_file"], len(record.details["code"])) == ("swept.py", 64)
 
 
 @pytest.mark.parametrize(
     ("name", "status", "sentence"),
     [
         ("rounds", "wrong", "times that of plain torch"),
-        ("tuple_", "error", "mine.py: a call returned a tuple, and not a tensor of logits [N, classes]"),
-        ("fails", "error", f"(mine.py:{CODE.splitlines().index('    return lambda x: module(x[:, :2])') + 1})"),
-        ("only_bf16", "skipped", "mine:only_bf16 serves the precisions bf16 alone, says mine.py:"),
+        ("tuple_", "error", "swept.py: a call returned a tuple, and not a tensor of logits [N, classes]"),
+        ("fails", "error", f"(swept.py:{CODE.splitlines().index('    return lambda x: module(x[:, :2])') + 1})"),
+        ("only_bf16", "skipped", "swept:only_bf16 serves the precisions bf16 alone, says swept.py:"),
         ("absent:prepare", "skipped", "there is no module absent in the folder"),
     ],
 )
@@ -119,7 +119,7 @@ def test_records_are_shown_where_the_code_is_not(
             store.append(record)
     assert {record.case.variant for record in store.read()} == {record.case.variant for record in records.values()}
     page = render_page([store.folder])
-    assert "mine:prepare" in page
+    assert "swept:prepare" in page
     assert "serves the precisions bf16 alone" in page
 
 
