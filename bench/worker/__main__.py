@@ -55,6 +55,7 @@ ROWS = (
     Row(kernel_jobs.FactsJob, "bench.worker.static.count:count_facts", compiles=True),
     Row(kernel_jobs.MakerJob, "bench.worker.tune.bundle:read_maker", compiles=True),
     Row(kernel_jobs.BundleJob, "bench.worker.tune.bundle:compile_candidates", compiles=True),
+    Row(kernel_jobs.OpJob, "bench.worker.ops.contest:judge_convolution"),
     Row(jobs.PiecesJob, "bench.worker.experiments.child:run_parts"),
     Row(jobs.ConstantsJob, "bench.worker.experiments.child:run_parts"),
 )

@@ -28,12 +28,7 @@ def count_work(model: nn.Module, image: int) -> tuple[dict[str, Any], dict[str, 
 
 def count_network(job: NetworkJob, notify: Notify) -> NetworkAnswer | Ended:
     """Build the model and count it. Raises ModelError for one that cannot be built."""
-    build = job.build
-    model = bare_outside(
-        job.model_name,
-        num_classes=build.num_classes or None,
-        in_channels=build.in_channels or None,
-        image=job.image,
-    )
+    classes, channels = job.build.num_classes or None, job.build.in_channels or None
+    model = bare_outside(job.model_name, image=job.image, num_classes=classes, in_channels=channels)
     facts = {"origin": model.origin, "num_classes": model.classes, "in_channels": model.channels}
     return {"status": "ok", "network": facts | count_work(model, job.image)[0]}

@@ -11,6 +11,7 @@ from typer import Option
 
 from bench.cli.console import Json, ToFile, err, out, print_json, tell
 from bench.files import check_writable
+from bench.kinds import CEILINGS
 from bench.machine.environment import environment
 from bench.roofline.ceilings import (
     fastest_measurements,
@@ -52,7 +53,7 @@ def ceilings(
     if reason:
         tell(f"{path}: {reason}: measuring again.")
     if kept is None or reason:
-        check_writable(path)
+        check_writable(path, CEILINGS)
         with err.status("starting") as status:
             kept = measure_ceilings(env, lambda stage: status.update(f"measuring: {stage}"), quick)
         save_ceilings(kept, path)

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, asks
+from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, DryRun, asks
 from bench.cli.console import Budget, Input, Json, Output, Seed, ViewName, out, print_json
+from bench.cli.measure.cases import print_dry_run
 from bench.cli.measure.sweep import exit_code, run_sweep
 from bench.paths import latest_run_folder, new_run_folder
 from bench.plans.choose import Asked, choose
@@ -42,6 +43,7 @@ def run(
     view: ViewName = None,
     input: Input = "photos",
     seed: Seed = 0,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Measure every case of a plan, with live progress, and print the table."""
@@ -49,6 +51,9 @@ def run(
     shown = view or ("cold" if cold else "speed")
     folder = output or (latest_run_folder(chosen.name) if resume or retry else new_run_folder(chosen.name))
     sweep = sweep_of(chosen, folder, resume=resume, retry=retry, cold=cold, budget_s=budget, source=input, seed=seed)
+    if dry_run:
+        print_dry_run(sweep, as_json)
+        return
     records = run_sweep(sweep)
     print_json(report_as_json(records)) if as_json else print_report(out, records, folder, shown)
     raise typer.Exit(exit_code(records))

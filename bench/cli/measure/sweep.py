@@ -6,6 +6,7 @@ import typer
 
 from bench.cli.again import again
 from bench.cli.console import FAILED, STOPPED, read_records, tell
+from bench.cli.measure.cases import estimate_sweep
 from bench.cli.progress import Progress
 from bench.records.record import Record
 from bench.runs.sweep import Sweep
@@ -14,7 +15,10 @@ from bench.runs.sweep import Sweep
 def run_sweep(sweep: Sweep) -> list[Record]:
     """Run a sweep; return all records of its folder."""
     plan, folder = sweep.plan, sweep.store.folder
+    time = estimate_sweep(sweep) if plan.timed else None
     with Progress(plan.name, sweep.env) as events:
+        if time and time.executions:
+            tell(f"{time}.")
         sweep.events = events
         try:
             for _ in sweep.run():

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from bench.cli.asking import BUILDING, NAMING, asks
+from bench.cli.asking import BUILDING, NAMING, DryRun, asks
 from bench.cli.console import Budget, Input, Json, Output, Seed, out, print_json
+from bench.cli.measure.cases import print_dry_run
 from bench.cli.measure.sweep import exit_code, run_sweep
 from bench.paths import latest_run_folder, new_run_folder
 from bench.plans import plan as plans
@@ -29,6 +30,7 @@ def verify(
     ] = None,
     input: Input = "photos",
     seed: Seed = 0,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Check the answers only: the accuracy gate of `run`, by the same path, with one execution."""
@@ -36,6 +38,9 @@ def verify(
     name = f"verify-{chosen.name}"
     folder = output or (latest_run_folder(name) if resume else new_run_folder(name))
     sweep = sweep_of(chosen, folder, resume=resume, budget_s=budget, jobs=jobs, source=input, seed=seed)
+    if dry_run:
+        print_dry_run(sweep, as_json)
+        return
     records = run_sweep(sweep)
     if as_json:
         print_json([{"case": r.case.name, "status": r.status, "reason": r.reason, "gate": r.gate} for r in records])

@@ -85,5 +85,3 @@ def _write_plot(groups: list[Group], path: Path) -> None:
         save_picture(list(zip(group.capacities, group.points, strict=True)), path, group.heading)
     except ImportError as error:
         stop(f"--plot needs {error.name}: {NEEDS}", UNABLE)
-    except OSError as error:
-        stop(f"cannot write {path}: {error.strerror or error}", FAILED)

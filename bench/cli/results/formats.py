@@ -13,6 +13,7 @@ from bench.cli.console import USAGE, Filter, ToFile, read_records, stop, tell
 from bench.commands import command_line
 from bench.errors import InteropError
 from bench.files import write_file
+from bench.kinds import kind_of
 from bench.plans.words import matches
 from bench.records.formats import EXPORTS, import_pytest_benchmark, with_latency
 from bench.records.store import Store
@@ -35,7 +36,7 @@ def export(
     if output is None:
         print(text, end="")
         return
-    write_file(output, text)
+    write_file(output, text, kind=kind_of(text.encode()))
     tell(f"Written: {len(chosen)} records of {len({r.case for r in chosen})} cases, in {output}")
 
 

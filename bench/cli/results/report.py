@@ -58,13 +58,15 @@ def report(
 
 def _write_pictures(folders: Sequence[Path], html: Path | None, stills: Path | None) -> None:
     """Write the page, the pictures, or both."""
-    from bench.files import write_file
+    from bench.files import check_writable, write_file
+    from bench.kinds import PAGE
     from bench.report.page.document import render_page
     from bench.report.page.stills import save_stills
 
     if html:
+        check_writable(html, PAGE)
         text = render_page(folders)
-        write_file(html, text)
+        write_file(html, text, kind=PAGE)
         out.print(f"{html}: {len(text.encode()) / 1e6:.1f} MB; open it in a browser", markup=False, soft_wrap=True)
     if stills:
         out.print(f"{stills}: {len(save_stills(folders, stills))} pictures", markup=False, soft_wrap=True)

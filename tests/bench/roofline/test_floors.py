@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from bench.cli import app
 from bench.cli.machine import floors as cli_floors
+from bench.commands import command_line
 from bench.machine.environment import environment
 from bench.roofline.ceilings import path_of, save_ceilings
 from bench.roofline.floors import DATASHEETS, floor_rows
@@ -89,7 +90,7 @@ def test_here_is_what_was_measured_here(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setattr(cli_floors, "load_ceilings", lambda facts: real(facts, tmp_path))
     told = bench()
     assert told.exit_code == 3
-    assert "run `bench ceilings`" in told.output
+    assert f"run `{command_line('ceilings')}`" in told.output
     save_ceilings(HERE, path_of(environment(), tmp_path))
     told = bench("resnet18", "--batch", "8")
     assert told.exit_code == 0, told.output

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench.worker.gate import MAX_MULTIPLE, RMS_MULTIPLE, ROUNDOFF, Truth, Wrong, check, judge, unseen_ratio
+from bench.worker.gate import Wrong, check, judge, unseen_ratio
 from bench.worker.measure.clock import Clock
+from bench.worker.truth import MAX_MULTIPLE, RMS_MULTIPLE, ROUNDOFF, Truth
 
 BATCH, CLASSES, BUFFERS = 4, 50, 3
 EXACT = np.random.default_rng(0).normal(0, 3, (BUFFERS * BATCH, CLASSES))
