@@ -1,8 +1,8 @@
 """ONNX Runtime's nodes on a CPU, timed by ONNX Runtime's profiler, and their layers.
 
-A node's layer is that of the parameters it reads, which keep the model's names through all of ONNX Runtime's fusions. In
-this project's networks a node without parameters has the layer of its operation, or of the node whose result it reads;
-of a model from outside it has none, as nothing says where one of its layers ends.
+A node's layer is that of the parameters it reads, which keep the model's names through most of ONNX Runtime's fusions.
+In this project's networks a node without parameters has the layer of its operation, or of the node whose result it
+reads; of a model from outside it has none, as nothing says where one of its layers ends.
 """
 
 from __future__ import annotations
@@ -99,9 +99,7 @@ def _modules(op_type: str, inputs: Sequence[str], value_modules: dict[str, tuple
     return sources[0] if sources else ()
 
 
-def _outside_modules(
-    op_type: str, inputs: Sequence[str], value_modules: dict[str, tuple[str, ...]]
-) -> tuple[str, ...]:
+def _outside_modules(op_type: str, inputs: Sequence[str], value_modules: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
     """Return the module whose parameters a node reads; none where ONNX Runtime renamed them, as in another layout.
 
     A sum with a bias is not the layer: its product is another node.
