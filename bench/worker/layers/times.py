@@ -50,7 +50,7 @@ def time_layers(job: LayersJob, notify: Notify) -> LayersAnswer | Ended:
         if find_variant(variant).runs == "compiled" and job.device == "cpu":
             torch._inductor.config.cpp.enable_kernel_profile = True  # without it the kernels have no names
         facts, modules = count_work(material.built.module, job.case.image)
-        network = material.built.facts | facts
+        network = material.built.facts() | facts
         runner = material.prepare()
         setup = Setup([runner.place(batch) for batch in material.batches], clock, job.executions, job.trace)
         notify("gate")
