@@ -36,18 +36,18 @@ def test_their_cases_are_skipped_before_anything_runs(variant: str, here: dict[s
 
 @pytest.mark.usefixtures("without_gradients")
 @pytest.mark.parametrize(
-    "name", ["build", "answering@kind=mapping", "behaving@how=in place", "behaving@how=traces not"]
+    "name", ["build", "answering@kind=mapping", "behaving@how=in_place", "behaving@how=traces_not"]
 )
 def test_onnxruntime_answers_as_the_module(toy: Toy, name: str) -> None:
     model = toy(name)
     run = resnet.prepare("onnxruntime", model, BATCH, "fp32")
     assert torch.allclose(run(run.place(BATCH)), model(BATCH), atol=1e-5)
-    assert ("no batch norm of 3" in run.details["folded"]) == ("traces not" in name)
+    assert ("no batch norm of 3" in run.details["folded"]) == ("traces_not" in name)
 
 
 def test_what_cannot_be_exported_has_a_sentence(toy: Toy) -> None:
     with pytest.raises(RuntimeError, match=r"torch.onnx cannot export the model: \w+: \w+"):
-        resnet.prepare("onnxruntime", toy("behaving@how=exports not"), BATCH, "fp32")
+        resnet.prepare("onnxruntime", toy("behaving@how=exports_not"), BATCH, "fp32")
 
 
 def test_equal_weights_under_other_code_are_another_file() -> None:
