@@ -73,10 +73,6 @@ def test_a_precision_that_plain_torch_does_not_run_is_that_one_s_failure() -> No
 
 
 def test_a_model_that_memory_is_too_small_for_is_no_model_that_is_wrong() -> None:
-    try:
-        try:
-            raise MemoryError("DefaultCPUAllocator: can't allocate memory")
-        except MemoryError as cause:
-            raise ModelError("mymodule:build does not run") from cause
-    except ModelError as error:
-        assert describe_failure(error) == {"status": "memory", "reason": "mymodule:build does not run"}
+    error = ModelError("mymodule:build does not run")
+    error.__cause__ = MemoryError("DefaultCPUAllocator: can't allocate memory")
+    assert describe_failure(error) == {"status": "memory", "reason": "mymodule:build does not run"}
