@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from bench.errors import StoreError
 from bench.machine.environment import hardware
-from bench.plans.choose import ADHOC
 from bench.records.frame import load
 from bench.records.same import FIELDS, SERIES, Kind
 from bench.records.store import FILE
@@ -70,9 +69,7 @@ class Change:
 
     def confirm(self, case: str) -> str:
         """Return the command that measures the two commits again, in turns."""
-        named = self.before.plan not in ("", ADHOC)
-        cases = f"{self.before.plan} -f {case}" if named else case
-        return f"bench ab {self.before.sha[:12]} {self.after.sha[:12]} {cases}"
+        return f"bench ab {self.before.sha[:12]} {self.after.sha[:12]} {self.before.plan} -f {case}"
 
 
 @dataclass
