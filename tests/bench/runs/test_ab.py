@@ -149,9 +149,9 @@ def test_both_sides_have_as_many_threads_also_where_a_worker_does_not_read_the_s
     seen: list[str | None] = []
     real = process.ask
 
-    def ask(*words: Any, home: process.Home, **rest: Any) -> process.Answer[Any]:
+    def ask(job: Any, limit_s: float, on_stage: Any, home: process.Home) -> process.Answer[Any]:
         seen.append(home.variables.get("OMP_NUM_THREADS"))
-        return real(*words, home=home, **rest)
+        return real(job, limit_s, on_stage, home=home)
 
     monkeypatch.setattr(process, "ask", ask)
     duel.plan, duel.rounds = replace(duel.plan, settings=replace(duel.plan.settings, threads=3)), 1
