@@ -222,8 +222,25 @@ def describe_reliability(records: list[Record], rows: list[Row]) -> str:
     else:
         clauses.append("one process per case, so differences of a few percent may be noise (use --rounds)")
     measured = [record for row in rows for record in row.records]
+    clauses.insert(1, describe_unseen(measured))
     clauses += [_describe_noisy(measured), _describe_throttled(measured), _describe_other_work(measured)]
     return "; ".join(filter(None, clauses)) + "."
+
+
+def describe_unseen(records: Iterable[Record]) -> str:
+    """Return a clause on the layers whose errors the gate would not see, or an empty string."""
+    unseen = {
+        (record.case.model, record.case.precision): layers
+        for record in records
+        if (layers := record.gate.get("before", {}).get("blind"))
+    }
+    if not unseen:
+        return ""
+    (model, precision), layers = max(unseen.items(), key=lambda item: len(item[1]))
+    some = ", ".join(layers[:2]) + (", ..." if len(layers) > 2 else "")
+    what = f"{len(layers)} {plural(len(layers), 'layer')} of {model} in {precision}"
+    others = f"; so of {len(unseen) - 1} more" if len(unseen) > 1 else ""
+    return f"the gate would not see errors of {what} ({some}), which add next to nothing to the answers{others}"
 
 
 def _describe_noisy(runs: list[Record]) -> str:

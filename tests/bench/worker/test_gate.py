@@ -78,6 +78,13 @@ def test_the_limit_is_the_stated_multiple(multiple: float) -> None:
             judge(outputs(values, torch.float32), truth)
 
 
+def test_an_error_that_is_no_number_is_not_small_enough() -> None:
+    unknown = EXACT.copy()
+    unknown[3, 3] = np.nan
+    with pytest.raises(Wrong, match="the rms error is nan times that of plain torch"):
+        judge(outputs(EXACT, torch.float32), Truth("fp32", BATCH, EXACT, unknown))
+
+
 def test_plain_torch_being_lucky_asks_for_no_more_than_the_precision_gives() -> None:
     exactly = Truth("fp16", BATCH, EXACT, EXACT.copy())
     told = judge(outputs(rounded(EXACT, torch.float16), torch.float16), exactly)
