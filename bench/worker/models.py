@@ -59,8 +59,12 @@ def _described(module: ResNet | OutsideModel) -> dict[str, Any]:
     if isinstance(module, ResNet):
         return {"num_classes": module.fc.out_features, "in_channels": module.conv1.in_channels}
     counts = {"num_classes": module.classes, "in_channels": module.channels}
-    code = {"code": module.code} if module.code else {}
-    return {"origin": module.origin, "weights": module.weights, **counts, **code}
+    facts = {"origin": module.origin, "weights": module.weights, **counts}
+    if module.code:
+        facts["code"] = module.code
+    if module.clones:
+        facts["copies_input"] = True
+    return facts
 
 
 def draw(count: int, image: int, channels: int, seed: int, source: Source) -> Tensor:
