@@ -32,7 +32,7 @@ from bench.machine.environment import environment
 from bench.ops.contest import Contest
 from bench.ops.layers import ALL, ConvLayer, choose_layers, conv_layers
 from bench.plans.case import Case
-from bench.plans.choose import check_case
+from bench.plans.eligible import why_not
 from bench.text import digits
 from resnet.code import find_code
 from resnet.names import canonical_outside
@@ -91,7 +91,10 @@ def op(
     except ValueError as error:
         stop(str(error), USAGE)
     env = environment()
-    check_case(case, env)
+    if reason := why_not(case, env):
+        stop(
+            f"the library's convolutions, beside which yours is timed, do not run here in {precision}: {reason}", UNABLE
+        )
     if reason := find_code(name):
         stop(reason, UNABLE)
     with err.status("start") as status:
@@ -113,7 +116,7 @@ def _layers(case: Case) -> list[ConvLayer]:
     try:
         return conv_layers(case.model, case.batch, case.image, case.precision)
     except ValueError as error:
-        stop(f"bench op has the layers of this project's ResNets alone: {error}", USAGE)
+        stop(f"bench op judges on the layers of this project's ResNets alone: {error}", USAGE)
 
 
 def _print(result: dict[str, Any], as_markdown: bool) -> None:
