@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
+from bench.cli.again import again
 from bench.cli.console import (
     FAILED,
     USAGE,
@@ -84,7 +85,7 @@ def op(
         print_json(rows) if as_json else print_table(LIST_COLUMNS, rows, as_csv=as_csv, as_markdown=as_markdown)
         return
     if code is None:
-        stop("name your convolution: `bench op mymodule:conv`; `bench op --list` shows the layers", USAGE)
+        stop(f"name your convolution, as mymodule:conv; `{again(list_=True)}` shows the layers", USAGE)
     try:
         name = canonical_outside(code)
     except ValueError as error:
