@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 from bench.errors import StoreError
 from bench.plans.case import Case
 from bench.plans.plan import Plan
-from bench.plans.settings import Settings
+from bench.plans.settings import Settings, settings_from
 from bench.records.record import Record
 from bench.records.same import SERIES, SweepConditions, differences
 from bench.records.store import FILE, Store
@@ -24,7 +24,6 @@ COMPILE_S = 15.0
 # The seconds for the references of a model at an image size, which are computed once
 REFERENCE_S = 6.0
 READ = 8  # the newest folders of records that are read: more would take longer than they better the estimate
-SETTINGS = {field.name for field in fields(Settings)}
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,7 @@ def estimate(plan: Plan, due: Iterable[Case], earlier: Iterable[Record], jobs: i
     beside: dict[Case | str, list[float]] = {}
     for record in earlier:
         if record.status == "ok" and record.settings:
-            settings = Settings(**{name: value for name, value in record.settings.items() if name in SETTINGS})
-            rest = max(0.0, record.wall_s - measuring_s(settings, record.case))
+            rest = max(0.0, record.wall_s - measuring_s(settings_from(record.settings), record.case))
             for key in (record.case, record.case.variant):
                 beside.setdefault(key, []).append(rest)
     seconds, measured = 0.0, 0

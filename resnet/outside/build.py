@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,13 +48,18 @@ def build_outside(
     builder gave it. Raises ModelError, with a sentence, for what cannot be built or does not take pictures alone.
     """
     images = find_source(source) if isinstance(source, str) else source
-    model = bare_outside(name, seed=seed, num_classes=num_classes, in_channels=in_channels, image=image)
-    if weights is not None:
-        from resnet.weights.checkpoint import load_into
 
-        load_into(cast(Any, model.net), weights)
-        model.weights = "file"
+    def make(classes: int, channels: int) -> OutsideModel:
+        counts = {"num_classes": classes or None, "in_channels": channels or None}
+        return bare_outside(name, seed=seed, image=image, **counts)
+
+    if weights is not None:
+        from resnet.weights.checkpoint import build_from
+
+        model, choice = build_from(weights, make, num_classes or 0, in_channels or 0, lambda model: model.net)
+        model.weights, model.choice = "file", choice
     else:
+        model = make(num_classes or 0, in_channels or 0)
         synthesize_outside(model, seed, images, image)
     return model.requires_grad_(False)
 

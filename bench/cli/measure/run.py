@@ -10,9 +10,8 @@ from typer import Option
 from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, DryRun, asks
 from bench.cli.console import Budget, Input, Json, Output, Seed, ViewName, out, print_json
 from bench.cli.measure.cases import print_dry_run
-from bench.cli.measure.sweep import exit_code, run_sweep
-from bench.paths import latest_run_folder, new_run_folder
-from bench.plans.choose import Asked, choose
+from bench.cli.measure.sweep import exit_code, run_sweep, start_of
+from bench.plans.choose import Asked
 from bench.report.terminal import print_report
 from bench.report.views import report_as_json
 from bench.runs.run import sweep_of, with_rounds
@@ -35,7 +34,11 @@ def run(
     ] = None,
     rounds_limit: Annotated[int | None, Option(min=1, help="At most, with --until.  \\[default: 20]")] = None,
     resume: Annotated[
-        bool, Option("--resume", help="Run only what is missing in DIR (or in this plan's latest folder).")
+        bool,
+        Option(
+            "--resume",
+            help="Run only what is missing in DIR or in this plan's latest folder; without PLAN, of DIR's cases.",
+        ),
     ] = False,
     retry: Annotated[bool, Option("--retry", help="As --resume, and run again what failed.")] = False,
     cold: Annotated[bool, Option("--cold", help="Cold starts: every process finds its compile caches empty.")] = False,
@@ -47,9 +50,9 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Measure every case of a plan, with live progress, and print the table."""
-    chosen = with_rounds(choose(asked), rounds, until, rounds_limit)
+    plan, folder, seed, input = start_of(asked, output, resume or retry, seed, input)
+    chosen = with_rounds(plan, rounds, until, rounds_limit)
     shown = view or ("cold" if cold else "speed")
-    folder = output or (latest_run_folder(chosen.name) if resume or retry else new_run_folder(chosen.name))
     sweep = sweep_of(chosen, folder, resume=resume, retry=retry, cold=cold, budget_s=budget, source=input, seed=seed)
     if dry_run:
         print_dry_run(sweep, as_json)

@@ -10,10 +10,9 @@ from typer import Option
 from bench.cli.asking import BUILDING, NAMING, DryRun, asks
 from bench.cli.console import Budget, Input, Json, Output, Seed, out, print_json
 from bench.cli.measure.cases import print_dry_run
-from bench.cli.measure.sweep import exit_code, run_sweep
-from bench.paths import latest_run_folder, new_run_folder
+from bench.cli.measure.sweep import exit_code, run_sweep, start_of
 from bench.plans import plan as plans
-from bench.plans.choose import Asked, choose
+from bench.plans.choose import Asked
 from bench.report.terminal import print_gate
 from bench.runs.run import sweep_of
 
@@ -34,9 +33,8 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check the answers only: the accuracy gate of `run`, by the same path, with one execution."""
-    chosen = plans.gate_only(choose(asked))
-    name = f"verify-{chosen.name}"
-    folder = output or (latest_run_folder(name) if resume else new_run_folder(name))
+    plan, folder, seed, input = start_of(asked, output, resume, seed, input, "verify-")
+    chosen = plans.gate_only(plan)
     sweep = sweep_of(chosen, folder, resume=resume, budget_s=budget, jobs=jobs, source=input, seed=seed)
     if dry_run:
         print_dry_run(sweep, as_json)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import resnet
+from bench.machine.environment import environment
 
 PIXELS = 32
 
@@ -25,3 +26,9 @@ def toy() -> Callable[..., Any]:
         return resnet.build(f"outside_toys:{name}", **{"source": "noise", "image": PIXELS, **options})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def here() -> Any:
+    """This machine, as plans ask for it."""
+    return environment()
