@@ -45,7 +45,7 @@ def with_rounds(plan: Plan, rounds: int | None, until: float | None = None, limi
     if until is None:
         return plan
     if not any(baseline_of(case, plan.cases) not in (None, case) for case in plan.cases):
-        show = command_line("list", plan.name)
+        show = command_line("list", *plan.words)
         raise ArgumentError(f"--until needs a case and its eager baseline; `{show}` shows the cases")
     settings = replace(plan.settings, ratio=until / 100)
     return replace(plan, settings=settings, rounds_limit=plan.rounds_limit or ROUNDS_LIMIT)

@@ -45,7 +45,7 @@ class Material:
     def provenance(self) -> CaseAnswer:
         """Return the fields of a record that say what ran, and on which pictures."""
         input_, weights = self.source.description(), digest(self.built.module)
-        network = self.built.facts | counted_facts(self.built.module, self.case.image)
+        network = self.built.facts() | counted_facts(self.built.module, self.case.image)
         return {"input": input_, "weights": weights, "network": network}
 
     def prepare(self, example: Tensor | None = None) -> Runner:

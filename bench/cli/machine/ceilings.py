@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
+from bench.cli.again import again
 from bench.cli.console import Json, ToFile, err, out, print_json, tell
 from bench.files import check_writable
 from bench.kinds import CEILINGS
@@ -79,7 +80,8 @@ def _print_ceilings(measured: Ceilings, path: Path) -> None:
     for line in warnings:
         out.print(f"[yellow]noisy:[/] {line}")
     if warnings:
-        out.print("On a quiet machine the ceilings may be higher: stop other work, then bench ceilings --force.")
+        out.print("On a quiet machine the ceilings may be higher: stop other work, then")
+        out.print(f"  {again(force=True)}", markup=False, soft_wrap=True)
     out.print(f"File: {path}", markup=False, soft_wrap=True)
 
 
