@@ -10,9 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
+import typer
 from rich.console import Console
+from rich.status import Status
 from typer import Argument, Option
 
+from bench.cli.complete import complete_plan
 from bench.cli.tables import Column as Column
 from bench.cli.tables import Csv as Csv
 from bench.cli.tables import Json as Json
@@ -25,6 +28,7 @@ from bench.cli.tables import print_table as print_table
 from bench.errors import FAILED as FAILED
 from bench.errors import STOPPED as STOPPED
 from bench.errors import UNABLE as UNABLE
+from bench.errors import UNDECIDED as UNDECIDED
 from bench.errors import USAGE as USAGE
 from bench.errors import BenchError
 from bench.files import ANOTHER, write_json
@@ -37,7 +41,12 @@ from bench.report.views import VIEWS
 
 err = Console(stderr=True, highlight=False)
 
-PlanName = Annotated[str, Argument(metavar="PLAN", help="Name of a plan in bench/plans, or path of a TOML file.")]
+PlanName = Annotated[
+    str,
+    Argument(
+        metavar="PLAN", help="Name of a plan in bench/plans, or path of a TOML file.", autocompletion=complete_plan
+    ),
+]
 Filter = Annotated[
     list[str] | None,
     Option("-f", "--filter", metavar="GLOB", help="Only cases whose names match or contain it; repeat for more."),
@@ -56,6 +65,43 @@ Output = Annotated[Path | None, Option("-o", "--output", metavar="DIR", help="Fo
 def tell(text: str) -> None:
     """Print a sentence on stderr, without markup and without line breaks, so that a path in it can be copied."""
     err.print(text, markup=False, soft_wrap=True)
+
+
+def hint(text: str) -> None:
+    """Print as `tell` does what helps and is no error: `--quiet` leaves it out."""
+    if not err_is_quiet():
+        tell(text)
+
+
+def err_is_quiet() -> bool:
+    """Return whether `--quiet` leaves out progress and hints."""
+    return _Quiet.on
+
+
+def is_live() -> bool:
+    """Return whether progress is shown live: on a terminal, and not with `--quiet`."""
+    return err.is_terminal and not err_is_quiet()
+
+
+def spinner(text: str) -> Status:
+    """Return a spinner on stderr, a context manager; with `--quiet` one that shows nothing."""
+    return Status(text, console=Console(stderr=True, quiet=True) if err_is_quiet() else err)
+
+
+class _Quiet:
+    on = False
+
+
+def _set_quiet(context: typer.Context, value: bool) -> bool:
+    """Keep the option for this command; before the command's name it counts, too."""
+    _Quiet.on = bool(context.meta.setdefault("bench.quiet", False) or value)
+    context.meta["bench.quiet"] = _Quiet.on
+    return value
+
+
+Quiet = Annotated[
+    bool, Option("-q", "--quiet", help="No progress and no hints; errors stay.", callback=_set_quiet, is_eager=True)
+]
 
 
 def print_lines(lines: Iterable[Line], console: Console = out) -> None:

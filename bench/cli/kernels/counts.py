@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer import Option
 
-from bench.cli.console import FAILED, Filter, Json, Markdown, PlanName, ToFile, err, print_json, print_lines, tell
+from bench.cli.console import FAILED, Filter, Json, Markdown, PlanName, ToFile, hint, print_json, print_lines, spinner
 from bench.files import check_writable
 from bench.plans.choose import select_cases
 from bench.static.cases import Change, Facts, compare_facts, failures
@@ -43,7 +43,7 @@ def counts(
     before = Facts.read(against) if against else None
     if output:
         check_writable(output)
-    with err.status("counting") as status:
+    with spinner("counting") as status:
         now = count_cases(cases, lambda done, total, name: status.update(f"counting {done} of {total}: {name}"))
     changes: Sequence[Change] = ()
     if before:
@@ -57,6 +57,6 @@ def counts(
         print_lines(facts_lines(now, changes, before, time.monotonic() - start))
     if output:
         now.save(output)
-        tell(f"Written: the counts of {len(now.cases)} cases at {now.commit}, in {output}")
+        hint(f"Written: the counts of {len(now.cases)} cases at {now.commit}, in {output}")
     failed = failures(changes, strict) if before else [case for case in now.cases.values() if case.failed]
     raise typer.Exit(FAILED if failed else 0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from bench.cli.console import FAILED, STOPPED, USAGE, Json, print_json, print_lines, stop, tell
+from bench.cli.console import FAILED, STOPPED, USAGE, Json, hint, print_json, print_lines, stop, tell
 from bench.cli.kernels import bundle as cli_bundle
 from bench.cli.kernels import predict as cli_predict
 from bench.cli.kernels.options import ALL, Accept, Arch, Check, Layers, Tables
@@ -84,6 +84,6 @@ def _compile(archs: list[int], globs: list[str], tables: list[Path]) -> Accepted
 
 def _save(now: Accepted, path: Path) -> None:
     now.save(path)
-    tell(f"Accepted: {len(now.entries)} kernels at {now.commit}, in {path}")
+    hint(f"Accepted: {len(now.entries)} kernels at {now.commit}, in {path}")
     if now.commit.endswith("+"):
-        tell("The + says that this checkout has changes: the commit alone does not make these kernels.")
+        hint("The + says that this checkout has changes: the commit alone does not make these kernels.")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from bench.cli.console import Json, ToFile, err, out, print_json, tell
+from bench.cli.console import Json, ToFile, hint, out, print_json, spinner
 from bench.files import check_writable
 from bench.machine.environment import environment
 from bench.roofline.ceilings import (
@@ -50,10 +50,10 @@ def ceilings(
     kept = None if force or not path.exists() else read_ceilings(path)
     reason = reason_outdated(kept, env) if kept else ""
     if reason:
-        tell(f"{path}: {reason}: measuring again.")
+        hint(f"{path}: {reason}: measuring again.")
     if kept is None or reason:
         check_writable(path)
-        with err.status("starting") as status:
+        with spinner("starting") as status:
             kept = measure_ceilings(env, lambda stage: status.update(f"measuring: {stage}"), quick)
         save_ceilings(kept, path)
     if as_json:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Option
 
-from bench.cli.console import FAILED, Json, ToFile, err, out, print_json, tell
+from bench.cli.console import FAILED, Json, ToFile, hint, out, print_json, spinner, tell
 from bench.cli.progress import Progress
 from bench.cli.words import absolute_input, parse_percentages
 from bench.files import write_json
@@ -24,7 +24,16 @@ from bench.verdicts.selftest.terminal import print_error_rates, provenance_field
 if TYPE_CHECKING:
     from bench.verdicts.selftest.real import RealRuns
 
-SHARED = {"rounds", "seed", "output", "as_json", "real"}  # options of the simulation and of real runs
+SHARED = {
+    "rounds",
+    "seed",
+    "output",
+    "as_json",
+    "as_csv",
+    "as_markdown",
+    "real",
+    "quiet",
+}  # options of the simulation and of real runs
 REAL_ONLY = {"filter", "delay", "repeat", "budget", "input"}
 RealOption = partial(Option, rich_help_panel="Real runs")
 
@@ -77,14 +86,14 @@ def selftest(
         results = {"machine": describe_machine([runs.first] if runs.first else [])} | runs.as_json()
     else:
         setting = simulated.Setting(rounds, cases, metrics, simulations, seed)
-        with err.status("simulating", spinner="dots"):
+        with spinner("simulating"):
             levels = parse_percentages("--noise", noise)
             results = simulated.simulate_error_rates(setting, levels, source, quick)
     results = provenance_fields(sys.argv[1:]) | results
     print_json(results) if as_json else print_error_rates(out, results)
     if output:
         write_json(output, results)
-        tell(f"{output}: written")
+        hint(f"{output}: written")
     raise typer.Exit(0 if error_rates.meets_targets(results) else FAILED)
 
 

@@ -10,7 +10,7 @@ import typer
 from rich.status import Status
 from typer import Argument, Option
 
-from bench.cli.console import Input, Json, Seed, ToFile, err, out, print_json, write_output
+from bench.cli.console import Input, Json, Seed, ToFile, out, print_json, spinner, write_output
 from bench.machine.environment import environment
 from bench.plans.case import Case
 from bench.plans.choose import check_case, check_input
@@ -43,7 +43,7 @@ def layers(
             raise typer.BadParameter(f"{path}: there is no folder {path.resolve().parent}")
     profiles = []
     for number, parsed in enumerate(cases):
-        with err.status(parsed.name) as status:
+        with spinner(parsed.name) as status:
             stage = partial(_update, status, parsed.name)
             profiles.append(measure_layers(parsed, env, executions, input, seed, None if number else trace, stage))
             write_output(profiles[0], output)  # now, as the other case may fail

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
-from bench.cli.console import FAILED, UNABLE, Input, Json, Seed, err, out, print_json, read_records, stop
+from bench.cli.console import FAILED, UNABLE, Input, Json, Seed, out, print_json, read_records, spinner, stop
 from bench.cli.results.served import load_job, serve
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def capacity(
 
     if plot and plot.suffix not in PICTURES:
         raise typer.BadParameter(f"--plot {plot}: name a file that ends in {' or '.join(PICTURES)}")
-    with err.status("simulating"):
+    with spinner("simulating"):
         services = group_services(matching_records(read_records([folder]), folder, cases))
         groups = [simulate_group(*service, p99_ms * 1e6, wait_ns, max_batch, seed) for service in services]
         groups = [group for group in groups if group.capacities]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from bench.cli.console import USAGE, Filter, ToFile, read_records, stop, tell
+from bench.cli.console import USAGE, Filter, ToFile, hint, read_records, stop, tell
 from bench.errors import InteropError
 from bench.files import write_file
 from bench.plans.words import matches
@@ -35,7 +35,7 @@ def export(
         print(text, end="")
         return
     write_file(output, text)
-    tell(f"Written: {len(chosen)} records of {len({r.case for r in chosen})} cases, in {output}")
+    hint(f"Written: {len(chosen)} records of {len({r.case for r in chosen})} cases, in {output}")
 
 
 def import_(
@@ -57,6 +57,6 @@ def import_(
             store.append(record)
     for text in left:
         tell(f"Left out: {text}")
-    tell(
+    hint(
         f"Written: {len(records)} records of {len({r.case for r in records})} cases; `bench report {output}` shows them"
     )

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cli.console import FAILED, err, out, print_json, read_records, stop
+from bench.cli.console import FAILED, out, print_json, read_records, spinner, stop
 from bench.errors import CaseError
 from bench.machine.environment import device, environment
 from bench.plans.case import Case
@@ -48,7 +48,7 @@ def serve(request: LoadJob, recorded: Recorded | None, as_json: bool) -> None:
     from bench.serving.check import serve_load
     from bench.serving.real_text import predictions_by_source, print_load
 
-    with err.status("start") as status:
+    with spinner("start") as status:
         answer = serve_load(request, lambda stage: status.update(f"{request.case.name}: {stage}"))
     if answer.status != "ok":
         stop(f"{request.case.name}: {answer.status}: {answer.reason}", FAILED)
