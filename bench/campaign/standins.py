@@ -10,7 +10,7 @@ from bench.plans.case import Case
 from bench.plans.eligible import why_not
 from bench.plans.plan import Plan
 from bench.records.baseline import BASELINE
-from resnet.variants import VARIANTS
+from resnet.variants import find_variant
 
 # enough for every column of a table
 SHORT: dict[str, Any] = {"warmup_s": 0.0, "warmup_limit_s": 0.0, "latency_s": 0.0, "latency_limit_s": 0.0, "samples": 7}
@@ -19,8 +19,8 @@ SHORT |= {"throughput_s": 0.05, "energy_s": 0.0, "steal": 1.0}
 
 def small_case(case: Case) -> Case:
     """Return the smallest case with the same variant; the baseline's, for a variant that a CPU does not serve."""
-    variant = case.variant if "cpu" in VARIANTS[case.variant].serves else BASELINE
-    serves = VARIANTS[variant].serves["cpu"]
+    variant = case.variant if "cpu" in find_variant(case.variant).serves else BASELINE
+    serves = find_variant(variant).serves["cpu"]
     precision = case.precision if case.precision in serves else serves[0]
     return replace(case, model="resnet18", variant=variant, precision=precision, batch=1, image=32, launch="stream")
 
@@ -28,7 +28,7 @@ def small_case(case: Case) -> Case:
 def small_plan(plan: Plan, env: Environment) -> str:
     """Return a plan as TOML: one small case for a moment, not of the baseline if a CPU serves another variant."""
     cases = [case for case in map(small_case, plan.cases) if not why_not(case, env)]
-    quick = [case for case in cases if case.variant != BASELINE and VARIANTS[case.variant].runs == "modules"]
+    quick = [case for case in cases if case.variant != BASELINE and find_variant(case.variant).runs == "modules"]
     chosen = (quick or cases)[0]
     settings = replace(plan.settings, **SHORT)
     axes = [f'{axis} = "{getattr(chosen, axis)}"' for axis in ("model", "variant", "precision", "launch")]

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from bench.errors import CaseError
 from bench.text import did_you_mean
-from resnet.names import canonical_model, canonical_outside, is_outside
-from resnet.variants import LAUNCHES, PRECISIONS, RENAMED, VARIANTS
+from resnet.names import canonical_model, is_outside
+from resnet.variants import LAUNCHES, PRECISIONS, VARIANTS, canonical_variant
+from resnet.variants.outside import installed_variants
 
 FORM = "MODEL/VARIANT/PRECISION/bBATCH/iIMAGE/LAUNCH, as in resnet50/compile-max/fp16/b32/i224/graph; bmax: what fits"
 _NAME = re.compile(r"([^/]*)/([^/]*)/([^/]*)/b(\d+|max)/i(\d+)/([^/]*)", re.ASCII)
@@ -31,11 +32,9 @@ class Case:
     def __post_init__(self) -> None:
         try:
             object.__setattr__(self, "model", canonical_model(self.model))
-            if is_outside(self.variant):
-                object.__setattr__(self, "variant", canonical_outside(self.variant))
-            else:
-                object.__setattr__(self, "variant", RENAMED.get(self.variant, self.variant))  # old records have these
-                _check_word("variant", self.variant, VARIANTS)
+            object.__setattr__(self, "variant", canonical_variant(self.variant))  # old records have old names
+            if not is_outside(self.variant):
+                _check_word("variant", self.variant, [*VARIANTS, *installed_variants()])
         except ValueError as error:
             raise CaseError(str(error)) from None
         _check_word("precision", self.precision, PRECISIONS)

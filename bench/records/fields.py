@@ -160,6 +160,30 @@ class Input(TypedDict, total=False):
     note: str
 
 
+class Given(TypedDict, total=False):
+    """What the sweep was told to build models with, where it was: counts, and the entry of the checkpoint."""
+
+    num_classes: Positive
+    in_channels: Positive
+    entry: str
+
+
+class Network(TypedDict, total=False):
+    """The network as it was built: `origin` is the package that has its code, with the version.
+
+    `file` is the digest of the checkpoint's bytes, `choice` what was decided in reading it, in words.
+    """
+
+    origin: str
+    weights: str  # `synthetic`: from the seed; `file`: a checkpoint's; `own`: what a model from outside starts with
+    file: str
+    choice: str
+    num_classes: Positive
+    in_channels: Positive
+    parameters: Count
+    given: Given
+
+
 class PlanName(TypedDict, total=False):
     """The plan that a record is of."""
 

@@ -8,6 +8,7 @@ Schema history (readers take old records, the writer writes the newest; tests/be
   3  2026-11: device times are separate samples, on a stream that waits (`gpu_how`, `gpu_stop`, `flushed_gpu_stop`;
      `gpu` and `flushed_gpu` in `throttled`). `gpu_ns` of older records stays, and is no device time: its events enclose
      the host's launches
+  4  2026-11: the network that was built (`network`): where it is from, its weights' origin, classes, channels
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from bench.records.fields import Ns
 from bench.records.misfit import Misfit
 from bench.records.typed import hints_of, object_reader
 
-SCHEMA = 3
+SCHEMA = 4
 
 # `gpu_how`: device times are between events on a stream that waits until everything is enqueued
 GPU_HOW = "held"
@@ -84,6 +85,7 @@ class Record:
     attempts: list[parts.Attempt] = field(default_factory=list)  # earlier ones of this round
     input: parts.Input = field(default_factory=parts.Input)
     weights: str = ""  # digest
+    network: parts.Network = field(default_factory=parts.Network)
     seed: int = 0
     settings: Annotated[dict[str, Any], Like(Settings)] = field(default_factory=dict)
     plan: parts.PlanName = field(default_factory=parts.PlanName)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 from bench.machine.environment import device, hardware
 from bench.machine.facts import Environment
 from bench.machine.provenance import unreadable
+from bench.plans.network import network_asked
 from bench.plans.plan import Plan
-from bench.records.fields import Input, PlanName, at
+from bench.records.fields import Input, Network, PlanName, at
 from bench.records.record import Record
 
 
@@ -28,8 +29,8 @@ class Kind(Enum):
     CLOCKS = "the highest clocks"
     SOFTWARE = "versions"
     VARIABLES = "environment variables that change results"
-    INPUT = "the pictures and weights"
-    PLAN = "the plan's name"
+    INPUT = "the pictures, the weights, and the network's ends"
+    PLAN = "the plan's name, and what it was told to build models with"
     SETTINGS = "the settings of the measurement"
 
 
@@ -98,11 +99,17 @@ FIELDS = (
         unset="not set",
     ),
     Field("weights", "weights", Kind.INPUT, ("weights",), "weights"),
+    Field("classes", "number of classes", Kind.INPUT, ("network.num_classes",), "num_classes"),
+    Field("channels", "number of channels", Kind.INPUT, ("network.in_channels",), "in_channels"),
     # photographs that a machine lacks are noise
     Field("input", "input", Kind.INPUT, ("input.source",), "input", may_become=("photos", "noise")),
     Field("pictures", "pictures", Kind.INPUT, ("input.digest",)),
     Field("seed", "seed", Kind.INPUT, ("seed",), "seed"),
     Field("plan", "plan", Kind.PLAN, ("plan.name",), "plan"),
+    # known before anything is built, unlike the digest of the weights, and equal weights may come from other files
+    Field("weights-from", "origin of the weights", Kind.PLAN, ("network.weights",), may_become=("synthetic", "own")),
+    Field("weights-file", "checkpoint", Kind.PLAN, ("network.file",)),
+    Field("given", "given", Kind.PLAN, ("network.given",), by_key=True, unset="the model's own"),
     Field("settings", "setting", Kind.SETTINGS, ("settings",), by_key=True),
 )
 # settings that change which cases are run, and not how they are measured
@@ -139,13 +146,18 @@ class SweepConditions:
     input: Input
     plan: PlanName = field(default_factory=PlanName)
     weights: str = ""
+    network: Network = field(default_factory=Network)
 
     @classmethod
     def of(cls, plan: Plan, environment: Environment, seed: int, source: str) -> SweepConditions:
-        """Return the conditions of a plan that is about to run; `source` is the value of `--input`."""
+        """Return the conditions of a plan that is about to run; `source` is the value of `--input`.
+
+        Raises PlanError where the plan's checkpoint cannot be read.
+        """
         kind = source if source in ("photos", "noise") else "folder"
         name: PlanName = {"name": plan.name}
-        return cls(device(environment), environment, asdict(plan.settings), seed, {"source": kind}, name)
+        settings, network = asdict(plan.settings), cast(Network, network_asked(plan.build))
+        return cls(device(environment), environment, settings, seed, {"source": kind}, name, network=network)
 
 
 Conditions = Record | SweepConditions

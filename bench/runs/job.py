@@ -52,6 +52,7 @@ class CaseAnswer(Ended, total=False):
     runtime: Json
     input: Json
     weights: str
+    network: Json
 
 
 @dataclass(frozen=True)

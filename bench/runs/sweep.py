@@ -125,11 +125,13 @@ class Sweep:
     def turns(self) -> Generator[Turn]:
         """Yield the turns that are due: skipped cases first, then the rounds. Each must be run before the next.
 
-        Raises StoreError if a record cannot be written, or the folder has records that this sweep cannot continue.
+        Raises StoreError if a record cannot be written, or the folder has records that this sweep cannot continue, and
+        PlanError where the plan's checkpoint cannot be read.
         """
         self._start = time.monotonic()
         self._took: dict[str, float] = {}
         self._references: dict[tuple[str, int], process.Answer[ReferenceAnswer]] = {}
+        self._now = SweepConditions.of(self.plan, self.env, self.seed, self.source)
         skipped, self._runnable = self._split_cases()
         with self.store.writing():
             self._records = self._earlier_records()
@@ -161,7 +163,7 @@ class Sweep:
                 f"{self.store.folder} holds {len(records)} records already; "
                 "go on from them with --resume, or choose another folder with -o"
             )
-        differing = differences(records, SweepConditions.of(self.plan, self.env, self.seed, self.source), RESUME)
+        differing = differences(records, self._now, RESUME)
         if differing:
             raise StoreError(
                 f"the records in {self.store.folder} were measured with another "
@@ -259,6 +261,7 @@ class Sweep:
         record.plan = {"name": self.plan.name, "digest": self.plan.digest}
         record.settings = asdict(self.plan.settings)
         record.environment = self.env
+        record.network = {**self._now.network, **record.network}
         with self._lock:
             self.store.append(record)
             self._records.append(record)

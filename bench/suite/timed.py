@@ -29,7 +29,15 @@ from bench.worker.measure.clock import Clock
 from bench.worker.measure.measure import Forward, Measured, measure_throughput
 
 Benchmark = Callable[[Callable[[], int]], object]  # times a call of a function, as the fixture `benchmark` does
-FIELDS = ("details", "runtime", "input", "weights", "gate", "throughput")  # of a record, from the case's answer
+FIELDS = (
+    "details",
+    "runtime",
+    "input",
+    "weights",
+    "network",
+    "gate",
+    "throughput",
+)  # of a record, from the case's answer
 
 
 def time_case(case: Case, plan: Plan, env: Environment, seed: int, source: str, benchmark: Benchmark) -> dict[str, Any]:

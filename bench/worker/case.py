@@ -40,7 +40,7 @@ def measure_case(job: CaseJob, notify: Notify = lambda stage: None, measure: Mea
         material = job_material(job)
         fresh = material.batches.pop().clone()
         cold["build_s"] = time.perf_counter() - start
-        described, weights = material.provenance()
+        provenance = material.provenance()
         truth = read_job_truth(job)
 
         notify("prepare")
@@ -55,9 +55,12 @@ def measure_case(job: CaseJob, notify: Notify = lambda stage: None, measure: Mea
         first, cold["first_call_s"] = first_call(runner, inputs, clock)
         cold["caches"] = "fresh" if job.caches else cache_state(runner.details)
         poison(first, clock)
-        answer = CaseAnswer(
-            cold=cold, input=described, weights=weights, details=runner.details, runtime=describe_runtime(job.device)
-        )
+        answer: CaseAnswer = {
+            **provenance,
+            "cold": cold,
+            "details": runner.details,
+            "runtime": describe_runtime(job.device),
+        }
         return {**answer, **_measure(job, runner, inputs, fresh, truth, clock, watch, notify, measure)}
 
 

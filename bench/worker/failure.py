@@ -6,6 +6,7 @@ import traceback
 from pathlib import Path
 
 from bench.runs.job import Ended
+from resnet.code import CodeError, Unserved, blame
 
 # Parts of the libraries' messages when memory runs out, in lower case: of CUDA, cuDNN and cuBLAS; of torch on a CPU,
 # C++, ONNX Runtime and Python (torch has an `OutOfMemoryError`), also inside one of torch.compile's errors.
@@ -21,11 +22,15 @@ OUT_OF_MEMORY = (
 
 
 def describe_failure(error: Exception) -> Ended:
-    """Return a record's status and reason for an exception."""
+    """Return a record's status and reason for an exception, with the line of code from outside that raised it."""
+    if isinstance(error, Unserved):
+        return {"status": "skipped", "reason": str(error)}
+    if isinstance(error, CodeError):
+        return {"status": "error", "reason": str(error)}
     name = type(error).__name__
     text = str(error) or name
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{Path(frame.filename).name}:{frame.lineno}"
+    where = blame(error) or f"{Path(frame.filename).name}:{frame.lineno}"
     out_of_memory = False
     cause: BaseException | None = error
     while cause and not out_of_memory:  # the error that ends a graph's capture hides its cause

@@ -45,7 +45,7 @@ def probe_batch(job: FitJob, notify: Notify) -> CaseAnswer:
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES)
     notify("build")
     material = build_material(job, PICTURES, PICTURES)
-    described, weights = material.provenance()
+    provenance = material.provenance()
     limit = _memory_limit(job)
     with on_device(job.device) as clock:
         pictures = material.batches.pop().to(job.device)
@@ -65,13 +65,12 @@ def probe_batch(job: FitJob, notify: Notify) -> CaseAnswer:
             answers.append(logits.to("cpu", copy=True))
             poison(logits, clock)  # so that what the second run leaves unwritten is NaN
         bytes_used = memory.read_memory(runner.details.get("weights_bytes"), job.device) | {"host_limit": limit}
-    answer = CaseAnswer(
-        input=described,
-        weights=weights,
-        details=runner.details,
-        runtime=describe_runtime(job.device),
-        memory=bytes_used,
-    )
+    answer: CaseAnswer = {
+        **provenance,
+        "details": runner.details,
+        "runtime": describe_runtime(job.device),
+        "memory": bytes_used,
+    }
     notify("gate")
     # for every row
     truth = read_truth(case, job.reference, np.arange(case.batch) % PICTURES)

@@ -16,13 +16,13 @@ from torch import Tensor
 
 import resnet
 from bench.plans.case import Case
-from bench.runs.job import LoadJob, RunJob
+from bench.runs.job import CaseAnswer, LoadJob, RunJob
 from bench.worker.gate import Truth
 from bench.worker.measure.clock import Clock
-from bench.worker.models import build_model, draw
+from bench.worker.models import Built, build_model, draw
 from bench.worker.reference import EXACT
+from resnet.code import CodeError
 from resnet.inputs import Source, find_source
-from resnet.model import ResNet
 from resnet.runner import Runner
 from resnet.weights.synthetic import digest
 
@@ -34,31 +34,32 @@ class Material:
     case: Case
     device: str
     source: Source
-    model: ResNet
+    built: Built
     batches: list[Tensor]  # [N, C, H, W] each
     example: Tensor | None = None  # on the device; the variant was prepared with it
 
-    def provenance(self) -> tuple[dict[str, Any], str]:
-        """Return the input as a record describes it, and the digest of the weights."""
-        return self.source.description(), digest(self.model)
+    def provenance(self) -> CaseAnswer:
+        """Return the fields of a record that say what ran, and on which pictures."""
+        input_, weights = self.source.description(), digest(self.built.module)
+        return {"input": input_, "weights": weights, "network": self.built.facts}
 
     def prepare(self, example: Tensor | None = None) -> Runner:
         """Prepare the variant with `example`, by default the first batch, on the device."""
         case = self.case
         self.example = self.batches[0].to(self.device) if example is None else example
-        return resnet.prepare(case.variant, self.model, self.example, case.precision, case.launch)
+        return resnet.prepare(case.variant, self.built.module, self.example, case.precision, case.launch)
 
     def release(self) -> None:
         """Free everything: nothing can be prepared after this."""
-        del self.model, self.batches, self.example
+        del self.built, self.batches, self.example
 
 
 def build_material(job: RunJob[Any] | LoadJob, count: int, batch: int) -> Material:
     """Build the model of the job's case, and draw `count` pictures in batches of `batch`."""
     case, source = job.case, find_source(job.source)
-    model = build_model(case.model, job.build, job.seed, source)
-    drawn = draw(count, case.image, job.build, job.seed, source)
-    return Material(case, job.device, source, model, list(drawn.split(batch)))
+    built = build_model(case.model, job.build, job.seed, source)
+    drawn = draw(count, case.image, built.channels, job.seed, source)
+    return Material(case, job.device, source, built, list(drawn.split(batch)))
 
 
 def job_material(job: RunJob[Any]) -> Material:
@@ -68,11 +69,15 @@ def job_material(job: RunJob[Any]) -> Material:
 
 
 def first_call(runner: Runner, inputs: Sequence[Tensor], clock: Clock) -> tuple[Tensor, float]:
-    """Return the answer of the first call, and the seconds until it was ready."""
+    """Return the answer of the first call, and the seconds until it was ready. Raises CodeError if it is no tensor."""
     start = time.perf_counter()
     answer = runner(inputs[0])
     clock.wait()
-    return answer, time.perf_counter() - start
+    seconds = time.perf_counter() - start
+    if not isinstance(answer, Tensor):
+        whose = f"{runner.details['code_file']}: " if "code_file" in runner.details else ""
+        raise CodeError(f"{whose}a call returned a {type(answer).__name__}, and not a tensor of logits [N, classes]")
+    return answer, seconds
 
 
 def read_truth(case: Case, reference: Mapping[str, str], rows: slice | np.ndarray) -> Truth:

@@ -34,19 +34,19 @@ def write_references(job: ReferenceJob, notify: Notify) -> ReferenceAnswer:
     That of `fp64` is float64, the others are float32.
     """
     images = find_source(job.source)
-    model = build_model(job.model_name, job.build, job.seed, images)
+    built = build_model(job.model_name, job.build, job.seed, images)
     count = -(-job.count // CHUNK) * CHUNK  # whole chunks, so that small plans share a file
     processor = torch.cuda.get_device_name() if job.device == "cuda" else "cpu"
     drawn = f"{images.description()} {job.seed} i{job.image} n{count}"
-    key = f"reference {RECIPE} {digest(model)} {drawn} {processor} torch {torch.__version__}"
+    key = f"reference {RECIPE} {digest(built.module)} {drawn} {processor} torch {torch.__version__}"
 
     @cache  # drawn when first needed, then shared by the precisions
     def batch() -> Tensor:
-        return draw(count, job.image, job.build, job.seed, images)
+        return draw(count, job.image, built.channels, job.seed, images)
 
     def write(precision: str, path: Path) -> None:
         with path.open("wb") as file:
-            np.save(file, logits(model, batch(), precision, job.device))
+            np.save(file, logits(built.module, batch(), precision, job.device))
 
     precisions = [EXACT, *(precision for precision in job.precisions if precision in DTYPES)]
     files = {name: cached_file(f"{key} {name}", ".npy", partial(write, name))[0] for name in precisions}

@@ -1,7 +1,8 @@
 """The ways of running a ResNet, as a table, and the one function that prepares any of them.
 
 Imports the standard library alone: the parent process plans from this table without torch. A variant is a row here and
-a module beside this file, of the same name with `_` for `-`, which `prepare` imports and calls.
+a module beside this file, of the same name with `_` for `-`, which `prepare` imports and calls; or a function from
+outside, `module:function` (`resnet.variants.outside`).
 """
 
 from __future__ import annotations
@@ -10,11 +11,15 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
+from resnet.code import Unserved, find_code
+from resnet.names import canonical_outside, is_outside
 from resnet.onnx.libraries import CUDA_LIBRARY, TENSORRT_LIBRARY, library_folders
+from resnet.variants.outside import installed_variants
+from resnet.variants.outside import prepare as prepare_outside
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -145,10 +150,32 @@ VARIANTS: Mapping[str, Variant] = {row.name: row for row in _ROWS}
 # Old names of variants, which this version still accepts: `mixed` was confused with mixed precision.
 RENAMED: Mapping[str, str] = {"mixed": "per-layer"}
 
+# The row of a variant from outside: what it does not serve is known when its code runs, in a child, which says so.
+OUTSIDE = Variant(
+    name="",
+    why="code from outside this project, named on the command line or in a plan",
+    serves={"cpu": ("fp32", "fp16", "bf16"), "cuda": ("fp32", "tf32", "fp16", "bf16")},
+)
+
 
 def find_variant(name: str) -> Variant:
-    """Return the variant of a name. Raises KeyError for an unknown one."""
-    return VARIANTS[name]
+    """Return the variant of a name, as a case has it, or from outside. Raises KeyError for an unknown one."""
+    return replace(OUTSIDE, name=name) if is_outside(name) else VARIANTS[name]
+
+
+def canonical_variant(word: str) -> str:
+    """Return a variant's name as a case has it: an old name's new one, an installed package's `module:function`.
+
+    A word that names none is returned as it is. Raises ValueError for one with `:` that has not the form.
+    """
+    if is_outside(word):
+        return canonical_outside(word)
+    word = RENAMED.get(word, word)
+    if word in VARIANTS:
+        return word
+    name, at, arguments = word.partition("@")
+    code = installed_variants().get(name)
+    return canonical_outside(code + at + arguments) if code else word
 
 
 @cache
@@ -175,8 +202,11 @@ def refusal(variant: Variant, device: str, precision: str, launch: str) -> str |
 def missing(variant: Variant, device: str) -> str | None:
     """Return the pip line for the packages that `variant` needs on a device and this interpreter lacks, or None.
 
-    Nothing is imported: packages and the libraries of ONNX Runtime's providers are looked for on disk.
+    Nothing is imported: packages and the libraries of ONNX Runtime's providers are looked for on disk, and so is the
+    module of a variant from outside.
     """
+    if is_outside(variant.name):
+        return find_code(variant.name)
     absent = [requirement for package, requirement in variant.needs.items() if not importlib.util.find_spec(package)]
     if absent:
         return "pip install " + " ".join(f"'{requirement}'" for requirement in absent)
@@ -192,19 +222,20 @@ def prepare(name: str, model: ResNet, example: Tensor, precision: str, launch: s
     device to run on. This process's torch flags are set for the precision (`runner.set_torch_flags`). Call the runner
     under torch.no_grad().
 
-    Raises ValueError for an unknown variant and for a combination that the table refuses, with its reason, and
-    RuntimeError with the pip line where a package is missing.
+    Raises ValueError for an unknown variant and, as its subclass Unserved, for a combination that the table refuses,
+    with its reason, and RuntimeError with the pip line where a package is missing. Code from outside, named
+    `module:function`, is run, and raises what it raises.
     """
     if name in RENAMED:
         warn_renamed(name)
-        name = RENAMED[name]
-    if name not in VARIANTS:
-        raise ValueError(f"unknown variant {name!r}; there are {', '.join(VARIANTS)}")
-    variant = VARIANTS[name]
+    name = canonical_variant(name)
+    if not is_outside(name) and name not in VARIANTS:
+        raise ValueError(f"unknown variant {name!r}; there are {', '.join([*VARIANTS, *installed_variants()])}")
+    variant = find_variant(name)
     reason = refusal(variant, example.device.type, precision, launch)
     if reason:
-        raise ValueError(f"{name}/{precision}/{launch} on {example.device.type}: {reason}")
-    pip_line = missing(variant, example.device.type)
+        raise Unserved(f"{name}/{precision}/{launch} on {example.device.type}: {reason}")
+    pip_line = None if is_outside(name) else missing(variant, example.device.type)
     if pip_line:
         raise RuntimeError(f"{name} needs packages that are not installed: {pip_line}")
     import torch
@@ -212,7 +243,9 @@ def prepare(name: str, model: ResNet, example: Tensor, precision: str, launch: s
     from resnet.runner import set_torch_flags
 
     set_torch_flags(example.device, precision)
-    module = importlib.import_module(f"resnet.variants.{variant.module}")
     with torch.no_grad():
+        if is_outside(name):
+            return prepare_outside(name, model, example, precision, launch)
+        module = importlib.import_module(f"resnet.variants.{variant.module}")
         runner: Runner = module.prepare(model, example, precision, launch)
     return runner

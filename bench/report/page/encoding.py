@@ -82,9 +82,10 @@ class Encodings:
     def __init__(self, rows: Rows) -> None:
         variants = look.in_order((row["variant"] for row in rows), VARIANTS)
         self.precisions = look.in_order((row["precision"] for row in rows), PRECISIONS)
-        colours = {"domain": variants, "range": [look.colour(variant) for variant in variants]}
+        marks = look.colours_and_shapes(variants).values()
+        colours = {"domain": variants, "range": [colour for colour, _ in marks]}
         self.colour = channel("variant:N", scale=colours, title="variant")
-        shapes = {"domain": variants, "range": [look.MARKS[variant].shape for variant in variants]}
+        shapes = {"domain": variants, "range": [shape for _, shape in marks]}
         self.shape = channel("variant:N", scale=shapes, title="variant")
         dashes = {"domain": self.precisions, "range": [look.DASHES[precision] for precision in self.precisions]}
         legend = {"symbolStrokeColor": "var(--ink)"} if len(self.precisions) > 1 else None

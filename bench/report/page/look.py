@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from itertools import cycle
 from typing import Any, NamedTuple
 
 from resnet.variants import VARIANTS
@@ -37,6 +38,13 @@ PALETTE = (
     Mark("#a89a00", "#f0e442", "M-1,-1L1,1M1,-1L-1,1"),
 )
 MARKS = dict(zip(VARIANTS, PALETTE, strict=False))  # in the order of the table of variants
+# of variants that are not in this version's table, in the order of their names: code from outside, and old records'
+OTHER_MARKS = {
+    "other1": Mark("#7a4fbf", "#b598f0", "M-1,-1L1,-1L-1,1L1,1Z"),
+    "other2": Mark("#8a5a2b", "#c99a66", "M-.4,-1H.4V-.4H1V.4H.4V1H-.4Z"),
+    "other3": Mark("#b8336a", "#f07ba5", "M-1,-1L0,-.2L1,-1V1L0,.2L-1,1Z"),
+    "other4": Mark("#3d6b35", "#8fc285", "M-1,0L-.3,.3L0,1L.3,.3L1,0L.3,-.3L0,-1L-.3,-.3Z"),
+}
 
 DASHES = {"fp32": [1, 0], "tf32": [8, 3], "fp16": [5, 3], "bf16": [2, 2], "fp8": [8, 3, 2, 3], "int8": [1, 4]}
 
@@ -61,12 +69,15 @@ PARTS = [f"var(--part{n})" for n in range(1, 6)]
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Liberation Sans', 'DejaVu Sans', Arial, sans-serif"
 
 
-def colour(variant: str) -> str:
-    """Return the CSS variable of a variant's colour."""
-    return f"var(--v-{variant})"
+def colours_and_shapes(variants: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return the CSS variable of each variant's colour, and its shape; beyond four from outside, marks come again."""
+    others = sorted(set(variants) - set(MARKS))
+    names = {variant: variant for variant in MARKS} | dict(zip(others, cycle(OTHER_MARKS), strict=False))
+    marks = MARKS | OTHER_MARKS
+    return {variant: (f"var(--v-{names[variant]})", marks[names[variant]].shape) for variant in variants}
 
 
-VARIABLES = COLOURS | {f"v-{variant}": (mark.light, mark.dark) for variant, mark in MARKS.items()}
+VARIABLES = COLOURS | {f"v-{name}": (mark.light, mark.dark) for name, mark in (MARKS | OTHER_MARKS).items()}
 
 
 def css() -> str:
@@ -101,5 +112,6 @@ def config() -> dict[str, Any]:
 
 
 def in_order(words: Iterable[str], table: Iterable[str]) -> list[str]:
-    """Return the different words in the order of a table."""
-    return sorted(set(words), key=list(table).index)
+    """Return the different words in the order of a table, and behind them by name those that it does not have."""
+    places = {word: place for place, word in enumerate(table)}
+    return sorted(set(words), key=lambda word: (places.get(word, len(places)), word))

@@ -27,7 +27,7 @@ from bench.worker.prepare import first_call, job_material, read_job_truth
 from bench.worker.runtime import describe_runtime
 from resnet.device_time import StartedEarly
 from resnet.runner import GraphRunner, Runner, TorchRunner
-from resnet.variants import VARIANTS
+from resnet.variants import find_variant
 
 WARM_UP_S, WARM_UP_EXECUTIONS = 0.5, 5  # at least
 COMPILED_NOTE = "compiled code has no layers: kernels in the order they ran"
@@ -42,7 +42,7 @@ def time_layers(job: LayersJob, notify: Notify) -> LayersAnswer | Ended:
         material = job_material(job)
         material.batches.pop()  # the unseen batch, which only a measurement needs
         notify("prepare")
-        if VARIANTS[variant].runs == "compiled" and job.device == "cpu":
+        if find_variant(variant).runs == "compiled" and job.device == "cpu":
             torch._inductor.config.cpp.enable_kernel_profile = True  # without it the kernels have no names
         runner = material.prepare()
         setup = Setup([runner.place(batch) for batch in material.batches], clock, job.executions, job.trace)
@@ -95,7 +95,7 @@ def time_parts(variant: str, runner: Any, setup: Setup) -> Timed:
 
             return node_times(runner, setup)
         return in_order(runner, setup, FOREIGN_NOTE)
-    if VARIANTS[variant].runs == "compiled":
+    if find_variant(variant).runs == "compiled":
         return in_order(runner, setup, COMPILED_NOTE)
     if isinstance(runner, GraphRunner):
         return by_graph(runner, Marks(runner._inner, setup.inputs[0]), setup)

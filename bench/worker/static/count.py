@@ -37,8 +37,9 @@ from resnet.fused.buffers import peak_bytes
 from resnet.fused.eager_memory import eager_uses
 from resnet.fused.launches import Target
 from resnet.model import ResNet
+from resnet.names import is_outside
 from resnet.runner import DTYPES, Runner
-from resnet.variants import VARIANTS, Runs, missing, prepare, refusal
+from resnet.variants import Runs, find_variant, missing, prepare, refusal
 
 HOPPER = cards.card_of_arch(90)
 H200 = Target(HOPPER.name, HOPPER.arch, HOPPER.sms)
@@ -76,7 +77,7 @@ def count_case(case: Case) -> Counted:
         torch.manual_seed(0)
         model = ResNet(Spec.parse(case.model)).eval().requires_grad_(False)
         example = torch.randn(case.batch, 3, case.image, case.image)
-        count = COUNTERS[VARIANTS[case.variant].runs]
+        count = COUNTERS[find_variant(case.variant).runs]
         with _first_wins(case.variant):
             counted = count(case, model, example)
         counted.facts["flops"] = Fact(flops(case), "flop_counter")
@@ -91,7 +92,7 @@ def _skip_reason(case: Case) -> str | None:
         return "asks for the largest batch that fits, which is no count"
     if case.launch == "graph":
         return "a CUDA graph launches what the stream case launches: count that"
-    variant = VARIANTS[case.variant]
+    variant = find_variant(case.variant)
     if variant.uncounted:
         return variant.uncounted
     served = variant.serves["cuda"] if variant.runs == "kernels" else ()  # compiled for a GPU, and not run
@@ -101,7 +102,9 @@ def _skip_reason(case: Case) -> str | None:
 
 def _first_wins(variant: str) -> AbstractContextManager[object]:
     """Have a variant that chooses by the clock choose the first candidate, because the clock's choice would vary."""
-    module = importlib.import_module(f"resnet.variants.{VARIANTS[variant].module}")
+    if is_outside(variant):
+        return nullcontext()
+    module = importlib.import_module(f"resnet.variants.{find_variant(variant).module}")
     if not hasattr(module, "fastest_runner"):
         return nullcontext()
     return patch.object(module, "fastest_runner", lambda candidates, *_: (next(iter(candidates)), {}))

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.plans.case import Case
+from bench.records.fields import Network
 from bench.records.record import SCHEMA, Record
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -54,6 +55,16 @@ ALIKE: dict[str, Any] = {
     "settings": {"warmup_s": 1.0, "latency_s": 2.0, "samples": 30, "noise": 0.01, "steal": 0.01, "limit_s": 600.0},
     "plan": {"name": "headline", "digest": "e594b9bc0b0297d5"},
     "environment": ENVIRONMENT,
+}
+NETWORK: Network = {
+    "origin": "timm 1.0.31",
+    "weights": "file",
+    "file": "5c106cde386e87d4",
+    "choice": "EMA weights, of state_dict_ema",
+    "num_classes": 10,
+    "in_channels": 1,
+    "parameters": 25557032,
+    "given": {"num_classes": 10, "entry": "state_dict_ema"},
 }
 LARGEST = {
     "fits": 3072,
@@ -118,6 +129,7 @@ NEWEST = [
         attempts=[{"status": "memory", "reason": "OutOfMemoryError: CUDA out of memory"}],
         input={"source": "photos", "files": 10, "digest": "8a0a3bb7f19a12e7", "note": "resized"},
         weights="8edbb4b77f605225",
+        network=NETWORK,
         **ALIKE,
     ),
     Record(

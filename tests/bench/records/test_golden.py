@@ -28,6 +28,7 @@ BROUGHT = {
         "attempts",
     },
     3: {"gpu_how", "gpu_stop", "flushed_gpu_stop"},
+    4: {"network"},
 }
 
 

@@ -24,13 +24,23 @@ def test_text_and_marks_stand_out_from_the_paper(mode: int) -> None:
     paper = look.COLOURS["paper"][mode]
     for name in ("ink", "soft", "accent", "bad"):
         assert contrast(look.COLOURS[name][mode], paper) >= 4.5, name  # WCAG 2.2, 1.4.3
-    for variant, mark in look.MARKS.items():
+    for variant, mark in (look.MARKS | look.OTHER_MARKS).items():
         assert contrast(mark[mode], paper) >= 2.2, variant
 
 
 def test_every_variant_and_precision_is_told_apart_without_colour() -> None:
     assert set(VARIANTS) <= set(look.MARKS)
-    shapes = [mark.shape for mark in look.MARKS.values()]
+    shapes = [mark.shape for mark in (look.MARKS | look.OTHER_MARKS).values()]
     assert len(set(shapes)) == len(shapes)
     assert set(PRECISIONS) <= set(look.DASHES)
     assert len({tuple(dash) for dash in look.DASHES.values()}) == len(look.DASHES)
+
+
+def test_variants_that_the_table_does_not_have_get_marks_of_their_own() -> None:
+    others = [f"mymodule:variant{number}" for number in range(3)]
+    words = look.in_order([*others, "compile", "eager", "gone"], VARIANTS)
+    assert words == ["eager", "compile", "gone", *others]
+    marks = look.colours_and_shapes(words)
+    assert len(set(marks.values())) == len(words)
+    for colour, _ in marks.values():
+        assert look.with_light_colours(colour).startswith("#")

@@ -1,0 +1,167 @@
+"""Code from outside this project, named `module:function`: found, loaded, and blamed for its errors by file and line.
+
+The current folder is searched first, as `python -m` does, then the installed packages. The standard library alone: the
+parent looks code up (`find_code`) without running it; a child loads it where a command line, a plan or Python names it.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib import metadata
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from typing import Any
+
+from resnet.names import outside_parts
+
+# Environment variable with the folders to search for code instead of the current one, for a child that runs elsewhere.
+FOLDERS = "RESNET_BENCH_FOLDERS"
+OURS = Path(__file__).resolve().parent.parent
+OUR_ROOMS = ("bench", "kernels", "resnet")
+
+
+class CodeError(ValueError):
+    """What is wrong with code from outside: a sentence that names its file, for its author."""
+
+
+class Unserved(ValueError):
+    """A combination of precision, launch and device that a variant does not serve, or a package that is missing."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """A function from outside. `digest` is the SHA-256 of its module's file, `version` the module's or its package's.
+
+    `arguments` are those behind its name, as Python values.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    file: Path
+    digest: str
+    version: str
+    arguments: dict[str, Any]
+
+    @property
+    def where(self) -> str:
+        """The function's file and line, `mymodule.py:12`."""
+        line = getattr(getattr(self.function, "__code__", None), "co_firstlineno", 1)
+        return f"{self.file.name}:{line}"
+
+
+_authors: set[Path] = set()  # the folders of loaded code, and of single-file modules the folder that they are in
+
+
+def folders() -> list[str]:
+    """Return the folders that are searched before the installed packages, which are the current one unless told."""
+    named = os.environ.get(FOLDERS)
+    return named.split(os.pathsep) if named else [str(Path.cwd())]
+
+
+def find_code(name: str) -> str | None:
+    """Return why there is no module of this name from outside, as a sentence, or None where there is. Runs no code."""
+    module = outside_parts(name)[0]
+    spec = _find(module)
+    if spec is None:
+        return f"there is no module {module} in {_short(folders()[0])} or among the installed packages"
+    return None
+
+
+def load_code(name: str) -> Code:
+    """Import the module of a name from outside, and return its function. Raises CodeError, and what the module raises.
+
+    A folder that has the module is put in front of sys.path, because what the module imports lies beside it.
+    """
+    module_name, path, arguments = outside_parts(name)
+    reason = find_code(name)
+    if reason:
+        raise CodeError(reason)
+    folder = next((folder for folder in folders() if _find(module_name.partition(".")[0], [folder])), None)
+    if folder and folder not in sys.path:
+        sys.path.insert(0, folder)
+    spec = _find(module_name)
+    assert spec
+    file = Path(spec.origin or "")
+    _authors.add(_top_folder(module_name, file))
+    value: Any = importlib.import_module(module_name)
+    file = Path(getattr(value, "__file__", None) or file)
+    version = str(getattr(value, "__version__", "") or _package_version(module_name))
+    for part in path.split("."):
+        if not hasattr(value, part):
+            raise CodeError(f"{file.name} has no {path}: {module_name}:NAME, of {_callables(module_name)}")
+        value = getattr(value, part)
+    if not callable(value):
+        raise CodeError(f"{path} in {file.name} is of type {type(value).__name__}, which cannot be called")
+    digest = sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+    return Code(name, value, file, digest, version, {key: _value(text) for key, text in arguments.items()})
+
+
+def blame(error: BaseException) -> str | None:
+    """Return the last line of loaded code from outside that an exception went through, `mymodule.py:12`, or None."""
+    if isinstance(error, SyntaxError) and error.filename and _is_theirs(error.filename):
+        return f"{Path(error.filename).name}:{error.lineno}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_theirs(frame.filename)]
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else None
+
+
+def _find(module: str, path: Sequence[str] | None = None) -> ModuleSpec | None:
+    """Return where a module is, looked up in `path` or the folders and sys.path, without importing its packages."""
+    spec: ModuleSpec | None = None
+    search: Sequence[str] | None = path or [*folders(), *sys.path]
+    parts = module.split(".")
+    for count in range(1, len(parts) + 1):
+        spec = PathFinder.find_spec(".".join(parts[:count]), search)
+        if spec is None:
+            return None
+        search = spec.submodule_search_locations
+        if search is None and count < len(parts):
+            return None
+    return spec
+
+
+def _top_folder(module: str, file: Path) -> Path:
+    """Return the folder of the module's outermost package, or the folder that a single file is in."""
+    depth = module.count(".") + (file.name == "__init__.py")
+    return file.resolve().parents[max(0, depth - 1)]
+
+
+def _is_theirs(filename: str) -> bool:
+    file = Path(filename).resolve()
+    if any(file.is_relative_to(OURS / room) for room in OUR_ROOMS):
+        return False
+    return any(
+        file.is_relative_to(folder) and "site-packages" not in file.relative_to(folder).parts for folder in _authors
+    )
+
+
+def _callables(module: str) -> str:
+    """Return the names of the functions and classes that a loaded module defines."""
+    content = vars(sys.modules[module])
+    names = [name for name, value in content.items() if getattr(value, "__module__", "") == module and callable(value)]
+    return ", ".join(names) or "which there are none"
+
+
+def _package_version(module: str) -> str:
+    top = module.partition(".")[0]
+    names = metadata.packages_distributions().get(top, [])
+    return metadata.version(names[0]) if names else ""
+
+
+def _value(text: str) -> Any:
+    """Return an argument's value: a Python literal, else the text itself."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _short(folder: str) -> str:
+    """Return a folder's last two names: a record has no path of a machine."""
+    return "the folder " + "/".join(Path(folder).parts[-2:])
