@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from bench.records.places import result_words
 from bench.plans.plan import plan_names
+from bench.records.places import result_words
 from resnet.archs import ARCHS
 from resnet.variants import VARIANTS
 
