@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -235,10 +234,6 @@ def results_at(word: str | Path) -> Path:
     return path
 
 
-def results_or_latest(words: Iterable[str | Path] | None) -> tuple[list[Path], Run | None]:
-    """Return the folders that words mean; without any the latest run's, and that run."""
-    places = [results_at(word) for word in words or ()]
-    if places:
-        return places, None
-    run = latest_run()
-    return [shown(run.folder)], run
+def store_at(word: str | Path) -> Path:
+    """Return the folder of results folders, or the one results folder, that a word means."""
+    return Path(word) if Path(word).is_dir() and str(word) not in saved_names() else results_at(word)

@@ -75,6 +75,20 @@ class Group:
         head |= {"wait_ms": first.batching.wait_ns / 1e6, "services": rows}
         return head | {"curve_of_the_first": [asdict(point) for point in self.points[0]]}
 
+    def as_rows(self) -> list[dict[str, Any]]:
+        """Return a row for each service as `--csv` prints it, the best first: rates in requests/s of one device."""
+        rows = []
+        for best, point in zip(self.capacities, self.at_rate, strict=True):
+            row = {"group": self.heading, "case": best.service.case.name, "max_batch": best.batching.max_batch}
+            row |= {"limit_ns": best.limit_ns, "saturation_per_s": best.saturation}
+            row |= {"rate_per_s": None, "rate_low_per_s": None, "rate_high_per_s": None}
+            if best.rate:
+                names = {"value": "rate_per_s", "low": "rate_low_per_s", "high": "rate_high_per_s"}
+                row |= {name: getattr(best.rate, field) for field, name in names.items()}
+            row |= {"p50_ns": point and point.p50_ns, "p99_ns": point and point.p99_ns, "fill": point and point.batch}
+            rows.append(row)
+        return rows
+
 
 def simulate_group(
     heading: str, services: list[Service], limit_ns: float, wait_ns: float, max_batch: int | None, seed: int

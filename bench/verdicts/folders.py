@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import ArgumentError, BenchError
+from bench.errors import FAILED, UNDECIDED, ArgumentError, BenchError
 from bench.plans.words import as_list, matches
 from bench.records import comparable
 from bench.records.frame import load
@@ -94,6 +94,17 @@ def failing(comparison: Comparison, fail_on: Collection[str]) -> bool:
         return False
     undecided = "ambiguous" in fail_on and comparison.counts["AMBIGUOUS"] > 0
     return comparison.regressed or undecided or ("missing" in fail_on and bool(comparison.missing))
+
+
+def gate_code(comparison: Comparison, fail_on: Collection[str]) -> int:
+    """Return the exit code of a gate: FAILED where it fails, UNDECIDED where nothing could be judged, else 0.
+
+    Nothing could be judged where rounds were missing or disturbed in every metric that varies. Without a difference
+    beyond their noise, and with rounds enough, cases are AMBIGUOUS, and the gate passes: no slowdown was shown.
+    """
+    if failing(comparison, fail_on):
+        return FAILED
+    return UNDECIDED if "nothing" not in fail_on and not comparison.judged else 0
 
 
 def plan_of(frame: DataFrame) -> str:

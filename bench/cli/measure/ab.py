@@ -11,14 +11,14 @@ from bench.cli.comparing import Every, FailOn, Fails, Minimum, parse_minimums
 from bench.cli.console import Budget, Filter, Input, Json, Markdown, Output, PlanName, Seed, out, print_json, tell
 from bench.cli.progress import Progress
 from bench.cli.words import absolute_input
-from bench.errors import FAILED, STOPPED
+from bench.errors import STOPPED
 from bench.machine.environment import ROOT, environment
 from bench.paths import new_run_folder
 from bench.plans.choose import check_plan, select_cases
 from bench.runs.ab import LOOKS, Duel
 from bench.runs.measuring import harness_changes
 from bench.runs.worktree import checkouts
-from bench.verdicts.folders import failing
+from bench.verdicts.folders import gate_code
 from bench.verdicts.metrics import METRICS, metric_names
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def ab(
         verdicts = question.verdicts(duel)
         verdicts.harmless += harness_changes(one, other, ROOT)
     _print(verdicts, duel, every, as_markdown, as_json)
-    raise typer.Exit(FAILED if failing(verdicts, fail_on or [FailOn.slower]) else 0)
+    raise typer.Exit(gate_code(verdicts, fail_on or [FailOn.slower]))
 
 
 def _run(duel: Duel) -> None:

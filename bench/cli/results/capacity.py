@@ -8,8 +8,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
-from bench.cli.console import FAILED, UNABLE, Input, Json, Seed, out, print_json, read_records, spinner, stop
+from bench.cli.complete import complete_results
+from bench.cli.console import (
+    FAILED,
+    UNABLE,
+    Csv,
+    Input,
+    Json,
+    Markdown,
+    Seed,
+    console_for,
+    print_csv,
+    print_json,
+    read_records,
+    spinner,
+    stop,
+)
+from bench.cli.results.chosen import chosen_folders
 from bench.cli.results.served import load_job, serve
+from bench.records.places import results_at
 
 if TYPE_CHECKING:
     from bench.serving.groups import Group
@@ -19,7 +36,14 @@ SECONDS = 20.0
 
 
 def capacity(
-    folder: Annotated[Path | None, Argument(metavar="[DIR]", help="A results folder.")] = None,
+    folder: Annotated[
+        Path | None,
+        Argument(
+            metavar="[DIR]",
+            help="A results folder, or a name kept with --save.  \\[default: the latest run]",
+            autocompletion=complete_results,
+        ),
+    ] = None,
     cases: Annotated[str | None, Argument(metavar="[CASE-GLOB]", help="Only cases that match.")] = None,
     p99_ms: Annotated[
         float, Option(min=1e-3, metavar="MS", help="Time within which 99 % of requests are answered.")
@@ -42,6 +66,8 @@ def capacity(
     ] = None,
     input: Input = "photos",
     seed: Seed = 0,
+    as_csv: Csv = False,
+    as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """The requests a second that a device can serve: by simulation with measured latencies, or with --real for real."""
@@ -49,10 +75,10 @@ def capacity(
     if real is not None:
         if plot or cases or max_batch:
             raise typer.BadParameter("--real takes --rate, --seconds, --max-wait and a DIR to predict from; no more")
-        serve(*load_job(real, folder, rate, seconds or SECONDS, wait_ns, input, seed), as_json)
+        place = None if folder is None else results_at(folder)
+        job = load_job(real, place, rate, seconds or SECONDS, wait_ns, input, seed)
+        serve(*job, as_json, as_csv, as_markdown)
         return
-    if folder is None:
-        raise typer.BadParameter("name a results folder, or a case with --real")
     if seconds is not None:
         raise typer.BadParameter("--seconds goes with --real")
     from bench.serving.curve import PICTURES
@@ -61,6 +87,7 @@ def capacity(
 
     if plot and plot.suffix not in PICTURES:
         raise typer.BadParameter(f"--plot {plot}: name a file that ends in {' or '.join(PICTURES)}")
+    (folder,) = chosen_folders([folder] if folder else None)
     with spinner("simulating"):
         services = group_services(matching_records(read_records([folder]), folder, cases))
         groups = [simulate_group(*service, p99_ms * 1e6, wait_ns, max_batch, seed) for service in services]
@@ -71,7 +98,12 @@ def capacity(
         stop(f"no batch of {folder} is as small as --max-batch {max_batch}", FAILED)
     if plot:
         _write_plot(groups, plot)
-    print_json([group.as_json() for group in groups]) if as_json else print_groups(out, groups, wait_ms)
+    if as_json:
+        print_json([group.as_json() for group in groups])
+    elif as_csv:
+        print_csv(row for group in groups for row in group.as_rows())
+    else:
+        print_groups(console_for(as_markdown), groups, wait_ms)
     raise typer.Exit(0 if any(group.capacities[0].rate for group in groups) else FAILED)
 
 

@@ -9,24 +9,31 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from bench.cli.console import USAGE, Filter, ToFile, hint, read_records, stop, tell
+from bench.cli.console import USAGE, Filter, ToFile, damage_on_stderr, hint, read_records, stop, tell
+from bench.cli.results.chosen import Results, chosen_folders
 from bench.errors import InteropError
 from bench.files import write_file
 from bench.plans.words import matches
 from bench.records.formats import EXPORTS, import_pytest_benchmark, with_latency
+from bench.records.frame import load
 from bench.records.store import Store
 
-Format = StrEnum("Format", {name: name for name in EXPORTS})  # type: ignore[misc]
+Format = StrEnum("Format", {name: name for name in ("csv", *EXPORTS)})  # type: ignore[misc]
+CSV = Format("csv")
 
 
 def export(
-    folders: Annotated[list[Path], Argument(metavar="DIR...", help="Results folders.")],
-    format: Annotated[Format, Option(help="Tool whose format to write.")],
+    folders: Results = None,
+    format: Annotated[Format, Option(help="Tool whose format to write; csv: every column of bench.load.")] = CSV,
     filter: Filter = None,
     output: Annotated[Path | None, ToFile(help="File to write.  \\[default: stdout]")] = None,
 ) -> None:
-    """Records as the JSON of pytest-benchmark, github-action-benchmark or Bencher."""
-    records = [record for record in read_records(folders) if matches(record.case.name, filter or ())]
+    """Records as CSV, a row for each case and round, or as the JSON of other tools for benchmarks."""
+    places = chosen_folders(folders)
+    if format is CSV:
+        _export_frame(places, filter or [], output)
+        return
+    records = [record for record in read_records(places) if matches(record.case.name, filter or ())]
     chosen = with_latency(records)
     text = json.dumps(EXPORTS[format.value](chosen), indent=1) + "\n"
     if len(chosen) < len(records):
@@ -36,6 +43,18 @@ def export(
         return
     write_file(output, text)
     hint(f"Written: {len(chosen)} records of {len({r.case for r in chosen})} cases, in {output}")
+
+
+def _export_frame(folders: list[Path], globs: list[str], output: Path | None) -> None:
+    with damage_on_stderr():
+        frame = load(*folders)
+    frame = frame[frame["case"].map(lambda name: matches(name, globs)).astype(bool)]
+    text = frame.to_csv(index=False, lineterminator="\n")
+    if output is None:
+        print(text, end="")
+        return
+    write_file(output, text)
+    hint(f"Written: {len(frame)} records of {frame['case'].nunique()} cases, in {output}")
 
 
 def import_(

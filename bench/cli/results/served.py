@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cli.console import FAILED, out, print_json, read_records, spinner, stop
+from bench.cli.console import FAILED, console_for, print_csv, print_json, read_records, spinner, stop
 from bench.errors import CaseError
 from bench.machine.environment import device, environment
 from bench.plans.case import Case
@@ -43,7 +43,7 @@ def _recorded(case: Case, folder: Path) -> Recorded:
     return recorded_times(case, matching_records(read_records([folder]), folder, None), folder)
 
 
-def serve(request: LoadJob, recorded: Recorded | None, as_json: bool) -> None:
+def serve(request: LoadJob, recorded: Recorded | None, as_json: bool, as_csv: bool, as_markdown: bool) -> None:
     """Serve the load, and print what was measured beside its predictions."""
     from bench.serving.check import serve_load
     from bench.serving.real_text import predictions_by_source, print_load
@@ -57,5 +57,11 @@ def serve(request: LoadJob, recorded: Recorded | None, as_json: bool) -> None:
     if as_json:
         rows = {name: [asdict(line) | {"error": line.error} for line in group] for name, group in predictions.items()}
         print_json({"case": request.case.name, "batches": request.sizes, "predicted": rows, **data})
+    elif as_csv:
+        print_csv(
+            {"case": request.case.name, "predicted_from": name} | asdict(line) | {"error": line.error}
+            for name, group in predictions.items()
+            for line in group
+        )
     else:
-        print_load(out, request, data, predictions)
+        print_load(console_for(as_markdown), request, data, predictions)
