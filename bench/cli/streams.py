@@ -30,8 +30,9 @@ def outlive_readers() -> None:
 
 
 def _outliving(stream: Any) -> Any:
-    if not isinstance(stream, io.TextIOWrapper):
+    try:
+        buffered = io.BufferedWriter(_Stream(stream.fileno(), "w", closefd=False))
+    except (AttributeError, OSError):  # closed from the start, or no file
         return stream
-    buffered = io.BufferedWriter(_Stream(stream.fileno(), "w", closefd=False))
     whole_lines = stream.isatty() or stream.line_buffering
     return io.TextIOWrapper(buffered, stream.encoding, stream.errors, line_buffering=whole_lines)

@@ -12,7 +12,23 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from bench.cli.console import FAILED, STOPPED, UNABLE, Json, ToFile, hint, print_json, print_lines, spinner, stop, tell
+from bench.cli.console import (
+    FAILED,
+    STOPPED,
+    UNABLE,
+    Csv,
+    Json,
+    Markdown,
+    ToFile,
+    console_for,
+    hint,
+    print_csv,
+    print_json,
+    print_lines,
+    spinner,
+    stop,
+    tell,
+)
 from bench.cli.kernels.options import parse_models
 from bench.cli.kernels.progress import TuneLog
 from bench.cli.words import parse_batches, parse_words
@@ -57,6 +73,8 @@ def tune(
             metavar="FILE", help=f"Kernels that `bench kernels --bundle` compiled.  \\[default: ${BUNDLE_VARIABLE}]"
         ),
     ] = None,
+    as_csv: Csv = False,
+    as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """The fastest configuration of each layer's kernel on this GPU, among those whose results are right.
@@ -83,8 +101,10 @@ def tune(
         code = _run(tuner)
     if as_json:
         print_json(summary.as_json(tuner))
+    elif as_csv:
+        print_csv(map(dict, summary.layer_rows(tuner)))
     else:
-        print_lines(summary.summary_lines(tuner, out_of_time=not code))
+        print_lines(summary.summary_lines(tuner, out_of_time=not code), console_for(as_markdown))
     raise typer.Exit(code or (FAILED if any(target.tried and not target.best for target in tuner.targets) else 0))
 
 

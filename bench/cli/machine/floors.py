@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from bench.cli.console import UNABLE, USAGE, Json, out, print_json, stop
+from bench.cli.console import UNABLE, USAGE, Csv, Json, Markdown, console_for, print_csv, print_json, stop
 from bench.cli.words import parse_batches, parse_words
 from bench.machine.environment import environment
 from bench.roofline.ceilings import load_ceilings
@@ -30,6 +30,8 @@ def floors(
     ] = None,
     batch: Annotated[str, Option(metavar="N,...", help="Batch sizes.")] = "1,8,32,128",
     image: Annotated[int, Option(min=32, help="Side of the images in pixels.")] = 224,
+    as_csv: Csv = False,
+    as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """The least time of a network by the roofline model: with this machine's measured ceilings, or by datasheets."""
@@ -44,7 +46,10 @@ def floors(
         as_dicts = {key: asdict(ceilings) for key, ceilings in machines.items()}
         print_json({"model": name, "image": image, "fusions": FUSIONS, "ceilings": as_dicts, "rows": rows})
         return
-    print_floors(out, name, image, rows, machines, datasheets=gpu is not None)
+    if as_csv:
+        print_csv({"model": name, "image": image} | row for row in rows)
+        return
+    print_floors(console_for(as_markdown), name, image, rows, machines, datasheets=gpu is not None)
 
 
 def _machines(gpu: str | None) -> dict[str, Ceilings]:

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Option
 
-from bench.cli.console import FAILED, Json, ToFile, hint, out, print_json, spinner, tell
+from bench.cli.console import (
+    FAILED,
+    Csv,
+    Json,
+    Markdown,
+    ToFile,
+    console_for,
+    hint,
+    print_csv,
+    print_json,
+    spinner,
+    tell,
+)
 from bench.cli.progress import Progress
 from bench.cli.words import absolute_input, parse_percentages
 from bench.files import write_json
@@ -67,6 +79,8 @@ def selftest(
         float | None, RealOption(min=1, metavar="SECONDS", help="Start no comparison that would end later than this.")
     ] = None,
     input: Annotated[str, RealOption(metavar="photos|noise|DIR", help="Pictures that the model is run on.")] = "photos",
+    as_csv: Csv = False,
+    as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """How often verdicts of bench compare are wrong: false alarms on identical code, and slowdowns that it detects.
@@ -90,7 +104,12 @@ def selftest(
             levels = parse_percentages("--noise", noise)
             results = simulated.simulate_error_rates(setting, levels, source, quick)
     results = provenance_fields(sys.argv[1:]) | results
-    print_json(results) if as_json else print_error_rates(out, results)
+    if as_json:
+        print_json(results)
+    elif as_csv:
+        print_csv(results["tests"] if real else results["rates"])
+    else:
+        print_error_rates(console_for(as_markdown), results)
     if output:
         write_json(output, results)
         hint(f"{output}: written")

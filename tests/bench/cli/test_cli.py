@@ -225,7 +225,6 @@ def test_once_runs_in_this_process() -> None:
         (("once", "resnet50/eager/fp33/b1/i224/stream"), 2, "allowed: fp32"),
         (("once", "resnet50/eager/fp8/b1/i224/stream"), 3, "no fp8"),
         (("report", "/no/such/folder"), 2, "is it a results folder"),
-        (("report",), 2, "name a results folder"),
         (("run", "smoke", "--rounds", "0"), 2, "rounds"),
         (("run", "smoke", "--input", "/no/such/folder"), 2, "neither photos, noise, nor a folder"),
         (("run", "quick", "-f", "fp8", "-f", "onnxruntime-trt/fp32"), 2, "no case"),
