@@ -29,7 +29,7 @@ help:
 	@echo "make counts   lines, vague names and longest functions by room, against their limits; ARGS=\"--base main\" beside a commit"
 	@echo "make mutants  plant the faults of tests/mutants in a copy, and name the test that each turns red"
 	@echo "make report   put the tables of the records into the prose again"
-	@echo "make ab       two commits in turns: make ab BASE=main HEAD=HEAD PLAN=smoke"
+	@echo "make ab       two commits in turns: make ab BASE=main HEAD=HEAD PLAN=smoke; HEAD=. is the working tree"
 	@echo "make history  results over commits: make history DIR=results/nightly"
 	@echo "make kernels  what the compiler emits for every kernel, against the accepted record; no GPU needed"
 	@echo "make static   kernels launched, graph breaks and bytes, counted and held against the record; no GPU needed"
@@ -73,8 +73,8 @@ check-source:
 
 ACCEPTED = $(RUN) bench kernels --check results/kernels/accepted.json
 check-kernels:
-	@$(ACCEPTED) --arch sm_80,sm_90,sm_100 -f 'resnet50/fp16-n32-' || test $$? = 3
-	@$(ACCEPTED) --arch sm_90 -f 'resnet50v2/fp16-n32-' || test $$? = 3
+	@$(ACCEPTED) --arch sm_80,sm_90,sm_100 -f 'resnet50/fp16-n32-*' || test $$? = 3
+	@$(ACCEPTED) --arch sm_90 -f 'resnet50v2/fp16-n32-*' || test $$? = 3
 
 counts: setup
 	@$(RUN) tests.counts $(ARGS)
@@ -85,7 +85,7 @@ mutants: setup
 report: setup
 	@$(RUN) bench report --splice
 
-# of what a commit is compared with; HEAD against itself is an A/A test
+# of what a commit is compared with; HEAD against itself is an A/A test, HEAD=. the working tree with all changes
 BASE ?= HEAD~1
 HEAD ?= HEAD
 

@@ -12,14 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from resnet.archs import ARCHS, MODELS, Spec
+from resnet.names import is_outside
 from resnet.variants import VARIANTS, Variant, prepare
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
-
-    from resnet.model import ResNet
 
 __all__ = ["ARCHS", "MODELS", "VARIANTS", "Spec", "Variant", "build", "pictures", "prepare"]
 
@@ -32,14 +31,22 @@ def build(
     in_channels: int | None = None,
     weights: str | Path | None = None,
     source: Any = "photos",
-) -> ResNet:
-    """Build a ResNet by name: float32, on the CPU, in eval mode, without gradients.
+    image: int = 224,
+) -> Any:
+    """Build a model by name: float32, on the CPU, in eval mode, without gradients.
 
-    `name` is `resnet18 34 50 101 152`, then `v1`, nothing (v1.5) or `v2`, then optionally `-A`, `-C` or `-none`.
+    `name` is `resnet18 34 50 101 152`, then `v1`, nothing (v1.5) or `v2`, then optionally `-A`, `-C` or `-none`. Or it
+    is a model's from outside (`resnet.outside.build`), for pictures of `image` pixels a side: `timm:convnext_tiny`,
+    `torchvision:resnext50_32x4d` or `mymodule:function`, with arguments behind it as `@k=v,k=v`.
     `weights` is a checkpoint's path; without one the weights are synthetic, from `seed`, and behave like trained ones
     (`resnet.weights.synthetic`), calibrated on the pictures of `source`. Raises ValueError for an unknown name and for
     a checkpoint that does not fit.
     """
+    if is_outside(name):
+        from resnet.outside.build import build_outside
+
+        counts = {"num_classes": num_classes, "in_channels": in_channels}
+        return build_outside(name, seed=seed, weights=weights, source=source, image=image, **counts)
     from resnet.model import ResNet
     from resnet.weights.synthetic import synthesize
 

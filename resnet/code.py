@@ -100,7 +100,7 @@ def load_code(name: str) -> Code:
     if not callable(value):
         raise CodeError(f"{path} in {file.name} is of type {type(value).__name__}, which cannot be called")
     digest = sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
-    return Code(name, value, file, digest, version, {key: _value(text) for key, text in arguments.items()})
+    return Code(name, value, file, digest, version, {key: value_of(text) for key, text in arguments.items()})
 
 
 def blame(error: BaseException) -> str | None:
@@ -154,10 +154,10 @@ def _package_version(module: str) -> str:
     return metadata.version(names[0]) if names else ""
 
 
-def _value(text: str) -> Any:
-    """Return an argument's value: a Python literal, else the text itself."""
+def value_of(text: str) -> Any:
+    """Return an argument's value: a Python literal, also `true`, `false` and `none`, else the text itself."""
     try:
-        return ast.literal_eval(text)
+        return ast.literal_eval(text.capitalize() if text in ("true", "false", "none") else text)
     except (ValueError, SyntaxError):
         return text
 

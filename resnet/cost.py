@@ -1,14 +1,20 @@
-"""FLOPs and bytes of every layer, computed from shapes; `resnet.floors` turns them into times."""
+"""FLOPs and bytes of every layer: of this project's networks from shapes, of any other from what was counted of it.
+
+`resnet.floors` turns them into times, and `resnet.outside.counting` counts.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import prod
-from typing import Literal
+from typing import Any, Literal
 
 from resnet.archs import STAGE_WIDTHS, Spec
+from resnet.counted import Row
+from resnet.names import is_outside
 
-Kind = Literal["conv", "linear", "pool", "mean", "add", "subsample"]
+Kind = Literal["conv", "linear", "pool", "mean", "add", "subsample", "counted"]
 
 INPUT = "input"
 # of an activation or a weight; accumulators and the bias of an 8-bit layer are wider
@@ -17,17 +23,17 @@ BYTES = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "fp8": 1, "int8": 1}
 
 @dataclass(frozen=True)
 class Operation:
-    """One layer of the network as its paper draws it, batch norm folded, for a whole batch.
+    """One layer of the network as its paper draws it, batch norm folded, for a whole batch; or a kernel as counted.
 
     `flops` are two a multiply-add, of convolutions and the classifier alone, as `torch.utils.flop_counter` counts: the
-    rest is bound by its bytes. `read` and `written` are bytes of activations, `weights` of weights and bias. The kind
+    rest is bound by its bytes. `reads` and `written` are bytes of activations, `weights` of weights and bias. The kind
     `subsample` is a shortcut without parameters that changes the shape: every stride-th pixel, new channels zero.
     """
 
     name: str  # of its module: "conv1", "layer1.0.conv2", "layer1.0.downsample.0", "maxpool", "fc"; "layer1.0.add"
     kind: Kind
     flops: int
-    read: int  # of all sources, in equal parts
+    reads: tuple[int, ...]  # of each source
     written: int
     weights: int
     shape: tuple[int, ...]  # of the output: [N, C, H, W] or [N, K]
@@ -35,28 +41,74 @@ class Operation:
     sources: tuple[str, ...]  # the operations whose outputs it reads, or "input"
     passes: tuple[str, ...] = ()  # modules behind it (norm, ReLU), each of which may be a pass over its output
 
+    @property
+    def read(self) -> int:
+        return sum(self.reads)
 
-def operations(model: str | Spec, batch: int, image: int | tuple[int, int], precision: str) -> tuple[Operation, ...]:
-    """Every layer of a network for 3 channels and 1000 classes, in the order of execution.
+
+def operations(
+    model: str | Spec,
+    batch: int,
+    image: int | tuple[int, int],
+    precision: str,
+    num_classes: int = 1000,
+    in_channels: int = 3,
+) -> tuple[Operation, ...]:
+    """Return every layer of a network in the order of execution.
 
     `image` is the side, or height and width, in pixels. Raises ValueError for an unknown model or precision,
     and for an empty batch or image.
     """
-    if precision not in BYTES:
-        raise ValueError(f"unknown precision {precision!r}; allowed: {', '.join(BYTES)}")
+    _check_precision(precision)
     spec = Spec.parse(model) if isinstance(model, str) else model
     height, width = (image, image) if isinstance(image, int) else image
     if min(batch, height, width) < 1:
         raise ValueError(f"batch {batch} of {height} x {width} pixels: want 1 or more of each")
-    walk = _Walk(spec, batch, precision, {INPUT: (3, height, width)})
+    walk = _Walk(spec, batch, precision, {INPUT: (in_channels, height, width)})
     walk.conv("conv1", INPUT, 64, 7, 2, () if spec.version == "v2" else ("bn1", "relu"))
     blocks = [f"layer{stage}.{place}" for stage, count in enumerate(spec.arch.counts, 1) for place in range(count)]
     entries = [(f"{block}.preact_bn", f"{block}.preact_relu") for block in blocks] + [("post_bn", "post_relu")]
     x = walk.pool(entries[0] if spec.version == "v2" else ())
     for block, following in zip(blocks, entries[1:], strict=True):
         x = walk.block(block, x, following if spec.version == "v2" else ())
-    walk.head(x, 1000)
+    walk.head(x, num_classes)
     return tuple(walk.operations)
+
+
+def counted_operations(rows: Iterable[Row], batch: int, precision: str) -> tuple[Operation, ...]:
+    """Return the kernels that were counted of one image (`resnet.counted`) as operations of a whole batch.
+
+    Raises ValueError for an unknown precision.
+    """
+    _check_precision(precision)
+    rows = list(rows)
+    itemsize = BYTES[precision]
+    size = batch * itemsize
+    return tuple(
+        Operation(
+            *(name, "counted", batch * flops, tuple(size * elements for _, elements in reads), size * written),
+            *(itemsize * weights, (), precision, tuple(rows[place][0] if place >= 0 else INPUT for place, _ in reads)),
+        )
+        for name, flops, weights, reads, written in rows
+    )
+
+
+def network_operations(
+    model: str, batch: int, image: int, precision: str, network: Mapping[str, Any]
+) -> tuple[Operation, ...]:
+    """Return the operations of the network that a record describes in its field `network`.
+
+    It is empty for a model from outside that was not counted. Raises ValueError as `operations` does.
+    """
+    if is_outside(model):
+        return counted_operations(network.get("groups", ()), batch, precision)
+    counts = {key: network[key] for key in ("num_classes", "in_channels") if network.get(key)}
+    return operations(model, batch, image, precision, **counts)
+
+
+def _check_precision(precision: str) -> None:
+    if precision not in BYTES:
+        raise ValueError(f"unknown precision {precision!r}; allowed: {', '.join(BYTES)}")
 
 
 @dataclass
@@ -133,14 +185,18 @@ class _Walk:
         flops: int = 0,
         weight: int = 0,
     ) -> str:
-        """Add an operation; `read`, `size`, `flops` and `weight` are of one image, in elements."""
+        """Add an operation; `read`, `size`, `flops` and `weight` are of one image, in elements.
+
+        It reads its sources in equal parts.
+        """
         itemsize = BYTES[self.precision]
         bias = size[0] * max(itemsize, 2) if weight else 0
         self.sizes[name] = size
         written = self.batch * prod(size) * itemsize
+        reads = (self.batch * read * itemsize // len(sources),) * len(sources)
         self.operations.append(
             Operation(
-                *(name, kind, self.batch * flops, self.batch * read * itemsize, written, weight * itemsize + bias),
+                *(name, kind, self.batch * flops, reads, written, weight * itemsize + bias),
                 *((self.batch, *size), self.precision, sources, passes),
             )
         )

@@ -15,7 +15,8 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from resnet.archs import Spec
-from resnet.cost import Operation, operations
+from resnet.cost import Operation, counted_operations, operations
+from resnet.counted import Row
 
 Bound = Literal["compute", "memory", "launch"]
 
@@ -27,6 +28,8 @@ FUSIONS = {
     "stage1": "each block of stage 1 one kernel, too, and a projection in the kernel of its block's last convolution",
     "block": "one kernel a block, and one for the mean and the classifier",
 }
+
+COUNTED = "conv"  # what any network can be counted as; the others are for this project's networks
 
 
 @dataclass(frozen=True)
@@ -88,14 +91,24 @@ def network_floors(
     precision: str,
     ceilings: Ceilings,
     fusion: str = "conv",
+    num_classes: int = 1000,
+    in_channels: int = 3,
 ) -> tuple[Floor, ...]:
-    """Return the floors of a network's kernels, whose seconds sum to the network's floor.
+    """Return the floors of the kernels of one of this project's networks; their seconds sum to the network's floor.
 
     Where the bandwidth of the machine's cache is known, an activation that fits the cache is read and written at it,
     and so are the weights if all of them fit: the kernel before may have left them there. Raises ValueError for an
     unknown model or fusion model, and for a precision that is unknown or without a rate.
     """
-    return _group_floors(_network_groups(model, batch, image, precision, fusion), ceilings)
+    return _group_floors(_network_groups(model, batch, image, precision, fusion, num_classes, in_channels), ceilings)
+
+
+def counted_floors(rows: Sequence[Row], batch: int, precision: str, ceilings: Ceilings) -> tuple[Floor, ...]:
+    """Return the same of the kernels that were counted of any network, which are those of the fusion model COUNTED.
+
+    `rows` are of one image, as `resnet.counted` has them. Raises ValueError for a precision as `network_floors` does.
+    """
+    return _group_floors(fused_groups(counted_operations(rows, batch, precision), COUNTED), ceilings)
 
 
 def part_floors(
@@ -108,9 +121,15 @@ def part_floors(
 
 @lru_cache(maxsize=256)
 def _network_groups(
-    model: str | Spec, batch: int, image: int | tuple[int, int], precision: str, fusion: str
+    model: str | Spec,
+    batch: int,
+    image: int | tuple[int, int],
+    precision: str,
+    fusion: str,
+    num_classes: int,
+    in_channels: int,
 ) -> tuple[Group, ...]:
-    return fused_groups(operations(model, batch, image, precision), fusion)
+    return fused_groups(operations(model, batch, image, precision, num_classes, in_channels), fusion)
 
 
 def _group_floors(groups: Sequence[Group], ceilings: Ceilings) -> tuple[Floor, ...]:
@@ -177,9 +196,9 @@ def _group(part: Sequence[Operation], readers: dict[str, set[str]]) -> Group:
     inside = {operation.name for operation in part}
     reads: dict[str, int] = {}
     for operation in part:
-        for source in operation.sources:
+        for source, read in zip(operation.sources, operation.reads, strict=True):
             if source not in inside:  # a source that two of them read is read once
-                reads[source] = max(reads.get(source, 0), operation.read // len(operation.sources))
+                reads[source] = max(reads.get(source, 0), read)
     # the logits have no reader
     writes = [o.written for o in part if o.name not in readers or readers[o.name] - inside]
     return Group(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
@@ -71,7 +72,12 @@ class Placed(Generic[T]):
 
 
 class TorchRunner:
-    """A variant that calls `forward` on the current stream, and does nothing else."""
+    """A variant that calls `forward` on the current stream, and does nothing else.
+
+    `model`, where it is set, is the module that `forward` was made from, for as long as that lives.
+    """
+
+    model: weakref.ref[nn.Module] | None = None
 
     def __init__(
         self,

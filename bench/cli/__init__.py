@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ import typer
 from typer import Option
 from typer.core import TyperGroup
 
+from bench.cli.again import Command
 from bench.cli.console import Quiet, tell
 from bench.cli.kernels import counts, tune
 from bench.cli.kernels import kernels as kernels_command
@@ -23,6 +25,7 @@ from bench.cli.measure import ab, campaign, layers, once, run, verify
 from bench.cli.measure import list as list_command
 from bench.cli.results import capacity, compare, formats, history, recommend, report
 from bench.cli.streams import outlive_readers
+from bench.commands import command_line
 from bench.errors import EXIT_CODES, USAGE, BenchError
 from bench.machine.provenance import describe_version
 from bench.text import WORDS
@@ -127,10 +130,11 @@ for panel, commands in COMMANDS:
     for name, command in commands.items():
         # typer keeps the line breaks inside a paragraph of a docstring, which a narrow terminal breaks once more
         text = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(command) or "")
-        app.command(name, rich_help_panel=panel, help=text)(_with_quiet(command))
+        app.command(name, cls=Command, rich_help_panel=panel, help=text)(_with_quiet(command))
 
 
 def main() -> None:
     """Run the console script `bench`."""
     outlive_readers()
-    app(prog_name="bench")
+    completing = {"--install-completion", "--show-completion"} & set(sys.argv[1:2])  # of the word `bench` in a shell
+    app(prog_name="bench" if completing else command_line(), complete_var="_BENCH_COMPLETE")

@@ -13,9 +13,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.status import Status
-from typer import Argument, Option
+from typer import Option
 
-from bench.cli.complete import complete_plan
 from bench.cli.tables import Column as Column
 from bench.cli.tables import Csv as Csv
 from bench.cli.tables import Json as Json
@@ -41,16 +40,13 @@ from bench.report.views import VIEWS
 
 err = Console(stderr=True, highlight=False)
 
-PlanName = Annotated[
-    str,
-    Argument(
-        metavar="PLAN", help="Name of a plan in bench/plans, or path of a TOML file.", autocompletion=complete_plan
-    ),
-]
 Filter = Annotated[
     list[str] | None,
-    Option("-f", "--filter", metavar="GLOB", help="Only cases whose names match or contain it; repeat for more."),
-]
+    Option(
+        "-f", "--filter", metavar="GLOB",
+        help="Only cases that have these whole segments, as fused, b1 or '*fused*/fp16'; repeat for more.",
+    ),
+]  # fmt: skip
 Input = Annotated[str, Option("--input", metavar="photos|noise|DIR", help="Pictures that the model is run on.")]
 Seed = Annotated[int, Option("--seed", help="Seed of the weights, the pictures and the order of cases.")]
 View = StrEnum("View", {name: name for name in VIEWS})  # type: ignore[misc]

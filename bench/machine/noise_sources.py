@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import psutil
 
+from bench.commands import command_line
 from bench.machine.facts import Environment, Gpu
 from bench.machine.provenance import unreadable
 from bench.machine.watch import REASONS
@@ -44,7 +45,8 @@ def _processor(env: Environment) -> Iterator[Source]:
         cure = "set OMP_NUM_THREADS to the whole cores, or: echo off | sudo tee /sys/devices/system/cpu/smt/control"
         yield Source("two hardware threads share each core", cure)
     if not unreadable(nodes) and nodes > 1:
-        yield Source(f"memory is split over {nodes} NUMA nodes", "numactl --cpunodebind=0 --membind=0 bench ...")
+        cure = f"numactl --cpunodebind=0 --membind=0 {command_line('run', 'quick')}"
+        yield Source(f"memory is split over {nodes} NUMA nodes", cure)
     if isinstance(quota, float) and quota < cpu["cores"]:
         noise = f"the container may use {quota:g} of {cpu['cores']} cores, and is paused for the rest"
         yield Source(noise, f"give the container whole cores, or set OMP_NUM_THREADS={max(1, int(quota))}")

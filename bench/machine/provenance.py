@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,19 +47,20 @@ def unreadable(value: object) -> TypeIs[Unreadable]:
     return isinstance(value, str) and value.startswith("unreadable:")
 
 
-def run_git(folder: Path, *words: str, limit_s: float = 20.0) -> str:
+def run_git(folder: Path, *words: str, limit_s: float = 20.0, variables: Mapping[str, str] | None = None) -> str:
     """Run git in the checkout whose top is `folder`, and return its output. Raises GitError.
 
-    A repository around the folder does not count.
+    A repository around the folder does not count. `variables` are set in its environment, beside the usual ones.
     """
     folder = folder.resolve()
-    variables = {name: value for name, value in os.environ.items() if name not in GIT_VARIABLES}
-    variables |= {"GIT_CEILING_DIRECTORIES": str(folder.parent), "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    inherited = {name: value for name, value in os.environ.items() if name not in GIT_VARIABLES}
+    inherited |= {"GIT_CEILING_DIRECTORIES": str(folder.parent), "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
     command = ["git", "-C", str(folder), *words]
     try:
         process = subprocess.run(
-            command, capture_output=True, text=True, timeout=limit_s, check=False, env=variables, errors="replace"
-        )
+            command, capture_output=True, text=True, timeout=limit_s, check=False, errors="replace",
+            env=inherited | dict(variables or {}),
+        )  # fmt: skip
     except FileNotFoundError:
         raise GitError("git is not installed") from None
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -41,7 +41,7 @@ class Case:
         _check_word("launch", self.launch, LAUNCHES)
         if not self.largest:
             check_batch(self.batch)
-        if self.image < 32:
+        if self.image < (1 if is_outside(self.model) else 32):
             raise CaseError(
                 f"image {self.image} is under 32 pixels, the least a ResNet's five halvings leave a pixel of"
             )

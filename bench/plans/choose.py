@@ -1,25 +1,139 @@
-"""The plan and cases that a command names, and the reasons why it cannot run them."""
+"""The cases that a command is asked for, and the reasons why it cannot run them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bench.errors import UNABLE, BenchError, PlanError
-from bench.machine.environment import no_cuda
+from bench.errors import UNABLE, ArgumentError, BenchError, PlanError
+from bench.machine import environment as environments
 from bench.machine.facts import Environment
-from bench.plans.case import Case
+from bench.plans.axes import Words, cases_of, nearest_word, parse_run, with_axes
+from bench.plans.case import FORM, Case
 from bench.plans.eligible import why_not
-from bench.plans.plan import Plan, load_plan
+from bench.plans.network import checkpoint_from
+from bench.plans.plan import Plan, load_plan, plan_names
+from bench.plans.settings import Settings, changed_settings
+from bench.plans.words import narrow
+from resnet.names import Build
+
+ADHOC = "adhoc"  # the name of a plan that is no file
 
 
-def select_cases(plan: str | Path | Plan, globs: Sequence[str] | None) -> Plan:
-    """Return a plan, given itself or by name or file, with the cases that match a glob. Raises PlanError for none."""
-    name, whole = (plan.name, plan) if isinstance(plan, Plan) else (str(plan), load_plan(str(plan)))
-    selected = whole.only(*(globs or ()))
-    if not selected.cases:
-        raise PlanError(f"no case of {name} matches {' or '.join(globs or ())}; `bench list {name}` shows them")
-    return selected
+@dataclass(frozen=True)
+class Asked:
+    """The cases that a user asks for, in the user's words, and how they are built and measured.
+
+    `plan` is a plan, its name or its file, a case's name, or a run of whole segments of one, with globs; None leaves
+    the cases to `axes`, the words of some axes. `only` and `exclude` are globs that narrow the cases. `settings` are
+    fields of `Settings` in place of the plan's, and a field of `build` that is not empty in place of the plan's.
+    """
+
+    plan: str | Path | Plan | None = None
+    axes: Words = field(default_factory=dict)
+    only: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    build: Build = field(default_factory=Build)
+    settings: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def narrows(self) -> bool:
+        """Whether words beside the plan choose among its cases."""
+        return bool(self.axes or self.only or self.exclude)
+
+    @property
+    def given(self) -> bool:
+        """Whether any case is named."""
+        return self.plan is not None or bool(self.axes)
+
+
+def choose(asked: Asked, device: str = "") -> Plan:
+    """Return the plan of the cases asked for. Raises BenchError where the words name none.
+
+    A precision that no word names is that of `device`, by default this machine's.
+    """
+    plan = _adhoc(asked.axes, device) if asked.plan is None else _named(asked.plan, asked.axes, device)
+    names = narrow((case.name for case in plan.cases), asked.only, asked.exclude, plan.name)
+    by_name = {case.name: case for case in plan.cases}
+    plan = replace(plan, cases=tuple(by_name[name] for name in names))
+    return replace(plan, settings=_settings(plan.settings, asked.settings), build=_build(plan.build, asked.build))
+
+
+def choose_case(asked: Asked) -> tuple[Case, Plan]:
+    """Return the one case asked for, and the plan that has it alone. Raises ArgumentError for several."""
+    if not asked.given:
+        raise ArgumentError(f"name a case: {FORM}")
+    plan = choose(asked)
+    if len(plan.cases) > 1:
+        shown = "".join(f"\n  {case.name}" for case in plan.cases[:8])
+        more = f"\n  and {len(plan.cases) - 8} more" if len(plan.cases) > 8 else ""
+        raise ArgumentError(f"this takes one case, and {len(plan.cases)} match; name one:{shown}{more}")
+    return plan.cases[0], plan
+
+
+def case_beside(case: Case, word: str) -> Case:
+    """Return the case of a name, or `case` with what a run of segments says in place of its own: `library-fused`.
+
+    Raises ArgumentError for what names no one case.
+    """
+    run = parse_run(word)
+    if run is None:
+        raise ArgumentError(f"{word!r} is neither a case, {FORM}, nor some segments of one")
+    (beside, *others) = with_axes([case], run)
+    if others:
+        raise ArgumentError(f"{word} names {len(others) + 1} cases; name one")
+    return beside
+
+
+def _named(plan: str | Path | Plan, axes: Words, device: str) -> Plan:
+    if isinstance(plan, Plan):
+        return _with_axes(plan, axes)
+    word = str(plan)
+    if word in plan_names() or word.endswith(".toml") or Path(word).is_file():
+        return _with_axes(load_plan(word), axes)
+    if (run := parse_run(word)) is not None:
+        return _adhoc({**run, **axes}, device)
+    raise PlanError(
+        f"no plan {word!r}{nearest_word(word, plan_names())}: a plan is one of {', '.join(plan_names())}, "
+        f"or a TOML file's path; cases are named by {FORM}, or by some of its segments, with * and ?"
+    )
+
+
+def _with_axes(plan: Plan, axes: Words) -> Plan:
+    if not axes:
+        return plan
+    origins = with_axes(plan.cases, axes)
+    devices = {case: {plan.reserved.get(origin, "any") for origin in origins[case]} for case in origins}
+    reserved = {case: names.pop() for case, names in devices.items() if len(names) == 1 and "any" not in names}
+    return replace(plan, cases=tuple(origins), reserved=reserved)
+
+
+def _adhoc(axes: Words, device: str) -> Plan:
+    if not axes:
+        raise ArgumentError(
+            f"say which cases: a plan ({', '.join(plan_names())}, or a TOML file), a case's name, or axes such as "
+            "--model resnet18 --variant eager,compile --batch 1,8; `bench list` shows what there is"
+        )
+    return Plan(
+        ADHOC,
+        "Cases named by the command.",
+        tuple(cases_of(axes, device or environments.device(environments.environment()))),
+    )
+
+
+def _settings(settings: Settings, words: Mapping[str, float]) -> Settings:
+    try:
+        return changed_settings(settings, words)
+    except ValueError as error:
+        raise ArgumentError(str(error)) from None
+
+
+def _build(build: Build, words: Build) -> Build:
+    changes = {name: value for name, value in vars(words).items() if value}
+    if words.weights:
+        changes["weights"] = checkpoint_from(Path.cwd(), words.weights)
+    return replace(build, **changes)
 
 
 def check_input(word: str) -> None:
@@ -30,10 +144,12 @@ def check_input(word: str) -> None:
 
 def check_plan(plan: Plan, env: Environment) -> None:
     """Raise BenchError where the machine that `env` describes can run no case of a plan."""
-    if plan.device == "cuda" and (reason := no_cuda(env)):
+    if plan.device == "cuda" and (reason := environments.no_cuda(env)):
         raise BenchError(f"the plan {plan.name} needs a CUDA device: {reason}", UNABLE)
-    if all(why_not(case, env, plan.reserved) for case in plan.cases):
-        raise BenchError(f"this machine can run no case of {plan.name}; `bench list` says why", UNABLE)
+    reasons = [why_not(case, env, plan.reserved) for case in plan.cases]
+    if all(reasons):
+        cause = f": {reasons[0]}" if len(set(reasons)) == 1 else "; `bench list` says why"
+        raise BenchError(f"this machine can run no case of {plan.name}{cause}", UNABLE)
 
 
 def check_case(case: Case, env: Environment) -> None:

@@ -9,7 +9,8 @@ from bench.machine.environment import device
 from bench.machine.facts import Environment
 from bench.plans.case import Case
 from kernels.cards.archs import ARCHS
-from resnet.variants import find_variant, missing, refusal
+from resnet.outside.sources import why_not_built
+from resnet.variants import find_variant, missing, not_taken, refusal
 
 # The least compute capability whose tensor cores take the precision (CUDA C++ Programming Guide, arithmetic
 # instructions); below it the library converts, and the case's precision would be wrong.
@@ -27,8 +28,9 @@ def why_not(case: Case, env: Environment, reserved: Mapping[Case, str] = Mapping
     if reserved.get(case, where) != where:
         return f"the plan wants it on a {'GPU' if where == 'cpu' else 'CPU'}"
     variant = find_variant(case.variant)
-    reason = refusal(variant, where, case.precision, case.launch) or _lacking_hardware(case, env, where)
-    return reason or missing(variant, where)
+    reason = not_taken(variant, case.model) or refusal(variant, where, case.precision, case.launch)
+    reason = reason or _lacking_hardware(case, env, where)
+    return reason or missing(variant, where) or why_not_built(case.model)
 
 
 def _lacking_hardware(case: Case, env: Environment, where: str) -> str | None:

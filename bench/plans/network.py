@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from bench.errors import PlanError
 from resnet.names import Build
-from resnet.weight_files import digest_of, locate
+from resnet.weight_files import absolute, digest_of, locate
+
+
+def checkpoint_from(folder: Path, word: str) -> str:
+    """Return the word for a checkpoint from any folder; `word` is from `folder`. Raises PlanError where none is there.
+
+    An entry in the file, `FILE#ENTRY`, stays behind the path.
+    """
+    path, entry = locate(word)
+    path = folder / path
+    if not path.is_file():
+        raise PlanError(f"weights {word}: {path} is {'a folder' if path.is_dir() else 'not there'}; name a checkpoint")
+    return absolute(f"{path}#{entry}" if entry else path)
 
 
 def network_asked(build: Build) -> dict[str, Any]:

@@ -4,6 +4,8 @@ why = "What this plan is for."
 rounds = 3                     # passes over the cases, each case a fresh process in each
 rounds_limit = 10              # more, until each ratio to eager is as precise as measure.ratio; default: rounds
 device = "cuda"                # the plan is refused (exit 3) on a machine without one; the default is any
+weights = "mine.safetensors"   # a checkpoint, from this file's folder; the default is synthetic weights
+num_classes = 10               # the default is the model's own, as is that of in_channels
 [measure]                      # any field of Settings
 throughput_s = 2.0
 [[group]]
@@ -29,11 +31,15 @@ import json
 import re
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from bench.errors import CaseError, PlanError
 from bench.plans.case import MAX, Case
+from bench.plans.network import checkpoint_from, network_asked
+from bench.plans.settings import ONCE as ONCE
+from bench.plans.settings import Settings as Settings
 from bench.plans.words import matches
 from bench.text import did_you_mean
 from resnet.names import Build
@@ -43,42 +49,7 @@ AXES = {"model": str, "variant": str, "precision": str, "batch": int, "image": i
 SLOWEST_FIRST = ("model", "precision", "image", "launch", "batch", "variant")  # order of a group's cases
 AXIS_DEFAULTS: dict[str, Any] = {"image": [224], "launch": ["stream"]}
 DEVICES = ("any", "cpu", "cuda")
-# NVML's counter ticks ten times a second, so that the energy of five seconds has an error of up to 4 %
-ENERGY_S = 5.0
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The settings of a case's measurement. Times are in seconds."""
-
-    warmup_s: float = 0.5  # at least this long, then until the times are stationary
-    warmup_limit_s: float = 5.0
-    latency_s: float = 1.0  # at least this long, then until the median is as precise as `noise`
-    latency_limit_s: float = 4.0
-    samples: int = 10  # at least this many
-    noise: float = 0.02  # target relative half-width of the median's 95 % confidence interval
-    throughput_s: float = 1.0  # the unsynchronised window
-    flush_batch: int = 4  # batches up to this are timed with flushed caches too: to larger ones they make no difference
-    energy_s: float = 0.0  # the window energy is measured over: 0 for none, else at least 5
-    ratio: float = 0.02  # target relative half-width of the 95 % confidence interval of the ratio to eager
-    steal: float = 0.1  # samples are dropped while the hypervisor takes more than this share of the time
-    limit_s: float = 300.0  # a case's process is killed after this
-    host_memory_gib: float = 0.0  # of a `max` batch on a CPU: 0 means four fifths of what is free
-    buffers: int = 3  # input batches in rotation, so that a small batch does not time the cache
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            least = {"samples": 1, "buffers": 2}.get(name, 0)
-            if not value >= least or (name in ("noise", "ratio", "limit_s") and value <= 0):
-                raise ValueError(f"{name} = {value} is too small")
-        if 0 < self.energy_s < ENERGY_S:
-            raise ValueError(f"energy_s = {self.energy_s} is too small: 0, or at least {ENERGY_S}")
-
-
-# Settings of `bench verify`: one execution for each measurement
-ONCE = dict.fromkeys(
-    ("warmup_s", "warmup_limit_s", "latency_s", "latency_limit_s", "throughput_s", "energy_s"), 0.0
-) | {"samples": 1, "flush_batch": 0}
+KEYS = ("why", "rounds", "rounds_limit", "device", *(key.name for key in fields(Build)), "measure", "group")
 
 
 @dataclass(frozen=True)
@@ -103,14 +74,16 @@ class Plan:
         """
         return replace(self, cases=tuple(case for case in self.cases if matches(case.name, globs)))
 
-    @property
+    @cached_property
     def digest(self) -> str:
-        """A short digest of the cases and settings: equal plans have equal digests, whatever their wording."""
-        content = {
+        """A short digest of the cases, settings and models: equal plans have equal digests, whatever their wording."""
+        content: dict[str, Any] = {
             "cases": [case.name for case in self.cases],
             "settings": asdict(self.settings),
             "rounds": [self.rounds, self.rounds_limit],
         }
+        if self.build != Build():
+            content["network"] = network_asked(self.build)  # of the checkpoint its digest, not its path
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -158,7 +131,7 @@ class _Parser:
         self.where = where
 
     def plan(self, name: str, data: dict[str, Any]) -> Plan:
-        self.check_keys(data, ("why", "rounds", "rounds_limit", "device", "measure", "group"), 0)
+        self.check_keys(data, KEYS, 0)
         rounds = self.value(data, "rounds", int, 0, 1)
         if rounds < 1:
             raise self.error(f"rounds = {rounds}: at least 1", 0, "rounds")
@@ -176,8 +149,21 @@ class _Parser:
                 devices.setdefault(case, set()).add(self.device(group, number, device))
         reserved = {case: names.pop() for case, names in devices.items() if len(names) == 1 and "any" not in names}
         return Plan(
-            name, self.value(data, "why", str, 0, ""), tuple(devices), rounds, limit, device, settings, reserved
-        )
+            name, self.value(data, "why", str, 0, ""), tuple(devices), rounds, limit, device, settings, reserved,
+            build=self.build(data),
+        )  # fmt: skip
+
+    def build(self, data: dict[str, Any]) -> Build:
+        values = {key.name: self.value(data, key.name, type(key.default), 0, key.default) for key in fields(Build)}
+        for key in ("num_classes", "in_channels"):
+            if key in data and values[key] < 1:
+                raise self.error(f"{key} = {values[key]}: at least 1", 0, key)
+        if values["weights"]:
+            try:
+                values["weights"] = checkpoint_from(Path(self.where).parent, values["weights"])
+            except PlanError as error:
+                raise self.error(str(error), 0, "weights") from None
+        return Build(**values)
 
     def device(self, data: dict[str, Any], number: int, default: str = "any") -> str:
         device: str = self.value(data, "device", str, number, default)

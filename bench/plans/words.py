@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
 
+from bench.errors import ArgumentError
 from bench.plans.case import Case
 from bench.text import at_pixels
 from resnet.variants import RENAMED, warn_renamed
+
+NEAR = 4  # near misses that a sentence names
 
 
 def label(case: Case) -> str:
@@ -28,12 +32,63 @@ def heading(model: str, image: int, machine: str) -> str:
 
 
 def matches(name: str, globs: Iterable[str]) -> bool:
-    """Return whether a case's or layer's name matches one of `globs`, which may omit the ends, or there are none."""
+    """Return whether a case's or layer's name matches one of `globs`, or there are none.
+
+    A glob is a run of whole segments of the name, in each of which `*`, `?` and `[...]` match as in a shell: `b1` is
+    not `b128`, `fused` is not `library-fused`, which `*fused` is.
+    """
     patterns = list(globs)
-    return not patterns or any(fnmatchcase(name, f"*{_with_new_names(glob)}*") for glob in patterns)
+    return not patterns or any(_has_run(name.split("/"), _segments(glob)) for glob in patterns)
+
+
+def narrow(names: Iterable[str], only: Iterable[str], exclude: Iterable[str] = (), of: object = "this") -> list[str]:
+    """Return the names that match a glob of `only` (all without one) and none of `exclude`, in their order.
+
+    `of` says in errors what the names are of. Raises ArgumentError, with near misses, for a glob that matches no name,
+    and where no name is left.
+    """
+    everything, only, exclude = list(names), list(only), list(exclude)
+    for glob in (*only, *exclude):
+        if not any(matches(name, [glob]) for name in everything):
+            raise ArgumentError(f"no case of {of} matches {glob}{near_misses(glob, everything)}")
+    left = [name for name in everything if matches(name, only) and not (exclude and matches(name, exclude))]
+    if not left and everything:
+        raise ArgumentError(f"--exclude {' --exclude '.join(exclude)} leaves no case of {of}")
+    return left
+
+
+def near_misses(glob: str, names: Iterable[str]) -> str:
+    """Return ` (near it: ...)` with what in `names` comes near to a glob that matches none of them; empty without any.
+
+    For a segment that no name has, these are the segments that contain it or are spelled like it; else the names with
+    the most of the glob's segments.
+    """
+    by_name = {name: name.split("/") for name in names}
+    known = list(dict.fromkeys(segment for segments in by_name.values() for segment in segments))
+    near: list[str] = []
+    for wanted in _segments(glob):
+        if not any(fnmatchcase(segment, wanted) for segment in known):
+            plain = wanted.strip("*")
+            near += [segment for segment in known if plain and plain in segment] or get_close_matches(plain, known)
+    if not near:
+        counts = {
+            name: sum(any(fnmatchcase(segment, wanted) for segment in segments) for wanted in _segments(glob))
+            for name, segments in by_name.items()
+        }
+        near = sorted((name for name in counts if counts[name]), key=lambda name: -counts[name])
+    return f" (near it: {', '.join(near[:NEAR])})" if near else ""
+
+
+def _has_run(segments: list[str], wanted: Sequence[str]) -> bool:
+    """Return whether `wanted`, globs of one segment each, match that many segments in a row."""
+    return any(all(map(fnmatchcase, segments[first:], wanted)) for first in range(len(segments) - len(wanted) + 1))
 
 
 @cache
+def _segments(glob: str) -> tuple[str, ...]:
+    return tuple(_with_new_names(glob).strip("/").split("/"))
+
+
 def _with_new_names(glob: str) -> str:
     """Return `glob` with the new name of each variant that it gives an old name, and say so on stderr."""
     for old, new in RENAMED.items():

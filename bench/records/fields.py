@@ -18,6 +18,9 @@ NotNegative = Annotated[float, Least(0)]
 Range = Annotated[list[int], Like(tuple[Count, Count])]
 # a batch that was tried, how it ended, bytes, seconds
 Probe = Annotated[list[Any], Like(tuple[Count, str, Count | None, Seconds])]
+# a kernel of any network, as `resnet.counted` has it: name, FLOPs, elements of weights, of each source, and written
+Source = Annotated[list[int], Like(tuple[int, Count])]
+Kernel = Annotated[list[Any], Like(tuple[str, Count, Count, list[Source], Count])]
 
 
 class Stop(TypedDict, total=False):
@@ -181,7 +184,12 @@ class Network(TypedDict, total=False):
     num_classes: Positive
     in_channels: Positive
     parameters: Count
+    code: str  # digest of the source that a model of a user's module runs
     given: Given
+    # of a model from outside, for one picture
+    flops: Count
+    groups: list[Kernel]
+    uncounted: str  # the reason why it has neither
 
 
 class PlanName(TypedDict, total=False):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import paths
+from bench.commands import command_line
 from bench.errors import ArgumentError, RecordError, StoreError
 from bench.files import read_json, reading, write_json, writing
 from bench.machine.provenance import sha_of
@@ -120,7 +121,8 @@ def latest_run() -> Run:
     runs = runs_in(paths.LOCAL)
     if not runs:
         raise StoreError(
-            f"there is no run in {shown(paths.LOCAL)} yet: name a results folder, or measure with `bench run quick`"
+            f"there is no run in {shown(paths.LOCAL)} yet: name a results folder, or measure: "
+            f"`{command_line('run', 'quick')}`"
         )
     return runs[-1]
 
@@ -183,7 +185,8 @@ def save(name: str, folder: Path) -> str:
     except OSError as error:
         raise StoreError(f"cannot read {folder / FILE}: {error.strerror or error}") from None
     instead = f", in place of {earlier}" if earlier else ""
-    return f"Saved as {name}: {run.describe()}{instead}. `bench compare {name}` compares the latest run with it."
+    compare = f"`{command_line('compare', name)}` compares the latest run with it"
+    return f"Saved as {name}: {run.describe()}{instead}. {compare}."
 
 
 def saved_facts(folder: Path) -> dict[str, Any]:
@@ -227,7 +230,9 @@ def results_at(word: str | Path) -> Path:
     if path.is_dir() and not (path / FILE).exists():
         if inside := sorted(found.parent for found in path.glob(f"*/{FILE}")):
             some = ", ".join(str(folder) for folder in inside[:3]) + (", ..." if len(inside) > 3 else "")
-            raise StoreError(f"{path} holds runs, not records: name one ({some}); `bench report {path}` lists them")
+            raise StoreError(
+                f"{path} holds runs, not records: name one ({some}); `{command_line('report', path)}` lists them"
+            )
     elif not path.exists() and os.sep not in text:
         known = f"; saved: {', '.join(names)}" if names else "; nothing is saved yet (`bench run PLAN --save NAME`)"
         raise StoreError(f"{text} is neither a results folder nor a saved name{did_you_mean(text, names)}{known}")

@@ -18,7 +18,8 @@ from bench.records.record import Record
 from bench.roofline.floors import measured_ceilings
 from bench.stats import Quantile, noise, quantile, ratio
 from bench.text import at_pixels, digits, plural
-from resnet.floors import Ceilings, Floor, network_floors
+from resnet.floors import COUNTED, Ceilings, Floor, counted_floors, network_floors
+from resnet.names import is_outside
 
 # a larger share of the machine's time taken by other processes makes a time that of the other work
 OTHER_WORK_LIMIT = 0.1
@@ -57,11 +58,29 @@ class Row:
         return ratio([(median(record.kept("latency_ns")), 1.0) for record in self.records]).half_width
 
     def floors(self, fusion: str) -> tuple[Floor, ...]:
-        """Return the least times of its kernels under a fusion model; none where the ceilings were not measured."""
-        case = self.case
+        """Return the least times of its kernels under a fusion model.
+
+        There are none where the ceilings were not measured, nor of a model from outside that was not counted, or under
+        another fusion model than COUNTED.
+        """
+        if fusion not in self._floors:
+            self._floors[fusion] = self._work_out_floors(fusion)
+        return self._floors[fusion]
+
+    @cached_property
+    def _floors(self) -> dict[str, tuple[Floor, ...]]:
+        return {}
+
+    def _work_out_floors(self, fusion: str) -> tuple[Floor, ...]:
+        case, network = self.case, self.records[0].network
         if self.ceilings is None or case.precision not in self.ceilings.flops:
             return ()
-        return network_floors(case.model, case.batch, case.image, case.precision, self.ceilings, fusion)
+        if is_outside(case.model):
+            rows = network.get("groups", []) if fusion == COUNTED else []
+            return counted_floors(rows, case.batch, case.precision, self.ceilings)
+        about = case.model, case.batch, case.image, case.precision, self.ceilings, fusion
+        # of a record that says neither, the network is as this project builds it
+        return network_floors(*about, network.get("num_classes") or 1000, network.get("in_channels") or 3)
 
     def floor_ns(self, fusion: str) -> float | None:
         """Return the sum of `floors` in ns: the p50 if every kernel reached the machine's ceilings."""

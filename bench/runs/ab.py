@@ -97,7 +97,7 @@ class Duel:
         return Sweep(
             plan,
             store,
-            {**self.env, "git": {"sha": checkout.sha, "dirty": False}},
+            {**self.env, "git": checkout.provenance},
             self.seed,
             self.source,
             self.resume,
@@ -137,9 +137,13 @@ def _next_position(due: dict[str, Turn | None], number: int) -> tuple[int, int] 
 
 
 def _same_commit(store: Store, checkout: Checkout) -> None:
+    """Raise StoreError where a store has records of another commit, or of other uncommitted changes to it."""
     try:
-        commits = {sha_of(record.environment) for record in store.read()}
+        records = store.read()
     except StoreError:  # nothing there yet
         return
-    if commits - {checkout.sha}:
+    if any(sha_of(record.environment) != checkout.sha for record in records):
         raise StoreError(f"the records in {store.folder} are of another commit than {checkout.rev}; choose -o anew")
+    commits = [commit for record in records if isinstance(commit := record.environment.get("git"), dict)]
+    if {commit["code"] for commit in commits if "code" in commit} - {checkout.provenance["code"]}:
+        raise StoreError(f"the code has changed since the records in {store.folder} were taken; choose -o anew")

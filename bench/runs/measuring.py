@@ -31,7 +31,7 @@ def measuring_files(root: Path = ROOT) -> list[str]:
 def harness_changes(base: Checkout, head: Checkout, repository: Path = ROOT) -> list[str]:
     """Return a sentence if the two commits do not measure with the same code, in a list; else an empty list."""
     paths = {path for side in (base, head) for path in measuring_files(side.home.root)}
-    files = changed_files(base.sha, head.sha, sorted(paths), repository)
+    files = changed_files(base.commit, head.commit, sorted(paths), repository)
     if not files:
         return []
     return [f"the measuring code differs between the two ({', '.join(files)}): a difference may come from it"]

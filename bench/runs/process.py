@@ -25,6 +25,7 @@ from typing import Any, Generic
 from bench.machine.environment import ROOT, child_variables
 from bench.runs.pipes import Pipes
 from bench.runs.wire import A, Json
+from resnet.code import FOLDERS
 
 VMSTAT = Path("/proc/vmstat")
 
@@ -108,7 +109,7 @@ def _spawn(module: str, home: Home) -> tuple[subprocess.Popen[bytes], int]:
             stderr=subprocess.STDOUT,
             bufsize=0,
             pass_fds=(writer,),
-            env=child_variables(home.root) | home.variables,
+            env=child_variables(home.root) | {FOLDERS: _code_folders(home)} | home.variables,
             cwd=None if home is HERE else home.root,  # where `-m` looks for modules first
             start_new_session=True,  # a process group, so that its forks die with it
         )
@@ -118,6 +119,16 @@ def _spawn(module: str, home: Home) -> tuple[subprocess.Popen[bytes], int]:
     finally:
         os.close(writer)
     return child, reader
+
+
+def _code_folders(home: Home) -> str:
+    """Return the folders in which a child looks for a user's code: the current one, before it that of another checkout.
+
+    So code that a commit has is that commit's, and code that no commit has is still there.
+    """
+    here = Path.cwd()
+    inside = [home.root / here.relative_to(ROOT)] if here.is_relative_to(ROOT) else []
+    return os.pathsep.join(map(str, dict.fromkeys([*inside, here])))
 
 
 @contextmanager

@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.commands import command_line
 from bench.errors import ArgumentError
 from bench.machine.environment import device, environment
 from bench.paths import new_run_folder
-from bench.plans.choose import check_input, check_plan, select_cases
+from bench.plans.choose import Asked, check_input, check_plan, choose
 from bench.plans.plan import Plan
 from bench.plans.words import as_list
 from bench.records.baseline import baseline_of
@@ -39,7 +40,8 @@ def with_rounds(plan: Plan, rounds: int | None, until: float | None = None, limi
     if until is None:
         return plan
     if not any(baseline_of(case, plan.cases) not in (None, case) for case in plan.cases):
-        raise ArgumentError("--until needs a case and its eager baseline; `bench list` shows the cases")
+        show = command_line("list", plan.name)
+        raise ArgumentError(f"--until needs a case and its eager baseline; `{show}` shows the cases")
     settings = replace(plan.settings, ratio=until / 100)
     return replace(plan, settings=settings, rounds_limit=plan.rounds_limit or ROUNDS_LIMIT)
 
@@ -92,7 +94,7 @@ def run(
         raise ArgumentError(f"a seed is a whole number from 0 on, not {seed!r}")
     if rounds is not None and (not isinstance(rounds, int) or rounds < 1):
         raise ArgumentError(f"rounds are a whole number from 1 on, not {rounds!r}")
-    chosen = with_rounds(select_cases(plan, as_list(cases)), rounds)
+    chosen = with_rounds(choose(Asked(plan, only=as_list(cases))), rounds)
     folder = Path(output) if output is not None else new_run_folder(chosen.name)
     for _ in sweep_of(chosen, folder, resume=resume, source=source, seed=seed).run():
         pass

@@ -1,4 +1,4 @@
-"""Commits of a repository checked out side by side: a git worktree each, with an interpreter that has its packages."""
+"""Commits of a repository, and its working tree, side by side: each in a git worktree, with an interpreter for it."""
 
 from __future__ import annotations
 
@@ -9,32 +9,49 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.errors import RevisionError
-from bench.machine.provenance import CODE, ROOT, GitError, run_git
+from bench.machine.facts import Commit
+from bench.machine.provenance import CODE, ROOT, GitError, digest, run_git
 from bench.runs.process import Home
+from bench.runs.snapshot import GIT_LIMIT_S, WORKING_TREE, take_snapshot
 
 PREFIX = "resnet-bench-ab-"
 NEWEST_CONSTRAINTS = "constraints.txt"
 BUILD_LIMIT_S = 300
-GIT_LIMIT_S = 300.0  # a large checkout is written in one command
 
 
 @dataclass(frozen=True)
 class Checkout:
-    """A commit as files. `home` runs its code."""
+    """A commit as files, or the working tree as it was. `home` runs its code."""
 
     rev: str  # as the user named it
-    sha: str
+    sha: str  # of the working tree: of the commit that is checked out
     home: Home
+    snapshot: str = ""  # of the working tree: the commit that has its files
+    dirty: bool = False  # of the working tree: whether its code differs from the commit
+
+    @property
+    def commit(self) -> str:
+        """The commit that has these files."""
+        return self.snapshot or self.sha
+
+    @property
+    def provenance(self) -> Commit:
+        """The same as the records of its runs have it."""
+        return {"sha": self.sha, "dirty": self.dirty, "code": digest(self.home.root), "source": "git"}
 
     def __str__(self) -> str:
         """Return the user's name for it, and the commit's where the name does not show it."""
         short = self.sha[:10]
+        if self.rev == WORKING_TREE:
+            return f"the working tree ({short}{'+' if self.dirty else ''})"
         return short if self.rev.startswith(short[:7]) else f"{self.rev} ({short})"
 
 
@@ -44,24 +61,30 @@ def checkouts(
 ) -> Iterator[list[Checkout]]:
     """Check out each revision in a worktree, ready to run; the worktrees are removed at the end.
 
-    Two names of one commit get a worktree each, so that neither side reads the files that the other writes. Raises
-    RevisionError where there is no git checkout, for an unknown revision, for uncommitted changes, and for a revision
+    WORKING_TREE is the files as they are now, so that later edits change nothing. Two names of one commit get a
+    worktree each, so that neither side reads the files that the other writes. Raises RevisionError where there is no
+    git checkout, for an unknown revision, for uncommitted changes where WORKING_TREE is not named, and for a revision
     that cannot be set up or imported.
     """
-    shas = [resolve_commit(name, repository) for name in revisions]
-    _refuse_uncommitted_changes(repository, dict(zip(revisions, shas, strict=True)))
+    shas = [resolve_commit("HEAD" if name == WORKING_TREE else name, repository) for name in revisions]
+    snapshot = ""
+    if WORKING_TREE in revisions:
+        snapshot = take_snapshot(repository, resolve_commit("HEAD", repository))
+    else:
+        _refuse_uncommitted_changes(repository, dict(zip(revisions, shas, strict=True)))
     _remove_leftovers(repository)
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
     try:
         ready = []
         for number, (name, sha) in enumerate(zip(revisions, shas, strict=True)):
             root = folder / f"{number}-{sha[:12]}"
-            _git(repository, "worktree", "add", "--quiet", "--detach", str(root), sha)
+            own = snapshot if name == WORKING_TREE else ""
+            _git(repository, "worktree", "add", "--quiet", "--detach", str(root), own or sha)
             home = Home(
                 root, _interpreter_for(root, name, repository, tell), {"RESNET_COMPILED": str(root / ".compiled")}
             )
             _check_imports(home, name)
-            ready.append(Checkout(name, sha, home))
+            ready.append(Checkout(name, sha, home, own, bool(own and changed_files(sha, own, CODE, repository))))
         yield ready
     finally:
         _remove(repository, folder)
@@ -89,9 +112,23 @@ def commit_order(repository: Path = ROOT) -> dict[str, int]:
     return {sha: place for place, sha in enumerate(shas)}
 
 
-def changed_files(base: str, head: str, paths: Sequence[str], repository: Path = ROOT) -> list[str]:
-    """Return the files under `paths` that differ between two commits."""
-    return _git(repository, "diff", "--name-only", base, head, "--", *paths).split()
+def changed_files(base: str, head: str, paths: Sequence[str] = (), repository: Path = ROOT) -> list[str]:
+    """Return the files under `paths`, of all without any, that differ between two commits."""
+    return _git(repository, "diff", "--name-only", base, head, "--", *paths).splitlines()
+
+
+def unchanged(base: Checkout, head: Checkout, repository: Path = ROOT) -> str:
+    """Return a sentence where the working tree is a side, and has the code of the other; else an empty text."""
+    if (base.rev == WORKING_TREE) == (head.rev == WORKING_TREE):
+        return ""  # without it, or both sides: equal code is meant
+    other = head if base.rev == WORKING_TREE else base
+    files = changed_files(base.commit, head.commit, repository=repository)
+    if changed_files(base.commit, head.commit, CODE, repository):
+        return ""
+    if files:
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        return f"Of the code nothing differs between {other} and the working tree: {files[0]}{more} alone."
+    return f"Nothing differs between {other} and the working tree: both sides run the same code."
 
 
 def _refuse_uncommitted_changes(repository: Path, shas: dict[str, str]) -> None:
@@ -102,14 +139,15 @@ def _refuse_uncommitted_changes(repository: Path, shas: dict[str, str]) -> None:
     if lines and named:
         raise RevisionError(
             f"{named[0]} is checked out, and {lines[0][2:].strip()} has changes that are in no commit"
-            f"{f' (and {len(lines) - 1} more)' if len(lines) > 1 else ''}: commit them, or `git stash` them"
+            f"{f' (and {len(lines) - 1} more)' if len(lines) > 1 else ''}: commit them, `git stash` them, "
+            f"or name {WORKING_TREE} as a side of `bench ab`: it is the working tree with them"
         )
 
 
 def _interpreter_for(root: Path, name: str, repository: Path, tell: Callable[[str], None]) -> str:
     """Return this interpreter, if the revision requires the same packages as this checkout; else that of a new venv."""
     constraints = _constraints_file()
-    if all(_same_contents(root / file, repository / file) for file in ("pyproject.toml", constraints)):
+    if _required(root) == _required(repository) and _same_contents(root / constraints, repository / constraints):
         return sys.executable
     script = root / "bench" / "bootstrap.py"
     if not script.exists():
@@ -127,6 +165,15 @@ def _interpreter_for(root: Path, name: str, repository: Path, tell: Callable[[st
     if setup.returncode:
         raise RevisionError(f"{name} cannot be set up: {_last_line(setup.stderr)}")
     return str(venv / "bin" / "python")
+
+
+def _required(root: Path) -> dict[str, Any] | None:
+    """Return the packages that the project at `root` requires; None without a pyproject.toml that can be read."""
+    try:
+        project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8")).get("project", {})
+    except (OSError, ValueError):
+        return None
+    return {key: project.get(key) for key in ("requires-python", "dependencies", "optional-dependencies")}
 
 
 def _constraints_file() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from bench.commands import command_line
 from bench.errors import StoreError
 from bench.plans.words import heading, matches
 from bench.records.record import Record
@@ -22,7 +23,7 @@ def matching_records(records: list[Record], folder: object, glob: str | None) ->
     matching = [record for record in records if matches(record.case.name, [] if glob is None else [glob])]
     if not any(record.status == "ok" and record.latency_ns for record in matching):
         reason = f"no case that was measured matches {glob}" if glob else "no case was measured"
-        raise StoreError(f"{folder}: {reason}; `bench report {folder}` shows what there is")
+        raise StoreError(f"{folder}: {reason}; `{command_line('report', folder)}` shows what there is")
     return matching
 
 

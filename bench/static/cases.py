@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.commands import command_line
 from bench.files import read_json, reading, write_file
 
 SCHEMA = 1
@@ -220,7 +221,7 @@ def _fact_changes(name: str, fact: str, old: Counted, new: Counted, differing: d
         elif reasons:
             word = ENVIRONMENT
         elif isinstance(before.value, str) or isinstance(after.value, str):
-            word, reasons = CHANGED, ["`bench kernels --check` says in what"]
+            word, reasons = CHANGED, [f"`{command_line('kernels', '--check')}` says in what"]
         else:
             word = SLOWER if after.value > before.value else FASTER
         yield Change(word, name, fact, before.value, after.value, "; ".join(reasons))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bench.commands import command_line
 from bench.errors import PlanError
 from bench.machine.environment import environment
 from bench.machine.facts import Environment
@@ -41,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     except PlanError as error:
         raise pytest.UsageError(str(error)) from None
     if not plan.cases:
-        raise pytest.UsageError(f"no case of {plan.name} matches; `bench list {plan.name}` shows them")
+        raise pytest.UsageError(f"no case of {plan.name} matches; `{command_line('list', plan.name)}` shows them")
     config.stash[PLAN], config.stash[ENVIRONMENT] = plan, environment()
 
 

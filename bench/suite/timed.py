@@ -27,6 +27,7 @@ from bench.worker.case import measure_case
 from bench.worker.gate import Wrong
 from bench.worker.measure.clock import Clock
 from bench.worker.measure.measure import Forward, Measured, measure_throughput
+from bench.worker.threads import use_threads
 
 Benchmark = Callable[[Callable[[], int]], object]  # times a call of a function, as the fixture `benchmark` does
 FIELDS = (
@@ -51,6 +52,7 @@ def time_case(case: Case, plan: Plan, env: Environment, seed: int, source: str, 
     if answer.status != "ok":
         raise WorkError(answer.reason)
     _free_previous_case()
+    use_threads(plan.settings.threads)
     settings = replace(plan.settings, energy_s=0.0, flush_batch=0)
     job = CaseJob(case, settings, where, seed, source, answer.data["paths"], build=plan.build)
     measured = measure_case(job, measure=partial(_measure_by, benchmark))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bench.commands import command_line
 from bench.errors import UnableError, WorkError
 from bench.lines import Line, verbatim
 from bench.machine.environment import cores
@@ -74,7 +75,8 @@ class Filled:
             yield verbatim(f"failed: {layer}: {config}: {reason}")
         if not self.complete:
             yield Line("The bundle is not complete: the same command goes on.")
-        yield Line(f"Use: {BUNDLE_VARIABLE}={self.file}, or bench tune --bundle {self.file}", markup=False)
+        tune = command_line("tune", "--bundle", self.file)
+        yield Line(f"Use: {BUNDLE_VARIABLE}={self.file}, or {tune}", markup=False)
 
 
 def fill_bundle(

@@ -21,6 +21,7 @@ from bench.runs import job as jobs
 from bench.runs import kernel_jobs
 from bench.runs.wire import Job, Json
 from bench.worker.failure import describe_failure
+from bench.worker.threads import use_threads
 
 PR_SET_PDEATHSIG = 1
 AnswerJob = Callable[[Any, jobs.Notify], Mapping[str, Any]]
@@ -67,6 +68,7 @@ def answer_job(data: Json, notify: jobs.Notify) -> Mapping[str, Any]:
     row = JOBS[data["job"], data.get("what", "")]
     notify(row.stage)
     job = row.job.from_json(data)
+    use_threads(getattr(getattr(job, "settings", None), "threads", 0))  # before torch is imported
     if row.compiles:
         os.environ.pop("TRITON_INTERPRET", None)  # else Triton would interpret its kernels and compile none
     try:

@@ -12,13 +12,14 @@ from bench.plans.network import network_asked
 from resnet.inputs import Source, as_channels, pictures
 from resnet.model import ResNet
 from resnet.names import Build
+from resnet.outside.wrapper import OutsideModel
 
 
 @dataclass(frozen=True)
 class Built:
     """A model in float32 on the CPU, in eval mode, and what a record says of it: its field `network`."""
 
-    module: ResNet
+    module: ResNet | OutsideModel
     facts: dict[str, Any]
 
     @property
@@ -28,24 +29,28 @@ class Built:
         return channels
 
 
-def build_model(name: str, build: Build, seed: int, source: Source) -> Built:
-    """Build the model `name`. Raises ValueError where `build` does not fit it."""
-    module = resnet.build(
+def build_model(name: str, build: Build, seed: int, source: Source, image: int) -> Built:
+    """Build the model `name` for pictures of `image` pixels. Raises ValueError where `build` does not fit it."""
+    module: ResNet | OutsideModel = resnet.build(
         name,
         seed=seed,
         num_classes=build.num_classes or None,
         in_channels=build.in_channels or None,
         weights=build.weights or None,
         source=source,
+        image=image,
     )
-    facts = {
-        "origin": "resnet-bench",
-        **network_asked(build),
-        "num_classes": module.fc.out_features,
-        "in_channels": module.conv1.in_channels,
-        "parameters": sum(parameter.numel() for parameter in module.parameters()),
-    }
-    return Built(module, facts)
+    facts = {"origin": "resnet-bench", **network_asked(build), **_described(module)}
+    return Built(module, facts | {"parameters": sum(parameter.numel() for parameter in module.parameters())})
+
+
+def _described(module: ResNet | OutsideModel) -> dict[str, Any]:
+    """Return what the module itself tells of a record's `network`."""
+    if isinstance(module, ResNet):
+        return {"num_classes": module.fc.out_features, "in_channels": module.conv1.in_channels}
+    counts = {"num_classes": module.classes, "in_channels": module.channels}
+    code = {"code": module.code} if module.code else {}
+    return {"origin": module.origin, "weights": module.weights, **counts, **code}
 
 
 def draw(count: int, image: int, channels: int, seed: int, source: Source) -> Tensor:

@@ -13,14 +13,16 @@ from bench.plans.case import Case
 from bench.plans.plan import ONCE, Settings
 from bench.runs.job import MODELS_OWN, REFERENCE_LIMIT_S, CaseAnswer, CaseJob, reference_job
 from bench.runs.request import request
+from bench.worker.threads import use_threads
 from resnet.names import Build
 
 
-def run_once(case: Case, executions: int, source: str, seed: int, build: Build = MODELS_OWN) -> CaseAnswer:
+def run_once(
+    case: Case, executions: int, source: str, seed: int, build: Build = MODELS_OWN, threads: int = 0
+) -> CaseAnswer:
     """Build, check and run `case` in this process; return the fields of its record.
 
-    A separate process computes the references.
-
+    A separate process computes the references. `threads` are the CPU's, 0 for as many as the libraries choose.
     Raises CaseError for a case that searches for its batch.
     """
     if case.largest:
@@ -29,11 +31,12 @@ def run_once(case: Case, executions: int, source: str, seed: int, build: Build =
     from bench.worker.failure import describe_failure
     from bench.worker.measure.measure import measure
 
-    settings = replace(Settings(), **(ONCE | {"samples": executions}))  # type: ignore[arg-type]
+    settings = replace(Settings(threads=threads), **(ONCE | {"samples": executions}))  # type: ignore[arg-type]
     where = device(environment())
     reference = request(reference_job([case], settings, where, seed, source, build), REFERENCE_LIMIT_S)
     if reference.status != "ok":
         return {"status": reference.status, "reason": f"no reference to hold it against: {reference.reason}"}
+    use_threads(settings.threads)
     job = CaseJob(case, settings, where, seed, source, reference.data["paths"], build=build)
     try:
         return measure_case(job, measure=_profiled(where)(measure))

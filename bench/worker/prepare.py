@@ -17,12 +17,14 @@ from torch import Tensor
 import resnet
 from bench.plans.case import Case
 from bench.runs.job import CaseAnswer, LoadJob, RunJob
+from bench.worker.counting import counted_facts
 from bench.worker.gate import Truth
 from bench.worker.measure.clock import Clock
 from bench.worker.models import Built, build_model, draw
 from bench.worker.reference import EXACT
 from resnet.code import CodeError
 from resnet.inputs import Source, find_source
+from resnet.outside.sources import ModelError
 from resnet.runner import Runner
 from resnet.weights.synthetic import digest
 
@@ -41,7 +43,8 @@ class Material:
     def provenance(self) -> CaseAnswer:
         """Return the fields of a record that say what ran, and on which pictures."""
         input_, weights = self.source.description(), digest(self.built.module)
-        return {"input": input_, "weights": weights, "network": self.built.facts}
+        network = self.built.facts | counted_facts(self.built, self.case.image)
+        return {"input": input_, "weights": weights, "network": network}
 
     def prepare(self, example: Tensor | None = None) -> Runner:
         """Prepare the variant with `example`, by default the first batch, on the device."""
@@ -57,7 +60,7 @@ class Material:
 def build_material(job: RunJob[Any] | LoadJob, count: int, batch: int) -> Material:
     """Build the model of the job's case, and draw `count` pictures in batches of `batch`."""
     case, source = job.case, find_source(job.source)
-    built = build_model(case.model, job.build, job.seed, source)
+    built = build_model(case.model, job.build, job.seed, source, case.image)
     drawn = draw(count, case.image, built.channels, job.seed, source)
     return Material(case, job.device, source, built, list(drawn.split(batch)))
 
@@ -81,7 +84,15 @@ def first_call(runner: Runner, inputs: Sequence[Tensor], clock: Clock) -> tuple[
 
 
 def read_truth(case: Case, reference: Mapping[str, str], rows: slice | np.ndarray) -> Truth:
-    """Read the reference answers of `case`: `rows` of its reference files, in the order of the pictures."""
+    """Read the reference answers of `case`: `rows` of its reference files, in the order of the pictures.
+
+    Raises ModelError where plain torch has none in the case's precision.
+    """
+    if case.precision not in reference:
+        raise ModelError(
+            f"plain torch does not run {case.model} in {case.precision} (try eager), so there is no error to hold this "
+            "answer's against"
+        )
     exact = np.load(reference[EXACT])[rows]
     torch_logits = np.load(reference[case.precision]).astype(np.float64)[rows]
     return Truth(case.precision, case.batch, exact, torch_logits)

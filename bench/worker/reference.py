@@ -15,9 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from bench.runs.job import Notify, ReferenceAnswer, ReferenceJob
+from bench.worker.failure import describe_failure
 from bench.worker.models import build_model, draw
 from resnet.cache import cached_file
 from resnet.inputs import find_source
+from resnet.outside.admission import admit
+from resnet.outside.identity import identity
+from resnet.outside.wrapper import OutsideModel
 from resnet.runner import DTYPES
 from resnet.weights.synthetic import digest
 
@@ -34,11 +38,13 @@ def write_references(job: ReferenceJob, notify: Notify) -> ReferenceAnswer:
     That of `fp64` is float64, the others are float32.
     """
     images = find_source(job.source)
-    built = build_model(job.model_name, job.build, job.seed, images)
+    built = build_model(job.model_name, job.build, job.seed, images, job.image)
+    model = built.module
     count = -(-job.count // CHUNK) * CHUNK  # whole chunks, so that small plans share a file
     processor = torch.cuda.get_device_name() if job.device == "cuda" else "cpu"
     drawn = f"{images.description()} {job.seed} i{job.image} n{count}"
-    key = f"reference {RECIPE} {digest(built.module)} {drawn} {processor} torch {torch.__version__}"
+    network = f"{digest(model)} {identity(model)}"
+    key = f"reference {RECIPE} {network} {drawn} {processor} torch {torch.__version__}"
 
     @cache  # drawn when first needed, then shared by the precisions
     def batch() -> Tensor:
@@ -46,12 +52,29 @@ def write_references(job: ReferenceJob, notify: Notify) -> ReferenceAnswer:
 
     def write(precision: str, path: Path) -> None:
         with path.open("wb") as file:
-            np.save(file, logits(built.module, batch(), precision, job.device))
+            np.save(file, logits(model, batch(), precision, job.device))
 
     precisions = [EXACT, *(precision for precision in job.precisions if precision in DTYPES)]
+    if isinstance(model, OutsideModel):
+        notify("admission")
+        again = build_model(job.model_name, job.build, job.seed, images, job.image).module
+        admit(model, again, batch(), job.device)
+        precisions = [name for name in precisions if name == EXACT or runs_in(model, batch(), name, job.device)]
+        notify("reference")
     files = {name: cached_file(f"{key} {name}", ".npy", partial(write, name))[0] for name in precisions}
     paths = {name: str(path) for name, path in files.items()}
     return {"status": "ok", "paths": paths}
+
+
+def runs_in(model: nn.Module, batch: Tensor, precision: str, device: str) -> bool:
+    """Return whether plain torch runs a module from outside in a precision: some compute a part in float32 alone."""
+    try:
+        logits(model, batch[:1], precision, device)
+    except (RuntimeError, TypeError, NotImplementedError) as error:
+        if describe_failure(error)["status"] == "memory":
+            raise
+        return False
+    return True
 
 
 def logits(model: nn.Module, batch: Tensor, precision: str, device: str) -> np.ndarray[Any, Any]:
@@ -77,5 +100,11 @@ def _round_layers(model: nn.Module, dtype: torch.dtype) -> nn.Module:
     """Have every layer of `model`, whose float32 weights are `dtype` values, round its output to `dtype`."""
     for module in model.modules():
         if not any(module.children()):
-            module.register_forward_hook(lambda _module, _inputs, output: output.to(dtype).float())
+            module.register_forward_hook(lambda _module, _inputs, output: _rounded(output, dtype))
     return model
+
+
+def _rounded(output: Any, dtype: torch.dtype) -> Any:
+    """Return a layer's output rounded to `dtype`, and unchanged what is no tensor of floating point."""
+    number = isinstance(output, Tensor) and output.is_floating_point()
+    return output.to(dtype).float() if number else output

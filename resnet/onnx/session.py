@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from resnet.onnx.export import INPUT, OUTPUT
+from resnet.onnx.export import FOLDED, INPUT, OUTPUT
 from resnet.onnx.libraries import CUDA_LIBRARY, TENSORRT_LIBRARY
 from resnet.runner import Placed
 
@@ -63,6 +63,7 @@ def open_session(path: Path, provider: str, options: Options) -> tuple[Inference
                     "providers": session.get_providers(),
                     "provider_options": session.get_provider_options()[provider],
                     "options_unknown_here": rejected,
+                    "folded": session.get_modelmeta().custom_metadata_map.get(FOLDED, ""),
                 }
             failure = None
         if preloaded:
@@ -124,13 +125,12 @@ class OrtRunner:
         session: Callable[[], InferenceSession],
         example: Tensor,
         dtype: torch.dtype,
-        classes: int,
         details: dict[str, Any],
         *,
         stream: torch.cuda.Stream | None = None,
     ) -> None:
         self._session, self._stream = session, stream
-        self._device, self._dtype, self._classes = example.device, dtype, classes
+        self._device, self._dtype = example.device, dtype
         self._placed: Placed[_Bound] = Placed()
         self.details = {
             "memory_format": "contiguous",
@@ -144,8 +144,9 @@ class OrtRunner:
         import onnxruntime
 
         x = batch.to(self._device, self._dtype, copy=True, memory_format=torch.contiguous_format)
-        logits = torch.empty(len(x), self._classes, dtype=self._dtype, device=self._device)
         session = self._session()
+        _, classes = session.get_outputs()[0].shape  # of which the batch is a name, or a number
+        logits = torch.empty(len(x), classes, dtype=self._dtype, device=self._device)
         binding = session.io_binding()
         element = torch.empty(0, dtype=self._dtype).numpy().dtype.type
         where = (self._device.type, self._device.index or 0, element)

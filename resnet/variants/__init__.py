@@ -22,15 +22,15 @@ from resnet.variants.outside import installed_variants
 from resnet.variants.outside import prepare as prepare_outside
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from resnet.model import ResNet
     from resnet.runner import Runner
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "int8")
 LAUNCHES = ("stream", "graph")
 DEVICES = ("cpu", "cuda")
 Runs = Literal["modules", "compiled", "kernels", "session"]
+Takes = Literal["any", "resnets"]
 
 _NO_TF32 = "TF32 is a format of NVIDIA's tensor cores; a CPU has none"
 _NO_FP16 = "torch runs fp16 convolutions on a CPU about 10 times slower than fp32; no user wants it"
@@ -62,6 +62,7 @@ class Variant:
     compiles_long: bool = False  # its first call may come minutes after its start
     runs: Runs = "modules"  # of torch; or what torch.compile made of them, this project's kernels, a session
     uncounted: str = ""  # why its launches cannot be counted without a GPU
+    takes: Takes = "any"  # module, or only this project's ResNets, whose steps it has by name
 
     @property
     def module(self) -> str:
@@ -104,6 +105,7 @@ _ROWS = (
         name="library-fused",
         why="batch norm folded, the vendor library's fused convolutions: the fair competitor of this project's kernels",
         serves=_TORCH,
+        takes="resnets",
     ),
     Variant(
         name="fused",
@@ -112,6 +114,7 @@ _ROWS = (
         needs=_TRITON,
         excluded={("cpu", precision): _NO_KERNELS for precision in PRECISIONS},
         runs="kernels",
+        takes="resnets",
     ),
     Variant(
         name="per-layer",
@@ -120,6 +123,7 @@ _ROWS = (
         needs=_TRITON,
         excluded={("cpu", precision): _NO_CHOICE for precision in PRECISIONS},
         runs="kernels",
+        takes="resnets",
         uncounted="chooses its kernels by timing them on the GPU",
     ),
     Variant(
@@ -199,6 +203,17 @@ def refusal(variant: Variant, device: str, precision: str, launch: str) -> str |
     return "a CUDA graph needs a CUDA device" if device == "cpu" and launch == "graph" else None
 
 
+def not_taken(variant: Variant, model: str) -> str | None:
+    """Return the reason why `variant` does not run the model of a name, or None where it does."""
+    if variant.takes == "any" or not is_outside(model):
+        return None
+    others = ", ".join(row.name for row in _ROWS if row.takes == "any")
+    return (
+        f"{variant.name} runs this project's ResNets alone (`resnet50` and the like), whose layers it has by name; "
+        f"any module runs by {others}"
+    )
+
+
 def missing(variant: Variant, device: str) -> str | None:
     """Return the pip line for the packages that `variant` needs on a device and this interpreter lacks, or None.
 
@@ -215,10 +230,11 @@ def missing(variant: Variant, device: str) -> str | None:
     return None
 
 
-def prepare(name: str, model: ResNet, example: Tensor, precision: str, launch: str = "stream") -> Runner:
+def prepare(name: str, model: nn.Module, example: Tensor, precision: str, launch: str = "stream") -> Runner:
     """Prepare the variant `name` to run `model` on inputs shaped like `example`.
 
-    `model` is a float32 ResNet in eval mode, which is not changed. `example` is a float32 batch [N, C, H, W] on the
+    `model` is a float32 module in eval mode, which is not changed: one of this project's ResNets, or any that turns
+    [N, C, H, W] into logits [N, classes], where the variant takes it. `example` is a float32 batch [N, C, H, W] on the
     device to run on. This process's torch flags are set for the precision (`runner.set_torch_flags`). Call the runner
     under torch.no_grad().
 
@@ -240,8 +256,11 @@ def prepare(name: str, model: ResNet, example: Tensor, precision: str, launch: s
         raise RuntimeError(f"{name} needs packages that are not installed: {pip_line}")
     import torch
 
+    from resnet.model import ResNet
     from resnet.runner import set_torch_flags
 
+    if variant.takes == "resnets" and not isinstance(model, ResNet):
+        raise Unserved(f"{not_taken(variant, ':')}; this is a {type(model).__name__}")
     set_torch_flags(example.device, precision)
     with torch.no_grad():
         if is_outside(name):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from resnet.model import ResNet
 from resnet.runner import DTYPES, Runner, TorchRunner, autocast, converted, weights_bytes, with_launch
 
 
-def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:
+def prepare(model: nn.Module, example: Tensor, precision: str, launch: str) -> Runner:
     """Prepare the float32 module under torch.autocast, channels-last.
 
     Every call casts every weight again, and that is timed, because AMP's users pay it: autocast's cache lives only as

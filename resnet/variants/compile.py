@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from resnet.model import ResNet
 from resnet.runner import DTYPES, Forward, Runner, TorchRunner, converted, weights_bytes, with_launch
 
 
-def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:
+def prepare(model: nn.Module, example: Tensor, precision: str, launch: str) -> Runner:
     """Prepare the module with its weights cast to the precision, compiled; `graph` captures it in a CUDA graph.
 
     The input is channels-last except for fp32 on CUDA, where Inductor's layout pass decides.

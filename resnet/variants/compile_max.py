@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.torch_version import TorchVersion
 
-from resnet.model import ResNet
 from resnet.runner import DTYPES, Runner, autocast, converted, weights_bytes, with_launch
 from resnet.variants.compile import compiled_runner
 
@@ -21,7 +20,7 @@ WHY_ATEN_CONVOLUTIONS = (
 )
 
 
-def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:
+def prepare(model: nn.Module, example: Tensor, precision: str, launch: str) -> Runner:
     """Prepare the module compiled with frozen weights, channels-last; in 16 bits under autocast.
 
     Freezing folds batch norm in float32 and casts the folded weights once, at compile time, so autocast costs nothing

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from resnet.model import ResNet
 from resnet.runner import DTYPES, FORMATS, Runner, TorchRunner, converted, fastest_runner, weights_bytes, with_launch
 
 
-def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:
+def prepare(model: nn.Module, example: Tensor, precision: str, launch: str) -> Runner:
     """Prepare the module in the memory format that suits the precision on this machine.
 
     Tensor cores and oneDNN's bf16 kernels read channels-last, so tf32, fp16 and bf16 take it. In float32 without
@@ -24,7 +23,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     return with_launch(runners[name], launch)
 
 
-def _runner(model: ResNet, example: Tensor, precision: str, memory_format: str) -> TorchRunner:
+def _runner(model: nn.Module, example: Tensor, precision: str, memory_format: str) -> TorchRunner:
     dtype = DTYPES[precision]
     net = converted(model, example.device, dtype, memory_format)
     details = {"weights_bytes": weights_bytes(net), "cudnn_benchmark": torch.backends.cudnn.benchmark}

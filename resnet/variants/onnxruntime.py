@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from resnet.model import ResNet
 from resnet.onnx.export import onnx_file
 from resnet.onnx.session import CPU, CUDA, Options, OrtRunner, non_default_stream, open_session
 from resnet.runner import DTYPES, Runner, fastest_runner
 
 
-def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:
+def prepare(model: nn.Module, example: Tensor, precision: str, launch: str) -> Runner:
     """Prepare a session on the exported file.
 
     On CUDA the provider's two layouts are timed on the example and the faster is used: `prefer_nhwc` avoids the tensor
@@ -26,7 +25,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     def start(provider: str, options: Options, stream: torch.cuda.Stream | None) -> OrtRunner:
         session, session_details = open_session(path, provider, options)
         all_details = details | session_details | {"threads": torch.get_num_threads()}
-        return OrtRunner(lambda: session, example, dtype, model.fc.out_features, all_details, stream=stream)
+        return OrtRunner(lambda: session, example, dtype, all_details, stream=stream)
 
     if example.device.type == "cpu":
         return start(CPU, {}, None)

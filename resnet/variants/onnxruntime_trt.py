@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from resnet.cache import compiled_dir
-from resnet.model import ResNet
 from resnet.onnx.export import INPUT, onnx_file
 from resnet.onnx.session import TENSORRT, Options, OrtRunner, non_default_stream, open_session
 from resnet.runner import Runner
@@ -27,7 +26,7 @@ GRAPH_DTYPES = {"tf32": torch.float32, "fp16": torch.float16, "bf16": torch.floa
 BUILDER_LEVEL = "4"
 
 
-def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runner:
+def prepare(model: nn.Module, example: Tensor, precision: str, launch: str) -> Runner:
     """Prepare a session whose every node runs in TensorRT.
 
     The provider has one CUDA graph per session and replays it whatever buffer is bound (onnxruntime#20050), so with
@@ -51,7 +50,7 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
         "session_per_buffer": launch == "graph",
     }
     next_session = partial(_another, path, options) if launch == "graph" else partial(_same, session)
-    return OrtRunner(next_session, example, dtype, model.fc.out_features, details, stream=stream)
+    return OrtRunner(next_session, example, dtype, details, stream=stream)
 
 
 def _another(path: Path, options: Options) -> InferenceSession:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import json
+import weakref
 from collections.abc import Collection, Mapping
 from functools import cache
 from importlib import metadata
@@ -69,6 +70,7 @@ def prepare(name: str, model: nn.Module, example: Tensor, precision: str, launch
         )
     details = {"weights_bytes": weights_bytes(net), **details}
     runner = TorchRunner(result, example, DTYPES[precision], memory_format, details)
+    runner.model = weakref.ref(net)
     if "launch" not in words:
         return with_launch(runner, launch)
     runner.details["graph"] = launch == "graph"

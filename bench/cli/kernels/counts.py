@@ -11,17 +11,18 @@ from typing import Annotated, Any
 import typer
 from typer import Option
 
-from bench.cli.console import FAILED, Filter, Json, Markdown, PlanName, ToFile, hint, print_json, print_lines, spinner
+from bench.cli.asking import NAMING, asks
+from bench.cli.console import FAILED, Csv, Json, Markdown, ToFile, hint, print_csv, print_json, print_lines, spinner
 from bench.files import check_writable
-from bench.plans.choose import select_cases
+from bench.plans.choose import Asked, choose
 from bench.static.cases import Change, Facts, compare_facts, failures
-from bench.static.cases_text import facts_lines, facts_markdown
+from bench.static.cases_text import facts_lines, facts_markdown, facts_rows
 from bench.static.count import count_cases
 
 
+@asks(NAMING, default="static")
 def counts(
-    plan: PlanName = "static",
-    filter: Filter = None,
+    asked: Asked,
     output: Annotated[Path | None, ToFile(help="Write the counts.")] = None,
     against: Annotated[
         Path | None, Option(metavar="FILE", help="Exit 1 if a count is worse than in this file.")
@@ -29,6 +30,7 @@ def counts(
     strict: Annotated[
         bool, Option("--strict", help="Exit 1 also if a count is missing, or differs for another torch version.")
     ] = False,
+    as_csv: Csv = False,
     as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
@@ -39,7 +41,7 @@ def counts(
     start = time.monotonic()
     if strict and not against:
         raise typer.BadParameter("--strict is for --against FILE")
-    cases = select_cases(plan, filter).cases
+    cases = choose(asked, device="cpu").cases
     before = Facts.read(against) if against else None
     if output:
         check_writable(output)
@@ -47,10 +49,12 @@ def counts(
         now = count_cases(cases, lambda done, total, name: status.update(f"counting {done} of {total}: {name}"))
     changes: Sequence[Change] = ()
     if before:
-        changes = compare_facts(before.only(case.name for case in cases) if filter else before, now)
+        changes = compare_facts(before.only(case.name for case in cases) if asked.narrows else before, now)
     if as_json:
         differing: dict[str, Any] = {"changes": [asdict(change) for change in changes]} if before else {}
         print_json(now.as_json() | differing)
+    elif as_csv:
+        print_csv(facts_rows(now))
     elif as_markdown:
         print("\n".join(facts_markdown(now, changes, before)))
     else:

@@ -9,6 +9,7 @@ from typer import Argument, Option
 
 from bench.cli.console import UNABLE, USAGE, Csv, Json, Markdown, console_for, print_csv, print_json, stop
 from bench.cli.words import parse_batches, parse_words
+from bench.commands import command_line
 from bench.machine.environment import environment
 from bench.roofline.ceilings import load_ceilings
 from bench.roofline.floors import DATASHEETS, floor_rows
@@ -59,5 +60,6 @@ def _machines(gpu: str | None) -> dict[str, Ceilings]:
     measured = load_ceilings(environment())
     if measured is None:
         names = ",".join(DATASHEETS)
-        stop(f"this machine's ceilings are not measured: run `bench ceilings`, or name cards: --gpu {names}", UNABLE)
+        measure = command_line("ceilings")
+        stop(f"this machine's ceilings are not measured: run `{measure}`, or name cards: --gpu {names}", UNABLE)
     return {HERE: measured}

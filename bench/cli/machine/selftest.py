@@ -27,7 +27,7 @@ from bench.cli.progress import Progress
 from bench.cli.words import absolute_input, parse_percentages
 from bench.files import write_json
 from bench.machine.environment import ROOT, environment
-from bench.plans.choose import check_plan, select_cases
+from bench.plans.choose import Asked, check_plan, choose
 from bench.plans.plan import Plan
 from bench.report.markdown import describe_machine
 from bench.verdicts.selftest import tables as error_rates
@@ -93,7 +93,7 @@ def selftest(
     _refuse_options_of_other_mode(context, bool(real))
     if real:
         delays = [0.0, *dict.fromkeys(parse_percentages("--delay", delay))]
-        plan = select_cases(real, filter)
+        plan = choose(Asked(real, only=filter or ()))
         runs = _real_runs(plan, delays=delays, rounds=rounds, repeats=repeat, seed=seed, source=absolute_input(input))
         runs.budget_s = budget or float("inf")
         runs.run_all()

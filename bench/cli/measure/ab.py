@@ -1,4 +1,4 @@
-"""`bench ab`: two commits measured in turns, and the verdicts on them."""
+"""`bench ab`: two commits, or a commit and the working tree, measured in turns, and the verdicts on them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
+from bench.cli.again import again
+from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, asks
 from bench.cli.comparing import Every, FailOn, Fails, Minimum, parse_minimums
-from bench.cli.console import Budget, Filter, Input, Json, Markdown, Output, PlanName, Seed, out, print_json, tell
+from bench.cli.console import Budget, Csv, Input, Json, Markdown, Output, Seed, out, print_csv, print_json, tell
 from bench.cli.progress import Progress
 from bench.cli.words import absolute_input
+from bench.commands import command_line
 from bench.errors import STOPPED
 from bench.machine.environment import ROOT, environment
 from bench.paths import new_run_folder
-from bench.plans.choose import check_plan, select_cases
+from bench.plans.choose import Asked, check_plan, choose
 from bench.runs.ab import LOOKS, Duel
 from bench.runs.measuring import harness_changes
-from bench.runs.worktree import checkouts
+from bench.runs.worktree import checkouts, unchanged
 from bench.verdicts.folders import gate_code
 from bench.verdicts.metrics import METRICS, metric_names
 
@@ -25,11 +28,17 @@ if TYPE_CHECKING:
     from bench.verdicts.compare import Comparison
 
 
+@asks(NAMING, BUILDING, SETTINGS_OPTIONS)
 def ab(
     base: Annotated[str, Argument(metavar="BASE_REV", help="The baseline: a commit, branch or tag.")],
-    head: Annotated[str, Argument(metavar="HEAD_REV", help="The commit to judge; BASE_REV again for an A/A test.")],
-    plan: PlanName,
-    filter: Filter = None,
+    head: Annotated[
+        str,
+        Argument(
+            metavar="HEAD_REV",
+            help="What to judge: a commit, or . for the working tree with all changes; BASE_REV again for an A/A test.",
+        ),
+    ],
+    asked: Asked,
     output: Output = None,
     rounds: Annotated[int, Option(min=1, help="At most; it stops earlier once no case is AMBIGUOUS.")] = LOOKS[-1],
     budget: Budget = None,
@@ -43,36 +52,45 @@ def ab(
     every: Every = False,
     input: Input = "photos",
     seed: Seed = 0,
+    as_csv: Csv = False,
     as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """Did this commit make anything slower? Runs both commits' code on this machine, round by round, in turns.
 
+    `bench ab HEAD .` judges uncommitted changes: the files as they are when it starts, so that you can go on editing.
+
     Each commit has a worktree, removed at the end. It stops once no case is AMBIGUOUS, or at --rounds or --budget. The
     significance level is corrected for looking several times, so that the error rates are those of `bench compare`.
     """
     from bench.verdicts.duel import USUAL, Question
+    from bench.verdicts.text import comparison_rows
 
     question = Question(metric_names(metric) if metric else USUAL, parse_minimums(minimum))
-    chosen, env = select_cases(plan, filter), environment()
+    chosen, env = choose(asked), environment()
     check_plan(chosen, env)
     if resume and output is None:
         raise typer.BadParameter("--resume needs the folder to go on in: -o DIR")
     folder = output or new_run_folder(f"ab-{chosen.name}")
     with checkouts([base, head], tell, ROOT) as (one, other):
+        if sentence := unchanged(one, other, ROOT):
+            tell(sentence)
         duel = Duel(chosen, (one, other), folder, env, rounds=rounds, seed=seed, source=absolute_input(input))
         duel.resume, duel.budget_s = resume, budget or float("inf")
         duel.is_decided = lambda: question.settled(duel)
         try:
             _run(duel)
         except KeyboardInterrupt:
-            command = f"bench compare {folder}/base {folder}/head"
-            tell(f"\nStopped. The records so far are in {folder}, and `{command}` judges them.")
-            tell(f"To go on: bench ab {base} {head} {plan} -o {folder} --resume")
+            judge = command_line("compare", folder / "base", folder / "head")
+            tell(f"\nStopped. The records so far are in {folder}, and `{judge}` judges them.")
+            tell(f"To go on: {again(output=folder, resume=True)}")
             raise typer.Exit(STOPPED) from None
         verdicts = question.verdicts(duel)
         verdicts.harmless += harness_changes(one, other, ROOT)
-    _print(verdicts, duel, every, as_markdown, as_json)
+    if as_csv:
+        print_csv(comparison_rows(verdicts))
+    else:
+        _print(verdicts, duel, every, as_markdown, as_json)
     raise typer.Exit(gate_code(verdicts, fail_on or [FailOn.slower]))
 
 

@@ -8,24 +8,41 @@ from typing import Annotated
 
 import typer
 from rich.status import Status
-from typer import Argument, Option
+from typer import Option
 
-from bench.cli.console import Input, Json, Seed, ToFile, out, print_json, spinner, write_output
+from bench.cli.asking import BUILDING, CASE_HELP, NAMING, asks
+from bench.cli.console import (
+    Csv,
+    Input,
+    Json,
+    Markdown,
+    Seed,
+    ToFile,
+    console_for,
+    print_csv,
+    print_json,
+    spinner,
+    write_output,
+)
 from bench.machine.environment import environment
-from bench.plans.case import Case
-from bench.plans.choose import check_case, check_input
+from bench.plans.choose import Asked, case_beside, check_case, check_input, choose_case
 from bench.roofline.layers import compare_layers, measure_layers
 from bench.roofline.layers_text import print_layer_comparison, print_layers
 
 
+@asks(NAMING, BUILDING, metavar="CASE", text=CASE_HELP)
 def layers(
-    case: Annotated[str, Argument(metavar="CASE", help="A case's name, as `bench list` prints it.")],
-    against: Annotated[str | None, Option(metavar="CASE", help="Another case, to compare layer by layer.")] = None,
+    asked: Asked,
+    against: Annotated[
+        str | None, Option(metavar="CASE", help="Another case, or what differs in it: library-fused, bf16.")
+    ] = None,
     executions: Annotated[int, Option("-n", min=1, help="Executions of the whole, and as many of its parts.")] = 30,
     trace: Annotated[Path | None, Option(metavar="FILE", help="Write a trace of one execution, for Perfetto.")] = None,
     output: Annotated[Path | None, ToFile(help="Write the times as JSON, for the report page.")] = None,
     input: Input = "photos",
     seed: Seed = 0,
+    as_csv: Csv = False,
+    as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """Where a case's time goes: each layer's time, kernels, share, and least time by the roofline model.
@@ -33,7 +50,8 @@ def layers(
     The answers are checked first. The sum of the layers is printed beside the time of the whole, which is measured
     without instrumentation in the same process.
     """
-    cases = [Case.parse(name) for name in (case, against) if name is not None]
+    case, plan = choose_case(asked)
+    cases = [case] if against is None else [case, case_beside(case, against)]
     env = environment()
     for parsed in cases:
         check_case(parsed, env)
@@ -45,13 +63,29 @@ def layers(
     for number, parsed in enumerate(cases):
         with spinner(parsed.name) as status:
             stage = partial(_update, status, parsed.name)
-            profiles.append(measure_layers(parsed, env, executions, input, seed, None if number else trace, stage))
+            profiles.append(
+                measure_layers(
+                    parsed,
+                    env,
+                    executions,
+                    input,
+                    seed,
+                    None if number else trace,
+                    stage,
+                    plan.build,
+                    plan.settings.threads,
+                )
+            )
             write_output(profiles[0], output)  # now, as the other case may fail
     profile = profiles[0] | ({"against": profiles[1], "compared": compare_layers(*profiles)} if against else {})
     write_output(profile, output)
     if as_json:
         print_json(profile)
         return
+    if as_csv:
+        print_csv(profile["compared"] if against else profile["rows"])
+        return
+    out = console_for(as_markdown)
     print_layer_comparison(out, profile) if against else print_layers(out, profile)
     for path, what in ((trace, "Trace"), (output, "Written")):
         if path is not None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from rich.markup import escape
 
-from bench.cli.console import Filter, Json, PlanName, device_line, out, print_json
+from bench.cli.asking import BUILDING, NAMING, asks
+from bench.cli.console import Json, device_line, out, print_json
 from bench.machine.environment import environment
-from bench.plans.choose import select_cases
+from bench.plans.choose import Asked, choose
 from bench.plans.eligible import why_not
 
 
-def list_(plan: PlanName, filter: Filter = None, as_json: Json = False) -> None:
+@asks(NAMING, BUILDING)
+def list_(asked: Asked, as_json: Json = False) -> None:
     """The cases of a plan: which of them this machine can run, and why not the others."""
-    chosen = select_cases(plan, filter)
+    chosen = choose(asked)
     env = environment()
     reasons = {case: why_not(case, env, chosen.reserved) for case in chosen.cases}
     if as_json:

@@ -6,16 +6,17 @@ import json
 from typing import Annotated
 
 import typer
-from typer import Argument, Option
+from typer import Option
 
+from bench.cli.asking import BUILDING, CASE_HELP, NAMING, asks
 from bench.cli.console import FAILED, Input, Json, Seed, out, print_json, tell
 from bench.machine.environment import environment
-from bench.plans.case import Case
-from bench.plans.choose import check_case
+from bench.plans.choose import Asked, check_case, choose_case
 
 
+@asks(NAMING, BUILDING, metavar="CASE", text=CASE_HELP)
 def once(
-    case: Annotated[str, Argument(metavar="CASE", help="A case's name, as `bench list` prints it.")],
+    asked: Asked,
     executions: Annotated[int, Option("-n", min=1, help="Timed executions, inside a profiler range on CUDA.")] = 10,
     input: Input = "photos",
     seed: Seed = 0,
@@ -24,17 +25,17 @@ def once(
     """Run one case in this process, for profilers (nsys, ncu, py-spy)."""
     from bench.worker.once import run_once
 
-    parsed = Case.parse(case)
-    check_case(parsed, environment())
-    answer = run_once(parsed, executions, input, seed)
+    case, plan = choose_case(asked)
+    check_case(case, environment())
+    answer = run_once(case, executions, input, seed, plan.build, plan.settings.threads)
     if as_json:
         print_json(answer)
     elif answer["status"] == "ok":
         times = sorted(answer["latency_ns"])
         out.print(
-            f"{parsed.name}: {times[len(times) // 2] / 1e6:.3f} ms, the median of {len(times)}; the answers are right."
+            f"{case.name}: {times[len(times) // 2] / 1e6:.3f} ms, the median of {len(times)}; the answers are right."
         )
         out.print_json(json.dumps({"cold": answer["cold"], "details": answer["details"]}))
     else:
-        tell(f"bench: {parsed.name}: {answer['status']}: {answer['reason']}")
+        tell(f"bench: {case.name}: {answer['status']}: {answer['reason']}")
     raise typer.Exit(0 if answer["status"] == "ok" else FAILED)

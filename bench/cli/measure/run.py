@@ -7,18 +7,22 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from bench.cli.console import Budget, Filter, Input, Json, Output, PlanName, Seed, ViewName, out, print_json
+from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, asks
+from bench.cli.chosen import Save, save_as
+from bench.cli.console import Budget, Csv, Input, Json, Markdown, Output, Seed, ViewName, out, print_csv, print_json
 from bench.cli.measure.sweep import exit_code, run_sweep
 from bench.paths import latest_run_folder, new_run_folder
-from bench.plans.choose import select_cases
+from bench.plans.choose import Asked, choose
+from bench.records.places import check_name
+from bench.report.markdown import render_markdown
 from bench.report.terminal import print_report
-from bench.report.views import report_as_json
+from bench.report.views import report_as_json, report_as_rows
 from bench.runs.run import sweep_of, with_rounds
 
 
+@asks(NAMING, BUILDING, SETTINGS_OPTIONS)
 def run(
-    plan: PlanName,
-    filter: Filter = None,
+    asked: Asked,
     output: Output = None,
     rounds: Annotated[
         int | None, Option(min=1, help="Passes over the cases; each starts a fresh process for each case.")
@@ -41,13 +45,26 @@ def run(
     view: ViewName = None,
     input: Input = "photos",
     seed: Seed = 0,
+    save: Save = None,
+    as_csv: Csv = False,
+    as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """Measure every case of a plan, with live progress, and print the table."""
-    chosen = with_rounds(select_cases(plan, filter), rounds, until, rounds_limit)
+    if save:
+        check_name(save)
+    chosen = with_rounds(choose(asked), rounds, until, rounds_limit)
     shown = view or ("cold" if cold else "speed")
     folder = output or (latest_run_folder(chosen.name) if resume or retry else new_run_folder(chosen.name))
     sweep = sweep_of(chosen, folder, resume=resume, retry=retry, cold=cold, budget_s=budget, source=input, seed=seed)
     records = run_sweep(sweep)
-    print_json(report_as_json(records)) if as_json else print_report(out, records, folder, shown)
+    if as_json:
+        print_json(report_as_json(records))
+    elif as_csv:
+        print_csv(report_as_rows(records))
+    elif as_markdown:
+        print(render_markdown(records, shown), end="")
+    else:
+        print_report(out, records, folder, shown)
+    save_as(save, [folder])
     raise typer.Exit(exit_code(records))

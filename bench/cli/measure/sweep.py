@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from bench.cli.again import again
 from bench.cli.console import FAILED, STOPPED, read_records, tell
 from bench.cli.progress import Progress
 from bench.records.record import Record
@@ -21,7 +22,7 @@ def run_sweep(sweep: Sweep) -> list[Record]:
         except KeyboardInterrupt:
             events.stop()
             tell(f"\nStopped. The records so far are in {folder}.")
-            tell(f"To go on: bench {'run' if plan.timed else 'verify'} {plan.name} -o {folder} --resume")
+            tell(f"To go on: {again(output=folder, resume=True)}")
             raise typer.Exit(STOPPED) from None
     if sweep.left_out:
         tell(f"Out of time: {len(sweep.left_out)} of the plan's executions were not started.")

@@ -7,18 +7,19 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from bench.cli.console import Budget, Filter, Input, Json, Output, PlanName, Seed, out, print_json
+from bench.cli.asking import BUILDING, NAMING, asks
+from bench.cli.console import Budget, Csv, Input, Json, Markdown, Output, Seed, console_for, print_csv, print_json
 from bench.cli.measure.sweep import exit_code, run_sweep
 from bench.paths import latest_run_folder, new_run_folder
 from bench.plans import plan as plans
-from bench.plans.choose import select_cases
-from bench.report.terminal import print_gate
+from bench.plans.choose import Asked, choose
+from bench.report.terminal import gate_rows, print_gate
 from bench.runs.run import sweep_of
 
 
+@asks(NAMING, BUILDING)
 def verify(
-    plan: PlanName,
-    filter: Filter = None,
+    asked: Asked,
     output: Output = None,
     resume: Annotated[bool, Option("--resume", help="Check only what is missing in DIR.")] = False,
     budget: Budget = None,
@@ -28,15 +29,20 @@ def verify(
     ] = None,
     input: Input = "photos",
     seed: Seed = 0,
+    as_csv: Csv = False,
+    as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """Check the answers only: the accuracy gate of `run`, by the same path, with one execution."""
-    chosen = plans.gate_only(select_cases(plan, filter))
+    chosen = plans.gate_only(choose(asked))
     name = f"verify-{chosen.name}"
     folder = output or (latest_run_folder(name) if resume else new_run_folder(name))
-    records = run_sweep(sweep_of(chosen, folder, resume=resume, budget_s=budget, jobs=jobs, source=input, seed=seed))
+    sweep = sweep_of(chosen, folder, resume=resume, budget_s=budget, jobs=jobs, source=input, seed=seed)
+    records = run_sweep(sweep)
     if as_json:
         print_json([{"case": r.case.name, "status": r.status, "reason": r.reason, "gate": r.gate} for r in records])
+    elif as_csv:
+        print_csv(gate_rows(records))
     else:
-        print_gate(out, records)
+        print_gate(console_for(as_markdown), records)
     raise typer.Exit(exit_code(records))

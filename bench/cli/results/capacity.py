@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
+from bench.cli.chosen import chosen_folders
 from bench.cli.complete import complete_results
 from bench.cli.console import (
     FAILED,
@@ -24,7 +25,6 @@ from bench.cli.console import (
     spinner,
     stop,
 )
-from bench.cli.results.chosen import chosen_folders
 from bench.cli.results.served import load_job, serve
 from bench.records.places import results_at
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
+from bench.cli.chosen import chosen_sides
 from bench.cli.comparing import Every, FailOn, Fails, Minimum, parse_minimums
 from bench.cli.complete import complete_results
 from bench.cli.console import (
@@ -21,7 +22,6 @@ from bench.cli.console import (
     print_csv,
     print_json,
 )
-from bench.cli.results.chosen import chosen_sides
 from bench.records.comparable import parse_allowed
 from bench.verdicts.folders import compare_sides, gate_code, plan_of, read_sides
 from bench.verdicts.metrics import METRICS, metric_names

@@ -9,8 +9,9 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from bench.cli.chosen import Results, chosen_folders
 from bench.cli.console import USAGE, Filter, ToFile, damage_on_stderr, hint, read_records, stop, tell
-from bench.cli.results.chosen import Results, chosen_folders
+from bench.commands import command_line
 from bench.errors import InteropError
 from bench.files import write_file
 from bench.plans.words import matches
@@ -76,6 +77,5 @@ def import_(
             store.append(record)
     for text in left:
         tell(f"Left out: {text}")
-    hint(
-        f"Written: {len(records)} records of {len({r.case for r in records})} cases; `bench report {output}` shows them"
-    )
+    cases = len({record.case for record in records})
+    hint(f"Written: {len(records)} records of {cases} cases; `{command_line('report', output)}` shows them")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
+from bench.cli.chosen import Results, chosen_folders
 from bench.cli.console import (
     FAILED,
     UNDECIDED,
@@ -19,7 +20,6 @@ from bench.cli.console import (
     print_json,
     tell,
 )
-from bench.cli.results.chosen import Results, chosen_folders
 from bench.report.recommend import GIB, OBJECTIVES, Budget, Choice, choose_by_group
 from bench.report.recommend_text import group_as_json, group_as_rows, print_recommendation
 

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from typer import Option
 
+from bench.cli.chosen import Results, Save, chosen_folders, print_runs, save_as, store_of_runs
 from bench.cli.console import FAILED, Csv, Json, Markdown, ViewName, out, print_csv, print_json, read_records
-from bench.cli.results.chosen import Results, Save, chosen_folders, print_runs, save_as, store_of_runs
 from bench.machine.environment import ROOT
 from bench.records.frame import export_parquet
 from bench.report import markdown as reports

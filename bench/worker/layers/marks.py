@@ -21,20 +21,27 @@ Names = Callable[[str], tuple[str, ...]]
 Mark = Callable[[str], object]
 
 
+class NoModules(Exception):
+    """A call of the variant calls no module of the model, so that nothing marks its parts."""
+
+
 class Marks:
     """Hooks around the modules of a variant, or around the launches of the fused network.
 
-    `names` maps a part to the modules of the model that it computes.
+    `names` maps a part to the modules of the model that it computes. Raises NoModules.
     """
 
     def __init__(self, run: TorchRunner, x: Tensor) -> None:
+        model = run.model() if run.model else None
         self.root: nn.Module | None = None
-        self.names_of: dict[nn.Module, str] = {}
+        self.names_of: dict[nn.Module, str] = {} if model is None else _names(model)
+        of_model, entered = set(self.names_of.values()), list[str]()
         self.owners: list[str] = []  # the step of each launch, where the parts are launches and not modules
         self.names: Names = lambda name: (name,)
-        with self.around(lambda name: None, lambda name: None):
+        with self.around(entered.append, lambda name: None):
             run(x)
-        assert self.root is not None, "a variant without modules has no marks"
+        if not entered or (run.model and not of_model & set(filter(None, entered))):
+            raise NoModules
         self.names = getattr(self.root, "computes", self.names)  # the fused network has other modules, and maps them
         # on a CPU the steps are modules, and hooks see them
         if getattr(self.root, "configs", None):
@@ -47,7 +54,7 @@ class Marks:
         def before(module: nn.Module, args: Any) -> None:
             if module not in self.names_of:
                 self.root = module if self.root is None else self.root
-                self.names_of |= {part: name for name, part in module.named_modules()}
+                self.names_of = _names(module) | self.names_of
             enter(self.names_of[module])
 
         def after(module: nn.Module, args: Any, result: Any) -> None:
@@ -84,6 +91,10 @@ class Marks:
             opened[-1].__enter__()
 
         return self.around(enter, lambda name: opened.pop().__exit__(None, None, None))
+
+
+def _names(model: nn.Module) -> dict[nn.Module, str]:
+    return {part: name for name, part in model.named_modules()}
 
 
 def _marked(call: Callable[..., Any], name: str, enter: Mark, leave: Mark) -> Callable[..., Any]:

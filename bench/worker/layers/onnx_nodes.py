@@ -38,7 +38,7 @@ def node_times(runner: Any, setup: Setup) -> Timed:
         options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
         session = InferenceSession(runner._session()._model_path, options, providers=[CPU])
         graph = onnx.load(options.optimized_model_filepath).graph
-        copy = OrtRunner(lambda: session, x, x.dtype, runner._classes, {})
+        copy = OrtRunner(lambda: session, x, x.dtype, {})
         samples = Samples(copy, replace(setup, inputs=[copy.place(batch) for batch in setup.inputs]))
         samples.take(1)  # the first execution plans its memory
         samples.take(setup.executions)

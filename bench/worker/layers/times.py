@@ -6,7 +6,8 @@ The method depends on the variant:
 - modules on a GPU: the profiler's kernel times, each kernel in the range of the module that launched it;
 - a CUDA graph: its kernels, matched one by one with those of the same callable launched without a graph;
 - compiled code: kernels in order;
-- ONNX Runtime on a CPU: nodes, by its profiler (`bench.worker.layers.onnx_nodes`).
+- ONNX Runtime on a CPU: nodes, by its profiler (`bench.worker.layers.onnx_nodes`);
+- code from outside: as modules, where it calls those of the model, else kernels in order.
 """
 
 from __future__ import annotations
@@ -17,20 +18,23 @@ from itertools import cycle, islice
 from typing import Any
 
 import torch
+from torch._dynamo import OptimizedModule
 
 from bench.runs.job import Ended, LayersAnswer, LayersJob, Notify
 from bench.worker.gate import Wrong, check, poison
-from bench.worker.layers.marks import Marks
+from bench.worker.layers.marks import Marks, NoModules
 from bench.worker.layers.parts import Samples, Setup, Timed, by_graph, by_hooks, by_ranges, in_order
 from bench.worker.measure.clock import on_device
 from bench.worker.prepare import first_call, job_material, read_job_truth
 from bench.worker.runtime import describe_runtime
 from resnet.device_time import StartedEarly
+from resnet.names import is_outside
 from resnet.runner import GraphRunner, Runner, TorchRunner
 from resnet.variants import find_variant
 
 WARM_UP_S, WARM_UP_EXECUTIONS = 0.5, 5  # at least
 COMPILED_NOTE = "compiled code has no layers: kernels in the order they ran"
+OUTSIDE_NOTE = "this code from outside calls no module of the model: kernels in the order they ran"
 FOREIGN_NOTE = "this provider does not say which layer a kernel is of: kernels in the order they ran"
 
 
@@ -90,14 +94,20 @@ def time_parts(variant: str, runner: Any, setup: Setup) -> Timed:
     """Time the parts by the method for this runner."""
     cuda = setup.inputs[0].is_cuda
     if not isinstance(runner, TorchRunner | GraphRunner):
+        if is_outside(variant):
+            return in_order(runner, setup, OUTSIDE_NOTE)
         if not cuda:
             from bench.worker.layers.onnx_nodes import node_times
 
             return node_times(runner, setup)
         return in_order(runner, setup, FOREIGN_NOTE)
-    if find_variant(variant).runs == "compiled":
+    eager = runner._inner if isinstance(runner, GraphRunner) else runner
+    if find_variant(variant).runs == "compiled" or isinstance(eager._forward, OptimizedModule):
         return in_order(runner, setup, COMPILED_NOTE)
+    try:
+        marks = Marks(eager, setup.inputs[0])
+    except NoModules:
+        return in_order(runner, setup, OUTSIDE_NOTE)
     if isinstance(runner, GraphRunner):
-        return by_graph(runner, Marks(runner._inner, setup.inputs[0]), setup)
-    time_modules = by_ranges if cuda else by_hooks
-    return time_modules(runner, Marks(runner, setup.inputs[0]), setup)
+        return by_graph(runner, marks, setup)
+    return (by_ranges if cuda else by_hooks)(eager, marks, setup)

@@ -119,7 +119,7 @@ def _onnxruntime(example: Tensor) -> Runner:
         opset = [helper.make_opsetid("", OPSET)]
         onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION), path)
         session, _ = ort_session.open_session(path, provider, options)
-    return ort_session.OrtRunner(lambda: session, example, torch.float32, CLASSES, {}, stream=stream)
+    return ort_session.OrtRunner(lambda: session, example, torch.float32, {}, stream=stream)
 
 
 def _millisecond_of_work(device: str) -> Callable[[], Tensor]:

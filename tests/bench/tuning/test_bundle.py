@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bench.commands import command_line
 from bench.errors import UnableError, WorkError
 from bench.runs import process
 from bench.runs.process import Answer
@@ -92,7 +93,7 @@ def test_what_is_filled_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.Monk
     assert filled.candidates == 3
     sentence, use = (str(line.content) for line in filled.lines())
     assert sentence.startswith(f"{path}: 0 kernels for 3 candidates of 1 layers, ")
-    assert use == f"Use: RESNET_BENCH_BUNDLE={path}, or bench tune --bundle {path}"
+    assert use == f"Use: RESNET_BENCH_BUNDLE={path}, or {command_line('tune', '--bundle', path)}"
 
 
 def test_a_machine_that_cannot_compile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@ import sys
 import weakref
 from collections import Counter
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 
 import onnx
@@ -100,6 +100,9 @@ class Session(NamedTuple):
 
     def get_providers(self) -> list[str]:
         return self.providers
+
+    def get_modelmeta(self) -> Any:
+        return SimpleNamespace(custom_metadata_map={})
 
     def get_provider_options(self) -> dict[str, dict[str, str]]:
         return {provider: {} for provider in self.providers}

@@ -10,7 +10,8 @@ from typer import Argument, Option
 
 from bench import paths
 from bench.cli.complete import complete_results
-from bench.cli.console import Column, hint, print_json, print_table, tell
+from bench.cli.console import Column, hint, print_json, print_table
+from bench.commands import command_line
 from bench.errors import BenchError
 from bench.records import places
 from bench.records.places import Run, latest_like, latest_run, latest_two, results_at, runs_in, shown
@@ -28,7 +29,6 @@ COLUMNS = (
     Column("plan", "plan", text=True),
     Column("cases", "cases"),
     Column("failed", "failed"),
-    Column("commit", "commit", text=True),
 )
 
 
@@ -67,10 +67,9 @@ def store_of_runs(words: Sequence[Path] | None) -> Path | None:
 
 def print_runs(store: Path, as_json: bool, as_csv: bool, as_markdown: bool) -> None:
     """Print a row for each run in a folder, the latest last, and for each saved baseline where they are in it."""
-    runs = [(shown(run.folder), run) for run in runs_in(store)]
+    rows = [_row(run) for run in runs_in(store)]
     if store.resolve() == paths.LOCAL.resolve():
-        runs += [(Path(name), run) for name, run in places.saved_runs().items()]
-    rows = [_row(name, run) for name, run in runs]
+        rows += [_row(run) for run in places.saved_runs().values()]
     if not rows:
         raise BenchError(f"{store} holds no run whose records can be read")
     if as_json:
@@ -78,12 +77,13 @@ def print_runs(store: Path, as_json: bool, as_csv: bool, as_markdown: bool) -> N
         return
     print_table(COLUMNS, rows, as_csv=as_csv, as_markdown=as_markdown)
     if not as_csv and not as_markdown:
-        hint("`bench report RUN` shows one, `bench compare RUN RUN` two.")
+        last = rows[-1]
+        hint(f"`{command_line('report', last['run'] if last['saved_from'] else last['folder'])}` shows one.")
 
 
-def _row(name: Path, run: Run) -> dict[str, Any]:
-    facts = {"run": str(name), "started": run.started, "plan": run.plan, "cases": len(run.statuses)}
-    facts |= {"failed": run.failed, "commit": run.commit or None}
+def _row(run: Run) -> dict[str, Any]:
+    facts: dict[str, Any] = {"run": run.folder.name, "folder": str(shown(run.folder)), "started": run.started}
+    facts |= {"plan": run.plan, "cases": len(run.statuses), "failed": run.failed, "commit": run.commit or None}
     return facts | {"saved_from": places.saved_facts(run.folder).get("from")}
 
 
@@ -92,4 +92,4 @@ def save_as(name: str | None, folders: Sequence[Path]) -> None:
     if name is not None:
         if len(folders) > 1:
             raise BenchError("--save keeps one results folder: name one")
-        tell(places.save(name, folders[0]))
+        hint(places.save(name, folders[0]))

@@ -1,0 +1,158 @@
+"""The axes of a case in a user's words: values, globs over the usual values, and a run of segments of a case's name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from itertools import product
+from typing import Any
+
+from bench.errors import ArgumentError, CaseError
+from bench.plans.case import MAX, Case, check_batch
+from bench.plans.plan import AXES, SLOWEST_FIRST
+from bench.text import did_you_mean
+from resnet.archs import ARCHS
+from resnet.names import canonical_model, is_outside
+from resnet.variants import DEVICES, LAUNCHES, PRECISIONS, RENAMED, VARIANTS, find_variant, refusal
+
+# What a glob of an axis chooses from, where no plan has values for it
+USUAL: Mapping[str, tuple[Any, ...]] = {
+    "model": tuple(f"resnet{depth}" for depth in ARCHS),
+    "variant": tuple(VARIANTS),
+    "precision": PRECISIONS,
+    "batch": (1, 8, 32, 128),
+    "image": (224,),
+    "launch": LAUNCHES,
+}
+# An axis that the user leaves open has this; the precision depends on the device that the case is for
+OPEN = {"model": "resnet50", "variant": "*", "batch": "1", "image": "224", "launch": "stream"}
+OPEN_PRECISION = {"cpu": "fp32", "cuda": "fp16"}
+_GLOB = re.compile(r"[*?\[]")
+_ANY = Case("resnet50", "eager", "fp32", 1, 224, "stream")
+# The letter before the number of a segment of a case's name
+_LETTERS = {"batch": "b", "image": "i"}
+
+Words = Mapping[str, Sequence[str]]  # by axis
+
+
+def is_glob(word: str) -> bool:
+    return _GLOB.search(word) is not None
+
+
+def split_words(words: Iterable[object]) -> list[str]:
+    """Return the words of an axis, separated by commas, each once.
+
+    A comma before an argument of a model (`torchvision:vit_b_16@dropout=0.0,num_classes=10`) separates none.
+    """
+    split: list[str] = []
+    for piece in (piece.strip() for word in words for piece in str(word).split(",")):
+        if split and "@" in split[-1] and re.match(r"[\w.]+=", piece):
+            split[-1] += f",{piece}"
+        elif piece:
+            split.append(piece)
+    return list(dict.fromkeys(split))
+
+
+def axis_values(axis: str, word: str, among: Iterable[Any]) -> list[Any]:
+    """Return the values of an axis that a word names: one, or those `among` that a glob matches.
+
+    A batch or image may have the letter that it has in a case's name: `b8`. Raises ArgumentError for a word that names
+    none, CaseError for a value that no case can have.
+    """
+    among = list(among)
+    if is_glob(word):
+        values = [value for value in among if any(fnmatchcase(text, word) for text in _texts(axis, value))]
+        if not values:
+            known = ", ".join(_texts(axis, value)[0] for value in among)
+            raise ArgumentError(f"no {axis} matches {word}; there are {known}")
+        return values
+    value: Any = word
+    if AXES[axis] is int:
+        number = word.removeprefix(_LETTERS[axis])
+        if axis == "batch" and number == "max":
+            return [MAX]
+        if not number.isdecimal():
+            more = ' or "max"' if axis == "batch" else ""
+            raise CaseError(f"{axis} {word!r} is not a whole number{more}")
+        value = check_batch(int(number)) if axis == "batch" else int(number)
+    return [getattr(replace(_ANY, **{axis: value}), axis)]
+
+
+def _texts(axis: str, value: Any) -> tuple[str, ...]:
+    """Return a value as a word, and as a segment of a case's name if that differs."""
+    word = "max" if axis == "batch" and value == MAX else str(value)
+    return (word, _LETTERS[axis] + word) if axis in _LETTERS else (word,)
+
+
+def cases_of(words: Words, device: str) -> list[Case]:
+    """Return the cases that have one of the words of each axis, in the order of a plan's group.
+
+    An axis without a word is OPEN. A glob chooses from USUAL, and is no reason for cases that no device runs.
+    """
+    named = {"precision": [OPEN_PRECISION[device]]} | {axis: [word] for axis, word in OPEN.items()} | dict(words)
+    values = {
+        axis: list(dict.fromkeys(value for word in named[axis] for value in axis_values(axis, word, USUAL[axis])))
+        for axis in SLOWEST_FIRST
+    }
+    cases = [Case(**dict(zip(SLOWEST_FIRST, point, strict=True))) for point in product(*values.values())]
+    if any(is_glob(word) for axis in ("variant", "precision", "launch") for word in named[axis]):
+        return [case for case in cases if _exists(case)] or cases
+    return cases
+
+
+def _exists(case: Case) -> bool:
+    variant = find_variant(case.variant)
+    return any(refusal(variant, device, case.precision, case.launch) is None for device in DEVICES)
+
+
+def with_axes(cases: Iterable[Case], words: Words) -> dict[Case, list[Case]]:
+    """Return a plan's cases with other values in some axes, each with the plan's cases that it stands for.
+
+    A value that the cases have keeps those; one that none has takes the place of the others, in all cases. The axes
+    are taken one after the other, so that some case is always left.
+    """
+    origins = {case: [case] for case in cases}
+    for axis in (axis for axis in AXES if axis in words):
+        among = list(dict.fromkeys(getattr(case, axis) for case in origins))
+        values = [value for word in words[axis] for value in axis_values(axis, word, among)]
+        changed: dict[Case, list[Case]] = {}
+        for case, sources in origins.items():
+            for value in values:
+                if value not in among or getattr(case, axis) == value:
+                    changed.setdefault(replace(case, **{axis: value}), []).extend(sources)
+        origins = changed
+    return origins
+
+
+def parse_run(word: str) -> dict[str, list[str]] | None:
+    """Return the words of axes that a run of whole segments of a case's name gives: `resnet18`, `eager/fp32`, `*/b8`.
+
+    None where it is no such run. A word that several axes have is the first one's.
+    """
+    segments, axes = word.split("/"), tuple(AXES)
+    for first in range(len(axes) - len(segments) + 1):
+        run = dict(zip(axes[first:], segments, strict=False))
+        if len(segments) == len(axes) or all(_is_of(axis, segment) for axis, segment in run.items()):
+            return {axis: [segment] for axis, segment in run.items()}
+    return None
+
+
+def _is_of(axis: str, segment: str) -> bool:
+    if is_glob(segment):
+        return any(fnmatchcase(_texts(axis, value)[-1], segment) for value in USUAL[axis])
+    if letter := _LETTERS.get(axis):
+        return re.fullmatch(rf"{letter}(\d+{'|max' if axis == 'batch' else ''})", segment) is not None
+    if axis == "model":
+        try:
+            return bool(canonical_model(segment))
+        except ValueError:
+            return False
+    known = [*VARIANTS, *RENAMED] if axis == "variant" else USUAL[axis]
+    return segment in known or (axis == "variant" and is_outside(segment))
+
+
+def nearest_word(word: str, plans: Iterable[str]) -> str:
+    """Return ` (did you mean NAME?)` with the plan, model or variant that is spelled like `word`; empty without one."""
+    return did_you_mean(word, [*plans, *USUAL["model"], *VARIANTS])

@@ -1,0 +1,59 @@
+"""The settings of a case's measurement: those of a plan's [measure], and of the options that take their place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+# NVML's counter ticks ten times a second, so that the energy of five seconds has an error of up to 4 %
+ENERGY_S = 5.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a case's measurement. Times are in seconds."""
+
+    warmup_s: float = 0.5  # at least this long, then until the times are stationary
+    warmup_limit_s: float = 5.0
+    latency_s: float = 1.0  # at least this long, then until the median is as precise as `noise`
+    latency_limit_s: float = 4.0
+    samples: int = 10  # at least this many
+    noise: float = 0.02  # target relative half-width of the median's 95 % confidence interval
+    throughput_s: float = 1.0  # the unsynchronised window
+    flush_batch: int = 4  # batches up to this are timed with flushed caches too: to larger ones they make no difference
+    energy_s: float = 0.0  # the window energy is measured over: 0 for none, else at least 5
+    ratio: float = 0.02  # target relative half-width of the 95 % confidence interval of the ratio to eager
+    steal: float = 0.1  # samples are dropped while the hypervisor takes more than this share of the time
+    limit_s: float = 300.0  # a case's process is killed after this
+    host_memory_gib: float = 0.0  # of a `max` batch on a CPU: 0 means four fifths of what is free
+    buffers: int = 3  # input batches in rotation, so that a small batch does not time the cache
+    threads: int = 0  # of the libraries on the CPU: 0 for as many as they choose
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            least = {"samples": 1, "buffers": 2}.get(name, 0)
+            if not value >= least or (name in ("noise", "ratio", "limit_s") and value <= 0):
+                raise ValueError(f"{name} = {value} is too small")
+        if 0 < self.energy_s < ENERGY_S:
+            raise ValueError(f"energy_s = {self.energy_s} is too small: 0, or at least {ENERGY_S}")
+
+
+def changed_settings(settings: Settings, words: Mapping[str, float]) -> Settings:
+    """Return `settings` with other values: of `samples` and `threads`, and the least seconds `warmup` and `min_time`.
+
+    A limit that a least time exceeds is raised to it. Raises ValueError for a value that is too small.
+    """
+    changes: dict[str, Any] = {name: words[name] for name in ("samples", "threads") if name in words}
+    if "warmup" in words:
+        changes |= {"warmup_s": words["warmup"], "warmup_limit_s": max(words["warmup"], settings.warmup_limit_s)}
+    if "min_time" in words:
+        least = words["min_time"]
+        changes |= {"latency_s": least, "latency_limit_s": max(least, settings.latency_limit_s), "throughput_s": least}
+    return replace(settings, **changes)
+
+
+# Settings of `bench verify`: one execution for each measurement
+ONCE = dict.fromkeys(
+    ("warmup_s", "warmup_limit_s", "latency_s", "latency_limit_s", "throughput_s", "energy_s"), 0.0
+) | {"samples": 1, "flush_batch": 0}

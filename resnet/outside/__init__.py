@@ -1,0 +1,1 @@
+"""Models of others, by name: built, wrapped, admitted, with calibrated weights."""

@@ -1,0 +1,87 @@
+"""The identity of a module's code: what else than weights makes its answer, for the keys of cached files and records.
+
+Equal weights do not make equal models: a stride, an activation or an edited `forward` changes the answer and no tensor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+PLAIN = (bool, int, float, str, tuple, type(None))  # attributes whose text says their value
+VERSIONED = ("torch", "timm", "torchvision")  # their code is known by their version
+
+
+def identity(model: nn.Module, builders: Iterable[str] = ()) -> str:
+    """Return a digest of all that a model computes with beside its weights.
+
+    It is of each module's class and plain attributes, of the source of their classes with all that it imports and that
+    is no installed package's, and of the versions of those packages. `builders` are further modules, by name.
+    """
+    total = hashlib.sha256(code_digest(model, builders).encode())
+    for name, module in model.named_modules():
+        kind = type(module)
+        plain = {k: v for k, v in vars(module).items() if isinstance(v, PLAIN) and k not in ("training", "note")}
+        total.update(f"{name} {kind.__module__}.{kind.__qualname__} {sorted(plain.items(), key=str)}\n".encode())
+        total.update(_version(kind.__module__.partition(".")[0]).encode())
+    return total.hexdigest()[:16]
+
+
+def code_digest(model: nn.Module, builders: Iterable[str] = ()) -> str:
+    """Return a digest of the source files that no package's version tells, or "" where there are none."""
+    files = sorted({path for name in [*_modules_of(model), *builders] for path in _reached(name)})
+    if not files:
+        return ""
+    return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files)).hexdigest()[:16]
+
+
+def _modules_of(model: nn.Module) -> set[str]:
+    return {kind.__module__ for module in model.modules() for kind in type(module).__mro__}
+
+
+def _reached(start: str) -> set[Path]:
+    """Return the files of a module and of those that its names come from, without installed packages'."""
+    files: dict[str, Path] = {}
+    waiting = [start]
+    while waiting:
+        name = waiting.pop()
+        path = _source_of(sys.modules.get(name))
+        if path is not None and name not in files:
+            files[name] = path
+            waiting += _named_in(sys.modules[name])
+    return set(files.values())
+
+
+def _named_in(module: ModuleType) -> Iterator[str]:
+    for value in list(vars(module).values()):
+        name: Any = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+        if isinstance(name, str):
+            yield name
+
+
+def _source_of(module: ModuleType | None) -> Path | None:
+    """Return the file of a module's source; None for what has none, is installed, or has a version."""
+    if module is None or module.__name__.partition(".")[0] in VERSIONED or not getattr(module, "__file__", None):
+        return None
+    path = Path(str(module.__file__))
+    installed = {"site-packages", "dist-packages"} & set(path.parts) or any(map(path.is_relative_to, _library()))
+    return None if installed or path.suffix != ".py" or not path.is_file() else path
+
+
+@cache
+def _library() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    return tuple(paths[key] for key in ("stdlib", "platstdlib"))
+
+
+@cache
+def _version(package: str) -> str:
+    return f"{package} {getattr(sys.modules.get(package), '__version__', '')}"
