@@ -19,7 +19,7 @@ PYTHON ?= $(shell for p in $(if $(VENV),"$(VENV)/bin/python") python3.12 python3
 	"$$p" -c '$(SERVES)' 2>/dev/null && echo "$$p" && exit; done; echo python3)
 RUN = "$(if $(VENV),$(VENV)/bin/python,$(PYTHON))" -m
 
-.PHONY: help setup bench test check counts mutants report ab history kernels static gpu gpu-pack clean
+.PHONY: help setup bench test check counts mutants report models ab history kernels static gpu gpu-pack clean
 
 help:
 	@echo "make setup    make the environment in $(or $(VENV),none), once; the other targets do it themselves"
@@ -29,6 +29,7 @@ help:
 	@echo "make counts   lines, vague names and longest functions by room, against their limits; ARGS=\"--base main\" beside a commit"
 	@echo "make mutants  plant the faults of tests/mutants in a copy, and name the test that each turns red"
 	@echo "make report   put the tables of the records into the prose again"
+	@echo "make models   architectures of timm and torchvision by variants, through the gate, into docs/MODELS.md; minutes"
 	@echo "make ab       two commits in turns: make ab BASE=main HEAD=HEAD PLAN=smoke; HEAD=. is the working tree"
 	@echo "make history  results over commits: make history DIR=results/nightly"
 	@echo "make kernels  what the compiler emits for every kernel, against the accepted record; no GPU needed"
@@ -83,6 +84,12 @@ mutants: setup
 	@$(RUN) tests.mutants $(ARGS)
 
 report: setup
+	@$(RUN) bench report --splice
+
+# Packages that setup does not install: `bench verify models` says with which line. A model that fails has its sentence.
+models: setup
+	@rm -rf results/models
+	@$(RUN) bench verify models -o results/models $(ARGS) || test $$? = 1
 	@$(RUN) bench report --splice
 
 # of what a commit is compared with; HEAD against itself is an A/A test, HEAD=. the working tree with all changes

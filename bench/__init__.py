@@ -5,6 +5,7 @@
     frame = bench.run("quick", "results/mine", cases=["resnet50/*/fp32/b1/*"])  # pandas, a row per case and round
     print(frame[["case", "status", "p50_ns"]])
     print(bench.compare("results/main", "results/mine").of("SLOWER"))  # verdicts, the worst first
+    frame = bench.run(model="resnet18", variant=["eager", "compile"], batch=[1, 8])
     frame = bench.load("results/main", "results/mine")
     plan = bench.load_plan("quick").only("resnet50/*/fp32/b1/*")
 

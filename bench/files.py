@@ -1,8 +1,10 @@
 """Files of the harness: written whole or not at all, read with their schema. Every error is one sentence:
 
 cannot write FILE: No space left on device; what was there is whole
+cannot write FILE: text is there, which a WHAT does not replace; CURE
 cannot read FILE: No such file or directory; CURE
 FILE is no whole WHAT (KeyError: 'schema'); CURE
+FILE is no WHAT: it is text; name one
 FILE: schema 9 is newer than this checkout's 1: update it
 """
 
@@ -16,14 +18,19 @@ from pathlib import Path
 from typing import IO, Any
 
 from bench.errors import USAGE, StoreError
-from kernels.cards.files import open_atomic
+from bench.kinds import KINDS, in_the_way, kind_of
+from kernels.cards.files import is_replaced, open_atomic
 
 ANOTHER = "name another file with -o"
 
 
 @contextmanager
-def writing(path: Path, cure: str = "", exit_code: int = USAGE) -> Iterator[IO[bytes]]:
-    """Open a file as `kernels.cards.files.open_atomic` does; StoreError names the file and the cause of an OSError."""
+def writing(path: Path, cure: str = "", exit_code: int = USAGE, kind: str = "") -> Iterator[IO[bytes]]:
+    """Open a file as `kernels.cards.files.open_atomic` does; StoreError names the file and the cause of an OSError.
+
+    With a `kind`, one of `bench.kinds`, a file of another kind is not replaced: StoreError says what it is.
+    """
+    _refuse_other_kind(path, kind, cure, exit_code)
     try:
         with open_atomic(path) as file:
             yield file
@@ -33,19 +40,26 @@ def writing(path: Path, cure: str = "", exit_code: int = USAGE) -> Iterator[IO[b
         raise _not_writable(path, error.strerror or str(error), cure, exit_code) from None
 
 
-def write_file(path: Path, content: str | bytes, cure: str = "", exit_code: int = USAGE) -> None:
-    """Write a file, and its folder if missing; text as UTF-8. Raises StoreError, and then changes nothing."""
-    with writing(path, cure, exit_code) as file:
+def write_file(path: Path, content: str | bytes, cure: str = "", exit_code: int = USAGE, kind: str = "") -> None:
+    """Write a file, and its folder if missing; text as UTF-8. Raises StoreError, and then changes nothing.
+
+    A user's own choice of path comes with the `kind` of the content, as `writing` has it.
+    """
+    with writing(path, cure, exit_code, kind) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
 def write_json(path: Path, data: Any, cure: str = "", exit_code: int = USAGE) -> None:
-    """Write `data` as indented JSON, as `write_file` does."""
-    write_file(path, json.dumps(data, indent=1) + "\n", cure, exit_code)
+    """Write `data` as indented JSON, as `write_file` does, over nothing but JSON of the same kind."""
+    text = json.dumps(data, indent=1) + "\n"
+    write_file(path, text, cure, exit_code, kind_of(text.encode()))
 
 
-def check_writable(path: Path, cure: str = ANOTHER) -> None:
-    """Make the folder of `path`, before minutes of work. Raises StoreError where the file could not be written."""
+def check_writable(path: Path, kind: str = "", cure: str = ANOTHER) -> None:
+    """Make the folder of `path`, before minutes of work. Raises StoreError where the file could not be written.
+
+    `kind` is that of what will be written.
+    """
     if path.exists() and not path.is_file() and not path.is_dir():
         return  # a device or a pipe, written to as it stands
     try:
@@ -54,6 +68,12 @@ def check_writable(path: Path, cure: str = ANOTHER) -> None:
         raise _not_writable(path, error.strerror or str(error), cure) from None
     if path.is_dir() or not os.access(path.parent, os.W_OK):
         raise _not_writable(path, "it is a folder" if path.is_dir() else "its folder is read-only", cure)
+    _refuse_other_kind(path, kind, cure)
+
+
+def _refuse_other_kind(path: Path, kind: str, cure: str, exit_code: int = USAGE) -> None:
+    if kind and is_replaced(path) and (there := in_the_way(path, kind)):
+        raise _not_writable(path, f"{there} is there, which a {kind} does not replace", cure or ANOTHER, exit_code)
 
 
 def _not_writable(path: Path, reason: str, cure: str, exit_code: int = USAGE) -> StoreError:
@@ -63,12 +83,17 @@ def _not_writable(path: Path, reason: str, cure: str, exit_code: int = USAGE) ->
 
 @contextmanager
 def reading(path: Path, content: str, cure: str) -> Iterator[None]:
-    """Raise StoreError for a file that is missing, or whose data, named `content`, is damaged."""
+    """Raise StoreError for a file that is missing, or whose data, named `content`, is damaged.
+
+    Where `content` is a kind of `bench.kinds` and the file of another, `cure` is not given: it may write over the file.
+    """
     try:
         yield
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror or error}; {cure}") from None
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        if content in KINDS and (there := in_the_way(path, content)):
+            raise StoreError(f"{path} is no {content}: it is {there}; name one") from None
         raise StoreError(f"{path} is no whole {content} ({type(error).__name__}: {error}); {cure}") from None
 
 

@@ -40,24 +40,21 @@ def build(
     `torchvision:resnext50_32x4d` or `mymodule:function`, with arguments behind it as `@k=v,k=v`.
     `weights` is a checkpoint's path; without one the weights are synthetic, from `seed`, and behave like trained ones
     (`resnet.weights.synthetic`), calibrated on the pictures of `source`. Raises ValueError for an unknown name and for
-    a checkpoint that does not fit.
+    a checkpoint that does not fit. Without `num_classes` and `in_channels` a checkpoint's own count, else 1000 and 3.
     """
     if is_outside(name):
         from resnet.outside.build import build_outside
 
         counts = {"num_classes": num_classes, "in_channels": in_channels}
         return build_outside(name, seed=seed, weights=weights, source=source, image=image, **counts)
-    from resnet.model import ResNet
     from resnet.weights.synthetic import synthesize
 
-    spec, num_classes, in_channels = Spec.parse(name), num_classes or 1000, in_channels or 3
-    if weights is None:
-        model = synthesize(spec, seed=seed, num_classes=num_classes, in_channels=in_channels, source=source)
-    else:
-        from resnet.weights.checkpoint import load_into
+    spec = Spec.parse(name)
+    if weights is not None:
+        from resnet.weights.checkpoint import build_resnet
 
-        model = ResNet(spec, num_classes=num_classes, in_channels=in_channels)
-        load_into(model, weights)
+        return build_resnet(spec, weights, num_classes or 0, in_channels or 0)
+    model = synthesize(spec, seed=seed, num_classes=num_classes or 1000, in_channels=in_channels or 3, source=source)
     return model.eval().requires_grad_(False)
 
 

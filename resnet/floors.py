@@ -9,7 +9,7 @@ where a block is one kernel; v2's padding before the pool.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from typing import Any, Literal
 from resnet.archs import Spec
 from resnet.cost import Operation, counted_operations, operations
 from resnet.counted import Row
+from resnet.names import is_outside
 
 Bound = Literal["compute", "memory", "launch"]
 
@@ -109,6 +110,31 @@ def counted_floors(rows: Sequence[Row], batch: int, precision: str, ceilings: Ce
     `rows` are of one image, as `resnet.counted` has them. Raises ValueError for a precision as `network_floors` does.
     """
     return _group_floors(fused_groups(counted_operations(rows, batch, precision), COUNTED), ceilings)
+
+
+def described_floors(
+    model: str,
+    batch: int,
+    image: int,
+    precision: str,
+    network: Mapping[str, Any],
+    ceilings: Ceilings,
+    fusion: str = COUNTED,
+) -> tuple[Floor, ...]:
+    """Return the same of the network that a record describes in its field `network`.
+
+    There are none of a model from outside that was not counted, or under a fusion model that is not its (`fusions_of`).
+    """
+    if is_outside(model):
+        rows = network.get("groups", []) if fusion == COUNTED else []
+        return counted_floors(rows, batch, precision, ceilings)
+    counts = {key: network[key] for key in ("num_classes", "in_channels") if network.get(key)}
+    return network_floors(model, batch, image, precision, ceilings, fusion, **counts)
+
+
+def fusions_of(model: str) -> tuple[str, ...]:
+    """Return the fusion models under which a model has floors."""
+    return (COUNTED,) if is_outside(model) else tuple(FUSIONS)
 
 
 def part_floors(

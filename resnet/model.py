@@ -131,6 +131,7 @@ class ResNet(nn.Module):
     def __init__(self, spec: Spec, num_classes: int = 1000, in_channels: int = 3) -> None:
         super().__init__()
         self.spec = spec
+        self.choice = ""  # what was decided in reading the weights, where they are a file's
         self.preact = spec.version == "v2"
         eps = NORM_EPS[spec.version]
 

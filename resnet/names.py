@@ -15,6 +15,7 @@ from resnet.archs import Spec
 
 _PLAIN = "._:@=,+-"  # beside letters and digits
 _OUTSIDE = re.compile(r"[^:@\s]+:[^:@\s]+(@[\w.]+=[^,\s]*(,[\w.]+=[^,\s]*)*)?")
+HUB = "hf-hub:"
 FORM = "SOURCE:NAME, as in timm:convnext_tiny, torchvision:resnext50_32x4d@num_classes=10, or mymodule:function"
 
 
@@ -46,6 +47,11 @@ def canonical_outside(word: str) -> str:
     Raises ValueError for what has not the form of one.
     """
     plain = unquote(word)
+    if HUB in plain:
+        raise ValueError(
+            f"{word!r}: a model of the hub would be downloaded, code and all; download its weights yourself, and name "
+            "the architecture and them: timm:NAME with --weights FILE"
+        )
     if not _OUTSIDE.fullmatch(plain):
         raise ValueError(f"{word!r} has not the form {FORM}")
     return quote(plain, safe=_PLAIN)

@@ -32,12 +32,12 @@ def shards(index: Path) -> dict[str, Path]:
     """Return the file of each key that an index of shards names. Raises ValueError for what is no such index."""
     try:
         names = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        files = {key: index.with_name(name) for key, name in names.items()}
+        files = {key: index.parent / name for key, name in names.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{index}: is no index of shards, which has a `weight_map` ({type(error).__name__})") from None
+        raise ValueError(f"{index.name} is no index of shards, with a `weight_map` ({type(error).__name__})") from None
     outside = [path for path in files.values() if path.parent != index.parent]
     if outside:
-        raise ValueError(f"{index}: names {outside[0]}, which is in another folder")
+        raise ValueError(f"{index.name} names {outside[0]}, which is in another folder")
     return files
 
 

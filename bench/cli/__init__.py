@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 
 from bench.cli.again import Command
 from bench.cli.console import Quiet, tell
-from bench.cli.kernels import counts, tune
+from bench.cli.kernels import counts, op, tune
 from bench.cli.kernels import kernels as kernels_command
 from bench.cli.machine import ceilings, constants, env, floors, pieces, selftest
 from bench.cli.measure import ab, campaign, layers, once, run, verify
@@ -124,6 +124,7 @@ COMMANDS: tuple[tuple[str, dict[str, Callable[..., None]]], ...] = (
         "kernels": kernels_command.kernels,
         "counts": counts.counts,
         "tune": tune.tune,
+        "op": op.op,
     }),
 )  # fmt: skip
 for panel, commands in COMMANDS:

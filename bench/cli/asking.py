@@ -84,6 +84,9 @@ SETTINGS_OPTIONS: dict[str, Any] = {
         ),
     ],
 }  # fmt: skip
+DryRun = Annotated[
+    bool, Option("--dry-run", help="Show the cases, what is skipped and why, and about how long they take; no more.")
+]
 SETTINGS = (*SETTINGS_OPTIONS, *THREADS_OPTION)
 
 NAMING = AXIS_OPTIONS | FILTER_OPTIONS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
@@ -35,7 +35,7 @@ from bench.lines import Line
 from bench.machine.environment import device, hardware, no_cuda
 from bench.machine.facts import Environment
 from bench.records.record import Record
-from bench.records.store import read_folders
+from bench.records.store import narrow_records, read_folders
 from bench.report.views import VIEWS
 
 err = Console(stderr=True, highlight=False)
@@ -47,6 +47,9 @@ Filter = Annotated[
         help="Only cases that have these whole segments, as fused, b1 or '*fused*/fp16'; repeat for more.",
     ),
 ]  # fmt: skip
+Exclude = Annotated[
+    list[str] | None, Option("--exclude", metavar="GLOB", help="Not the cases that have these; repeat.")
+]
 Input = Annotated[str, Option("--input", metavar="photos|noise|DIR", help="Pictures that the model is run on.")]
 Seed = Annotated[int, Option("--seed", help="Seed of the weights, the pictures and the order of cases.")]
 View = StrEnum("View", {name: name for name in VIEWS})  # type: ignore[misc]
@@ -106,12 +109,15 @@ def print_lines(lines: Iterable[Line], console: Console = out) -> None:
         console.print(line.content, style=line.style, markup=line.markup, soft_wrap=line.whole)
 
 
-def read_records(folders: Iterable[Path]) -> list[Record]:
-    """Return the records of results folders; say on stderr which lines could not be read."""
+def read_records(folders: Sequence[Path], only: Iterable[str] = (), exclude: Iterable[str] = ()) -> list[Record]:
+    """Return the records of results folders, of the cases that `narrow` keeps.
+
+    Says on stderr which lines could not be read.
+    """
     records, damage = read_folders(folders)
     for line in damage:
         tell(f"bench: {line}")
-    return records
+    return narrow_records(records, only, exclude, folders)
 
 
 @contextmanager

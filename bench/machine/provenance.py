@@ -24,7 +24,7 @@ from bench.machine.facts import Commit, Environment, Unreadable
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
-from bench.files import write_json
+from bench.files import write_file
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ".commit.json"
@@ -143,7 +143,7 @@ def write_commit(folder: Path = ROOT) -> Commit:
     if commit.get("source") == "git":
         when = datetime.now(UTC).isoformat(timespec="seconds")
         data = {"schema": SCHEMA, "sha": commit["sha"], "dirty": commit["dirty"], "code": commit["code"], "when": when}
-        write_json(folder / FILE, data)
+        write_file(folder / FILE, json.dumps(data, indent=1) + "\n")
     return commit
 
 

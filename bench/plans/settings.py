@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 # NVML's counter ticks ten times a second, so that the energy of five seconds has an error of up to 4 %
@@ -37,6 +37,12 @@ class Settings:
                 raise ValueError(f"{name} = {value} is too small")
         if 0 < self.energy_s < ENERGY_S:
             raise ValueError(f"energy_s = {self.energy_s} is too small: 0, or at least {ENERGY_S}")
+
+
+def settings_from(values: Mapping[str, Any]) -> Settings:
+    """Return the settings of a record, which another version may have made: the fields that this one knows."""
+    known = {field.name for field in fields(Settings)}
+    return Settings(**{name: value for name, value in values.items() if name in known})
 
 
 def changed_settings(settings: Settings, words: Mapping[str, float]) -> Settings:

@@ -58,7 +58,7 @@ def narrow(names: Iterable[str], only: Iterable[str], exclude: Iterable[str] = (
 
 
 def near_misses(glob: str, names: Iterable[str]) -> str:
-    """Return ` (near it: ...)` with what in `names` comes near to a glob that matches none of them; empty without any.
+    """Return ` (near it: ...)` with what in `names` comes near to a glob that matches none; else the first name.
 
     For a segment that no name has, these are the segments that contain it or are spelled like it; else the names with
     the most of the glob's segments.
@@ -69,14 +69,24 @@ def near_misses(glob: str, names: Iterable[str]) -> str:
     for wanted in _segments(glob):
         if not any(fnmatchcase(segment, wanted) for segment in known):
             plain = wanted.strip("*")
-            near += [segment for segment in known if plain and plain in segment] or get_close_matches(plain, known)
+            near += [segment for segment in known if plain and plain in segment] or _spelled_like(plain, known)
     if not near:
         counts = {
             name: sum(any(fnmatchcase(segment, wanted) for segment in segments) for wanted in _segments(glob))
             for name, segments in by_name.items()
         }
         near = sorted((name for name in counts if counts[name]), key=lambda name: -counts[name])
-    return f" (near it: {', '.join(near[:NEAR])})" if near else ""
+    if near:
+        return f" (near it: {', '.join(dict.fromkeys(near[:NEAR]))})"
+    first, *others = by_name or ["none"]
+    return f"; it has {first}" + (f" and {len(others)} more" if others else "")
+
+
+def _spelled_like(word: str, segments: list[str]) -> list[str]:
+    """Return the segments that are spelled like a word, or have a part that is: library-fused for fusd."""
+    parts = {part for segment in segments for part in (segment, *segment.split("-"))}
+    near = get_close_matches(word, sorted(parts), n=NEAR)
+    return [segment for part in near for segment in segments if part == segment or part in segment.split("-")]
 
 
 def _has_run(segments: list[str], wanted: Sequence[str]) -> bool:

@@ -120,7 +120,11 @@ Agreement = Literal["rms_multiple", "max_multiple", "top1", "top1_plain"]
 
 
 class Check(TypedDict, total=False):
-    """One check of the gate: errors, absolute and as multiples of plain torch's, and agreement of the top class."""
+    """One check of the gate: errors, absolute and as multiples of plain torch's, and agreement of the top class.
+
+    Of a 16-bit case also how far it is, in the same unit, from float32 arithmetic on rounded weights (0: it rounds
+    nothing between its layers). `blind` names the layers that could be wrong without an error that is refused.
+    """
 
     rms: NotNegative
     max: NotNegative
@@ -130,6 +134,8 @@ class Check(TypedDict, total=False):
     top1_plain: NotNegative
     pictures: Count
     unseen_ratio: NotNegative
+    float32_multiple: NotNegative
+    blind: list[str]
 
 
 class Runtime(TypedDict, total=False):

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from bench import stats
 from bench.errors import StoreError
 from bench.files import writing
+from bench.kinds import PARQUET
 from bench.machine import facts
 from bench.plans import case, plan
 from bench.records import baseline, columns, misfit, parse, record, typed
@@ -75,7 +76,7 @@ def export_parquet(folders: Iterable[str | Path], path: str | Path) -> None:
 
     path, damage = Path(path), list[str]()
     with (
-        writing(path) as file,
+        writing(path, kind=PARQUET) as file,
         pq.ParquetWriter(file, schema(True), compression="zstd") as writer,
     ):
         for place in _without_repeats(folders):

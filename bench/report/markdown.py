@@ -4,7 +4,8 @@
 ... everything here is rendered from that folder's records by `bench report --splice` ...
 <!-- /bench -->
 
-or, where a file that ends in .json is named, from what `bench selftest -o` or `bench kernels` wrote there.
+of MODELS as a table of models by variants; or, where a file that ends in .json is named, from what `bench selftest -o`
+or `bench kernels` wrote there.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from bench.machine.facts import Environment
 from bench.plans.words import summarize_cases
 from bench.records.record import Record
 from bench.records.store import Store
+from bench.report.models import render_models
 from bench.report.rows import describe_fastest, describe_reliability, group_without_speed, rows_from_records
 from bench.report.views import VIEWS, notes
 from bench.static import markdown as kernel_tables
@@ -26,6 +28,7 @@ from bench.text import markdown_cell, markdown_table
 from bench.verdicts.selftest import tables as error_rates
 
 BLOCK = re.compile(r"(<!-- bench: (?P<folder>\S+) -->\n).*?(<!-- /bench -->)", re.S)
+MODELS = Path("results/models")  # where `make models` writes
 # documents that may hold blocks
 DOCUMENTS = ("README.md", "results/README.md", "docs/*.md")
 
@@ -87,5 +90,6 @@ def _block(root: Path, match: re.Match[str]) -> str:
         section = kernel_tables.section if "/kernels/" in source else error_rates.section
         text = section(root, source)
     else:
-        text = render_markdown(list(Store(root / source).read()))
+        records = list(Store(root / source).read())
+        text = render_models(records) if Path(source) == MODELS else render_markdown(records)
     return f"{match[1]}\n{text}\n{match[3]}"

@@ -18,8 +18,7 @@ from bench.records.record import Record
 from bench.roofline.floors import measured_ceilings
 from bench.stats import Quantile, noise, quantile, ratio
 from bench.text import at_pixels, digits, plural
-from resnet.floors import COUNTED, Ceilings, Floor, counted_floors, network_floors
-from resnet.names import is_outside
+from resnet.floors import Ceilings, Floor, described_floors
 
 # a larger share of the machine's time taken by other processes makes a time that of the other work
 OTHER_WORK_LIMIT = 0.1
@@ -75,12 +74,8 @@ class Row:
         case, network = self.case, self.records[0].network
         if self.ceilings is None or case.precision not in self.ceilings.flops:
             return ()
-        if is_outside(case.model):
-            rows = network.get("groups", []) if fusion == COUNTED else []
-            return counted_floors(rows, case.batch, case.precision, self.ceilings)
-        about = case.model, case.batch, case.image, case.precision, self.ceilings, fusion
-        # of a record that says neither, the network is as this project builds it
-        return network_floors(*about, network.get("num_classes") or 1000, network.get("in_channels") or 3)
+        about = case.model, case.batch, case.image, case.precision, network, self.ceilings, fusion
+        return described_floors(*about)
 
     def floor_ns(self, fusion: str) -> float | None:
         """Return the sum of `floors` in ns: the p50 if every kernel reached the machine's ceilings."""
@@ -227,8 +222,25 @@ def describe_reliability(records: list[Record], rows: list[Row]) -> str:
     else:
         clauses.append("one process per case, so differences of a few percent may be noise (use --rounds)")
     measured = [record for row in rows for record in row.records]
+    clauses.insert(1, describe_unseen(measured))
     clauses += [_describe_noisy(measured), _describe_throttled(measured), _describe_other_work(measured)]
     return "; ".join(filter(None, clauses)) + "."
+
+
+def describe_unseen(records: Iterable[Record]) -> str:
+    """Return a clause on the layers whose errors the gate would not see, or an empty string."""
+    unseen = {
+        (record.case.model, record.case.precision): layers
+        for record in records
+        if (layers := record.gate.get("before", {}).get("blind"))
+    }
+    if not unseen:
+        return ""
+    (model, precision), layers = max(unseen.items(), key=lambda item: len(item[1]))
+    some = ", ".join(layers[:2]) + (", ..." if len(layers) > 2 else "")
+    what = f"{len(layers)} {plural(len(layers), 'layer')} of {model} in {precision}"
+    others = f"; so of {len(unseen) - 1} more" if len(unseen) > 1 else ""
+    return f"the gate would not see errors of {what} ({some}), which add next to nothing to the answers{others}"
 
 
 def _describe_noisy(runs: list[Record]) -> str:

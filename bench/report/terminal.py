@@ -15,6 +15,7 @@ from bench.report.rows import (
     Row,
     describe_fastest,
     describe_reliability,
+    describe_unseen,
     group_rows,
     group_without_speed,
     largest_batches,
@@ -100,4 +101,6 @@ def print_gate(out: Console, records: list[Record]) -> None:
         f"top-1: share of pictures whose top class is that of a float64 reference. {text.WORDS}",
         style="dim",
     )
+    if unseen := describe_unseen(record for record in records if record.status == "ok"):
+        out.print(f"{unseen[0].upper()}{unseen[1:]}.", markup=False)
     _print_without_speed(out, records)

@@ -9,6 +9,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench import kinds
+from bench.commands import command_line
 from bench.errors import WorkError
 from bench.files import ANOTHER, read_json, reading, write_json
 from bench.machine.environment import device, hardware
@@ -57,8 +59,8 @@ def load_ceilings(facts: Environment, folder: Path = FOLDER) -> Ceilings | None:
 
 def read_ceilings(path: Path) -> Ceilings:
     """Read the ceilings from a file. Raises StoreError for a file that is damaged or of a newer schema."""
-    cure = "remove it, or measure again: bench ceilings --force"
-    with reading(path, "file of ceilings", cure):
+    cure = f"measure again: {command_line('ceilings', '--force', '-o', path)}"
+    with reading(path, kinds.CEILINGS, cure):
         data = read_json(path, SCHEMA)
         names = ("machine", "flops", "bandwidth", "l2", "launch_s", "source", "provenance", "cache")
         return Ceilings(**{name: data[name] for name in names})

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from bench.errors import StoreError
+from bench.errors import StoreError, WorkError
 from bench.machine.environment import device
 from bench.records.record import Record
 from bench.roofline.ceilings import FOLDER, path_of, read_ceilings
+from bench.runs.job import MODELS_OWN, NetworkJob
+from bench.runs.process import ask
+from bench.runs.request import request
+from bench.runs.wire import Json
 from kernels.cards.cards import CARDS, Card
 from resnet.cost import BYTES
-from resnet.floors import FUSIONS, Ceilings, network_floors
+from resnet.floors import COUNTED, Ceilings, described_floors, fusions_of
+from resnet.names import Build
+
+COUNT_LIMIT_S = 600.0  # a model's builder may take long
 
 
 def _datasheet(card: Card) -> Ceilings:
@@ -43,30 +51,50 @@ def _file(record: Record, folder: Path) -> Path | None:
         return None
 
 
+def count_network(model: str, image: int, build: Build = MODELS_OWN) -> Json:
+    """Return what a record says of a model from outside, its work counted. Raises WorkError where it cannot be."""
+    answer = request(NetworkJob(model, image, build), COUNT_LIMIT_S, ask=ask)
+    reason = answer.reason if answer.status != "ok" else answer.data["network"].get("uncounted")
+    if reason:
+        raise WorkError(f"{model} has no floor: {reason}")
+    return answer.data["network"]
+
+
 def floor_rows(
-    model: str, image: int, machines: dict[str, Ceilings], precisions: Sequence[str], batches: Iterable[int]
+    model: str,
+    image: int,
+    machines: dict[str, Ceilings],
+    precisions: Sequence[str],
+    batches: Iterable[int],
+    network: Mapping[str, Any] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
     """Return a row for each machine, precision and batch; without `precisions`, for all that each machine has.
 
-    `floor_s` is in seconds by fusion model, `memory_share` the part of `conv`'s floor that memory bounds; both are
-    None for a precision that the machine lacks.
+    `network` is what a record has by that name. `floor_s` is in seconds by fusion model, `memory_share` the part of
+    `conv`'s floor that memory bounds; both are None for a precision that the machine lacks.
     """
     return [
-        {"machine": name, "precision": precision, "batch": batch} | _row(model, image, ceilings, precision, batch)
+        {"machine": name, "precision": precision, "batch": batch}
+        | _row(model, image, ceilings, precision, batch, network)
         for name, ceilings in machines.items()
         for precision in precisions or filter(ceilings.flops.__contains__, BYTES)
         for batch in batches
     ]
 
 
-def _row(model: str, image: int, ceilings: Ceilings, precision: str, batch: int) -> dict[str, Any]:
+def _row(
+    model: str, image: int, ceilings: Ceilings, precision: str, batch: int, network: Mapping[str, Any]
+) -> dict[str, Any]:
     if precision not in ceilings.flops:
         return {"floor_s": None, "images_per_s": None, "memory_share": None}
-    floors = {fusion: network_floors(model, batch, image, precision, ceilings, fusion) for fusion in FUSIONS}
-    floor_s = {fusion: sum(floor.seconds for floor in floors[fusion]) for fusion in FUSIONS}
-    memory_s = sum(floor.seconds for floor in floors["conv"] if floor.bound == "memory")
+    floors = {
+        fusion: described_floors(model, batch, image, precision, network, ceilings, fusion)
+        for fusion in fusions_of(model)
+    }
+    floor_s = {fusion: sum(floor.seconds for floor in floors[fusion]) for fusion in floors}
+    memory_s = sum(floor.seconds for floor in floors[COUNTED] if floor.bound == "memory")
     return {
         "floor_s": floor_s,
         "images_per_s": {fusion: batch / seconds for fusion, seconds in floor_s.items()},
-        "memory_share": memory_s / floor_s["conv"],
+        "memory_share": memory_s / floor_s[COUNTED],
     }

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from bench.text import WORDS, at_pixels, digits, grid
 from resnet.cost import BYTES
-from resnet.floors import FUSIONS, Ceilings
+from resnet.floors import FUSIONS, Ceilings, fusions_of
 
 
 def print_floors(
@@ -22,18 +22,19 @@ def print_floors(
 ) -> None:
     """Print the machines' ceilings, then the rows of `floor_rows` in milliseconds; `datasheets`: none was measured."""
     print_ceilings(out, machines)
-    titles = ("machine", "prec", "batch", *FUSIONS, "images/s", "mem %")
+    fusions = fusions_of(model)
+    titles = ("machine", "prec", "batch", *fusions, "images/s", "mem %")
     table = grid(*titles, wrapped=titles)
     for row in rows:
         floor = row["floor_s"]
-        times = [digits(1e3 * floor[fusion]) if floor else "-" for fusion in FUSIONS]
+        times = [digits(1e3 * floor[fusion]) if floor else "-" for fusion in fusions]
         speed = digits(row["images_per_s"]["conv"]) if floor else "-"
         share = f"{100 * row['memory_share']:.0f}%" if floor else "-"
         table.add_row(row["machine"], row["precision"], str(row["batch"]), *times, speed, share)
     out.print(f"[bold]The least time of {model}{at_pixels(image)}, in ms, by what runs as one kernel[/]")
     out.print(table)
     out.print()
-    fused = "; ".join(f"{fusion}: {meaning}" for fusion, meaning in FUSIONS.items())
+    fused = "; ".join(f"{fusion}: {meaning}" for fusion, meaning in FUSIONS.items() if fusion in fusions)
     cacheless = (
         " No datasheet has the cache's rate: a card whose cache holds much can be faster than this."
         if datasheets

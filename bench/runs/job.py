@@ -195,6 +195,21 @@ class LoadJob(Job[LoadAnswer], name="load"):
     build: Build = field(default_factory=Build)
 
 
+class NetworkAnswer(Ended):
+    """The field `network` of a record, as far as the model's code alone tells it."""
+
+    network: Json
+
+
+@dataclass(frozen=True)
+class NetworkJob(Job[NetworkAnswer], name="network"):
+    """Build a model from outside with whatever weights it starts with, and count its work for one picture."""
+
+    model_name: str
+    image: int
+    build: Build = field(default_factory=Build)
+
+
 class NullAnswer(Ended):
     """The time that the harness itself adds; see `bench.worker.measure.overhead`."""
 

@@ -161,3 +161,41 @@ class BundleJob(Job[BundleAnswer], name="bundle", what="candidates"):
     threads: int
     seconds: float
     image: int = 224
+
+
+class OpEnd(TypedDict, total=False):
+    """The stage at the end of a layer: its status, the reason, errors, and nanoseconds of a call, by contestant.
+
+    `error` and `largest` are of the user's convolution, RMS and largest, as multiples of the library's; `notes` says of
+    a contestant what it chose, or why it is absent.
+    """
+
+    status: str
+    reason: str
+    error: float
+    largest: float
+    ns: dict[str, list[float]]
+    notes: dict[str, str]
+
+
+class OpAnswer(Ended):
+    """What is on record of the user's code, and the runtime; the layers' ends came as stages."""
+
+    code: Json
+    runtime: Json
+
+
+@dataclass(frozen=True)
+class OpJob(Job[OpAnswer], name="op"):
+    """Check and time the convolution `code`, `module:function`, on layers, beside the library's and this project's.
+
+    `layers` have a number each; contestants take turns for `seconds` a layer, and at least `samples` times.
+    """
+
+    code: str
+    layers: list[tuple[int, LayerData]]
+    device: str
+    precision: str
+    seed: int
+    seconds: float
+    samples: int

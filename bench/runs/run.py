@@ -8,20 +8,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.commands import command_line
-from bench.errors import ArgumentError
-from bench.machine.environment import device, environment
+from bench.errors import ArgumentError, StoreError
+from bench.machine import environment as environments
+from bench.machine.visible import device_visible
 from bench.paths import new_run_folder
+from bench.plans.axes import split_words
 from bench.plans.choose import Asked, check_input, check_plan, choose
 from bench.plans.plan import Plan
+from bench.plans.settings import settings_from
 from bench.plans.words import as_list
 from bench.records.baseline import baseline_of
 from bench.records.frame import load
 from bench.records.store import Store
 from bench.runs.sweep import Sweep
+from resnet.names import Build
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+Values = str | int | Iterable[str | int]  # of an axis
 # Cases at once where the gate alone runs. A CPU's kernels use all cores already; a GPU's process is mostly imports, on
 # one core, and the gate's batches are small.
 AT_ONCE = {"cpu": 1, "cuda": 4}
@@ -46,6 +51,26 @@ def with_rounds(plan: Plan, rounds: int | None, until: float | None = None, limi
     return replace(plan, settings=settings, rounds_limit=plan.rounds_limit or ROUNDS_LIMIT)
 
 
+def recorded_plan(folder: Path) -> Plan:
+    """Return the cases, settings and rounds of the records in a folder, as the plan that they are of.
+
+    A checkpoint is not among them, as a record has its digest alone. Raises StoreError where there is no record.
+    """
+    records = Store(folder).read()
+    if not records:
+        raise StoreError(f"{folder} has no record to go on from")
+    last = records[-1]
+    given = last.network.get("given", {})
+    return Plan(
+        last.plan.get("name", ""),
+        f"The cases in {folder}.",
+        tuple(dict.fromkeys(record.case for record in records)),
+        max(record.round for record in records) + 1,
+        settings=settings_from(last.settings),
+        build=Build("", given.get("num_classes", 0), given.get("in_channels", 0)),
+    )
+
+
 def sweep_of(
     plan: Plan,
     folder: str | Path,
@@ -64,40 +89,74 @@ def sweep_of(
     AT_ONCE for this machine's device. Raises BenchError where this machine can run no case of the plan, PlanError for
     an invalid source.
     """
-    facts = environment()
+    facts = environments.environment()
     check_plan(plan, facts)
     check_input(source)
-    at_once = 1 if plan.timed else jobs or AT_ONCE[device(facts)]
+    at_once = 1 if plan.timed else jobs or AT_ONCE[environments.device(facts)]
     budget_s = budget_s or float("inf")
     return Sweep(plan, Store(folder), facts, seed, source, resume, retry, cold, budget_s=budget_s, jobs=at_once)
 
 
 def run(
-    plan: str | Path | Plan,
+    plan: str | Path | Plan | None = None,
     output: str | Path | None = None,
     *,
+    model: Values = (),
+    variant: Values = (),
+    precision: Values = (),
+    batch: Values = (),
+    image: Values = (),
+    launch: Values = (),
     cases: str | Iterable[str] = (),
+    exclude: str | Iterable[str] = (),
+    weights: str | Path = "",
+    num_classes: int = 0,
+    in_channels: int = 0,
+    device: str | None = None,
     rounds: int | None = None,
     resume: bool = False,
     source: str = "photos",
     seed: int = 0,
+    **settings: float,
 ) -> DataFrame:
-    """Run a plan and load its records: a row per case and round, as `bench.load` returns them; failures are rows too.
+    """Run cases and load their records: a row per case and round, as `bench.load` returns them; failures are rows too.
 
-    `plan` is a curated plan's name, a TOML file's path, or a Plan; `cases` are globs that narrow it; `output` is the
-    folder of the records, a new one under results/local where none is given (`frame.attrs["folder"]` says which);
-    `rounds` are passes over the cases. With `resume` only what is missing in `output` runs. Raises as `sweep_of`,
-    PlanError for an invalid plan, StoreError for a folder that cannot be written or whose records may not be joined,
-    ArgumentError for an invalid number.
+    `plan` is a curated plan's name, a TOML file's path, a Plan, a case's name, or some of its segments. The axes, from
+    `model` to `launch`, make a plan where none is given, else choose among its cases or take the place of its values,
+    as on the command line: `bench.run(model="resnet18", variant=["eager", "compile"], batch=[1, 8])`. `cases` and
+    `exclude` are globs of whole segments that narrow the cases. `weights`, `num_classes` and `in_channels` are what
+    models are built with; `device` is cpu, cuda or cuda:1; `settings` are samples, warmup, min_time or threads.
+
+    `output` is the folder of the records, a new one under results/local where none is given (`frame.attrs["folder"]`
+    says which); `rounds` are passes over the cases. With `resume` only what is missing in `output` runs. Raises as
+    `sweep_of`, PlanError for an invalid plan, StoreError for a folder that cannot be written or whose records may not
+    be joined, ArgumentError for an invalid number or word.
     """
+    unknown = settings.keys() - {"samples", "warmup", "min_time", "threads"}
+    if unknown:
+        raise TypeError(f"run() got an unexpected keyword argument {min(unknown)!r}")
     if not isinstance(seed, int) or seed < 0:
         raise ArgumentError(f"a seed is a whole number from 0 on, not {seed!r}")
     if rounds is not None and (not isinstance(rounds, int) or rounds < 1):
         raise ArgumentError(f"rounds are a whole number from 1 on, not {rounds!r}")
-    chosen = with_rounds(choose(Asked(plan, only=as_list(cases))), rounds)
-    folder = Path(output) if output is not None else new_run_folder(chosen.name)
-    for _ in sweep_of(chosen, folder, resume=resume, source=source, seed=seed).run():
-        pass
+    named = {"model": model, "variant": variant, "precision": precision, "batch": batch, "image": image}
+    axes = {
+        axis: split_words([words] if isinstance(words, str | int) else words)
+        for axis, words in (named | {"launch": launch}).items()
+    }
+    asked = Asked(
+        plan,
+        {axis: words for axis, words in axes.items() if words},
+        as_list(cases),
+        as_list(exclude),
+        Build(str(weights), num_classes, in_channels),
+        settings,
+    )
+    with device_visible(device):
+        chosen = with_rounds(choose(asked), rounds)
+        folder = Path(output) if output is not None else new_run_folder(chosen.name)
+        for _ in sweep_of(chosen, folder, resume=resume, source=source, seed=seed).run():
+            pass
     frame = load(folder)
     frame.attrs["folder"] = str(folder)
     return frame

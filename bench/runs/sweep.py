@@ -135,7 +135,7 @@ class Sweep:
         skipped, self._runnable = self._split_cases()
         with self.store.writing():
             self._records = self._earlier_records()
-            done = {(r.case, r.round) for r in self._records if r.status in GOOD or not self.retry}
+            done = self._done(self._records)
             for case, reason in skipped.items():
                 if (case, 0) not in done:
                     yield Turn(case, 0, -1, partial(self._append, Record(case, 0, "skipped", reason)))
@@ -151,6 +151,19 @@ class Sweep:
                         self.left_out.append(case)
                     else:
                         yield Turn(case, number, place, partial(self._run, case, number, place))
+
+    def due(self) -> list[Case]:
+        """Return the case of each execution that `run` would do now, without those of added rounds; nothing is written.
+
+        Raises as `turns`.
+        """
+        self._now = SweepConditions.of(self.plan, self.env, self.seed, self.source)
+        _, runnable = self._split_cases()
+        done = self._done(self._earlier_records())
+        return [case for number in range(self.plan.rounds) for case in runnable if (case, number) not in done]
+
+    def _done(self, records: list[Record]) -> set[tuple[Case, int]]:
+        return {(record.case, record.round) for record in records if record.status in GOOD or not self.retry}
 
     def _earlier_records(self) -> list[Record]:
         """Return the records that the folder has already. Raises StoreError if this sweep must not continue them."""

@@ -8,6 +8,8 @@ from math import ceil, floor, log10
 from pathlib import Path
 from typing import Any
 
+from bench.files import write_file
+from bench.kinds import kind_of
 from bench.plans.words import label
 from bench.serving.capacity import Capacity, Point
 from bench.text import digits
@@ -83,10 +85,10 @@ def save_picture(curves: Sequence[Curve], path: Path, title: str) -> None:
         "config": {"legend": {"orient": "bottom", "columns": 2}},
     }
     text_of_spec = json.dumps(spec)
-    if path.suffix == ".png":
-        path.write_bytes(vl_convert.vegalite_to_png(text_of_spec))
-    else:
-        path.write_text(vl_convert.vegalite_to_svg(text_of_spec), encoding="utf-8")
+    draw = vl_convert.vegalite_to_png if path.suffix == ".png" else vl_convert.vegalite_to_svg
+    content = draw(text_of_spec)
+    content = content if isinstance(content, bytes) else content.encode()
+    write_file(path, content, kind=kind_of(content))
 
 
 def _rows(capacity: Capacity, points: Sequence[Point]) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from bench.commands import command_line
 from bench.files import read_json, reading, write_file
+from bench.kinds import COUNTS
 
 SCHEMA = 1
 
@@ -130,8 +131,8 @@ class Facts:
     @classmethod
     def read(cls, path: Path) -> Facts:
         """Read a file of facts. Raises StoreError for one that is missing, damaged or too new."""
-        cure = f"`bench counts -o {path}` writes one"
-        with reading(path, "record of counts", cure):
+        cure = f"`{command_line('counts', '-o', path)}` writes one"
+        with reading(path, COUNTS, cure):
             data = read_json(path, SCHEMA)
             cases = {name: Counted.from_json(counted) for name, counted in data["cases"].items()}
             environment = {name: str(version) for name, version in data["environment"].items()}
@@ -142,7 +143,7 @@ class Facts:
         head = self.as_json() | {"cases": {}}
         cases = ",\n".join(f'  "{name}": {json.dumps(counted.as_json())}' for name, counted in self.cases.items())
         text = json.dumps(head, indent=1).removesuffix("{}\n}") + f"{{\n{cases}\n }}\n}}\n"
-        write_file(path, text)
+        write_file(path, text, kind=COUNTS)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
+from bench.commands import command_line
 from bench.files import read_json, reading, write_file
+from bench.kinds import ACCEPTED
 from bench.plans.words import matches
 from bench.records.typed import reader
 from kernels.compiled.facts import KernelFacts
@@ -94,8 +96,8 @@ class Accepted:
     @staticmethod
     def read(path: Path) -> Accepted:
         """Read a record. Raises StoreError for a file that is missing, damaged or too new."""
-        cure = f"`bench kernels --accept {path}` writes one"
-        with reading(path, "record of accepted kernels", cure):
+        cure = f"`{command_line('kernels', '--accept', path)}` writes one"
+        with reading(path, ACCEPTED, cure):
             data = read_json(path, SCHEMA)
             entries = [Entry.from_json(_filled(row, data["schema"])) for row in data["entries"]]
             return Accepted(entries, str(data["triton"]), str(data["commit"]), str(data["when"]))
@@ -105,7 +107,7 @@ class Accepted:
         ordered = sorted(self.entries, key=lambda entry: (entry.arch, entry.kernel, entry.uses))
         lines = ",\n".join(json.dumps(entry.as_json(), separators=(",", ":")) for entry in ordered)
         head = json.dumps({"schema": SCHEMA, "triton": self.triton, "commit": self.commit, "when": self.when})
-        write_file(path, f'{head[:-1]}, "entries": [\n{lines}\n]}}\n')
+        write_file(path, f'{head[:-1]}, "entries": [\n{lines}\n]}}\n', kind=ACCEPTED)
 
 
 def matching_entries(entries: Iterable[Entry], archs: Iterable[int], globs: list[str]) -> list[Entry]:

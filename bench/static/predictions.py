@@ -13,7 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypedDict, cast
 
+from bench.commands import command_line
 from bench.files import read_json, reading, write_json
+from bench.kinds import PREDICTION
 from bench.machine.provenance import this_commit
 from bench.records.typed import reader
 from bench.tuning.gpus import PREDICTABLE, Gpu, predict_us, untuned_config
@@ -131,7 +133,7 @@ def save_prediction(path: Path, networks: Iterable[Network], provenance: Provena
 
 def read_prediction(path: Path) -> Prediction:
     """Read a file of `bench kernels --predict`. Raises StoreError for one that is missing or has other contents."""
-    with reading(path, "prediction", "make it anew"):
+    with reading(path, PREDICTION, f"`{command_line('kernels', '--predict', path)}` writes one"):
         return cast(Prediction, reader(Prediction)(read_json(path, SCHEMA)))
 
 

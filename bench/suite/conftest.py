@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from bench.commands import command_line
-from bench.errors import PlanError
+from bench.errors import BenchError
 from bench.machine.environment import environment
 from bench.machine.facts import Environment
-from bench.plans import plan as plans
 from bench.plans.case import Case
+from bench.plans.choose import Asked, choose
 from bench.plans.eligible import why_not
 from bench.plans.plan import Plan
 
@@ -22,8 +21,12 @@ ENVIRONMENT = pytest.StashKey[Environment]()
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     group = parser.getgroup("resnet-bench")
-    group.addoption("--plan", default="smoke", help="A curated plan's name, or a TOML file's path.  [smoke]")
-    group.addoption("--cases", action="append", metavar="GLOB", help="Only the cases that match; repeat for more.")
+    group.addoption(
+        "--plan", default="smoke", help="A plan's name or TOML file, a case's name, or some of its segments.  [smoke]"
+    )
+    group.addoption(
+        "--cases", action="append", metavar="GLOB", help="Only cases that have these whole segments; repeat for more."
+    )
     group.addoption("--seed", type=int, default=0, help="Of the weights and the pictures.  [0]")
     group.addoption("--input", default="photos", metavar="photos|noise|DIR", help="What the model looks at.  [photos]")
     # without pytest-timeout the project's setting of a timeout is unknown, which is an error
@@ -38,11 +41,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if not any(config.pluginmanager.hasplugin(name) for name in ("benchmark", "codspeed")):
         raise pytest.UsageError("the suite is timed by pytest-benchmark: pip install 'pytest-benchmark>=5.1'")
     try:
-        plan = plans.load_plan(config.getoption("--plan")).only(*(config.getoption("--cases") or ()))
-    except PlanError as error:
+        plan = choose(Asked(config.getoption("--plan"), only=config.getoption("--cases") or ()))
+    except BenchError as error:
         raise pytest.UsageError(str(error)) from None
-    if not plan.cases:
-        raise pytest.UsageError(f"no case of {plan.name} matches; `{command_line('list', plan.name)}` shows them")
     config.stash[PLAN], config.stash[ENVIRONMENT] = plan, environment()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench.errors import StoreError
 from bench.files import write_file
+from bench.kinds import TABLE
 from kernels.table import Table
 
 STATUSES = {
@@ -88,7 +89,7 @@ class TrialStore:
 
     def save(self) -> None:
         """Write the table whole or not at all."""
-        write_file(self.path, self.table.to_json(), "it is as it was")
+        write_file(self.path, self.table.to_json(), "it is as it was", kind=TABLE)
 
     def remove(self, gpu: str, layer: str) -> None:
         """Remove the entry of a layer."""

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from bench.errors import StoreError
 from bench.machine.environment import hardware
+from bench.plans.choose import ADHOC
 from bench.records.frame import load
 from bench.records.places import MARK
 from bench.records.same import FIELDS, SERIES, Kind
@@ -70,7 +71,9 @@ class Change:
 
     def confirm(self, case: str) -> str:
         """Return the command that measures the two commits again, in turns."""
-        return f"bench ab {self.before.sha[:12]} {self.after.sha[:12]} {self.before.plan} -f {case}"
+        named = self.before.plan not in ("", ADHOC)
+        cases = f"{self.before.plan} -f {case}" if named else case
+        return f"bench ab {self.before.sha[:12]} {self.after.sha[:12]} {cases}"
 
 
 @dataclass

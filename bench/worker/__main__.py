@@ -44,6 +44,7 @@ ROWS = (
     Row(jobs.CaseJob, "bench.worker.case:measure_case"),
     Row(jobs.FitJob, "bench.worker.fits:probe_batch"),
     Row(jobs.ReferenceJob, "bench.worker.reference:write_references", "reference"),
+    Row(jobs.NetworkJob, "bench.worker.counting:count_network", "count"),
     Row(jobs.NullJob, "bench.worker.measure.overhead:measure_overhead", "null"),
     Row(jobs.CeilingsJob, "bench.worker.ceilings:measure_ceilings"),
     Row(jobs.LayersJob, "bench.worker.layers.times:time_layers"),
@@ -54,6 +55,7 @@ ROWS = (
     Row(kernel_jobs.FactsJob, "bench.worker.static.count:count_facts", compiles=True),
     Row(kernel_jobs.MakerJob, "bench.worker.tune.bundle:read_maker", compiles=True),
     Row(kernel_jobs.BundleJob, "bench.worker.tune.bundle:compile_candidates", compiles=True),
+    Row(kernel_jobs.OpJob, "bench.worker.ops.contest:judge_convolution"),
     Row(jobs.PiecesJob, "bench.worker.experiments.child:run_parts"),
     Row(jobs.ConstantsJob, "bench.worker.experiments.child:run_parts"),
 )

@@ -15,8 +15,8 @@ from bench.worker.runtime import cache_state, describe_runtime, fresh_caches
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from bench.worker.gate import Truth
     from bench.worker.measure.clock import Clock
+    from bench.worker.truth import Truth
     from resnet.runner import Runner
 
 Measure = Callable[..., Any]  # (forward, inputs, clock, settings), as `bench.worker.measure.measure.measure` has them
@@ -85,7 +85,7 @@ def _measure(
     try:
         when = "before timing"
         notify("gate")
-        gate = {"before": check(runner, inputs, buffers, truth, clock)}
+        gate = {"before": check(runner, inputs, buffers, truth, clock) | {"blind": list(truth.blind)}}
         memory.reset_peaks()
         notify("measure")
         measured = (measure or loop.measure)(runner, inputs, clock, settings)

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.worker.models import Built
+from torch import nn
+
+from bench.runs.job import Ended, NetworkAnswer, NetworkJob, Notify
+from resnet.outside.build import bare_outside
 from resnet.outside.counting import CountError, count_module
 from resnet.outside.wrapper import OutsideModel
 
 
-def counted_facts(built: Built, image: int) -> dict[str, Any]:
+def counted_facts(model: nn.Module, image: int) -> dict[str, Any]:
     """Return the facts of one picture of `image` pixels; none of this project's networks, which have `resnet.cost`."""
-    if not isinstance(built.module, OutsideModel):
+    if not isinstance(model, OutsideModel):
         return {}
     try:
-        counted = count_module(built.module, (1, built.channels, image, image))
+        counted = count_module(model, (1, model.channels, image, image))
     except CountError as error:
         return {"uncounted": str(error)}
     return {"flops": counted.flops, "groups": counted.rows}
+
+
+def count_network(job: NetworkJob, notify: Notify) -> NetworkAnswer | Ended:
+    """Build the model and count it. Raises ModelError for one that cannot be built."""
+    classes, channels = job.build.num_classes or None, job.build.in_channels or None
+    model = bare_outside(job.model_name, image=job.image, num_classes=classes, in_channels=channels)
+    facts = {"origin": model.origin, "num_classes": model.classes, "in_channels": model.channels}
+    return {"status": "ok", "network": facts | counted_facts(model, job.image)}

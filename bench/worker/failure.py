@@ -21,11 +21,15 @@ OUT_OF_MEMORY = (
 )
 
 
+class CannotJudge(ValueError):
+    """The gate cannot judge any answer of a case; the message is a sentence that says why."""
+
+
 def describe_failure(error: Exception) -> Ended:
     """Return a record's status and reason for an exception, with the line of code from outside that raised it."""
     if isinstance(error, Unserved):
         return {"status": "skipped", "reason": str(error)}
-    if isinstance(error, CodeError):
+    if isinstance(error, CodeError | CannotJudge):
         return {"status": "error", "reason": str(error)}
     name = type(error).__name__
     text = str(error) or name

@@ -8,7 +8,6 @@ claims is larger by several powers of two.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,40 +15,21 @@ import torch
 from torch import Tensor
 
 from bench.worker.measure.clock import Clock
+from bench.worker.truth import MAX_MULTIPLE, RMS_MULTIPLE, Truth, error_units, rms
 from resnet.runner import DTYPES
 
-# The allowed multiples of plain torch's error. A bit of mantissa less doubles the error, and the mantissas of float16
-# and bfloat16 differ by three bits, so 4 distinguishes every pair of precisions. METHODOLOGY has the largest multiples
-# of honest variants.
-RMS_MULTIPLE = 3.0
-MAX_MULTIPLE = 4.0
+# A 16-bit answer is of another precision if it is nearer to float32's than this share of what rounding the weights
+# changes, over at least so many values: few may be near by chance. METHODOLOGY has how far honest variants are.
+FLOAT32_SHARE, FLOAT32_VALUES = 1 / 3, 30
 
 # The trials, and how often each runs the same new content. An answer was memoised if its first time is this many times
 # its last; for honest variants the ratio is near 1.
 TRIALS, REPEATS = 10, 4
 MEMOISED_RATIO = 2.0
 
-# precision -> its unit roundoff
-ROUNDOFF = {"fp32": 2.0**-24, "tf32": 2.0**-11, "fp16": 2.0**-11, "bf16": 2.0**-8, "fp8": 2.0**-4, "int8": 2.0**-7}
-# RMS error of rounding to nearest, in units of the unit roundoff times the RMS of the values
-ROUNDING_RMS = 0.4
-
 
 class Wrong(Exception):
     """A wrong answer, which the gate refuses; the message says what is wrong with it."""
-
-
-@dataclass(frozen=True)
-class Truth:
-    """The reference answers of a case: float64 logits, and plain torch's in the case's precision.
-
-    Both are [pictures, classes]; rows `k * batch` to `(k + 1) * batch` belong to buffer `k`.
-    """
-
-    precision: str
-    batch: int
-    exact: np.ndarray
-    torch_logits: np.ndarray
 
 
 def check(
@@ -76,18 +56,16 @@ def check(
 
 def judge(outputs: Sequence[tuple[int, Tensor]], truth: Truth) -> dict[str, Any]:
     """Return the errors of (buffer, logits [batch, classes]) pairs, as a record has them. Raises Wrong."""
-    answer = np.concatenate([_as_array(output, truth) for _, output in outputs])
+    answers = [(buffer, _as_array(output, truth)) for buffer, output in outputs]
+    answer = np.concatenate([values for _, values in answers])
     rows = np.concatenate([np.arange(truth.batch) + buffer * truth.batch for buffer, _ in outputs])
     exact, torch_logits = truth.exact[rows], truth.torch_logits[rows]
     error = answer - exact
-    # plain torch may have been lucky: at least the error of rounding the exact answer is allowed
-    rounding = ROUNDING_RMS * ROUNDOFF[truth.precision]
-    rms_unit = max(_rms(torch_logits - exact), rounding * _rms(exact))
-    max_unit = max(float(np.abs(torch_logits - exact).max()), rounding * float(np.abs(exact).max()))
+    rms_unit, max_unit = error_units(truth.precision, exact, torch_logits)
     errors = {
-        "rms": _rms(error),
+        "rms": rms(error),
         "max": float(np.abs(error).max()),
-        "rms_multiple": _rms(error) / rms_unit,
+        "rms_multiple": rms(error) / rms_unit,
         "max_multiple": float(np.abs(error).max()) / max_unit,
         "top1": float((answer.argmax(1) == exact.argmax(1)).mean()),
         "top1_plain": float((torch_logits.argmax(1) == exact.argmax(1)).mean()),
@@ -97,10 +75,57 @@ def judge(outputs: Sequence[tuple[int, Tensor]], truth: Truth) -> dict[str, Any]
         ("rms", errors["rms_multiple"], RMS_MULTIPLE),
         ("largest", errors["max_multiple"], MAX_MULTIPLE),
     ):
-        if multiple > allowed:
+        if not multiple <= allowed:  # a NaN is no error that is small enough
             reason = f"the {norm} error is {multiple:.3g} times that of plain torch in {truth.precision}"
             raise Wrong(f"{reason} (allowed: {allowed:g})")
+    errors |= _nearest_float32(answer, rows, truth, rms_unit)
+    for buffer, values in answers:
+        _assert_repeated(buffer, values, truth, rms_unit)
     return errors
+
+
+def _nearest_float32(answer: np.ndarray, rows: np.ndarray, truth: Truth, unit: float) -> dict[str, float]:
+    """Return how far a 16-bit answer is from float32 arithmetic on rounded weights, in `unit`; if known, else nothing.
+
+    Raises Wrong if it is what float32 makes of weights that were not rounded. An honest variant may keep more in
+    float32 between its layers than plain torch does; but its weights are 16-bit numbers.
+    """
+    if truth.float32 is None:
+        return {}
+    known = np.isfinite(truth.float32[:, rows]).all((0, 2))
+    mine, rows = answer[known], rows[known]
+    if mine.size < FLOAT32_VALUES:
+        return {}
+    unrounded, rounded = truth.float32[:, rows]
+    nearest = min(_distance(mine, other, truth.precision) for other in (truth.exact[rows], unrounded))
+    effect = rms(rounded - unrounded)
+    if nearest < FLOAT32_SHARE * effect:
+        raise Wrong(
+            f"more precise than {truth.precision} can be: it computes in another precision, on weights that are not "
+            f"rounded (rounding them changes the answer by {effect / unit:.2g} times plain torch's error, and it is "
+            f"{nearest / unit:.2g} times that from float32's)"
+        )
+    return {"float32_multiple": _distance(mine, rounded, truth.precision) / unit}
+
+
+def _distance(answer: np.ndarray, other: np.ndarray, precision: str) -> float:
+    """Return the RMS difference of an answer from another, or from that rounded to the precision, if that is less."""
+    as_rounded = torch.from_numpy(other).to(DTYPES[precision]).double().numpy()
+    return min(rms(answer - other), rms(answer - as_rounded))
+
+
+def _assert_repeated(buffer: int, answer: np.ndarray, truth: Truth, unit: float) -> None:
+    """Raise Wrong if an answer differs from the first one to the same buffer by more than errors of one sign may.
+
+    Atomic additions come in another order each time, and so another rounding: their answers are as far apart as two
+    honest variants are.
+    """
+    difference = rms(answer - truth.first.setdefault(buffer, answer))
+    if not difference <= RMS_MULTIPLE * unit:
+        raise Wrong(
+            f"two answers to the same pictures differ by {difference / unit:.3g} times the error of plain torch in "
+            f"{truth.precision} (allowed: {RMS_MULTIPLE:g})"
+        )
 
 
 def _as_array(output: Tensor, truth: Truth) -> np.ndarray:
@@ -155,7 +180,3 @@ def _checksum(x: Tensor) -> int:
     """Return the sum of a tensor's bits as integers, which is exact in any order of the additions."""
     dtype = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[x.element_size()]
     return int(x.detach().view(dtype).sum(dtype=torch.int64).item())
-
-
-def _rms(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(values))))

@@ -40,7 +40,7 @@ def build_model(name: str, build: Build, seed: int, source: Source, image: int) 
         source=source,
         image=image,
     )
-    facts = {"origin": "resnet-bench", **network_asked(build), **_described(module)}
+    facts = {"origin": "resnet-bench", **network_asked(build), "choice": module.choice, **_described(module)}
     return Built(module, facts | {"parameters": sum(parameter.numel() for parameter in module.parameters())})
 
 

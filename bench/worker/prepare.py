@@ -6,9 +6,11 @@ memory numbers: `release` frees the model and the drawn pictures once the batche
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +20,10 @@ import resnet
 from bench.plans.case import Case
 from bench.runs.job import CaseAnswer, LoadJob, RunJob
 from bench.worker.counting import counted_facts
-from bench.worker.gate import Truth
 from bench.worker.measure.clock import Clock
 from bench.worker.models import Built, build_model, draw
 from bench.worker.reference import EXACT
+from bench.worker.truth import FLOAT32, LAYERS, Truth, make_truth
 from resnet.code import CodeError
 from resnet.inputs import Source, find_source
 from resnet.outside.sources import ModelError
@@ -43,7 +45,7 @@ class Material:
     def provenance(self) -> CaseAnswer:
         """Return the fields of a record that say what ran, and on which pictures."""
         input_, weights = self.source.description(), digest(self.built.module)
-        network = self.built.facts | counted_facts(self.built, self.case.image)
+        network = self.built.facts | counted_facts(self.built.module, self.case.image)
         return {"input": input_, "weights": weights, "network": network}
 
     def prepare(self, example: Tensor | None = None) -> Runner:
@@ -86,16 +88,18 @@ def first_call(runner: Runner, inputs: Sequence[Tensor], clock: Clock) -> tuple[
 def read_truth(case: Case, reference: Mapping[str, str], rows: slice | np.ndarray) -> Truth:
     """Read the reference answers of `case`: `rows` of its reference files, in the order of the pictures.
 
-    Raises ModelError where plain torch has none in the case's precision.
+    Raises ModelError where plain torch has none in the case's precision, and CannotJudge if they are no yardstick.
     """
     if case.precision not in reference:
         raise ModelError(
             f"plain torch does not run {case.model} in {case.precision} (try eager), so there is no error to hold this "
             "answer's against"
         )
-    exact = np.load(reference[EXACT])[rows]
-    torch_logits = np.load(reference[case.precision]).astype(np.float64)[rows]
-    return Truth(case.precision, case.batch, exact, torch_logits)
+    exact, torch_logits = np.load(reference[EXACT]), np.load(reference[case.precision]).astype(np.float64)
+    float32_file, layers_file = reference.get(FLOAT32.get(case.precision, "")), reference.get(LAYERS)
+    float32 = np.load(float32_file) if float32_file else None
+    layers = json.loads(Path(layers_file).read_text()) if layers_file else {}
+    return make_truth(case.precision, case.batch, rows, exact, torch_logits, float32, layers)
 
 
 def read_job_truth(job: RunJob[Any]) -> Truth:

@@ -5,6 +5,8 @@ They are computed once per model and input, by a separate process (never by a ti
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from copy import deepcopy
 from functools import cache, partial
 from pathlib import Path
@@ -15,27 +17,35 @@ import torch
 from torch import Tensor, nn
 
 from bench.runs.job import Notify, ReferenceAnswer, ReferenceJob
-from bench.worker.failure import describe_failure
+from bench.worker.failure import CannotJudge, describe_failure
 from bench.worker.models import build_model, draw
+from bench.worker.truth import FLOAT32, LAYERS
 from resnet.cache import cached_file
 from resnet.inputs import find_source
 from resnet.outside.admission import admit
 from resnet.outside.identity import identity
 from resnet.outside.wrapper import OutsideModel
 from resnet.runner import DTYPES
+from resnet.sensitivity import sensitivities
 from resnet.weights.synthetic import digest
 
 # Pictures in one forward pass. It bounds the memory; another count would be another computation, with other roundings.
 CHUNK = 8
+SENSITIVE_PICTURES = 2  # of the pass that asks what each layer does
 EXACT = "fp64"
+# The most that two float64 answers to one batch may differ by, relative to them: atomic additions in another order make
+# 1e-15.
+STEADY = 1e-9
 # Part of the cache's key: raise it when the computation below changes.
-RECIPE = 1
+RECIPE = 2
 
 
 def write_references(job: ReferenceJob, notify: Notify) -> ReferenceAnswer:
     """Write the reference files that are not cached, each logits [at least count, classes] of the pictures of `seed`.
 
-    That of `fp64` is float64, the others are float32.
+    That of `fp64` is float64, the others are float32. Beside them are, for 16-bit precisions, float32's answers
+    to the first pictures, and how much each layer adds to the answer. Raises CannotJudge for a model that gives other
+    answers each time.
     """
     images = find_source(job.source)
     built = build_model(job.model_name, job.build, job.seed, images, job.image)
@@ -54,6 +64,13 @@ def write_references(job: ReferenceJob, notify: Notify) -> ReferenceAnswer:
         with path.open("wb") as file:
             np.save(file, logits(model, batch(), precision, job.device))
 
+    def write_float32(precision: str, path: Path) -> None:
+        with path.open("wb") as file:
+            np.save(file, float32_answers(model, batch()[:CHUNK], precision, job.device))
+
+    def write_layers(path: Path) -> None:
+        path.write_text(json.dumps(sensitivities(model, batch()[:SENSITIVE_PICTURES], job.device)))
+
     precisions = [EXACT, *(precision for precision in job.precisions if precision in DTYPES)]
     if isinstance(model, OutsideModel):
         notify("admission")
@@ -61,8 +78,10 @@ def write_references(job: ReferenceJob, notify: Notify) -> ReferenceAnswer:
         admit(model, again, batch(), job.device)
         precisions = [name for name in precisions if name == EXACT or runs_in(model, batch(), name, job.device)]
         notify("reference")
-    files = {name: cached_file(f"{key} {name}", ".npy", partial(write, name))[0] for name in precisions}
-    paths = {name: str(path) for name, path in files.items()}
+    files: dict[str, tuple[str, Callable[[Path], None]]] = {name: (".npy", partial(write, name)) for name in precisions}
+    files |= {FLOAT32[name]: (".npy", partial(write_float32, name)) for name in precisions if name in FLOAT32}
+    files[LAYERS] = (".json", write_layers)
+    paths = {name: str(cached_file(f"{key} {name}", *file)[0]) for name, file in files.items()}
     return {"status": "ok", "paths": paths}
 
 
@@ -81,7 +100,8 @@ def logits(model: nn.Module, batch: Tensor, precision: str, device: str) -> np.n
     """Return plain torch's answer, [N, classes]: float64 for fp64, else computed in the precision, as float32.
 
     fp16 on a CPU is emulated, because torch takes 25 times as long there (ResNet-50, 2-core Zen 4, 2026-11-23): each
-    layer computes in float32, with its weights and its output rounded to float16.
+    layer computes in float32, with its weights and its output rounded to float16. Raises CannotJudge for a model whose
+    float64 answer is another each time, or depends on the other pictures of its batch.
     """
     # cuDNN uses TF32 for float32 by default
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
@@ -92,8 +112,35 @@ def logits(model: nn.Module, batch: Tensor, precision: str, device: str) -> np.n
         network, dtype = _round_layers(network.float(), dtype), torch.float32
     with torch.inference_mode():
         parts = [network(part.to(device=device, dtype=dtype)) for part in batch.split(CHUNK)]
+        if precision == EXACT:
+            assert_steady(network, batch[:CHUNK].to(device=device, dtype=dtype), parts[0])
     result_dtype = torch.float64 if precision == EXACT else torch.float32
     return torch.cat(parts).to(device="cpu", dtype=result_dtype).numpy()
+
+
+def assert_steady(network: nn.Module, batch: Tensor, answer: Tensor) -> None:
+    """Raise CannotJudge unless a float64 `network` gives `answer` [N, classes] to `batch` again, whole and in parts."""
+    half = -(-len(batch) // 2)
+    parts = torch.cat([network(part) for part in batch.split(half)])
+    if _differ(network(batch), answer):
+        raise CannotJudge("cannot be judged: the model gives one batch other answers each time (is dropout left on?)")
+    if _differ(parts, answer):
+        raise CannotJudge(
+            "cannot be judged: the model answers a picture by the others in its batch (a norm in training mode?)"
+        )
+
+
+def float32_answers(model: nn.Module, batch: Tensor, precision: str, device: str) -> np.ndarray[Any, Any]:
+    """Return float32's answers to `batch` rounded to a 16-bit precision, [2, N, classes]: as float32.
+
+    The first are those of the weights as they are, the second those of rounded ones.
+    """
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    dtype = DTYPES[precision]
+    rounded = batch.to(device, dtype).float()
+    with torch.inference_mode():
+        answers = [network.to(device)(rounded) for network in (deepcopy(model), deepcopy(model).to(dtype).float())]
+    return torch.stack(answers).float().cpu().numpy()
 
 
 def _round_layers(model: nn.Module, dtype: torch.dtype) -> nn.Module:
@@ -108,3 +155,8 @@ def _rounded(output: Any, dtype: torch.dtype) -> Any:
     """Return a layer's output rounded to `dtype`, and unchanged what is no tensor of floating point."""
     number = isinstance(output, Tensor) and output.is_floating_point()
     return output.to(dtype).float() if number else output
+
+
+def _differ(answer: Tensor, expected: Tensor) -> bool:
+    """Return whether two answers differ by more than rounding; a NaN is another check's, so two of them are equal."""
+    return not torch.allclose(answer, expected, rtol=STEADY, atol=STEADY * float(expected.abs().mean()), equal_nan=True)

@@ -20,7 +20,7 @@ def open_atomic(path: Path) -> Iterator[IO[bytes]]:
     followed, and a replaced file's mode is kept. A device, a pipe or this process's output cannot be replaced, and is
     appended to. Raises OSError.
     """
-    if _not_replaceable(path):
+    if not is_replaced(path):
         with path.open("ab") as file:
             yield file
         return
@@ -47,16 +47,19 @@ def write_atomic(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def _not_replaceable(path: Path) -> bool:
-    """Tell whether `path` is a device or a pipe, or is this process's stdout or stderr by another name."""
+def is_replaced(path: Path) -> bool:
+    """Tell whether `open_atomic` replaces what is at `path`.
+
+    It appends to a device or a pipe, and to this process's stdout or stderr by another name.
+    """
     try:
         status = path.stat()
     except OSError:
-        return False
+        return True
     if not stat.S_ISREG(status.st_mode):
-        return not stat.S_ISDIR(status.st_mode)
+        return stat.S_ISDIR(status.st_mode)
     for descriptor in (1, 2):
         with suppress(OSError):
             if os.path.samestat(os.fstat(descriptor), status):
-                return True
-    return False
+                return False
+    return True

@@ -31,7 +31,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from kernels.space.layer import out_size
+from kernels.space.layer import FLAT_BELOW, out_size
 from resnet.model import Block, ResNet
 
 INPUT = "input"
@@ -117,6 +117,8 @@ def build_program(folded: ResNet, shape: tuple[int, ...]) -> Program:
     """
     if len(shape) != 4 or shape[1] != folded.conv1.in_channels or min(shape) < 1:
         raise ValueError(f"a batch of shape {list(shape)}, not [N, {folded.conv1.in_channels}, H, W]")
+    if shape[1] >= FLAT_BELOW:
+        raise ValueError(f"the stem's kernel takes up to {FLAT_BELOW - 1} channels: library-fused runs {shape[1]}")
     builder = _Builder({INPUT: tuple(shape)})
     x = builder.stem(folded)
     stages = [folded.layer1, folded.layer2, folded.layer3, folded.layer4]

@@ -122,7 +122,7 @@ def _float64(model: OutsideModel, pictures: Tensor, answer: Tensor, size: float)
     first, second, third = (model(pictures[:1] + count * step) for count in range(3))
     change = float((third - first).abs().max())
     bend = float((third - 2 * second + first).abs().max())
-    if not bend <= BENT * change:
+    if change == 0 or not bend <= BENT * change:
         raise ModelError(
             f"{model.name} computes a part in less than float64 when its weights and pictures are float64, so there is "
             f"no exact answer to judge others by (a .float() inside?){_unregistered(model)}"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,6 +48,26 @@ def build_outside(
     builder gave it. Raises ModelError, with a sentence, for what cannot be built or does not take pictures alone.
     """
     images = find_source(source) if isinstance(source, str) else source
+
+    def make(classes: int, channels: int) -> OutsideModel:
+        counts = {"num_classes": classes or None, "in_channels": channels or None}
+        return bare_outside(name, seed=seed, image=image, **counts)
+
+    if weights is not None:
+        from resnet.weights.checkpoint import build_from
+
+        model, choice = build_from(weights, make, num_classes or 0, in_channels or 0, lambda model: model.net)
+        model.weights, model.choice = "file", choice
+    else:
+        model = make(num_classes or 0, in_channels or 0)
+        synthesize_outside(model, seed, images, image)
+    return model.requires_grad_(False)
+
+
+def bare_outside(
+    name: str, *, seed: int = 0, num_classes: int | None = None, in_channels: int | None = None, image: int = 224
+) -> OutsideModel:
+    """Build the same with whatever weights its builder gives it. Raises ModelError as `build_outside` does."""
     with _seeded(seed):
         net, origin = _net(name, num_classes, in_channels)
         channels = in_channels or _channels(net, arguments_of(name))
@@ -55,13 +75,6 @@ def build_outside(
         model = OutsideModel(net, name, example).eval()
     model.origin, module = origin, outside_parts(name)[0]
     model.code = code_digest(net, () if module in PACKAGES else (module,))
-    if weights is not None:
-        from resnet.weights.checkpoint import load_into
-
-        load_into(cast(Any, net), weights)
-        model.weights = "file"
-    else:
-        synthesize_outside(model, seed, images, image)
     return model.requires_grad_(False)
 
 

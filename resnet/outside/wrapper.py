@@ -21,14 +21,15 @@ LOGITS = "logits"
 class OutsideModel(nn.Module):
     """`net`, with its answer brought into one form, and what a record says of it.
 
-    `origin` is the package with its version, or the module; `weights` is `synthetic`, `file` or `own`; `code` is the
-    digest of the user's own source that it runs, empty for a package's. `classes` and `channels` are counts.
+    `origin` is the package with its version, or the module; `weights` is `synthetic`, `file` or `own`; `choice` is what
+    was decided in reading a file; `code` is the digest of the user's own source that it runs, empty for a package's.
+    `classes` and `channels` are counts.
     """
 
     def __init__(self, net: nn.Module, name: str, example: Tensor) -> None:
         super().__init__()
         self.net, self.name, self.channels = net, name, example.shape[1]
-        self.origin, self.weights, self.code, self.note = name, "own", "", ""
+        self.origin, self.weights, self.choice, self.code, self.note = name, "own", "", "", ""
         before = example.clone()
         answer = _call(net, example, name)
         self.clones = not torch.equal(example, before)

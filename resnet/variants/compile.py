@@ -37,6 +37,10 @@ def compiled_runner(
     """
     compiled = torch.compile(forward, fullgraph=True, dynamic=False, options=options)
     runner = TorchRunner(compiled, example, dtype, memory_format, details)
-    with torch._inductor.config.patch(options):
-        runner(runner.place(example))
+    try:
+        with torch._inductor.config.patch(options):
+            runner(runner.place(example))
+    except torch._dynamo.exc.Unsupported as error:  # its message is a page
+        reason = str(error).strip().partition("\n")[0]
+        raise RuntimeError(f"torch.compile cannot take the model whole, without graph breaks: {reason}") from error
     return runner

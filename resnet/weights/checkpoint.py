@@ -1,181 +1,225 @@
 """Weights from files that other tools wrote, with an error that explains why a file does not fit.
 
-| suffix | written by | fits |
+| file | written by | fits |
 |---|---|---|
-| `.pt` `.pth` `.bin` `.tar` | `torch.save` of a state dict, or of a checkpoint that holds one | every version |
+| `.pt` `.pth` `.bin` `.tar` `.ckpt` | `torch.save` of a state dict, or of a checkpoint that holds one | every version |
 | `.safetensors` | safetensors: timm and others on the Hugging Face hub | every version |
+| `.safetensors.index.json` `.bin.index.json` | the index of a file's shards | every version |
 | `.h5` `.keras` | Keras: legacy `.h5`, Keras 3 `.weights.h5` and `.keras` | v1 and v2 at depths 50, 101 and 152 |
+
+The content says which of these a file is. `FILE#ENTRY` takes the weights under an entry, where a file has several.
 
 torchvision's names are this package's, and timm's plain `resnet18 34 50 101 152` have the same. A state dict does not
 distinguish all models: shortcuts `A` and `none` have the same keys, and so do v1.5 and a v1 without convolution bias.
+Any module takes weights here: what is said of ResNets serves the messages alone.
 """
 
-import argparse
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Mapping
-from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from resnet.archs import ARCHS, BlockKind, Shortcut, Spec, Version
+from resnet.archs import Spec
 from resnet.model import ResNet
-from resnet.weights import keras_layout
+from resnet.weight_files import locate
+from resnet.weights.entries import IGNORED, Weights, find_weights, listed
+from resnet.weights.families import describe, differences, likely_family, likely_model
+from resnet.weights.files import read_contents
 
+M = TypeVar("M", bound=nn.Module)
 State = Mapping[str, Tensor]
 
-CLASSIFIER = {"fc.weight", "fc.bias"}
-SHOWN = 3  # keys of each kind that an error lists
+FIRST = "layer1.0.conv1.weight"  # the key by which a ResNet is found behind a prefix
+# keys of weights that are not the layers' own, and what brings these back before they are saved
+UNDONE = (
+    (r"\.parametrizations\.|_(g|v|u)$", "weight or spectral norm: torch.nn.utils.parametrize.remove_parametrizations"),
+    (r"weight_(orig|mask)$", "pruning or spectral norm: torch.nn.utils.prune.remove"),
+    (r"_flat_param|\.flat_param", "FSDP's shards: its full state dict, StateDictType.FULL_STATE_DICT"),
+    (r"\.lora_[AB]\.", "low-rank adapters: merge_and_unload of peft"),
+    (r"_packed_params|weight_fake_quant|\.quant_state", "quantization: the float model that was quantized"),
+)
 
 
-def load_into(model: ResNet, path: str | Path) -> None:
-    """Copy the weights in the file at `path` into `model`, all of them or, where they do not fit, none.
+def load_into(module: nn.Module, weights: str | Path) -> str:
+    """Copy the weights in the file `weights` into `module`, all of them or, where they do not fit, none.
 
-    Tensors take the model's dtype and device. A missing `num_batches_tracked` is no fault: it serves training alone.
+    Return what was decided in reading the file, "EMA weights of state_dict_ema" say, or "" where nothing was. Tensors
+    take the module's dtype and device. A missing `num_batches_tracked` is no fault: it serves training alone.
 
-    Raises `ValueError` where the file cannot be read as its suffix says, or does not fit: the message names the first
-    keys that differ and the model that the file looks like. Raises `ImportError` with the pip line for a format whose
-    package is not installed, and `OSError` for a path that cannot be opened.
+    Raises `ValueError` where the file cannot be read, or does not fit: the message names the first keys that differ,
+    and the model that the file looks like. Raises `ImportError` with the pip line for a format whose package is not
+    installed, and `OSError` for a path that cannot be opened.
     """
-    path = Path(path)
-    read = _READERS.get(path.suffix.lower())
-    if read is None:
-        raise ValueError(f"{path}: weights are read from files ending in {', '.join(_READERS)}")
-    with path.open("rb"):
-        pass  # so that a missing path, a folder or a forbidden file is reported as such, not as corrupt
+    path, entry = locate(weights)
+    return load_contents(module, read_contents(path), path.name, entry)
+
+
+def load_contents(module: nn.Module, contents: object, name: str, entry: str = "") -> str:
+    """Do as `load_into` does with the `contents` of a file, which messages call `name`."""
+    own = _tensors_of(module)
+    found = _find(contents, own, name, entry)
+    _load(module, own, found, name)
+    return "; ".join(found.notes)
+
+
+def build_from(
+    weights: str | Path,
+    make: Callable[[int, int], M],
+    num_classes: int = 0,
+    in_channels: int = 0,
+    part: Callable[[M], nn.Module] = lambda module: module,
+) -> tuple[M, str]:
+    """Return `make(num_classes, in_channels)` with the weights of a file, and what was decided in reading it.
+
+    A count that is 0 is the file's: `make` is called with 0 for the model's own, and again if the file has another.
+    `part` returns the module within a made one that the weights are of. Raises as `load_into` does.
+    """
+    path, entry = locate(weights)
+    contents = read_contents(path)
+    module = make(num_classes, in_channels)
+    own = _tensors_of(part(module))
+    found = _find(contents, own, path.name, entry)
+    notes = list(found.notes)
+    counts = counts_of(own, found.state)
+    classes, channels = num_classes or counts.get("num_classes", 0), in_channels or counts.get("in_channels", 0)
+    if (classes, channels) != (num_classes, in_channels):
+        module = make(classes, channels)
+        own = _tensors_of(part(module))
+        notes += [f"{name}={count}, as in the file" for name, count in counts.items()]
+    _load(part(module), own, found, path.name)
+    return module, "; ".join(notes)
+
+
+def build_resnet(spec: Spec, weights: str | Path, num_classes: int = 0, in_channels: int = 0) -> ResNet:
+    """Return a ResNet with the weights of a file, in eval mode without gradients, as `build_from` does."""
+
+    def make(classes: int, channels: int) -> ResNet:
+        return ResNet(spec, classes or 1000, channels or 3)
+
+    model, choice = build_from(weights, make, num_classes, in_channels)
+    model.choice = choice
+    return model.eval().requires_grad_(False)
+
+
+def counts_of(model_state: State, file_state: State) -> dict[str, int]:
+    """Return `num_classes` and `in_channels` of a file where these are all that differs from a model, else nothing."""
+    faults = differences(model_state, file_state)
+    reshaped = faults.pop("wrong shape")
+    if any(faults.values()):
+        return {}
+    counts: dict[str, int] = {}
+    for key in reshaped:
+        want, have = model_state[key].shape, file_state[key].shape
+        if want[1:] == have[1:]:
+            name, count = "num_classes", have[0]
+        elif len(want) == len(have) == 4 and (want[0], *want[2:]) == (have[0], *have[2:]):
+            name, count = "in_channels", have[1]
+        else:
+            return {}
+        if counts.setdefault(name, count) != count:
+            return {}
+    sizes = {model_state[key].shape[0] for key in reshaped if model_state[key].shape[1:] == file_state[key].shape[1:]}
+    return counts if len(sizes) < 2 else {}
+
+
+def _tensors_of(module: nn.Module) -> dict[str, Tensor]:
+    """Return a module's state dict without what is no tensor."""
+    return {key: value for key, value in module.state_dict().items() if isinstance(value, Tensor)}
+
+
+def _find(contents: object, own: State, name: str, entry: str) -> Weights:
     try:
-        state = read(path)
-    except ModuleNotFoundError as error:
-        package = str(error.name).partition(".")[0]
-        raise ImportError(f"{path}: needs {package}, which is not installed: pip install {package}") from error
-    except MemoryError:
-        raise
-    except Exception as error:  # a damaged file makes the parsers fail in any way there is: KeyError, struct.error, ...
-        raise ValueError(f"{path}: cannot be read as {path.suffix} weights: {_reason(error)}") from error
-    _load_state(model, state, str(path))
+        return find_weights(contents, own.keys(), entry)
+    except ValueError as error:
+        raise ValueError(f"{name} cannot be read: {error}") from None
 
 
-def _read_torch(path: Path) -> State:
-    # Training scripts, torchvision's and timm's too, store their arguments with the weights; a Namespace is plain data.
-    with torch.serialization.safe_globals([argparse.Namespace]):
-        contents = torch.load(path, map_location="cpu", weights_only=True)
-    for wrapper in ("state_dict", "model"):
-        if isinstance(contents, Mapping) and isinstance(contents.get(wrapper), Mapping):
-            contents = contents[wrapper]
-    if not isinstance(contents, Mapping):
-        raise ValueError(f"it holds a {type(contents).__name__}, not a state dict")
-    state = {_without_wrappers(key): value for key, value in contents.items() if isinstance(value, Tensor)}
-    if not state:
-        raise ValueError(f"it holds no tensors by name, only {_first_few(list(map(str, contents)))}")
-    return state
+def _load(module: nn.Module, own: State, found: Weights, name: str) -> None:
+    """Load the weights that were found, or raise `ValueError` before anything is changed."""
+    faults = differences(own, found.state)
+    faults["missing"] = [key for key in faults["missing"] if not key.endswith(IGNORED)]
+    if any(faults.values()):
+        raise ValueError(_mismatch_message(module, own, found.state, faults, name))
+    _check_values(own, found.state, name)
+    module.load_state_dict(found.state, strict=False)
 
 
-def _read_safetensors(path: Path) -> State:
-    from safetensors.torch import load_file
-
-    return {_without_wrappers(key): value for key, value in load_file(path).items()}
-
-
-_READERS: dict[str, Callable[[Path], State]] = {
-    **dict.fromkeys((".pt", ".pth", ".bin", ".tar"), _read_torch),
-    ".safetensors": _read_safetensors,
-    **dict.fromkeys((".h5", ".keras"), lambda path: keras_layout.to_state_dict(keras_layout.read_file(path))),
-}
-
-
-def _without_wrappers(key: str) -> str:
-    """Drop the prefixes of DataParallel (`module.`), trainers (`model.`) and torch.compile (`_orig_mod.`)."""
-    return re.sub(r"^((module|model)\.)+", "", key.replace("_orig_mod.", ""))
-
-
-def _reason(error: Exception) -> str:
-    if type(error) is ValueError:  # raised here, with a sentence
-        return str(error)
-    if "Unsupported global" in str(error):  # torch's text advises to run whatever code the file brings
-        return "it holds objects other than tensors; save the model's state_dict() alone"
-    first_line = str(error).strip().partition("\n")[0]
-    return f"it is damaged or something else ({type(error).__name__}: {first_line[:120]})"
-
-
-def _differences(model_state: State, file_state: State) -> dict[str, list[str]]:
-    """Return the keys that differ between the states of a model and of a file, by fault."""
-    want, have = (
-        {key: value.shape for key, value in state.items() if not key.endswith("num_batches_tracked")}
-        for state in (model_state, file_state)
-    )
-    return {
-        "missing": [key for key in want if key not in have],
-        "unexpected": [key for key in have if key not in want],
-        "wrong shape": [key for key in want if key in have and want[key] != have[key]],
-    }
-
-
-def _load_state(model: ResNet, state: State, origin: str) -> None:
-    """Load `state` into `model`, or raise `ValueError` before anything is changed."""
-    differences = _differences(model.state_dict(), state)
-    if any(differences.values()):
-        raise ValueError(_mismatch_message(model, state, differences, origin))
-    model.load_state_dict(state, strict=False)
-
-
-def _mismatch_message(model: ResNet, state: State, differences: dict[str, list[str]], origin: str) -> str:
-    want = model.state_dict()
-    reshaped = differences["wrong shape"]
-    shapes = [f"{key} {list(state[key].shape)} instead of {list(want[key].shape)}" for key in reshaped]
-    lines = [f"{origin} does not fit {_describe(model.spec.name, want)}"]
-    groups = differences | {"wrong shape": shapes}
-    lines += [f"  {fault}: {_first_few(keys)}" for fault, keys in groups.items() if keys]
-    if reshaped and CLASSIFIER.issuperset(chain(*differences.values())):
-        have = len(state["fc.bias"])
-        lines.append(
-            f"  the file has {have} classes, the model {len(want['fc.bias'])}: build it with num_classes={have}"
+def _check_values(own: State, state: State, name: str) -> None:
+    """Raise ValueError for values that no network works with, or that are not the weights themselves."""
+    coded = [key for key, value in state.items() if own[key].is_floating_point() and not _plain(value)]
+    if coded:
+        kind = (
+            "sparse" if state[coded[0]].layout != torch.strided else str(state[coded[0]].dtype).removeprefix("torch.")
         )
-    elif likely := likely_model(state):
-        lines.append(f"  it looks like {likely}")
-    else:
-        lines.append("  no ResNet here has exactly these keys and shapes")
+        raise ValueError(f"{name} holds {kind} weights, of which floats cannot be made here: {listed(coded)}")
+    broken = [key for key, value in state.items() if not value.float().isfinite().all()]
+    if broken:
+        raise ValueError(f"{name} holds NaN or infinite weights, as a training that diverged leaves: {listed(broken)}")
+    negative = [key for key, value in state.items() if key.endswith("running_var") and (value < 0).any()]
+    if negative:
+        raise ValueError(f"{name} holds negative variances: {listed(negative)}")
+
+
+def _plain(value: Tensor) -> bool:
+    return value.is_floating_point() and value.layout == torch.strided
+
+
+def _mismatch_message(module: nn.Module, own: State, state: State, faults: dict[str, list[str]], name: str) -> str:
+    ours = isinstance(module, ResNet)
+    model = describe(module.spec.name, own) if isinstance(module, ResNet) else type(module).__name__
+    shapes = [f"{key} {list(state[key].shape)} instead of {list(own[key].shape)}" for key in faults["wrong shape"]]
+    lines = [f"{name} does not fit {model}"]
+    lines += [f"  {fault}: {listed(keys)}" for fault, keys in (faults | {"wrong shape": shapes}).items() if keys]
+    counts = counts_of(own, state)
+    if counts:
+        options = " ".join(f"--{key.replace('_', '-')} {count}" for key, count in counts.items())
+        keywords = ", ".join(f"{key}={count}" for key, count in counts.items())
+        lines.append(f"  ask for what the file has: {options}, or leave it out (in Python {keywords})")
+        return "\n".join(lines)
+    lines += [f"  {cure}" for cure in [_undone(state), _shard(name)] if cure]
+    if len(lines) == 1 + sum(map(bool, faults.values())):
+        lines.append(f"  {_headless(own, faults) or _likely(state, ours)}")
     return "\n".join(lines)
 
 
-def likely_model(state: State) -> str | None:
-    """Describe the model whose keys and shapes `state` has: "resnet50v2, num_classes=10, in_channels=3".
-
-    A state dict may lack the classifier. Returns `None` where no model of this package matches in every other key.
-    """
-    spec = _guess(state)
-    if spec is None:
-        return None
-    classes = len(state["fc.weight"]) if "fc.weight" in state else 1000
-    with torch.device("meta"):
-        model = ResNet(spec, classes, in_channels=state["conv1.weight"].shape[1])
-    if not CLASSIFIER.issuperset(chain(*_differences(model.state_dict(), state).values())):
-        return None
-    alternative = f" or {Spec(spec.depth, spec.version, 'none').name}" if spec.shortcut == "A" else ""
-    return _describe(spec.name + alternative, state)
+def _headless(own: State, faults: dict[str, list[str]]) -> str:
+    """Return the sentence for a file that has all but a model's last layer, or ""."""
+    layers = [key.rpartition(".")[0] for key in own]
+    if (
+        faults["unexpected"]
+        or faults["wrong shape"]
+        or {key.rpartition(".")[0] for key in faults["missing"]} != {layers[-1]}
+    ):
+        return ""
+    return f"it lacks the classifier, {layers[-1]}: a backbone alone gives no logits, and they are what is checked"
 
 
-def _guess(state: State) -> Spec | None:
-    """Return the spec that the names of the keys suggest; the caller compares the shapes."""
-    blocks = {match[0]: match for key in state if (match := re.match(r"layer(\d)\.(\d+)\.", key))}
-    counts = tuple(len({match[2] for match in blocks.values() if match[1] == stage}) for stage in "1234")
-    kind: BlockKind = "bottleneck" if "layer1.0.conv3.weight" in state else "basic"
-    depth = next((depth for depth, arch in ARCHS.items() if arch == (kind, counts)), None)
-    ranks = (state[key].ndim if key in state else None for key in ("conv1.weight", "fc.weight"))
-    if depth is None or tuple(ranks) not in ((4, 2), (4, None)):
-        return None
-    preact = "layer1.0.preact_bn.weight" in state
-    version: Version = "v1.5" if "conv1.bias" not in state else "v2" if preact else "v1"
-    projections = sum(f"{block}downsample.0.weight" in state for block in blocks)
-    shortcut: Shortcut = "A" if not projections else "C" if projections == len(blocks) else "B"
-    return Spec(depth, version, shortcut)
+def _undone(state: State) -> str:
+    """Return the sentence for keys that a tool which changes layers left, or ""."""
+    for tell, cure in UNDONE:
+        key = next((key for key in state if re.search(tell, key)), None)
+        if key:
+            return f"{key} is of {cure} brings the layer's own weights back, before they are saved"
+    return ""
 
 
-def _describe(name: str, state: State) -> str:
-    classes = f"num_classes={len(state['fc.weight'])}" if "fc.weight" in state else "no classifier (fc)"
-    return f"{name}, {classes}, in_channels={state['conv1.weight'].shape[1]}"
+def _shard(name: str) -> str:
+    shard = re.search(r"-(\d+)-of-(\d+)\.", name)
+    return f"it is shard {int(shard[1])} of {int(shard[2])}: give their index, a file *.index.json" if shard else ""
 
 
-def _first_few(words: list[str]) -> str:
-    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
-    return ", ".join(words[:SHOWN]) + more
+def _likely(state: State, ours: bool) -> str:
+    """Return the sentence that says what the file looks like, with the option that takes it."""
+    root = next((key[: -len(FIRST)] for key in state if key.endswith(FIRST)), "")
+    state = {key.removeprefix(root): value for key, value in state.items()}
+    if likely := likely_model(state):
+        return f"it looks like {likely}: --model {likely.partition(',')[0].partition(' ')[0]}"
+    if family := likely_family(state):
+        what, asked = family
+        return f"it looks like {what}" + (f": --model {asked}, or another of that family" if asked else "")
+    return "no ResNet here has exactly these keys and shapes" if ours else "it is of another model"

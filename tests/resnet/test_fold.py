@@ -122,3 +122,74 @@ def test_a_norm_stays_where_others_read_the_convolution_too() -> None:
     folded = fold(model)
     assert isinstance(folded.norm, nn.BatchNorm2d)
     assert torch.equal(folded(x), model(x))
+
+
+class NormAct(nn.BatchNorm2d):
+    """A norm with an activation inside, as timm's."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.drop, self.act = nn.Identity(), nn.SiLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.act(self.drop(super().forward(x)))
+
+
+class NormThenSelf(NormAct):
+    """A norm that is more than itself and its children."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) + x
+
+
+class Standardised(nn.Conv2d):
+    """A convolution that takes the mean off its weight: a scale folded into it would be lost."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return nn.functional.conv2d(x, weight / weight.std(), self.bias)
+
+
+class Padded(nn.Conv2d):
+    """A convolution that pads by the size of its input, as TensorFlow's."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(nn.functional.pad(x, (0, x.shape[-1] % 2, 0, 0)))
+
+
+@pytest.mark.parametrize(
+    ("conv_class", "norm_class", "folds"),
+    [
+        (nn.Conv2d, NormAct, True),
+        (Padded, nn.BatchNorm2d, True),
+        (nn.Conv2d, NormThenSelf, False),
+        (Standardised, nn.BatchNorm2d, False),
+    ],
+)
+def test_layers_of_other_classes_fold_where_that_changes_nothing(
+    conv_class: type, norm_class: type, folds: bool
+) -> None:
+    torch.manual_seed(0)
+    norm = norm_class(4)
+    nn.init.uniform_(norm.weight, 0.5, 1.5)
+    norm.running_mean.normal_()
+    model = nn.Sequential(conv_class(3, 4, 3), norm).double().eval().requires_grad_(False)
+    x = torch.randn(2, 3, 9, 9, dtype=torch.float64)
+    folded = fold(model)
+    assert (not norms(folded)) == folds
+    assert torch.allclose(folded(x), model(x), rtol=1e-12)
+
+
+def test_a_convolution_that_runs_twice_is_left() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.one, self.two = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+            nn.init.uniform_(self.two.weight, 0.5, 1.5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.two(self.conv(self.one(self.conv(x))))
+
+    model, x = Twice().eval().requires_grad_(False), torch.randn(1, 3, 5, 5)
+    assert norms(fold(model)) == {"one", "two"}
+    assert torch.equal(fold(model)(x), model(x))

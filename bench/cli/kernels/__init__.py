@@ -1,1 +1,1 @@
-"""`kernels counts tune`."""
+"""`kernels counts tune op`."""

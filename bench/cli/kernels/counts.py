@@ -14,6 +14,7 @@ from typer import Option
 from bench.cli.asking import NAMING, asks
 from bench.cli.console import FAILED, Csv, Json, Markdown, ToFile, hint, print_csv, print_json, print_lines, spinner
 from bench.files import check_writable
+from bench.kinds import COUNTS
 from bench.plans.choose import Asked, choose
 from bench.static.cases import Change, Facts, compare_facts, failures
 from bench.static.cases_text import facts_lines, facts_markdown, facts_rows
@@ -44,7 +45,7 @@ def counts(
     cases = choose(asked, device="cpu").cases
     before = Facts.read(against) if against else None
     if output:
-        check_writable(output)
+        check_writable(output, COUNTS)
     with spinner("counting") as status:
         now = count_cases(cases, lambda done, total, name: status.update(f"counting {done} of {total}: {name}"))
     changes: Sequence[Change] = ()

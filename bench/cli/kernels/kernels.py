@@ -26,6 +26,8 @@ from bench.cli.kernels import bundle as cli_bundle
 from bench.cli.kernels import predict as cli_predict
 from bench.cli.kernels.options import ALL, Accept, Arch, Check, Layers, Tables
 from bench.cli.kernels.progress import CompileBar
+from bench.files import check_writable
+from bench.kinds import ACCEPTED
 from bench.static import predictions
 from bench.static.compile import absolute, compile_kernels, parse_archs, tuned_tables
 from bench.static.kernel_changes import as_json as changes_as_json
@@ -57,6 +59,8 @@ def kernels(
         one, tables = arch if arch != ALL else "sm_90", absolute(_readable_tables(table))
         return cli_bundle.make_bundle(bundle, one, models, batch, precision, candidates, tables, budget, as_json)
     start = time.monotonic()
+    if accept:
+        check_writable(accept, ACCEPTED)
     archs, globs = parse_archs(arch), filter or []
     before = Accepted.read(check) if check else None
     now = _compile(archs, globs, _readable_tables(table))

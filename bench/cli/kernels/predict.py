@@ -8,6 +8,8 @@ from typing import Annotated
 from typer import Option
 
 from bench.cli.console import USAGE, out, print_json, stop, tell
+from bench.files import check_writable
+from bench.kinds import PREDICTION
 from bench.static import predictions
 from bench.tuning.gpus import PREDICTABLE, Gpu
 from kernels.cards.cards import CARDS, find_card
@@ -24,6 +26,7 @@ Card = Annotated[
 
 def predict(path: Path, card: str, as_json: bool) -> None:
     """Write the predicted time of each layer, and print the sum of each batch size."""
+    check_writable(path, PREDICTION)
     prediction = predictions.write_prediction(path, _gpu(card))
     if as_json:
         return print_json(prediction)

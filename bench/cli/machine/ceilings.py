@@ -22,6 +22,7 @@ from bench.cli.console import (
     spinner,
 )
 from bench.files import check_writable
+from bench.kinds import CEILINGS
 from bench.machine.environment import environment
 from bench.roofline.ceilings import (
     fastest_measurements,
@@ -65,7 +66,7 @@ def ceilings(
     if reason:
         hint(f"{path}: {reason}: measuring again.")
     if kept is None or reason:
-        check_writable(path)
+        check_writable(path, CEILINGS)
         with spinner("starting") as status:
             kept = measure_ceilings(env, lambda stage: status.update(f"measuring: {stage}"), quick)
         save_ceilings(kept, path)

@@ -12,17 +12,19 @@ from bench.cli.words import parse_batches, parse_words
 from bench.commands import command_line
 from bench.machine.environment import environment
 from bench.roofline.ceilings import load_ceilings
-from bench.roofline.floors import DATASHEETS, floor_rows
+from bench.roofline.floors import DATASHEETS, count_network, floor_rows
 from bench.roofline.floors_text import print_floors
-from resnet.archs import Spec
 from resnet.cost import BYTES
-from resnet.floors import FUSIONS, Ceilings
+from resnet.floors import FUSIONS, Ceilings, fusions_of
+from resnet.names import Build, canonical_model, is_outside
 
 HERE = "here"
 
 
 def floors(
-    model: Annotated[str, Argument(metavar="MODEL", help="A network, as resnet101v2.")] = "resnet50",
+    model: Annotated[
+        str, Argument(metavar="MODEL", help="A network: resnet101v2, timm:convnext_tiny, module:function.")
+    ] = "resnet50",
     gpu: Annotated[
         str | None, Option(metavar="NAME,...", help=f"By the datasheets of {', '.join(DATASHEETS)}, or all.")
     ] = None,
@@ -31,21 +33,31 @@ def floors(
     ] = None,
     batch: Annotated[str, Option(metavar="N,...", help="Batch sizes.")] = "1,8,32,128",
     image: Annotated[int, Option(min=32, help="Side of the images in pixels.")] = 224,
+    num_classes: Annotated[int | None, Option(min=1, metavar="N", help="Its classes.  \\[default: its own]")] = None,
+    in_channels: Annotated[int | None, Option(min=1, metavar="C", help="Its channels.  \\[default: its own]")] = None,
     as_csv: Csv = False,
     as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """The least time of a network by the roofline model: with this machine's measured ceilings, or by datasheets."""
     try:
-        name = Spec.parse(model).name
+        name = canonical_model(model)
     except ValueError as error:
         stop(str(error), USAGE)
     machines = _machines(gpu)
     precisions = parse_words("precision", precision, BYTES) if precision else ["fp16"] if gpu else []
-    rows = floor_rows(name, image, machines, precisions, parse_batches(batch))
+    batches = parse_batches(batch)
+    counts = {"num_classes": num_classes or 0, "in_channels": in_channels or 0}
+    network = (
+        count_network(name, image, Build(num_classes=num_classes or 0, in_channels=in_channels or 0))
+        if is_outside(name)
+        else counts
+    )
+    rows = floor_rows(name, image, machines, precisions, batches, network)
     if as_json:
+        fusions = {fusion: FUSIONS[fusion] for fusion in fusions_of(name)}
         as_dicts = {key: asdict(ceilings) for key, ceilings in machines.items()}
-        print_json({"model": name, "image": image, "fusions": FUSIONS, "ceilings": as_dicts, "rows": rows})
+        print_json({"model": name, "image": image, "fusions": fusions, "ceilings": as_dicts, "rows": rows})
         return
     if as_csv:
         print_csv({"model": name, "image": image} | row for row in rows)

@@ -25,7 +25,8 @@ from bench.cli.console import (
 )
 from bench.cli.progress import Progress
 from bench.cli.words import absolute_input, parse_percentages
-from bench.files import write_json
+from bench.files import check_writable, write_json
+from bench.kinds import SELFTEST
 from bench.machine.environment import ROOT, environment
 from bench.plans.choose import Asked, check_plan, choose
 from bench.plans.plan import Plan
@@ -91,6 +92,8 @@ def selftest(
     from bench.verdicts.selftest import simulated
 
     _refuse_options_of_other_mode(context, bool(real))
+    if output:
+        check_writable(output, SELFTEST)
     if real:
         delays = [0.0, *dict.fromkeys(parse_percentages("--delay", delay))]
         plan = choose(Asked(real, only=filter or ()))

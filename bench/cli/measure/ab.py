@@ -8,9 +8,10 @@ import typer
 from typer import Argument, Option
 
 from bench.cli.again import again
-from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, asks
+from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, DryRun, asks
 from bench.cli.comparing import Every, FailOn, Fails, Minimum, parse_minimums
 from bench.cli.console import Budget, Csv, Input, Json, Markdown, Output, Seed, out, print_csv, print_json, tell
+from bench.cli.measure.cases import print_dry_duel
 from bench.cli.progress import Progress
 from bench.cli.words import absolute_input
 from bench.commands import command_line
@@ -52,6 +53,7 @@ def ab(
     every: Every = False,
     input: Input = "photos",
     seed: Seed = 0,
+    dry_run: DryRun = False,
     as_csv: Csv = False,
     as_markdown: Markdown = False,
     as_json: Json = False,
@@ -69,6 +71,9 @@ def ab(
     question = Question(metric_names(metric) if metric else USUAL, parse_minimums(minimum))
     chosen, env = choose(asked), environment()
     check_plan(chosen, env)
+    if dry_run:
+        print_dry_duel(chosen, env, rounds, as_json)
+        return
     if resume and output is None:
         raise typer.BadParameter("--resume needs the folder to go on in: -o DIR")
     folder = output or new_run_folder(f"ab-{chosen.name}")

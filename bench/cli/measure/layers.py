@@ -24,6 +24,8 @@ from bench.cli.console import (
     spinner,
     write_output,
 )
+from bench.files import check_writable
+from bench.kinds import LAYERS, TRACE
 from bench.machine.environment import environment
 from bench.plans.choose import Asked, case_beside, check_case, check_input, choose_case
 from bench.roofline.layers import compare_layers, measure_layers
@@ -56,9 +58,11 @@ def layers(
     for parsed in cases:
         check_case(parsed, env)
     check_input(input)
-    for path in (trace, output):
+    for path, kind in ((trace, TRACE), (output, LAYERS)):
         if path is not None and not path.resolve().parent.is_dir():
             raise typer.BadParameter(f"{path}: there is no folder {path.resolve().parent}")
+        if path is not None:
+            check_writable(path, kind)
     profiles = []
     for number, parsed in enumerate(cases):
         with spinner(parsed.name) as status:

@@ -28,6 +28,8 @@ def once(
     case, plan = choose_case(asked)
     check_case(case, environment())
     answer = run_once(case, executions, input, seed, plan.build, plan.settings.threads)
+    if choice := answer.get("network", {}).get("choice"):
+        tell(f"{case.model}: {choice}")
     if as_json:
         print_json(answer)
     elif answer["status"] == "ok":

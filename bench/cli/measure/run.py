@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, asks
+from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, DryRun, asks
 from bench.cli.chosen import Save, save_as
 from bench.cli.console import Budget, Csv, Input, Json, Markdown, Output, Seed, ViewName, out, print_csv, print_json
-from bench.cli.measure.sweep import exit_code, run_sweep
-from bench.paths import latest_run_folder, new_run_folder
-from bench.plans.choose import Asked, choose
+from bench.cli.measure.cases import print_dry_run
+from bench.cli.measure.sweep import exit_code, plan_and_folder, run_sweep
+from bench.plans.choose import Asked
 from bench.records.places import check_name
 from bench.report.markdown import render_markdown
 from bench.report.terminal import print_report
@@ -37,7 +37,11 @@ def run(
     ] = None,
     rounds_limit: Annotated[int | None, Option(min=1, help="At most, with --until.  \\[default: 20]")] = None,
     resume: Annotated[
-        bool, Option("--resume", help="Run only what is missing in DIR (or in this plan's latest folder).")
+        bool,
+        Option(
+            "--resume",
+            help="Run only what is missing in DIR or in this plan's latest folder; without PLAN, of DIR's cases.",
+        ),
     ] = False,
     retry: Annotated[bool, Option("--retry", help="As --resume, and run again what failed.")] = False,
     cold: Annotated[bool, Option("--cold", help="Cold starts: every process finds its compile caches empty.")] = False,
@@ -46,6 +50,7 @@ def run(
     input: Input = "photos",
     seed: Seed = 0,
     save: Save = None,
+    dry_run: DryRun = False,
     as_csv: Csv = False,
     as_markdown: Markdown = False,
     as_json: Json = False,
@@ -53,10 +58,13 @@ def run(
     """Measure every case of a plan, with live progress, and print the table."""
     if save:
         check_name(save)
-    chosen = with_rounds(choose(asked), rounds, until, rounds_limit)
+    plan, folder = plan_and_folder(asked, output, resume or retry)
+    chosen = with_rounds(plan, rounds, until, rounds_limit)
     shown = view or ("cold" if cold else "speed")
-    folder = output or (latest_run_folder(chosen.name) if resume or retry else new_run_folder(chosen.name))
     sweep = sweep_of(chosen, folder, resume=resume, retry=retry, cold=cold, budget_s=budget, source=input, seed=seed)
+    if dry_run:
+        print_dry_run(sweep, as_json)
+        return
     records = run_sweep(sweep)
     if as_json:
         print_json(report_as_json(records))

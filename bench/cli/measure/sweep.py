@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import typer
 
 from bench.cli.again import again
 from bench.cli.console import FAILED, STOPPED, read_records, tell
+from bench.cli.measure.cases import estimate_sweep
 from bench.cli.progress import Progress
+from bench.paths import latest_run_folder, new_run_folder
+from bench.plans.choose import ADHOC, Asked, choose
+from bench.plans.plan import Plan
 from bench.records.record import Record
+from bench.runs.run import recorded_plan
 from bench.runs.sweep import Sweep
+
+
+def plan_and_folder(asked: Asked, output: Path | None, going_on: bool, prefix: str = "") -> tuple[Plan, Path]:
+    """Return the plan that is asked for and the folder of its records, whose runs are named after it with `prefix`.
+
+    A sweep that goes on may leave out the plan: its cases and settings are those of the records in the folder.
+    """
+    if going_on and not asked.axes and asked.plan in (None, ADHOC):
+        folder = output or latest_run_folder(prefix + ADHOC)
+        return choose(replace(asked, plan=recorded_plan(folder))), folder
+    plan = choose(asked)
+    name = prefix + plan.name
+    return plan, output or (latest_run_folder(name) if going_on else new_run_folder(name))
 
 
 def run_sweep(sweep: Sweep) -> list[Record]:
     """Run a sweep; return all records of its folder."""
     plan, folder = sweep.plan, sweep.store.folder
+    time = estimate_sweep(sweep) if plan.timed else None
     with Progress(plan.name, sweep.env) as events:
+        if time and time.executions:
+            tell(f"{time}.")
         sweep.events = events
         try:
             for _ in sweep.run():

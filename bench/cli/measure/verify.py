@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from bench.cli.asking import BUILDING, NAMING, asks
+from bench.cli.asking import BUILDING, NAMING, DryRun, asks
 from bench.cli.console import Budget, Csv, Input, Json, Markdown, Output, Seed, console_for, print_csv, print_json
-from bench.cli.measure.sweep import exit_code, run_sweep
-from bench.paths import latest_run_folder, new_run_folder
+from bench.cli.measure.cases import print_dry_run
+from bench.cli.measure.sweep import exit_code, plan_and_folder, run_sweep
 from bench.plans import plan as plans
-from bench.plans.choose import Asked, choose
+from bench.plans.choose import Asked
 from bench.report.terminal import gate_rows, print_gate
 from bench.runs.run import sweep_of
 
@@ -29,15 +29,18 @@ def verify(
     ] = None,
     input: Input = "photos",
     seed: Seed = 0,
+    dry_run: DryRun = False,
     as_csv: Csv = False,
     as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """Check the answers only: the accuracy gate of `run`, by the same path, with one execution."""
-    chosen = plans.gate_only(choose(asked))
-    name = f"verify-{chosen.name}"
-    folder = output or (latest_run_folder(name) if resume else new_run_folder(name))
+    plan, folder = plan_and_folder(asked, output, resume, "verify-")
+    chosen = plans.gate_only(plan)
     sweep = sweep_of(chosen, folder, resume=resume, budget_s=budget, jobs=jobs, source=input, seed=seed)
+    if dry_run:
+        print_dry_run(sweep, as_json)
+        return
     records = run_sweep(sweep)
     if as_json:
         print_json([{"case": r.case.name, "status": r.status, "reason": r.reason, "gate": r.gate} for r in records])

@@ -14,6 +14,8 @@ from bench.cli.console import (
     FAILED,
     UNABLE,
     Csv,
+    Exclude,
+    Filter,
     Input,
     Json,
     Markdown,
@@ -45,6 +47,8 @@ def capacity(
         ),
     ] = None,
     cases: Annotated[str | None, Argument(metavar="[CASE-GLOB]", help="Only cases that match.")] = None,
+    filter: Filter = None,
+    exclude: Exclude = None,
     p99_ms: Annotated[
         float, Option(min=1e-3, metavar="MS", help="Time within which 99 % of requests are answered.")
     ] = P99_MS,
@@ -73,7 +77,7 @@ def capacity(
     """The requests a second that a device can serve: by simulation with measured latencies, or with --real for real."""
     wait_ns = wait_ms * 1e6
     if real is not None:
-        if plot or cases or max_batch:
+        if plot or cases or max_batch or filter or exclude:
             raise typer.BadParameter("--real takes --rate, --seconds, --max-wait and a DIR to predict from; no more")
         place = None if folder is None else results_at(folder)
         job = load_job(real, place, rate, seconds or SECONDS, wait_ns, input, seed)
@@ -82,14 +86,15 @@ def capacity(
     if seconds is not None:
         raise typer.BadParameter("--seconds goes with --real")
     from bench.serving.curve import PICTURES
-    from bench.serving.groups import group_services, matching_records, simulate_group
-    from bench.serving.text import print_groups
+    from bench.serving.groups import group_services, measured_records, simulate_group
 
     if plot and plot.suffix not in PICTURES:
         raise typer.BadParameter(f"--plot {plot}: name a file that ends in {' or '.join(PICTURES)}")
     (folder,) = chosen_folders([folder] if folder else None)
+    only = [*(filter or ()), *([cases] if cases else ())]
+    records = read_records([folder], only, exclude or ())
     with spinner("simulating"):
-        services = group_services(matching_records(read_records([folder]), folder, cases))
+        services = group_services(measured_records(records, folder))
         groups = [simulate_group(*service, p99_ms * 1e6, wait_ns, max_batch, seed) for service in services]
         groups = [group for group in groups if group.capacities]
         for group in groups:
@@ -98,13 +103,19 @@ def capacity(
         stop(f"no batch of {folder} is as small as --max-batch {max_batch}", FAILED)
     if plot:
         _write_plot(groups, plot)
+    _print(groups, wait_ms, as_json, as_csv, as_markdown)
+    raise typer.Exit(0 if any(group.capacities[0].rate for group in groups) else FAILED)
+
+
+def _print(groups: list[Group], wait_ms: float, as_json: bool, as_csv: bool, as_markdown: bool) -> None:
+    from bench.serving.text import print_groups
+
     if as_json:
         print_json([group.as_json() for group in groups])
     elif as_csv:
         print_csv(row for group in groups for row in group.as_rows())
     else:
         print_groups(console_for(as_markdown), groups, wait_ms)
-    raise typer.Exit(0 if any(group.capacities[0].rate for group in groups) else FAILED)
 
 
 def _write_plot(groups: list[Group], path: Path) -> None:
@@ -117,5 +128,3 @@ def _write_plot(groups: list[Group], path: Path) -> None:
         save_picture(list(zip(group.capacities, group.points, strict=True)), path, group.heading)
     except ImportError as error:
         stop(f"--plot needs {error.name}: {NEEDS}", UNABLE)
-    except OSError as error:
-        stop(f"cannot write {path}: {error.strerror or error}", FAILED)

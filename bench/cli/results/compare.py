@@ -13,6 +13,7 @@ from bench.cli.comparing import Every, FailOn, Fails, Minimum, parse_minimums
 from bench.cli.complete import complete_results
 from bench.cli.console import (
     Csv,
+    Exclude,
     Filter,
     Json,
     Markdown,
@@ -45,6 +46,7 @@ def compare(
         ),
     ] = None,
     filter: Filter = None,
+    exclude: Exclude = None,
     metric: Annotated[
         list[str] | None, Option(metavar="NAME", help=f"Only this metric of {', '.join(METRICS)}; repeat.")
     ] = None,
@@ -68,7 +70,7 @@ def compare(
     metrics, minimums, fields = metric_names(metric or ()), parse_minimums(minimum), parse_allowed(allow or ())
     folders = chosen_sides(base, head)
     with damage_on_stderr():
-        sides = read_sides(*folders, filter or [])
+        sides = read_sides(*folders, filter or [], exclude or [])
     comparison = compare_sides(folders, sides, metrics, minimums, fields)
     steps = [] if err_is_quiet() else text.advice(comparison, plan_of(sides[1]), str(folders[1]))
     if as_json:

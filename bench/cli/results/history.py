@@ -15,6 +15,7 @@ from bench.cli.console import (
     UNABLE,
     USAGE,
     Csv,
+    Exclude,
     Filter,
     Json,
     Markdown,
@@ -24,7 +25,7 @@ from bench.cli.console import (
     print_json,
     stop,
 )
-from bench.plans.words import matches
+from bench.plans.words import narrow
 from bench.records.places import store_at
 from bench.runs.worktree import commit_order
 from bench.verdicts.metrics import METRICS, metric_named
@@ -42,6 +43,7 @@ def history(
         ),
     ] = None,
     filter: Filter = None,
+    exclude: Exclude = None,
     metric: Annotated[
         list[str] | None,
         Option(metavar="NAME", help=f"Any of {', '.join(METRICS)}; repeat.  \\[default: {', '.join(USUAL)}]"),
@@ -66,9 +68,10 @@ def history(
             series = read_history(places, names, commit_order())
     except ModuleNotFoundError as error:
         stop(f"change points need {error.name}: pip install ruptures", UNABLE)
-    series = [one for one in series if matches(one.case, filter or ())]
+    kept = narrow(dict.fromkeys(one.case for one in series), filter or (), exclude or (), "these stores at a commit")
+    series = [one for one in series if one.case in kept]
     if not series:
-        stop("no case that matches was measured at a commit", USAGE)
+        stop("no case was measured at a commit", USAGE)
     if as_json:
         print_json([text.as_json(one) for one in series])
     elif as_csv:

@@ -13,6 +13,8 @@ from bench.cli.console import (
     FAILED,
     UNDECIDED,
     Csv,
+    Exclude,
+    Filter,
     Json,
     Markdown,
     console_for,
@@ -26,6 +28,8 @@ from bench.report.recommend_text import group_as_json, group_as_rows, print_reco
 
 def recommend(
     folders: Results = None,
+    filter: Filter = None,
+    exclude: Exclude = None,
     p99_ms: Annotated[float | None, Option(min=1e-6, metavar="MS", help="Limit of the p99 latency.")] = None,
     memory_gib: Annotated[
         float | None, Option(min=1e-6, metavar="GIB", help="Limit of the process's memory on the GPU, or on the host.")
@@ -51,7 +55,7 @@ def recommend(
     memory = None if memory_gib is None else memory_gib * GIB
     budget = Budget(None if p99_ms is None else p99_ms * 1e6, memory, min_agreement, objective or "throughput")
     listed = all(option is None for option in (p99_ms, memory_gib, min_agreement, objective))
-    chosen = choose_by_group(chosen_folders(folders), model, budget, tell)
+    chosen = choose_by_group(chosen_folders(folders), model, budget, tell, filter or (), exclude or ())
     if as_json:
         print_json([group_as_json(group, listed) for group in chosen])
     elif as_csv:

@@ -10,7 +10,19 @@ import typer
 from typer import Option
 
 from bench.cli.chosen import Results, Save, chosen_folders, print_runs, save_as, store_of_runs
-from bench.cli.console import FAILED, Csv, Json, Markdown, ViewName, out, print_csv, print_json, read_records
+from bench.cli.console import (
+    FAILED,
+    Csv,
+    Exclude,
+    Filter,
+    Json,
+    Markdown,
+    ViewName,
+    out,
+    print_csv,
+    print_json,
+    read_records,
+)
 from bench.machine.environment import ROOT
 from bench.records.frame import export_parquet
 from bench.report import markdown as reports
@@ -20,6 +32,8 @@ from bench.report.views import report_as_json, report_as_rows
 
 def report(
     folders: Results = None,
+    filter: Filter = None,
+    exclude: Exclude = None,
     html: Annotated[Path | None, Option(metavar="FILE", help="Write an HTML page that needs no network.")] = None,
     stills: Annotated[Path | None, Option(metavar="DIR", help="Write the page's charts as SVG and PNG.")] = None,
     splice: Annotated[bool, Option("--splice", help="Renew the tables in README and docs.")] = False,
@@ -44,6 +58,8 @@ def report(
     if store := store_of_runs(folders):
         print_runs(store, as_json, as_csv, as_markdown)
         return
+    if (filter or exclude) and (html or stills or parquet):
+        raise typer.BadParameter("--html, --stills and --parquet are of whole folders: not with -f or --exclude")
     folders = chosen_folders(folders)
     save_as(save, folders)
     if parquet:
@@ -53,7 +69,7 @@ def report(
         _write_pictures(folders, html, stills)
     if parquet or html or stills:
         return
-    records = read_records(folders)
+    records = read_records(folders, filter or (), exclude or ())
     if as_json:
         print_json(report_as_json(records))
     elif as_csv:
@@ -66,13 +82,15 @@ def report(
 
 def _write_pictures(folders: Sequence[Path], html: Path | None, stills: Path | None) -> None:
     """Write the page, the pictures, or both."""
-    from bench.files import write_file
+    from bench.files import check_writable, write_file
+    from bench.kinds import PAGE
     from bench.report.page.document import render_page
     from bench.report.page.stills import save_stills
 
     if html:
+        check_writable(html, PAGE)
         text = render_page(folders)
-        write_file(html, text)
+        write_file(html, text, kind=PAGE)
         out.print(f"{html}: {len(text.encode()) / 1e6:.1f} MB; open it in a browser", markup=False, soft_wrap=True)
     if stills:
         out.print(f"{stills}: {len(save_stills(folders, stills))} pictures", markup=False, soft_wrap=True)

@@ -37,10 +37,10 @@ def load_job(
 
 def _recorded(case: Case, folder: Path) -> Recorded:
     """Return the latencies of a case's service in the records of a folder, by batch."""
-    from bench.serving.groups import matching_records
+    from bench.serving.groups import measured_records
     from bench.serving.real_text import recorded_times
 
-    return recorded_times(case, matching_records(read_records([folder]), folder, None), folder)
+    return recorded_times(case, measured_records(read_records([folder]), folder), folder)
 
 
 def serve(request: LoadJob, recorded: Recorded | None, as_json: bool, as_csv: bool, as_markdown: bool) -> None:

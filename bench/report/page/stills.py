@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.files import write_file
+from bench.kinds import kind_of
 from bench.report.page import look, sections
 from bench.report.page.data import gather
 from bench.report.page.document import require_libraries
@@ -39,7 +40,7 @@ def save_stills(folders: Iterable[str | Path], target: Path) -> list[Path]:
                 png = vl_convert.vegalite_to_png(text, scale=SCALE, show_warnings=False)
                 for suffix, content in ((".svg", svg), (".png", png)):
                     files.append(target / f"{name}{suffix}")
-                    write_file(files[-1], content)
+                    write_file(files[-1], content, kind=kind_of(content))
     return files
 
 

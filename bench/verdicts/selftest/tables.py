@@ -10,6 +10,7 @@ from typing import Any
 
 from bench.errors import StoreError
 from bench.files import read_json, reading
+from bench.kinds import SELFTEST
 from bench.text import markdown_table
 
 # The targets of the rule: false alarms per case and per sweep, and power for +3 % at 1 % noise.
@@ -34,7 +35,7 @@ def section(root: Path, name: str) -> str:
 
 def read_error_rates(path: Path) -> dict[str, Any]:
     """Read a file of `bench selftest -o`. Raises StoreError for one that is missing or has other contents."""
-    with reading(path, "JSON object", "make it anew"):
+    with reading(path, SELFTEST, "make it anew"):
         results = read_json(path, SCHEMA)
     if results["schema"] != SCHEMA or not results.keys() & {"rates", "tests"}:
         raise StoreError(f"{path} is not what this version's bench selftest -o writes: make it anew")

@@ -47,7 +47,8 @@ def test_what_is_excluded_is_left_out_after_what_is_chosen() -> None:
         ([], ["onnxrutime"], r"matches onnxrutime \(near it: onnxruntime"),
         (["b12"], [], r"near it: b128"),
         (["resnet50/eager/fp32/b128"], [], r"near it: resnet50/eager/fp"),
-        (["zzz"], [], r"matches zzz$"),
+        (["fusd"], [], r"near it: library-fused"),
+        (["zzz"], [], r"matches zzz; it has resnet50/eager/fp32/b1/i224/stream and 50 more"),
         (["fp32"], ["resnet50"], r"--exclude resnet50 leaves no case"),
     ],
 )

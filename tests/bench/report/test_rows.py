@@ -9,6 +9,7 @@ from bench.records.record import Record
 from bench.report.rows import (
     describe_fastest,
     describe_reliability,
+    describe_unseen,
     group_without_speed,
     largest_batches,
     rows_from_records,
@@ -130,6 +131,16 @@ def test_other_work_beside_the_timing_is_told_loudly(record: Make) -> None:
     assert "OTHER WORK took up to 45% of this machine's time during 1 runs" in describe_reliability(
         [quiet, crowded], rows_from_records([quiet, crowded])
     )
+
+
+def test_layers_that_the_gate_would_not_see_are_told(record: Make) -> None:
+    seeing = record("resnet50/eager/fp32/b1/i224/stream", gate={"before": {"blind": []}})
+    blind = record("resnet50/eager/bf16/b1/i224/stream", gate={"before": {"blind": ["layer1.0.conv1", "fc", "conv1"]}})
+    assert describe_unseen([seeing]) == ""
+    told = "would not see errors of 3 layers of resnet50 in bf16 (layer1.0.conv1, fc, ...)"
+    assert told in describe_reliability([seeing, blind], rows_from_records([seeing, blind]))
+    less = record("resnet18/eager/bf16/b1/i224/stream", gate={"before": {"blind": ["fc"]}})
+    assert f"{told}, which add next to nothing to the answers; so of 1 more" in describe_unseen([less, blind])
 
 
 def test_the_largest_batch_is_a_row_of_its_own(record: Make) -> None:

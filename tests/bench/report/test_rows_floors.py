@@ -61,3 +61,29 @@ def test_a_damaged_file_of_ceilings_leaves_the_table_standing(
     assert (
         floor_cells(rows_from_records([record("resnet50/eager/fp32/b8/i224/stream", **facts)])[0])["% of roof"] == "-"
     )
+
+
+def test_a_network_of_other_classes_has_the_floor_of_its_own(
+    record: Make, here: dict[str, Any], measured: Path
+) -> None:
+    cpu = {"environment": here | {"gpu": {"none": "a test"}}}
+    own = record("resnet18/eager/fp32/b1/i224/stream", network={"num_classes": 10, "in_channels": 1}, **cpu)
+    floor = floor_s("resnet18", 1, 224, "fp32", CEILINGS, "conv", 10, 1)
+    assert floor < floor_s("resnet18", 1, 224, "fp32", CEILINGS)
+    assert rows_from_records([own])[0].floor_ns("conv") == pytest.approx(1e9 * floor)
+
+
+def test_a_model_from_outside_has_the_floor_of_what_was_counted_of_it_and_no_other(
+    record: Make, here: dict[str, Any], measured: Path
+) -> None:
+    cpu = {"environment": here | {"gpu": {"none": "a test"}}}
+    name, size = "toys:net/eager/fp32/b4/i32/stream", 10**6
+    # [name, FLOPs, elements of weights, [[source, elements]], elements written] of one image
+    groups = [["a", 10**9, 10, [[-1, size]], size], ["b", 0, 0, [[0, size], [-1, size]], size]]
+    (row,) = rows_from_records([record(name, ms=100, network={"groups": groups}, **cpu)])
+    seconds = 4e9 / 2e11 + 4 * 4 * 3 * size / 2e10  # the first is bound by its FLOPs, the second by its bytes
+    assert row.floor_ns("conv") == pytest.approx(1e9 * seconds)
+    shown = floor_cells(row)
+    assert (shown["% of roof"], shown["block"], shown["block %"]) == (f"{1e3 * seconds:.0f}%", "-", "-")
+    (uncounted,) = rows_from_records([record(name, network={"uncounted": "no meta kernel"}, **cpu)])
+    assert floor_cells(uncounted)["% of roof"] == "-"

@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from bench.cli import app
 from bench.cli.machine import floors as cli_floors
+from bench.commands import command_line
 from bench.machine.environment import environment
 from bench.roofline.ceilings import path_of, save_ceilings
 from bench.roofline.floors import DATASHEETS, floor_rows
@@ -89,7 +90,7 @@ def test_here_is_what_was_measured_here(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setattr(cli_floors, "load_ceilings", lambda facts: real(facts, tmp_path))
     told = bench()
     assert told.exit_code == 3
-    assert "run `bench ceilings`" in told.output
+    assert f"run `{command_line('ceilings')}`" in told.output
     save_ceilings(HERE, path_of(environment(), tmp_path))
     told = bench("resnet18", "--batch", "8")
     assert told.exit_code == 0, told.output
@@ -114,4 +115,48 @@ def test_a_word_that_means_nothing_ends_with_code_2_and_the_allowed_ones(words: 
     told = bench(*words)
     assert told.exit_code == 2
     assert message in told.output
+    assert "Traceback" not in told.output
+
+
+def test_a_network_has_the_floor_of_its_own_classes_and_channels() -> None:
+    words = ["resnet18", "--gpu", "h100", "--batch", "1", "--json"]
+    usual, own = (
+        json.loads(bench(*words, *more).output)["rows"][0]["floor_s"]["conv"]
+        for more in ([], ["--num-classes", "100000", "--in-channels", "1"])
+    )
+    assert own == pytest.approx(floor_s("resnet18", 1, 224, "fp16", DATASHEETS["h100"], "conv", 100000, 1))
+    assert own > 2 * usual  # the classifier's 51 million weights
+
+
+MODEL = """
+from torch import nn
+
+def build(width=8, num_classes=10):
+    layers = nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, 4, 1)
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(4 * 32 * 32, num_classes))
+"""
+
+
+def test_a_model_from_outside_has_the_floor_of_the_work_that_was_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "toy_floors.py").write_text(MODEL)
+    monkeypatch.chdir(tmp_path)
+    words = ["toy_floors:build@width=16", "--gpu", "h100", "--precision", "fp16", "--batch", "2", "--image", "32"]
+    told = json.loads(bench(*words, "--num-classes", "7", "--json").output)
+    assert list(told["fusions"]) == ["conv"]
+    pixels, bandwidth = 32 * 32, DATASHEETS["h100"].bandwidth
+    first = 2 * 2 * (3 + 16) * pixels + 2 * (16 * 27 + 16)  # with the bias that the norm leaves
+    second = 2 * 2 * (16 + 4) * pixels + 2 * (16 * 4 + 4)
+    last = 2 * 2 * (4 * pixels + 7) + 2 * (4 * pixels * 7 + 7)
+    assert told["rows"][0]["floor_s"]["conv"] == pytest.approx((first + second + last) / bandwidth)
+    assert told["rows"][0]["memory_share"] == 1
+
+
+def test_a_model_that_cannot_be_built_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "toy_floors.py").write_text(MODEL)
+    monkeypatch.chdir(tmp_path)
+    told = bench("toy_floors:other", "--gpu", "h100")
+    assert told.exit_code != 0
+    assert "toy_floors" in told.output
     assert "Traceback" not in told.output

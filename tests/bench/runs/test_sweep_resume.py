@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.errors import StoreError
+from bench.errors import PlanError, StoreError
 from bench.plans.plan import Settings
 from bench.runs.process import Answer
 from bench.runs.sweep import Sweep
+from resnet.names import Build
 from tests.bench.runs.played import GOOD, PLAN, FakeChild, names, ok
 
 
@@ -70,6 +72,41 @@ def test_what_was_measured_otherwise_is_not_gone_on_from(
         list(sweep(FakeChild(), resume=True, **change).run())
     free = replace(PLAN, rounds=5, settings=replace(PLAN.settings, limit_s=9.0))
     assert list(sweep(FakeChild(), resume=True, plan=free).run())  # more of the same is
+
+
+def test_other_weights_classes_or_channels_are_not_gone_on_from(sweep: Callable[..., Sweep], tmp_path: Path) -> None:
+    one, other = tmp_path / "one.pth", tmp_path / "other.pth"
+    one.write_bytes(b"1")
+    other.write_bytes(b"2")
+    asked = Build(str(one), num_classes=10)
+    built = {"num_classes": 10, "in_channels": 3, "parameters": 9}
+    plan = replace(PLAN, build=asked)
+    made = sweep(FakeChild(lambda job: ok(network=built)), plan=plan)
+    record = next(record for record in made.run() if record.status == "ok")
+    assert record.network == built | {"weights": "file", "file": "6b86b273ff34fce1", "given": {"num_classes": 10}}
+    assert str(tmp_path) not in record.line()
+    for build, told in [
+        (replace(asked, weights=str(other)), r"another checkpoint \(6b86b273ff34fce1, now d4735e3a265e16ee\)"),
+        (replace(asked, weights=f"{one}#ema"), r"another given entry \(the model's own, now ema\)"),
+        (replace(asked, weights=""), r"another origin of the weights \(file, now synthetic\)"),
+        (replace(asked, num_classes=0), r"another given num_classes \(10, now the model's own\)"),
+        (replace(asked, in_channels=1), r"another given in_channels \(the model's own, now 1\)"),
+    ]:
+        child = FakeChild()
+        with pytest.raises(StoreError, match=told):
+            list(sweep(child, resume=True, plan=replace(PLAN, build=build)).run())
+        assert child.jobs == []
+    one.rename(tmp_path / "moved.pth")  # the same content at another place is the same
+    moved = replace(asked, weights=str(tmp_path / "moved.pth"))
+    assert list(sweep(FakeChild(), resume=True, plan=replace(PLAN, build=moved)).run())
+
+
+def test_weights_that_are_not_there_are_told_before_anything_runs(sweep: Callable[..., Sweep], tmp_path: Path) -> None:
+    child = FakeChild()
+    plan = replace(PLAN, build=Build(str(tmp_path / "gone.pth")))
+    with pytest.raises(PlanError, match=r"the weights cannot be read: No such file or directory: .*gone\.pth"):
+        list(sweep(child, plan=plan).run())
+    assert child.jobs == []
 
 
 def test_what_failed_is_run_again_when_asked_and_then_counts_in_its_place(sweep: Callable[..., Sweep]) -> None:

@@ -115,8 +115,8 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
     ("content", "said"),
     [
         (None, "cannot read"),
-        ("{", "no whole record of counts"),
-        ("[]", "no whole record of counts"),
+        ("{", "no whole file of counts"),
+        ("[]", "no whole file of counts"),
         ('{"schema": 99}', "schema 99 is newer"),
         (json.dumps(facts(launches=1).as_json()).replace('[1, "aten"]', '["1", "aten"]'), "'1' by 'aten' is no count"),
         (json.dumps(facts(launches=1).as_json()).replace('"aten"]', '"guessed"]'), "by 'guessed' is no count"),

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench.worker.gate import MAX_MULTIPLE, RMS_MULTIPLE, ROUNDOFF, Truth, Wrong, check, judge, unseen_ratio
+from bench.worker.gate import Wrong, check, judge, unseen_ratio
 from bench.worker.measure.clock import Clock
+from bench.worker.truth import MAX_MULTIPLE, RMS_MULTIPLE, ROUNDOFF, Truth
 
 BATCH, CLASSES, BUFFERS = 4, 50, 3
 EXACT = np.random.default_rng(0).normal(0, 3, (BUFFERS * BATCH, CLASSES))
@@ -75,6 +76,13 @@ def test_the_limit_is_the_stated_multiple(multiple: float) -> None:
     elif multiple > 1.1 * RMS_MULTIPLE:
         with pytest.raises(Wrong):
             judge(outputs(values, torch.float32), truth)
+
+
+def test_an_error_that_is_no_number_is_not_small_enough() -> None:
+    unknown = EXACT.copy()
+    unknown[3, 3] = np.nan
+    with pytest.raises(Wrong, match="the rms error is nan times that of plain torch"):
+        judge(outputs(EXACT, torch.float32), Truth("fp32", BATCH, EXACT, unknown))
 
 
 def test_plain_torch_being_lucky_asks_for_no_more_than_the_precision_gives() -> None:

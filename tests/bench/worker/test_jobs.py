@@ -42,7 +42,7 @@ def test_a_job_as_earlier_commits_write_it_is_done() -> None:
     made: dict[str, Any] = {"model_name": "resnet18", "image": 32, "count": 2, "precisions": ["fp32"]}
     made |= {"job": "reference", "device": "cpu", "seed": 0, "source": "noise"}
     answer = ask(made, 300, stages.append)
-    assert (answer.status, sorted(answer.data["paths"])) == ("ok", ["fp32", "fp64"])
+    assert (answer.status, sorted(answer.data["paths"])) == ("ok", ["fp32", "fp64", "layers"])
     settings = {"warmup_s": 0.0, "warmup_limit_s": 0.0, "latency_s": 0.0, "latency_limit_s": 0.0, "samples": 3}
     settings |= {"throughput_s": 0.0, "buffers": 2}
     case = {"job": "case", "case": "resnet18/eager/fp32/b1/i32/stream", "settings": settings, "device": "cpu"}

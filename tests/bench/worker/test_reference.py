@@ -7,6 +7,7 @@ import torch
 import resnet
 from bench.runs.job import ReferenceJob
 from bench.worker.reference import EXACT, write_references
+from bench.worker.truth import FLOAT32, LAYERS
 
 
 def references(count: int, precisions: list[str], seed: int = 0) -> dict[str, str]:
@@ -31,7 +32,7 @@ def test_they_are_the_models_own_answers(paths: dict[str, str]) -> None:
 
 def test_plain_errors_are_in_the_order_of_the_precisions(paths: dict[str, str]) -> None:
     exact = np.load(paths[EXACT])
-    assert set(paths) == {EXACT, "fp32", "bf16"}  # plain torch has no int8
+    assert set(paths) == {EXACT, "fp32", "bf16", FLOAT32["bf16"], LAYERS}  # plain torch has no int8
     errors = {precision: np.abs(np.load(paths[precision]) - exact).max() for precision in ("fp32", "bf16")}
     assert 0 < errors["fp32"] < 1e-3
     assert 100 * errors["fp32"] < errors["bf16"] < 1

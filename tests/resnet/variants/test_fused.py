@@ -19,7 +19,8 @@ if importlib.util.find_spec("triton") is None:
 
 import resnet.model
 from bench.worker import reference
-from bench.worker.gate import Truth, judge
+from bench.worker.gate import judge
+from bench.worker.truth import Truth
 from kernels.space.layer import Layer
 from resnet.archs import SHORTCUTS, VERSIONS, Spec
 from resnet.fold import fold

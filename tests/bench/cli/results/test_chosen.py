@@ -160,3 +160,18 @@ def test_the_frame_is_exported_as_csv(two: tuple[Path, Path], tmp_path: Path) ->
     assert [float(row["p50_ns"]) for row in rows] == frame["p50_ns"].tolist()
     assert bench("export", "--format", "csv", "-o", tmp_path / "x.csv").exit_code == 0
     assert (tmp_path / "x.csv").read_text() == done.stdout
+
+
+def test_cases_are_narrowed_alike_by_every_command(two: tuple[Path, Path]) -> None:
+    for command in ("report", "compare", "recommend", "export"):
+        for words in (("-f", "compile"), ("--exclude", "eager")):
+            rows = list(
+                csv.DictReader(io.StringIO(bench(command, *words, "--csv" if command != "export" else "-q").stdout))
+            )
+            assert {row["case"] for row in rows} == {OTHER}, (command, words)
+        done = bench(command, "-f", "compil")
+        assert done.exit_code == 2
+        assert "matches compil (near it: compile)" in done.stderr
+    for command in ("history", "capacity"):
+        done = bench(command, *([paths.LOCAL] if command == "history" else []), "-f", "compil")
+        assert (done.exit_code, "matches compil" in done.stderr) == (2, True), done.stderr

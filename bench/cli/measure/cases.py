@@ -1,0 +1,82 @@
+"""Cases as a list: which of them this machine can run, why not the others, and how long they take."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from bench.cli.console import device_line, out, print_json
+from bench.machine.facts import Environment
+from bench.plans.eligible import why_not
+from bench.plans.plan import Plan
+from bench.records.same import SweepConditions
+from bench.runs.ab import SIDES, interim_looks
+from bench.runs.estimate import Estimate, earlier_records, estimate, in_words
+from bench.runs.sweep import Sweep
+from bench.text import plural
+from kernels.cards.places import RESULTS
+
+
+def cases_json(plan: Plan, env: Environment) -> list[dict[str, Any]]:
+    """Return each case of a plan, whether it runs here, and the reason if not."""
+    reasons = {case: why_not(case, env, plan.reserved) for case in plan.cases}
+    return [{"case": case.name, "runs": not reason, "reason": reason} for case, reason in reasons.items()]
+
+
+def print_cases(plan: Plan, env: Environment) -> None:
+    """Print a plan's cases, each with the reason why it does not run here, if there is one."""
+    out.print(f"{plan.name}: {plan.why}", markup=False)
+    out.print(f"Device here: {device_line(env)}", markup=False)
+    rows = cases_json(plan, env)
+    for row in rows:
+        mark = "[green]runs   [/]" if row["runs"] else "[yellow]skipped[/]"
+        reason = f"  [dim]{escape(row['reason'])}[/]" if row["reason"] else ""
+        out.print(f"{mark} {row['case']}{reason}", soft_wrap=True)
+    skipped = sum(not row["runs"] for row in rows)
+    out.print(
+        f"{len(rows)} {plural(len(rows), 'case')}: {len(rows) - skipped} run here, {skipped} are skipped; "
+        f"{plan.rounds} {plural(plan.rounds, 'round')}."
+    )
+
+
+def print_dry_run(sweep: Sweep, as_json: bool, results: Path = RESULTS) -> None:
+    """Print what a sweep would run, what it would skip, and an estimate of its time; write nothing."""
+    plan, time = sweep.plan, estimate_sweep(sweep, results)
+    if as_json:
+        print_json(
+            {"cases": cases_json(plan, sweep.env), "executions": time.executions, "seconds": round(time.seconds)}
+        )
+        return
+    print_cases(plan, sweep.env)
+    out.print(f"{time}. Nothing was run.")
+
+
+def print_dry_duel(plan: Plan, env: Environment, rounds: int, as_json: bool, results: Path = RESULTS) -> None:
+    """Print what `bench ab` would run, and an estimate of its time after its first look and after all rounds."""
+    earlier = earlier_records(SweepConditions.of(plan, env, 0, "noise"), results)
+    runnable = [case for case in plan.cases if not why_not(case, env, plan.reserved)]
+    looks = interim_looks(rounds)
+    times = [estimate(plan, runnable * len(SIDES) * count, earlier) for count in (looks[0], looks[-1])]
+    if as_json:
+        print_json(
+            {
+                "cases": cases_json(plan, env),
+                "rounds": [looks[0], looks[-1]],
+                "seconds": [round(time.seconds) for time in times],
+            }
+        )
+        return
+    print_cases(replace(plan, rounds=rounds), env)
+    out.print(f"{times[0]}: {looks[0]} rounds of each side. It may end then.")
+    if len(looks) > 1:
+        out.print(f"{in_words(times[1].seconds)} for all {looks[-1]} rounds.")
+    out.print("Nothing was run.")
+
+
+def estimate_sweep(sweep: Sweep, results: Path = RESULTS) -> Estimate:
+    """Return the time of a sweep that is about to run; its cases that run at once share it."""
+    now = SweepConditions.of(sweep.plan, sweep.env, sweep.seed, sweep.source)
+    return estimate(sweep.plan, sweep.due(), earlier_records(now, results), sweep.jobs)

@@ -1,0 +1,93 @@
+"""How long a sweep will take: from earlier records of this machine where there are some, else from its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from bench.errors import StoreError
+from bench.plans.case import Case
+from bench.plans.plan import Plan
+from bench.plans.settings import Settings, settings_from
+from bench.records.record import Record
+from bench.records.same import SERIES, SweepConditions, differences
+from bench.records.store import FILE, Store
+from bench.text import plural
+from resnet.variants import find_variant
+
+# Seconds of a case beside its measuring, where no record says: the start of a process that imports torch, the model,
+# the gate; then the compiler's. Guesses from runs on small machines.
+START_S = 4.0
+COMPILE_S = 15.0
+# The seconds for the references of a model at an image size, which are computed once
+REFERENCE_S = 6.0
+READ = 8  # the newest folders of records that are read: more would take longer than they better the estimate
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The seconds of some executions; `measured` of the `executions` go by a record of the same variant."""
+
+    seconds: float
+    executions: int
+    measured: int = 0
+
+    def __str__(self) -> str:
+        basis = "earlier runs on this machine" if self.measured == self.executions else "the plan's settings"
+        if 0 < self.measured < self.executions:
+            basis = f"earlier runs on this machine for {self.measured} of them, else from the plan's settings"
+        return f"{in_words(self.seconds)} for {self.executions} {plural(self.executions, 'execution')}, from {basis}"
+
+
+def in_words(seconds: float) -> str:
+    """Return a time as a sentence begins with it: `About 40 s`, `About 12 minutes`, `About 3.5 hours`."""
+    if seconds < 90:
+        return f"About {max(1, round(seconds))} s"
+    return f"About {seconds / 60:.0f} minutes" if seconds < 5400 else f"About {seconds / 3600:.1f} hours"
+
+
+def estimate(plan: Plan, due: Iterable[Case], earlier: Iterable[Record], jobs: int = 1) -> Estimate:
+    """Return how long the executions `due` of a plan's cases take, `jobs` at a time, by `earlier` records.
+
+    What a record's process took beside its measuring is taken to be the same again: of the same case, else of the
+    same variant.
+    """
+    due = list(due)
+    beside: dict[Case | str, list[float]] = {}
+    for record in earlier:
+        if record.status == "ok" and record.settings:
+            rest = max(0.0, record.wall_s - measuring_s(settings_from(record.settings), record.case))
+            for key in (record.case, record.case.variant):
+                beside.setdefault(key, []).append(rest)
+    seconds, measured = 0.0, 0
+    for case in due:
+        known = beside.get(case) or beside.get(case.variant)
+        measured += bool(known)
+        seconds += measuring_s(plan.settings, case) + (median(known) if known else _beside_s(case))
+    groups = {(case.model, case.image) for case in due}
+    return Estimate(seconds / jobs + REFERENCE_S * len(groups), len(due), measured)
+
+
+def measuring_s(settings: Settings, case: Case) -> float:
+    """Return the seconds that the settings give to measuring a case: halfway from the least to the limit."""
+    latency = (settings.latency_s + max(settings.latency_s, settings.latency_limit_s)) / 2
+    flushed = latency if 0 < case.batch <= settings.flush_batch else 0.0
+    return settings.warmup_s + latency + flushed + settings.throughput_s + settings.energy_s
+
+
+def _beside_s(case: Case) -> float:
+    return START_S + (COMPILE_S if find_variant(case.variant).compiles_long else 0.0)
+
+
+def earlier_records(now: SweepConditions, results: Path) -> list[Record]:
+    """Return the records of the newest folders under `results` that are of the machine that `now` describes."""
+    files = [*results.glob(f"*/{FILE}"), *results.glob(f"*/*/{FILE}")]
+    records: list[Record] = []
+    for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)[:READ]:
+        try:
+            records += Store(file.parent).read()
+        except StoreError:  # of a newer version, or gone meanwhile
+            continue
+    return [record for record in records if not differences([record], now, SERIES)]
