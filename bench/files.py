@@ -21,7 +21,8 @@ from bench.errors import USAGE, StoreError
 from bench.kinds import KINDS, in_the_way, kind_of
 from kernels.cards.files import is_replaced, open_atomic
 
-ANOTHER = "name another file with -o"
+OTHER = "name another file"
+ANOTHER = f"{OTHER} with -o"
 
 
 @contextmanager
@@ -30,7 +31,7 @@ def writing(path: Path, cure: str = "", exit_code: int = USAGE, kind: str = "") 
 
     With a `kind`, one of `bench.kinds`, a file of another kind is not replaced: StoreError says what it is.
     """
-    _refuse_other_kind(path, kind, cure, exit_code)
+    _refuse_other_kind(path, kind, exit_code)
     try:
         with open_atomic(path) as file:
             yield file
@@ -68,12 +69,12 @@ def check_writable(path: Path, kind: str = "", cure: str = ANOTHER) -> None:
         raise _not_writable(path, error.strerror or str(error), cure) from None
     if path.is_dir() or not os.access(path.parent, os.W_OK):
         raise _not_writable(path, "it is a folder" if path.is_dir() else "its folder is read-only", cure)
-    _refuse_other_kind(path, kind, cure)
+    _refuse_other_kind(path, kind)
 
 
-def _refuse_other_kind(path: Path, kind: str, cure: str, exit_code: int = USAGE) -> None:
+def _refuse_other_kind(path: Path, kind: str, exit_code: int = USAGE) -> None:
     if kind and is_replaced(path) and (there := in_the_way(path, kind)):
-        raise _not_writable(path, f"{there} is there, which a {kind} does not replace", cure or ANOTHER, exit_code)
+        raise _not_writable(path, f"{there} is there, which a {kind} does not replace", OTHER, exit_code)
 
 
 def _not_writable(path: Path, reason: str, cure: str, exit_code: int = USAGE) -> StoreError:

@@ -69,9 +69,14 @@ def find_code(name: str) -> str | None:
     """Return why there is no module of this name from outside, as a sentence, or None where there is. Runs no code."""
     module = outside_parts(name)[0]
     spec = _find(module)
-    if spec is None:
-        return f"there is no module {module} in {_short(folders()[0])} or among the installed packages"
-    return None
+    if spec is not None:
+        return None
+    if "/" in module or module.endswith(".py"):
+        dotted = module.removesuffix(".py").strip("./").replace("/", ".")
+        return (
+            f"{module} is a file's name: write the module's, as `python -m` has it, {dotted}:{outside_parts(name)[1]}"
+        )
+    return f"there is no module {module} in {_short(folders()[0])} or among the installed packages"
 
 
 def load_code(name: str) -> Code:
@@ -164,4 +169,4 @@ def value_of(text: str) -> Any:
 
 def _short(folder: str) -> str:
     """Return a folder's last two names: a record has no path of a machine."""
-    return "the folder " + "/".join(Path(folder).parts[-2:])
+    return f"the folder {Path(*Path(folder).parts[-2:])}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from math import isqrt
 
+from bench.commands import command_line
 from bench.errors import ArgumentError
 from bench.text import did_you_mean
 from kernels.space.layer import Layer, out_size
@@ -63,7 +64,7 @@ def choose_layers(layers: Sequence[ConvLayer], words: Sequence[str]) -> list[Con
             names = [name for layer in layers for name in (layer.key, *layer.names)]
             raise ArgumentError(
                 f"no convolution matches --layer {word}{did_you_mean(word, names)}; there are "
-                f"{', '.join(layer.key for layer in layers)}; `bench op --list` shows their names too"
+                f"{', '.join(layer.key for layer in layers)}; `{command_line('op', '--list')}` shows their names too"
             )
         chosen |= matched
     return [layer for layer in layers if layer in chosen]

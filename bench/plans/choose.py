@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from bench.commands import command_line
 from bench.errors import UNABLE, ArgumentError, BenchError, PlanError
 from bench.machine import environment as environments
 from bench.machine.facts import Environment
@@ -43,6 +44,15 @@ class Asked:
         return bool(self.axes or self.only or self.exclude)
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """The words of a command line that name these cases."""
+        plan = self.plan.words or (self.plan.name,) if isinstance(self.plan, Plan) else (self.plan,)
+        axes = [word for axis, values in self.axes.items() for word in (f"--{axis}", ",".join(map(str, values)))]
+        globs = [word for glob in self.only for word in ("-f", glob)]
+        globs += [word for glob in self.exclude for word in ("--exclude", glob)]
+        return tuple(str(word) for word in (*plan, *axes, *globs) if word is not None)
+
+    @property
     def given(self) -> bool:
         """Whether any case is named."""
         return self.plan is not None or bool(self.axes)
@@ -57,7 +67,8 @@ def choose(asked: Asked, device: str = "") -> Plan:
     names = narrow((case.name for case in plan.cases), asked.only, asked.exclude, plan.name)
     by_name = {case.name: case for case in plan.cases}
     plan = replace(plan, cases=tuple(by_name[name] for name in names))
-    return replace(plan, settings=_settings(plan.settings, asked.settings), build=_build(plan.build, asked.build))
+    settings, build = _settings(plan.settings, asked.settings), _build(plan.build, asked.build)
+    return replace(plan, settings=settings, build=build, words=asked.words)
 
 
 def choose_case(asked: Asked) -> tuple[Case, Plan]:
@@ -113,7 +124,7 @@ def _adhoc(axes: Words, device: str) -> Plan:
     if not axes:
         raise ArgumentError(
             f"say which cases: a plan ({', '.join(plan_names())}, or a TOML file), a case's name, or axes such as "
-            "--model resnet18 --variant eager,compile --batch 1,8; `bench list` shows what there is"
+            f"--model resnet18 --variant eager,compile --batch 1,8; `{command_line('list')}` shows what there is"
         )
     return Plan(
         ADHOC,
@@ -148,7 +159,7 @@ def check_plan(plan: Plan, env: Environment) -> None:
         raise BenchError(f"the plan {plan.name} needs a CUDA device: {reason}", UNABLE)
     reasons = [why_not(case, env, plan.reserved) for case in plan.cases]
     if all(reasons):
-        cause = f": {reasons[0]}" if len(set(reasons)) == 1 else "; `bench list` says why"
+        cause = f": {reasons[0]}" if len(set(reasons)) == 1 else f"; `{command_line('list', *plan.words)}` says why"
         raise BenchError(f"this machine can run no case of {plan.name}{cause}", UNABLE)
 
 

@@ -7,7 +7,10 @@ from typing import Any
 
 from bench.errors import PlanError
 from resnet.names import Build
-from resnet.weight_files import absolute, digest_of, locate
+from resnet.weight_files import INDEX, absolute, digest_of, locate
+
+# how the names of checkpoints end, as a rule; those that do not are read all the same
+CHECKPOINTS = (".safetensors", INDEX, ".pt", ".pth", ".bin", ".ckpt", ".tar", ".h5", ".keras")
 
 
 def checkpoint_from(folder: Path, word: str) -> str:
@@ -18,8 +21,16 @@ def checkpoint_from(folder: Path, word: str) -> str:
     path, entry = locate(word)
     path = folder / path
     if not path.is_file():
-        raise PlanError(f"weights {word}: {path} is {'a folder' if path.is_dir() else 'not there'}; name a checkpoint")
+        raise PlanError(f"weights {word}: {path} is {_instead(path)}; name a checkpoint")
     return absolute(f"{path}#{entry}" if entry else path)
+
+
+def _instead(path: Path) -> str:
+    """Return what is at a path that is no file, with the checkpoints that a folder has."""
+    if not path.is_dir():
+        return "not there"
+    names = sorted(child.name for child in path.iterdir() if child.name.endswith(CHECKPOINTS))
+    return f"a folder with {', '.join(names[:3])}" if names else "a folder"
 
 
 def network_asked(build: Build) -> dict[str, Any]:

@@ -66,6 +66,7 @@ class Plan:
     reserved: dict[Case, str] = field(default_factory=dict)  # cases of groups for one device alone, with it
     timed: bool = True  # False: only the gate, whose times mean nothing
     build: Build = field(default_factory=Build)
+    words: tuple[str, ...] = ()  # of a command line that name its cases, where they came from one
 
     def only(self, *globs: str) -> Plan:
         """Return the plan with the cases whose name matches one of `globs`, or with all without globs.

@@ -191,6 +191,7 @@ class Network(TypedDict, total=False):
     in_channels: Positive
     parameters: Count
     code: str  # digest of the source that a model of a user's module runs
+    copies_input: bool  # the model writes on its input, and gets a copy in each call
     given: Given
     # of a model from outside, for one picture
     flops: Count

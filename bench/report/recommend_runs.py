@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from math import ceil
 from pathlib import Path
 from statistics import median
 
+from bench.commands import command_line
 from bench.plans import plan as plans
 from bench.plans.words import label
+from bench.records.again import command_again
 from bench.records.record import Record
 from bench.records.store import FOLDER_ROUNDS
 from bench.report.recommend import Choice, rounds_to_separate
@@ -54,7 +56,10 @@ def _energy(choice: Choice) -> Iterator[tuple[str, str]]:
         without = [case.row for case in choice.undecided if case.value is None and case.row.device == "cuda"]
         names = [row.case.name for row in without if row.case in planned][:SHOWN]
         if names:
-            yield "This run reads the energy", " ".join(["bench run energy", *(f"-f {name}" for name in names)])
+            yield (
+                "This run reads the energy",
+                command_line("run", "energy", *chain.from_iterable(("-f", name) for name in names)),
+            )
 
 
 def _folder(row: Row, folders: Sequence[Path]) -> Path:
@@ -75,17 +80,9 @@ def _duration(rows: Sequence[Row], folder: Path, rounds: int, folders: Sequence[
 
 
 def _command(rows: Sequence[Row], folder: Path, rounds: int) -> str:
-    """Return the run that adds rounds of some cases to a folder; a plan that is not curated is named as its file."""
-    record = rows[0].records[-1]
-    name = record.plan.get("name", "PLAN")
-    words = ["bench", "run", name if name in plans.plan_names() else f"{name}.toml"]
-    for row in rows:
-        words += ["-f", row.case.name]
-    words += ["--rounds", str(rounds), "-o", str(folder), "--resume"]
-    words += ["--seed", str(record.seed)] if record.seed else []
-    source = record.input.get("source", "photos")
-    words += [] if source == "photos" else ["--input", source if source == "noise" else "DIR"]
-    return shlex.join(words)
+    """Return the run that adds rounds of some cases to a folder."""
+    cases = [row.case for row in rows]
+    return command_again(["run"], rows[0].records[-1], cases, "--rounds", rounds, "-o", folder, "--resume")
 
 
 def describe_case(row: Row) -> str:

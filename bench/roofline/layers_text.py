@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from bench.commands import command_line
 from bench.roofline.layers import JsonObject, layer_name
 from bench.text import WORDS, grid
 
@@ -29,7 +30,8 @@ def print_layers(out: Console, timed: JsonObject) -> None:
     if timed["note"]:
         out.print(f"{timed['note']}.", style="yellow", markup=False)
     elif timed["ceilings"] is None:
-        out.print("No floors: this machine's ceilings are not measured; run bench ceilings.", markup=False)
+        measure = command_line("ceilings")
+        out.print(f"No floors: this machine's ceilings are not measured; run {measure}", markup=False, soft_wrap=True)
     out.print(KERNELS_LEGEND if timed["note"] else LEGEND, style="dim", markup=False)
 
 

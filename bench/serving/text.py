@@ -47,7 +47,7 @@ def print_groups(out: Console, groups: list[Group], wait_ms: float) -> None:
             counts = ", ".join(f"{count} at batch {size}" for size, count in few.items())
             out.print(
                 f"FEW SAMPLES: {counts}, of the 662 that a p99 needs: executions slower than these are not in the "
-                "answer. More: bench run with --rounds, or a plan with a longer latency_s.",
+                "answer. More come from more rounds, or from a plan with a longer latency_s.",
                 markup=False,
             )
         out.print()

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bench.errors import StoreError
 from bench.machine.environment import hardware
-from bench.plans.choose import ADHOC
+from bench.records.again import command_at_commits
 from bench.records.frame import load
 from bench.records.places import MARK
 from bench.records.same import FIELDS, SERIES, Kind
@@ -55,6 +55,8 @@ class Point:
     value: float
     rounds: int
     plan: str
+    seed: int
+    source: str  # of the pictures
     software: dict[str, str]
 
 
@@ -71,9 +73,8 @@ class Change:
 
     def confirm(self, case: str) -> str:
         """Return the command that measures the two commits again, in turns."""
-        named = self.before.plan not in ("", ADHOC)
-        cases = f"{self.before.plan} -f {case}" if named else case
-        return f"bench ab {self.before.sha[:12]} {self.after.sha[:12]} {cases}"
+        last = self.after
+        return command_at_commits(self.before.sha[:12], last.sha[:12], case, self.before.plan, last.seed, last.source)
 
 
 @dataclass
@@ -136,8 +137,9 @@ def _series(frame: DataFrame, name: str, metric: Metric, order: dict[str, int]) 
 def _point(sha: str, rows: DataFrame) -> Point:
     last = rows.iloc[-1]
     software = {name: str(last[name]) for name in SOFTWARE if isinstance(last[name], str)}
-    plan = str(last["plan"])
-    return Point(sha, rows["started"].min(), median(rows["value"]), len(rows), plan, software)
+    plan, seed = str(last["plan"]), int(rows["seed"].fillna(0).iloc[-1])
+    source = last["input"] if isinstance(last["input"], str) else ""
+    return Point(sha, rows["started"].min(), median(rows["value"]), len(rows), plan, seed, source, software)
 
 
 def find_changes(series: Series, family: int = 1) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from bench.commands import command_line
 from bench.plans.case import Case
 from bench.plans.words import summarize_cases
+from bench.records.again import command_again, command_for_case, first_record
 from bench.text import WORDS, digits, markdown_cell, markdown_table, plural
 from bench.verdicts.compare import AMBIGUOUS, FASTER, SAME, SLOWER, Comparison, Verdict
 from bench.verdicts.metrics import METRICS
@@ -16,6 +19,7 @@ from bench.verdicts.rule import MAX_ROUNDS
 
 SHOWN = 20  # AMBIGUOUS verdicts that are listed without --all
 MAX_ADVISED = 60  # rounds a side; more are not advised
+ADVISED = 8  # cases that an advised run names; those that changed most
 METRIC_WIDTH, WORD_WIDTH = max(map(len, METRICS)), len(AMBIGUOUS)
 COLOURS = {SLOWER: "red", FASTER: "green", AMBIGUOUS: "yellow", SAME: "dim"}
 MEANING = (
@@ -59,17 +63,29 @@ def _apart(comparison: Comparison) -> str:
 
 
 def advice(comparison: Comparison, plan: str, head: str) -> list[str]:
-    """Return the commands to run next."""
+    """Return the commands to run next; `plan` is the one of all records in the folder `head`, if it is one."""
     commands = []
     if worst := comparison.of(SLOWER)[:1]:
-        commands.append(f"Where the time goes: bench layers {worst[0].case}")
+        commands.append(f"Where the time goes: {_layers(worst[0].case, Path(head))}")
     ambiguous = comparison.of(AMBIGUOUS)
-    wanted = [verdict.wanted for verdict in ambiguous if verdict.wanted and verdict.wanted <= MAX_ADVISED]
-    if wanted:
+    wanted = [verdict for verdict in ambiguous if verdict.wanted and verdict.wanted <= MAX_ADVISED]
+    wanted.sort(key=lambda verdict: -abs(verdict.worse))
+    cases = list(dict.fromkeys(verdict.case for verdict in wanted))[:ADVISED]
+    record = first_record(Path(head), cases)
+    if plan and record:
+        wanted = [verdict for verdict in wanted if verdict.case in cases]
+        rounds = max(verdict.wanted or 0 for verdict in wanted)
+        more = ("-o", head, "--resume", "--rounds", rounds)
+        command = command_again(["run"], record, [Case.parse(case) for case in cases], *more)
         which = f"{len(wanted)} of {comparison.counts[AMBIGUOUS]} AMBIGUOUS"
-        command = f"bench run {plan or 'PLAN'} -o {head} --resume --rounds {max(wanted)}"
         commands.append(f"To decide {which}, more rounds on both sides, each at its commit: {command}")
     return commands
+
+
+def _layers(case: str, head: Path) -> str:
+    """Return the command that times the layers of a case in the conditions of its records in a folder."""
+    record = first_record(head, [case])
+    return command_for_case("layers", record) if record else command_line("layers", case)
 
 
 def _percent_change(ratio: float) -> str:

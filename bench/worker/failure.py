@@ -29,17 +29,23 @@ def describe_failure(error: Exception) -> Ended:
     """Return a record's status and reason for an exception, with the line of code from outside that raised it."""
     if isinstance(error, Unserved):
         return {"status": "skipped", "reason": str(error)}
+    status = "memory" if _is_for_want_of_memory(error) else "error"
     if isinstance(error, CodeError | CannotJudge):
-        return {"status": "error", "reason": str(error)}
+        return {"status": status, "reason": str(error)}
     name = type(error).__name__
     text = str(error) or name
     frame = traceback.extract_tb(error.__traceback__)[-1]
     where = blame(error) or f"{Path(frame.filename).name}:{frame.lineno}"
-    out_of_memory = False
-    cause: BaseException | None = error
-    while cause and not out_of_memory:  # the error that ends a graph's capture hides its cause
-        message = f"{type(cause).__name__} {cause}".lower()
-        out_of_memory, cause = any(part in message for part in OUT_OF_MEMORY), cause.__cause__ or cause.__context__
     lines = [line for line in text.splitlines() if line.strip()]
     brief = "\n".join(lines[:12])
-    return {"status": "memory" if out_of_memory else "error", "reason": f"{name}: {brief} ({where})"}
+    return {"status": status, "reason": f"{name}: {brief} ({where})"}
+
+
+def _is_for_want_of_memory(error: BaseException) -> bool:
+    cause: BaseException | None = error
+    while cause:  # the error that ends a graph's capture hides its cause, and so does a sentence about a model
+        message = f"{type(cause).__name__} {cause}".lower()
+        if any(part in message for part in OUT_OF_MEMORY):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False

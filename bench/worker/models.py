@@ -17,16 +17,27 @@ from resnet.outside.wrapper import OutsideModel
 
 @dataclass(frozen=True)
 class Built:
-    """A model in float32 on the CPU, in eval mode, and what a record says of it: its field `network`."""
+    """A model in float32 on the CPU, in eval mode, and what it was built with."""
 
     module: ResNet | OutsideModel
-    facts: dict[str, Any]
+    build: Build
 
     @property
     def channels(self) -> int:
         """The channels of the pictures that it takes."""
-        channels: int = self.facts["in_channels"]
-        return channels
+        return self.module.conv1.in_channels if isinstance(self.module, ResNet) else self.module.channels
+
+    def facts(self) -> dict[str, Any]:
+        """Return a record's `network`. It reads the checkpoint for its digest, which is no part of a cold start."""
+        parameters = sum(parameter.numel() for parameter in self.module.parameters())
+        asked, choice = network_asked(self.build), self.module.choice
+        return {
+            "origin": "resnet-bench",
+            **asked,
+            "choice": choice,
+            **_described(self.module),
+            "parameters": parameters,
+        }
 
 
 def build_model(name: str, build: Build, seed: int, source: Source, image: int) -> Built:
@@ -40,8 +51,7 @@ def build_model(name: str, build: Build, seed: int, source: Source, image: int) 
         source=source,
         image=image,
     )
-    facts = {"origin": "resnet-bench", **network_asked(build), "choice": module.choice, **_described(module)}
-    return Built(module, facts | {"parameters": sum(parameter.numel() for parameter in module.parameters())})
+    return Built(module, build)
 
 
 def _described(module: ResNet | OutsideModel) -> dict[str, Any]:
@@ -49,8 +59,12 @@ def _described(module: ResNet | OutsideModel) -> dict[str, Any]:
     if isinstance(module, ResNet):
         return {"num_classes": module.fc.out_features, "in_channels": module.conv1.in_channels}
     counts = {"num_classes": module.classes, "in_channels": module.channels}
-    code = {"code": module.code} if module.code else {}
-    return {"origin": module.origin, "weights": module.weights, **counts, **code}
+    facts = {"origin": module.origin, "weights": module.weights, **counts}
+    if module.code:
+        facts["code"] = module.code
+    if module.clones:
+        facts["copies_input"] = True
+    return facts
 
 
 def draw(count: int, image: int, channels: int, seed: int, source: Source) -> Tensor:

@@ -69,15 +69,23 @@ def write_references(job: ReferenceJob, notify: Notify) -> ReferenceAnswer:
             np.save(file, float32_answers(model, batch()[:CHUNK], precision, job.device))
 
     def write_layers(path: Path) -> None:
-        path.write_text(json.dumps(sensitivities(model, batch()[:SENSITIVE_PICTURES], job.device)))
+        layers = sensitivities(model, batch()[:SENSITIVE_PICTURES], job.device)
+        wrapper = "net." if isinstance(model, OutsideModel) else ""
+        path.write_text(json.dumps({name.removeprefix(wrapper): change for name, change in layers.items()}))
 
     precisions = [EXACT, *(precision for precision in job.precisions if precision in DTYPES)]
     if isinstance(model, OutsideModel):
-        notify("admission")
-        again = build_model(job.model_name, job.build, job.seed, images, job.image).module
-        admit(model, again, batch(), job.device)
-        precisions = [name for name in precisions if name == EXACT or runs_in(model, batch(), name, job.device)]
-        notify("reference")
+
+        def write_admission(path: Path) -> None:
+            notify("admission")
+            again = build_model(job.model_name, job.build, job.seed, images, job.image).module
+            admit(model, again, batch(), job.device)
+            runs = [name for name in precisions if name == EXACT or runs_in(model, batch(), name, job.device)]
+            path.write_text(json.dumps(runs))
+            notify("reference")
+
+        admitted, _ = cached_file(f"{key} admitted in {precisions}", ".json", write_admission)
+        precisions = json.loads(admitted.read_text())
     files: dict[str, tuple[str, Callable[[Path], None]]] = {name: (".npy", partial(write, name)) for name in precisions}
     files |= {FLOAT32[name]: (".npy", partial(write_float32, name)) for name in precisions if name in FLOAT32}
     files[LAYERS] = (".json", write_layers)

@@ -29,7 +29,7 @@ def identity(model: nn.Module, builders: Iterable[str] = ()) -> str:
     total = hashlib.sha256(code_digest(model, builders).encode())
     for name, module in model.named_modules():
         kind = type(module)
-        plain = {k: v for k, v in vars(module).items() if isinstance(v, PLAIN) and k not in ("training", "note")}
+        plain = {k: v for k, v in vars(module).items() if isinstance(v, PLAIN) and k != "training"}
         total.update(f"{name} {kind.__module__}.{kind.__qualname__} {sorted(plain.items(), key=str)}\n".encode())
         total.update(_version(kind.__module__.partition(".")[0]).encode())
     return total.hexdigest()[:16]

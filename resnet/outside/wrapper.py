@@ -29,7 +29,7 @@ class OutsideModel(nn.Module):
     def __init__(self, net: nn.Module, name: str, example: Tensor) -> None:
         super().__init__()
         self.net, self.name, self.channels = net, name, example.shape[1]
-        self.origin, self.weights, self.choice, self.code, self.note = name, "own", "", "", ""
+        self.origin, self.weights, self.choice, self.code = name, "own", "", ""
         before = example.clone()
         answer = _call(net, example, name)
         self.clones = not torch.equal(example, before)
@@ -52,7 +52,7 @@ class OutsideModel(nn.Module):
 
 
 def _call(net: nn.Module, example: Tensor, name: str) -> Any:
-    """Return the answer of `net` to a copy of nothing: the example itself, which it may change."""
+    """Return the answer of `net` to the example itself, which it may change. Raises ModelError where there is none."""
     try:
         with torch.no_grad():
             return net(example)

@@ -170,33 +170,32 @@ def _plain(value: Tensor) -> bool:
 
 
 def _mismatch_message(module: nn.Module, own: State, state: State, faults: dict[str, list[str]], name: str) -> str:
+    """Return what differs, behind a first line with the reason and the cure, which progress shows alone."""
     ours = isinstance(module, ResNet)
     model = describe(module.spec.name, own) if isinstance(module, ResNet) else type(module).__name__
     shapes = [f"{key} {list(state[key].shape)} instead of {list(own[key].shape)}" for key in faults["wrong shape"]]
-    lines = [f"{name} does not fit {model}"]
+    why = _recounted(own, state) or _undone(state) or _shard(name) or _headless(own, faults) or _likely(state, ours)
+    lines = [f"{name} does not fit {model}: {why}"]
     lines += [f"  {fault}: {listed(keys)}" for fault, keys in (faults | {"wrong shape": shapes}).items() if keys]
-    counts = counts_of(own, state)
-    if counts:
-        options = " ".join(f"--{key.replace('_', '-')} {count}" for key, count in counts.items())
-        keywords = ", ".join(f"{key}={count}" for key, count in counts.items())
-        lines.append(f"  ask for what the file has: {options}, or leave it out (in Python {keywords})")
-        return "\n".join(lines)
-    lines += [f"  {cure}" for cure in [_undone(state), _shard(name)] if cure]
-    if len(lines) == 1 + sum(map(bool, faults.values())):
-        lines.append(f"  {_headless(own, faults) or _likely(state, ours)}")
     return "\n".join(lines)
+
+
+def _recounted(own: State, state: State) -> str:
+    """Return the sentence for a file that differs in classes or channels alone, or ""."""
+    counts = counts_of(own, state)
+    if not counts:
+        return ""
+    options = " ".join(f"--{key.replace('_', '-')} {count}" for key, count in counts.items())
+    keywords = ", ".join(f"{key}={count}" for key, count in counts.items())
+    return f"ask for what it has, {options}, or leave it out (in Python {keywords})"
 
 
 def _headless(own: State, faults: dict[str, list[str]]) -> str:
     """Return the sentence for a file that has all but a model's last layer, or ""."""
-    layers = [key.rpartition(".")[0] for key in own]
-    if (
-        faults["unexpected"]
-        or faults["wrong shape"]
-        or {key.rpartition(".")[0] for key in faults["missing"]} != {layers[-1]}
-    ):
+    last = list(own)[-1].rpartition(".")[0]
+    if faults["unexpected"] or faults["wrong shape"] or {key.rpartition(".")[0] for key in faults["missing"]} != {last}:
         return ""
-    return f"it lacks the classifier, {layers[-1]}: a backbone alone gives no logits, and they are what is checked"
+    return f"it lacks the classifier, {last}: a backbone alone gives no logits, and they are what is checked"
 
 
 def _undone(state: State) -> str:

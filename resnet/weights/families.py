@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from itertools import chain
 
@@ -27,6 +28,8 @@ FAMILIES = (
     (r"stages\.0\.blocks\.0\.norm1\.", "a pre-activated ResNet of timm, or a NormFree one", "timm:resnetv2_50"),
     (r"stages\.0\.blocks\.0\.conv_dw\.", "a ConvNeXt", "timm:convnext_tiny"),
     (r"features\.1\.0\.layer_scale", "a ConvNeXt of torchvision", "torchvision:convnext_tiny"),
+    (r"stages\.0\.blocks\.0\.attn_block\.", "a MaxViT", "timm:maxvit_tiny_rw_224"),
+    (r"features\.1\.0\.attn\.relative_position", "a Swin Transformer of torchvision", "torchvision:swin_t"),
     (r"relative_position_bias_table", "a Swin Transformer", "timm:swin_tiny_patch4_window7_224"),
     (r"encoder\.layers\.encoder_layer_0\.", "a Vision Transformer of torchvision", "torchvision:vit_b_16"),
     (r"blocks\.0\.attn\.qkv\.", "a Vision Transformer", "timm:vit_base_patch16_224"),
@@ -121,8 +124,11 @@ def _relative(state: State) -> tuple[str, str] | None:
     It has torchvision's keys for the blocks, and the depth of one here.
     """
     depth, inner = _depth(state), state.get("layer1.0.conv2.weight")
-    if depth is None or inner is None or inner.ndim != 4:
+    if inner is None or inner.ndim != 4:
         return None
+    if depth is None:
+        counts = Counter(match[1] for match in _blocks(state).values())
+        return f"a ResNet with {', '.join(str(count) for count in counts.values())} blocks", ""
     width, group = inner.shape[:2]
     deep = "conv1.0.weight" in state or "layer2.0.downsample.2.weight" in state
     gates = next((word for key, word in (("se.conv.", "ecaresnet"), ("se.", "seresnet")) if _has(state, key)), "")

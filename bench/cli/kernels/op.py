@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
+from bench.cli.again import again
 from bench.cli.console import (
     FAILED,
     USAGE,
@@ -31,7 +32,7 @@ from bench.machine.environment import environment
 from bench.ops.contest import Contest
 from bench.ops.layers import ALL, ConvLayer, choose_layers, conv_layers
 from bench.plans.case import Case
-from bench.plans.choose import check_case
+from bench.plans.eligible import why_not
 from bench.text import digits
 from resnet.code import find_code
 from resnet.names import canonical_outside
@@ -84,13 +85,16 @@ def op(
         print_json(rows) if as_json else print_table(LIST_COLUMNS, rows, as_csv=as_csv, as_markdown=as_markdown)
         return
     if code is None:
-        stop("name your convolution: `bench op mymodule:conv`; `bench op --list` shows the layers", USAGE)
+        stop(f"name your convolution, as mymodule:conv; `{again(list_=True)}` shows the layers", USAGE)
     try:
         name = canonical_outside(code)
     except ValueError as error:
         stop(str(error), USAGE)
     env = environment()
-    check_case(case, env)
+    if reason := why_not(case, env):
+        stop(
+            f"the library's convolutions, beside which yours is timed, do not run here in {precision}: {reason}", UNABLE
+        )
     if reason := find_code(name):
         stop(reason, UNABLE)
     with spinner("start") as status:
@@ -112,7 +116,7 @@ def _layers(case: Case) -> list[ConvLayer]:
     try:
         return conv_layers(case.model, case.batch, case.image, case.precision)
     except ValueError as error:
-        stop(f"bench op has the layers of this project's ResNets alone: {error}", USAGE)
+        stop(f"bench op judges on the layers of this project's ResNets alone: {error}", USAGE)
 
 
 def _print(result: dict[str, Any], as_markdown: bool) -> None:

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from typer import Option
 
+from bench.cli.again import again
 from bench.cli.console import (
     Csv,
     Json,
@@ -94,7 +95,8 @@ def _print_ceilings(out: Console, measured: Ceilings, path: Path) -> None:
     for line in warnings:
         out.print(f"[yellow]noisy:[/] {line}")
     if warnings:
-        out.print("On a quiet machine the ceilings may be higher: stop other work, then bench ceilings --force.")
+        out.print("On a quiet machine the ceilings may be higher: stop other work, then")
+        out.print(f"  {again(force=True)}", markup=False, soft_wrap=True)
     out.print(f"File: {path}", markup=False, soft_wrap=True)
 
 

@@ -9,7 +9,7 @@ import typer
 from typer import Option
 
 from bench.cli.asking import BUILDING, CASE_HELP, NAMING, asks
-from bench.cli.console import FAILED, Input, Json, Seed, out, print_json, tell
+from bench.cli.console import FAILED, UNABLE, Input, Json, Seed, out, print_json, tell
 from bench.machine.environment import environment
 from bench.plans.choose import Asked, check_case, choose_case
 
@@ -40,4 +40,4 @@ def once(
         out.print_json(json.dumps({"cold": answer["cold"], "details": answer["details"]}))
     else:
         tell(f"bench: {case.name}: {answer['status']}: {answer['reason']}")
-    raise typer.Exit(0 if answer["status"] == "ok" else FAILED)
+    raise typer.Exit({"ok": 0, "skipped": UNABLE}.get(answer["status"], FAILED))

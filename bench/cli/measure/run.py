@@ -11,7 +11,7 @@ from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, DryRun, asks
 from bench.cli.chosen import Save, save_as
 from bench.cli.console import Budget, Csv, Input, Json, Markdown, Output, Seed, ViewName, out, print_csv, print_json
 from bench.cli.measure.cases import print_dry_run
-from bench.cli.measure.sweep import exit_code, plan_and_folder, run_sweep
+from bench.cli.measure.sweep import exit_code, run_sweep, start_of
 from bench.plans.choose import Asked
 from bench.records.places import check_name
 from bench.report.markdown import render_markdown
@@ -58,7 +58,7 @@ def run(
     """Measure every case of a plan, with live progress, and print the table."""
     if save:
         check_name(save)
-    plan, folder = plan_and_folder(asked, output, resume or retry)
+    plan, folder, seed, input = start_of(asked, output, resume or retry, seed, input)
     chosen = with_rounds(plan, rounds, until, rounds_limit)
     shown = view or ("cold" if cold else "speed")
     sweep = sweep_of(chosen, folder, resume=resume, retry=retry, cold=cold, budget_s=budget, source=input, seed=seed)

@@ -251,9 +251,8 @@ def simulate_error_rates(
     if source is not None:
         pool = residuals(load(source))
         if not pool:
-            raise BenchError(
-                f"no case of {source} has {MIN_ROUNDS} rounds to estimate its noise from: bench run --rounds"
-            )
+            cure = f"measure it with --rounds {MIN_ROUNDS} or more"
+            raise BenchError(f"no case of {source} has {MIN_ROUNDS} rounds to estimate its noise from: {cure}")
         sizes = spread(pool)
         (row,) = rates(resample(pool), False, setting, [1.0])
         rows.append({"shape": "measured", "design": "apart"} | row)

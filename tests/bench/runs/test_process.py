@@ -289,3 +289,14 @@ def test_a_job_arrives_whole() -> None:
     job = {"do": "nothing", "extra": {"text": "ü" * 200_000}}
     answer = ask(job, 30, module="tests.bench.runs.misbehaving")
     assert json.dumps(answer.data["text"]) == json.dumps(job["extra"]["text"])
+
+
+def test_a_users_code_is_the_sides_where_that_has_it_and_else_the_current_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    side = process.Home(tmp_path / "side")
+    monkeypatch.chdir(process.ROOT / "docs")
+    assert process._code_folders(side) == f"{tmp_path}/side/docs:{process.ROOT}/docs"
+    assert process._code_folders(process.HERE) == f"{process.ROOT}/docs"
+    monkeypatch.chdir(tmp_path)
+    assert process._code_folders(side) == str(tmp_path)

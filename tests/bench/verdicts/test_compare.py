@@ -53,7 +53,7 @@ def test_few_rounds_are_ambiguous_and_what_is_exact_is_not(folder: Folder) -> No
     assert verdicts["weights"].word == "SAME"
     text = run(base, head)[1]
     assert "3 rounds a side, and a verdict takes 6" in text
-    assert "bench run test -o" in text
+    assert "with the file of its plan test, which no record has" in text
     assert "--resume --rounds 6" in text
 
 

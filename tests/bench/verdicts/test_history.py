@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.cli import app
+from bench.commands import command_line
 from bench.errors import StoreError
 from bench.records.record import Record
 from bench.records.store import Store
@@ -24,7 +25,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 def series(values: Sequence[float], software: Sequence[str] | None = None) -> Series:
     versions = software or ["2.13.0"] * len(values)
     points = [
-        Point(f"{i:040x}", START + timedelta(days=i), value, 3, "quick", {"torch": version})
+        Point(f"{i:040x}", START + timedelta(days=i), value, 3, "quick", 0, "photos", {"torch": version})
         for i, (value, version) in enumerate(zip(values, versions, strict=True))
     ]
     return Series(CASE, "latency", "a machine", points)
@@ -68,7 +69,7 @@ def test_a_step_is_found_with_its_commits_its_size_and_the_command_that_confirms
         covered += low < 1.05 < high
         assert change.p < 0.05
         before, after = change.before.sha[:12], change.after.sha[:12]
-        assert change.confirm(CASE) == f"bench ab {before} {after} quick -f {CASE}"
+        assert change.confirm(CASE) == command_line("ab", before, after, CASE)  # which is in no plan
     assert missed <= 1
     assert covered >= 16  # of an interval of 95 %, whose place was chosen by the same data
 

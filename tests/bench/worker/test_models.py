@@ -18,7 +18,7 @@ def test_a_checkpoint_gives_its_counts_and_the_record_says_so(tmp_path: Path) ->
     state = resnet.build("resnet18", num_classes=10, in_channels=1, source="noise").state_dict()
     torch.save({"state_dict_ema": {f"module.{key}": value for key, value in state.items()}}, path)
     built = build_model("resnet18", Build(str(path)), 0, NOISE, 32)
-    assert built.facts == {
+    assert built.facts() == {
         "origin": "resnet-bench",
         "weights": "file",
         "file": digest_of(path),
@@ -28,12 +28,12 @@ def test_a_checkpoint_gives_its_counts_and_the_record_says_so(tmp_path: Path) ->
         "parameters": 11175370,
         "given": {},
     }
-    assert str(tmp_path) not in str(built.facts)
+    assert str(tmp_path) not in str(built.facts())
     assert draw(2, 32, built.channels, 0, NOISE).shape == (2, 1, 32, 32)
 
 
 def test_without_one_the_weights_are_synthetic_and_the_counts_imagenets() -> None:
-    facts = build_model("resnet18", Build(), 0, NOISE, 32).facts
+    facts = build_model("resnet18", Build(), 0, NOISE, 32).facts()
     assert (facts["weights"], facts["num_classes"], facts["in_channels"]) == ("synthetic", 1000, 3)
     assert "file" not in facts
     assert facts["given"] == {}

@@ -80,11 +80,11 @@ def behaving(how: str = "well") -> nn.Module:
 
     class Behaving(Net):
         def forward(self, x: Tensor) -> Tensor:
-            if how == "in place":
+            if how == "in_place":
                 x = x.mul_(2)
-            if how == "exports not" and bool(x.sum() > 0):
+            if how == "exports_not" and bool(x.sum() > 0):
                 x = x + 1
-            if how == "traces not":
+            if how == "traces_not":
                 for _ in range(x.shape[2] // 16):
                     x = x * 1.5
             if how == "numpy":
@@ -96,12 +96,12 @@ def behaving(how: str = "well") -> nn.Module:
                 x = x - x.mean(0)
             if how == "nan":
                 x = (x - 99).log()
-            if how == "float inside":
+            if how == "float_inside":
                 x = x.float().to(self.fc.weight.dtype)
             logits = self.fc(x)
             if how == "constant":
                 logits = logits * 0 + self.fc.bias
-            return logits.float() if how == "float at the end" else logits
+            return logits.float() if how == "float_at_the_end" else logits
 
     return Behaving()
 
@@ -166,3 +166,15 @@ def raising() -> nn.Module:
 
 
 not_callable = 3
+
+
+def halfless() -> nn.Module:
+    """A model with an operation that has no bf16 form: an inverse, of the identity."""
+
+    class Halfless(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            features = self.features(x).mean((2, 3))
+            eye = torch.eye(features.shape[1], dtype=x.dtype, device=x.device)
+            return self.fc(features @ torch.linalg.inv(eye))
+
+    return Halfless()

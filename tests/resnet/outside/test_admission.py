@@ -18,15 +18,15 @@ SENTENCES = {
     "behaving@how=mixes": "depending on the others of its batch",
     "behaving@how=nan": "of its float64 answer is NaN or infinite",
     "behaving@how=constant": "the same answer for every picture",
-    "behaving@how=float at the end": "answers in float32 when its weights and pictures are float64",
-    "behaving@how=float inside": "computes a part in less than float64",
+    "behaving@how=float_at_the_end": "answers in float32 when its weights and pictures are float64",
+    "behaving@how=float_inside": "computes a part in less than float64",
     "unregistered": "does not run in float64.*; mix: a tensor that is neither parameter nor buffer",
     "uncopied": "cannot be copied.*there is one of me",
 }
 
 
 @pytest.mark.parametrize(
-    "name", ["build", "trained", "behaving@how=in place", "behaving@how=numpy", "answering@kind=tuple"]
+    "name", ["build", "trained", "behaving@how=in_place", "behaving@how=numpy", "answering@kind=tuple"]
 )
 def test_what_can_be_judged_is_admitted(toy: Toy, name: str) -> None:
     admit(toy(name), toy(name), BATCH, "cpu")

@@ -36,7 +36,7 @@ def test_the_logits_are_taken_from_every_usual_form(toy: Toy, kind: str) -> None
 
 
 def test_a_model_that_changes_its_input_gets_a_copy(toy: Toy) -> None:
-    model, x = toy("behaving@how=in place"), torch.randn(2, 3, 32, 32)
+    model, x = toy("behaving@how=in_place"), torch.randn(2, 3, 32, 32)
     before = x.clone()
     assert torch.equal(model(x), model(x))
     assert torch.equal(x, before)

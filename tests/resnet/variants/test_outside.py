@@ -164,6 +164,9 @@ def test_the_parent_looks_code_up_and_runs_none_of_it(folder: Path) -> None:
     row = find_variant("package.inner:prepare")
     assert missing(row, "cpu") is None
     assert "there is no module package.other" in str(missing(find_variant("package.other:prepare"), "cpu"))
+    assert "write the module's, as `python -m` has it, package.inner:prepare" in str(
+        find_code("package/inner.py:prepare")
+    )
     assert "there is no module mine.inner" in str(find_code("mine.inner:prepare"))
     assert "package" not in sys.modules
 

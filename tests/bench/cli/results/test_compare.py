@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.cli import app
+from bench.commands import command_line
 from tests.bench.verdicts.sides import CASE, OTHER, Folder, run
 
 
@@ -40,7 +41,7 @@ def test_json_has_everything_and_markdown_is_a_table(folder: Folder) -> None:
     assert data["counts"] == {"SLOWER": 2, "FASTER": 0, "AMBIGUOUS": 0, "SAME": 6}
     assert {one["metric"] for one in data["verdicts"]} == {"latency", "throughput", "weights", "host"}
     assert data["summary"][0].startswith("2 SLOWER")
-    assert data["next"][0] == f"Where the time goes: bench layers {CASE}"
+    assert data["next"][0] == f"Where the time goes: {command_line('layers', CASE)}"
     result = CliRunner().invoke(app, ["compare", str(base), str(head), "--markdown"])
     assert f"| {CASE} | latency | SLOWER |" in result.output
     assert result.output.startswith("**2 SLOWER")

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from bench.cli import app
+from bench.commands import command_line
 from bench.records.record import Record
 from bench.records.store import Store
 
@@ -47,7 +48,7 @@ def test_the_choice_its_evidence_and_the_runner_up(fill: Callable[..., Path]) ->
     folder = fill((EAGER, 10, 100, 400, {}), (COMPILE, 8, 150, 400, {}), rounds=2)
     result = recommend(folder, "--p99-ms", 20, "--memory-gib", 1)
     assert result.exit_code == 0, result.output
-    assert max(len(line) for line in result.output.splitlines() if not line.startswith("  bench")) <= 80
+    assert max(len(line) for line in result.output.splitlines() if not line.startswith(f"  {command_line()}")) <= 80
     assert "Choose compile/fp32, batch 1: 150.0 images/s." in result.output
     assert "2 processes; p99 8.000 ms, with 99 % confidence at most 8.000 (800 samples); 500 MiB" in flat(result)
     assert "Runner-up: eager/fp32, batch 1, 100.0 images/s; they differ in variant (compile, eager)." in flat(result)
@@ -63,8 +64,8 @@ def test_records_that_cannot_answer_name_the_run_that_would(fill: Callable[..., 
     assert [case["case"] for case in group["undecided"]] == [COMPILE, EAGER]
     # 12 rounds of 50 samples, beside the two that there are, of half a minute each
     (run,) = group["runs"]
-    words = ["bench", "run", "quick", "-f", COMPILE, "--rounds", "14", "-o", str(folder), "--resume", "--seed", "3"]
-    assert shlex.split(run["command"]) == words
+    words = ["run", "quick", "-f", COMPILE, "--seed", "3", "--rounds", "14", "-o", folder, "--resume"]
+    assert run["command"] == command_line(*words)
     assert "562 more samples" in run["why"]
     assert "6 minutes" in run["why"]
 
@@ -74,9 +75,9 @@ def test_the_run_that_is_named_is_one_that_bench_runs(fill: Callable[..., Path])
     folder = fill(("resnet50/compile-max/bf16/b1/i224/stream", 8, 150, 50, {}))
     (group,) = json.loads(recommend(folder, "--p99-ms", 20, "--json").stdout)
     (run,) = group["runs"]
-    words = shlex.split(run["command"])
-    result = CliRunner().invoke(app, ["list", words[2], *words[3:5], "--json"])
-    assert [one["case"] for one in json.loads(result.stdout)] == [words[4]]
+    plan, flag, case = shlex.split(run["command"].removeprefix(command_line("run")))[:3]
+    result = CliRunner().invoke(app, ["list", plan, flag, case, "--json"])
+    assert [one["case"] for one in json.loads(result.stdout)] == [case]
 
 
 def test_two_that_are_alike_are_told_apart_by_more_rounds(fill: Callable[..., Path]) -> None:
@@ -143,7 +144,7 @@ def test_energy_that_was_not_read_names_the_plan_that_reads_it(fill: Callable[..
     assert result.exit_code == 4
     (group,) = json.loads(result.stdout)
     assert "energy_s" in group["undecided"][0]["undecided"][0]
-    assert [run["command"] for run in group["runs"]] == [f"bench run energy -f {case}"]
+    assert [run["command"] for run in group["runs"]] == [command_line("run", "energy", "-f", case)]
 
 
 def test_a_word_that_is_no_objective_is_refused(fill: Callable[..., Path]) -> None:

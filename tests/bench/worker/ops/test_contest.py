@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from bench.runs.kernel_jobs import OpEnd, OpJob
+from bench.worker.ops import operands
 from bench.worker.ops.contest import judge_convolution
 from kernels.space.layer import Layer
 
@@ -149,3 +151,11 @@ def test_an_exception_is_of_one_layer_and_names_the_line(judge: Callable[..., li
 def test_in_bf16_the_librarys_error_is_the_measure(judge: Callable[..., list[OpEnd]]) -> None:
     layers = [replace(layer, dtype="bf16") for layer in LAYERS]
     assert [end["status"] for end in judge("conv", layers, precision="bf16")] == ["ok"] * 3
+
+
+def test_operands_of_tf32_are_values_that_it_has() -> None:
+    drawn = operands.draw(replace(PLAIN, dtype="tf32", residual=True), "cpu", 0)
+    for tensor in (drawn.x, drawn.weight, drawn.bias, drawn.residual):
+        assert tensor is not None
+        assert not (tensor.view(torch.int32) & (1 << 13) - 1).any()
+        assert tensor.unique().numel() > 8

@@ -1,0 +1,132 @@
+"""Records measured again: the words that name their cases and conditions on a command line.
+
+Records have digests in place of a user's paths. So a plan's file, a checkpoint or a folder of pictures may be missing
+from the words, and then a sentence that says so stands for the command.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench.commands import command_line
+from bench.errors import PlanError, RecordError
+from bench.plans.case import MAX, Case
+from bench.plans.choose import ADHOC
+from bench.plans.plan import AXES, Plan, load_plan, plan_names
+from bench.plans.settings import Settings, changed_settings
+from bench.records.record import Record
+from bench.records.same import FREE
+from bench.records.store import FILE
+
+
+def command_again(words: Sequence[object], record: Record, cases: Sequence[Case], *more: object) -> str:
+    """Return the command `words` for some cases in the conditions of `record`, with `more` words behind.
+
+    Where something that it needs is in no record, return a sentence in its place, which names that.
+    """
+    plan, missing = _plan_of(record)
+    settings, other = _settings(record, plan.settings if plan else Settings())
+    if other and plan:
+        missing.append(f"the settings of its plan ({', '.join(other)})")
+    options, without = _conditions(record)
+    return _command(words, _naming(cases, plan), [*settings, *options, *more], missing + without)
+
+
+def command_for_case(command: str, record: Record) -> str:
+    """Return the command for the record's case alone, in its conditions, or a sentence as `command_again` does."""
+    options, missing = _conditions(record)
+    threads = record.settings.get("threads")
+    return _command([command], [record.case.name], [*(("--threads", threads) if threads else ()), *options], missing)
+
+
+def command_at_commits(before: str, after: str, case: str, plan: str, seed: int, source: str) -> str:
+    """Return the command that measures a case of a plan at two commits, in turns; or a sentence, as `command_again`."""
+    options, missing = _pictures(seed, source)
+    known = plan in plan_names() and case in [one.name for one in load_plan(plan).cases]
+    return _command(["ab", before, after], [plan, "-f", case] if known else [case], options, missing)
+
+
+def _command(words: Sequence[object], naming: Sequence[str], rest: Sequence[object], missing: Sequence[str]) -> str:
+    if not missing:
+        return command_line(*words, *naming, *rest)
+    behind = shlex.join(map(str, [*naming, *rest]))
+    return f"`{command_line(*words)}` with {' and '.join(missing)}, which no record has, and {behind}"
+
+
+def first_record(folder: Path, cases: Collection[str]) -> Record | None:
+    """Return the first good record of one of the cases in a results folder; None where there is none."""
+    with suppress(OSError), (folder / FILE).open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            with suppress(RecordError):
+                record = Record.parse(line)
+                if record.status == "ok" and record.case.name in cases:
+                    return record
+    return None
+
+
+def _plan_of(record: Record) -> tuple[Plan | None, list[str]]:
+    """Return the record's plan, or what is missing; one without cases has those that axes name."""
+    name = record.plan.get("name", "")
+    if name == ADHOC:
+        return Plan(ADHOC, "", ()), []
+    with suppress(PlanError):
+        return load_plan(_word(name)), []
+    return None, [f"the file of its plan {name}"]
+
+
+def _word(name: str) -> str:
+    """Return the word that names a plan here: a file's is its name in the current folder."""
+    return name if name in plan_names() else f"{name}.toml"
+
+
+def _naming(cases: Sequence[Case], plan: Plan | None) -> list[str]:
+    """Return the words that name some cases: a plan, narrowed to them, or axes where the plan has not all of them."""
+    names = [word for case in cases for word in ("-f", case.name)]
+    if plan is None:
+        return names
+    if plan.name == ADHOC and len(cases) == 1:
+        return [cases[0].name]
+    words = [] if plan.name == ADHOC else [_word(plan.name)]
+    if not set(cases) <= set(plan.cases):
+        for axis in AXES:
+            values = dict.fromkeys(getattr(case, axis) for case in cases)
+            words += [
+                f"--{axis}",
+                ",".join("max" if axis == "batch" and value == MAX else str(value) for value in values),
+            ]
+    return words if set(plan.cases) == set(cases) else words + names
+
+
+def _settings(record: Record, planned: Settings) -> tuple[list[str], list[str]]:
+    """Return the options that give the record's settings in place of a plan's, and the settings that none gives."""
+    measured = record.settings
+    words: dict[str, Any] = {}
+    for option, field in (("samples", "samples"), ("warmup", "warmup_s"), ("min_time", "latency_s"), ("threads",) * 2):
+        if measured.get(field, getattr(planned, field)) != getattr(planned, field):
+            words[option] = measured[field]
+    given = asdict(changed_settings(planned, words))
+    other = [name for name, value in given.items() if measured.get(name, value) != value and name not in FREE]
+    options = [word for option, value in words.items() for word in (f"--{option.replace('_', '-')}", f"{value:g}")]
+    return options, other
+
+
+def _conditions(record: Record) -> tuple[list[str], list[str]]:
+    """Return the options that give the record's network and pictures, and what they lack."""
+    options, missing = _pictures(record.seed, record.input.get("source", "photos"))
+    if record.network.get("weights") == "file":
+        missing.append("its checkpoint (--weights)")
+    given: Mapping[str, Any] = record.network.get("given", {})
+    words = [(f"--{key.replace('_', '-')}", str(given[key])) for key in ("num_classes", "in_channels") if key in given]
+    return [word for pair in words for word in pair] + options, missing
+
+
+def _pictures(seed: int, source: str) -> tuple[list[str], list[str]]:
+    options = ["--seed", str(seed)] if seed else []
+    if source == "noise":
+        options += ["--input", "noise"]
+    return options, [] if source in ("photos", "noise", "") else ["the folder of its pictures (--input)"]

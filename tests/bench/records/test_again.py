@@ -1,0 +1,136 @@
+"""Records measured again: the command has their conditions, and what no record has is said in words."""
+
+import shlex
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.cli.asking import asked_of
+from bench.commands import command_line
+from bench.plans.case import Case
+from bench.plans.choose import ADHOC, Asked, choose
+from bench.plans.plan import load_plan
+from bench.records.again import command_again, command_at_commits, command_for_case, first_record
+from bench.records.record import Record
+from tests.bench.records.written import write
+
+TOML = """
+why = "A test."
+[measure]
+latency_s = 3.0
+[[group]]
+why = "Two cases."
+model = "resnet18"
+variant = ["eager", "compile"]
+precision = "fp32"
+batch = 1
+image = 32
+"""
+ONE = Case.parse("resnet18/eager/fp32/b1/i32/stream")
+OTHER = Case.parse("resnet18/compile/fp32/b1/i32/stream")
+
+
+def records(asked: Asked, **fields: Any) -> list[Record]:
+    """What a run of what is asked for leaves."""
+    plan = choose(asked, "cpu")
+    rest: dict[str, Any] = {"input": {"source": "photos"}} | fields
+    return [
+        Record(case, 0, "ok", plan={"name": plan.name}, settings=asdict(plan.settings), **rest) for case in plan.cases
+    ]
+
+
+def words_of(command: str) -> list[str]:
+    prefix = command_line("run")
+    assert command.startswith(prefix + " ")
+    return shlex.split(command.removeprefix(prefix))
+
+
+def asked_again(command: str) -> Asked:
+    """What the options of a command, each a word and its value, ask for."""
+    words, values = words_of(command), dict[str, Any]()
+    plan = None if words[0].startswith("-") else words.pop(0)
+    for option, value in zip(words[::2], words[1::2], strict=True):
+        name = {"-f": "filter"}.get(option, option.removeprefix("--").replace("-", "_"))
+        number = float(value) if name in ("samples", "warmup", "min_time", "threads") else value
+        values[name] = [*values.get(name, []), value] if name == "filter" else [value] if name in AXES else number
+    return asked_of({"plan": plan} | values)
+
+
+AXES = ("model", "variant", "precision", "batch", "image", "launch")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        Asked("smoke"),
+        Asked("smoke", only=["eager"]),
+        Asked("smoke", {"batch": ["3", "max"], "variant": ["eager", "compile"]}),
+        Asked("mine.toml"),
+        Asked("mine.toml", only=["compile"], settings={"samples": 40, "threads": 2}),
+        Asked(ONE.name),
+        Asked(None, {"model": ["resnet18"], "variant": ["eager", "compile"], "batch": ["1", "2"], "image": ["32"]}),
+        Asked(None, {"model": ["resnet18"]}, settings={"min_time": 2.5, "warmup": 7.0}),
+    ],
+    ids=str,
+)
+def test_the_command_runs_the_same_cases_with_the_same_settings(
+    asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.toml").write_text(TOML)
+    found = records(asked)
+    again = choose(asked_again(command_again(["run"], found[0], [record.case for record in found])), "cpu")
+    assert set(again.cases) == {record.case for record in found}
+    assert (again.name, asdict(again.settings)) == (found[0].plan["name"], found[0].settings)
+
+
+def test_some_of_the_cases_are_named_one_by_one() -> None:
+    found = records(Asked("smoke"))
+    command = command_again(["run"], found[0], [found[0].case, found[1].case], "--rounds", 3)
+    assert words_of(command) == ["smoke", "-f", found[0].case.name, "-f", found[1].case.name, "--rounds", "3"]
+
+
+def test_seed_pictures_and_classes_are_given_again() -> None:
+    (record,) = records(Asked(ONE.name), seed=7, network={"weights": "synthetic", "given": {"num_classes": 10}})
+    record.input = {"source": "noise"}
+    rest = ["--num-classes", "10", "--seed", "7", "--input", "noise"]
+    assert words_of(command_again(["run"], record, [ONE])) == [ONE.name, *rest]
+    assert command_for_case("layers", record) == command_line("layers", ONE.name, *rest)
+    assert command_for_case("layers", replace(record, settings={"threads": 2})) == command_line(
+        "layers", ONE.name, "--threads", 2, *rest
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"plan": {"name": "theirs"}}, "the file of its plan theirs"),
+        ({"input": {"source": "folder"}}, "the folder of its pictures (--input)"),
+        ({"network": {"weights": "file"}}, "its checkpoint (--weights)"),
+        ({"settings": {"steal": 0.5}}, "the settings of its plan (steal)"),
+    ],
+)
+def test_what_no_record_has_is_said(fields: dict[str, Any], said: str) -> None:
+    (record,) = records(Asked(ONE.name))
+    text = command_again(["run"], replace(record, **fields), [ONE], "--rounds", 6)
+    assert text.startswith(f"`{command_line('run')}` with {said}, which no record has")
+    assert text.endswith("--rounds 6")
+
+
+def test_two_commits_are_compared_by_the_plan_that_has_the_case() -> None:
+    case = load_plan("smoke").cases[0].name
+    assert command_at_commits("a", "b", case, "smoke", 0, "photos") == command_line("ab", "a", "b", "smoke", "-f", case)
+    assert command_at_commits("a", "b", ONE.name, "smoke", 3, "noise") == command_line(
+        "ab", "a", "b", ONE.name, "--seed", "3", "--input", "noise"
+    )
+    assert command_at_commits("a", "b", ONE.name, ADHOC, 0, "") == command_line("ab", "a", "b", ONE.name)
+
+
+def test_the_first_good_record_of_a_case_is_found(tmp_path: Path) -> None:
+    bad, good = Record(ONE, 0, "wrong", "no"), Record(ONE, 1, "ok")
+    write(tmp_path / "run", "no record", Record(OTHER, 0, "ok"), bad, good)
+    assert first_record(tmp_path / "run", [ONE.name]) == good
+    assert first_record(tmp_path / "run", ["none"]) is None
+    assert first_record(tmp_path / "nowhere", [ONE.name]) is None
