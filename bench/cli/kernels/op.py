@@ -20,10 +20,10 @@ from bench.cli.console import (
     Seed,
     ToFile,
     console_for,
-    err,
     print_csv,
     print_json,
     print_table,
+    spinner,
     stop,
     write_output,
 )  # fmt: skip
@@ -97,7 +97,7 @@ def op(
         )
     if reason := find_code(name):
         stop(reason, UNABLE)
-    with err.status("start") as status:
+    with spinner("start") as status:
         contest = Contest(
             name, case.model, batch, image, precision, layers, env, seconds, seed=seed, show=status.update
         )
