@@ -129,13 +129,14 @@ def with_axes(cases: Iterable[Case], words: Words) -> dict[Case, list[Case]]:
 def parse_run(word: str) -> dict[str, list[str]] | None:
     """Return the words of axes that a run of whole segments of a case's name gives: `resnet18`, `eager/fp32`, `*/b8`.
 
-    None where it is no such run. A word that several axes have is the first one's.
+    A segment may be several words, with commas. None where it is no such run. A word that several axes have is the
+    first one's.
     """
-    segments, axes = word.split("/"), tuple(AXES)
+    segments, axes = [split_words([segment]) for segment in word.split("/")], tuple(AXES)
     for first in range(len(axes) - len(segments) + 1):
         run = dict(zip(axes[first:], segments, strict=False))
-        if len(segments) == len(axes) or all(_is_of(axis, segment) for axis, segment in run.items()):
-            return {axis: [segment] for axis, segment in run.items()}
+        if len(segments) == len(axes) or all(_is_of(axis, one) for axis, words in run.items() for one in words):
+            return run if all(segments) else None
     return None
 
 

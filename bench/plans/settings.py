@@ -39,6 +39,12 @@ class Settings:
             raise ValueError(f"energy_s = {self.energy_s} is too small: 0, or at least {ENERGY_S}")
 
 
+def thread_variables(threads: int) -> dict[str, str]:
+    """Return the environment variables that give the libraries on the CPU so many threads as they load; none for 0."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    return dict.fromkeys(names, str(threads)) if threads else {}
+
+
 def settings_from(values: Mapping[str, Any]) -> Settings:
     """Return the settings of a record, which another version may have made: the fields that this one knows."""
     known = {field.name for field in fields(Settings)}

@@ -37,7 +37,7 @@ STATUSES = {
     "ok": "measured, and every answer was right",
     "wrong": "the gate refused an answer: no speed is kept",
     "memory": "out of device or host memory",
-    "error": "the case raised an exception",
+    "error": "the case raised an exception, or no answer of it can be judged",
     "crash": "its process died without an answer",
     "timeout": "its process outran the time limit and was killed",
     "throttled": "measured twice, and each time the machine throttled for too many samples to tell a speed",

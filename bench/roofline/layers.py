@@ -1,13 +1,15 @@
 """The times of a case by layer, assigned to the network's operations, with a floor beside each time.
 
 A row is a layer, or the layers that the variant computes together, such as a convolution with the sum behind it. Its
-operations are those of `resnet.cost`. Norms and ReLUs belong to the layer before them, as they do there.
+operations are those of `resnet.cost`: of a model from outside, its kernels as they were counted. Norms and ReLUs belong
+to the layer before them, as they do there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -22,9 +24,9 @@ from bench.runs.job import MODELS_OWN, REFERENCE_LIMIT_S, LayersAnswer, LayersJo
 from bench.runs.process import ask
 from bench.runs.request import request
 from bench.stats import median_interval
-from resnet.cost import Operation, operations
+from resnet.cost import Operation, network_operations
 from resnet.floors import Ceilings, part_floors
-from resnet.names import Build
+from resnet.names import Build, is_outside
 
 SCHEMA = 1
 MIN_KERNEL_SHARE = 0.05  # kernels with less of a row's time are left out: allocations, views
@@ -75,8 +77,10 @@ def assemble_layers(case: Case, answer: LayersAnswer, ceilings: Ceilings | None)
     layers' medians, which is large where a machine stalls now in one layer, now in another.
     Raises WorkError if there is no row.
     """
-    network = operations(case.model, case.batch, case.image, case.precision)
-    rows = _rows(answer["parts"], network)
+    described = case.model, case.batch, case.image, case.precision, answer["network"]
+    network = network_operations(*described)
+    find = partial(_counted, modules=answer["modules"]) if is_outside(case.model) else _finder(network)
+    rows = _rows(answer["parts"], network, find)
     whole, timed = (median(ns) / 1e3 for ns in (answer["whole_ns"], answer["timed_ns"]))
     if not rows:
         raise WorkError(f"{case.name}: no kernel was seen in any layer; on a GPU, may this process read its counters?")
@@ -131,21 +135,40 @@ def _half_width(ns: Sequence[float]) -> float:
     return (high - low) / 2e3
 
 
-def _rows(parts: Iterable[PartRow], network: Sequence[Operation]) -> list[JsonObject]:
+def _finder(network: Sequence[Operation]) -> Callable[[str], set[str] | None]:
+    operation_of = operation_by_module(network)
+
+    def find(module: str) -> set[str] | None:
+        name = enclosing_operation(module, operation_of)
+        return {name} if name else None
+
+    return find
+
+
+def _counted(module: str, modules: Mapping[str, list[str]]) -> set[str] | None:
+    """Return the kernels of a module from outside: none of one whose work is in several, None where it has no work."""
+    kernels = modules.get(module)
+    return None if kernels is None else set(kernels)
+
+
+def _rows(
+    parts: Iterable[PartRow], network: Sequence[Operation], find: Callable[[str], set[str] | None]
+) -> list[JsonObject]:
     """Join the parts of the same operations into a row, in the network's order, and put kernels of no layer last.
 
-    A part without modules is a kernel of an unknown layer and has a row; one whose modules are no operation's (the
-    network itself, a stage) is left out.
+    `find` returns the operations of a module. A part without modules is a kernel of an unknown layer and has a row, as
+    has one whose modules' operations are not known; one whose modules do no work of their own (the network itself, a
+    stage) is left out.
     """
-    operation_of = operation_by_module(network)
     place = {operation.name: number for number, operation in enumerate(network)}
     assigned: list[tuple[set[str], PartRow]] = []
     unassigned: list[JsonObject] = []
     for part in parts:
-        names = {name for module in part["modules"] if (name := enclosing_operation(module, operation_of))}
+        operations_of = [names for module in part["modules"] if (names := find(module)) is not None]
+        names = set[str]().union(*operations_of)
         if names:
             assigned.append((names, part))
-        elif not part["modules"]:
+        elif operations_of or not part["modules"]:
             unassigned.append(_row(part["name"], (), [part]))
     rows = []
     for names in merge_overlapping(names for names, _ in assigned):

@@ -21,6 +21,7 @@ from bench.errors import StoreError
 from bench.machine.facts import Environment
 from bench.machine.provenance import sha_of
 from bench.plans.plan import Plan
+from bench.plans.settings import thread_variables
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.runs import process
@@ -93,7 +94,9 @@ class Duel:
         if self.resume:
             _same_commit(store, checkout)
         plan = replace(self.plan, rounds=self.rounds, rounds_limit=0)
-        ask = partial(ask_checkout, checkout)
+        # by variables, too: a commit may be from before its worker read the setting
+        variables = checkout.home.variables | thread_variables(plan.settings.threads)
+        ask = partial(ask_checkout, replace(checkout, home=replace(checkout.home, variables=variables)))
         return Sweep(
             plan,
             store,

@@ -106,7 +106,10 @@ class PartRow(TypedDict):
 
 
 class LayersAnswer(Ended):
-    """Times in nanoseconds of the parts, and of the whole: undisturbed, on the GPU, and while parts were timed."""
+    """Times in nanoseconds of the parts, and of the whole: undisturbed, on the GPU, and while parts were timed.
+
+    `network` is as a record has it; `modules` has the kernels in it that each module of a model from outside computes.
+    """
 
     device: str
     whole_ns: list[int]
@@ -115,6 +118,8 @@ class LayersAnswer(Ended):
     how: str
     note: str
     parts: list[PartRow]
+    network: Json
+    modules: dict[str, list[str]]
     details: Json
     runtime: Json
 

@@ -7,6 +7,7 @@ from typing import TypedDict
 
 from bench.runs.job import Empty, Ended
 from bench.runs.wire import Job, Json
+from resnet.names import Build
 
 LayerData = Json  # a `kernels.space.layer.Layer` as `dataclasses.asdict` returns it
 Point = tuple[str, int, str]  # network, batch, precision
@@ -48,6 +49,7 @@ class FactsJob(Job[FactsAnswer], name="facts"):
 
     cases: list[str]
     broken: dict[str, str] = field(default_factory=dict)
+    build: Build = field(default_factory=Build)
 
 
 class NetworkRow(TypedDict):

@@ -51,17 +51,17 @@ def with_rounds(plan: Plan, rounds: int | None, until: float | None = None, limi
     return replace(plan, settings=settings, rounds_limit=plan.rounds_limit or ROUNDS_LIMIT)
 
 
-def recorded_plan(folder: Path) -> Plan:
-    """Return the cases, settings and rounds of the records in a folder, as the plan that they are of.
+def recorded_sweep(folder: Path) -> tuple[Plan, int, str]:
+    """Return the plan, seed and source of pictures of the records in a folder: their cases, settings and rounds.
 
-    A checkpoint is not among them, as a record has its digest alone. Raises StoreError where there is no record.
+    A checkpoint and a folder of pictures are in no record. Raises StoreError where there is no record.
     """
     records = Store(folder).read()
     if not records:
         raise StoreError(f"{folder} has no record to go on from")
     last = records[-1]
     given = last.network.get("given", {})
-    return Plan(
+    plan = Plan(
         last.plan.get("name", ""),
         f"The cases in {folder}.",
         tuple(dict.fromkeys(record.case for record in records)),
@@ -69,6 +69,8 @@ def recorded_plan(folder: Path) -> Plan:
         settings=settings_from(last.settings),
         build=Build("", given.get("num_classes", 0), given.get("in_channels", 0)),
     )
+    source = next((kind for record in records if (kind := record.input.get("source"))), "photos")
+    return plan, last.seed, source
 
 
 def sweep_of(

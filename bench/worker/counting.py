@@ -12,15 +12,18 @@ from resnet.outside.counting import CountError, count_module
 from resnet.outside.wrapper import OutsideModel
 
 
-def counted_facts(model: nn.Module, image: int) -> dict[str, Any]:
-    """Return the facts of one picture of `image` pixels; none of this project's networks, which have `resnet.cost`."""
+def count_work(model: nn.Module, image: int) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Return the facts of one picture of `image` pixels, and the kernels that each module's time counts to, by name.
+
+    There are none of this project's networks, which have `resnet.cost`.
+    """
     if not isinstance(model, OutsideModel):
-        return {}
+        return {}, {}
     try:
         counted = count_module(model, (1, model.channels, image, image))
     except CountError as error:
-        return {"uncounted": str(error)}
-    return {"flops": counted.flops, "groups": counted.rows}
+        return {"uncounted": str(error)}, {}
+    return {"flops": counted.flops, "groups": counted.rows}, counted.kernels.modules
 
 
 def count_network(job: NetworkJob, notify: Notify) -> NetworkAnswer | Ended:
@@ -28,4 +31,4 @@ def count_network(job: NetworkJob, notify: Notify) -> NetworkAnswer | Ended:
     classes, channels = job.build.num_classes or None, job.build.in_channels or None
     model = bare_outside(job.model_name, image=job.image, num_classes=classes, in_channels=channels)
     facts = {"origin": model.origin, "num_classes": model.classes, "in_channels": model.channels}
-    return {"status": "ok", "network": facts | counted_facts(model, job.image)}
+    return {"status": "ok", "network": facts | count_work(model, job.image)[0]}

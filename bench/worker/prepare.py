@@ -19,7 +19,7 @@ from torch import Tensor
 import resnet
 from bench.plans.case import Case
 from bench.runs.job import CaseAnswer, LoadJob, RunJob
-from bench.worker.counting import counted_facts
+from bench.worker.counting import count_work
 from bench.worker.measure.clock import Clock
 from bench.worker.models import Built, build_model, draw
 from bench.worker.reference import EXACT
@@ -45,7 +45,7 @@ class Material:
     def provenance(self) -> CaseAnswer:
         """Return the fields of a record that say what ran, and on which pictures."""
         input_, weights = self.source.description(), digest(self.built.module)
-        network = self.built.facts() | counted_facts(self.built.module, self.case.image)
+        network = self.built.facts() | count_work(self.built.module, self.case.image)[0]
         return {"input": input_, "weights": weights, "network": network}
 
     def prepare(self, example: Tensor | None = None) -> Runner:

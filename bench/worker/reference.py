@@ -69,7 +69,9 @@ def write_references(job: ReferenceJob, notify: Notify) -> ReferenceAnswer:
             np.save(file, float32_answers(model, batch()[:CHUNK], precision, job.device))
 
     def write_layers(path: Path) -> None:
-        path.write_text(json.dumps(sensitivities(model, batch()[:SENSITIVE_PICTURES], job.device)))
+        layers = sensitivities(model, batch()[:SENSITIVE_PICTURES], job.device)
+        wrapper = "net." if isinstance(model, OutsideModel) else ""
+        path.write_text(json.dumps({name.removeprefix(wrapper): change for name, change in layers.items()}))
 
     precisions = [EXACT, *(precision for precision in job.precisions if precision in DTYPES)]
     if isinstance(model, OutsideModel):

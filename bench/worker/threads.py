@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-# each is read when its library is loaded
-VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+from bench.plans.settings import thread_variables
 
 
 def use_threads(count: int) -> None:
@@ -14,8 +13,6 @@ def use_threads(count: int) -> None:
 
     In a process that has not imported torch, every library that it loads later has as many.
     """
-    if not count:
-        return
-    os.environ |= dict.fromkeys(VARIABLES, str(count))
-    if "torch" in sys.modules:
+    os.environ |= thread_variables(count)
+    if count and "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(count)

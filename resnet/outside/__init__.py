@@ -1,1 +1,1 @@
-"""Models of others, by name: built, wrapped, admitted, with calibrated weights."""
+"""Models of others, by name: built, wrapped, admitted, with calibrated weights, their work counted."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.status import Status
 from typer import Option
 
-from bench.cli.asking import NAMING, asks
+from bench.cli.asking import BUILD_OPTIONS, NAMING, asks
 from bench.cli.console import FAILED, Json, Markdown, ToFile, err, print_json, print_lines, tell
 from bench.files import check_writable
 from bench.kinds import COUNTS
@@ -21,7 +23,7 @@ from bench.static.cases_text import facts_lines, facts_markdown
 from bench.static.count import count_cases
 
 
-@asks(NAMING, default="static")
+@asks(NAMING | BUILD_OPTIONS, default="static")
 def counts(
     asked: Asked,
     output: Annotated[Path | None, ToFile(help="Write the counts.")] = None,
@@ -41,12 +43,14 @@ def counts(
     start = time.monotonic()
     if strict and not against:
         raise typer.BadParameter("--strict is for --against FILE")
-    cases = choose(asked, device="cpu").cases
+    plan = choose(asked, device="cpu")
+    cases = plan.cases
     before = Facts.read(against) if against else None
     if output:
         check_writable(output, COUNTS)
     with err.status("counting") as status:
-        now = count_cases(cases, lambda done, total, name: status.update(f"counting {done} of {total}: {name}"))
+        show = partial(_show, status)
+        now = count_cases(cases, show, build=plan.build)
     changes: Sequence[Change] = ()
     if before:
         changes = compare_facts(before.only(case.name for case in cases) if asked.narrows else before, now)
@@ -62,3 +66,7 @@ def counts(
         tell(f"Written: the counts of {len(now.cases)} cases at {now.commit}, in {output}")
     failed = failures(changes, strict) if before else [case for case in now.cases.values() if case.failed]
     raise typer.Exit(FAILED if failed else 0)
+
+
+def _show(status: Status, done: int, total: int, name: str) -> None:
+    status.update(f"counting {done} of {total}: {name}")

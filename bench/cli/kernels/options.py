@@ -11,6 +11,7 @@ from typer import Option
 
 from bench.static.compile import ARCHS
 from resnet.archs import Spec
+from resnet.names import is_outside
 
 ALL = ",".join(ARCHS)
 
@@ -41,6 +42,8 @@ def parse_models(names: Iterable[str]) -> list[str]:
     """Return names of models, as resnet50v1, once they are valid."""
     models = list(names)
     for name in models:
+        if is_outside(name):
+            raise typer.BadParameter(f"{name}: the kernels are for this project's ResNets alone, as resnet50v1")
         try:
             Spec.parse(name)
         except ValueError as error:

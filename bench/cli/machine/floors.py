@@ -45,12 +45,8 @@ def floors(
     machines = _machines(gpu)
     precisions = parse_words("precision", precision, BYTES) if precision else ["fp16"] if gpu else []
     batches = parse_batches(batch)
-    counts = {"num_classes": num_classes or 0, "in_channels": in_channels or 0}
-    network = (
-        count_network(name, image, Build(num_classes=num_classes or 0, in_channels=in_channels or 0))
-        if is_outside(name)
-        else counts
-    )
+    build = Build(num_classes=num_classes or 0, in_channels=in_channels or 0)
+    network = count_network(name, image, build) if is_outside(name) else asdict(build)
     rows = floor_rows(name, image, machines, precisions, batches, network)
     if as_json:
         fusions = {fusion: FUSIONS[fusion] for fusion in fusions_of(name)}

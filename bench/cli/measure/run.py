@@ -10,7 +10,7 @@ from typer import Option
 from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, DryRun, asks
 from bench.cli.console import Budget, Input, Json, Output, Seed, ViewName, out, print_json
 from bench.cli.measure.cases import print_dry_run
-from bench.cli.measure.sweep import exit_code, plan_and_folder, run_sweep
+from bench.cli.measure.sweep import exit_code, run_sweep, start_of
 from bench.plans.choose import Asked
 from bench.report.terminal import print_report
 from bench.report.views import report_as_json
@@ -50,7 +50,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Measure every case of a plan, with live progress, and print the table."""
-    plan, folder = plan_and_folder(asked, output, resume or retry)
+    plan, folder, seed, input = start_of(asked, output, resume or retry, seed, input)
     chosen = with_rounds(plan, rounds, until, rounds_limit)
     shown = view or ("cold" if cold else "speed")
     sweep = sweep_of(chosen, folder, resume=resume, retry=retry, cold=cold, budget_s=budget, source=input, seed=seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import typer
 
@@ -15,21 +16,36 @@ from bench.paths import latest_run_folder, new_run_folder
 from bench.plans.choose import ADHOC, Asked, choose
 from bench.plans.plan import Plan
 from bench.records.record import Record
-from bench.runs.run import recorded_plan
+from bench.runs.run import recorded_sweep
 from bench.runs.sweep import Sweep
 
 
-def plan_and_folder(asked: Asked, output: Path | None, going_on: bool, prefix: str = "") -> tuple[Plan, Path]:
-    """Return the plan that is asked for and the folder of its records, whose runs are named after it with `prefix`.
+class Start(NamedTuple):
+    """What a sweep starts with: its plan, the folder of its records, the seed, and the source of its pictures."""
 
-    A sweep that goes on may leave out the plan: its cases and settings are those of the records in the folder.
+    plan: Plan
+    folder: Path
+    seed: int
+    source: str
+
+
+def start_of(asked: Asked, output: Path | None, going_on: bool, seed: int, source: str, prefix: str = "") -> Start:
+    """Return what a sweep starts with; the folders of its plan's runs are named after the plan, with `prefix`.
+
+    One that goes on may leave out the plan: its cases, settings, seed and pictures are those of the records in the
+    folder, but for a seed and a source that are not the usual ones.
     """
     if going_on and not asked.axes and asked.plan in (None, ADHOC):
         folder = output or latest_run_folder(prefix + ADHOC)
-        return choose(replace(asked, plan=recorded_plan(folder))), folder
+        plan, recorded_seed, recorded_source = recorded_sweep(folder)
+        usual = source == "photos" and recorded_source in ("photos", "noise")
+        return Start(
+            choose(replace(asked, plan=plan)), folder, seed or recorded_seed, recorded_source if usual else source
+        )
     plan = choose(asked)
     name = prefix + plan.name
-    return plan, output or (latest_run_folder(name) if going_on else new_run_folder(name))
+    folder = output or (latest_run_folder(name) if going_on else new_run_folder(name))
+    return Start(plan, folder, seed, source)
 
 
 def run_sweep(sweep: Sweep) -> list[Record]:

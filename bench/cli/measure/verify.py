@@ -10,7 +10,7 @@ from typer import Option
 from bench.cli.asking import BUILDING, NAMING, DryRun, asks
 from bench.cli.console import Budget, Input, Json, Output, Seed, out, print_json
 from bench.cli.measure.cases import print_dry_run
-from bench.cli.measure.sweep import exit_code, plan_and_folder, run_sweep
+from bench.cli.measure.sweep import exit_code, run_sweep, start_of
 from bench.plans import plan as plans
 from bench.plans.choose import Asked
 from bench.report.terminal import print_gate
@@ -33,7 +33,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check the answers only: the accuracy gate of `run`, by the same path, with one execution."""
-    plan, folder = plan_and_folder(asked, output, resume, "verify-")
+    plan, folder, seed, input = start_of(asked, output, resume, seed, input, "verify-")
     chosen = plans.gate_only(plan)
     sweep = sweep_of(chosen, folder, resume=resume, budget_s=budget, jobs=jobs, source=input, seed=seed)
     if dry_run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, cast
@@ -12,6 +13,7 @@ from torch.nn.modules import module as hooks
 from torch.profiler import record_function
 
 from bench.worker.layers.trace import LAYER
+from resnet.outside.counting import module_names, numbered
 from resnet.runner import TorchRunner
 
 if TYPE_CHECKING:
@@ -28,13 +30,14 @@ class NoModules(Exception):
 class Marks:
     """Hooks around the modules of a variant, or around the launches of the fused network.
 
-    `names` maps a part to the modules of the model that it computes. Raises NoModules.
+    `names` maps a part to the modules of the model that it computes. A module that is called again in an execution is
+    another part. Raises NoModules.
     """
 
     def __init__(self, run: TorchRunner, x: Tensor) -> None:
         model = run.model() if run.model else None
         self.root: nn.Module | None = None
-        self.names_of: dict[nn.Module, str] = {} if model is None else _names(model)
+        self.names_of: dict[nn.Module, str] = {} if model is None else module_names(model)
         of_model, entered = set(self.names_of.values()), list[str]()
         self.owners: list[str] = []  # the step of each launch, where the parts are launches and not modules
         self.names: Names = lambda name: (name,)
@@ -51,14 +54,21 @@ class Marks:
     def around(self, enter: Mark, leave: Mark) -> Iterator[None]:
         """Call `enter` with a part's name as the part begins, and `leave` as it ends."""
 
+        running: list[str] = []
+        calls: Counter[nn.Module] = Counter()  # in this execution
+
         def before(module: nn.Module, args: Any) -> None:
             if module not in self.names_of:
                 self.root = module if self.root is None else self.root
-                self.names_of = _names(module) | self.names_of
-            enter(self.names_of[module])
+                self.names_of = module_names(module) | self.names_of
+            if not running:
+                calls.clear()
+            calls[module] += 1
+            running.append(numbered(self.names_of[module], calls[module]))
+            enter(running[-1])
 
         def after(module: nn.Module, args: Any, result: Any) -> None:
-            leave(self.names_of[module])
+            leave(running.pop())
 
         handles = [
             hooks.register_module_forward_pre_hook(before),
@@ -91,10 +101,6 @@ class Marks:
             opened[-1].__enter__()
 
         return self.around(enter, lambda name: opened.pop().__exit__(None, None, None))
-
-
-def _names(model: nn.Module) -> dict[nn.Module, str]:
-    return {part: name for name, part in model.named_modules()}
 
 
 def _marked(call: Callable[..., Any], name: str, enter: Mark, leave: Mark) -> Callable[..., Any]:

@@ -1,7 +1,8 @@
 """ONNX Runtime's nodes on a CPU, timed by ONNX Runtime's profiler, and their layers.
 
-A node's layer is that of the parameters it reads, which keep the model's names through all of ONNX Runtime's fusions. A
-node without parameters has the layer of its operation, or of the node whose result it reads.
+A node's layer is that of the parameters it reads, which keep the model's names through most of ONNX Runtime's fusions.
+In this project's networks a node without parameters has the layer of its operation, or of the node whose result it
+reads; of a model from outside it has none, as nothing says where one of its layers ends.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from resnet.onnx.session import CPU, OrtRunner
 
 SUFFIX = "_kernel_time"
 PARAMETER = re.compile(r"((?:layer\d+\.\d+\.)?(?:conv\d+|downsample\.\d+|preact_bn|post_bn|bn\d+|fc))\.(?:weight|bias)")
+# of a model from outside, whose own code is the wrapper's `net`
+OUTSIDE = re.compile(r"^net\.(.+?)\.(?:weight|bias)(?!\w)")
+POINTWISE = {"Add", "Sub", "Mul", "Div"}
 BLOCK = re.compile(r"layer\d+\.\d+")
 POOLS = {"ReduceMean": "avgpool", "GlobalAveragePool": "avgpool", "AveragePool": "avgpool"}
 
@@ -66,10 +70,12 @@ def node_times(runner: Any, setup: Setup) -> Timed:
 
 def node_layers(graph: Any) -> dict[str, tuple[str, ...]]:
     """Return the model's modules of each node of an optimised graph, by the node's name."""
+    is_outside = any(OUTSIDE.match(tensor.name) for tensor in graph.initializer)
+    modules_of = _outside_modules if is_outside else _modules
     node_modules: dict[str, tuple[str, ...]] = {}
-    value_modules: dict[str, tuple[str, ...]] = {INPUT: ("conv1",)}  # by the name of a value
+    value_modules: dict[str, tuple[str, ...]] = {} if is_outside else {INPUT: ("conv1",)}  # by the name of a value
     for node in graph.node:
-        modules = _modules(node.op_type, list(node.input), value_modules)
+        modules = modules_of(node.op_type, list(node.input), value_modules)
         node_modules[node.name] = modules
         value_modules |= dict.fromkeys(node.output, modules)
     return node_modules
@@ -91,6 +97,15 @@ def _modules(op_type: str, inputs: Sequence[str], value_modules: dict[str, tuple
         # a shortcut without parameters seems to be of the block before
         return (f"{max(blocks, key=_position)}.add",)
     return sources[0] if sources else ()
+
+
+def _outside_modules(op_type: str, inputs: Sequence[str], value_modules: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the module whose parameters a node reads; none where ONNX Runtime renamed them, as in another layout.
+
+    A sum with a bias is not the layer: its product is another node.
+    """
+    parameters = [match[1] for name in inputs if (match := OUTSIDE.match(name))]
+    return tuple(parameters[:1]) if op_type not in POINTWISE else ()
 
 
 def _position(block: str) -> list[int]:

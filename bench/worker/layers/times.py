@@ -21,6 +21,7 @@ import torch
 from torch._dynamo import OptimizedModule
 
 from bench.runs.job import Ended, LayersAnswer, LayersJob, Notify
+from bench.worker.counting import count_work
 from bench.worker.gate import Wrong, check, poison
 from bench.worker.layers.marks import Marks, NoModules
 from bench.worker.layers.parts import Samples, Setup, Timed, by_graph, by_hooks, by_ranges, in_order
@@ -48,6 +49,8 @@ def time_layers(job: LayersJob, notify: Notify) -> LayersAnswer | Ended:
         notify("prepare")
         if find_variant(variant).runs == "compiled" and job.device == "cpu":
             torch._inductor.config.cpp.enable_kernel_profile = True  # without it the kernels have no names
+        facts, modules = count_work(material.built.module, job.case.image)
+        network = material.built.facts() | facts
         runner = material.prepare()
         setup = Setup([runner.place(batch) for batch in material.batches], clock, job.executions, job.trace)
         notify("gate")
@@ -76,6 +79,8 @@ def time_layers(job: LayersJob, notify: Notify) -> LayersAnswer | Ended:
         "how": timed.how,
         "note": timed.note,
         "parts": timed.parts,
+        "network": network,
+        "modules": modules,
         "details": runner.details,
         "runtime": describe_runtime(job.device),
     }

@@ -19,12 +19,13 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.errors import StoreError
 from bench.machine.environment import installed_version
 from bench.paths import ACCEPTED
 from bench.plans.case import Case
+from bench.runs.job import MODELS_OWN
 from bench.runs.kernel_jobs import FactsAnswer, FactsJob
 from bench.runs.wire import Json
 from bench.static.cases import Counted, Fact
@@ -37,9 +38,12 @@ from resnet.fused.buffers import peak_bytes
 from resnet.fused.eager_memory import eager_uses
 from resnet.fused.launches import Target
 from resnet.model import ResNet
-from resnet.names import is_outside
+from resnet.names import Build, is_outside
+from resnet.outside.build import bare_outside
+from resnet.outside.counting import count_module
+from resnet.outside.wrapper import OutsideModel
 from resnet.runner import DTYPES, Runner
-from resnet.variants import Runs, find_variant, missing, prepare, refusal
+from resnet.variants import Runs, find_variant, missing, not_taken, prepare, refusal
 
 HOPPER = cards.card_of_arch(90)
 H200 = Target(HOPPER.name, HOPPER.arch, HOPPER.sms)
@@ -56,7 +60,7 @@ def count_facts(job: FactsJob, notify: Callable[[str], None]) -> FactsAnswer:
     for done, name in enumerate(names):
         notify(f"{done} {len(names)} {name}")
         reason = job.broken.get(name)
-        facts[name] = (Counted(failed=reason) if reason else count_case(Case.parse(name))).as_json()
+        facts[name] = (Counted(failed=reason) if reason else count_case(Case.parse(name), job.build)).as_json()
     return {"status": "ok", "cases": facts, "environment": environment()}
 
 
@@ -68,19 +72,19 @@ def environment() -> dict[str, str]:
     return {name: text.partition("+")[0] for name, text in versions.items() if text} | {"cpu": cpu}
 
 
-def count_case(case: Case) -> Counted:
-    """Count all facts of a case; a variant that raises has failed."""
+def count_case(case: Case, build: Build = MODELS_OWN) -> Counted:
+    """Count all facts of a case, whose weights are of no account; a variant that raises has failed."""
     reason = _skip_reason(case)
     if reason:
         return Counted(skipped=reason)
     try:
         torch.manual_seed(0)
-        model = ResNet(Spec.parse(case.model)).eval().requires_grad_(False)
-        example = torch.randn(case.batch, 3, case.image, case.image)
+        model, channels = _build(case, build)
+        example = torch.randn(case.batch, channels, case.image, case.image)
         count = COUNTERS[find_variant(case.variant).runs]
         with _first_wins(case.variant):
             counted = count(case, model, example)
-        counted.facts["flops"] = Fact(flops(case), "flop_counter")
+        counted.facts["flops"] = Fact(flops(model, example.shape), "flop_counter")
     except Exception as error:  # every error is the case's result
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return Counted(failed=f"{type(error).__name__}: {(lines or ['no message'])[0][:300]}")
@@ -97,7 +101,7 @@ def _skip_reason(case: Case) -> str | None:
         return variant.uncounted
     served = variant.serves["cuda"] if variant.runs == "kernels" else ()  # compiled for a GPU, and not run
     refused = None if case.precision in served else refusal(variant, "cpu", case.precision, case.launch)
-    return refused or missing(variant, "cpu")
+    return not_taken(variant, case.model) or refused or missing(variant, "cpu")
 
 
 def _first_wins(variant: str) -> AbstractContextManager[object]:
@@ -110,16 +114,19 @@ def _first_wins(variant: str) -> AbstractContextManager[object]:
     return patch.object(module, "fastest_runner", lambda candidates, *_: (next(iter(candidates)), {}))
 
 
-def flops(case: Case) -> int:
-    """Return the FLOPs of the reference model, from shapes alone."""
-    from torch.utils.flop_counter import FlopCounterMode
+def _build(case: Case, build: Build) -> tuple[ResNet | OutsideModel, int]:
+    """Return the case's model, with the weights that it starts with, and the number of its channels."""
+    classes, channels = build.num_classes or None, build.in_channels or None
+    if is_outside(case.model):
+        outside = bare_outside(case.model, image=case.image, num_classes=classes, in_channels=channels)
+        return outside, outside.channels
+    counts = {"num_classes": classes or 1000, "in_channels": channels or 3}
+    return ResNet(Spec.parse(case.model), **counts).eval().requires_grad_(False), counts["in_channels"]
 
-    with torch.device("meta"):
-        model = ResNet(Spec.parse(case.model)).eval()
-        x = torch.empty(case.batch, 3, case.image, case.image)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(x)
-    return int(counter.get_total_flops())
+
+def flops(model: nn.Module, shape: tuple[int, ...]) -> int:
+    """Return the FLOPs of a model for a batch, which is not computed where shapes tell them."""
+    return count_module(model, shape).flops
 
 
 def _weights(runner: Runner) -> dict[str, Fact]:
@@ -128,7 +135,7 @@ def _weights(runner: Runner) -> dict[str, Fact]:
     return {} if weights is None else {"weights": Fact(int(weights), "parameters")}
 
 
-def _count_modules(case: Case, model: ResNet, example: Tensor) -> Counted:
+def _count_modules(case: Case, model: ResNet | OutsideModel, example: Tensor) -> Counted:
     """Count a variant that calls torch operation by operation."""
     runner = prepare(case.variant, model, example, case.precision, case.launch)
     mode = count_dispatched(runner, example)
@@ -140,14 +147,14 @@ def _count_modules(case: Case, model: ResNet, example: Tensor) -> Counted:
         },
         {"breaks": NO_GRAPH, "record": NOT_OURS, "activations": NOT_PLANNED},
     )
-    if case.variant == "eager":
+    if case.variant == "eager" and isinstance(model, ResNet):
         del counted.absent["activations"]
         activation_bytes = peak_bytes(eager_uses(model, tuple(example.shape), DTYPES[case.precision].itemsize))
         counted.facts["activations"] = Fact(activation_bytes, "alive")
     return counted
 
 
-def _count_compiled(case: Case, model: ResNet, example: Tensor) -> Counted:
+def _count_compiled(case: Case, model: ResNet | OutsideModel, example: Tensor) -> Counted:
     """Count a variant that torch.compile compiles."""
     with compilations() as compiled:
         runner = prepare(case.variant, model, example, case.precision, case.launch)
@@ -199,7 +206,7 @@ def record_of(case: Case, accepted: Accepted) -> str:
     return sha256("\n".join(rows).encode()).hexdigest()[:16]
 
 
-def _count_session(case: Case, model: ResNet, example: Tensor) -> Counted:
+def _count_session(case: Case, model: ResNet | OutsideModel, example: Tensor) -> Counted:
     """Count the nodes and weights of the graph that ONNX Runtime optimises."""
     import numpy as np
     import onnx
@@ -225,7 +232,7 @@ def _count_session(case: Case, model: ResNet, example: Tensor) -> Counted:
     )
 
 
-COUNTERS: dict[Runs, Callable[[Case, ResNet, Tensor], Counted]] = {
+COUNTERS: dict[Runs, Callable[[Case, Any, Tensor], Counted]] = {
     "modules": _count_modules,
     "compiled": _count_compiled,
     "kernels": _count_kernels,

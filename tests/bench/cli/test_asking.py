@@ -131,8 +131,8 @@ def test_settings_threads_and_builds_are_in_the_record(tmp_path: Path) -> None:
     )
     assert again.exit_code == 2
     assert "another threads (1, now 2)" in " ".join(again.stderr.split())
-    # with neither plan nor settings, those of the folder
-    done = invoke("run", "-o", str(tmp_path), "--resume", "--rounds", "2", "--input", "noise")
+    # without a plan it is all as in the folder: settings, classes, pictures
+    done = invoke("run", "-o", str(tmp_path), "--resume", "--rounds", "2")
     assert done.exit_code == 0, done.output
     first, second = Store(tmp_path).read()
     assert (second.case, second.settings, second.network["given"]) == (first.case, first.settings, {"num_classes": 7})

@@ -61,6 +61,10 @@ def test_axes_that_are_left_open_have_every_variant_that_exists() -> None:
     [
         ("resnet18/eager/fp32/b2/i32/stream", ["resnet18/eager/fp32/b2/i32/stream"]),
         ("resnet18/eager", ["resnet18/eager/fp32/b1/i224/stream"]),
+        (
+            "resnet18,resnet34/eager/fp32/b1,b2",
+            [f"{model}/eager/fp32/{batch}/i224/stream" for model in ("resnet18", "resnet34") for batch in ("b1", "b2")],
+        ),
         ("compile/bf16/b4", ["resnet50/compile/bf16/b4/i224/stream"]),
         ("timm:convnext_tiny/eager", ["timm:convnext_tiny/eager/fp32/b1/i224/stream"]),
         ("resnet50v1.5/mixed/fp16", ["resnet50/per-layer/fp16/b1/i224/stream"]),
@@ -105,6 +109,7 @@ def test_replaced_cases_keep_the_device_of_their_group() -> None:
     [
         (Asked(), "say which cases"),
         (Asked("quik"), r"no plan 'quik' \(did you mean quick\?\)"),
+        (Asked("resnet18//fp32"), "no plan 'resnet18//fp32'"),
         (Asked("resnet50/eager/fp33/b1/i224/stream"), "unknown precision 'fp33'"),
         (Asked(axes={"variant": ["fusd"]}), "did you mean fused"),
         (Asked(axes={"batch": ["many"]}), "batch 'many' is not a whole number"),

@@ -173,6 +173,26 @@ def test_cases_are_compared_by_what_both_can_tell_apart_the_largest_difference_f
     assert not difference["sure"]
 
 
+def test_the_parts_of_a_model_from_outside_are_put_to_its_counted_kernels() -> None:
+    size = 10**4
+    groups = [["a", 10**6, 0, [[-1, size]], size], ["b", 10**6, 0, [[0, size], [-1, size]], size]]
+    groups += [["fc", 10**6, 10, [[1, size]], 10]]
+    modules = {"a": ["a"], "relu": ["a"], "relu#2": ["b"], "b": ["b"], "fc": ["fc"], "gates": []}
+    names = ["a", "relu", "b", "relu#2", "gates", "stage", "", "fc"]
+    parts = [part(name or "root", [1000.0] * 7, name) for name in names]
+    about = {"network": {"groups": groups}, "modules": modules}
+    case = Case.parse("toys:net/eager/fp32/b2/i64/stream")
+    found = layers.assemble_layers(case, told(parts, [9000] * 7, **about), ceilings())
+    # a stage and the root do no work of their own; which kernel the gates' work is in is not known
+    assert [(row["name"], row["us"]) for row in found["rows"]] == [("a", 2), ("b", 2), ("fc", 1), ("gates", 1)]
+    floors = [2e6 / 1e11, 2 * 4 * 3 * size / 1e10, 2e6 / 1e11]  # the second is bound by its bytes
+    assert [row["floor_us"] for row in found["rows"]] == [*(pytest.approx(1e6 * floor) for floor in floors), None]
+    assert found["floor_us"] == pytest.approx(1e6 * sum(floors))
+    uncounted = told(parts, [9000] * 7, network={"uncounted": "no"})
+    uncounted["parts"] += [part("kernel", [1000.0] * 7)]
+    assert [row["name"] for row in layers.assemble_layers(case, uncounted, ceilings())["rows"]] == ["kernel"]
+
+
 @pytest.mark.gpu
 @pytest.mark.timed
 @pytest.mark.parametrize("case", ["eager/fp16", "library-fused/fp16", "fused/fp16", "per-layer/fp16", "compile/fp16"])

@@ -25,6 +25,8 @@ def told(parts: list[dict[str, Any]], whole: list[int], **rest: Any) -> dict[str
         "device": "cpu",
         "how": "hooks",
         "note": "",
+        "network": {},
+        "modules": {},
         "details": {},
     }
     return about | {"parts": parts} | rest

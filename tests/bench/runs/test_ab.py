@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,23 @@ def test_it_goes_on_where_it_was_stopped(duel: Duel) -> None:
     duel.sides = duel.sides[::-1]
     with pytest.raises(StoreError, match="of another commit"):
         list(duel.run())
+
+
+def test_both_sides_have_as_many_threads_also_where_a_worker_does_not_read_the_setting(
+    duel: Duel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str | None] = []
+    real = process.ask
+
+    def ask(job: Any, limit_s: float, on_stage: Any, home: process.Home) -> process.Answer[Any]:
+        seen.append(home.variables.get("OMP_NUM_THREADS"))
+        return real(job, limit_s, on_stage, home=home)
+
+    monkeypatch.setattr(process, "ask", ask)
+    duel.plan, duel.rounds = replace(duel.plan, settings=replace(duel.plan.settings, threads=3)), 1
+    list(duel.run())
+    assert len(seen) > 4
+    assert set(seen) == {"3"}
 
 
 def test_looks_end_with_the_last_round() -> None:

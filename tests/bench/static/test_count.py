@@ -72,7 +72,7 @@ def test_a_child_that_dies_fails_its_case_and_no_other(tmp_path: Path, monkeypat
     worker.write_text(
         "import os, sys\nfrom bench.worker import __main__ as worker\nfrom bench.worker.static import count as static\n"
         "honest = static.count_case\n"
-        "static.count_case = lambda case: os._exit(9) if case.batch == 2 else honest(case)\n"
+        "static.count_case = lambda case, build: os._exit(9) if case.batch == 2 else honest(case, build)\n"
         "worker.main(int(sys.argv[1]), int(sys.argv[2]))\n"
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))

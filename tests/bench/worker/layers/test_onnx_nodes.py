@@ -10,7 +10,13 @@ class Node:
         self.name, self.op_type, self.input, self.output = name, op_type, inputs.split(), [output]
 
 
+class Tensor:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
 class Graph:
+    initializer = (Tensor("conv1.bias"),)
     node = (
         Node("c", "Conv", "images reorder conv1.bias", "y"),
         Node("p", "MaxPool", "y", "x"),
@@ -35,3 +41,17 @@ def test_a_node_is_known_by_the_parameters_it_reads_or_by_the_node_before() -> N
     assert found["c2"] == found["s"] == ("layer1.0.conv2", "layer1.0.add")
     assert found["add"] == ("layer2.0.add",)
     assert (found["m"], found["g"]) == (("avgpool",), ("fc",))
+
+
+class OutsideGraph:
+    initializer = (Tensor("net.stem.conv.bias"),)
+    node = (
+        Node("c", "Conv", "images reorder net.stem.conv.bias", "y"),
+        Node("m", "MatMul", "y val_3", "x"),
+        Node("a", "Add", "net.head.bias x", "z"),
+        Node("g", "Gemm", "z net.head.weight net.head.bias", "logits"),
+    )
+
+
+def test_a_node_of_a_model_from_outside_is_known_by_its_own_parameters_alone() -> None:
+    assert node_layers(OutsideGraph) == {"c": ("stem.conv",), "m": (), "a": (), "g": ("head",)}

@@ -72,6 +72,41 @@ def test_the_nodes_of_onnxruntime_are_layers_and_their_trace_loads(
     assert sorted(one["name"] for one in answer["parts"]) == sorted(nodes)  # of one execution
 
 
+TOY = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+        self.relu, self.fc = nn.ReLU(), nn.Linear(8, 10)
+
+    def forward(self, x):
+        y = self.relu(self.a(x))
+        return self.fc(self.relu(self.b(y) + y).mean((2, 3)))
+"""
+
+
+def test_a_model_from_outside_has_a_floor_beside_each_part_and_a_part_for_each_call_of_a_module(
+    job: Callable[[str], LayersJob], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "toy_layers.py").write_text(TOY)
+    monkeypatch.chdir(tmp_path)
+    asked = job("toy_layers:Net/eager/fp32/b1/i32/stream")
+    answer = layer_times.time_layers(replace(asked, executions=3), lambda stage: None)
+    assert answer["status"] == "ok"
+    assert answer["modules"] == {name: [name] for name in "ab"} | {
+        "relu": ["a"],
+        "relu#2": ["b"],
+        "": ["mean"],  # its sum runs in the kernel of b
+        "fc": ["fc"],
+    }
+    assert {"relu", "relu#2"} < {name for one in answer["parts"] for name in one["modules"]}
+    found = layers.assemble_layers(asked.case, answer, ceilings())
+    assert [row["operations"] for row in found["rows"]] == [["a"], ["b"], ["mean"], ["fc"]]
+    assert found["floor_us"] == pytest.approx(sum(row["floor_us"] for row in found["rows"]))
+
+
 def test_a_wrong_answer_has_no_times(job: Callable[[str], LayersJob], tmp_path: Path) -> None:
     asked = job("resnet18/eager/fp32/b1/i64/stream")
     other = {precision: str(tmp_path / f"{precision}.npy") for precision in asked.reference}

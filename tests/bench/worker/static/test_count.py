@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from bench.static.kernels import Accepted
 from bench.worker.static import count as static
 from bench.worker.static.count import Dispatched, count_case
 from bench.worker.static.counters import calls_in, compilations
+from resnet.names import Build
 from resnet.runner import TorchRunner
 from resnet.variants import eager, fused
 from resnet.variants.compile import compiled_runner
@@ -154,6 +156,30 @@ def test_a_case_that_cannot_be_counted_says_why() -> None:
     assert "no count" in count_case(Case.parse("resnet18/eager/fp32/bmax/i64/stream")).skipped
     assert "stream" in count_case(Case.parse("resnet18/fused/fp16/b1/i64/graph")).skipped
     assert "fp16" in count_case(Case.parse("resnet18/eager/fp16/b1/i64/stream")).skipped
+
+
+TOY = """
+from torch import nn
+
+def build(num_classes=10, in_channels=3):
+    first = nn.Conv2d(in_channels, 8, 3, bias=False)
+    return nn.Sequential(first, nn.ReLU(), nn.Flatten(), nn.Linear(7200, num_classes))
+"""
+
+
+def test_a_model_from_outside_is_counted_with_its_classes_and_channels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "toy_counts.py").write_text(TOY)
+    monkeypatch.chdir(tmp_path)
+    build = Build(num_classes=7, in_channels=1)
+    found = count_case(Case.parse("toy_counts:build/eager/fp32/b2/i32/stream"), build)
+    assert not found.failed
+    values = {name: fact.value for name, fact in found.facts.items()}
+    assert values["flops"] == 2 * 2 * (9 * 8 * 30 * 30 + 7200 * 7)
+    assert values["weights"] == 4 * (9 * 8 + 7200 * 7 + 7)
+    assert count_case(EAGER, build).facts["weights"].value < count_case(EAGER).facts["weights"].value
+    assert "ResNets alone" in count_case(Case.parse("toy_counts:build/fused/fp16/b1/i32/stream")).skipped
 
 
 def test_a_variant_that_raises_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
