@@ -7,10 +7,15 @@ and exits with the code, in one place; a program that imports `bench` catches Be
 from __future__ import annotations
 
 # Exit codes of every command; 0 is success.
-FAILED = 1  # a case failed, something got slower, a result is missing
+FAILED = 1  # a case failed, something got slower, a result is missing, the answer is no
 USAGE = 2  # an argument or a file cannot be used
 UNABLE = 3  # this machine cannot do it
+UNDECIDED = 4  # the records cannot tell
 STOPPED = 130  # interrupted
+EXIT_CODES = (
+    f"Exit codes: 0 ok; {FAILED} a case failed or got slower, or the answer is no; {USAGE} bad usage; {UNABLE} this "
+    f"machine cannot do it; {UNDECIDED} the records cannot tell."
+)
 
 
 class BenchError(Exception):

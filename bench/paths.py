@@ -2,6 +2,7 @@
 
 results/local/                          runs of this checkout, in no commit
 results/local/quick-20260131-120000-7/  the records of a run without -o
+results/local/saved/main/               a baseline that `--save main` keeps
 results/kernels/accepted.json           written by `bench kernels --accept`
 """
 
@@ -24,6 +25,11 @@ LOCAL = local()
 ACCEPTED = RESULTS / "kernels" / "accepted.json"
 
 
+def saved_folder() -> Path:
+    """Return the folder of the baselines that `--save` keeps, each under its name."""
+    return LOCAL / "saved"
+
+
 def new_run_folder(name: str) -> Path:
     """Return a folder for a new run. Its number gives the order: clocks go back, and two runs may share a second."""
     number = max((number for number, _ in _run_folders(name)), default=0) + 1
@@ -39,6 +45,12 @@ def latest_run_folder(name: str) -> Path:
 
 
 def _run_folders(name: str) -> list[tuple[int, Path]]:
-    """Return number and path of this plan's folders in order; the number of an old folder without one is 0."""
-    pattern = re.compile(rf"{re.escape(name)}-\d{{8}}-\d{{6}}(?:-(\d+))?")
-    return sorted((int(m[1] or 0), path) for path in LOCAL.glob("*") if (m := pattern.fullmatch(path.name)))
+    """Return number and path of this plan's folders in order."""
+    places = ((split_run_name(path.name), path) for path in LOCAL.glob("*"))
+    return sorted((parts[1], path) for parts, path in places if parts and parts[0] == name)
+
+
+def split_run_name(name: str) -> tuple[str, int] | None:
+    """Return what a run's folder is named for and its number, 0 of an old folder without one; None of another name."""
+    match = re.fullmatch(r"(.+)-\d{8}-\d{6}(?:-(\d+))?", name)
+    return (match[1], int(match[2] or 0)) if match else None

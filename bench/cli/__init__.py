@@ -1,30 +1,33 @@
 """The command line: every command, in its group of `bench --help`, and how an error ends one.
 
-Exit codes are those of `bench.errors`: 0 ok; 1 a case failed; 2 bad usage; 3 this machine cannot run the plan.
+Exit codes are those of `bench.errors`.
 """
 
 from __future__ import annotations
 
 import inspect
-import os
 import re
 import sys
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from typing import Annotated, Any
 
 import typer
+from typer import Option
 from typer.core import TyperGroup
 
 from bench.cli.again import Command
-from bench.cli.console import tell
+from bench.cli.console import Quiet, tell
 from bench.cli.kernels import counts, op, tune
 from bench.cli.kernels import kernels as kernels_command
 from bench.cli.machine import ceilings, constants, env, floors, pieces, selftest
 from bench.cli.measure import ab, campaign, layers, once, run, verify
 from bench.cli.measure import list as list_command
 from bench.cli.results import capacity, compare, formats, history, recommend, report
+from bench.cli.streams import outlive_readers
 from bench.commands import command_line
-from bench.errors import USAGE, BenchError
+from bench.errors import EXIT_CODES, USAGE, BenchError
+from bench.machine.provenance import describe_version
 from bench.text import WORDS
 from kernels.cards.constants import ConstantsError
 
@@ -51,13 +54,43 @@ class _Commands(TyperGroup):
 
 app = typer.Typer(
     cls=_Commands,
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Which way of running a ResNet is fastest on this machine, by how much, and is the answer still right?",
-    epilog=WORDS,
+    epilog=f"{EXIT_CODES}\n\n{WORDS}",
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(describe_version())
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    quiet: Quiet = False,
+    version: Annotated[
+        bool, Option("--version", help="Print the version and the commit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Take the options that stand before a command's name."""
+
+
+def _with_quiet(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command that takes `--quiet`, too, which its console keeps (`bench.cli.console.hint`)."""
+    signature = inspect.signature(command, eval_str=True)
+    quiet = inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Quiet)
+
+    @wraps(command)
+    def quieted(*values: Any, quiet: bool = False, **options: Any) -> None:
+        command(*values, **options)
+
+    quieted.__signature__ = signature.replace(parameters=[*signature.parameters.values(), quiet])  # type: ignore[attr-defined]
+    quieted.__annotations__ = command.__annotations__ | {"quiet": Quiet}
+    return quieted
+
 
 # in the order of `bench --help`: first what a newcomer needs first
 COMMANDS: tuple[tuple[str, dict[str, Callable[..., None]]], ...] = (
@@ -98,13 +131,11 @@ for panel, commands in COMMANDS:
     for name, command in commands.items():
         # typer keeps the line breaks inside a paragraph of a docstring, which a narrow terminal breaks once more
         text = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(command) or "")
-        app.command(name, cls=Command, rich_help_panel=panel, help=text)(command)
+        app.command(name, cls=Command, rich_help_panel=panel, help=text)(_with_quiet(command))
 
 
 def main() -> None:
     """Run the console script `bench`."""
-    try:
-        app(prog_name=command_line())
-    except BrokenPipeError:  # whoever read the output has closed it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    outlive_readers()
+    completing = {"--install-completion", "--show-completion"} & set(sys.argv[1:2])  # of the word `bench` in a shell
+    app(prog_name="bench" if completing else command_line(), complete_var="_BENCH_COMPLETE")

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
+from bench.cli.complete import Complete, complete_model, complete_plan, complete_variant
 from bench.machine.visible import device_visible
 from bench.plans.axes import split_words
 from bench.plans.choose import Asked
@@ -24,14 +25,18 @@ CASE_HELP = "A case's name, or some of its segments; as resnet18/eager/fp32/b1/i
 Words = list[str] | None
 
 
-def _axis(name: str, metavar: str, text: str) -> Any:
-    return Option(f"--{name}", metavar=metavar, help=text, rich_help_panel=CASES)
+def _axis(name: str, metavar: str, text: str, complete: Complete | None = None) -> Any:
+    return Option(f"--{name}", metavar=metavar, help=text, rich_help_panel=CASES, autocompletion=complete)
 
 
 # name of a parameter -> its annotation; the default of each is None
 AXIS_OPTIONS: dict[str, Any] = {
-    "model": Annotated[Words, _axis("model", "NAME,...", "Models, also timm:NAME, torchvision:NAME, module:function.")],
-    "variant": Annotated[Words, _axis("variant", "NAME,...", "Ways of running them; '*', the default, is all.")],
+    "model": Annotated[
+        Words, _axis("model", "NAME,...", "Models, also timm:NAME, torchvision:NAME, module:function.", complete_model)
+    ],
+    "variant": Annotated[
+        Words, _axis("variant", "NAME,...", "Ways of running them; '*', the default, is all.", complete_variant)
+    ],
     "precision": Annotated[Words, _axis("precision", "fp16,...", "By default fp16 on a GPU and fp32 on a CPU.")],
     "batch": Annotated[Words, _axis("batch", "1,8,max,...", "Images at a time; max: as many as fit.")],
     "image": Annotated[Words, _axis("image", "224,...", "Pixels a side.")],
@@ -97,7 +102,11 @@ def asks(
     They take the place of the command's parameter `asked`, which is the `Asked` of their words; `default` is the plan
     where none is named. While the command runs, only the device of --device is visible.
     """
-    options = {"plan": Annotated[str | None, Argument(metavar=metavar, help=text, show_default=False)]}
+    options = {
+        "plan": Annotated[
+            str | None, Argument(metavar=metavar, help=text, show_default=False, autocompletion=complete_plan)
+        ]
+    }
     for group in groups:
         options |= group
 

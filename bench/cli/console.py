@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
+import typer
 from rich.console import Console
+from rich.status import Status
 from typer import Option
 
 from bench.cli.tables import Column as Column
@@ -25,6 +27,7 @@ from bench.cli.tables import print_table as print_table
 from bench.errors import FAILED as FAILED
 from bench.errors import STOPPED as STOPPED
 from bench.errors import UNABLE as UNABLE
+from bench.errors import UNDECIDED as UNDECIDED
 from bench.errors import USAGE as USAGE
 from bench.errors import BenchError
 from bench.files import ANOTHER, write_json
@@ -32,7 +35,7 @@ from bench.lines import Line
 from bench.machine.environment import device, hardware, no_cuda
 from bench.machine.facts import Environment
 from bench.records.record import Record
-from bench.records.store import read_folders
+from bench.records.store import narrow_records, read_folders
 from bench.report.views import VIEWS
 
 err = Console(stderr=True, highlight=False)
@@ -44,6 +47,9 @@ Filter = Annotated[
         help="Only cases that have these whole segments, as fused, b1 or '*fused*/fp16'; repeat for more.",
     ),
 ]  # fmt: skip
+Exclude = Annotated[
+    list[str] | None, Option("--exclude", metavar="GLOB", help="Not the cases that have these; repeat.")
+]
 Input = Annotated[str, Option("--input", metavar="photos|noise|DIR", help="Pictures that the model is run on.")]
 Seed = Annotated[int, Option("--seed", help="Seed of the weights, the pictures and the order of cases.")]
 View = StrEnum("View", {name: name for name in VIEWS})  # type: ignore[misc]
@@ -60,18 +66,58 @@ def tell(text: str) -> None:
     err.print(text, markup=False, soft_wrap=True)
 
 
+def hint(text: str) -> None:
+    """Print as `tell` does what helps and is no error: `--quiet` leaves it out."""
+    if not err_is_quiet():
+        tell(text)
+
+
+def err_is_quiet() -> bool:
+    """Return whether `--quiet` leaves out progress and hints."""
+    return _Quiet.on
+
+
+def is_live() -> bool:
+    """Return whether progress is shown live: on a terminal, and not with `--quiet`."""
+    return err.is_terminal and not err_is_quiet()
+
+
+def spinner(text: str) -> Status:
+    """Return a spinner on stderr, a context manager; with `--quiet` one that shows nothing."""
+    return Status(text, console=Console(stderr=True, quiet=True) if err_is_quiet() else err)
+
+
+class _Quiet:
+    on = False
+
+
+def _set_quiet(context: typer.Context, value: bool) -> bool:
+    """Keep the option for this command; before the command's name it counts, too."""
+    _Quiet.on = bool(context.meta.setdefault("bench.quiet", False) or value)
+    context.meta["bench.quiet"] = _Quiet.on
+    return value
+
+
+Quiet = Annotated[
+    bool, Option("-q", "--quiet", help="No progress and no hints; errors stay.", callback=_set_quiet, is_eager=True)
+]
+
+
 def print_lines(lines: Iterable[Line], console: Console = out) -> None:
     """Print the lines of a text, as a room returns it."""
     for line in lines:
         console.print(line.content, style=line.style, markup=line.markup, soft_wrap=line.whole)
 
 
-def read_records(folders: Iterable[Path]) -> list[Record]:
-    """Return the records of results folders; say on stderr which lines could not be read."""
+def read_records(folders: Sequence[Path], only: Iterable[str] = (), exclude: Iterable[str] = ()) -> list[Record]:
+    """Return the records of results folders, of the cases that `narrow` keeps.
+
+    Says on stderr which lines could not be read.
+    """
     records, damage = read_folders(folders)
     for line in damage:
         tell(f"bench: {line}")
-    return records
+    return narrow_records(records, only, exclude, folders)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from bench.cli.console import device_line, err
+from bench.cli.console import device_line, err, hint, is_live
 from bench.machine.facts import Environment
 from bench.plans.case import Case
 from bench.records.record import Record
@@ -27,10 +27,10 @@ class Progress(Events):
         self.choices: set[str] = set()  # made in reading weights, and said already
         self.bar = Bar(
             SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=12), MofNCompleteColumn(),
-            TextColumn("{task.fields[left]}"), console=err, transient=True, disable=not err.is_terminal,
+            TextColumn("{task.fields[left]}"), console=err, transient=True, disable=not is_live(),
         )  # fmt: skip
         self.task = self.bar.add_task("", total=None, left="")
-        err.print(f"{title} on {device_line(env)}", markup=False)
+        hint(f"{title} on {device_line(env)}")
 
     def __enter__(self) -> Progress:
         self.bar.start()
@@ -51,7 +51,7 @@ class Progress(Events):
         if isinstance(case, Case):
             self.running.add(case)
         elif not err.is_terminal:
-            err.print(f"making {case}", markup=False)
+            hint(f"making {case}")
         self._update("start")
 
     def stage(self, name: str) -> None:
@@ -72,10 +72,7 @@ class Progress(Events):
             reason = record.reason.splitlines()[0] if record.reason else ""
             err.print(f"[red]{record.status}[/] {record.case.name}: {escape(reason)}", soft_wrap=True)
         elif not err.is_terminal:
-            err.print(
-                f"[{self.count}/{self.total}] {escape(record.case.name)}  {record.wall_s:.0f} s  {self._left()}",
-                markup=False, soft_wrap=True,
-            )  # fmt: skip
+            hint(f"[{self.count}/{self.total}] {record.case.name}  {record.wall_s:.0f} s  {self._left()}")
 
     def _update(self, stage: str) -> None:
         more = f" and {len(self.running) - 1} more" if len(self.running) > 1 else ""

@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -100,6 +101,15 @@ def commit_of(folder: Path = ROOT) -> Commit:
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason += f", and {FILE} is damaged ({type(error).__name__}): make gpu-pack, where git answers"
     return {"sha": None, "dirty": None, "code": code, "reason": reason}
+
+
+def describe_version(folder: Path = ROOT) -> str:
+    """Return the project's name and version, and the commit of a checkout where that is known."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    commit = commit_of(folder)
+    sha, changes = commit["sha"], ", with changes" if commit["dirty"] else ""
+    where = f"commit {sha[:12]}{changes}" if sha else f"commit unknown: {commit['reason']}"
+    return f"{project['name']} {project['version']} ({where})"
 
 
 def _from_file(folder: Path, code: str) -> Commit:

@@ -20,8 +20,9 @@ from bench.records.baseline import images_per_second
 from bench.records.fields import Agreement, at
 from bench.records.record import GPU_HOW, Record
 from bench.records.record import SAMPLES as FIELDS
-from bench.stats import median_interval
+from bench.stats import median_interval, quantile
 
+TAILS = {"p90": 0.9, "p99": 0.99}
 TRANSIENT = ("clock_mhz", "temperature_c", "processes")  # readings of a GPU that differ from sweep to sweep
 
 
@@ -55,6 +56,12 @@ COLUMNS: dict[str, Column] = {
     "p50_ns": Column("float", "latency_ns.p50", "ns: median latency, throttled samples left out, as in all of these"),
     "p50_low_ns": Column("float", "latency_ns.low", "ns: its 95 % interval, from order statistics"),
     "p50_high_ns": Column("float", "latency_ns.high", "ns"),
+    "p90_ns": Column("float", "latency_ns.p90", "ns: 90 % of latencies are at most this; NaN of under 64 samples"),
+    "p90_low_ns": Column("float", "latency_ns.p90_low", "ns: its lower bound, with 99 % confidence by itself"),
+    "p90_high_ns": Column("float", "latency_ns.p90_high", "ns: its upper bound, with 99 % confidence by itself"),
+    "p99_ns": Column("float", "latency_ns.p99", "ns: 99 % of latencies are at most this; NaN of under 662 samples"),
+    "p99_low_ns": Column("float", "latency_ns.p99_low", "ns: its lower bound, with 99 % confidence by itself"),
+    "p99_high_ns": Column("float", "latency_ns.p99_high", "ns: its upper bound, with 99 % confidence by itself"),
     "samples": Column("int", "latency_ns.kept", "latency samples that count"),
     "dropped": Column("int", "latency_ns.dropped", "latency samples left out, as the machine throttled"),
     "gpu_p50_ns": Column("float", "gpu_ns.p50", "ns: median device time; NaN of records up to schema 2, see FORMAT"),
@@ -219,6 +226,10 @@ def _sample_statistics(record: Record, field: str, with_samples: bool) -> dict[s
         statistics["p50"] = (int(ordered[(n - 1) // 2]) + int(ordered[n // 2])) / 2
         if places := _interval_places(n):
             statistics["low"], statistics["high"] = (int(ordered[place]) for place in places)
+        for name, p in TAILS.items() if field == "latency_ns" else ():
+            if ranks := _quantile_places(n, p):
+                columns = (name, f"{name}_low", f"{name}_high")
+                statistics |= {column: int(ordered[place]) for column, place in zip(columns, ranks, strict=True)}
     if with_samples:
         statistics["all"] = np.array(taken, np.int64)
         statistics["throttled"] = np.array(record.throttled_indices(field), np.int64)
@@ -233,6 +244,13 @@ def _interval_places(n: int) -> tuple[int, int] | None:
     """
     interval = median_interval(range(n))
     return None if interval is None else (int(interval[0]), int(interval[1]))
+
+
+@cache
+def _quantile_places(n: int, p: float) -> tuple[int, int, int] | None:
+    """Return the indices, among n ordered samples, of the p-quantile and its lower and upper bound; None of too few."""
+    places = quantile(range(n), p)
+    return None if places is None else (int(places.value), int(places.lower), int(places.upper))
 
 
 def _derived(record: Record) -> dict[str, Any]:

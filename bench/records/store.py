@@ -15,6 +15,7 @@ from io import FileIO
 from pathlib import Path
 
 from bench.errors import StoreError
+from bench.plans.words import narrow
 from bench.records.record import Record, parse_each
 
 FILE = "records.jsonl"
@@ -101,6 +102,19 @@ class Store:
 def _last_byte(file: FileIO) -> bytes:
     file.seek(-1, os.SEEK_END)
     return file.read(1)
+
+
+def narrow_records(
+    records: Iterable[Record], only: Iterable[str], exclude: Iterable[str], folders: Iterable[object]
+) -> list[Record]:
+    """Return the records whose case matches a glob of `only` and none of `exclude`, as `bench.plans.words.narrow` does.
+
+    `folders` are named in its errors.
+    """
+    records = list(records)
+    names = dict.fromkeys(record.case.name for record in records)
+    kept = set(narrow(names, only, exclude, ", ".join(map(str, folders))))
+    return [record for record in records if record.case.name in kept]
 
 
 def read_folders(folders: Iterable[str | Path], *, apart: bool = False) -> tuple[list[Record], list[str]]:

@@ -19,7 +19,7 @@ from bench.plans.words import heading
 from bench.records.baseline import images_per_second
 from bench.records.record import STATUSES, Record
 from bench.records.same import group_by_machine, machine_label
-from bench.records.store import read_folders
+from bench.records.store import narrow_records, read_folders
 from bench.report.rows import Row, group_without_speed, joules_per_image, p50_ns, rows_from_records
 from bench.stats import LEAST_ROUNDS, Ratio, ratio, samples_needed
 
@@ -253,17 +253,24 @@ class Group:
 
 
 def choose_by_group(
-    folders: Sequence[Path], model: str | None, budget: Budget, tell: Callable[[str], None]
+    folders: Sequence[Path],
+    model: str | None,
+    budget: Budget,
+    tell: Callable[[str], None],
+    only: Iterable[str] = (),
+    exclude: Iterable[str] = (),
 ) -> list[Group]:
     """Return the choice of each model and image size on each machine, by machine and number of records.
 
-    `model` is a glob; `tell` receives a sentence for each damaged line, and one where there are several machines.
+    `model` is a glob; `only` and `exclude` are globs as `bench.plans.words.narrow` takes them.
+    `tell` receives a sentence for each damaged line, and one where there are several machines.
     Raises StoreError where no record is of such a model.
     """
     paths = list(dict.fromkeys(folders))
     records, damage = read_folders(paths, apart=True)
     for line in damage:
         tell(f"bench: {line}")
+    records = narrow_records(records, only, exclude, paths)
     machines = group_by_machine(records)
     if len(machines) > 1:
         tell(f"{len(machines)} machines, or sets of software, are in these records: each has a separate answer.")

@@ -132,6 +132,19 @@ def group_as_json(group: Group, listed: bool) -> dict[str, Any]:
     }
 
 
+def group_as_rows(group: Group) -> list[dict[str, Any]]:
+    """Return a row for each case that is not beyond a limit, the best first, as `--csv` prints it."""
+    choice, rows = group.choice, []
+    front = {case.row.case for case in pareto_front([*choice.fitting, *choice.undecided])}
+    for case in (*choice.fitting, *choice.undecided):
+        name = "undecided" if case.undecided else "best" if case is choice.best else "within the limits"
+        unit = OBJECTIVES[choice.budget.objective].unit
+        fields = {"group": group.heading, "objective": choice.budget.objective, "unit": unit} | _case_as_json(case)
+        fields |= {"undecided": "; ".join(case.undecided), "answer": name, "beaten_by_none": case.row.case in front}
+        rows.append(fields)
+    return rows
+
+
 def _case_as_json(case: Assessment) -> dict[str, Any]:
     fields: dict[str, Any] = {"case": case.row.case.name, "value": case.value, "rounds": case.row.rounds}
     fields |= {column.key: column.value(case.row) for column in JSON_COLUMNS}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -70,6 +71,16 @@ def _print_without_speed(out: Console, records: list[Record]) -> None:
     for status, reason, cases in group_without_speed(records):
         colour = "dim" if status == "skipped" else "red"
         out.print(f"[{colour}]{status}: {escape(summarize_cases(cases))}: {escape(reason)}[/]")
+
+
+def gate_rows(records: list[Record]) -> list[dict[str, Any]]:
+    """Return the result of the numerical check of each case for `--csv`: errors as multiples of plain torch's."""
+    rows = []
+    for record in sorted(records, key=lambda record: record.case):
+        row = Row(record.case, (record,), None)
+        errors = {column.key: column.value(row) for column in VIEWS["accuracy"].columns[3:]}
+        rows.append({"case": record.case.name, "status": record.status, "reason": record.reason or None} | errors)
+    return rows
 
 
 def print_gate(out: Console, records: list[Record]) -> None:

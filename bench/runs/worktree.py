@@ -114,7 +114,8 @@ def commit_order(repository: Path = ROOT) -> dict[str, int]:
 
 def changed_files(base: str, head: str, paths: Sequence[str] = (), repository: Path = ROOT) -> list[str]:
     """Return the files under `paths`, of all without any, that differ between two commits."""
-    return _git(repository, "diff", "--name-only", base, head, "--", *paths).splitlines()
+    words = ("-c", "core.quotePath=false", "diff", "--name-only", base, head, "--", *paths)
+    return _git(repository, *words).splitlines()
 
 
 def unchanged(base: Checkout, head: Checkout, repository: Path = ROOT) -> str:

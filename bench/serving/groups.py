@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.commands import command_line
 from bench.errors import StoreError
-from bench.plans.words import heading, matches
+from bench.plans.words import heading
 from bench.records.record import Record
 from bench.records.same import group_by_machine, machine_label
 from bench.serving import capacity
@@ -18,13 +18,11 @@ SHOWN = 8  # services of a model; the others are slower, and each takes two seco
 LOADS = tuple(10.0**power for power in range(2, 8))
 
 
-def matching_records(records: list[Record], folder: object, glob: str | None) -> list[Record]:
-    """Return the records of a folder whose case matches a glob. Raises StoreError where none of them was measured."""
-    matching = [record for record in records if matches(record.case.name, [] if glob is None else [glob])]
-    if not any(record.status == "ok" and record.latency_ns for record in matching):
-        reason = f"no case that was measured matches {glob}" if glob else "no case was measured"
-        raise StoreError(f"{folder}: {reason}; `{command_line('report', folder)}` shows what there is")
-    return matching
+def measured_records(records: list[Record], folder: object) -> list[Record]:
+    """Return the records of a folder. Raises StoreError where none of them was measured."""
+    if not any(record.status == "ok" and record.latency_ns for record in records):
+        raise StoreError(f"{folder}: no case was measured; `{command_line('report', folder)}` shows what there is")
+    return records
 
 
 def group_services(records: list[Record]) -> list[tuple[str, list[Service]]]:
@@ -75,6 +73,20 @@ class Group:
         head = {"group": self.heading, "limit_ms": first.limit_ns / 1e6, "not_shown": self.more}
         head |= {"wait_ms": first.batching.wait_ns / 1e6, "services": rows}
         return head | {"curve_of_the_first": [asdict(point) for point in self.points[0]]}
+
+    def as_rows(self) -> list[dict[str, Any]]:
+        """Return a row for each service as `--csv` prints it, the best first: rates in requests/s of one device."""
+        rows = []
+        for best, point in zip(self.capacities, self.at_rate, strict=True):
+            row = {"group": self.heading, "case": best.service.case.name, "max_batch": best.batching.max_batch}
+            row |= {"limit_ns": best.limit_ns, "saturation_per_s": best.saturation}
+            row |= {"rate_per_s": None, "rate_low_per_s": None, "rate_high_per_s": None}
+            if best.rate:
+                names = {"value": "rate_per_s", "low": "rate_low_per_s", "high": "rate_high_per_s"}
+                row |= {name: getattr(best.rate, field) for field, name in names.items()}
+            row |= {"p50_ns": point and point.p50_ns, "p99_ns": point and point.p99_ns, "fill": point and point.batch}
+            rows.append(row)
+        return rows
 
 
 def simulate_group(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -29,6 +30,7 @@ COLOURS = {FAILED: "red", SLOWER: "red", GONE: "red", ENVIRONMENT: "yellow", NOT
 # bytes, weights and activations in MB
 COLUMNS = {"launches": "kernels", "breaks": "breaks", "bytes": "moved", "flops": "GFLOP", "weights": "weights"}
 COLUMNS |= {"activations": "active"}
+UNITS = {"bytes": "moved_bytes", "weights": "weights_bytes", "activations": "activations_bytes"}
 SCALES = {"bytes": 1e6, "flops": 1e9, "weights": 1e6, "activations": 1e6}
 
 
@@ -123,6 +125,15 @@ def _legend(now: Facts) -> list[str]:
 
 def _list(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))
+
+
+def facts_rows(now: Facts) -> list[dict[str, Any]]:
+    """Return a row for each case for `--csv`: every fact, exact, and why it has none."""
+    return [
+        {"case": name, "failed": counted.failed or None, "skipped": counted.skipped or None}
+        | {UNITS.get(fact, fact): counted.facts[fact].value if fact in counted.facts else None for fact in FACTS}
+        for name, counted in now.cases.items()
+    ]
 
 
 def facts_markdown(now: Facts, changes: Sequence[Change], before: Facts | None) -> list[str]:

@@ -37,6 +37,10 @@ POINTS = {80: EVERYTHING, 89: MAIN, 90: EVERYTHING, 100: EVERYTHING, 120: MAIN}
 UNSEEN: dict[str, Any] = {"wait_depth": None, "operand_a": "", "overwrites": 0, "barrier": True}
 
 
+# the facts that are sizes, in bytes
+BYTES = ("stack", "shared", "shared_limit", "code")
+
+
 class _Required(TypedDict):
     arch: int
     kernel: str
@@ -72,6 +76,12 @@ class Entry:
     def as_json(self) -> dict[str, Any]:
         outcome = {"facts": asdict(self.facts)} if self.facts else {"failed": self.failed}
         return {"arch": self.arch, "kernel": self.kernel, "uses": list(self.uses), **outcome}
+
+    def as_row(self) -> dict[str, Any]:
+        """Return the kernel as `--csv` prints it: a number a column, sizes in bytes."""
+        facts = asdict(self.facts) if self.facts else {}
+        named = {f"{name}_bytes" if name in BYTES else name: value for name, value in facts.items()}
+        return {"arch": self.arch, "kernel": self.kernel, "uses": self.uses, "failed": self.failed or None, **named}
 
 
 @dataclass(frozen=True)

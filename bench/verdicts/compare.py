@@ -86,6 +86,12 @@ class Comparison:
     def regressed(self) -> bool:
         return bool(self.failed) or self.counts[SLOWER] > 0
 
+    @property
+    def judged(self) -> bool:
+        """Whether any case could be judged by a metric that varies, or where there is none by an exact one."""
+        varying = [verdict for verdict in self.verdicts if not METRICS[verdict.metric].exact] or self.verdicts
+        return any(verdict.kind in ("", "noise") for verdict in varying)
+
     def as_json(self) -> dict[str, Any]:
         """Return the object that --json prints, with the older key of the harmless differences."""
         fields = asdict(self)

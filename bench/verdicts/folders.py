@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import ArgumentError, BenchError
-from bench.plans.words import as_list, matches
+from bench.errors import FAILED, UNDECIDED, ArgumentError, BenchError
+from bench.plans.words import as_list, narrow
 from bench.records import comparable
 from bench.records.frame import load
 from bench.verdicts.metrics import metric_named, metric_names
@@ -73,16 +73,23 @@ def compare_sides(
     return comparison
 
 
-def read_sides(base: Path, head: Path, globs: list[str]) -> Sides:
-    """Read both folders' rows of the cases that match. Raises BenchError where they have no case in common."""
+def read_sides(base: Path, head: Path, only: Collection[str], exclude: Collection[str] = ()) -> Sides:
+    """Read both folders' rows of the cases that match, as `narrow` does; a glob may match on one side alone.
+
+    Raises BenchError where they have no case in common.
+    """
     if base.resolve() == head.resolve():
         raise BenchError(f"{base} and {head} are the same: name two results folders")
-    frames = _matching(_read(base), globs, base), _matching(_read(head), globs, head)
-    cases = [set(frame["case"].unique()) for frame in frames]
-    if not cases[0] & cases[1]:
-        first = [min(names) for names in cases]
-        raise BenchError(f"{base} and {head} have no case in common: {first[0]} and others; {first[1]} and others")
-    return frames
+    frames = _read(base), _read(head)
+    everything = dict.fromkeys(str(case) for frame in frames for case in frame["case"].unique())
+    kept = narrow(everything, only, exclude, f"{base} and {head}")
+    first, second = (frame[frame["case"].isin(kept)] for frame in frames)
+    if not set(first["case"]) & set(second["case"]):
+        some = [
+            f"{folder} has {frame['case'].min()} and others" for folder, frame in zip((base, head), frames, strict=True)
+        ]
+        raise BenchError(f"{base} and {head} have no case in common{' that matches' * bool(only)}: {'; '.join(some)}")
+    return first, second
 
 
 def failing(comparison: Comparison, fail_on: Collection[str]) -> bool:
@@ -96,6 +103,17 @@ def failing(comparison: Comparison, fail_on: Collection[str]) -> bool:
     return comparison.regressed or undecided or ("missing" in fail_on and bool(comparison.missing))
 
 
+def gate_code(comparison: Comparison, fail_on: Collection[str]) -> int:
+    """Return the exit code of a gate: FAILED where it fails, UNDECIDED where nothing could be judged, else 0.
+
+    Nothing could be judged where rounds were missing or disturbed in every metric that varies. Without a difference
+    beyond their noise, and with rounds enough, cases are AMBIGUOUS, and the gate passes: no slowdown was shown.
+    """
+    if failing(comparison, fail_on):
+        return FAILED
+    return UNDECIDED if "nothing" not in fail_on and not comparison.judged else 0
+
+
 def plan_of(frame: DataFrame) -> str:
     """Return the name of the plan of all rows; empty if they are of several."""
     plans = frame["plan"].dropna().unique()
@@ -107,17 +125,6 @@ def _read(folder: Path) -> DataFrame:
     if frame.empty:
         raise BenchError(f"{folder} has no record")
     return frame
-
-
-def _matching(frame: DataFrame, globs: list[str], folder: Path) -> DataFrame:
-    """Return the rows whose case matches a glob, which may leave out the ends as in a plan."""
-    if not globs:
-        return frame
-    cases = [str(case) for case in frame["case"].unique()]
-    kept = [case for case in cases if matches(case, globs)]
-    if not kept:
-        raise BenchError(f"no case of {folder} matches {', '.join(globs)}; it has {cases[0]} and {len(cases) - 1} more")
-    return frame[frame["case"].isin(kept)]
 
 
 def _differences(folders: tuple[Path, Path], sides: Sides) -> tuple[list[comparable.FieldDifference], list[str]]:

@@ -25,6 +25,7 @@ from bench.errors import StoreError
 from bench.machine.environment import hardware
 from bench.records.again import command_at_commits
 from bench.records.frame import load
+from bench.records.places import MARK
 from bench.records.same import FIELDS, SERIES, Kind
 from bench.records.store import FILE
 from bench.stats import Ratio
@@ -97,7 +98,9 @@ def results_folders(stores: Iterable[Path]) -> list[Path]:
     """Return every results folder in some stores, themselves included. Raises StoreError for a store without any."""
     folders: dict[Path, None] = {}
     for store in stores:
-        inside = sorted(path.parent for path in store.rglob(FILE)) if store.is_dir() else []
+        folders_inside = sorted(path.parent for path in store.rglob(FILE)) if store.is_dir() else []
+        # a saved baseline is the copy of a run, which counts once
+        inside = [folder for folder in folders_inside if folder == store or not (folder / MARK).exists()]
         if not inside:
             raise StoreError(f"{store} holds no {FILE}, and no folder that does: is it a store of results?")
         folders |= dict.fromkeys(inside)

@@ -90,6 +90,21 @@ def _sha(sha: str) -> str:
     return sha[:10]
 
 
+def as_rows(series: Series) -> list[dict[str, Any]]:
+    """Return a row for each commit of a series, as `--csv` prints it: where the level changed, over the one before."""
+    changed = {change.after.sha: change for change in series.changes}
+    spikes = {point.sha for point in series.spikes}
+    rows = []
+    for point in series.points:
+        change = changed.get(point.sha)
+        row: dict[str, Any] = {"case": series.case, "metric": series.metric, "unit": METRICS[series.metric].unit}
+        row |= {"machine": series.machine, "commit": point.sha, "when": str(point.when), "value": point.value}
+        row |= {"rounds": point.rounds, "left_out": point.sha in spikes, "change": change and change.ratio.value}
+        row |= {"change_low": change and change.ratio.low, "change_high": change and change.ratio.high}
+        rows.append(row | {"p": change and change.p, "worse": change and change.worse})
+    return rows
+
+
 def as_json(series: Series) -> dict[str, Any]:
     """Return a series as `--json` prints it."""
 

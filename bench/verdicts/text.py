@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -37,6 +38,8 @@ def summary(comparison: Comparison) -> list[str]:
         sentences.append(f"The worst: {worst[0].case}, {worst[0].metric} {change(worst[0])}{_interval_of(worst[0])}.")
     if best := comparison.of(FASTER)[-1:]:
         sentences.append(f"The best: {best[0].case}, {best[0].metric} {change(best[0])}{_interval_of(best[0])}.")
+    if not comparison.judged:
+        sentences.append("No case could be judged, so this is neither a pass nor a failure.")
     if comparison.failed:
         sentences.append(f"{len(comparison.failed)} failed in head and not in base.")
     if comparison.allowed:
@@ -232,6 +235,21 @@ def without(comparison: Comparison) -> list[str]:
         lines += [f"{metric}: {side} alone has it, in {count} cases" for side, count in counts.items()]
     lines += [f"also differs, but the two can be compared: {text}" for text in comparison.harmless]
     return lines
+
+
+def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return every verdict for `--csv`: the unit is that of its metric; then the cases without a verdict."""
+    rows = []
+    for verdict in comparison.of(SLOWER, FASTER, AMBIGUOUS, SAME):
+        base, head = verdict.rounds
+        row = {name: value for name, value in vars(verdict).items() if name != "rounds"}
+        row |= {"unit": METRICS[verdict.metric].unit, "base_rounds": base, "head_rounds": head}
+        rows.append({"case": verdict.case, "metric": verdict.metric, "verdict": row.pop("word")} | row)
+    rows += [{"case": one.case, "verdict": "failed in head", "reason": one.reason} for one in comparison.failed]
+    rows += [
+        {"case": case, "verdict": "missing in head", "reason": reason} for case, reason in comparison.missing.items()
+    ]
+    return rows + [{"case": case, "verdict": "new in head"} for case in comparison.new]
 
 
 def comparison_markdown(comparison: Comparison, every: bool = False) -> str:

@@ -79,8 +79,7 @@ def judge(outputs: Sequence[tuple[int, Tensor]], truth: Truth) -> dict[str, Any]
             reason = f"the {norm} error is {multiple:.3g} times that of plain torch in {truth.precision}"
             raise Wrong(f"{reason} (allowed: {allowed:g})")
     errors |= _nearest_float32(answer, rows, truth, rms_unit)
-    for buffer, values in answers:
-        _assert_repeated(buffer, values, truth, rms_unit)
+    _assert_repeated(answers, truth, rms_unit)
     return errors
 
 
@@ -114,13 +113,13 @@ def _distance(answer: np.ndarray, other: np.ndarray, precision: str) -> float:
     return min(rms(answer - other), rms(answer - as_rounded))
 
 
-def _assert_repeated(buffer: int, answer: np.ndarray, truth: Truth, unit: float) -> None:
-    """Raise Wrong if an answer differs from the first one to the same buffer by more than errors of one sign may.
+def _assert_repeated(answers: Sequence[tuple[int, np.ndarray]], truth: Truth, unit: float) -> None:
+    """Raise Wrong if answers differ from the first ones to the same buffers by more than an answer may be off.
 
     Atomic additions come in another order each time, and so another rounding: their answers are as far apart as two
     honest variants are.
     """
-    difference = rms(answer - truth.first.setdefault(buffer, answer))
+    difference = rms(np.concatenate([values - truth.first.setdefault(buffer, values) for buffer, values in answers]))
     if not difference <= RMS_MULTIPLE * unit:
         raise Wrong(
             f"two answers to the same pictures differ by {difference / unit:.3g} times the error of plain torch in "

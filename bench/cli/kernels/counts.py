@@ -14,12 +14,12 @@ from rich.status import Status
 from typer import Option
 
 from bench.cli.asking import BUILD_OPTIONS, NAMING, asks
-from bench.cli.console import FAILED, Json, Markdown, ToFile, err, print_json, print_lines, tell
+from bench.cli.console import FAILED, Csv, Json, Markdown, ToFile, hint, print_csv, print_json, print_lines, spinner
 from bench.files import check_writable
 from bench.kinds import COUNTS
 from bench.plans.choose import Asked, choose
 from bench.static.cases import Change, Facts, compare_facts, failures
-from bench.static.cases_text import facts_lines, facts_markdown
+from bench.static.cases_text import facts_lines, facts_markdown, facts_rows
 from bench.static.count import count_cases
 
 
@@ -33,6 +33,7 @@ def counts(
     strict: Annotated[
         bool, Option("--strict", help="Exit 1 also if a count is missing, or differs for another torch version.")
     ] = False,
+    as_csv: Csv = False,
     as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
@@ -48,7 +49,7 @@ def counts(
     before = Facts.read(against) if against else None
     if output:
         check_writable(output, COUNTS)
-    with err.status("counting") as status:
+    with spinner("counting") as status:
         show = partial(_show, status)
         now = count_cases(cases, show, build=plan.build)
     changes: Sequence[Change] = ()
@@ -57,13 +58,15 @@ def counts(
     if as_json:
         differing: dict[str, Any] = {"changes": [asdict(change) for change in changes]} if before else {}
         print_json(now.as_json() | differing)
+    elif as_csv:
+        print_csv(facts_rows(now))
     elif as_markdown:
         print("\n".join(facts_markdown(now, changes, before)))
     else:
         print_lines(facts_lines(now, changes, before, time.monotonic() - start))
     if output:
         now.save(output)
-        tell(f"Written: the counts of {len(now.cases)} cases at {now.commit}, in {output}")
+        hint(f"Written: the counts of {len(now.cases)} cases at {now.commit}, in {output}")
     failed = failures(changes, strict) if before else [case for case in now.cases.values() if case.failed]
     raise typer.Exit(FAILED if failed else 0)
 

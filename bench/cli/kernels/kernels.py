@@ -7,7 +7,21 @@ from pathlib import Path
 
 import typer
 
-from bench.cli.console import FAILED, STOPPED, USAGE, Json, print_json, print_lines, stop, tell
+from bench.cli.console import (
+    FAILED,
+    STOPPED,
+    USAGE,
+    Csv,
+    Json,
+    Markdown,
+    console_for,
+    hint,
+    print_csv,
+    print_json,
+    print_lines,
+    stop,
+    tell,
+)
 from bench.cli.kernels import bundle as cli_bundle
 from bench.cli.kernels import predict as cli_predict
 from bench.cli.kernels.options import ALL, Accept, Arch, Check, Layers, Tables
@@ -34,6 +48,8 @@ def kernels(
     precision: cli_bundle.Precisions = "fp16",
     candidates: cli_bundle.Candidates = CAP,
     budget: cli_bundle.Budget = None,
+    as_csv: Csv = False,
+    as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Show what the compiler emits for each kernel and architecture: registers, spills, tensor cores; needs no GPU."""
@@ -51,9 +67,12 @@ def kernels(
     changes = compare_kernels(matching_entries(before.entries, archs, globs), now.entries) if before else []
     if as_json:
         print_json(changes_as_json(now, changes, before, check))
+    elif as_csv:
+        print_csv(entry.as_row() for entry in now.entries)
     else:
-        print_lines(kernel_lines(now, time.monotonic() - start, table=before is None))
-        print_lines(change_lines(changes, before, now) if before else ())
+        console = console_for(as_markdown)
+        print_lines(kernel_lines(now, time.monotonic() - start, table=before is None), console)
+        print_lines(change_lines(changes, before, now) if before else (), console)
     if accept:
         _save(now, accept)
     raise typer.Exit(FAILED if refused(now, changes, before) else 0)
@@ -88,6 +107,6 @@ def _compile(archs: list[int], globs: list[str], tables: list[Path]) -> Accepted
 
 def _save(now: Accepted, path: Path) -> None:
     now.save(path)
-    tell(f"Accepted: {len(now.entries)} kernels at {now.commit}, in {path}")
+    hint(f"Accepted: {len(now.entries)} kernels at {now.commit}, in {path}")
     if now.commit.endswith("+"):
-        tell("The + says that this checkout has changes: the commit alone does not make these kernels.")
+        hint("The + says that this checkout has changes: the commit alone does not make these kernels.")

@@ -20,10 +20,10 @@ from bench.cli.console import (
     Seed,
     ToFile,
     console_for,
-    err,
     print_csv,
     print_json,
     print_table,
+    spinner,
     stop,
     write_output,
 )  # fmt: skip
@@ -33,7 +33,7 @@ from bench.ops.contest import Contest
 from bench.ops.layers import ALL, ConvLayer, choose_layers, conv_layers
 from bench.plans.case import Case
 from bench.plans.eligible import why_not
-from bench.text import digits
+from bench.text import digits, plural
 from resnet.code import find_code
 from resnet.names import canonical_outside
 
@@ -97,7 +97,7 @@ def op(
         )
     if reason := find_code(name):
         stop(reason, UNABLE)
-    with err.status("start") as status:
+    with spinner("start") as status:
         contest = Contest(
             name, case.model, batch, image, precision, layers, env, seconds, seed=seed, show=status.update
         )
@@ -159,7 +159,8 @@ def _sentence(result: dict[str, Any]) -> str:
     rows, together = result["rows"], result["sum"]
     right = sum(row["status"] == "ok" for row in rows)
     faster = sum(bool(row["speedup_interval"]) and row["speedup_interval"][0] > 1 for row in rows)
-    text = f"Right on {right} of {len(rows)} layers, faster than the library on {faster} beyond the interval."
+    text = f"Right on {right} of {len(rows)} {plural(len(rows), 'layer')}, "
+    text += f"faster than the library on {faster} beyond the interval."
     if together and len(rows) > 1:
         text += (
             f" All {together['count']} together: {digits(together['yours_us'])} us, the library's "

@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.status import Status
 
-from bench.cli.console import err, tell
+from bench.cli.console import err, hint, is_live
 from bench.tuning.trials import Trial
 
 
@@ -18,7 +18,7 @@ class CompileBar(Bar):
     def __init__(self) -> None:
         super().__init__(
             TextColumn("compiling"), BarColumn(bar_width=12), MofNCompleteColumn(), TextColumn("{task.description}"),
-            console=err, transient=True, disable=not err.is_terminal,
+            console=err, transient=True, disable=not is_live(),
         )  # fmt: skip
         self.task = self.add_task("", total=None)
         self.tenth = 0
@@ -28,7 +28,7 @@ class CompileBar(Bar):
         self.update(self.task, completed=done, total=total, description=name[: err.width - 40])
         if not err.is_terminal and 10 * done // total > self.tenth:
             self.tenth = 10 * done // total
-            tell(f"compiled {done} of {total}")
+            hint(f"compiled {done} of {total}")
 
 
 class TuneLog:
@@ -50,4 +50,4 @@ class TuneLog:
             self._line(f"{trial.status}: {trial.layer}: {trial.config}: {trial.reason}")
 
     def _line(self, text: str) -> None:
-        err.print(f"{time.monotonic() - self.start:4.0f} s  {text}", markup=False, soft_wrap=True)
+        hint(f"{time.monotonic() - self.start:4.0f} s  {text}")

@@ -12,7 +12,23 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from bench.cli.console import FAILED, STOPPED, UNABLE, Json, ToFile, err, print_json, print_lines, stop, tell
+from bench.cli.console import (
+    FAILED,
+    STOPPED,
+    UNABLE,
+    Csv,
+    Json,
+    Markdown,
+    ToFile,
+    console_for,
+    hint,
+    print_csv,
+    print_json,
+    print_lines,
+    spinner,
+    stop,
+    tell,
+)
 from bench.cli.kernels.options import parse_models
 from bench.cli.kernels.progress import TuneLog
 from bench.cli.words import parse_batches, parse_words
@@ -57,6 +73,8 @@ def tune(
             metavar="FILE", help=f"Kernels that `bench kernels --bundle` compiled.  \\[default: ${BUNDLE_VARIABLE}]"
         ),
     ] = None,
+    as_csv: Csv = False,
+    as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """The fastest configuration of each layer's kernel on this GPU, among those whose results are right.
@@ -73,18 +91,20 @@ def tune(
         os.environ[BUNDLE_VARIABLE] = str(bundle.absolute())
     networks = read_networks(*wanted)
     if networks.bundle:
-        tell(f"Kernels compiled beforehand: {networks.bundle}")
+        hint(f"Kernels compiled beforehand: {networks.bundle}")
     gpu = _usable(DRY if dry else networks.gpu)
     cap, device = candidates or (None if budget else CAP), "cpu" if dry else "cuda"
     left = budget - (time.monotonic() - start) if budget else inf
-    with err.status("starting") as status:
+    with spinner("starting") as status:
         store, log = TrialStore(output or gpu.file), TuneLog(status)
         tuner = Tuner(gpu, networks.versions, store, networks.networks, left, cap, device, on_trial=log.trial)
         code = _run(tuner)
     if as_json:
         print_json(summary.as_json(tuner))
+    elif as_csv:
+        print_csv(map(dict, summary.layer_rows(tuner)))
     else:
-        print_lines(summary.summary_lines(tuner, out_of_time=not code))
+        print_lines(summary.summary_lines(tuner, out_of_time=not code), console_for(as_markdown))
     raise typer.Exit(code or (FAILED if any(target.tried and not target.best for target in tuner.targets) else 0))
 
 
@@ -101,7 +121,7 @@ def _usable(gpu: Gpu | None) -> Gpu:
         stop("the process that reads the networks finds no CUDA device", UNABLE)
     if gpu.arch not in ARCHS:
         stop(f"the kernels are for sm_{', sm_'.join(map(str, ARCHS))}; {gpu.name} is sm_{gpu.arch}", UNABLE)
-    tell(install_constants(gpu))
+    hint(install_constants(gpu))
     return gpu
 
 

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from typer import Option
 
 from bench.cli.again import again
-from bench.cli.console import Json, ToFile, err, out, print_json, tell
+from bench.cli.console import (
+    Csv,
+    Json,
+    Markdown,
+    ToFile,
+    console_for,
+    hint,
+    print_csv,
+    print_json,
+    spinner,
+)
 from bench.files import check_writable
 from bench.kinds import CEILINGS
 from bench.machine.environment import environment
@@ -39,6 +50,8 @@ def ceilings(
         Path | None, ToFile(help="File for the result.  \\[default: results/ceilings/<machine>.json]")
     ] = None,
     quick: Annotated[bool, Option("--quick", help="Try it in seconds, with rough results; needs -o.")] = False,
+    as_csv: Csv = False,
+    as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """This machine's roofline ceilings: matmul rate by precision, copy bandwidth; on a GPU the cost of a launch.
@@ -52,19 +65,21 @@ def ceilings(
     kept = None if force or not path.exists() else read_ceilings(path)
     reason = reason_outdated(kept, env) if kept else ""
     if reason:
-        tell(f"{path}: {reason}: measuring again.")
+        hint(f"{path}: {reason}: measuring again.")
     if kept is None or reason:
         check_writable(path, CEILINGS)
-        with err.status("starting") as status:
+        with spinner("starting") as status:
             kept = measure_ceilings(env, lambda stage: status.update(f"measuring: {stage}"), quick)
         save_ceilings(kept, path)
     if as_json:
         print_json({"file": str(path)} | asdict(kept))
+    elif as_csv:
+        print_csv(map(_as_columns, fastest_measurements(kept.provenance["measurements"])))
     else:
-        _print_ceilings(kept, path)
+        _print_ceilings(console_for(as_markdown), kept, path)
 
 
-def _print_ceilings(measured: Ceilings, path: Path) -> None:
+def _print_ceilings(out: Console, measured: Ceilings, path: Path) -> None:
     provenance = measured.provenance
     torch, date = provenance["environment"]["packages"].get("torch"), provenance["date"][:10]
     out.print(f"{measured.machine}: measured {date} with torch {torch}, in {provenance['seconds']:.0f} s")
@@ -83,6 +98,11 @@ def _print_ceilings(measured: Ceilings, path: Path) -> None:
         out.print("On a quiet machine the ceilings may be higher: stop other work, then")
         out.print(f"  {again(force=True)}", markup=False, soft_wrap=True)
     out.print(f"File: {path}", markup=False, soft_wrap=True)
+
+
+def _as_columns(row: MeasurementRow) -> dict[str, Any]:
+    unit = {"matmul": "FLOP/s", "launch": "launches/s"}.get(row["what"], "bytes/s")
+    return {"ceiling": row["what"], "precision": row["precision"], "rate": row["rate"], "unit": unit} | dict(row)
 
 
 def _cells(row: MeasurementRow) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from bench.cli.console import UNABLE, USAGE, Json, out, print_json, stop
+from bench.cli.console import UNABLE, USAGE, Csv, Json, Markdown, console_for, print_csv, print_json, stop
 from bench.cli.words import parse_batches, parse_words
 from bench.commands import command_line
 from bench.machine.environment import environment
@@ -35,6 +35,8 @@ def floors(
     image: Annotated[int, Option(min=32, help="Side of the images in pixels.")] = 224,
     num_classes: Annotated[int | None, Option(min=1, metavar="N", help="Its classes.  \\[default: its own]")] = None,
     in_channels: Annotated[int | None, Option(min=1, metavar="C", help="Its channels.  \\[default: its own]")] = None,
+    as_csv: Csv = False,
+    as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """The least time of a network by the roofline model: with this machine's measured ceilings, or by datasheets."""
@@ -53,7 +55,10 @@ def floors(
         as_dicts = {key: asdict(ceilings) for key, ceilings in machines.items()}
         print_json({"model": name, "image": image, "fusions": fusions, "ceilings": as_dicts, "rows": rows})
         return
-    print_floors(out, name, image, rows, machines, datasheets=gpu is not None)
+    if as_csv:
+        print_csv({"model": name, "image": image} | row for row in rows)
+        return
+    print_floors(console_for(as_markdown), name, image, rows, machines, datasheets=gpu is not None)
 
 
 def _machines(gpu: str | None) -> dict[str, Ceilings]:

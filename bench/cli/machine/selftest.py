@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Option
 
-from bench.cli.console import FAILED, Json, ToFile, err, out, print_json, tell
+from bench.cli.console import (
+    FAILED,
+    Csv,
+    Json,
+    Markdown,
+    ToFile,
+    console_for,
+    hint,
+    print_csv,
+    print_json,
+    spinner,
+    tell,
+)
 from bench.cli.progress import Progress
 from bench.cli.words import absolute_input, parse_percentages
 from bench.files import check_writable, write_json
@@ -25,7 +37,16 @@ from bench.verdicts.selftest.terminal import print_error_rates, provenance_field
 if TYPE_CHECKING:
     from bench.verdicts.selftest.real import RealRuns
 
-SHARED = {"rounds", "seed", "output", "as_json", "real"}  # options of the simulation and of real runs
+SHARED = {
+    "rounds",
+    "seed",
+    "output",
+    "as_json",
+    "as_csv",
+    "as_markdown",
+    "real",
+    "quiet",
+}  # options of the simulation and of real runs
 REAL_ONLY = {"filter", "delay", "repeat", "budget", "input"}
 RealOption = partial(Option, rich_help_panel="Real runs")
 
@@ -59,6 +80,8 @@ def selftest(
         float | None, RealOption(min=1, metavar="SECONDS", help="Start no comparison that would end later than this.")
     ] = None,
     input: Annotated[str, RealOption(metavar="photos|noise|DIR", help="Pictures that the model is run on.")] = "photos",
+    as_csv: Csv = False,
+    as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """How often verdicts of bench compare are wrong: false alarms on identical code, and slowdowns that it detects.
@@ -80,14 +103,19 @@ def selftest(
         results = {"machine": describe_machine([runs.first] if runs.first else [])} | runs.as_json()
     else:
         setting = simulated.Setting(rounds, cases, metrics, simulations, seed)
-        with err.status("simulating", spinner="dots"):
+        with spinner("simulating"):
             levels = parse_percentages("--noise", noise)
             results = simulated.simulate_error_rates(setting, levels, source, quick)
     results = provenance_fields(sys.argv[1:]) | results
-    print_json(results) if as_json else print_error_rates(out, results)
+    if as_json:
+        print_json(results)
+    elif as_csv:
+        print_csv(results["tests"] if real else results["rates"])
+    else:
+        print_error_rates(console_for(as_markdown), results)
     if output:
         write_json(output, results)
-        tell(f"{output}: written")
+        hint(f"{output}: written")
     raise typer.Exit(0 if error_rates.meets_targets(results) else FAILED)
 
 

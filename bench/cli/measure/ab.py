@@ -10,19 +10,19 @@ from typer import Argument, Option
 from bench.cli.again import again
 from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, DryRun, asks
 from bench.cli.comparing import Every, FailOn, Fails, Minimum, parse_minimums
-from bench.cli.console import Budget, Input, Json, Markdown, Output, Seed, out, print_json, tell
+from bench.cli.console import Budget, Csv, Input, Json, Markdown, Output, Seed, out, print_csv, print_json, tell
 from bench.cli.measure.cases import print_dry_duel
 from bench.cli.progress import Progress
 from bench.cli.words import absolute_input
 from bench.commands import command_line
-from bench.errors import FAILED, STOPPED
+from bench.errors import STOPPED
 from bench.machine.environment import ROOT, environment
 from bench.paths import new_run_folder
 from bench.plans.choose import Asked, check_plan, choose
 from bench.runs.ab import LOOKS, Duel
 from bench.runs.measuring import harness_changes
 from bench.runs.worktree import checkouts, unchanged
-from bench.verdicts.folders import failing
+from bench.verdicts.folders import gate_code
 from bench.verdicts.metrics import METRICS, metric_names
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def ab(
     input: Input = "photos",
     seed: Seed = 0,
     dry_run: DryRun = False,
+    as_csv: Csv = False,
     as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
@@ -65,6 +66,7 @@ def ab(
     significance level is corrected for looking several times, so that the error rates are those of `bench compare`.
     """
     from bench.verdicts.duel import USUAL, Question
+    from bench.verdicts.text import comparison_rows
 
     question = Question(metric_names(metric) if metric else USUAL, parse_minimums(minimum))
     chosen, env = choose(asked), environment()
@@ -90,8 +92,11 @@ def ab(
             raise typer.Exit(STOPPED) from None
         verdicts = question.verdicts(duel)
         verdicts.harmless += harness_changes(one, other, ROOT)
-    _print(verdicts, duel, every, as_markdown, as_json)
-    raise typer.Exit(FAILED if failing(verdicts, fail_on or [FailOn.slower]) else 0)
+    if as_csv:
+        print_csv(comparison_rows(verdicts))
+    else:
+        _print(verdicts, duel, every, as_markdown, as_json)
+    raise typer.Exit(gate_code(verdicts, fail_on or [FailOn.slower]))
 
 
 def _run(duel: Duel) -> None:

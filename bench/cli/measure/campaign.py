@@ -18,7 +18,22 @@ from bench.campaign.lock import campaign_lock
 from bench.campaign.restore import unpack_into_results
 from bench.campaign.summary import missing_tasks, summarize
 from bench.campaign.tasks import BUDGET_S, STAGES, Task, budget_of, select_tasks
-from bench.cli.console import FAILED, STOPPED, UNABLE, USAGE, Json, device_line, out, print_json, stop, tell
+from bench.cli.console import (
+    FAILED,
+    STOPPED,
+    UNABLE,
+    USAGE,
+    Csv,
+    Json,
+    Markdown,
+    console_for,
+    device_line,
+    out,
+    print_csv,
+    print_json,
+    stop,
+    tell,
+)
 from bench.errors import StoreError
 from bench.machine.environment import environment, no_cuda
 from bench.machine.provenance import write_commit
@@ -46,6 +61,8 @@ def campaign(
     restore: Annotated[
         Path | None, Option(metavar="ARCHIVE", help="Put results that came back from a card into results/.")
     ] = None,
+    as_csv: Csv = False,
+    as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """Measure a rented GPU unattended, in a quarter of an hour: which paths work, the first speeds, tuned kernels.
@@ -60,8 +77,8 @@ def campaign(
         for line in unpack_into_results(restore, places.RESULTS):
             out.print(line, markup=False, soft_wrap=True)
         return
-    if (card or as_json) and not listed:
-        raise typer.BadParameter("--card and --json go with --list")
+    if (card or as_json or as_csv or as_markdown) and not listed:
+        raise typer.BadParameter("--card, --json, --csv and --markdown go with --list")
     tasks = select_tasks(names or [])
     if not listed:
         with suppress(StoreError):  # a checkout that cannot be written has the commit of its git, or none
@@ -74,7 +91,12 @@ def campaign(
     if listed:
         name = card or ("" if dry or not reason else latest_card())
         planned = Campaign(environment_of_card(name, env) if name else env, results, dry=dry)
-        print_json(listing.listing_json(planned)) if as_json else listing.print_listing(out, planned)
+        if as_json:
+            print_json(listing.listing_json(planned))
+        elif as_csv:
+            print_csv(listing.listing_json(planned)["tasks"])
+        else:
+            listing.print_listing(console_for(as_markdown), planned)
         return
     with campaign_lock():
         if dry:

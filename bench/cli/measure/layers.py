@@ -11,7 +11,19 @@ from rich.status import Status
 from typer import Option
 
 from bench.cli.asking import BUILDING, CASE_HELP, NAMING, asks
-from bench.cli.console import Input, Json, Seed, ToFile, err, out, print_json, write_output
+from bench.cli.console import (
+    Csv,
+    Input,
+    Json,
+    Markdown,
+    Seed,
+    ToFile,
+    console_for,
+    print_csv,
+    print_json,
+    spinner,
+    write_output,
+)
 from bench.files import check_writable
 from bench.kinds import LAYERS, TRACE
 from bench.machine.environment import environment
@@ -31,6 +43,8 @@ def layers(
     output: Annotated[Path | None, ToFile(help="Write the times as JSON, for the report page.")] = None,
     input: Input = "photos",
     seed: Seed = 0,
+    as_csv: Csv = False,
+    as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """Where a case's time goes: each layer's time, kernels, share, and least time by the roofline model.
@@ -51,7 +65,7 @@ def layers(
             check_writable(path, kind)
     profiles = []
     for number, parsed in enumerate(cases):
-        with err.status(parsed.name) as status:
+        with spinner(parsed.name) as status:
             stage = partial(_update, status, parsed.name)
             profiles.append(
                 measure_layers(
@@ -72,6 +86,10 @@ def layers(
     if as_json:
         print_json(profile)
         return
+    if as_csv:
+        print_csv(profile["compared"] if against else profile["rows"])
+        return
+    out = console_for(as_markdown)
     print_layer_comparison(out, profile) if against else print_layers(out, profile)
     for path, what in ((trace, "Trace"), (output, "Written")):
         if path is not None:

@@ -8,12 +8,15 @@ import typer
 from typer import Option
 
 from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, DryRun, asks
-from bench.cli.console import Budget, Input, Json, Output, Seed, ViewName, out, print_json
+from bench.cli.chosen import Save, save_as
+from bench.cli.console import Budget, Csv, Input, Json, Markdown, Output, Seed, ViewName, out, print_csv, print_json
 from bench.cli.measure.cases import print_dry_run
 from bench.cli.measure.sweep import exit_code, run_sweep, start_of
 from bench.plans.choose import Asked
+from bench.records.places import check_name
+from bench.report.markdown import render_markdown
 from bench.report.terminal import print_report
-from bench.report.views import report_as_json
+from bench.report.views import report_as_json, report_as_rows
 from bench.runs.run import sweep_of, with_rounds
 
 
@@ -46,10 +49,15 @@ def run(
     view: ViewName = None,
     input: Input = "photos",
     seed: Seed = 0,
+    save: Save = None,
     dry_run: DryRun = False,
+    as_csv: Csv = False,
+    as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """Measure every case of a plan, with live progress, and print the table."""
+    if save:
+        check_name(save)
     plan, folder, seed, input = start_of(asked, output, resume or retry, seed, input)
     chosen = with_rounds(plan, rounds, until, rounds_limit)
     shown = view or ("cold" if cold else "speed")
@@ -58,5 +66,13 @@ def run(
         print_dry_run(sweep, as_json)
         return
     records = run_sweep(sweep)
-    print_json(report_as_json(records)) if as_json else print_report(out, records, folder, shown)
+    if as_json:
+        print_json(report_as_json(records))
+    elif as_csv:
+        print_csv(report_as_rows(records))
+    elif as_markdown:
+        print(render_markdown(records, shown), end="")
+    else:
+        print_report(out, records, folder, shown)
+    save_as(save, [folder])
     raise typer.Exit(exit_code(records))

@@ -8,12 +8,12 @@ import typer
 from typer import Option
 
 from bench.cli.asking import BUILDING, NAMING, DryRun, asks
-from bench.cli.console import Budget, Input, Json, Output, Seed, out, print_json
+from bench.cli.console import Budget, Csv, Input, Json, Markdown, Output, Seed, console_for, print_csv, print_json
 from bench.cli.measure.cases import print_dry_run
 from bench.cli.measure.sweep import exit_code, run_sweep, start_of
 from bench.plans import plan as plans
 from bench.plans.choose import Asked
-from bench.report.terminal import print_gate
+from bench.report.terminal import gate_rows, print_gate
 from bench.runs.run import sweep_of
 
 
@@ -30,6 +30,8 @@ def verify(
     input: Input = "photos",
     seed: Seed = 0,
     dry_run: DryRun = False,
+    as_csv: Csv = False,
+    as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """Check the answers only: the accuracy gate of `run`, by the same path, with one execution."""
@@ -42,6 +44,8 @@ def verify(
     records = run_sweep(sweep)
     if as_json:
         print_json([{"case": r.case.name, "status": r.status, "reason": r.reason, "gate": r.gate} for r in records])
+    elif as_csv:
+        print_csv(gate_rows(records))
     else:
-        print_gate(out, records)
+        print_gate(console_for(as_markdown), records)
     raise typer.Exit(exit_code(records))

@@ -8,8 +8,27 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
-from bench.cli.console import FAILED, UNABLE, Input, Json, Seed, err, out, print_json, read_records, stop
+from bench.cli.chosen import chosen_folders
+from bench.cli.complete import complete_results
+from bench.cli.console import (
+    FAILED,
+    UNABLE,
+    Csv,
+    Exclude,
+    Filter,
+    Input,
+    Json,
+    Markdown,
+    Seed,
+    console_for,
+    print_csv,
+    print_json,
+    read_records,
+    spinner,
+    stop,
+)
 from bench.cli.results.served import load_job, serve
+from bench.records.places import results_at
 
 if TYPE_CHECKING:
     from bench.serving.groups import Group
@@ -19,8 +38,17 @@ SECONDS = 20.0
 
 
 def capacity(
-    folder: Annotated[Path | None, Argument(metavar="[DIR]", help="A results folder.")] = None,
+    folder: Annotated[
+        Path | None,
+        Argument(
+            metavar="[DIR]",
+            help="A results folder, or a name kept with --save.  \\[default: the latest run]",
+            autocompletion=complete_results,
+        ),
+    ] = None,
     cases: Annotated[str | None, Argument(metavar="[CASE-GLOB]", help="Only cases that match.")] = None,
+    filter: Filter = None,
+    exclude: Exclude = None,
     p99_ms: Annotated[
         float, Option(min=1e-3, metavar="MS", help="Time within which 99 % of requests are answered.")
     ] = P99_MS,
@@ -42,27 +70,31 @@ def capacity(
     ] = None,
     input: Input = "photos",
     seed: Seed = 0,
+    as_csv: Csv = False,
+    as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """The requests a second that a device can serve: by simulation with measured latencies, or with --real for real."""
     wait_ns = wait_ms * 1e6
     if real is not None:
-        if plot or cases or max_batch:
+        if plot or cases or max_batch or filter or exclude:
             raise typer.BadParameter("--real takes --rate, --seconds, --max-wait and a DIR to predict from; no more")
-        serve(*load_job(real, folder, rate, seconds or SECONDS, wait_ns, input, seed), as_json)
+        place = None if folder is None else results_at(folder)
+        job = load_job(real, place, rate, seconds or SECONDS, wait_ns, input, seed)
+        serve(*job, as_json, as_csv, as_markdown)
         return
-    if folder is None:
-        raise typer.BadParameter("name a results folder, or a case with --real")
     if seconds is not None:
         raise typer.BadParameter("--seconds goes with --real")
     from bench.serving.curve import PICTURES
-    from bench.serving.groups import group_services, matching_records, simulate_group
-    from bench.serving.text import print_groups
+    from bench.serving.groups import group_services, measured_records, simulate_group
 
     if plot and plot.suffix not in PICTURES:
         raise typer.BadParameter(f"--plot {plot}: name a file that ends in {' or '.join(PICTURES)}")
-    with err.status("simulating"):
-        services = group_services(matching_records(read_records([folder]), folder, cases))
+    (folder,) = chosen_folders([folder] if folder else None)
+    only = [*(filter or ()), *([cases] if cases else ())]
+    records = read_records([folder], only, exclude or ())
+    with spinner("simulating"):
+        services = group_services(measured_records(records, folder))
         groups = [simulate_group(*service, p99_ms * 1e6, wait_ns, max_batch, seed) for service in services]
         groups = [group for group in groups if group.capacities]
         for group in groups:
@@ -71,8 +103,19 @@ def capacity(
         stop(f"no batch of {folder} is as small as --max-batch {max_batch}", FAILED)
     if plot:
         _write_plot(groups, plot)
-    print_json([group.as_json() for group in groups]) if as_json else print_groups(out, groups, wait_ms)
+    _print(groups, wait_ms, as_json, as_csv, as_markdown)
     raise typer.Exit(0 if any(group.capacities[0].rate for group in groups) else FAILED)
+
+
+def _print(groups: list[Group], wait_ms: float, as_json: bool, as_csv: bool, as_markdown: bool) -> None:
+    from bench.serving.text import print_groups
+
+    if as_json:
+        print_json([group.as_json() for group in groups])
+    elif as_csv:
+        print_csv(row for group in groups for row in group.as_rows())
+    else:
+        print_groups(console_for(as_markdown), groups, wait_ms)
 
 
 def _write_plot(groups: list[Group], path: Path) -> None:

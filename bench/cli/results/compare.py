@@ -8,17 +8,45 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
+from bench.cli.chosen import chosen_sides
 from bench.cli.comparing import Every, FailOn, Fails, Minimum, parse_minimums
-from bench.cli.console import FAILED, Filter, Json, Markdown, damage_on_stderr, out, print_json
+from bench.cli.complete import complete_results
+from bench.cli.console import (
+    Csv,
+    Exclude,
+    Filter,
+    Json,
+    Markdown,
+    damage_on_stderr,
+    err_is_quiet,
+    out,
+    print_csv,
+    print_json,
+)
 from bench.records.comparable import parse_allowed
-from bench.verdicts.folders import compare_sides, failing, plan_of, read_sides
+from bench.verdicts.folders import compare_sides, gate_code, plan_of, read_sides
 from bench.verdicts.metrics import METRICS, metric_names
 
 
 def compare(
-    base: Annotated[Path, Argument(metavar="BASE", help="Results folder of the baseline.")],
-    head: Annotated[Path, Argument(metavar="HEAD", help="Results folder to judge.")],
+    base: Annotated[
+        Path | None,
+        Argument(
+            metavar="[BASE]",
+            help="The baseline: a results folder, or a name kept with --save.  \\[default: the run before HEAD]",
+            autocompletion=complete_results,
+        ),
+    ] = None,
+    head: Annotated[
+        Path | None,
+        Argument(
+            metavar="[HEAD]",
+            help="What to judge.  \\[default: the latest run of that plan]",
+            autocompletion=complete_results,
+        ),
+    ] = None,
     filter: Filter = None,
+    exclude: Exclude = None,
     metric: Annotated[
         list[str] | None, Option(metavar="NAME", help=f"Only this metric of {', '.join(METRICS)}; repeat.")
     ] = None,
@@ -28,26 +56,31 @@ def compare(
         list[str] | None, Option(metavar="FIELD", help="Compare although this differs, as torch; repeat.")
     ] = None,
     every: Every = False,
+    as_csv: Csv = False,
     as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """Did it get slower? Each case and metric of HEAD against BASE: SLOWER, FASTER, SAME or AMBIGUOUS.
 
-    Exit codes: 0, or 1 if a case is SLOWER or fails that did not (see --fail-on); 2 if the two cannot be compared.
+    Exit codes: 0; 1 if a case is SLOWER or fails that did not (see --fail-on); 2 if the two cannot be compared; 4 if
+    the rounds are too few, or too disturbed, to judge any case.
     """
     from bench.verdicts import text
 
     metrics, minimums, fields = metric_names(metric or ()), parse_minimums(minimum), parse_allowed(allow or ())
+    folders = chosen_sides(base, head)
     with damage_on_stderr():
-        sides = read_sides(base, head, filter or [])
-    comparison = compare_sides((base, head), sides, metrics, minimums, fields)
-    steps = text.advice(comparison, plan_of(sides[1]), str(head))
+        sides = read_sides(*folders, filter or [], exclude or [])
+    comparison = compare_sides(folders, sides, metrics, minimums, fields)
+    steps = [] if err_is_quiet() else text.advice(comparison, plan_of(sides[1]), str(folders[1]))
     if as_json:
         print_json({"summary": text.summary(comparison), "next": steps} | comparison.as_json())
+    elif as_csv:
+        print_csv(text.comparison_rows(comparison))
     elif as_markdown:
         print(text.comparison_markdown(comparison, every), end="")
     else:
         text.print_comparison(out, comparison, every)
         for step in steps:
             out.print(step, markup=False, soft_wrap=True)
-    raise typer.Exit(FAILED if failing(comparison, fail_on or [FailOn.slower]) else 0)
+    raise typer.Exit(gate_code(comparison, fail_on or [FailOn.slower]))

@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, Option
 
-from bench.cli.console import USAGE, Filter, ToFile, read_records, stop, tell
+from bench.cli.chosen import Results, chosen_folders
+from bench.cli.console import USAGE, Exclude, Filter, ToFile, damage_on_stderr, hint, read_records, stop, tell
 from bench.commands import command_line
 from bench.errors import InteropError
 from bench.files import write_file
 from bench.kinds import kind_of
-from bench.plans.words import matches
+from bench.plans.words import narrow
 from bench.records.formats import EXPORTS, import_pytest_benchmark, with_latency
+from bench.records.frame import load
 from bench.records.store import Store
 
-Format = StrEnum("Format", {name: name for name in EXPORTS})  # type: ignore[misc]
+Format = StrEnum("Format", {name: name for name in ("csv", *EXPORTS)})  # type: ignore[misc]
+CSV = Format("csv")
 
 
 def export(
-    folders: Annotated[list[Path], Argument(metavar="DIR...", help="Results folders.")],
-    format: Annotated[Format, Option(help="Tool whose format to write.")],
+    folders: Results = None,
+    format: Annotated[Format, Option(help="Tool whose format to write; csv: every column of bench.load.")] = CSV,
     filter: Filter = None,
+    exclude: Exclude = None,
     output: Annotated[Path | None, ToFile(help="File to write.  \\[default: stdout]")] = None,
 ) -> None:
-    """Records as the JSON of pytest-benchmark, github-action-benchmark or Bencher."""
-    records = [record for record in read_records(folders) if matches(record.case.name, filter or ())]
+    """Records as CSV, a row for each case and round, or as the JSON of other tools for benchmarks."""
+    places = chosen_folders(folders)
+    if format is CSV:
+        _export_frame(places, filter or (), exclude or (), output)
+        return
+    records = read_records(places, filter or (), exclude or ())
     chosen = with_latency(records)
     text = json.dumps(EXPORTS[format.value](chosen), indent=1) + "\n"
     if len(chosen) < len(records):
@@ -37,7 +46,19 @@ def export(
         print(text, end="")
         return
     write_file(output, text, kind=kind_of(text.encode()))
-    tell(f"Written: {len(chosen)} records of {len({r.case for r in chosen})} cases, in {output}")
+    hint(f"Written: {len(chosen)} records of {len({r.case for r in chosen})} cases, in {output}")
+
+
+def _export_frame(folders: list[Path], only: Sequence[str], exclude: Sequence[str], output: Path | None) -> None:
+    with damage_on_stderr():
+        frame = load(*folders)
+    frame = frame[frame["case"].isin(narrow(frame["case"].unique(), only, exclude, ", ".join(map(str, folders))))]
+    text = frame.to_csv(index=False, lineterminator="\n")
+    if output is None:
+        print(text, end="")
+        return
+    write_file(output, text, kind=kind_of(text.encode()))
+    hint(f"Written: {len(frame)} records of {frame['case'].nunique()} cases, in {output}")
 
 
 def import_(
@@ -60,4 +81,4 @@ def import_(
     for text in left:
         tell(f"Left out: {text}")
     cases = len({record.case for record in records})
-    tell(f"Written: {len(records)} records of {cases} cases; `{command_line('report', output)}` shows them")
+    hint(f"Written: {len(records)} records of {cases} cases; `{command_line('report', output)}` shows them")

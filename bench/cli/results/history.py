@@ -8,9 +8,25 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from bench.cli.console import FAILED, UNABLE, USAGE, Filter, Json, Markdown, damage_on_stderr, out, print_json, stop
-from bench.paths import LOCAL
-from bench.plans.words import matches
+from bench import paths
+from bench.cli.complete import complete_results
+from bench.cli.console import (
+    FAILED,
+    UNABLE,
+    USAGE,
+    Csv,
+    Exclude,
+    Filter,
+    Json,
+    Markdown,
+    damage_on_stderr,
+    out,
+    print_csv,
+    print_json,
+    stop,
+)
+from bench.plans.words import narrow
+from bench.records.places import store_at
 from bench.runs.worktree import commit_order
 from bench.verdicts.metrics import METRICS, metric_named
 
@@ -19,16 +35,23 @@ USUAL = ("latency", "throughput")
 
 def history(
     stores: Annotated[
-        list[Path] | None, Argument(metavar="[DIR...]", help="Stores of results.  \\[default: results/local]")
+        list[Path] | None,
+        Argument(
+            metavar="[DIR...]",
+            help="Stores of results, or names kept with --save.  \\[default: results/local]",
+            autocompletion=complete_results,
+        ),
     ] = None,
     filter: Filter = None,
+    exclude: Exclude = None,
     metric: Annotated[
         list[str] | None,
         Option(metavar="NAME", help=f"Any of {', '.join(METRICS)}; repeat.  \\[default: {', '.join(USUAL)}]"),
     ] = None,
     all_: Annotated[bool, Option("--all", help="List the cases without a change, too.")] = False,
     fail: Annotated[bool, Option("--fail-on-change", help="Exit 1 if something got worse.")] = False,
-    markdown: Markdown = False,
+    as_csv: Csv = False,
+    as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
     """Every case over commits: where its level changed, between which commits, and the p-value of the change.
@@ -41,15 +64,19 @@ def history(
     names = list(map(metric_named, metric or USUAL))
     try:
         with damage_on_stderr():
-            series = read_history(stores or [LOCAL], names, commit_order())
+            places = [store_at(store) for store in stores or [paths.LOCAL]]
+            series = read_history(places, names, commit_order())
     except ModuleNotFoundError as error:
         stop(f"change points need {error.name}: pip install ruptures", UNABLE)
-    series = [one for one in series if matches(one.case, filter or ())]
+    kept = narrow(dict.fromkeys(one.case for one in series), filter or (), exclude or (), "these stores at a commit")
+    series = [one for one in series if one.case in kept]
     if not series:
-        stop("no case that matches was measured at a commit", USAGE)
+        stop("no case was measured at a commit", USAGE)
     if as_json:
         print_json([text.as_json(one) for one in series])
-    elif markdown:
+    elif as_csv:
+        print_csv(row for one in series for row in text.as_rows(one))
+    elif as_markdown:
         print(text.history_markdown(series))
     else:
         text.print_history(out, series, all_)

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from typer import Argument, Option
+from typer import Option
 
-from bench.cli.console import FAILED, Json, out, print_json, tell
-from bench.report.recommend import GIB, OBJECTIVES, Budget, choose_by_group
-from bench.report.recommend_text import group_as_json, print_recommendation
+from bench.cli.chosen import Results, chosen_folders
+from bench.cli.console import (
+    FAILED,
+    UNDECIDED,
+    Csv,
+    Exclude,
+    Filter,
+    Json,
+    Markdown,
+    console_for,
+    print_csv,
+    print_json,
+    tell,
+)
+from bench.report.recommend import GIB, OBJECTIVES, Budget, Choice, choose_by_group
+from bench.report.recommend_text import group_as_json, group_as_rows, print_recommendation
 
 
 def recommend(
-    folders: Annotated[list[Path], Argument(metavar="DIR...", help="Results folders.")],
+    folders: Results = None,
+    filter: Filter = None,
+    exclude: Exclude = None,
     p99_ms: Annotated[float | None, Option(min=1e-6, metavar="MS", help="Limit of the p99 latency.")] = None,
     memory_gib: Annotated[
         float | None, Option(min=1e-6, metavar="GIB", help="Limit of the process's memory on the GPU, or on the host.")
@@ -27,16 +42,31 @@ def recommend(
         str | None, Option(metavar="|".join(OBJECTIVES), help="What is to be best.  \\[default: throughput]")
     ] = None,
     model: Annotated[str | None, Option(metavar="GLOB", help="Only these models.")] = None,
+    as_csv: Csv = False,
+    as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
-    """The best case within limits, the runner-up, how sure that is; without a limit, the cases that none beats."""
+    """The best case within limits, the runner-up, how sure that is; without a limit, the cases that none beats.
+
+    Exit codes: 0 with a choice; 1 if nothing is within the limits; 4 if the records cannot tell.
+    """
     if objective and objective not in OBJECTIVES:
         raise typer.BadParameter(f"unknown objective {objective!r}; allowed: {', '.join(OBJECTIVES)}")
     memory = None if memory_gib is None else memory_gib * GIB
     budget = Budget(None if p99_ms is None else p99_ms * 1e6, memory, min_agreement, objective or "throughput")
     listed = all(option is None for option in (p99_ms, memory_gib, min_agreement, objective))
-    chosen = choose_by_group(folders, model, budget, tell)
-    print_json([group_as_json(group, listed) for group in chosen]) if as_json else print_recommendation(
-        out, chosen, listed
-    )
-    raise typer.Exit(0 if any(group.choice.best for group in chosen) else FAILED)
+    chosen = choose_by_group(chosen_folders(folders), model, budget, tell, filter or (), exclude or ())
+    if as_json:
+        print_json([group_as_json(group, listed) for group in chosen])
+    elif as_csv:
+        print_csv(row for group in chosen for row in group_as_rows(group))
+    else:
+        print_recommendation(console_for(as_markdown), chosen, listed)
+    raise typer.Exit(_exit_code([group.choice for group in chosen]))
+
+
+def _exit_code(choices: Sequence[Choice]) -> int:
+    """Return 0 where any model has a choice, else UNDECIDED where the records of any leave it open, else FAILED."""
+    if any(choice.best for choice in choices):
+        return 0
+    return UNDECIDED if any(choice.undecided for choice in choices) else FAILED

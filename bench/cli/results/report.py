@@ -7,9 +7,22 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer import Argument, Option
+from typer import Option
 
-from bench.cli.console import FAILED, Csv, Json, Markdown, ViewName, out, print_csv, print_json, read_records
+from bench.cli.chosen import Results, Save, chosen_folders, print_runs, save_as, store_of_runs
+from bench.cli.console import (
+    FAILED,
+    Csv,
+    Exclude,
+    Filter,
+    Json,
+    Markdown,
+    ViewName,
+    out,
+    print_csv,
+    print_json,
+    read_records,
+)
 from bench.machine.environment import ROOT
 from bench.records.frame import export_parquet
 from bench.report import markdown as reports
@@ -18,26 +31,37 @@ from bench.report.views import report_as_json, report_as_rows
 
 
 def report(
-    folders: Annotated[list[Path] | None, Argument(metavar="DIR...", help="Results folders.")] = None,
+    folders: Results = None,
+    filter: Filter = None,
+    exclude: Exclude = None,
     html: Annotated[Path | None, Option(metavar="FILE", help="Write an HTML page that needs no network.")] = None,
     stills: Annotated[Path | None, Option(metavar="DIR", help="Write the page's charts as SVG and PNG.")] = None,
     splice: Annotated[bool, Option("--splice", help="Renew the tables in README and docs.")] = False,
     check: Annotated[bool, Option("--check", help="Exit 1 if a table in README or docs is out of date.")] = False,
     as_csv: Csv = False,
     as_markdown: Markdown = False,
+    save: Save = None,
     parquet: Annotated[Path | None, Option(metavar="FILE", help="Write every record as Parquet.")] = None,
     view: ViewName = None,
     as_json: Json = False,
 ) -> None:
-    """The table of results folders, or a page with charts; or the tables inside this checkout's documents."""
+    """The table of results folders, or a page with charts; or the tables inside this checkout's documents.
+
+    Without a folder it is that of the latest run. A folder of runs, as results/local, is listed.
+    """
     shown = view or "speed"
     if splice or check:
         changed = [str(path.relative_to(ROOT)) for path in reports.splice(write=not check)]
         verb = "out of date (make report)" if check else "renewed"
         out.print(f"{verb}: {', '.join(changed)}" if changed else "every table is as its records say")
         raise typer.Exit(FAILED if check and changed else 0)
-    if not folders:
-        raise typer.BadParameter("name a results folder, or --splice or --check")
+    if store := store_of_runs(folders):
+        print_runs(store, as_json, as_csv, as_markdown)
+        return
+    if (filter or exclude) and (html or stills or parquet):
+        raise typer.BadParameter("--html, --stills and --parquet are of whole folders: not with -f or --exclude")
+    folders = chosen_folders(folders)
+    save_as(save, folders)
     if parquet:
         export_parquet(folders, parquet)
         out.print(f"{parquet}: the frame of bench.load, of {len(folders)} folder(s)", markup=False, soft_wrap=True)
@@ -45,7 +69,7 @@ def report(
         _write_pictures(folders, html, stills)
     if parquet or html or stills:
         return
-    records = read_records(folders)
+    records = read_records(folders, filter or (), exclude or ())
     if as_json:
         print_json(report_as_json(records))
     elif as_csv:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cli.console import FAILED, err, out, print_json, read_records, stop
+from bench.cli.console import FAILED, console_for, print_csv, print_json, read_records, spinner, stop
 from bench.errors import CaseError
 from bench.machine.environment import device, environment
 from bench.plans.case import Case
@@ -37,18 +37,18 @@ def load_job(
 
 def _recorded(case: Case, folder: Path) -> Recorded:
     """Return the latencies of a case's service in the records of a folder, by batch."""
-    from bench.serving.groups import matching_records
+    from bench.serving.groups import measured_records
     from bench.serving.real_text import recorded_times
 
-    return recorded_times(case, matching_records(read_records([folder]), folder, None), folder)
+    return recorded_times(case, measured_records(read_records([folder]), folder), folder)
 
 
-def serve(request: LoadJob, recorded: Recorded | None, as_json: bool) -> None:
+def serve(request: LoadJob, recorded: Recorded | None, as_json: bool, as_csv: bool, as_markdown: bool) -> None:
     """Serve the load, and print what was measured beside its predictions."""
     from bench.serving.check import serve_load
     from bench.serving.real_text import predictions_by_source, print_load
 
-    with err.status("start") as status:
+    with spinner("start") as status:
         answer = serve_load(request, lambda stage: status.update(f"{request.case.name}: {stage}"))
     if answer.status != "ok":
         stop(f"{request.case.name}: {answer.status}: {answer.reason}", FAILED)
@@ -57,5 +57,11 @@ def serve(request: LoadJob, recorded: Recorded | None, as_json: bool) -> None:
     if as_json:
         rows = {name: [asdict(line) | {"error": line.error} for line in group] for name, group in predictions.items()}
         print_json({"case": request.case.name, "batches": request.sizes, "predicted": rows, **data})
+    elif as_csv:
+        print_csv(
+            {"case": request.case.name, "predicted_from": name} | asdict(line) | {"error": line.error}
+            for name, group in predictions.items()
+            for line in group
+        )
     else:
-        print_load(out, request, data, predictions)
+        print_load(console_for(as_markdown), request, data, predictions)

@@ -177,7 +177,7 @@ class TestCommands:
             (("import", tmp_path / "none.json", "-o", tmp_path / "d"), "cannot read"),
             (("import", tmp_path / "x.json", "-o", tmp_path / "d"), "x.json"),
             (("export", tmp_path / "none", "--format", "bencher"), "is it a results folder?"),
-            (("export", folder, "--format", "bencher", "-f", "resnet99"), "nothing to export"),
+            (("export", folder, "--format", "bencher", "-f", "resnet99"), "(near it: resnet18)"),
             (("export", folder, "--format", "bencher", "-o", "/proc/x"), "cannot write"),
         ):
             done = CliRunner().invoke(app, list(map(str, words)))

@@ -12,7 +12,7 @@ from bench.records.columns import COLUMNS, SAMPLES
 from bench.records.frame import Damage, load
 from bench.records.record import SCHEMA
 from bench.records.store import Store
-from bench.stats import median_interval
+from bench.stats import median_interval, quantile
 from tests.bench.records.written import NAME, Make, quick, write
 
 # ---- rows and columns
@@ -81,6 +81,20 @@ def test_throttled_samples_are_left_out_and_counted(tmp_path: Path) -> None:
     row = load(tmp_path / "r", samples=True).iloc[0]
     assert list(row["latency_ns"]) == samples
     assert np.median(np.delete(row["latency_ns"], row["latency_fallen"])) == row["p50_ns"]
+
+
+@pytest.mark.parametrize(("count", "tails"), [(63, ()), (64, ("p90",)), (661, ("p90",)), (662, ("p90", "p99"))])
+def test_a_tail_stands_with_its_bounds_where_the_samples_support_it(
+    tmp_path: Path, count: int, tails: tuple[str, ...]
+) -> None:
+    samples = [1000 + (7919 * place) % count for place in range(count)]
+    row = load(write(tmp_path / "r", quick(latency_ns=samples))).iloc[0]
+    for name, p in (("p90", 0.9), ("p99", 0.99)):
+        expected = quantile(samples, p)
+        assert (expected is not None) == (name in tails)
+        for column, value in zip(("", "_low", "_high"), ("value", "lower", "upper"), strict=True):
+            cell = row[f"{name}{column}_ns"]
+            assert np.isnan(cell) if expected is None else cell == getattr(expected, value)
 
 
 @pytest.mark.parametrize("status", ["throttled", "wrong", "crash"])

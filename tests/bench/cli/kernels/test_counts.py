@@ -18,7 +18,7 @@ from tests.bench.static.test_cases import NAME, facts
 @pytest.fixture(autouse=True)
 def counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counting is tests/bench/static/test_count.py's; here a count is given."""
-    monkeypatch.setattr(cli_counts, "count_cases", lambda *_: facts(launches=70))
+    monkeypatch.setattr(cli_counts, "count_cases", lambda *_, **__: facts(launches=70))
 
 
 def run(*words: str) -> tuple[int, str]:

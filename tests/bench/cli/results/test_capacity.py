@@ -116,7 +116,7 @@ def test_what_makes_no_sense_is_refused(folder: Path, words: tuple[str, ...], me
 def test_a_folder_without_what_is_asked_for_says_so(folder: Path) -> None:
     result = run_capacity(folder, "nothing")
     assert result.exit_code == 2
-    assert "no case that was measured matches nothing" in result.output
+    assert "matches nothing" in result.output
     assert run_capacity(folder, "b8", "--max-batch", 4).exit_code == 1
 
 

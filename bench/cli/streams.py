@@ -1,0 +1,38 @@
+"""Standard output and standard error for a reader who may leave, as `| head` does: what is left is not printed."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import Any
+
+
+class _Stream(io.FileIO):
+    """A descriptor that becomes /dev/null once nobody reads it: the command goes on, and ends with its own exit code.
+
+    Without it each library ends the process in its way: rich and typer with exit code 1, Python at its end with 120.
+    """
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or 0
+        except BrokenPipeError:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self.fileno())
+            os.close(null)
+            return len(data)
+
+
+def outlive_readers() -> None:
+    """Put such streams in the places of stdout and stderr; one that is closed from the start stays so."""
+    sys.stdout, sys.stderr = _outliving(sys.stdout), _outliving(sys.stderr)
+
+
+def _outliving(stream: Any) -> Any:
+    try:
+        buffered = io.BufferedWriter(_Stream(stream.fileno(), "w", closefd=False))
+    except (AttributeError, OSError):  # closed from the start, or no file
+        return stream
+    whole_lines = stream.isatty() or stream.line_buffering
+    return io.TextIOWrapper(buffered, stream.encoding, stream.errors, line_buffering=whole_lines)

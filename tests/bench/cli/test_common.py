@@ -1,0 +1,79 @@
+"""The options that every command has, the version, and what a shell completes."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from bench import paths
+from bench.cli import COMMANDS, app
+from bench.cli.complete import complete_model, complete_plan, complete_results, complete_variant
+from bench.errors import EXIT_CODES, FAILED, UNABLE, UNDECIDED, USAGE
+from bench.machine.environment import ROOT
+
+runner = CliRunner()
+
+
+def bench(*words: str) -> Result:
+    return runner.invoke(app, words, env={"COLUMNS": "200", "NO_COLOR": "1"})
+
+
+def test_the_version_is_the_projects_with_its_commit() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    done = bench("--version")
+    assert done.exit_code == 0
+    assert re.match(rf"resnet-bench {re.escape(project['version'])} \(commit ([0-9a-f]{{12}}|unknown: )", done.stdout)
+
+
+@pytest.mark.parametrize("command", [name for _, commands in COMMANDS for name in commands])
+def test_every_command_has_quiet(command: str) -> None:
+    assert "--quiet" in bench(command, "--help").stdout
+
+
+@pytest.mark.parametrize("words", [("-q", "facts", "--strict"), ("facts", "--strict", "--quiet")])
+def test_quiet_leaves_errors(words: tuple[str, ...]) -> None:
+    done = bench(*words)
+    assert done.exit_code == USAGE
+    assert "--strict is for --against" in done.stderr
+
+
+def test_help_has_the_exit_codes() -> None:
+    said = " ".join(bench("--help").stdout.split())
+    assert EXIT_CODES in said
+    for code in (FAILED, USAGE, UNABLE, UNDECIDED):
+        assert f" {code} " in EXIT_CODES
+
+
+def test_plans_variants_and_models_are_completed() -> None:
+    assert complete_plan("smo") == ["smoke"]
+    assert complete_variant("eager,lib") == ["eager,library-fused"]
+    assert "resnet50v1" in complete_model("resnet50")
+    assert complete_model("vgg") == []
+
+
+def test_saved_names_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "LOCAL", tmp_path)
+    assert complete_results("") == []
+    for name in ("saved/main", "quick-20260131-120000-1"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "records.jsonl").write_text("")
+    assert complete_results("ma") == ["main"]
+    assert complete_results(str(tmp_path)) == [str(tmp_path / "quick-20260131-120000-1")]
+
+
+def test_a_shell_is_answered_without_torch() -> None:
+    script = (
+        "import sys; from bench.cli import main\n"
+        "try: main()\n"
+        "finally: print(sorted({'torch', 'pandas', 'scipy'} & set(sys.modules)), file=sys.stderr)"
+    )
+    asked = {"_BENCH_COMPLETE": "complete_bash", "COMP_WORDS": "bench run smo", "COMP_CWORD": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=os.environ | asked, capture_output=True, text=True
+    )
+    assert (done.stdout.split(), done.stderr.strip()) == (["smoke"], "[]")

@@ -1,0 +1,42 @@
+"""A reader of the output who leaves, as `| head` does, is no failure, and hides none."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from bench.machine.environment import ROOT
+
+INSTALLED = "import sys; sys.argv[0] = 'bench'; from bench.cli import main; main()"
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("-m", "bench", "list", "full"), 0),
+        (("-m", "bench", "report", "results/cpu-quick", "--json"), 0),
+        (("-c", INSTALLED, "--help"), 0),
+        (("-m", "bench", "compare", "results/cpu-quick", "results/cpu-quick"), 2),
+    ],
+)
+def test_the_exit_code_is_the_commands_own_where_nobody_reads(words: tuple[str, ...], code: int) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run([sys.executable, *words], cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True)
+        assert done.returncode == code
+        assert "Traceback" not in done.stderr
+        assert "BrokenPipe" not in done.stderr
+        if code:  # where there is something to say on stderr
+            silent = subprocess.run([sys.executable, *words], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=writing)
+            assert silent.returncode == code
+    finally:
+        os.close(writing)
+
+
+def test_a_pipe_to_head_gives_its_line() -> None:
+    script = f"set -o pipefail; {sys.executable} -m bench list full | head -1"
+    done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("full: ")
