@@ -27,6 +27,7 @@ from bench.records import baseline, columns, misfit, parse, record, typed
 from bench.records import fields as parts
 from bench.records.columns import schema
 from bench.records.parse import ParsedLines
+from bench.records.places import results_at
 from bench.records.store import FILE
 from resnet import archs, variants
 from resnet.cache import cache_dir
@@ -44,7 +45,7 @@ class Damage(RuntimeWarning):
 
 
 def load(*folders: str | Path, samples: bool = False) -> DataFrame:
-    """The records of results folders, `.jsonl` files or `.parquet` files of `export`: a row per case and round.
+    """The records of results folders, saved names, `.jsonl` or `.parquet` files: a row per case and round.
 
     `bench.records.columns.COLUMNS` says what each column means: times are in nanoseconds (`p50_ns`), memory in bytes,
     and what a record does not have is NA or NaN. With `samples` the columns of `SAMPLES` are there too, a numpy array
@@ -60,7 +61,7 @@ def load(*folders: str | Path, samples: bool = False) -> DataFrame:
     import pyarrow as pa
 
     tables, damage = [schema(samples).empty_table()], list[str]()
-    for place in _without_repeats(folders):
+    for place in _without_repeats(map(results_at, folders)):
         tables += _tables(place, samples, damage)
     _warn(damage)
     types = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}

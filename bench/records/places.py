@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from bench import paths
 from bench.commands import command_line
 from bench.errors import ArgumentError, RecordError, StoreError
 from bench.files import read_json, reading, write_json, writing
 from bench.machine.provenance import sha_of
+from bench.plans.settings import ONCE
 from bench.records.record import Record
 from bench.records.store import FILE
 from bench.text import did_you_mean, plural
@@ -41,7 +42,7 @@ class Run:
     @cached_property
     def first(self) -> Record | None:
         """The first record that can be read."""
-        with (self.folder / FILE).open("rb") as lines:
+        with self._open() as lines:
             for line in lines:
                 try:
                     return Record.parse(line.decode(errors="replace"))
@@ -52,9 +53,15 @@ class Run:
     @cached_property
     def statuses(self) -> dict[str, str]:
         """The last status of each case."""
-        with (self.folder / FILE).open("rb") as lines:
+        with self._open() as lines:
             heads = (HEAD.match(line) for line in lines)
             return {match[1].decode(): match[2].decode() for match in heads if match}
+
+    def _open(self) -> IO[bytes]:
+        try:
+            return (self.folder / FILE).open("rb")
+        except OSError as error:
+            raise StoreError(f"{self.folder} is no results folder ({FILE}: {error.strerror})") from None
 
     @property
     def plan(self) -> str:
@@ -84,9 +91,10 @@ class Run:
 
     @property
     def is_gate_only(self) -> bool:
-        """Whether `bench verify` named the folder."""
+        """Whether it is of `bench verify`, by the folder's name or its settings: such times mean nothing."""
         parts = paths.split_run_name(self.folder.name)
-        return bool(parts and self.plan and parts[0] == f"verify-{self.plan}")
+        named = bool(parts and self.plan and parts[0] == f"verify-{self.plan}")
+        return named or bool(self.first and self.first.settings.items() >= ONCE.items())
 
     def describe(self) -> str:
         """Return the folder, and in brackets the plan, the date and the number of cases."""
@@ -142,15 +150,16 @@ def latest_two() -> tuple[Run, Run]:
 
 
 def latest_like(base: Run) -> Run:
-    """Return the latest run of this checkout that is not `base`, nor what it was saved from, and is of its plan.
+    """Return the latest run of this checkout that is of the plan of `base`, and began after it.
 
-    Raises StoreError where there is none.
+    That is by order where this checkout has the run, or the one that it was saved from, and else by time. Raises
+    StoreError where there is none.
     """
-    origin = saved_facts(base.folder).get("from", "")
-    for run in reversed(runs_in(paths.LOCAL)):
+    runs, origin = runs_in(paths.LOCAL), saved_facts(base.folder).get("from", "")
+    same = [run.folder.resolve() == base.folder.resolve() or run.folder.name == origin for run in runs]
+    after = runs[same.index(True) + 1 :] if any(same) else [run for run in runs if run.started > base.started]
+    for run in reversed(after):
         if run.plan == base.plan and run.statuses.keys() & base.statuses.keys():
-            if run.folder.resolve() == base.folder.resolve() or run.folder.name == origin:
-                break
             return run
     raise StoreError(
         f"no run after {base.describe()} is of the same plan and cases: measure now what is to be compared with it, "
@@ -178,10 +187,12 @@ def save(name: str, folder: Path) -> str:
     check_name(name)
     target, run = paths.saved_folder() / name, Run(folder)
     earlier = Run(target).describe() if (target / FILE).is_file() else ""
-    write_json(target / MARK, {"schema": SCHEMA, "from": folder.resolve().name, "saved": datetime.now(UTC).isoformat()})
+    mark = {"schema": SCHEMA, "from": folder.resolve().name, "saved": datetime.now(UTC).isoformat()}
     try:
-        with (folder / FILE).open("rb") as records, writing(target / FILE) as copy:
-            shutil.copyfileobj(records, copy)
+        with (folder / FILE).open("rb") as records:
+            write_json(target / MARK, mark)  # first: `check_name` takes records without it for somebody else's
+            with writing(target / FILE) as copy:
+                shutil.copyfileobj(records, copy)
     except OSError as error:
         raise StoreError(f"cannot read {folder / FILE}: {error.strerror or error}") from None
     instead = f", in place of {earlier}" if earlier else ""
@@ -221,12 +232,17 @@ def results_at(word: str | Path) -> Path:
     """Return the folder or file of results that a word means: a saved name, or a path.
 
     A path may be a results folder, a `.jsonl` or a `.parquet` file. Raises StoreError for a folder of runs, which it
-    names, and for a word that is neither.
+    names, for a word that is neither, and for one that is a name and a path.
     """
     text, path = str(word), Path(word)
     names = saved_names()
     if text in names:
-        return shown(paths.saved_folder() / text)
+        saved = shown(paths.saved_folder() / text)
+        if _holds_results(path) and not path.samefile(saved):
+            raise StoreError(
+                f"{text} is a saved name, and results are at that path: write {saved} or {path.absolute()}"
+            )
+        return saved
     if path.is_dir() and not (path / FILE).exists():
         if inside := sorted(found.parent for found in path.glob(f"*/{FILE}")):
             some = ", ".join(str(folder) for folder in inside[:3]) + (", ..." if len(inside) > 3 else "")
@@ -237,6 +253,10 @@ def results_at(word: str | Path) -> Path:
         known = f"; saved: {', '.join(names)}" if names else "; nothing is saved yet (`bench run PLAN --save NAME`)"
         raise StoreError(f"{text} is neither a results folder nor a saved name{did_you_mean(text, names)}{known}")
     return path
+
+
+def _holds_results(path: Path) -> bool:
+    return (path / FILE).is_file() or (path.suffix in (".jsonl", ".parquet") and path.is_file())
 
 
 def store_at(word: str | Path) -> Path:

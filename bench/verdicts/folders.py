@@ -10,6 +10,7 @@ from bench.errors import FAILED, UNDECIDED, ArgumentError, BenchError
 from bench.plans.words import as_list, narrow
 from bench.records import comparable
 from bench.records.frame import load
+from bench.records.places import results_at
 from bench.verdicts.metrics import metric_named, metric_names
 
 if TYPE_CHECKING:
@@ -31,18 +32,19 @@ def compare(
 ) -> Comparison:
     """Compare each case and metric of `head` with `base`: SLOWER, FASTER, SAME or AMBIGUOUS.
 
-    `base` and `head` are results folders. `cases` are globs that narrow both; `metrics` are the metrics compared, all
-    where none is named; `minimums` are metrics' minimum effects, relative (0.02 is 2 %); `allow` are fields that may
-    differ (`torch`). Lines that cannot be read are left out, with a warning `Damage`.
+    `base` and `head` are results folders, or names that `--save` gave. `cases` are globs that narrow both; `metrics`
+    are the metrics compared, all where none is named; `minimums` are metrics' minimum effects, relative (0.02 is 2 %);
+    `allow` are fields that may differ (`torch`). Lines that cannot be read are left out, with a warning `Damage`.
 
         print(bench.compare("results/main", "results/mine").of("SLOWER"))
 
     Raises BenchError where the two have no case in common, and where they are not alike: of another machine, software,
     input or settings. Raises ArgumentError, a BenchError, for an unknown metric or field.
     """
-    sides = read_sides(Path(base), Path(head), as_list(cases))
+    folders = results_at(base), results_at(head)
+    sides = read_sides(*folders, as_list(cases))
     fields = comparable.parse_allowed(as_list(allow))
-    return compare_sides((Path(base), Path(head)), sides, as_list(metrics), minimums or {}, fields)
+    return compare_sides(folders, sides, as_list(metrics), minimums or {}, fields)
 
 
 def compare_sides(

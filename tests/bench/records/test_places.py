@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from bench import paths
-from bench.errors import ArgumentError, StoreError
+from bench import compare, load, paths
+from bench.errors import ArgumentError, BenchError, StoreError
+from bench.plans.settings import ONCE
 from bench.records import places
 from bench.records.places import Run, latest_like, latest_run, latest_two, results_at, runs_in, save
 from bench.records.record import Record
@@ -28,7 +29,7 @@ def fill(tmp_path: Path, record: Make, monkeypatch: pytest.MonkeyPatch) -> Fill:
 
     def make(name: str, hour: int, plan: str = "quick", cases: tuple[str, ...] = (CASE,), **fields: Any) -> Path:
         folder = tmp_path / "local" / name
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         started = f"2026-01-31T{hour:02}:00:00+00:00"
         made = [record(case, started=started, plan={"name": plan, "digest": "0"}, **fields) for case in cases]
         (folder / FILE).write_text("".join(one.line() + "\n" for one in made))
@@ -98,6 +99,40 @@ def test_a_baseline_is_compared_with_what_came_after_it(fill: Fill) -> None:
     assert latest_like(Run(first)).folder == last
 
 
+def test_a_baseline_from_elsewhere_is_compared_with_what_began_later(fill: Fill, tmp_path: Path) -> None:
+    fill("quick-20260131-100000-1", 10)
+    save("main", fill("../elsewhere", 11))
+    with pytest.raises(StoreError, match="no run after"):
+        latest_like(Run(results_at("main")))
+    last = fill("quick-20260131-120000-2", 12)
+    assert latest_like(Run(results_at("main"))).folder == last
+
+
+def test_a_run_of_the_gate_alone_is_told_by_its_settings(fill: Fill) -> None:
+    first = fill("quick-20260131-100000-1", 10)
+    fill("checked", 12, settings=ONCE)
+    assert latest_run().folder == first
+
+
+def test_a_saved_name_that_is_a_folder_of_results_too_is_refused(fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
+    save("main", fill("quick-20260131-100000-1", 10))
+    monkeypatch.chdir(paths.LOCAL.parent)
+    Path("main").mkdir()
+    assert results_at("main") == Path("local/saved/main")
+    theirs = fill("../main", 11)
+    with pytest.raises(StoreError, match=r"main is a saved name, and .*: write local/saved/main or /.*/main"):
+        results_at("main")
+    assert results_at(theirs) == theirs
+
+
+def test_what_cannot_be_saved_leaves_the_baseline_and_its_mark(fill: Fill) -> None:
+    folder = fill("quick-20260131-100000-1", 10)
+    save("main", folder)
+    with pytest.raises(StoreError, match="cannot read"):
+        save("main", folder / FILE)
+    assert places.saved_facts(results_at("main"))["from"] == folder.name
+
+
 def test_a_saved_copy_stays_as_it_was_where_the_run_goes_on(fill: Fill) -> None:
     folder = fill("quick-20260131-100000-1", 10)
     said = save("main", folder)
@@ -144,3 +179,6 @@ def test_a_word_is_a_name_or_a_path(fill: Fill, tmp_path: Path, monkeypatch: pyt
         results_at(paths.LOCAL)
     monkeypatch.chdir(tmp_path)
     assert results_at("main") == Path("local/saved/main")
+    assert load("main")["case"].tolist() == [CASE]
+    with pytest.raises(BenchError, match="are the same"):
+        compare("main", "local/saved/main")

@@ -56,6 +56,13 @@ def test_bare_report_is_of_the_latest_run_and_says_so(two: tuple[Path, Path]) ->
     assert (quiet.stdout, quiet.stderr) == (named.stdout, "")
 
 
+def test_a_baseline_that_is_no_results_folder_is_a_sentence(two: tuple[Path, Path], tmp_path: Path) -> None:
+    for word in (two[0] / "records.jsonl", tmp_path / "none", two[0].parent / FIRST / ".."):
+        done = bench("compare", word)
+        assert (done.exit_code, done.exception.__class__) == (2, SystemExit), done.output
+        assert done.stderr.startswith("bench: ")
+
+
 def test_bare_compare_is_of_the_two_latest_runs_and_says_so(two: tuple[Path, Path]) -> None:
     done, named = bench("compare"), bench("compare", *two)
     assert (done.exit_code, done.stdout) == (1, named.stdout)
