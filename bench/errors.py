@@ -14,7 +14,7 @@ UNDECIDED = 4  # the records cannot tell
 STOPPED = 130  # interrupted
 EXIT_CODES = (
     f"Exit codes: 0 ok; {FAILED} a case failed or got slower, or the answer is no; {USAGE} bad usage; {UNABLE} this "
-    f"machine cannot do it; {UNDECIDED} the records cannot tell."
+    f"machine cannot do it; {UNDECIDED} the records cannot tell; {STOPPED} interrupted."
 )
 
 

@@ -90,6 +90,8 @@ def print_csv(rows: Iterable[Mapping[str, Any]], keys: Iterable[str] = ()) -> No
     """
     flat = [_flatten(row) for row in rows]
     names = list(dict.fromkeys([*keys, *(name for row in flat for name in row)]))
+    if not names:
+        return  # a line of no names would be no CSV
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(names)
     writer.writerows([_csv_cell(row.get(name)) for name in names] for row in flat)

@@ -67,7 +67,7 @@ def choose(asked: Asked, device: str = "") -> Plan:
     names = narrow((case.name for case in plan.cases), asked.only, asked.exclude, plan.name)
     by_name = {case.name: case for case in plan.cases}
     plan = replace(plan, cases=tuple(by_name[name] for name in names))
-    settings, build = _settings(plan.settings, asked.settings), _build(plan.build, asked.build)
+    settings, build = _settings(plan.settings, asked.settings), resolve_build(asked.build, plan.build)
     return replace(plan, settings=settings, build=build, words=asked.words)
 
 
@@ -140,11 +140,12 @@ def _settings(settings: Settings, words: Mapping[str, float]) -> Settings:
         raise ArgumentError(str(error)) from None
 
 
-def _build(build: Build, words: Build) -> Build:
+def resolve_build(words: Build, plan: Build | None = None) -> Build:
+    """Return what `words` say, with a checkpoint's full path, over what a plan says. Raises PlanError."""
     changes = {name: value for name, value in vars(words).items() if value}
     if words.weights:
         changes["weights"] = checkpoint_from(Path.cwd(), words.weights)
-    return replace(build, **changes)
+    return replace(plan or Build(), **changes)
 
 
 def check_input(word: str) -> None:

@@ -250,7 +250,8 @@ def results_at(word: str | Path) -> Path:
                 f"{path} holds runs, not records: name one ({some}); `{command_line('report', path)}` lists them"
             )
     elif not path.exists() and os.sep not in text:
-        known = f"; saved: {', '.join(names)}" if names else "; nothing is saved yet (`bench run PLAN --save NAME`)"
+        save_one = command_line("run", "quick", "--save", "main")
+        known = f"; saved: {', '.join(names)}" if names else f"; nothing is saved yet, as `{save_one}` does"
         raise StoreError(f"{text} is neither a results folder nor a saved name{did_you_mean(text, names)}{known}")
     return path
 

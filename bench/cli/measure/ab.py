@@ -72,7 +72,7 @@ def ab(
     chosen, env = choose(asked), environment()
     check_plan(chosen, env)
     if dry_run:
-        print_dry_duel(chosen, env, rounds, as_json)
+        print_dry_duel(chosen, env, rounds, as_json, as_csv, as_markdown)
         return
     if resume and output is None:
         raise typer.BadParameter("--resume needs the folder to go on in: -o DIR")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
 
-from bench.cli.console import device_line, out, print_json
+from bench.cli.console import Column, console_for, device_line, hint, out, print_csv, print_json, print_table
 from bench.machine.facts import Environment
 from bench.plans.eligible import why_not
 from bench.plans.plan import Plan
@@ -19,6 +20,12 @@ from bench.runs.sweep import Sweep
 from bench.text import plural
 from kernels.cards.places import RESULTS
 
+COLUMNS = (
+    Column("case", "case", text=True),
+    Column("runs", "runs", lambda runs: "yes" if runs else "no", text=True),
+    Column("reason", "reason", text=True, wrapped=True),
+)
+
 
 def cases_json(plan: Plan, env: Environment) -> list[dict[str, Any]]:
     """Return each case of a plan, whether it runs here, and the reason if not."""
@@ -26,23 +33,44 @@ def cases_json(plan: Plan, env: Environment) -> list[dict[str, Any]]:
     return [{"case": case.name, "runs": not reason, "reason": reason} for case, reason in reasons.items()]
 
 
-def print_cases(plan: Plan, env: Environment) -> None:
-    """Print a plan's cases, each with the reason why it does not run here, if there is one."""
+def print_cases(
+    plan: Plan, env: Environment, as_csv: bool = False, as_markdown: bool = False, closing: Iterable[str] = ()
+) -> None:
+    """Print a plan's cases, each with the reason why it does not run here, if there is one, and `closing` sentences.
+
+    As CSV it prints the rows alone, and the sentences on stderr.
+    """
+    rows, out = cases_json(plan, env), console_for(as_markdown)
+    if as_csv:
+        print_csv(rows)
+        for text in closing:
+            hint(text)
+        return
     out.print(f"{plan.name}: {plan.why}", markup=False)
     out.print(f"Device here: {device_line(env)}", markup=False)
-    rows = cases_json(plan, env)
-    for row in rows:
-        mark = "[green]runs   [/]" if row["runs"] else "[yellow]skipped[/]"
-        reason = f"  [dim]{escape(row['reason'])}[/]" if row["reason"] else ""
-        out.print(f"{mark} {row['case']}{reason}", soft_wrap=True)
+    if as_markdown:
+        print_table(COLUMNS, rows, as_markdown=True)
+    else:
+        _print_marks(rows)
     skipped = sum(not row["runs"] for row in rows)
     out.print(
         f"{len(rows)} {plural(len(rows), 'case')}: {len(rows) - skipped} run here, {skipped} are skipped; "
         f"{plan.rounds} {plural(plan.rounds, 'round')}."
     )
+    for text in closing:
+        out.print(text)
 
 
-def print_dry_run(sweep: Sweep, as_json: bool, results: Path = RESULTS) -> None:
+def _print_marks(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        mark = "[green]runs   [/]" if row["runs"] else "[yellow]skipped[/]"
+        reason = f"  [dim]{escape(row['reason'])}[/]" if row["reason"] else ""
+        out.print(f"{mark} {row['case']}{reason}", soft_wrap=True)
+
+
+def print_dry_run(
+    sweep: Sweep, as_json: bool, as_csv: bool = False, as_markdown: bool = False, results: Path = RESULTS
+) -> None:
     """Print what a sweep would run, what it would skip, and an estimate of its time; write nothing."""
     plan, time = sweep.plan, estimate_sweep(sweep, results)
     if as_json:
@@ -50,11 +78,18 @@ def print_dry_run(sweep: Sweep, as_json: bool, results: Path = RESULTS) -> None:
             {"cases": cases_json(plan, sweep.env), "executions": time.executions, "seconds": round(time.seconds)}
         )
         return
-    print_cases(plan, sweep.env)
-    out.print(f"{time}. Nothing was run.")
+    print_cases(plan, sweep.env, as_csv, as_markdown, [f"{time}. Nothing was run."])
 
 
-def print_dry_duel(plan: Plan, env: Environment, rounds: int, as_json: bool, results: Path = RESULTS) -> None:
+def print_dry_duel(
+    plan: Plan,
+    env: Environment,
+    rounds: int,
+    as_json: bool,
+    as_csv: bool = False,
+    as_markdown: bool = False,
+    results: Path = RESULTS,
+) -> None:
     """Print what `bench ab` would run, and an estimate of its time after its first look and after all rounds."""
     earlier = earlier_records(SweepConditions.of(plan, env, 0, "noise"), results)
     runnable = [case for case in plan.cases if not why_not(case, env, plan.reserved)]
@@ -69,11 +104,10 @@ def print_dry_duel(plan: Plan, env: Environment, rounds: int, as_json: bool, res
             }
         )
         return
-    print_cases(replace(plan, rounds=rounds), env)
-    out.print(f"{times[0]}: {looks[0]} rounds of each side. It may end then.")
+    closing = [f"{times[0]}: {looks[0]} rounds of each side. It may end then."]
     if len(looks) > 1:
-        out.print(f"{in_words(times[1].seconds)} for all {looks[-1]} rounds.")
-    out.print("Nothing was run.")
+        closing.append(f"{in_words(times[1].seconds)} for all {looks[-1]} rounds.")
+    print_cases(replace(plan, rounds=rounds), env, as_csv, as_markdown, [*closing, "Nothing was run."])
 
 
 def estimate_sweep(sweep: Sweep, results: Path = RESULTS) -> Estimate:

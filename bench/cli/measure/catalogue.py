@@ -7,16 +7,28 @@ from typing import Any
 from rich.markup import escape
 from rich.padding import Padding
 
-from bench.cli.console import device_line, out
+from bench.cli.console import Column, console_for, device_line, print_table
 from bench.commands import command_line
 from bench.machine.facts import Environment
 
+COLUMNS = (
+    Column("name", "name", text=True),
+    Column("runs", "runs", lambda runs: "yes" if runs else "no", text=True),
+    Column("here", "here", text=True),
+    Column("why", "why", text=True),
+    Column("reason", "reason", text=True),
+)
 
-def print_catalogue(catalogue: dict[str, list[dict[str, Any]]], env: Environment) -> None:
+
+def print_catalogue(catalogue: dict[str, list[dict[str, Any]]], env: Environment, as_markdown: bool = False) -> None:
     """Print each group of names with their why, and beside what this machine cannot run the reason."""
+    out = console_for(as_markdown)
     out.print(f"Device here: {device_line(env)}", markup=False)
     for title, rows in catalogue.items():
-        out.print(f"\n[bold]{title.capitalize()}[/]")
+        out.print(f"\n{title.capitalize()}", style="bold")
+        if as_markdown:
+            print_table(COLUMNS, [row | {"here": _extent(row).strip()} for row in rows], as_markdown=True)
+            continue
         for row in rows:
             mark = "[green]runs   [/]" if row["runs"] else "[yellow]skipped[/]"
             out.print(f"{mark} {escape(row['name'])}{escape(_extent(row))}")

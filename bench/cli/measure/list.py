@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.cli.asking import BUILDING, NAMING, asks
-from bench.cli.console import Json, print_json
+from bench.cli.console import Csv, Json, Markdown, print_csv, print_json
 from bench.cli.measure.cases import cases_json, print_cases
 from bench.cli.measure.catalogue import print_catalogue
 from bench.machine.environment import environment
@@ -12,7 +12,7 @@ from bench.plans.choose import Asked, choose
 
 
 @asks(NAMING, BUILDING)
-def list_(asked: Asked, as_json: Json = False) -> None:
+def list_(asked: Asked, as_csv: Csv = False, as_markdown: Markdown = False, as_json: Json = False) -> None:
     """What there is: plans, models, variants, precisions; or the cases that are named, and which of them run here.
 
     What this machine cannot run has the reason beside it, and the cure if there is one.
@@ -20,7 +20,12 @@ def list_(asked: Asked, as_json: Json = False) -> None:
     env = environment()
     if not asked.given:
         catalogue = describe_all(env)
-        print_json(catalogue) if as_json else print_catalogue(catalogue, env)
+        if as_json:
+            print_json(catalogue)
+        elif as_csv:
+            print_csv({"group": group} | row for group, rows in catalogue.items() for row in rows)
+        else:
+            print_catalogue(catalogue, env, as_markdown)
         return
     plan = choose(asked)
-    print_json(cases_json(plan, env)) if as_json else print_cases(plan, env)
+    print_json(cases_json(plan, env)) if as_json else print_cases(plan, env, as_csv, as_markdown)

@@ -63,7 +63,7 @@ def run(
     shown = view or ("cold" if cold else "speed")
     sweep = sweep_of(chosen, folder, resume=resume, retry=retry, cold=cold, budget_s=budget, source=input, seed=seed)
     if dry_run:
-        print_dry_run(sweep, as_json)
+        print_dry_run(sweep, as_json, as_csv, as_markdown)
         return
     records = run_sweep(sweep)
     if as_json:

@@ -39,7 +39,7 @@ def verify(
     chosen = plans.gate_only(plan)
     sweep = sweep_of(chosen, folder, resume=resume, budget_s=budget, jobs=jobs, source=input, seed=seed)
     if dry_run:
-        print_dry_run(sweep, as_json)
+        print_dry_run(sweep, as_json, as_csv, as_markdown)
         return
     records = run_sweep(sweep)
     if as_json:

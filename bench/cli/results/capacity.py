@@ -29,23 +29,25 @@ from bench.cli.console import (
 )
 from bench.cli.results.served import load_job, serve
 from bench.records.places import results_at
+from resnet.names import Build
 
 if TYPE_CHECKING:
     from bench.serving.groups import Group
 
 P99_MS = 15.0  # MLPerf's limit for ResNet-50 in its Server scenario
 SECONDS = 20.0
+Folder = Annotated[
+    Path | None,
+    Argument(
+        metavar="[DIR]",
+        help="A results folder, or a name kept with --save.  \\[default: the latest run]",
+        autocompletion=complete_results,
+    ),
+]
 
 
 def capacity(
-    folder: Annotated[
-        Path | None,
-        Argument(
-            metavar="[DIR]",
-            help="A results folder, or a name kept with --save.  \\[default: the latest run]",
-            autocompletion=complete_results,
-        ),
-    ] = None,
+    folder: Folder = None,
     cases: Annotated[str | None, Argument(metavar="[CASE-GLOB]", help="Only cases that match.")] = None,
     filter: Filter = None,
     exclude: Exclude = None,
@@ -68,6 +70,9 @@ def capacity(
     seconds: Annotated[
         float | None, Option(min=1, metavar="S", help=f"Length of the real load.  \\[default: {SECONDS:g}]")
     ] = None,
+    weights: Annotated[str | None, Option(metavar="FILE", help="With --real: a checkpoint of the model.")] = None,
+    num_classes: Annotated[int | None, Option(min=1, metavar="N", help="With --real: its classes.")] = None,
+    in_channels: Annotated[int | None, Option(min=1, metavar="N", help="With --real: its channels.")] = None,
     input: Input = "photos",
     seed: Seed = 0,
     as_csv: Csv = False,
@@ -75,16 +80,18 @@ def capacity(
     as_json: Json = False,
 ) -> None:
     """The requests a second that a device can serve: by simulation with measured latencies, or with --real for real."""
-    wait_ns = wait_ms * 1e6
+    wait_ns, build = wait_ms * 1e6, Build(weights or "", num_classes or 0, in_channels or 0)
     if real is not None:
         if plot or cases or max_batch or filter or exclude:
-            raise typer.BadParameter("--real takes --rate, --seconds, --max-wait and a DIR to predict from; no more")
+            raise typer.BadParameter(
+                "--real takes --rate, --seconds, --max-wait, a model's --weights and a DIR to predict from; no more"
+            )
         place = None if folder is None else results_at(folder)
-        job = load_job(real, place, rate, seconds or SECONDS, wait_ns, input, seed)
+        job = load_job(real, place, rate, seconds or SECONDS, wait_ns, input, seed, build)
         serve(*job, as_json, as_csv, as_markdown)
         return
-    if seconds is not None:
-        raise typer.BadParameter("--seconds goes with --real")
+    if seconds is not None or build != Build():
+        raise typer.BadParameter("--seconds, --weights, --num-classes and --in-channels go with --real")
     from bench.serving.curve import PICTURES
     from bench.serving.groups import group_services, measured_records, simulate_group
 

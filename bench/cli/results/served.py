@@ -10,7 +10,8 @@ from bench.cli.console import FAILED, console_for, print_csv, print_json, read_r
 from bench.errors import CaseError
 from bench.machine.environment import device, environment
 from bench.plans.case import Case
-from bench.plans.choose import check_case, check_input
+from bench.plans.choose import check_case, check_input, resolve_build
+from resnet.names import Build
 
 if TYPE_CHECKING:
     from bench.runs.job import LoadJob
@@ -19,7 +20,14 @@ Recorded = dict[int, list[float]]  # latencies of a case's service, by batch
 
 
 def load_job(
-    name: str, folder: Path | None, rate: float | None, seconds: float, wait_ns: float, source: str, seed: int
+    name: str,
+    folder: Path | None,
+    rate: float | None,
+    seconds: float,
+    wait_ns: float,
+    source: str,
+    seed: int,
+    build: Build,
 ) -> tuple[LoadJob, Recorded | None]:
     """Return the load that the options describe, and what `folder` has of it; end the command where it cannot run."""
     from bench.runs.job import LoadJob
@@ -32,7 +40,7 @@ def load_job(
     check_input(source)
     recorded = _recorded(case, folder) if folder else None
     sizes = tuple(sorted(recorded)) if recorded else default_batches(case.batch)
-    return LoadJob(case, sizes, rate, seconds, wait_ns, device(env), source, seed), recorded
+    return LoadJob(case, sizes, rate, seconds, wait_ns, device(env), source, seed, build=resolve_build(build)), recorded
 
 
 def _recorded(case: Case, folder: Path) -> Recorded:

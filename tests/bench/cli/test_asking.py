@@ -1,5 +1,7 @@
 """The options by which commands are asked for cases, in this process; nothing is measured."""
 
+import csv
+import io
 import json
 import os
 from pathlib import Path
@@ -74,6 +76,21 @@ def test_a_dry_run_shows_cases_reasons_and_minutes_and_writes_nothing(command: s
     numbers = json.loads(invoke(*words, "--json").stdout)
     assert 1 <= numbers["executions"] <= 3
     assert numbers["seconds"] > 1
+
+
+def test_a_list_and_a_dry_run_are_csv_without_other_lines(tmp_path: Path) -> None:
+    for words in (
+        ["list", "smoke"],
+        ["run", "smoke", "-o", str(tmp_path), "--dry-run"],
+        ["ab", "HEAD", "HEAD", "smoke", "--dry-run"],
+    ):
+        rows = list(csv.DictReader(io.StringIO(invoke(*words, "--csv").stdout)))
+        assert [row["case"] for row in rows] == listed("smoke")
+        assert {row["runs"] for row in rows} == {"true", "false"}
+        assert f"| {rows[0]['case']} | yes |" in invoke(*words, "--markdown").stdout
+    names = [row["name"] for row in csv.DictReader(io.StringIO(invoke("list", "--csv").stdout))]
+    assert {*VARIANTS, *plan_names()} <= set(names)
+    assert "| smoke | yes |" in invoke("list", "--markdown").stdout
 
 
 def test_a_dry_ab_says_when_it_may_end_and_when_it_must() -> None:

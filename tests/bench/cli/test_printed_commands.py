@@ -109,7 +109,7 @@ def results(tmp_path: Path, record: Make, monkeypatch: pytest.MonkeyPatch) -> Pa
         (["run", "my plan.toml", "--variant", "fused,onnxruntime-trt", "--precision", "fp16"], ["list"]),
         (["run", "my plan.toml", "-f", "compile", "--until", "1"], ["list"]),
         (["run"], ["list"]),
-        (["capacity", "head", "no-such-case"], ["report"]),
+        (["capacity", "."], ["report"]),
         (["counts", "--against", "nowhere.json"], ["counts"]),
         (["kernels", "--check", "nowhere.json"], ["kernels"]),
         (["floors"], ["ceilings"]),

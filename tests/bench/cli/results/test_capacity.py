@@ -11,8 +11,10 @@ from typer.testing import CliRunner, Result
 from bench.cli import app
 from bench.records.record import Record
 from bench.records.store import Store
+from bench.runs.job import LoadJob
 from bench.runs.process import Answer
 from bench.serving import capacity
+from resnet.names import Build
 
 Make = Callable[..., Record]
 EAGER = ("resnet50/eager/fp32/b1/i224/stream", "resnet50/eager/fp32/b8/i224/stream")
@@ -100,8 +102,9 @@ def test_each_machine_and_each_model_has_an_answer_of_its_own(folder: Path, reco
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "name a results folder"),
-        (("DIR", "--seconds", "3"), "--seconds goes with --real"),
+        (("DIR", "--seconds", "3"), "go with --real"),
+        (("DIR", "--num-classes", "3"), "go with --real"),
+        (("--real", COMPILED[1], "--weights", "/nowhere"), "/nowhere is not there; name a checkpoint"),
         (("DIR", "--plot", "load.pdf"), "ends in .svg or .png"),
         (("--real", "resnet18/eager/fp32/b1/i64/stream", "--plot", "x.svg"), "--real takes"),
         (("--real", "resnet18/eager/fp32/b1/i64/stream", "--input", "/nowhere"), "neither photos, noise, nor a folder"),
@@ -144,8 +147,10 @@ def test_a_real_run_stands_beside_its_predictions(folder: Path, monkeypatch: pyt
     data = {"due": [20_000_000 * n for n in range(700)], "latency": [4_000_000] * 700, "fed_late": [100_000] * 700}
     data |= {"counts": [1] * 700, "spent": [4_000_000] * 700, "times": {"1": [4_000_000], "8": [8_000_000]}}
     answer = Answer("ok", "", data | {"rate": 50.0, "saturation": 1000.0}, 1.0)
-    monkeypatch.setattr(load_check, "serve_load", lambda job, stage: answer)
-    result = run_capacity(folder, "--real", COMPILED[1])
+    jobs: list[LoadJob] = []
+    monkeypatch.setattr(load_check, "serve_load", lambda job, stage: jobs.append(job) or answer)
+    result = run_capacity(folder, "--real", COMPILED[1], "--num-classes", 10, "--in-channels", 1)
+    assert jobs[0].build == Build("", 10, 1)
     assert result.exit_code == 0, result.output
     assert max(map(len, result.output.splitlines())) <= 80
     assert "700 requests at 50.00/s (5% of saturation)" in " ".join(result.output.split())
