@@ -84,7 +84,7 @@ class Run:
 
     @property
     def is_gate_only(self) -> bool:
-        """Whether `bench verify` named the folder."""
+        """True where `bench verify` named the folder."""
         parts = paths.split_run_name(self.folder.name)
         return bool(parts and self.plan and parts[0] == f"verify-{self.plan}")
 
