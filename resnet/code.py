@@ -28,7 +28,7 @@ OUR_ROOMS = ("bench", "kernels", "resnet")
 
 
 class CodeError(ValueError):
-    """What is wrong with code from outside: a sentence that names its file, for its author."""
+    """Code from outside that cannot be used; the message is a sentence that names its file, for its author."""
 
 
 class Unserved(ValueError):

@@ -21,7 +21,7 @@ FORM = "SOURCE:NAME, as in timm:convnext_tiny, torchvision:resnext50_32x4d@num_c
 
 @dataclass(frozen=True)
 class Build:
-    """What a model is built with beside its name and seed; an empty field is the model's own choice.
+    """The words that a model is built with beside its name and seed; an empty field is the model's own choice.
 
     `weights` is a checkpoint's path, else the weights are synthetic; `num_classes` and `in_channels` are counts.
     """

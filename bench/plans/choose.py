@@ -40,7 +40,7 @@ class Asked:
 
     @property
     def narrows(self) -> bool:
-        """Whether words beside the plan choose among its cases."""
+        """True where words beside the plan choose among its cases."""
         return bool(self.axes or self.only or self.exclude)
 
     @property
@@ -54,7 +54,7 @@ class Asked:
 
     @property
     def given(self) -> bool:
-        """Whether any case is named."""
+        """True where any case is named."""
         return self.plan is not None or bool(self.axes)
 
 

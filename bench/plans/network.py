@@ -1,4 +1,4 @@
-"""What is known of a network before it is built: what a record says of it where its process did not come so far."""
+"""The facts of a network before it is built: a record has these where its process did not come so far."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ class Input(TypedDict, total=False):
 
 
 class Given(TypedDict, total=False):
-    """What the sweep was told to build models with, where it was: counts, and the entry of the checkpoint."""
+    """The sweep's words for building models, where it had any: counts, and the entry of the checkpoint."""
 
     num_classes: Positive
     in_channels: Positive

@@ -91,7 +91,7 @@ class Run:
 
     @property
     def is_gate_only(self) -> bool:
-        """Whether it is of `bench verify`, by the folder's name or its settings: such times mean nothing."""
+        """True for a run of `bench verify`, by the folder's name or its settings: such times mean nothing."""
         parts = paths.split_run_name(self.folder.name)
         named = bool(parts and self.plan and parts[0] == f"verify-{self.plan}")
         return named or bool(self.first and self.first.settings.items() >= ONCE.items())

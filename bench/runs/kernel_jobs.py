@@ -181,7 +181,7 @@ class OpEnd(TypedDict, total=False):
 
 
 class OpAnswer(Ended):
-    """What is on record of the user's code, and the runtime; the layers' ends came as stages."""
+    """The record of the user's code, and the runtime; the layers' ends came as stages."""
 
     code: Json
     runtime: Json

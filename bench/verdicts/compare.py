@@ -88,7 +88,7 @@ class Comparison:
 
     @property
     def judged(self) -> bool:
-        """Whether any case could be judged by a metric that varies, or where there is none by an exact one."""
+        """True where any case could be judged by a metric that varies, or where there is none by an exact one."""
         varying = [verdict for verdict in self.verdicts if not METRICS[verdict.metric].exact] or self.verdicts
         return any(verdict.kind in ("", "noise") for verdict in varying)
 

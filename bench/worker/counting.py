@@ -1,4 +1,4 @@
-"""What a record says of the work in a model from outside: its FLOPs and its kernels, or why it says none."""
+"""The work in a model from outside, as a record has it: its FLOPs and its kernels, or the reason for none."""
 
 from __future__ import annotations
 

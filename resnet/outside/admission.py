@@ -1,4 +1,4 @@
-"""Whether a model's answers can be judged at all: checked once a model, before any variant of it is timed.
+"""Admission: the answers of a model are checked, once, before any variant of it is judged by them.
 
 The gate holds a variant's answer against a float64 answer of the same module, row by row. That says nothing of a module
 that answers differently each time, mixes the pictures of a batch, or computes a part in float32 whatever its dtype.

@@ -1,4 +1,4 @@
-"""Why a model from outside cannot be built here, read without running anything, and the error that says so later.
+"""The reasons why a model from outside cannot be built here, read without running anything, and their error.
 
 The standard library alone: the parent process asks before it starts a child.
 """

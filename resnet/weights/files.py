@@ -1,4 +1,4 @@
-"""What a file of weights holds, as it is written there; the content says how to read it, whatever its name is.
+"""The content of a file of weights, as it is written there; it says how to read it, whatever the file's name is.
 
 A pickle is read without running anything that it brings (`torch.load(weights_only=True)`): one that would is refused.
 """

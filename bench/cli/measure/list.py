@@ -13,7 +13,7 @@ from bench.plans.choose import Asked, choose
 
 @asks(NAMING, BUILDING)
 def list_(asked: Asked, as_csv: Csv = False, as_markdown: Markdown = False, as_json: Json = False) -> None:
-    """What there is: plans, models, variants, precisions; or the cases that are named, and which of them run here.
+    """All that can be named: plans, models, variants, precisions; or the cases that are named, and which run here.
 
     What this machine cannot run has the reason beside it, and the cure if there is one.
     """

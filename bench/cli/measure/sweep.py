@@ -21,7 +21,7 @@ from bench.runs.sweep import Sweep
 
 
 class Start(NamedTuple):
-    """What a sweep starts with: its plan, the folder of its records, the seed, and the source of its pictures."""
+    """The start of a sweep: its plan, the folder of its records, the seed, and the source of its pictures."""
 
     plan: Plan
     folder: Path

@@ -14,6 +14,9 @@ from bench.records.columns import COLUMNS, SAMPLES
 from bench.records.frame import Damage, export_parquet, load
 from tests.bench.records.written import NAME, Make, quick, write
 
+# the beginning of a Parquet file: a file of another kind would not be written over
+THERE = b"PAR1 what was there"
+
 
 def test_an_export_comes_back_equal(tmp_path: Path, record: Make) -> None:
     write(tmp_path / "a", record(NAME), record(NAME, round=1, status="error"), record(NAME, ms=3.0))
@@ -65,11 +68,10 @@ def test_an_export_that_cannot_be_written_says_so(tmp_path: Path, record: Make) 
     ):
         with pytest.raises(StoreError, match=message):
             export_parquet([folder], path)
-    export_parquet([folder], tmp_path / "x.parquet")
-    before = (tmp_path / "x.parquet").read_bytes()
+    (tmp_path / "x.parquet").write_bytes(THERE)
     with pytest.raises(StoreError, match="is it a results folder"):
         export_parquet([folder, tmp_path / "none"], tmp_path / "x.parquet")
-    assert (tmp_path / "x.parquet").read_bytes() == before
+    assert (tmp_path / "x.parquet").read_bytes() == THERE
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "x.parquet"]
 
 
@@ -80,13 +82,13 @@ def test_a_full_disk_leaves_the_export_that_was_there(tmp_path: Path) -> None:
     if made.returncode:
         pytest.skip(f"cannot mount a small file system: {made.stderr.strip()}")
     try:
-        (tiny / "x.parquet").write_text("PAR1, and what was there")
+        (tiny / "x.parquet").write_bytes(THERE)
         draw = random.Random(0)
         folder = write(tmp_path / "a", quick(latency_ns=[draw.randrange(10**15) for _ in range(50_000)]))
         with pytest.raises(StoreError, match=r"No space left.*what was there is whole"):
             export_parquet([folder], tiny / "x.parquet")
         assert [path.name for path in tiny.iterdir()] == ["x.parquet"]
-        assert (tiny / "x.parquet").read_text() == "PAR1, and what was there"
+        assert (tiny / "x.parquet").read_bytes() == THERE
     finally:
         subprocess.run(["umount", tiny], check=True)
 
