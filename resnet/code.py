@@ -68,7 +68,9 @@ def folders() -> list[str]:
 def find_code(name: str) -> str | None:
     """Return why there is no module of this name from outside, as a sentence, or None where there is. Runs no code."""
     module = outside_parts(name)[0]
-    spec = _find(module)
+    spec, room = _find(module), module.partition(".")[0]
+    if spec is not None and room in OUR_ROOMS and not Path(spec.origin or "").resolve().is_relative_to(OURS / room):
+        return f"{room} is a package of this project: {Path(spec.origin or room).name} needs another name"
     if spec is not None:
         return None
     if "/" in module or module.endswith(".py"):

@@ -103,14 +103,15 @@ def _spawn(module: str, home: Home) -> tuple[subprocess.Popen[bytes], int]:
     reader, writer = os.pipe()
     try:
         child = subprocess.Popen(
-            [home.python, "-m", module, str(writer), str(os.getpid())],
+            # -P: a user's folder may have a resnet.py; it is searched for a user's code alone (FOLDERS)
+            [home.python, "-P", "-m", module, str(writer), str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             bufsize=0,
             pass_fds=(writer,),
             env=child_variables(home.root) | {FOLDERS: _code_folders(home)} | home.variables,
-            cwd=None if home is HERE else home.root,  # where `-m` looks for modules first
+            cwd=None if home is HERE else home.root,
             start_new_session=True,  # a process group, so that its forks die with it
         )
     except BaseException:

@@ -5,11 +5,13 @@ Equal weights do not make equal models: a stride, an activation or an edited `fo
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
 from functools import cache
+from importlib.util import resolve_name
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -56,15 +58,27 @@ def _reached(start: str) -> set[Path]:
         path = _source_of(sys.modules.get(name))
         if path is not None and name not in files:
             files[name] = path
-            waiting += _named_in(sys.modules[name])
+            waiting += [*_named_in(sys.modules[name]), *_imported_in(sys.modules[name], path)]
     return set(files.values())
 
 
 def _named_in(module: ModuleType) -> Iterator[str]:
+    inside = f"{module.__name__}."  # a package has all of its modules that anyone has loaded
     for value in list(vars(module).values()):
         name: Any = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-        if isinstance(name, str):
+        if isinstance(name, str) and not (isinstance(value, ModuleType) and name.startswith(inside)):
             yield name
+
+
+def _imported_in(module: ModuleType, path: Path) -> Iterator[str]:
+    """Yield the modules that a source names in imports, also of numbers, which do not say where they come from."""
+    package = module.__package__ or ""
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (package or not node.level):
+            base = resolve_name("." * node.level + (node.module or ""), package)
+            yield from (base, *(f"{base}.{alias.name}" for alias in node.names))
 
 
 def _source_of(module: ModuleType | None) -> Path | None:

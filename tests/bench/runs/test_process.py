@@ -300,3 +300,10 @@ def test_a_users_code_is_the_sides_where_that_has_it_and_else_the_current_folder
     assert process._code_folders(process.HERE) == f"{process.ROOT}/docs"
     monkeypatch.chdir(tmp_path)
     assert process._code_folders(side) == str(tmp_path)
+
+
+def test_a_file_in_the_users_folder_stands_in_for_no_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `resnet.py` of the user's, say: only code that is named is looked for there."""
+    (tmp_path / "json.py").write_text("raise SystemExit(9)")
+    monkeypatch.chdir(tmp_path)
+    assert child("nothing", extra={"text": "x"}).status == "ok"

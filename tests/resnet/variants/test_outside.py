@@ -207,3 +207,12 @@ def test_an_installed_package_names_its_variant_without_being_loaded(
     finally:
         installed_variants.cache_clear()
         sys.modules.pop("traced_resnet", None)
+
+
+def test_a_file_with_the_name_of_a_room_here_is_told_to_take_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "resnet.py").write_text("raise AssertionError")
+    monkeypatch.chdir(tmp_path)
+    assert "resnet.py needs another name" in str(find_code("resnet:build"))
+    assert find_code("resnet.fold:fold") is not None  # of that file, which is no package
