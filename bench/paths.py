@@ -9,6 +9,7 @@ results/kernels/accepted.json           written by `bench kernels --accept`
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -36,12 +37,12 @@ def new_run_folder(name: str) -> Path:
     return LOCAL / f"{name}-{datetime.now():%Y%m%d-%H%M%S}-{number}"
 
 
-def latest_run_folder(name: str) -> Path:
-    """Return the folder of the newest run of this name. Raises StoreError where there is none."""
-    folders = _run_folders(name)
-    if not folders:
+def latest_run_folder(name: str, fits: Callable[[Path], bool] = lambda folder: True) -> Path:
+    """Return the folder of the newest run of this name that `fits`. Raises StoreError where there is none."""
+    folder = next((folder for _, folder in reversed(_run_folders(name)) if fits(folder)), None)
+    if folder is None:
         raise StoreError(f"no earlier results of {name} to resume; name their folder with -o")
-    return folders[-1][1]
+    return folder
 
 
 def _run_folders(name: str) -> list[tuple[int, Path]]:

@@ -1,4 +1,4 @@
-"""The options by which every command is asked for cases, declared once, and the words that repeat a command."""
+"""The options by which commands take cases, declared once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typer import Argument, Option
 from bench.cli.complete import Complete, complete_model, complete_plan, complete_variant
 from bench.machine.visible import device_visible
 from bench.plans.axes import split_words
-from bench.plans.choose import Asked
+from bench.plans.choose import Selection
 from bench.plans.plan import AXES
 from resnet.names import Build
 
@@ -99,8 +99,8 @@ def asks(
 ) -> Callable[[Command], Command]:
     """Return a decorator that gives a command the shared options of `groups`, behind the argument PLAN.
 
-    They take the place of the command's parameter `asked`, which is the `Asked` of their words; `default` is the plan
-    where none is named. While the command runs, only the device of --device is visible.
+    They take the place of the command's parameter `selection`, a `Selection` of their words; `default` is the plan where
+    none is named. While the command runs, only the device of --device is visible.
     """
     options = {
         "plan": Annotated[
@@ -115,7 +115,7 @@ def asks(
         def run(**values: Any) -> None:
             words = {name: values.pop(name) for name in options}
             with device_visible(words.pop("device", None)):
-                command(asked=asked_of(words, default), **values)
+                command(selection=selection_of(words, default), **values)
 
         shared = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
@@ -124,7 +124,7 @@ def asks(
         parameters: list[inspect.Parameter] = []
         for parameter in inspect.signature(command, eval_str=True).parameters.values():
             keyword = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-            parameters += shared if parameter.name == "asked" else [keyword]
+            parameters += shared if parameter.name == "selection" else [keyword]
         del run.__wrapped__  # typer would read its signature
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
@@ -133,12 +133,12 @@ def asks(
     return decorate
 
 
-def asked_of(words: dict[str, Any], default: str | None = None) -> Asked:
-    """Return the words of options by name, None or empty where an option is not there, as what is asked for."""
+def selection_of(words: dict[str, Any], default: str | None = None) -> Selection:
+    """Return the words of options by name, None or empty where an option is not there, as a selection."""
     axes = {axis: split_words(words[axis]) for axis in AXES if words.get(axis)}
     plan = words.get("plan")
     build = {name: words[name] for name in BUILD_OPTIONS if words.get(name)}
-    return Asked(
+    return Selection(
         default if plan is None and not axes else plan,
         axes,
         words.get("filter") or (),

@@ -1,4 +1,4 @@
-"""The results that a command is asked for: folders, saved names, or nothing for the latest run; and runs listed."""
+"""The results that a command reads: folders, saved names, or nothing for the latest run; and runs listed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cases that a command is asked for, and the reasons why it cannot run them."""
+"""The cases that a command is to run, and the reasons why it cannot run them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ADHOC = "adhoc"  # the name of a plan that is no file
 
 
 @dataclass(frozen=True)
-class Asked:
+class Selection:
     """The cases that a user asks for, in the user's words, and how they are built and measured.
 
     `plan` is a plan, its name or its file, a case's name, or a run of whole segments of one, with globs; None leaves
@@ -58,24 +58,24 @@ class Asked:
         return self.plan is not None or bool(self.axes)
 
 
-def choose(asked: Asked, device: str = "") -> Plan:
-    """Return the plan of the cases asked for. Raises BenchError where the words name none.
+def choose(selection: Selection, device: str = "") -> Plan:
+    """Return the plan of the cases selected. Raises BenchError where the words name none.
 
     A precision that no word names is that of `device`, by default this machine's.
     """
-    plan = _adhoc(asked.axes, device) if asked.plan is None else _named(asked.plan, asked.axes, device)
-    names = narrow((case.name for case in plan.cases), asked.only, asked.exclude, plan.name)
+    plan = _adhoc(selection.axes, device) if selection.plan is None else _named(selection.plan, selection.axes, device)
+    names = narrow((case.name for case in plan.cases), selection.only, selection.exclude, plan.name)
     by_name = {case.name: case for case in plan.cases}
     plan = replace(plan, cases=tuple(by_name[name] for name in names))
-    settings, build = _settings(plan.settings, asked.settings), resolve_build(asked.build, plan.build)
-    return replace(plan, settings=settings, build=build, words=asked.words)
+    settings, build = _settings(plan.settings, selection.settings), resolve_build(selection.build, plan.build)
+    return replace(plan, settings=settings, build=build, words=selection.words)
 
 
-def choose_case(asked: Asked) -> tuple[Case, Plan]:
-    """Return the one case asked for, and the plan that has it alone. Raises ArgumentError for several."""
-    if not asked.given:
+def choose_case(selection: Selection) -> tuple[Case, Plan]:
+    """Return the one case selected, and the plan that has it alone. Raises ArgumentError for several."""
+    if not selection.given:
         raise ArgumentError(f"name a case: {FORM}")
-    plan = choose(asked)
+    plan = choose(selection)
     if len(plan.cases) > 1:
         shown = "".join(f"\n  {case.name}" for case in plan.cases[:8])
         more = f"\n  and {len(plan.cases) - 8} more" if len(plan.cases) > 8 else ""

@@ -33,14 +33,14 @@ def _instead(path: Path) -> str:
     return f"a folder with {', '.join(names[:3])}" if names else "a folder"
 
 
-def network_asked(build: Build) -> dict[str, Any]:
+def network_given(build: Build) -> dict[str, Any]:
     """Return the part of a record's `network` that `build` tells. Raises PlanError for weights that cannot be read."""
     given: dict[str, Any] = {"num_classes": build.num_classes, "in_channels": build.in_channels}
-    asked: dict[str, Any] = {"weights": "synthetic"}
+    facts: dict[str, Any] = {"weights": "synthetic"}
     if build.weights:
         given["entry"] = locate(build.weights)[1]
-        asked = {"weights": "file", "file": _digest(build.weights)}
-    return asked | {"given": {key: value for key, value in given.items() if value}}
+        facts = {"weights": "file", "file": _digest(build.weights)}
+    return facts | {"given": {key: value for key, value in given.items() if value}}
 
 
 def _digest(weights: str) -> str:

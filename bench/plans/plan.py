@@ -37,7 +37,7 @@ from typing import Any
 
 from bench.errors import CaseError, PlanError
 from bench.plans.case import MAX, Case
-from bench.plans.network import checkpoint_from, network_asked
+from bench.plans.network import checkpoint_from, network_given
 from bench.plans.settings import ONCE as ONCE
 from bench.plans.settings import Settings as Settings
 from bench.plans.words import matches
@@ -84,7 +84,7 @@ class Plan:
             "rounds": [self.rounds, self.rounds_limit],
         }
         if self.build != Build():
-            content["network"] = network_asked(self.build)  # of the checkpoint its digest, not its path
+            content["network"] = network_given(self.build)  # of the checkpoint its digest, not its path
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 from bench.machine.environment import device, hardware
 from bench.machine.facts import Environment
 from bench.machine.provenance import unreadable
-from bench.plans.network import network_asked
+from bench.plans.network import network_given
 from bench.plans.plan import Plan
 from bench.records.fields import Input, Network, PlanName, at
 from bench.records.record import Record
@@ -156,7 +156,7 @@ class SweepConditions:
         """
         kind = source if source in ("photos", "noise") else "folder"
         name: PlanName = {"name": plan.name}
-        settings, network = asdict(plan.settings), cast(Network, network_asked(plan.build))
+        settings, network = asdict(plan.settings), cast(Network, network_given(plan.build))
         return cls(device(environment), environment, settings, seed, {"source": kind}, name, network=network)
 
 

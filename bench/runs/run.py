@@ -13,7 +13,7 @@ from bench.machine import environment as environments
 from bench.machine.visible import device_visible
 from bench.paths import new_run_folder
 from bench.plans.axes import split_words
-from bench.plans.choose import Asked, check_input, check_plan, choose
+from bench.plans.choose import Selection, check_input, check_plan, choose
 from bench.plans.plan import Plan
 from bench.plans.settings import settings_from
 from bench.plans.words import as_list
@@ -146,7 +146,7 @@ def run(
         axis: split_words([words] if isinstance(words, str | int) else words)
         for axis, words in (named | {"launch": launch}).items()
     }
-    asked = Asked(
+    selection = Selection(
         plan,
         {axis: words for axis, words in axes.items() if words},
         as_list(cases),
@@ -155,7 +155,7 @@ def run(
         settings,
     )
     with device_visible(device):
-        chosen = with_rounds(choose(asked), rounds)
+        chosen = with_rounds(choose(selection), rounds)
         folder = Path(output) if output is not None else new_run_folder(chosen.name)
         for _ in sweep_of(chosen, folder, resume=resume, source=source, seed=seed).run():
             pass

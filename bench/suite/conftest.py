@@ -11,7 +11,7 @@ from bench.errors import BenchError
 from bench.machine.environment import environment
 from bench.machine.facts import Environment
 from bench.plans.case import Case
-from bench.plans.choose import Asked, choose
+from bench.plans.choose import Selection, choose
 from bench.plans.eligible import why_not
 from bench.plans.plan import Plan
 
@@ -41,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not any(config.pluginmanager.hasplugin(name) for name in ("benchmark", "codspeed")):
         raise pytest.UsageError("the suite is timed by pytest-benchmark: pip install 'pytest-benchmark>=5.1'")
     try:
-        plan = choose(Asked(config.getoption("--plan"), only=config.getoption("--cases") or ()))
+        plan = choose(Selection(config.getoption("--plan"), only=config.getoption("--cases") or ()))
     except BenchError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[PLAN], config.stash[ENVIRONMENT] = plan, environment()

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 import resnet
-from bench.plans.network import network_asked
+from bench.plans.network import network_given
 from resnet.inputs import Source, as_channels, pictures
 from resnet.model import ResNet
 from resnet.names import Build
@@ -30,10 +30,10 @@ class Built:
     def facts(self) -> dict[str, Any]:
         """Return a record's `network`. It reads the checkpoint for its digest, which is no part of a cold start."""
         parameters = sum(parameter.numel() for parameter in self.module.parameters())
-        asked, choice = network_asked(self.build), self.module.choice
+        given, choice = network_given(self.build), self.module.choice
         return {
             "origin": "resnet-bench",
-            **asked,
+            **given,
             "choice": choice,
             **_described(self.module),
             "parameters": parameters,

@@ -61,10 +61,10 @@ def load_into(module: nn.Module, weights: str | Path) -> str:
 
 def load_contents(module: nn.Module, contents: object, name: str, entry: str = "") -> str:
     """Do as `load_into` does with the `contents` of a file, which messages call `name`."""
-    own = _tensors_of(module)
-    found = _find(contents, own, name, entry)
-    _load(module, own, found, name)
-    return "; ".join(found.notes)
+    model_state = _tensors_of(module)
+    file_weights = _find(contents, model_state, name, entry)
+    _load(module, model_state, file_weights, name)
+    return "; ".join(file_weights.notes)
 
 
 def build_from(
@@ -82,16 +82,16 @@ def build_from(
     path, entry = locate(weights)
     contents = read_contents(path)
     module = make(num_classes, in_channels)
-    own = _tensors_of(part(module))
-    found = _find(contents, own, path.name, entry)
-    notes = list(found.notes)
-    counts = counts_of(own, found.state)
+    model_state = _tensors_of(part(module))
+    file_weights = _find(contents, model_state, path.name, entry)
+    notes = list(file_weights.notes)
+    counts = counts_of(model_state, file_weights.state)
     classes, channels = num_classes or counts.get("num_classes", 0), in_channels or counts.get("in_channels", 0)
     if (classes, channels) != (num_classes, in_channels):
         module = make(classes, channels)
-        own = _tensors_of(part(module))
+        model_state = _tensors_of(part(module))
         notes += [f"{name}={count}, as in the file" for name, count in counts.items()]
-    _load(part(module), own, found, path.name)
+    _load(part(module), model_state, file_weights, path.name)
     return module, "; ".join(notes)
 
 
@@ -132,26 +132,26 @@ def _tensors_of(module: nn.Module) -> dict[str, Tensor]:
     return {key: value for key, value in module.state_dict().items() if isinstance(value, Tensor)}
 
 
-def _find(contents: object, own: State, name: str, entry: str) -> Weights:
+def _find(contents: object, model_state: State, name: str, entry: str) -> Weights:
     try:
-        return find_weights(contents, own.keys(), entry)
+        return find_weights(contents, model_state.keys(), entry)
     except ValueError as error:
         raise ValueError(f"{name} cannot be read: {error}") from None
 
 
-def _load(module: nn.Module, own: State, found: Weights, name: str) -> None:
-    """Load the weights that were found, or raise `ValueError` before anything is changed."""
-    faults = differences(own, found.state)
+def _load(module: nn.Module, model_state: State, file_weights: Weights, name: str) -> None:
+    """Load the weights that were file_weights, or raise `ValueError` before anything is changed."""
+    faults = differences(model_state, file_weights.state)
     faults["missing"] = [key for key in faults["missing"] if not key.endswith(IGNORED)]
     if any(faults.values()):
-        raise ValueError(_mismatch_message(module, own, found.state, faults, name))
-    _check_values(own, found.state, name)
-    module.load_state_dict(found.state, strict=False)
+        raise ValueError(_mismatch_message(module, model_state, file_weights.state, faults, name))
+    _check_values(model_state, file_weights.state, name)
+    module.load_state_dict(file_weights.state, strict=False)
 
 
-def _check_values(own: State, state: State, name: str) -> None:
+def _check_values(model_state: State, state: State, name: str) -> None:
     """Raise ValueError for values that no network works with, or that are not the weights themselves."""
-    coded = [key for key, value in state.items() if own[key].is_floating_point() and not _plain(value)]
+    coded = [key for key, value in state.items() if model_state[key].is_floating_point() and not _plain(value)]
     if coded:
         kind = (
             "sparse" if state[coded[0]].layout != torch.strided else str(state[coded[0]].dtype).removeprefix("torch.")
@@ -169,20 +169,30 @@ def _plain(value: Tensor) -> bool:
     return value.is_floating_point() and value.layout == torch.strided
 
 
-def _mismatch_message(module: nn.Module, own: State, state: State, faults: dict[str, list[str]], name: str) -> str:
+def _mismatch_message(
+    module: nn.Module, model_state: State, state: State, faults: dict[str, list[str]], name: str
+) -> str:
     """Return what differs, behind a first line with the reason and the cure, which progress shows alone."""
     ours = isinstance(module, ResNet)
-    model = describe(module.spec.name, own) if isinstance(module, ResNet) else type(module).__name__
-    shapes = [f"{key} {list(state[key].shape)} instead of {list(own[key].shape)}" for key in faults["wrong shape"]]
-    why = _recounted(own, state) or _undone(state) or _shard(name) or _headless(own, faults) or _likely(state, ours)
+    model = describe(module.spec.name, model_state) if isinstance(module, ResNet) else type(module).__name__
+    shapes = [
+        f"{key} {list(state[key].shape)} instead of {list(model_state[key].shape)}" for key in faults["wrong shape"]
+    ]
+    why = (
+        _recounted(model_state, state)
+        or _undone(state)
+        or _shard(name)
+        or _headless(model_state, faults)
+        or _likely(state, ours)
+    )
     lines = [f"{name} does not fit {model}: {why}"]
     lines += [f"  {fault}: {listed(keys)}" for fault, keys in (faults | {"wrong shape": shapes}).items() if keys]
     return "\n".join(lines)
 
 
-def _recounted(own: State, state: State) -> str:
+def _recounted(model_state: State, state: State) -> str:
     """Return the sentence for a file that differs in classes or channels alone, or ""."""
-    counts = counts_of(own, state)
+    counts = counts_of(model_state, state)
     if not counts:
         return ""
     options = " ".join(f"--{key.replace('_', '-')} {count}" for key, count in counts.items())
@@ -190,9 +200,9 @@ def _recounted(own: State, state: State) -> str:
     return f"ask for what it has, {options}, or leave it out (in Python {keywords})"
 
 
-def _headless(own: State, faults: dict[str, list[str]]) -> str:
+def _headless(model_state: State, faults: dict[str, list[str]]) -> str:
     """Return the sentence for a file that has all but a model's last layer, or ""."""
-    last = list(own)[-1].rpartition(".")[0]
+    last = list(model_state)[-1].rpartition(".")[0]
     if faults["unexpected"] or faults["wrong shape"] or {key.rpartition(".")[0] for key in faults["missing"]} != {last}:
         return ""
     return f"it lacks the classifier, {last}: a backbone alone gives no logits, and they are what is checked"
@@ -219,6 +229,6 @@ def _likely(state: State, ours: bool) -> str:
     if likely := likely_model(state):
         return f"it looks like {likely}: --model {likely.partition(',')[0].partition(' ')[0]}"
     if family := likely_family(state):
-        what, asked = family
-        return f"it looks like {what}" + (f": --model {asked}, or another of that family" if asked else "")
+        what, name = family
+        return f"it looks like {what}" + (f": --model {name}, or another of that family" if name else "")
     return "no ResNet here has exactly these keys and shapes" if ours else "it is of another model"

@@ -17,7 +17,7 @@ from bench.cli.asking import BUILD_OPTIONS, NAMING, asks
 from bench.cli.console import FAILED, Csv, Json, Markdown, ToFile, hint, print_csv, print_json, print_lines, spinner
 from bench.files import check_writable
 from bench.kinds import COUNTS
-from bench.plans.choose import Asked, choose
+from bench.plans.choose import Selection, choose
 from bench.static.cases import Change, Facts, compare_facts, failures
 from bench.static.cases_text import facts_lines, facts_markdown, facts_rows
 from bench.static.count import count_cases
@@ -25,7 +25,7 @@ from bench.static.count import count_cases
 
 @asks(NAMING | BUILD_OPTIONS, default="static")
 def counts(
-    asked: Asked,
+    selection: Selection,
     output: Annotated[Path | None, ToFile(help="Write the counts.")] = None,
     against: Annotated[
         Path | None, Option(metavar="FILE", help="Exit 1 if a count is worse than in this file.")
@@ -44,7 +44,7 @@ def counts(
     start = time.monotonic()
     if strict and not against:
         raise typer.BadParameter("--strict is for --against FILE")
-    plan = choose(asked, device="cpu")
+    plan = choose(selection, device="cpu")
     cases = plan.cases
     before = Facts.read(against) if against else None
     if output:
@@ -54,7 +54,7 @@ def counts(
         now = count_cases(cases, show, build=plan.build)
     changes: Sequence[Change] = ()
     if before:
-        changes = compare_facts(before.only(case.name for case in cases) if asked.narrows else before, now)
+        changes = compare_facts(before.only(case.name for case in cases) if selection.narrows else before, now)
     if as_json:
         differing: dict[str, Any] = {"changes": [asdict(change) for change in changes]} if before else {}
         print_json(now.as_json() | differing)

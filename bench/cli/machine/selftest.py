@@ -28,7 +28,7 @@ from bench.cli.words import absolute_input, parse_percentages
 from bench.files import check_writable, write_json
 from bench.kinds import SELFTEST
 from bench.machine.environment import ROOT, environment
-from bench.plans.choose import Asked, check_plan, choose
+from bench.plans.choose import Selection, check_plan, choose
 from bench.plans.plan import Plan
 from bench.report.markdown import describe_machine
 from bench.verdicts.selftest import tables as error_rates
@@ -96,7 +96,7 @@ def selftest(
         check_writable(output, SELFTEST)
     if real:
         delays = [0.0, *dict.fromkeys(parse_percentages("--delay", delay))]
-        plan = choose(Asked(real, only=filter or ()))
+        plan = choose(Selection(real, only=filter or ()))
         runs = _real_runs(plan, delays=delays, rounds=rounds, repeats=repeat, seed=seed, source=absolute_input(input))
         runs.budget_s = budget or float("inf")
         runs.run_all()

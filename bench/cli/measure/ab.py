@@ -18,7 +18,7 @@ from bench.commands import command_line
 from bench.errors import STOPPED
 from bench.machine.environment import ROOT, environment
 from bench.paths import new_run_folder
-from bench.plans.choose import Asked, check_plan, choose
+from bench.plans.choose import Selection, check_plan, choose
 from bench.runs.ab import LOOKS, Duel
 from bench.runs.measuring import harness_changes
 from bench.runs.worktree import checkouts, unchanged
@@ -39,7 +39,7 @@ def ab(
             help="What to judge: a commit, or . for the working tree with all changes; BASE_REV again for an A/A test.",
         ),
     ],
-    asked: Asked,
+    selection: Selection,
     output: Output = None,
     rounds: Annotated[int, Option(min=1, help="At most; it stops earlier once no case is AMBIGUOUS.")] = LOOKS[-1],
     budget: Budget = None,
@@ -69,7 +69,7 @@ def ab(
     from bench.verdicts.text import comparison_rows
 
     question = Question(metric_names(metric) if metric else USUAL, parse_minimums(minimum))
-    chosen, env = choose(asked), environment()
+    chosen, env = choose(selection), environment()
     check_plan(chosen, env)
     if dry_run:
         print_dry_duel(chosen, env, rounds, as_json, as_csv, as_markdown)

@@ -27,14 +27,14 @@ from bench.cli.console import (
 from bench.files import check_writable
 from bench.kinds import LAYERS, TRACE
 from bench.machine.environment import environment
-from bench.plans.choose import Asked, case_beside, check_case, check_input, choose_case
+from bench.plans.choose import Selection, case_beside, check_case, check_input, choose_case
 from bench.roofline.layers import compare_layers, measure_layers
 from bench.roofline.layers_text import print_layer_comparison, print_layers
 
 
 @asks(NAMING, BUILDING, metavar="CASE", text=CASE_HELP)
 def layers(
-    asked: Asked,
+    selection: Selection,
     against: Annotated[
         str | None, Option(metavar="CASE", help="Another case, or what differs in it: library-fused, bf16.")
     ] = None,
@@ -52,7 +52,7 @@ def layers(
     The answers are checked first. The sum of the layers is printed beside the time of the whole, which is measured
     without instrumentation in the same process.
     """
-    case, plan = choose_case(asked)
+    case, plan = choose_case(selection)
     cases = [case] if against is None else [case, case_beside(case, against)]
     env = environment()
     for parsed in cases:

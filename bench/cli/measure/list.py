@@ -8,17 +8,17 @@ from bench.cli.measure.cases import cases_json, print_cases
 from bench.cli.measure.catalogue import print_catalogue
 from bench.machine.environment import environment
 from bench.plans.catalogue import describe_all
-from bench.plans.choose import Asked, choose
+from bench.plans.choose import Selection, choose
 
 
 @asks(NAMING, BUILDING)
-def list_(asked: Asked, as_csv: Csv = False, as_markdown: Markdown = False, as_json: Json = False) -> None:
+def list_(selection: Selection, as_csv: Csv = False, as_markdown: Markdown = False, as_json: Json = False) -> None:
     """All that can be named: plans, models, variants, precisions; or the cases that are named, and which run here.
 
     What this machine cannot run has the reason beside it, and the cure if there is one.
     """
     env = environment()
-    if not asked.given:
+    if not selection.given:
         catalogue = describe_all(env)
         if as_json:
             print_json(catalogue)
@@ -27,5 +27,5 @@ def list_(asked: Asked, as_csv: Csv = False, as_markdown: Markdown = False, as_j
         else:
             print_catalogue(catalogue, env, as_markdown)
         return
-    plan = choose(asked)
+    plan = choose(selection)
     print_json(cases_json(plan, env)) if as_json else print_cases(plan, env, as_csv, as_markdown)

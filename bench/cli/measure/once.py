@@ -11,12 +11,12 @@ from typer import Option
 from bench.cli.asking import BUILDING, CASE_HELP, NAMING, asks
 from bench.cli.console import FAILED, UNABLE, Input, Json, Seed, out, print_json, tell
 from bench.machine.environment import environment
-from bench.plans.choose import Asked, check_case, choose_case
+from bench.plans.choose import Selection, check_case, choose_case
 
 
 @asks(NAMING, BUILDING, metavar="CASE", text=CASE_HELP)
 def once(
-    asked: Asked,
+    selection: Selection,
     executions: Annotated[int, Option("-n", min=1, help="Timed executions, inside a profiler range on CUDA.")] = 10,
     input: Input = "photos",
     seed: Seed = 0,
@@ -25,7 +25,7 @@ def once(
     """Run one case in this process, for profilers (nsys, ncu, py-spy)."""
     from bench.worker.once import run_once
 
-    case, plan = choose_case(asked)
+    case, plan = choose_case(selection)
     check_case(case, environment())
     answer = run_once(case, executions, input, seed, plan.build, plan.settings.threads)
     if choice := answer.get("network", {}).get("choice"):

@@ -12,7 +12,7 @@ from bench.cli.chosen import Save, save_as
 from bench.cli.console import Budget, Csv, Input, Json, Markdown, Output, Seed, ViewName, out, print_csv, print_json
 from bench.cli.measure.cases import print_dry_run
 from bench.cli.measure.sweep import exit_code, run_sweep, start_of
-from bench.plans.choose import Asked
+from bench.plans.choose import Selection
 from bench.records.places import check_name
 from bench.report.markdown import render_markdown
 from bench.report.terminal import print_report
@@ -22,7 +22,7 @@ from bench.runs.run import sweep_of, with_rounds
 
 @asks(NAMING, BUILDING, SETTINGS_OPTIONS)
 def run(
-    asked: Asked,
+    selection: Selection,
     output: Output = None,
     rounds: Annotated[
         int | None, Option(min=1, help="Passes over the cases; each starts a fresh process for each case.")
@@ -58,7 +58,7 @@ def run(
     """Measure every case of a plan, with live progress, and print the table."""
     if save:
         check_name(save)
-    plan, folder, seed, input = start_of(asked, output, resume or retry, seed, input)
+    plan, folder, seed, input = start_of(selection, output, resume or retry, seed, input)
     chosen = with_rounds(plan, rounds, until, rounds_limit)
     shown = view or ("cold" if cold else "speed")
     sweep = sweep_of(chosen, folder, resume=resume, retry=retry, cold=cold, budget_s=budget, source=input, seed=seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +14,9 @@ from bench.cli.console import FAILED, STOPPED, read_records, tell
 from bench.cli.measure.cases import estimate_sweep
 from bench.cli.progress import Progress
 from bench.paths import latest_run_folder, new_run_folder
-from bench.plans.choose import ADHOC, Asked, choose
+from bench.plans.choose import ADHOC, Selection, choose
 from bench.plans.plan import Plan
+from bench.records.places import Run
 from bench.records.record import Record
 from bench.runs.run import recorded_sweep
 from bench.runs.sweep import Sweep
@@ -29,23 +31,30 @@ class Start(NamedTuple):
     source: str
 
 
-def start_of(asked: Asked, output: Path | None, going_on: bool, seed: int, source: str, prefix: str = "") -> Start:
-    """Return what a sweep starts with; the folders of its plan's runs are named after the plan, with `prefix`.
+def start_of(
+    selection: Selection, output: Path | None, going_on: bool, seed: int, source: str, prefix: str = ""
+) -> Start:
+    """Return the start of a sweep; the folders of its plan's runs are named after the plan, with `prefix`.
 
     One that goes on may leave out the plan: its cases, settings, seed and pictures are those of the records in the
     folder, but for a seed and a source that are not the usual ones.
     """
-    if going_on and not asked.axes and asked.plan in (None, ADHOC):
+    if going_on and not selection.axes and selection.plan in (None, ADHOC):
         folder = output or latest_run_folder(prefix + ADHOC)
         plan, recorded_seed, recorded_source = recorded_sweep(folder)
         usual = source == "photos" and recorded_source in ("photos", "noise")
         return Start(
-            choose(replace(asked, plan=plan)), folder, seed or recorded_seed, recorded_source if usual else source
+            choose(replace(selection, plan=plan)), folder, seed or recorded_seed, recorded_source if usual else source
         )
-    plan = choose(asked)
+    plan = choose(selection)
     name = prefix + plan.name
-    folder = output or (latest_run_folder(name) if going_on else new_run_folder(name))
+    folder = output or (latest_run_folder(name, partial(_has_case_of, plan)) if going_on else new_run_folder(name))
     return Start(plan, folder, seed, source)
+
+
+def _has_case_of(plan: Plan, folder: Path) -> bool:
+    """Return whether a folder has a case of `plan`: unlike plans with files, ad-hoc ones share a name."""
+    return plan.name != ADHOC or bool(Run(folder).statuses.keys() & {case.name for case in plan.cases})
 
 
 def run_sweep(sweep: Sweep) -> list[Record]:

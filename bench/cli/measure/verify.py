@@ -12,14 +12,14 @@ from bench.cli.console import Budget, Csv, Input, Json, Markdown, Output, Seed, 
 from bench.cli.measure.cases import print_dry_run
 from bench.cli.measure.sweep import exit_code, run_sweep, start_of
 from bench.plans import plan as plans
-from bench.plans.choose import Asked
+from bench.plans.choose import Selection
 from bench.report.terminal import gate_rows, print_gate
 from bench.runs.run import sweep_of
 
 
 @asks(NAMING, BUILDING)
 def verify(
-    asked: Asked,
+    selection: Selection,
     output: Output = None,
     resume: Annotated[bool, Option("--resume", help="Check only what is missing in DIR.")] = False,
     budget: Budget = None,
@@ -35,7 +35,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check the answers only: the accuracy gate of `run`, by the same path, with one execution."""
-    plan, folder, seed, input = start_of(asked, output, resume, seed, input, "verify-")
+    plan, folder, seed, input = start_of(selection, output, resume, seed, input, "verify-")
     chosen = plans.gate_only(plan)
     sweep = sweep_of(chosen, folder, resume=resume, budget_s=budget, jobs=jobs, source=input, seed=seed)
     if dry_run:

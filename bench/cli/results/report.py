@@ -58,8 +58,11 @@ def report(
     if store := store_of_runs(folders):
         print_runs(store, as_json, as_csv, as_markdown)
         return
-    if (filter or exclude) and (html or stills or parquet):
-        raise typer.BadParameter("--html, --stills and --parquet are of whole folders: not with -f or --exclude")
+    if (html or stills or parquet) and (filter or exclude or as_json or as_csv or as_markdown):
+        raise typer.BadParameter(
+            "--html, --stills and --parquet write files of whole folders: not with -f, --exclude, --json, --csv or "
+            "--markdown"
+        )
     folders = chosen_folders(folders)
     save_as(save, folders)
     if parquet:

@@ -7,7 +7,7 @@ import pytest
 from bench.errors import BenchError
 from bench.plans.axes import split_words
 from bench.plans.case import Case
-from bench.plans.choose import Asked, case_beside, choose, choose_case
+from bench.plans.choose import Selection, case_beside, choose, choose_case
 from bench.plans.plan import Plan, parse_plan
 from resnet.archs import ARCHS
 from resnet.names import Build
@@ -35,7 +35,7 @@ PLAN = parse_plan(TOML, "test", "test.toml")
 
 def names(plan: str | Plan | None = None, *, device: str = "cpu", **axes: str) -> list[str]:
     words = {axis: split_words([text]) for axis, text in axes.items()}
-    return [case.name for case in choose(Asked(plan, words), device).cases]
+    return [case.name for case in choose(Selection(plan, words), device).cases]
 
 
 def test_axes_alone_make_a_plan() -> None:
@@ -97,9 +97,9 @@ def test_axes_narrow_a_plan_or_replace_what_it_has_not(axes: dict[str, str], exp
 
 
 def test_replaced_cases_keep_the_device_of_their_group() -> None:
-    chosen = choose(Asked(PLAN, {"model": ["resnet34"]}))
+    chosen = choose(Selection(PLAN, {"model": ["resnet34"]}))
     assert [chosen.reserved[case] for case in chosen.cases] == ["cpu"] * 4 + ["cuda"]
-    merged = choose(Asked(PLAN, {"precision": ["bf16"], "batch": ["1"], "variant": ["eager"]}))
+    merged = choose(Selection(PLAN, {"precision": ["bf16"], "batch": ["1"], "variant": ["eager"]}))
     assert len(merged.cases) == 1
     assert not merged.reserved  # of both devices' groups
 
@@ -107,30 +107,30 @@ def test_replaced_cases_keep_the_device_of_their_group() -> None:
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (Asked(), "say which cases"),
-        (Asked("quik"), r"no plan 'quik' \(did you mean quick\?\)"),
-        (Asked("resnet18//fp32"), "no plan 'resnet18//fp32'"),
-        (Asked("resnet50/eager/fp33/b1/i224/stream"), "unknown precision 'fp33'"),
-        (Asked(axes={"variant": ["fusd"]}), "did you mean fused"),
-        (Asked(axes={"batch": ["many"]}), "batch 'many' is not a whole number"),
-        (Asked(axes={"batch": ["0"]}), "batch 0 is not a positive"),
-        (Asked(axes={"model": ["vgg*"]}), "no model matches vgg"),
-        (Asked("smoke", only=["onxruntime"]), "no case of smoke matches onxruntime .near it: onnxruntime"),
-        (Asked("smoke", build=Build(weights="no/such.pt")), "no/such.pt is not there"),
-        (Asked("smoke", settings={"samples": 0}), "samples = 0 is too small"),
+        (Selection(), "say which cases"),
+        (Selection("quik"), r"no plan 'quik' \(did you mean quick\?\)"),
+        (Selection("resnet18//fp32"), "no plan 'resnet18//fp32'"),
+        (Selection("resnet50/eager/fp33/b1/i224/stream"), "unknown precision 'fp33'"),
+        (Selection(axes={"variant": ["fusd"]}), "did you mean fused"),
+        (Selection(axes={"batch": ["many"]}), "batch 'many' is not a whole number"),
+        (Selection(axes={"batch": ["0"]}), "batch 0 is not a positive"),
+        (Selection(axes={"model": ["vgg*"]}), "no model matches vgg"),
+        (Selection("smoke", only=["onxruntime"]), "no case of smoke matches onxruntime .near it: onnxruntime"),
+        (Selection("smoke", build=Build(weights="no/such.pt")), "no/such.pt is not there"),
+        (Selection("smoke", settings={"samples": 0}), "samples = 0 is too small"),
     ],
 )
-def test_words_that_name_nothing_are_a_sentence(asked: Asked, message: str) -> None:
+def test_words_that_name_nothing_are_a_sentence(asked: Selection, message: str) -> None:
     with pytest.raises(BenchError, match=message):
         choose(asked)
 
 
 def test_one_case_is_one_or_the_matches_are_listed() -> None:
-    case, plan = choose_case(Asked("resnet18/eager/fp32/b2/i32", build=Build(num_classes=7)))
+    case, plan = choose_case(Selection("resnet18/eager/fp32/b2/i32", build=Build(num_classes=7)))
     assert case.name == "resnet18/eager/fp32/b2/i32/stream"
     assert plan.build.num_classes == 7
     with pytest.raises(BenchError, match="3 match; name one:\n  resnet18/eager/fp32/b1"):
-        choose_case(Asked("resnet18/eager/fp32", {"batch": ["1", "2", "3"]}))
+        choose_case(Selection("resnet18/eager/fp32", {"batch": ["1", "2", "3"]}))
 
 
 def test_another_case_is_named_by_what_differs() -> None:
@@ -145,7 +145,7 @@ def test_settings_and_builds_take_the_place_of_the_plans(tmp_path: Path) -> None
     checkpoint = tmp_path / "w.pt"
     checkpoint.write_bytes(b"1")
     words = {"samples": 7, "threads": 2, "warmup": 9.0, "min_time": 0.5}
-    plan = choose(Asked("smoke", build=Build(weights=str(checkpoint)), settings=words))
+    plan = choose(Selection("smoke", build=Build(weights=str(checkpoint)), settings=words))
     settings = plan.settings
     assert (settings.samples, settings.threads) == (7, 2)
     assert (settings.warmup_s, settings.warmup_limit_s) == (9.0, 9.0)

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from bench.errors import PlanError
-from bench.plans.network import checkpoint_from, network_asked
+from bench.plans.network import checkpoint_from, network_given
 from resnet.names import Build
 
 
 def test_a_checkpoint_is_named_from_a_folder_with_the_entry_behind_it(tmp_path: Path) -> None:
     (tmp_path / "a.pth").write_bytes(b"1")
     assert checkpoint_from(tmp_path, "a.pth#ema") == f"{tmp_path}/a.pth#ema"
-    assert network_asked(Build(f"{tmp_path}/a.pth#ema", in_channels=1)) == {
+    assert network_given(Build(f"{tmp_path}/a.pth#ema", in_channels=1)) == {
         "weights": "file",
         "file": "6b86b273ff34fce1",
         "given": {"in_channels": 1, "entry": "ema"},

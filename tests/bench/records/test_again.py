@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from bench.cli.asking import asked_of
+from bench.cli.asking import selection_of
 from bench.commands import command_line
 from bench.plans.case import Case
-from bench.plans.choose import ADHOC, Asked, choose
+from bench.plans.choose import ADHOC, Selection, choose
 from bench.plans.plan import load_plan
 from bench.records.again import command_again, command_at_commits, command_for_case, first_record
 from bench.records.record import Record
@@ -32,7 +32,7 @@ ONE = Case.parse("resnet18/eager/fp32/b1/i32/stream")
 OTHER = Case.parse("resnet18/compile/fp32/b1/i32/stream")
 
 
-def records(asked: Asked, **fields: Any) -> list[Record]:
+def records(asked: Selection, **fields: Any) -> list[Record]:
     """What a run of what is asked for leaves."""
     plan = choose(asked, "cpu")
     rest: dict[str, Any] = {"input": {"source": "photos"}} | fields
@@ -47,7 +47,7 @@ def words_of(command: str) -> list[str]:
     return shlex.split(command.removeprefix(prefix))
 
 
-def asked_again(command: str) -> Asked:
+def asked_again(command: str) -> Selection:
     """What the options of a command, each a word and its value, ask for."""
     words, values = words_of(command), dict[str, Any]()
     plan = None if words[0].startswith("-") else words.pop(0)
@@ -55,7 +55,7 @@ def asked_again(command: str) -> Asked:
         name = {"-f": "filter"}.get(option, option.removeprefix("--").replace("-", "_"))
         number = float(value) if name in ("samples", "warmup", "min_time", "threads") else value
         values[name] = [*values.get(name, []), value] if name == "filter" else [value] if name in AXES else number
-    return asked_of({"plan": plan} | values)
+    return selection_of({"plan": plan} | values)
 
 
 AXES = ("model", "variant", "precision", "batch", "image", "launch")
@@ -64,19 +64,19 @@ AXES = ("model", "variant", "precision", "batch", "image", "launch")
 @pytest.mark.parametrize(
     "asked",
     [
-        Asked("smoke"),
-        Asked("smoke", only=["eager"]),
-        Asked("smoke", {"batch": ["3", "max"], "variant": ["eager", "compile"]}),
-        Asked("mine.toml"),
-        Asked("mine.toml", only=["compile"], settings={"samples": 40, "threads": 2}),
-        Asked(ONE.name),
-        Asked(None, {"model": ["resnet18"], "variant": ["eager", "compile"], "batch": ["1", "2"], "image": ["32"]}),
-        Asked(None, {"model": ["resnet18"]}, settings={"min_time": 2.5, "warmup": 7.0}),
+        Selection("smoke"),
+        Selection("smoke", only=["eager"]),
+        Selection("smoke", {"batch": ["3", "max"], "variant": ["eager", "compile"]}),
+        Selection("mine.toml"),
+        Selection("mine.toml", only=["compile"], settings={"samples": 40, "threads": 2}),
+        Selection(ONE.name),
+        Selection(None, {"model": ["resnet18"], "variant": ["eager", "compile"], "batch": ["1", "2"], "image": ["32"]}),
+        Selection(None, {"model": ["resnet18"]}, settings={"min_time": 2.5, "warmup": 7.0}),
     ],
     ids=str,
 )
 def test_the_command_runs_the_same_cases_with_the_same_settings(
-    asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    asked: Selection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.toml").write_text(TOML)
@@ -87,13 +87,13 @@ def test_the_command_runs_the_same_cases_with_the_same_settings(
 
 
 def test_some_of_the_cases_are_named_one_by_one() -> None:
-    found = records(Asked("smoke"))
+    found = records(Selection("smoke"))
     command = command_again(["run"], found[0], [found[0].case, found[1].case], "--rounds", 3)
     assert words_of(command) == ["smoke", "-f", found[0].case.name, "-f", found[1].case.name, "--rounds", "3"]
 
 
 def test_seed_pictures_and_classes_are_given_again() -> None:
-    (record,) = records(Asked(ONE.name), seed=7, network={"weights": "synthetic", "given": {"num_classes": 10}})
+    (record,) = records(Selection(ONE.name), seed=7, network={"weights": "synthetic", "given": {"num_classes": 10}})
     record.input = {"source": "noise"}
     rest = ["--num-classes", "10", "--seed", "7", "--input", "noise"]
     assert words_of(command_again(["run"], record, [ONE])) == [ONE.name, *rest]
@@ -113,7 +113,7 @@ def test_seed_pictures_and_classes_are_given_again() -> None:
     ],
 )
 def test_what_no_record_has_is_said(fields: dict[str, Any], said: str) -> None:
-    (record,) = records(Asked(ONE.name))
+    (record,) = records(Selection(ONE.name))
     text = command_again(["run"], replace(record, **fields), [ONE], "--rounds", 6)
     assert text.startswith(f"`{command_line('run')}` with {said}, which no record has")
     assert text.endswith("--rounds 6")
