@@ -74,9 +74,12 @@ def find_code(name: str) -> str | None:
     if spec is not None:
         return None
     if "/" in module or module.endswith(".py"):
-        dotted = module.removesuffix(".py").strip("./").replace("/", ".")
+        file = Path(module)
+        where = f" in the folder {file.parent}" if file.is_absolute() or ".." in file.parts else ""
+        dotted = file.stem if where else ".".join(file.with_suffix("").parts)
         return (
-            f"{module} is a file's name: write the module's, as `python -m` has it, {dotted}:{outside_parts(name)[1]}"
+            f"{module} is a file's name: write the module's, as `python -m` has it, "
+            f"{dotted}:{outside_parts(name)[1]}{where}"
         )
     return f"there is no module {module} in {_short(folders()[0])} or among the installed packages"
 

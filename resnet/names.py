@@ -38,7 +38,12 @@ def is_outside(name: str) -> bool:
 
 def canonical_model(word: str) -> str:
     """Return the one spelling of a model's name. Raises ValueError for a word that can name none."""
-    return canonical_outside(word) if is_outside(word) else Spec.parse(word).name
+    if is_outside(word):
+        return canonical_outside(word)
+    try:
+        return Spec.parse(word).name
+    except ValueError as error:
+        raise ValueError(f"{error}; another's is {FORM}") from None
 
 
 def canonical_outside(word: str) -> str:

@@ -26,6 +26,8 @@ def sensitivities(model: nn.Module, batch: Tensor, device: str) -> dict[str, flo
             # the expected square of a random sum of the logits' errors is the sum of their squares
             signs = torch.randn(logits.shape, generator=torch.Generator().manual_seed(0)).to(logits)
             gradients = torch.autograd.grad((logits * signs).sum(), list(weights.values()), allow_unused=True)
+    except torch.OutOfMemoryError:
+        raise
     except (RuntimeError, ValueError):  # an operation without a derivative, no_grad inside, no such weights
         return {}
     return {

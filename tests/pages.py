@@ -29,10 +29,11 @@ def write(folder: Path, block: str) -> None:
     file.write_text("".join([*lines[:place], rest, *lines[place:]]))
 
 
-def shell(checkout: Path, programs: Path, **variables: str) -> Callable[[str], str]:
+def shell(checkout: Path, programs: Path, **variables: str) -> Callable[..., str]:
     """Return a function that runs a command in a checkout, and returns what it prints, in words with a space between.
 
-    `python` and `bench` are this interpreter and the checkout's; `programs` is an empty folder for them.
+    `python` and `bench` are this interpreter and the checkout's; `programs` is an empty folder for them. `codes` are
+    the exit codes that a command may have.
     """
     for name, module in (("python", ""), ("bench", "-m bench ")):
         (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {module}"$@"\n')
@@ -41,11 +42,11 @@ def shell(checkout: Path, programs: Path, **variables: str) -> Callable[[str], s
     here = {"PATH": path, "PYTHONPATH": str(checkout), "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "80"}
     environment = os.environ | here | variables
 
-    def output_of(command: str) -> str:
+    def output_of(command: str, codes: tuple[int, ...] = (0,)) -> str:
         done = subprocess.run(
             command, shell=True, cwd=checkout, env=environment, capture_output=True, text=True, timeout=600, check=False
         )
-        assert done.returncode == 0, f"{command}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+        assert done.returncode in codes, f"{command}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
         return " ".join((done.stdout + done.stderr).split())
 
     return output_of

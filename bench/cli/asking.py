@@ -99,8 +99,8 @@ def asks(
 ) -> Callable[[Command], Command]:
     """Return a decorator that gives a command the shared options of `groups`, behind the argument PLAN.
 
-    They take the place of the command's parameter `selection`, a `Selection` of their words; `default` is the plan where
-    none is named. While the command runs, only the device of --device is visible.
+    They take the place of the command's parameter `selection`, a `Selection` of their words; `default` is the plan
+    where none is named. While the command runs, only the device of --device is visible.
     """
     options = {
         "plan": Annotated[

@@ -25,14 +25,16 @@ class _Stream(io.FileIO):
 
 
 def outlive_readers() -> None:
-    """Put such streams in the places of stdout and stderr; one that is closed from the start stays so."""
+    """Put such streams in the places of stdout and stderr; one that is closed from the start is /dev/null."""
     sys.stdout, sys.stderr = _outliving(sys.stdout), _outliving(sys.stderr)
 
 
 def _outliving(stream: Any) -> Any:
+    if stream is None:  # as by `>&-`
+        return open(os.devnull, "w", encoding="utf-8")
     try:
         buffered = io.BufferedWriter(_Stream(stream.fileno(), "w", closefd=False))
-    except (AttributeError, OSError):  # closed from the start, or no file
+    except (AttributeError, OSError):  # no file
         return stream
     whole_lines = stream.isatty() or stream.line_buffering
     return io.TextIOWrapper(buffered, stream.encoding, stream.errors, line_buffering=whole_lines)

@@ -64,7 +64,7 @@ def choose_layers(layers: Sequence[ConvLayer], words: Sequence[str]) -> list[Con
             names = [name for layer in layers for name in (layer.key, *layer.names)]
             raise ArgumentError(
                 f"no convolution matches --layer {word}{did_you_mean(word, names)}; there are "
-                f"{', '.join(layer.key for layer in layers)}; `{command_line('op', '--list')}` shows their names too"
+                f"{', '.join(layer.names[0] for layer in layers)}; `{command_line('op', '--list')}` shows their keys"
             )
         chosen |= matched
     return [layer for layer in layers if layer in chosen]

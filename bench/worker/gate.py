@@ -165,7 +165,7 @@ def unseen_ratio(forward: Callable[[Tensor], Tensor], x: Tensor, clock: Clock) -
 def poison(result: Tensor, clock: Clock) -> None:
     """Fill an answer that was read with NaN, so that it cannot be read again."""
     with torch.inference_mode():  # it may write to all tensors, from inference mode or not
-        result.fill_(float("nan"))
+        result.fill_(float("nan") if result.is_floating_point() else 0)  # what is no float is refused
     clock.wait()
 
 

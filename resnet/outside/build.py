@@ -68,8 +68,9 @@ def bare_outside(
     name: str, *, seed: int = 0, num_classes: int | None = None, in_channels: int | None = None, image: int = 224
 ) -> OutsideModel:
     """Build the same with whatever weights its builder gives it. Raises ModelError as `build_outside` does."""
+    builder, origin = _builder(name)  # before the seed: only the first import of a file draws its random numbers
     with _seeded(seed):
-        net, origin = _net(name, num_classes, in_channels)
+        net = _net(builder, name, num_classes, in_channels)
         channels = in_channels or _channels(net, arguments_of(name))
         example = as_channels(pictures(EXAMPLES, image, seed=seed, source="noise"), channels)
         model = OutsideModel(net, name, example).eval()
@@ -78,17 +79,18 @@ def bare_outside(
     return model.requires_grad_(False)
 
 
-def _net(name: str, num_classes: int | None, in_channels: int | None) -> tuple[nn.Module, str]:
-    """Return the module of a name, ready to run, and its origin as records have it."""
+def _builder(name: str) -> tuple[Callable[..., Any], str]:
+    """Return what builds the module of a name, and its origin as records have it."""
     source, within, _ = outside_parts(name)
-    if source in PACKAGES:
-        builder, origin = package_builder(source, within, name)
-    else:
-        builder, origin = _user_builder(name), source
+    return package_builder(source, within, name) if source in PACKAGES else (_user_builder(name), source)
+
+
+def _net(builder: Callable[..., Any], name: str, num_classes: int | None, in_channels: int | None) -> nn.Module:
+    """Return the module of a name, ready to run."""
     keywords: dict[str, Any] = dict(arguments_of(name))
     for value, words, option in (
         (num_classes, CLASSES, "--num-classes"),
-        (in_channels, PACKAGE_CHANNELS.get(source, CHANNELS), "--in-channels"),
+        (in_channels, PACKAGE_CHANNELS.get(outside_parts(name)[0], CHANNELS), "--in-channels"),
     ):
         if value is not None:
             keywords[_parameter(builder, words, name, option)] = value
@@ -97,7 +99,7 @@ def _net(name: str, num_classes: int | None, in_channels: int | None) -> tuple[n
     except Exception as error:  # whatever the builder's own code raises
         where = blame(error)
         raise ModelError(f"{name} cannot be built: {first_line(error)}{f' ({where})' if where else ''}") from error
-    return _ready(net, name), origin
+    return _ready(net, name)
 
 
 def _user_builder(name: str) -> Callable[..., Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
@@ -32,9 +33,15 @@ def identity(model: nn.Module, builders: Iterable[str] = ()) -> str:
     for name, module in model.named_modules():
         kind = type(module)
         plain = {k: v for k, v in vars(module).items() if isinstance(v, PLAIN) and k != "training"}
-        total.update(f"{name} {kind.__module__}.{kind.__qualname__} {sorted(plain.items(), key=str)}\n".encode())
+        attributes = _without_addresses(str(sorted(plain.items(), key=str)))
+        total.update(f"{name} {kind.__module__}.{kind.__qualname__} {attributes}\n".encode())
         total.update(_version(kind.__module__.partition(".")[0]).encode())
     return total.hexdigest()[:16]
+
+
+def _without_addresses(text: str) -> str:
+    """Return a text without the addresses of objects in it, which differ from process to process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", text)
 
 
 def code_digest(model: nn.Module, builders: Iterable[str] = ()) -> str:

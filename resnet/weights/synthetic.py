@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -58,8 +59,11 @@ def digest(model: nn.Module) -> str:
     """Return a short digest of a model's weights, for records: equal weights have equal digests."""
     total = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
+        if not isinstance(tensor, Tensor):  # a module's extra state
+            continue
         total.update(name.encode())
-        total.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        data: Any = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
+        total.update(data)
     return total.hexdigest()[:16]
 
 

@@ -56,7 +56,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Measure every case of a plan, with live progress, and print the table."""
-    if save:
+    if save is not None:
         check_name(save)
     plan, folder, seed, input = start_of(selection, output, resume or retry, seed, input)
     chosen = with_rounds(plan, rounds, until, rounds_limit)
