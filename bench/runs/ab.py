@@ -17,7 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from bench.errors import StoreError
+from bench.errors import RevisionError, StoreError
 from bench.machine.facts import Environment
 from bench.machine.provenance import sha_of
 from bench.plans.plan import Plan
@@ -28,6 +28,7 @@ from bench.runs import process
 from bench.runs.sweep import Events, Sweep, Turn
 from bench.runs.wire import Json
 from bench.runs.worktree import Checkout
+from resnet.names import Build
 from resnet.variants import RENAMED
 
 SIDES = ("base", "head")
@@ -90,6 +91,10 @@ class Duel:
 
     def _sweep(self, side: str) -> Sweep:
         checkout = self.sides[SIDES.index(side)]
+        if self.plan.build != Build() and not (checkout.home.root / "resnet" / "names.py").is_file():
+            raise RevisionError(
+                f"{checkout.rev} is from before models took weights, classes or channels, and would ignore them"
+            )
         store = Store(self.folder / side)
         if self.resume:
             _same_commit(store, checkout)

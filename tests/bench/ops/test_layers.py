@@ -53,7 +53,7 @@ def test_a_word_is_a_key_a_glob_or_a_place() -> None:
     assert {item.layer.kernel for item in choose_layers(layers, ["-1x1-", "7x7"])} == {(1, 1), (7, 7)}
     assert len(choose_layers(layers, ["layer2.*"])) == 4
     assert len(choose_layers(layers, ["fp32-n1-8x8x64-3x3-s1-p1-k64"])) == 2  # with the residual and without
-    with pytest.raises(ArgumentError, match=r"layer1\.0\.conv9 \(did you mean layer1\.0\.conv.*; there are conv1, layer1"):
+    with pytest.raises(ArgumentError, match=r"layer1\.0\.conv9 \(did you mean layer1\.0\.conv.*; there are conv1"):
         choose_layers(layers, ["layer1.0.conv9"])
 
 
