@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from itertools import product
+from itertools import combinations, product
 from typing import Any
 
 from bench.errors import ArgumentError, CaseError
@@ -127,17 +127,25 @@ def with_axes(cases: Iterable[Case], words: Words) -> dict[Case, list[Case]]:
 
 
 def parse_run(word: str) -> dict[str, list[str]] | None:
-    """Return the words of axes that a run of whole segments of a case's name gives: `resnet18`, `eager/fp32`, `*/b8`.
+    """Return the words of axes that some segments of a case's name give: `eager/fp32`, `*/b8`, `resnet18/b1,8`.
 
-    A segment may be several words, with commas. None where it is no such run. A word that several axes have is the
-    first one's.
+    A segment may be several words, with commas. Segments side by side are tried first, then ones with others left out
+    between them, where none has a glob. None where it is no such run. A word that several axes have is the first one's.
     """
     segments, axes = [split_words([segment]) for segment in word.split("/")], tuple(AXES)
-    for first in range(len(axes) - len(segments) + 1):
-        run = dict(zip(axes[first:], segments, strict=False))
-        if len(segments) == len(axes) or all(_is_of(axis, one) for axis, words in run.items() for one in words):
-            return run if all(segments) else None
+    if len(segments) == len(axes):
+        return dict(zip(axes, segments, strict=True)) if all(segments) else None
+    side_by_side = [axes[first : first + len(segments)] for first in range(len(axes) - len(segments) + 1)]
+    for places in (*side_by_side, *(() if is_glob(word) else combinations(axes, len(segments)))):
+        if all(segments) and all(map(_are_of, places, segments)):
+            return dict(zip(places, segments, strict=True))
     return None
+
+
+def _are_of(axis: str, words: Sequence[str]) -> bool:
+    """Return whether an axis may have these words; the letter of a number is needed on the first alone: `b1,8`."""
+    letter = _LETTERS.get(axis, "")
+    return all(_is_of(axis, word) or (place > 0 and _is_of(axis, letter + word)) for place, word in enumerate(words))
 
 
 def _is_of(axis: str, segment: str) -> bool:
@@ -152,6 +160,14 @@ def _is_of(axis: str, segment: str) -> bool:
             return False
     known = [*VARIANTS, *RENAMED] if axis == "variant" else USUAL[axis]
     return segment in known or (axis == "variant" and is_outside(segment))
+
+
+def unfit_segment(word: str) -> str:
+    """Return the first of several segments that no axis has, in words with the nearest that one has, or ""."""
+    for segment in word.split("/") if "/" in word else ():
+        if not any(_are_of(axis, split_words([segment])) for axis in AXES):
+            return f": no axis has {segment!r}{nearest_word(segment, PRECISIONS)}"
+    return ""
 
 
 def nearest_word(word: str, plans: Iterable[str]) -> str:

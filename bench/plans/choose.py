@@ -10,7 +10,7 @@ from bench.commands import command_line
 from bench.errors import UNABLE, ArgumentError, BenchError, PlanError
 from bench.machine import environment as environments
 from bench.machine.facts import Environment
-from bench.plans.axes import Words, cases_of, nearest_word, parse_run, with_axes
+from bench.plans.axes import Words, cases_of, nearest_word, parse_run, unfit_segment, with_axes
 from bench.plans.case import FORM, Case
 from bench.plans.eligible import why_not
 from bench.plans.network import checkpoint_from
@@ -105,6 +105,8 @@ def _named(plan: str | Path | Plan, axes: Words, device: str) -> Plan:
         return _with_axes(load_plan(word), axes)
     if (run := parse_run(word)) is not None:
         return _adhoc({**run, **axes}, device)
+    if reason := unfit_segment(word):
+        raise PlanError(f"{word!r} names no case{reason}; a case is {FORM}")
     raise PlanError(
         f"no plan {word!r}{nearest_word(word, plan_names())}: a plan is one of {', '.join(plan_names())}, "
         f"or a TOML file's path; cases are named by {FORM}, or by some of its segments, with * and ?"

@@ -67,6 +67,8 @@ def test_axes_that_are_left_open_have_every_variant_that_exists() -> None:
         ),
         ("compile/bf16/b4", ["resnet50/compile/bf16/b4/i224/stream"]),
         ("timm:convnext_tiny/eager", ["timm:convnext_tiny/eager/fp32/b1/i224/stream"]),
+        ("resnet18/eager/b2", ["resnet18/eager/fp32/b2/i224/stream"]),
+        ("resnet18/eager/fp32/b1,2/i32", [f"resnet18/eager/fp32/{batch}/i32/stream" for batch in ("b1", "b2")]),
         ("resnet50v1.5/mixed/fp16", ["resnet50/per-layer/fp16/b1/i224/stream"]),
         (
             "resnet*/eager/fp32/b?/i*/stream",
@@ -109,7 +111,9 @@ def test_replaced_cases_keep_the_device_of_their_group() -> None:
     [
         (Selection(), "say which cases"),
         (Selection("quik"), r"no plan 'quik' \(did you mean quick\?\)"),
-        (Selection("resnet18//fp32"), "no plan 'resnet18//fp32'"),
+        (Selection("resnet18//fp32"), "no plan 'resnet18//fp32'|no axis has ''"),
+        (Selection("resnet18/egaer"), r"no axis has 'egaer' \(did you mean eager\?\)"),
+        (Selection("fp32/resnet18"), "no plan 'fp32/resnet18'"),
         (Selection("resnet50/eager/fp33/b1/i224/stream"), "unknown precision 'fp33'"),
         (Selection(axes={"variant": ["fusd"]}), "did you mean fused"),
         (Selection(axes={"batch": ["many"]}), "batch 'many' is not a whole number"),
