@@ -139,7 +139,7 @@ def _as_array(output: Tensor, truth: Truth) -> np.ndarray:
     values = output.detach().to(device="cpu", dtype=torch.float64).numpy()
     if not np.isfinite(values).all():
         share = 1 - np.isfinite(values).mean()
-        raise Wrong(f"{share:.2%} of the answer is NaN or infinite: wrong, left unwritten, an old one again, or not ready")
+        raise Wrong(f"{share:.2%} of the answer is NaN or infinite: wrong, unwritten, an old one again, or not ready")
     return values
 
 
