@@ -99,7 +99,7 @@ def case_row(row: Row) -> dict[str, Any]:
     interval = ratio([(images_per_second(record), 1.0) for record in row.records])
     fields = case_fields(case) | {
         "sized": f"batch {case.batch}{at_pixels(case.image)}",
-        "kind": case.model.replace(str(depth(case.model)), "", 1),
+        "kind": case.model.replace(str(depth(case.model) or ""), "", 1),
         "depth": depth(case.model),
         "rounds": row.rounds,
         "p50": row.p50_ns / 1e6,

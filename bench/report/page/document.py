@@ -92,7 +92,7 @@ def _axes(data: PageData) -> dict[str, list[Any]]:
     """Return the values that the filters offer, in a reader's order."""
     cases = [Case.parse(name) for name in {row["case"] for row in (*data.records, *data.layers, *data.history)}]
     return {
-        "model": sorted({case.model for case in cases}, key=lambda name: (depth(name), name)),
+        "model": sorted({case.model for case in cases}, key=lambda name: (depth(name) or 0, name)),
         "variant": look.in_order((case.variant for case in cases), VARIANTS),
         "precision": look.in_order((case.precision for case in cases), PRECISIONS),
         "batch": sorted({case.batch for case in cases}),

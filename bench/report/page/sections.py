@@ -63,7 +63,9 @@ def several(axis: str, *within: str, field: str = "speed") -> RowFilter:
 
     def select(rows: Rows) -> Rows:
         values: dict[tuple[Any, ...], set[Any]] = defaultdict(set)
-        with_field = [(row, tuple(row[name] for name in ("setting", *within))) for row in having(field)(rows)]
+        with_field = [
+            (row, tuple(row[name] for name in ("setting", *within))) for row in having(field)(rows) if axis in row
+        ]
         for row, panel in with_field:
             values[panel].add(row[axis])
         return [row for row, panel in with_field if len(values[panel]) > 1]

@@ -7,7 +7,6 @@ only the history compares commits.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -30,6 +29,8 @@ from bench.report.rows import (
 )
 from bench.report.views import summary_as_json
 from bench.text import at_pixels
+from resnet.archs import Spec
+from resnet.names import is_outside
 
 
 @dataclass
@@ -97,8 +98,9 @@ def _commit(record: Record) -> str:
     return short(record.environment.get("git")).replace("+", " with changes")
 
 
-def depth(model: str) -> int:
-    return int(re.findall(r"\d+", model)[0])
+def depth(model: str) -> int | None:
+    """Return the depth of one of this project's ResNets, and None of a model from outside, whose digits may be any."""
+    return None if is_outside(model) else Spec.parse(model).depth
 
 
 def case_fields(case: Case) -> dict[str, Any]:

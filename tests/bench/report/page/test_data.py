@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.report.page.data import POINTS, gather, memory_parts, quantiles, sequence
+from bench.report.page.document import render_page
 from bench.report.rows import rows_from_records
 from tests.bench.report.page.sweeps import Make, stored
 
@@ -63,3 +64,11 @@ def test_folders_of_one_machine_are_rounds_of_one_case(tmp_path: Path, record: M
     assert case["rounds"] == 3
     assert case["p50"] == 11.0
     assert [entry["round"] for entry in data.records] == [0, 0, 0]  # as each folder has it
+
+
+def test_a_model_from_outside_has_no_depth_whatever_digits_its_name_has(tmp_path: Path, record: Make) -> None:
+    models = ("mymodule:build", "torchvision:resnext50_32x4d", "resnet50v2")
+    records = [record(f"{model}/mine:prepare/fp32/b1/i224/stream") for model in models]
+    data = gather([stored(tmp_path / "a", records)])
+    assert {case["model"]: case.get("depth") for case in data.cases} == dict.fromkeys(models[:2]) | {"resnet50v2": 50}
+    assert render_page([tmp_path / "a"])
