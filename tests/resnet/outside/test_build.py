@@ -9,6 +9,8 @@ import pytest
 import torch
 
 import resnet
+from resnet.code import FOLDERS
+from resnet.outside.build import bare_outside
 from resnet.outside.sources import ModelError, pip_line, why_not_built
 
 Toy = Callable[..., Any]
@@ -40,6 +42,18 @@ def test_a_model_that_changes_its_input_gets_a_copy(toy: Toy) -> None:
     before = x.clone()
     assert torch.equal(model(x), model(x))
     assert torch.equal(x, before)
+
+
+def test_what_a_file_draws_at_its_import_changes_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the first build imports it."""
+    (tmp_path / "draws_at_import.py").write_text(
+        "from torch import nn\n\nUNUSED = nn.Linear(3, 3)\n\n\n"
+        "def build():\n    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(FOLDERS, raising=False)
+    first, second = (bare_outside("draws_at_import:build", image=32) for _ in range(2))
+    assert torch.equal(first.net[1].weight, second.net[1].weight)
 
 
 def test_the_channels_of_a_model_are_its_first_convolution_s(toy: Toy) -> None:
