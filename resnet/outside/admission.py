@@ -7,13 +7,13 @@ that answers differently each time, mixes the pictures of a batch, or computes a
 from __future__ import annotations
 
 from copy import deepcopy
-from itertools import islice
 
 import torch
 from torch import Tensor, nn
 
 from resnet.outside.sources import ModelError
 from resnet.outside.wrapper import OutsideModel, first_line
+from resnet.weights.entries import listed
 from resnet.weights.synthetic import digest
 
 PICTURES = 3  # of a batch that the checks run; the last one alone too
@@ -40,7 +40,7 @@ def admit(model: OutsideModel, again: nn.Module, batch: Tensor, device: str) -> 
     training = [name or "the model" for name, module in model.named_modules() if module.training]
     if training:
         raise ModelError(
-            f"{model.name} stays in training mode after eval(): {_some(training)} (is `train` overridden?)"
+            f"{model.name} stays in training mode after eval(): {listed(training)} (is `train` overridden?)"
         )
     exact = _copy(model).to(device=device, dtype=torch.float64)
     pictures = batch[:PICTURES].to(device=device, dtype=torch.float64)
@@ -138,12 +138,7 @@ def _unregistered(model: nn.Module) -> str:
         if isinstance(value, Tensor) and value.is_floating_point()
     ]
     return (
-        f"; {_some(names)}: a tensor that is neither parameter nor buffer follows no .to(): register_buffer"
+        f"; {listed(names)}: a tensor that is neither parameter nor buffer follows no .to(): register_buffer"
         if names
         else ""
     )
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(islice(names, 3)) + more
