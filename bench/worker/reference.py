@@ -87,15 +87,7 @@ def write_references(job: ReferenceJob, notify: Notify) -> ReferenceAnswer:
 
     precisions = [EXACT, *(precision for precision in job.precisions if precision in DTYPES)]
     if isinstance(model, OutsideModel):
-
-        def write_admission(path: Path) -> None:
-            notify("admission")
-            again = build_model(job.model_name, job.build, job.seed, images, job.image).module
-            admit(model, again, batch(), job.device)
-            runs = [name for name in precisions if name == EXACT or runs_in(model, batch(), name, job.device)]
-            path.write_text(json.dumps(runs))
-            notify("reference")
-
+        write_admission = partial(_write_admission, job, model, batch, precisions, notify)
         admitted, _ = cached_file(f"{key} admitted in {precisions}", ".json", write_admission)
         precisions = json.loads(admitted.read_text())
     paths = {name: str(file_of(name)) for name in precisions}
@@ -105,6 +97,23 @@ def write_references(job: ReferenceJob, notify: Notify) -> ReferenceAnswer:
     files[LAYERS] = (".json", write_layers)
     paths |= {name: str(cached_file(f"{key} {name}", *file)[0]) for name, file in files.items()}
     return {"status": "ok", "paths": paths}
+
+
+def _write_admission(
+    job: ReferenceJob,
+    model: OutsideModel,
+    batch: Callable[[], Tensor],
+    precisions: list[str],
+    notify: Notify,
+    path: Path,
+) -> None:
+    """Admit a model from outside, and write which of `precisions` plain torch runs it in. Raises ModelError."""
+    notify("admission")
+    again = build_model(job.model_name, job.build, job.seed, find_source(job.source), job.image).module
+    admit(model, again, batch(), job.device)
+    runs = [name for name in precisions if name == EXACT or runs_in(model, batch(), name, job.device)]
+    path.write_text(json.dumps(runs))
+    notify("reference")
 
 
 def runs_in(model: nn.Module, batch: Tensor, precision: str, device: str) -> bool:

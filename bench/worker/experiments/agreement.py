@@ -17,7 +17,8 @@ from bench.machine.environment import ROOT, child_variables
 from bench.worker.experiments.place import ARCH, Place, Run, Skip
 from bench.worker.experiments.products import gluon_run, hopper
 from bench.worker.gate import Wrong
-from bench.worker.tune.candidate import ROUNDOFF, describe_mismatch, draw, launcher, right_output, tolerance
+from bench.worker.truth import ROUNDOFF
+from bench.worker.tune.candidate import describe_mismatch, draw, launcher, right_output, tolerance
 from kernels.compiled.emit import emit
 from kernels.launch import Operands, compilations, empty_output
 from kernels.space.config import Config

@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from bench.worker.measure.clock import Clock
+from bench.worker.truth import ROUNDOFF
 from kernels.call import compute_layer
 from kernels.kinds import implementation, reference, space_of
 from kernels.launch import Operands, empty_output
@@ -45,7 +46,6 @@ Timer = Callable[[], float]
 
 OPERAND_NAMES = [operand.name for operand in fields(Operands)]
 
-ROUNDOFF = {"fp32": 2.0**-24, "tf32": 2.0**-11, "fp16": 2.0**-11, "bf16": 2.0**-8}
 
 FENCE = 4096  # elements before and after an output
 FLOAT64_BYTES = 1 << 30  # of right outputs at a time
