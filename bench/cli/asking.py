@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from typer import Argument, Option
 
 from bench.cli.complete import Complete, complete_model, complete_plan, complete_variant
+from bench.cli.console import ExcludeOption, FilterOption
 from bench.machine.visible import device_visible
 from bench.plans.axes import split_words
 from bench.plans.choose import Selection
@@ -43,17 +44,9 @@ AXIS_OPTIONS: dict[str, Any] = {
     "launch": Annotated[Words, _axis("launch", "stream,graph", "With or without a CUDA graph.")],
 }
 FILTER_OPTIONS: dict[str, Any] = {
-    "filter": Annotated[
-        Words,
-        Option(
-            "-f", "--filter", metavar="GLOB", rich_help_panel=CASES,
-            help="Only cases that have these whole segments, as fused, b1 or '*fused*/fp16'; repeat for more.",
-        ),
-    ],
-    "exclude": Annotated[
-        Words, Option("--exclude", metavar="GLOB", help="Not the cases that have these.", rich_help_panel=CASES)
-    ],
-}  # fmt: skip
+    "filter": Annotated[Words, FilterOption(rich_help_panel=CASES)],
+    "exclude": Annotated[Words, ExcludeOption(rich_help_panel=CASES)],
+}
 BUILD_OPTIONS: dict[str, Any] = {
     "weights": Annotated[str | None, Option(metavar="FILE", help="A checkpoint of the model.", rich_help_panel=MODEL)],
     "num_classes": Annotated[int | None, Option(min=1, metavar="N", help="Its classes.", rich_help_panel=MODEL)],

@@ -40,16 +40,13 @@ from bench.report.views import VIEWS
 
 err = Console(stderr=True, highlight=False)
 
-Filter = Annotated[
-    list[str] | None,
-    Option(
-        "-f", "--filter", metavar="GLOB",
-        help="Only cases that have these whole segments, as fused, b1 or '*fused*/fp16'; repeat for more.",
-    ),
-]  # fmt: skip
-Exclude = Annotated[
-    list[str] | None, Option("--exclude", metavar="GLOB", help="Not the cases that have these; repeat.")
-]
+FilterOption = partial(
+    Option, "-f", "--filter", metavar="GLOB",
+    help="Only cases that have these whole segments, as fused, b1 or '*fused*/fp16'; repeat for more.",
+)  # fmt: skip
+ExcludeOption = partial(Option, "--exclude", metavar="GLOB", help="Not the cases that have these; repeat.")
+Filter = Annotated[list[str] | None, FilterOption()]
+Exclude = Annotated[list[str] | None, ExcludeOption()]
 Input = Annotated[str, Option("--input", metavar="photos|noise|DIR", help="Pictures that the model is run on.")]
 Seed = Annotated[int, Option("--seed", help="Seed of the weights, the pictures and the order of cases.")]
 View = StrEnum("View", {name: name for name in VIEWS})  # type: ignore[misc]

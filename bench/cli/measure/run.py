@@ -9,14 +9,12 @@ from typer import Option
 
 from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, DryRun, asks
 from bench.cli.chosen import Save, save_as
-from bench.cli.console import Budget, Csv, Input, Json, Markdown, Output, Seed, ViewName, out, print_csv, print_json
+from bench.cli.console import Budget, Csv, Input, Json, Markdown, Output, Seed, ViewName
 from bench.cli.measure.cases import print_dry_run
 from bench.cli.measure.sweep import exit_code, run_sweep, start_of
+from bench.cli.reported import print_records
 from bench.plans.choose import Selection
 from bench.records.places import check_name
-from bench.report.markdown import render_markdown
-from bench.report.terminal import print_report
-from bench.report.views import report_as_json, report_as_rows
 from bench.runs.run import sweep_of, with_rounds
 
 
@@ -66,13 +64,6 @@ def run(
         print_dry_run(sweep, as_json, as_csv, as_markdown)
         return
     records = run_sweep(sweep)
-    if as_json:
-        print_json(report_as_json(records))
-    elif as_csv:
-        print_csv(report_as_rows(records))
-    elif as_markdown:
-        print(render_markdown(records, shown), end="")
-    else:
-        print_report(out, records, folder, shown)
+    print_records(records, folder, shown, as_json, as_csv, as_markdown)
     save_as(save, [folder])
     raise typer.Exit(exit_code(records))

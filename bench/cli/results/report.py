@@ -19,15 +19,12 @@ from bench.cli.console import (
     Markdown,
     ViewName,
     out,
-    print_csv,
-    print_json,
     read_records,
 )
+from bench.cli.reported import print_records
 from bench.machine.environment import ROOT
 from bench.records.frame import export_parquet
 from bench.report import markdown as reports
-from bench.report.terminal import print_report
-from bench.report.views import report_as_json, report_as_rows
 
 
 def report(
@@ -73,14 +70,7 @@ def report(
     if parquet or html or stills:
         return
     records = read_records(folders, filter or (), exclude or ())
-    if as_json:
-        print_json(report_as_json(records))
-    elif as_csv:
-        print_csv(report_as_rows(records))
-    elif as_markdown:
-        print(reports.render_markdown(records, shown), end="")
-    else:
-        print_report(out, records, None, shown)
+    print_records(records, None, shown, as_json, as_csv, as_markdown)
 
 
 def _write_pictures(folders: Sequence[Path], html: Path | None, stills: Path | None) -> None:
