@@ -19,8 +19,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-# half a unit in the last place, and a mask of the upper 19 bits
-HALF_UNIT, KEPT_BITS = tl.constexpr(1 << 12), tl.constexpr(-1 << 13)
+# Half a unit in the last place, and a mask of the upper 19 bits. The kernel has them as literals: Triton's cache key of
+# a kernel that calls one with a global constexpr depends on the functions that were hashed before it in the process,
+# so that a kernel compiled by one process would not be found by another.
+HALF_UNIT, KEPT_BITS = 1 << 12, -1 << 13
 
 
 def input_precision(dtype: str) -> str:
@@ -30,7 +32,7 @@ def input_precision(dtype: str) -> str:
 
 def round_tf32(x: Tensor) -> Tensor:
     """Return a float32 tensor rounded to tf32, in the same layout."""
-    nearest = x.view(torch.int32).add(HALF_UNIT.value).bitwise_and_(KEPT_BITS.value).view(torch.float32)
+    nearest = x.view(torch.int32).add(HALF_UNIT).bitwise_and_(KEPT_BITS).view(torch.float32)
     return torch.where(x.isnan(), x, nearest)
 
 
@@ -38,6 +40,6 @@ def round_tf32(x: Tensor) -> Tensor:
 def round_to(x, dtype: tl.constexpr, precision: tl.constexpr):
     """Return a float32 tile in `dtype`, rounded to tf32 if `precision` is that and `dtype` float32."""
     if dtype == tl.float32 and precision == "tf32":
-        bits = (x.to(tl.int32, bitcast=True) + HALF_UNIT) & KEPT_BITS
+        bits = (x.to(tl.int32, bitcast=True) + (1 << 12)) & (-1 << 13)
         x = tl.where(x == x, bits.to(tl.float32, bitcast=True), x)
     return x.to(dtype)

@@ -29,7 +29,7 @@ BITS = 0x1FFF  # of a float32, those that tf32 has not
 
 def cut_off(x):
     """What wgmma and mma.sync read of a float32."""
-    return (x.view(torch.int32) & KEPT_BITS.value).view(torch.float32)
+    return (x.view(torch.int32) & KEPT_BITS).view(torch.float32)
 
 
 class Products(TorchFunctionMode):
