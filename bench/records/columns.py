@@ -76,7 +76,8 @@ COLUMNS: dict[str, Column] = {
         "float", "latency_stop.reached", "half-width of the median's 95 % interval, relative, when sampling ended"
     ),
     "images_per_s": Column("float", "derived.images_per_s", "images enqueued back to back, per second"),
-    "throughput_throttled_s": Column("float", "throttled.throughput_s", "s of the throughput window, throttled"),
+    "windows": Column("int", "derived.windows", "undisturbed throughput windows, of which images_per_s is the median"),
+    "throughput_throttled_s": Column("float", "throttled.throughput_s", "s of the throughput windows, throttled"),
     "warmup_s": Column("float", "warmup.s", "s"),
     "warmup_executions": Column("int", "warmup.executions", ""),
     "warmup_stationary": Column("bool", "warmup.stationary", "whether the times had stopped falling"),
@@ -259,6 +260,7 @@ def _derived(record: Record) -> dict[str, Any]:
     derived: dict[str, Any] = {"attempts": len(record.attempts), "temperature_c": hottest}
     if record.status == "ok" and record.throughput:
         derived["images_per_s"] = images_per_second(record)
+        derived["windows"] = sum("disturbed" not in window for window in record.windows)
     worst: dict[Agreement, Callable[[list[float]], float]] = {"rms_multiple": max, "max_multiple": max, "top1": min}
     for name, choose in worst.items():
         if checks := [check[name] for check in record.gate.values() if name in check]:

@@ -37,8 +37,22 @@ class Stop(TypedDict, total=False):
     flush_bytes: Count
 
 
+class Window(TypedDict, total=False):
+    """A throughput window, without synchronisation: `images` done in `ns` from `start_ns` of the host clock.
+
+    `turn` numbers the turns in which the cases of a sweep take their windows alternately; windows of a case that was
+    timed on its own are all of turn 0. `disturbed` has the reason why a window does not count.
+    """
+
+    turn: Count
+    start_ns: Count
+    images: Positive
+    ns: Ns
+    disturbed: str
+
+
 class Throughput(TypedDict, total=False):
-    """The throughput window, without synchronisation: images done, and nanoseconds taken."""
+    """The throughput: images done and nanoseconds taken in the undisturbed window of median rate."""
 
     images: Positive
     ns: Ns

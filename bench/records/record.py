@@ -9,12 +9,13 @@ Schema history (readers take old records, the writer writes the newest; tests/be
      `gpu` and `flushed_gpu` in `throttled`). `gpu_ns` of older records stays, and is no device time: its events enclose
      the host's launches
   4  2026-11: the network that was built (`network`): where it is from, its weights' origin, classes, channels
+  5  2026-11: several throughput windows (`windows`), of which `throughput` is the one of median rate
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, cast
 
@@ -27,7 +28,7 @@ from bench.records.fields import Ns
 from bench.records.misfit import Misfit
 from bench.records.typed import hints_of, object_reader
 
-SCHEMA = 4
+SCHEMA = 5
 
 # `gpu_how`: device times are between events on a stream that waits until everything is enqueued
 GPU_HOW = "held"
@@ -72,6 +73,7 @@ class Record:
     flushed_stop: parts.Stop = field(default_factory=parts.Stop)
     flushed_gpu_stop: parts.Stop = field(default_factory=parts.Stop)
     throughput: parts.Throughput = field(default_factory=parts.Throughput)  # empty, or whole
+    windows: list[parts.Window] = field(default_factory=list)  # of throughput, in order; none up to schema 4
     throttled: parts.Throttled = field(default_factory=parts.Throttled)
     watch: Watch = field(default_factory=Watch)
     energy: parts.Energy = field(default_factory=parts.Energy)
@@ -144,7 +146,9 @@ class Record:
         try:
             # up to now, what a later schema added is empty in an earlier record, and all else is as it was
             record = cls(**_read_fields(data | {"schema": SCHEMA}))
-            _check_throughput(record)
+            _check_whole("throughput", record.throughput)
+            for window in record.windows:
+                _check_whole("windows", window or {"turn": 0})
             _check_ranges(record)
             return record
         except Misfit as misfit:
@@ -156,11 +160,11 @@ class Record:
 _read_fields = object_reader(hints_of(Record))
 
 
-def _check_throughput(record: Record) -> None:
-    """Raise Misfit for one of `images` and `ns` without the other."""
-    missing = {"images", "ns"} - record.throughput.keys()
-    if record.throughput and missing:
-        raise Misfit(f"an object with {' and '.join(sorted(missing))}", record.throughput).at("throughput")
+def _check_whole(field: str, throughput: Mapping[str, object]) -> None:
+    """Raise Misfit for what is not empty and lacks `images` or `ns`."""
+    missing = {"images", "ns"} - throughput.keys()
+    if throughput and missing:
+        raise Misfit(f"an object with {' and '.join(sorted(missing))}", throughput).at(field)
 
 
 def _check_ranges(record: Record) -> None:

@@ -8,6 +8,7 @@ from typing import TypedDict
 
 from bench.plans.case import Case
 from bench.plans.plan import Settings
+from bench.records.fields import Window
 from bench.runs.wire import A, Job, Json
 from resnet.names import Build
 
@@ -40,6 +41,7 @@ class CaseAnswer(Ended, total=False):
     flushed_stop: Json
     flushed_gpu_stop: Json
     throughput: dict[str, int]
+    windows: list[Window]
     throttled: Json
     watch: Json
     energy: Json

@@ -28,9 +28,14 @@ def reason_to_retry(answer: Answer[CaseAnswer], timed: bool) -> str:
 
 def throttled_share(data: CaseAnswer) -> float:
     """The share of the latency samples taken while the machine throttled, or of the throughput window if larger."""
-    throttled, samples, window = data.get("throttled", {}), data.get("latency_ns", ()), data.get("throughput", {})
+    throttled, samples = data.get("throttled", {}), data.get("latency_ns", ())
     lost_samples = sum(last - first + 1 for first, last in throttled.get("latency", ()))
-    return max(lost_samples / max(1, len(samples)), throttled.get("throughput_s", 0.0) * 1e9 / window.get("ns", 1e9))
+    return max(lost_samples / max(1, len(samples)), throttled.get("throughput_s", 0.0) * 1e9 / _windows_ns(data))
+
+
+def _windows_ns(data: CaseAnswer) -> float:
+    """Return the nanoseconds of all throughput windows."""
+    return sum(window["ns"] for window in data.get("windows", ())) or data.get("throughput", {}).get("ns", 1e9)
 
 
 def _describe_throttling(data: CaseAnswer) -> str:
@@ -45,5 +50,5 @@ def withhold(record: Record, samples: int) -> None:
         return
     too_few_samples = len(record.kept("latency_ns")) < min(len(record.latency_ns), samples)
     throttled_ns = record.throttled.get("throughput_s", 0.0) * 1e9
-    if too_few_samples or throttled_ns > WITHHOLD_SHARE * record.throughput.get("ns", float("inf")):
+    if too_few_samples or throttled_ns > WITHHOLD_SHARE * _windows_ns(cast(CaseAnswer, vars(record))):
         record.status, record.reason = "throttled", _describe_throttling(cast(CaseAnswer, vars(record)))

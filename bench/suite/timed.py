@@ -26,7 +26,7 @@ from bench.runs.request import request
 from bench.worker.case import measure_case
 from bench.worker.gate import Wrong
 from bench.worker.measure.clock import Clock
-from bench.worker.measure.measure import Forward, Measured, measure_throughput
+from bench.worker.measure.measure import Forward, Measured, measure_windows
 from bench.worker.threads import use_threads
 
 Benchmark = Callable[[Callable[[], int]], object]  # times a call of a function, as the fixture `benchmark` does
@@ -96,7 +96,7 @@ def _measure_by(
     measured.latency.witnesses = [(latest[0], latest[1].clone())]
     measured.latency.ns, measured.latency.spans = [call()], [(begun, clock.now())]
     if seconds := settings.throughput_s:
-        measured.images, measured.window = measure_throughput(forward, inputs, clock, seconds, measured.p50_ns)
+        measured.windows = measure_windows(forward, inputs, clock, seconds, measured.p50_ns)
     return measured
 
 

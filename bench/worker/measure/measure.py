@@ -6,7 +6,7 @@ so that a small batch does not time the cache. Small batches are also timed with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 from math import ceil
@@ -29,6 +29,8 @@ WITNESS_COUNT = 3
 # the time for device samples, as a share of that for latency samples
 DEVICE_SHARE = 1 / 3
 NS = 1_000_000_000
+# The least number of windows whose median has a 95 % confidence interval.
+WINDOWS = 6
 
 # Fields of Measured that hold samples. A record's fields are these with `_ns` and `_stop` appended; its `throttled` has
 # them as they are.
@@ -47,6 +49,24 @@ class Samples:
     witnesses: list[tuple[int, Tensor]] = field(default_factory=list)  # (buffer, output) pairs, for the gate
 
 
+@dataclass(frozen=True)
+class Window:
+    """A throughput window: images done within a span of host time, in a turn of the sweep."""
+
+    images: int
+    span: Span
+    turn: int = 0
+
+    @property
+    def ns(self) -> int:
+        return self.span[1] - self.span[0]
+
+    def fields(self, reasons: Sequence[str]) -> dict[str, Any]:
+        """Return the window as a record has it, with the reasons why it does not count."""
+        disturbed = {"disturbed": ", ".join(reasons)} if reasons else {}
+        return {"turn": self.turn, "start_ns": self.span[0], "images": self.images, "ns": self.ns} | disturbed
+
+
 @dataclass
 class Measured:
     """The measurements of one process."""
@@ -57,8 +77,7 @@ class Measured:
     flushed: Samples = field(default_factory=Samples)
     flushed_gpu: Samples = field(default_factory=Samples)
     method: str = ""  # how device time is measured
-    images: int = 0  # in the throughput window
-    window: Span = (0, 0)
+    windows: list[Window] = field(default_factory=list)
 
     @property
     def p50_ns(self) -> float:
@@ -73,11 +92,11 @@ class Measured:
         spoilt = {name: _spoilt(samples.spans, readings, steal) for name, samples in samples_of.items()}
         throttled: dict[str, Any] = {name: as_ranges(indices) for name, indices in spoilt.items() if indices}
         last_ns = max(self.latency.spans[-1:] + self.gpu.spans[-1:])[1]
-        if self.images:
-            fields["throughput"] = {"images": self.images, "ns": self.window[1] - self.window[0]}
-            spoilt_ns = overlap_ns(self.window, readings.between(self.window).throttled_spans(steal))
+        if self.windows:
+            windows, spoilt_ns = _window_fields(self.windows, readings, steal)
+            fields |= {"windows": windows, "throughput": median_window(windows)}
             throttled |= {"throughput_s": spoilt_ns / NS} if spoilt_ns else {}
-            last_ns = self.window[1]
+            last_ns = self.windows[-1].span[1]
         watch = readings.between((self.latency.spans[0][0], last_ns))
         seconds = {
             name: sum(end - start for start, end in spans) / NS for name, spans in watch.throttled_spans(steal).items()
@@ -86,6 +105,28 @@ class Measured:
             CaseAnswer,
             fields | {"throttled": throttled, "watch": watch.summary() | ({"spoilt_s": seconds} if seconds else {})},
         )
+
+
+def _window_fields(windows: Sequence[Window], readings: Readings, steal: float) -> tuple[list[dict[str, Any]], int]:
+    """Return the windows as a record has them, and the nanoseconds of them in which the machine throttled."""
+    rows, spoilt_ns = [], 0
+    for window in windows:
+        throttled = readings.between(window.span).throttled_spans(steal)
+        window_spoilt_ns = overlap_ns(window.span, throttled)
+        spoilt_ns += window_spoilt_ns
+        rows.append(window.fields(list(throttled) if window_spoilt_ns else []))
+    return rows, spoilt_ns
+
+
+def median_window(windows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Return the images and nanoseconds of the window of median rate, of two in the middle the slower.
+
+    Disturbed windows do not count where there are others.
+    """
+    counting = [window for window in windows if "disturbed" not in window] or list(windows)
+    ordered = sorted(counting, key=lambda window: window["images"] / window["ns"])
+    middle = ordered[(len(ordered) - 1) // 2]
+    return {"images": middle["images"], "ns": middle["ns"]}
 
 
 def _spoilt(spans: list[Span], readings: Readings, steal: float) -> list[int]:
@@ -113,9 +154,7 @@ def measure(forward: Forward, inputs: Sequence[Tensor], clock: Clock, settings: 
     measured.latency = _sample_latency(forward, inputs, clock, settings)
     measured.gpu = _sample_device(forward, inputs, clock, settings)
     if settings.throughput_s:
-        measured.images, measured.window = measure_throughput(
-            forward, inputs, clock, settings.throughput_s, measured.p50_ns
-        )
+        measured.windows = measure_windows(forward, inputs, clock, settings.throughput_s, measured.p50_ns)
     return measured
 
 
@@ -230,6 +269,19 @@ class _Rule:
         return {"rule": rule, "asked": self._settings.noise, "reached": self._reached}
 
 
+def measure_windows(
+    forward: Forward, inputs: Sequence[Tensor], clock: Clock, seconds: float, expected_ns: float
+) -> list[Window]:
+    """Measure throughput in WINDOWS windows of together at least `seconds`: fewer where an execution takes longer."""
+    count = max(1, min(WINDOWS, int(seconds * NS / max(expected_ns, 1))))
+    windows: list[Window] = []
+    for _ in range(count):
+        executions = sum(window.images for window in windows) // len(inputs[0])
+        rotated = [*inputs[executions % len(inputs) :], *inputs[: executions % len(inputs)]]
+        windows.append(Window(*measure_throughput(forward, rotated, clock, seconds / count, expected_ns)))
+    return windows
+
+
 def measure_throughput(
     forward: Forward, inputs: Sequence[Tensor], clock: Clock, seconds: float, expected_ns: float
 ) -> tuple[int, Span]:
@@ -239,7 +291,7 @@ def measure_throughput(
     """
     least_ns = seconds * NS
     # a tenth more than are needed one at a time, because a window that falls short is measured again
-    executions = max(2, ceil(1.1 * least_ns / max(expected_ns, 1)))
+    executions = max(1, ceil(1.1 * least_ns / max(expected_ns, 1)))
     while True:
         start = clock.now()
         for number in range(executions):

@@ -93,6 +93,11 @@ NEWEST = [
         flushed_gpu_stop={"rule": "time", "asked": 0.01, "reached": 0.015, "late": 0},
         flushed_stop={"rule": "time", "asked": 0.01, "reached": 0.02, "flush_bytes": 104857600},
         throughput={"images": 8000, "ns": 1250000000},
+        windows=[
+            {"turn": 0, "start_ns": 5000000000, "images": 8000, "ns": 1250000000},
+            {"turn": 1, "start_ns": 9000000000, "images": 8000, "ns": 2500000000, "disturbed": "hw-thermal"},
+            {"turn": 2, "start_ns": 13000000000, "images": 8000, "ns": 1240000000},
+        ],
         throttled={
             "latency": [[3, 4], [7, 7]],
             "gpu": [[3, 3]],

@@ -1,0 +1,73 @@
+"""Ratios of cases' images/s: by rounds, by turns taken alternately, by windows of two processes."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.plans.case import Case
+from bench.records.record import Record
+from bench.records.speed import disturbed_turns, speed_ratio, turn_rates
+
+CASE = Case.parse("resnet18/eager/fp32/b1/i64/stream")
+SECOND = 1_000_000_000
+
+
+def record(rates: list[float], number: int = 0, turns: bool = True, disturbed: tuple[int, ...] = ()) -> Record:
+    """A record with a window of one second for each rate; each is a turn of its own, or all are of turn 0."""
+    windows = [
+        {"turn": place if turns else 0, "start_ns": place * SECOND, "images": round(1000 * rate), "ns": 1000 * SECOND}
+        | ({"disturbed": "stopped"} if place in disturbed else {})
+        for place, rate in enumerate(rates)
+    ]
+    throughput = {"images": windows[0]["images"], "ns": windows[0]["ns"]} if windows else {}
+    return Record(CASE, number, "ok", windows=windows, throughput=throughput)  # type: ignore[arg-type]
+
+
+def test_turns_taken_alternately_cancel_what_slows_both() -> None:
+    """The machine is three times slower in half of the turns: the ratio is as exact as without."""
+    ours = record([20, 60, 20, 60, 20.2, 60.6, 19.8, 59.4])
+    theirs = record([10, 30, 10, 30, 10, 30, 10, 30])
+    ratio = speed_ratio([ours], [theirs])
+    assert (ratio.basis, ratio.samples) == ("turns", 8)
+    assert ratio.value == pytest.approx(2.0)
+    assert ratio.half_width <= 0.011
+
+
+def test_windows_of_processes_apart_cannot_cancel_it() -> None:
+    ours, theirs = record([20, 60] * 4, turns=False), record([10, 30] * 4, turns=False)
+    ratio = speed_ratio([ours], [theirs])
+    assert (ratio.basis, ratio.samples) == ("windows", 8)
+    assert ratio.low < 1 < ratio.high
+
+
+def test_rounds_are_the_samples_where_there_are_several() -> None:
+    ours, theirs = ([record([rate * k] * 6, number=k) for k in (1, 2, 3)] for rate in (20, 10))
+    ratio = speed_ratio(ours, theirs)
+    assert (ratio.basis, ratio.samples) == ("rounds", 3)
+    assert (ratio.low, ratio.value, ratio.high) == pytest.approx((2, 2, 2))
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_too_few_have_no_interval(count: int) -> None:
+    ratio = speed_ratio([record([20] * count)], [record([10] * count)])
+    assert (ratio.low, ratio.high, ratio.half_width) == (None, None, None)
+    assert ratio.value == pytest.approx(2)
+
+
+def test_a_disturbed_turn_counts_for_neither() -> None:
+    ours, theirs = record([20] * 7 + [1]), record([10] * 8, disturbed=(2,))
+    without = disturbed_turns([ours, theirs])
+    assert without == {(0, 2)}
+    assert speed_ratio([ours], [theirs], without | {(0, 7)}).samples == 6
+    assert (0, 2) not in turn_rates(theirs)
+
+
+def test_what_was_never_measured_together_has_no_ratio() -> None:
+    assert speed_ratio([record([20] * 6, number=0)], [record([10] * 6, number=1)]) is None
+    assert speed_ratio([record([])], [record([10] * 6)]) is None
+
+
+def test_records_of_before_have_a_value_and_no_interval() -> None:
+    old = [Record(CASE, 0, "ok", throughput={"images": images, "ns": SECOND}) for images in (30, 10)]
+    ratio = speed_ratio(old[:1], old[1:])
+    assert (ratio.value, ratio.low, ratio.basis) == (pytest.approx(3), None, "none")
