@@ -26,7 +26,8 @@ from bench.runs.request import request
 from bench.worker.case import measure_case
 from bench.worker.gate import Wrong
 from bench.worker.measure.clock import Clock
-from bench.worker.measure.measure import Forward, Measured, measure_windows
+from bench.worker.measure.measure import Measured
+from bench.worker.measure.windows import Forward, measure_windows
 from bench.worker.threads import use_threads
 
 Benchmark = Callable[[Callable[[], int]], object]  # times a call of a function, as the fixture `benchmark` does

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bench.machine.environment import gpu_handle
 from bench.worker.measure.clock import Clock
-from bench.worker.measure.measure import Forward, measure_throughput
+from bench.worker.measure.windows import Forward, measure_throughput
 
 CPU_UNREADABLE = "only a GPU's counter (NVML) is read"
 

@@ -6,20 +6,20 @@ so that a small batch does not time the cache. Small batches are also timed with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
-from math import ceil
 from statistics import median
 from typing import Any, cast
 
 from torch import Tensor
 
-from bench.machine.watch import Readings, Span, overlap_ns, overlapping
+from bench.machine.watch import Readings, Span, overlapping
 from bench.plans.plan import Settings
 from bench.runs.job import CaseAnswer
 from bench.stats import noise
 from bench.worker.measure.clock import Clock
+from bench.worker.measure.windows import Forward, Window, measure_windows, median_window, window_fields
 from resnet.device_time import StartedEarly
 
 # The times are stationary once the latest third of the warm-up is at most this much faster than the third before it.
@@ -29,14 +29,10 @@ WITNESS_COUNT = 3
 # the time for device samples, as a share of that for latency samples
 DEVICE_SHARE = 1 / 3
 NS = 1_000_000_000
-# The least number of windows whose median has a 95 % confidence interval.
-WINDOWS = 6
 
 # Fields of Measured that hold samples. A record's fields are these with `_ns` and `_stop` appended; its `throttled` has
 # them as they are.
 SAMPLE_FIELDS = ("latency", "gpu", "flushed", "flushed_gpu")
-
-Forward = Callable[[Tensor], Tensor]
 
 
 @dataclass
@@ -47,24 +43,6 @@ class Samples:
     spans: list[Span] = field(default_factory=list)
     stop: dict[str, Any] = field(default_factory=dict)
     witnesses: list[tuple[int, Tensor]] = field(default_factory=list)  # (buffer, output) pairs, for the gate
-
-
-@dataclass(frozen=True)
-class Window:
-    """A throughput window: images done within a span of host time, in a turn of the sweep."""
-
-    images: int
-    span: Span
-    turn: int = 0
-
-    @property
-    def ns(self) -> int:
-        return self.span[1] - self.span[0]
-
-    def fields(self, reasons: Sequence[str]) -> dict[str, Any]:
-        """Return the window as a record has it, with the reasons why it does not count."""
-        disturbed = {"disturbed": ", ".join(reasons)} if reasons else {}
-        return {"turn": self.turn, "start_ns": self.span[0], "images": self.images, "ns": self.ns} | disturbed
 
 
 @dataclass
@@ -93,7 +71,7 @@ class Measured:
         throttled: dict[str, Any] = {name: as_ranges(indices) for name, indices in spoilt.items() if indices}
         last_ns = max(self.latency.spans[-1:] + self.gpu.spans[-1:])[1]
         if self.windows:
-            windows, spoilt_ns = _window_fields(self.windows, readings, steal)
+            windows, spoilt_ns = window_fields(self.windows, readings, steal)
             fields |= {"windows": windows, "throughput": median_window(windows)}
             throttled |= {"throughput_s": spoilt_ns / NS} if spoilt_ns else {}
             last_ns = self.windows[-1].span[1]
@@ -105,28 +83,6 @@ class Measured:
             CaseAnswer,
             fields | {"throttled": throttled, "watch": watch.summary() | ({"spoilt_s": seconds} if seconds else {})},
         )
-
-
-def _window_fields(windows: Sequence[Window], readings: Readings, steal: float) -> tuple[list[dict[str, Any]], int]:
-    """Return the windows as a record has them, and the nanoseconds of them in which the machine throttled."""
-    rows, spoilt_ns = [], 0
-    for window in windows:
-        throttled = readings.between(window.span).throttled_spans(steal)
-        window_spoilt_ns = overlap_ns(window.span, throttled)
-        spoilt_ns += window_spoilt_ns
-        rows.append(window.fields(list(throttled) if window_spoilt_ns else []))
-    return rows, spoilt_ns
-
-
-def median_window(windows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Return the images and nanoseconds of the window of median rate, of two in the middle the slower.
-
-    Disturbed windows do not count where there are others.
-    """
-    counting = [window for window in windows if "disturbed" not in window] or list(windows)
-    ordered = sorted(counting, key=lambda window: window["images"] / window["ns"])
-    middle = ordered[(len(ordered) - 1) // 2]
-    return {"images": middle["images"], "ns": middle["ns"]}
 
 
 def _spoilt(spans: list[Span], readings: Readings, steal: float) -> list[int]:
@@ -267,38 +223,3 @@ class _Rule:
         """Return the rule that stopped the sampling, the noise it required, and the noise reached."""
         rule = "noise" if self._is_precise() else "time"
         return {"rule": rule, "asked": self._settings.noise, "reached": self._reached}
-
-
-def measure_windows(
-    forward: Forward, inputs: Sequence[Tensor], clock: Clock, seconds: float, expected_ns: float
-) -> list[Window]:
-    """Measure throughput in WINDOWS windows of together at least `seconds`: fewer where an execution takes longer."""
-    count = max(1, min(WINDOWS, int(seconds * NS / max(expected_ns, 1))))
-    windows: list[Window] = []
-    for _ in range(count):
-        executions = sum(window.images for window in windows) // len(inputs[0])
-        rotated = [*inputs[executions % len(inputs) :], *inputs[: executions % len(inputs)]]
-        windows.append(Window(*measure_throughput(forward, rotated, clock, seconds / count, expected_ns)))
-    return windows
-
-
-def measure_throughput(
-    forward: Forward, inputs: Sequence[Tensor], clock: Clock, seconds: float, expected_ns: float
-) -> tuple[int, Span]:
-    """Enqueue executions without waiting for at least `seconds`; return the images, and the first and last nanosecond.
-
-    The wait at the end counts. `expected_ns` is the most that one execution takes.
-    """
-    least_ns = seconds * NS
-    # a tenth more than are needed one at a time, because a window that falls short is measured again
-    executions = max(1, ceil(1.1 * least_ns / max(expected_ns, 1)))
-    while True:
-        start = clock.now()
-        for number in range(executions):
-            forward(inputs[number % len(inputs)])
-        clock.wait()
-        end = clock.now()
-        if end - start >= least_ns:
-            return executions * len(inputs[0]), (start, end)
-        # back to back the executions are that much faster: the whole window is measured again, longer
-        executions = max(executions + 1, round(executions * 1.1 * least_ns / max(end - start, 1)))
