@@ -19,8 +19,7 @@ from bench.errors import STOPPED
 from bench.machine.environment import ROOT, environment
 from bench.paths import new_run_folder
 from bench.plans.choose import Selection, check_plan, choose
-from bench.runs.ab import LOOKS, Duel
-from bench.runs.measuring import harness_changes
+from bench.runs.ab import LOOKS, Duel, harness_changes
 from bench.runs.worktree import checkouts, unchanged
 from bench.verdicts.folders import gate_code
 from bench.verdicts.metrics import METRICS, metric_names
