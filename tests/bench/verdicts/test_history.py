@@ -212,6 +212,6 @@ def test_the_command(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (plain,) = json.loads(runner.invoke(app, ["history", str(store), "--metric", "latency", "--json"]).stdout)
     assert plain["changes"][0]["ratio"] == pytest.approx(2, rel=0.01)
     table = runner.invoke(app, ["history", str(store), "--metric", "latency", "--markdown"]).stdout
-    assert f"| `{CASE}` | latency | worse | +100.0 %" in table
+    assert f"| `{CASE}` | latency | worse | +100 %" in table
     assert runner.invoke(app, ["history", str(store), "--metric", "speed"]).exit_code == 2
     assert runner.invoke(app, ["history", str(store), "-f", "resnet152"]).exit_code == 2
