@@ -11,13 +11,14 @@ from typing import cast
 import psutil
 from torch import Tensor
 
-from bench.machine.watch import PERIOD_S, Reading, Readings, Span, Watch
+from bench.machine.readings import PERIOD_S, Reading, Readings, Span
+from bench.machine.watch import Watch
 from bench.plans.plan import Settings
 from bench.records import fields
 from bench.runs.wire import Pause, Paused
 from bench.worker.measure.clock import Clock
 from bench.worker.measure.measure import Measured
-from bench.worker.measure.windows import Forward, Window, measure_throughput, measure_windows, window_fields
+from bench.worker.measure.windows import Forward, measure_throughput, measure_windows, window_fields
 
 # The seconds before a window, at least one execution: others' data leave the caches, and clocks rise from rest.
 REWARM_S = 0.05
@@ -46,12 +47,14 @@ class Turns:
             start = clock.now()
             while clock.now() - start < REWARM_S * 1e9:
                 clock.sample(lambda: forward(inputs[-1]))
-            images, span = measure_throughput(forward, inputs, clock, settings.turn_s, expected_ns)
-            window = Window(images, span, turn)
-            expected_ns = min(expected_ns, window.ns * len(inputs[0]) / images)
+            window = replace(measure_throughput(forward, inputs, clock, settings.turn_s, expected_ns), turn=turn)
+            expected_ns = min(expected_ns, window.ns * len(inputs[0]) / window.images)
             measured.windows.append(window)
-            self._await_reading(span[1])
-            words["windows"] = cast(list[fields.Window], window_fields([window], self.readings(), settings.steal)[0])
+            self._await_reading(window.span[1])
+            words["windows"] = cast(
+                list[fields.Window],
+                window_fields([window], self.readings(), settings.steal, measured.latency.ran_share)[0],
+            )
         if not measured.windows and settings.throughput_s:
             measured.windows = measure_windows(forward, inputs, clock, settings.throughput_s, expected_ns)
 
