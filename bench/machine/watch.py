@@ -24,7 +24,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.machine.environment import child_variables, clock_reasons, gpu_handle, gpus_hidden
+from bench.machine.environment import PYTHON, child_variables, clock_reasons, gpu_handle, gpus_hidden
 
 PERIOD_S = 0.1
 # A clock under this share of the window's median is a dip. (nvbench compares with the card's boost clock; a card at its
@@ -175,7 +175,7 @@ class Watch:
         self._why = ""
 
     def __enter__(self) -> Watch:
-        command = [sys.executable, "-m", "bench.machine.watch"]
+        command = [*PYTHON, "-m", "bench.machine.watch"]
         try:
             self._child = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=self._log, stderr=subprocess.DEVNULL, env=child_variables()

@@ -27,6 +27,8 @@ from bench.runs.pipes import Pipes
 from bench.runs.wire import A, Json
 from resnet.code import FOLDERS
 
+WORKER = "bench.worker"
+WHERE_ELSE = "sitecustomize.py and the .pth files of site-packages for what leads there"
 VMSTAT = Path("/proc/vmstat")
 
 
@@ -66,7 +68,7 @@ def ask(
     job: Json,
     limit_s: float,
     on_stage: Callable[[str], None] = lambda name: None,
-    module: str = "bench.worker",
+    module: str = WORKER,
     home: Home = HERE,
     stop: Event | None = None,
 ) -> Answer[Json]:
@@ -95,7 +97,21 @@ def ask(
             pipes.dump_stack()
         _kill(child)
         pipes.poll(0)
-    return _answer_from(pipes, timed_out, limit_s, oom_kills_before, time.monotonic() - start)
+    wall_s = time.monotonic() - start
+    if module == WORKER and pipes.answer and (reason := _foreign_code(pipes.root, home)):
+        return Answer("error", reason, {}, wall_s)
+    return _answer_from(pipes, timed_out, limit_s, oom_kills_before, wall_s)
+
+
+def _foreign_code(root: str, home: Home) -> str:
+    """Return a sentence where a child that names `root` as its code's ran other code than that of `home`, or "".
+
+    A child of an older commit names none, and `bench.runs.worktree` has checked what it imports.
+    """
+    if root == str(home.root.resolve()) or (not root and home is not HERE):
+        return ""
+    other = f"the code of another checkout, {Path(root).name}" if root else "another version of the code"
+    return f"its process ran {other}; see {WHERE_ELSE}"
 
 
 def _spawn(module: str, home: Home) -> tuple[subprocess.Popen[bytes], int]:

@@ -22,6 +22,7 @@ from bench.runs import kernel_jobs
 from bench.runs.wire import Job, Json
 from bench.worker.failure import describe_failure
 from bench.worker.threads import use_threads
+from resnet.code import OURS
 
 PR_SET_PDEATHSIG = 1
 AnswerJob = Callable[[Any, jobs.Notify], Mapping[str, Any]]
@@ -94,6 +95,7 @@ def main(descriptor: int, parent: int) -> None:
     def notify(stage: str) -> None:
         send({"stage": stage})
 
+    send({"stage": "start", "root": str(OURS)})
     data = json.load(sys.stdin)
     try:
         answer = answer_job(data, notify)
