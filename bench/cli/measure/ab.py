@@ -11,7 +11,20 @@ from typer import Argument, Option
 from bench.cli.again import again
 from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, DryRun, asks
 from bench.cli.comparing import Every, FailOn, Fails, Minimum, parse_minimums
-from bench.cli.console import Budget, Csv, Input, Json, Markdown, Output, Seed, out, print_csv, print_json, tell
+from bench.cli.console import (
+    Budget,
+    Csv,
+    Input,
+    Json,
+    Markdown,
+    Output,
+    Seed,
+    out,
+    print_csv,
+    print_json,
+    print_text,
+    tell,
+)
 from bench.cli.measure.cases import estimate_duel, print_dry_duel
 from bench.cli.progress import Progress
 from bench.cli.words import absolute_input
@@ -137,7 +150,7 @@ def _print(verdicts: Comparison, duel: Duel, every: bool, as_markdown: bool, as_
     elif as_markdown:
         base, head = duel.sides
         pair = f"`{base}` against `{head}`, plan `{duel.plan.name}`: {ended}"
-        print(f"{pair}\n\n{text.comparison_markdown(verdicts, every)}", end="")
+        print_text(f"{pair}\n\n{text.comparison_markdown(verdicts, every)}")
     else:
         text.print_comparison(out, verdicts, every)
         out.print(ended, markup=False)
