@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from math import ceil
 from typing import Any
+
+from bench.stats import samples_needed
 
 # NVML's counter ticks ten times a second, so that the energy of five seconds has an error of up to 4 %
 ENERGY_S = 5.0
+# Samples where a p99 is asked for: those that it needs, and a tenth more, of which a busy machine may spoil some
+P99_SAMPLES = ceil(1.1 * samples_needed(0.99))
+P99_LIMIT_S = 3600.0  # so many samples of five seconds each
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,8 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
 def changed_settings(settings: Settings, words: Mapping[str, float]) -> Settings:
     """Return `settings` with other values: of `samples` and `threads`, and the least seconds `warmup` and `min_time`.
 
-    A limit that a least time exceeds is raised to it. Raises ValueError for a value that is too small.
+    With `p99` the samples are at least those that a p99 needs, none is with flushed caches, and a case may take an
+    hour. A limit that a least time exceeds is raised to it. Raises ValueError for a value that is too small.
     """
     changes: dict[str, Any] = {name: words[name] for name in ("samples", "threads") if name in words}
     if "warmup" in words:
@@ -62,6 +69,9 @@ def changed_settings(settings: Settings, words: Mapping[str, float]) -> Settings
     if "min_time" in words:
         least = words["min_time"]
         changes |= {"latency_s": least, "latency_limit_s": max(least, settings.latency_limit_s), "throughput_s": least}
+    if words.get("p99"):
+        changes |= {"samples": max(words.get("samples", settings.samples), P99_SAMPLES), "flush_batch": 0}
+        changes["limit_s"] = max(settings.limit_s, P99_LIMIT_S)
     return replace(settings, **changes)
 
 

@@ -27,8 +27,7 @@ from bench.records.same import RESUME, SweepConditions, differences
 from bench.records.store import Store
 from bench.runs import largest, process
 from bench.runs.job import REFERENCE_LIMIT_S, CaseAnswer, CaseJob, ReferenceAnswer, reference_job
-from bench.runs.process import Ask
-from bench.runs.request import request
+from bench.runs.process import Ask, request
 from bench.runs.throttled import reason_to_retry, withhold
 from resnet.variants import find_variant
 
