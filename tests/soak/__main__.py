@@ -15,14 +15,17 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import fields
 from pathlib import Path
 from random import Random
 from statistics import median
 
+from bench.plans.settings import Settings
 from tests.soak.judge import COUNTS, describe, judge, lack, note, quiet_speeds, read
 from tests.soak.table import markdown, write
 from tests.soak.trial import Trial, go_through, remove
 
+TAKES = {field.name for field in fields(Settings)}  # an older commit's cases take no turns
 QUIET = 2  # unhurt runs, for the speeds and lives of a run
 
 
@@ -31,19 +34,21 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=200, help="faults to put")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int, help="one trial alone")
-    parser.add_argument("--turns", type=int, default=0, help="turns of each case; 0 for the default")
+    parser.add_argument("--turns", choices=("no", "half", "all"), default="half", help="trials whose cases take turns")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no trial after these")
     parser.add_argument("--folder", type=Path, help="where trials are kept; else a new temporary folder")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the rows between the markers of a page")
     return parser.parse_args()
 
 
-def quiet_runs(folder: Path, cache: Path, turns: int) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+def quiet_runs(
+    folder: Path, cache: Path, turns: tuple[bool, ...]
+) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
     """The speeds of unhurt runs, and how long, in seconds, each role lives."""
     trials, lives = [], dict[str, list[float]]()
     for number in range(QUIET + 1):  # the first makes the weights, which takes long
         trial = Trial(folder / f"quiet{number}", cache)
-        trial.prepare(turns)
+        trial.prepare(turns[number % len(turns)])
         done = trial.run(trial.first(False))
         if done.code != 0 or lack(trial):
             sys.exit(f"an unhurt run fails: {done.said[-2000:]}")
@@ -62,7 +67,8 @@ def main() -> int:
     folder = asked.folder or Path(tempfile.mkdtemp(prefix="soak-"))
     cache = folder / "cache"
     cache.mkdir(parents=True, exist_ok=True)
-    quiet, lives = quiet_runs(folder, cache, asked.turns)
+    turns = {"no": (False,), "half": (False, True), "all": (True,)}[asked.turns if "turns" in TAKES else "no"]
+    quiet, lives = quiet_runs(folder, cache, turns)
     counts, tried, failures = Counter[str](), Counter[str](), dict[str, list[str]]()
     total, number, began = Counter[str](), -1, time.monotonic()
     while sum(tried.values()) < asked.count and time.monotonic() - began < asked.seconds:
@@ -72,7 +78,7 @@ def main() -> int:
                 break
             continue
         trial = Trial(folder / f"trial{number}", cache)
-        trial.prepare(asked.turns)
+        trial.prepare(turns[number % len(turns)])
         go_through(trial, Random(f"{asked.seed} {number}"), lives, lack)
         sentences = judge(trial, quiet)
         tried.update(fault.fault.name for fault in trial.faults)

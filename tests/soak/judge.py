@@ -30,7 +30,7 @@ COUNTS = {
     "files": "files left in the temporary folder, home, current folder, caches and results",
 }
 GOOD = ("ok", "skipped")
-# A speed that differs from a quiet run's by more than this factor is wrong: one that is in the noise is not.
+# A speed below an unhurt run's by more than this factor is wrong: one within it may be the noise of the machine.
 FACTOR = 1.5
 OTHERS = 0.1  # from here on the table says that other work took the machine's time
 OVERLAP = 0.2  # a window of which the process did not run this share is no window of its speed
@@ -73,7 +73,7 @@ def marks(record: Record) -> set[str]:
         "window": any("disturbed" in window for window in record.windows),
         "throttled": bool(record.throttled),
         "attempts": bool(record.attempts),
-        "others": watch.get("others", 0.0) > OTHERS,
+        "others": max(watch.get("others", 0.0), watch.get("waited", 0.0)) > OTHERS,
         "spoilt": bool(watch.get("spoilt_s")),
         "watch": says_unwatched(record),
     }
@@ -81,10 +81,9 @@ def marks(record: Record) -> set[str]:
 
 
 def says_unwatched(record: Record) -> bool:
-    """Return whether a record says that nobody watched the machine, or not all of the time."""
-    return any(isinstance(value, str) and value for value in dict(record.watch).values()) or any(
-        "watch" in window.get("disturbed", "") for window in record.windows
-    )
+    """Whether a record says that nobody watched the machine, or not all of the time."""
+    watch: dict[str, Any] = dict(record.watch)
+    return bool(watch.get("unreadable") or watch.get("gap_s"))
 
 
 def wrong(record: Record, trial: Trial, quiet: dict[str, dict[str, float]]) -> list[str]:
@@ -107,7 +106,7 @@ def wrong(record: Record, trial: Trial, quiet: dict[str, dict[str, float]]) -> l
     if hurt and not marks(record):
         for metric, value in speeds(record).items():
             ratio = value / quiet[record.case.precision][metric]
-            if not 1 / FACTOR < ratio < FACTOR:
+            if ratio < 1 / FACTOR:
                 sentences.append(f"{name}: {metric} is {ratio:.2f} of the quiet run's, unmarked")
     return sentences
 

@@ -30,8 +30,7 @@ steal = 1.0
 flush_batch = 0
 threads = 1
 limit_s = 60
-{turns}
-[[group]]
+{turns}[[group]]
 name = "soak"
 why = "Two quick cases."
 model = "resnet18"
@@ -39,6 +38,10 @@ variant = "eager"
 precision = {precisions}
 batch = 1
 image = 32
+"""
+TURNS = """turns = 8
+turn_s = 0.06
+group_s = 6
 """
 PRECISIONS, ROUNDS = ("fp32", "bf16"), 2
 FAULTS_OF_A_TRIAL = 4
@@ -79,10 +82,10 @@ class Trial:
     def records(self) -> Path:
         return self.folder / "out" / "records.jsonl"
 
-    def prepare(self, turns: int) -> None:
+    def prepare(self, turns: bool) -> None:
         for name in ("tmp", "home", "here"):
             (self.folder / name).mkdir(parents=True)
-        text = PLAN.format(turns=f"turns = {turns}" if turns else "", precisions=list(PRECISIONS))
+        text = PLAN.format(turns=TURNS if turns else "", precisions=list(PRECISIONS))
         (self.folder / "soak.toml").write_text(text)
         self.before = set(files_of(self))
 
