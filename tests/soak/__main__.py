@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -64,6 +65,8 @@ def quiet_runs(
 
 def main() -> int:
     asked = parse()
+    # a background job of a shell ignores interrupts, and so would every process of a trial
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = asked.folder or Path(tempfile.mkdtemp(prefix="soak-"))
     cache = folder / "cache"
     cache.mkdir(parents=True, exist_ok=True)
