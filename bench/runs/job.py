@@ -44,6 +44,7 @@ class CaseAnswer(Ended, total=False):
     windows: list[Window]
     throttled: Json
     watch: Json
+    flushed_watch: Json
     energy: Json
     largest: Json
     warmup: Json

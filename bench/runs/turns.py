@@ -19,6 +19,7 @@ from typing import Any
 
 import psutil
 
+from bench.machine.limits import free_memory
 from bench.plans.case import Case
 from bench.plans.settings import Settings
 from bench.records.baseline import BASELINE
@@ -114,7 +115,7 @@ class Group:
     settings: Settings
     draw: random.Random
     first_turn: int = 1
-    free_memory: Callable[[], int] = lambda: psutil.virtual_memory().available
+    free_memory: Callable[[], int] = free_memory
     over: Callable[[Case, float], bool] = lambda case, more_s: False
     events: Events = field(default_factory=Events)
 

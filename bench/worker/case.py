@@ -103,7 +103,7 @@ def _measure(
         )
         turns.take(runner, inputs, clock, settings, measured)
         bytes_used = memory.read_memory(runner.details.get("weights_bytes"), job.device)
-        energy = measure_energy(runner, inputs, clock, settings.energy_s, job.device, measured.p50_ns)
+        measured.energy = measure_energy(runner, inputs, clock, settings.energy_s, job.device, measured.p50_ns)
         loop.measure_flushed(runner, inputs, clock, settings, measured)
         notify("gate")
         when = "while timing"
@@ -115,4 +115,4 @@ def _measure(
     except Wrong as wrong:
         return {"status": "wrong", "reason": f"{when}: {wrong}"}
     times = measured.fields(turns.readings(), settings.steal)
-    return {**times, "status": "ok", "memory": bytes_used, "gate": gate, "energy": energy}
+    return {**times, "status": "ok", "memory": bytes_used, "gate": gate}

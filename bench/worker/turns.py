@@ -11,12 +11,13 @@ from typing import cast
 import psutil
 from torch import Tensor
 
-from bench.machine.watch import PERIOD_S, Reading, Readings, Span, Watch
+from bench.machine.readings import PERIOD_S, Reading, Readings, Span
+from bench.machine.watch import Watch
 from bench.plans.plan import Settings
 from bench.runs.wire import Pause, Paused
 from bench.worker.measure.clock import Clock
 from bench.worker.measure.measure import Measured
-from bench.worker.measure.windows import Forward, Window, measure_throughput, measure_windows, window_fields
+from bench.worker.measure.windows import Forward, measure_throughput, measure_windows, window_fields
 
 # The seconds before a window, at least one execution: others' data leave the caches, and clocks rise from rest.
 REWARM_S = 0.05
@@ -45,12 +46,11 @@ class Turns:
             start = clock.now()
             while clock.now() - start < REWARM_S * 1e9:
                 clock.sample(lambda: forward(inputs[-1]))
-            images, span = measure_throughput(forward, inputs, clock, settings.turn_s, expected_ns)
-            window = Window(images, span, turn)
-            expected_ns = min(expected_ns, window.ns * len(inputs[0]) / images)
+            window = replace(measure_throughput(forward, inputs, clock, settings.turn_s, expected_ns), turn=turn)
+            expected_ns = min(expected_ns, window.ns * len(inputs[0]) / window.images)
             measured.windows.append(window)
-            self._await_reading(span[1])
-            rows, _ = window_fields([window], self.readings(), settings.steal)
+            self._await_reading(window.span[1])
+            rows, _ = window_fields([window], self.readings(), settings.steal, measured.latency.ran_share)
             words = cast(Paused, words | {"windows": rows})
         if not measured.windows and settings.throughput_s:
             measured.windows = measure_windows(forward, inputs, clock, settings.throughput_s, expected_ns)
