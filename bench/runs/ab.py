@@ -42,8 +42,8 @@ MEASURING_FOLDER = "bench/worker/measure"  # all its modules measure
 WORKER_MODULES = ("__init__", "__main__", "case", "turns", "prepare", "gate", "runtime", "fits")
 MEASURING_FILES = (
     *(f"bench/worker/{name}.py" for name in WORKER_MODULES),
-    *(f"bench/{name}.py" for name in ("machine/readings", "machine/watch", "runs/job")),
-    *("resnet/device_time.py", "resnet/runner.py"),
+    *(f"bench/machine/{name}.py" for name in ("readings", "watch")),
+    *("bench/runs/job.py", "resnet/device_time.py", "resnet/runner.py"),
 )
 # The same files in an older commit, whose harness is one folder.
 OLDER_MODULES = ("worker", "clock", "measure", "warmup", "gate", "memory", "energy", "watch", "job", "runtime", "fit")
