@@ -18,8 +18,7 @@ from bench.machine.facts import Environment
 from bench.records.fields import at
 from bench.records.same import CEILINGS
 from bench.runs.job import CeilingsJob, MeasurementRow
-from bench.runs.process import ask
-from bench.runs.request import request
+from bench.runs.process import ask, request
 from kernels.cards import places
 from resnet.floors import Ceilings
 
