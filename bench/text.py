@@ -19,6 +19,15 @@ def digits(value: float) -> str:
     return f"{value:,.{max(0, 4 - whole) if value >= 1 else 4}f}"
 
 
+def plus_minus(half_width: float | None) -> str:
+    """Return a relative half-width as `±3%`, to a tenth below one percent; nothing where it is not known."""
+    if half_width is None:
+        return ""
+    if not half_width <= 1:
+        return "±>100%"
+    return f"±{100 * half_width:.{1 if half_width < 0.00995 else 0}f}%"
+
+
 def plural(count: int, one: str, more: str = "") -> str:
     """Return a noun in singular or plural: `one` for 1, else `more`, or `one` with an s."""
     return one if count == 1 else more or f"{one}s"

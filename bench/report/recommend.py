@@ -16,9 +16,9 @@ from typing import Literal
 
 from bench.errors import StoreError
 from bench.plans.words import heading
-from bench.records.baseline import images_per_second
 from bench.records.record import STATUSES, Record
 from bench.records.same import group_by_machine, machine_label
+from bench.records.speed import images_per_second
 from bench.records.store import narrow_records, read_folders
 from bench.report.rows import Row, group_without_speed, joules_per_image, p50_ns, rows_from_records
 from bench.stats import LEAST_ROUNDS, Ratio, ratio, samples_needed
