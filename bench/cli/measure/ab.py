@@ -11,7 +11,20 @@ from typer import Argument, Option
 from bench.cli.again import again
 from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, DryRun, asks
 from bench.cli.comparing import Every, FailOn, Fails, Minimum, parse_minimums
-from bench.cli.console import Budget, Csv, Input, Json, Markdown, Output, Seed, out, print_csv, print_json, tell
+from bench.cli.console import (
+    Budget,
+    Csv,
+    Input,
+    Json,
+    Markdown,
+    Output,
+    Seed,
+    out,
+    print_csv,
+    print_json,
+    print_text,
+    tell,
+)
 from bench.cli.measure.cases import estimate_duel, print_dry_duel
 from bench.cli.progress import Progress
 from bench.cli.words import absolute_input
@@ -22,9 +35,8 @@ from bench.machine.facts import Environment
 from bench.paths import new_run_folder
 from bench.plans.choose import Selection, check_plan, choose
 from bench.plans.plan import Plan
-from bench.runs.ab import LOOKS, Duel
+from bench.runs.ab import LOOKS, Duel, harness_changes
 from bench.runs.estimate import in_words
-from bench.runs.measuring import harness_changes
 from bench.runs.worktree import checkouts, unchanged
 from bench.text import plural
 from bench.verdicts.folders import gate_code
@@ -137,7 +149,7 @@ def _print(verdicts: Comparison, duel: Duel, every: bool, as_markdown: bool, as_
     elif as_markdown:
         base, head = duel.sides
         pair = f"`{base}` against `{head}`, plan `{duel.plan.name}`: {ended}"
-        print(f"{pair}\n\n{text.comparison_markdown(verdicts, every)}", end="")
+        print_text(f"{pair}\n\n{text.comparison_markdown(verdicts, every)}")
     else:
         text.print_comparison(out, verdicts, every)
         out.print(ended, markup=False)
