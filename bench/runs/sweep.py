@@ -289,7 +289,7 @@ class Sweep:
         )
         record.attempts = attempts or []
         if self.plan.timed:
-            withhold(record, self.plan.settings.samples)
+            withhold(record)
         return record
 
     def _append(self, record: Record) -> Record:

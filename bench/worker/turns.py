@@ -16,7 +16,7 @@ from bench.plans.plan import Settings
 from bench.records import fields
 from bench.runs.wire import Pause, Paused
 from bench.worker.measure.clock import Clock
-from bench.worker.measure.measure import Measured
+from bench.worker.measure.measured import Measured
 from bench.worker.measure.windows import Forward, measure_throughput, measure_windows, window_fields
 
 # The seconds before a window, at least one execution: others' data leave the caches, and clocks rise from rest.
