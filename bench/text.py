@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -11,6 +12,12 @@ if TYPE_CHECKING:
 
 WORDS = "Words: docs/GLOSSARY.md."  # the end of every table's legend
 USUAL = 224  # pixels a side, which are left out
+# Characters that act on a terminal or hide text: controls but tab and line feed, bidirectional and zero-width ones,
+# line separators, tags, halves of surrogate pairs
+UNSEEN = re.compile(
+    "[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
 
 
 def digits(value: float) -> str:
@@ -45,8 +52,13 @@ def plural(count: int, one: str, more: str = "") -> str:
 
 def did_you_mean(word: str, words: Collection[str]) -> str:
     """Return ` (did you mean NAME?)` with the nearest of `words`; empty if none is near."""
-    near = get_close_matches(word, words, n=1)
+    near = get_close_matches(word[:200], words, n=1)  # the search for one in a megabyte takes minutes
     return f" (did you mean {near[0]}?)" if near else ""
+
+
+def visible(text: str) -> str:
+    """Return text as it may be printed: a character of UNSEEN is shown as Python writes it, `\\x1b`."""
+    return UNSEEN.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def at_pixels(image: int) -> str:
@@ -73,12 +85,13 @@ def markdown_table(titles: Sequence[str], rows: Iterable[Iterable[str]], text: i
     """Return the lines of a Markdown table; `text` is as in `grid`."""
     rules = ["---" if _is_text(place, title, text) else "---:" for place, title in enumerate(titles)]
     head = "".join(f"| {title} " if title else "| " for title in titles) + "|"
-    return [head, f"|{'|'.join(rules)}|", *(f"| {' | '.join(cells)} |" for cells in rows)]
+    return [head, f"|{'|'.join(rules)}|", *(f"| {' | '.join(map(markdown_cell, cells))} |" for cells in rows)]
 
 
 def markdown_cell(text: str) -> str:
-    """Return text on one line, with HTML and the end of a table's cell escaped."""
-    return " ".join(text.split()).replace("<", "&lt;").replace("|", "\\|")
+    """Return text on one line, with HTML and the end of a table's cell escaped; what is escaped stays as it is."""
+    one_line = visible(" ".join(text.split())).replace("<", "&lt;")
+    return re.sub(r"(?<!\\)((?:\\\\)*)\|", r"\1\\|", one_line)
 
 
 def _is_text(place: int, title: str, text: int | Collection[str]) -> bool:

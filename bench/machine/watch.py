@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.machine.environment import child_variables, clock_reasons, gpu_handle, gpus_hidden
+from bench.machine.environment import PYTHON, child_variables, clock_reasons, gpu_handle, gpus_hidden
 from bench.machine.readings import PERIOD_S, Reading, Readings
 
 # A greater share of all cores' time, or of a window in which a thread waited for a core, disturbs a CPU's timing.
@@ -41,7 +41,7 @@ class Watch:
         try:
             self._log = os.memfd_create("watch")  # in memory, as a disk may be full
             self._child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "bench.machine.watch", str(self._log)], env=child_variables(),
+                [*PYTHON, "-m", "bench.machine.watch", str(self._log)], env=child_variables(),
                 stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(self._log,),
             )  # fmt: skip
         except (OSError, AttributeError) as error:  # AttributeError: a system without such files

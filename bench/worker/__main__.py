@@ -22,6 +22,7 @@ from bench.runs import kernel_jobs
 from bench.runs.wire import Command, Job, Json, Pause, Paused, parse_message
 from bench.worker.failure import describe_failure
 from bench.worker.threads import use_threads
+from resnet.code import OURS
 
 PR_SET_PDEATHSIG = 1
 AnswerJob = Callable[..., Mapping[str, Any]]  # (job, notify); of a job in turns also `pause`
@@ -98,6 +99,7 @@ def main(descriptor: int, parent: int) -> None:
         send({"paused": words})
         return parse_message(Command, json.loads(sys.stdin.readline()))
 
+    send({"stage": "start", "root": str(OURS)})
     data = json.loads(sys.stdin.readline())
     try:
         answer = answer_job(data, notify, pause)

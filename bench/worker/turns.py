@@ -13,7 +13,6 @@ from torch import Tensor
 from bench.machine.readings import PERIOD_S
 from bench.machine.watch import Watch
 from bench.plans.plan import Settings
-from bench.records import fields
 from bench.runs.wire import Pause, Paused
 from bench.worker.measure.clock import Clock
 from bench.worker.measure.measured import Measured
@@ -49,9 +48,8 @@ class Turns:
             expected_ns = min(expected_ns, window.ns * len(inputs[0]) / window.images)
             measured.windows.append(window)
             self._await_reading(window.span[1])
-            readings, ran_share = self._watch.so_far(), measured.latency.ran_share
-            rows, _ = window_fields([window], readings, settings.steal, ran_share)
-            words["windows"] = cast(list[fields.Window], rows)
+            rows, _ = window_fields([window], self._watch.so_far(), settings.steal, measured.latency.ran_share)
+            words = cast(Paused, words | {"windows": rows})
         if not measured.windows and settings.throughput_s:
             measured.windows = measure_windows(forward, inputs, clock, settings.throughput_s, expected_ns)
 

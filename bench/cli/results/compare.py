@@ -22,6 +22,7 @@ from bench.cli.console import (
     out,
     print_csv,
     print_json,
+    print_text,
 )
 from bench.records.comparable import parse_allowed
 from bench.verdicts.folders import compare_sides, gate_code, plan_of, read_sides
@@ -78,7 +79,7 @@ def compare(
     elif as_csv:
         print_csv(text.comparison_rows(comparison))
     elif as_markdown:
-        print(text.comparison_markdown(comparison, every), end="")
+        print_text(text.comparison_markdown(comparison, every))
     else:
         text.print_comparison(out, comparison, every)
         for step in steps:

@@ -23,6 +23,7 @@ from bench.cli.console import (
     out,
     print_csv,
     print_json,
+    print_text,
     stop,
 )
 from bench.plans.words import narrow
@@ -77,7 +78,7 @@ def history(
     elif as_csv:
         print_csv(row for one in series for row in text.as_rows(one))
     elif as_markdown:
-        print(text.history_markdown(series))
+        print_text(text.history_markdown(series) + "\n")
     else:
         text.print_history(out, series, all_)
     if fail and any(change.worse for one in series for change in one.changes):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections import Counter
 from collections.abc import Iterable
@@ -11,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.errors import CaseError, StoreError
+from bench.errors import StoreError
 from bench.plans.case import Case
 from bench.records import same
 from bench.records.record import Record
@@ -19,6 +18,7 @@ from bench.report.page.settings import case_fields
 from bench.roofline.layers import SCHEMA, layer_name
 from bench.runs.worktree import commit_order, is_shallow
 from bench.verdicts.history import Series, read_history
+from kernels.cards.reading import read_json_file
 
 METRICS = {"latency": "p50, ms", "throughput": "images/s"}
 KERNELS = 3  # named of each layer
@@ -32,14 +32,14 @@ def layer_rows(folders: Iterable[Path], settings: dict[same.Key, int], damage: l
     rows: list[dict[str, Any]] = []
     for path in [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("*.json"))]:
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json_file(path)
             if not isinstance(content, dict) or "layers" not in content:
                 continue
             if content["layers"] != SCHEMA:
                 damage.append(f"{path}: left out: layers of format {content['layers']}, this version reads {SCHEMA}")
                 continue
             of_file = _layers_of_file(content, settings)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, CaseError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
             damage.append(f"{path}: left out: not what bench layers wrote ({type(error).__name__})")
             continue
         rows += [{"id": len(rows) + place} | row for place, row in enumerate(of_file)]

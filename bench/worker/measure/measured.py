@@ -97,7 +97,7 @@ class Measured:
         if rows:
             fields |= {"windows": rows, "throughput": median_window(rows)}
             throttled |= {"throughput_s": spoilt_ns / NS} if spoilt_ns else {}
-        watch = readings.summary([*self._stretches("latency", "gpu"), *_turns(self.windows)], steal)
+        watch = readings.summary([*self._stretches("latency", "gpu"), *(window.span for window in self.windows)], steal)
         _tell_stops(watch, self.latency.stalled_ns() + sum(w["ns"] for w in rows if STOPPED in w.get("disturbed", "")))
         if self.latency.waited_ns:
             watch["waited"] = self.latency.waited_ns / max(1, self.latency.spans[-1][1] - self.latency.spans[0][0])
@@ -124,14 +124,6 @@ def _tell_stops(watch: dict[str, Any], stopped_ns: int) -> None:
     """Add to a summary of readings the stops that no reading saw."""
     if stopped_ns and STOPPED not in watch.get("spoilt_s", {}):
         watch["spoilt_s"] = watch.get("spoilt_s", {}) | {STOPPED: stopped_ns / NS}
-
-
-def _turns(windows: Sequence[Window]) -> list[Span]:
-    """Return the host time of each turn's windows; between two turns other cases are measured."""
-    turns: dict[int, Span] = {}
-    for window in windows:
-        turns[window.turn] = turns.get(window.turn, window.span)[0], window.span[1]
-    return list(turns.values())
 
 
 def as_ranges(indices: Sequence[int]) -> list[list[int]]:

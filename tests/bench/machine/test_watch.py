@@ -62,7 +62,7 @@ def test_other_work_is_seen_and_the_timed_process_is_not_other_work() -> None:
 
 
 def test_a_watch_that_cannot_start_is_told_not_raised(monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    monkeypatch.setattr("bench.machine.watch.PYTHON", ("/nowhere/python",))
     with Watch() as watch:
         assert "did not start" in watch.so_far().summary()["unreadable"]
 
