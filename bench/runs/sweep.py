@@ -278,7 +278,7 @@ class Sweep:
             ended.case, number, answer.status, answer.reason, place, "", ended.started, answer.wall_s, **measured
         )
         if self.plan.timed:
-            withhold(record, self.plan.settings.samples)
+            withhold(record)
         return record
 
     def _append(self, record: Record) -> Record:

@@ -15,7 +15,7 @@ from bench.machine.watch import Watch
 from bench.plans.plan import Settings
 from bench.runs.wire import Pause, Paused
 from bench.worker.measure.clock import Clock
-from bench.worker.measure.measure import Measured
+from bench.worker.measure.measured import Measured
 from bench.worker.measure.windows import Forward, measure_throughput, measure_windows, window_fields
 
 # The seconds before a window, at least one execution: others' data leave the caches, and clocks rise from rest.
@@ -48,8 +48,7 @@ class Turns:
             expected_ns = min(expected_ns, window.ns * len(inputs[0]) / window.images)
             measured.windows.append(window)
             self._await_reading(window.span[1])
-            readings, ran_share = self._watch.so_far(), measured.latency.ran_share
-            rows, _ = window_fields([window], readings, settings.steal, ran_share)
+            rows, _ = window_fields([window], self._watch.so_far(), settings.steal, measured.latency.ran_share)
             words = cast(Paused, words | {"windows": rows})
         if not measured.windows and settings.throughput_s:
             measured.windows = measure_windows(forward, inputs, clock, settings.throughput_s, expected_ns)
