@@ -13,7 +13,7 @@ from bench.commands import command_line
 from bench.machine.facts import Environment, Gpu
 from bench.machine.limits import free_memory
 from bench.machine.provenance import unreadable
-from bench.machine.watch import REASONS
+from bench.machine.readings import REASONS
 
 MAX_STEAL = 0.02  # share of the time that the hypervisor may give to others
 MIN_FREE = 2 << 30  # bytes of memory

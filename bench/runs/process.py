@@ -106,6 +106,20 @@ class Child:
             _kill(self._pipes.child)
 
 
+class Unstarted(Child):
+    """A child whose process could not be started."""
+
+    def __init__(self, error: OSError) -> None:
+        self.wall_s, self._error = 0.0, error
+
+    def work(self, limit_s: float, stop: Event | None = None) -> None:
+        """There is nothing to wait for."""
+
+    def answer(self) -> Answer[Json]:
+        status = "memory" if self._error.errno == errno.ENOMEM else "crash"
+        return Answer(status, f"its process could not be started: {self._error.strerror}", {}, 0.0)
+
+
 @contextmanager
 def started(
     job: Json,
@@ -116,15 +130,19 @@ def started(
 ) -> Iterator[Child]:
     """Start a fresh process of `module` that does `job`; it, and every process started by it, is dead after this.
 
-    `on_stage` is called with the name of each stage that the child enters. One that `talks` may pause. Raises OSError.
+    `on_stage` is called with the name of each stage that the child enters. One that `talks` may pause.
     """
     start, oom_kills_before = time.monotonic(), _count_oom_kills()
     with ExitStack() as stack:
         with _interrupts_deferred():  # one in the middle would leave a child that nobody knows of
-            process, reader = _spawn(module, home)
-            pipes = stack.enter_context(closing(Pipes(process, reader, job, on_stage, talks)))
-            child = Child(pipes, oom_kills_before, start, home if module == WORKER else None)
-            stack.callback(child.kill)
+            try:
+                process, reader = _spawn(module, home)
+            except OSError as error:  # too many processes or open files, or no memory for one more
+                child: Child = Unstarted(error)
+            else:
+                pipes = stack.enter_context(closing(Pipes(process, reader, job, on_stage, talks)))
+                child = Child(pipes, oom_kills_before, start, home if module == WORKER else None)
+                stack.callback(child.kill)
         yield child
 
 
@@ -140,19 +158,9 @@ def ask(
 
     In a thread, which no keyboard interrupts, Stopped is raised soon after another thread sets `stop`.
     """
-    with ExitStack() as stack:
-        try:
-            child = stack.enter_context(started(job, on_stage, module, home))
-        except OSError as error:
-            return not_started(error)
+    with started(job, on_stage, module, home) as child:
         child.work(limit_s, stop)
         return child.answer()
-
-
-def not_started(error: OSError) -> Answer[Any]:
-    """Return the answer of a process for which there were too many, too many open files, or too little memory."""
-    status = "memory" if error.errno == errno.ENOMEM else "crash"
-    return Answer(status, f"its process could not be started: {error.strerror}", {}, 0.0)
 
 
 def request(

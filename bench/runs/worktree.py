@@ -119,6 +119,14 @@ def commit_order(repository: Path = ROOT) -> dict[str, int]:
     return {sha: place for place, sha in enumerate(shas)}
 
 
+def is_shallow(repository: Path = ROOT) -> bool:
+    """Return whether a git checkout lacks the commits before some, as one with a depth does."""
+    try:
+        return _git(repository, "rev-parse", "--is-shallow-repository") == "true"
+    except RevisionError:
+        return False
+
+
 def changed_files(base: str, head: str, paths: Sequence[str] = (), repository: Path = ROOT) -> list[str]:
     """Return the files under `paths`, of all without any, that differ between two commits."""
     words = ("-c", "core.quotePath=false", "diff", "--name-only", base, head, "--", *paths)

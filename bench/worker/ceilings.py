@@ -98,7 +98,7 @@ def measure_ceilings(job: CeilingsJob, notify: Notify) -> CeilingsAnswer:
                 _sample(measurements, clock, turn_s, device)
             notify(f"memory, turn {turn + 1} of {turns}")
             _sample(others, clock, turn_s, device)
-        disturbances = watch.so_far().between((start, time.perf_counter_ns())).summary()
+        disturbances = watch.so_far().summary([(start, time.perf_counter_ns())])
     everything = [*(matmul for measurements in matmuls.values() for matmul in measurements), *others]
     return {
         "status": "ok",
