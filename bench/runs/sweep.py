@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -15,6 +14,7 @@ from threading import Event, Lock
 from typing import Any
 
 from bench.errors import StoreError
+from bench.files import owned_folder
 from bench.machine.environment import device
 from bench.machine.facts import Environment
 from bench.plans.case import Case
@@ -254,8 +254,8 @@ class Sweep:
         job = CaseJob(case, settings, device(self.env), self.seed, self.source, paths, build=self.plan.build)
         if case.largest:
             return largest.search_largest(ask, job, self.events.stage)
-        with tempfile.TemporaryDirectory(prefix="resnet-bench-cold-") if self.cold else nullcontext("") as caches:
-            return request(replace(job, caches=caches), settings.limit_s, self.events.stage, ask)
+        with owned_folder("cold") if self.cold else nullcontext("") as caches:
+            return request(replace(job, caches=str(caches)), settings.limit_s, self.events.stage, ask)
 
     def _ask_stoppable(self) -> Ask:
         """Return `ask`, which in a sweep with threads also ends its process when `_stop` is set."""

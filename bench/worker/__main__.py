@@ -22,6 +22,7 @@ from bench.runs import kernel_jobs
 from bench.runs.wire import Job, Json
 from bench.worker.failure import describe_failure
 from bench.worker.threads import use_threads
+from resnet import cache
 
 PR_SET_PDEATHSIG = 1
 AnswerJob = Callable[[Any, jobs.Notify], Mapping[str, Any]]
@@ -99,7 +100,7 @@ def main(descriptor: int, parent: int) -> None:
         answer = answer_job(data, notify)
     except Exception as error:
         answer = describe_failure(error)
-    send(answer)
+    send({**answer, "notes": cache.notes} if cache.notes else answer)
     pipe.close()
     sys.stdout.flush()
     sys.stderr.flush()
