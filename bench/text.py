@@ -28,6 +28,25 @@ def digits(value: float) -> str:
     return f"{value:,.{max(0, 4 - whole) if value >= 1 else 4}f}"
 
 
+def percent_change(ratio: float, places: int = 1) -> str:
+    """Return a ratio as a change in percent, `+3.1`, with no more digits than can mean something: `>+1000`."""
+    percent = 100 * (ratio - 1)
+    if percent > 1000 or percent < -99:
+        return ">+1000" if percent > 0 else "<-99"
+    return f"{percent:+.{places if abs(percent) < 100 else 0}f}"
+
+
+def percent_interval(low: float, high: float) -> str:
+    """Return an interval of a ratio as changes in percent, `-1.2 to +3.4`; one that is wide has no decimals."""
+    places = 1 if high - low < 1 else 0
+    return f"{percent_change(low, places)} to {percent_change(high, places)}"
+
+
+def half_width_percent(half_width: float, places: int = 1) -> str:
+    """Return half a relative interval in percent, without a sign; `>100` where it says no more than that."""
+    return f"{100 * half_width:.{places}f}" if half_width <= 1 else ">100"
+
+
 def plural(count: int, one: str, more: str = "") -> str:
     """Return a noun in singular or plural: `one` for 1, else `more`, or `one` with an s."""
     return one if count == 1 else more or f"{one}s"

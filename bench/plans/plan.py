@@ -6,7 +6,7 @@ rounds_limit = 10              # more, until each ratio to eager is as precise a
 device = "cuda"                # the plan is refused (exit 3) on a machine without one; the default is any
 weights = "mine.safetensors"   # a checkpoint, from this file's folder; the default is synthetic weights
 num_classes = 10               # the default is the model's own, as is that of in_channels
-[measure]                      # any field of Settings
+[measure]                      # any field of Settings; and p99 = true, as the option --p99
 throughput_s = 2.0
 [[group]]
 name = "batch"
@@ -41,6 +41,7 @@ from bench.plans.case import MAX, MOST, Case
 from bench.plans.network import checkpoint_from, network_given
 from bench.plans.settings import ONCE as ONCE
 from bench.plans.settings import Settings as Settings
+from bench.plans.settings import changed_settings
 from bench.plans.words import matches
 from bench.text import did_you_mean
 from kernels.cards.reading import read_text
@@ -188,10 +189,11 @@ class _Parser:
         types = {item.name: type(item.default) for item in fields(Settings)}
         if not isinstance(data, dict):
             raise self.error("[measure] is a table", 0, "measure")
-        self.check_keys(data, tuple(types), 0)
+        self.check_keys(data, (*types, "p99"), 0)
         values = {key: self.value(data, key, kind, 0, None) for key, kind in types.items() if key in data}
+        p99 = self.value(data, "p99", bool, 0, False)
         try:
-            return Settings(**values)
+            return changed_settings(Settings(**values), {"p99": p99})
         except ValueError as error:
             raise self.error(str(error), 0, str(error).split()[0]) from None
 
@@ -241,7 +243,7 @@ class _Parser:
         if kind is float and type(value) is int and abs(value) <= MOST:
             value = float(value)
         if type(value) is not kind:
-            name = {int: "a whole number", float: "a number", str: "a string"}[kind]
+            name = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}[kind]
             raise self.error(f"{key} = {_brief(value)} is not {name}", group, key)
         if isinstance(value, int | float) and not abs(value) <= MOST:
             raise self.error(f"{key} = {_brief(value)}: {MOST:,} at most", group, key)

@@ -111,7 +111,7 @@ def _to_text(value: Any) -> str | None:
         return None
     if isinstance(value, dict):
         return ", ".join(f"{key}={entry}" for key, entry in sorted(value.items())) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return (f"{value:g}" if isinstance(value, float) else str(value)) or None  # of what failed, too early to be known
 
 
 def _first_values(series: Series[Any]) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.machine.environment import child_variables, cores
+from bench.machine.environment import PYTHON, child_variables, cores
 from bench.records.columns import row_maker, schema
 from bench.records.record import Record, parse_each
 from kernels.cards.reading import lines_of, open_regular, pass_line
@@ -95,7 +95,7 @@ class _Helper:
 
     def __init__(self, file: Path, ranges: list[tuple[int, int]], samples: bool) -> None:
         self.child = subprocess.Popen(
-            [sys.executable, "-P", "-c", "from bench.records.parse import _helper_main; _helper_main()"],
+            [*PYTHON, "-c", "from bench.records.parse import _helper_main; _helper_main()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=child_variables(),

@@ -9,7 +9,7 @@ Schema history (readers take old records, the writer writes the newest; tests/be
      `gpu` and `flushed_gpu` in `throttled`). `gpu_ns` of older records stays, and is no device time: its events enclose
      the host's launches
   4  2026-11: the network that was built (`network`): where it is from, its weights' origin, classes, channels
-  5  2026-11: several throughput windows (`windows`), of which `throughput` is the one of median rate
+  5  2026-11: several throughput windows (`windows`), of which `throughput` is the one of median rate; `flushed_watch`
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ class Record:
     windows: list[parts.Window] = field(default_factory=list)  # of throughput, in order; none up to schema 4
     throttled: parts.Throttled = field(default_factory=parts.Throttled)
     watch: Watch = field(default_factory=Watch)
+    flushed_watch: Watch = field(default_factory=Watch)  # of `flushed_ns` and `flushed_gpu_ns`, which come later
     energy: parts.Energy = field(default_factory=parts.Energy)
     largest: parts.Largest = field(default_factory=parts.Largest)  # of a case with batch `max`
     warmup: parts.Warmup = field(default_factory=parts.Warmup)

@@ -27,8 +27,11 @@ class Store:
     """The records in a folder, which the first append creates."""
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        self.file = self.folder / FILE
+        path = Path(folder)
+        if path.suffix == ".parquet" and path.is_file():
+            raise StoreError(f"{path} has columns and no whole records: `bench.load` reads it; name its results folder")
+        is_file = path.suffix == ".jsonl" and path.is_file()  # records that were copied, as `load` reads them
+        self.folder, self.file = (path.parent, path) if is_file else (path, path / FILE)
         self.damage: list[str] = []  # a sentence for each line that `read` left out
 
     @contextmanager

@@ -73,7 +73,7 @@ def compare(
     with damage_on_stderr():
         sides = read_sides(*folders, filter or [], exclude or [])
     comparison = compare_sides(folders, sides, metrics, minimums, fields)
-    steps = [] if err_is_quiet() else text.advice(comparison, plan_of(sides[1]), str(folders[1]))
+    steps = [] if err_is_quiet() else text.advice(comparison, plan_of(sides[1]), *map(str, folders))
     if as_json:
         print_json({"summary": text.summary(comparison), "next": steps} | comparison.as_json())
     elif as_csv:

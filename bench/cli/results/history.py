@@ -28,7 +28,7 @@ from bench.cli.console import (
 )
 from bench.plans.words import narrow
 from bench.records.places import store_at
-from bench.runs.worktree import commit_order
+from bench.runs.worktree import commit_order, is_shallow
 from bench.verdicts.metrics import METRICS, metric_named
 
 USUAL = ("latency", "throughput")
@@ -66,7 +66,7 @@ def history(
     try:
         with damage_on_stderr():
             places = [store_at(store) for store in stores or [paths.LOCAL]]
-            series = read_history(places, names, commit_order())
+            series = read_history(places, names, commit_order(), is_shallow())
     except ModuleNotFoundError as error:
         stop(f"change points need {error.name}: pip install ruptures", UNABLE)
     kept = narrow(dict.fromkeys(one.case for one in series), filter or (), exclude or (), "these stores at a commit")

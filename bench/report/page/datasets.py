@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise
@@ -9,12 +10,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench.errors import StoreError
 from bench.plans.case import Case
 from bench.records import same
 from bench.records.record import Record
 from bench.report.page.settings import case_fields
 from bench.roofline.layers import SCHEMA, layer_name
-from bench.runs.worktree import commit_order
+from bench.runs.worktree import commit_order, is_shallow
 from bench.verdicts.history import Series, read_history
 from kernels.cards.reading import read_json_file
 
@@ -76,12 +78,17 @@ def _layers_of_file(content: dict[str, Any], settings: dict[same.Key, int]) -> l
 
 
 def history_rows(folders: Iterable[Path], damage: list[str]) -> list[dict[str, Any]]:
-    """Return a row for each case, metric and commit, cases that changed first; a missing library adds to `damage`."""
+    """Return a row for each case, metric and commit, cases that changed first; what is left out adds to `damage`."""
     try:
-        every = read_history(folders, list(METRICS), commit_order())
+        with warnings.catch_warnings(record=True) as caught:
+            every = read_history(folders, list(METRICS), commit_order(), is_shallow())
     except ModuleNotFoundError as error:
         damage.append(f"the history needs {error.name}: pip install ruptures")
         return []
+    except StoreError as error:
+        damage.append(f"without a history: {error}")
+        return []
+    damage += [text for warning in caught if (text := str(warning.message)).startswith("left out: ")]
     several = [series for series in every if len(series.points) > 1]
     named = len({series.machine for series in several}) > 1
     rows: list[dict[str, Any]] = []
