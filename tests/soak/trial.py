@@ -155,7 +155,7 @@ def files_of(trial: Trial) -> list[Path]:
 
 @dataclass
 class Moment:
-    """A fault waits for its moment: so many seconds into the life of its victim, or of the parent after the last one."""
+    """A fault waits for its moment: so many seconds into its victim's life, or for the parent after the last fault."""
 
     fault: Fault
     delay: float
