@@ -27,6 +27,9 @@ class Settings:
     samples: int = 10  # at least this many
     noise: float = 0.02  # target relative half-width of the median's 95 % confidence interval
     throughput_s: float = 1.0  # the unsynchronised window
+    turns: int = 1  # on a CPU, at most this many windows in turns with other cases; 1: each case measures on its own
+    turn_s: float = 0.25  # the window of a turn
+    group_s: float = 150.0  # the time of cases that take turns, which decides how many they take
     flush_batch: int = 4  # batches up to this are timed with flushed caches too: to larger ones they make no difference
     energy_s: float = 0.0  # the window energy is measured over: 0 for none, else at least 5
     ratio: float = 0.02  # target relative half-width of the 95 % confidence interval of the ratio to eager
@@ -38,7 +41,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            least = {"samples": 1, "buffers": 2}.get(name, 0)
+            least = {"samples": 1, "buffers": 2, "turns": 1}.get(name, 0)
             if not value >= least or (name in ("noise", "ratio", "limit_s") and value <= 0):
                 raise ValueError(f"{name} = {value} is too small")
         if 0 < self.energy_s < ENERGY_S:
@@ -78,4 +81,4 @@ def changed_settings(settings: Settings, words: Mapping[str, float]) -> Settings
 # Settings of `bench verify`: one execution for each measurement
 ONCE = dict.fromkeys(
     ("warmup_s", "warmup_limit_s", "latency_s", "latency_limit_s", "throughput_s", "energy_s"), 0.0
-) | {"samples": 1, "flush_batch": 0}
+) | {"samples": 1, "flush_batch": 0, "turns": 1}

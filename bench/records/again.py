@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.commands import command_line
-from bench.errors import PlanError, RecordError
+from bench.errors import PlanError
 from bench.plans.case import MAX, Case
 from bench.plans.choose import ADHOC
 from bench.plans.plan import AXES, Plan, load_plan, plan_names
 from bench.plans.settings import P99_SAMPLES, Settings, changed_settings
-from bench.records.record import Record
+from bench.records.record import Record, read_each
 from bench.records.same import FREE
 from bench.records.store import FILE
 
@@ -60,12 +60,10 @@ def _command(words: Sequence[object], naming: Sequence[str], rest: Sequence[obje
 
 def first_record(folder: Path, cases: Collection[str]) -> Record | None:
     """Return the first good record of one of the cases in a results folder; None where there is none."""
-    with suppress(OSError), (folder / FILE).open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            with suppress(RecordError):
-                record = Record.parse(line)
-                if record.status == "ok" and record.case.name in cases:
-                    return record
+    with suppress(OSError):
+        for _, record in read_each(folder / FILE):
+            if isinstance(record, Record) and record.status == "ok" and record.case.name in cases:
+                return record
     return None
 
 

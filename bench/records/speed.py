@@ -55,14 +55,12 @@ def turn_rates(record: Record) -> dict[Turn, float]:
 
 
 def disturbed_turns(records: Iterable[Record]) -> set[Turn]:
-    """Return the turns that count for none of these records, as one of them was disturbed in it."""
-    records = list(records)
+    """Return the turns that count for none of these records, as one of them has disturbed windows alone in it."""
     return {
-        (record.round, window["turn"])
+        turn
         for record in records
         if len({window["turn"] for window in record.windows}) > 1
-        for window in record.windows
-        if "disturbed" in window
+        for turn in {(record.round, window["turn"]) for window in record.windows} - turn_rates(record).keys()
     }
 
 

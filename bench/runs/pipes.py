@@ -44,6 +44,7 @@ class Pipes:
         self.unsent = memoryview(b"")
         self.on_stage = on_stage
         self.stage = "start"
+        self.root = ""  # of the checkout whose code the child says that it runs
         self.answer: dict[str, Any] | None = None
         self.paused: dict[str, Any] | None = None  # what it said as it paused
         self.garbage = ""  # the first line that is no message
@@ -141,6 +142,8 @@ class Pipes:
             message = None
         if not _is_message(message):
             self.garbage = repr(line[:200].decode(errors="replace"))
+        elif "root" in message:
+            self.root = str(message["root"])
         elif "stage" in message:
             self.stage = message["stage"]
             self.on_stage(self.stage)

@@ -26,6 +26,8 @@ from bench.runs.pipes import Pipes
 from bench.runs.wire import A, Job, Json, MessageError, parse_answer
 from resnet.code import FOLDERS
 
+WORKER = "bench.worker"
+WHERE_ELSE = "sitecustomize.py and the .pth files of site-packages for what leads there"
 VMSTAT = Path("/proc/vmstat")
 
 
@@ -64,8 +66,9 @@ HERE = Home()
 class Child:
     """A running child process; `wall_s` are the seconds that it was at work, without its pauses."""
 
-    def __init__(self, pipes: Pipes, oom_kills_before: int | None, start: float) -> None:
+    def __init__(self, pipes: Pipes, oom_kills_before: int | None, start: float, home: Home | None = None) -> None:
         self._pipes, self._oom_kills_before, self._start = pipes, oom_kills_before, start
+        self._home = home  # where it is a worker, which names the checkout whose code it runs
         self._limit_s, self._timed_out, self._killed = 0.0, False, False
         self.wall_s = 0.0
 
@@ -92,6 +95,8 @@ class Child:
             self._pipes.dump_stack()
         self.kill()
         self._pipes.poll(0)
+        if self._home and self._pipes.answer and (reason := _foreign_code(self._pipes.root, self._home)):
+            return Answer("error", reason, {}, self.wall_s)
         return _answer_from(self._pipes, self._timed_out, self._limit_s, self._oom_kills_before, self.wall_s)
 
     def kill(self) -> None:
@@ -101,25 +106,43 @@ class Child:
             _kill(self._pipes.child)
 
 
+class Unstarted(Child):
+    """A child whose process could not be started."""
+
+    def __init__(self, error: OSError) -> None:
+        self.wall_s, self._error = 0.0, error
+
+    def work(self, limit_s: float, stop: Event | None = None) -> None:
+        """There is nothing to wait for."""
+
+    def answer(self) -> Answer[Json]:
+        status = "memory" if self._error.errno == errno.ENOMEM else "crash"
+        return Answer(status, f"its process could not be started: {self._error.strerror}", {}, 0.0)
+
+
 @contextmanager
 def started(
     job: Json,
     on_stage: Callable[[str], None] = lambda name: None,
-    module: str = "bench.worker",
+    module: str = WORKER,
     home: Home = HERE,
     talks: bool = False,
 ) -> Iterator[Child]:
     """Start a fresh process of `module` that does `job`; it, and every process started by it, is dead after this.
 
-    `on_stage` is called with the name of each stage that the child enters. One that `talks` may pause. Raises OSError.
+    `on_stage` is called with the name of each stage that the child enters. One that `talks` may pause.
     """
     start, oom_kills_before = time.monotonic(), _count_oom_kills()
     with ExitStack() as stack:
         with _interrupts_deferred():  # one in the middle would leave a child that nobody knows of
-            process, reader = _spawn(module, home)
-            pipes = stack.enter_context(closing(Pipes(process, reader, job, on_stage, talks)))
-            child = Child(pipes, oom_kills_before, start)
-            stack.callback(child.kill)
+            try:
+                process, reader = _spawn(module, home)
+            except OSError as error:  # too many processes or open files, or no memory for one more
+                child: Child = Unstarted(error)
+            else:
+                pipes = stack.enter_context(closing(Pipes(process, reader, job, on_stage, talks)))
+                child = Child(pipes, oom_kills_before, start, home if module == WORKER else None)
+                stack.callback(child.kill)
         yield child
 
 
@@ -127,7 +150,7 @@ def ask(
     job: Json,
     limit_s: float,
     on_stage: Callable[[str], None] = lambda name: None,
-    module: str = "bench.worker",
+    module: str = WORKER,
     home: Home = HERE,
     stop: Event | None = None,
 ) -> Answer[Json]:
@@ -135,19 +158,9 @@ def ask(
 
     In a thread, which no keyboard interrupts, Stopped is raised soon after another thread sets `stop`.
     """
-    with ExitStack() as stack:
-        try:
-            child = stack.enter_context(started(job, on_stage, module, home))
-        except OSError as error:
-            return not_started(error)
+    with started(job, on_stage, module, home) as child:
         child.work(limit_s, stop)
         return child.answer()
-
-
-def not_started(error: OSError) -> Answer[Any]:
-    """Return the answer of a process for which there were too many, too many open files, or too little memory."""
-    status = "memory" if error.errno == errno.ENOMEM else "crash"
-    return Answer(status, f"its process could not be started: {error.strerror}", {}, 0.0)
 
 
 def request(
@@ -168,6 +181,17 @@ def checked(job: Job[A], answer: Answer[Json]) -> Answer[A]:
     except MessageError as error:
         return Answer("crash", f"its process answered with a wrong message: {error}", cast(A, {}), answer.wall_s)
     return Answer(answer.status, answer.reason, data, answer.wall_s)
+
+
+def _foreign_code(root: str, home: Home) -> str:
+    """Return a sentence where a child that names `root` as its code's ran other code than that of `home`, or "".
+
+    A child of an older commit names none, and `bench.runs.worktree` has checked what it imports.
+    """
+    if root == str(home.root.resolve()) or (not root and home is not HERE):
+        return ""
+    other = f"the code of another checkout, {Path(root).name}" if root else "another version of the code"
+    return f"its process ran {other}; see {WHERE_ELSE}"
 
 
 def _spawn(module: str, home: Home) -> tuple[subprocess.Popen[bytes], int]:
