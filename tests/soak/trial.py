@@ -26,7 +26,6 @@ warmup_limit_s = 0.1
 latency_s = 0.2
 latency_limit_s = 0.3
 throughput_s = 0.5
-steal = 1.0
 flush_batch = 0
 threads = 1
 limit_s = 60
@@ -187,7 +186,8 @@ class Fate:
                 befallen = Befallen(moment.fault, victim, time.monotonic(), into)
                 self.trial.faults.append(befallen)
                 befallen.spans = befallen.fault.act(victim, self.random)
-                self.last = into + time.monotonic() - befallen.at
+                befallen.until = time.monotonic()
+                self.last = into + befallen.until - befallen.at
                 return
 
 
