@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from statistics import median
+from typing import Any
 
 import psutil
 
@@ -67,12 +68,12 @@ class Events:
 
 @dataclass(frozen=True)
 class Ended:
-    """A case of the group that has ended: when its process started, its answer, and its earlier attempts."""
+    """A case that has ended: when its process started, its answer, and its earlier attempts."""
 
     case: Case
-    started: str
-    answer: Answer[Json]
-    attempts: list[Attempt]
+    started: str  # ISO 8601, UTC
+    answer: Answer[Any]
+    attempts: list[Attempt] = field(default_factory=list)
 
 
 @dataclass

@@ -14,7 +14,6 @@ from torch import Tensor
 from bench.machine.readings import PERIOD_S, Reading, Readings, Span
 from bench.machine.watch import Watch
 from bench.plans.plan import Settings
-from bench.records import fields
 from bench.runs.wire import Pause, Paused
 from bench.worker.measure.clock import Clock
 from bench.worker.measure.measure import Measured
@@ -51,10 +50,8 @@ class Turns:
             expected_ns = min(expected_ns, window.ns * len(inputs[0]) / window.images)
             measured.windows.append(window)
             self._await_reading(window.span[1])
-            words["windows"] = cast(
-                list[fields.Window],
-                window_fields([window], self.readings(), settings.steal, measured.latency.ran_share)[0],
-            )
+            rows, _ = window_fields([window], self.readings(), settings.steal, measured.latency.ran_share)
+            words = cast(Paused, words | {"windows": rows})
         if not measured.windows and settings.throughput_s:
             measured.windows = measure_windows(forward, inputs, clock, settings.throughput_s, expected_ns)
 

@@ -35,9 +35,8 @@ from bench.machine.facts import Environment
 from bench.paths import new_run_folder
 from bench.plans.choose import Selection, check_plan, choose
 from bench.plans.plan import Plan
-from bench.runs.ab import LOOKS, Duel
+from bench.runs.ab import LOOKS, Duel, harness_changes
 from bench.runs.estimate import in_words
-from bench.runs.measuring import harness_changes
 from bench.runs.worktree import checkouts, unchanged
 from bench.text import plural
 from bench.verdicts.folders import gate_code
