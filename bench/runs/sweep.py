@@ -30,7 +30,7 @@ from bench.runs.job import REFERENCE_LIMIT_S, CaseAnswer, CaseJob, ReferenceAnsw
 from bench.runs.process import Ask, checked, request
 from bench.runs.standing import References, earlier_records, standing, without
 from bench.runs.throttled import reason_to_retry, withhold
-from bench.runs.turns import Ended, Events, Group
+from bench.runs.turns import Ended, Events, Group, next_turn
 from resnet.variants import find_variant
 
 
@@ -220,13 +220,12 @@ class Sweep:
         if reference.status != "ok":
             yield from (turn.run() for turn in turns)  # none has a process
             return
-        earlier = [window["turn"] for r in self._records if r.round == number for window in r.windows]
         group = Group(
             list(places),
             partial(self._start, reference.data["paths"]),
             replace(settings, group_s=min(settings.group_s, self._budget.left_s())),
             random.Random(f"turns {self.seed} {number}"),
-            max(earlier, default=0) + 1,
+            next_turn(self._records, number),
             over=self._over_budget,
             events=self.events,
         )
