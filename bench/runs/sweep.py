@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import tempfile
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
@@ -11,9 +10,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, groupby
+from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
+from bench.files import owned_folder
 from bench.machine.environment import device
 from bench.machine.facts import Environment
 from bench.plans.case import Case
@@ -239,7 +240,7 @@ class Sweep:
         """Start a process of the case, which takes turns."""
         self.events.starts(case)
         with self._caches() as caches:
-            job = replace(self._job(case, paths), caches=caches, in_turns=True)
+            job = replace(self._job(case, paths), caches=str(caches), in_turns=True)
             with process.started(job.to_json(), self.events.stage, talks=True) as child:
                 yield child
 
@@ -252,15 +253,15 @@ class Sweep:
         if case.largest:
             return largest.search_largest(ask, job, self.events.stage)
         with self._caches() as caches:
-            return request(replace(job, caches=caches), job.settings.limit_s, self.events.stage, ask)
+            return request(replace(job, caches=str(caches)), job.settings.limit_s, self.events.stage, ask)
 
     def _job(self, case: Case, paths: dict[str, str]) -> CaseJob:
         settings, build = self.plan.settings, self.plan.build
         return CaseJob(case, settings, device(self.env), self.seed, self.source, paths, build=build)
 
-    def _caches(self) -> AbstractContextManager[str]:
+    def _caches(self) -> AbstractContextManager[Path | str]:
         """Return the context of a process's compile caches: of a cold one an empty folder, else the usual ones."""
-        return tempfile.TemporaryDirectory(prefix="resnet-bench-cold-") if self.cold else nullcontext("")
+        return owned_folder("cold") if self.cold else nullcontext("")
 
     def _make_references(self, cases: list[Case]) -> process.Answer[ReferenceAnswer]:
         self.events.starts(f"references for {cases[0].model} at {cases[0].image}")
@@ -278,7 +279,7 @@ class Sweep:
             ended.case, number, answer.status, answer.reason, place, "", ended.started, answer.wall_s, **measured
         )
         if self.plan.timed:
-            withhold(record, self.plan.settings.samples)
+            withhold(record)
         return record
 
     def _append(self, record: Record) -> Record:
