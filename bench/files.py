@@ -20,6 +20,7 @@ from typing import IO, Any
 from bench.errors import USAGE, StoreError
 from bench.kinds import KINDS, in_the_way, kind_of
 from kernels.cards.files import is_replaced, open_atomic
+from kernels.cards.reading import read_json_file
 
 OTHER = "name another file"
 ANOTHER = f"{OTHER} with -o"
@@ -104,7 +105,7 @@ def read_json(path: Path, schema: int) -> dict[str, Any]:
     Raises StoreError for a newer schema, and OSError, ValueError, KeyError or TypeError, which `reading` turns into
     StoreError, for whatever else is wrong.
     """
-    data = json.loads(path.read_bytes())
+    data = read_json_file(path)
     if not isinstance(data, dict):
         raise TypeError("not a JSON object")
     if not isinstance(data["schema"], int):

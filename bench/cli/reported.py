@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.cli.console import FAILED, UNABLE, out, print_csv, print_json
+from bench.cli.console import FAILED, UNABLE, out, print_csv, print_json, print_text
 from bench.plans.case import Case
 from bench.records.again import command_again
 from bench.records.record import Record
@@ -34,7 +34,7 @@ def print_records(
     elif as_csv:
         print_csv(report_as_rows(records))
     elif as_markdown:
-        print(render_markdown(records, view), end="")
+        print_text(render_markdown(records, view))
     else:
         print_report(out, records, folder, settle, view)
 
