@@ -111,14 +111,19 @@ def _naming(cases: Sequence[Case], plan: Plan | None) -> list[str]:
     if plan.name == ADHOC and len(cases) == 1:
         return [cases[0].name]
     words = [] if plan.name == ADHOC else [_word(plan.name)]
-    if not set(cases) <= set(plan.cases):
+    every = set(plan.cases)
+    if not set(cases) <= every:
+        combinations = 1
         for axis in AXES:
             values = dict.fromkeys(getattr(case, axis) for case in cases)
+            combinations *= len(values)
             words += [
                 f"--{axis}",
                 ",".join("max" if axis == "batch" and value == MAX else str(value) for value in values),
             ]
-    return words if set(plan.cases) == set(cases) else words + names
+        if plan.name == ADHOC and combinations == len(set(cases)):
+            return words
+    return words if every == set(cases) else words + names
 
 
 def _settings(record: Record, planned: Settings) -> tuple[list[str], list[str]]:
