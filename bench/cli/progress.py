@@ -80,8 +80,8 @@ class Progress(Events):
         self.running.discard(record.case)
         self.bar.update(self.task, completed=self.count, left=self._left())
         if record.status != "ok":
-            reason = record.reason.splitlines()[0] if record.reason else ""
-            err.print(f"[red]{record.status}[/] {record.case.name}: {escape(reason)}", soft_wrap=True)
+            # the reason stands below the table
+            err.print(f"[red]{record.status}[/] {escape(record.case.name)}", soft_wrap=True)
         elif not err.is_terminal:
             hint(f"[{self.count}/{self.total}] {record.case.name}  {record.wall_s:.0f} s  {self._left()}")
 
