@@ -19,7 +19,7 @@ PYTHON ?= $(shell for p in $(if $(VENV),"$(VENV)/bin/python") python3.12 python3
 	"$$p" -c '$(SERVES)' 2>/dev/null && echo "$$p" && exit; done; echo python3)
 RUN = "$(if $(VENV),$(VENV)/bin/python,$(PYTHON))" -m
 
-.PHONY: help setup bench test check counts mutants report models ab history kernels static gpu gpu-pack clean
+.PHONY: help setup bench test check counts mutants soak report models ab history kernels static gpu gpu-pack clean
 
 help:
 	@echo "make setup    make the environment in $(or $(VENV),none), once; the other targets do it themselves"
@@ -28,6 +28,7 @@ help:
 	@echo "make check    format, lint, types, layering, tables in prose; changes no file"
 	@echo "make counts   lines, vague names and longest functions by room, against their limits; ARGS=\"--base main\" beside a commit"
 	@echo "make mutants  plant the faults of tests/mutants in a copy, and name the test that each turns red"
+	@echo "make soak     200 faults to running sweeps at random moments, and what they cost counted; half an hour"
 	@echo "make report   put the tables of the records into the prose again"
 	@echo "make models   architectures of timm and torchvision by variants, through the gate, into docs/MODELS.md; minutes"
 	@echo "make ab       two commits in turns: make ab BASE=main HEAD=HEAD PLAN=smoke; HEAD=. is the working tree"
@@ -50,7 +51,7 @@ setup:
 
 # An environment of ours holds everything; an interpreter of the user's own is asked only for what the target needs.
 EXTRAS = $(if $(VENV),dev)
-test check mutants: EXTRAS = $(if $(VENV),dev,test)
+test check mutants soak: EXTRAS = $(if $(VENV),dev,test)
 
 bench: setup
 	@$(RUN) bench run $(PLAN) $(ARGS)
@@ -82,6 +83,9 @@ counts: setup
 
 mutants: setup
 	@$(RUN) tests.mutants $(ARGS)
+
+soak: setup
+	@$(RUN) tests.soak $(ARGS)
 
 report: setup
 	@$(RUN) bench report --splice

@@ -13,6 +13,7 @@ Importing it imports neither torch nor pandas. `run` runs a `Sweep`; a program t
 uses it directly. Every error that the user can cure is a `BenchError`.
 """
 
+from bench import ends  # noqa: F401 - first, so that an interrupt may come while the others load
 from bench.errors import BenchError
 from bench.plans.case import Case
 from bench.plans.plan import Plan, Settings, load_plan

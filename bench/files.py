@@ -23,6 +23,7 @@ from bench.kinds import KINDS, in_the_way, kind_of
 from kernels.cards.files import NO_ROOM, describe_room, is_replaced, open_atomic
 from kernels.cards.owned import owned_folder as owned_folder
 from kernels.cards.owned import sweep_folders as sweep_folders
+from kernels.cards.reading import read_json_file
 
 NAME_BYTES = 255  # of a file's or a folder's name, on every usual file system
 OTHER = "name another file"
@@ -128,7 +129,7 @@ def read_json(path: Path, schema: int) -> dict[str, Any]:
     Raises StoreError for a newer schema, and OSError, ValueError, KeyError or TypeError, which `reading` turns into
     StoreError, for whatever else is wrong.
     """
-    data = json.loads(path.read_bytes())
+    data = read_json_file(path)
     if not isinstance(data, dict):
         raise TypeError("not a JSON object")
     if not isinstance(data["schema"], int):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -11,12 +12,37 @@ if TYPE_CHECKING:
 
 WORDS = "Words: docs/GLOSSARY.md."  # the end of every table's legend
 USUAL = 224  # pixels a side, which are left out
+# Characters that act on a terminal or hide text: controls but tab and line feed, bidirectional and zero-width ones,
+# line separators, tags, halves of surrogate pairs
+UNSEEN = re.compile(
+    "[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
 
 
 def digits(value: float) -> str:
     """Format a number with four significant digits and no exponent."""
     whole = len(str(int(value)))
     return f"{value:,.{max(0, 4 - whole) if value >= 1 else 4}f}"
+
+
+def percent_change(ratio: float, places: int = 1) -> str:
+    """Return a ratio as a change in percent, `+3.1`, with no more digits than can mean something: `>+1000`."""
+    percent = 100 * (ratio - 1)
+    if percent > 1000 or percent < -99:
+        return ">+1000" if percent > 0 else "<-99"
+    return f"{percent:+.{places if abs(percent) < 100 else 0}f}"
+
+
+def percent_interval(low: float, high: float) -> str:
+    """Return an interval of a ratio as changes in percent, `-1.2 to +3.4`; one that is wide has no decimals."""
+    places = 1 if high - low < 1 else 0
+    return f"{percent_change(low, places)} to {percent_change(high, places)}"
+
+
+def half_width_percent(half_width: float, places: int = 1) -> str:
+    """Return half a relative interval in percent, without a sign; `>100` where it says no more than that."""
+    return f"{100 * half_width:.{places}f}" if half_width <= 1 else ">100"
 
 
 def plural(count: int, one: str, more: str = "") -> str:
@@ -26,8 +52,13 @@ def plural(count: int, one: str, more: str = "") -> str:
 
 def did_you_mean(word: str, words: Collection[str]) -> str:
     """Return ` (did you mean NAME?)` with the nearest of `words`; empty if none is near."""
-    near = get_close_matches(word, words, n=1)
+    near = get_close_matches(word[:200], words, n=1)  # the search for one in a megabyte takes minutes
     return f" (did you mean {near[0]}?)" if near else ""
+
+
+def visible(text: str) -> str:
+    """Return text as it may be printed: a character of UNSEEN is shown as Python writes it, `\\x1b`."""
+    return UNSEEN.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def at_pixels(image: int) -> str:
@@ -54,12 +85,13 @@ def markdown_table(titles: Sequence[str], rows: Iterable[Iterable[str]], text: i
     """Return the lines of a Markdown table; `text` is as in `grid`."""
     rules = ["---" if _is_text(place, title, text) else "---:" for place, title in enumerate(titles)]
     head = "".join(f"| {title} " if title else "| " for title in titles) + "|"
-    return [head, f"|{'|'.join(rules)}|", *(f"| {' | '.join(cells)} |" for cells in rows)]
+    return [head, f"|{'|'.join(rules)}|", *(f"| {' | '.join(map(markdown_cell, cells))} |" for cells in rows)]
 
 
 def markdown_cell(text: str) -> str:
-    """Return text on one line, with HTML and the end of a table's cell escaped."""
-    return " ".join(text.split()).replace("<", "&lt;").replace("|", "\\|")
+    """Return text on one line, with HTML and the end of a table's cell escaped; what is escaped stays as it is."""
+    one_line = visible(" ".join(text.split())).replace("<", "&lt;")
+    return re.sub(r"(?<!\\)((?:\\\\)*)\|", r"\1\\|", one_line)
 
 
 def _is_text(place: int, title: str, text: int | Collection[str]) -> bool:

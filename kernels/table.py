@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kernels.cards import files
+from kernels.cards.reading import read_json_file
 from kernels.kinds import space_of
 from kernels.space.config import Config
 from kernels.space.layer import Layer
@@ -83,7 +84,7 @@ class Table:
     def read(path: Path) -> Table:
         """Return a file's table. Raises ValueError for a file that is none, OSError for one that cannot be read."""
         try:
-            return Table.from_json(json.loads(path.read_text()))
+            return Table.from_json(read_json_file(path))
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: not a table of configurations: {error}") from error
 

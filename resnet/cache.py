@@ -16,7 +16,7 @@ import os
 import stat
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -144,6 +144,12 @@ def cached_file(
         return elsewhere, _is_whole(elsewhere) or _make(elsewhere, write)
     except _NotOurs as reason:
         raise CacheError(f"{elsewhere} cannot be written: {reason}; set {VARIABLE} to another folder") from None
+
+
+def tell_notes(sentences: Iterable[str]) -> None:
+    """Warn of what another process had in `notes`."""
+    for text in sentences:
+        _tell(text)
 
 
 def file_digest(path: Path) -> str:

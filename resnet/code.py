@@ -70,7 +70,7 @@ def find_code(name: str) -> str | None:
     module = outside_parts(name)[0]
     spec, room = _find(module), module.partition(".")[0]
     if spec is not None and room in OUR_ROOMS and not Path(spec.origin or "").resolve().is_relative_to(OURS / room):
-        return f"{room} is a package of this project: {Path(spec.origin or room).name} needs another name"
+        return _taken(room, spec)
     if spec is not None:
         return None
     if "/" in module or module.endswith(".py"):
@@ -93,6 +93,8 @@ def load_code(name: str) -> Code:
     reason = find_code(name)
     if reason:
         raise CodeError(reason)
+    for room in OUR_ROOMS:  # before a folder that may have modules of these names
+        importlib.import_module(room)
     folder = next((folder for folder in folders() if _find(module_name.partition(".")[0], [folder])), None)
     if folder and folder not in sys.path:
         sys.path.insert(0, folder)
@@ -100,7 +102,14 @@ def load_code(name: str) -> Code:
     assert spec
     file = Path(spec.origin or "")
     _authors.add(_top_folder(module_name, file))
-    value: Any = importlib.import_module(module_name)
+    try:
+        value: Any = importlib.import_module(module_name)
+    except ImportError as error:
+        room = (error.name or "").partition(".")[0]
+        theirs = _find(room, [folder]) if room in OUR_ROOMS and folder else None
+        if not theirs:
+            raise
+        raise CodeError(f"{file.name} imports {room}, and {_taken(room, theirs)}") from error
     file = Path(getattr(value, "__file__", None) or file)
     version = str(getattr(value, "__version__", "") or _package_version(module_name))
     for part in path.split("."):
@@ -111,6 +120,10 @@ def load_code(name: str) -> Code:
         raise CodeError(f"{path} in {file.name} is of type {type(value).__name__}, which cannot be called")
     digest = sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
     return Code(name, value, file, digest, version, {key: value_of(text) for key, text in arguments.items()})
+
+
+def _taken(room: str, theirs: ModuleSpec) -> str:
+    return f"{room} is a package of this project: {Path(theirs.origin or room).name} needs another name"
 
 
 def blame(error: BaseException) -> str | None:

@@ -39,7 +39,7 @@ from bench.records.record import Record
 from bench.records.same import RESUME, SweepConditions, differences
 from bench.records.store import FILE, Store
 from bench.roofline import ceilings
-from bench.runs.sweep import GOOD
+from bench.runs.standing import GOOD
 from kernels.cards import places
 from kernels.compiled.bundle import BUNDLE_VARIABLE
 

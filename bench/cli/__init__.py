@@ -27,6 +27,7 @@ from bench.cli.measure import list as list_command
 from bench.cli.results import capacity, compare, formats, history, recommend, report
 from bench.cli.streams import outlive_readers
 from bench.commands import command_line
+from bench.ends import end_in_order
 from bench.errors import EXIT_CODES, USAGE, BenchError
 from bench.files import Replacing
 from bench.machine.provenance import describe_version
@@ -146,6 +147,7 @@ for panel, commands in COMMANDS:
 
 def main() -> None:
     """Run the console script `bench`."""
+    end_in_order()
     outlive_readers()
     cache_warnings_as_sentences()
     completing = {"--install-completion", "--show-completion"} & set(sys.argv[1:2])  # of the word `bench` in a shell

@@ -47,4 +47,4 @@ def _words(parameter: Any, value: Any) -> Iterator[str]:
         if is_option:
             yield parameter.opts[0]
         if item is not True:
-            yield str(item.value if isinstance(item, Enum) else item)
+            yield str(item.value if isinstance(item, Enum) else item).removesuffix(".0" * isinstance(item, float))

@@ -15,6 +15,7 @@ from bench.machine.visible import device_visible
 from bench.plans.axes import split_words
 from bench.plans.choose import Selection
 from bench.plans.plan import AXES
+from bench.plans.settings import P99_SAMPLES
 from resnet.names import Build
 
 CASES, MODEL, MEASURING = "Cases", "Model and device", "Measuring, in place of the plan's settings"
@@ -74,6 +75,13 @@ SETTINGS_OPTIONS: dict[str, Any] = {
         Option(
             min=0, metavar="SECONDS", rich_help_panel=MEASURING,
             help="Sample each time, and count images a second, for so long at least.",
+        ),
+    ],
+    "p99": Annotated[
+        bool | None,
+        Option(
+            "--p99", rich_help_panel=MEASURING,
+            help=f"Take the {P99_SAMPLES} latencies that a p99 needs; minutes a case, none with flushed caches.",
         ),
     ],
 }  # fmt: skip

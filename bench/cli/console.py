@@ -19,11 +19,13 @@ from bench.cli.tables import Column as Column
 from bench.cli.tables import Csv as Csv
 from bench.cli.tables import Json as Json
 from bench.cli.tables import Markdown as Markdown
+from bench.cli.tables import Screen as Screen
 from bench.cli.tables import console_for as console_for
 from bench.cli.tables import out as out
 from bench.cli.tables import print_csv as print_csv
 from bench.cli.tables import print_json as print_json
 from bench.cli.tables import print_table as print_table
+from bench.cli.tables import print_text as print_text
 from bench.errors import FAILED as FAILED
 from bench.errors import STOPPED as STOPPED
 from bench.errors import UNABLE as UNABLE
@@ -39,7 +41,7 @@ from bench.records.store import narrow_records, read_folders
 from bench.report.views import VIEWS
 from resnet.cache import CacheWarning
 
-err = Console(stderr=True, highlight=False)
+err = Screen(stderr=True, highlight=False)
 
 FilterOption = partial(
     Option, "-f", "--filter", metavar="GLOB",
@@ -82,7 +84,7 @@ def is_live() -> bool:
 
 def spinner(text: str) -> Status:
     """Return a spinner on stderr, a context manager; with `--quiet` one that shows nothing."""
-    return Status(text, console=Console(stderr=True, quiet=True) if err_is_quiet() else err)
+    return Status(text, console=Screen(stderr=True, quiet=True) if err_is_quiet() else err)
 
 
 class _Quiet:

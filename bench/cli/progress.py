@@ -13,7 +13,7 @@ from bench.cli.console import device_line, err, hint, is_live
 from bench.machine.facts import Environment
 from bench.plans.case import Case
 from bench.records.record import Record
-from bench.runs.sweep import Events
+from bench.runs.turns import Events
 
 
 class Progress(Events):
@@ -56,6 +56,16 @@ class Progress(Events):
 
     def stage(self, name: str) -> None:
         self._update(name)
+
+    def ready(self, case: Case, p50_ns: float) -> None:
+        """Print a row of a case that waits for its turns: its median latency, and the images per second of that."""
+        self.running.discard(case)
+        rate = case.batch / p50_ns * 1e9
+        err.print(f"{case.name}  so far {p50_ns / 1e6:.4g} ms, {rate:.4g} images/s", markup=False, soft_wrap=True)
+
+    def turn(self, case: Case, number: int) -> None:
+        self.what = case.name
+        self._update(f"turn {number}")
 
     def ended(self, record: Record) -> None:
         if record.status == "skipped":

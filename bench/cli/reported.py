@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.cli.console import out, print_csv, print_json
+from bench.cli.console import out, print_csv, print_json, print_text
 from bench.records.record import Record
 from bench.report.markdown import render_markdown
 from bench.report.terminal import print_report
@@ -20,6 +20,6 @@ def print_records(
     elif as_csv:
         print_csv(report_as_rows(records))
     elif as_markdown:
-        print(render_markdown(records, view), end="")
+        print_text(render_markdown(records, view))
     else:
         print_report(out, records, folder, view)

@@ -16,19 +16,34 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 from typer import Option
 
-from bench.text import grid, markdown_cell, markdown_table
+from bench.text import grid, markdown_cell, markdown_table, visible
 
-out = Console(highlight=False, soft_wrap=False)
+
+class Screen(Console):
+    """A console on which no text acts: what a field of a record or a file's name holds is shown (`visible`)."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Make text of a string before it is laid out, so that a table is as wide as what is shown."""
+        return super().render_str(visible(text), **options)
+
+    def render(self, renderable: RenderableType, options: Any = None) -> Iterator[Segment]:
+        """Yield what is printed; the one way out for whatever is."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else visible(text), style, control)
+
+
+out = Screen(highlight=False, soft_wrap=False)
 
 
 def _alone(context: typer.Context, parameter: typer.CallbackParam, value: bool) -> bool:
@@ -65,7 +80,12 @@ class Column:
 
 
 def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=1))
+    print(json.dumps(value, indent=1).replace("\x7f", "\\u007f"))  # the one control that JSON has as it is
+
+
+def print_text(text: str) -> None:
+    """Print a finished text, as Markdown or CSV, in which no character acts on a terminal."""
+    print(visible(text), end="")
 
 
 def print_table(
@@ -79,7 +99,7 @@ def print_table(
     wrapped = [column.title for column in columns if column.wrapped]
     table = grid(*(column.title for column in columns), text=words, wrapped=wrapped, gap=2)
     for row in rows:
-        table.add_row(*(Text(column.cell(row)) for column in columns))
+        table.add_row(*(Text(visible(column.cell(row))) for column in columns))
     console_for(as_markdown).print(table)
 
 
@@ -108,11 +128,16 @@ def _flatten(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _csv_cell(value: Any) -> Any:
-    """Return a value as it stands in CSV: lists with semicolons, true and false as in JSON."""
+    """Return a value as it stands in CSV: lists with semicolons, true and false as in JSON, a line break as its escape.
+
+    A cell that begins with = is a formula to a spreadsheet, which asks before it runs one: it stays as it is.
+    """
     if isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, list | tuple):
         return ";".join(str(_csv_cell(entry)) for entry in value)
+    if isinstance(value, str):
+        return visible(value).replace("\n", "\\n")
     return "" if value is None or value != value else value
 
 
@@ -151,7 +176,7 @@ class MarkdownConsole(Console):
             self.verbatim = verbatim
             print(file=self.file)
         for line in lines:
-            print(f"    {line}" if verbatim else line, file=self.file)
+            print(visible(f"    {line}" if verbatim else line), file=self.file)
 
 
 def table_as_markdown(table: Table) -> list[str]:

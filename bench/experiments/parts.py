@@ -14,9 +14,8 @@ from dataclasses import dataclass, field, replace
 
 from bench.experiments.lists import Experiment, Piece
 from bench.runs.job import Empty, PartOutcome, PartsJob
-from bench.runs.process import HERE, Answer, Ask, Home
+from bench.runs.process import HERE, Answer, Ask, Home, request
 from bench.runs.process import ask as ask_child
-from bench.runs.request import request
 from bench.runs.restart import InFlight, restart
 
 LATE = 0.9  # of a part's limit: a later death counts as a timeout, as a child's stages arrive with a delay

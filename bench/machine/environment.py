@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import metadata
@@ -16,11 +17,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bench.machine.facts import Environment, Gpu, Processor, Unreadable
+from bench.machine.limits import cpu_quota
 from bench.machine.provenance import ROOT as ROOT
 from bench.machine.provenance import commit_of, unreadable
 from kernels.cards.places import slug
 
 T = TypeVar("T")
+
+# The beginning of every child's command line. -P: else the modules of the current folder, which may be those of another
+# checkout, come before those that `child_variables` name.
+PYTHON = (sys.executable, "-P")
 
 # distribution names, as pip knows them
 PACKAGES = (
@@ -70,7 +76,7 @@ def cpu() -> Processor:
     return {
         "name": name.group(1).strip() if name else platform.processor() or platform.machine(),
         "cores": cores(),
-        "quota": _read(_cpu_quota),
+        "quota": _read(cpu_quota),
         "flags": [flag for flag in CPU_FLAGS if flag in present],
         "governor": _read(lambda: Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()),
         "cache_bytes": cache_bytes(),
@@ -99,18 +105,12 @@ def _cache_bytes() -> int:
     return sum(sizes.values())
 
 
-def _cpu_quota() -> float | None:
-    """Return the cores' worth of time that the control group allows; None without a limit."""
-    quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    return None if quota == "max" else int(quota) / int(period)
-
-
 def _virtual() -> bool:
     return " hypervisor " in Path("/proc/cpuinfo").read_text().replace("\n", " ")
 
 
 def child_variables(root: Path = ROOT) -> dict[str, str]:
-    """Return the environment variables of a Python child that imports this package from the checkout `root`."""
+    """Return the environment variables of a PYTHON child that imports this package from the checkout `root`."""
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))}
 
 

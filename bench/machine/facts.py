@@ -105,5 +105,7 @@ class Watch(TypedDict, total=False):
     temperature_c: Spread
     steal: float  # share of all cores' time
     others: float
+    waited: float  # share of the latency samples' time in which the thread that waited longest had no core
+    gap_s: Seconds  # the longest time without a reading, where that is long
     reasons: dict[str, float]  # shares of the readings, by the reason why clocks were lowered
-    spoilt_s: dict[str, float]  # seconds of throttling, by reason
+    spoilt_s: dict[str, float]  # seconds of throttling and of stops, by reason

@@ -11,8 +11,9 @@ import psutil
 
 from bench.commands import command_line
 from bench.machine.facts import Environment, Gpu
+from bench.machine.limits import free_memory
 from bench.machine.provenance import unreadable
-from bench.machine.watch import REASONS
+from bench.machine.readings import REASONS
 
 MAX_STEAL = 0.02  # share of the time that the hypervisor may give to others
 MIN_FREE = 2 << 30  # bytes of memory
@@ -66,7 +67,7 @@ def _load(env: Environment) -> Iterator[Source]:
     times = psutil.cpu_times_percent(interval=0.5)
     if (share := getattr(times, "steal", 0.0) / 100) > MAX_STEAL:
         yield Source(f"the hypervisor takes {share:.0%} of the time (steal)", "use dedicated cores")
-    free = psutil.virtual_memory().available
+    free = free_memory()
     if free < MIN_FREE:
         yield Source(f"only {free / 2**30:.1f} GiB of memory are free: pages may be swapped", "close what uses it")
 

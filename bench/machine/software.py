@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-from bench.machine.environment import child_variables
+from bench.machine.environment import PYTHON, child_variables
 
 # Modules that the suite imports, the most important first, each with an expression that shows whether it is of use.
 MODULES = {
@@ -35,7 +34,7 @@ TOOLS = {
     "g++": ("g++", "--version"),
     # Triton builds its launchers with these two; it reads the path of libcuda from the loader's cache
     "Python.h": (
-        sys.executable,
+        *PYTHON,
         "-c",
         "import os, sysconfig; h = os.path.join(sysconfig.get_path('include'), 'Python.h');"
         " os.stat(h); print(sysconfig.get_python_version(), 'is there')",
@@ -78,7 +77,7 @@ def check_software() -> list[Software]:
 
 def _module(name: str, expression: str) -> Software:
     program = PROGRAM.format(name=name, top=name.partition(".")[0], expression=expression)
-    code, output, seconds = _run((sys.executable, "-c", program))
+    code, output, seconds = _run((*PYTHON, "-c", program))
     if code:
         return Software(name, "", seconds, _last_line(output))
     try:

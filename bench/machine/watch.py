@@ -1,7 +1,8 @@
 """Readings of the machine during the timing: clocks, throttle reasons, power, temperature, steal time, other work.
 
 A separate process reads ten times a second, as a thread would take the interpreter from the timed code. Samples taken
-while the machine throttled are identified by their times, and dropped. Without torch.
+while the machine throttled are identified by their times, and dropped. It answers in a file of its own, as its stdout
+may have what others print there at an interpreter's start. Without torch.
 """
 
 from __future__ import annotations
@@ -9,188 +10,55 @@ from __future__ import annotations
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
-import tempfile
 import time
-from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from itertools import pairwise
-from math import inf
+from dataclasses import asdict
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-from bench.machine.environment import child_variables, clock_reasons, gpu_handle, gpus_hidden
+from bench.machine.environment import PYTHON, child_variables, clock_reasons, gpu_handle, gpus_hidden
+from bench.machine.readings import PERIOD_S, Reading, Readings
 
-PERIOD_S = 0.1
-# A clock under this share of the window's median is a dip. (nvbench compares with the card's boost clock; a card at its
-# power cap always runs below that, and would have no sample left.)
-DIP = 0.75
-# NVML's reason of a card that has nothing to run and lowers its clocks: it may be read between two launches of a small
-# batch, and while clocks rise from rest. Such a clock is due to the load, and its samples are what a caller sees.
-IDLE = 0x1
-# Reasons that spoil samples. A power cap does not: large batches run at it, for users too.
-REASONS = {
-    "hw-slowdown": 0x8,
-    "sw-thermal": 0x20,
-    "hw-thermal": 0x40,
-    "hw-power-brake": 0x80,
-}
-ALL_REASONS = REASONS | {"power-cap": 0x4}
+# A greater share of all cores' time, or of a window in which a thread waited for a core, disturbs a CPU's timing.
+OTHER_WORK_LIMIT = 0.1
 CORES_READ = 4  # cores whose frequency is read: a read may interrupt the core
-
-Span = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Reading:
-    """One reading; a value that this machine does not have is None. `ns` is the host clock's, as `Clock.now` has it."""
-
-    ns: int
-    steal: int | None = None  # ticks since boot, of all cores
-    ticks: int | None = None
-    others: int | None = None  # busy ticks of all other processes
-    cpu_mhz: float | None = None
-    sm_mhz: float | None = None
-    power_w: float | None = None
-    temperature_c: float | None = None
-    reasons: int | None = None
-
-
-@dataclass(frozen=True)
-class Readings:
-    """The readings of a stretch of time, oldest first; `why` is the reason why there are none."""
-
-    readings: list[Reading] = field(default_factory=list)
-    why: str = ""
-
-    def between(self, span: Span) -> Readings:
-        """Return the readings of `span`: those in it, and the counters of the nearest one on either side.
-
-        A clock just outside may be that of a device at rest.
-        """
-        first, last = span
-        before = [r for r in self.readings if r.ns < first][-1:]
-        after = [r for r in self.readings if r.ns > last][:1]
-        inside = [r for r in self.readings if first <= r.ns <= last]
-        first_counters, last_counters = (
-            [Reading(r.ns, r.steal, r.ticks, r.others) for r in side] for side in (before, after)
-        )
-        return Readings(first_counters + inside + last_counters, self.why)
-
-    def throttled_spans(self, steal: float) -> dict[str, list[Span]]:
-        """Return the spans (first ns, last ns) of throttling, or of more than this share of steal, by reason."""
-        spans: dict[str, list[Span]] = {}
-        medians = {name: _median(_clock(r, name) for r in self.readings) for name in ("sm_mhz", "cpu_mhz")}
-        for earlier, later in pairwise(self.readings):
-            for reason in _reasons(earlier, later, medians, steal):
-                spans.setdefault(reason, []).append((earlier.ns, later.ns))
-        return spans
-
-    def summary(self) -> dict[str, Any]:
-        """Return the least, median and largest of the readings, and the shares of time, for the record."""
-        if not self.readings:
-            return {"unreadable": self.why or "no reading fell into the timing"}
-        summary: dict[str, Any] = {"readings": len(self.readings), "period_s": PERIOD_S}
-        for name in ("sm_mhz", "cpu_mhz", "power_w", "temperature_c"):
-            values = [value for r in self.readings if (value := getattr(r, name)) is not None]
-            if values:
-                summary[name] = [min(values), median(values), max(values)]
-        first, last = self.readings[0], self.readings[-1]
-        for name in ("steal", "others"):
-            if getattr(first, name) is not None:
-                summary[name] = _share(name, first, last)
-        masks = [r.reasons for r in self.readings if r.reasons is not None]
-        if masks:
-            shares = {name: sum(bool(mask & bit) for mask in masks) / len(masks) for name, bit in ALL_REASONS.items()}
-            summary["reasons"] = {name: share for name, share in shares.items() if share}
-        return summary
-
-
-def _clock(reading: Reading, name: str) -> float | None:
-    """Return a clock in MHz; None for that of an idle GPU."""
-    idle = name == "sm_mhz" and (reading.reasons or 0) & IDLE
-    return None if idle else getattr(reading, name)
-
-
-def _median(values: Any) -> float | None:
-    numbers = [value for value in values if value is not None]
-    return median(numbers) if numbers else None
-
-
-def _reasons(earlier: Reading, later: Reading, medians: dict[str, float | None], steal: float) -> list[str]:
-    """Return the reasons to drop samples between two readings."""
-    reasons = [name for name, bit in REASONS.items() if (later.reasons or 0) & bit]
-    for name, usual in medians.items():
-        value = _clock(later, name)
-        if usual and value is not None and value < DIP * usual:
-            reasons.append(name.removesuffix("_mhz") + "-clock")
-    if _share("steal", earlier, later) > steal:
-        reasons.append("steal")
-    return reasons
-
-
-def _share(name: str, earlier: Reading, later: Reading) -> float:
-    """Return the share of all cores' time that went to `steal` (other guests of the hypervisor) or to `others`."""
-    first, last = getattr(earlier, name), getattr(later, name)
-    if first is None or last is None or earlier.ticks is None or later.ticks is None:
-        return 0.0
-    return max(0, last - first) / max(1, later.ticks - earlier.ticks)
-
-
-def overlapping(spans: Sequence[Span], throttled: dict[str, list[Span]]) -> list[int]:
-    """Return the indices of those spans, which are in order of time, that touch throttled ones."""
-    merged = _merged(throttled)
-    ends = [last for _, last in merged] + [inf]
-    starts = [first for first, _ in merged] + [inf]
-    return [index for index, (first, last) in enumerate(spans) if starts[bisect_left(ends, first)] <= last]
-
-
-def overlap_ns(span: Span, throttled: dict[str, list[Span]]) -> int:
-    """Return how many nanoseconds of the span were throttled."""
-    return sum(max(0, min(last, span[1]) - max(first, span[0])) for first, last in _merged(throttled))
-
-
-def _merged(throttled: dict[str, list[Span]]) -> list[Span]:
-    """Return the spans of all reasons in order, with those that touch merged."""
-    merged: list[Span] = []
-    for first, last in sorted(span for spans in throttled.values() for span in spans):
-        if merged and first <= merged[-1][1]:
-            merged[-1] = merged[-1][0], max(last, merged[-1][1])
-        else:
-            merged.append((first, last))
-    return merged
 
 
 class Watch:
     """Reads the machine inside a `with` block. It never raises: `Readings.why` says what failed."""
 
     def __init__(self) -> None:
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
+        self._log = -1
         self._child: subprocess.Popen[bytes] | None = None
         self._why = ""
+        self._paused = False
 
     def __enter__(self) -> Watch:
-        command = [sys.executable, "-m", "bench.machine.watch"]
         try:
+            self._log = os.memfd_create("watch")  # in memory, as a disk may be full
             self._child = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=self._log, stderr=subprocess.DEVNULL, env=child_variables()
-            )
-        except OSError as error:
+                [*PYTHON, "-m", "bench.machine.watch", str(self._log)], env=child_variables(),
+                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(self._log,),
+            )  # fmt: skip
+        except (OSError, AttributeError) as error:  # AttributeError: a system without such files
             self._why = f"the watching process did not start: {error}"
         return self
 
     def so_far(self) -> Readings:
-        file = self._log.fileno()
+        if not self._child:
+            return Readings(why=self._why)
         # pread, as the child writes at the position of this same open file
-        lines = os.pread(file, os.fstat(file).st_size, 0).split(b"\n")[:-1]  # the last is empty or incomplete
-        readings = [Reading(**json.loads(line)) for line in lines]
-        ended = self._child is not None and self._child.poll() is not None
-        return Readings(readings, self._why or ("the watching process ended" if ended else ""))
+        lines = os.pread(self._log, os.fstat(self._log).st_size, 0).split(b"\n")[:-1]  # the last may be incomplete
+        readings = [reading for line in lines if (reading := _parse(line))]
+        code = self._child.poll()
+        if len(readings) < len(lines):
+            self._why = "the watching process wrote what is no reading"
+        elif code is not None:
+            self._why = f"the watching process ended (exit status {code})"
+        return Readings(readings, self._why)
 
     def busy_ns(self) -> int | None:
         """Return the CPU time of the watching process; None where the kernel does not have it."""
@@ -200,26 +68,40 @@ class Watch:
             return None
 
     def pause(self, paused: bool) -> None:
-        """Pause or resume the watching process, to measure what watching costs."""
-        if self._child:
-            self._child.send_signal(signal.SIGSTOP if paused else signal.SIGCONT)
+        """Pause or resume the watching process, while nothing is timed or to measure what watching costs."""
+        if self._child and self._child.stdin and paused != self._paused:
+            self._paused = paused
+            with suppress(OSError):  # it has ended: `so_far` says so
+                os.write(self._child.stdin.fileno(), b"\n")
 
     def __exit__(self, *_: object) -> None:
         if self._child and self._child.stdin:
             self._child.stdin.close()  # ends it, as the death of this process does
             self._child.kill()
             self._child.wait()
-        self._log.close()
+        if self._log >= 0:
+            os.close(self._log)
 
 
-def main() -> None:
-    """Write readings to stdout, a JSON object a line, until stdin ends."""
-    read = _reader()
+def _parse(line: bytes) -> Reading | None:
+    try:
+        values = json.loads(line)
+        return Reading(**values) if all(type(value) in (int, float) for value in values.values()) else None
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def main(log: int) -> None:
+    """Write readings to the file descriptor `log`, a JSON object a line, until stdin ends; a byte pauses or resumes."""
+    read, paused = _reader(), False
     while True:
-        values = {key: value for key, value in asdict(read()).items() if value is not None}
-        print(json.dumps(values), flush=True)
-        if select.select([sys.stdin], [], [], PERIOD_S)[0]:
-            return
+        if not paused:
+            values = {key: value for key, value in asdict(read()).items() if value is not None}
+            os.write(log, json.dumps(values).encode() + b"\n")
+        if select.select([0], [], [], None if paused else PERIOD_S)[0]:
+            if not os.read(0, 1):
+                return
+            paused = not paused
 
 
 def _reader() -> Callable[[], Reading]:
@@ -239,17 +121,24 @@ def _reader() -> Callable[[], Reading]:
 
 
 def _ticks(timed: int) -> dict[str, int]:
-    """Read the ticks of all cores since boot, and of the timed process."""
+    """Read the ticks of all cores since boot, and of all but the timed process, its parent and this process."""
     user, nice, system, idle, iowait, irq, softirq, steal = (
         int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
     )
-    process = Path(f"/proc/{timed}/stat").read_text().rsplit(")", 1)[1].split()
+    state, parent, timed_ticks = _process(timed)
+    project = timed_ticks + _process(parent)[2] + _process(os.getpid())[2]
     busy = user + nice + system + irq + softirq
-    return {
-        "steal": steal,
-        "ticks": busy + idle + iowait + steal,
-        "others": busy - int(process[11]) - int(process[12]),  # utime, stime
-    }
+    ticks = {"steal": steal, "ticks": busy + idle + iowait + steal, "others": busy - project}
+    return ticks | ({"stopped": 1} if state in "Tt" else {})
+
+
+def _process(process: int) -> tuple[str, int, int]:
+    """Return the state of a process, its parent, and the ticks that it ran; 0 for one of another container."""
+    try:
+        words = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return "?", 0, 0
+    return words[0], int(words[1]), int(words[11]) + int(words[12])  # state, ppid, utime + stime
 
 
 def _gpu_readers() -> dict[str, Callable[[], Any]]:
@@ -278,4 +167,4 @@ def _gpu_readers() -> dict[str, Callable[[], Any]]:
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))

@@ -15,8 +15,7 @@ from bench.ops.layers import ConvLayer, floors_us
 from bench.roofline.ceilings import load_ceilings, machine_name
 from bench.runs import process
 from bench.runs.kernel_jobs import OpEnd, OpJob
-from bench.runs.process import Ask
-from bench.runs.request import request
+from bench.runs.process import Ask, request
 from bench.stats import median_interval
 
 SCHEMA = 1

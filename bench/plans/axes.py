@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import combinations, product
+from math import prod
 from typing import Any
 
 from bench.errors import ArgumentError, CaseError
 from bench.plans.case import MAX, Case, check_batch
-from bench.plans.plan import AXES, SLOWEST_FIRST
+from bench.plans.plan import AXES, MOST_CASES, SLOWEST_FIRST
 from bench.text import did_you_mean
 from resnet.archs import ARCHS
 from resnet.names import canonical_model, is_outside
@@ -33,6 +34,7 @@ _GLOB = re.compile(r"[*?\[]")
 _ANY = Case("resnet50", "eager", "fp32", 1, 224, "stream")
 # The letter before the number of a segment of a case's name
 _LETTERS = {"batch": "b", "image": "i"}
+DIGITS = 10  # of a batch or an image size
 
 Words = Mapping[str, Sequence[str]]  # by axis
 
@@ -73,9 +75,9 @@ def axis_values(axis: str, word: str, among: Iterable[Any]) -> list[Any]:
         number = word.removeprefix(_LETTERS[axis])
         if axis == "batch" and number == "max":
             return [MAX]
-        if not number.isdecimal():
+        if not number.isdecimal() or len(number) > DIGITS:
             more = ' or "max"' if axis == "batch" else ""
-            raise CaseError(f"{axis} {word!r} is not a whole number{more}")
+            raise CaseError(f"{axis} {word[:60]!r} is not a whole number of up to {DIGITS} digits{more}")
         value = check_batch(int(number)) if axis == "batch" else int(number)
     return [getattr(replace(_ANY, **{axis: value}), axis)]
 
@@ -96,6 +98,8 @@ def cases_of(words: Words, device: str) -> list[Case]:
         axis: list(dict.fromkeys(value for word in named[axis] for value in axis_values(axis, word, USUAL[axis])))
         for axis in SLOWEST_FIRST
     }
+    if (count := prod(map(len, values.values()))) > MOST_CASES:
+        raise ArgumentError(f"these words name {count:,} cases, and a plan has {MOST_CASES:,} at most")
     cases = [Case(**dict(zip(SLOWEST_FIRST, point, strict=True))) for point in product(*values.values())]
     if any(is_glob(word) for axis in ("variant", "precision", "launch") for word in named[axis]):
         return [case for case in cases if _exists(case)] or cases

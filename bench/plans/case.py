@@ -13,9 +13,10 @@ from resnet.variants import LAUNCHES, PRECISIONS, VARIANTS, canonical_variant
 from resnet.variants.outside import installed_variants
 
 FORM = "MODEL/VARIANT/PRECISION/bBATCH/iIMAGE/LAUNCH, as in resnet50/compile-max/fp16/b32/i224/graph; bmax: what fits"
-_NAME = re.compile(r"([^/]*)/([^/]*)/([^/]*)/b(\d+|max)/i(\d+)/([^/]*)", re.ASCII)
+_NAME = re.compile(r"([^/]*)/([^/]*)/([^/]*)/b(\d{1,10}|max)/i(\d{1,10})/([^/]*)", re.ASCII)
 # The batch of a case that searches for the largest batch that fits: `max` in a plan, `bmax` in a name.
 MAX = 0
+MOST = (1 << 31) - 1  # images of a batch, pixels a side: more fit into no memory, and not into every reader
 
 
 @dataclass(frozen=True, order=True)
@@ -41,6 +42,9 @@ class Case:
         _check_word("launch", self.launch, LAUNCHES)
         if not self.largest:
             check_batch(self.batch)
+        for axis in ("batch", "image"):
+            if getattr(self, axis) > MOST:
+                raise CaseError(f"{axis} is over {MOST:,}")
         if self.image < (1 if is_outside(self.model) else 32):
             raise CaseError(
                 f"image {self.image} is under 32 pixels, the least a ResNet's five halvings leave a pixel of"

@@ -6,7 +6,7 @@ rounds_limit = 10              # more, until each ratio to eager is as precise a
 device = "cuda"                # the plan is refused (exit 3) on a machine without one; the default is any
 weights = "mine.safetensors"   # a checkpoint, from this file's folder; the default is synthetic weights
 num_classes = 10               # the default is the model's own, as is that of in_channels
-[measure]                      # any field of Settings
+[measure]                      # any field of Settings; and p99 = true, as the option --p99
 throughput_s = 2.0
 [[group]]
 name = "batch"
@@ -28,6 +28,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import re
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -36,12 +37,14 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import CaseError, PlanError
-from bench.plans.case import MAX, Case
+from bench.plans.case import MAX, MOST, Case
 from bench.plans.network import checkpoint_from, network_given
 from bench.plans.settings import ONCE as ONCE
 from bench.plans.settings import Settings as Settings
+from bench.plans.settings import changed_settings
 from bench.plans.words import matches
 from bench.text import did_you_mean
+from kernels.cards.reading import read_text
 from resnet.names import Build
 
 FOLDER = Path(__file__).parent
@@ -49,6 +52,8 @@ AXES = {"model": str, "variant": str, "precision": str, "batch": int, "image": i
 SLOWEST_FIRST = ("model", "precision", "image", "launch", "batch", "variant")  # order of a group's cases
 AXIS_DEFAULTS: dict[str, Any] = {"image": [224], "launch": ["stream"]}
 DEVICES = ("any", "cpu", "cuda")
+SHOWN = 60  # characters of a wrong value
+MOST_CASES = 100_000  # of a plan: a week's work, were each to take six seconds
 KEYS = ("why", "rounds", "rounds_limit", "device", *(key.name for key in fields(Build)), "measure", "group")
 
 
@@ -103,15 +108,18 @@ def load_plan(name: str) -> Plan:
     path = FOLDER / f"{name}.toml"
     if name not in plan_names():
         path = Path(name)
-        if not path.is_file():
+        if not path.exists() or path.is_dir():
             names = plan_names()
             hint = did_you_mean(name, names)
             raise PlanError(f"no plan {name!r}{hint}: a plan is one of {', '.join(names)}, or a TOML file's path")
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return parse_plan(read_text(path), path.stem, str(path))
+    except OSError as error:
+        raise PlanError(f"cannot read {path}: {error.strerror or error}") from None
+    except PlanError:
+        raise
+    except ValueError as error:
         raise PlanError(f"{path}: {error}") from None
-    return parse_plan(text, path.stem, str(path))
 
 
 def parse_plan(text: str, name: str, where: str) -> Plan:
@@ -121,6 +129,10 @@ def parse_plan(text: str, name: str, where: str) -> Plan:
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"line (\d+)", str(error))
         raise PlanError(f"{where}:{line[1] if line else 'end'}: {error}") from None
+    except ValueError:
+        raise PlanError(f"{where}: a number in it has thousands of digits") from None
+    except RecursionError:
+        raise PlanError(f"{where}: it is nested too deep") from None
     return _Parser(text, where).plan(name, data)
 
 
@@ -141,8 +153,9 @@ class _Parser:
             raise self.error(f"rounds_limit = {limit}: at least rounds, which is {rounds}", 0, "rounds_limit")
         device = self.device(data, 0)
         groups = data.get("group")
-        if not groups or not isinstance(groups, list):
-            raise self.error("a plan needs at least one [[group]]", 0)
+        if not groups or not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
+            raise self.error("a plan needs at least one [[group]]", 0, "group")
+        self.most_left = MOST_CASES
         settings = self.settings(data.get("measure", {}))
         devices: dict[Case, set[str]] = {}
         for number, group in enumerate(groups, 1):
@@ -176,10 +189,11 @@ class _Parser:
         types = {item.name: type(item.default) for item in fields(Settings)}
         if not isinstance(data, dict):
             raise self.error("[measure] is a table", 0, "measure")
-        self.check_keys(data, tuple(types), 0)
+        self.check_keys(data, (*types, "p99"), 0)
         values = {key: self.value(data, key, kind, 0, None) for key, kind in types.items() if key in data}
+        p99 = self.value(data, "p99", bool, 0, False)
         try:
-            return Settings(**values)
+            return changed_settings(Settings(**values), {"p99": p99})
         except ValueError as error:
             raise self.error(str(error), 0, str(error).split()[0]) from None
 
@@ -188,6 +202,9 @@ class _Parser:
         if not self.value(data, "why", str, number, "").strip():
             raise self.error("the group has no `why`: say what its cases are for", number)
         axes = {axis: self.axis(data, axis, kind, number) for axis, kind in AXES.items()}
+        self.most_left -= (count := math.prod(map(len, axes.values())))
+        if self.most_left < 0:
+            raise self.error(f"the group has {count:,} cases, and a plan has {MOST_CASES:,} at most", number)
         points = itertools.product(*(axes[axis] for axis in SLOWEST_FIRST))
         return [self.case(dict(zip(SLOWEST_FIRST, point, strict=True)), number) for point in points]
 
@@ -201,7 +218,7 @@ class _Parser:
         allowed = "words" if kind is str else 'whole numbers and "max"' if axis == "batch" else "whole numbers"
         for value in values:
             if type(value) is not kind and not (axis == "batch" and value == "max"):
-                raise self.error(f"{axis} holds {value!r}; it takes {allowed}", number, axis)
+                raise self.error(f"{axis} holds {_brief(value)}; it takes {allowed}", number, axis)
         if axis == "batch" and 0 in values:  # which would be MAX
             raise self.error("batch 0 is not a positive number of images", number, axis)
         return [MAX if axis == "batch" and value == "max" else value for value in values]
@@ -219,15 +236,17 @@ class _Parser:
         for key in data:
             if key not in allowed:
                 hint = did_you_mean(key, allowed)
-                raise self.error(f"unknown key {key!r}{hint}; allowed: {', '.join(allowed)}", group, key)
+                raise self.error(f"unknown key {_brief(key)}{hint}; allowed: {', '.join(allowed)}", group, key)
 
     def value(self, data: dict[str, Any], key: str, kind: type, group: int, default: Any) -> Any:
         value = data.get(key, default)
-        if kind is float and type(value) is int:
+        if kind is float and type(value) is int and abs(value) <= MOST:
             value = float(value)
         if type(value) is not kind:
-            name = {int: "a whole number", float: "a number", str: "a string"}[kind]
-            raise self.error(f"{key} = {value!r} is not {name}", group, key)
+            name = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}[kind]
+            raise self.error(f"{key} = {_brief(value)} is not {name}", group, key)
+        if isinstance(value, int | float) and not abs(value) <= MOST:
+            raise self.error(f"{key} = {_brief(value)}: {MOST:,} at most", group, key)
         return value
 
     def error(self, message: str, group: int, key: str | None = None) -> PlanError:
@@ -244,3 +263,11 @@ class _Parser:
             if inside and key and re.match(rf"\s*\[?\[?\s*[\"']?{re.escape(key)}\b", line):
                 return number
         return first
+
+
+def _brief(value: Any) -> str:
+    """Return a value of a plan as an error shows it, cut where it is long."""
+    if isinstance(value, int) and abs(value) > 10**SHOWN:
+        return f"a number of more than {SHOWN} digits"
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from math import ceil
 from typing import Any
+
+from bench.stats import samples_needed
 
 # NVML's counter ticks ten times a second, so that the energy of five seconds has an error of up to 4 %
 ENERGY_S = 5.0
+# Samples where a p99 is asked for: those that it needs, and a tenth more, of which a busy machine may spoil some
+P99_SAMPLES = ceil(1.1 * samples_needed(0.99))
+P99_LIMIT_S = 3600.0  # so many samples of five seconds each
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,9 @@ class Settings:
     samples: int = 10  # at least this many
     noise: float = 0.02  # target relative half-width of the median's 95 % confidence interval
     throughput_s: float = 1.0  # the unsynchronised window
+    turns: int = 1  # on a CPU, at most this many windows in turns with other cases; 1: each case measures on its own
+    turn_s: float = 0.25  # the window of a turn
+    group_s: float = 150.0  # the time of cases that take turns, which decides how many they take
     flush_batch: int = 4  # batches up to this are timed with flushed caches too: to larger ones they make no difference
     energy_s: float = 0.0  # the window energy is measured over: 0 for none, else at least 5
     ratio: float = 0.02  # target relative half-width of the 95 % confidence interval of the ratio to eager
@@ -32,7 +41,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            least = {"samples": 1, "buffers": 2}.get(name, 0)
+            least = {"samples": 1, "buffers": 2, "turns": 1}.get(name, 0)
             if not value >= least or (name in ("noise", "ratio", "limit_s") and value <= 0):
                 raise ValueError(f"{name} = {value} is too small")
         if 0 < self.energy_s < ENERGY_S:
@@ -54,7 +63,8 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
 def changed_settings(settings: Settings, words: Mapping[str, float]) -> Settings:
     """Return `settings` with other values: of `samples` and `threads`, and the least seconds `warmup` and `min_time`.
 
-    A limit that a least time exceeds is raised to it. Raises ValueError for a value that is too small.
+    With `p99` the samples are at least those that a p99 needs, none is with flushed caches, and a case may take an
+    hour. A limit that a least time exceeds is raised to it. Raises ValueError for a value that is too small.
     """
     changes: dict[str, Any] = {name: words[name] for name in ("samples", "threads") if name in words}
     if "warmup" in words:
@@ -62,10 +72,13 @@ def changed_settings(settings: Settings, words: Mapping[str, float]) -> Settings
     if "min_time" in words:
         least = words["min_time"]
         changes |= {"latency_s": least, "latency_limit_s": max(least, settings.latency_limit_s), "throughput_s": least}
+    if words.get("p99"):
+        changes |= {"samples": max(words.get("samples", settings.samples), P99_SAMPLES), "flush_batch": 0}
+        changes["limit_s"] = max(settings.limit_s, P99_LIMIT_S)
     return replace(settings, **changes)
 
 
 # Settings of `bench verify`: one execution for each measurement
 ONCE = dict.fromkeys(
     ("warmup_s", "warmup_limit_s", "latency_s", "latency_limit_s", "throughput_s", "energy_s"), 0.0
-) | {"samples": 1, "flush_batch": 0}
+) | {"samples": 1, "flush_batch": 0, "turns": 1}

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.commands import command_line
-from bench.errors import PlanError, RecordError
+from bench.errors import PlanError
 from bench.plans.case import MAX, Case
 from bench.plans.choose import ADHOC
 from bench.plans.plan import AXES, Plan, load_plan, plan_names
-from bench.plans.settings import Settings, changed_settings
-from bench.records.record import Record
+from bench.plans.settings import P99_SAMPLES, Settings, changed_settings
+from bench.records.record import Record, read_each
 from bench.records.same import FREE
 from bench.records.store import FILE
 
@@ -60,12 +60,10 @@ def _command(words: Sequence[object], naming: Sequence[str], rest: Sequence[obje
 
 def first_record(folder: Path, cases: Collection[str]) -> Record | None:
     """Return the first good record of one of the cases in a results folder; None where there is none."""
-    with suppress(OSError), (folder / FILE).open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            with suppress(RecordError):
-                record = Record.parse(line)
-                if record.status == "ok" and record.case.name in cases:
-                    return record
+    with suppress(OSError):
+        for _, record in read_each(folder / FILE):
+            if isinstance(record, Record) and record.status == "ok" and record.case.name in cases:
+                return record
     return None
 
 
@@ -105,14 +103,20 @@ def _naming(cases: Sequence[Case], plan: Plan | None) -> list[str]:
 def _settings(record: Record, planned: Settings) -> tuple[list[str], list[str]]:
     """Return the options that give the record's settings in place of a plan's, and the settings that none gives."""
     measured = record.settings
-    words: dict[str, Any] = {}
+    at_p99 = asdict(changed_settings(planned, {"p99": True}))
+    p99 = planned.samples < P99_SAMPLES and all(
+        measured.get(name) == at_p99[name] for name in ("samples", "flush_batch")
+    )
+    words: dict[str, Any] = {"p99": True} if p99 else {}
+    planned = changed_settings(planned, words)
     for option, field in (("samples", "samples"), ("warmup", "warmup_s"), ("min_time", "latency_s"), ("threads",) * 2):
         if measured.get(field, getattr(planned, field)) != getattr(planned, field):
             words[option] = measured[field]
     given = asdict(changed_settings(planned, words))
     other = [name for name, value in given.items() if measured.get(name, value) != value and name not in FREE]
+    words.pop("p99", None)
     options = [word for option, value in words.items() for word in (f"--{option.replace('_', '-')}", f"{value:g}")]
-    return options, other
+    return ["--p99"] * p99 + options, other
 
 
 def _conditions(record: Record) -> tuple[list[str], list[str]]:

@@ -6,15 +6,14 @@ Facts that are in no column of the frame are read from one record of each enviro
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import ArgumentError, RecordError
+from bench.errors import ArgumentError
 from bench.machine.provenance import unreadable
 from bench.records.columns import TRANSIENT, row_maker
-from bench.records.record import Record
+from bench.records.record import Record, read_each
 from bench.records.same import COMPARE, FREE
 from bench.records.store import FILE
 
@@ -112,7 +111,7 @@ def _to_text(value: Any) -> str | None:
         return None
     if isinstance(value, dict):
         return ", ".join(f"{key}={entry}" for key, entry in sorted(value.items())) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return (f"{value:g}" if isinstance(value, float) else str(value)) or None  # of what failed, too early to be known
 
 
 def _first_values(series: Series[Any]) -> str:
@@ -144,16 +143,12 @@ def read_sample_records(folder: str | Path, frame: DataFrame) -> SampleRecords:
     if file.suffix != ".jsonl":
         return records
     key_of = row_maker(list(KEY))
-    with file.open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            if not wanted:
-                break
-            with suppress(RecordError):  # of which bench.load has warned
-                record = Record.parse(line)
-                key = tuple(key_of(record))
-                if key in wanted:
-                    wanted.remove(key)
-                    records[key] = record
+    for _, record in read_each(file):  # bench.load has warned of lines that are none
+        if not wanted:
+            break
+        if isinstance(record, Record) and (key := tuple(key_of(record))) in wanted:
+            wanted.remove(key)
+            records[key] = record
     return records
 
 

@@ -59,7 +59,7 @@ class Throughput(TypedDict, total=False):
 
 
 class Throttled(TypedDict, total=False):
-    """The measurements taken while the machine throttled: ranges of samples, seconds of the throughput window."""
+    """The measurements that throttling or a stop spoilt: ranges of samples, seconds of the throughput windows."""
 
     latency: list[Range]
     gpu: list[Range]
@@ -69,12 +69,17 @@ class Throttled(TypedDict, total=False):
 
 
 class Energy(TypedDict, total=False):
-    """Joules of the whole card over a window, or `unreadable` alone, with the reason."""
+    """Joules of the whole card over a window, or `unreadable` alone, with the reason.
+
+    `disturbed` has the reason why the window does not count.
+    """
 
     unreadable: str
     joules: float
     images: Positive
+    start_ns: Count
     s: Seconds
+    disturbed: str
     temperature_c: Annotated[list[float], Like(tuple[float, float])]  # before and after
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
@@ -28,7 +29,8 @@ from bench.records import fields as parts
 from bench.records.columns import schema
 from bench.records.parse import ParsedLines
 from bench.records.places import results_at
-from bench.records.store import FILE
+from bench.records.store import FILE, describe_damage, not_read
+from kernels.cards.reading import open_lines, open_regular
 from resnet import archs, variants
 from resnet.cache import cache_dir, subfolder
 
@@ -96,8 +98,7 @@ def _without_repeats(folders: Iterable[str | Path]) -> list[Path]:
 
 def _warn(damage: list[str]) -> None:
     if damage:
-        more = [f"and {len(damage) - 5} more"] if len(damage) > 5 else []
-        warnings.warn("\n".join(damage[:5] + more), Damage, stacklevel=3)
+        warnings.warn("\n".join(damage), Damage, stacklevel=3)
 
 
 def _tables(place: Path, samples: bool, damage: list[str]) -> Iterator[Any]:
@@ -105,15 +106,13 @@ def _tables(place: Path, samples: bool, damage: list[str]) -> Iterator[Any]:
     import pyarrow as pa
 
     is_file = place.suffix in (".jsonl", ".parquet") and not place.is_dir()
+    file = place if is_file else place / FILE
     try:
         if is_file and place.suffix == ".parquet":
             yield from _read_exported(place, samples)
             return
-        file = place if is_file else place / FILE
-        if file.exists() and not file.is_file():
-            raise StoreError(f"{file} is no regular file: records are lines of one")
         part = _read_file(file)
-        damage += [f"{file}:{number}: left out: {reason}" for number, reason in part.damage]
+        damage += describe_damage(file, part.damage, len(part.rows))
         keys = part.rows.select(["case", "round"]).to_pandas()
         is_last = ~keys.duplicated(keep="last").to_numpy()
         # Parsed a second time for samples: which rows count shows at the end, and all samples may not fit into memory.
@@ -125,11 +124,8 @@ def _tables(place: Path, samples: bool, damage: list[str]) -> Iterator[Any]:
             counted = rows if count_mask.all() else rows.filter(pa.array(count_mask))
             folder = pa.array([str(place)], pa.string()).take(pa.nulls(len(counted), pa.int8()).fill_null(0))
             yield _with_all_columns(pa.table([folder, *counted.columns], ["folder", *counted.schema.names]), samples)
-    except FileNotFoundError:
-        missing = f"there is no file {place}" if is_file else f"{place} holds no {FILE}: is it a results folder?"
-        raise StoreError(missing) from None
     except OSError as error:
-        raise StoreError(f"cannot read {place}: {error.strerror or error}") from None
+        raise not_read(file, error) from None
 
 
 def _read_exported(path: Path, samples: bool) -> Iterator[Any]:
@@ -138,7 +134,7 @@ def _read_exported(path: Path, samples: bool) -> Iterator[Any]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with open_regular(path) as data, pq.ParquetFile(data) as file:
             in_file = set(file.schema_arrow.names)
             if not {"folder", "case", "round", "status"} <= in_file:
                 raise StoreError(f"{path} is no file that bench exported")
@@ -165,7 +161,8 @@ def _read_file(file: Path) -> ParsedLines:
     """Return all lines of a file as rows without samples: those in its index, and those appended since."""
     import pyarrow as pa
 
-    size = file.stat().st_size
+    with open_lines(file) as data:
+        size = os.fstat(data.fileno()).st_size
     index_path = _index_path(file) if size >= INDEX_FROM else None
     indexed = _read_index(file, index_path) if index_path else None
     whole = indexed or ParsedLines(schema(False, inner=True).empty_table(), 0, [], 0)
@@ -189,7 +186,7 @@ def _read_file(file: Path) -> ParsedLines:
 
 def _end_of_whole_lines(file: Path, start: int, size: int) -> int:
     """Return the offset after the last newline between two offsets; `start` if there is none."""
-    with file.open("rb") as data:
+    with open_regular(file) as data:
         while size > start:
             first = max(start, size - (1 << 16))
             data.seek(first)
@@ -238,7 +235,7 @@ def _fingerprint(file: Path, end: int) -> str:
 
     It misses a line in the middle that was changed and kept its length: lines are never changed.
     """
-    with file.open("rb") as data:
+    with open_regular(file) as data:
         first = data.read(min(FINGERPRINT, end))
         data.seek(max(0, end - FINGERPRINT))
         return hashlib.sha256(first + data.read(min(FINGERPRINT, end))).hexdigest()

@@ -39,9 +39,9 @@ def _describe_key(key: str) -> str:
 def _describe_value(value: Any) -> str:
     if isinstance(value, dict):
         return "an object"
-    if isinstance(value, list) and not 1 <= len(value) <= 4:
+    if isinstance(value, list) and (not 1 <= len(value) <= 4 or any(isinstance(one, dict | list) for one in value)):
         return f"a list of {len(value)}" if value else "an empty list"
     if type(value) is int and abs(value) >= INT64_END:
         return "a number past 64 bits"
-    text = json.dumps(value)
+    text = json.dumps(value[: SHOWN + 1] if isinstance(value, str) else value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.machine.environment import child_variables, cores
+from bench.machine.environment import PYTHON, child_variables, cores
 from bench.records.columns import row_maker, schema
 from bench.records.record import Record, parse_each
+from kernels.cards.reading import lines_of, open_regular, pass_line
 
 RANGE_BYTES = 16 << 20  # parsed at once: this bounds the memory
 RANGES_A_HELPER = 4  # fewer are not worth the half second that a process takes to start
@@ -37,29 +38,35 @@ def parse_lines(file: Path, start: int, stop: int, samples: bool) -> ParsedLines
     """Parse the lines between two offsets of a file."""
     import pyarrow as pa
 
-    with file.open("rb") as data:
-        data.seek(start)
-        text = data.read(stop - start)
     columns = schema(samples, inner=True)
     row_of = row_maker(columns.names)
     rows, damage = list[list[Any]](), list[tuple[int, str]]()
-    for number, record in parse_each(text.split(b"\n")):
-        if isinstance(record, Record):
-            rows.append(row_of(record))
-        else:
-            damage.append((number, record))
+    count = 0
+
+    def counted(lines: Iterator[bytes]) -> Iterator[bytes]:
+        nonlocal count
+        for line in lines:
+            count += 1
+            yield line
+
+    with open_regular(file) as data:
+        for number, record in parse_each(counted(lines_of(data, start, stop))):
+            if isinstance(record, Record):
+                rows.append(row_of(record))
+            else:
+                damage.append((number, record))
     transposed = zip(*rows, strict=True) if rows else ([] for _ in columns)
     arrays = [pa.array(column, field.type) for column, field in zip(transposed, columns, strict=True)]
-    return ParsedLines(pa.record_batch(arrays, schema=columns), text.count(b"\n"), damage, stop)
+    return ParsedLines(pa.record_batch(arrays, schema=columns), count, damage, stop)
 
 
 def _ranges(file: Path, start: int, stop: int) -> list[tuple[int, int]]:
     """Return offsets that cut part of a file at ends of lines, into ranges of at most RANGE_BYTES and a line."""
     ranges = []
-    with file.open("rb") as data:
+    with open_regular(file) as data:
         while start < stop:
             data.seek(start + RANGE_BYTES)
-            data.readline()
+            pass_line(data, stop)
             ranges.append((start, min(data.tell(), stop)))
             start = ranges[-1][1]
     return ranges
@@ -88,7 +95,7 @@ class _Helper:
 
     def __init__(self, file: Path, ranges: list[tuple[int, int]], samples: bool) -> None:
         self.child = subprocess.Popen(
-            [sys.executable, "-P", "-c", "from bench.records.parse import _helper_main; _helper_main()"],
+            [*PYTHON, "-c", "from bench.records.parse import _helper_main; _helper_main()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=child_variables(),

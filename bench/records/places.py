@@ -19,13 +19,14 @@ from typing import IO, Any
 
 from bench import paths
 from bench.commands import command_line
-from bench.errors import ArgumentError, RecordError, StoreError
+from bench.errors import ArgumentError, StoreError
 from bench.files import read_json, reading, write_json, writing
 from bench.machine.provenance import sha_of
 from bench.plans.settings import ONCE
-from bench.records.record import Record
+from bench.records.record import Record, parse_each
 from bench.records.store import FILE
 from bench.text import did_you_mean, plural
+from kernels.cards.reading import lines_of, open_lines, open_regular
 
 SCHEMA = 1
 MARK = "saved.json"  # in the folder of a saved baseline
@@ -42,24 +43,19 @@ class Run:
     @cached_property
     def first(self) -> Record | None:
         """The first record that can be read."""
-        with self._open() as lines:
-            for line in lines:
-                try:
-                    return Record.parse(line.decode(errors="replace"))
-                except RecordError:
-                    continue
-        return None
+        with self._open() as file:
+            return next((record for _, record in parse_each(lines_of(file)) if isinstance(record, Record)), None)
 
     @cached_property
     def statuses(self) -> dict[str, str]:
         """The last status of each case."""
-        with self._open() as lines:
-            heads = (HEAD.match(line) for line in lines)
-            return {match[1].decode(): match[2].decode() for match in heads if match}
+        with self._open() as file:
+            heads = (HEAD.match(line) for line in lines_of(file))
+            return {match[1].decode(errors="replace"): match[2].decode() for match in heads if match}
 
     def _open(self) -> IO[bytes]:
         try:
-            return (self.folder / FILE).open("rb")
+            return open_lines(self.folder / FILE)
         except OSError as error:
             raise StoreError(f"{self.folder} is no results folder ({FILE}: {error.strerror})") from None
 
@@ -189,7 +185,7 @@ def save(name: str, folder: Path) -> str:
     earlier = Run(target).describe() if (target / FILE).is_file() else ""
     mark = {"schema": SCHEMA, "from": folder.resolve().name, "saved": datetime.now(UTC).isoformat()}
     try:
-        with (folder / FILE).open("rb") as records:
+        with open_regular(folder / FILE) as records:
             write_json(target / MARK, mark)  # first: `check_name` takes records without it for somebody else's
             with writing(target / FILE) as copy:
                 shutil.copyfileobj(records, copy)

@@ -9,7 +9,7 @@ Schema history (readers take old records, the writer writes the newest; tests/be
      `gpu` and `flushed_gpu` in `throttled`). `gpu_ns` of older records stays, and is no device time: its events enclose
      the host's launches
   4  2026-11: the network that was built (`network`): where it is from, its weights' origin, classes, channels
-  5  2026-11: several throughput windows (`windows`), of which `throughput` is the one of median rate
+  5  2026-11: several throughput windows (`windows`), of which `throughput` is the one of median rate; `flushed_watch`
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, cast
 
 from bench.errors import RecordError
@@ -25,10 +26,12 @@ from bench.plans.case import Case
 from bench.plans.plan import Settings
 from bench.records import fields as parts
 from bench.records.fields import Ns
-from bench.records.misfit import Misfit
+from bench.records.misfit import SHOWN, Misfit
 from bench.records.typed import hints_of, object_reader
+from kernels.cards.reading import LINE, lines_of, load_json, open_lines
 
 SCHEMA = 5
+REASON = 300  # characters of the reason why a line is left out
 
 # `gpu_how`: device times are between events on a stream that waits until everything is enqueued
 GPU_HOW = "held"
@@ -76,6 +79,7 @@ class Record:
     windows: list[parts.Window] = field(default_factory=list)  # of throughput, in order; none up to schema 4
     throttled: parts.Throttled = field(default_factory=parts.Throttled)
     watch: Watch = field(default_factory=Watch)
+    flushed_watch: Watch = field(default_factory=Watch)  # of `flushed_ns` and `flushed_gpu_ns`, which come later
     energy: parts.Energy = field(default_factory=parts.Energy)
     largest: parts.Largest = field(default_factory=parts.Largest)  # of a case with batch `max`
     warmup: parts.Warmup = field(default_factory=parts.Warmup)
@@ -128,9 +132,10 @@ class Record:
     def parse(cls, line: str) -> Record:
         """Return the record of a line. Raises RecordError, whose message says if the line is damaged or too new."""
         try:
-            data = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise RecordError(f"not a whole record ({type(error).__name__})") from None
+            data = load_json(line)
+        except ValueError as error:
+            reason = type(error).__name__ if isinstance(error, json.JSONDecodeError) else error
+            raise RecordError(f"not a whole record ({reason})") from None
         return cls.from_json(data)
 
     @classmethod
@@ -140,9 +145,10 @@ class Record:
             raise RecordError("not a whole record (no schema)")
         schema = data["schema"]
         if type(schema) is not int or schema > SCHEMA:
-            raise RecordError(f"schema {json.dumps(schema)} is newer than this version's {SCHEMA}: update the checkout")
+            shown = json.dumps(schema)[:SHOWN]
+            raise RecordError(f"schema {shown} is newer than this version's {SCHEMA}: update the checkout")
         if schema < 1:
-            raise RecordError(f"not a record of schema {schema}")
+            raise RecordError(f"not a record of schema {str(schema)[:SHOWN]}")
         try:
             # up to now, what a later schema added is empty in an earlier record, and all else is as it was
             record = cls(**_read_fields(data | {"schema": SCHEMA}))
@@ -171,18 +177,29 @@ def _check_ranges(record: Record) -> None:
     """Raise Misfit for a range of throttled samples that is not within the samples."""
     for samples, name in SAMPLES.items():
         count = len(getattr(record, samples))
+        dropped = 0
         for first, last in record._ranges(name):
-            if not first <= last < count:
+            dropped += last - first + 1
+            if not first <= last < count or dropped > count:
                 raise Misfit(f"a range of the {count} samples", [first, last]).at("throttled", name)
 
 
 def parse_each(lines: Iterable[bytes]) -> Iterator[tuple[int, Record | str]]:
     """Yield the number of each line that is not empty, from 1, and its record, or the reason why it is none."""
     for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                yield number, Record.parse(line.decode())
-            except UnicodeDecodeError:
-                yield number, "is not UTF-8 text"
-            except RecordError as error:
-                yield number, str(error)
+        if not line.strip():
+            continue
+        try:
+            if len(line) > LINE:
+                raise RecordError(f"longer than {LINE >> 20} MiB")
+            yield number, Record.parse(line.decode("utf-8-sig"))
+        except UnicodeDecodeError:
+            yield number, "is not UTF-8 text"
+        except RecordError as error:
+            yield number, str(error)[:REASON]
+
+
+def read_each(file: Path) -> Iterator[tuple[int, Record | str]]:
+    """Yield as `parse_each` does for the lines of a regular file. Raises OSError."""
+    with open_lines(file) as data:
+        yield from parse_each(lines_of(data))

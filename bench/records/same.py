@@ -40,8 +40,9 @@ class Field:
 
     `word` is its name for `--allow`, `name` its name in a sentence. `paths` lead into the record: the first that has a
     value counts. `column` is the frame's column with the same value. In a field with `by_key` each key is compared by
-    itself; a key that one side lacks is ignored, or has the value `unset` where that is given. `may_become` is a value
-    that a sweep may be started with, and the one that its records may have instead.
+    itself; a key that one side lacks is ignored, or has the value `unset` where that is given. `null` is the meaning of
+    a null that is there. `may_become` is a value that a sweep may be started with, and the one that its records may
+    have instead.
     """
 
     word: str
@@ -51,6 +52,7 @@ class Field:
     column: str | None = None
     by_key: bool = False
     unset: str | None = None
+    null: str | None = None
     may_become: tuple[str, str] | None = None
 
     def of(self, record: Conditions) -> Any:
@@ -58,6 +60,8 @@ class Field:
         for path in self.paths:
             head, *rest = path.split(".")
             value = at(getattr(record, head), rest)
+            if value is None and self.null and rest[-1] in (at(getattr(record, head), rest[:-1]) or ()):
+                value = self.null
             if value is not None and not unreadable(value):
                 return value
         return None
@@ -71,7 +75,7 @@ FIELDS = (
     Field("flags", "instruction sets", Kind.PARTS, ("environment.cpu.flags",)),
     Field("cache", "size of the caches", Kind.PARTS, ("environment.cpu.cache_bytes",)),
     Field("gpu-memory", "memory of the GPU", Kind.PARTS, ("environment.gpu.memory_bytes",)),
-    Field("quota", "quota of processor time", Kind.LIMITS, ("environment.cpu.quota",)),
+    Field("quota", "quota of processor time", Kind.LIMITS, ("environment.cpu.quota",), null="no limit"),
     Field("governor", "governor", Kind.CLOCKS, ("environment.cpu.governor",)),
     Field("driver", "driver", Kind.SOFTWARE, ("environment.gpu.driver",), "driver"),
     Field("power", "power limit", Kind.LIMITS, ("environment.gpu.power_limit_w",)),

@@ -55,21 +55,22 @@ def turn_rates(record: Record) -> dict[Turn, float]:
 
 
 def disturbed_turns(records: Iterable[Record]) -> set[Turn]:
-    """Return the turns that count for none of these records, as one of them was disturbed in it."""
-    records = list(records)
+    """Return the turns that count for none of these records, as one of them has disturbed windows alone in it."""
     return {
-        (record.round, window["turn"])
+        turn
         for record in records
         if len({window["turn"] for window in record.windows}) > 1
-        for window in record.windows
-        if "disturbed" in window
+        for turn in {(record.round, window["turn"]) for window in record.windows} - turn_rates(record).keys()
     }
 
 
-def speed_ratio(ours: Sequence[Record], theirs: Sequence[Record], without: Collection[Turn] = ()) -> SpeedRatio | None:
+def speed_ratio(
+    ours: Sequence[Record], theirs: Sequence[Record], without: Collection[Turn] = (), confidence: float = 0.95
+) -> SpeedRatio | None:
     """Return images/s of the case of `ours` over those of the case of `theirs`; a record of each for every round.
 
-    The turns of `without` do not count. It is None where no round, or turn, has a rate of both.
+    The turns of `without` do not count. It is None where no round, or turn, has a rate of both. `confidence` is the
+    interval's.
     """
     pairs = _pairs(ours, theirs, without)
     by_round: dict[int, list[float]] = {}
@@ -78,14 +79,14 @@ def speed_ratio(ours: Sequence[Record], theirs: Sequence[Record], without: Colle
     if not by_round:
         return None
     if len(by_round) > 1:
-        over_rounds: Ratio = ratio([(exp(median(logs)), 1.0) for logs in by_round.values()])
+        over_rounds: Ratio = ratio([(exp(median(logs)), 1.0) for logs in by_round.values()], confidence)
         return SpeedRatio(over_rounds.value, over_rounds.low, over_rounds.high, "rounds", over_rounds.rounds)
     (logs,) = by_round.values()
     if len(logs) > 1:
-        interval = median_interval(logs)
+        interval = median_interval(logs, confidence)
         low, high = (exp(interval[0]), exp(interval[1])) if interval else (None, None)
         return SpeedRatio(exp(median(logs)), low, high, "turns", len(logs))
-    return _of_windows(ours, theirs, exp(logs[0]), next(iter(by_round)))
+    return _of_windows(ours, theirs, exp(logs[0]), next(iter(by_round)), confidence)
 
 
 def _pairs(
@@ -97,7 +98,9 @@ def _pairs(
     return {turn: (one[turn], other[turn]) for turn in sorted(one.keys() & other.keys()) if turn not in without}
 
 
-def _of_windows(ours: Sequence[Record], theirs: Sequence[Record], value: float, number: int) -> SpeedRatio:
+def _of_windows(
+    ours: Sequence[Record], theirs: Sequence[Record], value: float, number: int, confidence: float
+) -> SpeedRatio:
     """Combine the intervals of two processes that ran apart: the lowest of one over the highest of the other."""
     one, other = (
         [
@@ -109,7 +112,7 @@ def _of_windows(ours: Sequence[Record], theirs: Sequence[Record], value: float, 
         ]
         for side in (ours, theirs)
     )
-    ours_interval, theirs_interval = (median_interval(rates) if rates else None for rates in (one, other))
+    ours_interval, theirs_interval = (median_interval(rates, confidence) if rates else None for rates in (one, other))
     if ours_interval is None or theirs_interval is None:
         return SpeedRatio(value, None, None, "none", min(len(one), len(other)))
     low, high = ours_interval[0] / theirs_interval[1], ours_interval[1] / theirs_interval[0]

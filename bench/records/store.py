@@ -9,16 +9,17 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
 from bench.errors import StoreError
 from bench.plans.words import narrow
-from bench.records.record import Record, parse_each
+from bench.records.record import Record, read_each
 
 FILE = "records.jsonl"
+NAMED = 10  # lines left out of a file that are named, each with its reason
 FOLDER_ROUNDS = 1 << 40  # an offset between the rounds of folders that are read apart
 
 
@@ -26,8 +27,11 @@ class Store:
     """The records in a folder, which the first append creates."""
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        self.file = self.folder / FILE
+        path = Path(folder)
+        if path.suffix == ".parquet" and path.is_file():
+            raise StoreError(f"{path} has columns and no whole records: `bench.load` reads it; name its results folder")
+        is_file = path.suffix == ".jsonl" and path.is_file()  # records that were copied, as `load` reads them
+        self.folder, self.file = (path.parent, path) if is_file else (path, path / FILE)
         self.damage: list[str] = []  # a sentence for each line that `read` left out
 
     @contextmanager
@@ -78,25 +82,36 @@ class Store:
 
         Describes the lines that cannot be read in `damage`. Raises StoreError if there is no records file.
         """
-        if self.file.exists() and not self.file.is_file():
-            raise StoreError(f"{self.file} is no regular file: records are lines of one")
-        try:
-            lines = self.file.read_bytes().splitlines()
-        except FileNotFoundError:
-            raise StoreError(f"{self.folder} holds no {FILE}: is it a results folder?") from None
-        except OSError as error:
-            raise StoreError(f"cannot read {self.file}: {error.strerror}") from None
         records = []
-        self.damage = []
-        for number, record in parse_each(lines):
-            if isinstance(record, Record):
-                records.append(record)
-            else:
-                self.damage.append(f"{self.file}:{number}: left out: {record}")
-        if len(self.damage) > 1:
-            self.damage.append(f"{self.file}: {len(self.damage)} lines are left out, {len(records)} are read")
+        left_out = []
+        try:
+            for number, record in read_each(self.file):
+                if isinstance(record, Record):
+                    records.append(record)
+                else:
+                    left_out.append((number, record))
+        except OSError as error:
+            raise not_read(self.file, error) from None
+        self.damage = describe_damage(self.file, left_out, len(records))
         latest = {(record.case, record.round): record for record in records}
         return [record for record in records if latest[record.case, record.round] is record]
+
+
+def describe_damage(file: Path, left_out: Sequence[tuple[int, str]], read: int) -> list[str]:
+    """Return a sentence for each of the first NAMED lines that are left out, and of several one that counts them."""
+    told = [f"{file}:{number}: left out: {reason}" for number, reason in left_out[:NAMED]]
+    more = [f"{file}: {len(left_out)} lines are left out, {read} are read"] if len(left_out) > 1 else []
+    return told + more
+
+
+def not_read(file: Path, error: OSError) -> StoreError:
+    """Return the error for a file of records that cannot be read, in a sentence."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        where = f"{file.parent} holds no {FILE}: is it a results folder?"
+        return StoreError(where if file.name == FILE else f"there is no file {file}")
+    if error.errno in (errno.EISDIR, errno.EINVAL):
+        return StoreError(f"{file} is no regular file: records are lines of one")
+    return StoreError(f"cannot read {file}: {error.strerror or error}")
 
 
 def _last_byte(file: FileIO) -> bytes:

@@ -19,6 +19,7 @@ from bench.machine.facts import Least, Like, Unreadable
 from bench.machine.provenance import unreadable
 from bench.plans.case import Case
 from bench.records.misfit import INT64_END, Misfit
+from kernels.cards.reading import DEPTH
 
 INFINITY = float("inf")
 Reader = Callable[[Any], Any]
@@ -254,13 +255,21 @@ def _tuple_reader(annotations: tuple[Any, ...]) -> Reader:
     return read
 
 
-def _read_any(value: Any) -> Any:
-    """Read JSON of any shape, whose numbers are finite."""
-    if type(value) is float:
+def _read_any(value: Any, depth: int = DEPTH) -> Any:
+    """Read JSON of any shape to a depth, whose numbers are finite and have 64 bits."""
+    if type(value) in (float, int):
         return _read_number(value)
-    if type(value) is dict:
-        return _read_any_object(value)
-    return _read_any_list(value) if type(value) is list else value
+    if type(value) not in (dict, list):
+        return value
+    if not depth:
+        raise Misfit(f"JSON of at most {DEPTH} levels", value)
+    for key, inner in value.items() if type(value) is dict else enumerate(value):
+        try:
+            _read_any(inner, depth - 1)
+        except Misfit as misfit:
+            misfit.at(key)
+            raise
+    return value
 
 
 _read_number = _number_reader()
@@ -276,4 +285,3 @@ _SIMPLE: dict[Any, Reader] = {
     Case: _read_case,
     Any: _read_any,
 }
-_read_any_object, _read_any_list = _SIMPLE[dict], _SIMPLE[list]

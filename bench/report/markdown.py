@@ -36,20 +36,21 @@ DOCUMENTS = ("README.md", "results/README.md", "docs/*.md")
 def render_markdown(records: list[Record], view: str = "speed") -> str:
     """Return the answer, the table and what was left out as Markdown; equal records give equal text."""
     rows, shown = rows_from_records(records), VIEWS[view]
-    lines = [line + "  " for line in describe_fastest(rows).splitlines()]
+    lines = [markdown_cell(line) + "  " for line in describe_fastest(rows).splitlines()]
     words = [column.title for column in shown.columns if column.text]
     lines += ["", *markdown_table(shown.titles, map(shown.cells, rows), words)]
     lines += ["", describe_machine(records), "", describe_reliability(records, rows), "", notes(shown, rows)]
     missing = group_without_speed(records)
     if missing:
         lines += ["", "Left out:", ""]
-        lines += [f"- {status}: {summarize_cases(cases)}: {markdown_cell(reason)}" for status, reason, cases in missing]
+        lines += [markdown_cell(f"- {status}: {summarize_cases(cases)}: {reason}") for status, reason, cases in missing]
     return "\n".join(lines) + "\n"
 
 
 def describe_machine(records: list[Record]) -> str:
     """Return the machine, the software and the day of some records, a line for each that differs."""
-    return "\n".join(dict.fromkeys(_describe_machine(record) for record in records if record.status == "ok"))
+    machines = dict.fromkeys(_describe_machine(record) for record in records if record.status == "ok")
+    return "\n".join(map(markdown_cell, machines))
 
 
 def _describe_machine(record: Record) -> str:

@@ -1,27 +1,23 @@
 """The best case under a budget, the runner-up and the evidence for both; or why the records cannot decide.
 
-A limit is met only where the records show it: a p99 by its order-statistic upper bound, so that no luck of the sampling
-stands behind it. A case that may or may not meet a limit is undecided: it is listed, with the run that would decide.
+A limit is met, or violated, only where the records show it: a p99 by its order-statistic bounds, so that no luck of the
+sampling stands behind it. A case that may or may not meet a limit is undecided: it is listed, with the run that would
+decide.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from math import ceil, inf
-from pathlib import Path
 from typing import Literal
 
-from bench.errors import StoreError
-from bench.plans.words import heading
 from bench.records.baseline import images_per_second
 from bench.records.record import STATUSES, Record
-from bench.records.same import group_by_machine, machine_label
-from bench.records.store import narrow_records, read_folders
-from bench.report.rows import Row, group_without_speed, joules_per_image, p50_ns, rows_from_records
-from bench.stats import LEAST_ROUNDS, Ratio, ratio, samples_needed
+from bench.records.speed import SpeedRatio, disturbed_turns, speed_ratio
+from bench.report.rows import Row, joules_per_image, p50_ns, rows_from_records
+from bench.stats import LEAST_ROUNDS, ratio, samples_needed
 
 CONFIDENCE = 0.99  # of a bound on the p99, each by itself
 P = 0.99
@@ -75,26 +71,36 @@ class Assessment:
     violated: list[str] = field(default_factory=list)
     undecided: list[str] = field(default_factory=list)
     samples_missing: int = 0  # latency samples that may decide its p99
+    failed: Record | None = None  # a round that may end well in another process
+    run_again: bool = False  # its records are from before a number was read that another run would have
 
     @property
     def fits(self) -> bool:
         return not self.violated and not self.undecided
 
 
-def assess(row: Row, budget: Budget) -> Assessment:
-    """Compare a case with every limit of a budget."""
+def assess(row: Row, budget: Budget, failed: Sequence[Record] = ()) -> Assessment:
+    """Compare a case with every limit of a budget; `failed` are its rounds that failed."""
     assessment = Assessment(row, row.median_over_rounds(OBJECTIVES[budget.objective].value))
+    if failed:
+        statuses = sorted({record.status for record in failed})
+        why = f"{', '.join(statuses)} in {len(failed)} of {len(failed) + row.rounds} rounds"
+        (assessment.violated if "wrong" in statuses else assessment.undecided).append(why)
+        assessment.failed = failed[-1]
     if budget.p99_ns is not None:
         _assess_p99(assessment, budget.p99_ns)
     if budget.memory_bytes is not None:
         if row.memory is None:
-            assessment.undecided.append(f"memory not on record ({_why_no_memory(row)})")
+            why = _why_no_memory(row)
+            assessment.undecided.append(f"memory not on record ({why or 'an older record'})")
+            assessment.run_again |= not why
         elif row.memory > budget.memory_bytes:
             assessment.violated.append(f"memory over {budget.memory_bytes / GIB:g} GiB")
     if budget.agreement is not None:
         top1 = row.worst("top1")
         if top1 is None:
             assessment.undecided.append("agreement not on record")
+            assessment.run_again = True
         elif top1 < budget.agreement:
             assessment.violated.append(f"top-1 agreement under {budget.agreement:g}")
     if assessment.value is None:
@@ -110,8 +116,8 @@ def _assess_p99(assessment: Assessment, limit_ns: float) -> None:
     within, limit = sum(ns <= limit_ns for ns in samples), f"{limit_ns / 1e6:g} ms"
     if p99 and p99.upper <= limit_ns:
         return
-    # if the p99 were within the limit, so few samples within it would be this improbable
-    if p99.value > limit_ns if p99 else bdtr(within, len(samples), P) <= 1 - CONFIDENCE:
+    # if the p99 were within the limit, so few samples within it would be this improbable: its lower bound is above
+    if bdtr(within, len(samples), P) <= 1 - CONFIDENCE:
         assessment.violated.append(f"p99 over {limit}")
         return
     next_look = max(samples_needed(P), SAMPLE_GROWTH * len(samples))
@@ -119,7 +125,8 @@ def _assess_p99(assessment: Assessment, limit_ns: float) -> None:
     assessment.samples_missing = min(next_look, needed) - len(samples)
     why = f"{len(samples)} samples, p99 needs {samples_needed(P)}"
     if p99:
-        why = f"p99 is {p99.value / 1e6:.4g} ms, and with 99 % confidence under {p99.upper / 1e6:.4g}"
+        between = f"between {p99.lower / 1e6:.4g} and {p99.upper / 1e6:.4g}"
+        why = f"p99 is {p99.value / 1e6:.4g} ms, each bound with 99 % confidence {between}"
     assessment.undecided.append(f"p99 within {limit} not shown ({why})")
 
 
@@ -140,15 +147,18 @@ def samples_to_decide(samples: int, beyond: int) -> int:
 
 
 def _why_no_memory(row: Row) -> str:
-    """Return the reason why a row has no memory, as its records give it."""
+    """Return the reason why a row has no memory, as its records give it; empty where they are from before it."""
     number: Literal["device_process_unreadable", "host_resident_peak_unreadable"]
     number = "device_process_unreadable" if row.device == "cuda" else "host_resident_peak_unreadable"
-    return next((record.memory[number] for record in row.records if number in record.memory), "an older record")
+    return next((record.memory[number] for record in row.records if number in record.memory), "")
 
 
 def _why_no_energy(row: Row) -> str:
     why = "its plan has no energy_s, of at least 5" if row.device == "cuda" else "only a GPU's counter is read"
     return next((r.energy["unreadable"] for r in row.records if "unreadable" in r.energy), why)
+
+
+Answer = Literal["case", "no", "cannot tell"]
 
 
 @dataclass
@@ -159,7 +169,15 @@ class Choice:
     fitting: list[Assessment]
     undecided: list[Assessment]  # no limit is violated, and some are undecided
     excluded: Counter[str]  # reason -> cases
-    advantage: Ratio | None = None  # of the best over the runner-up, in rounds that have both
+    unmeasured: list[Record] = field(default_factory=list)  # throttled: of cases that have no speed for that alone
+    advantage: SpeedRatio | None = None  # of the best over the runner-up, in what they share
+
+    @property
+    def answer(self) -> Answer:
+        """`no` where every case is shown to be outside the limits, or failed."""
+        if self.fitting:
+            return "case"
+        return "no" if self.excluded and not self.undecided and not self.unmeasured else "cannot tell"
 
     @property
     def best(self) -> Assessment | None:
@@ -180,7 +198,7 @@ class Choice:
 
     @property
     def clear(self) -> bool | None:
-        """True if the interval of the advantage excludes no advantage; None with too few rounds for an interval."""
+        """True if the interval of the advantage excludes no advantage; None with too few samples for an interval."""
         if self.advantage is None or self.advantage.low is None:
             return None
         return self.advantage.low > 1
@@ -189,27 +207,40 @@ class Choice:
 def choose(records: Sequence[Record], budget: Budget) -> Choice:
     """Sort the cases of one machine and model into those that fit the budget, undecided ones, and excluded ones."""
     objective = OBJECTIVES[budget.objective]
-    sign = -1 if objective.more_is_better else 1
-    cases = [assess(row, budget) for row in rows_from_records(records)]
+    sign, rows = -1 if objective.more_is_better else 1, rows_from_records(records)
+    failed = [record for record in records if record.status not in ("ok", "skipped", "throttled")]
+    cases = [assess(row, budget, [record for record in failed if record.case == row.case]) for row in rows]
     cases.sort(key=lambda case: inf if case.value is None else sign * case.value)
     fitting = [case for case in cases if case.fits]
     undecided = [case for case in cases if case.undecided and not case.violated]
     excluded = Counter(case.violated[0] for case in cases if case.violated)
-    for status, _, names in group_without_speed(records):
-        excluded[f"{status}: {STATUSES.get(status, 'of a later version')}"] += len(names)
-    choice = Choice(budget, fitting, undecided, excluded)
+    measured = {row.case for row in rows}
+    without = {record.case: record for record in records if record.status != "ok" and record.case not in measured}
+    unmeasured = [record for record in without.values() if record.status == "throttled"]
+    statuses = Counter(record.status for record in without.values() if record.status != "throttled")
+    excluded.update({f"{word}: {STATUSES.get(word, 'of a later version')}": n for word, n in statuses.items()})
+    choice = Choice(budget, fitting, undecided, excluded, unmeasured)
     if choice.best and choice.runner_up:
         # the best is picked after looking at all: Bonferroni's correction for its comparisons with the others
         confidence = 1 - 0.05 / (len(fitting) - 1)
-        choice.advantage = paired_ratio(choice.best.row, choice.runner_up.row, objective, confidence)
+        choice.advantage = advantage(choice.best.row, choice.runner_up.row, objective, confidence)
     return choice
 
 
-def paired_ratio(row: Row, other: Row, objective: Objective, confidence: float = 0.95) -> Ratio | None:
-    """Return how many times better one case is than another, over the rounds that have both; None without one."""
+def advantage(row: Row, other: Row, objective: Objective, confidence: float = 0.95) -> SpeedRatio | None:
+    """Return how many times better one case is than another, by what both share; None where they share nothing.
+
+    Speed is compared as everywhere, by rounds or turns; latency and energy by the rounds that have both.
+    """
+    if objective is OBJECTIVES["throughput"]:
+        without = disturbed_turns((*row.records, *other.records))
+        return speed_ratio(row.records, other.records, without, confidence)
     values, others = ({record.round: objective.value(record) for record in each.records} for each in (row, other))
     pairs = [(a, b) for number, a in values.items() if a and (b := others.get(number))]
-    return ratio([(a, b) if objective.more_is_better else (b, a) for a, b in pairs], confidence) if pairs else None
+    if not pairs:
+        return None
+    over_rounds = ratio([(a, b) if objective.more_is_better else (b, a) for a, b in pairs], confidence)
+    return SpeedRatio(over_rounds.value, over_rounds.low, over_rounds.high, "rounds", over_rounds.rounds)
 
 
 def rounds_to_separate(choice: Choice) -> int | None:
@@ -217,72 +248,11 @@ def rounds_to_separate(choice: Choice) -> int | None:
 
     The interval narrows with the square root of the rounds. None if it is clear already, or would take MAX_ROUNDS.
     """
-    advantage = choice.advantage
-    if advantage is None or choice.clear:
+    ahead = choice.advantage
+    if ahead is None or choice.clear:
         return None
-    if advantage.low is None:
+    if ahead.low is None or ahead.basis != "rounds":
         return LEAST_ROUNDS
-    lead, half_width = advantage.value - 1, advantage.value - advantage.low
-    needed = ceil(advantage.rounds * (half_width / lead) ** 2) + 1 if lead > 0 else inf
+    lead, half_width = ahead.value - 1, ahead.value - ahead.low
+    needed = ceil(ahead.samples * (half_width / lead) ** 2) + 1 if lead > 0 else inf
     return max(LEAST_ROUNDS, int(needed)) if needed <= MAX_ROUNDS else None
-
-
-def pareto_front(cases: Iterable[Assessment]) -> list[Assessment]:
-    """Return the cases that no other beats in throughput, median latency, memory and energy where measured."""
-    costs = [(case, _costs(case.row)) for case in cases]
-
-    def is_beaten(mine: tuple[float, ...]) -> bool:
-        return any(other != mine and all(b <= a for a, b in zip(mine, other, strict=True)) for _, other in costs)
-
-    return [case for case, mine in costs if not is_beaten(mine)]
-
-
-def _costs(row: Row) -> tuple[float, ...]:
-    """Return numbers of which less is better; one that was not measured is infinite."""
-    energy, memory = row.median_over_rounds(joules_per_image), row.memory
-    return (-row.images_per_s, row.p50_ns, inf if memory is None else memory, inf if energy is None else energy)
-
-
-@dataclass
-class Group:
-    """The choice among the cases of one model on one machine, whose records `read_folders` numbered by folder."""
-
-    heading: str
-    choice: Choice
-    folders: list[Path]
-
-
-def choose_by_group(
-    folders: Sequence[Path],
-    model: str | None,
-    budget: Budget,
-    tell: Callable[[str], None],
-    only: Iterable[str] = (),
-    exclude: Iterable[str] = (),
-) -> list[Group]:
-    """Return the choice of each model and image size on each machine, by machine and number of records.
-
-    `model` is a glob; `only` and `exclude` are globs as `bench.plans.words.narrow` takes them.
-    `tell` receives a sentence for each damaged line, and one where there are several machines.
-    Raises StoreError where no record is of such a model.
-    """
-    paths = list(dict.fromkeys(folders))
-    records, damage = read_folders(paths, apart=True)
-    for line in damage:
-        tell(f"bench: {line}")
-    records = narrow_records(records, only, exclude, paths)
-    machines = group_by_machine(records)
-    if len(machines) > 1:
-        tell(f"{len(machines)} machines, or sets of software, are in these records: each has a separate answer.")
-    groups: dict[tuple[str, str, int], list[Record]] = defaultdict(list)
-    for machine, machine_records in machines.items():
-        for record in machine_records:
-            case = record.case
-            if not case.largest and fnmatchcase(case.model, model or "*"):
-                groups[machine_label(machine, machines), case.model, case.image].append(record)
-    if not groups:
-        raise StoreError(f"no record in {', '.join(map(str, folders))} is of a model {model or 'with a batch'}")
-    ordered = sorted(groups.items(), key=lambda item: (item[0][0], len(item[0][1]), item[0]))
-    return [
-        Group(heading(name, image, machine), choose(group, budget), paths) for (machine, name, image), group in ordered
-    ]

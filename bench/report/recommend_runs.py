@@ -9,55 +9,112 @@ from pathlib import Path
 from statistics import median
 
 from bench.commands import command_line
+from bench.machine.environment import device, environment
+from bench.machine.facts import Environment
 from bench.plans import plan as plans
+from bench.plans.eligible import why_not
+from bench.plans.settings import P99_SAMPLES
 from bench.plans.words import label
 from bench.records.again import command_again
 from bench.records.record import Record
+from bench.records.same import GROUP, SweepConditions, differences
 from bench.records.store import FOLDER_ROUNDS
 from bench.report.recommend import Choice, rounds_to_separate
 from bench.report.rows import Row
+from bench.text import plural
 
 SHOWN = 5  # cases of a table, where a budget chooses; runs that read the energy
 
 
 def useful_runs(choice: Choice, folders: Sequence[Path]) -> list[tuple[str, str]]:
-    """Return (what it would show, the command) of each run, the most useful first."""
-    return [*_more_samples(choice, folders), *_more_rounds(choice, folders), *_energy(choice)]
+    """Return (what it would show, the command) of each run, the most useful first.
+
+    A run of this machine has no case that it cannot run; one that another machine has to make says so.
+    """
+    env = environment()
+    return [
+        *_to_decide(choice, folders, env),
+        *_retries(choice, folders),
+        *_more_rounds(choice, folders, env),
+        *_energy(choice, env),
+    ]
 
 
-def _more_samples(choice: Choice, folders: Sequence[Path]) -> Iterator[tuple[str, str]]:
-    # the first of them is the choice if it is within the limits, whatever the others are
-    for case in [case for case in choice.promising if case.samples_missing][:1]:
-        row, folder = case.row, _folder(case.row, folders)
-        per_round = len(row.latency_samples) / row.rounds
-        rounds = len(_records_in(row, folder, folders)) + ceil(case.samples_missing / per_round)
-        needed = case.samples_missing + len(row.latency_samples)
-        yield (
-            f"{case.samples_missing:,} more samples may show the p99 of {describe_case(row)} "
-            f"({_duration([row], folder, rounds, folders)}; one process gives {needed:,}, with a plan whose latency_s "
-            f"and latency_limit_s are {ceil(1.1 * needed * row.p50_ns / 1e9)})",
-            _command([row], folder, rounds),
-        )
+def _to_decide(choice: Choice, folders: Sequence[Path], env: Environment) -> Iterator[tuple[str, str]]:
+    """Yield the run of the most promising cases that brings the samples, or the numbers, that they lack."""
+    wanted = [case for case in choice.promising if case.samples_missing or case.run_again]
+    wanted = [case for case in wanted if not _elsewhere(case.row, env)] or wanted
+    alike = [case for case in wanted if _origin(case.row, folders) == _origin(wanted[0].row, folders)][:SHOWN]
+    if not alike:
+        return
+    first, rows, asks = alike[0], [case.row for case in alike], any(case.samples_missing for case in alike)
+    folder, record = _folder(first.row, folders), first.row.records[-1]
+    if (
+        record.settings.get("samples", 0) >= P99_SAMPLES and first.samples_missing and folder.is_dir()
+    ):  # as before, and more of it
+        per_round = len(first.row.latency_samples) / first.row.rounds
+        rounds = len(_records_in(first.row, folder, folders)) + ceil(first.samples_missing / per_round)
+        why = f"{first.samples_missing:,} more samples may show the p99 of {describe_case(first.row)}"
+        duration = _duration(rows[:1], folder, rounds, folders)
+        yield f"{_elsewhere(first.row, env)}{why} ({duration})", _command(rows[:1], folder, rounds)
+        return
+    needed = max(case.samples_missing + len(case.row.latency_samples) for case in alike)
+    rounds = ceil(needed / P99_SAMPLES) if asks else 1
+    seconds = sum(row.records[-1].wall_s + asks * P99_SAMPLES * row.p50_ns / 1e9 for row in rows) * rounds
+    what = "their p99" if asks else "what is not on record"
+    which = describe_case(rows[0]) + (f" and {len(rows) - 1} more" if len(rows) > 1 else "")
+    options = [*(["--p99"] if asks else []), "--rounds", rounds]
+    yield (
+        f"{_elsewhere(first.row, env)}This run may show {what}: of {which} ({_in_words(seconds)})",
+        command_again(["run"], record, [row.case for row in rows], *options),
+    )
 
 
-def _more_rounds(choice: Choice, folders: Sequence[Path]) -> Iterator[tuple[str, str]]:
+def _retries(choice: Choice, folders: Sequence[Path]) -> Iterator[tuple[str, str]]:
+    """Yield the run that repeats what failed or throttled, where it may give the answer."""
+    failed = [case.failed for case in choice.promising if case.failed] + choice.unmeasured * (not choice.fitting)
+    folder = folders[failed[0].round // FOLDER_ROUNDS] if failed else Path()
+    cases = [record.case for record in failed if folders[record.round // FOLDER_ROUNDS] == folder][:SHOWN]
+    if cases and folder.is_dir():
+        why = f"This run repeats what failed or throttled of {len(cases)} {plural(len(cases), 'case')}"
+        yield why, command_again(["run"], failed[0], cases, "-o", folder, "--retry")
+
+
+def _elsewhere(row: Row, env: Environment) -> str:
+    """Return the words that a run of a case is for another machine than this, and why; empty for this one."""
+    record = row.records[-1]
+    now = SweepConditions(device(env), env, {}, record.seed, record.input)
+    differing = differences([record], now, GROUP)
+    reason = f"here is another {', another '.join(differing)}" if differing else why_not(record.case, env)
+    return f"On the machine of these records ({reason}): " if reason else ""
+
+
+def _origin(row: Row, folders: Sequence[Path]) -> tuple[object, ...]:
+    """Return what rows have in common that one run can measure."""
+    record = row.records[-1]
+    return _folder(row, folders), record.plan.get("name"), record.seed
+
+
+def _more_rounds(choice: Choice, folders: Sequence[Path], env: Environment) -> Iterator[tuple[str, str]]:
     rounds = rounds_to_separate(choice)
     if choice.best and choice.runner_up and rounds:
         rows = [choice.best.row, choice.runner_up.row]
         folder = _folder(rows[0], folders)
-        if folder == _folder(rows[1], folders):
+        if folder == _folder(rows[1], folders) and folder.is_dir():
             duration = _duration(rows, folder, rounds, folders)
-            yield f"{rounds} rounds may tell the two apart ({duration})", _command(rows, folder, rounds)
+            why = f"{_elsewhere(rows[0], env)}{rounds} rounds may tell the two apart ({duration})"
+            yield why, _command(rows, folder, rounds)
 
 
-def _energy(choice: Choice) -> Iterator[tuple[str, str]]:
+def _energy(choice: Choice, env: Environment) -> Iterator[tuple[str, str]]:
     if choice.budget.objective == "energy" and not choice.fitting:
         planned = set(plans.load_plan("energy").cases)
         without = [case.row for case in choice.undecided if case.value is None and case.row.device == "cuda"]
-        names = [row.case.name for row in without if row.case in planned][:SHOWN]
+        rows = [row for row in without if row.case in planned][:SHOWN]
+        names = [row.case.name for row in rows]
         if names:
             yield (
-                "This run reads the energy",
+                f"{_elsewhere(rows[0], env)}This run reads the energy",
                 command_line("run", "energy", *chain.from_iterable(("-f", name) for name in names)),
             )
 
@@ -76,6 +133,10 @@ def _duration(rows: Sequence[Row], folder: Path, rounds: int, folders: Sequence[
     for row in rows:
         done = _records_in(row, folder, folders)
         seconds += median(record.wall_s for record in done) * (rounds - len(done))
+    return _in_words(seconds)
+
+
+def _in_words(seconds: float) -> str:
     return f"some {ceil(seconds / 60)} minutes" if seconds > 60 else f"some {ceil(seconds)} s"
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench.report.recommend import OBJECTIVES, Assessment, Choice, Group, pareto_front
+from bench.report.recommend import OBJECTIVES, Assessment, Choice
+from bench.report.recommend_groups import Group, pareto_front
 from bench.report.recommend_runs import SHOWN, describe_case, useful_runs
 from bench.report.rows import Row
 from bench.report.views import CASE, ENERGY, IMAGES_PER_S, MEMORY, MIB, P50, P99, P99_BOUND, SAMPLES, TOP1
@@ -35,7 +36,8 @@ def _print_choice(out: Console, group: Group) -> None:
     choice, objective = group.choice, OBJECTIVES[group.choice.budget.objective]
     best = choice.best
     if best:
-        sentence = f"Choose {describe_case(best.row)}: {digits(best.value or 0)} {objective.unit}."
+        verb = "Choose" if choice.clear or not choice.runner_up else "Among the best, to choose:"
+        sentence = f"{verb} {describe_case(best.row)}: {digits(best.value or 0)} {objective.unit}."
         out.print(sentence, style="bold", markup=False)
         out.print(f"Evidence: {_evidence(best.row)}.", markup=False)
         out.print(_runner_up(choice), markup=False)
@@ -65,11 +67,11 @@ def _print_front(out: Console, choice: Choice) -> None:
 
 
 def _why_no_choice(choice: Choice) -> str:
+    if choice.answer == "no":
+        return "No: nothing here is within the limits."
     if choice.undecided:
-        return "These records cannot answer: no case is shown to be within the limits."
-    if choice.excluded:
-        return "Nothing here is within the limits."
-    return "Nothing here was measured."
+        return "These records cannot tell: no case is shown to be within the limits, and some may be."
+    return "These records cannot tell: nothing here was measured."
 
 
 def _runner_up(choice: Choice) -> str:
@@ -81,12 +83,12 @@ def _runner_up(choice: Choice) -> str:
     text += ", ".join(differing_axes(best.row, second.row)) + ". "
     advantage = choice.advantage
     if advantage is None:
-        return text + "No round has both, so their difference may be the machine's drift."
+        return text + "Nothing is shared by both, so their difference may be the machine's drift."
     if advantage.low is None or advantage.high is None:
         gain = abs(objective.improvement(best.value or 0, second.value or 1) - 1)
-        return text + f"The difference of {gain:.1%} rests on one process each: it may be noise."
-    interval = f"{advantage.low:.3f} to {advantage.high:.3f} over {advantage.rounds} rounds"
-    verdict = "clear" if choice.clear else "within the noise"
+        return text + f"The difference of {gain:.0%} rests on one process each: it may be noise."
+    interval = f"{advantage.low:.3f} to {advantage.high:.3f} over {advantage.samples} {advantage.basis}"
+    verdict = "clear" if choice.clear else "a tie, within the noise"
     return text + f"The best is {advantage.value:.3f} times better, {interval}: {verdict}."
 
 
@@ -106,6 +108,11 @@ def _print_undecided(out: Console, choice: Choice) -> None:
         out.print(f"Undecided: {describe_case(case.row)}, {value}: {'; '.join(case.undecided)}.", markup=False)
     if (more := len(promising) - SHOWN) > 0:
         out.print(f"Undecided too: {more} more {plural(more, 'case')}.", markup=False)
+    if choice.unmeasured:
+        count = len(choice.unmeasured)
+        out.print(
+            f"Undecided: {count} {plural(count, 'case')} without a speed, as the machine throttled.", markup=False
+        )
     without = [case for case in choice.undecided if case.value is None]
     if without:
         out.print(
@@ -121,12 +128,15 @@ def group_as_json(group: Group, listed: bool) -> dict[str, Any]:
         return fields | {"pareto": [_case_as_json(case) for case in pareto_front([*choice.fitting, *choice.undecided])]}
     ratio = choice.advantage
     return fields | {
+        "answer": choice.answer,
         "best": choice.best and _case_as_json(choice.best),
         "runner_up": choice.runner_up and _case_as_json(choice.runner_up),
-        "ahead": ratio and {"ratio": ratio.value, "interval": [ratio.low, ratio.high], "rounds": ratio.rounds},
+        "ahead": ratio
+        and {"ratio": ratio.value, "interval": [ratio.low, ratio.high], "basis": ratio.basis, "samples": ratio.samples},
         "clear": choice.clear,
         "fitting": [case.row.case.name for case in choice.fitting],
         "undecided": [_case_as_json(case) for case in choice.undecided],
+        "unmeasured": [record.case.name for record in choice.unmeasured],
         "excluded": dict(choice.excluded),
         "runs": [{"why": why, "command": command} for why, command in useful_runs(choice, group.folders)],
     }

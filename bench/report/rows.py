@@ -10,6 +10,7 @@ from itertools import chain
 from statistics import median
 from typing import Any
 
+from bench.machine.watch import OTHER_WORK_LIMIT
 from bench.plans.case import Case
 from bench.plans.words import label
 from bench.records.baseline import BASELINE, Against, against_baseline, images_per_second
@@ -19,9 +20,6 @@ from bench.roofline.floors import measured_ceilings
 from bench.stats import Quantile, noise, quantile, ratio
 from bench.text import at_pixels, digits, plural
 from resnet.floors import Ceilings, Floor, described_floors
-
-# a larger share of the machine's time taken by other processes makes a time that of the other work
-OTHER_WORK_LIMIT = 0.1
 
 
 @dataclass(frozen=True)

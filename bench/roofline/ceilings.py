@@ -15,11 +15,11 @@ from bench.errors import WorkError
 from bench.files import ANOTHER, read_json, reading, write_json
 from bench.machine.environment import device, hardware
 from bench.machine.facts import Environment
+from bench.machine.provenance import unreadable
 from bench.records.fields import at
 from bench.records.same import CEILINGS
 from bench.runs.job import CeilingsJob, MeasurementRow
-from bench.runs.process import ask
-from bench.runs.request import request
+from bench.runs.process import ask, request
 from kernels.cards import places
 from resnet.floors import Ceilings
 
@@ -44,7 +44,8 @@ def machine_name(facts: Environment) -> str:
 
 def path_of(facts: Environment, folder: Path = FOLDER) -> Path:
     """Return the file of a machine: its name, and a digest of what tells it apart from others of that name."""
-    identity = json.dumps({path[-1]: at(facts, path) for path in IDENTITY_PATHS[device(facts)]}, sort_keys=True)
+    values = {path[-1]: at(facts, path) for path in IDENTITY_PATHS[device(facts)]}
+    identity = json.dumps({key: None if unreadable(value) else value for key, value in values.items()}, sort_keys=True)
     return folder / f"{places.slug(machine_name(facts))}-{hashlib.sha256(identity.encode()).hexdigest()[:6]}.json"
 
 

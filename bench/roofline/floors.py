@@ -12,8 +12,7 @@ from bench.machine.environment import device
 from bench.records.record import Record
 from bench.roofline.ceilings import FOLDER, path_of, read_ceilings
 from bench.runs.job import MODELS_OWN, NetworkJob
-from bench.runs.process import ask
-from bench.runs.request import request
+from bench.runs.process import ask, request
 from bench.runs.wire import Json
 from kernels.cards.cards import CARDS, Card
 from resnet.cost import BYTES
@@ -53,7 +52,7 @@ def _file(record: Record, folder: Path) -> Path | None:
 
 def count_network(model: str, image: int, build: Build = MODELS_OWN) -> Json:
     """Return what a record says of a model from outside, its work counted. Raises WorkError where it cannot be."""
-    answer = request(NetworkJob(model, image, build), COUNT_LIMIT_S, ask=ask)
+    answer = request(NetworkJob(model, image, build), COUNT_LIMIT_S, by=ask)
     reason = answer.reason if answer.status != "ok" else answer.data["network"].get("uncounted")
     if reason:
         raise WorkError(f"{model} has no floor: {reason}")

@@ -21,8 +21,7 @@ from bench.plans.case import Case
 from bench.plans.plan import Settings
 from bench.roofline.ceilings import load_ceilings, machine_name
 from bench.runs.job import MODELS_OWN, REFERENCE_LIMIT_S, LayersAnswer, LayersJob, PartRow, reference_job
-from bench.runs.process import ask
-from bench.runs.request import request
+from bench.runs.process import ask, request
 from bench.stats import median_interval
 from resnet.cost import Operation, network_operations
 from resnet.floors import Ceilings, part_floors
@@ -55,7 +54,7 @@ def measure_layers(
         raise CaseError(f"bench layers times one batch: {case.name} is a search for one; write b32, say, for bmax")
     where, settings = device(facts), Settings(threads=threads)
     stage("reference")
-    reference = request(reference_job([case], settings, where, seed, source, build), REFERENCE_LIMIT_S, ask=ask)
+    reference = request(reference_job([case], settings, where, seed, source, build), REFERENCE_LIMIT_S, by=ask)
     if reference.status != "ok":
         raise WorkError(f"{case.name}: no reference to hold it against: {reference.reason}")
     paths, trace_to = reference.data["paths"], str(trace.resolve()) if trace else ""

@@ -25,7 +25,8 @@ from bench.plans.settings import thread_variables
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.runs import process
-from bench.runs.sweep import Events, Sweep, Turn
+from bench.runs.sweep import Sweep, Turn
+from bench.runs.turns import Events
 from bench.runs.wire import Json
 from bench.runs.worktree import Checkout
 from resnet.names import Build

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
@@ -21,9 +22,33 @@ from resnet.variants import find_variant
 # the gate; then the compiler's. Guesses from runs on small machines.
 START_S = 4.0
 COMPILE_S = 15.0
+# The assumed seconds of a case of a variant that compiles for minutes, until one has run. It is a guess, large enough
+# that none starts when time is nearly up.
+FIRST_COMPILE_S = 60.0
 # The seconds for the references of a model at an image size, which are computed once
 REFERENCE_S = 6.0
 READ = 8  # the newest folders of records that are read: more would take longer than they better the estimate
+
+
+@dataclass
+class Budget:
+    """The time of a sweep from now on, and the seconds that the last case of each variant took."""
+
+    seconds: float
+    start: float = field(default_factory=time.monotonic)
+    took: dict[str, float] = field(default_factory=dict)
+
+    def left_s(self) -> float:
+        """Return the seconds that are left."""
+        return self.start + self.seconds - time.monotonic()
+
+    def over(self, case: Case, more_s: float = 0.0) -> bool:
+        """Return whether this case would end too late, with `more_s` after it.
+
+        It is taken to take as long as its variant's last, else the longest.
+        """
+        minimum = FIRST_COMPILE_S if find_variant(case.variant).compiles_long else 0.0
+        return self.took.get(case.variant, max([minimum, *self.took.values()])) + more_s > self.left_s()
 
 
 @dataclass(frozen=True)

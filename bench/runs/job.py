@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TypedDict
 
 from bench.plans.case import Case
@@ -44,6 +44,7 @@ class CaseAnswer(Ended, total=False):
     windows: list[Window]
     throttled: Json
     watch: Json
+    flushed_watch: Json
     energy: Json
     largest: Json
     warmup: Json
@@ -77,7 +78,9 @@ class RunJob(Job[A]):
 
 @dataclass(frozen=True)
 class CaseJob(RunJob[CaseAnswer], name="case"):
-    """Measure the case."""
+    """Measure the case. In turns, it pauses where throughput is due, and takes windows as it is told (`Command`)."""
+
+    in_turns: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,8 @@ class FitJob(RunJob[CaseAnswer], name="fit"):
 
 def fit_job(job: CaseJob, batch: int) -> FitJob:
     """Return the job that tries if `batch` images fit; the case of `job` has batch `max`."""
-    return FitJob(**(vars(job) | {"case": replace(job.case, batch=batch)}))
+    values = {field.name: getattr(job, field.name) for field in fields(FitJob)}
+    return FitJob(**(values | {"case": replace(job.case, batch=batch)}))
 
 
 class KernelRow(TypedDict):

@@ -7,8 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench.runs.job import CaseAnswer, CaseJob, fit_job
-from bench.runs.process import Answer, Ask
-from bench.runs.request import request
+from bench.runs.process import Answer, Ask, request
 
 # The first batch tried: 64 pictures of 224 pixels fit on any GPU in any variant; a CPU starts lower, as it is slow.
 START = {"cuda": 64, "cpu": 8}

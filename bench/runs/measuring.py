@@ -12,7 +12,13 @@ FOLDER = "bench/worker/measure"  # all its modules measure
 WORKER_MODULES = ("__init__", "__main__", "case", "prepare", "gate", "runtime", "fits")
 FILES = (
     *(f"bench/worker/{name}.py" for name in WORKER_MODULES),
-    *("bench/machine/watch.py", "bench/runs/job.py", "resnet/device_time.py", "resnet/runner.py"),
+    *(
+        "bench/machine/readings.py",
+        "bench/machine/watch.py",
+        "bench/runs/job.py",
+        "resnet/device_time.py",
+        "resnet/runner.py",
+    ),
 )
 # The same files in an older commit, whose harness is one folder.
 OLDER_MODULES = ("worker", "clock", "measure", "warmup", "gate", "memory", "energy", "watch", "job", "runtime", "fit")

@@ -1,4 +1,4 @@
-"""The three pipes of a child process: its job, its messages, and what noisy libraries print."""
+"""The three pipes of a child process: its job and commands, its messages, and what noisy libraries print."""
 
 from __future__ import annotations
 
@@ -24,33 +24,49 @@ CHUNK = 1 << 20
 
 
 class Pipes:
-    """The three pipes of a child: the job goes out; stages, then one answer, come in; and so does its output."""
+    """The three pipes of a child: the job goes out; stages, then one answer, come in; and so does its output.
+
+    A child that `talks` also says that it has paused, and goes on by the command that is then sent.
+    """
 
     def __init__(
-        self, child: subprocess.Popen[bytes], reader: int, job: bytes, on_stage: Callable[[str], None]
+        self,
+        child: subprocess.Popen[bytes],
+        reader: int,
+        job: dict[str, Any],
+        on_stage: Callable[[str], None],
+        talks: bool = False,
     ) -> None:
         assert child.stdin
         assert child.stdout
         self.child = child
-        self.job = memoryview(job)
+        self.talks = talks
+        self.unsent = memoryview(b"")
         self.on_stage = on_stage
         self.stage = "start"
+        self.root = ""  # of the checkout whose code the child says that it runs
         self.answer: dict[str, Any] | None = None
+        self.paused: dict[str, Any] | None = None  # what it said as it paused
         self.garbage = ""  # the first line that is no message
         self.partial_line = bytearray()  # the beginning of a line
         self.last_output = b""
         self.messages, self.output = reader, child.stdout.fileno()
         self.selector = selectors.DefaultSelector()
-        for pipe, event, react in (
-            (child.stdin.fileno(), selectors.EVENT_WRITE, self._send),
-            (self.output, selectors.EVENT_READ, self._receive_output),
-            (self.messages, selectors.EVENT_READ, self._receive_messages),
-        ):
+        os.set_blocking(child.stdin.fileno(), False)
+        for pipe, react in ((self.output, self._receive_output), (self.messages, self._receive_messages)):
             os.set_blocking(pipe, False)
-            self.selector.register(pipe, event, react)
+            self.selector.register(pipe, selectors.EVENT_READ, react)
+        self.send(job)
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send the job, or to a child that has paused the command by which it goes on."""
+        assert self.child.stdin
+        self.paused = None
+        self.unsent = memoryview(json.dumps(message).encode() + b"\n")
+        self.selector.register(self.child.stdin.fileno(), selectors.EVENT_WRITE, self._send)
 
     def wait(self, deadline: float, stop: Event | None = None) -> bool:
-        """Wait for the answer, or the child's end; False if the deadline, or `stop`, came first."""
+        """Wait for the answer, a pause, or the child's end; False if the deadline, or `stop`, came first."""
         while time.monotonic() < deadline and not (stop and stop.is_set()):
             # Forks of the child may keep the pipes open, so the end of the child counts, not that of the pipes.
             ended = self.child.poll() is not None
@@ -60,7 +76,7 @@ class Pipes:
                 with suppress(subprocess.TimeoutExpired):
                     self.child.wait(GRACE_S)
                 return True
-            if self.garbage or (ended and self.messages not in ready):
+            if self.paused is not None or self.garbage or (ended and self.messages not in ready):
                 return True
         return False
 
@@ -88,13 +104,14 @@ class Pipes:
 
     def _send(self, pipe: int) -> None:
         try:
-            self.job = self.job[os.write(pipe, self.job) :]
+            self.unsent = self.unsent[os.write(pipe, self.unsent) :]
         except BrokenPipeError:  # it died, or does not listen: `_failure` says which
-            self.job = self.job[:0]
-        if not self.job:
+            self.unsent = self.unsent[:0]
+        if not self.unsent:
             self.selector.unregister(pipe)
             assert self.child.stdin
-            self.child.stdin.close()
+            if not self.talks:
+                self.child.stdin.close()
 
     def _receive_output(self, pipe: int) -> None:
         data = os.read(pipe, CHUNK)
@@ -125,9 +142,13 @@ class Pipes:
             message = None
         if not _is_message(message):
             self.garbage = repr(line[:200].decode(errors="replace"))
+        elif "root" in message:
+            self.root = str(message["root"])
         elif "stage" in message:
             self.stage = message["stage"]
             self.on_stage(self.stage)
+        elif "paused" in message:
+            self.paused = message["paused"]
         else:
             self.answer = message
 
@@ -136,6 +157,8 @@ def _is_message(message: Any) -> bool:
     if not isinstance(message, dict):
         return False
     texts = [message.get(key, "") for key in ("stage", "status", "reason")]
+    if isinstance(message.get("paused"), dict):
+        return True
     return all(isinstance(text, str) for text in texts) and ("stage" in message or message.get("status") in STATUSES)
 
 

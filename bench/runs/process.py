@@ -7,7 +7,6 @@ libraries, and only their end is kept, in memory. Nothing here is written to a d
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
 import signal
@@ -15,20 +14,21 @@ import subprocess
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import Any, Generic
+from typing import Any, Generic, cast
 
 from bench.machine.environment import ROOT, child_variables
 from bench.runs.pipes import Pipes
-from bench.runs.wire import A, Json
-from resnet.cache import CacheWarning
+from bench.runs.wire import A, Job, Json, MessageError, parse_answer
+from resnet.cache import tell_notes
 from resnet.code import FOLDERS
 
+WORKER = "bench.worker"
+WHERE_ELSE = "sitecustomize.py and the .pth files of site-packages for what leads there"
 VMSTAT = Path("/proc/vmstat")
 
 
@@ -64,40 +64,135 @@ class Home:
 HERE = Home()
 
 
+class Child:
+    """A running child process; `wall_s` are the seconds that it was at work, without its pauses."""
+
+    def __init__(self, pipes: Pipes, oom_kills_before: int | None, start: float, home: Home | None = None) -> None:
+        self._pipes, self._oom_kills_before, self._start = pipes, oom_kills_before, start
+        self._home = home  # where it is a worker, which names the checkout whose code it runs
+        self._limit_s, self._timed_out, self._killed = 0.0, False, False
+        self.wall_s = 0.0
+
+    def work(self, limit_s: float, stop: Event | None = None) -> Json | None:
+        """Let it work for `limit_s` seconds at most; return what it says as it pauses, None if it does not pause.
+
+        Raises Stopped.
+        """
+        self._limit_s, self._timed_out = limit_s, not self._pipes.wait(self._start + limit_s, stop)
+        self.wall_s += time.monotonic() - self._start
+        if stop and stop.is_set():
+            raise Stopped
+        return self._pipes.paused
+
+    def go_on(self, command: Json, limit_s: float) -> Json | None:
+        """Send a child that has paused a command, and let it work as `work` does."""
+        self._start = time.monotonic()
+        self._pipes.send(command)
+        return self.work(limit_s)
+
+    def answer(self) -> Answer[Json]:
+        """End it, and return its answer, or the reason why it has none."""
+        if self._timed_out:
+            self._pipes.dump_stack()
+        self.kill()
+        self._pipes.poll(0)
+        if self._home and self._pipes.answer and (reason := _foreign_code(self._pipes.root, self._home)):
+            return Answer("error", reason, {}, self.wall_s)
+        return _answer_from(self._pipes, self._timed_out, self._limit_s, self._oom_kills_before, self.wall_s)
+
+    def kill(self) -> None:
+        """Kill it and its forks, once: its number may be another process's later."""
+        if not self._killed:
+            self._killed = True
+            _kill(self._pipes.child)
+
+
+class Unstarted(Child):
+    """A child whose process could not be started."""
+
+    def __init__(self, error: OSError) -> None:
+        self.wall_s, self._error = 0.0, error
+
+    def work(self, limit_s: float, stop: Event | None = None) -> None:
+        """There is nothing to wait for."""
+
+    def answer(self) -> Answer[Json]:
+        status = "memory" if self._error.errno == errno.ENOMEM else "crash"
+        return Answer(status, f"its process could not be started: {self._error.strerror}", {}, 0.0)
+
+
+@contextmanager
+def started(
+    job: Json,
+    on_stage: Callable[[str], None] = lambda name: None,
+    module: str = WORKER,
+    home: Home = HERE,
+    talks: bool = False,
+) -> Iterator[Child]:
+    """Start a fresh process of `module` that does `job`; it, and every process started by it, is dead after this.
+
+    `on_stage` is called with the name of each stage that the child enters. One that `talks` may pause.
+    """
+    start, oom_kills_before = time.monotonic(), _count_oom_kills()
+    with ExitStack() as stack:
+        with _interrupts_deferred():  # one in the middle would leave a child that nobody knows of
+            try:
+                process, reader = _spawn(module, home)
+            except OSError as error:  # too many processes or open files, or no memory for one more
+                child: Child = Unstarted(error)
+            else:
+                pipes = stack.enter_context(closing(Pipes(process, reader, job, on_stage, talks)))
+                child = Child(pipes, oom_kills_before, start, home if module == WORKER else None)
+                stack.callback(child.kill)
+        yield child
+
+
 def ask(
     job: Json,
     limit_s: float,
     on_stage: Callable[[str], None] = lambda name: None,
-    module: str = "bench.worker",
+    module: str = WORKER,
     home: Home = HERE,
     stop: Event | None = None,
 ) -> Answer[Json]:
-    """Run `job` in a fresh process of `module` and wait for its answer, `limit_s` seconds at most.
+    """Run `job` in a fresh process, as `started` does, and wait for its answer, `limit_s` seconds at most.
 
-    `on_stage` is called with the name of each stage that the child enters. The child, and every process started by it,
-    is dead when this returns or raises. In a thread, which no keyboard interrupts, Stopped is raised soon after another
-    thread sets `stop`.
+    In a thread, which no keyboard interrupts, Stopped is raised soon after another thread sets `stop`.
     """
-    start = time.monotonic()
-    oom_kills_before = _count_oom_kills()
-    with ExitStack() as stack:
-        with _interrupts_deferred():  # one in the middle would leave a child that nobody knows of
-            try:
-                child, reader = _spawn(module, home)
-            except OSError as error:  # too many processes or open files, or no memory for one more
-                status = "memory" if error.errno == errno.ENOMEM else "crash"
-                reason = f"its process could not be started: {error.strerror}"
-                return Answer(status, reason, {}, time.monotonic() - start)
-            pipes = stack.enter_context(closing(Pipes(child, reader, json.dumps(job).encode(), on_stage)))
-            stack.callback(_kill, child)
-        timed_out = not pipes.wait(start + limit_s, stop)
-        if stop and stop.is_set():
-            raise Stopped
-        if timed_out:
-            pipes.dump_stack()
-        _kill(child)
-        pipes.poll(0)
-    return _answer_from(pipes, timed_out, limit_s, oom_kills_before, time.monotonic() - start)
+    with started(job, on_stage, module, home) as child:
+        child.work(limit_s, stop)
+        return child.answer()
+
+
+def request(
+    job: Job[A],
+    limit_s: float,
+    on_stage: Callable[[str], None] = lambda name: None,
+    by: Ask | None = None,
+    **options: Any,
+) -> Answer[A]:
+    """Run a typed job in a fresh process, by `ask` or what replaces it, with `options`; its answer is `checked`."""
+    return checked(job, (by or ask)(job.to_json(), limit_s, on_stage, **options))
+
+
+def checked(job: Job[A], answer: Answer[Json]) -> Answer[A]:
+    """Return the answer to `job` as its type; one with a field of the wrong type becomes a crash, with no data."""
+    try:
+        data = parse_answer(answer.data, job, whole=answer.status == "ok")
+    except MessageError as error:
+        return Answer("crash", f"its process answered with a wrong message: {error}", cast(A, {}), answer.wall_s)
+    return Answer(answer.status, answer.reason, data, answer.wall_s)
+
+
+def _foreign_code(root: str, home: Home) -> str:
+    """Return a sentence where a child that names `root` as its code's ran other code than that of `home`, or "".
+
+    A child of an older commit names none, and `bench.runs.worktree` has checked what it imports.
+    """
+    if root == str(home.root.resolve()) or (not root and home is not HERE):
+        return ""
+    other = f"the code of another checkout, {Path(root).name}" if root else "another version of the code"
+    return f"its process ran {other}; see {WHERE_ELSE}"
 
 
 def _spawn(module: str, home: Home) -> tuple[subprocess.Popen[bytes], int]:
@@ -171,9 +266,8 @@ def _count_oom_kills() -> int | None:
 def _answer_from(pipes: Pipes, timed_out: bool, limit_s: float, oom_kills_before: int | None, wall_s: float) -> Answer:
     if pipes.answer is not None and not timed_out:
         data = dict(pipes.answer)
+        tell_notes(data.pop("notes", ()))
         # an error that names a file may have half a surrogate pair, which no terminal prints
-        for note in data.pop("notes", ()):  # each is shown once
-            warnings.warn(note, CacheWarning, stacklevel=2)
         reason = data.pop("reason", "").encode(errors="replace").decode()
         return Answer(data.pop("status"), reason, data, wall_s)
     status, cause = _failure(pipes, timed_out, limit_s, oom_kills_before)

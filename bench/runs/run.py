@@ -127,14 +127,14 @@ def run(
     `model` to `launch`, make a plan where none is given, else choose among its cases or take the place of its values,
     as on the command line: `bench.run(model="resnet18", variant=["eager", "compile"], batch=[1, 8])`. `cases` and
     `exclude` are globs of whole segments that narrow the cases. `weights`, `num_classes` and `in_channels` are what
-    models are built with; `device` is cpu, cuda or cuda:1; `settings` are samples, warmup, min_time or threads.
+    models are built with; `device` is cpu, cuda or cuda:1; `settings` are samples, warmup, min_time, threads, or p99.
 
     `output` is the folder of the records, a new one under results/local where none is given (`frame.attrs["folder"]`
     says which); `rounds` are passes over the cases. With `resume` only what is missing in `output` runs. Raises as
     `sweep_of`, PlanError for an invalid plan, StoreError for a folder that cannot be written or whose records may not
     be joined, ArgumentError for an invalid number or word.
     """
-    unknown = settings.keys() - {"samples", "warmup", "min_time", "threads"}
+    unknown = settings.keys() - {"samples", "warmup", "min_time", "threads", "p99"}
     if unknown:
         raise TypeError(f"run() got an unexpected keyword argument {min(unknown)!r}")
     if not isinstance(seed, int) or seed < 0:

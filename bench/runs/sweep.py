@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain, groupby
 from threading import Event, Lock
 from typing import Any
 
-from bench.errors import StoreError
 from bench.files import owned_folder
 from bench.machine.environment import device
 from bench.machine.facts import Environment
@@ -23,35 +22,16 @@ from bench.plans.plan import Plan
 from bench.records.baseline import unsettled
 from bench.records.fields import Attempt
 from bench.records.record import Record
-from bench.records.same import RESUME, SweepConditions, differences
+from bench.records.same import SweepConditions
 from bench.records.store import Store
 from bench.runs import largest, process
-from bench.runs.job import REFERENCE_LIMIT_S, CaseAnswer, CaseJob, ReferenceAnswer, reference_job
-from bench.runs.process import Ask
-from bench.runs.request import request
+from bench.runs.estimate import Budget
+from bench.runs.job import CaseAnswer, CaseJob, ReferenceJob, reference_job
+from bench.runs.process import Ask, checked, request
+from bench.runs.standing import References, earlier_records, standing, without
 from bench.runs.throttled import reason_to_retry, withhold
+from bench.runs.turns import Events, Group
 from resnet.variants import find_variant
-
-GOOD = ("ok", "skipped")
-# The assumed seconds of a case of a variant that compiles for minutes, until one has run. It is a guess, large enough
-# that none starts when time is nearly up.
-COMPILE_S = 60.0
-
-
-class Events:
-    """The events of a running sweep; the command line overrides them to show progress."""
-
-    def planned(self, total: int) -> None:
-        """`total` cases are about to run, without skipped ones."""
-
-    def starts(self, case: Case | str) -> None:
-        """This case, or the references of a model, is now running."""
-
-    def stage(self, name: str) -> None:
-        """The running case is now in this stage."""
-
-    def ended(self, record: Record) -> None:
-        """A record is on disk."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +68,16 @@ class Sweep:
         self._lock, self._stop = Lock(), Event()
 
     def run(self) -> Iterator[Record]:
-        """Yield each record when it is on disk; see `turns`."""
-        with closing(self.turns()) as turns:
+        """Yield each record when it is on disk; see `groups`."""
+        with closing(self.groups()) as groups:
             if self.jobs > 1:
-                yield from self._at_once(turns)
+                yield from self._at_once(chain.from_iterable(groups))
                 return
-            for turn in turns:
-                yield turn.run()
+            for group in groups:
+                if len(group) > 1:
+                    yield from self._run_group(group)
+                else:
+                    yield group[0].run()
 
     def _at_once(self, turns: Iterator[Turn]) -> Iterator[Record]:
         """Run up to `jobs` turns at a time, each in a thread; their processes end when this does."""
@@ -104,7 +87,7 @@ class Sweep:
             try:
                 while turn := next(turns, None):
                     if turn.place >= 0:
-                        self._reference(turn.case)  # computed once, before any thread needs it
+                        self._references.of(turn.case, turn.round)  # computed once, before any thread needs it
                     exclusive = turn.case.largest  # a search for what fits has the memory to itself
                     yield from self._collect(running, 0 if exclusive else self.jobs - 1)
                     running.add(pool.submit(turn.run))
@@ -123,34 +106,41 @@ class Sweep:
                 yield future.result()
 
     def turns(self) -> Generator[Turn]:
-        """Yield the turns that are due: skipped cases first, then the rounds. Each must be run before the next.
+        """Yield the turns of `groups`, each of which must be run before the next, on its own."""
+        with closing(self.groups()) as groups:
+            yield from chain.from_iterable(groups)
 
-        Raises StoreError if a record cannot be written, or the folder has records that this sweep cannot continue, and
-        PlanError where the plan's checkpoint cannot be read.
+    def groups(self) -> Generator[list[Turn]]:
+        """Yield the groups of cases that are due: skipped ones first, then the rounds. Each must run before the next.
+
+        A case that measures on its own is a group. Raises StoreError if a record cannot be written, or the folder has
+        records that this sweep cannot continue, and PlanError where the plan's checkpoint cannot be read.
         """
-        self._start = time.monotonic()
-        self._took: dict[str, float] = {}
-        self._references: dict[tuple[str, int], process.Answer[ReferenceAnswer]] = {}
+        self._budget = Budget(self.budget_s)
         self._now = SweepConditions.of(self.plan, self.env, self.seed, self.source)
         skipped, self._runnable = self._split_cases()
+        self._references = References(
+            self._runnable, self._in_turns, self._reference_job, self.events, self._ask_stoppable()
+        )
         with self.store.writing():
-            self._records = self._earlier_records()
-            done = self._done(self._records)
+            self._records = earlier_records(self.store, self._now, self.resume or self.retry)
+            done = standing(self._records, self.retry)
             for case, reason in skipped.items():
                 if (case, 0) not in done:
-                    yield Turn(case, 0, -1, partial(self._append, Record(case, 0, "skipped", reason)))
+                    yield [Turn(case, 0, -1, partial(self._append, Record(case, 0, "skipped", reason)))]
             total = sum((case, number) not in done for case in self._runnable for number in range(self.plan.rounds))
             for number, cases in self._rounds():
                 if number >= self.plan.rounds:  # an added round, whose cases depend on the results so far
                     total += sum((case, number) not in done for case in cases)
                 self.events.planned(total)
-                for place, case in enumerate(cases):
-                    if (case, number) in done:
-                        continue
-                    if self._over_budget(case):
-                        self.left_out.append(case)
-                    else:
-                        yield Turn(case, number, place, partial(self._run, case, number, place))
+                due = [
+                    Turn(case, number, place, partial(self._run, case, number, place))
+                    for place, case in enumerate(cases)
+                    if (case, number) not in done
+                ]
+                for _, group in groupby(due, lambda turn: self._group_of(turn.case)):
+                    if within := [turn for turn in group if not self._over_budget(turn.case)]:
+                        yield within
 
     def due(self) -> list[Case]:
         """Return the case of each execution that `run` would do now, without those of added rounds; nothing is written.
@@ -159,31 +149,14 @@ class Sweep:
         """
         self._now = SweepConditions.of(self.plan, self.env, self.seed, self.source)
         _, runnable = self._split_cases()
-        done = self._done(self._earlier_records())
+        done = standing(earlier_records(self.store, self._now, self.resume or self.retry), self.retry)
         return [case for number in range(self.plan.rounds) for case in runnable if (case, number) not in done]
 
-    def _done(self, records: list[Record]) -> set[tuple[Case, int]]:
-        return {(record.case, record.round) for record in records if record.status in GOOD or not self.retry}
-
-    def _earlier_records(self) -> list[Record]:
-        """Return the records that the folder has already. Raises StoreError if this sweep must not continue them."""
-        try:
-            records = self.store.read()
-        except StoreError:  # nothing there yet
-            return []
-        if records and not (self.resume or self.retry):
-            raise StoreError(
-                f"{self.store.folder} holds {len(records)} records already; "
-                "go on from them with --resume, or choose another folder with -o"
-            )
-        differing = differences(records, self._now, RESUME)
-        if differing:
-            raise StoreError(
-                f"the records in {self.store.folder} were measured with another "
-                f"{', another '.join(differing)}; "
-                "choose another folder with -o"
-            )
-        return records
+    def _over_budget(self, case: Case, more_s: float = 0.0) -> bool:
+        """Return whether this case is left out, as it would end too late, with `more_s` seconds after it."""
+        over = self._budget.over(case, more_s)
+        self.left_out += [case] if over else []
+        return over
 
     def _split_cases(self) -> tuple[dict[Case, str], list[Case]]:
         """Return the cases that this machine cannot run, with the reasons, and those that it can."""
@@ -209,64 +182,115 @@ class Sweep:
                 cases.sort(key=lambda case: find_variant(case.variant).compiles_long)
             else:
                 random.Random(f"{self.seed} {number}").shuffle(cases)
+            if self._in_turns:
+                cases.sort(key=self._group_of)
             yield number, cases
 
-    def _reference(self, case: Case) -> process.Answer[ReferenceAnswer]:
-        """Return the reference files of the case's model and image size; computes them once, for all its cases."""
-        key = case.model, case.image
-        if key not in self._references:
-            group = [other for other in self._runnable if (other.model, other.image) == key]
-            self.events.starts(f"references for {case.model} at {case.image}")
-            job = reference_job(group, self.plan.settings, device(self.env), self.seed, self.source, self.plan.build)
-            self._references[key] = request(job, REFERENCE_LIMIT_S, self.events.stage, self._ask_stoppable())
-        return self._references[key]
+    @property
+    def _in_turns(self) -> bool:
+        """Whether cases take turns; on a GPU each process has the device to itself."""
+        return self.plan.settings.turns > 1 and self.plan.timed and device(self.env) == "cpu"
+
+    def _group_of(self, case: Case) -> tuple[Any, ...]:
+        """Return what the cases have in common that take turns: the batch first, as small ones give the first rows."""
+        alone = case.largest or not self._in_turns
+        return (case.batch, case.model, case.image, case.name if alone else "")
 
     def _run(self, case: Case, number: int, place: int) -> Record:
         return self._append(self._run_case(case, number, place))
 
     def _run_case(self, case: Case, number: int, place: int) -> Record:
-        reference = self._reference(case)
+        reference = self._references.of(case, number)
         with self._lock:
             self.events.starts(case)
         started = datetime.now(UTC).isoformat(timespec="seconds")
         if reference.status != "ok":
-            reason = f"no reference to hold it against: {reference.reason}"
-            return self._record(case, number, place, started, process.Answer(reference.status, reason, {}, 0.0))
+            return self._record(case, number, place, started, without(reference))
         answer = self._measure(case, reference.data["paths"])
         retry_reason = reason_to_retry(answer, self.plan.timed)
         attempts: list[Attempt] = []
         if retry_reason:
             attempts.append({"status": answer.status, "reason": retry_reason})
             answer = self._measure(case, reference.data["paths"])
-        self._took[case.variant] = answer.wall_s
-        record = self._record(case, number, place, started, answer)
-        record.attempts = attempts
-        if self.plan.timed:
-            withhold(record, self.plan.settings.samples)
-        return record
+        self._budget.took[case.variant] = answer.wall_s
+        return self._record(case, number, place, started, answer, attempts)
+
+    def _run_group(self, turns: list[Turn]) -> Iterator[Record]:
+        """Run cases in turns with each other; yield each record when it is on disk."""
+        number, places, settings = turns[0].round, {turn.case: turn.place for turn in turns}, self.plan.settings
+        reference = self._references.of(turns[0].case, number)
+        if reference.status != "ok":
+            yield from (turn.run() for turn in turns)  # none has a process
+            return
+        earlier = [window["turn"] for r in self._records if r.round == number for window in r.windows]
+        group = Group(
+            list(places),
+            partial(self._start, reference.data["paths"]),
+            replace(settings, group_s=min(settings.group_s, self._budget.left_s())),
+            random.Random(f"turns {self.seed} {number}"),
+            max(earlier, default=0) + 1,
+            over=self._over_budget,
+            events=self.events,
+        )
+        for ended in group.run():
+            answer = checked(self._job(ended.case, {}), ended.answer)
+            self._budget.took[ended.case.variant] = answer.wall_s
+            record = self._record(ended.case, number, places[ended.case], ended.started, answer, ended.attempts)
+            yield self._append(record)
+
+    @contextmanager
+    def _start(self, paths: dict[str, str], case: Case) -> Iterator[process.Child]:
+        """Start a process of the case, which takes turns."""
+        self.events.starts(case)
+        with self._caches() as caches:
+            job = replace(self._job(case, paths), caches=str(caches), in_turns=True)
+            with process.started(job.to_json(), self.events.stage, talks=True) as child:
+                yield child
 
     def _measure(self, case: Case, paths: dict[str, str]) -> process.Answer[CaseAnswer]:
         """Run one process of the case; a cold one gets empty compile caches, which are removed after it.
 
         A case with batch `max` is a search, with many processes.
         """
-        settings, ask = self.plan.settings, self._ask_stoppable()
-        job = CaseJob(case, settings, device(self.env), self.seed, self.source, paths, build=self.plan.build)
+        ask, job = self._ask_stoppable(), self._job(case, paths)
         if case.largest:
             return largest.search_largest(ask, job, self.events.stage)
-        with owned_folder("cold") if self.cold else nullcontext("") as caches:
-            return request(replace(job, caches=str(caches)), settings.limit_s, self.events.stage, ask)
+        with self._caches() as caches:
+            return request(replace(job, caches=str(caches)), job.settings.limit_s, self.events.stage, ask)
+
+    def _job(self, case: Case, paths: dict[str, str]) -> CaseJob:
+        settings, build = self.plan.settings, self.plan.build
+        return CaseJob(case, settings, device(self.env), self.seed, self.source, paths, build=build)
+
+    def _caches(self) -> AbstractContextManager[object]:
+        """Return the context of a process's compile caches: of a cold one an empty folder, else the usual ones."""
+        return owned_folder("cold") if self.cold else nullcontext("")
+
+    def _reference_job(self, cases: list[Case]) -> ReferenceJob:
+        return reference_job(cases, self.plan.settings, device(self.env), self.seed, self.source, self.plan.build)
 
     def _ask_stoppable(self) -> Ask:
         """Return `ask`, which in a sweep with threads also ends its process when `_stop` is set."""
         return partial(self.ask, stop=self._stop) if self.jobs > 1 else self.ask
 
-    def _record(self, case: Case, number: int, place: int, started: str, answer: process.Answer[Any]) -> Record:
+    def _record(
+        self,
+        case: Case,
+        number: int,
+        place: int,
+        started: str,
+        answer: process.Answer[Any],
+        attempts: list[Attempt] | None = None,
+    ) -> Record:
         names = {field.name for field in fields(Record)}
         measured = {key: value for key, value in answer.data.items() if key in names}
-        return Record(
+        record = Record(
             case, number, answer.status, answer.reason, place, started=started, wall_s=answer.wall_s, **measured
         )
+        record.attempts = attempts or []
+        if self.plan.timed:
+            withhold(record, self.plan.settings.samples)
+        return record
 
     def _append(self, record: Record) -> Record:
         record.device = device(self.env)
@@ -280,9 +304,3 @@ class Sweep:
             self._records.append(record)
             self.events.ended(record)
         return record
-
-    def _over_budget(self, case: Case) -> bool:
-        """Return whether this case would end too late if it takes as long as its variant's last, else the longest."""
-        minimum = COMPILE_S if find_variant(case.variant).compiles_long else 0.0
-        expected = self._took.get(case.variant, max([minimum, *self._took.values()]))
-        return time.monotonic() - self._start + expected > self.budget_s

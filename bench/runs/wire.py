@@ -8,17 +8,19 @@ missing one of a job has its default.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cache
-from typing import Any, ClassVar, Generic, Self, TypeVar, cast, get_args
+from typing import Any, ClassVar, Generic, Self, TypedDict, TypeVar, cast, get_args
 
 from bench.plans.case import Case
+from bench.records.fields import Window
 from bench.records.misfit import Misfit
 from bench.records.typed import Reader, hints_of, object_reader, reader
 
 Json = dict[str, Any]  # a JSON object whose content this side only carries
 A = TypeVar("A")
+M = TypeVar("M")
 
 
 class MessageError(ValueError):
@@ -51,12 +53,35 @@ class Job(Generic[A]):
         return cast(Self, _read(_reader(cast(Hashable, cls)), data, cls.name))
 
 
+@dataclass(frozen=True)
+class Command:
+    """The command to a case that has paused: to take a throughput window as this turn's, or with None to finish."""
+
+    turn: int | None = None
+
+
+class Paused(TypedDict):
+    """The words of a case that pauses: its p50 in nanoseconds, its bytes of memory, and the windows of its turn."""
+
+    p50_ns: float
+    resident_bytes: int
+    windows: list[Window]
+
+
+Pause = Callable[[Paused], Command]  # tells the parent, and returns its next command
+
+
 def parse_answer(data: Json, job: Job[A], whole: bool) -> A:
     """Return a child's answer as the type that `job` has for it. Raises MessageError.
 
     An answer that is not `whole` is of a job that ended early: any field may be missing.
     """
     return cast(A, _read(_reader(cast(Hashable, job.answer), whole), data, f"the answer to {job.name}"))
+
+
+def parse_message(kind: type[M], data: object) -> M:
+    """Return a message in the middle of a job as its type, a dataclass or a TypedDict. Raises MessageError."""
+    return cast(M, _read(_reader(cast(Hashable, kind)), data, kind.__name__))
 
 
 def _to_json(value: object) -> object:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import filecmp
 import json
-import os
 import subprocess
 import sys
 import tomllib
@@ -16,9 +15,10 @@ from typing import Any
 
 from bench.errors import RevisionError
 from bench.files import owned_folder
+from bench.machine.environment import child_variables
 from bench.machine.facts import Commit
 from bench.machine.provenance import CODE, ROOT, GitError, digest, run_git
-from bench.runs.process import Home
+from bench.runs.process import WHERE_ELSE, Home
 from bench.runs.snapshot import GIT_LIMIT_S, WORKING_TREE, take_snapshot
 
 NEWEST_CONSTRAINTS = "constraints.txt"
@@ -106,6 +106,14 @@ def commit_order(repository: Path = ROOT) -> dict[str, int]:
     return {sha: place for place, sha in enumerate(shas)}
 
 
+def is_shallow(repository: Path = ROOT) -> bool:
+    """Return whether a git checkout lacks the commits before some, as one with a depth does."""
+    try:
+        return _git(repository, "rev-parse", "--is-shallow-repository") == "true"
+    except RevisionError:
+        return False
+
+
 def changed_files(base: str, head: str, paths: Sequence[str] = (), repository: Path = ROOT) -> list[str]:
     """Return the files under `paths`, of all without any, that differ between two commits."""
     words = ("-c", "core.quotePath=false", "diff", "--name-only", base, head, "--", *paths)
@@ -180,17 +188,20 @@ def _constraints_file() -> str:
 
 
 def _check_imports(home: Home, name: str) -> None:
-    """Raise RevisionError if the modules that a child runs cannot be imported, before anything is timed."""
-    code = "import bench.worker, resnet.variants"
+    """Raise RevisionError unless a child imports the modules that it runs, and from this checkout."""
+    code = "import bench.worker as b, resnet.variants as r; print(b.__file__, r.__file__, sep='\\n')"
     try:
         imported = subprocess.run(
-            [home.python, "-c", code], cwd=home.root, env=os.environ | {"PYTHONPATH": str(home.root)},
+            [home.python, "-P", "-c", code], cwd=home.root, env=child_variables(home.root),
             capture_output=True, text=True, check=False, timeout=BUILD_LIMIT_S,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise RevisionError(f"{name} does not build: importing it took more than {BUILD_LIMIT_S} s") from None
     if imported.returncode:
         raise RevisionError(f"{name} does not build: {_last_line(imported.stderr)}")
+    for path in imported.stdout.splitlines()[-2:]:
+        if not Path(path).resolve().is_relative_to(home.root.resolve()):
+            raise RevisionError(f"{name} cannot be measured: its process imports {path} instead; see {WHERE_ELSE}")
 
 
 def _same_contents(one: Path, other: Path) -> bool:

@@ -8,8 +8,7 @@ from typing import Any, cast
 
 from bench.plans.plan import Settings
 from bench.runs.job import REFERENCE_LIMIT_S, LoadAnswer, LoadJob, reference_job
-from bench.runs.process import Answer
-from bench.runs.request import request
+from bench.runs.process import Answer, request
 from bench.serving.queue import NS, Batching, simulate_queue
 from bench.stats import samples_needed
 

@@ -9,7 +9,7 @@ from bench.plans.words import label, variant_cell
 from bench.serving.capacity import REPLICATES, REQUESTS, Capacity, Fleet, late_below
 from bench.serving.curve import plot_text
 from bench.serving.groups import Group, few_samples
-from bench.text import WORDS, digits, grid
+from bench.text import WORDS, digits, grid, half_width_percent
 
 NOTES = f"""batch: the largest that is formed, as it gives the highest rate; saturation: requests/s of a device that is
 never idle; rate: the highest that keeps 99 % of the requests within the limit; ±%: half-width of its 95 % confidence
@@ -78,7 +78,7 @@ def _table(group: Group) -> Table:
         if not rate or not point:
             cells += ["-"] * 5
         else:
-            cells += [digits(rate.value), f"{100 * (rate.half_width or 0):.1f}"]
+            cells += [digits(rate.value), half_width_percent(rate.half_width or 0)]
             cells += [digits(point.p50_ns / 1e6), digits(point.p99_ns / 1e6), f"{point.batch:.1f}"]
         table.add_row(*cells, style=None if place else "green")
     return table

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import Event
 
-from bench.runs.process import HERE, Answer, Home
-from bench.runs.request import request
+from bench.runs.process import HERE, Answer, Home, request
 from bench.runs.restart import InFlight, restart
 from bench.runs.wire import A, Job
 

@@ -22,7 +22,7 @@ from bench.plans.case import Case
 from bench.plans.plan import Plan, Settings
 from bench.records.record import SCHEMA
 from bench.runs.job import REFERENCE_LIMIT_S, CaseJob, reference_job
-from bench.runs.request import request
+from bench.runs.process import request
 from bench.worker.case import measure_case
 from bench.worker.gate import Wrong
 from bench.worker.measure.clock import Clock

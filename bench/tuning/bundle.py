@@ -18,8 +18,7 @@ from bench.errors import UnableError, WorkError
 from bench.lines import Line, verbatim
 from bench.machine.environment import cores
 from bench.runs.kernel_jobs import BundleAnswer, BundleJob, MakerJob
-from bench.runs.process import Answer
-from bench.runs.request import request
+from bench.runs.process import Answer, request
 from bench.runs.restart import InFlight, restart
 from kernels.compiled.bundle import BUNDLE_VARIABLE, MAX_BUNDLE_BYTES, Bundle, Maker
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.errors import WorkError
 from bench.runs.kernel_jobs import LayerData, NetworkRow, NetworksJob
-from bench.runs.request import request
+from bench.runs.process import request
 from bench.runs.wire import Json
 from bench.tuning.gpus import Gpu
 from kernels.space.layer import Layer

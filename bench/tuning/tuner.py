@@ -18,7 +18,7 @@ from bench.errors import TuningError
 from bench.runs import process
 from bench.runs.job import Empty
 from bench.runs.kernel_jobs import TrialEnd, TryJob, VisitRow
-from bench.runs.request import request
+from bench.runs.process import request
 from bench.runs.restart import InFlight, restart
 from bench.tuning.gpus import Gpu, predict_us
 from bench.tuning.networks import Network

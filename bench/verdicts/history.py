@@ -10,8 +10,9 @@ at most FAMILY_ALPHA.
 
 from __future__ import annotations
 
+import warnings
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import ceil, exp, expm1, log, log1p
 from pathlib import Path
@@ -21,16 +22,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import StoreError
+from bench.errors import UNDECIDED, StoreError
 from bench.machine.environment import hardware
 from bench.records.again import command_at_commits
-from bench.records.frame import load
-from bench.records.places import MARK
+from bench.records.frame import Damage, load
 from bench.records.same import FIELDS, SERIES, Kind
-from bench.records.store import FILE
 from bench.stats import Ratio
+from bench.text import plural
 from bench.verdicts.metrics import METRICS, Metric
 from bench.verdicts.rule import estimate
+from bench.verdicts.stores import results_folders
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -94,34 +95,37 @@ class Series:
         return [point.value for point in self.points]
 
 
-def results_folders(stores: Iterable[Path]) -> list[Path]:
-    """Return every results folder in some stores, themselves included. Raises StoreError for a store without any."""
-    folders: dict[Path, None] = {}
-    for store in stores:
-        folders_inside = sorted(path.parent for path in store.rglob(FILE)) if store.is_dir() else []
-        # a saved baseline is the copy of a run, which counts once
-        inside = [folder for folder in folders_inside if folder == store or not (folder / MARK).exists()]
-        if not inside:
-            raise StoreError(f"{store} holds no {FILE}, and no folder that does: is it a store of results?")
-        folders |= dict.fromkeys(inside)
-    return list(folders)
-
-
-def read_history(stores: Iterable[Path], metrics: Iterable[str], order: dict[str, int] | None = None) -> list[Series]:
+def read_history(
+    stores: Iterable[Path], metrics: Iterable[str], order: Mapping[str, int] | None = None, shallow: bool = False
+) -> list[Series]:
     """Return the series of every case in some stores, with their changes.
 
-    `order` is the place of each commit by its full name. Commits that it lacks are ordered by when they were first
-    measured. Rows measured with uncommitted changes are left out.
+    `order` is the place of each commit by its full name. Where it has none of the stores' commits, they are in the
+    order in which they were first measured; where it has some, the others are left out, with a warning `Damage`, as
+    their place is not known. Rows measured with uncommitted changes are left out. Raises StoreError where any is
+    missing as the clone is `shallow`: those are in the history, and their times may be in another order.
     """
     frame = load(*results_folders(stores))
     frame = frame[(frame["status"] == "ok") & frame["git_sha"].notna() & ~frame["git_dirty"].fillna(False)]
+    unknown = set(map(str, frame["git_sha"].unique())) - (order or {}).keys()
+    if unknown and shallow and frame["git_sha"].nunique() > 1:
+        raise StoreError(
+            f"the order of {len(unknown)} of these commits is not known, as this clone is shallow: "
+            "`git fetch --unshallow` brings it (fetch-depth: 0 in a workflow)",
+            UNDECIDED,
+        )
+    if order and unknown and len(unknown) < frame["git_sha"].nunique():
+        some = f"{min(unknown)[:10]}{' and others' if len(unknown) > 1 else ''}"
+        what = f"{len(unknown)} {plural(len(unknown), 'commit')} that this checkout lacks ({some})"
+        warnings.warn(f"left out: {what}: `git fetch` may bring their place in the history", Damage, stacklevel=2)
+        frame = frame[~frame["git_sha"].isin(unknown)]
     history = [series for name in metrics for series in _series(frame, name, METRICS[name], order or {})]
     for series in history:
         find_changes(series, len(history))
     return history
 
 
-def _series(frame: DataFrame, name: str, metric: Metric, order: dict[str, int]) -> list[Series]:
+def _series(frame: DataFrame, name: str, metric: Metric, order: Mapping[str, int]) -> list[Series]:
     rows = frame.assign(value=sum(frame[column].astype("float64") for column in metric.columns) / metric.scale)
     rows = rows[rows["value"] > 0]
     series = []

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.text import WORDS, markdown_table
+from bench.text import WORDS, markdown_table, percent_change, percent_interval
 from bench.verdicts.history import MIN_SEGMENT, Change, Point, Series, sparkline
 from bench.verdicts.metrics import METRICS
 
@@ -77,10 +77,10 @@ def _print_series(out: Console, series: Series) -> None:
 
 def _cells(change: Change) -> tuple[str, ...]:
     low, high = change.ratio.low, change.ratio.high
-    interval = "" if low is None or high is None else f" ({100 * (low - 1):+.1f} to {100 * (high - 1):+.1f})"
+    interval = "" if low is None or high is None else f" ({percent_interval(low, high)})"
     return (
         f"  {'worse' if change.worse else 'better'}",
-        f"{100 * (change.ratio.value - 1):+.1f} %{interval}",
+        f"{percent_change(change.ratio.value)} %{interval}",
         f"{_sha(change.before.sha)}..{_sha(change.after.sha)}",
         f"p {change.p:.2g}",
     )

@@ -147,8 +147,11 @@ class Sides:
         return [case for case in every if case not in measured]
 
     def failed(self) -> list[Failed]:
-        """Return the cases that base measured without a failure and that failed in head, if only in one round."""
-        sound = set(self.measured["base"]["case"]) - set(self._failing("base")["case"])
+        """Return the cases that base measured without a failure and that failed in head, if only in one round.
+
+        So did one that base measured in some rounds, and head in none.
+        """
+        sound = set(self.measured["base"]["case"]) - (set(self._failing("base")["case"]) & set(self.index))
         rounds = self.frames["head"].groupby("case", observed=True).size()
         failed = []
         for case, rows in self._failing("head").groupby("case", observed=True, sort=False):

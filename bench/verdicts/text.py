@@ -12,12 +12,13 @@ from bench.commands import command_line
 from bench.plans.case import Case
 from bench.plans.words import summarize_cases
 from bench.records.again import command_again, command_for_case, first_record
-from bench.text import WORDS, digits, markdown_cell, markdown_table, plural
+from bench.text import WORDS, digits, markdown_cell, markdown_table, percent_change, percent_interval, plural
 from bench.verdicts.compare import AMBIGUOUS, FASTER, SAME, SLOWER, Comparison, Verdict
 from bench.verdicts.metrics import METRICS
-from bench.verdicts.rule import MAX_ROUNDS
+from bench.verdicts.rule import MAX_ROUNDS, RULE
 
 SHOWN = 20  # AMBIGUOUS verdicts that are listed without --all
+UNPROVEN = 6  # where the rounds prove none of them
 MAX_ADVISED = 60  # rounds a side; more are not advised
 ADVISED = 8  # cases that an advised run names; those that changed most
 METRIC_WIDTH, WORD_WIDTH = max(map(len, METRICS)), len(AMBIGUOUS)
@@ -40,6 +41,7 @@ def summary(comparison: Comparison) -> list[str]:
         sentences.append(f"The best: {best[0].case}, {best[0].metric} {change(best[0])}{_interval_of(best[0])}.")
     if not comparison.judged:
         sentences.append("No case could be judged, so this is neither a pass nor a failure.")
+        sentences += _unproven(comparison)
     if comparison.failed:
         sentences.append(f"{len(comparison.failed)} failed in head and not in base.")
     if comparison.allowed:
@@ -49,20 +51,34 @@ def summary(comparison: Comparison) -> list[str]:
     return sentences
 
 
+def _unproven(comparison: Comparison) -> list[str]:
+    """Return what a verdict takes that these rounds are not, and the largest change, which may be none."""
+    ambiguous = comparison.of(AMBIGUOUS)
+    rounds = [min(verdict.rounds) for verdict in ambiguous if verdict.kind == "rounds"]
+    sentences = []
+    if rounds:
+        sentences.append(f"A verdict takes {RULE.min_rounds} rounds a side: here are {max(rounds)}.")
+    changed = [verdict for verdict in ambiguous if verdict.ratio is not None]
+    if largest := max(changed, key=lambda verdict: abs(verdict.worse), default=None):
+        which = f"{largest.case}, {largest.metric} {change(largest)}"
+        sentences.append(f"The largest change, not proven: {which}{_interval_of(largest)}.")
+    return sentences
+
+
 def _apart(comparison: Comparison) -> str:
     text = "Base and head did not take turns, so a machine that changed between them would look like the code"
     latency = [verdict for verdict in comparison.verdicts if verdict.metric == "latency" and not verdict.paired]
     for word in (SLOWER, FASTER):
         ratios = sorted(verdict.ratio for verdict in latency if verdict.word == word and verdict.ratio)
         if len(latency) > 2 and len(ratios) > len(latency) / 2:
-            median = _percent_change(ratios[len(ratios) // 2])
+            median = f"{percent_change(ratios[len(ratios) // 2])} %"
             return (
                 f"{text}: and the latency of {len(ratios)} of {len(latency)} cases changed together, by about {median}."
             )
     return f"{text}."
 
 
-def advice(comparison: Comparison, plan: str, head: str) -> list[str]:
+def advice(comparison: Comparison, plan: str, base: str, head: str) -> list[str]:
     """Return the commands to run next; `plan` is the one of all records in the folder `head`, if it is one."""
     commands = []
     if worst := comparison.of(SLOWER)[:1]:
@@ -71,14 +87,15 @@ def advice(comparison: Comparison, plan: str, head: str) -> list[str]:
     wanted = [verdict for verdict in ambiguous if verdict.wanted and verdict.wanted <= MAX_ADVISED]
     wanted.sort(key=lambda verdict: -abs(verdict.worse))
     cases = list(dict.fromkeys(verdict.case for verdict in wanted))[:ADVISED]
-    record = first_record(Path(head), cases)
-    if plan and record:
-        wanted = [verdict for verdict in wanted if verdict.case in cases]
-        rounds = max(verdict.wanted or 0 for verdict in wanted)
-        more = ("-o", head, "--resume", "--rounds", rounds)
-        command = command_again(["run"], record, [Case.parse(case) for case in cases], *more)
-        which = f"{len(wanted)} of {comparison.counts[AMBIGUOUS]} AMBIGUOUS"
-        commands.append(f"To decide {which}, more rounds on both sides, each at its commit: {command}")
+    wanted = [verdict for verdict in wanted if verdict.case in cases]
+    which = f"{len(wanted)} of {comparison.counts[AMBIGUOUS]} AMBIGUOUS"
+    for place, (side, folder) in enumerate((("head", head), ("base", base))):
+        record = first_record(Path(folder), cases)
+        if plan and record and Path(folder).is_dir():
+            more = ("-o", folder, "--resume", "--rounds", max(verdict.wanted or 0 for verdict in wanted))
+            command = command_again(["run"], record, [Case.parse(case) for case in cases], *more)
+            start = f"To decide {which}, more rounds of both, of {side}" if not place else f"And of {side}"
+            commands.append(f"{start} at its commit: {command}")
     return commands
 
 
@@ -88,18 +105,14 @@ def _layers(case: str, head: Path) -> str:
     return command_for_case("layers", record) if record else command_line("layers", case)
 
 
-def _percent_change(ratio: float) -> str:
-    return f"{100 * (ratio - 1):+.1f} %"
-
-
 def change(verdict: Verdict) -> str:
-    return _percent_change(verdict.ratio) if verdict.ratio is not None else "-"
+    return f"{percent_change(verdict.ratio)} %" if verdict.ratio is not None else "-"
 
 
 def interval(verdict: Verdict) -> str:
     if verdict.low is None or verdict.high is None:
         return "exact" if verdict.word != AMBIGUOUS else "-"
-    return f"{100 * (verdict.low - 1):+.1f} to {100 * (verdict.high - 1):+.1f}"
+    return percent_interval(verdict.low, verdict.high)
 
 
 def _interval_of(verdict: Verdict) -> str:
@@ -152,11 +165,13 @@ def _print_changed(out: Console, verdicts: list[Verdict]) -> None:
 def _listed(comparison: Comparison, every: bool) -> tuple[list[Verdict], list[str]]:
     """Return the AMBIGUOUS verdicts to list, the largest change first, and a note on those that are left out.
 
-    Without `every`, they are the first SHOWN of those that noise left open.
+    Without `every`, they are the first SHOWN of those that noise left open, or fewer where nothing could be judged.
     """
-    noisy = sorted((v for v in comparison.of(AMBIGUOUS) if v.kind == "noise" or every), key=lambda v: -abs(v.worse))
-    more = 0 if every else len(noisy) - SHOWN
-    return noisy[: len(noisy) if every else SHOWN], [f"and {more} more AMBIGUOUS, with smaller changes"] * (more > 0)
+    shown = [v for v in comparison.of(AMBIGUOUS) if v.kind == "noise" or every or (v.ratio and not comparison.judged)]
+    shown.sort(key=lambda verdict: -abs(verdict.worse))
+    count = len(shown) if every else SHOWN if comparison.judged else UNPROVEN
+    more = len(shown) - count
+    return shown[:count], [f"and {more} more AMBIGUOUS, with smaller changes"] * (more > 0)
 
 
 def _print_ambiguous(out: Console, comparison: Comparison, every: bool) -> None:

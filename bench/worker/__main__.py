@@ -19,13 +19,14 @@ from typing import Any
 
 from bench.runs import job as jobs
 from bench.runs import kernel_jobs
-from bench.runs.wire import Job, Json
+from bench.runs.wire import Command, Job, Json, Pause, Paused, parse_message
 from bench.worker.failure import describe_failure
 from bench.worker.threads import use_threads
 from resnet import cache
+from resnet.code import OURS
 
 PR_SET_PDEATHSIG = 1
-AnswerJob = Callable[[Any, jobs.Notify], Mapping[str, Any]]
+AnswerJob = Callable[..., Mapping[str, Any]]  # (job, notify); of a job in turns also `pause`
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,8 @@ ROWS = (
 JOBS = {(row.job.name, row.job.what): row for row in ROWS}
 
 
-def answer_job(data: Json, notify: jobs.Notify) -> Mapping[str, Any]:
-    """Do the job that `data` describes and return its answer.
+def answer_job(data: Json, notify: jobs.Notify, pause: Pause | None = None) -> Mapping[str, Any]:
+    """Do the job that `data` describes and return its answer; one in turns has `pause` between them.
 
     Raises KeyError for an unknown job, MessageError for fields that do not fit it, and whatever the job raises.
     """
@@ -80,7 +81,7 @@ def answer_job(data: Json, notify: jobs.Notify) -> Mapping[str, Any]:
         if not row.compiles or (error.name or "").partition(".")[0] not in ("torch", "triton"):
             raise
         return {"status": "skipped", "reason": f"{error}"}
-    return function(job, notify)
+    return function(job, notify, pause=pause) if getattr(job, "in_turns", False) else function(job, notify)
 
 
 def main(descriptor: int, parent: int) -> None:
@@ -95,9 +96,14 @@ def main(descriptor: int, parent: int) -> None:
     def notify(stage: str) -> None:
         send({"stage": stage})
 
-    data = json.load(sys.stdin)
+    def pause(words: Paused) -> Command:
+        send({"paused": words})
+        return parse_message(Command, json.loads(sys.stdin.readline()))
+
+    send({"stage": "start", "root": str(OURS)})
+    data = json.loads(sys.stdin.readline())
     try:
-        answer = answer_job(data, notify)
+        answer = answer_job(data, notify, pause)
     except Exception as error:
         answer = describe_failure(error)
     send({**answer, "notes": cache.notes} if cache.notes else answer)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bench.machine.watch import Watch
 from bench.runs.job import CaseAnswer, CaseJob, Notify
+from bench.runs.wire import Pause
 from bench.worker import STARTED
 from bench.worker.runtime import cache_state, describe_runtime, fresh_caches
 
@@ -22,10 +24,15 @@ if TYPE_CHECKING:
 Measure = Callable[..., Any]  # (forward, inputs, clock, settings), as `bench.worker.measure.measure.measure` has them
 
 
-def measure_case(job: CaseJob, notify: Notify = lambda stage: None, measure: Measure | None = None) -> CaseAnswer:
+def measure_case(
+    job: CaseJob,
+    notify: Notify = lambda stage: None,
+    measure: Measure | None = None,
+    pause: Pause | None = None,
+) -> CaseAnswer:
     """Build, check, measure and check the case again in this process; return the fields of its record.
 
-    `measure` takes the place of this project's measuring loop.
+    `measure` takes the place of this project's measuring loop. With `pause` throughput is measured in turns.
     """
     if job.caches:
         os.environ |= fresh_caches(job.caches)  # before the imports, which read some of them
@@ -61,7 +68,7 @@ def measure_case(job: CaseJob, notify: Notify = lambda stage: None, measure: Mea
             "details": runner.details,
             "runtime": describe_runtime(job.device),
         }
-        return {**answer, **_measure(job, runner, inputs, fresh, truth, clock, watch, notify, measure)}
+        return {**answer, **_measure(job, runner, inputs, fresh, truth, clock, watch, notify, measure, pause)}
 
 
 def _measure(
@@ -74,23 +81,29 @@ def _measure(
     watch: Watch,
     notify: Notify,
     measure: Measure | None,
+    pause: Pause | None,
 ) -> CaseAnswer:
     """Check, time and check a runner whose inputs are placed; `fresh` is a batch that it has not seen."""
     from bench.worker.gate import Wrong, check, judge, overwrite, unseen_ratio
     from bench.worker.measure import measure as loop
     from bench.worker.measure import memory
     from bench.worker.measure.energy import measure_energy
+    from bench.worker.turns import Turns
 
     settings, buffers = job.settings, list(range(len(inputs)))
+    turns = Turns(pause, watch)
     try:
         when = "before timing"
         notify("gate")
         gate = {"before": check(runner, inputs, buffers, truth, clock) | {"blind": list(truth.blind)}}
         memory.reset_peaks()
         notify("measure")
-        measured = (measure or loop.measure)(runner, inputs, clock, settings)
+        measured = (measure or loop.measure)(
+            runner, inputs, clock, replace(settings, throughput_s=0.0) if pause else settings
+        )
+        turns.take(runner, inputs, clock, settings, measured)
         bytes_used = memory.read_memory(runner.details.get("weights_bytes"), job.device)
-        energy = measure_energy(runner, inputs, clock, settings.energy_s, job.device, measured.p50_ns)
+        measured.energy = measure_energy(runner, inputs, clock, settings.energy_s, job.device, measured.p50_ns)
         loop.measure_flushed(runner, inputs, clock, settings, measured)
         notify("gate")
         when = "while timing"
@@ -101,5 +114,5 @@ def _measure(
         gate["after"]["unseen_ratio"] = unseen_ratio(runner, inputs[0], clock)
     except Wrong as wrong:
         return {"status": "wrong", "reason": f"{when}: {wrong}"}
-    times = measured.fields(watch.so_far(), settings.steal)
-    return {**times, "status": "ok", "memory": bytes_used, "gate": gate, "energy": energy}
+    times = measured.fields(turns.readings(), settings.steal)
+    return {**times, "status": "ok", "memory": bytes_used, "gate": gate}

@@ -15,10 +15,10 @@ from functools import partial
 from math import ceil
 from statistics import median
 
-import psutil
 import torch
 from torch import Tensor
 
+from bench.machine.limits import free_memory
 from bench.machine.watch import Watch
 from bench.runs.job import CeilingsAnswer, CeilingsJob, MeasurementRow, Notify
 from bench.worker.measure.clock import Clock, last_level_cache, on_device
@@ -98,7 +98,7 @@ def measure_ceilings(job: CeilingsJob, notify: Notify) -> CeilingsAnswer:
                 _sample(measurements, clock, turn_s, device)
             notify(f"memory, turn {turn + 1} of {turns}")
             _sample(others, clock, turn_s, device)
-        disturbances = watch.so_far().between((start, time.perf_counter_ns())).summary()
+        disturbances = watch.so_far().summary([(start, time.perf_counter_ns())])
     everything = [*(matmul for measurements in matmuls.values() for matmul in measurements), *others]
     return {
         "status": "ok",
@@ -199,7 +199,7 @@ def _scaled_mm(fast: bool, m: int, k: int, n: int) -> Callable[[], Tensor]:
 def _copies(device: str) -> Iterator[Measurement]:
     """Yield copies in memory and in the last-level cache; both bytes read and bytes written count."""
     cache = last_level_cache(device)
-    free = torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
+    free = torch.cuda.mem_get_info()[0] if device == "cuda" else free_memory()
     large = min(MAX_BUFFER_BYTES, free // 8, max(COPY_CACHES * cache, MAX_BUFFER_BYTES if device == "cuda" else 0))
     for how, call, size in _copy_calls(device, large):
         yield Measurement("copy", how, 2.0 * size, call, shape=(size,))

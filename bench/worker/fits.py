@@ -14,10 +14,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
 from torch import Tensor
 
+from bench.machine.limits import free_memory
 from bench.runs.job import PICTURES, CaseAnswer, FitJob, Notify
 from bench.worker.gate import Wrong, judge, poison
 from bench.worker.measure import memory
@@ -103,7 +103,7 @@ def _memory_limit(job: FitJob) -> int | None:
         Path("/proc/self/oom_score_adj").write_text("1000")
     # OpenMP starts its threads with their first work, and aborts if it cannot: so they start before the limit is set
     torch.zeros(1 << 20).add_(1)
-    return int(job.settings.host_memory_gib * 2**30 or MEMORY_SHARE * psutil.virtual_memory().available)
+    return int(job.settings.host_memory_gib * 2**30 or MEMORY_SHARE * free_memory())
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from bench.machine.environment import device, environment
 from bench.plans.case import Case
 from bench.plans.plan import ONCE, Settings
 from bench.runs.job import MODELS_OWN, REFERENCE_LIMIT_S, CaseAnswer, CaseJob, reference_job
-from bench.runs.request import request
+from bench.runs.process import request
 from bench.worker.threads import use_threads
 from resnet.names import Build
 

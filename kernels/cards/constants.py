@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache
@@ -14,7 +13,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
-from kernels.cards import places
+from kernels.cards import places, reading
 
 SCHEMA = 1
 
@@ -80,7 +79,7 @@ def read_constants(path: Path, gpu: str) -> dict[str, Constant]:
     """Return the model's constants that a file of `gpu` has, by name. Raises ConstantsError."""
     cure = "remove it, or measure again: bench constants"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = reading.read_json_file(path)
         if content["schema"] != SCHEMA:
             raise ConstantsError(f"{path}: schema {content['schema']}, and this version reads {SCHEMA}; {cure}")
         if places.slug(content["gpu"]) != places.slug(gpu):

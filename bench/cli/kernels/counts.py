@@ -14,7 +14,19 @@ from rich.status import Status
 from typer import Option
 
 from bench.cli.asking import BUILD_OPTIONS, NAMING, asks
-from bench.cli.console import FAILED, Csv, Json, Markdown, ToFile, hint, print_csv, print_json, print_lines, spinner
+from bench.cli.console import (
+    FAILED,
+    Csv,
+    Json,
+    Markdown,
+    ToFile,
+    hint,
+    print_csv,
+    print_json,
+    print_lines,
+    print_text,
+    spinner,
+)
 from bench.files import check_writable
 from bench.kinds import COUNTS
 from bench.plans.choose import Selection, choose
@@ -61,7 +73,7 @@ def counts(
     elif as_csv:
         print_csv(facts_rows(now))
     elif as_markdown:
-        print("\n".join(facts_markdown(now, changes, before)))
+        print_text("\n".join(facts_markdown(now, changes, before)) + "\n")
     else:
         print_lines(facts_lines(now, changes, before, time.monotonic() - start))
     if output:

@@ -14,7 +14,7 @@ from bench.cli.console import FAILED, Json, ToFile, device_line, out, print_json
 from bench.machine.environment import device, environment
 from bench.machine.facts import Environment
 from bench.runs.job import NullJob
-from bench.runs.request import request
+from bench.runs.process import request
 
 
 def env(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,18 +11,35 @@ from typer import Argument, Option
 from bench.cli.again import again
 from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, DryRun, asks
 from bench.cli.comparing import Every, FailOn, Fails, Minimum, parse_minimums
-from bench.cli.console import Budget, Csv, Input, Json, Markdown, Output, Seed, out, print_csv, print_json, tell
-from bench.cli.measure.cases import print_dry_duel
+from bench.cli.console import (
+    Budget,
+    Csv,
+    Input,
+    Json,
+    Markdown,
+    Output,
+    Seed,
+    out,
+    print_csv,
+    print_json,
+    print_text,
+    tell,
+)
+from bench.cli.measure.cases import estimate_duel, print_dry_duel
 from bench.cli.progress import Progress
 from bench.cli.words import absolute_input
 from bench.commands import command_line
 from bench.errors import STOPPED
 from bench.machine.environment import ROOT, environment
+from bench.machine.facts import Environment
 from bench.paths import new_run_folder
 from bench.plans.choose import Selection, check_plan, choose
+from bench.plans.plan import Plan
 from bench.runs.ab import LOOKS, Duel
+from bench.runs.estimate import in_words
 from bench.runs.measuring import harness_changes
 from bench.runs.worktree import checkouts, unchanged
+from bench.text import plural
 from bench.verdicts.folders import gate_code
 from bench.verdicts.metrics import METRICS, metric_names
 
@@ -71,6 +89,8 @@ def ab(
     question = Question(metric_names(metric) if metric else USUAL, parse_minimums(minimum))
     chosen, env = choose(selection), environment()
     check_plan(chosen, env)
+    if doubt := "" if resume else _too_short(chosen, env, rounds, budget):
+        tell(doubt)
     if dry_run:
         print_dry_duel(chosen, env, rounds, as_json, as_csv, as_markdown)
         return
@@ -99,6 +119,21 @@ def ab(
     raise typer.Exit(gate_code(verdicts, fail_on or [FailOn.slower]))
 
 
+def _too_short(plan: Plan, env: Environment, rounds: int, budget: float | None) -> str:
+    """Return a sentence where a duel ends before any time can have a verdict, with what would do; else nothing."""
+    least = LOOKS[0]
+    if rounds < least:
+        return f"{rounds} {plural(rounds, 'round')} cannot tell: a verdict takes {least} a side, as --rounds {least}."
+    time = estimate_duel(plan, env, least)
+    if budget is None or time.seconds <= budget:
+        return ""
+    minutes = ceil(time.seconds / 60)
+    return (
+        f"{in_words(time.seconds)} for the {least} rounds of each side that a verdict takes: --budget {budget:g} may "
+        f"be over before, and cannot tell then. --budget {60 * minutes} may do, or fewer cases."
+    )
+
+
 def _run(duel: Duel) -> None:
     base, head = duel.sides
     with Progress(f"{base} against {head}, {duel.plan.name}", duel.env) as duel.events:
@@ -115,7 +150,7 @@ def _print(verdicts: Comparison, duel: Duel, every: bool, as_markdown: bool, as_
     elif as_markdown:
         base, head = duel.sides
         pair = f"`{base}` against `{head}`, plan `{duel.plan.name}`: {ended}"
-        print(f"{pair}\n\n{text.comparison_markdown(verdicts, every)}", end="")
+        print_text(f"{pair}\n\n{text.comparison_markdown(verdicts, every)}")
     else:
         text.print_comparison(out, verdicts, every)
         out.print(ended, markup=False)

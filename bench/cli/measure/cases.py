@@ -91,10 +91,8 @@ def print_dry_duel(
     results: Path = RESULTS,
 ) -> None:
     """Print what `bench ab` would run, and an estimate of its time after its first look and after all rounds."""
-    earlier = earlier_records(SweepConditions.of(plan, env, 0, "noise"), results)
-    runnable = [case for case in plan.cases if not why_not(case, env, plan.reserved)]
     looks = interim_looks(rounds)
-    times = [estimate(plan, runnable * len(SIDES) * count, earlier) for count in (looks[0], looks[-1])]
+    times = [estimate_duel(plan, env, count, results) for count in (looks[0], looks[-1])]
     if as_json:
         print_json(
             {
@@ -108,6 +106,13 @@ def print_dry_duel(
     if len(looks) > 1:
         closing.append(f"{in_words(times[1].seconds)} for all {looks[-1]} rounds.")
     print_cases(replace(plan, rounds=rounds), env, as_csv, as_markdown, [*closing, "Nothing was run."])
+
+
+def estimate_duel(plan: Plan, env: Environment, rounds: int, results: Path = RESULTS) -> Estimate:
+    """Return the time of so many rounds of both sides of `bench ab`."""
+    earlier = earlier_records(SweepConditions.of(plan, env, 0, "noise"), results)
+    runnable = [case for case in plan.cases if not why_not(case, env, plan.reserved)]
+    return estimate(plan, runnable * len(SIDES) * rounds, earlier)
 
 
 def estimate_sweep(sweep: Sweep, results: Path = RESULTS) -> Estimate:

@@ -14,6 +14,7 @@ from bench.cli.measure.cases import print_dry_run
 from bench.cli.measure.sweep import exit_code, run_sweep, start_of
 from bench.cli.reported import print_records
 from bench.plans.choose import Selection
+from bench.plans.settings import P99_SAMPLES
 from bench.records.places import check_name
 from bench.runs.run import sweep_of, with_rounds
 
@@ -58,7 +59,7 @@ def run(
         check_name(save)
     plan, folder, seed, input = start_of(selection, output, resume or retry, seed, input)
     chosen = with_rounds(plan, rounds, until, rounds_limit)
-    shown = view or ("cold" if cold else "speed")
+    shown = view or ("cold" if cold else "tail" if chosen.settings.samples >= P99_SAMPLES else "speed")
     sweep = sweep_of(chosen, folder, resume=resume, retry=retry, cold=cold, budget_s=budget, source=input, seed=seed)
     if dry_run:
         print_dry_run(sweep, as_json, as_csv, as_markdown)

@@ -22,6 +22,7 @@ from bench.cli.console import (
     out,
     print_csv,
     print_json,
+    print_text,
 )
 from bench.records.comparable import parse_allowed
 from bench.verdicts.folders import compare_sides, gate_code, plan_of, read_sides
@@ -72,13 +73,13 @@ def compare(
     with damage_on_stderr():
         sides = read_sides(*folders, filter or [], exclude or [])
     comparison = compare_sides(folders, sides, metrics, minimums, fields)
-    steps = [] if err_is_quiet() else text.advice(comparison, plan_of(sides[1]), str(folders[1]))
+    steps = [] if err_is_quiet() else text.advice(comparison, plan_of(sides[1]), *map(str, folders))
     if as_json:
         print_json({"summary": text.summary(comparison), "next": steps} | comparison.as_json())
     elif as_csv:
         print_csv(text.comparison_rows(comparison))
     elif as_markdown:
-        print(text.comparison_markdown(comparison, every), end="")
+        print_text(text.comparison_markdown(comparison, every))
     else:
         text.print_comparison(out, comparison, every)
         for step in steps:

@@ -20,6 +20,8 @@ from bench.plans.words import narrow
 from bench.records.formats import EXPORTS, import_pytest_benchmark, with_latency
 from bench.records.frame import load
 from bench.records.store import Store
+from bench.text import visible
+from kernels.cards.reading import read_json_file
 
 Format = StrEnum("Format", {name: name for name in ("csv", *EXPORTS)})  # type: ignore[misc]
 CSV = Format("csv")
@@ -53,7 +55,7 @@ def _export_frame(folders: list[Path], only: Sequence[str], exclude: Sequence[st
     with damage_on_stderr():
         frame = load(*folders)
     frame = frame[frame["case"].isin(narrow(frame["case"].unique(), only, exclude, ", ".join(map(str, folders))))]
-    text = frame.to_csv(index=False, lineterminator="\n")
+    text = visible(frame.to_csv(index=False, lineterminator="\n"))
     if output is None:
         print(text, end="")
         return
@@ -67,9 +69,9 @@ def import_(
 ) -> None:
     """Records from the JSON of pytest-benchmark, as `pytest bench/suite --benchmark-json FILE` writes it."""
     try:
-        records, left = import_pytest_benchmark(json.loads(file.read_text()))
+        records, left = import_pytest_benchmark(read_json_file(file))
     except OSError as error:
-        stop(f"cannot read {file}: {error.strerror}", USAGE)
+        stop(f"cannot read {file}: {error.strerror or error}", USAGE)
     except (InteropError, ValueError) as error:
         stop(f"{file}: {error}", USAGE)
     store = Store(output)

@@ -23,11 +23,12 @@ from bench.cli.console import (
     out,
     print_csv,
     print_json,
+    print_text,
     stop,
 )
 from bench.plans.words import narrow
 from bench.records.places import store_at
-from bench.runs.worktree import commit_order
+from bench.runs.worktree import commit_order, is_shallow
 from bench.verdicts.metrics import METRICS, metric_named
 
 USUAL = ("latency", "throughput")
@@ -65,7 +66,7 @@ def history(
     try:
         with damage_on_stderr():
             places = [store_at(store) for store in stores or [paths.LOCAL]]
-            series = read_history(places, names, commit_order())
+            series = read_history(places, names, commit_order(), is_shallow())
     except ModuleNotFoundError as error:
         stop(f"change points need {error.name}: pip install ruptures", UNABLE)
     kept = narrow(dict.fromkeys(one.case for one in series), filter or (), exclude or (), "these stores at a commit")
@@ -77,7 +78,7 @@ def history(
     elif as_csv:
         print_csv(row for one in series for row in text.as_rows(one))
     elif as_markdown:
-        print(text.history_markdown(series))
+        print_text(text.history_markdown(series) + "\n")
     else:
         text.print_history(out, series, all_)
     if fail and any(change.worse for one in series for change in one.changes):

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
+from bench.cli.again import again
 from bench.cli.chosen import Results, chosen_folders
 from bench.cli.console import (
     FAILED,
@@ -18,11 +19,13 @@ from bench.cli.console import (
     Json,
     Markdown,
     console_for,
+    hint,
     print_csv,
     print_json,
     tell,
 )
-from bench.report.recommend import GIB, OBJECTIVES, Budget, Choice, choose_by_group
+from bench.report.recommend import GIB, OBJECTIVES, Budget, Choice
+from bench.report.recommend_groups import choose_by_group
 from bench.report.recommend_text import group_as_json, group_as_rows, print_recommendation
 
 
@@ -62,11 +65,13 @@ def recommend(
         print_csv(row for group in chosen for row in group_as_rows(group))
     else:
         print_recommendation(console_for(as_markdown), chosen, listed)
-    raise typer.Exit(_exit_code([group.choice for group in chosen]))
+    code = _exit_code([group.choice for group in chosen])
+    if code == UNDECIDED and p99_ms is not None and not as_json:
+        hint(f"Once it was run, ask about it, as the latest run: {again(folders=None)}")
+    raise typer.Exit(code)
 
 
 def _exit_code(choices: Sequence[Choice]) -> int:
     """Return 0 where any model has a choice, else UNDECIDED where the records of any leave it open, else FAILED."""
-    if any(choice.best for choice in choices):
-        return 0
-    return UNDECIDED if any(choice.undecided for choice in choices) else FAILED
+    answers = {choice.answer for choice in choices}
+    return 0 if "case" in answers else UNDECIDED if "cannot tell" in answers else FAILED

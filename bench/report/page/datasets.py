@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import warnings
 from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise
@@ -10,14 +10,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.errors import CaseError
+from bench.errors import StoreError
 from bench.plans.case import Case
 from bench.records import same
 from bench.records.record import Record
 from bench.report.page.settings import case_fields
 from bench.roofline.layers import SCHEMA, layer_name
-from bench.runs.worktree import commit_order
+from bench.runs.worktree import commit_order, is_shallow
 from bench.verdicts.history import Series, read_history
+from kernels.cards.reading import read_json_file
 
 METRICS = {"latency": "p50, ms", "throughput": "images/s"}
 KERNELS = 3  # named of each layer
@@ -31,14 +32,14 @@ def layer_rows(folders: Iterable[Path], settings: dict[same.Key, int], damage: l
     rows: list[dict[str, Any]] = []
     for path in [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("*.json"))]:
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json_file(path)
             if not isinstance(content, dict) or "layers" not in content:
                 continue
             if content["layers"] != SCHEMA:
                 damage.append(f"{path}: left out: layers of format {content['layers']}, this version reads {SCHEMA}")
                 continue
             of_file = _layers_of_file(content, settings)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, CaseError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
             damage.append(f"{path}: left out: not what bench layers wrote ({type(error).__name__})")
             continue
         rows += [{"id": len(rows) + place} | row for place, row in enumerate(of_file)]
@@ -77,12 +78,17 @@ def _layers_of_file(content: dict[str, Any], settings: dict[same.Key, int]) -> l
 
 
 def history_rows(folders: Iterable[Path], damage: list[str]) -> list[dict[str, Any]]:
-    """Return a row for each case, metric and commit, cases that changed first; a missing library adds to `damage`."""
+    """Return a row for each case, metric and commit, cases that changed first; what is left out adds to `damage`."""
     try:
-        every = read_history(folders, list(METRICS), commit_order())
+        with warnings.catch_warnings(record=True) as caught:
+            every = read_history(folders, list(METRICS), commit_order(), is_shallow())
     except ModuleNotFoundError as error:
         damage.append(f"the history needs {error.name}: pip install ruptures")
         return []
+    except StoreError as error:
+        damage.append(f"without a history: {error}")
+        return []
+    damage += [text for warning in caught if (text := str(warning.message)).startswith("left out: ")]
     several = [series for series in every if len(series.points) > 1]
     named = len({series.machine for series in several}) > 1
     rows: list[dict[str, Any]] = []

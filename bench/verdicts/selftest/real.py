@@ -23,7 +23,7 @@ from bench.machine.facts import Environment
 from bench.plans.plan import Plan
 from bench.records.record import Record
 from bench.runs.ab import SIDES, Duel
-from bench.runs.sweep import Events
+from bench.runs.turns import Events
 from bench.runs.worktree import Checkout, checkouts
 from bench.verdicts.compare import Comparison
 from bench.verdicts.duel import compare_looks, side_frames, verdict_looks

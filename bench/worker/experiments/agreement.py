@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.machine.environment import ROOT, child_variables
+from bench.machine.environment import PYTHON, ROOT, child_variables
 from bench.worker.experiments.place import ARCH, Place, Run, Skip
 from bench.worker.experiments.products import gluon_run, hopper
 from bench.worker.gate import Wrong
@@ -119,7 +118,7 @@ def racecheck(place: Place, name: str) -> dict[str, Any]:
     if tool is None or place.dry:
         raise Skip("it needs a GPU" if place.dry else "compute-sanitizer is not on the PATH")
     code = "from bench.worker.experiments.agreement import launch_once; launch_once()"
-    command = [tool, "--tool", "racecheck", "--print-limit", "3", sys.executable, "-c", code]
+    command = [tool, "--tool", "racecheck", "--print-limit", "3", *PYTHON, "-c", code]
     process = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=child_variables())
     output_text = (process.stdout + process.stderr).strip()
     hazards = re.search(SUMMARY, output_text)

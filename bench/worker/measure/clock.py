@@ -8,9 +8,10 @@ work on another stream, so such a result is not ready when it is read.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 import torch
@@ -27,6 +28,7 @@ T = TypeVar("T")
 FLUSH_FACTOR = 2
 # for a cache whose size cannot be read; no device that runs this has a larger one in use
 DEFAULT_CACHE_BYTES = 128 << 20
+THREADS = "/proc/self/task"
 
 
 class Clock:
@@ -58,6 +60,23 @@ class Clock:
     def now(self) -> int:
         """Return the host's time in nanoseconds, on the scale of `bench.machine.watch`."""
         return time.perf_counter_ns()
+
+    def ran(self) -> int:
+        """Return the nanoseconds that all threads of this process ran: they stand while the process does."""
+        return time.process_time_ns()
+
+    def waits(self) -> dict[str, int]:
+        """Return by thread the nanoseconds for which it was ready to run without a core; empty where not counted."""
+        try:
+            threads = os.listdir(THREADS)
+        except OSError:
+            return {}
+        waits = {}
+        for thread in threads:
+            # an error: it ended, or this kernel does not count
+            with suppress(OSError, ValueError, IndexError), open(f"{THREADS}/{thread}/schedstat") as file:
+                waits[thread] = int(file.read().split()[1])
+        return waits
 
     def flush(self) -> int:
         """Overwrite the device's last-level cache, and wait; return the bytes written."""
@@ -94,6 +113,9 @@ class CudaClock(Clock):
 
     def wait(self) -> None:
         self.stream.synchronize()
+
+    def waits(self) -> dict[str, int]:
+        return {"": 0}  # a GPU goes on while threads of the host wait
 
     def _overwrite(self, scratch: Tensor) -> None:
         scratch.zero_()

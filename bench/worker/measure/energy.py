@@ -20,8 +20,9 @@ def measure_energy(
 ) -> dict[str, Any]:
     """Return the joules of the whole card over a window of at least `seconds`, its images, and both ends' temperatures.
 
-    It is empty for no seconds. Cards from Volta on have the counter. It ticks some ten times a second, so a window is
-    off by a tick at each end. A counter that cannot be read gives `unreadable`, with the reason, and raises nothing.
+    `start_ns` of the host's clock is when the window began. It is empty for no seconds. Cards from Volta on have the
+    counter. It ticks some ten times a second, so a window is off by a tick at each end. A counter that cannot be read
+    gives `unreadable`, with the reason, and raises nothing.
     """
     if not seconds:
         return {}
@@ -53,12 +54,13 @@ def _read_counters(
 
     read()  # a counter that cannot be read raises here, before time goes into the window
     before, first_celsius = read()
-    images, (first, last) = measure_throughput(forward, inputs, clock, seconds, expected_ns)
+    window = measure_throughput(forward, inputs, clock, seconds, expected_ns)
     after, last_celsius = read()
     joules = (after - before) / 1000
     return {
         "joules": joules,
-        "images": images,
-        "s": (last - first) / 1e9,
+        "images": window.images,
+        "start_ns": window.span[0],
+        "s": window.ns / 1e9,
         "temperature_c": [first_celsius, last_celsius],
     }

@@ -14,12 +14,12 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from bench.machine.watch import Readings, Span, overlapping
+from bench.machine.readings import Readings, Span, overlapping
 from bench.plans.plan import Settings
 from bench.runs.job import CaseAnswer
 from bench.stats import noise
 from bench.worker.measure.clock import Clock
-from bench.worker.measure.windows import Forward, Window, measure_windows, median_window, window_fields
+from bench.worker.measure.windows import Forward, Window, longest_wait, measure_windows, median_window, window_fields
 from resnet.device_time import StartedEarly
 
 # The times are stationary once the latest third of the warm-up is at most this much faster than the third before it.
@@ -29,6 +29,10 @@ WITNESS_COUNT = 3
 # the time for device samples, as a share of that for latency samples
 DEVICE_SHARE = 1 / 3
 NS = 1_000_000_000
+
+# A sample counts as stalled if it took more than these nanoseconds and this many times the median, and this process ran
+# for less than this share of the processor time that is usual.
+STALLED_NS, STALLED_TIMES, STALLED_SHARE = 20_000_000, 2, 0.25
 
 # Fields of Measured that hold samples. A record's fields are these with `_ns` and `_stop` appended; its `throttled` has
 # them as they are.
@@ -43,6 +47,32 @@ class Samples:
     spans: list[Span] = field(default_factory=list)
     stop: dict[str, Any] = field(default_factory=dict)
     witnesses: list[tuple[int, Tensor]] = field(default_factory=list)  # (buffer, output) pairs, for the gate
+    ran_ns: list[int] = field(default_factory=list)  # processor time of each
+    waited_ns: int | None = None  # how long the thread that waited longest had no core; None where it is not known
+
+    @property
+    def ran_share(self) -> float:
+        """Processor time over host time, the median of the samples."""
+        return median(ran / ns for ran, ns in zip(self.ran_ns, self.ns, strict=True)) if self.ran_ns else 0.0
+
+    def spoilt(self, readings: Readings, steal: float) -> list[int]:
+        """Return the indices of the samples during which the machine throttled, or this process did not run."""
+        if not self.spans:
+            return []
+        throttled = readings.between((self.spans[0][0], self.spans[-1][1])).throttled_spans(steal)
+        return sorted({*overlapping(self.spans, throttled), *self._stalled()})
+
+    def _stalled(self) -> list[int]:
+        """Return the indices of samples far beyond the rest, for most of which this process did not run.
+
+        A sample that shares its cores with other work is none: it runs for a good part of the time.
+        """
+        usual, far_ns = self.ran_share, max(STALLED_NS, STALLED_TIMES * median(self.ns))
+        return [
+            index
+            for index, (ran, ns) in enumerate(zip(self.ran_ns, self.ns, strict=False))  # device times have no `ran_ns`
+            if ns > far_ns and ran < STALLED_SHARE * usual * ns
+        ]
 
 
 @dataclass
@@ -56,40 +86,55 @@ class Measured:
     flushed_gpu: Samples = field(default_factory=Samples)
     method: str = ""  # how device time is measured
     windows: list[Window] = field(default_factory=list)
+    energy: dict[str, Any] = field(default_factory=dict)  # as `measure_energy` has it
 
     @property
     def p50_ns(self) -> float:
         return median(self.latency.ns)
 
     def fields(self, readings: Readings, steal: float) -> CaseAnswer:
-        """Return the fields of a record, with the samples that a throttling machine spoilt named in `throttled`."""
-        samples_of = {name: getattr(self, name) for name in SAMPLE_FIELDS}
+        """Return the fields of a record; `throttled` names the samples that a throttling machine or a stop spoilt.
+
+        Each timing has the readings of its own time: `watch` those of latency, device times and windows, and
+        `flushed_watch` those of the samples with flushed caches; `energy` has the reasons why it does not count.
+        """
+        samples_of: dict[str, Samples] = {name: getattr(self, name) for name in SAMPLE_FIELDS}
         fields: dict[str, Any] = {"warmup": self.warmup, "gpu_how": self.method if self.gpu.ns else ""}
+        fields["energy"] = self.energy
+        if "start_ns" in self.energy:
+            start_ns = self.energy["start_ns"]
+            spoilt_s = readings.summary([(start_ns, start_ns + round(self.energy["s"] * NS))], steal).get(
+                "spoilt_s", {}
+            )
+            fields["energy"] = self.energy | ({"disturbed": ", ".join(spoilt_s)} if spoilt_s else {})
         for name, samples in samples_of.items():
             fields |= {f"{name}_ns": samples.ns, f"{name}_stop": samples.stop}
-        spoilt = {name: _spoilt(samples.spans, readings, steal) for name, samples in samples_of.items()}
+        spoilt = {name: samples.spoilt(readings, steal) for name, samples in samples_of.items()}
         throttled: dict[str, Any] = {name: as_ranges(indices) for name, indices in spoilt.items() if indices}
-        last_ns = max(self.latency.spans[-1:] + self.gpu.spans[-1:])[1]
         if self.windows:
-            windows, spoilt_ns = window_fields(self.windows, readings, steal)
+            windows, spoilt_ns = window_fields(self.windows, readings, steal, self.latency.ran_share)
             fields |= {"windows": windows, "throughput": median_window(windows)}
             throttled |= {"throughput_s": spoilt_ns / NS} if spoilt_ns else {}
-            last_ns = self.windows[-1].span[1]
-        watch = readings.between((self.latency.spans[0][0], last_ns))
-        seconds = {
-            name: sum(end - start for start, end in spans) / NS for name, spans in watch.throttled_spans(steal).items()
-        }
-        return cast(
-            CaseAnswer,
-            fields | {"throttled": throttled, "watch": watch.summary() | ({"spoilt_s": seconds} if seconds else {})},
-        )
+        watch = readings.summary([*self._stretches("latency", "gpu"), *_turns(self.windows)], steal)
+        if self.latency.waited_ns:
+            watch["waited"] = self.latency.waited_ns / max(1, self.latency.spans[-1][1] - self.latency.spans[0][0])
+        fields |= {"throttled": throttled, "watch": watch}
+        if flushed := self._stretches("flushed", "flushed_gpu"):
+            fields["flushed_watch"] = readings.summary(flushed, steal)
+        return cast(CaseAnswer, fields)
+
+    def _stretches(self, *names: str) -> list[Span]:
+        """Return the host time that fields of samples took, together."""
+        spans = [span for name in names for span in getattr(self, name).spans]
+        return [(spans[0][0], spans[-1][1])] if spans else []
 
 
-def _spoilt(spans: list[Span], readings: Readings, steal: float) -> list[int]:
-    """Return the indices of the samples that were taken while the machine throttled."""
-    if not spans:
-        return []
-    return overlapping(spans, readings.between((spans[0][0], spans[-1][1])).throttled_spans(steal))
+def _turns(windows: Sequence[Window]) -> list[Span]:
+    """Return the host time of each turn's windows; between two turns other cases are measured."""
+    turns: dict[int, Span] = {}
+    for window in windows:
+        turns[window.turn] = turns.get(window.turn, window.span)[0], window.span[1]
+    return list(turns.values())
 
 
 def as_ranges(indices: Sequence[int]) -> list[list[int]]:
@@ -154,13 +199,14 @@ def _sample_latency(
 ) -> Samples:
     """Time one execution after the other until the median is precise enough or the time is up; `stop` says which."""
     due_s = [] if flush else [settings.latency_s * k / WITNESS_COUNT for k in range(WITNESS_COUNT)]
-    samples, rule, start = Samples(), _Rule(clock, settings), clock.now()
+    samples, waits, rule, start = Samples(), clock.waits(), _Rule(clock, settings), clock.now()
     while not rule.over(samples.ns):
         number = len(samples.ns) % len(inputs)
         if flush:
             samples.stop["flush_bytes"] = clock.flush()
-        begun = clock.now()
+        ran, begun = clock.ran(), clock.now()
         host, result = clock.sample(lambda: forward(inputs[number]))  # noqa: B023 - called at once
+        samples.ran_ns.append(clock.ran() - ran)
         samples.ns.append(host)
         samples.spans.append((begun, begun + host))
         if due_s and (clock.now() - start) / NS >= due_s[0]:
@@ -168,6 +214,7 @@ def _sample_latency(
             samples.witnesses.append((number, result.clone()))
             clock.wait()  # the copy is over before the next sample starts
     samples.stop |= rule.as_dict()
+    samples.waited_ns = longest_wait(waits, clock.waits())
     return samples
 
 

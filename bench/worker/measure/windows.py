@@ -5,27 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
+from statistics import median
 from typing import Any
 
 from torch import Tensor
 
-from bench.machine.watch import Readings, Span, overlap_ns
+from bench.machine.readings import STOPPED, Readings, Span, overlap_ns
+from bench.machine.watch import OTHER_WORK_LIMIT
 from bench.worker.measure.clock import Clock
 
 NS = 1_000_000_000
 # The least number of windows whose median has a 95 % confidence interval.
 WINDOWS = 6
+# A window in which the process ran less than this share of what it usually does, though no thread waited, was stopped.
+RAN_SHARE = 0.8
+OTHER_WORK = "other work"
 
 Forward = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Window:
-    """A throughput window: images done within a span of host time, in a turn of the sweep."""
+    """A throughput window: images done within a span of host time, in a turn of the sweep.
+
+    `ran_ns` is the processor time of all threads; `waited_ns` is how long the thread that waited longest had no core:
+    0 on a GPU, None where it is not counted.
+    """
 
     images: int
     span: Span
     turn: int = 0
+    ran_ns: int = 0
+    waited_ns: int | None = None
 
     @property
     def ns(self) -> int:
@@ -37,15 +48,40 @@ class Window:
         return {"turn": self.turn, "start_ns": self.span[0], "images": self.images, "ns": self.ns} | disturbed
 
 
-def window_fields(windows: Sequence[Window], readings: Readings, steal: float) -> tuple[list[dict[str, Any]], int]:
-    """Return the windows as a record has them, and the nanoseconds of them in which the machine throttled."""
+def window_fields(
+    windows: Sequence[Window], readings: Readings, steal: float, ran_share: float = 0.0
+) -> tuple[list[dict[str, Any]], int]:
+    """Return the windows as a record has them, and the nanoseconds of them that throttling or a stop spoilt.
+
+    All windows of a process belong into one call: one in which it ran less than usual is told by the others, or where
+    there are none by `ran_share`, processor time over host time as the latency samples have it.
+    """
+    usual = median(window.ran_ns / window.ns for window in windows) if len(windows) > 2 else ran_share
     rows, spoilt_ns = [], 0
     for window in windows:
         throttled = readings.between(window.span).throttled_spans(steal)
         window_spoilt_ns = overlap_ns(window.span, throttled)
+        reasons = list(throttled) if window_spoilt_ns else []
+        if _shared(window, readings):
+            reasons.append(OTHER_WORK)
+        elif window.ran_ns < RAN_SHARE * usual * window.ns and STOPPED not in reasons:
+            reasons.append(STOPPED)
+            window_spoilt_ns = window.ns
         spoilt_ns += window_spoilt_ns
-        rows.append(window.fields(list(throttled) if window_spoilt_ns else []))
+        rows.append(window.fields(reasons))
     return rows, spoilt_ns
+
+
+def _shared(window: Window, readings: Readings) -> bool:
+    """Return whether other work took cores that the window needed."""
+    if window.waited_ns is None:
+        return readings.share_of_others(window.span) > OTHER_WORK_LIMIT
+    return window.waited_ns > OTHER_WORK_LIMIT * window.ns
+
+
+def longest_wait(before: Mapping[str, int], after: Mapping[str, int]) -> int | None:
+    """Return the nanoseconds that the thread that waited longest had no core; None where that is not counted."""
+    return max((after[thread] - before.get(thread, 0) for thread in after), default=None)
 
 
 def median_window(windows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
@@ -68,27 +104,32 @@ def measure_windows(
     for _ in range(count):
         executions = sum(window.images for window in windows) // len(inputs[0])
         rotated = [*inputs[executions % len(inputs) :], *inputs[: executions % len(inputs)]]
-        windows.append(Window(*measure_throughput(forward, rotated, clock, seconds / count, expected_ns)))
+        windows.append(measure_throughput(forward, rotated, clock, seconds / count, expected_ns))
     return windows
 
 
 def measure_throughput(
     forward: Forward, inputs: Sequence[Tensor], clock: Clock, seconds: float, expected_ns: float
-) -> tuple[int, Span]:
-    """Enqueue executions without waiting for at least `seconds`; return the images, and the first and last nanosecond.
+) -> Window:
+    """Enqueue executions without waiting for at least `seconds`. The wait at the end counts.
 
-    The wait at the end counts. `expected_ns` is the most that one execution takes.
+    `expected_ns` is the most that one execution takes.
     """
-    least_ns = seconds * NS
+    least_ns, on_cpu = seconds * NS, not clock.method
     # a tenth more than are needed one at a time, because a window that falls short is measured again
     executions = max(1, ceil(1.1 * least_ns / max(expected_ns, 1)))
     while True:
+        waits, ran = clock.waits(), clock.ran()
         start = clock.now()
         for number in range(executions):
             forward(inputs[number % len(inputs)])
+            if on_cpu and clock.now() - start >= least_ns:  # other work may make an execution take many times as long
+                executions = number + 1
+                break
         clock.wait()
         end = clock.now()
         if end - start >= least_ns:
-            return executions * len(inputs[0]), (start, end)
+            ran_ns, after = clock.ran() - ran, clock.waits()
+            return Window(executions * len(inputs[0]), (start, end), 0, ran_ns, longest_wait(waits, after))
         # back to back the executions are that much faster: the whole window is measured again, longer
         executions = max(executions + 1, round(executions * 1.1 * least_ns / max(end - start, 1)))

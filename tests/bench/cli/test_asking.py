@@ -13,6 +13,8 @@ from bench.cli import app
 from bench.machine.visible import device_visible
 from bench.plans.plan import plan_names
 from bench.records.store import Store
+from bench.runs.ab import LOOKS
+from bench.verdicts.rule import RULE
 from resnet.variants import VARIANTS
 
 
@@ -91,6 +93,21 @@ def test_a_list_and_a_dry_run_are_csv_without_other_lines(tmp_path: Path) -> Non
     names = [row["name"] for row in csv.DictReader(io.StringIO(invoke("list", "--csv").stdout))]
     assert {*VARIANTS, *plan_names()} <= set(names)
     assert "| smoke | yes |" in invoke("list", "--markdown").stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "told"), [(["--rounds", "5"], "--rounds 6"), (["--budget", "1"], "--budget"), (["--rounds", "6"], "")]
+)
+def test_an_ab_that_is_too_short_for_a_verdict_says_so_beforehand_and_what_would_do(
+    options: list[str], told: str
+) -> None:
+    assert LOOKS[0] == RULE.min_rounds
+    done = invoke("ab", "HEAD", "HEAD", "resnet18/eager", "--image", "32", *options, "--dry-run", "--json")
+    assert done.exit_code == 0, done.output
+    assert ("cannot tell" in done.stderr) == bool(told)
+    assert told in done.stderr
+    if told == "--budget":
+        assert int(done.stderr.rsplit("--budget", 1)[1].split()[0]) >= 60
 
 
 def test_a_dry_ab_says_when_it_may_end_and_when_it_must() -> None:

@@ -188,7 +188,7 @@ def test_a_duel_that_was_stopped_names_what_judges_it_and_what_goes_on(
 
 def test_what_is_advised_after_a_comparison_names_the_plans_file_and_its_conditions(results: Path) -> None:
     result = CliRunner().invoke(app, ["compare", "base", "head", "--json"])
-    layers, run = (printed(step)[0] for step in json.loads(result.stdout)["next"])
+    layers, run, _ = (printed(step)[0] for step in json.loads(result.stdout)["next"])
     assert layers == ["layers", EAGER, "--seed", "2", "--input", "noise"]
     assert run[:2] == ["run", "my plan.toml"]
     assert run[-9:-1] == ["--seed", "2", "--input", "noise", "-o", "head", "--resume", "--rounds"]

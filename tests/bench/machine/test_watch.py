@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.machine.watch import IDLE, REASONS, Reading, Readings, Span, Watch, overlap_ns, overlapping
+from bench.machine.readings import IDLE, REASONS, Reading, Readings, Span, overlap_ns, overlapping
+from bench.machine.watch import Watch
 
 MS = 1_000_000
 S = 1000 * MS
@@ -47,7 +48,7 @@ def test_other_work_is_seen_and_the_timed_process_is_not_other_work() -> None:
             begun, end = time.perf_counter_ns(), time.monotonic() + seconds
             while time.monotonic() < end:
                 pass  # this process is busy throughout
-            return watch.so_far().between((begun, time.perf_counter_ns())).summary()["others"]
+            return watch.so_far().summary([(begun, time.perf_counter_ns())])["others"]
 
     alone = share(1.5)
     hog = subprocess.Popen([sys.executable, "-c", "while True: pass"])
@@ -61,7 +62,7 @@ def test_other_work_is_seen_and_the_timed_process_is_not_other_work() -> None:
 
 
 def test_a_watch_that_cannot_start_is_told_not_raised(monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    monkeypatch.setattr("bench.machine.watch.PYTHON", ("/nowhere/python",))
     with Watch() as watch:
         assert "did not start" in watch.so_far().summary()["unreadable"]
 

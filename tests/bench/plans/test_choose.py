@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import BenchError
+from bench.errors import BenchError, PlanError
 from bench.plans.axes import split_words
 from bench.plans.case import Case
 from bench.plans.choose import Selection, case_beside, choose, choose_case
 from bench.plans.plan import Plan, parse_plan
+from bench.stats import samples_needed
 from resnet.archs import ARCHS
 from resnet.names import Build
 
@@ -155,6 +156,18 @@ def test_settings_and_builds_take_the_place_of_the_plans(tmp_path: Path) -> None
     assert (settings.warmup_s, settings.warmup_limit_s) == (9.0, 9.0)
     assert (settings.latency_s, settings.latency_limit_s, settings.throughput_s) == (0.5, 0.5, 0.5)
     assert plan.build.weights == str(checkpoint)
+
+
+def test_a_p99_takes_its_samples_and_the_time_for_them(tmp_path: Path) -> None:
+    settings = choose(Selection("quick", settings={"p99": True})).settings
+    assert settings.samples >= samples_needed(0.99)
+    assert settings.limit_s >= 3600
+    assert choose(Selection("quick", settings={"p99": True, "samples": 5000})).settings.samples == 5000
+    group = '[[group]]\nwhy = "x"\nmodel = "resnet18"\nvariant = "eager"\nprecision = "fp32"\nbatch = 1\n'
+    planned = parse_plan(f"[measure]\np99 = true\nsamples = 6\n{group}", "mine", "mine.toml").settings
+    assert planned.samples == settings.samples
+    with pytest.raises(PlanError, match="p99 = 1 is not true or false"):
+        parse_plan(f"[measure]\np99 = 1\n{group}", "mine", "mine.toml")
 
 
 def test_words_of_an_axis_are_split_at_commas_but_not_within_a_models_arguments() -> None:

@@ -89,7 +89,7 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
     path.write_text(GOOD)
     assert plans.load_plan(str(path)).name == "mine"
     path.write_bytes(b"why = '\xff'")
-    with pytest.raises(PlanError, match="utf-8"):
+    with pytest.raises(PlanError, match="not UTF-8 text"):
         plans.load_plan(str(path))
 
 

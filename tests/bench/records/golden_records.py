@@ -105,8 +105,16 @@ NEWEST = [
             "flushed_gpu": [[0, 0]],
             "throughput_s": 0.125,
         },
-        watch=WATCH | {"steal": 0.0, "reasons": {"power-cap": 0.25}, "spoilt_s": {"hw-thermal": 0.3}},
-        energy={"joules": 2500.0, "images": 40000, "s": 5.25, "temperature_c": [41, 55]},
+        watch=WATCH | {"steal": 0.0, "waited": 0.125, "reasons": {"power-cap": 0.25}, "spoilt_s": {"hw-thermal": 0.3}},
+        flushed_watch=WATCH | {"gap_s": 1.5, "unreadable": "the watching process ended (exit status -9)"},
+        energy={
+            "joules": 2500.0,
+            "images": 40000,
+            "start_ns": 14000000000,
+            "s": 5.25,
+            "disturbed": "hw-thermal",
+            "temperature_c": [41, 55],
+        },
         largest=LARGEST,
         warmup={"s": 1.5, "executions": 1200, "stationary": True},
         cold={

@@ -51,6 +51,9 @@ def asked_again(command: str) -> Selection:
     """What the options of a command, each a word and its value, ask for."""
     words, values = words_of(command), dict[str, Any]()
     plan = None if words[0].startswith("-") else words.pop(0)
+    if "--p99" in words:
+        words.remove("--p99")
+        values["p99"] = True
     for option, value in zip(words[::2], words[1::2], strict=True):
         name = {"-f": "filter"}.get(option, option.removeprefix("--").replace("-", "_"))
         number = float(value) if name in ("samples", "warmup", "min_time", "threads") else value
@@ -72,6 +75,7 @@ AXES = ("model", "variant", "precision", "batch", "image", "launch")
         Selection(ONE.name),
         Selection(None, {"model": ["resnet18"], "variant": ["eager", "compile"], "batch": ["1", "2"], "image": ["32"]}),
         Selection(None, {"model": ["resnet18"]}, settings={"min_time": 2.5, "warmup": 7.0}),
+        Selection("smoke", settings={"p99": True, "threads": 2}),
     ],
     ids=str,
 )

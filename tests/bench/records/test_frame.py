@@ -168,7 +168,7 @@ def test_damaged_lines_are_told_and_the_rest_is_read(tmp_path: Path, record: Mak
 
 
 def test_many_damaged_lines_are_counted(tmp_path: Path) -> None:
-    with pytest.warns(Damage, match="and 15 more"):
+    with pytest.warns(Damage, match="20 lines are left out, 0 are read"):
         load(write(tmp_path / "r", *["{"] * 20))
 
 
@@ -196,5 +196,5 @@ def test_a_missing_place_says_so(tmp_path: Path) -> None:
         with pytest.raises(StoreError, match=message):
             load(tmp_path / name)
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot read"):
+    with pytest.raises(StoreError, match=r"file holds no records\.jsonl"):
         load(tmp_path / "file")

@@ -14,8 +14,7 @@ from bench.records.record import Record
 from bench.runs import job, kernel_jobs
 from bench.runs.job import CaseAnswer, CaseJob, CeilingsJob, LayersJob, LoadJob, PiecesJob, ReferenceJob
 from bench.runs.kernel_jobs import BundleJob, FactsJob, KernelsJob, MakerJob, NetworksJob, TryJob
-from bench.runs.process import Answer
-from bench.runs.request import request
+from bench.runs.process import Answer, request
 from bench.runs.wire import Job, Json, MessageError
 
 CASE = Case.parse("resnet50/eager/fp16/b8/i224/graph")
@@ -83,7 +82,7 @@ def test_a_wrong_field_of_a_job_is_named(field: str, value: object, message: str
 
 
 def answered(one: Job[Any], data: dict[str, Any], status: str = "ok") -> Answer[Any]:
-    return request(one, 1.0, ask=lambda *_: Answer(status, "", data, 0.1))
+    return request(one, 1.0, by=lambda *_: Answer(status, "", data, 0.1))
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 """Levels over commits: made-up series, and a store of real records."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,11 +10,14 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.cli import app
+from bench.cli.results import history as cli_history
 from bench.commands import command_line
-from bench.errors import StoreError
+from bench.errors import UNDECIDED, StoreError
+from bench.records.frame import Damage
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.verdicts.history import FAMILY_ALPHA, Point, Series, find_changes, read_history, results_folders, sparkline
+from bench.verdicts.history import FAMILY_ALPHA, Point, Series, find_changes, read_history, sparkline
+from bench.verdicts.stores import results_folders
 
 CASE = "resnet18/eager/fp32/b1/i64/stream"
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -167,24 +168,50 @@ def test_a_store_is_read_in_the_order_of_its_commits(store: Path) -> None:
     assert not back.changes[0].worse
 
 
+def test_commits_without_a_place_are_left_out_and_told_or_refused_in_a_shallow_clone(store: Path) -> None:
+    order = {f"{i:040x}": i for i in range(9) if i not in (2, 3)}
+    with pytest.warns(Damage, match="2 commits that this checkout lacks"):
+        (one,) = read_history([store], ["latency"], order)
+    assert [int(point.sha, 16) for point in one.points] == [0, 1, 4, 5, 6, 7, 8]
+    with pytest.raises(StoreError, match="fetch --unshallow") as refused:
+        read_history([store], ["latency"], order, shallow=True)
+    assert refused.value.exit_code == UNDECIDED
+    (whole,) = read_history([store], ["latency"], {f"{i:040x}": i for i in range(9)}, shallow=True)
+    assert len(whole.points) == 9
+
+
+def test_linked_folders_are_entered_once_and_files_of_records_are_stores(store: Path, tmp_path: Path) -> None:
+    (links := tmp_path / "links").mkdir()
+    for number in range(10):
+        (links / f"{number}").symlink_to(store / f"{number}")
+    (links / "again").symlink_to(store / "0")
+    (links / "around").symlink_to(links)
+    assert len(results_folders([links])) == 10
+    (one,) = read_history([links], ["latency"])
+    assert len(one.points) == 9
+    lines = b"".join((store / f"{number}" / "records.jsonl").read_bytes() for number in range(1))
+    (tmp_path / "some.jsonl").write_bytes(lines)
+    ((alone,),) = (series.points for series in read_history([tmp_path / "some.jsonl"], ["latency"]))
+    assert int(alone.sha, 16) == 0
+
+
 def test_a_place_without_results_is_told(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="holds no records"):
         results_folders([tmp_path])
 
 
-def test_the_command(store: Path) -> None:
-    told = subprocess.run(
-        [sys.executable, "-m", "bench", "history", str(store), "--metric", "latency", "--fail-on-change"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert told.returncode == 1, told.stderr
+def test_the_command(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli_history, "commit_order", dict)  # of a checkout without git: by when they were measured
+    monkeypatch.setattr(cli_history, "is_shallow", bool)
+    runner = CliRunner()
+    told = runner.invoke(app, ["history", str(store), "--metric", "latency", "--fail-on-change"], env={"COLUMNS": "80"})
+    assert told.exit_code == 1, told.stderr
     assert "1 series over 9 commits: 1 changed, 1 for the worse." in told.stdout
     assert "bench ab 000000000000 000000000000" in told.stdout
     assert all(len(line) <= 80 for line in told.stdout.splitlines() if "bench ab" not in line), told.stdout
-    runner = CliRunner()
     (plain,) = json.loads(runner.invoke(app, ["history", str(store), "--metric", "latency", "--json"]).stdout)
     assert plain["changes"][0]["ratio"] == pytest.approx(2, rel=0.01)
     table = runner.invoke(app, ["history", str(store), "--metric", "latency", "--markdown"]).stdout
-    assert f"| `{CASE}` | latency | worse | +100.0 %" in table
+    assert f"| `{CASE}` | latency | worse | +100 %" in table
     assert runner.invoke(app, ["history", str(store), "--metric", "speed"]).exit_code == 2
     assert runner.invoke(app, ["history", str(store), "-f", "resnet152"]).exit_code == 2

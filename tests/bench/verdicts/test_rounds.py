@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from bench.records.record import Record
-from tests.bench.verdicts.sides import CASE, Folder, compare_folders, run, words
+from tests.bench.verdicts.sides import CASE, OTHER, Folder, compare_folders, run, words
 
 
 def test_rounds_in_turns_are_paired_and_a_drift_that_both_share_is_taken_out(folder: Folder) -> None:
@@ -114,3 +114,19 @@ def test_every_case_is_somewhere(folder: Folder) -> None:
     assert run(base, head, "--fail-on", "nothing")[0] == 0
     assert run(base, head, "-f", "b1/", "--fail-on", "missing")[0] == 0
     assert run(base, head, "-f", "b1/", "-f", "b2/", "--fail-on", "missing")[0] == 1
+
+
+def test_a_case_that_wavers_in_base_and_fails_in_every_round_of_head_is_news(folder: Folder) -> None:
+    def failing(rounds: int) -> Callable[[Record], None]:
+        def change(record: Record) -> None:
+            if record.case.name == CASE and record.round < rounds:
+                record.status, record.reason = "crash", "signal 11"
+
+        return change
+
+    base = folder("base", {CASE: 10.0, OTHER: 5.0}, change=failing(1))
+    head = folder("head", {CASE: 10.0, OTHER: 5.0}, change=failing(8))
+    assert [(one.case, one.rounds) for one in compare_folders(base, head).failed] == [(CASE, 8)]
+    assert run(base, head)[0] == 1
+    wavers = folder("wavers", {CASE: 10.0, OTHER: 5.0}, change=failing(2))
+    assert compare_folders(base, wavers).failed == []

@@ -15,8 +15,7 @@ from bench.plans.case import MAX, Case
 from bench.plans.plan import Settings
 from bench.runs.job import PICTURES, CaseJob, fit_job, reference_job
 from bench.runs.largest import RESOLUTION, START, search_largest
-from bench.runs.process import Answer, ask
-from bench.runs.request import request
+from bench.runs.process import Answer, ask, request
 from bench.worker.fits import place_repeated
 from resnet.inputs import pictures
 from resnet.variants import VARIANTS, missing

@@ -10,7 +10,7 @@ from bench.machine.environment import ROOT
 from bench.plans.case import Case
 from bench.plans.plan import ONCE, Settings
 from bench.runs.job import CaseJob
-from bench.runs.request import request
+from bench.runs.process import request
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a limit on address space is kept by Linux alone")
 

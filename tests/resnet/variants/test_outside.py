@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from resnet.code import CodeError, Unserved, blame, find_code
+from resnet.code import CodeError, Unserved, blame, find_code, load_code
 from resnet.variants import canonical_variant, find_variant, missing, prepare
 from resnet.variants.outside import installed_variants
 
@@ -169,6 +169,15 @@ def test_the_parent_looks_code_up_and_runs_none_of_it(folder: Path) -> None:
     )
     assert "there is no module mine.inner" in str(find_code("mine.inner:prepare"))
     assert "package" not in sys.modules
+
+
+def test_an_import_of_ones_own_module_with_a_name_of_this_project_is_told(folder: Path) -> None:
+    (folder / "resnet.py").write_text("class Net: ...\n")
+    (folder / "user.py").write_text("from resnet import Net\n")
+    with pytest.raises(
+        CodeError, match=r"user.py imports resnet, and resnet is a package of this project: resnet.py needs"
+    ):
+        load_code("user:prepare")
 
 
 def test_another_folder_may_be_told_to_be_searched_first(

@@ -1,6 +1,7 @@
 """`bench compare` as it is called: what it prints, how it ends."""
 
 import json
+import re
 
 import pytest
 from typer.testing import CliRunner
@@ -62,3 +63,26 @@ def test_what_is_typed_wrong_is_told_with_what_is_right(folder: Folder, options:
     code, text = run(folder("base", {CASE: 10.0}), folder("head", {CASE: 10.0}), *options)
     assert code == 2
     assert said in text.replace(" │ │ ", " ").replace("│", "")
+
+
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_too_few_rounds_tell_nothing_and_show_the_largest_change(folder: Folder, rounds: int) -> None:
+    base = folder("base", {CASE: 10.0, OTHER: 5.0}, rounds=rounds)
+    head = folder("head", {CASE: 20.0, OTHER: 5.0}, rounds=rounds)
+    result = CliRunner().invoke(app, ["compare", str(base), str(head), "--json"])
+    assert result.exit_code == 4
+    data = json.loads(result.stdout)
+    assert data["counts"]["SLOWER"] == 0
+    said = " ".join(data["summary"])
+    assert f"6 rounds a side: here are {rounds}" in said
+    assert f"not proven: {CASE}" in said
+    commands = [step for step in data["next"] if command_line("run") in step or "--rounds 6" in step]
+    assert [folder in step for step, folder in zip(commands, (str(head), str(base)), strict=True)] == [True, True]
+    assert "latency AMBIGUOUS" in run(base, head)[1]
+
+
+def test_no_digits_are_printed_that_mean_nothing(folder: Folder) -> None:
+    base, head = folder("base", {CASE: 10.0}, rounds=2, noise=1.0), folder("head", {CASE: 10.0}, rounds=2, noise=1.2)
+    text = run(base, head, "--metric", "latency", "--all")[1]
+    assert ">+1000" in text
+    assert not re.search(r"\d{5}", text.split("SLOWER: worse")[0])

@@ -119,3 +119,16 @@ def test_folders_that_cannot_be_compared_are_told_apart(folder: Folder, tmp_path
         code, text = run(*pair)
         assert code == 2
         assert said in text
+
+
+def test_what_failed_on_another_machine_is_no_news_of_the_code(folder: Folder) -> None:
+    def failed(record: Record) -> None:
+        changed("cpu.name", "Abacus")(record)
+        record.status, record.reason, record.weights = "crash", "signal 11", ""
+
+    base, head = folder("base", {CASE: 10.0}), folder("head", {CASE: 10.0}, change=failed)
+    code, text = run(base, head)
+    assert code == 2
+    assert "--allow cpu" in text
+    assert "weights" not in text  # which no case lived to read
+    assert run(base, head, "--allow", "cpu")[0] == 1

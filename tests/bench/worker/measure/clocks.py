@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from bench.machine.watch import Reading, Readings
+from bench.machine.readings import Reading, Readings
 from resnet.device_time import DeviceTime, StartedEarly
 
 MS = 1_000_000
@@ -36,6 +36,12 @@ class FakeClock:
 
     def wait(self) -> None:
         self.waited += 1
+
+    def ran(self) -> int:
+        return self.time
+
+    def waits(self) -> dict[str, int]:
+        return {}
 
     def now(self) -> int:
         return self.time

@@ -18,6 +18,7 @@ class Card:
     """A card that draws WATTS whatever it does, whose executions take 10 ms, and whose counter is NVML's."""
 
     NVML_TEMPERATURE_GPU = 0
+    method = "held"
 
     def __init__(self) -> None:
         self.ns = self.queued = 0
@@ -30,6 +31,12 @@ class Card:
     def wait(self) -> None:
         self.ns += self.queued * 10_000_000
         self.queued = 0
+
+    def ran(self) -> int:
+        return self.ns
+
+    def waits(self) -> dict[str, int]:
+        return {}
 
     def now(self) -> int:
         return self.ns

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench.machine.watch import Readings
+from bench.machine.readings import Readings
 from bench.plans.plan import Settings
 from bench.worker.measure.measure import Measured, as_ranges, measure, measure_flushed
 from tests.bench.worker.measure.clocks import INPUTS, MS, FakeClock, forever, throttled_between

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from bench.machine.watch import Readings
+from bench.machine.readings import Readings
 from bench.plans.plan import Settings
 from bench.worker.measure.measure import Measured, measure, measure_flushed
 from tests.bench.worker.measure.clocks import INPUTS, MS, FakeClock, FakeGpu, forever, throttled_between

@@ -1,0 +1,79 @@
+"""Recommendations for all models, image sizes and machines of some results folders; the cases that none beats."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from math import inf
+from pathlib import Path
+
+from bench.errors import StoreError
+from bench.plans.words import heading
+from bench.records.record import Record
+from bench.records.same import group_by_machine, machine_label
+from bench.records.store import narrow_records, read_folders
+from bench.report.recommend import Assessment, Budget, Choice, choose
+from bench.report.rows import Row, joules_per_image
+
+
+def pareto_front(cases: Iterable[Assessment]) -> list[Assessment]:
+    """Return the cases that no other beats in throughput, median latency, memory and energy where measured."""
+    costs = [(case, _costs(case.row)) for case in cases]
+
+    def is_beaten(mine: tuple[float, ...]) -> bool:
+        return any(other != mine and all(b <= a for a, b in zip(mine, other, strict=True)) for _, other in costs)
+
+    return [case for case, mine in costs if not is_beaten(mine)]
+
+
+def _costs(row: Row) -> tuple[float, ...]:
+    """Return numbers of which less is better; one that was not measured is infinite."""
+    energy, memory = row.median_over_rounds(joules_per_image), row.memory
+    return (-row.images_per_s, row.p50_ns, inf if memory is None else memory, inf if energy is None else energy)
+
+
+@dataclass
+class Group:
+    """The choice among the cases of one model on one machine, whose records `read_folders` numbered by folder."""
+
+    heading: str
+    choice: Choice
+    folders: list[Path]
+
+
+def choose_by_group(
+    folders: Sequence[Path],
+    model: str | None,
+    budget: Budget,
+    tell: Callable[[str], None],
+    only: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+) -> list[Group]:
+    """Return the choice of each model and image size on each machine, by machine and number of records.
+
+    `model` is a glob; `only` and `exclude` are globs as `bench.plans.words.narrow` takes them.
+    `tell` receives a sentence for each damaged line, and one where there are several machines.
+    Raises StoreError where no record is of such a model.
+    """
+    paths = list(dict.fromkeys(folders))
+    records, damage = read_folders(paths, apart=True)
+    for line in damage:
+        tell(f"bench: {line}")
+    records = narrow_records(records, only, exclude, paths)
+    machines = group_by_machine(records)
+    if len(machines) > 1:
+        tell(f"{len(machines)} machines, or sets of software, are in these records: each has a separate answer.")
+    groups: dict[tuple[str, str, int], list[Record]] = defaultdict(list)
+    for machine, machine_records in machines.items():
+        for record in machine_records:
+            case = record.case
+            if not case.largest and fnmatchcase(case.model, model or "*"):
+                groups[machine_label(machine, machines), case.model, case.image].append(record)
+    if not groups:
+        raise StoreError(f"no record in {', '.join(map(str, folders))} is of a model {model or 'with a batch'}")
+    ordered = sorted(groups.items(), key=lambda item: (item[0][0], len(item[0][1]), item[0]))
+    return [
+        Group(heading(name, image, machine), choose(group, budget), paths) for (machine, name, image), group in ordered
+    ]

@@ -1,0 +1,94 @@
+"""What a sweep need not do again: the cases whose records stand, and the references that are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.errors import StoreError
+from bench.plans.case import Case
+from bench.records.record import Record
+from bench.records.same import RESUME, SweepConditions, differences
+from bench.records.store import Store
+from bench.runs.job import REFERENCE_LIMIT_S, ReferenceAnswer, ReferenceJob
+from bench.runs.process import Answer, Ask, request
+from bench.runs.turns import Events
+
+GOOD = ("ok", "skipped")
+# The ends of a process that another one may not have: any other failure is the model's.
+MAY_PASS = ("crash", "memory", "timeout")
+LACKING = "no reference to hold it against"  # the beginning of the reason of every case without one
+
+
+def earlier_records(store: Store, now: SweepConditions, goes_on: bool) -> list[Record]:
+    """Return the records that a sweep's folder has already. Raises StoreError if the sweep must not continue them."""
+    try:
+        records = store.read()
+    except StoreError:  # nothing there yet
+        return []
+    if records and not goes_on:
+        raise StoreError(
+            f"{store.folder} holds {len(records)} records already; "
+            "go on from them with --resume, or choose another folder with -o"
+        )
+    differing = differences(records, now, RESUME)
+    if differing:
+        raise StoreError(
+            f"the records in {store.folder} were measured with another "
+            f"{', another '.join(differing)}; "
+            "choose another folder with -o"
+        )
+    return records
+
+
+def standing(records: Iterable[Record], retry: bool) -> set[tuple[Case, int]]:
+    """Return the case and round of the records that stand; with `retry` failures do not.
+
+    Nor does a case that failed only because its references did, for a reason that may have passed.
+    """
+    return {
+        (record.case, record.round)
+        for record in records
+        if record.status in GOOD or not (retry or (record.status in MAY_PASS and record.reason.startswith(LACKING)))
+    }
+
+
+@dataclass
+class References:
+    """The references of `cases`: computed once for all of a model and an image size, and with `of_batch` of a batch.
+
+    A small batch's are made soon, a large one's take long. `job_of` returns the job that makes them for some cases.
+    """
+
+    cases: Sequence[Case]
+    of_batch: bool
+    job_of: Callable[[list[Case]], ReferenceJob]
+    events: Events
+    ask: Ask
+    answers: dict[Any, tuple[int, Answer[ReferenceAnswer]]] = field(default_factory=dict)  # and the round of each
+
+    def of(self, case: Case, number: int) -> Answer[ReferenceAnswer]:
+        """Return the references of a case in a round.
+
+        Where making them failed for a reason that may pass, it is tried once more, and again in each later round.
+        """
+        key = self._key(case)
+        earlier = self.answers.get(key)
+        if earlier is None or (earlier[1].status in MAY_PASS and earlier[0] != number):
+            self.events.starts(f"references for {case.model} at {case.image}")
+            job = self.job_of([other for other in self.cases if self._key(other) == key])
+            for _ in range(2):
+                answer = request(job, REFERENCE_LIMIT_S, self.events.stage, self.ask)
+                if answer.status not in MAY_PASS:
+                    break
+            self.answers[key] = number, answer
+        return self.answers[key][1]
+
+    def _key(self, case: Case) -> tuple[str, int, int]:
+        return case.model, case.image, case.batch if self.of_batch else 0
+
+
+def without(reference: Answer[Any]) -> Answer[Any]:
+    """Return the answer of a case that has no process, as making its references failed."""
+    return Answer(reference.status, f"{LACKING}: {reference.reason}", {}, 0.0)

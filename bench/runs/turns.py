@@ -1,0 +1,248 @@
+"""Cases that take turns: a process each, all alive, of which one works at a time, so that their windows interleave.
+
+What disturbs the machine for a while meets all cases alike, and two cases are compared by windows of the same moments.
+A disturbed window is taken again, once the machine is quiet.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from statistics import median
+
+import psutil
+
+from bench.plans.case import Case
+from bench.plans.settings import Settings
+from bench.records.baseline import BASELINE
+from bench.records.fields import Attempt, Window
+from bench.records.record import Record
+from bench.records.speed import disturbed_turns, speed_ratio, turn_rates
+from bench.runs.process import Answer, Child
+from bench.runs.wire import Command, Json, MessageError, Paused, parse_message
+
+# The least turns before an order may be settled: by chance all of them agree in one case of 128.
+LEAST = 8
+# A window is taken this often at most, as long as it is disturbed; each time after the machine has become quiet.
+TAKES = 3
+# The share of the processors' time that others may take of a quiet machine, read over so many seconds.
+QUIET_SHARE, QUIET_S = 0.1, 0.1
+WAIT_S = 3.0  # for quiet, at most, before one window
+PATIENCE = 0.25  # of the group's time, for waiting
+TURNS_SHARE = 0.2  # of the group's time, for turns at least, however long its processes took to prepare
+FINISH_S = 1.0  # the gate and the answer of a case after its turns
+# Memory that must be free for another process: that of the largest so far, twice, as preparing takes more than running.
+ROOM_FACTOR, ROOM_BYTES = 2.0, 1 << 28
+
+Start = Callable[[Case], AbstractContextManager[Child]]
+
+
+class Events:
+    """The events of a running sweep; the command line overrides them to show progress."""
+
+    def planned(self, total: int) -> None:
+        """`total` cases are about to run, without skipped ones."""
+
+    def starts(self, case: Case | str) -> None:
+        """This case, or the references of a model, is now running."""
+
+    def stage(self, name: str) -> None:
+        """The running case is now in this stage."""
+
+    def ready(self, case: Case, p50_ns: float) -> None:
+        """This case has its latency, of this median, and now waits for its turns."""
+
+    def turn(self, case: Case, number: int) -> None:
+        """This case now takes this turn."""
+
+    def ended(self, record: Record) -> None:
+        """A record is on disk."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A case of the group that has ended: when its process started, its answer, and its earlier attempts."""
+
+    case: Case
+    started: str
+    answer: Answer[Json]
+    attempts: list[Attempt]
+
+
+@dataclass
+class Member:
+    """A case whose process is alive and has paused, and the windows that it has taken."""
+
+    case: Case
+    child: Child
+    started: str
+    resident_bytes: int = 0
+    windows: list[Window] = field(default_factory=list)
+    wrong: str = ""  # the fault in a message of its process
+
+    def hear(self, words: Json | None) -> Paused | None:
+        """Return the words of the process as it pauses; None if it has ended, or is not to be understood."""
+        try:
+            return None if words is None else parse_message(Paused, words)
+        except MessageError as error:
+            self.wrong = f"its process paused with a wrong message: {error}"
+            return None
+
+    def answer(self) -> Answer[Json]:
+        """End the process, and return its answer."""
+        answer = self.child.answer()
+        return Answer("crash", self.wrong, {}, answer.wall_s) if self.wrong else answer
+
+
+@dataclass
+class Group:
+    """Cases that are compared, in the order in which they are prepared; `start` starts a case's process.
+
+    `first_turn` is later than all turns of earlier sittings, with which there is nothing to compare. A case that
+    is `over` with so many seconds after it is left out.
+    """
+
+    cases: Sequence[Case]
+    start: Start
+    settings: Settings
+    draw: random.Random
+    first_turn: int = 1
+    free_memory: Callable[[], int] = lambda: psutil.virtual_memory().available
+    over: Callable[[Case, float], bool] = lambda case, more_s: False
+    events: Events = field(default_factory=Events)
+
+    def run(self) -> Iterator[Ended]:
+        """Yield each case as it ends. Where memory is short, parts of the group take their turns one after the other.
+
+        Baselines stay for all parts. A case that ran out of memory beside others is run again on its own.
+        """
+        self._begun, self._patience_s, self._turn = time.monotonic(), PATIENCE * self.settings.group_s, self.first_turn
+        self._attempts: dict[Case, Attempt] = {}  # those that ran out of memory
+        waiting = deque(sorted(self.cases, key=lambda case: case.variant != BASELINE))
+        with ExitStack() as stack:
+            live: list[Member] = []
+            while waiting or live:
+                yield from self._admit(waiting, live, stack)
+                yield from self._take_turns(live)
+                more = waiting and any(member.case.variant != BASELINE for member in live)
+                stay = [member for member in live if more and member.case.variant == BASELINE]
+                for member in live:
+                    if member not in stay:
+                        yield from self._finish(member)
+                live = stay
+            for case in list(self._attempts):
+                yield from self._admit(deque([case]), live, stack)
+                while live:
+                    yield from self._finish(live.pop())
+
+    def _admit(self, waiting: deque[Case], live: list[Member], stack: ExitStack) -> Iterator[Ended]:
+        """Prepare cases in new processes, as long as there is room beside those of `live`; yield those that end."""
+        while waiting and self._has_room(live):
+            case = waiting.popleft()
+            if self.over(case, FINISH_S * len(live)):
+                continue
+            started = datetime.now(UTC).isoformat(timespec="seconds")
+            member = Member(case, stack.enter_context(self.start(case)), started)
+            if words := member.hear(member.child.work(self.settings.limit_s)):
+                self.events.ready(case, words["p50_ns"])
+                member.resident_bytes = words["resident_bytes"]
+                live.append(member)
+            else:
+                yield from self._ended(member)
+                if case in self._attempts:  # for want of memory: no more beside these
+                    return
+
+    def _has_room(self, live: list[Member]) -> bool:
+        largest = max((member.resident_bytes for member in live), default=0)
+        return not live or self.free_memory() > ROOM_FACTOR * largest + ROOM_BYTES
+
+    def _take_turns(self, live: list[Member]) -> Iterator[Ended]:
+        """Go round the cases that are open, in another order each time, until none is or the time is up."""
+        share_s = self.settings.group_s
+        until = max(self._begun + share_s - FINISH_S * len(live), time.monotonic() + TURNS_SHARE * share_s)
+        for _ in range(self.settings.turns):
+            due = open_members(live, self.settings.ratio) if len(live) > 1 else []
+            if not due or time.monotonic() > until:
+                return
+            self.draw.shuffle(due)
+            for member in due:
+                self.events.turn(member.case, self._turn)
+                if not self._take(member):
+                    live.remove(member)
+                    yield from self._ended(member)
+            self._turn += 1
+
+    def _take(self, member: Member) -> bool:
+        """Have a case take a window of this turn, again if it was disturbed; False if its process has ended."""
+        for _ in range(TAKES):
+            command = asdict(Command(self._turn))
+            words = member.hear(member.child.go_on(command, self.settings.limit_s))
+            if words is None:
+                return False
+            member.windows += words["windows"]
+            if not any("disturbed" in window for window in words["windows"]) or not self._wait_for_quiet():
+                break
+        return True
+
+    def _wait_for_quiet(self) -> bool:
+        """Wait until this machine's processors have nothing to do, as no process of the group works; False if not."""
+        waited_s = 0.0
+        while waited_s < min(WAIT_S, self._patience_s):
+            if busy_share(QUIET_S) <= QUIET_SHARE:
+                return True
+            waited_s += QUIET_S
+        self._patience_s -= waited_s
+        return False
+
+    def _finish(self, member: Member) -> Iterator[Ended]:
+        member.hear(member.child.go_on(asdict(Command()), self.settings.limit_s))
+        yield from self._ended(member)
+
+    def _ended(self, member: Member) -> Iterator[Ended]:
+        """End a case's process and yield its end, unless it is for want of memory and the first time."""
+        answer, earlier = member.answer(), self._attempts.get(member.case)
+        if answer.status == "memory" and not earlier:
+            self._attempts[member.case] = {"status": answer.status, "reason": answer.reason}
+        else:
+            yield Ended(member.case, member.started, answer, [earlier] if earlier else [])
+
+
+def open_members(live: Sequence[Member], target: float) -> list[Member]:
+    """Return the members that another turn may say more of: the fastest, and those that are not settled against it.
+
+    A case is settled if every one of LEAST turns or more has it slower, or if the interval of the ratio is within
+    `target`, relative. It is empty where all are settled.
+    """
+    records = {id(member): Record(member.case, 0, "ok", windows=member.windows) for member in live}
+    without = disturbed_turns(records.values())
+    rates = {
+        key: {turn: rate for turn, rate in turn_rates(record).items() if turn not in without}
+        for key, record in records.items()
+    }
+    fastest = max(live, key=lambda member: median(rates[id(member)].values() or [0.0]))
+    best = rates[id(fastest)]
+
+    def settled(member: Member) -> bool:
+        ours = rates[id(member)]
+        common = ours.keys() & best.keys()
+        if len(common) < LEAST:
+            return False
+        ratio = speed_ratio([records[id(member)]], [records[id(fastest)]], without)
+        width = ratio.half_width if ratio else None
+        return all(best[turn] > ours[turn] for turn in common) or (width is not None and width <= target)
+
+    still_open = [member for member in live if member is not fastest and not settled(member)]
+    return [fastest, *still_open] if still_open else []
+
+
+def busy_share(seconds: float) -> float:
+    """Return the share of the time of the processors of this process, over the next seconds, that anything took."""
+    cores = os.sched_getaffinity(0)
+    shares = psutil.cpu_percent(seconds, percpu=True)
+    return sum(shares[core] for core in cores) / len(cores) / 100
