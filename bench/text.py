@@ -21,7 +21,9 @@ UNSEEN = re.compile(
 
 
 def digits(value: float) -> str:
-    """Format a number with four significant digits and no exponent."""
+    """Format a number with four significant digits; with an exponent only where a table has no room else."""
+    if abs(value) >= 1e15 or 0 < abs(value) < 5e-5:
+        return f"{value:.3e}"
     whole = len(str(int(value)))
     return f"{value:,.{max(0, 4 - whole) if value >= 1 else 4}f}"
 
@@ -43,6 +45,13 @@ def percent_interval(low: float, high: float) -> str:
 def half_width_percent(half_width: float, places: int = 1) -> str:
     """Return half a relative interval in percent, without a sign; `>100` where it says no more than that."""
     return f"{100 * half_width:.{places}f}" if half_width <= 1 else ">100"
+
+
+def plus_minus(half_width: float | None) -> str:
+    """Return a relative half-width as `±3%`, to a tenth below one percent; nothing where it is not known."""
+    if half_width is None:
+        return ""
+    return f"±{half_width_percent(half_width, 1 if half_width < 0.00995 else 0)}%"
 
 
 def plural(count: int, one: str, more: str = "") -> str:

@@ -50,10 +50,21 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:  # a context of typer's or of click's, as the version has it
         """Run the command; an error becomes its sentence on stderr and its exit code, here and nowhere else."""
         try:
+            _check_current_folder()
             return super().invoke(ctx)
         except (BenchError, ConstantsError) as error:  # the second is of kernels/, which imports nothing of bench/
             tell(f"bench: {error}")
             raise typer.Exit(getattr(error, "exit_code", USAGE)) from None
+
+
+def _check_current_folder() -> None:
+    """Raise BenchError where the current folder was removed: relative paths and users' modules are looked up in it."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise BenchError(
+            f"there is no current folder any more ({error.strerror}): change to another, and try again"
+        ) from None
 
 
 app = typer.Typer(

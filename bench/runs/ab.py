@@ -2,7 +2,7 @@
 
 The side that goes first is drawn anew for every case, so that drift, warming up and other load affect both sides alike.
 The two records of a case and round are a pair. Each side's processes run that commit's code, including the harness:
-where that differs, the difference may come from the harness (`bench.runs.measuring`).
+where that differs, the difference may come from the harness (`harness_changes`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import RevisionError, StoreError
+from bench.machine.environment import ROOT
 from bench.machine.facts import Environment
 from bench.machine.provenance import sha_of
 from bench.plans.plan import Plan
@@ -28,7 +29,7 @@ from bench.runs import process
 from bench.runs.sweep import Sweep, Turn
 from bench.runs.turns import Events
 from bench.runs.wire import Json
-from bench.runs.worktree import Checkout
+from bench.runs.worktree import Checkout, changed_files
 from resnet.names import Build
 from resnet.variants import RENAMED
 
@@ -36,6 +37,20 @@ SIDES = ("base", "head")
 # Verdicts are computed after these rounds alone. Each of these looks may be wrong, so the allowed error is divided
 # among them (Bonferroni): the chance of a false alarm over all looks is at most the allowed one.
 LOOKS = (6, 8, 11, 15, 21, 30)
+MEASURING_FOLDER = "bench/worker/measure"  # all its modules measure
+# of bench/worker; the others time no case
+WORKER_MODULES = ("__init__", "__main__", "case", "turns", "prepare", "gate", "runtime", "fits")
+MEASURING_FILES = (
+    *(f"bench/worker/{name}.py" for name in WORKER_MODULES),
+    *(f"bench/machine/{name}.py" for name in ("readings", "watch")),
+    *("bench/runs/job.py", "resnet/device_time.py", "resnet/runner.py"),
+)
+# The same files in an older commit, whose harness is one folder.
+OLDER_MODULES = ("worker", "clock", "measure", "warmup", "gate", "memory", "energy", "watch", "job", "runtime", "fit")
+OLDER_FILES = (
+    *(f"bench/{name}.py" for name in OLDER_MODULES),
+    *("resnet/variants/held.py", "resnet/variants/runner.py", "resnet/held.py"),
+)
 
 
 def interim_looks(rounds: int) -> list[int]:
@@ -99,7 +114,8 @@ class Duel:
         store = Store(self.folder / side)
         if self.resume:
             _same_commit(store, checkout)
-        plan = replace(self.plan, rounds=self.rounds, rounds_limit=0)
+        settings = replace(self.plan.settings, turns=1)  # a case's two sides are next to each other instead
+        plan = replace(self.plan, rounds=self.rounds, rounds_limit=0, settings=settings)
         # by variables, too: a commit may be from before its worker read the setting
         variables = checkout.home.variables | thread_variables(plan.settings.threads)
         ask = partial(ask_checkout, replace(checkout, home=replace(checkout.home, variables=variables)))
@@ -156,3 +172,18 @@ def _same_commit(store: Store, checkout: Checkout) -> None:
     commits = [commit for record in records if isinstance(commit := record.environment.get("git"), dict)]
     if {commit["code"] for commit in commits if "code" in commit} - {checkout.provenance["code"]}:
         raise StoreError(f"the code has changed since the records in {store.folder} were taken; choose -o anew")
+
+
+def measuring_files(root: Path = ROOT) -> list[str]:
+    """Return the modules that measure in the checkout at `root`, as paths relative to it."""
+    modules = [*(root / MEASURING_FOLDER).glob("*.py"), *(root / file for file in (*MEASURING_FILES, *OLDER_FILES))]
+    return sorted(path.relative_to(root).as_posix() for path in modules if path.is_file())
+
+
+def harness_changes(base: Checkout, head: Checkout, repository: Path = ROOT) -> list[str]:
+    """Return a sentence if the two commits do not measure with the same code, in a list; else an empty list."""
+    paths = {path for side in (base, head) for path in measuring_files(side.home.root)}
+    files = changed_files(base.commit, head.commit, sorted(paths), repository)
+    if not files:
+        return []
+    return [f"the measuring code differs between the two ({', '.join(files)}): a difference may come from it"]

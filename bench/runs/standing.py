@@ -11,9 +11,8 @@ from bench.plans.case import Case
 from bench.records.record import Record
 from bench.records.same import RESUME, SweepConditions, differences
 from bench.records.store import Store
-from bench.runs.job import REFERENCE_LIMIT_S, ReferenceAnswer, ReferenceJob
-from bench.runs.process import Answer, Ask, request
-from bench.runs.turns import Events
+from bench.runs.job import ReferenceAnswer
+from bench.runs.process import Answer
 
 GOOD = ("ok", "skipped")
 # The ends of a process that another one may not have: any other failure is the model's.
@@ -58,14 +57,12 @@ def standing(records: Iterable[Record], retry: bool) -> set[tuple[Case, int]]:
 class References:
     """The references of `cases`: computed once for all of a model and an image size, and with `of_batch` of a batch.
 
-    A small batch's are made soon, a large one's take long. `job_of` returns the job that makes them for some cases.
+    A small batch's are made soon, a large one's take long. `make` makes those of some cases.
     """
 
     cases: Sequence[Case]
     of_batch: bool
-    job_of: Callable[[list[Case]], ReferenceJob]
-    events: Events
-    ask: Ask
+    make: Callable[[list[Case]], Answer[ReferenceAnswer]]
     answers: dict[Any, tuple[int, Answer[ReferenceAnswer]]] = field(default_factory=dict)  # and the round of each
 
     def of(self, case: Case, number: int) -> Answer[ReferenceAnswer]:
@@ -76,12 +73,10 @@ class References:
         key = self._key(case)
         earlier = self.answers.get(key)
         if earlier is None or (earlier[1].status in MAY_PASS and earlier[0] != number):
-            self.events.starts(f"references for {case.model} at {case.image}")
-            job = self.job_of([other for other in self.cases if self._key(other) == key])
-            for _ in range(2):
-                answer = request(job, REFERENCE_LIMIT_S, self.events.stage, self.ask)
-                if answer.status not in MAY_PASS:
-                    break
+            cases = [other for other in self.cases if self._key(other) == key]
+            answer = self.make(cases)
+            if answer.status in MAY_PASS:
+                answer = self.make(cases)
             self.answers[key] = number, answer
         return self.answers[key][1]
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, groupby
+from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
@@ -26,11 +27,11 @@ from bench.records.same import SweepConditions
 from bench.records.store import Store
 from bench.runs import largest, process
 from bench.runs.estimate import Budget
-from bench.runs.job import CaseAnswer, CaseJob, ReferenceJob, reference_job
+from bench.runs.job import REFERENCE_LIMIT_S, CaseAnswer, CaseJob, ReferenceAnswer, reference_job
 from bench.runs.process import Ask, checked, request
 from bench.runs.standing import References, earlier_records, standing, without
 from bench.runs.throttled import reason_to_retry, withhold
-from bench.runs.turns import Events, Group
+from bench.runs.turns import Ended, Events, Group, next_turn
 from resnet.variants import find_variant
 
 
@@ -119,9 +120,7 @@ class Sweep:
         self._budget = Budget(self.budget_s)
         self._now = SweepConditions.of(self.plan, self.env, self.seed, self.source)
         skipped, self._runnable = self._split_cases()
-        self._references = References(
-            self._runnable, self._in_turns, self._reference_job, self.events, self._ask_stoppable()
-        )
+        self._references = References(self._runnable, self._in_turns, self._make_references)
         with self.store.writing():
             self._records = earlier_records(self.store, self._now, self.resume or self.retry)
             done = standing(self._records, self.retry)
@@ -205,7 +204,7 @@ class Sweep:
             self.events.starts(case)
         started = datetime.now(UTC).isoformat(timespec="seconds")
         if reference.status != "ok":
-            return self._record(case, number, place, started, without(reference))
+            return self._record(Ended(case, started, without(reference)), number, place)
         answer = self._measure(case, reference.data["paths"])
         retry_reason = reason_to_retry(answer, self.plan.timed)
         attempts: list[Attempt] = []
@@ -213,7 +212,7 @@ class Sweep:
             attempts.append({"status": answer.status, "reason": retry_reason})
             answer = self._measure(case, reference.data["paths"])
         self._budget.took[case.variant] = answer.wall_s
-        return self._record(case, number, place, started, answer, attempts)
+        return self._record(Ended(case, started, answer, attempts), number, place)
 
     def _run_group(self, turns: list[Turn]) -> Iterator[Record]:
         """Run cases in turns with each other; yield each record when it is on disk."""
@@ -222,21 +221,19 @@ class Sweep:
         if reference.status != "ok":
             yield from (turn.run() for turn in turns)  # none has a process
             return
-        earlier = [window["turn"] for r in self._records if r.round == number for window in r.windows]
         group = Group(
             list(places),
             partial(self._start, reference.data["paths"]),
             replace(settings, group_s=min(settings.group_s, self._budget.left_s())),
             random.Random(f"turns {self.seed} {number}"),
-            max(earlier, default=0) + 1,
+            next_turn(self._records, number),
             over=self._over_budget,
             events=self.events,
         )
         for ended in group.run():
             answer = checked(self._job(ended.case, {}), ended.answer)
             self._budget.took[ended.case.variant] = answer.wall_s
-            record = self._record(ended.case, number, places[ended.case], ended.started, answer, ended.attempts)
-            yield self._append(record)
+            yield self._append(self._record(replace(ended, answer=answer), number, places[ended.case]))
 
     @contextmanager
     def _start(self, paths: dict[str, str], case: Case) -> Iterator[process.Child]:
@@ -262,34 +259,27 @@ class Sweep:
         settings, build = self.plan.settings, self.plan.build
         return CaseJob(case, settings, device(self.env), self.seed, self.source, paths, build=build)
 
-    def _caches(self) -> AbstractContextManager[object]:
+    def _caches(self) -> AbstractContextManager[Path | str]:
         """Return the context of a process's compile caches: of a cold one an empty folder, else the usual ones."""
         return owned_folder("cold") if self.cold else nullcontext("")
 
-    def _reference_job(self, cases: list[Case]) -> ReferenceJob:
-        return reference_job(cases, self.plan.settings, device(self.env), self.seed, self.source, self.plan.build)
+    def _make_references(self, cases: list[Case]) -> process.Answer[ReferenceAnswer]:
+        self.events.starts(f"references for {cases[0].model} at {cases[0].image}")
+        job = reference_job(cases, self.plan.settings, device(self.env), self.seed, self.source, self.plan.build)
+        return request(job, REFERENCE_LIMIT_S, self.events.stage, self._ask_stoppable())
 
     def _ask_stoppable(self) -> Ask:
         """Return `ask`, which in a sweep with threads also ends its process when `_stop` is set."""
         return partial(self.ask, stop=self._stop) if self.jobs > 1 else self.ask
 
-    def _record(
-        self,
-        case: Case,
-        number: int,
-        place: int,
-        started: str,
-        answer: process.Answer[Any],
-        attempts: list[Attempt] | None = None,
-    ) -> Record:
-        names = {field.name for field in fields(Record)}
-        measured = {key: value for key, value in answer.data.items() if key in names}
+    def _record(self, ended: Ended, number: int, place: int) -> Record:
+        answer, names = ended.answer, {field.name for field in fields(Record)}
+        measured = {key: value for key, value in answer.data.items() if key in names} | {"attempts": ended.attempts}
         record = Record(
-            case, number, answer.status, answer.reason, place, started=started, wall_s=answer.wall_s, **measured
+            ended.case, number, answer.status, answer.reason, place, "", ended.started, answer.wall_s, **measured
         )
-        record.attempts = attempts or []
         if self.plan.timed:
-            withhold(record, self.plan.settings.samples)
+            withhold(record)
         return record
 
     def _append(self, record: Record) -> Record:

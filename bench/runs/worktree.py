@@ -23,6 +23,12 @@ from bench.runs.snapshot import GIT_LIMIT_S, WORKING_TREE, take_snapshot
 
 NEWEST_CONSTRAINTS = "constraints.txt"
 BUILD_LIMIT_S = 300
+IMPORTS = """
+import sys, pathlib, bench.worker, resnet.variants
+for module in (bench.worker, resnet.variants):
+    if not pathlib.Path(module.__file__).resolve().is_relative_to(pathlib.Path(sys.argv[1]).resolve()):
+        sys.exit(f"its process imports {module.__file__} in place of its own code; see {sys.argv[2]}")
+"""
 
 
 @dataclass(frozen=True)
@@ -189,19 +195,15 @@ def _constraints_file() -> str:
 
 def _check_imports(home: Home, name: str) -> None:
     """Raise RevisionError unless a child imports the modules that it runs, and from this checkout."""
-    code = "import bench.worker as b, resnet.variants as r; print(b.__file__, r.__file__, sep='\\n')"
     try:
         imported = subprocess.run(
-            [home.python, "-P", "-c", code], cwd=home.root, env=child_variables(home.root),
-            capture_output=True, text=True, check=False, timeout=BUILD_LIMIT_S,
+            [home.python, "-P", "-c", IMPORTS, str(home.root), WHERE_ELSE], cwd=home.root,
+            env=child_variables(home.root), capture_output=True, encoding="utf-8", check=False, timeout=BUILD_LIMIT_S,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise RevisionError(f"{name} does not build: importing it took more than {BUILD_LIMIT_S} s") from None
     if imported.returncode:
         raise RevisionError(f"{name} does not build: {_last_line(imported.stderr)}")
-    for path in imported.stdout.splitlines()[-2:]:
-        if not Path(path).resolve().is_relative_to(home.root.resolve()):
-            raise RevisionError(f"{name} cannot be measured: its process imports {path} instead; see {WHERE_ELSE}")
 
 
 def _same_contents(one: Path, other: Path) -> bool:

@@ -35,9 +35,8 @@ from bench.machine.facts import Environment
 from bench.paths import new_run_folder
 from bench.plans.choose import Selection, check_plan, choose
 from bench.plans.plan import Plan
-from bench.runs.ab import LOOKS, Duel
+from bench.runs.ab import LOOKS, Duel, harness_changes
 from bench.runs.estimate import in_words
-from bench.runs.measuring import harness_changes
 from bench.runs.worktree import checkouts, unchanged
 from bench.text import plural
 from bench.verdicts.folders import gate_code
@@ -106,7 +105,9 @@ def ab(
         try:
             _run(duel)
         except KeyboardInterrupt:
-            judge = command_line("compare", folder / "base", folder / "head")
+            asked = {"--metric": question.metrics, "--minimum": minimum, "--fail-on": fail_on}
+            options = [word for name, values in asked.items() for value in values or () for word in (name, value)]
+            judge = command_line("compare", folder / "base", folder / "head", *options)
             tell(f"\nStopped. The records so far are in {folder}, and `{judge}` judges them.")
             tell(f"To go on: {again(output=folder, resume=True)}")
             raise typer.Exit(STOPPED) from None

@@ -21,7 +21,8 @@ from bench.plans.plan import Settings
 from bench.runs.job import Notify, NullAnswer, NullJob
 from bench.stats import quantile, ratio
 from bench.worker.measure.clock import Clock, on_device
-from bench.worker.measure.measure import Measured, measure
+from bench.worker.measure.measure import measure
+from bench.worker.measure.measured import Measured
 from resnet.onnx.export import INPUT, OPSET, OUTPUT
 from resnet.runner import Runner, TorchRunner, with_launch
 from resnet.variants import VARIANTS, missing

@@ -8,7 +8,7 @@ import bench.worker.__main__
 from bench.runs.job import Notify
 
 
-def sleeping(data: object, notify: Notify) -> dict[str, object]:
+def sleeping(data: object, notify: Notify, pause: object) -> dict[str, object]:
     notify(str(os.getpid()))
     time.sleep(600)
     return {}

@@ -1,12 +1,12 @@
 """The files that measure: each is there, and the clock, the gate and the worker are among them."""
 
 from bench.machine.environment import ROOT
-from bench.runs.measuring import FILES, FOLDER, measuring_files
+from bench.runs.ab import MEASURING_FILES, MEASURING_FOLDER, measuring_files
 
 
 def test_every_entry_exists_and_holds_modules() -> None:
-    assert [name for name in FILES if not (ROOT / name).is_file()] == []
-    assert len(list((ROOT / FOLDER).glob("*.py"))) > 3
+    assert [name for name in MEASURING_FILES if not (ROOT / name).is_file()] == []
+    assert len(list((ROOT / MEASURING_FOLDER).glob("*.py"))) > 3
 
 
 def test_the_clock_and_the_gate_are_among_them() -> None:

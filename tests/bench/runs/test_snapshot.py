@@ -14,8 +14,7 @@ from bench.errors import RevisionError, StoreError
 from bench.plans.plan import parse_plan
 from bench.records.store import Store
 from bench.runs import snapshot, worktree
-from bench.runs.ab import SIDES, Duel
-from bench.runs.measuring import harness_changes
+from bench.runs.ab import SIDES, Duel, harness_changes
 from bench.runs.process import ask
 from bench.runs.snapshot import take_snapshot
 from bench.runs.worktree import checkouts, unchanged

@@ -45,7 +45,18 @@ def test_a_job_is_read_as_it_was_written_and_what_is_unknown_is_passed_over(one:
 
 def test_a_case_s_job_is_the_object_that_earlier_commits_read() -> None:
     plain = JOBS[0].to_json()
-    assert list(plain) == ["job", "case", "settings", "device", "seed", "source", "reference", "caches", "build"]
+    assert list(plain) == [
+        "job",
+        "case",
+        "settings",
+        "device",
+        "seed",
+        "source",
+        "reference",
+        "caches",
+        "build",
+        "in_turns",
+    ]
     assert plain["case"] == CASE.name
     assert Settings(**plain["settings"]) == Settings(**ONCE)  # type: ignore[arg-type]
 
