@@ -192,8 +192,8 @@ def _make(path: Path, write: Callable[[Path], None]) -> bool:
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
-        cure = f"or set {VARIABLE} to another folder"
-        raise CacheError(f"the cache folder is full: {describe_room(error, path.parent)}, {cure}") from error
+        cure = f"{describe_room(error, path.parent)}, or set {VARIABLE} to another folder"
+        raise CacheError(f"cannot write to the cache folder: {error.strerror}; {cure}") from error
     return False
 
 
