@@ -226,10 +226,13 @@ class Campaign:
             path = self.root / name
             if mode == "a" and path.exists() and path.read_bytes()[-1:] not in (b"", b"\n"):
                 text = f"\n{text}"  # the last line was cut short
-            with path.open(mode) as file:
-                file.write(text)
-        except OSError as error:
-            self.log.trouble = f"{self.root / name}: {error.strerror}"
+            if mode == "w":
+                write_file(path, text)
+            else:
+                with path.open(mode) as file:
+                    file.write(text)
+        except (OSError, StoreError) as error:
+            self.log.trouble = str(error)
 
     def command(self, task: Task, seconds: float) -> list[str]:
         """Return the task's command with its values filled in; creates the folders that it writes to."""
