@@ -47,6 +47,13 @@ def half_width_percent(half_width: float, places: int = 1) -> str:
     return f"{100 * half_width:.{places}f}" if half_width <= 1 else ">100"
 
 
+def plus_minus(half_width: float | None) -> str:
+    """Return a relative half-width as `±3%`, to a tenth below one percent; nothing where it is not known."""
+    if half_width is None:
+        return ""
+    return f"±{half_width_percent(half_width, 1 if half_width < 0.00995 else 0)}%"
+
+
 def plural(count: int, one: str, more: str = "") -> str:
     """Return a noun in singular or plural: `one` for 1, else `more`, or `one` with an s."""
     return one if count == 1 else more or f"{one}s"

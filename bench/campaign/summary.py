@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.campaign.tasks import STAGES, TASKS, Task, stage_of
 from bench.machine.provenance import code_of, short
-from bench.records.baseline import images_per_second
 from bench.records.record import Record
+from bench.records.speed import images_per_second
 from kernels.cards import places
 from kernels.cards.reading import read_json_file
 

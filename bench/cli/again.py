@@ -42,6 +42,8 @@ def _words(parameter: Any, value: Any) -> Iterator[str]:
     """Yield the words that give a parameter its value: none for nothing, and one for a flag."""
     is_option = parameter.param_type_name == "option"
     for item in value if isinstance(value, list | tuple) else [value]:
+        if item is False and is_option and parameter.secondary_opts:
+            yield parameter.secondary_opts[0]
         if item is None or item is False:
             continue
         if is_option:

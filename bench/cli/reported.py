@@ -2,24 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from bench.cli.console import out, print_csv, print_json, print_text
+from bench.cli.console import FAILED, UNABLE, out, print_csv, print_json, print_text
+from bench.plans.case import Case
+from bench.records.again import command_again
 from bench.records.record import Record
+from bench.report.answer import Settle
+from bench.report.exported import report_as_json, report_as_rows
 from bench.report.markdown import render_markdown
 from bench.report.terminal import print_report
-from bench.report.views import report_as_json, report_as_rows
 
 
 def print_records(
-    records: list[Record], folder: Path | None, view: str, as_json: bool, as_csv: bool, as_markdown: bool
+    records: list[Record],
+    folder: Path | None,
+    view: str,
+    as_json: bool,
+    as_csv: bool,
+    as_markdown: bool,
+    settle: Settle | None = None,
 ) -> None:
-    """Print the table of `records`; `folder` is where they have just been written, for the terminal."""
+    """Print the table of `records`; `folder` is where they have just been written, for the terminal.
+
+    `settle` makes the command that would settle what the records cannot tell; without it, they name it.
+    """
+    settle = settle or run_again(records)
     if as_json:
-        print_json(report_as_json(records))
+        print_json(report_as_json(records, settle))
     elif as_csv:
         print_csv(report_as_rows(records))
     elif as_markdown:
         print_text(render_markdown(records, view))
     else:
-        print_report(out, records, folder, view)
+        print_report(out, records, folder, settle, view)
+
+
+def nothing_measured(records: list[Record]) -> int:
+    """Return the exit code of records of which none is good: whether the machine cannot, or all failed; else 0."""
+    statuses = {record.status for record in records}
+    if "ok" in statuses:
+        return 0
+    return UNABLE if statuses == {"skipped"} else FAILED
+
+
+def run_again(records: list[Record], *more: object) -> Settle:
+    """Return a maker of the command that runs cases of records, or all of them, in the records' conditions."""
+
+    def settle(cases: Sequence[Case], rounds: int | None) -> str:
+        chosen = list(cases) or list(dict.fromkeys(record.case for record in records))
+        first = next(record for record in records if record.case in chosen and record.status == "ok")
+        return command_again(["run"], first, chosen, *(("--rounds", rounds) if rounds else ()), *more)
+
+    return settle

@@ -1,80 +1,90 @@
-"""Each case against eager, round by round: the ratios that the table shows, and which cases need more rounds."""
+"""Each case against eager, as the table shows it, and which cases need more rounds."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 
 from bench.plans.case import Case
 from bench.records.record import Record
-from bench.stats import Ratio, is_precise, ratio
+from bench.records.speed import SpeedRatio, disturbed_turns, pairs_by_round, speed_ratio
+from bench.stats import is_precise
+from resnet.variants import LAUNCHES
 
 BASELINE = "eager"
-Pairs = list[tuple[float, float]]
-RatesByRound = dict[int, float]
-
-
-def images_per_second(record: Record) -> float:
-    """Return the images per second of the throughput window."""
-    return record.throughput["images"] / record.throughput["ns"] * 1e9
 
 
 def baseline_of(case: Case, cases: Collection[Case]) -> Case | None:
-    """Return the baseline of `case` among `cases`: eager on the same model and batch, launched on a stream.
+    """Return the baseline of `case` among `cases`: eager on the same model and batch; None where there is none.
 
-    It has the same precision, else fp32; None where there is neither.
+    It has the same precision, else fp32, and of these the same launch, else the other.
     """
     for precision in dict.fromkeys((case.precision, "fp32")):
-        candidate = Case(case.model, BASELINE, precision, case.batch, case.image, "stream")
-        if candidate in cases:
-            return candidate
+        for launch in sorted(LAUNCHES, key=lambda launch: launch != case.launch):
+            candidate = replace(case, variant=BASELINE, precision=precision, launch=launch)
+            if candidate in cases:
+                return candidate
     return None
 
 
 @dataclass(frozen=True)
 class Against:
-    """A case's speed over its baseline's, from the rounds that have both."""
+    """A case's speed over its baseline's."""
 
+    case: Case
     baseline: Case
-    ratio: Ratio
+    ratio: SpeedRatio
+
+    @property
+    def same_precision(self) -> bool:
+        return self.baseline.precision == self.case.precision
+
+    @property
+    def same_launch(self) -> bool:
+        return self.baseline.launch == self.case.launch
 
 
-def _rates(records: Iterable[Record]) -> dict[Case, RatesByRound]:
-    """Return images per second by case and round, of the records that have a speed."""
-    rates: dict[Case, RatesByRound] = {}
+Measured = dict[Case, list[Record]]  # a record for each round
+
+
+def _comparisons(records: Iterable[Record]) -> list[Measured]:
+    """Return the records with a speed by case, those of each model, image size and batch together."""
+    groups: dict[tuple[str, int, int], dict[Case, dict[int, Record]]] = defaultdict(lambda: defaultdict(dict))
     for record in records:
         if record.status == "ok" and record.throughput:
-            rates.setdefault(record.case, {})[record.round] = images_per_second(record)
-    return rates
+            case = record.case
+            groups[case.model, case.image, case.batch][case][record.round] = record
+    return [{case: list(rounds.values()) for case, rounds in group.items()} for group in groups.values()]
 
 
 def against_baseline(records: Iterable[Record]) -> dict[Case, Against]:
-    """Compare every case that has a baseline with it."""
-    rates = _rates(records)
+    """Compare every case that has a baseline with it, without the turns in which a case beside it was disturbed."""
     compared = {}
-    for case in rates:
-        baseline = baseline_of(case, rates)
-        if baseline and (pairs := _pairs(rates[case], rates[baseline])):
-            compared[case] = Against(baseline, ratio(pairs))
+    for group in _comparisons(records):
+        without = disturbed_turns(chain.from_iterable(group.values()))
+        for case, ours in group.items():
+            baseline = baseline_of(case, group)
+            if baseline and (ratio := speed_ratio(ours, group[baseline], without)):
+                compared[case] = Against(case, baseline, ratio)
     return compared
-
-
-def _pairs(case_rates: RatesByRound, baseline_rates: RatesByRound) -> Pairs:
-    return [(case_rates[number], baseline_rates[number]) for number in sorted(case_rates) if number in baseline_rates]
 
 
 def unsettled(cases: Collection[Case], records: Iterable[Record], target: float) -> set[Case]:
     """Return the cases whose ratio another round may settle, and their baselines.
 
     A ratio is settled when its interval is within `target`, relative. A case that failed in every round so far is not
-    run again.
+    run again, nor is one compared with it.
     """
-    rates = _rates(records)
     wanted: set[Case] = set()
-    for case in cases:
-        baseline = baseline_of(case, cases)
-        if baseline is None or baseline == case or case not in rates or baseline not in rates:
-            continue
-        if not is_precise(_pairs(rates[case], rates[baseline]), target):
-            wanted |= {case, baseline}
+    chosen = set(cases)
+    for group in _comparisons(record for record in records if record.case in chosen):
+        without = disturbed_turns(chain.from_iterable(group.values()))
+        for case, ours in group.items():
+            baseline = baseline_of(case, group)
+            if baseline is None or baseline == case:
+                continue
+            if not is_precise(pairs_by_round(ours, group[baseline], without), target):
+                wanted |= {case, baseline}
     return wanted

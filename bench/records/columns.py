@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 from bench.machine.environment import onnxruntime
 from bench.machine.facts import Environment
 from bench.machine.provenance import unreadable
-from bench.records.baseline import images_per_second
 from bench.records.fields import Agreement, at
 from bench.records.record import GPU_HOW, Record
 from bench.records.record import SAMPLES as FIELDS
+from bench.records.speed import images_per_second
 from bench.stats import median_interval, quantile
 
 TAILS = {"p90": 0.9, "p99": 0.99}

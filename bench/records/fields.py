@@ -185,6 +185,7 @@ class Input(TypedDict, total=False):
     source: str
     files: Count
     digest: str
+    recipe: Count  # of reading the files of a folder: another gives other pixels
     note: str
 
 

@@ -26,8 +26,8 @@ from bench.errors import InteropError, RecordError
 from bench.machine.facts import Environment
 from bench.machine.provenance import sha_of
 from bench.plans.case import Case
-from bench.records.baseline import images_per_second
 from bench.records.record import SCHEMA, Record
+from bench.records.speed import images_per_second
 from bench.stats import median_interval
 
 MS, S = 1e6, 1e9  # nanoseconds

@@ -33,7 +33,7 @@ from bench.records.store import FILE, describe_damage, not_read
 from kernels.cards import reading
 from kernels.cards.reading import open_lines, open_regular
 from resnet import archs, variants
-from resnet.cache import cache_dir
+from resnet.cache import cache_dir, subfolder
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -201,8 +201,7 @@ def _end_of_whole_lines(file: Path, start: int, size: int) -> int:
 def _index_path(file: Path) -> Path | None:
     """Return the path of a file's index, which need not exist; None where the cache cannot be written."""
     try:
-        folder = cache_dir() / "frames"
-        folder.mkdir(exist_ok=True)
+        folder = subfolder(cache_dir(), "frames")
     except OSError:
         return None
     return folder / f"{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:24]}.parquet"

@@ -44,7 +44,7 @@ STATUSES = {
     "error": "the case raised an exception, or no answer of it can be judged",
     "crash": "its process died without an answer",
     "timeout": "its process outran the time limit and was killed",
-    "throttled": "measured twice, and each time the machine throttled for too many samples to tell a speed",
+    "throttled": "measured twice, and each time throttling or a stop left too few samples or windows to tell a speed",
     "skipped": "this machine cannot run it",
 }
 

@@ -7,12 +7,13 @@ other, whose intervals are combined. So a ratio's interval is of the noise that 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import exp, log
 from statistics import median
 from typing import Literal
 
+from bench.records.fields import Window
 from bench.records.record import Record
 from bench.stats import Ratio, median_interval, ratio
 
@@ -50,8 +51,13 @@ def turn_rates(record: Record) -> dict[Turn, float]:
     rates: dict[Turn, list[float]] = {}
     for window in record.windows:
         if "disturbed" not in window:
-            rates.setdefault((record.round, window["turn"]), []).append(1e9 * window["images"] / window["ns"])
+            rates.setdefault((record.round, window.get("turn", 0)), []).append(1e9 * window["images"] / window["ns"])
     return {turn: median(values) for turn, values in rates.items()}
+
+
+def alternate_turns(records: Iterable[Record]) -> set[Turn]:
+    """Return the turns of the records that have several: those that cases took alternately."""
+    return {turn for turn, _ in _windows_by_turn(records)}
 
 
 def disturbed_turns(records: Iterable[Record]) -> set[Turn]:
@@ -64,6 +70,14 @@ def disturbed_turns(records: Iterable[Record]) -> set[Turn]:
     }
 
 
+def _windows_by_turn(records: Iterable[Record]) -> Iterator[tuple[Turn, Window]]:
+    """Yield the windows of the records that have several turns, each with its turn."""
+    for record in records:
+        windows = [((record.round, window.get("turn", 0)), window) for window in record.windows]
+        if len({turn for turn, _ in windows}) > 1:
+            yield from windows
+
+
 def speed_ratio(
     ours: Sequence[Record], theirs: Sequence[Record], without: Collection[Turn] = (), confidence: float = 0.95
 ) -> SpeedRatio | None:
@@ -72,47 +86,85 @@ def speed_ratio(
     The turns of `without` do not count. It is None where no round, or turn, has a rate of both. `confidence` is the
     interval's.
     """
-    pairs = _pairs(ours, theirs, without)
-    by_round: dict[int, list[float]] = {}
-    for (number, _), (one, other) in pairs.items():
-        by_round.setdefault(number, []).append(log(one / other))
+    by_round = _logs_by_round(ours, theirs, without)
     if not by_round:
         return None
     if len(by_round) > 1:
-        over_rounds: Ratio = ratio([(exp(median(logs)), 1.0) for logs in by_round.values()], confidence)
+        over_rounds: Ratio = ratio(_as_pairs(by_round), confidence)
         return SpeedRatio(over_rounds.value, over_rounds.low, over_rounds.high, "rounds", over_rounds.rounds)
     (logs,) = by_round.values()
-    if len(logs) > 1:
+    if len(logs) > 1 and _alternate(ours, theirs, next(iter(by_round))):
         interval = median_interval(logs, confidence)
         low, high = (exp(interval[0]), exp(interval[1])) if interval else (None, None)
         return SpeedRatio(exp(median(logs)), low, high, "turns", len(logs))
-    return _of_windows(ours, theirs, exp(logs[0]), next(iter(by_round)), confidence)
+    return _of_windows(ours, theirs, exp(median(logs)), next(iter(by_round)), confidence)
 
 
-def _pairs(
+def pairs_by_round(
+    ours: Sequence[Record], theirs: Sequence[Record], without: Collection[Turn] = ()
+) -> list[tuple[float, float]]:
+    """Return the ratio of each round that has both, over 1: the pairs on which `speed_ratio` rests over rounds."""
+    return _as_pairs(_logs_by_round(ours, theirs, without))
+
+
+def _as_pairs(by_round: dict[int, list[float]]) -> list[tuple[float, float]]:
+    return [(exp(median(logs)), 1.0) for logs in by_round.values()]
+
+
+def _logs_by_round(
     ours: Sequence[Record], theirs: Sequence[Record], without: Collection[Turn]
-) -> dict[Turn, tuple[float, float]]:
+) -> dict[int, list[float]]:
+    """Return the logarithms of the ratios in the turns that both have, by round."""
     one, other = (
         {turn: rate for record in side for turn, rate in turn_rates(record).items()} for side in (ours, theirs)
     )
-    return {turn: (one[turn], other[turn]) for turn in sorted(one.keys() & other.keys()) if turn not in without}
+    by_round: dict[int, list[float]] = {}
+    for turn in sorted(one.keys() & other.keys()):
+        if turn not in without:
+            by_round.setdefault(turn[0], []).append(log(one[turn] / other[turn]))
+    return by_round
+
+
+def _alternate(ours: Sequence[Record], theirs: Sequence[Record], number: int) -> bool:
+    """Return whether the windows of a round were taken side by side, and not by a sweep that was resumed between."""
+    (first, last), (other_first, other_last) = (
+        (min(starts), max(starts))
+        for side in (ours, theirs)
+        if (starts := [w.get("start_ns", 0) for record in side if record.round == number for w in record.windows])
+    )
+    return first <= other_last and other_first <= last
+
+
+def images_per_second(record: Record) -> float:
+    """Return the images per second of the record's throughput."""
+    return record.throughput["images"] / record.throughput["ns"] * 1e9
+
+
+def rate_interval(records: Sequence[Record]) -> tuple[float, float] | None:
+    """Return the 95 % interval of a case's images/s: over its rounds, or of one process's undisturbed windows."""
+    if len(records) > 1:
+        over_rounds = ratio([(images_per_second(record), 1.0) for record in records])
+        return None if over_rounds.low is None or over_rounds.high is None else (over_rounds.low, over_rounds.high)
+    return median_interval(_window_rates(records, records[0].round))
+
+
+def _window_rates(records: Sequence[Record], number: int) -> list[float]:
+    """Return images/s of the undisturbed windows of a round."""
+    return [
+        1e9 * window["images"] / window["ns"]
+        for record in records
+        if record.round == number
+        for window in record.windows
+        if "disturbed" not in window
+    ]
 
 
 def _of_windows(
     ours: Sequence[Record], theirs: Sequence[Record], value: float, number: int, confidence: float
 ) -> SpeedRatio:
     """Combine the intervals of two processes that ran apart: the lowest of one over the highest of the other."""
-    one, other = (
-        [
-            1e9 * window["images"] / window["ns"]
-            for record in side
-            if record.round == number
-            for window in record.windows
-            if "disturbed" not in window
-        ]
-        for side in (ours, theirs)
-    )
-    ours_interval, theirs_interval = (median_interval(rates, confidence) if rates else None for rates in (one, other))
+    one, other = _window_rates(ours, number), _window_rates(theirs, number)
+    ours_interval, theirs_interval = (median_interval(rates, confidence) for rates in (one, other))
     if ours_interval is None or theirs_interval is None:
         return SpeedRatio(value, None, None, "none", min(len(one), len(other)))
     low, high = ours_interval[0] / theirs_interval[1], ours_interval[1] / theirs_interval[0]

@@ -20,8 +20,10 @@ from bench.machine.facts import Environment
 from bench.plans.words import summarize_cases
 from bench.records.record import Record
 from bench.records.store import Store
+from bench.report.answer import contests_of, describe_fastest, describe_settling, settled_in_documents
+from bench.report.evidence import describe_reliability
 from bench.report.models import render_models
-from bench.report.rows import describe_fastest, describe_reliability, group_without_speed, rows_from_records
+from bench.report.rows import group_without_speed, rows_from_records
 from bench.report.views import VIEWS, notes
 from bench.static import markdown as kernel_tables
 from bench.text import markdown_cell, markdown_table
@@ -36,10 +38,16 @@ DOCUMENTS = ("README.md", "results/README.md", "docs/*.md")
 def render_markdown(records: list[Record], view: str = "speed") -> str:
     """Return the answer, the table and what was left out as Markdown; equal records give equal text."""
     rows, shown = rows_from_records(records), VIEWS[view]
-    lines = [markdown_cell(line) + "  " for line in describe_fastest(rows).splitlines()]
+    contests = contests_of(rows)
+    settling = describe_settling(contests, settled_in_documents(records))
+    lines = [
+        markdown_cell(line) + "  "
+        for line in (*describe_fastest(records, contests).splitlines(), *filter(None, [settling]))
+    ]
     words = [column.title for column in shown.columns if column.text]
     lines += ["", *markdown_table(shown.titles, map(shown.cells, rows), words)]
-    lines += ["", describe_machine(records), "", describe_reliability(records, rows), "", notes(shown, rows)]
+    below = (describe_machine(records), describe_reliability(records, rows), notes(shown, rows))
+    lines += [line for text in filter(None, below) for line in ("", text)]
     missing = group_without_speed(records)
     if missing:
         lines += ["", "Left out:", ""]

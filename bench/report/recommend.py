@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from math import ceil, inf
 from typing import Literal
 
-from bench.records.baseline import images_per_second
 from bench.records.record import STATUSES, Record
-from bench.records.speed import SpeedRatio, disturbed_turns, speed_ratio
+from bench.records.speed import SpeedRatio, disturbed_turns, images_per_second, speed_ratio
 from bench.report.rows import Row, joules_per_image, p50_ns, rows_from_records
 from bench.stats import LEAST_ROUNDS, ratio, samples_needed
 

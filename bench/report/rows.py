@@ -1,4 +1,4 @@
-"""Records reduced to a row for each case, and to sentences: which is fastest, and how reliable that is."""
+"""Records reduced to a row for each case that was measured, and to the cases that have no speed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from itertools import chain
 from statistics import median
 from typing import Any
 
-from bench.machine.watch import OTHER_WORK_LIMIT
 from bench.plans.case import Case
-from bench.plans.words import label
-from bench.records.baseline import BASELINE, Against, against_baseline, images_per_second
+from bench.records.baseline import Against, against_baseline
 from bench.records.fields import Agreement, Largest, MemoryNumber
 from bench.records.record import Record
+from bench.records.speed import images_per_second, rate_interval
 from bench.roofline.floors import measured_ceilings
 from bench.stats import Quantile, noise, quantile, ratio
-from bench.text import at_pixels, digits, plural
 from resnet.floors import Ceilings, Floor, described_floors
 
 
@@ -46,6 +44,11 @@ class Row:
     @cached_property
     def images_per_s(self) -> float:
         return median(map(images_per_second, self.records))
+
+    @cached_property
+    def images_per_s_interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the images/s; None where the windows and rounds are too few for one."""
+        return rate_interval(self.records)
 
     @cached_property
     def noise(self) -> float | None:
@@ -177,99 +180,6 @@ def group_rows(rows: Iterable[Row]) -> dict[tuple[str, int, int], list[Row]]:
     for row in rows:
         groups[row.case.model, row.case.image, row.case.batch].append(row)
     return groups
-
-
-def best_eager(group: Iterable[Row]) -> Row | None:
-    """Return the fastest row of a group that runs the baseline variant on a stream."""
-    return next((row for row in group if row.case.variant == BASELINE and row.case.launch == "stream"), None)
-
-
-def describe_fastest(rows: list[Row]) -> str:
-    """Return a sentence for each model and batch: the fastest way of running it, and by how much."""
-    if not rows:
-        return "No case was measured."
-    sentences = []
-    for (model, image, batch), group in group_rows(rows).items():
-        best, eager, size = group[0], best_eager(group), at_pixels(image)
-        text = f"{model}{size}, batch {batch}: {label(best.case)} is fastest, {digits(best.images_per_s)} images/s"
-        if eager and eager is not best:
-            text += f", {best.images_per_s / eager.images_per_s:.2f} times the best eager ({label(eager.case)})"
-        if len(group) > 1:
-            text += f"; {_lead(best, group[1])}"
-        sentences.append(text + ".")
-    return "\n".join(sentences)
-
-
-def _lead(best: Row, second: Row) -> str:
-    """Return how far ahead the best is, or that its lead is within the uncertainty of the two medians."""
-    gain = best.images_per_s / second.images_per_s - 1
-    uncertainty = (best.noise or 0.0) + (second.noise or 0.0)
-    if gain <= uncertainty:
-        return f"the next, {label(second.case)}, is within the noise of it"
-    return f"{100 * gain:.0f} % faster than the next, {label(second.case)}"
-
-
-def describe_reliability(records: list[Record], rows: list[Row]) -> str:
-    """Return a sentence on how reliable the rows are: wrong answers, processes per number, noise, other work."""
-    wrong = sum(record.status == "wrong" for record in records)
-    runs = f"{wrong} {plural(wrong, 'run')}"
-    clauses = [f"{runs} failed the accuracy gate and got no speed" if wrong else "All answers passed the accuracy gate"]
-    rounds = min((row.rounds for row in rows), default=0)
-    if rounds > 1:
-        clauses.append(f"at least {rounds} processes stand behind each number")
-    else:
-        clauses.append("one process per case, so differences of a few percent may be noise (use --rounds)")
-    measured = [record for row in rows for record in row.records]
-    clauses.insert(1, describe_unseen(measured))
-    clauses += [_describe_noisy(measured), _describe_throttled(measured), _describe_other_work(measured)]
-    return "; ".join(filter(None, clauses)) + "."
-
-
-def describe_unseen(records: Iterable[Record]) -> str:
-    """Return a clause on the layers whose errors the gate would not see, or an empty string."""
-    unseen = {
-        (record.case.model, record.case.precision): layers
-        for record in records
-        if (layers := record.gate.get("before", {}).get("blind"))
-    }
-    if not unseen:
-        return ""
-    (model, precision), layers = max(unseen.items(), key=lambda item: len(item[1]))
-    some = ", ".join(layers[:2]) + (", ..." if len(layers) > 2 else "")
-    what = f"{len(layers)} {plural(len(layers), 'layer')} of {model} in {precision}"
-    others = f"; so of {len(unseen) - 1} more" if len(unseen) > 1 else ""
-    return f"the gate would not see errors of {what} ({some}), which add next to nothing to the answers{others}"
-
-
-def _describe_noisy(runs: list[Record]) -> str:
-    noisy = [record for record in runs if record.latency_stop.get("rule") == "time"]
-    if not noisy:
-        return ""
-    target = f"{100 * max(record.latency_stop['asked'] for record in noisy):g} %"
-    share = f"{len(noisy)} of {len(runs)} runs"
-    return f"{share} ended at their time limit, noisier than their ±{target} (bench env says why)"
-
-
-def _describe_throttled(runs: list[Record]) -> str:
-    throttled = [record for record in runs if record.throttled]
-    repeated = sum(attempt.get("status") == "ok" for record in runs for attempt in record.attempts)
-    clauses = []
-    if throttled:
-        reasons = dict.fromkeys(reason for record in throttled for reason in record.watch.get("spoilt_s", ()))
-        cause = f" ({', '.join(reasons)})" if reasons else ""  # without one where only cold-L2 samples were spoilt
-        share = f"in {len(throttled)} of {len(runs)} runs"
-        clauses.append(f"{share} the machine throttled{cause}: those samples do not count")
-    if repeated:
-        clauses.append(f"{repeated} were run again for that")
-    return "; ".join(clauses)
-
-
-def _describe_other_work(runs: list[Record]) -> str:
-    shares = [others for record in runs if (others := record.watch.get("others", 0.0)) > OTHER_WORK_LIMIT]
-    if not shares or runs[0].device == "cuda":
-        return ""
-    share = f"up to {max(shares):.0%} of this machine's time during {len(shares)} runs"
-    return f"OTHER WORK took {share}: stop it and run again"
 
 
 def group_without_speed(records: Iterable[Record]) -> list[tuple[str, str, list[Case]]]:

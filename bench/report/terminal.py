@@ -11,11 +11,10 @@ from rich.markup import escape
 from bench import text
 from bench.plans.words import summarize_cases, variant_cell
 from bench.records.record import Record
+from bench.report.answer import Settle, contests_of, describe_fastest, describe_settling
+from bench.report.evidence import describe_reliability, describe_unseen
 from bench.report.rows import (
     Row,
-    describe_fastest,
-    describe_reliability,
-    describe_unseen,
     group_rows,
     group_without_speed,
     largest_batches,
@@ -25,9 +24,14 @@ from bench.report.views import MIB, VIEWS, notes
 from bench.text import USUAL
 
 
-def print_report(out: Console, records: list[Record], folder: Path | None, view: str = "speed") -> None:
-    """Print the answer, the table of a view, the largest batches, and what was left out."""
+def print_report(out: Console, records: list[Record], folder: Path | None, settle: Settle, view: str = "speed") -> None:
+    """Print the answer, the table of a view, the largest batches, and what was left out.
+
+    `settle` makes the command that would settle what cannot be told.
+    """
     rows = rows_from_records(records)
+    contests = contests_of(rows)
+    winners = [contest.winner for contest in contests]
     shown = VIEWS[view]
     grid = text.grid(*shown.titles, text=[column.title for column in shown.columns if column.text])
     groups = group_rows(rows)
@@ -38,14 +42,19 @@ def print_report(out: Console, records: list[Record], folder: Path | None, view:
         if several and model != before:
             grid.add_row(f"[bold]{model}[/]")
         for row in group:
-            grid.add_row(*shown.cells(row), style="green" if row is group[0] else None)
+            grid.add_row(*shown.cells(row), style="green" if any(row is winner for winner in winners) else None)
     if rows or not largest_batches(records):
-        out.print(f"[bold]{escape(describe_fastest(rows))}[/]")
+        out.print(f"[bold]{escape(describe_fastest(records, contests))}[/]")
+        if settling := describe_settling(contests, settle):
+            out.print(settling, markup=False, soft_wrap=True)
         out.print()
-        out.print(grid)
-        out.print()
-        out.print(describe_reliability(records, rows), markup=False)
-        out.print(f"[dim]{escape(notes(shown, rows))}[/]")
+        if rows:
+            out.print(grid)
+            out.print()
+        if reliability := describe_reliability(records, rows):
+            out.print(reliability, markup=False)
+        if rows:
+            out.print(f"[dim]{escape(notes(shown, rows))}[/]")
     _print_largest(out, records)
     _print_without_speed(out, records)
     if folder:

@@ -8,22 +8,14 @@ from statistics import median
 from typing import Any
 
 from bench.plans.words import variant_cell
+from bench.records.baseline import Against
 from bench.records.record import Record
-from bench.report.rows import (
-    Row,
-    describe_fastest,
-    group_without_speed,
-    joules_per_image,
-    largest_batches,
-    rows_from_records,
-    watts,
-)
+from bench.report.answer import times
+from bench.report.rows import Row, joules_per_image, watts
 from bench.text import WORDS, digits
 
 MIB = 1 << 20
 NONE = "-"
-# keys of bytes in --json that do not say so
-BYTES_WITHOUT_UNIT = ("allocator_allocated_peak", "allocator_reserved_peak", "device_process", "host_resident_peak")
 
 
 @dataclass(frozen=True)
@@ -73,17 +65,16 @@ def _noise(row: Row) -> tuple[float, float | None] | None:
 def _half_width(pair: tuple[float, float | None]) -> str:
     """Format the half-width in percent; where it is wider than the target, with the target: 7.3>5."""
     reached, target = pair
-    return f"{100 * reached:.1f}" + (f">{100 * target:g}" if target and reached > target else "")
+    width = f"{100 * reached:.1f}" if reached <= 1 else ">100"
+    return width + (f">{100 * target:g}" if target and target < reached <= 1 else "")
 
 
-def _against(row: Row) -> Any:
-    return row.against and (row.against.ratio, row.against.baseline.precision == row.case.precision)
-
-
-def _ratio(value: Any) -> str:
-    ratio, same = value
-    width = "" if ratio.half_width is None else f"±{100 * ratio.half_width:.0f}%"
-    return f"{ratio.value:.2f}{width}{'' if same else '*'}"
+def times_eager(against: Against) -> str:
+    """Return the ratio to eager, with its half-width and with marks of a baseline in fp32, or of the other launch."""
+    if against.case == against.baseline:
+        return "1.00"
+    marks = ("" if against.same_precision else "*") + ("" if against.same_launch else "^")
+    return times(against.ratio).replace("±>100%", "±?") + marks  # so that it fits the column
 
 
 def _cold_total(row: Row) -> float | None:
@@ -134,14 +125,15 @@ VIEWS = {
             P50,
             Column("±%", "p50_half_width", _noise, _half_width),
             IMAGES_PER_S,
-            Column("vs eager", "vs_eager", _against, _ratio),
+            Column("vs eager", "vs_eager", lambda row: row.against, times_eager),
             MEMORY,
             Column("error", "rms_multiple", lambda row: row.worst("rms_multiple"), "{:.1f}".format),
         ),
         """p50: median latency, host time, one execution at a time; ±%: half-width of its 95 % confidence interval,
         and behind a > the plan's target where that was not reached; images/s: throughput, executions enqueued back
-        to back; vs eager: ratio of images/s to eager's in the same precision (*: in fp32, as eager has no such case),
-        over rounds the geometric mean and the half-width of its 95 % confidence interval; MiB: {memory}; error:
+        to back; vs eager: ratio of images/s to eager's in the same precision and launch (*: in fp32, ^: with the other
+        launch, as eager has no such case), with the half-width of its 95 % confidence interval over the rounds, or
+        one process's windows (none: too few, ?: over 100 %); MiB: {memory}; error:
         RMS error of the worst check, a multiple of plain torch's in that precision (above 3 a case is refused).""",
     ),
     "floor": View(
@@ -250,47 +242,3 @@ def notes(view: View, rows: list[Row]) -> str:
     on_gpu = any(row.device == "cuda" for row in rows)
     memory = "memory of the process on the device" if on_gpu else "peak resident memory of the process"
     return f"{' '.join(view.meaning.split())} {WORDS}".format(memory=memory)
-
-
-def report_as_json(records: list[Record]) -> dict[str, Any]:
-    """Return the answer, every column of every view, the largest batches and what was left out, for --json."""
-    rows = rows_from_records(records)
-    return summary_as_json(records, rows) | {"rows": [_row_as_json(row) for row in rows]}
-
-
-def report_as_rows(records: list[Record]) -> list[dict[str, Any]]:
-    """Return every column of every view for --csv: a row for each case, an interval as two columns."""
-    return [_row_as_columns(row) for row in rows_from_records(records)]
-
-
-def _row_as_columns(row: Row) -> dict[str, Any]:
-    values = _row_as_json(row)
-    low, high = values.pop("vs_eager_interval") or (None, None)
-    named = {f"{key}_bytes" if key in BYTES_WITHOUT_UNIT else key: value for key, value in values.items()}
-    return {"case": row.case.name, "model": row.case.model, "image": row.case.image} | named | {
-        "vs_eager_low": low, "vs_eager_high": high,
-    }  # fmt: skip
-
-
-def summary_as_json(records: list[Record], rows: list[Row]) -> dict[str, Any]:
-    """Return the answer, the largest batches and the cases without a speed, those with one reason together."""
-    left_out = group_without_speed(records)
-    return {
-        "answer": describe_fastest(rows),
-        "largest": [{"case": case.name} | search for case, search in largest_batches(records)],
-        "left_out": [{"status": status, "reason": why, "cases": [c.name for c in cs]} for status, why, cs in left_out],
-    }
-
-
-def _row_as_json(row: Row) -> dict[str, Any]:
-    values = {"case": row.case.name, "rounds": row.rounds}
-    for view in VIEWS.values():
-        values |= {column.key: column.value(row) for column in view.columns}
-    against = row.against
-    return values | {
-        "p50_half_width": row.noise,
-        "p50_half_width_target": row.noise_target,
-        "vs_eager": against and against.ratio.value,
-        "vs_eager_interval": against and [against.ratio.low, against.ratio.high],
-        "vs_eager_in_same_precision": against and against.baseline.precision == row.case.precision,
-    }

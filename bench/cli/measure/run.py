@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer import Option
 
+from bench.cli.again import again
 from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, DryRun, asks
 from bench.cli.chosen import Save, save_as
 from bench.cli.console import Budget, Csv, Input, Json, Markdown, Output, Seed, ViewName
 from bench.cli.measure.cases import print_dry_run
 from bench.cli.measure.sweep import exit_code, run_sweep, start_of
 from bench.cli.reported import print_records
+from bench.plans.case import Case
 from bench.plans.choose import Selection
 from bench.plans.settings import P99_SAMPLES
 from bench.records.places import check_name
@@ -44,6 +49,14 @@ def run(
     ] = False,
     retry: Annotated[bool, Option("--retry", help="As --resume, and run again what failed.")] = False,
     cold: Annotated[bool, Option("--cold", help="Cold starts: every process finds its compile caches empty.")] = False,
+    strict: Annotated[
+        bool | None,
+        Option(
+            "--strict/--lenient",
+            show_default=False,
+            help="Exit 1 also if a case was throttled; --lenient: not even if one failed, where any was measured.",
+        ),
+    ] = None,
     budget: Budget = None,
     view: ViewName = None,
     input: Input = "photos",
@@ -65,6 +78,14 @@ def run(
         print_dry_run(sweep, as_json, as_csv, as_markdown)
         return
     records = run_sweep(sweep)
-    print_records(records, folder, shown, as_json, as_csv, as_markdown)
+    print_records(records, folder, shown, as_json, as_csv, as_markdown, partial(_settle, folder))
     save_as(save, [folder])
-    raise typer.Exit(exit_code(records))
+    raise typer.Exit(exit_code(records, strict))
+
+
+def _settle(folder: Path, cases: Sequence[Case], rounds: int | None) -> str:
+    """Return this command again: with more rounds of cases (none: all) in its folder; or, for None, in a new one."""
+    if rounds is None:
+        return again(output=None, resume=False, retry=False)
+    narrowed = {"filter": [case.name for case in cases], "exclude": None} if cases else {}
+    return again(**narrowed, rounds=rounds, output=folder, resume=True)

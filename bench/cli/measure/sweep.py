@@ -13,6 +13,7 @@ from bench.cli.again import again
 from bench.cli.console import FAILED, STOPPED, read_records, tell
 from bench.cli.measure.cases import estimate_sweep
 from bench.cli.progress import Progress
+from bench.cli.reported import nothing_measured
 from bench.paths import latest_run_folder, new_run_folder
 from bench.plans.choose import ADHOC, Selection, choose
 from bench.plans.plan import Plan
@@ -78,5 +79,12 @@ def run_sweep(sweep: Sweep) -> list[Record]:
     return read_records([folder])
 
 
-def exit_code(records: list[Record]) -> int:
-    return FAILED if any(record.status not in ("ok", "skipped") for record in records) else 0
+def exit_code(records: list[Record], strict: bool | None = None) -> int:
+    """Return the exit code of a sweep: of one without a good record, whatever is asked, that of nothing measured.
+
+    Else a throttled case is an error where it is `strict`, and one that failed is none where that is False.
+    """
+    if nothing := nothing_measured(records):
+        return nothing
+    bad = {record.status for record in records} - {"ok", "skipped", *(() if strict else ("throttled",))}
+    return FAILED if bad and strict is not False else 0

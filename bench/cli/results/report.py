@@ -21,7 +21,7 @@ from bench.cli.console import (
     out,
     read_records,
 )
-from bench.cli.reported import print_records
+from bench.cli.reported import nothing_measured, print_records
 from bench.machine.environment import ROOT
 from bench.records.frame import export_parquet
 from bench.report import markdown as reports
@@ -71,6 +71,8 @@ def report(
         return
     records = read_records(folders, filter or (), exclude or ())
     print_records(records, None, shown, as_json, as_csv, as_markdown)
+    if nothing := nothing_measured(records):
+        raise typer.Exit(nothing)
 
 
 def _write_pictures(folders: Sequence[Path], html: Path | None, stills: Path | None) -> None:

@@ -14,15 +14,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.records.baseline import images_per_second
 from bench.records.fields import MemoryNumber
 from bench.records.record import Record
 from bench.records.store import FOLDER_ROUNDS
 from bench.report.page.datasets import history_rows, layer_rows
 from bench.report.page.settings import Setting, case_fields, depth, read_settings
 from bench.report.rows import Row, group_rows, joules_per_image, watts
-from bench.report.views import MIB, VIEWS
-from bench.stats import median_interval, ratio
+from bench.report.views import MIB, VIEWS, times_eager
+from bench.stats import median_interval
 from bench.text import at_pixels
 
 POINTS = 33
@@ -88,7 +87,9 @@ def rounded(value: Any) -> Any:
 def _add_rows(data: PageData, place: int, setting: Setting) -> None:
     for group in group_rows(setting.rows).values():
         for rank, row in enumerate(group, 1):
-            data.cases.append({"id": len(data.cases), "setting": place, "rank": rank} | rounded(case_row(row)))
+            wins = any(contest.winner is row for contest in setting.contests)
+            places = {"id": len(data.cases), "setting": place, "rank": rank, "wins": wins}
+            data.cases.append(places | rounded(case_row(row)))
             for name, view in VIEWS.items():
                 data.tables[name].append(list(view.cells(row)))
 
@@ -96,7 +97,7 @@ def _add_rows(data: PageData, place: int, setting: Setting) -> None:
 def case_row(row: Row) -> dict[str, Any]:
     """Return what the charts draw of a case: times in ms, memory in MiB, cold starts in s, without missing values."""
     case = row.case
-    interval = ratio([(images_per_second(record), 1.0) for record in row.records])
+    low, high = row.images_per_s_interval or (None, None)
     fields = case_fields(case) | {
         "sized": f"batch {case.batch}{at_pixels(case.image)}",
         "kind": case.model.replace(str(depth(case.model) or ""), "", 1),
@@ -105,9 +106,9 @@ def case_row(row: Row) -> dict[str, Any]:
         "p50": row.p50_ns / 1e6,
         "noise": None if row.noise is None else 100 * row.noise,
         "speed": row.images_per_s,
-        "speed_low": interval.low,
-        "speed_high": interval.high,
-        "eager": row.against and row.against.ratio.value,
+        "speed_low": low,
+        "speed_high": high,
+        "eager": row.against and times_eager(row.against),
         "of_floor": row.floor_share("conv"),
         "error": row.worst("rms_multiple"),
         "total": row.memory and row.memory / MIB,

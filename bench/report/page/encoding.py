@@ -69,7 +69,7 @@ TOOLTIP = [
     channel("p50:Q", title="p50, ms", format=".4~g"),
     channel("noise:Q", title="± % (95 %)", format=".2~g"),
     channel("speed:Q", title="images/s", format=".4~g"),
-    channel("eager:Q", title="times eager", format=".3~g"),
+    channel("eager:N", title="times eager"),
     channel("of_floor:Q", title="% of roof", format=".0%"),
     channel("error:Q", title="error, times plain torch's", format=".2~g"),
     channel("rounds:Q", title="rounds"),

@@ -213,7 +213,7 @@
         byId("case-table").querySelectorAll("th button")[place].focus();
       },
     }));
-    const rows = cases.map(({ row, cells }) => line(heads, cells, row.rank === 1 && sorted === null ? "lead" : null));
+    const rows = cases.map(({ row, cells }) => line(heads, cells, row.wins && sorted === null ? "lead" : null));
     table(byId("case-table"), byId("case-note"), heads, rows, caseLimit, () => { caseLimit = Infinity; caseTable(); });
     byId("view-note").textContent = data.views[view].note;
   }

@@ -7,9 +7,10 @@ only the history compares commits.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,12 @@ from bench.plans.words import label
 from bench.records import same
 from bench.records.record import Record
 from bench.records.store import read_folders
+from bench.report.answer import Contest, contests_of
+from bench.report.evidence import describe_reliability
+from bench.report.exported import summary_as_json
 from bench.report.markdown import describe_machine
-from bench.report.rows import (
-    Row,
-    best_eager,
-    describe_reliability,
-    group_rows,
-    rows_from_records,
-)
-from bench.report.views import summary_as_json
+from bench.report.rows import Row, rows_from_records
+from bench.report.views import times_eager
 from bench.text import at_pixels
 from resnet.archs import Spec
 from resnet.names import is_outside
@@ -43,13 +41,18 @@ class Setting:
     records: list[Record] = field(default_factory=list)  # their rounds apart by folder, as `read_folders` numbers them
     rows: list[Row] = field(default_factory=list)
 
+    @cached_property
+    def contests(self) -> list[Contest]:
+        return contests_of(self.rows)
+
     def summary(self) -> dict[str, Any]:
         """Return what the page says of the setting in words."""
         report = summary_as_json(self.records, self.rows)
         return {
             "label": self.label,
-            "headline": headline(self.rows),
+            "headline": headline(self.contests),
             "answer": report["answer"].splitlines(),
+            "settling": report["settling"],
             "reliability": describe_reliability(self.records, self.rows),
             "machine": [line.replace("`", "") for line in describe_machine(self.records).splitlines()],
             "missing": sorted(report["left_out"], key=lambda group: group["status"] == "skipped"),
@@ -115,31 +118,46 @@ def case_fields(case: Case) -> dict[str, Any]:
     }
 
 
-def headline(rows: list[Row]) -> str:
-    """Return the answer in a sentence: which way of running wins most comparisons, and by how much."""
-    groups = group_rows(rows)
-    if not groups:
+def headline(contests: list[Contest]) -> str:
+    """Return the answer in a sentence: which way of running wins most contests, and by how much; ties are no wins."""
+    if not contests:
         return "No case was measured: the reasons are below."
-    wins: dict[str, list[list[Row]]] = defaultdict(list)
-    for group in groups.values():
-        wins[label(group[0].case)].append(group)
-    best, won = max(wins.items(), key=lambda item: len(item[1]))
-    models = dict.fromkeys(model + at_pixels(image) for model, image, _ in groups)
-    of = next(iter(models)) if len(models) == 1 else f"{len(models)} models"
-    batches = sorted({batch for _, _, batch in groups})
+    wins: dict[str, list[Contest]] = defaultdict(list)
+    for contest in contests:
+        if contest.winner:
+            wins[way_of(contest.winner)].append(contest)
+    cases = [contest.leader.case for contest in contests]
+    models = list(dict.fromkeys(case.model + at_pixels(case.image) for case in cases))
+    of = models[0] if len(models) == 1 else f"{len(models)} models"
+    batches = sorted({case.batch for case in cases})
     at = f"batch {', '.join(map(str, batches))}" if len(batches) < 6 else f"batch {batches[0]} to {batches[-1]}"
-    share = "" if len(won) == len(groups) else f" in {len(won)} of {len(groups)} comparisons"
-    return f"{best} runs {of} fastest{share} ({at}){_gain_over_eager(won)}."
+    verdicts = Counter(contest.verdict for contest in contests)
+    several = f" in {verdicts['tie']} of {len(contests)} comparisons" if len(contests) > 1 else ""
+    ties = f"several ways are equally fast{several}" if verdicts["tie"] else ""
+    if not wins:
+        if verdicts["alone"] == len(contests):
+            return f"Only one way of running {of} was measured ({at})."
+        if not verdicts["unknown"]:
+            return f"Several ways run {of} equally fast ({at})."
+        ahead = {way_of(contest.leader) for contest in contests if contest.verdict == "unknown"}
+        leader = f": {ahead.pop()} was ahead" if len(ahead) == 1 else ""
+        return f"Which way runs {of} fastest cannot be told ({at}){leader}{ties and f'; {ties}'}."
+    best, won = max(wins.items(), key=lambda item: len(item[1]))
+    share = "" if len(won) == len(contests) else f" in {len(won)} of {len(contests)} comparisons"
+    return f"{best} runs {of} fastest{share} ({at}){_gain_over_eager(won)}{ties and f'; {ties}'}."
 
 
-def _gain_over_eager(groups: list[list[Row]]) -> str:
-    """Return how much faster than the best eager the fastest of each group is, as a range."""
-    gains = [
-        group[0].images_per_s / eager.images_per_s
-        for group in groups
-        if (eager := best_eager(group)) and group[0].case.variant != "eager"
-    ]
+def way_of(row: Row) -> str:
+    """Return a row's variant and precision, which are the same way with either launch here."""
+    return f"{row.case.variant}/{row.case.precision}"
+
+
+def _gain_over_eager(won: list[Contest]) -> str:
+    """Return how much faster than the best eager the fastest of each contest is, as a range, marked as in the table."""
+    gains = sorted((contest.eager for contest in won if contest.eager), key=lambda against: against.ratio.value)
     if not gains:
         return ""
-    low, high = f"{min(gains):.2f}", f"{max(gains):.2f}"
-    return f": {low if low == high else f'{low} to {high}'} times the images per second of the best eager"
+    low, high = times_eager(gains[0]), times_eager(gains[-1])
+    marks = {"*": "eager in another precision", "^": "eager with the other launch"}
+    legend = "".join(f" ({mark} {meaning})" for mark, meaning in marks.items() if mark in low + high)
+    return f": {low if low == high else f'{low} to {high}'} times the images per second of the best eager{legend}"

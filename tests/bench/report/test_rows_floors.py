@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from bench.report.exported import report_as_json
 from bench.report.rows import rows_from_records
-from bench.report.views import report_as_json
 from resnet.floors import network_floors
 from tests.bench.report.shown import CARD, CEILINGS, Make, floor_cells
 

@@ -7,8 +7,9 @@ import pytest
 
 from bench.plans.case import Case
 from bench.records.record import Record
+from bench.report.exported import report_as_json
 from bench.report.rows import rows_from_records
-from bench.report.views import VIEWS, notes, report_as_json
+from bench.report.views import VIEWS, notes
 from bench.roofline.ceilings import path_of, save_ceilings
 from tests.bench.report.shown import CARD, CEILINGS, Make, cells
 

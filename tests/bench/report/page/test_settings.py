@@ -5,25 +5,47 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from bench.records.record import Record
+from bench.report.answer import contests_of
 from bench.report.page.data import gather
 from bench.report.page.settings import headline
 from bench.report.rows import rows_from_records
 from tests.bench.report.page.sweeps import Make, another, stored, sweep
+from tests.bench.report.shown import windows
+
+
+def told(records: list[Record]) -> str:
+    return headline(contests_of(rows_from_records(records)))
 
 
 def test_the_headline_names_the_way_that_wins_and_its_range(record: Make) -> None:
-    assert headline(rows_from_records(sweep(record))) == (
-        "compile-max/bf16 runs 2 models fastest (batch 1, 8): 2.00 times the images per second of the best eager."
+    assert told(sweep(record)) == (
+        "compile-max/bf16 runs 2 models fastest (batch 1, 8): 2.00±0.0% times the images per second of the best eager."
     )
     assert "No case was measured" in headline([])
+
+
+def test_ties_are_no_wins_and_a_graph_does_not_compete_with_the_stream(record: Make) -> None:
+    quick, slow = windows([20] * 8), windows([10] * 8)
     mixed = [
-        record("resnet18/eager/fp32/b1/i224/stream", ms=1),
-        record("resnet18/compile/fp32/b1/i224/stream", ms=2),
-        record("resnet18/eager/fp32/b8/i224/stream", ms=2),
-        record("resnet18/compile/fp32/b8/i224/stream", ms=1),
-        record("resnet18/compile/fp32/b9/i224/stream", ms=1),
+        record("resnet18/eager/fp32/b1/i224/stream", **slow),
+        record("resnet18/compile/fp16/b1/i224/stream", **quick),
+        record("resnet18/eager/fp16/b8/i224/graph", **quick),
+        record("resnet18/compile/fp16/b8/i224/graph", **windows([10] * 7 + [40])),
+        record("resnet18/eager/fp16/b8/i224/stream", **slow),
+        record("resnet18/compile/fp16/b8/i224/stream", **windows([10.1] * 8)),
     ]
-    assert headline(rows_from_records(mixed)).startswith("compile/fp32 runs resnet18 fastest in 2 of 3 comparisons")
+    assert told(mixed) == (
+        "compile/fp16 runs resnet18 fastest in 1 of 3 comparisons (batch 1, 8): 2.00±0.0%* times the images per second "
+        "of the best eager (* eager in another precision); several ways are equally fast in 1 of 3 comparisons."
+    )
+    assert told(mixed[4:]) == "Several ways run resnet18 equally fast (batch 8)."
+    assert told(mixed[4:5]) == "Only one way of running resnet18 was measured (batch 8)."
+
+
+def test_without_intervals_the_headline_says_what_was_ahead(record: Make) -> None:
+    pair = [record(f"resnet18/{variant}/fp32/b1/i224/stream", ms=ms) for variant, ms in (("eager", 2), ("compile", 1))]
+    assert told(pair) == "Which way runs resnet18 fastest cannot be told (batch 1): compile/fp32 was ahead."
 
 
 def test_records_of_two_machines_never_share_a_chart(tmp_path: Path, record: Make, here: dict[str, Any]) -> None:

@@ -1,0 +1,284 @@
+"""The answer: which way of running each model is fastest, as surely as its records tell, and what would settle it.
+
+The ways of one model, batch and launch are a contest, decided by the intervals of the ratios of their images/s. Where a
+model was run both on a stream and as a graph, these are two contests: one way's graph does not compete with its stream.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from typing import Any, Literal
+
+from bench.plans.case import Case
+from bench.plans.plan import plan_names
+from bench.plans.words import label
+from bench.records.baseline import BASELINE, Against
+from bench.records.record import Record
+from bench.records.speed import SpeedRatio, disturbed_turns, speed_ratio
+from bench.report.evidence import OTHER_WORK_LIMIT, describe_unmeasured, other_work, throttled_share, turns_of
+from bench.report.rows import Row, group_rows
+from bench.stats import LEAST_ROUNDS
+from bench.text import at_pixels, digits, plural, plus_minus
+
+# a lead under this is none where one process of each stands behind it: another process may be as far off
+LEAST_LEAD = 0.02
+EQUAL = 0.05  # within this of each other, by the whole interval, ways are equally fast
+NAMED = 3  # ways that a sentence names
+FOR_ONE = 6  # cases that a command names; for more it is the whole plan's
+LAUNCHED = {"graph": "as a graph", "stream": "on a stream"}
+
+Verdict = Literal["alone", "winner", "tie", "unknown"]
+# makes the command that runs cases (none: all) in so many rounds (None: as before)
+Settle = Callable[[Sequence[Case], int | None], str]
+
+
+@dataclass(frozen=True)
+class Contest:
+    """The ways of running one model at one batch and launch: `rows`, of which the first leads, the others by speed."""
+
+    rows: tuple[Row, ...]
+    leads: dict[Case, SpeedRatio | None]  # images/s of the first over those of each other
+    eager: Against | None  # the leader over the best eager, of this launch if there is one
+    disturbance: str  # the reason why no winner can be named; empty where the machine was quiet
+    among_launches: bool  # the model was run with the other launch, too
+
+    @property
+    def leader(self) -> Row:
+        return self.rows[0]
+
+    @cached_property
+    def candidates(self) -> list[Row]:
+        """The rows that may be the fastest: the leader, and those from which it cannot be told apart."""
+        return [self.leader, *(row for row in self.rows[1:] if not _is_ahead(self.leads[row.case]))]
+
+    @property
+    def within(self) -> float | None:
+        """The largest distance between the leader and a candidate, by their intervals; None where one has none."""
+        bounds = [LEAST_LEAD if len(self.candidates) > 1 else 0.0]
+        for row in self.candidates[1:]:
+            lead = self.leads[row.case]
+            if lead is None or lead.low is None or lead.high is None:
+                return None
+            bounds += [lead.high - 1, 1 - lead.low]
+        return max(bounds)
+
+    @property
+    def verdict(self) -> Verdict:
+        if len(self.rows) == 1:
+            return "alone"
+        if self.disturbance or self.within is None or self.within > EQUAL:
+            return "unknown"
+        return "tie" if len(self.candidates) > 1 else "winner"
+
+    @property
+    def winner(self) -> Row | None:
+        return self.leader if self.verdict == "winner" else None
+
+    @property
+    def has_intervals(self) -> bool:
+        return any(lead and lead.low is not None for lead in self.leads.values())
+
+
+def _is_ahead(lead: SpeedRatio | None) -> bool:
+    if lead is None or lead.low is None:
+        return False
+    return lead.low > 1 and (lead.basis == "rounds" or lead.value - 1 >= LEAST_LEAD)
+
+
+def contests_of(rows: Sequence[Row]) -> list[Contest]:
+    """Return the contests of some rows, in their order; of two launches the one with the fastest row first."""
+    contests = []
+    for group in group_rows(rows).values():
+        by_launch: dict[str, list[Row]] = {}
+        for row in group:
+            by_launch.setdefault(row.case.launch, []).append(row)
+        for ways in by_launch.values():
+            # eager alone with the other launch is there to be compared with
+            if ways[0] is group[0] or any(row.case.variant != BASELINE for row in ways):
+                contests.append(_contest(ways, group))
+    return contests
+
+
+def _contest(ways: list[Row], group: list[Row]) -> Contest:
+    without = disturbed_turns(chain.from_iterable(row.records for row in group))
+
+    def leads_of(leader: Row) -> dict[Case, SpeedRatio | None]:
+        return {row.case: speed_ratio(leader.records, row.records, without) for row in ways if row is not leader}
+
+    leader, leads = ways[0], leads_of(ways[0])
+    known = {case: lead.value for case, lead in leads.items() if lead}
+    if known and min(known.values()) < 1:  # in turns taken alternately another is ahead, whose median is not
+        leader = next(row for row in ways if row.case == min(known, key=lambda case: known[case]))
+        leads = leads_of(leader)
+    eagers = [row for row in group if row.case.variant == BASELINE]
+    # of the same launch where one was measured; the rows are ordered, so that the first is the best
+    best = next((row for row in eagers if row.case.launch == leader.case.launch), eagers[0] if eagers else None)
+    against = None
+    if best and best is not leader and (ratio := speed_ratio(leader.records, best.records, without)):
+        against = Against(leader.case, best.case, ratio)
+    rows = (leader, *(row for row in ways if row is not leader))
+    return Contest(rows, leads, against, _disturbance(ways), len(ways) < len(group))
+
+
+def _disturbance(rows: Sequence[Row]) -> str:
+    """Return the reason why the speeds of these rows are the machine's, too; empty where they are not.
+
+    Disturbed turns and windows do not count, and with them goes as large a share of the other work.
+    """
+    dropped, turns = turns_of(rows)
+    if 2 * dropped > turns:
+        return f"{dropped} of {turns} turns were disturbed"
+    left = []
+    for record in chain.from_iterable(row.records for row in rows):
+        bad, windows = sum("disturbed" in window for window in record.windows), len(record.windows)
+        if 2 * bad > windows:
+            return f"{bad} of the {windows} windows of {label(record.case)} were disturbed"
+        if not bad and throttled_share(record) > OTHER_WORK_LIMIT:
+            reasons = ", ".join(record.watch.get("spoilt_s", ()))
+            return f"the machine throttled{reasons and f' ({reasons})'}"
+        gone = max(dropped / max(1, turns), bad / max(1, windows))
+        left += [others for others in other_work([record]) if others - gone > OTHER_WORK_LIMIT]
+    return f"other work took up to {max(left):.0%} of the machine" if left else ""
+
+
+def describe_fastest(records: list[Record], contests: Sequence[Contest]) -> str:
+    """Return a sentence for each contest: the fastest way and by how much, ties as ties, or why it cannot be told."""
+    return "\n".join(map(_sentence, contests)) or describe_unmeasured(records)
+
+
+def _sentence(contest: Contest) -> str:
+    case, leader = contest.leader.case, contest.leader
+    head = f"{case.model}{at_pixels(case.image)}, batch {case.batch}"
+    if contest.among_launches:
+        head += f", {LAUNCHED[case.launch]}"
+    gain = _times_eager(contest)
+    match contest.verdict:
+        case "alone":
+            return f"{head}: only {label(case)} was measured, {_rate(leader)}{gain}."
+        case "winner":
+            return f"{head}: {label(case)} is fastest, {_rate(leader)}{gain}{_ahead_of_next(contest)}."
+        case "tie":
+            names, rates = _names(contest.candidates), ", ".join(map(_rate, contest.candidates[:NAMED]))
+            within = f"within ±{100 * (contest.within or 0):.1f} %"
+            if contest.eager and contest.eager.baseline in [row.case for row in contest.candidates]:
+                gain = ""
+            return f"{head}: {names} are equally fast {within}, {rates}{gain}{_ahead_of_next(contest)}."
+    return f"{head}: {_cannot_tell(contest)}"
+
+
+def _cannot_tell(contest: Contest) -> str:
+    """Return what was ahead, and why that may be chance: the machine, windows too few, or intervals that overlap."""
+    ahead = f"{label(contest.leader.case)}, {_rate(contest.leader)}{_times_eager(contest)}"
+    behind = f", then {_behind(contest.rows[1:NAMED])}"
+    if contest.disturbance:
+        return f"which is fastest is not known, as {contest.disturbance}; ahead in this run was {ahead}{behind}."
+    if not contest.has_intervals:
+        windows = max([1, *(lead.samples for lead in contest.leads.values() if lead)])
+        why = f"{windows} {plural(windows, 'window')} of each {plural(windows, 'gives', 'give')} no interval"
+        return f"fastest in this run was {ahead}{behind}; {why}, so another run may order them otherwise."
+    near = _behind(contest.candidates[1:])
+    return f"which is fastest cannot be told; ahead in this run was {ahead}, and within the noise of it {near}."
+
+
+def _behind(rows: Sequence[Row]) -> str:
+    """Return ways with their images/s, and where they are many, how many more."""
+    named = rows[: NAMED - 1] if len(rows) > NAMED else rows
+    more = [f"{len(rows) - len(named)} more"] if len(named) < len(rows) else []
+    return _joined([*(f"{label(row.case)} ({digits(row.images_per_s)})" for row in named), *more])
+
+
+def _rate(row: Row) -> str:
+    interval = row.images_per_s_interval
+    width = plus_minus((interval[1] - interval[0]) / 2 / row.images_per_s) if interval else ""
+    return f"{digits(row.images_per_s)}{width} images/s"
+
+
+def _times_eager(contest: Contest) -> str:
+    """Return `, 1.57±3% times the best eager (eager/bf16)`, with its precision or launch where that is another."""
+    against = contest.eager
+    if against is None:
+        return ""
+    unlike = []
+    if not against.same_precision:
+        unlike.append(f"not in {against.case.precision}")
+    if not against.same_launch:
+        unlike.append(LAUNCHED[against.baseline.launch])
+    named = ", ".join([label(against.baseline), *unlike])
+    return f", {times(against.ratio)} times the best eager ({named})"
+
+
+def times(ratio: SpeedRatio) -> str:
+    """Return a ratio with its half-width in percent, where it has an interval: `1.57±3%`."""
+    return f"{ratio.value:.{2 if ratio.value < 99.995 else 0}f}{plus_minus(ratio.half_width)}"
+
+
+def _ahead_of_next(contest: Contest) -> str:
+    """Return how far the fastest is ahead of the first that is slower for sure, in percent of that one's images/s."""
+    slower = [row for row in contest.rows if row not in contest.candidates]
+    if not slower:
+        return ""
+    leads = [(lead, row) for row in slower if (lead := contest.leads[row.case])]
+    lead, row = min(leads, key=lambda pair: pair[0].value)  # which may have another order than the medians
+    low, high = lead.low or 0.0, lead.high or 0.0  # what is slower for sure has both
+    places = 1 if lead.value < 1.1 else 0
+    percent = f"{100 * (lead.value - 1):.{places}f}±{50 * (high - low):.{places}f} %"
+    return f"; {percent} faster than the next, {label(row.case)}"
+
+
+def _names(rows: Sequence[Row]) -> str:
+    more = [f"{len(rows) - NAMED} more"] if len(rows) > NAMED else []
+    return _joined([*(label(row.case) for row in rows[:NAMED]), *more])
+
+
+def _joined(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
+def describe_settling(contests: Sequence[Contest], settle: Settle) -> str:
+    """Return a line with the command that would settle what cannot be told; empty where everything can."""
+    unknown = [contest for contest in contests if contest.verdict == "unknown"]
+    if not unknown:
+        return ""
+    if any(contest.disturbance for contest in unknown):
+        return f"To settle it when the machine is quiet: {settle((), None)}"
+    records = [record for contest in unknown for row in contest.rows for record in row.records]
+    if not any(contest.has_intervals for contest in unknown) and not any(record.windows for record in records):
+        return f"To settle it: {settle((), None)}"  # an older version measured one window of each
+    cases = [row.case for contest in unknown for row in contest.candidates]
+    rounds = max(row.rounds for contest in unknown for row in contest.rows)
+    return f"To settle it: {settle(cases if len(cases) <= FOR_ONE else (), max(LEAST_ROUNDS, 2 * rounds))}"
+
+
+def settled_in_documents(records: Sequence[Record]) -> Settle:
+    """Return a maker of commands that are the same on every machine, for documents: of the records' plan."""
+    plans = {record.plan.get("name", "") for record in records}
+
+    def settle(cases: Sequence[Case], rounds: int | None) -> str:
+        words = ["bench", "run", *(plans if plans <= set(plan_names()) and len(plans) == 1 else ["PLAN"])]
+        words += [word for case in cases for word in ("-f", case.name)]
+        return f"`{shlex.join([*words, *(['--rounds', str(rounds)] if rounds else [])])}`"
+
+    return settle
+
+
+def contests_as_json(contests: Sequence[Contest]) -> list[dict[str, Any]]:
+    """Return the contests for --json: the verdict, the cases that may be fastest, and why that cannot be told."""
+    return [
+        {
+            "model": contest.leader.case.model,
+            "image": contest.leader.case.image,
+            "batch": contest.leader.case.batch,
+            "launch": contest.leader.case.launch,
+            "verdict": contest.verdict,
+            "candidates": [row.case.name for row in contest.candidates],
+            "disturbance": contest.disturbance or None,
+            "best_eager": contest.eager and contest.eager.baseline.name,
+            "vs_best_eager": contest.eager and contest.eager.ratio.value,
+            "vs_best_eager_interval": contest.eager and [contest.eager.ratio.low, contest.eager.ratio.high],
+        }
+        for contest in contests
+    ]

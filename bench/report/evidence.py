@@ -1,0 +1,131 @@
+"""What the rows rest on, in sentences: answers refused, processes and turns, noise, throttling, other work."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from itertools import chain
+
+from bench.records.record import Record
+from bench.records.speed import alternate_turns, disturbed_turns
+from bench.report.rows import Row, group_rows
+from bench.text import plural
+
+# a larger share of the machine's time taken by other processes makes a time that of the other work
+OTHER_WORK_LIMIT = 0.1
+
+
+def describe_reliability(records: list[Record], rows: list[Row]) -> str:
+    """Return a sentence on how reliable the rows are: wrong answers, processes per number, noise, other work."""
+    measured = [record for row in rows for record in row.records]
+    clauses = [_describe_gate(records, len(measured)), describe_unseen(measured)]
+    rounds = min((row.rounds for row in rows), default=0)
+    if rounds > 1:
+        clauses.append(f"at least {rounds} processes stand behind each number")
+    elif rounds:
+        clauses.append("one process per case, so differences of a few percent may be noise (use --rounds)")
+    clauses += [_describe_turns(rows), _describe_noisy(measured), _describe_throttled(measured)]
+    clauses.append(_describe_other_work(measured))
+    told = "; ".join(filter(None, clauses))
+    return told and f"{told[0].upper()}{told[1:]}."
+
+
+def _describe_gate(records: list[Record], measured: int) -> str:
+    """Return a clause on the answers that were refused, and on the runs without a speed for another reason."""
+    ended = Counter(record.status for record in records)
+    wrong = ended["wrong"]
+    clauses = []
+    if wrong:
+        clauses.append(f"{wrong} {plural(wrong, 'run')} failed the accuracy gate and got no speed")
+    elif measured:
+        given = "" if ended.keys() <= {"ok", "skipped"} else " that were given"
+        clauses.append(f"all answers{given} passed the accuracy gate")
+    others = {status: count for status, count in ended.items() if status not in ("ok", "skipped", "wrong")}
+    if others:
+        total = sum(others.values())
+        statuses = ", ".join(f"{count} {status}" for status, count in others.items())
+        clauses.append(f"{total} {plural(total, 'run')} got no speed ({statuses}), as is said below")
+    return "; ".join(clauses)
+
+
+def describe_unmeasured(records: list[Record]) -> str:
+    """Return the sentence of records of which none has a speed: how they ended."""
+    ended = Counter(record.status for record in records if record.status != "ok")
+    how = ", ".join(f"{count} {status}" for status, count in ended.items())
+    return f"No case was measured{how and f': {how}'}."
+
+
+def describe_unseen(records: Iterable[Record]) -> str:
+    """Return a clause on the layers whose errors the gate would not see, or an empty string."""
+    unseen = {
+        (record.case.model, record.case.precision): layers
+        for record in records
+        if (layers := record.gate.get("before", {}).get("blind"))
+    }
+    if not unseen:
+        return ""
+    (model, precision), layers = max(unseen.items(), key=lambda item: len(item[1]))
+    some = ", ".join(layers[:2]) + (", ..." if len(layers) > 2 else "")
+    what = f"{len(layers)} {plural(len(layers), 'layer')} of {model} in {precision}"
+    others = f"; so of {len(unseen) - 1} more" if len(unseen) > 1 else ""
+    return f"the gate would not see errors of {what} ({some}), which add next to nothing to the answers{others}"
+
+
+def turns_of(rows: Iterable[Row]) -> tuple[int, int]:
+    """Return how many turns count for no case of these rows, as one was disturbed in them, and how many there were."""
+    records = list(chain.from_iterable(row.records for row in rows))
+    return len(disturbed_turns(records)), len(alternate_turns(records))
+
+
+def _describe_turns(rows: list[Row]) -> str:
+    counts = [turns_of(group) for group in group_rows(rows).values()]
+    dropped, turns = sum(count[0] for count in counts), sum(count[1] for count in counts)
+    return f"{dropped} of {turns} turns were disturbed and count for no case" if dropped else ""
+
+
+def _describe_noisy(runs: list[Record]) -> str:
+    noisy = [record for record in runs if record.latency_stop.get("rule") == "time"]
+    if not noisy:
+        return ""
+    asked = Counter(record.latency_stop["asked"] for record in noisy if "asked" in record.latency_stop)
+    counts = [f"±{100 * target:g} %" + (f" ({count})" if len(asked) > 1 else "") for target, count in asked.items()]
+    share, than = f"{len(noisy)} of {len(runs)} runs", f"their {' and '.join(counts)}" if counts else "asked"
+    return f"{share} ended at their time limit, noisier than {than} (bench env says why)"
+
+
+def _describe_throttled(runs: list[Record]) -> str:
+    throttled = [record for record in runs if record.throttled]
+    repeated = sum(attempt.get("status") == "ok" for record in runs for attempt in record.attempts)
+    clauses = []
+    if throttled:
+        reasons = dict.fromkeys(reason for record in throttled for reason in record.watch.get("spoilt_s", ()))
+        cause = f" ({', '.join(reasons)})" if reasons else ""  # without one where only cold-L2 samples were spoilt
+        share = f"in {len(throttled)} of {len(runs)} runs"
+        clauses.append(f"{share} the machine throttled{cause}: those samples do not count")
+    if repeated:
+        clauses.append(f"{repeated} were run again for that")
+    return "; ".join(clauses)
+
+
+def throttled_share(record: Record) -> float:
+    """Return the share of a record's latency samples that were throttled, or of its throughput if that is larger."""
+    samples, lost_ns = len(record.latency_ns), 1e9 * record.throttled.get("throughput_s", 0.0)
+    ns = sum(window["ns"] for window in record.windows) or record.throughput.get("ns", 1)
+    return max((samples - len(record.kept("latency_ns"))) / max(1, samples), lost_ns / ns)
+
+
+def other_work(runs: Iterable[Record]) -> list[float]:
+    """Return the shares of a CPU's time that other processes took during runs, where these are over the limit."""
+    return [
+        others
+        for record in runs
+        if (others := record.watch.get("others", 0.0)) > OTHER_WORK_LIMIT and record.device != "cuda"
+    ]
+
+
+def _describe_other_work(runs: list[Record]) -> str:
+    shares = other_work(runs)
+    if not shares:
+        return ""
+    share = f"up to {max(shares):.0%} of this machine's time during {len(shares)} {plural(len(shares), 'run')}"
+    return f"OTHER WORK took {share}: stop it and run again"

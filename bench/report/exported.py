@@ -1,0 +1,73 @@
+"""The report for programs: the answer, every column of every view and what was left out, as JSON and as rows of CSV."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.records.record import Record
+from bench.report.answer import (
+    Settle,
+    contests_as_json,
+    contests_of,
+    describe_fastest,
+    describe_settling,
+    settled_in_documents,
+)
+from bench.report.rows import Row, group_without_speed, largest_batches, rows_from_records
+from bench.report.views import VIEWS
+
+# keys of bytes in --json that do not say so
+BYTES_WITHOUT_UNIT = ("allocator_allocated_peak", "allocator_reserved_peak", "device_process", "host_resident_peak")
+
+
+def report_as_json(records: list[Record], settle: Settle | None = None) -> dict[str, Any]:
+    """Return the answer, every column of every view, the largest batches and what was left out, for --json."""
+    rows = rows_from_records(records)
+    return summary_as_json(records, rows, settle) | {"rows": [_row_as_json(row) for row in rows]}
+
+
+def report_as_rows(records: list[Record]) -> list[dict[str, Any]]:
+    """Return every column of every view for --csv: a row for each case, an interval as two columns."""
+    return [_row_as_columns(row) for row in rows_from_records(records)]
+
+
+def _row_as_columns(row: Row) -> dict[str, Any]:
+    values = _row_as_json(row)
+    low, high = values.pop("vs_eager_interval") or (None, None)
+    slow, fast = values.pop("images_per_s_interval") or (None, None)
+    named = {f"{key}_bytes" if key in BYTES_WITHOUT_UNIT else key: value for key, value in values.items()}
+    return {"case": row.case.name, "model": row.case.model, "image": row.case.image} | named | {
+        "vs_eager_low": low, "vs_eager_high": high, "images_per_s_low": slow, "images_per_s_high": fast,
+    }  # fmt: skip
+
+
+def summary_as_json(records: list[Record], rows: list[Row], settle: Settle | None = None) -> dict[str, Any]:
+    """Return the answer, the largest batches and the cases without a speed, those with one reason together.
+
+    `settle` makes the command that would settle what cannot be told.
+    """
+    left_out, contests = group_without_speed(records), contests_of(rows)
+    return {
+        "answer": describe_fastest(records, contests),
+        "settling": describe_settling(contests, settle or settled_in_documents(records)) or None,
+        "contests": contests_as_json(contests),
+        "largest": [{"case": case.name} | search for case, search in largest_batches(records)],
+        "left_out": [{"status": status, "reason": why, "cases": [c.name for c in cs]} for status, why, cs in left_out],
+    }
+
+
+def _row_as_json(row: Row) -> dict[str, Any]:
+    values = {"case": row.case.name, "rounds": row.rounds}
+    for view in VIEWS.values():
+        values |= {column.key: column.value(row) for column in view.columns}
+    against = row.against
+    return values | {
+        "p50_half_width": row.noise,
+        "p50_half_width_target": row.noise_target,
+        "vs_eager": against and against.ratio.value,
+        "vs_eager_interval": against and [against.ratio.low, against.ratio.high],
+        "vs_eager_basis": against and against.ratio.basis,
+        "vs_eager_in_same_precision": against and against.same_precision,
+        "vs_eager_with_same_launch": against and against.same_launch,
+        "images_per_s_interval": row.images_per_s_interval,
+    }

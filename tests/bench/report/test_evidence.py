@@ -1,0 +1,76 @@
+"""Sentences below the table: what was refused, how noisy, what disturbed, what happened where nothing was measured."""
+
+from __future__ import annotations
+
+from bench.records.record import Record
+from bench.report.answer import contests_of, describe_fastest
+from bench.report.evidence import describe_reliability, describe_unseen
+from bench.report.rows import rows_from_records
+from tests.bench.report.shown import Make, windows
+
+
+def told(records: list[Record]) -> str:
+    return describe_reliability(records, rows_from_records(records))
+
+
+def test_a_refused_answer_is_counted(records: list[Record]) -> None:
+    assert "1 run failed the accuracy gate" in told(records)
+
+
+def test_nothing_measured_is_told_as_it_went_and_passes_no_gate(record: Make) -> None:
+    def both(*statuses: str) -> str:
+        records = [record(f"resnet50/eager/fp32/b{n}/i224/stream", status=s) for n, s in enumerate(statuses, 1)]
+        return f"{describe_fastest(records, contests_of(rows_from_records(records)))} {told(records)}"
+
+    assert both() == "No case was measured. "
+    assert both("skipped", "skipped") == "No case was measured: 2 skipped. "
+    assert both("error", "crash", "error").startswith(
+        "No case was measured: 2 error, 1 crash. 3 runs got no speed (2 e"
+    )
+    assert "No case was measured: 1 wrong, 1 skipped. 1 run failed the accuracy gate" in both("wrong", "skipped")
+    for statuses in ((), ("skipped",), ("error",), ("wrong",)):
+        assert "passed" not in both(*statuses)
+
+
+def test_a_failed_and_a_throttled_case_among_many_are_told(record: Make) -> None:
+    names = [f"resnet50/eager/fp32/b{n}/i224/stream" for n in (1, 2, 3)]
+    records = [record(name, status=status) for name, status in zip(names, ("ok", "crash", "throttled"), strict=True)]
+    assert "All answers that were given passed the accuracy gate; 2 runs got no speed (1 crash, 1 throttled)" in told(
+        records
+    )
+    assert told(records[:1]).startswith("All answers passed the accuracy gate; one process per case")
+
+
+def test_each_noise_that_was_asked_for_is_told(record: Make) -> None:
+    noisy = [
+        record(f"resnet50/eager/fp32/b{n}/i224/stream", latency_stop={"rule": "time", "asked": asked})
+        for n, asked in enumerate((0.05, 0.02, 0.05), 1)
+    ]
+    assert "3 of 3 runs ended at their time limit, noisier than their ±5 % (2) and ±2 % (1) (" in told(noisy)
+    assert "noisier than their ±2 % (bench" in told(noisy[1:2])
+
+
+def test_turns_that_were_disturbed_are_counted(record: Make) -> None:
+    names = ("resnet50/eager/fp32/b1/i224/stream", "resnet50/compile/fp32/b1/i224/stream")
+    pair = [record(names[0], **windows([10] * 8, disturbed=(2,))), record(names[1], **windows([20] * 8))]
+    assert "1 of 8 turns were disturbed and count for no case" in told(pair)
+    assert "turns" not in told(pair[1:])
+
+
+def test_other_work_beside_the_timing_is_told_loudly(record: Make) -> None:
+    quiet = record("resnet50/eager/fp32/b1/i224/stream", watch={"others": 0.02})
+    crowded = record("resnet50/compile/fp32/b1/i224/stream", watch={"others": 0.45})
+    assert "OTHER WORK" not in describe_reliability([quiet], rows_from_records([quiet]))
+    assert "OTHER WORK took up to 45% of this machine's time during 1 run" in describe_reliability(
+        [quiet, crowded], rows_from_records([quiet, crowded])
+    )
+
+
+def test_layers_that_the_gate_would_not_see_are_told(record: Make) -> None:
+    seeing = record("resnet50/eager/fp32/b1/i224/stream", gate={"before": {"blind": []}})
+    blind = record("resnet50/eager/bf16/b1/i224/stream", gate={"before": {"blind": ["layer1.0.conv1", "fc", "conv1"]}})
+    assert describe_unseen([seeing]) == ""
+    told = "would not see errors of 3 layers of resnet50 in bf16 (layer1.0.conv1, fc, ...)"
+    assert told in describe_reliability([seeing, blind], rows_from_records([seeing, blind]))
+    less = record("resnet18/eager/bf16/b1/i224/stream", gate={"before": {"blind": ["fc"]}})
+    assert f"{told}, which add next to nothing to the answers; so of 1 more" in describe_unseen([less, blind])
