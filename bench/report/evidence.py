@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import chain
 
-from bench.machine.watch import OTHER_WORK_LIMIT as OTHER_WORK_LIMIT
+from bench.machine.watch import OTHER_WORK_LIMIT
 from bench.records.record import Record
 from bench.records.speed import alternate_turns, disturbed_turns
 from bench.report.rows import Row, group_rows

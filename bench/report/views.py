@@ -12,7 +12,7 @@ from bench.records.baseline import Against
 from bench.records.record import Record
 from bench.report.answer import times
 from bench.report.rows import Row, joules_per_image, watts
-from bench.text import WORDS, digits
+from bench.text import WORDS, digits, half_width_percent
 
 MIB = 1 << 20
 NONE = "-"
@@ -65,8 +65,7 @@ def _noise(row: Row) -> tuple[float, float | None] | None:
 def _half_width(pair: tuple[float, float | None]) -> str:
     """Format the half-width in percent; where it is wider than the target, with the target: 7.3>5."""
     reached, target = pair
-    width = f"{100 * reached:.1f}" if reached <= 1 else ">100"
-    return width + (f">{100 * target:g}" if target and target < reached <= 1 else "")
+    return half_width_percent(reached) + (f">{100 * target:g}" if target and target < reached <= 1 else "")
 
 
 def times_eager(against: Against) -> str:
