@@ -23,7 +23,7 @@ def commit() -> str:
 
 
 def markdown(
-    result: Mapping[str, float], tried: Mapping[str, int], failures: Mapping[str, list[str]], count: int, seed: int
+    result: Mapping[str, float], tried: Mapping[str, int], failures: Mapping[str, list[str]], command: str
 ) -> str:
     """The rows by fault, then a sentence with the counts, the command, the commit, the day and the machine."""
     lines = ["| fault, at a random moment | times | outcome |", "|---|---:|---|"]
@@ -37,7 +37,7 @@ def markdown(
     lines += [
         "",
         f"{result['faults']:g} faults in {result['trials']:g} trials, of {result['runs']:g} commands and "
-        f"{result['records']:g} records: **{counts}**. By `python -m tests.soak --count {count} --seed {seed}` at "
+        f"{result['records']:g} records: **{counts}**. By `{command}` at "
         f"{commit()} on {datetime.now(UTC):%Y-%m-%d}; {machine}.",
     ]
     return "\n".join(lines)
