@@ -16,7 +16,7 @@ from tests.soak.judge import COUNTS
 # victim -> the outcome of a fault to it where no count is raised
 OUTCOMES = {
     "the parent": "its sweep is complete after a resume, each record whole and once",
-    "all processes": "the same",
+    "all processes": "the same as for the parent",
     "the timed child": "costs its own case at most; no speed that it changed is unmarked",
     "the watcher": "the case goes on, and its record says so where it was not watched",
     "the reference's child": "the references are made again; no case fails",
