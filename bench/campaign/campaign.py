@@ -41,6 +41,7 @@ from bench.records.store import FILE, Store
 from bench.roofline import ceilings
 from bench.runs.standing import GOOD, standing
 from kernels.cards import places
+from kernels.cards.reading import parse_json, read_bounded
 from kernels.compiled.bundle import BUNDLE_VARIABLE
 
 RESERVE_S = 4.0  # of a budget, reserved for the archive and the summary
@@ -105,9 +106,9 @@ class Campaign:
         """Return the entries of the journal, without lines that cannot be read."""
         entries = []
         with suppress(FileNotFoundError):
-            for line in self.journal.read_text(errors="replace").splitlines():
+            for line in read_bounded(self.journal).splitlines():
                 with suppress(ValueError, TypeError):
-                    entries.append(JournalEntry(**json.loads(line)))
+                    entries.append(JournalEntry(**parse_json(line)))
         return entries
 
     def state(self, task: Task) -> State:
@@ -226,10 +227,13 @@ class Campaign:
             path = self.root / name
             if mode == "a" and path.exists() and path.read_bytes()[-1:] not in (b"", b"\n"):
                 text = f"\n{text}"  # the last line was cut short
-            with path.open(mode) as file:
-                file.write(text)
-        except OSError as error:
-            self.log.trouble = f"{self.root / name}: {error.strerror}"
+            if mode == "w":
+                write_file(path, text)
+            else:
+                with path.open(mode) as file:
+                    file.write(text)
+        except (OSError, StoreError) as error:
+            self.log.trouble = str(error)
 
     def command(self, task: Task, seconds: float) -> list[str]:
         """Return the task's command with its values filled in; creates the folders that it writes to."""
