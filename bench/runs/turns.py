@@ -258,7 +258,6 @@ def busy_share(seconds: float) -> float:
     import psutil
 
     cores = os.sched_getaffinity(0)
-    import psutil  # here, as a Python without any packages names this checkout's commit
 
     shares = psutil.cpu_percent(seconds, percpu=True)
     return sum(shares[core] for core in cores) / len(cores) / 100
