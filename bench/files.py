@@ -1,7 +1,7 @@
 """Files of the harness: written whole or not at all, read with their schema. Every error is one sentence:
 
-cannot write FILE: No space left on device; what was there is whole
-cannot write FILE: text is there, which a WHAT does not replace; CURE
+cannot write FILE: No space left on device; free some space in FOLDER; what was there is whole
+cannot write FILE: text is there, which a WHAT does not replace; name another file, or replace it by --force
 cannot read FILE: No such file or directory; CURE
 FILE is no whole WHAT (KeyError: 'schema'); CURE
 FILE is no WHAT: it is text; name one
@@ -10,6 +10,7 @@ FILE: schema 9 is newer than this checkout's 1: update it
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -19,11 +20,20 @@ from typing import IO, Any
 
 from bench.errors import USAGE, StoreError
 from bench.kinds import KINDS, in_the_way, kind_of
-from kernels.cards.files import is_replaced, open_atomic
+from kernels.cards.files import NO_ROOM, describe_room, is_replaced, open_atomic
+from kernels.cards.owned import owned_folder as owned_folder
+from kernels.cards.owned import sweep_folders as sweep_folders
 from kernels.cards.reading import read_json_file
 
+NAME_BYTES = 255  # of a file's or a folder's name, on every usual file system
 OTHER = "name another file"
 ANOTHER = f"{OTHER} with -o"
+
+
+class Replacing:
+    """`force` is on while a command runs that was given --force: a file of any kind is replaced; None without one."""
+
+    force: bool | None = None
 
 
 @contextmanager
@@ -39,7 +49,7 @@ def writing(path: Path, cure: str = "", exit_code: int = USAGE, kind: str = "") 
     except IsADirectoryError:
         raise _not_writable(path, "it is a folder", cure or "name a file in it", exit_code) from None
     except OSError as error:
-        raise _not_writable(path, error.strerror or str(error), cure, exit_code) from None
+        raise _failed(path, error, cure, exit_code) from None
 
 
 def write_file(path: Path, content: str | bytes, cure: str = "", exit_code: int = USAGE, kind: str = "") -> None:
@@ -58,24 +68,38 @@ def write_json(path: Path, data: Any, cure: str = "", exit_code: int = USAGE) ->
 
 
 def check_writable(path: Path, kind: str = "", cure: str = ANOTHER) -> None:
-    """Make the folder of `path`, before minutes of work. Raises StoreError where the file could not be written.
+    """Raise StoreError where a file could not be written, before minutes of work; nothing is created.
 
     `kind` is that of what will be written.
     """
-    if path.exists() and not path.is_file() and not path.is_dir():
+    if not is_replaced(path):
         return  # a device or a pipe, written to as it stands
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _not_writable(path, error.strerror or str(error), cure) from None
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise _not_writable(path, "it is a folder" if path.is_dir() else "its folder is read-only", cure)
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise _not_writable(path, "it is a folder", cure)
+    folder = next(place for place in target.parents if os.path.lexists(place))
+    if not folder.is_dir():
+        raise _not_writable(path, f"{folder} is no folder", cure)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        its = "its folder" if folder == target.parent else folder
+        raise _not_writable(path, f"{its} is read-only", cure)
+    if max(len(os.fsencode(part)) for part in target.parts) > NAME_BYTES:
+        raise _not_writable(path, os.strerror(errno.ENAMETOOLONG), cure)
     _refuse_other_kind(path, kind)
 
 
 def _refuse_other_kind(path: Path, kind: str, exit_code: int = USAGE) -> None:
-    if kind and is_replaced(path) and (there := in_the_way(path, kind)):
-        raise _not_writable(path, f"{there} is there, which a {kind} does not replace", OTHER, exit_code)
+    if kind and not Replacing.force and is_replaced(path) and (there := in_the_way(path, kind)):
+        cure = OTHER if Replacing.force is None else f"{OTHER}, or replace it by --force"
+        raise _not_writable(path, f"{there} is there, which a {kind} does not replace", cure, exit_code)
+
+
+def _failed(path: Path, error: OSError, cure: str, exit_code: int) -> StoreError:
+    reason = error.strerror or str(error)
+    if error.errno in NO_ROOM and is_replaced(path):
+        folder = Path(os.path.realpath(path)).parent
+        reason += f"; {describe_room(error, next(place for place in (folder, *folder.parents) if place.exists()))}"
+    return _not_writable(path, reason, cure, exit_code)
 
 
 def _not_writable(path: Path, reason: str, cure: str, exit_code: int = USAGE) -> StoreError:

@@ -12,11 +12,15 @@ from statistics import NormalDist, fmean, median, stdev
 EXACT_SAMPLES = 500
 
 
+# the least samples of whose median there is an interval of 95 % confidence
+LEAST_SAMPLES = 6
+
+
 def median_interval(samples: Sequence[float], confidence: float = 0.95) -> tuple[float, float] | None:
     """Return a distribution-free confidence interval of the median, from order statistics.
 
-    Returns None where there are too few samples for any such interval (under 6 for 95 %). Source: David and Nagaraja,
-    Order Statistics, section 7.1.
+    Returns None where there are too few samples for any such interval (under LEAST_SAMPLES for 95 %). Source: David and
+    Nagaraja, Order Statistics, section 7.1.
     """
     n = len(samples)
     rank = _rank(n, (1 - confidence) / 2)

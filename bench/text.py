@@ -21,7 +21,9 @@ UNSEEN = re.compile(
 
 
 def digits(value: float) -> str:
-    """Format a number with four significant digits and no exponent."""
+    """Format a number with four significant digits; with an exponent only where a table has no room else."""
+    if abs(value) >= 1e15 or 0 < abs(value) < 5e-5:
+        return f"{value:.3e}"
     whole = len(str(int(value)))
     return f"{value:,.{max(0, 4 - whole) if value >= 1 else 4}f}"
 

@@ -1,42 +1,72 @@
 """Files that are written once and reused: calibrated weights, exported graphs, reference logits.
 
 A cached file is whole or absent: it is written under another name and renamed, and a second file beside it holds its
-digest. A file whose digest does not match is written again, with a warning.
+digest. One whose digest does not match, or that cannot be read, is written again. Whoever may read the folder may read
+its files, so that a group can share one that RESNET_CACHE names.
+
+Programs are loaded from these folders. One that nobody named is used if it is this user's and not everybody's to write
+to; else a private one takes its place. `notes` has what a user is to know of that.
 """
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import os
+import stat
 import tempfile
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
+
+from kernels.cards.files import NO_ROOM, describe_room
+from kernels.cards.owned import owned_file, sweep
 
 VARIABLE = "RESNET_CACHE"
 # Apart from the cache, so that a cold start can begin with an empty folder here and keep the model's weights.
 COMPILED = "RESNET_COMPILED"
+INDUCTOR = "TORCHINDUCTOR_CACHE_DIR"
+PARTIAL = ".making-"
+FILE_MODE = 0o644  # at most: a file is replaced, and never written to
+
+notes: list[str] = []  # sentences about the cache that this process had a reason for
+
+
+class CacheError(OSError):
+    """No file can be kept in the cache; the message is a sentence with the folder and the cure."""
+
+
+class CacheWarning(RuntimeWarning):
+    """A folder or a file of the cache was not used as it was."""
+
+
+class _NotOurs(Exception):
+    """The folder, or the file in the way, is not this user's to write."""
 
 
 def cache_dir() -> Path:
     """The folder of cached files: $RESNET_CACHE, else $XDG_CACHE_HOME/resnet-bench, else ~/.cache/resnet-bench.
 
-    Where that cannot be written (a container with a read-only home), a folder of this user's under the system's
-    temporary folder.
+    Where that cannot be used (a container with a read-only home, another user's), it is `private_dir`. Raises
+    CacheError.
     """
     if folder := _folder_of(VARIABLE):
         return folder
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "resnet-bench"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "resnet-bench"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        problem = _distrust(folder.stat()) or ("" if os.access(folder, os.W_OK) else "it cannot be written")
+        if not problem:
             return folder
-    except OSError:
-        pass
-    folder = Path(tempfile.gettempdir()) / f"resnet-bench-{os.getuid()}"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
+        problem = f"{folder} is not used: {problem}"
+    except RuntimeError:  # of `expanduser`
+        problem = "this user has no home"
+    except OSError as error:
+        problem = f"{folder} is not used: {error.strerror}"
+    place = private_dir()
+    _tell(f"the cache is in {place}, as {problem}; {VARIABLE}=DIR names another folder")
+    return place
 
 
 def compiled_dir() -> Path:
@@ -44,12 +74,53 @@ def compiled_dir() -> Path:
     return _folder_of(COMPILED) or cache_dir()
 
 
-def _folder_of(variable: str) -> Path | None:
-    """Return the folder that an environment variable names, after making it; None if it is not set."""
-    if not os.environ.get(variable):
-        return None
-    folder = Path(os.environ[variable]).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
+def private_dir(name: str = "resnet-bench") -> Path:
+    """Return a folder of this user's among the temporary files, the same every time. Raises CacheError.
+
+    Anybody could have made one with the usual name: one that another user owns, or that everybody may write to, is
+    passed over.
+    """
+    usual = Path(tempfile.gettempdir()) / f"{name}-{os.geteuid()}"
+    try:
+        with suppress(FileExistsError):
+            usual.mkdir(mode=0o700)
+        problem = _distrust(usual.lstat())
+        if not problem:
+            return usual
+        others = sorted(usual.parent.glob(f"{usual.name}-*"))
+        folder = next((other for other in others if not _distrust(other.lstat())), None)
+        folder = folder or Path(tempfile.mkdtemp(prefix=f"{usual.name}-"))
+    except OSError as error:
+        raise CacheError(
+            f"no cache folder can be made in {usual.parent}: {error.strerror}; "
+            f"set {VARIABLE} to a folder that can be written"
+        ) from None
+    _tell(f"{usual} is not used: {problem}; {folder} takes its place")
+    return folder
+
+
+def check_compile_cache() -> None:
+    """Give Inductor a private folder where its usual one, among the temporary files, is not this user's alone.
+
+    To be called before anything is compiled: torch makes that folder, or takes the one that is there.
+    """
+    with suppress(KeyError, OSError):  # a user without a name: torch finds none either
+        usual = Path(tempfile.gettempdir()) / f"torchinductor_{getpass.getuser()}"
+        if os.environ.get(INDUCTOR, str(usual)) != str(usual):
+            return  # the user's choice
+        with suppress(FileExistsError):
+            usual.mkdir(mode=0o700)
+        if problem := _distrust(usual.lstat()):
+            os.environ[INDUCTOR] = str(private_dir("resnet-bench-inductor"))
+            _tell(f"{usual} is not used: {problem}; {os.environ[INDUCTOR]} takes its place")
+
+
+def subfolder(parent: Path, name: str) -> Path:
+    """Return a folder in `parent`, made if missing, open to the same users. Raises OSError."""
+    folder = parent / name
+    if not folder.is_dir():
+        folder.mkdir(exist_ok=True)
+        _share(folder, parent, 0o2777)
     return folder
 
 
@@ -58,33 +129,127 @@ def cached_file(
 ) -> tuple[Path, bool]:
     """Return the path of the file of `key` in `folder()`, and whether it was cached; else `write(path)` writes it.
 
-    `key` names everything that the content depends on; it is hashed. Two processes may write the same file at once:
-    the later rename wins, and both contents are equal.
+    `key` names everything that the content depends on; it is hashed. A process that writes the same file is waited
+    for. Where this user may not write it, it is in `private_dir`. Raises CacheError, and whatever `write` raises.
     """
     path = folder() / (hashlib.sha256(key.encode()).hexdigest()[:24] + suffix)
-    seal = path.with_name(path.name + ".sha256")
-    if path.exists():
-        if seal.exists() and seal.read_text(errors="replace").strip() == file_digest(path):
-            return path, True
-        warnings.warn(f"the cached file {path} is damaged and is written again", RuntimeWarning, stacklevel=2)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=suffix)
-    os.close(descriptor)
-    partial = Path(name)
+    if _is_whole(path):
+        return path, True
     try:
-        write(partial)
-        digest = file_digest(partial)
-        # the seal goes last: a kill between the two leaves a file without a matching seal, which is written again
-        os.replace(partial, path)
-        partial_seal = seal.with_name(f".{seal.name}-{os.getpid()}")
-        partial_seal.write_text(digest + "\n")
-        os.replace(partial_seal, seal)
-    finally:
-        with suppress(FileNotFoundError):
-            partial.unlink()
-    return path, False
+        return path, _make(path, write)
+    except _NotOurs as reason:
+        elsewhere = private_dir() / path.name
+        _tell(f"{path.parent} cannot be written ({reason}): what it lacks is in {elsewhere.parent}")
+    try:
+        return elsewhere, _is_whole(elsewhere) or _make(elsewhere, write)
+    except _NotOurs as reason:
+        raise CacheError(f"{elsewhere} cannot be written: {reason}; set {VARIABLE} to another folder") from None
 
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _folder_of(variable: str) -> Path | None:
+    """Return the folder that an environment variable names, after making it; None if it is not set."""
+    if not os.environ.get(variable):
+        return None
+    try:
+        folder = Path(os.environ[variable]).expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        name = os.environ[variable]
+        raise CacheError(f"{variable}={name} cannot be made: {reason}; set it to another folder") from None
+    return folder
+
+
+def _make(path: Path, write: Callable[[Path], None]) -> bool:
+    """Write a file and its seal, unless another process has meanwhile; return whether one has."""
+    seal = _seal(path)
+    try:
+        with ExitStack() as stack:
+            partial = _claim(stack, path)
+            if _is_whole(path):
+                return True
+            _clear(path, seal)
+            sweep(path.parent, f"{PARTIAL}*")
+            write(partial)
+            digest = file_digest(partial)
+            _share(partial, path.parent, FILE_MODE)
+            # the seal goes last: a kill between the two leaves a file without a seal, which is written again
+            os.replace(partial, path)
+            seal.write_text(digest + "\n")
+            _share(seal, path.parent, FILE_MODE)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        cure = f"or set {VARIABLE} to another folder"
+        raise CacheError(f"the cache folder is full: {describe_room(error, path.parent)}, {cure}") from error
+    return False
+
+
+def _claim(stack: ExitStack, path: Path) -> Path:
+    """Return the path under which to write a file before it is whole, held by this process alone."""
+    partial = path.with_name(f"{PARTIAL}{os.geteuid()}-{path.name}")
+    try:
+        return stack.enter_context(owned_file(partial))
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise
+        raise _NotOurs(error.strerror) from None
+
+
+def _clear(path: Path, seal: Path) -> None:
+    """Remove a file that is not whole, and its seal."""
+    problem = ""
+    try:
+        path.open("rb").close()
+        problem = "is damaged"
+    except FileNotFoundError:
+        pass
+    except OSError:
+        problem = "cannot be read"
+    try:
+        for file in (seal, path):
+            file.unlink(missing_ok=True)
+    except OSError as error:
+        raise _NotOurs(error.strerror) from None
+    if problem:
+        _tell(f"the cached file {path} {problem} and is written again")
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        return _seal(path).read_text(errors="replace").strip() == file_digest(path)
+    except OSError:
+        return False
+
+
+def _seal(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def _share(path: Path, folder: Path, most: int) -> None:
+    """Let those use a new file or folder in `folder` who may use that; `most` bounds its mode."""
+    status = folder.stat()
+    with suppress(OSError):  # not of that group
+        os.chown(path, -1, status.st_gid)
+    path.chmod(0o600 | stat.S_IMODE(status.st_mode) & most)
+
+
+def _distrust(status: os.stat_result) -> str:
+    """Say why a folder that nobody named is not to hold programs; empty if it may."""
+    if not stat.S_ISDIR(status.st_mode):
+        return "it is no folder"
+    if status.st_uid != os.geteuid():
+        return "it belongs to another user"
+    return "everybody may write to it" if status.st_mode & stat.S_IWOTH else ""
+
+
+def _tell(text: str) -> None:
+    if text not in notes:
+        notes.append(text)
+        warnings.warn(text, CacheWarning, stacklevel=3)

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from resnet.picture_files import RECIPE, files_in, read_picture
+
 # the standard ImageNet normalisation, per channel of an RGB picture in 0..1
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -32,7 +34,6 @@ SHIPPED = {
         )
     ),
 }  # fmt: skip
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 CURE = "pip install scikit-learn scikit-image pillow"
 
 # Share of a photograph's area in one crop, and its aspect: torchvision's RandomResizedCrop.
@@ -42,7 +43,10 @@ ASPECT = (3 / 4, 4 / 3)
 
 @dataclass(frozen=True)
 class Source:
-    """A source of pictures: `kind` is photos, noise or folder; `note` says why noise stands in for photos."""
+    """A source of pictures: `kind` is photos, noise or folder.
+
+    `note` says why noise stands in for photos, or what was passed over.
+    """
 
     kind: str
     files: tuple[Path, ...] = ()
@@ -53,7 +57,8 @@ class Source:
         if self.kind == "noise":
             return {"source": "noise", "note": self.note}
         digest = hashlib.sha256(b"".join(hashlib.sha256(f.read_bytes()).digest() for f in self.files)).hexdigest()
-        return {"source": self.kind, "files": len(self.files), "digest": digest[:16], "note": self.note}
+        read = {"recipe": RECIPE} if self.kind == "folder" else {}
+        return {"source": self.kind, "files": len(self.files), "digest": digest[:16], "note": self.note, **read}
 
 
 def find_source(name: str = "photos") -> Source:
@@ -65,15 +70,7 @@ def find_source(name: str = "photos") -> Source:
     if name == "noise":
         return Source("noise")
     if name != "photos":
-        folder = Path(name).expanduser()
-        if not folder.is_dir():
-            raise ValueError(f"input {name!r} is neither photos, noise, nor a folder")
-        files = tuple(sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file()))
-        if not files:
-            raise ValueError(f"the folder {name!r} holds no picture ({', '.join(sorted(SUFFIXES))})")
-        if find_spec("PIL") is None:
-            raise ValueError("reading pictures needs Pillow: pip install pillow")
-        return Source("folder", files)
+        return Source("folder", *files_in(name))
     if find_spec("PIL") is None:
         return Source("noise", note=f"photographs need Pillow: {CURE}")
     files = tuple(path for package, names in SHIPPED.items() for path in _inside(package, names))
@@ -126,12 +123,7 @@ def _crop(rng: np.random.Generator, files: tuple[Path, ...], index: int, image: 
 
 @lru_cache(maxsize=32)  # a folder may hold thousands
 def _photo(path: Path) -> Any:
-    from PIL import Image
-
-    try:
-        return Image.open(path).convert("RGB")
-    except Exception as error:  # Pillow raises a dozen types for a damaged file
-        raise ValueError(f"{path.name} cannot be read as a picture: {error}") from error
+    return read_picture(path)
 
 
 def as_channels(batch: torch.Tensor, channels: int) -> torch.Tensor:

@@ -2,6 +2,7 @@ import faulthandler
 import fcntl
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,3 +111,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if everything and config.cache is not None:
         number = sum(len(terminalreporter.getreports(outcome)) for outcome in ("passed", "skipped", "failed"))
         config.cache.set("suite/last", {"tests": number, "seconds": round(time.monotonic() - config.stash[STARTED])})
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip(f"cannot mount a small file system: {made.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)

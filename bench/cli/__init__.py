@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +18,7 @@ from typer import Option
 from typer.core import TyperGroup
 
 from bench.cli.again import Command
-from bench.cli.console import Quiet, tell
+from bench.cli.console import Force, Quiet, cache_warnings_as_sentences, tell
 from bench.cli.kernels import counts, op, tune
 from bench.cli.kernels import kernels as kernels_command
 from bench.cli.machine import ceilings, constants, env, floors, pieces, selftest
@@ -28,6 +29,7 @@ from bench.cli.streams import outlive_readers
 from bench.commands import command_line
 from bench.ends import end_in_order
 from bench.errors import EXIT_CODES, USAGE, BenchError
+from bench.files import Replacing
 from bench.machine.provenance import describe_version
 from bench.text import WORDS
 from kernels.cards.constants import ConstantsError
@@ -39,6 +41,7 @@ RENAMED = {"facts": "counts", "load": "capacity", "gpu": "campaign"}
 class _Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command by its name, or by its name of the version before."""
+        Replacing.force = None
         if name := RENAMED.get(args[0]):
             tell(f"bench: `bench {args[0]}` is called `bench {name}` now; the next version has only that name")
             args = [name, *args[1:]]
@@ -47,10 +50,21 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:  # a context of typer's or of click's, as the version has it
         """Run the command; an error becomes its sentence on stderr and its exit code, here and nowhere else."""
         try:
+            _check_current_folder()
             return super().invoke(ctx)
         except (BenchError, ConstantsError) as error:  # the second is of kernels/, which imports nothing of bench/
             tell(f"bench: {error}")
             raise typer.Exit(getattr(error, "exit_code", USAGE)) from None
+
+
+def _check_current_folder() -> None:
+    """Raise BenchError where the current folder was removed: relative paths and users' modules are looked up in it."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise BenchError(
+            f"there is no current folder any more ({error.strerror}): change to another, and try again"
+        ) from None
 
 
 app = typer.Typer(
@@ -79,18 +93,25 @@ def common(
     """Take the options that stand before a command's name."""
 
 
-def _with_quiet(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command that takes `--quiet`, too, which its console keeps (`bench.cli.console.hint`)."""
+def _with_shared(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command that takes `--quiet`, too, and `--force` where it writes a file; the console keeps both."""
     signature = inspect.signature(command, eval_str=True)
-    quiet = inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Quiet)
+    writes = any(  # or reads one: `--check FILE` stands beside `--accept FILE`
+        annotation.__args__[0] == Path | None and annotation.__metadata__[0].metavar == "FILE"
+        for parameter in signature.parameters.values()
+        if hasattr(annotation := parameter.annotation, "__metadata__")
+    )
+    shared = {"quiet": Quiet} | ({"force": Force} if writes and "force" not in signature.parameters else {})
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    added = [inspect.Parameter(name, keyword, default=False, annotation=shared[name]) for name in shared]
 
     @wraps(command)
-    def quieted(*values: Any, quiet: bool = False, **options: Any) -> None:
-        command(*values, **options)
+    def with_them(*values: Any, **options: Any) -> None:
+        command(*values, **{name: value for name, value in options.items() if name not in shared})
 
-    quieted.__signature__ = signature.replace(parameters=[*signature.parameters.values(), quiet])  # type: ignore[attr-defined]
-    quieted.__annotations__ = command.__annotations__ | {"quiet": Quiet}
-    return quieted
+    with_them.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *added])  # type: ignore[attr-defined]
+    with_them.__annotations__ = command.__annotations__ | shared
+    return with_them
 
 
 # in the order of `bench --help`: first what a newcomer needs first
@@ -132,12 +153,13 @@ for panel, commands in COMMANDS:
     for name, command in commands.items():
         # typer keeps the line breaks inside a paragraph of a docstring, which a narrow terminal breaks once more
         text = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(command) or "")
-        app.command(name, cls=Command, rich_help_panel=panel, help=text)(_with_quiet(command))
+        app.command(name, cls=Command, rich_help_panel=panel, help=text)(_with_shared(command))
 
 
 def main() -> None:
     """Run the console script `bench`."""
     end_in_order()
     outlive_readers()
+    cache_warnings_as_sentences()
     completing = {"--install-completion", "--show-completion"} & set(sys.argv[1:2])  # of the word `bench` in a shell
     app(prog_name="bench" if completing else command_line(), complete_var="_BENCH_COMPLETE")

@@ -32,13 +32,14 @@ from bench.errors import UNABLE as UNABLE
 from bench.errors import UNDECIDED as UNDECIDED
 from bench.errors import USAGE as USAGE
 from bench.errors import BenchError
-from bench.files import ANOTHER, write_json
+from bench.files import ANOTHER, Replacing, write_json
 from bench.lines import Line
 from bench.machine.environment import device, hardware, no_cuda
 from bench.machine.facts import Environment
 from bench.records.record import Record
 from bench.records.store import narrow_records, read_folders
 from bench.report.views import VIEWS
+from resnet.cache import CacheWarning
 
 err = Screen(stderr=True, highlight=False)
 
@@ -100,6 +101,29 @@ def _set_quiet(context: typer.Context, value: bool) -> bool:
 Quiet = Annotated[
     bool, Option("-q", "--quiet", help="No progress and no hints; errors stay.", callback=_set_quiet, is_eager=True)
 ]
+
+
+def set_force(value: bool) -> bool:
+    """Have this command replace files of any kind, or of their own kind alone; the callback of `--force`."""
+    Replacing.force = value
+    return value
+
+
+Force = Annotated[bool, Option("--force", help="Replace a file of any kind.", callback=set_force, is_eager=True)]
+
+
+def cache_warnings_as_sentences() -> None:
+    """Have this process tell what the cache has to say in a sentence, once, and print other warnings as ever."""
+    usual, told = warnings.showwarning, set[str]()
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if not issubclass(category, CacheWarning):
+            usual(message, category, *where, **more)
+        elif str(message) not in told:
+            told.add(str(message))
+            tell(f"bench: {message}")
+
+    warnings.showwarning = show
 
 
 def print_lines(lines: Iterable[Line], console: Console = out) -> None:

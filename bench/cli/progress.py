@@ -24,7 +24,7 @@ class Progress(Events):
         self.took: list[float] = []  # wall seconds, of cases at once their share, for the time left
         self.what = ""  # what started last
         self.running: set[Case] = set()
-        self.choices: set[str] = set()  # made in reading weights, and said already
+        self.choices: set[str] = set()  # made in reading weights and pictures, and said already
         self.bar = Bar(
             SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=12), MofNCompleteColumn(),
             TextColumn("{task.fields[left]}"), console=err, transient=True, disable=not is_live(),
@@ -70,10 +70,11 @@ class Progress(Events):
     def ended(self, record: Record) -> None:
         if record.status == "skipped":
             return
-        choice = record.network.get("choice")
-        if choice and choice not in self.choices:
-            self.choices.add(choice)
-            err.print(f"{record.case.model}: {choice}", markup=False, soft_wrap=True)
+        choice, note = record.network.get("choice"), record.input.get("note")
+        for text in (choice and f"{record.case.model}: {choice}", note and f"--input: {note}"):
+            if text and text not in self.choices:
+                self.choices.add(text)
+                err.print(text, markup=False, soft_wrap=True)
         self.count += 1
         self.took.append(record.wall_s / max(1, len(self.running)))
         self.running.discard(record.case)

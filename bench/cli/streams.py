@@ -1,4 +1,7 @@
-"""Standard output and standard error for a reader who may leave, as `| head` does: what is left is not printed."""
+"""Standard output and standard error for any reader: one who leaves, as `| head` does, and one who reads ASCII alone.
+
+What nobody reads is not printed, and a character that the output's encoding lacks is printed as a question mark.
+"""
 
 from __future__ import annotations
 
@@ -37,4 +40,4 @@ def _outliving(stream: Any) -> Any:
     except (AttributeError, OSError):  # no file
         return stream
     whole_lines = stream.isatty() or stream.line_buffering
-    return io.TextIOWrapper(buffered, stream.encoding, stream.errors, line_buffering=whole_lines)
+    return io.TextIOWrapper(buffered, stream.encoding, "replace", line_buffering=whole_lines)

@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from bench.errors import ArgumentError
+from bench.plans.choose import check_input
 
 
 def parse_words(option: str, text: str, allowed: Iterable[str]) -> list[str]:
@@ -40,5 +41,9 @@ def parse_percentages(option: str, text: str) -> list[float]:
 
 
 def absolute_input(word: str) -> str:
-    """Return an argument of `--input` as a process of another checkout understands it: a folder by its full path."""
-    return word if word in ("photos", "noise") else str(Path(word).resolve())
+    """Return an argument of `--input` as a process of another checkout understands it: a folder by its full path.
+
+    Raises PlanError where it names no pictures.
+    """
+    check_input(word)
+    return word if word in ("photos", "noise") else str(Path(word).expanduser().absolute())

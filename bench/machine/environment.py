@@ -111,7 +111,9 @@ def _virtual() -> bool:
 
 def child_variables(root: Path = ROOT) -> dict[str, str]:
     """Return the environment variables of a PYTHON child that imports this package from the checkout `root`."""
-    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))}
+    path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
+    # what it prints comes to this process, so it need not fit into a terminal's encoding
+    return os.environ | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8:replace"}
 
 
 def gpus_hidden() -> bool:

@@ -13,9 +13,10 @@ Unreadable = NewType("Unreadable", str)
 
 
 class Least(NamedTuple):
-    """An annotation of numbers: the least allowed value."""
+    """An annotation of numbers: the least allowed value, and the largest."""
 
     value: int
+    most: int = (1 << 63) - 1
 
 
 class Like(NamedTuple):
@@ -25,7 +26,7 @@ class Like(NamedTuple):
 
 
 Count = Annotated[int, Least(0)]
-Seconds = Annotated[float, Least(0)]
+Seconds = Annotated[float, Least(0, 10**9)]  # 30 years
 # [least, median, largest] of the readings
 Spread = Annotated[list[float], Like(tuple[float, float, float])]
 

@@ -89,7 +89,7 @@ class Readings:
         `spoilt_s` has the seconds of throttling, and of more than this share of steal, by reason.
         """
         parts = [part for part in (self.between(stretch) for stretch in stretches) if part.readings]
-        readings = [reading for part in parts for reading in part.readings]
+        readings = list(dict.fromkeys(reading for part in parts for reading in part.readings))
         if not readings:
             return {"unreadable": self.why or "no reading fell into the timing"}
         summary: dict[str, Any] = {"readings": len(readings), "period_s": PERIOD_S}

@@ -12,12 +12,13 @@ from bench.machine import environment as environments
 from bench.machine.facts import Environment
 from bench.plans.axes import Words, cases_of, nearest_word, parse_run, unfit_segment, with_axes
 from bench.plans.case import FORM, Case
-from bench.plans.eligible import why_not
+from bench.plans.eligible import misnamed, why_not
 from bench.plans.network import checkpoint_from
 from bench.plans.plan import Plan, load_plan, plan_names
 from bench.plans.settings import Settings, changed_settings
 from bench.plans.words import narrow
 from resnet.names import Build
+from resnet.picture_files import judge_files
 
 ADHOC = "adhoc"  # the name of a plan that is no file
 
@@ -151,9 +152,12 @@ def resolve_build(words: Build, plan: Build | None = None) -> Build:
 
 
 def check_input(word: str) -> None:
-    """Raise PlanError for a word of `--input` that names no pictures."""
-    if word not in ("photos", "noise") and not Path(word).is_dir():
-        raise PlanError(f"--input {word}: neither photos, noise, nor a folder")
+    """Raise PlanError for a word of `--input` that names no pictures, or a folder with a file that is none."""
+    if word not in ("photos", "noise"):
+        try:
+            judge_files(word)
+        except ValueError as error:
+            raise PlanError(f"--input {word}: {error}") from None
 
 
 def check_plan(plan: Plan, env: Environment) -> None:
@@ -161,12 +165,16 @@ def check_plan(plan: Plan, env: Environment) -> None:
     if plan.device == "cuda" and (reason := environments.no_cuda(env)):
         raise BenchError(f"the plan {plan.name} needs a CUDA device: {reason}", UNABLE)
     reasons = [why_not(case, env, plan.reserved) for case in plan.cases]
+    if (plan.name == ADHOC or all(reasons)) and (reason := misnamed(plan.cases)):
+        raise PlanError(reason)  # it is not the machine's fault
     if all(reasons):
         cause = f": {reasons[0]}" if len(set(reasons)) == 1 else f"; `{command_line('list', *plan.words)}` says why"
         raise BenchError(f"this machine can run no case of {plan.name}{cause}", UNABLE)
 
 
 def check_case(case: Case, env: Environment) -> None:
-    """Raise BenchError where the machine that `env` describes cannot run a case."""
+    """Raise BenchError where the machine that `env` describes cannot run a case, or it names what is not there."""
+    if reason := misnamed([case]):
+        raise PlanError(reason)
     if reason := why_not(case, env):
         raise BenchError(f"this machine cannot run {case.name}: {reason}", UNABLE)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from bench.machine.environment import device
 from bench.machine.facts import Environment
 from bench.plans.case import Case
 from kernels.cards.archs import ARCHS
-from resnet.outside.sources import why_not_built
+from resnet.code import find_code
+from resnet.names import is_outside, outside_parts
+from resnet.outside.sources import PACKAGES, why_not_built
 from resnet.variants import find_variant, missing, not_taken, refusal
 
 # The least compute capability whose tensor cores take the precision (CUDA C++ Programming Guide, arithmetic
@@ -31,6 +33,13 @@ def why_not(case: Case, env: Environment, reserved: Mapping[Case, str] = Mapping
     reason = not_taken(variant, case.model) or refusal(variant, where, case.precision, case.launch)
     reason = reason or _lacking_hardware(case, env, where)
     return reason or missing(variant, where) or why_not_built(case.model)
+
+
+def misnamed(cases: Iterable[Case]) -> str | None:
+    """Return a sentence for a module of a user's that the cases name and that is not there, or None."""
+    names = {name for case in cases for name in (case.model, case.variant) if is_outside(name)}
+    theirs = sorted(name for name in names if outside_parts(name)[0] not in PACKAGES)
+    return next(filter(None, map(find_code, theirs)), None)
 
 
 def _lacking_hardware(case: Case, env: Environment, where: str) -> str | None:

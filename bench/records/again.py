@@ -15,6 +15,7 @@ from typing import Any
 
 from bench.commands import command_line
 from bench.errors import PlanError
+from bench.machine.environment import gpu
 from bench.plans.case import MAX, Case
 from bench.plans.choose import ADHOC
 from bench.plans.plan import AXES, Plan, load_plan, plan_names
@@ -22,6 +23,8 @@ from bench.plans.settings import P99_SAMPLES, Settings, changed_settings
 from bench.records.record import Record, read_each
 from bench.records.same import FREE
 from bench.records.store import FILE
+
+FRESH = "fresh"  # state of the compile caches under --cold alone
 
 
 def command_again(words: Sequence[object], record: Record, cases: Sequence[Case], *more: object) -> str:
@@ -34,6 +37,8 @@ def command_again(words: Sequence[object], record: Record, cases: Sequence[Case]
     if other and plan:
         missing.append(f"the settings of its plan ({', '.join(other)})")
     options, without = _conditions(record)
+    if record.cold.get("caches") == FRESH and [*words] == ["run"]:
+        options.append("--cold")
     return _command(words, _naming(cases, plan), [*settings, *options, *more], missing + without)
 
 
@@ -44,9 +49,15 @@ def command_for_case(command: str, record: Record) -> str:
     return _command([command], [record.case.name], [*(("--threads", threads) if threads else ()), *options], missing)
 
 
-def command_at_commits(before: str, after: str, case: str, plan: str, seed: int, source: str) -> str:
-    """Return the command that measures a case of a plan at two commits, in turns; or a sentence, as `command_again`."""
+def command_at_commits(
+    before: str, after: str, case: str, plan: str, seed: int, source: str, weights: str = "synthetic"
+) -> str:
+    """Return the command that measures a case of a plan at two commits, in turns; or a sentence, as `command_again`.
+
+    `weights` are where they come from, as in a record's network.
+    """
     options, missing = _pictures(seed, source)
+    missing += _checkpoint(weights)
     known = plan in plan_names() and case in [one.name for one in load_plan(plan).cases]
     return _command(["ab", before, after], [plan, "-f", case] if known else [case], options, missing)
 
@@ -127,11 +138,16 @@ def _settings(record: Record, planned: Settings) -> tuple[list[str], list[str]]:
 def _conditions(record: Record) -> tuple[list[str], list[str]]:
     """Return the options that give the record's network and pictures, and what they lack."""
     options, missing = _pictures(record.seed, record.input.get("source", "photos"))
-    if record.network.get("weights") == "file":
-        missing.append("its checkpoint (--weights)")
+    missing += _checkpoint(record.network.get("weights", ""))
+    if record.device == "cpu" and "name" in gpu():
+        options += ["--device", "cpu"]
     given: Mapping[str, Any] = record.network.get("given", {})
     words = [(f"--{key.replace('_', '-')}", str(given[key])) for key in ("num_classes", "in_channels") if key in given]
     return [word for pair in words for word in pair] + options, missing
+
+
+def _checkpoint(weights: str) -> list[str]:
+    return ["its checkpoint (--weights)"] if weights == "file" else []
 
 
 def _pictures(seed: int, source: str) -> tuple[list[str], list[str]]:

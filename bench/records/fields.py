@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, TypedDict
 
 from bench.machine.facts import Count, Least, Like, Seconds, Unreadable
 
-Positive = Annotated[int, Least(1)]
-Ns = Positive
-NotNegative = Annotated[float, Least(0)]
+Positive = Annotated[int, Least(1, 10**12)]
+Ns = Annotated[int, Least(1, 10**15)]  # 12 days
+NotNegative = Annotated[float, Least(0, 10**40)]  # float32 ends at 3e38
 # indices in a field of samples: [first, last]
 Range = Annotated[list[int], Like(tuple[Count, Count])]
 # a batch that was tried, how it ended, bytes, seconds
@@ -185,6 +185,7 @@ class Input(TypedDict, total=False):
     source: str
     files: Count
     digest: str
+    recipe: Count  # of reading the files of a folder: another gives other pixels
     note: str
 
 

@@ -30,9 +30,10 @@ from bench.records.columns import schema
 from bench.records.parse import ParsedLines
 from bench.records.places import results_at
 from bench.records.store import FILE, describe_damage, not_read
+from kernels.cards import reading
 from kernels.cards.reading import open_lines, open_regular
 from resnet import archs, variants
-from resnet.cache import cache_dir
+from resnet.cache import cache_dir, subfolder
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -200,8 +201,7 @@ def _end_of_whole_lines(file: Path, start: int, size: int) -> int:
 def _index_path(file: Path) -> Path | None:
     """Return the path of a file's index, which need not exist; None where the cache cannot be written."""
     try:
-        folder = cache_dir() / "frames"
-        folder.mkdir(exist_ok=True)
+        folder = subfolder(cache_dir(), "frames")
     except OSError:
         return None
     return folder / f"{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:24]}.parquet"
@@ -246,6 +246,6 @@ def _fingerprint(file: Path, end: int) -> str:
 def _code_digest() -> str:
     """Return a digest of the code that turns lines into rows: an index written by other code is not used."""
     row_modules = (sys.modules[__name__], parse, columns, baseline, record, case, stats, archs, variants)
-    type_modules = (typed, misfit, parts, facts, plan)  # which decide whether a line is a record
+    type_modules = (typed, misfit, parts, facts, plan, reading)  # which decide whether a line is a record
     files = [Path(str(module.__file__)) for module in row_modules + type_modules]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

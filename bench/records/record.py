@@ -15,7 +15,7 @@ Schema history (readers take old records, the writer writes the newest; tests/be
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -44,7 +44,7 @@ STATUSES = {
     "error": "the case raised an exception, or no answer of it can be judged",
     "crash": "its process died without an answer",
     "timeout": "its process outran the time limit and was killed",
-    "throttled": "measured twice, and each time the machine throttled for too many samples to tell a speed",
+    "throttled": "measured twice, and each time throttling or a stop left too few samples or windows to tell a speed",
     "skipped": "this machine cannot run it",
 }
 
@@ -153,6 +153,7 @@ class Record:
             # up to now, what a later schema added is empty in an earlier record, and all else is as it was
             record = cls(**_read_fields(data | {"schema": SCHEMA}))
             _check_whole("throughput", record.throughput)
+            _check_whole("largest", record.largest, {"fits", "fails", "reason", "tried"})
             for window in record.windows:
                 _check_whole("windows", window or {"turn": 0})
             _check_ranges(record)
@@ -166,11 +167,11 @@ class Record:
 _read_fields = object_reader(hints_of(Record))
 
 
-def _check_whole(field: str, throughput: Mapping[str, object]) -> None:
-    """Raise Misfit for what is not empty and lacks `images` or `ns`."""
-    missing = {"images", "ns"} - throughput.keys()
-    if throughput and missing:
-        raise Misfit(f"an object with {' and '.join(sorted(missing))}", throughput).at(field)
+def _check_whole(field: str, value: Mapping[str, object], keys: Set[str] = frozenset({"images", "ns"})) -> None:
+    """Raise Misfit for an object that is not empty and lacks one of the keys that are there together."""
+    missing = keys - value.keys()
+    if value and missing:
+        raise Misfit(f"an object with {' and '.join(sorted(missing))}", value).at(field)
 
 
 def _check_ranges(record: Record) -> None:

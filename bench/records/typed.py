@@ -21,7 +21,6 @@ from bench.plans.case import Case
 from bench.records.misfit import INT64_END, Misfit
 from kernels.cards.reading import DEPTH
 
-INFINITY = float("inf")
 Reader = Callable[[Any], Any]
 
 
@@ -53,7 +52,7 @@ def hints_of(annotation: Any) -> dict[str, Any]:
 
 def _annotated_reader(annotation: Any, mark: Any) -> Reader:
     if not isinstance(mark, Like):
-        return _whole_reader(mark.value) if annotation is int else _number_reader(mark.value)
+        return (_whole_reader if annotation is int else _number_reader)(*mark)
     check = object_reader(hints_of(mark.annotation)) if is_dataclass(mark.annotation) else reader(mark.annotation)
 
     def read(value: Any) -> Any:
@@ -63,30 +62,36 @@ def _annotated_reader(annotation: Any, mark: Any) -> Reader:
     return read
 
 
-def _whole_reader(least: int = 1 - INT64_END) -> Reader:
-    expected = "a whole number" + (f" of {least} or more" if least > 1 - INT64_END else "")
+def _whole_reader(least: int = 1 - INT64_END, most: int = INT64_END - 1) -> Reader:
+    expected = _expected("a whole number", least)
 
     def read(value: Any) -> Any:
-        if type(value) is not int or not least <= value < INT64_END:
-            raise Misfit(expected, value)
+        if type(value) is not int or not least <= value <= most:
+            raise Misfit(_expected_of(value, expected, most), value)
         return value
 
     return read
 
 
-def _number_reader(least: float = -INFINITY) -> Reader:
-    expected = "a number" + (f" of {least} or more" if least > -INFINITY else "")
+def _number_reader(least: int = 1 - INT64_END, most: int = INT64_END - 1) -> Reader:
+    expected = _expected("a number", least)
 
     def read(value: Any) -> Any:
-        if type(value) is float:
-            fits = least <= value and -INFINITY < value < INFINITY  # false for NaN
-        else:
-            fits = type(value) is int and least <= value and -INT64_END < value < INT64_END
-        if not fits:
-            raise Misfit(expected, value)
+        if type(value) not in (float, int) or not least <= value <= most:  # NaN is in no range
+            raise Misfit(_expected_of(value, expected, most), value)
         return value
 
     return read
+
+
+def _expected(kind: str, least: int) -> str:
+    return kind + (f" of {least} or more" if least > 1 - INT64_END else "")
+
+
+def _expected_of(value: Any, expected: str, most: int) -> str:
+    """Return what belongs in the place of a value: a number of at most `most`, where that is what it exceeds."""
+    exceeds = type(value) in (float, int) and most < value < float("inf")
+    return f"{expected.split(' of ')[0]} of at most {most:.0e}" if exceeds else expected
 
 
 def _type_reader(wanted: type, expected: str) -> Reader:
@@ -195,13 +200,13 @@ def _dataclass_reader(dataclass: Any) -> Reader:
 
 
 def _list_reader(read_item: Reader, annotation: Any) -> Reader:
-    least = _least_whole(annotation)
+    bounds = _whole_bounds(annotation)
 
     def read(value: Any) -> Any:
         if type(value) is not list:
             raise Misfit("a list", value)
         # a short list is read sooner than numpy has looked at it
-        if least is not None and len(value) > 16 and _all_whole(value, least):
+        if bounds and len(value) > 16 and _all_whole(value, *bounds):
             return value
         items = _read_items(repeat(read_item), value)
         return value if all(map(is_, items, value)) else items
@@ -220,24 +225,25 @@ def _read_items(readers: Iterable[Reader], values: list[Any]) -> list[Any]:
     return items
 
 
-def _least_whole(annotation: Any) -> int | None:
-    """Return the least value of a type of whole numbers; None for any other annotation."""
+def _whole_bounds(annotation: Any) -> tuple[int, int] | None:
+    """Return the least and the largest value of a type of whole numbers; None for any other annotation."""
     base, mark = (*get_args(annotation), None)[:2] if get_origin(annotation) is Annotated else (annotation, None)
     if base is not int:
         return None
-    return mark.value if isinstance(mark, Least) else 1 - INT64_END
+    return (mark.value, mark.most) if isinstance(mark, Least) else (1 - INT64_END, INT64_END - 1)
 
 
-def _all_whole(values: list[Any], least: int) -> bool:
-    """Return whether `values` are surely whole numbers from `least` on; in C, as there are thousands of samples."""
+def _all_whole(values: list[Any], least: int, most: int) -> bool:
+    """Return whether `values` are surely whole numbers in a range; in C, as there are thousands of samples."""
     import numpy as np
 
     try:
         packed = array("q", values)  # of 64 bits each; true and false pass, as 1 and 0
     except (TypeError, OverflowError):
         return False
-    smallest = np.frombuffer(packed, np.int64).min() if packed else least
-    return bool(smallest >= least and (smallest > 1 or bool not in map(type, values)))
+    numbers = np.frombuffer(packed, np.int64)
+    smallest = numbers.min()
+    return bool(smallest >= least and numbers.max() <= most and (smallest > 1 or bool not in map(type, values)))
 
 
 def _tuple_reader(annotations: tuple[Any, ...]) -> Reader:

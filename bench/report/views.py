@@ -30,6 +30,8 @@ class Column:
 
     def cell(self, row: Row) -> str:
         value = self.value(row)
+        if isinstance(value, float) and abs(value) >= 1e15:  # no measurement: not shown with all its digits
+            return digits(value)
         return NONE if value is None else self.show(value)
 
 

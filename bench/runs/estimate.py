@@ -15,6 +15,7 @@ from bench.plans.settings import Settings, settings_from
 from bench.records.record import Record
 from bench.records.same import SERIES, SweepConditions, differences
 from bench.records.store import FILE, Store
+from bench.runs.turns import LEAST
 from bench.text import plural
 from resnet.variants import find_variant
 
@@ -96,10 +97,14 @@ def estimate(plan: Plan, due: Iterable[Case], earlier: Iterable[Record], jobs: i
 
 
 def measuring_s(settings: Settings, case: Case) -> float:
-    """Return the seconds that the settings give to measuring a case: halfway from the least to the limit."""
+    """Return the seconds that the settings give to measuring a case: halfway from the least to the limit.
+
+    Of turns they are the least, as most cases are settled by then.
+    """
     latency = (settings.latency_s + max(settings.latency_s, settings.latency_limit_s)) / 2
     flushed = latency if 0 < case.batch <= settings.flush_batch else 0.0
-    return settings.warmup_s + latency + flushed + settings.throughput_s + settings.energy_s
+    throughput = LEAST * settings.turn_s if settings.turns > 1 else settings.throughput_s
+    return settings.warmup_s + latency + flushed + throughput + settings.energy_s
 
 
 def _beside_s(case: Case) -> float:

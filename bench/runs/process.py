@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from typing import Any, Generic, cast
 from bench.machine.environment import ROOT, child_variables
 from bench.runs.pipes import Pipes
 from bench.runs.wire import A, Job, Json, MessageError, parse_answer
+from resnet.cache import CacheWarning
 from resnet.code import FOLDERS
 
 WORKER = "bench.worker"
@@ -266,6 +268,8 @@ def _answer_from(pipes: Pipes, timed_out: bool, limit_s: float, oom_kills_before
     if pipes.answer is not None and not timed_out:
         data = dict(pipes.answer)
         # an error that names a file may have half a surrogate pair, which no terminal prints
+        for note in data.pop("notes", ()):  # each is shown once
+            warnings.warn(note, CacheWarning, stacklevel=2)
         reason = data.pop("reason", "").encode(errors="replace").decode()
         return Answer(data.pop("status"), reason, data, wall_s)
     status, cause = _failure(pipes, timed_out, limit_s, oom_kills_before)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from bench.errors import RevisionError
+from bench.files import owned_folder
 from bench.machine.provenance import GitError, run_git
 
 WORKING_TREE = "."  # how it is named as a revision
@@ -28,8 +28,8 @@ def take_snapshot(repository: Path, head: str) -> str:
     read, or those that git does not track are too large.
     """
     _refuse_large_files(repository)
-    with tempfile.TemporaryDirectory(prefix="resnet-bench-snapshot-") as folder:
-        index = Path(folder, "index")
+    with owned_folder("snapshot") as folder:
+        index = folder / "index"
         variables = IDENTITY | {"GIT_INDEX_FILE": str(index)}
 
         def git(*words: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import tempfile
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
@@ -11,9 +10,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, groupby
+from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
+from bench.files import owned_folder
 from bench.machine.environment import device
 from bench.machine.facts import Environment
 from bench.plans.case import Case
@@ -30,7 +31,7 @@ from bench.runs.job import REFERENCE_LIMIT_S, CaseAnswer, CaseJob, ReferenceAnsw
 from bench.runs.process import Ask, checked, request
 from bench.runs.standing import References, earlier_records, standing, without
 from bench.runs.throttled import reason_to_retry, withhold
-from bench.runs.turns import Ended, Events, Group
+from bench.runs.turns import Ended, Events, Group, next_turn
 from resnet.variants import find_variant
 
 
@@ -220,13 +221,12 @@ class Sweep:
         if reference.status != "ok":
             yield from (turn.run() for turn in turns)  # none has a process
             return
-        earlier = [window["turn"] for r in self._records if r.round == number for window in r.windows]
         group = Group(
             list(places),
             partial(self._start, reference.data["paths"]),
             replace(settings, group_s=min(settings.group_s, self._budget.left_s())),
             random.Random(f"turns {self.seed} {number}"),
-            max(earlier, default=0) + 1,
+            next_turn(self._records, number),
             over=self._over_budget,
             events=self.events,
         )
@@ -240,7 +240,7 @@ class Sweep:
         """Start a process of the case, which takes turns."""
         self.events.starts(case)
         with self._caches() as caches:
-            job = replace(self._job(case, paths), caches=caches, in_turns=True)
+            job = replace(self._job(case, paths), caches=str(caches), in_turns=True)
             with process.started(job.to_json(), self.events.stage, talks=True) as child:
                 yield child
 
@@ -253,15 +253,15 @@ class Sweep:
         if case.largest:
             return largest.search_largest(ask, job, self.events.stage)
         with self._caches() as caches:
-            return request(replace(job, caches=caches), job.settings.limit_s, self.events.stage, ask)
+            return request(replace(job, caches=str(caches)), job.settings.limit_s, self.events.stage, ask)
 
     def _job(self, case: Case, paths: dict[str, str]) -> CaseJob:
         settings, build = self.plan.settings, self.plan.build
         return CaseJob(case, settings, device(self.env), self.seed, self.source, paths, build=build)
 
-    def _caches(self) -> AbstractContextManager[str]:
+    def _caches(self) -> AbstractContextManager[Path | str]:
         """Return the context of a process's compile caches: of a cold one an empty folder, else the usual ones."""
-        return tempfile.TemporaryDirectory(prefix="resnet-bench-cold-") if self.cold else nullcontext("")
+        return owned_folder("cold") if self.cold else nullcontext("")
 
     def _make_references(self, cases: list[Case]) -> process.Answer[ReferenceAnswer]:
         self.events.starts(f"references for {cases[0].model} at {cases[0].image}")
@@ -279,7 +279,7 @@ class Sweep:
             ended.case, number, answer.status, answer.reason, place, "", ended.started, answer.wall_s, **measured
         )
         if self.plan.timed:
-            withhold(record, self.plan.settings.samples)
+            withhold(record)
         return record
 
     def _append(self, record: Record) -> Record:

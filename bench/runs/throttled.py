@@ -1,17 +1,22 @@
-"""A case that ran while the machine throttled is run again, and gets no speed where too few samples are left."""
+"""A case of which throttling, or a stop of its process, left too little is run again, and then gets no speed.
+
+Enough is at least half of the samples and half of the windows, and as many samples as an interval of the median takes.
+Other work spoils none: it may never end, and is told with every number.
+"""
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Mapping
+from itertools import chain
+from typing import Any
 
+from bench.machine.watch import OTHER_WORK
 from bench.records.record import Record
 from bench.runs.job import CaseAnswer
 from bench.runs.process import Answer
+from bench.stats import LEAST_SAMPLES
 
-# A case is run again if more than this share of its samples, or of its throughput window, was throttled.
-RETRY_SHARE = 0.2
-# It gets no speed if more than this share of the throughput window was.
-WITHHOLD_SHARE = 0.5
+ENOUGH = 0.5
 
 
 def reason_to_retry(answer: Answer[CaseAnswer], timed: bool) -> str:
@@ -21,34 +26,35 @@ def reason_to_retry(answer: Answer[CaseAnswer], timed: bool) -> str:
     """
     if answer.status == "memory":
         return answer.reason
-    if not timed or answer.status != "ok" or throttled_share(answer.data) <= RETRY_SHARE:
+    return describe_loss(answer.data) if timed and answer.status == "ok" else ""
+
+
+def withhold(record: Record) -> None:
+    """Set the status of a record to `throttled` if what is left is too little; the samples stay in it."""
+    if record.status == "ok" and (reason := describe_loss(vars(record))):
+        record.status, record.reason = "throttled", reason
+
+
+def describe_loss(data: Mapping[str, Any]) -> str:
+    """Return how much of a record's fields was spoilt, and by what, if too little is left; else an empty string."""
+    throttled, windows = data.get("throttled", {}), data.get("windows", ())
+    samples = len(data.get("latency_ns", ()))
+    lost = sum(last - first + 1 for first, last in throttled.get("latency", ()))
+    spoilt = [names for window in windows if (names := _spoiling(window))]
+    if samples - lost < max(ENOUGH * samples, min(samples, LEAST_SAMPLES)):
+        loss = f"{lost} of {samples} samples"
+    elif len(spoilt) > (1 - ENOUGH) * len(windows):
+        loss = f"{len(spoilt)} of {len(windows)} throughput windows"
+    elif not windows and throttled.get("throughput_s", 0.0) * 1e9 > (1 - ENOUGH) * data.get("throughput", {}).get(
+        "ns", 0
+    ):
+        loss = "most of the throughput window"  # of a commit that had one
+    else:
         return ""
-    return _describe_throttling(answer.data)
+    reasons = dict.fromkeys([*data.get("watch", {}).get("spoilt_s", ()), *chain.from_iterable(spoilt)])
+    return f"{loss} spoilt by the machine ({', '.join(reasons) or 'see watch'})"
 
 
-def throttled_share(data: CaseAnswer) -> float:
-    """The share of the latency samples taken while the machine throttled, or of the throughput window if larger."""
-    throttled, samples = data.get("throttled", {}), data.get("latency_ns", ())
-    lost_samples = sum(last - first + 1 for first, last in throttled.get("latency", ()))
-    return max(lost_samples / max(1, len(samples)), throttled.get("throughput_s", 0.0) * 1e9 / _windows_ns(data))
-
-
-def _windows_ns(data: CaseAnswer) -> float:
-    """Return the nanoseconds of all throughput windows."""
-    return sum(window["ns"] for window in data.get("windows", ())) or data.get("throughput", {}).get("ns", 1e9)
-
-
-def _describe_throttling(data: CaseAnswer) -> str:
-    reasons = ", ".join(data.get("watch", {}).get("spoilt_s", ())) or "see watch"
-    share = throttled_share(data)
-    return f"{share:.0%} of the samples, or of the throughput window, with the machine throttled ({reasons})"
-
-
-def withhold(record: Record, samples: int) -> None:
-    """Set the status of a record to `throttled` if fewer than `samples` samples are left; the samples stay in it."""
-    if record.status != "ok" or not record.throttled:
-        return
-    too_few_samples = len(record.kept("latency_ns")) < min(len(record.latency_ns), samples)
-    throttled_ns = record.throttled.get("throughput_s", 0.0) * 1e9
-    if too_few_samples or throttled_ns > WITHHOLD_SHARE * _windows_ns(cast(CaseAnswer, vars(record))):
-        record.status, record.reason = "throttled", _describe_throttling(cast(CaseAnswer, vars(record)))
+def _spoiling(window: Mapping[str, Any]) -> list[str]:
+    """Return the reasons why a window does not count, but for other work."""
+    return [reason for reason in window.get("disturbed", "").split(", ") if reason not in ("", OTHER_WORK)]

@@ -10,7 +10,7 @@ import os
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ from typing import Any
 
 import psutil
 
+from bench.machine.limits import free_memory
 from bench.plans.case import Case
 from bench.plans.settings import Settings
 from bench.records.baseline import BASELINE
@@ -105,16 +106,16 @@ class Member:
 class Group:
     """Cases that are compared, in the order in which they are prepared; `start` starts a case's process.
 
-    `first_turn` is later than all turns of earlier sittings, with which there is nothing to compare. A case that
-    is `over` with so many seconds after it is left out.
+    A case that is `over`, with so many seconds after it, is left out; the other functions ask this machine.
     """
 
     cases: Sequence[Case]
     start: Start
     settings: Settings
     draw: random.Random
-    first_turn: int = 1
-    free_memory: Callable[[], int] = lambda: psutil.virtual_memory().available
+    first_turn: int = 1  # see `next_turn`
+    free_memory: Callable[[], int] = free_memory
+    busy_share: Callable[[float], float] = lambda seconds: busy_share(seconds)
     over: Callable[[Case, float], bool] = lambda case, more_s: False
     events: Events = field(default_factory=Events)
 
@@ -195,7 +196,7 @@ class Group:
         """Wait until this machine's processors have nothing to do, as no process of the group works; False if not."""
         waited_s = 0.0
         while waited_s < min(WAIT_S, self._patience_s):
-            if busy_share(QUIET_S) <= QUIET_SHARE:
+            if self.busy_share(QUIET_S) <= QUIET_SHARE:
                 return True
             waited_s += QUIET_S
         self._patience_s -= waited_s
@@ -240,6 +241,14 @@ def open_members(live: Sequence[Member], target: float) -> list[Member]:
 
     still_open = [member for member in live if member is not fastest and not settled(member)]
     return [fastest, *still_open] if still_open else []
+
+
+def next_turn(records: Iterable[Record], number: int) -> int:
+    """Return the first turn of a sitting in a round: later than those of its records, which are of other moments.
+
+    Turn 0 is what a case has that measured on its own.
+    """
+    return 1 + max((window["turn"] for r in records if r.round == number for window in r.windows), default=0)
 
 
 def busy_share(seconds: float) -> float:

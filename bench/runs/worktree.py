@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import filecmp
 import json
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,15 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import RevisionError
+from bench.files import owned_folder
 from bench.machine.environment import child_variables
 from bench.machine.facts import Commit
 from bench.machine.provenance import CODE, ROOT, GitError, digest, run_git
 from bench.runs.process import WHERE_ELSE, Home
 from bench.runs.snapshot import GIT_LIMIT_S, WORKING_TREE, take_snapshot
 
-PREFIX = "resnet-bench-ab-"
 NEWEST_CONSTRAINTS = "constraints.txt"
 BUILD_LIMIT_S = 300
+IMPORTS = """
+import sys, pathlib, bench.worker, resnet.variants
+for module in (bench.worker, resnet.variants):
+    if not pathlib.Path(module.__file__).resolve().is_relative_to(pathlib.Path(sys.argv[1]).resolve()):
+        sys.exit(f"its process imports {module.__file__} in place of its own code; see {sys.argv[2]}")
+"""
 
 
 @dataclass(frozen=True)
@@ -73,9 +76,7 @@ def checkouts(
         snapshot = take_snapshot(repository, resolve_commit("HEAD", repository))
     else:
         _refuse_uncommitted_changes(repository, dict(zip(revisions, shas, strict=True)))
-    _remove_leftovers(repository)
-    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
-    try:
+    with _folder(repository) as folder:
         ready = []
         for number, (name, sha) in enumerate(zip(revisions, shas, strict=True)):
             root = folder / f"{number}-{sha[:12]}"
@@ -87,8 +88,6 @@ def checkouts(
             _check_imports(home, name)
             ready.append(Checkout(name, sha, home, own, bool(own and changed_files(sha, own, CODE, repository))))
         yield ready
-    finally:
-        _remove(repository, folder)
 
 
 def resolve_commit(name: str, repository: Path = ROOT) -> str:
@@ -196,19 +195,15 @@ def _constraints_file() -> str:
 
 def _check_imports(home: Home, name: str) -> None:
     """Raise RevisionError unless a child imports the modules that it runs, and from this checkout."""
-    code = "import bench.worker as b, resnet.variants as r; print(b.__file__, r.__file__, sep='\\n')"
     try:
         imported = subprocess.run(
-            [home.python, "-P", "-c", code], cwd=home.root, env=child_variables(home.root),
-            capture_output=True, text=True, check=False, timeout=BUILD_LIMIT_S,
+            [home.python, "-P", "-c", IMPORTS, str(home.root), WHERE_ELSE], cwd=home.root,
+            env=child_variables(home.root), capture_output=True, encoding="utf-8", check=False, timeout=BUILD_LIMIT_S,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise RevisionError(f"{name} does not build: importing it took more than {BUILD_LIMIT_S} s") from None
     if imported.returncode:
         raise RevisionError(f"{name} does not build: {_last_line(imported.stderr)}")
-    for path in imported.stdout.splitlines()[-2:]:
-        if not Path(path).resolve().is_relative_to(home.root.resolve()):
-            raise RevisionError(f"{name} cannot be measured: its process imports {path} instead; see {WHERE_ELSE}")
 
 
 def _same_contents(one: Path, other: Path) -> bool:
@@ -228,18 +223,20 @@ def _git(repository: Path, *words: str) -> str:
         raise RevisionError(str(error)) from None
 
 
-def _remove(repository: Path, folder: Path) -> None:
-    for root in folder.glob("*"):
-        with suppress(RevisionError):
-            _git(repository, "worktree", "remove", "--force", str(root))
-    shutil.rmtree(folder, ignore_errors=True)
+@contextmanager
+def _folder(repository: Path) -> Iterator[Path]:
+    """Make a folder for worktrees, and remove them at the end; git forgets those of processes that were killed."""
+    with owned_folder("ab") as folder:
+        _prune(repository)
+        try:
+            yield folder
+        finally:
+            for root in folder.glob("*"):
+                with suppress(RevisionError):
+                    _git(repository, "worktree", "remove", "--force", str(root))
+    _prune(repository)
+
+
+def _prune(repository: Path) -> None:
     with suppress(RevisionError):
         _git(repository, "worktree", "prune")
-
-
-def _remove_leftovers(repository: Path) -> None:
-    """Remove the worktrees of processes that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        owner = folder.name.removeprefix(PREFIX).split("-")[0]
-        if owner.isdecimal() and not Path(f"/proc/{owner}").exists():
-            _remove(repository, folder)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from tempfile import TemporaryDirectory
 
 from bench.errors import UnableError, WorkError
+from bench.files import owned_folder
 from bench.machine.provenance import this_commit
 from bench.plans.case import Case
 from bench.runs.job import MODELS_OWN
@@ -32,8 +32,8 @@ def count_cases(
     Raises UnableError where this machine cannot count, WorkError where the child fails as a whole.
     """
     names = [case.name for case in cases]
-    with TemporaryDirectory(prefix="resnet-bench-facts-") as exports:
-        home = Home(variables={"CUDA_VISIBLE_DEVICES": "", "RESNET_COMPILED": exports})
+    with owned_folder("counts") as exports:
+        home = Home(variables={"CUDA_VISIBLE_DEVICES": "", "RESNET_COMPILED": str(exports)})
         answer = work_through(lambda broken: FactsJob(names, broken, build), LIMIT_S, DEATHS, progress, module, home)
     if answer.status == "skipped":
         raise UnableError(f"this machine cannot count: {answer.reason}")

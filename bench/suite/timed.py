@@ -26,7 +26,7 @@ from bench.runs.process import request
 from bench.worker.case import measure_case
 from bench.worker.gate import Wrong
 from bench.worker.measure.clock import Clock
-from bench.worker.measure.measure import Measured
+from bench.worker.measure.measured import Measured
 from bench.worker.measure.windows import Forward, measure_windows
 from bench.worker.threads import use_threads
 

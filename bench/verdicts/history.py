@@ -58,6 +58,7 @@ class Point:
     plan: str
     seed: int
     source: str  # of the pictures
+    weights: str  # where they come from
     software: dict[str, str]
 
 
@@ -75,7 +76,8 @@ class Change:
     def confirm(self, case: str) -> str:
         """Return the command that measures the two commits again, in turns."""
         last = self.after
-        return command_at_commits(self.before.sha[:12], last.sha[:12], case, self.before.plan, last.seed, last.source)
+        commits = self.before.sha[:12], last.sha[:12]
+        return command_at_commits(*commits, case, self.before.plan, last.seed, last.source, last.weights)
 
 
 @dataclass
@@ -142,8 +144,8 @@ def _point(sha: str, rows: DataFrame) -> Point:
     last = rows.iloc[-1]
     software = {name: str(last[name]) for name in SOFTWARE if isinstance(last[name], str)}
     plan, seed = str(last["plan"]), int(rows["seed"].fillna(0).iloc[-1])
-    source = last["input"] if isinstance(last["input"], str) else ""
-    return Point(sha, rows["started"].min(), median(rows["value"]), len(rows), plan, seed, source, software)
+    source, weights = (last[name] if isinstance(last[name], str) else "" for name in ("input", "weights_from"))
+    return Point(sha, rows["started"].min(), median(rows["value"]), len(rows), plan, seed, source, weights, software)
 
 
 def find_changes(series: Series, family: int = 1) -> None:

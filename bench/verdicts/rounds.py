@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.records.record import STATUSES
+from bench.runs.throttled import ENOUGH
 from bench.verdicts.metrics import Metric
 from bench.verdicts.rule import Array
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 Mask = NDArray[np.bool_]
 NAMES = ("base", "head")
 FAILING = tuple(status for status in STATUSES if status not in ("ok", "skipped", "throttled"))
-# The share of a round's samples, and of a side's rounds, that throttling may take before there is no verdict.
+# The share of a side's rounds that throttling may take before there is no verdict.
 THROTTLED = 0.2
 CACHES = ("fresh", "cold", "partly", "warm", "unused")
 
@@ -66,7 +67,7 @@ class Sides:
     def _throttled(self, name: str) -> Mask:
         frame = self.measured[name]
         kept, lost = (frame[column].fillna(0).to_numpy(np.float64) for column in ("samples", "dropped"))
-        throttled = (frame["status"] == "throttled").to_numpy(bool) | (lost > THROTTLED * (kept + lost))
+        throttled = (frame["status"] == "throttled").to_numpy(bool) | (kept < ENOUGH * (kept + lost))
         return self._matrix(name, throttled.astype(np.float64)) == 1
 
     def _interleaved(self) -> Mask:

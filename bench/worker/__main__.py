@@ -22,6 +22,7 @@ from bench.runs import kernel_jobs
 from bench.runs.wire import Command, Job, Json, Pause, Paused, parse_message
 from bench.worker.failure import describe_failure
 from bench.worker.threads import use_threads
+from resnet import cache
 from resnet.code import OURS
 
 PR_SET_PDEATHSIG = 1
@@ -105,7 +106,7 @@ def main(descriptor: int, parent: int) -> None:
         answer = answer_job(data, notify, pause)
     except Exception as error:
         answer = describe_failure(error)
-    send(answer)
+    send({**answer, "notes": cache.notes} if cache.notes else answer)
     pipe.close()
     sys.stdout.flush()
     sys.stderr.flush()

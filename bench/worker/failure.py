@@ -6,6 +6,7 @@ import traceback
 from pathlib import Path
 
 from bench.runs.job import Ended
+from resnet.cache import CacheError
 from resnet.code import CodeError, Unserved, blame
 
 # Parts of the libraries' messages when memory runs out, in lower case: of CUDA, cuDNN and cuBLAS; of torch on a CPU,
@@ -30,7 +31,7 @@ def describe_failure(error: Exception) -> Ended:
     if isinstance(error, Unserved):
         return {"status": "skipped", "reason": str(error)}
     status = "memory" if _is_for_want_of_memory(error) else "error"
-    if isinstance(error, CodeError | CannotJudge):
+    if isinstance(error, CodeError | CannotJudge | CacheError):
         return {"status": status, "reason": str(error)}
     name = type(error).__name__
     text = str(error) or name

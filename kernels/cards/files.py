@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import secrets
 import stat
@@ -11,14 +12,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from kernels.cards.owned import owned_file, sweep
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NAME = 64  # characters of a file's name that its temporary name has: a name has 255 bytes at most
+
 
 @contextmanager
 def open_atomic(path: Path) -> Iterator[IO[bytes]]:
     """Open a file for writing bytes that replaces `path` when the block ends; missing folders are created.
 
-    If the block raises, the file that was at `path` is unchanged and no temporary file remains. A symbolic link is
-    followed, and a replaced file's mode is kept. A device, a pipe or this process's output cannot be replaced, and is
-    appended to. Raises OSError.
+    If the block raises, the file that was at `path` is unchanged, and no temporary file remains, nor a folder that was
+    created; what a killed process has left is removed by the next that writes the same file. A symbolic link is
+    followed, and a replaced file's mode and owner are kept; further names of it (hard links) keep what it held. A
+    device, a pipe or this process's output cannot be replaced, and is appended to. Raises OSError.
     """
     if not is_replaced(path):
         with path.open("ab") as file:
@@ -27,18 +34,46 @@ def open_atomic(path: Path) -> Iterator[IO[bytes]]:
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if not target.parent.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    made = _make_folders(target.parent)
+    beginning = f".{target.name[:NAME]}.partial-"
     try:
-        with temporary.open("xb") as file:
-            yield file
-        with suppress(FileNotFoundError):  # a new file's mode is the umask's
-            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
-        temporary.replace(target)
-    finally:
-        with suppress(OSError):  # on success it was renamed
-            temporary.unlink()
+        sweep(target.parent, f"{glob.escape(beginning)}*")
+        with owned_file(target.with_name(beginning + secrets.token_hex(4))) as temporary:
+            with temporary.open("wb") as file:
+                yield file
+            with suppress(FileNotFoundError):  # a new file's mode is the umask's
+                _keep_owner(temporary, target.stat())
+            temporary.replace(target)
+    except BaseException:
+        for folder in made:
+            with suppress(OSError):  # another file is in it by now
+                folder.rmdir()
+        raise
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Make a folder and those above it that are missing; return those, the deepest first. Raises OSError."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    if missing:
+        folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def _keep_owner(path: Path, status: os.stat_result) -> None:
+    with suppress(OSError):  # root alone may give a file away
+        os.chown(path, status.st_uid, status.st_gid)
+    path.chmod(stat.S_IMODE(status.st_mode))
+
+
+def describe_room(error: OSError, folder: Path) -> str:
+    """Return why nothing more can be written to `folder`, after an error of NO_ROOM, and the cure."""
+    if error.errno == errno.EFBIG:
+        return f"{folder} takes no file of this size: raise `ulimit -f`"
+    with suppress(OSError):
+        room = os.statvfs(folder)
+        if room.f_files and not room.f_favail and room.f_bavail:
+            return f"{folder} takes no further file: remove some there"
+    return f"free some space in {folder}"
 
 
 def write_atomic(path: Path, content: bytes) -> None:

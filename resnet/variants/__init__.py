@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
+from resnet.cache import check_compile_cache
 from resnet.code import Unserved, find_code
 from resnet.names import canonical_outside, is_outside
 from resnet.onnx.libraries import CUDA_LIBRARY, TENSORRT_LIBRARY, library_folders
@@ -254,6 +255,8 @@ def prepare(name: str, model: nn.Module, example: Tensor, precision: str, launch
     pip_line = None if is_outside(name) else missing(variant, example.device.type)
     if pip_line:
         raise RuntimeError(f"{name} needs packages that are not installed: {pip_line}")
+    if variant.runs != "modules" or is_outside(name):
+        check_compile_cache()
     import torch
 
     from resnet.model import ResNet

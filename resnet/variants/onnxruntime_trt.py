@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from resnet.cache import compiled_dir
+from resnet.cache import compiled_dir, subfolder
 from resnet.onnx.export import INPUT, onnx_file
 from resnet.onnx.session import TENSORRT, Options, OrtRunner, non_default_stream, open_session
 from resnet.runner import Runner
@@ -36,9 +36,8 @@ def prepare(model: nn.Module, example: Tensor, precision: str, launch: str) -> R
     dtype = GRAPH_DTYPES[precision]
     path, cached = onnx_file(model, dtype, example.shape[1:])
     stream = non_default_stream(example.device)
-    engines = compiled_dir() / f"tensorrt-{path.stem}-{precision}-{len(example)}"
-    had_engine = engines.exists() and any(engines.glob("*.engine"))
-    engines.mkdir(exist_ok=True)
+    engines = subfolder(compiled_dir(), f"tensorrt-{path.stem}-{precision}-{len(example)}")
+    had_engine = any(engines.glob("*.engine"))
     options = _options(stream, example, engines, precision, launch)
     session, session_details = open_session(path, TENSORRT, options)
     details = {

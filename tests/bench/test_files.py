@@ -116,7 +116,8 @@ def test_this_process_s_own_output_is_written_to(tmp_path: Path, name: str, to_a
 def test_a_full_disk_leaves_what_was_there(tiny: Path) -> None:
     path = tiny / "file"
     write_file(path, "old")
-    with pytest.raises(StoreError, match=rf"cannot write {path}: No space left on device; what was there is whole"):
+    message = rf"cannot write {path}: No space left on device; free some space in {tiny}; what was there is whole"
+    with pytest.raises(StoreError, match=message):
         write_file(path, bytes(1 << 20))
     assert path.read_text() == "old"
     assert names(tiny) == {"file"}

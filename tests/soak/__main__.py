@@ -96,8 +96,8 @@ def main() -> int:
                 for sentence in listed:
                     print(f"    {name.upper()} {sentence}", file=sys.stderr, flush=True)
             print(f"    kept: {trial.folder}", file=sys.stderr, flush=True)
-            for fault in trial.faults:
-                failures.setdefault(fault.fault.name, []).append(str(number))
+            for name in {fault.fault.name for fault in trial.faults}:
+                failures.setdefault(name, []).append(str(number))
         elif asked.only is None:
             remove(trial.folder)
     result = {**{name: counts[name] for name in COUNTS}, "faults": sum(tried.values()), **total}

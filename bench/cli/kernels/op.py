@@ -96,7 +96,7 @@ def op(
             f"the library's convolutions, beside which yours is timed, do not run here in {precision}: {reason}", UNABLE
         )
     if reason := find_code(name):
-        stop(reason, UNABLE)
+        stop(reason, USAGE)
     with spinner("start") as status:
         contest = Contest(
             name, case.model, batch, image, precision, layers, env, seconds, seed=seed, show=status.update

@@ -105,7 +105,9 @@ def ab(
         try:
             _run(duel)
         except KeyboardInterrupt:
-            judge = command_line("compare", folder / "base", folder / "head")
+            asked = {"--metric": question.metrics, "--minimum": minimum, "--fail-on": fail_on}
+            options = [word for name, values in asked.items() for value in values or () for word in (name, value)]
+            judge = command_line("compare", folder / "base", folder / "head", *options)
             tell(f"\nStopped. The records so far are in {folder}, and `{judge}` judges them.")
             tell(f"To go on: {again(output=folder, resume=True)}")
             raise typer.Exit(STOPPED) from None

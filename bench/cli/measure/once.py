@@ -11,7 +11,7 @@ from typer import Option
 from bench.cli.asking import BUILDING, CASE_HELP, NAMING, asks
 from bench.cli.console import FAILED, UNABLE, Input, Json, Seed, out, print_json, tell
 from bench.machine.environment import environment
-from bench.plans.choose import Selection, check_case, choose_case
+from bench.plans.choose import Selection, check_case, check_input, choose_case
 
 
 @asks(NAMING, BUILDING, metavar="CASE", text=CASE_HELP)
@@ -27,6 +27,7 @@ def once(
 
     case, plan = choose_case(selection)
     check_case(case, environment())
+    check_input(input)
     answer = run_once(case, executions, input, seed, plan.build, plan.settings.threads)
     if choice := answer.get("network", {}).get("choice"):
         tell(f"{case.model}: {choice}")

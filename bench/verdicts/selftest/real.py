@@ -6,7 +6,6 @@ before anything runs. `bench.worker.measure.delay` has the code of the delay and
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from bench.errors import FAILED, STOPPED, BenchError, RevisionError
+from bench.files import owned_folder
 from bench.machine.environment import ROOT
 from bench.machine.facts import Environment
 from bench.plans.plan import Plan
@@ -99,8 +99,7 @@ class RealRuns:
         """Run a trial; return whether it ended within `left` seconds."""
         settled = False
         # the records are not kept, because those of a delayed side would pass for a commit's
-        with tempfile.TemporaryDirectory(prefix="resnet-bench-selftest-") as name, self.watched(trial) as events:
-            folder = Path(name)
+        with owned_folder("selftest") as folder, self.watched(trial) as events:
 
             def enough() -> bool:
                 nonlocal settled

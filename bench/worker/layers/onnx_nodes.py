@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bench.files import owned_folder, write_file
 from bench.runs.job import KernelRow, PartRow
 from bench.worker.layers.parts import Samples, Setup, Timed
 from resnet.onnx.export import INPUT
@@ -35,11 +35,11 @@ def node_times(runner: Any, setup: Setup) -> Timed:
     from onnxruntime import InferenceSession
 
     x = setup.inputs[0]
-    with tempfile.TemporaryDirectory() as folder:
+    with owned_folder("layers") as folder:
         options = runner._session().get_session_options()
         options.enable_profiling = True
-        options.profile_file_prefix = str(Path(folder) / "profile")
-        options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
+        options.profile_file_prefix = str(folder / "profile")
+        options.optimized_model_filepath = str(folder / "optimised.onnx")
         session = InferenceSession(runner._session()._model_path, options, providers=[CPU])
         graph = onnx.load(options.optimized_model_filepath).graph
         copy = OrtRunner(lambda: session, x, x.dtype, {})
@@ -64,7 +64,7 @@ def node_times(runner: Any, setup: Setup) -> Timed:
     if setup.trace_to:
         start = max(event["ts"] for event in events if event["name"] == "model_run")
         last_run = [event for event in events if event["ts"] >= start]
-        Path(setup.trace_to).write_text(json.dumps({"traceEvents": last_run}))
+        write_file(Path(setup.trace_to), json.dumps({"traceEvents": last_run}))
     return Timed("onnxruntime", parts, samples.host[1:])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -15,6 +14,7 @@ from typing import Any
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile, record_function
 
+from bench.files import owned_folder, write_file
 from bench.runs.job import KernelRow, PartRow
 from bench.worker.layers import trace
 from bench.worker.layers.marks import Marks, Names
@@ -183,10 +183,11 @@ def profiled(samples: Samples) -> list[dict[str, Any]]:
             target.take(count, around=lambda: record_function(EXECUTION))
         profiler.export_chrome_trace(str(path))
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "trace.json"
+    with owned_folder("layers") as folder:
+        path = folder / "trace.json"
         record(samples, setup.executions, path)
         events = json.loads(path.read_text())["traceEvents"]
-    if setup.trace_to:
-        record(Samples(samples.run, setup), 1, Path(setup.trace_to))
+        if setup.trace_to:
+            record(Samples(samples.run, setup), 1, path)
+            write_file(Path(setup.trace_to), path.read_bytes())
     return trace.complete(events)

@@ -9,20 +9,20 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from bench.files import owned_folder
 from bench.machine.watch import Watch
 from bench.plans.plan import Settings
 from bench.runs.job import Notify, NullAnswer, NullJob
 from bench.stats import quantile, ratio
 from bench.worker.measure.clock import Clock, on_device
-from bench.worker.measure.measure import Measured, measure
+from bench.worker.measure.measure import measure
+from bench.worker.measure.measured import Measured
 from resnet.onnx.export import INPUT, OPSET, OUTPUT
 from resnet.runner import Runner, TorchRunner, with_launch
 from resnet.variants import VARIANTS, missing
@@ -114,8 +114,8 @@ def _onnxruntime(example: Tensor) -> Runner:
     if example.is_cuda:
         provider, stream = ort_session.CUDA, ort_session.non_default_stream(example.device)
         options = {"device_id": str(stream.device_index), "user_compute_stream": str(stream.cuda_stream)}
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "null.onnx"
+    with owned_folder("null") as folder:
+        path = folder / "null.onnx"
         opset = [helper.make_opsetid("", OPSET)]
         onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION), path)
         session, _ = ort_session.open_session(path, provider, options)

@@ -11,15 +11,14 @@ from typing import Any
 from torch import Tensor
 
 from bench.machine.readings import STOPPED, Readings, Span, overlap_ns
-from bench.machine.watch import OTHER_WORK_LIMIT
+from bench.machine.watch import OTHER_WORK, OTHER_WORK_LIMIT
+from bench.stats import LEAST_SAMPLES
 from bench.worker.measure.clock import Clock
 
 NS = 1_000_000_000
-# The least number of windows whose median has a 95 % confidence interval.
-WINDOWS = 6
+WINDOWS = LEAST_SAMPLES
 # A window in which the process ran less than this share of what it usually does, though no thread waited, was stopped.
 RAN_SHARE = 0.8
-OTHER_WORK = "other work"
 
 Forward = Callable[[Tensor], Tensor]
 
@@ -87,9 +86,13 @@ def longest_wait(before: Mapping[str, int], after: Mapping[str, int]) -> int | N
 def median_window(windows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """Return the images and nanoseconds of the window of median rate, of two in the middle the slower.
 
-    Disturbed windows do not count where there are others.
+    Disturbed windows do not count where there are others; least of all those that more than other work disturbed.
     """
-    counting = [window for window in windows if "disturbed" not in window] or list(windows)
+    counting = (
+        [window for window in windows if "disturbed" not in window]
+        or [window for window in windows if window["disturbed"] == OTHER_WORK]
+        or list(windows)
+    )
     ordered = sorted(counting, key=lambda window: window["images"] / window["ns"])
     middle = ordered[(len(ordered) - 1) // 2]
     return {"images": middle["images"], "ns": middle["ns"]}

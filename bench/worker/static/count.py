@@ -10,11 +10,9 @@ from __future__ import annotations
 import importlib
 import json
 import platform
-import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -22,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import StoreError
+from bench.files import owned_folder
 from bench.machine.environment import installed_version
 from bench.paths import ACCEPTED
 from bench.plans.case import Case
@@ -215,8 +214,8 @@ def _count_session(case: Case, model: ResNet | OutsideModel, example: Tensor) ->
     runner: Any = prepare(case.variant, model, example, case.precision, case.launch)
     session = runner._session()
     options = session.get_session_options()
-    with tempfile.TemporaryDirectory(prefix="resnet-bench-facts-") as folder:
-        options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
+    with owned_folder("counts") as folder:
+        options.optimized_model_filepath = str(folder / "optimised.onnx")
         InferenceSession(session._model_path, options, providers=session.get_providers())
         graph = onnx.load(options.optimized_model_filepath).graph
     sizes = [

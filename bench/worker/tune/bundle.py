@@ -11,11 +11,10 @@ import ctypes
 import json
 import re
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from itertools import islice, zip_longest
 from pathlib import Path
 from threading import Lock
@@ -25,6 +24,7 @@ from unittest.mock import patch
 import triton
 from triton.backends.nvidia import driver as nvidia
 
+from bench.files import owned_folder
 from bench.runs.job import Notify
 from bench.runs.kernel_jobs import BundleAnswer, BundleJob, CandidateEnd, MakerAnswer, MakerJob
 from bench.tuning.gpus import PREDICTABLE, Gpu
@@ -178,6 +178,9 @@ class _Libraries:
         return folders
 
 
+_HELD = ExitStack()  # what is there for as long as this process lives, which ends with its job
+
+
 def _find_driver() -> None:
     """Have this process find the driver's library; where there is none, build one with the same name and functions."""
     with suppress(AssertionError, OSError, subprocess.CalledProcessError):
@@ -185,7 +188,7 @@ def _find_driver() -> None:
         return
     source = Path(nvidia.__file__).with_name("driver.c").read_text() + Path(nvidia.__file__).read_text()
     names = sorted(set(re.findall(r"\b(cu[A-Z]\w*)\(", source)))
-    home = Path(tempfile.mkdtemp(prefix="libcuda-"))  # as long as this process lives, which ends with its job
+    home = _HELD.enter_context(owned_folder("libcuda"))
     (home / "cuda.c").write_text("".join(f"void {name}(void) {{}}\n" for name in names))
     library = home / "libcuda.so.1"
     command = ["-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", "-o", str(library), str(home / "cuda.c")]

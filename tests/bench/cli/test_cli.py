@@ -235,6 +235,8 @@ def test_once_runs_in_this_process() -> None:
         (("run", "smoke", "--view", "tails"), 2, "'tails' is not one of 'speed', "),
         (("run", "smoke", "-f", "eager", "--until", "1"), 2, "needs a case and its eager baseline"),
         (("run", "smoke", "--rounds-limit", "5"), 2, "--rounds-limit goes with --until"),
+        (("run", "--model", "resnet18,mymodle:build"), 2, "there is no module mymodle in the folder"),
+        (("once", "resnet18/mymodle:prepare/fp32/b1/i32/stream"), 2, "there is no module mymodle in the folder"),
         (("frobnicate",), 2, "frobnicate"),
     ],
 )

@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from bench.cli import streams
 from bench.machine.environment import ROOT
 
 INSTALLED = "import sys; sys.argv[0] = 'bench'; from bench.cli import main; main()"
@@ -40,3 +42,19 @@ def test_a_pipe_to_head_gives_its_line() -> None:
     done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("full: ")
+
+
+@pytest.mark.parametrize(("encoding", "written"), [("ascii", b"? 3 ? ?"), ("utf-8", "± 3 √ ?".encode())])
+def test_what_an_outputs_encoding_lacks_is_a_question_mark(encoding: str, written: bytes, tmp_path: Path) -> None:
+    with (tmp_path / "output").open("w", encoding=encoding) as file:
+        stream = streams._outliving(file)
+        print("± 3 √ \udc9b", end="", file=stream, flush=True)
+    assert (tmp_path / "output").read_bytes() == written
+
+
+def test_a_report_in_ascii_alone() -> None:
+    variables = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    words = [sys.executable, "-m", "bench", "report", "results/cpu-quick", "--markdown"]
+    done = subprocess.run(words, cwd=ROOT, env=variables, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.isascii()

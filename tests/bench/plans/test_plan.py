@@ -1,10 +1,11 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from bench.errors import PlanError
 from bench.plans import plan as plans
-from bench.plans.plan import Settings, parse_plan
+from bench.plans.plan import Settings, load_plan, parse_plan
 
 GOOD = """
 why = "A test."
@@ -123,3 +124,52 @@ def test_the_digest_is_of_what_is_run_not_of_the_words() -> None:
     assert parse_plan(GOOD.replace("The first.", "Other words."), "x", "x").digest == plan.digest
     assert parse_plan(GOOD.replace("rounds = 2", "rounds = 3"), "x", "x").digest != plan.digest
     assert parse_plan(GOOD.replace("noise = 0.05", "noise = 0.04"), "x", "x").digest != plan.digest
+
+
+GROUP = """[[group]]
+why = "One case."
+model = "resnet18"
+variant = "eager"
+precision = "fp32"
+batch = 1
+"""
+HOSTILE = [
+    ("group = [5]", "needs at least one"),
+    ("group = 5", "needs at least one"),
+    ("[group]\nwhy = 'x'", "needs at least one"),
+    (f"rounds = {'9' * 5000}", "thousands of digits"),
+    (f"rounds = {'9' * 4000}", "a number of more than"),
+    (GROUP + "[measure]\nlatency_s = inf", "at most"),
+    (GROUP + "[measure]\nlatency_s = nan", "at most"),
+    (GROUP + "[measure]\nsamples = 99999999999", "at most"),
+    ("a = " + "[" * 5000 + "]" * 5000, "nested too deep"),
+    (
+        GROUP.replace("batch = 1", f"batch = {list(range(1, 2000))}") + f"image = {list(range(32, 2000))}",
+        "3,934,032 cases",
+    ),
+    (GROUP.replace("batch = 1", f"batch = {'9' * 5000}"), "thousands of digits"),
+    (GROUP.replace("batch = 1", f"batch = {'9' * 4000}"), "batch is over 2,147,483,647"),
+    (GROUP.replace("batch = 1", "batch = [[1]]"), "it takes whole numbers"),
+    (GROUP + f"image = '{'x' * 5000}'", "it takes whole numbers"),
+    (GROUP.replace("eager", "x" * 10**6), "unknown variant"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), HOSTILE, ids=range(len(HOSTILE)))
+def test_what_is_absurd_is_refused_in_a_sentence(text: str, message: str) -> None:
+    with pytest.raises(PlanError, match=message) as caught:
+        parse_plan(text, "name", "name.toml")
+    assert str(caught.value).startswith("name.toml")
+
+
+def test_a_plan_is_read_as_editors_save_it(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    for encoding in ("utf-8-sig", "utf-16"):
+        path.write_bytes(GROUP.replace("\n", "\r\n").encode(encoding))
+        assert len(load_plan(str(path)).cases) == 1
+
+
+def test_a_plan_is_no_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(PlanError, match="a regular file is needed"):
+        load_plan(str(tmp_path / "pipe.toml"))

@@ -123,6 +123,14 @@ def test_what_no_record_has_is_said(fields: dict[str, Any], said: str) -> None:
     assert text.endswith("--rounds 6")
 
 
+def test_cold_caches_and_a_hidden_gpu_are_given_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    (record,) = records(Selection(ONE.name), cold={"caches": "fresh"}, device="cpu")
+    assert words_of(command_again(["run"], record, [ONE], "--rounds", 2)) == [ONE.name, "--cold", "--rounds", "2"]
+    assert "--cold" not in command_for_case("layers", record)
+    monkeypatch.setattr("bench.records.again.gpu", lambda: {"name": "A card"})
+    assert words_of(command_again(["run"], record, [ONE]))[-3:] == ["--device", "cpu", "--cold"]
+
+
 def test_two_commits_are_compared_by_the_plan_that_has_the_case() -> None:
     case = load_plan("smoke").cases[0].name
     assert command_at_commits("a", "b", case, "smoke", 0, "photos") == command_line("ab", "a", "b", "smoke", "-f", case)
@@ -130,6 +138,7 @@ def test_two_commits_are_compared_by_the_plan_that_has_the_case() -> None:
         "ab", "a", "b", ONE.name, "--seed", "3", "--input", "noise"
     )
     assert command_at_commits("a", "b", ONE.name, ADHOC, 0, "") == command_line("ab", "a", "b", ONE.name)
+    assert "its checkpoint (--weights)" in command_at_commits("a", "b", ONE.name, ADHOC, 0, "", "file")
 
 
 def test_the_first_good_record_of_a_case_is_found(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_helpers_change_nothing_and_may_die(
     here: list[int] = []
     real = parse.parse_lines
     monkeypatch.setattr(parse, "parse_lines", lambda *given: here.append(1) or real(*given))  # type: ignore[func-returns-value]
-    monkeypatch.setattr(sys, "executable", interpreter)
+    monkeypatch.setattr(parse, "PYTHON", (interpreter, "-P"))
     with pytest.warns(Damage, match="jsonl:21: left out"):
         assert_frame_equal(load(folder, samples=True), alone)
     assert len(here) == (0 if interpreter == real_one else 2 * len(ranges))  # once for the rows, once for samples

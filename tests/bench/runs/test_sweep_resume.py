@@ -74,6 +74,20 @@ def test_what_was_measured_otherwise_is_not_gone_on_from(
     assert list(sweep(FakeChild(), resume=True, plan=free).run())  # more of the same is
 
 
+@pytest.mark.parametrize(("note", "goes_on"), [("", False), ("photographs need Pillow", True)])
+def test_noise_that_was_asked_for_does_not_become_photographs(
+    sweep: Callable[..., Sweep], note: str, goes_on: bool
+) -> None:
+    seen = Answer("ok", "", GOOD | {"input": {"source": "noise", "note": note}}, 1.0)
+    next(record for record in sweep(FakeChild(lambda job: seen)).run() if record.status == "ok")
+    again = sweep(FakeChild(lambda job: seen), resume=True, source="photos")
+    if goes_on:
+        assert list(again.run())
+    else:
+        with pytest.raises(StoreError, match=r"another input \(noise, now photos\)"):
+            list(again.run())
+
+
 def test_other_weights_classes_or_channels_are_not_gone_on_from(sweep: Callable[..., Sweep], tmp_path: Path) -> None:
     one, other = tmp_path / "one.pth", tmp_path / "other.pth"
     one.write_bytes(b"1")

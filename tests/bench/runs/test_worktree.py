@@ -1,6 +1,5 @@
 """Two commits side by side, in repositories made for the test."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ from bench.errors import RevisionError
 from bench.runs import worktree
 from bench.runs.process import ask
 from bench.runs.worktree import changed_files, checkouts, resolve_commit
+from kernels.cards.owned import PREFIX
 from tests.repositories import git
 
 FILES = {
@@ -33,7 +33,7 @@ if __name__ == "__main__":
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two commits: v1 says `first`, v2 `second`."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(worktree.tempfile, "tempdir", None)
+    monkeypatch.setattr("tempfile.tempdir", None)
     folder = tmp_path / "repository"
     for name, text in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def left(folder: Path) -> tuple[int, list[Path]]:
     """Worktrees that git knows, and folders that are there."""
-    return git(folder, "worktree", "list").count("\n") - 1, list(folder.parent.glob(f"{worktree.PREFIX}*"))
+    return git(folder, "worktree", "list").count("\n") - 1, list(folder.parent.glob(f"{PREFIX}*"))
 
 
 def test_a_child_runs_the_code_of_its_commit(repository: Path) -> None:
@@ -151,9 +151,7 @@ def test_the_oldest_stack_is_set_up_from_its_own_constraints(
 
 
 def test_what_a_killed_process_left_is_removed_by_the_next(repository: Path) -> None:
-    process = subprocess.Popen(["true"])
-    process.wait()
-    root = repository.parent / f"{worktree.PREFIX}{process.pid}-abc" / "0-v1"
+    root = repository.parent / f"{PREFIX}ab-abc" / "0-v1"
     git(repository, "worktree", "add", "--quiet", "--detach", str(root), "v1")
     assert left(repository)[0] == 1
     with checkouts(["v1", "v2"], repository=repository):

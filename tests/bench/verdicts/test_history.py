@@ -26,7 +26,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 def series(values: Sequence[float], software: Sequence[str] | None = None) -> Series:
     versions = software or ["2.13.0"] * len(values)
     points = [
-        Point(f"{i:040x}", START + timedelta(days=i), value, 3, "quick", 0, "photos", {"torch": version})
+        Point(f"{i:040x}", START + timedelta(days=i), value, 3, "quick", 0, "photos", "synthetic", {"torch": version})
         for i, (value, version) in enumerate(zip(values, versions, strict=True))
     ]
     return Series(CASE, "latency", "a machine", points)

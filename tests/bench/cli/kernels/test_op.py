@@ -58,7 +58,7 @@ def test_the_layers_are_listed_without_code(op: Callable[..., Result]) -> None:
     ("words", "code", "sentence"),
     [
         (("mine:gone", "--layer", "conv1"), 1, "mine.py has no gone: mine:NAME, of conv"),
-        (("absent:conv",), 3, "there is no module absent"),
+        (("absent:conv",), 2, "there is no module absent"),
         (("conv",), 2, "'conv' has not the form"),
         ((), 2, "name your convolution, as mymodule:conv"),
         (("mine:conv", "--layer", "9x9"), 2, "no convolution matches --layer 9x9"),

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from bench.machine.readings import Readings
 from bench.plans.plan import Settings
-from bench.worker.measure.measure import Measured, as_ranges, measure, measure_flushed
+from bench.worker.measure.measure import measure, measure_flushed
+from bench.worker.measure.measured import Measured, as_ranges
 from tests.bench.worker.measure.clocks import INPUTS, MS, FakeClock, forever, throttled_between
 
 

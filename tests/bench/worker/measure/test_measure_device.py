@@ -6,7 +6,8 @@ import pytest
 
 from bench.machine.readings import Readings
 from bench.plans.plan import Settings
-from bench.worker.measure.measure import Measured, measure, measure_flushed
+from bench.worker.measure.measure import measure, measure_flushed
+from bench.worker.measure.measured import Measured
 from tests.bench.worker.measure.clocks import INPUTS, MS, FakeClock, FakeGpu, forever, throttled_between
 
 

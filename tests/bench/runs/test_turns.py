@@ -1,0 +1,180 @@
+"""Cases in turns, with played processes: who takes which turn, when it is enough, and what a death or a lack costs."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bench.plans.case import Case
+from bench.plans.settings import Settings
+from bench.records.record import Record
+from bench.records.speed import speed_ratio
+from bench.runs.process import Answer
+from bench.runs.turns import LEAST, TAKES, Ended, Group, next_turn
+
+SETTINGS = Settings(turns=20, group_s=60.0)
+EAGER = Case("resnet18", "eager", "fp32", 1, 32, "stream")
+FAST, SLOW, SAME = (replace(EAGER, variant=name) for name in ("compile", "library-fused", "onnxruntime"))
+NS = {EAGER: 400, FAST: 100, SLOW: 200, SAME: 102}
+MIB = 1 << 20
+
+
+@dataclass
+class Machine:
+    """Played processes: a log of what they are told; windows last as NS says, and are disturbed as the test wants."""
+
+    disturbed: Callable[[Case, int, int], bool] = lambda case, turn, take: False
+    dies: dict[tuple[Case, int], str] = field(default_factory=dict)  # (case, turn) -> status; 0 as it prepares
+    log: list[tuple[Case, int | None]] = field(default_factory=list)
+    alive: set[Case] = field(default_factory=set)
+    most_alive: int = 0
+    noise: random.Random = field(default_factory=lambda: random.Random(1))
+
+    @contextmanager
+    def start(self, case: Case) -> Iterator[Any]:
+        self.alive.add(case)
+        self.most_alive = max(self.most_alive, len(self.alive))
+        yield Played(case, self)
+        self.alive.discard(case)
+
+    def turns_of(self, case: Case) -> list[int]:
+        return [turn for one, turn in self.log if one == case and turn is not None]
+
+
+@dataclass
+class Played:
+    case: Case
+    machine: Machine
+    wall_s: float = 1.0
+    status: str = ""
+    windows: list[dict[str, Any]] = field(default_factory=list)
+
+    def work(self, limit_s: float) -> dict[str, Any] | None:
+        if self._dies(0):
+            return None
+        return {"p50_ns": float(NS[self.case]), "resident_bytes": 100 * MIB, "windows": []}
+
+    def go_on(self, command: dict[str, Any], limit_s: float) -> dict[str, Any] | None:
+        turn = command["turn"]
+        take = sum(window["turn"] == turn for window in self.windows)
+        self.machine.log.append((self.case, turn))
+        if turn is None:
+            self.status = "ok"
+            return None
+        if self._dies(turn):
+            return None
+        ns = int(1e6 * NS[self.case] * self.machine.noise.uniform(0.9, 1.1))
+        window = {"turn": turn, "start_ns": len(self.machine.log), "images": 1000, "ns": ns}
+        if self.machine.disturbed(self.case, turn, take):
+            window["disturbed"] = "other work"
+        self.windows.append(window)
+        return {"p50_ns": float(NS[self.case]), "resident_bytes": 100 * MIB, "windows": [window]}
+
+    def answer(self) -> Answer[Any]:
+        self.machine.alive.discard(self.case)
+        return Answer(self.status, "", {"windows": self.windows}, self.wall_s)
+
+    def _dies(self, turn: int) -> bool:
+        self.status = self.machine.dies.pop((self.case, turn), self.status)
+        return bool(self.status)
+
+
+def run(machine: Machine, cases: tuple[Case, ...] = (FAST, EAGER, SLOW), **rest: Any) -> dict[Case, Ended]:
+    rest = {"settings": SETTINGS, "draw": random.Random(0), "free_memory": lambda: 1 << 40} | rest
+    quiet = {"busy_share": lambda seconds: 0.0}
+    return {ended.case: ended for ended in Group(cases, machine.start, **(quiet | rest)).run()}
+
+
+def record(ended: Ended) -> Record:
+    return Record(ended.case, 0, ended.answer.status, windows=ended.answer.data["windows"])
+
+
+def test_windows_interleave_until_the_order_is_settled() -> None:
+    machine = Machine()
+    ended = run(machine)
+    assert {one.answer.status for one in ended.values()} == {"ok"}
+    assert all(machine.turns_of(case) == list(range(1, LEAST + 1)) for case in (EAGER, FAST, SLOW))
+    orders = [tuple(case for case, turn in machine.log if turn == number) for number in range(1, LEAST + 1)]
+    assert all(len(order) == 3 for order in orders)
+    assert len(set(orders)) > 1  # the order within a turn is drawn anew
+    assert machine.most_alive == 3
+    ratio = speed_ratio([record(ended[FAST])], [record(ended[SLOW])])
+    assert ratio
+    assert (ratio.basis, ratio.samples) == ("turns", LEAST)
+    assert ratio.low
+    assert ratio.low > 1
+
+
+def test_only_what_is_not_settled_goes_on_with_the_fastest() -> None:
+    machine = Machine()
+    run(machine, (EAGER, SLOW, FAST, SAME))
+    assert len(machine.turns_of(SLOW)) == LEAST
+    assert len(machine.turns_of(SAME)) == len(machine.turns_of(FAST)) == SETTINGS.turns  # 2 % apart, in noise of 10 %
+
+
+def test_a_disturbed_window_is_taken_again_in_the_same_turn() -> None:
+    machine = Machine(disturbed=lambda case, turn, take: case == SLOW and turn == 3 and take == 0)
+    ended = run(machine)
+    assert machine.turns_of(SLOW).count(3) == 2
+    assert machine.turns_of(FAST) == list(range(1, LEAST + 1))
+    ratio = speed_ratio([record(ended[FAST])], [record(ended[SLOW])])
+    assert ratio
+    assert ratio.samples == LEAST  # the second window of the turn counts
+
+
+def test_on_a_busy_machine_nothing_is_waited_for_in_the_end_and_nothing_is_settled() -> None:
+    machine, waited = Machine(disturbed=lambda case, turn, take: True), []
+    ended = run(machine, busy_share=lambda seconds: waited.append(seconds) or 1.0)
+    assert len(machine.turns_of(FAST)) == SETTINGS.turns
+    assert sum(waited) < SETTINGS.group_s / 4 + 1
+    assert speed_ratio([record(ended[FAST])], [record(ended[SLOW])]) is None
+    machine = Machine(disturbed=lambda case, turn, take: turn == 1)
+    run(machine)
+    assert machine.turns_of(FAST).count(1) == TAKES
+
+
+def test_where_memory_is_short_the_baseline_stays_and_the_others_take_turns_in_parts() -> None:
+    machine = Machine()
+    ended = run(machine, (FAST, SLOW, SAME, EAGER), free_memory=lambda: (1 << 40) if len(machine.alive) < 3 else 0)
+    assert len(ended) == 4
+    assert machine.most_alive == 3
+    first, second = machine.turns_of(FAST), machine.turns_of(SAME)
+    assert max(first) < min(second)  # so that no two parts share a turn
+    assert set(first) < set(machine.turns_of(EAGER))
+    assert set(second) < set(machine.turns_of(EAGER))
+
+
+def test_where_two_do_not_fit_each_measures_on_its_own() -> None:
+    machine = Machine()
+    ended = run(machine, free_memory=lambda: 0)
+    assert machine.most_alive == 1
+    assert len(ended) == 3
+    assert all(turn is None for _, turn in machine.log)
+
+
+def test_a_case_without_memory_beside_others_is_run_again_on_its_own() -> None:
+    for turn in (0, 2):
+        machine = Machine(dies={(SLOW, turn): "memory"})
+        ended = run(machine)
+        assert ended[SLOW].answer.status == "ok"
+        assert [attempt["status"] for attempt in ended[SLOW].attempts] == ["memory"]
+        assert machine.log[-1] == (SLOW, None)
+        assert ended[FAST].attempts == []
+
+
+def test_a_death_in_a_turn_costs_that_case_alone() -> None:
+    machine = Machine(dies={(SLOW, 2): "crash"})
+    ended = run(machine)
+    assert ended[SLOW].answer.status == "crash"
+    assert ended[FAST].answer.status == ended[EAGER].answer.status == "ok"
+    assert len(machine.turns_of(FAST)) == LEAST
+
+
+def test_a_later_sitting_has_later_turns() -> None:
+    first = run(Machine(), (EAGER, FAST))
+    turn = next_turn([record(one) for one in first.values()], 0)
+    assert turn == LEAST + 1
+    assert next_turn([record(one) for one in first.values()], 1) == 1
+    second = run(Machine(), (SLOW, SAME), first_turn=turn)
+    assert speed_ratio([record(first[FAST])], [record(second[SLOW])]) is None
