@@ -179,7 +179,7 @@ VIEWS = {
         ),
         """Host time in ms. samples: latency samples that count; p50: the rounds' median; p99, p99.9: percentiles of
         the samples of all rounds; ≤: the percentile's upper bound with 99 % confidence, whatever the distribution. A
-        percentile with too few samples is left out: p99 needs 662, p99.9 6636 (raise latency_s, or --rounds).""",
+        percentile with too few samples is left out: p99 needs 662, p99.9 6636 (--p99, or more --rounds).""",
     ),
     "cold": View(
         (
