@@ -82,6 +82,11 @@ def test_two_that_share_no_turn_are_compared_by_their_windows() -> None:
     assert (ratio.value, ratio.basis, ratio.samples) == (pytest.approx(2), "windows", 6)
 
 
+def test_where_all_was_disturbed_a_ratio_has_no_interval() -> None:
+    ratio = speed_ratio([record([20] * 6, disturbed=tuple(range(6)))], [record([10] * 6)])
+    assert (ratio.value, ratio.low, ratio.basis) == (pytest.approx(2), None, "none")
+
+
 def test_images_per_second_have_the_interval_of_windows_or_of_rounds() -> None:
     assert rate_interval([record([10, 11, 12, 9, 10, 10, 1], disturbed=(6,))]) == (9, 12)
     assert rate_interval([record([10] * 5)]) is None
