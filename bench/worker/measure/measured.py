@@ -15,7 +15,7 @@ from bench.worker.measure.windows import NS, Window, median_window, window_field
 
 # A sample counts as stalled if it took more than these nanoseconds and this many times the median, and this process ran
 # for less than this share of the processor time that is usual.
-STALLED_NS, STALLED_TIMES, STALLED_SHARE = 20_000_000, 2, 0.25
+STALLED_NS, STALLED_TIMES, STALLED_SHARE = 100_000_000, 2, 0.25
 
 # Fields of Measured that hold samples. A record's fields are these with `_ns` and `_stop` appended; its `throttled` has
 # them as they are.
