@@ -104,13 +104,18 @@ def test_the_soak_sees_files_that_are_left_and_more_failures_than_a_fault_may_co
 
 def test_the_soak_sees_a_stop_that_no_record_marks(trial: Trial) -> None:
     stop = FAULT_OF["the timed child: stopped for 0.2 to 3 s"]
-    trial.faults.append(Befallen(stop, 1, 0.0, 0.0, [(0, 10**9)]))
+    trial.faults.append(Befallen(stop, 1, 0.1, 0.0, 1.0, [(0, 10**9)]))
     name, slow = "resnet18/eager/fp32/b1/i32/stream", {"turn": 0, "start_ns": 0, "images": 1, "ns": 10**9}
-    fields = {"latency_ns": [10**7] * 9 + [10**9], "throughput": {"images": 1, "ns": 10**9}, "windows": [slow]}
+    slow["start_ns"] = 2 * 10**8
+    fields = {"latency_ns": [2 * 10**7] * 9 + [10**9], "throughput": {"images": 1, "ns": 10**9}, "windows": [slow] * 2}
     write(trial.records.parent, quick(name, 0, **fields))
     trial.look()
-    assert counted(trial)["wrong"] == 3  # the window, the sample, the speed
-    marked = {"windows": [slow | {"disturbed": "stopped"}], "throttled": {"latency": [[9, 9]]}}
+    assert counted(trial)["wrong"] == 5  # two windows, the sample, two speeds
+    marked = {
+        "windows": [slow | {"disturbed": "stopped"}] * 2,
+        "watch": {"others": 0.3},
+        "throttled": {"latency": [[9, 9]]},
+    }
     trial.records.unlink()
     trial.disk = b""
     write(trial.records.parent, quick(name, 0, **fields | marked))

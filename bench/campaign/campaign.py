@@ -39,8 +39,9 @@ from bench.records.record import Record
 from bench.records.same import RESUME, SweepConditions, differences
 from bench.records.store import FILE, Store
 from bench.roofline import ceilings
-from bench.runs.standing import GOOD
+from bench.runs.standing import GOOD, standing
 from kernels.cards import places
+from kernels.cards.reading import parse_json, read_bounded
 from kernels.compiled.bundle import BUNDLE_VARIABLE
 
 RESERVE_S = 4.0  # of a budget, reserved for the archive and the summary
@@ -105,9 +106,9 @@ class Campaign:
         """Return the entries of the journal, without lines that cannot be read."""
         entries = []
         with suppress(FileNotFoundError):
-            for line in self.journal.read_text(errors="replace").splitlines():
+            for line in read_bounded(self.journal).splitlines():
                 with suppress(ValueError, TypeError):
-                    entries.append(JournalEntry(**json.loads(line)))
+                    entries.append(JournalEntry(**parse_json(line)))
         return entries
 
     def state(self, task: Task) -> State:
@@ -126,7 +127,7 @@ class Campaign:
         """Return the state of a sweep, by its records; it has failed if TRIES tries in this state added none."""
         due = self._due_executions(task)
         records = {(record.case, record.round): record for record in self.records(task)}
-        done = [records[key] for key in due if key in records]
+        done = [records[key] for key in due if key in standing(records.values(), retry=False)]
         failures = [record for record in done if record.status not in GOOD]
         counts = f"{len(done)} of {len(due)} executions" + (f", {len(failures)} not ok" if failures else "")
         if len(done) < len(due):
@@ -226,10 +227,13 @@ class Campaign:
             path = self.root / name
             if mode == "a" and path.exists() and path.read_bytes()[-1:] not in (b"", b"\n"):
                 text = f"\n{text}"  # the last line was cut short
-            with path.open(mode) as file:
-                file.write(text)
-        except OSError as error:
-            self.log.trouble = f"{self.root / name}: {error.strerror}"
+            if mode == "w":
+                write_file(path, text)
+            else:
+                with path.open(mode) as file:
+                    file.write(text)
+        except (OSError, StoreError) as error:
+            self.log.trouble = str(error)
 
     def command(self, task: Task, seconds: float) -> list[str]:
         """Return the task's command with its values filled in; creates the folders that it writes to."""

@@ -8,13 +8,10 @@ reads. Kernels resemble each other, so those of a part are compressed together.
 from __future__ import annotations
 
 import ast
-import fcntl
 import io
 import json
 import lzma
-import shutil
 import tarfile
-import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -24,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from kernels.cards.files import open_atomic
+from kernels.cards.owned import owned_folder
+from kernels.cards.reading import MOST, parse_json
 from kernels.kinds import KINDS
 
 BUNDLE_VARIABLE = "RESNET_BENCH_BUNDLE"  # environment variable: the bundle that a process uses
@@ -165,7 +164,7 @@ def read_head(path: Path) -> dict[str, Any]:
             member = file.extractfile(first) if first and first.name == HEAD else None
             if member is None:
                 raise ValueError("it does not begin with a head")
-            head: dict[str, Any] = json.loads(member.read())
+            head: dict[str, Any] = parse_json(member.read(MOST))
         if head["schema"] != SCHEMA:
             raise ValueError(f"schema {head['schema']}, and this version reads {SCHEMA}")
         maker_of(head)
@@ -186,19 +185,17 @@ def unpack_bundle(path: Path, parent: Path) -> Path:
     if folder.exists():
         return folder
     parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if folder.exists():
-            return folder
-        partial = Path(tempfile.mkdtemp(dir=parent, prefix=".unpacking-"))
+    with owned_folder("bundle", parent) as partial:
         try:
             with ThreadPoolExecutor() as pool:
                 list(pool.map(lambda part: _unpack_part(part, partial, folder), _read_parts(path)))
+            partial.chmod(parent.stat().st_mode & 0o7777)  # for those who may use `parent`
             partial.rename(folder)
         except (lzma.LZMAError, tarfile.TarError, EOFError) as error:
             raise OSError(f"damaged: {error}") from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        except OSError:
+            if not folder.exists():  # else another process was faster
+                raise
     return folder
 
 

@@ -96,13 +96,15 @@ def main() -> int:
                 for sentence in listed:
                     print(f"    {name.upper()} {sentence}", file=sys.stderr, flush=True)
             print(f"    kept: {trial.folder}", file=sys.stderr, flush=True)
-            for fault in trial.faults:
-                failures.setdefault(fault.fault.name, []).append(str(number))
+            for name in {fault.fault.name for fault in trial.faults}:
+                failures.setdefault(name, []).append(str(number))
         elif asked.only is None:
             remove(trial.folder)
     result = {**{name: counts[name] for name in COUNTS}, "faults": sum(tried.values()), **total}
     print(json.dumps(result | {"seed": asked.seed, "seconds": round(time.monotonic() - began)}))
-    rows = markdown(result, tried, failures, asked.count, asked.seed)
+    limit = "" if asked.seconds == float("inf") else f" --seconds {asked.seconds:g}"
+    command = f"python -m tests.soak --count {asked.count} --seed {asked.seed}{limit}"
+    rows = markdown(result, tried, failures, command)
     print(rows)
     if asked.write:
         write(asked.write, rows)

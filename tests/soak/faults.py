@@ -40,6 +40,7 @@ class Befallen:
     victim: int
     at: float  # monotonic seconds
     into: float  # seconds into the run
+    until: float = 0.0  # monotonic seconds
     spans: Spans = field(default_factory=list)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench.machine.readings import GAP_S
 from bench.records.record import Record, parse_each
 from tests.soak.faults import Befallen
 from tests.soak.processes import marked
@@ -66,18 +67,15 @@ def speeds(record: Record) -> dict[str, float]:
     return values | ({"throughput": NS * throughput["images"] / throughput["ns"]} if throughput else {})
 
 
-def marks(record: Record) -> set[str]:
-    """What in a record says that its speed may not be that of a quiet machine."""
+def excused(record: Record, metric: str) -> bool:
+    """Whether a record says that its kept speed is not that of a quiet machine: other work took time, or none was seen.
+
+    What it marks as stopped or throttled does not count, and so is no excuse for what does.
+    """
     watch: dict[str, Any] = dict(record.watch)
-    said = {
-        "window": any("disturbed" in window for window in record.windows),
-        "throttled": bool(record.throttled),
-        "attempts": bool(record.attempts),
-        "others": max(watch.get("others", 0.0), watch.get("waited", 0.0)) > OTHERS,
-        "spoilt": bool(watch.get("spoilt_s")),
-        "watch": says_unwatched(record),
-    }
-    return {name for name, true in said.items() if true}
+    every_window = metric == "throughput" and all("disturbed" in window for window in record.windows)
+    busy = max(watch.get("others", 0.0), watch.get("waited", 0.0)) > OTHERS
+    return busy or every_window or says_unwatched(record)
 
 
 def says_unwatched(record: Record) -> bool:
@@ -103,11 +101,12 @@ def wrong(record: Record, trial: Trial, quiet: dict[str, dict[str, float]]) -> l
         pauses = [ns for ns in kept if 0.9 * (end - start) <= ns <= 1.5 * (end - start) and ns > 5 * median(kept)]
         if end - start > 0.15 * NS and pauses:
             sentences.append(f"{name}: a latency sample of {pauses[0] / NS:.2f} s holds the stop, unmarked")
-    if hurt and not marks(record):
-        for metric, value in speeds(record).items():
-            ratio = value / quiet[record.case.precision][metric]
-            if ratio < 1 / FACTOR:
-                sentences.append(f"{name}: {metric} is {ratio:.2f} of the quiet run's, unmarked")
+    # the latency is sampled right before the windows
+    hurt = [fault for fault in hurt if in_timing(record, fault.at * NS, fault.until * NS + NS)]
+    for metric, value in speeds(record).items() if hurt else ():
+        ratio = value / quiet[record.case.precision][metric]
+        if ratio < 1 / FACTOR and not excused(record, metric):
+            sentences.append(f"{name}: {metric} is {ratio:.2f} of the quiet run's, unmarked")
     return sentences
 
 
@@ -116,14 +115,25 @@ def unsaid(trial: Trial, records: list[Record]) -> list[str]:
     sentences = []
     for fault in trial.faults:
         if fault.fault.name in ("the watcher: SIGKILL", "the watcher: stopped for good"):
-            at = fault.at * NS
-            for record in records:
-                first, last = (
-                    (record.windows[0]["start_ns"], record.windows[-1]["start_ns"]) if record.windows else (0, 0)
-                )
-                if first < at < last and not says_unwatched(record):
-                    sentences.append(f"{record.case.name}: its watcher was gone, and nothing says so")
+            # of cases that take turns at that moment it was one's
+            # one that is stopped, not dead, shows after a while (GAP_S)
+            until = fault.at + (GAP_S + 0.2 if fault.fault.name.endswith("for good") else 0)
+            timed = [
+                r
+                for r in records
+                if in_timing(r, fault.at * NS, fault.at * NS) and in_timing(r, until * NS, until * NS)
+            ]
+            if timed and not any(says_unwatched(record) for record in timed):
+                names = " or ".join(record.case.name for record in timed)
+                sentences.append(f"{names}: its watcher was gone, and nothing says so")
     return sentences
+
+
+def in_timing(record: Record, first: float, last: float) -> bool:
+    """Whether the windows of a record were being taken at some time from `first` to `last`, in monotonic ns."""
+    if not record.windows:
+        return False
+    return record.windows[0]["start_ns"] < last and first < record.windows[-1]["start_ns"]
 
 
 def left_files(trial: Trial) -> list[str]:
@@ -141,10 +151,12 @@ def left_processes(mark: str) -> list[int]:
 
 def spread(trial: Trial, records: list[Record]) -> list[str]:
     """Failed records beyond what the faults may cost: one for a fault to a case's own process."""
-    failed = [record for record in records if record.status not in GOOD]
-    beyond = len(failed) - sum(fault.fault.costs for fault in trial.faults)
     slowed = any(fault.fault.unseen for fault in trial.faults)  # `throttled` is a mark, not a loss
-    failed = [record for record in failed if not (slowed and record.status == "throttled")]
+    failed = [r for r in records if r.status not in GOOD and not (slowed and r.status == "throttled")]
+    if sum(fault.fault.victim == "reference" for fault in trial.faults) > 1:
+        # twice is more than passes; a resume brings them, as `lost` counts
+        failed = [record for record in failed if "no reference" not in record.reason]
+    beyond = len(failed) - sum(fault.fault.costs for fault in trial.faults)
     return [f"{record.case.name}: {record.status}: {record.reason[:200]}" for record in failed[: max(0, beyond)]]
 
 

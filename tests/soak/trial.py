@@ -26,7 +26,6 @@ warmup_limit_s = 0.1
 latency_s = 0.2
 latency_limit_s = 0.3
 throughput_s = 0.5
-steal = 1.0
 flush_batch = 0
 threads = 1
 limit_s = 60
@@ -44,7 +43,7 @@ turn_s = 0.06
 group_s = 6
 """
 PRECISIONS, ROUNDS = ("fp32", "bf16"), 2
-FAULTS_OF_A_TRIAL = 4
+FAULTS_OF_A_TRIAL = 5
 HANG_S = 150  # a run that takes longer hangs: the product's own limit is 60 s a case
 RESUMES = 10  # runs after which a folder that is not complete counts as records lost
 LOOK_S = 0.015
@@ -155,16 +154,16 @@ def files_of(trial: Trial) -> list[Path]:
 
 @dataclass
 class Moment:
-    """A fault waits for its moment: so many seconds into the run, or into the life of its victim."""
+    """A fault waits for its moment: so many seconds into its victim's life, or for the parent after the last fault."""
 
     fault: Fault
     delay: float
 
-    def victim(self, roles: Roles, into: float) -> int | None:
+    def victim(self, roles: Roles, since_last: float) -> int | None:
         """The process that the fault is due to befall now."""
         process = roles.pick(self.fault.victim)
         if process is None or self.fault.victim == "parent":
-            return process if into >= self.delay else None
+            return process if since_last >= self.delay else None
         return process if time.monotonic() - roles.since[self.fault.victim][process] >= self.delay else None
 
 
@@ -175,21 +174,31 @@ class Fate:
     trial: Trial
     random: Random
     moments: list[Moment]
+    last: float = 0.0  # seconds into the run
 
     def __call__(self, roles: Roles, into: float) -> None:
-        victim = self.moments[0].victim(roles, into) if self.moments else None
-        if victim is not None:
-            befallen = Befallen(self.moments.pop(0).fault, victim, time.monotonic(), into)
-            self.trial.faults.append(befallen)
-            befallen.spans = befallen.fault.act(victim, self.random)
+        if into < self.last:  # another run
+            self.last = 0.0
+        for moment in self.moments:
+            victim = moment.victim(roles, into - self.last)
+            if victim is not None:
+                self.moments.remove(moment)
+                befallen = Befallen(moment.fault, victim, time.monotonic(), into)
+                self.trial.faults.append(befallen)
+                befallen.spans = befallen.fault.act(victim, self.random)
+                befallen.until = time.monotonic()
+                self.last = into + befallen.until - befallen.at
+                return
 
 
 def choose_moment(random: Random, lives: dict[str, float]) -> Moment:
     (fault,) = random.choices(FAULTS, [fault.weight for fault in FAULTS])
     life = lives[fault.victim]
+    if fault.victim == "parent":
+        return Moment(fault, random.uniform(0.0, life / 2))
     # most are to meet the timing, which is the later part of a child's life
     least = 0.3 * life if fault.victim in ("child", "watcher") and random.random() < 0.8 else 0.0
-    return Moment(fault, random.uniform(least, life))
+    return Moment(fault, random.uniform(least, 0.9 * life))
 
 
 def empty_references(cache: Path) -> None:
