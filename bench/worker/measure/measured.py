@@ -21,6 +21,9 @@ STALLED_NS, STALLED_TIMES, STALLED_SHARE = 100_000_000, 2, 0.25
 # them as they are.
 SAMPLE_FIELDS = ("latency", "gpu", "flushed", "flushed_gpu")
 
+# the share of its window that may be throttled before an energy does not count; its counter is good to 4 %
+ENERGY_SPOILT = 0.1
+
 
 @dataclass
 class Samples:
@@ -85,7 +88,7 @@ class Measured:
         """Return the fields of a record; `throttled` names the samples that a throttling machine or a stop spoilt.
 
         Each timing has the readings of its own time: `watch` those of latency, device times and windows, and
-        `flushed_watch` those of the samples with flushed caches; `energy` has the reasons why it does not count.
+        `flushed_watch` those of the samples with flushed caches; `energy` is left out if the machine spoilt it.
         """
         samples_of: dict[str, Samples] = {name: getattr(self, name) for name in SAMPLE_FIELDS}
         fields: dict[str, Any] = {"warmup": self.warmup, "gpu_how": self.method if self.gpu.ns else ""}
@@ -112,7 +115,11 @@ class Measured:
             return self.energy
         start_ns = self.energy["start_ns"]
         watch = readings.summary([(start_ns, start_ns + round(self.energy["s"] * NS))], steal)
-        return self.energy | ({"disturbed": ", ".join(watch["spoilt_s"])} if "spoilt_s" in watch else {})
+        spoilt_s: dict[str, float] = watch.get("spoilt_s", {})
+        if sum(spoilt_s.values()) <= ENERGY_SPOILT * self.energy["s"]:
+            return self.energy
+        seconds = f"{sum(spoilt_s.values()):.1f} of {self.energy['s']:.1f} s"
+        return {"unreadable": f"the machine spoilt {seconds} of its window ({', '.join(spoilt_s)})"}
 
     def _stretches(self, *names: str) -> list[Span]:
         """Return the host time that fields of samples took, together."""
