@@ -34,7 +34,7 @@ def shards(index: Path) -> dict[str, Path]:
     try:
         names = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         files = {key: index.parent / name for key, name in names.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{index.name} is no index of shards, with a `weight_map` ({type(error).__name__})") from None
     outside = [path for path in files.values() if path.parent != index.parent]
     if outside:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
 from bench.files import write_file
+from kernels.cards.reading import read_json_file
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ".commit.json"
@@ -114,7 +115,7 @@ def describe_version(folder: Path = ROOT) -> str:
 
 
 def _from_file(folder: Path, code: str) -> Commit:
-    data = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    data = read_json_file(folder / FILE)
     if data["schema"] > SCHEMA or not re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", data["sha"]):
         raise ValueError("of another version, or no commit")
     return {"sha": data["sha"], "dirty": bool(data["dirty"]) or data["code"] != code, "code": code, "source": "file"}

@@ -56,14 +56,15 @@ def _to_decide(choice: Choice, folders: Sequence[Path], env: Environment) -> Ite
         duration = _duration(rows[:1], folder, rounds, folders)
         yield f"{elsewhere(record, env)}{why} ({duration})", _command(rows[:1], folder, rounds)
         return
-    needed = max(case.samples_missing + len(case.row.latency_samples) for case in alike)
+    needed = max(case.samples_missing + len(case.row.latency_samples) * (not case.disturbed) for case in alike)
     rounds = ceil(needed / P99_SAMPLES) if asks else 1
     seconds = sum(row.records[-1].wall_s + asks * P99_SAMPLES * row.p50_ns / 1e9 for row in rows) * rounds
     what = "their p99" if asks else "what is not on record"
+    what += ", once this machine is quiet" * any(case.disturbed for case in alike)
     which = describe_case(rows[0]) + (f" and {len(rows) - 1} more" if len(rows) > 1 else "")
     options = [*(["--p99"] if asks else []), "--rounds", rounds]
     yield (
-        f"{elsewhere(record, env)}This run may show {what}: of {which} ({_in_words(seconds)})",
+        f"{elsewhere(record, env)}This run may show {what}, of {which} ({_in_words(seconds)})",
         command_again(["run"], record, [row.case for row in rows], *options),
     )
 

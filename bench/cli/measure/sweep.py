@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,12 +10,10 @@ from typing import NamedTuple
 import typer
 
 from bench.cli.again import again
-from bench.cli.console import FAILED, STOPPED, read_records, tell
+from bench.cli.console import FAILED, STOPPED, prepare_folders, read_records, tell
 from bench.cli.measure.cases import estimate_sweep
 from bench.cli.progress import Progress
 from bench.cli.reported import nothing_measured
-from bench.errors import StoreError
-from bench.files import sweep_folders
 from bench.paths import latest_run_folder, new_run_folder
 from bench.plans.choose import ADHOC, Selection, choose
 from bench.plans.plan import Plan
@@ -24,7 +21,6 @@ from bench.records.places import Run
 from bench.records.record import Record
 from bench.runs.run import recorded_sweep
 from bench.runs.sweep import Sweep
-from resnet.cache import cache_dir
 
 
 class Start(NamedTuple):
@@ -62,20 +58,10 @@ def _has_case_of(plan: Plan, folder: Path) -> bool:
     return plan.name != ADHOC or bool(Run(folder).statuses.keys() & {case.name for case in plan.cases})
 
 
-def _prepare_folders() -> None:
-    """Remove what killed processes left among the temporary files; raises StoreError where there is no cache folder."""
-    with suppress(OSError):  # a case that needs temporary files says so
-        sweep_folders()
-    try:
-        cache_dir()
-    except OSError as error:
-        raise StoreError(str(error)) from None
-
-
 def run_sweep(sweep: Sweep) -> list[Record]:
     """Run a sweep; return all records of its folder."""
     plan, folder = sweep.plan, sweep.store.folder
-    _prepare_folders()
+    prepare_folders()
     time = estimate_sweep(sweep) if plan.timed else None
     with Progress(plan.name, sweep.env) as events:
         if time and time.executions:

@@ -171,6 +171,12 @@ def test_a_clock_at_rest_outside_the_window_says_nothing_of_it() -> None:
     assert found.throttled_spans(0.1) != {}
 
 
+def test_a_watching_process_that_was_stopped_is_a_gap_to_the_end_of_the_timing() -> None:
+    readings = Readings([Reading(ns) for ns in range(0, 10**9, 10**8)])
+    assert "gap_s" not in readings.summary([(0, 10**9)])
+    assert readings.summary([(0, 10**8), (10**8, 5 * 10**9)])["gap_s"] == 4.1
+
+
 def test_a_machine_that_tells_nothing_says_so() -> None:
     assert "unreadable" in Readings([], "no reason given").summary()
 
