@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ def files_in(word: str) -> tuple[tuple[Path, ...], str]:
     Hidden files are no pictures: macOS leaves ._a.jpg beside a.jpg. Raises ValueError for a folder without any picture,
     and where Pillow is missing.
     """
-    folder = Path(word).expanduser()
+    folder = Path(os.path.expanduser(word))
     if not folder.is_dir():
         raise ValueError("neither photos, noise, nor a folder")
     named = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())

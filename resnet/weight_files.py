@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 INDEX = ".index.json"  # how the name of an index of shards ends: model.safetensors.index.json
@@ -15,7 +16,7 @@ def locate(word: str | Path) -> tuple[Path, str]:
     `FILE#ENTRY` asks for the weights that a file has under `ENTRY`; dots lead deeper. A file whose own name has such
     an end is meant as it is.
     """
-    path = Path(word).expanduser()
+    path = Path(os.path.expanduser(word))  # unlike Path.expanduser for a user without a home, too
     if "#" not in path.name or path.exists():
         return path, ""
     name, _, entry = path.name.rpartition("#")
@@ -33,7 +34,7 @@ def shards(index: Path) -> dict[str, Path]:
     try:
         names = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         files = {key: index.parent / name for key, name in names.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{index.name} is no index of shards, with a `weight_map` ({type(error).__name__})") from None
     outside = [path for path in files.values() if path.parent != index.parent]
     if outside:

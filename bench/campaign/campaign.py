@@ -41,6 +41,7 @@ from bench.records.store import FILE, Store
 from bench.roofline import ceilings
 from bench.runs.standing import GOOD, standing
 from kernels.cards import places
+from kernels.cards.reading import parse_json, read_bounded
 from kernels.compiled.bundle import BUNDLE_VARIABLE
 
 RESERVE_S = 4.0  # of a budget, reserved for the archive and the summary
@@ -105,9 +106,9 @@ class Campaign:
         """Return the entries of the journal, without lines that cannot be read."""
         entries = []
         with suppress(FileNotFoundError):
-            for line in self.journal.read_text(errors="replace").splitlines():
+            for line in read_bounded(self.journal).splitlines():
                 with suppress(ValueError, TypeError):
-                    entries.append(JournalEntry(**json.loads(line)))
+                    entries.append(JournalEntry(**parse_json(line)))
         return entries
 
     def state(self, task: Task) -> State:

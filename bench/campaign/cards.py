@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from bench.machine.facts import Environment
 from kernels.cards import places
+from kernels.cards.reading import read_json_file
 
 
 def latest_card(results: Path = places.RESULTS) -> str:
@@ -26,7 +26,7 @@ def environment_of_card(name: str, here: Environment) -> Environment:
 
 def _read_environment(folder: Path) -> Environment:
     try:
-        environment: Environment = json.loads((folder / "environment.json").read_text())
+        environment: Environment = read_json_file(folder / "environment.json")
         return environment if environment["gpu"]["name"] else {}
     except (OSError, ValueError, LookupError, TypeError):
         return {}

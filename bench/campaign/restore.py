@@ -17,6 +17,7 @@ from bench.files import write_file
 from bench.machine.provenance import code_of
 from bench.records.store import FILE
 from kernels.cards.places import CEILINGS, TUNED
+from kernels.cards.reading import MOST, open_regular, parse_json
 from kernels.table import Table
 
 DRY = "dry"  # the card of a dry run
@@ -47,7 +48,7 @@ def unpack_into_results(archive: Path, results: Path) -> list[str]:
 
 def _read_members(archive: Path) -> dict[PurePosixPath, bytes]:
     try:
-        with tarfile.open(archive, "r:*") as tar:
+        with open_regular(archive) as file, tarfile.open(fileobj=file, mode="r:*") as tar:
             contents = {PurePosixPath(member.name): _content(tar, member) for member in tar if not member.isdir()}
     except FileNotFoundError:
         raise StoreError(f"{archive} does not exist") from None
@@ -63,6 +64,8 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     file = tar.extractfile(member) if member.isfile() else None
     if file is None:
         raise tarfile.TarError(f"{member.name} is not a plain file")
+    if member.size > MOST:
+        raise tarfile.TarError(f"{member.name} is not a plain file of up to {MOST >> 20} MiB")
     return file.read()
 
 
@@ -82,7 +85,7 @@ def _reason_damaged(name: PurePosixPath, data: bytes) -> str:
     if name.suffix != ".json":
         return ""
     try:
-        content = json.loads(data)
+        content = parse_json(data)
         if name.parts[0] == TUNED:
             Table.from_json(content)
     except (ValueError, KeyError, TypeError) as error:
@@ -106,7 +109,7 @@ def _code_digests(lines: bytes) -> set[str]:
     digests = set()
     for line in lines.splitlines():
         try:
-            digests.add(code_of(json.loads(line)["environment"]))
+            digests.add(code_of(parse_json(line)["environment"]))
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
     return digests
@@ -137,7 +140,7 @@ def _merge(path: Path, old: bytes, data: bytes) -> tuple[str, bytes]:
         return f"{len(new_lines)} lines added", old + end + b"".join(line + b"\n" for line in new_lines)
     if path.parent.name == TUNED and path.suffix == ".json":
         try:
-            joined = Table.read(path).merge(Table.from_json(json.loads(data)))
+            joined = Table.read(path).merge(Table.from_json(parse_json(data)))
         except ValueError as error:
             raise StoreError(f"{error}; move it away, then restore again") from None
         return "joined", joined.to_json().encode()
@@ -152,16 +155,16 @@ def _merge(path: Path, old: bytes, data: bytes) -> tuple[str, bytes]:
 
 def _date_of(data: bytes) -> str:
     try:
-        return str(json.loads(data)["provenance"]["date"])
+        return str(parse_json(data)["provenance"]["date"])
     except (ValueError, KeyError, TypeError):
         return ""
 
 
 def _merge_constants(earlier: bytes, later: bytes) -> bytes:
     """Return the later file, with the experiments and constants that only the earlier has, if that can be read."""
-    new = json.loads(later)
+    new = parse_json(later)
     try:
-        old = json.loads(earlier)
+        old = parse_json(earlier)
         run = {experiment["name"] for experiment in new["experiments"] if experiment["status"] != "skipped"}
         only_earlier = [experiment for experiment in old["experiments"] if experiment["name"] not in run]
         reused = {experiment["name"] for experiment in only_earlier}

@@ -5,7 +5,6 @@ A path is a piece, or a variant in a precision and launch. Its line has a status
 
 from __future__ import annotations
 
-import json
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from bench.machine.provenance import code_of, short
 from bench.records.record import Record
 from bench.records.speed import images_per_second
 from kernels.cards import places
+from kernels.cards.reading import read_json_file
 
 if TYPE_CHECKING:
     from bench.campaign.campaign import Campaign
@@ -192,7 +192,7 @@ def _fit_lines(rows: list[SummaryRow], limit: int) -> list[str]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     """Return the JSON object in a file; an empty one if there is no file."""
-    return dict(json.loads(path.read_text())) if path.exists() else {}
+    return dict(read_json_file(path)) if path.exists() else {}
 
 
 def _if_of_this_code(campaign: Campaign, content: dict[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
 from bench.files import write_file
+from kernels.cards.reading import read_json_file
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ".commit.json"
@@ -35,6 +36,7 @@ CODE = ("bench", "kernels", "resnet", "pyproject.toml")
 GIT_VARIABLES = (
     "GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE",
     "GIT_PREFIX", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_IMPLICIT_WORK_TREE", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE",
+    "LD_PRELOAD", "LD_AUDIT",  # what these load may print among git's answers
 )  # fmt: skip
 
 
@@ -113,7 +115,7 @@ def describe_version(folder: Path = ROOT) -> str:
 
 
 def _from_file(folder: Path, code: str) -> Commit:
-    data = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    data = read_json_file(folder / FILE)
     if data["schema"] > SCHEMA or not re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", data["sha"]):
         raise ValueError("of another version, or no commit")
     return {"sha": data["sha"], "dirty": bool(data["dirty"]) or data["code"] != code, "code": code, "source": "file"}

@@ -6,13 +6,11 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import chain
 
+from bench.machine.watch import OTHER_WORK_LIMIT
 from bench.records.record import Record
 from bench.records.speed import alternate_turns, disturbed_turns
 from bench.report.rows import Row, group_rows
 from bench.text import plural
-
-# a larger share of the machine's time taken by other processes makes a time that of the other work
-OTHER_WORK_LIMIT = 0.1
 
 
 def describe_reliability(records: list[Record], rows: list[Row]) -> str:

@@ -28,7 +28,6 @@ from resnet.cache import tell_notes
 from resnet.code import FOLDERS
 
 WORKER = "bench.worker"
-WHERE_ELSE = "sitecustomize.py and the .pth files of site-packages for what leads there"
 VMSTAT = Path("/proc/vmstat")
 
 
@@ -96,7 +95,7 @@ class Child:
             self._pipes.dump_stack()
         self.kill()
         self._pipes.poll(0)
-        if self._home and self._pipes.answer and (reason := _foreign_code(self._pipes.root, self._home)):
+        if self._home and (reason := self._pipes.foreign_code(self._home.root, self._home is HERE)):
             return Answer("error", reason, {}, self.wall_s)
         return _answer_from(self._pipes, self._timed_out, self._limit_s, self._oom_kills_before, self.wall_s)
 
@@ -182,17 +181,6 @@ def checked(job: Job[A], answer: Answer[Json]) -> Answer[A]:
     except MessageError as error:
         return Answer("crash", f"its process answered with a wrong message: {error}", cast(A, {}), answer.wall_s)
     return Answer(answer.status, answer.reason, data, answer.wall_s)
-
-
-def _foreign_code(root: str, home: Home) -> str:
-    """Return a sentence where a child that names `root` as its code's ran other code than that of `home`, or "".
-
-    A child of an older commit names none, and `bench.runs.worktree` has checked what it imports.
-    """
-    if root == str(home.root.resolve()) or (not root and home is not HERE):
-        return ""
-    other = f"the code of another checkout, {Path(root).name}" if root else "another version of the code"
-    return f"its process ran {other}; see {WHERE_ELSE}"
 
 
 def _spawn(module: str, home: Home) -> tuple[subprocess.Popen[bytes], int]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from bench.errors import StoreError
 from bench.files import write_file
 from bench.kinds import TABLE
+from kernels.cards.reading import parse_json, read_bounded
 from kernels.table import Table
 
 STATUSES = {
@@ -108,8 +109,8 @@ def read_table(path: Path) -> Table:
 
 def _read_trials(path: Path) -> Iterator[Trial]:
     """Yield the trials whose line is whole."""
-    for line in path.read_text(errors="replace").splitlines():
+    for line in read_bounded(path).splitlines():
         try:
-            yield Trial(**json.loads(line))
+            yield Trial(**parse_json(line))
         except (ValueError, TypeError):
             continue

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.runs.job import Ended
+from bench.worker.runtime import unfit_for_compilers
 from resnet.cache import CacheError
 from resnet.code import CodeError, Unserved, blame
 
@@ -41,6 +42,8 @@ def describe_failure(error: Exception) -> Ended:
     if isinstance(error, CodeError | CannotJudge | CacheError):
         return {"status": status, "reason": str(error)}
     name = type(error).__name__
+    if "CompileError" in f"{name} {error}" and (reason := unfit_for_compilers()):
+        return {"status": status, "reason": reason}
     text = str(error) or name
     frame = traceback.extract_tb(error.__traceback__)[-1]
     where = blame(error) or f"{Path(frame.filename).name}:{frame.lineno}"

@@ -22,6 +22,7 @@ from typing import Any
 
 from kernels.cards.files import open_atomic
 from kernels.cards.owned import owned_folder
+from kernels.cards.reading import MOST, parse_json
 from kernels.kinds import KINDS
 
 BUNDLE_VARIABLE = "RESNET_BENCH_BUNDLE"  # environment variable: the bundle that a process uses
@@ -163,7 +164,7 @@ def read_head(path: Path) -> dict[str, Any]:
             member = file.extractfile(first) if first and first.name == HEAD else None
             if member is None:
                 raise ValueError("it does not begin with a head")
-            head: dict[str, Any] = json.loads(member.read())
+            head: dict[str, Any] = parse_json(member.read(MOST))
         if head["schema"] != SCHEMA:
             raise ValueError(f"schema {head['schema']}, and this version reads {SCHEMA}")
         maker_of(head)
