@@ -66,7 +66,8 @@ def _is_full(folder: str) -> bool:
         room = os.statvfs(folder)
     except OSError:
         return False
-    return room.f_bavail * room.f_frsize < LEAST_ROOM or (room.f_files > 0 and room.f_favail == 0)
+    no_space = room.f_blocks > 0 and room.f_bavail * room.f_frsize < LEAST_ROOM
+    return no_space or (room.f_files > 0 and room.f_favail == 0)
 
 
 def _chain(error: BaseException) -> Iterator[str]:
