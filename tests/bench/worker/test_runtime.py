@@ -61,3 +61,12 @@ def test_a_compiler_that_cannot_take_its_folder_is_a_sentence_with_the_cure() ->
         "reason": "torch.compile's compiler takes no space or quote in the path of its files: "
         "set TMPDIR and TORCHINDUCTOR_CACHE_DIR to folders without",
     }
+
+
+@pytest.mark.parametrize(("why", "status"), [("", "memory"), (": Operation not permitted", "error")])
+def test_a_library_that_the_linker_has_no_memory_for_is_no_broken_one(why: str, status: str) -> None:
+    error = ImportError(f"/lib/a.so: failed to map segment from shared object{why}")
+    try:
+        raise error
+    except ImportError:
+        assert describe_failure(error)["status"] == status
