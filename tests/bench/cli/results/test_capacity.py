@@ -69,7 +69,7 @@ def test_samples_enough_for_a_p99_are_an_answer_and_too_few_name_the_run(
     (group,) = json.loads(result.stdout)
     assert (result.exit_code, group["sure"]) == (4, False)
     assert "--p99" in group["run"]
-    assert all(name in group["run"] for name in EAGER)
+    assert EAGER[0] in group["run"]
 
 
 def test_json_holds_the_rates_and_the_devices_of_a_load(folder: Path) -> None:
