@@ -29,7 +29,8 @@ def files_in(word: str) -> tuple[tuple[Path, ...], str]:
     if find_spec("PIL") is None:
         raise ValueError("reading pictures needs Pillow: pip install pillow")
     more = f" and {len(hidden) - 1} more" if len(hidden) > 1 else ""
-    return files, f"passed over {hidden[0].name}{more}, hidden and so no pictures" if hidden else ""
+    first = hidden[0].name.encode(errors="replace").decode() if hidden else ""  # a name may be no text
+    return files, f"passed over {first}{more}, hidden and so no pictures" if hidden else ""
 
 
 def judge_files(word: str) -> str:

@@ -146,8 +146,9 @@ def _of_windows(
     rates = [
         [rate for record in side for turn, rate in turn_rates(record).items() if turn not in without] for side in sides
     ]
-    if not all(rates):
-        return None
+    if not all(rates):  # all was disturbed: a ratio without an interval, where both have a throughput
+        rates = [[images_per_second(record) for record in side if record.throughput] for side in sides]
+        return SpeedRatio(median(rates[0]) / median(rates[1]), None, None, "none", 0) if all(rates) else None
     value = median(rates[0]) / median(rates[1])
     one, other = (_window_rates(side, number) for side in sides)
     ours_interval, theirs_interval = (median_interval(each, confidence) for each in (one, other))

@@ -22,6 +22,8 @@ OUT_OF_MEMORY = (
     "failed to allocate memory",
     "bad_alloc",
     "memoryerror",
+    "cannot map zero-fill pages",  # the dynamic linker's, of a library that is imported
+    "failed to map segment from shared object\n",  # its last words: where no program may be run a reason follows
 )
 
 
@@ -79,4 +81,4 @@ def _chain(error: BaseException) -> Iterator[str]:
 
 
 def _is_for_want_of_memory(error: BaseException) -> bool:
-    return any(part in text.lower() for text in _chain(error) for part in OUT_OF_MEMORY)
+    return any(part in f"{text.lower()}\n" for text in _chain(error) for part in OUT_OF_MEMORY)

@@ -54,8 +54,9 @@ def settle_folders() -> None:
         )
     home = Path(os.path.expanduser("~"))
     if not home.is_absolute() or not home.is_dir():
+        cache.cache_dir()  # which makes the folder, or says why not
+    if not home.is_absolute() or not home.is_dir():
         os.environ["HOME"] = str(cache.private_dir())
-        cache.notes.append(f"caches are in {os.environ['HOME']}: this user has no home; HOME=DIR names one")
     elif not os.access(home, os.W_OK | os.X_OK):
         os.environ.setdefault(TRITON, str(cache.private_dir() / "triton"))
 

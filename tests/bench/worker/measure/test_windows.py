@@ -13,9 +13,9 @@ from torch import Tensor
 from bench.machine.readings import Reading, Readings
 from bench.machine.watch import OTHER_WORK, Watch
 from bench.plans.plan import Settings
-from bench.worker.measure.clock import Clock
+from bench.worker.measure.clock import QUOTA, Clock
 from bench.worker.measure.measure import measure
-from bench.worker.measure.windows import Window, measure_throughput, median_window, window_fields
+from bench.worker.measure.windows import Window, longest_wait, measure_throughput, median_window, window_fields
 from tests.bench.worker.measure.clocks import INPUTS, MS, FakeClock, forever
 
 TURN_MS = 150
@@ -56,6 +56,16 @@ def test_where_waits_are_not_counted_the_work_of_others_is_read_beside() -> None
     busy = Readings([Reading(k * 50 * MS, ticks=10 * k, others=0 if k < 4 else 5 * (k - 4)) for k in range(20)])
     assert reasons(windows((1.9, None), (1.9, None), (1.9, None)), busy) == ["", OTHER_WORK, OTHER_WORK]
     assert reasons(windows((1.9, 0.0), (1.9, 0.0), (1.9, 0.0)), busy) == ["", "", ""]
+
+
+def test_the_thread_that_waited_longest_counts_without_what_a_quota_held_back() -> None:
+    before, after = {"1": 5, "2": 100}, {"1": 45, "2": 110, "3": 7}
+    assert longest_wait(before, after) == 40
+    assert longest_wait(before | {QUOTA: 3}, after | {QUOTA: 33}) == 10
+    assert longest_wait(before | {QUOTA: 3}, after | {QUOTA: 99}) == 0
+    assert longest_wait({}, {}) is None
+    waits = Clock().waits()
+    assert not waits or (QUOTA in waits and str(os.getpid()) in waits)
 
 
 def test_the_throughput_is_of_the_least_disturbed_windows() -> None:
