@@ -70,7 +70,7 @@ class Store:
             room = os.statvfs(self.folder)
         except OSError as error:
             raise StoreError(f"cannot append to {self.file}: {error.strerror}; choose another folder with -o") from None
-        if 0 <= room.f_bavail * room.f_frsize < LEAST_ROOM:
+        if room.f_blocks and room.f_bavail * room.f_frsize < LEAST_ROOM:
             raise StoreError(
                 f"there is no room for records in {self.folder}: free some space there, or choose another with -o"
             )

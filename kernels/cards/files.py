@@ -15,7 +15,7 @@ from typing import IO
 from kernels.cards.owned import owned_file, sweep
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NAME = 64  # characters of a file's name that its temporary name has: a name has 255 bytes at most
+NAME = 48  # characters of a name that its temporary name has, of four bytes at most: a name has 255 bytes at most
 
 
 @contextmanager
