@@ -20,7 +20,9 @@ from typing import IO, Any
 
 from bench.errors import USAGE, StoreError
 from bench.kinds import KINDS, in_the_way, kind_of
-from kernels.cards.files import NO_ROOM, describe_room, is_replaced, open_atomic
+from kernels.cards.files import NO_ROOM as NO_ROOM
+from kernels.cards.files import describe_room as describe_room
+from kernels.cards.files import is_replaced, open_atomic
 from kernels.cards.owned import owned_folder as owned_folder
 from kernels.cards.owned import sweep_folders as sweep_folders
 from kernels.cards.reading import read_json_file

@@ -48,7 +48,7 @@ def half_width_percent(half_width: float, places: int = 1) -> str:
 
 
 def plus_minus(half_width: float | None) -> str:
-    """Return a relative half-width as `±3%`, to a tenth below one percent; nothing where it is not known."""
+    """Return half a relative interval as `±3%`, to a tenth below one percent; nothing where it is not known."""
     if half_width is None:
         return ""
     return f"±{half_width_percent(half_width, 1 if half_width < 0.00995 else 0)}%"

@@ -16,7 +16,7 @@ import os
 import stat
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -146,6 +146,12 @@ def cached_file(
         raise CacheError(f"{elsewhere} cannot be written: {reason}; set {VARIABLE} to another folder") from None
 
 
+def tell_notes(sentences: Iterable[str]) -> None:
+    """Warn of what another process had in `notes`."""
+    for text in sentences:
+        _tell(text)
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
@@ -186,8 +192,8 @@ def _make(path: Path, write: Callable[[Path], None]) -> bool:
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
-        cure = f"or set {VARIABLE} to another folder"
-        raise CacheError(f"the cache folder is full: {describe_room(error, path.parent)}, {cure}") from error
+        cure = f"{describe_room(error, path.parent)}, or set {VARIABLE} to another folder"
+        raise CacheError(f"cannot write to the cache folder: {error.strerror}; {cure}") from error
     return False
 
 

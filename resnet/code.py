@@ -62,7 +62,9 @@ _authors: set[Path] = set()  # the folders of loaded code, and of single-file mo
 def folders() -> list[str]:
     """Return the folders that are searched before the installed packages, which are the current one unless told."""
     named = os.environ.get(FOLDERS)
-    return named.split(os.pathsep) if named else [str(Path.cwd())]
+    if named and not os.path.isdir(named):  # one folder may have the separator in its name
+        return named.split(os.pathsep)
+    return [named or str(Path.cwd())]
 
 
 def find_code(name: str) -> str | None:

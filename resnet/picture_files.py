@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ def files_in(word: str) -> tuple[tuple[Path, ...], str]:
     Hidden files are no pictures: macOS leaves ._a.jpg beside a.jpg. Raises ValueError for a folder without any picture,
     and where Pillow is missing.
     """
-    folder = Path(word).expanduser()
+    folder = Path(os.path.expanduser(word))
     if not folder.is_dir():
         raise ValueError("neither photos, noise, nor a folder")
     named = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
@@ -28,7 +29,8 @@ def files_in(word: str) -> tuple[tuple[Path, ...], str]:
     if find_spec("PIL") is None:
         raise ValueError("reading pictures needs Pillow: pip install pillow")
     more = f" and {len(hidden) - 1} more" if len(hidden) > 1 else ""
-    return files, f"passed over {hidden[0].name}{more}, hidden and so no pictures" if hidden else ""
+    first = hidden[0].name.encode(errors="replace").decode() if hidden else ""  # a name may be no text
+    return files, f"passed over {first}{more}, hidden and so no pictures" if hidden else ""
 
 
 def judge_files(word: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 INDEX = ".index.json"  # how the name of an index of shards ends: model.safetensors.index.json
@@ -15,7 +16,7 @@ def locate(word: str | Path) -> tuple[Path, str]:
     `FILE#ENTRY` asks for the weights that a file has under `ENTRY`; dots lead deeper. A file whose own name has such
     an end is meant as it is.
     """
-    path = Path(word).expanduser()
+    path = Path(os.path.expanduser(word))  # unlike Path.expanduser for a user without a home, too
     if "#" not in path.name or path.exists():
         return path, ""
     name, _, entry = path.name.rpartition("#")

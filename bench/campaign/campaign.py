@@ -39,7 +39,7 @@ from bench.records.record import Record
 from bench.records.same import RESUME, SweepConditions, differences
 from bench.records.store import FILE, Store
 from bench.roofline import ceilings
-from bench.runs.standing import GOOD
+from bench.runs.standing import GOOD, standing
 from kernels.cards import places
 from kernels.cards.reading import parse_json, read_bounded
 from kernels.compiled.bundle import BUNDLE_VARIABLE
@@ -127,7 +127,7 @@ class Campaign:
         """Return the state of a sweep, by its records; it has failed if TRIES tries in this state added none."""
         due = self._due_executions(task)
         records = {(record.case, record.round): record for record in self.records(task)}
-        done = [records[key] for key in due if key in records]
+        done = [records[key] for key in due if key in standing(records.values(), retry=False)]
         failures = [record for record in done if record.status not in GOOD]
         counts = f"{len(done)} of {len(due)} executions" + (f", {len(failures)} not ok" if failures else "")
         if len(done) < len(due):
@@ -227,10 +227,13 @@ class Campaign:
             path = self.root / name
             if mode == "a" and path.exists() and path.read_bytes()[-1:] not in (b"", b"\n"):
                 text = f"\n{text}"  # the last line was cut short
-            with path.open(mode) as file:
-                file.write(text)
-        except OSError as error:
-            self.log.trouble = f"{self.root / name}: {error.strerror}"
+            if mode == "w":
+                write_file(path, text)
+            else:
+                with path.open(mode) as file:
+                    file.write(text)
+        except (OSError, StoreError) as error:
+            self.log.trouble = str(error)
 
     def command(self, task: Task, seconds: float) -> list[str]:
         """Return the task's command with its values filled in; creates the folders that it writes to."""

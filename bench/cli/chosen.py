@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +16,9 @@ from bench.commands import command_line
 from bench.errors import BenchError
 from bench.records import places
 from bench.records.places import Run, latest_like, latest_run, latest_two, results_at, runs_in, shown
-from bench.records.store import FILE
+from bench.records.store import FILE, Store
+from bench.runs.ab import LOOKS
+from bench.text import plural
 
 DEFAULT = "Results folders, or names kept with --save.  \\[default: the latest run]"
 Results = Annotated[list[Path] | None, Argument(metavar="[DIR...]", help=DEFAULT, autocompletion=complete_results)]
@@ -93,3 +96,7 @@ def save_as(name: str | None, folders: Sequence[Path]) -> None:
         if len(folders) > 1:
             raise BenchError("--save keeps one results folder: name one")
         hint(places.save(name, folders[0]))
+        measured = [record.case for record in Store(folders[0]).read() if record.status == "ok"]
+        rounds = min(Counter(measured).values(), default=0)
+        if rounds < (least := LOOKS[0]):
+            hint(f"It has {rounds} {plural(rounds, 'round')}, and a verdict takes {least} a side: --rounds {least}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -31,15 +31,15 @@ from bench.errors import STOPPED as STOPPED
 from bench.errors import UNABLE as UNABLE
 from bench.errors import UNDECIDED as UNDECIDED
 from bench.errors import USAGE as USAGE
-from bench.errors import BenchError
-from bench.files import ANOTHER, Replacing, write_json
+from bench.errors import BenchError, StoreError
+from bench.files import ANOTHER, Replacing, sweep_folders, write_json
 from bench.lines import Line
 from bench.machine.environment import device, hardware, no_cuda
 from bench.machine.facts import Environment
 from bench.records.record import Record
 from bench.records.store import Lost, narrow_records, read_folders
 from bench.report.views import VIEWS
-from resnet.cache import CacheWarning
+from resnet.cache import CacheWarning, cache_dir
 
 err = Screen(stderr=True, highlight=False)
 
@@ -127,6 +127,16 @@ def cache_warnings_as_sentences() -> None:
             tell(f"bench: {message}")
 
     warnings.showwarning = show
+
+
+def prepare_folders() -> None:
+    """Remove what killed processes left among the temporary files; raises StoreError where there is no cache folder."""
+    with suppress(OSError):  # a case that needs temporary files says so
+        sweep_folders()
+    try:
+        cache_dir()
+    except OSError as error:
+        raise StoreError(str(error)) from None
 
 
 def print_lines(lines: Iterable[Line], console: Console = out) -> None:

@@ -61,7 +61,7 @@ class Progress(Events):
         """Print a row of a case that waits for its turns: its median latency, and the images per second of that."""
         self.running.discard(case)
         rate = case.batch / p50_ns * 1e9
-        err.print(f"{case.name}  so far {p50_ns / 1e6:.4g} ms, {rate:.4g} images/s", markup=False, soft_wrap=True)
+        hint(f"{case.name}  so far {p50_ns / 1e6:.4g} ms, {rate:.4g} images/s")
 
     def turn(self, case: Case, number: int) -> None:
         self.what = case.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -46,4 +47,4 @@ def absolute_input(word: str) -> str:
     Raises PlanError where it names no pictures.
     """
     check_input(word)
-    return word if word in ("photos", "noise") else str(Path(word).expanduser().absolute())
+    return word if word in ("photos", "noise") else str(Path(os.path.expanduser(word)).absolute())

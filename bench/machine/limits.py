@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 MOUNT, OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
@@ -12,13 +13,34 @@ UNIFIED = ("", "unified")  # where version 2 is mounted: alone, or beside versio
 
 def cpu_quota(mount: Path = MOUNT, groups: Path = OWN) -> float | None:
     """Return the cores' worth of time that this process may have; None without a limit. Raises OSError, ValueError."""
-    shares = []
+    return min((share for _, share in _quotas(mount, groups)), default=None)
+
+
+def _quotas(mount: Path, groups: Path) -> Iterator[tuple[Path, float]]:
+    """Yield the folders of the control groups with a quota, and that in cores."""
     for folder in _groups("cpu", mount, groups):
         for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
             with suppress(FileNotFoundError):
                 quota, period = " ".join((folder / name).read_text() for name in names).split()
-                shares += [] if quota in ("max", "-1") else [int(quota) / int(period)]
-    return min(shares, default=None)
+                if quota not in ("max", "-1"):
+                    yield folder, int(quota) / int(period)
+
+
+def held_back_ns(mount: Path = MOUNT, groups: Path = OWN) -> int:
+    """Return the nanoseconds for which quotas kept this process's groups from running, each core's added up."""
+    units = {"throttled_usec": 1000, "throttled_time": 1}  # of version 2, and of 1
+    held = 0
+    with suppress(OSError, ValueError):
+        for folder in _with_quota(mount, groups):
+            for line in (folder / "cpu.stat").read_text().splitlines():
+                name, count = line.split()
+                held += units.get(name, 0) * int(count)
+    return held
+
+
+@cache
+def _with_quota(mount: Path, groups: Path) -> list[Path]:
+    return list(dict.fromkeys(folder for folder, _ in _quotas(mount, groups)))
 
 
 def free_memory(mount: Path = MOUNT, groups: Path = OWN) -> int:

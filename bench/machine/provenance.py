@@ -36,6 +36,7 @@ CODE = ("bench", "kernels", "resnet", "pyproject.toml")
 GIT_VARIABLES = (
     "GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE",
     "GIT_PREFIX", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_IMPLICIT_WORK_TREE", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE",
+    "LD_PRELOAD", "LD_AUDIT",  # what these load may print among git's answers
 )  # fmt: skip
 
 

@@ -94,6 +94,8 @@ class Readings:
             return {"unreadable": self.why or "no reading fell into the timing"}
         summary: dict[str, Any] = {"readings": len(readings), "period_s": PERIOD_S}
         gaps = [(later.ns - earlier.ns) / 1e9 for part in parts for earlier, later in pairwise(part.readings)]
+        # readings go on after the timing, but those of a watching process that was stopped
+        gaps += [(last - self.readings[-1].ns) / 1e9 for _, last in stretches[-1:] if last < 1 << 63]
         if self.why:
             summary["unreadable"] = self.why
         if gaps and max(gaps) > GAP_S:

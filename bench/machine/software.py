@@ -53,7 +53,7 @@ module = importlib.import_module({name!r})
 top = sys.modules[{top!r}]
 scope = {{{top!r}: top}}
 detail = eval({expression!r}, scope) if {expression!r} else ""
-print(json.dumps([str(getattr(top, "__version__", "")), str(detail)]))
+print("\\nanswer:", json.dumps([str(getattr(top, "__version__", "")), str(detail)]))
 """
 
 
@@ -81,7 +81,8 @@ def _module(name: str, expression: str) -> Software:
     if code:
         return Software(name, "", seconds, _last_line(output))
     try:
-        version, detail = json.loads(output.strip().splitlines()[-1])
+        # others print at an interpreter's start and end
+        version, detail = json.loads(re.findall(r"^answer: (.*)$", output, re.M)[-1])
     except (ValueError, IndexError):
         return Software(name, "", seconds, f"it printed {_last_line(output)!r}")
     return Software(name, f"{version} {detail}".strip(), seconds, "")

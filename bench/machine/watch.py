@@ -22,7 +22,8 @@ from typing import Any
 from bench.machine.environment import PYTHON, child_variables, clock_reasons, gpu_handle, gpus_hidden
 from bench.machine.readings import PERIOD_S, Reading, Readings
 
-# A greater share of all cores' time, or of a window in which a thread waited for a core, disturbs a CPU's timing.
+# A greater share of all cores' time, or of a window in which a thread waited for a core, disturbs a CPU's timing
+# (docs/METHODOLOGY.md has what was measured).
 OTHER_WORK_LIMIT = 0.1
 OTHER_WORK = "other work"
 CORES_READ = 4  # cores whose frequency is read: a read may interrupt the core

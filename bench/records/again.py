@@ -15,13 +15,15 @@ from typing import Any
 
 from bench.commands import command_line
 from bench.errors import PlanError
-from bench.machine.environment import gpu
+from bench.machine.environment import device, gpu
+from bench.machine.facts import Environment
 from bench.plans.case import MAX, Case
 from bench.plans.choose import ADHOC
+from bench.plans.eligible import why_not
 from bench.plans.plan import AXES, Plan, load_plan, plan_names
 from bench.plans.settings import P99_SAMPLES, Settings, changed_settings
 from bench.records.record import Record, read_each
-from bench.records.same import FREE
+from bench.records.same import FREE, GROUP, SweepConditions, differences
 from bench.records.store import FILE
 
 FRESH = "fresh"  # state of the compile caches under --cold alone
@@ -67,6 +69,14 @@ def _command(words: Sequence[object], naming: Sequence[str], rest: Sequence[obje
         return command_line(*words, *naming, *rest)
     behind = shlex.join(map(str, [*naming, *rest]))
     return f"`{command_line(*words)}` with {' and '.join(missing)}, which no record has, and {behind}"
+
+
+def elsewhere(record: Record, env: Environment) -> str:
+    """Return the words that a run like a record's is for its own machine, and why not for this one; else nothing."""
+    now = SweepConditions(device(env), env, {}, record.seed, record.input)
+    differing = differences([record], now, GROUP)
+    reason = f"here is another {', another '.join(differing)}" if differing else why_not(record.case, env)
+    return f"On the machine of these records ({reason}): " if reason else ""
 
 
 def first_record(folder: Path, cases: Collection[str]) -> Record | None:

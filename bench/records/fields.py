@@ -69,17 +69,13 @@ class Throttled(TypedDict, total=False):
 
 
 class Energy(TypedDict, total=False):
-    """Joules of the whole card over a window, or `unreadable` alone, with the reason.
-
-    `disturbed` has the reason why the window does not count.
-    """
+    """Joules of the whole card over a window, or `unreadable` alone, with the reason."""
 
     unreadable: str
     joules: float
     images: Positive
     start_ns: Count
     s: Seconds
-    disturbed: str
     temperature_c: Annotated[list[float], Like(tuple[float, float])]  # before and after
 
 

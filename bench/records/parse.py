@@ -7,13 +7,14 @@ text for numpy to read would halve it, but pass by `Record.parse` and its upgrad
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bench.machine.environment import PYTHON, child_variables, cores
 from bench.records.columns import row_maker, schema
@@ -94,14 +95,22 @@ class _Helper:
     """
 
     def __init__(self, file: Path, ranges: list[tuple[int, int]], samples: bool) -> None:
-        self.child = subprocess.Popen(
-            [*PYTHON, "-c", "from bench.records.parse import _helper_main; _helper_main()"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=child_variables(),
-            start_new_session=True,  # Ctrl-C is the parent's to handle
-        )
-        self.stream: Any = None
+        reader, writer = os.pipe()  # its stdout may have what others print there at an interpreter's start
+        self.rows, self.stream = os.fdopen(reader, "rb"), cast(Any, None)
+        try:
+            self.child = subprocess.Popen(
+                [*PYTHON, "-c", f"from bench.records.parse import _helper_main; _helper_main({writer})"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                pass_fds=(writer,),
+                env=child_variables(),
+                start_new_session=True,  # Ctrl-C is the parent's to handle
+            )
+        except OSError:
+            self.rows.close()
+            raise
+        finally:
+            os.close(writer)
         assert self.child.stdin
         with suppress(BrokenPipeError), self.child.stdin as pipe:
             pipe.write(json.dumps([str(file), ranges, samples]).encode())
@@ -111,7 +120,7 @@ class _Helper:
         import pyarrow as pa
 
         try:
-            self.stream = self.stream or pa.ipc.open_stream(self.child.stdout)
+            self.stream = self.stream or pa.ipc.open_stream(self.rows)
             rows, metadata = self.stream.read_next_batch_with_custom_metadata()
             return ParsedLines(rows, **json.loads(metadata[b"bench"]))
         except (OSError, StopIteration, pa.ArrowException):
@@ -120,16 +129,15 @@ class _Helper:
     def close(self) -> None:
         self.child.kill()
         self.child.wait()
-        assert self.child.stdout
-        self.child.stdout.close()
+        self.rows.close()
 
 
-def _helper_main() -> None:
-    """Parse the ranges that stdin names, and write their rows to stdout: the program of a helper process."""
+def _helper_main(rows: int) -> None:
+    """Parse the ranges that stdin names, and write them to the file descriptor `rows`: a helper process's program."""
     import pyarrow as pa
 
     file, ranges, samples = json.load(sys.stdin)
-    with pa.ipc.new_stream(sys.stdout.buffer, schema(samples, inner=True)) as stream:
+    with os.fdopen(rows, "wb") as file_of_rows, pa.ipc.new_stream(file_of_rows, schema(samples, inner=True)) as stream:
         for start, stop in ranges:
             part = parse_lines(Path(file), start, stop, samples)
             metadata = {"lines": part.lines, "damage": part.damage, "end": part.end}

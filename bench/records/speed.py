@@ -7,13 +7,12 @@ other, whose intervals are combined. So a ratio's interval is of the noise that 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from math import exp, log
 from statistics import median
 from typing import Literal
 
-from bench.records.fields import Window
 from bench.records.record import Record
 from bench.stats import Ratio, median_interval, ratio
 
@@ -57,25 +56,13 @@ def turn_rates(record: Record) -> dict[Turn, float]:
 
 def alternate_turns(records: Iterable[Record]) -> set[Turn]:
     """Return the turns of the records that have several: those that cases took alternately."""
-    return {turn for turn, _ in _windows_by_turn(records)}
+    turns = [{(record.round, window.get("turn", 0)) for window in record.windows} for record in records]
+    return set().union(*(of_record for of_record in turns if len(of_record) > 1))
 
 
 def disturbed_turns(records: Iterable[Record]) -> set[Turn]:
     """Return the turns that count for none of these records, as one of them has disturbed windows alone in it."""
-    return {
-        turn
-        for record in records
-        if len({window["turn"] for window in record.windows}) > 1
-        for turn in {(record.round, window["turn"]) for window in record.windows} - turn_rates(record).keys()
-    }
-
-
-def _windows_by_turn(records: Iterable[Record]) -> Iterator[tuple[Turn, Window]]:
-    """Yield the windows of the records that have several turns, each with its turn."""
-    for record in records:
-        windows = [((record.round, window.get("turn", 0)), window) for window in record.windows]
-        if len({turn for turn, _ in windows}) > 1:
-            yield from windows
+    return {turn for record in records for turn in alternate_turns([record]) - turn_rates(record).keys()}
 
 
 def speed_ratio(
@@ -83,21 +70,19 @@ def speed_ratio(
 ) -> SpeedRatio | None:
     """Return images/s of the case of `ours` over those of the case of `theirs`; a record of each for every round.
 
-    The turns of `without` do not count. It is None where no round, or turn, has a rate of both. `confidence` is the
-    interval's.
+    The turns of `without` do not count. It is None where no round has a rate of both. `confidence` is the interval's.
     """
     by_round = _logs_by_round(ours, theirs, without)
-    if not by_round:
-        return None
     if len(by_round) > 1:
         over_rounds: Ratio = ratio(_as_pairs(by_round), confidence)
         return SpeedRatio(over_rounds.value, over_rounds.low, over_rounds.high, "rounds", over_rounds.rounds)
-    (logs,) = by_round.values()
-    if len(logs) > 1 and _alternate(ours, theirs, next(iter(by_round))):
-        interval = median_interval(logs, confidence)
-        low, high = (exp(interval[0]), exp(interval[1])) if interval else (None, None)
-        return SpeedRatio(exp(median(logs)), low, high, "turns", len(logs))
-    return _of_windows(ours, theirs, exp(median(logs)), next(iter(by_round)), confidence)
+    for logs in by_round.values():
+        if len(logs) > 1:
+            interval = median_interval(logs, confidence)
+            low, high = (exp(interval[0]), exp(interval[1])) if interval else (None, None)
+            return SpeedRatio(exp(median(logs)), low, high, "turns", len(logs))
+    both = {record.round for record in ours} & {record.round for record in theirs}
+    return _of_windows(ours, theirs, min(by_round or both), without, confidence) if both else None
 
 
 def pairs_by_round(
@@ -125,16 +110,6 @@ def _logs_by_round(
     return by_round
 
 
-def _alternate(ours: Sequence[Record], theirs: Sequence[Record], number: int) -> bool:
-    """Return whether the windows of a round were taken side by side, and not by a sweep that was resumed between."""
-    (first, last), (other_first, other_last) = (
-        (min(starts), max(starts))
-        for side in (ours, theirs)
-        if (starts := [w.get("start_ns", 0) for record in side if record.round == number for w in record.windows])
-    )
-    return first <= other_last and other_first <= last
-
-
 def images_per_second(record: Record) -> float:
     """Return the images per second of the record's throughput."""
     return record.throughput["images"] / record.throughput["ns"] * 1e9
@@ -160,11 +135,23 @@ def _window_rates(records: Sequence[Record], number: int) -> list[float]:
 
 
 def _of_windows(
-    ours: Sequence[Record], theirs: Sequence[Record], value: float, number: int, confidence: float
-) -> SpeedRatio:
-    """Combine the intervals of two processes that ran apart: the lowest of one over the highest of the other."""
-    one, other = _window_rates(ours, number), _window_rates(theirs, number)
-    ours_interval, theirs_interval = (median_interval(rates, confidence) for rates in (one, other))
+    ours: Sequence[Record], theirs: Sequence[Record], number: int, without: Collection[Turn], confidence: float
+) -> SpeedRatio | None:
+    """Combine the intervals of two processes of a round: the lowest of one over the highest of the other.
+
+    They share no turn, as they ran one after the other: without turns, on either side of a stop, or in parts of a group
+    that had no room beside each other.
+    """
+    sides = [[record for record in side if record.round == number] for side in (ours, theirs)]
+    rates = [
+        [rate for record in side for turn, rate in turn_rates(record).items() if turn not in without] for side in sides
+    ]
+    if not all(rates):  # all was disturbed: a ratio without an interval, where both have a throughput
+        rates = [[images_per_second(record) for record in side if record.throughput] for side in sides]
+        return SpeedRatio(median(rates[0]) / median(rates[1]), None, None, "none", 0) if all(rates) else None
+    value = median(rates[0]) / median(rates[1])
+    one, other = (_window_rates(side, number) for side in sides)
+    ours_interval, theirs_interval = (median_interval(each, confidence) for each in (one, other))
     if ours_interval is None or theirs_interval is None:
         return SpeedRatio(value, None, None, "none", min(len(one), len(other)))
     low, high = ours_interval[0] / theirs_interval[1], ours_interval[1] / theirs_interval[0]

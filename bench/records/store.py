@@ -15,11 +15,13 @@ from io import FileIO
 from pathlib import Path
 
 from bench.errors import StoreError
+from bench.files import NO_ROOM, describe_room
 from bench.plans.words import narrow
 from bench.records.record import Record, read_each
 
 FILE = "records.jsonl"
 NAMED = 10  # lines left out of a file that are named, each with its reason
+LEAST_ROOM = 16 << 10  # bytes, about a record's
 FOLDER_ROUNDS = 1 << 40  # an offset between the rounds of folders that are read apart
 
 
@@ -46,6 +48,10 @@ class Store:
             ) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._check_appending()
+        except StoreError:
+            os.close(descriptor)
+            raise
         except OSError:
             os.close(descriptor)
             raise StoreError(
@@ -55,6 +61,19 @@ class Store:
             yield self
         finally:
             os.close(descriptor)  # and with it the lock; the file stays, as unlinking it would race
+
+    def _check_appending(self) -> None:
+        """Raise StoreError where no record could be appended, before a case is measured."""
+        try:
+            if self.file.exists():
+                self.file.open("ab").close()
+            room = os.statvfs(self.folder)
+        except OSError as error:
+            raise StoreError(f"cannot append to {self.file}: {error.strerror}; choose another folder with -o") from None
+        if 0 <= room.f_bavail * room.f_frsize < LEAST_ROOM:
+            raise StoreError(
+                f"there is no room for records in {self.folder}: free some space there, or choose another with -o"
+            )
 
     def append(self, record: Record) -> None:
         """Write one record to disk. Raises StoreError, and leaves the file as it was, if it cannot be written whole."""
@@ -73,9 +92,10 @@ class Store:
                     file.truncate(size)
                     raise
         except OSError as error:
-            cure = "free some space, then --resume" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
-            message = f"cannot append to {self.file}: {error.strerror}; what was there is whole"
-            raise StoreError(f"{message}; {cure}" if cure else message) from None
+            whole = "what was there is whole" if self.file.exists() else "the file is no longer there"
+            message = f"cannot append to {self.file}: {error.strerror}; {whole}"
+            cure = f"; {describe_room(error, self.folder)}, then --resume" if error.errno in NO_ROOM else ""
+            raise StoreError(message + cure) from None
 
     def read(self) -> list[Record]:
         """Return the records in the order they were written; of a round that was run again, the last.

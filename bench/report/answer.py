@@ -13,13 +13,14 @@ from functools import cached_property
 from itertools import chain
 from typing import Any, Literal
 
+from bench.machine.watch import OTHER_WORK_LIMIT
 from bench.plans.case import Case
 from bench.plans.plan import plan_names
 from bench.plans.words import label
 from bench.records.baseline import BASELINE, Against
 from bench.records.record import Record
-from bench.records.speed import SpeedRatio, disturbed_turns, speed_ratio
-from bench.report.evidence import OTHER_WORK_LIMIT, describe_unmeasured, other_work, throttled_share, turns_of
+from bench.records.speed import SpeedRatio, alternate_turns, disturbed_turns, speed_ratio
+from bench.report.evidence import describe_unmeasured, other_work, throttled_share, turns_of
 from bench.report.rows import Row, group_rows
 from bench.stats import LEAST_ROUNDS
 from bench.text import at_pixels, digits, plural, plus_minus
@@ -135,13 +136,13 @@ def _disturbance(rows: Sequence[Row]) -> str:
     left = []
     for record in chain.from_iterable(row.records for row in rows):
         bad, windows = sum("disturbed" in window for window in record.windows), len(record.windows)
-        if 2 * bad > windows:
+        if 2 * bad > windows and not alternate_turns([record]):
             return f"{bad} of the {windows} windows of {label(record.case)} were disturbed"
         if not bad and throttled_share(record) > OTHER_WORK_LIMIT:
             reasons = ", ".join(record.watch.get("spoilt_s", ()))
             return f"the machine throttled{reasons and f' ({reasons})'}"
         gone = max(dropped / max(1, turns), bad / max(1, windows))
-        left += [others for others in other_work([record]) if others - gone > OTHER_WORK_LIMIT]
+        left += [share for share in other_work([record]) if share - gone > OTHER_WORK_LIMIT]
     return f"other work took up to {max(left):.0%} of the machine" if left else ""
 
 

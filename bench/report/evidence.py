@@ -6,13 +6,11 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import chain
 
+from bench.machine.watch import OTHER_WORK_LIMIT
 from bench.records.record import Record
 from bench.records.speed import alternate_turns, disturbed_turns
 from bench.report.rows import Row, group_rows
 from bench.text import plural
-
-# a larger share of the machine's time taken by other processes makes a time that of the other work
-OTHER_WORK_LIMIT = 0.1
 
 
 def describe_reliability(records: list[Record], rows: list[Row]) -> str:
@@ -25,6 +23,7 @@ def describe_reliability(records: list[Record], rows: list[Row]) -> str:
     elif rounds:
         clauses.append("one process per case, so differences of a few percent may be noise (use --rounds)")
     clauses += [_describe_turns(rows), _describe_noisy(measured), _describe_throttled(measured)]
+    clauses.append(_describe_disturbed(measured))
     clauses.append(_describe_other_work(measured))
     told = "; ".join(filter(None, clauses))
     return told and f"{told[0].upper()}{told[1:]}."
@@ -98,13 +97,28 @@ def _describe_throttled(runs: list[Record]) -> str:
     repeated = sum(attempt.get("status") == "ok" for record in runs for attempt in record.attempts)
     clauses = []
     if throttled:
-        reasons = dict.fromkeys(reason for record in throttled for reason in record.watch.get("spoilt_s", ()))
-        cause = f" ({', '.join(reasons)})" if reasons else ""  # without one where only cold-L2 samples were spoilt
+        watches = chain.from_iterable((record.watch, record.flushed_watch) for record in throttled)
+        reasons = dict.fromkeys(reason for watch in watches for reason in watch.get("spoilt_s", ()))
+        cause = f" ({', '.join(reasons)})" if reasons else ""  # without one in records that did not watch cold caches
         share = f"in {len(throttled)} of {len(runs)} runs"
         clauses.append(f"{share} the machine throttled{cause}: those samples do not count")
     if repeated:
         clauses.append(f"{repeated} were run again for that")
     return "; ".join(clauses)
+
+
+def _describe_disturbed(runs: list[Record]) -> str:
+    """Return a clause on the runs that have no window that nothing disturbed."""
+    disturbed = [
+        record for record in runs if record.windows and all("disturbed" in window for window in record.windows)
+    ]
+    if not disturbed:
+        return ""
+    reasons = dict.fromkeys(
+        reason for record in disturbed for window in record.windows for reason in window["disturbed"].split(", ")
+    )
+    share = f"{len(disturbed)} of {len(runs)} {plural(len(runs), 'run')}"
+    return f"every window of {share} was disturbed ({', '.join(reasons)}), so that images/s are of a disturbed machine"
 
 
 def throttled_share(record: Record) -> float:

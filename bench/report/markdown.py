@@ -40,10 +40,8 @@ def render_markdown(records: list[Record], view: str = "speed") -> str:
     rows, shown = rows_from_records(records), VIEWS[view]
     contests = contests_of(rows)
     settling = describe_settling(contests, settled_in_documents(records))
-    lines = [
-        markdown_cell(line) + "  "
-        for line in (*describe_fastest(records, contests).splitlines(), *filter(None, [settling]))
-    ]
+    answers = [*describe_fastest(records, contests).splitlines(), *filter(None, [settling])]
+    lines = [markdown_cell(line) + "  " for line in answers]
     words = [column.title for column in shown.columns if column.text]
     lines += ["", *markdown_table(shown.titles, map(shown.cells, rows), words)]
     below = (describe_machine(records), describe_reliability(records, rows), notes(shown, rows))

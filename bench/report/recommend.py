@@ -15,6 +15,7 @@ from typing import Literal
 
 from bench.records.record import STATUSES, Record
 from bench.records.speed import SpeedRatio, disturbed_turns, images_per_second, speed_ratio
+from bench.report.evidence import other_work
 from bench.report.rows import Row, joules_per_image, p50_ns, rows_from_records
 from bench.stats import LEAST_ROUNDS, ratio, samples_needed
 
@@ -70,6 +71,7 @@ class Assessment:
     violated: list[str] = field(default_factory=list)
     undecided: list[str] = field(default_factory=list)
     samples_missing: int = 0  # latency samples that may decide its p99
+    disturbed: bool = False  # its samples were taken beside other work, and cannot be counted on
     failed: Record | None = None  # a round that may end well in another process
     run_again: bool = False  # its records are from before a number was read that another run would have
 
@@ -117,7 +119,12 @@ def _assess_p99(assessment: Assessment, limit_ns: float) -> None:
         return
     # if the p99 were within the limit, so few samples within it would be this improbable: its lower bound is above
     if bdtr(within, len(samples), P) <= 1 - CONFIDENCE:
-        assessment.violated.append(f"p99 over {limit}")
+        others = max(other_work(assessment.row.records), default=0.0)
+        if not others:
+            assessment.violated.append(f"p99 over {limit}")
+            return
+        assessment.undecided.append(f"p99 over {limit}, while other work took {others:.0%} of this machine's time")
+        assessment.samples_missing, assessment.disturbed = samples_needed(P), True
         return
     next_look = max(samples_needed(P), SAMPLE_GROWTH * len(samples))
     needed = samples_to_decide(len(samples), len(samples) - within)
@@ -197,10 +204,19 @@ class Choice:
 
     @property
     def clear(self) -> bool | None:
-        """True if the interval of the advantage excludes no advantage; None with too few samples for an interval."""
+        """True if the interval of the advantage excludes no advantage; None with too few samples for an interval.
+
+        Beside other work nothing is clear.
+        """
         if self.advantage is None or self.advantage.low is None:
             return None
-        return self.advantage.low > 1
+        return self.advantage.low > 1 and not self.other_work
+
+    @property
+    def other_work(self) -> float:
+        """The largest share of the machine's time that other work took from the best and the runner-up."""
+        both = [case.row for case in (self.best, self.runner_up) if case]
+        return max(other_work(record for row in both for record in row.records), default=0.0)
 
 
 def choose(records: Sequence[Record], budget: Budget) -> Choice:

@@ -9,15 +9,13 @@ from pathlib import Path
 from statistics import median
 
 from bench.commands import command_line
-from bench.machine.environment import device, environment
+from bench.machine.environment import environment
 from bench.machine.facts import Environment
 from bench.plans import plan as plans
-from bench.plans.eligible import why_not
 from bench.plans.settings import P99_SAMPLES
 from bench.plans.words import label
-from bench.records.again import command_again
+from bench.records.again import command_again, elsewhere
 from bench.records.record import Record
-from bench.records.same import GROUP, SweepConditions, differences
 from bench.records.store import FOLDER_ROUNDS
 from bench.report.recommend import Choice, rounds_to_separate
 from bench.report.rows import Row
@@ -43,7 +41,7 @@ def useful_runs(choice: Choice, folders: Sequence[Path]) -> list[tuple[str, str]
 def _to_decide(choice: Choice, folders: Sequence[Path], env: Environment) -> Iterator[tuple[str, str]]:
     """Yield the run of the most promising cases that brings the samples, or the numbers, that they lack."""
     wanted = [case for case in choice.promising if case.samples_missing or case.run_again]
-    wanted = [case for case in wanted if not _elsewhere(case.row, env)] or wanted
+    wanted = [case for case in wanted if not elsewhere(case.row.records[-1], env)] or wanted
     alike = [case for case in wanted if _origin(case.row, folders) == _origin(wanted[0].row, folders)][:SHOWN]
     if not alike:
         return
@@ -56,16 +54,17 @@ def _to_decide(choice: Choice, folders: Sequence[Path], env: Environment) -> Ite
         rounds = len(_records_in(first.row, folder, folders)) + ceil(first.samples_missing / per_round)
         why = f"{first.samples_missing:,} more samples may show the p99 of {describe_case(first.row)}"
         duration = _duration(rows[:1], folder, rounds, folders)
-        yield f"{_elsewhere(first.row, env)}{why} ({duration})", _command(rows[:1], folder, rounds)
+        yield f"{elsewhere(record, env)}{why} ({duration})", _command(rows[:1], folder, rounds)
         return
-    needed = max(case.samples_missing + len(case.row.latency_samples) for case in alike)
+    needed = max(case.samples_missing + len(case.row.latency_samples) * (not case.disturbed) for case in alike)
     rounds = ceil(needed / P99_SAMPLES) if asks else 1
     seconds = sum(row.records[-1].wall_s + asks * P99_SAMPLES * row.p50_ns / 1e9 for row in rows) * rounds
     what = "their p99" if asks else "what is not on record"
+    what += ", once this machine is quiet" * any(case.disturbed for case in alike)
     which = describe_case(rows[0]) + (f" and {len(rows) - 1} more" if len(rows) > 1 else "")
     options = [*(["--p99"] if asks else []), "--rounds", rounds]
     yield (
-        f"{_elsewhere(first.row, env)}This run may show {what}: of {which} ({_in_words(seconds)})",
+        f"{elsewhere(record, env)}This run may show {what}, of {which} ({_in_words(seconds)})",
         command_again(["run"], record, [row.case for row in rows], *options),
     )
 
@@ -78,15 +77,6 @@ def _retries(choice: Choice, folders: Sequence[Path]) -> Iterator[tuple[str, str
     if cases and folder.is_dir():
         why = f"This run repeats what failed or throttled of {len(cases)} {plural(len(cases), 'case')}"
         yield why, command_again(["run"], failed[0], cases, "-o", folder, "--retry")
-
-
-def _elsewhere(row: Row, env: Environment) -> str:
-    """Return the words that a run of a case is for another machine than this, and why; empty for this one."""
-    record = row.records[-1]
-    now = SweepConditions(device(env), env, {}, record.seed, record.input)
-    differing = differences([record], now, GROUP)
-    reason = f"here is another {', another '.join(differing)}" if differing else why_not(record.case, env)
-    return f"On the machine of these records ({reason}): " if reason else ""
 
 
 def _origin(row: Row, folders: Sequence[Path]) -> tuple[object, ...]:
@@ -102,7 +92,7 @@ def _more_rounds(choice: Choice, folders: Sequence[Path], env: Environment) -> I
         folder = _folder(rows[0], folders)
         if folder == _folder(rows[1], folders) and folder.is_dir():
             duration = _duration(rows, folder, rounds, folders)
-            why = f"{_elsewhere(rows[0], env)}{rounds} rounds may tell the two apart ({duration})"
+            why = f"{elsewhere(rows[0].records[-1], env)}{rounds} rounds may tell the two apart ({duration})"
             yield why, _command(rows, folder, rounds)
 
 
@@ -114,7 +104,7 @@ def _energy(choice: Choice, env: Environment) -> Iterator[tuple[str, str]]:
         names = [row.case.name for row in rows]
         if names:
             yield (
-                f"{_elsewhere(rows[0], env)}This run reads the energy",
+                f"{elsewhere(rows[0].records[-1], env)}This run reads the energy",
                 command_line("run", "energy", *chain.from_iterable(("-f", name) for name in names)),
             )
 

@@ -12,7 +12,7 @@ from bench.records.baseline import Against
 from bench.records.record import Record
 from bench.report.answer import times
 from bench.report.rows import Row, joules_per_image, watts
-from bench.text import WORDS, digits
+from bench.text import WORDS, digits, half_width_percent
 
 MIB = 1 << 20
 NONE = "-"
@@ -65,8 +65,7 @@ def _noise(row: Row) -> tuple[float, float | None] | None:
 def _half_width(pair: tuple[float, float | None]) -> str:
     """Format the half-width in percent; where it is wider than the target, with the target: 7.3>5."""
     reached, target = pair
-    width = f"{100 * reached:.1f}" if reached <= 1 else ">100"
-    return width + (f">{100 * target:g}" if target and target < reached <= 1 else "")
+    return half_width_percent(reached) + (f">{100 * target:g}" if target and target < reached <= 1 else "")
 
 
 def times_eager(against: Against) -> str:
@@ -180,7 +179,7 @@ VIEWS = {
         ),
         """Host time in ms. samples: latency samples that count; p50: the rounds' median; p99, p99.9: percentiles of
         the samples of all rounds; ≤: the percentile's upper bound with 99 % confidence, whatever the distribution. A
-        percentile with too few samples is left out: p99 needs 662, p99.9 6636 (raise latency_s, or --rounds).""",
+        percentile with too few samples is left out: p99 needs 662, p99.9 6636 (--p99, or more --rounds).""",
     ),
     "cold": View(
         (

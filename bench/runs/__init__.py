@@ -1,1 +1,1 @@
-"""Cases run as child processes, in rounds, and alternating with another commit's."""
+"""Cases run as child processes, in rounds, in turns, and alternating with another commit's."""

@@ -11,7 +11,7 @@ from statistics import median
 from bench.errors import StoreError
 from bench.plans.case import Case
 from bench.plans.plan import Plan
-from bench.plans.settings import Settings, settings_from
+from bench.plans.settings import P99_SAMPLES, Settings, settings_from
 from bench.records.record import Record
 from bench.records.same import SERIES, SweepConditions, differences
 from bench.records.store import FILE, Store
@@ -54,17 +54,24 @@ class Budget:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The seconds of some executions; `measured` of the `executions` go by a record of the same variant."""
+    """The seconds of some executions; `measured` of the `executions` go by a record of the same variant.
+
+    `samples` are those of a p99 that are not in it, as no record tells how long one takes.
+    """
 
     seconds: float
     executions: int
     measured: int = 0
+    samples: int = 0
 
     def __str__(self) -> str:
         basis = "earlier runs on this machine" if self.measured == self.executions else "the plan's settings"
         if 0 < self.measured < self.executions:
             basis = f"earlier runs on this machine for {self.measured} of them, else from the plan's settings"
-        return f"{in_words(self.seconds)} for {self.executions} {plural(self.executions, 'execution')}, from {basis}"
+        more = f", and the time of {self.samples} samples a case" if self.samples else ""
+        return (
+            f"{in_words(self.seconds)} for {self.executions} {plural(self.executions, 'execution')}, from {basis}{more}"
+        )
 
 
 def in_words(seconds: float) -> str:
@@ -82,26 +89,34 @@ def estimate(plan: Plan, due: Iterable[Case], earlier: Iterable[Record], jobs: i
     """
     due = list(due)
     beside: dict[Case | str, list[float]] = {}
+    latency_s: dict[Case, float] = {}
     for record in earlier:
         if record.status == "ok" and record.settings:
-            rest = max(0.0, record.wall_s - measuring_s(settings_from(record.settings), record.case))
+            one_s = latency_s[record.case] = median(record.latency_ns or [0]) / 1e9
+            rest = max(0.0, record.wall_s - measuring_s(settings_from(record.settings), record.case, one_s))
             for key in (record.case, record.case.variant):
                 beside.setdefault(key, []).append(rest)
     seconds, measured = 0.0, 0
     for case in due:
         known = beside.get(case) or beside.get(case.variant)
         measured += bool(known)
-        seconds += measuring_s(plan.settings, case) + (median(known) if known else _beside_s(case))
+        measuring = measuring_s(plan.settings, case, latency_s.get(case, 0.0))
+        seconds += measuring + (median(known) if known else _beside_s(case))
     groups = {(case.model, case.image) for case in due}
-    return Estimate(seconds / jobs + REFERENCE_S * len(groups), len(due), measured)
+    untold = plan.settings.samples >= P99_SAMPLES and not latency_s.keys() >= set(due)
+    samples = plan.settings.samples * untold
+    return Estimate(seconds / jobs + REFERENCE_S * len(groups), len(due), measured, samples)
 
 
-def measuring_s(settings: Settings, case: Case) -> float:
+def measuring_s(settings: Settings, case: Case, one_s: float = 0.0) -> float:
     """Return the seconds that the settings give to measuring a case: halfway from the least to the limit.
 
+    They are more where the least samples take longer, of `one_s` seconds each.
     Of turns they are the least, as most cases are settled by then.
     """
-    latency = (settings.latency_s + max(settings.latency_s, settings.latency_limit_s)) / 2
+    latency = max(
+        (settings.latency_s + max(settings.latency_s, settings.latency_limit_s)) / 2, settings.samples * one_s
+    )
     flushed = latency if 0 < case.batch <= settings.flush_batch else 0.0
     throughput = LEAST * settings.turn_s if settings.turns > 1 else settings.throughput_s
     return settings.warmup_s + latency + flushed + throughput + settings.energy_s

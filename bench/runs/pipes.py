@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -21,6 +22,7 @@ GRACE_S = 1.0
 # The longest message: some ten million samples.
 LINE_BYTES = 1 << 28
 CHUNK = 1 << 20
+WHERE_ELSE = "sitecustomize.py and the .pth files of site-packages for what leads there"
 
 
 class Pipes:
@@ -79,6 +81,18 @@ class Pipes:
             if self.paused is not None or self.garbage or (ended and self.messages not in ready):
                 return True
         return False
+
+    def foreign_code(self, root: Path, said: bool) -> str:
+        """Return a sentence where a child that has answered ran other code than that of the checkout `root`, or "".
+
+        Whose it is must be `said`, but by a child of an older commit: `bench.runs.worktree` checks what that imports.
+        """
+        if self.answer is None or self.root == str(root.resolve()) or not (self.root or said):
+            return ""
+        if os.pathsep in str(root):
+            return f"the path of this checkout has a {os.pathsep}, so Python cannot be told to import from it: move it"
+        other = f"the code of another checkout, {Path(self.root).name}" if self.root else "another version of the code"
+        return f"its process ran {other}; see {WHERE_ELSE}"
 
     def dump_stack(self) -> None:
         """Make the child print its stack (the worker registers faulthandler for this signal)."""

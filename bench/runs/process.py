@@ -14,7 +14,6 @@ import subprocess
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -25,11 +24,10 @@ from typing import Any, Generic, cast
 from bench.machine.environment import ROOT, child_variables
 from bench.runs.pipes import Pipes
 from bench.runs.wire import A, Job, Json, MessageError, parse_answer
-from resnet.cache import CacheWarning
+from resnet.cache import tell_notes
 from resnet.code import FOLDERS
 
 WORKER = "bench.worker"
-WHERE_ELSE = "sitecustomize.py and the .pth files of site-packages for what leads there"
 VMSTAT = Path("/proc/vmstat")
 
 
@@ -97,7 +95,7 @@ class Child:
             self._pipes.dump_stack()
         self.kill()
         self._pipes.poll(0)
-        if self._home and self._pipes.answer and (reason := _foreign_code(self._pipes.root, self._home)):
+        if self._home and (reason := self._pipes.foreign_code(self._home.root, self._home is HERE)):
             return Answer("error", reason, {}, self.wall_s)
         return _answer_from(self._pipes, self._timed_out, self._limit_s, self._oom_kills_before, self.wall_s)
 
@@ -185,17 +183,6 @@ def checked(job: Job[A], answer: Answer[Json]) -> Answer[A]:
     return Answer(answer.status, answer.reason, data, answer.wall_s)
 
 
-def _foreign_code(root: str, home: Home) -> str:
-    """Return a sentence where a child that names `root` as its code's ran other code than that of `home`, or "".
-
-    A child of an older commit names none, and `bench.runs.worktree` has checked what it imports.
-    """
-    if root == str(home.root.resolve()) or (not root and home is not HERE):
-        return ""
-    other = f"the code of another checkout, {Path(root).name}" if root else "another version of the code"
-    return f"its process ran {other}; see {WHERE_ELSE}"
-
-
 def _spawn(module: str, home: Home) -> tuple[subprocess.Popen[bytes], int]:
     """Start a child; returns it, and the file descriptor of its messages."""
     reader, writer = os.pipe()
@@ -267,9 +254,8 @@ def _count_oom_kills() -> int | None:
 def _answer_from(pipes: Pipes, timed_out: bool, limit_s: float, oom_kills_before: int | None, wall_s: float) -> Answer:
     if pipes.answer is not None and not timed_out:
         data = dict(pipes.answer)
+        tell_notes(data.pop("notes", ()))
         # an error that names a file may have half a surrogate pair, which no terminal prints
-        for note in data.pop("notes", ()):  # each is shown once
-            warnings.warn(note, CacheWarning, stacklevel=2)
         reason = data.pop("reason", "").encode(errors="replace").decode()
         return Answer(data.pop("status"), reason, data, wall_s)
     status, cause = _failure(pipes, timed_out, limit_s, oom_kills_before)

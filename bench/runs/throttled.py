@@ -40,7 +40,8 @@ def describe_loss(data: Mapping[str, Any]) -> str:
     throttled, windows = data.get("throttled", {}), data.get("windows", ())
     samples = len(data.get("latency_ns", ()))
     lost = sum(last - first + 1 for first, last in throttled.get("latency", ()))
-    spoilt = [names for window in windows if (names := _spoiling(window))]
+    again = {window["turn"] for window in windows if window["turn"] and "disturbed" not in window}  # and well then
+    spoilt = [names for window in windows if window["turn"] not in again and (names := _spoiling(window))]
     if samples - lost < max(ENOUGH * samples, min(samples, LEAST_SAMPLES)):
         loss = f"{lost} of {samples} samples"
     elif len(spoilt) > (1 - ENOUGH) * len(windows):

@@ -17,8 +17,6 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import Any
 
-import psutil
-
 from bench.machine.limits import free_memory
 from bench.plans.case import Case
 from bench.plans.settings import Settings
@@ -125,6 +123,7 @@ class Group:
         Baselines stay for all parts. A case that ran out of memory beside others is run again on its own.
         """
         self._begun, self._patience_s, self._turn = time.monotonic(), PATIENCE * self.settings.group_s, self.first_turn
+        self._vain_turn = 0  # the last in which the machine did not become quiet
         self._attempts: dict[Case, Attempt] = {}  # those that ran out of memory
         waiting = deque(sorted(self.cases, key=lambda case: case.variant != BASELINE))
         with ExitStack() as stack:
@@ -193,13 +192,16 @@ class Group:
         return True
 
     def _wait_for_quiet(self) -> bool:
-        """Wait until this machine's processors have nothing to do, as no process of the group works; False if not."""
+        """Wait until this machine's processors have nothing to do, as no process of the group works; False if not.
+
+        After a wait in vain there is none before the next turn.
+        """
         waited_s = 0.0
-        while waited_s < min(WAIT_S, self._patience_s):
+        while self._vain_turn < self._turn and waited_s < min(WAIT_S, self._patience_s):
             if self.busy_share(QUIET_S) <= QUIET_SHARE:
                 return True
             waited_s += QUIET_S
-        self._patience_s -= waited_s
+        self._vain_turn, self._patience_s = self._turn, self._patience_s - waited_s
         return False
 
     def _finish(self, member: Member) -> Iterator[Ended]:
@@ -253,6 +255,9 @@ def next_turn(records: Iterable[Record], number: int) -> int:
 
 def busy_share(seconds: float) -> float:
     """Return the share of the time of the processors of this process, over the next seconds, that anything took."""
+    import psutil
+
     cores = os.sched_getaffinity(0)
+
     shares = psutil.cpu_percent(seconds, percpu=True)
     return sum(shares[core] for core in cores) / len(cores) / 100

@@ -7,7 +7,9 @@ from typing import Any
 
 from bench.commands import command_line
 from bench.errors import StoreError
+from bench.machine.environment import environment
 from bench.plans.words import heading
+from bench.records.again import command_again, elsewhere
 from bench.records.record import Record
 from bench.records.same import group_by_machine, machine_label
 from bench.serving import capacity
@@ -60,6 +62,21 @@ class Group:
             loads = [load] if load else [*([rate] if rate else []), *LOADS]
             self.fleets.append([fleet_for(load, best) for load in loads])
 
+    @property
+    def sure(self) -> bool:
+        """True where the samples of the best support a p99."""
+        return not few_samples(self.capacities[0])
+
+    def run_for_samples(self) -> str:
+        """Return the run that brings the samples that the best lacks for a p99; empty where none is needed."""
+        best = self.capacities[0]
+        records = [record for record in best.service.records if record.case.batch in best.batching.sizes]
+        if self.sure or not records:
+            return ""
+        cases = list(dict.fromkeys(record.case for record in records))
+        command = command_again(["run"], records[-1], cases, "--p99", "--rounds", 1)
+        return f"{elsewhere(records[-1], environment())}{command}"
+
     def as_json(self) -> dict[str, Any]:
         """Return the object that `--json` prints."""
         rows = []
@@ -72,6 +89,7 @@ class Group:
         first = self.capacities[0]
         head = {"group": self.heading, "limit_ms": first.limit_ns / 1e6, "not_shown": self.more}
         head |= {"wait_ms": first.batching.wait_ns / 1e6, "services": rows}
+        head |= {"sure": self.sure, "run": self.run_for_samples()}
         return head | {"curve_of_the_first": [asdict(point) for point in self.points[0]]}
 
     def as_rows(self) -> list[dict[str, Any]]:

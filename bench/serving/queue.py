@@ -122,6 +122,7 @@ class Service:
     case: Case  # of its largest batch
     # batch -> processes that measured it -> nanoseconds of each execution
     rounds: Mapping[int, tuple[tuple[float, ...], ...]]
+    records: tuple[Record, ...] = ()  # that have them
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
@@ -163,14 +164,16 @@ def services(records: Iterable[Record]) -> list[Service]:
     """Return the services of one machine's records: each model, variant, precision, image size and launch."""
     by_axes: dict[tuple[str, ...], dict[int, list[tuple[float, ...]]]] = {}
     cases: dict[tuple[str, ...], Case] = {}
+    sources: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
         case = record.case
         if record.status != "ok" or case.largest or not (times := tuple(record.kept("latency_ns"))):
             continue
         axes = axes_of(case)
         by_axes.setdefault(axes, {}).setdefault(case.batch, []).append(times)
+        sources.setdefault(axes, []).append(record)
         cases[axes] = max(case, cases.get(axes, case), key=lambda case: case.batch)
     return [
-        Service(cases[axes], {size: tuple(rounds) for size, rounds in batches.items()})
+        Service(cases[axes], {size: tuple(rounds) for size, rounds in batches.items()}, tuple(sources[axes]))
         for axes, batches in by_axes.items()
     ]

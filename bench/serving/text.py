@@ -24,7 +24,7 @@ def print_groups(out: Console, groups: list[Group], wait_ms: float) -> None:
     for group in groups:
         best, points = group.capacities[0], group.points[0]
         out.print(group.heading, style="bold", markup=False)
-        out.print(_answer(best), markup=False)
+        out.print(_answer(best, group.sure), markup=False)
         out.print()
         out.print(_table(group))
         if group.more:
@@ -47,24 +47,26 @@ def print_groups(out: Console, groups: list[Group], wait_ms: float) -> None:
             counts = ", ".join(f"{count} at batch {size}" for size, count in few.items())
             out.print(
                 f"FEW SAMPLES: {counts}, of the 662 that a p99 needs: executions slower than these are not in the "
-                "answer. More come from more rounds, or from a plan with a longer latency_s.",
+                "answer, which is too high by what they cost. This run takes them:",
                 markup=False,
             )
+            out.print(f"  {group.run_for_samples()}", markup=False, soft_wrap=True)
         out.print()
     wait = f", or once it is full or its oldest request has waited {wait_ms:g} ms" if wait_ms else ""
     notes = " ".join(NOTES.split())
     out.print(notes.format(replicates=REPLICATES, requests=REQUESTS, wait=wait), style="dim")
 
 
-def _answer(best: Capacity) -> str:
+def _answer(best: Capacity, sure: bool) -> str:
     limit = f"{best.limit_ns / 1e6:g} ms"
     if not best.rate:
         alone = f"{label(best.service.case)} takes {digits(best.single_ns / 1e6)} ms for one request alone"
         return f"No rate keeps the p99 within {limit}: the fastest, {alone}."
     max_batch = best.batching.max_batch
     batches = f"in batches up to {max_batch}" if max_batch > 1 else "one at a time"
+    rate = f"{'' if sure else 'at most '}{digits(best.safe_rate)}"
     return (
-        f"{label(best.service.case)}, {batches}, takes {digits(best.safe_rate)} requests/s a device with 99 % answered "
+        f"{label(best.service.case)}, {batches}, takes {rate} requests/s a device with 99 % answered "
         f"within {limit}: {best.safe_rate / best.saturation:.0%} of saturation."
     )
 

@@ -28,6 +28,7 @@ from bench.worker.gate import Wrong
 from bench.worker.measure.clock import Clock
 from bench.worker.measure.measured import Measured
 from bench.worker.measure.windows import Forward, measure_windows
+from bench.worker.runtime import settle_folders
 from bench.worker.threads import use_threads
 
 Benchmark = Callable[[Callable[[], int]], object]  # times a call of a function, as the fixture `benchmark` does
@@ -53,6 +54,7 @@ def time_case(case: Case, plan: Plan, env: Environment, seed: int, source: str, 
     if answer.status != "ok":
         raise WorkError(answer.reason)
     _free_previous_case()
+    settle_folders()
     use_threads(plan.settings.threads)
     settings = replace(plan.settings, energy_s=0.0, flush_batch=0)
     job = CaseJob(case, settings, where, seed, source, answer.data["paths"], build=plan.build)

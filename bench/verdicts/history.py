@@ -14,7 +14,7 @@ import warnings
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from math import ceil, exp, expm1, log, log1p
+from math import ceil, comb, exp, expm1, log, log1p
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -175,6 +175,17 @@ def find_changes(series: Series, family: int = 1) -> None:
         }
         worse = (ratio.value > 1) == metric.lower
         series.changes.append(Change(before, after, ratio, min(1.0, p * family), worse, software))
+
+
+def least_points(family: int = 1) -> int:
+    """Return the points that a series, of a family of `family`, must have for any change to be significant.
+
+    That is one in the middle, which no shuffled order of the points equals but those that leave its halves whole.
+    """
+    count = 2 * MIN_SEGMENT
+    while 2 / comb(count, count // 2) > FAMILY_ALPHA / max(family, 1):
+        count += 1
+    return count
 
 
 def _noise(x: NDArray[np.float64]) -> float:

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.text import WORDS, markdown_table, percent_change, percent_interval
-from bench.verdicts.history import MIN_SEGMENT, Change, Point, Series, sparkline
+from bench.verdicts.history import MIN_SEGMENT, Change, Point, Series, least_points, sparkline
 from bench.verdicts.metrics import METRICS
 
 LEGEND = (
@@ -42,8 +42,8 @@ def print_history(out: Console, history: list[Series], every: bool) -> None:
     """Print the summary and each series that changed or may have; with `every`, the others too."""
     out.print(f"[bold]{summary(history)}[/]")
     longest = max(len(series.points) for series in history)
-    if longest < 2 * MIN_SEGMENT:
-        fewest = f"a change shows from {2 * MIN_SEGMENT} on, {MIN_SEGMENT} on either side"
+    if longest < (least := least_points(len(history))):
+        fewest = f"even a large change in one of {len(history)} shows from {least} on, {MIN_SEGMENT} on either side"
         out.print(f"The longest has {longest} commits; {fewest}.")
     for series in history:
         if series.changes or series.unsure or every:

@@ -21,6 +21,7 @@ from bench.runs import job as jobs
 from bench.runs import kernel_jobs
 from bench.runs.wire import Command, Job, Json, Pause, Paused, parse_message
 from bench.worker.failure import describe_failure
+from bench.worker.runtime import settle_folders
 from bench.worker.threads import use_threads
 from resnet import cache
 from resnet.code import OURS
@@ -72,6 +73,7 @@ def answer_job(data: Json, notify: jobs.Notify, pause: Pause | None = None) -> M
     row = JOBS[data["job"], data.get("what", "")]
     notify(row.stage)
     job = row.job.from_json(data)
+    settle_folders()
     use_threads(getattr(getattr(job, "settings", None), "threads", 0))  # before torch is imported
     if row.compiles:
         os.environ.pop("TRITON_INTERPRET", None)  # else Triton would interpret its kernels and compile none

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench.runs.job import Ended
+from bench.worker.runtime import unfit_for_compilers
 from resnet.cache import CacheError
 from resnet.code import CodeError, Unserved, blame
 
@@ -19,7 +22,14 @@ OUT_OF_MEMORY = (
     "failed to allocate memory",
     "bad_alloc",
     "memoryerror",
+    "cannot map zero-fill pages",  # the dynamic linker's, of a library that is imported
+    "failed to map segment from shared object\n",  # its last words: where no program may be run a reason follows
 )
+
+
+NO_ROOM = ("no space left on device", "disk quota exceeded", "no usable temporary directory")
+CACHES = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "RESNET_COMPILED", "RESNET_CACHE")
+LEAST_ROOM = 1 << 20  # bytes below which a compiler's folder is full
 
 
 class CannotJudge(ValueError):
@@ -34,19 +44,41 @@ def describe_failure(error: Exception) -> Ended:
     if isinstance(error, CodeError | CannotJudge | CacheError):
         return {"status": status, "reason": str(error)}
     name = type(error).__name__
+    if "CompileError" in f"{name} {error}" and (reason := unfit_for_compilers()):
+        return {"status": status, "reason": reason}
     text = str(error) or name
     frame = traceback.extract_tb(error.__traceback__)[-1]
     where = blame(error) or f"{Path(frame.filename).name}:{frame.lineno}"
     lines = [line for line in text.splitlines() if line.strip()]
     brief = "\n".join(lines[:12])
-    return {"status": status, "reason": f"{name}: {brief} ({where})"}
+    return {"status": status, "reason": f"{name}: {brief} ({where})" + _cure_for_want_of_room(error)}
+
+
+def _cure_for_want_of_room(error: BaseException) -> str:
+    """Return which folders that libraries write to are full, with the cure; empty for another error."""
+    if not any(part in text.lower() for text in _chain(error) for part in NO_ROOM):
+        return ""
+    folders = {"TMPDIR": os.environ.get("TMPDIR", "/tmp")} | {name: os.environ.get(name, "") for name in CACHES}
+    full = [f"{folder} ({name})" for name, folder in folders.items() if folder and _is_full(folder)]
+    return f"; there is no room in {' or '.join(full) or 'a folder'}: free some space, or name another folder"
+
+
+def _is_full(folder: str) -> bool:
+    try:
+        room = os.statvfs(folder)
+    except OSError:
+        return False
+    no_space = room.f_blocks > 0 and room.f_bavail * room.f_frsize < LEAST_ROOM
+    return no_space or (room.f_files > 0 and room.f_favail == 0)
+
+
+def _chain(error: BaseException) -> Iterator[str]:
+    """Yield the type and message of an error and its causes, as the error that ends a graph's capture hides its own."""
+    cause: BaseException | None = error
+    while cause:
+        yield f"{type(cause).__name__} {cause}"
+        cause = cause.__cause__ or cause.__context__
 
 
 def _is_for_want_of_memory(error: BaseException) -> bool:
-    cause: BaseException | None = error
-    while cause:  # the error that ends a graph's capture hides its cause, and so does a sentence about a model
-        message = f"{type(cause).__name__} {cause}".lower()
-        if any(part in message for part in OUT_OF_MEMORY):
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False
+    return any(part in f"{text.lower()}\n" for text in _chain(error) for part in OUT_OF_MEMORY)

@@ -13,6 +13,7 @@ from bench.plans.case import Case
 from bench.plans.plan import ONCE, Settings
 from bench.runs.job import MODELS_OWN, REFERENCE_LIMIT_S, CaseAnswer, CaseJob, reference_job
 from bench.runs.process import request
+from bench.worker.runtime import settle_folders
 from bench.worker.threads import use_threads
 from resnet.names import Build
 
@@ -36,6 +37,7 @@ def run_once(
     reference = request(reference_job([case], settings, where, seed, source, build), REFERENCE_LIMIT_S)
     if reference.status != "ok":
         return {"status": reference.status, "reason": f"no reference to hold it against: {reference.reason}"}
+    settle_folders()
     use_threads(settings.threads)
     job = CaseJob(case, settings, where, seed, source, reference.data["paths"], build=build)
     try:

@@ -1,13 +1,17 @@
-"""The runtime of the process that owns the device: library versions as loaded, the device's caches, compile caches."""
+"""The runtime of the process that owns the device: versions as loaded, sizes of caches, folders and compile caches."""
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from bench.machine.environment import cache_bytes
+from resnet import cache
 
 # Environment variable -> the compile cache whose folder it names. Read when the library is imported or first used.
 CACHE_VARIABLES = {
@@ -23,6 +27,10 @@ CACHE_COUNTERS = {
     "miss": (("inductor", "fxgraph_cache_miss"), ("aot_autograd", "autograd_cache_miss")),
 }
 
+TEMPORARY = ("/tmp", "/var/tmp")  # in the place of a TMPDIR that compilers cannot be given
+TRITON = "TRITON_CACHE_DIR"
+CURE = "set TMPDIR and TORCHINDUCTOR_CACHE_DIR to folders without"
+
 
 def fresh_caches(folder: str) -> dict[str, str]:
     """Return the environment of a cold start: a new folder in `folder`, which is empty, for every compile cache."""
@@ -30,6 +38,41 @@ def fresh_caches(folder: str) -> dict[str, str]:
     for path in folders.values():
         Path(path).mkdir()
     return folders
+
+
+def settle_folders() -> None:
+    """Set TMPDIR, HOME and Triton's cache for this process where they cannot serve, before libraries read them.
+
+    `cache.notes` says so. Raises OSError where no folder can be made.
+    """
+    temporary = tempfile.gettempdir()
+    usable = next((folder for folder in TEMPORARY if os.access(folder, os.W_OK | os.X_OK)), None)
+    if usable and not _is_one_word(temporary):
+        os.environ["TMPDIR"], tempfile.tempdir = usable, None
+        cache.notes.append(
+            f"temporary files are in {usable}: compilers take no space or quote in a path, as TMPDIR has"
+        )
+    home = Path(os.path.expanduser("~"))
+    if not home.is_absolute() or not home.is_dir():
+        cache.cache_dir()  # which makes the folder, or says why not
+    if not home.is_absolute() or not home.is_dir():
+        os.environ["HOME"] = str(cache.private_dir())
+    elif not os.access(home, os.W_OK | os.X_OK):
+        os.environ.setdefault(TRITON, str(cache.private_dir() / "triton"))
+
+
+def unfit_for_compilers() -> str:
+    """Return a sentence where torch.compile gives its compiler a path that is no one word, as it does not quote it."""
+    paths = (os.environ.get("TORCHINDUCTOR_CACHE_DIR", ""), tempfile.gettempdir())
+    unfit = not all(_is_one_word(path) for path in paths if path)
+    return f"torch.compile's compiler takes no space or quote in the path of its files: {CURE}" if unfit else ""
+
+
+def _is_one_word(path: str) -> bool:
+    try:
+        return shlex.split(path) == [path]
+    except ValueError:  # a quote without its other
+        return False
 
 
 def cache_state(details: dict[str, Any]) -> str:

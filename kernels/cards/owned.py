@@ -27,7 +27,7 @@ def owned_file(path: Path) -> Iterator[Path]:
     """
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        _lock(descriptor, fcntl.LOCK_EX)
+        _lock(descriptor)
         if _is_at(path, descriptor):
             break
         os.close(descriptor)  # while this waited, it was renamed or removed
@@ -42,19 +42,21 @@ def owned_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def owned_folder(purpose: str) -> Iterator[Path]:
-    """Hold an empty folder among the temporary files, of this user alone, and remove it at the end.
+def owned_folder(purpose: str, parent: Path | None = None) -> Iterator[Path]:
+    """Hold an empty folder of this user alone, among the temporary files or in `parent`, and remove it at the end.
 
-    Such folders that processes of this user left are removed first. Raises OSError.
+    Such folders that processes of this user left there are removed first. Raises OSError.
     """
-    sweep_folders()
+    parent = parent or Path(gettempdir())
+    sweep(parent, f"{PREFIX}*")
     while True:
-        folder = Path(mkdtemp(prefix=f"{PREFIX}{purpose}-"))
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        _lock(descriptor, fcntl.LOCK_EX)
-        if _is_at(folder, descriptor):
-            break
-        os.close(descriptor)  # another process took it for a leftover before it had its lock
+        folder = Path(mkdtemp(prefix=f"{PREFIX}{purpose}-", dir=parent))
+        with suppress(FileNotFoundError):  # or another process took it for a leftover before it had its lock
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            _lock(descriptor)
+            if _is_at(folder, descriptor):
+                break
+            os.close(descriptor)
     try:
         yield folder
     finally:
@@ -89,9 +91,9 @@ def _remove_leftover(path: Path) -> None:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, how: int) -> None:
+def _lock(descriptor: int) -> None:
     with suppress(OSError):  # a file system without locks: nothing there is swept
-        fcntl.flock(descriptor, how)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 def _is_at(path: Path, descriptor: int) -> bool:

@@ -8,13 +8,10 @@ reads. Kernels resemble each other, so those of a part are compressed together.
 from __future__ import annotations
 
 import ast
-import fcntl
 import io
 import json
 import lzma
-import shutil
 import tarfile
-import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -24,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from kernels.cards.files import open_atomic
+from kernels.cards.owned import owned_folder
 from kernels.cards.reading import MOST, parse_json
 from kernels.kinds import KINDS
 
@@ -187,19 +185,17 @@ def unpack_bundle(path: Path, parent: Path) -> Path:
     if folder.exists():
         return folder
     parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if folder.exists():
-            return folder
-        partial = Path(tempfile.mkdtemp(dir=parent, prefix=".unpacking-"))
+    with owned_folder("bundle", parent) as partial:
         try:
             with ThreadPoolExecutor() as pool:
                 list(pool.map(lambda part: _unpack_part(part, partial, folder), _read_parts(path)))
+            partial.chmod(parent.stat().st_mode & 0o7777)  # for those who may use `parent`
             partial.rename(folder)
         except (lzma.LZMAError, tarfile.TarError, EOFError) as error:
             raise OSError(f"damaged: {error}") from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        except OSError:
+            if not folder.exists():  # else another process was faster
+                raise
     return folder
 
 

@@ -6,6 +6,7 @@ kernel often shows here first: spilled registers, missing tensor-core instructio
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tempfile
@@ -85,7 +86,8 @@ def emit(compilation: Compilation, arch: int) -> KernelFacts:
 
 
 def _tool_output(name: str, *arguments: str) -> str:
-    process = subprocess.run([nvidia_tool(name), *arguments], capture_output=True, text=True, check=False)
+    quiet = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"}  # it may print among the answer
+    process = subprocess.run([nvidia_tool(name), *arguments], capture_output=True, text=True, check=False, env=quiet)
     if process.returncode:
         raise RuntimeError(f"{name}: {process.stderr.strip()}")
     return process.stdout

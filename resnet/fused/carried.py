@@ -31,7 +31,7 @@ def install_bundle(arch: int) -> str:
     filename = os.environ.get(BUNDLE_VARIABLE, "")
     if not filename or os.environ.get(COMPILED):
         return ""
-    path = Path(filename).expanduser()
+    path = Path(os.path.expanduser(filename))
     try:
         head = read_head(path)
         maker, here = maker_of(head), current_maker(arch)

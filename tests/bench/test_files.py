@@ -215,3 +215,99 @@ def test_what_was_written_by_hand_elsewhere_is_written_here() -> None:
         or "temporary.replace(" in path.read_text()
     }
     assert replacing == {"kernels/cards/files.py", "resnet/cache.py"}
+
+
+def test_missing_folders_are_made_as_the_file_is_written_and_not_before(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "file"
+    check_writable(path)
+    assert names(tmp_path) == set()
+    with pytest.raises(StoreError, match="File name too long"):
+        write_file(tmp_path / "a" / "b" / ("x" * 300), "new")
+    with pytest.raises(StoreError, match="File name too long"):
+        check_writable(tmp_path / "a" / ("x" * 300))
+    assert names(tmp_path) == set()
+    write_file(path, "new")
+    assert path.read_text() == "new"
+
+
+def test_the_longest_name_is_written(tmp_path: Path) -> None:
+    write_file(tmp_path / ("µ" * 127), "new")
+    assert names(tmp_path) == {"µ" * 127}
+
+
+def test_a_link_into_a_folder_that_is_none_is_found_early(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/proc/x/y")
+    with pytest.raises(StoreError, match=r"cannot write .*link: "):
+        write_file(tmp_path / "link", "new")
+    (tmp_path / "file").write_text("")
+    (tmp_path / "other").symlink_to(tmp_path / "file" / "x")
+    with pytest.raises(StoreError, match=r"cannot write .*other: .*file is no folder"):
+        check_writable(tmp_path / "other")
+
+
+def test_other_names_of_a_file_keep_what_it_held(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    os.link(tmp_path / "file", tmp_path / "backup")
+    write_file(tmp_path / "file", "new")
+    assert ((tmp_path / "file").read_text(), (tmp_path / "backup").read_text()) == ("new", "old")
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o002, 0o664)])
+def test_the_umask_is_honoured_and_the_group_is_the_folders(tmp_path: Path, umask: int, mode: int) -> None:
+    tmp_path.chmod(0o2777)
+    if os.getuid() == 0:
+        os.chown(tmp_path, -1, 65534)
+    before = os.umask(umask)
+    try:
+        write_file(tmp_path / "file", "new")
+    finally:
+        os.umask(before)
+    status = (tmp_path / "file").stat()
+    assert (stat.S_IMODE(status.st_mode), status.st_gid) == (mode, tmp_path.stat().st_gid)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
+def test_the_owner_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    os.chown(tmp_path / "file", 65534, 65534)
+    write_file(tmp_path / "file", "new")
+    assert (tmp_path / "file").stat().st_uid == 65534
+
+
+def test_a_device_without_room_is_a_sentence() -> None:
+    with pytest.raises(StoreError, match="cannot write /dev/full: No space left on device"):
+        write_file(Path("/dev/full"), "new")
+
+
+def test_a_file_system_without_inodes_says_so(tiny: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,nr_inodes=3", tiny], check=True)
+    (tiny / "one").touch()
+    (tiny / "two").touch()
+    with pytest.raises(StoreError, match=rf"No space left on device; {tiny} takes no further file: remove some there"):
+        write_file(tiny / "file", "new")
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    code = """
+import sys, time
+from pathlib import Path
+from bench.files import writing
+with writing(Path(sys.argv[1])) as file:
+    file.write(b"half")
+    file.flush()
+    print(flush=True)
+    time.sleep(60)
+"""
+    path = tmp_path / "[file]"
+    path.write_text("old")
+    command = [sys.executable, "-c", code, str(path)]
+    process = subprocess.Popen(command, cwd=Path(files.__file__).parents[2], stdout=subprocess.PIPE)
+    assert process.stdout
+    process.stdout.readline()
+    write_file(path, "between")
+    assert len(names(tmp_path)) == 2  # a living one's stays
+    process.kill()
+    process.communicate()
+    assert path.read_text() == "between"
+    write_file(path, "new")
+    assert names(tmp_path) == {"[file]"}

@@ -151,3 +151,19 @@ def test_an_export_replaces_an_export_of_its_format(format: str, tmp_path: Path,
     for _ in range(2):
         result = CliRunner().invoke(app, words)
         assert result.exit_code == 0, result.output
+
+
+def test_a_file_of_another_kind_is_replaced_by_force_for_one_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: Make
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(Path("results"), record(NAME))
+    words = ["export", "results", "--format", "pytest-benchmark", "-o", "README.md"]
+    for _ in "ab":
+        Path("README.md").write_text(README)
+        refused = CliRunner().invoke(app, words)
+        assert refused.exit_code == 2
+        assert "name another file, or replace it by --force" in refused.output
+        forced = CliRunner().invoke(app, [*words, "--force"])
+        assert forced.exit_code == 0, forced.output
+        assert json.loads(Path("README.md").read_text())["benchmarks"]

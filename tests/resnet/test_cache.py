@@ -71,7 +71,9 @@ def test_a_writer_that_fails_leaves_nothing(folder: Path) -> None:
 
 def test_a_full_folder_is_named_with_the_cure(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESNET_CACHE", str(tiny))
-    with pytest.raises(CacheError, match=rf"full: free some space in {tiny}, or set RESNET_CACHE to another folder"):
+    with pytest.raises(
+        CacheError, match=rf"No space left on device; free some space in {tiny}, or set RESNET_CACHE to another folder"
+    ):
         cached_file("key", ".bin", text("x" * (1 << 20)))
     assert list(tiny.iterdir()) == []
 

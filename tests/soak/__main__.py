@@ -102,7 +102,9 @@ def main() -> int:
             remove(trial.folder)
     result = {**{name: counts[name] for name in COUNTS}, "faults": sum(tried.values()), **total}
     print(json.dumps(result | {"seed": asked.seed, "seconds": round(time.monotonic() - began)}))
-    rows = markdown(result, tried, failures, asked.count, asked.seed)
+    limit = "" if asked.seconds == float("inf") else f" --seconds {asked.seconds:g}"
+    command = f"python -m tests.soak --count {asked.count} --seed {asked.seed}{limit}"
+    rows = markdown(result, tried, failures, command)
     print(rows)
     if asked.write:
         write(asked.write, rows)

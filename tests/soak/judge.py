@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench.machine.readings import GAP_S
 from bench.records.record import Record, parse_each
 from tests.soak.faults import Befallen
 from tests.soak.processes import marked
@@ -115,7 +116,13 @@ def unsaid(trial: Trial, records: list[Record]) -> list[str]:
     for fault in trial.faults:
         if fault.fault.name in ("the watcher: SIGKILL", "the watcher: stopped for good"):
             # of cases that take turns at that moment it was one's
-            timed = [record for record in records if in_timing(record, fault.at * NS, fault.at * NS)]
+            # one that is stopped, not dead, shows after a while (GAP_S)
+            until = fault.at + (GAP_S + 0.2 if fault.fault.name.endswith("for good") else 0)
+            timed = [
+                r
+                for r in records
+                if in_timing(r, fault.at * NS, fault.at * NS) and in_timing(r, until * NS, until * NS)
+            ]
             if timed and not any(says_unwatched(record) for record in timed):
                 names = " or ".join(record.case.name for record in timed)
                 sentences.append(f"{names}: its watcher was gone, and nothing says so")

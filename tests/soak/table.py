@@ -13,6 +13,14 @@ import psutil
 
 from tests.soak.judge import COUNTS
 
+# victim -> the outcome of a fault to it where no count is raised
+OUTCOMES = {
+    "the parent": "its sweep is complete after a resume, each record whole and once",
+    "all processes": "the same as for the parent",
+    "the timed child": "costs its own case at most; no speed that it changed is unmarked",
+    "the watcher": "the case goes on, and its record says so where it was not watched",
+    "the reference's child": "the references are made again; no case fails",
+}
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -23,13 +31,15 @@ def commit() -> str:
 
 
 def markdown(
-    result: Mapping[str, float], tried: Mapping[str, int], failures: Mapping[str, list[str]], count: int, seed: int
+    result: Mapping[str, float], tried: Mapping[str, int], failures: Mapping[str, list[str]], command: str
 ) -> str:
     """The rows by fault, then a sentence with the counts, the command, the commit, the day and the machine."""
     lines = ["| fault, at a random moment | times | outcome |", "|---|---:|---|"]
     for name in sorted(tried):
         bad = failures.get(name, [])
-        outcome = f"not as it must be in {len(bad)}: trials {', '.join(bad)}" if bad else "as it must be"
+        outcome = (
+            f"not as it must be in {len(bad)}: trials {', '.join(bad)}" if bad else OUTCOMES[name.partition(":")[0]]
+        )
         lines.append(f"| {name} | {tried[name]} | {outcome} |")
     counts = ", ".join(f"{result[name]:g} {name}" for name in COUNTS)
     memory = psutil.virtual_memory().total / 2**30
@@ -37,7 +47,7 @@ def markdown(
     lines += [
         "",
         f"{result['faults']:g} faults in {result['trials']:g} trials, of {result['runs']:g} commands and "
-        f"{result['records']:g} records: **{counts}**. By `python -m tests.soak --count {count} --seed {seed}` at "
+        f"{result['records']:g} records: **{counts}**. By `{command}` at "
         f"{commit()} on {datetime.now(UTC):%Y-%m-%d}; {machine}.",
     ]
     return "\n".join(lines)

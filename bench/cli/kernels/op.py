@@ -28,6 +28,7 @@ from bench.cli.console import (
     write_output,
 )  # fmt: skip
 from bench.errors import UNABLE
+from bench.files import check_writable
 from bench.machine.environment import environment
 from bench.ops.contest import Contest
 from bench.ops.layers import ALL, ConvLayer, choose_layers, conv_layers
@@ -97,6 +98,8 @@ def op(
         )
     if reason := find_code(name):
         stop(reason, USAGE)
+    if output is not None:
+        check_writable(output)
     with spinner("start") as status:
         contest = Contest(
             name, case.model, batch, image, precision, layers, env, seconds, seed=seed, show=status.update

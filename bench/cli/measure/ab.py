@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from math import ceil
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -105,11 +107,7 @@ def ab(
         try:
             _run(duel)
         except KeyboardInterrupt:
-            asked = {"--metric": question.metrics, "--minimum": minimum, "--fail-on": fail_on}
-            options = [word for name, values in asked.items() for value in values or () for word in (name, value)]
-            judge = command_line("compare", folder / "base", folder / "head", *options)
-            tell(f"\nStopped. The records so far are in {folder}, and `{judge}` judges them.")
-            tell(f"To go on: {again(output=folder, resume=True)}")
+            _tell_stopped(folder, {"--metric": question.metrics, "--minimum": minimum, "--fail-on": fail_on})
             raise typer.Exit(STOPPED) from None
         verdicts = question.verdicts(duel)
         verdicts.harmless += harness_changes(one, other, ROOT)
@@ -118,6 +116,14 @@ def ab(
     else:
         _print(verdicts, duel, every, as_markdown, as_json)
     raise typer.Exit(gate_code(verdicts, fail_on or [FailOn.slower]))
+
+
+def _tell_stopped(folder: Path, asked: Mapping[str, Iterable[str] | None]) -> None:
+    """Say where the records are, and the commands that judge them as they were to be judged, and that go on."""
+    options = [word for name, values in asked.items() for value in values or () for word in (name, value)]
+    judge = command_line("compare", folder / "base", folder / "head", *options)
+    tell(f"\nStopped. The records so far are in {folder}, and `{judge}` judges them.")
+    tell(f"To go on: {again(output=folder, resume=True)}")
 
 
 def _too_short(plan: Plan, env: Environment, rounds: int, budget: float | None) -> str:

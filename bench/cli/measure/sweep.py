@@ -10,7 +10,7 @@ from typing import NamedTuple
 import typer
 
 from bench.cli.again import again
-from bench.cli.console import FAILED, STOPPED, read_records, tell
+from bench.cli.console import FAILED, STOPPED, prepare_folders, read_records, tell
 from bench.cli.measure.cases import estimate_sweep
 from bench.cli.progress import Progress
 from bench.cli.reported import nothing_measured
@@ -61,6 +61,7 @@ def _has_case_of(plan: Plan, folder: Path) -> bool:
 def run_sweep(sweep: Sweep) -> list[Record]:
     """Run a sweep; return all records of its folder."""
     plan, folder = sweep.plan, sweep.store.folder
+    prepare_folders()
     time = estimate_sweep(sweep) if plan.timed else None
     with Progress(plan.name, sweep.env) as events:
         if time and time.executions:

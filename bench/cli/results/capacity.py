@@ -13,6 +13,7 @@ from bench.cli.complete import complete_results
 from bench.cli.console import (
     FAILED,
     UNABLE,
+    UNDECIDED,
     Csv,
     Exclude,
     Filter,
@@ -79,7 +80,10 @@ def capacity(
     as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
-    """The requests a second that a device can serve: by simulation with measured latencies, or with --real for real."""
+    """The requests a second that a device can serve: by simulation with measured latencies, or with --real for real.
+
+    Exit codes: 0 with an answer; 1 if no rate keeps the limit; 4 if the samples are too few for a p99.
+    """
     wait_ns, build = wait_ms * 1e6, Build(weights or "", num_classes or 0, in_channels or 0)
     if real is not None:
         if plot or cases or max_batch or filter or exclude:
@@ -111,7 +115,8 @@ def capacity(
     if plot:
         _write_plot(groups, plot)
     _print(groups, wait_ms, as_json, as_csv, as_markdown)
-    raise typer.Exit(0 if any(group.capacities[0].rate for group in groups) else FAILED)
+    served = [group for group in groups if group.capacities[0].rate]
+    raise typer.Exit(FAILED if not served else 0 if any(group.sure for group in served) else UNDECIDED)
 
 
 def _print(groups: list[Group], wait_ms: float, as_json: bool, as_csv: bool, as_markdown: bool) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bench.files import write_file
+from bench.files import check_writable, write_file
 from bench.kinds import kind_of
 from bench.report.page import look, sections
 from bench.report.page.data import gather
@@ -26,6 +26,7 @@ def save_stills(folders: Iterable[str | Path], target: Path) -> list[Path]:
     written.
     """
     require_libraries()
+    check_writable(target / "answer.svg")
     import vl_convert
 
     data = gather(folders)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from bench.machine.environment import cache_bytes
+from bench.machine.limits import held_back_ns
 from bench.records.record import GPU_HOW
 from resnet.device_time import DeviceTime, DeviceTimer
 
@@ -29,6 +30,7 @@ FLUSH_FACTOR = 2
 # for a cache whose size cannot be read; no device that runs this has a larger one in use
 DEFAULT_CACHE_BYTES = 128 << 20
 THREADS = "/proc/self/task"
+QUOTA = "quota"
 
 
 class Clock:
@@ -66,17 +68,20 @@ class Clock:
         return time.process_time_ns()
 
     def waits(self) -> dict[str, int]:
-        """Return by thread the nanoseconds for which it was ready to run without a core; empty where not counted."""
+        """Return by thread the nanoseconds for which it was ready to run without a core; empty where not counted.
+
+        Those for which a quota kept this process from running are under QUOTA: the kernel counts them as waits, too.
+        """
         try:
             threads = os.listdir(THREADS)
         except OSError:
             return {}
-        waits = {}
+        waits = {QUOTA: held_back_ns()}
         for thread in threads:
             # an error: it ended, or this kernel does not count
             with suppress(OSError, ValueError, IndexError), open(f"{THREADS}/{thread}/schedstat") as file:
                 waits[thread] = int(file.read().split()[1])
-        return waits
+        return waits if len(waits) > 1 else {}
 
     def flush(self) -> int:
         """Overwrite the device's last-level cache, and wait; return the bytes written."""

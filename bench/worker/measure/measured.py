@@ -15,11 +15,14 @@ from bench.worker.measure.windows import NS, Window, median_window, window_field
 
 # A sample counts as stalled if it took more than these nanoseconds and this many times the median, and this process ran
 # for less than this share of the processor time that is usual.
-STALLED_NS, STALLED_TIMES, STALLED_SHARE = 20_000_000, 2, 0.25
+STALLED_NS, STALLED_TIMES, STALLED_SHARE = 100_000_000, 2, 0.25
 
 # Fields of Measured that hold samples. A record's fields are these with `_ns` and `_stop` appended; its `throttled` has
 # them as they are.
 SAMPLE_FIELDS = ("latency", "gpu", "flushed", "flushed_gpu")
+
+# the share of its window that may be throttled before an energy does not count; its counter is good to 4 %
+ENERGY_SPOILT = 0.1
 
 
 @dataclass
@@ -85,7 +88,7 @@ class Measured:
         """Return the fields of a record; `throttled` names the samples that a throttling machine or a stop spoilt.
 
         Each timing has the readings of its own time: `watch` those of latency, device times and windows, and
-        `flushed_watch` those of the samples with flushed caches; `energy` has the reasons why it does not count.
+        `flushed_watch` those of the samples with flushed caches; `energy` is left out if the machine spoilt it.
         """
         samples_of: dict[str, Samples] = {name: getattr(self, name) for name in SAMPLE_FIELDS}
         fields: dict[str, Any] = {"warmup": self.warmup, "gpu_how": self.method if self.gpu.ns else ""}
@@ -112,7 +115,11 @@ class Measured:
             return self.energy
         start_ns = self.energy["start_ns"]
         watch = readings.summary([(start_ns, start_ns + round(self.energy["s"] * NS))], steal)
-        return self.energy | ({"disturbed": ", ".join(watch["spoilt_s"])} if "spoilt_s" in watch else {})
+        spoilt_s: dict[str, float] = watch.get("spoilt_s", {})
+        if sum(spoilt_s.values()) <= ENERGY_SPOILT * self.energy["s"]:
+            return self.energy
+        seconds = f"{sum(spoilt_s.values()):.1f} of {self.energy['s']:.1f} s"
+        return {"unreadable": f"the machine spoilt {seconds} of its window ({', '.join(spoilt_s)})"}
 
     def _stretches(self, *names: str) -> list[Span]:
         """Return the host time that fields of samples took, together."""

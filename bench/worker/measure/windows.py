@@ -13,7 +13,7 @@ from torch import Tensor
 from bench.machine.readings import STOPPED, Readings, Span, overlap_ns
 from bench.machine.watch import OTHER_WORK, OTHER_WORK_LIMIT
 from bench.stats import LEAST_SAMPLES
-from bench.worker.measure.clock import Clock
+from bench.worker.measure.clock import QUOTA, Clock
 
 NS = 1_000_000_000
 WINDOWS = LEAST_SAMPLES
@@ -79,8 +79,10 @@ def _shared(window: Window, readings: Readings) -> bool:
 
 
 def longest_wait(before: Mapping[str, int], after: Mapping[str, int]) -> int | None:
-    """Return the nanoseconds that the thread that waited longest had no core; None where that is not counted."""
-    return max((after[thread] - before.get(thread, 0) for thread in after), default=None)
+    """Return the nanoseconds that others kept the thread that waited longest from a core; None where not counted."""
+    waits = {thread: ns - before.get(thread, 0) for thread, ns in after.items()}
+    held_back = waits.pop(QUOTA, 0)
+    return max(0, max(waits.values()) - held_back) if waits else None
 
 
 def median_window(windows: Sequence[Mapping[str, Any]]) -> dict[str, int]:

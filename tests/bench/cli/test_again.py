@@ -37,6 +37,7 @@ def sweep(
     limit: float = 3.0,
     resume: Annotated[bool, Option("--resume")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q")] = False,
+    strict: Annotated[bool | None, Option("--strict/--lenient")] = None,
 ) -> None:
     typer.echo(again(output=Path("my results"), resume=True))
 
@@ -46,6 +47,8 @@ def sweep(
     [
         ("a.toml", "a.toml -o 'my results' --resume"),
         ("a.toml b c", "a.toml b c -o 'my results' --resume"),
+        ("a.toml --lenient", "a.toml -o 'my results' --resume --lenient"),
+        ("--lenient a.toml --strict", "a.toml -o 'my results' --resume --strict"),
         ("--quiet a.toml -o elsewhere --resume", "a.toml -o 'my results' --resume --quiet"),
         (
             "'my plan' --filter 'b1/*' -f $x --size large --limit 0.5",

@@ -30,6 +30,15 @@ def test_the_version_is_the_projects_with_its_commit() -> None:
     assert re.match(rf"resnet-bench {re.escape(project['version'])} \(commit ([0-9a-f]{{12}}|unknown: )", done.stdout)
 
 
+def test_a_current_folder_that_was_removed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tmp_path.rmdir()
+    done = bench("list")
+    assert (done.exit_code, done.stdout) == (USAGE, "")
+    assert done.stderr.startswith("bench: there is no current folder any more")
+    assert bench("--version").exit_code == 0
+
+
 @pytest.mark.parametrize("command", [name for _, commands in COMMANDS for name in commands])
 def test_every_command_has_quiet(command: str) -> None:
     assert "--quiet" in bench(command, "--help").stdout

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from bench.machine.limits import cpu_quota, free_memory
+from bench.machine.limits import cpu_quota, free_memory, held_back_ns
 from bench.machine.noise_sources import noise_sources
 from bench.records.same import COMPARE, differences
 
@@ -47,6 +47,42 @@ def test_the_least_quota_of_all_groups_around_a_process(
     own: str, files: dict[str, str], quota: float | None, tmp_path: Path
 ) -> None:
     assert cpu_quota(*groups(tmp_path, own, files)) == quota
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "held_ns"),
+    [
+        (
+            V2,
+            {
+                "user.slice/cpu.max": "50000 100000",
+                "user.slice/run-1.scope/cgroup.procs": "",
+                "user.slice/cpu.stat": "nr_throttled 7\nthrottled_usec 250",
+            },
+            250_000,
+        ),
+        (
+            V2,
+            {
+                "user.slice/cpu.max": "max 100000",
+                "user.slice/run-1.scope/cgroup.procs": "",
+                "user.slice/cpu.stat": "throttled_usec 250",
+            },
+            0,
+        ),
+        (V1, HOST_V1 | {f"cpu,cpuacct/{name}": "300000" for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")}, 0),
+        (
+            "1:cpu:/a\n",
+            {"cpu/a/cpu.cfs_quota_us": "5", "cpu/a/cpu.cfs_period_us": "9", "cpu/a/cpu.stat": "throttled_time 77"},
+            77,
+        ),
+        ("", {}, 0),
+    ],
+)
+def test_what_quotas_held_back_is_read_of_the_groups_that_have_one(
+    own: str, files: dict[str, str], held_ns: int, tmp_path: Path
+) -> None:
+    assert held_back_ns(*groups(tmp_path, own, files)) == held_ns
 
 
 def test_without_control_groups_the_reason_is_told(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,14 @@ from bench.machine.watch import Watch
 
 MS = 1_000_000
 S = 1000 * MS
+
+
+def soon(holds: Callable[[], bool]) -> bool:
+    """Whether it holds before long, on a machine however busy."""
+    end = time.monotonic() + 60
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.02)
+    return holds()
 
 
 def readings(**values: list[float | int | None]) -> Readings:
@@ -67,6 +76,60 @@ def test_a_watch_that_cannot_start_is_told_not_raised(monkeypatch) -> None:  # t
         assert "did not start" in watch.so_far().summary()["unreadable"]
 
 
+@pytest.mark.parametrize(
+    ("harm", "why"),
+    [
+        (lambda watch: watch._child.kill(), "ended (exit status -9)"),
+        (lambda watch: os.write(watch._log, b'rubbish\n[1]\n{"ns": "now"}\n{"nano": 1}\n\xff\n\n'), "no reading"),
+    ],
+)
+def test_a_watching_process_that_fails_is_told_and_leaves_its_readings(
+    harm: Callable[[Watch], object], why: str
+) -> None:
+    with Watch() as watch:
+        assert soon(lambda: len(watch.so_far().readings) >= 2)
+        harm(watch)
+        assert soon(lambda: watch.so_far().why != "")
+        found = watch.so_far()
+    assert why in found.summary()["unreadable"]
+    assert found.summary()["readings"] >= 2
+
+
+def test_a_paused_watching_process_reads_nothing_and_goes_on_when_told() -> None:
+    with Watch() as watch:
+        assert soon(lambda: len(watch.so_far().readings) >= 2)
+        watch.pause(True)
+        watch.pause(True)
+        time.sleep(0.05)  # a reading may be under way
+        count = len(watch.so_far().readings)
+        time.sleep(0.3)
+        assert len(watch.so_far().readings) == count
+        watch.pause(False)
+        assert soon(lambda: len(watch.so_far().readings) > count)
+
+
+def test_a_long_time_without_a_reading_is_told() -> None:
+    found = Readings([Reading(0), Reading(100 * MS), Reading(1900 * MS), Reading(2000 * MS)])
+    assert found.summary()["gap_s"] == 1.8
+    assert "gap_s" not in found.summary([(1910 * MS, 1990 * MS)])
+    assert "gap_s" not in readings(steal=[0, 0, 0]).summary()
+
+
+def test_a_stop_that_was_seen_spoils_the_time_from_the_reading_before_to_the_next() -> None:
+    found = readings(stopped=[None, None, 1, 1, None, None])
+    assert found.throttled_spans(0.1) == {"stopped": [(k * 100 * MS, (k + 1) * 100 * MS) for k in (1, 2, 3)]}
+    assert found.summary([(250 * MS, 450 * MS)])["spoilt_s"] == {"stopped": 0.15}
+
+
+def test_shares_are_of_the_stretches_that_were_timed_and_of_no_time_between_them() -> None:
+    """As where a process sleeps while others, whose work must not count, have the machine."""
+    found = readings(ticks=[0, 20, 40, 60, 80, 100], others=[0, 2, 4, 24, 26, 28])
+    assert found.summary()["others"] == pytest.approx(0.28)
+    assert found.summary([(110 * MS, 190 * MS), (310 * MS, 490 * MS)])["others"] == pytest.approx(0.1)
+    assert found.share_of_others((210 * MS, 290 * MS)) == pytest.approx(1.0)
+    assert Readings().share_of_others((0, MS)) == 0
+
+
 def test_thermal_slowdown_spoils_and_a_power_cap_does_not() -> None:
     cap = 0x4
     found = readings(reasons=[0, cap, cap | REASONS["hw-thermal"], cap, 0])
@@ -106,6 +169,12 @@ def test_a_clock_at_rest_outside_the_window_says_nothing_of_it() -> None:
     assert window.throttled_spans(0.1) == {}
     assert window.summary()["sm_mhz"] == [1980, 1980, 1980]
     assert found.throttled_spans(0.1) != {}
+
+
+def test_a_watching_process_that_was_stopped_is_a_gap_to_the_end_of_the_timing() -> None:
+    readings = Readings([Reading(ns) for ns in range(0, 10**9, 10**8)])
+    assert "gap_s" not in readings.summary([(0, 10**9)])
+    assert readings.summary([(0, 10**8), (10**8, 5 * 10**9)])["gap_s"] == 4.1
 
 
 def test_a_machine_that_tells_nothing_says_so() -> None:

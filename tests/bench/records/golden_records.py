@@ -112,7 +112,6 @@ NEWEST = [
             "images": 40000,
             "start_ns": 14000000000,
             "s": 5.25,
-            "disturbed": "hw-thermal",
             "temperature_c": [41, 55],
         },
         largest=LARGEST,

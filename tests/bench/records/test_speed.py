@@ -6,7 +6,7 @@ import pytest
 
 from bench.plans.case import Case
 from bench.records.record import Record
-from bench.records.speed import disturbed_turns, speed_ratio, turn_rates
+from bench.records.speed import disturbed_turns, rate_interval, speed_ratio, turn_rates
 
 CASE = Case.parse("resnet18/eager/fp32/b1/i64/stream")
 SECOND = 1_000_000_000
@@ -71,3 +71,24 @@ def test_records_of_before_have_a_value_and_no_interval() -> None:
     old = [Record(CASE, 0, "ok", throughput={"images": images, "ns": SECOND}) for images in (30, 10)]
     ratio = speed_ratio(old[:1], old[1:])
     assert (ratio.value, ratio.low, ratio.basis) == (pytest.approx(3), None, "none")
+
+
+def test_two_that_share_no_turn_are_compared_by_their_windows() -> None:
+    """A sweep that was stopped between them goes on with later turns."""
+    ours, theirs = record([20] * 6), record([10] * 6)
+    for window in theirs.windows:
+        window["turn"] += 6
+    ratio = speed_ratio([ours], [theirs])
+    assert (ratio.value, ratio.basis, ratio.samples) == (pytest.approx(2), "windows", 6)
+
+
+def test_where_all_was_disturbed_a_ratio_has_no_interval() -> None:
+    ratio = speed_ratio([record([20] * 6, disturbed=tuple(range(6)))], [record([10] * 6)])
+    assert (ratio.value, ratio.low, ratio.basis) == (pytest.approx(2), None, "none")
+
+
+def test_images_per_second_have_the_interval_of_windows_or_of_rounds() -> None:
+    assert rate_interval([record([10, 11, 12, 9, 10, 10, 1], disturbed=(6,))]) == (9, 12)
+    assert rate_interval([record([10] * 5)]) is None
+    low, high = rate_interval([record([rate] * 6, number=k) for k, rate in enumerate((10, 11, 12))])
+    assert low < 10 < 12 < high

@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -122,3 +123,24 @@ def test_a_read_only_folder_says_so(tiny: Path, record: Make) -> None:
     subprocess.run(["mount", "-o", "remount,ro", tiny], check=True)
     with pytest.raises(StoreError, match=r"Read-only.*choose another folder with -o"), Store(tiny).writing():
         pass
+
+
+def test_records_that_could_not_be_appended_are_noticed_before_a_case(tmp_path: Path, tiny: Path) -> None:
+    (tmp_path / "a" / "records.jsonl").mkdir(parents=True)
+    with pytest.raises(StoreError, match=r"cannot append to .*Is a directory; choose another folder with -o"):
+        Store(tmp_path / "a").writing().__enter__()
+    (tiny / "ballast").write_bytes(bytes(56 << 10))
+    with pytest.raises(StoreError, match=rf"no room for records in {tiny}: free some space there"):
+        Store(tiny).writing().__enter__()
+    (tiny / "ballast").unlink()
+    with Store(tiny).writing():  # the lock was given back
+        pass
+
+
+def test_records_whose_folder_has_gone_are_not_said_to_be_whole(tmp_path: Path, record: Make) -> None:
+    store = Store(tmp_path / "a")
+    with store.writing():
+        store.append(record(NAME))
+        shutil.rmtree(tmp_path / "a")
+        with pytest.raises(StoreError, match=r"No such file or directory; the file is no longer there$"):
+            store.append(record(NAME, round=1))

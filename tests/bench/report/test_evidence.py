@@ -74,3 +74,19 @@ def test_layers_that_the_gate_would_not_see_are_told(record: Make) -> None:
     assert told in describe_reliability([seeing, blind], rows_from_records([seeing, blind]))
     less = record("resnet18/eager/bf16/b1/i224/stream", gate={"before": {"blind": ["fc"]}})
     assert f"{told}, which add next to nothing to the answers; so of 1 more" in describe_unseen([less, blind])
+
+
+def test_a_run_without_an_undisturbed_window_is_told_with_the_reasons(record: Make) -> None:
+    def windows(*reasons: str) -> list[dict[str, object]]:
+        return [{"turn": k, "start_ns": k, "images": 1, "ns": 9, "disturbed": why} for k, why in enumerate(reasons)]
+
+    whole = record("resnet50/eager/fp16/b1/i224/stream", windows=windows("other work", "steal, other work"))
+    partly = record("resnet50/compile/fp16/b1/i224/stream", windows=[*windows("stopped"), {"images": 1, "ns": 9}])
+    told = describe_reliability([whole, partly], rows_from_records([whole, partly]))
+    assert "every window of 1 of 2 runs was disturbed (other work, steal)" in " ".join(told.split())
+
+
+def test_cold_samples_that_were_spoilt_have_the_reason_of_their_own_time(record: Make) -> None:
+    cold = record("resnet50/eager/fp16/b1/i224/stream", flushed_ns=[5], flushed_watch={"spoilt_s": {"steal": 1.0}})
+    cold.throttled = {"flushed": [[0, 0]]}
+    assert "the machine throttled (steal)" in describe_reliability([cold], rows_from_records([cold]))

@@ -131,6 +131,19 @@ def test_energy_that_was_not_read_is_open(record: Make) -> None:
     assert told == ["no energy on record (only a GPU's counter is read)"]
 
 
+def test_beside_other_work_no_p99_is_shown_over_a_limit_and_nothing_is_clear(record: Make) -> None:
+    busy = {"watch": {"others": 0.8}}
+    over = judged(record(EAGER, **steady(100), **busy), p99_ns=50 * MS)
+    assert (over.violated, len(over.undecided), over.disturbed) == ([], 1, True)
+    assert judged(record(EAGER, **steady(10), **busy), p99_ns=50 * MS).fits  # which other work does not do
+    rounds = [record(EAGER, round=k, **speed(100), **busy) for k in range(8)]
+    rounds += [record(COMPILE, round=k, **speed(200 + k), **busy) for k in range(8)]
+    assert choose(rounds, Budget()).clear is False
+    for one in rounds:
+        one.watch = {}
+    assert choose(rounds, Budget()).clear is True
+
+
 # ---- what failed, and what is not known
 
 

@@ -8,6 +8,7 @@ import pytest
 from bench.machine.environment import environment
 from bench.plans.case import Case
 from bench.plans.plan import Plan, Settings
+from bench.plans.settings import changed_settings
 from bench.records.record import Record
 from bench.records.same import SweepConditions
 from bench.records.store import Store
@@ -43,6 +44,16 @@ def test_records_tell_what_a_process_takes_beside_its_measuring() -> None:
     some = estimate(plan, [EAGER, replace(EAGER, variant="compile")], records)
     assert (some.executions, some.measured) == (2, 1)
     assert "for 1 of them" in str(some)
+
+
+def test_the_samples_of_a_p99_take_their_time_where_a_record_tells_it_and_are_named_where_none_does() -> None:
+    settings = changed_settings(SETTINGS, {"p99": True})
+    plan = Plan("test", "", (EAGER,), settings=settings)
+    record = Record(EAGER, 0, "ok", wall_s=12 + 7.0, settings=asdict(SETTINGS), latency_ns=[200_000_000] * 9)
+    time = estimate(plan, [EAGER], [record])
+    assert time.seconds == pytest.approx(1 + settings.samples * 0.2 + 5 + 7 + REFERENCE_S)
+    assert time.samples == 0
+    assert estimate(plan, [EAGER], []).samples == settings.samples
 
 
 def test_records_of_another_machine_do_not_count(tmp_path: Path) -> None:

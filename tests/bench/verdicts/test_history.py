@@ -16,7 +16,7 @@ from bench.errors import UNDECIDED, StoreError
 from bench.records.frame import Damage
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.verdicts.history import FAMILY_ALPHA, Point, Series, find_changes, read_history, sparkline
+from bench.verdicts.history import FAMILY_ALPHA, Point, Series, find_changes, least_points, read_history, sparkline
 from bench.verdicts.stores import results_folders
 
 CASE = "resnet18/eager/fp32/b1/i64/stream"
@@ -126,6 +126,16 @@ def test_what_else_was_another_is_told() -> None:
     one = series(values, ["2.13.0"] * 10 + ["2.14.0"] * 10)
     find_changes(one)
     assert one.changes[0].software == {"torch": ("2.13.0", "2.14.0")}
+
+
+def test_a_change_shows_from_as_many_commits_on_as_is_said() -> None:
+    for family in (1, 20):
+        least = least_points(family)
+        for count in (least - 1, least + 2):
+            half = count // 2
+            one = series([10.0 + 0.01 * i for i in range(half)] + [15.0 + 0.01 * i for i in range(count - half)])
+            find_changes(one, family)
+            assert bool(one.changes) == (count > least), (family, count)
 
 
 def test_short_series_have_no_changes() -> None:

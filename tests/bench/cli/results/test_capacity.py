@@ -45,16 +45,31 @@ def run_capacity(*words: object) -> Result:
 
 def test_the_answer_the_curve_and_the_devices_fit_80_columns(folder: Path) -> None:
     result = run_capacity(folder, "--p99-ms", 25)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 4, result.output
     lines = result.output.splitlines()
-    assert max(map(len, lines)) <= 80
-    assert lines[1].startswith("compile/fp32, in batches up to 8, takes ")
+    assert max(len(line) for line in lines if not line.startswith("  `")) <= 80
+    assert lines[1].startswith("compile/fp32, in batches up to 8, takes at most ")
     assert "o p50   * p99   - the limit" in result.output
     assert lines.index(next(line for line in lines if line.startswith("compile "))) < lines.index(
         next(line for line in lines if line.startswith("eager "))
     )
     assert "10,000,000" in result.output
     assert "FEW SAMPLES: 15 at batch 1, 15 at batch 8, of the 662" in result.output
+
+
+def test_samples_enough_for_a_p99_are_an_answer_and_too_few_name_the_run(
+    tmp_path: Path, folder: Path, record: Make
+) -> None:
+    store = Store(tmp_path / "many")
+    with store.writing():
+        store.append(record(EAGER[0], latency_ns=[8_000_000] * 700))
+    result = run_capacity(store.folder, "--json")
+    assert (result.exit_code, json.loads(result.stdout)[0]["sure"]) == (0, True)
+    result = run_capacity(folder, "eager", "--p99-ms", 25, "--json")
+    (group,) = json.loads(result.stdout)
+    assert (result.exit_code, group["sure"]) == (4, False)
+    assert "--p99" in group["run"]
+    assert all(name in group["run"] for name in EAGER)
 
 
 def test_json_holds_the_rates_and_the_devices_of_a_load(folder: Path) -> None:

@@ -74,6 +74,7 @@ def test_a_saved_name_is_the_baseline_of_what_comes_after(run: Folder) -> None:
     first = run(FIRST, {CASE: 10.0})
     saved = bench("report", first, "--save", "main")
     assert (saved.exit_code, "Saved as main" in saved.stderr) == (0, True)
+    assert "--rounds 6" not in saved.stderr  # as it has eight, enough for a verdict
     early = bench("compare", "main")
     assert (early.exit_code, "no run after" in early.stderr) == (2, True)
     run(LATEST, {CASE: 10.5})
@@ -85,9 +86,9 @@ def test_a_saved_name_is_the_baseline_of_what_comes_after(run: Folder) -> None:
         ("report", "main"),
         ("recommend", "main"),
         ("export", "main"),
-        ("capacity", "main", "--p99-ms", "99"),
     ):
         assert bench(*words).exit_code == 0, words
+    assert bench("capacity", "main", "--p99-ms", "99").exit_code == 4  # of too few samples
     back = bench("compare", LATEST, "main")
     assert (back.exit_code, "nor a saved name" in back.stderr) == (2, True)
     assert bench("compare", paths.LOCAL / LATEST, "main").exit_code == 0

@@ -149,6 +149,21 @@ def test_less_stolen_time_than_was_set_spoils_nothing() -> None:
     assert found.fields(throttled_between(0, 40), 0.2)["throttled"]["throughput_s"] > 0.9
 
 
+def test_cold_samples_and_the_energy_are_judged_by_the_readings_of_their_own_time() -> None:
+    clock = FakeClock(forever(20 * MS))
+    found = measure(clock.run, INPUTS, clock, Settings())
+    quiet_s = clock.time / 1e9
+    found.energy = {"joules": 9.0, "images": 3, "start_ns": clock.time, "s": 5.0}
+    clock.time += 5000 * MS
+    measure_flushed(clock.run, INPUTS, clock, Settings(flush_batch=2), found)
+    told = found.fields(throttled_between(quiet_s + 1, quiet_s + 40), 0.1)
+    assert "spoilt_s" not in told["watch"]
+    assert told["flushed_watch"]["spoilt_s"]["steal"] > 0.9
+    assert told["throttled"] == {"flushed": [[0, len(told["flushed_ns"]) - 1]]}
+    assert told["energy"]["unreadable"].startswith("the machine spoilt 4.")
+    assert found.fields(throttled_between(0, 0), 0.1)["energy"] == found.energy
+
+
 def test_places_become_ranges() -> None:
     assert as_ranges([]) == []
     assert as_ranges([4]) == [[4, 4]]
