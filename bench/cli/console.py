@@ -37,7 +37,7 @@ from bench.lines import Line
 from bench.machine.environment import device, hardware, no_cuda
 from bench.machine.facts import Environment
 from bench.records.record import Record
-from bench.records.store import narrow_records, read_folders
+from bench.records.store import Lost, narrow_records, read_folders
 from bench.report.views import VIEWS
 from resnet.cache import CacheWarning, cache_dir
 
@@ -63,6 +63,7 @@ Output = Annotated[Path | None, Option("-o", "--output", metavar="DIR", help="Fo
 
 def tell(text: str) -> None:
     """Print a sentence on stderr, without markup and without line breaks, so that a path in it can be copied."""
+    _Quiet.lost |= isinstance(text, Lost)
     err.print(text, markup=False, soft_wrap=True)
 
 
@@ -89,10 +90,12 @@ def spinner(text: str) -> Status:
 
 class _Quiet:
     on = False
+    lost = False  # a line was left out that no other stands for
 
 
 def _set_quiet(context: typer.Context, value: bool) -> bool:
     """Keep the option for this command; before the command's name it counts, too."""
+    _Quiet.lost = False
     _Quiet.on = bool(context.meta.setdefault("bench.quiet", False) or value)
     context.meta["bench.quiet"] = _Quiet.on
     return value
@@ -149,8 +152,16 @@ def read_records(folders: Sequence[Path], only: Iterable[str] = (), exclude: Ite
     """
     records, damage = read_folders(folders)
     for line in damage:
-        tell(f"bench: {line}")
+        tell(type(line)(f"bench: {line}"))
     return narrow_records(records, only, exclude, folders)
+
+
+def answer_code(code: int) -> int:
+    """Return the exit code of an answer: UNDECIDED in place of 0 where a line that was left out may change it."""
+    if code or not _Quiet.lost:
+        return code
+    tell("bench: the answer may be another with the lines left out: mend or delete them, or measure again")
+    return UNDECIDED
 
 
 @contextmanager
@@ -164,6 +175,7 @@ def damage_on_stderr() -> Iterator[None]:
             yield
         finally:
             for warning in caught:
+                _Quiet.lost |= isinstance(warning.message, Damage) and warning.message.lost
                 tell(f"bench: {warning.message}")
 
 

@@ -29,7 +29,7 @@ from bench.records import fields as parts
 from bench.records.columns import schema
 from bench.records.parse import ParsedLines
 from bench.records.places import results_at
-from bench.records.store import FILE, describe_damage, not_read
+from bench.records.store import FILE, Lost, describe_damage, not_read
 from kernels.cards import reading
 from kernels.cards.reading import open_lines, open_regular
 from resnet import archs, variants
@@ -44,7 +44,11 @@ FINGERPRINT = 4096  # bytes at the start and the end of what an index covers, th
 
 
 class Damage(RuntimeWarning):
-    """Lines that could not be read and are left out; the message has them."""
+    """Lines that could not be read and are left out; the message has them, `lost` says if no other stands for one."""
+
+    def __init__(self, message: str, lost: bool = False) -> None:
+        super().__init__(message)
+        self.lost = lost
 
 
 def load(*folders: str | Path, samples: bool = False) -> DataFrame:
@@ -99,7 +103,7 @@ def _without_repeats(folders: Iterable[str | Path]) -> list[Path]:
 
 def _warn(damage: list[str]) -> None:
     if damage:
-        warnings.warn("\n".join(damage), Damage, stacklevel=3)
+        warnings.warn(Damage("\n".join(damage), any(isinstance(text, Lost) for text in damage)), stacklevel=3)
 
 
 def _tables(place: Path, samples: bool, damage: list[str]) -> Iterator[Any]:
@@ -113,7 +117,10 @@ def _tables(place: Path, samples: bool, damage: list[str]) -> Iterator[Any]:
             yield from _read_exported(place, samples)
             return
         part = _read_file(file)
-        damage += describe_damage(file, part.damage, len(part.rows))
+        there = (
+            set(zip(*part.rows.select(["case", "round"]).to_pydict().values(), strict=True)) if part.damage else set()
+        )
+        damage += describe_damage(file, part.damage, there, len(part.rows))
         keys = part.rows.select(["case", "round"]).to_pandas()
         is_last = ~keys.duplicated(keep="last").to_numpy()
         # Parsed a second time for samples: which rows count shows at the end, and all samples may not fit into memory.
@@ -170,7 +177,7 @@ def _read_file(file: Path) -> ParsedLines:
     start, tables = whole.end, [whole.rows]
     for part in parse.parse_parts(file, start, _end_of_whole_lines(file, start, size), False):
         tables.append(pa.table(part.rows))
-        whole.damage += [(whole.lines + number, reason) for number, reason in part.damage]
+        whole.damage += [(whole.lines + number, reason, case, turn) for number, reason, case, turn in part.damage]
         whole.lines += part.lines
         whole.end = part.end
     whole.rows = pa.concat_tables(tables).unify_dictionaries()

@@ -31,7 +31,7 @@ class ParsedLines:
 
     rows: Any
     lines: int
-    damage: list[tuple[int, str]]  # number of the line, from 1, and what is wrong with it
+    damage: list[tuple[int, str, str, int]]  # number of the line, from 1, and its `LeftOut`
     end: int
 
 
@@ -41,7 +41,7 @@ def parse_lines(file: Path, start: int, stop: int, samples: bool) -> ParsedLines
 
     columns = schema(samples, inner=True)
     row_of = row_maker(columns.names)
-    rows, damage = list[list[Any]](), list[tuple[int, str]]()
+    rows, damage = list[list[Any]](), list[tuple[int, str, str, int]]()
     count = 0
 
     def counted(lines: Iterator[bytes]) -> Iterator[bytes]:
@@ -55,7 +55,7 @@ def parse_lines(file: Path, start: int, stop: int, samples: bool) -> ParsedLines
             if isinstance(record, Record):
                 rows.append(row_of(record))
             else:
-                damage.append((number, record))
+                damage.append((number, *record))
     transposed = zip(*rows, strict=True) if rows else ([] for _ in columns)
     arrays = [pa.array(column, field.type) for column, field in zip(transposed, columns, strict=True)]
     return ParsedLines(pa.record_batch(arrays, schema=columns), count, damage, stop)

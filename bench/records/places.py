@@ -23,7 +23,7 @@ from bench.errors import ArgumentError, StoreError
 from bench.files import read_json, reading, write_json, writing
 from bench.machine.provenance import sha_of
 from bench.plans.settings import ONCE
-from bench.records.record import Record, parse_each
+from bench.records.record import HEAD, Record, parse_each
 from bench.records.store import FILE
 from bench.text import did_you_mean, plural
 from kernels.cards.reading import lines_of, open_lines, open_regular
@@ -31,7 +31,6 @@ from kernels.cards.reading import lines_of, open_lines, open_regular
 SCHEMA = 1
 MARK = "saved.json"  # in the folder of a saved baseline
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-HEAD = re.compile(rb'\{"schema":\d+,"case":"([^"]+)","round":\d+,"status":"(\w+)"')  # how `Record.line` begins
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Run:
         """The last status of each case."""
         with self._open() as file:
             heads = (HEAD.match(line) for line in lines_of(file))
-            return {match[1].decode(errors="replace"): match[2].decode() for match in heads if match}
+            return {match[1].decode(errors="replace"): match[3].decode() for match in heads if match and match[3]}
 
     def _open(self) -> IO[bytes]:
         try:

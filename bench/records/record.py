@@ -15,10 +15,11 @@ Schema history (readers take old records, the writer writes the newest; tests/be
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, NamedTuple, cast
 
 from bench.errors import RecordError
 from bench.machine.facts import Count, Environment, Like, Seconds, Watch
@@ -32,6 +33,9 @@ from kernels.cards.reading import LINE, lines_of, load_json, open_lines
 
 SCHEMA = 5
 REASON = 300  # characters of the reason why a line is left out
+DIGITS = 18  # of the round of such a line
+# how `Record.line` begins, also where it was cut later
+HEAD = re.compile(rb'\{"schema":\d+,"case":"([^"]+)","round":(\d+),(?:"status":"(\w+)")?')
 
 # `gpu_how`: device times are between events on a stream that waits until everything is enqueued
 GPU_HOW = "held"
@@ -185,8 +189,22 @@ def _check_ranges(record: Record) -> None:
                 raise Misfit(f"a range of the {count} samples", [first, last]).at("throttled", name)
 
 
-def parse_each(lines: Iterable[bytes]) -> Iterator[tuple[int, Record | str]]:
-    """Yield the number of each line that is not empty, from 1, and its record, or the reason why it is none."""
+class LeftOut(NamedTuple):
+    """A line that is no record: the reason, and the case and round that it begins with; empty and -1 of none."""
+
+    reason: str
+    case: str
+    round: int
+
+    @classmethod
+    def of(cls, line: bytes, reason: object) -> LeftOut:
+        head = HEAD.match(line)
+        case, number = (head[1].decode(errors="replace"), int(head[2][:DIGITS])) if head else ("", -1)
+        return cls(str(reason)[:REASON], case, number)
+
+
+def parse_each(lines: Iterable[bytes]) -> Iterator[tuple[int, Record | LeftOut]]:
+    """Yield the number of each line that is not empty, from 1, and its record, or why there is none."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -195,12 +213,12 @@ def parse_each(lines: Iterable[bytes]) -> Iterator[tuple[int, Record | str]]:
                 raise RecordError(f"longer than {LINE >> 20} MiB")
             yield number, Record.parse(line.decode("utf-8-sig"))
         except UnicodeDecodeError:
-            yield number, "is not UTF-8 text"
+            yield number, LeftOut.of(line, "is not UTF-8 text")
         except RecordError as error:
-            yield number, str(error)[:REASON]
+            yield number, LeftOut.of(line, error)
 
 
-def read_each(file: Path) -> Iterator[tuple[int, Record | str]]:
+def read_each(file: Path) -> Iterator[tuple[int, Record | LeftOut]]:
     """Yield as `parse_each` does for the lines of a regular file. Raises OSError."""
     with open_lines(file) as data:
         yield from parse_each(lines_of(data))

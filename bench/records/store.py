@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
@@ -109,17 +109,35 @@ class Store:
                 if isinstance(record, Record):
                     records.append(record)
                 else:
-                    left_out.append((number, record))
+                    left_out.append((number, *record))
         except OSError as error:
             raise not_read(self.file, error) from None
-        self.damage = describe_damage(self.file, left_out, len(records))
         latest = {(record.case, record.round): record for record in records}
+        self.damage = describe_damage(
+            self.file, left_out, {(case.name, number) for case, number in latest}, len(records)
+        )
         return [record for record in records if latest[record.case, record.round] is record]
 
 
-def describe_damage(file: Path, left_out: Sequence[tuple[int, str]], read: int) -> list[str]:
-    """Return a sentence for each of the first NAMED lines that are left out, and of several one that counts them."""
-    told = [f"{file}:{number}: left out: {reason}" for number, reason in left_out[:NAMED]]
+class Lost(str):
+    """A sentence on a line that is left out and whose round no other line has: an answer may be another with it."""
+
+    __slots__ = ()
+
+
+def describe_damage(
+    file: Path, left_out: Sequence[tuple[int, str, str, int]], there: Set[tuple[str, int]], read: int
+) -> list[str]:
+    """Return a sentence for each of the first NAMED lines that are left out, and of several one that counts them.
+
+    `left_out` has the number of each line, and the fields of its `LeftOut`; `there` the cases and rounds of the others.
+    A sentence that is `Lost` is of a line that no other stands for, as one does where a sweep was cut and resumed.
+    """
+    told: list[str] = []
+    lost_first = sorted(left_out, key=lambda row: (row[2], row[3]) in there)
+    for number, reason, case, round_ in sorted(lost_first[:NAMED]):
+        text = f"{file}:{number}: left out: {reason}"
+        told.append(f"{text}; another line has that round" if (case, round_) in there else Lost(text))
     more = [f"{file}: {len(left_out)} lines are left out, {read} are read"] if len(left_out) > 1 else []
     return told + more
 

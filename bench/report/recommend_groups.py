@@ -60,7 +60,7 @@ def choose_by_group(
     paths = list(dict.fromkeys(folders))
     records, damage = read_folders(paths, apart=True)
     for line in damage:
-        tell(f"bench: {line}")
+        tell(type(line)(f"bench: {line}"))
     records = narrow_records(records, only, exclude, paths)
     machines = group_by_machine(records)
     if len(machines) > 1:

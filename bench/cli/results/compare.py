@@ -17,6 +17,7 @@ from bench.cli.console import (
     Filter,
     Json,
     Markdown,
+    answer_code,
     damage_on_stderr,
     err_is_quiet,
     out,
@@ -84,4 +85,4 @@ def compare(
         text.print_comparison(out, comparison, every)
         for step in steps:
             out.print(step, markup=False, soft_wrap=True)
-    raise typer.Exit(gate_code(comparison, fail_on or [FailOn.slower]))
+    raise typer.Exit(answer_code(gate_code(comparison, fail_on or [FailOn.slower])))

@@ -19,6 +19,7 @@ from bench.cli.console import (
     Filter,
     Json,
     Markdown,
+    answer_code,
     damage_on_stderr,
     out,
     print_csv,
@@ -81,5 +82,6 @@ def history(
         print_text(text.history_markdown(series) + "\n")
     else:
         text.print_history(out, series, all_)
-    if fail and any(change.worse for one in series for change in one.changes):
-        raise typer.Exit(FAILED)
+    if fail:
+        worse = any(change.worse for one in series for change in one.changes)
+        raise typer.Exit(answer_code(FAILED if worse else 0))

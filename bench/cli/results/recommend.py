@@ -18,6 +18,7 @@ from bench.cli.console import (
     Filter,
     Json,
     Markdown,
+    answer_code,
     console_for,
     hint,
     print_csv,
@@ -65,7 +66,7 @@ def recommend(
         print_csv(row for group in chosen for row in group_as_rows(group))
     else:
         print_recommendation(console_for(as_markdown), chosen, listed)
-    code = _exit_code([group.choice for group in chosen])
+    code = answer_code(_exit_code([group.choice for group in chosen]))
     if code == UNDECIDED and p99_ms is not None and not as_json:
         hint(f"Once it was run, ask about it, as the latest run: {again(folders=None)}")
     raise typer.Exit(code)

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from bench.cli import app
 from bench.errors import StoreError
+from bench.machine.environment import ROOT
 from bench.records import record as records
 from bench.records import store
 from bench.records.frame import Damage, load
@@ -111,9 +112,9 @@ def test_a_line_of_gigabytes_costs_itself(tmp_path: Path, monkeypatch: pytest.Mo
 def test_numbers_and_depths_that_nothing_has_are_refused_in_a_line(change: dict[str, object], why: str) -> None:
     line = json.dumps(json.loads(quick(latency_ns=[5, 6]).line()) | change).replace('"DEEP"', "[" * 2000 + "]" * 2000)
     ((_, reason),) = records.parse_each([line.encode()])
-    assert isinstance(reason, str)
-    assert reason.startswith(why)
-    assert len(reason) <= records.REASON
+    assert isinstance(reason, records.LeftOut)
+    assert reason.reason.startswith(why)
+    assert len(reason.reason) <= records.REASON
 
 
 def test_many_lines_left_out_are_named_up_to_a_number(tmp_path: Path) -> None:
@@ -122,3 +123,20 @@ def test_many_lines_left_out_are_named_up_to_a_number(tmp_path: Path) -> None:
     read.read()
     assert len(read.damage) == store.NAMED + 1
     assert read.damage[-1] == f"{read.file}: 40 lines are left out, 1 are read"
+
+
+@pytest.mark.parametrize(("resumed", "code"), [(True, 0), (False, 4)])
+def test_an_answer_without_a_line_is_no_sure_one(tmp_path: Path, resumed: bool, code: int) -> None:
+    """A sweep that was cut and resumed has the round in another line; else the answer may be another."""
+    lines = (ROOT / "results/cpu-quick/records.jsonl").read_text().splitlines()
+    measured = [line for line in lines if '"status":"ok"' in line][:2]
+    cut = measured[0][:200]
+    folder = write(tmp_path / "r", *(measured if resumed else measured[1:]), cut, "")
+    runner = CliRunner()
+    result = runner.invoke(app, ["recommend", str(folder)])
+    assert (result.exit_code, "may be another" in result.stderr) == (code, not resumed), result.stderr
+    assert ("another line has that round" in result.stderr) is resumed
+    with pytest.warns(Damage) as warned:
+        load(folder)
+    assert [warning.message.lost for warning in warned if isinstance(warning.message, Damage)] == [not resumed]
+    assert runner.invoke(app, ["report", str(folder)]).exit_code == 0
