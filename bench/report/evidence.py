@@ -1,4 +1,4 @@
-"""What the rows rest on, in sentences: answers refused, processes and turns, noise, throttling, other work."""
+"""Sentences on the evidence behind the rows: answers refused, processes and turns, noise, throttling, other work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sweep need not do again: the cases whose records stand, and the references that are made."""
+"""Work that a sweep need not do again: the cases whose records stand, and the references that are made."""
 
 from __future__ import annotations
 

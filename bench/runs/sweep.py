@@ -187,7 +187,7 @@ class Sweep:
 
     @property
     def _in_turns(self) -> bool:
-        """Whether cases take turns; on a GPU each process has the device to itself."""
+        """True where cases take turns; on a GPU each process has the device to itself."""
         return self.plan.settings.turns > 1 and self.plan.timed and device(self.env) == "cpu"
 
     def _group_of(self, case: Case) -> tuple[Any, ...]:
