@@ -255,9 +255,8 @@ def next_turn(records: Iterable[Record], number: int) -> int:
 
 def busy_share(seconds: float) -> float:
     """Return the share of the time of the processors of this process, over the next seconds, that anything took."""
-    import psutil
+    import psutil  # here, as a Python without any packages names this checkout's commit
 
     cores = os.sched_getaffinity(0)
-
     shares = psutil.cpu_percent(seconds, percpu=True)
     return sum(shares[core] for core in cores) / len(cores) / 100
