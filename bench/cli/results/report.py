@@ -18,6 +18,7 @@ from bench.cli.console import (
     Json,
     Markdown,
     ViewName,
+    damage_on_stderr,
     out,
     read_records,
 )
@@ -63,7 +64,8 @@ def report(
     folders = chosen_folders(folders)
     save_as(save, folders)
     if parquet:
-        export_parquet(folders, parquet)
+        with damage_on_stderr():
+            export_parquet(folders, parquet)
         out.print(f"{parquet}: the frame of bench.load, of {len(folders)} folder(s)", markup=False, soft_wrap=True)
     if html or stills:
         _write_pictures(folders, html, stills)
