@@ -18,11 +18,13 @@ from bench.machine.facts import Environment
 from bench.machine.provenance import unreadable
 from bench.records.fields import at
 from bench.records.same import CEILINGS
+from bench.records.typed import reader
 from bench.runs.job import CeilingsJob, MeasurementRow
 from bench.runs.process import ask, request
 from kernels.cards import places
 from resnet.floors import Ceilings
 
+_read_fields, _read_environment = reader(Ceilings), reader(Environment)
 FOLDER = places.ceilings_folder()
 SCHEMA = 1
 LIMIT_S = 600.0
@@ -64,7 +66,10 @@ def read_ceilings(path: Path) -> Ceilings:
     with reading(path, kinds.CEILINGS, cure):
         data = read_json(path, SCHEMA)
         names = ("machine", "flops", "bandwidth", "l2", "launch_s", "source", "provenance", "cache")
-        return Ceilings(**{name: data[name] for name in names})
+        ceilings: Ceilings = _read_fields({name: data[name] for name in names})
+        if environment := ceilings.provenance.get("environment"):
+            reason_outdated(ceilings, _read_environment(environment))  # needs what names the machine
+        return ceilings
 
 
 def save_ceilings(ceilings: Ceilings, path: Path) -> None:
@@ -74,7 +79,9 @@ def save_ceilings(ceilings: Ceilings, path: Path) -> None:
 
 def reason_outdated(ceilings: Ceilings, facts: Environment) -> str:
     """Return why the ceilings should be measured again on the machine of `facts`; empty if they need not be."""
-    measured_on = ceilings.provenance["environment"]
+    measured_on = ceilings.provenance.get("environment")
+    if not measured_on:
+        return "the file does not say on which machine it was measured"
     measured_torch, torch = (environment["packages"].get("torch") for environment in (measured_on, facts))
     if measured_torch != torch:
         return f"measured with torch {measured_torch}, and here is {torch}"
