@@ -48,16 +48,14 @@ class Store:
             ) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._check_appending()
-        except StoreError:
-            os.close(descriptor)
-            raise
-        except OSError:
-            os.close(descriptor)
-            raise StoreError(
-                f"another sweep is writing to {self.folder}; wait for it, or choose another with -o"
-            ) from None
+        except OSError as error:  # of another kind: a file system without locks
+            if isinstance(error, BlockingIOError | PermissionError):
+                os.close(descriptor)
+                raise StoreError(
+                    f"another sweep is writing to {self.folder}; wait for it, or choose another with -o"
+                ) from None
         try:
+            self._check_appending()
             yield self
         finally:
             os.close(descriptor)  # and with it the lock; the file stays, as unlinking it would race

@@ -257,6 +257,8 @@ def busy_share(seconds: float) -> float:
     """Return the share of the time of the processors of this process, over the next seconds, that anything took."""
     import psutil  # here, as a Python without any packages names this checkout's commit
 
-    cores = os.sched_getaffinity(0)
     shares = psutil.cpu_percent(seconds, percpu=True)
-    return sum(shares[core] for core in cores) / len(cores) / 100
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(len(shares))
+    # the numbers do not fit where a core is off line, or a container counts its own cores from 0
+    ours = [shares[core] for core in allowed] if max(allowed) < len(shares) else shares
+    return sum(ours) / len(ours) / 100
