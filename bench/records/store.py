@@ -133,7 +133,7 @@ def describe_damage(
     """
     told: list[str] = []
     lost_first = sorted(left_out, key=lambda row: (row[2], row[3]) in there)
-    for number, reason, case, round_ in sorted(lost_first[:NAMED]):
+    for number, reason, case, round_ in sorted(lost_first[:NAMED], key=lambda row: row[0]):
         text = f"{file}:{number}: left out: {reason}"
         told.append(f"{text}; another line has that round" if (case, round_) in there else Lost(text))
     more = [f"{file}: {len(left_out)} lines are left out, {read} are read"] if len(left_out) > 1 else []

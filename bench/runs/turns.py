@@ -199,6 +199,7 @@ class Group:
         waited_s = 0.0
         while self._vain_turn < self._turn and waited_s < min(WAIT_S, self._patience_s):
             if self.busy_share(QUIET_S) <= QUIET_SHARE:
+                self._patience_s -= waited_s
                 return True
             waited_s += QUIET_S
         self._vain_turn, self._patience_s = self._turn, self._patience_s - waited_s
@@ -250,7 +251,7 @@ def next_turn(records: Iterable[Record], number: int) -> int:
 
     Turn 0 is what a case has that measured on its own.
     """
-    return 1 + max((window["turn"] for r in records if r.round == number for window in r.windows), default=0)
+    return 1 + max((window.get("turn", 0) for r in records if r.round == number for window in r.windows), default=0)
 
 
 def busy_share(seconds: float) -> float:
