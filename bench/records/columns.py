@@ -260,7 +260,8 @@ def _derived(record: Record) -> dict[str, Any]:
     derived: dict[str, Any] = {"attempts": len(record.attempts), "temperature_c": hottest}
     if record.status == "ok" and record.throughput:
         derived["images_per_s"] = images_per_second(record)
-        derived["windows"] = sum("disturbed" not in window for window in record.windows)
+        if record.windows:  # none up to schema 4
+            derived["windows"] = sum("disturbed" not in window for window in record.windows)
     worst: dict[Agreement, Callable[[list[float]], float]] = {"rms_multiple": max, "max_multiple": max, "top1": min}
     for name, choose in worst.items():
         if checks := [check[name] for check in record.gate.values() if name in check]:

@@ -48,16 +48,14 @@ class Store:
             ) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._check_appending()
-        except StoreError:
-            os.close(descriptor)
-            raise
-        except OSError:
-            os.close(descriptor)
-            raise StoreError(
-                f"another sweep is writing to {self.folder}; wait for it, or choose another with -o"
-            ) from None
+        except OSError as error:  # of another kind: a file system without locks
+            if isinstance(error, BlockingIOError | PermissionError):
+                os.close(descriptor)
+                raise StoreError(
+                    f"another sweep is writing to {self.folder}; wait for it, or choose another with -o"
+                ) from None
         try:
+            self._check_appending()
             yield self
         finally:
             os.close(descriptor)  # and with it the lock; the file stays, as unlinking it would race
@@ -135,7 +133,7 @@ def describe_damage(
     """
     told: list[str] = []
     lost_first = sorted(left_out, key=lambda row: (row[2], row[3]) in there)
-    for number, reason, case, round_ in sorted(lost_first[:NAMED]):
+    for number, reason, case, round_ in sorted(lost_first[:NAMED], key=lambda row: row[0]):
         text = f"{file}:{number}: left out: {reason}"
         told.append(f"{text}; another line has that round" if (case, round_) in there else Lost(text))
     more = [f"{file}: {len(left_out)} lines are left out, {read} are read"] if len(left_out) > 1 else []

@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -22,7 +22,7 @@ from bench.machine.environment import ROOT
 from bench.machine.facts import Environment
 from bench.machine.provenance import sha_of
 from bench.plans.plan import Plan
-from bench.plans.settings import thread_variables
+from bench.plans.settings import Settings, thread_variables
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.runs import process
@@ -51,6 +51,9 @@ OLDER_FILES = (
     *(f"bench/{name}.py" for name in OLDER_MODULES),
     *("resnet/variants/held.py", "resnet/variants/runner.py", "resnet/held.py"),
 )
+
+# Settings that came later than the first commits with a worker, which refuse those that they do not know.
+LATER = ("threads", "turns", "turn_s", "group_s")
 
 
 def interim_looks(rounds: int) -> list[int]:
@@ -114,7 +117,9 @@ class Duel:
         store = Store(self.folder / side)
         if self.resume:
             _same_commit(store, checkout)
-        settings = replace(self.plan.settings, turns=1)  # a case's two sides are next to each other instead
+        usual = Settings()
+        # a case's two sides are next to each other instead
+        settings = replace(self.plan.settings, turns=1, turn_s=usual.turn_s, group_s=usual.group_s)
         plan = replace(self.plan, rounds=self.rounds, rounds_limit=0, settings=settings)
         # by variables, too: a commit may be from before its worker read the setting
         variables = checkout.home.variables | thread_variables(plan.settings.threads)
@@ -132,7 +137,15 @@ class Duel:
 
 
 def ask_checkout(checkout: Checkout, job: Json, limit_s: float, on_stage: Callable[[str], None]) -> process.Answer[Any]:
-    """Have a checkout's worker do a job; one from before a variant was renamed gets the case by the old name."""
+    """Have a checkout's worker do a job; one from before a variant was renamed gets the case by the old name.
+
+    The first commits refuse what they do not know: they get no `build`, and none of LATER, that are as usual.
+    """
+    job = {name: value for name, value in job.items() if name != "build" or value != asdict(Build())}
+    if "settings" in job:
+        usual = asdict(Settings())
+        known = {name: value for name, value in job["settings"].items() if name not in LATER or value != usual[name]}
+        job |= {"settings": known}
     for old, new in RENAMED.items():
         if (checkout.home.root / "resnet" / "variants" / f"{old}.py").exists() and "case" in job:
             job = job | {"case": job["case"].replace(f"/{new}/", f"/{old}/")}

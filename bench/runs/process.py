@@ -21,6 +21,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Generic, cast
 
+from bench.ends import SIGNALS
 from bench.machine.environment import ROOT, child_variables
 from bench.runs.pipes import Pipes
 from bench.runs.wire import A, Job, Json, MessageError, parse_answer
@@ -219,16 +220,19 @@ def _code_folders(home: Home) -> str:
 
 @contextmanager
 def _interrupts_deferred() -> Iterator[None]:
-    """Hold back keyboard interrupts until the end of this context, and raise KeyboardInterrupt then if one came."""
+    """Hold back the signals that end a command until the end of this context, and raise KeyboardInterrupt for them."""
     if threading.current_thread() is not threading.main_thread():  # no other thread gets them
         yield
         return
     interrupts: list[int] = []
-    handler = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    handlers = {number: handler for number in SIGNALS if callable(handler := signal.getsignal(number))}
+    for number in handlers:
+        signal.signal(number, lambda number, _: interrupts.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         if interrupts:
             raise KeyboardInterrupt
 

@@ -224,7 +224,7 @@ class Sweep:
         group = Group(
             list(places),
             partial(self._start, reference.data["paths"]),
-            replace(settings, group_s=min(settings.group_s, self._budget.left_s())),
+            replace(settings, group_s=max(0.0, min(settings.group_s, self._budget.left_s()))),
             random.Random(f"turns {self.seed} {number}"),
             next_turn(self._records, number),
             over=self._over_budget,

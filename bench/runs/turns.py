@@ -199,6 +199,7 @@ class Group:
         waited_s = 0.0
         while self._vain_turn < self._turn and waited_s < min(WAIT_S, self._patience_s):
             if self.busy_share(QUIET_S) <= QUIET_SHARE:
+                self._patience_s -= waited_s
                 return True
             waited_s += QUIET_S
         self._vain_turn, self._patience_s = self._turn, self._patience_s - waited_s
@@ -250,13 +251,15 @@ def next_turn(records: Iterable[Record], number: int) -> int:
 
     Turn 0 is what a case has that measured on its own.
     """
-    return 1 + max((window["turn"] for r in records if r.round == number for window in r.windows), default=0)
+    return 1 + max((window.get("turn", 0) for r in records if r.round == number for window in r.windows), default=0)
 
 
 def busy_share(seconds: float) -> float:
     """Return the share of the time of the processors of this process, over the next seconds, that anything took."""
     import psutil  # here, as a Python without any packages names this checkout's commit
 
-    cores = os.sched_getaffinity(0)
     shares = psutil.cpu_percent(seconds, percpu=True)
-    return sum(shares[core] for core in cores) / len(cores) / 100
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(len(shares))
+    # the numbers do not fit where a core is off line, or a container counts its own cores from 0
+    ours = [shares[core] for core in allowed] if max(allowed) < len(shares) else shares
+    return sum(ours) / len(ours) / 100

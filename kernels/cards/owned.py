@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -23,14 +24,20 @@ PREFIX = "resnet-bench-tmp-"
 def owned_file(path: Path) -> Iterator[Path]:
     """Hold an empty file at `path`, and remove it at the end unless it was renamed.
 
-    A process that holds it is waited for; what one that ended has left is emptied. Raises OSError.
+    A process that holds it is waited for; what one that ended has left is emptied. On a file system without locks it
+    has a further name of its own, as two would write to the same file. Raises OSError.
     """
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        _lock(descriptor)
-        if _is_at(path, descriptor):
+        locked = _lock(descriptor)
+        if locked and _is_at(path, descriptor):
             break
         os.close(descriptor)  # while this waited, it was renamed or removed
+        if not locked:
+            path.unlink(missing_ok=True)
+            path = path.with_name(f"{path.name}-{secrets.token_hex(4)}")
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            break
     try:
         os.ftruncate(descriptor, 0)
         yield path
@@ -91,9 +98,13 @@ def _remove_leftover(path: Path) -> None:
         os.close(descriptor)
 
 
-def _lock(descriptor: int) -> None:
-    with suppress(OSError):  # a file system without locks: nothing there is swept
+def _lock(descriptor: int) -> bool:
+    """Wait for a lock; False on a file system without, where nothing is swept."""
+    try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError:
+        return False
+    return True
 
 
 def _is_at(path: Path, descriptor: int) -> bool:

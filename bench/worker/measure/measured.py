@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench.machine.readings import STOPPED, Readings, Span, overlapping
 from bench.runs.job import CaseAnswer
-from bench.worker.measure.windows import NS, Window, median_window, window_fields
+from bench.worker.measure.windows import NS, Window, median_window, not_ours, window_fields
 
 # A sample counts as stalled if it took more than these nanoseconds and this many times the median, and this process ran
 # for less than this share of the processor time that is usual.
@@ -103,7 +103,8 @@ class Measured:
         watch = readings.summary([*self._stretches("latency", "gpu"), *(window.span for window in self.windows)], steal)
         _tell_stops(watch, self.latency.stalled_ns() + sum(w["ns"] for w in rows if STOPPED in w.get("disturbed", "")))
         if self.latency.waited_ns:
-            watch["waited"] = self.latency.waited_ns / max(1, self.latency.spans[-1][1] - self.latency.spans[0][0])
+            whole_ns = max(1, self.latency.spans[-1][1] - self.latency.spans[0][0])
+            watch["waited"] = not_ours(self.latency.waited_ns, sum(self.latency.ran_ns), whole_ns) / whole_ns
         fields |= {"throttled": throttled, "watch": watch, "energy": self._energy_fields(readings, steal)}
         if flushed := self._stretches("flushed", "flushed_gpu"):
             fields["flushed_watch"] = readings.summary(flushed, steal)

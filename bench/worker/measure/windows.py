@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from bench.machine.environment import cores
 from bench.machine.readings import STOPPED, Readings, Span, overlap_ns
 from bench.machine.watch import OTHER_WORK, OTHER_WORK_LIMIT
 from bench.stats import LEAST_SAMPLES
@@ -28,7 +29,7 @@ class Window:
     """A throughput window: images done within a span of host time, in a turn of the sweep.
 
     `ran_ns` is the processor time of all threads; `waited_ns` is how long the thread that waited longest had no core:
-    0 on a GPU, None where it is not counted.
+    0 on a GPU, None where it is not counted. `held_back_ns` is what a quota took, each core's added up.
     """
 
     images: int
@@ -36,6 +37,7 @@ class Window:
     turn: int = 0
     ran_ns: int = 0
     waited_ns: int | None = None
+    held_back_ns: int = 0
 
     @property
     def ns(self) -> int:
@@ -63,7 +65,7 @@ def window_fields(
         reasons = list(throttled) if window_spoilt_ns else []
         if _shared(window, readings):
             reasons.append(OTHER_WORK)
-        elif window.ran_ns < RAN_SHARE * usual * window.ns and STOPPED not in reasons:
+        elif not window.held_back_ns and window.ran_ns < RAN_SHARE * usual * window.ns and STOPPED not in reasons:
             reasons.append(STOPPED)
             window_spoilt_ns = window.ns
         spoilt_ns += window_spoilt_ns
@@ -75,7 +77,15 @@ def _shared(window: Window, readings: Readings) -> bool:
     """Return whether other work took cores that the window needed."""
     if window.waited_ns is None:
         return readings.share_of_others(window.span) > OTHER_WORK_LIMIT
-    return window.waited_ns > OTHER_WORK_LIMIT * window.ns
+    return not_ours(window.waited_ns, window.ran_ns, window.ns) > OTHER_WORK_LIMIT * window.ns
+
+
+def not_ours(waited_ns: int, ran_ns: int, ns: int) -> int:
+    """Return how long others can have kept a thread waiting that waited so long: while a core ran none of ours.
+
+    More threads than cores wait for each other.
+    """
+    return min(waited_ns, max(0, cores() * ns - ran_ns))
 
 
 def longest_wait(before: Mapping[str, int], after: Mapping[str, int]) -> int | None:
@@ -135,6 +145,8 @@ def measure_throughput(
         end = clock.now()
         if end - start >= least_ns:
             ran_ns, after = clock.ran() - ran, clock.waits()
-            return Window(executions * len(inputs[0]), (start, end), 0, ran_ns, longest_wait(waits, after))
+            held_back_ns = after.get(QUOTA, 0) - waits.get(QUOTA, 0)
+            wait_ns = longest_wait(waits, after)
+            return Window(executions * len(inputs[0]), (start, end), 0, ran_ns, wait_ns, held_back_ns)
         # back to back the executions are that much faster: the whole window is measured again, longer
         executions = max(executions + 1, round(executions * 1.1 * least_ns / max(end - start, 1)))

@@ -1,3 +1,4 @@
+import errno
 import multiprocessing
 import os
 import shutil
@@ -144,3 +145,13 @@ def test_records_whose_folder_has_gone_are_not_said_to_be_whole(tmp_path: Path, 
         shutil.rmtree(tmp_path / "a")
         with pytest.raises(StoreError, match=r"No such file or directory; the file is no longer there$"):
             store.append(record(NAME, round=1))
+
+
+def test_a_folder_without_locks_takes_records(tmp_path: Path, record: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr("bench.records.store.fcntl.flock", refuse)
+    with Store(tmp_path).writing() as store:
+        store.append(record(NAME))
+    assert len(store.read()) == 1

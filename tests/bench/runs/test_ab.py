@@ -13,10 +13,13 @@ from typer.testing import CliRunner
 from bench.cli import app
 from bench.cli.measure import ab as cli_ab
 from bench.errors import StoreError
+from bench.plans.case import Case
 from bench.plans.plan import parse_plan
+from bench.plans.settings import Settings
 from bench.records.store import Store
 from bench.runs import process
 from bench.runs.ab import LOOKS, SIDES, Duel, ask_checkout, interim_looks
+from bench.runs.job import CaseJob
 from bench.runs.worktree import Checkout, checkouts
 from tests.repositories import git
 
@@ -243,6 +246,18 @@ def test_this_checkout_against_itself(tmp_path: Path) -> None:
     for side in SIDES:
         assert [record.status for record in Store(tmp_path / "out" / side).read()] == ["ok", "ok"]
     assert set(root.glob(".git/worktrees/*")) == before
+
+
+def test_a_commit_that_refuses_what_it_does_not_know_gets_no_later_words_that_are_as_usual(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(process, "ask", lambda job, *_, **__: asked.append(job))
+    job = CaseJob(Case.parse("resnet18/eager/fp32/b1/i32/stream"), Settings(threads=2), "cpu", 0, "noise", {})
+    ask_checkout(Checkout("before", "0" * 40, process.Home(tmp_path)), job.to_json(), 1.0, print)
+    later = asked[0]["settings"].keys() & {"threads", "turns", "turn_s", "group_s"}
+    assert later == {"threads"}
+    assert "build" not in asked[0]
 
 
 @pytest.mark.parametrize(("file", "name"), [("mixed.py", "mixed"), ("per_layer.py", "per-layer")])

@@ -269,19 +269,26 @@ def test_killing_the_parent_leaves_no_child(how: signal.Signals) -> None:
     assert soon(lambda: gone(int(told)))
 
 
-def test_an_interrupt_while_a_child_starts_leaves_no_child(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_a_child_starts_leaves_no_child(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spawned: list[int] = []
     spawn = process._spawn
 
     def interrupted_spawn(*arguments: Any) -> Any:
         started = spawn(*arguments)
         spawned.append(started[0].pid)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
         return started
 
     monkeypatch.setattr(process, "_spawn", interrupted_spawn)
-    with pytest.raises(KeyboardInterrupt):
-        child("nothing")
+    before = signal.signal(number, signal.default_int_handler)  # as of a command, which all of them interrupt
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            child("nothing")
+    finally:
+        signal.signal(number, before)
     assert gone(spawned[0])
 
 

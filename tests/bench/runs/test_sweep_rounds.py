@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from bench.plans.case import Case
 from bench.plans.plan import parse_plan
 from bench.runs.process import Answer
 from bench.runs.sweep import Sweep
@@ -119,3 +122,19 @@ def test_no_case_starts_that_would_end_after_the_budget(sweep: Callable[..., Swe
     assert len(child.jobs) == 1
     assert sum(r.status == "ok" for r in records) == 1
     assert len(made.left_out) == 17
+
+
+def test_cases_in_turns_whose_references_took_all_the_budget_are_left_out(
+    sweep: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = replace(PAIR, rounds=1, rounds_limit=0, settings=replace(PAIR.settings, turns=4))
+    made = sweep(FakeChild(), plan, budget_s=100)
+    make = made._make_references
+
+    def spend(cases: list[Case]) -> Any:
+        made._budget.start -= 200
+        return make(cases)
+
+    monkeypatch.setattr(made, "_make_references", spend)
+    assert list(made.run()) == []
+    assert set(made.left_out) == set(plan.cases)

@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
+
 from bench.plans.case import Case
 from bench.plans.settings import Settings
 from bench.records.record import Record
 from bench.records.speed import speed_ratio
 from bench.runs.process import Answer
-from bench.runs.turns import LEAST, TAKES, WAIT_S, Ended, Group, next_turn
+from bench.runs.turns import LEAST, TAKES, WAIT_S, Ended, Group, busy_share, next_turn
 
 SETTINGS = Settings(turns=20, group_s=60.0)
 EAGER = Case("resnet18", "eager", "fp32", 1, 32, "stream")
@@ -184,3 +186,12 @@ def test_a_later_sitting_has_later_turns() -> None:
     apart = speed_ratio([record(first[FAST])], [record(second[SLOW])])
     assert apart is not None
     assert apart.basis == "windows"  # as of processes that ran one after the other: no turn is that of both
+
+
+@pytest.mark.parametrize("cores", [{0}, {0, 63}])
+def test_cores_whose_numbers_are_not_those_that_are_read_stop_no_sweep(
+    cores: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: cores)
+    monkeypatch.setattr("psutil.cpu_percent", lambda seconds, percpu: [50.0, 100.0])
+    assert busy_share(0.1) == (0.5 if cores == {0} else 0.75)

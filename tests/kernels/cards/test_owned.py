@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -121,3 +123,17 @@ def test_makers_and_sweepers_at_once_lose_nothing(tmp_path: Path) -> None:
         thread.join()
     assert lost == []
     assert names(tmp_path) == []
+
+
+def test_without_locks_two_that_write_the_same_file_do_not_meet(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with owned_file(temporary / "file") as one, owned_file(temporary / "file") as other:
+        one.write_text("1")
+        other.write_text("2")
+        assert one.read_text() == "1"
+    assert names(temporary) == []

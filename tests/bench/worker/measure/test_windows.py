@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,18 @@ def test_one_window_alone_is_held_against_the_latency_samples() -> None:
     assert reasons(halted, ran_share=1.97) == ["stopped"]
     assert reasons(halted, ran_share=1.0) == [""]
     assert reasons(halted) == [""]
+
+
+def test_what_a_quota_holds_back_is_no_stop_however_it_falls_into_windows() -> None:
+    held = [replace(window, held_back_ns=9 * MS) for window in windows((2.5, 0.0), (1.9, 0.0), (2.6, 0.0), (2.4, 0.0))]
+    assert reasons(held) == ["", "", "", ""]
+    assert reasons(held[1:2], ran_share=8.0) == [""]
+
+
+def test_threads_that_wait_for_each_other_alone_are_not_kept_by_other_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.worker.measure.windows.cores", lambda: 2)
+    assert reasons(windows((1.99, 0.75))) == [""]  # eight threads, which had both cores
+    assert reasons(windows((1.7, 0.75), (1.7, 0.15))) == [OTHER_WORK, OTHER_WORK]
 
 
 def test_where_waits_are_not_counted_the_work_of_others_is_read_beside() -> None:
