@@ -142,10 +142,7 @@ class Sweep:
                         yield within
 
     def due(self) -> list[Case]:
-        """Return the case of each execution that `run` would do now, without those of added rounds; nothing is written.
-
-        Raises as `turns`.
-        """
+        """Return the case of each execution that `run` would do now, but of added rounds. Raises as `turns`."""
         self._now = SweepConditions.of(self.plan, self.env, self.seed, self.source)
         _, runnable = self._split_cases()
         done = standing(earlier_records(self.store, self._now, self.resume or self.retry), self.retry)
@@ -196,23 +193,23 @@ class Sweep:
         return (case.batch, case.model, case.image, case.name if alone else "")
 
     def _run(self, case: Case, number: int, place: int) -> Record:
-        return self._append(self._run_case(case, number, place))
-
-    def _run_case(self, case: Case, number: int, place: int) -> Record:
         reference = self._references.of(case, number)
         with self._lock:
             self.events.starts(case)
         started = datetime.now(UTC).isoformat(timespec="seconds")
         if reference.status != "ok":
-            return self._record(Ended(case, started, without(reference)), number, place)
-        answer = self._measure(case, reference.data["paths"])
-        retry_reason = reason_to_retry(answer, self.plan.timed)
-        attempts: list[Attempt] = []
-        if retry_reason:
-            attempts.append({"status": answer.status, "reason": retry_reason})
-            answer = self._measure(case, reference.data["paths"])
-        self._budget.took[case.variant] = answer.wall_s
-        return self._record(Ended(case, started, answer, attempts), number, place)
+            return self._append(self._record(Ended(case, started, without(reference)), number, place))
+        paths = reference.data["paths"]
+        ended = self._tried_again(Ended(case, started, self._measure(case, paths)), paths)
+        return self._append(self._record(ended, number, place))
+
+    def _tried_again(self, ended: Ended, paths: dict[str, str]) -> Ended:
+        """Return the end of a second process of the case, where there is a reason to try one; else `ended`."""
+        if not ended.attempts and (reason := reason_to_retry(ended.answer, self.plan.timed)):
+            attempt: Attempt = {"status": ended.answer.status, "reason": reason}
+            ended = replace(ended, answer=self._measure(ended.case, paths), attempts=[attempt])
+        self._budget.took[ended.case.variant] = ended.answer.wall_s
+        return ended
 
     def _run_group(self, turns: list[Turn]) -> Iterator[Record]:
         """Run cases in turns with each other; yield each record when it is on disk."""
@@ -230,10 +227,16 @@ class Sweep:
             over=self._over_budget,
             events=self.events,
         )
-        for ended in group.run():
-            answer = checked(self._job(ended.case, {}), ended.answer)
-            self._budget.took[ended.case.variant] = answer.wall_s
-            yield self._append(self._record(replace(ended, answer=answer), number, places[ended.case]))
+        again: list[Ended] = []  # on their own, when no other process of the group is left
+        for member in group.run():
+            ended = replace(member, answer=checked(self._job(member.case, {}), member.answer))
+            if not ended.attempts and reason_to_retry(ended.answer, self.plan.timed):
+                again.append(ended)
+            else:
+                yield self._append(self._record(self._tried_again(ended, {}), number, places[ended.case]))
+        for ended in again:
+            ended = self._tried_again(ended, reference.data["paths"])
+            yield self._append(self._record(ended, number, places[ended.case]))
 
     @contextmanager
     def _start(self, paths: dict[str, str], case: Case) -> Iterator[process.Child]:

@@ -2,7 +2,8 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -138,3 +139,38 @@ def test_cases_in_turns_whose_references_took_all_the_budget_are_left_out(
     monkeypatch.setattr(made, "_make_references", spend)
     assert list(made.run()) == []
     assert set(made.left_out) == set(plan.cases)
+
+
+def test_a_case_in_turns_that_throttled_is_run_again_on_its_own(
+    sweep: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the others of its group have ended, and the record has the reason."""
+    plan = replace(PAIR, rounds=1, rounds_limit=0, settings=replace(PAIR.settings, turns=4))
+    alone = FakeChild()
+    made = sweep(alone, plan)
+
+    class Ending:
+        """A process that ends before its first turn, with its answer."""
+
+        wall_s = 1.0
+
+        def __init__(self, case: Case) -> None:
+            self.case = case
+
+        def work(self, limit_s: float) -> None:
+            assert limit_s > 0
+
+        def answer(self) -> Answer:
+            spoilt = {"latency": [[0, 9]]} if self.case.variant == "compile" else {}
+            return ok(latency_ns=[5] * 10, throttled=spoilt)
+
+    @contextmanager
+    def start(paths: dict[str, str], case: Case) -> Iterator[Ending]:
+        yield Ending(case)
+
+    monkeypatch.setattr(made, "_start", start)
+    records = list(made.run())
+    assert [job["case"] for job in alone.jobs] == [records[-1].case.name]
+    assert records[-1].case.variant == "compile"
+    assert [attempt["status"] for attempt in records[-1].attempts] == ["ok"]
+    assert [record.attempts for record in records[:-1]] == [[]] * (len(plan.cases) - 1)
