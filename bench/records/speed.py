@@ -18,6 +18,10 @@ from bench.stats import Ratio, median_interval, ratio
 
 Turn = tuple[int, int]  # round and turn
 Basis = Literal["rounds", "turns", "windows", "none"]
+# a lead under this is none where one process of each stands behind it: another process may be as far off
+LEAST_LEAD = 0.02
+# rounds that may show a lead: of two, where processes are fast or slow by chance, one pair in eight agrees by chance
+LEAD_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,13 @@ class SpeedRatio:
     def half_width(self) -> float | None:
         """Half the width of the interval, relative to the ratio."""
         return None if self.low is None or self.high is None else (self.high - self.low) / 2 / self.value
+
+    @property
+    def is_lead(self) -> bool:
+        """Whether the first case is ahead for sure: by the interval, and by enough of what it rests on."""
+        if self.low is None or self.low <= 1:
+            return False
+        return self.samples >= LEAD_ROUNDS if self.basis == "rounds" else self.value - 1 >= LEAST_LEAD
 
 
 def turn_rates(record: Record) -> dict[Turn, float]:

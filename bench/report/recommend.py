@@ -204,13 +204,13 @@ class Choice:
 
     @property
     def clear(self) -> bool | None:
-        """True if the interval of the advantage excludes no advantage; None with too few samples for an interval.
+        """True if the advantage is a lead, as in every answer; None with too few samples for an interval.
 
         Beside other work nothing is clear.
         """
         if self.advantage is None or self.advantage.low is None:
             return None
-        return self.advantage.low > 1 and not self.other_work
+        return self.advantage.is_lead and not self.other_work
 
     @property
     def other_work(self) -> float:

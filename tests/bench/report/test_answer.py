@@ -207,3 +207,14 @@ def test_json_has_the_verdict_and_the_command(record: Make) -> None:
     assert told["settling"] is None
     assert told["rows"][0]["vs_eager_basis"] == "turns"
     assert told["rows"][0]["images_per_s_interval"] == pytest.approx((10.07, 10.13))
+
+
+def test_two_rounds_that_agree_name_no_winner(record: Make) -> None:
+    """Where processes are fast or slow by chance, two rounds of equal cases agree in one of eight."""
+    for rounds, verdict in ((2, "unknown"), (3, "winner")):
+        records = [
+            record(f"resnet50/{variant}/fp32/b1/i224/stream", ms=ms * (1 + number / 1000), round=number)
+            for variant, ms in (("eager", 11.0), ("compile", 10.0))
+            for number in range(rounds)
+        ]
+        assert contest(records).verdict == verdict
