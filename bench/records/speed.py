@@ -126,8 +126,14 @@ def images_per_second(record: Record) -> float:
     return record.throughput["images"] / record.throughput["ns"] * 1e9
 
 
+def undisturbed(records: Sequence[Record]) -> Sequence[Record]:
+    """Return the rounds of a case that have a window which nothing disturbed; where none has, all."""
+    return [record for record in records if turn_rates(record)] or records
+
+
 def rate_interval(records: Sequence[Record]) -> tuple[float, float] | None:
     """Return the 95 % interval of a case's images/s: over its rounds, or of one process's undisturbed windows."""
+    records = undisturbed(records)
     if len(records) > 1:
         over_rounds = ratio([(images_per_second(record), 1.0) for record in records])
         return None if over_rounds.low is None or over_rounds.high is None else (over_rounds.low, over_rounds.high)

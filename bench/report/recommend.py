@@ -82,7 +82,9 @@ class Assessment:
 
 def assess(row: Row, budget: Budget, failed: Sequence[Record] = ()) -> Assessment:
     """Compare a case with every limit of a budget; `failed` are its rounds that failed."""
-    assessment = Assessment(row, row.median_over_rounds(OBJECTIVES[budget.objective].value))
+    value = OBJECTIVES[budget.objective].value
+    speed = row.images_per_s if value is images_per_second else None
+    assessment = Assessment(row, speed or row.median_over_rounds(value))
     if failed:
         statuses = sorted({record.status for record in failed})
         why = f"{', '.join(statuses)} in {len(failed)} of {len(failed) + row.rounds} rounds"

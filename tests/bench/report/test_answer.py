@@ -218,3 +218,13 @@ def test_two_rounds_that_agree_name_no_winner(record: Make) -> None:
             for number in range(rounds)
         ]
         assert contest(records).verdict == verdict
+
+
+def test_rounds_that_were_disturbed_throughout_are_in_no_number(record: Make) -> None:
+    case = "resnet50/eager/fp32/b1/i224/stream"
+    records = [record(case, round=number, **rates(20)) for number in range(2)]
+    records += [record(case, round=number, **rates(1, disturbed=tuple(range(8)))) for number in range(2, 5)]
+    (row,) = rows_from_records(records)
+    assert row.images_per_s == pytest.approx(20, rel=0.01)
+    (row,) = rows_from_records(records[2:])
+    assert row.images_per_s == pytest.approx(1, rel=0.01)
