@@ -131,8 +131,8 @@ VIEWS = {
         """p50: median latency, host time, one execution at a time; ±%: half-width of its 95 % confidence interval,
         and behind a > the plan's target where that was not reached; images/s: throughput, executions enqueued back
         to back; vs eager: ratio of images/s to eager's in the same precision and launch (*: in fp32, ^: with the other
-        launch, as eager has no such case), with the half-width of its 95 % confidence interval over the rounds, or
-        one process's windows (none: too few, ?: over 100 %); MiB: {memory}; error:
+        launch, as eager has no such case), with the half-width of its 95 % confidence interval over the rounds,
+        else the turns of one, else each process's windows (none: too few, ?: over 100 %); MiB: {memory}; error:
         RMS error of the worst check, a multiple of plain torch's in that precision (above 3 a case is refused).""",
     ),
     "floor": View(

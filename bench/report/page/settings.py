@@ -138,7 +138,9 @@ def headline(contests: list[Contest]) -> str:
         if verdicts["alone"] == len(contests):
             return f"Only one way of running {of} was measured ({at})."
         if not verdicts["unknown"]:
-            return f"Several ways run {of} equally fast ({at})."
+            tied = {tuple(sorted(map(way_of, contest.candidates))) for contest in contests}
+            names = " and ".join(tied.pop()) if len(tied) == 1 else "Several ways"
+            return f"{names} run {of} equally fast ({at})."
         ahead = {way_of(contest.leader) for contest in contests if contest.verdict == "unknown"}
         leader = f": {ahead.pop()} was ahead" if len(ahead) == 1 else ""
         return f"Which way runs {of} fastest cannot be told ({at}){leader}{ties and f'; {ties}'}."

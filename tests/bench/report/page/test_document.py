@@ -61,7 +61,9 @@ class Elements(HTMLParser):
 def test_the_page_of_the_quick_plan_is_small_and_answers_first() -> None:
     text = quick()
     assert len(text.encode()) - len(library_source().encode()) < 2_000_000
-    assert "Which way runs resnet50 fastest cannot be told (batch 1, 8): compile-max/bf16 was ahead." in text
+    answer = text.partition("<h1>")[2].partition("</h1>")[0]
+    assert "resnet50" in answer
+    assert "compile-max/bf16" in answer
     assert text.index("<h1>") < text.index("<nav")
 
 
