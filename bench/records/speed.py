@@ -18,6 +18,10 @@ from bench.stats import Ratio, median_interval, ratio
 
 Turn = tuple[int, int]  # round and turn
 Basis = Literal["rounds", "turns", "windows", "none"]
+# a lead under this is none where one process of each stands behind it: another process may be as far off
+LEAST_LEAD = 0.02
+# rounds that may show a lead: of two, where processes are fast or slow by chance, one pair in eight agrees by chance
+LEAD_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,13 @@ class SpeedRatio:
     def half_width(self) -> float | None:
         """Half the width of the interval, relative to the ratio."""
         return None if self.low is None or self.high is None else (self.high - self.low) / 2 / self.value
+
+    @property
+    def is_lead(self) -> bool:
+        """Whether the first case is ahead for sure: by the interval, and by enough of what it rests on."""
+        if self.low is None or self.low <= 1:
+            return False
+        return self.samples >= LEAD_ROUNDS if self.basis == "rounds" else self.value - 1 >= LEAST_LEAD
 
 
 def turn_rates(record: Record) -> dict[Turn, float]:
@@ -115,8 +126,14 @@ def images_per_second(record: Record) -> float:
     return record.throughput["images"] / record.throughput["ns"] * 1e9
 
 
+def undisturbed(records: Sequence[Record]) -> Sequence[Record]:
+    """Return the rounds of a case that have a window which nothing disturbed; where none has, all."""
+    return [record for record in records if turn_rates(record)] or records
+
+
 def rate_interval(records: Sequence[Record]) -> tuple[float, float] | None:
     """Return the 95 % interval of a case's images/s: over its rounds, or of one process's undisturbed windows."""
+    records = undisturbed(records)
     if len(records) > 1:
         over_rounds = ratio([(images_per_second(record), 1.0) for record in records])
         return None if over_rounds.low is None or over_rounds.high is None else (over_rounds.low, over_rounds.high)

@@ -19,14 +19,12 @@ from bench.plans.plan import plan_names
 from bench.plans.words import label
 from bench.records.baseline import BASELINE, Against
 from bench.records.record import Record
-from bench.records.speed import SpeedRatio, alternate_turns, disturbed_turns, speed_ratio
+from bench.records.speed import LEAST_LEAD, SpeedRatio, alternate_turns, disturbed_turns, speed_ratio
 from bench.report.evidence import describe_unmeasured, other_work, throttled_share, turns_of
 from bench.report.rows import Row, group_rows
 from bench.stats import LEAST_ROUNDS
 from bench.text import at_pixels, digits, plural, plus_minus
 
-# a lead under this is none where one process of each stands behind it: another process may be as far off
-LEAST_LEAD = 0.02
 EQUAL = 0.05  # within this of each other, by the whole interval, ways are equally fast
 NAMED = 3  # ways that a sentence names
 FOR_ONE = 6  # cases that a command names; for more it is the whole plan's
@@ -54,7 +52,8 @@ class Contest:
     @cached_property
     def candidates(self) -> list[Row]:
         """The rows that may be the fastest: the leader, and those from which it cannot be told apart."""
-        return [self.leader, *(row for row in self.rows[1:] if not _is_ahead(self.leads[row.case]))]
+        leads = self.leads
+        return [self.leader, *(row for row in self.rows[1:] if not ((lead := leads[row.case]) and lead.is_lead))]
 
     @property
     def within(self) -> float | None:
@@ -82,12 +81,6 @@ class Contest:
     @property
     def has_intervals(self) -> bool:
         return any(lead and lead.low is not None for lead in self.leads.values())
-
-
-def _is_ahead(lead: SpeedRatio | None) -> bool:
-    if lead is None or lead.low is None:
-        return False
-    return lead.low > 1 and (lead.basis == "rounds" or lead.value - 1 >= LEAST_LEAD)
 
 
 def contests_of(rows: Sequence[Row]) -> list[Contest]:

@@ -82,7 +82,9 @@ class Assessment:
 
 def assess(row: Row, budget: Budget, failed: Sequence[Record] = ()) -> Assessment:
     """Compare a case with every limit of a budget; `failed` are its rounds that failed."""
-    assessment = Assessment(row, row.median_over_rounds(OBJECTIVES[budget.objective].value))
+    value = OBJECTIVES[budget.objective].value
+    speed = row.images_per_s if value is images_per_second else None
+    assessment = Assessment(row, speed or row.median_over_rounds(value))
     if failed:
         statuses = sorted({record.status for record in failed})
         why = f"{', '.join(statuses)} in {len(failed)} of {len(failed) + row.rounds} rounds"
@@ -204,13 +206,13 @@ class Choice:
 
     @property
     def clear(self) -> bool | None:
-        """True if the interval of the advantage excludes no advantage; None with too few samples for an interval.
+        """True if the advantage is a lead, as in every answer; None with too few samples for an interval.
 
         Beside other work nothing is clear.
         """
         if self.advantage is None or self.advantage.low is None:
             return None
-        return self.advantage.low > 1 and not self.other_work
+        return self.advantage.is_lead and not self.other_work
 
     @property
     def other_work(self) -> float:

@@ -93,6 +93,11 @@ def _more_rounds(choice: Choice, folders: Sequence[Path], env: Environment) -> I
         if folder == _folder(rows[1], folders) and folder.is_dir():
             duration = _duration(rows, folder, rounds, folders)
             why = f"{elsewhere(rows[0].records[-1], env)}{rounds} rounds may tell the two apart ({duration})"
+            if choice.other_work:  # these rounds stay beside it, whatever comes after them
+                cases = [row.case for row in rows]
+                why = f"Once this machine is quiet: {why}"
+                yield why, command_again(["run"], rows[0].records[-1], cases, "--rounds", rounds)
+                return
             yield why, _command(rows, folder, rounds)
 
 

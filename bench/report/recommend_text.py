@@ -89,6 +89,8 @@ def _runner_up(choice: Choice) -> str:
         return text + f"The difference of {gain:.0%} rests on one process each: it may be noise."
     interval = f"{advantage.low:.3f} to {advantage.high:.3f} over {advantage.samples} {advantage.basis}"
     verdict = "clear" if choice.clear else "a tie, within the noise"
+    if advantage.low > 1 and not advantage.is_lead:
+        verdict = "a tie, as other processes may be as far apart"
     if choice.other_work:
         verdict = f"not told apart, as other work took up to {choice.other_work:.0%} of the machine's time"
     return text + f"The best is {advantage.value:.3f} times better, {interval}: {verdict}."

@@ -16,11 +16,12 @@ from bench.cli.chosen import Save, save_as
 from bench.cli.console import Budget, Csv, Input, Json, Markdown, Output, Seed, ViewName
 from bench.cli.measure.cases import print_dry_run
 from bench.cli.measure.sweep import exit_code, run_sweep, start_of
-from bench.cli.reported import print_records
+from bench.cli.reported import print_records, run_again
 from bench.plans.case import Case
 from bench.plans.choose import Selection
 from bench.plans.settings import P99_SAMPLES
 from bench.records.places import check_name
+from bench.records.record import Record
 from bench.runs.run import sweep_of, with_rounds
 
 
@@ -78,14 +79,18 @@ def run(
         print_dry_run(sweep, as_json, as_csv, as_markdown)
         return
     records = run_sweep(sweep)
-    print_records(records, folder, shown, as_json, as_csv, as_markdown, partial(_settle, folder))
+    named = bool(selection.plan or selection.axes)
+    print_records(records, folder, shown, as_json, as_csv, as_markdown, partial(_settle, folder, records, named))
     save_as(save, [folder])
     raise typer.Exit(exit_code(records, strict))
 
 
-def _settle(folder: Path, cases: Sequence[Case], rounds: int | None) -> str:
-    """Return this command again: with more rounds of cases (none: all) in its folder; or, for None, in a new one."""
+def _settle(folder: Path, records: list[Record], named: bool, cases: Sequence[Case], rounds: int | None) -> str:
+    """Return this command again: with more rounds of cases (none: all) in its folder; or, for None, in a new one.
+
+    Where it did not name its cases, as it went on with those of the folder, the new one names them.
+    """
     if rounds is None:
-        return again(output=None, resume=False, retry=False)
+        return again(output=None, resume=False, retry=False) if named else run_again(records)(cases, None)
     narrowed = {"filter": [case.name for case in cases], "exclude": None} if cases else {}
     return again(**narrowed, rounds=rounds, output=folder, resume=True)

@@ -27,6 +27,7 @@ from bench.cli.console import (
 )
 from bench.report.recommend import GIB, OBJECTIVES, Budget, Choice
 from bench.report.recommend_groups import choose_by_group
+from bench.report.recommend_runs import useful_runs
 from bench.report.recommend_text import group_as_json, group_as_rows, print_recommendation
 
 
@@ -67,8 +68,11 @@ def recommend(
     else:
         print_recommendation(console_for(as_markdown), chosen, listed)
     code = answer_code(_exit_code([group.choice for group in chosen]))
-    if code == UNDECIDED and p99_ms is not None and not as_json:
-        hint(f"Once it was run, ask about it, as the latest run: {again(folders=None)}")
+    runs = [command for group in chosen for _, command in useful_runs(group.choice, group.folders)]
+    if code == UNDECIDED and p99_ms is not None and runs and not as_json:
+        goes_on = runs[0].endswith(("--resume", "--retry"))
+        asked = again() if goes_on else again(folders=None)
+        hint(f"Once it was run, ask about it{'' if goes_on else ', as the latest run'}: {asked}")
     raise typer.Exit(code)
 
 

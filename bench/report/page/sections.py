@@ -93,7 +93,7 @@ SECTIONS = (
         "batch",
         "Throughput over batch",
         "What a larger [[batch]] buys; where a line bends, the machine is full. Bars are the [[interval]] over "
-        "[[round]]s, where there are several.",
+        "[[round]]s where there are several, else of one process's windows.",
         (
             Chart(
                 "batch",

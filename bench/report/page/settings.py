@@ -145,6 +145,13 @@ def headline(contests: list[Contest]) -> str:
         leader = f": {ahead.pop()} was ahead" if len(ahead) == 1 else ""
         return f"Which way runs {of} fastest cannot be told ({at}){leader}{ties and f'; {ties}'}."
     best, won = max(wins.items(), key=lambda item: len(item[1]))
+    if others := [way for way, also in wins.items() if len(also) == len(won) and way != best]:
+        each = (
+            f"{' and '.join([best, *others[:2]])} each are" if len(others) < 3 else f"{len(others) + 1} ways each are"
+        )
+        return (
+            f"{each} the fastest to run {of} in {len(won)} of {len(contests)} comparisons ({at}){ties and f'; {ties}'}."
+        )
     share = "" if len(won) == len(contests) else f" in {len(won)} of {len(contests)} comparisons"
     return f"{best} runs {of} fastest{share} ({at}){_gain_over_eager(won)}{ties and f'; {ties}'}."
 

@@ -3,7 +3,7 @@
 WORDS = {
     "p50": "Median latency: host time from the call to the result being ready, one execution at a time, in ms. Over "
     "several rounds: the median of their medians. Samples taken while the machine throttled do not count.",
-    "throughput": "Images per second over a window of at least a second, executions enqueued back to back.",
+    "throughput": "Images per second, executions enqueued back to back: of the median window that nothing disturbed.",
     "interval": "95 % confidence. Of one process: of the median, from order statistics. Over rounds: Student's, of the "
     "rounds' medians or the logarithms of their ratios, as a process is one sample.",
     "round": "One pass over all cases in a shuffled order, a fresh process each.",

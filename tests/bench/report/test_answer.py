@@ -207,3 +207,24 @@ def test_json_has_the_verdict_and_the_command(record: Make) -> None:
     assert told["settling"] is None
     assert told["rows"][0]["vs_eager_basis"] == "turns"
     assert told["rows"][0]["images_per_s_interval"] == pytest.approx((10.07, 10.13))
+
+
+def test_two_rounds_that_agree_name_no_winner(record: Make) -> None:
+    """Where processes are fast or slow by chance, two rounds of equal cases agree in one of eight."""
+    for rounds, verdict in ((2, "unknown"), (3, "winner")):
+        records = [
+            record(f"resnet50/{variant}/fp32/b1/i224/stream", ms=ms * (1 + number / 1000), round=number)
+            for variant, ms in (("eager", 11.0), ("compile", 10.0))
+            for number in range(rounds)
+        ]
+        assert contest(records).verdict == verdict
+
+
+def test_rounds_that_were_disturbed_throughout_are_in_no_number(record: Make) -> None:
+    case = "resnet50/eager/fp32/b1/i224/stream"
+    records = [record(case, round=number, **rates(20)) for number in range(2)]
+    records += [record(case, round=number, **rates(1, disturbed=tuple(range(8)))) for number in range(2, 5)]
+    (row,) = rows_from_records(records)
+    assert row.images_per_s == pytest.approx(20, rel=0.01)
+    (row,) = rows_from_records(records[2:])
+    assert row.images_per_s == pytest.approx(1, rel=0.01)

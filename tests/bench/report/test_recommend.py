@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,9 +20,11 @@ from bench.report.recommend import (
     samples_to_decide,
 )
 from bench.report.recommend_groups import pareto_front
+from bench.report.recommend_runs import useful_runs
 from bench.report.recommend_text import agreement_bound, differing_axes
 from bench.report.rows import rows_from_records
 from bench.stats import quantile, samples_needed
+from tests.bench.report.shown import windows
 
 Make = Callable[..., Record]
 MS = 1_000_000
@@ -233,6 +236,25 @@ def test_one_round_tells_no_difference(record: Make) -> None:
     found = choose([record(EAGER, **speed(100)), record(COMPILE, **speed(200))], Budget())
     assert found.clear is None
     assert rounds_to_separate(found) == 8
+
+
+def test_a_lead_that_is_a_tie_in_the_answer_is_not_clear(record: Make) -> None:
+    def pair(lead: float) -> list[Record]:
+        rates = {EAGER: 100, COMPILE: 100 * lead}
+        return [record(case, **windows([rate] * 8)) for case, rate in rates.items()]
+
+    assert choose(pair(1.01), Budget()).clear is False
+    assert choose(pair(1.03), Budget()).clear is True
+
+
+def test_beside_other_work_the_run_that_tells_two_apart_is_a_new_one(record: Make, tmp_path: Path) -> None:
+    """Rounds added to those beside other work would leave the two as unclear as they were."""
+    busy = {"watch": {"others": 0.8}}
+    found = choose([record(EAGER, **speed(100), **busy), record(COMPILE, **speed(200), **busy)], Budget())
+    (why, command), *_ = useful_runs(found, [tmp_path])
+    assert why.startswith("Once this machine is quiet: ")
+    assert "--rounds 8" in command
+    assert "--resume" not in command
 
 
 def test_a_best_of_many_needs_a_clearer_lead(record: Make) -> None:

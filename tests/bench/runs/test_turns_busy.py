@@ -16,6 +16,8 @@ from bench.plans.plan import parse_plan
 from bench.records.record import Record
 from bench.records.speed import disturbed_turns, speed_ratio
 from bench.records.store import Store
+from bench.report.answer import contests_of
+from bench.report.rows import rows_from_records
 from bench.runs.sweep import Sweep
 from bench.runs.turns import LEAST, Events
 
@@ -96,3 +98,6 @@ def test_bursts_of_other_work_turn_no_order_round(
     if ratio and ratio.low and ratio.high:
         assert ratio.high > 1
         assert ratio.low > 1 or ratio.samples < LEAST
+
+    for contest in contests_of(rows_from_records(records.values())):  # what is printed is the quiet order, or none
+        assert contest.winner is None or contest.winner.case.variant == "eager"

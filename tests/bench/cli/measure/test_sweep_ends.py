@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
 from bench.cli import app
+from bench.cli.measure.run import _settle
 from bench.cli.measure.sweep import exit_code
 from bench.machine.environment import ROOT
 from tests.bench.report.page.sweeps import stored
@@ -43,3 +46,8 @@ def test_a_report_of_nothing_measured_says_so(record: Make, tmp_path: object, st
 
 def test_make_bench_is_lenient_and_its_own_words_come_last() -> None:
     assert "bench run $(PLAN) --lenient $(ARGS)" in (ROOT / "Makefile").read_text()
+
+
+def test_what_settles_a_sweep_that_went_on_without_a_plan_names_its_cases(record: Make, tmp_path: Path) -> None:
+    case = "resnet18/eager/fp32/b1/i224/stream"
+    assert case in _settle(tmp_path, [record(case)], False, (), None)

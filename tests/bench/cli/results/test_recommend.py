@@ -49,14 +49,14 @@ def flat(result: Result) -> str:
 
 
 def test_the_choice_its_evidence_and_the_runner_up(fill: Callable[..., Path]) -> None:
-    folder = fill((EAGER, 10, 100, 400, {}), (COMPILE, 8, 150, 400, {}), rounds=2)
+    folder = fill((EAGER, 10, 100, 400, {}), (COMPILE, 8, 150, 400, {}), rounds=3)
     result = recommend(folder, "--p99-ms", 20, "--memory-gib", 1)
     assert result.exit_code == 0, result.output
     assert max(len(line) for line in result.output.splitlines() if not line.startswith(f"  {command_line()}")) <= 80
     assert "Choose compile/fp32, batch 1: 150.0 images/s." in result.output
-    assert "2 processes; p99 8.000 ms, with 99 % confidence at most 8.000 (800 samples); 500 MiB" in flat(result)
+    assert "3 processes; p99 8.000 ms, with 99 % confidence at most 8.000 (1,200 samples); 500 MiB" in flat(result)
     assert "Runner-up: eager/fp32, batch 1, 100.0 images/s; they differ in variant (compile, eager)." in flat(result)
-    assert "1.500 times better, 1.500 to 1.500 over 2 rounds: clear" in flat(result)
+    assert "1.500 times better, 1.500 to 1.500 over 3 rounds: clear" in flat(result)
 
 
 def test_records_that_cannot_tell_name_the_run_that_would(fill: Callable[..., Path]) -> None:

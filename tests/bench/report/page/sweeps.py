@@ -25,9 +25,9 @@ def stored(folder: Path, records: list[Record]) -> Path:
 
 
 def sweep(record: Make, **fields: Any) -> list[Record]:
-    """Two depths, batches and precisions, three variants, two rounds; compile-max wins."""
+    """Two depths, batches and precisions, three variants, three rounds; compile-max wins."""
     made = []
-    for round in range(2):
+    for round in range(3):
         for model, cost in (("resnet18", 1.0), ("resnet50", 3.0)):
             for variant, gain in (("eager", 1.0), ("compile", 1.3), ("compile-max", 2.0)):
                 for precision, speed in (("fp32", 1.0), ("bf16", 1.7)):

@@ -39,8 +39,20 @@ def test_ties_are_no_wins_and_a_graph_does_not_compete_with_the_stream(record: M
         "compile/fp16 runs resnet18 fastest in 1 of 3 comparisons (batch 1, 8): 2.00±0.0%* times the images per second "
         "of the best eager (* eager in another precision); several ways are equally fast in 1 of 3 comparisons."
     )
-    assert told(mixed[4:]) == "Several ways run resnet18 equally fast (batch 8)."
+    assert told(mixed[4:]) == "compile/fp16 and eager/fp16 run resnet18 equally fast (batch 8)."
     assert told(mixed[4:5]) == "Only one way of running resnet18 was measured (batch 8)."
+
+
+def test_the_headline_names_all_that_win_as_often(record: Make) -> None:
+    quick, slow = windows([20] * 8), windows([10] * 8)
+    records = [
+        record(f"resnet18/{variant}/fp32/b{batch}/i224/stream", **(quick if variant == winner else slow))
+        for batch, winner in ((1, "eager"), (8, "compile"))
+        for variant in ("eager", "compile")
+    ]
+    assert told(records) == (
+        "eager/fp32 and compile/fp32 each are the fastest to run resnet18 in 1 of 2 comparisons (batch 1, 8)."
+    )
 
 
 def test_without_intervals_the_headline_says_what_was_ahead(record: Make) -> None:
