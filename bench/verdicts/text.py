@@ -42,6 +42,8 @@ def summary(comparison: Comparison) -> list[str]:
     if not comparison.judged:
         sentences.append("No case could be judged, so this is neither a pass nor a failure.")
         sentences += _unproven(comparison)
+    if comparison.disturbed:
+        sentences.append(comparison.disturbed)
     if comparison.failed:
         sentences.append(f"{len(comparison.failed)} failed in head and not in base.")
     if comparison.allowed:
@@ -92,9 +94,12 @@ def advice(comparison: Comparison, plan: str, base: str, head: str) -> list[str]
     for place, (side, folder) in enumerate((("head", head), ("base", base))):
         record = first_record(Path(folder), cases)
         if plan and record and Path(folder).is_dir():
-            more = ("-o", folder, "--resume", "--rounds", max(verdict.wanted or 0 for verdict in wanted))
+            more: tuple[object, ...] = ("--rounds", max(verdict.wanted or 0 for verdict in wanted))
+            if not comparison.disturbed:  # else what was disturbed would stay beside the new rounds
+                more = ("-o", folder, "--resume", *more)
             command = command_again(["run"], record, [Case.parse(case) for case in cases], *more)
-            start = f"To decide {which}, more rounds of both, of {side}" if not place else f"And of {side}"
+            what = "when the machine is quiet, new runs of both" if comparison.disturbed else "more rounds of both"
+            start = f"To decide {which}, {what}, of {side}" if not place else f"And of {side}"
             commands.append(f"{start} at its commit: {command}")
     return commands
 
