@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from math import exp, inf, log
+from math import exp, inf, log, log1p
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,6 +56,12 @@ class Verdict:
             return 0.0
         size = log(self.ratio) if self.ratio else inf if self.head > self.base else -inf
         return METRICS[self.metric].sign * size
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the change is past the minimum, and its interval leaves out none at all."""
+        beyond = abs(self.worse) > log1p(self.minimum)
+        return bool(beyond and self.low and self.high and not self.low <= 1 <= self.high)
 
 
 @dataclass
