@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bench.machine.watch import OTHER_WORK_LIMIT
 from bench.records.record import STATUSES
 from bench.runs.throttled import ENOUGH
+from bench.text import plural
 from bench.verdicts.metrics import Metric
 from bench.verdicts.rule import Array
 
@@ -106,7 +107,8 @@ class Sides:
         for name in NAMES:
             throttled, rounds = self.throttled[name].sum(-1), self.present[name].sum(-1)
             for index in np.flatnonzero(throttled > THROTTLED * rounds):
-                reasons[index] = f"{throttled[index]} of {rounds[index]} rounds throttled in {name}"
+                of = f"{rounds[index]} {plural(rounds[index], 'round')}"
+                reasons[index] = f"{throttled[index]} of {of} throttled in {name}"
         return reasons
 
     def lacking_windows(self, least: int) -> list[str]:
@@ -116,7 +118,8 @@ class Sides:
         reasons = [""] * len(self.common)
         for index in np.flatnonzero(kept < least):
             counts = [(self.disturbed[name][index].sum(), self.present[name][index].sum(), name) for name in NAMES]
-            sides = " and ".join(f"{lost} of {rounds} rounds of {name}" for lost, rounds, name in counts if lost)
+            texts = (f"{lost} of {of} {plural(of, 'round')} of {name}" for lost, of, name in counts if lost)
+            sides = " and ".join(texts)
             reasons[index] = sides and f"every throughput window was disturbed in {sides}"
         return reasons
 
@@ -125,11 +128,12 @@ class Sides:
         work, windows = [], []
         for name in NAMES:
             frame = self.measured[name][self.measured[name]["case"].isin(self.common)]
-            others, runs = frame["other_work"].to_numpy(np.float64, na_value=0.0), len(frame)
+            others = frame["other_work"].to_numpy(np.float64, na_value=0.0)
+            of = f"{len(frame)} {plural(len(frame), 'run')}"
             if busy := int((others > OTHER_WORK_LIMIT).sum()):
-                work.append(f"up to {others.max():.0%} of the machine's time in {busy} of {runs} runs of {name}")
+                work.append(f"up to {others.max():.0%} of the machine's time in {busy} of {of} of {name}")
             if lost := int(self.disturbed[name].sum()):
-                windows.append(f"in {lost} of {runs} runs of {name}")
+                windows.append(f"in {lost} of {of} of {name}")
         clauses = ["OTHER WORK took " + " and ".join(work)] if work else []
         clauses += ["every throughput window was disturbed " + " and ".join(windows)] if windows else []
         text = "; ".join(clauses)

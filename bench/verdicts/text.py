@@ -217,7 +217,8 @@ def _same(comparison: Comparison) -> str:
 def without(comparison: Comparison) -> list[str]:
     """Return a line for each kind of case and metric that has no verdict, and for each harmless difference."""
     lines = [
-        f"failed in head, {failed.rounds} of {failed.of} rounds: {failed.case}: {failed.status}: {failed.reason}"
+        f"failed in head, {failed.rounds} of {failed.of} {plural(failed.of, 'round')}: {failed.case}: {failed.status}:"
+        f" {failed.reason}"
         for failed in comparison.failed
     ]
     reasons: dict[str, list[str]] = {}
@@ -231,7 +232,9 @@ def without(comparison: Comparison) -> list[str]:
     ):
         lines += [f"{text}: {_cases(cases)}"] if cases else []
     for metric, counts in comparison.one_sided.items():
-        lines += [f"{metric}: {side} alone has it, in {count} cases" for side, count in counts.items()]
+        lines += [
+            f"{metric}: {side} alone has it, in {count} {plural(count, 'case')}" for side, count in counts.items()
+        ]
     lines += [f"also differs, but the two can be compared: {text}" for text in comparison.harmless]
     return lines
 
