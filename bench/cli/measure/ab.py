@@ -143,7 +143,7 @@ def _too_short(plan: Plan, env: Environment, rounds: int, budget: float | None) 
 
 def _run(duel: Duel) -> None:
     base, head = duel.sides
-    with Progress(f"{base} against {head}, {duel.plan.name}", duel.env) as duel.events:
+    with Progress(f"{base} against {head}, {duel.plan.name}", duel.env, duel.budget_s) as duel.events:
         for _ in duel.run():
             pass
 

@@ -114,7 +114,8 @@ def estimate_duel(plan: Plan, env: Environment, rounds: int, results: Path = RES
     """Return the time of so many rounds of both sides of `bench ab`."""
     earlier = earlier_records(SweepConditions.of(plan, env, 0, "noise"), results)
     runnable = [case for case in plan.cases if not why_not(case, env, plan.reserved)]
-    return estimate(plan, runnable * len(SIDES) * rounds, earlier)
+    alone = replace(plan, settings=replace(plan.settings, turns=1))  # as a duel measures each case
+    return estimate(alone, runnable * len(SIDES) * rounds, earlier)
 
 
 def estimate_sweep(sweep: Sweep, results: Path = RESULTS) -> Estimate:
