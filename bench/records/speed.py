@@ -121,6 +121,11 @@ def _logs_by_round(
     return by_round
 
 
+def other_work(record: Record) -> float | None:
+    """Return the share of a CPU's time that other processes took during a record; None on a GPU and where not read."""
+    return None if record.device == "cuda" else record.watch.get("others")
+
+
 def images_per_second(record: Record) -> float:
     """Return the images per second of the record's throughput."""
     return record.throughput["images"] / record.throughput["ns"] * 1e9

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from itertools import chain
 
 from bench.machine.watch import OTHER_WORK_LIMIT
+from bench.records import speed
 from bench.records.record import Record
 from bench.records.speed import alternate_turns, disturbed_turns
 from bench.report.rows import Row, group_rows
@@ -130,11 +131,7 @@ def throttled_share(record: Record) -> float:
 
 def other_work(runs: Iterable[Record]) -> list[float]:
     """Return the shares of a CPU's time that other processes took during runs, where these are over the limit."""
-    return [
-        others
-        for record in runs
-        if (others := record.watch.get("others", 0.0)) > OTHER_WORK_LIMIT and record.device != "cuda"
-    ]
+    return [others for record in runs if (others := speed.other_work(record) or 0.0) > OTHER_WORK_LIMIT]
 
 
 def _describe_other_work(runs: list[Record]) -> str:
