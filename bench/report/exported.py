@@ -70,4 +70,6 @@ def _row_as_json(row: Row) -> dict[str, Any]:
         "vs_eager_in_same_precision": against and against.same_precision,
         "vs_eager_with_same_launch": against and against.same_launch,
         "images_per_s_interval": row.images_per_s_interval,
+        "windows_disturbed": sum("disturbed" in window for record in row.records for window in record.windows),
+        "others": max((record.watch["others"] for record in row.records if "others" in record.watch), default=None),
     }
