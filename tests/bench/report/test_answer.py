@@ -152,7 +152,7 @@ DISTURBED = {
     "windows": (
         {},
         {"disturbed": (0, 1, 2, 3, 4), "apart": True},
-        "as 5 of the 8 windows of eager/fp32 were disturbed",
+        "as 5 of 8 windows of eager/fp32 were disturbed",
     ),
 }
 
@@ -179,6 +179,12 @@ def test_a_case_without_an_undisturbed_window_is_in_no_ratio_and_is_marked(recor
     assert ["An ! behind" in notes(VIEWS["speed"], [row]) for row in (first, eager)] == [False, True]
     row = report_as_rows(records)[1]
     assert (row["vs_eager"], row["windows_disturbed"], row["others"]) == (None, 8, None)
+
+
+def test_the_machine_is_judged_in_the_singular_too(record: Make) -> None:
+    one = rates(10, 1.0, disturbed=(0,), apart=True)
+    records = cases(record, compile_fp32=rates(140), eager_fp32=one)
+    assert "as 1 of 1 window of eager/fp32 was disturbed" in answer(records)
 
 
 def test_other_work_that_went_with_the_turns_it_disturbed_leaves_the_winner(record: Make) -> None:
