@@ -80,6 +80,9 @@ COLUMNS: dict[str, Column] = {
     "other_work": Column(
         "float", "derived.other_work", "share of the CPU's time that other processes took; none on a GPU"
     ),
+    "windows_disturbed": Column(
+        "int", "derived.windows_disturbed", "those that do not count; where `windows` is 0, all"
+    ),
     "throughput_throttled_s": Column("float", "throttled.throughput_s", "s of the throughput windows, throttled"),
     "warmup_s": Column("float", "warmup.s", "s"),
     "warmup_executions": Column("int", "warmup.executions", ""),
@@ -266,6 +269,7 @@ def _derived(record: Record) -> dict[str, Any]:
         derived["images_per_s"] = images_per_second(record)
         if record.windows:  # none up to schema 4
             derived["windows"] = sum("disturbed" not in window for window in record.windows)
+            derived["windows_disturbed"] = len(record.windows) - derived["windows"]
     worst: dict[Agreement, Callable[[list[float]], float]] = {"rms_multiple": max, "max_multiple": max, "top1": min}
     for name, choose in worst.items():
         if checks := [check[name] for check in record.gate.values() if name in check]:

@@ -81,7 +81,8 @@ def speed_ratio(
 ) -> SpeedRatio | None:
     """Return images/s of the case of `ours` over those of the case of `theirs`; a record of each for every round.
 
-    The turns of `without` do not count. It is None where no round has a rate of both. `confidence` is the interval's.
+    The turns of `without` do not count. It is None where no round has an undisturbed window of both. `confidence` is
+    the interval's.
     """
     by_round = _logs_by_round(ours, theirs, without)
     if len(by_round) > 1:
@@ -93,7 +94,8 @@ def speed_ratio(
             low, high = (exp(interval[0]), exp(interval[1])) if interval else (None, None)
             return SpeedRatio(exp(median(logs)), low, high, "turns", len(logs))
     both = {record.round for record in ours} & {record.round for record in theirs}
-    return _of_windows(ours, theirs, min(by_round or both), without, confidence) if both else None
+    apart = (_of_windows(ours, theirs, number, without, confidence) for number in sorted(by_round or both))
+    return next(filter(None, apart), None)
 
 
 def pairs_by_round(
@@ -168,8 +170,8 @@ def _of_windows(
     rates = [
         [rate for record in side for turn, rate in turn_rates(record).items() if turn not in without] for side in sides
     ]
-    if not all(rates):  # all was disturbed: a ratio without an interval, where both have a throughput
-        rates = [[images_per_second(record) for record in side if record.throughput] for side in sides]
+    if not all(rates):  # in every turn another case was disturbed: a ratio without an interval
+        rates = [[images_per_second(record) for record in side if turn_rates(record)] for side in sides]
         return SpeedRatio(median(rates[0]) / median(rates[1]), None, None, "none", 0) if all(rates) else None
     value = median(rates[0]) / median(rates[1])
     one, other = (_window_rates(side, number) for side in sides)

@@ -13,14 +13,13 @@ from functools import cached_property
 from itertools import chain
 from typing import Any, Literal
 
-from bench.machine.watch import OTHER_WORK_LIMIT
 from bench.plans.case import Case
 from bench.plans.plan import plan_names
 from bench.plans.words import label
 from bench.records.baseline import BASELINE, Against
 from bench.records.record import Record
-from bench.records.speed import LEAST_LEAD, SpeedRatio, alternate_turns, disturbed_turns, speed_ratio
-from bench.report.evidence import describe_unmeasured, other_work, throttled_share, turns_of
+from bench.records.speed import LEAST_LEAD, SpeedRatio, disturbed_turns, speed_ratio
+from bench.report.evidence import describe_unmeasured, disturbance
 from bench.report.rows import Row, group_rows
 from bench.stats import LEAST_ROUNDS
 from bench.text import at_pixels, digits, plural, plus_minus
@@ -115,28 +114,7 @@ def _contest(ways: list[Row], group: list[Row]) -> Contest:
     if best and best is not leader and (ratio := speed_ratio(leader.records, best.records, without)):
         against = Against(leader.case, best.case, ratio)
     rows = (leader, *(row for row in ways if row is not leader))
-    return Contest(rows, leads, against, _disturbance(ways), len(ways) < len(group))
-
-
-def _disturbance(rows: Sequence[Row]) -> str:
-    """Return the reason why the speeds of these rows are the machine's, too; empty where they are not.
-
-    Disturbed turns and windows do not count, and with them goes as large a share of the other work.
-    """
-    dropped, turns = turns_of(rows)
-    if 2 * dropped > turns:
-        return f"{dropped} of {turns} turns were disturbed"
-    left = []
-    for record in chain.from_iterable(row.records for row in rows):
-        bad, windows = sum("disturbed" in window for window in record.windows), len(record.windows)
-        if 2 * bad > windows and not alternate_turns([record]):
-            return f"{bad} of the {windows} windows of {label(record.case)} were disturbed"
-        if not bad and throttled_share(record) > OTHER_WORK_LIMIT:
-            reasons = ", ".join(record.watch.get("spoilt_s", ()))
-            return f"the machine throttled{reasons and f' ({reasons})'}"
-        gone = max(dropped / max(1, turns), bad / max(1, windows))
-        left += [share for share in other_work([record]) if share - gone > OTHER_WORK_LIMIT]
-    return f"other work took up to {max(left):.0%} of the machine" if left else ""
+    return Contest(rows, leads, against, disturbance(ways), len(ways) < len(group))
 
 
 def describe_fastest(records: list[Record], contests: Sequence[Contest]) -> str:

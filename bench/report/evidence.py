@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from bench.machine.watch import OTHER_WORK_LIMIT
+from bench.plans.words import label
 from bench.records import speed
 from bench.records.record import Record
 from bench.records.speed import alternate_turns, disturbed_turns
@@ -19,15 +20,48 @@ def describe_reliability(records: list[Record], rows: list[Row]) -> str:
     measured = [record for row in rows for record in row.records]
     clauses = [_describe_gate(records, len(measured)), describe_unseen(measured)]
     rounds = min((row.rounds for row in rows), default=0)
-    if rounds > 1:
+    if rounds > 1 and not any(map(_is_vague, rows)):
         clauses.append(f"at least {rounds} processes stand behind each number")
-    elif rounds:
-        clauses.append("one process per case, so differences of a few percent may be noise (use --rounds)")
+    elif rounds == 1:
+        noise = ", so differences of a few percent may be noise (use --rounds)" if len(rows) > 1 else ""
+        clauses.append(f"one process per case{noise}")
     clauses += [_describe_turns(rows), _describe_noisy(measured), _describe_throttled(measured)]
     clauses.append(_describe_disturbed(measured))
     clauses.append(_describe_other_work(measured))
     told = "; ".join(filter(None, clauses))
     return told and f"{told[0].upper()}{told[1:]}."
+
+
+def _is_vague(row: Row) -> bool:
+    """Return whether an interval of a row is wider than its number."""
+    low, high = row.images_per_s_interval or (0.0, 0.0)
+    return (row.noise or 0.0) > 1 or high - low > 2 * row.images_per_s
+
+
+def disturbance(rows: Sequence[Row], of_windows: bool = True) -> str:
+    """Return the reason why the speeds of these rows are the machine's, too; empty where they are not.
+
+    Disturbed turns and windows do not count, and with them goes as large a share of the other work: of the windows, not
+    of the latency samples, which `of_windows` false is for.
+    """
+    dropped, turns = turns_of(rows)
+    if 2 * dropped > turns:
+        return _were_disturbed(dropped, turns, "turn")
+    left = []
+    for record in chain.from_iterable(row.records for row in rows):
+        bad, windows = sum("disturbed" in window for window in record.windows), len(record.windows)
+        if 2 * bad > windows and not alternate_turns([record]):
+            return _were_disturbed(bad, windows, "window", f" of {label(record.case)}")
+        if not bad and throttled_share(record) > OTHER_WORK_LIMIT:
+            reasons = ", ".join(record.watch.get("spoilt_s", ()))
+            return f"the machine throttled{reasons and f' ({reasons})'}"
+        gone = max(dropped / max(1, turns), bad / max(1, windows)) if of_windows else 0.0
+        left += [share for share in other_work([record]) if share - gone > OTHER_WORK_LIMIT]
+    return f"other work took up to {max(left):.0%} of the machine" if left else ""
+
+
+def _were_disturbed(count: int, total: int, noun: str, whose: str = "") -> str:
+    return f"{count} of {total} {plural(total, noun)}{whose} {plural(count, 'was', 'were')} disturbed"
 
 
 def _describe_gate(records: list[Record], measured: int) -> str:
@@ -80,7 +114,8 @@ def turns_of(rows: Iterable[Row]) -> tuple[int, int]:
 def _describe_turns(rows: list[Row]) -> str:
     counts = [turns_of(group) for group in group_rows(rows).values()]
     dropped, turns = sum(count[0] for count in counts), sum(count[1] for count in counts)
-    return f"{dropped} of {turns} turns were disturbed and count for no case" if dropped else ""
+    counted = plural(dropped, "counts", "count")
+    return f"{_were_disturbed(dropped, turns, 'turn')} and {counted} for no case" if dropped else ""
 
 
 def _describe_noisy(runs: list[Record]) -> str:
@@ -89,8 +124,9 @@ def _describe_noisy(runs: list[Record]) -> str:
         return ""
     asked = Counter(record.latency_stop["asked"] for record in noisy if "asked" in record.latency_stop)
     counts = [f"±{100 * target:g} %" + (f" ({count})" if len(asked) > 1 else "") for target, count in asked.items()]
-    share, than = f"{len(noisy)} of {len(runs)} runs", f"their {' and '.join(counts)}" if counts else "asked"
-    return f"{share} ended at their time limit, noisier than {than} (bench env says why)"
+    whose, share = plural(len(noisy), "its", "their"), f"{len(noisy)} of {len(runs)} {plural(len(runs), 'run')}"
+    than = f"{whose} {' and '.join(counts)}" if counts else "asked"
+    return f"{share} ended at {whose} time limit, noisier than {than} (bench env says why)"
 
 
 def _describe_throttled(runs: list[Record]) -> str:
@@ -101,10 +137,10 @@ def _describe_throttled(runs: list[Record]) -> str:
         watches = chain.from_iterable((record.watch, record.flushed_watch) for record in throttled)
         reasons = dict.fromkeys(reason for watch in watches for reason in watch.get("spoilt_s", ()))
         cause = f" ({', '.join(reasons)})" if reasons else ""  # without one in records that did not watch cold caches
-        share = f"in {len(throttled)} of {len(runs)} runs"
+        share = f"in {len(throttled)} of {len(runs)} {plural(len(runs), 'run')}"
         clauses.append(f"{share} the machine throttled{cause}: those samples do not count")
     if repeated:
-        clauses.append(f"{repeated} were run again for that")
+        clauses.append(f"{repeated} {plural(repeated, 'was', 'were')} run again for that")
     return "; ".join(clauses)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bench.records.record import Record
+from bench.records.speed import other_work
 from bench.report.answer import (
     Settle,
     contests_as_json,
@@ -70,4 +71,6 @@ def _row_as_json(row: Row) -> dict[str, Any]:
         "vs_eager_in_same_precision": against and against.same_precision,
         "vs_eager_with_same_launch": against and against.same_launch,
         "images_per_s_interval": row.images_per_s_interval,
+        "windows_disturbed": sum("disturbed" in window for record in row.records for window in record.windows),
+        "other_work": max((share for record in row.records if (share := other_work(record)) is not None), default=None),
     }

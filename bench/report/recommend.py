@@ -15,7 +15,7 @@ from typing import Literal
 
 from bench.records.record import STATUSES, Record
 from bench.records.speed import SpeedRatio, disturbed_turns, images_per_second, speed_ratio
-from bench.report.evidence import other_work
+from bench.report.evidence import describe_reliability, disturbance, other_work
 from bench.report.rows import Row, joules_per_image, p50_ns, rows_from_records
 from bench.stats import LEAST_ROUNDS, ratio, samples_needed
 
@@ -179,12 +179,20 @@ class Choice:
     excluded: Counter[str]  # reason -> cases
     unmeasured: list[Record] = field(default_factory=list)  # throttled: of cases that have no speed for that alone
     advantage: SpeedRatio | None = None  # of the best over the runner-up, in what they share
+    disturbance: str = ""  # the reason why speeds here are the machine's, too, as in the answer
+    evidence: str = ""  # how reliable the rows are, as below every table
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether the choice is among several cases by speeds that are the machine's, too."""
+        several = len(self.fitting) + len(self.undecided) > 1
+        return bool(self.disturbance) and several and self.budget.objective != "energy"
 
     @property
     def answer(self) -> Answer:
         """`no` where every case is shown to be outside the limits, or failed."""
         if self.fitting:
-            return "case"
+            return "cannot tell" if self.disturbed else "case"
         return "no" if self.excluded and not self.undecided and not self.unmeasured else "cannot tell"
 
     @property
@@ -208,17 +216,11 @@ class Choice:
     def clear(self) -> bool | None:
         """True if the advantage is a lead, as in every answer; None with too few samples for an interval.
 
-        Beside other work nothing is clear.
+        On a disturbed machine nothing is clear.
         """
         if self.advantage is None or self.advantage.low is None:
             return None
-        return self.advantage.is_lead and not self.other_work
-
-    @property
-    def other_work(self) -> float:
-        """The largest share of the machine's time that other work took from the best and the runner-up."""
-        both = [case.row for case in (self.best, self.runner_up) if case]
-        return max(other_work(record for row in both for record in row.records), default=0.0)
+        return self.advantage.is_lead and not self.disturbance
 
 
 def choose(records: Sequence[Record], budget: Budget) -> Choice:
@@ -237,20 +239,33 @@ def choose(records: Sequence[Record], budget: Budget) -> Choice:
     statuses = Counter(record.status for record in without.values() if record.status != "throttled")
     excluded.update({f"{word}: {STATUSES.get(word, 'of a later version')}": n for word, n in statuses.items()})
     choice = Choice(budget, fitting, undecided, excluded, unmeasured)
+    choice.disturbance = _disturbance(rows, [*fitting, *undecided], budget)
+    choice.evidence = describe_reliability(list(records), rows)
     if choice.best and choice.runner_up:
         # the best is picked after looking at all: Bonferroni's correction for its comparisons with the others
         confidence = 1 - 0.05 / (len(fitting) - 1)
-        choice.advantage = advantage(choice.best.row, choice.runner_up.row, objective, confidence)
+        choice.advantage = advantage(choice.best.row, choice.runner_up.row, objective, confidence, rows)
     return choice
 
 
-def advantage(row: Row, other: Row, objective: Objective, confidence: float = 0.95) -> SpeedRatio | None:
+def _disturbance(rows: Sequence[Row], cases: Sequence[Assessment], budget: Budget) -> str:
+    """Return why the speeds of what is compared with any of the cases, at its batch and launch, are the machine's."""
+    contests = dict.fromkeys((case.row.case.batch, case.row.case.launch) for case in cases)
+    groups = ([row for row in rows if (row.case.batch, row.case.launch) == contest] for contest in contests)
+    return next(filter(None, (disturbance(group, budget.objective == "throughput") for group in groups)), "")
+
+
+def advantage(
+    row: Row, other: Row, objective: Objective, confidence: float = 0.95, beside: Sequence[Row] = ()
+) -> SpeedRatio | None:
     """Return how many times better one case is than another, by what both share; None where they share nothing.
 
-    Speed is compared as everywhere, by rounds or turns; latency and energy by the rounds that have both.
+    Speed is compared as everywhere, by rounds or turns, without those in which a row of `beside` with the batch of
+    either was disturbed; latency and energy by the rounds that have both.
     """
     if objective is OBJECTIVES["throughput"]:
-        without = disturbed_turns((*row.records, *other.records))
+        group = [row, other, *(one for one in beside if one.case.batch in (row.case.batch, other.case.batch))]
+        without = disturbed_turns(record for one in group for record in one.records)
         return speed_ratio(row.records, other.records, without, confidence)
     values, others = ({record.round: objective.value(record) for record in each.records} for each in (row, other))
     pairs = [(a, b) for number, a in values.items() if a and (b := others.get(number))]

@@ -19,6 +19,7 @@ from bench.records.record import Record
 from bench.records.store import FOLDER_ROUNDS
 from bench.report.recommend import Choice, rounds_to_separate
 from bench.report.rows import Row
+from bench.stats import LEAST_ROUNDS
 from bench.text import plural
 
 SHOWN = 5  # cases of a table, where a budget chooses; runs that read the energy
@@ -85,7 +86,20 @@ def _origin(row: Row, folders: Sequence[Path]) -> tuple[object, ...]:
     return _folder(row, folders), record.plan.get("name"), record.seed
 
 
+def _once_quiet(choice: Choice, folders: Sequence[Path], env: Environment) -> Iterator[tuple[str, str]]:
+    """Yield the run of what was measured on a disturbed machine: a new one, as more rounds would stay beside it."""
+    rows = [case.row for case in (*choice.fitting, *choice.promising)]
+    rows = [row for row in rows if _origin(row, folders) == _origin(rows[0], folders)][:SHOWN]
+    rounds, record = rounds_to_separate(choice) or LEAST_ROUNDS, rows[0].records[-1]
+    duration = _in_words(sum(row.records[-1].wall_s for row in rows) * rounds)
+    why = f"Once this machine is quiet: {elsewhere(record, env)}{rounds} rounds may tell which is best ({duration})"
+    yield why, command_again(["run"], record, [row.case for row in rows], "--rounds", rounds)
+
+
 def _more_rounds(choice: Choice, folders: Sequence[Path], env: Environment) -> Iterator[tuple[str, str]]:
+    if choice.disturbed and choice.best:
+        yield from _once_quiet(choice, folders, env)
+        return
     rounds = rounds_to_separate(choice)
     if choice.best and choice.runner_up and rounds:
         rows = [choice.best.row, choice.runner_up.row]
@@ -93,11 +107,6 @@ def _more_rounds(choice: Choice, folders: Sequence[Path], env: Environment) -> I
         if folder == _folder(rows[1], folders) and folder.is_dir():
             duration = _duration(rows, folder, rounds, folders)
             why = f"{elsewhere(rows[0].records[-1], env)}{rounds} rounds may tell the two apart ({duration})"
-            if choice.other_work:  # these rounds stay beside it, whatever comes after them
-                cases = [row.case for row in rows]
-                why = f"Once this machine is quiet: {why}"
-                yield why, command_again(["run"], rows[0].records[-1], cases, "--rounds", rounds)
-                return
             yield why, _command(rows, folder, rounds)
 
 

@@ -13,7 +13,7 @@ from bench.report.recommend import OBJECTIVES, Assessment, Choice
 from bench.report.recommend_groups import Group, pareto_front
 from bench.report.recommend_runs import SHOWN, describe_case, useful_runs
 from bench.report.rows import Row
-from bench.report.views import CASE, ENERGY, IMAGES_PER_S, MEMORY, MIB, P50, P99, P99_BOUND, SAMPLES, TOP1
+from bench.report.views import CASE, DISTURBED, ENERGY, IMAGES_PER_S, MEMORY, MIB, P50, P99, P99_BOUND, SAMPLES, TOP1
 from bench.text import WORDS, digits, grid, plural
 
 COLUMNS = (
@@ -27,9 +27,10 @@ def print_recommendation(out: Console, groups: Sequence[Group], listed: bool) ->
     """Print each group under its heading, then the legend; `listed`: the Pareto front in place of a choice."""
     for group in groups:
         out.print(group.heading, style="bold", markup=False)
-        _print_front(out, group.choice) if listed else _print_choice(out, group)
+        _print_front(out, group) if listed else _print_choice(out, group)
         out.print()
-    _print_legend(out, [case.row for group in groups for case in (*group.choice.fitting, *group.choice.undecided)])
+    if rows := [case.row for group in groups for case in (*group.choice.fitting, *group.choice.promising)]:
+        _print_legend(out, rows)  # of what the tables above hold
 
 
 def _print_choice(out: Console, group: Group) -> None:
@@ -37,6 +38,8 @@ def _print_choice(out: Console, group: Group) -> None:
     best = choice.best
     if best:
         verb = "Choose" if choice.clear or not choice.runner_up else "Among the best, to choose:"
+        if choice.disturbed:
+            verb = f"These records cannot tell, as {choice.disturbance}; ahead in this run was"
         sentence = f"{verb} {describe_case(best.row)}: {digits(best.value or 0)} {objective.unit}."
         out.print(sentence, style="bold", markup=False)
         out.print(f"Evidence: {_evidence(best.row)}.", markup=False)
@@ -44,24 +47,39 @@ def _print_choice(out: Console, group: Group) -> None:
     else:
         out.print(_why_no_choice(choice), style="bold", markup=False)
     _print_undecided(out, choice)
-    for reason, count in choice.excluded.most_common():
-        out.print(f"Left out: {count} {plural(count, 'case')}, {reason}.", style="dim", markup=False)
-    for why, command in useful_runs(choice, group.folders):
-        out.print(f"{why}:", markup=False)
-        out.print(f"  {command}", markup=False, soft_wrap=True)
+    _print_beside(out, group)
     if shown := [*choice.fitting[:SHOWN], *choice.promising[: SHOWN - 1]]:
         out.print()
         out.print(_table(shown))
 
 
-def _print_front(out: Console, choice: Choice) -> None:
+def _print_beside(out: Console, group: Group, runs: bool = True) -> None:
+    """Print the evidence as below a table, what was left out, and the runs that would tell."""
+    choice = group.choice
+    if choice.evidence:
+        out.print(choice.evidence, markup=False)
+    for reason, count in choice.excluded.most_common():
+        out.print(f"Left out: {count} {plural(count, 'case')}, {reason}.", style="dim", markup=False)
+    for why, command in useful_runs(choice, group.folders) if runs else ():
+        out.print(f"{why}:", markup=False)
+        out.print(f"  {command}", markup=False, soft_wrap=True)
+
+
+def _print_front(out: Console, group: Group) -> None:
+    choice = group.choice
     cases = [*choice.fitting, *choice.undecided]
     front = pareto_front(cases)
+    doubt = ""
+    if choice.disturbed:
+        doubt = f" Which these are is not known, as {choice.disturbance}."
+    elif len(cases) > 1 and not any(case.row.images_per_s_interval for case in cases):
+        doubt = " No speed here has an interval, so another run may show others."
     out.print(
         f"No limit is set: of {len(cases)} {plural(len(cases), 'case')}, {len(front)} that no other beats in "
-        "throughput, latency and memory (and energy) at once.",
+        f"throughput, latency and memory (and energy) at once.{doubt}",
         markup=False,
     )
+    _print_beside(out, group, runs=choice.disturbed)
     out.print()
     out.print(_table(front))
 
@@ -91,8 +109,8 @@ def _runner_up(choice: Choice) -> str:
     verdict = "clear" if choice.clear else "a tie, within the noise"
     if advantage.low > 1 and not advantage.is_lead:
         verdict = "a tie, as other processes may be as far apart"
-    if choice.other_work:
-        verdict = f"not told apart, as other work took up to {choice.other_work:.0%} of the machine's time"
+    if choice.disturbance:
+        verdict = f"not told apart, as {choice.disturbance}"
     return text + f"The best is {advantage.value:.3f} times better, {interval}: {verdict}."
 
 
@@ -128,6 +146,7 @@ def group_as_json(group: Group, listed: bool) -> dict[str, Any]:
     """Return the choice of a group, or with `listed` its Pareto front, as `--json` prints it."""
     choice = group.choice
     fields: dict[str, Any] = {"group": group.heading, "objective": choice.budget.objective}
+    fields |= {"disturbance": choice.disturbance or None, "evidence": choice.evidence}
     if listed:
         return fields | {"pareto": [_case_as_json(case) for case in pareto_front([*choice.fitting, *choice.undecided])]}
     ratio = choice.advantage
@@ -151,7 +170,13 @@ def group_as_rows(group: Group) -> list[dict[str, Any]]:
     choice, rows = group.choice, []
     front = {case.row.case for case in pareto_front([*choice.fitting, *choice.undecided])}
     for case in (*choice.fitting, *choice.undecided):
-        name = "undecided" if case.undecided else "best" if case is choice.best else "within the limits"
+        name = (
+            "undecided"
+            if case.undecided
+            else "best"
+            if case is choice.best and not choice.disturbed
+            else "within the limits"
+        )
         unit = OBJECTIVES[choice.budget.objective].unit
         fields = {"group": group.heading, "objective": choice.budget.objective, "unit": unit} | _case_as_json(case)
         fields |= {"undecided": "; ".join(case.undecided), "answer": name, "beaten_by_none": case.row.case in front}
@@ -207,13 +232,13 @@ def _table(cases: Sequence[Assessment]) -> Table:
 
 
 def _print_legend(out: Console, rows: Sequence[Row]) -> None:
-    on_gpu = any(row.device == "cuda" for row in rows)
+    on_gpu, marked = any(row.device == "cuda" for row in rows), any(row.is_disturbed for row in rows)
     memory = "of the process on the device (NVML)" if on_gpu else "resident in the process at its peak"
     out.print(
         "p99 ≤: the upper bound of the p99 with 99 % confidence, whatever the distribution (of 662 samples or more); "
         f"MiB: memory {memory}, the largest of the rounds; top-1: least share of pictures whose top class is that of a "
         "float64 reference; undecided: the records do not show whether it is within the limits; a ratio's confidence "
-        f"interval is 95 %, over all comparisons with the best. {WORDS}",
+        f"interval is 95 %, over all comparisons with the best. {f'{DISTURBED} ' * marked}{WORDS}",
         style="dim",
         markup=False,
     )

@@ -14,7 +14,7 @@ from bench.plans.case import Case
 from bench.records.baseline import Against, against_baseline
 from bench.records.fields import Agreement, Largest, MemoryNumber
 from bench.records.record import Record
-from bench.records.speed import images_per_second, rate_interval, undisturbed
+from bench.records.speed import images_per_second, rate_interval, turn_rates, undisturbed
 from bench.roofline.floors import measured_ceilings
 from bench.stats import Quantile, noise, quantile, ratio
 from resnet.floors import Ceilings, Floor, described_floors
@@ -44,6 +44,11 @@ class Row:
     @cached_property
     def images_per_s(self) -> float:
         return median(map(images_per_second, undisturbed(self.records)))
+
+    @cached_property
+    def is_disturbed(self) -> bool:
+        """Whether no round has a window that nothing disturbed, so that the images/s are of a disturbed machine."""
+        return not any(map(turn_rates, self.records))
 
     @cached_property
     def images_per_s_interval(self) -> tuple[float, float] | None:

@@ -27,12 +27,13 @@ class Column:
     value: Callable[[Row], Any]
     show: Callable[[Any], str] = str
     text: bool = False  # words, aligned to the left
+    mark: Callable[[Row], str] = lambda row: ""  # behind a value, with what the meaning says
 
     def cell(self, row: Row) -> str:
         value = self.value(row)
         if isinstance(value, float) and abs(value) >= 1e15:  # no measurement: not shown with all its digits
             return digits(value)
-        return NONE if value is None else self.show(value)
+        return NONE if value is None else self.show(value) + self.mark(row)
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,10 @@ P50 = Column("p50 ms", "p50_ns", lambda row: row.p50_ns, _ms)
 SAMPLES = Column("samples", "samples", lambda row: len(row.latency_samples))
 P99 = Column("p99", "p99_ns", lambda row: row.p99 and row.p99.value, _ms)
 P99_BOUND = Column("p99 ≤", "p99_upper_ns", lambda row: row.p99 and row.p99.upper, _ms)
-IMAGES_PER_S = Column("images/s", "images_per_s", lambda row: row.images_per_s, digits)
+IMAGES_PER_S = Column(
+    "images/s", "images_per_s", lambda row: row.images_per_s, digits, mark=lambda row: "!" * row.is_disturbed
+)
+DISTURBED = "An ! behind images/s: every window was disturbed, and no ratio rests on it."
 MEMORY = Column("MiB", "memory_bytes", lambda row: row.memory, _mib)
 TOP1 = Column("top-1", "top1", lambda row: row.worst("top1"), "{:.2f}".format)
 ENERGY = Column("J/image", "joules_per_image", lambda row: row.median_over_rounds(joules_per_image), "{:.4f}".format)
@@ -240,4 +244,5 @@ def notes(view: View, rows: list[Row]) -> str:
     """Return what the view's columns mean, and where the words are explained, as one line."""
     on_gpu = any(row.device == "cuda" for row in rows)
     memory = "memory of the process on the device" if on_gpu else "peak resident memory of the process"
-    return f"{' '.join(view.meaning.split())} {WORDS}".format(memory=memory)
+    marked = f"{DISTURBED} " * (IMAGES_PER_S in view.columns and any(row.is_disturbed for row in rows))
+    return f"{' '.join(view.meaning.split())} {marked}{WORDS}".format(memory=memory)

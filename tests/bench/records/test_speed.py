@@ -82,8 +82,18 @@ def test_two_that_share_no_turn_are_compared_by_their_windows() -> None:
     assert (ratio.value, ratio.basis, ratio.samples) == (pytest.approx(2), "windows", 6)
 
 
-def test_where_all_was_disturbed_a_ratio_has_no_interval() -> None:
-    ratio = speed_ratio([record([20] * 6, disturbed=tuple(range(6)))], [record([10] * 6)])
+def test_without_an_undisturbed_window_there_is_no_ratio() -> None:
+    quiet, busy = record([10] * 6), record([20] * 6, disturbed=tuple(range(6)))
+    for ours, theirs in ((quiet, busy), (busy, quiet), (busy, busy)):
+        assert speed_ratio([ours], [theirs]) is None
+    # another round has what one lacks: its turns, or where they share none, its windows
+    later = [record([rate] * 6, number=1, turns=turns) for rate, turns in ((20, True), (10, False))]
+    assert speed_ratio([busy, later[0]], [quiet, later[1]]).value == pytest.approx(2)
+
+
+def test_turns_that_others_disturbed_leave_a_ratio_without_an_interval() -> None:
+    ours, theirs = record([20] * 6), record([10] * 6)
+    ratio = speed_ratio([ours], [theirs], {(0, turn) for turn in range(6)})
     assert (ratio.value, ratio.low, ratio.basis) == (pytest.approx(2), None, "none")
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from bench.records.record import Record
 from bench.report.answer import Contest, contests_of, describe_fastest, describe_settling, settled_in_documents
-from bench.report.exported import report_as_json
+from bench.report.exported import report_as_json, report_as_rows
 from bench.report.rows import rows_from_records
+from bench.report.views import VIEWS, notes
 from tests.bench.report.shown import Make, windows
 
 QUIET = (1.0, 1.001, 0.999, 1.002, 0.998, 1.0, 1.003, 0.997)
@@ -151,7 +152,7 @@ DISTURBED = {
     "windows": (
         {},
         {"disturbed": (0, 1, 2, 3, 4), "apart": True},
-        "as 5 of the 8 windows of eager/fp32 were disturbed",
+        "as 5 of 8 windows of eager/fp32 were disturbed",
     ),
 }
 
@@ -165,6 +166,25 @@ def test_a_disturbed_machine_has_no_winner(record: Make, kind: str) -> None:
     assert "ahead in this run was compile/fp32, 140.0±0.3% images/s, 14.00" in answer(records)
     assert "when the machine is quiet: `bench run PLAN`" in settling(records)
     assert contest(records).winner is None
+
+
+def test_a_case_without_an_undisturbed_window_is_in_no_ratio_and_is_marked(record: Make) -> None:
+    busy = rates(10, disturbed=tuple(range(8)), apart=True)
+    records = cases(record, compile_fp32=rates(240, apart=True), eager_fp32=busy)
+    assert "times the best eager" not in answer(records)
+    first, eager = rows_from_records(records)
+    shown = dict(zip(VIEWS["speed"].titles, VIEWS["speed"].cells(eager), strict=True))
+    assert (shown["images/s"], shown["vs eager"]) == ("10.02!", "-")
+    assert VIEWS["speed"].cells(first)[5:7] == ("240.0", "-")
+    assert ["An ! behind" in notes(VIEWS["speed"], [row]) for row in (first, eager)] == [False, True]
+    row = report_as_rows(records)[1]
+    assert (row["vs_eager"], row["windows_disturbed"], row["other_work"]) == (None, 8, None)
+
+
+def test_the_machine_is_judged_in_the_singular_too(record: Make) -> None:
+    one = rates(10, 1.0, disturbed=(0,), apart=True)
+    records = cases(record, compile_fp32=rates(140), eager_fp32=one)
+    assert "as 1 of 1 window of eager/fp32 was disturbed" in answer(records)
 
 
 def test_other_work_that_went_with_the_turns_it_disturbed_leaves_the_winner(record: Make) -> None:

@@ -47,13 +47,26 @@ def test_each_noise_that_was_asked_for_is_told(record: Make) -> None:
         for n, asked in enumerate((0.05, 0.02, 0.05), 1)
     ]
     assert "3 of 3 runs ended at their time limit, noisier than their ±5 % (2) and ±2 % (1) (" in told(noisy)
-    assert "noisier than their ±2 % (bench" in told(noisy[1:2])
+    assert "1 of 1 run ended at its time limit, noisier than its ±2 % (bench" in told(noisy[1:2])
+
+
+def test_nothing_is_claimed_of_one_case_alone_or_of_rounds_that_tell_nothing(record: Make) -> None:
+    names = ("resnet50/eager/fp32/b1/i224/stream", "resnet50/compile/fp32/b1/i224/stream")
+    pair = [record(name) for name in names]
+    assert "differences of a few percent" in told(pair)
+    assert "differences" not in told(pair[:1])
+
+    def rounds(*ms: float) -> str:
+        return told([record(names[0], ms=one, round=k) for k, one in enumerate(ms)])
+
+    assert "at least 2 processes stand behind each number" in rounds(10, 10.1)
+    assert "processes" not in rounds(10, 20)
 
 
 def test_turns_that_were_disturbed_are_counted(record: Make) -> None:
     names = ("resnet50/eager/fp32/b1/i224/stream", "resnet50/compile/fp32/b1/i224/stream")
     pair = [record(names[0], **windows([10] * 8, disturbed=(2,))), record(names[1], **windows([20] * 8))]
-    assert "1 of 8 turns were disturbed and count for no case" in told(pair)
+    assert "1 of 8 turns was disturbed and counts for no case" in told(pair)
     assert "turns" not in told(pair[1:])
 
 

@@ -13,6 +13,7 @@ from bench.report.recommend import (
     OBJECTIVES,
     Assessment,
     Budget,
+    Choice,
     advantage,
     assess,
     choose,
@@ -255,6 +256,30 @@ def test_beside_other_work_the_run_that_tells_two_apart_is_a_new_one(record: Mak
     assert why.startswith("Once this machine is quiet: ")
     assert "--rounds 8" in command
     assert "--resume" not in command
+
+
+def test_the_turns_that_another_case_of_the_group_spoilt_count_for_no_pair(record: Make) -> None:
+    """The answer drops them for all; and where they are most, neither names a best."""
+
+    def found(spoilt: int) -> Choice:
+        rates = {COMPILE: [100.0] * 4 + [130.0] * 6, EAGER: [99.0] * 10}
+        records = [record(case, **windows(of_case)) for case, of_case in rates.items()]
+        records.append(record(FUSED, **windows([50] * 10, disturbed=range(spoilt))))
+        return choose(records, Budget())
+
+    for spoilt in (0, 4):
+        choice = found(spoilt)
+        assert choice.advantage
+        assert (choice.advantage.samples, choice.answer) == (10 - spoilt, "case")
+    assert (found(6).answer, found(6).disturbance) == ("cannot tell", "6 of 10 turns were disturbed")
+
+
+def test_a_disturbed_machine_leaves_what_no_speed_decides(record: Make) -> None:
+    busy = [record(name, watch={"others": 0.68}, energy={"joules": 1, "images": 10}) for name in (EAGER, COMPILE)]
+    assert choose(busy, Budget()).answer == choose(busy, Budget(objective="latency")).answer == "cannot tell"
+    assert choose(busy, Budget(objective="energy")).answer == "case"
+    assert choose(busy[:1], Budget()).answer == "case"
+    assert "OTHER WORK took up to 68%" in choose(busy[:1], Budget()).evidence
 
 
 def test_a_best_of_many_needs_a_clearer_lead(record: Make) -> None:

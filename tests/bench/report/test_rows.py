@@ -104,7 +104,7 @@ def test_throttled_samples_are_not_counted(record: Make) -> None:
     row = rows_from_records(records)[0]
     assert row.p50_ns == 10e6
     assert dict(zip(VIEWS["latency"].titles, VIEWS["latency"].cells(row), strict=True))["dropped"] == "66.7%"
-    assert "in 1 of 1 runs the machine throttled (steal)" in describe_reliability(records, [row])
+    assert "in 1 of 1 run the machine throttled (steal)" in describe_reliability(records, [row])
 
 
 def test_the_largest_batch_is_a_row_of_its_own(record: Make) -> None:

@@ -161,6 +161,34 @@ def test_without_a_limit_the_front_is_listed(fill: Callable[..., Path]) -> None:
     assert [one["case"] for one in group["pareto"]] == [COMPILE]
 
 
+def test_a_disturbed_machine_chooses_nothing_and_says_why_and_what_would(fill: Callable[..., Path]) -> None:
+    folder = fill(*((name, 10, rate, 700, {"watch": {"others": 0.68}}) for name, rate in ((EAGER, 9), (COMPILE, 16))))
+    for words in ((), ("--p99-ms", 100_000), ("--objective", "latency")):
+        result = recommend(folder, *words)
+        assert result.exit_code == 4, result.output
+        assert "as other work took up to 68% of the machine" in flat(result)
+        assert "OTHER WORK took up to 68% of this machine's time during 2 runs" in flat(result)
+        assert "Once this machine is quiet: " in flat(result)
+        assert "Choose" not in result.output
+    (group,) = json.loads(recommend(folder, "--objective", "throughput", "--json").stdout)
+    assert (group["answer"], group["disturbance"]) == ("cannot tell", "other work took up to 68% of the machine")
+    assert ",best," not in recommend(folder, "--csv").stdout
+
+
+def test_a_front_of_one_window_each_is_no_fact(fill: Callable[..., Path]) -> None:
+    result = recommend(fill((EAGER, 10, 100, 15, {}), (COMPILE, 8, 150, 15, {})))
+    assert result.exit_code == 0
+    assert "No speed here has an interval, so another run may show others." in flat(result)
+    rounds = fill((EAGER, 10, 100, 15, {}), (COMPILE, 8, 150, 15, {}), folder="rounds", rounds=3)
+    assert "may show others" not in flat(recommend(rounds))
+
+
+def test_a_legend_has_a_table_above_it(fill: Callable[..., Path]) -> None:
+    folder = fill((EAGER, 10, 100, 700, {}))
+    assert "p99 ≤: the upper bound" in flat(recommend(folder, "--p99-ms", 20))
+    assert "p99 ≤" not in flat(recommend(folder, "--p99-ms", 5))
+
+
 def test_unlike_machines_have_an_answer_each(fill: Callable[..., Path], here: dict[str, Any]) -> None:
     other = {"environment": here | {"cpu": here["cpu"] | {"name": "Another CPU"}}}
     folders = [fill((EAGER, 10, 100, 15, {})), fill((COMPILE, 8, 150, 15, other), folder="other")]
