@@ -19,7 +19,7 @@ from bench.machine.provenance import unreadable
 from bench.records.fields import Agreement, at
 from bench.records.record import GPU_HOW, Record
 from bench.records.record import SAMPLES as FIELDS
-from bench.records.speed import images_per_second, other_work
+from bench.records.speed import images_per_second, share_of_others
 from bench.stats import median_interval, quantile
 
 TAILS = {"p90": 0.9, "p99": 0.99}
@@ -264,7 +264,7 @@ def _derived(record: Record) -> dict[str, Any]:
     """Return the values that are computed from several fields, or from several values of one."""
     hottest = max(record.energy.get("temperature_c", ()), default=None)
     derived: dict[str, Any] = {"attempts": len(record.attempts), "temperature_c": hottest}
-    derived["other_work"] = other_work(record)
+    derived["other_work"] = share_of_others(record)
     if record.status == "ok" and record.throughput:
         derived["images_per_s"] = images_per_second(record)
         if record.windows:  # none up to schema 4

@@ -13,6 +13,7 @@ from math import exp, log
 from statistics import median
 from typing import Literal
 
+from bench.machine.watch import OTHER_WORK_LIMIT
 from bench.records.record import Record
 from bench.stats import Ratio, median_interval, ratio
 
@@ -123,7 +124,7 @@ def _logs_by_round(
     return by_round
 
 
-def other_work(record: Record) -> float | None:
+def share_of_others(record: Record) -> float | None:
     """Return the share of a CPU's time that other processes took during a record; None on a GPU and where not read."""
     return None if record.device == "cuda" else record.watch.get("others")
 
@@ -145,6 +146,11 @@ def rate_interval(records: Sequence[Record]) -> tuple[float, float] | None:
         over_rounds = ratio([(images_per_second(record), 1.0) for record in records])
         return None if over_rounds.low is None or over_rounds.high is None else (over_rounds.low, over_rounds.high)
     return median_interval(_window_rates(records, records[0].round))
+
+
+def other_work(runs: Iterable[Record]) -> list[float]:
+    """Return the shares of a CPU's time that other processes took during runs, where these are over the limit."""
+    return [share for record in runs if (share := share_of_others(record) or 0.0) > OTHER_WORK_LIMIT]
 
 
 def _window_rates(records: Sequence[Record], number: int) -> list[float]:

@@ -8,9 +8,8 @@ from itertools import chain
 
 from bench.machine.watch import OTHER_WORK_LIMIT
 from bench.plans.words import label
-from bench.records import speed
 from bench.records.record import Record
-from bench.records.speed import alternate_turns, disturbed_turns
+from bench.records.speed import alternate_turns, disturbed_turns, other_work
 from bench.report.rows import Row, group_rows
 from bench.text import plural
 
@@ -163,11 +162,6 @@ def throttled_share(record: Record) -> float:
     samples, lost_ns = len(record.latency_ns), 1e9 * record.throttled.get("throughput_s", 0.0)
     ns = sum(window["ns"] for window in record.windows) or record.throughput.get("ns", 1)
     return max((samples - len(record.kept("latency_ns"))) / max(1, samples), lost_ns / ns)
-
-
-def other_work(runs: Iterable[Record]) -> list[float]:
-    """Return the shares of a CPU's time that other processes took during runs, where these are over the limit."""
-    return [others for record in runs if (others := speed.other_work(record) or 0.0) > OTHER_WORK_LIMIT]
 
 
 def _describe_other_work(runs: list[Record]) -> str:

@@ -14,8 +14,8 @@ from math import ceil, inf
 from typing import Literal
 
 from bench.records.record import STATUSES, Record
-from bench.records.speed import SpeedRatio, disturbed_turns, images_per_second, speed_ratio
-from bench.report.evidence import describe_reliability, disturbance, other_work
+from bench.records.speed import SpeedRatio, disturbed_turns, images_per_second, other_work, speed_ratio
+from bench.report.evidence import describe_reliability, disturbance
 from bench.report.rows import Row, joules_per_image, p50_ns, rows_from_records
 from bench.stats import LEAST_ROUNDS, ratio, samples_needed
 

@@ -12,9 +12,12 @@ from bench.plans.words import heading
 from bench.records.again import command_again, elsewhere
 from bench.records.record import Record
 from bench.records.same import group_by_machine, machine_label
+from bench.records.speed import other_work
 from bench.serving import capacity
 from bench.serving.capacity import Capacity, Fleet, Point, curve_rates, fleet_for, latency_curve, rank_services
 from bench.serving.queue import Service, services
+from bench.stats import samples_needed
+from bench.text import plural
 
 SHOWN = 8  # services of a model; the others are slower, and each takes two seconds
 LOADS = tuple(10.0**power for power in range(2, 8))
@@ -63,12 +66,33 @@ class Group:
             self.fleets.append([fleet_for(load, best) for load in loads])
 
     @property
+    def other_work(self) -> float:
+        """The largest share of the machine that other work took while these were measured; 0 within the limit."""
+        return max(other_work(record for one in self.capacities for record in one.service.records), default=0.0)
+
+    @property
+    def few(self) -> dict[int, int]:
+        """The number of samples by batch that are too few for the answer: for a rate, or for that there is none."""
+        if self.capacities[0].rate or self.other_work:
+            return few_samples(self.capacities[0])
+        return next((few_samples(one) for one in self.capacities if not _is_surely_late(one)), {})
+
+    @property
+    def doubt(self) -> str:
+        """The reasons why these records cannot tell; empty where they can."""
+        reasons = [f"other work took up to {self.other_work:.0%} of the machine"] if self.other_work else []
+        if self.few:
+            count = min(self.few.values())
+            reasons.append(f"{count} {plural(count, 'sample is', 'samples are')} too few for a p99")
+        return " and ".join(reasons)
+
+    @property
     def sure(self) -> bool:
-        """True where the samples of the best support a p99."""
-        return not few_samples(self.capacities[0])
+        """True where the samples of the best support its answer, and no other work stands beside them."""
+        return not self.doubt
 
     def run_for_samples(self) -> str:
-        """Return the run that brings the samples that the best lacks for a p99; empty where none is needed."""
+        """Return the run that brings the samples of the best that would tell; empty where none is needed."""
         best = self.capacities[0]
         records = [record for record in best.service.records if record.case.batch in best.batching.sizes]
         if self.sure or not records:
@@ -85,11 +109,12 @@ class Group:
             row = {"case": best.service.case.name, "max_batch": batching.max_batch, "batches": batching.sizes}
             row |= {"saturation": best.saturation, "rate": rate and asdict(rate), "sure_rate": best.safe_rate}
             row |= {"at_sure_rate": point and asdict(point), "few_samples": few_samples(best)}
+            row |= {"processes": processes(best)}
             rows.append(row | {"devices": [asdict(fleet) for fleet in fleets]})
         first = self.capacities[0]
         head = {"group": self.heading, "limit_ms": first.limit_ns / 1e6, "not_shown": self.more}
         head |= {"wait_ms": first.batching.wait_ns / 1e6, "services": rows}
-        head |= {"sure": self.sure, "run": self.run_for_samples()}
+        head |= {"sure": self.sure, "doubt": self.doubt or None, "run": self.run_for_samples()}
         return head | {"curve_of_the_first": [asdict(point) for point in self.points[0]]}
 
     def as_rows(self) -> list[dict[str, Any]]:
@@ -103,6 +128,7 @@ class Group:
                 names = {"value": "rate_per_s", "low": "rate_low_per_s", "high": "rate_high_per_s"}
                 row |= {name: getattr(best.rate, field) for field, name in names.items()}
             row |= {"p50_ns": point and point.p50_ns, "p99_ns": point and point.p99_ns, "fill": point and point.batch}
+            row |= {"processes": processes(best), "doubt": self.doubt or None}
             rows.append(row)
         return rows
 
@@ -112,6 +138,20 @@ def simulate_group(
 ) -> Group:
     """Simulate the services of one heading under a latency limit, and keep the best SHOWN of them."""
     return Group(heading, *rank_services(services, limit_ns, wait_ns, max_batch, seed, SHOWN))
+
+
+def processes(capacity: Capacity) -> int:
+    """Return how many processes measured the batches in use: of the batch with the fewest."""
+    return min(len(capacity.service.rounds[size]) for size in capacity.batching.sizes)
+
+
+def _is_surely_late(capacity: Capacity) -> bool:
+    """Return whether the p99 of a request that is alone is over the limit, by its bound or by samples enough."""
+    from scipy.special import bdtr
+
+    samples = [ns for times in capacity.service.rounds[capacity.batching.sizes[0]] for ns in times]
+    within = sum(ns <= capacity.limit_ns for ns in samples)
+    return len(samples) >= samples_needed(0.99) or bool(bdtr(within, len(samples), 0.99) <= 0.01)
 
 
 def few_samples(capacity: Capacity) -> dict[int, int]:

@@ -6,16 +6,17 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.plans.words import label, variant_cell
-from bench.serving.capacity import REPLICATES, REQUESTS, Capacity, Fleet, late_below
+from bench.serving.capacity import REPLICATES, REQUESTS, Fleet, late_below
 from bench.serving.curve import plot_text
-from bench.serving.groups import Group, few_samples
+from bench.serving.groups import Group, processes
 from bench.text import WORDS, digits, grid, half_width_percent
 
 NOTES = f"""batch: the largest that is formed, as it gives the highest rate; saturation: requests/s of a device that is
 never idle; rate: the highest that keeps 99 % of the requests within the limit; ±%: half-width of its 95 % confidence
-interval over {{replicates}} simulated runs of {{requests:,}} requests; p50, p99: latency of a request at the low end of
-that interval; fill: mean requests in a batch there. One batch at a time, started whenever the device is idle{{wait}},
-padded up to the next batch that was measured; times drawn from those measured; the pictures are on the device already.
+interval over {{replicates}} simulated runs of {{requests:,}} requests{{one}}; p50, p99: latency of a request at the low
+end of that interval; fill: mean requests in a batch there. One batch at a time, started whenever the device is
+idle{{wait}}, padded up to the next batch that was measured; times drawn from those measured; the pictures are on the
+device already.
 {WORDS}"""
 
 
@@ -24,7 +25,7 @@ def print_groups(out: Console, groups: list[Group], wait_ms: float) -> None:
     for group in groups:
         best, points = group.capacities[0], group.points[0]
         out.print(group.heading, style="bold", markup=False)
-        out.print(_answer(best, group.sure), markup=False)
+        out.print(_answer(group), markup=False)
         out.print()
         out.print(_table(group))
         if group.more:
@@ -43,30 +44,46 @@ def print_groups(out: Console, groups: list[Group], wait_ms: float) -> None:
         if late := late_below(best, points):
             rates = ", ".join(digits(point.rate) for point in late)
             out.print(f"More than 1 % are late at LOWER rates too ({rates}/s): pairs are padded to slow batches.")
-        if few := few_samples(best):
-            counts = ", ".join(f"{count} at batch {size}" for size, count in few.items())
-            out.print(
-                f"FEW SAMPLES: {counts}, of the 662 that a p99 needs: executions slower than these are not in the "
-                "answer, which is too high by what they cost. This run takes them:",
-                markup=False,
-            )
-            out.print(f"  {group.run_for_samples()}", markup=False, soft_wrap=True)
+        if group.doubt:
+            _print_doubt(out, group)
         out.print()
     wait = f", or once it is full or its oldest request has waited {wait_ms:g} ms" if wait_ms else ""
     notes = " ".join(NOTES.split())
-    out.print(notes.format(replicates=REPLICATES, requests=REQUESTS, wait=wait), style="dim")
+    single = any(processes(capacity) == 1 for group in groups for capacity in group.capacities)
+    one = " (-: one process, and another may be as far off as any)" * single
+    out.print(notes.format(replicates=REPLICATES, requests=REQUESTS, wait=wait, one=one), style="dim")
 
 
-def _answer(best: Capacity, sure: bool) -> str:
+def _print_doubt(out: Console, group: Group) -> None:
+    """Print which way the answer may be off, and the run that would tell."""
+    clauses, run = [], "This run takes them"
+    if group.few:
+        counts = ", ".join(f"{count} at batch {size}" for size, count in group.few.items())
+        off = ", which is too high by what they cost" if group.capacities[0].rate and not group.other_work else ""
+        clauses.append(
+            f"FEW SAMPLES: {counts}, of the 662 that a p99 needs: slower executions are not in the answer{off}"
+        )
+    if group.other_work:
+        clauses.append(f"OTHER WORK took up to {group.other_work:.0%} of the machine: executions took longer for it")
+        run = "Once this machine is quiet, this run tells"
+    out.print(f"{'. '.join(clauses)}. {run}:", markup=False)
+    out.print(f"  {group.run_for_samples()}", markup=False, soft_wrap=True)
+
+
+def _answer(group: Group) -> str:
+    best = group.capacities[0]
     limit = f"{best.limit_ns / 1e6:g} ms"
     if not best.rate:
         alone = f"{label(best.service.case)} takes {digits(best.single_ns / 1e6)} ms for one request alone"
+        if group.doubt:
+            return f"Whether a rate keeps the p99 within {limit} is not known, as {group.doubt}: the fastest, {alone}."
         return f"No rate keeps the p99 within {limit}: the fastest, {alone}."
     max_batch = best.batching.max_batch
     batches = f"in batches up to {max_batch}" if max_batch > 1 else "one at a time"
-    rate = f"{'' if sure else 'at most '}{digits(best.safe_rate)}"
+    rate = f"{'at most ' * (not group.sure and not group.other_work)}{digits(best.safe_rate)}"
+    unknown = f"What a device serves is not known, as {group.doubt}; in this run " if group.other_work else ""
     return (
-        f"{label(best.service.case)}, {batches}, takes {rate} requests/s a device with 99 % answered "
+        f"{unknown}{label(best.service.case)}, {batches}, takes {rate} requests/s a device with 99 % answered "
         f"within {limit}: {best.safe_rate / best.saturation:.0%} of saturation."
     )
 
@@ -80,7 +97,8 @@ def _table(group: Group) -> Table:
         if not rate or not point:
             cells += ["-"] * 5
         else:
-            cells += [digits(rate.value), half_width_percent(rate.half_width or 0)]
+            cells += [digits(rate.value)]
+            cells += ["-" if processes(capacity) == 1 else half_width_percent(rate.half_width or 0)]
             cells += [digits(point.p50_ns / 1e6), digits(point.p99_ns / 1e6), f"{point.batch:.1f}"]
         table.add_row(*cells, style=None if place else "green")
     return table

@@ -82,7 +82,7 @@ def capacity(
 ) -> None:
     """The requests a second that a device can serve: by simulation with measured latencies, or with --real for real.
 
-    Exit codes: 0 with an answer; 1 if no rate keeps the limit; 4 if the samples are too few for a p99.
+    Exit codes: 0 with an answer; 1 if no rate keeps the limit; 4 if samples are too few, or beside other work.
     """
     wait_ns, build = wait_ms * 1e6, Build(weights or "", num_classes or 0, in_channels or 0)
     if real is not None:
@@ -115,8 +115,8 @@ def capacity(
     if plot:
         _write_plot(groups, plot)
     _print(groups, wait_ms, as_json, as_csv, as_markdown)
-    served = [group for group in groups if group.capacities[0].rate]
-    raise typer.Exit(FAILED if not served else 0 if any(group.sure for group in served) else UNDECIDED)
+    answered = any(group.sure and group.capacities[0].rate for group in groups)
+    raise typer.Exit(0 if answered else FAILED if all(group.sure for group in groups) else UNDECIDED)
 
 
 def _print(groups: list[Group], wait_ms: float, as_json: bool, as_csv: bool, as_markdown: bool) -> None:

@@ -98,6 +98,41 @@ def test_a_limit_that_no_rate_keeps_fails_and_says_what_a_request_takes(folder: 
     assert [service["rate"] for service in group["services"]] == [None, None]
 
 
+@pytest.mark.parametrize(
+    ("times", "others", "code", "words"),
+    [
+        ([20] * 700, 0.53, 4, "is not known, as other work took up to 53% of the machine: the fastest"),
+        ([20] * 176, 0.53, 4, "as other work took up to 53% of the machine and 176 samples are too few for a p99"),
+        ([5] * 165 + [20] * 5, 0.0, 4, "is not known, as 170 samples are too few for a p99: the fastest"),
+        ([20] * 176, 0.0, 1, "No rate keeps the p99 within 15 ms"),
+        ([5] * 700, 0.53, 4, "What a device serves is not known, as other work took up to 53% of the machine; in this"),
+    ],
+)
+def test_beside_other_work_and_with_too_few_samples_it_cannot_tell(
+    tmp_path: Path, record: Make, times: list[int], others: float, code: int, words: str
+) -> None:
+    store = Store(tmp_path / "busy")
+    with store.writing():
+        store.append(record(EAGER[0], latency_ns=[ms * 1_000_000 for ms in times], watch={"others": others}))
+    result = run_capacity(store.folder)
+    assert result.exit_code == code, result.output
+    told = " ".join(result.output.split())
+    assert words in told
+    assert "too high" not in told
+    assert ("Once this machine is quiet" in told) == bool(others)
+
+
+def test_one_process_has_no_interval(tmp_path: Path, record: Make) -> None:
+    for count in (1, 2):
+        store = Store(tmp_path / str(count))
+        with store.writing():
+            for number in range(count):
+                store.append(record(EAGER[0], latency_ns=[8_000_000] * 700, round=number))
+        result = run_capacity(store.folder, "--p99-ms", 25)
+        (row,) = [line.split() for line in result.output.splitlines() if line.startswith("eager  ")]
+        assert (row[5] == "-") == ("one process, and another may be" in " ".join(result.output.split())) == (count == 1)
+
+
 def test_each_machine_and_each_model_has_an_answer_of_its_own(folder: Path, record: Make) -> None:
     with Store(folder).writing() as store:
         store.append(record("resnet18/eager/fp32/b1/i64/stream", ms=1))
