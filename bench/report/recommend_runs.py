@@ -61,7 +61,7 @@ def _to_decide(choice: Choice, folders: Sequence[Path], env: Environment) -> Ite
     rounds = ceil(needed / P99_SAMPLES) if asks else 1
     seconds = sum(row.records[-1].wall_s + asks * P99_SAMPLES * row.p50_ns / 1e9 for row in rows) * rounds
     what = "their p99" if asks else "what is not on record"
-    what += ", once this machine is quiet" * any(case.disturbed for case in alike)
+    what += ", once this machine is quiet" * (choice.disturbed or any(case.disturbed for case in alike))
     which = describe_case(rows[0]) + (f" and {len(rows) - 1} more" if len(rows) > 1 else "")
     options = [*(["--p99"] if asks else []), "--rounds", rounds]
     yield (

@@ -77,18 +77,19 @@ def _layers_of_file(content: dict[str, Any], settings: dict[same.Key, int]) -> l
     return rows
 
 
-def history_rows(folders: Iterable[Path], damage: list[str]) -> list[dict[str, Any]]:
-    """Return a row for each case, metric and commit, cases that changed first; what is left out adds to `damage`."""
+def history_rows(folders: Iterable[Path], left_out: list[str]) -> list[dict[str, Any]]:
+    """Return a row for each case, metric and commit, cases that changed first; the rest adds to `left_out`."""
     try:
         with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
             every = read_history(folders, list(METRICS), commit_order(), is_shallow())
     except ModuleNotFoundError as error:
-        damage.append(f"the history needs {error.name}: pip install ruptures")
+        left_out.append(f"the history needs {error.name}: pip install ruptures")
         return []
     except StoreError as error:
-        damage.append(f"without a history: {error}")
+        left_out.append(str(error))
         return []
-    damage += [text for warning in caught if (text := str(warning.message)).startswith("left out: ")]
+    left_out += [text for warning in caught if (text := str(warning.message)).startswith("left out: ")]
     several = [series for series in every if len(series.points) > 1]
     named = len({series.machine for series in several}) > 1
     rows: list[dict[str, Any]] = []

@@ -1,6 +1,7 @@
 """The page as one HTML file that holds its charts, its data and the plotting library, and loads nothing.
 
-Text from records reaches the page in two ways: escaped by Jinja, and as JSON that its script shows as text. The policy
+Text from records reaches the page in two ways, both by `shown`: escaped by Jinja, and as JSON that its script shows as
+text. The policy
 in its head lets only the two scripts run that are part of it, identified by their digests.
 """
 
@@ -24,6 +25,7 @@ from bench.report.page.data import POINTS, PageData, gather
 from bench.report.page.settings import depth
 from bench.report.page.words import WORDS
 from bench.report.views import VIEWS, notes
+from bench.text import visible
 from resnet.variants import LAUNCHES, PRECISIONS, VARIANTS
 
 MARKED = re.compile(r"\[\[(.+?)\]\]")  # a word of a caption that has an explanation
@@ -50,7 +52,7 @@ def render_page(folders: Iterable[str | Path]) -> str:
     specs = {name: spec for _, of_section in drawn for name, spec in of_section.items()}
     library, script = library_source(), _asset("page.js")
     sources = f"{_source_expression(library)} {_source_expression(script)}"
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=shown)
     return environment.from_string(_asset("page.html")).render(
         policy=f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {sources}",
         colours=look.css(),
@@ -58,6 +60,7 @@ def render_page(folders: Iterable[str | Path]) -> str:
         settings=[setting.summary() for setting in data.settings],
         drawn=drawn,
         damage=data.damage,
+        not_in_history=data.not_in_history,
         views=VIEWS,
         words=WORDS,
         split_words=MARKED.split,
@@ -65,10 +68,22 @@ def render_page(folders: Iterable[str | Path]) -> str:
         records=len(data.records),
         folders=[str(folder) for folder in folders],
         points=POINTS,
-        data=script_json(_content(data, specs)),
+        data=script_json(shown(_content(data, specs))),
         library=library,
         script=script,
     )
+
+
+def shown(value: Any) -> Any:
+    """Return a value with the characters of each text that act on a reader's screen, or hide, as `visible` writes them.
+
+    What Jinja holds for safe, scripts and styles, is a subclass of a text and stays as it is.
+    """
+    if isinstance(value, list):
+        return [shown(element) for element in value]
+    if isinstance(value, dict):
+        return {shown(key): shown(element) for key, element in value.items()}
+    return visible(value) if type(value) is str else value
 
 
 def _content(data: PageData, specs: dict[str, Any]) -> dict[str, Any]:

@@ -144,6 +144,8 @@ def headline(contests: list[Contest]) -> str:
         ahead = {way_of(contest.leader) for contest in contests if contest.verdict == "unknown"}
         leader = f": {ahead.pop()} was ahead" if len(ahead) == 1 else ""
         return f"Which way runs {of} fastest cannot be told ({at}){leader}{ties and f'; {ties}'}."
+    if verdicts["unknown"]:
+        ties = "; ".join(filter(None, [ties, f"cannot be told in {verdicts['unknown']}"]))
     best, won = max(wins.items(), key=lambda item: len(item[1]))
     if others := [way for way, also in wins.items() if len(also) == len(won) and way != best]:
         each = (

@@ -11,7 +11,7 @@ from bench.files import check_writable, write_file
 from bench.kinds import kind_of
 from bench.report.page import look, sections
 from bench.report.page.data import gather
-from bench.report.page.document import require_libraries
+from bench.report.page.document import require_libraries, shown
 from bench.report.page.encoding import Spec
 
 PANELS = 6  # as the page draws before a reader chooses others
@@ -36,7 +36,7 @@ def save_stills(folders: Iterable[str | Path], target: Path) -> list[Path]:
             dataset = spec["usermeta"]["dataset"]
             still = _still(spec, data.datasets[dataset], data.settings[0].label if dataset != "history" else "")
             if still is not None:
-                text = json.dumps(still)
+                text = json.dumps(shown(still))
                 svg = vl_convert.vegalite_to_svg(text, show_warnings=False).encode()
                 png = vl_convert.vegalite_to_png(text, scale=SCALE, show_warnings=False)
                 for suffix, content in ((".svg", svg), (".png", png)):

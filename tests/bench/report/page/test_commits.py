@@ -10,6 +10,8 @@ import pytest
 
 from bench.report.page import sections
 from bench.report.page.data import gather
+from bench.report.page.document import render_page
+from bench.runs.worktree import commit_order
 from tests.bench.report.page.sweeps import Make, another, stored
 
 pytest.importorskip("vl_convert")
@@ -33,3 +35,19 @@ def test_a_case_at_several_commits_is_shown_apart_and_over_them(
     assert changed["commit"] == "7" * 10
     assert re.fullmatch(r"\+(19|20)\.\d %, worse", changed["change"])
     assert "history" in {section.name for section in sections.SECTIONS if section.draw(data)}
+
+
+def test_what_the_history_lacks_is_no_line_that_could_not_be_read(
+    tmp_path: Path, record: Make, here: dict[str, Any]
+) -> None:
+    pytest.importorskip("ruptures")
+    if not (commits := list(commit_order())):
+        pytest.skip("a checkout without its commits")
+    shas = ({"sha": sha, "dirty": False} for sha in (commits[0], "f" * 40))
+    made = [
+        record("resnet18/eager/fp32/b1/i224/stream", environment=another(here, git=git), round=number)
+        for number, git in enumerate(shas)
+    ]
+    page = render_page([stored(tmp_path / "changed", made)])
+    assert "<p>Not in the history:</p>" in page
+    assert "could not be read" not in page

@@ -37,8 +37,17 @@ def test_ties_are_no_wins_and_a_graph_does_not_compete_with_the_stream(record: M
     ]
     assert told(mixed) == (
         "compile/fp16 runs resnet18 fastest in 1 of 3 comparisons (batch 1, 8): 2.00±0.0%* times the images per second "
-        "of the best eager (* eager in another precision); several ways are equally fast in 1 of 3 comparisons."
+        "of the best eager (* eager in another precision); several ways are equally fast in 1 of 3 comparisons; "
+        "cannot be told in 1."
     )
+    unknown = [
+        record("resnet18/eager/fp32/b2/i224/stream", **windows([20] * 8)),
+        record("resnet18/compile/fp32/b2/i224/stream", **windows([10] * 8, disturbed=range(5))),
+    ]
+    assert told([*mixed, *unknown]).endswith(
+        "; several ways are equally fast in 1 of 4 comparisons; cannot be told in 2."
+    )
+    assert told([*mixed[:2], *unknown]).endswith("another precision); cannot be told in 1.")
     assert told(mixed[4:]) == "compile/fp16 and eager/fp16 run resnet18 equally fast (batch 8)."
     assert told(mixed[4:5]) == "Only one way of running resnet18 was measured (batch 8)."
 
