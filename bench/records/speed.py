@@ -45,7 +45,7 @@ class SpeedRatio:
 
     @property
     def is_lead(self) -> bool:
-        """Whether the first case is ahead for sure: by the interval, and by enough of what it rests on."""
+        """True if the first case is ahead for sure: by the interval, and by enough of what it rests on."""
         if self.low is None or self.low <= 1:
             return False
         return self.samples >= LEAD_ROUNDS if self.basis == "rounds" else self.value - 1 >= LEAST_LEAD

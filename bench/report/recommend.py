@@ -184,7 +184,7 @@ class Choice:
 
     @property
     def disturbed(self) -> bool:
-        """Whether the choice is among several cases by speeds that are the machine's, too."""
+        """True if the choice is among several cases by speeds that are the machine's, too."""
         several = len(self.fitting) + len(self.undecided) > 1
         return bool(self.disturbance) and several and self.budget.objective != "energy"
 

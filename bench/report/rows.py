@@ -47,7 +47,7 @@ class Row:
 
     @cached_property
     def is_disturbed(self) -> bool:
-        """Whether no round has a window that nothing disturbed, so that the images/s are of a disturbed machine."""
+        """True if no round has a window that nothing disturbed, so that the images/s are of a disturbed machine."""
         return not any(map(turn_rates, self.records))
 
     @cached_property

@@ -59,7 +59,7 @@ class Verdict:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the change is past the minimum, and its interval leaves out none at all."""
+        """True if the change is past the minimum, and its interval leaves out none at all."""
         beyond = abs(self.worse) > log1p(self.minimum)
         return bool(beyond and self.low and self.high and not self.low <= 1 <= self.high)
 
