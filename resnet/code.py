@@ -188,5 +188,5 @@ def value_of(text: str) -> Any:
 
 
 def _short(folder: str) -> str:
-    """Return a folder's last two names: a record has no path of a machine."""
-    return f"the folder {Path(*Path(folder).parts[-2:])}"
+    """Return a folder by its last two names: a record has no path of a machine."""
+    return f"the folder .../{Path(*Path(folder).parts[-2:]).as_posix().lstrip('/')}"

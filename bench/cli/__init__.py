@@ -25,7 +25,7 @@ from bench.cli.machine import ceilings, constants, env, floors, pieces, selftest
 from bench.cli.measure import ab, campaign, layers, once, run, verify
 from bench.cli.measure import list as list_command
 from bench.cli.results import capacity, compare, formats, history, recommend, report
-from bench.cli.streams import outlive_readers
+from bench.cli.streams import check_output, outlive_readers
 from bench.commands import command_line
 from bench.ends import end_in_order
 from bench.errors import EXIT_CODES, USAGE, BenchError
@@ -162,4 +162,9 @@ def main() -> None:
     outlive_readers()
     cache_warnings_as_sentences()
     completing = {"--install-completion", "--show-completion"} & set(sys.argv[1:2])  # of the word `bench` in a shell
-    app(prog_name="bench" if completing else command_line(), complete_var="_BENCH_COMPLETE")
+    try:
+        app(prog_name="bench" if completing else command_line(), complete_var="_BENCH_COMPLETE")
+    except SystemExit as end:
+        if not end.code:
+            check_output()
+        raise

@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.status import Status
-from typer import Option
+from typer import BadParameter, Option
 
 from bench.cli.tables import Column as Column
 from bench.cli.tables import Csv as Csv
@@ -43,6 +43,14 @@ from resnet.cache import CacheWarning, cache_dir
 
 err = Screen(stderr=True, highlight=False)
 
+
+def folder_named(word: str) -> Path:
+    """Return the folder of an option's word. Raises BadParameter for an empty one, which is no folder."""
+    if not word:
+        raise BadParameter("an empty name is no folder's")
+    return Path(word)
+
+
 FilterOption = partial(
     Option, "-f", "--filter", metavar="GLOB",
     help="Only cases that have these whole segments, as fused, b1 or '*fused*/fp16'; repeat for more.",
@@ -58,7 +66,9 @@ ViewName = Annotated[
 ]
 Budget = Annotated[float | None, Option(min=1, metavar="SECONDS", help="Start no case that would end later than this.")]
 ToFile = partial(Option, "-o", "--output", metavar="FILE")  # of a command whose output is one file
-Output = Annotated[Path | None, Option("-o", "--output", metavar="DIR", help="Folder for the records.")]
+Output = Annotated[
+    Path | None, Option("-o", "--output", metavar="DIR", parser=folder_named, help="Folder for the records.")
+]
 
 
 def tell(text: str) -> None:

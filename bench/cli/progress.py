@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from statistics import mean
 from typing import Any
 
@@ -19,7 +20,8 @@ from bench.runs.turns import Events
 class Progress(Events):
     """Prints to stderr; a context manager, so that the terminal is restored however the sweep ends."""
 
-    def __init__(self, title: str, env: Environment) -> None:
+    def __init__(self, title: str, env: Environment, budget_s: float = float("inf")) -> None:
+        self.ends = time.monotonic() + budget_s
         self.total = self.count = 0
         self.took: list[float] = []  # wall seconds, of cases at once their share, for the time left
         self.what = ""  # what started last
@@ -90,6 +92,6 @@ class Progress(Events):
         self.bar.update(self.task, description=f"{self.what}{more} [dim]{stage}[/]")
 
     def _left(self) -> str:
-        """The time left, from the mean of what ran: an estimate, and a fair one where the order is shuffled."""
-        seconds = mean(self.took) * (self.total - self.count)
+        """The time left, from the mean of what ran: fair where the order is shuffled, and no more than the budget's."""
+        seconds = min(mean(self.took) * (self.total - self.count), max(0.0, self.ends - time.monotonic()))
         return f"about {seconds / 60:.0f} min left" if seconds > 90 else f"about {seconds:.0f} s left"

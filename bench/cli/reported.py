@@ -34,7 +34,7 @@ def print_records(
     elif as_csv:
         print_csv(report_as_rows(records))
     elif as_markdown:
-        print_text(render_markdown(records, view))
+        print_text(render_markdown(records, view, settle))
     else:
         print_report(out, records, folder, settle, view)
 

@@ -1,6 +1,7 @@
 """Standard output and standard error for any reader: one who leaves, as `| head` does, and one who reads ASCII alone.
 
-What nobody reads is not printed, and a character that the output's encoding lacks is printed as a question mark.
+What nobody reads is not printed, and a character that the output's encoding lacks is printed as a question mark. Output
+that cannot be written, as to a full disk, is an error in one sentence.
 """
 
 from __future__ import annotations
@@ -15,12 +16,17 @@ class _Stream(io.FileIO):
     """A descriptor that becomes /dev/null once nobody reads it: the command goes on, and ends with its own exit code.
 
     Without it each library ends the process in its way: rich and typer with exit code 1, Python at its end with 120.
+    `lost` is the reason why some of the output could not be written, though somebody would read it.
     """
+
+    lost = ""
 
     def write(self, data: Any) -> int:
         try:
             return super().write(data) or 0
-        except BrokenPipeError:
+        except OSError as error:
+            if not isinstance(error, BrokenPipeError):
+                self.lost = error.strerror or str(error)
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self.fileno())
             os.close(null)
@@ -30,6 +36,14 @@ class _Stream(io.FileIO):
 def outlive_readers() -> None:
     """Put such streams in the places of stdout and stderr; one that is closed from the start is /dev/null."""
     sys.stdout, sys.stderr = _outliving(sys.stdout), _outliving(sys.stderr)
+
+
+def check_output() -> None:
+    """Exit with 1 and a sentence on stderr if some of stdout could not be written."""
+    sys.stdout.flush()
+    if lost := getattr(getattr(getattr(sys.stdout, "buffer", None), "raw", None), "lost", ""):
+        print(f"bench: cannot write the output: {lost}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _outliving(stream: Any) -> Any:

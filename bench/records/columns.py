@@ -19,7 +19,7 @@ from bench.machine.provenance import unreadable
 from bench.records.fields import Agreement, at
 from bench.records.record import GPU_HOW, Record
 from bench.records.record import SAMPLES as FIELDS
-from bench.records.speed import images_per_second
+from bench.records.speed import images_per_second, share_of_others
 from bench.stats import median_interval, quantile
 
 TAILS = {"p90": 0.9, "p99": 0.99}
@@ -77,10 +77,12 @@ COLUMNS: dict[str, Column] = {
     ),
     "images_per_s": Column("float", "derived.images_per_s", "images enqueued back to back, per second"),
     "windows": Column("int", "derived.windows", "undisturbed throughput windows, of which images_per_s is the median"),
+    "other_work": Column(
+        "float", "derived.other_work", "share of the CPU's time that other processes took; none on a GPU"
+    ),
     "windows_disturbed": Column(
         "int", "derived.windows_disturbed", "those that do not count; where `windows` is 0, all"
     ),
-    "others": Column("float", "watch.others", "share of the CPUs' time that other processes took during the timing"),
     "throughput_throttled_s": Column("float", "throttled.throughput_s", "s of the throughput windows, throttled"),
     "warmup_s": Column("float", "warmup.s", "s"),
     "warmup_executions": Column("int", "warmup.executions", ""),
@@ -262,6 +264,7 @@ def _derived(record: Record) -> dict[str, Any]:
     """Return the values that are computed from several fields, or from several values of one."""
     hottest = max(record.energy.get("temperature_c", ()), default=None)
     derived: dict[str, Any] = {"attempts": len(record.attempts), "temperature_c": hottest}
+    derived["other_work"] = share_of_others(record)
     if record.status == "ok" and record.throughput:
         derived["images_per_s"] = images_per_second(record)
         if record.windows:  # none up to schema 4

@@ -14,6 +14,7 @@ import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -41,9 +42,11 @@ class Run:
 
     @cached_property
     def first(self) -> Record | None:
-        """The first record that can be read."""
+        """The first record that can be read, of a case that ran if there is one: a skipped case has no time."""
         with self._open() as file:
-            return next((record for _, record in parse_each(lines_of(file)) if isinstance(record, Record)), None)
+            records = (record for _, record in parse_each(lines_of(file)) if isinstance(record, Record))
+            first = next(records, None)
+            return next((record for record in chain([first], records) if record and record.started), first)
 
     @cached_property
     def statuses(self) -> dict[str, str]:

@@ -153,6 +153,8 @@ class Record:
             raise RecordError(f"schema {shown} is newer than this version's {SCHEMA}: update the checkout")
         if schema < 1:
             raise RecordError(f"not a record of schema {str(schema)[:SHOWN]}")
+        if unknown := data.keys() - cls.__dataclass_fields__.keys():
+            raise RecordError(f"not a record of schema {schema} (no record has the field {min(unknown)[:SHOWN]!r})")
         try:
             # up to now, what a later schema added is empty in an earlier record, and all else is as it was
             record = cls(**_read_fields(data | {"schema": SCHEMA}))

@@ -124,6 +124,11 @@ def _logs_by_round(
     return by_round
 
 
+def share_of_others(record: Record) -> float | None:
+    """Return the share of a CPU's time that other processes took during a record; None on a GPU and where not read."""
+    return None if record.device == "cuda" else record.watch.get("others")
+
+
 def images_per_second(record: Record) -> float:
     """Return the images per second of the record's throughput."""
     return record.throughput["images"] / record.throughput["ns"] * 1e9
@@ -145,11 +150,7 @@ def rate_interval(records: Sequence[Record]) -> tuple[float, float] | None:
 
 def other_work(runs: Iterable[Record]) -> list[float]:
     """Return the shares of a CPU's time that other processes took during runs, where these are over the limit."""
-    return [
-        others
-        for record in runs
-        if (others := record.watch.get("others", 0.0)) > OTHER_WORK_LIMIT and record.device != "cuda"
-    ]
+    return [share for record in runs if (share := share_of_others(record) or 0.0) > OTHER_WORK_LIMIT]
 
 
 def _window_rates(records: Sequence[Record], number: int) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bench.records.record import Record
+from bench.records.speed import share_of_others
 from bench.report.answer import (
     Settle,
     contests_as_json,
@@ -71,5 +72,7 @@ def _row_as_json(row: Row) -> dict[str, Any]:
         "vs_eager_with_same_launch": against and against.same_launch,
         "images_per_s_interval": row.images_per_s_interval,
         "windows_disturbed": sum("disturbed" in window for record in row.records for window in record.windows),
-        "others": max((record.watch["others"] for record in row.records if "others" in record.watch), default=None),
+        "other_work": max(
+            (share for record in row.records if (share := share_of_others(record)) is not None), default=None
+        ),
     }

@@ -20,7 +20,7 @@ from bench.machine.facts import Environment
 from bench.plans.words import summarize_cases
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.report.answer import contests_of, describe_fastest, describe_settling, settled_in_documents
+from bench.report.answer import Settle, contests_of, describe_fastest, describe_settling, settled_in_documents
 from bench.report.evidence import describe_reliability
 from bench.report.models import render_models
 from bench.report.rows import group_without_speed, rows_from_records
@@ -35,11 +35,14 @@ MODELS = Path("results/models")  # where `make models` writes
 DOCUMENTS = ("README.md", "results/README.md", "docs/*.md")
 
 
-def render_markdown(records: list[Record], view: str = "speed") -> str:
-    """Return the answer, the table and what was left out as Markdown; equal records give equal text."""
+def render_markdown(records: list[Record], view: str = "speed", settle: Settle | None = None) -> str:
+    """Return the answer, the table and what was left out as Markdown; equal records give equal text.
+
+    `settle` makes the command that would settle what is not known; without it, it is the same on every machine.
+    """
     rows, shown = rows_from_records(records), VIEWS[view]
     contests = contests_of(rows)
-    settling = describe_settling(contests, settled_in_documents(records))
+    settling = describe_settling(contests, settle or settled_in_documents(records))
     answers = [*describe_fastest(records, contests).splitlines(), *filter(None, [settling])]
     lines = [markdown_cell(line) + "  " for line in answers]
     words = [column.title for column in shown.columns if column.text]

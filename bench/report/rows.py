@@ -102,6 +102,10 @@ class Row:
         numbers = [number for record in self.records if (number := value(record)) is not None]
         return median(numbers) if numbers else None
 
+    def most_over_rounds(self, value: Callable[[Record], Any]) -> Any:
+        """Return the largest over the rounds of a number that a record may lack; None where all lack it."""
+        return max((number for record in self.records if (number := value(record)) is not None), default=None)
+
     def cold(self, part: str) -> float | None:
         """Return the median over the rounds of a part of the cold start, in seconds."""
         return self.median_over_rounds(lambda record: record.cold.get(part))
@@ -132,7 +136,7 @@ class Row:
 
     def peak_memory(self, number: MemoryNumber) -> int | None:
         """Return the largest of a memory number over the rounds, in bytes."""
-        return max((size for record in self.records if (size := record.memory.get(number)) is not None), default=None)
+        return self.most_over_rounds(lambda record: record.memory.get(number))
 
     @property
     def memory(self) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from statistics import median
 
@@ -21,7 +22,7 @@ from resnet.variants import find_variant
 
 # Seconds of a case beside its measuring, where no record says: the start of a process that imports torch, the model,
 # the gate; then the compiler's. Guesses from runs on small machines.
-START_S = 4.0
+START_S = 6.0
 COMPILE_S = 15.0
 # The assumed seconds of a case of a variant that compiles for minutes, until one has run. It is a guess, large enough
 # that none starts when time is nearly up.
@@ -85,7 +86,7 @@ def estimate(plan: Plan, due: Iterable[Case], earlier: Iterable[Record], jobs: i
     """Return how long the executions `due` of a plan's cases take, `jobs` at a time, by `earlier` records.
 
     What a record's process took beside its measuring is taken to be the same again: of the same case, else of the
-    same variant.
+    same variant, else, of the start of a process, as of any that does not compile for minutes.
     """
     due = list(due)
     beside: dict[Case | str, list[float]] = {}
@@ -96,12 +97,14 @@ def estimate(plan: Plan, due: Iterable[Case], earlier: Iterable[Record], jobs: i
             rest = max(0.0, record.wall_s - measuring_s(settings_from(record.settings), record.case, one_s))
             for key in (record.case, record.case.variant):
                 beside.setdefault(key, []).append(rest)
+    starts = [rests for key, rests in beside.items() if isinstance(key, str) and not find_variant(key).compiles_long]
+    start_s = median(chain.from_iterable(starts)) if starts else START_S
     seconds, measured = 0.0, 0
     for case in due:
         known = beside.get(case) or beside.get(case.variant)
         measured += bool(known)
         measuring = measuring_s(plan.settings, case, latency_s.get(case, 0.0))
-        seconds += measuring + (median(known) if known else _beside_s(case))
+        seconds += measuring + (median(known) if known else _beside_s(case, start_s))
     groups = {(case.model, case.image) for case in due}
     untold = plan.settings.samples >= P99_SAMPLES and not latency_s.keys() >= set(due)
     samples = plan.settings.samples * untold
@@ -122,13 +125,13 @@ def measuring_s(settings: Settings, case: Case, one_s: float = 0.0) -> float:
     return settings.warmup_s + latency + flushed + throughput + settings.energy_s
 
 
-def _beside_s(case: Case) -> float:
-    return START_S + (COMPILE_S if find_variant(case.variant).compiles_long else 0.0)
+def _beside_s(case: Case, start_s: float) -> float:
+    return start_s + (COMPILE_S if find_variant(case.variant).compiles_long else 0.0)
 
 
 def earlier_records(now: SweepConditions, results: Path) -> list[Record]:
     """Return the records of the newest folders under `results` that are of the machine that `now` describes."""
-    files = [*results.glob(f"*/{FILE}"), *results.glob(f"*/*/{FILE}")]
+    files = [file for depth in ("*", "*/*", "*/*/*") for file in results.glob(f"{depth}/{FILE}")]  # 3: of `bench ab`
     records: list[Record] = []
     for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)[:READ]:
         try:

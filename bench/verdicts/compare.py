@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from math import exp, inf, log
+from math import exp, inf, log, log1p
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +30,7 @@ class Verdict:
     `base` and `head` are geometric means over the rounds, in the metric's unit. `ratio` is head / base; `low` and
     `high` are its 95 % confidence interval, of each test by itself. `p` is corrected for the number of tests. A metric
     that does not vary from round to round has no interval and no p. `kind` is why a verdict is AMBIGUOUS (rounds,
-    throttled, caches or noise), and `wanted` how many rounds a side would settle it, if there is such a number.
+    throttled, disturbed, caches or noise), and `wanted` how many rounds a side would settle it, if any.
     """
 
     case: str
@@ -57,6 +57,12 @@ class Verdict:
         size = log(self.ratio) if self.ratio else inf if self.head > self.base else -inf
         return METRICS[self.metric].sign * size
 
+    @property
+    def is_clear(self) -> bool:
+        """Whether the change is past the minimum, and its interval leaves out none at all."""
+        beyond = abs(self.worse) > log1p(self.minimum)
+        return bool(beyond and self.low and self.high and not self.low <= 1 <= self.high)
+
 
 @dataclass
 class Comparison:
@@ -71,6 +77,7 @@ class Comparison:
     one_sided: dict[str, dict[str, int]]  # metric -> the side that alone has it -> common cases
     apart: int  # cases that were not interleaved
     allowed: list[str] = field(default_factory=list)  # differences that would have forbidden the comparison
+    disturbed: str = ""  # a sentence on the other work and the disturbed windows, where a metric is of time
     harmless: list[str] = field(default_factory=list)  # other differences of the environment
 
     def of(self, *words: str) -> list[Verdict]:
@@ -131,6 +138,7 @@ def compare_frames(
         sides.nowhere(),
         {name: counts for name in names if (counts := _one_sided(sides, METRICS[name]))},
         int((~sides.interleaved).sum()),
+        disturbed=sides.disturbance() if any(METRICS[name].timed for name in names) else "",
     )
 
 
@@ -145,18 +153,26 @@ def _tests(sides: Sides, name: str, minimum: float, rule: Rule) -> Iterator[_Tes
     metric = METRICS[name]
     base, head = (sides.values(side, metric) for side in NAMES)
     kind, why = ("throttled", sides.throttling()) if metric.timed else ("", [""] * len(sides.common))
+    disturbed = sides.lacking_windows(rule.min_rounds) if name == "throughput" else [""] * len(sides.common)
     if name == "cold-start":
         kind, (base, head, why) = "caches", sides.with_equal_caches(base, head)
+    if name == "throughput":
+        base, head = (
+            np.where(sides.disturbed[side], np.nan, rates) for side, rates in zip(NAMES, (base, head), strict=True)
+        )
+    kinds = ["disturbed" if text else kind for text in disturbed]
+    why = [text or other for text, other in zip(disturbed, why, strict=True)]
     present = np.stack([np.isfinite(base).any(-1), np.isfinite(head).any(-1)])
-    # a side all of whose rounds throttled has a verdict, too: AMBIGUOUS
-    testable = present.all(0) | (present.any(0) & np.array([bool(text) for text in why], dtype=bool))
+    # a side all of whose rounds throttled or were disturbed has a verdict, too: AMBIGUOUS
+    spoilt, lost = (np.array(list(map(bool, texts)), dtype=bool) for texts in (why, disturbed))
+    testable = present.all(0) | (present.any(0) & spoilt) | lost
     for paired in (False, True):
         at = np.flatnonzero(testable & (sides.interleaved == paired))
         if not len(at):
             continue
         estimate = rules.estimate(_log(base[at]), _log(head[at]), paired)
-        cases, reasons = ([values[index] for index in at] for values in (sides.common, why))
-        yield _Tests(name, cases, paired, base[at], head[at], estimate, kind, reasons, minimum, rule)
+        cases, kind_of, reasons = ([values[index] for index in at] for values in (sides.common, kinds, why))
+        yield _Tests(name, cases, paired, base[at], head[at], estimate, kind_of, reasons, minimum, rule)
 
 
 def _log(values: Array) -> Array:
@@ -174,7 +190,7 @@ class _Tests:
     base: Array
     head: Array
     estimate: Estimate
-    kind: str  # of the reasons that forbid a verdict
+    kinds: list[str]  # of the reasons that forbid a verdict
     forbidden: list[str]
     minimum: float
     rule: Rule
@@ -237,7 +253,7 @@ class _Tests:
         if self.estimate.error[at] > 0:
             wanted = rules.rounds_needed(self.estimate, at, self.minimum, family, self.paired, self.rule)
         if self.forbidden[at]:
-            return {"kind": self.kind, "reason": self.forbidden[at], "wanted": wanted}
+            return {"kind": self.kinds[at], "reason": self.forbidden[at], "wanted": wanted}
         if rounds < min_rounds:
             reason = f"{rounds} {plural(rounds, 'round')} a side, and a verdict takes {min_rounds}"
             return {"kind": "rounds", "reason": reason, "wanted": wanted}

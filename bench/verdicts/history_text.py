@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.text import WORDS, markdown_table, percent_change, percent_interval
+from bench.text import WORDS, markdown_table, percent_change, percent_interval, plural
 from bench.verdicts.history import MIN_SEGMENT, Change, Point, Series, least_points, sparkline
 from bench.verdicts.metrics import METRICS
 
@@ -21,9 +21,11 @@ LEGEND = (
 def summary(history: list[Series]) -> str:
     """Return a sentence on how many series there are, and how many of them changed."""
     changed = [series for series in history if series.changes]
-    commits = {point.sha for series in history for point in series.points}
+    count = len({point.sha for series in history for point in series.points})
     worse = sum(any(change.worse for change in series.changes) for series in history)
-    return f"{len(history)} series over {len(commits)} commits: {len(changed)} changed, {worse} for the worse."
+    return (
+        f"{len(history)} series over {count} {plural(count, 'commit')}: {len(changed)} changed, {worse} for the worse."
+    )
 
 
 def history_markdown(history: list[Series]) -> str:
@@ -44,7 +46,7 @@ def print_history(out: Console, history: list[Series], every: bool) -> None:
     longest = max(len(series.points) for series in history)
     if longest < (least := least_points(len(history))):
         fewest = f"even a large change in one of {len(history)} shows from {least} on, {MIN_SEGMENT} on either side"
-        out.print(f"The longest has {longest} commits; {fewest}.")
+        out.print(f"The longest has {longest} {plural(longest, 'commit')}; {fewest}.")
     for series in history:
         if series.changes or series.unsure or every:
             _print_series(out, series)

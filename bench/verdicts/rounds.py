@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.machine.watch import OTHER_WORK_LIMIT
 from bench.records.record import STATUSES
 from bench.runs.throttled import ENOUGH
+from bench.text import plural
 from bench.verdicts.metrics import Metric
 from bench.verdicts.rule import Array
 
@@ -49,6 +51,11 @@ class Sides:
         self.cells = {name: self._cells(frame) for name, frame in self.measured.items()}
         self.present = {name: self._matrix(name, np.ones(len(frame))) == 1 for name, frame in self.measured.items()}
         self.throttled = {name: self._throttled(name) for name in NAMES}
+        # rounds all of whose throughput windows were disturbed; none is known in records up to schema 4
+        self.disturbed = {
+            name: self._matrix(name, frame["windows"].to_numpy(np.float64, na_value=np.nan)) == 0
+            for name, frame in self.measured.items()
+        }
         self.interleaved = self._interleaved()
 
     def _cells(self, frame: DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64], Mask]:
@@ -100,8 +107,37 @@ class Sides:
         for name in NAMES:
             throttled, rounds = self.throttled[name].sum(-1), self.present[name].sum(-1)
             for index in np.flatnonzero(throttled > THROTTLED * rounds):
-                reasons[index] = f"{throttled[index]} of {rounds[index]} rounds throttled in {name}"
+                of = f"{rounds[index]} {plural(rounds[index], 'round')}"
+                reasons[index] = f"{throttled[index]} of {of} throttled in {name}"
         return reasons
+
+    def lacking_windows(self, least: int) -> list[str]:
+        """Return why under `least` rounds tell the throughput of each common case, where windows were disturbed."""
+        base, head = (self.present[name] & ~self.disturbed[name] for name in NAMES)
+        kept = np.where(self.interleaved, (base & head).sum(-1), np.minimum(base.sum(-1), head.sum(-1)))
+        reasons = [""] * len(self.common)
+        for index in np.flatnonzero(kept < least):
+            counts = [(self.disturbed[name][index].sum(), self.present[name][index].sum(), name) for name in NAMES]
+            texts = (f"{lost} of {of} {plural(of, 'round')} of {name}" for lost, of, name in counts if lost)
+            sides = " and ".join(texts)
+            reasons[index] = sides and f"every throughput window was disturbed in {sides}"
+        return reasons
+
+    def disturbance(self) -> str:
+        """Return a sentence on the other work and the disturbed windows of each side; empty where there were none."""
+        work, windows = [], []
+        for name in NAMES:
+            frame = self.measured[name][self.measured[name]["case"].isin(self.common)]
+            others = frame["other_work"].to_numpy(np.float64, na_value=0.0)
+            of = f"{len(frame)} {plural(len(frame), 'run')}"
+            if busy := int((others > OTHER_WORK_LIMIT).sum()):
+                work.append(f"up to {others.max():.0%} of the machine's time in {busy} of {of} of {name}")
+            if lost := int(self.disturbed[name].sum()):
+                windows.append(f"in {lost} of {of} of {name}")
+        clauses = ["OTHER WORK took " + " and ".join(work)] if work else []
+        clauses += ["every throughput window was disturbed " + " and ".join(windows)] if windows else []
+        text = "; ".join(clauses)
+        return text and f"{text[0].upper()}{text[1:]}: measure again when the machine is quiet."
 
     def with_equal_caches(self, base: Array, head: Array) -> tuple[Array, Array, list[str]]:
         """Return the cold starts whose compile caches were in the state that most rounds of both sides have.

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from bench.commands import command_line
 from bench.plans.case import Case
 from bench.plans.words import summarize_cases
-from bench.records.again import command_again, command_for_case, first_record
 from bench.text import WORDS, digits, markdown_cell, markdown_table, percent_change, percent_interval, plural
 from bench.verdicts.compare import AMBIGUOUS, FASTER, SAME, SLOWER, Comparison, Verdict
 from bench.verdicts.metrics import METRICS
@@ -19,8 +16,6 @@ from bench.verdicts.rule import MAX_ROUNDS, RULE
 
 SHOWN = 20  # AMBIGUOUS verdicts that are listed without --all
 UNPROVEN = 6  # where the rounds prove none of them
-MAX_ADVISED = 60  # rounds a side; more are not advised
-ADVISED = 8  # cases that an advised run names; those that changed most
 METRIC_WIDTH, WORD_WIDTH = max(map(len, METRICS)), len(AMBIGUOUS)
 COLOURS = {SLOWER: "red", FASTER: "green", AMBIGUOUS: "yellow", SAME: "dim"}
 MEANING = (
@@ -33,15 +28,20 @@ MEANING = (
 def summary(comparison: Comparison) -> list[str]:
     """Return sentences on the outcome: the counts, the worst and the best change, and what makes it doubtful."""
     cases = {verdict.case for verdict in comparison.verdicts}
-    counts = ", ".join(f"{number} {word}" for word, number in comparison.counts.items())
-    sentences = [f"{counts}: {len(comparison.verdicts)} verdicts on {len(cases)} {plural(len(cases), 'case')}."]
+    counts = ", ".join(f"{count} {word}" for word, count in comparison.counts.items())
+    number = len(comparison.verdicts)
+    sentences = [f"{counts}: {number} {plural(number, 'verdict')} on {len(cases)} {plural(len(cases), 'case')}."]
     if worst := comparison.of(SLOWER)[:1]:
         sentences.append(f"The worst: {worst[0].case}, {worst[0].metric} {change(worst[0])}{_interval_of(worst[0])}.")
     if best := comparison.of(FASTER)[-1:]:
         sentences.append(f"The best: {best[0].case}, {best[0].metric} {change(best[0])}{_interval_of(best[0])}.")
     if not comparison.judged:
-        sentences.append("No case could be judged, so this is neither a pass nor a failure.")
+        settled = len(comparison.of(SLOWER, FASTER, SAME))
+        by = " by a metric that varies" if settled else ""
+        sentences.append(f"No case could be judged{by}, so this is neither a pass nor a failure.")
         sentences += _unproven(comparison)
+    if comparison.disturbed:
+        sentences.append(comparison.disturbed)
     if comparison.failed:
         sentences.append(f"{len(comparison.failed)} failed in head and not in base.")
     if comparison.allowed:
@@ -76,33 +76,6 @@ def _apart(comparison: Comparison) -> str:
                 f"{text}: and the latency of {len(ratios)} of {len(latency)} cases changed together, by about {median}."
             )
     return f"{text}."
-
-
-def advice(comparison: Comparison, plan: str, base: str, head: str) -> list[str]:
-    """Return the commands to run next; `plan` is the one of all records in the folder `head`, if it is one."""
-    commands = []
-    if worst := comparison.of(SLOWER)[:1]:
-        commands.append(f"Where the time goes: {_layers(worst[0].case, Path(head))}")
-    ambiguous = comparison.of(AMBIGUOUS)
-    wanted = [verdict for verdict in ambiguous if verdict.wanted and verdict.wanted <= MAX_ADVISED]
-    wanted.sort(key=lambda verdict: -abs(verdict.worse))
-    cases = list(dict.fromkeys(verdict.case for verdict in wanted))[:ADVISED]
-    wanted = [verdict for verdict in wanted if verdict.case in cases]
-    which = f"{len(wanted)} of {comparison.counts[AMBIGUOUS]} AMBIGUOUS"
-    for place, (side, folder) in enumerate((("head", head), ("base", base))):
-        record = first_record(Path(folder), cases)
-        if plan and record and Path(folder).is_dir():
-            more = ("-o", folder, "--resume", "--rounds", max(verdict.wanted or 0 for verdict in wanted))
-            command = command_again(["run"], record, [Case.parse(case) for case in cases], *more)
-            start = f"To decide {which}, more rounds of both, of {side}" if not place else f"And of {side}"
-            commands.append(f"{start} at its commit: {command}")
-    return commands
-
-
-def _layers(case: str, head: Path) -> str:
-    """Return the command that times the layers of a case in the conditions of its records in a folder."""
-    record = first_record(head, [case])
-    return command_for_case("layers", record) if record else command_line("layers", case)
 
 
 def change(verdict: Verdict) -> str:
@@ -180,7 +153,7 @@ def _print_ambiguous(out: Console, comparison: Comparison, every: bool) -> None:
     _print_rows(out, ("change", "interval", "rounds", "needed"), cells)
     for note in notes:
         out.print(f"{note} (--all lists them)", style="dim")
-    for text in by_reason(comparison.of(AMBIGUOUS)):
+    for text in without_zero(comparison) + by_reason(comparison.of(AMBIGUOUS)):
         out.print(text, markup=False, style="yellow")
 
 
@@ -202,6 +175,17 @@ def _print_rows(out: Console, titles: tuple[str, ...], rows: Sequence[tuple[Verd
             case = verdict.case
         out.print(line(verdict.metric, verdict.word, cells), style=COLOURS[verdict.word], markup=False)
     out.print()
+
+
+def without_zero(comparison: Comparison) -> list[str]:
+    """Return a line on the AMBIGUOUS changes past their minimum whose interval leaves out 0; none in an empty list."""
+    verdicts = [verdict for verdict in comparison.of(AMBIGUOUS) if verdict.kind == "noise" and verdict.is_clear]
+    if not verdicts:
+        return []
+    tests = sum(verdict.p is not None for verdict in comparison.verdicts)
+    which = f"{_cases(verdict.case for verdict in verdicts)}: {_metrics(verdicts)}"
+    why = f"an interval is 95 % sure by itself, and a verdict surer, corrected for {tests} {plural(tests, 'test')}"
+    return [f"AMBIGUOUS although the interval leaves out 0: {which}: {why}"]
 
 
 def by_reason(verdicts: Iterable[Verdict]) -> list[str]:
@@ -233,7 +217,8 @@ def _same(comparison: Comparison) -> str:
 def without(comparison: Comparison) -> list[str]:
     """Return a line for each kind of case and metric that has no verdict, and for each harmless difference."""
     lines = [
-        f"failed in head, {failed.rounds} of {failed.of} rounds: {failed.case}: {failed.status}: {failed.reason}"
+        f"failed in head, {failed.rounds} of {failed.of} {plural(failed.of, 'round')}: {failed.case}: {failed.status}:"
+        f" {failed.reason}"
         for failed in comparison.failed
     ]
     reasons: dict[str, list[str]] = {}
@@ -247,7 +232,9 @@ def without(comparison: Comparison) -> list[str]:
     ):
         lines += [f"{text}: {_cases(cases)}"] if cases else []
     for metric, counts in comparison.one_sided.items():
-        lines += [f"{metric}: {side} alone has it, in {count} cases" for side, count in counts.items()]
+        lines += [
+            f"{metric}: {side} alone has it, in {count} {plural(count, 'case')}" for side, count in counts.items()
+        ]
     lines += [f"also differs, but the two can be compared: {text}" for text in comparison.harmless]
     return lines
 
@@ -277,7 +264,7 @@ def comparison_markdown(comparison: Comparison, every: bool = False) -> str:
         titles = ("case", "metric", "verdict", "base", "head", "change", "interval", "rounds", "why")
         rows = ((v.case, v.metric, v.word, *amounts(v), change(v), interval(v), rounds(v), v.reason) for v in listed)
         lines += [*markdown_table(titles, rows, ("case", "metric", "verdict", "why")), ""]
-    notes += [] if every else by_reason(comparison.of(AMBIGUOUS))
+    notes += without_zero(comparison) + ([] if every else by_reason(comparison.of(AMBIGUOUS)))
     if comparison.counts[SAME] and not every:
         notes.append(_same(comparison))
     lines += [f"- {markdown_cell(text)}" for text in notes + without(comparison)]

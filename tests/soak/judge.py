@@ -173,12 +173,17 @@ def judge(trial: Trial, quiet: dict[str, dict[str, float]]) -> dict[str, list[st
         "unsaid": unsaid(trial, good),
         "spread": spread(trial, records),
         "resume": [" ".join(run.words) + f" ended with {run.code}" for run in trial.runs[1:] if run.code == 2],
-        "tracebacks": [f"run {n}" for n, run in enumerate(trial.runs, 1) if "Traceback" in run.said],
+        "tracebacks": [f"run {n}" for n, run in enumerate(trial.runs, 1) if tracebacks(run.said)],
         "hangs": [f"run {n}" for n, run in enumerate(trial.runs, 1) if run.hung],
         "processes": [str(process) for process in left_processes(trial.mark)],
         "files": left_files(trial),
     }
     return {name: sentences[name] for name in COUNTS}
+
+
+def tracebacks(said: str) -> list[str]:
+    """The tracebacks in a command's words, but for that of an interrupt as Python itself starts."""
+    return [text for text in said.split("Traceback (most recent call last):")[1:] if 'File "<frozen site>"' not in text]
 
 
 def quiet_speeds(trials: list[Trial]) -> dict[str, dict[str, float]]:

@@ -143,7 +143,7 @@ def _too_short(plan: Plan, env: Environment, rounds: int, budget: float | None) 
 
 def _run(duel: Duel) -> None:
     base, head = duel.sides
-    with Progress(f"{base} against {head}, {duel.plan.name}", duel.env) as duel.events:
+    with Progress(f"{base} against {head}, {duel.plan.name}", duel.env, duel.budget_s) as duel.events:
         for _ in duel.run():
             pass
 
@@ -151,7 +151,7 @@ def _run(duel: Duel) -> None:
 def _print(verdicts: Comparison, duel: Duel, every: bool, as_markdown: bool, as_json: bool) -> None:
     from bench.verdicts import text
 
-    ended = f"{duel.done} rounds of each, in turns; it stopped as {duel.stopped}."
+    ended = f"{duel.done} {plural(duel.done, 'round')} of each, in turns; it stopped as {duel.stopped}."
     if as_json:
         print_json({"summary": text.summary(verdicts), "ended": ended} | verdicts.as_json())
     elif as_markdown:

@@ -53,8 +53,10 @@ def print_cases(
     else:
         _print_marks(rows)
     skipped = sum(not row["runs"] for row in rows)
+    runs = len(rows) - skipped
     out.print(
-        f"{len(rows)} {plural(len(rows), 'case')}: {len(rows) - skipped} run here, {skipped} are skipped; "
+        f"{len(rows)} {plural(len(rows), 'case')}: {runs} {plural(runs, 'runs', 'run')} here, "
+        f"{skipped} {plural(skipped, 'is', 'are')} skipped; "
         f"{plan.rounds} {plural(plan.rounds, 'round')}."
     )
     for text in closing:
@@ -102,7 +104,7 @@ def print_dry_duel(
             }
         )
         return
-    closing = [f"{times[0]}: {looks[0]} rounds of each side. It may end then."]
+    closing = [f"{times[0]}: {looks[0]} {plural(looks[0], 'round')} of each side. It may end then."]
     if len(looks) > 1:
         closing.append(f"{in_words(times[1].seconds)} for all {looks[-1]} rounds.")
     print_cases(replace(plan, rounds=rounds), env, as_csv, as_markdown, [*closing, "Nothing was run."])
@@ -112,7 +114,8 @@ def estimate_duel(plan: Plan, env: Environment, rounds: int, results: Path = RES
     """Return the time of so many rounds of both sides of `bench ab`."""
     earlier = earlier_records(SweepConditions.of(plan, env, 0, "noise"), results)
     runnable = [case for case in plan.cases if not why_not(case, env, plan.reserved)]
-    return estimate(plan, runnable * len(SIDES) * rounds, earlier)
+    alone = replace(plan, settings=replace(plan.settings, turns=1))  # as a duel measures each case
+    return estimate(alone, runnable * len(SIDES) * rounds, earlier)
 
 
 def estimate_sweep(sweep: Sweep, results: Path = RESULTS) -> Estimate:

@@ -63,7 +63,7 @@ def run_sweep(sweep: Sweep) -> list[Record]:
     plan, folder = sweep.plan, sweep.store.folder
     prepare_folders()
     time = estimate_sweep(sweep) if plan.timed else None
-    with Progress(plan.name, sweep.env) as events:
+    with Progress(plan.name, sweep.env, sweep.budget_s) as events:
         if time and time.executions:
             tell(f"{time}.")
         sweep.events = events

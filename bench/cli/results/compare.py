@@ -68,13 +68,14 @@ def compare(
     the rounds are too few, or too disturbed, to judge any case.
     """
     from bench.verdicts import text
+    from bench.verdicts.advice import advice
 
     metrics, minimums, fields = metric_names(metric or ()), parse_minimums(minimum), parse_allowed(allow or ())
     folders = chosen_sides(base, head)
     with damage_on_stderr():
         sides = read_sides(*folders, filter or [], exclude or [])
     comparison = compare_sides(folders, sides, metrics, minimums, fields)
-    steps = [] if err_is_quiet() else text.advice(comparison, plan_of(sides[1]), *map(str, folders))
+    steps = [] if err_is_quiet() else advice(comparison, plan_of(sides[1]), *map(str, folders))
     if as_json:
         print_json({"summary": text.summary(comparison), "next": steps} | comparison.as_json())
     elif as_csv:

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -15,3 +16,13 @@ def test_what_was_passed_over_among_the_pictures_is_told_once(
         for batch in (1, 2):
             progress.ended(record(f"resnet18/eager/fp32/b{batch}/i64/stream", input=note))
     assert capsys.readouterr().err.count("--input: passed over ._a.jpg") == 1
+
+
+def test_the_time_left_is_at_most_the_budgets(
+    record: Callable[..., Record], here: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for budget, said in ((40.0, r" (about 40|about 3\d) s left"), (float("inf"), "about 16 min left")):
+        with Progress("test", here, budget) as progress:
+            progress.planned(60)
+            progress.ended(record("resnet18/eager/fp32/b1/i64/stream", wall_s=16.5))
+        assert re.search(said, capsys.readouterr().err)

@@ -37,6 +37,17 @@ def test_the_exit_code_is_the_commands_own_where_nobody_reads(words: tuple[str, 
         os.close(writing)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+def test_output_that_cannot_be_written_is_one_sentence() -> None:
+    with open("/dev/full", "w") as full:
+        words = [sys.executable, "-m", "bench", "list", "full"]
+        done = subprocess.run(words, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert "No space left on device" in done.stderr
+        silent = subprocess.run([*words[:-1], "nothing-such"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=full)
+        assert silent.returncode == 2
+
+
 def test_a_pipe_to_head_gives_its_line() -> None:
     script = f"set -o pipefail; {sys.executable} -m bench list full | head -1"
     done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True)

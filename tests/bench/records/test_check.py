@@ -109,3 +109,8 @@ def test_no_command_raises(tmp_path_factory: pytest.TempPathFactory, change: Any
     for words in commands:
         error = CliRunner().invoke(app, list(map(str, words))).exception
         assert error is None or isinstance(error, SystemExit | OSError), (words[0], path, value, error)
+
+
+def test_a_field_that_no_record_has_is_named() -> None:
+    with pytest.raises(RecordError, match="no record has the field 'later'"):
+        Record.from_json(GOOD[0] | {"later": 1})

@@ -182,3 +182,11 @@ def test_a_word_is_a_name_or_a_path(fill: Fill, tmp_path: Path, monkeypatch: pyt
     assert load("main")["case"].tolist() == [CASE]
     with pytest.raises(BenchError, match="are the same"):
         compare("main", "local/saved/main")
+
+
+def test_a_run_began_with_its_first_case_that_ran(record: Make, tmp_path: Path) -> None:
+    lines = [record(OTHER, status="skipped", started=""), record(CASE, started="2026-01-31T12:00:00+00:00")]
+    (tmp_path / FILE).write_text("".join(line.line() + "\n" for line in lines))
+    assert Run(tmp_path).when == "2026-01-31 12:00"
+    (tmp_path / FILE).write_text(lines[0].line() + "\n")
+    assert Run(tmp_path).when == ""

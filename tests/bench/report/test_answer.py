@@ -178,7 +178,7 @@ def test_a_case_without_an_undisturbed_window_is_in_no_ratio_and_is_marked(recor
     assert VIEWS["speed"].cells(first)[5:7] == ("240.0", "-")
     assert ["An ! behind" in notes(VIEWS["speed"], [row]) for row in (first, eager)] == [False, True]
     row = report_as_rows(records)[1]
-    assert (row["vs_eager"], row["windows_disturbed"], row["others"]) == (None, 8, None)
+    assert (row["vs_eager"], row["windows_disturbed"], row["other_work"]) == (None, 8, None)
 
 
 def test_the_machine_is_judged_in_the_singular_too(record: Make) -> None:

@@ -43,6 +43,7 @@ def test_records_tell_what_a_process_takes_beside_its_measuring() -> None:
     assert estimate(plan, [wide], records).seconds == 1 + 4 + REFERENCE_S
     some = estimate(plan, [EAGER, replace(EAGER, variant="compile")], records)
     assert (some.executions, some.measured) == (2, 1)
+    assert some.seconds == (1 + 7) + (1 + 4 + COMPILE_S) + REFERENCE_S  # its start is as of what has records
     assert "for 1 of them" in str(some)
 
 
@@ -60,7 +61,7 @@ def test_records_of_another_machine_do_not_count(tmp_path: Path) -> None:
     env = environment()
     now = SweepConditions.of(Plan("test", "", (EAGER,)), env, 0, "noise")
     for name, cpu in (("here", env["cpu"]["name"]), ("elsewhere", "another processor")):
-        store = Store(tmp_path / "local" / name)
+        store = Store(tmp_path / "local" / name / "base")  # as of a run of two commits
         with store.writing():
             processor = {**env["cpu"], "name": cpu}
             store.append(

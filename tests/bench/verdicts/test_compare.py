@@ -73,7 +73,7 @@ def test_a_metric_that_one_side_lacks_is_told(folder: Folder) -> None:
 
     base, head = folder("base", {CASE: 10.0}, change=energy), folder("head", {CASE: 10.0})
     assert compare_folders(base, head).one_sided == {"energy": {"base": 1}}
-    assert "energy: base alone has it, in 1 cases" in run(base, head)[1]
+    assert "energy: base alone has it, in 1 case" in run(base, head)[1]
 
 
 def test_a_hundred_cases_of_identical_code_give_no_alarm_and_one_slow_one_does(folder: Folder) -> None:

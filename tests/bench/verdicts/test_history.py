@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from bench.cli import app
@@ -17,6 +18,7 @@ from bench.records.frame import Damage
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.verdicts.history import FAMILY_ALPHA, Point, Series, find_changes, least_points, read_history, sparkline
+from bench.verdicts.history_text import print_history
 from bench.verdicts.stores import results_folders
 
 CASE = "resnet18/eager/fp32/b1/i64/stream"
@@ -208,6 +210,13 @@ def test_linked_folders_are_entered_once_and_files_of_records_are_stores(store: 
 def test_a_place_without_results_is_told(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="holds no records"):
         results_folders([tmp_path])
+
+
+def test_one_commit_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    print_history(Console(width=200), [series([1.0])], every=False)
+    printed = capsys.readouterr().out
+    assert "1 series over 1 commit: 0 changed" in printed
+    assert "The longest has 1 commit; " in printed
 
 
 def test_the_command(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

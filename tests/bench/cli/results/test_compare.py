@@ -31,7 +31,7 @@ def test_the_minimum_and_the_metrics_are_a_users_to_choose(folder: Folder) -> No
     base, head = folder("base", {CASE: 10.0}), folder("head", {CASE: 10.5})
     code, text = run(base, head, "--metric", "latency", "--minimum", "latency=8%")
     assert code == 0
-    assert text.startswith("0 SLOWER, 0 FASTER, 0 AMBIGUOUS, 1 SAME: 1 verdicts on 1 case.")
+    assert text.startswith("0 SLOWER, 0 FASTER, 0 AMBIGUOUS, 1 SAME: 1 verdict on 1 case.")
 
 
 def test_json_has_everything_and_markdown_is_a_table(folder: Folder) -> None:
@@ -79,6 +79,17 @@ def test_too_few_rounds_tell_nothing_and_show_the_largest_change(folder: Folder,
     commands = [step for step in data["next"] if command_line("run") in step or "--rounds 6" in step]
     assert [folder in step for step, folder in zip(commands, (str(head), str(base)), strict=True)] == [True, True]
     assert "latency AMBIGUOUS" in run(base, head)[1]
+    assert "No case could be judged by a metric that varies" in said  # beside the weights, which are SAME
+    assert "No case could be judged, so" in run(base, head, "--metric", "latency")[1]
+
+
+def test_an_interval_that_leaves_out_0_and_is_ambiguous_gets_a_word(folder: Folder) -> None:
+    base = folder("base", {CASE: 10.0}, rounds=6, noise=0.02)
+    head = folder("head", {CASE: 10.6}, rounds=6, noise=0.02)
+    said = f"AMBIGUOUS although the interval leaves out 0: {CASE}: latency: an interval is 95 % sure by itself, and a"
+    assert f"{said} verdict surer, corrected for 1 test" in run(base, head, "--metric", "latency")[1]
+    assert said in run(base, head, "--metric", "latency", "--markdown", "--all")[1]
+    assert "leaves out 0" not in run(base, base.parent / "head", "--metric", "weights")[1]
 
 
 def test_no_digits_are_printed_that_mean_nothing(folder: Folder) -> None:

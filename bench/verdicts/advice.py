@@ -1,0 +1,43 @@
+"""The commands to run after a comparison: where the time went, and the rounds that would decide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.commands import command_line
+from bench.plans.case import Case
+from bench.records.again import command_again, command_for_case, first_record
+from bench.verdicts.compare import AMBIGUOUS, SLOWER, Comparison
+
+MAX_ADVISED = 60  # rounds a side; more are not advised
+ADVISED = 8  # cases that an advised run names; those that changed most
+
+
+def advice(comparison: Comparison, plan: str, base: str, head: str) -> list[str]:
+    """Return the commands to run next; `plan` is the one of all records in the folder `head`, if it is one."""
+    commands = []
+    if worst := comparison.of(SLOWER)[:1]:
+        commands.append(f"Where the time goes: {_layers(worst[0].case, Path(head))}")
+    ambiguous = comparison.of(AMBIGUOUS)
+    wanted = [verdict for verdict in ambiguous if verdict.wanted and verdict.wanted <= MAX_ADVISED]
+    wanted.sort(key=lambda verdict: -abs(verdict.worse))
+    cases = list(dict.fromkeys(verdict.case for verdict in wanted))[:ADVISED]
+    wanted = [verdict for verdict in wanted if verdict.case in cases]
+    which = f"{len(wanted)} of {comparison.counts[AMBIGUOUS]} AMBIGUOUS"
+    for place, (side, folder) in enumerate((("head", head), ("base", base))):
+        record = first_record(Path(folder), cases)
+        if plan and record and Path(folder).is_dir():
+            more: tuple[object, ...] = ("--rounds", max(verdict.wanted or 0 for verdict in wanted))
+            if not comparison.disturbed:  # else what was disturbed would stay beside the new rounds
+                more = ("-o", folder, "--resume", *more)
+            command = command_again(["run"], record, [Case.parse(case) for case in cases], *more)
+            what = "when the machine is quiet, new runs of both" if comparison.disturbed else "more rounds of both"
+            start = f"To decide {which}, {what}, of {side}" if not place else f"And of {side}"
+            commands.append(f"{start} at its commit: {command}")
+    return commands
+
+
+def _layers(case: str, head: Path) -> str:
+    """Return the command that times the layers of a case in the conditions of its records in a folder."""
+    record = first_record(head, [case])
+    return command_for_case("layers", record) if record else command_line("layers", case)

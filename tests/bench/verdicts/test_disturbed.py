@@ -1,0 +1,72 @@
+"""Rounds beside other work, or with disturbed windows alone: no evidence of a throughput, and told in every output."""
+
+import json
+from collections.abc import Callable
+
+from typer.testing import CliRunner
+
+from bench.cli import app
+from bench.records.record import Record
+from tests.bench.verdicts.sides import CASE, Folder, compare_folders, run, words
+
+
+def beside(others: float = 0.0, until: int = 99, rate: float = 1.0, images: int = 100) -> Callable[[Record], None]:
+    """Changes records: `others` of the time is of other work, and each window of rounds under `until` is disturbed."""
+
+    def change(record: Record) -> None:
+        lost = record.round < until
+        record.watch = {"others": others}
+        record.throughput = {"images": images, "ns": int((1e9 + 1e6 * record.round) / (rate if lost else 1.0))}
+        window = {"turn": 0, "start_ns": 1, **record.throughput}
+        record.windows = [window | ({"disturbed": "other work"} if lost else {}) for _ in range(4)]
+
+    return change
+
+
+def test_disturbed_windows_alone_are_no_evidence_of_a_throughput(folder: Folder) -> None:
+    base = folder("base", {CASE: 10.0}, rounds=6, change=beside(0.87))
+    head = folder("head", {CASE: 10.0}, rounds=6, change=beside(0.5, rate=5.0))
+    comparison = compare_folders(base, head)
+    (throughput,) = (verdict for verdict in comparison.verdicts if verdict.metric == "throughput")
+    assert (throughput.word, throughput.kind, throughput.rounds) == ("AMBIGUOUS", "disturbed", (0, 0))
+    assert throughput.ratio is None
+    assert "in 6 of 6 rounds of base and 6 of 6 rounds of head" in throughput.reason
+    assert run(base, head, "--metric", "throughput")[0] == 4
+
+
+def test_a_side_with_undisturbed_rounds_enough_is_judged_by_those(folder: Folder) -> None:
+    base = folder("base", {CASE: 10.0}, rounds=8, change=beside(until=0))
+    head = folder("head", {CASE: 10.0}, rounds=8, change=beside(until=2, rate=5.0))
+    comparison = compare_folders(base, head)
+    (throughput,) = (verdict for verdict in comparison.verdicts if verdict.metric == "throughput")
+    assert (throughput.word, throughput.rounds) == ("SAME", (8, 6))
+    assert comparison.disturbed.startswith("Every throughput window was disturbed in 2 of 8 runs of head: ")
+    few = folder("few", {CASE: 10.0}, rounds=8, change=beside(until=3, rate=5.0))
+    assert words(compare_folders(base, few))["throughput"] == "AMBIGUOUS"
+
+
+def test_where_both_took_turns_a_pair_goes_with_either_round(folder: Folder) -> None:
+    def late(record: Record) -> None:
+        beside(until=0)(record)
+        if record.round > 5:
+            record.windows = [window | {"disturbed": "other work"} for window in record.windows]
+
+    base = folder("base", {CASE: 10.0}, rounds=8, turns=1, change=beside(until=2, rate=5.0))
+    head = folder("head", {CASE: 10.0}, rounds=8, turns=2, change=late)
+    comparison = compare_folders(base, head, metrics=["throughput"])
+    assert [(verdict.paired, verdict.kind) for verdict in comparison.verdicts] == [(True, "disturbed")]
+
+
+def test_other_work_is_told_on_its_side_in_every_output_and_a_quiet_machine_advised(folder: Folder) -> None:
+    base = folder("base", {CASE: 10.0}, rounds=6, change=beside(0.05, until=0))
+    head = folder("head", {CASE: 10.3}, rounds=6, noise=0.1, change=beside(0.87, until=0))
+    said = "OTHER WORK took up to 87% of the machine's time in 6 of 6 runs of head: measure again when the machine is"
+    assert said in run(base, head)[1]
+    assert said in run(base, head, "--markdown")[1]
+    data = json.loads(CliRunner().invoke(app, ["compare", str(base), str(head), "--json"]).stdout)
+    assert data["disturbed"].startswith(said)
+    assert data["disturbed"] in data["summary"]
+    steps = " ".join(data["next"])
+    assert "when the machine is quiet, new runs of both" in steps
+    assert "--resume" not in steps
+    assert said not in run(base, head, "--metric", "weights")[1]
