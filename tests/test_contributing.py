@@ -26,18 +26,19 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+def run(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     return shell(checkout, tmp_path_factory.mktemp("programs"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_does_what_it_says(name: str, checkout: Path, run: Callable[[str], str]) -> None:
+def test_a_recipe_does_what_it_says(name: str, checkout: Path, run: Callable[..., str]) -> None:
     """In the page's order, in one copy: the last one holds all that was added against the rules of the house."""
     for language, text in BLOCK.findall(RECIPES[name]):
         if language != "console":
             write(checkout, text)
             continue
         for command, *lines in (part.splitlines() for part in re.split(r"^\$ ", text, flags=re.M) if part):
-            output = run(command)
+            # which case is best cannot be told where other work disturbs this machine
+            output = run(command, (0, 4) if command.startswith("bench recommend") else (0,))
             assert [line for line in lines if " ".join(line.split()) not in output] == [], (command, output)
