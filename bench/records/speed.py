@@ -7,7 +7,7 @@ other, whose intervals are combined. So a ratio's interval is of the noise that 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import exp, log
 from statistics import median
@@ -60,10 +60,16 @@ def turn_rates(record: Record) -> dict[Turn, float]:
         throughput = record.throughput
         return {(record.round, 0): 1e9 * throughput["images"] / throughput["ns"]} if throughput else {}
     rates: dict[Turn, list[float]] = {}
+    for turn, rate in _window_rates(record):
+        rates.setdefault(turn, []).append(rate)
+    return {turn: median(values) for turn, values in rates.items()}
+
+
+def _window_rates(record: Record) -> Iterator[tuple[Turn, float]]:
+    """Yield the turn and the images/s of each undisturbed window."""
     for window in record.windows:
         if "disturbed" not in window:
-            rates.setdefault((record.round, window.get("turn", 0)), []).append(1e9 * window["images"] / window["ns"])
-    return {turn: median(values) for turn, values in rates.items()}
+            yield (record.round, window.get("turn", 0)), 1e9 * window["images"] / window["ns"]
 
 
 def alternate_turns(records: Iterable[Record]) -> set[Turn]:
@@ -145,7 +151,7 @@ def rate_interval(records: Sequence[Record]) -> tuple[float, float] | None:
     if len(records) > 1:
         over_rounds = ratio([(images_per_second(record), 1.0) for record in records])
         return None if over_rounds.low is None or over_rounds.high is None else (over_rounds.low, over_rounds.high)
-    return median_interval(_window_rates(records, records[0].round))
+    return median_interval(_rates(records))
 
 
 def other_work(runs: Iterable[Record]) -> list[float]:
@@ -153,15 +159,9 @@ def other_work(runs: Iterable[Record]) -> list[float]:
     return [share for record in runs if (share := share_of_others(record) or 0.0) > OTHER_WORK_LIMIT]
 
 
-def _window_rates(records: Sequence[Record], number: int) -> list[float]:
-    """Return images/s of the undisturbed windows of a round."""
-    return [
-        1e9 * window["images"] / window["ns"]
-        for record in records
-        if record.round == number
-        for window in record.windows
-        if "disturbed" not in window
-    ]
+def _rates(records: Iterable[Record]) -> list[float]:
+    """Return images/s of the undisturbed windows of some records."""
+    return [rate for record in records for _, rate in _window_rates(record)]
 
 
 def _of_windows(
@@ -180,7 +180,7 @@ def _of_windows(
         rates = [[images_per_second(record) for record in side if turn_rates(record)] for side in sides]
         return SpeedRatio(median(rates[0]) / median(rates[1]), None, None, "none", 0) if all(rates) else None
     value = median(rates[0]) / median(rates[1])
-    one, other = (_window_rates(side, number) for side in sides)
+    one, other = map(_rates, sides)
     ours_interval, theirs_interval = (median_interval(each, confidence) for each in (one, other))
     if ours_interval is None or theirs_interval is None:
         return SpeedRatio(value, None, None, "none", min(len(one), len(other)))

@@ -9,7 +9,7 @@ from itertools import chain
 from bench.machine.watch import OTHER_WORK_LIMIT
 from bench.plans.words import label
 from bench.records.record import Record
-from bench.records.speed import alternate_turns, disturbed_turns, other_work
+from bench.records.speed import alternate_turns, disturbed_turns, other_work, turn_rates
 from bench.report.rows import Row, group_rows
 from bench.text import plural
 
@@ -145,9 +145,7 @@ def _describe_throttled(runs: list[Record]) -> str:
 
 def _describe_disturbed(runs: list[Record]) -> str:
     """Return a clause on the runs that have no window that nothing disturbed."""
-    disturbed = [
-        record for record in runs if record.windows and all("disturbed" in window for window in record.windows)
-    ]
+    disturbed = [record for record in runs if record.windows and not turn_rates(record)]
     if not disturbed:
         return ""
     reasons = dict.fromkeys(

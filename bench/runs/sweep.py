@@ -200,16 +200,19 @@ class Sweep:
         if reference.status != "ok":
             return self._append(self._record(Ended(case, started, without(reference)), number, place))
         paths = reference.data["paths"]
-        ended = self._tried_again(Ended(case, started, self._measure(case, paths)), paths)
-        return self._append(self._record(ended, number, place))
+        ended = Ended(case, started, self._measure(case, paths))
+        if reason := reason_to_retry(ended.answer, self.plan.timed):
+            ended = self._try_again(ended, reason, paths)
+        return self._keep(ended, number, place)
 
-    def _tried_again(self, ended: Ended, paths: dict[str, str]) -> Ended:
-        """Return the end of a second process of the case, where there is a reason to try one; else `ended`."""
-        if not ended.attempts and (reason := reason_to_retry(ended.answer, self.plan.timed)):
-            attempt: Attempt = {"status": ended.answer.status, "reason": reason}
-            ended = replace(ended, answer=self._measure(ended.case, paths), attempts=[attempt])
+    def _try_again(self, ended: Ended, reason: str, paths: dict[str, str]) -> Ended:
+        """Return the end of a second process of the case, which has the first as an attempt."""
+        attempt: Attempt = {"status": ended.answer.status, "reason": reason}
+        return replace(ended, answer=self._measure(ended.case, paths), attempts=[attempt])
+
+    def _keep(self, ended: Ended, number: int, place: int) -> Record:
         self._budget.took[ended.case.variant] = ended.answer.wall_s
-        return ended
+        return self._append(self._record(ended, number, place))
 
     def _run_group(self, turns: list[Turn]) -> Iterator[Record]:
         """Run cases in turns with each other; yield each record when it is on disk."""
@@ -227,16 +230,16 @@ class Sweep:
             over=self._over_budget,
             events=self.events,
         )
-        again: list[Ended] = []  # on their own, when no other process of the group is left
+        again: list[tuple[Ended, str]] = []  # on their own, when no other process of the group is left
         for member in group.run():
             ended = replace(member, answer=checked(self._job(member.case, {}), member.answer))
-            if not ended.attempts and reason_to_retry(ended.answer, self.plan.timed):
-                again.append(ended)
+            if not ended.attempts and (reason := reason_to_retry(ended.answer, self.plan.timed)):
+                again.append((ended, reason))
             else:
-                yield self._append(self._record(self._tried_again(ended, {}), number, places[ended.case]))
-        for ended in again:
-            ended = self._tried_again(ended, reference.data["paths"])
-            yield self._append(self._record(ended, number, places[ended.case]))
+                yield self._keep(ended, number, places[ended.case])
+        for ended, reason in again:
+            ended = self._try_again(ended, reason, reference.data["paths"])
+            yield self._keep(ended, number, places[ended.case])
 
     @contextmanager
     def _start(self, paths: dict[str, str], case: Case) -> Iterator[process.Child]:
@@ -248,10 +251,7 @@ class Sweep:
                 yield child
 
     def _measure(self, case: Case, paths: dict[str, str]) -> process.Answer[CaseAnswer]:
-        """Run one process of the case; a cold one gets empty compile caches, which are removed after it.
-
-        A case with batch `max` is a search, with many processes.
-        """
+        """Run one process of the case, with the caches of `_caches`; with batch `max` a search, which takes many."""
         ask, job = self._ask_stoppable(), self._job(case, paths)
         if case.largest:
             return largest.search_largest(ask, job, self.events.stage)
