@@ -47,6 +47,7 @@ def test_what_is_ignored_stays_so() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     ends.end_in_order()
     os.kill(os.getpid(), signal.SIGHUP)
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
 @pytest.mark.parametrize(("program", "handler"), [("-m", "Handlers"), ("a_program_that_imports_bench", "builtin")])

@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 
 from bench.machine.provenance import run_git
-from bench.machine.software import _module
 from bench.machine.watch import Watch
-from bench.records.parse import _Helper
-from bench.runs.process import ask
+from tests.bench.runs.children import assert_children_answer
 
 LOUD = """
 import atexit, os
@@ -40,14 +38,7 @@ def test_the_watching_process_has_readings(loud: Path) -> None:
 
 
 def test_the_other_children_answer(loud: Path) -> None:
-    (loud / "records.jsonl").write_text("{}\n")
-    helper = _Helper(loud / "records.jsonl", [(0, 3)], samples=False)
-    part = helper.receive()
-    helper.close()
-    assert part
-    assert part.end == 3
-    assert not _module("json", "").reason
-    assert ask({"job": "none such"}, 60).reason.startswith("KeyError: ('none such', '')")
+    assert_children_answer(loud)
 
 
 @pytest.mark.skipif(not shutil.which("cc"), reason="no compiler")

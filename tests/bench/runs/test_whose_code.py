@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.machine.software import _module
 from bench.machine.watch import Watch
-from bench.records.parse import _Helper
 from bench.runs.process import ask
+from tests.bench.runs.children import assert_children_answer
 
 
 @pytest.fixture
@@ -29,14 +28,7 @@ def test_no_child_imports_the_modules_of_the_current_folder(elsewhere: Path) -> 
         while not watch.so_far().readings and watch._child and watch._child.poll() is None and time.monotonic() < end:
             time.sleep(0.05)
         assert watch.so_far().readings
-    (elsewhere / "records.jsonl").write_text("{}\n")
-    helper = _Helper(elsewhere / "records.jsonl", [(0, 3)], samples=False)
-    part = helper.receive()
-    helper.close()
-    assert part
-    assert part.end == 3
-    assert not _module("json", "").reason
-    assert ask({"job": "none such"}, 60).reason.startswith("KeyError: ('none such', '')")
+    assert_children_answer(elsewhere)
     assert not (elsewhere / "ran").exists()
 
 
