@@ -17,7 +17,7 @@ def test_the_hosts_peak_is_of_what_was_held_since_the_reset() -> None:
     before = memory.read_memory(None, "cpu")["host_resident_peak"]
     held = touched()
     with_it = memory.read_memory(None, "cpu")["host_resident_peak"]
-    assert SIZE <= with_it - before < SIZE + 16 * MIB
+    assert abs(with_it - before - SIZE) < 16 * MIB  # the kernel counts in batches, here too
     del held
     # freed, but it was held: that is what a peak is, and what a number read afterwards misses
     after = memory.read_memory(None, "cpu")["host_resident_peak"]
