@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -33,7 +34,7 @@ def small_plan(plan: Plan, env: Environment) -> str:
     settings = replace(plan.settings, **SHORT)
     axes = [f'{axis} = "{getattr(chosen, axis)}"' for axis in ("model", "variant", "precision", "launch")]
     lines = [f'why = "A dry run of {plan.name}: the CPU stands in for the GPU."', f"rounds = {min(plan.rounds, 2)}"]
-    lines += ["[measure]", *(f"{key} = {value}" for key, value in asdict(settings).items())]
+    lines += ["[measure]", *(f"{key} = {json.dumps(value)}" for key, value in asdict(settings).items())]
     lines += ["[[group]]", 'why = "Walks the way."', *axes, f"batch = {chosen.batch}", f"image = {chosen.image}"]
     return "\n".join(lines) + "\n"
 

@@ -16,9 +16,11 @@ from bench.plans.axes import split_words
 from bench.plans.choose import Selection
 from bench.plans.plan import AXES
 from bench.plans.settings import P99_SAMPLES
+from resnet.calibration import METHOD, METHODS, PICTURES
 from resnet.names import Build
 
 CASES, MODEL, MEASURING = "Cases", "Model and device", "Measuring, in place of the plan's settings"
+BITS = "8 bits, in place of the plan's settings"
 PLAN_HELP = (
     "A plan's name or TOML file, a case's name, or some of its segments, as resnet18 or 'resnet50/*/fp16/b8'. Axes "
     "keep a plan's cases that have their values; a value that none of them has takes the place of the others."
@@ -85,13 +87,37 @@ SETTINGS_OPTIONS: dict[str, Any] = {
         ),
     ],
 }  # fmt: skip
+EIGHT_BIT_OPTIONS: dict[str, Any] = {
+    "calibrate": Annotated[
+        str | None,
+        Option(
+            metavar="|".join(METHODS), rich_help_panel=BITS,
+            help=f"How the ranges of activations are chosen.  \\[default: {METHOD}]",
+        ),
+    ],
+    "calibration_pictures": Annotated[
+        int | None,
+        Option(min=1, metavar="N", help=f"From so many pictures.  \\[default: {PICTURES}]", rich_help_panel=BITS),
+    ],
+    "keep_wide": Annotated[
+        str | None,
+        Option(metavar="LAYER,...", help="Layers that stay out of the 8 bits: layer4.2.conv3.", rich_help_panel=BITS),
+    ],
+    "min_agreement": Annotated[
+        float | None,
+        Option(
+            min=0, max=1, metavar="SHARE", rich_help_panel=BITS,
+            help="Refuse 8 bits whose answers agree less with float32's.",
+        ),
+    ],
+}  # fmt: skip
 DryRun = Annotated[
     bool, Option("--dry-run", help="Show the cases, what is skipped and why, and about how long they take; no more.")
 ]
-SETTINGS = (*SETTINGS_OPTIONS, *THREADS_OPTION)
+SETTINGS = (*SETTINGS_OPTIONS, *THREADS_OPTION, *EIGHT_BIT_OPTIONS)
 
 NAMING = AXIS_OPTIONS | FILTER_OPTIONS
-BUILDING = BUILD_OPTIONS | DEVICE_OPTION | THREADS_OPTION
+BUILDING = BUILD_OPTIONS | DEVICE_OPTION | THREADS_OPTION | EIGHT_BIT_OPTIONS
 Command = Callable[..., None]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from bench.commands import command_line
 from bench.errors import UNABLE, ArgumentError, BenchError, PlanError
@@ -37,7 +38,7 @@ class Selection:
     only: Sequence[str] = ()
     exclude: Sequence[str] = ()
     build: Build = field(default_factory=Build)
-    settings: Mapping[str, float] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def narrows(self) -> bool:
@@ -136,7 +137,7 @@ def _adhoc(axes: Words, device: str) -> Plan:
     )
 
 
-def _settings(settings: Settings, words: Mapping[str, float]) -> Settings:
+def _settings(settings: Settings, words: Mapping[str, Any]) -> Settings:
     try:
         return changed_settings(settings, words)
     except ValueError as error:

@@ -8,6 +8,7 @@ from math import ceil
 from typing import Any
 
 from bench.stats import samples_needed
+from resnet.calibration import METHOD, METHODS, PICTURES
 
 # NVML's counter ticks ten times a second, so that the energy of five seconds has an error of up to 4 %
 ENERGY_S = 5.0
@@ -38,10 +39,21 @@ class Settings:
     host_memory_gib: float = 0.0  # of a `max` batch on a CPU: 0 means four fifths of what is free
     buffers: int = 3  # input batches in rotation, so that a small batch does not time the cache
     threads: int = 0  # of the libraries on the CPU: 0 for as many as they choose
+    calibrate: str = METHOD  # how 8 bits' ranges are chosen, a key of METHODS
+    calibration_pictures: int = PICTURES
+    keep_wide: str = ""  # layers, separated by commas, that stay out of the 8 bits
+    min_agreement: float = 0.0  # 8 bits are refused below this share of answers that agree with float32's
+    score_pictures: int = 0  # pictures of the score: agreement with float32, and right answers; 0 for none
 
     def __post_init__(self) -> None:
+        if self.calibrate not in METHODS:
+            raise ValueError(f"calibrate = {self.calibrate!r} is not one of {', '.join(METHODS)}")
+        if self.min_agreement > 1:
+            raise ValueError(f"min_agreement = {self.min_agreement} is a share, at most 1")
         for name, value in vars(self).items():
-            least = {"samples": 1, "buffers": 2, "turns": 1}.get(name, 0)
+            if isinstance(value, str):
+                continue
+            least = {"samples": 1, "buffers": 2, "turns": 1, "calibration_pictures": 1}.get(name, 0)
             if not value >= least or (name in ("noise", "ratio", "limit_s") and value <= 0):
                 raise ValueError(f"{name} = {value} is too small")
         if 0 < self.energy_s < ENERGY_S:
@@ -60,13 +72,18 @@ def settings_from(values: Mapping[str, Any]) -> Settings:
     return Settings(**{name: value for name, value in values.items() if name in known})
 
 
-def changed_settings(settings: Settings, words: Mapping[str, float]) -> Settings:
-    """Return `settings` with other values: of `samples` and `threads`, and the least seconds `warmup` and `min_time`.
+# Words of the command line that are settings as they are.
+EIGHT_BIT_SETTINGS = ("calibrate", "calibration_pictures", "keep_wide", "min_agreement", "score_pictures")
+PLAIN = ("samples", "threads", *EIGHT_BIT_SETTINGS)
+
+
+def changed_settings(settings: Settings, words: Mapping[str, Any]) -> Settings:
+    """Return `settings` with other values: those of PLAIN, and the least seconds `warmup` and `min_time`.
 
     With `p99` the samples are at least those that a p99 needs, none is with flushed caches, and a case may take an
     hour. A limit that a least time exceeds is raised to it. Raises ValueError for a value that is too small.
     """
-    changes: dict[str, Any] = {name: words[name] for name in ("samples", "threads") if name in words}
+    changes: dict[str, Any] = {name: words[name] for name in PLAIN if name in words}
     if "warmup" in words:
         changes |= {"warmup_s": words["warmup"], "warmup_limit_s": max(words["warmup"], settings.warmup_limit_s)}
     if "min_time" in words:

@@ -21,7 +21,7 @@ from bench.plans.case import MAX, Case
 from bench.plans.choose import ADHOC
 from bench.plans.eligible import why_not
 from bench.plans.plan import AXES, Plan, load_plan, plan_names
-from bench.plans.settings import P99_SAMPLES, Settings, changed_settings
+from bench.plans.settings import P99_SAMPLES, PLAIN, Settings, changed_settings
 from bench.records.record import Record, read_each
 from bench.records.same import FREE, GROUP, SweepConditions, differences
 from bench.records.store import FILE
@@ -135,13 +135,17 @@ def _settings(record: Record, planned: Settings) -> tuple[list[str], list[str]]:
     )
     words: dict[str, Any] = {"p99": True} if p99 else {}
     planned = changed_settings(planned, words)
-    for option, field in (("samples", "samples"), ("warmup", "warmup_s"), ("min_time", "latency_s"), ("threads",) * 2):
+    for option, field in (("warmup", "warmup_s"), ("min_time", "latency_s"), *((name, name) for name in PLAIN)):
         if measured.get(field, getattr(planned, field)) != getattr(planned, field):
             words[option] = measured[field]
     given = asdict(changed_settings(planned, words))
     other = [name for name, value in given.items() if measured.get(name, value) != value and name not in FREE]
     words.pop("p99", None)
-    options = [word for option, value in words.items() for word in (f"--{option.replace('_', '-')}", f"{value:g}")]
+    options = [
+        word
+        for option, value in words.items()
+        for word in (f"--{option.replace('_', '-')}", format(value, "" if isinstance(value, str) else "g"))
+    ]
     return ["--p99"] * p99 + options, other
 
 

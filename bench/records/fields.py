@@ -151,6 +151,52 @@ class Check(TypedDict, total=False):
     unseen_ratio: NotNegative
     float32_multiple: NotNegative
     blind: list[str]
+    # of 8 bits: the largest distance of a code from the unrounded value, in steps of the codes, and where; the share of
+    # codes in the worst step that are not the nearest
+    code_distance: NotNegative
+    code_worst: str
+    code_flips: NotNegative
+
+
+class Quantized(TypedDict, total=False):
+    """A network in 8 bits: how it was calibrated, how it was checked, and what stayed out of the 8 bits.
+
+    `ranges` is a digest of the activations' ranges. `steps` are those from integers to integers. `checked` is `taps`
+    where the timed network's own integers were looked at, else `units`: each step was run alone.
+    """
+
+    calibrate: str
+    pictures: Count
+    ranges: str
+    steps: Count
+    layers: Count  # convolutions and products in 8 bits
+    wide: list[str]  # those that are not: as asked, by a rule, or as the backend has no such step
+    why_wide: dict[str, str]
+    float_operations: list[str]  # of the backend's own graph, between the steps
+    checked: str
+    disk_bytes: Count  # of the file that the weights are in; of one that was made, or would be
+
+
+class Score(TypedDict, total=False):
+    """The answers to pictures that calibrated nothing, beside plain torch's in float32.
+
+    `agree` counts the same top class. Where the pictures have labels, `top1` and `top5` count right answers and `plain`
+    the same of float32; `lost` are right in float32 and wrong here, `gained` the reverse. `rms` is the RMS difference
+    of the logits over the RMS of float32's. `data` is a digest of pictures and labels.
+    """
+
+    pictures: Count
+    agree: Count
+    rms: NotNegative
+    labelled: bool
+    top1: Count
+    top5: Count
+    plain_top1: Count
+    plain_top5: Count
+    lost: Count
+    gained: Count
+    data: str
+    s: Seconds
 
 
 class Runtime(TypedDict, total=False):

@@ -10,6 +10,7 @@ Schema history (readers take old records, the writer writes the newest; tests/be
      the host's launches
   4  2026-11: the network that was built (`network`): where it is from, its weights' origin, classes, channels
   5  2026-11: several throughput windows (`windows`), of which `throughput` is the one of median rate; `flushed_watch`
+  6  2026-11: 8 bits: the choices and what came of them (`quantized`), the answers to further pictures (`score`)
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from bench.records.misfit import SHOWN, Misfit
 from bench.records.typed import hints_of, object_reader
 from kernels.cards.reading import LINE, lines_of, load_json, open_lines
 
-SCHEMA = 5
+SCHEMA = 6
 REASON = 300  # characters of the reason why a line is left out
 DIGITS = 18  # of the round of such a line
 # how `Record.line` begins, also where it was cut later
@@ -91,6 +92,8 @@ class Record:
     memory: parts.Memory = field(default_factory=parts.Memory)
     gate: dict[str, parts.Check] = field(default_factory=dict)  # before, during and after timing
     details: dict[str, Any] = field(default_factory=dict)  # what the variant really chose
+    quantized: parts.Quantized = field(default_factory=parts.Quantized)  # of 8 bits
+    score: parts.Score = field(default_factory=parts.Score)  # the answers to further pictures
     runtime: parts.Runtime = field(default_factory=parts.Runtime)
     attempts: list[parts.Attempt] = field(default_factory=list)  # earlier ones of this round
     input: parts.Input = field(default_factory=parts.Input)

@@ -22,7 +22,7 @@ from bench.machine.environment import ROOT
 from bench.machine.facts import Environment
 from bench.machine.provenance import sha_of
 from bench.plans.plan import Plan
-from bench.plans.settings import Settings, thread_variables
+from bench.plans.settings import EIGHT_BIT_SETTINGS, Settings, thread_variables
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.runs import process
@@ -53,7 +53,7 @@ OLDER_FILES = (
 )
 
 # Settings that came later than the first commits with a worker, which refuse those that they do not know.
-LATER = ("threads", "turns", "turn_s", "group_s")
+LATER = ("threads", "turns", "turn_s", "group_s", *EIGHT_BIT_SETTINGS)
 
 
 def interim_looks(rounds: int) -> list[int]:

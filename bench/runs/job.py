@@ -52,6 +52,8 @@ class CaseAnswer(Ended, total=False):
     memory: Json
     gate: Json
     details: Json
+    quantized: Json
+    score: Json
     runtime: Json
     input: Json
     weights: str

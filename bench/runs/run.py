@@ -15,7 +15,7 @@ from bench.paths import new_run_folder
 from bench.plans.axes import split_words
 from bench.plans.choose import Selection, check_input, check_plan, choose
 from bench.plans.plan import Plan
-from bench.plans.settings import settings_from
+from bench.plans.settings import PLAIN, settings_from
 from bench.plans.words import as_list
 from bench.records.baseline import baseline_of
 from bench.records.frame import load
@@ -119,7 +119,7 @@ def run(
     resume: bool = False,
     source: str = "photos",
     seed: int = 0,
-    **settings: float,
+    **settings: float | str,
 ) -> DataFrame:
     """Run cases and load their records: a row per case and round, as `bench.load` returns them; failures are rows too.
 
@@ -127,14 +127,15 @@ def run(
     `model` to `launch`, make a plan where none is given, else choose among its cases or take the place of its values,
     as on the command line: `bench.run(model="resnet18", variant=["eager", "compile"], batch=[1, 8])`. `cases` and
     `exclude` are globs of whole segments that narrow the cases. `weights`, `num_classes` and `in_channels` are what
-    models are built with; `device` is cpu, cuda or cuda:1; `settings` are samples, warmup, min_time, threads, or p99.
+    models are built with; `device` is cpu, cuda or cuda:1; `settings` are samples, warmup, min_time, threads, p99, or
+    of 8 bits calibrate, calibration_pictures, keep_wide, min_agreement.
 
     `output` is the folder of the records, a new one under results/local where none is given (`frame.attrs["folder"]`
     says which); `rounds` are passes over the cases. With `resume` only what is missing in `output` runs. Raises as
     `sweep_of`, PlanError for an invalid plan, StoreError for a folder that cannot be written or whose records may not
     be joined, ArgumentError for an invalid number or word.
     """
-    unknown = settings.keys() - {"samples", "warmup", "min_time", "threads", "p99"}
+    unknown = settings.keys() - {*PLAIN, "warmup", "min_time", "p99"}
     if unknown:
         raise TypeError(f"run() got an unexpected keyword argument {min(unknown)!r}")
     if not isinstance(seed, int) or seed < 0:

@@ -67,6 +67,6 @@ def _described(module: ResNet | OutsideModel) -> dict[str, Any]:
     return facts
 
 
-def draw(count: int, image: int, channels: int, seed: int, source: Source) -> Tensor:
-    """Return pictures for a model as a float32 batch [count, channels, image, image] on the CPU."""
-    return as_channels(pictures(count, image, seed=seed, source=source), channels)
+def draw(count: int, image: int, channels: int, seed: int, source: Source, first: int = 0) -> Tensor:
+    """Return pictures `first` and on of a seed, for a model: float32 [count, channels, image, image] on the CPU."""
+    return as_channels(pictures(count, image, seed=seed, source=source, first=first), channels)

@@ -18,12 +18,14 @@ from torch import Tensor
 
 import resnet
 from bench.plans.case import Case
+from bench.plans.settings import Settings
 from bench.runs.job import CaseAnswer, LoadJob, RunJob
 from bench.worker.counting import count_work
 from bench.worker.measure.clock import Clock
 from bench.worker.models import Built, build_model, draw
 from bench.worker.reference import EXACT
 from bench.worker.truth import FLOAT32, LAYERS, Truth, make_truth
+from resnet.calibration import EIGHT_BITS, FIRST_PICTURE, Calibration, parse_wide
 from resnet.code import CodeError
 from resnet.inputs import Source, find_source
 from resnet.outside.sources import ModelError
@@ -40,6 +42,7 @@ class Material:
     source: Source
     built: Built
     batches: list[Tensor]  # [N, C, H, W] each
+    calibration: Calibration | None = None  # of a case in 8 bits
     example: Tensor | None = None  # on the device; the variant was prepared with it
 
     def provenance(self) -> CaseAnswer:
@@ -52,11 +55,13 @@ class Material:
         """Prepare the variant with `example`, by default the first batch, on the device."""
         case = self.case
         self.example = self.batches[0].to(self.device) if example is None else example
-        return resnet.prepare(case.variant, self.built.module, self.example, case.precision, case.launch)
+        return resnet.prepare(
+            case.variant, self.built.module, self.example, case.precision, case.launch, self.calibration
+        )
 
     def release(self) -> None:
         """Free everything: nothing can be prepared after this."""
-        del self.built, self.batches, self.example
+        del self.built, self.batches, self.example, self.calibration
 
 
 def build_material(job: RunJob[Any] | LoadJob, count: int, batch: int) -> Material:
@@ -64,7 +69,17 @@ def build_material(job: RunJob[Any] | LoadJob, count: int, batch: int) -> Materi
     case, source = job.case, find_source(job.source)
     built = build_model(case.model, job.build, job.seed, source, case.image)
     drawn = draw(count, case.image, built.channels, job.seed, source)
-    return Material(case, job.device, source, built, list(drawn.split(batch)))
+    calibration = None
+    if case.precision in EIGHT_BITS:
+        settings = job.settings if isinstance(job, RunJob) else Settings()
+        calibration = draw_calibration(settings, case.image, built.channels, job.seed, source)
+    return Material(case, job.device, source, built, list(drawn.split(batch)), calibration)
+
+
+def draw_calibration(settings: Settings, image: int, channels: int, seed: int, source: Source) -> Calibration:
+    """Draw the pictures of a calibration, which are others than those of any batch."""
+    drawn = draw(settings.calibration_pictures, image, channels, seed, source, FIRST_PICTURE)
+    return Calibration(drawn, settings.calibrate, parse_wide(settings.keep_wide))
 
 
 def job_material(job: RunJob[Any]) -> Material:

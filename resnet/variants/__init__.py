@@ -1,8 +1,8 @@
 """The ways of running a ResNet, as a table, and the one function that prepares any of them.
 
 Imports the standard library alone: the parent process plans from this table without torch. A variant is a row here and
-a module beside this file, of the same name with `_` for `-`, which `prepare` imports and calls; or a function from
-outside, `module:function` (`resnet.variants.outside`).
+a module beside this file, of the same name with `_` for `-`, whose `prepare` is called, or `prepare_quantized` for 8
+bits; or a function from outside, `module:function` (`resnet.variants.outside`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from resnet.cache import check_compile_cache
+from resnet.calibration import EIGHT_BITS, Calibration
 from resnet.code import Unserved, find_code
 from resnet.names import canonical_outside, is_outside
 from resnet.onnx.libraries import CUDA_LIBRARY, TENSORRT_LIBRARY, library_folders
@@ -231,13 +232,21 @@ def missing(variant: Variant, device: str) -> str | None:
     return None
 
 
-def prepare(name: str, model: nn.Module, example: Tensor, precision: str, launch: str = "stream") -> Runner:
+def prepare(
+    name: str,
+    model: nn.Module,
+    example: Tensor,
+    precision: str,
+    launch: str = "stream",
+    calibration: Calibration | None = None,
+) -> Runner:
     """Prepare the variant `name` to run `model` on inputs shaped like `example`.
 
     `model` is a float32 module in eval mode, which is not changed: one of this project's ResNets, or any that turns
     [N, C, H, W] into logits [N, classes], where the variant takes it. `example` is a float32 batch [N, C, H, W] on the
     device to run on. This process's torch flags are set for the precision (`runner.set_torch_flags`). Call the runner
-    under torch.no_grad().
+    under torch.no_grad(). `calibration` is for 8 bits, which without it are calibrated on `example`; their Runner is a
+    `resnet.quant.steps.QuantizedRunner`.
 
     Raises ValueError for an unknown variant and, as its subclass Unserved, for a combination that the table refuses,
     with its reason, and RuntimeError with the pip line where a package is missing. Code from outside, named
@@ -269,5 +278,10 @@ def prepare(name: str, model: nn.Module, example: Tensor, precision: str, launch
         if is_outside(name):
             return prepare_outside(name, model, example, precision, launch)
         module = importlib.import_module(f"resnet.variants.{variant.module}")
-        runner: Runner = module.prepare(model, example, precision, launch)
+        runner: Runner
+        if precision in EIGHT_BITS:
+            calibration = calibration or Calibration(example.cpu())
+            runner = module.prepare_quantized(model, example, precision, launch, calibration)
+        else:
+            runner = module.prepare(model, example, precision, launch)
     return runner

@@ -30,6 +30,7 @@ BROUGHT = {
     3: {"gpu_how", "gpu_stop", "flushed_gpu_stop"},
     4: {"network"},
     5: {"windows", "flushed_watch"},
+    6: {"quantized", "score"},
 }
 
 

@@ -1,0 +1,41 @@
+"""The choices of a network in 8 bits, as the command line has them. The standard library alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+EIGHT_BITS = ("int8", "fp8")
+
+# Ways of choosing the range of an activation that 8 bits cover, from its values on the calibration's pictures.
+METHODS: Mapping[str, str] = {
+    "minmax": "from the least to the largest value",
+    "percentile": "all but the outermost values, one in 100,000",
+    "entropy": "the least Kullback-Leibler divergence of the rounded values' histogram from the values'",
+    "mse": "the least mean squared error of rounding and clipping",
+}
+METHOD, PICTURES = "mse", 64  # the defaults
+# The first picture of a seed that calibrates: none before it does, so that a case is judged on others.
+FIRST_PICTURE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What an 8-bit variant is prepared with: pictures that no answer is judged on, and two choices.
+
+    `pictures` is a float32 batch [N, C, H, W] on the CPU, `method` a key of METHODS. `keep_wide` names the model's
+    convolutions and classifier (`layer4.2.conv3`, `fc`) that stay in the precision around the 8 bits.
+    """
+
+    pictures: Tensor
+    method: str = METHOD
+    keep_wide: tuple[str, ...] = ()
+
+
+def parse_wide(words: str) -> tuple[str, ...]:
+    """Return the layers of a setting `keep_wide`: names that commas separate."""
+    return tuple(dict.fromkeys(name.strip() for name in words.split(",") if name.strip()))

@@ -1,0 +1,188 @@
+"""A folded ResNet as steps: in float, which calibration looks at, and in 8 bits, on grids and with integer weights."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from resnet.model import Block, ResNet
+from resnet.quant.steps import CODES, Grid, Step, Taps, Term, Weight
+
+INPUT, LOGITS = "input", "fc"  # names of the pictures and of the logits
+
+Ranges = Mapping[str, tuple[float, float]]  # the least and largest value of each activation that 8 bits cover
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """The formats of a backend: codes of activations and weights, and the largest weight code.
+
+    Activations in uint8 have a zero point where they may be negative; in int8 and e4m3 none. `largest` is under 127
+    where a CPU's 16-bit sums of products would overflow.
+    """
+
+    activations: Literal["uint8", "int8", "e4m3"]
+    weights: Literal["int8", "e4m3"] = "int8"
+    largest: float = 127
+
+
+def float_steps(folded: ResNet, merged: bool) -> tuple[Step, ...]:
+    """Return the steps of a folded model (`resnet.fold`) in float, each rounding point of 8 bits the end of a step.
+
+    With `merged` a block's last convolution and its sum are one step, which rounds once; otherwise each rounds. The
+    activation of a step is named after the last of the modules that it computes: `layer1.0.conv1`, `layer1.0.add`.
+    """
+    return tuple(_steps(folded, merged))
+
+
+def run_steps(steps: Sequence[Step], pictures: Tensor) -> Taps:
+    """Run steps on pictures [N, C, H, W], in their dtype, every result rounded to its grid if it has one.
+
+    `activations` are values, not codes. In float32 it simulates a backend to within a code here and there, fast.
+    """
+    values: dict[str, Tensor] = {INPUT: pictures}
+    for step in steps:
+        value = step.value(values)
+        if step.output is not None:
+            value = step.output.values(step.output.codes(value)).to(pictures)
+        values[step.name] = value
+    return Taps(values, values[steps[-1].name])
+
+
+def quantize(steps: Sequence[Step], ranges: Ranges, scheme: Scheme, wide: Collection[str] = ()) -> tuple[Step, ...]:
+    """Return float steps in 8 bits: pictures rounded first, every activation on the grid of its range.
+
+    Layers in `wide` keep their weights in float; they read and write grids all the same, but for the last. The mean
+    over the pixels and the logits stay in float. Biases are rounded to the grid of the products, as int32 sums are.
+    Raises ValueError for a name in `wide` that is no layer.
+    """
+    layers = [weight.module for step in steps for weight in step.weights]
+    if unknown := sorted(set(wide) - set(layers)):
+        raise ValueError(f"no layer is called {unknown[0]}; there are {', '.join(layers)}")
+    grids = {name: grid(*ranges[name], scheme) for name in (INPUT, *(step.name for step in steps)) if name in ranges}
+    codes = f"{INPUT}.codes"
+    result = [Step(codes, (Term(INPUT),), grids[INPUT])]
+    for step in steps:
+        output = None if step.pool == "mean" or step.name == LOGITS else grids[step.name]
+        terms = tuple(
+            replace(
+                term,
+                source=codes if term.source == INPUT else term.source,
+                weight=term.weight
+                if term.weight is None or term.weight.module in wide
+                else _rounded(term.weight, scheme),
+            )
+            for term in step.terms
+        )
+        result.append(replace(step, terms=terms, output=output, bias=_bias(step, terms, grids)))
+    return tuple(result)
+
+
+def grid(low: float, high: float, scheme: Scheme) -> Grid:
+    """Return the grid that covers a range; zero is always one of its values."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    least, largest, _ = CODES[scheme.activations]
+    if scheme.activations != "uint8":
+        return Grid(scheme.activations, max(-low, high) / largest or 1.0)
+    scale = (high - low) / (largest - least) or 1.0
+    return Grid(scheme.activations, scale, round(-low / scale))
+
+
+def _steps(model: ResNet, merged: bool) -> Iterator[Step]:
+    yield Step(
+        "conv1",
+        (_conv(INPUT, "conv1", model.conv1),),
+        None,
+        _of(model.conv1),
+        relu=not model.preact,
+        modules=("conv1",),
+    )
+    yield Step("maxpool", (Term("conv1"),), None, pool="max_zeros" if model.preact else "max", modules=("maxpool",))
+    x = "maxpool"
+    for number, stage in enumerate((model.layer1, model.layer2, model.layer3, model.layer4), 1):
+        for index, block in enumerate(stage):
+            for step in _block(f"layer{number}.{index}", cast(Block, block), x, model.preact, merged):
+                yield step
+                x = step.name
+    if model.preact:
+        yield Step("post_bn", (_norm(x, model.post_bn),), None, modules=("post_bn",))
+        x = "post_bn"
+    yield Step("avgpool", (Term(x),), None, pool="mean", modules=("avgpool",))
+    weight = Weight("fc", model.fc.weight.detach(), torch.ones(model.fc.out_features, dtype=torch.float64))
+    yield Step(LOGITS, (Term("avgpool", weight),), None, model.fc.bias.detach().double(), modules=("fc",))
+
+
+def _block(name: str, block: Block, x: str, preact: bool, merged: bool) -> Iterator[Step]:
+    """Yield the steps of a block that reads `x`; the last is its result."""
+    entry = x
+    if preact and isinstance(block.preact_bn, nn.BatchNorm2d):
+        entry = f"{name}.preact_bn"
+        yield Step(entry, (_norm(x, block.preact_bn),), None, modules=(entry,))
+    y = entry
+    *inner, (last_name, last) = [(f"{name}.{part}", conv) for part, conv in block.convs()]
+    for part, conv in inner:
+        yield Step(part, (_conv(y, part, conv),), None, _of(conv), relu=True, modules=(part,))
+        y = part
+    added: Term | None = None
+    shortcut = block.downsample
+    projections = [m for m in shortcut.modules() if isinstance(m, nn.Conv2d)] if shortcut is not None else []
+    if projections:
+        part = f"{name}.downsample.0"
+        source = entry if preact and block.projects else x
+        yield Step(part, (_conv(source, part, projections[0]),), None, _of(projections[0]), modules=(part,))
+        added = Term(part)
+    elif shortcut is not None:
+        pools = [cast(int, m.stride) for m in shortcut.modules() if isinstance(m, nn.MaxPool2d)]
+        pads = [m for m in shortcut.modules() if isinstance(m, nn.ZeroPad3d)]
+        added = Term(x, stride=pools[0] if pools else 1, channels=last.out_channels if pads else 0)
+    total, relu = f"{name}.add", not preact
+    product = _conv(y, last_name, last)
+    if added is None:
+        yield Step(last_name, (product,), None, _of(last), relu=relu, modules=(last_name,))
+    elif merged:
+        yield Step(total, (product, added), None, _of(last), relu=relu, modules=(last_name, total))
+    else:
+        yield Step(last_name, (product,), None, _of(last), modules=(last_name,))
+        yield Step(total, (Term(last_name), added), None, relu=relu, modules=(total,))
+
+
+def _conv(source: str, name: str, conv: nn.Conv2d) -> Term:
+    weight = Weight(name, conv.weight.detach(), torch.ones(conv.out_channels, dtype=torch.float64))
+    return Term(source, weight, conv.stride[0], cast("tuple[int, int]", conv.padding)[0], conv.groups)
+
+
+def _of(conv: nn.Conv2d) -> Tensor | None:
+    return None if conv.bias is None else conv.bias.detach().double()
+
+
+def _norm(source: str, norm: nn.BatchNorm2d) -> Term:
+    mean, variance = cast(Tensor, norm.running_mean).double(), cast(Tensor, norm.running_var).double()
+    scale = norm.weight.detach().double() / torch.sqrt(variance + norm.eps)
+    return Term(source, scale=scale, shift=norm.bias.detach().double() - mean * scale, relu=True)
+
+
+def _rounded(weight: Weight, scheme: Scheme) -> Weight:
+    """Return a weight in the scheme's codes, each output channel scaled to its largest value."""
+    values = weight.codes.double()
+    _, most, dtype = CODES[scheme.weights]
+    limit = min(scheme.largest, most)
+    scale = values.abs().flatten(1).amax(1) / limit
+    scale = torch.where(scale > 0, scale, 1.0)
+    codes = values / scale.reshape(-1, *[1] * (values.dim() - 1))
+    return Weight(weight.module, (codes.round() if dtype == torch.int8 else codes).to(dtype), scale)
+
+
+def _bias(step: Step, terms: Sequence[Term], grids: Mapping[str, Grid]) -> Tensor | None:
+    """Return a step's bias, rounded to the grid of its one 8-bit product if it has one."""
+    products = [term for term in terms if term.weight is not None and not term.weight.wide]
+    source = INPUT if products and products[0].source == f"{INPUT}.codes" else products[0].source if products else ""
+    if step.bias is None or len(products) != 1 or source not in grids or grids[source].kind == "e4m3":
+        return step.bias
+    weight = products[0].weight
+    assert weight is not None
+    unit = weight.scale * grids[source].scale
+    return (step.bias / unit).round() * unit
