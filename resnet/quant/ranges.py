@@ -10,8 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -23,13 +26,15 @@ from resnet.quant.steps import CODES, Grid, Step, Term
 
 BINS = 8192  # on each side of zero: 16 or more for each level of 8 bits
 OUTERMOST = 1e-5  # share of the values that `percentile` leaves out
-# Pictures in one forward pass. It bounds the memory, and other counts are computed with other roundings.
-CHUNK = 4
+# Pictures in one forward pass, and the most of them at once. They bound the memory; other counts of pictures and of
+# cores in one pass are computed with other roundings.
+CHUNK, AT_ONCE = 2, 8
 RECIPE = 1  # raise it where the same values give other ranges than before
 # The search: ranges this much narrower than the widest, and then as many between the neighbours of the best.
 _COARSE, _FINE = [2.0 ** (-step / 8) for step in range(64)], [2.0 ** (step / 64) for step in range(-7, 8)]
 
 Cost = Callable[[Grid], float]
+S, T = TypeVar("S"), TypeVar("T")
 
 
 class Histogram:
@@ -44,6 +49,7 @@ class Histogram:
         self.low, self.high, self.zeros = math.inf, -math.inf, 0
         self._counts = torch.zeros(2 * BINS, dtype=torch.int64)
         self._exponent = -60  # values are less than 2 to this
+        self._lock = Lock()
 
     def add(self, values: Tensor) -> None:
         """Count the values of a float tensor. Raises ValueError for one that is not finite."""
@@ -51,16 +57,17 @@ class Histogram:
         low, high = (float(end) for end in flat.aminmax())
         if not math.isfinite(low) or not math.isfinite(high):
             raise ValueError("an activation is not finite in float32 on the calibration's pictures")
-        self.low, self.high = min(low, self.low), max(high, self.high)
-        for _ in range(math.frexp(max(-low, high))[1] - self._exponent):
-            self._exponent += 1
-            pairs = self._counts.reshape(-1, 2).sum(1)
-            self._counts = torch.nn.functional.pad(pairs, (BINS // 2, BINS // 2))
-        bins = (flat * (1 / self._width)).floor_().to(torch.int32).add_(BINS)
-        self._counts += torch.bincount(bins, minlength=2 * BINS)
-        zeros = flat.numel() - int(torch.count_nonzero(flat))
-        self.zeros += zeros
-        self._counts[BINS] -= zeros
+        with self._lock:
+            self.low, self.high = min(low, self.low), max(high, self.high)
+            for _ in range(math.frexp(max(-low, high))[1] - self._exponent):
+                self._exponent += 1
+                pairs = self._counts.reshape(-1, 2).sum(1)
+                self._counts = torch.nn.functional.pad(pairs, (BINS // 2, BINS // 2))
+            bins = (flat * (1 / self._width)).floor_().to(torch.int32).add_(BINS)
+            self._counts += torch.bincount(bins, minlength=2 * BINS)
+            zeros = flat.numel() - int(torch.count_nonzero(flat))
+            self.zeros += zeros
+            self._counts[BINS] -= zeros
 
     @property
     def _width(self) -> float:
@@ -93,32 +100,56 @@ def choose(histogram: Histogram, method: str, scheme: Scheme) -> tuple[float, fl
     return _search(lambda candidate: cost(candidate, middles, counts), low, high, together, scheme)
 
 
+def on_cores(function: Callable[[S], T], items: Iterable[S]) -> list[T]:
+    """Return what a function makes of each item, in order; as many run at once as torch has threads, AT_ONCE at most.
+
+    Each runs on one core, without gradients: convolutions shared among cores sum in an order that their number decides.
+    """
+    threads = torch.get_num_threads()
+
+    def run(item: S) -> T:
+        torch.set_num_threads(1)
+        with torch.no_grad():
+            return function(item)
+
+    try:
+        with ThreadPoolExecutor(min(threads, AT_ONCE)) as pool:
+            return list(pool.map(run, items))
+    finally:
+        torch.set_num_threads(threads)
+
+
 def observe(steps: Sequence[Step], pictures: Tensor) -> dict[str, Histogram]:
     """Return the histogram of every activation of float steps on pictures [N, C, H, W]."""
     histograms = {name: Histogram() for name in (INPUT, *(step.name for step in steps))}
-    with torch.no_grad():
-        for chunk in pictures.split(CHUNK):
-            for name, values in run_steps(steps, chunk).activations.items():
-                histograms[name].add(values)
+
+    def count(chunk: Tensor) -> None:
+        for name, values in run_steps(steps, chunk).activations.items():
+            histograms[name].add(values)
+
+    on_cores(count, pictures.split(CHUNK))
     return histograms
+
+
+def choose_all(histograms: Mapping[str, Histogram], method: str, scheme: Scheme) -> Ranges:
+    """Return the ranges of activations by name, each by `choose`."""
+    chosen = on_cores(lambda histogram: choose(histogram, method, scheme), histograms.values())
+    return dict(zip(histograms, chosen, strict=True))
 
 
 def calibrate(steps: Sequence[Step], calibration: Calibration, scheme: Scheme) -> Ranges:
     """Return the range of every activation of float steps, read from the cache where they are known.
 
-    The same steps, pictures and method have the same ranges to the last bit on the same kind of CPU with the same torch,
-    whose number of threads does not matter as far as its convolutions sum in an order of their own.
+    The same steps, pictures and method have the same ranges, to the last bit, on the same kind of CPU with the same
+    torch, whatever the number of threads.
     """
     capability = torch.backends.cpu.get_cpu_capability()
     facts = [RECIPE, calibration.method, scheme.activations, torch.__version__, capability]
     key = f"ranges {facts} {_steps_digest(steps)} {_tensors_digest([calibration.pictures])}"
 
     def write(path: Path) -> None:
-        chosen = {
-            name: choose(histogram, calibration.method, scheme)
-            for name, histogram in observe(steps, calibration.pictures).items()
-        }
-        path.write_text(json.dumps(chosen))
+        seen = observe(steps, calibration.pictures)
+        path.write_text(json.dumps(choose_all(seen, calibration.method, scheme)))
 
     path, _ = cached_file(key, ".json", write)
     return {name: (low, high) for name, (low, high) in json.loads(path.read_text()).items()}

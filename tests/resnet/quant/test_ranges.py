@@ -9,7 +9,7 @@ from resnet.calibration import METHODS, Calibration
 from resnet.fold import fold
 from resnet.model import ResNet
 from resnet.quant.network import Scheme, float_steps, grid, quantize, run_steps
-from resnet.quant.ranges import BINS, Histogram, calibrate, choose, digest, observe
+from resnet.quant.ranges import BINS, Histogram, calibrate, choose, choose_all, digest, observe
 
 UINT8, INT8, E4M3 = Scheme("uint8"), Scheme("int8"), Scheme("e4m3", "e4m3")
 
@@ -130,7 +130,8 @@ def test_ranges_are_cached_and_deterministic(
             patch.setattr("resnet.quant.ranges.observe", None)  # what is cached is not observed again
             assert calibrate(steps, Calibration(pictures, "minmax"), UINT8) == first
         torch.set_num_threads(2)
-        anew = {name: choose(seen, "minmax", UINT8) for name, seen in observe(steps, pictures).items()}
+        anew = choose_all(observe(steps, pictures), "minmax", UINT8)
+        assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
     assert digest(anew) == digest(first)
@@ -148,6 +149,6 @@ def test_a_network_in_8_bits_on_chosen_ranges_is_near_the_float_one(network: Res
     seen = observe(steps, pictures[:4])
     exact = run_steps(steps, pictures[4:]).logits
     for scheme, most in ((UINT8, 0.25), (INT8, 0.4), (E4M3, 0.5)):
-        ranges = {name: choose(histogram, "mse", scheme) for name, histogram in seen.items()}
+        ranges = choose_all(seen, "mse", scheme)
         off = run_steps(quantize(steps, ranges, scheme), pictures[4:]).logits - exact
         assert 0 < float(off.norm() / (exact - exact.mean(0)).norm()) < most
