@@ -34,7 +34,8 @@ RECIPE = 1  # raise it where the same values give other ranges than before
 _COARSE, _FINE = [2.0 ** (-step / 8) for step in range(64)], [2.0 ** (step / 64) for step in range(-7, 8)]
 
 Cost = Callable[[Grid], float]
-S, T = TypeVar("S"), TypeVar("T")
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 class Histogram:
