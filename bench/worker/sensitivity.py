@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from math import ceil
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -41,7 +41,7 @@ def measure_sensitivity(job: SensitivityJob, notify: Notify = lambda stage: None
     built = build_model(job.case.model, job.build, job.seed, source, job.case.image)
     if not isinstance(built.module, ResNet):
         raise ModelError(f"{job.case.model} is none of this project's ResNets, whose layers alone can be simulated")
-    scheme = scheme_of(job.formats)
+    scheme = quant.SCHEMES[job.formats]
     # as the backends do: oneDNN and the fused kernels add before they round, in uint8 ONNX Runtime after
     steps = float_steps(cast(ResNet, fold(built.module)), merged=job.formats != "uint8")
     calibration = draw_calibration(job.settings, job.case.image, built.channels, job.seed, source)
@@ -79,13 +79,6 @@ def measure_sensitivity(job: SensitivityJob, notify: Notify = lambda stage: None
             **answer,
         },
     )
-
-
-def scheme_of(formats: str) -> Scheme:
-    """Return the formats whose activations have a name of `resnet.quant.steps.CODES`."""
-    if formats == "e4m3":
-        return Scheme("e4m3", "e4m3")
-    return Scheme(cast(Literal["uint8", "int8"], formats))
 
 
 def by_layer(steps: Sequence[Step], ranges: Ranges, scheme: Scheme, pictures: Tensor) -> Effects:

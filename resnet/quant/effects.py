@@ -23,6 +23,13 @@ from resnet.quant.ranges import CHUNK, calibrate, on_cores, steps_digest, tensor
 from resnet.quant.steps import Step, Term, Weight
 
 FLOAT, WHOLE = "float", "8 bits"  # names of the network in float, and of the one with every layer in 8 bits
+# The formats that are simulated, by those of activations: a CPU's, with zero points, and a GPU's.
+SCHEMES: Mapping[str, Scheme] = {
+    "uint8": Scheme("uint8", mean=True),
+    "int8": Scheme("int8"),
+    "e4m3": Scheme("e4m3", "e4m3"),
+}
+DEVICE_FORMATS = {"cpu": "uint8", "cuda": "int8"}  # of int8
 RECIPE = 1  # raise it where the same layers rank in another order than before
 RANKING_PICTURES = 16  # of a calibration, for the ranking behind a number of layers to keep wide
 
@@ -33,13 +40,6 @@ class Effect:
 
     top: list[int]
     squares: list[float]
-
-
-def scheme_of(precision: str, device: str) -> Scheme:
-    """Return the formats that 8 bits mostly have on a device: a CPU's uint8 with zero points, a GPU's int8 or e4m3."""
-    if precision == "fp8":
-        return Scheme("e4m3", "e4m3")
-    return Scheme("uint8") if device == "cpu" else Scheme("int8")
 
 
 def layers_of(steps: Sequence[Step]) -> list[str]:
@@ -114,11 +114,10 @@ def effects(
 
 
 def most_sensitive(steps: Sequence[Step], ranges: Ranges, scheme: Scheme, pictures: Tensor) -> list[str]:
-    """Return the layers in the order of what keeping each wide, alone, takes off the error: the most first."""
-    whole = quantize(steps, ranges, scheme)
-    wide = {name: one_wide(steps, whole, name) for name in layers_of(steps)}
-    found = effects(steps, {WHOLE: whole, **wide}, pictures, [WHOLE])
-    return sorted(layers_of(steps), key=lambda name: sum(found[name].squares))
+    """Return the layers in the order of their error alone in 8 bits, the largest first."""
+    whole, layers = quantize(steps, ranges, scheme), layers_of(steps)
+    found = effects(steps, {layer: one_quantized(steps, whole, layer) for layer in layers}, pictures)
+    return sorted(layers, key=lambda layer: -sum(found[layer].squares))
 
 
 def name_wide(model: nn.Module, calibration: Calibration, precision: str, device: str) -> Calibration:
@@ -129,14 +128,14 @@ def name_wide(model: nn.Module, calibration: Calibration, precision: str, device
     """
     if len(calibration.keep_wide) != 1 or not calibration.keep_wide[0].isdecimal():
         return calibration
-    number = int(calibration.keep_wide[0])
+    number, formats = int(calibration.keep_wide[0]), "e4m3" if precision == "fp8" else DEVICE_FORMATS[device]
     if not isinstance(model, ResNet):
         raise ValueError(f"the {number} most sensitive layers are known of this project's ResNets alone: name layers")
-    steps, scheme = float_steps(cast(ResNet, fold(model)), merged=False), scheme_of(precision, device)
+    steps, scheme = float_steps(cast(ResNet, fold(model)), merged=False), SCHEMES[formats]
     if number > len(layers_of(steps)):
         raise ValueError(f"{number} layers cannot be kept wide: the model has {len(layers_of(steps))}")
     pictures = calibration.pictures[:RANKING_PICTURES]
-    facts = [RECIPE, calibration.method, precision, device, torch.__version__, torch.backends.cpu.get_cpu_capability()]
+    facts = [RECIPE, calibration.method, formats, torch.__version__, torch.backends.cpu.get_cpu_capability()]
 
     def write(path: Path) -> None:
         path.write_text(json.dumps(most_sensitive(steps, calibrate(steps, calibration, scheme), scheme, pictures)))
