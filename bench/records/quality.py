@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bench.plans.settings import Settings
-from bench.records.fields import Score
+from bench.records.fields import Check, Score
 from bench.records.record import Record
 from bench.records.same import Key, group_key
 from bench.stats import paired_interval, share_interval
@@ -84,7 +84,7 @@ def accuracy(score: Score, count: Literal["top1", "top5", "plain_top1"] = "top1"
 
 def loss(score: Score) -> Share | None:
     """Return float32's accuracy less the case's on the same pictures, paired; None without labels."""
-    pictures, lost, gained = (score.get(name) for name in ("pictures", "lost", "gained"))
+    pictures, lost, gained = score.get("pictures"), score.get("lost"), score.get("gained")
     if not score.get("labelled") or not pictures or lost is None or gained is None or lost + gained > pictures:
         return None
     return Share((lost - gained) / pictures, *paired_interval(lost, gained, pictures), pictures)
@@ -133,17 +133,21 @@ def _rank(record: Record) -> tuple[bool, int]:
 
 def derived_values(record: Record) -> dict[str, Any]:
     """Return the values of COLUMNS that are computed."""
-    quantized, score = record.quantized, record.score
     checks = [check for check in record.gate.values() if "code_distance" in check]
-    worst = max(checks, key=lambda check: check["code_distance"], default={})
-    values: dict[str, Any] = {"disk_bytes": disk_bytes(record), "code_worst": worst.get("code_worst")}
-    values["code_distance"] = worst.get("code_distance")
+    worst = max(checks, key=lambda check: check["code_distance"], default=Check())
+    values: dict[str, Any] = {name: worst.get(name) for name in ("code_distance", "code_worst")}
     values["code_flips"] = max((check["code_flips"] for check in checks if "code_flips" in check), default=None)
-    values["wide"] = ", ".join(quantized.get("wide", ())) or None
-    values["float_operations"] = ", ".join(quantized.get("float_operations", ())) or None
+    values["wide"] = ", ".join(record.quantized.get("wide", ())) or None
+    values["float_operations"] = ", ".join(record.quantized.get("float_operations", ())) or None
+    return values | {"disk_bytes": disk_bytes(record)} | score_values(record.score)
+
+
+def score_values(score: Score) -> dict[str, float | None]:
+    """Return the shares of a score, each with the ends of its interval; None where it has none."""
     shares = {"agreement": agreement(score), "accuracy": accuracy(score), "accuracy_loss": loss(score)}
+    values: dict[str, float | None] = {}
     for name, share in shares.items():
-        if share:
-            values |= {name: share.value, f"{name}_low": share.low, f"{name}_high": share.high}
+        numbers = (share.value, share.low, share.high) if share else (None, None, None)
+        values |= dict(zip((name, f"{name}_low", f"{name}_high"), numbers, strict=True))
     top5 = accuracy(score, "top5")
-    return values | {"accuracy_top5": top5 and top5.value}
+    return values | {"accuracy_top5": top5.value if top5 else None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.records import quality
 from bench.records.record import Record
 from bench.records.speed import share_of_others
 from bench.report.answer import (
@@ -61,7 +62,19 @@ def _row_as_json(row: Row) -> dict[str, Any]:
     values = {"case": row.case.name, "rounds": row.rounds}
     for view in VIEWS.values():
         values |= {column.key: column.value(row) for column in view.columns}
-    against = row.against
+    against, over_float32, quantized = row.against, row.against_float32, row.quantized
+    values |= quality.score_values(row.score) | {
+        "vs_fp32": over_float32 and over_float32.ratio.value,
+        "vs_fp32_low": over_float32 and over_float32.ratio.low,
+        "vs_fp32_high": over_float32 and over_float32.ratio.high,
+        "vs_fp32_of": over_float32 and over_float32.baseline.name,
+        "score_pictures": row.score.get("pictures"),
+        "calibrate": quantized.get("calibrate"),
+        "calibration_pictures": quantized.get("pictures"),
+        "layers_8bit": quantized.get("layers"),
+        "layers_wide": ", ".join(quantized["wide"]) if "wide" in quantized else None,
+        "checked": quantized.get("checked"),
+    }
     return values | {
         "p50_half_width": row.noise,
         "p50_half_width_target": row.noise_target,

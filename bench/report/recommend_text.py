@@ -9,11 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bench.report.cells import MIB
 from bench.report.recommend import OBJECTIVES, Assessment, Choice
 from bench.report.recommend_groups import Group, pareto_front
 from bench.report.recommend_runs import SHOWN, describe_case, useful_runs
 from bench.report.rows import Row
-from bench.report.views import CASE, DISTURBED, ENERGY, IMAGES_PER_S, MEMORY, MIB, P50, P99, P99_BOUND, SAMPLES, TOP1
+from bench.report.views import CASE, DISTURBED, ENERGY, IMAGES_PER_S, MEMORY, P50, P99, P99_BOUND, SAMPLES, TOP1
 from bench.text import WORDS, digits, grid, plural
 
 COLUMNS = (

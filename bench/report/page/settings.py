@@ -21,11 +21,11 @@ from bench.records import same
 from bench.records.record import Record
 from bench.records.store import read_folders
 from bench.report.answer import Contest, contests_of
+from bench.report.cells import times_eager
 from bench.report.evidence import describe_reliability
 from bench.report.exported import summary_as_json
 from bench.report.markdown import describe_machine
 from bench.report.rows import Row, rows_from_records
-from bench.report.views import times_eager
 from bench.text import at_pixels
 from resnet.archs import Spec
 from resnet.names import is_outside
