@@ -61,10 +61,16 @@ class Share:
     pictures: int
 
     def percent(self) -> str:
-        """Return it as `83 (78 to 87)`; with a decimal where the interval is narrow."""
-        places = 0 if self.high - self.low > 0.02 else 1
+        """Return a share as `83 % (78 to 87)`; with a decimal where the interval is narrow."""
+        return self._in_percent(0 if self.high - self.low > 0.02 else 1, " %")
+
+    def points(self) -> str:
+        """Return a difference as `0.8 percentage points (-0.4 to 2.1)`."""
+        return self._in_percent(1, " percentage points")
+
+    def _in_percent(self, places: int, unit: str) -> str:
         one, low, high = (f"{100 * value:.{places}f}" for value in (self.value, self.low, self.high))
-        return f"{one} ({low} to {high})"
+        return f"{one}{unit} ({low} to {high})"
 
 
 def is_eight_bits(record: Record) -> bool:
