@@ -15,13 +15,7 @@ GROWTH, MOST_STEPS = 1.1, 60  # up to 300 times as many pictures: what takes mor
 
 def describe_price(row: Row) -> str:
     """Return `agrees with float32 on 83 % (78 to 87) of 512 pictures`; of labelled ones also what it has right."""
-    agreement, right, loss = (value(row.score) for value in (quality.agreement, quality.accuracy, quality.loss))
-    if agreement is None:
-        return "has no score on record, so that what it costs is not known"
-    clauses = [f"agrees with float32 on {agreement.percent()} of {agreement.pictures:,} pictures"]
-    if right and loss:
-        clauses.append(f"has {right.percent()} right, {loss.points()} less than float32")
-    return " and ".join(clauses)
+    return quality.describe_score(row.score)
 
 
 def agreement_limit(row: Row, least: float) -> tuple[str, str]:

@@ -102,7 +102,7 @@ class Row:
 
     @property
     def is_eight_bits(self) -> bool:
-        return quality.is_eight_bits(self.records[0])
+        return quality.is_eight_bits(self.case)
 
     @property
     def quantized(self) -> Quantized:
