@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from bench.machine.environment import onnxruntime
 from bench.machine.facts import Environment
 from bench.machine.provenance import unreadable
+from bench.records import quality
 from bench.records.fields import Agreement, at
 from bench.records.record import GPU_HOW, Record
 from bench.records.record import SAMPLES as FIELDS
@@ -103,13 +104,14 @@ COLUMNS: dict[str, Column] = {
     "gate_rms_multiple": Column("float", "derived.rms_multiple", "worst RMS error, over plain torch's"),
     "gate_max_multiple": Column("float", "derived.max_multiple", "worst single error, over plain torch's"),
     "top1": Column("float", "derived.top1", "least share of pictures whose top class is the exact one"),
+    **{name: Column(*row) for name, row in quality.COLUMNS.items()},
     "energy_j_per_image": Column("float", "derived.j_per_image", "J"),
     "temperature_c": Column("float", "derived.temperature_c", "degrees Celsius: the hottest of the energy window"),
     "seed": Column("int", "seed", "of weights and pictures"),
     "plan": Column("word", "plan.name", ""),
     "plan_digest": Column("word", "plan.digest", ""),
     "weights": Column("word", "weights", "digest"),
-    "weights_from": Column("word", "network.weights", "synthetic (from the seed), file (a checkpoint), own"),
+    "weights_from": Column("word", "network.weights", "synthetic (from the seed), trained (digits), file, own"),
     "origin": Column("word", "network.origin", "package that has the model's code, with the version"),
     "num_classes": Column("int", "network.num_classes", "of the model: its logits"),
     "in_channels": Column("int", "network.in_channels", "of the model: of a picture"),
@@ -263,7 +265,7 @@ def _quantile_places(n: int, p: float) -> tuple[int, int, int] | None:
 def _derived(record: Record) -> dict[str, Any]:
     """Return the values that are computed from several fields, or from several values of one."""
     hottest = max(record.energy.get("temperature_c", ()), default=None)
-    derived: dict[str, Any] = {"attempts": len(record.attempts), "temperature_c": hottest}
+    derived = quality.derived_values(record) | {"attempts": len(record.attempts), "temperature_c": hottest}
     derived["other_work"] = share_of_others(record)
     if record.status == "ok" and record.throughput:
         derived["images_per_s"] = images_per_second(record)

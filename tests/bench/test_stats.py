@@ -6,7 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from bench.stats import LEAST_ROUNDS, _rank, is_precise, median_interval, noise, quantile, ratio, samples_needed
+from bench.stats import (
+    LEAST_ROUNDS,
+    _rank,
+    is_precise,
+    median_interval,
+    noise,
+    paired_interval,
+    quantile,
+    ratio,
+    samples_needed,
+    share_interval,
+)
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 6, 7, 10, 31, 100, 499, 500])
@@ -144,3 +155,31 @@ def test_the_ratio_at_the_end_covers_though_its_width_said_when_to_stop(between:
 def test_few_rounds_settle_nothing_however_alike() -> None:
     assert not is_precise([(1.0, 1.0)] * (LEAST_ROUNDS - 1), 0.02)
     assert is_precise([(1.0, 1.0)] * LEAST_ROUNDS, 0.02)
+
+
+@pytest.mark.parametrize("count", [0, 1, 50, 83, 100])
+def test_the_interval_of_a_share_is_the_exact_one(count: int) -> None:
+    exact = scipy_stats.binomtest(count, 100).proportion_ci(0.95, method="exact")
+    assert share_interval(count, 100) == pytest.approx((exact.low, exact.high))
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(120, 2000))
+def test_a_paired_difference_lies_in_its_interval_and_turns_with_its_pairs(lost: int, gained: int, total: int) -> None:
+    low, high = paired_interval(lost, gained, total)
+    assert -1 <= low <= (lost - gained) / total <= high <= 1
+    assert paired_interval(gained, lost, total) == pytest.approx((-high, -low))
+
+
+def test_no_pair_that_differs_is_no_proof_that_none_does() -> None:
+    z2 = 1.959964**2
+    assert paired_interval(0, 0, 64) == pytest.approx((-z2 / (64 + z2), z2 / (64 + z2)), abs=1e-6)
+
+
+def test_the_interval_of_a_paired_difference_covers_it() -> None:
+    draw, covered = random.Random(1), 0
+    for _ in range(400):
+        kinds = [draw.random() for _ in range(300)]
+        lost, gained = sum(kind < 0.03 for kind in kinds), sum(0.03 <= kind < 0.04 for kind in kinds)
+        low, high = paired_interval(lost, gained, 300)
+        covered += low <= 0.02 <= high
+    assert covered / 400 >= 0.92

@@ -158,7 +158,8 @@ NEWEST = [
             "host_resident_peak": 2000000000,
         },
         gate={
-            "before": CHECK | {"pictures": 16},
+            "before": CHECK
+            | {"pictures": 16, "code_distance": 0.500003, "code_worst": "layer1.0.add", "code_flips": 1.5e-06},
             "during": CHECK | {"max_multiple": 1.75, "pictures": 24},
             "after": CHECK | {"rms_multiple": 1.375, "top1": 0.9375, "pictures": 16},
         },

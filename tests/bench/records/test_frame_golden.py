@@ -51,3 +51,13 @@ def test_the_frame_of_the_newest_golden_record() -> None:
         *("NVIDIA H100 80GB HBM3", "580.95.05", "1.31.1"),
         16,
     )
+
+
+def test_the_price_of_a_precision_is_in_the_frame() -> None:
+    row = load(GOLDEN / f"schema{SCHEMA}.jsonl").iloc[0]
+    assert (row["disk_bytes"], row["layers_wide"], row["checked"]) == (26100000, "fc", "taps")
+    assert (row["code_distance"], row["code_worst"]) == (0.500003, "layer1.0.add")
+    assert row["agreement"] == 430 / 512
+    assert row["agreement_low"] < row["agreement"] < row["agreement_high"]
+    assert (row["accuracy"], row["accuracy_top5"], row["accuracy_loss"]) == (401 / 512, 470 / 512, 4 / 512)
+    assert row["accuracy_loss_low"] < 0 < row["accuracy_loss_high"]

@@ -1,0 +1,149 @@
+"""The price of a precision, as records have it: agreement with float32, right answers, what was lost, bytes on disk.
+
+A score is of pictures and weights, not of a batch or a launch, so the score of one record stands for all that compute
+the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bench.plans.settings import Settings
+from bench.records.fields import Score
+from bench.records.record import Record
+from bench.records.same import Key, group_key
+from bench.stats import paired_interval, share_interval
+from resnet.calibration import EIGHT_BITS
+
+CALIBRATION = ("calibrate", "calibration_pictures", "keep_wide")  # settings that change the answers of 8 bits
+_DEFAULTS = Settings()
+# columns of the frame: name -> kind, path, meaning, as in `bench.records.columns.COLUMNS`
+COLUMNS: dict[str, tuple[str, str, str]] = {
+    "disk_bytes": ("int", "derived.disk_bytes", "bytes of the weights' file in 8 bits; else of the weights"),
+    "calibrate": ("word", "quantized.calibrate", "of 8 bits: how the ranges of activations were chosen"),
+    "calibration_pictures": ("int", "quantized.pictures", "of 8 bits: pictures that they were chosen on"),
+    "ranges": ("word", "quantized.ranges", "of 8 bits: digest of the ranges"),
+    "steps_8bit": ("int", "quantized.steps", "of 8 bits: steps from integers to integers"),
+    "layers_8bit": ("int", "quantized.layers", "convolutions and products in 8 bits"),
+    "layers_wide": ("word", "derived.wide", "of 8 bits: those that are not, separated by commas"),
+    "float_operations": ("word", "derived.float_operations", "of 8 bits: what the backend left in float between them"),
+    "checked": ("word", "quantized.checked", "of 8 bits: taps (the timed network's own integers), or units"),
+    "code_distance": ("float", "derived.code_distance", "of 8 bits: farthest code from its exact value, in steps"),
+    "code_worst": ("word", "derived.code_worst", "of 8 bits: where that was"),
+    "code_flips": ("float", "derived.code_flips", "of 8 bits: share of codes that are not the nearest, worst step"),
+    "score_pictures": ("int", "score.pictures", "pictures of the score, which calibrated nothing"),
+    "score_data": ("word", "score.data", "digest of these pictures and their labels"),
+    "score_rms": ("float", "score.rms", "RMS difference of the logits to float32's, over the RMS of these"),
+    "agreement": ("float", "derived.agreement", "share of these pictures with the top class of float32"),
+    "agreement_low": ("float", "derived.agreement_low", "its 95 % interval, Clopper and Pearson's"),
+    "agreement_high": ("float", "derived.agreement_high", ""),
+    "accuracy": ("float", "derived.accuracy", "of labelled pictures: share of right top classes"),
+    "accuracy_low": ("float", "derived.accuracy_low", "its 95 % interval, Clopper and Pearson's"),
+    "accuracy_high": ("float", "derived.accuracy_high", ""),
+    "accuracy_top5": ("float", "derived.accuracy_top5", "share with the right class among the five top ones"),
+    "accuracy_loss": ("float", "derived.accuracy_loss", "float32's accuracy on the same pictures less this: a share"),
+    "accuracy_loss_low": ("float", "derived.accuracy_loss_low", "its 95 % interval, Tango's for pairs"),
+    "accuracy_loss_high": ("float", "derived.accuracy_loss_high", ""),
+    "score_lost": ("int", "score.lost", "pictures that float32 alone has right"),
+    "score_gained": ("int", "score.gained", "pictures that the case alone has right"),
+}
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of `pictures`, or a difference of two, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    pictures: int
+
+    def percent(self) -> str:
+        """Return it as `83 (78 to 87)`; with a decimal where the interval is narrow."""
+        places = 0 if self.high - self.low > 0.02 else 1
+        one, low, high = (f"{100 * value:.{places}f}" for value in (self.value, self.low, self.high))
+        return f"{one} ({low} to {high})"
+
+
+def is_eight_bits(record: Record) -> bool:
+    """Return whether a record's precision is one that is calibrated, and answers otherwise than float32."""
+    return record.case.precision in EIGHT_BITS
+
+
+def agreement(score: Score) -> Share | None:
+    """Return the share of answers with float32's top class; None of a record without a score."""
+    return _share(score, "agree")
+
+
+def accuracy(score: Score, count: Literal["top1", "top5", "plain_top1"] = "top1") -> Share | None:
+    """Return the share of right answers, of the case or (`plain_top1`) of float32; None without labels."""
+    return _share(score, count) if score.get("labelled") else None
+
+
+def loss(score: Score) -> Share | None:
+    """Return float32's accuracy less the case's on the same pictures, paired; None without labels."""
+    pictures, lost, gained = (score.get(name) for name in ("pictures", "lost", "gained"))
+    if not score.get("labelled") or not pictures or lost is None or gained is None or lost + gained > pictures:
+        return None
+    return Share((lost - gained) / pictures, *paired_interval(lost, gained, pictures), pictures)
+
+
+def _share(score: Score, name: Literal["agree", "top1", "top5", "plain_top1"]) -> Share | None:
+    pictures, count = score.get("pictures"), score.get(name)
+    if not pictures or count is None or count > pictures:
+        return None
+    return Share(count / pictures, *share_interval(count, pictures), pictures)
+
+
+def disk_bytes(record: Record) -> int | None:
+    """Return the bytes of the file that the weights are in; out of 8 bits those of the weights in memory."""
+    return record.quantized.get("disk_bytes") or record.memory.get("weights")
+
+
+def calibration(record: Record) -> tuple[Any, ...]:
+    """Return the settings that the answers of 8 bits depend on, as defaults where a record is older; else nothing."""
+    if not is_eight_bits(record):
+        return ()
+    return tuple(record.settings.get(name, getattr(_DEFAULTS, name)) for name in CALIBRATION)
+
+
+def score_key(record: Record) -> Key:
+    """Return what a score is of: machine and software, network, precision, weights, and in 8 bits the calibration."""
+    case = record.case
+    network = (case.model, case.variant, case.precision, case.image, record.weights)
+    return (group_key(record), *network, *calibration(record))
+
+
+def scored_records(records: Iterable[Record]) -> dict[Key, Record]:
+    """Return the record whose score counts of each `score_key`: of labelled pictures if there is one, of the most."""
+    best: dict[Key, Record] = {}
+    for record in records:
+        if record.score and record.status == "ok":
+            key = score_key(record)
+            if key not in best or _rank(record) >= _rank(best[key]):
+                best[key] = record
+    return best
+
+
+def _rank(record: Record) -> tuple[bool, int]:
+    return record.score.get("labelled", False), record.score.get("pictures", 0)
+
+
+def derived_values(record: Record) -> dict[str, Any]:
+    """Return the values of COLUMNS that are computed."""
+    quantized, score = record.quantized, record.score
+    checks = [check for check in record.gate.values() if "code_distance" in check]
+    worst = max(checks, key=lambda check: check["code_distance"], default={})
+    values: dict[str, Any] = {"disk_bytes": disk_bytes(record), "code_worst": worst.get("code_worst")}
+    values["code_distance"] = worst.get("code_distance")
+    values["code_flips"] = max((check["code_flips"] for check in checks if "code_flips" in check), default=None)
+    values["wide"] = ", ".join(quantized.get("wide", ())) or None
+    values["float_operations"] = ", ".join(quantized.get("float_operations", ())) or None
+    shares = {"agreement": agreement(score), "accuracy": accuracy(score), "accuracy_loss": loss(score)}
+    for name, share in shares.items():
+        if share:
+            values |= {name: share.value, f"{name}_low": share.low, f"{name}_high": share.high}
+    top5 = accuracy(score, "top5")
+    return values | {"accuracy_top5": top5 and top5.value}
