@@ -7,11 +7,13 @@ and the rounding to the next codes are inside oneDNN's convolution.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from resnet.quant.steps import Grid, Step, Taps, Term
+from resnet.library.ops import OneDnnConv
+from resnet.quant.steps import Grid, Step, Taps, Term, Weight
 
 onednn = torch.ops.onednn
 
@@ -32,7 +34,8 @@ class Rounding(nn.Module):
 class Conv(nn.Module):
     """A convolution of codes, with the codes of a residual added before the ReLU: it is overwritten, and the result.
 
-    The operation returns a copy of the residual that it overwrote, which is of no use here.
+    The operation returns a copy of the residual that it overwrote, which is of no use here. Where there is no border,
+    the zero point of what it reads is a part of the bias: with one, oneDNN packs some weights anew at each call.
     """
 
     weight: Tensor
@@ -45,11 +48,14 @@ class Conv(nn.Module):
         (x, grid), term, output = sources[0], step.terms[0], _output(step)
         assert term.weight is not None
         assert grid is not None
-        self.source, self.geometry = (grid.scale, grid.zero), _geometry(term)
+        codes, bias, zero = term.weight.codes.contiguous(), step.bias, grid.zero
+        if zero and not term.padding:
+            constant = codes.double().sum((1, 2, 3)) * term.weight.scale * (-zero * grid.scale)
+            bias, zero = constant if bias is None else bias + constant, 0
+        self.source, self.geometry = (grid.scale, zero), _geometry(term)
         self.register_buffer("scale", term.weight.scale.float())
         self.register_buffer("zeros", torch.zeros(len(self.scale), dtype=torch.int64))
-        self.register_buffer("bias", None if step.bias is None else step.bias.float())
-        codes = term.weight.codes.contiguous()
+        self.register_buffer("bias", None if bias is None else bias.float())
         packed = onednn.qconv_prepack(codes, self.scale, *self.source, *self.geometry, list(x.shape))
         self.register_buffer("weight", packed)
         self.output, self.act = (output.scale, output.zero, torch.uint8), "relu" if step.relu else "none"
@@ -124,20 +130,39 @@ class Product(nn.Module):
         return onednn.qlinear_pointwise(*operands, 1.0, 0, torch.float32, "none", [], "")
 
 
-class Wide(nn.Module):
-    """A step in float32 between the same codes: of a layer that is kept out of 8 bits, or of a norm."""
+class WideConv(nn.Module):
+    """A convolution that is kept out of 8 bits, in float32 between the same codes; or of the pictures as they are."""
 
     def __init__(self, step: Step, sources: Sources) -> None:
         super().__init__()
-        self.step, self.grids = step, [grid for _, grid in sources]
+        (x, _), term = sources[0], step.terms[0]
+        assert term.weight is not None
+        self.grids, self.output, self.relu = [grid for _, grid in sources], _output(step), step.relu
+        self.conv = OneDnnConv(_plain(term, term.weight.codes, step.bias), torch.float32, x.shape)
+        self.selects = _selection(step.terms[1], self.grids[1]) if len(step.terms) > 1 else None
 
-    def forward(self, *sources: Tensor) -> Tensor:
-        values = {}
-        for name, x, grid in zip(self.step.reads, sources, self.grids, strict=True):
-            values[name] = x if grid is None else (x.to(torch.float32) - grid.zero).mul_(grid.scale)
-        value = self.step.value(values)
-        grid = self.step.output
-        return value if grid is None else _codes(value.mul_(1 / grid.scale), grid)
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        if residual is not None:
+            residual = _values(residual if self.selects is None else self.selects(residual), self.grids[1])
+        y = self.conv(_values(x, self.grids[0]), residual, self.relu)
+        return _codes(y.mul_(1 / self.output.scale), self.output)
+
+
+class WideProduct(nn.Module):
+    """The classifier in float32: [N, C] -> [N, K]."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+    def __init__(self, step: Step, sources: Sources) -> None:
+        super().__init__()
+        weight = step.terms[0].weight
+        assert weight is not None
+        self.register_buffer("weight", weight.values().float())
+        self.register_buffer("bias", None if step.bias is None else step.bias.float())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x, self.weight, self.bias)
 
 
 class QuantizedNetwork(nn.Module):
@@ -185,15 +210,25 @@ class QuantizedNetwork(nn.Module):
 
 
 def _module(step: Step) -> Callable[[Step, Sources], nn.Module]:
-    """Return the class whose modules compute a step."""
-    if step.pool == "mean":
-        return Mean
+    """Return the class whose modules compute a step, or what makes a module of it."""
     if step.pool:
-        return Pool
+        return Mean if step.pool == "mean" else Pool
     weight = step.terms[0].weight
-    if weight is not None and not weight.wide:
-        return Conv if weight.codes.dim() == 4 else Product
-    return Wide if step.modules else Rounding
+    if weight is None:
+        return Rounding if step.terms[0].scale is None else _norm
+    if weight.codes.dim() == 2:
+        return WideProduct if weight.wide else Product
+    return WideConv if weight.wide else Conv
+
+
+def _norm(step: Step, sources: Sources) -> Conv:
+    """Return a norm and its ReLU as a convolution of each channel alone, with weights of 1 or -1 and their scales."""
+    term = step.terms[0]
+    assert term.scale is not None
+    signs = torch.where(term.scale < 0, -1, 1).to(torch.int8)[:, None, None, None]
+    weight = Weight("", signs, term.scale.abs())
+    alone = Term(term.source, weight, groups=len(signs))
+    return Conv(replace(step, terms=(alone,), bias=term.shift, relu=term.relu), sources)
 
 
 def _output(step: Step) -> Grid:
@@ -202,8 +237,27 @@ def _output(step: Step) -> Grid:
 
 
 def _codes(places: Tensor, grid: Grid) -> Tensor:
-    """Return the codes of a grid for float32 values in units of its scale, which are overwritten."""
-    return places.add_(grid.zero).round_().clamp_(0, 255).to(torch.uint8)
+    """Return the codes of a grid for float32 values in units of its scale, which are overwritten.
+
+    They are made as int8 and their highest bit is changed: torch converts to uint8 without vector instructions.
+    """
+    signed = places.add_(grid.zero - 128).round_().clamp_(-128, 127).to(torch.int8)
+    return signed.view(torch.uint8).bitwise_xor_(128)
+
+
+def _values(codes: Tensor, grid: Grid | None) -> Tensor:
+    """Return the float32 values of codes; numbers that are none as they are."""
+    return codes if grid is None else codes.to(torch.float32).sub_(grid.zero).mul_(grid.scale)
+
+
+def _plain(term: Term, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
+    """Return a convolution as torch has it, in float32."""
+    outputs, inputs, rows, columns = weight.shape
+    kernel, stride, padding = (rows, columns), term.stride, term.padding
+    conv = nn.Conv2d(inputs * term.groups, outputs, kernel, stride, padding, groups=term.groups, device="meta")
+    conv.weight = nn.Parameter(weight.float(), requires_grad=False)
+    conv.bias = None if bias is None else nn.Parameter(bias.float(), requires_grad=False)
+    return conv
 
 
 def _geometry(term: Term) -> tuple[list[int], list[int], list[int], int]:
@@ -211,7 +265,7 @@ def _geometry(term: Term) -> tuple[list[int], list[int], list[int], int]:
     return [term.stride] * 2, [term.padding] * 2, [1, 1], term.groups
 
 
-def _selection(term: Term, grid: Grid) -> Callable[[Tensor], Tensor] | None:
+def _selection(term: Term, grid: Grid | None) -> Callable[[Tensor], Tensor] | None:
     """Return what makes a residual of codes without weights: every n-th pixel and new channels of zeros, or None."""
     if term.stride == 1 and not term.channels:
         return None
@@ -219,7 +273,7 @@ def _selection(term: Term, grid: Grid) -> Callable[[Tensor], Tensor] | None:
     def select(x: Tensor) -> Tensor:
         x = x[:, :, :: term.stride, :: term.stride]
         new = max(term.channels - x.shape[1], 0)
-        padded = nn.functional.pad(x, (0, 0, 0, 0, 0, new), value=grid.zero)
+        padded = nn.functional.pad(x, (0, 0, 0, 0, 0, new), value=grid.zero if grid else 0)
         return padded.contiguous(memory_format=torch.channels_last)
 
     return select
