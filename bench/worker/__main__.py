@@ -21,8 +21,7 @@ from bench.runs import job as jobs
 from bench.runs import kernel_jobs
 from bench.runs.wire import Command, Job, Json, Pause, Paused, parse_message
 from bench.worker.failure import describe_failure
-from bench.worker.runtime import settle_folders
-from bench.worker.threads import use_threads
+from bench.worker.runtime import settle_folders, use_threads
 from resnet import cache
 from resnet.code import OURS
 

@@ -27,6 +27,11 @@ class Built:
         """The channels of the pictures that it takes."""
         return self.module.conv1.in_channels if isinstance(self.module, ResNet) else self.module.channels
 
+    @property
+    def classes(self) -> int:
+        """Its logits for a picture."""
+        return self.module.fc.out_features if isinstance(self.module, ResNet) else self.module.classes
+
     def facts(self) -> dict[str, Any]:
         """Return a record's `network`. It reads the checkpoint for its digest, which is no part of a cold start."""
         parameters = sum(parameter.numel() for parameter in self.module.parameters())
