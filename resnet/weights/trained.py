@@ -41,13 +41,13 @@ USUAL = Recipe()
 
 
 def trained(
-    spec: Spec, *, seed: int = 0, recipe: Recipe = USUAL, tell: Callable[[str], None] = lambda progress: None
+    spec: Spec, *, seed: int = 0, recipe: Recipe | None = None, tell: Callable[[str], None] = lambda progress: None
 ) -> ResNet:
     """Return the network of a spec with a task, trained; `tell` is called with words where it is not in the cache.
 
     Raises ValueError where the digits' package is missing.
     """
-    source = find_source(spec.task)
+    recipe, source = recipe or USUAL, find_source(spec.task)
     key = f"trained {RECIPE} {recipe} {spec.name} {seed} {source.description()} torch {torch.__version__}"
 
     def save(path: Path) -> None:
