@@ -45,10 +45,10 @@ def measure_case(
         notify("build")
         start = time.perf_counter()
         material = job_material(job)
-        fresh = material.batches.pop().clone()
         cold["build_s"] = time.perf_counter() - start
+        truth = read_job_truth(job, material.batches)
+        fresh = material.batches.pop().clone()
         provenance = material.provenance()
-        truth = read_job_truth(job)
 
         notify("prepare")
         start = time.perf_counter()
@@ -58,6 +58,7 @@ def measure_case(
         start = time.perf_counter()
         inputs = [runner.place(batch) for batch in material.batches]
         cold["place_s"] = time.perf_counter() - start
+        quantized = truth.admit(runner, material.built.module)
         material.release()
         first, cold["first_call_s"] = first_call(runner, inputs, clock)
         cold["caches"] = "fresh" if job.caches else cache_state(runner.details)
@@ -66,6 +67,7 @@ def measure_case(
             **provenance,
             "cold": cold,
             "details": runner.details,
+            "quantized": quantized,
             "runtime": describe_runtime(job.device),
         }
         return {**answer, **_measure(job, runner, inputs, fresh, truth, clock, watch, notify, measure, pause)}

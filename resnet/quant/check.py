@@ -69,7 +69,9 @@ def check_declaration(
     means = {name for name in weighted if isinstance(layers.get(name), nn.Linear)}
     outside = [name for name in layers if name not in named | means]
     if not named:
-        raise Refused(f"no layer reads and multiplies 8-bit numbers: it is another precision under the name {precision}")
+        raise Refused(
+            f"no layer reads and multiplies 8-bit numbers: it is another precision under the name {precision}"
+        )
     if unlisted := [name for name in outside if name not in wide]:
         raise Refused(f"{_some(unlisted)} not computed in 8 bits, and not listed as wide")
     for step in steps:

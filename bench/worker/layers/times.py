@@ -41,10 +41,11 @@ FOREIGN_NOTE = "this provider does not say which layer a kernel is of: kernels i
 
 def time_layers(job: LayersJob, notify: Notify) -> LayersAnswer | Ended:
     """Prepare the case as for a measurement, check its answers, and time it whole and in parts."""
-    variant, truth = job.case.variant, read_job_truth(job)
+    variant = job.case.variant
     with on_device(job.device) as clock:
         notify("build")
         material = job_material(job)
+        truth = read_job_truth(job, material.batches)
         material.batches.pop()  # the unseen batch, which only a measurement needs
         notify("prepare")
         if find_variant(variant).runs == "compiled" and job.device == "cpu":
@@ -55,6 +56,7 @@ def time_layers(job: LayersJob, notify: Notify) -> LayersAnswer | Ended:
         setup = Setup([runner.place(batch) for batch in material.batches], clock, job.executions, job.trace)
         notify("gate")
         try:
+            truth.admit(runner, material.built.module)
             poison(first_call(runner, setup.inputs, clock)[0], clock)
             check(runner, setup.inputs, range(len(setup.inputs)), truth, clock)
         except Wrong as wrong:
