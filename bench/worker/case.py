@@ -86,7 +86,8 @@ def _measure(
     pause: Pause | None,
 ) -> CaseAnswer:
     """Check, time and check a runner whose inputs are placed; `fresh` is a batch that it has not seen."""
-    from bench.worker.gate import Wrong, check, judge, overwrite, unseen_ratio
+    from bench.worker.failure import Wrong
+    from bench.worker.gate import check, judge, overwrite, unseen_ratio
     from bench.worker.measure import measure as loop
     from bench.worker.measure import memory
     from bench.worker.measure.energy import measure_energy

@@ -28,7 +28,7 @@ from bench.worker.measure import memory
 from bench.worker.measure.clock import on_device
 from bench.worker.prepare import build_material, read_truth
 from bench.worker.runtime import describe_runtime
-from bench.worker.truth import CODES_APART, QuantizedTruth
+from bench.worker.truth import CODES_APART, QuantizedTruth, Truth
 from resnet.calibration import EIGHT_BITS
 from resnet.quant.check import one_code
 from resnet.runner import Runner
@@ -80,6 +80,7 @@ def probe_batch(job: FitJob, notify: Notify) -> CaseAnswer:
     }
     notify("gate")
     rows = np.arange(case.batch) % PICTURES  # for every row
+    truth: Truth
     codes: dict[str, Any] = {}
     gate: dict[str, Any] = {}
     try:

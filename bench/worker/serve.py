@@ -20,7 +20,8 @@ from torch import Tensor
 
 from bench.runs.job import Ended, LoadAnswer, LoadJob, Notify
 from bench.serving.queue import NS, Batching, poisson
-from bench.worker.gate import Wrong, check, poison
+from bench.worker.failure import Wrong
+from bench.worker.gate import check, poison
 from bench.worker.measure.clock import Clock, on_device
 from bench.worker.prepare import build_material, read_truth
 from bench.worker.runtime import describe_runtime

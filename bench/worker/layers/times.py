@@ -22,7 +22,8 @@ from torch._dynamo import OptimizedModule
 
 from bench.runs.job import Ended, LayersAnswer, LayersJob, Notify
 from bench.worker.counting import count_work
-from bench.worker.gate import Wrong, check, poison
+from bench.worker.failure import Wrong
+from bench.worker.gate import check, poison
 from bench.worker.layers.marks import Marks, NoModules
 from bench.worker.layers.parts import Samples, Setup, Timed, by_graph, by_hooks, by_ranges, in_order
 from bench.worker.measure.clock import on_device

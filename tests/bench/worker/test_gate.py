@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench.worker.gate import Wrong, check, judge, unseen_ratio
+from bench.worker.failure import Wrong
+from bench.worker.gate import check, judge, unseen_ratio
 from bench.worker.measure.clock import Clock
 from bench.worker.truth import MAX_MULTIPLE, RMS_MULTIPLE, ROUNDOFF, FloatTruth
 
