@@ -36,9 +36,10 @@ def measure_case(
     """
     if job.caches:
         os.environ |= fresh_caches(job.caches)  # before the imports, which read some of them
-    from bench.worker.gate import poison
+    from bench.worker.gate import Wrong, poison
     from bench.worker.measure.clock import on_device
     from bench.worker.prepare import first_call, job_material, read_job_truth
+    from bench.worker.score import score_case
 
     cold: dict[str, Any] = {"import_s": time.perf_counter() - STARTED}
     with Watch() as watch, on_device(job.device) as clock:
@@ -58,6 +59,7 @@ def measure_case(
         start = time.perf_counter()
         inputs = [runner.place(batch) for batch in material.batches]
         cold["place_s"] = time.perf_counter() - start
+        ends = material.built.channels, material.built.classes
         material.release()
         first, cold["first_call_s"] = first_call(runner, inputs, clock)
         cold["caches"] = "fresh" if job.caches else cache_state(runner.details)
@@ -68,7 +70,15 @@ def measure_case(
             "details": runner.details,
             "runtime": describe_runtime(job.device),
         }
-        return {**answer, **_measure(job, runner, inputs, fresh, truth, clock, watch, notify, measure, pause)}
+        answer |= _measure(job, runner, inputs, fresh, truth, clock, watch, notify, measure, pause)
+        if answer["status"] != "ok":
+            return answer
+        notify("score")
+        try:
+            scored = score_case(job, runner, inputs[0], ends, clock)
+        except Wrong as wrong:
+            scored = {"status": "wrong", "reason": f"{wrong}"}
+        return {**provenance, **scored} if "status" in scored else {**answer, **scored}
 
 
 def _measure(
