@@ -30,8 +30,8 @@ STANDARD = "minmax"  # the way of calibrating that others are held against
 BAR = 16  # characters of the longest bar
 LAYER_LEGEND = (
     "RMS%: error of the logits with this layer alone in 8 bits, over the RMS of float32's; agree%: answers with "
-    "float32's top class; right%: right answers; kept wide: change of the whole network's error where this layer alone is kept out of 8 bits, "
-    f"with its 95% interval; ~: it may be none. {WORDS}"
+    "float32's top class; right%: right answers; kept wide: change of the whole network's error where this layer alone "
+    f"is kept out of 8 bits, with its 95% interval; ~: it may be none. {WORDS}"
 )
 
 JsonObject = dict[str, Any]

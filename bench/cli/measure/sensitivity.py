@@ -162,8 +162,8 @@ def _print(as_markdown: bool, data: dict[str, Any], job: SensitivityJob, most: i
     if job.most_lost is not None and data["found"]["met"]:
         found = data["found"]
         out.print(
-            f"With {len(found['wide'])} layers wide {found['loss']:.1%} {_lost(data)} on {found['pictures']} pictures that "
-            f"chose them, and {found['checked']:.1%} on as many others:",
+            f"With {len(found['wide'])} layers wide {found['loss']:.1%} {_lost(data)} on {found['pictures']} pictures "
+            f"that chose them, and {found['checked']:.1%} on as many others:",
             markup=False,
         )
         out.print(_command(data, job), markup=False, soft_wrap=True)
@@ -172,15 +172,11 @@ def _print(as_markdown: bool, data: dict[str, Any], job: SensitivityJob, most: i
 def _command(data: dict[str, Any], job: SensitivityJob) -> str:
     """Return the command that runs a model in 8 bits with the layers that were found."""
     wide = data["found"]["wide"]
-    words: list[object] = [
-        "run",
-        "--model",
-        data["model"],
-        "--precision",
-        "fp8" if data["formats"] == "e4m3" else "int8",
-    ]
-    words += ["--image", data["image"], "--calibrate", data["calibrate"]]
-    words += ["--weights", job.build.weights] if job.build.weights else []
+    precision = "fp8" if data["formats"] == "e4m3" else "int8"
+    words: list[object] = ["run", "--model", data["model"], "--precision", precision, "--image", data["image"]]
+    words += ["--calibrate", data["calibrate"], "--calibration-pictures", data["calibration_pictures"]]
+    for name, value in vars(job.build).items():
+        words += [f"--{name.replace('_', '-')}", value] if value else []
     return command_line(*words, *(["--keep-wide", ",".join(wide)] if wide else []))
 
 
