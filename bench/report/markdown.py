@@ -4,6 +4,10 @@
 ... everything here is rendered from that folder's records by `bench report --splice` ...
 <!-- /bench -->
 
+<<<<<<< HEAD
+of MODELS as a table of models by variants, of CALIBRATION as one of networks by ways of calibrating; or, where a file
+that ends in .json is named, from what `bench selftest -o` or `bench kernels` wrote there.
+=======
 of MODELS as a table of models by variants; of a folder whose name begins with ACCURACY as one of right answers; or,
 where a file that ends in .json is named, from what `bench selftest -o` or `bench kernels` wrote there.
 """
@@ -25,6 +29,7 @@ from bench.report.answer import Settle, contests_of, describe_fastest, describe_
 from bench.report.evidence import describe_reliability
 from bench.report.models import render_models
 from bench.report.rows import group_without_speed, rows_from_records
+from bench.report.sensitivity import calibration_markdown
 from bench.report.views import VIEWS, notes, usual_view
 from bench.static import markdown as kernel_tables
 from bench.text import markdown_cell, markdown_table
@@ -32,7 +37,9 @@ from bench.verdicts.selftest import tables as error_rates
 
 BLOCK = re.compile(r"(<!-- bench: (?P<folder>\S+) -->\n).*?(<!-- /bench -->)", re.S)
 MODELS = Path("results/models")  # where `make models` writes
+CALIBRATION = Path("results/calibration")  # files of `bench sensitivity --methods -o`
 ACCURACY = "accuracy"  # as the folder that `make accuracy` writes
+>>>>>>> q-acc
 # documents that may hold blocks
 DOCUMENTS = ("README.md", "results/README.md", "docs/*.md")
 
@@ -103,6 +110,8 @@ def _block(root: Path, match: re.Match[str]) -> str:
     if source.endswith(".json"):
         section = kernel_tables.section if "/kernels/" in source else error_rates.section
         text = section(root, source)
+    elif Path(source) == CALIBRATION:
+        text = calibration_markdown(root / source)
     else:
         records = list(Store(root / source).read())
         render = render_accuracy if Path(source).name.startswith(ACCURACY) else render_markdown
