@@ -43,6 +43,8 @@ _ORT_CUDA_INT8 = "ONNX Runtime's CUDA provider has no convolution in 8 bits (onn
 _ORT_FP8 = "ONNX Runtime has no convolution in fp8"
 _TRT_FP32 = "TensorRT builds float32 engines with TF32, and its provider has no option against it: that case is tf32"
 _NO_TRT = "TensorRT runs on NVIDIA GPUs alone"
+_NO_OPENVINO = "OpenVINO runs on CPUs and on Intel's GPUs, not on NVIDIA's"
+_NO_CUDNN_INT8 = "torch has no call of cuDNN's convolutions in 8 bits; its quantised ones of oneDNN are a CPU's"
 _NO_KERNELS = "these kernels are compiled for NVIDIA GPUs; a CPU can only interpret them, which is for tests"
 _NO_CHOICE = "there is nothing to choose from: our kernels are compiled for NVIDIA GPUs alone"
 
@@ -108,7 +110,8 @@ _ROWS = (
     Variant(
         name="library-fused",
         why="batch norm folded, the vendor library's fused convolutions: the fair competitor of this project's kernels",
-        serves=_TORCH,
+        serves={**_TORCH, "cpu": (*_TORCH["cpu"], "int8")},
+        excluded={("cuda", "int8"): _NO_CUDNN_INT8},
         takes="resnets",
     ),
     Variant(
@@ -142,6 +145,14 @@ _ROWS = (
             ("cuda", "int8"): _ORT_CUDA_INT8,
             **{(device, "fp8"): _ORT_FP8 for device in DEVICES},
         },
+        runs="session",
+    ),
+    Variant(
+        name="openvino",
+        why="OpenVINO, Intel's runtime for its CPUs and any other x86: what many who serve on CPUs use",
+        serves={"cpu": ("fp32", "bf16")},
+        needs={"onnx": "onnx", "onnxscript": "onnxscript", "openvino": "openvino"},
+        excluded={("cuda", precision): _NO_OPENVINO for precision in PRECISIONS},
         runs="session",
     ),
     Variant(
