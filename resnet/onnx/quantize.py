@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -17,16 +18,16 @@ from resnet.cache import cached_file, compiled_dir
 from resnet.calibration import Calibration
 from resnet.onnx.export import INPUT, onnx_file
 from resnet.onnx.names import layer_of
-from resnet.onnx.steps import read_steps
+from resnet.onnx.steps import RELUS, read_steps
 from resnet.quant.network import Scheme, grid
 from resnet.quant.ranges import calibrate, digest
 from resnet.quant.steps import Grid
 
 if TYPE_CHECKING:
-    from onnx import GraphProto
+    from onnx import GraphProto, ModelProto
 
 # Part of the cache's key: raise it when this module changes the file that it writes.
-RECIPE = 1
+RECIPE = 2
 
 # What ONNX Runtime's CPU provider computes in 8 bits, of what a network of steps has. Without `Relu` the sums would
 # round before it.
@@ -60,7 +61,7 @@ def quantized_file(
 
     float_path, _ = onnx_file(model, torch.float32, image)
     proto = onnx.load(str(float_path))
-    graph = read_steps(proto.graph)
+    graph = read_steps(proto)
     excluded = _nodes_of(proto.graph, calibration.keep_wide)
     ranges = calibrate(graph.steps, calibration, scheme)
     tools = f"onnx {onnx.__version__} onnxruntime {onnxruntime.__version__}"
@@ -69,6 +70,10 @@ def quantized_file(
     def write(path: Path) -> None:
         grids = {name: grid(*ranges[activation], scheme) for name, activation in graph.values.items()}
         _quantize(float_path, path, calibration, runtime, scheme, grids, excluded)
+        quantized = onnx.load(str(path))
+        relus = [graph.tensors[step.name] for step in graph.steps if step.relu]
+        onnx.helper.set_model_props(quantized, {**_properties(proto), RELUS: json.dumps(relus)})
+        onnx.save(quantized, str(path))
 
     path, cached = cached_file(key, ".onnx", write, compiled_dir)
     return QuantizedFile(path, digest(ranges), cached)
@@ -113,6 +118,10 @@ def _quantize(
             calibrate_method=CalibrationMethod.MinMax,
             extra_options=options,
         )
+
+
+def _properties(model: ModelProto) -> dict[str, str]:
+    return {entry.key: entry.value for entry in model.metadata_props}
 
 
 class _OnePicture:

@@ -16,7 +16,7 @@ from resnet.onnx.steps import Graph, read_steps
 from resnet.quant.steps import Step, Taps
 
 if TYPE_CHECKING:
-    from onnx import GraphProto
+    from onnx import GraphProto, ModelProto
 
 _NO_ARITHMETIC = ("DequantizeLinear", "Reshape", "Flatten", "Squeeze", "Transpose", "ReorderInput", "ReorderOutput")
 _PRODUCTS = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul")
@@ -61,14 +61,14 @@ class QuantizedOrtRunner(OrtRunner):
         import onnx
 
         model = onnx.load(str(self._file.path))
-        return read_steps(model.graph), model
+        return read_steps(model), model
 
 
 def describe(file: QuantizedFile, calibration: Calibration, checked: str) -> dict[str, Any]:
     """Return what a record says of the network in 8 bits: `bench.records.fields.Quantized`."""
     import onnx
 
-    steps = read_steps(onnx.load(str(file.path)).graph).steps
+    steps = read_steps(onnx.load(str(file.path))).steps
     weights = [weight for step in steps for weight in step.weights]
     wide = [weight.module for weight in weights if weight.wide]
     return {
@@ -84,13 +84,13 @@ def describe(file: QuantizedFile, calibration: Calibration, checked: str) -> dic
     }
 
 
-def float_operations(optimized: GraphProto, declared: GraphProto) -> list[str]:
+def float_operations(optimized: GraphProto, declared: ModelProto) -> list[str]:
     """Return the operations in float of the graph that a session runs, each with its layer: `ReduceMean avgpool`.
 
-    Those that convert and those that only move values are none. `declared` is the file's graph. Raises RuntimeError
+    Those that convert and those that only move values are none. `declared` is the file. Raises RuntimeError
     where a convolution or a product is among them that the file has in 8 bits.
     """
-    scopes = {node.name: scope_of(node) for node in declared.node}
+    scopes = {node.name: scope_of(node) for node in declared.graph.node}
     floats, operations, products = {INPUT}, list[str](), 0
     for node in optimized.node:
         if node.op_type == "QuantizeLinear" or node.op_type.startswith(("QLinear", "QGemm")):

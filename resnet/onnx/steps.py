@@ -5,7 +5,8 @@ A step is named after the last of the model's layers that it computes, as `resne
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,10 +18,13 @@ from resnet.code import Unserved
 from resnet.onnx.export import INPUT, OUTPUT
 from resnet.onnx.names import attribute, layer_of, scope_of
 from resnet.quant import network
-from resnet.quant.steps import Grid, Step, Term, Weight
+from resnet.quant.steps import CODES, Grid, Step, Term, Weight
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, NodeProto
+    from onnx import GraphProto, ModelProto, NodeProto
+
+# The entry of a QDQ file's metadata with the tensors behind a ReLU that is a node no more.
+RELUS = "relus"
 
 _KINDS = {np.dtype(np.uint8): "uint8", np.dtype(np.int8): "int8"}
 
@@ -64,17 +68,20 @@ class _Value:
         return None if term is None or self.padded or term.stride > 1 or term.channels else term.source
 
 
-def read_steps(graph: GraphProto) -> Graph:
+def read_steps(model: ModelProto) -> Graph:
     """Return the steps of a graph: without a QuantizeLinear one for each of its layers, else between the grids.
 
-    Raises Unserved, with the operation's name and place, for one that steps cannot say.
+    A ReLU that a grid without negative codes took in, and the metadata name, is of its step. Raises Unserved, with the
+    operation's name and place, for one that steps cannot say.
     """
-    return _Reader(graph).read()
+    relus = next((json.loads(entry.value) for entry in model.metadata_props if entry.key == RELUS), [])
+    return _Reader(model.graph, relus).read()
 
 
 @dataclass
 class _Reader:
     graph: GraphProto
+    relus: Sequence[str]
     constants: dict[str, Any] = field(default_factory=dict)  # arrays, or Weight where they are in 8 bits
     at: dict[str, _Value] = field(default_factory=dict)
     steps: dict[str, Step] = field(default_factory=dict)
@@ -141,6 +148,8 @@ class _Reader:
             return value  # the same codes, at other places
         if value.padded:
             raise self._unserved(node)
+        if node.input[0] in self.relus and grid.zero == CODES[grid.kind][0]:
+            value = replace(value, relu=True)
         return self._end(value, node.output[0], grid)
 
     def _dequantizelinear(self, node: NodeProto) -> _Value | None:

@@ -68,7 +68,7 @@ def prepare_quantized(
     with owned_folder("optimized") as folder:
         optimized = folder / "optimized.onnx"
         session, session_details = open_session(file.path, CPU, {}, optimized)
-        operations = float_operations(onnx.load(str(optimized)).graph, onnx.load(str(file.path)).graph)
+        operations = float_operations(onnx.load(str(optimized)).graph, onnx.load(str(file.path)))
     quantized = describe(file, calibration, "taps") | {"float_operations": operations}
     details = {
         "quantize_cached": file.cached,

@@ -82,6 +82,6 @@ def test_layers_kept_wide_stay_in_float_in_the_session(quantized) -> None:
 
 def test_a_convolution_left_in_float_is_refused(quantized) -> None:
     """As the quantizer's default, signed activations, leaves 11 of 20."""
-    declared = onnx.load(str(quantized("resnet18")._file.path)).graph
+    declared = onnx.load(str(quantized("resnet18")._file.path))
     with pytest.raises(RuntimeError, match=r"left 21 convolutions or products in float.*pip install"):
-        float_operations(declared, declared)
+        float_operations(declared.graph, declared)
