@@ -24,7 +24,7 @@ from resnet.quant.steps import CODES, Grid, Step, Taps, Term, Weight
 DISTANCE, FLIPS, FEW = 0.501, 1e-4, 2
 # Beyond this, a code is not the nearest: float64 itself puts exact ties off by less.
 TIE = 0.5 + 1e-6
-# Rounding of sums in float32, in units of the sum of the terms' magnitudes; tensor cores add 8-bit floats in fewer bits.
+# Rounding of sums in float32, in units of the terms' summed magnitudes; tensor cores add 8-bit floats in fewer bits.
 SUM_ROUNDING, TENSOR_CORE_SUM_ROUNDING = 2.0**-19, 2.0**-12
 # Of the declaration: how far logits of its steps in float64 may be off the model's, relative; how far a weight may be
 # off its rounded value, in steps; the share of a layer's weights that may be cut off at its largest code.
@@ -140,7 +140,7 @@ def _check_layers(steps: Sequence[Step], layers: Mapping[str, nn.Module]) -> Non
 def _check_weight(
     step: Step, term: Term, layers: Mapping[str, nn.Module], grids: Mapping[str, Grid], precision: str
 ) -> str:
-    """Return the name of a layer whose product is of 8 bits, else an empty string. Raises Refused for a wrong weight."""
+    """Return the name of a layer whose product is of 8 bits, else an empty string. Raises Refused for wrong weights."""
     weight = term.weight
     if weight is None or not weight.module:
         return ""

@@ -178,7 +178,7 @@ RENAMED: Mapping[str, str] = {"mixed": "per-layer"}
 OUTSIDE = Variant(
     name="",
     why="code from outside this project, named on the command line or in a plan",
-    serves={"cpu": ("fp32", "fp16", "bf16"), "cuda": ("fp32", "tf32", "fp16", "bf16")},
+    serves={"cpu": ("fp32", "fp16", "bf16", *EIGHT_BITS), "cuda": ("fp32", "tf32", "fp16", "bf16", *EIGHT_BITS)},
 )
 
 
@@ -293,12 +293,15 @@ def prepare(
         raise Unserved(f"{not_taken(variant, ':')}; this is a {type(model).__name__}")
     set_torch_flags(example.device, precision)
     with torch.no_grad():
+        if precision in EIGHT_BITS:
+            from resnet.quant.effects import name_wide
+
+            calibration = name_wide(model, calibration or Calibration(example.cpu()), precision, example.device.type)
         if is_outside(name):
-            return prepare_outside(name, model, example, precision, launch)
+            return prepare_outside(name, model, example, precision, launch, calibration)
         module = importlib.import_module(f"resnet.variants.{variant.module}")
         runner: Runner
         if precision in EIGHT_BITS:
-            calibration = calibration or Calibration(example.cpu())
             runner = module.prepare_quantized(model, example, precision, launch, calibration)
         else:
             runner = module.prepare(model, example, precision, launch)

@@ -14,6 +14,7 @@ from bench.cli.asking import BITS, BUILD_OPTIONS, CASE_HELP, EIGHT_BIT_OPTIONS, 
 from bench.cli.console import (
     UNDECIDED,
     Csv,
+    Data,
     Input,
     Json,
     Markdown,
@@ -34,6 +35,7 @@ from bench.plans.case import Case
 from bench.plans.choose import Selection, check_input, choose
 from bench.plans.eligible import misnamed
 from bench.plans.plan import Plan
+from bench.plans.scored import check_data
 from bench.report import sensitivity as report
 from bench.runs.kernel_jobs import SensitivityJob
 from bench.runs.process import ask, request
@@ -64,6 +66,7 @@ def sensitivity(
     methods: Annotated[bool, Option("--methods", help="Compare the ways of calibrating instead.")] = False,
     most: Annotated[int, Option("--most", min=1, help="Show so many layers.")] = 16,
     output: Annotated[Path | None, ToFile(help="Write all that was found as JSON.")] = None,
+    data: Data = "",
     input: Input = "photos",
     seed: Seed = 0,
     as_csv: Csv = False,
@@ -79,28 +82,32 @@ def sensitivity(
     plan = choose(selection)
     case = _network(plan)
     check_input(input)
+    if data:
+        check_data(data)
     if output is not None:
         check_writable(output, SENSITIVITY)
     word = formats or _formats(case)
     if word not in FORMATS:
         raise ArgumentError(f"--formats {word}: one of {', '.join(FORMATS)}")
     lost = None if max_loss is None else max_loss / 100
-    job = SensitivityJob(case, plan.settings, seed, input, word, pictures, methods, lost, plan.build)
+    job = SensitivityJob(
+        case, plan.settings, seed, input, word, pictures, methods, lost, data and str(Path(data).resolve()), plan.build
+    )
     with spinner(case.model) as status:
         answer = request(job, LIMIT_S, partial(_update, status, case.model), ask)
     if answer.status != "ok":
         raise WorkError(f"{case.model}: {answer.status}: {answer.reason}")
-    data = _describe(job, answer.data)
-    write_output(data, output)
-    rows = report.method_rows(data) if methods else report.layer_rows(data)
+    result = _describe(job, answer.data)
+    write_output(result, output)
+    rows = report.method_rows(result) if methods else report.layer_rows(result)
     if as_json:
-        print_json(data | {"rows": rows})
+        print_json(result | {"rows": rows})
     elif as_csv:
         print_csv(rows)
     else:
-        _print(as_markdown, data, job, most)
-    if lost is not None and not data["found"]["met"]:
-        raise BenchError(_unmet(data["found"], lost), UNDECIDED)
+        _print(as_markdown, result, job, most)
+    if lost is not None and not result["found"]["met"]:
+        raise BenchError(_unmet(result["found"], lost), UNDECIDED)
 
 
 def _network(plan: Plan) -> Case:
@@ -131,7 +138,11 @@ def _describe(job: SensitivityJob, answer: Any) -> dict[str, Any]:
         "calibrate": "each" if job.methods else settings.calibrate,
         "calibration_pictures": settings.calibration_pictures,
     }
-    about |= {"pictures": job.pictures, "seed": job.seed, "date": datetime.now(UTC).isoformat(timespec="seconds")}
+    about |= {
+        "pictures": len(answer["groups"]),
+        "seed": job.seed,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
     about |= {name: answer[name] for name in ("weights", "input", "runtime", "layers", "found")}
     return about | {"environment": environment()} | report.compress(answer)
 

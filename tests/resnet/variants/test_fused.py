@@ -21,7 +21,7 @@ import resnet.archs
 import resnet.model
 from bench.worker import reference
 from bench.worker.gate import judge
-from bench.worker.truth import Truth
+from bench.worker.truth import FloatTruth
 from kernels.space.layer import Layer
 from resnet.archs import SHORTCUTS, VERSIONS, Spec
 from resnet.fold import fold
@@ -44,7 +44,7 @@ def gate():
     def check(model, batch, precision, logits, device="cpu"):
         exact = reference.logits(model, batch, reference.EXACT, device)
         plain = reference.logits(model, batch, precision, device).astype(np.float64)
-        return judge([(0, logits)], Truth(precision, len(batch), exact, plain))
+        return judge([(0, logits)], FloatTruth(precision, len(batch), exact, plain))
 
     yield check
     torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = switches
