@@ -39,6 +39,8 @@ _NO_FP16 = "torch runs fp16 convolutions on a CPU about 10 times slower than fp3
 _NO_MIXING = "mixed precision means a 16-bit format beside float32; fp32 alone is what `eager` runs"
 _ORT_CPU_BF16 = "ONNX Runtime's CPU provider has no bf16 convolution and refuses the graph"
 _ORT_CUDA_BF16 = "ONNX Runtime's CUDA convolution takes bf16 in recent versions alone (1.31), and never channels-last"
+_ORT_CUDA_INT8 = "ONNX Runtime's CUDA provider has no convolution in 8 bits (onnxruntime#24807): onnxruntime-trt has"
+_ORT_FP8 = "ONNX Runtime has no convolution in fp8"
 _TRT_FP32 = "TensorRT builds float32 engines with TF32, and its provider has no option against it: that case is tf32"
 _NO_TRT = "TensorRT runs on NVIDIA GPUs alone"
 _NO_OPENVINO = "OpenVINO runs on CPUs and on Intel's GPUs, not on NVIDIA's"
@@ -134,10 +136,15 @@ _ROWS = (
     Variant(
         name="onnxruntime",
         why="ONNX Runtime on its CUDA provider, on a CPU on its CPU provider: the usual way out of PyTorch",
-        serves={"cpu": ("fp32", "fp16"), "cuda": ("fp32", "tf32", "fp16")},
+        serves={"cpu": ("fp32", "fp16", "int8"), "cuda": ("fp32", "tf32", "fp16")},
         needs=_ONNX,
         libraries={"cuda": (CUDA_LIBRARY,)},
-        excluded={("cpu", "bf16"): _ORT_CPU_BF16, ("cuda", "bf16"): _ORT_CUDA_BF16},
+        excluded={
+            ("cpu", "bf16"): _ORT_CPU_BF16,
+            ("cuda", "bf16"): _ORT_CUDA_BF16,
+            ("cuda", "int8"): _ORT_CUDA_INT8,
+            **{(device, "fp8"): _ORT_FP8 for device in DEVICES},
+        },
         runs="session",
     ),
     Variant(
@@ -151,7 +158,7 @@ _ROWS = (
     Variant(
         name="onnxruntime-trt",
         why="ONNX Runtime on TensorRT: the deepest fusion to be had without writing a kernel",
-        serves={"cuda": ("tf32", "fp16", "bf16")},
+        serves={"cuda": ("tf32", "fp16", "bf16", "int8")},
         # onnxruntime-gpu links libnvinfer.so.10; TensorRT 11 ships libnvinfer.so.11
         needs={**_ONNX, "tensorrt": "tensorrt-cu13<11"},
         compiles_long=True,
