@@ -17,10 +17,11 @@ from torch import Tensor
 
 from kernels import kinds
 from kernels.cards.cards import OLDEST
+from kernels.codes import round_codes
 from kernels.launch import INTERPRETED, Operands, launch_layer
 from kernels.packing import Packed, describe_shape
 from kernels.space.config import Config
-from kernels.space.layer import Layer
+from kernels.space.layer import BYTES, Layer
 from kernels.space.machine import machine_of
 from kernels.stem import Widened
 from kernels.table import config_for
@@ -124,6 +125,8 @@ def compute_layer(layer: Layer, operands: Operands, out: Tensor, text: str) -> N
     target = target_of(out.device, layer.dtype)
     if target is None:
         y = kinds.reference(layer, operands, torch.float32)
+        if BYTES[layer.out_dtype] == 1:
+            y = round_codes(y, out.dtype)
         out.copy_(round_tf32(y) if layer.dtype == "tf32" else y)
         return
     config = Config.parse(text) if text else config_for(layer, *target)

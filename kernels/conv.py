@@ -28,6 +28,7 @@ Split depth: each of `split_k` programs writes its sums in float32, and conv_red
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 
 import torch
@@ -36,6 +37,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from kernels.codes import rescale, rescaled, to_codes
 from kernels.conv_reduce import partial_sums, reduce_launch, scratch_bytes
 from kernels.launch import INTERPRETED, Call, Launch, Operands, launch_options
 from kernels.packing import unpack
@@ -43,13 +45,21 @@ from kernels.space.config import Config
 from kernels.space.layer import Layer
 from kernels.space.tiling import channel_tiles, depth_steps, needs_64_bit, row_tiles
 from kernels.tf32 import input_precision, round_tf32, round_to
-from kernels.tile import read_accumulator, tile_of
+from kernels.tile import add_product, read_accumulator, tile_of
 
 __all__ = ["calls", "reference", "scratch_bytes"]
 
 
 def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
-    """Return the layer computed in aten in `dtype` from the rounded operands; the result is not rounded further."""
+    """Return the layer computed in aten in `dtype` from the rounded operands; the result is not rounded further.
+
+    Of codes the sums are exact and the rest is in `dtype`: in float32 as the kernel computes it.
+    """
+    if operands.factors is not None:
+        plain = replace(layer, residual=False, relu=False, reads="", writes="")
+        sums = replace(operands, bias=torch.zeros_like(operands.bias), residual=None, factors=None)
+        exact = reference(plain, sums, torch.float64).to(dtype)
+        return rescaled(exact, operands.factors, operands.bias, operands.residual, layer.relu)
     weight, weight2 = unpack(operands.weight, layer)
     a = operands.x.to(dtype)
     if operands.scale is not None and operands.shift is not None:
@@ -116,8 +126,7 @@ def _accumulate_window(
             of_shift = tl.load(shift + channel, mask=channel < C, other=0.0)
             activated = tl.maximum(a.to(tl.float32) * of_scale[None, :] + of_shift[None, :], 0.0)
             a = round_to(tl.where(inside, activated, 0.0), a.dtype, PRECISION)
-        # [BLOCK_M, BLOCK_K] x [BLOCK_K, BLOCK_N] -> [BLOCK_M, BLOCK_N], float32
-        acc = tl.dot(a, tl.trans(b), acc, input_precision=PRECISION)
+        acc = add_product(acc, a, b, PRECISION)  # [BLOCK_M, BLOCK_N], float32, or int32 of int8
         if SERIAL:
             acc = read_accumulator(acc)
     return acc
@@ -147,7 +156,7 @@ def _accumulate_second(
         a = tl.load(x2 + pixel[:, None] + channel[None, :], mask=inside, other=0.0)  # [BLOCK_M, BLOCK_K]
         column = FIRST_COLUMNS + channel
         b = _weights(w, k, column, (column < COLUMNS)[None, :], K, COLUMNS, C2 % BLOCK_K != 0, BLOCK_N)
-        acc = tl.dot(a, tl.trans(b), acc, input_precision=PRECISION)
+        acc = add_product(acc, a, b, PRECISION)
     return acc
 
 
@@ -167,8 +176,8 @@ def _weights(w, k, column, inside, K: tl.constexpr, COLUMNS: tl.constexpr, RAGGE
 @triton.jit(do_not_specialize=["n"])  # one kernel for every batch size
 def _kernel(
     # Pointers, activations channels-last: x [N, H, W, C], w [K, COLUMNS], bias [K], residual [N, OH, OW, K],
-    # x2 [N, H2, W2, C2], scale and shift [C], out [N, OH, OW, K], or partial sums [SPLIT_K, N, OH, OW, K]
-    x, w, bias, residual, x2, scale, shift, out,
+    # x2 [N, H2, W2, C2], scale and shift [C], factors [K + 1], out [N, OH, OW, K], or sums [SPLIT_K, N, OH, OW, K]
+    x, w, bias, residual, x2, scale, shift, factors, out,
     # Sizes: images, the only size that is not constexpr; pixels and channels of x; channels and pixels of out
     n, H: tl.constexpr, W: tl.constexpr, C: tl.constexpr, K: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr,
     # The window: R x S taps, STRIDE pixels apart, PAD zeros around the image
@@ -193,7 +202,7 @@ def _kernel(
     m_tile, n_tile = tile_of(tl.program_id(0), tl.cdiv(all_rows, BLOCK_M), tl.cdiv(K, BLOCK_N), GROUP_M)
     rows = m_tile * BLOCK_M + tl.arange(0, BLOCK_M)  # pixels of all images
     k = n_tile * BLOCK_N + tl.arange(0, BLOCK_N)
-    acc = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)
+    acc = tl.zeros((BLOCK_M, BLOCK_N), tl.int32 if w.dtype.element_ty == tl.int8 else tl.float32)
     if SPLIT_K == 1:  # constant bounds: a loop of one step is no loop
         low, middle, high = 0, FIRST_STEPS, FIRST_STEPS + SECOND_STEPS
     else:
@@ -213,13 +222,13 @@ def _kernel(
             acc, x2, w, rows, all_rows, k, middle - FIRST_STEPS, high - FIRST_STEPS,
             H2, W2, C2, STRIDE2, K, OH, OW, COLUMNS, FIRST_COLUMNS, BLOCK_N, BLOCK_K, PRECISION, WIDE,
         )  # fmt: skip
-    _epilogue(acc, bias, residual, out, rows, all_rows, k, K, RELU, PRECISION, WIDE, SPLIT_K)
+    _epilogue(acc, bias, residual, factors, out, rows, all_rows, k, K, RELU, PRECISION, WIDE, SPLIT_K)
 
 
 @triton.jit
 def _epilogue(
     # The tile, and pointers, as in _kernel
-    acc, bias, residual, out, rows, all_rows, k,
+    acc, bias, residual, factors, out, rows, all_rows, k,
     # As in _kernel
     K: tl.constexpr, RELU: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr, SPLIT_K: tl.constexpr,
 ):  # fmt: skip
@@ -233,6 +242,12 @@ def _epilogue(
         if WIDE:
             part = part.to(tl.int64)
         tl.store(out + part * all_rows * K + offset, acc, mask=inside)
+    elif factors is not None:
+        codes = None
+        if residual is not None:
+            codes = tl.load(residual + offset, mask=inside)
+        y = rescale(acc, factors, bias, k[None, :], (k < K)[None, :], codes, K, RELU)
+        tl.store(out + offset, to_codes(y, out.dtype.element_ty), mask=inside)
     else:
         acc += tl.load(bias + k, mask=k < K, other=0.0)[None, :]
         if residual is not None:
@@ -259,7 +274,7 @@ def conv_launch(layer: Layer, config: Config) -> Launch:
         "SERIAL": config.serial and not INTERPRETED,
     }  # fmt: skip
     grid = (row_tiles(layer, config) * channel_tiles(layer, config), config.split_k)
-    return Launch(_kernel, constants, grid, launch_options(config))
+    return Launch(_kernel, constants, grid, launch_options(config, layer))
 
 
 def calls(
@@ -276,7 +291,7 @@ def calls(
     residual = None if split else o.residual
     yield (
         conv_launch(layer, config),
-        [o.x, o.weight, o.bias, residual, o.x2, o.scale, o.shift, target, layer.n],
+        [o.x, o.weight, o.bias, residual, o.x2, o.scale, o.shift, None if split else o.factors, target, layer.n],
     )
     if split:
-        yield reduce_launch(layer, config), [target, o.bias, o.residual, out, out.numel()]
+        yield reduce_launch(layer, config), [target, o.bias, o.residual, o.factors, out, out.numel()]

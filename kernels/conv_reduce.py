@@ -17,6 +17,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from kernels.codes import rescale, to_codes
 from kernels.launch import INTERPRETED, Launch, launch_options
 from kernels.space.config import Config
 from kernels.space.layer import Layer
@@ -28,8 +29,8 @@ REDUCE_BLOCK = 1024
 
 @triton.jit(do_not_specialize=["values"])
 def _kernel(
-    # Pointers: parts [SPLIT_K, rows, K] and bias [K], float32; residual and out [rows, K], in the activations' type
-    parts, bias, residual, out,
+    # Pointers: parts [SPLIT_K, rows, K], float32 or int32; bias [K], factors [K + 1], float32; residual, out [rows, K]
+    parts, bias, residual, factors, out,
     # Sizes: rows * K values of a part, K of a row
     values, K: tl.constexpr,
     # Meta-parameters: the epilogue's ReLU, rounding of out, 64-bit offsets; parts, values of a program, PDL
@@ -45,16 +46,24 @@ def _kernel(
         start, values = start.to(tl.int64), values.to(tl.int64)
     index = start * BLOCK + tl.arange(0, BLOCK)  # [BLOCK], as all below
     inside = index < values
-    epilogue = tl.load(bias + index % K, mask=inside, other=0.0)
-    if residual is not None:
-        epilogue += tl.load(residual + index, mask=inside, other=0.0).to(tl.float32)
+    epilogue = None
+    if factors is None:
+        epilogue = tl.load(bias + index % K, mask=inside, other=0.0)
+        if residual is not None:
+            epilogue += tl.load(residual + index, mask=inside, other=0.0).to(tl.float32)
+    elif residual is not None:
+        epilogue = tl.load(residual + index, mask=inside)
     acc = tl.load(parts + index, mask=inside, other=0.0)
     for part in tl.static_range(1, SPLIT_K):
         acc += tl.load(parts + part * values + index, mask=inside, other=0.0)
-    acc += epilogue
-    if RELU:
-        acc = tl.maximum(acc, 0.0)
-    tl.store(out + index, round_to(acc, out.dtype.element_ty, PRECISION), mask=inside)
+    if factors is None:
+        acc += epilogue
+        if RELU:
+            acc = tl.maximum(acc, 0.0)
+        y = round_to(acc, out.dtype.element_ty, PRECISION)
+    else:
+        y = to_codes(rescale(acc, factors, bias, index % K, inside, epilogue, K, RELU), out.dtype.element_ty)
+    tl.store(out + index, y, mask=inside)
 
 
 @cache
@@ -65,11 +74,11 @@ def reduce_launch(layer: Layer, config: Config) -> Launch:
         config), "SPLIT_K": config.split_k, "BLOCK": REDUCE_BLOCK, "PDL": config.pdl and not INTERPRETED,
     }  # fmt: skip
     grid = (ceil(layer.rows * layer.c_out / REDUCE_BLOCK),)
-    return Launch(_kernel, constants, grid, {**launch_options(config), "num_warps": 4})
+    return Launch(_kernel, constants, grid, {**launch_options(config, layer), "num_warps": 4})
 
 
 def scratch_bytes(layer: Layer, config: Config) -> int:
-    """Return the bytes of a split depth's partial sums, float32; 0 without a split."""
+    """Return the bytes of a split depth's partial sums, float32, or int32 of int8; 0 without a split."""
     return 4 * config.split_k * layer.rows * layer.c_out if config.split_k > 1 else 0
 
 
@@ -77,4 +86,4 @@ def partial_sums(scratch: Tensor | None, layer: Layer, config: Config, out: Tens
     """Return memory for the partial sums, from `scratch`, or if None newly allocated on `out`'s device."""
     size = scratch_bytes(layer, config)
     memory = out.new_empty(size, dtype=torch.uint8) if scratch is None else scratch[:size]
-    return memory.view(torch.float32)
+    return memory.view(torch.int32 if layer.dtype == "int8" else torch.float32)

@@ -31,6 +31,7 @@ import triton.language as tl
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
+from kernels.codes import rescale, to_codes
 from kernels.conv import conv_launch as pointer_launch
 from kernels.conv import reference
 from kernels.conv_reduce import partial_sums, reduce_launch, scratch_bytes
@@ -38,11 +39,11 @@ from kernels.launch import Call, Launch, Operands
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from kernels.tf32 import round_to
-from kernels.tile import read_accumulator, tile_of
+from kernels.tile import add_product, read_accumulator, tile_of
 
 __all__ = ["calls", "reference", "scratch_bytes"]
 
-DTYPES = {"tf32": tl.float32, "fp16": tl.float16, "bf16": tl.bfloat16}
+DTYPES = {"tf32": tl.float32, "fp16": tl.float16, "bf16": tl.bfloat16, "fp8": tl.float8e4nv, "int8": tl.int8}
 
 
 @triton.jit
@@ -64,7 +65,7 @@ def _accumulate_window(
         else:  # image row 2 * (top + r // 2) + r % 2; shift and mask round down if r < 0
             a = x.load([image, top + (r >> 1), r & 1, left + (s >> 1), (s & 1) * C + channel])
         b = w.load([k, tap * TAP_COLUMNS + channel])  # [BLOCK_N, BLOCK_K]
-        acc = tl.dot(a.reshape(BLOCK_M, BLOCK_K), b.T, acc, input_precision=PRECISION)
+        acc = add_product(acc, a.reshape(BLOCK_M, BLOCK_K), b, PRECISION)
         if SERIAL:
             acc = read_accumulator(acc)
     return acc
@@ -74,8 +75,8 @@ def _accumulate_window(
 def _kernel(
     # Descriptors, with their boxes: x [N, H, W, C] by [BOX_N, BOX_H, BOX_W, BLOCK_K], at stride 2 as 2x2 blocks
     # (`_input`); w [K, columns] by [BLOCK_N, BLOCK_K]; residual and out [N, OH, OW, K] by [BOX_N, BOX_H, BOX_W,
-    # BLOCK_N]; x2 [N, OH, OW, C2], already strided; and a pointer, bias [K]
-    x, w, bias, residual, x2, out,
+    # BLOCK_N]; x2 [N, OH, OW, C2], already strided; and pointers, bias [K], factors [K + 1]
+    x, w, bias, residual, x2, factors, out,
     # Sizes that are not constexpr: images, pixels of out
     n, out_h, out_w,
     # Sizes: channels of x and out. The window: taps in a row, pixels between windows, zeros around the image
@@ -108,7 +109,7 @@ def _kernel(
         low = tl.program_id(1) * share
         high = tl.minimum(low + share, FIRST_STEPS + SECOND_STEPS)
         middle = tl.minimum(tl.maximum(low, FIRST_STEPS), high)
-    acc = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)
+    acc = tl.zeros((BLOCK_M, BLOCK_N), tl.int32 if w.dtype == tl.int8 else tl.float32)
     acc = _accumulate_window(
         acc, x, w, image, top, left, k, low, middle,
         C, S, STRIDE, PAD, TAP_COLUMNS, BLOCK_M, BLOCK_K, PRECISION, SERIAL,
@@ -119,11 +120,18 @@ def _kernel(
         for step in range(middle - FIRST_STEPS, high - FIRST_STEPS):
             a = x2.load([image, top, left, step * BLOCK_K])  # [BOX_N, BOX_H, BOX_W, BLOCK_K]
             b = w.load([k, FIRST_COLUMNS + step * BLOCK_K])  # [BLOCK_N, BLOCK_K]
-            acc = tl.dot(a.reshape(BLOCK_M, BLOCK_K), b.T, acc, input_precision=PRECISION)
+            acc = add_product(acc, a.reshape(BLOCK_M, BLOCK_K), b, PRECISION)
             if SERIAL:
                 acc = read_accumulator(acc)
     if SPLIT_K > 1:
         out.store([tl.program_id(1), image, top, left, k], acc.reshape(1, BOX_N, BOX_H, BOX_W, BLOCK_N))
+    elif factors is not None:
+        channel = k + tl.arange(0, BLOCK_N)
+        codes = None
+        if residual is not None:
+            codes = residual.load([image, top, left, k]).reshape(BLOCK_M, BLOCK_N)
+        y = rescale(acc, factors, bias, channel[None, :], (channel < K)[None, :], codes, K, RELU)
+        out.store([image, top, left, k], to_codes(y, DTYPE).reshape(BOX_N, BOX_H, BOX_W, BLOCK_N))
     else:
         channel = k + tl.arange(0, BLOCK_N)  # [BLOCK_N]
         acc += tl.load(bias + channel, mask=channel < K, other=0.0)[None, :]
@@ -141,7 +149,7 @@ def conv_launch(layer: Layer, config: Config) -> Launch:
     assert config.box is not None
     pointers = pointer_launch(layer, config)
     constants = {name: value for name, value in pointers.constants.items() if name in _kernel.arg_names}
-    constants |= dict(zip(("BOX_N", "BOX_H", "BOX_W"), config.box, strict=True)) | {"DTYPE": DTYPES[layer.dtype]}
+    constants |= dict(zip(("BOX_N", "BOX_H", "BOX_W"), config.box, strict=True)) | {"DTYPE": DTYPES[layer.out_dtype]}
     return replace(pointers, kernel=_kernel, constants=constants)
 
 
@@ -173,9 +181,9 @@ def calls(
     else:
         target = _pixels(out, shape, tile)
     x = _input(o.x, layer, config)
-    yield conv_launch(layer, config), [x, w, o.bias, residual, x2, target, *shape[:3]]
+    yield conv_launch(layer, config), [x, w, o.bias, residual, x2, None if split else o.factors, target, *shape[:3]]
     if split:
-        yield reduce_launch(layer, config), [parts, o.bias, o.residual, out, out.numel()]
+        yield reduce_launch(layer, config), [parts, o.bias, o.residual, o.factors, out, out.numel()]
 
 
 def _pixels(x: Tensor, shape: tuple[int, ...], block: tuple[int, ...], stride: int = 1) -> TensorDescriptor:

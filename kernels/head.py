@@ -38,7 +38,7 @@ from torch import Tensor
 
 from kernels.kinds import implementation
 from kernels.launch import INTERPRETED, Call, Launch, Operands, launch_options
-from kernels.packing import unpack
+from kernels.packing import TORCH_TYPES, unpack
 from kernels.space.config import Config
 from kernels.space.layer import BYTES, Layer, round_up
 from kernels.space.tiling import MEAN_BLOCK_PIXELS, linear_layer
@@ -48,12 +48,23 @@ MEAN_CHANNELS = 64  # channels that a program of _means averages: a line of 128 
 
 
 def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
-    """Return the layer computed in aten in `dtype` from the rounded operands; nothing is rounded in between."""
+    """Return the layer computed in aten in `dtype` from the rounded operands; nothing is rounded in between.
+
+    But for averages of codes, which are a step of their own.
+    """
     a = operands.x.to(dtype)
     if operands.scale is not None and operands.shift is not None:
         a = (a * operands.scale.to(dtype)[:, None, None] + operands.shift.to(dtype)[:, None, None]).clamp(min=0)
     weight, _ = unpack(operands.weight, layer)
-    return a.mean((2, 3)) @ weight.flatten(1).to(dtype).T + operands.bias.to(dtype)
+    means = a.mean((2, 3)) if operands.factors is None else averages(layer, operands).to(dtype)
+    return means @ weight.flatten(1).to(dtype).T + operands.bias.to(dtype)
+
+
+def averages(layer: Layer, operands: Operands) -> Tensor:
+    """Return the averages of codes as numbers, [N, C], rounded as the kernel rounds them; their sums are exact."""
+    assert operands.factors is not None
+    means = operands.x.double().sum((2, 3)).float() / (layer.h * layer.w)
+    return (means * operands.factors).to(TORCH_TYPES[layer.dtype])
 
 
 @triton.jit
@@ -76,8 +87,8 @@ def _channel_means(
 
 @triton.jit
 def _means(
-    # Pointers: x [N, PIXELS, C], scale and shift [C], out [N, C]
-    x, scale, shift, out,
+    # Pointers: x [N, PIXELS, C], scale and shift [C], factor [1] of codes, out [N, C]
+    x, scale, shift, factor, out,
     # Sizes
     PIXELS: tl.constexpr, C: tl.constexpr,
     # Meta-parameters: rounding of out, 64-bit offsets; blocks of pixels and channels, dependent launch
@@ -93,6 +104,8 @@ def _means(
         image = image.to(tl.int64)
     c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
     mean = _channel_means(x, scale, shift, image, c, PIXELS, C, BLOCK_P, BLOCK_C)
+    if factor is not None:
+        mean *= tl.load(factor)
     tl.store(out + image * C + c, round_to(mean, out.dtype.element_ty, PRECISION), mask=c < C)
 
 
@@ -136,12 +149,14 @@ def head_launch(layer: Layer, config: Config) -> Launch:
     }  # fmt: skip
     if config.block_m > 1:
         grid = (layer.n, ceil(layer.c_in / MEAN_CHANNELS))
-        return Launch(_means, {**constants, "BLOCK_C": MEAN_CHANNELS}, grid, {**launch_options(config), "num_warps": 4})
+        return Launch(
+            _means, {**constants, "BLOCK_C": MEAN_CHANNELS}, grid, {**launch_options(config, layer), "num_warps": 4}
+        )
     constants |= {
         "K": layer.c_out, "COLUMNS": layer.columns.total, "BLOCK_C": config.block_k, "BLOCK_N": config.block_n,
         "STAGES": config.stages,
     }  # fmt: skip
-    return Launch(_fused, constants, (layer.n, ceil(layer.c_out / config.block_n)), launch_options(config))
+    return Launch(_fused, constants, (layer.n, ceil(layer.c_out / config.block_n)), launch_options(config, layer))
 
 
 def scratch_bytes(layer: Layer, config: Config) -> int:
@@ -171,7 +186,7 @@ def calls(
         scratch = out.new_empty(scratch_bytes(layer, config), dtype=torch.uint8)
     size = _means_bytes(layer)
     means = scratch[:size].view(out.dtype)[: layer.n * layer.c_in].view(layer.n, layer.c_in, 1, 1)
-    yield head_launch(layer, config), [o.x, o.scale, o.shift, means]
+    yield head_launch(layer, config), [o.x, o.scale, o.shift, o.factors, means]
     y, second = out.view(layer.n, layer.c_out, 1, 1), linear_layer(layer)
     averaged = Operands(means, o.weight, o.bias)
     yield from implementation(second, config).calls(second, config, averaged, y, scratch[size:])

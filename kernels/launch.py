@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import torch
 import triton
+import triton.language as tl
 from torch import Tensor
 from triton.backends.compiler import GPUTarget
 from triton.compiler.compiler import make_backend
@@ -41,8 +42,22 @@ def _accept_one_element_bounds() -> None:
     interpreter._patch_lang_tensor = patched
 
 
+def _convert_to_e4m3() -> None:
+    """Let the interpreter round to e4m3 as torch does; its own result is off where a mantissa carries (3.6, 3.7)."""
+    original = interpreter._convert_float
+
+    def converted(data: Any, source: Any, target: Any, rounding: Any) -> Any:
+        if (source, target) != (tl.float32, tl.float8e4nv):
+            return original(data, source, target, rounding)
+        codes = torch.from_numpy(data.reshape(-1)).to(torch.float8_e4m3fn)
+        return codes.view(torch.uint8).numpy().reshape(data.shape)
+
+    interpreter._convert_float = converted
+
+
 if INTERPRETED:
     _accept_one_element_bounds()
+    _convert_to_e4m3()
 
 Argument: TypeAlias = Tensor | TensorDescriptor | int | None
 Call: TypeAlias = tuple["Launch", list[Argument]]  # a launch and its arguments
@@ -52,7 +67,7 @@ Call: TypeAlias = tuple["Launch", list[Argument]]  # a launch and its arguments
 class Operands:
     """The tensors that a layer reads: x, residual and x2, channels-last; packed weight; float32 vectors by channel.
 
-    The weight is from `pack`, a stem's from `widen`.
+    The weight is from `pack`, a stem's from `widen`. `factors`: of `kernels.codes`, `Layer.factors` of them.
     """
 
     x: Tensor
@@ -62,11 +77,12 @@ class Operands:
     x2: Tensor | None = None
     scale: Tensor | None = None
     shift: Tensor | None = None
+    factors: Tensor | None = None
 
     @staticmethod
     def empty(layer: Layer, device: str = "meta") -> Operands:
         """Return uninitialised operands of a layer; on `meta` they have shapes and no memory."""
-        dtype = TORCH_TYPES[layer.dtype]
+        dtype = TORCH_TYPES[layer.in_dtype]
 
         def activation(h: int, w: int, c: int) -> Tensor:
             return torch.empty(layer.n, c, h, w, dtype=dtype, device=device, memory_format=torch.channels_last)
@@ -76,19 +92,20 @@ class Operands:
 
         return Operands(
             activation(layer.h, layer.w, layer.c_in),
-            torch.empty(layer.weight_shape, dtype=dtype, device=device),
+            torch.empty(layer.weight_shape, dtype=TORCH_TYPES[layer.dtype], device=device),
             vector(layer.c_out),
             activation(layer.out_h, layer.out_w, layer.c_out) if layer.residual else None,
             activation(*layer.second[:3]) if layer.second else None,
             vector(layer.c_in) if layer.prologue else None,
             vector(layer.c_in) if layer.prologue else None,
+            vector(layer.factors) if layer.factors else None,
         )
 
 
 def empty_output(layer: Layer, device: torch.device | str) -> Tensor:
     """Return uninitialised memory for a layer's result: [N, K, H, W], channels-last, or a head's [N, classes]."""
     order = torch.channels_last if len(layer.out_shape) == 4 else torch.contiguous_format
-    return torch.empty(layer.out_shape, dtype=TORCH_TYPES[layer.dtype], device=device, memory_format=order)
+    return torch.empty(layer.out_shape, dtype=TORCH_TYPES[layer.out_dtype], device=device, memory_format=order)
 
 
 @dataclass(frozen=True)
@@ -157,9 +174,11 @@ def _binder(kernel: Any) -> Any:
     return create_function_from_signature(kernel.signature, kernel.params, make_backend(ANY_TARGET))
 
 
-def launch_options(config: Config) -> dict[str, Any]:
-    """Return Triton's options of a launch in this configuration."""
+def launch_options(config: Config, layer: Layer) -> dict[str, Any]:
+    """Return Triton's options of a launch in this configuration; codes are rounded as `kernels.codes` says."""
     options = {"num_warps": config.warps, "num_stages": config.stages}
+    if layer.factors:
+        options["enable_fp_fusion"] = False
     return {**options, "launch_pdl": True} if config.pdl and not INTERPRETED else options
 
 

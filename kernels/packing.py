@@ -29,11 +29,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from kernels.codes import CODES
 from kernels.space.layer import Columns, Layer, packed_columns
 from kernels.tf32 import round_tf32
 
 DTYPES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
-TORCH_TYPES = {name: dtype for dtype, name in DTYPES.items()} | {"tf32": torch.float32}
+TORCH_TYPES = {name: dtype for dtype, name in DTYPES.items()} | {"tf32": torch.float32} | CODES
 
 SecondOperand = tuple[Tensor, Tensor | None]
 
@@ -88,10 +89,9 @@ def pack(
         raise ValueError(f"tf32: a way of multiplying float32, not {dtype}")
     if weight.dim() != 4 or 0 in weight.shape:
         raise ValueError(f"weight: of shape {list(weight.shape)}, not [K, C, R, S] of at least one each")
-    k, c, r, s = weight.shape
+    k = weight.shape[0]
     _check_bias("bias", bias, weight)
     bias_sum = torch.zeros(k, device=weight.device) if bias is None else bias.float()
-    c2 = 0
     if second is not None:
         weight2, bias2 = second
         if weight2.dim() != 4 or weight2.shape[0] != k or weight2.shape[2:] != (1, 1) or weight2.shape[1] < 1:
@@ -99,18 +99,24 @@ def pack(
         if weight2.device != weight.device:
             raise ValueError(f"second: a weight on {weight2.device}, and the first on {weight.device}")
         _check_bias("second", bias2, weight)
-        c2 = weight2.shape[1]
         bias_sum = bias_sum if bias2 is None else bias_sum + bias2.float()
     precision = "tf32" if tf32 else DTYPES[dtype]
+    return pack_codes(weight, second[0] if second else None, bias_sum.detach().clone(), precision)
+
+
+def pack_codes(weight: Tensor, weight2: Tensor | None, bias: Tensor, precision: str) -> Packed:
+    """Lay out weights [K, C, R, S] and [K, C2, 1, 1], or their codes, in the type of `precision`; bias is float32."""
+    k, c, r, s = weight.shape
+    c2 = 0 if weight2 is None else weight2.shape[1]
     cols = packed_columns(c, (r, s), c2, precision)
     if k * cols.total >= 2**31:
         raise ValueError(f"weight: {k} x {cols.total} columns are more than 32-bit offsets reach")
-    rows = torch.zeros(k, cols.total, dtype=dtype, device=weight.device)
+    rows = torch.zeros(k, cols.total, dtype=TORCH_TYPES[precision], device=weight.device)
     first, after = _weight_views(rows, cols, c, (r, s), c2)
     first.copy_(weight.permute(0, 2, 3, 1))
-    if second is not None:
-        after.copy_(second[0].flatten(1))
-    return Packed(round_tf32(rows) if tf32 else rows, bias_sum.detach().clone(), c, (r, s), c2, precision)
+    if weight2 is not None:
+        after.copy_(weight2.flatten(1))
+    return Packed(round_tf32(rows) if precision == "tf32" else rows, bias, c, (r, s), c2, precision)
 
 
 def pack_linear(weight: Tensor, bias: Tensor | None, dtype: torch.dtype | None = None, tf32: bool = False) -> Packed:

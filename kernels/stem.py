@@ -46,6 +46,7 @@ import triton
 import triton.language as tl
 from torch import Tensor, nn
 
+from kernels.codes import rescale, rescaled, to_codes
 from kernels.launch import INTERPRETED, Call, Launch, Operands, launch_options
 from kernels.packing import Packed, unpack
 from kernels.space.config import Config
@@ -94,7 +95,11 @@ def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
     (r, s), c, (run, lead) = layer.kernel, layer.c_in, layer.window
     narrow = operands.weight.view(layer.c_out, 2, r, run)[:, 0, :, lead : lead + s * c]
     weight = narrow.unflatten(2, (s, c)).permute(0, 3, 1, 2).to(dtype)
-    y = F.conv2d(operands.x.to(dtype), weight, operands.bias.to(dtype), layer.stride, layer.padding)
+    if operands.factors is None:
+        y = F.conv2d(operands.x.to(dtype), weight, operands.bias.to(dtype), layer.stride, layer.padding)
+    else:
+        sums = F.conv2d(operands.x.double(), weight.double(), None, layer.stride, layer.padding).to(dtype)
+        y = rescaled(sums, operands.factors, operands.bias, None, layer.relu)
     return F.max_pool2d(F.pad(y.clamp(min=0) if layer.relu else y, (1, 1, 1, 1)), 3, 2)
 
 
@@ -108,7 +113,8 @@ def _input_row(x, offsets, inside, y, H: tl.constexpr, ROW: tl.constexpr):
 def _kernel(
     # Pointers, channels-last: x [N, H, W, C], w [2 * K, R * RUN] as `widen` lays it out, bias [K],
     # out [N, (OH + 1) // 2, (OW + 1) // 2, K]
-    x, w, bias, out,
+    # and, for codes, factors [K + 1]
+    x, w, bias, factors, out,
     # Sizes: images, the only size not constexpr; pixels and channels of x; channels and pixels of the convolution
     n, H: tl.constexpr, W: tl.constexpr, C: tl.constexpr, K: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr,
     # The window: R rows, STRIDE rows apart, PAD zeros above the image; values left of a pair's pixel, and in its window
@@ -159,10 +165,18 @@ def _kernel(
         for r in tl.static_range(R):
             acc = tl.dot(windows[r], weights[r], acc, input_precision=PRECISION)  # [BLOCK_M, 2 * BLOCK_N]
         windows = windows[SLIDE:] + next_rows
-        b = tl.load(bias + k, mask=k < K, other=0.0)[None, :]
+        b = None
+        if factors is None:
+            b = tl.load(bias + k, mask=k < K, other=0.0)[None, :]
         new_even, new_odd = acc.reshape(BLOCK_M, BLOCK_N, 2).split()  # the pair's pixels, [BLOCK_M, BLOCK_N] each
-        new_even = (new_even + b).to(DTYPE)
-        new_odd = (new_odd + b).to(DTYPE)
+        if factors is None:
+            new_even = (new_even + b).to(DTYPE)
+            new_odd = (new_odd + b).to(DTYPE)
+        else:  # codes, which fp16 has exactly
+            new_even = rescale(new_even, factors, bias, k[None, :], (k < K)[None, :], None, K, False)
+            new_odd = rescale(new_odd, factors, bias, k[None, :], (k < K)[None, :], None, K, False)
+            new_even = to_codes(new_even, out.dtype.element_ty).to(DTYPE)
+            new_odd = to_codes(new_odd, out.dtype.element_ty).to(DTYPE)
         even = tl.maximum(even, new_even).to(DTYPE)
         odd = tl.maximum(odd, new_odd).to(DTYPE)
         if (oh % 2 == 1) | (oh == OH - 1):
@@ -184,7 +198,7 @@ def _write_pooled_row(
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
     """Write a row of pooled pixels, each the maximum of a pair and of the left neighbour's second."""
-    DTYPE: tl.constexpr = out.dtype.element_ty
+    DTYPE: tl.constexpr = even.dtype
     if OW % 2 == 1:
         odd = tl.where((2 * left + 1 < OW)[:, None], odd, 0.0).to(DTYPE)
     left_odd = tl.gather(odd, tl.broadcast_to(tl.maximum(m - 1, 0)[:, None], (BLOCK_M, BLOCK_N)), 0)
@@ -196,7 +210,7 @@ def _write_pooled_row(
         y = tl.where(oh == OH - 1, tl.maximum(y, 0.0), y)  # the border below
     pixel = (image * ((OH + 1) // 2) + oh // 2) * ((OW + 1) // 2) + left
     inside = (in_rows & (m > 0))[:, None] & (k < K)[None, :]
-    y = round_to(y, DTYPE, PRECISION)  # [BLOCK_M, BLOCK_N]
+    y = round_to(y, out.dtype.element_ty, PRECISION)  # [BLOCK_M, BLOCK_N]
     tl.store(out + pixel[:, None] * K + k[None, :], y, mask=inside)
 
 
@@ -213,14 +227,15 @@ def stem_launch(layer: Layer, config: Config) -> Launch:
         "WIDE": layer.n * max(read, written) >= 2**31, "BLOCK_M": config.block_m, "BLOCK_N": config.block_n,
         "STRIP": config.group_m, "PDL": config.pdl and not INTERPRETED,
     }  # fmt: skip
-    return Launch(_kernel, constants, stem_grid(layer, config), launch_options(config))
+    return Launch(_kernel, constants, stem_grid(layer, config), launch_options(config, layer))
 
 
 def calls(
     layer: Layer, config: Config, operands: Operands, out: Tensor, scratch: Tensor | None = None
 ) -> Iterator[Call]:
     """Yield a layer's launch with its arguments, the image first; it needs no scratch."""
-    yield stem_launch(layer, config), [operands.x, operands.weight, operands.bias, out, layer.n]
+    o = operands
+    yield stem_launch(layer, config), [o.x, o.weight, o.bias, o.factors, out, layer.n]
 
 
 def scratch_bytes(layer: Layer, config: Config) -> int:

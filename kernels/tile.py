@@ -20,10 +20,27 @@ def tile_of(pid, row_tiles, channel_tiles, GROUP_M: tl.constexpr):
 
 
 @triton.jit
+def add_product(acc, a, b, PRECISION: tl.constexpr):
+    """Return acc [M, N] plus a [M, K] times b [N, K] transposed; codes of a are multiplied in b's wider type."""
+    if a.dtype != b.dtype:
+        a = a.to(b.dtype)
+    if b.dtype == tl.float8e4nv:
+        # sm_90's sums of e4m3 keep 14 bits: each step's are added to float32, else a depth of 4608 is off by codes
+        acc = tl.dot(a, tl.trans(b), acc, max_num_imprecise_acc=a.shape[1])
+    else:
+        acc = tl.dot(a, tl.trans(b), acc, input_precision=PRECISION, out_dtype=acc.dtype)
+    return acc
+
+
+@triton.jit
 def read_accumulator(acc):
     """Return the sums unchanged, but read by an empty asm, for which the compiler waits for the products.
 
     It emits no instruction. Where a product reads A from registers, Triton leaves products in flight, and ptxas before
     CUDA 13.3 overwrites what they read (`kernels.compiled.hazards`).
     """
-    return tl.inline_asm_elementwise("", "=f,0", [acc], dtype=tl.float32, is_pure=True, pack=1)
+    if acc.dtype == tl.int32:
+        acc = tl.inline_asm_elementwise("", "=r,0", [acc], dtype=tl.int32, is_pure=True, pack=1)
+    else:
+        acc = tl.inline_asm_elementwise("", "=f,0", [acc], dtype=tl.float32, is_pure=True, pack=1)
+    return acc

@@ -35,12 +35,14 @@ def build(
 ) -> Any:
     """Build a model by name: float32, on the CPU, in eval mode, without gradients.
 
-    `name` is `resnet18 34 50 101 152`, then `v1`, nothing (v1.5) or `v2`, then optionally `-A`, `-C` or `-none`. Or it
-    is a model's from outside (`resnet.outside.build`), for pictures of `image` pixels a side: `timm:convnext_tiny`,
-    `torchvision:resnext50_32x4d` or `mymodule:function`, with arguments behind it as `@k=v,k=v`.
+    `name` is `resnet18 34 50 101 152`, then `v1`, nothing (v1.5) or `v2`, then optionally `-A`, `-C` or `-none`, then
+    optionally `-digits` or `-digits-hard`: a narrow network that is trained on digits, once (`resnet.weights.trained`).
+    Or it is a model's from outside (`resnet.outside.build`), for pictures of `image` pixels a side:
+    `timm:convnext_tiny`, `torchvision:resnext50_32x4d` or `mymodule:function`, with arguments behind it as `@k=v,k=v`.
     `weights` is a checkpoint's path; without one the weights are synthetic, from `seed`, and behave like trained ones
     (`resnet.weights.synthetic`), calibrated on the pictures of `source`. Raises ValueError for an unknown name and for
-    a checkpoint that does not fit. Without `num_classes` and `in_channels` a checkpoint's own count, else 1000 and 3.
+    a checkpoint that does not fit. Without `num_classes` and `in_channels` they are a checkpoint's, else 1000 and 3, of
+    digits 10 and 1.
     """
     if is_outside(name):
         from resnet.outside.build import build_outside
@@ -54,6 +56,12 @@ def build(
         from resnet.weights.checkpoint import build_resnet
 
         return build_resnet(spec, weights, num_classes or 0, in_channels or 0)
+    if spec.task:
+        from resnet.weights.trained import trained
+
+        if (num_classes or spec.ends.classes, in_channels or spec.ends.channels) != spec.ends[:2]:
+            raise ValueError(f"{name} is trained on {spec.ends.classes} classes of {spec.ends.channels} channel")
+        return trained(spec, seed=seed).requires_grad_(False)
     model = synthesize(spec, seed=seed, num_classes=num_classes or 1000, in_channels=in_channels or 3, source=source)
     return model.eval().requires_grad_(False)
 

@@ -37,16 +37,34 @@ ARCHS: dict[int, Arch] = {
 
 STAGE_WIDTHS = (64, 128, 256, 512)  # channels of the inner convolutions of each stage's blocks
 
-_NAME = re.compile(r"resnet(?P<depth>\d+)(?P<version>v\d+(?:\.\d+)?)?(?:-(?P<shortcut>\w+))?")
+
+class Task(NamedTuple):
+    """A problem: the ends of the networks that solve it, and how many times narrower than the paper's they are."""
+
+    classes: int = 1000
+    channels: int = 3
+    image: int = 224
+    narrower: int = 1
+
+
+# The problems by the end of a model's name. Networks of digits (`resnet.data.digits`) have trained weights, so that
+# accuracy can be measured where nothing can be downloaded.
+DIGITS = Task(10, 1, 32, 4)
+TASKS: dict[str, Task] = {"": Task(), "digits": DIGITS, "digits-hard": DIGITS}
+
+_NAME = re.compile(
+    r"resnet(?P<depth>\d+)(?P<version>v\d+(?:\.\d+)?)?(?:-(?P<shortcut>(?!digits\b)\w+))?(?:-(?P<task>digits(?:-hard)?))?"
+)
 
 
 @dataclass(frozen=True)
 class Spec:
-    """One ResNet: its depth, its version and its shortcut option.
+    """One ResNet: its depth, its version, its shortcut option, and the problem that it solves.
 
     `version` is `v1` (stride in the block's first convolution; the paper, Keras), `v1.5` (stride in the 3x3;
     torchvision) or `v2` (pre-activation; Keras). `shortcut` is option `A` (no parameters: subsample, pad with zeros),
     `B` (projection where the channels change), `C` (projection in every block) or `none` (no skip connection at all).
+    `task` is a key of TASKS: ImageNet's is not written.
 
     Raises `ValueError`, naming the allowed words, for any other value.
     """
@@ -54,10 +72,16 @@ class Spec:
     depth: int
     version: Version = "v1.5"
     shortcut: Shortcut = "B"
+    task: str = ""
 
     def __post_init__(self) -> None:
         """Raise ValueError for a word that is not in these tables."""
-        allowed = (("depth", tuple(ARCHS)), ("version", VERSIONS), ("shortcut", SHORTCUTS))
+        allowed = (
+            ("depth", tuple(ARCHS)),
+            ("version", VERSIONS),
+            ("shortcut", SHORTCUTS),
+            ("task", tuple(TASKS)),
+        )
         for field, words in allowed:
             value = getattr(self, field)
             if value not in words:
@@ -65,17 +89,17 @@ class Spec:
 
     @classmethod
     def parse(cls, name: str) -> Self:
-        """Return the spec of a name such as `resnet50`, `resnet50v1.5` or `resnet101v2-C`.
+        """Return the spec of a name such as `resnet50`, `resnet101v2-C` or `resnet18-digits`.
 
         Raises `ValueError` with the allowed words and the nearest name, if any is near.
         """
         match = _NAME.fullmatch(name)
         try:
             if match is None:
-                raise ValueError("want resnet<depth>[v1|v1.5|v2][-A|-B|-C|-none]")
+                raise ValueError("want resnet<depth>[v1|v1.5|v2][-A|-B|-C|-none][-digits|-digits-hard]")
             version = cast(Version, match["version"] or "v1.5")
             shortcut = cast(Shortcut, match["shortcut"] or "B")
-            return cls(int(match["depth"]), version, shortcut)
+            return cls(int(match["depth"]), version, shortcut, match["task"] or "")
         except ValueError as error:
             raise ValueError(f"unknown model {name!r}: {error}{_suggestion(name)}") from None
 
@@ -84,7 +108,18 @@ class Spec:
         """The one canonical spelling: version `v1.5` and shortcut `B`, the defaults, are not written."""
         version = "" if self.version == "v1.5" else self.version
         shortcut = "" if self.shortcut == "B" else f"-{self.shortcut}"
-        return f"resnet{self.depth}{version}{shortcut}"
+        task = f"-{self.task}" if self.task else ""
+        return f"resnet{self.depth}{version}{shortcut}{task}"
+
+    @property
+    def ends(self) -> Task:
+        """The classes, channels and pixels of its problem."""
+        return TASKS[self.task]
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The channels of the inner convolutions of each stage's blocks."""
+        return tuple(width // self.ends.narrower for width in STAGE_WIDTHS)
 
     @property
     def arch(self) -> Arch:
@@ -116,7 +151,7 @@ class Spec:
 
 
 def _suggestion(name: str) -> str:
-    specs = (Spec(*fields) for fields in itertools.product(ARCHS, VERSIONS, SHORTCUTS))
+    specs = (Spec(*fields) for fields in itertools.product(ARCHS, VERSIONS, SHORTCUTS, TASKS))
     names = {spec.name.lower(): spec.name for spec in specs}
     near = difflib.get_close_matches(name.lower(), names, n=1)
     return f"; did you mean {names[near[0]]!r}?" if near else ""

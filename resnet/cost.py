@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Literal
 
-from resnet.archs import STAGE_WIDTHS, Spec
+from resnet.archs import Spec
 from resnet.counted import Row
 from resnet.names import is_outside
 
@@ -51,27 +51,27 @@ def operations(
     batch: int,
     image: int | tuple[int, int],
     precision: str,
-    num_classes: int = 1000,
-    in_channels: int = 3,
+    num_classes: int = 0,
+    in_channels: int = 0,
 ) -> tuple[Operation, ...]:
     """Return every layer of a network in the order of execution.
 
-    `image` is the side, or height and width, in pixels. Raises ValueError for an unknown model or precision,
-    and for an empty batch or image.
+    `image` is the side, or height and width, in pixels; classes and channels are by default the model's own. Raises
+    ValueError for an unknown model or precision, and for an empty batch or image.
     """
     _check_precision(precision)
     spec = Spec.parse(model) if isinstance(model, str) else model
     height, width = (image, image) if isinstance(image, int) else image
     if min(batch, height, width) < 1:
         raise ValueError(f"batch {batch} of {height} x {width} pixels: want 1 or more of each")
-    walk = _Walk(spec, batch, precision, {INPUT: (in_channels, height, width)})
-    walk.conv("conv1", INPUT, 64, 7, 2, () if spec.version == "v2" else ("bn1", "relu"))
+    walk = _Walk(spec, batch, precision, {INPUT: (in_channels or spec.ends.channels, height, width)})
+    walk.conv("conv1", INPUT, spec.widths[0], 7, 2, () if spec.version == "v2" else ("bn1", "relu"))
     blocks = [f"layer{stage}.{place}" for stage, count in enumerate(spec.arch.counts, 1) for place in range(count)]
     entries = [(f"{block}.preact_bn", f"{block}.preact_relu") for block in blocks] + [("post_bn", "post_relu")]
     x = walk.pool(entries[0] if spec.version == "v2" else ())
     for block, following in zip(blocks, entries[1:], strict=True):
         x = walk.block(block, x, following if spec.version == "v2" else ())
-    walk.head(x, num_classes)
+    walk.head(x, num_classes or spec.ends.classes)
     return tuple(walk.operations)
 
 
@@ -139,7 +139,7 @@ class _Walk:
         """Add a residual block and return its last operation; `following` are the norm and ReLU behind it in v2."""
         spec, stage, place = self.spec, int(name[5]) - 1, int(name.split(".")[1])
         preact, stride = spec.version == "v2", spec.strides(stage)[place]
-        convs = spec.convs(STAGE_WIDTHS[stage], stride)
+        convs = spec.convs(spec.widths[stage], stride)
         has_shortcut = spec.shortcut != "none"
         y = x
         for number, (channels, kernel, conv_stride) in enumerate(convs, 1):

@@ -92,8 +92,8 @@ def network_floors(
     precision: str,
     ceilings: Ceilings,
     fusion: str = "conv",
-    num_classes: int = 1000,
-    in_channels: int = 3,
+    num_classes: int = 0,
+    in_channels: int = 0,
 ) -> tuple[Floor, ...]:
     """Return the floors of the kernels of one of this project's networks; their seconds sum to the network's floor.
 

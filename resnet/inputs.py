@@ -1,4 +1,4 @@
-"""Input batches: photographs, noise, or the pictures of a folder.
+"""Input batches: photographs, noise, the pictures of a folder, or digits for the networks that read them.
 
 Power, and so clocks, depend on the data a kernel multiplies, and an agreement check on noise says little: the default
 input is random crops of the photographs that ship inside scikit-learn and scikit-image. Picture `i` of a seed is the
@@ -17,7 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from resnet.picture_files import RECIPE, files_in, read_picture
+from resnet.archs import Spec
+from resnet.calibration import FIRST_PICTURE
+from resnet.data import digits
+from resnet.data.picture_files import RECIPE, files_in, read_picture
+from resnet.names import is_outside
 
 # the standard ImageNet normalisation, per channel of an RGB picture in 0..1
 MEAN = (0.485, 0.456, 0.406)
@@ -35,6 +39,8 @@ SHIPPED = {
     ),
 }  # fmt: skip
 CURE = "pip install scikit-learn scikit-image pillow"
+# The first picture of a seed that a network learns from; those before, from FIRST_PICTURE on, calibrate.
+FIRST_LEARNT = 1 << 21
 
 # Share of a photograph's area in one crop, and its aspect: torchvision's RandomResizedCrop.
 AREA = (0.08, 1.0)
@@ -43,7 +49,7 @@ ASPECT = (3 / 4, 4 / 3)
 
 @dataclass(frozen=True)
 class Source:
-    """A source of pictures: `kind` is photos, noise or folder.
+    """A source of pictures: `kind` is photos, noise, folder, or a key of `resnet.data.digits.FORMS`.
 
     `note` says why noise stands in for photos, or what was passed over.
     """
@@ -57,18 +63,23 @@ class Source:
         if self.kind == "noise":
             return {"source": "noise", "note": self.note}
         digest = hashlib.sha256(b"".join(hashlib.sha256(f.read_bytes()).digest() for f in self.files)).hexdigest()
-        read = {"recipe": RECIPE} if self.kind == "folder" else {}
+        recipes = {"folder": RECIPE} | dict.fromkeys(digits.FORMS, digits.RECIPE)
+        read = {"recipe": recipes[self.kind]} if self.kind in recipes else {}
         return {"source": self.kind, "files": len(self.files), "digest": digest[:16], "note": self.note, **read}
 
 
 def find_source(name: str = "photos") -> Source:
-    """Return the source that `name` (photos, noise, or a folder's path) means on this machine.
+    """Return the source that `name` (photos, noise, digits, digits-hard, or a folder's path) means on this machine.
 
     Photographs whose packages are missing become noise, and the note says so. A folder without a readable picture is
-    a ValueError.
+    a ValueError, and so are digits whose package is missing.
     """
     if name == "noise":
         return Source("noise")
+    if name in digits.FORMS and not Path(name).is_dir():
+        if file := digits.digits_file():
+            return Source(name, (file,))
+        raise ValueError(digits.CURE)
     if name != "photos":
         return Source("folder", *files_in(name))
     if find_spec("PIL") is None:
@@ -77,6 +88,12 @@ def find_source(name: str = "photos") -> Source:
     if not files:
         return Source("noise", note=f"no package with photographs is installed: {CURE}")
     return Source("photos", files)
+
+
+def source_for(model: str, word: str) -> Source:
+    """Return the source that `word` means for a model: in place of photographs, a network of digits reads digits."""
+    task = "" if is_outside(model) else Spec.parse(model).task
+    return find_source(task if task and word == "photos" else word)
 
 
 def _inside(package: str, names: tuple[str, ...]) -> list[Path]:
@@ -90,9 +107,17 @@ def _inside(package: str, names: tuple[str, ...]) -> list[Path]:
 def pictures(
     count: int, image: int = 224, *, seed: int = 0, source: Source | str = "photos", first: int = 0
 ) -> torch.Tensor:
-    """Return pictures `first` to `first + count` of a seed, normalised: float32 [count, 3, image, image] on the CPU."""
+    """Return pictures `first` to `first + count` of a seed, normalised: float32 [count, 3, image, image] on the CPU.
+
+    Digits have one channel. Which of them are drawn depends on `first`: those before FIRST_PICTURE are judged on alone,
+    and calibrate nothing; those from FIRST_LEARNT on are learnt from.
+    """
     if isinstance(source, str):
         source = find_source(source)
+    if source.kind in digits.FORMS:
+        part = "judged" if first < FIRST_PICTURE else "calibrating" if first < FIRST_LEARNT else "learnt"
+        drawn = [digits.draw_digit(source.kind, image, seed, index, part)[0] for index in range(first, first + count)]
+        return torch.from_numpy(np.stack(drawn))
     batch = np.empty((count, 3, image, image), dtype=np.float32)
     for row, index in enumerate(range(first, first + count)):
         rng = np.random.default_rng([seed, index])
@@ -127,9 +152,9 @@ def _photo(path: Path) -> Any:
 
 
 def as_channels(batch: torch.Tensor, channels: int) -> torch.Tensor:
-    """Turn RGB pictures [N, 3, H, W] into `channels` channels: the mean for one, the colours in turn for others."""
-    if channels == 3:
+    """Turn pictures [N, C, H, W] into `channels` channels: the mean for one, their own in turn for others."""
+    if channels == batch.shape[1]:
         return batch
     if channels == 1:
         return batch.mean(1, keepdim=True)
-    return batch[:, [c % 3 for c in range(channels)]]
+    return batch[:, [c % batch.shape[1] for c in range(channels)]]

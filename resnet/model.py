@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from resnet.archs import STAGE_WIDTHS, Spec
+from resnet.archs import Spec
 
 NORM_EPS = {"v1": 1.001e-5, "v1.5": 1e-5, "v2": 1.001e-5}
 
@@ -122,30 +122,32 @@ class PreActBottleneck(Block):
 
 
 class ResNet(nn.Module):
-    """The network that `spec` names: [N, in_channels, H, W] -> logits [N, num_classes].
+    """The network that `spec` names: [N, in_channels, H, W] -> logits [N, num_classes], by default its problem's.
 
     Weights are torchvision's initialisation: He (Kaiming) normal, fan-out, for convolutions, zero for their biases, one
     and zero for norms, PyTorch's default for the classifier. `H` and `W` are 32 or more in any sensible use.
     """
 
-    def __init__(self, spec: Spec, num_classes: int = 1000, in_channels: int = 3) -> None:
+    def __init__(self, spec: Spec, num_classes: int = 0, in_channels: int = 0) -> None:
         super().__init__()
+        num_classes, in_channels = num_classes or spec.ends.classes, in_channels or spec.ends.channels
+        widths = spec.widths
         self.spec = spec
         self.choice = ""  # what was decided in reading the weights, where they are a file's
         self.preact = spec.version == "v2"
         eps = NORM_EPS[spec.version]
 
-        self.conv1 = conv(in_channels, STAGE_WIDTHS[0], 7, 2, bias=spec.version != "v1.5")
+        self.conv1 = conv(in_channels, widths[0], 7, 2, bias=spec.version != "v1.5")
         if self.preact:
             # Not padding by the pool, which is -inf; a runtime that merges the two changes the function.
             self.pool_pad = nn.ZeroPad2d(1)
             self.maxpool = nn.MaxPool2d(3, 2)
         else:
-            self.bn1 = nn.BatchNorm2d(STAGE_WIDTHS[0], eps)
+            self.bn1 = nn.BatchNorm2d(widths[0], eps)
             self.relu = nn.ReLU(inplace=True)
             self.maxpool = nn.MaxPool2d(3, 2, padding=1)
 
-        channels = [STAGE_WIDTHS[0], *(width * spec.arch.expansion for width in STAGE_WIDTHS)]
+        channels = [widths[0], *(width * spec.arch.expansion for width in widths)]
         self.layer1, self.layer2, self.layer3, self.layer4 = (stage(channels[i], i, spec) for i in range(4))
 
         features = channels[-1]
@@ -175,7 +177,7 @@ def block_class(spec: Spec) -> type[Block]:
 
 def stage(in_channels: int, index: int, spec: Spec) -> nn.Sequential:
     """Return stage `index` (0 to 3), whose first block changes the channels."""
-    block, width, strides = block_class(spec), STAGE_WIDTHS[index], spec.strides(index)
+    block, width, strides = block_class(spec), spec.widths[index], spec.strides(index)
     channels = [in_channels] + [width * spec.arch.expansion] * (len(strides) - 1)
     return nn.Sequential(*(block(c, width, stride, spec) for c, stride in zip(channels, strides, strict=True)))
 

@@ -46,6 +46,11 @@ def canonical_model(word: str) -> str:
         raise ValueError(f"{error}; another's is {FORM}") from None
 
 
+def usual_image(name: str) -> int:
+    """Return the pixels a side of the pictures that a model of a canonical name is for."""
+    return 224 if is_outside(name) else Spec.parse(name).ends.image
+
+
 def canonical_outside(word: str) -> str:
     """Return the one spelling of a name from outside, without a character that a case's name cannot have.
 

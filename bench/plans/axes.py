@@ -15,7 +15,7 @@ from bench.plans.case import MAX, Case, check_batch
 from bench.plans.plan import AXES, MOST_CASES, SLOWEST_FIRST
 from bench.text import did_you_mean
 from resnet.archs import ARCHS
-from resnet.names import canonical_model, is_outside
+from resnet.names import canonical_model, is_outside, usual_image
 from resnet.variants import DEVICES, LAUNCHES, PRECISIONS, RENAMED, VARIANTS, find_variant, refusal
 
 # What a glob of an axis chooses from, where no plan has values for it
@@ -27,7 +27,8 @@ USUAL: Mapping[str, tuple[Any, ...]] = {
     "image": (224,),
     "launch": LAUNCHES,
 }
-# An axis that the user leaves open has this; the precision depends on the device that the case is for
+# An axis that the user leaves open has this; the precision depends on the device that the case is for, and the image on
+# its model
 OPEN = {"model": "resnet50", "variant": "*", "batch": "1", "image": "224", "launch": "stream"}
 OPEN_PRECISION = {"cpu": "fp32", "cuda": "fp16"}
 _GLOB = re.compile(r"[*?\[]")
@@ -91,7 +92,8 @@ def _texts(axis: str, value: Any) -> tuple[str, ...]:
 def cases_of(words: Words, device: str) -> list[Case]:
     """Return the cases that have one of the words of each axis, in the order of a plan's group.
 
-    An axis without a word is OPEN. A glob chooses from USUAL, and is no reason for cases that no device runs.
+    An axis without a word is OPEN, and an image its model's. A glob chooses from USUAL, and is no reason for cases that
+    no device runs.
     """
     named = {"precision": [OPEN_PRECISION[device]]} | {axis: [word] for axis, word in OPEN.items()} | dict(words)
     values = {
@@ -101,6 +103,8 @@ def cases_of(words: Words, device: str) -> list[Case]:
     if (count := prod(map(len, values.values()))) > MOST_CASES:
         raise ArgumentError(f"these words name {count:,} cases, and a plan has {MOST_CASES:,} at most")
     cases = [Case(**dict(zip(SLOWEST_FIRST, point, strict=True))) for point in product(*values.values())]
+    if "image" not in words:
+        cases = [replace(case, image=usual_image(case.model)) for case in cases]
     if any(is_glob(word) for axis in ("variant", "precision", "launch") for word in named[axis]):
         return [case for case in cases if _exists(case)] or cases
     return cases
@@ -115,7 +119,7 @@ def with_axes(cases: Iterable[Case], words: Words) -> dict[Case, list[Case]]:
     """Return a plan's cases with other values in some axes, each with the plan's cases that it stands for.
 
     A value that the cases have keeps those; one that none has takes the place of the others, in all cases. The axes
-    are taken one after the other, so that some case is always left.
+    are taken one after the other, so that some case is always left. A model for pictures of another size has that.
     """
     origins = {case: [case] for case in cases}
     for axis in (axis for axis in AXES if axis in words):
@@ -125,9 +129,16 @@ def with_axes(cases: Iterable[Case], words: Words) -> dict[Case, list[Case]]:
         for case, sources in origins.items():
             for value in values:
                 if value not in among or getattr(case, axis) == value:
-                    changed.setdefault(replace(case, **{axis: value}), []).extend(sources)
+                    changed.setdefault(_with(case, axis, value), []).extend(sources)
         origins = changed
     return origins
+
+
+def _with(case: Case, axis: str, value: Any) -> Case:
+    """Return a case with another value of an axis: another model's image with it, if the two differ in theirs."""
+    changed = replace(case, **{axis: value})
+    usual = usual_image(changed.model)
+    return changed if usual == usual_image(case.model) else replace(changed, image=usual)
 
 
 def parse_run(word: str) -> dict[str, list[str]] | None:

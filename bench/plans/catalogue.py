@@ -12,6 +12,7 @@ from bench.plans.case import Case
 from bench.plans.eligible import why_not
 from bench.plans.plan import load_plan, plan_names
 from resnet.archs import ARCHS
+from resnet.data.digits import CURE, digits_file
 from resnet.variants import LAUNCHES, PRECISIONS, VARIANTS
 from resnet.variants.outside import installed_variants
 
@@ -61,6 +62,14 @@ def _plan(name: str, env: Environment) -> dict[str, Any]:
 def _models() -> Rows:
     depths = ", ".join(f"resnet{depth}" for depth in ARCHS)
     rows = [_row(f"{depths} with {word}" if word else depths, why) for word, why in DESIGNS.items()]
+    rows.append(
+        _row(
+            "resnet18-digits, resnet18-digits-hard",
+            "any of these, narrow and trained on handwritten digits: answers that are right or wrong; the hard form "
+            "tells precisions apart",
+            None if digits_file() else CURE,
+        )
+    )
     for source, (name, why, pip) in OUTSIDE.items():
         rows.append(_row(name, why, pip if source and not find_spec(source) else None))
     return rows

@@ -18,8 +18,8 @@ from bench.plans.network import checkpoint_from
 from bench.plans.plan import Plan, load_plan, plan_names
 from bench.plans.settings import Settings, changed_settings
 from bench.plans.words import narrow
+from resnet.data.picture_files import judge_files
 from resnet.names import Build
-from resnet.picture_files import judge_files
 
 ADHOC = "adhoc"  # the name of a plan that is no file
 

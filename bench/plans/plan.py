@@ -15,7 +15,7 @@ model = ["resnet50"]           # an axis is a list of words, or one word
 variant = ["eager", "compile"]
 precision = ["fp16"]
 batch = [1, 32, "max"]         # max: the largest that fits, searched for and not timed
-image = 224                    # the default
+image = 224                    # the default; 32 for digits
 launch = ["stream", "graph"]   # the default is stream
 device = "cuda"                # cpu or cuda: skip the group elsewhere; the default is any
 
@@ -45,7 +45,7 @@ from bench.plans.settings import changed_settings
 from bench.plans.words import matches
 from bench.text import did_you_mean
 from kernels.cards.reading import read_text
-from resnet.names import Build
+from resnet.names import Build, usual_image
 
 FOLDER = Path(__file__).parent
 AXES = {"model": str, "variant": str, "precision": str, "batch": int, "image": int, "launch": str}
@@ -206,7 +206,8 @@ class _Parser:
         if self.most_left < 0:
             raise self.error(f"the group has {count:,} cases, and a plan has {MOST_CASES:,} at most", number)
         points = itertools.product(*(axes[axis] for axis in SLOWEST_FIRST))
-        return [self.case(dict(zip(SLOWEST_FIRST, point, strict=True)), number) for point in points]
+        cases = [self.case(dict(zip(SLOWEST_FIRST, point, strict=True)), number) for point in points]
+        return cases if "image" in data else [replace(case, image=usual_image(case.model)) for case in cases]
 
     def axis(self, data: dict[str, Any], axis: str, kind: type, number: int) -> list[Any]:
         if axis not in data and axis not in AXIS_DEFAULTS:

@@ -43,7 +43,7 @@ class Settings:
     calibration_pictures: int = PICTURES
     keep_wide: str = ""  # layers, separated by commas, that stay out of the 8 bits
     min_agreement: float = 0.0  # 8 bits are refused below this share of answers that agree with float32's
-    score_pictures: int = 0  # pictures of the score: agreement with float32, and right answers; 0 for none
+    score_pictures: int = 0  # of the score: 0 for all of --data, else as `bench.plans.scored` says
 
     def __post_init__(self) -> None:
         if self.calibrate not in METHODS:

@@ -111,7 +111,7 @@ COLUMNS: dict[str, Column] = {
     "plan": Column("word", "plan.name", ""),
     "plan_digest": Column("word", "plan.digest", ""),
     "weights": Column("word", "weights", "digest"),
-    "weights_from": Column("word", "network.weights", "synthetic (from the seed), file (a checkpoint), own"),
+    "weights_from": Column("word", "network.weights", "synthetic (from the seed), trained (digits), file, own"),
     "origin": Column("word", "network.origin", "package that has the model's code, with the version"),
     "num_classes": Column("int", "network.num_classes", "of the model: its logits"),
     "in_channels": Column("int", "network.in_channels", "of the model: of a picture"),

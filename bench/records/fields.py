@@ -180,7 +180,8 @@ class Quantized(TypedDict, total=False):
 class Score(TypedDict, total=False):
     """The answers to pictures that calibrated nothing, beside plain torch's in float32.
 
-    `agree` counts the same top class. Where the pictures have labels, `top1` and `top5` count right answers and `plain`
+    `agree` counts the same top class. `unread` counts pictures of a folder that could not be read, and so are none of
+    these. Where the pictures have labels, `top1` and `top5` count right answers and `plain`
     the same of float32; `lost` are right in float32 and wrong here, `gained` the reverse. `rms` is the RMS difference
     of the logits over the RMS of float32's. `data` is a digest of pictures and labels.
     """
@@ -195,6 +196,7 @@ class Score(TypedDict, total=False):
     plain_top5: Count
     lost: Count
     gained: Count
+    unread: Count
     data: str
     s: Seconds
 
@@ -246,7 +248,9 @@ class Network(TypedDict, total=False):
     """
 
     origin: str
-    weights: str  # `synthetic`: from the seed; `file`: a checkpoint's; `own`: what a model from outside starts with
+    # `synthetic`: from the seed; `trained`: here, on digits; `file`: a checkpoint's; `own`: what a model from outside
+    # starts with
+    weights: str
     file: str
     choice: str
     num_classes: Positive

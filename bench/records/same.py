@@ -18,6 +18,7 @@ from bench.plans.network import network_given
 from bench.plans.plan import Plan
 from bench.records.fields import Input, Network, PlanName, at
 from bench.records.record import Record
+from resnet.data.digits import FORMS
 
 
 class Kind(Enum):
@@ -41,7 +42,7 @@ class Field:
     `word` is its name for `--allow`, `name` its name in a sentence. `paths` lead into the record: the first that has a
     value counts. `column` is the frame's column with the same value. In a field with `by_key` each key is compared by
     itself; a key that one side lacks is ignored, or has the value `unset` where that is given. `null` is the meaning of
-    a null that is there. `may_become` is a value that a sweep may be started with, and the one that its records may
+    a null that is there. `may_become` is a value that a sweep may be started with, and those that its records may
     have instead.
     """
 
@@ -53,7 +54,7 @@ class Field:
     by_key: bool = False
     unset: str | None = None
     null: str | None = None
-    may_become: tuple[str, str] | None = None
+    may_become: tuple[str, ...] = ()
 
     def of(self, record: Conditions) -> Any:
         """Return the value in a record; None where it has none."""
@@ -105,13 +106,19 @@ FIELDS = (
     Field("weights", "weights", Kind.INPUT, ("weights",), "weights"),
     Field("classes", "number of classes", Kind.INPUT, ("network.num_classes",), "num_classes"),
     Field("channels", "number of channels", Kind.INPUT, ("network.in_channels",), "in_channels"),
-    # photographs that a machine lacks are noise
-    Field("input", "input", Kind.INPUT, ("input.source",), "input", may_become=("photos", "noise")),
+    # photographs that a machine lacks are noise, and some networks read digits in their place
+    Field("input", "input", Kind.INPUT, ("input.source",), "input", may_become=("photos", "noise", *FORMS)),
     Field("pictures", "pictures", Kind.INPUT, ("input.digest",)),
     Field("seed", "seed", Kind.INPUT, ("seed",), "seed"),
     Field("plan", "plan", Kind.PLAN, ("plan.name",), "plan"),
     # known before anything is built, unlike the digest of the weights, and equal weights may come from other files
-    Field("weights-from", "origin of the weights", Kind.PLAN, ("network.weights",), may_become=("synthetic", "own")),
+    Field(
+        "weights-from",
+        "origin of the weights",
+        Kind.PLAN,
+        ("network.weights",),
+        may_become=("synthetic", "own", "trained"),
+    ),
     Field("weights-file", "checkpoint", Kind.PLAN, ("network.file",)),
     Field("given", "given", Kind.PLAN, ("network.given",), by_key=True, unset="the model's own"),
     Field("settings", "setting", Kind.SETTINGS, ("settings",), by_key=True),
@@ -177,7 +184,8 @@ def _differing(old: Conditions, new: Conditions, fields: Iterable[Field]) -> Ite
         old_value, new_value = row.of(old), row.of(new)
         if not row.by_key:
             # noise that was asked for has an empty note; noise in place of photographs says why
-            became = (new_value, old_value) == row.may_become and (row.word != "input" or at(old.input, ["note"]) != "")
+            asked = old_value == "noise" and at(old.input, ["note"]) == ""
+            became = new_value in row.may_become[:1] and old_value in row.may_become[1:] and not asked
             if not became and _differ(old_value, new_value):
                 yield f"{row.name} ({old_value}, now {new_value})"
         elif isinstance(old_value, dict) and isinstance(new_value, dict):

@@ -8,6 +8,7 @@ from typing import TypedDict
 
 from bench.plans.case import Case
 from bench.plans.plan import Settings
+from bench.plans.scored import scored_pictures
 from bench.records.fields import Window
 from bench.runs.wire import A, Job, Json
 from resnet.names import Build
@@ -18,7 +19,8 @@ REFERENCE_LIMIT_S = 3600.0
 # The number of different pictures that fill the batches of a search for the largest one. It is prime, so that an index
 # that wraps at a power of two meets another picture.
 PICTURES = 7
-MODELS_OWN = Build()
+OWN = Build()
+MODELS_OWN = OWN
 
 
 class Ended(TypedDict, total=False):
@@ -80,9 +82,13 @@ class RunJob(Job[A]):
 
 @dataclass(frozen=True)
 class CaseJob(RunJob[CaseAnswer], name="case"):
-    """Measure the case. In turns, it pauses where throughput is due, and takes windows as it is told (`Command`)."""
+    """Measure the case. In turns, it pauses where throughput is due, and takes windows as it is told (`Command`).
+
+    `data` is a folder of pictures with labels, on which it is scored.
+    """
 
     in_turns: bool = False
+    data: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,7 +154,10 @@ class ReferenceAnswer(Ended):
 
 @dataclass(frozen=True)
 class ReferenceJob(Job[ReferenceAnswer], name="reference"):
-    """Compute the reference logits of a model for the first `count` pictures, in each precision."""
+    """Compute the reference logits of a model for the first `count` pictures, in each precision.
+
+    And float32's for the `scored` pictures of a score, or with `data` for so many of that folder's, 0 for all.
+    """
 
     model_name: str
     image: int
@@ -158,20 +167,20 @@ class ReferenceJob(Job[ReferenceAnswer], name="reference"):
     seed: int
     source: str
     build: Build = field(default_factory=Build)
+    scored: int = 0
+    data: str = ""
 
 
 def reference_job(
-    cases: Iterable[Case], settings: Settings, device: str, seed: int, source: str, build: Build = MODELS_OWN
+    cases: Iterable[Case], settings: Settings, device: str, seed: int, source: str, build: Build = OWN, data: str = ""
 ) -> ReferenceJob:
-    """Return the job for the references of `cases`, which share a model and an image size.
-
-    It covers their largest batch and every precision.
-    """
+    """Return the job for the references of `cases`, of one model and image size: their largest batch, every precision."""
     cases = list(cases)
     # a batch for each buffer in rotation, and an unseen one
     count = max(PICTURES if case.largest else (settings.buffers + 1) * case.batch for case in cases)
     precisions = sorted({case.precision for case in cases})
-    return ReferenceJob(cases[0].model, cases[0].image, count, precisions, device, seed, source, build)
+    scored = settings.score_pictures if data else max(scored_pictures(case, settings) for case in cases)
+    return ReferenceJob(cases[0].model, cases[0].image, count, precisions, device, seed, source, build, scored, data)
 
 
 class LoadAnswer(Ended):

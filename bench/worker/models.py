@@ -35,7 +35,7 @@ class Built:
             "origin": "resnet-bench",
             **given,
             "choice": choice,
-            **_described(self.module),
+            **_described(self.module, self.build.weights),
             "parameters": parameters,
         }
 
@@ -54,10 +54,11 @@ def build_model(name: str, build: Build, seed: int, source: Source, image: int) 
     return Built(module, build)
 
 
-def _described(module: ResNet | OutsideModel) -> dict[str, Any]:
-    """Return what the module itself tells of a record's `network`."""
+def _described(module: ResNet | OutsideModel, given: str) -> dict[str, Any]:
+    """Return what the module itself tells of a record's `network`; `given` is the checkpoint's path, or empty."""
     if isinstance(module, ResNet):
-        return {"num_classes": module.fc.out_features, "in_channels": module.conv1.in_channels}
+        counts = {"num_classes": module.fc.out_features, "in_channels": module.conv1.in_channels}
+        return counts if given or not module.spec.task else {"weights": "trained", **counts}
     counts = {"num_classes": module.classes, "in_channels": module.channels}
     facts = {"origin": module.origin, "weights": module.weights, **counts}
     if module.code:

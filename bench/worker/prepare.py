@@ -27,7 +27,7 @@ from bench.worker.reference import EXACT
 from bench.worker.truth import FLOAT32, LAYERS, Truth, make_truth
 from resnet.calibration import EIGHT_BITS, FIRST_PICTURE, Calibration, parse_wide
 from resnet.code import CodeError
-from resnet.inputs import Source, find_source
+from resnet.inputs import Source, source_for
 from resnet.outside.sources import ModelError
 from resnet.runner import Runner
 from resnet.weights.synthetic import digest
@@ -66,7 +66,7 @@ class Material:
 
 def build_material(job: RunJob[Any] | LoadJob, count: int, batch: int) -> Material:
     """Build the model of the job's case, and draw `count` pictures in batches of `batch`."""
-    case, source = job.case, find_source(job.source)
+    case, source = job.case, source_for(job.case.model, job.source)
     built = build_model(case.model, job.build, job.seed, source, case.image)
     drawn = draw(count, case.image, built.channels, job.seed, source)
     calibration = None

@@ -21,7 +21,7 @@ from bench.worker.failure import CannotJudge, describe_failure
 from bench.worker.models import build_model, draw
 from bench.worker.truth import FLOAT32, LAYERS, rms
 from resnet.cache import cached_file
-from resnet.inputs import find_source
+from resnet.inputs import source_for
 from resnet.outside.admission import admit
 from resnet.outside.identity import identity
 from resnet.outside.wrapper import OutsideModel
@@ -51,7 +51,7 @@ def write_references(job: ReferenceJob, notify: Notify) -> ReferenceAnswer:
     to the first pictures, and how much each layer adds to the answer. Raises CannotJudge for a model that gives other
     answers each time.
     """
-    images = find_source(job.source)
+    images = source_for(job.model_name, job.source)
     built = build_model(job.model_name, job.build, job.seed, images, job.image)
     model = built.module
     count = -(-job.count // CHUNK) * CHUNK  # whole chunks, so that small plans share a file
@@ -109,7 +109,7 @@ def _write_admission(
 ) -> None:
     """Admit a model from outside, and write which of `precisions` plain torch runs it in. Raises ModelError."""
     notify("admission")
-    again = build_model(job.model_name, job.build, job.seed, find_source(job.source), job.image).module
+    again = build_model(job.model_name, job.build, job.seed, source_for(job.model_name, job.source), job.image).module
     admit(model, again, batch(), job.device)
     runs = [name for name in precisions if name == EXACT or runs_in(model, batch(), name, job.device)]
     path.write_text(json.dumps(runs))

@@ -38,7 +38,7 @@ TILE_US = 1.0
 
 def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
     """Return the cost model's microseconds of a layer's kernels in a CUDA graph."""
-    size = BYTES[layer.dtype]
+    size, x_size = BYTES[layer.dtype], BYTES[layer.in_dtype]
     depth = ceil(sum(depth_steps(layer, config)) / config.split_k)
     tiles = row_tiles(layer, config) * channel_tiles(layer, config) * config.split_k
     resident = _resident_programs(layer, config, machine)
@@ -48,7 +48,7 @@ def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
     def wave_seconds(programs: int) -> float:
         """Return the time of `programs` programs at once on an SM."""
         tensor = programs * 2 * config.block_m * config.block_n * config.block_k / flops
-        fetch = programs * (config.block_m + config.block_n) * config.block_k * size / l2
+        fetch = programs * (config.block_m * x_size + config.block_n * size) * config.block_k / l2
         latency = LOAD_US * 1e-6 / max(config.stages - 1, 1)
         return depth * max(tensor, fetch, latency) + TILE_US * 1e-6 / programs
 
@@ -103,7 +103,10 @@ def _tie_break(layer: Layer, config: Config, machine: Machine) -> tuple[int, boo
     """
     warps = config.warps * _resident_programs(layer, config, machine)
     issuing = 0 if multiplies_from_shared(layer, machine.arch) else -min(warps, 16)
-    depth, stages = abs(config.block_k.bit_length() - 7), (3, 4, 2, 5).index(config.stages)
+    depth, stages = (
+        abs(config.block_k.bit_length() - (8 if BYTES[layer.dtype] == 1 else 7)),
+        (3, 4, 2, 5).index(config.stages),
+    )
     tile = abs(config.block_m.bit_length() - 8) + abs(config.block_n.bit_length() - 8)
     many_warps = config.warps > 4 and layer.kernel != (1, 1)
     return config.split_k, many_warps, issuing, depth, stages, tile, -warps, str(config)
@@ -121,7 +124,7 @@ def default_config(layer: Layer, arch: int, sms: int | None = None, gpu: str = "
 def _blocks(layer: Layer) -> list[tuple[int, int, int, int]]:
     """Return (block_m, block_n, block_k, warps), leaving out padding that a smaller block would avoid."""
     fp32 = layer.dtype == "fp32"
-    depths = {2: (32, 64, 128), 4: (16, 32, 64)}[BYTES[layer.dtype]]
+    depths = (16, 32, 64) if BYTES[layer.dtype] == 4 else (32, 64, 128)
     blocks = []
     for m, n, k, warps in product((16, 32, 64, 128, 256), (16, 32, 64, 128, 256), depths, (4, 8)):
         accumulators = m * n // (32 * warps)  # of a thread: at most 64 for the FMA units, 128 for the tensor cores

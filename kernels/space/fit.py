@@ -14,10 +14,12 @@ def incompatibility_reason(layer: Layer, config: Config) -> str | None:
         return (
             f"split_k: {config.split_k} programs, but {sum(depth_steps(layer, config))} steps of depth {config.block_k}"
         )
+    if BYTES[layer.dtype] == 1 and (config.block_k < 32 or layer.prologue):
+        return "block_k, prologue: products of 8-bit codes are 32 deep at least, and read them as they are stored"
     if config.impl == "ptr":
         return None
-    if layer.prologue:
-        return "impl: a bulk copy goes past the registers, where a prologue is computed"
+    if layer.prologue or layer.reads:
+        return "impl: a bulk copy goes past the registers, where a prologue is computed or codes are converted"
     if layer.dtype == "fp32":
         return "impl: 'tma' is for the tensor cores"
     if layer.columns.flat:
@@ -48,12 +50,12 @@ def uses_wgmma(layer: Layer, config: Config, arch: int) -> bool:
 def wgmma_reads_registers(layer: Layer, config: Config, arch: int) -> bool:
     """Tell whether wgmma reads x from registers in a loop.
 
-    It does where x is computed (`prologue`), and for a box of several rows, whose reshape Triton 3.6 and 3.7 put
+    It does where x is computed (`prologue`, or codes that a wider product `reads`), and for a box of several rows, whose reshape Triton 3.6 and 3.7 put
     through registers. `bench kernels` records what the compiler emitted.
     """
     if not uses_wgmma(layer, config, arch) or max(depth_steps(layer, config)) == 1:
         return False
-    return layer.prologue or (config.box is not None and config.box[2] != config.block_m)
+    return layer.prologue or bool(layer.reads) or (config.box is not None and config.box[2] != config.block_m)
 
 
 def hazard_reason(layer: Layer, config: Config, arch: int) -> str | None:
@@ -71,7 +73,7 @@ def shared_bytes(layer: Layer, config: Config, arch: int) -> int:
     """
     size = BYTES[layer.dtype]
     a, b = config.block_m * config.block_k * size, config.block_n * config.block_k * size
-    tile = config.block_m * config.block_n * size
+    tile = config.block_m * config.block_n * max(size, BYTES[layer.out_dtype])
     loops = max(depth_steps(layer, config)) > 1
     if config.impl == "tma":
         # beside the pipeline: the output or partial sums, the residual, barriers, alignment

@@ -25,6 +25,8 @@ def rejection_reason(layer: Layer, config: Config, arch: int) -> str | None:
     """Say why this layer may not be computed with this configuration, or return None: impossible, or unsafe."""
     if config.block_m > 1:
         return conv_space.rejection_reason(linear_layer(layer), config, arch)
+    if layer.reads:
+        return "block_m: averages of codes are stored, as they are a step that is checked"
     if (config.impl, config.split_k) != ("ptr", 1):
         return "block_m: one image at a time has pointer loads, and no split"
     return None
@@ -37,7 +39,7 @@ def hazard_reason(layer: Layer, config: Config, arch: int) -> str | None:
 
 def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
     """Return the microseconds of a head's kernels in a CUDA graph, by the model of kernels/head.py's table."""
-    size, pixels = BYTES[layer.dtype], layer.h * layer.w
+    size, pixels = BYTES[layer.in_dtype], layer.h * layer.w
     x_bytes, start_us = layer.n * pixels * layer.c_in * size, machine.constants.launch_time_us(config.pdl) + START_US
     if config.block_m > 1:
         return (
@@ -54,7 +56,8 @@ def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
 def candidates(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> tuple[Config, ...]:
     """Return the configurations that compute this head and fit the GPU, the model's best first."""
     machine = machine_of(arch, sms, gpu)
-    configs = [*_fused_candidates(layer, arch), *conv_space.candidates(linear_layer(layer), arch, sms, gpu)]
+    fused = [] if layer.reads else _fused_candidates(layer, arch)
+    configs = [*fused, *conv_space.candidates(linear_layer(layer), arch, sms, gpu)]
     return tuple(sorted(configs, key=lambda config: round(predicted_us(layer, config, machine), 1)))
 
 
@@ -62,6 +65,8 @@ def candidates(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -
 def default_config(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> Config:
     """Return the better by the model: one kernel, or two with the matrix product's default configuration."""
     machine, two_kernels = machine_of(arch, sms, gpu), conv_space.default_config(linear_layer(layer), arch, sms, gpu)
+    if layer.reads:
+        return two_kernels
     return min((fused_config(layer, arch), two_kernels), key=lambda config: predicted_us(layer, config, machine))
 
 

@@ -15,7 +15,7 @@ from typing import Literal
 
 Kind = Literal["conv", "stem", "head"]
 
-BYTES = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2}
+BYTES = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "fp8": 1, "int8": 1}
 
 # Fewer input channels than one tensor-core step of 16 are not worth padding: a 7x7 over 3 channels has a depth of 147,
 # and 784 with channels padded to 16.
@@ -59,7 +59,8 @@ def packed_columns(c_in: int, kernel: tuple[int, int], c_in2: int, dtype: str) -
 class Layer:
     """The shape of a convolution, which a configuration is chosen for.
 
-    `dtype` is fp32, tf32, fp16 or bf16. `second` is x2 as (h, w, c, stride), or None; its 1x1 needs no padding. `pool`:
+    `dtype` is what is multiplied, fp32, tf32, fp16, bf16, or codes of 8 bits, int8 or fp8. Where x and residual, or the
+    result, are codes beside a wider product, `reads` and `writes` say of which kind. `second` is x2 as (h, w, c, stride), or None; its 1x1 needs no padding. `pool`:
     a 3x3 max-pool at stride 2 with a border of zeros follows in the same kernel (`kernels.stem`). `mean`: the
     convolution is of act'(x) averaged over all pixels, one pixel an image (`kernels.head`).
     """
@@ -79,11 +80,30 @@ class Layer:
     dtype: str = "fp16"
     pool: bool = False
     mean: bool = False
+    reads: str = ""
+    writes: str = ""
 
     @cached_property
     def kind(self) -> Kind:
         """The key of `kernels.kinds.KINDS`."""
         return "stem" if self.pool else "head" if self.mean else "conv"
+
+    @cached_property
+    def in_dtype(self) -> str:
+        """The precision of x, x2 and residual."""
+        return self.reads or self.dtype
+
+    @cached_property
+    def out_dtype(self) -> str:
+        """The precision of the result."""
+        return self.writes or self.dtype
+
+    @cached_property
+    def factors(self) -> int:
+        """How many float32 factors turn sums into codes, or a head's averages of codes into numbers; 0: none."""
+        if BYTES[self.out_dtype] == 1:
+            return self.c_out + 1
+        return int(self.mean and BYTES[self.in_dtype] == 1)
 
     @cached_property
     def out_h(self) -> int:
@@ -154,6 +174,7 @@ class Layer:
         for name in ("prologue", "residual", "relu", "pool", "mean"):
             if getattr(self, name):
                 parts.append(name)
+        parts += [f"{name}-{value}" for name in ("reads", "writes") if (value := getattr(self, name))]
         return "-".join(parts)
 
     @cached_property
@@ -178,14 +199,14 @@ class Layer:
 
         Of an image whose stride exceeds its window only the pixels under windows count.
         """
-        size = BYTES[self.dtype]
         read_h = self.h if self.mean else min(self.h, self.out_h * self.kernel[0])
         read_w = self.w if self.mean else min(self.w, self.out_w * self.kernel[1])
         written = self.n * prod(self.pooled) if self.pool else self.rows
-        elements = self.n * read_h * read_w * self.c_in + self.rows * self.c_in2
-        elements += self.c_out * (prod(self.kernel) * self.c_in + self.c_in2)
-        elements += written * self.c_out * (2 if self.residual else 1)
-        return elements * size + 4 * self.c_out + (8 * self.c_in if self.prologue else 0)
+        size = BYTES[self.in_dtype]
+        total = (self.n * read_h * read_w * self.c_in + self.rows * self.c_in2) * size
+        total += self.c_out * (prod(self.kernel) * self.c_in + self.c_in2) * BYTES[self.dtype]
+        total += written * self.c_out * (BYTES[self.out_dtype] + (size if self.residual else 0))
+        return total + 4 * (self.c_out + self.factors) + (8 * self.c_in if self.prologue else 0)
 
 
 def round_up(value: int, multiple: int) -> int:

@@ -36,8 +36,11 @@ class Machine:
         return self.constants.l2_bytes_per_s.value / self.sms
 
     def product_rate(self, precision: str, impl: str) -> float:
-        """Return the operations per second of all SMs in the main loop of a kernel of this `Config.impl`."""
-        return self.flops[precision] * self.constants.tensor_share(impl)
+        """Return the operations per second of all SMs in the main loop of a kernel of this `Config.impl`.
+
+        A card whose data sheet has no rate of int8 (B300) is taken to multiply it as fast as fp16.
+        """
+        return self.flops.get(precision, self.flops["fp16"]) * self.constants.tensor_share(impl)
 
 
 @cached

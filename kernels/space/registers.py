@@ -15,9 +15,9 @@ from kernels.space.layer import BYTES, Layer
 def multiplies_from_shared(layer: Layer, arch: int) -> bool:
     """Tell whether products read their operands from shared memory, as wgmma and tcgen05 do.
 
-    mma.sync and the FMA units, which multiply fp32, read them from registers.
+    mma.sync and the FMA units, which multiply fp32, read them from registers; tcgen05 has no int8 in Triton.
     """
-    return arch in (90, 100, 103) and layer.dtype != "fp32"
+    return arch in ((90,) if layer.dtype == "int8" else (90, 100, 103)) and layer.dtype != "fp32"
 
 
 @dataclass(frozen=True)
@@ -57,15 +57,19 @@ def multiply_unit(layer: Layer, arch: int) -> str:
     """Return the unit that multiplies, a key of REGISTER_FITS; code for fp32 comes in two forms."""
     if layer.dtype == "fp32":
         return "fma of sm_80 and sm_90" if arch in (80, 90) else "fma"
-    return {90: "wgmma", 100: "tcgen05", 103: "tcgen05"}.get(arch, "mma")
+    if not multiplies_from_shared(layer, arch):
+        return "mma"
+    return "wgmma" if arch == 90 else "tcgen05"
 
 
 def registers(layer: Layer, config: Config, arch: int) -> int:
     """Return an estimate of a thread's registers; more than 255 are spilled."""
     size, threads, fit = BYTES[layer.dtype], 32 * config.warps, REGISTER_FITS[multiply_unit(layer, arch)]
     accumulators = config.block_m * config.block_n / threads
+    if layer.dtype == "fp8" and arch == 90:
+        accumulators *= 2  # a step's sums, and all (`kernels.tile.add_product`)
     values = config.block_m * config.block_k / threads
-    residual = accumulators * size / 4 if layer.residual and config.split_k == 1 else 0
+    residual = accumulators * BYTES[layer.in_dtype] / 4 if layer.residual and config.split_k == 1 else 0
     if config.impl == "tma":  # 300 kernels of sm_90 and sm_100: standard deviations of 8 and 30
         if arch == 90:
             one_row = config.box is not None and config.box[2] == config.block_m  # else x passes through registers
@@ -77,7 +81,7 @@ def registers(layer: Layer, config: Config, arch: int) -> int:
         count += 3 * values  # loaded one by one, with an address each
     elif layer.kernel != (1, 1):
         count += fit.window * x_loads
-    if layer.prologue:
+    if layer.prologue or layer.reads:
         count += fit.values * values
     if layer.second:
         count += fit.second * x_loads
@@ -145,7 +149,7 @@ def may_spill(layer: Layer, config: Config, arch: int) -> bool:
 
 def _spill_key(layer: Layer, config: Config) -> tuple[str, str]:
     """Return a kernel's keys in SPILLING: `half 128x64x64-w8` and `split second`."""
-    dtype = "half" if BYTES[layer.dtype] == 2 else layer.dtype
+    dtype = "half" if BYTES[layer.dtype] == 2 and not layer.reads else layer.dtype
     special = {"window": layer.kernel != (1, 1), "split": config.split_k > 1, "second": layer.second}
     special |= {"residual": layer.residual and config.split_k == 1, "prologue": layer.prologue}
     tile = f"{dtype} {config.block_m}x{config.block_n}x{config.block_k}-w{config.warps}"

@@ -71,8 +71,8 @@ def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
         return START_US + rows_us if programs else 0
 
     waves, rest = divmod(ceil(prod(stem_grid(layer, config)) / machine.sms), resident)
-    elements = layer.n * (layer.h * layer.w * layer.c_in + prod(layer.pooled) * layer.c_out)
-    memory_us = 1e6 * elements * BYTES[layer.dtype] / machine.copy_rate
+    read, written = layer.h * layer.w * layer.c_in, prod(layer.pooled) * layer.c_out
+    memory_us = 1e6 * layer.n * (read * BYTES[layer.dtype] + written * BYTES[layer.out_dtype]) / machine.copy_rate
     return machine.constants.launch_time_us(config.pdl) + max(waves * wave_us(resident) + wave_us(rest), memory_us)
 
 

@@ -50,7 +50,7 @@ def stem_grid(layer: Layer, config: Config) -> tuple[int, int, int]:
 
 def linear_layer(layer: Layer) -> Layer:
     """Return the second of a head's two kernels: a 1x1 convolution of the averages, images of one pixel."""
-    return replace(layer, h=1, w=1, prologue=False, mean=False)
+    return replace(layer, h=1, w=1, prologue=False, mean=False, reads="")
 
 
 def needs_64_bit(layer: Layer, config: Config) -> bool:

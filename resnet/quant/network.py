@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
+from resnet.calibration import Calibration
 from resnet.model import Block, ResNet
 from resnet.quant.steps import CODES, Grid, Step, Taps, Term, Weight
 
@@ -22,12 +23,14 @@ class Scheme:
     """The formats of a backend: codes of activations and weights, and the largest weight code.
 
     Activations in uint8 have a zero point where they may be negative; in int8 and e4m3 none. `largest` is under 127
-    where a CPU's 16-bit sums of products would overflow.
+    where a CPU's 16-bit sums of products would overflow. With `mean` the mean over the pixels is rounded too, so that
+    the classifier's product is one of integers.
     """
 
     activations: Literal["uint8", "int8", "e4m3"]
     weights: Literal["int8", "e4m3"] = "int8"
     largest: float = 127
+    mean: bool = False
 
 
 def float_steps(folded: ResNet, merged: bool) -> tuple[Step, ...]:
@@ -39,13 +42,16 @@ def float_steps(folded: ResNet, merged: bool) -> tuple[Step, ...]:
     return tuple(_steps(folded, merged))
 
 
-def run_steps(steps: Sequence[Step], pictures: Tensor) -> Taps:
+def run_steps(steps: Sequence[Step], pictures: Tensor, known: Mapping[str, Tensor] | None = None) -> Taps:
     """Run steps on pictures [N, C, H, W], in their dtype, every result rounded to its grid if it has one.
 
-    `activations` are values, not codes. In float32 it simulates a backend to within a code here and there, fast.
+    `activations` are values, not codes. In float32 it simulates a backend to within a code here and there, fast. Steps
+    whose results are `known` are not run.
     """
-    values: dict[str, Tensor] = {INPUT: pictures}
+    values: dict[str, Tensor] = {INPUT: pictures, **(known or {})}
     for step in steps:
+        if step.name in values:
+            continue
         value = step.value(values)
         if step.output is not None:
             value = step.output.values(step.output.codes(value)).to(pictures)
@@ -56,18 +62,28 @@ def run_steps(steps: Sequence[Step], pictures: Tensor) -> Taps:
 def quantize(steps: Sequence[Step], ranges: Ranges, scheme: Scheme, wide: Collection[str] = ()) -> tuple[Step, ...]:
     """Return float steps in 8 bits: pictures rounded first, every activation on the grid of its range.
 
-    Layers in `wide` keep their weights in float; they read and write grids all the same, but for the last. The mean
-    over the pixels and the logits stay in float. Biases are rounded to the grid of the products, as int32 sums are.
-    Raises ValueError for a name in `wide` that is no layer.
+    Layers in `wide` keep their weights in float; they read and write grids all the same, but a first layer in it reads
+    the pictures, and a last one the mean, as they are. The mean over the pixels is in float, unless the scheme rounds
+    it, and so are the logits. A maximum of codes is a code: a pool has the grid of what it reads, which is that of the
+    pool's range, as no other value counts. Biases are rounded to the grid of the products, as int32 sums are. Raises
+    ValueError for a name in `wide` that is no layer.
     """
     layers = [weight.module for step in steps for weight in step.weights]
     if unknown := sorted(set(wide) - set(layers)):
         raise ValueError(f"no layer is called {unknown[0]}; there are {', '.join(layers)}")
-    grids = {name: grid(*ranges[name], scheme) for name in (INPUT, *(step.name for step in steps)) if name in ranges}
+    pools = {step.reads[0]: step.name for step in steps if step.pool in ("max", "max_zeros")}
+    grids = {
+        name: grid(*ranges[pools.get(name, name)], scheme) for name in (INPUT, *(step.name for step in steps[:-1]))
+    }
+    if not scheme.mean or LOGITS in wide:
+        del grids[steps[-1].reads[0]]
     codes = f"{INPUT}.codes"
-    result = [Step(codes, (Term(INPUT),), grids[INPUT])]
+    result = []
+    if steps[0].weights[0].module in wide:
+        codes = INPUT
+    else:
+        result.append(Step(codes, (Term(INPUT),), grids[INPUT]))
     for step in steps:
-        output = None if step.pool == "mean" or step.name == LOGITS else grids[step.name]
         terms = tuple(
             replace(
                 term,
@@ -78,8 +94,32 @@ def quantize(steps: Sequence[Step], ranges: Ranges, scheme: Scheme, wide: Collec
             )
             for term in step.terms
         )
-        result.append(replace(step, terms=terms, output=output, bias=_bias(step, terms, grids)))
+        result.append(replace(step, terms=terms, output=grids.get(step.name), bias=_bias(step, terms, grids)))
     return tuple(result)
+
+
+def facts(steps: Sequence[Step], calibration: Calibration, checked: str) -> dict[str, Any]:
+    """Return what a record says of a network in 8 bits whose layers are wide because that was asked, but its ranges.
+
+    `disk_bytes` are those of codes, scales and biases (the last two in float32), with a scale and a zero point for each
+    grid: what a file of them would hold.
+    """
+    weights = [weight for step in steps for weight in step.weights]
+    wide = [weight.module for weight in weights if weight.wide]
+    stored = [weight.codes.numel() * weight.codes.element_size() + 4 * len(weight.scale) for weight in weights]
+    biases = [4 * len(step.bias) for step in steps if step.bias is not None]
+    grids = sum(step.output is not None for step in steps)
+    return {
+        "calibrate": calibration.method,
+        "pictures": len(calibration.pictures),
+        "steps": grids,
+        "layers": len(weights) - len(wide),
+        "wide": wide,
+        "why_wide": dict.fromkeys(wide, "as asked"),
+        "float_operations": [],
+        "checked": checked,
+        "disk_bytes": sum(stored) + sum(biases) + 5 * grids,
+    }
 
 
 def grid(low: float, high: float, scheme: Scheme) -> Grid:
@@ -108,7 +148,7 @@ def _steps(model: ResNet, merged: bool) -> Iterator[Step]:
             for step in _block(f"layer{number}.{index}", cast(Block, block), x, model.preact, merged):
                 yield step
                 x = step.name
-    if model.preact:
+    if model.preact and isinstance(model.post_bn, nn.BatchNorm2d):
         yield Step("post_bn", (_norm(x, model.post_bn),), None, modules=("post_bn",))
         x = "post_bn"
     yield Step("avgpool", (Term(x),), None, pool="mean", modules=("avgpool",))
@@ -141,8 +181,8 @@ def _block(name: str, block: Block, x: str, preact: bool, merged: bool) -> Itera
         added = Term(x, stride=pools[0] if pools else 1, channels=last.out_channels if pads else 0)
     total, relu = f"{name}.add", not preact
     product = _conv(y, last_name, last)
-    if added is None:
-        yield Step(last_name, (product,), None, _of(last), relu=relu, modules=(last_name,))
+    if added is None:  # without a sum the next norm is folded in too, and its ReLU follows
+        yield Step(last_name, (product,), None, _of(last), relu=True, modules=(last_name,))
     elif merged:
         yield Step(total, (product, added), None, _of(last), relu=relu, modules=(last_name, total))
     else:

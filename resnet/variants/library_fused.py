@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
+from resnet.calibration import Calibration
 from resnet.fold import fold
 from resnet.library.ops import CudnnConv, OneDnnConv, OneDnnLinear, choose_each
+from resnet.library.quantized import QuantizedNetwork
 from resnet.model import Block as ModelBlock
 from resnet.model import ResNet
+from resnet.quant.network import Ranges, Scheme, facts, float_steps, quantize, run_steps
+from resnet.quant.steps import QuantizedRunner, Step
 from resnet.runner import DTYPES, FORMATS, Runner, TorchRunner, fastest_runner, weights_bytes, with_launch
 
 Convert = Callable[[nn.Conv2d], nn.Module]
@@ -100,6 +104,39 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     runners = {name: _cudnn(folded, example, DTYPES[precision], name) for name in names}
     name, _ = fastest_runner(runners, example) if len(runners) > 1 else (names[0], {})
     return with_launch(runners[name], launch)
+
+
+def prepare_quantized(
+    model: ResNet, example: Tensor, precision: str, launch: str, calibration: Calibration
+) -> QuantizedRunner:
+    """Prepare the network in int8, by oneDNN's convolutions of codes.
+
+    Inside the call the pictures are rounded, and layers that are kept wide are computed in float32.
+    """
+    steps = float_steps(cast(ResNet, fold(model)), merged=True)
+    ranges = _ranges(steps, calibration)
+    return LibraryQuantized(
+        quantize(steps, ranges, Scheme("uint8", mean=True), calibration.keep_wide), example, calibration
+    )
+
+
+def _ranges(steps: Sequence[Step], calibration: Calibration) -> Ranges:
+    values = run_steps(steps, calibration.pictures).activations
+    return {name: (float(x.min()), float(x.max())) for name, x in values.items()}
+
+
+class LibraryQuantized(TorchRunner):
+    """The network in 8 bits as a Runner: the modules that are timed are those that are tapped."""
+
+    checked: Literal["taps", "units"] = "taps"
+
+    def __init__(self, steps: tuple[Step, ...], example: Tensor, calibration: Calibration) -> None:
+        with torch.inference_mode():
+            net = QuantizedNetwork(steps, example.to(memory_format=torch.channels_last))
+        quantized = facts(steps, calibration, self.checked)
+        details = {"weights_bytes": weights_bytes(net), "library": "oneDNN", "quantized": quantized}
+        super().__init__(net, example, torch.float32, "channels_last", details)
+        self.taps, self.steps = net.taps, steps
 
 
 def _onednn(folded: ResNet, example: Tensor, dtype: torch.dtype) -> TorchRunner:

@@ -1,1 +1,1 @@
-"""Weights from a seed that behave like trained ones, and from others' files."""
+"""Weights from a seed that behave like trained ones, trained ones of digits, and from others' files."""

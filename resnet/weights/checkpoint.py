@@ -99,7 +99,7 @@ def build_resnet(spec: Spec, weights: str | Path, num_classes: int = 0, in_chann
     """Return a ResNet with the weights of a file, in eval mode without gradients, as `build_from` does."""
 
     def make(classes: int, channels: int) -> ResNet:
-        return ResNet(spec, classes or 1000, channels or 3)
+        return ResNet(spec, classes, channels)
 
     model, choice = build_from(weights, make, num_classes, in_channels)
     model.choice = choice

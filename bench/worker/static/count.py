@@ -119,8 +119,8 @@ def _build(case: Case, build: Build) -> tuple[ResNet | OutsideModel, int]:
     if is_outside(case.model):
         outside = bare_outside(case.model, image=case.image, num_classes=classes, in_channels=channels)
         return outside, outside.channels
-    counts = {"num_classes": classes or 1000, "in_channels": channels or 3}
-    return ResNet(Spec.parse(case.model), **counts).eval().requires_grad_(False), counts["in_channels"]
+    network = ResNet(Spec.parse(case.model), classes or 0, channels or 0)
+    return network.eval().requires_grad_(False), network.conv1.in_channels
 
 
 def flops(model: nn.Module, shape: tuple[int, ...]) -> int:

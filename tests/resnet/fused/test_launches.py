@@ -19,6 +19,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.tools.tensor_descriptor import TensorDescriptor
 
+import resnet.archs
 import resnet.model
 from kernels import conv, table
 from kernels.cards import places
@@ -109,7 +110,7 @@ def plain(argument: Any) -> Any:
 
 @pytest.mark.parametrize("bulk", [False, True])
 def test_a_short_launch_is_what_triton_s_own_would_be(bulk, hopper, monkeypatch) -> None:
-    monkeypatch.setattr(resnet.model, "STAGE_WIDTHS", (16, 16, 32, 64))
+    monkeypatch.setattr(resnet.archs, "STAGE_WIDTHS", (16, 16, 32, 64))
     if bulk:
         monkeypatch.setattr(
             table,
@@ -134,7 +135,7 @@ def test_a_short_launch_is_what_triton_s_own_would_be(bulk, hopper, monkeypatch)
 
 
 def test_everything_is_compiled_before_anything_is_launched(hopper, monkeypatch) -> None:
-    monkeypatch.setattr(resnet.model, "STAGE_WIDTHS", (16, 16, 32, 64))
+    monkeypatch.setattr(resnet.archs, "STAGE_WIDTHS", (16, 16, 32, 64))
     cached = []
     real = launches.compile_together
 
@@ -150,7 +151,7 @@ def test_everything_is_compiled_before_anything_is_launched(hopper, monkeypatch)
 
 
 def test_it_is_told_whether_everything_was_compiled_before(hopper, monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(resnet.model, "STAGE_WIDTHS", (16, 16, 16, 16))
+    monkeypatch.setattr(resnet.archs, "STAGE_WIDTHS", (16, 16, 16, 16))
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     assert not of("resnet18", (1, 3, 32, 32)).cached
     for launch, _ in hopper:
@@ -209,7 +210,7 @@ def test_an_entry_that_is_none_for_its_layer_is_refused_with_a_cure(monkeypatch)
 
 def test_all_that_kernels_pass_on_is_in_the_plan_of_memory(hopper, monkeypatch) -> None:
     """A head's averages and partial sums, too: a network holds its memory, its logits, its weights."""
-    monkeypatch.setattr(resnet.model, "STAGE_WIDTHS", (16, 16, 16, 64))
+    monkeypatch.setattr(resnet.archs, "STAGE_WIDTHS", (16, 16, 16, 64))
     two = Config.parse("ptr-16x16x32-w4-s3-k2-g8-pdl")
     monkeypatch.setattr(
         table, "config_for", lambda layer, *_: two if layer.mean else space_of(layer).default_config(layer, 90, 132)

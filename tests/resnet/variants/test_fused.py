@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 if importlib.util.find_spec("triton") is None:
     pytest.skip("kernels need triton", allow_module_level=True)
 
+import resnet.archs
 import resnet.model
 from bench.worker import reference
 from bench.worker.gate import judge
@@ -184,7 +185,7 @@ def test_the_interpreted_kernels_are_the_network(build, gate, monkeypatch, tmp_p
 
     def narrow(name: str, widths: tuple[int, ...]) -> torch.nn.Module:
         with monkeypatch.context() as patch:
-            patch.setattr(resnet.model, "STAGE_WIDTHS", widths)
+            patch.setattr(resnet.archs, "STAGE_WIDTHS", widths)
             return build.__wrapped__(name)
 
     batch, few = pictures((2, 3, 33, 40)), (16, 16, 32, 32)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import resnet
+from resnet.data.picture_files import files_in, judge_files, read_picture
 from resnet.inputs import find_source
-from resnet.picture_files import files_in, judge_files, read_picture
 
 Image = pytest.importorskip("PIL.Image")
 

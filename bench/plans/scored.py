@@ -1,0 +1,34 @@
+"""The pictures on which a case is scored: how many, and whether a folder of labelled ones serves."""
+
+from __future__ import annotations
+
+from bench.errors import PlanError
+from bench.plans.case import Case
+from bench.plans.settings import Settings
+from resnet.archs import Spec
+from resnet.calibration import EIGHT_BITS
+from resnet.data.digits import JUDGED
+from resnet.data.labelled import find_labelled
+from resnet.names import is_outside
+
+SCORED = 64  # pictures of a case in 8 bits, where nobody said how many
+
+
+def scored_pictures(case: Case, settings: Settings) -> int:
+    """Return how many pictures that need no folder a case is scored on, at most: 0 for none.
+
+    Where the settings do not say, those of 8 bits, and every digit that a network of digits has not learnt from.
+    """
+    if case.largest or settings.score_pictures:
+        return 0 if case.largest else settings.score_pictures
+    if not is_outside(case.model) and Spec.parse(case.model).task:
+        return JUDGED
+    return SCORED if case.precision in EIGHT_BITS else 0
+
+
+def check_data(word: str, classes: int = 0) -> None:
+    """Raise PlanError for a word of `--data` that is no folder of labelled pictures, of so many `classes` if known."""
+    try:
+        find_labelled(word, classes)
+    except ValueError as error:
+        raise PlanError(f"--data {word}: {error}") from None
