@@ -103,7 +103,7 @@ def price(rows: Rows, field: str, title: str) -> Spec:
     of_model: list[Spec] = [
         {"joinaggregate": [{"op": "min", "field": "p50", "as": "first"}], "groupby": ["family", "sized"]},
         {"filter": "datum.p50 === datum.first"},
-        {"calculate": "replace(datum.family, /^resnet/, '')", "as": "name"},
+        {"calculate": "replace(datum.model, /^resnet|-digits/g, '')", "as": "name"},
     ]
     interval = {"x": x, "y": channel(f"{field}_low:Q"), "y2": {"field": f"{field}_high"}, "stroke": use.colour}
     line = {"x": x, "y": y, "detail": channel("family:N"), "order": channel("p50:Q")}

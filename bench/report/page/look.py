@@ -35,6 +35,7 @@ PALETTE = (
     Mark("#d55e00", "#ee7a1f", "cross"),
     Mark("#cc79a7", "#d98bb6", "triangle-right"),
     Mark("#009e73", "#12b589", "triangle-left"),
+    Mark("#5a3d9a", "#a78bea", "M-1,0L0,-1L1,0L0,1ZM-.4,0H.4"),
     Mark("#a89a00", "#f0e442", "M-1,-1L1,1M1,-1L-1,1"),
 )
 MARKS = dict(zip(VARIANTS, PALETTE, strict=False))  # in the order of the table of variants
