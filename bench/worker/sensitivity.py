@@ -15,8 +15,9 @@ from bench.worker.models import Built, build_model, draw
 from bench.worker.prepare import draw_calibration
 from bench.worker.runtime import describe_runtime
 from resnet.calibration import METHODS
+from resnet.data.digits import FORMS, class_of
 from resnet.fold import fold
-from resnet.inputs import Source, find_source
+from resnet.inputs import Source, source_for
 from resnet.model import ResNet
 from resnet.outside.sources import ModelError
 from resnet.quant import effects as quant
@@ -28,6 +29,8 @@ from resnet.weights.synthetic import digest
 SEARCHED = 4  # times as many pictures choose the layers to keep wide as rank them
 LEAST_LOST = 2  # answers that a search may lose, at least: a loss of none says nothing of a small share
 
+CUT_OUT = ("photos", "folder")  # sources whose pictures are cut out of files, in turn
+
 Effects = Mapping[str, quant.Effect]
 
 
@@ -37,7 +40,7 @@ def measure_sensitivity(job: SensitivityJob, notify: Notify = lambda stage: None
     Raises ModelError for a model that is none of this project's ResNets.
     """
     notify("build")
-    source = find_source(job.source)
+    source = source_for(job.case.model, job.source)
     built = build_model(job.case.model, job.build, job.seed, source, job.case.image)
     if not isinstance(built.module, ResNet):
         raise ModelError(f"{job.case.model} is none of this project's ResNets, whose layers alone can be simulated")
@@ -61,8 +64,10 @@ def measure_sensitivity(job: SensitivityJob, notify: Notify = lambda stage: None
         found = by_layer(steps, ranges, scheme, pictures)
         if job.most_lost is not None:
             count = max(SEARCHED * job.pictures, ceil(LEAST_LOST / job.most_lost))
-            parts = [_drawn(job, built, source, job.pictures + part * count, count) for part in (0, 1)]
+            firsts = [job.pictures + part * count for part in (0, 1)]
+            parts = [(_drawn(job, built, source, first, count), _labels(source, first, count)) for first in firsts]
             answer["found"] = search(steps, ranges, scheme, ranking(found), parts, job.most_lost, notify)
+    files = len(source.files) if source.kind in CUT_OUT else job.pictures
     return cast(
         SensitivityAnswer,
         {
@@ -70,8 +75,8 @@ def measure_sensitivity(job: SensitivityJob, notify: Notify = lambda stage: None
             "reason": "",
             "layers": quant.layers_of(steps),
             "effects": {name: asdict(effect) for name, effect in found.items()},
-            "groups": [index % (len(source.files) or job.pictures) for index in range(job.pictures)],
-            "labels": [],
+            "groups": [index % files for index in range(job.pictures)],
+            "labels": _labels(source, 0, job.pictures),
             "found": {},
             "weights": digest(built.module),
             "input": source.description(),
@@ -101,7 +106,7 @@ def search(
     ranges: Ranges,
     scheme: Scheme,
     ranked: Sequence[str],
-    parts: Sequence[Tensor],
+    parts: Sequence[tuple[Tensor, list[int]]],
     most_lost: float,
     notify: Notify = lambda stage: None,
 ) -> dict[str, Any]:
@@ -115,7 +120,8 @@ def search(
         if (count, part) not in tried:
             notify(f"{count} layers wide")
             wide = quantize(steps, ranges, scheme, ranked[:count])
-            tried[count, part] = disagreement(quant.effects(steps, {"wide": wide}, parts[part]), "wide")
+            pictures, labels = parts[part]
+            tried[count, part] = share_lost(quant.effects(steps, {"wide": wide}, pictures), "wide", labels)
         return tried[count, part]
 
     enough = fewest(lambda count: lost(count, 0) <= most_lost, len(ranked))
@@ -124,7 +130,7 @@ def search(
     return {
         "wide": list(ranked[:enough]),
         "met": lost(enough, 0) <= most_lost and lost(enough, 1) <= most_lost,
-        "pictures": len(parts[1]),
+        "pictures": len(parts[1][0]),
         "loss": lost(enough, 0),
         "checked": lost(enough, 1),
         "tried": [[count, part, share] for (count, part), share in sorted(tried.items())],
@@ -142,10 +148,20 @@ def fewest(holds: Callable[[int], bool], most: int) -> int:
     return good
 
 
-def disagreement(found: Effects, name: str) -> float:
-    """Return the share of pictures whose class is not that of float32."""
-    pairs = list(zip(found[name].top, found[quant.FLOAT].top, strict=True))
-    return sum(mine != other for mine, other in pairs) / len(pairs)
+def share_lost(found: Effects, name: str, labels: Sequence[int] = ()) -> float:
+    """Return the share of pictures whose class is not that of float32; with labels, by which fewer are right."""
+    mine, plain = found[name].top, found[quant.FLOAT].top
+    if labels:
+        right = [(one == label) - (other == label) for one, other, label in zip(plain, mine, labels, strict=True)]
+        return sum(right) / len(right)
+    return sum(one != other for one, other in zip(mine, plain, strict=True)) / len(mine)
+
+
+def _labels(source: Source, first: int, count: int) -> list[int]:
+    """Return the classes of pictures; none of a source without labels."""
+    if source.kind not in FORMS:
+        return []
+    return [class_of(source.kind, index) for index in range(first, first + count)]
 
 
 def _drawn(job: SensitivityJob, built: Built, source: Source, first: int, count: int) -> Tensor:

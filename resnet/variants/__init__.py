@@ -291,7 +291,10 @@ def prepare(
         module = importlib.import_module(f"resnet.variants.{variant.module}")
         runner: Runner
         if precision in EIGHT_BITS:
+            from resnet.quant.effects import name_wide
+
             calibration = calibration or Calibration(example.cpu())
+            calibration = name_wide(model, calibration, precision, example.device.type)
             runner = module.prepare_quantized(model, example, precision, launch, calibration)
         else:
             runner = module.prepare(model, example, precision, launch)
