@@ -28,6 +28,7 @@ from resnet.floors import Ceilings, part_floors
 from resnet.names import Build, is_outside
 
 SCHEMA = 1
+USUAL = Settings()
 MIN_KERNEL_SHARE = 0.05  # kernels with less of a row's time are left out: allocations, views
 
 JsonObject = dict[str, Any]
@@ -42,7 +43,7 @@ def measure_layers(
     trace: Path | None = None,
     stage: Callable[[str], None] = lambda name: None,
     build: Build = MODELS_OWN,
-    settings: Settings = Settings(),
+    settings: Settings = USUAL,
 ) -> JsonObject:
     """Time the layers of `case` on this machine, which `facts` describe, and return them as docs/FORMAT.md has them.
 
