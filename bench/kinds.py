@@ -18,6 +18,7 @@ PREDICTION = "prediction"
 CEILINGS = "file of ceilings"
 SELFTEST = "result of a self-test"
 LAYERS = "file of layers"
+SENSITIVITY = "file of sensitivities"
 TRACE = "trace"
 PAGE = "page of bench report"
 PARQUET = "Parquet file"
@@ -29,6 +30,7 @@ KEYS: tuple[tuple[str, frozenset[str]], ...] = (
     (PREDICTION, frozenset({"gpu", "networks"})),
     (CEILINGS, frozenset({"flops", "bandwidth"})),
     (SELFTEST, frozenset({"made", "setting"})),
+    (SENSITIVITY, frozenset({"layers", "effects"})),
     (LAYERS, frozenset({"layers", "case"})),
     (TRACE, frozenset({"traceEvents"})),
     ("description of a machine", frozenset({"environment", "noisy"})),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -86,7 +86,9 @@ def grid(*titles: str, text: int | Collection[str] = 2, wrapped: Collection[str]
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     for place, title in enumerate(titles):
         left = _is_text(place, title, text)
-        table.add_column(title, justify="left" if left else "right", no_wrap=title not in wrapped)
+        whole = title not in wrapped
+        overflow: Any = "ellipsis" if whole else "fold"  # a name without spaces is broken, and not cut
+        table.add_column(title, justify="left" if left else "right", no_wrap=whole, overflow=overflow)
     return table
 
 

@@ -62,7 +62,8 @@ Input = Annotated[str, Option("--input", metavar="photos|noise|DIR", help="Pictu
 Seed = Annotated[int, Option("--seed", help="Seed of the weights, the pictures and the order of cases.")]
 View = StrEnum("View", {name: name for name in VIEWS})  # type: ignore[misc]
 ViewName = Annotated[
-    View | None, Option("--view", metavar="|".join(VIEWS), help="Columns of the table.  \\[default: speed]")
+    View | None,
+    Option("--view", metavar="|".join(VIEWS), help="Columns of the table.  \\[default: speed; of 8 bits precisions]"),
 ]
 Budget = Annotated[float | None, Option(min=1, metavar="SECONDS", help="Start no case that would end later than this.")]
 ToFile = partial(Option, "-o", "--output", metavar="FILE")  # of a command whose output is one file

@@ -30,7 +30,8 @@ PYTHON = (sys.executable, "-P")
 
 # distribution names, as pip knows them
 PACKAGES = (
-    "torch", "triton", "onnxruntime", "onnxruntime-gpu", "tensorrt", "onnx", "onnxscript", "numpy", "scipy", "pandas",
+    "torch", "triton", "onnxruntime", "onnxruntime-gpu", "tensorrt", "onnx", "onnxscript", "openvino", "torchao",
+    "numpy", "scipy", "pandas",
     "nvidia-ml-py", "nvidia-cudnn-cu12", "nvidia-cudnn-cu13", "nvidia-cublas", "scikit-learn", "scikit-image", "pillow",
 )  # fmt: skip
 # Environment variables that affect measurements.

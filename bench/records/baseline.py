@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -29,6 +29,16 @@ def baseline_of(case: Case, cases: Collection[Case]) -> Case | None:
     return None
 
 
+def float32_of(case: Case, cases: Collection[Case]) -> Case | None:
+    """Return what a precision is compared with: the same variant in fp32, else eager, and the same launch if there."""
+    for variant in dict.fromkeys((case.variant, BASELINE)):
+        for launch in sorted(LAUNCHES, key=lambda launch: launch != case.launch):
+            candidate = replace(case, variant=variant, precision="fp32", launch=launch)
+            if candidate in cases:
+                return candidate
+    return None
+
+
 @dataclass(frozen=True)
 class Against:
     """A case's speed over its baseline's."""
@@ -42,11 +52,16 @@ class Against:
         return self.baseline.precision == self.case.precision
 
     @property
+    def same_variant(self) -> bool:
+        return self.baseline.variant == self.case.variant
+
+    @property
     def same_launch(self) -> bool:
         return self.baseline.launch == self.case.launch
 
 
 Measured = dict[Case, list[Record]]  # a record for each round
+Baseline = Callable[[Case, Collection[Case]], Case | None]
 
 
 def _comparisons(records: Iterable[Record]) -> list[Measured]:
@@ -59,13 +74,16 @@ def _comparisons(records: Iterable[Record]) -> list[Measured]:
     return [{case: list(rounds.values()) for case, rounds in group.items()} for group in groups.values()]
 
 
-def against_baseline(records: Iterable[Record]) -> dict[Case, Against]:
-    """Compare every case that has a baseline with it, without the turns in which a case beside it was disturbed."""
+def against_baseline(records: Iterable[Record], find: Baseline = baseline_of) -> dict[Case, Against]:
+    """Compare every case that has a baseline with it, without the turns in which a case beside it was disturbed.
+
+    `find` returns the baseline of a case among others.
+    """
     compared = {}
     for group in _comparisons(records):
         without = disturbed_turns(chain.from_iterable(group.values()))
         for case, ours in group.items():
-            baseline = baseline_of(case, group)
+            baseline = find(case, group)
             if baseline and (ratio := speed_ratio(ours, group[baseline], without)):
                 compared[case] = Against(case, baseline, ratio)
     return compared

@@ -2,6 +2,8 @@
 
 The ways of one model, batch and launch are a contest, decided by the intervals of the ratios of their images/s. Where a
 model was run both on a stream and as a graph, these are two contests: one way's graph does not compete with its stream.
+So do the ways in 8 bits, which answer otherwise than float32, compete with each other alone, and what is said of them
+has what they cost.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from typing import Any, Literal
+from typing import Literal
 
 from bench.plans.case import Case
 from bench.plans.plan import plan_names
@@ -20,6 +22,7 @@ from bench.records.baseline import BASELINE, Against
 from bench.records.record import Record
 from bench.records.speed import LEAST_LEAD, SpeedRatio, disturbed_turns, speed_ratio
 from bench.report.evidence import describe_unmeasured, disturbance
+from bench.report.price import describe_price
 from bench.report.rows import Row, group_rows
 from bench.stats import LEAST_ROUNDS
 from bench.text import at_pixels, digits, plural, plus_minus
@@ -43,10 +46,16 @@ class Contest:
     eager: Against | None  # the leader over the best eager, of this launch if there is one
     disturbance: str  # the reason why no winner can be named; empty where the machine was quiet
     among_launches: bool  # the model was run with the other launch, too
+    wider: Against | None = None  # of 8 bits: the leader over the fastest in more bits
 
     @property
     def leader(self) -> Row:
         return self.rows[0]
+
+    @property
+    def bits(self) -> str:
+        """The precision of a contest in 8 bits; empty of others."""
+        return _bits(self.leader)
 
     @cached_property
     def candidates(self) -> list[Row]:
@@ -86,14 +95,19 @@ def contests_of(rows: Sequence[Row]) -> list[Contest]:
     """Return the contests of some rows, in their order; of two launches the one with the fastest row first."""
     contests = []
     for group in group_rows(rows).values():
-        by_launch: dict[str, list[Row]] = {}
+        kinds: dict[tuple[str, str], list[Row]] = {}
         for row in group:
-            by_launch.setdefault(row.case.launch, []).append(row)
-        for ways in by_launch.values():
+            kinds.setdefault((_bits(row), row.case.launch), []).append(row)
+        fastest = next((row for row in group if not _bits(row)), None)
+        for (bits, _), ways in sorted(kinds.items(), key=lambda item: bool(item[0][0])):
             # eager alone with the other launch is there to be compared with
-            if ways[0] is group[0] or any(row.case.variant != BASELINE for row in ways):
+            if bits or ways[0] is fastest or any(row.case.variant != BASELINE for row in ways):
                 contests.append(_contest(ways, group))
     return contests
+
+
+def _bits(row: Row) -> str:
+    return row.case.precision if row.is_eight_bits else ""
 
 
 def _contest(ways: list[Row], group: list[Row]) -> Contest:
@@ -107,14 +121,18 @@ def _contest(ways: list[Row], group: list[Row]) -> Contest:
     if known and min(known.values()) < 1:  # in turns taken alternately another is ahead, whose median is not
         leader = next(row for row in ways if row.case == min(known, key=lambda case: known[case]))
         leads = leads_of(leader)
-    eagers = [row for row in group if row.case.variant == BASELINE]
-    # of the same launch where one was measured; the rows are ordered, so that the first is the best
-    best = next((row for row in eagers if row.case.launch == leader.case.launch), eagers[0] if eagers else None)
-    against = None
-    if best and best is not leader and (ratio := speed_ratio(leader.records, best.records, without)):
-        against = Against(leader.case, best.case, ratio)
+
+    def against(rows: Sequence[Row]) -> Against | None:
+        """Compare the leader with the fastest of some rows that are in order: of the same launch if there is one."""
+        best = next((row for row in rows if row.case.launch == leader.case.launch), rows[0] if rows else None)
+        ratio = best and best is not leader and speed_ratio(leader.records, best.records, without)
+        return Against(leader.case, best.case, ratio) if best and ratio else None
+
+    eager = against([row for row in group if row.case.variant == BASELINE])
+    wider = against([row for row in group if not _bits(row)]) if _bits(leader) else None
     rows = (leader, *(row for row in ways if row is not leader))
-    return Contest(rows, leads, against, disturbance(ways), len(ways) < len(group))
+    among_launches = any(row.case.launch != leader.case.launch for row in group)
+    return Contest(rows, leads, eager, disturbance(ways), among_launches, wider)
 
 
 def describe_fastest(records: list[Record], contests: Sequence[Contest]) -> str:
@@ -123,11 +141,24 @@ def describe_fastest(records: list[Record], contests: Sequence[Contest]) -> str:
 
 
 def _sentence(contest: Contest) -> str:
+    return _speeds(contest) + (_prices(contest.candidates[:NAMED]) if contest.bits else "")
+
+
+def _prices(rows: Sequence[Row]) -> str:
+    """Return a sentence on what each of some ways in 8 bits costs."""
+    if len(rows) == 1:
+        return f" It {describe_price(rows[0])}."
+    return "".join(f" {label(row.case)} {describe_price(row)}." for row in rows)
+
+
+def _speeds(contest: Contest) -> str:
     case, leader = contest.leader.case, contest.leader
     head = f"{case.model}{at_pixels(case.image)}, batch {case.batch}"
     if contest.among_launches:
         head += f", {LAUNCHED[case.launch]}"
-    gain = _times_eager(contest)
+    if contest.bits:
+        head += f", in {contest.bits}"
+    gain = _gain(contest)
     match contest.verdict:
         case "alone":
             return f"{head}: only {label(case)} was measured, {_rate(leader)}{gain}."
@@ -144,7 +175,7 @@ def _sentence(contest: Contest) -> str:
 
 def _cannot_tell(contest: Contest) -> str:
     """Return what was ahead, and why that may be chance: the machine, windows too few, or intervals that overlap."""
-    ahead = f"{label(contest.leader.case)}, {_rate(contest.leader)}{_times_eager(contest)}"
+    ahead = f"{label(contest.leader.case)}, {_rate(contest.leader)}{_gain(contest)}"
     behind = f", then {_behind(contest.rows[1:NAMED])}"
     if contest.disturbance:
         return f"which is fastest is not known, as {contest.disturbance}; ahead in this run was {ahead}{behind}."
@@ -167,6 +198,18 @@ def _rate(row: Row) -> str:
     interval = row.images_per_s_interval
     width = plus_minus((interval[1] - interval[0]) / 2 / row.images_per_s) if interval else ""
     return f"{digits(row.images_per_s)}{width} images/s"
+
+
+def _gain(contest: Contest) -> str:
+    """Return how far the leader is ahead of the best eager; in 8 bits of fp32, and of the fastest in more bits."""
+    if not contest.bits:
+        return _times_eager(contest)
+    own, wider = contest.leader.against_float32, contest.wider
+    named = {against.baseline: against.ratio for against in (own, wider) if against}  # often the same
+    gains = [f"{times(ratio)} times {label(case)}" for case, ratio in named.items()]
+    if wider:
+        gains[-1] += ", the fastest in more bits"
+    return f", {' and '.join(gains)}" * bool(gains)
 
 
 def _times_eager(contest: Contest) -> str:
@@ -235,22 +278,3 @@ def settled_in_documents(records: Sequence[Record]) -> Settle:
         return f"`{shlex.join([*words, *(['--rounds', str(rounds)] if rounds else [])])}`"
 
     return settle
-
-
-def contests_as_json(contests: Sequence[Contest]) -> list[dict[str, Any]]:
-    """Return the contests for --json: the verdict, the cases that may be fastest, and why that cannot be told."""
-    return [
-        {
-            "model": contest.leader.case.model,
-            "image": contest.leader.case.image,
-            "batch": contest.leader.case.batch,
-            "launch": contest.leader.case.launch,
-            "verdict": contest.verdict,
-            "candidates": [row.case.name for row in contest.candidates],
-            "disturbance": contest.disturbance or None,
-            "best_eager": contest.eager and contest.eager.baseline.name,
-            "vs_best_eager": contest.eager and contest.eager.ratio.value,
-            "vs_best_eager_interval": contest.eager and [contest.eager.ratio.low, contest.eager.ratio.high],
-        }
-        for contest in contests
-    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from typing import Literal
 
 from bench.machine.watch import OTHER_WORK_LIMIT
 from bench.plans.words import label
@@ -168,3 +169,16 @@ def _describe_other_work(runs: list[Record]) -> str:
         return ""
     share = f"up to {max(shares):.0%} of this machine's time during {len(shares)} {plural(len(shares), 'run')}"
     return f"OTHER WORK took {share}: stop it and run again"
+
+
+def why_no_memory(row: Row) -> str:
+    """Return the reason why a row has no memory, as its records give it; empty where they are from before it."""
+    number: Literal["device_process_unreadable", "host_resident_peak_unreadable"]
+    number = "device_process_unreadable" if row.device == "cuda" else "host_resident_peak_unreadable"
+    return next((record.memory[number] for record in row.records if number in record.memory), "")
+
+
+def why_no_energy(row: Row) -> str:
+    """Return the reason why a row has no energy."""
+    why = "its plan has no energy_s, of at least 5" if row.device == "cuda" else "only a GPU's counter is read"
+    return next((r.energy["unreadable"] for r in row.records if "unreadable" in r.energy), why)

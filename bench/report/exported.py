@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from bench.records import quality
 from bench.records.record import Record
 from bench.records.speed import share_of_others
 from bench.report.answer import (
+    Contest,
     Settle,
-    contests_as_json,
     contests_of,
     describe_fastest,
     describe_settling,
@@ -61,7 +63,19 @@ def _row_as_json(row: Row) -> dict[str, Any]:
     values = {"case": row.case.name, "rounds": row.rounds}
     for view in VIEWS.values():
         values |= {column.key: column.value(row) for column in view.columns}
-    against = row.against
+    against, over_float32, quantized = row.against, row.against_float32, row.quantized
+    values |= quality.score_values(row.score) | {
+        "vs_fp32": over_float32 and over_float32.ratio.value,
+        "vs_fp32_low": over_float32 and over_float32.ratio.low,
+        "vs_fp32_high": over_float32 and over_float32.ratio.high,
+        "vs_fp32_of": over_float32 and over_float32.baseline.name,
+        "score_pictures": row.score.get("pictures"),
+        "calibrate": quantized.get("calibrate"),
+        "calibration_pictures": quantized.get("pictures"),
+        "layers_8bit": quantized.get("layers"),
+        "layers_wide": ", ".join(quantized["wide"]) if "wide" in quantized else None,
+        "checked": quantized.get("checked"),
+    }
     return values | {
         "p50_half_width": row.noise,
         "p50_half_width_target": row.noise_target,
@@ -76,3 +90,26 @@ def _row_as_json(row: Row) -> dict[str, Any]:
             (share for record in row.records if (share := share_of_others(record)) is not None), default=None
         ),
     }
+
+
+def contests_as_json(contests: Sequence[Contest]) -> list[dict[str, Any]]:
+    """Return the contests for --json: the verdict, the cases that may be fastest, and why that cannot be told."""
+    return [
+        {
+            "model": contest.leader.case.model,
+            "image": contest.leader.case.image,
+            "batch": contest.leader.case.batch,
+            "launch": contest.leader.case.launch,
+            "eight_bits": contest.bits or None,
+            "verdict": contest.verdict,
+            "candidates": [row.case.name for row in contest.candidates],
+            "disturbance": contest.disturbance or None,
+            "best_eager": contest.eager and contest.eager.baseline.name,
+            "best_in_more_bits": contest.wider and contest.wider.baseline.name,
+            "vs_best_in_more_bits": contest.wider and contest.wider.ratio.value,
+            "vs_best_in_more_bits_interval": contest.wider and [contest.wider.ratio.low, contest.wider.ratio.high],
+            "vs_best_eager": contest.eager and contest.eager.ratio.value,
+            "vs_best_eager_interval": contest.eager and [contest.eager.ratio.low, contest.eager.ratio.high],
+        }
+        for contest in contests
+    ]

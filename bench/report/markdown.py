@@ -24,7 +24,7 @@ from bench.report.answer import Settle, contests_of, describe_fastest, describe_
 from bench.report.evidence import describe_reliability
 from bench.report.models import render_models
 from bench.report.rows import group_without_speed, rows_from_records
-from bench.report.views import VIEWS, notes
+from bench.report.views import VIEWS, notes, usual_view
 from bench.static import markdown as kernel_tables
 from bench.text import markdown_cell, markdown_table
 from bench.verdicts.selftest import tables as error_rates
@@ -35,12 +35,14 @@ MODELS = Path("results/models")  # where `make models` writes
 DOCUMENTS = ("README.md", "results/README.md", "docs/*.md")
 
 
-def render_markdown(records: list[Record], view: str = "speed", settle: Settle | None = None) -> str:
+def render_markdown(records: list[Record], view: str = "", settle: Settle | None = None) -> str:
     """Return the answer, the table and what was left out as Markdown; equal records give equal text.
 
+    Without a `view` the table is the usual one.
     `settle` makes the command that would settle what is not known; without it, it is the same on every machine.
     """
-    rows, shown = rows_from_records(records), VIEWS[view]
+    rows = rows_from_records(records)
+    shown = VIEWS[view or usual_view(rows)].of(rows)
     contests = contests_of(rows)
     settling = describe_settling(contests, settle or settled_in_documents(records))
     answers = [*describe_fastest(records, contests).splitlines(), *filter(None, [settling])]

@@ -15,7 +15,8 @@ from typing import Literal
 
 from bench.records.record import STATUSES, Record
 from bench.records.speed import SpeedRatio, disturbed_turns, images_per_second, other_work, speed_ratio
-from bench.report.evidence import describe_reliability, disturbance
+from bench.report.evidence import describe_reliability, disturbance, why_no_energy, why_no_memory
+from bench.report.price import UNSCORED, agreement_limit, loss_limit
 from bench.report.rows import Row, joules_per_image, p50_ns, rows_from_records
 from bench.stats import LEAST_ROUNDS, ratio, samples_needed
 
@@ -58,8 +59,14 @@ class Budget:
 
     p99_ns: float | None = None
     memory_bytes: float | None = None
-    agreement: float | None = None  # least share of pictures whose top class is that of float64
+    agreement: float | None = None  # least share of pictures whose top class is float32's, or the reference's
     objective: str = "throughput"
+    accuracy_loss: float | None = None  # most of the share of right answers that float32 has more
+
+    @property
+    def admits_eight_bits(self) -> bool:
+        """True if there is a limit on what 8 bits cost."""
+        return self.agreement is not None or self.accuracy_loss is not None
 
 
 @dataclass
@@ -94,21 +101,23 @@ def assess(row: Row, budget: Budget, failed: Sequence[Record] = ()) -> Assessmen
         _assess_p99(assessment, budget.p99_ns)
     if budget.memory_bytes is not None:
         if row.memory is None:
-            why = _why_no_memory(row)
+            why = why_no_memory(row)
             assessment.undecided.append(f"memory not on record ({why or 'an older record'})")
             assessment.run_again |= not why
         elif row.memory > budget.memory_bytes:
             assessment.violated.append(f"memory over {budget.memory_bytes / GIB:g} GiB")
-    if budget.agreement is not None:
-        top1 = row.worst("top1")
-        if top1 is None:
-            assessment.undecided.append("agreement not on record")
-            assessment.run_again = True
-        elif top1 < budget.agreement:
-            assessment.violated.append(f"top-1 agreement under {budget.agreement:g}")
+    _assess_price(assessment, budget)
     if assessment.value is None:
-        assessment.undecided.append(f"no {budget.objective} on record ({_why_no_energy(row)})")
+        assessment.undecided.append(f"no {budget.objective} on record ({why_no_energy(row)})")
     return assessment
+
+
+def _assess_price(assessment: Assessment, budget: Budget) -> None:
+    for limit, judge in ((budget.agreement, agreement_limit), (budget.accuracy_loss, loss_limit)):
+        violated, undecided = judge(assessment.row, limit) if limit is not None else ("", "")
+        assessment.violated += filter(None, [violated])
+        assessment.undecided += filter(None, [undecided])
+        assessment.run_again |= undecided == UNSCORED
 
 
 def _assess_p99(assessment: Assessment, limit_ns: float) -> None:
@@ -154,18 +163,6 @@ def samples_to_decide(samples: int, beyond: int) -> int:
     return MAX_SAMPLES
 
 
-def _why_no_memory(row: Row) -> str:
-    """Return the reason why a row has no memory, as its records give it; empty where they are from before it."""
-    number: Literal["device_process_unreadable", "host_resident_peak_unreadable"]
-    number = "device_process_unreadable" if row.device == "cuda" else "host_resident_peak_unreadable"
-    return next((record.memory[number] for record in row.records if number in record.memory), "")
-
-
-def _why_no_energy(row: Row) -> str:
-    why = "its plan has no energy_s, of at least 5" if row.device == "cuda" else "only a GPU's counter is read"
-    return next((r.energy["unreadable"] for r in row.records if "unreadable" in r.energy), why)
-
-
 Answer = Literal["case", "no", "cannot tell"]
 
 
@@ -178,6 +175,7 @@ class Choice:
     undecided: list[Assessment]  # no limit is violated, and some are undecided
     excluded: Counter[str]  # reason -> cases
     unmeasured: list[Record] = field(default_factory=list)  # throttled: of cases that have no speed for that alone
+    eight_bits: list[Assessment] = field(default_factory=list)  # left out, as no limit says what they may cost
     advantage: SpeedRatio | None = None  # of the best over the runner-up, in what they share
     disturbance: str = ""  # the reason why speeds here are the machine's, too, as in the answer
     evidence: str = ""  # how reliable the rows are, as below every table
@@ -197,11 +195,11 @@ class Choice:
 
     @property
     def best(self) -> Assessment | None:
-        return self.fitting[0] if self.fitting else None
+        return next(iter(self.fitting), None)
 
     @property
     def runner_up(self) -> Assessment | None:
-        return self.fitting[1] if len(self.fitting) > 1 else None
+        return next(iter(self.fitting[1:]), None)
 
     @property
     def promising(self) -> list[Assessment]:
@@ -223,13 +221,20 @@ class Choice:
         return self.advantage.is_lead and not self.disturbance
 
 
-def choose(records: Sequence[Record], budget: Budget) -> Choice:
-    """Sort the cases of one machine and model into those that fit the budget, undecided ones, and excluded ones."""
+def choose(records: Sequence[Record], budget: Budget, listed: bool = False) -> Choice:
+    """Sort the cases of one machine and model into those that fit the budget, undecided ones, and excluded ones.
+
+    `listed`: all are, beside each other; else those in 8 bits are left out where no limit says what they may cost.
+    """
     objective = OBJECTIVES[budget.objective]
     sign, rows = -1 if objective.more_is_better else 1, rows_from_records(records)
     failed = [record for record in records if record.status not in ("ok", "skipped", "throttled")]
     cases = [assess(row, budget, [record for record in failed if record.case == row.case]) for row in rows]
     cases.sort(key=lambda case: inf if case.value is None else sign * case.value)
+    # another answer is no better choice where nobody said what it may cost, unless there are 8 bits alone
+    eight_bits = [] if listed or budget.admits_eight_bits else [case for case in cases if case.row.is_eight_bits]
+    eight_bits = eight_bits if len(eight_bits) < len(cases) else []
+    cases = [case for case in cases if case not in eight_bits]
     fitting = [case for case in cases if case.fits]
     undecided = [case for case in cases if case.undecided and not case.violated]
     excluded = Counter(case.violated[0] for case in cases if case.violated)
@@ -238,7 +243,7 @@ def choose(records: Sequence[Record], budget: Budget) -> Choice:
     unmeasured = [record for record in without.values() if record.status == "throttled"]
     statuses = Counter(record.status for record in without.values() if record.status != "throttled")
     excluded.update({f"{word}: {STATUSES.get(word, 'of a later version')}": n for word, n in statuses.items()})
-    choice = Choice(budget, fitting, undecided, excluded, unmeasured)
+    choice = Choice(budget, fitting, undecided, excluded, unmeasured, eight_bits)
     choice.disturbance = _disturbance(rows, [*fitting, *undecided], budget)
     choice.evidence = describe_reliability(list(records), rows)
     if choice.best and choice.runner_up:

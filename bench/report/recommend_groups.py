@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.errors import StoreError
 from bench.plans.words import heading
+from bench.records import quality
 from bench.records.record import Record
 from bench.records.same import group_by_machine, machine_label
 from bench.records.store import narrow_records, read_folders
@@ -19,7 +20,10 @@ from bench.report.rows import Row, joules_per_image
 
 
 def pareto_front(cases: Iterable[Assessment]) -> list[Assessment]:
-    """Return the cases that no other beats in throughput, median latency, memory and energy where measured."""
+    """Return the cases that no other beats in throughput, median latency, memory, and energy where measured.
+
+    In 8 bits also in the share of answers that agree with float32's.
+    """
     costs = [(case, _costs(case.row)) for case in cases]
 
     def is_beaten(mine: tuple[float, ...]) -> bool:
@@ -31,7 +35,9 @@ def pareto_front(cases: Iterable[Assessment]) -> list[Assessment]:
 def _costs(row: Row) -> tuple[float, ...]:
     """Return numbers of which less is better; one that was not measured is infinite."""
     energy, memory = row.median_over_rounds(joules_per_image), row.memory
-    return (-row.images_per_s, row.p50_ns, inf if memory is None else memory, inf if energy is None else energy)
+    agreement = quality.agreement(row.score) if row.is_eight_bits else None
+    price = 1 - agreement.value if agreement else inf if row.is_eight_bits else 0.0
+    return (-row.images_per_s, row.p50_ns, inf if memory is None else memory, inf if energy is None else energy, price)
 
 
 @dataclass
@@ -50,11 +56,13 @@ def choose_by_group(
     tell: Callable[[str], None],
     only: Iterable[str] = (),
     exclude: Iterable[str] = (),
+    listed: bool = False,
 ) -> list[Group]:
     """Return the choice of each model and image size on each machine, by machine and number of records.
 
     `model` is a glob; `only` and `exclude` are globs as `bench.plans.words.narrow` takes them.
-    `tell` receives a sentence for each damaged line, and one where there are several machines.
+    `tell` receives a sentence for each damaged line, and one where there are several machines. `listed` is as in
+    `choose`.
     Raises StoreError where no record is of such a model.
     """
     paths = list(dict.fromkeys(folders))
@@ -75,5 +83,6 @@ def choose_by_group(
         raise StoreError(f"no record in {', '.join(map(str, folders))} is of a model {model or 'with a batch'}")
     ordered = sorted(groups.items(), key=lambda item: (item[0][0], len(item[0][1]), item[0]))
     return [
-        Group(heading(name, image, machine), choose(group, budget), paths) for (machine, name, image), group in ordered
+        Group(heading(name, image, machine), choose(group, budget, listed), paths)
+        for (machine, name, image), group in ordered
     ]

@@ -9,17 +9,33 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bench.records.quality import score_values
+from bench.report.cells import MIB
+from bench.report.price import describe_price
 from bench.report.recommend import OBJECTIVES, Assessment, Choice
 from bench.report.recommend_groups import Group, pareto_front
 from bench.report.recommend_runs import SHOWN, describe_case, useful_runs
 from bench.report.rows import Row
-from bench.report.views import CASE, DISTURBED, ENERGY, IMAGES_PER_S, MEMORY, MIB, P50, P99, P99_BOUND, SAMPLES, TOP1
+from bench.report.views import (
+    AGREE,
+    CASE,
+    DISTURBED,
+    ENERGY,
+    IMAGES_PER_S,
+    LOSS,
+    MEMORY,
+    P50,
+    P99,
+    P99_BOUND,
+    SAMPLES,
+    TOP1,
+)
+from bench.stats import share_interval
 from bench.text import WORDS, digits, grid, plural
 
-COLUMNS = (
-    *(*CASE, IMAGES_PER_S, P50, replace(P99_BOUND, title="p99 ≤ ms"), MEMORY),
-    replace(TOP1, show="{:.3g}".format),
-)
+COLUMNS = (*CASE, IMAGES_PER_S, P50, replace(P99_BOUND, title="p99 ≤ ms"), MEMORY)
+AGREEMENT = replace(TOP1, show="{:.3g}".format)
+PRICE = (AGREE, LOSS)
 JSON_COLUMNS = (IMAGES_PER_S, P50, P99, P99_BOUND, SAMPLES, MEMORY, ENERGY, TOP1)
 
 
@@ -58,6 +74,8 @@ def _print_beside(out: Console, group: Group, runs: bool = True) -> None:
     choice = group.choice
     if choice.evidence:
         out.print(choice.evidence, markup=False)
+    if choice.eight_bits:
+        out.print(_left_in_eight_bits(choice), markup=False)
     for reason, count in choice.excluded.most_common():
         out.print(f"Left out: {count} {plural(count, 'case')}, {reason}.", style="dim", markup=False)
     for why, command in useful_runs(choice, group.folders) if runs else ():
@@ -65,18 +83,29 @@ def _print_beside(out: Console, group: Group, runs: bool = True) -> None:
         out.print(f"  {command}", markup=False, soft_wrap=True)
 
 
+def _left_in_eight_bits(choice: Choice) -> str:
+    """Return the sentence of cases that are left out as they are in 8 bits: the best of them, and what lets them in."""
+    count, first = len(choice.eight_bits), choice.eight_bits[0]
+    unit = OBJECTIVES[choice.budget.objective].unit
+    value = f"{describe_case(first.row)}, {digits(first.value or 0)} {unit}, {describe_price(first.row)}"
+    return (
+        f"Left out: {count} {plural(count, 'case')} in 8 bits, as no limit says what they may cost: {value}. "
+        "--max-accuracy-loss or --min-agreement lets them in."
+    )
+
+
 def _print_front(out: Console, group: Group) -> None:
     choice = group.choice
     cases = [*choice.fitting, *choice.undecided]
     front = pareto_front(cases)
-    doubt = ""
+    doubt, eight_bits = "", any(case.row.is_eight_bits for case in cases)
     if choice.disturbed:
         doubt = f" Which these are is not known, as {choice.disturbance}."
     elif len(cases) > 1 and not any(case.row.images_per_s_interval for case in cases):
         doubt = " No speed here has an interval, so another run may show others."
     out.print(
         f"No limit is set: of {len(cases)} {plural(len(cases), 'case')}, {len(front)} that no other beats in "
-        f"throughput, latency and memory (and energy) at once.{doubt}",
+        f"throughput, latency and memory (and energy{', and in 8 bits agreement' * eight_bits}) at once.{doubt}",
         markup=False,
     )
     _print_beside(out, group, runs=choice.disturbed)
@@ -159,6 +188,7 @@ def group_as_json(group: Group, listed: bool) -> dict[str, Any]:
         "clear": choice.clear,
         "fitting": [case.row.case.name for case in choice.fitting],
         "undecided": [_case_as_json(case) for case in choice.undecided],
+        "eight_bits_left_out": [_case_as_json(case) for case in choice.eight_bits],
         "unmeasured": [record.case.name for record in choice.unmeasured],
         "excluded": dict(choice.excluded),
         "runs": [{"why": why, "command": command} for why, command in useful_runs(choice, group.folders)],
@@ -186,7 +216,7 @@ def group_as_rows(group: Group) -> list[dict[str, Any]]:
 
 def _case_as_json(case: Assessment) -> dict[str, Any]:
     fields: dict[str, Any] = {"case": case.row.case.name, "value": case.value, "rounds": case.row.rounds}
-    fields |= {column.key: column.value(case.row) for column in JSON_COLUMNS}
+    fields |= {column.key: column.value(case.row) for column in JSON_COLUMNS} | score_values(case.row.score)
     return fields | {"undecided": case.undecided}
 
 
@@ -199,7 +229,9 @@ def _evidence(row: Row) -> str:
     if row.memory is not None:
         where = "of this process on the device" if row.device == "cuda" else "resident on the host at most"
         clauses.append(f"{row.memory / MIB:,.0f} MiB {where}")
-    if agreement := agreement_bound(row):
+    if row.score:
+        clauses.append(f"it {describe_price(row)}")
+    elif agreement := agreement_bound(row):
         top1, pictures, bound = agreement
         clauses.append(
             f"top-1 agreement {top1:.3g} on {pictures} pictures (at least {bound:.2f}, with 95 % confidence)"
@@ -215,17 +247,16 @@ def agreement_bound(row: Row) -> tuple[float, int, float] | None:
     checks = [check for record in row.records for check in record.gate.values() if check.get("pictures")]
     if not checks:
         return None
-    from scipy.stats import binomtest
-
     worst = min(checks, key=lambda check: (check["top1"], check["pictures"]))
     agreed, pictures = round(worst["top1"] * worst["pictures"]), worst["pictures"]
-    bound = binomtest(agreed, pictures, alternative="greater").proportion_ci(0.95).low
-    return worst["top1"], pictures, float(bound)
+    return worst["top1"], pictures, share_interval(agreed, pictures, 0.9)[0]
 
 
 def _table(cases: Sequence[Assessment]) -> Table:
-    columns = [*COLUMNS, *([ENERGY] if any(ENERGY.value(case.row) is not None for case in cases) else [])]
-    table = grid(*(column.title for column in columns), "")
+    has = {column: any(column.value(case.row) is not None for case in cases) for column in (ENERGY, *PRICE)}
+    quality_columns = [column for column in PRICE if has[column]] or [AGREEMENT]
+    columns = [*COLUMNS, *quality_columns, *([ENERGY] if has[ENERGY] else [])]
+    table = grid(*(column.title for column in columns), "", wrapped=["variant"])
     for case in cases:
         table.add_row(*(column.cell(case.row) for column in columns), "undecided" if case.undecided else "")
     return table
@@ -237,8 +268,10 @@ def _print_legend(out: Console, rows: Sequence[Row]) -> None:
     out.print(
         "p99 ≤: the upper bound of the p99 with 99 % confidence, whatever the distribution (of 662 samples or more); "
         f"MiB: memory {memory}, the largest of the rounds; top-1: least share of pictures whose top class is that of a "
-        "float64 reference; undecided: the records do not show whether it is within the limits; a ratio's confidence "
-        f"interval is 95 %, over all comparisons with the best. {f'{DISTURBED} ' * marked}{WORDS}",
+        "float64 reference; agree: percent of further pictures with float32's, ± the longer half of its 95 % interval; "
+        "loss: percentage points that float32 has more right; undecided: the records do not show whether it is within "
+        "the limits; a ratio's confidence interval is 95 %, over all comparisons with the best. "
+        f"{f'{DISTURBED} ' * marked}{WORDS}",
         style="dim",
         markup=False,
     )

@@ -11,8 +11,9 @@ from statistics import median
 from typing import Any
 
 from bench.plans.case import Case
-from bench.records.baseline import Against, against_baseline
-from bench.records.fields import Agreement, Largest, MemoryNumber
+from bench.records import quality
+from bench.records.baseline import Against, against_baseline, float32_of
+from bench.records.fields import Agreement, Largest, MemoryNumber, Quantized, Score
 from bench.records.record import Record
 from bench.records.speed import images_per_second, rate_interval, turn_rates, undisturbed
 from bench.roofline.floors import measured_ceilings
@@ -28,6 +29,8 @@ class Row:
     records: tuple[Record, ...]
     against: Against | None  # the ratio of its speed to eager's
     ceilings: Ceilings | None = None  # of the machine of its records
+    against_float32: Against | None = None  # the ratio of its speed to that of fp32
+    scored: Record | None = None  # whose score counts, of this or of other folders
 
     @property
     def rounds(self) -> int:
@@ -91,6 +94,25 @@ class Row:
         """Return the floor over the p50: 1 is as fast as the roofline allows; None where there is no floor."""
         floor = self.floor_ns(fusion)
         return floor / self.p50_ns if floor and self.p50_ns else None
+
+    @property
+    def score(self) -> Score:
+        """The answers to further pictures, beside float32's; empty where none were asked for."""
+        return self.scored.score if self.scored else Score()
+
+    @property
+    def is_eight_bits(self) -> bool:
+        return quality.is_eight_bits(self.case)
+
+    @property
+    def quantized(self) -> Quantized:
+        """How a network in 8 bits was made and checked, of the newest record; empty of others."""
+        return self.records[-1].quantized
+
+    @property
+    def disk_bytes(self) -> int | None:
+        """Bytes of the weights: of their file in 8 bits, else in memory."""
+        return self.most_over_rounds(quality.disk_bytes)
 
     @property
     def noise_target(self) -> float | None:
@@ -166,16 +188,25 @@ def p50_ns(record: Record, samples: str) -> float | None:
 
 
 def rows_from_records(records: Iterable[Record]) -> list[Row]:
-    """Return a row for each case that was measured, the fastest of each model and batch first."""
+    """Return a row for each case that was measured, the fastest of each model and batch first.
+
+    The score of a row may be another record's, of the same network, precision, weights and machine.
+    """
+    records = list(records)
     measured: dict[Case, dict[int, Record]] = defaultdict(dict)
     for record in records:
         if record.status == "ok" and record.latency_ns and record.throughput:
             measured[record.case][record.round] = record
-    ratios = against_baseline(chain.from_iterable(rounds.values() for rounds in measured.values()))
+    timed = [record for rounds in measured.values() for record in rounds.values()]
+    ratios, over_float32 = against_baseline(timed), against_baseline(timed, float32_of)
+    scores = quality.scored_records(records)
     rows = [
-        Row(case, tuple(rounds.values()), ratios.get(case), measured_ceilings(rounds.values()))
+        Row(
+            case, tuple(rounds.values()), ratios.get(case), measured_ceilings(rounds.values()), over_float32.get(case),
+            scores.get(quality.score_key(next(iter(rounds.values())))) if scores else None,
+        )
         for case, rounds in measured.items()
-    ]
+    ]  # fmt: skip
     return sorted(rows, key=lambda row: (_depth(row.case), row.case.image, row.case.batch, -row.images_per_s))
 
 

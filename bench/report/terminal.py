@@ -12,6 +12,7 @@ from bench import text
 from bench.plans.words import summarize_cases, variant_cell
 from bench.records.record import Record
 from bench.report.answer import Settle, contests_of, describe_fastest, describe_settling
+from bench.report.cells import MIB
 from bench.report.evidence import describe_reliability, describe_unseen
 from bench.report.rows import (
     Row,
@@ -20,20 +21,21 @@ from bench.report.rows import (
     largest_batches,
     rows_from_records,
 )
-from bench.report.views import MIB, VIEWS, notes
+from bench.report.views import VIEWS, notes, usual_view
 from bench.text import USUAL
 
 
-def print_report(out: Console, records: list[Record], folder: Path | None, settle: Settle, view: str = "speed") -> None:
-    """Print the answer, the table of a view, the largest batches, and what was left out.
+def print_report(out: Console, records: list[Record], folder: Path | None, settle: Settle, view: str = "") -> None:
+    """Print the answer, the table of a view (none: the usual one), the largest batches, and what was left out.
 
     `settle` makes the command that would settle what cannot be told.
     """
     rows = rows_from_records(records)
     contests = contests_of(rows)
     winners = [contest.winner for contest in contests]
-    shown = VIEWS[view]
-    grid = text.grid(*shown.titles, text=[column.title for column in shown.columns if column.text])
+    shown = VIEWS[view or usual_view(rows)].of(rows)
+    words = [column.title for column in shown.columns if column.text]
+    grid = text.grid(*shown.titles, text=words, wrapped=shown.wrapped)
     groups = group_rows(rows)
     several, model = len({key[:2] for key in groups}) > 1, ""
     for (name, image, _), group in groups.items():

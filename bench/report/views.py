@@ -2,79 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from statistics import median
-from typing import Any
 
 from bench.plans.words import variant_cell
-from bench.records.baseline import Against
+from bench.records import quality
 from bench.records.record import Record
-from bench.report.answer import times
+from bench.report.cells import (
+    Column,
+    View,
+    eight_bit_marks,
+    half_width,
+    mib,
+    ms,
+    noise,
+    percent_rms,
+    percent_share,
+    percentage_points,
+    times_eager,
+    times_float32,
+)
 from bench.report.rows import Row, joules_per_image, watts
-from bench.text import WORDS, digits, half_width_percent
-
-MIB = 1 << 20
-NONE = "-"
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table: `value` is what --json has under `key`; `show` formats a value that is not None."""
-
-    title: str
-    key: str
-    value: Callable[[Row], Any]
-    show: Callable[[Any], str] = str
-    text: bool = False  # words, aligned to the left
-    mark: Callable[[Row], str] = lambda row: ""  # behind a value, with what the meaning says
-
-    def cell(self, row: Row) -> str:
-        value = self.value(row)
-        if isinstance(value, float) and abs(value) >= 1e15:  # no measurement: not shown with all its digits
-            return digits(value)
-        return NONE if value is None else self.show(value) + self.mark(row)
-
-
-@dataclass(frozen=True)
-class View:
-    """The columns of a table and their meaning."""
-
-    columns: tuple[Column, ...]
-    meaning: str
-
-    @property
-    def titles(self) -> tuple[str, ...]:
-        return tuple(column.title for column in self.columns)
-
-    def cells(self, row: Row) -> tuple[str, ...]:
-        return tuple(column.cell(row) for column in self.columns)
-
-
-def _ms(value: float) -> str:
-    return digits(value / 1e6)
-
-
-def _mib(value: float) -> str:
-    return f"{value / MIB:.0f}"
-
-
-def _noise(row: Row) -> tuple[float, float | None] | None:
-    return None if row.noise is None else (row.noise, row.noise_target)
-
-
-def _half_width(pair: tuple[float, float | None]) -> str:
-    """Format the half-width in percent; where it is wider than the target, with the target: 7.3>5."""
-    reached, target = pair
-    return half_width_percent(reached) + (f">{100 * target:g}" if target and target < reached <= 1 else "")
-
-
-def times_eager(against: Against) -> str:
-    """Return the ratio to eager, with its half-width and with marks of a baseline in fp32, or of the other launch."""
-    if against.case == against.baseline:
-        return "1.00"
-    marks = ("" if against.same_precision else "*") + ("" if against.same_launch else "^")
-    return times(against.ratio).replace("±>100%", "±?") + marks  # so that it fits the column
+from bench.text import WORDS, digits
 
 
 def _cold_total(row: Row) -> float | None:
@@ -109,24 +59,28 @@ CASE = (
     Column("prec", "precision", lambda row: row.case.precision, text=True),
     Column("batch", "batch", lambda row: row.case.batch),
 )
-P50 = Column("p50 ms", "p50_ns", lambda row: row.p50_ns, _ms)
+P50 = Column("p50 ms", "p50_ns", lambda row: row.p50_ns, ms)
 SAMPLES = Column("samples", "samples", lambda row: len(row.latency_samples))
-P99 = Column("p99", "p99_ns", lambda row: row.p99 and row.p99.value, _ms)
-P99_BOUND = Column("p99 ≤", "p99_upper_ns", lambda row: row.p99 and row.p99.upper, _ms)
+P99 = Column("p99", "p99_ns", lambda row: row.p99 and row.p99.value, ms)
+P99_BOUND = Column("p99 ≤", "p99_upper_ns", lambda row: row.p99 and row.p99.upper, ms)
 IMAGES_PER_S = Column(
     "images/s", "images_per_s", lambda row: row.images_per_s, digits, mark=lambda row: "!" * row.is_disturbed
 )
 DISTURBED = "An ! behind images/s: every window was disturbed, and no ratio rests on it."
-MEMORY = Column("MiB", "memory_bytes", lambda row: row.memory, _mib)
+MEMORY = Column("MiB", "memory_bytes", lambda row: row.memory, mib)
 TOP1 = Column("top-1", "top1", lambda row: row.worst("top1"), "{:.2f}".format)
 ENERGY = Column("J/image", "joules_per_image", lambda row: row.median_over_rounds(joules_per_image), "{:.4f}".format)
+
+AGREE = Column("agree", "agreement", lambda row: quality.agreement(row.score), percent_share)
+RIGHT = Column("right", "accuracy", lambda row: quality.accuracy(row.score), percent_share)
+LOSS = Column("loss", "accuracy_loss", lambda row: quality.loss(row.score), percentage_points)
 
 VIEWS = {
     "speed": View(
         (
             *CASE,
             P50,
-            Column("±%", "p50_half_width", _noise, _half_width),
+            Column("±%", "p50_half_width", noise, half_width),
             IMAGES_PER_S,
             Column("vs eager", "vs_eager", lambda row: row.against, times_eager),
             MEMORY,
@@ -143,9 +97,9 @@ VIEWS = {
         (
             *CASE,
             P50,
-            Column("floor", "floor_ns", lambda row: row.floor_ns("conv"), _ms),
+            Column("floor", "floor_ns", lambda row: row.floor_ns("conv"), ms),
             Column("% of roof", "roof_share", lambda row: row.floor_share("conv"), "{:.0%}".format),
-            Column("block", "block_floor_ns", lambda row: row.floor_ns("block"), _ms),
+            Column("block", "block_floor_ns", lambda row: row.floor_ns("block"), ms),
             Column("block %", "block_roof_share", lambda row: row.floor_share("block"), "{:.0%}".format),
             Column("mem %", "floor_memory_share", _memory_share, "{:.0%}".format),
         ),
@@ -160,9 +114,9 @@ VIEWS = {
         (
             *CASE,
             replace(P50, title="p50"),
-            Column("gpu", "gpu_p50_ns", lambda row: row.p50("gpu_ns"), _ms),
-            Column("cold L2", "cold_l2_p50_ns", lambda row: row.p50("flushed_ns"), _ms),
-            Column("gpu cold", "cold_l2_gpu_p50_ns", lambda row: row.p50("flushed_gpu_ns"), _ms),
+            Column("gpu", "gpu_p50_ns", lambda row: row.p50("gpu_ns"), ms),
+            Column("cold L2", "cold_l2_p50_ns", lambda row: row.p50("flushed_ns"), ms),
+            Column("gpu cold", "cold_l2_gpu_p50_ns", lambda row: row.p50("flushed_gpu_ns"), ms),
             Column("dropped", "throttled_share", _throttled_share, "{:.1%}".format),
             Column("warmup", "warmup_s", lambda row: row.median_over_rounds(_warmup_s), "{:.1f} s".format),
         ),
@@ -178,8 +132,8 @@ VIEWS = {
             P50,
             P99,
             P99_BOUND,
-            Column("p99.9", "p999_ns", lambda row: row.p999 and row.p999.value, _ms),
-            Column("p99.9 ≤", "p999_upper_ns", lambda row: row.p999 and row.p999.upper, _ms),
+            Column("p99.9", "p999_ns", lambda row: row.p999 and row.p999.value, ms),
+            Column("p99.9 ≤", "p999_upper_ns", lambda row: row.p999 and row.p999.upper, ms),
         ),
         """Host time in ms. samples: latency samples that count; p50: the rounds' median; p99, p99.9: percentiles of
         the samples of all rounds; ≤: the percentile's upper bound with 99 % confidence, whatever the distribution. A
@@ -202,11 +156,11 @@ VIEWS = {
     "memory": View(
         (
             *CASE,
-            Column("weights", "weights_bytes", lambda row: row.peak_memory("weights"), _mib),
-            Column("alloc.", "allocator_allocated_peak", lambda row: row.peak_memory("allocator_allocated_peak"), _mib),
-            Column("reserved", "allocator_reserved_peak", lambda row: row.peak_memory("allocator_reserved_peak"), _mib),
-            Column("device", "device_process", lambda row: row.peak_memory("device_process"), _mib),
-            Column("host", "host_resident_peak", lambda row: row.peak_memory("host_resident_peak"), _mib),
+            Column("weights", "weights_bytes", lambda row: row.peak_memory("weights"), mib),
+            Column("alloc.", "allocator_allocated_peak", lambda row: row.peak_memory("allocator_allocated_peak"), mib),
+            Column("reserved", "allocator_reserved_peak", lambda row: row.peak_memory("allocator_reserved_peak"), mib),
+            Column("device", "device_process", lambda row: row.peak_memory("device_process"), mib),
+            Column("host", "host_resident_peak", lambda row: row.peak_memory("host_resident_peak"), mib),
         ),
         """MiB, the largest of the rounds. weights: as the variant holds them; alloc., reserved: peaks of torch's
         allocator while measuring; device: this process on the device (NVML), which alone sees ONNX Runtime and
@@ -232,12 +186,40 @@ VIEWS = {
             Column("max error", "max_multiple", lambda row: row.worst("max_multiple"), "{:.2f}".format),
             TOP1,
             Column("torch top-1", "top1_plain", lambda row: row.worst("top1_plain"), "{:.2f}".format),
+            Column("codes", "code_distance", lambda row: row.worst("code_distance"), "{:.3f}".format),
         ),
         """rms error, max error: as multiples of plain torch's in that precision (above 3 or 4 a case is refused);
         top-1: share of pictures whose top class is that of a float64 reference; torch top-1: that share of plain
-        torch. The worst of all checks and rounds.""",
+        torch; codes: of 8 bits, how far an integer is from the exact value of its step, in steps of the integers (0.5
+        where all are the nearest). The worst of all checks and rounds.""",
+    ),
+    "precisions": View(
+        (
+            *(CASE[0], replace(CASE[1], mark=eight_bit_marks), CASE[2]),
+            IMAGES_PER_S,
+            Column("vs fp32", "vs_fp32", lambda row: row.against_float32, times_float32),
+            MEMORY,
+            Column("disk", "disk_bytes", lambda row: row.disk_bytes, lambda size: f"{size / 1e6:.3g}"),
+            Column("rms", "score_rms", lambda row: row.score.get("rms"), percent_rms),
+            AGREE,
+            RIGHT,
+            LOSS,
+        ),
+        """prec: -2: two layers are kept out of the 8 bits, u: checked unit by unit, not by the timed network's own
+        integers; vs fp32: images/s over those of the same variant in fp32 (*: of eager, ^: with the other launch), with
+        the half-width of its 95 % confidence interval; MiB: {memory}; disk: MB of the file of weights, else of the
+        weights in memory; rms: RMS difference of the answers to float32's, in percent; agree: percent of further
+        pictures with float32's top class, ± the longer half of its 95 % interval; right: percent of labelled pictures
+        that are right; loss: percentage points that float32 has more on the same pictures, paired.""",
+        wrapped=("variant",),
+        sparse=True,
     ),
 }
+
+
+def usual_view(rows: Iterable[Row]) -> str:
+    """Return the view of rows for which none is asked: 8 bits never stand without what they cost."""
+    return "precisions" if any(row.is_eight_bits for row in rows) else "speed"
 
 
 def notes(view: View, rows: list[Row]) -> str:

@@ -20,6 +20,7 @@ REFERENCE_LIMIT_S = 3600.0
 # that wraps at a power of two meets another picture.
 PICTURES = 7
 OWN = Build()
+MODELS_OWN = OWN
 
 
 class Ended(TypedDict, total=False):

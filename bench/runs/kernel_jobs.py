@@ -1,10 +1,12 @@
-"""The jobs about kernels (compile, count, tune, bundle), and a child's answer to each."""
+"""The jobs about kernels (compile, count, tune, bundle) and about layers in 8 bits, and a child's answer to each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TypedDict
 
+from bench.plans.case import Case
+from bench.plans.settings import Settings
 from bench.runs.job import Empty, Ended
 from bench.runs.wire import Job, Json
 from resnet.names import Build
@@ -201,3 +203,41 @@ class OpJob(Job[OpAnswer], name="op"):
     seed: int
     seconds: float
     samples: int
+
+
+class SensitivityAnswer(Ended):
+    """Answers of networks with some of their layers in 8 bits: `top` classes and squared errors, picture by picture.
+
+    `effects` is by network: `float` (whose squares are of the logits themselves), `8 bits`, `quantized:LAYER`,
+    `wide:LAYER`, or a way of calibrating. `groups` numbers the file of each picture; `labels` is empty without labels.
+    `found` is of a search: `wide`, the `loss` on `pictures` that chose them, on as many others (`checked`), `met`,
+    `tried`.
+    """
+
+    layers: list[str]
+    effects: dict[str, Json]
+    groups: list[int]
+    labels: list[int]
+    found: Json
+    weights: str
+    input: Json
+    runtime: Json
+
+
+@dataclass(frozen=True)
+class SensitivityJob(Job[SensitivityAnswer], name="sensitivity"):
+    """Simulate a case's network with each layer alone in 8 bits, and alone out of them; or calibrated in every way.
+
+    `formats` are of its activations, a key of `resnet.quant.effects.SCHEMES`. With `most_lost`, a share of the answers,
+    the fewest layers to keep wide that lose no more are searched for.
+    """
+
+    case: Case
+    settings: Settings
+    seed: int
+    source: str
+    formats: str
+    pictures: int
+    methods: bool = False
+    most_lost: float | None = None
+    build: Build = field(default_factory=Build)

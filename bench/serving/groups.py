@@ -9,6 +9,7 @@ from bench.commands import command_line
 from bench.errors import StoreError
 from bench.machine.environment import environment
 from bench.plans.words import heading
+from bench.records import quality
 from bench.records.again import command_again, elsewhere
 from bench.records.record import Record
 from bench.records.same import group_by_machine, machine_label
@@ -31,16 +32,20 @@ def measured_records(records: list[Record], folder: object) -> list[Record]:
 
 
 def group_services(records: list[Record]) -> list[tuple[str, list[Service]]]:
-    """Return a heading for each machine, model and image size, with the services to choose among."""
+    """Return a heading for each machine, model and image size, with the services to choose among.
+
+    Those in 8 bits, which answer otherwise than float32, are apart.
+    """
     machines = group_by_machine(records)
-    groups: dict[tuple[str, str, int], list[Service]] = {}
+    groups: dict[tuple[str, str, int, str], list[Service]] = {}
     for machine, records_of_machine in machines.items():
         for service in services(records_of_machine):
             case = service.case
-            groups.setdefault((machine_label(machine, machines), case.model, case.image), []).append(service)
+            bits = f", in {case.precision}" if quality.is_eight_bits(case) else ""
+            groups.setdefault((machine_label(machine, machines), case.model, case.image, bits), []).append(service)
     return [
-        (heading(model, image, machine), group)
-        for (machine, model, image), group in sorted(
+        (heading(model, image, machine) + bits, group)
+        for (machine, model, image, bits), group in sorted(
             groups.items(), key=lambda item: (item[0][0], len(item[0][1]), item[0])
         )
     ]
@@ -87,6 +92,14 @@ class Group:
         return " and ".join(reasons)
 
     @property
+    def price(self) -> str:
+        """What the best costs, of a group in 8 bits, in words; empty of others."""
+        best = self.capacities[0].service
+        scored = quality.scored_records(best.records)
+        record = max(scored.values(), key=lambda one: one.score.get("pictures", 0), default=None)
+        return quality.describe_score(record.score if record else {}) if quality.is_eight_bits(best.case) else ""
+
+    @property
     def sure(self) -> bool:
         """True where the samples of the best support its answer, and no other work stands beside them."""
         return not self.doubt
@@ -114,7 +127,12 @@ class Group:
         first = self.capacities[0]
         head = {"group": self.heading, "limit_ms": first.limit_ns / 1e6, "not_shown": self.more}
         head |= {"wait_ms": first.batching.wait_ns / 1e6, "services": rows}
-        head |= {"sure": self.sure, "doubt": self.doubt or None, "run": self.run_for_samples()}
+        head |= {
+            "price": self.price or None,
+            "sure": self.sure,
+            "doubt": self.doubt or None,
+            "run": self.run_for_samples(),
+        }
         return head | {"curve_of_the_first": [asdict(point) for point in self.points[0]]}
 
     def as_rows(self) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ def print_groups(out: Console, groups: list[Group], wait_ms: float) -> None:
     for group in groups:
         best, points = group.capacities[0], group.points[0]
         out.print(group.heading, style="bold", markup=False)
-        out.print(_answer(group), markup=False)
+        out.print(_answer(group) + f" It {group.price}." * bool(group.price), markup=False)
         out.print()
         out.print(_table(group))
         if group.more:

@@ -59,6 +59,7 @@ ROWS = (
     Row(kernel_jobs.MakerJob, "bench.worker.tune.bundle:read_maker", compiles=True),
     Row(kernel_jobs.BundleJob, "bench.worker.tune.bundle:compile_candidates", compiles=True),
     Row(kernel_jobs.OpJob, "bench.worker.ops.contest:judge_convolution"),
+    Row(kernel_jobs.SensitivityJob, "bench.worker.sensitivity:measure_sensitivity"),
     Row(jobs.PiecesJob, "bench.worker.experiments.child:run_parts"),
     Row(jobs.ConstantsJob, "bench.worker.experiments.child:run_parts"),
 )

@@ -42,13 +42,16 @@ def float_steps(folded: ResNet, merged: bool) -> tuple[Step, ...]:
     return tuple(_steps(folded, merged))
 
 
-def run_steps(steps: Sequence[Step], pictures: Tensor) -> Taps:
+def run_steps(steps: Sequence[Step], pictures: Tensor, known: Mapping[str, Tensor] | None = None) -> Taps:
     """Run steps on pictures [N, C, H, W], in their dtype, every result rounded to its grid if it has one.
 
-    `activations` are values, not codes. In float32 it simulates a backend to within a code here and there, fast.
+    `activations` are values, not codes. In float32 it simulates a backend to within a code here and there, fast. Steps
+    whose results are `known` are not run.
     """
-    values: dict[str, Tensor] = {INPUT: pictures}
+    values: dict[str, Tensor] = {INPUT: pictures, **(known or {})}
     for step in steps:
+        if step.name in values:
+            continue
         value = step.value(values)
         if step.output is not None:
             value = step.output.values(step.output.codes(value)).to(pictures)

@@ -146,7 +146,7 @@ def calibrate(steps: Sequence[Step], calibration: Calibration, scheme: Scheme) -
     """
     capability = torch.backends.cpu.get_cpu_capability()
     facts = [RECIPE, calibration.method, scheme.activations, torch.__version__, capability]
-    key = f"ranges {facts} {_steps_digest(steps)} {_tensors_digest([calibration.pictures])}"
+    key = f"ranges {facts} {steps_digest(steps)} {tensors_digest([calibration.pictures])}"
 
     def write(path: Path) -> None:
         seen = observe(steps, calibration.pictures)
@@ -228,7 +228,7 @@ def _divergence(candidate: Grid, middles: Tensor, counts: Tensor) -> float:
     return float((clipped * (clipped / spread).log()).sum())
 
 
-def _steps_digest(steps: Sequence[Step]) -> str:
+def steps_digest(steps: Sequence[Step]) -> str:
     """Return a digest of everything that float steps compute with."""
     words = [
         [
@@ -240,14 +240,14 @@ def _steps_digest(steps: Sequence[Step]) -> str:
         for step in steps
     ]
     tensors = [tensor for step in steps for tensor in (step.bias, *(t for term in step.terms for t in _tensors(term)))]
-    return hashlib.sha256(json.dumps(words).encode()).hexdigest() + _tensors_digest(tensors)
+    return hashlib.sha256(json.dumps(words).encode()).hexdigest() + tensors_digest(tensors)
 
 
 def _tensors(term: Term) -> tuple[Tensor | None, ...]:
     return term.scale, term.shift, *((term.weight.codes, term.weight.scale) if term.weight else ())
 
 
-def _tensors_digest(tensors: Iterable[Tensor | None]) -> str:
+def tensors_digest(tensors: Iterable[Tensor | None]) -> str:
     total = hashlib.sha256()
     for tensor in tensors:
         total.update(f"{None if tensor is None else (tuple(tensor.shape), tensor.dtype)}".encode())

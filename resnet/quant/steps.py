@@ -78,9 +78,11 @@ class Weight:
         """True of a weight that is not in 8 bits."""
         return self.codes.element_size() > 1
 
-    def values(self) -> Tensor:
-        """Return the values in float64, shaped as the codes."""
-        return self.codes.double() * self.scale.double().reshape(-1, *[1] * (self.codes.dim() - 1))
+    def values(self, dtype: torch.dtype = torch.float64) -> Tensor:
+        """Return the values, computed in float64, shaped as the codes."""
+        if self.wide and self.codes.dtype == dtype:
+            return self.codes
+        return (self.codes.double() * self.scale.double().reshape(-1, *[1] * (self.codes.dim() - 1))).to(dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +114,7 @@ class Term:
         if self.weight is None:
             x = x[:, :, :: self.stride, :: self.stride] if self.stride > 1 else x
             return F.pad(x, (0, 0, 0, 0, 0, self.channels - x.shape[1])) if self.channels else x
-        values = self.weight.values().to(x)
+        values = self.weight.values(x.dtype).to(x)
         if values.dim() == 2:
             return x @ values.T
         return F.conv2d(x, values, None, self.stride, self.padding, 1, self.groups)

@@ -41,6 +41,7 @@ _ORT_CPU_BF16 = "ONNX Runtime's CPU provider has no bf16 convolution and refuses
 _ORT_CUDA_BF16 = "ONNX Runtime's CUDA convolution takes bf16 in recent versions alone (1.31), and never channels-last"
 _TRT_FP32 = "TensorRT builds float32 engines with TF32, and its provider has no option against it: that case is tf32"
 _NO_TRT = "TensorRT runs on NVIDIA GPUs alone"
+_NO_OPENVINO = "OpenVINO runs on CPUs and on Intel's GPUs, not on NVIDIA's"
 _NO_CUDNN_INT8 = "torch has no call of cuDNN's convolutions in 8 bits; its quantised ones of oneDNN are a CPU's"
 _NO_KERNELS = "these kernels are compiled for NVIDIA GPUs; a CPU can only interpret them, which is for tests"
 _NO_RIVAL = "torch calls no 8-bit convolution of cuDNN, so there is nothing to choose from: it would be `fused`"
@@ -139,6 +140,14 @@ _ROWS = (
         needs=_ONNX,
         libraries={"cuda": (CUDA_LIBRARY,)},
         excluded={("cpu", "bf16"): _ORT_CPU_BF16, ("cuda", "bf16"): _ORT_CUDA_BF16},
+        runs="session",
+    ),
+    Variant(
+        name="openvino",
+        why="OpenVINO, Intel's runtime for its CPUs and any other x86: what many who serve on CPUs use",
+        serves={"cpu": ("fp32", "bf16")},
+        needs={"onnx": "onnx", "onnxscript": "onnxscript", "openvino": "openvino"},
+        excluded={("cuda", precision): _NO_OPENVINO for precision in PRECISIONS},
         runs="session",
     ),
     Variant(

@@ -73,7 +73,7 @@ def run(
         check_name(save)
     plan, folder, seed, input = start_of(selection, output, resume or retry, seed, input)
     chosen = with_rounds(plan, rounds, until, rounds_limit)
-    shown = view or ("cold" if cold else "tail" if chosen.settings.samples >= P99_SAMPLES else "speed")
+    shown = view or ("cold" if cold else "tail" if chosen.settings.samples >= P99_SAMPLES else "")
     sweep = sweep_of(chosen, folder, resume=resume, retry=retry, cold=cold, budget_s=budget, source=input, seed=seed)
     if dry_run:
         print_dry_run(sweep, as_json, as_csv, as_markdown)

@@ -135,7 +135,7 @@ def _write_plot(groups: list[Group], path: Path) -> None:
 
     group = groups[0]
     if len(groups) > 1:
-        raise typer.BadParameter(f"--plot draws one model on one machine, not {len(groups)}: name a CASE-GLOB")
+        raise typer.BadParameter(f"--plot draws one group of those printed, not {len(groups)}: name a CASE-GLOB")
     try:
         save_picture(list(zip(group.capacities, group.points, strict=True)), path, group.heading)
     except ImportError as error:

@@ -41,7 +41,13 @@ def recommend(
     ] = None,
     min_agreement: Annotated[
         float | None,
-        Option(min=0, max=1, metavar="SHARE", help="Least share of pictures with the top class of float64."),
+        Option(min=0, max=1, metavar="SHARE", help="Least share of pictures with the top class of float32."),
+    ] = None,
+    max_accuracy_loss: Annotated[
+        float | None,
+        Option(
+            min=0, max=100, metavar="POINTS", help="Most percentage points of accuracy under fp32's (bench accuracy)."
+        ),
     ] = None,
     objective: Annotated[
         str | None, Option(metavar="|".join(OBJECTIVES), help="What is to be best.  \\[default: throughput]")
@@ -53,14 +59,18 @@ def recommend(
 ) -> None:
     """The best case within limits, the runner-up, how sure that is; without a limit, the cases that none beats.
 
+    8 bits, whose answers differ from float32's, are among them where --max-accuracy-loss or --min-agreement says what
+    they may cost.
+
     Exit codes: 0 with a choice; 1 if nothing is within the limits; 4 if the records cannot tell.
     """
     if objective and objective not in OBJECTIVES:
         raise typer.BadParameter(f"unknown objective {objective!r}; allowed: {', '.join(OBJECTIVES)}")
     memory = None if memory_gib is None else memory_gib * GIB
-    budget = Budget(None if p99_ms is None else p99_ms * 1e6, memory, min_agreement, objective or "throughput")
-    listed = all(option is None for option in (p99_ms, memory_gib, min_agreement, objective))
-    chosen = choose_by_group(chosen_folders(folders), model, budget, tell, filter or (), exclude or ())
+    loss = None if max_accuracy_loss is None else max_accuracy_loss / 100
+    budget = Budget(None if p99_ms is None else p99_ms * 1e6, memory, min_agreement, objective or "throughput", loss)
+    listed = all(option is None for option in (p99_ms, memory_gib, min_agreement, max_accuracy_loss, objective))
+    chosen = choose_by_group(chosen_folders(folders), model, budget, tell, filter or (), exclude or (), listed)
     if as_json:
         print_json([group_as_json(group, listed) for group in chosen])
     elif as_csv:

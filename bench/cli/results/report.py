@@ -47,7 +47,6 @@ def report(
 
     Without a folder it is that of the latest run. A folder of runs, as results/local, is listed.
     """
-    shown = view or "speed"
     if splice or check:
         changed = [str(path.relative_to(ROOT)) for path in reports.splice(write=not check)]
         verb = "out of date (make report)" if check else "renewed"
@@ -72,7 +71,7 @@ def report(
     if parquet or html or stills:
         return
     records = read_records(folders, filter or (), exclude or ())
-    print_records(records, None, shown, as_json, as_csv, as_markdown)
+    print_records(records, None, view or "", as_json, as_csv, as_markdown)
     if nothing := nothing_measured(records):
         raise typer.Exit(nothing)
 

@@ -17,10 +17,11 @@ from typing import Any
 from bench.records.fields import MemoryNumber
 from bench.records.record import Record
 from bench.records.store import FOLDER_ROUNDS
+from bench.report.cells import MIB, times_eager
 from bench.report.page.datasets import history_rows, layer_rows
 from bench.report.page.settings import Setting, case_fields, depth, read_settings
 from bench.report.rows import Row, group_rows, joules_per_image, watts
-from bench.report.views import MIB, VIEWS, times_eager
+from bench.report.views import VIEWS
 from bench.stats import median_interval
 from bench.text import at_pixels
 

@@ -8,7 +8,7 @@ only the history compares commits.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,11 +21,11 @@ from bench.records import same
 from bench.records.record import Record
 from bench.records.store import read_folders
 from bench.report.answer import Contest, contests_of
+from bench.report.cells import times_eager
 from bench.report.evidence import describe_reliability
 from bench.report.exported import summary_as_json
 from bench.report.markdown import describe_machine
 from bench.report.rows import Row, rows_from_records
-from bench.report.views import times_eager
 from bench.text import at_pixels
 from resnet.archs import Spec
 from resnet.names import is_outside
@@ -119,9 +119,30 @@ def case_fields(case: Case) -> dict[str, Any]:
 
 
 def headline(contests: list[Contest]) -> str:
-    """Return the answer in a sentence: which way of running wins most contests, and by how much; ties are no wins."""
+    """Return the answer in a sentence: which way of running wins most contests, and by how much; ties are no wins.
+
+    What wins in 8 bits, which answers otherwise, stands in a sentence of its own.
+    """
     if not contests:
         return "No case was measured: the reasons are below."
+    more_bits = [contest for contest in contests if not contest.bits]
+    if not more_bits or len(more_bits) == len(contests):
+        return _headline(contests)
+    return " ".join([_headline(more_bits), *_in_eight_bits([contest for contest in contests if contest.bits])])
+
+
+def _in_eight_bits(contests: list[Contest]) -> Iterator[str]:
+    """Yield a sentence for each precision in 8 bits that one way wins throughout, with how far it is ahead."""
+    for bits in dict.fromkeys(contest.bits for contest in contests):
+        of_bits = [contest for contest in contests if contest.bits == bits]
+        ways = {contest.winner.case.variant if contest.winner else "" for contest in of_bits}
+        over = sorted(contest.wider.ratio.value for contest in of_bits if contest.wider)
+        if len(ways) == 1 and (variant := ways.pop()) and over:
+            gain = f"{over[0]:.2f}" if over[0] == over[-1] else f"{over[0]:.2f} to {over[-1]:.2f}"
+            yield f"In {bits}, whose answers differ from float32's, {variant} runs it at {gain} times that speed."
+
+
+def _headline(contests: list[Contest]) -> str:
     wins: dict[str, list[Contest]] = defaultdict(list)
     for contest in contests:
         if contest.winner:

@@ -19,7 +19,7 @@ LABELLED |= {"lost": 9, "gained": 5}
 def test_a_score_without_labels_has_an_agreement_alone() -> None:
     found = agreement({"pictures": 200, "agree": 166})
     assert found
-    assert found.percent() == "83 (77 to 88)"
+    assert found.percent() == "83 % (77 to 88)"
     assert accuracy({"pictures": 200, "agree": 166, "top1": 0}) is None
     assert loss({"pictures": 200, "lost": 1, "gained": 0}) is None
 

@@ -11,6 +11,7 @@ from bench.report.answer import Contest, contests_of, describe_fastest, describe
 from bench.report.exported import report_as_json, report_as_rows
 from bench.report.rows import rows_from_records
 from bench.report.views import VIEWS, notes
+from tests.bench.report.precisions import quantized, score, sweep
 from tests.bench.report.shown import Make, windows
 
 QUIET = (1.0, 1.001, 0.999, 1.002, 0.998, 1.0, 1.003, 0.997)
@@ -248,3 +249,40 @@ def test_rounds_that_were_disturbed_throughout_are_in_no_number(record: Make) ->
     assert row.images_per_s == pytest.approx(20, rel=0.01)
     (row,) = rows_from_records(records[2:])
     assert row.images_per_s == pytest.approx(1, rel=0.01)
+
+
+def test_eight_bits_compete_with_each_other_alone_and_say_what_they_cost(record: Make) -> None:
+    records = [one for one in sweep(record, {"resnet50": 1.0}) if one.case.batch == 1]
+    full, eight = answer(records).splitlines()
+    assert full.startswith("resnet50, batch 1: library-fused/bf16 is fastest, 100.0±2% images/s, 1.32±0.0% times")
+    assert "int8" not in full
+    assert eight == (
+        "resnet50, batch 1, in int8: library-fused/int8 is fastest, 144.0±2% images/s, 3.00±0.0% times "
+        "library-fused/fp32 and 1.44±0.0% times library-fused/bf16, the fastest in more bits; 24±0 % faster than the "
+        "next, onnxruntime/int8. It agrees with float32 on 86 % (83 to 89) of 500 pictures and has 76 % (72 to 80) "
+        "right, 1.6 percentage points (-0.4 to 3.8) less than float32."
+    )
+    told = report_as_json(records)["contests"]
+    assert [contest["eight_bits"] for contest in told] == [None, "int8"]
+    assert told[1]["best_in_more_bits"] == "resnet50/library-fused/bf16/b1/i224/stream"
+
+
+def test_eight_bits_without_a_score_say_that_their_price_is_not_known(record: Make) -> None:
+    records = [
+        one for one in sweep(record, {"resnet50": 1.0}, scored=False)
+        if one.case.batch == 1 and one.case.variant == "onnxruntime"
+    ]  # fmt: skip
+    full, eight = answer(records).splitlines()
+    assert "only onnxruntime/fp32 was measured" in full
+    assert "2.23±0.0% times onnxruntime/fp32, the fastest in more bits. It has no score on record" in eight
+
+
+def test_a_tie_in_eight_bits_has_the_price_of_each(record: Make) -> None:
+    def of(variant: str, agree: int) -> Record:
+        name = f"resnet50/{variant}/int8/b1/i224/stream"
+        return record(name, **rates(20), score=score(agree, labelled=False), quantized=quantized(variant))
+
+    told = answer([of("onnxruntime", 400), of("library-fused", 450)])
+    assert "in int8: onnxruntime/int8 and library-fused/int8 are equally fast" in told
+    assert "onnxruntime/int8 agrees with float32 on 80 % (76 to 83) of 500 pictures." in told
+    assert "library-fused/int8 agrees with float32 on 90 % (87 to 92) of 500 pictures." in told

@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from bench.plans.case import Case
+from bench.plans.words import label
 from bench.records.record import Record
 from bench.report.exported import report_as_json
 from bench.report.rows import rows_from_records
-from bench.report.views import VIEWS, notes
+from bench.report.views import VIEWS, notes, usual_view
 from bench.roofline.ceilings import path_of, save_ceilings
+from tests.bench.report.precisions import CHECK, quantized, score, sweep
 from tests.bench.report.shown import CARD, CEILINGS, Make, cells
 
 
@@ -83,19 +85,62 @@ def test_every_view_fits_a_terminal_and_says_what_its_columns_mean(
         "energy": {"joules": 1000.0, "images": 3000, "s": 5.0, "temperature_c": [40, 62]},
         "watch": {"sm_mhz": [1200, 1980, 1980]},
         "warmup": {"s": 12.3},
-        "gate": {"before": {"rms_multiple": 1.2, "max_multiple": 1.2, "top1": 1.0, "top1_plain": 1.0}},
+        "gate": {"before": CHECK | {"code_distance": 0.500003}},
+        "quantized": quantized("library-fused"),
+        "score": score(431, 17, 9),
     }
+    precision = "int8" if name == "precisions" else "bf16"
     records = [
-        record(f"resnet50/{variant}/bf16/b256/i224/{launch}", round=k, ms=1000 + 100 * k, **full)
+        record(f"resnet50/{variant}/{precision}/b256/i224/{launch}", round=k, ms=1000 + 100 * k, **full)
         for variant, launch in (("channels-last-amp", "graph"), ("eager", "stream"))
         for k in range(3)
     ]
+    records += [record("resnet50/eager/fp32/b256/i224/graph", round=k, ms=3000, **full) for k in range(3)]
     found = rows_from_records(records)
     view = VIEWS[name]
     lines = [view.titles, *(view.cells(row) for row in found)]
     assert not any(cell == "-" for line in lines for cell in line)
     widths = [max(len(line[k]) for line in lines) for k in range(len(view.titles))]
+    widths = [len(title) if title in view.wrapped else w for title, w in zip(view.titles, widths, strict=True)]
     assert sum(widths) + len(widths) - 1 <= 80
     for title in view.titles[3:]:
         meaning = title.removesuffix(" ms").removesuffix(" s")
         assert meaning.removesuffix(" ≤") in notes(view, found)
+
+
+def test_eight_bits_never_stand_without_what_they_cost(record: Make) -> None:
+    made = sweep(record, {"resnet50": 1.0})
+    rows = rows_from_records(made)
+    assert usual_view(rows) == "precisions"
+    assert usual_view(row for row in rows if not row.is_eight_bits) == "speed"
+    shown = {label(row.case): row for row in rows if row.case.batch == 1}
+    view = VIEWS["precisions"].of(rows)
+    told = {name: dict(zip(view.titles, view.cells(row), strict=True)) for name, row in shown.items()}
+    fused, plain = told["library-fused/int8"], told["channels-last-amp/bf16"]
+    assert (fused["prec"], fused["vs fp32"], fused["disk"]) == ("int8-1u", "3.00±0%", "26.2")
+    assert (fused["agree"], fused["loss"]) == ("86±3", "1.6±2.2")
+    assert (plain["prec"], plain["vs fp32"], plain["disk"]) == ("bf16", "1.70±0%*", "102")
+
+
+def test_columns_of_a_precision_s_price_are_there_where_a_row_has_one(record: Make) -> None:
+    for labelled, scored, gone in ((False, True, {"right", "loss"}), (True, False, {"rms", "agree", "right", "loss"})):
+        rows = rows_from_records(sweep(record, {"resnet50": 1.0}, labelled, scored))
+        view = VIEWS["precisions"].of(rows)
+        assert set(VIEWS["precisions"].titles) - set(view.titles) == gone
+        assert "agree" in notes(view, rows)
+
+
+def test_a_score_of_another_folder_s_record_is_joined_to_its_rows(record: Make) -> None:
+    timed = sweep(record, {"resnet50": 1.0}, scored=False)
+    scored = [
+        record(one.case.name.replace("b1", "b50"), latency_ns=[], throughput={}, score=score(418, 24, 6))
+        for one in timed
+        if (one.case.precision, one.case.batch) == ("int8", 1)
+    ]
+    rows = rows_from_records([*timed, *scored])
+    assert len(rows) == len(timed)
+    assert {row.case.precision for row in rows if row.score} == {"int8"}
+    assert sum(bool(row.score) for row in rows) == 4
+    told = [row for row in report_as_json([*timed, *scored])["rows"] if row["agreement"]]
+    assert (told[0]["agreement"], told[0]["accuracy_loss"]) == (418 / 500, 18 / 500)
+    assert told[0]["layers_wide"] == "fc"

@@ -1,0 +1,185 @@
+"""`bench sensitivity`: what 8 bits cost by layer, which layers to keep wide, and which calibration costs least."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+from rich.status import Status
+from typer import BadParameter, Option
+
+from bench.cli.asking import BITS, BUILD_OPTIONS, CASE_HELP, EIGHT_BIT_OPTIONS, NAMING, THREADS_OPTION, asks
+from bench.cli.console import (
+    UNDECIDED,
+    Csv,
+    Input,
+    Json,
+    Markdown,
+    Seed,
+    ToFile,
+    console_for,
+    print_csv,
+    print_json,
+    spinner,
+    write_output,
+)
+from bench.commands import command_line
+from bench.errors import ArgumentError, BenchError, PlanError, WorkError
+from bench.files import check_writable
+from bench.kinds import SENSITIVITY
+from bench.machine.environment import environment
+from bench.plans.case import Case
+from bench.plans.choose import Selection, check_input, choose
+from bench.plans.eligible import misnamed
+from bench.plans.plan import Plan
+from bench.report import sensitivity as report
+from bench.runs.kernel_jobs import SensitivityJob
+from bench.runs.process import ask, request
+
+LIMIT_S = 7200.0
+FORMATS = ("uint8", "int8", "e4m3")
+CALIBRATION = {name: EIGHT_BIT_OPTIONS[name] for name in ("calibrate", "calibration_pictures")}
+
+
+@asks(NAMING, BUILD_OPTIONS, THREADS_OPTION, CALIBRATION, metavar="MODEL|CASE", text=CASE_HELP)
+def sensitivity(
+    selection: Selection,
+    pictures: Annotated[int, Option("-n", "--pictures", min=2, help="That are judged; others calibrate.")] = 32,
+    max_loss: Annotated[
+        float | None,
+        Option(
+            min=0.01, max=100, metavar="PERCENT", help="Find the fewest layers to keep wide that lose no more answers."
+        ),
+    ] = None,
+    formats: Annotated[
+        str | None,
+        Option(
+            metavar="|".join(FORMATS),
+            help="Of activations.  \\[default: as the case's device has them]",
+            rich_help_panel=BITS,
+        ),
+    ] = None,
+    methods: Annotated[bool, Option("--methods", help="Compare the ways of calibrating instead.")] = False,
+    most: Annotated[int, Option("--most", min=1, help="Show so many layers.")] = 16,
+    output: Annotated[Path | None, ToFile(help="Write all that was found as JSON.")] = None,
+    input: Input = "photos",
+    seed: Seed = 0,
+    as_csv: Csv = False,
+    as_markdown: Markdown = False,
+    as_json: Json = False,
+) -> None:
+    """Which layer costs most in 8 bits: each alone in them and alone out of them, on pictures that calibrated nothing.
+
+    Simulated in float32, as the steps of `--formats` declare it: no 8-bit library is needed. Minutes for a deep model.
+    """
+    if methods and max_loss is not None:
+        raise BadParameter("--methods compares calibrations, and --max-loss searches for layers: choose one")
+    plan = choose(selection)
+    case = _network(plan)
+    check_input(input)
+    if output is not None:
+        check_writable(output, SENSITIVITY)
+    word = formats or _formats(case)
+    if word not in FORMATS:
+        raise ArgumentError(f"--formats {word}: one of {', '.join(FORMATS)}")
+    lost = None if max_loss is None else max_loss / 100
+    job = SensitivityJob(case, plan.settings, seed, input, word, pictures, methods, lost, plan.build)
+    with spinner(case.model) as status:
+        answer = request(job, LIMIT_S, partial(_update, status, case.model), ask)
+    if answer.status != "ok":
+        raise WorkError(f"{case.model}: {answer.status}: {answer.reason}")
+    data = _describe(job, answer.data)
+    write_output(data, output)
+    rows = report.method_rows(data) if methods else report.layer_rows(data)
+    if as_json:
+        print_json(data | {"rows": rows})
+    elif as_csv:
+        print_csv(rows)
+    else:
+        _print(as_markdown, data, job, most)
+    if lost is not None and not data["found"]["met"]:
+        raise BenchError(_unmet(data["found"], lost), UNDECIDED)
+
+
+def _network(plan: Plan) -> Case:
+    """Return a case of the one network of a plan: its variant and batch do not matter."""
+    networks = {(case.model, case.image) for case in plan.cases}
+    if len(networks) != 1:
+        named = ", ".join(sorted(f"{model} at {image}" for model, image in networks)[:4])
+        raise ArgumentError(f"this takes one model at one image size, and {len(networks)} match: {named}")
+    eight = [case for case in plan.cases if case.precision in ("int8", "fp8")]
+    case = (eight or plan.cases)[0]
+    if reason := misnamed([case]):
+        raise PlanError(reason)
+    return case
+
+
+def _formats(case: Case) -> str:
+    """Return the formats of a case's activations: fp8's, those of variants for a GPU, or a CPU's."""
+    if case.precision == "fp8":
+        return "e4m3"
+    return "int8" if case.variant in ("fused", "per-layer", "onnxruntime-trt") and case.precision == "int8" else "uint8"
+
+
+def _describe(job: SensitivityJob, answer: Any) -> dict[str, Any]:
+    """Return what a file has: what was asked, on what, and what came of it."""
+    case, settings = job.case, job.settings
+    about = {"schema": report.SCHEMA, "model": case.model, "image": case.image, "formats": job.formats}
+    about |= {
+        "calibrate": "each" if job.methods else settings.calibrate,
+        "calibration_pictures": settings.calibration_pictures,
+    }
+    about |= {"pictures": job.pictures, "seed": job.seed, "date": datetime.now(UTC).isoformat(timespec="seconds")}
+    about |= {name: answer[name] for name in ("weights", "input", "runtime", "layers", "found")}
+    return about | {"environment": environment()} | report.compress(answer)
+
+
+def _print(as_markdown: bool, data: dict[str, Any], job: SensitivityJob, most: int) -> None:
+    out = console_for(as_markdown)
+    how = "" if job.methods else f", calibrated by {data['calibrate']}"
+    out.print(f"{data['model']} at {data['image']} pixels, {data['formats']} activations{how}", style="bold")
+    out.print(f"{data['pictures']} pictures judged, {data['calibration_pictures']} others calibrated", markup=False)
+    if job.methods:
+        report.print_methods(out, data)
+        return
+    report.print_layers(out, data, most)
+    for sentence in report.describe_layers(data):
+        out.print(sentence, markup=False)
+    out.print(report.LAYER_LEGEND, style="dim", markup=False)
+    if job.most_lost is not None and data["found"]["met"]:
+        found = data["found"]
+        out.print(
+            f"{len(found['wide'])} layers wide lose {found['loss']:.1%} of the answers on {found['pictures']} pictures "
+            f"that chose them, and {found['checked']:.1%} on as many others:",
+            markup=False,
+        )
+        out.print(_command(data, job), markup=False, soft_wrap=True)
+
+
+def _command(data: dict[str, Any], job: SensitivityJob) -> str:
+    """Return the command that runs a model in 8 bits with the layers that were found."""
+    wide = data["found"]["wide"]
+    words: list[object] = [
+        "run",
+        "--model",
+        data["model"],
+        "--precision",
+        "fp8" if data["formats"] == "e4m3" else "int8",
+    ]
+    words += ["--image", data["image"], "--calibrate", data["calibrate"]]
+    words += ["--weights", job.build.weights] if job.build.weights else []
+    return command_line(*words, *(["--keep-wide", ",".join(wide)] if wide else []))
+
+
+def _unmet(found: dict[str, Any], lost: float) -> str:
+    kept = len(found["wide"])
+    return (
+        f"no number of layers kept wide loses {lost:.1%} at most: with {kept} of them {found['checked']:.1%} of the "
+        "answers differ, as activations between layers stay in 8 bits; calibrate otherwise (--methods), or take bf16"
+    )
+
+
+def _update(status: Status, name: str, stage: str) -> None:
+    status.update(f"{name}: {stage}")

@@ -1,0 +1,115 @@
+"""Columns and views of tables, and how a value is written in a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bench.records.baseline import Against
+from bench.records.quality import Share
+from bench.report.answer import times
+from bench.report.rows import Row
+from bench.text import digits, half_width_percent
+
+MIB = 1 << 20
+NONE = "-"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: `value` is what --json has under `key`; `show` formats a value that is not None."""
+
+    title: str
+    key: str
+    value: Callable[[Row], Any]
+    show: Callable[[Any], str] = str
+    text: bool = False  # words, aligned to the left
+    mark: Callable[[Row], str] = lambda row: ""  # behind a value, with what the meaning says
+
+    def cell(self, row: Row) -> str:
+        value = self.value(row)
+        if isinstance(value, float) and abs(value) >= 1e15:  # no measurement: not shown with all its digits
+            return digits(value)
+        return NONE if value is None else self.show(value) + self.mark(row)
+
+
+@dataclass(frozen=True)
+class View:
+    """The columns of a table and their meaning."""
+
+    columns: tuple[Column, ...]
+    meaning: str
+    wrapped: tuple[str, ...] = ()  # titles of columns that are broken into lines where the others need the room
+    sparse: bool = False  # a column without any value is left out
+
+    def of(self, rows: Sequence[Row]) -> View:
+        """Return the view as a table of these rows has it."""
+        if not self.sparse or not rows:
+            return self
+        return replace(self, columns=tuple(c for c in self.columns if any(c.value(row) is not None for row in rows)))
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        return tuple(column.title for column in self.columns)
+
+    def cells(self, row: Row) -> tuple[str, ...]:
+        return tuple(column.cell(row) for column in self.columns)
+
+
+def ms(value: float) -> str:
+    return digits(value / 1e6)
+
+
+def mib(value: float) -> str:
+    return f"{value / MIB:.0f}"
+
+
+def noise(row: Row) -> tuple[float, float | None] | None:
+    return None if row.noise is None else (row.noise, row.noise_target)
+
+
+def half_width(pair: tuple[float, float | None]) -> str:
+    """Format the half-width in percent; where it is wider than the target, with the target: 7.3>5."""
+    reached, target = pair
+    return half_width_percent(reached) + (f">{100 * target:g}" if target and target < reached <= 1 else "")
+
+
+def times_eager(against: Against) -> str:
+    """Return the ratio to eager, with its half-width and with marks of a baseline in fp32, or of the other launch."""
+    if against.case == against.baseline:
+        return "1.00"
+    marks = ("" if against.same_precision else "*") + ("" if against.same_launch else "^")
+    return times(against.ratio).replace("±>100%", "±?") + marks  # so that it fits the column
+
+
+def times_float32(against: Against) -> str:
+    """Return the ratio to fp32, with its half-width and with marks of eager's fp32, or of the other launch."""
+    if against.case == against.baseline:
+        return "1.00"
+    half, marks = against.ratio.half_width, ("" if against.same_variant else "*") + ("" if against.same_launch else "^")
+    width = "" if half is None else "±?" if half > 1 else f"±{100 * half:.0f}%"
+    return f"{against.ratio.value:.2f}{width}{marks}"
+
+
+def percent_share(share: Share, least: float = 0.5) -> str:
+    """Return a share in percent with the longer half of its 95 % interval, `83±5`; with a decimal from `least` down."""
+    half = 100 * max(share.high - share.value, share.value - share.low)
+    places = 0 if half >= least else 1
+    return f"{100 * share.value:.{places}f}±{half:.{places}f}"
+
+
+def percentage_points(share: Share) -> str:
+    """Return a difference of shares in percentage points, with half its 95 % interval: 0.4±0.8."""
+    return percent_share(share, 10)
+
+
+def percent_rms(rms: float) -> str:
+    """Return a relative difference in percent, with two digits down to a hundredth of one."""
+    return f"{100 * rms:.2g}" if rms >= 5e-5 else "0"
+
+
+def eight_bit_marks(row: Row) -> str:
+    """Return `-2` where two layers stay out of the 8 bits, and `u` where they were checked unit by unit."""
+    wide, units = len(row.quantized.get("wide", ())), row.quantized.get("checked") == "units"
+    return f"-{wide}" * bool(wide) + "u" * units

@@ -1,0 +1,217 @@
+"""What 8 bits cost by layer, or by way of calibrating: rows with intervals, and tables of them.
+
+The sample of an error is the file that pictures are cut out of: pictures of one file are alike. Answers are counted by
+picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import sqrt
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from rich.console import Console
+
+from bench.errors import StoreError
+from bench.files import read_json, reading
+from bench.kinds import SENSITIVITY
+from bench.records.quality import Share
+from bench.stats import Ratio, paired_interval, ratio, share_interval
+from bench.text import WORDS, grid, percent_change, percent_interval
+
+SCHEMA = 1
+FLOAT, WHOLE = "float", "8 bits"  # names of networks, as a child has them
+ALONE, WIDE = "quantized:", "wide:"  # before a layer's
+STANDARD = "minmax"  # the way of calibrating that others are held against
+BAR = 20  # characters of the longest bar
+LAYER_LEGEND = (
+    "RMS%: error of the logits with this layer alone in 8 bits, over the RMS of float32's; agree: answers with "
+    "float32's top class; kept wide: change of the whole network's error where this layer alone is kept out of 8 bits, "
+    f"with its 95% interval; ~: it may be none. {WORDS}"
+)
+
+JsonObject = dict[str, Any]
+
+
+def compress(answer: Mapping[str, Any]) -> JsonObject:
+    """Return a child's effects as files have them: mean squares by group, and by picture if it agrees, and is right."""
+    groups, labels = answer["groups"], answer["labels"]
+    top = answer["effects"][FLOAT]["top"]
+    result: JsonObject = {}
+    for name, effect in answer["effects"].items():
+        by_group: dict[int, list[float]] = {}
+        for group, square in zip(groups, effect["squares"], strict=True):
+            by_group.setdefault(group, []).append(square)
+        squares = [fmean(by_group[group]) for group in sorted(by_group)]
+        result[name] = {"squares": squares, "agree": _marks(effect["top"], top)}
+        if labels:
+            result[name]["right"] = _marks(effect["top"], labels)
+    return {"effects": result}
+
+
+def _marks(mine: Sequence[int], other: Sequence[int]) -> str:
+    return "".join("1" if one == two else "0" for one, two in zip(mine, other, strict=True))
+
+
+def rms(data: JsonObject, name: str) -> tuple[float, float | None, float | None]:
+    """Return a network's RMS error over the RMS of the float logits, and its 95 % interval from two files on."""
+    unit = fmean(data["effects"][FLOAT]["squares"])
+    squares = [square / unit for square in data["effects"][name]["squares"]]
+    mean, n = fmean(squares), len(squares)
+    if n < 2:
+        return sqrt(mean), None, None
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(n - 1, 0.975)) * stdev(squares) / sqrt(n)
+    return sqrt(mean), sqrt(max(0.0, mean - half)), sqrt(mean + half)
+
+
+def rms_ratio(data: JsonObject, name: str, other: str) -> Ratio | None:
+    """Return the ratio of two networks' RMS errors, paired by file; None where one of them is without error."""
+    pairs = zip(data["effects"][name]["squares"], data["effects"][other]["squares"], strict=True)
+    roots = [(sqrt(mine), sqrt(theirs)) for mine, theirs in pairs]
+    return ratio(roots) if all(map(all, roots)) else None
+
+
+def share(data: JsonObject, name: str, what: str = "agree") -> Share:
+    """Return the share of pictures on which a network agrees with float32, or is `right`."""
+    marks = data["effects"][name][what]
+    count = marks.count("1")
+    return Share(count / len(marks), *share_interval(count, len(marks)), len(marks))
+
+
+def share_difference(data: JsonObject, name: str, other: str, what: str = "agree") -> Share:
+    """Return the share of a network less that of another on the same pictures."""
+    mine, theirs = data["effects"][name][what], data["effects"][other][what]
+    pairs = list(zip(mine, theirs, strict=True))
+    gained, lost = pairs.count(("1", "0")), pairs.count(("0", "1"))
+    return Share((gained - lost) / len(pairs), *paired_interval(gained, lost, len(pairs)), len(pairs))
+
+
+def layer_rows(data: JsonObject) -> list[JsonObject]:
+    """Return a row for each layer, the largest error alone in 8 bits first; of the whole network the first."""
+    rows = [{"layer": WHOLE, **_error(data, WHOLE)}]
+    for layer in data["layers"]:
+        row = {"layer": layer, **_error(data, ALONE + layer)}
+        kept = rms_ratio(data, WIDE + layer, WHOLE)
+        if kept:
+            row |= {"wide_ratio": kept.value, "wide_ratio_low": kept.low, "wide_ratio_high": kept.high}
+        rows.append(row | {"wide_agreement": share(data, WIDE + layer).value})
+    return rows[:1] + sorted(rows[1:], key=lambda row: -row["rms"])
+
+
+def method_rows(data: JsonObject) -> list[JsonObject]:
+    """Return a row for each way of calibrating, with its differences from STANDARD."""
+    rows = []
+    for method in data["effects"]:
+        if method == FLOAT:
+            continue
+        row = {"method": method, **_error(data, method)}
+        if (against := rms_ratio(data, method, STANDARD)) and method != STANDARD:
+            row |= {"rms_ratio": against.value, "rms_ratio_low": against.low, "rms_ratio_high": against.high}
+            more = share_difference(data, method, STANDARD)
+            row |= {"agreement_gained": more.value, "gained_low": more.low, "gained_high": more.high}
+        rows.append(row)
+    return rows
+
+
+def _error(data: JsonObject, name: str) -> JsonObject:
+    error, low, high = rms(data, name)
+    agree = share(data, name)
+    row: JsonObject = {"rms": error, "rms_low": low, "rms_high": high}
+    row |= {"agreement": agree.value, "agreement_low": agree.low, "agreement_high": agree.high}
+    if "right" in data["effects"][name]:
+        row["accuracy"] = share(data, name, "right").value
+    return row
+
+
+def print_layers(out: Console, data: JsonObject, most: int) -> None:
+    """Print the `most` costly layers with a bar each, the first and the last layer, and what no layer can take off."""
+    whole, *rows = layer_rows(data)
+    labelled = "accuracy" in whole
+    table = grid("#", "layer", "RMS%", "", "agree", *(["right"] if labelled else []), "kept wide %", text={"layer", ""})
+    shown = [row for place, row in enumerate(rows) if place < most or row["layer"] in _ends(data)]
+    for row in shown:
+        bar = "█" * round(BAR * row["rms"] / rows[0]["rms"]) or "▏"
+        right = [f"{row['accuracy']:.1%}"] if labelled else []
+        table.add_row(
+            str(rows.index(row) + 1),
+            row["layer"],
+            f"{100 * row['rms']:.2f}",
+            bar,
+            f"{row['agreement']:.1%}",
+            *right,
+            _kept(row),
+        )
+    right = [f"{whole['accuracy']:.1%}"] if labelled else []
+    table.add_row(
+        "", "all layers", f"{100 * whole['rms']:.2f}", "", f"{whole['agreement']:.1%}", *right, "", style="bold"
+    )
+    out.print(table)
+    if len(shown) < len(rows):
+        out.print(f"{len(rows) - len(shown)} layers of less are left out; --csv has them all.", markup=False)
+
+
+def describe_layers(data: JsonObject) -> list[str]:
+    """Return sentences: what layers' weights and inputs cost together, and if the first and the last cost most."""
+    whole, *rows = layer_rows(data)
+    place = {row["layer"]: number for number, row in enumerate(rows, 1)}
+    first, last = _ends(data)
+    alone = sum(row["rms"] ** 2 for row in rows) / whole["rms"] ** 2
+    ends = sum(row["rms"] ** 2 for row in rows if row["layer"] in (first, last)) / whole["rms"] ** 2
+    return [
+        f"Layers alone make {alone:.0%} of the whole network's squared error; the rest is of activations that no layer "
+        "reads alone, as the sums are rounded for the shortcuts, which keeping layers wide does not take off."
+        if alone < 1
+        else f"Layers alone make {alone:.0%} of the whole network's squared error: together they err less.",
+        f"The first layer ({first}) is number {place[first]} of {len(rows)}, the last ({last}) number {place[last]}; "
+        f"the two make {ends:.0%} of it.",
+    ]
+
+
+def print_methods(out: Console, data: JsonObject) -> None:
+    """Print the ways of calibrating side by side."""
+    titles, rows = _method_table(data)
+    table = grid(*titles, text=1)
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+
+
+def _method_table(data: JsonObject) -> tuple[list[str], list[list[str]]]:
+    rows = []
+    for row in method_rows(data):
+        against = ["-", "-"]
+        if "rms_ratio" in row:
+            low, high = row["rms_ratio_low"], row["rms_ratio_high"]
+            interval = f" ({percent_interval(low, high)})" if low is not None else ""
+            more = Share(row["agreement_gained"], row["gained_low"], row["gained_high"], 0)
+            against = [f"{percent_change(row['rms_ratio'])}{interval}", more.percent()]
+        agree = Share(row["agreement"], row["agreement_low"], row["agreement_high"], 0)
+        rows.append([row["method"], f"{100 * row['rms']:.2f}", against[0], agree.percent(), against[1]])
+    return ["calibrate", "RMS%", f"% of {STANDARD}'s", "agree %", "more of it"], rows
+
+
+def _kept(row: JsonObject) -> str:
+    if "wide_ratio" not in row:
+        return "-"
+    low, high = row["wide_ratio_low"], row["wide_ratio_high"]
+    if low is None:
+        return percent_change(row["wide_ratio"])
+    unsure = "~" if low <= 1 <= high else ""
+    return f"{unsure}{percent_change(row['wide_ratio'])} ({percent_interval(low, high)})"
+
+
+def _ends(data: JsonObject) -> tuple[str, str]:
+    return data["layers"][0], data["layers"][-1]
+
+
+def read_sensitivity(path: Path) -> JsonObject:
+    """Read a file of `bench sensitivity -o`. Raises StoreError for one that is missing or has other contents."""
+    with reading(path, SENSITIVITY, "make it anew"):
+        data: JsonObject = read_json(path, SCHEMA)
+    if data["schema"] != SCHEMA or "effects" not in data:
+        raise StoreError(f"{path} is not what this version's bench sensitivity -o writes: make it anew")
+    return data

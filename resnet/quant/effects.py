@@ -1,0 +1,166 @@
+"""What 8 bits cost, layer by layer: networks with some of their layers in 8 bits, beside the one in float.
+
+All are simulated by `run_steps` in float32. A network that differs from another from some step on is run from there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from resnet.cache import cached_file
+from resnet.calibration import Calibration
+from resnet.fold import fold
+from resnet.model import ResNet
+from resnet.quant.network import INPUT, Ranges, Scheme, float_steps, quantize, run_steps
+from resnet.quant.ranges import CHUNK, calibrate, on_cores, steps_digest, tensors_digest
+from resnet.quant.steps import Step, Term, Weight
+
+FLOAT, WHOLE = "float", "8 bits"  # names of the network in float, and of the one with every layer in 8 bits
+# The formats that are simulated, by those of activations: a CPU's, with zero points, and a GPU's.
+SCHEMES: Mapping[str, Scheme] = {
+    "uint8": Scheme("uint8", mean=True),
+    "int8": Scheme("int8"),
+    "e4m3": Scheme("e4m3", "e4m3"),
+}
+DEVICE_FORMATS = {"cpu": "uint8", "cuda": "int8"}  # of int8
+RECIPE = 1  # raise it where the same layers rank in another order than before
+RANKING_PICTURES = 16  # of a calibration, for the ranking behind a number of layers to keep wide
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Answers of a network: its class of each picture, and its logits' mean squared distance from those in float."""
+
+    top: list[int]
+    squares: list[float]
+
+
+def layers_of(steps: Sequence[Step]) -> list[str]:
+    """Return the convolutions and the classifier, in the order in which they run."""
+    return [weight.module for step in steps for weight in step.weights]
+
+
+def one_quantized(steps: Sequence[Step], whole: Sequence[Step], layer: str) -> tuple[Step, ...]:
+    """Return float steps with one layer in 8 bits as `whole` has it: its weights, and the activation that it reads."""
+    by_name = {step.name: step for step in whole}
+    grids = {step.name: step.output for step in whole} | {INPUT: whole[0].output}
+    result: list[Step] = []
+    for step in steps:
+        terms = list(step.terms)
+        for place, term in enumerate(terms):
+            if term.weight is None or term.weight.module != layer:
+                continue
+            codes, rounded = f"{term.source}.alone", by_name[step.name]
+            if grids[term.source] is not None:
+                result.append(Step(codes, (Term(term.source),), grids[term.source]))
+            source = codes if grids[term.source] is not None else term.source
+            terms[place] = replace(rounded.terms[place], source=source)
+            step = replace(step, terms=tuple(terms), bias=rounded.bias)
+        result.append(step)
+    return tuple(result)
+
+
+def one_wide(steps: Sequence[Step], whole: Sequence[Step], layer: str) -> tuple[Step, ...]:
+    """Return `whole` with one layer wide: what `quantize` makes of it, sharing the other steps."""
+    by_name = {step.name: step for step in steps}
+    result: list[Step] = []
+    for step in whole:
+        plain = by_name.get(step.name)
+        if plain is None and layer == layers_of(steps)[0]:
+            continue  # the pictures' codes
+        if plain is not None and layer in layers_of([plain]):
+            terms = zip(plain.terms, step.terms, strict=True)
+            kept = (mine if mine.weight is not None and mine.weight.module == layer else other for mine, other in terms)
+            step = replace(step, terms=tuple(kept), bias=plain.bias)
+        elif step.output is not None and step.pool == "mean" and layer == layers_of(steps)[-1]:
+            step = replace(step, output=None)
+        result.append(step)
+    return tuple(result)
+
+
+def effects(
+    steps: Sequence[Step], networks: Mapping[str, Sequence[Step]], pictures: Tensor, bases: Sequence[str] = ()
+) -> dict[str, Effect]:
+    """Return what each network makes of pictures [N, C, H, W]; FLOAT is the float `steps`, whose squares are of logits.
+
+    Each network is run from where it parts from the float steps, or from one of those that `bases` names.
+    """
+    made: dict[Step, Step] = {}
+    ready = {name: _in_float32(network, made) for name, network in {FLOAT: steps, **networks}.items()}
+
+    def judge(chunk: Tensor) -> dict[str, tuple[list[int], list[float]]]:
+        known = {name: run_steps(ready[name], chunk).activations for name in (FLOAT, *bases)}
+        exact, result = known[FLOAT][steps[-1].name], {}
+        for name, network in ready.items():
+            base = max(known, key=lambda other: _shared(network, ready[other]))
+            shared = network[: _shared(network, ready[base])]
+            logits = run_steps(network, chunk, {step.name: known[base][step.name] for step in shared}).logits
+            off = logits if name == FLOAT else logits - exact
+            result[name] = logits.argmax(1).tolist(), off.double().square().mean(1).tolist()
+        return result
+
+    parts = on_cores(judge, pictures.split(CHUNK))
+    return {
+        name: Effect([top for part in parts for top in part[name][0]], [off for part in parts for off in part[name][1]])
+        for name in ready
+    }
+
+
+def most_sensitive(steps: Sequence[Step], ranges: Ranges, scheme: Scheme, pictures: Tensor) -> list[str]:
+    """Return the layers in the order of their error alone in 8 bits, the largest first."""
+    whole, layers = quantize(steps, ranges, scheme), layers_of(steps)
+    found = effects(steps, {layer: one_quantized(steps, whole, layer) for layer in layers}, pictures)
+    return sorted(layers, key=lambda layer: -sum(found[layer].squares))
+
+
+def name_wide(model: nn.Module, calibration: Calibration, precision: str, device: str) -> Calibration:
+    """Return the calibration with names for a number of layers to keep wide: the most sensitive, on its own pictures.
+
+    They are read from the cache where they are known. Raises ValueError for more layers than the model has, and where
+    the model is none of this project's ResNets, whose layers cannot be ranked.
+    """
+    if len(calibration.keep_wide) != 1 or not calibration.keep_wide[0].isdecimal():
+        return calibration
+    number, formats = int(calibration.keep_wide[0]), "e4m3" if precision == "fp8" else DEVICE_FORMATS[device]
+    if not isinstance(model, ResNet):
+        raise ValueError(f"the {number} most sensitive layers are known of this project's ResNets alone: name layers")
+    steps, scheme = float_steps(cast(ResNet, fold(model)), merged=False), SCHEMES[formats]
+    if number > len(layers_of(steps)):
+        raise ValueError(f"{number} layers cannot be kept wide: the model has {len(layers_of(steps))}")
+    pictures = calibration.pictures[:RANKING_PICTURES]
+    facts = [RECIPE, calibration.method, formats, torch.__version__, torch.backends.cpu.get_cpu_capability()]
+
+    def write(path: Path) -> None:
+        path.write_text(json.dumps(most_sensitive(steps, calibrate(steps, calibration, scheme), scheme, pictures)))
+
+    key = f"sensitive {facts} {steps_digest(steps)} {tensors_digest([calibration.pictures])}"
+    ranking = json.loads(cached_file(key, ".json", write)[0].read_text())
+    return replace(calibration, keep_wide=tuple(ranking[:number]))
+
+
+def _shared(network: Sequence[Step], base: Sequence[Step]) -> int:
+    """Return the number of steps with which both begin."""
+    pairs = enumerate(zip(network, base, strict=False))
+    return next((place for place, (mine, other) in pairs if mine is not other), min(len(network), len(base)))
+
+
+def _in_float32(steps: Sequence[Step], made: dict[Step, Step]) -> list[Step]:
+    """Return steps whose weights are the float32 values that `run_steps` computes with, made once for each step."""
+    for step in steps:
+        if step not in made:
+            made[step] = replace(step, terms=tuple(map(_term_in_float32, step.terms)))
+    return [made[step] for step in steps]
+
+
+def _term_in_float32(term: Term) -> Term:
+    if term.weight is None:
+        return term
+    weight = term.weight
+    return replace(term, weight=Weight(weight.module, weight.values(torch.float32), torch.ones_like(weight.scale)))

@@ -1,0 +1,90 @@
+"""What a precision may cost: limits by intervals, and 8 bits that nobody let in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bench.cli.results.recommend import _exit_code
+from bench.records.record import Record
+from bench.report.price import describe_price, pictures_to_show
+from bench.report.recommend import Assessment, Budget, assess, choose
+from bench.report.recommend_groups import pareto_front
+from bench.report.rows import rows_from_records
+from tests.bench.report.precisions import score, sweep
+from tests.bench.report.shown import Make
+
+INT8 = "resnet50/onnxruntime/int8/b1/i224/stream"
+
+
+def judged(record: Record, **budget: Any) -> Assessment:
+    (row,) = rows_from_records([record])
+    return assess(row, Budget(**budget))
+
+
+def test_a_loss_is_within_a_limit_or_over_it_by_its_interval(record: Make) -> None:
+    small = record(INT8, score=score(490, lost=3, gained=3))  # 0.0 points, at most 1.2
+    assert judged(small, accuracy_loss=0.02).fits
+    (why,) = judged(small, accuracy_loss=0.01).undecided
+    assert why.startswith("loss within 1 percentage points not shown: 0.0 percentage points (-1.2 to 1.2) of 500 pict")
+    assert judged(record(INT8, score=score(400, lost=60)), accuracy_loss=0.05).violated == [
+        "loss of accuracy over 5 percentage points"
+    ]
+    assert judged(record(INT8, score=score(490, labelled=False)), accuracy_loss=0.5).undecided == [
+        "accuracy not on record"
+    ]
+    assert judged(record(INT8.replace("int8", "fp32")), accuracy_loss=0.001).fits  # with which the others are compared
+
+
+def test_as_many_pictures_as_are_named_show_the_loss() -> None:
+    few = score(490, lost=4, gained=2)
+    needed = pictures_to_show(few, 0.01)  # type: ignore[arg-type]
+    assert needed
+    assert 2 * needed < 500 * 1.1**60
+    scale = needed / 500
+    more = few | {"pictures": needed, "lost": round(4 * scale), "gained": round(2 * scale)}
+    assert pictures_to_show(more, 0.0101) == pytest.approx(needed, rel=0.2)  # type: ignore[arg-type]
+    assert pictures_to_show(score(490, lost=40), 0.01) is None  # type: ignore[arg-type]
+
+
+def test_an_agreement_is_judged_by_its_interval_and_the_gate_s_few_pictures_are_none_of_eight_bits(
+    record: Make,
+) -> None:
+    scored = record(INT8, score=score(430, labelled=False))  # 83 to 89 %
+    assert judged(scored, agreement=0.8).fits
+    assert judged(scored, agreement=0.95).violated == ["agreement under 0.95"]
+    assert judged(scored, agreement=0.87).undecided == ["agreement of 0.87 not shown: 86 % (83 to 89) of 500 pictures"]
+    unscored = judged(record(INT8), agreement=0.8)
+    assert unscored.undecided == ["agreement not on record"]
+    assert unscored.run_again
+
+
+def test_eight_bits_are_left_out_where_no_limit_says_what_they_may_cost(record: Make) -> None:
+    records = sweep(record, {"resnet50": 1.0})
+    found = choose(records, Budget())
+    assert found.best
+    assert found.best.row.case.precision == "bf16"
+    assert [case.row.case.precision for case in found.eight_bits] == ["int8"] * 4
+    let_in = choose(records, Budget(agreement=0.8))
+    assert let_in.best
+    assert let_in.best.row.case.precision == "int8"
+    assert let_in.eight_bits == []
+    alone = choose([one for one in records if one.case.precision == "int8"], Budget())
+    assert alone.best  # they were asked for
+
+
+def test_the_cases_that_none_beats_are_no_8_bits_alone(record: Make) -> None:
+    choice = choose(sweep(record, {"resnet50": 1.0}), Budget(), listed=True)
+    front = {(case.row.case.variant, case.row.case.precision) for case in pareto_front(choice.fitting)}
+    assert front == {("library-fused", "int8"), ("library-fused", "bf16")}
+
+
+def test_what_labels_would_tell_is_not_told_without_them(record: Make) -> None:
+    unlabelled = [one for one in sweep(record, {"resnet50": 1.0}, labelled=False) if one.case.precision != "fp32"]
+    assert _exit_code([choose(unlabelled, Budget(accuracy_loss=0.005))]) == 4
+
+
+def test_the_price_in_words(record: Make) -> None:
+    (row,) = rows_from_records([record(INT8, score=score(415, labelled=False))])
+    assert describe_price(row) == "agrees with float32 on 83 % (79 to 86) of 500 pictures"

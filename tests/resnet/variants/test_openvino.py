@@ -1,0 +1,65 @@
+"""OpenVINO on a CPU: what it is asked for and takes, and torch's memory read and written in place."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from resnet.variants import VARIANTS, missing, prepare
+
+if cure := missing(VARIANTS["openvino"], "cpu"):
+    pytest.skip(cure, allow_module_level=True)
+
+from openvino import Core
+
+from resnet.onnx.export import onnx_file
+from resnet.openvino import session
+
+
+def test_outputs_are_written_in_place(build, batch) -> None:
+    """A poisoned output must be overwritten, and by the run, not by a copy after it."""
+    runner = prepare("openvino", build("resnet18"), batch, "fp32")
+    x = runner.place(batch)
+    logits = runner(x)
+    want = logits.clone()
+    logits.fill_(torch.nan)
+    assert runner(x).data_ptr() == logits.data_ptr()
+    assert torch.equal(logits, want)
+
+
+def test_another_batch_has_a_network_of_its_own(build, batch, error) -> None:
+    runner = prepare("openvino", build("resnet18"), batch, "fp32")
+    one = runner(runner.place(batch[:1])).clone()
+    assert one.shape == (1, 10)
+    assert torch.allclose(one, runner(runner.place(batch))[:1], rtol=0, atol=1e-4)
+    with pytest.raises(ValueError, match="not placed"):
+        runner(batch)
+
+
+def test_each_precision_is_what_the_plugin_says(build, batch) -> None:
+    """Its default here is bf16 for both."""
+    model = Core().read_model(onnx_file(build("resnet18"), torch.float32, batch.shape[1:])[0])
+    for precision, word in (("fp32", "f32"), ("bf16", "bf16")):
+        try:
+            compiled = session.compile_model(session.for_batch(model, 2), precision)
+        except RuntimeError as error:
+            pytest.skip(str(error))
+        convolutions = {word for _, kind, word in session.operations(compiled) if kind == "Convolution"}
+        assert convolutions == {word}
+        assert session.read_back(compiled)["threads"] == torch.get_num_threads()
+
+
+def test_a_cpu_without_bf16_is_an_error(build, batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(session.HINTS, "bf16", "f32")
+    model = Core().read_model(onnx_file(build("resnet18"), torch.float32, batch.shape[1:])[0])
+    compiled = session.compile_model(session.for_batch(model, 2), "bf16")
+    monkeypatch.setattr(Core, "compile_model", lambda *_: compiled)
+    monkeypatch.setitem(session.HINTS, "bf16", "bf16")
+    with pytest.raises(RuntimeError, match="computes in f32 where it is asked for bf16"):
+        session.compile_model(model, "bf16")
+
+
+def test_nothing_is_sent_when_it_is_imported() -> None:
+    code = "import sys, resnet.openvino, openvino; sys.exit(sys.modules['openvino_telemetry'] is not None)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
