@@ -103,7 +103,7 @@ class Layer:
     def factors(self) -> int:
         """How many float32 factors turn sums into codes, or a head's averages of codes into numbers; 0: none."""
         if BYTES[self.out_dtype] == 1:
-            return self.c_out + 1
+            return self.c_out + 1 + (self.c_out if self.second and self.dtype == "int8" else 0)
         return int(self.mean and BYTES[self.in_dtype] == 1)
 
     @cached_property

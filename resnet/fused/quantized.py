@@ -1,9 +1,10 @@
 """A program in 8 bits: the codes and factors of each step, and the same steps as they are declared.
 
-A step's products and those of its shortcut are summed in one accumulator, so in each output channel their products have
-one unit: scale(x) * scale(w, k) is the same for both, that of the larger weights. The finer codes of the smaller would
-be lost anyway in the rounding of the larger, and neither a second accumulator nor an activation between is needed. A
-selection of channels (option A) keeps its ones exact: the unit divides its scale.
+A step's products and those of its shortcut are summed in one accumulator, without an activation between. In int8 the
+unit of the shortcut's products, scale(x) * scale(w, k), is in each channel a whole multiple of the other's, so sums
+stay exact, and each operand's weights use about all of their codes. (One unit for both would cost a 3x3 of 512 channels
+two bits beside a 1x1: its weights are as much smaller.) In e4m3 and fp16, whose codes are relative, they have one unit.
+A selection of channels (option A) keeps its ones exact: the unit divides its scale.
 
 Two layers are wide by rule. The stem multiplies fp16: three channels fill little of an 8-bit product, it is limited by
 its loads, and pictures would be rounded before the first layer. The classifier multiplies averages, one pixel an image:
@@ -19,7 +20,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from kernels.codes import CODES, LARGEST
+from kernels.codes import LARGEST
+from kernels.packing import CODES
 from resnet.fused.program import INPUT, Conv, Head, Program, Shortcut
 from resnet.fused.program import Step as ProgramStep
 from resnet.quant.network import Ranges, Scheme, grid
@@ -33,13 +35,15 @@ RULES: Mapping[str, str] = {
 }
 # The largest code of a wide weight: small ones of the same channel are not subnormal.
 LARGEST_HALF = 32768.0
+# Of a shortcut's unit: 32 times 2048 channels of 127 * 127 and a 3x3 of as many are less than 2^31.
+MOST_TIMES = 32
 
 
 @dataclass(frozen=True, eq=False)
 class CodedStep:
     """A program's step with what its kernel reads (`kernels.codes`): codes of weights [K, C, R, S], fp16 if `wide`.
 
-    `bias` [K] and `factors` [K + 1] are in units of the result's codes, but for a head's.
+    `bias` [K] and `factors` are in units of the result's codes, but for a head's.
     """
 
     step: ProgramStep
@@ -104,10 +108,13 @@ def _conv(
         scales.append(grids[shortcut.source].scale)
         weights.append(shortcut.weight.detach().double())
     exact = shortcut is not None and not shortcut.learned
-    codes, unit = _common_codes(weights, scales, "fp16" if wide else precision, exact)
+    codes, units = _codes(weights, scales, "fp16" if wide else precision, exact)
     residual = grids[step.residual].scale if step.residual else 0.0
-    factors = torch.cat([unit, torch.tensor([residual], dtype=torch.float64)]).div(output.scale).float()
-    unit = factors[:-1].double() * output.scale  # as the kernel has it
+    factors = torch.cat([units[0], torch.tensor([residual], dtype=torch.float64)]).div(output.scale).float()
+    times = (units[-1] / units[0]).round()
+    if precision == "int8" and shortcut is not None and not wide:
+        factors = torch.cat([factors, times.float()])
+    unit = factors[: len(times)].double() * output.scale  # as the kernel has it
     bias = _bias(step, shortcut, len(unit)).div(output.scale).float()
     weight2 = codes[1] if shortcut is not None else None
     part = CodedStep(step, codes[0], weight2, bias, factors, wide and not step.pool)
@@ -116,7 +123,7 @@ def _conv(
     terms = [Term(names[step.source], Weight(name, codes[0], unit / scales[0]), step.stride, step.padding)]
     if shortcut is not None and weight2 is not None:
         module = f"{step.name.rpartition('.')[0]}.downsample.0" if shortcut.learned else ""
-        terms.append(Term(names[shortcut.source], Weight(module, weight2, unit / scales[1]), shortcut.stride))
+        terms.append(Term(names[shortcut.source], Weight(module, weight2, unit * times / scales[1]), shortcut.stride))
     if step.residual is not None:
         terms.append(Term(names[step.residual]))
     modules = tuple(sorted(layers_of_step(step))) + ((names[step.name],) if names[step.name] != name else ())
@@ -140,27 +147,43 @@ def _head(step: Head, source: Grid, name: str) -> tuple[CodedStep, list[Step]]:
     ]  # fmt: skip
 
 
-def _common_codes(
+def _codes(
     weights: list[Tensor], scales: list[float], precision: str, exact: bool
-) -> tuple[list[Tensor], Tensor]:
-    """Return codes of weights [K, ...] in a common unit of their products, and the unit [K], float64.
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Return codes of weights [K, ...] and the unit of each one's products [K], float64.
 
-    `scales` are of the activations that they multiply. With `exact` the last weight's largest value of a channel is a
-    multiple of the unit, in e4m3 and fp16 by a power of two.
+    `scales` are of the activations that they multiply. A second weight's unit is a whole multiple of the first's, and
+    with `exact` divides that weight's largest value of a channel.
     """
     largest = LARGEST.get(precision, LARGEST_HALF)
     tops = [weight.abs().flatten(1).amax(1) * scale for weight, scale in zip(weights, scales, strict=True)]
-    unit = torch.stack(tops).amax(0) / largest
-    unit = torch.where(unit > 0, unit, 1.0)
-    if exact:
-        times = tops[-1] / unit + 1e-9
-        times = times.floor() if precision == "int8" else times.log2().floor().exp2()
-        unit = torch.where(times > 0, tops[-1] / times, unit)
+    units = [torch.where(top > 0, top, 1.0) / largest for top in tops]
+    if len(units) == 2:
+        units = _matched(*units, precision, exact)
     codes = []
-    for weight, scale in zip(weights, scales, strict=True):
+    for weight, scale, unit in zip(weights, scales, units, strict=True):
         places = weight * scale / unit.view(-1, *[1] * (weight.dim() - 1))
         codes.append((places.round() if precision == "int8" else places).to(CODES.get(precision, torch.float16)))
-    return codes, unit
+    return codes, units
+
+
+def _matched(first: Tensor, second: Tensor, precision: str, exact: bool) -> list[Tensor]:
+    """Return units [K] no finer than these, the second a multiple of the first: in e4m3 and fp16 by 1."""
+    if precision == "int8":
+        times = (second / first).clamp(max=MOST_TIMES)
+        # the multiple for which the coarser of both changes grows least
+        low, high = times.floor(), times.ceil()
+        times = (low if exact else torch.where(high * low > times.square(), low, high)).clamp(min=1)
+        if exact:
+            parts = (second / first * LARGEST["int8"] + 1e-9).floor()
+            fitted = torch.where(parts > 0, second * LARGEST["int8"] / parts, first)
+            second = torch.where(second < first, fitted, second)
+        first = torch.maximum(first, second / times)
+        return [first, first * times]
+    unit = torch.maximum(first, second)
+    if exact:  # by a power of two, which is a code
+        unit = second / (second / unit).log2().floor().exp2()
+    return [unit, unit]
 
 
 def _bias(step: Conv, shortcut: Shortcut | None, channels: int) -> Tensor:
