@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -127,7 +127,7 @@ def _conv(
     if step.residual is not None:
         terms.append(Term(names[step.residual]))
     modules = tuple(sorted(layers_of_step(step))) + ((names[step.name],) if names[step.name] != name else ())
-    pool = "max" if step.pool else ""
+    pool: Literal["", "max"] = "max" if step.pool else ""
     declared = Step(
         names[step.name], tuple(terms), output, bias.double() * output.scale, step.relu, pool, modules=modules
     )
@@ -157,9 +157,11 @@ def _codes(
     """
     largest = LARGEST.get(precision, LARGEST_HALF)
     tops = [weight.abs().flatten(1).amax(1) * scale for weight, scale in zip(weights, scales, strict=True)]
-    units = [torch.where(top > 0, top, 1.0) / largest for top in tops]
+    # a channel of zeros takes the other's unit
+    others = [torch.where(top > 0, top, 1.0) for top in reversed(tops)]
+    units = [torch.where(top > 0, top, other) / largest for top, other in zip(tops, others, strict=True)]
     if len(units) == 2:
-        units = _matched(*units, precision, exact)
+        units = _matched(units[0], units[1], precision, exact)
     codes = []
     for weight, scale, unit in zip(weights, scales, units, strict=True):
         places = weight * scale / unit.view(-1, *[1] * (weight.dim() - 1))
@@ -189,4 +191,4 @@ def _matched(first: Tensor, second: Tensor, precision: str, exact: bool) -> list
 def _bias(step: Conv, shortcut: Shortcut | None, channels: int) -> Tensor:
     biases = [step.bias, None if shortcut is None else shortcut.bias]
     zeros = torch.zeros(channels, dtype=torch.float64)
-    return cast(Tensor, sum((bias.detach().double() for bias in biases if bias is not None), zeros))
+    return sum((bias.detach().double() for bias in biases if bias is not None), zeros)

@@ -15,7 +15,7 @@ from kernels.head_op import pool_linear
 from kernels.launch import Operands
 from kernels.packing import TORCH_TYPES, Packed, pack, pack_codes, pack_linear
 from kernels.space.layer import Layer
-from kernels.stem import Widened, widen
+from kernels.stem import widen
 from kernels.stem_op import conv_bias_relu_pool
 from resnet.fused.program import Affine, Conv, Head, Step
 from resnet.fused.quantized import CodedStep
@@ -88,14 +88,10 @@ class KernelCodes(nn.Module):
 
     def __init__(self, coded: CodedStep, layer: Layer) -> None:
         super().__init__()
-        step, weight = coded.step, coded.weight
-        if layer.mean:
-            packed: Packed | Widened = pack_linear(weight, coded.bias, weight.dtype)
-        else:
-            packed = pack_codes(weight, coded.weight2, coded.bias, layer.dtype)
-        if layer.pool:
-            packed = widen(packed, layer.stride, layer.padding)
-        for name, value in (("weight", packed.weight), ("bias", packed.bias), ("factors", coded.factors)):
+        step, weight = coded.step, coded.weight[:, :, None, None] if layer.mean else coded.weight
+        packed = pack_codes(weight, coded.weight2, coded.bias, layer.dtype)
+        rows = widen(packed, layer.stride, layer.padding).weight if layer.pool else packed.weight
+        for name, value in (("weight", rows), ("bias", packed.bias), ("factors", coded.factors)):
             self.register_buffer(name, value)
         self.layer, self.source = layer, step.source
         shortcut = step.shortcut if isinstance(step, Conv) else None

@@ -80,8 +80,8 @@ def _facts(steps: tuple[Step, ...], calibration: Calibration) -> dict[str, Any]:
     found = facts(steps, calibration, "taps")
     layers = [weight for step in steps for weight in step.weights if weight.module and not weight.wide]
     shared = dict.fromkeys(found["wide"], "its sums are added to those of a wide layer")
-    asked = dict.fromkeys(calibration.keep_wide, "as asked")
-    return found | {"layers": len(layers), "why_wide": {name: (shared | asked | RULES)[name] for name in found["wide"]}}
+    reasons = shared | dict.fromkeys(calibration.keep_wide, "as asked") | dict(RULES)
+    return found | {"layers": len(layers), "why_wide": {name: reasons[name] for name in found["wide"]}}
 
 
 def _install_tuned(example: Tensor) -> dict[str, Any]:

@@ -103,7 +103,7 @@ class Subject:
     def _poison(self) -> None:
         for memory in (self.block, *self.outs[1:]):
             if memory.itemsize == 1:
-                memory.untyped_storage().fill_(POISON)
+                memory.view(torch.uint8).fill_(POISON)
             else:
                 memory.fill_(torch.nan)
         if self.scratch is not None:

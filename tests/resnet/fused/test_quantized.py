@@ -99,7 +99,9 @@ def test_both_operands_use_their_codes(precision) -> None:
 @pytest.mark.parametrize("precision", ["int8", "fp8", "fp16"])
 @pytest.mark.parametrize("scale", [0.0005, 0.0317, 0.9])
 def test_a_selection_keeps_its_ones(precision, scale) -> None:
-    first, selection = torch.randn(6, 4, 3, 3).double() / 6, torch.eye(6, 4).double()[:, :, None, None]
+    generator = torch.Generator().manual_seed(3)
+    first = torch.randn(6, 4, 3, 3, generator=generator).double() / 6
+    selection = torch.eye(6, 4).double()[:, :, None, None]
     (other, codes), (unit, unit2) = _codes([first, selection], [0.02, scale], precision, exact=True)
     assert torch.equal(codes[4:].double(), selection[4:])
     values = codes.double() * unit2.view(-1, 1, 1, 1) / scale
@@ -108,7 +110,8 @@ def test_a_selection_keeps_its_ones(precision, scale) -> None:
     alone = first.abs().flatten(1).amax(1) * 0.02 / 127
     allowed = torch.maximum(2 * alone, scale / 127 / 32 + 0 * alone) if precision == "int8" else 40 * unit
     errors = (other.double() * unit.view(-1, 1, 1, 1) - first * 0.02).abs().flatten(1).amax(1)
-    assert (errors <= allowed).all()
+    assert (errors <= allowed / 2).all() if precision == "int8" else (errors <= allowed).all()
+    assert precision != "int8" or float((unit / alone)[4:].max()) < 1.001  # where nothing is selected, none is lost
 
 
 def test_calibrated_ranges_are_the_declared_grids(build, some) -> None:
