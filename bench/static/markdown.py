@@ -104,7 +104,8 @@ def predictions_markdown(prediction: Prediction, measured: Table) -> str:
     provenance = prediction["made"]
     constants = f" Then {provenance['constants']}." if "constants" in provenance else ""
     goals = GOALS if prediction["precision"] == predictions.PRECISION else {}
-    lines += ["", *(_goal(batch, by_batch[batch]) + "  " for batch in batches if batch in goals)]
+    if goals:
+        lines += ["", *(_goal(batch, by_batch[batch]) + "  " for batch in batches if batch in goals)]
     lines += [
         "",
         f"{prediction['model']}, {prediction['precision']}, {prediction['gpu']}: microseconds in a CUDA graph as the"

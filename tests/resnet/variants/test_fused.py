@@ -218,6 +218,29 @@ def test_the_interpreted_kernels_are_the_network(build, gate, monkeypatch, tmp_p
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("launch", ["stream", "graph"])
+@pytest.mark.parametrize("precision", EIGHT_BITS)
+@pytest.mark.parametrize("name", ["resnet50", "resnet18-A"])
+def test_on_a_gpu_8_bits_are_what_they_declare(name, precision, launch, build) -> None:
+    if precision == "fp8" and torch.cuda.get_device_capability() < (8, 9):
+        pytest.skip("this GPU has no e4m3")
+    model, batch = build(name), pictures((3, 3, 64, 64))
+    calibration = Calibration(batch, "minmax", ("layer1.0.conv1",))
+    runner = prepare("fused", model, batch.cuda(), precision, launch, calibration)
+    x = runner.place(batch)
+    logits = runner(x).clone()
+    taps = runner.taps(x)
+    assert torch.equal(taps.logits, logits)
+    for row in range(len(batch)):
+        check_steps(runner.steps, batch[row : row + 1], taps, row)
+    # int8 beside aten's on the CPU: the same integers, but for the stem's and the wide layer's sums of fp16 products
+    if precision == "int8":
+        other = fused.prepare_quantized(model, batch, precision, "stream", calibration)
+        want = other.taps(other.place(batch)).activations["maxpool"]
+        assert float((taps.activations["maxpool"].cpu() != want).float().mean()) < 1e-4
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("launch", ["stream", "graph"])
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "fp16", "bf16"])
 @pytest.mark.parametrize("count", [1, 3, 32])
 def test_on_a_gpu_it_agrees_with_float64(count, precision, launch, build, gate) -> None:
