@@ -46,6 +46,7 @@ _NO_TRT = "TensorRT runs on NVIDIA GPUs alone"
 _NO_OPENVINO = "OpenVINO runs on CPUs and on Intel's GPUs, not on NVIDIA's"
 _NO_CUDNN_INT8 = "torch has no call of cuDNN's convolutions in 8 bits; its quantised ones of oneDNN are a CPU's"
 _NO_KERNELS = "these kernels are compiled for NVIDIA GPUs; a CPU can only interpret them, which is for tests"
+_NO_RIVAL = "torch calls no 8-bit convolution of cuDNN, so there is nothing to choose from: it would be `fused`"
 _NO_CHOICE = "there is nothing to choose from: our kernels are compiled for NVIDIA GPUs alone"
 
 # Reasons why no variant runs a precision on a device, unless its row has another.
@@ -117,7 +118,7 @@ _ROWS = (
     Variant(
         name="fused",
         why="this project's Triton kernels for every layer: one kernel a convolution, the layers around it fused in",
-        serves={"cuda": _TORCH["cuda"]},
+        serves={"cuda": (*_TORCH["cuda"], *EIGHT_BITS)},
         needs=_TRITON,
         excluded={("cpu", precision): _NO_KERNELS for precision in PRECISIONS},
         runs="kernels",
@@ -128,7 +129,8 @@ _ROWS = (
         why="layer by layer the faster of this project's kernels and the vendor library's, as measured on this GPU",
         serves={"cuda": _TORCH["cuda"]},
         needs=_TRITON,
-        excluded={("cpu", precision): _NO_CHOICE for precision in PRECISIONS},
+        excluded={("cpu", precision): _NO_CHOICE for precision in PRECISIONS}
+        | {("cuda", precision): _NO_RIVAL for precision in EIGHT_BITS},
         runs="kernels",
         takes="resnets",
         uncounted="chooses its kernels by timing them on the GPU",
