@@ -4,7 +4,7 @@
 ... everything here is rendered from that folder's records by `bench report --splice` ...
 <!-- /bench -->
 
-of MODELS as a table of models by variants; of CALIBRATION as one of networks by ways of calibrating; of a folder whose
+of MODELS as a table of models by variants, of CALIBRATION as one of networks by ways of calibrating, of a folder whose
 name begins with ACCURACY as one of right answers; or, where a file that ends in .json is named, from what `bench
 selftest -o` or `bench kernels` wrote there.
 """
