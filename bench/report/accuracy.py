@@ -13,7 +13,7 @@ from bench.text import at_pixels, digits, markdown_cell, markdown_table
 KEEPS = 0.99  # of float32's accuracy: what MLPerf asks of an inference
 MET, NOT_MET, UNKNOWN = "met", "not met", "cannot tell"
 MARKS = {MET: "yes", NOT_MET: "no", UNKNOWN: "?", None: "-"}
-TITLES = ("variant", "prec", "batch", "top-1", "95 %", "top-5", "lost", "95 %", "p", "agree", "keeps")
+TITLES = ("variant", "prec", "top-1", "95 %", "top-5", "lost", "95 %", "p", "agree", "keeps")
 WORDS = ("variant", "prec", "keeps")
 
 
@@ -61,7 +61,7 @@ def _value(share: Share | None) -> float | None:
 
 
 def accuracy_groups(records: Iterable[Record]) -> dict[str, list[Record]]:
-    """Return the scored records by model, size, pictures and labels, which a sentence names; each is a table."""
+    """Return the scored records by model, size, batch, pictures and labels, as a sentence names them: tables."""
     groups: dict[str, list[Record]] = {}
     for record in sorted(records, key=lambda record: record.case):
         if record.status == "ok" and "pictures" in record.score:
@@ -73,13 +73,13 @@ def _heading(record: Record) -> str:
     score, case = record.score, record.case
     plain, top5 = quality.accuracy(score, "plain_top1"), quality.accuracy(score, "plain_top5")
     unread = score.get("unread", 0)
-    left = f", and {unread} that could not be read," if unread else ""
-    where = f"{case.model}{at_pixels(case.image)}, {score['pictures']:,} pictures{left} ({score.get('data', '')})"
+    left = f" and {unread} more that could not be read" if unread else ""
+    where = f"{case.model}{at_pixels(case.image)}, batch {case.batch}, {score['pictures']:,} pictures{left} ({score.get('data', '')})"
     if plain is None or top5 is None:
         return f"{where}: no labels, so that nothing is said of right answers"
     chance = record.network.get("weights") == "synthetic"
     more = "; its weights are synthetic, so that answers are right by chance" if chance else ""
-    return f"{where}: float32 has {plain.percent()} % right, {100 * top5.value:.1f} % among the top five{more}"
+    return f"{where}: float32 has {plain.percent()} right, {100 * top5.value:.1f} % among the top five{more}"
 
 
 def accuracy_cells(record: Record, share: float = KEEPS) -> list[str]:
@@ -91,7 +91,6 @@ def accuracy_cells(record: Record, share: float = KEEPS) -> list[str]:
     return [
         case.variant if case.launch == "stream" else f"{case.variant} {case.launch}",
         case.precision,
-        str(case.batch),
         *_cells(right),
         f"{100 * top5.value:.1f}" if top5 else "-",
         *_cells(loss),

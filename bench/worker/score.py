@@ -22,8 +22,8 @@ from torch import Tensor
 from bench.plans.scored import scored_pictures
 from bench.runs.job import CaseAnswer, CaseJob, ReferenceJob
 from bench.runs.wire import Json
-from bench.worker.failure import CannotJudge
-from bench.worker.gate import Wrong, poison
+from bench.worker.failure import CannotJudge, Wrong
+from bench.worker.gate import poison
 from bench.worker.measure.clock import Clock
 from bench.worker.models import Built, draw
 from bench.worker.truth import rms
@@ -39,9 +39,9 @@ FIRST_SCORED = 1 << 19  # of a seed: before those that calibrate, after those th
 CHUNK = 8  # pictures in one forward pass of float32
 USUAL_S = 10.0  # after which a case stops, where nobody asked for a number of pictures
 TOP = 5
-# Labels are of another order than the answers, if their classes are answered alike (by this share of pictures, over so
-# many of a class), and each by another class than the label.
-ALIKE, ENOUGH = 0.5, 5
+# Labels are of another order than the answers, if each class is mostly answered alike, but as another: in this share of
+# the pictures, or in so many times the share by chance, of so many a class.
+ALIKE, BY_CHANCE, ENOUGH = 0.6, 3, 10
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,8 @@ def check_order(answers: np.ndarray, labelled: Labelled, read: np.ndarray) -> No
     named = {label: int(counts.argmax()) for label, counts in usual.items()}
     wrong = [label for label, answer in named.items() if answer != label]
     varied = len(set(named.values())) > len(named) / 2  # unlike those of a model that gives one answer to anything
-    if len(labels) < ENOUGH * len(usual) or alike < ALIKE or not varied or len(wrong) <= len(named) / 2:
+    least = max(ALIKE, BY_CHANCE / len(usual))
+    if len(labels) < ENOUGH * len(usual) or alike < least or not varied or len(wrong) <= len(named) / 2:
         return
     label = wrong[0]
     folder = labelled.files[labelled.labels.index(label)].parent.name
