@@ -4,12 +4,9 @@
 ... everything here is rendered from that folder's records by `bench report --splice` ...
 <!-- /bench -->
 
-<<<<<<< HEAD
-of MODELS as a table of models by variants, of CALIBRATION as one of networks by ways of calibrating; or, where a file
-that ends in .json is named, from what `bench selftest -o` or `bench kernels` wrote there.
-=======
-of MODELS as a table of models by variants; of a folder whose name begins with ACCURACY as one of right answers; or,
-where a file that ends in .json is named, from what `bench selftest -o` or `bench kernels` wrote there.
+of MODELS as a table of models by variants, of CALIBRATION as one of networks by ways of calibrating, of a folder whose
+name begins with ACCURACY as one of right answers; or, where a file that ends in .json is named, from what `bench
+selftest -o` or `bench kernels` wrote there.
 """
 
 from __future__ import annotations
@@ -39,7 +36,6 @@ BLOCK = re.compile(r"(<!-- bench: (?P<folder>\S+) -->\n).*?(<!-- /bench -->)", r
 MODELS = Path("results/models")  # where `make models` writes
 CALIBRATION = Path("results/calibration")  # files of `bench sensitivity --methods -o`
 ACCURACY = "accuracy"  # as the folder that `make accuracy` writes
->>>>>>> q-acc
 # documents that may hold blocks
 DOCUMENTS = ("README.md", "results/README.md", "docs/*.md")
 

@@ -90,7 +90,9 @@ def sensitivity(
     if word not in FORMATS:
         raise ArgumentError(f"--formats {word}: one of {', '.join(FORMATS)}")
     lost = None if max_loss is None else max_loss / 100
-    job = SensitivityJob(case, plan.settings, seed, input, word, pictures, methods, lost, data and str(Path(data).resolve()), plan.build)
+    job = SensitivityJob(
+        case, plan.settings, seed, input, word, pictures, methods, lost, data and str(Path(data).resolve()), plan.build
+    )
     with spinner(case.model) as status:
         answer = request(job, LIMIT_S, partial(_update, status, case.model), ask)
     if answer.status != "ok":
@@ -136,7 +138,11 @@ def _describe(job: SensitivityJob, answer: Any) -> dict[str, Any]:
         "calibrate": "each" if job.methods else settings.calibrate,
         "calibration_pictures": settings.calibration_pictures,
     }
-    about |= {"pictures": len(answer["groups"]), "seed": job.seed, "date": datetime.now(UTC).isoformat(timespec="seconds")}
+    about |= {
+        "pictures": len(answer["groups"]),
+        "seed": job.seed,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
     about |= {name: answer[name] for name in ("weights", "input", "runtime", "layers", "found")}
     return about | {"environment": environment()} | report.compress(answer)
 

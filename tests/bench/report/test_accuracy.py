@@ -13,7 +13,9 @@ from tests.bench.report.shown import Make
 NAME = "resnet18-digits-hard/{}/{}/b1/i32/stream"
 
 
-def scored(record: Make, lost: int, gained: int, variant: str = "eager", precision: str = "int8", **more: Any) -> Record:
+def scored(
+    record: Make, lost: int, gained: int, variant: str = "eager", precision: str = "int8", **more: Any
+) -> Record:
     plain, pictures = 1800, 2000
     right = plain - lost + gained
     score = {"pictures": pictures, "agree": pictures - lost - gained, "rms": 0.1, "labelled": True, "top1": right}
