@@ -74,7 +74,8 @@ def _heading(record: Record) -> str:
     plain, top5 = quality.accuracy(score, "plain_top1"), quality.accuracy(score, "plain_top5")
     unread = score.get("unread", 0)
     left = f" and {unread} more that could not be read" if unread else ""
-    where = f"{case.model}{at_pixels(case.image)}, batch {case.batch}, {score['pictures']:,} pictures{left} ({score.get('data', '')})"
+    pictures = f"{score['pictures']:,} pictures{left} ({score.get('data', '')})"
+    where = f"{case.model}{at_pixels(case.image)}, batch {case.batch}, {pictures}"
     if plain is None or top5 is None:
         return f"{where}: no labels, so that nothing is said of right answers"
     chance = record.network.get("weights") == "synthetic"
@@ -115,10 +116,10 @@ def legend(share: float = KEEPS) -> str:
     """Return the meaning of TITLES."""
     return (
         "right, top-5: percent of answers whose top class is right, or one of the five likeliest; loss: percentage "
-        "points of right answers that float32 (plain torch's) has on the same pictures and this has not; p: of McNemar's exact "
-        "test, how often chance alone differs as much; agree: percent of answers with float32's top class; keeps: "
-        f"whether at least {100 * share:g} % of float32's right answers are kept (MLPerf asks for 99 %), ? where the interval "
-        "has both. The intervals take pictures as drawn independently."
+        "points of right answers that float32 (plain torch's) has on the same pictures and this has not; p: of "
+        "McNemar's exact test, how often chance alone differs as much; agree: percent of answers with float32's top "
+        f"class; keeps: whether at least {100 * share:g} % of float32's right answers are kept (MLPerf asks for 99 %), "
+        "? where the interval has both. The intervals take pictures as drawn independently."
     )
 
 

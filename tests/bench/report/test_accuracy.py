@@ -57,7 +57,7 @@ def test_the_table_fits_and_says_what_was_not_read_and_what_failed(record: Make)
     assert "one channel is off" in text
     assert "…" not in text
     row = next(line for line in text.splitlines() if "trt" in line)
-    assert ["int8", "87.4", "85.9..88.8"] == row.split()[1:4]
+    assert row.split()[1:4] == ["int8", "87.4", "85.9..88.8"]
     assert row.split()[-4:] == ["1.8..3.5", "<.001", "96.2", "no"]
 
 
