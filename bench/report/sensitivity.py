@@ -29,9 +29,9 @@ ALONE, WIDE = "quantized:", "wide:"  # before a layer's
 STANDARD = "minmax"  # the way of calibrating that others are held against
 BAR = 16  # characters of the longest bar
 LAYER_LEGEND = (
-    "RMS%: error of the logits with this layer alone in 8 bits, over the RMS of float32's; agree: answers with "
-    "float32's top class; kept wide: change of the whole network's error where this layer alone is kept out of 8 bits, "
-    f"with its 95% interval; ~: it may be none. {WORDS}"
+    "RMS%: error of the logits with this layer alone in 8 bits, over the RMS of float32's; agree%: answers with "
+    "float32's top class; right%: right answers; kept wide: change of the whole network's error where this layer alone "
+    f"is kept out of 8 bits, with its 95% interval; ~: it may be none. {WORDS}"
 )
 
 JsonObject = dict[str, Any]
@@ -133,10 +133,11 @@ def print_layers(out: Console, data: JsonObject, most: int) -> None:
     """Print the `most` costly layers with a bar each, the first and the last layer, and the whole network."""
     whole, *rows = layer_rows(data)
     labelled = "accuracy" in whole
-    table = grid("#", "layer", "RMS%", "", "agree", *(["right"] if labelled else []), "kept wide %", text={"layer", ""})
+    titles = ["#", "layer", "RMS%", "", "agree%", *(["right%"] if labelled else []), "kept wide %"]
+    table, longest = grid(*titles, text={"layer", ""}), BAR - 7 * labelled
     shown = [(place, row) for place, row in enumerate(rows, 1) if place <= most or row["layer"] in _ends(data)]
     for place, row in shown:
-        bar = "█" * round(BAR * row["rms"] / rows[0]["rms"]) if rows[0]["rms"] else ""
+        bar = "█" * round(longest * row["rms"] / rows[0]["rms"]) if rows[0]["rms"] else ""
         table.add_row(str(place), row["layer"], *_errors(row, bar), _kept(data, row["layer"]))
     table.add_row("", "all layers", *_errors(whole, ""), "", style="bold")
     out.print(table)
@@ -145,8 +146,8 @@ def print_layers(out: Console, data: JsonObject, most: int) -> None:
 
 
 def _errors(row: JsonObject, bar: str) -> list[str]:
-    right = [f"{row['accuracy']:.1%}"] if "accuracy" in row else []
-    return [f"{100 * row['rms']:.2f}", bar, f"{row['agreement']:.1%}", *right]
+    right = [f"{100 * row['accuracy']:.1f}"] if "accuracy" in row else []
+    return [f"{100 * row['rms']:.2f}", bar, f"{100 * row['agreement']:.1f}", *right]
 
 
 def describe_layers(data: JsonObject) -> list[str]:

@@ -36,7 +36,8 @@ def measure_case(
     """
     if job.caches:
         os.environ |= fresh_caches(job.caches)  # before the imports, which read some of them
-    from bench.worker.gate import Wrong, poison
+    from bench.worker.failure import Wrong
+    from bench.worker.gate import poison
     from bench.worker.measure.clock import on_device
     from bench.worker.prepare import first_call, job_material, read_job_truth
     from bench.worker.score import score_case
@@ -46,10 +47,10 @@ def measure_case(
         notify("build")
         start = time.perf_counter()
         material = job_material(job)
-        fresh = material.batches.pop().clone()
         cold["build_s"] = time.perf_counter() - start
+        truth = read_job_truth(job, material.batches)
+        fresh = material.batches.pop().clone()
         provenance = material.provenance()
-        truth = read_job_truth(job)
 
         notify("prepare")
         start = time.perf_counter()
@@ -60,6 +61,7 @@ def measure_case(
         inputs = [runner.place(batch) for batch in material.batches]
         cold["place_s"] = time.perf_counter() - start
         ends = material.built.channels, material.built.classes
+        quantized = truth.admit(runner, material.built.module)
         material.release()
         first, cold["first_call_s"] = first_call(runner, inputs, clock)
         cold["caches"] = "fresh" if job.caches else cache_state(runner.details)
@@ -68,6 +70,7 @@ def measure_case(
             **provenance,
             "cold": cold,
             "details": runner.details,
+            "quantized": quantized,
             "runtime": describe_runtime(job.device),
         }
         answer |= _measure(job, runner, inputs, fresh, truth, clock, watch, notify, measure, pause)
@@ -94,7 +97,8 @@ def _measure(
     pause: Pause | None,
 ) -> CaseAnswer:
     """Check, time and check a runner whose inputs are placed; `fresh` is a batch that it has not seen."""
-    from bench.worker.gate import Wrong, check, judge, overwrite, unseen_ratio
+    from bench.worker.failure import Wrong
+    from bench.worker.gate import check, judge, overwrite, unseen_ratio
     from bench.worker.measure import measure as loop
     from bench.worker.measure import memory
     from bench.worker.measure.energy import measure_energy

@@ -22,8 +22,8 @@ from torch import Tensor
 from bench.plans.scored import scored_pictures
 from bench.runs.job import CaseAnswer, CaseJob, ReferenceJob
 from bench.runs.wire import Json
-from bench.worker.failure import CannotJudge
-from bench.worker.gate import Wrong, poison
+from bench.worker.failure import CannotJudge, Wrong
+from bench.worker.gate import poison
 from bench.worker.measure.clock import Clock
 from bench.worker.models import Built, draw
 from bench.worker.truth import rms

@@ -27,7 +27,7 @@ from resnet.model import ResNet
 from resnet.outside.sources import ModelError
 from resnet.quant import effects as quant
 from resnet.quant.network import Ranges, Scheme, float_steps, quantize
-from resnet.quant.ranges import calibrate, choose_all, observe
+from resnet.quant.ranges import CHUNK, calibrate, choose_all, observe
 from resnet.quant.steps import Step
 from resnet.weights.synthetic import digest
 
@@ -163,7 +163,7 @@ def share_lost(found: Effects, name: str, labels: Sequence[int] = ()) -> float:
 
 
 def _parts(job: SensitivityJob, built: Built, source: Source) -> list[Part]:
-    """Return the pictures that rank layers, and for a search those that choose and those that check. Raises CannotJudge."""
+    """Return the pictures that rank layers, and for a search those that choose and those that check them."""
     more = 0 if job.most_lost is None else max(SEARCHED * job.pictures, ceil(LEAST_LOST / job.most_lost))
     counts = [job.pictures, *([more, more] if more else [])]
     firsts = list(accumulate(counts, initial=0))
@@ -185,7 +185,7 @@ def _labelled(job: SensitivityJob, built: Built, source: Source, count: int) -> 
         labelled = find_labelled(job.data, built.classes).chosen(count)
         questions = Questions(source, job.seed, job.case.image, built.channels, len(labelled.files), labelled)
         unread: dict[int, str] = {}
-        batches = list(questions.batches(quant.CHUNK, unread))
+        batches = list(questions.batches(CHUNK, unread))
         check_read(len(unread), len(labelled.files), next(iter(unread.values()), ""))
     except ValueError as error:
         raise CannotJudge(f"--data: {error}") from None

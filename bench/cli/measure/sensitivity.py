@@ -107,7 +107,7 @@ def sensitivity(
     else:
         _print(as_markdown, result, job, most)
     if lost is not None and not result["found"]["met"]:
-        raise BenchError(_unmet(result["found"], lost), UNDECIDED)
+        raise BenchError(_unmet(result, lost), UNDECIDED)
 
 
 def _network(plan: Plan) -> Case:
@@ -162,7 +162,7 @@ def _print(as_markdown: bool, data: dict[str, Any], job: SensitivityJob, most: i
     if job.most_lost is not None and data["found"]["met"]:
         found = data["found"]
         out.print(
-            f"{len(found['wide'])} layers wide lose {found['loss']:.1%} of the answers on {found['pictures']} pictures "
+            f"With {len(found['wide'])} layers wide {found['loss']:.1%} {_lost(data)} on {found['pictures']} pictures "
             f"that chose them, and {found['checked']:.1%} on as many others:",
             markup=False,
         )
@@ -172,24 +172,26 @@ def _print(as_markdown: bool, data: dict[str, Any], job: SensitivityJob, most: i
 def _command(data: dict[str, Any], job: SensitivityJob) -> str:
     """Return the command that runs a model in 8 bits with the layers that were found."""
     wide = data["found"]["wide"]
-    words: list[object] = [
-        "run",
-        "--model",
-        data["model"],
-        "--precision",
-        "fp8" if data["formats"] == "e4m3" else "int8",
-    ]
-    words += ["--image", data["image"], "--calibrate", data["calibrate"]]
-    words += ["--weights", job.build.weights] if job.build.weights else []
+    precision = "fp8" if data["formats"] == "e4m3" else "int8"
+    words: list[object] = ["run", "--model", data["model"], "--precision", precision, "--image", data["image"]]
+    words += ["--calibrate", data["calibrate"], "--calibration-pictures", data["calibration_pictures"]]
+    for name, value in vars(job.build).items():
+        words += [f"--{name.replace('_', '-')}", value] if value else []
     return command_line(*words, *(["--keep-wide", ",".join(wide)] if wide else []))
 
 
-def _unmet(found: dict[str, Any], lost: float) -> str:
+def _unmet(result: dict[str, Any], lost: float) -> str:
+    found, of = result["found"], _lost(result)
     kept = len(found["wide"])
     return (
-        f"no number of layers kept wide loses {lost:.1%} at most: with {kept} of them {found['checked']:.1%} of the "
-        "answers differ, as activations between layers stay in 8 bits; calibrate otherwise (--methods), or take bf16"
+        f"no number of layers kept wide loses {lost:.1%} at most: with {kept} of them {found['checked']:.1%} {of}, "
+        "as activations between layers stay in 8 bits; calibrate otherwise (--methods), or take bf16"
     )
+
+
+def _lost(result: dict[str, Any]) -> str:
+    labelled = any("right" in effect for effect in result["effects"].values())
+    return "of the answers are right no more" if labelled else "of the answers differ"
 
 
 def _update(status: Status, name: str, stage: str) -> None:

@@ -62,6 +62,15 @@ def test_the_table_has_a_bar_and_fits_a_terminal() -> None:
     assert "█" * report.BAR in lines[1]
     assert lines[2].split()[1] == "conv1"  # the first layer is shown wherever it is
     assert "1 layers of less are left out" in text
+    labelled = layered()
+    for effect in labelled["effects"].values():
+        effect["right"] = effect["agree"]
+    labelled["effects"]["quantized:fc"]["squares"] = [3.9] * 10
+    out = Console(file=io.StringIO(), width=80)
+    report.print_layers(out, labelled, 1)
+    text = out.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in text
+    assert "right%" in text
     sentences = report.describe_layers(layered())
     assert "make 75% of" in sentences[0]
     assert "The first layer (conv1) is number 2 of 3, the last (fc) number 1; the two make 75% of it." in sentences[1]
