@@ -28,7 +28,8 @@ class Calibration:
     """What an 8-bit variant is prepared with: pictures that no answer is judged on, and two choices.
 
     `pictures` is a float32 batch [N, C, H, W] on the CPU, `method` a key of METHODS. `keep_wide` names the model's
-    convolutions and classifier (`layer4.2.conv3`, `fc`) that stay in the precision around the 8 bits.
+    convolutions and classifier (`layer4.2.conv3`, `fc`) that stay in the precision around the 8 bits; a number in their
+    place is of the most sensitive layers, which `resnet.prepare` names.
     """
 
     pictures: Tensor
@@ -37,5 +38,5 @@ class Calibration:
 
 
 def parse_wide(words: str) -> tuple[str, ...]:
-    """Return the layers of a setting `keep_wide`: names that commas separate."""
+    """Return the layers of a setting `keep_wide`: names that commas separate, or a number of layers as it stands."""
     return tuple(dict.fromkeys(name.strip() for name in words.split(",") if name.strip()))

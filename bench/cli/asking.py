@@ -101,7 +101,10 @@ EIGHT_BIT_OPTIONS: dict[str, Any] = {
     ],
     "keep_wide": Annotated[
         str | None,
-        Option(metavar="LAYER,...", help="Layers that stay out of the 8 bits: layer4.2.conv3.", rich_help_panel=BITS),
+        Option(
+            metavar="LAYER,...|N", rich_help_panel=BITS,
+            help="Layers that stay out of the 8 bits: layer4.2.conv3; or the N that err most in them.",
+        ),
     ],
     "min_agreement": Annotated[
         float | None,

@@ -41,7 +41,7 @@ class Settings:
     threads: int = 0  # of the libraries on the CPU: 0 for as many as they choose
     calibrate: str = METHOD  # how 8 bits' ranges are chosen, a key of METHODS
     calibration_pictures: int = PICTURES
-    keep_wide: str = ""  # layers, separated by commas, that stay out of the 8 bits
+    keep_wide: str = ""  # layers, separated by commas, that stay out of the 8 bits, or the number of them
     min_agreement: float = 0.0  # 8 bits are refused below this share of answers that agree with float32's
     score_pictures: int = 0  # of the score: 0 for all of --data, else as `bench.plans.scored` says
 

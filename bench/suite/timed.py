@@ -28,8 +28,7 @@ from bench.worker.failure import Wrong
 from bench.worker.measure.clock import Clock
 from bench.worker.measure.measured import Measured
 from bench.worker.measure.windows import Forward, measure_windows
-from bench.worker.runtime import settle_folders
-from bench.worker.threads import use_threads
+from bench.worker.runtime import settle_folders, use_threads
 
 Benchmark = Callable[[Callable[[], int]], object]  # times a call of a function, as the fixture `benchmark` does
 FIELDS = (

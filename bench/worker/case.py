@@ -36,9 +36,11 @@ def measure_case(
     """
     if job.caches:
         os.environ |= fresh_caches(job.caches)  # before the imports, which read some of them
+    from bench.worker.failure import Wrong
     from bench.worker.gate import poison
     from bench.worker.measure.clock import on_device
     from bench.worker.prepare import first_call, job_material, read_job_truth
+    from bench.worker.score import score_case
 
     cold: dict[str, Any] = {"import_s": time.perf_counter() - STARTED}
     with Watch() as watch, on_device(job.device) as clock:
@@ -58,6 +60,7 @@ def measure_case(
         start = time.perf_counter()
         inputs = [runner.place(batch) for batch in material.batches]
         cold["place_s"] = time.perf_counter() - start
+        ends = material.built.channels, material.built.classes
         quantized = truth.admit(runner, material.built.module)
         material.release()
         first, cold["first_call_s"] = first_call(runner, inputs, clock)
@@ -70,7 +73,15 @@ def measure_case(
             "quantized": quantized,
             "runtime": describe_runtime(job.device),
         }
-        return {**answer, **_measure(job, runner, inputs, fresh, truth, clock, watch, notify, measure, pause)}
+        answer |= _measure(job, runner, inputs, fresh, truth, clock, watch, notify, measure, pause)
+        if answer["status"] != "ok":
+            return answer
+        notify("score")
+        try:
+            scored = score_case(job, runner, inputs[0], ends, clock)
+        except Wrong as wrong:
+            scored = {"status": "wrong", "reason": f"{wrong}"}
+        return {**provenance, **scored} if "status" in scored else {**answer, **scored}
 
 
 def _measure(

@@ -20,9 +20,8 @@ import resnet
 from bench.plans.case import Case
 from bench.plans.settings import Settings
 from bench.runs.job import CaseAnswer, LoadJob, RunJob
-from bench.worker.counting import count_work
 from bench.worker.measure.clock import Clock
-from bench.worker.models import Built, build_model, draw
+from bench.worker.models import Built, build_model, count_work, draw
 from bench.worker.reference import EXACT
 from bench.worker.truth import FLOAT32, LAYERS, Truth, make_quantized_truth, make_truth
 from resnet.calibration import EIGHT_BITS, FIRST_PICTURE, Calibration, parse_wide

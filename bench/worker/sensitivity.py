@@ -4,81 +4,91 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import accumulate, pairwise
 from math import ceil
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 
 from bench.runs.job import Notify
 from bench.runs.kernel_jobs import SensitivityAnswer, SensitivityJob
+from bench.worker.failure import CannotJudge
 from bench.worker.models import Built, build_model, draw
 from bench.worker.prepare import draw_calibration
 from bench.worker.runtime import describe_runtime
-from resnet.calibration import METHODS
+from bench.worker.score import Questions
+from resnet.calibration import METHODS, Calibration
+from resnet.data.digits import FORMS, class_of
+from resnet.data.labelled import check_read, find_labelled
 from resnet.fold import fold
-from resnet.inputs import Source, find_source
+from resnet.inputs import Source, source_for
 from resnet.model import ResNet
 from resnet.outside.sources import ModelError
 from resnet.quant import effects as quant
 from resnet.quant.network import Ranges, Scheme, float_steps, quantize
-from resnet.quant.ranges import calibrate, choose_all, observe
+from resnet.quant.ranges import CHUNK, calibrate, choose_all, observe
 from resnet.quant.steps import Step
 from resnet.weights.synthetic import digest
 
 SEARCHED = 4  # times as many pictures choose the layers to keep wide as rank them
 LEAST_LOST = 2  # answers that a search may lose, at least: a loss of none says nothing of a small share
 
+CUT_OUT = ("photos", "folder")  # sources whose pictures are cut out of files, in turn
+
 Effects = Mapping[str, quant.Effect]
+Part = tuple[Tensor, list[int]]  # pictures, and their classes where these are known
 
 
 def measure_sensitivity(job: SensitivityJob, notify: Notify = lambda stage: None) -> SensitivityAnswer:
-    """Calibrate, simulate, and return the answers by network; the pictures are `pictures` 0 and on of the seed.
+    """Calibrate, simulate, and return the answers by network.
 
-    Raises ModelError for a model that is none of this project's ResNets.
+    The pictures are those of the seed from its first on, or of `data`. Raises ModelError for a model that is none of
+    this project's ResNets, and CannotJudge for too few pictures.
     """
     notify("build")
-    source = find_source(job.source)
+    source = source_for(job.case.model, job.source)
     built = build_model(job.case.model, job.build, job.seed, source, job.case.image)
     if not isinstance(built.module, ResNet):
         raise ModelError(f"{job.case.model} is none of this project's ResNets, whose layers alone can be simulated")
-    scheme = quant.SCHEMES[job.formats]
-    # as the backends do: oneDNN and the fused kernels add before they round, in uint8 ONNX Runtime after
+    # in uint8 a sum is rounded behind its convolution, as by ONNX Runtime; else once, as by the fused kernels
     steps = float_steps(cast(ResNet, fold(built.module)), merged=job.formats != "uint8")
     calibration = draw_calibration(job.settings, job.case.image, built.channels, job.seed, source)
-    pictures = _drawn(job, built, source, 0, job.pictures)
+    parts = _parts(job, built, source)
+    found, chosen = _found(job, steps, calibration, parts, notify)
+    files = len(source.files) if source.kind in CUT_OUT and not job.data else len(parts[0][0])
+    answer: SensitivityAnswer = {
+        "status": "ok",
+        "reason": "",
+        "layers": quant.layers_of(steps),
+        "effects": {name: asdict(effect) for name, effect in found.items()},
+        "groups": [index % files for index in range(len(parts[0][0]))],
+        "labels": parts[0][1],
+        "found": chosen,
+        "weights": digest(built.module),
+        "input": source.description(),
+        "runtime": describe_runtime("cpu"),
+    }
+    return answer
+
+
+def _found(
+    job: SensitivityJob, steps: Sequence[Step], calibration: Calibration, parts: Sequence[Part], notify: Notify
+) -> tuple[Effects, dict[str, Any]]:
+    """Return the effects on the first part of the pictures, and what a search found on the others."""
+    scheme = quant.SCHEMES[job.formats]
     notify("calibrate")
-    answer: dict[str, Any] = {}
     if job.methods:
         seen = observe(steps, calibration.pictures)
-        ranges_by_method = {method: choose_all(seen, method, scheme) for method in METHODS}
+        networks = {method: quantize(steps, choose_all(seen, method, scheme), scheme) for method in METHODS}
         notify("simulate")
-        found: Effects = quant.effects(
-            steps, {method: quantize(steps, ranges, scheme) for method, ranges in ranges_by_method.items()}, pictures
-        )
-    else:
-        ranges = calibrate(steps, calibration, scheme)
-        notify("simulate")
-        found = by_layer(steps, ranges, scheme, pictures)
-        if job.most_lost is not None:
-            count = max(SEARCHED * job.pictures, ceil(LEAST_LOST / job.most_lost))
-            parts = [_drawn(job, built, source, job.pictures + part * count, count) for part in (0, 1)]
-            answer["found"] = search(steps, ranges, scheme, ranking(found), parts, job.most_lost, notify)
-    return cast(
-        SensitivityAnswer,
-        {
-            "status": "ok",
-            "reason": "",
-            "layers": quant.layers_of(steps),
-            "effects": {name: asdict(effect) for name, effect in found.items()},
-            "groups": [index % (len(source.files) or job.pictures) for index in range(job.pictures)],
-            "labels": [],
-            "found": {},
-            "weights": digest(built.module),
-            "input": source.description(),
-            "runtime": describe_runtime("cpu"),
-            **answer,
-        },
-    )
+        return quant.effects(steps, networks, parts[0][0]), {}
+    ranges = calibrate(steps, calibration, scheme)
+    notify("simulate")
+    found = by_layer(steps, ranges, scheme, parts[0][0])
+    if job.most_lost is None:
+        return found, {}
+    return found, search(steps, ranges, scheme, ranking(found), parts[1:], job.most_lost, notify)
 
 
 def by_layer(steps: Sequence[Step], ranges: Ranges, scheme: Scheme, pictures: Tensor) -> Effects:
@@ -101,7 +111,7 @@ def search(
     ranges: Ranges,
     scheme: Scheme,
     ranked: Sequence[str],
-    parts: Sequence[Tensor],
+    parts: Sequence[Part],
     most_lost: float,
     notify: Notify = lambda stage: None,
 ) -> dict[str, Any]:
@@ -115,7 +125,8 @@ def search(
         if (count, part) not in tried:
             notify(f"{count} layers wide")
             wide = quantize(steps, ranges, scheme, ranked[:count])
-            tried[count, part] = disagreement(quant.effects(steps, {"wide": wide}, parts[part]), "wide")
+            pictures, labels = parts[part]
+            tried[count, part] = share_lost(quant.effects(steps, {"wide": wide}, pictures), "wide", labels)
         return tried[count, part]
 
     enough = fewest(lambda count: lost(count, 0) <= most_lost, len(ranked))
@@ -124,7 +135,7 @@ def search(
     return {
         "wide": list(ranked[:enough]),
         "met": lost(enough, 0) <= most_lost and lost(enough, 1) <= most_lost,
-        "pictures": len(parts[1]),
+        "pictures": len(parts[1][0]),
         "loss": lost(enough, 0),
         "checked": lost(enough, 1),
         "tried": [[count, part, share] for (count, part), share in sorted(tried.items())],
@@ -142,11 +153,40 @@ def fewest(holds: Callable[[int], bool], most: int) -> int:
     return good
 
 
-def disagreement(found: Effects, name: str) -> float:
-    """Return the share of pictures whose class is not that of float32."""
-    pairs = list(zip(found[name].top, found[quant.FLOAT].top, strict=True))
-    return sum(mine != other for mine, other in pairs) / len(pairs)
+def share_lost(found: Effects, name: str, labels: Sequence[int] = ()) -> float:
+    """Return the share of pictures whose class is not that of float32; with labels, by which fewer are right."""
+    mine, plain = found[name].top, found[quant.FLOAT].top
+    if labels:
+        right = [(one == label) - (other == label) for one, other, label in zip(plain, mine, labels, strict=True)]
+        return sum(right) / len(right)
+    return sum(one != other for one, other in zip(mine, plain, strict=True)) / len(mine)
 
 
-def _drawn(job: SensitivityJob, built: Built, source: Source, first: int, count: int) -> Tensor:
-    return draw(count, job.case.image, built.channels, job.seed, source, first)
+def _parts(job: SensitivityJob, built: Built, source: Source) -> list[Part]:
+    """Return the pictures that rank layers, and for a search those that choose and those that check them."""
+    more = 0 if job.most_lost is None else max(SEARCHED * job.pictures, ceil(LEAST_LOST / job.most_lost))
+    counts = [job.pictures, *([more, more] if more else [])]
+    firsts = list(accumulate(counts, initial=0))
+    if job.data:
+        pictures, labels = _labelled(job, built, source, sum(counts))
+        if len(labels) < sum(counts):
+            raise CannotJudge(f"{sum(counts)} pictures are needed, and --data has {len(labels)}: ask for fewer with -n")
+        return [(pictures[first:end], labels[first:end]) for first, end in pairwise(firsts)]
+    parts = []
+    for first, count in zip(firsts, counts, strict=False):
+        labels = [class_of(source.kind, first + row) for row in range(count)] if source.kind in FORMS else []
+        parts.append((draw(count, job.case.image, built.channels, job.seed, source, first), labels))
+    return parts
+
+
+def _labelled(job: SensitivityJob, built: Built, source: Source, count: int) -> Part:
+    """Return so many of the labelled pictures, or all where there are fewer."""
+    try:
+        labelled = find_labelled(job.data, built.classes).chosen(count)
+        questions = Questions(source, job.seed, job.case.image, built.channels, len(labelled.files), labelled)
+        unread: dict[int, str] = {}
+        batches = list(questions.batches(CHUNK, unread))
+        check_read(len(unread), len(labelled.files), next(iter(unread.values()), ""))
+    except ValueError as error:
+        raise CannotJudge(f"--data: {error}") from None
+    return torch.cat([batch for _, batch in batches]), [labelled.labels[row] for rows, _ in batches for row in rows]

@@ -7,11 +7,14 @@ and the rounding to the next codes are inside oneDNN's convolution.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from resnet.quant.steps import Grid, Step, Taps, Term
+from resnet.library.ops import OneDnnConv
+from resnet.quant.network import INPUT
+from resnet.quant.steps import Grid, Step, Taps, Term, Weight
 
 onednn = torch.ops.onednn
 
@@ -29,10 +32,11 @@ class Rounding(nn.Module):
         return _codes(x * (1 / self.grid.scale), self.grid)
 
 
-class Conv(nn.Module):
-    """A convolution of codes, with the codes of a residual added before the ReLU: it is overwritten, and the result.
+class Weighted(nn.Module):
+    """Operands of a convolution or product of codes, and of the codes that are added to it before the ReLU.
 
-    The operation returns a copy of the residual that it overwrote, which is of no use here.
+    Where there is no border, the zero point of what it reads is a part of the bias: with one, oneDNN packs some weights
+    anew at each call.
     """
 
     weight: Tensor
@@ -42,33 +46,64 @@ class Conv(nn.Module):
 
     def __init__(self, step: Step, sources: Sources) -> None:
         super().__init__()
-        (x, grid), term, output = sources[0], step.terms[0], _output(step)
+        (x, grid), term = sources[0], step.terms[0]
         assert term.weight is not None
         assert grid is not None
-        self.source, self.geometry = (grid.scale, grid.zero), _geometry(term)
+        codes, bias, zero = term.weight.codes, step.bias, grid.zero
+        if zero and not term.padding:
+            constant = codes.double().flatten(1).sum(1) * term.weight.scale * (-zero * grid.scale)
+            bias, zero = constant if bias is None else bias + constant, 0
+        self.source = grid.scale, zero
         self.register_buffer("scale", term.weight.scale.float())
-        self.register_buffer("zeros", torch.zeros(len(self.scale), dtype=torch.int64))
-        self.register_buffer("bias", None if step.bias is None else step.bias.float())
-        codes = term.weight.codes.contiguous()
-        packed = onednn.qconv_prepack(codes, self.scale, *self.source, *self.geometry, list(x.shape))
-        self.register_buffer("weight", packed)
-        self.output, self.act = (output.scale, output.zero, torch.uint8), "relu" if step.relu else "none"
-        self.added: tuple[float, int] | None = None
-        self.selects: Callable[[Tensor], Tensor] | None = None
-        if len(step.terms) > 1:
-            grid = sources[1][1]
-            assert grid is not None
+        self.register_buffer("zeros", torch.zeros(len(codes), dtype=torch.int64))
+        self.register_buffer("bias", None if bias is None else bias.float())
+        self.register_buffer("weight", self.packed(codes.contiguous(), term, x.shape))
+        output = step.output
+        self.output = (1.0, 0, torch.float32) if output is None else (output.scale, output.zero, torch.uint8)
+        self.act = "relu" if step.relu else "none"
+        self.added, self.select = (1.0, 0), _selection(step, sources)
+        if len(step.terms) > 1 and (grid := sources[1][1]) is not None:
             self.added = grid.scale, grid.zero
-            self.selects = _selection(step.terms[1], grid)
+
+    def packed(self, codes: Tensor, term: Term, shape: torch.Size) -> Tensor:
+        raise NotImplementedError
+
+
+class Conv(Weighted):
+    """A convolution, with the codes of a residual added: it is overwritten, and the result.
+
+    The operation returns a copy of the residual that it overwrote, which is of no use here.
+    """
+
+    def packed(self, codes: Tensor, term: Term, shape: torch.Size) -> Tensor:
+        self.geometry = [term.stride] * 2, [term.padding] * 2, [1, 1], term.groups
+        return onednn.qconv_prepack(codes, self.scale, *self.source, *self.geometry, list(shape))
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         operands = (x, *self.source, self.weight, self.scale, self.zeros)
-        if residual is None or self.added is None:
-            return onednn.qconv2d_pointwise(*operands, self.bias, *self.geometry, *self.output, self.act, [], "")
-        result = residual if self.selects is None else self.selects(residual)
-        rest: tuple[object, ...] = (self.bias, *self.geometry, *self.output, *self.added, "sum", 1.0, self.act, [], "")
-        onednn.qconv2d_pointwise.binary(*operands, result, *rest)
+        rest: tuple[object, ...] = (self.bias, *self.geometry, *self.output)
+        if residual is None:
+            return onednn.qconv2d_pointwise(*operands, *rest, self.act, [], "")
+        result = self.select(residual)
+        onednn.qconv2d_pointwise.binary(*operands, result, *rest, *self.added, "sum", 1.0, self.act, [], "")
         return result
+
+
+class Product(Weighted):
+    """A product over the channels: the classifier, or a 1x1 convolution, faster here, with a residual as in `Conv`."""
+
+    def packed(self, codes: Tensor, term: Term, shape: torch.Size) -> Tensor:
+        return onednn.qlinear_prepack(codes.flatten(1), [shape.numel() // shape[1], shape[1]])
+
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        operands = (_rows(x), *self.source, self.weight, self.scale, self.zeros)
+        if residual is not None:
+            result = self.select(residual)
+            rest: tuple[object, ...] = (_rows(result), self.bias, *self.output, *self.added)
+            onednn.qlinear_pointwise.binary(*operands, *rest, "sum", 1.0, self.act, [], "")
+            return result
+        y = onednn.qlinear_pointwise(*operands, self.bias, *self.output, self.act, [], "")
+        return y if x.dim() == 2 else y.view(x.shape[0], *x.shape[2:], -1).permute(0, 3, 1, 2)
 
 
 class Pool(nn.Module):
@@ -84,60 +119,52 @@ class Pool(nn.Module):
         return torch.ops.quantized.max_pool2d(x, [3, 3], [2, 2], [self.padding] * 2, [1, 1], False)
 
 
-class Mean(nn.Module):
-    """The mean over the pixels: [N, C], in float32, or rounded to the codes of its own grid."""
+class Mean(Conv):
+    """The mean over the pixels, [N, C], as one window of ones: in float32, or rounded to the codes of its own grid."""
+
+    def __init__(self, step: Step, sources: Sources) -> None:
+        _, channels, *pixels = sources[0][0].shape
+        ones = torch.ones(channels, 1, *pixels, dtype=torch.int8)
+        weight = Weight("", ones, torch.full((channels,), 1 / ones[0].numel(), dtype=torch.float64))
+        super().__init__(replace(step, terms=(Term(step.reads[0], weight, groups=channels),)), sources)
+
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        return super().forward(x).flatten(1)
+
+
+class WideConv(nn.Module):
+    """A convolution that is kept out of 8 bits, in float32 between the same codes; or of the pictures as they are."""
 
     def __init__(self, step: Step, sources: Sources) -> None:
         super().__init__()
-        x, grid = sources[0]
-        assert grid is not None
-        self.grid, pixels = step.output, x.shape[2] * x.shape[3]
-        unit = self.grid.scale if self.grid else 1.0
-        self.factor, self.shift = grid.scale / pixels / unit, -grid.zero * grid.scale / unit
+        (x, _), term = sources[0], step.terms[0]
+        assert term.weight is not None
+        self.grids, self.output, self.relu = [grid for _, grid in sources], _output(step), step.relu
+        self.conv = OneDnnConv(_plain(term, term.weight.codes, step.bias), torch.float32, x.shape)
+        self.select = _selection(step, sources)
 
-    def forward(self, x: Tensor) -> Tensor:
-        places = x.sum((2, 3), dtype=torch.int32).to(torch.float32).mul_(self.factor).add_(self.shift)
-        return places if self.grid is None else _codes(places, self.grid)
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        if residual is not None:
+            residual = _values(self.select(residual), self.grids[1])
+        y = self.conv(_values(x, self.grids[0]), residual, self.relu)
+        return _codes(y.mul_(1 / self.output.scale), self.output)
 
 
-class Product(nn.Module):
-    """The classifier of codes: [N, C] -> float32 [N, K]."""
+class WideProduct(nn.Module):
+    """The classifier in float32: [N, C] -> [N, K]."""
 
     weight: Tensor
-    scale: Tensor
-    zeros: Tensor
     bias: Tensor | None
 
     def __init__(self, step: Step, sources: Sources) -> None:
         super().__init__()
-        (x, grid), weight = sources[0], step.terms[0].weight
+        weight = step.terms[0].weight
         assert weight is not None
-        assert grid is not None
-        self.source = grid.scale, grid.zero
-        self.register_buffer("scale", weight.scale.float())
-        self.register_buffer("zeros", torch.zeros(len(self.scale), dtype=torch.int64))
+        self.register_buffer("weight", weight.values().float())
         self.register_buffer("bias", None if step.bias is None else step.bias.float())
-        self.register_buffer("weight", onednn.qlinear_prepack(weight.codes.contiguous(), list(x.shape)))
 
     def forward(self, x: Tensor) -> Tensor:
-        operands = (x, *self.source, self.weight, self.scale, self.zeros, self.bias)
-        return onednn.qlinear_pointwise(*operands, 1.0, 0, torch.float32, "none", [], "")
-
-
-class Wide(nn.Module):
-    """A step in float32 between the same codes: of a layer that is kept out of 8 bits, or of a norm."""
-
-    def __init__(self, step: Step, sources: Sources) -> None:
-        super().__init__()
-        self.step, self.grids = step, [grid for _, grid in sources]
-
-    def forward(self, *sources: Tensor) -> Tensor:
-        values = {}
-        for name, x, grid in zip(self.step.reads, sources, self.grids, strict=True):
-            values[name] = x if grid is None else (x.to(torch.float32) - grid.zero).mul_(grid.scale)
-        value = self.step.value(values)
-        grid = self.step.output
-        return value if grid is None else _codes(value.mul_(1 / grid.scale), grid)
+        return nn.functional.linear(x, self.weight, self.bias)
 
 
 class QuantizedNetwork(nn.Module):
@@ -145,19 +172,21 @@ class QuantizedNetwork(nn.Module):
 
     def __init__(self, steps: Sequence[Step], example: Tensor) -> None:
         super().__init__()
-        self.names = [step.name for step in steps]
-        self.modules_of = [step.modules for step in steps]
-        self.reads = [step.reads for step in steps]
-        last = {name: number for number, reads in enumerate(self.reads) for name in reads}
-        self.dead = [tuple(name for name in last if last[name] == number) for number in range(len(steps))]
-        self.steps = nn.ModuleList()
+        self.modules_of: dict[str, tuple[str, ...]] = {}
+        self.order: list[tuple[str, nn.Module, tuple[str, ...], list[str]]] = []
+        last = {name: number for number, step in enumerate(steps) for name in step.reads}
         grids: dict[str, Grid | None] = {step.name: step.output for step in steps}
-        values = {steps[0].reads[0]: example}
-        for step in steps:
+        values = {INPUT: example}
+        for number, step in enumerate(steps):
             sources = [(values[name], grids.get(name)) for name in step.reads]
             module = _module(step)(step, sources)
             values[step.name] = module(*(x.clone() for x, _ in sources))
-            self.steps.append(module)
+            part = step.name.replace(".", " ")  # no name of a module has a point
+            self.add_module(part, module)
+            self.modules_of[part] = step.modules
+            dead = [name for name in last if last[name] == number]
+            assert len(step.reads) == 1 or step.reads[1] in dead, "a residual that is read again is overwritten"
+            self.order.append((step.name, module, step.reads, dead))
 
     def forward(self, x: Tensor) -> Tensor:
         return self._run(x, None)
@@ -170,11 +199,11 @@ class QuantizedNetwork(nn.Module):
 
     def computes(self, part: str) -> tuple[str, ...]:
         """Return the names of the model's modules that the module `part` of this network computes."""
-        return self.modules_of[int(part.split(".")[1])] if part.startswith("steps.") else (part,)
+        return self.modules_of.get(part.split(".")[0], (part,))
 
     def _run(self, x: Tensor, copies: dict[str, Tensor] | None) -> Tensor:
-        values = {self.reads[0][0]: x}
-        for name, reads, dead, module in zip(self.names, self.reads, self.dead, self.steps, strict=True):
+        values = {INPUT: x}
+        for name, module, reads, dead in self.order:
             x = module(*[values[source] for source in reads])
             for source in dead:
                 del values[source]
@@ -185,15 +214,26 @@ class QuantizedNetwork(nn.Module):
 
 
 def _module(step: Step) -> Callable[[Step, Sources], nn.Module]:
-    """Return the class whose modules compute a step."""
-    if step.pool == "mean":
-        return Mean
+    """Return the class whose modules compute a step, or what makes a module of it."""
     if step.pool:
-        return Pool
+        return Mean if step.pool == "mean" else Pool
     weight = step.terms[0].weight
-    if weight is not None and not weight.wide:
-        return Conv if weight.codes.dim() == 4 else Product
-    return Wide if step.modules else Rounding
+    if weight is None:
+        return Rounding if step.terms[0].scale is None else _norm
+    if weight.wide:
+        return WideProduct if weight.codes.dim() == 2 else WideConv
+    plain = weight.codes[0].numel() == weight.codes.shape[1] and step.terms[0].stride == 1
+    return Product if plain else Conv
+
+
+def _norm(step: Step, sources: Sources) -> Conv:
+    """Return a norm and its ReLU as a convolution of each channel alone, with weights of 1 or -1 and their scales."""
+    term = step.terms[0]
+    assert term.scale is not None
+    signs = torch.where(term.scale < 0, -1, 1).to(torch.int8)[:, None, None, None]
+    weight = Weight("", signs, term.scale.abs())
+    alone = Term(term.source, weight, groups=len(signs))
+    return Conv(replace(step, terms=(alone,), bias=term.shift, relu=term.relu), sources)
 
 
 def _output(step: Step) -> Grid:
@@ -202,24 +242,43 @@ def _output(step: Step) -> Grid:
 
 
 def _codes(places: Tensor, grid: Grid) -> Tensor:
-    """Return the codes of a grid for float32 values in units of its scale, which are overwritten."""
-    return places.add_(grid.zero).round_().clamp_(0, 255).to(torch.uint8)
+    """Return the codes of a grid for float32 values in units of its scale, which are overwritten.
+
+    They are made as int8 and their highest bit is changed: torch converts to uint8 without vector instructions.
+    """
+    signed = places.add_(grid.zero - 128).round_().clamp_(-128, 127).to(torch.int8)
+    return signed.view(torch.uint8).bitwise_xor_(128)
 
 
-def _geometry(term: Term) -> tuple[list[int], list[int], list[int], int]:
-    """Return the stride, padding, dilation and groups of a convolution."""
-    return [term.stride] * 2, [term.padding] * 2, [1, 1], term.groups
+def _values(codes: Tensor, grid: Grid | None) -> Tensor:
+    """Return the float32 values of codes; numbers that are none as they are."""
+    return codes if grid is None else codes.to(torch.float32).sub_(grid.zero).mul_(grid.scale)
 
 
-def _selection(term: Term, grid: Grid) -> Callable[[Tensor], Tensor] | None:
-    """Return what makes a residual of codes without weights: every n-th pixel and new channels of zeros, or None."""
-    if term.stride == 1 and not term.channels:
-        return None
+def _plain(term: Term, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
+    """Return a convolution as torch has it, in float32."""
+    outputs, inputs, rows, columns = weight.shape
+    kernel, stride, padding = (rows, columns), term.stride, term.padding
+    conv = nn.Conv2d(inputs * term.groups, outputs, kernel, stride, padding, groups=term.groups, device="meta")
+    conv.weight = nn.Parameter(weight.float(), requires_grad=False)
+    conv.bias = None if bias is None else nn.Parameter(bias.float(), requires_grad=False)
+    return conv
+
+
+def _rows(x: Tensor) -> Tensor:
+    """Return channels-last pictures as a matrix of pixels and channels, of the same memory."""
+    return x if x.dim() == 2 else x.permute(0, 2, 3, 1).view(-1, x.shape[1])
+
+
+def _selection(step: Step, sources: Sources) -> Callable[[Tensor], Tensor]:
+    """Return what makes the residual of the codes that are added: every n-th pixel, and new channels of zeros."""
+    if len(step.terms) < 2 or (step.terms[1].stride == 1 and not step.terms[1].channels):
+        return lambda x: x
+    term, grid = step.terms[1], sources[1][1]
 
     def select(x: Tensor) -> Tensor:
-        x = x[:, :, :: term.stride, :: term.stride]
-        new = max(term.channels - x.shape[1], 0)
-        padded = nn.functional.pad(x, (0, 0, 0, 0, 0, new), value=grid.zero)
+        new = (0, 0, 0, 0, 0, max(term.channels - x.shape[1], 0))
+        padded = nn.functional.pad(x[:, :, :: term.stride, :: term.stride], new, value=grid.zero if grid else 0)
         return padded.contiguous(memory_format=torch.channels_last)
 
     return select

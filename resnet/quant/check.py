@@ -148,7 +148,8 @@ def _check_weight(
     if weight.codes.shape != exact.shape:
         raise Refused(f"the weight of {weight.module} has shape {list(weight.codes.shape)}, not {list(exact.shape)}")
     if weight.wide:
-        error = (weight.values() - exact).abs() - torch.finfo(weight.codes.dtype).eps * exact.abs()
+        format = torch.finfo(weight.codes.dtype)
+        error = (weight.values() - exact).abs() - format.eps * exact.abs().clamp(min=format.tiny)
         if not bool((error <= 1e-12).all()):
             raise Refused(f"the weight of {weight.module} is not the model's, rounded to {_word(weight.codes.dtype)}")
         return ""
@@ -217,7 +218,7 @@ def _check_number(step: Step, found: Tensor, exact: Tensor, slack: Tensor | floa
     """Raise Refused unless numbers that a step ends in are its exact ones, rounded to its dtype."""
     if found.dtype != step.dtype:
         raise Refused(f"{step.name} ends in {_word(found.dtype)}, not {_word(step.dtype)}")
-    allowed = torch.finfo(step.dtype).eps * exact.abs() + slack
+    allowed = torch.finfo(step.dtype).eps * exact.abs().clamp(min=torch.finfo(step.dtype).tiny) + slack
     error = (found.double() - exact).abs()
     if not bool((error <= allowed).all()):
         worst = float((error / allowed.clamp(min=1e-300)).max())

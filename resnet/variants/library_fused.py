@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Literal, cast
 
@@ -21,7 +21,8 @@ from resnet.library.ops import CudnnConv, OneDnnConv, OneDnnLinear, choose_each
 from resnet.library.quantized import QuantizedNetwork
 from resnet.model import Block as ModelBlock
 from resnet.model import ResNet
-from resnet.quant.network import Ranges, Scheme, facts, float_steps, quantize, run_steps
+from resnet.quant.network import Scheme, facts, float_steps, quantize
+from resnet.quant.ranges import calibrate, digest
 from resnet.quant.steps import QuantizedRunner, Step
 from resnet.runner import DTYPES, FORMATS, Runner, TorchRunner, fastest_runner, weights_bytes, with_launch
 
@@ -113,16 +114,11 @@ def prepare_quantized(
 
     Inside the call the pictures are rounded, and layers that are kept wide are computed in float32.
     """
-    steps = float_steps(cast(ResNet, fold(model)), merged=True)
-    ranges = _ranges(steps, calibration)
-    return LibraryQuantized(
-        quantize(steps, ranges, Scheme("uint8", mean=True), calibration.keep_wide), example, calibration
-    )
-
-
-def _ranges(steps: Sequence[Step], calibration: Calibration) -> Ranges:
-    values = run_steps(steps, calibration.pictures).activations
-    return {name: (float(x.min()), float(x.max())) for name, x in values.items()}
+    steps, scheme = float_steps(cast(ResNet, fold(model)), merged=True), Scheme("uint8", mean=True)
+    ranges = calibrate(steps, calibration, scheme)
+    runner = LibraryQuantized(quantize(steps, ranges, scheme, calibration.keep_wide), example)
+    runner.details["quantized"] = facts(runner.steps, calibration, runner.checked) | {"ranges": digest(ranges)}
+    return runner
 
 
 class LibraryQuantized(TorchRunner):
@@ -130,11 +126,10 @@ class LibraryQuantized(TorchRunner):
 
     checked: Literal["taps", "units"] = "taps"
 
-    def __init__(self, steps: tuple[Step, ...], example: Tensor, calibration: Calibration) -> None:
+    def __init__(self, steps: tuple[Step, ...], example: Tensor) -> None:
         with torch.inference_mode():
             net = QuantizedNetwork(steps, example.to(memory_format=torch.channels_last))
-        quantized = facts(steps, calibration, self.checked)
-        details = {"weights_bytes": weights_bytes(net), "library": "oneDNN", "quantized": quantized}
+        details = {"weights_bytes": weights_bytes(net), "library": "oneDNN"}
         super().__init__(net, example, torch.float32, "channels_last", details)
         self.taps, self.steps = net.taps, steps
 

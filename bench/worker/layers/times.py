@@ -21,12 +21,12 @@ import torch
 from torch._dynamo import OptimizedModule
 
 from bench.runs.job import Ended, LayersAnswer, LayersJob, Notify
-from bench.worker.counting import count_work
 from bench.worker.failure import Wrong
 from bench.worker.gate import check, poison
 from bench.worker.layers.marks import Marks, NoModules
 from bench.worker.layers.parts import Samples, Setup, Timed, by_graph, by_hooks, by_ranges, in_order
 from bench.worker.measure.clock import on_device
+from bench.worker.models import count_work
 from bench.worker.prepare import first_call, job_material, read_job_truth
 from bench.worker.runtime import describe_runtime
 from resnet.device_time import StartedEarly
