@@ -34,7 +34,9 @@ BUILD = Build(num_classes=3)
 def job_of(case: Case, settings: Settings, data: str = "", build: Build = BUILD) -> CaseJob:
     made = reference_job([case], settings, "cpu", 0, "noise" if case.model == CASE.model else "photos", build)
     made = replace(made, data=data, scored=settings.score_pictures) if data else made
-    return CaseJob(case, settings, "cpu", 0, made.source, write_references(made, print)["paths"], build=build, data=data)
+    return CaseJob(
+        case, settings, "cpu", 0, made.source, write_references(made, print)["paths"], build=build, data=data
+    )
 
 
 def score_of(job: CaseJob, spoil: float = 0.0) -> CaseAnswer:
