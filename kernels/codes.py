@@ -6,9 +6,13 @@ of products of codes are exact, in int32 (int8) or float32 (e4m3). The result's 
 
     sum * factors[k] + bias[k] + residual's code * factors[K]  ->  ReLU  ->  clamped  ->  rounded, ties to even
 
-with factors[k] = scale(x) * scale(w, k) / scale(y), bias divided by scale(y), and factors[K] = scale(residual) /
-scale(y): nothing is divided here. `launch_options` forbids the compiler to join a product and a sum, so that a kernel,
-the interpreter and `rescaled` round the same. Three roundings of values below 256 are 5e-5 of a code at most.
+A second operand's products in int8 are multiplied, before x's are added, by the whole numbers factors[K + 1 + k], so
+that both are exact in one accumulator though their weights differ in size; in e4m3 they have the same unit.
+
+In the formula factors[k] = scale(x) * scale(w, k) / scale(y), bias is divided by scale(y), and factors[K] is
+scale(residual) / scale(y): nothing is divided here. `launch_options` forbids the compiler to join a product and a sum,
+so that a kernel, the interpreter and `rescaled` round the same. Three roundings of values below 256 are 5e-5 of a code
+at most.
 
 Activations are symmetric, int8 -127..127 or e4m3, zero is code 0. With a zero point, uint8 would have a bit more behind
 a ReLU; but tensor cores read padding, which bulk copies and masked asynchronous copies fill with zeros alone, and
@@ -17,12 +21,20 @@ Triton's `tl.dot` has no product of uint8 and int8. A shift of the codes by 128 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
+import torch.nn.functional as F
 import triton
 import triton.language as tl
 from torch import Tensor
 
-CODES = {"int8": torch.int8, "fp8": torch.float8_e4m3fn}  # the precision's codes
+from kernels.packing import unpack
+from kernels.space.layer import Layer
+
+if TYPE_CHECKING:
+    from kernels.launch import Operands
+
 LARGEST = {"int8": 127.0, "fp8": 448.0}  # code of a scale's largest value
 
 
@@ -35,6 +47,12 @@ def rescale(acc, factors, bias, k, in_k, residual, K: tl.constexpr, RELU: tl.con
     if RELU:
         y = tl.maximum(y, 0.0)
     return y
+
+
+@triton.jit
+def load_multiples(factors, k, K: tl.constexpr):
+    """Return how many units of x's products one of x2's is, [1, BLOCK_N], int32; `k`: channels."""
+    return tl.load(factors + (K + 1) + k, mask=k < K, other=1.0).to(tl.int32)[None, :]
 
 
 @triton.jit
@@ -54,12 +72,24 @@ def to_codes(y, dtype: tl.constexpr):
     return codes
 
 
-def rescaled(sums: Tensor, factors: Tensor, bias: Tensor, residual: Tensor | None, relu: bool) -> Tensor:
-    """Return unrounded codes [N, K, ...] of exact sums, in the dtype of `sums`: in float32 as the kernels have them."""
-    channels = (-1, *[1] * (sums.dim() - 2))
-    y = sums * factors[: sums.shape[1]].to(sums.dtype).view(channels) + bias.to(sums.dtype).view(channels)
-    if residual is not None:
-        y += residual.to(sums.dtype) * factors[-1].to(sums.dtype)
+def code_sums(layer: Layer, operands: Operands) -> Tensor:
+    """Return a convolution's exact sums of products of codes, [N, K, H', W'], float64."""
+    weight, weight2 = (view.double() for view in unpack(operands.weight, layer))
+    y = F.conv2d(operands.x.double(), weight, None, layer.stride, layer.padding)
+    if operands.x2 is not None and layer.second is not None:
+        y2 = F.conv2d(operands.x2.double(), weight2, stride=layer.second[3])
+        assert operands.factors is not None
+        y += y2 * operands.factors[layer.c_out + 1 :].double().view(-1, 1, 1) if layer.dtype == "int8" else y2
+    return y
+
+
+def rescaled(sums: Tensor, operands: Operands, relu: bool) -> Tensor:
+    """Return unrounded codes [N, K, H, W] of exact sums, in the dtype of `sums`: in float32 as kernels have them."""
+    assert operands.factors is not None
+    factors, channels = operands.factors.to(sums.dtype), sums.shape[1]
+    y = sums * factors[:channels, None, None] + operands.bias.to(sums.dtype)[:, None, None]
+    if operands.residual is not None:
+        y += operands.residual.to(sums.dtype) * factors[channels]
     return y.clamp_(min=0) if relu else y
 
 

@@ -28,7 +28,6 @@ Split depth: each of `split_k` programs writes its sums in float32, and conv_red
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 
 import torch
@@ -37,7 +36,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.codes import rescale, rescaled, to_codes
+from kernels.codes import code_sums, load_multiples, rescale, rescaled, to_codes
 from kernels.conv_reduce import partial_sums, reduce_launch, scratch_bytes
 from kernels.launch import INTERPRETED, Call, Launch, Operands, launch_options
 from kernels.packing import unpack
@@ -51,15 +50,9 @@ __all__ = ["calls", "reference", "scratch_bytes"]
 
 
 def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
-    """Return the layer computed in aten in `dtype` from the rounded operands; the result is not rounded further.
-
-    Of codes the sums are exact and the rest is in `dtype`: in float32 as the kernel computes it.
-    """
+    """Return the layer in aten in `dtype` from the rounded operands, not rounded further; sums of codes are exact."""
     if operands.factors is not None:
-        plain = replace(layer, residual=False, relu=False, reads="", writes="")
-        sums = replace(operands, bias=torch.zeros_like(operands.bias), residual=None, factors=None)
-        exact = reference(plain, sums, torch.float64).to(dtype)
-        return rescaled(exact, operands.factors, operands.bias, operands.residual, layer.relu)
+        return rescaled(code_sums(layer, operands).to(dtype), operands, layer.relu)
     weight, weight2 = unpack(operands.weight, layer)
     a = operands.x.to(dtype)
     if operands.scale is not None and operands.shift is not None:
@@ -178,7 +171,7 @@ def _kernel(
     # Pointers, activations channels-last: x [N, H, W, C], w [K, COLUMNS], bias [K], residual [N, OH, OW, K],
     # x2 [N, H2, W2, C2], scale and shift [C], factors [K + 1], out [N, OH, OW, K], or sums [SPLIT_K, N, OH, OW, K]
     x, w, bias, residual, x2, scale, shift, factors, out,
-    # Sizes: images, the only size that is not constexpr; pixels and channels of x; channels and pixels of out
+    # Sizes: images, the only size not constexpr; pixels and channels of x; channels and pixels of out
     n, H: tl.constexpr, W: tl.constexpr, C: tl.constexpr, K: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr,
     # The window: R x S taps, STRIDE pixels apart, PAD zeros around the image
     R: tl.constexpr, S: tl.constexpr, STRIDE: tl.constexpr, PAD: tl.constexpr,
@@ -210,12 +203,20 @@ def _kernel(
         low = tl.program_id(1) * share
         high = tl.minimum(low + share, FIRST_STEPS + SECOND_STEPS)
         middle = tl.minimum(tl.maximum(low, FIRST_STEPS), high)
+    SCALED: tl.constexpr = C2 > 0 and w.dtype.element_ty == tl.int8  # x2's products have a multiple of x's unit
+    if SCALED:
+        second_low = 0 if SPLIT_K == 1 else tl.maximum(low, FIRST_STEPS) - FIRST_STEPS
+        acc = _accumulate_second(
+            acc, x2, w, rows, all_rows, k, second_low, high - FIRST_STEPS,
+            H2, W2, C2, STRIDE2, K, OH, OW, COLUMNS, FIRST_COLUMNS, BLOCK_N, BLOCK_K, PRECISION, WIDE,
+        )  # fmt: skip
+        acc *= load_multiples(factors, k, K)
     acc = _accumulate_window(
         acc, x, w, scale, shift, rows, all_rows, k, low, middle,
         H, W, C, K, OH, OW, R, S, STRIDE, PAD, COLUMNS, TAP_COLUMNS, FLAT, scale is not None,
         BLOCK_N, BLOCK_K, PRECISION, WIDE, SERIAL,
     )  # fmt: skip
-    if C2 > 0:
+    if C2 > 0 and not SCALED:
         if SPLIT_K > 1:
             middle = tl.maximum(low, FIRST_STEPS)
         acc = _accumulate_second(
@@ -291,7 +292,7 @@ def calls(
     residual = None if split else o.residual
     yield (
         conv_launch(layer, config),
-        [o.x, o.weight, o.bias, residual, o.x2, o.scale, o.shift, None if split else o.factors, target, layer.n],
+        [o.x, o.weight, o.bias, residual, o.x2, o.scale, o.shift, o.factors, target, layer.n],
     )
     if split:
         yield reduce_launch(layer, config), [target, o.bias, o.residual, o.factors, out, out.numel()]

@@ -31,7 +31,7 @@ import triton.language as tl
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from kernels.codes import rescale, to_codes
+from kernels.codes import load_multiples, rescale, to_codes
 from kernels.conv import conv_launch as pointer_launch
 from kernels.conv import reference
 from kernels.conv_reduce import partial_sums, reduce_launch, scratch_bytes
@@ -75,7 +75,7 @@ def _accumulate_window(
 def _kernel(
     # Descriptors, with their boxes: x [N, H, W, C] by [BOX_N, BOX_H, BOX_W, BLOCK_K], at stride 2 as 2x2 blocks
     # (`_input`); w [K, columns] by [BLOCK_N, BLOCK_K]; residual and out [N, OH, OW, K] by [BOX_N, BOX_H, BOX_W,
-    # BLOCK_N]; x2 [N, OH, OW, C2], already strided; and pointers, bias [K], factors [K + 1]
+    # BLOCK_N]; x2 [N, OH, OW, C2], already strided; and pointers, bias [K], factors
     x, w, bias, residual, x2, factors, out,
     # Sizes that are not constexpr: images, pixels of out
     n, out_h, out_w,
@@ -110,11 +110,19 @@ def _kernel(
         high = tl.minimum(low + share, FIRST_STEPS + SECOND_STEPS)
         middle = tl.minimum(tl.maximum(low, FIRST_STEPS), high)
     acc = tl.zeros((BLOCK_M, BLOCK_N), tl.int32 if w.dtype == tl.int8 else tl.float32)
+    SCALED: tl.constexpr = SECOND_STEPS > 0 and w.dtype == tl.int8  # x2's products have multiples of x's unit
+    if SCALED:
+        second_low = 0 if SPLIT_K == 1 else tl.maximum(low, FIRST_STEPS) - FIRST_STEPS
+        for step in range(second_low, high - FIRST_STEPS):
+            a = x2.load([image, top, left, step * BLOCK_K])
+            b = w.load([k, FIRST_COLUMNS + step * BLOCK_K])
+            acc = add_product(acc, a.reshape(BLOCK_M, BLOCK_K), b, PRECISION)
+        acc *= load_multiples(factors, k + tl.arange(0, BLOCK_N), K)
     acc = _accumulate_window(
         acc, x, w, image, top, left, k, low, middle,
         C, S, STRIDE, PAD, TAP_COLUMNS, BLOCK_M, BLOCK_K, PRECISION, SERIAL,
     )  # fmt: skip
-    if SECOND_STEPS > 0:
+    if SECOND_STEPS > 0 and not SCALED:
         if SPLIT_K > 1:
             middle = tl.maximum(low, FIRST_STEPS)
         for step in range(middle - FIRST_STEPS, high - FIRST_STEPS):
@@ -181,7 +189,7 @@ def calls(
     else:
         target = _pixels(out, shape, tile)
     x = _input(o.x, layer, config)
-    yield conv_launch(layer, config), [x, w, o.bias, residual, x2, None if split else o.factors, target, *shape[:3]]
+    yield conv_launch(layer, config), [x, w, o.bias, residual, x2, o.factors, target, *shape[:3]]
     if split:
         yield reduce_launch(layer, config), [parts, o.bias, o.residual, o.factors, out, out.numel()]
 

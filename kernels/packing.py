@@ -29,11 +29,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from kernels.codes import CODES
 from kernels.space.layer import Columns, Layer, packed_columns
 from kernels.tf32 import round_tf32
 
 DTYPES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
+CODES = {"int8": torch.int8, "fp8": torch.float8_e4m3fn}
 TORCH_TYPES = {name: dtype for dtype, name in DTYPES.items()} | {"tf32": torch.float32} | CODES
 
 SecondOperand = tuple[Tensor, Tensor | None]

@@ -99,7 +99,7 @@ def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
         y = F.conv2d(operands.x.to(dtype), weight, operands.bias.to(dtype), layer.stride, layer.padding)
     else:
         sums = F.conv2d(operands.x.double(), weight.double(), None, layer.stride, layer.padding).to(dtype)
-        y = rescaled(sums, operands.factors, operands.bias, None, layer.relu)
+        y = rescaled(sums, operands, layer.relu)
     return F.max_pool2d(F.pad(y.clamp(min=0) if layer.relu else y, (1, 1, 1, 1)), 3, 2)
 
 

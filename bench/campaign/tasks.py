@@ -118,12 +118,15 @@ MORE = Stage(
     "more",
     "The other tables: depths, precisions, energy, and this card's noise.",
     (
+        Task("tune-8-bits", "The fastest right configuration of each layer in 8 bits.",
+             _bench("tune {model} --batch {batches} --precision int8,fp8 --budget {seconds} -o {tuned}"), 150, 40,
+             dry=("--dry", "--image", "32", "--candidates", "1")),
         _sweep("depths", "All five depths.", "depths", 450),
         _sweep("precisions", "Every precision that each variant serves.", "precisions", 450),
         _sweep("energy", "Joules per image.", "energy", 300),
         _sweep("noise", "The same cases over and over: this card's noise.", "noise", 450),
     ),
-)
+)  # fmt: skip
 
 STAGES = {stage.name: stage for stage in (ALIVE, MEASURE, TESTS, MORE)}
 TASKS = {task.name: task for stage in STAGES.values() for task in stage.tasks}

@@ -22,7 +22,7 @@ from bench.cli.console import Force, Quiet, cache_warnings_as_sentences, tell
 from bench.cli.kernels import counts, op, tune
 from bench.cli.kernels import kernels as kernels_command
 from bench.cli.machine import ceilings, constants, env, floors, pieces, selftest
-from bench.cli.measure import ab, campaign, layers, once, run, sensitivity, verify
+from bench.cli.measure import ab, accuracy, campaign, layers, once, run, sensitivity, verify
 from bench.cli.measure import list as list_command
 from bench.cli.results import capacity, compare, formats, history, recommend, report
 from bench.cli.streams import check_output, outlive_readers
@@ -120,6 +120,7 @@ COMMANDS: tuple[tuple[str, dict[str, Callable[..., None]]], ...] = (
         "list": list_command.list_,
         "run": run.run,
         "verify": verify.verify,
+        "accuracy": accuracy.accuracy,
         "once": once.once,
         "layers": layers.layers,
         "sensitivity": sensitivity.sensitivity,

@@ -59,6 +59,9 @@ ExcludeOption = partial(Option, "--exclude", metavar="GLOB", help="Not the cases
 Filter = Annotated[list[str] | None, FilterOption()]
 Exclude = Annotated[list[str] | None, ExcludeOption()]
 Input = Annotated[str, Option("--input", metavar="photos|noise|DIR", help="Pictures that the model is run on.")]
+Data = Annotated[
+    str, Option("--data", metavar="DIR", help="Labelled pictures, a folder a class, to count right answers on.")
+]
 Seed = Annotated[int, Option("--seed", help="Seed of the weights, the pictures and the order of cases.")]
 View = StrEnum("View", {name: name for name in VIEWS})  # type: ignore[misc]
 ViewName = Annotated[

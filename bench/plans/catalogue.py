@@ -21,8 +21,8 @@ WHY_PRECISION = {
     "tf32": "float32 whose products have 10 bits of mantissa, on NVIDIA's tensor cores",
     "fp16": "half the bytes, tensor cores; what GPUs serve",
     "bf16": "half the bytes with float32's range; what newer CPUs serve",
-    "fp8": "a quarter of the bytes",
-    "int8": "a quarter of the bytes, on older cards too",
+    "fp8": "a quarter of the bytes, e4m3, calibrated on pictures; answers differ from float32's",
+    "int8": "a quarter of the bytes, calibrated on pictures; answers differ from float32's; CPUs and older cards too",
 }
 DESIGNS = {
     "v1": "the stride in a block's first 1x1 convolution: the paper, Keras",

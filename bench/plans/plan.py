@@ -40,8 +40,8 @@ from bench.errors import CaseError, PlanError
 from bench.plans.case import MAX, MOST, Case
 from bench.plans.network import checkpoint_from, network_given
 from bench.plans.settings import ONCE as ONCE
+from bench.plans.settings import P99_LIMIT_S, changed_settings
 from bench.plans.settings import Settings as Settings
-from bench.plans.settings import changed_settings
 from bench.plans.words import matches
 from bench.text import did_you_mean
 from kernels.cards.reading import read_text
@@ -96,6 +96,16 @@ class Plan:
 def gate_only(plan: Plan) -> Plan:
     """Return the plan that `bench verify` runs: the same cases with one execution each."""
     return replace(plan, settings=replace(plan.settings, **ONCE), rounds=1, timed=False)  # type: ignore[arg-type]
+
+
+def scored_only(plan: Plan, pictures: int) -> Plan:
+    """Return the plan that `bench accuracy` runs: that of `gate_only`, scored on so many pictures (0: all of a folder).
+
+    It may take an hour a case.
+    """
+    plan = gate_only(plan)
+    limit_s = max(plan.settings.limit_s, P99_LIMIT_S)
+    return replace(plan, settings=replace(plan.settings, score_pictures=pictures, limit_s=limit_s))
 
 
 def plan_names() -> list[str]:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import ArgumentError
 from bench.machine.provenance import unreadable
+from bench.plans.case import Case
 from bench.records.columns import TRANSIENT, row_maker
+from bench.records.quality import CALIBRATION, is_eight_bits
 from bench.records.record import Record, read_each
 from bench.records.same import COMPARE, FREE
 from bench.records.store import FILE
@@ -71,7 +73,8 @@ def differing_fields(
     sides = {"base": base[columns], "head": head[columns]}
     rows = pd.concat(sides, names=["side"]).reset_index("side").drop_duplicates(ignore_index=True)
     both = {"base": base_records, "head": head_records}
-    records = _common_settings({(side, *key): record for side in both for key, record in both[side].items()})
+    free = FREE if any(map(is_eight_bits, map(Case.parse, rows["case"].unique()))) else (*FREE, *CALIBRATION)
+    records = _common_settings({(side, *key): record for side in both for key, record in both[side].items()}, free)
     keys = [(side, *key) for side, key in zip(rows["side"], _row_keys(rows), strict=True)]
     differing = []
     for name, field in FIELDS.items():
@@ -91,10 +94,10 @@ def differing_fields(
     return differing
 
 
-def _common_settings(records: SampleRecords) -> SampleRecords:
-    """Return the records with the settings that all of them have, as older ones lack some, and without FREE ones."""
+def _common_settings(records: SampleRecords, free: Iterable[str]) -> SampleRecords:
+    """Return the records with the settings that all of them have, as older ones lack some, and without `free` ones."""
     names = [set(record.settings) for record in records.values()]
-    common = set.intersection(*names).difference(FREE) if names else set()
+    common = set.intersection(*names).difference(free) if names else set()
     return {
         key: replace(record, settings={name: record.settings[name] for name in common})
         for key, record in records.items()
@@ -110,7 +113,8 @@ def _to_text(value: Any) -> str | None:
     if value is None or unreadable(value):
         return None
     if isinstance(value, dict):
-        return ", ".join(f"{key}={entry}" for key, entry in sorted(value.items())) or "none"
+        texts = {key: str(entry).replace(", ", ",") or "none" for key, entry in value.items()}
+        return ", ".join(f"{key}={text}" for key, text in sorted(texts.items())) or "none"
     return (f"{value:g}" if isinstance(value, float) else str(value)) or None  # of what failed, too early to be known
 
 

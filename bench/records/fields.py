@@ -151,6 +151,7 @@ class Check(TypedDict, total=False):
     unseen_ratio: NotNegative
     float32_multiple: NotNegative
     blind: list[str]
+    rms_relative: NotNegative  # of 8 bits: `rms`, relative to the reference's own
     # of 8 bits: the largest distance of a code from the unrounded value, in steps of the codes, and where; the share of
     # codes in the worst step that are not the nearest
     code_distance: NotNegative

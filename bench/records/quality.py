@@ -19,6 +19,7 @@ from bench.stats import paired_interval, share_interval
 from resnet.calibration import EIGHT_BITS
 
 CALIBRATION = ("calibrate", "calibration_pictures", "keep_wide")  # settings that change the answers of 8 bits
+Right = Literal["top1", "top5", "plain_top1", "plain_top5"]
 _DEFAULTS = Settings()
 # columns of the frame: name -> kind, path, meaning, as in `bench.records.columns.COLUMNS`
 COLUMNS: dict[str, tuple[str, str, str]] = {
@@ -84,8 +85,8 @@ def agreement(score: Score) -> Share | None:
     return _share(score, "agree")
 
 
-def accuracy(score: Score, count: Literal["top1", "top5", "plain_top1"] = "top1") -> Share | None:
-    """Return the share of right answers, of the case or (`plain_top1`) of float32; None without labels."""
+def accuracy(score: Score, count: Right = "top1") -> Share | None:
+    """Return the share of right answers, of the case or (`plain_`) of float32; None without labels."""
     return _share(score, count) if score.get("labelled") else None
 
 
@@ -97,7 +98,7 @@ def loss(score: Score) -> Share | None:
     return Share((lost - gained) / pictures, *paired_interval(lost, gained, pictures), pictures)
 
 
-def _share(score: Score, name: Literal["agree", "top1", "top5", "plain_top1"]) -> Share | None:
+def _share(score: Score, name: Literal["agree", "top1", "top5", "plain_top1", "plain_top5"]) -> Share | None:
     pictures, count = score.get("pictures"), score.get(name)
     if not pictures or count is None or count > pictures:
         return None

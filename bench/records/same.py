@@ -123,8 +123,8 @@ FIELDS = (
     Field("given", "given", Kind.PLAN, ("network.given",), by_key=True, unset="the model's own"),
     Field("settings", "setting", Kind.SETTINGS, ("settings",), by_key=True),
 )
-# settings that change which cases are run, and not how they are measured
-FREE = ("limit_s", "ratio")
+# settings that change which cases are run and on how many pictures they are scored, and not how they are measured
+FREE = ("limit_s", "ratio", "min_agreement", "score_pictures")
 
 
 def _of_kinds(kinds: Iterable[Kind]) -> tuple[Field, ...]:

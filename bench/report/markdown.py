@@ -4,8 +4,9 @@
 ... everything here is rendered from that folder's records by `bench report --splice` ...
 <!-- /bench -->
 
-of MODELS as a table of models by variants; or, where a file that ends in .json is named, from what `bench selftest -o`
-or `bench kernels` wrote there.
+of MODELS as a table of models by variants, of CALIBRATION as one of networks by ways of calibrating, of a folder whose
+name begins with ACCURACY as one of right answers; or, where a file that ends in .json is named, from what `bench
+selftest -o` or `bench kernels` wrote there.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from bench.machine.facts import Environment
 from bench.plans.words import summarize_cases
 from bench.records.record import Record
 from bench.records.store import Store
+from bench.report.accuracy import render_accuracy
 from bench.report.answer import Settle, contests_of, describe_fastest, describe_settling, settled_in_documents
 from bench.report.evidence import describe_reliability
 from bench.report.models import render_models
 from bench.report.rows import group_without_speed, rows_from_records
+from bench.report.sensitivity import calibration_markdown
 from bench.report.views import VIEWS, notes, usual_view
 from bench.static import markdown as kernel_tables
 from bench.text import markdown_cell, markdown_table
@@ -31,6 +34,8 @@ from bench.verdicts.selftest import tables as error_rates
 
 BLOCK = re.compile(r"(<!-- bench: (?P<folder>\S+) -->\n).*?(<!-- /bench -->)", re.S)
 MODELS = Path("results/models")  # where `make models` writes
+CALIBRATION = Path("results/calibration")  # files of `bench sensitivity --methods -o`
+ACCURACY = "accuracy"  # as the folder that `make accuracy` writes
 # documents that may hold blocks
 DOCUMENTS = ("README.md", "results/README.md", "docs/*.md")
 
@@ -101,7 +106,10 @@ def _block(root: Path, match: re.Match[str]) -> str:
     if source.endswith(".json"):
         section = kernel_tables.section if "/kernels/" in source else error_rates.section
         text = section(root, source)
+    elif Path(source) == CALIBRATION:
+        text = calibration_markdown(root / source)
     else:
         records = list(Store(root / source).read())
-        text = render_models(records) if Path(source) == MODELS else render_markdown(records)
+        render = render_accuracy if Path(source).name.startswith(ACCURACY) else render_markdown
+        text = render_models(records) if Path(source) == MODELS else render(records)
     return f"{match[1]}\n{text}\n{match[3]}"

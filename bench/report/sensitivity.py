@@ -17,19 +17,21 @@ from rich.console import Console
 from bench.errors import StoreError
 from bench.files import read_json, reading
 from bench.kinds import SENSITIVITY
+from bench.machine.provenance import short
 from bench.records.quality import Share
 from bench.stats import Ratio, paired_interval, ratio, share_interval
-from bench.text import WORDS, grid, percent_change, percent_interval
+from bench.text import WORDS, grid, markdown_table, percent_change, percent_interval
+from resnet.calibration import METHOD, METHODS
 
 SCHEMA = 1
 FLOAT, WHOLE = "float", "8 bits"  # names of networks, as a child has them
 ALONE, WIDE = "quantized:", "wide:"  # before a layer's
 STANDARD = "minmax"  # the way of calibrating that others are held against
-BAR = 20  # characters of the longest bar
+BAR = 16  # characters of the longest bar
 LAYER_LEGEND = (
-    "RMS%: error of the logits with this layer alone in 8 bits, over the RMS of float32's; agree: answers with "
-    "float32's top class; kept wide: change of the whole network's error where this layer alone is kept out of 8 bits, "
-    f"with its 95% interval; ~: it may be none. {WORDS}"
+    "RMS%: error of the logits with this layer alone in 8 bits, over the RMS of float32's; agree%: answers with "
+    "float32's top class; right%: right answers; kept wide: change of the whole network's error where this layer alone "
+    f"is kept out of 8 bits, with its 95% interval; ~: it may be none. {WORDS}"
 )
 
 JsonObject = dict[str, Any]
@@ -128,30 +130,24 @@ def _error(data: JsonObject, name: str) -> JsonObject:
 
 
 def print_layers(out: Console, data: JsonObject, most: int) -> None:
-    """Print the `most` costly layers with a bar each, the first and the last layer, and what no layer can take off."""
+    """Print the `most` costly layers with a bar each, the first and the last layer, and the whole network."""
     whole, *rows = layer_rows(data)
     labelled = "accuracy" in whole
-    table = grid("#", "layer", "RMS%", "", "agree", *(["right"] if labelled else []), "kept wide %", text={"layer", ""})
-    shown = [row for place, row in enumerate(rows) if place < most or row["layer"] in _ends(data)]
-    for row in shown:
-        bar = "█" * round(BAR * row["rms"] / rows[0]["rms"]) or "▏"
-        right = [f"{row['accuracy']:.1%}"] if labelled else []
-        table.add_row(
-            str(rows.index(row) + 1),
-            row["layer"],
-            f"{100 * row['rms']:.2f}",
-            bar,
-            f"{row['agreement']:.1%}",
-            *right,
-            _kept(row),
-        )
-    right = [f"{whole['accuracy']:.1%}"] if labelled else []
-    table.add_row(
-        "", "all layers", f"{100 * whole['rms']:.2f}", "", f"{whole['agreement']:.1%}", *right, "", style="bold"
-    )
+    titles = ["#", "layer", "RMS%", "", "agree%", *(["right%"] if labelled else []), "kept wide %"]
+    table, longest = grid(*titles, text={"layer", ""}), BAR - 7 * labelled
+    shown = [(place, row) for place, row in enumerate(rows, 1) if place <= most or row["layer"] in _ends(data)]
+    for place, row in shown:
+        bar = "█" * round(longest * row["rms"] / rows[0]["rms"]) if rows[0]["rms"] else ""
+        table.add_row(str(place), row["layer"], *_errors(row, bar), _kept(data, row["layer"]))
+    table.add_row("", "all layers", *_errors(whole, ""), "", style="bold")
     out.print(table)
     if len(shown) < len(rows):
         out.print(f"{len(rows) - len(shown)} layers of less are left out; --csv has them all.", markup=False)
+
+
+def _errors(row: JsonObject, bar: str) -> list[str]:
+    right = [f"{100 * row['accuracy']:.1f}"] if "accuracy" in row else []
+    return [f"{100 * row['rms']:.2f}", bar, f"{100 * row['agreement']:.1f}", *right]
 
 
 def describe_layers(data: JsonObject) -> list[str]:
@@ -173,35 +169,20 @@ def describe_layers(data: JsonObject) -> list[str]:
 
 def print_methods(out: Console, data: JsonObject) -> None:
     """Print the ways of calibrating side by side."""
-    titles, rows = _method_table(data)
-    table = grid(*titles, text=1)
-    for row in rows:
-        table.add_row(*row)
+    table = grid("calibrate", "RMS%", f"% of {STANDARD}'s", "agree %", "more of it", text=1)
+    for row in method_rows(data):
+        method, against = row["method"], ["-", "-"]
+        if method != STANDARD:
+            more = share_difference(data, method, STANDARD)
+            against = [_change(rms_ratio(data, method, STANDARD)), more.percent()]
+        table.add_row(method, f"{100 * row['rms']:.2f}", against[0], share(data, method).percent(), against[1])
     out.print(table)
 
 
-def _method_table(data: JsonObject) -> tuple[list[str], list[list[str]]]:
-    rows = []
-    for row in method_rows(data):
-        against = ["-", "-"]
-        if "rms_ratio" in row:
-            low, high = row["rms_ratio_low"], row["rms_ratio_high"]
-            interval = f" ({percent_interval(low, high)})" if low is not None else ""
-            more = Share(row["agreement_gained"], row["gained_low"], row["gained_high"], 0)
-            against = [f"{percent_change(row['rms_ratio'])}{interval}", more.percent()]
-        agree = Share(row["agreement"], row["agreement_low"], row["agreement_high"], 0)
-        rows.append([row["method"], f"{100 * row['rms']:.2f}", against[0], agree.percent(), against[1]])
-    return ["calibrate", "RMS%", f"% of {STANDARD}'s", "agree %", "more of it"], rows
-
-
-def _kept(row: JsonObject) -> str:
-    if "wide_ratio" not in row:
-        return "-"
-    low, high = row["wide_ratio_low"], row["wide_ratio_high"]
-    if low is None:
-        return percent_change(row["wide_ratio"])
-    unsure = "~" if low <= 1 <= high else ""
-    return f"{unsure}{percent_change(row['wide_ratio'])} ({percent_interval(low, high)})"
+def _kept(data: JsonObject, layer: str) -> str:
+    found = rms_ratio(data, WIDE + layer, WHOLE)
+    unsure = found and found.low is not None and found.high is not None and found.low <= 1 <= found.high
+    return ("~" if unsure else "") + _change(found)
 
 
 def _ends(data: JsonObject) -> tuple[str, str]:
@@ -215,3 +196,56 @@ def read_sensitivity(path: Path) -> JsonObject:
     if data["schema"] != SCHEMA or "effects" not in data:
         raise StoreError(f"{path} is not what this version's bench sensitivity -o writes: make it anew")
     return data
+
+
+def calibration_markdown(folder: Path) -> str:
+    """Return the ways of calibrating as Markdown: a row for each network of a folder's files, and for each format.
+
+    The row of a format is the mean over its networks, whose interval is of networks. Raises StoreError.
+    """
+    by_formats: dict[str, list[JsonObject]] = {}
+    for path in sorted(folder.glob("*.json"), key=_depth):
+        data = read_sensitivity(path)
+        by_formats.setdefault(data["formats"], []).append(data)
+    if not by_formats:
+        return "Not measured yet: `bench sensitivity resnet18 --methods -o FILE` does.\n"
+    methods = [method for method in METHODS if method != STANDARD]
+    titles = ["activations", "model", f"{STANDARD} RMS %", *(f"{method}, %" for method in methods)]
+    titles += ["agree %", f"with {METHOD}"]
+    rows = []
+    for formats, networks in by_formats.items():
+        ratios: dict[str, list[tuple[float, float]]] = {method: [] for method in methods}
+        for data in networks:
+            cells = []
+            for method in methods:
+                ratios[method].append((rms(data, method)[0], rms(data, STANDARD)[0]))
+                cells.append(_change(rms_ratio(data, method, STANDARD)))
+            agree = [share(data, method).percent() for method in (STANDARD, METHOD)]
+            rows.append([formats, data["model"], f"{100 * rms(data, STANDARD)[0]:.1f}", *cells, *agree])
+        means = [_change(ratio(ratios[method])) for method in methods]
+        rows.append([formats, f"all {len(networks)}", "", *means, "", ""])
+    data = next(iter(by_formats.values()))[0]
+    return "\n".join([*markdown_table(titles, rows, text=2), "", _provenance(data)]) + "\n"
+
+
+def _depth(path: Path) -> tuple[int, str]:
+    digits = "".join(filter(str.isdigit, path.stem.partition("-")[0]))
+    return int(digits or 0), path.name
+
+
+def _change(found: Ratio | None) -> str:
+    if found is None:
+        return "-"
+    if found.low is None or found.high is None:
+        return percent_change(found.value)
+    return f"{percent_change(found.value)} ({percent_interval(found.low, found.high)})"
+
+
+def _provenance(data: JsonObject) -> str:
+    environment = data["environment"]
+    packages, cpu = environment.get("packages", {}), environment.get("cpu", {})
+    return (
+        f"{data['pictures']} pictures of {data['image']} pixels ({data['input'].get('source')}) judged, "
+        f"{data['calibration_pictures']} others calibrated; {data['date'][:10]}, torch {packages.get('torch')}, "
+        f"{cpu.get('name')}, commit {short(environment.get('git'))}."
+    )

@@ -11,6 +11,7 @@ from rich.markup import escape
 from bench import text
 from bench.plans.words import summarize_cases, variant_cell
 from bench.records.record import Record
+from bench.report.accuracy import TITLES, WORDS, accuracy_cells, accuracy_groups, legend
 from bench.report.answer import Settle, contests_of, describe_fastest, describe_settling
 from bench.report.cells import MIB
 from bench.report.evidence import describe_reliability, describe_unseen
@@ -61,6 +62,21 @@ def print_report(out: Console, records: list[Record], folder: Path | None, settl
     _print_without_speed(out, records)
     if folder:
         out.print(f"Records: {folder}", markup=False, soft_wrap=True)
+
+
+def print_accuracy(out: Console, records: list[Record], share: float) -> None:
+    """Print the right answers of each case beside float32's, a table a model, and what has no score."""
+    groups = accuracy_groups(records)
+    for heading, group in groups.items():
+        grid = text.grid(*TITLES, text=WORDS)
+        for record in group:
+            grid.add_row(*accuracy_cells(record, share))
+        out.print(f"{heading}.", style="bold", markup=False)
+        out.print(grid)
+        out.print()
+    if groups:
+        out.print(legend(share), style="dim", markup=False)
+    _print_without_speed(out, records)
 
 
 def _print_largest(out: Console, records: list[Record]) -> None:

@@ -28,6 +28,7 @@ from resnet.floors import Ceilings, part_floors
 from resnet.names import Build, is_outside
 
 SCHEMA = 1
+USUAL = Settings()
 MIN_KERNEL_SHARE = 0.05  # kernels with less of a row's time are left out: allocations, views
 
 JsonObject = dict[str, Any]
@@ -42,17 +43,17 @@ def measure_layers(
     trace: Path | None = None,
     stage: Callable[[str], None] = lambda name: None,
     build: Build = MODELS_OWN,
-    threads: int = 0,
+    settings: Settings = USUAL,
 ) -> JsonObject:
     """Time the layers of `case` on this machine, which `facts` describe, and return them as docs/FORMAT.md has them.
 
     `source` names the input images, `trace` is where a Chrome trace is written, `stage` receives the child's stages,
-    `threads` are the CPU's, 0 for as many as the libraries choose.
+    `settings` has the CPU's threads, and how 8 bits are calibrated.
     Raises CaseError for a case that is a search for a batch, WorkError for one that failed.
     """
     if case.largest:
         raise CaseError(f"bench layers times one batch: {case.name} is a search for one; write b32, say, for bmax")
-    where, settings = device(facts), Settings(threads=threads)
+    where = device(facts)
     stage("reference")
     reference = request(reference_job([case], settings, where, seed, source, build), REFERENCE_LIMIT_S, by=ask)
     if reference.status != "ok":

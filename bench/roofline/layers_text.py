@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.commands import command_line
+from bench.roofline.eight_bits import describe_eight_bits
 from bench.roofline.layers import JsonObject, layer_name
 from bench.text import WORDS, grid
 
@@ -98,6 +99,8 @@ def print_layer_comparison(out: Console, timed: JsonObject) -> None:
             text = f"{case['case']}: {case['note']}, so that only the whole is compared."
             out.print(text, style="yellow", markup=False)
         out.print(f"{case['case']}: {_error(case)}", markup=False)
+    if sentence := describe_eight_bits(timed):
+        out.print(sentence, style="bold", markup=False)
     out.print(COMPARISON_LEGEND, style="dim", markup=False)
 
 

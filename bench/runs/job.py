@@ -19,8 +19,7 @@ REFERENCE_LIMIT_S = 3600.0
 # The number of different pictures that fill the batches of a search for the largest one. It is prime, so that an index
 # that wraps at a power of two meets another picture.
 PICTURES = 7
-OWN = Build()
-MODELS_OWN = OWN
+MODELS_OWN = Build()
 
 
 class Ended(TypedDict, total=False):
@@ -82,9 +81,9 @@ class RunJob(Job[A]):
 
 @dataclass(frozen=True)
 class CaseJob(RunJob[CaseAnswer], name="case"):
-    """Measure the case. In turns, it pauses where throughput is due, and takes windows as it is told (`Command`).
+    """Measure the case, and score it on the labelled pictures in `data`, a folder, if there is one.
 
-    `data` is a folder of pictures with labels, on which it is scored.
+    In turns, it pauses where throughput is due, and takes windows as it is told (`Command`).
     """
 
     in_turns: bool = False
@@ -156,7 +155,7 @@ class ReferenceAnswer(Ended):
 class ReferenceJob(Job[ReferenceAnswer], name="reference"):
     """Compute the reference logits of a model for the first `count` pictures, in each precision.
 
-    And float32's for the `scored` pictures of a score, or with `data` for so many of that folder's, 0 for all.
+    And float32's for the `scored` pictures of a score; of a folder `data`, 0 means all.
     """
 
     model_name: str
@@ -172,15 +171,14 @@ class ReferenceJob(Job[ReferenceAnswer], name="reference"):
 
 
 def reference_job(
-    cases: Iterable[Case], settings: Settings, device: str, seed: int, source: str, build: Build = OWN, data: str = ""
+    cases: Iterable[Case], settings: Settings, device: str, seed: int, source: str, build: Build = MODELS_OWN
 ) -> ReferenceJob:
-    """Return the job for the references of `cases`, of one model and image size: their largest batch, every precision."""
+    """Return the job for the references of `cases`, of one model and image: their largest batch, all precisions."""
     cases = list(cases)
-    # a batch for each buffer in rotation, and an unseen one
-    count = max(PICTURES if case.largest else (settings.buffers + 1) * case.batch for case in cases)
-    precisions = sorted({case.precision for case in cases})
-    scored = settings.score_pictures if data else max(scored_pictures(case, settings) for case in cases)
-    return ReferenceJob(cases[0].model, cases[0].image, count, precisions, device, seed, source, build, scored, data)
+    count = max(PICTURES if case.largest else (settings.buffers + 1) * case.batch for case in cases)  # one is unseen
+    precisions, scored = sorted({case.precision for case in cases}), max(scored_pictures(c, settings) for c in cases)
+    named = (cases[0].model, cases[0].image, count, precisions)
+    return ReferenceJob(*named, device, seed, source, build, scored)
 
 
 class LoadAnswer(Ended):

@@ -15,12 +15,14 @@ from bench.paths import new_run_folder
 from bench.plans.axes import split_words
 from bench.plans.choose import Selection, check_input, check_plan, choose
 from bench.plans.plan import Plan
+from bench.plans.scored import check_data
 from bench.plans.settings import PLAIN, settings_from
 from bench.plans.words import as_list
 from bench.records.baseline import baseline_of
 from bench.records.frame import load
 from bench.records.store import Store
 from bench.runs.sweep import Sweep
+from resnet.data.digits import FORMS
 from resnet.names import Build
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ Values = str | int | Iterable[str | int]  # of an axis
 # Cases at once where the gate alone runs. A CPU's kernels use all cores already; a GPU's process is mostly imports, on
 # one core, and the gate's batches are small.
 AT_ONCE = {"cpu": 1, "cuda": 4}
+DATA_LIMIT_S = 24 * 3600.0  # of a case that is scored on a folder, which may have 50,000 pictures
 # more rounds hardly help, as the interval narrows with their square root
 ROUNDS_LIMIT = 20
 
@@ -69,7 +72,8 @@ def recorded_sweep(folder: Path) -> tuple[Plan, int, str]:
         settings=settings_from(last.settings),
         build=Build("", given.get("num_classes", 0), given.get("in_channels", 0)),
     )
-    source = next((kind for record in records if (kind := record.input.get("source"))), "photos")
+    kinds = (kind for record in records if (kind := record.input.get("source")) not in (None, *FORMS))
+    source = next(kinds, "photos") or "photos"  # in place of which networks of digits read these
     return plan, last.seed, source
 
 
@@ -84,19 +88,26 @@ def sweep_of(
     jobs: int | None = None,
     source: str = "photos",
     seed: int = 0,
+    data: str = "",
 ) -> Sweep:
     """Return the sweep of a plan into a folder, one fresh process per case and round; it writes nothing until it runs.
 
-    `source` is photos, noise or a folder of pictures. `jobs` cases run at once where the plan is not timed; by default
-    AT_ONCE for this machine's device. Raises BenchError where this machine can run no case of the plan, PlanError for
-    an invalid source.
+    `source` is photos, noise or a folder of pictures; `data` a folder of labelled ones to score cases on. `jobs` cases
+    run at once where the plan is not timed; by default AT_ONCE for this machine's device. Raises BenchError where this
+    machine can run no case of the plan, PlanError for an invalid source or folder.
     """
     facts = environments.environment()
     check_plan(plan, facts)
     check_input(source)
+    if data:
+        check_data(data, plan.build.num_classes)
+        data = str(Path(data).expanduser().absolute())
+        plan = replace(plan, settings=replace(plan.settings, limit_s=max(plan.settings.limit_s, DATA_LIMIT_S)))
     at_once = 1 if plan.timed else jobs or AT_ONCE[environments.device(facts)]
     budget_s = budget_s or float("inf")
-    return Sweep(plan, Store(folder), facts, seed, source, resume, retry, cold, budget_s=budget_s, jobs=at_once)
+    return Sweep(
+        plan, Store(folder), facts, seed, source, resume, retry, cold, budget_s=budget_s, jobs=at_once, data=data
+    )
 
 
 def run(
@@ -119,6 +130,7 @@ def run(
     resume: bool = False,
     source: str = "photos",
     seed: int = 0,
+    data: str | Path = "",
     **settings: float | str,
 ) -> DataFrame:
     """Run cases and load their records: a row per case and round, as `bench.load` returns them; failures are rows too.
@@ -128,7 +140,8 @@ def run(
     as on the command line: `bench.run(model="resnet18", variant=["eager", "compile"], batch=[1, 8])`. `cases` and
     `exclude` are globs of whole segments that narrow the cases. `weights`, `num_classes` and `in_channels` are what
     models are built with; `device` is cpu, cuda or cuda:1; `settings` are samples, warmup, min_time, threads, p99, or
-    of 8 bits calibrate, calibration_pictures, keep_wide, min_agreement.
+    of 8 bits calibrate, calibration_pictures, keep_wide, min_agreement, and score_pictures. `data` is a folder of
+    labelled pictures, on which cases are scored.
 
     `output` is the folder of the records, a new one under results/local where none is given (`frame.attrs["folder"]`
     says which); `rounds` are passes over the cases. With `resume` only what is missing in `output` runs. Raises as
@@ -158,7 +171,7 @@ def run(
     with device_visible(device):
         chosen = with_rounds(choose(selection), rounds)
         folder = Path(output) if output is not None else new_run_folder(chosen.name)
-        for _ in sweep_of(chosen, folder, resume=resume, source=source, seed=seed).run():
+        for _ in sweep_of(chosen, folder, resume=resume, source=source, seed=seed, data=str(data)).run():
             pass
     frame = load(folder)
     frame.attrs["folder"] = str(folder)

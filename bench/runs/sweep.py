@@ -61,6 +61,7 @@ class Sweep:
     events: Events = field(default_factory=Events)
     ask: Ask = process.ask
     jobs: int = 1  # processes at once, for what is not timed
+    data: str = ""  # a folder of labelled pictures, on which cases are scored
     left_out: list[Case] = field(default_factory=list)  # as they would exceed the budget
 
     def __post_init__(self) -> None:
@@ -75,10 +76,7 @@ class Sweep:
                 yield from self._at_once(chain.from_iterable(groups))
                 return
             for group in groups:
-                if len(group) > 1:
-                    yield from self._run_group(group)
-                else:
-                    yield group[0].run()
+                yield from self._run_group(group) if len(group) > 1 else [group[0].run()]
 
     def _at_once(self, turns: Iterator[Turn]) -> Iterator[Record]:
         """Run up to `jobs` turns at a time, each in a thread; their processes end when this does."""
@@ -260,7 +258,7 @@ class Sweep:
 
     def _job(self, case: Case, paths: dict[str, str]) -> CaseJob:
         settings, build = self.plan.settings, self.plan.build
-        return CaseJob(case, settings, device(self.env), self.seed, self.source, paths, build=build)
+        return CaseJob(case, settings, device(self.env), self.seed, self.source, paths, build=build, data=self.data)
 
     def _caches(self) -> AbstractContextManager[Path | str]:
         """Return the context of a process's compile caches: of a cold one an empty folder, else the usual ones."""
@@ -268,8 +266,10 @@ class Sweep:
 
     def _make_references(self, cases: list[Case]) -> process.Answer[ReferenceAnswer]:
         self.events.starts(f"references for {cases[0].model} at {cases[0].image}")
-        job = reference_job(cases, self.plan.settings, device(self.env), self.seed, self.source, self.plan.build)
-        return request(job, REFERENCE_LIMIT_S, self.events.stage, self._ask_stoppable())
+        settings = self.plan.settings
+        job = reference_job(cases, settings, device(self.env), self.seed, self.source, self.plan.build)
+        job = replace(job, data=self.data, scored=settings.score_pictures) if self.data else job
+        return request(job, max(REFERENCE_LIMIT_S, settings.limit_s), self.events.stage, self._ask_stoppable())
 
     def _ask_stoppable(self) -> Ask:
         """Return `ask`, which in a sweep with threads also ends its process when `_stop` is set."""

@@ -26,11 +26,20 @@ EVERYTHING = (
     *((network, 32, "fp16") for network in ("resnet18v2", "resnet50v2")),
     *(("resnet50", 32, precision) for precision in ("bf16", "tf32", "fp32")),
 )
+INT8 = (("resnet50", 32, "int8"), ("resnet18", 32, "int8"))
+FP8 = (("resnet50", 32, "fp8"), ("resnet18", 32, "fp8"))
+ONE_PICTURE = (("resnet50", 1, "int8"), ("resnet50", 1, "fp8"))
 
 # The points to compile: (network, batch, precision) by architecture. A kernel costs 0.7 s of a core (Zen 5,
 # 2026-11-23), so the least informative are left out: sm_89 and sm_120 have sm_80's tensor cores and copies, and less
 # shared memory.
-POINTS = {80: EVERYTHING, 89: MAIN, 90: EVERYTHING, 100: EVERYTHING, 120: MAIN}
+POINTS = {
+    80: (*EVERYTHING, *INT8),  # which has no fp8
+    89: (*MAIN, INT8[0], FP8[0]),
+    90: (*EVERYTHING, *INT8, *FP8, *ONE_PICTURE),
+    100: (*EVERYTHING, *INT8, *FP8),
+    120: (*MAIN, INT8[0], FP8[0]),
+}
 
 
 # The facts that a record of schema 1 lacks, as not seen.

@@ -103,7 +103,9 @@ def predictions_markdown(prediction: Prediction, measured: Table) -> str:
     lines = markdown_table(titles, _groups(by_batch, batches))
     provenance = prediction["made"]
     constants = f" Then {provenance['constants']}." if "constants" in provenance else ""
-    lines += ["", *(_goal(batch, by_batch[batch]) + "  " for batch in batches if batch in GOALS)]
+    goals = GOALS if prediction["precision"] == predictions.PRECISION else {}
+    if goals:
+        lines += ["", *(_goal(batch, by_batch[batch]) + "  " for batch in batches if batch in goals)]
     lines += [
         "",
         f"{prediction['model']}, {prediction['precision']}, {prediction['gpu']}: microseconds in a CUDA graph as the"

@@ -105,25 +105,28 @@ def _layers(network: Network, gpu: Gpu) -> list[PredictedLayer]:
     return layers
 
 
-def write_prediction(path: Path, gpu: Gpu) -> Prediction:
-    """Write the prediction of the documents for a GPU; a child reads the networks.
+def write_prediction(path: Path, gpu: Gpu, precision: str = PRECISION) -> Prediction:
+    """Write the prediction of the documents for a GPU and a precision; a child reads the networks.
 
     Raises ConstantsError where measured constants cannot be read, WorkError where the child fails, and StoreError.
     """
     constants = install_measured(gpu.name)
-    networks = read_networks([MODEL], BATCHES, [PRECISION], what="the network").networks
-    command = f"bench kernels --predict {path}" + (f" --gpu '{gpu.name}'" if gpu != GPU else "")
+    networks = read_networks([MODEL], BATCHES, [precision], what="the network").networks
+    command = f"bench kernels --predict {path}" + (f" --precision {precision}" if precision != PRECISION else "")
+    command += f" --gpu '{gpu.name}'" if gpu != GPU else ""
     provenance: Provenance = {"command": command, "date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": this_commit()}
-    return save_prediction(path, networks, provenance | {"constants": constants}, gpu)
+    return save_prediction(path, networks, provenance | {"constants": constants}, gpu, precision)
 
 
-def save_prediction(path: Path, networks: Iterable[Network], provenance: Provenance, gpu: Gpu = GPU) -> Prediction:
+def save_prediction(
+    path: Path, networks: Iterable[Network], provenance: Provenance, gpu: Gpu = GPU, precision: str = PRECISION
+) -> Prediction:
     """Write a prediction to a file. Raises StoreError where it cannot."""
     prediction: Prediction = {
         "schema": SCHEMA,
         "gpu": gpu.name,
         "model": MODEL,
-        "precision": PRECISION,
+        "precision": precision,
         "made": provenance,
         "networks": predict_networks(networks, gpu),
     }

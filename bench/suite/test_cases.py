@@ -13,7 +13,7 @@ from bench.machine.facts import Environment
 from bench.plans.case import Case
 from bench.plans.plan import Plan
 from bench.suite.timed import time_case
-from bench.worker.gate import Wrong
+from bench.worker.failure import Wrong
 
 
 def test_case(case: str, benchmark: Any, plan: Plan, env: Environment, pytestconfig: pytest.Config) -> None:

@@ -24,12 +24,11 @@ from bench.records.record import SCHEMA
 from bench.runs.job import REFERENCE_LIMIT_S, CaseJob, reference_job
 from bench.runs.process import request
 from bench.worker.case import measure_case
-from bench.worker.gate import Wrong
+from bench.worker.failure import Wrong
 from bench.worker.measure.clock import Clock
 from bench.worker.measure.measured import Measured
 from bench.worker.measure.windows import Forward, measure_windows
-from bench.worker.runtime import settle_folders
-from bench.worker.threads import use_threads
+from bench.worker.runtime import settle_folders, use_threads
 
 Benchmark = Callable[[Callable[[], int]], object]  # times a call of a function, as the fixture `benchmark` does
 FIELDS = (

@@ -21,8 +21,7 @@ from bench.runs import job as jobs
 from bench.runs import kernel_jobs
 from bench.runs.wire import Command, Job, Json, Pause, Paused, parse_message
 from bench.worker.failure import describe_failure
-from bench.worker.runtime import settle_folders
-from bench.worker.threads import use_threads
+from bench.worker.runtime import settle_folders, use_threads
 from resnet import cache
 from resnet.code import OURS
 
@@ -47,7 +46,7 @@ ROWS = (
     Row(jobs.CaseJob, "bench.worker.case:measure_case"),
     Row(jobs.FitJob, "bench.worker.fits:probe_batch"),
     Row(jobs.ReferenceJob, "bench.worker.reference:write_references", "reference"),
-    Row(jobs.NetworkJob, "bench.worker.counting:count_network", "count"),
+    Row(jobs.NetworkJob, "bench.worker.models:count_network", "count"),
     Row(jobs.NullJob, "bench.worker.measure.overhead:measure_overhead", "null"),
     Row(jobs.CeilingsJob, "bench.worker.ceilings:measure_ceilings"),
     Row(jobs.LayersJob, "bench.worker.layers.times:time_layers"),

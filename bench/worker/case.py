@@ -36,19 +36,21 @@ def measure_case(
     """
     if job.caches:
         os.environ |= fresh_caches(job.caches)  # before the imports, which read some of them
+    from bench.worker.failure import Wrong
     from bench.worker.gate import poison
     from bench.worker.measure.clock import on_device
     from bench.worker.prepare import first_call, job_material, read_job_truth
+    from bench.worker.score import score_case
 
     cold: dict[str, Any] = {"import_s": time.perf_counter() - STARTED}
     with Watch() as watch, on_device(job.device) as clock:
         notify("build")
         start = time.perf_counter()
         material = job_material(job)
-        fresh = material.batches.pop().clone()
         cold["build_s"] = time.perf_counter() - start
+        truth = read_job_truth(job, material.batches)
+        fresh = material.batches.pop().clone()
         provenance = material.provenance()
-        truth = read_job_truth(job)
 
         notify("prepare")
         start = time.perf_counter()
@@ -58,6 +60,8 @@ def measure_case(
         start = time.perf_counter()
         inputs = [runner.place(batch) for batch in material.batches]
         cold["place_s"] = time.perf_counter() - start
+        ends = material.built.channels, material.built.classes
+        quantized = truth.admit(runner, material.built.module)
         material.release()
         first, cold["first_call_s"] = first_call(runner, inputs, clock)
         cold["caches"] = "fresh" if job.caches else cache_state(runner.details)
@@ -66,9 +70,18 @@ def measure_case(
             **provenance,
             "cold": cold,
             "details": runner.details,
+            "quantized": quantized,
             "runtime": describe_runtime(job.device),
         }
-        return {**answer, **_measure(job, runner, inputs, fresh, truth, clock, watch, notify, measure, pause)}
+        answer |= _measure(job, runner, inputs, fresh, truth, clock, watch, notify, measure, pause)
+        if answer["status"] != "ok":
+            return answer
+        notify("score")
+        try:
+            scored = score_case(job, runner, inputs[0], ends, clock)
+        except Wrong as wrong:
+            scored = {"status": "wrong", "reason": f"{wrong}"}
+        return {**provenance, **scored} if "status" in scored else {**answer, **scored}
 
 
 def _measure(
@@ -84,7 +97,8 @@ def _measure(
     pause: Pause | None,
 ) -> CaseAnswer:
     """Check, time and check a runner whose inputs are placed; `fresh` is a batch that it has not seen."""
-    from bench.worker.gate import Wrong, check, judge, overwrite, unseen_ratio
+    from bench.worker.failure import Wrong
+    from bench.worker.gate import check, judge, overwrite, unseen_ratio
     from bench.worker.measure import measure as loop
     from bench.worker.measure import memory
     from bench.worker.measure.energy import measure_energy

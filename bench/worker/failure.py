@@ -36,10 +36,16 @@ class CannotJudge(ValueError):
     """The gate cannot judge any answer of a case; the message is a sentence that says why."""
 
 
+class Wrong(Exception):
+    """A wrong answer, which the gate refuses; the message says what is wrong with it."""
+
+
 def describe_failure(error: Exception) -> Ended:
     """Return a record's status and reason for an exception, with the line of code from outside that raised it."""
     if isinstance(error, Unserved):
         return {"status": "skipped", "reason": str(error)}
+    if isinstance(error, Wrong):
+        return {"status": "wrong", "reason": str(error)}
     status = "memory" if _is_for_want_of_memory(error) else "error"
     if isinstance(error, CodeError | CannotJudge | CacheError):
         return {"status": status, "reason": str(error)}

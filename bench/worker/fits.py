@@ -11,7 +11,9 @@ import ctypes
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,11 +21,16 @@ from torch import Tensor
 
 from bench.machine.limits import free_memory
 from bench.runs.job import PICTURES, CaseAnswer, FitJob, Notify
-from bench.worker.gate import Wrong, judge, poison
+from bench.runs.wire import Json
+from bench.worker.failure import Wrong
+from bench.worker.gate import check, judge, poison
 from bench.worker.measure import memory
 from bench.worker.measure.clock import on_device
 from bench.worker.prepare import build_material, read_truth
 from bench.worker.runtime import describe_runtime
+from bench.worker.truth import CODES_APART, QuantizedTruth, Truth
+from resnet.calibration import EIGHT_BITS
+from resnet.quant.check import one_code
 from resnet.runner import Runner
 
 # of the free host memory, where no limit is set: the rest is for other processes
@@ -72,15 +79,46 @@ def probe_batch(job: FitJob, notify: Notify) -> CaseAnswer:
         "memory": bytes_used,
     }
     notify("gate")
-    # for every row
-    truth = read_truth(case, job.reference, np.arange(case.batch) % PICTURES)
-    gate = {}
+    rows = np.arange(case.batch) % PICTURES  # for every row
+    truth: Truth
+    codes: dict[str, Any] = {}
+    gate: dict[str, Any] = {}
+    try:
+        if case.precision in EIGHT_BITS:
+            runner.details.pop("quantized", None)
+            del runner, x
+            truth, answer["quantized"], codes = _check_few(job, rows)
+        else:
+            truth = read_truth(case, job.reference, rows, [])
+    except Wrong as wrong:
+        return {**answer, "status": "wrong", "reason": str(wrong)}
     for run_number, logits in zip(("first", "second"), answers, strict=True):
         try:
-            gate[run_number] = judge([(0, logits)], truth)
+            gate[run_number] = judge([(0, logits)], truth) | codes
         except Wrong as wrong:
             return {**answer, "status": "wrong", "reason": f"{run_number} run: {wrong}"}
     return {**answer, "status": "ok", "gate": gate}
+
+
+def _check_few(job: FitJob, rows: np.ndarray) -> tuple[QuantizedTruth, Json, Json]:
+    """Judge the codes of a case in 8 bits on a batch of the few pictures alone, as those of a large one need memory.
+
+    Return a truth of `rows` that repeats its answers, what the record has of the 8 bits, and of the codes. Raises
+    Wrong.
+    """
+    few = replace(job, case=replace(job.case, batch=PICTURES))
+    material = build_material(few, PICTURES, PICTURES)
+    (pictures,) = material.batches
+    truth = read_truth(few.case, job.reference, slice(PICTURES), material.batches, job.settings.min_agreement)
+    assert isinstance(truth, QuantizedTruth)
+    with on_device(job.device) as clock:
+        runner: Any = material.prepare()
+        quantized = truth.admit(runner, material.built.module)
+        gate = check(runner, [runner.place(pictures.to(job.device))], [0], truth, clock)
+        apart = CODES_APART * one_code(runner.steps, pictures)
+    first = {0: truth.first[0][rows]}
+    codes = {name: value for name, value in gate.items() if name.startswith("code_")}
+    return replace(truth, batch=len(rows), exact=truth.exact[rows], first=first, apart=apart), quantized, codes
 
 
 def place_repeated(runner: Runner, pictures: Tensor, batch: int) -> Tensor:

@@ -1,17 +1,20 @@
-"""The model of a case, and pictures that it takes, as every job has them."""
+"""The model of a case, pictures that it takes, and the work in it, as every job has them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 import resnet
 from bench.plans.network import network_given
+from bench.runs.job import Ended, NetworkAnswer, NetworkJob, Notify
 from resnet.inputs import Source, as_channels, pictures
 from resnet.model import ResNet
 from resnet.names import Build
+from resnet.outside.build import bare_outside
+from resnet.outside.counting import CountError, count_module
 from resnet.outside.wrapper import OutsideModel
 
 
@@ -26,6 +29,11 @@ class Built:
     def channels(self) -> int:
         """The channels of the pictures that it takes."""
         return self.module.conv1.in_channels if isinstance(self.module, ResNet) else self.module.channels
+
+    @property
+    def classes(self) -> int:
+        """Its logits for a picture."""
+        return self.module.fc.out_features if isinstance(self.module, ResNet) else self.module.classes
 
     def facts(self) -> dict[str, Any]:
         """Return a record's `network`. It reads the checkpoint for its digest, which is no part of a cold start."""
@@ -71,3 +79,25 @@ def _described(module: ResNet | OutsideModel, given: str) -> dict[str, Any]:
 def draw(count: int, image: int, channels: int, seed: int, source: Source, first: int = 0) -> Tensor:
     """Return pictures `first` and on of a seed, for a model: float32 [count, channels, image, image] on the CPU."""
     return as_channels(pictures(count, image, seed=seed, source=source, first=first), channels)
+
+
+def count_work(model: nn.Module, image: int) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Return the facts of one picture of `image` pixels, and the kernels that each module's time counts to, by name.
+
+    There are none of this project's networks, which have `resnet.cost`.
+    """
+    if not isinstance(model, OutsideModel):
+        return {}, {}
+    try:
+        counted = count_module(model, (1, model.channels, image, image))
+    except CountError as error:
+        return {"uncounted": str(error)}, {}
+    return {"flops": counted.flops, "groups": counted.rows}, counted.kernels.modules
+
+
+def count_network(job: NetworkJob, notify: Notify) -> NetworkAnswer | Ended:
+    """Build the model and count it. Raises ModelError for one that cannot be built."""
+    classes, channels = job.build.num_classes or None, job.build.in_channels or None
+    model = bare_outside(job.model_name, image=job.image, num_classes=classes, in_channels=channels)
+    facts = {"origin": model.origin, "num_classes": model.classes, "in_channels": model.channels}
+    return {"status": "ok", "network": facts | count_work(model, job.image)[0]}

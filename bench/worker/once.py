@@ -13,8 +13,7 @@ from bench.plans.case import Case
 from bench.plans.plan import ONCE, Settings
 from bench.runs.job import MODELS_OWN, REFERENCE_LIMIT_S, CaseAnswer, CaseJob, reference_job
 from bench.runs.process import request
-from bench.worker.runtime import settle_folders
-from bench.worker.threads import use_threads
+from bench.worker.runtime import settle_folders, use_threads
 from resnet.names import Build
 
 

@@ -20,11 +20,10 @@ import resnet
 from bench.plans.case import Case
 from bench.plans.settings import Settings
 from bench.runs.job import CaseAnswer, LoadJob, RunJob
-from bench.worker.counting import count_work
 from bench.worker.measure.clock import Clock
-from bench.worker.models import Built, build_model, draw
+from bench.worker.models import Built, build_model, count_work, draw
 from bench.worker.reference import EXACT
-from bench.worker.truth import FLOAT32, LAYERS, Truth, make_truth
+from bench.worker.truth import FLOAT32, LAYERS, Truth, make_quantized_truth, make_truth
 from resnet.calibration import EIGHT_BITS, FIRST_PICTURE, Calibration, parse_wide
 from resnet.code import CodeError
 from resnet.inputs import Source, source_for
@@ -100,23 +99,33 @@ def first_call(runner: Runner, inputs: Sequence[Tensor], clock: Clock) -> tuple[
     return answer, seconds
 
 
-def read_truth(case: Case, reference: Mapping[str, str], rows: slice | np.ndarray) -> Truth:
-    """Read the reference answers of `case`: `rows` of its reference files, in the order of the pictures.
+def read_truth(
+    case: Case,
+    reference: Mapping[str, str],
+    rows: slice | np.ndarray,
+    batches: Sequence[Tensor],
+    min_agreement: float = 0.0,
+) -> Truth:
+    """Read the reference answers of `case` to `batches`: `rows` of its reference files, in the order of the pictures.
 
     Raises ModelError where plain torch has none in the case's precision, and CannotJudge if they are no yardstick.
     """
+    exact = np.load(reference[EXACT])
+    if case.precision in EIGHT_BITS:
+        return make_quantized_truth(case.precision, case.batch, rows, exact, batches, min_agreement)
     if case.precision not in reference:
         raise ModelError(
             f"plain torch does not run {case.model} in {case.precision} (try eager), so there is no error to hold this "
             "answer's against"
         )
-    exact, torch_logits = np.load(reference[EXACT]), np.load(reference[case.precision]).astype(np.float64)
+    torch_logits = np.load(reference[case.precision]).astype(np.float64)
     float32_file, layers_file = reference.get(FLOAT32.get(case.precision, "")), reference.get(LAYERS)
     float32 = np.load(float32_file) if float32_file else None
     layers = json.loads(Path(layers_file).read_text()) if layers_file else {}
     return make_truth(case.precision, case.batch, rows, exact, torch_logits, float32, layers)
 
 
-def read_job_truth(job: RunJob[Any]) -> Truth:
+def read_job_truth(job: RunJob[Any], batches: Sequence[Tensor]) -> Truth:
     """Read the reference answers to the batches of `job_material`."""
-    return read_truth(job.case, job.reference, slice((job.settings.buffers + 1) * job.case.batch))
+    rows = slice((job.settings.buffers + 1) * job.case.batch)
+    return read_truth(job.case, job.reference, rows, batches, job.settings.min_agreement)

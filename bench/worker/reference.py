@@ -19,8 +19,12 @@ from torch import Tensor, nn
 from bench.runs.job import Notify, ReferenceAnswer, ReferenceJob
 from bench.worker.failure import CannotJudge, describe_failure
 from bench.worker.models import build_model, draw
+from bench.worker.score import RECIPE as SCORE_RECIPE
+from bench.worker.score import SCORE, questions_of, write_score
 from bench.worker.truth import FLOAT32, LAYERS, rms
+from resnet.archs import Spec
 from resnet.cache import cached_file
+from resnet.data.digits import FORMS
 from resnet.inputs import source_for
 from resnet.outside.admission import admit
 from resnet.outside.identity import identity
@@ -28,6 +32,7 @@ from resnet.outside.wrapper import OutsideModel
 from resnet.runner import DTYPES
 from resnet.sensitivity import sensitivities
 from resnet.weights.synthetic import digest
+from resnet.weights.trained import trained
 
 # Pictures in one forward pass. It bounds the memory; another count would be another computation, with other roundings.
 CHUNK = 8
@@ -52,6 +57,8 @@ def write_references(job: ReferenceJob, notify: Notify) -> ReferenceAnswer:
     answers each time.
     """
     images = source_for(job.model_name, job.source)
+    if images.kind in FORMS and not job.build.weights:
+        trained(Spec.parse(job.model_name), seed=job.seed, tell=notify)  # once, before any case is timed
     built = build_model(job.model_name, job.build, job.seed, images, job.image)
     model = built.module
     count = -(-job.count // CHUNK) * CHUNK  # whole chunks, so that small plans share a file
@@ -96,6 +103,12 @@ def write_references(job: ReferenceJob, notify: Notify) -> ReferenceAnswer:
     }
     files[LAYERS] = (".json", write_layers)
     paths |= {name: str(cached_file(f"{key} {name}", *file)[0]) for name, file in files.items()}
+    if job.scored or job.data:
+        notify("score")
+        questions = questions_of(job, built, job.scored)
+        asked = f"{questions.digest} i{job.image} n{questions.count}"
+        scored = f"score {SCORE_RECIPE} {network} {asked} {processor} torch {torch.__version__}"
+        paths[SCORE] = str(cached_file(scored, ".npz", partial(write_score, job, built, questions))[0])
     return {"status": "ok", "paths": paths}
 
 

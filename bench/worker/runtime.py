@@ -1,4 +1,4 @@
-"""The runtime of the process that owns the device: versions as loaded, sizes of caches, folders and compile caches."""
+"""The runtime of the process that owns the device: versions as loaded, caches, threads, folders."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.machine.environment import cache_bytes
+from bench.plans.settings import thread_variables
 from resnet import cache
 
 # Environment variable -> the compile cache whose folder it names. Read when the library is imported or first used.
@@ -30,6 +31,16 @@ CACHE_COUNTERS = {
 TEMPORARY = ("/tmp", "/var/tmp")  # in the place of a TMPDIR that compilers cannot be given
 TRITON = "TRITON_CACHE_DIR"
 CURE = "set TMPDIR and TORCHINDUCTOR_CACHE_DIR to folders without"
+
+
+def use_threads(count: int) -> None:
+    """Have torch, and ONNX Runtime, which takes torch's number, use `count` threads here; 0 leaves the choice to them.
+
+    In a process that has not imported torch, every library that it loads later has as many.
+    """
+    os.environ |= thread_variables(count)
+    if count and "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(count)
 
 
 def fresh_caches(folder: str) -> dict[str, str]:

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import accumulate, pairwise
 from math import ceil
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 
 from bench.runs.job import Notify
 from bench.runs.kernel_jobs import SensitivityAnswer, SensitivityJob
+from bench.worker.failure import CannotJudge
 from bench.worker.models import Built, build_model, draw
 from bench.worker.prepare import draw_calibration
 from bench.worker.runtime import describe_runtime
-from resnet.calibration import METHODS
+from bench.worker.score import Questions
+from resnet.calibration import METHODS, Calibration
 from resnet.data.digits import FORMS, class_of
+from resnet.data.labelled import check_read, find_labelled
 from resnet.fold import fold
 from resnet.inputs import Source, source_for
 from resnet.model import ResNet
 from resnet.outside.sources import ModelError
 from resnet.quant import effects as quant
 from resnet.quant.network import Ranges, Scheme, float_steps, quantize
-from resnet.quant.ranges import calibrate, choose_all, observe
+from resnet.quant.ranges import CHUNK, calibrate, choose_all, observe
 from resnet.quant.steps import Step
 from resnet.weights.synthetic import digest
 
@@ -32,58 +37,58 @@ LEAST_LOST = 2  # answers that a search may lose, at least: a loss of none says 
 CUT_OUT = ("photos", "folder")  # sources whose pictures are cut out of files, in turn
 
 Effects = Mapping[str, quant.Effect]
+Part = tuple[Tensor, list[int]]  # pictures, and their classes where these are known
 
 
 def measure_sensitivity(job: SensitivityJob, notify: Notify = lambda stage: None) -> SensitivityAnswer:
-    """Calibrate, simulate, and return the answers by network; the pictures are `pictures` 0 and on of the seed.
+    """Calibrate, simulate, and return the answers by network.
 
-    Raises ModelError for a model that is none of this project's ResNets.
+    The pictures are those of the seed from its first on, or of `data`. Raises ModelError for a model that is none of
+    this project's ResNets, and CannotJudge for too few pictures.
     """
     notify("build")
     source = source_for(job.case.model, job.source)
     built = build_model(job.case.model, job.build, job.seed, source, job.case.image)
     if not isinstance(built.module, ResNet):
         raise ModelError(f"{job.case.model} is none of this project's ResNets, whose layers alone can be simulated")
-    scheme = quant.SCHEMES[job.formats]
-    # as the backends do: oneDNN and the fused kernels add before they round, in uint8 ONNX Runtime after
+    # in uint8 a sum is rounded behind its convolution, as by ONNX Runtime; else once, as by the fused kernels
     steps = float_steps(cast(ResNet, fold(built.module)), merged=job.formats != "uint8")
     calibration = draw_calibration(job.settings, job.case.image, built.channels, job.seed, source)
-    pictures = _drawn(job, built, source, 0, job.pictures)
+    parts = _parts(job, built, source)
+    found, chosen = _found(job, steps, calibration, parts, notify)
+    files = len(source.files) if source.kind in CUT_OUT and not job.data else len(parts[0][0])
+    answer: SensitivityAnswer = {
+        "status": "ok",
+        "reason": "",
+        "layers": quant.layers_of(steps),
+        "effects": {name: asdict(effect) for name, effect in found.items()},
+        "groups": [index % files for index in range(len(parts[0][0]))],
+        "labels": parts[0][1],
+        "found": chosen,
+        "weights": digest(built.module),
+        "input": source.description(),
+        "runtime": describe_runtime("cpu"),
+    }
+    return answer
+
+
+def _found(
+    job: SensitivityJob, steps: Sequence[Step], calibration: Calibration, parts: Sequence[Part], notify: Notify
+) -> tuple[Effects, dict[str, Any]]:
+    """Return the effects on the first part of the pictures, and what a search found on the others."""
+    scheme = quant.SCHEMES[job.formats]
     notify("calibrate")
-    answer: dict[str, Any] = {}
     if job.methods:
         seen = observe(steps, calibration.pictures)
-        ranges_by_method = {method: choose_all(seen, method, scheme) for method in METHODS}
+        networks = {method: quantize(steps, choose_all(seen, method, scheme), scheme) for method in METHODS}
         notify("simulate")
-        found: Effects = quant.effects(
-            steps, {method: quantize(steps, ranges, scheme) for method, ranges in ranges_by_method.items()}, pictures
-        )
-    else:
-        ranges = calibrate(steps, calibration, scheme)
-        notify("simulate")
-        found = by_layer(steps, ranges, scheme, pictures)
-        if job.most_lost is not None:
-            count = max(SEARCHED * job.pictures, ceil(LEAST_LOST / job.most_lost))
-            firsts = [job.pictures + part * count for part in (0, 1)]
-            parts = [(_drawn(job, built, source, first, count), _labels(source, first, count)) for first in firsts]
-            answer["found"] = search(steps, ranges, scheme, ranking(found), parts, job.most_lost, notify)
-    files = len(source.files) if source.kind in CUT_OUT else job.pictures
-    return cast(
-        SensitivityAnswer,
-        {
-            "status": "ok",
-            "reason": "",
-            "layers": quant.layers_of(steps),
-            "effects": {name: asdict(effect) for name, effect in found.items()},
-            "groups": [index % files for index in range(job.pictures)],
-            "labels": _labels(source, 0, job.pictures),
-            "found": {},
-            "weights": digest(built.module),
-            "input": source.description(),
-            "runtime": describe_runtime("cpu"),
-            **answer,
-        },
-    )
+        return quant.effects(steps, networks, parts[0][0]), {}
+    ranges = calibrate(steps, calibration, scheme)
+    notify("simulate")
+    found = by_layer(steps, ranges, scheme, parts[0][0])
+    if job.most_lost is None:
+        return found, {}
+    return found, search(steps, ranges, scheme, ranking(found), parts[1:], job.most_lost, notify)
 
 
 def by_layer(steps: Sequence[Step], ranges: Ranges, scheme: Scheme, pictures: Tensor) -> Effects:
@@ -106,7 +111,7 @@ def search(
     ranges: Ranges,
     scheme: Scheme,
     ranked: Sequence[str],
-    parts: Sequence[tuple[Tensor, list[int]]],
+    parts: Sequence[Part],
     most_lost: float,
     notify: Notify = lambda stage: None,
 ) -> dict[str, Any]:
@@ -157,12 +162,31 @@ def share_lost(found: Effects, name: str, labels: Sequence[int] = ()) -> float:
     return sum(one != other for one, other in zip(mine, plain, strict=True)) / len(mine)
 
 
-def _labels(source: Source, first: int, count: int) -> list[int]:
-    """Return the classes of pictures; none of a source without labels."""
-    if source.kind not in FORMS:
-        return []
-    return [class_of(source.kind, index) for index in range(first, first + count)]
+def _parts(job: SensitivityJob, built: Built, source: Source) -> list[Part]:
+    """Return the pictures that rank layers, and for a search those that choose and those that check them."""
+    more = 0 if job.most_lost is None else max(SEARCHED * job.pictures, ceil(LEAST_LOST / job.most_lost))
+    counts = [job.pictures, *([more, more] if more else [])]
+    firsts = list(accumulate(counts, initial=0))
+    if job.data:
+        pictures, labels = _labelled(job, built, source, sum(counts))
+        if len(labels) < sum(counts):
+            raise CannotJudge(f"{sum(counts)} pictures are needed, and --data has {len(labels)}: ask for fewer with -n")
+        return [(pictures[first:end], labels[first:end]) for first, end in pairwise(firsts)]
+    parts = []
+    for first, count in zip(firsts, counts, strict=False):
+        labels = [class_of(source.kind, first + row) for row in range(count)] if source.kind in FORMS else []
+        parts.append((draw(count, job.case.image, built.channels, job.seed, source, first), labels))
+    return parts
 
 
-def _drawn(job: SensitivityJob, built: Built, source: Source, first: int, count: int) -> Tensor:
-    return draw(count, job.case.image, built.channels, job.seed, source, first)
+def _labelled(job: SensitivityJob, built: Built, source: Source, count: int) -> Part:
+    """Return so many of the labelled pictures, or all where there are fewer."""
+    try:
+        labelled = find_labelled(job.data, built.classes).chosen(count)
+        questions = Questions(source, job.seed, job.case.image, built.channels, len(labelled.files), labelled)
+        unread: dict[int, str] = {}
+        batches = list(questions.batches(CHUNK, unread))
+        check_read(len(unread), len(labelled.files), next(iter(unread.values()), ""))
+    except ValueError as error:
+        raise CannotJudge(f"--data: {error}") from None
+    return torch.cat([batch for _, batch in batches]), [labelled.labels[row] for rows, _ in batches for row in rows]

@@ -18,13 +18,14 @@ from itertools import count
 import numpy as np
 from torch import Tensor
 
-from bench.plans.case import Case
 from bench.runs.job import Ended, LoadAnswer, LoadJob, Notify
 from bench.serving.queue import NS, Batching, poisson
-from bench.worker.gate import Wrong, check, poison
+from bench.worker.failure import Wrong
+from bench.worker.gate import check, poison
 from bench.worker.measure.clock import Clock, on_device
 from bench.worker.prepare import build_material, read_truth
 from bench.worker.runtime import describe_runtime
+from bench.worker.truth import Truth
 from resnet.runner import Runner
 
 BUFFERS = 2  # input batches in rotation, of each size
@@ -44,16 +45,20 @@ def serve_load(job: LoadJob, notify: Notify) -> LoadAnswer | Ended:
     (pictures,) = material.batches
     with on_device(job.device) as clock:
         prepared: dict[int, tuple[Runner, list[Tensor]]] = {}
+        truths: dict[int, Truth] = {}
         for size in sizes:
             notify(f"prepare batch {size}")
             material.batches = list(pictures[: BUFFERS * size].split(size))
             runner = material.prepare()
             prepared[size] = runner, [runner.place(batch) for batch in material.batches]
+            rows = slice(BUFFERS * size)
+            truths[size] = read_truth(replace(case, batch=size), job.reference, rows, material.batches)
+            truths[size].admit(runner, material.built.module)
         material.release()
         device = _Device(clock, prepared)
         try:
             notify("gate")
-            device.check(case, job.reference)
+            device.check(truths)
             notify("warm up")
             device.sample(WARM_UP_S * len(sizes))
             notify("time each batch")
@@ -70,7 +75,7 @@ def serve_load(job: LoadJob, notify: Notify) -> LoadAnswer | Ended:
             notify("time each batch")
             after = device.sample(job.seconds / 4)
             notify("gate")
-            device.check(case, job.reference)
+            device.check(truths)
         except Wrong as wrong:
             return {"status": "wrong", "reason": str(wrong)}
     return {
@@ -112,12 +117,11 @@ class _Device:
                 ns.append(time.perf_counter_ns() - start)
         return samples
 
-    def check(self, case: Case, reference: Mapping[str, str]) -> None:
-        """Check the answer to every input batch against the reference. Raises Wrong."""
+    def check(self, truths: Mapping[int, Truth]) -> None:
+        """Check the answer to every input batch against the truth of its size. Raises Wrong."""
         for size, (runner, inputs) in self._prepared.items():
-            truth = read_truth(replace(case, batch=size), reference, slice(BUFFERS * size))
             poison(self.execute(size), self._clock)
-            check(runner, inputs, range(BUFFERS), truth, self._clock)
+            check(runner, inputs, range(BUFFERS), truths[size], self._clock)
 
 
 @dataclass

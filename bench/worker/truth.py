@@ -1,13 +1,25 @@
-"""The reference answers of a case, and what they say of the gate itself: if it can judge, and what it cannot see."""
+"""The reference answers of a case, what an answer may be off by, and what they say of the gate itself: if it can judge.
+
+In floating point the tolerance is no constant but a multiple of the error that plain torch makes in the same precision
+on the same pictures. The error of a variant that computes in less precision than it claims is larger by several powers
+of two. In 8 bits logits tell nothing, and the integers between the steps are judged (`resnet.quant.check`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
-from bench.worker.failure import CannotJudge
+from bench.stats import share_interval
+from bench.worker.failure import CannotJudge, Wrong
+from resnet.quant.check import Refused, check_declaration, check_steps, one_code
+from resnet.runner import DTYPES
 
 # The allowed multiples of plain torch's error. A bit of mantissa less doubles the error, and the mantissas of float16
 # and bfloat16 differ by three bits, so 4 distinguishes every pair of precisions. METHODOLOGY has the largest multiples
@@ -17,6 +29,15 @@ MAX_MULTIPLE = 4.0
 # The most that plain torch's own error may be, in units of what the answers differ by from picture to picture. At a
 # third of them an answer that has nothing to do with its picture would be within RMS_MULTIPLE of plain torch's error.
 PLAIN_LIMIT = 0.3
+
+# A 16-bit answer is of another precision if it is nearer to float32's than this share of what rounding the weights
+# changes, over at least so many values: few may be near by chance. METHODOLOGY has how far honest variants are.
+FLOAT32_SHARE, FLOAT32_VALUES = 1 / 3, 30
+
+# In 8 bits two answers to the same pictures may differ by this share of the logits, of which one code at the input
+# moves 0.8 % at least; and by so many times what one code at the input moves where another computation of the same
+# steps gave them: units run alone, or a batch of another size.
+REPEATED, CODES_APART = 1e-3, 3.0
 
 # precision -> its unit roundoff
 ROUNDOFF = {"fp32": 2.0**-24, "tf32": 2.0**-11, "fp16": 2.0**-11, "bf16": 2.0**-8, "fp8": 2.0**-4, "int8": 2.0**-7}
@@ -28,23 +49,191 @@ LAYERS = "layers"
 FLOAT32 = {precision: f"{precision} in float32" for precision in ("fp16", "bf16")}
 
 
+Answers = Sequence[tuple[int, np.ndarray]]  # (buffer, logits [batch, classes]) pairs
+
+
 @dataclass(frozen=True)
 class Truth:
-    """The reference answers of a case: float64 logits, and plain torch's in the case's precision.
+    """The reference answers of a case: float64 logits [pictures, classes], and what may be seen of an answer beside it.
 
-    Both are [pictures, classes]; rows `k * batch` to `(k + 1) * batch` belong to buffer `k`. `float32`, of a 16-bit
-    precision, is [2, pictures, classes]: float32 arithmetic on rounded pictures with the weights as they are, and with
-    rounded ones; NaN for pictures beyond the first few. `blind` names the layers that could be wrong throughout without
-    the gate seeing it. `first` keeps the first answer to each buffer, which later ones must repeat.
+    Rows `k * batch` to `(k + 1) * batch` belong to buffer `k`. `blind` names the layers that could be wrong throughout
+    without the gate seeing it. `first` keeps the first answer to each buffer, which later ones must repeat.
     """
 
     precision: str
     batch: int
     exact: np.ndarray
+    blind: tuple[str, ...] = field(default=(), kw_only=True)
+    first: dict[int, np.ndarray] = field(default_factory=dict, kw_only=True)
+
+    def judge(self, answers: Answers) -> dict[str, Any]:
+        """Return the errors of answers, as a record has them. Raises Wrong."""
+        answer = np.concatenate([values for _, values in answers])
+        rows = np.concatenate([np.arange(self.batch) + buffer * self.batch for buffer, _ in answers])
+        exact = self.exact[rows]
+        return {
+            "rms": rms(answer - exact),
+            "max": float(np.abs(answer - exact).max()),
+            "top1": float((answer.argmax(1) == exact.argmax(1)).mean()),
+            "pictures": len(answer),
+        } | self._judge(answer, rows, rms(np.concatenate([a - self.first.setdefault(k, a) for k, a in answers])))
+
+    def admit(self, runner: Any, model: nn.Module) -> dict[str, Any]:
+        """Hold what a prepared runner declares against its model; return a record's `quantized`. Raises Wrong."""
+        return {}
+
+    def inspect(self, runner: Any, x: Tensor, buffer: int, answer: Tensor) -> dict[str, Any]:
+        """Judge how a runner came to its answer to the placed batch `x`; return what a record has. Raises Wrong."""
+        return {}
+
+    def _judge(self, answer: np.ndarray, rows: np.ndarray, repeated: float) -> dict[str, Any]:
+        """Judge the errors, and how far the answers are from the first ones, as an RMS; return what a record has."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class FloatTruth(Truth):
+    """The truth of floating point, which has plain torch's answers in the case's precision: [pictures, classes].
+
+    `float32`, of a 16-bit precision, is [2, pictures, classes]: float32 arithmetic on rounded pictures with the weights
+    as they are, and with rounded ones; NaN for pictures beyond the first few.
+    """
+
     torch_logits: np.ndarray
     float32: np.ndarray | None = None
-    blind: tuple[str, ...] = ()
-    first: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def _judge(self, answer: np.ndarray, rows: np.ndarray, repeated: float) -> dict[str, Any]:
+        exact, torch_logits = self.exact[rows], self.torch_logits[rows]
+        rms_unit, max_unit = error_units(self.precision, exact, torch_logits)
+        errors = {
+            "rms_multiple": rms(answer - exact) / rms_unit,
+            "max_multiple": float(np.abs(answer - exact).max()) / max_unit,
+            "top1_plain": float((torch_logits.argmax(1) == exact.argmax(1)).mean()),
+        }
+        for norm, multiple, allowed in (
+            ("rms", errors["rms_multiple"], RMS_MULTIPLE),
+            ("largest", errors["max_multiple"], MAX_MULTIPLE),
+        ):
+            if not multiple <= allowed:  # a NaN is no error that is small enough
+                reason = f"the {norm} error is {multiple:.3g} times that of plain torch in {self.precision}"
+                raise Wrong(f"{reason} (allowed: {allowed:g})")
+        errors |= self._nearest_float32(answer, rows, rms_unit)
+        # Atomic additions come in another order each time: two answers are then as far apart as two honest variants.
+        if not repeated <= RMS_MULTIPLE * rms_unit:
+            raise Wrong(
+                f"two answers to the same pictures differ by {repeated / rms_unit:.3g} times the error of plain torch "
+                f"in {self.precision} (allowed: {RMS_MULTIPLE:g})"
+            )
+        return errors
+
+    def _nearest_float32(self, answer: np.ndarray, rows: np.ndarray, unit: float) -> dict[str, float]:
+        """Return how far an answer is from float32 arithmetic on rounded weights, in `unit`; if known, else nothing.
+
+        Raises Wrong if it is what float32 makes of weights that were not rounded. An honest variant may keep more in
+        float32 between its layers than plain torch does; but its weights are 16-bit numbers.
+        """
+        if self.float32 is None:
+            return {}
+        known = np.isfinite(self.float32[:, rows]).all((0, 2))
+        mine, rows = answer[known], rows[known]
+        if mine.size < FLOAT32_VALUES:
+            return {}
+        unrounded, rounded = self.float32[:, rows]
+        nearest = min(_distance(mine, other, self.precision) for other in (self.exact[rows], unrounded))
+        effect = rms(rounded - unrounded)
+        if nearest < FLOAT32_SHARE * effect:
+            raise Wrong(
+                f"more precise than {self.precision} can be: it computes in another precision, on weights that are not "
+                f"rounded (rounding them changes the answer by {effect / unit:.2g} times plain torch's error, and it "
+                f"is {nearest / unit:.2g} times that from float32's)"
+            )
+        return {"float32_multiple": _distance(mine, rounded, self.precision) / unit}
+
+
+@dataclass(frozen=True)
+class QuantizedTruth(Truth):
+    """The truth of 8 bits: the model's answers, which say what quantising costs, and pictures to judge the codes by.
+
+    `pictures` has by buffer some of its rows, each with its picture, float32 [1, C, H, W], which take turns. Answers
+    that surely agree with the model's on less than `min_agreement` of the pictures are wrong. Two answers to the same
+    pictures may be `apart` at most, as an RMS.
+    """
+
+    pictures: Mapping[int, deque[tuple[int, Tensor]]]
+    min_agreement: float = 0.0
+    apart: float = 0.0
+
+    def admit(self, runner: Any, model: nn.Module) -> dict[str, Any]:
+        if not all(hasattr(runner, name) for name in ("steps", "checked", "taps")):
+            raise CannotJudge(
+                f"cannot be judged in {self.precision}: the variant is no QuantizedRunner (resnet/quant/steps.py), "
+                "which declares its steps and shows the codes between them"
+            )
+        quantized = dict(runner.details.pop("quantized", {}))
+        row, picture = self.pictures[0][0]
+        logits = torch.from_numpy(self.exact[row : row + 1])
+        try:
+            counts = check_declaration(runner.steps, self.precision, quantized.get("wide", ()), model, picture, logits)
+        except Refused as refused:
+            raise Wrong(f"what it declares: {refused}") from None
+        return quantized | counts | {"checked": runner.checked}
+
+    def inspect(self, runner: Any, x: Tensor, buffer: int, answer: Tensor) -> dict[str, Any]:
+        row, picture = self.pictures[buffer][0]
+        self.pictures[buffer].rotate()
+        taps = runner.taps(x)
+        try:
+            checked = check_steps(runner.steps, picture, taps, row)
+        except Refused as refused:
+            raise Wrong(str(refused)) from None
+        tapped, timed = (logits.detach().cpu() for logits in (taps.logits, answer))
+        if runner.checked == "taps" and not torch.equal(tapped, timed):
+            raise Wrong("the logits of the tapped network are not those of the timed one, bit for bit")
+        if runner.checked != "taps":
+            self._assert_near(runner, picture, (tapped - timed)[row])
+        assert_agreement(*self.agreement(), self.min_agreement)
+        return {"code_distance": checked.distance, "code_worst": checked.worst, "code_flips": checked.flips}
+
+    def agreement(self) -> tuple[int, int]:
+        """Return the number of pictures so far whose top class is the model's, and of all so far."""
+        agree = sum(
+            int((first.argmax(1) == self.exact[buffer * self.batch :][: self.batch].argmax(1)).sum())
+            for buffer, first in self.first.items()
+        )
+        return agree, self.batch * len(self.first)
+
+    def _assert_near(self, runner: Any, picture: Tensor, difference: Tensor) -> None:
+        """Raise Wrong unless the timed logits are near those of the units, run one after the other."""
+        unit = one_code(runner.steps, picture)
+        apart = rms(difference.double().numpy()) / unit
+        if not apart <= CODES_APART:
+            raise Wrong(
+                f"its units, run one by one, and the timed network differ by {apart:.3g} times what one code at the "
+                f"input moves (allowed: {CODES_APART:g})"
+            )
+
+    def _judge(self, answer: np.ndarray, rows: np.ndarray, repeated: float) -> dict[str, Any]:
+        logits = rms(self.exact[rows])
+        allowed = self.apart or REPEATED * logits
+        if not repeated <= allowed:
+            raise Wrong(
+                f"two answers to the same pictures differ by {repeated / logits:.2g} of the logits (allowed: "
+                f"{allowed / logits:.2g})"
+            )
+        return {"rms_relative": rms(answer - self.exact[rows]) / logits}
+
+
+def assert_agreement(agree: int, pictures: int, floor: float) -> None:
+    """Raise Wrong where the share of pictures that agree with the model is below the floor, as sure as 95 %.
+
+    By the upper end of its interval: of a few pictures a share says little, and more of them are to be had
+    (`--score-pictures`).
+    """
+    if pictures and share_interval(agree, pictures)[1] < floor:
+        raise Wrong(
+            f"{agree} of {pictures} answers agree with the model's: surely less than the {floor:g} that "
+            "--min-agreement asks for"
+        )
 
 
 def make_truth(
@@ -55,7 +244,7 @@ def make_truth(
     torch_logits: np.ndarray,
     float32: np.ndarray | None = None,
     sensitivities: Mapping[str, float] | None = None,
-) -> Truth:
+) -> FloatTruth:
     """Return the truth of `rows` of the references, which are of all pictures; `float32` of the first few.
 
     `sensitivities` are those of `resnet.sensitivity`. Raises CannotJudge if plain torch's answers are no yardstick.
@@ -78,7 +267,30 @@ def make_truth(
     # a layer that is wrong throughout adds its error to that of the precision, which it is independent of
     unseen = unit * (RMS_MULTIPLE**2 - 1) ** 0.5
     blind = tuple(name for name, change in (sensitivities or {}).items() if not change > unseen)
-    return Truth(precision, batch, exact[rows], torch_logits[rows], rest, blind)
+    return FloatTruth(precision, batch, exact[rows], torch_logits[rows], rest, blind=blind)
+
+
+def make_quantized_truth(
+    precision: str,
+    batch: int,
+    rows: slice | np.ndarray,
+    exact: np.ndarray,
+    batches: Sequence[Tensor],
+    min_agreement: float = 0.0,
+) -> QuantizedTruth:
+    """Return the truth of 8 bits for `rows` of the reference; of each of `batches` it keeps two pictures.
+
+    They are the last, where a kernel's last tile is, and one from the middle. Raises CannotJudge if the model itself
+    answers with what is no number.
+    """
+    _assert_finite("the model itself answers", exact, "fp64")
+    kept = {
+        number: deque((row, pictures[row : row + 1].clone()) for row in sorted({len(pictures) - 1, len(pictures) // 3}))
+        for number, pictures in enumerate(batches)
+    }
+    for pictures in kept.values():
+        pictures.rotate(1)
+    return QuantizedTruth(precision, batch, exact[rows], kept, min_agreement)
 
 
 def error_units(precision: str, exact: np.ndarray, torch_logits: np.ndarray) -> tuple[float, float]:
@@ -96,6 +308,12 @@ def error_units(precision: str, exact: np.ndarray, torch_logits: np.ndarray) -> 
 def rms(values: np.ndarray) -> float:
     """Return the root mean square of `values`."""
     return float(np.sqrt(np.mean(np.square(values))))
+
+
+def _distance(answer: np.ndarray, other: np.ndarray, precision: str) -> float:
+    """Return the RMS difference of an answer from another, or from that rounded to the precision, if that is less."""
+    as_rounded = torch.from_numpy(other).to(DTYPES[precision]).double().numpy()
+    return min(rms(answer - other), rms(answer - as_rounded))
 
 
 def _assert_finite(who: str, answer: np.ndarray, precision: str) -> None:

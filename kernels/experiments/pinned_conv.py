@@ -128,7 +128,7 @@ def calls(
     target = partial_sums(scratch, layer, config, out) if split else out
     yield conv_launch(layer, config), [o.x, o.weight, o.bias, None if split else o.residual, target, layer.n]
     if split:
-        yield reduce_launch(layer, config), [target, o.bias, o.residual, out, out.numel()]
+        yield reduce_launch(layer, config), [target, o.bias, o.residual, None, out, out.numel()]
 
 
 def launch(layer: Layer, config: Config, operands: Operands, out: Tensor) -> None:

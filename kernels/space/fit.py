@@ -50,8 +50,8 @@ def uses_wgmma(layer: Layer, config: Config, arch: int) -> bool:
 def wgmma_reads_registers(layer: Layer, config: Config, arch: int) -> bool:
     """Tell whether wgmma reads x from registers in a loop.
 
-    It does where x is computed (`prologue`, or codes that a wider product `reads`), and for a box of several rows, whose reshape Triton 3.6 and 3.7 put
-    through registers. `bench kernels` records what the compiler emitted.
+    It does where x is computed (`prologue`, or codes that a wider product `reads`), and for a box of several rows,
+    whose reshape Triton 3.6 and 3.7 put through registers. `bench kernels` records what the compiler emitted.
     """
     if not uses_wgmma(layer, config, arch) or max(depth_steps(layer, config)) == 1:
         return False

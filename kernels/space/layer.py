@@ -59,10 +59,11 @@ def packed_columns(c_in: int, kernel: tuple[int, int], c_in2: int, dtype: str) -
 class Layer:
     """The shape of a convolution, which a configuration is chosen for.
 
-    `dtype` is what is multiplied, fp32, tf32, fp16, bf16, or codes of 8 bits, int8 or fp8. Where x and residual, or the
-    result, are codes beside a wider product, `reads` and `writes` say of which kind. `second` is x2 as (h, w, c, stride), or None; its 1x1 needs no padding. `pool`:
-    a 3x3 max-pool at stride 2 with a border of zeros follows in the same kernel (`kernels.stem`). `mean`: the
-    convolution is of act'(x) averaged over all pixels, one pixel an image (`kernels.head`).
+    `dtype` is what is multiplied: fp32, tf32, fp16, bf16, or codes of 8 bits, int8 or fp8. Where x, x2 and residual, or
+    the result, are codes beside a wider product, `reads` and `writes` are int8 or fp8. `second` is x2 as (h, w, c,
+    stride), or None; its 1x1 needs no padding. `pool`: a 3x3 max-pool at stride 2 with a border of zeros follows in the
+    same kernel (`kernels.stem`). `mean`: the convolution is of act'(x) averaged over all pixels, one pixel an image
+    (`kernels.head`).
     """
 
     n: int
@@ -102,7 +103,7 @@ class Layer:
     def factors(self) -> int:
         """How many float32 factors turn sums into codes, or a head's averages of codes into numbers; 0: none."""
         if BYTES[self.out_dtype] == 1:
-            return self.c_out + 1
+            return self.c_out + 1 + (self.c_out if self.second and self.dtype == "int8" else 0)
         return int(self.mean and BYTES[self.in_dtype] == 1)
 
     @cached_property

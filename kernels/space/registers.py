@@ -77,6 +77,8 @@ def registers(layer: Layer, config: Config, arch: int) -> int:
         return int(10 + 1.3 * accumulators + 1.3 * residual)
     x_loads, w_loads = values * size / 16, config.block_n * config.block_k * size / 16 / threads
     count = fit.fixed + fit.accumulators * accumulators + fit.loads * (x_loads + w_loads) + fit.residual * residual
+    if layer.dtype == "int8" and residual:
+        count += accumulators  # the residual's codes as float32, beside sums in int32
     if layer.columns.flat:
         count += 3 * values  # loaded one by one, with an address each
     elif layer.kernel != (1, 1):
@@ -119,6 +121,7 @@ SPILLING: dict[int, dict[str, tuple[str, ...]]] = {
     },
     100: {
         "fp32 64x64x32-w8": ("prologue", "split prologue"),
+        "fp8 256x64x64-w4": ("window", "window residual"),
         "half 128x64x64-w8": ("split second",),
         "tf32 128x64x64-w8": ("split",),
         "tf32 256x128x16-w8": ("", "prologue"),

@@ -46,7 +46,7 @@ class Form:
 
 FORMS = {
     PLAIN: Form(LEARNT, (0.75, 0.95), 0.15, 0.12),
-    HARD: Form(LEARNT_HARD, (0.65, 0.9), 0.3, 0.2, 0.2, scraps=2, noise=0.15, darkest=1 / 32),
+    HARD: Form(LEARNT_HARD, (0.65, 0.9), 0.3, 0.2, 0.2, scraps=2, noise=0.15, darkest=1 / 256),
 }
 
 

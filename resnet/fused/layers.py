@@ -8,11 +8,13 @@ from typing import cast
 
 import torch
 
-from kernels.space.layer import Layer
+from kernels.space.layer import BYTES, Layer
 from resnet.archs import Spec
 from resnet.fold import fold
 from resnet.fused.program import Head, Program, Step, build_program
 from resnet.model import ResNet
+
+NO_PROLOGUE = "its norms follow sums, and their results would be rounded inside a kernel, where nothing can check them"
 
 
 def layers_of(model: str | Spec, batch: int, image: int | tuple[int, int], precision: str) -> list[Layer]:
@@ -22,7 +24,22 @@ def layers_of(model: str | Spec, batch: int, image: int | tuple[int, int], preci
     """
     spec = Spec.parse(model) if isinstance(model, str) else model
     size = (image, image) if isinstance(image, int) else image
-    return [replace(layer, n=batch, dtype=precision) for layer in _shapes(spec, size)]
+    return [in_precision(replace(layer, n=batch), precision) for layer in _shapes(spec, size)]
+
+
+def in_precision(layer: Layer, precision: str, wide: bool = False) -> Layer:
+    """Return a layer of 16 bits in a case's precision. Raises ValueError for a prologue in 8 bits.
+
+    In 8 bits a stem multiplies fp16 and writes codes, a head reads them, and so does a layer that is kept `wide`.
+    """
+    if BYTES[precision] > 1:
+        return replace(layer, dtype=precision)
+    if layer.prologue:
+        raise ValueError(f"no {precision} form of a pre-activation network: {NO_PROLOGUE}")
+    if layer.pool or layer.mean or wide:
+        reads, writes = "" if layer.pool else precision, "" if layer.mean else precision
+        return replace(layer, dtype="fp16", reads=reads, writes=writes)
+    return replace(layer, dtype=precision)
 
 
 @cache
@@ -31,18 +48,21 @@ def _shapes(spec: Spec, size: tuple[int, int]) -> tuple[Layer, ...]:
     with torch.device("meta"):
         folded = cast(ResNet, fold(ResNet(spec).eval()))
     fused = build_program(folded, (1, folded.conv1.in_channels, *size))
-    return tuple(layer_of(step, fused, "fp16") for step in fused.steps)
+    return tuple(_layer_of(step, fused) for step in fused.steps)
 
 
-def layer_of(step: Step, program: Program, precision: str) -> Layer:
-    """Return a step's layer; `precision` is a word of a case."""
+def layer_of(step: Step, program: Program, precision: str, wide: bool = False) -> Layer:
+    """Return a step's layer; `precision` is a word of a case, and `wide` is for 8 bits."""
+    return in_precision(_layer_of(step, program), precision, wide)
+
+
+def _layer_of(step: Step, program: Program) -> Layer:
     n, c, h, w = program.shapes[step.source]
     if isinstance(step, Head):
         return Layer(
             *(n, h, w, c, step.weight.shape[0], (1, 1)),
             relu=False,
             prologue=step.prologue is not None,
-            dtype=precision,
             mean=True,
         )
     k, _, r, s = step.weight.shape
@@ -56,6 +76,5 @@ def layer_of(step: Step, program: Program, precision: str) -> Layer:
         relu=step.relu,
         second=second,
         prologue=step.prologue is not None,
-        dtype=precision,
         pool=step.pool,
     )

@@ -16,6 +16,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from kernels.head import averages
 from kernels.kinds import implementation
 from kernels.launch import Call
 from kernels.packing import TORCH_TYPES
@@ -25,7 +26,8 @@ from resnet.fused import launches
 from resnet.fused.buffers import Buffers, Use, plan_buffers, scratch_name
 from resnet.fused.layers import layer_of
 from resnet.fused.program import INPUT, Conv, Head, Program, ProgramNetwork
-from resnet.fused.steps import KernelStep, kernel_step
+from resnet.fused.quantized import CodedStep
+from resnet.fused.steps import KernelCodes, KernelStep, kernel_step
 
 ALIGNMENT = 16  # bytes, of a batch's address, which the first kernel was compiled for
 
@@ -33,22 +35,38 @@ ALIGNMENT = 16  # bytes, of a batch's address, which the first kernel was compil
 class FusedNetwork(ProgramNetwork):
     """A network by this project's kernels: [N, C, H, W], channels-last, to logits [N, classes].
 
-    It takes the program's shape only. The logits are valid until the next call. On a CPU a step is its op's aten, or
-    with TRITON_INTERPRET=1 its kernel, interpreted. `configs`: the configuration of each layer (none for aten);
-    `cached`: whether all kernels were compiled before; `step_indices`: the index of the step of `first` and of each of
-    `calls`.
+    It takes the program's shape only. In 8 bits, which are a program's `coded` steps, pictures and logits are fp16, and
+    codes lie between. The logits are valid until the next call; with `keep` all activations are, as no memory is used
+    twice. On a CPU a step is its op's aten, or with TRITON_INTERPRET=1 its kernel, interpreted. `layers`: of each step;
+    `configs`: the configuration of each layer (none for aten); `cached`: whether all kernels were compiled before;
+    `step_indices`: the index of the step of `first` and of each of `calls`.
     """
 
     cached = True
+    means: Tensor | None = None  # the memory in which the head's kernels pass the averages
     step_indices: list[int]
 
-    def __init__(self, program: Program, precision: str, device: torch.device) -> None:
+    def __init__(
+        self,
+        program: Program,
+        precision: str,
+        device: torch.device,
+        coded: tuple[CodedStep, ...] = (),
+        keep: bool = False,
+    ) -> None:
         super().__init__(program)
-        self.device, self.dtype = device, TORCH_TYPES[precision]
+        wide = {part.step.name for part in coded if part.wide}
+        layers = {step.name: layer_of(step, program, precision, step.name in wide) for step in program.steps}
+        self.layers, self.device = layers, device
+        self.dtype, self.stored = TORCH_TYPES["fp16" if coded else precision], TORCH_TYPES[precision]
         self.shape = torch.Size(program.shapes[INPUT])
-        self.steps = nn.ModuleList(kernel_step(step, precision).to(device) for step in program.steps)
+        modules = (
+            [KernelCodes(part, layers[part.step.name]) for part in coded]
+            if coded
+            else [kernel_step(step, precision) for step in program.steps]
+        )
+        self.steps = nn.ModuleList(modules).to(device)
         target = launches.target_of(device, precision)
-        layers = {step.name: layer_of(step, program, precision) for step in program.steps}
         self.configs: dict[Layer, Config] = {}
         if target is not None:
             self.configs = {layer: launches.config_of(layer, target) for layer in layers.values()}
@@ -57,7 +75,10 @@ class FusedNetwork(ProgramNetwork):
             for name, layer in layers.items()
             if (config := self.configs.get(layer))
         }
-        buffers = plan_buffers(memory_uses(program, self.dtype.itemsize, scratch))
+        uses = memory_uses(program, self.stored.itemsize, scratch)
+        if keep:
+            uses.append(Use("end", 0, tuple(step.name for step in program.steps)))
+        buffers = plan_buffers(uses)
         self.memory = torch.empty(buffers.size, dtype=torch.uint8, device=device)
         # separate memory, as the next call's first kernels overwrite the block
         self.logits = torch.empty(program.shapes["head"], dtype=self.dtype, device=device)
@@ -81,6 +102,13 @@ class FusedNetwork(ProgramNetwork):
             for call in self.calls:
                 call()
         return self.logits
+
+    def averages(self) -> Tensor:
+        """Return the averages [N, C] that the head of the last call multiplied, in 8 bits."""
+        layer, operands = self.layers["head"], cast(KernelCodes, self.steps[-1]).operands(self.values)
+        if self.means is None:
+            return averages(layer, operands)
+        return self.means[: 2 * layer.n * layer.c_in].view(torch.float16).view(layer.n, layer.c_in).clone()
 
     def _check(self, x: Tensor) -> None:
         if x.shape != self.shape:
@@ -113,6 +141,7 @@ class FusedNetwork(ProgramNetwork):
             start = buffers.offsets.get(scratch_name(step.name), 0)
             memory = self.memory[start : start + scratch[step.name]]
             config, operands = self.configs[layer], cast(KernelStep, module).operands(values)
+            self.means = memory
             bound += implementation(layer, config).calls(layer, config, operands, out, memory)
             self.step_indices += [index] * (len(bound) - len(self.step_indices))
         self.cached = launches.compile_together(bound)
@@ -122,7 +151,7 @@ class FusedNetwork(ProgramNetwork):
     def _pixels(self, offset: int, shape: tuple[int, ...]) -> Tensor:
         """Return the activation [N, C, H, W], channels-last, at an offset of the block."""
         n, c, h, w = shape
-        values = self.memory[offset : offset + n * c * h * w * self.dtype.itemsize].view(self.dtype)
+        values = self.memory[offset : offset + n * c * h * w * self.stored.itemsize].view(self.stored)
         return values.view(n, h, w, c).permute(0, 3, 1, 2)
 
 

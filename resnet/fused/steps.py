@@ -9,13 +9,16 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from kernels.call import compute_layer
 from kernels.conv_op import conv_bias_act
 from kernels.head_op import pool_linear
 from kernels.launch import Operands
-from kernels.packing import TORCH_TYPES, Packed, pack, pack_linear
+from kernels.packing import TORCH_TYPES, Packed, pack, pack_codes, pack_linear
+from kernels.space.layer import Layer
 from kernels.stem import widen
 from kernels.stem_op import conv_bias_relu_pool
 from resnet.fused.program import Affine, Conv, Head, Step
+from resnet.fused.quantized import CodedStep
 
 Values = Mapping[str, Tensor]  # activations by name
 
@@ -76,7 +79,36 @@ class KernelHead(nn.Module):
         return Operands(values[self.source], self.packed.weight, self.packed.bias, scale=scale, shift=shift)
 
 
-KernelStep = KernelStem | KernelConv | KernelHead
+class KernelCodes(nn.Module):
+    """Any step in 8 bits (`resnet.fused.quantized`): it writes `out`."""
+
+    weight: Tensor
+    bias: Tensor
+    factors: Tensor
+
+    def __init__(self, coded: CodedStep, layer: Layer) -> None:
+        super().__init__()
+        step, weight = coded.step, coded.weight[:, :, None, None] if layer.mean else coded.weight
+        packed = pack_codes(weight, coded.weight2, coded.bias, layer.dtype)
+        rows = widen(packed, layer.stride, layer.padding).weight if layer.pool else packed.weight
+        for name, value in (("weight", rows), ("bias", packed.bias), ("factors", coded.factors)):
+            self.register_buffer(name, value)
+        self.layer, self.source = layer, step.source
+        shortcut = step.shortcut if isinstance(step, Conv) else None
+        self.residual = step.residual if isinstance(step, Conv) else None
+        self.second = None if shortcut is None else shortcut.source
+
+    def forward(self, values: Values, out: Tensor) -> Tensor:
+        compute_layer(self.layer, self.operands(values), out, "")
+        return out
+
+    def operands(self, values: Values) -> Operands:
+        residual = None if self.residual is None else values[self.residual]
+        x2 = None if self.second is None else values[self.second]
+        return Operands(values[self.source], self.weight, self.bias, residual, x2, factors=self.factors)
+
+
+KernelStep = KernelStem | KernelConv | KernelHead | KernelCodes
 
 
 def kernel_step(step: Step, precision: str) -> KernelStep:

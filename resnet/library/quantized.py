@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from resnet.library.ops import OneDnnConv
+from resnet.quant.network import INPUT
 from resnet.quant.steps import Grid, Step, Taps, Term, Weight
 
 onednn = torch.ops.onednn
@@ -118,20 +119,17 @@ class Pool(nn.Module):
         return torch.ops.quantized.max_pool2d(x, [3, 3], [2, 2], [self.padding] * 2, [1, 1], False)
 
 
-class Mean(nn.Module):
-    """The mean over the pixels: [N, C], in float32, or rounded to the codes of its own grid."""
+class Mean(Conv):
+    """The mean over the pixels, [N, C], as one window of ones: in float32, or rounded to the codes of its own grid."""
 
     def __init__(self, step: Step, sources: Sources) -> None:
-        super().__init__()
-        x, grid = sources[0]
-        assert grid is not None
-        self.grid, pixels = step.output, x.shape[2] * x.shape[3]
-        unit = self.grid.scale if self.grid else 1.0
-        self.factor, self.shift = grid.scale / pixels / unit, -grid.zero * grid.scale / unit
+        _, channels, *pixels = sources[0][0].shape
+        ones = torch.ones(channels, 1, *pixels, dtype=torch.int8)
+        weight = Weight("", ones, torch.full((channels,), 1 / ones[0].numel(), dtype=torch.float64))
+        super().__init__(replace(step, terms=(Term(step.reads[0], weight, groups=channels),)), sources)
 
-    def forward(self, x: Tensor) -> Tensor:
-        places = x.sum((2, 3), dtype=torch.int32).to(torch.float32).mul_(self.factor).add_(self.shift)
-        return places if self.grid is None else _codes(places, self.grid)
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        return super().forward(x).flatten(1)
 
 
 class WideConv(nn.Module):
@@ -174,19 +172,21 @@ class QuantizedNetwork(nn.Module):
 
     def __init__(self, steps: Sequence[Step], example: Tensor) -> None:
         super().__init__()
-        self.names = [step.name for step in steps]
-        self.modules_of = [step.modules for step in steps]
-        self.reads = [step.reads for step in steps]
-        last = {name: number for number, reads in enumerate(self.reads) for name in reads}
-        self.dead = [tuple(name for name in last if last[name] == number) for number in range(len(steps))]
-        self.steps = nn.ModuleList()
+        self.modules_of: dict[str, tuple[str, ...]] = {}
+        self.order: list[tuple[str, nn.Module, tuple[str, ...], list[str]]] = []
+        last = {name: number for number, step in enumerate(steps) for name in step.reads}
         grids: dict[str, Grid | None] = {step.name: step.output for step in steps}
-        values = {steps[0].reads[0]: example}
-        for step in steps:
+        values = {INPUT: example}
+        for number, step in enumerate(steps):
             sources = [(values[name], grids.get(name)) for name in step.reads]
             module = _module(step)(step, sources)
             values[step.name] = module(*(x.clone() for x, _ in sources))
-            self.steps.append(module)
+            part = step.name.replace(".", " ")  # no name of a module has a point
+            self.add_module(part, module)
+            self.modules_of[part] = step.modules
+            dead = [name for name in last if last[name] == number]
+            assert len(step.reads) == 1 or step.reads[1] in dead, "a residual that is read again is overwritten"
+            self.order.append((step.name, module, step.reads, dead))
 
     def forward(self, x: Tensor) -> Tensor:
         return self._run(x, None)
@@ -199,11 +199,11 @@ class QuantizedNetwork(nn.Module):
 
     def computes(self, part: str) -> tuple[str, ...]:
         """Return the names of the model's modules that the module `part` of this network computes."""
-        return self.modules_of[int(part.split(".")[1])] if part.startswith("steps.") else (part,)
+        return self.modules_of.get(part.split(".")[0], (part,))
 
     def _run(self, x: Tensor, copies: dict[str, Tensor] | None) -> Tensor:
-        values = {self.reads[0][0]: x}
-        for name, reads, dead, module in zip(self.names, self.reads, self.dead, self.steps, strict=True):
+        values = {INPUT: x}
+        for name, module, reads, dead in self.order:
             x = module(*[values[source] for source in reads])
             for source in dead:
                 del values[source]

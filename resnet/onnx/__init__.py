@@ -1,4 +1,4 @@
-"""The model as an ONNX file, and ONNX Runtime's sessions."""
+"""The model as an ONNX file, in float and in 8 bits, its steps, and ONNX Runtime's sessions."""
 
 import os
 

@@ -35,8 +35,12 @@ _UNKNOWN_OPTION = re.compile(r'(?:Unknown provider|Invalid TensorRT EP) option: 
 Options = dict[str, str]
 
 
-def open_session(path: Path, provider: str, options: Options) -> tuple[InferenceSession, dict[str, Any]]:
+def open_session(
+    model: Path | bytes, provider: str, options: Options, optimized: Path | None = None
+) -> tuple[InferenceSession, dict[str, Any]]:
     """Open a session on `provider`; return it and its details for the record: providers and options.
+
+    `model` is an ONNX file, or its bytes; the graph that the session runs is written to `optimized`.
 
     Raises RuntimeError, with the missing library and the cure, where the session would run, wholly or in part, on the
     CPU instead. ONNX Runtime by default falls back with a line in the log: `get_available_providers()` lists the
@@ -49,7 +53,10 @@ def open_session(path: Path, provider: str, options: Options) -> tuple[Inference
     while True:
         try:
             session = onnxruntime.InferenceSession(
-                str(path), _session_options(provider), [(provider, accepted)], enable_fallback=0
+                model if isinstance(model, bytes) else str(model),
+                _session_options(provider, optimized),
+                [(provider, accepted)],
+                enable_fallback=0,
             )
         except Exception as error:
             unknown = _UNKNOWN_OPTION.search(str(error))
@@ -73,17 +80,21 @@ def open_session(path: Path, provider: str, options: Options) -> tuple[Inference
         preloaded = True
 
 
-def _session_options(provider: str) -> Any:
+def _session_options(provider: str, optimized: Path | None) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
+    if optimized:
+        options.optimized_model_filepath = str(optimized)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1
     # Pad_Fusion merges v2's padding with zeros into MaxPool's, which pads with -inf: wrong where the input is negative
     # (1.31.1; resnet50v2's logits were 1e-4 off in float32, 3e-7 without it).
-    options.add_session_config_entry("optimization.disable_specified_optimizers", "Pad_Fusion")
+    # WeightBiasQuantization puts the weights of a convolution between two grids in 8 bits, which are to stay in float
+    # where the file has them in float (1.22 to 1.31).
+    options.add_session_config_entry("optimization.disable_specified_optimizers", "Pad_Fusion;WeightBiasQuantization")
     if provider != CPU:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     return options

@@ -24,7 +24,7 @@ from resnet.quant.steps import CODES, Grid, Step, Taps, Term, Weight
 DISTANCE, FLIPS, FEW = 0.501, 1e-4, 2
 # Beyond this, a code is not the nearest: float64 itself puts exact ties off by less.
 TIE = 0.5 + 1e-6
-# Rounding of sums in float32, in units of the sum of the terms' magnitudes; tensor cores add 8-bit floats in fewer bits.
+# Rounding of sums in float32, in units of the terms' summed magnitudes; tensor cores add 8-bit floats in fewer bits.
 SUM_ROUNDING, TENSOR_CORE_SUM_ROUNDING = 2.0**-19, 2.0**-12
 # Of the declaration: how far logits of its steps in float64 may be off the model's, relative; how far a weight may be
 # off its rounded value, in steps; the share of a layer's weights that may be cut off at its largest code.
@@ -140,7 +140,7 @@ def _check_layers(steps: Sequence[Step], layers: Mapping[str, nn.Module]) -> Non
 def _check_weight(
     step: Step, term: Term, layers: Mapping[str, nn.Module], grids: Mapping[str, Grid], precision: str
 ) -> str:
-    """Return the name of a layer whose product is of 8 bits, else an empty string. Raises Refused for a wrong weight."""
+    """Return the name of a layer whose product is of 8 bits, else an empty string. Raises Refused for wrong weights."""
     weight = term.weight
     if weight is None or not weight.module:
         return ""
@@ -148,7 +148,8 @@ def _check_weight(
     if weight.codes.shape != exact.shape:
         raise Refused(f"the weight of {weight.module} has shape {list(weight.codes.shape)}, not {list(exact.shape)}")
     if weight.wide:
-        error = (weight.values() - exact).abs() - torch.finfo(weight.codes.dtype).eps * exact.abs()
+        format = torch.finfo(weight.codes.dtype)
+        error = (weight.values() - exact).abs() - format.eps * exact.abs().clamp(min=format.tiny)
         if not bool((error <= 1e-12).all()):
             raise Refused(f"the weight of {weight.module} is not the model's, rounded to {_word(weight.codes.dtype)}")
         return ""
@@ -217,7 +218,7 @@ def _check_number(step: Step, found: Tensor, exact: Tensor, slack: Tensor | floa
     """Raise Refused unless numbers that a step ends in are its exact ones, rounded to its dtype."""
     if found.dtype != step.dtype:
         raise Refused(f"{step.name} ends in {_word(found.dtype)}, not {_word(step.dtype)}")
-    allowed = torch.finfo(step.dtype).eps * exact.abs() + slack
+    allowed = torch.finfo(step.dtype).eps * exact.abs().clamp(min=torch.finfo(step.dtype).tiny) + slack
     error = (found.double() - exact).abs()
     if not bool((error <= allowed).all()):
         worst = float((error / allowed.clamp(min=1e-300)).max())

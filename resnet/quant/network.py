@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
@@ -20,7 +21,7 @@ Ranges = Mapping[str, tuple[float, float]]  # the least and largest value of eac
 
 @dataclass(frozen=True)
 class Scheme:
-    """The formats of a backend: codes of activations and weights, and the largest weight code.
+    """The formats of a backend: codes of activations and weights, and the largest weight code where that is cut.
 
     Activations in uint8 have a zero point where they may be negative; in int8 and e4m3 none. `largest` is under 127
     where a CPU's 16-bit sums of products would overflow. With `mean` the mean over the pixels is rounded too, so that
@@ -29,7 +30,7 @@ class Scheme:
 
     activations: Literal["uint8", "int8", "e4m3"]
     weights: Literal["int8", "e4m3"] = "int8"
-    largest: float = 127
+    largest: float = math.inf
     mean: bool = False
 
 

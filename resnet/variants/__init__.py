@@ -39,6 +39,8 @@ _NO_FP16 = "torch runs fp16 convolutions on a CPU about 10 times slower than fp3
 _NO_MIXING = "mixed precision means a 16-bit format beside float32; fp32 alone is what `eager` runs"
 _ORT_CPU_BF16 = "ONNX Runtime's CPU provider has no bf16 convolution and refuses the graph"
 _ORT_CUDA_BF16 = "ONNX Runtime's CUDA convolution takes bf16 in recent versions alone (1.31), and never channels-last"
+_ORT_CUDA_INT8 = "ONNX Runtime's CUDA provider has no convolution in 8 bits (onnxruntime#24807): onnxruntime-trt has"
+_ORT_FP8 = "ONNX Runtime has no convolution in fp8"
 _TRT_FP32 = "TensorRT builds float32 engines with TF32, and its provider has no option against it: that case is tf32"
 _NO_TRT = "TensorRT runs on NVIDIA GPUs alone"
 _NO_INDUCTOR_INT8 = (
@@ -51,6 +53,7 @@ _NO_TORCHAO_FP8 = (
 _NO_OPENVINO = "OpenVINO runs on CPUs and on Intel's GPUs, not on NVIDIA's"
 _NO_CUDNN_INT8 = "torch has no call of cuDNN's convolutions in 8 bits; its quantised ones of oneDNN are a CPU's"
 _NO_KERNELS = "these kernels are compiled for NVIDIA GPUs; a CPU can only interpret them, which is for tests"
+_NO_RIVAL = "torch calls no 8-bit convolution of cuDNN, so there is nothing to choose from: it would be `fused`"
 _NO_CHOICE = "there is nothing to choose from: our kernels are compiled for NVIDIA GPUs alone"
 
 # Reasons why no variant runs a precision on a device, unless its row has another.
@@ -125,7 +128,7 @@ _ROWS = (
     Variant(
         name="fused",
         why="this project's Triton kernels for every layer: one kernel a convolution, the layers around it fused in",
-        serves={"cuda": _TORCH["cuda"]},
+        serves={"cuda": (*_TORCH["cuda"], *EIGHT_BITS)},
         needs=_TRITON,
         excluded={("cpu", precision): _NO_KERNELS for precision in PRECISIONS},
         runs="kernels",
@@ -136,7 +139,8 @@ _ROWS = (
         why="layer by layer the faster of this project's kernels and the vendor library's, as measured on this GPU",
         serves={"cuda": _TORCH["cuda"]},
         needs=_TRITON,
-        excluded={("cpu", precision): _NO_CHOICE for precision in PRECISIONS},
+        excluded={("cpu", precision): _NO_CHOICE for precision in PRECISIONS}
+        | {("cuda", precision): _NO_RIVAL for precision in EIGHT_BITS},
         runs="kernels",
         takes="resnets",
         uncounted="chooses its kernels by timing them on the GPU",
@@ -144,10 +148,15 @@ _ROWS = (
     Variant(
         name="onnxruntime",
         why="ONNX Runtime on its CUDA provider, on a CPU on its CPU provider: the usual way out of PyTorch",
-        serves={"cpu": ("fp32", "fp16"), "cuda": ("fp32", "tf32", "fp16")},
+        serves={"cpu": ("fp32", "fp16", "int8"), "cuda": ("fp32", "tf32", "fp16")},
         needs=_ONNX,
         libraries={"cuda": (CUDA_LIBRARY,)},
-        excluded={("cpu", "bf16"): _ORT_CPU_BF16, ("cuda", "bf16"): _ORT_CUDA_BF16},
+        excluded={
+            ("cpu", "bf16"): _ORT_CPU_BF16,
+            ("cuda", "bf16"): _ORT_CUDA_BF16,
+            ("cuda", "int8"): _ORT_CUDA_INT8,
+            **{(device, "fp8"): _ORT_FP8 for device in DEVICES},
+        },
         runs="session",
     ),
     Variant(
@@ -161,7 +170,7 @@ _ROWS = (
     Variant(
         name="onnxruntime-trt",
         why="ONNX Runtime on TensorRT: the deepest fusion to be had without writing a kernel",
-        serves={"cuda": ("tf32", "fp16", "bf16")},
+        serves={"cuda": ("tf32", "fp16", "bf16", "int8")},
         # onnxruntime-gpu links libnvinfer.so.10; TensorRT 11 ships libnvinfer.so.11
         needs={**_ONNX, "tensorrt": "tensorrt-cu13<11"},
         compiles_long=True,
@@ -181,7 +190,7 @@ RENAMED: Mapping[str, str] = {"mixed": "per-layer"}
 OUTSIDE = Variant(
     name="",
     why="code from outside this project, named on the command line or in a plan",
-    serves={"cpu": ("fp32", "fp16", "bf16"), "cuda": ("fp32", "tf32", "fp16", "bf16")},
+    serves={"cpu": ("fp32", "fp16", "bf16", *EIGHT_BITS), "cuda": ("fp32", "tf32", "fp16", "bf16", *EIGHT_BITS)},
 )
 
 
@@ -297,15 +306,15 @@ def prepare(
         raise Unserved(f"{not_taken(variant, ':')}; this is a {type(model).__name__}")
     set_torch_flags(example.device, precision)
     with torch.no_grad():
-        if is_outside(name):
-            return prepare_outside(name, model, example, precision, launch)
-        module = importlib.import_module(f"resnet.variants.{variant.module}")
-        runner: Runner
         if precision in EIGHT_BITS:
             from resnet.quant.effects import name_wide
 
-            calibration = calibration or Calibration(example.cpu())
-            calibration = name_wide(model, calibration, precision, example.device.type)
+            calibration = name_wide(model, calibration or Calibration(example.cpu()), precision, example.device.type)
+        if is_outside(name):
+            return prepare_outside(name, model, example, precision, launch, calibration)
+        module = importlib.import_module(f"resnet.variants.{variant.module}")
+        runner: Runner
+        if precision in EIGHT_BITS:
             runner = module.prepare_quantized(model, example, precision, launch, calibration)
         else:
             runner = module.prepare(model, example, precision, launch)

@@ -1,6 +1,7 @@
 """This project's Triton kernels for every layer: one kernel a convolution, with the layers around it fused into it.
 
-`resnet.fused.program` says what is fused and why, `resnet.fused.network` runs it.
+`resnet.fused.program` says what is fused and why, `resnet.fused.network` runs it, in 8 bits as `resnet.fused.quantized`
+has it.
 """
 
 from __future__ import annotations
@@ -12,14 +13,21 @@ import torch
 from torch import Tensor
 
 from kernels.tf32 import round_tf32
+from resnet.calibration import Calibration
+from resnet.code import Unserved
 from resnet.fold import fold
 from resnet.fused.buffers import peak_bytes
 from resnet.fused.carried import bundle_details
 from resnet.fused.eager_memory import eager_uses
 from resnet.fused.launches import install_tuned
+from resnet.fused.layers import NO_PROLOGUE
 from resnet.fused.network import FusedNetwork
-from resnet.fused.program import build_program
+from resnet.fused.program import Program, build_program
+from resnet.fused.quantized import HALF_INPUT, RULES, SCHEMES, CodedStep, activation_name, quantize_program
 from resnet.model import ResNet
+from resnet.quant.network import facts, float_steps
+from resnet.quant.ranges import calibrate, digest
+from resnet.quant.steps import QuantizedRunner, Step, Taps
 from resnet.runner import DTYPES, Forward, Runner, TorchRunner, weights_bytes, with_launch
 
 
@@ -29,24 +37,70 @@ def prepare(model: ResNet, example: Tensor, precision: str, launch: str) -> Runn
     On a CPU, which the table does not list as served, tests run it: by the ops' aten, or with TRITON_INTERPRET=1 by the
     kernels themselves. `details` compares the memory of all activations with the least that eager needs.
     """
-    shape, dtype = tuple(example.shape), DTYPES[precision]
-    fused = build_program(cast(ResNet, fold(model)), shape)
-    on_gpu = example.device.type == "cuda"
-    tuned = install_tuned(torch.cuda.get_device_name(example.device)) if on_gpu else {"tables": []}
-    network = FusedNetwork(fused, precision, example.device)
-    kernels = "triton" if on_gpu else "triton, interpreted" if network.configs else "aten"
-    details = {
-        "weights_bytes": weights_bytes(network),
-        "steps": len(fused.steps),
-        "activation_bytes": network.activation_bytes,
-        "eager_activation_bytes": peak_bytes(eager_uses(model, shape, dtype.itemsize)),
-        "kernels": kernels,
-        "triton_cached": network.cached,
-        **tuned,
-        "configurations": {layer.key: str(config) for layer, config in network.configs.items()},
-    }
-    details |= bundle_details(example.device.type)
+    program = build_program(cast(ResNet, fold(model)), tuple(example.shape))
+    tuned = _install_tuned(example)
+    network = FusedNetwork(program, precision, example.device)
+    details = _details(network, model, example, DTYPES[precision]) | tuned
     return with_launch(KernelRunner(network, example, precision, details), launch)
+
+
+def prepare_quantized(
+    model: ResNet, example: Tensor, precision: str, launch: str, calibration: Calibration
+) -> QuantizedRunner:
+    """Prepare the model in int8 or e4m3, from the stem's result to the averages: pictures and logits are fp16.
+
+    Raises Unserved for a pre-activation network, and ValueError for a name in `keep_wide` that is no layer.
+    """
+    if model.preact:
+        raise Unserved(f"fused/{precision} runs no pre-activation network (v2): {NO_PROLOGUE}")
+    folded = cast(ResNet, fold(model)).cpu()
+    program = build_program(folded, tuple(example.shape))
+    ranges = calibrate(float_steps(folded, merged=True), calibration, SCHEMES[precision])
+    coded, steps = quantize_program(program, ranges, precision, calibration.keep_wide)
+    tuned = _install_tuned(example)
+    network = FusedNetwork(program, precision, example.device, coded)
+    details = _details(network, model, example, torch.float16) | tuned
+    details["quantized"] = _facts(steps, calibration) | {"ranges": digest(ranges)}
+    runner: Any = with_launch(KernelRunner(network, example, "fp16", details), launch)
+    runner.steps, runner.checked = steps, "taps"
+    runner.taps = lambda x: _taps(program, precision, coded, x)
+    return cast(QuantizedRunner, runner)
+
+
+def _taps(program: Program, precision: str, coded: tuple[CodedStep, ...], x: Tensor) -> Taps:
+    """Run the same kernels on memory that none uses twice, and return what is in it."""
+    network = FusedNetwork(program, precision, x.device, coded, keep=True)
+    logits = network(x)
+    activations = {activation_name(step): network.values[step.name] for step in program.steps[:-1]}
+    return Taps({HALF_INPUT: x.clone(), **activations, "avgpool": network.averages()}, logits)
+
+
+def _facts(steps: tuple[Step, ...], calibration: Calibration) -> dict[str, Any]:
+    """Return what a record says of the 8 bits, but for the ranges."""
+    found = facts(steps, calibration, "taps")
+    layers = [weight for step in steps for weight in step.weights if weight.module and not weight.wide]
+    shared = dict.fromkeys(found["wide"], "its sums are added to those of a wide layer")
+    reasons = shared | dict.fromkeys(calibration.keep_wide, "as asked") | dict(RULES)
+    return found | {"layers": len(layers), "why_wide": {name: reasons[name] for name in found["wide"]}}
+
+
+def _install_tuned(example: Tensor) -> dict[str, Any]:
+    on_gpu = example.device.type == "cuda"
+    return install_tuned(torch.cuda.get_device_name(example.device)) if on_gpu else {"tables": []}
+
+
+def _details(network: FusedNetwork, model: ResNet, example: Tensor, dtype: torch.dtype) -> dict[str, Any]:
+    on_gpu = example.device.type == "cuda"
+    return {
+        "weights_bytes": weights_bytes(network),
+        "steps": len(network.steps),
+        "activation_bytes": network.activation_bytes,
+        "eager_activation_bytes": peak_bytes(eager_uses(model, tuple(example.shape), dtype.itemsize)),
+        "kernels": "triton" if on_gpu else "triton, interpreted" if network.configs else "aten",
+        "triton_cached": network.cached,
+        "configurations": {layer.key: str(config) for layer, config in network.configs.items()},
+        **bundle_details(example.device.type),
+    }
 
 
 class KernelRunner(TorchRunner):

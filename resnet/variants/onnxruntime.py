@@ -5,8 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from kernels.cards.owned import owned_folder
+from resnet.calibration import Calibration
 from resnet.onnx.export import onnx_file
+from resnet.onnx.quantize import quantized_file
+from resnet.onnx.quantized import QuantizedOrtRunner, describe, float_operations
 from resnet.onnx.session import CPU, CUDA, Options, OrtRunner, non_default_stream, open_session
+from resnet.quant.network import Scheme
+from resnet.quant.processor import REDUCED, overflow
 from resnet.runner import DTYPES, Runner, fastest_runner
 
 
@@ -44,6 +50,35 @@ def prepare(model: nn.Module, example: Tensor, precision: str, launch: str) -> R
     layout, times = fastest_runner(runners, example)
     runners[layout].details |= {"layout": layout, "layout_us": times, "layout_failures": failures}
     return runners[layout]
+
+
+def prepare_quantized(
+    model: nn.Module, example: Tensor, precision: str, launch: str, calibration: Calibration
+) -> Runner:
+    """Prepare a session on the QDQ file of ONNX Runtime's quantizer, whose ranges are this project's.
+
+    `details` says why the weights have 7 bits, where this CPU needs that. Raises RuntimeError where the session left a
+    layer in float that should be in 8 bits, which signed activations, the quantizer's default, cause silently.
+    """
+    import onnx
+
+    reduced = overflow()
+    scheme = Scheme("uint8", largest=REDUCED if reduced else 127)
+    file = quantized_file(model, example.shape[1:], calibration, "cpu", scheme)
+    with owned_folder("optimized") as folder:
+        optimized = folder / "optimized.onnx"
+        session, session_details = open_session(file.path, CPU, {}, optimized)
+        operations = float_operations(onnx.load(str(optimized)).graph, onnx.load(str(file.path)))
+    quantized = describe(file, calibration, "taps") | {"float_operations": operations}
+    details = {
+        "quantize_cached": file.cached,
+        "weights_bytes": quantized["disk_bytes"],
+        **session_details,
+        "threads": torch.get_num_threads(),
+        "reduced_range": reduced,
+        "quantized": quantized,
+    }
+    return QuantizedOrtRunner(file, CPU, {}, "taps", lambda: session, example, torch.float32, details)
 
 
 def _cuda_options(stream: torch.cuda.Stream, precision: str, launch: str) -> Options:

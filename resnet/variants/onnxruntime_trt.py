@@ -11,8 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from resnet.cache import compiled_dir, subfolder
+from resnet.calibration import Calibration
 from resnet.onnx.export import INPUT, onnx_file
+from resnet.onnx.quantize import quantized_file
+from resnet.onnx.quantized import QuantizedOrtRunner, describe
 from resnet.onnx.session import TENSORRT, Options, OrtRunner, non_default_stream, open_session
+from resnet.quant.network import Scheme
 from resnet.runner import Runner
 
 if TYPE_CHECKING:
@@ -32,24 +36,54 @@ def prepare(model: nn.Module, example: Tensor, precision: str, launch: str) -> R
     The provider has one CUDA graph per session and replays it whatever buffer is bound (onnxruntime#20050), so with
     `graph` each placed buffer has another session, with another copy of the weights.
     """
-    importlib.import_module("tensorrt")  # loads libnvinfer from the pip packages, where the provider would not look
     dtype = GRAPH_DTYPES[precision]
     path, cached = onnx_file(model, dtype, example.shape[1:])
-    stream = non_default_stream(example.device)
-    engines = subfolder(compiled_dir(), f"tensorrt-{path.stem}-{precision}-{len(example)}")
-    had_engine = any(engines.glob("*.engine"))
-    options = _options(stream, example, engines, precision, launch)
-    session, session_details = open_session(path, TENSORRT, options)
-    details = {
-        "weights_bytes": path.stat().st_size,
-        **session_details,
-        "export_cached": cached,
-        "engine_cached": had_engine,
-        "graph": launch == "graph",
-        "session_per_buffer": launch == "graph",
+    engine = _Engine(path, example, precision, launch)
+    return OrtRunner(engine.sessions, example, dtype, engine.details | {"export_cached": cached}, stream=engine.stream)
+
+
+def prepare_quantized(
+    model: nn.Module, example: Tensor, precision: str, launch: str, calibration: Calibration
+) -> Runner:
+    """Prepare a session on a QDQ file: convolutions and products in int8, what is between them in fp16.
+
+    An engine shows no integers of its own. `taps` builds another, on the same file with the integers as outputs, in
+    which TensorRT may choose and fuse otherwise: so the case is checked as by units, and `details` says it.
+    """
+    file = quantized_file(model, example.shape[1:], calibration, "tensorrt", Scheme("int8"))
+    engine = _Engine(file.path, example, precision, launch)
+    details = engine.details | {
+        "quantize_cached": file.cached,
+        "tapped": "another engine of the same file, with the integers as its outputs",
+        "quantized": describe(file, calibration, "units"),
     }
-    next_session = partial(_another, path, options) if launch == "graph" else partial(_same, session)
-    return OrtRunner(next_session, example, dtype, details, stream=stream)
+    # an engine is kept by the names of its nodes, which the tapped one shares
+    options = {
+        key: value for key, value in engine.options.items() if "engine_cache" not in key and "cuda_graph" not in key
+    }
+    return QuantizedOrtRunner(
+        file, TENSORRT, options, "units", engine.sessions, example, torch.float32, details, stream=engine.stream
+    )
+
+
+class _Engine:
+    """The sessions of an ONNX file on TensorRT, their stream, their options and their details."""
+
+    def __init__(self, path: Path, example: Tensor, precision: str, launch: str) -> None:
+        importlib.import_module("tensorrt")  # loads libnvinfer from the pip packages, where the provider would not look
+        self.stream = non_default_stream(example.device)
+        engines = subfolder(compiled_dir(), f"tensorrt-{path.stem}-{precision}-{len(example)}")
+        had_engine = any(engines.glob("*.engine"))
+        self.options = _options(self.stream, example, engines, precision, launch)
+        session, session_details = open_session(path, TENSORRT, self.options)
+        self.details = {
+            "weights_bytes": path.stat().st_size,
+            **session_details,
+            "engine_cached": had_engine,
+            "graph": launch == "graph",
+            "session_per_buffer": launch == "graph",
+        }
+        self.sessions = partial(_another, path, self.options) if launch == "graph" else partial(_same, session)
 
 
 def _another(path: Path, options: Options) -> InferenceSession:
@@ -66,7 +100,8 @@ def _options(stream: torch.cuda.Stream, example: Tensor, engines: Path, precisio
     return {
         "device_id": str(stream.device_index),
         "user_compute_stream": str(stream.cuda_stream),
-        "trt_fp16_enable": str(int(precision == "fp16")),
+        "trt_fp16_enable": str(int(precision in ("fp16", "int8"))),
+        "trt_int8_enable": str(int(precision == "int8")),
         "trt_bf16_enable": str(int(precision == "bf16")),
         "trt_builder_optimization_level": BUILDER_LEVEL,
         "trt_engine_cache_enable": "1",

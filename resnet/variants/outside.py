@@ -15,6 +15,10 @@ a function that asks for `launch` makes the graph itself. Attributes of the func
 - `why`: what it is for, in a sentence.
 
 An object with `place` and `details` is a `Runner` (`resnet.runner`) and stays as it is.
+
+For int8 and fp8 `module` and `example` are float32, and the function has to return a `QuantizedRunner`
+(`resnet.quant.steps`): a Runner that declares its `steps` and shows the codes between them, by which alone 8 bits can
+be judged. A parameter called `calibration` gets the pictures and the choices (`resnet.calibration.Calibration`).
 """
 
 from __future__ import annotations
@@ -28,11 +32,13 @@ from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from resnet.calibration import EIGHT_BITS
 from resnet.code import Code, CodeError, Unserved, load_code
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from resnet.calibration import Calibration
     from resnet.runner import Runner
 
 GROUP = "resnet_bench.variants"  # the group of entry points of installed packages
@@ -46,7 +52,9 @@ def installed_variants() -> Mapping[str, str]:
     return {entry.name: f"{entry.module}:{entry.attr or DEFAULT_FUNCTION}" for entry in found}
 
 
-def prepare(name: str, model: nn.Module, example: Tensor, precision: str, launch: str) -> Runner:
+def prepare(
+    name: str, model: nn.Module, example: Tensor, precision: str, launch: str, calibration: Calibration | None
+) -> Runner:
     """Load the function of a name from outside and prepare its variant, as `resnet.variants.prepare` describes.
 
     Raises Unserved for what its attributes exclude, CodeError for what is no variant, and what the function raises.
@@ -56,11 +64,17 @@ def prepare(name: str, model: nn.Module, example: Tensor, precision: str, launch
     code = load_code(name)
     memory_format = _memory_format(code, precision, list(FORMATS))
     _check_served(code, precision, launch)
-    net = converted(model, example.device, DTYPES[precision], memory_format)
-    placed = example.to(DTYPES[precision], copy=True, memory_format=FORMATS[memory_format])
-    words = _wanted(code, {"precision": precision, "launch": launch})
+    dtype = DTYPES["fp32" if precision in EIGHT_BITS else precision]
+    net = converted(model, example.device, dtype, memory_format)
+    placed = example.to(dtype, copy=True, memory_format=FORMATS[memory_format])
+    words = _wanted(code, {"precision": precision, "launch": launch, "calibration": calibration})
     result = code.function(net, placed, **code.arguments, **words)
     details = _described(code)
+    if precision in EIGHT_BITS and not all(hasattr(result, word) for word in ("place", "details", "steps", "taps")):
+        raise CodeError(
+            f"cannot be judged in {precision}: {code.name} returned {_type(result)}, and no QuantizedRunner, which "
+            f"shows the codes between its steps (resnet/variants/outside.py says how), says {code.where}"
+        )
     if hasattr(result, "place") and hasattr(result, "details"):
         return _as_runner(code, result, details)
     if not callable(result):
@@ -69,7 +83,7 @@ def prepare(name: str, model: nn.Module, example: Tensor, precision: str, launch
             "the logits, nor a Runner"
         )
     details = {"weights_bytes": weights_bytes(net), **details}
-    runner = TorchRunner(result, example, DTYPES[precision], memory_format, details)
+    runner = TorchRunner(result, example, dtype, memory_format, details)
     runner.model = weakref.ref(net)
     if "launch" not in words:
         return with_launch(runner, launch)
@@ -130,7 +144,7 @@ def _memory_format(code: Code, precision: str, formats: list[str]) -> str:
     return chosen
 
 
-def _wanted(code: Code, words: dict[str, str]) -> dict[str, str]:
+def _wanted(code: Code, words: dict[str, Any]) -> dict[str, Any]:
     """Return those of `words` that the function has parameters for. Raises CodeError for arguments that it has not."""
     try:
         signature = inspect.signature(code.function)

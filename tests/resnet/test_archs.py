@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnet.archs import ARCHS, MODELS, SHORTCUTS, VERSIONS, Spec
+from resnet.archs import ARCHS, MODELS, SHORTCUTS, TASKS, VERSIONS, Spec
 
-SPECS = [Spec(*words) for words in itertools.product(ARCHS, VERSIONS, SHORTCUTS)]
+SPECS = [Spec(*words) for words in itertools.product(ARCHS, VERSIONS, SHORTCUTS, TASKS)]
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
@@ -18,7 +18,7 @@ def test_name_round_trip(spec: Spec) -> None:
 
 
 def test_names_are_distinct() -> None:
-    assert len({spec.name for spec in SPECS}) == len(SPECS) == 5 * 3 * 4
+    assert len({spec.name for spec in SPECS}) == len(SPECS) == 5 * 3 * 4 * 3
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,8 @@ def test_names_are_distinct() -> None:
         ("resnet50v1-A", Spec(50, "v1", "A"), "resnet50v1-A"),
         ("resnet18v1.5-none", Spec(18, "v1.5", "none"), "resnet18-none"),
         ("resnet152v2-C", Spec(152, "v2", "C"), "resnet152v2-C"),
+        ("resnet18v1.5-B-digits", Spec(18, task="digits"), "resnet18-digits"),
+        ("resnet50v2-A-digits-hard", Spec(50, "v2", "A", "digits-hard"), "resnet50v2-A-digits-hard"),
     ],
 )
 def test_parse(name: str, spec: Spec, canonical: str) -> None:
@@ -51,6 +53,8 @@ def test_models_are_the_canonical_names_with_projection_shortcuts() -> None:
         ("resnet50-D", ["shortcut 'D'", "A, B, C, none", "did you mean 'resnet50"]),
         ("ResNet101V2", ["did you mean 'resnet101v2'"]),
         ("resnet50v2-a", ["shortcut 'a'", "did you mean 'resnet50v2-A'"]),
+        ("resnet18-digit", ["did you mean 'resnet18-digits'"]),
+        ("resnet34-digits-hrad", ["did you mean 'resnet34-digits-hard'"]),
         ("resnet_50", ["want resnet<depth>", "did you mean 'resnet50'"]),
         ("resnet50 ", ["want resnet<depth>"]),
     ],
@@ -88,3 +92,9 @@ def test_spec_is_immutable_and_hashable() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         spec.depth = 18  # type: ignore[misc]
     assert {spec: 1}[Spec.parse("resnet50")] == 1
+
+
+def test_a_network_of_digits_is_narrow_and_has_their_ends() -> None:
+    spec = Spec.parse("resnet50-digits-hard")
+    assert (spec.ends.classes, spec.ends.channels, spec.ends.image, spec.widths) == (10, 1, 32, (16, 32, 64, 128))
+    assert Spec.parse("resnet50").widths == (64, 128, 256, 512)

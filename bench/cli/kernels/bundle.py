@@ -28,7 +28,7 @@ File = Annotated[
 ]
 Models = Annotated[str, Option(metavar="NAME,...", help="With --bundle: networks.")]
 Batches = Annotated[str, Option(metavar="N,...", help="With --bundle: batch sizes.")]
-Precisions = Annotated[str, Option(metavar="NAME,...", help=f"With --bundle: any of {', '.join(BYTES)}.")]
+Precisions = Annotated[str, Option(metavar="NAME,...", help=f"With --bundle or --predict: any of {', '.join(BYTES)}.")]
 Candidates = Annotated[
     int, Option(min=1, metavar="N", help="With --bundle: configurations per layer that the tuner may try.")
 ]

@@ -54,7 +54,7 @@ def kernels(
 ) -> None:  # fmt: skip
     """Show what the compiler emits for each kernel and architecture: registers, spills, tensor cores; needs no GPU."""
     if predict:
-        return cli_predict.predict(predict, gpu, as_json)
+        return cli_predict.predict(predict, gpu, precision, as_json)
     if bundle:
         one, tables = arch if arch != ALL else "sm_90", absolute(_readable_tables(table))
         return cli_bundle.make_bundle(bundle, one, models, batch, precision, candidates, tables, budget, as_json)

@@ -8,11 +8,13 @@ from typing import Annotated
 from typer import Option
 
 from bench.cli.console import USAGE, out, print_json, stop, tell
+from bench.cli.words import parse_words
 from bench.files import check_writable
 from bench.kinds import PREDICTION
 from bench.static import predictions
 from bench.tuning.gpus import PREDICTABLE, Gpu
 from kernels.cards.cards import CARDS, find_card
+from kernels.space.layer import BYTES
 from kernels.table import Table
 
 File = Annotated[
@@ -24,16 +26,17 @@ Card = Annotated[
 ]
 
 
-def predict(path: Path, card: str, as_json: bool) -> None:
+def predict(path: Path, card: str, precision: str, as_json: bool) -> None:
     """Write the predicted time of each layer, and print the sum of each batch size."""
     check_writable(path, PREDICTION)
-    prediction = predictions.write_prediction(path, _gpu(card))
+    word, *others = parse_words("precision", precision, BYTES)
+    if others:
+        stop(f"--precision: with --predict one word, not {precision}", USAGE)
+    prediction = predictions.write_prediction(path, _gpu(card), word)
     if as_json:
         return print_json(prediction)
     tell(prediction["made"].get("constants", ""))
-    out.print(
-        f"{path}: {predictions.MODEL}, {predictions.PRECISION}, {prediction['gpu']}, by the model:", soft_wrap=True
-    )
+    out.print(f"{path}: {predictions.MODEL}, {word}, {prediction['gpu']}, by the model:", soft_wrap=True)
     for batch, rows in predictions.rows_by_batch(prediction, Table()).items():
         us = sum(row.us for row in rows)
         out.print(f"batch {batch}: {us:,.0f} us, {1e6 * batch / us:,.0f} images/s")

@@ -13,7 +13,7 @@ from typer import Option
 from bench.cli.again import again
 from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, DryRun, asks
 from bench.cli.chosen import Save, save_as
-from bench.cli.console import Budget, Csv, Input, Json, Markdown, Output, Seed, ViewName
+from bench.cli.console import Budget, Csv, Data, Input, Json, Markdown, Output, Seed, ViewName
 from bench.cli.measure.cases import print_dry_run
 from bench.cli.measure.sweep import exit_code, run_sweep, start_of
 from bench.cli.reported import print_records, run_again
@@ -61,6 +61,7 @@ def run(
     budget: Budget = None,
     view: ViewName = None,
     input: Input = "photos",
+    data: Data = "",
     seed: Seed = 0,
     save: Save = None,
     dry_run: DryRun = False,
@@ -74,7 +75,9 @@ def run(
     plan, folder, seed, input = start_of(selection, output, resume or retry, seed, input)
     chosen = with_rounds(plan, rounds, until, rounds_limit)
     shown = view or ("cold" if cold else "tail" if chosen.settings.samples >= P99_SAMPLES else "")
-    sweep = sweep_of(chosen, folder, resume=resume, retry=retry, cold=cold, budget_s=budget, source=input, seed=seed)
+    sweep = sweep_of(
+        chosen, folder, resume=resume, retry=retry, cold=cold, budget_s=budget, source=input, seed=seed, data=data
+    )
     if dry_run:
         print_dry_run(sweep, as_json, as_csv, as_markdown)
         return

@@ -14,6 +14,7 @@ from bench.cli.asking import BITS, BUILD_OPTIONS, CASE_HELP, EIGHT_BIT_OPTIONS, 
 from bench.cli.console import (
     UNDECIDED,
     Csv,
+    Data,
     Input,
     Json,
     Markdown,
@@ -34,6 +35,7 @@ from bench.plans.case import Case
 from bench.plans.choose import Selection, check_input, choose
 from bench.plans.eligible import misnamed
 from bench.plans.plan import Plan
+from bench.plans.scored import check_data
 from bench.report import sensitivity as report
 from bench.runs.kernel_jobs import SensitivityJob
 from bench.runs.process import ask, request
@@ -64,6 +66,7 @@ def sensitivity(
     methods: Annotated[bool, Option("--methods", help="Compare the ways of calibrating instead.")] = False,
     most: Annotated[int, Option("--most", min=1, help="Show so many layers.")] = 16,
     output: Annotated[Path | None, ToFile(help="Write all that was found as JSON.")] = None,
+    data: Data = "",
     input: Input = "photos",
     seed: Seed = 0,
     as_csv: Csv = False,
@@ -79,28 +82,32 @@ def sensitivity(
     plan = choose(selection)
     case = _network(plan)
     check_input(input)
+    if data:
+        check_data(data)
     if output is not None:
         check_writable(output, SENSITIVITY)
     word = formats or _formats(case)
     if word not in FORMATS:
         raise ArgumentError(f"--formats {word}: one of {', '.join(FORMATS)}")
     lost = None if max_loss is None else max_loss / 100
-    job = SensitivityJob(case, plan.settings, seed, input, word, pictures, methods, lost, plan.build)
+    job = SensitivityJob(
+        case, plan.settings, seed, input, word, pictures, methods, lost, data and str(Path(data).resolve()), plan.build
+    )
     with spinner(case.model) as status:
         answer = request(job, LIMIT_S, partial(_update, status, case.model), ask)
     if answer.status != "ok":
         raise WorkError(f"{case.model}: {answer.status}: {answer.reason}")
-    data = _describe(job, answer.data)
-    write_output(data, output)
-    rows = report.method_rows(data) if methods else report.layer_rows(data)
+    result = _describe(job, answer.data)
+    write_output(result, output)
+    rows = report.method_rows(result) if methods else report.layer_rows(result)
     if as_json:
-        print_json(data | {"rows": rows})
+        print_json(result | {"rows": rows})
     elif as_csv:
         print_csv(rows)
     else:
-        _print(as_markdown, data, job, most)
-    if lost is not None and not data["found"]["met"]:
-        raise BenchError(_unmet(data["found"], lost), UNDECIDED)
+        _print(as_markdown, result, job, most)
+    if lost is not None and not result["found"]["met"]:
+        raise BenchError(_unmet(result, lost), UNDECIDED)
 
 
 def _network(plan: Plan) -> Case:
@@ -131,7 +138,11 @@ def _describe(job: SensitivityJob, answer: Any) -> dict[str, Any]:
         "calibrate": "each" if job.methods else settings.calibrate,
         "calibration_pictures": settings.calibration_pictures,
     }
-    about |= {"pictures": job.pictures, "seed": job.seed, "date": datetime.now(UTC).isoformat(timespec="seconds")}
+    about |= {
+        "pictures": len(answer["groups"]),
+        "seed": job.seed,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
     about |= {name: answer[name] for name in ("weights", "input", "runtime", "layers", "found")}
     return about | {"environment": environment()} | report.compress(answer)
 
@@ -151,7 +162,7 @@ def _print(as_markdown: bool, data: dict[str, Any], job: SensitivityJob, most: i
     if job.most_lost is not None and data["found"]["met"]:
         found = data["found"]
         out.print(
-            f"{len(found['wide'])} layers wide lose {found['loss']:.1%} of the answers on {found['pictures']} pictures "
+            f"With {len(found['wide'])} layers wide {found['loss']:.1%} {_lost(data)} on {found['pictures']} pictures "
             f"that chose them, and {found['checked']:.1%} on as many others:",
             markup=False,
         )
@@ -161,24 +172,26 @@ def _print(as_markdown: bool, data: dict[str, Any], job: SensitivityJob, most: i
 def _command(data: dict[str, Any], job: SensitivityJob) -> str:
     """Return the command that runs a model in 8 bits with the layers that were found."""
     wide = data["found"]["wide"]
-    words: list[object] = [
-        "run",
-        "--model",
-        data["model"],
-        "--precision",
-        "fp8" if data["formats"] == "e4m3" else "int8",
-    ]
-    words += ["--image", data["image"], "--calibrate", data["calibrate"]]
-    words += ["--weights", job.build.weights] if job.build.weights else []
+    precision = "fp8" if data["formats"] == "e4m3" else "int8"
+    words: list[object] = ["run", "--model", data["model"], "--precision", precision, "--image", data["image"]]
+    words += ["--calibrate", data["calibrate"], "--calibration-pictures", data["calibration_pictures"]]
+    for name, value in vars(job.build).items():
+        words += [f"--{name.replace('_', '-')}", value] if value else []
     return command_line(*words, *(["--keep-wide", ",".join(wide)] if wide else []))
 
 
-def _unmet(found: dict[str, Any], lost: float) -> str:
+def _unmet(result: dict[str, Any], lost: float) -> str:
+    found, of = result["found"], _lost(result)
     kept = len(found["wide"])
     return (
-        f"no number of layers kept wide loses {lost:.1%} at most: with {kept} of them {found['checked']:.1%} of the "
-        "answers differ, as activations between layers stay in 8 bits; calibrate otherwise (--methods), or take bf16"
+        f"no number of layers kept wide loses {lost:.1%} at most: with {kept} of them {found['checked']:.1%} {of}, "
+        "as activations between layers stay in 8 bits; calibrate otherwise (--methods), or take bf16"
     )
+
+
+def _lost(result: dict[str, Any]) -> str:
+    labelled = any("right" in effect for effect in result["effects"].values())
+    return "of the answers are right no more" if labelled else "of the answers differ"
 
 
 def _update(status: Status, name: str, stage: str) -> None:

@@ -8,7 +8,7 @@ import typer
 from typer import Option
 
 from bench.cli.asking import BUILDING, NAMING, DryRun, asks
-from bench.cli.console import Budget, Csv, Input, Json, Markdown, Output, Seed, console_for, print_csv, print_json
+from bench.cli.console import Budget, Csv, Data, Input, Json, Markdown, Output, Seed, console_for, print_csv, print_json
 from bench.cli.measure.cases import print_dry_run
 from bench.cli.measure.sweep import exit_code, run_sweep, start_of
 from bench.plans import plan as plans
@@ -28,6 +28,7 @@ def verify(
         Option(min=1, metavar="N", help="Cases at a time, as none is timed.  \\[default: 4 on a GPU, 1 on a CPU]"),
     ] = None,
     input: Input = "photos",
+    data: Data = "",
     seed: Seed = 0,
     dry_run: DryRun = False,
     as_csv: Csv = False,
@@ -37,7 +38,7 @@ def verify(
     """Check the answers only: the accuracy gate of `run`, by the same path, with one execution."""
     plan, folder, seed, input = start_of(selection, output, resume, seed, input, "verify-")
     chosen = plans.gate_only(plan)
-    sweep = sweep_of(chosen, folder, resume=resume, budget_s=budget, jobs=jobs, source=input, seed=seed)
+    sweep = sweep_of(chosen, folder, resume=resume, budget_s=budget, jobs=jobs, source=input, seed=seed, data=data)
     if dry_run:
         print_dry_run(sweep, as_json, as_csv, as_markdown)
         return

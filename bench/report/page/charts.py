@@ -20,10 +20,19 @@ from bench.report.page.encoding import (
 )
 
 SPEED = log_axis("speed:Q", "throughput, images/s")
+NAMED = {"align": "left", "dx": 7, "dy": 11, "fontSize": 10, "fill": "var(--soft)"}
+PRICES = [
+    channel("agree:Q", title="agreement, %", format=".4~g"),
+    channel("right:Q", title="right, %", format=".4~g"),
+    channel("loss:Q", title="loss, percentage points", format=".2~f"),
+]
 
 
 def front(rows: Rows) -> Spec:
-    """Return throughput over latency, the batches of a way joined, on a band through the Pareto front."""
+    """Return throughput over latency, the batches of a way joined, on a band through the Pareto front.
+
+    8 bits, which answer otherwise, have a front of their own.
+    """
     use = Encodings(rows)
     base = {"x": log_axis("p50:Q", "p50 latency, ms"), "y": SPEED}
     best: list[Spec] = [
@@ -31,14 +40,14 @@ def front(rows: Rows) -> Spec:
             "window": [{"op": "max", "field": "speed", "as": "best"}],
             "frame": [None, 0],
             "sort": [{"field": "p50"}, {"field": "speed", "order": "descending"}],
-            "groupby": ["family"],
+            "groupby": ["family", "eight"],
         },
         {"filter": "datum.speed >= datum.best"},
     ]
     band = {"interpolate": "step-after", "strokeWidth": 9, "strokeCap": "round", "stroke": "var(--front)"}
     batches = {"calculate": "'b' + datum.batch", "as": "label"}
     layers = [
-        layer("line", base | {"order": channel("p50:Q")}, best, **band),
+        layer("line", base | {"order": channel("p50:Q"), "detail": channel("eight:N")}, best, **band),
         use.lines(base, "batch:Q", "image:N"),
         use.points(base),
         layer("text", base | {"text": channel("label:N")}, [*best, batches], dy=-11, fontSize=10, fill="var(--soft)"),
@@ -80,6 +89,40 @@ def over_precision(rows: Rows, field: str, title: str, limit: float | None = Non
     if limit:
         layers.insert(0, layer("rule", {"y": {"datum": limit}}, strokeDash=[6, 3], stroke="var(--bad)"))
     return panels(layers, "group", width=300, independent=() if limit else ("y",))
+
+
+def price(rows: Rows, field: str, title: str) -> Spec:
+    """Return a share in percent with its interval over the latency: a line a model, a mark a precision.
+
+    A line joins the fastest way of each precision; the others are faint.
+    """
+    use = Encodings(rows)
+    x = log_axis("p50:Q", "p50 latency, ms")
+    y = channel(f"{field}:Q", title=title, scale={"zero": False, "nice": False, "padding": 16}, axis={"tickCount": 5})
+    fastest: list[Spec] = [{"filter": "datum.p50 === datum.least"}]
+    of_model: list[Spec] = [
+        {"joinaggregate": [{"op": "min", "field": "p50", "as": "first"}], "groupby": ["family", "sized"]},
+        {"filter": "datum.p50 === datum.first"},
+        {"calculate": "replace(datum.model, /^resnet|-digits/g, '')", "as": "name"},
+    ]
+    interval = {"x": x, "y": channel(f"{field}_low:Q"), "y2": {"field": f"{field}_high"}, "stroke": use.colour}
+    line = {"x": x, "y": y, "detail": channel("family:N"), "order": channel("p50:Q")}
+    marks = {"x": x, "y": y, "shape": use.precision_shape, "tooltip": [*TOOLTIP, *PRICES]}
+    faint = {"opacity": {"condition": {"test": "datum.p50 === datum.least", "value": 1}, "value": 0.35}}
+    layers = [
+        layer("rule", interval, fastest, strokeWidth=1, opacity=0.5),
+        layer("line", line, fastest, strokeWidth=1.2, stroke="var(--soft)"),
+        layer(
+            "point", {"x": x, "y": y, "shape": use.precision_shape}, stroke="var(--ink)", opacity=0
+        ),  # its legend counts
+        use.points(marks | faint, 75),
+        layer("text", {"x": x, "y": y, "text": channel("name:N")}, of_model, **NAMED),
+    ]
+    least = {"op": "min", "field": "p50", "as": "least"}
+    transform: list[Spec] = [{"joinaggregate": [least], "groupby": ["family", "sized", "precision"]}]
+    spec = panels(layers, "sized", height=300, transform=transform, independent=("x",))
+    spec["config"]["legend"] |= {"symbolOpacity": 1}
+    return spec
 
 
 def memory(rows: Rows) -> Spec:

@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench.records import quality
 from bench.records.fields import MemoryNumber
 from bench.records.record import Record
 from bench.records.store import FOLDER_ROUNDS
@@ -29,7 +30,19 @@ POINTS = 33
 DIGITS = 5  # significant ones of a number: no more than a chart can show
 # The fields of a record that the page shows beside its case: all but the samples and the gate's checks.
 SHOWN_FIELDS = (
-    *("environment", "runtime", "settings", "plan", "input", "details", "warmup", "watch", "latency_stop"),
+    *(
+        "environment",
+        "runtime",
+        "settings",
+        "plan",
+        "input",
+        "details",
+        "warmup",
+        "watch",
+        "latency_stop",
+        "quantized",
+        "score",
+    ),
     *("flushed_stop", "throttled", "energy", "cold", "memory", "attempts", "weights", "seed", "largest"),
 )
 COLD_PARTS = ("import", "build", "prepare", "place", "first_call")
@@ -117,7 +130,13 @@ def case_row(row: Row) -> dict[str, Any]:
         "energy": row.median_over_rounds(joules_per_image),
         "watts": row.median_over_rounds(watts),
         "caches": row.caches,
+        "eight": row.is_eight_bits or None,
     }
+    shares = {"agree": quality.agreement, "right": quality.accuracy, "loss": quality.loss}
+    for name, read in shares.items():
+        if share := read(row.score):
+            ends = (name, f"{name}_low", f"{name}_high")
+            fields |= {end: 100 * value for end, value in zip(ends, (share.value, share.low, share.high), strict=True)}
     fields |= {f"m_{name}": size / MIB for name, size in memory_parts(row).items()}
     fields |= {f"c_{part}": row.cold(f"{part}_s") for part in COLD_PARTS}
     return {key: value for key, value in (fields | sample_points(row)).items() if value is not None}

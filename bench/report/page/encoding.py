@@ -87,6 +87,8 @@ class Encodings:
         self.colour = channel("variant:N", scale=colours, title="variant")
         shapes = {"domain": variants, "range": [shape for _, shape in marks]}
         self.shape = channel("variant:N", scale=shapes, title="variant")
+        by_precision = {"domain": self.precisions, "range": [look.SHAPES[name] for name in self.precisions]}
+        self.precision_shape = channel("precision:N", scale=by_precision, title="precision")
         dashes = {"domain": self.precisions, "range": [look.DASHES[precision] for precision in self.precisions]}
         legend = {"symbolStrokeColor": "var(--ink)"} if len(self.precisions) > 1 else None
         self.dash = channel("precision:N", scale=dashes, title="precision", legend=legend)
@@ -94,8 +96,8 @@ class Encodings:
     def points(self, encoding: Spec, size: int = 55) -> Spec:
         # a CUDA graph's point is hollow
         fill = self.colour | {"condition": {"test": "datum.launch === 'graph'", "value": "var(--paper)"}}
-        ways = {"stroke": self.colour, "shape": self.shape, "fill": fill, "tooltip": TOOLTIP}
-        return layer("point", encoding | ways, size=size, strokeWidth=1.6, opacity=1)
+        ways = {"stroke": self.colour, "shape": self.shape, "fill": fill, "tooltip": TOOLTIP, "opacity": {"value": 1}}
+        return layer("point", ways | encoding, size=size, strokeWidth=1.6)
 
     def lines(self, encoding: Spec, order: str, *detail: str, transform: Sequence[Spec] = ()) -> Spec:
         ways: Spec = {"stroke": self.colour, "strokeDash": self.dash, "order": channel(order)}

@@ -2,7 +2,7 @@
 
 Charts name colours as CSS variables, so that a page follows the reader's colour scheme, and print, without drawing
 again; `with_light_colours` replaces the variables for stills. No chart depends on colour alone: a shape, a dash,
-lightness or a position says the same.
+lightness or a position says the same, or, of the variants in a chart whose shapes are precisions, the table below it.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ PALETTE = (
     Mark("#d55e00", "#ee7a1f", "cross"),
     Mark("#cc79a7", "#d98bb6", "triangle-right"),
     Mark("#009e73", "#12b589", "triangle-left"),
+    Mark("#5a3d9a", "#a78bea", "M-1,0L0,-1L1,0L0,1ZM-.4,0H.4"),
     Mark("#a89a00", "#f0e442", "M-1,-1L1,1M1,-1L-1,1"),
 )
 MARKS = dict(zip(VARIANTS, PALETTE, strict=False))  # in the order of the table of variants
@@ -46,7 +47,17 @@ OTHER_MARKS = {
     "other4": Mark("#3d6b35", "#8fc285", "M-1,0L-.3,.3L0,1L.3,.3L1,0L.3,-.3L0,-1L-.3,-.3Z"),
 }
 
-DASHES = {"fp32": [1, 0], "tf32": [8, 3], "fp16": [5, 3], "bf16": [2, 2], "fp8": [8, 3, 2, 3], "int8": [1, 4]}
+DASHES = {
+    "fp32": [1, 0],
+    "tf32": [8, 3],
+    "fp16": [5, 3],
+    "bf16": [2, 2],
+    "fp8": [8, 3, 2, 3],
+    "int8": [12, 3, 2, 3, 2, 3],
+}
+# of precisions, in the chart whose lines are models
+SHAPES = {"fp32": "circle", "tf32": "diamond", "fp16": "triangle-up", "bf16": "square", "fp8": "cross"}
+SHAPES["int8"] = "triangle-down"
 
 # (light, dark) of everything else; `part1..5` are steps of lightness, which grey paper shows too
 COLOURS = {

@@ -233,13 +233,25 @@
   function frontTable() {
     const element = byId("front-table");
     if (!element) return;
-    const fronts = new Map(); // by model, as the chart has a panel for each
+    const fronts = new Map(); // by model, as the chart has a panel for each, and apart in 8 bits
     for (const row of data.rows.cases.filter(shown).sort((a, b) => a.p50 - b.p50 || b.speed - a.speed)) {
-      const front = fronts.get(row.family) ?? [];
-      if (!front.length || row.speed > front.at(-1).speed) fronts.set(row.family, [...front, row]);
+      const key = `${row.family} ${row.eight ?? ""}`, front = fronts.get(key) ?? [];
+      if (!front.length || row.speed > front.at(-1).speed) fronts.set(key, [...front, row]);
     }
-    const heads = columnsOf("speed");
-    table(element, make("p"), heads, [...fronts.values()].flat().map((row) => line(heads, cellsOf("speed", row))), Infinity);
+    rowsTable(element, "speed", [...fronts.values()].flat(), Infinity);
+  }
+
+  function rowsTable(element, name, rows, limit) {
+    const heads = columnsOf(name);
+    table(element, make("p"), heads, rows.map((row) => line(heads, cellsOf(name, row), row.wins ? "lead" : null)), limit);
+  }
+
+  function precisionTable() {
+    const element = byId("precision-table"), name = "precision-speed";
+    if (!element || !data.charts[name]) return;
+    const ids = data.charts[name].usermeta.ids && new Set(data.charts[name].usermeta.ids);
+    rowsTable(element, "precisions", data.rows.cases.filter((row) => shown(row) && (!ids || ids.has(row.id))), Infinity);
+    byId("precision-note").textContent = data.views.precisions.note;
   }
 
   function recordTable() {
@@ -280,6 +292,7 @@
     byId("count").textContent = some === all ? `${all} cases` : `${some} of ${all} cases`;
     byId("reset").hidden = axes.every((axis) => !off[axis].size);
     frontTable();
+    precisionTable();
     caseTable();
     recordTable();
     return drawAll();

@@ -79,12 +79,19 @@ def _by_precision(name: str, title: str, field: str, label: str, limit: float | 
     return Chart(f"precision-{name}", f"{title} of each variant by precision", make_spec, select)
 
 
+def _price(name: str, what: str, field: str, label: str) -> Chart:
+    make_spec = partial(charts.price, field=field, title=label)
+    title = f"{what} over latency: a line a model, a mark a precision"
+    return Chart(f"precision-{name}", title, make_spec, several("precision", "family", "sized", field=field))
+
+
 SECTIONS = (
     Section(
         "front",
         "Latency against throughput",
         "Each point is a case; lines join the [[batch]]es of one [[way]]. The broad band is the [[front]]: for every "
-        "limit on [[p50]] latency the most [[throughput]], its batches written beside it. Up and left is better.",
+        "limit on [[p50]] latency the most [[throughput]], its batches written beside it. 8 bits, whose answers are "
+        "others, have a band apart. Up and left is better.",
         (Chart("front", "Throughput over p50 latency, with the Pareto front", charts.front, having("speed")),),
         "a case that was measured",
         "bench run quick",
@@ -123,16 +130,20 @@ SECTIONS = (
     Section(
         "precision",
         "Precision",
-        "What fewer bits buy, and what they cost: [[throughput]], [[memory]], and the error that the [[gate]] saw (the "
-        "dashed line is where it refuses).",
+        "What fewer bits buy, and what they cost. A mark is a case, by its [[p50]] and its [[accuracy]] on labelled "
+        "pictures, or its [[agreement]] with fp32; a line joins the fastest [[way]] of each precision of a model, the "
+        "others are faint. Agreement is with the same model's fp32: it says nothing of one model against another. Then "
+        "[[throughput]], [[memory]], and the error that the [[gate]] saw (the dashed line is where it refuses).",
         (
+            _price("accuracy", "Accuracy", "right", "right, % of labelled pictures"),
+            _price("agreement", "Agreement with fp32", "agree", "same top class as fp32, %"),
             _by_precision("speed", "Throughput", "speed", "throughput, images/s"),
             _by_precision("memory", "Memory", "total", "memory of the process, MiB"),
             _by_precision("error", "Error", "error", "RMS error, times plain torch's", limit=3),
         ),
         "two precisions of a model at one batch",
         "bench run precisions",
-        "accuracy",
+        "precisions",
     ),
     Section(
         "memory",

@@ -15,7 +15,7 @@ from torch import Tensor
 from bench.machine.environment import PYTHON, ROOT, child_variables
 from bench.worker.experiments.place import ARCH, Place, Run, Skip
 from bench.worker.experiments.products import gluon_run, hopper
-from bench.worker.gate import Wrong
+from bench.worker.failure import Wrong
 from bench.worker.truth import ROUNDOFF
 from bench.worker.tune.candidate import describe_mismatch, draw, launcher, right_output, tolerance
 from kernels.compiled.emit import emit

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.runs.job import Empty, Notify, PartOutcome, PartsJob
 from bench.worker.experiments.place import Place, Skip, open_place
-from bench.worker.gate import Wrong
+from bench.worker.failure import Wrong
 from bench.worker.tune.candidate import context_lost
 
 # The function of each part, by job. It takes (place, name), and returns fields of the outcome, which may have a status

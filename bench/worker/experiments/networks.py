@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import resnet
 from bench.worker.experiments.place import Place, Run
 from bench.worker.experiments.products import as_outcome
-from bench.worker.gate import Wrong
+from bench.worker.failure import Wrong
 from bench.worker.tune.candidate import launcher
 from resnet.fold import fold
 from resnet.fused import launches

@@ -15,7 +15,7 @@ import triton
 from torch import Tensor
 
 from bench.worker.experiments.place import Place, Run, Skip
-from bench.worker.gate import Wrong
+from bench.worker.failure import Wrong
 from bench.worker.tune.candidate import FENCE, Subject, capture, fenced
 from kernels import conv
 from kernels.kinds import space_of

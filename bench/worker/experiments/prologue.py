@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bench.worker.experiments.place import ARCH, Place, Run
 from bench.worker.experiments.products import as_outcome
-from bench.worker.gate import Wrong
+from bench.worker.failure import Wrong
 from bench.worker.tune.candidate import depth_of, draw, launcher, same_bits
 from kernels import conv
 from kernels.experiments import pinned_conv

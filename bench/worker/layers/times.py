@@ -21,11 +21,12 @@ import torch
 from torch._dynamo import OptimizedModule
 
 from bench.runs.job import Ended, LayersAnswer, LayersJob, Notify
-from bench.worker.counting import count_work
-from bench.worker.gate import Wrong, check, poison
+from bench.worker.failure import Wrong
+from bench.worker.gate import check, poison
 from bench.worker.layers.marks import Marks, NoModules
 from bench.worker.layers.parts import Samples, Setup, Timed, by_graph, by_hooks, by_ranges, in_order
 from bench.worker.measure.clock import on_device
+from bench.worker.models import count_work
 from bench.worker.prepare import first_call, job_material, read_job_truth
 from bench.worker.runtime import describe_runtime
 from resnet.device_time import StartedEarly
@@ -41,10 +42,11 @@ FOREIGN_NOTE = "this provider does not say which layer a kernel is of: kernels i
 
 def time_layers(job: LayersJob, notify: Notify) -> LayersAnswer | Ended:
     """Prepare the case as for a measurement, check its answers, and time it whole and in parts."""
-    variant, truth = job.case.variant, read_job_truth(job)
+    variant = job.case.variant
     with on_device(job.device) as clock:
         notify("build")
         material = job_material(job)
+        truth = read_job_truth(job, material.batches)
         material.batches.pop()  # the unseen batch, which only a measurement needs
         notify("prepare")
         if find_variant(variant).runs == "compiled" and job.device == "cpu":
@@ -55,6 +57,7 @@ def time_layers(job: LayersJob, notify: Notify) -> LayersAnswer | Ended:
         setup = Setup([runner.place(batch) for batch in material.batches], clock, job.executions, job.trace)
         notify("gate")
         try:
+            truth.admit(runner, material.built.module)
             poison(first_call(runner, setup.inputs, clock)[0], clock)
             check(runner, setup.inputs, range(len(setup.inputs)), truth, clock)
         except Wrong as wrong:

@@ -8,6 +8,7 @@ element is the sum of
 - the roundings of its sum in float32: depth * 2^-24 of the largest element. With N(0, 1) inputs and weights of depth
   ** -0.5 the largest element is about 5, the absolute products of an element add up to 0.64 sqrt(depth), and such
   errors grow as sqrt(depth) * 2^-24 of these (Higham and Mary 2019), an eighth of the tolerance;
+- of codes, half the distance to the next (of e4m3 2^-4 of it), for they are the nearest of sums that are exact;
 - where there is a prologue, or averages are multiplied, one u of the largest element, because these may round to the
   other side than float64 does. (tf32 operands are drawn as a network passes them, without the digits that the tensor
   cores drop.)
@@ -47,6 +48,8 @@ Timer = Callable[[], float]
 OPERAND_NAMES = [operand.name for operand in fields(Operands)]
 
 
+SPREAD = 40.0  # the standard deviation of codes
+POISON = 0x7F  # of memory of codes: e4m3's NaN, int8's largest, which is rare
 FENCE = 4096  # elements before and after an output
 FLOAT64_BYTES = 1 << 30  # of right outputs at a time
 MAX_SETS = 16  # of operands in rotation
@@ -86,9 +89,9 @@ class Subject:
             outputs.append(self.outs[0].clone())
         self.single_run = outputs[0]
         fence = torch.cat([self.block[:FENCE], self.block[-FENCE:]])
-        if not bool(fence.isnan().all()):
+        if not bool((fence.view(torch.uint8) == POISON if fence.itemsize == 1 else fence.isnan()).all()):
             return "it writes outside its output"
-        mismatch = describe_mismatch(outputs[0], self.expected, ROUNDOFF[self.layer.dtype], self.tolerance)
+        mismatch = describe_mismatch(outputs[0], self.expected, roundoff(self.layer), self.tolerance)
         return mismatch or ("" if same_bits(*outputs) else "two runs on the same operands differ")
 
     def repeats_exactly(self, timer: Timer) -> bool:
@@ -99,7 +102,10 @@ class Subject:
 
     def _poison(self) -> None:
         for memory in (self.block, *self.outs[1:]):
-            memory.fill_(torch.nan)
+            if memory.itemsize == 1:
+                memory.view(torch.uint8).fill_(POISON)
+            else:
+                memory.fill_(torch.nan)
         if self.scratch is not None:
             self.scratch.fill_(255)  # NaN in every type
 
@@ -122,9 +128,20 @@ class Subject:
 
 
 def tolerance(layer: Layer, largest: float) -> float:
-    """Return the error that any element may have beside its rounding; `largest` is the largest element."""
+    """Return the error that any element may have beside its rounding; `largest` is the largest element.
+
+    Codes of int8 are the nearest of exact sums, those of e4m3 too, whose least are 2^-9 apart; a thousandth of a code
+    is for float32.
+    """
+    if BYTES[layer.out_dtype] == 1:
+        return 0.501 if layer.out_dtype == "int8" else 2.0**-10 + largest * depth_of(layer) * 2.0**-20
     intermediate = ROUNDOFF[layer.dtype] if layer.prologue or layer.mean else 0
     return largest * ((depth_of(layer) + (layer.h * layer.w if layer.mean else 0)) * 2.0**-24 + intermediate)
+
+
+def roundoff(layer: Layer) -> float:
+    """Return half of the distance of neighbouring results, relative to them; int8's are as far apart everywhere."""
+    return 0.0 if layer.out_dtype == "int8" else ROUNDOFF[layer.out_dtype]
 
 
 def depth_of(layer: Layer) -> int:
@@ -161,13 +178,15 @@ def draw(layer: Layer, device: str, seed: int) -> Operands:
     """Draw random operands for results of about unit size; the padding of weights is zero."""
     generator = torch.Generator(device).manual_seed(seed)
     operands = Operands.empty(replace(layer, pool=False), device)
-    operands = _mapped(operands, OPERAND_NAMES, lambda tensor: tensor.normal_(generator=generator))
+    operands = _mapped(operands, OPERAND_NAMES, lambda tensor: _normal(tensor, 1.0, generator))
     if operands.scale is not None:
         operands.scale.abs_().add_(0.5)
     operands.weight.zero_()
     for view in unpack(operands.weight, layer):
-        view.normal_(0, depth_of(layer) ** -0.5, generator=generator)
-    if layer.mean:
+        _normal(view, depth_of(layer) ** -0.5, generator)
+    if operands.factors is not None:
+        operands.factors.copy_(_factors(layer))
+    elif layer.mean:
         operands.x.mul_(sqrt(layer.h * layer.w))  # so that averages have unit size
     if layer.dtype == "tf32":
         for operand in (operands.x, operands.weight, operands.x2):
@@ -177,6 +196,25 @@ def draw(layer: Layer, device: str, seed: int) -> Operands:
         packed = Packed(operands.weight, operands.bias, layer.c_in, layer.kernel, 0, layer.dtype)
         operands = replace(operands, weight=widen(packed, layer.stride, layer.padding).weight)
     return operands
+
+
+def _normal(tensor: Tensor, deviation: float, generator: torch.Generator) -> Tensor:
+    """Draw a tensor's values; codes have a deviation of SPREAD."""
+    if tensor.itemsize > 1:
+        return tensor.normal_(0, deviation, generator=generator)
+    values = torch.empty(tensor.shape, device=tensor.device).normal_(0, SPREAD, generator=generator).clamp_(-127, 127)
+    return tensor.copy_(values.round_() if tensor.dtype == torch.int8 else values)
+
+
+def _factors(layer: Layer) -> Tensor:
+    """Return the factors for results of about SPREAD codes, and averages of unit size."""
+    if layer.mean:
+        return torch.tensor([sqrt(layer.h * layer.w) / SPREAD])
+    of_x = SPREAD if BYTES[layer.in_dtype] == 1 else 1.0
+    of_w = SPREAD * sqrt(depth_of(layer)) if BYTES[layer.dtype] == 1 else 1.0
+    factors = torch.ones(layer.factors)
+    factors[: layer.c_out] = SPREAD / (of_x * of_w)
+    return factors
 
 
 def _mapped(operands: Operands, names: Iterable[str], change: Callable[[Tensor], Tensor]) -> Operands:
@@ -193,6 +231,8 @@ def right_output(layer: Layer, operands: Operands) -> Tensor:
         part = slice(int(images[0]), int(images[-1]) + 1)
         cut = _mapped(operands, ("x", "residual", "x2"), itemgetter(part))
         expected[part] = reference(layer, cut, torch.float64).float()
+    if BYTES[layer.out_dtype] == 1:
+        expected.clamp_(*((-128, 127) if layer.out_dtype == "int8" else (-448, 448)))
     return expected
 
 
@@ -208,8 +248,8 @@ def set_count(layer: Layer, device: str) -> int:
 def fenced(layer: Layer, device: str) -> tuple[Tensor, Tensor]:
     """Return a block of memory, and in its middle an output with the layout of the layer's."""
     like = empty_output(layer, "meta")
-    block = torch.empty(like.numel() + 2 * FENCE, dtype=TORCH_TYPES[layer.dtype], device=device)
-    assert FENCE * BYTES[layer.dtype] % 128 == 0  # the alignment of memory
+    block = torch.empty(like.numel() + 2 * FENCE, dtype=TORCH_TYPES[layer.out_dtype], device=device)
+    assert FENCE * BYTES[layer.out_dtype] % 128 == 0  # the alignment of memory
     return block, block.as_strided(like.shape, like.stride(), FENCE)
 
 
@@ -221,7 +261,8 @@ def describe_mismatch(got: Tensor, expected: Tensor, roundoff: float, tolerance:
     wrong = unwritten = 0
     worst = 0.0
     for image, expected_image in zip(got, expected, strict=True):
-        error = (image.float() - expected_image).abs()
+        image = image.float()
+        error = (image - expected_image).abs()
         wrong += int((~(error <= roundoff * expected_image.abs() + tolerance)).sum())
         unwritten += int(image.isnan().sum())
         worst = max(worst, float(error.nan_to_num(0.0).max()))
@@ -233,7 +274,7 @@ def describe_mismatch(got: Tensor, expected: Tensor, roundoff: float, tolerance:
 
 def same_bits(first: Tensor, second: Tensor) -> bool:
     """Return whether two tensors have equal bits, so that NaN equals NaN."""
-    bits = {2: torch.int16, 4: torch.int32}[first.element_size()]
+    bits = {1: torch.int8, 2: torch.int16, 4: torch.int32}[first.element_size()]
     with suppress(RuntimeError):
         return torch.equal(first.view(bits), second.view(bits))
     return False

@@ -11,7 +11,7 @@ from typing import Any
 import bench.worker.__main__
 from bench.worker.experiments import child
 from bench.worker.experiments.place import Skip
-from bench.worker.gate import Wrong
+from bench.worker.failure import Wrong
 
 HERE = "tests.bench.experiments.planted_parts"
 

@@ -52,7 +52,7 @@ def sweep(record: Make, models: dict[str, float], labelled: bool = True, scored:
                 if eight:
                     fields["quantized"] = quantized(variant) | {"disk_bytes": round(disk * 1e6)}
                 if scored:
-                    right = 385 + round(5 * cost)
+                    right = round(350 + 40 * cost**0.5)
                     fields["score"] = score(agree, lost, gained, labelled, right)
                 name = f"{model}/{variant}/{precision}/b{batch}/i224/stream"
                 ms = 1000 * batch / speed

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench.worker.gate import Wrong, check, judge, unseen_ratio
+from bench.worker.failure import Wrong
+from bench.worker.gate import check, judge, unseen_ratio
 from bench.worker.measure.clock import Clock
-from bench.worker.truth import MAX_MULTIPLE, RMS_MULTIPLE, ROUNDOFF, Truth
+from bench.worker.truth import MAX_MULTIPLE, RMS_MULTIPLE, ROUNDOFF, FloatTruth
 
 BATCH, CLASSES, BUFFERS = 4, 50, 3
 EXACT = np.random.default_rng(0).normal(0, 3, (BUFFERS * BATCH, CLASSES))
@@ -21,9 +22,9 @@ def rounded(values: np.ndarray, dtype: torch.dtype) -> np.ndarray:
 
 
 TRUTHS = {
-    "fp32": Truth("fp32", BATCH, EXACT, rounded(EXACT, torch.float32)),
-    "fp16": Truth("fp16", BATCH, EXACT, rounded(EXACT, torch.float16)),
-    "bf16": Truth("bf16", BATCH, EXACT, rounded(EXACT, torch.bfloat16)),
+    "fp32": FloatTruth("fp32", BATCH, EXACT, rounded(EXACT, torch.float32)),
+    "fp16": FloatTruth("fp16", BATCH, EXACT, rounded(EXACT, torch.float16)),
+    "bf16": FloatTruth("bf16", BATCH, EXACT, rounded(EXACT, torch.bfloat16)),
 }
 DTYPE = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -82,11 +83,11 @@ def test_an_error_that_is_no_number_is_not_small_enough() -> None:
     unknown = EXACT.copy()
     unknown[3, 3] = np.nan
     with pytest.raises(Wrong, match="the rms error is nan times that of plain torch"):
-        judge(outputs(EXACT, torch.float32), Truth("fp32", BATCH, EXACT, unknown))
+        judge(outputs(EXACT, torch.float32), FloatTruth("fp32", BATCH, EXACT, unknown))
 
 
 def test_plain_torch_being_lucky_asks_for_no_more_than_the_precision_gives() -> None:
-    exactly = Truth("fp16", BATCH, EXACT, EXACT.copy())
+    exactly = FloatTruth("fp16", BATCH, EXACT, EXACT.copy())
     told = judge(outputs(rounded(EXACT, torch.float16), torch.float16), exactly)
     assert told["rms_multiple"] < RMS_MULTIPLE
 
@@ -106,7 +107,7 @@ def test_an_honest_callable_passes_and_its_outputs_are_poisoned_after() -> None:
 
 def test_an_output_made_in_inference_mode_can_be_poisoned() -> None:
     inputs = [torch.zeros(BATCH, 1)]
-    truth = Truth("fp32", BATCH, EXACT[:BATCH], EXACT[:BATCH])
+    truth = FloatTruth("fp32", BATCH, EXACT[:BATCH], EXACT[:BATCH])
 
     def run(x: Tensor) -> Tensor:
         with torch.inference_mode():

@@ -195,7 +195,8 @@ def test_weights_that_are_16_bit_numbers_already_are_no_reason_to_refuse(ask: An
 
 
 def test_few_values_may_be_near_float32_by_chance() -> None:
-    from bench.worker.gate import Wrong, judge
+    from bench.worker.failure import Wrong
+    from bench.worker.gate import judge
 
     draw = np.random.default_rng(0)
     exact, error = draw.normal(0, 3, (8, 30)), draw.normal(0, 0.01, (2, 8, 30))

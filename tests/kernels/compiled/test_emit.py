@@ -198,6 +198,7 @@ def key_of(step: Launch, arguments: list[Argument]) -> str:
         (replace(MIDDLE, n=2, residual=True), ptr(64, 64, 64, 4, 3)),
         (replace(MIDDLE, n=1), ptr(64, 64, 64, 4, 3, split_k=2, pdl=True)),
         (replace(FOLDED, n=1, dtype="bf16"), ptr(64, 64, 64, 4, 3)),
+        (replace(FOLDED, n=1, dtype="int8"), ptr(64, 64, 64, 4, 3, split_k=2)),
         (replace(ACTIVATED, n=1), ptr(64, 64, 64, 4, 3, serial=True)),
         (replace(MIDDLE, n=2, residual=True), tma((1, 8, 8), 64, 64, 4, 3, pdl=True)),
         (replace(FOLDED, n=1), tma((1, 8, 8), 64, 64, 4, 3)),
@@ -228,7 +229,8 @@ def test_the_stem_is_launched_as_it_was_described(hopper) -> None:
     config = stem_space.default_config(layer, 90)
     out = empty_output(layer, "cpu")
     weight = out.new_empty(2 * layer.c_out, layer.kernel[0] * layer.window[0])
-    operands = [Operands.empty(layer, "cpu").x, weight, out.new_empty(layer.c_out, dtype=torch.float32), out, layer.n]
+    bias = out.new_empty(layer.c_out, dtype=torch.float32)
+    operands = [Operands.empty(layer, "cpu").x, weight, bias, None, out, layer.n]
     (compilation,) = compilations(layer, config)
     assert compile_for(compilation, 90).hash == key_of(stem.stem_launch(layer, config), operands)
 

@@ -66,7 +66,8 @@ def draw(layer: Layer, seed: int = 0) -> Operands:
     x2 = activation(layer.n, *layer.second[:3]) if layer.second else None
     factors = torch.rand(layer.factors, generator=generator) + 0.5
     size = (prod(layer.kernel) * layer.c_in + layer.c_in2) ** 0.5 * 40
-    factors[:-1] *= 60 / size / (0.3 if layer.dtype == "fp16" else 40)
+    factors[: layer.c_out] *= 60 / size / (0.3 if layer.dtype == "fp16" else 40)
+    factors[layer.c_out + 1 :] = torch.randint(1, 5, (max(layer.factors - layer.c_out - 1, 0),), generator=generator)
     bias = torch.randn(layer.c_out, generator=generator) * 10
     return replace(o, x=x, residual=residual, x2=x2, factors=factors, bias=bias)
 
@@ -76,10 +77,11 @@ def integer_reference(layer: Layer, o: Operands) -> Tensor:
     weight, weight2 = unpack(o.weight, layer)
     sums = F.conv2d(o.x.long(), weight.long(), stride=layer.stride, padding=layer.padding)
     if o.x2 is not None and layer.second is not None:
-        sums += F.conv2d(o.x2.long(), weight2.long(), stride=layer.second[3])
-    y = sums.float() * o.factors[:-1, None, None] + o.bias[:, None, None]
+        times = o.factors[layer.c_out + 1 :].long()
+        sums += times[:, None, None] * F.conv2d(o.x2.long(), weight2.long(), stride=layer.second[3])
+    y = sums.float() * o.factors[: layer.c_out, None, None] + o.bias[:, None, None]
     if o.residual is not None:
-        y = y + o.residual.float() * o.factors[-1]
+        y = y + o.residual.float() * o.factors[layer.c_out]
     return (y.relu() if layer.relu else y).clamp(-128, 127).round().to(torch.int8)
 
 

@@ -43,9 +43,21 @@ def test_the_key_tells_layers_apart_and_stays() -> None:
         "dtype": "bf16",
         "pool": True,
         "mean": True,
+        "reads": "int8",
+        "writes": "int8",
     }
     assert set(changes) == set(Layer.__dataclass_fields__)
-    assert len({MIDDLE.key, *(replace(MIDDLE, **{name: value}).key for name, value in changes.items())}) == 16
+    assert len({MIDDLE.key, *(replace(MIDDLE, **{name: value}).key for name, value in changes.items())}) == 18
+
+
+def test_a_layer_of_codes_counts_a_byte_each() -> None:
+    codes = replace(LAST, dtype="int8")
+    assert codes.bytes == 32 * 56 * 56 * (64 + 256 + 256) + 256 * 64 + 4 * 256 + 4 * 257
+    head = Layer(32, 7, 7, 2048, 1000, (1, 1), relu=False, mean=True, reads="fp8")
+    assert head.bytes == 32 * 49 * 2048 + 2 * (2048 * 1000 + 32 * 1000) + 4 * 1001
+    assert (LAST.factors, codes.factors, head.factors, replace(LAST, writes="int8").factors) == (0, 257, 1, 257)
+    assert replace(codes, n=1).key == "int8-n1-56x56x64-1x1-s1-p0-k256-residual-relu"
+    assert head.key == "fp16-n32-7x7x2048-1x1-s1-p0-k1000-mean-reads-fp8"
 
 
 def test_columns_are_aligned() -> None:

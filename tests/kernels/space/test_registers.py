@@ -132,6 +132,6 @@ def test_every_kind_is_written_as_it_is_asked_for() -> None:
         assert arch in ARCHS
         for kind in kernels:
             dtype, tile, *special = kind.split()
-            assert dtype in ("half", "tf32", "fp32")
+            assert dtype in ("half", "tf32", "fp32", "fp8", "int8")
             assert Config.parse(f"ptr-{tile}-s3-k1-g8").warps in (4, 8)
             assert special == [word for word in words if word in special]

@@ -1,10 +1,13 @@
 """oneDNN in 8 bits, step by step: each from its own integers, against the exact value of what it declares."""
 
+from collections import Counter
 from copy import deepcopy
 
 import pytest
 import torch
 from torch import Tensor
+from torch.backends import mkldnn
+from torch.profiler import ProfilerActivity, profile
 
 from resnet.calibration import Calibration
 from resnet.model import ResNet
@@ -73,3 +76,35 @@ def test_layers_that_are_kept_wide_are_in_float_between_the_same_codes(name, bui
     assert facts["layers"] == whole["layers"] - len(WIDE[name])
     assert facts["disk_bytes"] > whole["disk_bytes"]
     assert runner.steps[0].reads == ("input",)
+
+
+def test_nothing_but_the_pictures_is_in_float_and_no_weight_is_packed_again(build, capfd) -> None:
+    """20 convolutions, the mean and a product, with all sums, ReLUs and roundings in them, and the pictures' own."""
+    runner = prepare("library-fused", build("resnet18"), pictures(1), "int8", "stream")
+    x = runner.place(pictures(1))
+    runner(x)
+    with profile(activities=[ProfilerActivity.CPU]) as trace:
+        runner(x)
+    calls = Counter(event.name for event in trace.events())
+    assert calls["onednn::qconv2d_pointwise"] + calls["onednn::qlinear_pointwise"] == 22
+    assert {name for name in calls if name.endswith(("_", "mul"))} == {
+        *("aten::mul", "aten::add_", "aten::round_", "aten::clamp_", "aten::bitwise_xor_", "aten::copy_")
+    }
+    assert calls["aten::add_"] == calls["aten::mul"] == 1
+    assert not {"aten::relu", "aten::conv2d", "aten::mean", "aten::max_pool2d", "aten::add"} & set(calls)
+    capfd.readouterr()
+    with mkldnn.verbose(mkldnn.VERBOSE_ON):
+        runner(x)
+    kinds = Counter(line.split(",")[5] for line in capfd.readouterr().out.splitlines() if ",exec,cpu," in line)
+    assert kinds == {"convolution": 21, "matmul": 1}
+
+
+def test_each_part_names_the_layers_that_it_computes(build) -> None:
+    model = build("resnet50v2")
+    network = prepare("library-fused", model, pictures(1), "int8", "stream")._forward
+    parts = [name for name, _ in network.named_children()]
+    assert network.computes("input codes") == ()  # a conversion, which has a row of its own
+    computed = [module for part in parts for module in network.computes(part)]
+    layers = [name for name, layer in model.named_modules() if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear)]
+    assert set(layers) < set(computed)
+    assert len(set(computed)) == len(computed)

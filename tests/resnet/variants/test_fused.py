@@ -21,12 +21,15 @@ import resnet.archs
 import resnet.model
 from bench.worker import reference
 from bench.worker.gate import judge
-from bench.worker.truth import Truth
+from bench.worker.truth import FloatTruth
 from kernels.space.layer import Layer
 from resnet.archs import SHORTCUTS, VERSIONS, Spec
+from resnet.calibration import EIGHT_BITS, Calibration
 from resnet.fold import fold
 from resnet.fused.network import FusedNetwork
 from resnet.fused.program import build_program
+from resnet.quant.check import check_steps
+from resnet.quant.steps import Taps
 from resnet.variants import VARIANTS, fused, prepare, refusal
 from resnet.weights.synthetic import digest
 from tests.networks import convolutions
@@ -44,7 +47,7 @@ def gate():
     def check(model, batch, precision, logits, device="cpu"):
         exact = reference.logits(model, batch, reference.EXACT, device)
         plain = reference.logits(model, batch, precision, device).astype(np.float64)
-        return judge([(0, logits)], Truth(precision, len(batch), exact, plain))
+        return judge([(0, logits)], FloatTruth(precision, len(batch), exact, plain))
 
     yield check
     torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = switches
@@ -160,7 +163,9 @@ def test_another_shape_is_refused(build, batch) -> None:
 
 
 def test_the_table_serves_no_cpu_and_says_why(build, batch) -> None:
-    assert "no int8 form" in str(refusal(VARIANTS["fused"], "cuda", "int8", "stream"))
+    for precision in EIGHT_BITS:
+        assert refusal(VARIANTS["fused"], "cuda", precision, "stream") is None
+        assert "nothing to choose from" in str(refusal(VARIANTS["per-layer"], "cuda", precision, "stream"))
     for precision in ("fp32", "bf16", "fp16"):
         assert "NVIDIA" in str(refusal(VARIANTS["fused"], "cpu", precision, "stream"))
     with pytest.raises(ValueError, match="NVIDIA"):
@@ -191,10 +196,47 @@ def test_the_interpreted_kernels_are_the_network(build, gate, monkeypatch, tmp_p
     batch, few = pictures((2, 3, 33, 40)), (16, 16, 32, 32)
     cases = [(narrow("resnet18v1-C", few), batch, "fp32"), (narrow("resnet50v2-A", few), batch, "fp16")]
     cases.append((narrow("resnet18", (64, 64, 128, 128)), pictures((1, 3, 32, 32)), "fp16"))
-    for (model, batch, precision), (logits, details) in zip(cases, interpreted(cases, tmp_path), strict=True):
+    eight = [(narrow("resnet50", few), batch, "int8"), (narrow("resnet18", few), batch, "fp8")]
+    for (model, batch, precision), (logits, details, taps) in zip(
+        cases + eight, interpreted(cases + eight, tmp_path), strict=True
+    ):
         assert details["kernels"] == "triton, interpreted"
         assert details["configurations"]
-        gate(model, batch, precision, logits)
+        if precision not in EIGHT_BITS:
+            gate(model, batch, precision, logits)
+            continue
+        # the declared steps by aten: int8 the same integers, e4m3 sums in another order
+        runner = fused.prepare_quantized(model, batch, precision, "stream", Calibration(batch, "minmax"))
+        want = runner.taps(runner.place(batch)).activations
+        assert taps.keys() == want.keys()
+        if precision == "int8":
+            # the stem's sums of fp16 products are in another order too: hardly a code differs, and none here
+            assert [name for name in want if not torch.equal(taps[name], want[name])] == []
+        for row in range(len(batch)):
+            check_steps(runner.steps, batch[row : row + 1], Taps(taps, logits), row)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("launch", ["stream", "graph"])
+@pytest.mark.parametrize("precision", EIGHT_BITS)
+@pytest.mark.parametrize("name", ["resnet50", "resnet18-A"])
+def test_on_a_gpu_8_bits_are_what_they_declare(name, precision, launch, build) -> None:
+    if precision == "fp8" and torch.cuda.get_device_capability() < (8, 9):
+        pytest.skip("this GPU has no e4m3")
+    model, batch = build(name), pictures((3, 3, 64, 64))
+    calibration = Calibration(batch, "minmax", ("layer1.0.conv1",))
+    runner = prepare("fused", model, batch.cuda(), precision, launch, calibration)
+    x = runner.place(batch)
+    logits = runner(x).clone()
+    taps = runner.taps(x)
+    assert torch.equal(taps.logits, logits)
+    for row in range(len(batch)):
+        check_steps(runner.steps, batch[row : row + 1], taps, row)
+    # int8 beside aten's on the CPU: the same integers, but for the stem's and the wide layer's sums of fp16 products
+    if precision == "int8":
+        other = fused.prepare_quantized(model, batch, precision, "stream", calibration)
+        want = other.taps(other.place(batch)).activations["maxpool"]
+        assert float((taps.activations["maxpool"].cpu() != want).float().mean()) < 1e-4
 
 
 @pytest.mark.gpu

@@ -56,6 +56,25 @@ def test_other_inputs_and_settings_are_refused(folder: Folder, fields: dict[str,
     assert run(base, head, "--allow", field)[0] == 0
 
 
+def test_another_calibration_is_refused_of_8_bits_alone(folder: Folder) -> None:
+    def both(case: str, **settings: Any) -> tuple[int, str]:
+        name = "-".join(map(str, (case.split("/")[2], *settings)))
+        usual = {"calibrate": "mse", "keep_wide": "", "score_pictures": 0}
+        base = folder(f"base-{name}", {case: 10.0}, settings=usual)
+        return run(base, folder(f"head-{name}", {case: 10.0}, settings=usual | settings))
+
+    eight = CASE.replace("fp32", "int8")
+    assert eight != CASE
+    code, text = both(eight, calibrate="minmax", keep_wide="fc")
+    assert code == 2
+    assert "calibrate=mse, keep_wide=none in base, calibrate=minmax, keep_wide=fc in head" in text
+    assert both(CASE, calibrate="minmax", keep_wide="fc")[0] == 0  # which has none
+    assert both(eight, score_pictures=500)[0] == 0
+    old = folder("old", {CASE: 10.0}, settings={"latency_s": 1.0})
+    new = folder("new", {CASE: 10.0}, settings={"latency_s": 1.0, "calibrate": "minmax", "keep_wide": "fc"})
+    assert run(old, new)[0] == 0
+
+
 def test_to_allow_another_torch_allows_what_comes_with_it(folder: Folder) -> None:
     def upgraded(record: Record) -> None:
         changed("packages.torch", "9.9")(record)

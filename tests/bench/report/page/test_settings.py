@@ -10,6 +10,7 @@ from bench.report.answer import contests_of
 from bench.report.page.data import gather
 from bench.report.page.settings import headline
 from bench.report.rows import rows_from_records
+from tests.bench.report import precisions
 from tests.bench.report.page.sweeps import Make, another, stored, sweep
 from tests.bench.report.shown import windows
 
@@ -76,3 +77,11 @@ def test_records_of_two_machines_never_share_a_chart(tmp_path: Path, record: Mak
     assert len(data.settings) == 2
     assert "another processor" in data.settings[1].label
     assert [row["setting"] for row in data.cases].count(1) == 1
+
+
+def test_the_headline_has_eight_bits_in_a_sentence_apart(record: Make) -> None:
+    contests = contests_of(rows_from_records(precisions.sweep(record, {"resnet50": 1.0})))
+    assert headline(contests) == (
+        "library-fused/bf16 runs resnet50 fastest (batch 1, 8): 1.32±0.0% times the images per second of the best "
+        "eager. In int8, whose answers differ from float32's, library-fused runs it at 1.44 times that speed."
+    )

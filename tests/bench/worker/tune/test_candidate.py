@@ -119,3 +119,23 @@ def test_a_stem_and_a_head_are_judged_as_a_convolution_is(layer: Layer, config: 
     assert made.check(Config.parse(config)) == ""
     made.sets[0].weight[:, 3:6] = 0
     assert "values are off" in made.check(Config.parse(config))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("layer", "config"),
+    [
+        (replace(LITTLE, dtype="int8"), "ptr-32x32x32-w4-s2-k1-g8"),
+        (replace(LITTLE, dtype="fp8"), "ptr-32x32x32-w4-s2-k1-g8"),
+        (Layer(2, 9, 9, 3, 16, (7, 7), 2, 3, pool=True, writes="int8"), "ptr-16x16x32-w4-s1-k1-g1"),
+        (Layer(2, 6, 6, 64, 16, (1, 1), relu=False, mean=True, reads="int8"), "ptr-16x16x64-w4-s2-k1-g8"),
+    ],
+    ids=lambda value: getattr(value, "key", None),
+)
+def test_layers_in_8_bits_are_judged(layer: Layer, config: str) -> None:
+    """Half a code is right, one code is wrong."""
+    made = subject.Subject(layer, "cpu", Clock(), 0)
+    assert made.check(Config.parse(config)) == ""
+    assert made.outs[0].float().abs().mean() > (0.1 if layer.mean else 5)
+    made.expected += 0.1 * made.expected.abs() + 1
+    assert "values are off" in made.check(Config.parse(config))

@@ -1,0 +1,130 @@
+"""The answers of cases beside float32's on the same pictures: how many are right, how many agree, and what was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bench.records import quality
+from bench.records.quality import Share
+from bench.records.record import Record
+from bench.text import at_pixels, digits, markdown_cell, markdown_table
+
+KEEPS = 0.99  # of float32's accuracy: what MLPerf asks of an inference
+MET, NOT_MET, UNKNOWN = "met", "not met", "cannot tell"
+MARKS = {MET: "yes", NOT_MET: "no", UNKNOWN: "?", None: "-"}
+TITLES = ("variant", "prec", "top-1", "95 %", "top-5", "lost", "95 %", "p", "agree", "keeps")
+WORDS = ("variant", "prec", "keeps")
+
+
+def mcnemar(lost: int, gained: int) -> float:
+    """Return the p of McNemar's exact test: a difference like this, or a larger one, were lost and gained as likely."""
+    from scipy.stats import binomtest
+
+    return float(binomtest(lost, lost + gained).pvalue) if lost + gained else 1.0
+
+
+def keeps(record: Record, share: float = KEEPS) -> str | None:
+    """Return whether a case has at least this share of float32's accuracy: MET, NOT_MET or UNKNOWN; None unlabelled.
+
+    It knows what is not known: MET if the most that may have been lost is little enough for the least that float32 may
+    have right, NOT_MET in the opposite case.
+    """
+    loss, plain = quality.loss(record.score), quality.accuracy(record.score, "plain_top1")
+    if loss is None or plain is None:
+        return None
+    if loss.high <= (1 - share) * plain.low:
+        return MET
+    return NOT_MET if loss.low > (1 - share) * plain.high else UNKNOWN
+
+
+def accuracy_rows(records: Iterable[Record], share: float = KEEPS) -> list[dict[str, Any]]:
+    """Return the raw values of each case for `--csv` and `--json`: shares and their 95 % intervals."""
+    return [_row(record, share) for record in sorted(records, key=lambda record: record.case)]
+
+
+def _row(record: Record, share: float) -> dict[str, Any]:
+    score, case = record.score, record.case
+    row: dict[str, Any] = {"case": case.name, "status": record.status, "reason": record.reason or None}
+    if "pictures" not in score:
+        return row
+    row |= {name: score.get(name) for name in ("pictures", "unread", "data", "labelled", "rms")}
+    row |= quality.score_values(score) | {"plain_accuracy": _value(quality.accuracy(score, "plain_top1"))}
+    if score.get("labelled"):
+        lost, gained = score.get("lost", 0), score.get("gained", 0)
+        row |= {"lost": lost, "gained": gained, "p": mcnemar(lost, gained), "keeps": keeps(record, share)}
+    return row
+
+
+def _value(share: Share | None) -> float | None:
+    return share.value if share else None
+
+
+def accuracy_groups(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """Return the scored records by model, size, batch, pictures and labels, as a sentence names them: tables."""
+    groups: dict[str, list[Record]] = {}
+    for record in sorted(records, key=lambda record: record.case):
+        if record.status == "ok" and "pictures" in record.score:
+            groups.setdefault(_heading(record), []).append(record)
+    return groups
+
+
+def _heading(record: Record) -> str:
+    score, case = record.score, record.case
+    plain, top5 = quality.accuracy(score, "plain_top1"), quality.accuracy(score, "plain_top5")
+    unread = score.get("unread", 0)
+    left = f" and {unread} more that could not be read" if unread else ""
+    where = f"{case.model}{at_pixels(case.image)}, batch {case.batch}, {score['pictures']:,} pictures{left} ({score.get('data', '')})"
+    if plain is None or top5 is None:
+        return f"{where}: no labels, so that nothing is said of right answers"
+    chance = record.network.get("weights") == "synthetic"
+    more = "; its weights are synthetic, so that answers are right by chance" if chance else ""
+    return f"{where}: float32 has {plain.percent()} right, {100 * top5.value:.1f} % among the top five{more}"
+
+
+def accuracy_cells(record: Record, share: float = KEEPS) -> list[str]:
+    """Return the cells of a case under TITLES."""
+    score, case = record.score, record.case
+    right, top5, loss = quality.accuracy(score), quality.accuracy(score, "top5"), quality.loss(score)
+    agreement = quality.agreement(score)
+    p = _p(mcnemar(score.get("lost", 0), score.get("gained", 0))) if loss else "-"
+    return [
+        case.variant if case.launch == "stream" else f"{case.variant} {case.launch}",
+        case.precision,
+        *_cells(right),
+        f"{100 * top5.value:.1f}" if top5 else "-",
+        *_cells(loss),
+        p,
+        f"{100 * agreement.value:.1f}" if agreement else "-",
+        MARKS[keeps(record, share)],
+    ]
+
+
+def _cells(share: Share | None) -> tuple[str, str]:
+    """Return a share in percent, and the ends of its interval."""
+    if share is None:
+        return "-", "-"
+    return f"{100 * share.value:.1f}", f"{100 * share.low:.1f}..{100 * share.high:.1f}"
+
+
+def _p(value: float) -> str:
+    return "<.001" if value < 0.001 else digits(value) if value < 0.1 else f"{value:.2f}"
+
+
+def legend(share: float = KEEPS) -> str:
+    """Return the meaning of TITLES."""
+    return (
+        "top-1, top-5: percent of answers that are right, or have the right class among the five likeliest; lost: "
+        "points of top-1 that float32 (plain torch's) has on the same pictures and this has not; p: of McNemar's exact "
+        "test, how often chance alone differs as much; agree: percent of answers with float32's top class; keeps: "
+        f"whether at least {100 * share:g} % of float32's top-1 is kept (MLPerf asks for 99 %), ? where the interval "
+        "has both. The intervals take pictures as drawn independently."
+    )
+
+
+def render_accuracy(records: Sequence[Record]) -> str:
+    """Return a Markdown table a model, for documents; equal records give equal text."""
+    lines: list[str] = []
+    for heading, group in accuracy_groups(records).items():
+        lines += [f"{markdown_cell(heading)}.", "", *markdown_table(TITLES, map(accuracy_cells, group), WORDS), ""]
+    return "\n".join([*lines, legend()]) + "\n"

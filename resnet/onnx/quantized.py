@@ -1,0 +1,113 @@
+"""A QDQ file as a Runner that declares its steps and shows the integers between them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+
+from resnet.calibration import Calibration
+from resnet.onnx.export import INPUT
+from resnet.onnx.names import layer_of, scope_of
+from resnet.onnx.quantize import QuantizedFile
+from resnet.onnx.session import Options, OrtRunner, open_session
+from resnet.onnx.steps import Graph, read_steps
+from resnet.quant.steps import Step, Taps
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto
+
+_NO_ARITHMETIC = ("DequantizeLinear", "Reshape", "Flatten", "Squeeze", "Transpose", "ReorderInput", "ReorderOutput")
+_PRODUCTS = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul")
+
+
+class QuantizedOrtRunner(OrtRunner):
+    """Sessions on a QDQ file. Its steps are read from the file, so that they keep no memory beside what is measured."""
+
+    def __init__(
+        self,
+        file: QuantizedFile,
+        provider: str,
+        options: Options,
+        checked: Literal["taps", "units"],
+        *arguments: Any,
+        **named: Any,
+    ) -> None:
+        super().__init__(*arguments, **named)
+        self.checked = checked
+        self._file, self._provider, self._options = file, provider, options
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps that the file declares."""
+        return self._read()[0].steps
+
+    def taps(self, x: Tensor) -> Taps:
+        """Return the activations and the logits for a placed batch, of a session that has them all as outputs."""
+        from onnx import TensorProto, helper
+
+        graph, model = self._read()
+        types = {"uint8": TensorProto.UINT8, "int8": TensorProto.INT8}
+        for step in graph.steps[:-1]:
+            kind = types[step.output.kind] if step.output else TensorProto.FLOAT
+            model.graph.output.append(helper.make_tensor_value_info(graph.tensors[step.name], kind, None))
+        session, _ = open_session(model.SerializeToString(), self._provider, self._options)
+        logits, *values = (torch.from_numpy(value) for value in session.run(None, {INPUT: x.cpu().numpy()}))
+        names = [step.name for step in graph.steps]
+        return Taps(dict(zip(names, [*values, logits], strict=True)), logits)
+
+    def _read(self) -> tuple[Graph, Any]:
+        import onnx
+
+        model = onnx.load(str(self._file.path))
+        return read_steps(model), model
+
+
+def describe(file: QuantizedFile, calibration: Calibration, checked: str) -> dict[str, Any]:
+    """Return what a record says of the network in 8 bits: `bench.records.fields.Quantized`."""
+    import onnx
+
+    steps = read_steps(onnx.load(str(file.path))).steps
+    weights = [weight for step in steps for weight in step.weights]
+    wide = [weight.module for weight in weights if weight.wide]
+    return {
+        "calibrate": calibration.method,
+        "pictures": len(calibration.pictures),
+        "ranges": file.ranges,
+        "steps": sum(step.output is not None for step in steps),
+        "layers": len(weights) - len(wide),
+        "wide": wide,
+        "why_wide": dict.fromkeys(wide, "as asked"),
+        "checked": checked,
+        "disk_bytes": file.path.stat().st_size,
+    }
+
+
+def float_operations(optimized: GraphProto, declared: ModelProto) -> list[str]:
+    """Return the operations in float of the graph that a session runs, each with its layer: `ReduceMean avgpool`.
+
+    Those that convert and those that only move values are none. `declared` is the file. Raises RuntimeError
+    where a convolution or a product is among them that the file has in 8 bits.
+    """
+    scopes = {node.name: scope_of(node) for node in declared.graph.node}
+    floats, operations, products = {INPUT}, list[str](), 0
+    for node in optimized.node:
+        if node.op_type == "QuantizeLinear" or node.op_type.startswith(("QLinear", "QGemm")):
+            continue
+        if node.op_type != "DequantizeLinear" and not floats & {*node.input}:
+            continue
+        floats |= {*node.output}
+        if node.op_type in _NO_ARITHMETIC:
+            continue
+        layers = [layer_of(name) for name in node.input if name.endswith((".weight", ".bias"))]
+        original = next((name for name in scopes if node.name in (name, f"{name}_nchwc")), "")
+        operations.append(f"{node.op_type} {(layers or [scopes.get(original, '')])[0]}".strip())
+        products += node.op_type in _PRODUCTS
+    asked = sum(weight.wide for step in read_steps(declared).steps for weight in step.weights)
+    if products > asked:
+        raise RuntimeError(
+            f"this onnxruntime left {products - asked} convolutions or products in float that its file has in 8 bits: "
+            f"{', '.join(operations)}. Another version may take them: pip install -U onnxruntime-gpu"
+        )
+    return operations

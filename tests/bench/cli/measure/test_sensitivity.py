@@ -1,0 +1,69 @@
+"""`bench sensitivity`: what it prints, keeps and refuses."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.report.sensitivity import read_sensitivity
+
+
+def bench(*words: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    from bench.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["bench", "sensitivity", *words])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.slow
+def test_layers_are_ranked_kept_and_a_set_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "found.json"
+    small = ("resnet18", "--image", "32", "--input", "noise", "-n", "4", "--calibration-pictures", "4")
+    assert bench(*small, "--max-loss", "100", "-o", str(file), "-q", monkeypatch=monkeypatch) == 0
+    printed = capsys.readouterr().out
+    assert "With 0 layers wide" in printed
+    assert "bench run --model resnet18 --precision int8" in printed.replace("\n", " ")
+    data = read_sensitivity(file)
+    assert (data["model"], data["formats"], data["found"]["wide"]) == ("resnet18", "uint8", [])
+    assert len(data["effects"]) == 2 + 2 * len(data["layers"])
+    again = ("--formats", "e4m3", "--methods", "--csv", "-q")
+    assert bench(*small, *again, monkeypatch=monkeypatch) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["method"] for row in rows] == ["minmax", "percentile", "entropy", "mse"]
+    assert all(0 < float(row["rms_low"]) <= float(row["rms"]) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["resnet18", "--methods", "--max-loss", "1"], 2, "choose one"),
+        (["resnet19"], 2, "did you mean resnet1"),
+        (["--model", "resnet18,resnet50"], 2, "takes one model at one image size"),
+        (["resnet18", "--formats", "int4"], 2, "one of uint8, int8, e4m3"),
+        (["resnet18", "--data", "/no/such/folder"], 2, "no folder is there"),
+        (["resnet18", "-o", "/"], 2, "is a folder"),
+        ([], 2, "say which"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused_in_a_sentence(
+    words: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert bench(*words, monkeypatch=monkeypatch) == code
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_file_of_another_kind_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({"my": "data"}))
+    assert bench("resnet18", "-o", str(file), monkeypatch=monkeypatch) == 2
+    assert json.loads(file.read_text()) == {"my": "data"}

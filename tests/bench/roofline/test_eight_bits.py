@@ -1,0 +1,53 @@
+"""The sentence that says why 8 bits are not faster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.roofline.eight_bits import describe_eight_bits
+
+FP32, INT8 = "resnet18/onnxruntime/fp32/b1/i64/stream", "resnet18/onnxruntime/int8/b1/i64/stream"
+
+
+def row(name: str, us: float, bound: str | None, **kernels: float) -> dict[str, Any]:
+    listed = [{"name": kernel, "us": taken, "count": 1} for kernel, taken in kernels.items()]
+    return {"name": name, "operations": [name], "us": us, "half_us": 0.0, "bound": bound, "kernels": listed}
+
+
+def compared(name: str, difference: float, sure: bool = True) -> dict[str, Any]:
+    return {"name": name, "difference_us": difference, "sure": sure}
+
+
+def profile(bound: str | None = "compute") -> dict[str, Any]:
+    rows = [
+        row("conv1", 40.0, bound, QLinearConv=36.0, QuantizeLinear=4.0),
+        row("layer1.0.conv1", 50.0, bound and "memory", QLinearConv=50.0),
+        row("fc", 10.0, bound, DequantizeLinear=6.0, Gemm=4.0),
+    ]
+    quantized = {"layers": 20, "wide": ["fc"], "float_operations": ["ReduceMean"]}
+    ours = {"case": INT8, "whole_us": 100.0, "details": {"quantized": quantized}, "rows": rows}
+    against = {"case": FP32, "whole_us": 210.0, "details": {}, "rows": []}
+    differences = [compared("conv1", -50.0), compared("fc", 5.0), compared("layer1.0.conv1", 1.0, sure=False)]
+    return ours | {"against": against, "compared": differences}
+
+
+def test_it_says_what_ran_what_conversions_take_and_what_memory_bounds() -> None:
+    assert describe_eight_bits(profile()) == (
+        "8 bits run it at 2.10 times the speed: 20 of 21 layers ran in 8 bits, kept wide: fc, left in float: "
+        "ReduceMean; conversions between formats take 10.0% of the time; 1 of 3 layers with 50% of the time are bound "
+        "by memory, not arithmetic, by their floors (layer1.0.conv1); 1 layer is slower for sure (fc)."
+    )
+
+
+def test_the_other_order_of_the_two_says_the_same() -> None:
+    found = profile()
+    turned = found["against"] | {"against": {name: found[name] for name in ("case", "whole_us", "details", "rows")}}
+    turned["compared"] = [one | {"difference_us": -one["difference_us"]} for one in found["compared"]]
+    assert describe_eight_bits(turned) == describe_eight_bits(found)
+
+
+def test_without_ceilings_it_says_so_and_of_two_alike_nothing() -> None:
+    assert "no floors, as this machine's ceilings in 8 bits are not measured" in describe_eight_bits(profile(None))
+    both = profile()
+    both["against"]["case"] = INT8
+    assert describe_eight_bits(both) == ""

@@ -1,0 +1,95 @@
+"""`bench sensitivity`: what its child answers, and the search for layers to keep wide."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bench.plans.case import Case
+from bench.plans.settings import Settings
+from bench.report.sensitivity import compress
+from bench.runs.kernel_jobs import SensitivityJob
+from bench.runs.wire import parse_answer
+from bench.worker import sensitivity
+from resnet.calibration import METHODS
+from resnet.outside.sources import ModelError
+from resnet.quant.effects import FLOAT, WHOLE, Effect
+from resnet.quant.network import Scheme
+
+CASE = Case.parse("resnet18/onnxruntime/int8/b1/i32/stream")
+JOB = SensitivityJob(CASE, Settings(calibration_pictures=2), 0, "noise", "uint8", 3)
+
+
+def test_each_layer_is_tried_alone_in_8_bits_and_alone_out_of_them() -> None:
+    stages: list[str] = []
+    answer = sensitivity.measure_sensitivity(JOB, stages.append)
+    parse_answer(dict(answer), JOB, whole=True)
+    layers = answer["layers"]
+    assert stages == ["build", "calibrate", "simulate"]
+    assert (len(layers), layers[0], layers[-1]) == (21, "conv1", "fc")
+    names = [FLOAT, WHOLE, *(f"quantized:{layer}" for layer in layers), *(f"wide:{layer}" for layer in layers)]
+    assert list(answer["effects"]) == names
+    squares = {name: sum(effect["squares"]) for name, effect in answer["effects"].items()}
+    assert all(0 < squares[f"quantized:{layer}"] < squares[WHOLE] < squares[FLOAT] for layer in layers)
+    assert len({squares[f"wide:{layer}"] for layer in layers} - {squares[WHOLE]}) == 21
+    assert (answer["groups"], answer["labels"], answer["found"]) == ([0, 1, 2], [], {})
+
+
+def test_ways_of_calibrating_are_compared_on_the_same_pictures() -> None:
+    answer = sensitivity.measure_sensitivity(replace(JOB, methods=True, formats="int8"))
+    assert list(answer["effects"]) == [FLOAT, *METHODS]
+    assert len({tuple(effect["squares"]) for effect in answer["effects"].values()}) == 1 + len(METHODS)
+    assert set(compress(answer)["effects"]["mse"]) == {"squares", "agree"}
+
+
+def test_a_model_without_steps_is_refused_in_a_sentence() -> None:
+    case = replace(CASE, model="tests.bench.worker.test_outside_models:plain")
+    with pytest.raises((ModelError, ValueError)):
+        sensitivity.measure_sensitivity(replace(JOB, case=case))
+
+
+@pytest.mark.parametrize("least", range(8))
+def test_the_fewest_are_found_by_halving(least: int) -> None:
+    asked: list[int] = []
+
+    def holds(count: int) -> bool:
+        asked.append(count)
+        return count >= least
+
+    assert sensitivity.fewest(holds, 7) == least
+    assert len(asked) <= 4
+    assert sensitivity.fewest(lambda count: False, 7) == 7
+
+
+def test_a_loss_is_of_answers_or_of_right_ones() -> None:
+    found = {FLOAT: Effect([0, 1, 2, 3], [1.0] * 4), "wide": Effect([0, 1, 5, 4], [1.0] * 4)}
+    assert sensitivity.share_lost(found, "wide") == 0.5
+    assert sensitivity.share_lost(found, "wide", [0, 1, 5, 3]) == 0  # one right answer lost, another gained
+    assert sensitivity.share_lost(found, "wide", [0, 1, 2, 3]) == 0.5
+
+
+def test_a_search_goes_on_until_other_pictures_confirm_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Halving finds 2 for a loss of 0.1 on the first part; on the second 2 and 3 lose more."""
+    lost = {"first": [0.4, 0.2, 0.1, 0.1, 0.0], "second": [0.4, 0.3, 0.2, 0.2, 0.1]}
+
+    def wide(steps: object, ranges: object, scheme: object, names: list[str]) -> int:
+        return len(names)
+
+    def share_lost(found: tuple[int, str], name: str, labels: object) -> float:
+        count, part = found
+        return lost[part][count]
+
+    monkeypatch.setattr(sensitivity, "quantize", wide)
+    monkeypatch.setattr(sensitivity.quant, "effects", lambda steps, networks, part: (networks["wide"], part))
+    monkeypatch.setattr(sensitivity, "share_lost", share_lost)
+    parts = [("first", []), ("second", [])]
+
+    def search(most: float) -> tuple[list[str], float, bool]:
+        found = sensitivity.search((), {}, Scheme("uint8"), "abcd", parts, most)  # type: ignore[arg-type]
+        return found["wide"], found["checked"], found["met"]
+
+    assert search(0.1) == (list("abcd"), 0.1, True)
+    assert search(0.2) == (list("ab"), 0.2, True)
+    assert search(0.05) == (list("abcd"), 0.1, False)
+    assert search(0.4) == ([], 0.4, True)
