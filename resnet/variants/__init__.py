@@ -162,8 +162,9 @@ _ROWS = (
     Variant(
         name="openvino",
         why="OpenVINO, Intel's runtime for its CPUs and any other x86: what many who serve on CPUs use",
-        serves={"cpu": ("fp32", "bf16")},
+        serves={"cpu": ("fp32", "bf16", "int8")},
         needs={"onnx": "onnx", "onnxscript": "onnxscript", "openvino": "openvino"},
+        quantizes={"onnxruntime": "onnxruntime-gpu"},
         excluded={("cuda", precision): _NO_OPENVINO for precision in PRECISIONS},
         runs="session",
     ),
