@@ -49,7 +49,9 @@ def _conversions(ours: JsonObject) -> str:
     if not kernels:
         return ""
     return (
-        f"conversions between formats take {us / ours['sum_us']:.1%} of the layers' time" if us else "no conversion is seen"
+        f"conversions between formats take {us / ours['sum_us']:.1%} of the layers' time"
+        if us
+        else "no conversion is seen"
     )
 
 
