@@ -14,7 +14,7 @@ from resnet.model import ResNet
 from resnet.quant.check import DISTANCE, Refused, check_declaration, check_steps, one_code
 from resnet.quant.network import Scheme
 from resnet.quant.steps import Step
-from tests.cheats.quantized import DECLARED, FAULTS, UINT8, honest_steps, planted
+from tests.cheats.quantized import CONV, DECLARED, FAULTS, UINT8, honest_steps, planted
 
 OTHERS = {"half"}  # what the gate sees, not the steps
 FP8 = Scheme("e4m3", "e4m3")
@@ -80,3 +80,21 @@ def test_one_code_at_the_input_moves_the_logits_a_little(made: Callable[..., Mad
     steps, pictures, exact = made("resnet18").steps, made("resnet18").pictures, made("resnet18").exact
     share = one_code(steps, pictures) / float(exact.square().mean().sqrt())
     assert 0.001 < share < 0.3
+
+
+def test_one_code_that_is_not_the_nearest_is_refused(made: Callable[..., Made]) -> None:
+    """Next to the exact value as it is, and so within a code of it."""
+    model, steps, pictures, _ = made("resnet18")
+    taps = planted(steps, "honest", model).taps(pictures)
+    step = next(step for step in steps if step.name == CONV)
+    assert step.output is not None
+    source = next(other.output for other in steps if other.name == step.reads[0])
+    assert source is not None
+    places = step.output.places(step.value({step.reads[0]: source.values(taps.activations[step.reads[0]])}))[1]
+    codes = taps.activations[CONV][1].double()
+    distances = torch.where(codes > 0, (places - codes).abs(), 0.0).flatten()
+    place = int((distances - 0.4).abs().argmin())  # the next code is 0.6 codes away
+    other = codes.flatten()[place] + (places - codes).flatten()[place].sign()
+    taps.activations[CONV][1].view(-1)[place] = int(other)
+    with pytest.raises(Refused, match=rf"{CONV} is wrong: a code of channel \d+ is 0\.6"):
+        check_steps(steps, pictures[1:], taps, 1)
