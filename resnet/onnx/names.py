@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from onnx import NodeProto
 
 SCOPES = "pkg.torch.onnx.name_scopes"  # the entry of a node's metadata in which the exporter names its modules
-_WRAPPED = re.compile(r"^net\.")  # of a model from outside: `resnet.outside.wrapper`
+WRAPPER = "net."  # before the layers of a model from outside, which nobody has to write
 
 
 def layer_of(parameter: str) -> str:
     """Return the model's layer of a parameter: `layer1.0.conv1` of `layer1.0.conv1.weight_quantized`."""
-    return _WRAPPED.sub("", re.sub(r"\.(weight|bias)(_quantized)?$", "", parameter))
+    return re.sub(r"\.(weight|bias)(_quantized)?$", "", parameter)
 
 
 def scope_of(node: NodeProto) -> str:
     """Return the innermost module in whose code a node is; empty where the file does not say."""
     scopes: Sequence[str] = next((ast.literal_eval(e.value) for e in node.metadata_props if e.key == SCOPES), ())
-    return _WRAPPED.sub("", scopes[-2]) if len(scopes) > 1 else ""
+    return scopes[-2] if len(scopes) > 1 else ""
 
 
 def attribute(node: NodeProto, name: str) -> Any:

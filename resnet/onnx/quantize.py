@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from resnet.cache import cached_file, compiled_dir
 from resnet.calibration import Calibration
 from resnet.onnx.export import INPUT, onnx_file
-from resnet.onnx.names import layer_of
+from resnet.onnx.names import WRAPPER, layer_of
 from resnet.onnx.steps import RELUS, read_steps
 from resnet.quant.network import Scheme, grid
 from resnet.quant.ranges import calibrate, digest
@@ -137,9 +137,10 @@ class _OnePicture:
 def _nodes_of(graph: GraphProto, wide: Collection[str]) -> list[str]:
     """Return the names of the nodes of layers; raises ValueError for one that the graph has not."""
     layers = {layer_of(node.input[1]): node.name for node in graph.node if node.op_type in LAYERS}
-    if unknown := sorted(set(wide) - set(layers)):
+    names = {layer.removeprefix(WRAPPER): node for layer, node in layers.items()} | layers
+    if unknown := sorted(set(wide) - set(names)):
         raise ValueError(f"no layer is called {unknown[0]}; there are {', '.join(layers)}")
-    return sorted(layers[name] for name in wide)
+    return sorted({names[name] for name in wide})
 
 
 @contextmanager
