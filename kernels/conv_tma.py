@@ -71,6 +71,36 @@ def _accumulate_window(
     return acc
 
 
+@triton.jit
+def _accumulate_second(
+    # As in _accumulate_window
+    acc, x2, w, image, top, left, k, low, high,
+    # As in _kernel
+    FIRST_COLUMNS: tl.constexpr, BLOCK_K: tl.constexpr, PRECISION: tl.constexpr, SERIAL: tl.constexpr,
+):  # fmt: skip
+    """Return acc plus the pixels of x2 times w's columns after the first operand's, over `low` to `high`."""
+    for step in range(low, high):
+        a = x2.load([image, top, left, step * BLOCK_K])  # [BOX_N, BOX_H, BOX_W, BLOCK_K]
+        b = w.load([k, FIRST_COLUMNS + step * BLOCK_K])  # [BLOCK_N, BLOCK_K]
+        acc = add_product(acc, a.reshape(acc.shape[0], BLOCK_K), b, PRECISION)
+        if SERIAL:
+            acc = read_accumulator(acc)
+    return acc
+
+
+@triton.jit
+def _codes(
+    acc, factors, bias, residual, image, top, left, k,
+    K: tl.constexpr, RELU: tl.constexpr, DTYPE: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+):  # fmt: skip
+    """Return sums as codes of DTYPE, [BLOCK_M, BLOCK_N] (`kernels.codes`)."""
+    channel = k + tl.arange(0, BLOCK_N)
+    codes = None
+    if residual is not None:
+        codes = residual.load([image, top, left, k]).reshape(BLOCK_M, BLOCK_N)
+    return to_codes(rescale(acc, factors, bias, channel[None, :], (channel < K)[None, :], codes, K, RELU), DTYPE)
+
+
 @triton.jit(do_not_specialize=["n", "out_h", "out_w"])  # one kernel for every batch and image size
 def _kernel(
     # Descriptors, with their boxes: x [N, H, W, C] by [BOX_N, BOX_H, BOX_W, BLOCK_K], at stride 2 as 2x2 blocks
@@ -112,11 +142,10 @@ def _kernel(
     acc = tl.zeros((BLOCK_M, BLOCK_N), tl.int32 if w.dtype == tl.int8 else tl.float32)
     SCALED: tl.constexpr = SECOND_STEPS > 0 and w.dtype == tl.int8  # x2's products have multiples of x's unit
     if SCALED:
-        second_low = 0 if SPLIT_K == 1 else tl.maximum(low, FIRST_STEPS) - FIRST_STEPS
-        for step in range(second_low, high - FIRST_STEPS):
-            a = x2.load([image, top, left, step * BLOCK_K])
-            b = w.load([k, FIRST_COLUMNS + step * BLOCK_K])
-            acc = add_product(acc, a.reshape(BLOCK_M, BLOCK_K), b, PRECISION)
+        second = 0 if SPLIT_K == 1 else tl.maximum(low, FIRST_STEPS) - FIRST_STEPS
+        acc = _accumulate_second(
+            acc, x2, w, image, top, left, k, second, high - FIRST_STEPS, FIRST_COLUMNS, BLOCK_K, PRECISION, SERIAL
+        )  # fmt: skip
         acc *= load_multiples(factors, k + tl.arange(0, BLOCK_N), K)
     acc = _accumulate_window(
         acc, x, w, image, top, left, k, low, middle,
@@ -125,21 +154,15 @@ def _kernel(
     if SECOND_STEPS > 0 and not SCALED:
         if SPLIT_K > 1:
             middle = tl.maximum(low, FIRST_STEPS)
-        for step in range(middle - FIRST_STEPS, high - FIRST_STEPS):
-            a = x2.load([image, top, left, step * BLOCK_K])  # [BOX_N, BOX_H, BOX_W, BLOCK_K]
-            b = w.load([k, FIRST_COLUMNS + step * BLOCK_K])  # [BLOCK_N, BLOCK_K]
-            acc = add_product(acc, a.reshape(BLOCK_M, BLOCK_K), b, PRECISION)
-            if SERIAL:
-                acc = read_accumulator(acc)
+        second = middle - FIRST_STEPS
+        acc = _accumulate_second(
+            acc, x2, w, image, top, left, k, second, high - FIRST_STEPS, FIRST_COLUMNS, BLOCK_K, PRECISION, SERIAL
+        )  # fmt: skip
     if SPLIT_K > 1:
         out.store([tl.program_id(1), image, top, left, k], acc.reshape(1, BOX_N, BOX_H, BOX_W, BLOCK_N))
     elif factors is not None:
-        channel = k + tl.arange(0, BLOCK_N)
-        codes = None
-        if residual is not None:
-            codes = residual.load([image, top, left, k]).reshape(BLOCK_M, BLOCK_N)
-        y = rescale(acc, factors, bias, channel[None, :], (channel < K)[None, :], codes, K, RELU)
-        out.store([image, top, left, k], to_codes(y, DTYPE).reshape(BOX_N, BOX_H, BOX_W, BLOCK_N))
+        y = _codes(acc, factors, bias, residual, image, top, left, k, K, RELU, DTYPE, BLOCK_M, BLOCK_N)
+        out.store([image, top, left, k], y.reshape(BOX_N, BOX_H, BOX_W, BLOCK_N))
     else:
         channel = k + tl.arange(0, BLOCK_N)  # [BLOCK_N]
         acc += tl.load(bias + channel, mask=channel < K, other=0.0)[None, :]

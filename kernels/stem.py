@@ -46,7 +46,7 @@ import triton
 import triton.language as tl
 from torch import Tensor, nn
 
-from kernels.codes import rescale, rescaled, to_codes
+from kernels.codes import rescaled, to_codes
 from kernels.launch import INTERPRETED, Call, Launch, Operands, launch_options
 from kernels.packing import Packed, unpack
 from kernels.space.config import Config
@@ -109,6 +109,17 @@ def _input_row(x, offsets, inside, y, H: tl.constexpr, ROW: tl.constexpr):
     return tl.load(x + y * ROW + offsets, mask=inside & (y >= 0) & (y < H), other=0.0)
 
 
+@triton.jit
+def _finished(sums, b, factors, k, K: tl.constexpr, DTYPE: tl.constexpr, CODES: tl.constexpr):
+    """Return sums with their bias, rounded to DTYPE; or the codes of `kernels.codes`, which fp16 has exactly."""
+    if factors is None:
+        y = (sums + b).to(DTYPE)
+    else:
+        factor = tl.load(factors + k, mask=k < K, other=0.0)[None, :]
+        y = to_codes(sums * factor + b, CODES).to(DTYPE)
+    return y
+
+
 @triton.jit(do_not_specialize=["n"])  # one kernel for every batch size
 def _kernel(
     # Pointers, channels-last: x [N, H, W, C], w [2 * K, R * RUN] as `widen` lays it out, bias [K],
@@ -165,18 +176,10 @@ def _kernel(
         for r in tl.static_range(R):
             acc = tl.dot(windows[r], weights[r], acc, input_precision=PRECISION)  # [BLOCK_M, 2 * BLOCK_N]
         windows = windows[SLIDE:] + next_rows
-        b = None
-        if factors is None:
-            b = tl.load(bias + k, mask=k < K, other=0.0)[None, :]
+        b = tl.load(bias + k, mask=k < K, other=0.0)[None, :]
         new_even, new_odd = acc.reshape(BLOCK_M, BLOCK_N, 2).split()  # the pair's pixels, [BLOCK_M, BLOCK_N] each
-        if factors is None:
-            new_even = (new_even + b).to(DTYPE)
-            new_odd = (new_odd + b).to(DTYPE)
-        else:  # codes, which fp16 has exactly
-            new_even = rescale(new_even, factors, bias, k[None, :], (k < K)[None, :], None, K, False)
-            new_odd = rescale(new_odd, factors, bias, k[None, :], (k < K)[None, :], None, K, False)
-            new_even = to_codes(new_even, out.dtype.element_ty).to(DTYPE)
-            new_odd = to_codes(new_odd, out.dtype.element_ty).to(DTYPE)
+        new_even = _finished(new_even, b, factors, k, K, DTYPE, out.dtype.element_ty)
+        new_odd = _finished(new_odd, b, factors, k, K, DTYPE, out.dtype.element_ty)
         even = tl.maximum(even, new_even).to(DTYPE)
         odd = tl.maximum(odd, new_odd).to(DTYPE)
         if (oh % 2 == 1) | (oh == OH - 1):

@@ -79,6 +79,8 @@ def registers(layer: Layer, config: Config, arch: int) -> int:
     count = fit.fixed + fit.accumulators * accumulators + fit.loads * (x_loads + w_loads) + fit.residual * residual
     if layer.dtype == "int8" and residual:
         count += accumulators  # the residual's codes as float32, beside sums in int32
+    if layer.dtype == "fp8" and arch in (100, 103):
+        count += accumulators / 2  # read from tensor memory, and rescaled
     if layer.columns.flat:
         count += 3 * values  # loaded one by one, with an address each
     elif layer.kernel != (1, 1):
@@ -121,7 +123,10 @@ SPILLING: dict[int, dict[str, tuple[str, ...]]] = {
     },
     100: {
         "fp32 64x64x32-w8": ("prologue", "split prologue"),
-        "fp8 256x64x64-w4": ("window", "window residual"),
+        "fp8 256x128x32-w8": ("",),
+        "fp8 256x128x64-w8": ("",),
+        "fp8 256x128x128-w8": ("",),
+        "int8 128x64x64-w4": ("window second",),
         "half 128x64x64-w8": ("split second",),
         "tf32 128x64x64-w8": ("split",),
         "tf32 256x128x16-w8": ("", "prologue"),

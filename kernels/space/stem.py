@@ -98,6 +98,7 @@ def default_config(layer: Layer, arch: int, sms: int | None = None, gpu: str = "
     for config in candidates(layer, arch, sms, gpu):
         # kernels of float32, or that multiply from registers, use more than the estimate
         limit = 255 if _multiplies_from_shared(layer, config, table_arch) and BYTES[layer.dtype] == 2 else 200
+        limit = min(limit, 240) if layer.writes and table_arch >= 100 else limit  # codes take some more there
         if config.warps == 4 and config.block_m <= 64 and registers(layer, config) <= limit:
             return config
     raise ValueError(f"packed: a {layer.kernel} window over {layer.c_in} channels is too large for sm_{arch}")

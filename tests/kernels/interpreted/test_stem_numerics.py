@@ -138,7 +138,7 @@ def test_64_bit_offsets_make_the_same_numbers(operands) -> None:
     assert not narrow.constants["WIDE"]
     out = empty_output(STEM, "cpu").fill_(torch.nan)
     wide = replace(narrow, constants={**narrow.constants, "WIDE": True})
-    wide.enqueue(given.x, given.weight, given.bias, out, STEM.n)
+    wide.enqueue(given.x, given.weight, given.bias, None, out, STEM.n)
     assert torch.equal(out, run(STEM, config, given))
     assert stem.stem_launch(replace(STEM, n=2**24), config).constants["WIDE"]
 
