@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 
+from resnet.calibration import Calibration
 from resnet.variants import VARIANTS, missing, prepare
 
 if cure := missing(VARIANTS["openvino"], "cpu"):
@@ -63,3 +64,21 @@ def test_a_cpu_without_bf16_is_an_error(build, batch, monkeypatch: pytest.Monkey
 def test_nothing_is_sent_when_it_is_imported() -> None:
     code = "import sys, resnet.openvino, openvino; sys.exit(sys.modules['openvino_telemetry'] is not None)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet18v2"])
+def test_every_step_in_8_bits_is_exact(name, build, batch) -> None:
+    runner = prepare("openvino", build(name), batch, "int8", "stream", Calibration(batch, "minmax", ("conv1",)))
+    assert runner.details["quantized"]["wide"] == ["conv1"]
+    x = runner.place(batch)
+    logits, taps = runner(x).clone(), runner.taps(x)
+    assert torch.equal(taps.logits, logits)
+    values = {"input": x.double()}
+    for step in runner.steps[:-1]:
+        found, exact = taps.activations[step.name], step.value(values)
+        if step.output is None:
+            assert torch.allclose(found.double(), exact, atol=1e-4)
+            values[step.name] = found.double()
+        else:
+            assert float((found.double() - step.output.places(exact)).abs().max()) < 0.501
+            values[step.name] = step.output.values(found)
