@@ -11,7 +11,7 @@ from rich.markup import escape
 from bench import text
 from bench.plans.words import summarize_cases, variant_cell
 from bench.records.record import Record
-from bench.report.accuracy import TITLES, WORDS, accuracy_cells, accuracy_groups, legend
+from bench.report.accuracy import KEEPS, TITLES, WORDS, accuracy_cells, accuracy_groups, legend
 from bench.report.answer import Settle, contests_of, describe_fastest, describe_settling
 from bench.report.cells import MIB
 from bench.report.evidence import describe_reliability, describe_unseen
@@ -32,6 +32,9 @@ def print_report(out: Console, records: list[Record], folder: Path | None, settl
     `settle` makes the command that would settle what cannot be told.
     """
     rows = rows_from_records(records)
+    if not rows and any(record.score for record in records):  # of `bench accuracy`, which times nothing
+        print_accuracy(out, records, KEEPS)
+        return
     contests = contests_of(rows)
     winners = [contest.winner for contest in contests]
     shown = VIEWS[view or usual_view(rows)].of(rows)
