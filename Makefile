@@ -19,7 +19,7 @@ PYTHON ?= $(shell for p in $(if $(VENV),"$(VENV)/bin/python") python3.12 python3
 	"$$p" -c '$(SERVES)' 2>/dev/null && echo "$$p" && exit; done; echo python3)
 RUN = "$(if $(VENV),$(VENV)/bin/python,$(PYTHON))" -m
 
-.PHONY: help setup bench test check counts mutants soak report models ab history kernels static gpu gpu-pack clean
+.PHONY: help setup bench test check counts mutants soak report models accuracy ab history kernels static gpu gpu-pack clean
 
 help:
 	@echo "make setup    make the environment in $(or $(VENV),none), once; the other targets do it themselves"
@@ -31,6 +31,7 @@ help:
 	@echo "make soak     200 faults to running sweeps at random moments, and what they cost counted; half an hour"
 	@echo "make report   put the tables of the records into the prose again"
 	@echo "make models   architectures of timm and torchvision by variants, through the gate, into docs/MODELS.md; minutes"
+	@echo "make accuracy right answers of every variant and precision on handwritten digits, into results/accuracy-digits; minutes"
 	@echo "make ab       two commits in turns: make ab BASE=main HEAD=HEAD PLAN=smoke; HEAD=. is the working tree"
 	@echo "make history  results over commits: make history DIR=results/nightly"
 	@echo "make kernels  what the compiler emits for every kernel, against the accepted record; no GPU needed"
@@ -95,6 +96,12 @@ report: setup
 models: setup
 	@rm -rf results/models
 	@$(RUN) bench verify models -o results/models $(ARGS) || test $$? = 1
+	@$(RUN) bench report --splice
+
+# Networks of digits are trained first, once, for a minute or two. A case that fails among others has its sentence.
+accuracy: setup
+	@rm -rf results/accuracy-digits
+	@$(RUN) bench accuracy digits -o results/accuracy-digits $(ARGS) || test $$? = 1
 	@$(RUN) bench report --splice
 
 # of what a commit is compared with; HEAD against itself is an A/A test, HEAD=. the working tree with all changes

@@ -34,7 +34,7 @@ def why_not(case: Case, env: Environment, reserved: Mapping[Case, str] = Mapping
     variant = find_variant(case.variant)
     reason = not_taken(variant, case.model) or refusal(variant, where, case.precision, case.launch)
     reason = reason or _lacking_hardware(case, env, where)
-    return reason or missing(variant, where) or why_not_built(case.model) or _without_digits(case.model)
+    return reason or missing(variant, where, case.precision) or why_not_built(case.model) or _without_digits(case.model)
 
 
 def _without_digits(model: str) -> str | None:

@@ -131,7 +131,7 @@ MemoryNumber = Literal[
     "host_resident_peak",
 ]
 # fields of `Check` of which the worst over all checks is shown
-Agreement = Literal["rms_multiple", "max_multiple", "top1", "top1_plain", "code_distance"]
+Agreement = Literal["rms_multiple", "max_multiple", "top1", "top1_plain", "code_distance", "rms_relative"]
 
 
 class Check(TypedDict, total=False):

@@ -13,7 +13,7 @@ from bench.text import at_pixels, digits, markdown_cell, markdown_table
 KEEPS = 0.99  # of float32's accuracy: what MLPerf asks of an inference
 MET, NOT_MET, UNKNOWN = "met", "not met", "cannot tell"
 MARKS = {MET: "yes", NOT_MET: "no", UNKNOWN: "?", None: "-"}
-TITLES = ("variant", "prec", "top-1", "95 %", "top-5", "lost", "95 %", "p", "agree", "keeps")
+TITLES = ("variant", "prec", "right", "95 %", "top-5", "loss", "95 %", "p", "agree", "keeps")
 WORDS = ("variant", "prec", "keeps")
 
 
@@ -74,7 +74,8 @@ def _heading(record: Record) -> str:
     plain, top5 = quality.accuracy(score, "plain_top1"), quality.accuracy(score, "plain_top5")
     unread = score.get("unread", 0)
     left = f" and {unread} more that could not be read" if unread else ""
-    where = f"{case.model}{at_pixels(case.image)}, batch {case.batch}, {score['pictures']:,} pictures{left} ({score.get('data', '')})"
+    pictures = f"{score['pictures']:,} pictures{left} ({score.get('data', '')})"
+    where = f"{case.model}{at_pixels(case.image)}, batch {case.batch}, {pictures}"
     if plain is None or top5 is None:
         return f"{where}: no labels, so that nothing is said of right answers"
     chance = record.network.get("weights") == "synthetic"
@@ -114,11 +115,11 @@ def _p(value: float) -> str:
 def legend(share: float = KEEPS) -> str:
     """Return the meaning of TITLES."""
     return (
-        "top-1, top-5: percent of answers that are right, or have the right class among the five likeliest; lost: "
-        "points of top-1 that float32 (plain torch's) has on the same pictures and this has not; p: of McNemar's exact "
-        "test, how often chance alone differs as much; agree: percent of answers with float32's top class; keeps: "
-        f"whether at least {100 * share:g} % of float32's top-1 is kept (MLPerf asks for 99 %), ? where the interval "
-        "has both. The intervals take pictures as drawn independently."
+        "right, top-5: percent of answers whose top class is right, or one of the five likeliest; loss: percentage "
+        "points of right answers that float32 (plain torch's) has on the same pictures and this has not; p: of "
+        "McNemar's exact test, how often chance alone differs as much; agree: percent of answers with float32's top "
+        f"class; keeps: whether at least {100 * share:g} % of float32's right answers are kept (MLPerf asks for 99 %), "
+        "? where the interval has both. The intervals take pictures as drawn independently."
     )
 
 

@@ -25,6 +25,7 @@ from resnet.calibration import METHOD, METHODS
 
 SCHEMA = 1
 FLOAT, WHOLE = "float", "8 bits"  # names of networks, as a child has them
+ALL_WIDE = "all wide"
 ALONE, WIDE = "quantized:", "wide:"  # before a layer's
 STANDARD = "minmax"  # the way of calibrating that others are held against
 BAR = 16  # characters of the longest bar
@@ -151,25 +152,24 @@ def _errors(row: JsonObject, bar: str) -> list[str]:
 
 
 def describe_layers(data: JsonObject) -> list[str]:
-    """Return sentences: what layers' weights and inputs cost together, and if the first and the last cost most."""
-    whole, *rows = layer_rows(data)
+    """Return sentences: what keeping layers wide can take off at most, and if the first and the last cost most."""
+    rows = layer_rows(data)[1:]
     place = {row["layer"]: number for number, row in enumerate(rows, 1)}
     first, last = _ends(data)
-    alone = sum(row["rms"] ** 2 for row in rows) / whole["rms"] ** 2
-    ends = sum(row["rms"] ** 2 for row in rows if row["layer"] in (first, last)) / whole["rms"] ** 2
+    most, total = rows[0]["rms"], len(rows)
+    cost = {row["layer"]: row["rms"] / most for row in rows}
+    left, agree = rms(data, ALL_WIDE)[0], share(data, ALL_WIDE).value
     return [
-        f"Layers alone make {alone:.0%} of the whole network's squared error; the rest is of activations that no layer "
-        "reads alone, as the sums are rounded for the shortcuts, which keeping layers wide does not take off."
-        if alone < 1
-        else f"Layers alone make {alone:.0%} of the whole network's squared error: together they err less.",
-        f"The first layer ({first}) is number {place[first]} of {len(rows)}, the last ({last}) number {place[last]}; "
-        f"the two make {ends:.0%} of it.",
+        f"With every layer wide the error is {left:.2%}, and {agree:.1%} agree: so much is of activations, which "
+        "--keep-wide leaves in 8 bits.",
+        f"The first layer ({first}) is number {place[first]} of {total}, with {cost[first]:.0%} of the error of number "
+        f"1; the last ({last}) number {place[last]}, with {cost[last]:.0%}.",
     ]
 
 
 def print_methods(out: Console, data: JsonObject) -> None:
     """Print the ways of calibrating side by side."""
-    table = grid("calibrate", "RMS%", f"% of {STANDARD}'s", "agree %", "more of it", text=1)
+    table = grid("calibrate", "RMS%", f"% of {STANDARD}'s", "agree%", "more of it", text=1)
     for row in method_rows(data):
         method, against = row["method"], ["-", "-"]
         if method != STANDARD:
@@ -211,7 +211,7 @@ def calibration_markdown(folder: Path) -> str:
         return "Not measured yet: `bench sensitivity resnet18 --methods -o FILE` does.\n"
     methods = [method for method in METHODS if method != STANDARD]
     titles = ["activations", "model", f"{STANDARD} RMS %", *(f"{method}, %" for method in methods)]
-    titles += ["agree %", f"with {METHOD}"]
+    titles += ["agree%", f"with {METHOD}"]
     rows = []
     for formats, networks in by_formats.items():
         ratios: dict[str, list[tuple[float, float]]] = {method: [] for method in methods}

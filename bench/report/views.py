@@ -200,7 +200,7 @@ VIEWS = {
             Column("vs fp32", "vs_fp32", lambda row: row.against_float32, times_float32),
             MEMORY,
             Column("disk", "disk_bytes", lambda row: row.disk_bytes, lambda size: f"{size / 1e6:.3g}"),
-            Column("rms", "score_rms", lambda row: row.score.get("rms"), percent_rms),
+            Column("rms", "score_rms", lambda row: row.score.get("rms", row.worst("rms_relative")), percent_rms),
             AGREE,
             RIGHT,
             LOSS,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from bench.plans.case import Case
-from bench.roofline.layers import JsonObject, layer_name
+from bench.roofline.layers import NOISE_LIMIT, JsonObject, layer_name
 from bench.text import plural
 from resnet.calibration import EIGHT_BITS
 
@@ -24,8 +24,10 @@ def describe_eight_bits(timed: JsonObject) -> str:
     ours, theirs = sides if eight[0] else reversed(sides)
     slower = [row for row in timed["compared"] if row["sure"] and (row["difference_us"] > 0) == eight[0]]
     clauses = [_what_ran(ours), _conversions(ours), _bounds(ours), _slower(slower)]
-    gain = theirs["whole_us"] / ours["whole_us"]
-    return f"8 bits run it at {gain:.2f} times the speed: {'; '.join(filter(None, clauses))}."
+    gain = f"8 bits run it at {theirs['whole_us'] / ours['whole_us']:.2f} times the speed"
+    if any(side["error_us"] > NOISE_LIMIT * side["whole_us"] for side in sides):
+        gain = "How fast 8 bits are is not known, as the machine was not quiet"
+    return f"{gain}: {'; '.join(filter(None, clauses))}."
 
 
 def _what_ran(ours: JsonObject) -> str:
@@ -47,7 +49,9 @@ def _conversions(ours: JsonObject) -> str:
     if not kernels:
         return ""
     return (
-        f"conversions between formats take {us / ours['whole_us']:.1%} of the time" if us else "no conversion is seen"
+        f"conversions between formats take {us / ours['sum_us']:.1%} of the layers' time"
+        if us
+        else "no conversion is seen"
     )
 
 
@@ -61,7 +65,7 @@ def _bounds(ours: JsonObject) -> str:
     if not bound:
         return "no layer is bound by memory"
     largest = sorted(bound, key=lambda row: -row["us"])
-    count = f"{len(bound)} of {len(rows)} layers with {us / ours['whole_us']:.0%} of the time are"
+    count = f"{len(bound)} of {len(rows)} layers with {us / ours['sum_us']:.0%} of their time are"
     return f"{count} bound by memory, not arithmetic, by their floors ({_named([layer_name(row) for row in largest])})"
 
 

@@ -29,6 +29,7 @@ from resnet.names import Build, is_outside
 
 SCHEMA = 1
 USUAL = Settings()
+NOISE_LIMIT = 0.1  # relative: a larger error of the sum means that the machine was busy
 MIN_KERNEL_SHARE = 0.05  # kernels with less of a row's time are left out: allocations, views
 
 JsonObject = dict[str, Any]

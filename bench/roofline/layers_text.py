@@ -7,7 +7,7 @@ from rich.table import Table
 
 from bench.commands import command_line
 from bench.roofline.eight_bits import describe_eight_bits
-from bench.roofline.layers import JsonObject, layer_name
+from bench.roofline.layers import NOISE_LIMIT, JsonObject, layer_name
 from bench.text import WORDS, grid
 
 LEGEND = (
@@ -17,7 +17,6 @@ LEGEND = (
 )
 KERNELS_LEGEND = f"us: the median over executions; share: of the whole. {WORDS}"
 SUMS = (("sum", "sum_us"), ("not in any layer", "outside_us"), ("whole", "whole_us"))
-NOISE_LIMIT = 0.1  # relative: a larger error of the sum means that the machine was busy
 COMPARISON_LEGEND = (
     f"The largest differences first; a negative one: the first case is faster; ~: within the noise. {WORDS}"
 )

@@ -109,7 +109,7 @@ def _check_few(job: FitJob, rows: np.ndarray) -> tuple[QuantizedTruth, Json, Jso
     few = replace(job, case=replace(job.case, batch=PICTURES))
     material = build_material(few, PICTURES, PICTURES)
     (pictures,) = material.batches
-    truth = read_truth(few.case, job.reference, slice(PICTURES), material.batches, job.settings.min_agreement)
+    truth = read_truth(few.case, job.reference, slice(PICTURES), material.batches)
     assert isinstance(truth, QuantizedTruth)
     with on_device(job.device) as clock:
         runner: Any = material.prepare()

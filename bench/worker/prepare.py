@@ -104,7 +104,6 @@ def read_truth(
     reference: Mapping[str, str],
     rows: slice | np.ndarray,
     batches: Sequence[Tensor],
-    min_agreement: float = 0.0,
 ) -> Truth:
     """Read the reference answers of `case` to `batches`: `rows` of its reference files, in the order of the pictures.
 
@@ -112,7 +111,7 @@ def read_truth(
     """
     exact = np.load(reference[EXACT])
     if case.precision in EIGHT_BITS:
-        return make_quantized_truth(case.precision, case.batch, rows, exact, batches, min_agreement)
+        return make_quantized_truth(case.precision, case.batch, rows, exact, batches)
     if case.precision not in reference:
         raise ModelError(
             f"plain torch does not run {case.model} in {case.precision} (try eager), so there is no error to hold this "
@@ -128,4 +127,4 @@ def read_truth(
 def read_job_truth(job: RunJob[Any], batches: Sequence[Tensor]) -> Truth:
     """Read the reference answers to the batches of `job_material`."""
     rows = slice((job.settings.buffers + 1) * job.case.batch)
-    return read_truth(job.case, job.reference, rows, batches, job.settings.min_agreement)
+    return read_truth(job.case, job.reference, rows, batches)

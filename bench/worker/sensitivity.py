@@ -34,6 +34,7 @@ from resnet.weights.synthetic import digest
 SEARCHED = 4  # times as many pictures choose the layers to keep wide as rank them
 LEAST_LOST = 2  # answers that a search may lose, at least: a loss of none says nothing of a small share
 
+ALL_WIDE = "all wide"  # name of the network of which only the activations are in 8 bits
 CUT_OUT = ("photos", "folder")  # sources whose pictures are cut out of files, in turn
 
 Effects = Mapping[str, quant.Effect]
@@ -92,11 +93,12 @@ def _found(
 
 
 def by_layer(steps: Sequence[Step], ranges: Ranges, scheme: Scheme, pictures: Tensor) -> Effects:
-    """Return the effects of all layers in 8 bits, of each alone in them, and of each alone out of them."""
+    """Return the effects of all layers in 8 bits, of each alone in them, of each alone out of them, and of all so."""
     whole, layers = quantize(steps, ranges, scheme), quant.layers_of(steps)
     networks: dict[str, Sequence[Step]] = {quant.WHOLE: whole}
     networks |= {f"quantized:{layer}": quant.one_quantized(steps, whole, layer) for layer in layers}
     networks |= {f"wide:{layer}": quant.one_wide(steps, whole, layer) for layer in layers}
+    networks[ALL_WIDE] = quantize(steps, ranges, scheme, layers)
     return quant.effects(steps, networks, pictures, [quant.WHOLE])
 
 

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.stats import share_interval
 from bench.worker.failure import CannotJudge, Wrong
 from resnet.quant.check import Refused, check_declaration, check_steps, one_code
 from resnet.runner import DTYPES
@@ -154,13 +153,11 @@ class FloatTruth(Truth):
 class QuantizedTruth(Truth):
     """The truth of 8 bits: the model's answers, which say what quantising costs, and pictures to judge the codes by.
 
-    `pictures` has by buffer some of its rows, each with its picture, float32 [1, C, H, W], which take turns. Answers
-    that surely agree with the model's on less than `min_agreement` of the pictures are wrong. Two answers to the same
-    pictures may be `apart` at most, as an RMS.
+    `pictures` has by buffer some of its rows, each with its picture, float32 [1, C, H, W], which take turns. Two
+    answers to the same pictures may be `apart` at most, as an RMS.
     """
 
     pictures: Mapping[int, deque[tuple[int, Tensor]]]
-    min_agreement: float = 0.0
     apart: float = 0.0
 
     def admit(self, runner: Any, model: nn.Module) -> dict[str, Any]:
@@ -191,16 +188,7 @@ class QuantizedTruth(Truth):
             raise Wrong("the logits of the tapped network are not those of the timed one, bit for bit")
         if runner.checked != "taps":
             self._assert_near(runner, picture, (tapped - timed)[row])
-        assert_agreement(*self.agreement(), self.min_agreement)
         return {"code_distance": checked.distance, "code_worst": checked.worst, "code_flips": checked.flips}
-
-    def agreement(self) -> tuple[int, int]:
-        """Return the number of pictures so far whose top class is the model's, and of all so far."""
-        agree = sum(
-            int((first.argmax(1) == self.exact[buffer * self.batch :][: self.batch].argmax(1)).sum())
-            for buffer, first in self.first.items()
-        )
-        return agree, self.batch * len(self.first)
 
     def _assert_near(self, runner: Any, picture: Tensor, difference: Tensor) -> None:
         """Raise Wrong unless the timed logits are near those of the units, run one after the other."""
@@ -221,19 +209,6 @@ class QuantizedTruth(Truth):
                 f"{allowed / logits:.2g})"
             )
         return {"rms_relative": rms(answer - self.exact[rows]) / logits}
-
-
-def assert_agreement(agree: int, pictures: int, floor: float) -> None:
-    """Raise Wrong where the share of pictures that agree with the model is below the floor, as sure as 95 %.
-
-    By the upper end of its interval: of a few pictures a share says little, and more of them are to be had
-    (`--score-pictures`).
-    """
-    if pictures and share_interval(agree, pictures)[1] < floor:
-        raise Wrong(
-            f"{agree} of {pictures} answers agree with the model's: surely less than the {floor:g} that "
-            "--min-agreement asks for"
-        )
 
 
 def make_truth(
@@ -276,7 +251,6 @@ def make_quantized_truth(
     rows: slice | np.ndarray,
     exact: np.ndarray,
     batches: Sequence[Tensor],
-    min_agreement: float = 0.0,
 ) -> QuantizedTruth:
     """Return the truth of 8 bits for `rows` of the reference; of each of `batches` it keeps two pictures.
 
@@ -290,7 +264,7 @@ def make_quantized_truth(
     }
     for pictures in kept.values():
         pictures.rotate(1)
-    return QuantizedTruth(precision, batch, exact[rows], kept, min_agreement)
+    return QuantizedTruth(precision, batch, exact[rows], kept)
 
 
 def error_units(precision: str, exact: np.ndarray, torch_logits: np.ndarray) -> tuple[float, float]:

@@ -18,6 +18,8 @@ from resnet.quant.steps import Grid, Step, Taps, Term, Weight
 
 onednn = torch.ops.onednn
 
+NO_ZERO_POINTS = torch.zeros(1, dtype=torch.int64)  # of weights; oneDNN reads none
+
 Sources = Sequence[tuple[Tensor, Grid | None]]  # what a step reads, with the grid of codes
 
 
@@ -41,7 +43,6 @@ class Weighted(nn.Module):
 
     weight: Tensor
     scale: Tensor
-    zeros: Tensor
     bias: Tensor | None
 
     def __init__(self, step: Step, sources: Sources) -> None:
@@ -55,7 +56,6 @@ class Weighted(nn.Module):
             bias, zero = constant if bias is None else bias + constant, 0
         self.source = grid.scale, zero
         self.register_buffer("scale", term.weight.scale.float())
-        self.register_buffer("zeros", torch.zeros(len(codes), dtype=torch.int64))
         self.register_buffer("bias", None if bias is None else bias.float())
         self.register_buffer("weight", self.packed(codes.contiguous(), term, x.shape))
         output = step.output
@@ -80,7 +80,7 @@ class Conv(Weighted):
         return onednn.qconv_prepack(codes, self.scale, *self.source, *self.geometry, list(shape))
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        operands = (x, *self.source, self.weight, self.scale, self.zeros)
+        operands = (x, *self.source, self.weight, self.scale, NO_ZERO_POINTS)
         rest: tuple[object, ...] = (self.bias, *self.geometry, *self.output)
         if residual is None:
             return onednn.qconv2d_pointwise(*operands, *rest, self.act, [], "")
@@ -96,7 +96,7 @@ class Product(Weighted):
         return onednn.qlinear_prepack(codes.flatten(1), [shape.numel() // shape[1], shape[1]])
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        operands = (_rows(x), *self.source, self.weight, self.scale, self.zeros)
+        operands = (_rows(x), *self.source, self.weight, self.scale, NO_ZERO_POINTS)
         if residual is not None:
             result = self.select(residual)
             rest: tuple[object, ...] = (_rows(result), self.bias, *self.output, *self.added)

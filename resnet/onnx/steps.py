@@ -74,7 +74,7 @@ def read_steps(model: ModelProto) -> Graph:
     A ReLU that a grid without negative codes took in, and the metadata name, is of its step. Raises Unserved, with the
     operation's name and place, for one that steps cannot say.
     """
-    relus = next((json.loads(entry.value) for entry in model.metadata_props if entry.key == RELUS), [])
+    relus: list[str] = next((json.loads(entry.value) for entry in model.metadata_props if entry.key == RELUS), [])
     return _Reader(model.graph, relus).read()
 
 

@@ -43,6 +43,13 @@ _ORT_CUDA_INT8 = "ONNX Runtime's CUDA provider has no convolution in 8 bits (onn
 _ORT_FP8 = "ONNX Runtime has no convolution in fp8"
 _TRT_FP32 = "TensorRT builds float32 engines with TF32, and its provider has no option against it: that case is tf32"
 _NO_TRT = "TensorRT runs on NVIDIA GPUs alone"
+_NO_INDUCTOR_INT8 = (
+    "Inductor has no 8-bit convolution for a GPU; those that torchao's PT2E reaches are oneDNN's, a CPU's"
+)
+_NO_TORCHAO_FP8 = (
+    "torchao's fp8 convolution (0.18) is MSLK's, for Blackwell alone, and takes its ranges from each batch anew; "
+    "Inductor has none"
+)
 _NO_OPENVINO = "OpenVINO runs on CPUs and on Intel's GPUs, not on NVIDIA's"
 _NO_CUDNN_INT8 = "torch has no call of cuDNN's convolutions in 8 bits; its quantised ones of oneDNN are a CPU's"
 _NO_KERNELS = "these kernels are compiled for NVIDIA GPUs; a CPU can only interpret them, which is for tests"
@@ -64,6 +71,7 @@ class Variant:
     why: str
     serves: Mapping[str, tuple[str, ...]]  # precisions by device
     needs: Mapping[str, str] = field(default_factory=dict)  # packages beside torch, with their pip requirements
+    quantizes: Mapping[str, str] = field(default_factory=dict)  # packages that 8 bits need besides
     libraries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of an ONNX Runtime for GPUs, by device
     excluded: Mapping[tuple[str, str], str] = field(default_factory=dict)  # reasons by (device, precision)
     compiles_long: bool = False  # its first call may come minutes after its start
@@ -104,7 +112,9 @@ _ROWS = (
     Variant(
         name="compile-max",
         why="the most that torch.compile can do: frozen weights, channels-last, autotuned kernels",
-        serves=_TORCH,
+        serves={**_TORCH, "cpu": (*_TORCH["cpu"], "int8")},
+        quantizes={"torchao": "torchao"},
+        excluded={("cuda", "int8"): _NO_INDUCTOR_INT8, ("cuda", "fp8"): _NO_TORCHAO_FP8},
         compiles_long=True,
         runs="compiled",
     ),
@@ -152,8 +162,9 @@ _ROWS = (
     Variant(
         name="openvino",
         why="OpenVINO, Intel's runtime for its CPUs and any other x86: what many who serve on CPUs use",
-        serves={"cpu": ("fp32", "bf16")},
+        serves={"cpu": ("fp32", "bf16", "int8")},
         needs={"onnx": "onnx", "onnxscript": "onnxscript", "openvino": "openvino"},
+        quantizes={"onnxruntime": "onnxruntime-gpu"},
         excluded={("cuda", precision): _NO_OPENVINO for precision in PRECISIONS},
         runs="session",
     ),
@@ -236,15 +247,16 @@ def not_taken(variant: Variant, model: str) -> str | None:
     )
 
 
-def missing(variant: Variant, device: str) -> str | None:
-    """Return the pip line for the packages that `variant` needs on a device and this interpreter lacks, or None.
+def missing(variant: Variant, device: str, precision: str = "") -> str | None:
+    """Return the pip line for what `variant` needs on a device (in a precision) and this interpreter lacks, or None.
 
     Nothing is imported: packages and the libraries of ONNX Runtime's providers are looked for on disk, and so is the
     module of a variant from outside.
     """
     if is_outside(variant.name):
         return find_code(variant.name)
-    absent = [requirement for package, requirement in variant.needs.items() if not importlib.util.find_spec(package)]
+    needs = {**variant.needs, **(variant.quantizes if precision in EIGHT_BITS else {})}
+    absent = [requirement for package, requirement in needs.items() if not importlib.util.find_spec(package)]
     if absent:
         return "pip install " + " ".join(f"'{requirement}'" for requirement in absent)
     if any(not (folder / name).exists() for folder in library_folders() for name in variant.libraries.get(device, ())):
@@ -281,7 +293,7 @@ def prepare(
     reason = refusal(variant, example.device.type, precision, launch)
     if reason:
         raise Unserved(f"{name}/{precision}/{launch} on {example.device.type}: {reason}")
-    pip_line = None if is_outside(name) else missing(variant, example.device.type)
+    pip_line = None if is_outside(name) else missing(variant, example.device.type, precision)
     if pip_line:
         raise RuntimeError(f"{name} needs packages that are not installed: {pip_line}")
     if variant.runs != "modules" or is_outside(name):

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.torch_version import TorchVersion
 
+from resnet.calibration import Calibration
+from resnet.code import Unserved
+from resnet.fold import fold
+from resnet.model import ResNet
+from resnet.pt2e.network import generated_code, own_kernels, quantized_graph, quiet
+from resnet.pt2e.taps import Recorder
+from resnet.quant.network import Scheme, facts, float_steps, quantize
+from resnet.quant.ranges import calibrate, digest
+from resnet.quant.steps import QuantizedRunner, Step
 from resnet.runner import DTYPES, Runner, autocast, converted, weights_bytes, with_launch
 from resnet.variants.compile import compiled_runner
 
@@ -36,6 +45,55 @@ def prepare(model: nn.Module, example: Tensor, precision: str, launch: str) -> R
     # weights: as frozen, in the precision; the float32 originals stay resident beside them
     details = {"weights_bytes": weights_bytes(net) * dtype.itemsize // 4, "compile_options": options, **notes}
     return with_launch(compiled_runner(forward, options, example, dtype, "channels_last", details), launch)
+
+
+def prepare_quantized(
+    model: nn.Module, example: Tensor, precision: str, launch: str, calibration: Calibration
+) -> QuantizedRunner:
+    """Prepare a ResNet through torchao's PT2E, for the quantised operations of oneDNN that Inductor knows on an x86.
+
+    Ranges and weights are ours, so torchao looks at no picture; of its own choices only the form of the graph is left.
+    The codes are seen at the library's calls in the compiled code itself. Raises Unserved for any other module, and
+    where the CPU has no products of 8 bits; RuntimeError where Inductor left a layer in float that was to be in 8 bits.
+    """
+    if not isinstance(model, ResNet):
+        raise Unserved("compile-max takes this project's ResNets alone in int8, whose steps can be checked")
+    if not torch.cpu._is_vnni_supported():
+        raise Unserved("this CPU has no VNNI: oneDNN's products of 8 bits would overflow in 16, or be emulated")
+    folded, scheme = cast(ResNet, fold(model)), Scheme("uint8", mean=True)
+    floats = float_steps(folded, merged=True)
+    ranges = calibrate(floats, calibration, scheme)
+    steps = quantize(floats, ranges, scheme, calibration.keep_wide)
+    return QuantizedCompiled(folded, steps, example, facts(steps, calibration, "taps") | {"ranges": digest(ranges)})
+
+
+class QuantizedCompiled:
+    """A compiled network in 8 bits as a Runner, whose codes are seen in the compiled code that is timed."""
+
+    checked: Literal["taps", "units"] = "taps"
+
+    def __init__(self, folded: ResNet, steps: tuple[Step, ...], example: Tensor, quantized: dict[str, Any]) -> None:
+        options, notes = inductor_options("cpu", torch.__version__)
+        stored = [weight.codes for step in steps for weight in step.weights]
+        details = {
+            "weights_bytes": sum(codes.numel() * codes.element_size() for codes in stored),
+            "compile_options": options,
+            **notes,
+        }
+        placed = example.to(memory_format=torch.channels_last)
+        graph = quantized_graph(folded.to(memory_format=torch.channels_last), steps, placed)
+        with generated_code() as code, quiet():
+            inner = compiled_runner(graph, options, example, torch.float32, "channels_last", details)
+        self.steps, self._forward, self.place = steps, inner._forward, inner.place
+        self.taps = Recorder(steps, inner)
+        self.taps(inner.place(example))
+        layers = {step.name for step in steps if any(not weight.wide for weight in step.weights)}
+        if left := sorted(layers - set(self.taps.calls)):
+            raise RuntimeError(f"Inductor left {', '.join(left)} in float, which were to be in 8 bits")
+        self.details = inner.details | {"quantized": quantized | {"float_operations": own_kernels(code)}}
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._forward(x)
 
 
 def inductor_options(device: str, version: str) -> tuple[dict[str, Any], dict[str, str]]:

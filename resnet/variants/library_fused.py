@@ -7,6 +7,7 @@ convolutions, though every PyTorch has them.
 from __future__ import annotations
 
 import copy
+import math
 import re
 from collections.abc import Callable
 from functools import partial
@@ -22,6 +23,7 @@ from resnet.library.quantized import QuantizedNetwork
 from resnet.model import Block as ModelBlock
 from resnet.model import ResNet
 from resnet.quant.network import Scheme, facts, float_steps, quantize
+from resnet.quant.processor import REDUCED, overflow
 from resnet.quant.ranges import calibrate, digest
 from resnet.quant.steps import QuantizedRunner, Step
 from resnet.runner import DTYPES, FORMATS, Runner, TorchRunner, fastest_runner, weights_bytes, with_launch
@@ -112,12 +114,16 @@ def prepare_quantized(
 ) -> QuantizedRunner:
     """Prepare the network in int8, by oneDNN's convolutions of codes.
 
-    Inside the call the pictures are rounded, and layers that are kept wide are computed in float32.
+    Inside the call the pictures are rounded, and layers that are kept wide are computed in float32: a result in bf16
+    would be rounded twice on its way to a code. `details` says why the weights have 7 bits, where this CPU needs that.
     """
-    steps, scheme = float_steps(cast(ResNet, fold(model)), merged=True), Scheme("uint8", mean=True)
+    reduced = overflow()
+    scheme = Scheme("uint8", largest=REDUCED if reduced else math.inf, mean=True)
+    steps = float_steps(cast(ResNet, fold(model)), merged=True)
     ranges = calibrate(steps, calibration, scheme)
     runner = LibraryQuantized(quantize(steps, ranges, scheme, calibration.keep_wide), example)
-    runner.details["quantized"] = facts(runner.steps, calibration, runner.checked) | {"ranges": digest(ranges)}
+    quantized = facts(runner.steps, calibration, runner.checked) | {"ranges": digest(ranges)}
+    runner.details |= {"reduced_range": reduced, "quantized": quantized}
     return runner
 
 

@@ -5,9 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from resnet.calibration import Calibration
 from resnet.onnx.export import onnx_file
+from resnet.onnx.quantize import quantized_file
+from resnet.onnx.quantized import describe
+from resnet.openvino.quantized import QuantizedOpenVinoRunner, read_merged
 from resnet.openvino.session import OpenVinoRunner
+from resnet.quant.network import Scheme
+from resnet.quant.processor import REDUCED, overflow
+from resnet.quant.steps import QuantizedRunner
 from resnet.runner import DTYPES, Runner
+
+# Kinds of the plugin's operations that compute, rather than hold, move or convert numbers.
+FLOAT_KINDS = ("Convolution", "FullyConnected", "Subgraph", "Eltwise", "Pooling", "Reduce", "Math")
 
 
 def prepare(model: nn.Module, example: Tensor, precision: str, launch: str) -> Runner:
@@ -20,3 +30,27 @@ def prepare(model: nn.Module, example: Tensor, precision: str, launch: str) -> R
         "weights_bytes": path.stat().st_size * DTYPES[precision].itemsize // 4,  # all but some 50 kB are weights
     }
     return OpenVinoRunner(Core().read_model(path), example, precision, details)
+
+
+def prepare_quantized(
+    model: nn.Module, example: Tensor, precision: str, launch: str, calibration: Calibration
+) -> QuantizedRunner:
+    """Prepare ONNX Runtime's QDQ file, with sums that round once.
+
+    Raises RuntimeError where OpenVINO left a layer in float that should be in 8 bits.
+    """
+    reduced = overflow()
+    file = quantized_file(
+        model, example.shape[1:], calibration, "cpu", Scheme("uint8", largest=REDUCED if reduced else 127)
+    )
+    quantized = describe(file, calibration, "taps")
+    details = {
+        "quantize_cached": file.cached,
+        "weights_bytes": quantized["disk_bytes"],
+        "reduced_range": reduced,
+    }
+    runner = QuantizedOpenVinoRunner(read_merged(file.path), example, details)
+    floats = [f"{kind} {name}" for name, kind, word in runner.operations if word == "f32" and kind in FLOAT_KINDS]
+    steps = sum(step.output is not None for step in runner.steps)
+    runner.details["quantized"] = quantized | {"steps": steps, "float_operations": floats}
+    return runner

@@ -96,7 +96,7 @@ class Cheat:
         self.output.copy_(y)
 
 
-def prepare(name: str, model: Any, example: Tensor, precision: str, launch: str) -> Any:
+def prepare(name: str, model: Any, example: Tensor, precision: str, launch: str, calibration: Any = None) -> Any:
     return (
         Cheat(name, model, example)
         if name in cheats.CHEATS | cheats.ON_GPU

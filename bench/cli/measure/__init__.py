@@ -1,1 +1,1 @@
-"""`list run verify accuracy once ab layers campaign`: a file a command, that asks, calls and prints."""
+"""`list run verify accuracy once ab layers sensitivity campaign`: a file a command, that asks, calls and prints."""

@@ -1,6 +1,7 @@
 """ONNX Runtime's nodes on a CPU, timed by ONNX Runtime's profiler, and their layers.
 
 A node's layer is that of the parameters it reads, which keep the model's names through most of ONNX Runtime's fusions.
+Nodes that convert between formats are of none: together they are one part.
 In this project's networks a node without parameters has the layer of its operation, or of the node whose result it
 reads; of a model from outside it has none, as nothing says where one of its layers ends.
 """
@@ -26,6 +27,9 @@ PARAMETER = re.compile(r"((?:layer\d+\.\d+\.)?(?:conv\d+|downsample\.\d+|preact_
 OUTSIDE = re.compile(r"^net\.(.+?)\.(?:weight|bias)(?!\w)")
 POINTWISE = {"Add", "Sub", "Mul", "Div"}
 BLOCK = re.compile(r"layer\d+\.\d+")
+SUMS = ("Add", "QLinearAdd")
+# Between integers and floats, and between orders in memory
+CONVERSIONS = ("QuantizeLinear", "DequantizeLinear", "Transpose", "ReorderInput", "ReorderOutput")
 POOLS = {"ReduceMean": "avgpool", "GlobalAveragePool": "avgpool", "AveragePool": "avgpool"}
 
 
@@ -52,20 +56,30 @@ def node_times(runner: Any, setup: Setup) -> Timed:
     for event in sorted(nodes, key=lambda event: event["ts"]):
         events_of.setdefault(event["name"].removesuffix(SUFFIX), []).append(event)
     layers = node_layers(graph)
-    parts = []
+    parts = list[PartRow]()
     for name, node_events in events_of.items():
         ns = [event["dur"] * 1e3 for event in node_events[-setup.executions :]]
-        kernel: KernelRow = {
-            "name": node_events[0]["args"].get("op_name", name),
-            "us": node_events[-1]["dur"],
-            "count": 1,
-        }
-        parts.append(PartRow(name=name, modules=list(layers.get(name, ())), ns=ns, kernels=[kernel]))
+        operation = node_events[0]["args"].get("op_name", name)
+        kernel: KernelRow = {"name": operation, "us": node_events[-1]["dur"], "count": 1}
+        modules = [] if operation in CONVERSIONS else list(layers.get(name, ()))
+        parts.append(PartRow(name=name, modules=modules, ns=ns, kernels=[kernel]))
+    parts = _join_conversions(parts)
     if setup.trace_to:
         start = max(event["ts"] for event in events if event["name"] == "model_run")
         last_run = [event for event in events if event["ts"] >= start]
         write_file(Path(setup.trace_to), json.dumps({"traceEvents": last_run}))
     return Timed("onnxruntime", parts, samples.host[1:])
+
+
+def _join_conversions(parts: Sequence[PartRow]) -> list[PartRow]:
+    """Return the parts with those that convert as one, behind the others: what the formats cost, of no layer."""
+    conversions = [part for part in parts if part["kernels"][0]["name"] in CONVERSIONS]
+    others = [part for part in parts if part["kernels"][0]["name"] not in CONVERSIONS]
+    if not conversions:
+        return others
+    ns = [sum(execution) for execution in zip(*(part["ns"] for part in conversions), strict=True)]
+    kernels = [kernel for part in conversions for kernel in part["kernels"]]
+    return [*others, PartRow(name="conversions", modules=[], ns=ns, kernels=kernels)]
 
 
 def node_layers(graph: Any) -> dict[str, tuple[str, ...]]:
@@ -91,9 +105,9 @@ def _modules(op_type: str, inputs: Sequence[str], value_modules: dict[str, tuple
         return (module, f"{block}.add") if block and len(sources) > 1 else (module,)
     if op_type in POOLS:
         return (POOLS[op_type],)
-    if op_type == "MaxPool" and ("conv1",) in sources:
+    if op_type in ("MaxPool", "NhwcMaxPool") and ("conv1",) in sources:
         return ("maxpool",)
-    if op_type == "Add" and (blocks := [match[0] for modules in sources if (match := BLOCK.match(modules[0]))]):
+    if op_type in SUMS and (blocks := [match[0] for modules in sources if (match := BLOCK.match(modules[0]))]):
         # a shortcut without parameters seems to be of the block before
         return (f"{max(blocks, key=_position)}.add",)
     return sources[0] if sources else ()

@@ -57,7 +57,7 @@ def time_layers(job: LayersJob, notify: Notify) -> LayersAnswer | Ended:
         setup = Setup([runner.place(batch) for batch in material.batches], clock, job.executions, job.trace)
         notify("gate")
         try:
-            truth.admit(runner, material.built.module)
+            quantized = truth.admit(runner, material.built.module)
             poison(first_call(runner, setup.inputs, clock)[0], clock)
             check(runner, setup.inputs, range(len(setup.inputs)), truth, clock)
         except Wrong as wrong:
@@ -84,7 +84,7 @@ def time_layers(job: LayersJob, notify: Notify) -> LayersAnswer | Ended:
         "parts": timed.parts,
         "network": network,
         "modules": modules,
-        "details": runner.details,
+        "details": runner.details | ({"quantized": quantized} if quantized else {}),
         "runtime": describe_runtime(job.device),
     }
 

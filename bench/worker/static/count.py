@@ -100,7 +100,7 @@ def _skip_reason(case: Case) -> str | None:
         return variant.uncounted
     served = variant.serves["cuda"] if variant.runs == "kernels" else ()  # compiled for a GPU, and not run
     refused = None if case.precision in served else refusal(variant, "cpu", case.precision, case.launch)
-    return not_taken(variant, case.model) or refused or missing(variant, "cpu")
+    return not_taken(variant, case.model) or refused or missing(variant, "cpu", case.precision)
 
 
 def _first_wins(variant: str) -> AbstractContextManager[object]:

@@ -13,7 +13,9 @@ from tests.bench.report.shown import Make
 NAME = "resnet18-digits-hard/{}/{}/b1/i32/stream"
 
 
-def scored(record: Make, lost: int, gained: int, variant: str = "eager", precision: str = "int8", **more: Any) -> Record:
+def scored(
+    record: Make, lost: int, gained: int, variant: str = "eager", precision: str = "int8", **more: Any
+) -> Record:
     plain, pictures = 1800, 2000
     right = plain - lost + gained
     score = {"pictures": pictures, "agree": pictures - lost - gained, "rms": 0.1, "labelled": True, "top1": right}
@@ -55,7 +57,7 @@ def test_the_table_fits_and_says_what_was_not_read_and_what_failed(record: Make)
     assert "one channel is off" in text
     assert "…" not in text
     row = next(line for line in text.splitlines() if "trt" in line)
-    assert ["int8", "87.4", "85.9..88.8"] == row.split()[1:4]
+    assert row.split()[1:4] == ["int8", "87.4", "85.9..88.8"]
     assert row.split()[-4:] == ["1.8..3.5", "<.001", "96.2", "no"]
 
 

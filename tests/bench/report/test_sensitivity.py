@@ -39,7 +39,7 @@ def layered() -> dict[str, Any]:
     errors = {"8 bits": 0.04}
     for layer, alone, wide in zip(LAYERS, (0.01, 0.0001, 0.02), (0.03, 0.04, 0.021), strict=True):
         errors |= {f"quantized:{layer}": alone, f"wide:{layer}": wide}
-    return described(errors)
+    return described(errors | {"all wide": 0.0025})
 
 
 def test_layers_are_ranked_by_what_they_cost_alone() -> None:
@@ -72,8 +72,11 @@ def test_the_table_has_a_bar_and_fits_a_terminal() -> None:
     assert "…" not in text
     assert "right%" in text
     sentences = report.describe_layers(layered())
-    assert "make 75% of" in sentences[0]
-    assert "The first layer (conv1) is number 2 of 3, the last (fc) number 1; the two make 75% of it." in sentences[1]
+    assert sentences[0].startswith("With every layer wide the error is 2.52%, and 65.0% agree")
+    assert (
+        "The first layer (conv1) is number 2 of 3, with 71% of the error of number 1; the last (fc) number 1,"
+        in (sentences[1])
+    )
 
 
 def test_ways_of_calibrating_are_held_against_minmax_picture_by_picture() -> None:

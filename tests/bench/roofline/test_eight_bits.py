@@ -25,8 +25,9 @@ def profile(bound: str | None = "compute") -> dict[str, Any]:
         row("fc", 10.0, bound, DequantizeLinear=6.0, Gemm=4.0),
     ]
     quantized = {"layers": 20, "wide": ["fc"], "float_operations": ["ReduceMean"]}
-    ours = {"case": INT8, "whole_us": 100.0, "details": {"quantized": quantized}, "rows": rows}
-    against = {"case": FP32, "whole_us": 210.0, "details": {}, "rows": []}
+    ours = {"case": INT8, "whole_us": 100.0, "sum_us": 100.0, "error_us": 1.0, "rows": rows}
+    ours["details"] = {"quantized": quantized}
+    against = {"case": FP32, "whole_us": 210.0, "sum_us": 210.0, "error_us": 1.0, "details": {}, "rows": []}
     differences = [compared("conv1", -50.0), compared("fc", 5.0), compared("layer1.0.conv1", 1.0, sure=False)]
     return ours | {"against": against, "compared": differences}
 
@@ -34,14 +35,16 @@ def profile(bound: str | None = "compute") -> dict[str, Any]:
 def test_it_says_what_ran_what_conversions_take_and_what_memory_bounds() -> None:
     assert describe_eight_bits(profile()) == (
         "8 bits run it at 2.10 times the speed: 20 of 21 layers ran in 8 bits, kept wide: fc, left in float: "
-        "ReduceMean; conversions between formats take 10.0% of the time; 1 of 3 layers with 50% of the time are bound "
-        "by memory, not arithmetic, by their floors (layer1.0.conv1); 1 layer is slower for sure (fc)."
+        "ReduceMean; conversions between formats take 10.0% of the layers' time; 1 of 3 layers with 50% of their time are "
+        "bound by memory, not arithmetic, by their floors (layer1.0.conv1); 1 layer is slower for sure (fc)."
     )
 
 
 def test_the_other_order_of_the_two_says_the_same() -> None:
     found = profile()
-    turned = found["against"] | {"against": {name: found[name] for name in ("case", "whole_us", "details", "rows")}}
+    turned = found["against"] | {
+        "against": {name: found[name] for name in found if name not in ("against", "compared")}
+    }
     turned["compared"] = [one | {"difference_us": -one["difference_us"]} for one in found["compared"]]
     assert describe_eight_bits(turned) == describe_eight_bits(found)
 
@@ -51,3 +54,8 @@ def test_without_ceilings_it_says_so_and_of_two_alike_nothing() -> None:
     both = profile()
     both["against"]["case"] = INT8
     assert describe_eight_bits(both) == ""
+
+
+def test_on_a_busy_machine_it_does_not_say_how_fast() -> None:
+    busy = profile() | {"error_us": 30.0}
+    assert describe_eight_bits(busy).startswith("How fast 8 bits are is not known, as the machine was not quiet: 20 of")

@@ -29,6 +29,7 @@ def test_each_layer_is_tried_alone_in_8_bits_and_alone_out_of_them() -> None:
     assert stages == ["build", "calibrate", "simulate"]
     assert (len(layers), layers[0], layers[-1]) == (21, "conv1", "fc")
     names = [FLOAT, WHOLE, *(f"quantized:{layer}" for layer in layers), *(f"wide:{layer}" for layer in layers)]
+    names.append(sensitivity.ALL_WIDE)
     assert list(answer["effects"]) == names
     squares = {name: sum(effect["squares"]) for name, effect in answer["effects"].items()}
     assert all(0 < squares[f"quantized:{layer}"] < squares[WHOLE] < squares[FLOAT] for layer in layers)

@@ -19,7 +19,7 @@ MODELS += [(*case, model) for case in OTHERS if case[1] == "fp32" for model in (
 
 def check(name, precision, model, batch, error, tolerance):
     """Two placed buffers, each with its own answer, a model left as it was, and details that fit a record."""
-    if cure := missing(VARIANTS[name], "cpu"):
+    if cure := missing(VARIANTS[name], "cpu", precision):
         pytest.skip(cure)
     before = digest(model)
     runner = prepare(name, model, batch, precision, "stream")

@@ -140,6 +140,8 @@ def test_options_name_what_the_installed_providers_parse(tmp_path: Path) -> None
     assert {name for name in wanted if name.startswith("trt_") and name.encode() not in trt} == set()
     assert wanted["trt_profile_min_shapes"] == "images:2x3x64x64"
     assert wanted["trt_fp16_enable"] == wanted["trt_cuda_graph_enable"] == "1"
+    in_8_bits = ort_trt._options(Stream(), example, tmp_path, "int8", "stream")
+    assert in_8_bits["trt_int8_enable"] == in_8_bits["trt_fp16_enable"] == "1"
     options = ort._cuda_options(Stream(), "tf32", "graph")
     assert options["user_compute_stream"] == "4096"
     assert options["use_tf32"] == options["enable_cuda_graph"] == "1"

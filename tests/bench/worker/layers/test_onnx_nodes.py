@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bench.worker.layers.onnx_nodes import node_layers
+from bench.runs.job import KernelRow, PartRow
+from bench.worker.layers.onnx_nodes import _join_conversions, node_layers
 
 
 class Node:
@@ -27,7 +28,9 @@ class Graph:
         Node("s", "MaxPool", "v", "z"),
         Node("c3", "Conv", "z w2 layer2.0.conv2.bias", "q"),
         Node("add", "Add", "z q", "t"),
-        Node("m", "ReduceMean", "t", "f"),
+        Node("c4", "QLinearConv", "t s0 z0 layer2.1.conv2.weight_quantized s1 z1", "k"),
+        Node("qadd", "QLinearAdd", "k s1 z1 t s0 z0", "o"),
+        Node("m", "ReduceMean", "o", "f"),
         Node("g", "Gemm", "f fc.weight fc.bias", "logits"),
     )
 
@@ -40,7 +43,22 @@ def test_a_node_is_known_by_the_parameters_it_reads_or_by_the_node_before() -> N
     assert found["c1"] == ("layer1.0.conv1",)
     assert found["c2"] == found["s"] == ("layer1.0.conv2", "layer1.0.add")
     assert found["add"] == ("layer2.0.add",)
+    assert (found["c4"], found["qadd"]) == (("layer2.1.conv2",), ("layer2.1.add",))
     assert (found["m"], found["g"]) == (("avgpool",), ("fc",))
+
+
+def test_conversions_are_one_part_of_no_layer() -> None:
+    parts = [_part("QuantizeLinear", "conv1"), _part("QLinearConv", "conv1"), _part("Transpose", "conv1")]
+    others, conversions = _join_conversions(parts)
+    assert others == parts[1]
+    assert (conversions["name"], conversions["modules"], conversions["ns"]) == ("conversions", [], [2.0, 4.0])
+    assert [kernel["name"] for kernel in conversions["kernels"]] == ["QuantizeLinear", "Transpose"]
+    assert _join_conversions(parts[1:2]) == parts[1:2]
+
+
+def _part(operation: str, module: str) -> PartRow:
+    kernel = KernelRow(name=operation, us=1.0, count=1)
+    return PartRow(name=f"node {operation}", modules=[module], ns=[1.0, 2.0], kernels=[kernel])
 
 
 class OutsideGraph:

@@ -1,0 +1,114 @@
+"""The integers between the steps of a compiled network, seen at the library's calls in the code that Inductor wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from resnet.quant.steps import Step, Taps
+
+# Arguments of oneDNN's operations by position: the codes, the weight's scales, and the residual of a sum.
+_X, _SCALES, _RESIDUAL = 0, 4, 6
+_PRODUCTS = ("qconv_pointwise", "qconv2d_pointwise", "qlinear_pointwise")
+
+
+class Recorder:
+    """Runs a compiled network with the library's operations replaced by ones that keep copies of what they see.
+
+    It is the same compiled code that is timed, with the same kernels. What only Inductor's own kernels read and write,
+    codes between two layers that are kept wide, is computed from the steps.
+    """
+
+    def __init__(self, steps: Sequence[Step], forward: Callable[[Tensor], Tensor]) -> None:
+        self._steps, self._forward = steps, forward
+        self.calls: list[str] = []  # steps whose products ran in 8 bits in the last run
+
+    def __call__(self, x: Tensor) -> Taps:
+        """Return the codes and the logits for a placed batch."""
+        self.calls, self._codes = [], dict[str, Tensor]()
+        self._waiting = [step for step in self._steps if any(not weight.wide for weight in step.weights)]
+        with _replaced(self._product, self._pool):
+            logits = self._forward(x).clone()
+        return Taps(self._complete(x), logits)
+
+    def _product(self, operation: Callable[..., Any], overload: str, arguments: tuple[Any, ...]) -> Any:
+        """Run an operation with a weight in 8 bits; its step is told by the weight's scales."""
+        scales = cast(Tensor, arguments[_SCALES])
+        step = next(s for s in self._waiting if _same_scales(s, scales))
+        self._waiting.remove(step)
+        self.calls.append(step.name)
+        self._see(step.reads[0], arguments[_X])
+        adds = overload.startswith("binary")
+        if adds:
+            self._see(step.reads[1], arguments[_RESIDUAL])
+        result = operation(*arguments)
+        self._see(step.name, arguments[_RESIDUAL] if adds else result)
+        return result
+
+    def _pool(self, operation: Callable[..., Any], overload: str, arguments: tuple[Any, ...]) -> Any:
+        """Run the maximum of codes, of which there is one that is over more than single pixels."""
+        result = operation(*arguments)
+        if arguments[1] == [3, 3]:
+            step = next(step for step in self._steps if step.pool in ("max", "max_zeros"))
+            if step.pool == "max":
+                self._see(step.reads[0], arguments[_X])
+            self._see(step.name, result)
+        return result
+
+    def _see(self, name: str, codes: Tensor) -> None:
+        """Keep a copy of codes; raises RuntimeError where two readers of an activation read different ones."""
+        step = next((step for step in self._steps if step.name == name and step.output is not None), None)
+        if step is None or codes.dtype != torch.uint8:
+            return
+        known = self._codes.setdefault(name, codes.clone())
+        if known.shape == codes.shape and not torch.equal(known, codes):
+            raise RuntimeError(f"two steps of the compiled network read different codes of {name}")
+
+    def _complete(self, x: Tensor) -> dict[str, Tensor]:
+        values, activations = {self._steps[0].reads[0]: x.double()}, dict[str, Tensor]()
+        for step in self._steps[:-1]:
+            grid = step.output
+            if step.name in self._codes and grid is not None:
+                activations[step.name] = self._codes[step.name]
+                values[step.name] = grid.values(activations[step.name])
+                continue
+            value = step.value(values)
+            activations[step.name] = value.to(step.dtype) if grid is None else grid.codes(value)
+            values[step.name] = activations[step.name].double() if grid is None else grid.values(activations[step.name])
+        return activations
+
+
+def _same_scales(step: Step, scales: Tensor) -> bool:
+    return any(w.scale.numel() == scales.numel() and torch.equal(w.scale.float(), scales) for w in step.weights)
+
+
+class _Packet:
+    """Stands for an operation of torch: its overloads call `run` with the real one."""
+
+    def __init__(self, packet: Any, run: Callable[..., Any]) -> None:
+        self._packet, self._run = packet, run
+
+    def __getattr__(self, overload: str) -> Callable[..., Any]:
+        operation = getattr(self._packet, overload)
+        return lambda *arguments: self._run(operation, overload, arguments)
+
+
+@contextmanager
+def _replaced(product: Callable[..., Any], pool: Callable[..., Any]) -> Iterator[None]:
+    """Replace the operations by which the generated code calls the library, as it looks them up at each call."""
+    places: Mapping[tuple[Any, str], Callable[..., Any]] = {
+        **{(torch.ops.onednn, name): product for name in _PRODUCTS},
+        (torch.ops.quantized, "max_pool2d"): pool,
+    }
+    originals = {(space, name): getattr(space, name) for space, name in places}
+    try:
+        for (space, name), run in places.items():
+            setattr(space, name, _Packet(originals[space, name], run))
+        yield
+    finally:
+        for (space, name), packet in originals.items():
+            setattr(space, name, packet)
