@@ -22,11 +22,11 @@ def read_merged(path: Path) -> Any:
     import onnx
 
     model = onnx.load(str(path))
-    makers = {output: node for node in model.graph.node for output in node.output}
+    makers: dict[str, Any] = {output: node for node in model.graph.node for output in node.output}
     readers = [name for node in model.graph.node for name in node.input]
     for add in [node for node in model.graph.node if node.op_type == "Add"]:
         for index, name in enumerate(add.input):
-            pair = [makers.get(name), makers.get(makers[name].input[0])] if name in makers else []
+            pair: list[Any] = [makers.get(name), makers.get(makers[name].input[0])] if name in makers else []
             if [node.op_type if node else "" for node in pair] != ["DequantizeLinear", "QuantizeLinear"]:
                 continue
             wide, narrow = pair

@@ -61,7 +61,7 @@ def _quantizer(steps: Sequence[Step]) -> Any:
     grids = {INPUT if step.reads == (INPUT,) and not step.modules else step.name: step.output for step in steps}
     weights = {weight.module: weight for step in steps for weight in step.weights if not weight.wide}
 
-    class Declared(Quantizer):
+    class Declared(Quantizer):  # type: ignore[misc]  # torchao has no types
         def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
             names = activation_names(model.graph)
             ends = {name: node for node, name in names.items()}  # the last node of each name
@@ -112,7 +112,7 @@ def _weight_spec(weight: Weight) -> Any:
     from torchao.quantization.pt2e import FixedQParamsObserver
     from torchao.quantization.pt2e.quantizer import QuantizationSpec
 
-    class Fixed(FixedQParamsObserver):
+    class Fixed(FixedQParamsObserver):  # type: ignore[misc]
         ch_axis = 0
 
         def __init__(self, **_: object) -> None:

@@ -81,7 +81,8 @@ class QuantizedCompiled:
             **notes,
         }
         placed = example.to(memory_format=torch.channels_last)
-        graph = quantized_graph(folded.to(memory_format=torch.channels_last), steps, placed)
+        folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        graph = quantized_graph(folded, steps, placed)
         with generated_code() as code, quiet():
             inner = compiled_runner(graph, options, example, torch.float32, "channels_last", details)
         self.steps, self._forward, self.place = steps, inner._forward, inner.place

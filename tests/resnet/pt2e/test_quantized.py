@@ -1,4 +1,4 @@
-"""int8 through torchao and Inductor: the declared steps are computed, seen in the compiled code, and no layer is float."""
+"""int8 through torchao and Inductor: the declared steps are computed and seen in the compiled code, none in float."""
 
 import pytest
 import torch
