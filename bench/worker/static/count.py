@@ -42,7 +42,8 @@ from resnet.outside.build import bare_outside
 from resnet.outside.counting import count_module
 from resnet.outside.wrapper import OutsideModel
 from resnet.runner import DTYPES, Runner
-from resnet.variants import Runs, find_variant, missing, not_taken, prepare, refusal
+from resnet.variants import find_variant, missing, not_taken, prepare, refusal
+from resnet.variants.table import Runs
 
 HOPPER = cards.card_of_arch(90)
 H200 = Target(HOPPER.name, HOPPER.arch, HOPPER.sms)

@@ -35,8 +35,8 @@ def profile(bound: str | None = "compute") -> dict[str, Any]:
 def test_it_says_what_ran_what_conversions_take_and_what_memory_bounds() -> None:
     assert describe_eight_bits(profile()) == (
         "8 bits run it at 2.10 times the speed: 20 of 21 layers ran in 8 bits, kept wide: fc, left in float: "
-        "ReduceMean; conversions between formats take 10.0% of the layers' time; 1 of 3 layers with 50% of their time are "
-        "bound by memory, not arithmetic, by their floors (layer1.0.conv1); 1 layer is slower for sure (fc)."
+        "ReduceMean; conversions between formats take 10.0% of the layers' time; 1 of 3 layers with 50% of their time "
+        "are bound by memory, not arithmetic, by their floors (layer1.0.conv1); 1 layer is slower for sure (fc)."
     )
 
 
