@@ -79,6 +79,7 @@ ACCEPTED = $(RUN) bench kernels --check results/kernels/accepted.json
 check-kernels:
 	@$(ACCEPTED) --arch sm_80,sm_90,sm_100 -f 'resnet50/fp16-n32-*' || test $$? = 3
 	@$(ACCEPTED) --arch sm_90 -f 'resnet50v2/fp16-n32-*' || test $$? = 3
+	@$(ACCEPTED) --arch sm_90 -f 'resnet18/*8-n32-14x14x256-3x3-s1-*' || test $$? = 3
 
 counts: setup
 	@$(RUN) tests.counts $(ARGS)

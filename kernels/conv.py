@@ -44,7 +44,7 @@ from kernels.space.config import Config
 from kernels.space.layer import Layer
 from kernels.space.tiling import channel_tiles, depth_steps, needs_64_bit, row_tiles
 from kernels.tf32 import input_precision, round_tf32, round_to
-from kernels.tile import add_product, read_accumulator, tile_of
+from kernels.tile import add_product, tile_of
 
 __all__ = ["calls", "reference", "scratch_bytes"]
 
@@ -119,9 +119,7 @@ def _accumulate_window(
             of_shift = tl.load(shift + channel, mask=channel < C, other=0.0)
             activated = tl.maximum(a.to(tl.float32) * of_scale[None, :] + of_shift[None, :], 0.0)
             a = round_to(tl.where(inside, activated, 0.0), a.dtype, PRECISION)
-        acc = add_product(acc, a, b, PRECISION)  # [BLOCK_M, BLOCK_N], float32, or int32 of int8
-        if SERIAL:
-            acc = read_accumulator(acc)
+        acc = add_product(acc, a, b, PRECISION, SERIAL)  # [BLOCK_M, BLOCK_N], float32, or int32 of int8
     return acc
 
 
@@ -132,7 +130,7 @@ def _accumulate_second(
     # As in _kernel
     H2: tl.constexpr, W2: tl.constexpr, C2: tl.constexpr, STRIDE2: tl.constexpr,
     K: tl.constexpr, OH: tl.constexpr, OW: tl.constexpr, COLUMNS: tl.constexpr, FIRST_COLUMNS: tl.constexpr,
-    BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr,
+    BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr, SERIAL: tl.constexpr,
 ):  # fmt: skip
     """Return acc plus strided pixels of x2 times w's columns after the first operand's, over `low` to `high`."""
     j = tl.arange(0, BLOCK_K)
@@ -149,7 +147,7 @@ def _accumulate_second(
         a = tl.load(x2 + pixel[:, None] + channel[None, :], mask=inside, other=0.0)  # [BLOCK_M, BLOCK_K]
         column = FIRST_COLUMNS + channel
         b = _weights(w, k, column, (column < COLUMNS)[None, :], K, COLUMNS, C2 % BLOCK_K != 0, BLOCK_N)
-        acc = add_product(acc, a, b, PRECISION)
+        acc = add_product(acc, a, b, PRECISION, SERIAL)
     return acc
 
 
@@ -208,7 +206,7 @@ def _kernel(
         second_low = 0 if SPLIT_K == 1 else tl.maximum(low, FIRST_STEPS) - FIRST_STEPS
         acc = _accumulate_second(
             acc, x2, w, rows, all_rows, k, second_low, high - FIRST_STEPS,
-            H2, W2, C2, STRIDE2, K, OH, OW, COLUMNS, FIRST_COLUMNS, BLOCK_N, BLOCK_K, PRECISION, WIDE,
+            H2, W2, C2, STRIDE2, K, OH, OW, COLUMNS, FIRST_COLUMNS, BLOCK_N, BLOCK_K, PRECISION, WIDE, SERIAL,
         )  # fmt: skip
         acc *= load_multiples(factors, k, K)
     acc = _accumulate_window(
@@ -221,7 +219,7 @@ def _kernel(
             middle = tl.maximum(low, FIRST_STEPS)
         acc = _accumulate_second(
             acc, x2, w, rows, all_rows, k, middle - FIRST_STEPS, high - FIRST_STEPS,
-            H2, W2, C2, STRIDE2, K, OH, OW, COLUMNS, FIRST_COLUMNS, BLOCK_N, BLOCK_K, PRECISION, WIDE,
+            H2, W2, C2, STRIDE2, K, OH, OW, COLUMNS, FIRST_COLUMNS, BLOCK_N, BLOCK_K, PRECISION, WIDE, SERIAL,
         )  # fmt: skip
     _epilogue(acc, bias, residual, factors, out, rows, all_rows, k, K, RELU, PRECISION, WIDE, SPLIT_K)
 

@@ -15,7 +15,7 @@ On sm_90 wgmma reads a box of one row from shared memory. Any other box is a res
 registers (Triton 3.6 and 3.7: `comesFromLoadOrBlockArg` stops at a reshape); on sm_100 it does not. Such a kernel needs
 `Config.serial`, as conv.py's prologue does, and `candidates` has only rows for sm_90.
 
-Descriptors are made on the host at each launch and contain addresses: a CUDA graph replays those that it captured, so
+Descriptors are built on the host at each launch and contain addresses: a CUDA graph replays those that it captured, so
 the buffers must not move, as for any graph.
 """
 
@@ -39,7 +39,7 @@ from kernels.launch import Call, Launch, Operands
 from kernels.space.config import Config
 from kernels.space.layer import Layer
 from kernels.tf32 import round_to
-from kernels.tile import add_product, read_accumulator, tile_of
+from kernels.tile import add_product, tile_of
 
 __all__ = ["calls", "reference", "scratch_bytes"]
 
@@ -65,9 +65,7 @@ def _accumulate_window(
         else:  # image row 2 * (top + r // 2) + r % 2; shift and mask round down if r < 0
             a = x.load([image, top + (r >> 1), r & 1, left + (s >> 1), (s & 1) * C + channel])
         b = w.load([k, tap * TAP_COLUMNS + channel])  # [BLOCK_N, BLOCK_K]
-        acc = add_product(acc, a.reshape(BLOCK_M, BLOCK_K), b, PRECISION)
-        if SERIAL:
-            acc = read_accumulator(acc)
+        acc = add_product(acc, a.reshape(BLOCK_M, BLOCK_K), b, PRECISION, SERIAL)
     return acc
 
 
@@ -82,9 +80,7 @@ def _accumulate_second(
     for step in range(low, high):
         a = x2.load([image, top, left, step * BLOCK_K])  # [BOX_N, BOX_H, BOX_W, BLOCK_K]
         b = w.load([k, FIRST_COLUMNS + step * BLOCK_K])  # [BLOCK_N, BLOCK_K]
-        acc = add_product(acc, a.reshape(acc.shape[0], BLOCK_K), b, PRECISION)
-        if SERIAL:
-            acc = read_accumulator(acc)
+        acc = add_product(acc, a.reshape(acc.shape[0], BLOCK_K), b, PRECISION, SERIAL)
     return acc
 
 

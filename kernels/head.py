@@ -50,7 +50,7 @@ MEAN_CHANNELS = 64  # channels that a program of _means averages: a line of 128 
 def reference(layer: Layer, operands: Operands, dtype: torch.dtype) -> Tensor:
     """Return the layer computed in aten in `dtype` from the rounded operands; nothing is rounded in between.
 
-    But for averages of codes, which are a step of their own.
+    But for averages of codes, which are another step.
     """
     a = operands.x.to(dtype)
     if operands.scale is not None and operands.shift is not None:

@@ -43,7 +43,7 @@ def _accept_one_element_bounds() -> None:
 
 
 def _convert_to_e4m3() -> None:
-    """Let the interpreter round to e4m3 as torch does; its own result is off where a mantissa carries (3.6, 3.7)."""
+    """Let the interpreter round to e4m3 as torch does; its result is off where a mantissa carries (3.6, 3.7)."""
     original = interpreter._convert_float
 
     def converted(data: Any, source: Any, target: Any, rounding: Any) -> Any:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 # Half a unit in the last place, and a mask of the upper 19 bits. The kernel has them as literals: Triton's cache key of
 # a kernel that calls one with a global constexpr depends on the functions that were hashed before it in the process,
-# so that a kernel compiled by one process would not be found by another.
+# so that a kernel compiled by one process would be compiled again by another.
 HALF_UNIT, KEPT_BITS = 1 << 12, -1 << 13
 
 

@@ -1,5 +1,5 @@
 # mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False, disallow-untyped-decorators=False
-"""Device functions that the convolutions share: the order of tiles, and a wait for a step's product."""
+"""Device functions that the convolutions share: the order of tiles, and a step's product."""
 
 from __future__ import annotations
 
@@ -20,15 +20,22 @@ def tile_of(pid, row_tiles, channel_tiles, GROUP_M: tl.constexpr):
 
 
 @triton.jit
-def add_product(acc, a, b, PRECISION: tl.constexpr):
-    """Return acc [M, N] plus a [M, K] times b [N, K] transposed; codes of a are multiplied in b's wider type."""
+def add_product(acc, a, b, PRECISION: tl.constexpr, SERIAL: tl.constexpr):
+    """Return acc [M, N] plus a [M, K] times b [N, K] transposed; codes of a are multiplied in b's wider type.
+
+    Tensor cores of sm_89 and sm_90 keep 14 bits of sums of e4m3, with which a depth of 4608 is off by codes. So each
+    step's sums are added to float32: on sm_90 by `max_num_imprecise_acc`, elsewhere where a step is SERIAL.
+    """
     if a.dtype != b.dtype:
         a = a.to(b.dtype)
-    if b.dtype == tl.float8e4nv:
-        # sm_90's sums of e4m3 keep 14 bits: each step's are added to float32, else a depth of 4608 is off by codes
-        acc = tl.dot(a, tl.trans(b), acc, max_num_imprecise_acc=a.shape[1])
-    else:
+    if b.dtype != tl.float8e4nv:
         acc = tl.dot(a, tl.trans(b), acc, input_precision=PRECISION, out_dtype=acc.dtype)
+        if SERIAL:
+            acc = read_accumulator(acc)
+    elif SERIAL:
+        acc += read_accumulator(tl.dot(a, tl.trans(b)))
+    else:
+        acc = tl.dot(a, tl.trans(b), acc, max_num_imprecise_acc=a.shape[1])
     return acc
 
 

@@ -41,6 +41,9 @@ PIECES = (
     Piece("conv3x3-bf16", "conv", "bf16"),
     Piece("conv1x1-tf32", "conv", "tf32"),
     Piece("conv3x3-tf32", "conv", "tf32"),
+    Piece("conv3x3-int8", "conv", "int8"),
+    Piece("second-int8", "conv", "int8"),
+    Piece("conv3x3-fp8", "conv", "fp8"),
 )
 
 

@@ -153,7 +153,10 @@ class BundleAnswer(Ended):
 
 @dataclass(frozen=True)
 class BundleJob(Job[BundleAnswer], name="bundle", what="candidates"):
-    """Compile the networks' kernels and the tuner's candidates for `seconds`, without those in `known`, by layer."""
+    """Compile the networks' kernels and the tuner's candidates for `seconds`, without those in `compiled`, by layer.
+
+    `candidates` of each layer are for a compute capability, such as 90; the files in `tables` go before the model's.
+    """
 
     models: list[str]
     batches: list[int]
@@ -161,9 +164,9 @@ class BundleJob(Job[BundleAnswer], name="bundle", what="candidates"):
     arch: int
     candidates: int
     tables: list[str]
-    known: dict[str, list[str]]
-    threads: int
-    seconds: float
+    compiled: dict[str, list[str]] = field(default_factory=dict)
+    threads: int = 0
+    seconds: float = 0.0
     image: int = 224
 
 

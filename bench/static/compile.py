@@ -93,7 +93,7 @@ def _answers(job: KernelsJob, progress: Progress) -> list[Answer[KernelsAnswer]]
         def part_progress(done: int, total: int, name: str) -> None:
             with lock:
                 parts[number] = done, total
-                if len(parts) == job.parts:  # the total is not known before
+                if len(parts) == job.parts:  # before, the total is open
                     progress(sum(part[0] for part in parts.values()), sum(part[1] for part in parts.values()), name)
 
         def part_job(broken: dict[str, str]) -> KernelsJob:

@@ -6,15 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.static import predictions
-from bench.static.kernels import (
-    Accepted,
-    Entry,
-    describe_copies,
-    describe_spills,
-    describe_tensor,
-    split_use,
-    unsafe,
-)
+from bench.static.kernels import Accepted, Entry, describe_copies, describe_spills, describe_tensor, split_use, unsafe
 from bench.static.predictions import GOALS, Prediction
 from bench.text import markdown_table
 from kernels.cards.places import RESULTS, tuned_folder

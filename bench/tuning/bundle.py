@@ -35,16 +35,6 @@ class FullError(Exception):
     """The bundle has reached its limit."""
 
 
-def bundle_job(
-    models: list[str], batches: list[int], precisions: list[str], arch: int, candidates: int, tables: list[str]
-) -> BundleJob:
-    """Return the job of a bundle's kernels, `candidates` of each layer, for a compute capability, such as 90.
-
-    `tables` are files of configurations that go before the model's.
-    """
-    return BundleJob(models, batches, precisions, arch, candidates, tables, known={}, threads=0, seconds=0.0)
-
-
 @dataclass(frozen=True)
 class Filled:
     """The content of the file, the number of kernels that this call added, and its failures: layer, candidate, reason.
@@ -148,7 +138,7 @@ class Filling:
 
         def start(alone: bool) -> Answer[BundleAnswer]:
             threads, seconds = 1 if alone else cores(), max(end - time.monotonic(), 0.0)
-            part = replace(job, known=self._finished(), threads=threads, seconds=seconds)
+            part = replace(job, compiled=self._finished(), threads=threads, seconds=seconds)
             return request(part, seconds + GRACE_S, self.receive)
 
         ending = restart(start, self.hand, self._blame, deaths=DEATHS - 1, final=("ok",), until=end)

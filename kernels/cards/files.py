@@ -24,7 +24,7 @@ def open_atomic(path: Path) -> Iterator[IO[bytes]]:
 
     If the block raises, the file that was at `path` is unchanged, and no temporary file remains, nor a folder that was
     created; what a killed process has left is removed by the next that writes the same file. A symbolic link is
-    followed, and a replaced file's mode and owner are kept; further names of it (hard links) keep what it held. A
+    followed, and a replaced file's mode and owner are kept; further names of it (hard links) keep the old content. A
     device, a pipe or this process's output cannot be replaced, and is appended to. Raises OSError.
     """
     if not is_replaced(path):
@@ -34,7 +34,7 @@ def open_atomic(path: Path) -> Iterator[IO[bytes]]:
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    made = _make_folders(target.parent)
+    created = _make_folders(target.parent)
     beginning = f".{target.name[:NAME]}.partial-"
     try:
         sweep(target.parent, f"{glob.escape(beginning)}*")
@@ -45,7 +45,7 @@ def open_atomic(path: Path) -> Iterator[IO[bytes]]:
                 _keep_owner(temporary, target.stat())
             temporary.replace(target)
     except BaseException:
-        for folder in made:
+        for folder in created:
             with suppress(OSError):  # another file is in it by now
                 folder.rmdir()
         raise

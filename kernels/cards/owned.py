@@ -25,7 +25,7 @@ def owned_file(path: Path) -> Iterator[Path]:
     """Hold an empty file at `path`, and remove it at the end unless it was renamed.
 
     A process that holds it is waited for; what one that ended has left is emptied. On a file system without locks it
-    has a further name of its own, as two would write to the same file. Raises OSError.
+    has a further name, as two would write to the same file. Raises OSError.
     """
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
@@ -77,7 +77,7 @@ def sweep_folders() -> None:
 
 
 def sweep(folder: Path, pattern: str) -> None:
-    """Remove the files and folders in `folder` that match a glob, are this user's, and are held by no process."""
+    """Remove the files and folders in `folder` that match a glob, are this user's, and are locked by no process."""
     for path in folder.glob(pattern):
         with suppress(OSError):  # it has gone by now, another process holds it, or locks do not work here
             if path.lstat().st_uid == os.geteuid():

@@ -16,8 +16,8 @@ class Config:
     width) of output pixels, whose product is block_m. `split_k` programs share one tile's depth; a second kernel adds
     their sums in a fixed order. `group_m` row tiles are computed for all channel tiles together, so that the weights
     they share stay in L2. `pdl`: programmatic dependent launch, which overlaps a kernel's start with the end of the
-    kernel before. `serial`: a step waits for its products, which would else read registers that the next step
-    overwrites (`kernels.space.fit.hazard_reason`).
+    kernel before. `serial`: a step ends its products, which would else read registers that the next step
+    overwrites, or keep too few bits (`kernels.space.fit.hazard_reason`).
     """
 
     impl: str

@@ -20,6 +20,7 @@ from kernels.space.fit import (
     hazard_reason,
     incompatibility_reason,
     may_be_wrong,
+    needs_serial,
     rejection_reason,
     shared_bytes,
     wgmma_reads_registers,
@@ -65,11 +66,11 @@ def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
 def candidates(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -> list[Config]:
     """Return the configurations that compute this layer and fit the GPU, the best first.
 
-    With programmatic dependent launch wherever there is any (sm_90 and up), and serial where `wgmma_reads_registers`.
+    With programmatic dependent launch wherever there is any (sm_90 and up), and serial where `needs_serial`.
     """
     machine = machine_of(arch, sms, gpu)
     configs = [
-        replace(config, split_k=split_k, serial=wgmma_reads_registers(layer, config, machine.arch))
+        replace(config, split_k=split_k, serial=needs_serial(layer, config, machine.arch))
         for config in _configs(layer, machine)
         for split_k in _splits(layer, config, machine)
     ]

@@ -1,4 +1,4 @@
-"""The limits of a convolution's configurations: what each can compute, the memory it needs, and its known hazards."""
+"""The limits of a convolution's configurations: what each can compute, the memory it needs, and its hazards."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from kernels.space.config import Config
 from kernels.space.layer import BYTES, Layer
 from kernels.space.registers import multiplies_from_shared
 from kernels.space.tiling import depth_steps
+
+# Architectures whose mma.sync keeps 14 bits of sums of e4m3 (sm_89: thu-ml/SageAttention#287), or may (sm_120). That
+# of sm_90 does too, for which Triton has an option; tcgen05 keeps 25 bits (deepseek-ai/DeepGEMM#176).
+SHORT_SUMS = (89, 120)
 
 
 def incompatibility_reason(layer: Layer, config: Config) -> str | None:
@@ -48,21 +52,28 @@ def uses_wgmma(layer: Layer, config: Config, arch: int) -> bool:
 
 
 def wgmma_reads_registers(layer: Layer, config: Config, arch: int) -> bool:
-    """Tell whether wgmma reads x from registers in a loop.
+    """Tell whether several wgmma, one after the other, read x from registers.
 
     It does where x is computed (`prologue`, or codes that a wider product `reads`), and for a box of several rows,
     whose reshape Triton 3.6 and 3.7 put through registers. `bench kernels` records what the compiler emitted.
     """
-    if not uses_wgmma(layer, config, arch) or max(depth_steps(layer, config)) == 1:
+    if not uses_wgmma(layer, config, arch) or sum(depth_steps(layer, config)) == 1:
         return False
     return layer.prologue or bool(layer.reads) or (config.box is not None and config.box[2] != config.block_m)
 
 
+def needs_serial(layer: Layer, config: Config, arch: int) -> bool:
+    """Tell whether each step must end its products, for their registers or for short sums (`tile.add_product`)."""
+    return wgmma_reads_registers(layer, config, arch) or (layer.dtype == "fp8" and arch in SHORT_SUMS)
+
+
 def hazard_reason(layer: Layer, config: Config, arch: int) -> str | None:
     """Say why a compiled kernel may compute wrong numbers, as far as the configuration shows, or return None."""
-    if wgmma_reads_registers(layer, config, arch) and not config.serial:
-        return "serial: products that read x from registers may find the next step's there (triton#9433)"
-    return None
+    if config.serial or not needs_serial(layer, config, arch):
+        return None
+    if layer.dtype == "fp8" and arch in SHORT_SUMS:
+        return "serial: the tensor cores keep 14 bits of sums of e4m3, which each step must add to float32"
+    return "serial: products that read x from registers may find the next step's there (triton#9433)"
 
 
 def shared_bytes(layer: Layer, config: Config, arch: int) -> int:

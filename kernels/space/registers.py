@@ -66,7 +66,7 @@ def registers(layer: Layer, config: Config, arch: int) -> int:
     """Return an estimate of a thread's registers; more than 255 are spilled."""
     size, threads, fit = BYTES[layer.dtype], 32 * config.warps, REGISTER_FITS[multiply_unit(layer, arch)]
     accumulators = config.block_m * config.block_n / threads
-    if layer.dtype == "fp8" and arch == 90:
+    if layer.dtype == "fp8" and arch not in (100, 103):
         accumulators *= 2  # a step's sums, and all (`kernels.tile.add_product`)
     values = config.block_m * config.block_k / threads
     residual = accumulators * BYTES[layer.in_dtype] / 4 if layer.residual and config.split_k == 1 else 0
@@ -108,6 +108,7 @@ SPILLING: dict[int, dict[str, tuple[str, ...]]] = {
     89: {
         "fp32 64x64x16-w4": ("prologue",),
         "fp32 64x64x32-w8": ("split second",),
+        "fp8 64x64x128-w4": ("window",),
         "tf32 64x64x16-w4": ("window split prologue",),
     },
     90: {

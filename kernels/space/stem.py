@@ -54,7 +54,7 @@ def rejection_reason(layer: Layer, config: Config, arch: int) -> str | None:
 
 
 def hazard_reason(layer: Layer, config: Config, arch: int) -> str | None:
-    """Return None: a stem has no known hazard, as its products read x from shared memory."""
+    """Return None: no hazard is seen in a stem, as its products read x from shared memory."""
     return None
 
 

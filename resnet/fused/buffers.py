@@ -1,6 +1,6 @@
 """A plan of one block of memory for all activations, in which the memory of dead ones is reused.
 
-Sizes and lifetimes are constant, so the plan is made once: lifetimes are placed largest first, each at the lowest free
+Sizes and lifetimes are constant, so there is one plan: lifetimes are placed largest first, each at the lowest free
 offset (greedy by size, Pisarchyk and Lee 2020, https://arxiv.org/abs/2001.03288). It does not depend on torch.
 """
 

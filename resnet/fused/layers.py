@@ -60,10 +60,7 @@ def _layer_of(step: Step, program: Program) -> Layer:
     n, c, h, w = program.shapes[step.source]
     if isinstance(step, Head):
         return Layer(
-            *(n, h, w, c, step.weight.shape[0], (1, 1)),
-            relu=False,
-            prologue=step.prologue is not None,
-            mean=True,
+            *(n, h, w, c, step.weight.shape[0], (1, 1)), relu=False, prologue=step.prologue is not None, mean=True
         )
     k, _, r, s = step.weight.shape
     second = None

@@ -226,8 +226,11 @@ def _check_number(step: Step, found: Tensor, exact: Tensor, slack: Tensor | floa
 
 
 def _sum_rounding(step: Step, values: Mapping[str, Tensor], on_gpu: bool) -> Tensor | float:
-    """Return how far the order and rounding of a step's sums may move its value; 0 where integers are added."""
-    if step.output is not None and step.output.kind != "e4m3":
+    """Return how far the order and rounding of a step's sums may move its value; 0 where integers are added.
+
+    Integers end in integers, but so do products of floats, as those of a layer that is kept wide.
+    """
+    if step.output is not None and step.output.kind != "e4m3" and not any(weight.wide for weight in step.weights):
         return 0.0
     terms = tuple(
         replace(

@@ -53,6 +53,12 @@ def prepare_quantized(
     """
     if model.preact:
         raise Unserved(f"fused/{precision} runs no pre-activation network (v2): {NO_PROLOGUE}")
+    if (
+        precision == "fp8"
+        and example.device.type == "cuda"
+        and torch.cuda.get_device_capability(example.device) < (8, 9)
+    ):
+        raise Unserved("fused/fp8 multiplies e4m3, which begins with sm_89 (Ada): this card has int8")
     folded = cast(ResNet, fold(model)).cpu()
     program = build_program(folded, tuple(example.shape))
     ranges = calibrate(float_steps(folded, merged=True), calibration, SCHEMES[precision])
@@ -77,11 +83,11 @@ def _taps(program: Program, precision: str, coded: tuple[CodedStep, ...], x: Ten
 
 def _facts(steps: tuple[Step, ...], calibration: Calibration) -> dict[str, Any]:
     """Return what a record says of the 8 bits, but for the ranges."""
-    found = facts(steps, calibration, "taps")
+    stated = facts(steps, calibration, "taps")
     layers = [weight for step in steps for weight in step.weights if weight.module and not weight.wide]
-    shared = dict.fromkeys(found["wide"], "its sums are added to those of a wide layer")
+    shared = dict.fromkeys(stated["wide"], "its sums are added to those of a wide layer")
     reasons = shared | dict.fromkeys(calibration.keep_wide, "as asked") | dict(RULES)
-    return found | {"layers": len(layers), "why_wide": {name: reasons[name] for name in found["wide"]}}
+    return stated | {"layers": len(layers), "why_wide": {name: reasons[name] for name in stated["wide"]}}
 
 
 def _install_tuned(example: Tensor) -> dict[str, Any]:

@@ -7,12 +7,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from bench.worker.measure.clock import on_device
+from bench.worker.tune.candidate import Subject
 from kernels.conv_op import conv_bias_act
 from kernels.launch import empty_output, launch_layer
 from kernels.packing import pack
 from kernels.space.config import Config
 from kernels.space.conv import candidates, default_config
-from kernels.space.fit import incompatibility_reason, wgmma_reads_registers
+from kernels.space.fit import incompatibility_reason, needs_serial
 from kernels.space.layer import Layer
 from kernels.space.machine import machine_of
 
@@ -49,7 +51,7 @@ def tma(box: tuple[int, int, int], n: int = 64, k: int = 32, warps: int = 4, **o
 
 def safe(layer: Layer, config: Config) -> Config:
     """The same with its steps in series, where the products of one would read what the next writes."""
-    return replace(config, serial=wgmma_reads_registers(layer, config, arch()))
+    return replace(config, serial=needs_serial(layer, config, arch()))
 
 
 needs_bulk = pytest.mark.skipif(
@@ -73,6 +75,20 @@ def test_bulk_copies_agree_with_float64(name, dtype, box, check) -> None:
     for config in (tma(box), tma(box, 128, 64, 8, pdl=True), tma(box, split_k=4)):
         if incompatibility_reason(layer, config) is None:
             check(layer, safe(layer, config), device="cuda", tolerance=TOLERANCE.get(dtype))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "fp8"])
+@pytest.mark.parametrize("name", [name for name in LAYERS if name != "prologue"])
+def test_codes_are_the_nearest_of_exact_sums(name, dtype) -> None:
+    if dtype == "fp8" and arch() < 89:
+        pytest.skip("e4m3 begins with sm_89")
+    layer = replace(LAYERS[name], dtype=dtype)
+    configs = [default_config(layer, arch()), ptr(64, 64, 64, 8), ptr(64, 64, 32, split_k=3)]
+    configs += [tma((1, 1, 64), k=64), tma((2, 4, 8), k=32, split_k=2)] if arch() >= 90 else []
+    with on_device("cuda") as clock, torch.inference_mode():
+        subject = Subject(layer, "cuda", clock, seed=0)
+        for config in (safe(layer, config) for config in configs if incompatibility_reason(layer, config) is None):
+            assert subject.check(config) == "", config
 
 
 @pytest.mark.parametrize("warps", [4, 8])

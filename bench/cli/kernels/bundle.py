@@ -13,7 +13,8 @@ from bench.cli.console import STOPPED, print_json, print_lines, tell
 from bench.cli.kernels.options import parse_models
 from bench.cli.words import parse_batches, parse_words
 from bench.machine.provenance import this_commit
-from bench.tuning.bundle import bundle_job, fill_bundle
+from bench.runs.kernel_jobs import BundleJob
+from bench.tuning.bundle import fill_bundle
 from kernels.cards.archs import ARCHS
 from kernels.space.layer import BYTES
 
@@ -44,7 +45,7 @@ def make_bundle(
     if arch not in archs:
         raise typer.BadParameter(f"--arch {arch}: a bundle is for one of {', '.join(archs)}")
     names, precisions = parse_models(models.split(",")), parse_words("precision", precision, BYTES)
-    job = bundle_job(names, parse_batches(batch), precisions, archs[arch], candidates, tables)
+    job = BundleJob(names, parse_batches(batch), precisions, archs[arch], candidates, tables)
     filled, interrupted = fill_bundle(path, job, budget, this_commit(), tell)
     if as_json:
         print_json(asdict(filled))

@@ -22,7 +22,7 @@ from kernels.kinds import space_of
 from kernels.launch import INTERPRETED, Operands
 from kernels.packing import unpack
 from kernels.space.config import Config
-from kernels.space.layer import Layer
+from kernels.space.layer import BYTES, Layer
 
 LAYERS = {
     "conv1x1": Layer(8, 56, 56, 64, 256, (1, 1)),
@@ -60,10 +60,13 @@ SLEEP_CYCLES = 8_000_000  # 4 ms at 1.8 GHz, in which the host enqueues a chain 
 
 def layer(place: Place, name: str) -> None:
     """Check a layer's kernels as a candidate; `name` is a key of LAYERS, with a precision after a hyphen."""
-    kind = name.removesuffix("-bf16").removesuffix("-tf32")
-    precision = name.removeprefix(f"{kind}-") if kind != name else "fp16"
+    kind, _, precision = name.rpartition("-")
+    if precision not in BYTES:
+        kind, precision = name, "fp16"
     if kind == "tma" and not place.dry:
         place.needs(BULK, "a bulk tensor copy")
+    if precision == "fp8" and not place.dry:
+        place.needs(89, "a product of e4m3")
     if place.dry and precision == "bf16":
         raise Skip("the interpreter multiplies bf16 wrong")
     _require_interpreter(place)

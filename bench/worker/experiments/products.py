@@ -69,7 +69,7 @@ def products(place: Place, name: str) -> dict[str, Any]:
     data: dict[str, Any] = {"configs": TILES, "measured": rows}
     square, wide = slopes.get("square 3x3"), slopes.get("wide 3x3")
     if square is None or wide is None:
-        return as_outcome(place, data | {"bound": "not known: twice the depth took no longer"})
+        return as_outcome(place, data | {"bound": "unclear: twice the depth took no longer"})
     data["bound"] = bottleneck(square, wide)
     fetched, share = max(square.fetched, wide.fetched), peak_share(place, (square, wide))
     lower_bound = "" if data["bound"] == "L2" else f"at least: the kernels are bound by {data['bound']}; "

@@ -73,7 +73,7 @@ def _compare(place: Place, title: str, layer: Layer, text: str) -> dict[str, Any
 
 
 def _bind(place: Place, side: str, layer: Layer, config: Config, operands: Operands, out: Tensor) -> Run:
-    """Return a call of one of the two kernels, with memory of its own for partial sums; on a CPU, the reference's."""
+    """Return a call of one of the two kernels, with separate memory for partial sums; on a CPU, the reference's."""
     if place.dry:
         return launcher(layer, config, operands, out)
     bound = list(KERNELS[side].calls(layer, config, operands, out))

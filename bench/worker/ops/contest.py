@@ -167,13 +167,13 @@ def _check(
         answer = _answer(call, operands, clock)
         if reason := ops.why_no_answer(layer, answer):
             return {"status": "wrong", "reason": reason}
-        found = ops.multiples(layer, answer, library, right)
-        if reason := ops.why_wrong(*found):
-            return {"status": "wrong", "reason": reason, "error": found[0], "largest": found[1]}
+        error, largest = ops.multiples(layer, answer, library, right)
+        if reason := ops.why_wrong(error, largest):
+            return {"status": "wrong", "reason": reason, "error": error, "largest": largest}
         for name, before in kept.items():
             if not torch.equal(getattr(operands, name), before):
                 return {"status": "wrong", "reason": f"changed its {name}"}
-        worst = max(worst[0], found[0]), max(worst[1], found[1])
+        worst = max(worst[0], error), max(worst[1], largest)
     return {"status": "ok", "reason": "", "error": worst[0], "largest": worst[1]}
 
 

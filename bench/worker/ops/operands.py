@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from math import ceil, prod
+from math import ceil, log2, prod
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,6 @@ from resnet.runner import DTYPES
 
 MAX_SETS = 16  # of operands in rotation
 FLOAT64_BYTES = 1 << 29  # of right answers at a time
-TF32_DROPPED = 13  # bits of float32's mantissa that tf32 has not
 
 
 @dataclass
@@ -47,14 +46,13 @@ def draw(layer: Layer, device: str, seed: int) -> Operands:
 
     def normal(*shape: int) -> Tensor:
         drawn = torch.randn(shape, generator=generator, device=device)
-        drawn = _rounded_to_tf32(drawn) if layer.dtype == "tf32" else drawn
+        if layer.dtype == "tf32":  # values that it has, so that no contestant needs to round
+            drawn.view(torch.int32).bitwise_and_(-1 << 13)
         return drawn.to(dtype, memory_format=torch.channels_last) if len(shape) == 4 else drawn.to(dtype)
 
     x = normal(layer.n, layer.c_in, layer.h, layer.w).relu_()
     weight = normal(layer.c_out, layer.c_in, *layer.kernel)
-    weight = weight.mul_(
-        2.0 ** round(_log2(2 / (layer.c_in * prod(layer.kernel))) / 2)
-    )  # a power of two rounds nothing
+    weight.mul_(2.0 ** round(log2(2 / (layer.c_in * prod(layer.kernel))) / 2))  # a power of two rounds nothing
     summand = normal(*layer.out_shape).relu_() if layer.residual else None
     return Operands(x, weight, normal(layer.c_out), None if summand is None else summand.clone(), summand)
 
@@ -111,13 +109,3 @@ def why_wrong(error: float, largest: float) -> str:
 
 def _rms(values: Tensor) -> float:
     return float(values.square().mean().sqrt())
-
-
-def _log2(value: float) -> float:
-    return float(torch.tensor(value, dtype=torch.float64).log2())
-
-
-def _rounded_to_tf32(values: Tensor) -> Tensor:
-    """Return float32 values that tf32 has, so that no contestant needs to round its operands."""
-    bits = values.view(torch.int32)
-    return (bits >> TF32_DROPPED << TF32_DROPPED).view(torch.float32)

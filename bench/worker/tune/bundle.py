@@ -55,7 +55,7 @@ def compile_candidates(job: BundleJob, notify: Notify) -> BundleAnswer:
     rows = network_rows(job, lambda stage: None)
     for path in job.tables:
         table.install(table.installed_table().merge(table.Table.read(Path(path))))
-    compiled_before = {(layer, config) for layer, configs in job.known.items() for config in configs}
+    compiled_before = {(layer, config) for layer, configs in job.compiled.items() for config in configs}
     candidates = [
         (layer, config)
         for layer, config in plan_candidates([Network.from_json(row) for row in rows], job.arch, job.candidates)
@@ -178,7 +178,7 @@ class _Libraries:
         return folders
 
 
-_HELD = ExitStack()  # what is there for as long as this process lives, which ends with its job
+_FOLDERS = ExitStack()  # what is there for as long as this process lives, which ends with its job
 
 
 def _find_driver() -> None:
@@ -188,7 +188,7 @@ def _find_driver() -> None:
         return
     source = Path(nvidia.__file__).with_name("driver.c").read_text() + Path(nvidia.__file__).read_text()
     names = sorted(set(re.findall(r"\b(cu[A-Z]\w*)\(", source)))
-    home = _HELD.enter_context(owned_folder("libcuda"))
+    home = _FOLDERS.enter_context(owned_folder("libcuda"))
     (home / "cuda.c").write_text("".join(f"void {name}(void) {{}}\n" for name in names))
     library = home / "libcuda.so.1"
     command = ["-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", "-o", str(library), str(home / "cuda.c")]

@@ -13,13 +13,14 @@ import pytest
 from bench.commands import command_line
 from bench.errors import UnableError, WorkError
 from bench.runs import process
+from bench.runs.kernel_jobs import BundleJob
 from bench.runs.process import Answer
 from bench.tuning import bundle
-from bench.tuning.bundle import Filling, FullError, bundle_job
+from bench.tuning.bundle import Filling, FullError
 from kernels.compiled.bundle import Bundle, Maker
 
 MAKER = Maker("3.12", "3.6.0", "V12.8.93", "x86_64", 90, "key", "sources")
-JOB = bundle_job(["resnet18"], [1], ["fp16"], 90, 48, [])
+JOB = BundleJob(["resnet18"], [1], ["fp16"], 90, 48, [])
 
 
 class Child:
@@ -31,7 +32,7 @@ class Child:
 
     def __call__(self, job: dict[str, Any], limit_s: float, hear: Callable[[str], None]) -> Answer:
         self.jobs.append(job)
-        waiting = [config for config in self.planned if config not in job["known"].get("layer", [])]
+        waiting = [config for config in self.planned if config not in job["compiled"].get("layer", [])]
         count = min(job["threads"], 2)
         for start in range(0, len(waiting), count):
             together = waiting[start : start + count]
@@ -89,7 +90,7 @@ def test_what_is_filled_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.Monk
     child = Compiler(list("abc"), deadly="none")
     monkeypatch.setattr(process, "ask", child)
     filled, _ = bundle.fill_bundle(path, JOB, 60, "0123456789", print)
-    assert child.jobs[0]["known"] == {"layer": ["a", "b"]}
+    assert child.jobs[0]["compiled"] == {"layer": ["a", "b"]}
     assert filled.candidates == 3
     sentence, use = (str(line.content) for line in filled.lines())
     assert sentence.startswith(f"{path}: 0 kernels for 3 candidates of 1 layers, ")

@@ -55,6 +55,15 @@ def test_a_wide_product_of_codes_waits_on_hopper_and_has_no_bulk_copy() -> None:
     assert all(config.impl == "ptr" for config in space_of(wide).candidates(wide, 90))
 
 
+@pytest.mark.parametrize("arch", [89, 120])
+def test_short_sums_of_e4m3_are_serial(arch) -> None:
+    layer, config = replace(MIDDLE, dtype="fp8"), Config("ptr", 64, 64, 64, 4, 3)
+    assert "14 bits" in str(space_of(layer).rejection_reason(layer, config, arch))
+    assert all(config.serial for config in space_of(layer).candidates(layer, arch))
+    assert space_of(layer).rejection_reason(layer, config, 90) is None
+    assert space_of(layer).rejection_reason(replace(MIDDLE, dtype="int8"), config, arch) is None
+
+
 def test_int8_has_no_tcgen05_in_triton() -> None:
     units = {(arch, dtype): multiply_unit(replace(MIDDLE, dtype=dtype), arch) for arch in (80, 90, 100, 103)
              for dtype in ("int8", "fp8", "fp16")}  # fmt: skip

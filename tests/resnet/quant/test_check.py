@@ -13,7 +13,7 @@ import resnet
 from resnet.model import ResNet
 from resnet.quant.check import DISTANCE, Refused, check_declaration, check_steps, one_code
 from resnet.quant.network import Scheme
-from resnet.quant.steps import Step
+from resnet.quant.steps import Grid, Step, Taps, Term, Weight
 from tests.cheats.quantized import CONV, DECLARED, FAULTS, UINT8, honest_steps, planted
 
 OTHERS = {"half"}  # what the gate sees, not the steps
@@ -98,3 +98,22 @@ def test_one_code_that_is_not_the_nearest_is_refused(made: Callable[..., Made]) 
     taps.activations[CONV][1].view(-1)[place] = int(other)
     with pytest.raises(Refused, match=rf"{CONV} is wrong: a code of channel \d+ is 0\.6"):
         check_steps(steps, pictures[1:], taps, 1)
+
+
+def test_products_of_floats_may_be_off_by_what_their_sums_round() -> None:
+    """A layer that is kept wide ends in integers, and its sums in float32 need not; sums of integers are exact."""
+    picture = torch.ones(1, 3, 1, 1)
+
+    def distance(third: float, dtype: torch.dtype, code: int) -> float:
+        codes = torch.tensor([2048.0, -2047.0, third]) if dtype == torch.float16 else torch.tensor([127, -126, 1])
+        scale = torch.tensor([1.0 if dtype == torch.float16 else third / 2], dtype=torch.float64)
+        weight = Weight("conv", codes.to(dtype).view(1, 3, 1, 1), scale)
+        steps = (Step("sum", (Term("input", weight),), Grid("int8", 1.0)), Step("end", (Term("sum"),), None))
+        sums = torch.full((1, 1, 1, 1), code, dtype=torch.int8)
+        return check_steps(steps, picture, Taps({"sum": sums}, sums.float()), 0).distance
+
+    assert distance(0.4985, torch.float16, 2) < 0.5  # 1.4985 exactly, of magnitudes that sum to 4095
+    with pytest.raises(Refused, match=r"0\.54"):
+        distance(0.45, torch.float16, 2)
+    with pytest.raises(Refused, match=r"codes from its exact value"):
+        distance(1.4985, torch.int8, 2)

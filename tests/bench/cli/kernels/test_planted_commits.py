@@ -25,9 +25,8 @@ PLANTED = {
 OPTIONS = 'options = {"num_warps": config.warps, "num_stages": config.stages}'
 BOUND = OPTIONS + '\n    options |= {"maxnreg": 128} if config.group_m == 5 else {}'
 WORSE = OPTIONS + '\n    options |= {3: {"maxnreg": 32}, 4: {"num_stages": 6}}.get(config.group_m, {})'
-DOT = "acc = tl.dot(a, tl.trans(b), acc, input_precision=PRECISION)"
-PLAIN = (
-    "acc = tl.dot(a, tl.trans(b), acc, input_precision=PRECISION) if GROUP_M != 6 else "
+DOT = "acc = add_product(acc, a, b, PRECISION, SERIAL)"
+PLAIN = f"{DOT} if GROUP_M != 6 else " + (
     'tl.dot(a.to(tl.float32), tl.trans(b).to(tl.float32), acc, input_precision="ieee")'
 )
 FOUND = {  # of each layer what the summary says
@@ -57,11 +56,10 @@ def test_commits_that_make_kernels_worse(tmp_path: Path) -> None:
 
     options, kernel = tree / "kernels" / "launch.py", tree / "kernels" / "conv.py"
     edit(options, OPTIONS, BOUND)
-    for last in ("WIDE", "WIDE: tl.constexpr, SERIAL"):
-        end = ": tl.constexpr,\n):  # fmt: skip"
-        edit(kernel, last + end, f"{last}: tl.constexpr, GROUP_M: tl.constexpr = 8,\n):  # fmt: skip")
-    for last in ("WIDE", "WIDE, SERIAL"):
-        edit(kernel, f"BLOCK_N, BLOCK_K, PRECISION, {last},\n", f"BLOCK_N, BLOCK_K, PRECISION, {last}, GROUP_M,\n")
+    end = "WIDE: tl.constexpr, SERIAL: tl.constexpr,\n):  # fmt: skip"
+    edit(kernel, end, end.replace(",\n", ", GROUP_M: tl.constexpr = 8,\n"))
+    passed = "BLOCK_N, BLOCK_K, PRECISION, WIDE, SERIAL,\n"
+    edit(kernel, passed, passed.replace(",\n", ", GROUP_M,\n"))
     # which start slower than these compile
     edit(tree / "bench/static/compile.py", "CHILDREN = 4", "CHILDREN = 1")
     git("init", "-q")

@@ -88,6 +88,14 @@ def test_our_own_network_launches_at_least_one_kernel_a_step_and_leaves_the_laun
     assert (static.launches.bind_launch, static.launches.target_of) == kept
 
 
+def test_our_own_network_in_8_bits_reads_less_and_needs_no_gpu() -> None:
+    codes, half = (count_case(Case.parse(f"resnet18/fused/{word}/b1/i64/stream")) for word in ("int8", "fp16"))
+    assert codes.failed == ""
+    assert codes.facts["launches"].value >= 20 - 3
+    for fact in ("bytes", "weights", "activations"):
+        assert codes.facts[fact].value < 0.7 * half.facts[fact].value, fact
+
+
 def compiled(function: Any) -> tuple[int, int]:
     """Kernels and breaks of a toy network's forward, compiled as the variants do, who ask for one graph or none."""
     x, compile_ = torch.randn(2, 8), torch.compile
