@@ -144,7 +144,6 @@ def _weight_views(rows: Tensor, cols: Columns, c: int, kernel: tuple[int, int], 
 
 
 def _check_bias(name: Literal["bias", "second"], bias: Tensor | None, weight: Tensor) -> None:
-    """Raise ValueError unless a bias has the weight's rows and device."""
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f"{name}: a bias of shape {list(bias.shape)}, not [{weight.shape[0]}]")
     if bias is not None and bias.device != weight.device:

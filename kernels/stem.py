@@ -219,7 +219,6 @@ def _write_pooled_row(
 
 @cache
 def stem_launch(layer: Layer, config: Config) -> Launch:
-    """Return the launch of a stem."""
     run, lead = layer.window
     read, written = layer.h * layer.w * layer.c_in, prod(layer.pooled) * layer.c_out
     constants = {

@@ -72,7 +72,6 @@ class Table:
             self._entries[entry.gpu, entry.layer] = entry
 
     def merge(self, other: Table) -> Table:
-        """Return a new table with the entries of both."""
         return Table([*self, *other])
 
     def config(self, gpu: str, layer: Layer) -> Config | None:
@@ -119,7 +118,6 @@ def install(table: Table) -> None:
 
 
 def installed_table() -> Table:
-    """Return this process's table, empty if none was installed."""
     return _installed
 
 

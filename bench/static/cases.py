@@ -124,7 +124,6 @@ class Facts:
         }
 
     def only(self, cases: Iterable[str]) -> Facts:
-        """Return the facts of these cases alone."""
         wanted = set(cases)
         return replace(self, cases={name: counted for name, counted in self.cases.items() if name in wanted})
 

@@ -93,7 +93,6 @@ def _cell(counted: Counted, fact: str) -> str:
 
 
 def _uncounted(now: Facts) -> list[str]:
-    """Return a line for each reason why cases have no facts."""
     reasons: dict[str, list[str]] = {}
     for name, counted in now.cases.items():
         if counted.failed or counted.skipped:

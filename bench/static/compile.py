@@ -46,7 +46,6 @@ def parse_archs(text: str) -> list[int]:
 
 
 def tuned_tables() -> list[Path]:
-    """Return this checkout's tables of measured configurations."""
     return sorted(TUNED.glob("*.json"))
 
 
@@ -85,7 +84,6 @@ def compile_kernels(
 
 
 def _answers(job: KernelsJob, progress: Progress) -> list[Answer[KernelsAnswer]]:
-    """Return the answers of parallel children, each for its part."""
     parts: dict[int, tuple[int, int]] = {}  # number -> kernels done and in all
     lock, stop = Lock(), Event()
 

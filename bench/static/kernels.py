@@ -137,7 +137,6 @@ def split_use(use: str) -> tuple[str, str]:
 
 
 def _filled(row: dict[str, Any], schema: int) -> dict[str, Any]:
-    """Return a row with the facts that its schema lacks."""
     return row | {"facts": UNSEEN | row["facts"]} if schema == 1 and "facts" in row else row
 
 

@@ -91,18 +91,14 @@ def group_of(layer: Layer) -> str:
     return f"{kernel} to {layer.c_out}{more}"
 
 
-def predict_networks(networks: Iterable[Network], gpu: Gpu) -> list[PredictedNetwork]:
-    """Predict every layer of some networks with the model's configuration, in the order they first run."""
-    return [{"batch": network.batch, "layers": _layers(network, gpu)} for network in networks]
-
-
-def _layers(network: Network, gpu: Gpu) -> list[PredictedLayer]:
+def _predicted(network: Network, gpu: Gpu) -> PredictedNetwork:
+    """Return every layer by the model's configuration, in the order they first run."""
     layers: list[PredictedLayer] = []
     for layer, count in network.layers.items():
         config = untuned_config(layer, gpu)
         us = round(predict_us(layer, config, gpu), 2)
         layers.append({"layer": layer.key, "group": group_of(layer), "count": count, "config": config, "us": us})
-    return layers
+    return {"batch": network.batch, "layers": layers}
 
 
 def write_prediction(path: Path, gpu: Gpu, precision: str = PRECISION) -> Prediction:
@@ -128,7 +124,7 @@ def save_prediction(
         "model": MODEL,
         "precision": precision,
         "made": provenance,
-        "networks": predict_networks(networks, gpu),
+        "networks": [_predicted(network, gpu) for network in networks],
     }
     write_json(path, prediction)
     return prediction

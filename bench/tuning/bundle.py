@@ -17,7 +17,8 @@ from bench.commands import command_line
 from bench.errors import UnableError, WorkError
 from bench.lines import Line, verbatim
 from bench.machine.environment import cores
-from bench.runs.kernel_jobs import BundleAnswer, BundleJob, MakerJob
+from bench.runs.kernel_jobs import BundleAnswer, MakerJob
+from bench.runs.kernel_jobs import BundleJob as BundleJob
 from bench.runs.process import Answer, request
 from bench.runs.restart import InFlight, restart
 from kernels.compiled.bundle import BUNDLE_VARIABLE, MAX_BUNDLE_BYTES, Bundle, Maker
@@ -53,7 +54,6 @@ class Filled:
     complete: bool
 
     def lines(self) -> Iterator[Line]:
-        """Yield the same as sentences."""
         each, added = self.bytes / max(self.kernels, 1), self.made
         yield verbatim(
             f"{self.file}: {self.kernels} kernels for {self.candidates} candidates of {self.layers} layers, "
@@ -108,7 +108,6 @@ def fill_bundle(
 
 
 def _open(path: Path, job: BundleJob, end: float, commit: str) -> Bundle:
-    """Open the bundle of the compiler that this machine has."""
     answer = request(MakerJob(job.arch), max(end - time.monotonic(), 0.0) + GRACE_S)
     if answer.status != "ok":
         raise UnableError(f"this machine cannot compile kernels: {answer.status}: {answer.reason}")

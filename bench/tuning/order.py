@@ -44,7 +44,6 @@ class Target:
         return self.tried[self.best].us if self.best else None
 
     def add(self, trial: Trial) -> None:
-        """Add a trial, and update the best."""
         self.tried[trial.config] = trial
         if trial.status == "won":
             self.best = trial.config

@@ -62,7 +62,6 @@ class NetworkRow(TypedDict):
 
 
 def layer_rows(tuner: Tuner) -> list[LayerRow]:
-    """Return a row for each layer, in the order of their shares."""
     return [_layer_row(target, tuner) for target in tuner.targets]
 
 
@@ -86,7 +85,6 @@ def _layer_row(target: Target, tuner: Tuner) -> LayerRow:
 
 
 def network_rows(tuner: Tuner) -> list[NetworkRow]:
-    """Return a row for each network."""
     by_layer = {target.layer: target for target in tuner.targets}
     return [_network_row(network, by_layer, tuner) for network in tuner.networks]
 
@@ -119,7 +117,6 @@ def as_json(tuner: Tuner) -> dict[str, object]:
 
 
 def candidates_left(tuner: Tuner) -> int:
-    """Return the number of candidates of all layers that were not tried."""
     return sum(len(target.left) for target in tuner.targets)
 
 
@@ -146,7 +143,6 @@ def summary_lines(tuner: Tuner, out_of_time: bool) -> Iterator[Line]:
 
 
 def _layer_grids(tuner: Tuner) -> Iterator[tuple[str, Grid]]:
-    """Yield a title and a table for each precision and batch."""
     groups: dict[tuple[str, int], list[tuple[Layer, LayerRow]]] = {}
     for target, row in zip(tuner.targets, layer_rows(tuner), strict=True):
         groups.setdefault((target.layer.dtype, target.layer.n), []).append((target.layer, row))
@@ -164,7 +160,6 @@ def _layer_grid(pairs: Iterable[tuple[Layer, LayerRow]]) -> Grid:
 
 
 def _network_grid(tuner: Tuner) -> Grid:
-    """Return all networks in one table."""
     table = grid("network", "precision", "batch", "model", "us", "ratio", "untuned")
     for row in network_rows(tuner):
         model, us = row["predicted_us"], row["us"]

@@ -93,7 +93,6 @@ class TrialStore:
         write_file(self.path, self.table.to_json(), "it is as it was", kind=TABLE)
 
     def remove(self, gpu: str, layer: str) -> None:
-        """Remove the entry of a layer."""
         self.table = Table(entry for entry in self.table if (entry.gpu, entry.layer) != (gpu, layer))
 
 
@@ -108,7 +107,6 @@ def read_table(path: Path) -> Table:
 
 
 def _read_trials(path: Path) -> Iterator[Trial]:
-    """Yield the trials whose line is whole."""
     for line in read_bounded(path).splitlines():
         try:
             yield Trial(**parse_json(line))

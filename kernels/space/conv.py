@@ -47,7 +47,6 @@ def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
     l2, launch_us = machine.l2_per_sm, machine.constants.launch_time_us(config.pdl)
 
     def wave_seconds(programs: int) -> float:
-        """Return the time of `programs` programs at once on an SM."""
         tensor = programs * 2 * config.block_m * config.block_n * config.block_k / flops
         fetch = programs * (config.block_m * x_size + config.block_n * size) * config.block_k / l2
         latency = LOAD_US * 1e-6 / max(config.stages - 1, 1)
@@ -89,7 +88,6 @@ def candidates(layer: Layer, arch: int, sms: int | None = None, gpu: str = "") -
 
 
 def _resident_programs(layer: Layer, config: Config, machine: Machine) -> int:
-    """Return how many programs are resident on an SM at once, at least one."""
     per_thread = min(registers(layer, config, machine.arch), 255)
     shared = shared_bytes(layer, config, machine.arch)
     return max(ARCHS[machine.arch].resident_blocks(config.warps, per_thread, shared), 1)

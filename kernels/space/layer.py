@@ -96,7 +96,6 @@ class Layer:
 
     @cached_property
     def out_dtype(self) -> str:
-        """The precision of the result."""
         return self.writes or self.dtype
 
     @cached_property
@@ -108,12 +107,10 @@ class Layer:
 
     @cached_property
     def out_h(self) -> int:
-        """Height of the convolution's output, before a pool."""
         return 1 if self.mean else out_size(self.h, self.kernel[0], self.stride, self.padding)
 
     @cached_property
     def out_w(self) -> int:
-        """Width of the convolution's output, before a pool."""
         return 1 if self.mean else out_size(self.w, self.kernel[1], self.stride, self.padding)
 
     @cached_property
@@ -123,7 +120,6 @@ class Layer:
 
     @cached_property
     def c_in2(self) -> int:
-        """Channels of x2, 0 without it."""
         return self.second[2] if self.second else 0
 
     @cached_property
@@ -211,5 +207,4 @@ class Layer:
 
 
 def round_up(value: int, multiple: int) -> int:
-    """Return the least multiple of `multiple` that is at least `value`."""
     return ceil(value / multiple) * multiple

@@ -66,7 +66,6 @@ def predicted_us(layer: Layer, config: Config, machine: Machine) -> float:
     row_us = 1e6 * row_flops / (machine.product_rate(layer.dtype, "ptr") / machine.sms)
 
     def wave_us(programs: int) -> float:
-        """Return the time of `programs` programs at once on an SM."""
         rows_us = (2 * config.group_m + 1) * max(programs * (row_us + ISSUE_US), row_us + EXPOSED_US)
         return START_US + rows_us if programs else 0
 

@@ -27,7 +27,6 @@ def row_tiles(layer: Layer, config: Config) -> int:
 
 
 def channel_tiles(layer: Layer, config: Config) -> int:
-    """Return how many blocks of block_n channels cover the output channels."""
     return ceil(layer.c_out / config.block_n)
 
 

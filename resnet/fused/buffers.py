@@ -37,7 +37,6 @@ class Lifetime:
     last: int
 
     def overlaps(self, other: Lifetime) -> bool:
-        """Tell whether both are in use during some operation."""
         return self.first <= other.last and other.first <= self.last
 
 
@@ -50,7 +49,6 @@ class Buffers:
 
 
 def scratch_name(name: str) -> str:
-    """Return the name of an operation's scratch memory in a plan."""
     return f"{name}/scratch"
 
 

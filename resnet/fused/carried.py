@@ -67,7 +67,6 @@ class BundledCache(triton_cache.FileCacheManager):  # type: ignore[misc]
         self.bundled = self.folder / key if self.folder and not (override or dump) else None
 
     def get_file(self, filename: str) -> str | None:
-        """Return the path of a cached file, or None."""
         return super().get_file(filename) or self._bundled_file(filename)
 
     def get_group(self, filename: str) -> dict[str, str] | None:

@@ -149,7 +149,6 @@ class FusedNetwork(ProgramNetwork):
         return launches.bind_launch(*stem, takes_input=True), [launches.bind_launch(*launch) for launch in rest]
 
     def _pixels(self, offset: int, shape: tuple[int, ...]) -> Tensor:
-        """Return the activation [N, C, H, W], channels-last, at an offset of the block."""
         n, c, h, w = shape
         values = self.memory[offset : offset + n * c * h * w * self.stored.itemsize].view(self.stored)
         return values.view(n, h, w, c).permute(0, 3, 1, 2)

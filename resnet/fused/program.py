@@ -65,7 +65,6 @@ class _Step:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Names of the activations that it reads."""
         return (self.source,)
 
 
@@ -86,7 +85,6 @@ class Conv(_Step):
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Names of the activations that it reads."""
         shortcut = self.shortcut.source if self.shortcut else None
         return tuple(name for name in (self.source, self.residual, shortcut) if name is not None)
 

@@ -13,8 +13,7 @@ from bench.cli.console import STOPPED, print_json, print_lines, tell
 from bench.cli.kernels.options import parse_models
 from bench.cli.words import parse_batches, parse_words
 from bench.machine.provenance import this_commit
-from bench.runs.kernel_jobs import BundleJob
-from bench.tuning.bundle import fill_bundle
+from bench.tuning.bundle import BundleJob, fill_bundle
 from kernels.cards.archs import ARCHS
 from kernels.space.layer import BYTES
 

@@ -129,7 +129,6 @@ def racecheck(place: Place, name: str) -> dict[str, Any]:
 
 
 def launch_once() -> None:
-    """Launch the Gluon kernel once on a few images, under the sanitizer."""
     from bench.worker.experiments.place import open_place
     from kernels.experiments.gluon_conv import Cut
 

@@ -25,13 +25,11 @@ def _empty(PDL: tl.constexpr):
 
 
 def empty(pdl: bool, programs: int) -> Launch:
-    """Return a launch of `programs` programs of a kernel that does nothing."""
     options = {"num_warps": 4} | ({"launch_pdl": True} if pdl else {})
     return Launch(_empty, {"PDL": pdl}, (programs,), options)
 
 
 def launches(place: Place, name: str) -> dict[str, Any]:
-    """Measure empty kernels one after the other."""
     data: dict[str, Any] = {}
     constants = {}
     for pdl, constant in PAIRS:

@@ -125,7 +125,6 @@ class Chain:
         self.buffers[0].copy_(self.start)
 
     def run(self) -> None:
-        """Launch all steps."""
         for launch, arguments in self.bound:
             launch.enqueue(*arguments)
 

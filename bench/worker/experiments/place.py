@@ -43,7 +43,6 @@ class Place:
 
     @property
     def machine(self) -> Machine:
-        """The rates of its datasheet."""
         return machine_of(self.arch, self.sms, self.card)
 
     def on(self, card: Any, dry: Any) -> Any:

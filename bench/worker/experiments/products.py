@@ -82,7 +82,6 @@ def products(place: Place, name: str) -> dict[str, Any]:
 
 
 def gluon_products(place: Place, name: str) -> dict[str, Any]:
-    """Measure the same by the Gluon kernel."""
     hopper(place)
     from kernels.experiments import gluon_conv
 
