@@ -37,6 +37,7 @@ class Lifetime:
     last: int
 
     def overlaps(self, other: Lifetime) -> bool:
+        """Tell whether both are in use during some operation."""
         return self.first <= other.last and other.first <= self.last
 
 
