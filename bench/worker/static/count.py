@@ -32,6 +32,7 @@ from bench.static.kernels import Accepted, matching_entries
 from bench.worker.static.counters import Dispatched, compilations, count_dispatched, launched_on
 from kernels.cards import cards
 from resnet.archs import Spec
+from resnet.calibration import EIGHT_BITS, Calibration
 from resnet.fused import launches
 from resnet.fused.buffers import peak_bytes
 from resnet.fused.eager_memory import eager_uses
@@ -140,11 +141,7 @@ def _count_modules(case: Case, model: ResNet | OutsideModel, example: Tensor) ->
     runner = prepare(case.variant, model, example, case.precision, case.launch)
     mode = count_dispatched(runner, example)
     counted = Counted(
-        {
-            "launches": Fact(len(mode.names), "aten"),
-            "bytes": Fact(mode.bytes, "tensors"),
-            **_weights(runner),
-        },
+        {"launches": Fact(len(mode.names), "aten"), "bytes": Fact(mode.bytes, "tensors"), **_weights(runner)},
         {"breaks": NO_GRAPH, "record": NOT_OURS, "activations": NOT_PLANNED},
     )
     if case.variant == "eager" and isinstance(model, ResNet):
@@ -161,11 +158,7 @@ def _count_compiled(case: Case, model: ResNet | OutsideModel, example: Tensor) -
     if not compiled.sources:
         raise RuntimeError("nothing was compiled: is torch.compile switched off?")
     return Counted(
-        {
-            "launches": Fact(compiled.calls, "inductor"),
-            "breaks": Fact(compiled.breaks, "dynamo"),
-            **_weights(runner),
-        },
+        {"launches": Fact(compiled.calls, "inductor"), "breaks": Fact(compiled.breaks, "dynamo"), **_weights(runner)},
         {"bytes": NO_BYTES, "activations": NOT_PLANNED, "record": NOT_OURS},
     )
 
@@ -176,7 +169,11 @@ def _count_kernels(case: Case, model: ResNet, example: Tensor) -> Counted:
 
     launches.install_tuned(H200.gpu)
     with launched_on(H200) as launched:
-        runner = fused.prepare(model, example, case.precision, case.launch)
+        if case.precision in EIGHT_BITS:
+            calibration = Calibration(example[:1], "minmax")  # ranges, too, are of no account
+            runner: Runner = fused.prepare_quantized(model, example, case.precision, case.launch, calibration)
+        else:
+            runner = fused.prepare(model, example, case.precision, case.launch)
         x = runner.place(example)
         with torch.no_grad(), Dispatched() as mode:
             runner(x)

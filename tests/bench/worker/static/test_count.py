@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,14 @@ def test_our_own_network_launches_at_least_one_kernel_a_step_and_leaves_the_laun
     assert isinstance(launches, int)
     assert launches >= 20 - 3  # stem with its pool, three projections inside, mean and classifier
     assert (static.launches.bind_launch, static.launches.target_of) == kept
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp8"])
+def test_our_own_network_is_counted_in_8_bits(precision: str) -> None:
+    wide, narrow = count_case(FUSED), count_case(replace(FUSED, precision=precision))
+    assert not narrow.failed
+    assert narrow.facts["weights"].value < 0.6 * wide.facts["weights"].value
+    assert narrow.facts["launches"].value >= 17
 
 
 def compiled(function: Any) -> tuple[int, int]:
