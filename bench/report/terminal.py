@@ -15,9 +15,8 @@ from bench.report.accuracy import KEEPS, TITLES, WORDS, accuracy_cells, accuracy
 from bench.report.answer import Settle, contests_of, describe_fastest, describe_settling
 from bench.report.cells import MIB
 from bench.report.evidence import describe_reliability, describe_unseen
-from bench.report.rows import Row, group_rows, group_without_speed, largest_batches, rows_from_records
+from bench.report.rows import Row, group_rows, group_without_speed, largest_batches, model_at, rows_from_records
 from bench.report.views import GATE, TORCH_TOP1, VIEWS, notes, usual_view
-from bench.text import USUAL
 
 
 def print_report(out: Console, records: list[Record], folder: Path | None, settle: Settle, view: str = "") -> None:
@@ -36,9 +35,9 @@ def print_report(out: Console, records: list[Record], folder: Path | None, settl
     grid = text.grid(*shown.titles, text=words, wrapped=shown.wrapped)
     groups = group_rows(rows)
     several, model = len({key[:2] for key in groups}) > 1, ""
-    for (name, image, _), group in groups.items():
+    for group in groups.values():
         grid.add_section()
-        before, model = model, name + ("" if image == USUAL else f" {image}")
+        before, model = model, model_at(group[0].case)
         if several and model != before:
             grid.add_row(f"[bold]{model}[/]")
         for row in group:
