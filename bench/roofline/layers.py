@@ -252,7 +252,8 @@ def compare_layers(first: JsonObject, second: JsonObject) -> list[JsonObject]:
     """Return what each layer of `first` takes beyond that of `second`, the largest difference first.
 
     Layers that one of them computes together are compared together; a layer that only one of them has is left out, but
-    not its conversions between formats. A difference is `sure` where it exceeds the sum of half the 95 % intervals of the medians that it is computed from.
+    not its conversions between formats. A difference is `sure` where it exceeds the sum of half the 95 % intervals of
+    the medians that it is computed from.
     """
     rows_of = [
         [row | {"operations": row["operations"] or [row["name"]]} for row in case["rows"] if _compared(row)]
