@@ -89,6 +89,13 @@ def samples_needed(p: float, confidence: float = 0.99) -> int:
     return n
 
 
+def is_beyond(within: int, samples: int, p: float = 0.99, confidence: float = 0.99) -> bool:
+    """Return whether so few of the samples are `within` a limit that the p-quantile is surely beyond it."""
+    from scipy.special import bdtr
+
+    return bool(bdtr(within, samples, p) <= 1 - confidence)
+
+
 @dataclass(frozen=True)
 class Ratio:
     """A ratio over rounds: the geometric mean, and its 95 % confidence interval from two rounds on."""

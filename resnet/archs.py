@@ -76,12 +76,7 @@ class Spec:
 
     def __post_init__(self) -> None:
         """Raise ValueError for a word that is not in these tables."""
-        allowed = (
-            ("depth", tuple(ARCHS)),
-            ("version", VERSIONS),
-            ("shortcut", SHORTCUTS),
-            ("task", tuple(TASKS)),
-        )
+        allowed = (("depth", tuple(ARCHS)), ("version", VERSIONS), ("shortcut", SHORTCUTS), ("task", tuple(TASKS)))
         for field, words in allowed:
             value = getattr(self, field)
             if value not in words:

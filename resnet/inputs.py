@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from resnet.archs import Spec
 from resnet.calibration import FIRST_PICTURE
 from resnet.data import digits
 from resnet.data.picture_files import RECIPE, files_in, read_picture
-from resnet.names import is_outside
+from resnet.names import task_of
 
 # the standard ImageNet normalisation, per channel of an RGB picture in 0..1
 MEAN = (0.485, 0.456, 0.406)
@@ -92,8 +91,7 @@ def find_source(name: str = "photos") -> Source:
 
 def source_for(model: str, word: str) -> Source:
     """Return the source that `word` means for a model: in place of photographs, a network of digits reads digits."""
-    task = "" if is_outside(model) else Spec.parse(model).task
-    return find_source(task if task and word == "photos" else word)
+    return find_source((task_of(model) or word) if word == "photos" else word)
 
 
 def _inside(package: str, names: tuple[str, ...]) -> list[Path]:

@@ -36,6 +36,11 @@ def is_outside(name: str) -> bool:
     return ":" in name
 
 
+def task_of(model: str) -> str:
+    """Return the problem of a model of a canonical name, a key of `TASKS`: empty for ImageNet's, and from outside."""
+    return "" if is_outside(model) else Spec.parse(model).task
+
+
 def canonical_model(word: str) -> str:
     """Return the one spelling of a model's name. Raises ValueError for a word that can name none."""
     if is_outside(word):

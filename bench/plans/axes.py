@@ -68,8 +68,8 @@ def axis_values(axis: str, word: str, among: Iterable[Any]) -> list[Any]:
     if is_glob(word):
         values = [value for value in among if any(fnmatchcase(text, word) for text in _texts(axis, value))]
         if not values:
-            known = ", ".join(_texts(axis, value)[0] for value in among)
-            raise ArgumentError(f"no {axis} matches {word}; there are {known}")
+            words = ", ".join(_texts(axis, value)[0] for value in among)
+            raise ArgumentError(f"no {axis} matches {word}; there are {words}")
         return values
     value: Any = word
     if AXES[axis] is int:
@@ -173,8 +173,8 @@ def _is_of(axis: str, segment: str) -> bool:
             return bool(canonical_model(segment))
         except ValueError:
             return False
-    known = [*VARIANTS, *RENAMED] if axis == "variant" else USUAL[axis]
-    return segment in known or (axis == "variant" and is_outside(segment))
+    words = [*VARIANTS, *RENAMED] if axis == "variant" else USUAL[axis]
+    return segment in words or (axis == "variant" and is_outside(segment))
 
 
 def unfit_segment(word: str) -> str:

@@ -95,7 +95,7 @@ def _outside_variants() -> Rows:
 
 def _precision(name: str, env: Environment) -> dict[str, Any]:
     reasons = {variant: [why_not(case, env) for case in _cases(variant, name)] for variant in VARIANTS}
-    here = [variant for variant, told in reasons.items() if not all(told)]
+    here = [variant for variant, whys in reasons.items() if not all(whys)]
     served = any(name in words for variant in VARIANTS.values() for words in variant.serves.values())
     reason = None if here else reasons["eager"][0] if served else "no variant serves it yet"
     return _row(name, WHY_PRECISION[name], reason, variants=here)

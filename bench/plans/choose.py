@@ -86,7 +86,7 @@ def choose_case(selection: Selection) -> tuple[Case, Plan]:
 
 
 def case_beside(case: Case, word: str) -> Case:
-    """Return the case of a name, or `case` with what a run of segments says in place of its own: `library-fused`.
+    """Return the case of a name, or `case` with what a run of segments says in its place: `library-fused`.
 
     Raises ArgumentError for what names no one case.
     """

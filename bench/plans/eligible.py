@@ -9,10 +9,9 @@ from bench.machine.environment import device
 from bench.machine.facts import Environment
 from bench.plans.case import Case
 from kernels.cards.archs import ARCHS
-from resnet.archs import Spec
 from resnet.code import find_code
 from resnet.data import digits
-from resnet.names import is_outside, outside_parts
+from resnet.names import is_outside, outside_parts, task_of
 from resnet.outside.sources import PACKAGES, why_not_built
 from resnet.variants import find_variant, missing, not_taken, refusal
 
@@ -38,8 +37,7 @@ def why_not(case: Case, env: Environment, reserved: Mapping[Case, str] = Mapping
 
 
 def _without_digits(model: str) -> str | None:
-    reads = not is_outside(model) and Spec.parse(model).task
-    return digits.CURE if reads and digits.digits_file() is None else None
+    return digits.CURE if task_of(model) and digits.digits_file() is None else None
 
 
 def misnamed(cases: Iterable[Case]) -> str | None:

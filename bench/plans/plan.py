@@ -5,7 +5,7 @@ rounds = 3                     # passes over the cases, each case a fresh proces
 rounds_limit = 10              # more, until each ratio to eager is as precise as measure.ratio; default: rounds
 device = "cuda"                # the plan is refused (exit 3) on a machine without one; the default is any
 weights = "mine.safetensors"   # a checkpoint, from this file's folder; the default is synthetic weights
-num_classes = 10               # the default is the model's own, as is that of in_channels
+num_classes = 10               # the default is the model's, as is that of in_channels
 [measure]                      # any field of Settings; and p99 = true, as the option --p99
 throughput_s = 2.0
 [[group]]

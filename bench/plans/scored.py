@@ -5,14 +5,13 @@ from __future__ import annotations
 from bench.errors import PlanError
 from bench.plans.case import Case
 from bench.plans.settings import Settings
-from resnet.archs import Spec
 from resnet.calibration import EIGHT_BITS
 from resnet.data.digits import JUDGED
 from resnet.data.labelled import find_labelled
-from resnet.names import is_outside
+from resnet.names import task_of
 
 SCORED = 64  # pictures of a case in 8 bits, where nobody said how many
-PICTURES = JUDGED  # where accuracy is all that is asked for; every digit that no network has learnt from
+PICTURES = JUDGED  # of `bench accuracy`: every digit that no network has learnt from
 
 
 def scored_pictures(case: Case, settings: Settings) -> int:
@@ -22,13 +21,18 @@ def scored_pictures(case: Case, settings: Settings) -> int:
     """
     if case.largest or settings.score_pictures:
         return 0 if case.largest else settings.score_pictures
-    if not is_outside(case.model) and Spec.parse(case.model).task:
+    if task_of(case.model):
         return JUDGED
     return SCORED if case.precision in EIGHT_BITS else 0
 
 
+def labels_in(model: str, data: str) -> str:
+    """Return the folder of labelled pictures that a model is scored on: none for one of digits, which has labels."""
+    return "" if task_of(model) else data
+
+
 def check_data(word: str, classes: int = 0) -> None:
-    """Raise PlanError for a word of `--data` that is no folder of labelled pictures, of so many `classes` if known."""
+    """Raise PlanError for a word of `--data` that is no folder of labelled pictures, of so many `classes` (0: any)."""
     try:
         find_labelled(word, classes)
     except ValueError as error:

@@ -12,7 +12,7 @@ from resnet.calibration import METHOD, METHODS, PICTURES
 
 # NVML's counter ticks ten times a second, so that the energy of five seconds has an error of up to 4 %
 ENERGY_S = 5.0
-# Samples where a p99 is asked for: those that it needs, and a tenth more, of which a busy machine may spoil some
+# Samples for a p99: those that it needs, and a tenth more, of which a busy machine may spoil some
 P99_SAMPLES = ceil(1.1 * samples_needed(0.99))
 P99_LIMIT_S = 3600.0  # so many samples of five seconds each
 
@@ -28,7 +28,7 @@ class Settings:
     samples: int = 10  # at least this many
     noise: float = 0.02  # target relative half-width of the median's 95 % confidence interval
     throughput_s: float = 1.0  # the unsynchronised window
-    turns: int = 1  # on a CPU, at most this many windows in turns with other cases; 1: each case measures on its own
+    turns: int = 1  # on a CPU, at most this many windows in turns with other cases; 1: each case measures alone
     turn_s: float = 0.25  # the window of a turn
     group_s: float = 150.0  # the time of cases that take turns, which decides how many they take
     flush_batch: int = 4  # batches up to this are timed with flushed caches too: to larger ones they make no difference
@@ -67,13 +67,13 @@ def thread_variables(threads: int) -> dict[str, str]:
 
 
 def settings_from(values: Mapping[str, Any]) -> Settings:
-    """Return the settings of a record, which another version may have made: the fields that this one knows."""
-    known = {field.name for field in fields(Settings)}
-    return Settings(**{name: value for name, value in values.items() if name in known})
+    """Return the settings of a record, which another version may have made: the fields that this one has."""
+    return Settings(**{field.name: values[field.name] for field in fields(Settings) if field.name in values})
 
 
-# Words of the command line that are settings as they are.
-EIGHT_BIT_SETTINGS = ("calibrate", "calibration_pictures", "keep_wide", "min_agreement", "score_pictures")
+# Words of the command line that are settings as they are; `score_pictures` is one of plans and programs alone.
+EIGHT_BIT_WORDS = ("calibrate", "calibration_pictures", "keep_wide", "min_agreement")
+EIGHT_BIT_SETTINGS = (*EIGHT_BIT_WORDS, "score_pictures")
 PLAIN = ("samples", "threads", *EIGHT_BIT_SETTINGS)
 
 

@@ -64,12 +64,12 @@ def near_misses(glob: str, names: Iterable[str]) -> str:
     the most of the glob's segments.
     """
     by_name = {name: name.split("/") for name in names}
-    known = list(dict.fromkeys(segment for segments in by_name.values() for segment in segments))
+    every = list(dict.fromkeys(segment for segments in by_name.values() for segment in segments))
     near: list[str] = []
     for wanted in _segments(glob):
-        if not any(fnmatchcase(segment, wanted) for segment in known):
+        if not any(fnmatchcase(segment, wanted) for segment in every):
             plain = wanted.strip("*")
-            near += [segment for segment in known if plain and plain in segment] or _spelled_like(plain, known)
+            near += [segment for segment in every if plain and plain in segment] or _spelled_like(plain, every)
     if not near:
         counts = {
             name: sum(any(fnmatchcase(segment, wanted) for segment in segments) for wanted in _segments(glob))

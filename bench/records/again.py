@@ -21,12 +21,17 @@ from bench.plans.case import MAX, Case
 from bench.plans.choose import ADHOC
 from bench.plans.eligible import why_not
 from bench.plans.plan import AXES, Plan, load_plan, plan_names
-from bench.plans.settings import P99_SAMPLES, PLAIN, Settings, changed_settings
+from bench.plans.scored import labels_in
+from bench.plans.settings import EIGHT_BIT_WORDS, P99_SAMPLES, Settings, changed_settings
 from bench.records.record import Record, read_each
 from bench.records.same import FREE, GROUP, SweepConditions, differences
 from bench.records.store import FILE
+from resnet.data.digits import FORMS
 
 FRESH = "fresh"  # state of the compile caches under --cold alone
+# option -> setting, of commands that time, and of those that do not
+UNTIMED = {name: name for name in ("threads", *EIGHT_BIT_WORDS)}
+TIMED = {"warmup": "warmup_s", "min_time": "latency_s", "samples": "samples", **UNTIMED}
 
 
 def command_again(words: Sequence[object], record: Record, cases: Sequence[Case], *more: object) -> str:
@@ -39,16 +44,27 @@ def command_again(words: Sequence[object], record: Record, cases: Sequence[Case]
     if other and plan:
         missing.append(f"the settings of its plan ({', '.join(other)})")
     options, without = _conditions(record)
+    if record.score.get("labelled") and labels_in(record.case.model, "a folder"):
+        without.append("the folder of its labelled pictures (--data)")
     if record.cold.get("caches") == FRESH and [*words] == ["run"]:
         options.append("--cold")
     return _command(words, _naming(cases, plan), [*settings, *options, *more], missing + without)
 
 
+def command_to_score(record: Record, cases: Sequence[Case]) -> str:
+    """Return the `bench accuracy` of some cases in the conditions of `record`, on a folder of labelled pictures DIR."""
+    plan, missing = _plan_of(record)
+    changed = _changed(record.settings, plan.settings if plan else Settings(), UNTIMED)
+    options, without = _conditions(record)
+    words = [*_as_options(changed), *options, "--data", "DIR"]
+    return _command(["accuracy"], _naming(cases, plan), words, missing + without)
+
+
 def command_for_case(command: str, record: Record) -> str:
     """Return the command for the record's case alone, in its conditions, or a sentence as `command_again` does."""
     options, missing = _conditions(record)
-    threads = record.settings.get("threads")
-    return _command([command], [record.case.name], [*(("--threads", threads) if threads else ()), *options], missing)
+    changed = _changed(record.settings, Settings(), UNTIMED)
+    return _command([command], [record.case.name], [*_as_options(changed), *options], missing)
 
 
 def command_at_commits(
@@ -135,18 +151,23 @@ def _settings(record: Record, planned: Settings) -> tuple[list[str], list[str]]:
     )
     words: dict[str, Any] = {"p99": True} if p99 else {}
     planned = changed_settings(planned, words)
-    for option, field in (("warmup", "warmup_s"), ("min_time", "latency_s"), *((name, name) for name in PLAIN)):
-        if measured.get(field, getattr(planned, field)) != getattr(planned, field):
-            words[option] = measured[field]
+    words |= _changed(measured, planned, TIMED)
     given = asdict(changed_settings(planned, words))
     other = [name for name, value in given.items() if measured.get(name, value) != value and name not in FREE]
     words.pop("p99", None)
-    options = [
-        word
-        for option, value in words.items()
-        for word in (f"--{option.replace('_', '-')}", format(value, "" if isinstance(value, str) else "g"))
-    ]
-    return ["--p99"] * p99 + options, other
+    return ["--p99"] * p99 + _as_options(words), other
+
+
+def _changed(measured: Mapping[str, Any], planned: Settings, options: Mapping[str, str]) -> dict[str, Any]:
+    """Return the values of the options whose settings were measured with others than planned."""
+    usual = {option: getattr(planned, setting) for option, setting in options.items()}
+    values = {option: measured.get(setting, usual[option]) for option, setting in options.items()}
+    return {option: value for option, value in values.items() if value != usual[option]}
+
+
+def _as_options(values: Mapping[str, Any]) -> list[str]:
+    pairs = ((f"--{name.replace('_', '-')}", value) for name, value in values.items())
+    return [word for name, value in pairs for word in (name, value if isinstance(value, str) else f"{value:g}")]
 
 
 def _conditions(record: Record) -> tuple[list[str], list[str]]:
@@ -168,4 +189,4 @@ def _pictures(seed: int, source: str) -> tuple[list[str], list[str]]:
     options = ["--seed", str(seed)] if seed else []
     if source == "noise":
         options += ["--input", "noise"]
-    return options, [] if source in ("photos", "noise", "") else ["the folder of its pictures (--input)"]
+    return options, [] if source in ("photos", "noise", *FORMS, "") else ["the folder of its pictures (--input)"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from bench.plans.case import Case
 from bench.plans.settings import Settings
@@ -31,7 +31,7 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "layers_8bit": ("int", "quantized.layers", "convolutions and products in 8 bits"),
     "layers_wide": ("word", "derived.wide", "of 8 bits: those that are not, separated by commas"),
     "float_operations": ("word", "derived.float_operations", "of 8 bits: what the backend left in float between them"),
-    "checked": ("word", "quantized.checked", "of 8 bits: taps (the timed network's own integers), or units"),
+    "checked": ("word", "quantized.checked", "of 8 bits: taps (integers of the timed network), or units"),
     "code_distance": ("float", "derived.code_distance", "of 8 bits: farthest code from its exact value, in steps"),
     "code_worst": ("word", "derived.code_worst", "of 8 bits: where that was"),
     "code_flips": ("float", "derived.code_flips", "of 8 bits: share of codes that are not the nearest, worst step"),
@@ -61,6 +61,15 @@ class Share:
     low: float
     high: float
     pictures: int
+
+    @classmethod
+    def of(cls, count: int, pictures: int) -> Self:
+        return cls(count / pictures, *share_interval(count, pictures), pictures)
+
+    @classmethod
+    def difference(cls, more: int, fewer: int, pictures: int) -> Self:
+        """Return the share of `more` less that of `fewer`, which are different ones of the same pictures."""
+        return cls((more - fewer) / pictures, *paired_interval(more, fewer, pictures), pictures)
 
     def percent(self) -> str:
         """Return a share as `83 % (78 to 87)`; with a decimal where the interval is narrow."""
@@ -95,14 +104,14 @@ def loss(score: Score) -> Share | None:
     pictures, lost, gained = score.get("pictures"), score.get("lost"), score.get("gained")
     if not score.get("labelled") or not pictures or lost is None or gained is None or lost + gained > pictures:
         return None
-    return Share((lost - gained) / pictures, *paired_interval(lost, gained, pictures), pictures)
+    return Share.difference(lost, gained, pictures)
 
 
 def _share(score: Score, name: Literal["agree", "top1", "top5", "plain_top1", "plain_top5"]) -> Share | None:
     pictures, count = score.get("pictures"), score.get(name)
     if not pictures or count is None or count > pictures:
         return None
-    return Share(count / pictures, *share_interval(count, pictures), pictures)
+    return Share.of(count, pictures)
 
 
 def describe_score(score: Score) -> str:

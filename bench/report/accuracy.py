@@ -27,7 +27,7 @@ def mcnemar(lost: int, gained: int) -> float:
 def keeps(record: Record, share: float = KEEPS) -> str | None:
     """Return whether a case has at least this share of float32's accuracy: MET, NOT_MET or UNKNOWN; None unlabelled.
 
-    It knows what is not known: MET if the most that may have been lost is little enough for the least that float32 may
+    UNKNOWN is an answer: it is MET if the most that may have been lost is little enough for the least that float32 may
     have right, NOT_MET in the opposite case.
     """
     loss, plain = quality.loss(record.score), quality.accuracy(record.score, "plain_top1")

@@ -59,7 +59,7 @@ class Contest:
 
     @cached_property
     def candidates(self) -> list[Row]:
-        """The rows that may be the fastest: the leader, and those from which it cannot be told apart."""
+        """The rows that may be the fastest: the leader, and those that may be as fast."""
         leads = self.leads
         return [self.leader, *(row for row in self.rows[1:] if not ((lead := leads[row.case]) and lead.is_lead))]
 
@@ -117,9 +117,9 @@ def _contest(ways: list[Row], group: list[Row]) -> Contest:
         return {row.case: speed_ratio(leader.records, row.records, without) for row in ways if row is not leader}
 
     leader, leads = ways[0], leads_of(ways[0])
-    known = {case: lead.value for case, lead in leads.items() if lead}
-    if known and min(known.values()) < 1:  # in turns taken alternately another is ahead, whose median is not
-        leader = next(row for row in ways if row.case == min(known, key=lambda case: known[case]))
+    ratios = {case: lead.value for case, lead in leads.items() if lead}
+    if ratios and min(ratios.values()) < 1:  # in turns taken alternately another is ahead, whose median is not
+        leader = next(row for row in ways if row.case == min(ratios, key=lambda case: ratios[case]))
         leads = leads_of(leader)
 
     def against(rows: Sequence[Row]) -> Against | None:
@@ -136,7 +136,7 @@ def _contest(ways: list[Row], group: list[Row]) -> Contest:
 
 
 def describe_fastest(records: list[Record], contests: Sequence[Contest]) -> str:
-    """Return a sentence for each contest: the fastest way and by how much, ties as ties, or why it cannot be told."""
+    """Return a sentence for each contest: the fastest way and by how much, ties as ties, or why that is open."""
     return "\n".join(map(_sentence, contests)) or describe_unmeasured(records)
 
 
@@ -204,8 +204,8 @@ def _gain(contest: Contest) -> str:
     """Return how far the leader is ahead of the best eager; in 8 bits of fp32, and of the fastest in more bits."""
     if not contest.bits:
         return _times_eager(contest)
-    own, wider = contest.leader.against_float32, contest.wider
-    named = {against.baseline: against.ratio for against in (own, wider) if against}  # often the same
+    float32, wider = contest.leader.against_float32, contest.wider
+    named = {against.baseline: against.ratio for against in (float32, wider) if against}  # often the same
     gains = [f"{times(ratio)} times {label(case)}" for case, ratio in named.items()]
     if wider:
         gains[-1] += ", the fastest in more bits"
@@ -254,7 +254,7 @@ def _joined(words: Sequence[str]) -> str:
 
 
 def describe_settling(contests: Sequence[Contest], settle: Settle) -> str:
-    """Return a line with the command that would settle what cannot be told; empty where everything can."""
+    """Return a line with the command that would settle what is open; empty where nothing is."""
     unknown = [contest for contest in contests if contest.verdict == "unknown"]
     if not unknown:
         return ""

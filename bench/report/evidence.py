@@ -28,8 +28,8 @@ def describe_reliability(records: list[Record], rows: list[Row]) -> str:
     clauses += [_describe_turns(rows), _describe_noisy(measured), _describe_throttled(measured)]
     clauses.append(_describe_disturbed(measured))
     clauses.append(_describe_other_work(measured))
-    told = "; ".join(filter(None, clauses))
-    return told and f"{told[0].upper()}{told[1:]}."
+    sentence = "; ".join(filter(None, clauses))
+    return sentence and f"{sentence[0].upper()}{sentence[1:]}."
 
 
 def _is_vague(row: Row) -> bool:
@@ -122,8 +122,8 @@ def _describe_noisy(runs: list[Record]) -> str:
     noisy = [record for record in runs if record.latency_stop.get("rule") == "time"]
     if not noisy:
         return ""
-    asked = Counter(record.latency_stop["asked"] for record in noisy if "asked" in record.latency_stop)
-    counts = [f"±{100 * target:g} %" + (f" ({count})" if len(asked) > 1 else "") for target, count in asked.items()]
+    targets = Counter(record.latency_stop["asked"] for record in noisy if "asked" in record.latency_stop)
+    counts = [f"±{100 * target:g} %" + (f" ({count})" if len(targets) > 1 else "") for target, count in targets.items()]
     whose, share = plural(len(noisy), "its", "their"), f"{len(noisy)} of {len(runs)} {plural(len(runs), 'run')}"
     than = f"{whose} {' and '.join(counts)}" if counts else "asked"
     return f"{share} ended at {whose} time limit, noisier than {than} (bench env says why)"

@@ -6,16 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.records import quality
+from bench.records.baseline import Against
 from bench.records.record import Record
 from bench.records.speed import share_of_others
-from bench.report.answer import (
-    Contest,
-    Settle,
-    contests_of,
-    describe_fastest,
-    describe_settling,
-    settled_in_documents,
-)
+from bench.report.answer import Contest, Settle, contests_of, describe_fastest, describe_settling, settled_in_documents
 from bench.report.rows import Row, group_without_speed, largest_batches, rows_from_records
 from bench.report.views import VIEWS
 
@@ -47,7 +41,7 @@ def _row_as_columns(row: Row) -> dict[str, Any]:
 def summary_as_json(records: list[Record], rows: list[Row], settle: Settle | None = None) -> dict[str, Any]:
     """Return the answer, the largest batches and the cases without a speed, those with one reason together.
 
-    `settle` makes the command that would settle what cannot be told.
+    `settle` makes the command that would settle what is open.
     """
     left_out, contests = group_without_speed(records), contests_of(rows)
     return {
@@ -79,8 +73,7 @@ def _row_as_json(row: Row) -> dict[str, Any]:
     return values | {
         "p50_half_width": row.noise,
         "p50_half_width_target": row.noise_target,
-        "vs_eager": against and against.ratio.value,
-        "vs_eager_interval": against and [against.ratio.low, against.ratio.high],
+        **_ratio_as_json("vs_eager", against),
         "vs_eager_basis": against and against.ratio.basis,
         "vs_eager_in_same_precision": against and against.same_precision,
         "vs_eager_with_same_launch": against and against.same_launch,
@@ -93,7 +86,7 @@ def _row_as_json(row: Row) -> dict[str, Any]:
 
 
 def contests_as_json(contests: Sequence[Contest]) -> list[dict[str, Any]]:
-    """Return the contests for --json: the verdict, the cases that may be fastest, and why that cannot be told."""
+    """Return the contests for --json: the verdict, the cases that may be fastest, and why that is open."""
     return [
         {
             "model": contest.leader.case.model,
@@ -105,11 +98,14 @@ def contests_as_json(contests: Sequence[Contest]) -> list[dict[str, Any]]:
             "candidates": [row.case.name for row in contest.candidates],
             "disturbance": contest.disturbance or None,
             "best_eager": contest.eager and contest.eager.baseline.name,
+            **_ratio_as_json("vs_best_eager", contest.eager),
             "best_in_more_bits": contest.wider and contest.wider.baseline.name,
-            "vs_best_in_more_bits": contest.wider and contest.wider.ratio.value,
-            "vs_best_in_more_bits_interval": contest.wider and [contest.wider.ratio.low, contest.wider.ratio.high],
-            "vs_best_eager": contest.eager and contest.eager.ratio.value,
-            "vs_best_eager_interval": contest.eager and [contest.eager.ratio.low, contest.eager.ratio.high],
+            **_ratio_as_json("vs_best_in_more_bits", contest.wider),
         }
         for contest in contests
     ]
+
+
+def _ratio_as_json(key: str, against: Against | None) -> dict[str, Any]:
+    ratio = against and against.ratio
+    return {key: ratio and ratio.value, f"{key}_interval": ratio and [ratio.low, ratio.high]}

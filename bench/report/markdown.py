@@ -44,7 +44,7 @@ def render_markdown(records: list[Record], view: str = "", settle: Settle | None
     """Return the answer, the table and what was left out as Markdown; equal records give equal text.
 
     Without a `view` the table is the usual one.
-    `settle` makes the command that would settle what is not known; without it, it is the same on every machine.
+    `settle` makes the command that would settle what is open; without it, it is the same on every machine.
     """
     rows = rows_from_records(records)
     shown = VIEWS[view or usual_view(rows)].of(rows)

@@ -1,4 +1,4 @@
-"""What a precision costs, in words and against limits: how often it agrees with float32, how much less is right."""
+"""The cost of a precision, in words and against limits: how often it agrees with float32, how much less is right."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bench.records.fields import Score
 from bench.report.rows import Row
 from bench.stats import paired_interval
 
-UNSCORED = "agreement not on record"
+UNSCORED, UNLABELLED = "agreement not on record", "accuracy not on record"
 GROWTH, MOST_STEPS = 1.1, 60  # up to 300 times as many pictures: what takes more is as close as makes no difference
 
 
@@ -45,7 +45,7 @@ def loss_limit(row: Row, most: float) -> tuple[str, str]:
     if row.case.precision == "fp32" or (share and share.high <= most):
         return "", ""
     if share is None:
-        return "", "accuracy not on record"
+        return "", UNLABELLED
     if share.low > most:
         return f"loss of accuracy over {points}", ""
     more = pictures_to_show(row.score, most)

@@ -18,7 +18,7 @@ from bench.records.speed import SpeedRatio, disturbed_turns, images_per_second, 
 from bench.report.evidence import describe_reliability, disturbance, why_no_energy, why_no_memory
 from bench.report.price import UNSCORED, agreement_limit, loss_limit
 from bench.report.rows import Row, joules_per_image, p50_ns, rows_from_records
-from bench.stats import LEAST_ROUNDS, ratio, samples_needed
+from bench.stats import LEAST_ROUNDS, is_beyond, ratio, samples_needed
 
 CONFIDENCE = 0.99  # of a bound on the p99, each by itself
 P = 0.99
@@ -122,14 +122,11 @@ def _assess_price(assessment: Assessment, budget: Budget) -> None:
 
 def _assess_p99(assessment: Assessment, limit_ns: float) -> None:
     """Compare the p99 with its limit; too few samples, or too many close to the limit, leave it undecided."""
-    from scipy.special import bdtr
-
     samples, p99 = assessment.row.latency_samples, assessment.row.p99
     within, limit = sum(ns <= limit_ns for ns in samples), f"{limit_ns / 1e6:g} ms"
     if p99 and p99.upper <= limit_ns:
         return
-    # if the p99 were within the limit, so few samples within it would be this improbable: its lower bound is above
-    if bdtr(within, len(samples), P) <= 1 - CONFIDENCE:
+    if is_beyond(within, len(samples), P, CONFIDENCE):
         others = max(other_work(assessment.row.records), default=0.0)
         if not others:
             assessment.violated.append(f"p99 over {limit}")

@@ -14,9 +14,10 @@ from bench.machine.facts import Environment
 from bench.plans import plan as plans
 from bench.plans.settings import P99_SAMPLES
 from bench.plans.words import label
-from bench.records.again import command_again, elsewhere
+from bench.records.again import command_again, command_to_score, elsewhere
 from bench.records.record import Record
 from bench.records.store import FOLDER_ROUNDS
+from bench.report.price import UNLABELLED
 from bench.report.recommend import Choice, rounds_to_separate
 from bench.report.rows import Row
 from bench.stats import LEAST_ROUNDS
@@ -33,6 +34,7 @@ def useful_runs(choice: Choice, folders: Sequence[Path]) -> list[tuple[str, str]
     env = environment()
     return [
         *_to_decide(choice, folders, env),
+        *_to_label(choice, folders, env),
         *_retries(choice, folders),
         *_more_rounds(choice, folders, env),
         *_energy(choice, env),
@@ -68,6 +70,16 @@ def _to_decide(choice: Choice, folders: Sequence[Path], env: Environment) -> Ite
         f"{elsewhere(record, env)}This run may show {what}, of {which} ({_in_words(seconds)})",
         command_again(["run"], record, [row.case for row in rows], *options),
     )
+
+
+def _to_label(choice: Choice, folders: Sequence[Path], env: Environment) -> Iterator[tuple[str, str]]:
+    """Yield the run that counts right answers of the most promising cases, where a limit is on these."""
+    rows = [case.row for case in choice.promising if UNLABELLED in case.undecided]
+    alike = [row for row in rows if _origin(row, folders) == _origin(rows[0], folders)][:SHOWN]
+    if alike:
+        record = alike[0].records[-1]
+        why = "This run counts right answers on DIR, a folder of labelled pictures; then ask about its results, too"
+        yield f"{elsewhere(record, env)}{why}", command_to_score(record, [row.case for row in alike])
 
 
 def _retries(choice: Choice, folders: Sequence[Path]) -> Iterator[tuple[str, str]]:

@@ -98,7 +98,7 @@ class Row:
 
     @property
     def score(self) -> Score:
-        """The answers to further pictures, beside float32's; empty where none were asked for."""
+        """The answers to further pictures, beside float32's; empty where it was not scored."""
         return self.scored.score if self.scored else Score()
 
     @property
@@ -107,7 +107,7 @@ class Row:
 
     @property
     def quantized(self) -> Quantized:
-        """How a network in 8 bits was made and checked, of the newest record; empty of others."""
+        """How a network in 8 bits was calibrated and checked, of the newest record; empty of others."""
         return self.records[-1].quantized
 
     @property

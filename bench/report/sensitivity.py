@@ -1,4 +1,4 @@
-"""What 8 bits cost by layer, or by way of calibrating: rows with intervals, and tables of them.
+"""The cost of 8 bits by layer, or by way of calibrating: rows with intervals, and tables of them.
 
 The sample of an error is the file that pictures are cut out of: pictures of one file are alike. Answers are counted by
 picture.
@@ -19,7 +19,7 @@ from bench.files import read_json, reading
 from bench.kinds import SENSITIVITY
 from bench.machine.provenance import short
 from bench.records.quality import Share
-from bench.stats import Ratio, paired_interval, ratio, share_interval
+from bench.stats import Ratio, ratio
 from bench.text import WORDS, grid, markdown_table, percent_change, percent_interval
 from resnet.calibration import METHOD, METHODS
 
@@ -27,7 +27,7 @@ SCHEMA = 1
 FLOAT, WHOLE = "float", "8 bits"  # names of networks, as a child has them
 ALL_WIDE = "all wide"
 ALONE, WIDE = "quantized:", "wide:"  # before a layer's
-STANDARD = "minmax"  # the way of calibrating that others are held against
+STANDARD = "minmax"  # the way of calibrating that others are compared with
 BAR = 16  # characters of the longest bar
 LAYER_LEGEND = (
     "RMS%: error of the logits with this layer alone in 8 bits, over the RMS of float32's; agree%: answers with "
@@ -81,8 +81,7 @@ def rms_ratio(data: JsonObject, name: str, other: str) -> Ratio | None:
 def share(data: JsonObject, name: str, what: str = "agree") -> Share:
     """Return the share of pictures on which a network agrees with float32, or is `right`."""
     marks = data["effects"][name][what]
-    count = marks.count("1")
-    return Share(count / len(marks), *share_interval(count, len(marks)), len(marks))
+    return Share.of(marks.count("1"), len(marks))
 
 
 def share_difference(data: JsonObject, name: str, other: str, what: str = "agree") -> Share:
@@ -90,7 +89,7 @@ def share_difference(data: JsonObject, name: str, other: str, what: str = "agree
     mine, theirs = data["effects"][name][what], data["effects"][other][what]
     pairs = list(zip(mine, theirs, strict=True))
     gained, lost = pairs.count(("1", "0")), pairs.count(("0", "1"))
-    return Share((gained - lost) / len(pairs), *paired_interval(gained, lost, len(pairs)), len(pairs))
+    return Share.difference(gained, lost, len(pairs))
 
 
 def layer_rows(data: JsonObject) -> list[JsonObject]:
@@ -180,9 +179,9 @@ def print_methods(out: Console, data: JsonObject) -> None:
 
 
 def _kept(data: JsonObject, layer: str) -> str:
-    found = rms_ratio(data, WIDE + layer, WHOLE)
-    unsure = found and found.low is not None and found.high is not None and found.low <= 1 <= found.high
-    return ("~" if unsure else "") + _change(found)
+    kept = rms_ratio(data, WIDE + layer, WHOLE)
+    unsure = kept and kept.low is not None and kept.high is not None and kept.low <= 1 <= kept.high
+    return ("~" if unsure else "") + _change(kept)
 
 
 def _ends(data: JsonObject) -> tuple[str, str]:
@@ -233,12 +232,12 @@ def _depth(path: Path) -> tuple[int, str]:
     return int(digits or 0), path.name
 
 
-def _change(found: Ratio | None) -> str:
-    if found is None:
+def _change(against: Ratio | None) -> str:
+    if against is None:
         return "-"
-    if found.low is None or found.high is None:
-        return percent_change(found.value)
-    return f"{percent_change(found.value)} ({percent_interval(found.low, found.high)})"
+    if against.low is None or against.high is None:
+        return percent_change(against.value)
+    return f"{percent_change(against.value)} ({percent_interval(against.low, against.high)})"
 
 
 def _provenance(data: JsonObject) -> str:

@@ -15,21 +15,14 @@ from bench.report.accuracy import KEEPS, TITLES, WORDS, accuracy_cells, accuracy
 from bench.report.answer import Settle, contests_of, describe_fastest, describe_settling
 from bench.report.cells import MIB
 from bench.report.evidence import describe_reliability, describe_unseen
-from bench.report.rows import (
-    Row,
-    group_rows,
-    group_without_speed,
-    largest_batches,
-    model_at,
-    rows_from_records,
-)
-from bench.report.views import VIEWS, notes, usual_view
+from bench.report.rows import Row, group_rows, group_without_speed, largest_batches, model_at, rows_from_records
+from bench.report.views import GATE, TORCH_TOP1, VIEWS, notes, usual_view
 
 
 def print_report(out: Console, records: list[Record], folder: Path | None, settle: Settle, view: str = "") -> None:
     """Print the answer, the table of a view (none: the usual one), the largest batches, and what was left out.
 
-    `settle` makes the command that would settle what cannot be told.
+    `settle` makes the command that would settle what is open.
     """
     rows = rows_from_records(records)
     if not rows and any(record.score for record in records):  # of `bench accuracy`, which times nothing
@@ -108,29 +101,25 @@ def gate_rows(records: list[Record]) -> list[dict[str, Any]]:
     rows = []
     for record in sorted(records, key=lambda record: record.case):
         row = Row(record.case, (record,), None)
-        errors = {column.key: column.value(row) for column in VIEWS["accuracy"].columns[3:]}
+        errors = {column.key: column.value(row) for column in (*GATE.columns, TORCH_TOP1)}
         rows.append({"case": record.case.name, "status": record.status, "reason": record.reason or None} | errors)
     return rows
 
 
 def print_gate(out: Console, records: list[Record]) -> None:
     """Print the result of the numerical check of each case."""
-    titles = ("case", "status", "rms error", "max error", "top-1")
+    rows = [Row(record.case, (record,), None) for record in sorted(records, key=lambda record: record.case)]
+    shown = GATE.of([row for row in rows if row.records[0].status == "ok"])
+    titles = ("case", "status", *shown.titles)
     grid = text.grid(*titles, wrapped=titles)
-    for record in sorted(records, key=lambda record: record.case):
-        if record.status == "ok":
-            row = Row(record.case, (record,), None)
-            grid.add_row(
-                record.case.name, "[green]ok[/]", *(column.cell(row) for column in VIEWS["accuracy"].columns[3:6])
-            )
-        elif record.status != "skipped":
-            grid.add_row(record.case.name, f"[red]{record.status}[/]", "", "", "")
+    for row in rows:
+        status = row.records[0].status
+        if status == "ok":
+            grid.add_row(row.case.name, "[green]ok[/]", *shown.cells(row))
+        elif status != "skipped":
+            grid.add_row(row.case.name, f"[red]{status}[/]")
     out.print(grid)
-    out.print(
-        "rms error, max error: as multiples of plain torch's in that precision (above 3 or 4 a case is refused); "
-        f"top-1: share of pictures whose top class is that of a float64 reference. {text.WORDS}",
-        style="dim",
-    )
+    out.print(notes(shown, rows), style="dim", markup=False)
     if unseen := describe_unseen(record for record in records if record.status == "ok"):
         out.print(f"{unseen[0].upper()}{unseen[1:]}.", markup=False)
     _print_without_speed(out, records)

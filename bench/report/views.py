@@ -68,6 +68,11 @@ IMAGES_PER_S = Column(
 )
 DISTURBED = "An ! behind images/s: every window was disturbed, and no ratio rests on it."
 MEMORY = Column("MiB", "memory_bytes", lambda row: row.memory, mib)
+RMS_ERROR = Column("rms error", "rms_multiple", lambda row: row.worst("rms_multiple"), "{:.2f}".format)
+MAX_ERROR = Column("max error", "max_multiple", lambda row: row.worst("max_multiple"), "{:.2f}".format)
+TORCH_TOP1 = Column("torch top-1", "top1_plain", lambda row: row.worst("top1_plain"), "{:.2f}".format)
+CODES = Column("codes", "code_distance", lambda row: row.worst("code_distance"), "{:.3f}".format)
+RMS_OFF = Column("rms %", "rms_relative", lambda row: row.worst("rms_relative"), percent_rms)
 TOP1 = Column("top-1", "top1", lambda row: row.worst("top1"), "{:.2f}".format)
 ENERGY = Column("J/image", "joules_per_image", lambda row: row.median_over_rounds(joules_per_image), "{:.4f}".format)
 
@@ -106,7 +111,7 @@ VIEWS = {
         """floor: the least p50 by the roofline model, in ms, with one kernel a convolution, each as fast as the
         machine's measured ceilings allow; block: the same with one kernel a residual block; % of roof, block %: that
         time over p50, so that 100% is as fast as the roofline; mem %: share of the floor in kernels that memory
-        traffic limits, not FLOPs. A - has no ceilings of its own machine (bench ceilings measures them). Over 100%
+        traffic limits, not FLOPs. A - has no ceilings of its machine (bench ceilings measures them). Over 100%
         the machine was busy while they were measured, or work was saved: kernels fused further, bytes that stayed in
         a cache, an algorithm that multiplies less.""",
     ),
@@ -151,7 +156,7 @@ VIEWS = {
         ),
         """Cold start, in seconds of a fresh process up to its first answer. import: of torch; build: the model;
         prepare: the variant (exporting, compiling, tuning); first: the first call; total: all, and placing inputs;
-        caches: how the compile caches on disk were found (--cold empties them).""",
+        caches: the state of the compile caches on disk (--cold empties them).""",
     ),
     "memory": View(
         (
@@ -180,14 +185,7 @@ VIEWS = {
         clock during the timing; images/s: as in the speed view.""",
     ),
     "accuracy": View(
-        (
-            *CASE,
-            Column("rms error", "rms_multiple", lambda row: row.worst("rms_multiple"), "{:.2f}".format),
-            Column("max error", "max_multiple", lambda row: row.worst("max_multiple"), "{:.2f}".format),
-            TOP1,
-            Column("torch top-1", "top1_plain", lambda row: row.worst("top1_plain"), "{:.2f}".format),
-            Column("codes", "code_distance", lambda row: row.worst("code_distance"), "{:.3f}".format),
-        ),
+        (*CASE, RMS_ERROR, MAX_ERROR, TOP1, TORCH_TOP1, CODES),
         """rms error, max error: as multiples of plain torch's in that precision (above 3 or 4 a case is refused);
         top-1: share of pictures whose top class is that of a float64 reference; torch top-1: that share of plain
         torch; codes: of 8 bits, how far an integer is from the exact value of its step, in steps of the integers (0.5
@@ -205,8 +203,8 @@ VIEWS = {
             RIGHT,
             LOSS,
         ),
-        """prec: -2: two layers are kept out of the 8 bits, u: checked unit by unit, not by the timed network's own
-        integers; vs fp32: images/s over those of the same variant in fp32 (*: of eager, ^: with the other launch), with
+        """prec: -2: two layers are kept out of the 8 bits, u: checked unit by unit, not by the integers of the timed
+        network; vs fp32: images/s over those of the same variant in fp32 (*: of eager, ^: with the other launch), with
         the half-width of its 95 % confidence interval; MiB: {memory}; disk: MB of the file of weights, else of the
         weights in memory; rms: RMS difference of the answers to float32's, in percent; agree: percent of further
         pictures with float32's top class, ± the longer half of its 95 % interval; right: percent of labelled pictures
@@ -217,8 +215,19 @@ VIEWS = {
 }
 
 
+# of `bench verify`, beside a case and its status
+GATE = View(
+    (RMS_ERROR, MAX_ERROR, TOP1, CODES, RMS_OFF),
+    """rms error, max error: as multiples of plain torch's in that precision (above 3 or 4 a case is refused); top-1:
+    share of pictures whose top class is that of a float64 reference; codes: of 8 bits, how far an integer is from the
+    exact value of its step, in steps of the integers (0.5 where all are the nearest); rms %: of 8 bits, the RMS
+    difference of the logits to that reference, in percent of its own: a result, and no reason to refuse.""",
+    sparse=True,
+)
+
+
 def usual_view(rows: Iterable[Row]) -> str:
-    """Return the view of rows for which none is asked: 8 bits never stand without what they cost."""
+    """Return the usual view of rows: 8 bits never stand without what they cost."""
     return "precisions" if any(row.is_eight_bits for row in rows) else "speed"
 
 

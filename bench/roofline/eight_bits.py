@@ -26,7 +26,7 @@ def describe_eight_bits(timed: JsonObject) -> str:
     clauses = [_what_ran(ours), _conversions(ours), _bounds(ours), _slower(slower)]
     gain = f"8 bits run it at {theirs['whole_us'] / ours['whole_us']:.2f} times the speed"
     if any(side["error_us"] > NOISE_LIMIT * side["whole_us"] for side in sides):
-        gain = "How fast 8 bits are is not known, as the machine was not quiet"
+        gain = "How fast 8 bits are is unclear, as the machine was not quiet"
     return f"{gain}: {'; '.join(filter(None, clauses))}."
 
 

@@ -144,8 +144,8 @@ def ask_checkout(checkout: Checkout, job: Json, limit_s: float, on_stage: Callab
     job = {name: value for name, value in job.items() if name != "build" or value != asdict(Build())}
     if "settings" in job:
         usual = asdict(Settings())
-        known = {name: value for name, value in job["settings"].items() if name not in LATER or value != usual[name]}
-        job |= {"settings": known}
+        settings = {name: value for name, value in job["settings"].items() if name not in LATER or value != usual[name]}
+        job |= {"settings": settings}
     for old, new in RENAMED.items():
         if (checkout.home.root / "resnet" / "variants" / f"{old}.py").exists() and "case" in job:
             job = job | {"case": job["case"].replace(f"/{new}/", f"/{old}/")}

@@ -101,10 +101,10 @@ def estimate(plan: Plan, due: Iterable[Case], earlier: Iterable[Record], jobs: i
     start_s = median(chain.from_iterable(starts)) if starts else START_S
     seconds, measured = 0.0, 0
     for case in due:
-        known = beside.get(case) or beside.get(case.variant)
-        measured += bool(known)
+        earlier_s = beside.get(case) or beside.get(case.variant)
+        measured += bool(earlier_s)
         measuring = measuring_s(plan.settings, case, latency_s.get(case, 0.0))
-        seconds += measuring + (median(known) if known else _beside_s(case, start_s))
+        seconds += measuring + (median(earlier_s) if earlier_s else _beside_s(case, start_s))
     groups = {(case.model, case.image) for case in due}
     untold = plan.settings.samples >= P99_SAMPLES and not latency_s.keys() >= set(due)
     samples = plan.settings.samples * untold

@@ -83,7 +83,7 @@ class RunJob(Job[A]):
 class CaseJob(RunJob[CaseAnswer], name="case"):
     """Measure the case, and score it on the labelled pictures in `data`, a folder, if there is one.
 
-    In turns, it pauses where throughput is due, and takes windows as it is told (`Command`).
+    In turns, it pauses where throughput is due, and takes windows on command (`Command`).
     """
 
     in_turns: bool = False

@@ -1,4 +1,4 @@
-"""Work that a sweep need not do again: the cases whose records stand, and the references that are made."""
+"""Work that a sweep need not do again: the cases whose records stand, and the references that are there."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 
 from bench.errors import StoreError
 from bench.plans.case import Case
+from bench.plans.scored import labels_in
 from bench.records.record import Record
 from bench.records.same import RESUME, SweepConditions, differences
 from bench.records.store import Store
 from bench.runs.job import ReferenceAnswer
 from bench.runs.process import Answer
+from resnet.data.labelled import find_labelled
 
 GOOD = ("ok", "skipped")
 # The ends of a process that another one may not have: any other failure is the model's.
@@ -20,8 +22,11 @@ MAY_PASS = ("crash", "memory", "timeout")
 LACKING = "no reference to hold it against"  # the beginning of the reason of every case without one
 
 
-def earlier_records(store: Store, now: SweepConditions, goes_on: bool) -> list[Record]:
-    """Return the records that a sweep's folder has already. Raises StoreError if the sweep must not continue them."""
+def earlier_records(store: Store, now: SweepConditions, goes_on: bool, data: str = "") -> list[Record]:
+    """Return the records that a sweep's folder has already. Raises StoreError if the sweep must not continue them.
+
+    `data` is the folder of labelled pictures that the sweep scores cases on, or empty.
+    """
     try:
         records = store.read()
     except StoreError:  # nothing there yet
@@ -31,7 +36,7 @@ def earlier_records(store: Store, now: SweepConditions, goes_on: bool) -> list[R
             f"{store.folder} holds {len(records)} records already; "
             "go on from them with --resume, or choose another folder with -o"
         )
-    differing = differences(records, now, RESUME)
+    differing = [*differences(records, now, RESUME), *_other_labels(records, now, data)]
     if differing:
         raise StoreError(
             f"the records in {store.folder} were measured with another "
@@ -39,6 +44,23 @@ def earlier_records(store: Store, now: SweepConditions, goes_on: bool) -> list[R
             "choose another folder with -o"
         )
     return records
+
+
+def _other_labels(records: Iterable[Record], now: SweepConditions, data: str) -> list[str]:
+    """Return in words that `records` were scored on other labelled pictures than those in `data`, if they were."""
+    count = now.settings["score_pictures"]  # others are other pictures of the same folder, which is as it was asked
+    digests = {
+        record.score.get("data", ""): record.settings.get("score_pictures")
+        for record in records
+        if record.score.get("labelled") and labels_in(record.case.model, "a folder")
+    }
+    if not digests:
+        return []
+    if not data:
+        return ["folder of labelled pictures (--data, now none)"]
+    before = {digest for digest, pictures in digests.items() if pictures == count}
+    here = find_labelled(data).chosen(count).digest() if before else ""
+    return [f"folder of labelled pictures ({other}, now {here})" for other in sorted(before - {here})]
 
 
 def standing(records: Iterable[Record], retry: bool) -> set[tuple[Case, int]]:
@@ -57,7 +79,7 @@ def standing(records: Iterable[Record], retry: bool) -> set[tuple[Case, int]]:
 class References:
     """The references of `cases`: computed once for all of a model and an image size, and with `of_batch` of a batch.
 
-    A small batch's are made soon, a large one's take long. `make` makes those of some cases.
+    A small batch's take seconds, a large one's long. `make` makes those of some cases.
     """
 
     cases: Sequence[Case]

@@ -20,6 +20,7 @@ from bench.machine.facts import Environment
 from bench.plans.case import Case
 from bench.plans.eligible import why_not
 from bench.plans.plan import Plan
+from bench.plans.scored import labels_in
 from bench.records.baseline import unsettled
 from bench.records.fields import Attempt
 from bench.records.record import Record
@@ -105,14 +106,14 @@ class Sweep:
                 yield future.result()
 
     def turns(self) -> Generator[Turn]:
-        """Yield the turns of `groups`, each of which must be run before the next, on its own."""
+        """Yield the turns of `groups`, each of which must be run before the next, alone."""
         with closing(self.groups()) as groups:
             yield from chain.from_iterable(groups)
 
     def groups(self) -> Generator[list[Turn]]:
         """Yield the groups of cases that are due: skipped ones first, then the rounds. Each must run before the next.
 
-        A case that measures on its own is a group. Raises StoreError if a record cannot be written, or the folder has
+        A case that measures alone is a group. Raises StoreError if a record cannot be written, or the folder has
         records that this sweep cannot continue, and PlanError where the plan's checkpoint cannot be read.
         """
         self._budget = Budget(self.budget_s)
@@ -120,7 +121,7 @@ class Sweep:
         skipped, self._runnable = self._split_cases()
         self._references = References(self._runnable, self._in_turns, self._make_references)
         with self.store.writing():
-            self._records = earlier_records(self.store, self._now, self.resume or self.retry)
+            self._records = earlier_records(self.store, self._now, self.resume or self.retry, self.data)
             done = standing(self._records, self.retry)
             for case, reason in skipped.items():
                 if (case, 0) not in done:
@@ -143,7 +144,8 @@ class Sweep:
         """Return the case of each execution that `run` would do now, but of added rounds. Raises as `turns`."""
         self._now = SweepConditions.of(self.plan, self.env, self.seed, self.source)
         _, runnable = self._split_cases()
-        done = standing(earlier_records(self.store, self._now, self.resume or self.retry), self.retry)
+        records = earlier_records(self.store, self._now, self.resume or self.retry, self.data)
+        done = standing(records, self.retry)
         return [case for number in range(self.plan.rounds) for case in runnable if (case, number) not in done]
 
     def _over_budget(self, case: Case, more_s: float = 0.0) -> bool:
@@ -161,9 +163,8 @@ class Sweep:
     def _rounds(self) -> Iterator[tuple[int, list[Case]]]:
         """Yield the number and the cases of each round, shuffled by the seed against drift.
 
-        With a budget the first round is in the plan's order, with variants that compile for minutes at the end, so that
-        the cases that are left out are worth least. After the plan's rounds, up to its limit, come rounds of the cases
-        whose ratio to eager is not settled.
+        With a budget the first round is in the plan's order, variants that compile for minutes last: what is left out
+        is worth least. Rounds beyond the plan's, up to its limit, have cases whose ratio to eager is not settled.
         """
         for number in range(max(self.plan.rounds, self.plan.rounds_limit)):
             cases = list(self._runnable)
@@ -228,7 +229,7 @@ class Sweep:
             over=self._over_budget,
             events=self.events,
         )
-        again: list[tuple[Ended, str]] = []  # on their own, when no other process of the group is left
+        again: list[tuple[Ended, str]] = []  # alone, when no other process of the group is left
         for member in group.run():
             ended = replace(member, answer=checked(self._job(member.case, {}), member.answer))
             if not ended.attempts and (reason := reason_to_retry(ended.answer, self.plan.timed)):
@@ -257,8 +258,8 @@ class Sweep:
             return request(replace(job, caches=str(caches)), job.settings.limit_s, self.events.stage, ask)
 
     def _job(self, case: Case, paths: dict[str, str]) -> CaseJob:
-        settings, build = self.plan.settings, self.plan.build
-        return CaseJob(case, settings, device(self.env), self.seed, self.source, paths, build=build, data=self.data)
+        settings, build, data = self.plan.settings, self.plan.build, labels_in(case.model, self.data)
+        return CaseJob(case, settings, device(self.env), self.seed, self.source, paths, build=build, data=data)
 
     def _caches(self) -> AbstractContextManager[Path | str]:
         """Return the context of a process's compile caches: of a cold one an empty folder, else the usual ones."""
@@ -266,9 +267,9 @@ class Sweep:
 
     def _make_references(self, cases: list[Case]) -> process.Answer[ReferenceAnswer]:
         self.events.starts(f"references for {cases[0].model} at {cases[0].image}")
-        settings = self.plan.settings
+        settings, data = self.plan.settings, labels_in(cases[0].model, self.data)
         job = reference_job(cases, settings, device(self.env), self.seed, self.source, self.plan.build)
-        job = replace(job, data=self.data, scored=settings.score_pictures) if self.data else job
+        job = replace(job, data=data, scored=settings.score_pictures) if data else job
         return request(job, max(REFERENCE_LIMIT_S, settings.limit_s), self.events.stage, self._ask_stoppable())
 
     def _ask_stoppable(self) -> Ask:

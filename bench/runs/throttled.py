@@ -1,7 +1,7 @@
 """A case of which throttling, or a stop of its process, left too little is run again, and then gets no speed.
 
 Enough is at least half of the samples and half of the windows, and as many samples as an interval of the median takes.
-Other work spoils none: it may never end, and is told with every number.
+Other work spoils none: it may never end, and stands beside every number.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ class Group:
     def run(self) -> Iterator[Ended]:
         """Yield each case as it ends. Where memory is short, parts of the group take their turns one after the other.
 
-        Baselines stay for all parts. A case that ran out of memory beside others is run again on its own.
+        Baselines stay for all parts. A case that ran out of memory beside others is run again alone.
         """
         self._begun, self._patience_s, self._turn = time.monotonic(), PATIENCE * self.settings.group_s, self.first_turn
         self._vain_turn = 0  # the last in which the machine did not become quiet
@@ -249,7 +249,7 @@ def open_members(live: Sequence[Member], target: float) -> list[Member]:
 def next_turn(records: Iterable[Record], number: int) -> int:
     """Return the first turn of a sitting in a round: later than those of its records, which are of other moments.
 
-    Turn 0 is what a case has that measured on its own.
+    Turn 0 is what a case has that measured alone.
     """
     return 1 + max((window.get("turn", 0) for r in records if r.round == number for window in r.windows), default=0)
 
@@ -260,6 +260,6 @@ def busy_share(seconds: float) -> float:
 
     shares = psutil.cpu_percent(seconds, percpu=True)
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(len(shares))
-    # the numbers do not fit where a core is off line, or a container counts its own cores from 0
+    # the numbers do not fit where a core is off line, or a container counts its cores from 0
     ours = [shares[core] for core in allowed] if max(allowed) < len(shares) else shares
     return sum(ours) / len(ours) / 100

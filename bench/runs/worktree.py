@@ -81,13 +81,13 @@ def checkouts(
         ready = []
         for number, (name, sha) in enumerate(zip(revisions, shas, strict=True)):
             root = folder / f"{number}-{sha[:12]}"
-            own = snapshot if name == WORKING_TREE else ""
-            _git(repository, "worktree", "add", "--quiet", "--detach", str(root), own or sha)
+            taken = snapshot if name == WORKING_TREE else ""
+            _git(repository, "worktree", "add", "--quiet", "--detach", str(root), taken or sha)
             home = Home(
                 root, _interpreter_for(root, name, repository, tell), {"RESNET_COMPILED": str(root / ".compiled")}
             )
             _check_imports(home, name)
-            ready.append(Checkout(name, sha, home, own, bool(own and changed_files(sha, own, CODE, repository))))
+            ready.append(Checkout(name, sha, home, taken, bool(taken and changed_files(sha, taken, CODE, repository))))
         yield ready
 
 

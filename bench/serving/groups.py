@@ -17,7 +17,7 @@ from bench.records.speed import other_work
 from bench.serving import capacity
 from bench.serving.capacity import Capacity, Fleet, Point, curve_rates, fleet_for, latency_curve, rank_services
 from bench.serving.queue import Service, services
-from bench.stats import samples_needed
+from bench.stats import is_beyond, samples_needed
 from bench.text import plural
 
 SHOWN = 8  # services of a model; the others are slower, and each takes two seconds
@@ -93,7 +93,7 @@ class Group:
 
     @property
     def price(self) -> str:
-        """What the best costs, of a group in 8 bits, in words; empty of others."""
+        """The cost of the best, of a group in 8 bits, in words; empty of others."""
         best = self.capacities[0].service
         scored = quality.scored_records(best.records)
         record = max(scored.values(), key=lambda one: one.score.get("pictures", 0), default=None)
@@ -165,11 +165,9 @@ def processes(capacity: Capacity) -> int:
 
 def _is_surely_late(capacity: Capacity) -> bool:
     """Return whether the p99 of a request that is alone is over the limit, by its bound or by samples enough."""
-    from scipy.special import bdtr
-
     samples = [ns for times in capacity.service.rounds[capacity.batching.sizes[0]] for ns in times]
     within = sum(ns <= capacity.limit_ns for ns in samples)
-    return len(samples) >= samples_needed(0.99) or bool(bdtr(within, len(samples), 0.99) <= 0.01)
+    return len(samples) >= samples_needed(0.99) or is_beyond(within, len(samples))
 
 
 def few_samples(capacity: Capacity) -> dict[int, int]:

@@ -106,8 +106,8 @@ def write_references(job: ReferenceJob, notify: Notify) -> ReferenceAnswer:
     if job.scored or job.data:
         notify("score")
         questions = questions_of(job, built, job.scored)
-        asked = f"{questions.digest} i{job.image} n{questions.count}"
-        scored = f"score {SCORE_RECIPE} {network} {asked} {processor} torch {torch.__version__}"
+        pictures = f"{questions.digest} i{job.image} n{questions.count}"
+        scored = f"score {SCORE_RECIPE} {network} {pictures} {processor} torch {torch.__version__}"
         paths[SCORE] = str(cached_file(scored, ".npz", partial(write_score, job, built, questions))[0])
     return {"status": "ok", "paths": paths}
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from bench.plans.scored import scored_pictures
 from bench.runs.job import CaseAnswer, CaseJob, ReferenceJob
+from bench.runs.kernel_jobs import SensitivityJob
 from bench.runs.wire import Json
 from bench.worker.failure import CannotJudge, Wrong
 from bench.worker.gate import poison
@@ -37,7 +38,7 @@ SCORE = "score"  # the name under which a reference job's answer has the file
 RECIPE = 1  # part of the cache's key: raise it when the computation below changes
 FIRST_SCORED = 1 << 19  # of a seed: before those that calibrate, after those that the gate looks at
 CHUNK = 8  # pictures in one forward pass of float32
-USUAL_S = 10.0  # after which a case stops, where nobody asked for a number of pictures
+USUAL_S = 10.0  # after which a case stops, where no number of pictures is set
 TOP = 5
 # Labels are of another order than the answers, if each class is mostly answered alike, but as another: in this share of
 # the pictures, or in so many times the share by chance, of so many a class.
@@ -81,7 +82,7 @@ class Questions:
                 unread[row] = str(picture)
             else:
                 rows, batch = [*rows, row], [*batch, picture]
-            if len(rows) == size or (rows and row == self.count - 1):
+            if len(rows) == size:
                 yield rows, as_channels(torch.stack(batch), self.channels)
                 rows, batch = [], []
         if rows:
@@ -102,8 +103,11 @@ class Questions:
                 yield torch.from_numpy(np.ascontiguousarray(normal.transpose(2, 0, 1)))
 
 
-def questions_of(job: CaseJob | ReferenceJob, built: Built | tuple[int, int], count: int) -> Questions:
-    """Return the questions of a job's model, which has these channels and classes. Raises CannotJudge."""
+def questions_of(job: CaseJob | ReferenceJob | SensitivityJob, built: Built | tuple[int, int], count: int) -> Questions:
+    """Return the questions of a job's model, which has these channels and classes: `count`, or 0 for all of a folder.
+
+    Raises CannotJudge.
+    """
     name, image = (job.model_name, job.image) if isinstance(job, ReferenceJob) else (job.case.model, job.case.image)
     channels, classes = built if isinstance(built, tuple) else (built.channels, built.classes)
     source = source_for(name, job.source)
@@ -125,14 +129,19 @@ def write_score(job: ReferenceJob, built: Built, questions: Questions, path: Pat
         for rows, batch in questions.batches(CHUNK, unread):
             plain[rows] = network(batch.to(job.device)).float().cpu().numpy()
     read = np.array([row not in unread for row in range(questions.count)])
-    try:
-        check_read(len(unread), questions.count, next(iter(unread.values()), ""))
-    except ValueError as error:
-        raise CannotJudge(f"--data: {error}") from None
+    refuse_unread(unread, questions.count)
     if questions.labelled:
         check_order(plain[read].argmax(1), questions.labelled, read)
     with path.open("wb") as file:
         np.savez(file, plain=plain, read=read, data=np.array(questions.digest))
+
+
+def refuse_unread(unread: dict[int, str], count: int) -> None:
+    """Raise CannotJudge where too many of so many pictures could not be read; `unread` has the reason of each."""
+    try:
+        check_read(len(unread), count, next(iter(unread.values()), ""))
+    except ValueError as error:
+        raise CannotJudge(f"--data: {error}") from None
 
 
 def check_order(answers: np.ndarray, labelled: Labelled, read: np.ndarray) -> None:
@@ -158,8 +167,8 @@ def check_order(answers: np.ndarray, labelled: Labelled, read: np.ndarray) -> No
 def score_case(job: CaseJob, runner: Runner, x: Tensor, ends: tuple[int, int], clock: Clock) -> CaseAnswer:
     """Return the record's score of a prepared case whose placed batch `x` is overwritten; nothing without questions.
 
-    `ends` are the model's channels and classes. A score below the least agreement that is asked for makes the case
-    wrong.
+    `ends` are the model's channels and classes. A score below the least agreement that the settings ask for makes the
+    case wrong.
     """
     path = job.reference.get(SCORE)
     if path is None:
@@ -173,21 +182,21 @@ def score_case(job: CaseJob, runner: Runner, x: Tensor, ends: tuple[int, int], c
     start = time.monotonic()
     stop = math.inf if job.data or job.settings.score_pictures else start + USUAL_S
     questions = questions_of(job, ends, job.settings.score_pictures if job.data else count)
-    asked: list[int] = []
+    scored: list[int] = []  # rows of the questions
     answers: list[np.ndarray] = []
     for rows, batch in questions.batches(len(x), {}):
-        asked += rows
+        scored += rows
         answers.append(_answer(runner, x, batch, job.case.precision, clock))
         if time.monotonic() > stop:
             break
-    labels = None if questions.labels is None else np.array(questions.labels)[asked]
-    score = compare(np.concatenate(answers), plain[asked], labels)
+    labels = None if questions.labels is None else np.array(questions.labels)[scored]
+    score = compare(np.concatenate(answers), plain[scored], labels)
     score |= {"unread": int((~read).sum()), "data": data, "s": time.monotonic() - start}
     return {"score": score} | _refused(job, score)
 
 
 def compare(answers: np.ndarray, plain: np.ndarray, labels: np.ndarray | None) -> Json:
-    """Return the counts of a score from logits [N, classes], float32's logits, and the right classes [N], if known."""
+    """Return the counts of a score from logits [N, classes], float32's logits, and the right classes [N] or None."""
     mine, theirs = answers.argmax(1), plain.argmax(1)
     score: Json = {
         "pictures": len(answers),
@@ -232,7 +241,7 @@ def _answer(runner: Runner, x: Tensor, batch: Tensor, precision: str, clock: Clo
 
 
 def _refused(job: CaseJob, score: Json) -> CaseAnswer:
-    """Return the status of a case in 8 bits whose answers agree less than is asked for, and of another nothing."""
+    """Return the status of a case in 8 bits whose answers agree less than the least, and of another nothing."""
     least, share = job.settings.min_agreement, score["agree"] / score["pictures"]
     if job.case.precision not in EIGHT_BITS or share >= least:
         return {}

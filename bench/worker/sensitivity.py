@@ -1,4 +1,4 @@
-"""What 8 bits cost by layer, or by way of calibrating, simulated on pictures that calibrated nothing."""
+"""The cost of 8 bits by layer, or by way of calibrating, simulated on pictures that calibrated nothing."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from bench.worker.failure import CannotJudge
 from bench.worker.models import Built, build_model, draw
 from bench.worker.prepare import draw_calibration
 from bench.worker.runtime import describe_runtime
-from bench.worker.score import Questions
+from bench.worker.score import questions_of, refuse_unread
 from resnet.calibration import METHODS, Calibration
 from resnet.data.digits import FORMS, class_of
-from resnet.data.labelled import check_read, find_labelled
 from resnet.fold import fold
 from resnet.inputs import Source, source_for
 from resnet.model import ResNet
@@ -38,7 +37,7 @@ ALL_WIDE = "all wide"  # name of the network of which only the activations are i
 CUT_OUT = ("photos", "folder")  # sources whose pictures are cut out of files, in turn
 
 Effects = Mapping[str, quant.Effect]
-Part = tuple[Tensor, list[int]]  # pictures, and their classes where these are known
+Part = tuple[Tensor, list[int]]  # pictures, and their classes where they have labels
 
 
 def measure_sensitivity(job: SensitivityJob, notify: Notify = lambda stage: None) -> SensitivityAnswer:
@@ -56,16 +55,16 @@ def measure_sensitivity(job: SensitivityJob, notify: Notify = lambda stage: None
     steps = float_steps(cast(ResNet, fold(built.module)), merged=job.formats != "uint8")
     calibration = draw_calibration(job.settings, job.case.image, built.channels, job.seed, source)
     parts = _parts(job, built, source)
-    found, chosen = _found(job, steps, calibration, parts, notify)
+    effects, search_result = _simulate(job, steps, calibration, parts, notify)
     files = len(source.files) if source.kind in CUT_OUT and not job.data else len(parts[0][0])
     answer: SensitivityAnswer = {
         "status": "ok",
         "reason": "",
         "layers": quant.layers_of(steps),
-        "effects": {name: asdict(effect) for name, effect in found.items()},
+        "effects": {name: asdict(effect) for name, effect in effects.items()},
         "groups": [index % files for index in range(len(parts[0][0]))],
         "labels": parts[0][1],
-        "found": chosen,
+        "found": search_result,
         "weights": digest(built.module),
         "input": source.description(),
         "runtime": describe_runtime("cpu"),
@@ -73,10 +72,10 @@ def measure_sensitivity(job: SensitivityJob, notify: Notify = lambda stage: None
     return answer
 
 
-def _found(
+def _simulate(
     job: SensitivityJob, steps: Sequence[Step], calibration: Calibration, parts: Sequence[Part], notify: Notify
 ) -> tuple[Effects, dict[str, Any]]:
-    """Return the effects on the first part of the pictures, and what a search found on the others."""
+    """Return the effects on the first part of the pictures, and the result of a search on the others."""
     scheme = quant.SCHEMES[job.formats]
     notify("calibrate")
     if job.methods:
@@ -86,10 +85,10 @@ def _found(
         return quant.effects(steps, networks, parts[0][0]), {}
     ranges = calibrate(steps, calibration, scheme)
     notify("simulate")
-    found = by_layer(steps, ranges, scheme, parts[0][0])
+    effects = by_layer(steps, ranges, scheme, parts[0][0])
     if job.most_lost is None:
-        return found, {}
-    return found, search(steps, ranges, scheme, ranking(found), parts[1:], job.most_lost, notify)
+        return effects, {}
+    return effects, search(steps, ranges, scheme, ranking(effects), parts[1:], job.most_lost, notify)
 
 
 def by_layer(steps: Sequence[Step], ranges: Ranges, scheme: Scheme, pictures: Tensor) -> Effects:
@@ -102,9 +101,9 @@ def by_layer(steps: Sequence[Step], ranges: Ranges, scheme: Scheme, pictures: Te
     return quant.effects(steps, networks, pictures, [quant.WHOLE])
 
 
-def ranking(found: Effects) -> list[str]:
+def ranking(effects: Effects) -> list[str]:
     """Return the layers in the order of their error alone in 8 bits, the largest first."""
-    errors = {name.partition(":")[2]: sum(effect.squares) for name, effect in found.items() if "quantized:" in name}
+    errors = {name.partition(":")[2]: sum(effect.squares) for name, effect in effects.items() if "quantized:" in name}
     return sorted(errors, key=errors.__getitem__, reverse=True)
 
 
@@ -155,9 +154,9 @@ def fewest(holds: Callable[[int], bool], most: int) -> int:
     return good
 
 
-def share_lost(found: Effects, name: str, labels: Sequence[int] = ()) -> float:
+def share_lost(effects: Effects, name: str, labels: Sequence[int] = ()) -> float:
     """Return the share of pictures whose class is not that of float32; with labels, by which fewer are right."""
-    mine, plain = found[name].top, found[quant.FLOAT].top
+    mine, plain = effects[name].top, effects[quant.FLOAT].top
     if labels:
         right = [(one == label) - (other == label) for one, other, label in zip(plain, mine, labels, strict=True)]
         return sum(right) / len(right)
@@ -170,7 +169,7 @@ def _parts(job: SensitivityJob, built: Built, source: Source) -> list[Part]:
     counts = [job.pictures, *([more, more] if more else [])]
     firsts = list(accumulate(counts, initial=0))
     if job.data:
-        pictures, labels = _labelled(job, built, source, sum(counts))
+        pictures, labels = _labelled(job, built, sum(counts))
         if len(labels) < sum(counts):
             raise CannotJudge(f"{sum(counts)} pictures are needed, and --data has {len(labels)}: ask for fewer with -n")
         return [(pictures[first:end], labels[first:end]) for first, end in pairwise(firsts)]
@@ -181,14 +180,10 @@ def _parts(job: SensitivityJob, built: Built, source: Source) -> list[Part]:
     return parts
 
 
-def _labelled(job: SensitivityJob, built: Built, source: Source, count: int) -> Part:
+def _labelled(job: SensitivityJob, built: Built, count: int) -> Part:
     """Return so many of the labelled pictures, or all where there are fewer."""
-    try:
-        labelled = find_labelled(job.data, built.classes).chosen(count)
-        questions = Questions(source, job.seed, job.case.image, built.channels, len(labelled.files), labelled)
-        unread: dict[int, str] = {}
-        batches = list(questions.batches(CHUNK, unread))
-        check_read(len(unread), len(labelled.files), next(iter(unread.values()), ""))
-    except ValueError as error:
-        raise CannotJudge(f"--data: {error}") from None
-    return torch.cat([batch for _, batch in batches]), [labelled.labels[row] for rows, _ in batches for row in rows]
+    questions, unread = questions_of(job, built, count), dict[int, str]()
+    batches = list(questions.batches(CHUNK, unread))
+    refuse_unread(unread, questions.count)
+    labels = questions.labels or []
+    return torch.cat([batch for _, batch in batches]), [labels[row] for rows, _ in batches for row in rows]

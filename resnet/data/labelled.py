@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnet.data.picture_files import SUFFIXES, read_picture
+from resnet.data.picture_files import SUFFIXES, read_picture, require_pillow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,6 +73,7 @@ def find_labelled(word: str, classes: int = 0) -> Labelled:
     folder = Path(os.path.expanduser(word))
     if not folder.is_dir():
         raise ValueError("no folder is there")
+    require_pillow()
     names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
     pictures = {name: _pictures(folder / name) for name in names}
     if not names:
@@ -81,14 +82,14 @@ def find_labelled(word: str, classes: int = 0) -> Labelled:
         raise ValueError(f"its folder {inner[0]} has folders itself: name the one with the classes, {word}/{inner[0]}")
     if empty := [name for name in names if not pictures[name]]:
         raise ValueError(f"no picture is in {_some(empty)}: a class without pictures is no class; remove it or fill it")
-    known, order = _classes(folder, names)
-    if classes and len(known) != classes:
+    classes_in_order, order = _classes(folder, names)
+    if classes and len(classes_in_order) != classes:
         more = "" if order != "folders" else f"; for a part of the classes put a list of all beside: {LISTS[-1]}"
-        raise ValueError(f"{_where(order)} {len(known)} classes, and the model has {classes}{more}")
-    place = {name: index for index, name in enumerate(known)}
+        raise ValueError(f"{_where(order)} {len(classes_in_order)} classes, and the model has {classes}{more}")
+    place = {name: index for index, name in enumerate(classes_in_order)}
     pairs = [(file, place[name]) for name in names for file in pictures[name]]
     files, labels = zip(*pairs, strict=True)
-    return Labelled(folder, files, labels, len(known), order)
+    return Labelled(folder, files, labels, len(classes_in_order), order)
 
 
 def check_read(unread: int, of: int, first: str) -> None:
@@ -108,12 +109,12 @@ def _classes(folder: Path, names: list[str]) -> tuple[list[str], str]:
     for parent in (folder, folder.parent):
         for name in LISTS:
             if (file := parent / name).is_file():
-                known = _listed(file)
-                if strange := [name for name in names if name not in known]:
+                listed = _listed(file)
+                if strange := [name for name in names if name not in listed]:
                     raise ValueError(
                         f"{file.name} has no class {_some(strange)}: its lines begin with the names of the folders"
                     )
-                return known, file.name
+                return listed, file.name
     return names, "folders"
 
 
@@ -123,14 +124,14 @@ def _listed(file: Path) -> list[str]:
         text = file.read_text(encoding="utf-8-sig")
         if file.suffix == ".json":
             rows = json.loads(text)
-            known = [rows[str(index)][0] for index in range(len(rows))]
+            listed = [rows[str(index)][0] for index in range(len(rows))]
         else:
-            known = [line.replace(",", " ").split()[0] for line in text.splitlines() if line.strip()]
+            listed = [line.replace(",", " ").split()[0] for line in text.splitlines() if line.strip()]
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise ValueError(f"{file.name} is no list of classes ({type(error).__name__})") from None
-    if len(set(known)) < len(known):
+    if len(set(listed)) < len(listed):
         raise ValueError(f"{file.name} has a class twice")
-    return known
+    return listed
 
 
 def _where(order: str) -> str:

@@ -26,11 +26,16 @@ def files_in(word: str) -> tuple[tuple[Path, ...], str]:
     files = tuple(file for file in named if file not in set(hidden))
     if not files:
         raise ValueError(f"the folder holds no picture ({', '.join(SUFFIXES)})")
-    if find_spec("PIL") is None:
-        raise ValueError("reading pictures needs Pillow: pip install pillow")
+    require_pillow()
     more = f" and {len(hidden) - 1} more" if len(hidden) > 1 else ""
     first = hidden[0].name.encode(errors="replace").decode() if hidden else ""  # a name may be no text
     return files, f"passed over {first}{more}, hidden and so no pictures" if hidden else ""
+
+
+def require_pillow() -> None:
+    """Raise ValueError where Pillow is missing, which is not imported."""
+    if find_spec("PIL") is None:
+        raise ValueError("reading pictures needs Pillow: pip install pillow")
 
 
 def judge_files(word: str) -> str:

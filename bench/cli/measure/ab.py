@@ -118,9 +118,9 @@ def ab(
     raise typer.Exit(gate_code(verdicts, fail_on or [FailOn.slower]))
 
 
-def _tell_stopped(folder: Path, asked: Mapping[str, Iterable[str] | None]) -> None:
+def _tell_stopped(folder: Path, given: Mapping[str, Iterable[str] | None]) -> None:
     """Say where the records are, and the commands that judge them as they were to be judged, and that go on."""
-    options = [word for name, values in asked.items() for value in values or () for word in (name, value)]
+    options = [word for name, values in given.items() for value in values or () for word in (name, value)]
     judge = command_line("compare", folder / "base", folder / "head", *options)
     tell(f"\nStopped. The records so far are in {folder}, and `{judge}` judges them.")
     tell(f"To go on: {again(output=folder, resume=True)}")

@@ -25,7 +25,7 @@ from bench.cli.console import (
     print_json,
 )
 from bench.cli.measure.cases import print_dry_run
-from bench.cli.measure.sweep import exit_code, run_sweep, start_of
+from bench.cli.measure.sweep import Jobs, exit_code, run_sweep, start_of
 from bench.plans.choose import Selection
 from bench.plans.plan import scored_only
 from bench.plans.scored import PICTURES
@@ -41,8 +41,7 @@ def accuracy(
     selection: Selection,
     data: Data = "",
     pictures: Annotated[
-        int | None,
-        Option(min=1, metavar="N", help=f"So many pictures.  \\[default: all of --data, else {PICTURES}]"),
+        int | None, Option(min=1, metavar="N", help=f"So many pictures.  \\[default: all of --data, else {PICTURES}]")
     ] = None,
     keep: Annotated[
         float | None,
@@ -57,10 +56,7 @@ def accuracy(
     output: Output = None,
     resume: Annotated[bool, Option("--resume", help="Score only what is missing in DIR.")] = False,
     budget: Budget = None,
-    jobs: Annotated[
-        int | None,
-        Option(min=1, metavar="N", help="Cases at a time, as none is timed.  \\[default: 4 on a GPU, 1 on a CPU]"),
-    ] = None,
+    jobs: Jobs = None,
     input: Input = "photos",
     seed: Seed = 0,
     save: Save = None,
@@ -97,6 +93,6 @@ def accuracy(
 
 
 def _kept(records: list[Record], share: float) -> int:
-    """Return FAILED if a case keeps less than this share of float32's accuracy, UNDECIDED if none is known to."""
+    """Return FAILED if a case keeps less than this share of float32's accuracy, UNDECIDED if one may."""
     answers = {keeps(record, share) for record in records if record.status == "ok"}
     return FAILED if NOT_MET in answers else UNDECIDED if answers & {UNKNOWN, None} else 0

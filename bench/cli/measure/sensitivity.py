@@ -1,4 +1,4 @@
-"""`bench sensitivity`: what 8 bits cost by layer, which layers to keep wide, and which calibration costs least."""
+"""`bench sensitivity`: the cost of 8 bits by layer, the layers to keep wide, and the calibration that costs least."""
 
 from __future__ import annotations
 
@@ -30,15 +30,17 @@ from bench.commands import command_line
 from bench.errors import ArgumentError, BenchError, PlanError, WorkError
 from bench.files import check_writable
 from bench.kinds import SENSITIVITY
-from bench.machine.environment import environment
+from bench.machine.environment import device, environment
 from bench.plans.case import Case
 from bench.plans.choose import Selection, check_input, choose
 from bench.plans.eligible import misnamed
 from bench.plans.plan import Plan
-from bench.plans.scored import check_data
+from bench.plans.scored import check_data, labels_in
 from bench.report import sensitivity as report
 from bench.runs.kernel_jobs import SensitivityJob
 from bench.runs.process import ask, request
+from resnet.calibration import EIGHT_BITS
+from resnet.variants import find_variant
 
 LIMIT_S = 7200.0
 FORMATS = ("uint8", "int8", "e4m3")
@@ -65,7 +67,7 @@ def sensitivity(
     ] = None,
     methods: Annotated[bool, Option("--methods", help="Compare the ways of calibrating instead.")] = False,
     most: Annotated[int, Option("--most", min=1, help="Show so many layers.")] = 16,
-    output: Annotated[Path | None, ToFile(help="Write all that was found as JSON.")] = None,
+    output: Annotated[Path | None, ToFile(help="Write every answer as JSON.")] = None,
     data: Data = "",
     input: Input = "photos",
     seed: Seed = 0,
@@ -73,7 +75,7 @@ def sensitivity(
     as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
-    """Which layer costs most in 8 bits: each alone in them and alone out of them, on pictures that calibrated nothing.
+    """Rank layers by their cost in 8 bits: each alone in them and alone out, on pictures that calibrated nothing.
 
     Simulated in float32, as the steps of `--formats` declare it: no 8-bit library is needed. Minutes for a deep model.
     """
@@ -90,9 +92,8 @@ def sensitivity(
     if word not in FORMATS:
         raise ArgumentError(f"--formats {word}: one of {', '.join(FORMATS)}")
     lost = None if max_loss is None else max_loss / 100
-    job = SensitivityJob(
-        case, plan.settings, seed, input, word, pictures, methods, lost, data and str(Path(data).resolve()), plan.build
-    )
+    folder = labels_in(case.model, data and str(Path(data).expanduser().absolute()))
+    job = SensitivityJob(case, plan.settings, seed, input, word, pictures, methods, lost, folder, plan.build)
     with spinner(case.model) as status:
         answer = request(job, LIMIT_S, partial(_update, status, case.model), ask)
     if answer.status != "ok":
@@ -105,7 +106,7 @@ def sensitivity(
     elif as_csv:
         print_csv(rows)
     else:
-        _print(as_markdown, result, job, most)
+        _print(as_markdown, result, job, most, _variants(plan, word))
     if lost is not None and not result["found"]["met"]:
         raise BenchError(_unmet(result, lost), UNDECIDED)
 
@@ -116,7 +117,7 @@ def _network(plan: Plan) -> Case:
     if len(networks) != 1:
         named = ", ".join(sorted(f"{model} at {image}" for model, image in networks)[:4])
         raise ArgumentError(f"this takes one model at one image size, and {len(networks)} match: {named}")
-    eight = [case for case in plan.cases if case.precision in ("int8", "fp8")]
+    eight = [case for case in plan.cases if case.precision in EIGHT_BITS]
     case = (eight or plan.cases)[0]
     if reason := misnamed([case]):
         raise PlanError(reason)
@@ -124,30 +125,44 @@ def _network(plan: Plan) -> Case:
 
 
 def _formats(case: Case) -> str:
-    """Return the formats of a case's activations: fp8's, those of variants for a GPU, or a CPU's."""
+    """Return the formats of a case's activations: fp8's, or int8's of the device that its variant, or it, runs on."""
     if case.precision == "fp8":
         return "e4m3"
-    return "int8" if case.variant in ("fused", "per-layer", "onnxruntime-trt") and case.precision == "int8" else "uint8"
+    serves = find_variant(case.variant).serves
+    devices = [name for name in serves if "int8" in serves[name]] if case.precision == "int8" else []
+    here = device(environment())
+    return "int8" if (here if here in devices or not devices else devices[0]) == "cuda" else "uint8"
+
+
+def _variants(plan: Plan, formats: str) -> list[str]:
+    """Return the variants of a plan that run in the 8 bits that were simulated; empty where it names none of these."""
+    return list(dict.fromkeys(case.variant for case in plan.cases if case.precision == _precision(formats)))
+
+
+def _precision(formats: str) -> str:
+    return "fp8" if formats == "e4m3" else "int8"
 
 
 def _describe(job: SensitivityJob, answer: Any) -> dict[str, Any]:
-    """Return what a file has: what was asked, on what, and what came of it."""
+    """Return the contents of a file: the question, its conditions, and the answer."""
     case, settings = job.case, job.settings
-    about = {"schema": report.SCHEMA, "model": case.model, "image": case.image, "formats": job.formats}
-    about |= {
+    return {
+        "schema": report.SCHEMA,
+        "model": case.model,
+        "image": case.image,
+        "formats": job.formats,
         "calibrate": "each" if job.methods else settings.calibrate,
         "calibration_pictures": settings.calibration_pictures,
-    }
-    about |= {
         "pictures": len(answer["groups"]),
         "seed": job.seed,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        **{name: answer[name] for name in ("weights", "input", "runtime", "layers", "found")},
+        "environment": environment(),
+        **report.compress(answer),
     }
-    about |= {name: answer[name] for name in ("weights", "input", "runtime", "layers", "found")}
-    return about | {"environment": environment()} | report.compress(answer)
 
 
-def _print(as_markdown: bool, data: dict[str, Any], job: SensitivityJob, most: int) -> None:
+def _print(as_markdown: bool, data: dict[str, Any], job: SensitivityJob, most: int, variants: list[str]) -> None:
     out = console_for(as_markdown)
     how = "" if job.methods else f", calibrated by {data['calibrate']}"
     out.print(f"{data['model']} at {data['image']} pixels, {data['formats']} activations{how}", style="bold")
@@ -160,31 +175,36 @@ def _print(as_markdown: bool, data: dict[str, Any], job: SensitivityJob, most: i
         out.print(sentence, markup=False)
     out.print(report.LAYER_LEGEND, style="dim", markup=False)
     if job.most_lost is not None and data["found"]["met"]:
-        found = data["found"]
+        search = data["found"]
         out.print(
-            f"With {len(found['wide'])} layers wide {found['loss']:.1%} {_lost(data)} on {found['pictures']} pictures "
-            f"that chose them, and {found['checked']:.1%} on as many others:",
+            f"With {len(search['wide'])} layers wide {search['loss']:.1%} {_lost(data)} on {search['pictures']} "
+            f"pictures that chose them, and {search['checked']:.1%} on as many others:",
             markup=False,
         )
-        out.print(_command(data, job), markup=False, soft_wrap=True)
+        out.print(_command(data, job, variants), markup=False, soft_wrap=True)
 
 
-def _command(data: dict[str, Any], job: SensitivityJob) -> str:
-    """Return the command that runs a model in 8 bits with the layers that were found."""
-    wide = data["found"]["wide"]
-    precision = "fp8" if data["formats"] == "e4m3" else "int8"
-    words: list[object] = ["run", "--model", data["model"], "--precision", precision, "--image", data["image"]]
-    words += ["--calibrate", data["calibrate"], "--calibration-pictures", data["calibration_pictures"]]
-    for name, value in vars(job.build).items():
-        words += [f"--{name.replace('_', '-')}", value] if value else []
-    return command_line(*words, *(["--keep-wide", ",".join(wide)] if wide else []))
+def _command(data: dict[str, Any], job: SensitivityJob, variants: list[str]) -> str:
+    """Return the command that runs a model in 8 bits with the layers that a search has, on the same pictures."""
+    options: dict[str, object] = {
+        "model": data["model"],
+        "variant": ",".join(variants),
+        "precision": _precision(data["formats"]),
+    }
+    options |= {"image": data["image"], "calibrate": data["calibrate"]}
+    options |= {"calibration_pictures": data["calibration_pictures"], "keep_wide": ",".join(data["found"]["wide"])}
+    options |= {"threads": job.settings.threads, **vars(job.build), "data": job.data, "seed": job.seed}
+    options |= {"input": "" if job.source == "photos" else job.source}
+    return command_line(
+        "run", *(word for name, value in options.items() if value for word in (f"--{name.replace('_', '-')}", value))
+    )
 
 
 def _unmet(result: dict[str, Any], lost: float) -> str:
-    found, of = result["found"], _lost(result)
-    kept = len(found["wide"])
+    search, of = result["found"], _lost(result)
+    kept = len(search["wide"])
     return (
-        f"no number of layers kept wide loses {lost:.1%} at most: with {kept} of them {found['checked']:.1%} {of}, "
+        f"no number of layers kept wide loses {lost:.1%} at most: with {kept} of them {search['checked']:.1%} {of}, "
         "as activations between layers stay in 8 bits; calibrate otherwise (--methods), or take bf16"
     )
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import typer
+from typer import Option
 
 from bench.cli.again import again
 from bench.cli.console import FAILED, STOPPED, prepare_folders, read_records, tell
@@ -21,6 +22,11 @@ from bench.records.places import Run
 from bench.records.record import Record
 from bench.runs.run import recorded_sweep
 from bench.runs.sweep import Sweep
+
+Jobs = Annotated[
+    int | None,
+    Option(min=1, metavar="N", help="Cases at a time, as none is timed.  \\[default: 4 on a GPU, 1 on a CPU]"),
+]
 
 
 class Start(NamedTuple):
@@ -81,7 +87,7 @@ def run_sweep(sweep: Sweep) -> list[Record]:
 
 
 def exit_code(records: list[Record], strict: bool | None = None) -> int:
-    """Return the exit code of a sweep: of one without a good record, whatever is asked, that of nothing measured.
+    """Return the exit code of a sweep: of one without a good record always that of nothing measured.
 
     Else a throttled case is an error where it is `strict`, and one that failed is none where that is False.
     """

@@ -10,7 +10,7 @@ from typer import Option
 from bench.cli.asking import BUILDING, NAMING, DryRun, asks
 from bench.cli.console import Budget, Csv, Data, Input, Json, Markdown, Output, Seed, console_for, print_csv, print_json
 from bench.cli.measure.cases import print_dry_run
-from bench.cli.measure.sweep import exit_code, run_sweep, start_of
+from bench.cli.measure.sweep import Jobs, exit_code, run_sweep, start_of
 from bench.plans import plan as plans
 from bench.plans.choose import Selection
 from bench.report.terminal import gate_rows, print_gate
@@ -23,10 +23,7 @@ def verify(
     output: Output = None,
     resume: Annotated[bool, Option("--resume", help="Check only what is missing in DIR.")] = False,
     budget: Budget = None,
-    jobs: Annotated[
-        int | None,
-        Option(min=1, metavar="N", help="Cases at a time, as none is timed.  \\[default: 4 on a GPU, 1 on a CPU]"),
-    ] = None,
+    jobs: Jobs = None,
     input: Input = "photos",
     data: Data = "",
     seed: Seed = 0,

@@ -81,8 +81,8 @@ def recommend(
     runs = [command for group in chosen for _, command in useful_runs(group.choice, group.folders)]
     if code == UNDECIDED and p99_ms is not None and runs and not as_json:
         goes_on = runs[0].endswith(("--resume", "--retry"))
-        asked = again() if goes_on else again(folders=None)
-        hint(f"Once it was run, ask about it{'' if goes_on else ', as the latest run'}: {asked}")
+        command = again() if goes_on else again(folders=None)
+        hint(f"Once it was run, ask about it{'' if goes_on else ', as the latest run'}: {command}")
     raise typer.Exit(code)
 
 

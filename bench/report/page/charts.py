@@ -31,7 +31,7 @@ PRICES = [
 def front(rows: Rows) -> Spec:
     """Return throughput over latency, the batches of a way joined, on a band through the Pareto front.
 
-    8 bits, which answer otherwise, have a front of their own.
+    8 bits, which answer otherwise, have another front.
     """
     use = Encodings(rows)
     base = {"x": log_axis("p50:Q", "p50 latency, ms"), "y": SPEED}

@@ -30,20 +30,8 @@ POINTS = 33
 DIGITS = 5  # significant ones of a number: no more than a chart can show
 # The fields of a record that the page shows beside its case: all but the samples and the gate's checks.
 SHOWN_FIELDS = (
-    *(
-        "environment",
-        "runtime",
-        "settings",
-        "plan",
-        "input",
-        "details",
-        "warmup",
-        "watch",
-        "latency_stop",
-        "quantized",
-        "score",
-    ),
-    *("flushed_stop", "throttled", "energy", "cold", "memory", "attempts", "weights", "seed", "largest"),
+    *("environment", "runtime", "settings", "plan", "input", "details", "warmup", "watch", "latency_stop", "quantized"),
+    *("score", "flushed_stop", "throttled", "energy", "cold", "memory", "attempts", "weights", "seed", "largest"),
 )
 COLD_PARTS = ("import", "build", "prepare", "place", "first_call")
 

@@ -159,7 +159,7 @@ SECTIONS = (
         "cold",
         "Cold start",
         "Seconds of a fresh process to its first answer: [[import]], [[build]], [[prepare]], placing the inputs, "
-        "[[first call]]. Behind the name: how the compile [[caches]] were found.",
+        "[[first call]]. Behind the name: the state of the compile [[caches]].",
         (Chart("cold", "Cold start of each way in parts", charts.cold, having("c_first_call")),),
         "times of cold starts",
         "bench run quick --cold",

@@ -121,7 +121,7 @@ def case_fields(case: Case) -> dict[str, Any]:
 def headline(contests: list[Contest]) -> str:
     """Return the answer in a sentence: which way of running wins most contests, and by how much; ties are no wins.
 
-    What wins in 8 bits, which answers otherwise, stands in a sentence of its own.
+    What wins in 8 bits, which answers otherwise, stands in another sentence.
     """
     if not contests:
         return "No case was measured: the reasons are below."

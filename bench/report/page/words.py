@@ -30,7 +30,7 @@ WORDS = {
     "build": "Seconds to make the model and the pictures.",
     "prepare": "Seconds of what the variant does before its first call: fold, export, compile, tune.",
     "first call": "Seconds of the first execution, with whatever is compiled then.",
-    "caches": "How the compile caches on disk were found: fresh (emptied by --cold), cold, partly warm, warm, unused.",
+    "caches": "The state of the compile caches on disk: fresh (emptied by --cold), cold, partly warm, warm, unused.",
     "energy": "Joules of the whole card over a window of throughput of at least 5 s, by its energy counter, per image.",
     "stationary": "Without a trend: the end of the sampling is like its beginning, so that the median means something.",
     "quantile": "The latency that this share of the samples does not exceed.",

@@ -170,7 +170,7 @@ def _count_kernels(case: Case, model: ResNet, example: Tensor) -> Counted:
     launches.install_tuned(H200.gpu)
     with launched_on(H200) as launched:
         if case.precision in EIGHT_BITS:
-            calibration = Calibration(example[:1], "minmax")
+            calibration = Calibration(example[:1], "minmax")  # ranges, too, are of no account
             runner: Runner = fused.prepare_quantized(model, example, case.precision, case.launch, calibration)
         else:
             runner = fused.prepare(model, example, case.precision, case.launch)

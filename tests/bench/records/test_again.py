@@ -12,7 +12,13 @@ from bench.commands import command_line
 from bench.plans.case import Case
 from bench.plans.choose import ADHOC, Selection, choose
 from bench.plans.plan import load_plan
-from bench.records.again import command_again, command_at_commits, command_for_case, first_record
+from bench.records.again import (
+    command_again,
+    command_at_commits,
+    command_for_case,
+    command_to_score,
+    first_record,
+)
 from bench.records.record import Record
 from tests.bench.records.written import write
 
@@ -147,3 +153,19 @@ def test_the_first_good_record_of_a_case_is_found(tmp_path: Path) -> None:
     assert first_record(tmp_path / "run", [ONE.name]) == good
     assert first_record(tmp_path / "run", ["none"]) is None
     assert first_record(tmp_path / "nowhere", [ONE.name]) is None
+
+
+def test_a_case_in_8_bits_is_named_with_its_calibration_and_digits_need_no_folder() -> None:
+    case = Case.parse("resnet18-digits/library-fused/int8/b1/i32/stream")
+    asked = Selection(
+        case.name, settings={"calibrate": "minmax", "keep_wide": "fc", "score_pictures": 9, "warmup": 3.0}
+    )
+    (record,) = records(asked, input={"source": "digits"}, network={"weights": "trained"})
+    rest = ["--calibrate", "minmax", "--keep-wide", "fc"]
+    assert words_of(command_again(["run"], record, [case])) == [case.name, "--warmup", "3", *rest]
+    assert command_for_case("layers", record) == command_line("layers", case.name, *rest)
+    record.score = {"labelled": True}
+    assert words_of(command_again(["run"], record, [case]))
+    record.case = replace(case, model="resnet18")
+    assert "the folder of its labelled pictures (--data)" in command_again(["run"], record, [case])
+    assert command_to_score(record, [case]) == command_line("accuracy", case.name, *rest, "--data", "DIR")

@@ -44,3 +44,9 @@ def test_it_stands_in_a_document(record: Callable[..., Record], tmp_path: Path) 
     assert splice(tmp_path) == [document]
     assert "`timm:resnet10t`" in document.read_text()
     assert splice(tmp_path) == []
+
+
+def test_a_case_in_8_bits_has_its_distance_from_float64(record: Callable[..., Record]) -> None:
+    gate = {"before": {"rms_relative": 0.043, "code_distance": 0.5}, "after": {"rms_relative": 0.051}}
+    (line,) = render_models([record("resnet18/onnxruntime/int8/b2/i32/stream", gate=gate)]).splitlines()[2:3]
+    assert line.endswith("| 5.1 % |")

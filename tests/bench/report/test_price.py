@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from bench.records.record import Record
 from bench.report.price import describe_price, pictures_to_show
 from bench.report.recommend import Assessment, Budget, assess, choose
 from bench.report.recommend_groups import pareto_front
+from bench.report.recommend_runs import useful_runs
 from bench.report.rows import rows_from_records
 from tests.bench.report.precisions import score, sweep
 from tests.bench.report.shown import Make
@@ -82,7 +84,12 @@ def test_the_cases_that_none_beats_are_no_8_bits_alone(record: Make) -> None:
 
 def test_what_labels_would_tell_is_not_told_without_them(record: Make) -> None:
     unlabelled = [one for one in sweep(record, {"resnet50": 1.0}, labelled=False) if one.case.precision != "fp32"]
-    assert _exit_code([choose(unlabelled, Budget(accuracy_loss=0.005))]) == 4
+    choice = choose(unlabelled, Budget(accuracy_loss=0.005))
+    assert _exit_code([choice]) == 4
+    ((why, command),) = useful_runs(choice, [Path("out")])
+    assert "right answers on DIR, a folder of labelled pictures" in why
+    assert " accuracy" in command
+    assert command.endswith("--data DIR")
 
 
 def test_the_price_in_words(record: Make) -> None:

@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from bench.plans.case import Case
 from bench.plans.words import label
 from bench.records.record import Record
 from bench.report.exported import report_as_json
 from bench.report.rows import rows_from_records
+from bench.report.terminal import gate_rows, print_gate
 from bench.report.views import VIEWS, notes, usual_view
 from bench.roofline.ceilings import path_of, save_ceilings
 from tests.bench.report.precisions import CHECK, quantized, score, sweep
@@ -144,3 +146,31 @@ def test_a_score_of_another_folder_s_record_is_joined_to_its_rows(record: Make) 
     told = [row for row in report_as_json([*timed, *scored])["rows"] if row["agreement"]]
     assert (told[0]["agreement"], told[0]["accuracy_loss"]) == (418 / 500, 18 / 500)
     assert told[0]["layers_wide"] == "fc"
+
+
+def test_the_gate_s_table_has_how_far_8_bits_are_where_there_are_any(
+    record: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    eight = {"code_distance": 0.5003, "rms_relative": 0.0421, "top1": 1.0}
+    records = [
+        record("resnet18/eager/fp32/b1/i32/stream", gate={"before": CHECK}),
+        record("resnet18/library-fused/int8/b1/i32/stream", gate={"before": eight}),
+        record("resnet18/compile/fp32/b1/i32/stream", status="wrong", reason="not a number"),
+    ]
+
+    def lines(some: list[Record]) -> list[str]:
+        print_gate(Console(width=80), some)
+        printed = capsys.readouterr().out
+        assert all(len(line) <= 80 for line in printed.splitlines())
+        return printed.splitlines()
+
+    title, wrong, plain, integers, *_ = lines(records)
+    assert title.split() == ["case", "status", "rms", "error", "max", "error", "top-1", "codes", "rms", "%"]
+    assert wrong.split()[1:] == ["wrong"]
+    assert plain.split()[1:] == ["ok", "1.10", "1.20", "1.00", "-", "-"]
+    assert integers.split()[1:] == ["ok", "-", "-", "1.00", "0.500", "4.2"]
+    assert "codes" not in lines(records[:1])[0]
+    assert (
+        gate_rows(records)[2] | {"rms_multiple": None, "code_distance": 0.5003, "rms_relative": 0.0421}
+        == gate_rows(records)[2]
+    )

@@ -58,4 +58,4 @@ def test_without_ceilings_it_says_so_and_of_two_alike_nothing() -> None:
 
 def test_on_a_busy_machine_it_does_not_say_how_fast() -> None:
     busy = profile() | {"error_us": 30.0}
-    assert describe_eight_bits(busy).startswith("How fast 8 bits are is not known, as the machine was not quiet: 20 of")
+    assert describe_eight_bits(busy).startswith("How fast 8 bits are is unclear, as the machine was not quiet: 20 of")

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench.errors import StoreError
 from bench.runs.process import Answer
 from bench.runs.sweep import Sweep
-from tests.bench.runs.played import GOOD, PLAN
+from resnet.data.labelled import find_labelled
+from tests.bench.runs.played import GOOD, PLAN, FakeChild, ok
 
 ROUNDS = replace(PLAN, rounds=2)
 
@@ -53,3 +56,30 @@ def test_a_model_s_own_fault_is_final(sweep: Callable[..., Sweep]) -> None:
     assert child.references == 1
     assert statuses(sweep(child, ROUNDS, resume=True)) == []
     assert statuses(sweep(Child(), ROUNDS, retry=True)) == ["ok"] * 12
+
+
+def test_a_sweep_goes_on_with_the_same_labelled_pictures_alone(sweep: Callable[..., Sweep], tmp_path: Path) -> None:
+    folders = [str(tmp_path / name) for name in ("one", "other")]
+    for folder in folders:
+        (Path(folder) / "class").mkdir(parents=True)
+        (Path(folder) / "class" / "a.png").write_text(folder)  # is not read here
+    score = {"labelled": True, "data": find_labelled(folders[0]).digest()}
+
+    def begin(folder: str, **rest: Any) -> list[str]:
+        return statuses(sweep(FakeChild(lambda job: ok(score=score)), data=folder, **rest))
+
+    begin(folders[0])
+    assert begin(folders[0], resume=True) == []
+    with pytest.raises(StoreError, match=r"another folder of labelled pictures \(\w+, now \w+\)"):
+        begin(folders[1], resume=True)
+    with pytest.raises(StoreError, match=r"another folder of labelled pictures \(--data, now none\)"):
+        begin("", resume=True)
+
+
+def test_networks_of_digits_are_scored_on_these_and_not_on_a_folder(sweep: Callable[..., Sweep]) -> None:
+    child = FakeChild()
+    cases = tuple(replace(PLAN.cases[0], model=model, image=32) for model in ("resnet18", "resnet18-digits"))
+    statuses(sweep(child, replace(PLAN, cases=cases, rounds=1), data="labelled"))
+    assert {job["case"].split("/")[0]: job["data"] for job in child.jobs} == {
+        "resnet18": "labelled", "resnet18-digits": "",
+    }  # fmt: skip

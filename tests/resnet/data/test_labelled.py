@@ -113,3 +113,9 @@ def test_a_folder_that_is_not_one_of_classes_says_what_to_do(folder: Path, tmp_p
     (folder / "imagenet_class_index.json").unlink()
     (folder / "n00").mkdir()
     assert "no picture is in n00" in refused(folder)
+
+
+def test_without_pillow_it_says_which_package_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resnet.data.picture_files.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="pip install pillow"):
+        find_labelled(str(folder))

@@ -10,7 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli.measure.sensitivity import _command, _formats
+from bench.plans.case import Case
+from bench.plans.settings import Settings
 from bench.report.sensitivity import read_sensitivity
+from bench.runs.kernel_jobs import SensitivityJob
+from resnet.names import Build
 
 
 def bench(*words: str, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -28,11 +33,14 @@ def test_layers_are_ranked_kept_and_a_set_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "found.json"
-    small = ("resnet18", "--image", "32", "--input", "noise", "-n", "4", "--calibration-pictures", "4")
+    small = ("resnet18/onnxruntime/int8", "--image", "32", "--input", "noise", "--seed", "3", "-n", "4")
+    small = (*small, "--calibration-pictures", "4")
     assert bench(*small, "--max-loss", "100", "-o", str(file), "-q", monkeypatch=monkeypatch) == 0
     printed = capsys.readouterr().out
     assert "With 0 layers wide" in printed
-    assert "bench run --model resnet18 --precision int8" in printed.replace("\n", " ")
+    command = printed[printed.index("run --model") :].split()
+    assert command[:6] == ["run", "--model", "resnet18", "--variant", "onnxruntime", "--precision"]
+    assert command[-4:] == ["--seed", "3", "--input", "noise"]
     data = read_sensitivity(file)
     assert (data["model"], data["formats"], data["found"]["wide"]) == ("resnet18", "uint8", [])
     assert len(data["effects"]) == 2 + 2 * len(data["layers"])
@@ -67,3 +75,23 @@ def test_a_file_of_another_kind_stays(tmp_path: Path, monkeypatch: pytest.Monkey
     file.write_text(json.dumps({"my": "data"}))
     assert bench("resnet18", "-o", str(file), monkeypatch=monkeypatch) == 2
     assert json.loads(file.read_text()) == {"my": "data"}
+
+
+def test_the_command_has_the_conditions_of_the_search() -> None:
+    case, settings = Case.parse("resnet18/fused/fp8/b1/i32/stream"), Settings(threads=2)
+    job = SensitivityJob(case, settings, 3, "noise", "e4m3", 4, data="/pictures", build=Build(num_classes=3))
+    data = {"model": "resnet18", "image": 32, "formats": "e4m3", "calibrate": "mse", "calibration_pictures": 8}
+    words = _command(data | {"found": {"wide": ["conv1", "fc"]}}, job, ["fused"]).partition(" run ")[2].split()
+    assert dict(zip(words[::2], words[1::2], strict=True)) == {
+        "--model": "resnet18", "--variant": "fused", "--precision": "fp8", "--image": "32", "--calibrate": "mse",
+        "--calibration-pictures": "8", "--keep-wide": "conv1,fc", "--threads": "2", "--num-classes": "3",
+        "--data": "/pictures", "--seed": "3", "--input": "noise",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("way", "formats"),
+    [("fused/fp8", "e4m3"), ("fused/int8", "int8"), ("onnxruntime-trt/int8", "int8"), ("onnxruntime/int8", "uint8")],
+)
+def test_activations_have_the_format_of_the_variant_s_device(way: str, formats: str) -> None:
+    assert _formats(Case.parse(f"resnet18/{way}/b1/i32/stream")) == formats
