@@ -36,7 +36,7 @@ def test_the_file_for_tensorrt_rounds_a_sum_once_and_its_integers_have_no_zero_p
     assert len(steps["layer2.0.add"].weights) == 2
     assert "layer1.0.conv2" not in steps
     runner.details["quantized"] = describe(file, calibration)
-    assert check_runner(runner, build(NAME), batch)["layers"] == 20  # the classifier reads the mean, which is in float
+    assert check_runner(runner, build(NAME), batch)["layers"] == 21
 
 
 def test_a_layer_that_is_not_there_cannot_stay_wide(build, calibration: Calibration) -> None:
