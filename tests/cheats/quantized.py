@@ -220,6 +220,9 @@ class StaleTap(Toy):
     def __init__(self, steps: Sequence[Step], model: nn.Module) -> None:
         super().__init__(steps)
 
+    def __call__(self, x: Tensor) -> Tensor:
+        return Toy.taps(self, x).logits
+
     def taps(self, x: Tensor) -> Taps:
         self.kept = self.kept or super().taps(x.flip(3))
         return self.kept
