@@ -25,7 +25,7 @@ from bench.report.accuracy import render_accuracy
 from bench.report.answer import Settle, contests_of, describe_fastest, describe_settling, settled_in_documents
 from bench.report.evidence import describe_reliability
 from bench.report.models import render_models
-from bench.report.rows import group_without_speed, rows_from_records
+from bench.report.rows import group_without_speed, model_at, rows_from_records
 from bench.report.sensitivity import calibration_markdown
 from bench.report.views import VIEWS, notes, usual_view
 from bench.static import markdown as kernel_tables
@@ -52,8 +52,13 @@ def render_markdown(records: list[Record], view: str = "", settle: Settle | None
     settling = describe_settling(contests, settle or settled_in_documents(records))
     answers = [*describe_fastest(records, contests).splitlines(), *filter(None, [settling])]
     lines = [markdown_cell(line) + "  " for line in answers]
-    words = [column.title for column in shown.columns if column.text]
-    lines += ["", *markdown_table(shown.titles, map(shown.cells, rows), words)]
+    titles, cells = list(shown.titles), [list(shown.cells(row)) for row in rows]
+    if len({(row.case.model, row.case.image) for row in rows}) > 1:
+        titles.insert(0, "model")
+        for row, line in zip(rows, cells, strict=True):
+            line.insert(0, model_at(row.case))
+    words = ["model", *(column.title for column in shown.columns if column.text)]
+    lines += ["", *markdown_table(titles, cells, words)]
     below = (describe_machine(records), describe_reliability(records, rows), notes(shown, rows))
     lines += [line for text in filter(None, below) for line in ("", text)]
     missing = group_without_speed(records)
@@ -74,7 +79,7 @@ def _describe_machine(record: Record) -> str:
     cpu, packages = env.get("cpu", {}), env.get("packages", {})
     computer = hardware(record.device, env.get("gpu", {}).get("name"), cpu.get("name"), cpu.get("cores"))
     virtual = ", virtual" if env.get("virtual") is True and record.device == "cpu" else ""
-    runtimes = ("torch", "triton", "onnxruntime-gpu", "onnxruntime")
+    runtimes = ("torch", "triton", "onnxruntime-gpu", "onnxruntime", "openvino", "torchao")
     software = [
         f"Python {_word(env.get('python'), -1)}",
         *(f"{name} {packages[name]}" for name in runtimes if name in packages),

@@ -18,6 +18,7 @@ from bench.records.record import Record
 from bench.records.speed import images_per_second, rate_interval, turn_rates, undisturbed
 from bench.roofline.floors import measured_ceilings
 from bench.stats import Quantile, noise, quantile, ratio
+from bench.text import USUAL
 from resnet.floors import Ceilings, Floor, described_floors
 
 
@@ -220,6 +221,11 @@ def group_rows(rows: Iterable[Row]) -> dict[tuple[str, int, int], list[Row]]:
     for row in rows:
         groups[row.case.model, row.case.image, row.case.batch].append(row)
     return groups
+
+
+def model_at(case: Case) -> str:
+    """Return a case's model as tables have it: with the image size behind it if that is not the usual one."""
+    return case.model + ("" if case.image == USUAL else f" {case.image}")
 
 
 def group_without_speed(records: Iterable[Record]) -> list[tuple[str, str, list[Case]]]:

@@ -20,10 +20,10 @@ from bench.report.rows import (
     group_rows,
     group_without_speed,
     largest_batches,
+    model_at,
     rows_from_records,
 )
 from bench.report.views import VIEWS, notes, usual_view
-from bench.text import USUAL
 
 
 def print_report(out: Console, records: list[Record], folder: Path | None, settle: Settle, view: str = "") -> None:
@@ -42,9 +42,9 @@ def print_report(out: Console, records: list[Record], folder: Path | None, settl
     grid = text.grid(*shown.titles, text=words, wrapped=shown.wrapped)
     groups = group_rows(rows)
     several, model = len({key[:2] for key in groups}) > 1, ""
-    for (name, image, _), group in groups.items():
+    for group in groups.values():
         grid.add_section()
-        before, model = model, name + ("" if image == USUAL else f" {image}")
+        before, model = model, model_at(group[0].case)
         if several and model != before:
             grid.add_row(f"[bold]{model}[/]")
         for row in group:

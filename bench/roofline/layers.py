@@ -29,6 +29,7 @@ from resnet.names import Build, is_outside
 
 SCHEMA = 1
 USUAL = Settings()
+CONVERSIONS = "conversions"  # the name of the row of what converts between formats, and is in no layer
 NOISE_LIMIT = 0.1  # relative: a larger error of the sum means that the machine was busy
 MIN_KERNEL_SHARE = 0.05  # kernels with less of a row's time are left out: allocations, views
 
@@ -243,23 +244,30 @@ def layer_name(row: JsonObject) -> str:
     return str(row["name"]) + (f" +{others}" if others > 0 else "")
 
 
+def _compared(row: JsonObject) -> bool:
+    return bool(row["operations"]) or row["name"] == CONVERSIONS
+
+
 def compare_layers(first: JsonObject, second: JsonObject) -> list[JsonObject]:
     """Return what each layer of `first` takes beyond that of `second`, the largest difference first.
 
-    Layers that one of them computes together are compared together; a layer that only one of them has is left out. A
-    difference is `sure` where it exceeds the sum of half the 95 % intervals of the medians that it is computed from.
+    Layers that one of them computes together are compared together; a layer that only one of them has is left out, but
+    not its conversions between formats. A difference is `sure` where it exceeds the sum of half the 95 % intervals of the medians that it is computed from.
     """
-    rows_of = [[row for row in case["rows"] if row["operations"]] for case in (first, second)]
+    rows_of = [
+        [row | {"operations": row["operations"] or [row["name"]]} for row in case["rows"] if _compared(row)]
+        for case in (first, second)
+    ]
     differences = []
     for names in merge_overlapping(set(row["operations"]) for rows in rows_of for row in rows):
         mine, theirs = ([row for row in rows if set(row["operations"]) <= names] for rows in rows_of)
-        if not mine or not theirs:
+        if (not mine or not theirs) and names != {CONVERSIONS}:
             continue
-        name = max(mine[0], theirs[0], key=lambda row: len(row["operations"]))["name"]
+        name = max((*mine[:1], *theirs[:1]), key=lambda row: len(row["operations"]))["name"]
         us, against = (sum(row["us"] for row in rows) for rows in (mine, theirs))
         difference = {
             "name": name,
-            "operations": [name for row in min(mine, theirs, key=len) for name in row["operations"]],
+            "operations": [name for row in min(mine or theirs, theirs or mine, key=len) for name in row["operations"]],
             "us": us,
             "against_us": against,
             "difference_us": us - against,

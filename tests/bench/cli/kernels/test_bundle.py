@@ -29,7 +29,7 @@ from kernels.launch import INTERPRETED
         (["--arch", "sm_80,sm_90"], "a bundle is for one of"),
         (["--models", "resnet51"], "unknown model"),
         (["--batch", "0"], "not a positive number"),
-        (["--precision", "int8"], "unknown precision 'int8'; allowed: "),
+        (["--precision", "int4"], "unknown precision 'int4'; allowed: "),
     ],
 )
 def test_bad_usage(words: list[str], sentence: str, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def bench(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
         (["resnet51"], "unknown model"),
         (["--batch", "0"], "not a positive number"),
         (["--batch", "1,x"], "not a positive number"),
-        (["--precision", "int8"], "unknown precision 'int8'; allowed: "),
+        (["--precision", "int4"], "unknown precision 'int4'; allowed: "),
         (["--dry"], "name a file outside"),
         (["--dry", "-o", str(GPU.file)], "name a file outside"),
     ],
