@@ -174,6 +174,7 @@ class Quantized(TypedDict, total=False):
     wide: list[str]  # those that are not: as asked, by a rule, or as the backend has no such step
     why_wide: dict[str, str]
     float_operations: list[str]  # of the backend's own graph, between the steps
+    unseen: list[str]  # steps whose codes its taps do not show, and so are computed
     checked: str
     disk_bytes: Count  # of the file that the weights are in; of one that was made, or would be
 

@@ -79,7 +79,7 @@ def _is_full(folder: str) -> bool:
 
 
 def _chain(error: BaseException) -> Iterator[str]:
-    """Yield the type and message of an error and its causes, as the error that ends a graph's capture hides its own."""
+    """Yield the type and message of an error and its causes, as that which ends a graph's capture hides the first."""
     cause: BaseException | None = error
     while cause:
         yield f"{type(cause).__name__} {cause}"

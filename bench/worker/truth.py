@@ -25,7 +25,7 @@ from resnet.runner import DTYPES
 # of honest variants.
 RMS_MULTIPLE = 3.0
 MAX_MULTIPLE = 4.0
-# The most that plain torch's own error may be, in units of what the answers differ by from picture to picture. At a
+# The most that plain torch's error may be, in units of what the answers differ by from picture to picture. At a
 # third of them an answer that has nothing to do with its picture would be within RMS_MULTIPLE of plain torch's error.
 PLAIN_LIMIT = 0.3
 
@@ -126,15 +126,15 @@ class FloatTruth(Truth):
         return errors
 
     def _nearest_float32(self, answer: np.ndarray, rows: np.ndarray, unit: float) -> dict[str, float]:
-        """Return how far an answer is from float32 arithmetic on rounded weights, in `unit`; if known, else nothing.
+        """Return how far an answer is from float32 arithmetic on rounded weights, in `unit`, if there is that answer.
 
         Raises Wrong if it is what float32 makes of weights that were not rounded. An honest variant may keep more in
         float32 between its layers than plain torch does; but its weights are 16-bit numbers.
         """
         if self.float32 is None:
             return {}
-        known = np.isfinite(self.float32[:, rows]).all((0, 2))
-        mine, rows = answer[known], rows[known]
+        there = np.isfinite(self.float32[:, rows]).all((0, 2))
+        mine, rows = answer[there], rows[there]
         if mine.size < FLOAT32_VALUES:
             return {}
         unrounded, rounded = self.float32[:, rows]
@@ -161,11 +161,6 @@ class QuantizedTruth(Truth):
     apart: float = 0.0
 
     def admit(self, runner: Any, model: nn.Module) -> dict[str, Any]:
-        if not all(hasattr(runner, name) for name in ("steps", "checked", "taps")):
-            raise CannotJudge(
-                f"cannot be judged in {self.precision}: the variant is no QuantizedRunner (resnet/quant/steps.py), "
-                "which declares its steps and shows the codes between them"
-            )
         quantized = dict(runner.details.pop("quantized", {}))
         row, picture = self.pictures[0][0]
         logits = torch.from_numpy(self.exact[row : row + 1])
@@ -180,7 +175,7 @@ class QuantizedTruth(Truth):
         self.pictures[buffer].rotate()
         taps = runner.taps(x)
         try:
-            checked = check_steps(runner.steps, picture, taps, row)
+            codes = check_steps(runner.steps, picture, taps, row)
         except Refused as refused:
             raise Wrong(str(refused)) from None
         tapped, timed = (logits.detach().cpu() for logits in (taps.logits, answer))
@@ -188,7 +183,7 @@ class QuantizedTruth(Truth):
             raise Wrong("the logits of the tapped network are not those of the timed one, bit for bit")
         if runner.checked != "taps":
             self._assert_near(runner, picture, (tapped - timed)[row])
-        return {"code_distance": checked.distance, "code_worst": checked.worst, "code_flips": checked.flips}
+        return codes
 
     def _assert_near(self, runner: Any, picture: Tensor, difference: Tensor) -> None:
         """Raise Wrong unless the timed logits are near those of the units, run one after the other."""

@@ -126,12 +126,8 @@ def _conv(
         terms.append(Term(names[shortcut.source], Weight(module, weight2, unit * times / scales[1]), shortcut.stride))
     if step.residual is not None:
         terms.append(Term(names[step.residual]))
-    modules = tuple(sorted(layers_of_step(step))) + ((names[step.name],) if names[step.name] != name else ())
     pool: Literal["", "max"] = "max" if step.pool else ""
-    declared = Step(
-        names[step.name], tuple(terms), output, bias.double() * output.scale, step.relu, pool, modules=modules
-    )
-    return part, [declared]
+    return part, [Step(names[step.name], tuple(terms), output, bias.double() * output.scale, step.relu, pool)]
 
 
 def _head(step: Head, source: Grid, name: str) -> tuple[CodedStep, list[Step]]:
@@ -139,12 +135,9 @@ def _head(step: Head, source: Grid, name: str) -> tuple[CodedStep, list[Step]]:
     part = CodedStep(step, weight, None, bias, torch.tensor([source.scale]), False)
     ones = torch.ones(len(weight), dtype=torch.float64)
     return part, [
-        Step("avgpool", (Term(name),), None, pool="mean", dtype=torch.float16, modules=("avgpool",)),
-        Step(
-            "fc", (Term("avgpool", Weight("fc", weight, ones)),), None, bias.double(), dtype=torch.float16,
-            modules=("fc",),
-        ),
-    ]  # fmt: skip
+        Step("avgpool", (Term(name),), None, pool="mean", dtype=torch.float16),
+        Step("fc", (Term("avgpool", Weight("fc", weight, ones)),), None, bias.double(), dtype=torch.float16),
+    ]
 
 
 def _codes(

@@ -27,6 +27,15 @@ FUSED_MARGIN = 1.05
 FUSED_TOLERANCE = 0.02
 
 
+def as_conv(weight: Tensor, bias: Tensor | None, stride: int, padding: int, groups: int = 1) -> nn.Conv2d:
+    """Return torch's convolution of a weight [K, C / groups, R, S] and a bias [K]."""
+    k, c, r, s = weight.shape
+    conv = nn.Conv2d(c * groups, k, (r, s), stride, padding, groups=groups, device="meta")
+    conv.weight = nn.Parameter(weight.detach(), False)
+    conv.bias = None if bias is None else nn.Parameter(bias.detach(), False)
+    return conv
+
+
 class OneDnnConv(nn.Module):
     """oneDNN's convolution, with its weight packed once for inputs of the given shape [N, C, H, W].
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from resnet.library.ops import OneDnnConv
+from resnet.library.ops import OneDnnConv, as_conv
 from resnet.quant.network import INPUT
 from resnet.quant.steps import Grid, Step, Taps, Term, Weight
 
@@ -120,7 +120,7 @@ class Pool(nn.Module):
 
 
 class Mean(Conv):
-    """The mean over the pixels, [N, C], as one window of ones: in float32, or rounded to the codes of its own grid."""
+    """The mean over the pixels, [N, C], as one window of ones: in float32, or rounded to the codes of its grid."""
 
     def __init__(self, step: Step, sources: Sources) -> None:
         _, channels, *pixels = sources[0][0].shape
@@ -140,7 +140,8 @@ class WideConv(nn.Module):
         (x, _), term = sources[0], step.terms[0]
         assert term.weight is not None
         self.grids, self.output, self.relu = [grid for _, grid in sources], _output(step), step.relu
-        self.conv = OneDnnConv(_plain(term, term.weight.codes, step.bias), torch.float32, x.shape)
+        conv = as_conv(term.weight.codes, step.bias, term.stride, term.padding, term.groups)
+        self.conv = OneDnnConv(conv, torch.float32, x.shape)
         self.select = _selection(step, sources)
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
@@ -180,13 +181,17 @@ class QuantizedNetwork(nn.Module):
         for number, step in enumerate(steps):
             sources = [(values[name], grids.get(name)) for name in step.reads]
             module = _module(step)(step, sources)
-            values[step.name] = module(*(x.clone() for x, _ in sources))
+            values[step.name] = module(*(x for x, _ in sources))
             part = step.name.replace(".", " ")  # no name of a module has a point
             self.add_module(part, module)
-            self.modules_of[part] = step.modules
+            computed = () if step.name == f"{INPUT}.codes" else (*(w.module for w in step.weights), step.name)
+            self.modules_of[part] = tuple(dict.fromkeys(computed))
             dead = [name for name in last if last[name] == number]
             assert len(step.reads) == 1 or step.reads[1] in dead, "a residual that is read again is overwritten"
             self.order.append((step.name, module, step.reads, dead))
+            del sources
+            for name in dead:  # so that a batch that can be run can be prepared
+                del values[name]
 
     def forward(self, x: Tensor) -> Tensor:
         return self._run(x, None)
@@ -244,7 +249,7 @@ def _output(step: Step) -> Grid:
 def _codes(places: Tensor, grid: Grid) -> Tensor:
     """Return the codes of a grid for float32 values in units of its scale, which are overwritten.
 
-    They are made as int8 and their highest bit is changed: torch converts to uint8 without vector instructions.
+    They become int8 first, and then their highest bit is changed: torch converts to uint8 without vector instructions.
     """
     signed = places.add_(grid.zero - 128).round_().clamp_(-128, 127).to(torch.int8)
     return signed.view(torch.uint8).bitwise_xor_(128)
@@ -253,16 +258,6 @@ def _codes(places: Tensor, grid: Grid) -> Tensor:
 def _values(codes: Tensor, grid: Grid | None) -> Tensor:
     """Return the float32 values of codes; numbers that are none as they are."""
     return codes if grid is None else codes.to(torch.float32).sub_(grid.zero).mul_(grid.scale)
-
-
-def _plain(term: Term, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
-    """Return a convolution as torch has it, in float32."""
-    outputs, inputs, rows, columns = weight.shape
-    kernel, stride, padding = (rows, columns), term.stride, term.padding
-    conv = nn.Conv2d(inputs * term.groups, outputs, kernel, stride, padding, groups=term.groups, device="meta")
-    conv.weight = nn.Parameter(weight.float(), requires_grad=False)
-    conv.bias = None if bias is None else nn.Parameter(bias.float(), requires_grad=False)
-    return conv
 
 
 def _rows(x: Tensor) -> Tensor:

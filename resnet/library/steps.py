@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from kernels.tf32 import round_tf32
 from resnet.fused.program import Conv, Head, Step
 from resnet.fused.steps import Values
-from resnet.library.ops import CudnnConv
+from resnet.library.ops import CudnnConv, as_conv
 from resnet.runner import DTYPES
 
 
@@ -76,8 +76,4 @@ def library_step(step: Step, precision: str) -> LibraryStep | None:
 
 
 def _cudnn_conv(weight: Tensor, bias: Tensor | None, stride: int, padding: int, dtype: torch.dtype) -> CudnnConv:
-    k, c, r, s = weight.shape
-    conv = nn.Conv2d(c, k, (r, s), stride, padding, bias=bias is not None, device="meta")
-    conv.weight = nn.Parameter(weight.detach(), False)
-    conv.bias = None if bias is None else nn.Parameter(bias.detach(), False)
-    return CudnnConv(conv, dtype, torch.channels_last)
+    return CudnnConv(as_conv(weight, bias, stride, padding), dtype, torch.channels_last)

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,6 +14,7 @@ from resnet.cache import cached_file, compiled_dir
 from resnet.fold import count_norms, fold
 from resnet.outside.identity import identity
 from resnet.outside.wrapper import first_line
+from resnet.quiet import quiet
 from resnet.weights.synthetic import digest
 
 # Names of the graph's input [batch, C, H, W] and output [batch, classes], both in the dtype of the weights.
@@ -65,7 +62,7 @@ def _export(model: nn.Module, dtype: torch.dtype, image: torch.Size, path: Path)
 def _program(net: nn.Module, dtype: torch.dtype, image: torch.Size) -> Any:
     net = net.to("cpu", dtype)
     batch = torch.zeros(2, *image, dtype=dtype)  # not 1: the exporter would take a 1 for a constant
-    with torch.no_grad(), _quiet():
+    with torch.no_grad(), quiet():  # of the absence of torchvision, and of its deprecations
         program = torch.onnx.export(
             net,
             (batch,),
@@ -81,21 +78,7 @@ def _program(net: nn.Module, dtype: torch.dtype, image: torch.Size) -> Any:
 
 
 def _cause(error: BaseException) -> str:
-    """Return the first line of the exception at the start of a chain: the exporter's own says what it tried."""
+    """Return the first line of the exception at the start of a chain: the exporter's says what it tried."""
     while error.__cause__ is not None:
         error = error.__cause__
     return first_line(error)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the exporter's warnings about the absence of torchvision and about its deprecations."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

@@ -1,11 +1,9 @@
-"""The model as an ONNX file in 8 bits: ONNX Runtime's static quantizer, with ranges of our own choice."""
+"""The model as an ONNX file in 8 bits: ONNX Runtime's static quantizer, with ranges of our choice."""
 
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,6 +20,7 @@ from resnet.onnx.steps import RELUS, read_steps
 from resnet.quant.network import Scheme, grid
 from resnet.quant.ranges import calibrate, digest
 from resnet.quant.steps import Grid
+from resnet.quiet import quiet
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
@@ -103,7 +102,7 @@ def _quantize(
         "OpTypesToExcludeOutputQuantization": ["Conv", "Gemm"] if on_tensorrt else ["Gemm"],
         "QuantizeBias": not on_tensorrt,  # TensorRT has no biases in integers
     }
-    with _quiet():
+    with quiet():
         quantize_static(
             str(float_path),
             str(path),
@@ -141,14 +140,3 @@ def _nodes_of(graph: GraphProto, wide: Collection[str]) -> list[str]:
     if unknown := sorted(set(wide) - set(names)):
         raise ValueError(f"no layer is called {unknown[0]}; there are {', '.join(layers)}")
     return sorted({names[name] for name in wide})
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the quantizer's advice, which goes to the root logger."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(level)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -12,7 +13,8 @@ from resnet.onnx.export import INPUT
 from resnet.onnx.names import layer_of, scope_of
 from resnet.onnx.quantize import QuantizedFile
 from resnet.onnx.session import Options, OrtRunner, open_session
-from resnet.onnx.steps import Graph, read_steps
+from resnet.onnx.steps import read_steps
+from resnet.quant.network import facts
 from resnet.quant.steps import Step, Taps
 
 if TYPE_CHECKING:
@@ -41,47 +43,44 @@ class QuantizedOrtRunner(OrtRunner):
     @property
     def steps(self) -> tuple[Step, ...]:
         """The steps that the file declares."""
-        return self._read()[0].steps
+        return read_steps(self._load()).steps
 
     def taps(self, x: Tensor) -> Taps:
         """Return the activations and the logits for a placed batch, of a session that has them all as outputs."""
-        from onnx import TensorProto, helper
+        steps, tapped = with_taps(self._load())
+        session, _ = open_session(tapped, self._provider, self._options)
+        return name_taps(steps, [torch.from_numpy(value) for value in session.run(None, {INPUT: x.cpu().numpy()})])
 
-        graph, model = self._read()
-        types = {"uint8": TensorProto.UINT8, "int8": TensorProto.INT8}
-        for step in graph.steps[:-1]:
-            kind = types[step.output.kind] if step.output else TensorProto.FLOAT
-            model.graph.output.append(helper.make_tensor_value_info(graph.tensors[step.name], kind, None))
-        session, _ = open_session(model.SerializeToString(), self._provider, self._options)
-        logits, *values = (torch.from_numpy(value) for value in session.run(None, {INPUT: x.cpu().numpy()}))
-        names = [step.name for step in graph.steps]
-        return Taps(dict(zip(names, [*values, logits], strict=True)), logits)
-
-    def _read(self) -> tuple[Graph, Any]:
+    def _load(self) -> ModelProto:
         import onnx
 
-        model = onnx.load(str(self._file.path))
-        return read_steps(model), model
+        return onnx.load(str(self._file.path))
 
 
-def describe(file: QuantizedFile, calibration: Calibration, checked: str) -> dict[str, Any]:
-    """Return what a record says of the network in 8 bits: `bench.records.fields.Quantized`."""
+def with_taps(model: ModelProto) -> tuple[tuple[Step, ...], bytes]:
+    """Return a graph's steps, and the graph with the result of each but the last as an output behind the logits."""
+    from onnx import TensorProto, helper
+
+    graph = read_steps(model)
+    types = {"uint8": TensorProto.UINT8, "int8": TensorProto.INT8}
+    for step in graph.steps[:-1]:
+        kind = types[step.output.kind] if step.output else TensorProto.FLOAT
+        model.graph.output.append(helper.make_tensor_value_info(graph.tensors[step.name], kind, None))
+    return graph.steps, model.SerializeToString()
+
+
+def name_taps(steps: Sequence[Step], outputs: Sequence[Tensor]) -> Taps:
+    """Return the outputs of a graph `with_taps` by their steps."""
+    logits, *values = outputs
+    return Taps(dict(zip((step.name for step in steps), [*values, logits], strict=True)), logits)
+
+
+def describe(file: QuantizedFile, calibration: Calibration) -> dict[str, Any]:
+    """Return what a record says of the network in a QDQ file: `bench.records.fields.Quantized`."""
     import onnx
 
     steps = read_steps(onnx.load(str(file.path))).steps
-    weights = [weight for step in steps for weight in step.weights]
-    wide = [weight.module for weight in weights if weight.wide]
-    return {
-        "calibrate": calibration.method,
-        "pictures": len(calibration.pictures),
-        "ranges": file.ranges,
-        "steps": sum(step.output is not None for step in steps),
-        "layers": len(weights) - len(wide),
-        "wide": wide,
-        "why_wide": dict.fromkeys(wide, "as asked"),
-        "checked": checked,
-        "disk_bytes": file.path.stat().st_size,
-    }
+    return facts(steps, calibration, file.ranges) | {"disk_bytes": file.path.stat().st_size}
 
 
 def float_operations(optimized: GraphProto, declared: ModelProto) -> list[str]:
@@ -104,10 +103,10 @@ def float_operations(optimized: GraphProto, declared: ModelProto) -> list[str]:
         original = next((name for name in scopes if node.name in (name, f"{name}_nchwc")), "")
         operations.append(f"{node.op_type} {(layers or [scopes.get(original, '')])[0]}".strip())
         products += node.op_type in _PRODUCTS
-    asked = sum(weight.wide for step in read_steps(declared).steps for weight in step.weights)
-    if products > asked:
+    wide = sum(weight.wide for step in read_steps(declared).steps for weight in step.weights)
+    if products > wide:
         raise RuntimeError(
-            f"this onnxruntime left {products - asked} convolutions or products in float that its file has in 8 bits: "
+            f"this onnxruntime left {products - wide} convolutions or products in float that its file has in 8 bits: "
             f"{', '.join(operations)}. Another version may take them: pip install -U onnxruntime-gpu"
         )
     return operations

@@ -52,7 +52,6 @@ class _Value:
     relu: bool = False
     pool: Literal["", "max", "max_zeros", "mean"] = ""
     padded: bool = False
-    modules: tuple[str, ...] = ()
 
     @property
     def moved(self) -> Term | None:
@@ -126,7 +125,7 @@ class _Reader:
         name = value.name if value.source is None else f"{value.source}.codes"
         while name in self.steps:  # a layer that is called twice, or two sums of one module
             name += "'"
-        self.steps[name] = Step(name, value.terms, output, value.bias, value.relu, value.pool, modules=value.modules)
+        self.steps[name] = Step(name, value.terms, output, value.bias, value.relu, value.pool)
         self.tensors[name] = tensor
         return _Value((Term(name),), name)
 
@@ -178,8 +177,7 @@ class _Reader:
 
     def _product(self, node: NodeProto, term: Term) -> _Value:
         assert term.weight is not None
-        layer = term.weight.module
-        return _Value((term,), layer, self._bias(node), modules=(layer,))
+        return _Value((term,), term.weight.module, self._bias(node))
 
     def _weight(self, node: NodeProto) -> Weight:
         constant = self.constants.get(node.input[1])
@@ -201,21 +199,18 @@ class _Reader:
             torch.from_numpy(self.constants[name].astype(np.float64)) for name in node.input[1:]
         )
         scale = gain / torch.sqrt(variance + attribute(node, "epsilon"))
-        layer = layer_of(node.input[1])
-        return _Value(
-            (Term(self._activation(node), scale=scale, shift=offset - mean * scale),), layer, modules=(layer,)
-        )
+        norm = Term(self._activation(node), scale=scale, shift=offset - mean * scale)
+        return _Value((norm,), layer_of(node.input[1]))
 
     def _relu(self, node: NodeProto) -> _Value:
         value = self._sum(node, 0)
-        return replace(value, relu=True, name=value.name if value.modules else scope_of(node))
+        return replace(value, relu=True, name=value.name if value.moved is None else scope_of(node))
 
     def _add(self, node: NodeProto) -> _Value:
         one, other = self._sum(node, 0), self._sum(node, 1)
         biases = [value.bias for value in (one, other) if value.bias is not None]
         name = f"{scope_of(node)}.add".lstrip(".")
-        bias = sum(biases[1:], biases[0]) if biases else None
-        return _Value(one.terms + other.terms, name, bias, modules=(*one.modules, *other.modules, name))
+        return _Value(one.terms + other.terms, name, sum(biases[1:], biases[0]) if biases else None)
 
     def _sum(self, node: NodeProto, index: int) -> _Value:
         """Return a value that may be added to: one that nothing has been done to since."""
@@ -233,13 +228,11 @@ class _Reader:
         if attribute(node, "ceil_mode") or len({*strides}) > 1:
             raise self._unserved(node)
         if kernel == [1, 1] and not any(pads) and not value.padded:
-            return _Value((Term(self._activation(node), stride=strides[0]),), name, modules=(name,))
+            return _Value((Term(self._activation(node), stride=strides[0]),), name)
         border = [0] * 4 if value.padded else [1] * 4
         if (kernel, strides, pads) != ([3, 3], [2, 2], border) or value.pool:
             raise self._unserved(node)
-        return replace(
-            value, name=name, pool="max_zeros" if value.padded else "max", padded=False, modules=(*value.modules, name)
-        )
+        return replace(value, name=name, pool="max_zeros" if value.padded else "max", padded=False)
 
     def _pad(self, node: NodeProto) -> _Value:
         value, pads = self.at[node.input[0]], [int(number) for number in self.constants[node.input[1]]]
@@ -273,10 +266,10 @@ class _Reader:
         return self._globalaveragepool(node)
 
     def _globalaveragepool(self, node: NodeProto) -> _Value:
-        value, name = self.at[node.input[0]], scope_of(node)
+        value = self.at[node.input[0]]
         if value.padded or value.pool:
             raise self._unserved(node)
-        return replace(value, name=name, pool="mean", modules=(*value.modules, name))
+        return replace(value, name=scope_of(node), pool="mean")
 
     def _reshape(self, node: NodeProto) -> _Value:
         """Return the value of a mean, which has the channels alone."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from resnet.onnx.quantized import name_taps, with_taps
 from resnet.onnx.steps import read_steps
 from resnet.openvino.session import OpenVinoRunner, bind, compile_model, for_batch, operations
 from resnet.quant.steps import Step, Taps
@@ -52,34 +53,25 @@ class QuantizedOpenVinoRunner(OpenVinoRunner):
         self.steps: tuple[Step, ...] = read_steps(model).steps
         super().__init__(Core().read_model(self._bytes), example, "int8", details)
         self.operations = operations(self._compiled(len(example)))
-        products = [
-            (name, kind, word) for name, kind, word in self.operations if kind in ("Convolution", "FullyConnected")
+        in_float = [
+            name
+            for name, kind, word in self.operations
+            if kind in ("Convolution", "FullyConnected") and word not in ("u8", "i8")
         ]
-        in_float = [name for name, _, word in products if word not in ("u8", "i8")]
-        asked = sum(weight.wide for step in self.steps for weight in step.weights)
-        if len(in_float) > asked:
-            raise RuntimeError(
-                f"OpenVINO left {len(in_float) - asked} layers in float that were to be in 8 bits: {in_float}"
-            )
+        left = len(in_float) - sum(weight.wide for step in self.steps for weight in step.weights)
+        if left > 0:
+            raise RuntimeError(f"OpenVINO left {left} layers in float that were to be in 8 bits, of {in_float}")
 
     def taps(self, x: Tensor) -> Taps:
         """Return the activations and the logits for a placed batch, of a network that has them all as outputs."""
         import onnx
-        from onnx import TensorProto, helper
         from openvino import Core
 
-        model = onnx.load_from_string(self._bytes)
-        graph = read_steps(model)
-        for step in graph.steps[:-1]:
-            kind = TensorProto.UINT8 if step.output else TensorProto.FLOAT
-            model.graph.output.append(helper.make_tensor_value_info(graph.tensors[step.name], kind, None))
-        compiled = compile_model(for_batch(Core().read_model(model.SerializeToString()), len(x)), "int8")
-        types = {True: torch.uint8, False: torch.float32}
-        kinds = [types[step.output is not None] for step in (graph.steps[-1], *graph.steps[:-1])]
+        steps, tapped = with_taps(onnx.load_from_string(self._bytes))
+        compiled = compile_model(for_batch(Core().read_model(tapped), len(x)), "int8")
+        kinds = [torch.uint8 if step.output else torch.float32 for step in (steps[-1], *steps[:-1])]
         results = [
             torch.empty(tuple(port.shape), dtype=kind) for port, kind in zip(compiled.outputs, kinds, strict=True)
         ]
         bind(compiled, [x], results).infer()
-        logits, *values = results
-        names = [step.name for step in graph.steps]
-        return Taps(dict(zip(names, [*values, logits], strict=True)), logits)
+        return name_taps(steps, results)

@@ -31,9 +31,7 @@ def compile_model(model: Model, precision: str) -> CompiledModel:
     compiled = openvino.Core().compile_model(model, "CPU", options)
     taken = _word(compiled.get_property("INFERENCE_PRECISION_HINT"))
     if taken != HINTS[precision]:
-        raise RuntimeError(
-            f"OpenVINO computes in {taken} where it is asked for {precision}: this CPU has no such numbers"
-        )
+        raise RuntimeError(f"OpenVINO computes in {taken} where {precision} is wanted: this CPU has no such numbers")
     return compiled
 
 
@@ -66,7 +64,7 @@ def read_back(compiled: CompiledModel) -> dict[str, Any]:
 
 
 def operations(compiled: CompiledModel) -> list[tuple[str, str, str]]:
-    """Return the plugin's own graph: each operation's name, its kind (`Convolution`), and the type it computes with."""
+    """Return the plugin's graph: each operation's name, its kind (`Convolution`), and the type it computes with."""
     facts = ("layerType", "runtimePrecision")
     return [
         (node.get_friendly_name(), *(str(node.get_rt_info()[fact].astype(str)) for fact in facts))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import logging
 import operator
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
@@ -16,6 +14,7 @@ from torch import Tensor, fx, nn
 
 from resnet.quant.network import INPUT
 from resnet.quant.steps import Grid, Step, Weight
+from resnet.quiet import quiet
 
 aten = torch.ops.aten
 _LAYERS = (aten.conv2d.default, aten.linear.default)
@@ -27,7 +26,7 @@ def quantized_graph(folded: nn.Module, steps: Sequence[Step], example: Tensor) -
     """Return the graph of a folded ResNet with the roundings of its steps, for torch.compile with frozen weights.
 
     Ranges, weights and biases are those of the steps, and so torchao's observers look at no picture. Raises
-    RuntimeError if the graph that torchao made rounds anything else, or to another grid.
+    RuntimeError if torchao's graph rounds anything else, or to another grid.
     """
     with quiet():
         from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
@@ -50,7 +49,7 @@ def quantized_graph(folded: nn.Module, steps: Sequence[Step], example: Tensor) -
 def _quantizer(steps: Sequence[Step]) -> Any:
     """Return a torchao quantizer that rounds what the steps round.
 
-    torchao's X86InductorQuantizer would give every activation the range of its own observer, round the mean over the
+    torchao's X86InductorQuantizer would give every activation the range of an observer, round the mean over the
     pixels to the grid of what it is the mean of, and leave the sums of version 2 unrounded, where a residual and a norm
     then read two different values.
     """
@@ -58,7 +57,7 @@ def _quantizer(steps: Sequence[Step]) -> Any:
     import torchao.quantization.pt2e.quantizer.x86_inductor_quantizer  # noqa: F401
     from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, Quantizer
 
-    grids = {INPUT if step.reads == (INPUT,) and not step.modules else step.name: step.output for step in steps}
+    grids = {INPUT if step.reads == (INPUT,) and not step.weights else step.name: step.output for step in steps}
     weights = {weight.module: weight for step in steps for weight in step.weights if not weight.wide}
 
     class Declared(Quantizer):  # type: ignore[misc]  # torchao has no types
@@ -82,7 +81,7 @@ def _quantizer(steps: Sequence[Step]) -> Any:
 def activation_names(graph: fx.Graph) -> dict[fx.Node, str]:
     """Return the activation, by its name in `resnet.quant`, that each node of an exported ResNet computes or begins.
 
-    A convolution has its own name, as has a norm; what pads and cuts pictures has none.
+    Convolutions and norms have names; what pads and cuts pictures has none.
     """
     names: dict[fx.Node, str] = {}
     for node in graph.nodes:
@@ -108,7 +107,7 @@ def _activation_spec(grid: Grid) -> Any:
 
 
 def _weight_spec(weight: Weight) -> Any:
-    """Return a specification by the weight's own scales: an observer would have others, and none under 2 to the -12."""
+    """Return a specification by the weight's scales: an observer would have others, and none under 2 to the -12."""
     from torchao.quantization.pt2e import FixedQParamsObserver
     from torchao.quantization.pt2e.quantizer import QuantizationSpec
 
@@ -148,19 +147,6 @@ def _equal(a: Tensor, b: Tensor) -> bool:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Keep torch's and torchao's warnings of themselves off stderr: of parts built for other machines, of own calls."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
-
-
-@contextmanager
 def generated_code() -> Iterator[list[str]]:
     """Collect the code that Inductor writes in the meantime."""
     from torch._inductor.graph import GraphLowering
@@ -173,7 +159,7 @@ def generated_code() -> Iterator[list[str]]:
         GraphLowering.save_output_code = original
 
 
-def own_kernels(code: Sequence[str]) -> list[str]:
+def float_kernels(code: Sequence[str]) -> list[str]:
     """Return the kernels in float between the library's operations, as Inductor names them."""
     calls = re.findall(
         r"^ +(?:cpp_fused_(\w+)_\d+|torch\.ops\.mkldnn\.(\w+)\S*)\(|= torch\.ops\.mkldnn\.(\w+)", "\n".join(code), re.M

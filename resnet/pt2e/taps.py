@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from resnet.quant.network import INPUT
 from resnet.quant.steps import Step, Taps
 
 # Arguments of oneDNN's operations by position: the codes, the weight's scales, and the residual of a sum.
@@ -19,24 +20,34 @@ _PRODUCTS = ("qconv_pointwise", "qconv2d_pointwise", "qlinear_pointwise")
 class Recorder:
     """Runs a compiled network with the library's operations replaced by ones that keep copies of what they see.
 
-    It is the same compiled code that is timed, with the same kernels. What only Inductor's own kernels read and write,
-    codes between two layers that are kept wide, is computed from the steps.
+    It is the same compiled code that is timed, with the same kernels. Codes that Inductor's kernels alone read and
+    write, between two layers that are kept wide, are computed from the steps, and named in `unseen`.
     """
 
     def __init__(self, steps: Sequence[Step], forward: Callable[[Tensor], Tensor]) -> None:
         self._steps, self._forward = steps, forward
-        self.calls: list[str] = []  # steps whose products ran in 8 bits in the last run
+        # of the last run: steps whose products ran in 8 bits, and those whose codes no call showed
+        self.calls: list[str] = []
+        self.unseen: list[str] = []
+        self._codes: dict[str, Tensor] = {}
 
     def __call__(self, x: Tensor) -> Taps:
         """Return the codes and the logits for a placed batch."""
-        self.calls, self._codes = [], dict[str, Tensor]()
+        logits = self.run(x).clone()
+        activations, self._codes = self._complete(x), {}
+        return Taps(activations, logits)
+
+    def run(self, x: Tensor) -> Tensor:
+        """Run a placed batch and keep what is seen; return the logits."""
+        self.calls, self._codes = [], {}
         self._waiting = [step for step in self._steps if any(not weight.wide for weight in step.weights)]
         with _replaced(self._product, self._pool):
-            logits = self._forward(x).clone()
-        return Taps(self._complete(x), logits)
+            logits = self._forward(x)
+        self.unseen = [step.name for step in self._steps if step.output is not None and step.name not in self._codes]
+        return logits
 
     def _product(self, operation: Callable[..., Any], overload: str, arguments: tuple[Any, ...]) -> Any:
-        """Run an operation with a weight in 8 bits; its step is told by the weight's scales."""
+        """Run an operation with a weight in 8 bits, by whose scales its step is recognised."""
         scales = cast(Tensor, arguments[_SCALES])
         step = next(s for s in self._waiting if _same_scales(s, scales))
         self._waiting.remove(step)
@@ -64,21 +75,24 @@ class Recorder:
         step = next((step for step in self._steps if step.name == name and step.output is not None), None)
         if step is None or codes.dtype != torch.uint8:
             return
-        known = self._codes.setdefault(name, codes.clone())
-        if known.shape == codes.shape and not torch.equal(known, codes):
+        before = self._codes.setdefault(name, codes.clone())
+        if before.shape == codes.shape and not torch.equal(before, codes):
             raise RuntimeError(f"two steps of the compiled network read different codes of {name}")
 
     def _complete(self, x: Tensor) -> dict[str, Tensor]:
-        values, activations = {self._steps[0].reads[0]: x.double()}, dict[str, Tensor]()
+        activations, grids = {INPUT: x}, {step.name: step.output for step in self._steps}
+
+        def values(name: str) -> Tensor:
+            grid = grids.get(name)
+            return activations[name].double() if grid is None else grid.values(activations[name])
+
         for step in self._steps[:-1]:
-            grid = step.output
-            if step.name in self._codes and grid is not None:
+            if step.name in self._codes:
                 activations[step.name] = self._codes[step.name]
-                values[step.name] = grid.values(activations[step.name])
                 continue
-            value = step.value(values)
-            activations[step.name] = value.to(step.dtype) if grid is None else grid.codes(value)
-            values[step.name] = activations[step.name].double() if grid is None else grid.values(activations[step.name])
+            value = step.value({name: values(name) for name in step.reads})
+            activations[step.name] = value.to(step.dtype) if step.output is None else step.output.codes(value)
+        del activations[INPUT]
         return activations
 
 

@@ -1,4 +1,4 @@
-"""What 8 bits cost, layer by layer: networks with some of their layers in 8 bits, beside the one in float.
+"""The cost of 8 bits, layer by layer: networks with some of their layers in 8 bits, beside the one in float.
 
 All are simulated by `run_steps` in float32. A network that differs from another from some step on is run from there.
 """
@@ -19,7 +19,7 @@ from resnet.calibration import Calibration
 from resnet.fold import fold
 from resnet.model import ResNet
 from resnet.quant.network import INPUT, Ranges, Scheme, float_steps, quantize, run_steps
-from resnet.quant.ranges import CHUNK, calibrate, on_cores, steps_digest, tensors_digest
+from resnet.quant.ranges import CHUNK, calibrate, on_cores, steps_digest, tensor_digest
 from resnet.quant.steps import Step, Term, Weight
 
 FLOAT, WHOLE = "float", "8 bits"  # names of the network in float, and of the one with every layer in 8 bits
@@ -92,16 +92,16 @@ def effects(
 
     Each network is run from where it parts from the float steps, or from one of those that `bases` names.
     """
-    made: dict[Step, Step] = {}
-    ready = {name: _in_float32(network, made) for name, network in {FLOAT: steps, **networks}.items()}
+    converted: dict[Step, Step] = {}
+    ready = {name: _in_float32(network, converted) for name, network in {FLOAT: steps, **networks}.items()}
 
     def judge(chunk: Tensor) -> dict[str, tuple[list[int], list[float]]]:
-        known = {name: run_steps(ready[name], chunk).activations for name in (FLOAT, *bases)}
-        exact, result = known[FLOAT][steps[-1].name], {}
+        runs = {name: run_steps(ready[name], chunk).activations for name in (FLOAT, *bases)}
+        exact, result = runs[FLOAT][steps[-1].name], {}
         for name, network in ready.items():
-            base = max(known, key=lambda other: _shared(network, ready[other]))
+            base = max(runs, key=lambda other: _shared(network, ready[other]))
             shared = network[: _shared(network, ready[base])]
-            logits = run_steps(network, chunk, {step.name: known[base][step.name] for step in shared}).logits
+            logits = run_steps(network, chunk, {step.name: runs[base][step.name] for step in shared}).logits
             off = logits if name == FLOAT else logits - exact
             result[name] = logits.argmax(1).tolist(), off.double().square().mean(1).tolist()
         return result
@@ -116,21 +116,21 @@ def effects(
 def most_sensitive(steps: Sequence[Step], ranges: Ranges, scheme: Scheme, pictures: Tensor) -> list[str]:
     """Return the layers in the order of their error alone in 8 bits, the largest first."""
     whole, layers = quantize(steps, ranges, scheme), layers_of(steps)
-    found = effects(steps, {layer: one_quantized(steps, whole, layer) for layer in layers}, pictures)
-    return sorted(layers, key=lambda layer: -sum(found[layer].squares))
+    alone = effects(steps, {layer: one_quantized(steps, whole, layer) for layer in layers}, pictures)
+    return sorted(layers, key=lambda layer: -sum(alone[layer].squares))
 
 
 def name_wide(model: nn.Module, calibration: Calibration, precision: str, device: str) -> Calibration:
-    """Return the calibration with names for a number of layers to keep wide: the most sensitive, on its own pictures.
+    """Return the calibration with names for a number of layers to keep wide: the most sensitive, on its pictures.
 
-    They are read from the cache where they are known. Raises ValueError for more layers than the model has, and where
+    They are read from the cache where it has them. Raises ValueError for more layers than the model has, and where
     the model is none of this project's ResNets, whose layers cannot be ranked.
     """
     if len(calibration.keep_wide) != 1 or not calibration.keep_wide[0].isdecimal():
         return calibration
     number, formats = int(calibration.keep_wide[0]), "e4m3" if precision == "fp8" else DEVICE_FORMATS[device]
     if not isinstance(model, ResNet):
-        raise ValueError(f"the {number} most sensitive layers are known of this project's ResNets alone: name layers")
+        raise ValueError(f"the {number} most sensitive layers are ranked of this project's ResNets alone: name layers")
     steps, scheme = float_steps(cast(ResNet, fold(model)), merged=False), SCHEMES[formats]
     if number > len(layers_of(steps)):
         raise ValueError(f"{number} layers cannot be kept wide: the model has {len(layers_of(steps))}")
@@ -140,7 +140,7 @@ def name_wide(model: nn.Module, calibration: Calibration, precision: str, device
     def write(path: Path) -> None:
         path.write_text(json.dumps(most_sensitive(steps, calibrate(steps, calibration, scheme), scheme, pictures)))
 
-    key = f"sensitive {facts} {steps_digest(steps)} {tensors_digest([calibration.pictures])}"
+    key = f"sensitive {facts} {steps_digest(steps)} {tensor_digest(calibration.pictures)}"
     ranking = json.loads(cached_file(key, ".json", write)[0].read_text())
     return replace(calibration, keep_wide=tuple(ranking[:number]))
 
@@ -151,12 +151,12 @@ def _shared(network: Sequence[Step], base: Sequence[Step]) -> int:
     return next((place for place, (mine, other) in pairs if mine is not other), min(len(network), len(base)))
 
 
-def _in_float32(steps: Sequence[Step], made: dict[Step, Step]) -> list[Step]:
-    """Return steps whose weights are the float32 values that `run_steps` computes with, made once for each step."""
+def _in_float32(steps: Sequence[Step], converted: dict[Step, Step]) -> list[Step]:
+    """Return steps whose weights are the float32 values that `run_steps` computes with, each `converted` once."""
     for step in steps:
-        if step not in made:
-            made[step] = replace(step, terms=tuple(map(_term_in_float32, step.terms)))
-    return [made[step] for step in steps]
+        if step not in converted:
+            converted[step] = replace(step, terms=tuple(map(_term_in_float32, step.terms)))
+    return [converted[step] for step in steps]
 
 
 def _term_in_float32(term: Term) -> Term:

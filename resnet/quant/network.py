@@ -43,13 +43,13 @@ def float_steps(folded: ResNet, merged: bool) -> tuple[Step, ...]:
     return tuple(_steps(folded, merged))
 
 
-def run_steps(steps: Sequence[Step], pictures: Tensor, known: Mapping[str, Tensor] | None = None) -> Taps:
+def run_steps(steps: Sequence[Step], pictures: Tensor, results: Mapping[str, Tensor] | None = None) -> Taps:
     """Run steps on pictures [N, C, H, W], in their dtype, every result rounded to its grid if it has one.
 
     `activations` are values, not codes. In float32 it simulates a backend to within a code here and there, fast. Steps
-    whose results are `known` are not run.
+    that have `results` already are not run.
     """
-    values: dict[str, Tensor] = {INPUT: pictures, **(known or {})}
+    values: dict[str, Tensor] = {INPUT: pictures, **(results or {})}
     for step in steps:
         if step.name in values:
             continue
@@ -99,26 +99,23 @@ def quantize(steps: Sequence[Step], ranges: Ranges, scheme: Scheme, wide: Collec
     return tuple(result)
 
 
-def facts(steps: Sequence[Step], calibration: Calibration, checked: str) -> dict[str, Any]:
-    """Return what a record says of a network in 8 bits whose layers are wide because that was asked, but its ranges.
+def facts(steps: Sequence[Step], calibration: Calibration, ranges: str) -> dict[str, Any]:
+    """Return what a record says of a network in 8 bits whose layers are wide because a user named them.
 
-    `disk_bytes` are those of codes, scales and biases (the last two in float32), with a scale and a zero point for each
-    grid: what a file of them would hold.
+    `ranges` is their digest. `disk_bytes` are those of codes, scales and biases (the last two in float32), with a scale
+    and a zero point for each grid: what a file of them would hold. The gate adds what it counts of the steps.
     """
     weights = [weight for step in steps for weight in step.weights]
-    wide = [weight.module for weight in weights if weight.wide]
+    wide = [weight.module for weight in weights if weight.wide and weight.module]
     stored = [weight.codes.numel() * weight.codes.element_size() + 4 * len(weight.scale) for weight in weights]
     biases = [4 * len(step.bias) for step in steps if step.bias is not None]
     grids = sum(step.output is not None for step in steps)
     return {
         "calibrate": calibration.method,
         "pictures": len(calibration.pictures),
-        "steps": grids,
-        "layers": len(weights) - len(wide),
+        "ranges": ranges,
         "wide": wide,
         "why_wide": dict.fromkeys(wide, "as asked"),
-        "float_operations": [],
-        "checked": checked,
         "disk_bytes": sum(stored) + sum(biases) + 5 * grids,
     }
 
@@ -134,15 +131,8 @@ def grid(low: float, high: float, scheme: Scheme) -> Grid:
 
 
 def _steps(model: ResNet, merged: bool) -> Iterator[Step]:
-    yield Step(
-        "conv1",
-        (_conv(INPUT, "conv1", model.conv1),),
-        None,
-        _of(model.conv1),
-        relu=not model.preact,
-        modules=("conv1",),
-    )
-    yield Step("maxpool", (Term("conv1"),), None, pool="max_zeros" if model.preact else "max", modules=("maxpool",))
+    yield Step("conv1", (_conv(INPUT, "conv1", model.conv1),), None, _of(model.conv1), relu=not model.preact)
+    yield Step("maxpool", (Term("conv1"),), None, pool="max_zeros" if model.preact else "max")
     x = "maxpool"
     for number, stage in enumerate((model.layer1, model.layer2, model.layer3, model.layer4), 1):
         for index, block in enumerate(stage):
@@ -150,11 +140,11 @@ def _steps(model: ResNet, merged: bool) -> Iterator[Step]:
                 yield step
                 x = step.name
     if model.preact and isinstance(model.post_bn, nn.BatchNorm2d):
-        yield Step("post_bn", (_norm(x, model.post_bn),), None, modules=("post_bn",))
+        yield Step("post_bn", (_norm(x, model.post_bn),), None)
         x = "post_bn"
-    yield Step("avgpool", (Term(x),), None, pool="mean", modules=("avgpool",))
+    yield Step("avgpool", (Term(x),), None, pool="mean")
     weight = Weight("fc", model.fc.weight.detach(), torch.ones(model.fc.out_features, dtype=torch.float64))
-    yield Step(LOGITS, (Term("avgpool", weight),), None, model.fc.bias.detach().double(), modules=("fc",))
+    yield Step(LOGITS, (Term("avgpool", weight),), None, model.fc.bias.detach().double())
 
 
 def _block(name: str, block: Block, x: str, preact: bool, merged: bool) -> Iterator[Step]:
@@ -162,11 +152,11 @@ def _block(name: str, block: Block, x: str, preact: bool, merged: bool) -> Itera
     entry = x
     if preact and isinstance(block.preact_bn, nn.BatchNorm2d):
         entry = f"{name}.preact_bn"
-        yield Step(entry, (_norm(x, block.preact_bn),), None, modules=(entry,))
+        yield Step(entry, (_norm(x, block.preact_bn),), None)
     y = entry
     *inner, (last_name, last) = [(f"{name}.{part}", conv) for part, conv in block.convs()]
     for part, conv in inner:
-        yield Step(part, (_conv(y, part, conv),), None, _of(conv), relu=True, modules=(part,))
+        yield Step(part, (_conv(y, part, conv),), None, _of(conv), relu=True)
         y = part
     added: Term | None = None
     shortcut = block.downsample
@@ -174,7 +164,7 @@ def _block(name: str, block: Block, x: str, preact: bool, merged: bool) -> Itera
     if projections:
         part = f"{name}.downsample.0"
         source = entry if preact and block.projects else x
-        yield Step(part, (_conv(source, part, projections[0]),), None, _of(projections[0]), modules=(part,))
+        yield Step(part, (_conv(source, part, projections[0]),), None, _of(projections[0]))
         added = Term(part)
     elif shortcut is not None:
         pools = [cast(int, m.stride) for m in shortcut.modules() if isinstance(m, nn.MaxPool2d)]
@@ -183,12 +173,12 @@ def _block(name: str, block: Block, x: str, preact: bool, merged: bool) -> Itera
     total, relu = f"{name}.add", not preact
     product = _conv(y, last_name, last)
     if added is None:  # without a sum the next norm is folded in too, and its ReLU follows
-        yield Step(last_name, (product,), None, _of(last), relu=True, modules=(last_name,))
+        yield Step(last_name, (product,), None, _of(last), relu=True)
     elif merged:
-        yield Step(total, (product, added), None, _of(last), relu=relu, modules=(last_name, total))
+        yield Step(total, (product, added), None, _of(last), relu=relu)
     else:
-        yield Step(last_name, (product,), None, _of(last), modules=(last_name,))
-        yield Step(total, (Term(last_name), added), None, relu=relu, modules=(total,))
+        yield Step(last_name, (product,), None, _of(last))
+        yield Step(total, (Term(last_name), added), None, relu=relu)
 
 
 def _conv(source: str, name: str, conv: nn.Conv2d) -> Term:

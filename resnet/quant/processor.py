@@ -1,10 +1,12 @@
-"""What a CPU does with 8 bits."""
+"""The form of 8 bits that a CPU computes exactly."""
 
 from __future__ import annotations
 
 import platform
 from functools import cache
 from pathlib import Path
+
+from resnet.quant.network import Scheme
 
 # Weights up to this keep two products with 255 within 16 bits.
 REDUCED = 64
@@ -23,3 +25,8 @@ def overflow(processor: Path = Path("/proc/cpuinfo")) -> str:
         return "" if "vnni" in processor.read_text() else _OVERFLOWS
     except OSError:
         return f"{_OVERFLOWS}: at least it cannot be read that it has"
+
+
+def cpu_scheme(mean: bool = False) -> Scheme:
+    """Return the formats for this CPU: activations in uint8, weights of 7 bits where sums overflow."""
+    return Scheme("uint8", largest=REDUCED if overflow() else 127, mean=mean)

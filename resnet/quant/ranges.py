@@ -1,8 +1,8 @@
 """The range of each activation that 8 bits cover, chosen from its values on the calibration's pictures.
 
-torch's own observers know no e4m3, search in Python for seconds each, and leave torch for a package of their own, whose
-histograms depend on the order of the pictures; ONNX Runtime's divergence has as many bins as levels, and so clips
-nothing. Here a method is a cost of a grid, found by one search for every format.
+torch's observers know no e4m3, search in Python for seconds each, and leave torch for another package, whose histograms
+depend on the order of the pictures; ONNX Runtime's divergence has as many bins as levels, and so clips nothing. Here a
+method is a cost of a grid, which one search for every format makes least.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from threading import Lock
 from typing import TypeVar
@@ -22,7 +23,7 @@ from torch import Tensor
 from resnet.cache import cached_file
 from resnet.calibration import METHODS, Calibration
 from resnet.quant.network import INPUT, Ranges, Scheme, grid, run_steps
-from resnet.quant.steps import CODES, Grid, Step, Term
+from resnet.quant.steps import CODES, Grid, Step
 
 BINS = 8192  # on each side of zero: 16 or more for each level of 8 bits
 OUTERMOST = 1e-5  # share of the values that `percentile` leaves out
@@ -76,9 +77,9 @@ class Histogram:
 
     def bins(self) -> tuple[Tensor, Tensor]:
         """Return the middles of the bins that hold values, ascending, and their counts, zeros left out: float64."""
-        held = self._counts.nonzero().flatten()
-        middles = (held - BINS + 0.5).double() * self._width
-        return middles.clamp(self.low, self.high), self._counts[held].double()
+        filled = self._counts.nonzero().flatten()
+        middles = (filled - BINS + 0.5).double() * self._width
+        return middles.clamp(self.low, self.high), self._counts[filled].double()
 
 
 def choose(histogram: Histogram, method: str, scheme: Scheme) -> tuple[float, float]:
@@ -139,14 +140,14 @@ def choose_all(histograms: Mapping[str, Histogram], method: str, scheme: Scheme)
 
 
 def calibrate(steps: Sequence[Step], calibration: Calibration, scheme: Scheme) -> Ranges:
-    """Return the range of every activation of float steps, read from the cache where they are known.
+    """Return the range of every activation of float steps, read from the cache where it has them.
 
     The same steps, pictures and method have the same ranges, to the last bit, on the same kind of CPU with the same
     torch, whatever the number of threads.
     """
     capability = torch.backends.cpu.get_cpu_capability()
     facts = [RECIPE, calibration.method, scheme.activations, torch.__version__, capability]
-    key = f"ranges {facts} {steps_digest(steps)} {tensors_digest([calibration.pictures])}"
+    key = f"ranges {facts} {steps_digest(steps)} {tensor_digest(calibration.pictures)}"
 
     def write(path: Path) -> None:
         seen = observe(steps, calibration.pictures)
@@ -222,35 +223,28 @@ def _divergence(candidate: Grid, middles: Tensor, counts: Tensor) -> float:
     clipped[0] += counts[:first].sum()
     clipped[-1] += counts[last:].sum()
     codes = candidate.codes(middles[first:last]).view(torch.uint8).long()
-    held, bins = (torch.bincount(codes, weights, 256) for weights in (counts[first:last], None))
-    spread = (held / bins)[codes]
+    total, bins = (torch.bincount(codes, weights, 256) for weights in (counts[first:last], None))
+    spread = (total / bins)[codes]
     clipped, spread = clipped / clipped.sum(), spread / spread.sum()
     return float((clipped * (clipped / spread).log()).sum())
 
 
 def steps_digest(steps: Sequence[Step]) -> str:
-    """Return a digest of everything that float steps compute with."""
-    words = [
-        [
-            step.name,
-            step.relu,
-            step.pool,
-            [[t.source, t.stride, t.padding, t.groups, t.relu, t.channels] for t in step.terms],
-        ]
-        for step in steps
-    ]
-    tensors = [tensor for step in steps for tensor in (step.bias, *(t for term in step.terms for t in _tensors(term)))]
-    return hashlib.sha256(json.dumps(words).encode()).hexdigest() + tensors_digest(tensors)
+    """Return a digest of everything that steps compute with."""
+    return hashlib.sha256(json.dumps(_content(tuple(steps))).encode()).hexdigest()
 
 
-def _tensors(term: Term) -> tuple[Tensor | None, ...]:
-    return term.scale, term.shift, *((term.weight.codes, term.weight.scale) if term.weight else ())
+def _content(value: object) -> object:
+    """Return a value as JSON has it: the fields of a dataclass, and the digest of a tensor."""
+    if isinstance(value, Tensor):
+        return tensor_digest(value)
+    if is_dataclass(value):
+        return [_content(getattr(value, field.name)) for field in fields(value)]
+    return [_content(part) for part in value] if isinstance(value, tuple) else str(value)
 
 
-def tensors_digest(tensors: Iterable[Tensor | None]) -> str:
-    total = hashlib.sha256()
-    for tensor in tensors:
-        total.update(f"{None if tensor is None else (tuple(tensor.shape), tensor.dtype)}".encode())
-        if tensor is not None:
-            total.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+def tensor_digest(tensor: Tensor) -> str:
+    """Return a digest of a tensor's type, shape and values."""
+    total = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+    total.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
     return total.hexdigest()

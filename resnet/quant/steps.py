@@ -1,8 +1,8 @@
-"""What a backend says that it computes in 8 bits: steps from integers to integers, and the exact value of each.
+"""Steps from integers to integers, by which a backend declares what it computes in 8 bits, and their exact values.
 
 A backend that runs a network in 8 bits declares it as a list of `Step`. Between two steps there are integers on a
 `Grid`, and nowhere else is anything rounded: where a backend rounds twice, it declares two steps. So each step can be
-checked alone, from the integers that the backend itself made, against the value that it should have rounded.
+checked alone, from the integers of the backend itself, against the value that it should have rounded.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Weight:
 
 @dataclass(frozen=True, eq=False)
 class Term:
-    """What a step adds up, of one activation: its values, a product with them, or its values scaled by channel.
+    """A summand of a step, of one activation: its values, a product with them, or its values scaled by channel.
 
     `source` is the activation's name. `weight` makes it a convolution (of four dimensions) or a matrix product (of
     two). `scale` and `shift`, float64 [C], are of a norm that comes before all else, and `relu` follows it. Without a
@@ -126,8 +126,7 @@ class Step:
 
     `name` is the step's and its result's; `bias` is float64 [K]. `pool` is what follows the activation: `max`, 3x3 with
     stride 2 on a border that no value is below, `max_zeros`, the same on a border of zeros, or `mean`, over all pixels,
-    to [N, C]. A step without `output` ends in numbers of `dtype`, and is as exact as that type. `modules` names the
-    model's layers that it computes, a block's sum as `add`.
+    to [N, C]. A step without `output` ends in numbers of `dtype`, and is as exact as that type.
     """
 
     name: str
@@ -137,7 +136,6 @@ class Step:
     relu: bool = False
     pool: Literal["", "max", "max_zeros", "mean"] = ""
     dtype: torch.dtype = torch.float32
-    modules: tuple[str, ...] = ()
 
     @property
     def reads(self) -> tuple[str, ...]:

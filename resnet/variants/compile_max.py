@@ -12,11 +12,12 @@ from resnet.calibration import Calibration
 from resnet.code import Unserved
 from resnet.fold import fold
 from resnet.model import ResNet
-from resnet.pt2e.network import generated_code, own_kernels, quantized_graph, quiet
+from resnet.pt2e.network import float_kernels, generated_code, quantized_graph
 from resnet.pt2e.taps import Recorder
 from resnet.quant.network import Scheme, facts, float_steps, quantize
 from resnet.quant.ranges import calibrate, digest
 from resnet.quant.steps import QuantizedRunner, Step
+from resnet.quiet import quiet
 from resnet.runner import DTYPES, Runner, autocast, converted, weights_bytes, with_launch
 from resnet.variants.compile import compiled_runner
 
@@ -24,7 +25,7 @@ from resnet.variants.compile import compiled_runner
 # 17 candidates for each shape have 8 and compute wrong results (pytorch#173068), which autotuning does not check.
 FIRST_RIGHT_CONVOLUTIONS = "2.13"
 WHY_ATEN_CONVOLUTIONS = (
-    "cuDNN's alone (max_autotune_conv_backends = ATEN): before torch 2.13 Inductor's own convolution is wrong with 8 "
+    "cuDNN's alone (max_autotune_conv_backends = ATEN): before torch 2.13 Inductor's convolution is wrong with 8 "
     "warps (pytorch#173068); 1x1 convolutions at stride 1 are matrix products, and autotuned"
 )
 
@@ -52,7 +53,7 @@ def prepare_quantized(
 ) -> QuantizedRunner:
     """Prepare a ResNet through torchao's PT2E, for the quantised operations of oneDNN that Inductor knows on an x86.
 
-    Ranges and weights are ours, so torchao looks at no picture; of its own choices only the form of the graph is left.
+    Ranges and weights are ours, so torchao looks at no picture; of its choices only the form of the graph is left.
     The codes are seen at the library's calls in the compiled code itself. Raises Unserved for any other module, and
     where the CPU has no products of 8 bits; RuntimeError where Inductor left a layer in float that was to be in 8 bits.
     """
@@ -64,7 +65,7 @@ def prepare_quantized(
     floats = float_steps(folded, merged=True)
     ranges = calibrate(floats, calibration, scheme)
     steps = quantize(floats, ranges, scheme, calibration.keep_wide)
-    return QuantizedCompiled(folded, steps, example, facts(steps, calibration, "taps") | {"ranges": digest(ranges)})
+    return QuantizedCompiled(folded, steps, example, facts(steps, calibration, digest(ranges)))
 
 
 class QuantizedCompiled:
@@ -87,11 +88,12 @@ class QuantizedCompiled:
             inner = compiled_runner(graph, options, example, torch.float32, "channels_last", details)
         self.steps, self._forward, self.place = steps, inner._forward, inner.place
         self.taps = Recorder(steps, inner)
-        self.taps(inner.place(example))
+        self.taps.run(inner.place(example))
         layers = {step.name for step in steps if any(not weight.wide for weight in step.weights)}
         if left := sorted(layers - set(self.taps.calls)):
             raise RuntimeError(f"Inductor left {', '.join(left)} in float, which were to be in 8 bits")
-        self.details = inner.details | {"quantized": quantized | {"float_operations": own_kernels(code)}}
+        seen = {"float_operations": float_kernels(code), "unseen": self.taps.unseen}
+        self.details = inner.details | {"quantized": quantized | seen}
 
     def __call__(self, x: Tensor) -> Tensor:
         return self._forward(x)

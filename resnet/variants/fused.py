@@ -66,7 +66,7 @@ def prepare_quantized(
     tuned = _install_tuned(example)
     network = FusedNetwork(program, precision, example.device, coded)
     details = _details(network, model, example, torch.float16) | tuned
-    details["quantized"] = _facts(steps, calibration) | {"ranges": digest(ranges)}
+    details["quantized"] = _facts(steps, calibration, digest(ranges))
     runner: Any = with_launch(KernelRunner(network, example, "fp16", details), launch)
     runner.steps, runner.checked = steps, "taps"
     runner.taps = lambda x: _taps(program, precision, coded, x)
@@ -81,13 +81,12 @@ def _taps(program: Program, precision: str, coded: tuple[CodedStep, ...], x: Ten
     return Taps({HALF_INPUT: x.clone(), **activations, "avgpool": network.averages()}, logits)
 
 
-def _facts(steps: tuple[Step, ...], calibration: Calibration) -> dict[str, Any]:
-    """Return what a record says of the 8 bits, but for the ranges."""
-    stated = facts(steps, calibration, "taps")
-    layers = [weight for step in steps for weight in step.weights if weight.module and not weight.wide]
-    shared = dict.fromkeys(stated["wide"], "its sums are added to those of a wide layer")
+def _facts(steps: tuple[Step, ...], calibration: Calibration, ranges: str) -> dict[str, Any]:
+    """Return what a record says of the 8 bits, whose wide layers have other reasons too."""
+    quantized = facts(steps, calibration, ranges)
+    shared = dict.fromkeys(quantized["wide"], "its sums are added to those of a wide layer")
     reasons = shared | dict.fromkeys(calibration.keep_wide, "as asked") | dict(RULES)
-    return stated | {"layers": len(layers), "why_wide": {name: reasons[name] for name in stated["wide"]}}
+    return quantized | {"why_wide": {name: reasons[name] for name in quantized["wide"]}, "float_operations": []}
 
 
 def _install_tuned(example: Tensor) -> dict[str, Any]:

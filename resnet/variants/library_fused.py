@@ -7,7 +7,6 @@ convolutions, though every PyTorch has them.
 from __future__ import annotations
 
 import copy
-import math
 import re
 from collections.abc import Callable
 from functools import partial
@@ -22,8 +21,8 @@ from resnet.library.ops import CudnnConv, OneDnnConv, OneDnnLinear, choose_each
 from resnet.library.quantized import QuantizedNetwork
 from resnet.model import Block as ModelBlock
 from resnet.model import ResNet
-from resnet.quant.network import Scheme, facts, float_steps, quantize
-from resnet.quant.processor import REDUCED, overflow
+from resnet.quant.network import facts, float_steps, quantize
+from resnet.quant.processor import cpu_scheme, overflow
 from resnet.quant.ranges import calibrate, digest
 from resnet.quant.steps import QuantizedRunner, Step
 from resnet.runner import DTYPES, FORMATS, Runner, TorchRunner, fastest_runner, weights_bytes, with_launch
@@ -117,13 +116,12 @@ def prepare_quantized(
     Inside the call the pictures are rounded, and layers that are kept wide are computed in float32: a result in bf16
     would be rounded twice on its way to a code. `details` says why the weights have 7 bits, where this CPU needs that.
     """
-    reduced = overflow()
-    scheme = Scheme("uint8", largest=REDUCED if reduced else math.inf, mean=True)
+    scheme = cpu_scheme(mean=True)
     steps = float_steps(cast(ResNet, fold(model)), merged=True)
     ranges = calibrate(steps, calibration, scheme)
     runner = LibraryQuantized(quantize(steps, ranges, scheme, calibration.keep_wide), example)
-    quantized = facts(runner.steps, calibration, runner.checked) | {"ranges": digest(ranges)}
-    runner.details |= {"reduced_range": reduced, "quantized": quantized}
+    quantized = facts(runner.steps, calibration, digest(ranges)) | {"float_operations": []}
+    runner.details |= {"reduced_range": overflow(), "quantized": quantized}
     return runner
 
 

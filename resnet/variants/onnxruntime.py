@@ -11,8 +11,7 @@ from resnet.onnx.export import onnx_file
 from resnet.onnx.quantize import quantized_file
 from resnet.onnx.quantized import QuantizedOrtRunner, describe, float_operations
 from resnet.onnx.session import CPU, CUDA, Options, OrtRunner, non_default_stream, open_session
-from resnet.quant.network import Scheme
-from resnet.quant.processor import REDUCED, overflow
+from resnet.quant.processor import cpu_scheme, overflow
 from resnet.runner import DTYPES, Runner, fastest_runner
 
 
@@ -62,20 +61,18 @@ def prepare_quantized(
     """
     import onnx
 
-    reduced = overflow()
-    scheme = Scheme("uint8", largest=REDUCED if reduced else 127)
-    file = quantized_file(model, example.shape[1:], calibration, "cpu", scheme)
+    file = quantized_file(model, example.shape[1:], calibration, "cpu", cpu_scheme())
     with owned_folder("optimized") as folder:
         optimized = folder / "optimized.onnx"
         session, session_details = open_session(file.path, CPU, {}, optimized)
         operations = float_operations(onnx.load(str(optimized)).graph, onnx.load(str(file.path)))
-    quantized = describe(file, calibration, "taps") | {"float_operations": operations}
+    quantized = describe(file, calibration) | {"float_operations": operations}
     details = {
         "quantize_cached": file.cached,
         "weights_bytes": quantized["disk_bytes"],
         **session_details,
         "threads": torch.get_num_threads(),
-        "reduced_range": reduced,
+        "reduced_range": overflow(),
         "quantized": quantized,
     }
     return QuantizedOrtRunner(file, CPU, {}, "taps", lambda: session, example, torch.float32, details)

@@ -47,7 +47,7 @@ def prepare_quantized(
 ) -> Runner:
     """Prepare a session on a QDQ file: convolutions and products in int8, what is between them in fp16.
 
-    An engine shows no integers of its own. `taps` builds another, on the same file with the integers as outputs, in
+    An engine shows no integers. `taps` builds another, on the same file with the integers as outputs, in
     which TensorRT may choose and fuse otherwise: so the case is checked as by units, and `details` says it.
     """
     file = quantized_file(model, example.shape[1:], calibration, "tensorrt", Scheme("int8"))
@@ -55,7 +55,7 @@ def prepare_quantized(
     details = engine.details | {
         "quantize_cached": file.cached,
         "tapped": "another engine of the same file, with the integers as its outputs",
-        "quantized": describe(file, calibration, "units"),
+        "quantized": describe(file, calibration),
     }
     # an engine is kept by the names of its nodes, which the tapped one shares
     options = {

@@ -11,8 +11,7 @@ from resnet.onnx.quantize import quantized_file
 from resnet.onnx.quantized import describe
 from resnet.openvino.quantized import QuantizedOpenVinoRunner, read_merged
 from resnet.openvino.session import OpenVinoRunner
-from resnet.quant.network import Scheme
-from resnet.quant.processor import REDUCED, overflow
+from resnet.quant.processor import cpu_scheme, overflow
 from resnet.quant.steps import QuantizedRunner
 from resnet.runner import DTYPES, Runner
 
@@ -39,18 +38,14 @@ def prepare_quantized(
 
     Raises RuntimeError where OpenVINO left a layer in float that should be in 8 bits.
     """
-    reduced = overflow()
-    file = quantized_file(
-        model, example.shape[1:], calibration, "cpu", Scheme("uint8", largest=REDUCED if reduced else 127)
-    )
-    quantized = describe(file, calibration, "taps")
+    file = quantized_file(model, example.shape[1:], calibration, "cpu", cpu_scheme())
+    quantized = describe(file, calibration)
     details = {
         "quantize_cached": file.cached,
         "weights_bytes": quantized["disk_bytes"],
-        "reduced_range": reduced,
+        "reduced_range": overflow(),
     }
     runner = QuantizedOpenVinoRunner(read_merged(file.path), example, details)
     floats = [f"{kind} {name}" for name, kind, word in runner.operations if word == "f32" and kind in FLOAT_KINDS]
-    steps = sum(step.output is not None for step in runner.steps)
-    runner.details["quantized"] = quantized | {"steps": steps, "float_operations": floats}
+    runner.details["quantized"] = quantized | {"float_operations": floats}
     return runner

@@ -1,4 +1,4 @@
-"""A variant from outside: a function `(module, example) -> callable`, and the Runner that is made of it.
+"""A variant from outside: a function `(module, example) -> callable`, and the Runner that it becomes.
 
     def prepare(module, example):          # on the command line: --variant mymodule:prepare
         return torch.compile(module, mode="max-autotune-no-cudagraphs")
@@ -43,13 +43,14 @@ if TYPE_CHECKING:
 
 GROUP = "resnet_bench.variants"  # the group of entry points of installed packages
 DEFAULT_FUNCTION = "prepare"  # of an entry point that names a module alone
+QUANTIZED = ("place", "details", "steps", "checked", "taps")  # the members of a QuantizedRunner
 
 
 @cache
 def installed_variants() -> Mapping[str, str]:
     """Return `module:function` for the name of each variant of an installed package, without loading any."""
-    found = metadata.entry_points(group=GROUP)
-    return {entry.name: f"{entry.module}:{entry.attr or DEFAULT_FUNCTION}" for entry in found}
+    entries = metadata.entry_points(group=GROUP)
+    return {entry.name: f"{entry.module}:{entry.attr or DEFAULT_FUNCTION}" for entry in entries}
 
 
 def prepare(
@@ -70,7 +71,7 @@ def prepare(
     words = _wanted(code, {"precision": precision, "launch": launch, "calibration": calibration})
     result = code.function(net, placed, **code.arguments, **words)
     details = _described(code)
-    if precision in EIGHT_BITS and not all(hasattr(result, word) for word in ("place", "details", "steps", "taps")):
+    if precision in EIGHT_BITS and not all(hasattr(result, word) for word in QUANTIZED):
         raise CodeError(
             f"cannot be judged in {precision}: {code.name} returned {_type(result)}, and no QuantizedRunner, which "
             f"shows the codes between its steps (resnet/variants/outside.py says how), says {code.where}"
@@ -92,7 +93,7 @@ def prepare(
 
 
 def _described(code: Code) -> dict[str, Any]:
-    """Return what a record has of the code: its file's name and digest, its version and what it is for, where known."""
+    """Return what a record has of the code: its file's name and digest, its version and what it is for, if it says."""
     described = {"code_file": code.file.name, "code": code.digest, "code_version": code.version}
     why = getattr(code.function, "why", "")
     return {key: value for key, value in {**described, "why": str(why)}.items() if value}
@@ -150,15 +151,15 @@ def _wanted(code: Code, words: dict[str, Any]) -> dict[str, Any]:
         signature = inspect.signature(code.function)
     except (TypeError, ValueError):  # of C code, which has none
         return {}
-    asked = {key: word for key, word in words.items() if key in signature.parameters and key not in code.arguments}
+    wanted = {key: word for key, word in words.items() if key in signature.parameters and key not in code.arguments}
     try:
-        signature.bind(None, None, **code.arguments, **asked)
+        signature.bind(None, None, **code.arguments, **wanted)
     except TypeError as error:
         raise CodeError(
             f"{code.where}: {code.name} cannot be called as a variant is, with a module and an example"
             f"{' and ' + ', '.join(code.arguments) if code.arguments else ''}: {error}"
         ) from None
-    return asked
+    return wanted
 
 
 def _type(value: object) -> str:

@@ -59,7 +59,7 @@ class Variant:
     libraries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of an ONNX Runtime for GPUs, by device
     excluded: Mapping[tuple[str, str], str] = field(default_factory=dict)  # reasons by (device, precision)
     compiles_long: bool = False  # its first call may come minutes after its start
-    runs: Runs = "modules"  # of torch; or what torch.compile made of them, this project's kernels, a session
+    runs: Runs = "modules"  # of torch; or what torch.compile makes of them, this project's kernels, a session
     uncounted: str = ""  # why its launches cannot be counted without a GPU
     takes: Takes = "any"  # module, or only this project's ResNets, whose steps it has by name
 
@@ -171,7 +171,7 @@ VARIANTS: Mapping[str, Variant] = {row.name: row for row in _ROWS}
 # Old names of variants, which this version still accepts: `mixed` was confused with mixed precision.
 RENAMED: Mapping[str, str] = {"mixed": "per-layer"}
 
-# The row of a variant from outside: what it does not serve is known when its code runs, in a child, which says so.
+# The row of a variant from outside: its code says what it does not serve, when a child runs it.
 OUTSIDE = Variant(
     name="",
     why="code from outside this project, named on the command line or in a plan",

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from resnet.calibration import Calibration
 from resnet.fold import fold
-from resnet.quant.network import INPUT, Scheme, float_steps, quantize, run_steps
+from resnet.quant.network import INPUT, Scheme, _rounded, float_steps, quantize, run_steps
 from resnet.quant.steps import Step, Taps, Term, Weight
 
 UINT8 = Scheme("uint8")
@@ -28,6 +28,8 @@ FAULTS = {
     "saturates": "layer1.0.conv1 is wrong",
     "truncates": "layer1.0.conv1 is wrong",
     "half": "not those of the timed one, bit for bit",
+    "fp16": "not those of the timed one, bit for bit",
+    "sums-in-fp16": "layer1.0.conv1 is wrong",
     "leaves-out": "layer1.0.conv1 is wrong",
     "adds-late": "layer1.0.add is wrong",
     "pads-zero": "conv1 is wrong",
@@ -47,6 +49,7 @@ DECLARED = {
     "declares-float": "no layer reads and multiplies 8-bit numbers",
     "declares-wide": "layer1.0.conv1 is not computed in 8 bits, and not listed as wide",
     "declares-e4m3": "it declares codes of e4m3 under the name of int8",
+    "declares-4-bits": "the weights of layer1.0.conv1 are of fewer bits: their largest code is 7",
 }
 
 Exact = Callable[[Step, dict[str, Tensor]], Tensor]
@@ -135,6 +138,7 @@ def planted(steps: Sequence[Step], fault: str, model: nn.Module) -> Toy:
             for step in steps
         ],
         "declares-e4m3": [replace(conv, output=replace(conv.output, kind="e4m3"))],
+        "declares-4-bits": [_weighted(conv, _rounded(_wide(weight, layers), Scheme("uint8", largest=7)))],
     }
     if fault in declared:
         others = {step.name: step for step in declared[fault]}
@@ -157,6 +161,11 @@ def _wide(weight: Weight, layers: dict[str, Any]) -> Weight:
 def _truncates(step: Step, values: dict[str, Tensor]) -> Tensor:
     value = step.value(values)
     return value if step.name != CONV or step.output is None else value - step.output.scale / 2
+
+
+def _sums_in_fp16(step: Step, values: dict[str, Tensor]) -> Tensor:
+    value = step.value(values)
+    return value.half().double() if step.name == CONV else value
 
 
 def _adds_late(step: Step, values: dict[str, Tensor]) -> Tensor:
@@ -184,15 +193,23 @@ def _last_row(step: Step, values: dict[str, Tensor]) -> Tensor:
 
 
 class Half(Toy):
-    """Taps of 8 bits, and another network that is timed: the model in bf16."""
+    """Taps of 8 bits, and another network that is timed: the model in 16 bits."""
+
+    dtype = torch.bfloat16
 
     def __init__(self, steps: Sequence[Step], model: nn.Module) -> None:
         super().__init__(steps)
         self.model = model
 
     def __call__(self, x: Tensor) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", self.dtype):
             return self.model(x).float()
+
+
+class Fp16(Half):
+    """The same in fp16."""
+
+    dtype = torch.float16
 
 
 class StaleTap(Toy):
@@ -202,6 +219,9 @@ class StaleTap(Toy):
 
     def __init__(self, steps: Sequence[Step], model: nn.Module) -> None:
         super().__init__(steps)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return Toy.taps(self, x).logits
 
     def taps(self, x: Tensor) -> Taps:
         self.kept = self.kept or super().taps(x.flip(3))
@@ -222,12 +242,14 @@ class Hides(StaleTap):
 
 EXACT: dict[str, Exact] = {
     "truncates": _truncates,
+    "sums-in-fp16": _sums_in_fp16,
     "adds-late": _adds_late,
     "pads-zero": _pads_zero,
     "last-row": _last_row,
 }
 TOYS: dict[str, Callable[..., Toy]] = {
     "half": Half,
+    "fp16": Fp16,
     "stale-tap": StaleTap,
     "wrong-dtype": WrongDtype,
     "hides": Hides,

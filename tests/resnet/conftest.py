@@ -38,7 +38,7 @@ def build() -> Callable[[str], ResNet]:
     def make(name: str) -> ResNet:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(0)
-            model = ResNet(Spec.parse(name), num_classes=10).requires_grad_(False)
+            model = ResNet(Spec.parse(name), num_classes=10, in_channels=3).requires_grad_(False)
             for module in model.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.momentum = 1.0  # the statistics of the one batch below

@@ -1,7 +1,6 @@
 """oneDNN in 8 bits, step by step: each from its own integers, against the exact value of what it declares."""
 
 from collections import Counter
-from copy import deepcopy
 
 import pytest
 import torch
@@ -10,14 +9,16 @@ from torch.backends import mkldnn
 from torch.profiler import ProfilerActivity, profile
 
 from resnet.calibration import Calibration
-from resnet.model import ResNet
-from resnet.quant.check import check_declaration, check_steps
 from resnet.quant.steps import QuantizedRunner
 from resnet.variants import prepare
+from tests.resnet.eight_bits import check_runner
 
-DESIGNS = [
-    *("resnet18", "resnet50", "resnet101", "resnet152", "resnet18v1", "resnet50v1", "resnet50v2"),
-    *("resnet18-A", "resnet50-C", "resnet18-none", "resnet50v2-A", "resnet18v2-C", "resnet18v2-none"),
+# a quarter of the channels: (model, batch, layers that stay wide)
+NETWORKS = [
+    *(("resnet18-digits", 3, ()), ("resnet50v2-digits", 3, ()), ("resnet50v1-digits", 1, ())),
+    *((f"resnet18{name}-digits", 1, ()) for name in ("-A", "-none", "v2-C", "v2-none")),
+    ("resnet18-digits", 2, ("conv1", "layer1.0.conv2", "layer2.0.downsample.0", "fc")),
+    ("resnet18v2-A-digits", 2, ("layer1.0.conv1", "layer2.0.conv2")),
 ]
 
 
@@ -30,57 +31,25 @@ def pictures(size: int) -> Tensor:
     return torch.randn(size, 3, 32, 32, generator=torch.Generator().manual_seed(size))
 
 
-def checked(model: ResNet, batch: Tensor, keep_wide: tuple[str, ...] = ()) -> QuantizedRunner:
-    """A runner whose steps are exact, and whose taps show the call's own bits."""
-    calibration = Calibration(pictures(4), "minmax", keep_wide)
-    runner = prepare("library-fused", model, batch, "int8", "stream", calibration)
-    x = runner.place(batch)
-    logits, taps = runner(x).clone(), runner.taps(x)
-    assert torch.equal(taps.logits, logits)
-    assert torch.equal(runner(x), logits)
-    for row in range(len(batch)):
-        check_steps(runner.steps, batch[row : row + 1], taps, row)
-    return runner
+def prepared(model, size: int, wide: tuple[str, ...] = ()) -> QuantizedRunner:
+    return prepare("library-fused", model, pictures(size), "int8", "stream", Calibration(pictures(4), "minmax", wide))  # type: ignore[return-value]
 
 
-def check_declared(runner: QuantizedRunner, model: ResNet, batch: Tensor, keep_wide: tuple[str, ...] = ()) -> None:
-    exact = deepcopy(model).double()(batch[:1].double())
-    check_declaration(runner.steps, "int8", keep_wide, model, batch[:1], exact)
-
-
-@pytest.mark.parametrize("name", DESIGNS)
-def test_every_step_of_every_design_is_exact(name, build) -> None:
-    runner = checked(build(name), pictures(1))
+@pytest.mark.parametrize(("name", "size", "wide"), NETWORKS)
+def test_every_step_is_exact(name, size, wide, build) -> None:
+    runner = prepared(build(name), size, wide)
+    counts = check_runner(runner, build(name), pictures(size))
     facts = runner.details["quantized"]
-    assert (facts["steps"], facts["wide"], facts["checked"]) == (len(runner.steps) - 1, [], "taps")
-
-
-@pytest.mark.parametrize("name", ["resnet18", "resnet50v2"])
-def test_every_picture_of_a_batch_is_exact(name, build) -> None:
-    check_declared(checked(build(name), pictures(3)), build(name), pictures(3))
-
-
-WIDE = {
-    "resnet18": ("conv1", "layer1.0.conv2", "layer2.0.downsample.0", "fc"),
-    "resnet18v2-A": ("layer1.0.conv1", "layer2.0.conv2"),
-}
-
-
-@pytest.mark.parametrize("name", WIDE)
-def test_layers_that_are_kept_wide_are_in_float_between_the_same_codes(name, build) -> None:
-    runner = checked(build(name), pictures(2), WIDE[name])
-    check_declared(runner, build(name), pictures(2), WIDE[name])
-    facts = runner.details["quantized"]
-    assert tuple(facts["wide"]) == WIDE[name] == tuple(facts["why_wide"])
-    whole = checked(build(name), pictures(2)).details["quantized"]
-    assert facts["layers"] == whole["layers"] - len(WIDE[name])
-    assert facts["disk_bytes"] > whole["disk_bytes"]
-    assert runner.steps[0].reads == ("input",)
+    assert tuple(facts["wide"]) == wide == tuple(facts["why_wide"])
+    convolutions = sum(isinstance(layer, torch.nn.Conv2d) for layer in build(name).modules())
+    assert counts["layers"] == convolutions + 1 - len(wide)
+    if wide:
+        assert facts["disk_bytes"] > prepared(build(name), 1).details["quantized"]["disk_bytes"]
 
 
 def test_nothing_but_the_pictures_is_in_float_and_no_weight_is_packed_again(build, capfd) -> None:
     """20 convolutions, the mean and a product, with all sums, ReLUs and roundings in them, and the pictures' own."""
-    runner = prepare("library-fused", build("resnet18"), pictures(1), "int8", "stream")
+    runner = prepared(build("resnet18"), 1)
     x = runner.place(pictures(1))
     runner(x)
     with profile(activities=[ProfilerActivity.CPU]) as trace:
@@ -100,8 +69,8 @@ def test_nothing_but_the_pictures_is_in_float_and_no_weight_is_packed_again(buil
 
 
 def test_each_part_names_the_layers_that_it_computes(build) -> None:
-    model = build("resnet50v2")
-    network = prepare("library-fused", model, pictures(1), "int8", "stream")._forward
+    model = build("resnet50v2-digits")
+    network = prepared(model, 1)._forward  # type: ignore[attr-defined]
     parts = [name for name, _ in network.named_children()]
     assert network.computes("input codes") == ()  # a conversion, which has a row of its own
     computed = [module for part in parts for module in network.computes(part)]

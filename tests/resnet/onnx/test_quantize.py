@@ -1,7 +1,6 @@
 import os
 import subprocess
 import sys
-from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,11 @@ from resnet.calibration import Calibration
 from resnet.onnx.quantize import quantized_file
 from resnet.onnx.quantized import QuantizedOrtRunner, describe
 from resnet.onnx.session import CPU, open_session
-from resnet.quant.check import check_declaration, check_steps
 from resnet.quant.network import Scheme
+from tests.resnet.eight_bits import check_runner
 
 IMAGE = torch.Size((3, 32, 32))
+NAME = "resnet18-digits"  # a quarter of the channels
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def test_the_file_for_tensorrt_rounds_a_sum_once_and_its_integers_have_no_zero_p
     build, batch: Tensor, calibration: Calibration
 ) -> None:
     """ONNX Runtime's CPU provider runs the same file, so its declaration is held against real integers."""
-    file = quantized_file(build("resnet18"), IMAGE, calibration, "tensorrt", Scheme("int8"))
+    file = quantized_file(build(NAME), IMAGE, calibration, "tensorrt", Scheme("int8"))
     session, _ = open_session(file.path, CPU, {})
     runner = QuantizedOrtRunner(file, CPU, {}, "units", lambda: session, batch, torch.float32, {})
     steps = {step.name: step for step in runner.steps}
@@ -35,21 +35,18 @@ def test_the_file_for_tensorrt_rounds_a_sum_once_and_its_integers_have_no_zero_p
     assert len(steps["layer1.0.add"].weights) == 1
     assert len(steps["layer2.0.add"].weights) == 2
     assert "layer1.0.conv2" not in steps
-    picture = batch[:1]
-    logits = deepcopy(build("resnet18")).double()(picture.double())
-    counts = check_declaration(runner.steps, "int8", (), build("resnet18"), picture, logits)
-    assert counts["layers"] == describe(file, calibration, "units")["layers"] == 21
-    assert check_steps(runner.steps, picture, runner.taps(runner.place(picture)), 0).distance < 0.501
+    runner.details["quantized"] = describe(file, calibration)
+    assert check_runner(runner, build(NAME), batch)["layers"] == 21
 
 
 def test_a_layer_that_is_not_there_cannot_stay_wide(build, calibration: Calibration) -> None:
     choice = Calibration(calibration.pictures, "minmax", ("layer9.conv",))
     with pytest.raises(ValueError, match=r"no layer is called layer9.conv; there are conv1, layer1.0.conv1"):
-        quantized_file(build("resnet18"), IMAGE, choice, "cpu", Scheme("uint8"))
+        quantized_file(build(NAME), IMAGE, choice, "cpu", Scheme("uint8"))
 
 
 def test_weights_of_7_bits_where_the_cpu_needs_them(build, calibration: Calibration) -> None:
-    file = quantized_file(build("resnet18"), IMAGE, calibration, "cpu", Scheme("uint8", largest=64))
+    file = quantized_file(build(NAME), IMAGE, calibration, "cpu", Scheme("uint8", largest=64))
     runner = QuantizedOrtRunner(file, CPU, {}, "taps", lambda: None, calibration.pictures, torch.float32, {})  # type: ignore[arg-type]
     assert max(int(weight.codes.abs().max()) for step in runner.steps for weight in step.weights) == 64
 

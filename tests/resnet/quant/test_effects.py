@@ -21,7 +21,7 @@ Network = tuple[tuple[Step, ...], tuple[Step, ...], Tensor, Scheme, dict[str, tu
 def network(request: pytest.FixtureRequest, build: Callable[[str], ResNet]) -> Network:
     """Float steps, the same in 8 bits, pictures, and what they were made with."""
     scheme = quant.SCHEMES[request.param]
-    steps = float_steps(fold(build("resnet18")), merged=request.param == "e4m3")  # type: ignore[arg-type]
+    steps = float_steps(fold(build("resnet18-digits")), merged=request.param == "e4m3")  # type: ignore[arg-type]
     pictures = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     ranges = dict(choose_all(observe(steps, pictures), "minmax", scheme))
     return steps, quantize(steps, ranges, scheme), pictures, scheme, ranges
@@ -76,7 +76,7 @@ def test_a_network_run_from_where_it_parts_answers_as_one_run_whole(network: Net
 @pytest.fixture
 def planted(build: Callable[[str], ResNet]) -> ResNet:
     """A network with a layer that 8 bits serve badly: in each channel one weight is larger than all others."""
-    model: ResNet = fold(build("resnet18"))  # type: ignore[assignment]
+    model: ResNet = fold(build("resnet18-digits"))  # type: ignore[assignment]
     weight = model.get_submodule("layer3.0.conv2").weight
     assert isinstance(weight, nn.Parameter)
     with torch.no_grad():

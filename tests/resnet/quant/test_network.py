@@ -31,7 +31,7 @@ def float_network(model, merged=True) -> tuple[tuple[Step, ...], Ranges]:
 @pytest.mark.parametrize("merged", [True, False])
 @pytest.mark.parametrize("name", DESIGNS)
 def test_steps_in_float_are_the_model(name, merged, build) -> None:
-    model = deepcopy(build(name)).double()
+    model = deepcopy(build(f"{name}-digits")).double()
     batch = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)).double()
     steps = float_steps(fold(model), merged)
     exact = model(batch)
@@ -46,7 +46,7 @@ def test_steps_in_float_are_the_model(name, merged, build) -> None:
     ("scheme", "largest"), [(Scheme("uint8"), 127), (Scheme("uint8", largest=64), 64), (Scheme("e4m3", "e4m3"), 448)]
 )
 def test_weights_are_the_nearest_codes_with_a_scale_for_each_channel(scheme, largest, build) -> None:
-    steps, ranges = float_network(build("resnet18"))
+    steps, ranges = float_network(build("resnet18-digits"))
     quantized = {weight.module: weight for step in quantize(steps, ranges, scheme) for weight in step.weights}
     for step in steps:
         for plain in step.weights:
@@ -60,7 +60,7 @@ def test_weights_are_the_nearest_codes_with_a_scale_for_each_channel(scheme, lar
 
 
 def test_a_channel_of_zeros_has_codes_of_zero(build) -> None:
-    model = deepcopy(build("resnet18"))
+    model = deepcopy(build("resnet18-digits"))
     model.bn1.weight[3] = 0
     steps, ranges = float_network(model)
     weight = quantize(steps, ranges, Scheme("uint8"))[1].weights[0]
@@ -69,7 +69,7 @@ def test_a_channel_of_zeros_has_codes_of_zero(build) -> None:
 
 
 def test_biases_are_sums_of_products_of_codes(build) -> None:
-    steps, ranges = float_network(build("resnet18"))
+    steps, ranges = float_network(build("resnet18-digits"))
     plain = {step.name: step for step in steps}
     quantized = quantize(steps, ranges, Scheme("uint8", mean=True))
     grids = {step.name: step.output for step in quantized}
@@ -90,7 +90,7 @@ def outputs(steps: tuple[Step, ...]) -> dict[str, bool]:
 
 def test_what_is_rounded(build) -> None:
     """The pictures and every activation; of the mean as the scheme says; of a wide layer's own neither end."""
-    steps, ranges = float_network(build("resnet18"))
+    steps, ranges = float_network(build("resnet18-digits"))
     rounds = outputs(quantize(steps, ranges, Scheme("uint8")))
     assert [name for name in rounds if not rounds[name]] == ["avgpool", "fc"]
     assert next(iter(rounds)) == f"{INPUT}.codes"
@@ -111,7 +111,7 @@ def test_what_is_rounded(build) -> None:
 @pytest.mark.parametrize("name", ["resnet18", "resnet18v2"])
 def test_a_pool_has_the_codes_that_it_reads(name, build) -> None:
     """Of its own range: other values are never read."""
-    steps, ranges = float_network(build(name))
+    steps, ranges = float_network(build(f"{name}-digits"))
     ranges = {**ranges, "conv1": (-100.0, 100.0)}
     grids = {step.name: step.output for step in quantize(steps, ranges, Scheme("uint8"))}
     assert grids["conv1"] == grids["maxpool"] == grid(*ranges["maxpool"], Scheme("uint8"))

@@ -114,7 +114,7 @@ def test_entropy_clips_outliers_and_keeps_most(scheme: Scheme) -> None:
 
 @pytest.fixture(scope="module")
 def network(build: Callable[[str], ResNet]) -> ResNet:
-    return fold(build("resnet18"))  # type: ignore[return-value]
+    return fold(build("resnet18-digits"))  # type: ignore[return-value]
 
 
 def test_ranges_are_cached_and_deterministic(

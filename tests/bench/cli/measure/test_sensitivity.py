@@ -43,7 +43,7 @@ def test_layers_are_ranked_kept_and_a_set_found(
     assert command[-4:] == ["--seed", "3", "--input", "noise"]
     data = read_sensitivity(file)
     assert (data["model"], data["formats"], data["found"]["wide"]) == ("resnet18", "uint8", [])
-    assert len(data["effects"]) == 2 + 2 * len(data["layers"])
+    assert len(data["effects"]) == 3 + 2 * len(data["layers"])
     again = ("--formats", "e4m3", "--methods", "--csv", "-q")
     assert bench(*small, *again, monkeypatch=monkeypatch) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
