@@ -139,9 +139,10 @@ class Duel:
 def ask_checkout(checkout: Checkout, job: Json, limit_s: float, on_stage: Callable[[str], None]) -> process.Answer[Any]:
     """Have a checkout's worker do a job; one from before a variant was renamed gets the case by the old name.
 
-    The first commits refuse what they do not know: they get no `build`, and none of LATER, that are as usual.
+    The first commits refuse what they do not know: they get no `build` or `data`, and none of LATER, that are as usual.
     """
-    job = {name: value for name, value in job.items() if name != "build" or value != asdict(Build())}
+    plain = {"build": asdict(Build()), "data": ""}
+    job = {name: value for name, value in job.items() if name not in plain or value != plain[name]}
     if "settings" in job:
         usual = asdict(Settings())
         settings = {name: value for name, value in job["settings"].items() if name not in LATER or value != usual[name]}

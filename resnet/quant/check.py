@@ -22,8 +22,7 @@ from resnet.quant.steps import CODES, Grid, Step, Taps, Term, Weight
 
 # The most that a code may be off the unrounded value, in steps of its grid; METHODOLOGY has how far honest ones are.
 DISTANCE = 0.501
-# Beyond this, a code is not the nearest: float64 itself puts exact ties off by less.
-TIE = 0.5 + 1e-6
+TIE = 0.5 + 1e-6  # beyond it a code is not the nearest: float64 itself puts exact ties off by less
 # The share of values that may round to another code than the nearest. A backend that scales its sums in float32 is off
 # by 1e-5 of a code, so that of 100,000 values about 2 lie where that decides; a kernel as far off as DISTANCE lets it
 # be rounds 100 of them otherwise. Chance may add as many deviations, and so many where hardly one is expected.
@@ -33,11 +32,9 @@ SUM_ROUNDING, TENSOR_CORE_SUM_ROUNDING = 2.0**-19, 2.0**-12
 # Of the declaration: how far logits of its steps in float64 may be off the model's, relative; how far a weight may be
 # off its rounded value, in steps; the share of a layer's weights that may be cut off at its largest code.
 LOGITS_ERROR, WEIGHT_DISTANCE, CLIPPED = 1e-5, 0.501, 0.01
-# The least that the largest code of a layer's weights may be in int8: with 7 bits it is 64, with 4 it would be 7.
-LEAST_CODE = 32
+LEAST_CODE = 32  # that the largest of a layer's int8 weights may be: with 7 bits it is 64, with 4 it would be 7
 
 Layers = Mapping[str, tuple[Tensor, Tensor]]  # weight and bias by name
-
 KINDS = {"int8": ("uint8", "int8"), "fp8": ("e4m3",)}  # of grids; weights are int8 in both of the first
 
 

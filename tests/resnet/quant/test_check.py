@@ -13,13 +13,8 @@ from torch import Tensor
 
 from resnet.model import ResNet
 from resnet.quant.check import DISTANCE, Refused, check_declaration, check_steps, one_code
-<<<<<<< HEAD
-from resnet.quant.network import Scheme
-from resnet.quant.steps import Grid, Step, Taps, Term, Weight
-=======
 from resnet.quant.network import INPUT, Scheme
 from resnet.quant.steps import Grid, Step, Taps, Term, Weight
->>>>>>> r-quant
 from tests.cheats.quantized import CONV, DECLARED, FAULTS, UINT8, honest_steps, planted
 
 OTHERS = {"half", "fp16"}  # what the gate sees, not the steps
@@ -105,7 +100,6 @@ def test_one_code_that_is_not_the_nearest_is_refused(network: Callable[..., Netw
         check_steps(steps, pictures[1:], taps, 1)
 
 
-<<<<<<< HEAD
 def test_products_of_floats_may_be_off_by_what_their_sums_round() -> None:
     """A layer that is kept wide ends in integers, and its sums in float32 need not; sums of integers are exact."""
     picture = torch.ones(1, 3, 1, 1)
@@ -123,7 +117,8 @@ def test_products_of_floats_may_be_off_by_what_their_sums_round() -> None:
         distance(0.45, torch.float16, 2)
     with pytest.raises(Refused, match=r"codes from its exact value"):
         distance(1.4985, torch.int8, 2)
-=======
+
+
 def rounded(places: Tensor, count: int, off: float) -> Taps:
     """Taps of so many steps, each of which rounds pictures to codes, and is off by a part of a code."""
     codes = (places + off).round().clamp(0, 255).to(torch.uint8)
@@ -152,4 +147,3 @@ def test_a_tie_that_comes_many_times_is_one() -> None:
     checked = check_steps(rounding(1), picture, rounded(picture.double(), 1, 1e-5), 0)
     assert checked["code_flips"] == 1
     assert checked["code_distance"] == pytest.approx(0.500005, abs=1e-6)
->>>>>>> r-quant
