@@ -25,7 +25,7 @@ FIRST_PICTURE = 1 << 20
 
 @dataclass(frozen=True)
 class Calibration:
-    """What an 8-bit variant is prepared with: pictures that no answer is judged on, and two choices.
+    """The choices that an 8-bit variant is prepared with: pictures that no answer is judged on, and two choices.
 
     `pictures` is a float32 batch [N, C, H, W] on the CPU, `method` a key of METHODS. `keep_wide` names the model's
     convolutions and classifier (`layer4.2.conv3`, `fc`) that stay in the precision around the 8 bits; a number in their

@@ -1,4 +1,4 @@
-"""What libraries say of themselves, kept off stderr."""
+"""Libraries that talk of themselves, kept off stderr."""
 
 from __future__ import annotations
 
