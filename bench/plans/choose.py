@@ -18,8 +18,11 @@ from bench.plans.network import checkpoint_from
 from bench.plans.plan import Plan, load_plan, plan_names
 from bench.plans.settings import Settings, changed_settings
 from bench.plans.words import narrow
+from bench.text import did_you_mean
+from resnet.calibration import EIGHT_BITS, parse_wide
+from resnet.cost import operations
 from resnet.data.picture_files import judge_files
-from resnet.names import Build
+from resnet.names import Build, is_outside
 
 ADHOC = "adhoc"  # the name of a plan that is no file
 
@@ -70,6 +73,7 @@ def choose(selection: Selection, device: str = "") -> Plan:
     by_name = {case.name: case for case in plan.cases}
     plan = replace(plan, cases=tuple(by_name[name] for name in names))
     settings, build = _settings(plan.settings, selection.settings), resolve_build(selection.build, plan.build)
+    check_wide(parse_wide(settings.keep_wide), plan.cases)
     return replace(plan, settings=settings, build=build, words=selection.words)
 
 
@@ -142,6 +146,22 @@ def _settings(settings: Settings, words: Mapping[str, Any]) -> Settings:
         return changed_settings(settings, words)
     except ValueError as error:
         raise ArgumentError(str(error)) from None
+
+
+def check_wide(wide: Sequence[str], cases: Sequence[Case]) -> None:
+    """Raise ArgumentError for layers to keep wide that a network of the cases lacks, and where no other is left."""
+    models = dict.fromkeys(case.model for case in cases if case.precision in EIGHT_BITS and not is_outside(case.model))
+    for model in models if wide else ():
+        layers = [one.name for one in operations(model, 1, 32, "int8") if one.kind in ("conv", "linear")]
+        if len(wide) == 1 and wide[0].isdecimal():
+            count = int(wide[0])
+        elif unknown := [name for name in wide if name not in layers]:
+            near = did_you_mean(unknown[0], layers)
+            raise ArgumentError(f"--keep-wide: {model} has no layer {unknown[0]!r}{near}; one is layer1.0.conv1, say")
+        else:
+            count = len(wide)
+        if count >= len(layers):
+            raise ArgumentError(f"--keep-wide: {model} has {len(layers)} layers, and one at least is to be in 8 bits")
 
 
 def resolve_build(words: Build, plan: Build | None = None) -> Build:

@@ -95,6 +95,11 @@ def changed_settings(settings: Settings, words: Mapping[str, Any]) -> Settings:
     return replace(settings, **changes)
 
 
+def of_preparation(settings: Settings) -> Settings:
+    """Return the settings with which a case is prepared, threads and choices of 8 bits, and the usual ones besides."""
+    return Settings(**{name: getattr(settings, name) for name in ("threads", *EIGHT_BIT_SETTINGS)})
+
+
 # Settings of `bench verify`: one execution for each measurement
 ONCE = dict.fromkeys(
     ("warmup_s", "warmup_limit_s", "latency_s", "latency_limit_s", "throughput_s", "energy_s"), 0.0

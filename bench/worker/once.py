@@ -11,18 +11,21 @@ from bench.errors import CaseError
 from bench.machine.environment import device, environment
 from bench.plans.case import Case
 from bench.plans.plan import ONCE, Settings
+from bench.plans.settings import of_preparation
 from bench.runs.job import MODELS_OWN, REFERENCE_LIMIT_S, CaseAnswer, CaseJob, reference_job
 from bench.runs.process import request
 from bench.worker.runtime import settle_folders, use_threads
 from resnet.names import Build
 
+USUAL = Settings()
+
 
 def run_once(
-    case: Case, executions: int, source: str, seed: int, build: Build = MODELS_OWN, threads: int = 0
+    case: Case, executions: int, source: str, seed: int, build: Build = MODELS_OWN, settings: Settings = USUAL
 ) -> CaseAnswer:
     """Build, check and run `case` in this process; return the fields of its record.
 
-    A separate process computes the references. `threads` are the CPU's, 0 for as many as the libraries choose.
+    A separate process computes the references. `settings` has the CPU's threads, and how 8 bits are calibrated.
     Raises CaseError for a case that searches for its batch.
     """
     if case.largest:
@@ -31,7 +34,7 @@ def run_once(
     from bench.worker.failure import describe_failure
     from bench.worker.measure.measure import measure
 
-    settings = replace(Settings(threads=threads), **(ONCE | {"samples": executions}))  # type: ignore[arg-type]
+    settings = replace(of_preparation(settings), **(ONCE | {"samples": executions}))  # type: ignore[arg-type]
     where = device(environment())
     reference = request(reference_job([case], settings, where, seed, source, build), REFERENCE_LIMIT_S)
     if reference.status != "ok":

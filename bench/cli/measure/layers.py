@@ -28,7 +28,7 @@ from bench.files import check_writable
 from bench.kinds import LAYERS, TRACE
 from bench.machine.environment import environment
 from bench.plans.choose import Selection, case_beside, check_case, check_input, choose_case
-from bench.plans.settings import EIGHT_BIT_SETTINGS, Settings
+from bench.plans.settings import of_preparation
 from bench.roofline.layers import compare_layers, measure_layers
 from bench.roofline.layers_text import print_layer_comparison, print_layers
 
@@ -78,7 +78,7 @@ def layers(
                     None if number else trace,
                     stage,
                     plan.build,
-                    Settings(**{name: getattr(plan.settings, name) for name in ("threads", *EIGHT_BIT_SETTINGS)}),
+                    of_preparation(plan.settings),
                 )
             )
             write_output(profiles[0], output)  # now, as the other case may fail

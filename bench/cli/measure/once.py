@@ -28,7 +28,7 @@ def once(
     case, plan = choose_case(selection)
     check_case(case, environment())
     check_input(input)
-    answer = run_once(case, executions, input, seed, plan.build, plan.settings.threads)
+    answer = run_once(case, executions, input, seed, plan.build, plan.settings)
     if choice := answer.get("network", {}).get("choice"):
         tell(f"{case.model}: {choice}")
     if as_json:

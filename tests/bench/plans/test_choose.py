@@ -1,10 +1,11 @@
 """Cases named by a plan, a case, some of its segments, and axes."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from bench.errors import BenchError, PlanError
+from bench.errors import ArgumentError, BenchError, PlanError
 from bench.plans.axes import split_words
 from bench.plans.case import Case
 from bench.plans.choose import Selection, case_beside, choose, choose_case
@@ -176,3 +177,20 @@ def test_words_of_an_axis_are_split_at_commas_but_not_within_a_models_arguments(
         "torchvision:vit@dropout=0.0,num_classes=10",
         "timm:x",
     ]
+
+
+@pytest.mark.parametrize(
+    ("wide", "message"),
+    [
+        ("fcc", "resnet18 has no layer 'fcc' (did you mean fc?)"),
+        ("-1", "no layer '-1'"),
+        ("21", "resnet18 has 21 layers, and one at least is to be in 8 bits"),
+    ],
+)
+def test_layers_to_keep_wide_are_judged_before_anything_runs(wide: str, message: str) -> None:
+    axes = {"model": ["resnet18"], "variant": ["library-fused"], "precision": ["fp32", "int8"]}
+    with pytest.raises(ArgumentError, match=re.escape(message)):
+        choose(Selection(None, axes, settings={"keep_wide": wide}))
+    in_float = axes | {"precision": ["fp32"]}
+    assert choose(Selection(None, in_float, settings={"keep_wide": wide})).settings.keep_wide == wide
+    assert choose(Selection(None, axes, settings={"keep_wide": "conv1, fc"})).settings.keep_wide == "conv1, fc"
