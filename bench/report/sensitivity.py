@@ -193,7 +193,7 @@ def read_sensitivity(path: Path) -> JsonObject:
     with reading(path, SENSITIVITY, "make it anew"):
         data: JsonObject = read_json(path, SCHEMA)
     if data["schema"] != SCHEMA or "effects" not in data:
-        raise StoreError(f"{path} is not what this version's bench sensitivity -o writes: make it anew")
+        raise StoreError(f"{path} was written by -o of another version: make it anew")
     return data
 
 
@@ -207,7 +207,7 @@ def calibration_markdown(folder: Path) -> str:
         data = read_sensitivity(path)
         by_formats.setdefault(data["formats"], []).append(data)
     if not by_formats:
-        return "Not measured yet: `bench sensitivity resnet18 --methods -o FILE` does.\n"
+        return "Not measured yet.\n"
     methods = [method for method in METHODS if method != STANDARD]
     titles = ["activations", "model", f"{STANDARD} RMS %", *(f"{method}, %" for method in methods)]
     titles += ["agree%", f"with {METHOD}"]

@@ -50,8 +50,10 @@ class Delayed:
 def delayed(prepare: Callable[..., Any], share: float) -> Callable[..., Any]:
     """Wrap `resnet.variants.prepare` so that every call of its runners takes `share` longer."""
 
-    def prepare_delayed(name: str, model: Any, example: Any, precision: str, launch: str = "stream") -> Delayed:
-        runner = prepare(name, model, example, precision, launch)
+    def prepare_delayed(
+        name: str, model: Any, example: Any, precision: str, launch: str = "stream", calibration: Any = None
+    ) -> Delayed:
+        runner = prepare(name, model, example, precision, launch, calibration)
         if example.device.type != "cuda":
             return Delayed(runner, share)
         x = runner.place(example)

@@ -52,6 +52,6 @@ def test_a_job_as_earlier_commits_write_it_is_done() -> None:
     stages.clear()
     answer = ask(case | {"reference": answer.data["paths"]}, 300, stages.append)
     assert answer.status == "ok", answer.reason
-    assert stages == ["import", "build", "prepare", "first call", "gate", "measure", "gate"]
+    assert stages == ["import", "build", "prepare", "first call", "gate", "measure", "gate", "score"]
     assert len(answer.data["latency_ns"]) >= 3
     assert set(answer.data["cold"]) == {"import_s", "build_s", "prepare_s", "place_s", "first_call_s", "caches"}
