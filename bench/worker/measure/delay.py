@@ -51,9 +51,9 @@ def delayed(prepare: Callable[..., Any], share: float) -> Callable[..., Any]:
     """Wrap `resnet.variants.prepare` so that every call of its runners takes `share` longer."""
 
     def prepare_delayed(
-        name: str, model: Any, example: Any, precision: str, launch: str = "stream", calibration: Any = None
+        name: str, model: Any, example: Any, precision: str, launch: str = "stream", *calibration: Any
     ) -> Delayed:
-        runner = prepare(name, model, example, precision, launch, calibration)
+        runner = prepare(name, model, example, precision, launch, *calibration)  # of an older commit it takes none
         if example.device.type != "cuda":
             return Delayed(runner, share)
         x = runner.place(example)
