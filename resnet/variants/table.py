@@ -19,7 +19,6 @@ Runs = Literal["modules", "compiled", "kernels", "session"]
 Takes = Literal["any", "resnets"]
 
 _NO_TF32 = "TF32 is a format of NVIDIA's tensor cores; a CPU has none"
-_NO_FP8 = "no CPU multiplies 8-bit floating-point numbers; int8 is a CPU's"
 _NO_FP16 = "torch runs fp16 convolutions on a CPU about 10 times slower than fp32; no user wants it"
 _NO_MIXING = "mixed precision means a 16-bit format beside float32; fp32 alone is what `eager` runs"
 _ORT_CPU_BF16 = "ONNX Runtime's CPU provider has no bf16 convolution and refuses the graph"
@@ -45,7 +44,6 @@ _NO_CHOICE = "there is nothing to choose from: our kernels are compiled for NVID
 EXCLUDED: Mapping[tuple[str, str], str] = {
     ("cpu", "tf32"): _NO_TF32,
     ("cpu", "fp16"): _NO_FP16,
-    ("cpu", "fp8"): _NO_FP8,
 }
 
 
