@@ -19,6 +19,11 @@ METHODS: Mapping[str, str] = {
     "mse": "the least mean squared error of rounding and clipping",
 }
 METHOD, PICTURES = "mse", 64  # the defaults
+# Formats that are simulated, by those of activations: a CPU's, with zero points, and a GPU's int8 and fp8.
+FORMATS = ("uint8", "int8", "e4m3")
+# Names of simulated networks: in float, with every layer in 8 bits, with their activations alone; before a layer's
+# name those with it alone in 8 bits, and alone out of them.
+FLOAT, WHOLE, ALL_WIDE, ALONE, WIDE = "float", "8 bits", "all wide", "quantized:", "wide:"
 # The first picture of a seed that calibrates: none before it does, so that a case is judged on others.
 FIRST_PICTURE = 1 << 20
 

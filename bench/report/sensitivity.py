@@ -21,12 +21,9 @@ from bench.machine.provenance import short
 from bench.records.quality import Share
 from bench.stats import Ratio, ratio
 from bench.text import WORDS, grid, markdown_table, percent_change, percent_interval
-from resnet.calibration import METHOD, METHODS
+from resnet.calibration import ALL_WIDE, ALONE, FLOAT, METHOD, METHODS, WHOLE, WIDE
 
 SCHEMA = 1
-FLOAT, WHOLE = "float", "8 bits"  # names of networks, as a child has them
-ALL_WIDE = "all wide"
-ALONE, WIDE = "quantized:", "wide:"  # before a layer's
 STANDARD = "minmax"  # the way of calibrating that others are compared with
 BAR = 16  # characters of the longest bar
 LAYER_LEGEND = (

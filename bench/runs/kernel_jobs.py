@@ -231,8 +231,8 @@ class SensitivityAnswer(Ended):
 class SensitivityJob(Job[SensitivityAnswer], name="sensitivity"):
     """Simulate a case's network with each layer alone in 8 bits, and alone out of them; or calibrated in every way.
 
-    `formats` are of its activations, a key of `resnet.quant.effects.SCHEMES`; `data` is a folder of labelled pictures,
-    or empty. With `most_lost`, a share of the answers, the fewest layers to keep wide that lose no more are sought.
+    `formats` are of its activations, one of `resnet.calibration.FORMATS`; `data` is a folder of labelled pictures, or
+    empty. With `most_lost`, a share of the answers, the fewest layers to keep wide that lose no more are sought.
     """
 
     case: Case

@@ -60,7 +60,7 @@ def measure_case(
         start = time.perf_counter()
         inputs = [runner.place(batch) for batch in material.batches]
         cold["place_s"] = time.perf_counter() - start
-        ends = material.built.channels, material.built.classes
+        ends = material.built.ends
         quantized = truth.admit(runner, material.built.module)
         material.release()
         first, cold["first_call_s"] = first_call(runner, inputs, clock)

@@ -35,6 +35,11 @@ class Built:
         """Its logits for a picture."""
         return self.module.fc.out_features if isinstance(self.module, ResNet) else self.module.classes
 
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The channels that it takes and the classes that it answers with."""
+        return self.channels, self.classes
+
     def facts(self) -> dict[str, Any]:
         """Return a record's `network`. It reads the checkpoint for its digest, which is no part of a cold start."""
         parameters = sum(parameter.numel() for parameter in self.module.parameters())

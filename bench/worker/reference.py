@@ -105,7 +105,7 @@ def write_references(job: ReferenceJob, notify: Notify) -> ReferenceAnswer:
     paths |= {name: str(cached_file(f"{key} {name}", *file)[0]) for name, file in files.items()}
     if job.scored or job.data:
         notify("score")
-        questions = questions_of(job, built, job.scored)
+        questions = questions_of(job, built.ends, job.scored)
         pictures = f"{questions.digest} i{job.image} n{questions.count}"
         scored = f"score {SCORE_RECIPE} {network} {pictures} {processor} torch {torch.__version__}"
         paths[SCORE] = str(cached_file(scored, ".npz", partial(write_score, job, built, questions))[0])

@@ -61,9 +61,7 @@ class Questions:
         """The right answers; None of pictures without labels."""
         if self.labelled:
             return list(self.labelled.labels)
-        if self.source.kind not in digits.FORMS:
-            return None
-        return [digits.class_of(self.source.kind, FIRST_SCORED + row) for row in range(self.count)]
+        return digits.classes_of(self.source.kind, FIRST_SCORED, self.count)
 
     @cached_property
     def digest(self) -> str:
@@ -103,13 +101,13 @@ class Questions:
                 yield torch.from_numpy(np.ascontiguousarray(normal.transpose(2, 0, 1)))
 
 
-def questions_of(job: CaseJob | ReferenceJob | SensitivityJob, built: Built | tuple[int, int], count: int) -> Questions:
-    """Return the questions of a job's model, which has these channels and classes: `count`, or 0 for all of a folder.
+def questions_of(job: CaseJob | ReferenceJob | SensitivityJob, ends: tuple[int, int], count: int) -> Questions:
+    """Return the questions of a job's model: `count`, or 0 for all of a folder. `ends` are its channels and classes.
 
     Raises CannotJudge.
     """
     name, image = (job.model_name, job.image) if isinstance(job, ReferenceJob) else (job.case.model, job.case.image)
-    channels, classes = built if isinstance(built, tuple) else (built.channels, built.classes)
+    channels, classes = ends
     source = source_for(name, job.source)
     if not job.data:
         return Questions(source, job.seed, image, channels, count)

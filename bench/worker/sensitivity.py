@@ -18,14 +18,14 @@ from bench.worker.models import Built, build_model, draw
 from bench.worker.prepare import draw_calibration
 from bench.worker.runtime import describe_runtime
 from bench.worker.score import questions_of, refuse_unread
-from resnet.calibration import METHODS, Calibration
-from resnet.data.digits import FORMS, class_of
+from resnet.calibration import ALL_WIDE, ALONE, FLOAT, METHODS, WHOLE, WIDE, Calibration
+from resnet.data.digits import classes_of
 from resnet.fold import fold
 from resnet.inputs import Source, source_for
 from resnet.model import ResNet
 from resnet.outside.sources import ModelError
 from resnet.quant import effects as quant
-from resnet.quant.network import Ranges, Scheme, float_steps, quantize
+from resnet.quant.network import SCHEMES, Ranges, Scheme, float_steps, layers_of, quantize
 from resnet.quant.ranges import CHUNK, calibrate, choose_all, observe
 from resnet.quant.steps import Step
 from resnet.weights.synthetic import digest
@@ -33,7 +33,6 @@ from resnet.weights.synthetic import digest
 SEARCHED = 4  # times as many pictures choose the layers to keep wide as rank them
 LEAST_LOST = 2  # answers that a search may lose, at least: a loss of none says nothing of a small share
 
-ALL_WIDE = "all wide"  # name of the network of which only the activations are in 8 bits
 CUT_OUT = ("photos", "folder")  # sources whose pictures are cut out of files, in turn
 
 Effects = Mapping[str, quant.Effect]
@@ -60,7 +59,7 @@ def measure_sensitivity(job: SensitivityJob, notify: Notify = lambda stage: None
     answer: SensitivityAnswer = {
         "status": "ok",
         "reason": "",
-        "layers": quant.layers_of(steps),
+        "layers": layers_of(steps),
         "effects": {name: asdict(effect) for name, effect in effects.items()},
         "groups": [index % files for index in range(len(parts[0][0]))],
         "labels": parts[0][1],
@@ -76,7 +75,7 @@ def _simulate(
     job: SensitivityJob, steps: Sequence[Step], calibration: Calibration, parts: Sequence[Part], notify: Notify
 ) -> tuple[Effects, dict[str, Any]]:
     """Return the effects on the first part of the pictures, and the result of a search on the others."""
-    scheme = quant.SCHEMES[job.formats]
+    scheme = SCHEMES[job.formats]
     notify("calibrate")
     if job.methods:
         seen = observe(steps, calibration.pictures)
@@ -88,23 +87,17 @@ def _simulate(
     effects = by_layer(steps, ranges, scheme, parts[0][0])
     if job.most_lost is None:
         return effects, {}
-    return effects, search(steps, ranges, scheme, ranking(effects), parts[1:], job.most_lost, notify)
+    return effects, search(steps, ranges, scheme, quant.ranking(effects), parts[1:], job.most_lost, notify)
 
 
 def by_layer(steps: Sequence[Step], ranges: Ranges, scheme: Scheme, pictures: Tensor) -> Effects:
     """Return the effects of all layers in 8 bits, of each alone in them, of each alone out of them, and of all so."""
-    whole, layers = quantize(steps, ranges, scheme), quant.layers_of(steps)
-    networks: dict[str, Sequence[Step]] = {quant.WHOLE: whole}
-    networks |= {f"quantized:{layer}": quant.one_quantized(steps, whole, layer) for layer in layers}
-    networks |= {f"wide:{layer}": quant.one_wide(steps, whole, layer) for layer in layers}
+    whole, layers = quantize(steps, ranges, scheme), layers_of(steps)
+    networks: dict[str, Sequence[Step]] = {WHOLE: whole}
+    networks |= {f"{ALONE}{layer}": quant.one_quantized(steps, whole, layer) for layer in layers}
+    networks |= {f"{WIDE}{layer}": quant.one_wide(steps, whole, layer) for layer in layers}
     networks[ALL_WIDE] = quantize(steps, ranges, scheme, layers)
-    return quant.effects(steps, networks, pictures, [quant.WHOLE])
-
-
-def ranking(effects: Effects) -> list[str]:
-    """Return the layers in the order of their error alone in 8 bits, the largest first."""
-    errors = {name.partition(":")[2]: sum(effect.squares) for name, effect in effects.items() if "quantized:" in name}
-    return sorted(errors, key=errors.__getitem__, reverse=True)
+    return quant.effects(steps, networks, pictures, [WHOLE])
 
 
 def search(
@@ -156,7 +149,7 @@ def fewest(holds: Callable[[int], bool], most: int) -> int:
 
 def share_lost(effects: Effects, name: str, labels: Sequence[int] = ()) -> float:
     """Return the share of pictures whose class is not that of float32; with labels, by which fewer are right."""
-    mine, plain = effects[name].top, effects[quant.FLOAT].top
+    mine, plain = effects[name].top, effects[FLOAT].top
     if labels:
         right = [(one == label) - (other == label) for one, other, label in zip(plain, mine, labels, strict=True)]
         return sum(right) / len(right)
@@ -175,14 +168,14 @@ def _parts(job: SensitivityJob, built: Built, source: Source) -> list[Part]:
         return [(pictures[first:end], labels[first:end]) for first, end in pairwise(firsts)]
     parts = []
     for first, count in zip(firsts, counts, strict=False):
-        labels = [class_of(source.kind, first + row) for row in range(count)] if source.kind in FORMS else []
+        labels = classes_of(source.kind, first, count) or []
         parts.append((draw(count, job.case.image, built.channels, job.seed, source, first), labels))
     return parts
 
 
 def _labelled(job: SensitivityJob, built: Built, count: int) -> Part:
     """Return so many of the labelled pictures, or all where there are fewer."""
-    questions, unread = questions_of(job, built, count), dict[int, str]()
+    questions, unread = questions_of(job, built.ends, count), dict[int, str]()
     batches = list(questions.batches(CHUNK, unread))
     refuse_unread(unread, questions.count)
     labels = questions.labels or []

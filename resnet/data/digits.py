@@ -91,6 +91,11 @@ def class_of(kind: str, index: int) -> int:
     return int(classes[index % len(classes)])
 
 
+def classes_of(kind: str, first: int, count: int) -> list[int] | None:
+    """Return the classes of pictures `first` and on; None of a kind of source that is not of digits."""
+    return [class_of(kind, first + row) for row in range(count)] if kind in FORMS else None
+
+
 @cache
 def _part(part: str, learnt: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a part's digits [N, 8, 8] in 0..1, and their classes [N]."""

@@ -24,10 +24,10 @@ from kernels.codes import LARGEST
 from kernels.packing import CODES
 from resnet.fused.program import INPUT, Conv, Head, Program, Shortcut
 from resnet.fused.program import Step as ProgramStep
-from resnet.quant.network import Ranges, Scheme, grid
-from resnet.quant.steps import Grid, Step, Term, Weight
+from resnet.quant.network import SCHEMES, Ranges, Scheme, check_named, grid
+from resnet.quant.steps import Grid, Step, Term, Weight, by_channel
 
-SCHEMES: Mapping[str, Scheme] = {"int8": Scheme("int8"), "fp8": Scheme("e4m3", "e4m3")}
+SCHEME_OF: Mapping[str, Scheme] = {"int8": SCHEMES["int8"], "fp8": SCHEMES["e4m3"]}
 HALF_INPUT = f"{INPUT}.half"  # the pictures, rounded to fp16 when they are placed
 RULES: Mapping[str, str] = {
     "conv1": "by rule: it multiplies pictures in fp16, whose few channels fill little of an 8-bit product",
@@ -62,10 +62,8 @@ def quantize_program(
     `ranges` are of the activations of `float_steps(folded, merged=True)`. A layer in `keep_wide` multiplies fp16, and
     so does one whose sums it shares. Raises ValueError for a name in it that is no layer.
     """
-    layers = {name for step in program.steps for name in layers_of_step(step)}
-    if unknown := sorted(set(keep_wide) - layers):
-        raise ValueError(f"no layer is called {unknown[0]}; there are {', '.join(sorted(layers))}")
-    scheme = SCHEMES[precision]
+    check_named(keep_wide, sorted(name for step in program.steps for name in layers_of_step(step)))
+    scheme = SCHEME_OF[precision]
     names = {step.name: activation_name(step) for step in program.steps} | {INPUT: HALF_INPUT}
     grids = {step.name: grid(*ranges[names[step.name]], scheme) for step in program.steps if isinstance(step, Conv)}
     coded, declared = [], [Step(HALF_INPUT, (Term(INPUT),), None, dtype=torch.float16)]
@@ -133,10 +131,9 @@ def _conv(
 def _head(step: Head, source: Grid, name: str) -> tuple[CodedStep, list[Step]]:
     weight, bias = step.weight.detach().half(), step.bias.detach().float()
     part = CodedStep(step, weight, None, bias, torch.tensor([source.scale]), False)
-    ones = torch.ones(len(weight), dtype=torch.float64)
     return part, [
         Step("avgpool", (Term(name),), None, pool="mean", dtype=torch.float16),
-        Step("fc", (Term("avgpool", Weight("fc", weight, ones)),), None, bias.double(), dtype=torch.float16),
+        Step("fc", (Term("avgpool", Weight.of_values("fc", weight)),), None, bias.double(), dtype=torch.float16),
     ]
 
 
@@ -157,7 +154,7 @@ def _codes(
         units = _matched(units[0], units[1], precision, exact)
     codes = []
     for weight, scale, unit in zip(weights, scales, units, strict=True):
-        places = weight * scale / unit.view(-1, *[1] * (weight.dim() - 1))
+        places = weight * scale / by_channel(unit, weight)
         codes.append((places.round() if precision == "int8" else places).to(CODES.get(precision, torch.float16)))
     return codes, units
 

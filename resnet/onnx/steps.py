@@ -185,8 +185,7 @@ class _Reader:
             raise self._unserved(node)
         if isinstance(constant, Weight):
             return constant
-        values = torch.from_numpy(constant.copy())
-        return Weight(layer_of(node.input[1]), values, torch.ones(len(values), dtype=torch.float64))
+        return Weight.of_values(layer_of(node.input[1]), torch.from_numpy(constant.copy()))
 
     def _bias(self, node: NodeProto) -> Tensor | None:
         if len(node.input) < 3:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from resnet.fold import fold
 from resnet.quant.network import INPUT, run_steps
-from resnet.quant.steps import CODES, Grid, Step, Taps, Term, Weight
+from resnet.quant.steps import CODES, Grid, Step, Taps, Term, Weight, by_channel
 
 # The most that a code may be off the unrounded value, in steps of its grid; METHODOLOGY has how far honest ones are.
 DISTANCE = 0.501
@@ -160,8 +160,7 @@ def _check_weight(term: Term, layers: Layers, grids: Mapping[str, Grid], precisi
         return ""
     if weight.codes.dtype != CODES[KINDS[precision][-1]][2]:
         raise Refused(f"{weight.module} has weights in {_word(weight.codes.dtype)} under the name of {precision}")
-    scale = weight.scale.double().reshape(-1, *[1] * (exact.dim() - 1))
-    codes, places = weight.codes.double(), exact / scale
+    codes, places = weight.codes.double(), exact / by_channel(weight.scale.double(), exact)
     largest = float(codes.abs().max())
     if weight.codes.dtype == torch.int8 and largest < LEAST_CODE and bool(exact.any()):
         raise Refused(f"the weights of {weight.module} are of fewer bits: their largest code is {largest:g}")
@@ -277,8 +276,8 @@ def _in_float(step: Step, layers: Layers) -> Step:
     terms = []
     for term in step.terms:
         if term.weight is not None and term.weight.module:
-            values, bias = layers[term.weight.module]
-            term = replace(term, weight=Weight(term.weight.module, values, torch.ones_like(bias)))
+            values, _ = layers[term.weight.module]
+            term = replace(term, weight=Weight.of_values(term.weight.module, values))
         terms.append(term)
     exact = _bias(step, layers)
     return replace(step, terms=tuple(terms), output=None, bias=step.bias if exact is None else exact)

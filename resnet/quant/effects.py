@@ -15,20 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from resnet.cache import cached_file
-from resnet.calibration import Calibration
+from resnet.calibration import ALONE, FLOAT, Calibration
 from resnet.fold import fold
 from resnet.model import ResNet
-from resnet.quant.network import INPUT, Ranges, Scheme, float_steps, quantize, run_steps
-from resnet.quant.ranges import CHUNK, calibrate, on_cores, steps_digest, tensor_digest
+from resnet.quant.network import INPUT, SCHEMES, Ranges, Scheme, float_steps, layers_of, quantize, run_steps
+from resnet.quant.ranges import CHUNK, calibrate, describe_calibration, on_cores
 from resnet.quant.steps import Step, Term, Weight
 
-FLOAT, WHOLE = "float", "8 bits"  # names of the network in float, and of the one with every layer in 8 bits
-# The formats that are simulated, by those of activations: a CPU's, with zero points, and a GPU's.
-SCHEMES: Mapping[str, Scheme] = {
-    "uint8": Scheme("uint8", mean=True),
-    "int8": Scheme("int8"),
-    "e4m3": Scheme("e4m3", "e4m3"),
-}
 DEVICE_FORMATS = {"cpu": "uint8", "cuda": "int8"}  # of int8
 RECIPE = 1  # raise it where the same layers rank in another order than before
 RANKING_PICTURES = 16  # of a calibration, for the ranking behind a number of layers to keep wide
@@ -40,11 +33,6 @@ class Effect:
 
     top: list[int]
     squares: list[float]
-
-
-def layers_of(steps: Sequence[Step]) -> list[str]:
-    """Return the convolutions and the classifier, in the order in which they run."""
-    return [weight.module for step in steps for weight in step.weights]
 
 
 def one_quantized(steps: Sequence[Step], whole: Sequence[Step], layer: str) -> tuple[Step, ...]:
@@ -115,9 +103,15 @@ def effects(
 
 def most_sensitive(steps: Sequence[Step], ranges: Ranges, scheme: Scheme, pictures: Tensor) -> list[str]:
     """Return the layers in the order of their error alone in 8 bits, the largest first."""
-    whole, layers = quantize(steps, ranges, scheme), layers_of(steps)
-    alone = effects(steps, {layer: one_quantized(steps, whole, layer) for layer in layers}, pictures)
-    return sorted(layers, key=lambda layer: -sum(alone[layer].squares))
+    whole = quantize(steps, ranges, scheme)
+    alone = {f"{ALONE}{layer}": one_quantized(steps, whole, layer) for layer in layers_of(steps)}
+    return ranking(effects(steps, alone, pictures))
+
+
+def ranking(effects: Mapping[str, Effect]) -> list[str]:
+    """Return the layers whose networks ALONE are among the effects, in the order of their error, the largest first."""
+    errors = {name: sum(effect.squares) for name, effect in effects.items() if name.startswith(ALONE)}
+    return [name.removeprefix(ALONE) for name in sorted(errors, key=errors.__getitem__, reverse=True)]
 
 
 def name_wide(model: nn.Module, calibration: Calibration, precision: str, device: str) -> Calibration:
@@ -135,12 +129,11 @@ def name_wide(model: nn.Module, calibration: Calibration, precision: str, device
     if number > len(layers_of(steps)):
         raise ValueError(f"{number} layers cannot be kept wide: the model has {len(layers_of(steps))}")
     pictures = calibration.pictures[:RANKING_PICTURES]
-    facts = [RECIPE, calibration.method, formats, torch.__version__, torch.backends.cpu.get_cpu_capability()]
 
     def write(path: Path) -> None:
         path.write_text(json.dumps(most_sensitive(steps, calibrate(steps, calibration, scheme), scheme, pictures)))
 
-    key = f"sensitive {facts} {steps_digest(steps)} {tensor_digest(calibration.pictures)}"
+    key = f"sensitive {RECIPE} {describe_calibration(steps, calibration, scheme)}"
     ranking = json.loads(cached_file(key, ".json", write)[0].read_text())
     return replace(calibration, keep_wide=tuple(ranking[:number]))
 
@@ -163,4 +156,4 @@ def _term_in_float32(term: Term) -> Term:
     if term.weight is None:
         return term
     weight = term.weight
-    return replace(term, weight=Weight(weight.module, weight.values(torch.float32), torch.ones_like(weight.scale)))
+    return replace(term, weight=Weight.of_values(weight.module, weight.values(torch.float32)))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from resnet.calibration import Calibration
 from resnet.model import Block, ResNet
-from resnet.quant.steps import CODES, Grid, Step, Taps, Term, Weight
+from resnet.quant.steps import CODES, Grid, Step, Taps, Term, Weight, by_channel
 
 INPUT, LOGITS = "input", "fc"  # names of the pictures and of the logits
 
@@ -32,6 +32,13 @@ class Scheme:
     weights: Literal["int8", "e4m3"] = "int8"
     largest: float = math.inf
     mean: bool = False
+
+
+SCHEMES: Mapping[str, Scheme] = {
+    "uint8": Scheme("uint8", mean=True),
+    "int8": Scheme("int8"),
+    "e4m3": Scheme("e4m3", "e4m3"),
+}  # of the formats in `resnet.calibration.FORMATS`
 
 
 def float_steps(folded: ResNet, merged: bool) -> tuple[Step, ...]:
@@ -69,9 +76,7 @@ def quantize(steps: Sequence[Step], ranges: Ranges, scheme: Scheme, wide: Collec
     pool's range, as no other value counts. Biases are rounded to the grid of the products, as int32 sums are. Raises
     ValueError for a name in `wide` that is no layer.
     """
-    layers = [weight.module for step in steps for weight in step.weights]
-    if unknown := sorted(set(wide) - set(layers)):
-        raise ValueError(f"no layer is called {unknown[0]}; there are {', '.join(layers)}")
+    check_named(wide, layers_of(steps))
     pools = {step.reads[0]: step.name for step in steps if step.pool in ("max", "max_zeros")}
     grids = {
         name: grid(*ranges[pools.get(name, name)], scheme) for name in (INPUT, *(step.name for step in steps[:-1]))
@@ -97,6 +102,17 @@ def quantize(steps: Sequence[Step], ranges: Ranges, scheme: Scheme, wide: Collec
         )
         result.append(replace(step, terms=terms, output=grids.get(step.name), bias=_bias(step, terms, grids)))
     return tuple(result)
+
+
+def layers_of(steps: Sequence[Step]) -> list[str]:
+    """Return the convolutions and the classifier, in the order in which they run."""
+    return [weight.module for step in steps for weight in step.weights]
+
+
+def check_named(wide: Collection[str], layers: Collection[str]) -> None:
+    """Raise ValueError for a name in `wide` that is none of the layers."""
+    if unknown := sorted(set(wide) - set(layers)):
+        raise ValueError(f"no layer is called {unknown[0]}; there are {', '.join(layers)}")
 
 
 def facts(steps: Sequence[Step], calibration: Calibration, ranges: str) -> dict[str, Any]:
@@ -143,7 +159,7 @@ def _steps(model: ResNet, merged: bool) -> Iterator[Step]:
         yield Step("post_bn", (_norm(x, model.post_bn),), None)
         x = "post_bn"
     yield Step("avgpool", (Term(x),), None, pool="mean")
-    weight = Weight("fc", model.fc.weight.detach(), torch.ones(model.fc.out_features, dtype=torch.float64))
+    weight = Weight.of_values("fc", model.fc.weight.detach())
     yield Step(LOGITS, (Term("avgpool", weight),), None, model.fc.bias.detach().double())
 
 
@@ -182,7 +198,7 @@ def _block(name: str, block: Block, x: str, preact: bool, merged: bool) -> Itera
 
 
 def _conv(source: str, name: str, conv: nn.Conv2d) -> Term:
-    weight = Weight(name, conv.weight.detach(), torch.ones(conv.out_channels, dtype=torch.float64))
+    weight = Weight.of_values(name, conv.weight.detach())
     return Term(source, weight, conv.stride[0], cast("tuple[int, int]", conv.padding)[0], conv.groups)
 
 
@@ -203,7 +219,7 @@ def _rounded(weight: Weight, scheme: Scheme) -> Weight:
     limit = min(scheme.largest, most)
     scale = values.abs().flatten(1).amax(1) / limit
     scale = torch.where(scale > 0, scale, 1.0)
-    codes = values / scale.reshape(-1, *[1] * (values.dim() - 1))
+    codes = values / by_channel(scale, values)
     return Weight(weight.module, (codes.round() if dtype == torch.int8 else codes).to(dtype), scale)
 
 

@@ -145,9 +145,7 @@ def calibrate(steps: Sequence[Step], calibration: Calibration, scheme: Scheme) -
     The same steps, pictures and method have the same ranges, to the last bit, on the same kind of CPU with the same
     torch, whatever the number of threads.
     """
-    capability = torch.backends.cpu.get_cpu_capability()
-    facts = [RECIPE, calibration.method, scheme.activations, torch.__version__, capability]
-    key = f"ranges {facts} {steps_digest(steps)} {tensor_digest(calibration.pictures)}"
+    key = f"ranges {describe_calibration(steps, calibration, scheme)}"
 
     def write(path: Path) -> None:
         seen = observe(steps, calibration.pictures)
@@ -155,6 +153,13 @@ def calibrate(steps: Sequence[Step], calibration: Calibration, scheme: Scheme) -
 
     path, _ = cached_file(key, ".json", write)
     return {name: (low, high) for name, (low, high) in json.loads(path.read_text()).items()}
+
+
+def describe_calibration(steps: Sequence[Step], calibration: Calibration, scheme: Scheme) -> str:
+    """Return all that ranges depend on in a line, for a cache's key: method, formats, software, steps and pictures."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    facts = [RECIPE, calibration.method, scheme.activations, torch.__version__, capability]
+    return f"{facts} {steps_digest(steps)} {tensor_digest(calibration.pictures)}"
 
 
 def digest(ranges: Ranges) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 import torch
 import torch.nn.functional as F
@@ -61,6 +61,11 @@ class Grid:
         return (places if self.kind == "e4m3" else places.round()).to(self.dtype)
 
 
+def by_channel(numbers: Tensor, weight: Tensor) -> Tensor:
+    """Return numbers [K] in a shape that multiplies a weight [K, ...] by output channel."""
+    return numbers.reshape(-1, *[1] * (weight.dim() - 1))
+
+
 @dataclass(frozen=True, eq=False)
 class Weight:
     """The weight of a convolution or product: value = scale * code, with a scale for each output channel.
@@ -73,6 +78,11 @@ class Weight:
     codes: Tensor
     scale: Tensor
 
+    @classmethod
+    def of_values(cls, module: str, values: Tensor) -> Self:
+        """Return the weight in float of a layer that has these values."""
+        return cls(module, values, torch.ones(len(values), dtype=torch.float64, device=values.device))
+
     @property
     def wide(self) -> bool:
         """True of a weight that is not in 8 bits."""
@@ -82,7 +92,7 @@ class Weight:
         """Return the values, computed in float64, shaped as the codes."""
         if self.wide and self.codes.dtype == dtype:
             return self.codes
-        return (self.codes.double() * self.scale.double().reshape(-1, *[1] * (self.codes.dim() - 1))).to(dtype)
+        return (self.codes.double() * by_channel(self.scale.double(), self.codes)).to(dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +159,8 @@ class Step:
 
     def value(self, activations: Mapping[str, Tensor]) -> Tensor:
         """Return the value before it is rounded, from the activations' values by name: exact where they are float64."""
-        total = sum((term.value(activations[term.source]) for term in self.terms[1:]), self._first(activations))
+        first, *others = (term.value(activations[term.source]) for term in self.terms)
+        total = sum(others, first)
         if self.bias is not None:
             total = total + self.bias.to(total).reshape(1, -1, *[1] * (total.dim() - 2))
         total = total.relu() if self.relu else total
@@ -158,9 +169,6 @@ class Step:
         if self.pool == "max":
             return F.max_pool2d(total, 3, 2, 1)
         return F.max_pool2d(F.pad(total, (1, 1, 1, 1)), 3, 2) if self.pool else total
-
-    def _first(self, activations: Mapping[str, Tensor]) -> Tensor:
-        return self.terms[0].value(activations[self.terms[0].source])
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from resnet.fold import fold
 from resnet.model import ResNet
 from resnet.pt2e.network import float_kernels, generated_code, quantized_graph
 from resnet.pt2e.taps import Recorder
-from resnet.quant.network import Scheme, facts, float_steps, quantize
+from resnet.quant.network import SCHEMES, facts, float_steps, quantize
 from resnet.quant.ranges import calibrate, digest
 from resnet.quant.steps import QuantizedRunner, Step
 from resnet.quiet import quiet
@@ -61,7 +61,7 @@ def prepare_quantized(
         raise Unserved("compile-max takes this project's ResNets alone in int8, whose steps can be checked")
     if not torch.cpu._is_vnni_supported():
         raise Unserved("this CPU has no VNNI: oneDNN's products of 8 bits would overflow in 16, or be emulated")
-    folded, scheme = cast(ResNet, fold(model)), Scheme("uint8", mean=True)
+    folded, scheme = cast(ResNet, fold(model)), SCHEMES["uint8"]
     floats = float_steps(folded, merged=True)
     ranges = calibrate(floats, calibration, scheme)
     steps = quantize(floats, ranges, scheme, calibration.keep_wide)

@@ -23,7 +23,7 @@ from resnet.fused.launches import install_tuned
 from resnet.fused.layers import NO_PROLOGUE
 from resnet.fused.network import FusedNetwork
 from resnet.fused.program import Program, build_program
-from resnet.fused.quantized import HALF_INPUT, RULES, SCHEMES, CodedStep, activation_name, quantize_program
+from resnet.fused.quantized import HALF_INPUT, RULES, SCHEME_OF, CodedStep, activation_name, quantize_program
 from resnet.model import ResNet
 from resnet.quant.network import facts, float_steps
 from resnet.quant.ranges import calibrate, digest
@@ -61,7 +61,7 @@ def prepare_quantized(
         raise Unserved("fused/fp8 multiplies e4m3, which begins with sm_89 (Ada): this card has int8")
     folded = cast(ResNet, fold(model)).cpu()
     program = build_program(folded, tuple(example.shape))
-    ranges = calibrate(float_steps(folded, merged=True), calibration, SCHEMES[precision])
+    ranges = calibrate(float_steps(folded, merged=True), calibration, SCHEME_OF[precision])
     coded, steps = quantize_program(program, ranges, precision, calibration.keep_wide)
     tuned = _install_tuned(example)
     network = FusedNetwork(program, precision, example.device, coded)

@@ -16,7 +16,7 @@ from resnet.onnx.export import INPUT, onnx_file
 from resnet.onnx.quantize import quantized_file
 from resnet.onnx.quantized import QuantizedOrtRunner, describe
 from resnet.onnx.session import TENSORRT, Options, OrtRunner, non_default_stream, open_session
-from resnet.quant.network import Scheme
+from resnet.quant.network import SCHEMES
 from resnet.runner import Runner
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def prepare_quantized(
     An engine shows no integers. `taps` builds another, on the same file with the integers as outputs, in
     which TensorRT may choose and fuse otherwise: so the case is checked as by units, and `details` says it.
     """
-    file = quantized_file(model, example.shape[1:], calibration, "tensorrt", Scheme("int8"))
+    file = quantized_file(model, example.shape[1:], calibration, "tensorrt", SCHEMES["int8"])
     engine = _Engine(file.path, example, precision, launch)
     details = engine.details | {
         "quantize_cached": file.cached,

@@ -39,11 +39,10 @@ from bench.plans.scored import check_data, labels_in
 from bench.report import sensitivity as report
 from bench.runs.kernel_jobs import SensitivityJob
 from bench.runs.process import ask, request
-from resnet.calibration import EIGHT_BITS
+from resnet.calibration import EIGHT_BITS, FORMATS
 from resnet.variants import find_variant
 
 LIMIT_S = 7200.0
-FORMATS = ("uint8", "int8", "e4m3")
 CALIBRATION = {name: EIGHT_BIT_OPTIONS[name] for name in ("calibrate", "calibration_pictures")}
 
 

@@ -13,9 +13,9 @@ from bench.report.sensitivity import compress
 from bench.runs.kernel_jobs import SensitivityJob
 from bench.runs.wire import parse_answer
 from bench.worker import sensitivity
-from resnet.calibration import METHODS
+from resnet.calibration import ALL_WIDE, FLOAT, METHODS, WHOLE
 from resnet.outside.sources import ModelError
-from resnet.quant.effects import FLOAT, WHOLE, Effect
+from resnet.quant.effects import Effect
 from resnet.quant.network import Scheme
 
 CASE = Case.parse("resnet18/onnxruntime/int8/b1/i32/stream")
@@ -30,7 +30,7 @@ def test_each_layer_is_tried_alone_in_8_bits_and_alone_out_of_them() -> None:
     assert stages == ["build", "calibrate", "simulate"]
     assert (len(layers), layers[0], layers[-1]) == (21, "conv1", "fc")
     names = [FLOAT, WHOLE, *(f"quantized:{layer}" for layer in layers), *(f"wide:{layer}" for layer in layers)]
-    names.append(sensitivity.ALL_WIDE)
+    names.append(ALL_WIDE)
     assert list(answer["effects"]) == names
     squares = {name: sum(effect["squares"]) for name, effect in answer["effects"].items()}
     assert all(0 < squares[f"quantized:{layer}"] < squares[WHOLE] < squares[FLOAT] for layer in layers)

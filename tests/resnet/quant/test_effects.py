@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from resnet import cache
-from resnet.calibration import Calibration, parse_wide
+from resnet.calibration import FLOAT, WHOLE, Calibration, parse_wide
 from resnet.fold import fold
 from resnet.model import ResNet
 from resnet.quant import effects as quant
-from resnet.quant.network import INPUT, Scheme, float_steps, quantize, run_steps
+from resnet.quant.network import INPUT, SCHEMES, Scheme, float_steps, layers_of, quantize, run_steps
 from resnet.quant.ranges import CHUNK, choose_all, observe
 from resnet.quant.steps import Step
 
@@ -20,7 +20,7 @@ Network = tuple[tuple[Step, ...], tuple[Step, ...], Tensor, Scheme, dict[str, tu
 @pytest.fixture(scope="module", params=["uint8", "e4m3"])
 def network(request: pytest.FixtureRequest, build: Callable[[str], ResNet]) -> Network:
     """Float steps, the same in 8 bits, pictures, and what they were made with."""
-    scheme = quant.SCHEMES[request.param]
+    scheme = SCHEMES[request.param]
     steps = float_steps(fold(build("resnet18-digits")), merged=request.param == "e4m3")  # type: ignore[arg-type]
     pictures = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     ranges = dict(choose_all(observe(steps, pictures), "minmax", scheme))
@@ -38,11 +38,11 @@ def test_one_layer_wide_is_what_quantize_makes_of_it(network: Network, layer: st
 
 def test_one_layer_in_8_bits_is_all_that_differs(network: Network) -> None:
     steps, whole, pictures, _, _ = network
-    for layer in quant.layers_of(steps):
+    for layer in layers_of(steps):
         alone = quant.one_quantized(steps, whole, layer)
         changed = [step for step in alone if step not in steps]
         assert [step.name for step in changed if step.output is None] == [
-            step.name for step in steps if layer in quant.layers_of([step])
+            step.name for step in steps if layer in layers_of([step])
         ]
         assert len(changed) <= 2
     first = quant.one_quantized(steps, whole, "conv1")
@@ -57,15 +57,15 @@ def test_one_layer_in_8_bits_is_all_that_differs(network: Network) -> None:
 def test_a_network_run_from_where_it_parts_answers_as_one_run_whole(network: Network) -> None:
     steps, whole, pictures, _, _ = network
     networks = {
-        quant.WHOLE: whole,
+        WHOLE: whole,
         "last": quant.one_wide(steps, whole, "layer4.1.conv2"),
         "alone": quant.one_quantized(steps, whole, "layer3.0.conv1"),
     }
-    found = quant.effects(steps, networks, pictures, [quant.WHOLE])
+    found = quant.effects(steps, networks, pictures, [WHOLE])
     chunks = pictures.split(CHUNK)
     exact = torch.cat([run_steps(steps, chunk).logits for chunk in chunks])
-    assert found[quant.FLOAT].top == exact.argmax(1).tolist()
-    assert found[quant.FLOAT].squares == pytest.approx(exact.double().square().mean(1).tolist())
+    assert found[FLOAT].top == exact.argmax(1).tolist()
+    assert found[FLOAT].squares == pytest.approx(exact.double().square().mean(1).tolist())
     for name, changed in networks.items():
         logits = torch.cat([run_steps(changed, chunk).logits for chunk in chunks])
         assert found[name].top == logits.argmax(1).tolist()
