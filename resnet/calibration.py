@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 EIGHT_BITS = ("int8", "fp8")
+# The reason why kernels of 8 bits run no pre-activation network.
+NO_PROLOGUE = "its norms follow sums, and their results would be rounded inside a kernel, where nothing can check them"
 
 # Ways of choosing the range of an activation that 8 bits cover, from its values on the calibration's pictures.
 METHODS: Mapping[str, str] = {

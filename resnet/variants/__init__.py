@@ -14,8 +14,9 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
+from resnet.archs import Spec
 from resnet.cache import check_compile_cache
-from resnet.calibration import EIGHT_BITS, Calibration
+from resnet.calibration import EIGHT_BITS, NO_PROLOGUE, Calibration
 from resnet.code import Unserved, find_code
 from resnet.names import canonical_outside, is_outside
 from resnet.onnx.libraries import library_folders
@@ -87,14 +88,22 @@ def refusal(variant: Variant, device: str, precision: str, launch: str) -> str |
     return "a CUDA graph needs a CUDA device" if device == "cpu" and launch == "graph" else None
 
 
-def not_taken(variant: Variant, model: str) -> str | None:
-    """Return the reason why `variant` does not run the model of a name, or None where it does."""
-    if variant.takes == "any" or not is_outside(model):
+def not_taken(variant: Variant, model: str, precision: str, device: str) -> str | None:
+    """Return the reason why `variant` does not run the model of a name in a precision, or None where it does."""
+    takes, bits = variant.takes_in(precision), f" in {precision}" if precision in EIGHT_BITS else ""
+    if not is_outside(model):
+        refused = takes == "resnets but v2" and Spec.parse(model).version == "v2"
+        return f"{variant.name} runs no pre-activation network (v2){bits}: {NO_PROLOGUE}" if refused else None
+    if takes == "any":
         return None
-    others = ", ".join(row.name for row in VARIANTS.values() if row.takes == "any")
+    rows = [row for row in VARIANTS.values() if precision in row.serves.get(device, ())]
+    others = ", ".join(row.name for row in rows if row.takes_in(precision) == "any")
+    whose = f"any module runs by {others}"
+    if bits:
+        whose = f"others run{bits} by {others}, where their operations can be checked" if others else ""
     return (
-        f"{variant.name} runs this project's ResNets alone (`resnet50` and the like), whose layers it has by name; "
-        f"any module runs by {others}"
+        f"{variant.name} runs this project's ResNets alone{bits} (`resnet50` and the like), whose layers it has by "
+        f"name; {whose or f'no variant runs others{bits} on this device'}"
     )
 
 
@@ -154,8 +163,9 @@ def prepare(
     from resnet.model import ResNet
     from resnet.runner import set_torch_flags
 
-    if variant.takes == "resnets" and not isinstance(model, ResNet):
-        raise Unserved(f"{not_taken(variant, ':')}; this is a {type(model).__name__}")
+    network = model.spec.name if isinstance(model, ResNet) else ":"
+    if reason := not_taken(variant, network, precision, example.device.type):
+        raise Unserved(reason if network != ":" else f"{reason}; this is a {type(model).__name__}")
     set_torch_flags(example.device, precision)
     with torch.no_grad():
         if precision in EIGHT_BITS:

@@ -69,11 +69,6 @@ def test_layers_that_share_sums_are_wide_together(build, some) -> None:
         prepared(build("resnet18"), some, "int8", "layer9")
 
 
-def test_a_preactivation_network_is_refused_with_its_reason(build, some) -> None:
-    with pytest.raises(Unserved, match="norms follow sums"):
-        prepared(build("resnet18v2"), some, "int8")
-
-
 def test_a_card_without_e4m3_is_refused(build, some, monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
     with pytest.raises(Unserved, match="begins with sm_89"):
