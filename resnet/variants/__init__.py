@@ -130,15 +130,15 @@ def prepare(
     example: Tensor,
     precision: str,
     launch: str = "stream",
-    calibration: Calibration | None = None,
+    calibration: Calibration | Tensor | None = None,
 ) -> Runner:
     """Prepare the variant `name` to run `model` on inputs shaped like `example`.
 
     `model` is a float32 module in eval mode, which is not changed: one of this project's ResNets, or any that turns
     [N, C, H, W] into logits [N, classes], where the variant takes it. `example` is a float32 batch [N, C, H, W] on the
     device to run on. This process's torch flags are set for the precision (`runner.set_torch_flags`). Call the runner
-    under torch.no_grad(). `calibration` is for 8 bits, which without it are calibrated on `example`; their Runner is a
-    `resnet.quant.steps.QuantizedRunner`.
+    under torch.no_grad(). `calibration` is for 8 bits: pictures of the example's size, with choices or without; by
+    default the example itself. Their Runner is a `resnet.quant.steps.QuantizedRunner`.
 
     Raises ValueError for an unknown variant and, as its subclass Unserved, for a combination that the table refuses,
     with its reason, and RuntimeError with the pip line where a package is missing. Code from outside, named
@@ -168,16 +168,24 @@ def prepare(
         raise Unserved(reason if network != ":" else f"{reason}; this is a {type(model).__name__}")
     set_torch_flags(example.device, precision)
     with torch.no_grad():
-        if precision in EIGHT_BITS:
-            from resnet.quant.effects import name_wide
-
-            calibration = name_wide(model, calibration or Calibration(example.cpu()), precision, example.device.type)
+        chosen = _calibration(model, example, precision, calibration) if precision in EIGHT_BITS else None
         if is_outside(name):
-            return prepare_outside(name, model, example, precision, launch, calibration)
+            return prepare_outside(name, model, example, precision, launch, chosen)
         module = importlib.import_module(f"resnet.variants.{variant.module}")
         runner: Runner
-        if precision in EIGHT_BITS:
-            runner = module.prepare_quantized(model, example, precision, launch, calibration)
+        if chosen:
+            runner = module.prepare_quantized(model, example, precision, launch, chosen)
         else:
             runner = module.prepare(model, example, precision, launch)
     return runner
+
+
+def _calibration(model: nn.Module, example: Tensor, precision: str, given: Calibration | Tensor | None) -> Calibration:
+    """Return the choices of 8 bits, with names for layers to keep wide. Raises ValueError for other pictures' shape."""
+    from resnet.quant.effects import name_wide
+
+    chosen = given if isinstance(given, Calibration) else Calibration(example.cpu() if given is None else given)
+    shapes = [list(pictures.shape[1:]) for pictures in (chosen.pictures, example)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"the calibration's pictures are {shapes[0]}, and the example's {shapes[1]}")
+    return name_wide(model, chosen, precision, example.device.type)

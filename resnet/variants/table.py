@@ -64,6 +64,7 @@ class Variant:
     uncounted: str = ""  # why its launches cannot be counted without a GPU
     takes: Takes = "any"  # module, or only this project's ResNets, whose steps it has by name
     takes_coded: Takes | None = None  # in 8 bits, where it takes fewer
+    keeps_wide: tuple[str, ...] = ()  # layers that it keeps out of the 8 bits by rule
 
     @property
     def module(self) -> str:
@@ -125,6 +126,7 @@ _ROWS = (
         runs="kernels",
         takes="resnets",
         takes_coded="resnets but v2",
+        keeps_wide=("conv1", "fc"),
     ),
     Variant(
         name="per-layer",
