@@ -39,7 +39,7 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., CaseAnswer]:
 
     def answer(fault: str, do: Callable[..., Any] = measure_case, kind: Any = CaseJob, **changes: Any) -> CaseAnswer:
         settings = replace(SETTINGS, **changes)
-        case = case_of(fault)
+        case = case_of(fault, batch=4 if fault == "first-row" else 2)
         reference = write_references(reference_job([case], settings, "cpu", 0, "noise"), lambda stage: None)["paths"]
         try:
             return do(kind(case, settings, "cpu", 0, "noise", reference), lambda stage: None)
@@ -68,6 +68,12 @@ def test_another_network_under_the_name_of_int8_is_wrong(answer: Callable[..., C
     assert (found["status"], FAULTS["half"] in found["reason"]) == ("wrong", True)
     assert found["reason"].startswith("before timing: ")
     assert "latency_ns" not in found
+
+
+def test_a_row_that_is_not_looked_at_is_judged_by_its_neighbour(answer: Callable[..., CaseAnswer]) -> None:
+    found = answer("first-row")
+    assert (found["status"], FAULTS["first-row"] in found["reason"]) == ("wrong", True)
+    assert found["reason"].startswith("before timing: ")
 
 
 def test_what_declares_another_model_is_wrong(answer: Callable[..., CaseAnswer]) -> None:
