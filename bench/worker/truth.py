@@ -243,12 +243,10 @@ def make_quantized_truth(
     answers with what is no number.
     """
     _assert_finite("the model itself answers", exact, "fp64")
-    kept = {
-        number: deque((row, pictures[row : row + 1].clone()) for row in sorted({len(pictures) - 1, len(pictures) // 3}))
-        for number, pictures in enumerate(batches)
-    }
-    for pictures in kept.values():
-        pictures.rotate(1)
+    kept = {}
+    for number, pictures in enumerate(batches):
+        chosen = dict.fromkeys((len(pictures) - 1, len(pictures) // 3))  # in order, and one alone of a batch of one
+        kept[number] = deque((row, pictures[row : row + 1].clone()) for row in chosen)
     return QuantizedTruth(precision, batch, exact[rows], kept)
 
 
@@ -292,8 +290,7 @@ def _distance(answer: np.ndarray, other: np.ndarray, precision: str) -> float:
 
 
 def _assert_finite(who: str, answer: np.ndarray, precision: str) -> None:
-    bad = int((~np.isfinite(answer).all(1)).sum())
-    if bad:
+    if bad := int((~np.isfinite(answer).all(1)).sum()):
         raise CannotJudge(
             f"cannot be judged in {precision}: {who} with NaN or infinity for {bad} of {len(answer)} pictures"
         )
