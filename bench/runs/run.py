@@ -100,7 +100,7 @@ def sweep_of(
     check_plan(plan, facts)
     check_input(source)
     if data:
-        check_data(data, plan.build.num_classes)
+        check_data(data, plan.cases, plan.build, plan.settings.score_pictures)
         data = str(Path(data).expanduser().absolute())
         plan = replace(plan, settings=replace(plan.settings, limit_s=max(plan.settings.limit_s, DATA_LIMIT_S)))
     at_once = 1 if plan.timed else jobs or AT_ONCE[environments.device(facts)]

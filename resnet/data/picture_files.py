@@ -9,6 +9,8 @@ from typing import Any
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 JUDGED = 1000  # files of a folder whose headers are read before anything is run
+ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}  # of whole files, within the last TAIL bytes
+TAIL = 64
 RECIPE = 2  # raise it where a file gives other pixels than before
 
 
@@ -47,9 +49,10 @@ def judge_files(word: str) -> str:
 
 
 def read_picture(path: Path, header: bool = False) -> Any:
-    """Return a picture as RGB of 8 bits, its first frame, what is transparent on white; of its `header` only judge it.
+    """Return a picture as RGB of 8 bits, its first frame, what is transparent on white; by its `header` only judge it.
 
-    Raises ValueError, which names the file, for one that is damaged, or whose values have no known range.
+    A file that ends otherwise than its format does is judged whole: it is cut off, or has more behind it. Raises
+    ValueError, which names the file, for one that is damaged, or whose values have no known range.
     """
     from PIL import Image
 
@@ -57,10 +60,17 @@ def read_picture(path: Path, header: bool = False) -> Any:
         with Image.open(path) as picture:
             if picture.mode == "F" or (picture.mode == "I" and picture.format not in ("PNG", "PPM")):
                 raise ValueError(f"the range of its values ({picture.mode}) is not known; save it with 8 bits")
-            return picture if header else _as_rgb(picture)
+            return picture if header and _is_whole(path, picture.format) else _as_rgb(picture)
     except Exception as error:  # Pillow raises a dozen types for a damaged file
         reason = str(error).replace(f" {str(path)!r}", "")
         raise ValueError(f"{path.name} cannot be read as a picture: {reason}") from error
+
+
+def _is_whole(path: Path, kind: str | None) -> bool:
+    """Return whether a file ends as those of its format do; True of a format that has no end."""
+    with path.open("rb") as file:
+        file.seek(-min(TAIL, path.stat().st_size), os.SEEK_END)
+        return ENDS.get(kind or "", b"") in file.read()
 
 
 def _as_rgb(picture: Any) -> Any:
