@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry, sdpa_flop_count
 
 from resnet.counted import INPUT, Kernels, Node, Read, Row, join_kernels
+from resnet.outside.branches import tensors_in
 from resnet.outside.wrapper import OutsideModel, first_line
 
 # Operations that torch does not tag as pointwise, and that can run within another kernel: each element of their result
@@ -83,7 +83,7 @@ def _count(model: nn.Module, example: Tensor, how: str) -> Counted:
     # in inference mode composite operations are dispatched whole, and attention is seen as one
     with torch.inference_mode(), _names_of(model, trace), _Operations(trace):
         answer = model(example)
-    results = [trace.read(leaf) for leaf in tree_leaves(answer) if isinstance(leaf, Tensor)]
+    results = map(trace.read, tensors_in(answer))
     kernels = join_kernels(trace.nodes, example.numel(), [read for read in results if read])
     return Counted(trace.flops, kernels, how)
 
@@ -191,8 +191,7 @@ class _Operations(TorchDispatchMode):
         if func.is_view or torch.Tag.inplace_view in func.tags or func.namespace == "prim":
             return result
         name = func._overloadpacket.__name__
-        inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        inputs, outputs = tensors_in(args, kwargs), tensors_in(result)
         if not func._schema.is_mutable:  # a view that is not called one
             addresses = set(map(_address, inputs))
             outputs = [tensor for tensor in outputs if _address(tensor) not in addresses]
