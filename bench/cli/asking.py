@@ -58,7 +58,7 @@ BUILD_OPTIONS: dict[str, Any] = {
 }
 DEVICE_OPTION: dict[str, Any] = {"device": _option(str, MODEL, "Run on this device.", metavar="cpu|cuda:1")}
 THREADS_OPTION: dict[str, Any] = {
-    "threads": _option(int, MODEL, "Threads of the libraries on the CPU.", min=1, metavar="N"),
+    "threads": _option(int, MODEL, "Threads of the libraries on the CPU.", min=1, metavar="N")
 }
 P99_HELP = f"Take the {P99_SAMPLES} latencies that a p99 needs; minutes a case, none with flushed caches."
 SETTINGS_OPTIONS: dict[str, Any] = {

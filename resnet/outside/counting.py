@@ -69,13 +69,11 @@ def count_module(model: nn.Module, shape: tuple[int, ...]) -> Counted:
 
 def _copy(model: nn.Module, device: str) -> nn.Module:
     """Return a copy, as a module may keep something of a call; that on `meta` has weights without data."""
-    tensors = [*model.parameters(), *model.buffers()] if device == "meta" else []
-    bare = {id(t): _like(t, t.detach().to(device)) for t in tensors}
+    bare: dict[int, Tensor] = {}
+    if device == "meta":
+        bare = {id(t): nn.Parameter(t.detach().to(device), requires_grad=False) for t in model.parameters()}
+        bare |= {id(t): t.detach().to(device) for t in model.buffers()}
     return copy.deepcopy(model, bare)
-
-
-def _like(tensor: Tensor, other: Tensor) -> Tensor:
-    return nn.Parameter(other, requires_grad=False) if isinstance(tensor, nn.Parameter) else other
 
 
 def _count(model: nn.Module, example: Tensor, how: str) -> Counted:
@@ -247,15 +245,11 @@ def numbered(name: str, call: int) -> str:
 
 def _touched(name: str, args: Any, outputs: list[Tensor]) -> int | None:
     """Return the elements that a convolution or a pool reads of its input: with a stride above its window not all."""
-    if name in CONVOLUTIONS:
-        x, weight, is_transposed = args[0], args[1], args[6]
-        window = [1] * 9 if is_transposed else weight.shape[2:]
+    if name in CONVOLUTIONS and not args[6]:  # which says that it is transposed
+        x, window = args[0], args[1].shape[2:]
     elif name in WINDOWS:
         x, window = args[0], args[1] * (2 if len(args[1]) == 1 else 1)
-        is_transposed = False
     else:
-        return None
-    if is_transposed:
         return None
     sides = x.shape[-len(window) :]
     produced = outputs[0].shape[-len(window) :]
