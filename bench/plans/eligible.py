@@ -35,11 +35,8 @@ def why_not(case: Case, env: Environment, reserved: Mapping[Case, str] = Mapping
     reason = not_taken(variant, case.model, case.precision, where)
     reason = reason or refusal(variant, where, case.precision, case.launch)
     reason = reason or _lacking_hardware(case, env, where)
-    return reason or missing(variant, where, case.precision) or why_not_built(case.model) or _without_digits(case.model)
-
-
-def _without_digits(model: str) -> str | None:
-    return digits.CURE if task_of(model) and digits.digits_file() is None else None
+    reason = reason or missing(variant, where, case.precision) or why_not_built(case.model)
+    return reason or (digits.CURE if task_of(case.model) and digits.digits_file() is None else None)
 
 
 def misnamed(cases: Iterable[Case]) -> str | None:

@@ -99,7 +99,7 @@ def check_read(unread: Collection[str], of: int) -> None:
     """Raise ValueError where too many of so many pictures could not be read; `unread` says why of each."""
     if len(unread) > UNREAD_SHARE * of:
         more = f"; and {len(unread) - SHOWN} more" if len(unread) > SHOWN else ""
-        shown = "; ".join(list(unread)[:SHOWN])
+        shown = "; ".join(sorted(unread)[:SHOWN])
         raise ValueError(
             f"{len(unread)} of {of} pictures cannot be read, more than {UNREAD_SHARE:.0%}: {shown}{more}; mend or "
             "remove them"

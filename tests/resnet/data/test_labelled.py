@@ -93,21 +93,21 @@ def test_an_unreadable_picture_is_told_and_too_many_are_refused(folder: Path) ->
 
 
 def test_headers_and_ends_show_damage_without_decoding(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = find_labelled(str(folder))
-    monkeypatch.setattr(picture_files, "_as_rgb", None)  # which decodes
-    check_headers(found)
-    monkeypatch.undo()
-    cut, other = folder / SYNSETS[0] / "0.PNG", folder / SYNSETS[2] / "1.PNG"
-    cut.write_bytes(cut.read_bytes()[:-300])
-    other.write_bytes(b"")
-    with pytest.raises(ValueError, match=rf"^2 of 6 .*{SYNSETS[0]}/0\.PNG cannot .*; {SYNSETS[2]}/1\.PNG cannot"):
+    jpeg, png = folder / SYNSETS[0] / "0.jpg", folder / SYNSETS[2] / "1.PNG"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)).save(jpeg)
+    found, whole, sums = find_labelled(str(folder)), jpeg.read_bytes(), png.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(picture_files, "_as_rgb", None)  # which decodes
         check_headers(found)
-
-
-def test_a_picture_with_more_behind_its_end_is_no_damaged_one(folder: Path) -> None:
-    file = folder / SYNSETS[0] / "0.PNG"
-    file.write_bytes(file.read_bytes() + b"x" * 99)
-    check_headers(find_labelled(str(folder)))
+    jpeg.write_bytes(whole + b"x" * 99)  # which is no damage
+    check_headers(found)
+    jpeg.write_bytes(whole[:-300])
+    png.write_bytes(sums[:2000] + b"\0\0\0" + sums[2003:])
+    (folder / SYNSETS[1] / "0.PNG").write_bytes(b"")
+    names = "0.jpg", "0.PNG", "1.PNG"
+    said = "; ".join(f"{place}/{name} cannot .*" for place, name in zip(SYNSETS, names, strict=True))
+    with pytest.raises(ValueError, match=f"^3 of 7 .*: {said}; mend or remove them$"):
+        check_headers(found)
 
 
 def test_numbers_are_no_order(folder: Path) -> None:
