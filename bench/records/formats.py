@@ -64,8 +64,10 @@ def with_latency(records: Iterable[Record]) -> list[Record]:
 
 def summaries_of(records: Iterable[Record]) -> list[CaseSummary]:
     """Return one summary a case, and a way of running it, in the order of their first records."""
-    ways = by_way(records).items()
-    return [_summary(f"{case.name}{traits and f' ({in_words(traits)})' or ''}", group) for (case, traits), group in ways]
+    return [
+        _summary(f"{case.name} ({in_words(traits)})" if traits else case.name, group)
+        for (case, traits), group in by_way(records).items()
+    ]
 
 
 def _summary(case: str, records: list[Record]) -> CaseSummary:

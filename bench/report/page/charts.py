@@ -84,7 +84,7 @@ def over_precision(rows: Rows, field: str, title: str, limit: float | None = Non
         "x": channel("precision:O", title=None, sort=use.precisions, axis={"labelAngle": 0}),
         "y": channel(f"{field}:Q", title=title, axis={"format": ",.4~g", "tickCount": 5}),
     }
-    ways = {"stroke": use.colour, "detail": channel("way:N")}
+    ways = {"stroke": use.colour, "detail": channel("launch:N")}
     layers = [layer("line", base | ways, strokeWidth=1.2, opacity=0.6), use.points(base)]
     if limit:
         layers.insert(0, layer("rule", {"y": {"datum": limit}}, strokeDash=[6, 3], stroke="var(--bad)"))
