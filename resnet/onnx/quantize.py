@@ -64,8 +64,8 @@ def quantized_file(
     proto = onnx.load(str(float_path))
     if cause := _properties(proto)[FOLDED].partition(": ")[2]:
         raise Unserved(
-            f"torch.fx cannot trace the model ({cause}), so its batch norms cannot be folded, and no variant runs it in "
-            "8 bits, which are checked against folded layers: take a precision of 16 bits"
+            f"torch.fx cannot trace the model ({cause}), so its batch norms cannot be folded, and no variant runs it "
+            "in 8 bits, which are checked against folded layers: take a precision of 16 bits"
         )
     graph = read_steps(proto)
     excluded = _nodes_of(proto.graph, calibration.keep_wide)
