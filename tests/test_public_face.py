@@ -27,7 +27,7 @@ def test_the_public_names_are_these() -> None:
         *("compare", "load", "load_plan", "run"),
     ]
     assert sorted(resnet.__all__) == [
-        *("ARCHS", "MODELS", "Spec", "VARIANTS", "Variant", "build", "pictures", "prepare")
+        *("ARCHS", "Calibration", "MODELS", "Spec", "VARIANTS", "Variant", "build", "pictures", "prepare")
     ]
     for module in (bench, resnet):
         assert all(hasattr(module, name) for name in module.__all__)

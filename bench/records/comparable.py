@@ -14,9 +14,9 @@ from bench.errors import ArgumentError
 from bench.machine.provenance import unreadable
 from bench.plans.case import Case
 from bench.records.columns import TRANSIENT, row_maker
-from bench.records.quality import CALIBRATION, is_eight_bits
+from bench.records.quality import is_eight_bits
 from bench.records.record import Record, read_each
-from bench.records.same import COMPARE, FREE
+from bench.records.same import CALIBRATION, COMPARE, FREE
 from bench.records.store import FILE
 
 if TYPE_CHECKING:

@@ -14,11 +14,10 @@ from bench.plans.case import Case
 from bench.plans.settings import Settings
 from bench.records.fields import Check, Score
 from bench.records.record import Record
-from bench.records.same import Key, group_key
+from bench.records.same import CALIBRATION, Key, group_key
 from bench.stats import paired_interval, share_interval
 from resnet.calibration import EIGHT_BITS
 
-CALIBRATION = ("calibrate", "calibration_pictures", "keep_wide")  # settings that change the answers of 8 bits
 Right = Literal["top1", "top5", "plain_top1", "plain_top5"]
 _DEFAULTS = Settings()
 # columns of the frame: name -> kind, path, meaning, as in `bench.records.columns.COLUMNS`

@@ -45,9 +45,11 @@ class View:
 
     def of(self, rows: Sequence[Row]) -> View:
         """Return the view as a table of these rows has it."""
+        wrapped = ("variant",) if any(row.choices for row in rows) else self.wrapped
         if not self.sparse or not rows:
-            return self
-        return replace(self, columns=tuple(c for c in self.columns if any(c.value(row) is not None for row in rows)))
+            return replace(self, wrapped=wrapped)
+        columns = tuple(one for one in self.columns if any(one.value(row) is not None for row in rows))
+        return replace(self, columns=columns, wrapped=wrapped)
 
     @property
     def titles(self) -> tuple[str, ...]:

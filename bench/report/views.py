@@ -54,8 +54,12 @@ def _throttled_share(row: Row) -> float:
     return (samples - len(row.latency_samples)) / samples
 
 
+def _variant(row: Row) -> str:
+    return ", ".join(filter(None, (variant_cell(row.case), row.choices)))
+
+
 CASE = (
-    Column("variant", "variant", lambda row: variant_cell(row.case), text=True),
+    Column("variant", "variant", _variant, text=True),
     Column("prec", "precision", lambda row: row.case.precision, text=True),
     Column("batch", "batch", lambda row: row.case.batch),
 )

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -71,9 +72,7 @@ def batch_norms(model: nn.Module) -> list[_BatchNorm]:
 
 
 def _has_seen_data(norm: _BatchNorm) -> bool:
-    mean, variance = norm.running_mean, norm.running_var
-    assert mean is not None
-    assert variance is not None
+    mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
     return bool(mean.any() or (variance - 1).any())
 
 
