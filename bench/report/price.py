@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from math import ceil
-
 from bench.records import quality
-from bench.records.fields import Score
 from bench.report.rows import Row
-from bench.stats import paired_interval
+from bench.stats import pictures_to_tell
 
 UNSCORED, UNLABELLED = "agreement not on record", "accuracy not on record"
-GROWTH, MOST_STEPS = 1.1, 60  # up to 300 times as many pictures: what takes more is as close as makes no difference
 
 
 def describe_price(row: Row) -> str:
@@ -48,17 +44,7 @@ def loss_limit(row: Row, most: float) -> tuple[str, str]:
         return "", UNLABELLED
     if share.low > most:
         return f"loss of accuracy over {points}", ""
-    more = pictures_to_show(row.score, most)
+    counts = row.score["lost"], row.score["gained"], share.pictures
+    more = pictures_to_tell(*counts, most) if share.value <= most else None
     would = f"; some {more:,} might" if more else ""
     return "", f"loss within {points} not shown: {share.points()} of {share.pictures:,} pictures{would}"
-
-
-def pictures_to_show(score: Score, most: float) -> int | None:
-    """Return how many pictures would show a loss within `most`, if they differ as often as those of the score."""
-    pictures, lost, gained = score["pictures"], score["lost"], score["gained"]
-    for step in range(1, MOST_STEPS):
-        times = GROWTH**step
-        high = paired_interval(round(lost * times), round(gained * times), round(pictures * times))[1]
-        if high <= most:
-            return ceil(pictures * times / 100) * 100
-    return None
