@@ -76,11 +76,15 @@ def _heading(record: Record) -> str:
     left = f" and {unread} more that could not be read" if unread else ""
     pictures = f"{score['pictures']:,} pictures{left} ({score.get('data', '')})"
     where = f"{case.model}{at_pixels(case.image)}, batch {case.batch}, {pictures}"
-    if plain is None or top5 is None:
+    if plain is None:
         return f"{where}: no labels, so that nothing is said of right answers"
-    chance = record.network.get("weights") == "synthetic"
-    more = "; its weights are synthetic, so that answers are right by chance" if chance else ""
-    return f"{where}: float32 has {plain.percent()} right, {100 * top5.value:.1f} % among the top five{more}"
+    among = f", {100 * top5.value:.1f} % among the top five" if top5 else ""
+    more = "; its weights are synthetic, so that answers are right by chance"
+    if record.network.get("num_classes") == 1:
+        more = "; it has one class, so that any answer is right"
+    elif record.network.get("weights") != "synthetic":
+        more = ""
+    return f"{where}: float32 has {plain.percent()} right{among}{more}"
 
 
 def accuracy_cells(record: Record, share: float = KEEPS) -> list[str]:

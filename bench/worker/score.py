@@ -204,14 +204,10 @@ def compare(answers: np.ndarray, plain: np.ndarray, labels: np.ndarray | None) -
     }
     if labels is not None:
         right, plainly = mine == labels, theirs == labels
-        score |= {
-            "top1": int(right.sum()),
-            "top5": _within(answers, labels),
-            "plain_top1": int(plainly.sum()),
-            "plain_top5": _within(plain, labels),
-            "lost": int((plainly & ~right).sum()),
-            "gained": int((right & ~plainly).sum()),
-        }
+        score |= {"top1": int(right.sum()), "plain_top1": int(plainly.sum())}
+        score |= {"lost": int((plainly & ~right).sum()), "gained": int((right & ~plainly).sum())}
+        if plain.shape[1] > TOP:  # else any class is among them
+            score |= {"top5": _within(answers, labels), "plain_top5": _within(plain, labels)}
     return score
 
 

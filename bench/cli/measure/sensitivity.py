@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import partial
+from math import ceil
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 from rich.status import Status
 from typer import BadParameter, Option
 
+from bench.cli.again import again
 from bench.cli.asking import BITS, BUILD_OPTIONS, CASE_HELP, EIGHT_BIT_OPTIONS, NAMING, THREADS_OPTION, asks
 from bench.cli.console import (
+    FAILED,
     UNDECIDED,
     Csv,
     Data,
@@ -35,10 +38,12 @@ from bench.plans.case import Case
 from bench.plans.choose import Selection, check_input, choose
 from bench.plans.eligible import misnamed
 from bench.plans.plan import Plan
-from bench.plans.scored import check_data, labels_in
+from bench.plans.scored import SEARCHED, check_data, labels_in
 from bench.report import sensitivity as report
 from bench.runs.kernel_jobs import SensitivityJob
 from bench.runs.process import ask, request
+from bench.stats import pictures_to_tell
+from bench.text import plural
 from resnet.calibration import EIGHT_BITS, FORMATS
 from resnet.variants import find_variant
 
@@ -53,7 +58,11 @@ def sensitivity(
     max_loss: Annotated[
         float | None,
         Option(
-            min=0.01, max=100, metavar="PERCENT", help="Find the fewest layers to keep wide that lose no more answers."
+            min=0.01,
+            max=100,
+            metavar="PERCENT",
+            help="Find the fewest layers to keep wide so that surely no more of the answers are not float32's, or with "
+            "labels, so that it has at most so many percentage points more right (net).",
         ),
     ] = None,
     formats: Annotated[
@@ -107,7 +116,7 @@ def sensitivity(
     else:
         _print(as_markdown, result, job, most, _variants(plan, word))
     if lost is not None and not result["found"]["met"]:
-        raise BenchError(_unmet(result, lost), UNDECIDED)
+        _fail(result["found"], lost)
 
 
 def _network(plan: Plan) -> Case:
@@ -165,7 +174,8 @@ def _print(as_markdown: bool, data: dict[str, Any], job: SensitivityJob, most: i
     out = console_for(as_markdown)
     how = "" if job.methods else f", calibrated by {data['calibrate']}"
     out.print(f"{data['model']} at {data['image']} pixels, {data['formats']} activations{how}", style="bold")
-    out.print(f"{data['pictures']} pictures judged, {data['calibration_pictures']} others calibrated", markup=False)
+    others = data["calibration_pictures"]
+    out.print(f"{data['pictures']} pictures judged, {others} {plural(others, 'other')} calibrated", markup=False)
     if job.methods:
         report.print_methods(out, data)
         return
@@ -173,14 +183,10 @@ def _print(as_markdown: bool, data: dict[str, Any], job: SensitivityJob, most: i
     for sentence in report.describe_layers(data):
         out.print(sentence, markup=False)
     out.print(report.LAYER_LEGEND, style="dim", markup=False)
-    if job.most_lost is not None and data["found"]["met"]:
-        search = data["found"]
-        out.print(
-            f"With {len(search['wide'])} layers wide {search['loss']:.1%} {_lost(data)} on {search['pictures']} "
-            f"pictures that chose them, and {search['checked']:.1%} on as many others:",
-            markup=False,
-        )
-        out.print(_command(data, job, variants), markup=False, soft_wrap=True)
+    if job.most_lost is not None:
+        out.print(report.describe_search(data, job.most_lost), markup=False)
+        if data["found"]["met"]:
+            out.print(_command(data, job, variants), markup=False, soft_wrap=True)
 
 
 def _command(data: dict[str, Any], job: SensitivityJob, variants: list[str]) -> str:
@@ -199,18 +205,22 @@ def _command(data: dict[str, Any], job: SensitivityJob, variants: list[str]) -> 
     )
 
 
-def _unmet(result: dict[str, Any], lost: float) -> str:
-    search, of = result["found"], _lost(result)
-    kept = len(search["wide"])
-    return (
-        f"no number of layers kept wide loses {lost:.1%} at most: with {kept} of them {search['checked']:.1%} {of}, "
-        "as activations between layers stay in 8 bits; calibrate otherwise (--methods), or take bf16"
-    )
-
-
-def _lost(result: dict[str, Any]) -> str:
-    labelled = any("right" in effect for effect in result["effects"].values())
-    return "of the answers are right no more" if labelled else "of the answers differ"
+def _fail(search: dict[str, Any], limit: float) -> NoReturn:
+    """Raise the BenchError of a search that met no limit: surely, or as far as its pictures can tell."""
+    most, pictures = f"{100 * limit:g} %", search["pictures"]
+    if search["met"] is False:
+        reason = (
+            f"no number of layers kept wide loses {most} at most: with all {len(search['wide'])} of them more is lost"
+        )
+        cure = "as activations between layers stay in 8 bits; calibrate otherwise (--methods), or take bf16"
+        raise BenchError(f"{reason}, {cure}", FAILED)
+    (lost, gained), (more_lost, more_gained) = search["chosen"], search["checked"]
+    both = lost + more_lost, None if gained is None else gained + more_gained
+    needed = pictures_to_tell(*both, 2 * pictures, limit)
+    would = "nor would 300 times as many: the loss is about that, so ask for another"
+    if needed:
+        would = f"some {needed:,} would: {again(pictures=ceil(needed / SEARCHED))}"
+    raise BenchError(f"{pictures} pictures cannot tell if {most} at most is lost; {would}", UNDECIDED)
 
 
 def _update(status: Status, name: str, stage: str) -> None:

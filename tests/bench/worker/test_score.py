@@ -89,6 +89,8 @@ def test_counts_are_of_pairs() -> None:
     ranks = np.array([[8, 7, 6, 5, 4, 3.0], [8, 7, 6, 5, 3, 4.0]])
     assert compare(ranks, ranks, np.array([4, 4]))["top5"] == 1
     assert not compare(mine, plain, None).keys() & {"top1", "lost", "plain_top5"}
+    few = compare(mine[:2, :5], plain[:2, :5], labels[:2])  # of five classes any is among the five likeliest
+    assert few.keys() & {"top1", "top5", "plain_top5"} == {"top1"}
 
 
 def test_which_cases_have_a_score_unasked() -> None:

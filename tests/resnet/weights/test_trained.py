@@ -8,6 +8,7 @@ import torch
 import resnet
 from resnet.archs import Spec
 from resnet.data import digits
+from resnet.model import ResNet
 from resnet.weights import trained as module
 from resnet.weights.synthetic import digest
 from resnet.weights.trained import Recipe, trained
@@ -40,6 +41,12 @@ def test_equal_recipes_and_seeds_make_equal_weights_whatever_the_threads(
     finally:
         torch.set_num_threads(threads)
     assert torch.get_rng_state().equal(state)
+
+
+def test_weights_of_other_classes_read_no_digits(tmp_path: Path) -> None:
+    torch.save(ResNet(SPEC, num_classes=3).state_dict(), tmp_path / "three.pth")
+    with pytest.raises(ValueError, match="weights of 3 classes read no digits: give some of 10"):
+        resnet.build(SPEC.name, weights=tmp_path / "three.pth")
 
 
 def test_build_trains_a_network_of_digits(monkeypatch: pytest.MonkeyPatch) -> None:
