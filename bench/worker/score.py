@@ -30,7 +30,7 @@ from bench.worker.models import Built, draw
 from bench.worker.truth import rms
 from resnet.calibration import EIGHT_BITS
 from resnet.data import digits
-from resnet.data.labelled import Labelled, check_read, find_labelled
+from resnet.data.labelled import UNREAD_SHARE, Labelled, find_labelled
 from resnet.inputs import MEAN, STD, Source, as_channels, source_for
 from resnet.runner import Runner
 
@@ -136,10 +136,9 @@ def write_score(job: ReferenceJob, built: Built, questions: Questions, path: Pat
 
 def refuse_unread(unread: dict[int, str], count: int) -> None:
     """Raise CannotJudge where too many of so many pictures could not be read; `unread` has the reason of each."""
-    try:
-        check_read(len(unread), count, next(iter(unread.values()), ""))
-    except ValueError as error:
-        raise CannotJudge(f"--data: {error}") from None
+    if len(unread) > UNREAD_SHARE * count:
+        much = f"{len(unread)} of {count} pictures cannot be read, more than {UNREAD_SHARE:.0%}"
+        raise CannotJudge(f"--data: {much}: {next(iter(unread.values()))}")
 
 
 def check_order(answers: np.ndarray, labelled: Labelled, read: np.ndarray) -> None:
@@ -190,7 +189,11 @@ def score_case(job: CaseJob, runner: Runner, x: Tensor, ends: tuple[int, int], c
     labels = None if questions.labels is None else np.array(questions.labels)[scored]
     score = compare(np.concatenate(answers), plain[scored], labels)
     score |= {"unread": int((~read).sum()), "data": data, "s": time.monotonic() - start}
-    return {"score": score} | _refused(job, score)
+    least, share = job.settings.min_agreement, score["agree"] / score["pictures"]
+    if job.case.precision not in EIGHT_BITS or share >= least:
+        return {"score": score}
+    reason = f"{score['agree']} of {score['pictures']} answers agree with float32's, less than the least, {least:.0%}"
+    return {"score": score, "status": "wrong", "reason": reason}
 
 
 def compare(answers: np.ndarray, plain: np.ndarray, labels: np.ndarray | None) -> Json:
@@ -232,12 +235,3 @@ def _answer(runner: Runner, x: Tensor, batch: Tensor, precision: str, clock: Clo
     if not np.isfinite(logits).all():
         raise Wrong("an answer to a scored picture is NaN or infinite")
     return logits
-
-
-def _refused(job: CaseJob, score: Json) -> CaseAnswer:
-    """Return the status of a case in 8 bits whose answers agree less than the least, and of another nothing."""
-    least, share = job.settings.min_agreement, score["agree"] / score["pictures"]
-    if job.case.precision not in EIGHT_BITS or share >= least:
-        return {}
-    reason = f"{score['agree']} of {score['pictures']} answers agree with float32's, less than the least, {least:.0%}"
-    return {"status": "wrong", "reason": reason}
