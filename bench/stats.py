@@ -201,7 +201,7 @@ def loss_interval(lost: float, gained: float | None, total: float) -> tuple[floa
 GROWTH, MOST_STEPS = 1.1, 60  # up to 300 times as many pictures: what takes more is as close as makes no difference
 
 
-def pictures_to_tell(lost: int, gained: int | None, total: int, limit: float) -> int | None:
+def pictures_to_tell(lost: float, gained: float | None, total: int, limit: float) -> int | None:
     """Return about how many pictures would tell a loss from a limit, if they differ as often as these `total`."""
     for step in range(1, MOST_STEPS):
         times = GROWTH**step

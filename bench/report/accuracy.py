@@ -49,15 +49,12 @@ def _row(record: Record, share: float) -> dict[str, Any]:
     if "pictures" not in score:
         return row
     row |= {name: score.get(name) for name in ("pictures", "unread", "data", "labelled", "rms")}
-    row |= quality.score_values(score) | {"plain_accuracy": _value(quality.accuracy(score, "plain_top1"))}
+    plain = quality.accuracy(score, "plain_top1")
+    row |= quality.score_values(score) | {"plain_accuracy": plain.value if plain else None}
     if score.get("labelled"):
         lost, gained = score.get("lost", 0), score.get("gained", 0)
         row |= {"lost": lost, "gained": gained, "p": mcnemar(lost, gained), "keeps": keeps(record, share)}
     return row
-
-
-def _value(share: Share | None) -> float | None:
-    return share.value if share else None
 
 
 def accuracy_groups(records: Iterable[Record]) -> dict[str, list[Record]]:

@@ -107,14 +107,11 @@ def layer_rows(data: JsonObject) -> list[JsonObject]:
     """
     rows = []
     for layer in data["layers"]:
-        row = {"layer": layer, **_error(data, ALONE + layer)}
-        kept = rms_ratio(data, WIDE + layer, WHOLE)
-        if kept:
+        row = {"layer": layer, **_error(data, ALONE + layer), "place_low": 1, "place_high": len(data["layers"])}
+        if kept := rms_ratio(data, WIDE + layer, WHOLE):
             row |= {"wide_ratio": kept.value, "wide_ratio_low": kept.low, "wide_ratio_high": kept.high}
         rows.append(row | {"wide_agreement": share(data, WIDE + layer).value})
     rows.sort(key=lambda row: -row["rms"])
-    for row in rows:
-        row |= {"place_low": 1, "place_high": len(rows)}
     for one, other in combinations(rows, 2):
         pair = (data["effects"][ALONE + row["layer"]]["squares"] for row in (one, other))
         more, half = _mean(list(map(sub, *pair)))
@@ -141,12 +138,11 @@ def method_rows(data: JsonObject) -> list[JsonObject]:
 
 def _error(data: JsonObject, name: str) -> JsonObject:
     error, low, high = rms(data, name)
-    agree = share(data, name)
     row: JsonObject = {"rms": error, "rms_low": low, "rms_high": high}
-    row |= {"agreement": agree.value, "agreement_low": agree.low, "agreement_high": agree.high}
-    if "right" in data["effects"][name]:
-        right = share(data, name, "right")
-        row |= {"accuracy": right.value, "accuracy_low": right.low, "accuracy_high": right.high}
+    for key, what in (("agreement", "agree"), ("accuracy", "right")):
+        if what in data["effects"][name]:
+            one = share(data, name, what)
+            row |= {key: one.value, f"{key}_low": one.low, f"{key}_high": one.high}
     return row
 
 
@@ -156,11 +152,12 @@ def print_layers(out: Console, data: JsonObject, most: int) -> None:
     labelled = "accuracy" in whole
     titles = ["#", "layer", "RMS%", "", "agree%", *(["right%"] if labelled else []), "kept wide %"]
     table, longest = grid(*titles, text={"layer", ""}), BAR - 7 * labelled
-    shown = [row for place, row in enumerate(rows, 1) if place <= most or row["layer"] in _ends(data)]
+    ends = data["layers"][:: len(rows) - 1]
+    shown = [row for place, row in enumerate(rows, 1) if place <= most or row["layer"] in ends]
     for row in shown:
         bar = "█" * round(longest * row["rms"] / rows[0]["rms"]) if rows[0]["rms"] else ""
-        table.add_row(_places(row), row["layer"], *_errors(data, row, ALONE, bar), _kept(data, row["layer"]))
-    table.add_row("", "all layers", *_errors(data, whole, "", ""), "", style="bold")
+        table.add_row(_places(row), row["layer"], *_errors(data, ALONE + row["layer"], bar), _kept(data, row["layer"]))
+    table.add_row("", "all layers", *_errors(data, WHOLE, ""), "", style="bold")
     out.print(table)
     if left := len(rows) - len(shown):
         out.print(f"Left out: {left} {plural(left, 'layer')} of less error; --csv has them all.", markup=False)
@@ -171,11 +168,9 @@ def _places(row: JsonObject) -> str:
     return str(first) if first == last else f"{first}-{last}"
 
 
-def _errors(data: JsonObject, row: JsonObject, kind: str, bar: str) -> list[str]:
-    shares = [
-        percent_share(share(data, kind + row["layer"], what)) for what in ("agree", "right")[: 1 + ("accuracy" in row)]
-    ]
-    return [f"{100 * row['rms']:.2f}", bar, *shares]
+def _errors(data: JsonObject, name: str, bar: str) -> list[str]:
+    shares = (share(data, name, what) for what in ("agree", "right") if what in data["effects"][name])
+    return [f"{100 * rms(data, name)[0]:.2f}", bar, *map(percent_share, shares)]
 
 
 def describe_layers(data: JsonObject) -> list[str]:
@@ -183,7 +178,8 @@ def describe_layers(data: JsonObject) -> list[str]:
     rows = {row["layer"]: row for row in layer_rows(data)[1:]}
     error, low, high = (None if end is None else f"{100 * end:.3g}" for end in rms(data, ALL_WIDE))
     within, agree = f" ({low} to {high})" if low else "", share(data, ALL_WIDE).percent()
-    first, last = (f"({layer}) is number {_places(rows[layer])} of {len(rows)}" for layer in _ends(data))
+    ends = data["layers"][:: len(rows) - 1]
+    first, last = (f"({layer}) is number {_places(rows[layer])} of {len(rows)}" for layer in ends)
     return [
         f"With every layer wide the error is {error} %{within}, and {agree} agree: so much is of activations, which "
         "--keep-wide leaves in 8 bits.",
@@ -232,10 +228,6 @@ def _kept(data: JsonObject, layer: str) -> str:
     kept = rms_ratio(data, WIDE + layer, WHOLE)
     unsure = kept and kept.low is not None and kept.high is not None and kept.low <= 1 <= kept.high
     return ("~" if unsure else "") + _change(kept)
-
-
-def _ends(data: JsonObject) -> tuple[str, str]:
-    return data["layers"][0], data["layers"][-1]
 
 
 def read_sensitivity(path: Path) -> JsonObject:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import accumulate, pairwise
 from typing import Any, cast
@@ -124,10 +125,11 @@ def search(
             tried[count, part] = count_lost(quant.effects(steps, {"wide": wide}, pictures), "wide", labels)
         return loss_interval(*tried[count, part], len(pictures))
 
-    enough = fewest(lambda count: interval(count, 0)[1] <= most_lost, len(ranked))
+    enough = bisect_left(range(len(ranked)), True, key=lambda count: interval(count, 0)[1] <= most_lost)
     while enough < len(ranked) and interval(enough, 1)[1] > most_lost:
         enough = min(len(ranked), enough + max(1, enough // 4))
-    (_, _), (least, most) = interval(enough, 0), interval(enough, 1)
+    interval(enough, 0)
+    least, most = interval(enough, 1)
     return {
         "wide": list(ranked[:enough]),
         "met": True if most <= most_lost else False if least > most_lost else None,
@@ -136,17 +138,6 @@ def search(
         "checked": tried[enough, 1],
         "tried": [[count, part, *counts] for (count, part), counts in sorted(tried.items())],
     }
-
-
-def fewest(holds: Callable[[int], bool], most: int) -> int:
-    """Return the least number up to `most` from which on `holds` is true, by halving; `most` where it never is."""
-    if holds(0):
-        return 0
-    fails, good = 0, most
-    while good - fails > 1:
-        middle = (fails + good) // 2
-        fails, good = (fails, middle) if holds(middle) else (middle, good)
-    return good
 
 
 def count_lost(effects: Effects, name: str, labels: Sequence[int] = ()) -> Lost:
@@ -170,11 +161,13 @@ def _parts(job: SensitivityJob, built: Built, source: Source) -> list[Part]:
             cure = "fewer with -n" if more != least_pictures(job.most_lost or 1) else "a larger --max-loss"
             raise CannotJudge(f"--data has {len(labels)} pictures, and {wanted} are needed: ask for {cure}")
         return [(pictures[first:end], labels[first:end]) for first, end in pairwise(firsts)]
-    parts = []
-    for first, count in zip(firsts, counts, strict=False):
-        labels = classes_of(source.kind, first, count) or []
-        parts.append((draw(count, job.case.image, built.channels, job.seed, source, first), labels))
-    return parts
+    return [
+        (
+            draw(count, job.case.image, built.channels, job.seed, source, first),
+            classes_of(source.kind, first, count) or [],
+        )
+        for first, count in zip(firsts, counts, strict=False)
+    ]
 
 
 def _labelled(job: SensitivityJob, built: Built, count: int) -> Part:

@@ -58,19 +58,6 @@ def test_a_model_without_steps_is_refused_in_a_sentence() -> None:
         sensitivity.measure_sensitivity(replace(JOB, case=case))
 
 
-@pytest.mark.parametrize("least", range(8))
-def test_the_fewest_are_found_by_halving(least: int) -> None:
-    asked: list[int] = []
-
-    def holds(count: int) -> bool:
-        asked.append(count)
-        return count >= least
-
-    assert sensitivity.fewest(holds, 7) == least
-    assert len(asked) <= 4
-    assert sensitivity.fewest(lambda count: False, 7) == 7
-
-
 def test_a_loss_is_of_answers_or_of_right_ones() -> None:
     effects = {FLOAT: Effect([0, 1, 2, 3], [1.0] * 4), "wide": Effect([0, 1, 5, 4], [1.0] * 4)}
     assert sensitivity.count_lost(effects, "wide") == (2, None)
