@@ -154,18 +154,17 @@ def check_wide(wide: Sequence[str], cases: Sequence[Case]) -> None:
     count = int(wide[0]) if len(wide) == 1 and wide[0].isdecimal() else None
     coded = [case for case in cases if case.precision in EIGHT_BITS] if wide else []
     for model in dict.fromkeys(case.model for case in coded):
-        if is_outside(model):
-            if count is not None:
-                raise ArgumentError(
-                    f"--keep-wide {count}: only this project's ResNets are ranked; name {model}'s layers"
-                )
+        if is_outside(model) and count is None:
             continue
-        ruled = set.intersection(*(set(find_variant(case.variant).keeps_wide) for case in coded if case.model == model))
+        if is_outside(model):
+            raise ArgumentError(f"--keep-wide {count}: only this project's ResNets are ranked; name {model}'s layers")
+        variants = dict.fromkeys(case.variant for case in coded if case.model == model)
+        ruled = set.intersection(*(set(find_variant(name).keeps_wide) for name in variants))
         layers = [one.name for one in operations(model, 1, 32, "int8") if one.kind in ("conv", "linear")]
         if count is None and (unknown := [name for name in wide if name not in layers]):
             near = did_you_mean(unknown[0], layers)
             raise ArgumentError(f"--keep-wide: {model} has no layer {unknown[0]!r}{near}; one is layer1.0.conv1, say")
-        by_rule = f"; {' and '.join(sorted(ruled))} are kept wide by rule" if ruled else ""
+        by_rule = f"; {', '.join(variants)} keeps {' and '.join(sorted(ruled))} wide by rule" if ruled else ""
         most = len(layers) - len(ruled) - 1
         if ruled.issuperset(wide):
             raise ArgumentError(f"--keep-wide {','.join(wide)} changes nothing{by_rule}")

@@ -156,9 +156,9 @@ def run(
     if rounds is not None and (not isinstance(rounds, int) or rounds < 1):
         raise ArgumentError(f"rounds are a whole number from 1 on, not {rounds!r}")
     named = {"model": model, "variant": variant, "precision": precision, "batch": batch, "image": image}
-    axes = {axis: _split(words) for axis, words in (named | {"launch": launch}).items()}
+    axes = {axis: split_words(as_list(words)) for axis, words in (named | {"launch": launch}).items()}
     if "keep_wide" in settings:
-        settings["keep_wide"] = ",".join(_split(settings["keep_wide"]))
+        settings["keep_wide"] = ",".join(split_words(as_list(settings["keep_wide"])))
     selection = Selection(
         plan,
         {axis: words for axis, words in axes.items() if words},
@@ -175,7 +175,3 @@ def run(
     frame = load(folder)
     frame.attrs["folder"] = str(folder)
     return frame
-
-
-def _split(words: Values) -> list[str]:
-    return split_words([words] if isinstance(words, str | int) else words)

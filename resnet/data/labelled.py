@@ -81,10 +81,7 @@ def find_labelled(word: str, classes: int = 0) -> Labelled:
     if inner := [name for name in names if not pictures[name] and any((folder / name).glob("*/"))]:
         raise ValueError(f"its folder {inner[0]} has folders itself: name the one with the classes, {word}/{inner[0]}")
     if empty := [name for name in names if not pictures[name]]:
-        raise ValueError(
-            f"no picture ({', '.join(SUFFIXES)}) is in {_some(empty)}: a class without pictures is no class; remove it "
-            "or fill it"
-        )
+        raise ValueError(f"no picture ({', '.join(SUFFIXES)}) is in {_some(empty)}: remove such a class, or fill it")
     classes_in_order, order = _classes(folder, names)
     if classes and len(classes_in_order) != classes:
         more = "" if order != "folders" else f"; for a part of the classes put a list of all beside: {LISTS[-1]}"
@@ -99,11 +96,8 @@ def check_read(unread: Collection[str], of: int) -> None:
     """Raise ValueError where too many of so many pictures could not be read; `unread` says why of each."""
     if len(unread) > UNREAD_SHARE * of:
         more = f"; and {len(unread) - SHOWN} more" if len(unread) > SHOWN else ""
-        shown = "; ".join(sorted(unread)[:SHOWN])
-        raise ValueError(
-            f"{len(unread)} of {of} pictures cannot be read, more than {UNREAD_SHARE:.0%}: {shown}{more}; mend or "
-            "remove them"
-        )
+        count, shown = f"{len(unread)} of {of} pictures", "; ".join(sorted(unread)[:SHOWN])
+        raise ValueError(f"{count} cannot be read, more than {UNREAD_SHARE:.0%}: {shown}{more}; mend or remove them")
 
 
 def check_headers(labelled: Labelled) -> None:
@@ -131,10 +125,8 @@ def _classes(folder: Path, names: list[str]) -> tuple[list[str], str]:
                     )
                 return listed, file.name
     if all(map(str.isdecimal, names)) and names != sorted(names, key=int):
-        raise ValueError(
-            f"its folders are numbers, of another order as words ({', '.join(names[:SHOWN])}): list them in the "
-            f"model's order, a line each, in {LISTS[-1]} beside them"
-        )
+        few = ", ".join(names[:SHOWN])
+        raise ValueError(f"its folders are numbers, of another order as words ({few}): list them in {LISTS[-1]}")
     return names, "folders"
 
 

@@ -62,10 +62,10 @@ def quantized_file(
 
     float_path, _ = onnx_file(model, torch.float32, image)
     proto = onnx.load(str(float_path))
-    if (norms := _properties(proto)[FOLDED]).startswith("no "):
+    if cause := _properties(proto)[FOLDED].partition(": ")[2]:
         raise Unserved(
-            f"{norms} could be folded, as torch.fx cannot trace the model; so no variant runs it in 8 bits, which are "
-            "checked against folded layers: take a precision of 16 bits"
+            f"torch.fx cannot trace the model ({cause}), so its batch norms cannot be folded, and no variant runs it "
+            "in 8 bits, which are checked against folded layers: take a precision of 16 bits"
         )
     graph = read_steps(proto)
     excluded = _nodes_of(proto.graph, calibration.keep_wide)

@@ -42,7 +42,8 @@ def synthesize_outside(model: OutsideModel, seed: int, source: Source, image: in
 
     They are equal for equal models, seeds, image sizes and pictures.
     """
-    norms = batch_norms(model)
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.running_var is not None]
+    norms = [norm for norm in norms if not isinstance(norm, nn.SyncBatchNorm)]  # which run on no CPU in training mode
     dead = dead_scales(model)
     if any(map(_has_seen_data, norms)) or not (norms or dead or _silent(model)):
         return
@@ -63,12 +64,6 @@ def synthesize_outside(model: OutsideModel, seed: int, source: Source, image: in
     path, _ = cached_file(key, ".pt", save)
     model.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
     model.weights = "synthetic"
-
-
-def batch_norms(model: nn.Module) -> list[_BatchNorm]:
-    """Return the batch norms that have running statistics, without those that run on no CPU in training mode."""
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.running_var is not None]
-    return [norm for norm in norms if not isinstance(norm, nn.SyncBatchNorm)]
 
 
 def _has_seen_data(norm: _BatchNorm) -> bool:

@@ -203,8 +203,10 @@ def test_layers_that_a_variant_keeps_wide_by_rule_are_told() -> None:
             choose(Selection(None, axes, settings={"keep_wide": wide}))
         return str(caught.value)
 
-    assert refused("fc,conv1") == "--keep-wide fc,conv1 changes nothing; conv1 and fc are kept wide by rule"
-    assert "21 layers, and one at least is to be in 8 bits: name 18 at most; conv1 and fc are kept" in refused("999")
+    assert refused("fc,conv1") == "--keep-wide fc,conv1 changes nothing; fused keeps conv1 and fc wide by rule"
+    assert "21 layers, and one at least is to be in 8 bits: name 18 at most; fused keeps conv1 and fc wide" in refused(
+        "999"
+    )
     assert "name 20 at most; for" in refused("999", "fused,library-fused")
     assert "only this project's ResNets are ranked; name mine:net's layers" in refused("2", "onnxruntime", "mine:net")
     for kept in ({"keep_wide": "fc"}, {"keep_wide": "20"}, {"keep_wide": "0"}):

@@ -140,7 +140,7 @@ def test_a_folder_that_is_not_one_of_classes_says_what_to_do(folder: Path, tmp_p
     assert "imagenet_class_index.json is no list of classes" in refused(folder)
     (folder / "imagenet_class_index.json").unlink()
     (folder / "n00").mkdir()
-    assert ".webp) is in n00: a class without" in refused(folder)
+    assert ".webp) is in n00: remove such" in refused(folder)
 
 
 def test_without_pillow_it_says_which_package_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
