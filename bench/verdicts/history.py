@@ -96,7 +96,7 @@ class Series:
 
     @property
     def name(self) -> str:
-        return f"{self.case} ({self.choices})" if self.choices else self.case
+        return self.case + (f" ({self.choices})" if self.choices else "")
 
     @property
     def values(self) -> list[float]:
@@ -136,9 +136,8 @@ def read_history(
 def _series(frame: DataFrame, name: str, metric: Metric, order: Mapping[str, int]) -> list[Series]:
     rows = frame.assign(value=sum(frame[column].astype("float64") for column in metric.columns) / metric.scale)
     rows = rows[rows["value"] > 0].assign(choices=frame["choices"].astype("object").fillna(""))
-    series = []
     several = {str(case) for case, ways in rows.groupby("case")["choices"] if ways.nunique() > 1}
-    key = ["case", "choices", *MACHINE]
+    series, key = [], ["case", "choices", *MACHINE]
     for (case, _, *machine), group in rows.groupby(key, observed=True, dropna=False, sort=False):
         points = [_point(str(sha), commit) for sha, commit in group.groupby("git_sha", observed=True, sort=False)]
         points.sort(key=lambda point: (order.get(point.sha, len(order)), point.when))
