@@ -97,18 +97,24 @@ def is_beyond(within: int, samples: int, p: float = 0.99, confidence: float = 0.
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """A ratio over rounds: the geometric mean, and its 95 % confidence interval from two rounds on."""
+class Interval:
+    """A ratio and its 95 % confidence interval; `low` and `high` are None where samples are too few for one."""
 
     value: float
     low: float | None
     high: float | None
-    rounds: int
 
     @property
     def half_width(self) -> float | None:
         """Half the width of the interval, relative to the ratio."""
         return None if self.low is None or self.high is None else (self.high - self.low) / 2 / self.value
+
+
+@dataclass(frozen=True)
+class Ratio(Interval):
+    """A ratio over rounds: the geometric mean, with an interval from two rounds on."""
+
+    rounds: int
 
 
 def ratio(pairs: Sequence[tuple[float, float]], confidence: float = 0.95) -> Ratio:
@@ -190,16 +196,3 @@ def paired_interval(lost: float, gained: float, total: float, confidence: float 
 def loss_interval(lost: float, gained: float | None, total: float) -> tuple[float, float]:
     """Return the 95 % interval of the share lost, net of what is gained: None where nothing can be."""
     return share_interval(lost, total) if gained is None else paired_interval(lost, gained, total)
-
-
-GROWTH, MOST_STEPS = 1.1, 60  # up to 300 times as many pictures: what takes more is as close as makes no difference
-
-
-def pictures_to_tell(lost: float, gained: float | None, total: int, limit: float) -> int | None:
-    """Return about how many pictures would tell a loss from a limit, if they differ as often as these `total`."""
-    for step in range(1, MOST_STEPS):
-        times = GROWTH**step
-        low, high = loss_interval(lost * times, None if gained is None else gained * times, total * times)
-        if high <= limit or low > limit:
-            return ceil(total * times / 100) * 100
-    return None

@@ -30,7 +30,7 @@ from bench.worker.models import Built, draw
 from bench.worker.truth import rms
 from resnet.calibration import EIGHT_BITS
 from resnet.data import digits
-from resnet.data.labelled import UNREAD_SHARE, Labelled, find_labelled
+from resnet.data.labelled import Labelled, check_read, find_labelled
 from resnet.inputs import MEAN, STD, Source, as_channels, source_for
 from resnet.runner import Runner
 
@@ -136,9 +136,10 @@ def write_score(job: ReferenceJob, built: Built, questions: Questions, path: Pat
 
 def refuse_unread(unread: dict[int, str], count: int) -> None:
     """Raise CannotJudge where too many of so many pictures could not be read; `unread` has the reason of each."""
-    if len(unread) > UNREAD_SHARE * count:
-        much = f"{len(unread)} of {count} pictures cannot be read, more than {UNREAD_SHARE:.0%}"
-        raise CannotJudge(f"--data: {much}: {next(iter(unread.values()))}")
+    try:
+        check_read(unread.values(), count)
+    except ValueError as error:
+        raise CannotJudge(f"--data: {error}") from None
 
 
 def check_order(answers: np.ndarray, labelled: Labelled, read: np.ndarray) -> None:
