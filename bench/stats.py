@@ -196,3 +196,16 @@ def paired_interval(lost: float, gained: float, total: float, confidence: float 
 def loss_interval(lost: float, gained: float | None, total: float) -> tuple[float, float]:
     """Return the 95 % interval of the share lost, net of what is gained: None where nothing can be."""
     return share_interval(lost, total) if gained is None else paired_interval(lost, gained, total)
+
+
+GROWTH, MOST_STEPS = 1.1, 60  # up to 300 times as many pictures: what takes more is as close as makes no difference
+
+
+def pictures_to_tell(lost: float, gained: float | None, total: int, limit: float) -> int | None:
+    """Return about how many pictures would tell a loss from a limit, if they differ as often as these `total`."""
+    for step in range(1, MOST_STEPS):
+        times = GROWTH**step
+        low, high = loss_interval(lost * times, None if gained is None else gained * times, total * times)
+        if high <= limit or low > limit:
+            return ceil(total * times / 100) * 100
+    return None

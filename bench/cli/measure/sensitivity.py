@@ -38,10 +38,9 @@ from bench.plans.eligible import misnamed
 from bench.plans.plan import Plan
 from bench.plans.scored import SEARCHED, check_data, labels_in
 from bench.report import sensitivity as report
-from bench.report.price import pictures_to_decide
 from bench.runs.kernel_jobs import SensitivityJob
 from bench.runs.process import ask, request
-from bench.stats import loss_interval
+from bench.stats import pictures_to_tell
 from bench.text import plural
 from resnet.calibration import EIGHT_BITS, FORMATS
 from resnet.variants import find_variant
@@ -191,11 +190,9 @@ def _fail(search: dict[str, Any], limit: float) -> NoReturn:
         reason = f"no number of layers kept wide loses {most} at most: even {len(search['wide'])} of them lose more"
         cure = "as activations between layers stay in 8 bits; calibrate otherwise (--methods), or take bf16"
         raise BenchError(f"{reason}, {cure}", FAILED)
-    both = search["chosen"], search["checked"]
-    (lost, gained), of = (None if None in ways else sum(ways) for ways in zip(*both, strict=True)), 2 * pictures
-    needed = pictures_to_decide(
-        pictures, limit, lambda n: loss_interval((lost or 0) * n / of, None if gained is None else gained * n / of, n)
-    )
+    both = zip(search["chosen"], search["checked"], strict=True)
+    lost, gained = (None if None in ways else sum(ways) / 2 for ways in both)
+    needed = pictures_to_tell(lost or 0, gained, pictures, limit)
     would = "nor would 300 times as many: the loss is about that, so ask for another"
     if needed:
         would = f"some {needed:,} would: {again(pictures=ceil(needed / SEARCHED))}"
