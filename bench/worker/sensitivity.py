@@ -88,7 +88,8 @@ def _simulate(
     effects = by_layer(steps, ranges, scheme, parts[0][0])
     if job.most_lost is None:
         return effects, {}
-    return effects, search(steps, ranges, scheme, quant.ranking(effects), parts[1:], job.most_lost, notify)
+    ranked = quant.ranking(effects)[:-1]  # one at least is to be in 8 bits
+    return effects, search(steps, ranges, scheme, ranked, parts[1:], job.most_lost, notify)
 
 
 def by_layer(steps: Sequence[Step], ranges: Ranges, scheme: Scheme, pictures: Tensor) -> Effects:

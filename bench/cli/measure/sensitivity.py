@@ -187,7 +187,7 @@ def _fail(search: dict[str, Any], limit: float) -> NoReturn:
     """Raise the BenchError of a search that met no limit: surely, or as far as its pictures can tell."""
     most, pictures = f"{100 * limit:g} %", search["pictures"]
     if search["met"] is False:
-        reason = f"no number of layers kept wide loses {most} at most: all {len(search['wide'])} of them lose more"
+        reason = f"no number of layers kept wide loses {most} at most: even {len(search['wide'])} of them lose more"
         cure = "as activations between layers stay in 8 bits; calibrate otherwise (--methods), or take bf16"
         raise BenchError(f"{reason}, {cure}", FAILED)
     both = zip(search["chosen"], search["checked"], strict=True)

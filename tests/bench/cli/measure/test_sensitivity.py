@@ -83,7 +83,7 @@ def test_a_file_of_another_kind_stays(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("checked", "limit", "code", "said"),
     [
-        ([60, None], 0.1, 1, "no number of layers kept wide loses 10 % at most: all 2 of them lose more"),
+        ([60, None], 0.1, 1, "no number of layers kept wide loses 10 % at most: even 2 of them lose more"),
         ([13, 3], 0.05, 4, "200 pictures cannot tell if 5 % at most is lost; nor would 300 times as many"),
     ],
 )
