@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from bench.cli.results.recommend import _exit_code
 from bench.records.record import Record
-from bench.report.price import describe_price, loss_limit, pictures_to_decide
+from bench.report.price import describe_price
 from bench.report.recommend import Assessment, Budget, assess, choose
 from bench.report.recommend_groups import pareto_front
 from bench.report.recommend_runs import useful_runs
@@ -44,19 +42,12 @@ def test_a_loss_is_within_a_limit_or_over_it_by_its_interval(record: Make) -> No
     assert judged(record(INT8.replace("int8", "fp32")), accuracy_loss=0.001).fits  # with which the others are compared
 
 
-def test_as_many_pictures_as_are_named_decide(record: Make) -> None:
-    def limited(most: float, **counts: int) -> int | None:
-        (row,) = rows_from_records([record(INT8, score=score(490) | counts)])
-        return loss_limit(row, most).pictures
+def test_more_pictures_are_named_where_they_may_tell(record: Make) -> None:
+    def why(most: float) -> str:
+        return judged(record(INT8, score=score(490, lost=4, gained=2)), accuracy_loss=most).undecided[0]
 
-    needed = limited(0.01, lost=4, gained=2)
-    assert needed
-    assert 500 < needed < 500 * 1.1**60
-    more = {"pictures": needed, "lost": round(4 * needed / 500), "gained": round(2 * needed / 500)}
-    assert limited(0.0101, **more) in (None, pytest.approx(needed, rel=0.2))
-    assert pictures_to_decide(500, 0.5, lambda count: (0.49, 0.51)) is None
-    # as little as is needed to show that it is over the limit
-    assert limited(0.01, lost=12, gained=3)
+    assert why(0.01).endswith("of 500 pictures; some 1,800 might")
+    assert why(0.004).endswith("of 500 pictures, too near for more of them to tell")  # of 0.4 points
 
 
 def test_an_agreement_is_judged_by_its_interval_and_the_gate_s_few_pictures_are_none_of_eight_bits(
