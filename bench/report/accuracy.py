@@ -8,6 +8,7 @@ from typing import Any
 from bench.records import quality
 from bench.records.quality import Share
 from bench.records.record import Record
+from bench.records.same import by_way, in_words
 from bench.text import at_pixels, digits, markdown_cell, markdown_table
 
 KEEPS = 0.99  # of float32's accuracy: what MLPerf asks of an inference
@@ -58,21 +59,22 @@ def _row(record: Record, share: float) -> dict[str, Any]:
 
 
 def accuracy_groups(records: Iterable[Record]) -> dict[str, list[Record]]:
-    """Return the scored records by model, size, batch, pictures and labels, as a sentence names them: tables."""
+    """Return the scored records by model, size, batch, choices, pictures and labels, as a sentence has them: tables."""
     groups: dict[str, list[Record]] = {}
-    for record in sorted(records, key=lambda record: record.case):
-        if record.status == "ok" and "pictures" in record.score:
-            groups.setdefault(_heading(record), []).append(record)
+    for (_, traits), of_way in sorted(by_way(records).items(), key=lambda item: item[0]):
+        for record in of_way:
+            if record.status == "ok" and "pictures" in record.score:
+                groups.setdefault(_heading(record, in_words(traits)), []).append(record)
     return groups
 
 
-def _heading(record: Record) -> str:
+def _heading(record: Record, choices: str) -> str:
     score, case = record.score, record.case
     plain, top5 = quality.accuracy(score, "plain_top1"), quality.accuracy(score, "plain_top5")
     unread = score.get("unread", 0)
     left = f" and {unread} more that could not be read" if unread else ""
     pictures = f"{score['pictures']:,} pictures{left} ({score.get('data', '')})"
-    where = f"{case.model}{at_pixels(case.image)}, batch {case.batch}, {pictures}"
+    where = f"{case.model}{at_pixels(case.image)}, batch {case.batch}{choices and f', {choices}'}, {pictures}"
     if plain is None:
         return f"{where}: no labels, so that nothing is said of right answers"
     among = f", {100 * top5.value:.1f} % among the top five" if top5 else ""

@@ -83,7 +83,8 @@ def _print_beside(out: Console, group: Group, runs: bool = True) -> None:
         if command.startswith(NO_COMMAND):
             out.print(f"{why}: no command says all of it, but {command}", markup=False)
         else:
-            out.print(f"{why}:\n  {command}", markup=False, soft_wrap=True)
+            out.print(f"{why}:", markup=False)
+            out.print(f"  {command}", markup=False, soft_wrap=True)
 
 
 def _left_in_eight_bits(choice: Choice) -> str:

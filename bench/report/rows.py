@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain
 from statistics import median
 from typing import Any
@@ -73,21 +73,13 @@ class Row:
             return noise(self.records[0].kept("latency_ns"))
         return ratio([(median(record.kept("latency_ns")), 1.0) for record in self.records]).half_width
 
+    @cache  # noqa: B019 - rows last as long as the report
     def floors(self, fusion: str) -> tuple[Floor, ...]:
         """Return the least times of its kernels under a fusion model.
 
         There are none where the ceilings were not measured, nor of a model from outside that was not counted, or under
         another fusion model than COUNTED.
         """
-        if fusion not in self._floors:
-            self._floors[fusion] = self._work_out_floors(fusion)
-        return self._floors[fusion]
-
-    @cached_property
-    def _floors(self) -> dict[str, tuple[Floor, ...]]:
-        return {}
-
-    def _work_out_floors(self, fusion: str) -> tuple[Floor, ...]:
         case, network = self.case, self.records[0].network
         if self.ceilings is None or case.precision not in self.ceilings.flops:
             return ()

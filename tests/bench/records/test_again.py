@@ -62,7 +62,8 @@ def asked_again(command: str) -> Selection:
         values["p99"] = True
     for option, value in zip(words[::2], words[1::2], strict=True):
         name = {"-f": "filter"}.get(option, option.removeprefix("--").replace("-", "_"))
-        number = float(value) if name in ("samples", "warmup", "min_time", "threads") else value
+        kinds = {"warmup": float, "min_time": float, "samples": int, "threads": int}
+        number = kinds.get(name, str)(value)
         values[name] = [*values.get(name, []), value] if name == "filter" else [value] if name in AXES else number
     return selection_of({"plan": plan} | values)
 

@@ -93,3 +93,13 @@ def test_synthetic_weights_are_right_by_chance_and_it_says_so(record: Make) -> N
     chance.network = {"weights": "synthetic"}
     assert "right by chance" in render_accuracy([chance])
     assert "right by chance" not in render_accuracy([scored(record, 1, 1)])
+
+
+def test_scores_of_other_choices_are_tables_of_their_own(record: Make) -> None:
+    records = [scored(record, 10, 5), scored(record, 30, 5)]
+    records[1].settings = {"keep_wide": "conv1"}
+    headings = [line for line in render_accuracy(records).splitlines() if line.startswith("resnet18")]
+    assert [line.split(", 2,000")[0].split("batch 1")[1] for line in headings] == [
+        ", keep-wide conv1",
+        ", keep-wide none",
+    ]

@@ -181,11 +181,12 @@ def test_a_store_is_read_in_the_order_of_its_commits(store: Path) -> None:
 
 
 def test_runs_with_other_threads_are_a_series_of_their_own(store: Path, record: Callable[..., Record]) -> None:
-    made = record(CASE, settings={"threads": 2}, environment={"git": {"sha": f"{0:040x}", "dirty": False}})
+    made = record(CASE, settings={"threads": 3}, environment={"git": {"sha": f"{0:040x}", "dirty": False}})
     with Store(store / "threads").writing() as folder:
         folder.append(made)
-    found = {one.name: len(one.points) for one in read_history([store], ["latency"])}
-    assert found == {f"{CASE} (as usual)": 9, f"{CASE} (threads 2)": 1}
+    points = {one.name: len(one.points) for one in read_history([store], ["latency"])}
+    assert points.pop(f"{CASE} (threads 3)") == 1
+    assert list(points.values()) == [9]
 
 
 def test_commits_without_a_place_are_left_out_and_told_or_refused_in_a_shallow_clone(store: Path) -> None:

@@ -21,7 +21,7 @@ from bench.worker.measure.clock import on_device
 from bench.worker.reference import write_references
 from bench.worker.score import SCORE, check_order, compare, score_case
 from resnet.calibration import FIRST_PICTURE
-from resnet.data import digits
+from resnet.data import digits, labelled
 from resnet.data.labelled import Labelled
 from resnet.names import Build
 from resnet.weights import trained
@@ -140,7 +140,7 @@ def test_labelled_pictures_are_all_scored_whatever_the_batch(
 ) -> None:
     (folder / "b" / "2.png").write_bytes(b"none")
     case, settings = replace(CASE, batch=batch), Settings()
-    monkeypatch.setattr("resnet.data.labelled.UNREAD_SHARE", 0.1)
+    monkeypatch.setattr(labelled, "UNREAD_SHARE", 0.1)
     score = score_of(job_of(case, settings, str(folder)))["score"]
     assert (score["pictures"], score["unread"], score["labelled"], score["agree"]) == (11, 1, True, 11)
     assert score["lost"] == score["gained"] == 0
