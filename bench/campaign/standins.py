@@ -21,7 +21,7 @@ SHORT |= {"throughput_s": 0.05, "energy_s": 0.0, "steal": 1.0, "calibration_pict
 
 
 def small_case(case: Case) -> Case:
-    """Return the smallest case with the same variant, or with EIGHT_BIT's or the baseline's where no CPU serves that."""
+    """Return the smallest case with the same variant, or with EIGHT_BIT's or the baseline's where no CPU serves it."""
     variant, precision = case.variant, case.precision
     if precision in EIGHT_BITS and precision not in find_variant(variant).serves.get("cpu", ()):
         variant, precision = EIGHT_BIT

@@ -70,13 +70,14 @@ def command_for_case(command: str, record: Record) -> str:
 
 
 def command_at_commits(
-    before: str, after: str, case: str, plan: str, seed: int, source: str, weights: str = "synthetic"
+    before: str, after: str, case: str, plan: str, seed: int, source: str, weights: str = "synthetic", choices: str = ""
 ) -> str:
     """Return the command that measures a case of a plan at two commits, in turns; or a sentence, as `command_again`.
 
-    `weights` are where they come from, as in a record's network.
+    `weights` are where they come from, as in a record's network; `choices` those of the frame's column.
     """
     options, missing = _pictures(seed, source)
+    options += [word for choice in filter(None, choices.split(", ")) for word in f"--{choice}".split(" ")]
     missing += _checkpoint(weights)
     known = plan in plan_names() and case in [one.name for one in load_plan(plan).cases]
     return _command(["ab", before, after], [plan, "-f", case] if known else [case], options, missing)

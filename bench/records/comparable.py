@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FIELDS = {row.word: row for row in COMPARE}  # by the words of `--allow`
 # An upgrade of torch changes these together, so that --allow takes one word for them.
 IMPLIED = {"torch": ("cuda", "triton")}
-KEY = ("environment", "plan_digest", "input", "seed")  # records equal in these agree in what is in no column
+KEY = ("environment", "plan_digest", "input", "seed", "choices")  # records equal in these agree in what is in no column
 UNREPORTED = ("gpu.clock_reasons",)  # changes from moment to moment
 SampleRecords = dict[tuple[Any, ...], Record]
 

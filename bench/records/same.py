@@ -238,6 +238,7 @@ def machine_label(machine: Key, among: Iterable[Key] = ()) -> str:
     return ", ".join([hardware(values["device"], values["gpu"], values["cpu"], values["cores"]), *differing])
 
 
+_USUAL = Settings()
 Traits = tuple[tuple[str, str], ...]
 Way = tuple[Case, Traits]
 
@@ -249,27 +250,43 @@ def by_way(records: Iterable[Record]) -> dict[Way, list[Record]]:
     its value; one that a record lacks is none of its traits. They are empty where all are alike.
     """
     described = [(record, (record.case.model, record.case.image), _conditions(record)) for record in records]
-    values: dict[tuple[str, int], dict[str, set[Any]]] = defaultdict(lambda: defaultdict(set))
+    values: dict[tuple[str, int], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for _, model, conditions in described:
         for name, value in conditions.items():
             values[model][name].add(value)
     ways: dict[Way, list[Record]] = {}
     for record, model, conditions in described:
-        traits = tuple((name, str(value)) for name, value in conditions.items() if len(values[model][name]) > 1)
+        traits = tuple((name, value) for name, value in conditions.items() if len(values[model][name]) > 1)
         ways.setdefault((record.case, traits), []).append(record)
     return ways
 
 
-def _conditions(record: Record) -> dict[str, Any]:
+def _conditions(record: Record) -> dict[str, str]:
     """Return the conditions that make a record another row, by the words of options or `--allow`, where known."""
-    settings, from_file = vars(Settings()) | record.settings, record.network.get("weights") == "file"
-    (variable, *_) = thread_variables(1)
-    conditions = {row.word: row.of(record) for row in ROWS}
-    conditions["threads"] = settings["threads"] or at(record.environment, ["variables", variable]) or "unset"
+    from_file = record.network.get("weights") == "file"
+    conditions = {row.word: row.of(record) for row in ROWS} | choices(record)
     conditions["weights"] = record.weights[:8] if from_file else f"of seed {record.seed}"
-    if record.case.precision in EIGHT_BITS:
-        conditions |= {name.replace("_", "-"): settings[name] or "none" for name in CALIBRATION}
-    return {name: value for name, value in conditions.items() if value not in (None, "")}
+    return {name: str(value) for name, value in conditions.items() if value not in (None, "")}
+
+
+def choices(record: Record) -> dict[str, str]:
+    """Return the record's threads, and of 8 bits what their answers depend on, by the words of options.
+
+    What an older record lacks is as usual.
+    """
+    settings, eight_bits = vars(_USUAL) | record.settings, record.case.precision in EIGHT_BITS
+    (variable, *_) = thread_variables(1)
+    threads = settings["threads"] or at(record.environment, ["variables", variable]) or "unset"
+    words = {name.replace("_", "-"): str(settings[name] or "none") for name in CALIBRATION if eight_bits}
+    return {"threads": str(threads)} | words
+
+
+def unusual(record: Record) -> str:
+    """Return in words what was asked for with options that are in no case's name: `num-classes 10, keep-wide conv1`."""
+    given, usual = at(record.network, ["given"]) or {}, {"threads": "unset", "keep-wide": "none"}
+    words = {name.replace("_", "-"): str(given[name]) for name in ("num_classes", "in_channels") if name in given}
+    usual |= {name.replace("_", "-"): str(getattr(_USUAL, name)) for name in CALIBRATION[:2]}
+    return in_words(tuple(word for word in (words | choices(record)).items() if word not in usual.items()))
 
 
 def are_alike(one: Traits, other: Traits) -> bool:

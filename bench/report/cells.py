@@ -115,3 +115,8 @@ def eight_bit_marks(row: Row) -> str:
     """Return `-2` where two layers stay out of the 8 bits, and `u` where they were checked unit by unit."""
     wide, units = len(row.quantized.get("wide", ())), row.quantized.get("checked") == "units"
     return f"-{wide}" * bool(wide) + "u" * units
+
+
+def choices_behind(row: Row) -> str:
+    """Return what tells a row from others of its case, to be put behind its variant; empty where nothing does."""
+    return f", {row.choices}" if row.choices else ""

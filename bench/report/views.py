@@ -12,6 +12,7 @@ from bench.records.record import Record
 from bench.report.cells import (
     Column,
     View,
+    choices_behind,
     eight_bit_marks,
     half_width,
     mib,
@@ -54,12 +55,8 @@ def _throttled_share(row: Row) -> float:
     return (samples - len(row.latency_samples)) / samples
 
 
-def _variant(row: Row) -> str:
-    return ", ".join(filter(None, (variant_cell(row.case), row.choices)))
-
-
 CASE = (
-    Column("variant", "variant", _variant, text=True),
+    Column("variant", "variant", lambda row: variant_cell(row.case), text=True, mark=choices_behind),
     Column("prec", "precision", lambda row: row.case.precision, text=True),
     Column("batch", "batch", lambda row: row.case.batch),
 )
