@@ -108,3 +108,35 @@ def test_what_labels_would_tell_is_not_told_without_them(record: Make) -> None:
 def test_the_price_in_words(record: Make) -> None:
     (row,) = rows_from_records([record(INT8, score=score(415, labelled=False))])
     assert describe_price(row) == "agrees with float32 on 83 % (79 to 86) of 500 pictures"
+
+
+def test_each_choice_of_8_bits_has_its_place_and_its_run(record: Make) -> None:
+    settings = ({"calibrate": "minmax", "latency_s": 1.0}, {"keep_wide": "conv1", "latency_s": 1.0})
+    records = [
+        record(name, ms=ms + number, round=number, settings=one, score=score(430, labelled=False) if ms < 30 else {})
+        for number, one in enumerate(settings)
+        for name, ms in ((INT8, 10), (INT8.replace("int8", "fp32"), 30))
+    ]
+    failed = record(INT8, status="wrong", reason="far off", round=2, settings=settings[1])
+    choice = choose([*records, failed], Budget(agreement=0.87))
+    (open_case,) = choice.undecided
+    assert (open_case.row.choices, choice.excluded) == (
+        "calibrate minmax, keep-wide none", {"wrong in 1 of 2 rounds": 1},
+    )  # fmt: skip
+    ((why, command),) = useful_runs(choice, [Path("out")])
+    assert why.startswith(
+        "This run scores onnxruntime/int8, batch 1, calibrate minmax, keep-wide none on 5,000 pictures"
+    )
+    assert command.endswith(" --calibrate minmax --pictures 5000")
+    both = useful_runs(choose(records, Budget(agreement=0.87)), [Path("out")])
+    assert [one.split(" --", 1)[1].split(" --pictures")[0] for _, one in both] == [
+        "calibrate minmax",
+        "keep-wide conv1",
+    ]
+
+
+def test_synthetic_weights_and_labels_need_a_file(record: Make) -> None:
+    (choice,) = [choose([record(INT8, network={"weights": "synthetic"}, score=score(490))], Budget(accuracy_loss=0.02))]
+    ((why, command),) = useful_runs(choice, [Path("out")])
+    assert "measures with weights from FILE" in why
+    assert command.endswith("--weights FILE --data DIR")
