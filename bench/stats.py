@@ -97,18 +97,24 @@ def is_beyond(within: int, samples: int, p: float = 0.99, confidence: float = 0.
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """A ratio over rounds: the geometric mean, and its 95 % confidence interval from two rounds on."""
+class Interval:
+    """A ratio and its 95 % confidence interval; `low` and `high` are None where samples are too few for one."""
 
     value: float
     low: float | None
     high: float | None
-    rounds: int
 
     @property
     def half_width(self) -> float | None:
         """Half the width of the interval, relative to the ratio."""
         return None if self.low is None or self.high is None else (self.high - self.low) / 2 / self.value
+
+
+@dataclass(frozen=True)
+class Ratio(Interval):
+    """A ratio over rounds: the geometric mean, with an interval from two rounds on."""
+
+    rounds: int
 
 
 def ratio(pairs: Sequence[tuple[float, float]], confidence: float = 0.95) -> Ratio:

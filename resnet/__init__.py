@@ -5,6 +5,7 @@ model = resnet.build("resnet50", seed=0)                       # float32, on the
 batch = resnet.pictures(8)                                     # [8, 3, 224, 224], photographs, normalised
 run = resnet.prepare("compile-max", model, batch, "bf16", "stream")
 logits = run(run.place(batch))                                 # [8, 1000]
+run = resnet.prepare("onnxruntime", model, batch, "int8", calibration=resnet.pictures(64, seed=1))
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from resnet.archs import ARCHS, MODELS, Spec
+from resnet.calibration import Calibration
 from resnet.names import is_outside
 from resnet.variants import VARIANTS, Variant, prepare
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     import torch
 
-__all__ = ["ARCHS", "MODELS", "VARIANTS", "Spec", "Variant", "build", "pictures", "prepare"]
+__all__ = ["ARCHS", "MODELS", "VARIANTS", "Calibration", "Spec", "Variant", "build", "pictures", "prepare"]
 
 
 def build(

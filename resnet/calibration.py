@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 EIGHT_BITS = ("int8", "fp8")
+# The reason why kernels of 8 bits run no pre-activation network.
+NO_PROLOGUE = "its norms follow sums, and their results would be rounded inside a kernel, where nothing can check them"
 
 # Ways of choosing the range of an activation that 8 bits cover, from its values on the calibration's pictures.
 METHODS: Mapping[str, str] = {
@@ -34,12 +36,21 @@ class Calibration:
 
     `pictures` is a float32 batch [N, C, H, W] on the CPU, `method` a key of METHODS. `keep_wide` names the model's
     convolutions and classifier (`layer4.2.conv3`, `fc`) that stay in the precision around the 8 bits; a number in their
-    place is of the most sensitive layers, which `resnet.prepare` names.
+    place is of the most sensitive layers, which `resnet.prepare` names. It may be given as words: "conv1,fc", "3".
     """
 
     pictures: Tensor
     method: str = METHOD
     keep_wide: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what is no batch of pictures, and for an unknown method."""
+        if not hasattr(self.pictures, "is_floating_point") or self.pictures.ndim != 4 or not len(self.pictures):
+            raise ValueError("a calibration is on a batch of pictures [N, C, H, W], as resnet.pictures(64) returns")
+        if self.method not in METHODS:
+            raise ValueError(f"{self.method!r} is no way of calibrating: there are {', '.join(METHODS)}")
+        if isinstance(self.keep_wide, str | int):
+            object.__setattr__(self, "keep_wide", parse_wide(str(self.keep_wide)))
 
 
 def parse_wide(words: str) -> tuple[str, ...]:

@@ -141,8 +141,10 @@ def _find(module: str, path: Sequence[str] | None = None) -> ModuleSpec | None:
     spec: ModuleSpec | None = None
     search: Sequence[str] | None = path or [*folders(), *sys.path]
     parts = module.split(".")
-    for count in range(1, len(parts) + 1):
-        spec = PathFinder.find_spec(".".join(parts[:count]), search)
+    for count, part in enumerate(parts, 1):
+        spec = PathFinder.find_spec(
+            part, search
+        )  # by its last name: of a folder in a folder it would ask for the outer
         if spec is None:
             return None
         search = spec.submodule_search_locations

@@ -39,12 +39,12 @@ def fold(model: nn.Module) -> nn.Module:
     the same on a random picture, and else the norm stays. So does one behind a convolution that is more than torch's.
 
     Raises `ValueError` in training mode, where a norm depends on the batch, and what torch.fx raises where it cannot
-    trace a model.
+    trace a model that has norms.
     """
     if any(module.training for module in model.modules()):
         raise ValueError("only a model in eval mode can be folded: call model.eval() first")
     folded = copy.deepcopy(model)
-    for conv_name, norm_name in _pairs(folded):
+    for conv_name, norm_name in _pairs(folded) if count_norms(folded) else ():
         conv, norm = folded.get_submodule(conv_name), folded.get_submodule(norm_name)
         assert isinstance(conv, nn.Conv2d)
         assert isinstance(norm, nn.BatchNorm2d)

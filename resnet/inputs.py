@@ -126,6 +126,9 @@ def pictures(
     return torch.from_numpy(batch)
 
 
+_photo = lru_cache(maxsize=32)(read_picture)  # a folder may hold thousands
+
+
 def _crop(rng: np.random.Generator, files: tuple[Path, ...], index: int, image: int) -> np.ndarray:
     """Return a random crop of photograph `index`, modulo their number, scaled to [3, image, image]."""
     from PIL import Image
@@ -142,11 +145,6 @@ def _crop(rng: np.random.Generator, files: tuple[Path, ...], index: int, image: 
         pixels = pixels[:, ::-1]
     normal = (pixels - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
     return np.ascontiguousarray(normal.transpose(2, 0, 1))
-
-
-@lru_cache(maxsize=32)  # a folder may hold thousands
-def _photo(path: Path) -> Any:
-    return read_picture(path)
 
 
 def as_channels(batch: torch.Tensor, channels: int) -> torch.Tensor:

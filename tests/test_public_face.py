@@ -27,7 +27,7 @@ def test_the_public_names_are_these() -> None:
         *("compare", "load", "load_plan", "run"),
     ]
     assert sorted(resnet.__all__) == [
-        *("ARCHS", "MODELS", "Spec", "VARIANTS", "Variant", "build", "pictures", "prepare")
+        *("ARCHS", "Calibration", "MODELS", "Spec", "VARIANTS", "Variant", "build", "pictures", "prepare")
     ]
     for module in (bench, resnet):
         assert all(hasattr(module, name) for name in module.__all__)
@@ -64,6 +64,9 @@ def test_the_example_of_the_readme_runs(tmp_path: Path) -> None:
         lambda: bench.run("smoke", cases="no/such/case"),
         lambda: bench.run("smoke", seed=-1),
         lambda: bench.run("smoke", rounds=0),
+        lambda: bench.run("smoke", calibration_pictures="many"),
+        lambda: bench.run("resnet18/library-fused/int8", keep_wide=["fc", "none"]),
+        lambda: bench.run("resnet18/library-fused/int8", keep_wide=99),
         lambda: bench.load(ROOT / "docs"),
         lambda: bench.load_plan("no-such-plan"),
         lambda: bench.compare(ROOT / "results/cpu-quick", ROOT / "results/cpu-quick"),

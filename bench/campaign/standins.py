@@ -11,31 +11,37 @@ from bench.plans.case import Case
 from bench.plans.eligible import why_not
 from bench.plans.plan import Plan
 from bench.records.baseline import BASELINE
+from resnet.calibration import EIGHT_BITS
 from resnet.variants import find_variant
 
+EIGHT_BIT = "library-fused", "int8"  # what torch alone runs in 8 bits on a CPU, without compiling
 # enough for every column of a table
 SHORT: dict[str, Any] = {"warmup_s": 0.0, "warmup_limit_s": 0.0, "latency_s": 0.0, "latency_limit_s": 0.0, "samples": 7}
-SHORT |= {"throughput_s": 0.05, "energy_s": 0.0, "steal": 1.0}
+SHORT |= {"throughput_s": 0.05, "energy_s": 0.0, "steal": 1.0, "calibration_pictures": 2, "score_pictures": 2}
 
 
 def small_case(case: Case) -> Case:
-    """Return the smallest case with the same variant; the baseline's, for a variant that a CPU does not serve."""
-    variant = case.variant if "cpu" in find_variant(case.variant).serves else BASELINE
+    """Return the smallest case with the same variant, or with EIGHT_BIT's or the baseline's where no CPU serves it."""
+    variant, precision = case.variant, case.precision
+    if precision in EIGHT_BITS and precision not in find_variant(variant).serves.get("cpu", ()):
+        variant, precision = EIGHT_BIT
+    variant = variant if "cpu" in find_variant(variant).serves else BASELINE
     serves = find_variant(variant).serves["cpu"]
-    precision = case.precision if case.precision in serves else serves[0]
+    precision = precision if precision in serves else serves[0]
     return replace(case, model="resnet18", variant=variant, precision=precision, batch=1, image=32, launch="stream")
 
 
 def small_plan(plan: Plan, env: Environment) -> str:
-    """Return a plan as TOML: one small case for a moment, not of the baseline if a CPU serves another variant."""
+    """Return a plan as TOML: a small case for a moment, and one in 8 bits if it has any; another than the baseline."""
     cases = [case for case in map(small_case, plan.cases) if not why_not(case, env)]
-    quick = [case for case in cases if case.variant != BASELINE and find_variant(case.variant).runs == "modules"]
-    chosen = (quick or cases)[0]
     settings = replace(plan.settings, **SHORT)
-    axes = [f'{axis} = "{getattr(chosen, axis)}"' for axis in ("model", "variant", "precision", "launch")]
     lines = [f'why = "A dry run of {plan.name}: the CPU stands in for the GPU."', f"rounds = {min(plan.rounds, 2)}"]
     lines += ["[measure]", *(f"{key} = {json.dumps(value)}" for key, value in asdict(settings).items())]
-    lines += ["[[group]]", 'why = "Walks the way."', *axes, f"batch = {chosen.batch}", f"image = {chosen.image}"]
+    for some in ([case for case in cases if (case.precision in EIGHT_BITS) is eight] for eight in (False, True)):
+        quick = [case for case in some if case.variant != BASELINE and find_variant(case.variant).runs == "modules"]
+        for case in (quick or some)[:1]:
+            axes = [f'{axis} = "{getattr(case, axis)}"' for axis in ("model", "variant", "precision", "launch")]
+            lines += ["[[group]]", 'why = "Walks the way."', *axes, f"batch = {case.batch}", f"image = {case.image}"]
     return "\n".join(lines) + "\n"
 
 

@@ -29,91 +29,56 @@ CASE_HELP = "A case's name, or some of its segments; as resnet18/eager/fp32/b1/i
 Words = list[str] | None
 
 
+def _option(kind: Any, panel: str, text: str, *names: str, **more: Any) -> Any:
+    """Return the annotation of an option that is None where it is not given."""
+    return Annotated[kind | None, Option(*names, help=text, rich_help_panel=panel, **more)]
+
+
 def _axis(name: str, metavar: str, text: str, complete: Complete | None = None) -> Any:
-    return Option(f"--{name}", metavar=metavar, help=text, rich_help_panel=CASES, autocompletion=complete)
+    return _option(list[str], CASES, text, f"--{name}", metavar=metavar, autocompletion=complete)
 
 
 # name of a parameter -> its annotation; the default of each is None
 AXIS_OPTIONS: dict[str, Any] = {
-    "model": Annotated[
-        Words, _axis("model", "NAME,...", "Models, also timm:NAME, torchvision:NAME, module:function.", complete_model)
-    ],
-    "variant": Annotated[
-        Words, _axis("variant", "NAME,...", "Ways of running them; '*', the default, is all.", complete_variant)
-    ],
-    "precision": Annotated[Words, _axis("precision", "fp16,...", "By default fp16 on a GPU and fp32 on a CPU.")],
-    "batch": Annotated[Words, _axis("batch", "1,8,max,...", "Images at a time; max: as many as fit.")],
-    "image": Annotated[Words, _axis("image", "224,...", "Pixels a side.")],
-    "launch": Annotated[Words, _axis("launch", "stream,graph", "With or without a CUDA graph.")],
+    "model": _axis("model", "NAME,...", "Models, also timm:NAME, torchvision:NAME, module:function.", complete_model),
+    "variant": _axis("variant", "NAME,...", "Ways of running them; '*', the default, is all.", complete_variant),
+    "precision": _axis("precision", "fp16,...", "By default fp16 on a GPU and fp32 on a CPU."),
+    "batch": _axis("batch", "1,8,max,...", "Images at a time; max: as many as fit."),
+    "image": _axis("image", "224,...", "Pixels a side."),
+    "launch": _axis("launch", "stream,graph", "With or without a CUDA graph."),
 }
 FILTER_OPTIONS: dict[str, Any] = {
     "filter": Annotated[Words, FilterOption(rich_help_panel=CASES)],
     "exclude": Annotated[Words, ExcludeOption(rich_help_panel=CASES)],
 }
 BUILD_OPTIONS: dict[str, Any] = {
-    "weights": Annotated[str | None, Option(metavar="FILE", help="A checkpoint of the model.", rich_help_panel=MODEL)],
-    "num_classes": Annotated[int | None, Option(min=1, metavar="N", help="Its classes.", rich_help_panel=MODEL)],
-    "in_channels": Annotated[
-        int | None, Option(min=1, metavar="N", help="Channels of its pictures.", rich_help_panel=MODEL)
-    ],
+    "weights": _option(str, MODEL, "A checkpoint of the model.", metavar="FILE"),
+    "num_classes": _option(int, MODEL, "Its classes.", min=1, metavar="N"),
+    "in_channels": _option(int, MODEL, "Channels of its pictures.", min=1, metavar="N"),
 }
-DEVICE_OPTION: dict[str, Any] = {
-    "device": Annotated[str | None, Option(metavar="cpu|cuda:1", help="Run on this device.", rich_help_panel=MODEL)],
-}
+DEVICE_OPTION: dict[str, Any] = {"device": _option(str, MODEL, "Run on this device.", metavar="cpu|cuda:1")}
 THREADS_OPTION: dict[str, Any] = {
-    "threads": Annotated[
-        int | None, Option(min=1, metavar="N", help="Threads of the libraries on the CPU.", rich_help_panel=MODEL)
-    ],
+    "threads": _option(int, MODEL, "Threads of the libraries on the CPU.", min=1, metavar="N")
 }
+P99_HELP = f"Take the {P99_SAMPLES} latencies that a p99 needs; minutes a case, none with flushed caches."
 SETTINGS_OPTIONS: dict[str, Any] = {
-    "samples": Annotated[
-        int | None, Option(min=1, metavar="N", help="At least so many samples of a time.", rich_help_panel=MEASURING)
-    ],
-    "warmup": Annotated[
-        float | None, Option(min=0, metavar="SECONDS", help="Warm up for so long at least.", rich_help_panel=MEASURING)
-    ],
-    "min_time": Annotated[
-        float | None,
-        Option(
-            min=0, metavar="SECONDS", rich_help_panel=MEASURING,
-            help="Sample each time, and count images a second, for so long at least.",
-        ),
-    ],
-    "p99": Annotated[
-        bool | None,
-        Option(
-            "--p99", rich_help_panel=MEASURING,
-            help=f"Take the {P99_SAMPLES} latencies that a p99 needs; minutes a case, none with flushed caches.",
-        ),
-    ],
-}  # fmt: skip
+    "samples": _option(int, MEASURING, "At least so many samples of a time.", min=1, metavar="N"),
+    "warmup": _option(float, MEASURING, "Warm up for so long at least.", min=0, metavar="SECONDS"),
+    "min_time": _option(
+        float, MEASURING, "Sample each time, and count images a second, for so long at least.", min=0, metavar="SECONDS"
+    ),
+    "p99": _option(bool, MEASURING, P99_HELP, "--p99"),
+}
+RANGES_HELP = f"How the ranges of activations are chosen.  \\[default: {METHOD}]"
+WIDE_HELP = "Layers that stay out of the 8 bits: layer4.2.conv3; or the N that err most in them."
 EIGHT_BIT_OPTIONS: dict[str, Any] = {
-    "calibrate": Annotated[
-        str | None,
-        Option(
-            metavar="|".join(METHODS), rich_help_panel=BITS,
-            help=f"How the ranges of activations are chosen.  \\[default: {METHOD}]",
-        ),
-    ],
-    "calibration_pictures": Annotated[
-        int | None,
-        Option(min=1, metavar="N", help=f"From so many pictures.  \\[default: {PICTURES}]", rich_help_panel=BITS),
-    ],
-    "keep_wide": Annotated[
-        str | None,
-        Option(
-            metavar="LAYER,...|N", rich_help_panel=BITS,
-            help="Layers that stay out of the 8 bits: layer4.2.conv3; or the N that err most in them.",
-        ),
-    ],
-    "min_agreement": Annotated[
-        float | None,
-        Option(
-            min=0, max=1, metavar="SHARE", rich_help_panel=BITS,
-            help="Refuse 8 bits whose answers agree less with float32's.",
-        ),
-    ],
-}  # fmt: skip
+    "calibrate": _option(str, BITS, RANGES_HELP, metavar="|".join(METHODS)),
+    "calibration_pictures": _option(int, BITS, f"From so many pictures.  \\[default: {PICTURES}]", min=1, metavar="N"),
+    "keep_wide": _option(str, BITS, WIDE_HELP, metavar="LAYER,...|N"),
+    "min_agreement": _option(
+        float, BITS, "Refuse 8 bits whose answers agree less with float32's.", min=0, max=1, metavar="SHARE"
+    ),
+}
 DryRun = Annotated[
     bool, Option("--dry-run", help="Show the cases, what is skipped and why, and about how long they take; no more.")
 ]

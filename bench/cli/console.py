@@ -160,11 +160,11 @@ def print_lines(lines: Iterable[Line], console: Console = out) -> None:
 
 
 def read_records(folders: Sequence[Path], only: Iterable[str] = (), exclude: Iterable[str] = ()) -> list[Record]:
-    """Return the records of results folders, of the cases that `narrow` keeps.
+    """Return the records of results folders, of the cases that `narrow` keeps; no round of one is a round of another.
 
     Says on stderr which lines could not be read.
     """
-    records, damage = read_folders(folders)
+    records, damage = read_folders(folders, apart=True)
     for line in damage:
         tell(type(line)(f"bench: {line}"))
     return narrow_records(records, only, exclude, folders)

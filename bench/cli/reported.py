@@ -9,6 +9,7 @@ from bench.cli.console import FAILED, UNABLE, out, print_csv, print_json, print_
 from bench.plans.case import Case
 from bench.records.again import command_again
 from bench.records.record import Record
+from bench.records.same import Traits, are_alike, by_way
 from bench.report.answer import Settle
 from bench.report.exported import report_as_json, report_as_rows
 from bench.report.markdown import render_markdown
@@ -50,9 +51,11 @@ def nothing_measured(records: list[Record]) -> int:
 def run_again(records: list[Record], *more: object) -> Settle:
     """Return a maker of the command that runs cases of records, or all of them, in the records' conditions."""
 
-    def settle(cases: Sequence[Case], rounds: int | None) -> str:
-        chosen = list(cases) or list(dict.fromkeys(record.case for record in records))
-        first = next(record for record in records if record.case in chosen and record.status == "ok")
+    def settle(cases: Sequence[Case], rounds: int | None, like: Traits) -> str:
+        ways = {way: ones for way, ones in by_way(records).items() if are_alike(like, way[1])}
+        chosen = list(cases) or list(dict.fromkeys(case for case, _ in ways))
+        good = [(traits, one) for (_, traits), ones in ways.items() for one in ones if one.status == "ok"]
+        first = next(one for traits, one in good if one.case in chosen and set(like) <= set(traits))
         return command_again(["run"], first, chosen, *(("--rounds", rounds) if rounds else ()), *more)
 
     return settle

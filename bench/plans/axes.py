@@ -106,13 +106,10 @@ def cases_of(words: Words, device: str) -> list[Case]:
     if "image" not in words:
         cases = [replace(case, image=usual_image(case.model)) for case in cases]
     if any(is_glob(word) for axis in ("variant", "precision", "launch") for word in named[axis]):
-        return [case for case in cases if _exists(case)] or cases
+        rows = [(case, find_variant(case.variant)) for case in cases]
+        exist = (case for case, row in rows if not all(refusal(row, d, case.precision, case.launch) for d in DEVICES))
+        return list(exist) or cases
     return cases
-
-
-def _exists(case: Case) -> bool:
-    variant = find_variant(case.variant)
-    return any(refusal(variant, device, case.precision, case.launch) is None for device in DEVICES)
 
 
 def with_axes(cases: Iterable[Case], words: Words) -> dict[Case, list[Case]]:

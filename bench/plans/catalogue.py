@@ -42,7 +42,11 @@ def describe_all(env: Environment) -> dict[str, Rows]:
     return {
         "plans": [_plan(name, env) for name in plan_names()],
         "models": _models(),
-        "variants": [_variant(name, env) for name in VARIANTS] + _outside_variants(),
+        "variants": [
+            *(_variant(name, env) for name in VARIANTS),
+            *(_row(name, f"of an installed package: {target}") for name, target in installed_variants().items()),
+            _row("MODULE:FUNCTION", "your own: a function that prepares the model for its timed calls"),
+        ],
         "precisions": [_precision(name, env) for name in PRECISIONS],
     }
 
@@ -86,11 +90,6 @@ def _variant(name: str, env: Environment) -> dict[str, Any]:
     served = variant.serves.get(where) or next(iter(variant.serves.values()))
     reason = None if here else why_not(_cases(name, served[0])[0], env)
     return _row(name, variant.why, reason, precisions=here)
-
-
-def _outside_variants() -> Rows:
-    rows = [_row(name, f"of an installed package: {target}") for name, target in installed_variants().items()]
-    return [*rows, _row("MODULE:FUNCTION", "your own: a function that prepares the model for its timed calls")]
 
 
 def _precision(name: str, env: Environment) -> dict[str, Any]:

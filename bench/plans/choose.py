@@ -23,6 +23,7 @@ from resnet.calibration import EIGHT_BITS, parse_wide
 from resnet.cost import operations
 from resnet.data.picture_files import judge_files
 from resnet.names import Build, is_outside
+from resnet.variants import find_variant
 
 ADHOC = "adhoc"  # the name of a plan that is no file
 
@@ -149,19 +150,29 @@ def _settings(settings: Settings, words: Mapping[str, Any]) -> Settings:
 
 
 def check_wide(wide: Sequence[str], cases: Sequence[Case]) -> None:
-    """Raise ArgumentError for layers to keep wide that a network of the cases lacks, and where no other is left."""
-    models = dict.fromkeys(case.model for case in cases if case.precision in EIGHT_BITS and not is_outside(case.model))
-    for model in models if wide else ():
+    """Raise ArgumentError for layers to keep wide that a network of the cases lacks or keeps so, or that are all."""
+    count = int(wide[0]) if len(wide) == 1 and wide[0].isdecimal() else None
+    coded = [case for case in cases if case.precision in EIGHT_BITS] if wide else []
+    for model in dict.fromkeys(case.model for case in coded):
+        if is_outside(model) and count is None:
+            continue
+        if is_outside(model):
+            raise ArgumentError(f"--keep-wide {count}: only this project's ResNets are ranked; name {model}'s layers")
+        variants = dict.fromkeys(case.variant for case in coded if case.model == model)
+        ruled = set.intersection(*(set(find_variant(name).keeps_wide) for name in variants))
         layers = [one.name for one in operations(model, 1, 32, "int8") if one.kind in ("conv", "linear")]
-        if len(wide) == 1 and wide[0].isdecimal():
-            count = int(wide[0])
-        elif unknown := [name for name in wide if name not in layers]:
+        if count is None and (unknown := [name for name in wide if name not in layers]):
             near = did_you_mean(unknown[0], layers)
             raise ArgumentError(f"--keep-wide: {model} has no layer {unknown[0]!r}{near}; one is layer1.0.conv1, say")
-        else:
-            count = len(wide)
-        if count >= len(layers):
-            raise ArgumentError(f"--keep-wide: {model} has {len(layers)} layers, and one at least is to be in 8 bits")
+        by_rule = f"; {', '.join(variants)} keeps {' and '.join(sorted(ruled))} wide by rule" if ruled else ""
+        most = len(layers) - len(ruled) - 1
+        if ruled.issuperset(wide):
+            raise ArgumentError(f"--keep-wide {','.join(wide)} changes nothing{by_rule}")
+        if (len(set(wide) - ruled) if count is None else count) > most:
+            raise ArgumentError(
+                f"--keep-wide: {model} has {len(layers)} layers, and one at least is to be in 8 bits: name {most} at "
+                f"most{by_rule}; for all take a precision of 16 bits"
+            )
 
 
 def resolve_build(words: Build, plan: Build | None = None) -> Build:

@@ -14,6 +14,7 @@ from resnet.data import digits
 from resnet.names import is_outside, outside_parts, task_of
 from resnet.outside.sources import PACKAGES, why_not_built
 from resnet.variants import find_variant, missing, not_taken, refusal
+from resnet.variants.table import NO_VNNI
 
 # The least compute capability whose tensor cores take the precision (CUDA C++ Programming Guide, arithmetic
 # instructions); below it the library converts, and the case's precision would be wrong.
@@ -31,13 +32,11 @@ def why_not(case: Case, env: Environment, reserved: Mapping[Case, str] = Mapping
     if reserved.get(case, where) != where:
         return f"the plan wants it on a {'GPU' if where == 'cpu' else 'CPU'}"
     variant = find_variant(case.variant)
-    reason = not_taken(variant, case.model) or refusal(variant, where, case.precision, case.launch)
+    reason = not_taken(variant, case.model, case.precision, where)
+    reason = reason or refusal(variant, where, case.precision, case.launch)
     reason = reason or _lacking_hardware(case, env, where)
-    return reason or missing(variant, where, case.precision) or why_not_built(case.model) or _without_digits(case.model)
-
-
-def _without_digits(model: str) -> str | None:
-    return digits.CURE if task_of(model) and digits.digits_file() is None else None
+    reason = reason or missing(variant, where, case.precision) or why_not_built(case.model)
+    return reason or (digits.CURE if task_of(case.model) and digits.digits_file() is None else None)
 
 
 def misnamed(cases: Iterable[Case]) -> str | None:
@@ -51,6 +50,8 @@ def _lacking_hardware(case: Case, env: Environment, where: str) -> str | None:
     if where == "cpu":
         if case.precision == "bf16" and not any(flag in env["cpu"]["flags"] for flag in BF16_FLAGS):
             return "this CPU has no bf16 instructions (avx512_bf16 or amx_bf16): torch would emulate them"
+        if (case.variant, case.precision) == ("compile-max", "int8") and "avx512_vnni" not in env["cpu"]["flags"]:
+            return NO_VNNI
         return None
     needed, here = CAPABILITY.get(case.precision), tuple(env["gpu"]["capability"])
     oldest = divmod(min(ARCHS), 10)

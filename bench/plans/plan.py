@@ -39,8 +39,8 @@ from typing import Any
 from bench.errors import CaseError, PlanError
 from bench.plans.case import MAX, MOST, Case
 from bench.plans.network import checkpoint_from, network_given
+from bench.plans.settings import KINDS, P99_LIMIT_S, changed_settings
 from bench.plans.settings import ONCE as ONCE
-from bench.plans.settings import P99_LIMIT_S, changed_settings
 from bench.plans.settings import Settings as Settings
 from bench.plans.words import matches
 from bench.text import did_you_mean
@@ -254,8 +254,7 @@ class _Parser:
         if kind is float and type(value) is int and abs(value) <= MOST:
             value = float(value)
         if type(value) is not kind:
-            name = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}[kind]
-            raise self.error(f"{key} = {_brief(value)} is not {name}", group, key)
+            raise self.error(f"{key} = {_brief(value)} is not {KINDS[kind]}", group, key)
         if isinstance(value, int | float) and not abs(value) <= MOST:
             raise self.error(f"{key} = {_brief(value)}: {MOST:,} at most", group, key)
         return value

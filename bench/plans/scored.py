@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from bench.errors import PlanError
 from bench.plans.case import Case
 from bench.plans.settings import Settings
+from resnet.archs import Spec
 from resnet.calibration import EIGHT_BITS
 from resnet.data.digits import JUDGED
-from resnet.data.labelled import find_labelled
-from resnet.names import task_of
+from resnet.data.labelled import check_headers, find_labelled
+from resnet.names import Build, is_outside, task_of
 
 SCORED = 64  # pictures of a case in 8 bits, where nobody said how many
 PICTURES = JUDGED  # of `bench accuracy`: every digit that no network has learnt from
@@ -31,9 +34,19 @@ def labels_in(model: str, data: str) -> str:
     return "" if task_of(model) else data
 
 
-def check_data(word: str, classes: int = 0) -> None:
-    """Raise PlanError for a word of `--data` that is no folder of labelled pictures, of so many `classes` (0: any)."""
+def check_data(word: str, cases: Iterable[Case], build: Build, count: int = 0) -> None:
+    """Raise PlanError for a word of `--data` that names no labelled pictures of the cases' networks.
+
+    Those that are scored, `count` or with 0 all, are judged by their headers. The classes of a network from outside, or
+    of a checkpoint, are known as it is built, and judged then.
+    """
+    models = list(dict.fromkeys(case.model for case in cases))
+    if all(map(task_of, models)):
+        raise PlanError(f"--data {word}: {models[0]} is scored on digits, which have labels; leave it out")
     try:
-        find_labelled(word, classes)
-    except ValueError as error:
+        for model in models:
+            ours = not (build.weights or is_outside(model) or task_of(model))
+            labelled = find_labelled(word, build.num_classes or (Spec.parse(model).ends.classes if ours else 0))
+        check_headers(labelled.chosen(count))
+    except (OSError, ValueError) as error:
         raise PlanError(f"--data {word}: {error}") from None

@@ -14,6 +14,7 @@ from resnet.calibration import METHOD, METHODS, PICTURES
 ENERGY_S = 5.0
 # Samples for a p99: those that it needs, and a tenth more, of which a busy machine may spoil some
 P99_SAMPLES = ceil(1.1 * samples_needed(0.99))
+KINDS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
 P99_LIMIT_S = 3600.0  # so many samples of five seconds each
 
 
@@ -46,6 +47,10 @@ class Settings:
     score_pictures: int = 0  # of the score: 0 for all of --data, else as `bench.plans.scored` says
 
     def __post_init__(self) -> None:
+        for item in fields(self):
+            value, kind = getattr(self, item.name), type(item.default)
+            if isinstance(value, bool) or not isinstance(value, int | float if kind is float else kind):
+                raise ValueError(f"{item.name} = {value!r} is not {KINDS[kind]}")
         if self.calibrate not in METHODS:
             raise ValueError(f"calibrate = {self.calibrate!r} is not one of {', '.join(METHODS)}")
         if self.min_agreement > 1:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
+from typing import TypeVar
 
 from bench.errors import ArgumentError
 from bench.plans.case import Case
@@ -14,6 +15,7 @@ from bench.text import at_pixels
 from resnet.variants import RENAMED, warn_renamed
 
 NEAR = 4  # near misses that a sentence names
+W = TypeVar("W", str, str | int)
 
 
 def label(case: Case) -> str:
@@ -120,6 +122,6 @@ def summarize_cases(cases: list[Case]) -> str:
     return f"{len(cases)} cases ({'; '.join(values)})"
 
 
-def as_list(words: str | Iterable[str]) -> list[str]:
-    """Return `words` as a list, and a single string as a list of one."""
-    return [words] if isinstance(words, str) else list(words)
+def as_list(words: W | Iterable[W]) -> list[W]:
+    """Return `words` as a list, and a single string or number as a list of one."""
+    return [words] if isinstance(words, str | int) else list(words)

@@ -44,37 +44,40 @@ def command_again(words: Sequence[object], record: Record, cases: Sequence[Case]
     if other and plan:
         missing.append(f"the settings of its plan ({', '.join(other)})")
     options, without = _conditions(record)
-    if record.score.get("labelled") and labels_in(record.case.model, "a folder"):
+    if record.score.get("labelled") and labels_in(record.case.model, "a folder") and "--data" not in more:
         without.append("the folder of its labelled pictures (--data)")
     if record.cold.get("caches") == FRESH and [*words] == ["run"]:
         options.append("--cold")
     return _command(words, _naming(cases, plan), [*settings, *options, *more], missing + without)
 
 
-def command_to_score(record: Record, cases: Sequence[Case]) -> str:
-    """Return the `bench accuracy` of some cases in the conditions of `record`, on a folder of labelled pictures DIR."""
-    plan, missing = _plan_of(record)
-    changed = _changed(record.settings, plan.settings if plan else Settings(), UNTIMED)
-    options, without = _conditions(record)
-    words = [*_as_options(changed), *options, "--data", "DIR"]
-    return _command(["accuracy"], _naming(cases, plan), words, missing + without)
+def command_to_score(record: Record, cases: Sequence[Case], labels: bool, pictures: int = 0) -> str:
+    """Return the `bench accuracy` of some cases in the conditions of `record`, on so many pictures (0: the usual).
+
+    With `labels` they are those of DIR, of which a network of digits needs none.
+    """
+    plan = _plan_of(record)[0] or Plan(ADHOC, "", ())  # settings are in the record, and times of no interest
+    options, missing = _conditions(record)
+    more = ["--data", "DIR"] if labels and labels_in(record.case.model, "DIR") else []
+    more += ["--pictures", str(pictures)] if pictures and not more else []
+    return _command(["accuracy"], _naming(cases, plan), [*untimed_options(record, plan), *options, *more], missing)
 
 
 def command_for_case(command: str, record: Record) -> str:
     """Return the command for the record's case alone, in its conditions, or a sentence as `command_again` does."""
     options, missing = _conditions(record)
-    changed = _changed(record.settings, Settings(), UNTIMED)
-    return _command([command], [record.case.name], [*_as_options(changed), *options], missing)
+    return _command([command], [record.case.name], [*untimed_options(record), *options], missing)
 
 
 def command_at_commits(
-    before: str, after: str, case: str, plan: str, seed: int, source: str, weights: str = "synthetic"
+    before: str, after: str, case: str, plan: str, seed: int, source: str, weights: str = "synthetic", choices: str = ""
 ) -> str:
     """Return the command that measures a case of a plan at two commits, in turns; or a sentence, as `command_again`.
 
-    `weights` are where they come from, as in a record's network.
+    `weights` are where they come from, as in a record's network; `choices` those of the frame's column.
     """
     options, missing = _pictures(seed, source)
+    options += [word for choice in filter(None, choices.split(", ")) for word in f"--{choice}".split(" ")]
     missing += _checkpoint(weights)
     known = plan in plan_names() and case in [one.name for one in load_plan(plan).cases]
     return _command(["ab", before, after], [plan, "-f", case] if known else [case], options, missing)
@@ -163,6 +166,11 @@ def _changed(measured: Mapping[str, Any], planned: Settings, options: Mapping[st
     usual = {option: getattr(planned, setting) for option, setting in options.items()}
     values = {option: measured.get(setting, usual[option]) for option, setting in options.items()}
     return {option: value for option, value in values.items() if value != usual[option]}
+
+
+def untimed_options(record: Record, plan: Plan | None = None) -> list[str]:
+    """Return the options for the record's threads and choices of 8 bits that a plan (none: usual) lacks."""
+    return _as_options(_changed(record.settings, plan.settings if plan else Settings(), UNTIMED))
 
 
 def _as_options(values: Mapping[str, Any]) -> list[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from bench.plans.case import Case
 from bench.records.record import Record
-from bench.records.speed import SpeedRatio, disturbed_turns, pairs_by_round, speed_ratio
+from bench.records.same import Way, are_alike, by_way
+from bench.records.speed import SpeedRatio, Turn, disturbed_turns, pairs_by_round, speed_ratio
 from bench.stats import is_precise
 from resnet.variants import LAUNCHES
 
@@ -60,32 +61,41 @@ class Against:
         return self.baseline.launch == self.case.launch
 
 
-Measured = dict[Case, list[Record]]  # a record for each round
+Measured = dict[Way, list[Record]]  # a record for each round
 Baseline = Callable[[Case, Collection[Case]], Case | None]
 
 
-def _comparisons(records: Iterable[Record]) -> list[Measured]:
-    """Return the records with a speed by case, those of each model, image size and batch together."""
-    groups: dict[tuple[str, int, int], dict[Case, dict[int, Record]]] = defaultdict(lambda: defaultdict(dict))
-    for record in records:
-        if record.status == "ok" and record.throughput:
-            case = record.case
-            groups[case.model, case.image, case.batch][case][record.round] = record
-    return [{case: list(rounds.values()) for case, rounds in group.items()} for group in groups.values()]
+def measured_ways(records: Iterable[Record]) -> Measured:
+    """Return the records with a speed by way, the last of each round."""
+    measured = {}
+    for way, of_way in by_way(records).items():
+        rounds = {one.round: one for one in of_way if one.status == "ok" and one.latency_ns and one.throughput}
+        if rounds:
+            measured[way] = list(rounds.values())
+    return measured
 
 
-def against_baseline(records: Iterable[Record], find: Baseline = baseline_of) -> dict[Case, Against]:
+def _comparisons(measured: Measured) -> Iterator[tuple[Way, set[Turn], dict[Case, list[Record]]]]:
+    """Yield each way, the turns that count for none at its batch, and the records by case that were run alike there."""
+    groups: dict[tuple[str, int, int], Measured] = defaultdict(dict)
+    for (case, traits), records in measured.items():
+        groups[case.model, case.image, case.batch][case, traits] = records
+    for group in groups.values():
+        without = disturbed_turns(chain.from_iterable(group.values()))
+        for way in group:
+            yield way, without, {one[0]: records for one, records in group.items() if are_alike(way[1], one[1])}
+
+
+def against_baseline(measured: Measured, find: Baseline = baseline_of) -> dict[Way, Against]:
     """Compare every case that has a baseline with it, without the turns in which a case beside it was disturbed.
 
     `find` returns the baseline of a case among others.
     """
     compared = {}
-    for group in _comparisons(records):
-        without = disturbed_turns(chain.from_iterable(group.values()))
-        for case, ours in group.items():
-            baseline = find(case, group)
-            if baseline and (ratio := speed_ratio(ours, group[baseline], without)):
-                compared[case] = Against(case, baseline, ratio)
+    for way, without, alike in _comparisons(measured):
+        baseline = find(way[0], alike)
+        if baseline and (ratio := speed_ratio(measured[way], alike[baseline], without)):
+            compared[way] = Against(way[0], baseline, ratio)
     return compared
 
 
@@ -97,12 +107,9 @@ def unsettled(cases: Collection[Case], records: Iterable[Record], target: float)
     """
     wanted: set[Case] = set()
     chosen = set(cases)
-    for group in _comparisons(record for record in records if record.case in chosen):
-        without = disturbed_turns(chain.from_iterable(group.values()))
-        for case, ours in group.items():
-            baseline = baseline_of(case, group)
-            if baseline is None or baseline == case:
-                continue
-            if not is_precise(pairs_by_round(ours, group[baseline], without), target):
-                wanted |= {case, baseline}
+    for way, without, alike in _comparisons(measured_ways(one for one in records if one.case in chosen)):
+        case, baseline = way[0], baseline_of(way[0], alike)
+        if baseline and baseline != case:
+            pairs = pairs_by_round(alike[case], alike[baseline], without)
+            wanted |= set() if is_precise(pairs, target) else {case, baseline}
     return wanted

@@ -14,9 +14,9 @@ from bench.errors import ArgumentError
 from bench.machine.provenance import unreadable
 from bench.plans.case import Case
 from bench.records.columns import TRANSIENT, row_maker
-from bench.records.quality import CALIBRATION, is_eight_bits
+from bench.records.quality import is_eight_bits
 from bench.records.record import Record, read_each
-from bench.records.same import COMPARE, FREE
+from bench.records.same import CALIBRATION, COMPARE, FREE
 from bench.records.store import FILE
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FIELDS = {row.word: row for row in COMPARE}  # by the words of `--allow`
 # An upgrade of torch changes these together, so that --allow takes one word for them.
 IMPLIED = {"torch": ("cuda", "triton")}
-KEY = ("environment", "plan_digest", "input", "seed")  # records equal in these agree in what is in no column
+KEY = ("environment", "plan_digest", "input", "seed", "choices")  # records equal in these agree in what is in no column
 UNREPORTED = ("gpu.clock_reasons",)  # changes from moment to moment
 SampleRecords = dict[tuple[Any, ...], Record]
 

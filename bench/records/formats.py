@@ -27,6 +27,7 @@ from bench.machine.facts import Environment
 from bench.machine.provenance import sha_of
 from bench.plans.case import Case
 from bench.records.record import SCHEMA, Record
+from bench.records.same import by_way, in_words
 from bench.records.speed import images_per_second
 from bench.stats import median_interval
 
@@ -62,11 +63,11 @@ def with_latency(records: Iterable[Record]) -> list[Record]:
 
 
 def summaries_of(records: Iterable[Record]) -> list[CaseSummary]:
-    """Return one summary a case, in the order of the cases' first records."""
-    groups: dict[Case, list[Record]] = {}
-    for record in records:
-        groups.setdefault(record.case, []).append(record)
-    return [_summary(case.name, group) for case, group in groups.items()]
+    """Return one summary a case, and a way of running it, in the order of their first records."""
+    return [
+        _summary(f"{case.name} ({in_words(traits)})" if traits else case.name, group)
+        for (case, traits), group in by_way(records).items()
+    ]
 
 
 def _summary(case: str, records: list[Record]) -> CaseSummary:

@@ -24,7 +24,7 @@ from bench.files import writing
 from bench.kinds import PARQUET
 from bench.machine import facts
 from bench.plans import case, plan
-from bench.records import columns, misfit, parse, record, speed, typed
+from bench.records import columns, misfit, parse, quality, record, same, speed, typed
 from bench.records import fields as parts
 from bench.records.columns import schema
 from bench.records.parse import ParsedLines
@@ -252,7 +252,7 @@ def _fingerprint(file: Path, end: int) -> str:
 @cache
 def _code_digest() -> str:
     """Return a digest of the code that turns lines into rows: an index written by other code is not used."""
-    row_modules = (sys.modules[__name__], parse, columns, record, speed, case, stats, archs, variants)
+    row_modules = (sys.modules[__name__], parse, columns, quality, same, record, speed, case, stats, archs, variants)
     type_modules = (typed, misfit, parts, facts, plan, reading)  # which decide whether a line is a record
     files = [Path(str(module.__file__)) for module in row_modules + type_modules]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

@@ -11,19 +11,21 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from bench.plans.case import Case
-from bench.plans.settings import Settings
 from bench.records.fields import Check, Score
 from bench.records.record import Record
-from bench.records.same import Key, group_key
+from bench.records.same import Key, choices, group_key, unusual
 from bench.stats import paired_interval, share_interval
 from resnet.calibration import EIGHT_BITS
 
-CALIBRATION = ("calibrate", "calibration_pictures", "keep_wide")  # settings that change the answers of 8 bits
 Right = Literal["top1", "top5", "plain_top1", "plain_top5"]
-_DEFAULTS = Settings()
 # columns of the frame: name -> kind, path, meaning, as in `bench.records.columns.COLUMNS`
 COLUMNS: dict[str, tuple[str, str, str]] = {
     "disk_bytes": ("int", "derived.disk_bytes", "bytes of the weights' file in 8 bits; else of the weights"),
+    "choices": (
+        "word",
+        "derived.choices",
+        "options that are in no name of a case: threads, choices of 8 bits, classes",
+    ),
     "calibrate": ("word", "quantized.calibrate", "of 8 bits: how the ranges of activations were chosen"),
     "calibration_pictures": ("int", "quantized.pictures", "of 8 bits: pictures that they were chosen on"),
     "ranges": ("word", "quantized.ranges", "of 8 bits: digest of the ranges"),
@@ -130,18 +132,11 @@ def disk_bytes(record: Record) -> int | None:
     return record.quantized.get("disk_bytes") or record.memory.get("weights")
 
 
-def calibration(record: Record) -> tuple[Any, ...]:
-    """Return the settings that the answers of 8 bits depend on, as defaults where a record is older; else nothing."""
-    if not is_eight_bits(record.case):
-        return ()
-    return tuple(record.settings.get(name, getattr(_DEFAULTS, name)) for name in CALIBRATION)
-
-
 def score_key(record: Record) -> Key:
     """Return what a score is of: machine and software, network, precision, weights, and in 8 bits the calibration."""
     case = record.case
     network = (case.model, case.variant, case.precision, case.image, record.weights)
-    return (group_key(record), *network, *calibration(record))
+    return (group_key(record), *network, *(value for name, value in choices(record).items() if name != "threads"))
 
 
 def scored_records(records: Iterable[Record]) -> dict[Key, Record]:
@@ -165,6 +160,7 @@ def derived_values(record: Record) -> dict[str, Any]:
     worst = max(checks, key=lambda check: check["code_distance"], default=Check())
     values: dict[str, Any] = {name: worst.get(name) for name in ("code_distance", "code_worst")}
     values["code_flips"] = max((check["code_flips"] for check in checks if "code_flips" in check), default=None)
+    values["choices"] = unusual(record) or None
     values["wide"] = ", ".join(record.quantized.get("wide", ())) or None
     values["float_operations"] = ", ".join(record.quantized.get("float_operations", ())) or None
     return values | {"disk_bytes": disk_bytes(record)} | score_values(record.score)

@@ -6,6 +6,7 @@ purpose. A value that one side lacks, as it is older or could not read it, diffe
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from enum import Enum
@@ -14,10 +15,13 @@ from typing import Any, cast
 from bench.machine.environment import device, hardware
 from bench.machine.facts import Environment
 from bench.machine.provenance import unreadable
+from bench.plans.case import Case
 from bench.plans.network import network_given
 from bench.plans.plan import Plan
+from bench.plans.settings import Settings, thread_variables
 from bench.records.fields import Input, Network, PlanName, at
 from bench.records.record import Record
+from resnet.calibration import EIGHT_BITS
 from resnet.data.digits import FORMS
 
 
@@ -125,6 +129,7 @@ FIELDS = (
 )
 # settings that change which cases are run and on how many pictures they are scored, and not how they are measured
 FREE = ("limit_s", "ratio", "min_agreement", "score_pictures")
+CALIBRATION = ("calibrate", "calibration_pictures", "keep_wide")  # settings that change the answers of 8 bits
 
 
 def _of_kinds(kinds: Iterable[Kind]) -> tuple[Field, ...]:
@@ -144,6 +149,8 @@ GROUP = _of_kinds({Kind.MACHINE, Kind.SOFTWARE})
 SERIES = _of_kinds({Kind.MACHINE})
 # A device's ceilings depend on its hardware and limits; their file says which torch measured them.
 CEILINGS = _of_kinds({Kind.MACHINE, Kind.PARTS, Kind.LIMITS})
+# Equal cases that differ in one of these, in threads, weights or the choices of 8 bits are different rows of a table.
+ROWS = (*GROUP, *(row for row in FIELDS if row.word in ("classes", "channels")))
 
 
 @dataclass
@@ -229,3 +236,65 @@ def machine_label(machine: Key, among: Iterable[Key] = ()) -> str:
         and any(other[index] != machine[index] for other in others)
     ]
     return ", ".join([hardware(values["device"], values["gpu"], values["cpu"], values["cores"]), *differing])
+
+
+_USUAL = Settings()
+Traits = tuple[tuple[str, str], ...]
+Way = tuple[Case, Traits]
+
+
+def by_way(records: Iterable[Record]) -> dict[Way, list[Record]]:
+    """Return the records of each case, apart where those of its model differ in what makes them other networks' runs.
+
+    The traits of a way are the conditions in which records of its model and image size differ, each by its name with
+    its value; one that a record lacks is none of its traits. They are empty where all are alike.
+    """
+    described = [(record, (record.case.model, record.case.image), _conditions(record)) for record in records]
+    values: dict[tuple[str, int], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for _, model, conditions in described:
+        for name, value in conditions.items():
+            values[model][name].add(value)
+    ways: dict[Way, list[Record]] = {}
+    for record, model, conditions in described:
+        traits = tuple((name, value) for name, value in conditions.items() if len(values[model][name]) > 1)
+        ways.setdefault((record.case, traits), []).append(record)
+    return ways
+
+
+def _conditions(record: Record) -> dict[str, str]:
+    """Return the conditions that make a record another row, by the words of options or `--allow`, where known."""
+    from_file = record.network.get("weights") == "file"
+    conditions = {row.word: row.of(record) for row in ROWS} | choices(record)
+    conditions["weights"] = record.weights[:8] if from_file else f"of seed {record.seed}"
+    return {name: str(value) for name, value in conditions.items() if value not in (None, "")}
+
+
+def choices(record: Record) -> dict[str, str]:
+    """Return the record's threads, and of 8 bits what their answers depend on, by the words of options.
+
+    What an older record lacks is as usual.
+    """
+    settings, eight_bits = vars(_USUAL) | record.settings, record.case.precision in EIGHT_BITS
+    (variable, *_) = thread_variables(1)
+    threads = settings["threads"] or at(record.environment, ["variables", variable]) or "unset"
+    words = {name.replace("_", "-"): str(settings[name] or "none") for name in CALIBRATION if eight_bits}
+    return {"threads": str(threads)} | words
+
+
+def unusual(record: Record) -> str:
+    """Return in words what was asked for with options that are in no case's name: `num-classes 10, keep-wide conv1`."""
+    given, usual = at(record.network, ["given"]) or {}, {"threads": "unset", "keep-wide": "none"}
+    words = {name.replace("_", "-"): str(given[name]) for name in ("num_classes", "in_channels") if name in given}
+    usual |= {name.replace("_", "-"): str(getattr(_USUAL, name)) for name in CALIBRATION[:2]}
+    return in_words(tuple(word for word in (words | choices(record)).items() if word not in usual.items()))
+
+
+def are_alike(one: Traits, other: Traits) -> bool:
+    """Return whether two ways were run alike, by the traits that both have."""
+    others = dict(other)
+    return all(others.get(name, value) == value for name, value in one)
+
+
+def in_words(traits: Traits) -> str:
+    """Return traits as `calibrate minmax, keep-wide none`."""
+    return ", ".join(f"{name} {value}" for name, value in traits)

@@ -15,7 +15,7 @@ from typing import Literal
 
 from bench.machine.watch import OTHER_WORK_LIMIT
 from bench.records.record import Record
-from bench.stats import Ratio, median_interval, ratio
+from bench.stats import Interval, Ratio, median_interval, ratio
 
 Turn = tuple[int, int]  # round and turn
 Basis = Literal["rounds", "turns", "windows", "none"]
@@ -26,22 +26,11 @@ LEAD_ROUNDS = 3
 
 
 @dataclass(frozen=True)
-class SpeedRatio:
-    """A ratio of two cases' images/s, its 95 % interval, and what that rests on: `samples` of `basis`.
+class SpeedRatio(Interval):
+    """A ratio of two cases' images/s, and what it rests on: `samples` of `basis`."""
 
-    `low` and `high` are None where there are too few samples for an interval.
-    """
-
-    value: float
-    low: float | None
-    high: float | None
     basis: Basis
     samples: int
-
-    @property
-    def half_width(self) -> float | None:
-        """Half the width of the interval, relative to the ratio."""
-        return None if self.low is None or self.high is None else (self.high - self.low) / 2 / self.value
 
     @property
     def is_lead(self) -> bool:

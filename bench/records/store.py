@@ -172,13 +172,15 @@ def read_folders(folders: Iterable[str | Path], *, apart: bool = False) -> tuple
     """Return the records of several folders, and a sentence for each line that could not be read.
 
     With `apart`, no round of one folder is a round of another: FOLDER_ROUNDS times a folder's place is added to its.
+    Then a record that an earlier folder has, as a copy of it does, counts once.
     """
-    records: list[Record] = []
+    records: dict[object, Record] = {}
     damage: list[str] = []
-    for place, folder in enumerate(folders):
-        store = Store(folder)
-        for record in store.read():
+    stores = [Store(folder) for folder in folders]
+    for place, store in enumerate(stores):
+        for number, record in enumerate(store.read()):
+            key = record.line() if apart and len(stores) > 1 else (place, number)
             record.round += place * FOLDER_ROUNDS if apart else 0
-            records.append(record)
+            records.setdefault(key, record)
         damage += store.damage
-    return records, damage
+    return list(records.values()), damage

@@ -16,10 +16,12 @@ from itertools import chain
 from typing import Literal
 
 from bench.plans.case import Case
-from bench.plans.plan import plan_names
+from bench.plans.plan import load_plan, plan_names
 from bench.plans.words import label
+from bench.records.again import untimed_options
 from bench.records.baseline import BASELINE, Against
 from bench.records.record import Record
+from bench.records.same import Traits, are_alike, by_way
 from bench.records.speed import LEAST_LEAD, SpeedRatio, disturbed_turns, speed_ratio
 from bench.report.evidence import describe_unmeasured, disturbance
 from bench.report.price import describe_price
@@ -33,8 +35,8 @@ FOR_ONE = 6  # cases that a command names; for more it is the whole plan's
 LAUNCHED = {"graph": "as a graph", "stream": "on a stream"}
 
 Verdict = Literal["alone", "winner", "tie", "unknown"]
-# makes the command that runs cases (none: all) in so many rounds (None: as before)
-Settle = Callable[[Sequence[Case], int | None], str]
+# makes the command that runs cases (none: all) in so many rounds (None: as before), like records with some traits
+Settle = Callable[[Sequence[Case], int | None, Traits], str]
 
 
 @dataclass(frozen=True)
@@ -95,14 +97,15 @@ def contests_of(rows: Sequence[Row]) -> list[Contest]:
     """Return the contests of some rows, in their order; of two launches the one with the fastest row first."""
     contests = []
     for group in group_rows(rows).values():
-        kinds: dict[tuple[str, str], list[Row]] = {}
+        kinds: dict[tuple[str, str, str], list[Row]] = {}
         for row in group:
-            kinds.setdefault((_bits(row), row.case.launch), []).append(row)
-        fastest = next((row for row in group if not _bits(row)), None)
-        for (bits, _), ways in sorted(kinds.items(), key=lambda item: bool(item[0][0])):
+            kinds.setdefault((_bits(row), row.case.launch, row.choices), []).append(row)
+        for (bits, *_), ways in sorted(kinds.items(), key=lambda item: bool(item[0][0])):
+            alike = [row for row in group if are_alike(ways[0].traits, row.traits)]
             # eager alone with the other launch is there to be compared with
+            fastest = next((row for row in alike if not _bits(row)), None)
             if bits or ways[0] is fastest or any(row.case.variant != BASELINE for row in ways):
-                contests.append(_contest(ways, group))
+                contests.append(_contest(ways, alike))
     return contests
 
 
@@ -158,6 +161,7 @@ def _speeds(contest: Contest) -> str:
         head += f", {LAUNCHED[case.launch]}"
     if contest.bits:
         head += f", in {contest.bits}"
+    head += f" ({leader.choices})" * bool(leader.choices)
     gain = _gain(contest)
     match contest.verdict:
         case "alone":
@@ -254,27 +258,40 @@ def _joined(words: Sequence[str]) -> str:
 
 
 def describe_settling(contests: Sequence[Contest], settle: Settle) -> str:
-    """Return a line with the command that would settle what is open; empty where nothing is."""
+    """Return a line with the command that would settle what is open, for each way of running that needs its own."""
+    together: list[list[Contest]] = []
     unknown = [contest for contest in contests if contest.verdict == "unknown"]
-    if not unknown:
-        return ""
+    for contest in sorted(unknown, key=lambda contest: -len(contest.leader.traits)):
+        for others in together:
+            if are_alike(others[0].leader.traits, contest.leader.traits):
+                others.append(contest)
+                break
+        else:
+            together.append([contest])
+    return "\n".join(_settling(alike, settle) for alike in together)
+
+
+def _settling(unknown: Sequence[Contest], settle: Settle) -> str:
+    like = unknown[0].leader.traits
     if any(contest.disturbance for contest in unknown):
-        return f"To settle it when the machine is quiet: {settle((), None)}"
+        return f"To settle it when the machine is quiet: {settle((), None, like)}"
     records = [record for contest in unknown for row in contest.rows for record in row.records]
     if not any(contest.has_intervals for contest in unknown) and not any(record.windows for record in records):
-        return f"To settle it: {settle((), None)}"  # an older version measured one window of each
+        return f"To settle it: {settle((), None, like)}"  # an older version measured one window of each
     cases = [row.case for contest in unknown for row in contest.candidates]
     rounds = max(row.rounds for contest in unknown for row in contest.rows)
-    return f"To settle it: {settle(cases if len(cases) <= FOR_ONE else (), max(LEAST_ROUNDS, 2 * rounds))}"
+    return f"To settle it: {settle(cases if len(cases) <= FOR_ONE else (), max(LEAST_ROUNDS, 2 * rounds), like)}"
 
 
 def settled_in_documents(records: Sequence[Record]) -> Settle:
     """Return a maker of commands that are the same on every machine, for documents: of the records' plan."""
     plans = {record.plan.get("name", "") for record in records}
+    plan = next(iter(plans)) if plans <= set(plan_names()) and len(plans) == 1 else ""
 
-    def settle(cases: Sequence[Case], rounds: int | None) -> str:
-        words = ["bench", "run", *(plans if plans <= set(plan_names()) and len(plans) == 1 else ["PLAN"])]
-        words += [word for case in cases for word in ("-f", case.name)]
+    def settle(cases: Sequence[Case], rounds: int | None, like: Traits) -> str:
+        first = next(ones[0] for (_, traits), ones in by_way(records).items() if set(like) <= set(traits))
+        words = ["bench", "run", plan or "PLAN", *(word for case in cases for word in ("-f", case.name))]
+        words += untimed_options(first, load_plan(plan) if plan else None)
         return f"`{shlex.join([*words, *(['--rounds', str(rounds)] if rounds else [])])}`"
 
     return settle

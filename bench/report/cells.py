@@ -45,9 +45,11 @@ class View:
 
     def of(self, rows: Sequence[Row]) -> View:
         """Return the view as a table of these rows has it."""
+        wrapped = ("variant",) if any(row.choices for row in rows) else self.wrapped
         if not self.sparse or not rows:
-            return self
-        return replace(self, columns=tuple(c for c in self.columns if any(c.value(row) is not None for row in rows)))
+            return replace(self, wrapped=wrapped)
+        columns = tuple(one for one in self.columns if any(one.value(row) is not None for row in rows))
+        return replace(self, columns=columns, wrapped=wrapped)
 
     @property
     def titles(self) -> tuple[str, ...]:
@@ -113,3 +115,8 @@ def eight_bit_marks(row: Row) -> str:
     """Return `-2` where two layers stay out of the 8 bits, and `u` where they were checked unit by unit."""
     wide, units = len(row.quantized.get("wide", ())), row.quantized.get("checked") == "units"
     return f"-{wide}" * bool(wide) + "u" * units
+
+
+def choices_behind(row: Row) -> str:
+    """Return what tells a row from others of its case, to be put behind its variant; empty where nothing does."""
+    return f", {row.choices}" if row.choices else ""

@@ -8,6 +8,7 @@ from typing import Any
 from bench.records import quality
 from bench.records.baseline import Against
 from bench.records.record import Record
+from bench.records.same import in_words
 from bench.records.speed import share_of_others
 from bench.report.answer import Contest, Settle, contests_of, describe_fastest, describe_settling, settled_in_documents
 from bench.report.rows import Row, group_without_speed, largest_batches, rows_from_records
@@ -48,13 +49,16 @@ def summary_as_json(records: list[Record], rows: list[Row], settle: Settle | Non
         "answer": describe_fastest(records, contests),
         "settling": describe_settling(contests, settle or settled_in_documents(records)) or None,
         "contests": contests_as_json(contests),
-        "largest": [{"case": case.name} | search for case, search in largest_batches(records)],
+        "largest": [
+            {"case": way[0].name, "choices": in_words(way[1]) or None} | search
+            for way, search in largest_batches(records)
+        ],
         "left_out": [{"status": status, "reason": why, "cases": [c.name for c in cs]} for status, why, cs in left_out],
     }
 
 
 def _row_as_json(row: Row) -> dict[str, Any]:
-    values = {"case": row.case.name, "rounds": row.rounds}
+    values: dict[str, Any] = {"case": row.case.name, "choices": row.choices or None, "rounds": row.rounds}
     for view in VIEWS.values():
         values |= {column.key: column.value(row) for column in view.columns}
     against, over_float32, quantized = row.against, row.against_float32, row.quantized
@@ -94,6 +98,7 @@ def contests_as_json(contests: Sequence[Contest]) -> list[dict[str, Any]]:
             "batch": contest.leader.case.batch,
             "launch": contest.leader.case.launch,
             "eight_bits": contest.bits or None,
+            "choices": contest.leader.choices or None,
             "verdict": contest.verdict,
             "candidates": [row.case.name for row in contest.candidates],
             "disturbance": contest.disturbance or None,

@@ -50,7 +50,7 @@ def render_markdown(records: list[Record], view: str = "", settle: Settle | None
     shown = VIEWS[view or usual_view(rows)].of(rows)
     contests = contests_of(rows)
     settling = describe_settling(contests, settle or settled_in_documents(records))
-    answers = [*describe_fastest(records, contests).splitlines(), *filter(None, [settling])]
+    answers = [*describe_fastest(records, contests).splitlines(), *settling.splitlines()]
     lines = [markdown_cell(line) + "  " for line in answers]
     titles, cells = list(shown.titles), [list(shown.cells(row)) for row in rows]
     if len({(row.case.model, row.case.image) for row in rows}) > 1:

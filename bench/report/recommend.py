@@ -14,9 +14,10 @@ from math import ceil, inf
 from typing import Literal
 
 from bench.records.record import STATUSES, Record
+from bench.records.same import by_way
 from bench.records.speed import SpeedRatio, disturbed_turns, images_per_second, other_work, speed_ratio
 from bench.report.evidence import describe_reliability, disturbance, why_no_energy, why_no_memory
-from bench.report.price import UNSCORED, agreement_limit, loss_limit
+from bench.report.price import Limited, agreement_limit, loss_limit
 from bench.report.rows import Row, joules_per_image, p50_ns, rows_from_records
 from bench.stats import LEAST_ROUNDS, is_beyond, ratio, samples_needed
 
@@ -81,6 +82,7 @@ class Assessment:
     disturbed: bool = False  # its samples were taken beside other work, and cannot be counted on
     failed: Record | None = None  # a round that may end well in another process
     run_again: bool = False  # its records are from before a number was read that another run would have
+    costs: list[Limited] = field(default_factory=list)  # limits on what it costs that are undecided
 
     @property
     def fits(self) -> bool:
@@ -114,10 +116,11 @@ def assess(row: Row, budget: Budget, failed: Sequence[Record] = ()) -> Assessmen
 
 def _assess_price(assessment: Assessment, budget: Budget) -> None:
     for limit, judge in ((budget.agreement, agreement_limit), (budget.accuracy_loss, loss_limit)):
-        violated, undecided = judge(assessment.row, limit) if limit is not None else ("", "")
-        assessment.violated += filter(None, [violated])
-        assessment.undecided += filter(None, [undecided])
-        assessment.run_again |= undecided == UNSCORED
+        cost = judge(assessment.row, limit) if limit is not None else Limited()
+        assessment.violated += filter(None, [cost.violated])
+        if cost.undecided:
+            assessment.undecided.append(cost.undecided)
+            assessment.costs.append(cost)
 
 
 def _assess_p99(assessment: Assessment, limit_ns: float) -> None:
@@ -225,8 +228,9 @@ def choose(records: Sequence[Record], budget: Budget, listed: bool = False) -> C
     """
     objective = OBJECTIVES[budget.objective]
     sign, rows = -1 if objective.more_is_better else 1, rows_from_records(records)
-    failed = [record for record in records if record.status not in ("ok", "skipped", "throttled")]
-    cases = [assess(row, budget, [record for record in failed if record.case == row.case]) for row in rows]
+    ways, passing = by_way(records), ("ok", "skipped", "throttled")
+    failed = {way: [one for one in ones if one.status not in passing] for way, ones in ways.items()}
+    cases = [assess(row, budget, failed.get((row.case, row.traits), ())) for row in rows]
     cases.sort(key=lambda case: inf if case.value is None else sign * case.value)
     # another answer is no better choice where nobody said what it may cost, unless there are 8 bits alone
     eight_bits = [] if listed or budget.admits_eight_bits else [case for case in cases if case.row.is_eight_bits]
@@ -235,8 +239,12 @@ def choose(records: Sequence[Record], budget: Budget, listed: bool = False) -> C
     fitting = [case for case in cases if case.fits]
     undecided = [case for case in cases if case.undecided and not case.violated]
     excluded = Counter(case.violated[0] for case in cases if case.violated)
-    measured = {row.case for row in rows}
-    without = {record.case: record for record in records if record.status != "ok" and record.case not in measured}
+    measured = {(row.case, row.traits) for row in rows} | {row.case for row in rows}
+    # what a machine cannot run it cannot in any way
+    without = {
+        key: one for way, ones in ways.items() for one in ones
+        if one.status != "ok" and (key := way[0] if one.status == "skipped" else way) not in measured
+    }  # fmt: skip
     unmeasured = [record for record in without.values() if record.status == "throttled"]
     statuses = Counter(record.status for record in without.values() if record.status != "throttled")
     excluded.update({f"{word}: {STATUSES.get(word, 'of a later version')}": n for word, n in statuses.items()})

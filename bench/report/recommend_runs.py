@@ -16,8 +16,8 @@ from bench.plans.settings import P99_SAMPLES
 from bench.plans.words import label
 from bench.records.again import command_again, command_to_score, elsewhere
 from bench.records.record import Record
+from bench.records.same import are_alike
 from bench.records.store import FOLDER_ROUNDS
-from bench.report.price import UNLABELLED
 from bench.report.recommend import Choice, rounds_to_separate
 from bench.report.rows import Row
 from bench.stats import LEAST_ROUNDS
@@ -34,7 +34,7 @@ def useful_runs(choice: Choice, folders: Sequence[Path]) -> list[tuple[str, str]
     env = environment()
     return [
         *_to_decide(choice, folders, env),
-        *_to_label(choice, folders, env),
+        *_to_score(choice, env),
         *_retries(choice, folders),
         *_more_rounds(choice, folders, env),
         *_energy(choice, env),
@@ -45,11 +45,12 @@ def _to_decide(choice: Choice, folders: Sequence[Path], env: Environment) -> Ite
     """Yield the run of the most promising cases that brings the samples, or the numbers, that they lack."""
     wanted = [case for case in choice.promising if case.samples_missing or case.run_again]
     wanted = [case for case in wanted if not elsewhere(case.row.records[-1], env)] or wanted
-    alike = [case for case in wanted if _origin(case.row, folders) == _origin(wanted[0].row, folders)][:SHOWN]
-    if not alike:
+    if not wanted:
         return
-    first, rows, asks = alike[0], [case.row for case in alike], any(case.samples_missing for case in alike)
-    folder, record = _folder(first.row, folders), first.row.records[-1]
+    rows = _of_one_run([case.row for case in wanted])[:SHOWN]
+    alike = [case for case in wanted if case.row in rows]
+    first, asks = alike[0], any(case.samples_missing for case in alike)
+    folder, record = _folder(first.row, folders), _conditions_of(rows)
     if (
         record.settings.get("samples", 0) >= P99_SAMPLES and first.samples_missing and folder.is_dir()
     ):  # as before, and more of it
@@ -64,22 +65,42 @@ def _to_decide(choice: Choice, folders: Sequence[Path], env: Environment) -> Ite
     seconds = sum(row.records[-1].wall_s + asks * P99_SAMPLES * row.p50_ns / 1e9 for row in rows) * rounds
     what = "their p99" if asks else "what is not on record"
     what += ", once this machine is quiet" * (choice.disturbed or any(case.disturbed for case in alike))
-    which = describe_case(rows[0]) + (f" and {len(rows) - 1} more" if len(rows) > 1 else "")
     options = [*(["--p99"] if asks else []), "--rounds", rounds]
     yield (
-        f"{elsewhere(record, env)}This run may show {what}, of {which} ({_in_words(seconds)})",
+        f"{elsewhere(record, env)}This run may show {what}, of {_and_more(rows)} ({_in_words(seconds)})",
         command_again(["run"], record, [row.case for row in rows], *options),
     )
 
 
-def _to_label(choice: Choice, folders: Sequence[Path], env: Environment) -> Iterator[tuple[str, str]]:
-    """Yield the run that counts right answers of the most promising cases, where a limit is on these."""
-    rows = [case.row for case in choice.promising if UNLABELLED in case.undecided]
-    alike = [row for row in rows if _origin(row, folders) == _origin(rows[0], folders)][:SHOWN]
-    if alike:
-        record = alike[0].records[-1]
-        why = "This run counts right answers on DIR, a folder of labelled pictures; then ask about its results, too"
-        yield f"{elsewhere(record, env)}{why}", command_to_score(record, [row.case for row in alike])
+def _to_score(choice: Choice, env: Environment) -> Iterator[tuple[str, str]]:
+    """Yield the run that scores the most promising cases where a limit on their cost is open, on what would decide."""
+    labels = {case.row: any(cost.labels for cost in case.costs) for case in choice.promising}
+    pictures = {
+        case.row: max(counts, default=0)
+        for case in choice.promising
+        if (counts := [cost.pictures for cost in case.costs if cost.pictures is not None]) or labels[case.row]
+    }
+    wanted = list(pictures)[:SHOWN]
+    while wanted:
+        rows = _of_one_run([row for row in wanted if labels[row] == labels[wanted[0]]])
+        yield _scoring(rows, labels[rows[0]], max(pictures[row] for row in rows), env)
+        wanted = [row for row in wanted if row not in rows]
+
+
+def _scoring(rows: Sequence[Row], labels: bool, pictures: int, env: Environment) -> tuple[str, str]:
+    """Return what the run shows that scores rows which are alike on so many pictures (0: the usual), and the run."""
+    record, cases = _conditions_of(rows), [row.case for row in rows]
+    if labels and rows[0].right_by_chance:
+        does, words = "measures with weights from FILE, and scores", ("--weights", "FILE", "--data", "DIR")
+        command = command_again(["run"], record, cases, *words)
+    else:
+        does = "scores"
+        command = command_to_score(record, cases, labels or rows[0].score.get("labelled", False), pictures)
+    on = f"{pictures:,} pictures" if pictures else "further pictures"
+    if "--data" in command:
+        on = f"DIR, a folder of {f'{pictures:,} ' * bool(pictures)}labelled pictures{' or more' * bool(pictures)}"
+    why = f"This run {does} {_and_more(rows)} on {on}; then ask about its results, too"
+    return elsewhere(record, env) + why, command
 
 
 def _retries(choice: Choice, folders: Sequence[Path]) -> Iterator[tuple[str, str]]:
@@ -92,17 +113,29 @@ def _retries(choice: Choice, folders: Sequence[Path]) -> Iterator[tuple[str, str
         yield why, command_again(["run"], failed[0], cases, "-o", folder, "--retry")
 
 
-def _origin(row: Row, folders: Sequence[Path]) -> tuple[object, ...]:
-    """Return what rows have in common that one run can measure."""
-    record = row.records[-1]
-    return _folder(row, folders), record.plan.get("name"), record.seed
+def _of_one_run(rows: Sequence[Row]) -> list[Row]:
+    """Return the first of some rows, and others that a run with it can measure."""
+    alike: list[Row] = []
+    for row in rows:
+        origins = {(record.plan.get("name"), record.seed) for one in (row, *alike) for record in one.records[-1:]}
+        if len(origins) == 1 and all(are_alike(row.traits, one.traits) for one in alike):
+            alike.append(row)
+    return alike
 
 
-def _once_quiet(choice: Choice, folders: Sequence[Path], env: Environment) -> Iterator[tuple[str, str]]:
+def _conditions_of(rows: Sequence[Row]) -> Record:
+    """Return the record whose conditions serve all of some rows that are alike: those of the choices of 8 bits, too."""
+    return max(rows, key=lambda row: len(row.traits)).records[-1]
+
+
+def _and_more(rows: Sequence[Row]) -> str:
+    return describe_case(rows[0]) + (f" and {len(rows) - 1} more" if len(rows) > 1 else "")
+
+
+def _once_quiet(choice: Choice, env: Environment) -> Iterator[tuple[str, str]]:
     """Yield the run of what was measured on a disturbed machine: a new one, as more rounds would stay beside it."""
-    rows = [case.row for case in (*choice.fitting, *choice.promising)]
-    rows = [row for row in rows if _origin(row, folders) == _origin(rows[0], folders)][:SHOWN]
-    rounds, record = rounds_to_separate(choice) or LEAST_ROUNDS, rows[0].records[-1]
+    rows = _of_one_run([case.row for case in (*choice.fitting, *choice.promising)])[:SHOWN]
+    rounds, record = rounds_to_separate(choice) or LEAST_ROUNDS, _conditions_of(rows)
     duration = _in_words(sum(row.records[-1].wall_s for row in rows) * rounds)
     why = f"Once this machine is quiet: {elsewhere(record, env)}{rounds} rounds may tell which is best ({duration})"
     yield why, command_again(["run"], record, [row.case for row in rows], "--rounds", rounds)
@@ -110,13 +143,13 @@ def _once_quiet(choice: Choice, folders: Sequence[Path], env: Environment) -> It
 
 def _more_rounds(choice: Choice, folders: Sequence[Path], env: Environment) -> Iterator[tuple[str, str]]:
     if choice.disturbed and choice.best:
-        yield from _once_quiet(choice, folders, env)
+        yield from _once_quiet(choice, env)
         return
     rounds = rounds_to_separate(choice)
     if choice.best and choice.runner_up and rounds:
         rows = [choice.best.row, choice.runner_up.row]
         folder = _folder(rows[0], folders)
-        if folder == _folder(rows[1], folders) and folder.is_dir():
+        if len(_of_one_run(rows)) > 1 and folder == _folder(rows[1], folders) and folder.is_dir():
             duration = _duration(rows, folder, rounds, folders)
             why = f"{elsewhere(rows[0].records[-1], env)}{rounds} rounds may tell the two apart ({duration})"
             yield why, _command(rows, folder, rounds)
@@ -159,9 +192,9 @@ def _in_words(seconds: float) -> str:
 def _command(rows: Sequence[Row], folder: Path, rounds: int) -> str:
     """Return the run that adds rounds of some cases to a folder."""
     cases = [row.case for row in rows]
-    return command_again(["run"], rows[0].records[-1], cases, "--rounds", rounds, "-o", folder, "--resume")
+    return command_again(["run"], _conditions_of(rows), cases, "--rounds", rounds, "-o", folder, "--resume")
 
 
 def describe_case(row: Row) -> str:
-    """Return a case without its model: `fused/fp16/graph, batch 32`."""
-    return f"{label(row.case)}, batch {row.case.batch}"
+    """Return a case without its model: `fused/fp16/graph, batch 32`, with what tells it from others of its model."""
+    return ", ".join(filter(None, (label(row.case), f"batch {row.case.batch}", row.choices)))

@@ -144,9 +144,10 @@ def _runner_up(choice: Choice) -> str:
 
 
 def differing_axes(row: Row, other: Row) -> list[str]:
-    """Return the axes that two cases differ in, with both values."""
-    others = vars(other.case)
-    return [f"{axis} ({value}, {others[axis]})" for axis, value in vars(row.case).items() if value != others[axis]]
+    """Return the axes and traits that two cases differ in, with both values."""
+    values, others = (vars(one.case) | dict(one.traits) for one in (row, other))
+    names = [name for name in values if values[name] != others.get(name, values[name])]
+    return [f"{name} ({values[name]}, {others[name]})" for name in names]
 
 
 def _print_undecided(out: Console, choice: Choice) -> None:
@@ -198,7 +199,7 @@ def group_as_json(group: Group, listed: bool) -> dict[str, Any]:
 def group_as_rows(group: Group) -> list[dict[str, Any]]:
     """Return a row for each case that is not beyond a limit, the best first, as `--csv` prints it."""
     choice, rows = group.choice, []
-    front = {case.row.case for case in pareto_front([*choice.fitting, *choice.undecided])}
+    front = {case.row for case in pareto_front([*choice.fitting, *choice.undecided])}
     for case in (*choice.fitting, *choice.undecided):
         name = (
             "undecided"
@@ -209,13 +210,18 @@ def group_as_rows(group: Group) -> list[dict[str, Any]]:
         )
         unit = OBJECTIVES[choice.budget.objective].unit
         fields = {"group": group.heading, "objective": choice.budget.objective, "unit": unit} | _case_as_json(case)
-        fields |= {"undecided": "; ".join(case.undecided), "answer": name, "beaten_by_none": case.row.case in front}
+        fields |= {"undecided": "; ".join(case.undecided), "answer": name, "beaten_by_none": case.row in front}
         rows.append(fields)
     return rows
 
 
 def _case_as_json(case: Assessment) -> dict[str, Any]:
-    fields: dict[str, Any] = {"case": case.row.case.name, "value": case.value, "rounds": case.row.rounds}
+    fields: dict[str, Any] = {
+        "case": case.row.case.name,
+        "choices": case.row.choices or None,
+        "value": case.value,
+        "rounds": case.row.rounds,
+    }
     fields |= {column.key: column.value(case.row) for column in JSON_COLUMNS} | score_values(case.row.score)
     return fields | {"undecided": case.undecided}
 

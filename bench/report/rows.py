@@ -12,9 +12,10 @@ from typing import Any
 
 from bench.plans.case import Case
 from bench.records import quality
-from bench.records.baseline import Against, against_baseline, float32_of
+from bench.records.baseline import Against, against_baseline, float32_of, measured_ways
 from bench.records.fields import Agreement, Largest, MemoryNumber, Quantized, Score
 from bench.records.record import Record
+from bench.records.same import Traits, Way, by_way, in_words
 from bench.records.speed import images_per_second, rate_interval, turn_rates, undisturbed
 from bench.roofline.floors import measured_ceilings
 from bench.stats import Quantile, noise, quantile, ratio
@@ -22,9 +23,9 @@ from bench.text import USUAL
 from resnet.floors import Ceilings, Floor, described_floors
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
-    """A case over its rounds: `records` holds one for each."""
+    """A case, run in one way, over its rounds: `records` holds one for each."""
 
     case: Case
     records: tuple[Record, ...]
@@ -32,6 +33,12 @@ class Row:
     ceilings: Ceilings | None = None  # of the machine of its records
     against_float32: Against | None = None  # the ratio of its speed to that of fp32
     scored: Record | None = None  # whose score counts, of this or of other folders
+    traits: Traits = ()  # that records of this model differ in, as `by_way` has them
+
+    @property
+    def choices(self) -> str:
+        """The words that tell the row from others of its model; empty where all were run alike."""
+        return in_words(self.traits)
 
     @property
     def rounds(self) -> int:
@@ -100,6 +107,11 @@ class Row:
     def score(self) -> Score:
         """The answers to further pictures, beside float32's; empty where it was not scored."""
         return self.scored.score if self.scored else Score()
+
+    @property
+    def right_by_chance(self) -> bool:
+        """True of weights that nobody trained."""
+        return self.records[-1].network.get("weights") == "synthetic"
 
     @property
     def is_eight_bits(self) -> bool:
@@ -189,24 +201,20 @@ def p50_ns(record: Record, samples: str) -> float | None:
 
 
 def rows_from_records(records: Iterable[Record]) -> list[Row]:
-    """Return a row for each case that was measured, the fastest of each model and batch first.
+    """Return a row for each way that was measured, the fastest of each model and batch first.
 
     The score of a row may be another record's, of the same network, precision, weights and machine.
     """
     records = list(records)
-    measured: dict[Case, dict[int, Record]] = defaultdict(dict)
-    for record in records:
-        if record.status == "ok" and record.latency_ns and record.throughput:
-            measured[record.case][record.round] = record
-    timed = [record for rounds in measured.values() for record in rounds.values()]
-    ratios, over_float32 = against_baseline(timed), against_baseline(timed, float32_of)
+    measured = measured_ways(records)
+    ratios, over_float32 = against_baseline(measured), against_baseline(measured, float32_of)
     scores = quality.scored_records(records)
     rows = [
         Row(
-            case, tuple(rounds.values()), ratios.get(case), measured_ceilings(rounds.values()), over_float32.get(case),
-            scores.get(quality.score_key(next(iter(rounds.values())))) if scores else None,
+            way[0], tuple(rounds), ratios.get(way), measured_ceilings(rounds), over_float32.get(way),
+            next((scores[key] for key in map(quality.score_key, rounds) if key in scores), None), way[1],
         )
-        for case, rounds in measured.items()
+        for way, rounds in measured.items()
     ]  # fmt: skip
     return sorted(rows, key=lambda row: (_depth(row.case), row.case.image, row.case.batch, -row.images_per_s))
 
@@ -231,13 +239,17 @@ def model_at(case: Case) -> str:
 def group_without_speed(records: Iterable[Record]) -> list[tuple[str, str, list[Case]]]:
     """Return (status, reason, cases) of the records without a speed, those with the same reason together."""
     groups: dict[tuple[str, str], list[Case]] = defaultdict(list)
-    for record in records:
-        if record.status != "ok":
-            groups[record.status, record.reason].append(record.case)
+    for (case, traits), of_way in by_way(records).items():
+        for record in of_way:
+            if record.status != "ok":
+                choices = f" ({in_words(traits)})" * (bool(traits) and record.status != "skipped")
+                groups[record.status, record.reason + choices].append(case)
     return [(status, reason, list(dict.fromkeys(cases))) for (status, reason), cases in groups.items()]
 
 
-def largest_batches(records: Iterable[Record]) -> list[tuple[Case, Largest]]:
-    """Return the search for the largest batch of each case with batch `max`: what fits, and what stopped the next."""
-    searches = {record.case: record.largest for record in records if record.status == "ok" and record.largest}
-    return sorted(searches.items(), key=lambda item: (_depth(item[0]), item[0]))
+def largest_batches(records: Iterable[Record]) -> list[tuple[Way, Largest]]:
+    """Return the search for the largest batch of each way with batch `max`: what fits, and what stopped the next."""
+    searches = {
+        way: one.largest for way, ones in by_way(records).items() for one in ones if one.status == "ok" and one.largest
+    }
+    return sorted(searches.items(), key=lambda item: (_depth(item[0][0]), item[0]))

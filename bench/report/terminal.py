@@ -11,6 +11,7 @@ from rich.markup import escape
 from bench import text
 from bench.plans.words import summarize_cases, variant_cell
 from bench.records.record import Record
+from bench.records.same import in_words
 from bench.report.accuracy import KEEPS, TITLES, WORDS, accuracy_cells, accuracy_groups, legend
 from bench.report.answer import Settle, contests_of, describe_fastest, describe_settling
 from bench.report.cells import MIB
@@ -81,9 +82,10 @@ def _print_largest(out: Console, records: list[Record]) -> None:
         return
     titles = ("model", "variant", "prec", "largest batch", "next tried", "MiB", "what stopped it")
     grid = text.grid(*titles, text=(*titles[:3], titles[-1]), wrapped=titles)
-    for case, search in searches:
+    for (case, traits), search in searches:
         peak = next((size for batch, _, size, _ in search["tried"] if batch == search["fits"] and size), None)
-        cells = (case.model, variant_cell(case), case.precision, str(search["fits"]), str(search["fails"] or "-"))
+        variant = ", ".join(filter(None, (variant_cell(case), in_words(traits))))
+        cells = (case.model, variant, case.precision, str(search["fits"]), str(search["fails"] or "-"))
         reason = (search["reason"] or "the search's own limit").splitlines()[0]
         grid.add_row(*cells, "-" if peak is None else f"{peak / MIB:.0f}", escape(reason[:60]))
     out.print(grid)

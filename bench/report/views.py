@@ -12,6 +12,7 @@ from bench.records.record import Record
 from bench.report.cells import (
     Column,
     View,
+    choices_behind,
     eight_bit_marks,
     half_width,
     mib,
@@ -55,7 +56,7 @@ def _throttled_share(row: Row) -> float:
 
 
 CASE = (
-    Column("variant", "variant", lambda row: variant_cell(row.case), text=True),
+    Column("variant", "variant", lambda row: variant_cell(row.case), text=True, mark=choices_behind),
     Column("prec", "precision", lambda row: row.case.precision, text=True),
     Column("batch", "batch", lambda row: row.case.batch),
 )

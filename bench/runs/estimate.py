@@ -104,7 +104,8 @@ def estimate(plan: Plan, due: Iterable[Case], earlier: Iterable[Record], jobs: i
         earlier_s = beside.get(case) or beside.get(case.variant)
         measured += bool(earlier_s)
         measuring = measuring_s(plan.settings, case, latency_s.get(case, 0.0))
-        seconds += measuring + (median(earlier_s) if earlier_s else _beside_s(case, start_s))
+        first_s = start_s + COMPILE_S * find_variant(case.variant).compiles_long
+        seconds += measuring + (median(earlier_s) if earlier_s else first_s)
     groups = {(case.model, case.image) for case in due}
     untold = plan.settings.samples >= P99_SAMPLES and not latency_s.keys() >= set(due)
     samples = plan.settings.samples * untold
@@ -123,10 +124,6 @@ def measuring_s(settings: Settings, case: Case, one_s: float = 0.0) -> float:
     flushed = latency if 0 < case.batch <= settings.flush_batch else 0.0
     throughput = LEAST * settings.turn_s if settings.turns > 1 else settings.throughput_s
     return settings.warmup_s + latency + flushed + throughput + settings.energy_s
-
-
-def _beside_s(case: Case, start_s: float) -> float:
-    return start_s + (COMPILE_S if find_variant(case.variant).compiles_long else 0.0)
 
 
 def earlier_records(now: SweepConditions, results: Path) -> list[Record]:

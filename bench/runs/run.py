@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.commands import command_line
 from bench.errors import ArgumentError, StoreError
@@ -100,7 +100,7 @@ def sweep_of(
     check_plan(plan, facts)
     check_input(source)
     if data:
-        check_data(data, plan.build.num_classes)
+        check_data(data, plan.cases, plan.build, plan.settings.score_pictures)
         data = str(Path(data).expanduser().absolute())
         plan = replace(plan, settings=replace(plan.settings, limit_s=max(plan.settings.limit_s, DATA_LIMIT_S)))
     at_once = 1 if plan.timed else jobs or AT_ONCE[environments.device(facts)]
@@ -131,7 +131,7 @@ def run(
     source: str = "photos",
     seed: int = 0,
     data: str | Path = "",
-    **settings: float | str,
+    **settings: Any,
 ) -> DataFrame:
     """Run cases and load their records: a row per case and round, as `bench.load` returns them; failures are rows too.
 
@@ -156,10 +156,9 @@ def run(
     if rounds is not None and (not isinstance(rounds, int) or rounds < 1):
         raise ArgumentError(f"rounds are a whole number from 1 on, not {rounds!r}")
     named = {"model": model, "variant": variant, "precision": precision, "batch": batch, "image": image}
-    axes = {
-        axis: split_words([words] if isinstance(words, str | int) else words)
-        for axis, words in (named | {"launch": launch}).items()
-    }
+    axes = {axis: split_words(as_list(words)) for axis, words in (named | {"launch": launch}).items()}
+    if "keep_wide" in settings:
+        settings["keep_wide"] = ",".join(split_words(as_list(settings["keep_wide"])))
     selection = Selection(
         plan,
         {axis: words for axis, words in axes.items() if words},

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.errors import StoreError
+from bench.errors import PlanError, StoreError
 from bench.plans.case import Case
 from bench.plans.scored import labels_in
 from bench.records.record import Record
@@ -91,6 +91,7 @@ class References:
         """Return the references of a case in a round.
 
         Where making them failed for a reason that may pass, it is tried once more, and again in each later round.
+        Raises PlanError where the labelled pictures do not suit the one model that there is.
         """
         key = self._key(case)
         earlier = self.answers.get(key)
@@ -99,6 +100,8 @@ class References:
             answer = self.make(cases)
             if answer.status in MAY_PASS:
                 answer = self.make(cases)
+            if answer.reason.startswith("--data") and len({other.model for other in self.cases}) == 1:
+                raise PlanError(answer.reason)
             self.answers[key] = number, answer
         return self.answers[key][1]
 

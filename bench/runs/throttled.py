@@ -41,7 +41,8 @@ def describe_loss(data: Mapping[str, Any]) -> str:
     samples = len(data.get("latency_ns", ()))
     lost = sum(last - first + 1 for first, last in throttled.get("latency", ()))
     again = {window["turn"] for window in windows if window["turn"] and "disturbed" not in window}  # and well then
-    spoilt = [names for window in windows if window["turn"] not in again and (names := _spoiling(window))]
+    reasons_of = [w.get("disturbed", "").split(", ") for w in windows if w["turn"] not in again]
+    spoilt = [names for reasons in reasons_of if (names := [name for name in reasons if name not in ("", OTHER_WORK)])]
     if samples - lost < max(ENOUGH * samples, min(samples, LEAST_SAMPLES)):
         loss = f"{lost} of {samples} samples"
     elif len(spoilt) > (1 - ENOUGH) * len(windows):
@@ -54,8 +55,3 @@ def describe_loss(data: Mapping[str, Any]) -> str:
         return ""
     reasons = dict.fromkeys([*data.get("watch", {}).get("spoilt_s", ()), *chain.from_iterable(spoilt)])
     return f"{loss} spoilt by the machine ({', '.join(reasons) or 'see watch'})"
-
-
-def _spoiling(window: Mapping[str, Any]) -> list[str]:
-    """Return the reasons why a window does not count, but for other work."""
-    return [reason for reason in window.get("disturbed", "").split(", ") if reason not in ("", OTHER_WORK)]

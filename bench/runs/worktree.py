@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import filecmp
 import json
 import subprocess
 import sys
@@ -157,7 +156,8 @@ def _refuse_uncommitted_changes(repository: Path, shas: dict[str, str]) -> None:
 def _interpreter_for(root: Path, name: str, repository: Path, tell: Callable[[str], None]) -> str:
     """Return this interpreter, if the revision requires the same packages as this checkout; else that of a new venv."""
     constraints = _constraints_file()
-    if _required(root) == _required(repository) and _same_contents(root / constraints, repository / constraints):
+    pinned = [file.read_bytes() if (file := at / constraints).exists() else None for at in (root, repository)]
+    if _required(root) == _required(repository) and pinned[0] == pinned[1]:
         return sys.executable
     script = root / "bench" / "bootstrap.py"
     if not script.exists():
@@ -207,12 +207,6 @@ def _check_imports(home: Home, name: str) -> None:
         raise RevisionError(f"{name} does not build: {_last_line(imported.stderr)}")
 
 
-def _same_contents(one: Path, other: Path) -> bool:
-    if not one.exists() or not other.exists():
-        return one.exists() == other.exists()
-    return filecmp.cmp(one, other, shallow=False)
-
-
 def _last_line(text: str) -> str:
     return (text.strip().splitlines() or ["it gave no reason"])[-1]
 
@@ -228,16 +222,11 @@ def _git(repository: Path, *words: str) -> str:
 def _folder(repository: Path) -> Iterator[Path]:
     """Make a folder for worktrees, and remove them at the end; git forgets those of processes that were killed."""
     with owned_folder("ab") as folder:
-        _prune(repository)
         try:
             yield folder
         finally:
             for root in folder.glob("*"):
                 with suppress(RevisionError):
                     _git(repository, "worktree", "remove", "--force", str(root))
-    _prune(repository)
-
-
-def _prune(repository: Path) -> None:
     with suppress(RevisionError):
         _git(repository, "worktree", "prune")

@@ -12,11 +12,11 @@ from bench.serving.groups import Group, processes
 from bench.text import WORDS, digits, grid, half_width_percent
 
 NOTES = f"""batch: the largest that is formed, as it gives the highest rate; saturation: requests/s of a device that is
-never idle; rate: the highest that keeps 99 % of the requests within the limit; ±%: half-width of its 95 % confidence
-interval over {{replicates}} simulated runs of {{requests:,}} requests{{one}}; p50, p99: latency of a request at the low
-end of that interval; fill: mean requests in a batch there. One batch at a time, started whenever the device is
-idle{{wait}}, padded up to the next batch that was measured; times drawn from those measured; the pictures are on the
-device already.
+never idle; rate: the highest that keeps 99 % of the requests within the limit, as the low end of its 95 % confidence
+interval over {{replicates}} simulated runs of {{requests:,}} requests; ±%: half-width of that interval{{one}}; p50,
+p99: latency of a request at that rate; fill: mean requests in a batch there. One batch at a time, started whenever the
+device is idle{{wait}}, padded up to the next batch that was measured; times drawn from those measured; the pictures
+are on the device already.
 {WORDS}"""
 
 
@@ -97,7 +97,7 @@ def _table(group: Group) -> Table:
         if not rate or not point:
             cells += ["-"] * 5
         else:
-            cells += [digits(rate.value)]
+            cells += [digits(capacity.safe_rate)]
             cells += ["-" if processes(capacity) == 1 else half_width_percent(rate.half_width or 0)]
             cells += [digits(point.p50_ns / 1e6), digits(point.p99_ns / 1e6), f"{point.batch:.1f}"]
         table.add_row(*cells, style=None if place else "green")

@@ -60,6 +60,7 @@ class Point:
     source: str  # of the pictures
     weights: str  # where they come from
     software: dict[str, str]
+    choices: str = ""  # as the frame's column has them
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Change:
         """Return the command that measures the two commits again, in turns."""
         last = self.after
         commits = self.before.sha[:12], last.sha[:12]
-        return command_at_commits(*commits, case, self.before.plan, last.seed, last.source, last.weights)
+        return command_at_commits(*commits, case, self.before.plan, last.seed, last.source, last.weights, last.choices)
 
 
 @dataclass
@@ -90,7 +91,12 @@ class Series:
     points: list[Point]
     changes: list[Change] = field(default_factory=list)
     spikes: list[Point] = field(default_factory=list)
+    choices: str = ""  # that tell it from another of its case
     unsure: str = ""  # of newest points that differ from the level before, and are too few for a change
+
+    @property
+    def name(self) -> str:
+        return f"{self.case} ({self.choices})" if self.choices else self.case
 
     @property
     def values(self) -> list[float]:
@@ -131,12 +137,16 @@ def _series(frame: DataFrame, name: str, metric: Metric, order: Mapping[str, int
     rows = frame.assign(value=sum(frame[column].astype("float64") for column in metric.columns) / metric.scale)
     rows = rows[rows["value"] > 0]
     series = []
-    for (case, *machine), group in rows.groupby(["case", *MACHINE], observed=True, dropna=False, sort=False):
+    several = {str(case) for case, ways in rows.groupby("case")["choices"] if ways.nunique(dropna=False) > 1}
+    for (case, _, *machine), group in rows.groupby(
+        ["case", "choices", *MACHINE], observed=True, dropna=False, sort=False
+    ):
         points = [_point(str(sha), commit) for sha, commit in group.groupby("git_sha", observed=True, sort=False)]
         points.sort(key=lambda point: (order.get(point.sha, len(order)), point.when))
         values = dict(zip(MACHINE, machine, strict=True))
         name_of_machine = hardware(str(values["device"]), values["gpu"], values["cpu"], values["cores"])
-        series.append(Series(str(case), name, name_of_machine, points))
+        words = (points[-1].choices or "as usual") if case in several else ""
+        series.append(Series(str(case), name, name_of_machine, points, choices=words))
     return series
 
 
@@ -144,8 +154,10 @@ def _point(sha: str, rows: DataFrame) -> Point:
     last = rows.iloc[-1]
     software = {name: str(last[name]) for name in SOFTWARE if isinstance(last[name], str)}
     plan, seed = str(last["plan"]), int(rows["seed"].fillna(0).iloc[-1])
-    source, weights = (last[name] if isinstance(last[name], str) else "" for name in ("input", "weights_from"))
-    return Point(sha, rows["started"].min(), median(rows["value"]), len(rows), plan, seed, source, weights, software)
+    words = ("input", "weights_from", "choices")
+    source, weights, choices = (last[name] if isinstance(last[name], str) else "" for name in words)
+    when, value = rows["started"].min(), median(rows["value"])
+    return Point(sha, when, value, len(rows), plan, seed, source, weights, software, choices)
 
 
 def find_changes(series: Series, family: int = 1) -> None:
@@ -158,7 +170,7 @@ def find_changes(series: Series, family: int = 1) -> None:
     x = logs[~spikes]
     series.unsure, newest = _unsure(x, minimum)
     x = x[: len(x) - newest]
-    draw = np.random.default_rng(zlib.crc32(f"{series.case} {series.metric} {series.machine}".encode()))
+    draw = np.random.default_rng(zlib.crc32(f"{series.name} {series.metric} {series.machine}".encode()))
     alpha = FAMILY_ALPHA / max(family, 1)
     change_points = _change_points(x, _count_changes(x, alpha, draw))
     edges = [0, *change_points, len(x)]

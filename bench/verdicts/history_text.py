@@ -35,7 +35,7 @@ def history_markdown(history: list[Series]) -> str:
     rows = []
     for series, change in changes:
         words, size, between, p = (cell.strip() for cell in _cells(change))
-        rows.append((f"`{series.case}`", series.metric, words, size, f"`{between}`", p.removeprefix("p ")))
+        rows.append((f"`{series.name}`", series.metric, words, size, f"`{between}`", p.removeprefix("p ")))
     titles = ("case", "metric", "", "change", "between", "p")
     return "\n".join(lines + (markdown_table(titles, rows, ("case", "metric", "", "between")) if rows else []))
 
@@ -56,7 +56,7 @@ def print_history(out: Console, history: list[Series], every: bool) -> None:
 def _print_series(out: Console, series: Series) -> None:
     unit = METRICS[series.metric].unit
     first, last = series.values[0], series.values[-1]
-    out.print(f"\n{series.case}  {series.metric}, {unit}", markup=False, soft_wrap=True)
+    out.print(f"\n{series.name}  {series.metric}, {unit}", markup=False, soft_wrap=True)
     out.print(
         f"  {sparkline(series.values)}  {first:.4g} .. {last:.4g}  [dim]{escape(series.machine)}[/]", soft_wrap=True
     )
@@ -99,7 +99,12 @@ def as_rows(series: Series) -> list[dict[str, Any]]:
     rows = []
     for point in series.points:
         change = changed.get(point.sha)
-        row: dict[str, Any] = {"case": series.case, "metric": series.metric, "unit": METRICS[series.metric].unit}
+        row: dict[str, Any] = {
+            "case": series.case,
+            "choices": series.choices or None,
+            "metric": series.metric,
+            "unit": METRICS[series.metric].unit,
+        }
         row |= {"machine": series.machine, "commit": point.sha, "when": str(point.when), "value": point.value}
         row |= {"rounds": point.rounds, "left_out": point.sha in spikes, "change": change and change.ratio.value}
         row |= {"change_low": change and change.ratio.low, "change_high": change and change.ratio.high}
@@ -115,6 +120,7 @@ def as_json(series: Series) -> dict[str, Any]:
 
     return {
         "case": series.case,
+        "choices": series.choices or None,
         "metric": series.metric,
         "unit": METRICS[series.metric].unit,
         "machine": series.machine,

@@ -25,10 +25,7 @@ Measure = Callable[..., Any]  # (forward, inputs, clock, settings), as `bench.wo
 
 
 def measure_case(
-    job: CaseJob,
-    notify: Notify = lambda stage: None,
-    measure: Measure | None = None,
-    pause: Pause | None = None,
+    job: CaseJob, notify: Notify = lambda stage: None, measure: Measure | None = None, pause: Pause | None = None
 ) -> CaseAnswer:
     """Build, check, measure and check the case again in this process; return the fields of its record.
 

@@ -46,7 +46,8 @@ def describe_failure(error: Exception) -> Ended:
         return {"status": "skipped", "reason": str(error)}
     if isinstance(error, Wrong):
         return {"status": "wrong", "reason": str(error)}
-    status = "memory" if _is_for_want_of_memory(error) else "error"
+    out_of_memory = any(part in f"{text.lower()}\n" for text in _chain(error) for part in OUT_OF_MEMORY)
+    status = "memory" if out_of_memory else "error"
     if isinstance(error, CodeError | CannotJudge | CacheError):
         return {"status": status, "reason": str(error)}
     name = type(error).__name__
@@ -84,7 +85,3 @@ def _chain(error: BaseException) -> Iterator[str]:
     while cause:
         yield f"{type(cause).__name__} {cause}"
         cause = cause.__cause__ or cause.__context__
-
-
-def _is_for_want_of_memory(error: BaseException) -> bool:
-    return any(part in f"{text.lower()}\n" for text in _chain(error) for part in OUT_OF_MEMORY)

@@ -103,8 +103,7 @@ def probe_batch(job: FitJob, notify: Notify) -> CaseAnswer:
 def _check_few(job: FitJob, rows: np.ndarray) -> tuple[QuantizedTruth, Json, Json]:
     """Judge the codes of a case in 8 bits on a batch of the few pictures alone, as those of a large one need memory.
 
-    Return a truth of `rows` that repeats its answers, what the record has of the 8 bits, and of the codes. Raises
-    Wrong.
+    Return a truth of `rows` that repeats its answers, and what the record has of 8 bits and codes. Raises Wrong.
     """
     few = replace(job, case=replace(job.case, batch=PICTURES))
     material = build_material(few, PICTURES, PICTURES)

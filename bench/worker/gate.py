@@ -1,8 +1,6 @@
 """The numerical check, in the timed process, on outputs of the timed callable: a wrong variant gets no speed.
 
-An output is compared with a float64 reference. What it may be off by is the truth's to say (`bench.worker.truth`): in
-floating point a multiple of the error that plain torch makes in the same precision on the same pictures, in 8 bits
-nothing, as there the integers between the steps are judged instead.
+What an output may be off by is the truth's to say (`bench.worker.truth`).
 """
 
 from __future__ import annotations

@@ -43,12 +43,12 @@ class Built:
     def facts(self) -> dict[str, Any]:
         """Return a record's `network`. It reads the checkpoint for its digest, which is no part of a cold start."""
         parameters = sum(parameter.numel() for parameter in self.module.parameters())
-        given, choice = network_given(self.build), self.module.choice
         return {
             "origin": "resnet-bench",
-            **given,
-            "choice": choice,
+            **network_given(self.build),
+            "choice": self.module.choice,
             **_described(self.module, self.build.weights),
+            **dict(zip(("in_channels", "num_classes"), self.ends, strict=True)),
             "parameters": parameters,
         }
 
@@ -70,10 +70,8 @@ def build_model(name: str, build: Build, seed: int, source: Source, image: int) 
 def _described(module: ResNet | OutsideModel, given: str) -> dict[str, Any]:
     """Return what the module itself tells of a record's `network`; `given` is the checkpoint's path, or empty."""
     if isinstance(module, ResNet):
-        counts = {"num_classes": module.fc.out_features, "in_channels": module.conv1.in_channels}
-        return counts if given or not module.spec.task else {"weights": "trained", **counts}
-    counts = {"num_classes": module.classes, "in_channels": module.channels}
-    facts = {"origin": module.origin, "weights": module.weights, **counts}
+        return {} if given or not module.spec.task else {"weights": "trained"}
+    facts: dict[str, Any] = {"origin": module.origin, "weights": module.weights}
     if module.code:
         facts["code"] = module.code
     if module.clones:

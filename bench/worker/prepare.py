@@ -99,12 +99,7 @@ def first_call(runner: Runner, inputs: Sequence[Tensor], clock: Clock) -> tuple[
     return answer, seconds
 
 
-def read_truth(
-    case: Case,
-    reference: Mapping[str, str],
-    rows: slice | np.ndarray,
-    batches: Sequence[Tensor],
-) -> Truth:
+def read_truth(case: Case, reference: Mapping[str, str], rows: slice | np.ndarray, batches: Sequence[Tensor]) -> Truth:
     """Read the reference answers of `case` to `batches`: `rows` of its reference files, in the order of the pictures.
 
     Raises ModelError where plain torch has none in the case's precision, and CannotJudge if they are no yardstick.

@@ -61,6 +61,8 @@ def write_references(job: ReferenceJob, notify: Notify) -> ReferenceAnswer:
         trained(Spec.parse(job.model_name), seed=job.seed, tell=notify)  # once, before any case is timed
     built = build_model(job.model_name, job.build, job.seed, images, job.image)
     model = built.module
+    asked = job.scored or job.data
+    questions = questions_of(job, built.ends, job.scored) if asked else None  # refused before anything is computed
     count = -(-job.count // CHUNK) * CHUNK  # whole chunks, so that small plans share a file
     processor = torch.cuda.get_device_name() if job.device == "cuda" else "cpu"
     drawn = f"{images.description()} {job.seed} i{job.image} n{count}"
@@ -103,9 +105,8 @@ def write_references(job: ReferenceJob, notify: Notify) -> ReferenceAnswer:
     }
     files[LAYERS] = (".json", write_layers)
     paths |= {name: str(cached_file(f"{key} {name}", *file)[0]) for name, file in files.items()}
-    if job.scored or job.data:
+    if questions:
         notify("score")
-        questions = questions_of(job, built.ends, job.scored)
         pictures = f"{questions.digest} i{job.image} n{questions.count}"
         scored = f"score {SCORE_RECIPE} {network} {pictures} {processor} torch {torch.__version__}"
         paths[SCORE] = str(cached_file(scored, ".npz", partial(write_score, job, built, questions))[0])

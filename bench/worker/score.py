@@ -137,7 +137,7 @@ def write_score(job: ReferenceJob, built: Built, questions: Questions, path: Pat
 def refuse_unread(unread: dict[int, str], count: int) -> None:
     """Raise CannotJudge where too many of so many pictures could not be read; `unread` has the reason of each."""
     try:
-        check_read(len(unread), count, next(iter(unread.values()), ""))
+        check_read(unread.values(), count)
     except ValueError as error:
         raise CannotJudge(f"--data: {error}") from None
 

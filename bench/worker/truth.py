@@ -33,9 +33,8 @@ PLAIN_LIMIT = 0.3
 # changes, over at least so many values: few may be near by chance. METHODOLOGY has how far honest variants are.
 FLOAT32_SHARE, FLOAT32_VALUES = 1 / 3, 30
 
-# In 8 bits two answers to the same pictures may differ by this share of the logits, of which one code at the input
-# moves 0.8 % at least; and by so many times what one code at the input moves where another computation of the same
-# steps gave them: units run alone, or a batch of another size.
+# In 8 bits two answers to the same pictures may differ by this share of the logits; and by so many times what one code
+# at the input moves (0.8 % of them at least) if they came otherwise: unit by unit, in another row or batch.
 REPEATED, CODES_APART = 1e-3, 3.0
 
 # precision -> its unit roundoff
@@ -46,7 +45,6 @@ ROUNDING_RMS = 0.4
 # The names under which a reference job's answer has the files beside the logits.
 LAYERS = "layers"
 FLOAT32 = {precision: f"{precision} in float32" for precision in ("fp16", "bf16")}
-
 
 Answers = Sequence[tuple[int, np.ndarray]]  # (buffer, logits [batch, classes]) pairs
 
@@ -182,18 +180,10 @@ class QuantizedTruth(Truth):
         if runner.checked == "taps" and not torch.equal(tapped, timed):
             raise Wrong("the logits of the tapped network are not those of the timed one, bit for bit")
         if runner.checked != "taps":
-            self._assert_near(runner, picture, (tapped - timed)[row])
+            _assert_near("its units, run one by one, and the timed network", runner, picture, (tapped - timed)[row])
+        moved = _in_next_rows(runner, x) if len(x) == self.batch else timed  # else rows are not pictures
+        _assert_near("the same pictures, each in the next row of the batch,", runner, picture, moved - timed)
         return codes
-
-    def _assert_near(self, runner: Any, picture: Tensor, difference: Tensor) -> None:
-        """Raise Wrong unless the timed logits are near those of the units, run one after the other."""
-        unit = one_code(runner.steps, picture)
-        apart = rms(difference.double().numpy()) / unit
-        if not apart <= CODES_APART:
-            raise Wrong(
-                f"its units, run one by one, and the timed network differ by {apart:.3g} times what one code at the "
-                f"input moves (allowed: {CODES_APART:g})"
-            )
 
     def _judge(self, answer: np.ndarray, rows: np.ndarray, repeated: float) -> dict[str, Any]:
         logits = rms(self.exact[rows])
@@ -253,12 +243,10 @@ def make_quantized_truth(
     answers with what is no number.
     """
     _assert_finite("the model itself answers", exact, "fp64")
-    kept = {
-        number: deque((row, pictures[row : row + 1].clone()) for row in sorted({len(pictures) - 1, len(pictures) // 3}))
-        for number, pictures in enumerate(batches)
-    }
-    for pictures in kept.values():
-        pictures.rotate(1)
+    kept = {}
+    for number, pictures in enumerate(batches):
+        chosen = dict.fromkeys((len(pictures) - 1, len(pictures) // 3))  # in order, and one alone of a batch of one
+        kept[number] = deque((row, pictures[row : row + 1].clone()) for row in chosen)
     return QuantizedTruth(precision, batch, exact[rows], kept)
 
 
@@ -279,6 +267,22 @@ def rms(values: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(values))))
 
 
+def _in_next_rows(runner: Any, x: Tensor) -> Tensor:
+    """Return the logits of a placed batch, which run with each picture in the next row: a fault of some rows shows."""
+    kept, write = x.clone(), torch.inference_mode()(x.copy_)  # in which it may write to all tensors
+    write(kept.roll(1, 0))
+    moved = runner(x).detach().cpu().roll(-1, 0)
+    write(kept)
+    return moved
+
+
+def _assert_near(who: str, runner: Any, picture: Tensor, difference: Tensor) -> None:
+    """Raise Wrong if logits differ, in any row, by more than CODES_APART times what one code at the input moves."""
+    apart = float(difference.double().square().mean(-1).max().sqrt())
+    if apart and not (times := apart / one_code(runner.steps, picture)) <= CODES_APART:
+        raise Wrong(f"{who} differ by {times:.3g} times what one code at the input moves (allowed: {CODES_APART:g})")
+
+
 def _distance(answer: np.ndarray, other: np.ndarray, precision: str) -> float:
     """Return the RMS difference of an answer from another, or from that rounded to the precision, if that is less."""
     as_rounded = torch.from_numpy(other).to(DTYPES[precision]).double().numpy()
@@ -286,8 +290,7 @@ def _distance(answer: np.ndarray, other: np.ndarray, precision: str) -> float:
 
 
 def _assert_finite(who: str, answer: np.ndarray, precision: str) -> None:
-    bad = int((~np.isfinite(answer).all(1)).sum())
-    if bad:
+    if bad := int((~np.isfinite(answer).all(1)).sum()):
         raise CannotJudge(
             f"cannot be judged in {precision}: {who} with NaN or infinity for {bad} of {len(answer)} pictures"
         )

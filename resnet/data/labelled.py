@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +81,7 @@ def find_labelled(word: str, classes: int = 0) -> Labelled:
     if inner := [name for name in names if not pictures[name] and any((folder / name).glob("*/"))]:
         raise ValueError(f"its folder {inner[0]} has folders itself: name the one with the classes, {word}/{inner[0]}")
     if empty := [name for name in names if not pictures[name]]:
-        raise ValueError(f"no picture is in {_some(empty)}: a class without pictures is no class; remove it or fill it")
+        raise ValueError(f"no picture ({', '.join(SUFFIXES)}) is in {_some(empty)}: remove such a class, or fill it")
     classes_in_order, order = _classes(folder, names)
     if classes and len(classes_in_order) != classes:
         more = "" if order != "folders" else f"; for a part of the classes put a list of all beside: {LISTS[-1]}"
@@ -92,10 +92,19 @@ def find_labelled(word: str, classes: int = 0) -> Labelled:
     return Labelled(folder, files, labels, len(classes_in_order), order)
 
 
-def check_read(unread: int, of: int, first: str) -> None:
-    """Raise ValueError where too many pictures could not be read; `first` says why of one."""
-    if unread > UNREAD_SHARE * of:
-        raise ValueError(f"{unread} of {of} pictures cannot be read, more than {UNREAD_SHARE:.0%}: {first}")
+def check_read(unread: Collection[str], of: int) -> None:
+    """Raise ValueError where too many of so many pictures could not be read; `unread` says why of each."""
+    if len(unread) > UNREAD_SHARE * of:
+        more = f"; and {len(unread) - SHOWN} more" if len(unread) > SHOWN else ""
+        count, shown = f"{len(unread)} of {of} pictures", "; ".join(sorted(unread)[:SHOWN])
+        raise ValueError(f"{count} cannot be read, more than {UNREAD_SHARE:.0%}: {shown}{more}; mend or remove them")
+
+
+def check_headers(labelled: Labelled) -> None:
+    """Raise ValueError where the headers or ends of too many pictures are damaged; no whole file is decoded."""
+    with ThreadPoolExecutor() as pool:
+        read = pool.map(lambda file: _read(file, header=True), labelled.files)
+        check_read([str(error) for error in read if isinstance(error, ValueError)], len(labelled.files))
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -115,6 +124,9 @@ def _classes(folder: Path, names: list[str]) -> tuple[list[str], str]:
                         f"{file.name} has no class {_some(strange)}: its lines begin with the names of the folders"
                     )
                 return listed, file.name
+    if all(map(str.isdecimal, names)) and names != sorted(names, key=int):
+        few = ", ".join(names[:SHOWN])
+        raise ValueError(f"its folders are numbers, of another order as words ({few}): list them in {LISTS[-1]}")
     return names, "folders"
 
 
@@ -144,15 +156,22 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(name.encode(errors="replace").decode() for name in named[:SHOWN]) + more
 
 
+def _read(file: Path, header: bool = False) -> Any:
+    """Return a picture, or the ValueError that says why it cannot be read, with the folder before the file."""
+    try:
+        return read_picture(file, header)
+    except ValueError as error:
+        return ValueError(f"{file.parent.name}/{error}")
+
+
 def _prepared(file: Path, image: int) -> np.ndarray | ValueError:
     """Return a picture as torchvision's published preprocessing makes it, or why it cannot be read."""
     import numpy as np
     from PIL import Image
 
-    try:
-        picture = read_picture(file)
-    except ValueError as error:
-        return error
+    picture = _read(file)
+    if isinstance(picture, ValueError):
+        return picture
     short, long = sorted(picture.size)
     side = int(image / RATIO)
     other = int(side * long / short)

@@ -9,6 +9,7 @@ from typing import Any
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 JUDGED = 1000  # files of a folder whose headers are read before anything is run
+END, TAIL = b"\xff\xd9", 64  # of a whole JPEG, within its last bytes
 RECIPE = 2  # raise it where a file gives other pixels than before
 
 
@@ -47,9 +48,10 @@ def judge_files(word: str) -> str:
 
 
 def read_picture(path: Path, header: bool = False) -> Any:
-    """Return a picture as RGB of 8 bits, its first frame, what is transparent on white; of its `header` only judge it.
+    """Return a picture as RGB of 8 bits, its first frame, what is transparent on white; by its `header` only judge it.
 
-    Raises ValueError, which names the file, for one that is damaged, or whose values have no known range.
+    A JPEG that has not its end is judged whole, other formats as Pillow verifies them: a PNG by its sums. Raises
+    ValueError, which names the file, for one that is damaged, or whose values have no known range.
     """
     from PIL import Image
 
@@ -57,10 +59,18 @@ def read_picture(path: Path, header: bool = False) -> Any:
         with Image.open(path) as picture:
             if picture.mode == "F" or (picture.mode == "I" and picture.format not in ("PNG", "PPM")):
                 raise ValueError(f"the range of its values ({picture.mode}) is not known; save it with 8 bits")
-            return picture if header else _as_rgb(picture)
+            if not header or (picture.format == "JPEG" and not _ends(picture.fp)):
+                return _as_rgb(picture)
+            picture.verify()
+            return picture
     except Exception as error:  # Pillow raises a dozen types for a damaged file
         reason = str(error).replace(f" {str(path)!r}", "")
         raise ValueError(f"{path.name} cannot be read as a picture: {reason}") from error
+
+
+def _ends(file: Any) -> bool:
+    file.seek(-TAIL, os.SEEK_END)
+    return END in file.read()
 
 
 def _as_rgb(picture: Any) -> Any:

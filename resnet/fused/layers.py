@@ -10,11 +10,10 @@ import torch
 
 from kernels.space.layer import BYTES, Layer
 from resnet.archs import Spec
+from resnet.calibration import NO_PROLOGUE
 from resnet.fold import fold
 from resnet.fused.program import Head, Program, Step, build_program
 from resnet.model import ResNet
-
-NO_PROLOGUE = "its norms follow sums, and their results would be rounded inside a kernel, where nothing can check them"
 
 
 def layers_of(model: str | Spec, batch: int, image: int | tuple[int, int], precision: str) -> list[Layer]:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from resnet.cache import cached_file, compiled_dir
+from resnet.code import Unserved
 from resnet.fold import count_norms, fold
 from resnet.outside.identity import identity
 from resnet.outside.wrapper import first_line
@@ -36,7 +37,7 @@ def onnx_file(model: nn.Module, dtype: torch.dtype, image: torch.Size) -> tuple[
     Batch norm is folded in float32, then the weights are cast. Where torch.fx cannot trace the model, or the folded one
     cannot be exported, the norms stay, and the file's metadata say so under FOLDED. The batch is dynamic; the image
     size is fixed, which keeps the graph free of shape arithmetic, which a GPU provider would send to the CPU. Raises
-    ImportError without onnx or onnxscript, RuntimeError for a model that torch cannot export.
+    ImportError without onnx or onnxscript, Unserved for a model that torch cannot export.
     """
     tools = " ".join(f"{name} {version(name)}" for name in ("torch", "onnx", "onnxscript"))
     network = f"{type(model).__name__} {identity(model)} {digest(model)}"
@@ -54,7 +55,9 @@ def _export(model: nn.Module, dtype: torch.dtype, image: torch.Size, path: Path)
         try:
             program = _program(copy.deepcopy(model), dtype, image)
         except Exception as error:
-            raise RuntimeError(f"torch.onnx cannot export the model: {_cause(error)}") from error
+            raise Unserved(
+                f"torch.onnx cannot export the model: {_cause(error)}; eager and compile run it as it is"
+            ) from error
     program.model.metadata_props[FOLDED] = note
     program.save(path)
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from resnet.cache import cached_file, compiled_dir
 from resnet.calibration import Calibration
-from resnet.onnx.export import INPUT, onnx_file
+from resnet.code import Unserved
+from resnet.onnx.export import FOLDED, INPUT, onnx_file
 from resnet.onnx.names import WRAPPER, layer_of
 from resnet.onnx.steps import RELUS, read_steps
 from resnet.quant.network import Scheme, grid
@@ -53,13 +54,19 @@ def quantized_file(
     """Return the model for images [C, H, W] as a QDQ file: weights in int8 per channel, activations as `scheme` says.
 
     The logits are in float32. Calibrated layers are those of the float graph, so that any model does whose operations
-    steps can say. Raises Unserved for another, and ValueError for a layer to keep wide that it has not.
+    steps can say, and whose norms fold. Raises Unserved for another, and ValueError for a layer to keep wide that it
+    has not.
     """
     import onnx
     import onnxruntime
 
     float_path, _ = onnx_file(model, torch.float32, image)
     proto = onnx.load(str(float_path))
+    if cause := _properties(proto)[FOLDED].partition(": ")[2]:
+        raise Unserved(
+            f"torch.fx cannot trace the model ({cause}), so its batch norms cannot be folded, and no variant runs it "
+            "in 8 bits, which are checked against folded layers: take a precision of 16 bits"
+        )
     graph = read_steps(proto)
     excluded = _nodes_of(proto.graph, calibration.keep_wide)
     ranges = calibrate(graph.steps, calibration, scheme)

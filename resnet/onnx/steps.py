@@ -286,6 +286,6 @@ class _Reader:
     def _unserved(self, node: NodeProto) -> Unserved:
         where = scope_of(node)
         return Unserved(
-            f"no step says the operation {node.op_type}{f' of {where}' if where else ''} as this model has it, so its "
-            "8 bits could not be checked: take a precision of 16 bits"
+            f"the operation {node.op_type}{f' of {where}' if where else ''} has no form in 8 bits here that could be "
+            "checked, as this model has it; so no variant runs it in them: take a precision of 16 bits"
         )

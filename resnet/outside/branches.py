@@ -6,13 +6,14 @@ other its shortcut. The branch is followed back to the operation that has a weig
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 _SUMS = ("aten.add.Tensor", "aten.add_.Tensor")
 
@@ -42,14 +43,14 @@ class _Recorder(TorchDispatchMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        inputs = list(_tensors(args))
+        inputs = tensors_in(args)
         sources = tuple(self._nodes[id(tensor)] for tensor in inputs if id(tensor) in self._nodes)
         if str(func) in _SUMS and len(sources) == 2 and sources[0].shape == sources[1].shape:
             self.sums.append((sources[0], sources[1]))
         if sources:
             own = [self._weights[tensor.data_ptr()] for tensor in inputs if tensor.data_ptr() in self._weights]
             depth = max(source.depth for source in sources) + bool(own)
-            for output in _tensors([result]):
+            for output in tensors_in(result):
                 self._nodes[id(output)] = _Node(output.shape, depth, own[0] if own else None, sources)
                 self._kept.append(output)
         return result
@@ -79,9 +80,6 @@ def _last_weight(node: _Node) -> nn.Parameter | None:
     return node.weight
 
 
-def _tensors(values: Any) -> Iterator[Tensor]:
-    for value in values:
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, tuple | list):
-            yield from _tensors(value)
+def tensors_in(*values: Any) -> list[Tensor]:
+    """Return the tensors in values and their containers."""
+    return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]

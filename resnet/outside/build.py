@@ -68,21 +68,16 @@ def bare_outside(
     name: str, *, seed: int = 0, num_classes: int | None = None, in_channels: int | None = None, image: int = 224
 ) -> OutsideModel:
     """Build the same with whatever weights its builder gives it. Raises ModelError as `build_outside` does."""
-    builder, origin = _builder(name)  # before the seed: only the first import of a file draws its random numbers
+    source, within, _ = outside_parts(name)
+    theirs = source in PACKAGES  # built before the seed: only the first import of a file draws its random numbers
+    builder, origin = package_builder(source, within, name) if theirs else (_user_builder(name), source)
     with _seeded(seed):
         net = _net(builder, name, num_classes, in_channels)
         channels = in_channels or _channels(net, arguments_of(name))
         example = as_channels(pictures(EXAMPLES, image, seed=seed, source="noise"), channels)
         model = OutsideModel(net, name, example).eval()
-    model.origin, module = origin, outside_parts(name)[0]
-    model.code = code_digest(net, () if module in PACKAGES else (module,))
+    model.origin, model.code = origin, code_digest(net, () if theirs else (source,))
     return model.requires_grad_(False)
-
-
-def _builder(name: str) -> tuple[Callable[..., Any], str]:
-    """Return what builds the module of a name, and its origin as records have it."""
-    source, within, _ = outside_parts(name)
-    return package_builder(source, within, name) if source in PACKAGES else (_user_builder(name), source)
 
 
 def _net(builder: Callable[..., Any], name: str, num_classes: int | None, in_channels: int | None) -> nn.Module:

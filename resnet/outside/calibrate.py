@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +42,8 @@ def synthesize_outside(model: OutsideModel, seed: int, source: Source, image: in
 
     They are equal for equal models, seeds, image sizes and pictures.
     """
-    norms = batch_norms(model)
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.running_var is not None]
+    norms = [norm for norm in norms if not isinstance(norm, nn.SyncBatchNorm)]  # which run on no CPU in training mode
     dead = dead_scales(model)
     if any(map(_has_seen_data, norms)) or not (norms or dead or _silent(model)):
         return
@@ -64,16 +66,8 @@ def synthesize_outside(model: OutsideModel, seed: int, source: Source, image: in
     model.weights = "synthetic"
 
 
-def batch_norms(model: nn.Module) -> list[_BatchNorm]:
-    """Return the batch norms that have running statistics, without those that run on no CPU in training mode."""
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.running_var is not None]
-    return [norm for norm in norms if not isinstance(norm, nn.SyncBatchNorm)]
-
-
 def _has_seen_data(norm: _BatchNorm) -> bool:
-    mean, variance = norm.running_mean, norm.running_var
-    assert mean is not None
-    assert variance is not None
+    mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
     return bool(mean.any() or (variance - 1).any())
 
 

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry, sdpa_flop_count
 
 from resnet.counted import INPUT, Kernels, Node, Read, Row, join_kernels
+from resnet.outside.branches import tensors_in
 from resnet.outside.wrapper import OutsideModel, first_line
 
 # Operations that torch does not tag as pointwise, and that can run within another kernel: each element of their result
@@ -69,13 +69,11 @@ def count_module(model: nn.Module, shape: tuple[int, ...]) -> Counted:
 
 def _copy(model: nn.Module, device: str) -> nn.Module:
     """Return a copy, as a module may keep something of a call; that on `meta` has weights without data."""
-    tensors = [*model.parameters(), *model.buffers()] if device == "meta" else []
-    bare = {id(t): _like(t, t.detach().to(device)) for t in tensors}
+    bare: dict[int, Tensor] = {}
+    if device == "meta":
+        bare = {id(t): nn.Parameter(t.detach().to(device), requires_grad=False) for t in model.parameters()}
+        bare |= {id(t): t.detach().to(device) for t in model.buffers()}
     return copy.deepcopy(model, bare)
-
-
-def _like(tensor: Tensor, other: Tensor) -> Tensor:
-    return nn.Parameter(other, requires_grad=False) if isinstance(tensor, nn.Parameter) else other
 
 
 def _count(model: nn.Module, example: Tensor, how: str) -> Counted:
@@ -83,7 +81,7 @@ def _count(model: nn.Module, example: Tensor, how: str) -> Counted:
     # in inference mode composite operations are dispatched whole, and attention is seen as one
     with torch.inference_mode(), _names_of(model, trace), _Operations(trace):
         answer = model(example)
-    results = [trace.read(leaf) for leaf in tree_leaves(answer) if isinstance(leaf, Tensor)]
+    results = map(trace.read, tensors_in(answer))
     kernels = join_kernels(trace.nodes, example.numel(), [read for read in results if read])
     return Counted(trace.flops, kernels, how)
 
@@ -191,8 +189,7 @@ class _Operations(TorchDispatchMode):
         if func.is_view or torch.Tag.inplace_view in func.tags or func.namespace == "prim":
             return result
         name = func._overloadpacket.__name__
-        inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        inputs, outputs = tensors_in(args, kwargs), tensors_in(result)
         if not func._schema.is_mutable:  # a view that is not called one
             addresses = set(map(_address, inputs))
             outputs = [tensor for tensor in outputs if _address(tensor) not in addresses]
@@ -248,15 +245,11 @@ def numbered(name: str, call: int) -> str:
 
 def _touched(name: str, args: Any, outputs: list[Tensor]) -> int | None:
     """Return the elements that a convolution or a pool reads of its input: with a stride above its window not all."""
-    if name in CONVOLUTIONS:
-        x, weight, is_transposed = args[0], args[1], args[6]
-        window = [1] * 9 if is_transposed else weight.shape[2:]
+    if name in CONVOLUTIONS and not args[6]:  # which says that it is transposed
+        x, window = args[0], args[1].shape[2:]
     elif name in WINDOWS:
         x, window = args[0], args[1] * (2 if len(args[1]) == 1 else 1)
-        is_transposed = False
     else:
-        return None
-    if is_transposed:
         return None
     sides = x.shape[-len(window) :]
     produced = outputs[0].shape[-len(window) :]

@@ -33,27 +33,21 @@ def identity(model: nn.Module, builders: Iterable[str] = ()) -> str:
     for name, module in model.named_modules():
         kind = type(module)
         plain = {k: v for k, v in vars(module).items() if isinstance(v, PLAIN) and k != "training"}
-        attributes = _without_addresses(str(sorted(plain.items(), key=str)))
+        # the addresses of objects differ from process to process
+        attributes = re.sub(r" at 0x[0-9a-f]+", "", str(sorted(plain.items(), key=str)))
         total.update(f"{name} {kind.__module__}.{kind.__qualname__} {attributes}\n".encode())
-        total.update(_version(kind.__module__.partition(".")[0]).encode())
+        package = kind.__module__.partition(".")[0]
+        total.update(f"{package} {getattr(sys.modules.get(package), '__version__', '')}".encode())
     return total.hexdigest()[:16]
-
-
-def _without_addresses(text: str) -> str:
-    """Return a text without the addresses of objects in it, which differ from process to process."""
-    return re.sub(r" at 0x[0-9a-f]+", "", text)
 
 
 def code_digest(model: nn.Module, builders: Iterable[str] = ()) -> str:
     """Return a digest of the source files that no package's version tells, or "" where there are none."""
-    files = sorted({path for name in [*_modules_of(model), *builders] for path in _reached(name)})
+    modules = {kind.__module__ for module in model.modules() for kind in type(module).__mro__}
+    files = sorted({path for name in [*modules, *builders] for path in _reached(name)})
     if not files:
         return ""
     return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files)).hexdigest()[:16]
-
-
-def _modules_of(model: nn.Module) -> set[str]:
-    return {kind.__module__ for module in model.modules() for kind in type(module).__mro__}
 
 
 def _reached(start: str) -> set[Path]:
@@ -101,8 +95,3 @@ def _source_of(module: ModuleType | None) -> Path | None:
 def _library() -> tuple[str, ...]:
     paths = sysconfig.get_paths()
     return tuple(paths[key] for key in ("stdlib", "platstdlib"))
-
-
-@cache
-def _version(package: str) -> str:
-    return f"{package} {getattr(sys.modules.get(package), '__version__', '')}"

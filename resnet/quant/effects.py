@@ -126,8 +126,8 @@ def name_wide(model: nn.Module, calibration: Calibration, precision: str, device
     if not isinstance(model, ResNet):
         raise ValueError(f"the {number} most sensitive layers are ranked of this project's ResNets alone: name layers")
     steps, scheme = float_steps(cast(ResNet, fold(model)), merged=False), SCHEMES[formats]
-    if number > len(layers_of(steps)):
-        raise ValueError(f"{number} layers cannot be kept wide: the model has {len(layers_of(steps))}")
+    if number >= (count := len(layers_of(steps))):
+        raise ValueError(f"{number} layers cannot be kept wide: the model has {count}, of which one is to be in 8 bits")
     pictures = calibration.pictures[:RANKING_PICTURES]
 
     def write(path: Path) -> None:

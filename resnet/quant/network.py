@@ -119,10 +119,13 @@ def facts(steps: Sequence[Step], calibration: Calibration, ranges: str) -> dict[
     """Return what a record says of a network in 8 bits whose layers are wide because a user named them.
 
     `ranges` is their digest. `disk_bytes` are those of codes, scales and biases (the last two in float32), with a scale
-    and a zero point for each grid: what a file of them would hold. The gate adds what it counts of the steps.
+    and a zero point for each grid: what a file of them would hold. The gate adds what it counts of the steps. Raises
+    ValueError where no layer is in 8 bits.
     """
     weights = [weight for step in steps for weight in step.weights]
     wide = [weight.module for weight in weights if weight.wide and weight.module]
+    if all(weight.wide for weight in weights if weight.module):
+        raise ValueError("no layer is in 8 bits: keep fewer wide, or take a precision of 16 bits")
     stored = [weight.codes.numel() * weight.codes.element_size() + 4 * len(weight.scale) for weight in weights]
     biases = [4 * len(step.bias) for step in steps if step.bias is not None]
     grids = sum(step.output is not None for step in steps)

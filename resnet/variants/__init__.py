@@ -14,8 +14,9 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
+from resnet.archs import Spec
 from resnet.cache import check_compile_cache
-from resnet.calibration import EIGHT_BITS, Calibration
+from resnet.calibration import EIGHT_BITS, NO_PROLOGUE, Calibration
 from resnet.code import Unserved, find_code
 from resnet.names import canonical_outside, is_outside
 from resnet.onnx.libraries import library_folders
@@ -87,14 +88,22 @@ def refusal(variant: Variant, device: str, precision: str, launch: str) -> str |
     return "a CUDA graph needs a CUDA device" if device == "cpu" and launch == "graph" else None
 
 
-def not_taken(variant: Variant, model: str) -> str | None:
-    """Return the reason why `variant` does not run the model of a name, or None where it does."""
-    if variant.takes == "any" or not is_outside(model):
+def not_taken(variant: Variant, model: str, precision: str, device: str) -> str | None:
+    """Return the reason why `variant` does not run the model of a name in a precision, or None where it does."""
+    takes, bits = variant.takes_in(precision), f" in {precision}" if precision in EIGHT_BITS else ""
+    if not is_outside(model):
+        refused = takes == "resnets but v2" and Spec.parse(model).version == "v2"
+        return f"{variant.name} runs no pre-activation network (v2){bits}: {NO_PROLOGUE}" if refused else None
+    if takes == "any":
         return None
-    others = ", ".join(row.name for row in VARIANTS.values() if row.takes == "any")
+    rows = [row for row in VARIANTS.values() if precision in row.serves.get(device, ())]
+    others = ", ".join(row.name for row in rows if row.takes_in(precision) == "any")
+    whose = f"any module runs by {others}"
+    if bits:
+        whose = f"others run{bits} by {others}, where their operations can be checked" if others else ""
     return (
-        f"{variant.name} runs this project's ResNets alone (`resnet50` and the like), whose layers it has by name; "
-        f"any module runs by {others}"
+        f"{variant.name} runs this project's ResNets alone{bits} (`resnet50` and the like), whose layers it has by "
+        f"name; {whose or f'no variant runs others{bits} on this device'}"
     )
 
 
@@ -121,15 +130,15 @@ def prepare(
     example: Tensor,
     precision: str,
     launch: str = "stream",
-    calibration: Calibration | None = None,
+    calibration: Calibration | Tensor | None = None,
 ) -> Runner:
     """Prepare the variant `name` to run `model` on inputs shaped like `example`.
 
     `model` is a float32 module in eval mode, which is not changed: one of this project's ResNets, or any that turns
     [N, C, H, W] into logits [N, classes], where the variant takes it. `example` is a float32 batch [N, C, H, W] on the
     device to run on. This process's torch flags are set for the precision (`runner.set_torch_flags`). Call the runner
-    under torch.no_grad(). `calibration` is for 8 bits, which without it are calibrated on `example`; their Runner is a
-    `resnet.quant.steps.QuantizedRunner`.
+    under torch.no_grad(). `calibration` is for 8 bits: pictures of the example's size, with choices or without; by
+    default the example itself. Their Runner is a `resnet.quant.steps.QuantizedRunner`.
 
     Raises ValueError for an unknown variant and, as its subclass Unserved, for a combination that the table refuses,
     with its reason, and RuntimeError with the pip line where a package is missing. Code from outside, named
@@ -154,20 +163,29 @@ def prepare(
     from resnet.model import ResNet
     from resnet.runner import set_torch_flags
 
-    if variant.takes == "resnets" and not isinstance(model, ResNet):
-        raise Unserved(f"{not_taken(variant, ':')}; this is a {type(model).__name__}")
+    network = model.spec.name if isinstance(model, ResNet) else ":"
+    if reason := not_taken(variant, network, precision, example.device.type):
+        raise Unserved(reason if network != ":" else f"{reason}; this is a {type(model).__name__}")
     set_torch_flags(example.device, precision)
     with torch.no_grad():
-        if precision in EIGHT_BITS:
-            from resnet.quant.effects import name_wide
-
-            calibration = name_wide(model, calibration or Calibration(example.cpu()), precision, example.device.type)
+        chosen = _calibration(model, example, precision, calibration) if precision in EIGHT_BITS else None
         if is_outside(name):
-            return prepare_outside(name, model, example, precision, launch, calibration)
+            return prepare_outside(name, model, example, precision, launch, chosen)
         module = importlib.import_module(f"resnet.variants.{variant.module}")
         runner: Runner
-        if precision in EIGHT_BITS:
-            runner = module.prepare_quantized(model, example, precision, launch, calibration)
+        if chosen:
+            runner = module.prepare_quantized(model, example, precision, launch, chosen)
         else:
             runner = module.prepare(model, example, precision, launch)
     return runner
+
+
+def _calibration(model: nn.Module, example: Tensor, precision: str, given: Calibration | Tensor | None) -> Calibration:
+    """Return the choices of 8 bits, with names for layers to keep wide. Raises ValueError for other pictures' shape."""
+    from resnet.quant.effects import name_wide
+
+    chosen = given if isinstance(given, Calibration) else Calibration(example.cpu() if given is None else given)
+    shapes = [list(pictures.shape[1:]) for pictures in (chosen.pictures, example)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"the calibration's pictures are {shapes[0]}, and the example's {shapes[1]}")
+    return name_wide(model, chosen, precision, example.device.type)

@@ -20,6 +20,7 @@ from resnet.quant.steps import Declared, QuantizedRunner, Step
 from resnet.quiet import quiet
 from resnet.runner import DTYPES, Runner, autocast, converted, weights_bytes, with_launch
 from resnet.variants.compile import compiled_runner
+from resnet.variants.table import NO_VNNI
 
 # The first release whose Triton convolution keeps to 4 warps where a window is larger than a pixel. Before it 11 of the
 # 17 candidates for each shape have 8 and compute wrong results (pytorch#173068), which autotuning does not check.
@@ -49,18 +50,16 @@ def prepare(model: nn.Module, example: Tensor, precision: str, launch: str) -> R
 
 
 def prepare_quantized(
-    model: nn.Module, example: Tensor, precision: str, launch: str, calibration: Calibration
+    model: ResNet, example: Tensor, precision: str, launch: str, calibration: Calibration
 ) -> QuantizedRunner:
     """Prepare a ResNet through torchao's PT2E, for the quantised operations of oneDNN that Inductor knows on an x86.
 
     Ranges and weights are ours, so torchao looks at no picture; of its choices only the form of the graph is left.
-    The codes are seen at the library's calls in the compiled code itself. Raises Unserved for any other module, and
-    where the CPU has no products of 8 bits; RuntimeError where Inductor left a layer in float that was to be in 8 bits.
+    The codes are seen at the library's calls in the compiled code itself. Raises Unserved where the CPU
+    has no products of 8 bits, and RuntimeError where Inductor left a layer in float that was to be in 8 bits.
     """
-    if not isinstance(model, ResNet):
-        raise Unserved("compile-max takes this project's ResNets alone in int8, whose steps can be checked")
     if not torch.cpu._is_vnni_supported():
-        raise Unserved("this CPU has no VNNI: oneDNN's products of 8 bits would overflow in 16, or be emulated")
+        raise Unserved(NO_VNNI)
     folded, scheme = cast(ResNet, fold(model)), SCHEMES["uint8"]
     floats = float_steps(folded, merged=True)
     ranges = calibrate(floats, calibration, scheme)

@@ -20,7 +20,6 @@ from resnet.fused.buffers import peak_bytes
 from resnet.fused.carried import bundle_details
 from resnet.fused.eager_memory import eager_uses
 from resnet.fused.launches import install_tuned
-from resnet.fused.layers import NO_PROLOGUE
 from resnet.fused.network import FusedNetwork
 from resnet.fused.program import Program, build_program
 from resnet.fused.quantized import HALF_INPUT, RULES, SCHEME_OF, CodedStep, activation_name, quantize_program
@@ -49,10 +48,8 @@ def prepare_quantized(
 ) -> QuantizedRunner:
     """Prepare the model in int8 or e4m3, from the stem's result to the averages: pictures and logits are fp16.
 
-    Raises Unserved for a pre-activation network, and ValueError for a name in `keep_wide` that is no layer.
+    Raises ValueError for a name in `keep_wide` that is no layer.
     """
-    if model.preact:
-        raise Unserved(f"fused/{precision} runs no pre-activation network (v2): {NO_PROLOGUE}")
     if (
         precision == "fp8"
         and example.device.type == "cuda"

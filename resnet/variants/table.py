@@ -16,7 +16,7 @@ PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "int8")
 LAUNCHES = ("stream", "graph")
 DEVICES = ("cpu", "cuda")
 Runs = Literal["modules", "compiled", "kernels", "session"]
-Takes = Literal["any", "resnets"]
+Takes = Literal["any", "resnets", "resnets but v2"]
 
 _NO_TF32 = "TF32 is a format of NVIDIA's tensor cores; a CPU has none"
 _NO_FP16 = "torch runs fp16 convolutions on a CPU about 10 times slower than fp32; no user wants it"
@@ -34,6 +34,7 @@ _NO_TORCHAO_FP8 = (
     "torchao's fp8 convolution (0.18) is MSLK's, for Blackwell alone, and takes its ranges from each batch anew; "
     "Inductor has none"
 )
+NO_VNNI = "this CPU has no AVX512-VNNI: oneDNN's products of 8 bits would overflow in 16, or be emulated"
 _NO_OPENVINO = "OpenVINO runs on CPUs and on Intel's GPUs, not on NVIDIA's"
 _NO_CUDNN_INT8 = "torch has no call of cuDNN's convolutions in 8 bits; its quantised ones of oneDNN are a CPU's"
 _NO_KERNELS = "these kernels are compiled for NVIDIA GPUs; a CPU can only interpret them, which is for tests"
@@ -62,11 +63,17 @@ class Variant:
     runs: Runs = "modules"  # of torch; or what torch.compile makes of them, this project's kernels, a session
     uncounted: str = ""  # why its launches cannot be counted without a GPU
     takes: Takes = "any"  # module, or only this project's ResNets, whose steps it has by name
+    takes_coded: Takes | None = None  # in 8 bits, where it takes fewer
+    keeps_wide: tuple[str, ...] = ()  # layers that it keeps out of the 8 bits by rule
 
     @property
     def module(self) -> str:
         """The name of the variant's module, beside this file."""
         return self.name.replace("-", "_")
+
+    def takes_in(self, precision: str) -> Takes:
+        """Return which modules it takes in a precision."""
+        return (precision in EIGHT_BITS and self.takes_coded) or self.takes
 
 
 _TORCH = {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "tf32", "fp16", "bf16")}
@@ -101,6 +108,7 @@ _ROWS = (
         excluded={("cuda", "int8"): _NO_INDUCTOR_INT8, ("cuda", "fp8"): _NO_TORCHAO_FP8},
         compiles_long=True,
         runs="compiled",
+        takes_coded="resnets",
     ),
     Variant(
         name="library-fused",
@@ -117,6 +125,8 @@ _ROWS = (
         excluded={("cpu", precision): _NO_KERNELS for precision in PRECISIONS},
         runs="kernels",
         takes="resnets",
+        takes_coded="resnets but v2",
+        keeps_wide=("conv1", "fc"),
     ),
     Variant(
         name="per-layer",

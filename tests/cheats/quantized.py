@@ -35,6 +35,15 @@ FAULTS = {
     "pads-zero": "conv1 is wrong",
     "stale-tap": "input.codes is wrong",
     "last-row": "layer1.0.add is wrong",
+    "first-row": "each in the next row of the batch, differ by",
+    "swaps-scales": "layer1.0.conv1 is wrong: a code of channel ",
+    "per-tensor": "layer1.0.conv1 is wrong",
+    "weights-128": "layer1.0.conv1 is wrong",
+    "residual-scale": "layer1.0.add is wrong",
+    "wraps": "layer1.0.conv1 is wrong",
+    "pairs": "conv1 is wrong",
+    "rounds-twice": "layer1.0.conv1 is wrong",
+    "by-bf16": "layer1.0.conv1 is wrong",
     "no-bias": "layer1.0.conv1 is wrong",
     "wrong-dtype": "the codes of layer1.0.conv1 are int16, not uint8",
     "hides": "it shows no codes of layer1.0.conv1",
@@ -117,6 +126,17 @@ def planted(steps: Sequence[Step], fault: str, model: nn.Module) -> Toy:
         return Toy(steps, [replace(conv, terms=(Term(conv.reads[0]),), bias=None)])
     if fault == "no-bias":
         return Toy(steps, [replace(conv, bias=None)])
+    if fault == "swaps-scales":
+        order = torch.arange(len(weight.scale)).view(-1, 2).flip(1).flatten()
+        return Toy(steps, [_weighted(conv, replace(weight, scale=weight.scale[order]))])
+    if fault == "per-tensor":
+        scale = weight.scale.max().expand_as(weight.scale)
+        codes = (weight.values() / scale.view(-1, 1, 1, 1)).round().to(torch.int8)
+        return Toy(steps, [_weighted(conv, replace(weight, codes=codes, scale=scale))])
+    if fault == "weights-128":
+        return Toy(steps, [_weighted(conv, replace(weight, codes=weight.codes.where(weight.codes > -127, -128)))])
+    if fault == "residual-scale":
+        return Toy(steps, [_residual_in_the_scale_of_the_sum(steps)])
     if fault in EXACT:
         return Toy(steps, exact=EXACT[fault])
     if fault in TOYS:
@@ -192,6 +212,75 @@ def _last_row(step: Step, values: dict[str, Tensor]) -> Tensor:
     return torch.cat([value[:-1], value[-2:-1]])
 
 
+def _first_row(step: Step, values: dict[str, Tensor]) -> Tensor:
+    """The first row of a batch of four is what the second is: neither the last nor from the middle."""
+    value = step.value(values)
+    return torch.cat([value[1:2], value[1:]]) if step.name == SUM and len(value) > 3 else value
+
+
+def _residual_in_the_scale_of_the_sum(steps: Sequence[Step]) -> Step:
+    grids = {step.name: step.output for step in steps}
+    total = next(step for step in steps if step.name == SUM)
+    product, residual = total.terms
+    own, other = grids[residual.source], total.output
+    assert own is not None
+    assert other is not None
+    ratio = torch.full((len(total.weights[0].scale),), other.scale / own.scale).double()
+    return replace(total, terms=(product, replace(residual, scale=ratio)))
+
+
+def _unit(step: Step, x: Tensor) -> Tensor:
+    """What one is worth in the integers that a convolution adds up, [1, K, 1, 1], of what it reads."""
+    values = x.unique()
+    return step.weights[0].scale.view(1, -1, 1, 1) * values.diff().min()
+
+
+def _wraps(step: Step, values: dict[str, Tensor]) -> Tensor:
+    """Sums of products in 16 bits."""
+    if step.name != CONV:
+        return step.value(values)
+    unit = _unit(step, values[step.reads[0]])
+    sums = (replace(step, bias=None, relu=False).value(values) / unit).round()
+    wrapped = ((sums + 2**15) % 2**16 - 2**15) * unit
+    assert step.bias is not None
+    return (wrapped + step.bias.view(1, -1, 1, 1)).relu()
+
+
+def _pairs(step: Step, values: dict[str, Tensor]) -> Tensor:
+    """Two products of uint8 and int8 are added in 16 bits that saturate, as VPMADDUBSW does."""
+    if step.name != "conv1":
+        return step.value(values)
+    (term,), x = step.terms, values[step.reads[0]]
+    assert term.weight is not None
+    one = float(x.unique().diff().min())
+    zero = round(float(-x.min()) / one)
+    size = term.weight.codes.shape[2:]
+    codes = F.unfold(F.pad((x / one).round() + zero, [term.padding] * 4, value=zero), size, stride=term.stride)
+    taps = term.weight.codes.double().flatten(1)
+    products = F.pad(taps[None, :, :, None] * codes[:, None], (0, 0, 0, taps.shape[1] % 2))
+    sums = products.unflatten(2, (-1, 2)).sum(3).clamp(-(2**15), 2**15 - 1).sum(2) - zero * taps.sum(1)[None, :, None]
+    shape = step.value(values).shape
+    wrong = sums.view(shape) * term.weight.scale.view(1, -1, 1, 1) * one
+    return (wrong + step.bias.view(1, -1, 1, 1) if step.bias is not None else wrong).relu()
+
+
+def _rounds_twice(step: Step, values: dict[str, Tensor]) -> Tensor:
+    """To sixteenths of a code, as an int16 between the sum and the code has, and then to codes."""
+    value = step.value(values)
+    if step.name != CONV or step.output is None:
+        return value
+    return (value / step.output.scale * 16).round() / 16 * step.output.scale
+
+
+def _by_bf16(step: Step, values: dict[str, Tensor]) -> Tensor:
+    """Sums that are multiplied with a scale of 8 bits of mantissa."""
+    value = step.value(values)
+    if step.name != CONV or step.output is None:
+        return value
+    factor = step.weights[0].scale / step.output.scale
+    return value * (factor.bfloat16().double() / factor).view(1, -1, 1, 1)
+
+
 class Half(Toy):
     """Taps of 8 bits, and another network that is timed: the model in 16 bits."""
 
@@ -246,6 +335,11 @@ EXACT: dict[str, Exact] = {
     "adds-late": _adds_late,
     "pads-zero": _pads_zero,
     "last-row": _last_row,
+    "first-row": _first_row,
+    "wraps": _wraps,
+    "pairs": _pairs,
+    "rounds-twice": _rounds_twice,
+    "by-bf16": _by_bf16,
 }
 TOYS: dict[str, Callable[..., Toy]] = {
     "half": Half,

@@ -22,6 +22,7 @@ from bench.plans.choose import Selection
 from bench.plans.settings import P99_SAMPLES
 from bench.records.places import check_name
 from bench.records.record import Record
+from bench.records.same import Traits
 from bench.runs.run import sweep_of, with_rounds
 
 
@@ -88,12 +89,14 @@ def run(
     raise typer.Exit(exit_code(records, strict))
 
 
-def _settle(folder: Path, records: list[Record], named: bool, cases: Sequence[Case], rounds: int | None) -> str:
+def _settle(
+    folder: Path, records: list[Record], named: bool, cases: Sequence[Case], rounds: int | None, like: Traits
+) -> str:
     """Return this command again: with more rounds of cases (none: all) in its folder; or, for None, in a new one.
 
     Where it did not name its cases, as it went on with those of the folder, the new one names them.
     """
     if rounds is None:
-        return again(output=None, resume=False, retry=False) if named else run_again(records)(cases, None)
+        return again(output=None, resume=False, retry=False) if named else run_again(records)(cases, None, like)
     narrowed = {"filter": [case.name for case in cases], "exclude": None} if cases else {}
     return again(**narrowed, rounds=rounds, output=folder, resume=True)

@@ -84,7 +84,7 @@ def sensitivity(
     case = _network(plan)
     check_input(input)
     if data:
-        check_data(data)
+        check_data(data, [case], plan.build)
     if output is not None:
         check_writable(output, SENSITIVITY)
     word = formats or _formats(case)

@@ -101,7 +101,7 @@ def case_row(row: Row) -> dict[str, Any]:
     """Return what the charts draw of a case: times in ms, memory in MiB, cold starts in s, without missing values."""
     case = row.case
     low, high = row.images_per_s_interval or (None, None)
-    fields = case_fields(case) | {
+    fields = case_fields(case, row.choices) | {
         "sized": f"batch {case.batch}{at_pixels(case.image)}",
         "kind": case.model.replace(str(depth(case.model) or ""), "", 1),
         "depth": depth(case.model),

@@ -99,8 +99,8 @@ def history_rows(folders: Iterable[Path], left_out: list[str]) -> list[dict[str,
 
 
 def _points(series: Series, first_id: int, machine: str) -> list[dict[str, Any]]:
-    fields = {"setting": None} | case_fields(Case.parse(series.case))
-    fields["panel"] = f"{series.case}, {METRICS[series.metric]}{machine}"
+    fields = {"setting": None} | case_fields(Case.parse(series.case), series.choices)
+    fields["panel"] = f"{series.name}, {METRICS[series.metric]}{machine}"
     changes = {id(change.after): change for change in series.changes}
     spikes = {id(point) for point in series.spikes}
     edges = [0, *(place for place, point in enumerate(series.points) if id(point) in changes), len(series.points)]

@@ -101,7 +101,7 @@ class Encodings:
 
     def lines(self, encoding: Spec, order: str, *detail: str, transform: Sequence[Spec] = ()) -> Spec:
         ways: Spec = {"stroke": self.colour, "strokeDash": self.dash, "order": channel(order)}
-        ways["detail"] = [channel(field) for field in ("launch:N", *detail)]
+        ways["detail"] = [channel(field) for field in ("way:N", *detail)]
         return layer("line", encoding | ways, transform, strokeWidth=1.5, opacity=0.75)
 
 

@@ -106,15 +106,18 @@ def depth(model: str) -> int | None:
     return None if is_outside(model) else Spec.parse(model).depth
 
 
-def case_fields(case: Case) -> dict[str, Any]:
-    """Return what every row of a chart has: the case's axes, which the filters use, and its names."""
+def case_fields(case: Case, choices: str = "") -> dict[str, Any]:
+    """Return what every row of a chart has: the case's axes, which the filters use, and its names.
+
+    `choices` tell a row from others of its case.
+    """
     family = case.model + at_pixels(case.image)
     return {
         **vars(case),
         "case": case.name,
         "family": family,
         "group": f"{family}, batch {case.batch}",
-        "way": label(case),
+        "way": ", ".join(filter(None, (label(case), choices))),
     }
 
 

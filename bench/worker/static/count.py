@@ -102,7 +102,8 @@ def _skip_reason(case: Case) -> str | None:
         return variant.uncounted
     served = variant.serves["cuda"] if variant.runs == "kernels" else ()  # compiled for a GPU, and not run
     refused = None if case.precision in served else refusal(variant, "cpu", case.precision, case.launch)
-    return not_taken(variant, case.model) or refused or missing(variant, "cpu", case.precision)
+    not_run = not_taken(variant, case.model, case.precision, "cuda" if served else "cpu")
+    return not_run or refused or missing(variant, "cpu", case.precision)
 
 
 def _first_wins(variant: str) -> AbstractContextManager[object]:

@@ -6,6 +6,7 @@ from bench.campaign import standins
 from bench.campaign.tasks import TASKS
 from bench.plans import plan as plans
 from bench.plans.case import Case
+from resnet.calibration import EIGHT_BITS
 
 
 def test_every_plan_of_a_card_has_a_stand_in_that_can_be_read(here: dict[str, Any]) -> None:
@@ -18,6 +19,10 @@ def test_every_plan_of_a_card_has_a_stand_in_that_can_be_read(here: dict[str, An
                        for glob in task.only)  # fmt: skip
             dry = plans.parse_plan(standins.small_plan(chosen, here), task.plan, task.plan)
             assert all(case.image == 32 and case.launch == "stream" for case in dry.cases)
+            assert sorted({case.precision in EIGHT_BITS for case in dry.cases}) == sorted(
+                {case.precision in EIGHT_BITS for case in chosen.cases}
+            ), task.name  # a case of each kind that the plan has
+            assert len(dry.cases) <= 2
 
 
 def test_a_case_that_no_cpu_serves_gives_way_to_eager() -> None:
@@ -25,5 +30,11 @@ def test_a_case_that_no_cpu_serves_gives_way_to_eager() -> None:
         standins.small_case(Case.parse("resnet50/fused/fp16/b128/i224/graph")).name
         == "resnet18/eager/fp32/b1/i32/stream"
     )
-    told = standins.small_case(Case.parse("resnet50/library-fused/bf16/b128/i224/graph"))
-    assert told.name == "resnet18/library-fused/bf16/b1/i32/stream"
+    small = standins.small_case(Case.parse("resnet50/library-fused/bf16/b128/i224/graph"))
+    assert small.name == "resnet18/library-fused/bf16/b1/i32/stream"
+
+
+def test_8_bits_that_no_cpu_serves_give_way_to_8_bits() -> None:
+    for name in ("fused/int8", "fused/fp8", "onnxruntime-trt/int8"):
+        small = standins.small_case(Case.parse(f"resnet50/{name}/b128/i224/graph"))
+        assert small.name == "resnet18/library-fused/int8/b1/i32/stream"

@@ -184,7 +184,7 @@ def test_words_of_an_axis_are_split_at_commas_but_not_within_a_models_arguments(
     [
         ("fcc", "resnet18 has no layer 'fcc' (did you mean fc?)"),
         ("-1", "no layer '-1'"),
-        ("21", "resnet18 has 21 layers, and one at least is to be in 8 bits"),
+        ("21", "resnet18 has 21 layers, and one at least is to be in 8 bits: name 20 at most; for all take"),
     ],
 )
 def test_layers_to_keep_wide_are_judged_before_anything_runs(wide: str, message: str) -> None:
@@ -194,3 +194,21 @@ def test_layers_to_keep_wide_are_judged_before_anything_runs(wide: str, message:
     in_float = axes | {"precision": ["fp32"]}
     assert choose(Selection(None, in_float, settings={"keep_wide": wide})).settings.keep_wide == wide
     assert choose(Selection(None, axes, settings={"keep_wide": "conv1, fc"})).settings.keep_wide == "conv1, fc"
+
+
+def test_layers_that_a_variant_keeps_wide_by_rule_are_told() -> None:
+    def refused(wide: str, variant: str = "fused", model: str = "resnet18") -> str:
+        axes = {"model": [model], "variant": variant.split(","), "precision": ["int8"]}
+        with pytest.raises(ArgumentError) as caught:
+            choose(Selection(None, axes, settings={"keep_wide": wide}))
+        return str(caught.value)
+
+    assert refused("fc,conv1") == "--keep-wide fc,conv1 changes nothing; fused keeps conv1 and fc wide by rule"
+    assert "21 layers, and one at least is to be in 8 bits: name 18 at most; fused keeps conv1 and fc wide" in refused(
+        "999"
+    )
+    assert "name 20 at most; for" in refused("999", "fused,library-fused")
+    assert "only this project's ResNets are ranked; name mine:net's layers" in refused("2", "onnxruntime", "mine:net")
+    for kept in ({"keep_wide": "fc"}, {"keep_wide": "20"}, {"keep_wide": "0"}):
+        axes = {"model": ["resnet18"], "variant": ["fused", "library-fused"], "precision": ["int8"]}
+        assert choose(Selection(None, axes, settings=kept))

@@ -44,6 +44,26 @@ def test_what_a_machine_can_run(machine: dict[str, Any], case: str, said: str | 
     assert reason is None if said is None else said in (reason or "")
 
 
+@pytest.mark.parametrize(
+    ("machine", "case", "said"),
+    [
+        (
+            CPU,
+            "mine:net/compile-max/int8",
+            "alone in int8 (`resnet50` and the like), whose layers it has by name; others",
+        ),
+        (CPU, "mine:net/library-fused/int8", "others run in int8 by onnxruntime, openvino, where"),
+        (CPU, "mine:net/library-fused/fp32", "any module runs by eager, compile, compile-max, onnxruntime, openvino"),
+        (HOPPER, "mine:net/fused/int8", "others run in int8 by onnxruntime-trt, where"),
+        (HOPPER, "mine:net/fused/fp8", "no variant runs others in fp8 on this device"),
+        (HOPPER, "resnet50v2/fused/fp8", "fused runs no pre-activation network (v2) in fp8: its norms follow sums"),
+        (CPU, "resnet50/compile-max/int8", "no AVX512-VNNI"),
+    ],
+)
+def test_8_bits_of_another_s_model_and_of_v2_name_who_can(machine: dict[str, Any], case: str, said: str) -> None:
+    assert said in (why_not(Case.parse(f"{case}/b1/i224/stream"), machine) or "")
+
+
 @pytest.mark.parametrize("own", OWN)
 def test_our_kernels_run_from_ampere_on(own: str) -> None:
     reason = why_not(Case.parse(f"resnet50/{own}/b1/i224/graph"), AMPERE)

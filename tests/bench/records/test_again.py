@@ -168,4 +168,8 @@ def test_a_case_in_8_bits_is_named_with_its_calibration_and_digits_need_no_folde
     assert words_of(command_again(["run"], record, [case]))
     record.case = replace(case, model="resnet18")
     assert "the folder of its labelled pictures (--data)" in command_again(["run"], record, [case])
-    assert command_to_score(record, [case]) == command_line("accuracy", case.name, *rest, "--data", "DIR")
+    labelled = command_to_score(record, [case], labels=True, pictures=900)
+    assert labelled == command_line("accuracy", case.name, *rest, "--data", "DIR")
+    record.case, record.plan = case, {"name": "a file that is not here"}
+    drawn = command_to_score(record, [case], labels=True, pictures=900)
+    assert drawn == command_line("accuracy", case.name, *rest, "--pictures", "900")

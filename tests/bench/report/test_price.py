@@ -9,7 +9,7 @@ import pytest
 
 from bench.cli.results.recommend import _exit_code
 from bench.records.record import Record
-from bench.report.price import describe_price, pictures_to_show
+from bench.report.price import describe_price, loss_limit, pictures_to_decide
 from bench.report.recommend import Assessment, Budget, assess, choose
 from bench.report.recommend_groups import pareto_front
 from bench.report.recommend_runs import useful_runs
@@ -34,20 +34,29 @@ def test_a_loss_is_within_a_limit_or_over_it_by_its_interval(record: Make) -> No
         "loss of accuracy over 5 percentage points"
     ]
     assert judged(record(INT8, score=score(490, labelled=False)), accuracy_loss=0.5).undecided == [
-        "accuracy not on record"
+        "accuracy not on record, as its score is of pictures without labels"
     ]
+    assert judged(record(INT8.replace("int8", "bf16")), accuracy_loss=0.5).undecided == [
+        "accuracy not on record, as it was not scored"
+    ]
+    by_chance = judged(record(INT8, score=score(490), network={"weights": "synthetic"}), accuracy_loss=0.5)
+    assert by_chance.undecided == ["its weights are synthetic, so that answers are right by chance"]
     assert judged(record(INT8.replace("int8", "fp32")), accuracy_loss=0.001).fits  # with which the others are compared
 
 
-def test_as_many_pictures_as_are_named_show_the_loss() -> None:
-    few = score(490, lost=4, gained=2)
-    needed = pictures_to_show(few, 0.01)  # type: ignore[arg-type]
+def test_as_many_pictures_as_are_named_decide(record: Make) -> None:
+    def limited(most: float, **counts: int) -> int | None:
+        (row,) = rows_from_records([record(INT8, score=score(490) | counts)])
+        return loss_limit(row, most).pictures
+
+    needed = limited(0.01, lost=4, gained=2)
     assert needed
-    assert 2 * needed < 500 * 1.1**60
-    scale = needed / 500
-    more = few | {"pictures": needed, "lost": round(4 * scale), "gained": round(2 * scale)}
-    assert pictures_to_show(more, 0.0101) == pytest.approx(needed, rel=0.2)  # type: ignore[arg-type]
-    assert pictures_to_show(score(490, lost=40), 0.01) is None  # type: ignore[arg-type]
+    assert 500 < needed < 500 * 1.1**60
+    more = {"pictures": needed, "lost": round(4 * needed / 500), "gained": round(2 * needed / 500)}
+    assert limited(0.0101, **more) in (None, pytest.approx(needed, rel=0.2))
+    assert pictures_to_decide(500, 0.5, lambda count: (0.49, 0.51)) is None
+    # as little as is needed to show that it is over the limit
+    assert limited(0.01, lost=12, gained=3)
 
 
 def test_an_agreement_is_judged_by_its_interval_and_the_gate_s_few_pictures_are_none_of_eight_bits(
@@ -56,10 +65,12 @@ def test_an_agreement_is_judged_by_its_interval_and_the_gate_s_few_pictures_are_
     scored = record(INT8, score=score(430, labelled=False))  # 83 to 89 %
     assert judged(scored, agreement=0.8).fits
     assert judged(scored, agreement=0.95).violated == ["agreement under 0.95"]
-    assert judged(scored, agreement=0.87).undecided == ["agreement of 0.87 not shown: 86 % (83 to 89) of 500 pictures"]
+    assert judged(scored, agreement=0.87).undecided == [
+        "agreement of 0.87 not shown: 86 % (83 to 89) of 500 pictures; some 5,000 might"
+    ]
     unscored = judged(record(INT8), agreement=0.8)
-    assert unscored.undecided == ["agreement not on record"]
-    assert unscored.run_again
+    assert unscored.undecided == ["agreement not on record, as it was not scored"]
+    assert [cost.pictures for cost in unscored.costs] == [0]
 
 
 def test_eight_bits_are_left_out_where_no_limit_says_what_they_may_cost(record: Make) -> None:
@@ -87,7 +98,9 @@ def test_what_labels_would_tell_is_not_told_without_them(record: Make) -> None:
     choice = choose(unlabelled, Budget(accuracy_loss=0.005))
     assert _exit_code([choice]) == 4
     ((why, command),) = useful_runs(choice, [Path("out")])
-    assert "right answers on DIR, a folder of labelled pictures" in why
+    assert why.startswith(
+        "This run scores library-fused/int8, batch 8 and 4 more on DIR, a folder of labelled pictures;"
+    )
     assert " accuracy" in command
     assert command.endswith("--data DIR")
 

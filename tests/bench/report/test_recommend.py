@@ -118,7 +118,7 @@ def test_agreement_is_the_worst_check_s(record: Make) -> None:
     assert (share, pictures) == (0.9375, 16)
     # Clopper and Pearson: with that probability of agreement, 15 or 16 of 16 would come in one case of twenty
     assert 16 * least**15 * (1 - least) + least**16 == pytest.approx(0.05)
-    assert judged(record(EAGER, gate={}), agreement=0.9).undecided == ["agreement not on record"]
+    assert judged(record(EAGER, gate={}), agreement=0.9).undecided == ["agreement not on record, as it was not scored"]
 
 
 def test_pictures_that_all_agree_bound_the_agreement(record: Make) -> None:

@@ -116,8 +116,8 @@ def test_the_largest_batch_is_a_row_of_its_own(record: Make) -> None:
     }
     records = [record("resnet50/eager/fp32/bmax/i224/stream", latency_ns=[], throughput={}, largest=told)]
     assert rows_from_records(records) == []
-    assert [(case.name, found["fits"]) for case, found in largest_batches(records)] == [
-        ("resnet50/eager/fp32/bmax/i224/stream", 96)
+    assert [(case.name, traits, found["fits"]) for (case, traits), found in largest_batches(records)] == [
+        ("resnet50/eager/fp32/bmax/i224/stream", (), 96)
     ]
     assert report_as_json(records)["largest"][0]["fails"] == 99
 
@@ -126,3 +126,64 @@ def test_the_largest_batch_is_a_row_of_its_own(record: Make) -> None:
 def test_a_case_that_is_not_ok_has_no_row_whatever_it_measured(record: Callable[..., Record], status: str) -> None:
     times = {"latency_ns": [10_000_000] * 9, "throughput": {"images": 10, "ns": 1_000_000_000}}
     assert rows_from_records([record("resnet50/eager/fp32/b1/i224/stream", status=status, **times)]) == []
+
+
+INT8, FLOAT32, EAGER = (
+    f"resnet18/{way}/b1/i32/stream" for way in ("onnxruntime/int8", "onnxruntime/fp32", "eager/fp32")
+)
+
+
+def chosen(record: Make, rounds: int = 1, **settings: object) -> list[Record]:
+    """Records of a run of three cases with other choices for 8 bits; its rounds are `rounds` and on."""
+    made = [record(name, ms=ms, round=rounds, settings=settings) for name, ms in ((INT8, 2), (FLOAT32, 4), (EAGER, 8))]
+    made[0].score = {"pictures": 64, "agree": 60 - rounds, "rms": 0.1, "labelled": False}
+    return made
+
+
+def test_runs_of_one_case_in_8_bits_with_other_choices_are_rows_of_their_own(record: Make) -> None:
+    first, second = chosen(record, 1, calibrate="minmax"), chosen(record, 2, keep_wide="conv1", score_pictures=9)
+    second[0].latency_ns, second[0].throughput = [3_000_000] * 15, {"images": 100, "ns": 300_000_000}
+    rows = rows_from_records([*first, *second])
+    assert [(row.case.name, row.choices, row.rounds) for row in rows] == [
+        (INT8, "calibrate minmax, keep-wide none", 1),
+        (INT8, "calibrate mse, keep-wide conv1", 1),
+        (FLOAT32, "", 2),
+        (EAGER, "", 2),
+    ]
+    for row, speed, gain, agreed in ((rows[0], 500, 2.0, 59), (rows[1], 1000 / 3, 4 / 3, 58)):
+        assert row.images_per_s == pytest.approx(speed)
+        assert row.score["agree"] == agreed
+        assert row.against_float32
+        assert row.against_float32.ratio.value == pytest.approx(gain)
+        assert row.against
+        assert row.against.ratio.value == pytest.approx(2 * gain)
+    assert {row.choices for row in rows_from_records(first)} == {""}
+
+
+@pytest.mark.parametrize(
+    ("fields", "choices"),
+    [
+        ({"seed": 3}, ["weights of seed 0", "weights of seed 3"]),
+        ({"weights": "0123456789abcdef", "network": {"weights": "file"}}, ["weights of seed 0", "weights 01234567"]),
+        ({"settings": {"threads": 2}}, ["threads unset", "threads 2"]),
+        ({"device": "cuda"}, ["device cpu", "device cuda"]),
+    ],
+)
+def test_runs_of_other_weights_threads_or_machines_are_rows_of_their_own(
+    record: Make, here: dict[str, object], fields: dict[str, object], choices: list[str]
+) -> None:
+    environment = here | {"variables": {}}
+    records = [
+        record(EAGER, ms=8, environment=environment),
+        record(EAGER, ms=16, environment=environment, round=1, **fields),
+    ]
+    assert [row.choices for row in rows_from_records(records)] == choices
+    records[1].status, records[1].reason = "wrong", "not a number"
+    assert [(row.case.name, row.rounds) for row in rows_from_records(records)] == [(EAGER, 1)]
+    assert [reason for _, reason, _ in group_without_speed(records)] == [f"not a number ({choices[1]})"]
+
+
+def test_classes_that_an_older_record_lacks_are_no_other_network(record: Make) -> None:
+    older, newer, other = (record(EAGER, network=network) for network in ({}, {"num_classes": 9}, {"num_classes": 10}))
+    assert [row.choices for row in rows_from_records([older, newer])] == [""]
+    assert sorted(row.choices for row in rows_from_records([newer, other])) == ["classes 10", "classes 9"]

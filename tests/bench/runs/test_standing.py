@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.errors import StoreError
+from bench.errors import PlanError, StoreError
 from bench.runs.process import Answer
 from bench.runs.sweep import Sweep
 from resnet.data.labelled import find_labelled
@@ -48,6 +48,16 @@ def test_it_is_asked_for_again_in_the_next_round_and_on_resume(sweep: Callable[.
     assert first == ["crash"] * 6 + ["ok"] * 6  # the first round alone
     assert statuses(sweep(child, ROUNDS, resume=True)) == ["ok"] * 6
     assert statuses(sweep(child, ROUNDS, resume=True)) == []
+
+
+def test_labelled_pictures_that_do_not_suit_the_one_model_end_the_sweep(sweep: Callable[..., Sweep]) -> None:
+    def child(job: dict[str, Any], *_: object) -> Answer[Any]:
+        return Answer("error", "--data: it has folders of 2 classes, and the model has 3", {}, 1.0)
+
+    with pytest.raises(PlanError, match="--data: it has folders of 2"):
+        statuses(sweep(child))
+    cases = tuple(replace(PLAN.cases[0], model=model) for model in ("resnet18", "resnet34"))
+    assert statuses(sweep(child, replace(PLAN, cases=cases, rounds=1), resume=True)) == ["error"] * 2
 
 
 def test_a_model_s_own_fault_is_final(sweep: Callable[..., Sweep]) -> None:

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from bench.plans.case import MAX, Case
 from bench.plans.plan import Settings
+from bench.runs import largest
 from bench.runs.job import PICTURES, CaseJob, fit_job, reference_job
-from bench.runs.largest import RESOLUTION, START, search_largest
+from bench.runs.largest import START, search_largest
 from bench.runs.process import Answer, ask, request
 from bench.worker.fits import place_repeated
 from resnet.inputs import pictures
@@ -147,8 +148,11 @@ def unused() -> int:
 
 
 @pytest.mark.slow
-def test_the_largest_batch_in_a_small_memory(reference: Callable[[Case], dict[str, str]], unused: int) -> None:
-    """Bounded by real allocations that fail, and again so a little beside it."""
+def test_the_largest_batch_in_a_small_memory(
+    reference: Callable[[Case], dict[str, str]], unused: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bounded by real allocations that fail, and again so a little beside it; to a quarter, as a probe is a child."""
+    monkeypatch.setattr(largest, "RESOLUTION", 4)
     case = Case("resnet18", "library-fused", "fp32", MAX, 192, "stream")
     paths = reference(case)
     small = probe(case, START["cpu"], paths)
@@ -161,7 +165,7 @@ def test_the_largest_batch_in_a_small_memory(reference: Callable[[Case], dict[st
     search = found.data["largest"]
     assert START["cpu"] < search["fits"] < search["fails"]
     assert search["reason"].startswith("memory: "), search
-    assert search["fails"] - search["fits"] <= max(1, search["fits"] // RESOLUTION)
+    assert search["fails"] - search["fits"] <= max(1, search["fits"] // largest.RESOLUTION)
     assert probe(case, int(search["fits"] * 0.9), paths, gib=gib).status == "ok"
     assert probe(case, int(search["fails"] * 1.1) + 1, paths, gib=gib).status == "memory"
 

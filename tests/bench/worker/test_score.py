@@ -146,7 +146,7 @@ def test_labelled_pictures_are_all_scored_whatever_the_batch(
 
 def test_a_folder_of_which_much_cannot_be_read_is_refused(folder: Path) -> None:
     (folder / "c" / "2.png").write_bytes(b"none")
-    with pytest.raises(CannotJudge, match=r"--data: 1 of 12 pictures cannot be read, more than 1%: 2\.png"):
+    with pytest.raises(CannotJudge, match=r"--data: 1 of 12 pictures cannot be read, more than 1%: c/2\.png"):
         job_of(CASE, Settings(), str(folder))
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resnet.data.labelled import check_read, find_labelled
+from resnet.data import picture_files
+from resnet.data.labelled import check_headers, check_read, find_labelled
 
 Image = pytest.importorskip("PIL.Image")
 SYNSETS = ("n01440764", "n01443537", "n01484850")
@@ -85,10 +86,37 @@ def test_an_unreadable_picture_is_told_and_too_many_are_refused(folder: Path) ->
     (folder / SYNSETS[1] / "0.PNG").write_bytes(b"no picture")
     pictures = list(find_labelled(str(folder)).pictures(32))
     assert [place for place, picture in enumerate(pictures) if isinstance(picture, ValueError)] == [2]
-    assert "0.PNG cannot be read" in str(pictures[2])
-    check_read(1, 100, "0.PNG")
-    with pytest.raises(ValueError, match=r"2 of 100 pictures cannot be read, more than 1%: 0\.PNG"):
-        check_read(2, 100, "0.PNG")
+    assert f"{SYNSETS[1]}/0.PNG cannot be read" in str(pictures[2])
+    check_read(["a"], 100)
+    with pytest.raises(ValueError, match="5 of 100 pictures cannot be read, more than 1%: a; b; c; and 2 more; mend"):
+        check_read("abcde", 100)
+
+
+def test_headers_and_ends_show_damage_without_decoding(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jpeg, png = folder / SYNSETS[0] / "0.jpg", folder / SYNSETS[2] / "1.PNG"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)).save(jpeg)
+    found, whole, sums = find_labelled(str(folder)), jpeg.read_bytes(), png.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(picture_files, "_as_rgb", None)  # which decodes
+        check_headers(found)
+    jpeg.write_bytes(whole + b"x" * 99)  # which is no damage
+    check_headers(found)
+    jpeg.write_bytes(whole[:-300])
+    png.write_bytes(sums[:2000] + b"\0\0\0" + sums[2003:])
+    (folder / SYNSETS[1] / "0.PNG").write_bytes(b"")
+    names = "0.jpg", "0.PNG", "1.PNG"
+    said = "; ".join(f"{place}/{name} cannot .*" for place, name in zip(SYNSETS, names, strict=True))
+    with pytest.raises(ValueError, match=f"^3 of 7 .*: {said}; mend or remove them$"):
+        check_headers(found)
+
+
+def test_numbers_are_no_order(folder: Path) -> None:
+    for number, name in enumerate(SYNSETS, 8):
+        (folder / name).rename(folder / str(number))
+    with pytest.raises(ValueError, match=r"numbers, of another order as words \(10, 8, 9\): list them"):
+        find_labelled(str(folder))
+    (folder / "classes.txt").write_text("8\n9\n10\n")
+    assert find_labelled(str(folder)).labels[:2] == (2, 2)
 
 
 def test_a_folder_that_is_not_one_of_classes_says_what_to_do(folder: Path, tmp_path: Path) -> None:
@@ -112,7 +140,7 @@ def test_a_folder_that_is_not_one_of_classes_says_what_to_do(folder: Path, tmp_p
     assert "imagenet_class_index.json is no list of classes" in refused(folder)
     (folder / "imagenet_class_index.json").unlink()
     (folder / "n00").mkdir()
-    assert "no picture is in n00" in refused(folder)
+    assert ".webp) is in n00: remove such" in refused(folder)
 
 
 def test_without_pillow_it_says_which_package_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,10 +14,10 @@ from resnet.calibration import Calibration
 from resnet.code import Unserved
 from resnet.fold import fold
 from resnet.fused.program import build_program
-from resnet.fused.quantized import _codes, quantize_program
+from resnet.fused.quantized import RULES, _codes, quantize_program
 from resnet.quant.check import check_declaration, check_steps
 from resnet.quant.network import float_steps, run_steps
-from resnet.variants import fused
+from resnet.variants import VARIANTS, fused
 
 
 @pytest.fixture(scope="module")
@@ -63,15 +63,11 @@ def test_a_network_is_what_it_declares(name, precision, wide, build, some) -> No
 def test_layers_that_share_sums_are_wide_together(build, some) -> None:
     found = prepared(build("resnet18"), some, "int8", "layer2.0.downsample.0").details["quantized"]
     assert found["wide"] == ["conv1", "layer2.0.conv2", "layer2.0.downsample.0", "fc"]
+    assert VARIANTS["fused"].keeps_wide == tuple(RULES)
     assert found["why_wide"]["layer2.0.downsample.0"] == "as asked"
     assert found["why_wide"]["layer2.0.conv2"] == "its sums are added to those of a wide layer"
     with pytest.raises(ValueError, match=r"no layer is called layer9; there are conv1, fc, layer1\.0\.conv1"):
         prepared(build("resnet18"), some, "int8", "layer9")
-
-
-def test_a_preactivation_network_is_refused_with_its_reason(build, some) -> None:
-    with pytest.raises(Unserved, match="norms follow sums"):
-        prepared(build("resnet18v2"), some, "int8")
 
 
 def test_a_card_without_e4m3_is_refused(build, some, monkeypatch) -> None:

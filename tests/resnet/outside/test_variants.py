@@ -45,8 +45,18 @@ def test_onnxruntime_answers_as_the_module(toy: Toy, name: str) -> None:
 
 
 def test_what_cannot_be_exported_has_a_sentence(toy: Toy) -> None:
-    with pytest.raises(RuntimeError, match=r"torch.onnx cannot export the model: \w+: \w+"):
+    with pytest.raises(Unserved, match=r"torch.onnx cannot export the model: \w+: \w+.*; eager and compile run it"):
         resnet.prepare("onnxruntime", toy("behaving@how=exports_not"), BATCH, "fp32")
+
+
+def test_8_bits_of_a_module_are_refused_with_a_sentence_where_they_could_not_be_checked(toy: Toy) -> None:
+    pytest.importorskip("onnxruntime")
+    for name, variant, words in (
+        ("behaving@how=traces_not", "onnxruntime", r"torch.fx cannot trace the model \(\w+: .*\), so its batch norms"),
+        ("build", "compile-max", "alone in int8 .* others run in int8 by onnxruntime, openvino, where"),
+    ):
+        with pytest.raises(Unserved, match=words):
+            resnet.prepare(variant, toy(name), BATCH, "int8")
 
 
 def test_equal_weights_under_other_code_are_another_file(monkeypatch: pytest.MonkeyPatch) -> None:

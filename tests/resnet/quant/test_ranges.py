@@ -56,13 +56,6 @@ def test_values_that_are_not_finite_have_no_range(bad: float) -> None:
         counted(torch.tensor([1.0, bad]))
 
 
-def test_a_method_that_there_is_not_and_no_values_are_refused() -> None:
-    with pytest.raises(ValueError, match="minmax, percentile, entropy, mse"):
-        choose(counted(normal()), "distribution", UINT8)
-    with pytest.raises(ValueError, match="without a picture"):
-        choose(Histogram(), "mse", UINT8)
-
-
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("scheme", [UINT8, INT8, E4M3])
 def test_a_range_is_among_the_values_and_has_zero(method: str, scheme: Scheme) -> None:

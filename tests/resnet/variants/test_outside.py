@@ -171,6 +171,13 @@ def test_the_parent_looks_code_up_and_runs_none_of_it(folder: Path) -> None:
     assert "package" not in sys.modules
 
 
+def test_code_in_a_folder_of_a_folder_is_looked_up_without_a_package_in_either(folder: Path) -> None:
+    (folder / "outer" / "inner").mkdir(parents=True)
+    (folder / "outer" / "inner" / "code.py").write_text("raise AssertionError('it is not to be imported')")
+    assert find_code("outer.inner.code:prepare") is None
+    assert "there is no module outer.inner.other" in str(find_code("outer.inner.other:prepare"))
+
+
 def test_an_import_of_ones_own_module_with_a_name_of_this_project_is_told(folder: Path) -> None:
     (folder / "resnet.py").write_text("class Net: ...\n")
     (folder / "user.py").write_text("from resnet import Net\n")

@@ -73,11 +73,9 @@ def off(got, exact):
 
 
 # v2's sums, which plain torch keeps in float32 and multiplies behind a norm alone, are rounded here as all that is kept
-@pytest.mark.parametrize(
-    ("name", "times"), [("resnet18", 1.3), ("resnet50", 1.3), ("resnet50-A", 1.3), ("resnet50v2", 1.5)]
-)
+@pytest.mark.parametrize(("name", "times"), [("resnet18", 1.3), ("resnet50-A", 1.3), ("resnet50v2", 1.5)])
 def test_a_network_on_tensor_cores_that_cut_off_is_as_far_off_as_one_that_rounds(name, times, build) -> None:
-    batch = torch.randn(16, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+    batch = torch.randn(8, 3, 64, 64, generator=torch.Generator().manual_seed(3))
     model = build(name)
     exact = copy.deepcopy(model).double()(batch.double())
     assert off(logits(model, batch, "fp32", exactly), exact) < 1e-4

@@ -13,7 +13,7 @@ from resnet.inputs import find_source
 from resnet.model import ResNet
 from resnet.weights.synthetic import LOGIT_SPREAD, _synthesized, digest, synthesize
 
-NAMES = ["resnet18", "resnet50", "resnet152", "resnet50v1", "resnet50v2", "resnet152v2", "resnet18-none"]
+NAMES = ["resnet18", "resnet50", "resnet152", "resnet152v2", "resnet18-none"]
 
 
 @pytest.fixture(scope="module")

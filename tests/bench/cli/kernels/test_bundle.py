@@ -21,6 +21,7 @@ from triton.backends.nvidia import driver as nvidia
 from bench.machine.environment import ROOT
 from kernels.compiled.bundle import read_head
 from kernels.launch import INTERPRETED
+from tests.bench.cli.kernels.planted import invoke
 
 
 @pytest.mark.parametrize(
@@ -33,9 +34,9 @@ from kernels.launch import INTERPRETED
     ],
 )
 def test_bad_usage(words: list[str], sentence: str, tmp_path: Path) -> None:
-    done = command(tmp_path, *words)
-    assert done.wait() == 2
-    assert sentence in " ".join(done.communicate()[1].replace("│", "").split())
+    done = invoke("--bundle", str(tmp_path / "kernels.bundle"), *words)
+    assert done.exit_code == 2
+    assert sentence in " ".join(done.stderr.replace("│", "").split())
 
 
 def command(folder: Path, *words: str) -> subprocess.Popen[str]:
