@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from bench.plans.case import Case
-from bench.roofline.layers import CONVERSIONS, JsonObject, layer_name
+from bench.roofline.layers import CONVERSIONS, NOISE_LIMIT, JsonObject, layer_name
 from bench.text import plural
 from resnet.calibration import EIGHT_BITS
 
@@ -31,11 +31,19 @@ def describe_eight_bits(timed: JsonObject) -> str:
     return f"{gain}: {'; '.join(filter(None, clauses))}."
 
 
+def restless(side: JsonObject) -> bool:
+    """Return whether times of a case differ by more than the noise, beyond what timing its parts added to them."""
+    added = max(0.0, side["timed_us"] - side["whole_us"]) if side.get("device") != "cuda" else 0.0
+    return bool(side["error_us"] - added > NOISE_LIMIT * side["whole_us"])
+
+
 def _gain(ours: JsonObject, theirs: JsonObject) -> str:
     """Return how many times the speed, by the intervals of the whole executions, which nothing instruments."""
     ends = [side["whole_interval_us"] for side in (theirs, ours)]
     if None in ends:
         return "Too few executions to say how fast 8 bits are (a larger -n)"
+    if restless(ours) or restless(theirs):
+        return "How fast 8 bits are is unclear, as the machine was not quiet"
     low, high = ends[0][0] / ends[1][1], ends[0][1] / ends[1][0]
     if low < 1 < high:
         return f"Whether 8 bits are faster is unclear, at {low:.2f} to {high:.2f} times the speed"

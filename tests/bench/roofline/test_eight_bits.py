@@ -27,8 +27,9 @@ def profile(bound: str | None = "compute") -> dict[str, Any]:
     quantized = {"layers": 20, "wide": ["fc"], "float_operations": ["ReduceMean"]}
     ours = {"case": INT8, "whole_us": 100.0, "sum_us": 100.0, "error_us": 1.0, "rows": rows}
     ours |= {"details": {"quantized": quantized}, "how": "onnxruntime", "whole_interval_us": [99.0, 101.0]}
+    ours["timed_us"] = 100.0
     against = {"case": FP32, "whole_us": 210.0, "sum_us": 210.0, "error_us": 1.0, "details": {}, "rows": []}
-    against |= {"whole_interval_us": [205.0, 215.0]}
+    against |= {"whole_interval_us": [205.0, 215.0], "timed_us": 210.0}
     differences = [compared("conv1", -50.0), compared("fc", 5.0), compared("layer1.0.conv1", 1.0, sure=False)]
     return ours | {"against": against, "compared": differences}
 
@@ -76,5 +77,9 @@ def test_without_ceilings_it_says_so_and_of_two_alike_nothing() -> None:
 def test_on_a_busy_machine_it_does_not_say_how_fast() -> None:
     busy = profile() | {"whole_interval_us": [90.0, 240.0]}
     assert describe_eight_bits(busy).startswith("Whether 8 bits are faster is unclear, at 0.85 to 2.39 times the speed")
+    slowed = profile() | {"error_us": 30.0}
+    assert describe_eight_bits(slowed).startswith("How fast 8 bits are is unclear, as the machine was not quiet: 20 of")
+    added = slowed | {"timed_us": 125.0}
+    assert describe_eight_bits(added).startswith("8 bits run it at 2.10"), "timing the parts does not slow the whole"
     few = profile() | {"whole_interval_us": None}
     assert describe_eight_bits(few).startswith("Too few executions to say how fast 8 bits are")
