@@ -125,7 +125,7 @@ VIEWS = {
         time over p50, so that 100% is as fast as the roofline, and over 100% the machine was busy while they
         were measured, or work was saved (kernels fused further, bytes that stayed in a cache, an algorithm that
         multiplies less); mem %: share of the floor in kernels that memory traffic limits, not FLOPs""",
-        {title: {"-": "no ceilings of its machine (bench ceilings measures them)"} for title in ("floor",)},
+        {"floor": {"-": "no ceilings of its machine (bench ceilings measures them)"}},
     ),
     "latency": View(
         (
