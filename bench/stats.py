@@ -159,7 +159,7 @@ def noise(samples: Sequence[float]) -> float | None:
     return (interval[1] - interval[0]) / 2 / median(samples)
 
 
-def share_interval(count: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+def share_interval(count: float, total: float, confidence: float = 0.95) -> tuple[float, float]:
     """Return the two-sided confidence interval of a share, from `count` of `total`: Clopper and Pearson's, exact."""
     from scipy.special import betaincinv
 
@@ -168,7 +168,7 @@ def share_interval(count: int, total: int, confidence: float = 0.95) -> tuple[fl
     return low, float(betaincinv(count + 1, total - count, 1 - tail)) if count < total else 1.0
 
 
-def paired_interval(lost: int, gained: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+def paired_interval(lost: float, gained: float, total: float, confidence: float = 0.95) -> tuple[float, float]:
     """Return the confidence interval of (lost - gained) / total, of `total` pairs that differ in one way or the other.
 
     It is Tango's score interval, which has a width where no pair differs, too. Source: Tango (1998), Statistics in
@@ -191,3 +191,21 @@ def paired_interval(lost: int, gained: int, total: int, confidence: float = 0.95
         return inside
 
     return bound(-1.0), bound(1.0)
+
+
+def loss_interval(lost: float, gained: float | None, total: float) -> tuple[float, float]:
+    """Return the 95 % interval of the share lost, net of what is gained: None where nothing can be."""
+    return share_interval(lost, total) if gained is None else paired_interval(lost, gained, total)
+
+
+GROWTH, MOST_STEPS = 1.1, 60  # up to 300 times as many pictures: what takes more is as close as makes no difference
+
+
+def pictures_to_tell(lost: float, gained: float | None, total: int, limit: float) -> int | None:
+    """Return about how many pictures would tell a loss from a limit, if they differ as often as these `total`."""
+    for step in range(1, MOST_STEPS):
+        times = GROWTH**step
+        low, high = loss_interval(lost * times, None if gained is None else gained * times, total * times)
+        if high <= limit or low > limit:
+            return ceil(total * times / 100) * 100
+    return None

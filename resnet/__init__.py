@@ -57,7 +57,10 @@ def build(
     if weights is not None:
         from resnet.weights.checkpoint import build_resnet
 
-        return build_resnet(spec, weights, num_classes or 0, in_channels or 0)
+        model = build_resnet(spec, weights, num_classes or 0, in_channels or 0)
+        if spec.task and (classes := model.fc.out_features) != spec.ends.classes:
+            raise ValueError(f"weights of {classes} classes read no digits: give some of {spec.ends.classes}")
+        return model
     if spec.task:
         from resnet.weights.trained import trained
 

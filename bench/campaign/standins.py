@@ -11,7 +11,7 @@ from bench.plans.case import Case
 from bench.plans.eligible import why_not
 from bench.plans.plan import Plan
 from bench.records.baseline import BASELINE
-from resnet.calibration import EIGHT_BITS
+from bench.records.quality import is_eight_bits
 from resnet.variants import find_variant
 
 EIGHT_BIT = "library-fused", "int8"  # what torch alone runs in 8 bits on a CPU, without compiling
@@ -23,7 +23,7 @@ SHORT |= {"throughput_s": 0.05, "energy_s": 0.0, "steal": 1.0, "calibration_pict
 def small_case(case: Case) -> Case:
     """Return the smallest case with the same variant, or with EIGHT_BIT's or the baseline's where no CPU serves it."""
     variant, precision = case.variant, case.precision
-    if precision in EIGHT_BITS and precision not in find_variant(variant).serves.get("cpu", ()):
+    if is_eight_bits(case) and precision not in find_variant(variant).serves.get("cpu", ()):
         variant, precision = EIGHT_BIT
     variant = variant if "cpu" in find_variant(variant).serves else BASELINE
     serves = find_variant(variant).serves["cpu"]
@@ -37,7 +37,7 @@ def small_plan(plan: Plan, env: Environment) -> str:
     settings = replace(plan.settings, **SHORT)
     lines = [f'why = "A dry run of {plan.name}: the CPU stands in for the GPU."', f"rounds = {min(plan.rounds, 2)}"]
     lines += ["[measure]", *(f"{key} = {json.dumps(value)}" for key, value in asdict(settings).items())]
-    for some in ([case for case in cases if (case.precision in EIGHT_BITS) is eight] for eight in (False, True)):
+    for some in ([case for case in cases if is_eight_bits(case) is eight] for eight in (False, True)):
         quick = [case for case in some if case.variant != BASELINE and find_variant(case.variant).runs == "modules"]
         for case in (quick or some)[:1]:
             axes = [f'{axis} = "{getattr(case, axis)}"' for axis in ("model", "variant", "precision", "launch")]

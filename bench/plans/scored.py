@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import ceil
 
 from bench.errors import PlanError
 from bench.plans.case import Case
@@ -15,6 +16,8 @@ from resnet.names import Build, is_outside, task_of
 
 SCORED = 64  # pictures of a case in 8 bits, where nobody said how many
 PICTURES = JUDGED  # of `bench accuracy`: every digit that no network has learnt from
+SEARCHED = 4  # times as many pictures choose the layers to keep wide as rank them
+NONE_LOST = 3.85  # over a limit: so many pictures show that it is met, if none is lost (2.5 % of Tango's for pairs)
 
 
 def scored_pictures(case: Case, settings: Settings) -> int:
@@ -27,6 +30,11 @@ def scored_pictures(case: Case, settings: Settings) -> int:
     if task_of(case.model):
         return JUDGED
     return SCORED if case.precision in EIGHT_BITS else 0
+
+
+def least_pictures(limit: float) -> int:
+    """Return the fewest pictures of which a loss can be told from a limit, a share: of fewer not even none."""
+    return ceil(NONE_LOST / limit)
 
 
 def labels_in(model: str, data: str) -> str:

@@ -28,6 +28,7 @@ from bench.records.same import FREE, GROUP, SweepConditions, differences
 from bench.records.store import FILE
 from resnet.data.digits import FORMS
 
+NO_COMMAND = "`"  # the beginning of a sentence that stands for a command
 FRESH = "fresh"  # state of the compile caches under --cold alone
 # option -> setting, of commands that time, and of those that do not
 UNTIMED = {name: name for name in ("threads", *EIGHT_BIT_WORDS)}
@@ -41,6 +42,8 @@ def command_again(words: Sequence[object], record: Record, cases: Sequence[Case]
     """
     plan, missing = _plan_of(record)
     settings, other = _settings(record, plan.settings if plan else Settings())
+    if plan is None and record.settings and not other and not {"--resume", "--retry"} & {*more}:
+        plan, missing = Plan(ADHOC, "", ()), []  # options say all that its file does
     if other and plan:
         missing.append(f"the settings of its plan ({', '.join(other)})")
     options, without = _conditions(record)
@@ -87,7 +90,7 @@ def _command(words: Sequence[object], naming: Sequence[str], rest: Sequence[obje
     if not missing:
         return command_line(*words, *naming, *rest)
     behind = shlex.join(map(str, [*naming, *rest]))
-    return f"`{command_line(*words)}` with {' and '.join(missing)}, which no record has, and {behind}"
+    return f"{NO_COMMAND}{command_line(*words)}` with {' and '.join(missing)}, which no record has, and {behind}"
 
 
 def elsewhere(record: Record, env: Environment) -> str:

@@ -49,15 +49,12 @@ def _row(record: Record, share: float) -> dict[str, Any]:
     if "pictures" not in score:
         return row
     row |= {name: score.get(name) for name in ("pictures", "unread", "data", "labelled", "rms")}
-    row |= quality.score_values(score) | {"plain_accuracy": _value(quality.accuracy(score, "plain_top1"))}
+    plain = quality.accuracy(score, "plain_top1")
+    row |= quality.score_values(score) | {"plain_accuracy": plain.value if plain else None}
     if score.get("labelled"):
         lost, gained = score.get("lost", 0), score.get("gained", 0)
         row |= {"lost": lost, "gained": gained, "p": mcnemar(lost, gained), "keeps": keeps(record, share)}
     return row
-
-
-def _value(share: Share | None) -> float | None:
-    return share.value if share else None
 
 
 def accuracy_groups(records: Iterable[Record]) -> dict[str, list[Record]]:
@@ -76,11 +73,15 @@ def _heading(record: Record) -> str:
     left = f" and {unread} more that could not be read" if unread else ""
     pictures = f"{score['pictures']:,} pictures{left} ({score.get('data', '')})"
     where = f"{case.model}{at_pixels(case.image)}, batch {case.batch}, {pictures}"
-    if plain is None or top5 is None:
+    if plain is None:
         return f"{where}: no labels, so that nothing is said of right answers"
-    chance = record.network.get("weights") == "synthetic"
-    more = "; its weights are synthetic, so that answers are right by chance" if chance else ""
-    return f"{where}: float32 has {plain.percent()} right, {_cells(top5)[0]} % among the top five{more}"
+    among = f", {_cells(top5)[0]} % among the top five" if top5 else ""
+    more = "; its weights are synthetic, so that answers are right by chance"
+    if record.network.get("num_classes") == 1:
+        more = "; it has one class, so that any answer is right"
+    elif record.network.get("weights") != "synthetic":
+        more = ""
+    return f"{where}: float32 has {plain.percent()} right{among}{more}"
 
 
 def accuracy_cells(record: Record, share: float = KEEPS) -> list[str]:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from math import ceil
 from typing import NamedTuple
 
 from bench.records import quality
 from bench.report.rows import Row
-from bench.stats import paired_interval, share_interval
-
-GROWTH, MOST_STEPS = 1.1, 60  # up to 300 times as many pictures: what takes more is as close as makes no difference
+from bench.stats import pictures_to_tell
 
 
 class Limited(NamedTuple):
@@ -41,9 +37,8 @@ def agreement_limit(row: Row, least: float) -> Limited:
             return Limited()
         if share.high < least:
             return Limited(f"agreement under {least:g}")
-        agree, pictures = row.score["agree"], share.pictures
-        more = pictures_to_decide(pictures, least, lambda n: share_interval(round(agree * n / pictures), n))
-        why = f"agreement of {least:g} not shown: {share.percent()} of {pictures:,} pictures{_would(more)}"
+        more = pictures_to_tell(share.pictures - row.score["agree"], None, share.pictures, 1 - least)
+        why = f"agreement of {least:g} not shown: {share.percent()} of {share.pictures:,} pictures{_would(more)}"
         return Limited(undecided=why, pictures=more)
     top1 = None if row.is_eight_bits else row.worst("top1")
     if top1 is None:
@@ -66,23 +61,9 @@ def loss_limit(row: Row, most: float) -> Limited:
         return Limited(undecided=f"accuracy not on record, as {scored}", labels=True)
     if share.low > most:
         return Limited(f"loss of accuracy over {points}")
-    pictures, lost, gained = share.pictures, row.score["lost"], row.score["gained"]
-
-    def interval(count: int) -> tuple[float, float]:
-        return paired_interval(round(lost * count / pictures), round(gained * count / pictures), count)
-
-    more = pictures_to_decide(pictures, most, interval)
-    why = f"loss within {points} not shown: {share.points()} of {pictures:,} pictures{_would(more)}"
+    more = pictures_to_tell(row.score["lost"], row.score["gained"], share.pictures, most)
+    why = f"loss within {points} not shown: {share.points()} of {share.pictures:,} pictures{_would(more)}"
     return Limited(undecided=why, pictures=more)
-
-
-def pictures_to_decide(pictures: int, limit: float, interval: Callable[[int], tuple[float, float]]) -> int | None:
-    """Return how many pictures, more than these, would show on which side of a limit a share is; None of very many.
-
-    `interval` returns that of so many, if they answer as those of the score.
-    """
-    counts = (100 * ceil(pictures * GROWTH**step / 100) for step in range(1, MOST_STEPS))
-    return next((count for count in counts if not interval(count)[0] < limit < interval(count)[1]), None)
 
 
 def _would(pictures: int | None) -> str:

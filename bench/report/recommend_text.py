@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bench.records.again import NO_COMMAND
 from bench.records.quality import score_values
 from bench.report.cells import MIB
 from bench.report.price import describe_price
@@ -79,8 +80,10 @@ def _print_beside(out: Console, group: Group, runs: bool = True) -> None:
     for reason, count in choice.excluded.most_common():
         out.print(f"Left out: {count} {plural(count, 'case')}, {reason}.", style="dim", markup=False)
     for why, command in useful_runs(choice, group.folders) if runs else ():
-        out.print(f"{why}:", markup=False)
-        out.print(f"  {command}", markup=False, soft_wrap=True)
+        if command.startswith(NO_COMMAND):
+            out.print(f"{why}: no command says all of it, but {command}", markup=False)
+        else:
+            out.print(f"{why}:\n  {command}", markup=False, soft_wrap=True)
 
 
 def _left_in_eight_bits(choice: Choice) -> str:

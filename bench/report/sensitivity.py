@@ -7,7 +7,9 @@ picture.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from math import sqrt
+from operator import sub
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -18,18 +20,22 @@ from bench.errors import StoreError
 from bench.files import read_json, reading
 from bench.kinds import SENSITIVITY
 from bench.machine.provenance import short
+from bench.plans.scored import least_pictures
 from bench.records.quality import Share
-from bench.stats import Ratio, ratio
-from bench.text import WORDS, grid, markdown_table, percent_change, percent_interval
+from bench.report.cells import percent_share
+from bench.stats import Ratio, loss_interval, ratio
+from bench.text import WORDS, grid, markdown_table, percent_change, percent_interval, plural
 from resnet.calibration import ALL_WIDE, ALONE, FLOAT, METHOD, METHODS, WHOLE, WIDE
 
 SCHEMA = 1
 STANDARD = "minmax"  # the way of calibrating that others are compared with
-BAR = 16  # characters of the longest bar
+BAR = 12  # characters of the longest bar
 LAYER_LEGEND = (
-    "RMS%: error of the logits with this layer alone in 8 bits, over the RMS of float32's; agree%: answers with "
-    "float32's top class; right%: right answers; kept wide: change of the whole network's error where this layer alone "
-    f"is kept out of 8 bits, with its 95% interval; ~: it may be none. {WORDS}"
+    "#: the places that a layer may have, as its error is not surely another than theirs; RMS%: error of the logits "
+    "with this layer alone in 8 bits, over the RMS of float32's; agree%: answers with float32's top class; right%: "
+    "right answers; ±: the longer half of a 95% interval, as if pictures were drawn independently; kept wide: change "
+    "of the whole network's error where this layer alone is kept out of 8 bits, with its 95% interval; ~: it may be "
+    f"none. {WORDS}"
 )
 
 JsonObject = dict[str, Any]
@@ -58,14 +64,18 @@ def _marks(mine: Sequence[int], other: Sequence[int]) -> str:
 def rms(data: JsonObject, name: str) -> tuple[float, float | None, float | None]:
     """Return a network's RMS error over the RMS of the float logits, and its 95 % interval from two files on."""
     unit = fmean(data["effects"][FLOAT]["squares"])
-    squares = [square / unit for square in data["effects"][name]["squares"]]
-    mean, n = fmean(squares), len(squares)
-    if n < 2:
+    mean, half = _mean([square / unit for square in data["effects"][name]["squares"]])
+    if half is None:
         return sqrt(mean), None, None
+    return sqrt(mean), sqrt(max(0.0, mean - half)), sqrt(mean + half)
+
+
+def _mean(values: Sequence[float]) -> tuple[float, float | None]:
+    """Return the mean, and half of its 95 % interval from two values on: Student's."""
     from scipy.special import stdtrit
 
-    half = float(stdtrit(n - 1, 0.975)) * stdev(squares) / sqrt(n)
-    return sqrt(mean), sqrt(max(0.0, mean - half)), sqrt(mean + half)
+    n = len(values)
+    return fmean(values), float(stdtrit(n - 1, 0.975)) * stdev(values) / sqrt(n) if n > 1 else None
 
 
 def rms_ratio(data: JsonObject, name: str, other: str) -> Ratio | None:
@@ -90,15 +100,25 @@ def share_difference(data: JsonObject, name: str, other: str, what: str = "agree
 
 
 def layer_rows(data: JsonObject) -> list[JsonObject]:
-    """Return a row for each layer, the largest error alone in 8 bits first; of the whole network the first."""
-    rows = [{"layer": WHOLE, **_error(data, WHOLE)}]
+    """Return a row for each layer, the largest error alone in 8 bits first; of the whole network the first.
+
+    A layer may have the places `place_low` to `place_high`: between them are those whose mean squares, paired by file,
+    are not surely other ones.
+    """
+    rows = []
     for layer in data["layers"]:
-        row = {"layer": layer, **_error(data, ALONE + layer)}
-        kept = rms_ratio(data, WIDE + layer, WHOLE)
-        if kept:
+        row = {"layer": layer, **_error(data, ALONE + layer), "place_low": 1, "place_high": len(data["layers"])}
+        if kept := rms_ratio(data, WIDE + layer, WHOLE):
             row |= {"wide_ratio": kept.value, "wide_ratio_low": kept.low, "wide_ratio_high": kept.high}
         rows.append(row | {"wide_agreement": share(data, WIDE + layer).value})
-    return rows[:1] + sorted(rows[1:], key=lambda row: -row["rms"])
+    rows.sort(key=lambda row: -row["rms"])
+    for one, other in combinations(rows, 2):
+        pair = (data["effects"][ALONE + row["layer"]]["squares"] for row in (one, other))
+        more, half = _mean(list(map(sub, *pair)))
+        if half is not None and more > half:
+            one["place_high"] -= 1
+            other["place_low"] += 1
+    return [{"layer": WHOLE, **_error(data, WHOLE)}, *rows]
 
 
 def method_rows(data: JsonObject) -> list[JsonObject]:
@@ -118,11 +138,11 @@ def method_rows(data: JsonObject) -> list[JsonObject]:
 
 def _error(data: JsonObject, name: str) -> JsonObject:
     error, low, high = rms(data, name)
-    agree = share(data, name)
     row: JsonObject = {"rms": error, "rms_low": low, "rms_high": high}
-    row |= {"agreement": agree.value, "agreement_low": agree.low, "agreement_high": agree.high}
-    if "right" in data["effects"][name]:
-        row["accuracy"] = share(data, name, "right").value
+    for key, what in (("agreement", "agree"), ("accuracy", "right")):
+        if what in data["effects"][name]:
+            one = share(data, name, what)
+            row |= {key: one.value, f"{key}_low": one.low, f"{key}_high": one.high}
     return row
 
 
@@ -132,35 +152,64 @@ def print_layers(out: Console, data: JsonObject, most: int) -> None:
     labelled = "accuracy" in whole
     titles = ["#", "layer", "RMS%", "", "agree%", *(["right%"] if labelled else []), "kept wide %"]
     table, longest = grid(*titles, text={"layer", ""}), BAR - 7 * labelled
-    shown = [(place, row) for place, row in enumerate(rows, 1) if place <= most or row["layer"] in _ends(data)]
-    for place, row in shown:
+    ends = data["layers"][:: len(rows) - 1]
+    shown = [row for place, row in enumerate(rows, 1) if place <= most or row["layer"] in ends]
+    for row in shown:
         bar = "█" * round(longest * row["rms"] / rows[0]["rms"]) if rows[0]["rms"] else ""
-        table.add_row(str(place), row["layer"], *_errors(row, bar), _kept(data, row["layer"]))
-    table.add_row("", "all layers", *_errors(whole, ""), "", style="bold")
+        table.add_row(_places(row), row["layer"], *_errors(data, ALONE + row["layer"], bar), _kept(data, row["layer"]))
+    table.add_row("", "all layers", *_errors(data, WHOLE, ""), "", style="bold")
     out.print(table)
-    if len(shown) < len(rows):
-        out.print(f"{len(rows) - len(shown)} layers of less are left out; --csv has them all.", markup=False)
+    if left := len(rows) - len(shown):
+        out.print(f"Left out: {left} {plural(left, 'layer')} of less error; --csv has them all.", markup=False)
 
 
-def _errors(row: JsonObject, bar: str) -> list[str]:
-    right = [f"{100 * row['accuracy']:.1f}"] if "accuracy" in row else []
-    return [f"{100 * row['rms']:.2f}", bar, f"{100 * row['agreement']:.1f}", *right]
+def _places(row: JsonObject) -> str:
+    first, last = row["place_low"], row["place_high"]
+    return str(first) if first == last else f"{first}-{last}"
+
+
+def _errors(data: JsonObject, name: str, bar: str) -> list[str]:
+    shares = (share(data, name, what) for what in ("agree", "right") if what in data["effects"][name])
+    return [f"{100 * rms(data, name)[0]:.2f}", bar, *map(percent_share, shares)]
 
 
 def describe_layers(data: JsonObject) -> list[str]:
     """Return sentences: what keeping layers wide can take off at most, and if the first and the last cost most."""
-    rows = layer_rows(data)[1:]
-    place = {row["layer"]: number for number, row in enumerate(rows, 1)}
-    first, last = _ends(data)
-    most, total = rows[0]["rms"], len(rows)
-    cost = {row["layer"]: row["rms"] / most for row in rows}
-    left, agree = rms(data, ALL_WIDE)[0], share(data, ALL_WIDE).value
+    rows = {row["layer"]: row for row in layer_rows(data)[1:]}
+    error, low, high = (None if end is None else f"{100 * end:.3g}" for end in rms(data, ALL_WIDE))
+    within, agree = f" ({low} to {high})" if low else "", share(data, ALL_WIDE).percent()
+    ends = data["layers"][:: len(rows) - 1]
+    first, last = (f"({layer}) is number {_places(rows[layer])} of {len(rows)}" for layer in ends)
     return [
-        f"With every layer wide the error is {left:.2%}, and {agree:.1%} agree: so much is of activations, which "
+        f"With every layer wide the error is {error} %{within}, and {agree} agree: so much is of activations, which "
         "--keep-wide leaves in 8 bits.",
-        f"The first layer ({first}) is number {place[first]} of {total}, with {cost[first]:.0%} of the error of number "
-        f"1; the last ({last}) number {place[last]}, with {cost[last]:.0%}.",
+        f"By its error the first layer {first}; the last {last}.",
     ]
+
+
+def describe_search(data: JsonObject, limit: float) -> str:
+    """Return what the layers that a search kept wide lose, of how many pictures, and why of so many."""
+    search = data["found"]
+    count, pictures = len(search["wide"]), search["pictures"]
+    chosen, checked = (_loss(search, part) for part in ("chosen", "checked"))
+    if search["checked"][1] is None:
+        lost = f"{chosen.percent()} of the answers are not float32's", checked.percent()
+    else:
+        lost = f"float32 has {chosen.points()} more right, net,", checked.points()
+    why = f"{pictures // data['pictures']} for each that ranked (-n)"
+    if pictures == least_pictures(limit):
+        why = f"as of fewer not even no loss could be told from {100 * limit:g} %"
+    more = " More (-n) may show that fewer layers do." if search["met"] and count else ""
+    return (
+        f"With {count} {plural(count, 'layer')} wide {lost[0]} on {pictures} pictures that choose, and {lost[1]} on as "
+        f"many others, that check. So many, {why}.{more}"
+    )
+
+
+def _loss(search: JsonObject, part: str) -> Share:
+    """Return the share of answers that is lost, or of right ones net of those gained, as `bench.records.quality`."""
+    (lost, gained), pictures = search[part], search["pictures"]
+    return Share((lost - (gained or 0)) / pictures, *loss_interval(lost, gained, pictures), pictures)
 
 
 def print_methods(out: Console, data: JsonObject) -> None:
@@ -179,10 +228,6 @@ def _kept(data: JsonObject, layer: str) -> str:
     kept = rms_ratio(data, WIDE + layer, WHOLE)
     unsure = kept and kept.low is not None and kept.high is not None and kept.low <= 1 <= kept.high
     return ("~" if unsure else "") + _change(kept)
-
-
-def _ends(data: JsonObject) -> tuple[str, str]:
-    return data["layers"][0], data["layers"][-1]
 
 
 def read_sensitivity(path: Path) -> JsonObject:
@@ -220,8 +265,8 @@ def calibration_markdown(folder: Path) -> str:
             rows.append([formats, data["model"], f"{100 * rms(data, STANDARD)[0]:.1f}", *cells, *agree])
         means = [_change(ratio(ratios[method])) for method in methods]
         rows.append([formats, f"all {len(networks)}", "", *means, "", ""])
-    data = next(iter(by_formats.values()))[0]
-    return "\n".join([*markdown_table(titles, rows, text=2), "", _provenance(data)]) + "\n"
+    every = [data for networks in by_formats.values() for data in networks]
+    return "\n".join([*markdown_table(titles, rows, text=2), "", *dict.fromkeys(map(_provenance, every))]) + "\n"
 
 
 def _depth(path: Path) -> tuple[int, str]:

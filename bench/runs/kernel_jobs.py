@@ -213,8 +213,8 @@ class SensitivityAnswer(Ended):
 
     `effects` is by network: `float` (whose squares are of the logits themselves), `8 bits`, `quantized:LAYER`,
     `wide:LAYER`, or a way of calibrating. `groups` numbers the file of each picture; `labels` is empty without labels.
-    `found` is of a search: `wide`, the `loss` on `pictures` that chose them, on as many others (`checked`), `met`,
-    `tried`.
+    `found` is of a search: layers `wide`, answers lost and gained of `pictures` that chose them (`chosen`), and of as
+    many others (`checked`), `met`, `tried`.
     """
 
     layers: list[str]

@@ -135,18 +135,17 @@ def read_history(
 
 def _series(frame: DataFrame, name: str, metric: Metric, order: Mapping[str, int]) -> list[Series]:
     rows = frame.assign(value=sum(frame[column].astype("float64") for column in metric.columns) / metric.scale)
-    rows = rows[rows["value"] > 0]
+    rows = rows[rows["value"] > 0].assign(choices=frame["choices"].astype("object").fillna(""))
     series = []
-    several = {str(case) for case, ways in rows.groupby("case")["choices"] if ways.nunique(dropna=False) > 1}
-    for (case, _, *machine), group in rows.groupby(
-        ["case", "choices", *MACHINE], observed=True, dropna=False, sort=False
-    ):
+    several = {str(case) for case, ways in rows.groupby("case")["choices"] if ways.nunique() > 1}
+    key = ["case", "choices", *MACHINE]
+    for (case, _, *machine), group in rows.groupby(key, observed=True, dropna=False, sort=False):
         points = [_point(str(sha), commit) for sha, commit in group.groupby("git_sha", observed=True, sort=False)]
         points.sort(key=lambda point: (order.get(point.sha, len(order)), point.when))
         values = dict(zip(MACHINE, machine, strict=True))
         name_of_machine = hardware(str(values["device"]), values["gpu"], values["cpu"], values["cores"])
-        words = (points[-1].choices or "as usual") if case in several else ""
-        series.append(Series(str(case), name, name_of_machine, points, choices=words))
+        choices = (points[-1].choices or "as usual") if case in several else ""
+        series.append(Series(str(case), name, name_of_machine, points, choices=choices))
     return series
 
 
@@ -154,9 +153,8 @@ def _point(sha: str, rows: DataFrame) -> Point:
     last = rows.iloc[-1]
     software = {name: str(last[name]) for name in SOFTWARE if isinstance(last[name], str)}
     plan, seed = str(last["plan"]), int(rows["seed"].fillna(0).iloc[-1])
-    words = ("input", "weights_from", "choices")
-    source, weights, choices = (last[name] if isinstance(last[name], str) else "" for name in words)
-    when, value = rows["started"].min(), median(rows["value"])
+    source, weights = (last[name] if isinstance(last[name], str) else "" for name in ("input", "weights_from"))
+    when, value, choices = rows["started"].min(), median(rows["value"]), str(last["choices"])
     return Point(sha, when, value, len(rows), plan, seed, source, weights, software, choices)
 
 

@@ -190,7 +190,11 @@ def score_case(job: CaseJob, runner: Runner, x: Tensor, ends: tuple[int, int], c
     labels = None if questions.labels is None else np.array(questions.labels)[scored]
     score = compare(np.concatenate(answers), plain[scored], labels)
     score |= {"unread": int((~read).sum()), "data": data, "s": time.monotonic() - start}
-    return {"score": score} | _refused(job, score)
+    least, share = job.settings.min_agreement, score["agree"] / score["pictures"]
+    if job.case.precision not in EIGHT_BITS or share >= least:
+        return {"score": score}
+    reason = f"{score['agree']} of {score['pictures']} answers agree with float32's, less than the least, {least:.0%}"
+    return {"score": score, "status": "wrong", "reason": reason}
 
 
 def compare(answers: np.ndarray, plain: np.ndarray, labels: np.ndarray | None) -> Json:
@@ -204,14 +208,10 @@ def compare(answers: np.ndarray, plain: np.ndarray, labels: np.ndarray | None) -
     }
     if labels is not None:
         right, plainly = mine == labels, theirs == labels
-        score |= {
-            "top1": int(right.sum()),
-            "top5": _within(answers, labels),
-            "plain_top1": int(plainly.sum()),
-            "plain_top5": _within(plain, labels),
-            "lost": int((plainly & ~right).sum()),
-            "gained": int((right & ~plainly).sum()),
-        }
+        score |= {"top1": int(right.sum()), "plain_top1": int(plainly.sum())}
+        score |= {"lost": int((plainly & ~right).sum()), "gained": int((right & ~plainly).sum())}
+        if plain.shape[1] > TOP:  # else any class is among them
+            score |= {"top5": _within(answers, labels), "plain_top5": _within(plain, labels)}
     return score
 
 
@@ -236,12 +236,3 @@ def _answer(runner: Runner, x: Tensor, batch: Tensor, precision: str, clock: Clo
     if not np.isfinite(logits).all():
         raise Wrong("an answer to a scored picture is NaN or infinite")
     return logits
-
-
-def _refused(job: CaseJob, score: Json) -> CaseAnswer:
-    """Return the status of a case in 8 bits whose answers agree less than the least, and of another nothing."""
-    least, share = job.settings.min_agreement, score["agree"] / score["pictures"]
-    if job.case.precision not in EIGHT_BITS or share >= least:
-        return {}
-    reason = f"{score['agree']} of {score['pictures']} answers agree with float32's, less than the least, {least:.0%}"
-    return {"status": "wrong", "reason": reason}

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import accumulate, pairwise
-from math import ceil
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from bench.plans.scored import SEARCHED, least_pictures
 from bench.runs.job import Notify
 from bench.runs.kernel_jobs import SensitivityAnswer, SensitivityJob
+from bench.stats import loss_interval
+from bench.text import plural
 from bench.worker.failure import CannotJudge
 from bench.worker.models import Built, build_model, draw
 from bench.worker.prepare import draw_calibration
@@ -30,13 +33,11 @@ from resnet.quant.ranges import CHUNK, calibrate, choose_all, observe
 from resnet.quant.steps import Step
 from resnet.weights.synthetic import digest
 
-SEARCHED = 4  # times as many pictures choose the layers to keep wide as rank them
-LEAST_LOST = 2  # answers that a search may lose, at least: a loss of none says nothing of a small share
-
 CUT_OUT = ("photos", "folder")  # sources whose pictures are cut out of files, in turn
 
 Effects = Mapping[str, quant.Effect]
 Part = tuple[Tensor, list[int]]  # pictures, and their classes where they have labels
+Lost = tuple[int, int | None]  # answers that were lost, and those gained; None where none can be
 
 
 def measure_sensitivity(job: SensitivityJob, notify: Notify = lambda stage: None) -> SensitivityAnswer:
@@ -49,7 +50,7 @@ def measure_sensitivity(job: SensitivityJob, notify: Notify = lambda stage: None
     source = source_for(job.case.model, job.source)
     built = build_model(job.case.model, job.build, job.seed, source, job.case.image)
     if not isinstance(built.module, ResNet):
-        raise ModelError(f"{job.case.model} is none of this project's ResNets, whose layers alone can be simulated")
+        raise ModelError("it is none of this project's ResNets, whose layers alone can be simulated")
     # in uint8 a sum is rounded behind its convolution, as by ONNX Runtime; else once, as by the fused kernels
     steps = float_steps(cast(ResNet, fold(built.module)), merged=job.formats != "uint8")
     calibration = draw_calibration(job.settings, job.case.image, built.channels, job.seed, source)
@@ -109,68 +110,64 @@ def search(
     most_lost: float,
     notify: Notify = lambda stage: None,
 ) -> dict[str, Any]:
-    """Return the fewest layers of a ranking that must stay wide, by halving on one part of pictures, then checked.
+    """Return the fewest layers of a ranking that must stay wide so that the whole interval of the loss is within one.
 
-    Where the check on the other part fails, more are kept until it holds; at worst all are, and `met` is false.
+    They are chosen by halving on one part of the pictures. Where the check on the other part fails, more are kept until
+    it holds; at worst all are. `met` is by the interval of that check, None where it has the limit inside.
     """
-    tried: dict[tuple[int, int], float] = {}
+    tried: dict[tuple[int, int], Lost] = {}
 
-    def lost(count: int, part: int) -> float:
+    def interval(count: int, part: int) -> tuple[float, float]:
+        pictures, labels = parts[part]
         if (count, part) not in tried:
-            notify(f"{count} layers wide")
+            notify(f"{count} {plural(count, 'layer')} wide")
             wide = quantize(steps, ranges, scheme, ranked[:count])
-            pictures, labels = parts[part]
-            tried[count, part] = share_lost(quant.effects(steps, {"wide": wide}, pictures), "wide", labels)
-        return tried[count, part]
+            tried[count, part] = count_lost(quant.effects(steps, {"wide": wide}, pictures), "wide", labels)
+        return loss_interval(*tried[count, part], len(pictures))
 
-    enough = fewest(lambda count: lost(count, 0) <= most_lost, len(ranked))
-    while enough < len(ranked) and lost(enough, 1) > most_lost:
+    enough = bisect_left(range(len(ranked)), True, key=lambda count: interval(count, 0)[1] <= most_lost)
+    while enough < len(ranked) and interval(enough, 1)[1] > most_lost:
         enough = min(len(ranked), enough + max(1, enough // 4))
+    interval(enough, 0)
+    least, most = interval(enough, 1)
     return {
         "wide": list(ranked[:enough]),
-        "met": lost(enough, 0) <= most_lost and lost(enough, 1) <= most_lost,
+        "met": True if most <= most_lost else False if least > most_lost else None,
         "pictures": len(parts[1][0]),
-        "loss": lost(enough, 0),
-        "checked": lost(enough, 1),
-        "tried": [[count, part, share] for (count, part), share in sorted(tried.items())],
+        "chosen": tried[enough, 0],
+        "checked": tried[enough, 1],
+        "tried": [[count, part, *counts] for (count, part), counts in sorted(tried.items())],
     }
 
 
-def fewest(holds: Callable[[int], bool], most: int) -> int:
-    """Return the least number up to `most` from which on `holds` is true, by halving; `most` where it never is."""
-    if holds(0):
-        return 0
-    fails, good = 0, most
-    while good - fails > 1:
-        middle = (fails + good) // 2
-        fails, good = (fails, middle) if holds(middle) else (middle, good)
-    return good
-
-
-def share_lost(effects: Effects, name: str, labels: Sequence[int] = ()) -> float:
-    """Return the share of pictures whose class is not that of float32; with labels, by which fewer are right."""
+def count_lost(effects: Effects, name: str, labels: Sequence[int] = ()) -> Lost:
+    """Return how many classes are not those of float32; with labels, how many it alone has right, and how many not."""
     mine, plain = effects[name].top, effects[FLOAT].top
-    if labels:
-        right = [(one == label) - (other == label) for one, other, label in zip(plain, mine, labels, strict=True)]
-        return sum(right) / len(right)
-    return sum(one != other for one, other in zip(mine, plain, strict=True)) / len(mine)
+    if not labels:
+        return sum(one != other for one, other in zip(mine, plain, strict=True)), None
+    right = [(one == label, other == label) for one, other, label in zip(plain, mine, labels, strict=True)]
+    return right.count((True, False)), right.count((False, True))
 
 
 def _parts(job: SensitivityJob, built: Built, source: Source) -> list[Part]:
     """Return the pictures that rank layers, and for a search those that choose and those that check them."""
-    more = 0 if job.most_lost is None else max(SEARCHED * job.pictures, ceil(LEAST_LOST / job.most_lost))
+    more = 0 if job.most_lost is None else max(SEARCHED * job.pictures, least_pictures(job.most_lost))
     counts = [job.pictures, *([more, more] if more else [])]
     firsts = list(accumulate(counts, initial=0))
     if job.data:
         pictures, labels = _labelled(job, built, sum(counts))
         if len(labels) < sum(counts):
-            raise CannotJudge(f"{sum(counts)} pictures are needed, and --data has {len(labels)}: ask for fewer with -n")
+            wanted = " + ".join(map(str, counts))
+            cure = "fewer with -n" if more != least_pictures(job.most_lost or 1) else "a larger --max-loss"
+            raise CannotJudge(f"--data has {len(labels)} pictures, and {wanted} are needed: ask for {cure}")
         return [(pictures[first:end], labels[first:end]) for first, end in pairwise(firsts)]
-    parts = []
-    for first, count in zip(firsts, counts, strict=False):
-        labels = classes_of(source.kind, first, count) or []
-        parts.append((draw(count, job.case.image, built.channels, job.seed, source, first), labels))
-    return parts
+    return [
+        (
+            draw(count, job.case.image, built.channels, job.seed, source, first),
+            classes_of(source.kind, first, count) or [],
+        )
+        for first, count in zip(firsts, counts, strict=False)
+    ]
 
 
 def _labelled(job: SensitivityJob, built: Built, count: int) -> Part:

@@ -85,15 +85,12 @@ def draw_digit(kind: str, image: int, seed: int, index: int, part: str) -> tuple
     return exposed[None].astype(np.float32), int(classes[place])
 
 
-def class_of(kind: str, index: int) -> int:
-    """Return the class of picture `index` of those that networks are judged on."""
-    _, classes = _part("judged", FORMS[kind].learnt)
-    return int(classes[index % len(classes)])
-
-
 def classes_of(kind: str, first: int, count: int) -> list[int] | None:
-    """Return the classes of pictures `first` and on; None of a kind of source that is not of digits."""
-    return [class_of(kind, first + row) for row in range(count)] if kind in FORMS else None
+    """Return the classes of judged pictures `first` and on; None of a kind of source that is not of digits."""
+    if kind not in FORMS:
+        return None
+    _, classes = _part("judged", FORMS[kind].learnt)
+    return [int(classes[(first + row) % len(classes)]) for row in range(count)]
 
 
 @cache

@@ -85,7 +85,8 @@ def find_labelled(word: str, classes: int = 0) -> Labelled:
     classes_in_order, order = _classes(folder, names)
     if classes and len(classes_in_order) != classes:
         more = "" if order != "folders" else f"; for a part of the classes put a list of all beside: {LISTS[-1]}"
-        raise ValueError(f"{_where(order)} {len(classes_in_order)} classes, and the model has {classes}{more}")
+        where = "it has folders of" if order == "folders" else f"{order} has"
+        raise ValueError(f"{where} {len(classes_in_order)} classes, and the model has {classes}{more}")
     place = {name: index for index, name in enumerate(classes_in_order)}
     pairs = [(file, place[name]) for name in names for file in pictures[name]]
     files, labels = zip(*pairs, strict=True)
@@ -144,10 +145,6 @@ def _listed(file: Path) -> list[str]:
     if len(set(listed)) < len(listed):
         raise ValueError(f"{file.name} has a class twice")
     return listed
-
-
-def _where(order: str) -> str:
-    return "it has folders of" if order == "folders" else f"{order} has"
 
 
 def _some(names: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ from resnet.cache import cached_file
 from resnet.calibration import ALONE, FLOAT, Calibration
 from resnet.fold import fold
 from resnet.model import ResNet
-from resnet.quant.network import INPUT, SCHEMES, Ranges, Scheme, float_steps, layers_of, quantize, run_steps
+from resnet.quant.network import INPUT, SCHEMES, float_steps, layers_of, quantize, run_steps
 from resnet.quant.ranges import CHUNK, calibrate, describe_calibration, on_cores
 from resnet.quant.steps import Step, Term, Weight
 
@@ -101,13 +101,6 @@ def effects(
     }
 
 
-def most_sensitive(steps: Sequence[Step], ranges: Ranges, scheme: Scheme, pictures: Tensor) -> list[str]:
-    """Return the layers in the order of their error alone in 8 bits, the largest first."""
-    whole = quantize(steps, ranges, scheme)
-    alone = {f"{ALONE}{layer}": one_quantized(steps, whole, layer) for layer in layers_of(steps)}
-    return ranking(effects(steps, alone, pictures))
-
-
 def ranking(effects: Mapping[str, Effect]) -> list[str]:
     """Return the layers whose networks ALONE are among the effects, in the order of their error, the largest first."""
     errors = {name: sum(effect.squares) for name, effect in effects.items() if name.startswith(ALONE)}
@@ -128,14 +121,15 @@ def name_wide(model: nn.Module, calibration: Calibration, precision: str, device
     steps, scheme = float_steps(cast(ResNet, fold(model)), merged=False), SCHEMES[formats]
     if number >= (count := len(layers_of(steps))):
         raise ValueError(f"{number} layers cannot be kept wide: the model has {count}, of which one is to be in 8 bits")
-    pictures = calibration.pictures[:RANKING_PICTURES]
 
     def write(path: Path) -> None:
-        path.write_text(json.dumps(most_sensitive(steps, calibrate(steps, calibration, scheme), scheme, pictures)))
+        whole = quantize(steps, calibrate(steps, calibration, scheme), scheme)
+        alone = {f"{ALONE}{layer}": one_quantized(steps, whole, layer) for layer in layers_of(steps)}
+        path.write_text(json.dumps(ranking(effects(steps, alone, calibration.pictures[:RANKING_PICTURES]))))
 
     key = f"sensitive {RECIPE} {describe_calibration(steps, calibration, scheme)}"
-    ranking = json.loads(cached_file(key, ".json", write)[0].read_text())
-    return replace(calibration, keep_wide=tuple(ranking[:number]))
+    ranked = json.loads(cached_file(key, ".json", write)[0].read_text())
+    return replace(calibration, keep_wide=tuple(ranked[:number]))
 
 
 def _shared(network: Sequence[Step], base: Sequence[Step]) -> int:
@@ -148,12 +142,11 @@ def _in_float32(steps: Sequence[Step], converted: dict[Step, Step]) -> list[Step
     """Return steps whose weights are the float32 values that `run_steps` computes with, each `converted` once."""
     for step in steps:
         if step not in converted:
-            converted[step] = replace(step, terms=tuple(map(_term_in_float32, step.terms)))
+            terms = (
+                replace(term, weight=Weight.of_values(w.module, w.values(torch.float32)))
+                if (w := term.weight)
+                else term
+                for term in step.terms
+            )
+            converted[step] = replace(step, terms=tuple(terms))
     return [converted[step] for step in steps]
-
-
-def _term_in_float32(term: Term) -> Term:
-    if term.weight is None:
-        return term
-    weight = term.weight
-    return replace(term, weight=Weight.of_values(weight.module, weight.values(torch.float32)))

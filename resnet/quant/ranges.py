@@ -155,7 +155,8 @@ def describe_calibration(steps: Sequence[Step], calibration: Calibration, scheme
     """Return all that ranges depend on in a line, for a cache's key: method, formats, software, steps and pictures."""
     capability = torch.backends.cpu.get_cpu_capability()
     facts = [RECIPE, calibration.method, scheme.activations, torch.__version__, capability]
-    return f"{facts} {steps_digest(steps)} {tensor_digest(calibration.pictures)}"
+    computed = hashlib.sha256(json.dumps(_content(tuple(steps))).encode()).hexdigest()
+    return f"{facts} {computed} {tensor_digest(calibration.pictures)}"
 
 
 def digest(ranges: Ranges) -> str:
@@ -228,11 +229,6 @@ def _divergence(candidate: Grid, middles: Tensor, counts: Tensor) -> float:
     spread = (total / bins)[codes]
     clipped, spread = clipped / clipped.sum(), spread / spread.sum()
     return float((clipped * (clipped / spread).log()).sum())
-
-
-def steps_digest(steps: Sequence[Step]) -> str:
-    """Return a digest of everything that steps compute with."""
-    return hashlib.sha256(json.dumps(_content(tuple(steps))).encode()).hexdigest()
 
 
 def _content(value: object) -> object:

@@ -10,9 +10,11 @@ from bench.stats import (
     LEAST_ROUNDS,
     _rank,
     is_precise,
+    loss_interval,
     median_interval,
     noise,
     paired_interval,
+    pictures_to_tell,
     quantile,
     ratio,
     samples_needed,
@@ -173,6 +175,16 @@ def test_a_paired_difference_lies_in_its_interval_and_turns_with_its_pairs(lost:
 def test_no_pair_that_differs_is_no_proof_that_none_does() -> None:
     z2 = 1.959964**2
     assert paired_interval(0, 0, 64) == pytest.approx((-z2 / (64 + z2), z2 / (64 + z2)), abs=1e-6)
+
+
+def test_as_many_pictures_as_are_named_tell_a_loss_from_a_limit() -> None:
+    for lost, gained in ((4, 2), (2, None), (10, 2)):
+        needed = pictures_to_tell(lost, gained, 500, 0.01)
+        assert needed
+        for count, told in ((needed, True), (needed // 1.3, False)):
+            low, high = loss_interval(lost * count / 500, gained and gained * count / 500, count)
+            assert (high <= 0.01 or low > 0.01) is told
+    assert pictures_to_tell(5, None, 500, 0.01) is None  # as close as makes no difference
 
 
 def test_the_interval_of_a_paired_difference_covers_it() -> None:

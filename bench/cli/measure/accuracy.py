@@ -30,7 +30,6 @@ from bench.plans.choose import Selection
 from bench.plans.plan import scored_only
 from bench.plans.scored import PICTURES
 from bench.records.places import check_name
-from bench.records.record import Record
 from bench.report.accuracy import KEEPS, NOT_MET, UNKNOWN, accuracy_rows, keeps
 from bench.report.terminal import print_accuracy
 from bench.runs.run import sweep_of
@@ -89,10 +88,6 @@ def accuracy(
     else:
         print_accuracy(console_for(as_markdown), records, share)
     save_as(save, [folder])
-    raise typer.Exit(exit_code(records) or (0 if keep is None else _kept(records, share)))
-
-
-def _kept(records: list[Record], share: float) -> int:
-    """Return FAILED if a case keeps less than this share of float32's accuracy, UNDECIDED if one may."""
-    answers = {keeps(record, share) for record in records if record.status == "ok"}
-    return FAILED if NOT_MET in answers else UNDECIDED if answers & {UNKNOWN, None} else 0
+    kept = set() if keep is None else {keeps(record, keep) for record in records if record.status == "ok"}
+    undecided = UNDECIDED if kept & {UNKNOWN, None} else 0
+    raise typer.Exit(exit_code(records) or (FAILED if NOT_MET in kept else undecided))

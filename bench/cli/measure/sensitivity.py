@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import partial
+from math import ceil
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
-from rich.status import Status
 from typer import BadParameter, Option
 
+from bench.cli.again import again
 from bench.cli.asking import BITS, BUILD_OPTIONS, CASE_HELP, EIGHT_BIT_OPTIONS, NAMING, THREADS_OPTION, asks
 from bench.cli.console import (
+    FAILED,
     UNDECIDED,
     Csv,
     Data,
@@ -35,10 +36,12 @@ from bench.plans.case import Case
 from bench.plans.choose import Selection, check_input, choose
 from bench.plans.eligible import misnamed
 from bench.plans.plan import Plan
-from bench.plans.scored import check_data, labels_in
+from bench.plans.scored import SEARCHED, check_data, labels_in
 from bench.report import sensitivity as report
 from bench.runs.kernel_jobs import SensitivityJob
 from bench.runs.process import ask, request
+from bench.stats import pictures_to_tell
+from bench.text import plural
 from resnet.calibration import EIGHT_BITS, FORMATS
 from resnet.variants import find_variant
 
@@ -53,7 +56,7 @@ def sensitivity(
     max_loss: Annotated[
         float | None,
         Option(
-            min=0.01, max=100, metavar="PERCENT", help="Find the fewest layers to keep wide that lose no more answers."
+            min=0.01, max=100, metavar="PERCENT", help="Find the fewest layers to keep wide that surely lose no more."
         ),
     ] = None,
     formats: Annotated[
@@ -77,6 +80,7 @@ def sensitivity(
     """Rank layers by their cost in 8 bits: each alone in them and alone out, on pictures that calibrated nothing.
 
     Simulated in float32, as the steps of `--formats` declare it: no 8-bit library is needed. Minutes for a deep model.
+    A loss is of answers that are not float32's; with labels, of right ones, less those that 8 bits alone have right.
     """
     if methods and max_loss is not None:
         raise BadParameter("--methods compares calibrations, and --max-loss searches for layers: choose one")
@@ -94,7 +98,7 @@ def sensitivity(
     folder = labels_in(case.model, data and str(Path(data).expanduser().absolute()))
     job = SensitivityJob(case, plan.settings, seed, input, word, pictures, methods, lost, folder, plan.build)
     with spinner(case.model) as status:
-        answer = request(job, LIMIT_S, partial(_update, status, case.model), ask)
+        answer = request(job, LIMIT_S, lambda stage: status.update(f"{case.model}: {stage}"), ask)
     if answer.status != "ok":
         raise WorkError(f"{case.model}: {answer.status}: {answer.reason}")
     result = _describe(job, answer.data)
@@ -105,9 +109,10 @@ def sensitivity(
     elif as_csv:
         print_csv(rows)
     else:
-        _print(as_markdown, result, job, most, _variants(plan, word))
+        variants = dict.fromkeys(case.variant for case in plan.cases if case.precision == _precision(word))
+        _print(as_markdown, result, job, most, ",".join(variants))
     if lost is not None and not result["found"]["met"]:
-        raise BenchError(_unmet(result, lost), UNDECIDED)
+        _fail(result["found"], lost)
 
 
 def _network(plan: Plan) -> Case:
@@ -133,39 +138,26 @@ def _formats(case: Case) -> str:
     return "int8" if (here if here in devices or not devices else devices[0]) == "cuda" else "uint8"
 
 
-def _variants(plan: Plan, formats: str) -> list[str]:
-    """Return the variants of a plan that run in the 8 bits that were simulated; empty where it names none of these."""
-    return list(dict.fromkeys(case.variant for case in plan.cases if case.precision == _precision(formats)))
-
-
 def _precision(formats: str) -> str:
     return "fp8" if formats == "e4m3" else "int8"
 
 
 def _describe(job: SensitivityJob, answer: Any) -> dict[str, Any]:
     """Return the contents of a file: the question, its conditions, and the answer."""
-    case, settings = job.case, job.settings
-    return {
-        "schema": report.SCHEMA,
-        "model": case.model,
-        "image": case.image,
-        "formats": job.formats,
-        "calibrate": "each" if job.methods else settings.calibrate,
-        "calibration_pictures": settings.calibration_pictures,
-        "pictures": len(answer["groups"]),
-        "seed": job.seed,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        **{name: answer[name] for name in ("weights", "input", "runtime", "layers", "found")},
-        "environment": environment(),
-        **report.compress(answer),
-    }
+    method, now = "each" if job.methods else job.settings.calibrate, datetime.now(UTC).isoformat(timespec="seconds")
+    facts = {"schema": report.SCHEMA, "model": job.case.model, "image": job.case.image, "formats": job.formats}
+    facts |= {"calibrate": method, "calibration_pictures": job.settings.calibration_pictures}
+    facts |= {"pictures": len(answer["groups"]), "seed": job.seed, "date": now}
+    facts |= {name: answer[name] for name in ("weights", "input", "runtime", "layers", "found")}
+    return facts | {"environment": environment()} | report.compress(answer)
 
 
-def _print(as_markdown: bool, data: dict[str, Any], job: SensitivityJob, most: int, variants: list[str]) -> None:
+def _print(as_markdown: bool, data: dict[str, Any], job: SensitivityJob, most: int, variants: str) -> None:
     out = console_for(as_markdown)
     how = "" if job.methods else f", calibrated by {data['calibrate']}"
     out.print(f"{data['model']} at {data['image']} pixels, {data['formats']} activations{how}", style="bold")
-    out.print(f"{data['pictures']} pictures judged, {data['calibration_pictures']} others calibrated", markup=False)
+    others = data["calibration_pictures"]
+    out.print(f"{data['pictures']} pictures judged, {others} {plural(others, 'other')} calibrated", markup=False)
     if job.methods:
         report.print_methods(out, data)
         return
@@ -173,23 +165,15 @@ def _print(as_markdown: bool, data: dict[str, Any], job: SensitivityJob, most: i
     for sentence in report.describe_layers(data):
         out.print(sentence, markup=False)
     out.print(report.LAYER_LEGEND, style="dim", markup=False)
-    if job.most_lost is not None and data["found"]["met"]:
-        search = data["found"]
-        out.print(
-            f"With {len(search['wide'])} layers wide {search['loss']:.1%} {_lost(data)} on {search['pictures']} "
-            f"pictures that chose them, and {search['checked']:.1%} on as many others:",
-            markup=False,
-        )
-        out.print(_command(data, job, variants), markup=False, soft_wrap=True)
+    if job.most_lost is not None:
+        out.print(report.describe_search(data, job.most_lost), markup=False)
+        if data["found"]["met"]:
+            out.print(_command(data, job, variants), markup=False, soft_wrap=True)
 
 
-def _command(data: dict[str, Any], job: SensitivityJob, variants: list[str]) -> str:
+def _command(data: dict[str, Any], job: SensitivityJob, variants: str) -> str:
     """Return the command that runs a model in 8 bits with the layers that a search has, on the same pictures."""
-    options: dict[str, object] = {
-        "model": data["model"],
-        "variant": ",".join(variants),
-        "precision": _precision(data["formats"]),
-    }
+    options: dict[str, object] = {"model": data["model"], "variant": variants, "precision": _precision(data["formats"])}
     options |= {"image": data["image"], "calibrate": data["calibrate"]}
     options |= {"calibration_pictures": data["calibration_pictures"], "keep_wide": ",".join(data["found"]["wide"])}
     options |= {"threads": job.settings.threads, **vars(job.build), "data": job.data, "seed": job.seed}
@@ -199,19 +183,17 @@ def _command(data: dict[str, Any], job: SensitivityJob, variants: list[str]) -> 
     )
 
 
-def _unmet(result: dict[str, Any], lost: float) -> str:
-    search, of = result["found"], _lost(result)
-    kept = len(search["wide"])
-    return (
-        f"no number of layers kept wide loses {lost:.1%} at most: with {kept} of them {search['checked']:.1%} {of}, "
-        "as activations between layers stay in 8 bits; calibrate otherwise (--methods), or take bf16"
-    )
-
-
-def _lost(result: dict[str, Any]) -> str:
-    labelled = any("right" in effect for effect in result["effects"].values())
-    return "of the answers are right no more" if labelled else "of the answers differ"
-
-
-def _update(status: Status, name: str, stage: str) -> None:
-    status.update(f"{name}: {stage}")
+def _fail(search: dict[str, Any], limit: float) -> NoReturn:
+    """Raise the BenchError of a search that met no limit: surely, or as far as its pictures can tell."""
+    most, pictures = f"{100 * limit:g} %", search["pictures"]
+    if search["met"] is False:
+        reason = f"no number of layers kept wide loses {most} at most: all {len(search['wide'])} of them lose more"
+        cure = "as activations between layers stay in 8 bits; calibrate otherwise (--methods), or take bf16"
+        raise BenchError(f"{reason}, {cure}", FAILED)
+    both = zip(search["chosen"], search["checked"], strict=True)
+    lost, gained = (None if None in ways else sum(ways) / 2 for ways in both)
+    needed = pictures_to_tell(lost or 0, gained, pictures, limit)
+    would = "nor would 300 times as many: the loss is about that, so ask for another"
+    if needed:
+        would = f"some {needed:,} would: {again(pictures=ceil(needed / SEARCHED))}"
+    raise BenchError(f"{pictures} pictures cannot tell if {most} at most is lost; {would}", UNDECIDED)

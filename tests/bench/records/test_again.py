@@ -116,7 +116,7 @@ def test_seed_pictures_and_classes_are_given_again() -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"plan": {"name": "theirs"}}, "the file of its plan theirs"),
+        ({"plan": {"name": "theirs"}, "settings": {"noise": 0.5}}, "the file of its plan theirs"),
         ({"input": {"source": "folder"}}, "the folder of its pictures (--input)"),
         ({"network": {"weights": "file"}}, "its checkpoint (--weights)"),
         ({"settings": {"steal": 0.5}}, "the settings of its plan (steal)"),
@@ -127,6 +127,15 @@ def test_what_no_record_has_is_said(fields: dict[str, Any], said: str) -> None:
     text = command_again(["run"], replace(record, **fields), [ONE], "--rounds", 6)
     assert text.startswith(f"`{command_line('run')}` with {said}, which no record has")
     assert text.endswith("--rounds 6")
+
+
+def test_a_plan_whose_settings_are_options_needs_no_file() -> None:
+    (record,) = records(Selection(ONE.name, settings={"warmup": 3.0}))
+    record.plan = {"name": "theirs"}
+    assert words_of(command_again(["run"], record, [ONE], "--rounds", 6)) == [
+        ONE.name, "--warmup", "3", "--rounds", "6",
+    ]  # fmt: skip
+    assert "its plan theirs" in command_again(["run"], record, [ONE], "-o", "here", "--resume")
 
 
 def test_cold_caches_and_a_hidden_gpu_are_given_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from bench.errors import RecordError, StoreError
 from bench.records.record import SCHEMA, Record
-from bench.records.store import Store, read_folders
+from bench.records.store import FOLDER_ROUNDS, Store, read_folders
 
 NAME = "resnet18/eager/fp32/b1/i64/stream"
 Make = Callable[..., Record]
@@ -155,3 +155,14 @@ def test_a_folder_without_locks_takes_records(tmp_path: Path, record: Make, monk
     with Store(tmp_path).writing() as store:
         store.append(record(NAME))
     assert len(store.read()) == 1
+
+
+def test_a_copy_of_a_folder_counts_once(tmp_path: Path, record: Make) -> None:
+    with Store(tmp_path / "first").writing() as store:
+        store.append(record(NAME))
+    shutil.copytree(tmp_path / "first", tmp_path / "copy")
+    with Store(tmp_path / "second").writing() as store:
+        store.append(record(NAME, ms=11.0))
+    folders = [tmp_path / name for name in ("first", "copy", "second", "first")]
+    records, _ = read_folders(folders, apart=True)
+    assert [one.round // FOLDER_ROUNDS for one in records] == [0, 2]

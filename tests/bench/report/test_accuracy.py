@@ -23,6 +23,16 @@ def scored(
     return record(NAME.format(variant, precision), score=score | more)
 
 
+def test_few_classes_have_no_five_likeliest_and_one_is_always_right(record: Make) -> None:
+    few = scored(record, 3, 1)
+    del few.score["top5"], few.score["plain_top5"]
+    text = render_accuracy([few])
+    assert "float32 has 90 % (89 to 91) right." in text
+    assert "| eager | int8 | 90 | 88..91 | - | 0.1 |" in text
+    few.network["num_classes"] = 1
+    assert "right; it has one class, so that any answer is right." in render_accuracy([few])
+
+
 def test_mcnemar_is_the_exact_one() -> None:
     assert mcnemar(0, 0) == 1.0
     assert mcnemar(5, 5) == 1.0

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from bench.cli.results.recommend import _exit_code
 from bench.records.record import Record
-from bench.report.price import describe_price, loss_limit, pictures_to_decide
+from bench.report.price import describe_price
 from bench.report.recommend import Assessment, Budget, assess, choose
 from bench.report.recommend_groups import pareto_front
 from bench.report.recommend_runs import useful_runs
@@ -44,19 +42,12 @@ def test_a_loss_is_within_a_limit_or_over_it_by_its_interval(record: Make) -> No
     assert judged(record(INT8.replace("int8", "fp32")), accuracy_loss=0.001).fits  # with which the others are compared
 
 
-def test_as_many_pictures_as_are_named_decide(record: Make) -> None:
-    def limited(most: float, **counts: int) -> int | None:
-        (row,) = rows_from_records([record(INT8, score=score(490) | counts)])
-        return loss_limit(row, most).pictures
+def test_more_pictures_are_named_where_they_may_tell(record: Make) -> None:
+    def why(most: float) -> str:
+        return judged(record(INT8, score=score(490, lost=4, gained=2)), accuracy_loss=most).undecided[0]
 
-    needed = limited(0.01, lost=4, gained=2)
-    assert needed
-    assert 500 < needed < 500 * 1.1**60
-    more = {"pictures": needed, "lost": round(4 * needed / 500), "gained": round(2 * needed / 500)}
-    assert limited(0.0101, **more) in (None, pytest.approx(needed, rel=0.2))
-    assert pictures_to_decide(500, 0.5, lambda count: (0.49, 0.51)) is None
-    # as little as is needed to show that it is over the limit
-    assert limited(0.01, lost=12, gained=3)
+    assert why(0.01).endswith("of 500 pictures; some 1,800 might")
+    assert why(0.004).endswith("of 500 pictures, too near for more of them to tell")  # of 0.4 points
 
 
 def test_an_agreement_is_judged_by_its_interval_and_the_gate_s_few_pictures_are_none_of_eight_bits(
@@ -108,3 +99,35 @@ def test_what_labels_would_tell_is_not_told_without_them(record: Make) -> None:
 def test_the_price_in_words(record: Make) -> None:
     (row,) = rows_from_records([record(INT8, score=score(415, labelled=False))])
     assert describe_price(row) == "agrees with float32 on 83 % (79 to 86) of 500 pictures"
+
+
+def test_each_choice_of_8_bits_has_its_place_and_its_run(record: Make) -> None:
+    settings = ({"calibrate": "minmax", "latency_s": 1.0}, {"keep_wide": "conv1", "latency_s": 1.0})
+    records = [
+        record(name, ms=ms + number, round=number, settings=one, score=score(430, labelled=False) if ms < 30 else {})
+        for number, one in enumerate(settings)
+        for name, ms in ((INT8, 10), (INT8.replace("int8", "fp32"), 30))
+    ]
+    failed = record(INT8, status="wrong", reason="far off", round=2, settings=settings[1])
+    choice = choose([*records, failed], Budget(agreement=0.87))
+    (open_case,) = choice.undecided
+    assert (open_case.row.choices, choice.excluded) == (
+        "calibrate minmax, keep-wide none", {"wrong in 1 of 2 rounds": 1},
+    )  # fmt: skip
+    ((why, command),) = useful_runs(choice, [Path("out")])
+    assert why.startswith(
+        "This run scores onnxruntime/int8, batch 1, calibrate minmax, keep-wide none on 5,000 pictures"
+    )
+    assert command.endswith(" --calibrate minmax --pictures 5000")
+    both = useful_runs(choose(records, Budget(agreement=0.87)), [Path("out")])
+    assert [one.split(" --", 1)[1].split(" --pictures")[0] for _, one in both] == [
+        "calibrate minmax",
+        "keep-wide conv1",
+    ]
+
+
+def test_synthetic_weights_and_labels_need_a_file(record: Make) -> None:
+    (choice,) = [choose([record(INT8, network={"weights": "synthetic"}, score=score(490))], Budget(accuracy_loss=0.02))]
+    ((why, command),) = useful_runs(choice, [Path("out")])
+    assert "measures with weights from FILE" in why
+    assert command.endswith("--weights FILE --data DIR")

@@ -11,8 +11,10 @@ import pytest
 from rich.console import Console
 
 from bench.errors import StoreError
+from bench.plans.scored import least_pictures
 from bench.report import sensitivity as report
 from bench.report.markdown import splice
+from bench.stats import loss_interval
 
 LAYERS = ["conv1", "layer1.0.conv1", "fc"]
 
@@ -50,6 +52,48 @@ def test_layers_are_ranked_by_what_they_cost_alone() -> None:
     assert rows[0]["wide_ratio"] == pytest.approx((0.021 / 0.04) ** 0.5)
     assert rows[1]["agreement"] == 0.95
     assert rows[1]["agreement_low"] < 0.95 < rows[1]["agreement_high"]
+    assert [(row["place_low"], row["place_high"]) for row in rows] == [(1, 1), (2, 2), (3, 3)]
+
+
+def test_layers_whose_errors_are_within_noise_share_their_places() -> None:
+    data = layered()
+    squares = data["effects"]["quantized:fc"]["squares"]
+    data["effects"]["quantized:conv1"]["squares"] = [square * (0.5 + file % 2) for file, square in enumerate(squares)]
+    rows = report.layer_rows(data)[1:]
+    assert [(row["layer"], row["place_low"], row["place_high"]) for row in rows] == [
+        ("fc", 1, 2), ("conv1", 1, 2), ("layer1.0.conv1", 3, 3)
+    ]  # fmt: skip
+    assert (
+        "the first layer (conv1) is number 1-2 of 3; the last (fc) is number 1-2 of 3"
+        in report.describe_layers(data)[1]
+    )
+    for effect in data["effects"].values():
+        del effect["squares"][1:]  # all of one file: no interval, no order
+    assert {(row["place_low"], row["place_high"]) for row in report.layer_rows(data)[1:]} == {(1, 3)}
+
+
+def search(wide: int, pictures: int, chosen: list[int | None], checked: list[int | None], met: bool | None) -> Any:
+    about = {"wide": LAYERS[:wide], "pictures": pictures, "chosen": chosen, "checked": checked, "met": met}
+    return described({"8 bits": 0.1}, found=about)
+
+
+def test_a_search_has_its_counts_and_intervals_and_says_why_so_many() -> None:
+    text = report.describe_search(search(1, 80, [3, None], [4, None], True), 0.2)
+    assert text == (
+        "With 1 layer wide 4 % (1 to 11) of the answers are not float32's on 80 pictures that choose, and 5 % (1 to 12)"
+        " on as many others, that check. So many, 4 for each that ranked (-n). More (-n) may show that fewer layers do."
+    )
+    unsure = search(3, 385, [6, 2], [5, 1], None)
+    text = report.describe_search(unsure, 0.01)
+    assert text.startswith("With 3 layers wide float32 has 1.0 percentage points (-0.5 to 2.9) more right, net, on 385")
+    assert text.endswith("So many, as of fewer not even no loss could be told from 1 %.")
+
+
+def test_a_bare_limit_needs_as_many_pictures_as_show_it_where_none_is_lost() -> None:
+    for limit in (0.01, 0.05, 0.2):
+        count = least_pictures(limit)
+        assert max(loss_interval(0, gained, count)[1] for gained in (0, None)) <= limit
+        assert loss_interval(0, 0, round(0.75 * count))[1] > limit
 
 
 def test_the_table_has_a_bar_and_fits_a_terminal() -> None:
@@ -61,7 +105,7 @@ def test_the_table_has_a_bar_and_fits_a_terminal() -> None:
     assert lines[1].split()[:3] == ["1", "fc", "7.13"]
     assert "█" * report.BAR in lines[1]
     assert lines[2].split()[1] == "conv1"  # the first layer is shown wherever it is
-    assert "1 layers of less are left out" in text
+    assert "Left out: 1 layer of less error; --csv has them all." in text
     labelled = layered()
     for effect in labelled["effects"].values():
         effect["right"] = effect["agree"]
@@ -72,11 +116,10 @@ def test_the_table_has_a_bar_and_fits_a_terminal() -> None:
     assert "…" not in text
     assert "right%" in text
     sentences = report.describe_layers(layered())
-    assert sentences[0].startswith("With every layer wide the error is 2.52%, and 65.0% agree")
-    assert (
-        "The first layer (conv1) is number 2 of 3, with 71% of the error of number 1; the last (fc) number 1,"
-        in (sentences[1])
+    assert sentences[0].startswith(
+        "With every layer wide the error is 2.52 % (2.51 to 2.54), and 65 % (41 to 85) agree"
     )
+    assert sentences[1] == "By its error the first layer (conv1) is number 2 of 3; the last (fc) is number 1 of 3."
 
 
 def test_ways_of_calibrating_are_held_against_minmax_picture_by_picture() -> None:

@@ -180,6 +180,14 @@ def test_a_store_is_read_in_the_order_of_its_commits(store: Path) -> None:
     assert not back.changes[0].worse
 
 
+def test_runs_with_other_threads_are_a_series_of_their_own(store: Path, record: Callable[..., Record]) -> None:
+    made = record(CASE, settings={"threads": 2}, environment={"git": {"sha": f"{0:040x}", "dirty": False}})
+    with Store(store / "threads").writing() as folder:
+        folder.append(made)
+    found = {one.name: len(one.points) for one in read_history([store], ["latency"])}
+    assert found == {f"{CASE} (as usual)": 9, f"{CASE} (threads 2)": 1}
+
+
 def test_commits_without_a_place_are_left_out_and_told_or_refused_in_a_shallow_clone(store: Path) -> None:
     order = {f"{i:040x}": i for i in range(9) if i not in (2, 3)}
     with pytest.warns(Damage, match="2 commits that this checkout lacks"):

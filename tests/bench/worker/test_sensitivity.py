@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +14,9 @@ from bench.report.sensitivity import compress
 from bench.runs.kernel_jobs import SensitivityJob
 from bench.runs.wire import parse_answer
 from bench.worker import sensitivity
+from bench.worker.failure import CannotJudge
 from resnet.calibration import ALL_WIDE, FLOAT, METHODS, WHOLE
+from resnet.names import Build
 from resnet.outside.sources import ModelError
 from resnet.quant.effects import Effect
 from resnet.quant.network import Scheme
@@ -55,47 +58,49 @@ def test_a_model_without_steps_is_refused_in_a_sentence() -> None:
         sensitivity.measure_sensitivity(replace(JOB, case=case))
 
 
-@pytest.mark.parametrize("least", range(8))
-def test_the_fewest_are_found_by_halving(least: int) -> None:
-    asked: list[int] = []
-
-    def holds(count: int) -> bool:
-        asked.append(count)
-        return count >= least
-
-    assert sensitivity.fewest(holds, 7) == least
-    assert len(asked) <= 4
-    assert sensitivity.fewest(lambda count: False, 7) == 7
-
-
 def test_a_loss_is_of_answers_or_of_right_ones() -> None:
-    found = {FLOAT: Effect([0, 1, 2, 3], [1.0] * 4), "wide": Effect([0, 1, 5, 4], [1.0] * 4)}
-    assert sensitivity.share_lost(found, "wide") == 0.5
-    assert sensitivity.share_lost(found, "wide", [0, 1, 5, 3]) == 0  # one right answer lost, another gained
-    assert sensitivity.share_lost(found, "wide", [0, 1, 2, 3]) == 0.5
+    effects = {FLOAT: Effect([0, 1, 2, 3], [1.0] * 4), "wide": Effect([0, 1, 5, 4], [1.0] * 4)}
+    assert sensitivity.count_lost(effects, "wide") == (2, None)
+    assert sensitivity.count_lost(effects, "wide", [0, 1, 5, 3]) == (1, 1)  # one right answer lost, another gained
+    assert sensitivity.count_lost(effects, "wide", [0, 1, 2, 3]) == (2, 0)
 
 
-def test_a_search_goes_on_until_other_pictures_confirm_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Halving finds 2 for a loss of 0.1 on the first part; on the second 2 and 3 lose more."""
-    lost = {"first": [0.4, 0.2, 0.1, 0.1, 0.0], "second": [0.4, 0.3, 0.2, 0.2, 0.1]}
+@pytest.mark.parametrize("labelled", [False, True])
+def test_a_search_goes_on_until_other_pictures_confirm_it(monkeypatch: pytest.MonkeyPatch, labelled: bool) -> None:
+    """The whole interval decides: of 1000 pictures 80 lost are surely under 10 %, 95 and 105 may be either."""
+    lost = [[400, 200, 80, 80, 0], [400, 300, 95, 105, 80]]
+    labels = [7] * 1000 if labelled else []
 
     def wide(steps: object, ranges: object, scheme: object, names: list[str]) -> int:
         return len(names)
 
-    def share_lost(found: tuple[int, str], name: str, labels: object) -> float:
-        count, part = found
-        return lost[part][count]
+    def count_lost(effects: tuple[int, range], name: str, labels: object) -> sensitivity.Lost:
+        count, part = effects
+        return lost[part[0]][count], 0 if labelled else None
 
     monkeypatch.setattr(sensitivity, "quantize", wide)
     monkeypatch.setattr(sensitivity.quant, "effects", lambda steps, networks, part: (networks["wide"], part))
-    monkeypatch.setattr(sensitivity, "share_lost", share_lost)
-    parts = [("first", []), ("second", [])]
+    monkeypatch.setattr(sensitivity, "count_lost", count_lost)
+    parts = [(range(part, part + 1000), labels) for part in (0, 1)]
 
-    def search(most: float) -> tuple[list[str], float, bool]:
-        found = sensitivity.search((), {}, Scheme("uint8"), "abcd", parts, most)  # type: ignore[arg-type]
-        return found["wide"], found["checked"], found["met"]
+    def search(most: float) -> tuple[list[str], object, bool | None]:
+        result = sensitivity.search((), {}, Scheme("uint8"), "abcd", parts, most)  # type: ignore[arg-type]
+        return result["wide"], result["checked"][0], result["met"]
 
-    assert search(0.1) == (list("abcd"), 0.1, True)
-    assert search(0.2) == (list("ab"), 0.2, True)
-    assert search(0.05) == (list("abcd"), 0.1, False)
-    assert search(0.4) == ([], 0.4, True)
+    assert search(0.1) == (list("abcd"), 80, True)
+    assert search(0.4) == (["a"], 300, True)
+    assert search(0.075) == (list("abcd"), 80, None)
+    assert search(0.05) == (list("abcd"), 80, False)
+    assert search(0.45) == ([], 400, True)
+
+
+def test_a_folder_of_too_few_pictures_says_what_needs_fewer(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    for name in "abc":
+        (tmp_path / name).mkdir()
+        image.new("RGB", (40, 40), "white").save(tmp_path / name / "1.png")
+    job = replace(JOB, data=str(tmp_path), build=Build(num_classes=3))
+    with pytest.raises(CannotJudge, match="--data has 3 pictures, and 8 are needed: ask for fewer with -n"):
+        sensitivity.measure_sensitivity(replace(job, pictures=8))
+    with pytest.raises(CannotJudge, match=r"3 pictures, and 2 \+ 385 \+ 385 are needed: ask for a larger --max-loss"):
+        sensitivity.measure_sensitivity(replace(job, pictures=2, most_lost=0.01))

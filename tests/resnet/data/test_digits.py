@@ -39,7 +39,7 @@ def test_the_class_of_a_picture_is_that_of_its_digit() -> None:
     glyphs, classes = digits._part("judged", digits.LEARNT)
     upright = [digits._enlarged(glyph, 8, 0.0, 1.0, (0.0, 0.0)) for glyph in glyphs[:3]]
     assert all(np.allclose(glyph, same) for glyph, same in zip(glyphs, upright, strict=False))
-    assert [digits.class_of("digits", row) for row in (0, 1, digits.JUDGED)] == [classes[0], classes[1], classes[0]]
+    assert digits.classes_of("digits", digits.JUDGED, 2) == digits.classes_of("digits", 0, 2) == list(classes[:2])
     assert digits.draw_digit("digits-hard", 32, 0, 1, "judged")[1] == classes[1]
 
 

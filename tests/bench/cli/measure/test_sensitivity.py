@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli.measure.sensitivity import _command, _formats
+from bench.cli.measure.sensitivity import _command, _fail, _formats
+from bench.errors import BenchError
 from bench.plans.case import Case
 from bench.plans.settings import Settings
 from bench.report.sensitivity import read_sensitivity
@@ -45,6 +46,8 @@ def test_layers_are_ranked_kept_and_a_set_found(
     assert (data["model"], data["formats"], data["found"]["wide"]) == ("resnet18", "uint8", [])
     assert len(data["effects"]) == 3 + 2 * len(data["layers"])
     again = ("--formats", "e4m3", "--methods", "--csv", "-q")
+    assert bench(*small, "--max-loss", "20", "-q", monkeypatch=monkeypatch) == 4
+    assert "-n 25 --max-loss 20" in " ".join(capsys.readouterr().err.split())
     assert bench(*small, *again, monkeypatch=monkeypatch) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["method"] for row in rows] == ["minmax", "percentile", "entropy", "mse"]
@@ -77,11 +80,28 @@ def test_a_file_of_another_kind_stays(tmp_path: Path, monkeypatch: pytest.Monkey
     assert json.loads(file.read_text()) == {"my": "data"}
 
 
+@pytest.mark.parametrize(
+    ("checked", "limit", "code", "said"),
+    [
+        ([60, None], 0.1, 1, "no number of layers kept wide loses 10 % at most: all 2 of them lose more"),
+        ([13, 3], 0.05, 4, "200 pictures cannot tell if 5 % at most is lost; nor would 300 times as many"),
+    ],
+)
+def test_a_limit_that_is_not_met_is_missed_surely_or_cannot_be_told(
+    checked: list[int | None], limit: float, code: int, said: str
+) -> None:
+    search = {"wide": ["conv1", "fc"], "pictures": 200, "chosen": checked, "checked": checked, "met": None}
+    with pytest.raises(BenchError) as ended:
+        _fail(search | {"met": False if code == 1 else None}, limit)
+    assert ended.value.exit_code == code
+    assert said in str(ended.value)
+
+
 def test_the_command_has_the_conditions_of_the_search() -> None:
     case, settings = Case.parse("resnet18/fused/fp8/b1/i32/stream"), Settings(threads=2)
     job = SensitivityJob(case, settings, 3, "noise", "e4m3", 4, data="/pictures", build=Build(num_classes=3))
     data = {"model": "resnet18", "image": 32, "formats": "e4m3", "calibrate": "mse", "calibration_pictures": 8}
-    words = _command(data | {"found": {"wide": ["conv1", "fc"]}}, job, ["fused"]).partition(" run ")[2].split()
+    words = _command(data | {"found": {"wide": ["conv1", "fc"]}}, job, "fused").partition(" run ")[2].split()
     assert dict(zip(words[::2], words[1::2], strict=True)) == {
         "--model": "resnet18", "--variant": "fused", "--precision": "fp8", "--image": "32", "--calibrate": "mse",
         "--calibration-pictures": "8", "--keep-wide": "conv1,fc", "--threads": "2", "--num-classes": "3",
