@@ -73,9 +73,19 @@ class Share:
         """Return the share of `more` less that of `fewer`, which are different ones of the same pictures."""
         return cls((more - fewer) / pictures, *paired_interval(more, fewer, pictures), pictures)
 
+    @property
+    def half(self) -> float:
+        """The longer half of the interval."""
+        return max(self.high - self.value, self.value - self.low)
+
+    @property
+    def places(self) -> int:
+        """The decimals of a share in percent, in prose and in tables: one where half the interval is under 0.5."""
+        return 0 if self.half >= 0.005 else 1
+
     def percent(self) -> str:
-        """Return a share as `83 % (78 to 87)`; with a decimal where the interval is narrow."""
-        return self._in_percent(0 if self.high - self.low > 0.02 else 1, " %")
+        """Return a share as `83 % (78 to 87)`."""
+        return self._in_percent(self.places, " %")
 
     def points(self) -> str:
         """Return a difference as `0.8 percentage points (-0.4 to 2.1)`."""
