@@ -100,12 +100,7 @@ FIELDS = (
         "onnxruntime",
     ),
     Field(
-        "variables",
-        "environment variable",
-        Kind.VARIABLES,
-        ("environment.variables",),
-        by_key=True,
-        unset="not set",
+        "variables", "environment variable", Kind.VARIABLES, ("environment.variables",), by_key=True, unset="not set"
     ),
     Field("weights", "weights", Kind.INPUT, ("weights",), "weights"),
     Field("classes", "number of classes", Kind.INPUT, ("network.num_classes",), "num_classes"),

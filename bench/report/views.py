@@ -186,14 +186,7 @@ VIEWS = {
         clock during the timing; images/s: as in the speed view.""",
     ),
     "accuracy": View(
-        (
-            *CASE,
-            RMS_ERROR,
-            MAX_ERROR,
-            TOP1,
-            TORCH_TOP1,
-            CODES,
-        ),
+        (*CASE, RMS_ERROR, MAX_ERROR, TOP1, TORCH_TOP1, CODES),
         """rms error, max error: as multiples of plain torch's in that precision (above 3 or 4 a case is refused);
         top-1: share of pictures whose top class is that of a float64 reference; torch top-1: that share of plain
         torch; codes: of 8 bits, how far an integer is from the exact value of its step, in steps of the integers (0.5

@@ -40,11 +40,7 @@ def prepare_quantized(
     """
     file = quantized_file(model, example.shape[1:], calibration, "cpu", cpu_scheme())
     quantized = describe(file, calibration)
-    details = {
-        "quantize_cached": file.cached,
-        "weights_bytes": quantized["disk_bytes"],
-        "reduced_range": overflow(),
-    }
+    details = {"quantize_cached": file.cached, "weights_bytes": quantized["disk_bytes"], "reduced_range": overflow()}
     runner = QuantizedOpenVinoRunner(read_merged(file.path), example, details)
     floats = [f"{kind} {name}" for name, kind, word in runner.operations if word == "f32" and kind in FLOAT_KINDS]
     runner.details["quantized"] = quantized | {"float_operations": floats}

@@ -10,25 +10,11 @@ from typer import Argument, Option
 
 from bench.cli.chosen import chosen_folders
 from bench.cli.complete import complete_results
-from bench.cli.console import (
-    FAILED,
-    UNABLE,
-    UNDECIDED,
-    Csv,
-    Exclude,
-    Filter,
-    Input,
-    Json,
-    Markdown,
-    Seed,
-    console_for,
-    print_csv,
-    print_json,
-    read_records,
-    spinner,
-    stop,
-)
+from bench.cli.console import read_records, spinner, stop
+from bench.cli.options import Csv, Exclude, Filter, Input, Json, Markdown, Seed
 from bench.cli.results.served import load_job, serve
+from bench.cli.tables import console_for, print_csv, print_json
+from bench.errors import FAILED, UNABLE, UNDECIDED
 from bench.records.places import results_at
 from resnet.names import Build
 
