@@ -83,7 +83,8 @@ def find_code(name: str) -> str | None:
             f"{module} is a file's name: write the module's, as `python -m` has it, "
             f"{dotted}:{outside_parts(name)[1]}{where}"
         )
-    return f"there is no module {module} in {_short(folders()[0])} or among the installed packages"
+    short = Path(*Path(folders()[0]).parts[-2:]).as_posix().lstrip("/")  # a record has no path of a machine
+    return f"there is no module {module} in the folder .../{short} or among the installed packages"
 
 
 def load_code(name: str) -> Code:
@@ -187,8 +188,3 @@ def value_of(text: str) -> Any:
         return ast.literal_eval(text.capitalize() if text in ("true", "false", "none") else text)
     except (ValueError, SyntaxError):
         return text
-
-
-def _short(folder: str) -> str:
-    """Return a folder by its last two names: a record has no path of a machine."""
-    return f"the folder .../{Path(*Path(folder).parts[-2:]).as_posix().lstrip('/')}"

@@ -57,4 +57,4 @@ def check_data(word: str, cases: Iterable[Case], build: Build, count: int = 0) -
             labelled = find_labelled(word, build.num_classes or (Spec.parse(model).ends.classes if ours else 0))
         check_headers(labelled.chosen(count))
     except (OSError, ValueError) as error:
-        raise PlanError(f"--data {word}: {error}") from None
+        raise PlanError(f"--data {word}: {str(error).replace('the model', model)}") from None

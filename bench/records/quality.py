@@ -73,16 +73,26 @@ class Share:
         """Return the share of `more` less that of `fewer`, which are different ones of the same pictures."""
         return cls((more - fewer) / pictures, *paired_interval(more, fewer, pictures), pictures)
 
+    @property
+    def half(self) -> float:
+        """The longer half of the interval."""
+        return max(self.high - self.value, self.value - self.low)
+
+    @property
+    def places(self) -> int:
+        """The decimals of a share in percent, in prose and in tables: one where half the interval is under 2."""
+        return 0 if self.half >= 0.02 else 1
+
     def percent(self) -> str:
-        """Return a share as `83 % (78 to 87)`; with a decimal where the interval is narrow."""
-        return self._in_percent(0 if self.high - self.low > 0.02 else 1, " %")
+        """Return a share as `83 % (78 to 87)`."""
+        return self._in_percent(self.places, " %")
 
     def points(self) -> str:
         """Return a difference as `0.8 percentage points (-0.4 to 2.1)`."""
         return self._in_percent(1, " percentage points")
 
     def _in_percent(self, places: int, unit: str) -> str:
-        one, low, high = (f"{100 * value:.{places}f}" for value in (self.value, self.low, self.high))
+        one, low, high = (f"{100 * value:z.{places}f}" for value in (self.value, self.low, self.high))
         return f"{one}{unit} ({low} to {high})"
 
 

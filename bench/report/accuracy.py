@@ -77,7 +77,7 @@ def _heading(record: Record, choices: str) -> str:
     where = f"{case.model}{at_pixels(case.image)}, batch {case.batch}{choices and f', {choices}'}, {pictures}"
     if plain is None:
         return f"{where}: no labels, so that nothing is said of right answers"
-    among = f", {100 * top5.value:.1f} % among the top five" if top5 else ""
+    among = f", {_cells(top5)[0]} % among the top five" if top5 else ""
     more = "; its weights are synthetic, so that answers are right by chance"
     if record.network.get("num_classes") == 1:
         more = "; it has one class, so that any answer is right"
@@ -96,19 +96,21 @@ def accuracy_cells(record: Record, share: float = KEEPS) -> list[str]:
         case.variant if case.launch == "stream" else f"{case.variant} {case.launch}",
         case.precision,
         *_cells(right),
-        f"{100 * top5.value:.1f}" if top5 else "-",
-        *_cells(loss),
+        _cells(top5)[0],
+        *_cells(loss, 1),
         p,
-        f"{100 * agreement.value:.1f}" if agreement else "-",
+        _cells(agreement)[0],
         MARKS[keeps(record, share)],
     ]
 
 
-def _cells(share: Share | None) -> tuple[str, str]:
-    """Return a share in percent, and the ends of its interval."""
+def _cells(share: Share | None, places: int | None = None) -> tuple[str, str]:
+    """Return a share in percent, and the ends of its 95 % interval; decimals as in prose."""
     if share is None:
         return "-", "-"
-    return f"{100 * share.value:.1f}", f"{100 * share.low:.1f}..{100 * share.high:.1f}"
+    places = share.places if places is None else places
+    value, low, high = (f"{100 * number:z.{places}f}" for number in (share.value, share.low, share.high))
+    return value, f"{low}..{high}"
 
 
 def _p(value: float) -> str:
@@ -122,7 +124,7 @@ def legend(share: float = KEEPS) -> str:
         "points of right answers that float32 (plain torch's) has on the same pictures and this has not; p: of "
         "McNemar's exact test, how often chance alone differs as much; agree: percent of answers with float32's top "
         f"class; keeps: whether at least {100 * share:g} % of float32's right answers are kept (MLPerf asks for 99 %), "
-        "? where the interval has both. The intervals take pictures as drawn independently."
+        "? where the interval has both; 95 %: the interval of what is before it, of pictures drawn independently."
     )
 
 

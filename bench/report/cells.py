@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.records.baseline import Against
@@ -36,10 +36,14 @@ class Column:
 
 @dataclass(frozen=True)
 class View:
-    """The columns of a table and their meaning."""
+    """The columns of a table and their meaning: clauses `title, title: text`, of which a table has those it needs.
+
+    `marks` has by title what a mark in a cell means.
+    """
 
     columns: tuple[Column, ...]
     meaning: str
+    marks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     wrapped: tuple[str, ...] = ()  # titles of columns that are broken into lines where the others need the room
     sparse: bool = False  # a column without any value is left out
 
@@ -94,16 +98,15 @@ def times_float32(against: Against) -> str:
     return f"{against.ratio.value:.2f}{width}{marks}"
 
 
-def percent_share(share: Share, least: float = 0.5) -> str:
-    """Return a share in percent with the longer half of its 95 % interval, `83±5`; with a decimal from `least` down."""
-    half = 100 * max(share.high - share.value, share.value - share.low)
-    places = 0 if half >= least else 1
-    return f"{100 * share.value:.{places}f}±{half:.{places}f}"
+def percent_share(share: Share, places: int | None = None) -> str:
+    """Return a share in percent with the longer half of its 95 % interval, `83±5`; decimals as in prose."""
+    places = share.places if places is None else places
+    return f"{100 * share.value:z.{places}f}±{100 * share.half:.{places}f}"
 
 
 def percentage_points(share: Share) -> str:
     """Return a difference of shares in percentage points, with half its 95 % interval: 0.4±0.8."""
-    return percent_share(share, 10)
+    return percent_share(share, 1)
 
 
 def percent_rms(rms: float) -> str:

@@ -67,7 +67,13 @@ P99_BOUND = Column("p99 ≤", "p99_upper_ns", lambda row: row.p99 and row.p99.up
 IMAGES_PER_S = Column(
     "images/s", "images_per_s", lambda row: row.images_per_s, digits, mark=lambda row: "!" * row.is_disturbed
 )
-DISTURBED = "An ! behind images/s: every window was disturbed, and no ratio rests on it."
+DISTURBED = {"!": "every window was disturbed, and no ratio rests on it"}
+OTHER_LAUNCH = {"^": "over the other launch", "?": "wider than 100 %"}
+CHECKED = """rms error, max error: as multiples of plain torch's in that precision (above 3 or 4 a case is refused);
+top-1: share of pictures whose top class is that of a float64 reference; torch top-1: that share of plain torch; codes:
+of 8 bits, how far an integer is from the exact value of its step, in steps of the integers (0.5 where all are the
+nearest); rms %: of 8 bits, the RMS difference of the logits to that reference, in percent of its own: a result, and no
+reason to refuse"""
 MEMORY = Column("MiB", "memory_bytes", lambda row: row.memory, mib)
 RMS_ERROR = Column("rms error", "rms_multiple", lambda row: row.worst("rms_multiple"), "{:.2f}".format)
 MAX_ERROR = Column("max error", "max_multiple", lambda row: row.worst("max_multiple"), "{:.2f}".format)
@@ -92,12 +98,17 @@ VIEWS = {
             MEMORY,
             Column("error", "rms_multiple", lambda row: row.worst("rms_multiple"), "{:.1f}".format),
         ),
-        """p50: median latency, host time, one execution at a time; ±%: half-width of its 95 % confidence interval,
-        and behind a > the plan's target where that was not reached; images/s: throughput, executions enqueued back
-        to back; vs eager: ratio of images/s to eager's in the same precision and launch (*: in fp32, ^: with the other
-        launch, as eager has no such case), with the half-width of its 95 % confidence interval over the rounds,
-        else the turns of one, else each process's windows (none: too few, ?: over 100 %); MiB: {memory}; error:
-        RMS error of the worst check, a multiple of plain torch's in that precision (above 3 a case is refused).""",
+        """p50 ms: median latency, host time, one execution at a time; ±%: half-width of its 95 % confidence interval;
+        images/s: throughput, executions enqueued back to back; vs eager: images/s over eager's in the same precision
+        and launch, with half the 95 % interval over the rounds, else the turns of one, else each process's windows
+        (none: too few); MiB: {memory}; error: RMS error of the worst check, a multiple of plain torch's in that
+        precision (above 3 a case is refused)""",
+        {
+            "±%": {">": "the plan's target, which was not reached"},
+            "images/s": DISTURBED,
+            "vs eager": {"*": "over eager's fp32", **OTHER_LAUNCH},
+        },
+        sparse=True,
     ),
     "floor": View(
         (
@@ -111,10 +122,10 @@ VIEWS = {
         ),
         """floor: the least p50 by the roofline model, in ms, with one kernel a convolution, each as fast as the
         machine's measured ceilings allow; block: the same with one kernel a residual block; % of roof, block %: that
-        time over p50, so that 100% is as fast as the roofline; mem %: share of the floor in kernels that memory
-        traffic limits, not FLOPs. A - has no ceilings of its machine (bench ceilings measures them). Over 100%
-        the machine was busy while they were measured, or work was saved: kernels fused further, bytes that stayed in
-        a cache, an algorithm that multiplies less.""",
+        time over p50, so that 100% is as fast as the roofline, and over 100% the machine was busy while they
+        were measured, or work was saved (kernels fused further, bytes that stayed in a cache, an algorithm that
+        multiplies less); mem %: share of the floor in kernels that memory traffic limits, not FLOPs""",
+        {"floor": {"-": "no ceilings of its machine (bench ceilings measures them)"}},
     ),
     "latency": View(
         (
@@ -126,10 +137,11 @@ VIEWS = {
             Column("dropped", "throttled_share", _throttled_share, "{:.1%}".format),
             Column("warmup", "warmup_s", lambda row: row.median_over_rounds(_warmup_s), "{:.1f} s".format),
         ),
-        """Medians, in ms. p50: host time from the call to the result, caches warm; gpu: device time without the
+        """Medians, in ms; p50: host time from the call to the result, caches warm; gpu: device time without the
         host's share, of other executions; cold L2, gpu cold: the same two with the last-level cache (a GPU's L2)
         emptied before each execution (small batches); dropped: share of the latency samples that count in no
-        number here, as the machine throttled meanwhile; warmup: time until the samples were stationary.""",
+        number here, as the machine throttled meanwhile; warmup: time until the samples were stationary""",
+        sparse=True,
     ),
     "tail": View(
         (
@@ -141,9 +153,13 @@ VIEWS = {
             Column("p99.9", "p999_ns", lambda row: row.p999 and row.p999.value, ms),
             Column("p99.9 ≤", "p999_upper_ns", lambda row: row.p999 and row.p999.upper, ms),
         ),
-        """Host time in ms. samples: latency samples that count; p50: the rounds' median; p99, p99.9: percentiles of
-        the samples of all rounds; ≤: the percentile's upper bound with 99 % confidence, whatever the distribution. A
-        percentile with too few samples is left out: p99 needs 662, p99.9 6636 (--p99, or more --rounds).""",
+        """Host time in ms; samples: latency samples that count; p50 ms: the rounds' median; p99, p99.9: percentiles of
+        the samples of all rounds; p99 ≤, p99.9 ≤: their upper bounds with 99 % confidence, whatever the distribution
+        """,
+        {
+            "p99 ≤": {"-": "it needs 662 samples (--p99, or more --rounds)"},
+            "p99.9 ≤": {"-": "it needs 6636 samples (--p99, or more --rounds)"},
+        },
     ),
     "cold": View(
         (
@@ -155,9 +171,9 @@ VIEWS = {
             Column("total s", "cold_s", _cold_total, digits),
             Column("caches", "caches", lambda row: row.caches, text=True),
         ),
-        """Cold start, in seconds of a fresh process up to its first answer. import: of torch; build: the model;
-        prepare: the variant (exporting, compiling, tuning); first: the first call; total: all, and placing inputs;
-        caches: the state of the compile caches on disk (--cold empties them).""",
+        """Cold start, in seconds of a fresh process up to its first answer; import: of torch; build: the model;
+        prepare: the variant (exporting, compiling, tuning); first: the first call; total s: all, and placing
+        inputs; caches: the state of the compile caches on disk (--cold empties them)""",
     ),
     "memory": View(
         (
@@ -168,9 +184,10 @@ VIEWS = {
             Column("device", "device_process", lambda row: row.peak_memory("device_process"), mib),
             Column("host", "host_resident_peak", lambda row: row.peak_memory("host_resident_peak"), mib),
         ),
-        """MiB, the largest of the rounds. weights: as the variant holds them; alloc., reserved: peaks of torch's
+        """In MiB, the largest of the rounds; weights: as the variant holds them; alloc., reserved: peaks of torch's
         allocator while measuring; device: this process on the device (NVML), which alone sees ONNX Runtime and
-        captured graphs; host: peak resident set while measuring.""",
+        captured graphs; host: peak resident set while measuring""",
+        sparse=True,
     ),
     "energy": View(
         (
@@ -183,14 +200,23 @@ VIEWS = {
         ),
         """J/image: the whole card's energy counter over a window of throughput (measure.energy_s of the plan, at
         least 5 s); W: the mean power of that window; °C: the mean of the temperatures at its ends; MHz: the median SM
-        clock during the timing; images/s: as in the speed view.""",
+        clock during the timing; images/s: as in the speed view""",
+        {"images/s": DISTURBED},
     ),
     "accuracy": View(
-        (*CASE, RMS_ERROR, MAX_ERROR, TOP1, TORCH_TOP1, CODES),
-        """rms error, max error: as multiples of plain torch's in that precision (above 3 or 4 a case is refused);
-        top-1: share of pictures whose top class is that of a float64 reference; torch top-1: that share of plain
-        torch; codes: of 8 bits, how far an integer is from the exact value of its step, in steps of the integers (0.5
-        where all are the nearest). The worst of all checks and rounds.""",
+        (
+            *CASE,
+            RMS_ERROR,
+            MAX_ERROR,
+            TOP1,
+            TORCH_TOP1,
+            CODES,
+            RMS_OFF,
+        ),
+        f"""The gate's few pictures, the worst of all checks and rounds (right answers: --view precisions);
+        {CHECKED}""",
+        wrapped=("variant",),
+        sparse=True,
     ),
     "precisions": View(
         (
@@ -204,12 +230,19 @@ VIEWS = {
             RIGHT,
             LOSS,
         ),
-        """prec: -2: two layers are kept out of the 8 bits, u: checked unit by unit, not by the integers of the timed
-        network; vs fp32: images/s over those of the same variant in fp32 (*: of eager, ^: with the other launch), with
-        the half-width of its 95 % confidence interval; MiB: {memory}; disk: MB of the file of weights, else of the
-        weights in memory; rms: RMS difference of the answers to float32's, in percent; agree: percent of further
-        pictures with float32's top class, ± the longer half of its 95 % interval; right: percent of labelled pictures
-        that are right; loss: percentage points that float32 has more on the same pictures, paired.""",
+        """vs fp32: images/s over those of the same variant in fp32, with half the 95 % interval; MiB: {memory}; disk:
+        MB of the file of weights, else of the weights in memory; rms: RMS difference of the answers to float32's, in
+        percent; agree: percent of further pictures with float32's top class, ± the longer half of its 95 % interval;
+        right: percent of labelled pictures that are right; loss: percentage points that float32 has more on the same
+        pictures, paired, ± the longer half of its interval""",
+        {
+            "prec": {
+                "-": "so many layers are kept out of the 8 bits",
+                "u": "checked unit by unit, not by the integers of the timed network",
+            },
+            "images/s": DISTURBED,
+            "vs fp32": {"*": "over eager's fp32", **OTHER_LAUNCH},
+        },
         wrapped=("variant",),
         sparse=True,
     ),
@@ -219,12 +252,12 @@ VIEWS = {
 # of `bench verify`, beside a case and its status
 GATE = View(
     (RMS_ERROR, MAX_ERROR, TOP1, CODES, RMS_OFF),
-    """rms error, max error: as multiples of plain torch's in that precision (above 3 or 4 a case is refused); top-1:
-    share of pictures whose top class is that of a float64 reference; codes: of 8 bits, how far an integer is from the
-    exact value of its step, in steps of the integers (0.5 where all are the nearest); rms %: of 8 bits, the RMS
-    difference of the logits to that reference, in percent of its own: a result, and no reason to refuse.""",
+    CHECKED,
     sparse=True,
 )
+
+
+TITLES = {column.title for view in (*VIEWS.values(), GATE) for column in view.columns}
 
 
 def usual_view(rows: Iterable[Row]) -> str:
@@ -233,8 +266,18 @@ def usual_view(rows: Iterable[Row]) -> str:
 
 
 def notes(view: View, rows: list[Row]) -> str:
-    """Return what the view's columns mean, and where the words are explained, as one line."""
+    """Return what the columns and marks of the table mean that these rows have, and where the words are explained."""
+    view = view.of(rows)
     on_gpu = any(row.device == "cuda" for row in rows)
     memory = "memory of the process on the device" if on_gpu else "peak resident memory of the process"
-    marked = f"{DISTURBED} " * (IMAGES_PER_S in view.columns and any(row.is_disturbed for row in rows))
-    return f"{' '.join(view.meaning.split())} {marked}{WORDS}".format(memory=memory)
+    clauses = []
+    for clause in " ".join(view.meaning.split()).format(memory=memory).split("; "):
+        named = set(clause.partition(": ")[0].split(", "))
+        if named & set(view.titles) or not named & TITLES:
+            clauses.append(clause)
+    for column in view.columns:
+        cells = [column.cell(row) for row in rows]
+        for mark, text in view.marks.get(column.title, {}).items():
+            if any(mark in cell for cell in cells):
+                clauses.append(f"{mark} ({column.title}): {text}")
+    return f"{'; '.join(clauses)}. {WORDS}"

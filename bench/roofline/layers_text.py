@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.commands import command_line
-from bench.roofline.eight_bits import describe_eight_bits
+from bench.roofline.eight_bits import describe_eight_bits, restless
 from bench.roofline.layers import NOISE_LIMIT, JsonObject, layer_name
 from bench.text import WORDS, grid
 
@@ -68,7 +68,9 @@ def _error(timed: JsonObject) -> str:
     error, whole = timed["error_us"], timed["whole_us"]
     text = f"The sum is that of an untouched execution to within {_us(error)} us ({error / whole:.1%} of it)."
     if error > NOISE_LIMIT * whole or timed["outside_us"] < -error:
-        text += " The machine was not quiet: stop other work and run it again, with a larger -n."
+        quiet = " Most of that is what timing the parts adds: trust the whole, and of the parts their order."
+        busy = " The machine was not quiet: stop other work and run it again, with a larger -n."
+        text += busy if restless(timed) or timed.get("device") == "cuda" else quiet
     return text
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from resnet.onnx.quantized import name_taps, with_taps
 from resnet.onnx.steps import read_steps
-from resnet.openvino.session import OpenVinoRunner, bind, compile_model, for_batch, operations
+from resnet.openvino.session import OpenVinoRunner, bind, compile_model, for_batch
 from resnet.quant.steps import Step, Taps
 
 
@@ -46,28 +46,30 @@ class QuantizedOpenVinoRunner(OpenVinoRunner):
 
     checked: Literal["taps", "units"] = "taps"
 
-    def __init__(self, model: Any, example: Tensor, details: dict[str, Any]) -> None:
+    def __init__(self, path: Path, example: Tensor, details: dict[str, Any]) -> None:
         from openvino import Core
 
-        self._bytes = model.SerializeToString()
-        self.steps: tuple[Step, ...] = read_steps(model).steps
-        super().__init__(Core().read_model(self._bytes), example, "int8", details)
-        self.operations = operations(self._compiled(len(example)))
+        self._path = path
+        super().__init__(lambda: Core().read_model(read_merged(path).SerializeToString()), example, "int8", details)
         in_float = [
-            name
-            for name, kind, word in self.operations
-            if kind in ("Convolution", "FullyConnected") and word not in ("u8", "i8")
+            node.name
+            for node in self.operations(len(example))
+            if node.kind in ("Convolution", "FullyConnected") and node.type not in ("u8", "i8")
         ]
         left = len(in_float) - sum(weight.wide for step in self.steps for weight in step.weights)
         if left > 0:
             raise RuntimeError(f"OpenVINO left {left} layers in float that were to be in 8 bits, of {in_float}")
 
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps that the file declares, read anew, so that they keep no memory beside what is measured."""
+        return read_steps(read_merged(self._path)).steps
+
     def taps(self, x: Tensor) -> Taps:
         """Return the activations and the logits for a placed batch, of a network that has them all as outputs."""
-        import onnx
         from openvino import Core
 
-        steps, tapped = with_taps(onnx.load_from_string(self._bytes))
+        steps, tapped = with_taps(read_merged(self._path))
         compiled = compile_model(for_batch(Core().read_model(tapped), len(x)), "int8")
         kinds = [torch.uint8 if step.output else torch.float32 for step in (steps[-1], *steps[:-1])]
         results = [

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,7 +19,25 @@ if TYPE_CHECKING:
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
-def compile_model(model: Model, precision: str) -> CompiledModel:
+class Operation(NamedTuple):
+    """A node of the plugin's graph: its kind (`Convolution`), the type it computes with, and the nodes it reads.
+
+    `originals` are the nodes of the ONNX file that it computes; none of one that the plugin put in.
+    """
+
+    name: str
+    kind: str
+    type: str
+    originals: tuple[str, ...]
+    reads: tuple[str, ...]
+
+    @property
+    def rounds(self) -> bool:
+        """True of one that does nothing but round numbers to codes."""
+        return bool(self.originals) and all(name.endswith("QuantizeLinear") for name in self.originals)
+
+
+def compile_model(model: Model, precision: str, profiled: bool = False) -> CompiledModel:
     """Compile a model for one stream of this process's threads, for the least latency. The model is left as it was."""
     import openvino
 
@@ -27,6 +46,7 @@ def compile_model(model: Model, precision: str) -> CompiledModel:
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",
+        "PERF_COUNT": profiled,
     }
     compiled = openvino.Core().compile_model(model, "CPU", options)
     taken = _word(compiled.get_property("INFERENCE_PRECISION_HINT"))
@@ -36,8 +56,7 @@ def compile_model(model: Model, precision: str) -> CompiledModel:
 
 
 def for_batch(model: Model, batch: int) -> Model:
-    """Return a copy of a model with a fixed batch size, which the plugin compiles to faster code than an open one."""
-    model = model.clone()
+    """Return the model with its batch size fixed, which the plugin compiles to faster code than an open one."""
     _, *rest = model.input(0).partial_shape
     model.reshape([batch, *rest])
     return model
@@ -63,20 +82,37 @@ def read_back(compiled: CompiledModel) -> dict[str, Any]:
     return {"threads": compiled.get_property("INFERENCE_NUM_THREADS"), "openvino_options": options, "isa": isa}
 
 
-def operations(compiled: CompiledModel) -> list[tuple[str, str, str]]:
-    """Return the plugin's graph: each operation's name, its kind (`Convolution`), and the type it computes with."""
-    facts = ("layerType", "runtimePrecision")
-    return [
-        (node.get_friendly_name(), *(str(node.get_rt_info()[fact].astype(str)) for fact in facts))
-        for node in compiled.get_runtime_model().get_ordered_ops()
-    ]
+def operations(compiled: CompiledModel) -> list[Operation]:
+    """Return the plugin's graph, in the order in which it runs."""
+    found = list[Operation]()
+    for node in compiled.get_runtime_model().get_ordered_ops():
+        info = node.get_rt_info()
+        kind, word, names = (
+            str(info[fact].astype(str)) for fact in ("layerType", "runtimePrecision", "originalLayersNames")
+        )
+        reads = tuple(value.get_node().get_friendly_name() for value in node.input_values())
+        found.append(Operation(node.get_friendly_name(), kind, word, tuple(filter(None, names.split(","))), reads))
+    return found
 
 
 class OpenVinoRunner:
-    """A variant that runs a model on torch tensors in place, compiled once for each batch size that is placed."""
+    """A variant that runs a model on torch tensors in place, compiled once for each batch size that is placed.
 
-    def __init__(self, model: Model, example: Tensor, precision: str, details: dict[str, Any]) -> None:
-        self._compiled: Callable[[int], CompiledModel] = cache(partial(_compiled, model, precision))
+    `load` returns the model anew, so that none is kept beside the compiled ones.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Model],
+        example: Tensor,
+        precision: str,
+        details: dict[str, Any],
+        profiled: bool = False,
+    ) -> None:
+        self._load, self._precision = load, precision
+        self._compiled: Callable[[int], CompiledModel] = cache(
+            lambda batch: compile_model(for_batch(load(), batch), precision, profiled)
+        )
         self._placed: Placed[tuple[InferRequest, Tensor]] = Placed()
         self.details = {
             "memory_format": "contiguous",
@@ -99,9 +135,18 @@ class OpenVinoRunner:
         request.infer(share_inputs=True, share_outputs=True)  # else its results are copied once more
         return logits
 
+    def profiled(self, example: Tensor) -> OpenVinoRunner:
+        """Return a runner of the same model that times its operations."""
+        return OpenVinoRunner(self._load, example, self._precision, {}, profiled=True)
 
-def _compiled(model: Model, precision: str, batch: int) -> CompiledModel:
-    return compile_model(for_batch(model, batch), precision)
+    def operations(self, batch: int) -> list[Operation]:
+        """Return the plugin's graph for a batch size."""
+        return operations(self._compiled(batch))
+
+    def times_us(self, x: Tensor) -> dict[str, float]:
+        """Return what each operation of the last call on a placed batch took; of a runner that is `profiled`."""
+        rows = self._placed[x][0].get_profiling_info()
+        return {row.node_name: row.real_time / timedelta(microseconds=1) for row in rows}
 
 
 def _word(value: Any) -> Any:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from resnet.quant.network import INPUT
-from resnet.quant.steps import Step, Taps
+from resnet.quant.steps import Declared, Step, Taps
 
 # Arguments of oneDNN's operations by position: the codes, the weight's scales, and the residual of a sum.
 _X, _SCALES, _RESIDUAL = 0, 4, 6
@@ -24,8 +24,9 @@ class Recorder:
     write, between two layers that are kept wide, are computed from the steps, and named in `unseen`.
     """
 
-    def __init__(self, steps: Sequence[Step], forward: Callable[[Tensor], Tensor]) -> None:
-        self._steps, self._forward = steps, forward
+    def __init__(self, declared: Declared, forward: Callable[[Tensor], Tensor]) -> None:
+        self._declared, self._forward = declared, forward
+        self._steps: Sequence[Step] = ()  # of a run that is in progress
         # of the last run: steps whose products ran in 8 bits, and those whose codes no call showed
         self.calls: list[str] = []
         self.unseen: list[str] = []
@@ -33,18 +34,18 @@ class Recorder:
 
     def __call__(self, x: Tensor) -> Taps:
         """Return the codes and the logits for a placed batch."""
-        logits = self.run(x).clone()
-        activations, self._codes = self._complete(x), {}
-        return Taps(activations, logits)
+        return self.run(self._declared(), x)
 
-    def run(self, x: Tensor) -> Tensor:
-        """Run a placed batch and keep what is seen; return the logits."""
-        self.calls, self._codes = [], {}
-        self._waiting = [step for step in self._steps if any(not weight.wide for weight in step.weights)]
+    def run(self, steps: Sequence[Step], x: Tensor) -> Taps:
+        """Run a placed batch of the declared steps, and return what is seen of it; nothing else is kept."""
+        self._steps, self.calls, self._codes = steps, [], {}
+        self._waiting = [step for step in steps if any(not weight.wide for weight in step.weights)]
         with _replaced(self._product, self._pool):
-            logits = self._forward(x)
-        self.unseen = [step.name for step in self._steps if step.output is not None and step.name not in self._codes]
-        return logits
+            logits = self._forward(x).clone()
+        self.unseen = [step.name for step in steps if step.output is not None and step.name not in self._codes]
+        activations = self._complete(x)
+        self._steps, self._waiting, self._codes = (), [], {}
+        return Taps(activations, logits)
 
     def _product(self, operation: Callable[..., Any], overload: str, arguments: tuple[Any, ...]) -> Any:
         """Run an operation with a weight in 8 bits, by whose scales its step is recognised."""

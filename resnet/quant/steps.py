@@ -7,6 +7,8 @@ checked alone, from the integers of the backend itself, against the value that i
 
 from __future__ import annotations
 
+import tempfile
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, Self
@@ -171,6 +173,20 @@ class Step:
         return F.max_pool2d(F.pad(total, (1, 1, 1, 1)), 3, 2) if self.pool else total
 
 
+class Declared:
+    """Steps in a file without a name, so that they keep no memory beside what is measured; a call reads them again."""
+
+    def __init__(self, steps: tuple[Step, ...]) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it lives and ends with this object
+        weakref.finalize(self, self._file.close)
+        torch.save(steps, self._file)
+
+    def __call__(self) -> tuple[Step, ...]:
+        self._file.seek(0)
+        steps: tuple[Step, ...] = torch.load(self._file, weights_only=False)  # our own
+        return steps
+
+
 @dataclass(frozen=True)
 class Taps:
     """The activations of one call, by step: codes on the grid of each, or numbers; and the logits [N, classes]."""
@@ -185,7 +201,11 @@ class QuantizedRunner(Runner, Protocol):
     The first step reads `input`, float32 pictures [N, C, H, W], and the last writes the logits.
     """
 
-    steps: tuple[Step, ...]
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The declared steps; a runner that holds their weights a second time had better read them anew each time."""
+        ...
+
     # `taps`: `taps` shows the integers of the timed network itself; `units`: of the same steps, each run alone by the
     # same backend, which is a weaker proof, as the whole may be fused in another way
     checked: Literal["taps", "units"]

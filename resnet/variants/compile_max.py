@@ -16,7 +16,7 @@ from resnet.pt2e.network import float_kernels, generated_code, quantized_graph
 from resnet.pt2e.taps import Recorder
 from resnet.quant.network import SCHEMES, facts, float_steps, quantize
 from resnet.quant.ranges import calibrate, digest
-from resnet.quant.steps import QuantizedRunner, Step
+from resnet.quant.steps import Declared, QuantizedRunner, Step
 from resnet.quiet import quiet
 from resnet.runner import DTYPES, Runner, autocast, converted, weights_bytes, with_launch
 from resnet.variants.compile import compiled_runner
@@ -85,14 +85,19 @@ class QuantizedCompiled:
         graph = quantized_graph(folded, steps, placed)
         with generated_code() as code, quiet():
             inner = compiled_runner(graph, options, example, torch.float32, "channels_last", details)
-        self.steps, self._forward, self.place = steps, inner._forward, inner.place
-        self.taps = Recorder(steps, inner)
-        self.taps.run(inner.place(example))
+        self._declared, self._forward, self.place = Declared(steps), inner._forward, inner.place
+        self.taps = Recorder(self._declared, inner)
+        self.taps.run(steps, inner.place(example))
         layers = {step.name for step in steps if any(not weight.wide for weight in step.weights)}
         if left := sorted(layers - set(self.taps.calls)):
             raise RuntimeError(f"Inductor left {', '.join(left)} in float, which were to be in 8 bits")
         seen = {"float_operations": float_kernels(code), "unseen": self.taps.unseen}
         self.details = inner.details | {"quantized": quantized | seen}
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The declared steps."""
+        return self._declared()
 
     def __call__(self, x: Tensor) -> Tensor:
         return self._forward(x)

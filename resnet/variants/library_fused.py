@@ -24,7 +24,7 @@ from resnet.model import ResNet
 from resnet.quant.network import facts, float_steps, quantize
 from resnet.quant.processor import cpu_scheme, overflow
 from resnet.quant.ranges import calibrate, digest
-from resnet.quant.steps import QuantizedRunner, Step
+from resnet.quant.steps import Declared, QuantizedRunner, Step
 from resnet.runner import DTYPES, FORMATS, Runner, TorchRunner, fastest_runner, weights_bytes, with_launch
 
 Convert = Callable[[nn.Conv2d], nn.Module]
@@ -119,8 +119,9 @@ def prepare_quantized(
     scheme = cpu_scheme(mean=True)
     steps = float_steps(cast(ResNet, fold(model)), merged=True)
     ranges = calibrate(steps, calibration, scheme)
-    runner = LibraryQuantized(quantize(steps, ranges, scheme, calibration.keep_wide), example)
-    quantized = facts(runner.steps, calibration, digest(ranges)) | {"float_operations": []}
+    quantized_steps = quantize(steps, ranges, scheme, calibration.keep_wide)
+    runner = LibraryQuantized(quantized_steps, example)
+    quantized = facts(quantized_steps, calibration, digest(ranges)) | {"float_operations": []}
     runner.details |= {"reduced_range": overflow(), "quantized": quantized}
     return runner
 
@@ -135,7 +136,12 @@ class LibraryQuantized(TorchRunner):
             net = QuantizedNetwork(steps, example.to(memory_format=torch.channels_last))
         details = {"weights_bytes": weights_bytes(net), "library": "oneDNN"}
         super().__init__(net, example, torch.float32, "channels_last", details)
-        self.taps, self.steps = net.taps, steps
+        self.taps, self._declared = net.taps, Declared(steps)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The declared steps."""
+        return self._declared()
 
 
 def _onednn(folded: ResNet, example: Tensor, dtype: torch.dtype) -> TorchRunner:

@@ -9,7 +9,7 @@ from resnet.calibration import Calibration
 from resnet.onnx.export import onnx_file
 from resnet.onnx.quantize import quantized_file
 from resnet.onnx.quantized import describe
-from resnet.openvino.quantized import QuantizedOpenVinoRunner, read_merged
+from resnet.openvino.quantized import QuantizedOpenVinoRunner
 from resnet.openvino.session import OpenVinoRunner
 from resnet.quant.processor import cpu_scheme, overflow
 from resnet.quant.steps import QuantizedRunner
@@ -28,7 +28,7 @@ def prepare(model: nn.Module, example: Tensor, precision: str, launch: str) -> R
         "export_cached": cached,
         "weights_bytes": path.stat().st_size * DTYPES[precision].itemsize // 4,  # all but some 50 kB are weights
     }
-    return OpenVinoRunner(Core().read_model(path), example, precision, details)
+    return OpenVinoRunner(lambda: Core().read_model(path), example, precision, details)
 
 
 def prepare_quantized(
@@ -40,8 +40,14 @@ def prepare_quantized(
     """
     file = quantized_file(model, example.shape[1:], calibration, "cpu", cpu_scheme())
     quantized = describe(file, calibration)
-    details = {"quantize_cached": file.cached, "weights_bytes": quantized["disk_bytes"], "reduced_range": overflow()}
-    runner = QuantizedOpenVinoRunner(read_merged(file.path), example, details)
-    floats = [f"{kind} {name}" for name, kind, word in runner.operations if word == "f32" and kind in FLOAT_KINDS]
+    details = {
+        "quantize_cached": file.cached,
+        "weights_bytes": quantized["disk_bytes"],
+        "reduced_range": overflow(),
+    }
+    runner = QuantizedOpenVinoRunner(file.path, example, details)
+    nodes = runner.operations(len(example))
+    in_float = [node for node in nodes if node.type == "f32" and node.kind in FLOAT_KINDS and not node.rounds]
+    floats = [f"{node.kind} {node.name}" for node in in_float]
     runner.details["quantized"] = quantized | {"float_operations": floats}
     return runner

@@ -193,3 +193,14 @@ def test_a_convolution_that_runs_twice_is_left() -> None:
     model, x = Twice().eval().requires_grad_(False), torch.randn(1, 3, 5, 5)
     assert norms(fold(model)) == {"one", "two"}
     assert torch.equal(fold(model)(x), model(x))
+
+
+def test_a_model_without_norms_is_folded_though_it_cannot_be_traced() -> None:
+    class Branching(nn.Sequential):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x if x.sum() > 0 else -x)
+
+    plain, x = Branching(nn.Conv2d(3, 4, 1), nn.ReLU()).eval(), -torch.ones(1, 3, 2, 2)
+    folded = fold(plain)
+    assert folded is not plain
+    assert torch.equal(folded(x), plain(x))

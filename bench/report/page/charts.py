@@ -22,8 +22,8 @@ from bench.report.page.encoding import (
 SPEED = log_axis("speed:Q", "throughput, images/s")
 NAMED = {"align": "left", "dx": 7, "dy": 11, "fontSize": 10, "fill": "var(--soft)"}
 PRICES = [
-    channel("agree:Q", title="agreement, %", format=".4~g"),
-    channel("right:Q", title="right, %", format=".4~g"),
+    channel("agree:Q", title="agreement, %", format=",.4~r"),
+    channel("right:Q", title="right, %", format=",.4~r"),
     channel("loss:Q", title="loss, percentage points", format=".2~f"),
 ]
 
@@ -52,7 +52,7 @@ def front(rows: Rows) -> Spec:
         use.points(base),
         layer("text", base | {"text": channel("label:N")}, [*best, batches], dy=-11, fontSize=10, fill="var(--soft)"),
     ]
-    return panels(layers, "family", height=300)
+    return panels(layers, "family", height=300, independent=("x", "y"))  # models may be decades apart
 
 
 def batch(rows: Rows) -> Spec:
@@ -82,7 +82,7 @@ def over_precision(rows: Rows, field: str, title: str, limit: float | None = Non
     use = Encodings(rows)
     base = {
         "x": channel("precision:O", title=None, sort=use.precisions, axis={"labelAngle": 0}),
-        "y": channel(f"{field}:Q", title=title, axis={"format": ",.4~g", "tickCount": 5}),
+        "y": channel(f"{field}:Q", title=title, axis={"format": ",.4~r", "tickCount": 5}),
     }
     ways = {"stroke": use.colour, "detail": channel("launch:N")}
     layers = [layer("line", base | ways, strokeWidth=1.2, opacity=0.6), use.points(base)]
@@ -143,7 +143,7 @@ def energy(rows: Rows) -> Spec:
     encoding = {
         "x": channel("energy:Q", title="energy, J/image", axis={"format": "~g", "tickCount": 5}),
         "fill": Encodings(rows).colour,
-        "tooltip": [*TOOLTIP, channel("energy:Q", title="J/image", format=".3~g"), channel("watts:Q")],
+        "tooltip": [*TOOLTIP, channel("energy:Q", title="J/image", format=",.3~r"), channel("watts:Q")],
     }
     suffix = "isValid(datum.watts) ? ', ' + format(datum.watts, '.0f') + ' W' : ''"
     return bars_by_way(layer("bar", encoding, height=BAR - 6), suffix)
@@ -162,9 +162,9 @@ def layers(rows: Rows) -> Spec:
         "order": channel("what:N", sort="descending"),  # the floor last, and so above
         "tooltip": [
             channel("layer:N"),
-            channel("ms:Q", title="ms", format=".3~g"),
+            channel("ms:Q", title="ms", format=",.3~r"),
             channel("share:Q", title="share", format=".1%"),
-            channel("floor:Q", title="floor, ms", format=".3~g"),
+            channel("floor:Q", title="floor, ms", format=",.3~r"),
             channel("bound:N", title="bound by"),
             channel("kernels:N"),
         ],
@@ -237,14 +237,14 @@ def history(rows: Rows) -> Spec:
         "tooltip": [
             channel("commit:N"),
             channel("when:N", title="first measured"),
-            channel("value:Q", format=".4~g"),
-            channel("level:Q", title="level of the stretch", format=".4~g"),
+            channel("value:Q", format=",.4~r"),
+            channel("level:Q", title="level of the stretch", format=",.4~r"),
             channel("rounds:Q"),
             channel("change:N"),
             channel("surely:N", title="how sure"),
         ],
     }
-    y = channel("value:Q", title=None, scale={"zero": False}, axis={"format": ".4~g", "tickCount": 4})
+    y = channel("value:Q", title=None, scale={"zero": False}, axis={"format": ",.4~r", "tickCount": 4})
     level = {"y": channel("level:Q"), "detail": channel("stretch:N")}
     changed = [{"filter": "isValid(datum.change)"}]
     named = {"align": "left", "dx": 5, "baseline": "top", "y": 2, "fontSize": 10}

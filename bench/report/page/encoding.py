@@ -66,9 +66,9 @@ def panels(
 TOOLTIP = [
     channel("way:N", title="way"),
     channel("group:N", title="model"),
-    channel("p50:Q", title="p50, ms", format=".4~g"),
+    channel("p50:Q", title="p50, ms", format=",.4~r"),
     channel("noise:Q", title="± % (95 %)", format=".2~g"),
-    channel("speed:Q", title="images/s", format=".4~g"),
+    channel("speed:Q", title="images/s", format=",.4~r"),
     channel("eager:N", title="times eager"),
     channel("of_floor:Q", title="% of roof", format=".0%"),
     channel("error:Q", title="error, times plain torch's", format=".2~g"),
@@ -113,14 +113,14 @@ def whole_numbers(field: str, title: str, most: int) -> Spec:
 
 def log_axis(field: str, title: str) -> Spec:
     """Return a channel of a field on a logarithmic axis."""
-    axis = {"format": ".3~s" if "speed" in field else ".3~g", "tickCount": 6}
-    return channel(field, title=title, scale={"type": "log", "nice": False, "padding": 14}, axis=axis)
+    axis = {"format": ".3~s" if "speed" in field else ",.3~r", "tickCount": 6}
+    return channel(field, title=title, scale={"type": "log", "nice": False, "padding": 22}, axis=axis)
 
 
 def stacked_bars(parts: dict[str, str], title: str, suffix: str | None = None) -> Spec:
     """Return a bar for each way, of parts that add up; `suffix` is a field that is written behind its name."""
     encoding = {
-        "x": channel("size:Q", title=title, axis={"format": ",.4~g", "tickCount": 5}),
+        "x": channel("size:Q", title=title, axis={"format": ",.4~r", "tickCount": 5}),
         "order": channel("place:Q"),
         "fill": channel(
             "part:N", title=None, scale={"domain": list(parts.values()), "range": look.PARTS[: len(parts)]}
@@ -129,7 +129,7 @@ def stacked_bars(parts: dict[str, str], title: str, suffix: str | None = None) -
             channel("way:N"),
             channel("group:N", title="model"),
             channel("part:N"),
-            channel("size:Q", title=title, format=".4~g"),
+            channel("size:Q", title=title, format=",.4~r"),
         ],
     }
     transform: list[Spec] = [

@@ -52,8 +52,8 @@ DASHES = {
     "tf32": [8, 3],
     "fp16": [5, 3],
     "bf16": [2, 2],
-    "fp8": [8, 3, 2, 3],
-    "int8": [12, 3, 2, 3, 2, 3],
+    "fp8": [3, 1],
+    "int8": [5, 2, 1, 2],  # within the width of a legend's symbol, too
 }
 # of precisions, in the chart whose lines are models
 SHAPES = {"fp32": "circle", "tf32": "diamond", "fp16": "triangle-up", "bf16": "square", "fp8": "cross"}

@@ -1,6 +1,6 @@
-"""ONNX Runtime's nodes on a CPU, timed by ONNX Runtime's profiler, and their layers.
+"""The nodes of an ONNX file on a CPU, timed by the profiler of ONNX Runtime or of OpenVINO, and their layers.
 
-A node's layer is that of the parameters it reads, which keep the model's names through most of ONNX Runtime's fusions.
+A node's layer is that of the parameters it reads, which keep the model's names through most of a runtime's fusions.
 Nodes that convert between formats are of none: together they are one part.
 In this project's networks a node without parameters has the layer of its operation, or of the node whose result it
 reads; of a model from outside it has none, as nothing says where one of its layers ends.
@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from bench.files import owned_folder, write_file
@@ -27,10 +28,11 @@ PARAMETER = re.compile(r"((?:layer\d+\.\d+\.)?(?:conv\d+|downsample\.\d+|preact_
 OUTSIDE = re.compile(r"^net\.(.+?)\.(?:weight|bias)(?!\w)")
 POINTWISE = {"Add", "Sub", "Mul", "Div"}
 BLOCK = re.compile(r"layer\d+\.\d+")
-SUMS = ("Add", "QLinearAdd")
+SUMS = ("Add", "QLinearAdd", "Eltwise")
 # Between integers and floats, and between orders in memory
-CONVERSIONS = ("QuantizeLinear", "DequantizeLinear", "Transpose", "ReorderInput", "ReorderOutput")
-POOLS = {"ReduceMean": "avgpool", "GlobalAveragePool": "avgpool", "AveragePool": "avgpool"}
+CONVERSIONS = ("QuantizeLinear", "DequantizeLinear", "Transpose", "ReorderInput", "ReorderOutput", "Reorder", "Convert")
+OPENVINO = {"Reduce": "ReduceMean", "Pooling": "MaxPool"}  # kinds of its operations in ONNX's words
+POOLS = dict.fromkeys(("ReduceMean", "GlobalAveragePool", "AveragePool", "QLinearGlobalAveragePool"), "avgpool")
 
 
 def node_times(runner: Any, setup: Setup) -> Timed:
@@ -55,20 +57,53 @@ def node_times(runner: Any, setup: Setup) -> Timed:
     events_of: dict[str, list[dict[str, Any]]] = {}
     for event in sorted(nodes, key=lambda event: event["ts"]):
         events_of.setdefault(event["name"].removesuffix(SUFFIX), []).append(event)
-    layers = node_layers(graph)
-    parts = list[PartRow]()
-    for name, node_events in events_of.items():
-        ns = [event["dur"] * 1e3 for event in node_events[-setup.executions :]]
-        operation = node_events[0]["args"].get("op_name", name)
-        kernel: KernelRow = {"name": operation, "us": node_events[-1]["dur"], "count": 1}
-        modules = [] if operation in CONVERSIONS else list(layers.get(name, ()))
-        parts.append(PartRow(name=name, modules=modules, ns=ns, kernels=[kernel]))
-    parts = _join_conversions(parts)
+    kinds = {name: found[0]["args"].get("op_name", name) for name, found in events_of.items()}
+    times_us = {name: [event["dur"] for event in found[-setup.executions :]] for name, found in events_of.items()}
+    parts = node_parts(times_us, kinds, node_layers(graph))
     if setup.trace_to:
         start = max(event["ts"] for event in events if event["name"] == "model_run")
         last_run = [event for event in events if event["ts"] >= start]
         write_file(Path(setup.trace_to), json.dumps({"traceEvents": last_run}))
     return Timed("onnxruntime", parts, samples.host[1:])
+
+
+def operation_times(runner: Any, setup: Setup) -> Timed:
+    """Time OpenVINO's operations, of a copy of the compiled model that counts what each takes."""
+    copy = runner.profiled(setup.inputs[0])
+    samples = Samples(copy, replace(setup, inputs=[copy.place(batch) for batch in setup.inputs]))
+    samples.take(1)  # the first execution plans its memory
+    times_us: dict[str, list[float]] = {}
+    for number in range(setup.executions):
+        x = samples.setup.inputs[len(samples.host) % len(setup.inputs)]
+        samples.take(1)
+        for name, us in copy.times_us(x).items():
+            times_us.setdefault(name, [0.0] * setup.executions)[number] = us
+    nodes = copy.operations(len(setup.inputs[0]))
+    kinds = {node.name: "QuantizeLinear" if node.rounds else OPENVINO.get(node.kind, node.kind) for node in nodes}
+    constants = {node.name for node in nodes if node.kind == "Const"}
+    graph = []
+    for node in nodes:
+        if node.reads and constants.issuperset(node.reads):  # computed from constants, once
+            constants.add(node.name)
+        elif node.reads:
+            graph.append(
+                SimpleNamespace(name=node.name, op_type=kinds[node.name], input=node.reads, output=[node.name])
+            )
+    layers = node_layers(SimpleNamespace(initializer=[SimpleNamespace(name=name) for name in constants], node=graph))
+    ran = {name: us for name, us in times_us.items() if name in layers and any(us)}
+    return Timed("openvino", node_parts(ran, kinds, layers), samples.host[1:])
+
+
+def node_parts(
+    times_us: Mapping[str, Sequence[float]], kinds: Mapping[str, str], layers: Mapping[str, tuple[str, ...]]
+) -> list[PartRow]:
+    """Return a part for each node, from its times by execution, its kind and its layers; conversions are one part."""
+    parts = []
+    for name, us in times_us.items():
+        kernel: KernelRow = {"name": kinds[name], "us": us[-1], "count": 1}
+        modules = [] if kinds[name] in CONVERSIONS else list(layers.get(name, ()))
+        parts.append(PartRow(name=name, modules=modules, ns=[1e3 * time for time in us], kernels=[kernel]))
+    return _join_conversions(parts)
 
 
 def _join_conversions(parts: Sequence[PartRow]) -> list[PartRow]:

@@ -90,7 +90,7 @@ def by_hooks(runner: TorchRunner, marks: Marks, setup: Setup) -> Timed:
     for kernel in trace.host_kernels(events):
         if kernel.layer is not None:
             kernels.setdefault(kernel.layer, []).append(kernel)
-    parts = [_part(name, marks.names(name), times, kernels.get(name, ())) for name, times in ns.items()]
+    parts = [layer_part(name, marks.names, times, kernels.get(name, ())) for name, times in ns.items()]
     return Timed("hooks", parts, samples.host[1:])
 
 
@@ -153,6 +153,12 @@ def _part(name: str, modules: Iterable[str], ns: list[float], kernels: Iterable[
     return {"name": name, "modules": list(modules), "ns": ns, "kernels": rows}
 
 
+def layer_part(name: str, names: Names, ns: list[float], kernels: Iterable[trace.Kernel]) -> PartRow:
+    """Return a part of a network that has layers: one that is of none converts between formats."""
+    modules = names(name)
+    return _part(name if modules else "conversions", modules, ns, kernels)
+
+
 def parts_by_layer(executions: Sequence[Sequence[trace.Kernel]], names: Names) -> list[PartRow]:
     """Return a part for each layer, in the order they first ran; kernels of no layer are left out."""
     order = dict.fromkeys(kernel.layer for kernels in executions for kernel in kernels if kernel.layer is not None)
@@ -160,7 +166,7 @@ def parts_by_layer(executions: Sequence[Sequence[trace.Kernel]], names: Names) -
     for layer in order:
         of_layer = [[kernel for kernel in kernels if kernel.layer == layer] for kernels in executions]
         ns = [1e3 * sum(kernel.us for kernel in kernels) for kernels in of_layer]
-        parts.append(_part(layer, names(layer), ns, of_layer[0]))
+        parts.append(layer_part(layer, names, ns, of_layer[0]))
     return parts
 
 

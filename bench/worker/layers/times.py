@@ -6,7 +6,7 @@ The method depends on the variant:
 - modules on a GPU: the profiler's kernel times, each kernel in the range of the module that launched it;
 - a CUDA graph: its kernels, matched one by one with those of the same callable launched without a graph;
 - compiled code: kernels in order;
-- ONNX Runtime on a CPU: nodes, by its profiler (`bench.worker.layers.onnx_nodes`);
+- ONNX Runtime and OpenVINO on a CPU: nodes, by their profilers (`bench.worker.layers.onnx_nodes`);
 - code from outside: as modules, where it calls those of the model, else kernels in order.
 """
 
@@ -101,16 +101,18 @@ def _device_times(runner: Runner, setup: Setup) -> list[int]:
 def time_parts(variant: str, runner: Any, setup: Setup) -> Timed:
     """Time the parts by the method for this runner."""
     cuda = setup.inputs[0].is_cuda
+    if find_variant(variant).runs == "compiled":
+        return in_order(runner, setup, COMPILED_NOTE)
     if not isinstance(runner, TorchRunner | GraphRunner):
         if is_outside(variant):
             return in_order(runner, setup, OUTSIDE_NOTE)
         if not cuda:
-            from bench.worker.layers.onnx_nodes import node_times
+            from bench.worker.layers import onnx_nodes
 
-            return node_times(runner, setup)
+            return (onnx_nodes.operation_times if variant == "openvino" else onnx_nodes.node_times)(runner, setup)
         return in_order(runner, setup, FOREIGN_NOTE)
     eager = runner._inner if isinstance(runner, GraphRunner) else runner
-    if find_variant(variant).runs == "compiled" or isinstance(eager._forward, OptimizedModule):
+    if isinstance(eager._forward, OptimizedModule):
         return in_order(runner, setup, COMPILED_NOTE)
     try:
         marks = Marks(eager, setup.inputs[0])

@@ -87,7 +87,7 @@ def test_every_view_fits_a_terminal_and_says_what_its_columns_mean(
         "energy": {"joules": 1000.0, "images": 3000, "s": 5.0, "temperature_c": [40, 62]},
         "watch": {"sm_mhz": [1200, 1980, 1980]},
         "warmup": {"s": 12.3},
-        "gate": {"before": CHECK | {"code_distance": 0.500003}},
+        "gate": {"before": CHECK | {"code_distance": 0.500003, "rms_relative": 0.123}},
         "quantized": quantized("library-fused"),
         "score": score(431, 17, 9),
     }
@@ -129,7 +129,7 @@ def test_columns_of_a_precision_s_price_are_there_where_a_row_has_one(record: Ma
         rows = rows_from_records(sweep(record, {"resnet50": 1.0}, labelled, scored))
         view = VIEWS["precisions"].of(rows)
         assert set(VIEWS["precisions"].titles) - set(view.titles) == gone
-        assert "agree" in notes(view, rows)
+        assert ("agree: " in notes(view, rows), "loss: " in notes(view, rows)) == (scored, labelled and scored)
 
 
 def test_a_score_of_another_folder_s_record_is_joined_to_its_rows(record: Make) -> None:

@@ -47,7 +47,7 @@ def test_each_precision_is_what_the_plugin_says(build, batch) -> None:
             compiled = session.compile_model(session.for_batch(model, 2), precision)
         except RuntimeError as error:
             pytest.skip(str(error))
-        convolutions = {word for _, kind, word in session.operations(compiled) if kind == "Convolution"}
+        convolutions = {node.type for node in session.operations(compiled) if node.kind == "Convolution"}
         assert convolutions == {word}
         assert session.read_back(compiled)["threads"] == torch.get_num_threads()
 

@@ -52,8 +52,8 @@ def test_a_folder_that_does_not_serve_is_refused_before_anything_runs(folder: Pa
     out = ("-o", tmp_path / "out")
     for words, cure in (
         ((*AXES, "--data", folder.parent), "name the one with the classes"),
-        ((*AXES, "--data", folder, "--num-classes", "7"), "it has folders of 3 classes, and the model has 7"),
-        ((*AXES, "--data", folder), "it has folders of 3 classes, and the model has 1000"),
+        ((*AXES, "--data", folder, "--num-classes", "7"), "it has folders of 3 classes, and resnet18 has 7"),
+        ((*AXES, "--data", folder), "it has folders of 3 classes, and resnet18 has 1000"),
         ((*AXES, "--data", tmp_path / "none"), "no folder is there"),
         (("resnet18-digits", "--data", folder), "is scored on digits"),
         ((), "say which cases"),
