@@ -104,11 +104,6 @@ def percent_share(share: Share, places: int | None = None) -> str:
     return f"{100 * share.value:z.{places}f}±{100 * share.half:.{places}f}"
 
 
-def percentage_points(share: Share) -> str:
-    """Return a difference of shares in percentage points, with half its 95 % interval: 0.4±0.8."""
-    return percent_share(share, 1)
-
-
 def percent_rms(rms: float) -> str:
     """Return a relative difference in percent, with two digits down to a hundredth of one."""
     return f"{100 * rms:.2g}" if rms >= 5e-5 else "0"

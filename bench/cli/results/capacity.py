@@ -101,8 +101,8 @@ def capacity(
     if plot:
         _write_plot(groups, plot)
     _print(groups, wait_ms, as_json, as_csv, as_markdown)
-    answered = any(group.sure and group.capacities[0].rate for group in groups)
-    raise typer.Exit(0 if answered else FAILED if all(group.sure for group in groups) else UNDECIDED)
+    answered = any(group.capacities[0].rate and not group.doubt for group in groups)
+    raise typer.Exit(0 if answered else UNDECIDED if any(group.doubt for group in groups) else FAILED)
 
 
 def _print(groups: list[Group], wait_ms: float, as_json: bool, as_csv: bool, as_markdown: bool) -> None:
