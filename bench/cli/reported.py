@@ -53,10 +53,11 @@ def run_again(records: list[Record], *more: object) -> Settle:
     """Return a maker of the command that runs cases of records, or all of them, in the records' conditions."""
 
     def settle(cases: Sequence[Case], rounds: int | None, like: Traits) -> str:
-        ways = {way: ones for way, ones in by_way(records).items() if are_alike(like, way[1])}
-        chosen = list(cases) or list(dict.fromkeys(case for case, _ in ways))
-        good = [(traits, one) for (_, traits), ones in ways.items() for one in ones if one.status == "ok"]
-        first = next(one for traits, one in good if one.case in chosen and set(like) <= set(traits))
-        return command_again(["run"], first, chosen, *(("--rounds", rounds) if rounds else ()), *more)
+        alike = [(way[1], one) for way, ones in by_way(records).items() if are_alike(like, way[1]) for one in ones]
+        able = dict.fromkeys(one.case for _, one in alike if one.status != "skipped")
+        choices = [cases] if cases else [list(dict.fromkeys(one.case for _, one in alike)), list(able)]
+        good = (one for traits, one in alike if one.status == "ok" and set(like) <= set(traits))
+        first, more_rounds = next(one for one in good if one.case in choices[0]), ("--rounds", rounds) if rounds else ()
+        return min((command_again(["run"], first, few, *more_rounds, *more) for few in choices), key=len)
 
     return settle

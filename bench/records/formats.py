@@ -222,13 +222,11 @@ def import_pytest_benchmark(data: Any) -> tuple[list[Record], list[str]]:
         try:
             name = str(benchmark["fullname"])
             record = _imported_record(benchmark, f"pytest-benchmark {data.get('version', '')}".strip())
+            records.append(_with_own_round(record, taken))
         except (InteropError, RecordError) as error:
             left_out.append(f"{name}: {error}")
-            continue
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             left_out.append(f"{name}: damaged ({type(error).__name__}: {error})")
-            continue
-        records.append(_with_own_round(record, taken))
     if not records:
         raise InteropError(f"nothing in it is a record: {left_out[0] if left_out else 'it has no benchmark'}")
     return records, left_out

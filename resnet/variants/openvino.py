@@ -46,11 +46,8 @@ def prepare_quantized(
         "reduced_range": overflow(),
     }
     runner = QuantizedOpenVinoRunner(file.path, example, details)
-    in_float = [
-        node
-        for node in runner.operations(len(example))
-        if node.type == "f32" and node.kind in FLOAT_KINDS and not node.rounds
-    ]
+    nodes = runner.operations(len(example))
+    in_float = [node for node in nodes if node.type == "f32" and node.kind in FLOAT_KINDS and not node.rounds]
     floats = [f"{node.kind} {node.name}" for node in in_float]
     runner.details["quantized"] = quantized | {"float_operations": floats}
     return runner

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from bench.cli import app
 from bench.cli.measure.run import _settle
 from bench.cli.measure.sweep import exit_code
+from bench.cli.reported import run_again
 from bench.machine.environment import ROOT
 from tests.bench.report.page.sweeps import stored
 from tests.bench.report.shown import Make
@@ -51,6 +52,12 @@ def test_make_bench_is_lenient_and_its_own_words_come_last() -> None:
 def test_what_settles_a_sweep_that_went_on_without_a_plan_names_its_cases(record: Make, tmp_path: Path) -> None:
     case = "resnet18/eager/fp32/b1/i224/stream"
     assert case in _settle(tmp_path, [record(case)], False, (), None, ())
+
+
+def test_what_settles_sweeps_of_several_plans_names_no_case_that_this_machine_cannot_run(record: Make) -> None:
+    measured = [record(f"resnet18/{variant}/fp32/b1/i64/stream", settings={"samples": 7}) for variant in ("eager", "compile")]
+    elsewhere = record("resnet50/fused/fp16/b8/i224/graph", status="skipped", plan={"name": "other", "digest": "1"})
+    assert "fused" not in run_again([elsewhere, *measured, measured[0]])((), None, ())
 
 
 def test_an_empty_folder_name_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
