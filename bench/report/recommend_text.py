@@ -151,16 +151,12 @@ def _print_undecided(out: Console, choice: Choice) -> None:
         out.print(f"Undecided: {describe_case(case.row)}, {value}: {'; '.join(case.undecided)}.", markup=False)
     if (more := len(promising) - SHOWN) > 0:
         out.print(f"Undecided too: {more} more {plural(more, 'case')}.", markup=False)
-    if choice.unmeasured:
-        count = len(choice.unmeasured)
-        out.print(
-            f"Undecided: {count} {plural(count, 'case')} without a speed, as the machine throttled.", markup=False
-        )
-    without = [case for case in choice.undecided if case.value is None]
-    if without:
-        out.print(
-            f"Undecided: {len(without)} {plural(len(without), 'case')}: {without[0].undecided[-1]}.", markup=False
-        )
+    if count := len(choice.unmeasured):
+        reason = "without a speed, as the machine throttled"
+        out.print(f"Undecided: {count} {plural(count, 'case')} {reason}.", markup=False)
+    if without := [case for case in choice.undecided if case.value is None]:
+        count, reason = len(without), without[0].undecided[-1]
+        out.print(f"Undecided: {count} {plural(count, 'case')}: {reason}.", markup=False)
 
 
 def group_as_json(group: Group, listed: bool) -> dict[str, Any]:
@@ -192,13 +188,8 @@ def group_as_rows(group: Group) -> list[dict[str, Any]]:
     choice, rows = group.choice, []
     front = {case.row for case in pareto_front([*choice.fitting, *choice.undecided])}
     for case in (*choice.fitting, *choice.undecided):
-        name = (
-            "undecided"
-            if case.undecided
-            else "best"
-            if case is choice.best and not choice.disturbed
-            else "within the limits"
-        )
+        name = "best" if case is choice.best and not choice.disturbed else "within the limits"
+        name = "undecided" if case.undecided else name
         unit = OBJECTIVES[choice.budget.objective].unit
         fields = {"group": group.heading, "objective": choice.budget.objective, "unit": unit} | _case_as_json(case)
         fields |= {"undecided": "; ".join(case.undecided), "answer": name, "beaten_by_none": case.row in front}
@@ -230,9 +221,8 @@ def _evidence(row: Row) -> str:
         clauses.append(f"it {quality.describe_score(row.score)}")
     elif agreement := agreement_bound(row):
         top1, pictures, bound = agreement
-        clauses.append(
-            f"top-1 agreement {top1:.3g} on {pictures} pictures (at least {bound:.2f}, with 95 % confidence)"
-        )
+        at_least = f"at least {bound:.2f}, with 95 % confidence"
+        clauses.append(f"top-1 agreement {top1:.3g} on {pictures} pictures ({at_least})")
     return "; ".join(clauses)
 
 

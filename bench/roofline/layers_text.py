@@ -86,14 +86,9 @@ def print_layer_comparison(out: Console, timed: JsonObject) -> None:
         table.add_row(layer_name(row), _us(row["us"]), _us(row["against_us"]), within + difference, percent)
     table.add_section()
     for name, key in SUMS:
+        change = _difference(timed[key], other[key], key != "outside_us")
         style = "bold" if name == "whole" else None
-        table.add_row(
-            name,
-            _us(timed[key]),
-            _us(other[key]),
-            *_difference(timed[key], other[key], key != "outside_us"),
-            style=style,
-        )
+        table.add_row(name, _us(timed[key]), _us(other[key]), *change, style=style)
     out.print(table)
     for case in (timed, other):
         if case["note"]:
@@ -120,9 +115,7 @@ def _grid(titles: tuple[str, ...]) -> Table:
 
 
 def _kernels(row: JsonObject) -> str:
-    return ", ".join(
-        kernel["name"] + (f" x{kernel['count']}" if kernel["count"] > 1 else "") for kernel in row["kernels"]
-    )
+    return ", ".join(one["name"] + (f" x{one['count']}" if one["count"] > 1 else "") for one in row["kernels"])
 
 
 def _us(value: float | None) -> str:

@@ -124,16 +124,9 @@ class Duel:
         # by variables, too: a commit may be from before its worker read the setting
         variables = checkout.home.variables | thread_variables(plan.settings.threads)
         ask = partial(ask_checkout, replace(checkout, home=replace(checkout.home, variables=variables)))
-        return Sweep(
-            plan,
-            store,
-            {**self.env, "git": checkout.provenance},
-            self.seed,
-            self.source,
-            self.resume,
-            events=_EventsOfBoth(self.events),
-            ask=ask,
-        )
+        env: Environment = {**self.env, "git": checkout.provenance}
+        events = _EventsOfBoth(self.events)
+        return Sweep(plan, store, env, self.seed, self.source, self.resume, events=events, ask=ask)
 
 
 def ask_checkout(checkout: Checkout, job: Json, limit_s: float, on_stage: Callable[[str], None]) -> process.Answer[Any]:

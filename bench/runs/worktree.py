@@ -166,12 +166,8 @@ def _interpreter_for(root: Path, name: str, repository: Path, tell: Callable[[st
     venv = root / ".venv"
     # older set-ups know no other constraints
     constraint_options = ["--constraints", constraints] if constraints != NEWEST_CONSTRAINTS else []
-    setup = subprocess.run(
-        [sys.executable, str(script), "--venv", str(venv), "--extras", "dev", *constraint_options],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, str(script), "--venv", str(venv), "--extras", "dev", *constraint_options]
+    setup = subprocess.run(command, capture_output=True, text=True, check=False)
     if setup.returncode:
         raise RevisionError(f"{name} cannot be set up: {_last_line(setup.stderr)}")
     return str(venv / "bin" / "python")

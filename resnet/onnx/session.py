@@ -143,12 +143,8 @@ class OrtRunner:
         self._session, self._stream = session, stream
         self._device, self._dtype = example.device, dtype
         self._placed: Placed[_Bound] = Placed()
-        self.details = {
-            "memory_format": "contiguous",
-            "input_dtype": str(dtype).removeprefix("torch."),
-            "graph": False,
-            **details,
-        }
+        word = str(dtype).removeprefix("torch.")
+        self.details = {"memory_format": "contiguous", "input_dtype": word, "graph": False, **details}
 
     def place(self, batch: Tensor) -> Tensor:
         """Return a contiguous copy of `batch`, bound with an output [N, classes]; with a graph, capture it."""

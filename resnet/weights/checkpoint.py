@@ -178,13 +178,8 @@ def _mismatch_message(
     shapes = [
         f"{key} {list(state[key].shape)} instead of {list(model_state[key].shape)}" for key in faults["wrong shape"]
     ]
-    why = (
-        _recounted(model_state, state)
-        or _undone(state)
-        or _shard(name)
-        or _headless(model_state, faults)
-        or _likely(state, ours)
-    )
+    why = _recounted(model_state, state) or _undone(state) or _shard(name)
+    why = why or _headless(model_state, faults) or _likely(state, ours)
     lines = [f"{name} does not fit {model}: {why}"]
     lines += [f"  {fault}: {listed(keys)}" for fault, keys in (faults | {"wrong shape": shapes}).items() if keys]
     return "\n".join(lines)

@@ -77,9 +77,8 @@ def print_dry_run(
     """Print what a sweep would run, what it would skip, and an estimate of its time; write nothing."""
     plan, time = sweep.plan, estimate_sweep(sweep, results)
     if as_json:
-        print_json(
-            {"cases": cases_json(plan, sweep.env), "executions": time.executions, "seconds": round(time.seconds)}
-        )
+        cases = cases_json(plan, sweep.env)
+        print_json({"cases": cases, "executions": time.executions, "seconds": round(time.seconds)})
         return
     print_cases(plan, sweep.env, as_csv, as_markdown, [f"{time}. Nothing was run."])
 
@@ -97,13 +96,8 @@ def print_dry_duel(
     looks = interim_looks(rounds)
     times = [estimate_duel(plan, env, count, results) for count in (looks[0], looks[-1])]
     if as_json:
-        print_json(
-            {
-                "cases": cases_json(plan, env),
-                "rounds": [looks[0], looks[-1]],
-                "seconds": [round(time.seconds) for time in times],
-            }
-        )
+        seconds = [round(time.seconds) for time in times]
+        print_json({"cases": cases_json(plan, env), "rounds": [looks[0], looks[-1]], "seconds": seconds})
         return
     closing = [f"{times[0]}: {looks[0]} {plural(looks[0], 'round')} of each side. It may end then."]
     if len(looks) > 1:

@@ -141,14 +141,9 @@ def fewer_rounds(setting: Setting) -> list[dict[str, Any]]:
             draw, rule = SHAPES[shape][1], replace(RULE, min_rounds=rounds)
             sweep = replace(setting, rounds=rounds, metrics=1, sweeps=setting.sweeps)
             single = replace(setting, rounds=rounds, metrics=1, cases=1, sweeps=50 * setting.sweeps)
-            rows.append(
-                {
-                    "rounds": rounds,
-                    "shape": shape,
-                    "per_sweep": rates(draw, False, sweep, [LARGE_NOISE], rule)[0]["per_sweep"],
-                    "alone": rates(draw, False, single, [LARGE_NOISE], rule)[0]["per_case"],
-                }
-            )
+            per_sweep = rates(draw, False, sweep, [LARGE_NOISE], rule)[0]["per_sweep"]
+            alone = rates(draw, False, single, [LARGE_NOISE], rule)[0]["per_case"]
+            rows.append({"rounds": rounds, "shape": shape, "per_sweep": per_sweep, "alone": alone})
     return rows
 
 
