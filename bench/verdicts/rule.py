@@ -38,12 +38,8 @@ class Rule:
 
     def per_look(self, looks: int) -> Rule:
         """Return the rule of each of several looks, any of which may end the run (Bonferroni)."""
-        return replace(
-            self,
-            family_alpha=self.family_alpha / looks,
-            test_alpha=self.test_alpha / looks,
-            interval_alpha=self.interval_alpha / looks,
-        )
+        alphas = ("family_alpha", "test_alpha", "interval_alpha")
+        return replace(self, **{name: getattr(self, name) / looks for name in alphas})
 
 
 RULE = Rule()

@@ -52,12 +52,8 @@ def open_session(
     preloaded = provider == CPU or not hasattr(onnxruntime, "preload_dlls")
     while True:
         try:
-            session = onnxruntime.InferenceSession(
-                model if isinstance(model, bytes) else str(model),
-                _session_options(provider, optimized),
-                [(provider, accepted)],
-                enable_fallback=0,
-            )
+            source, chosen = model if isinstance(model, bytes) else str(model), _session_options(provider, optimized)
+            session = onnxruntime.InferenceSession(source, chosen, [(provider, accepted)], enable_fallback=0)
         except Exception as error:
             unknown = _UNKNOWN_OPTION.search(str(error))
             if unknown and accepted.pop(unknown[1], None) is not None:
