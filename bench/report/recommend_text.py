@@ -11,33 +11,21 @@ from rich.table import Table
 
 from bench.records.again import NO_COMMAND
 from bench.records.quality import score_values
+from bench.report import views
 from bench.report.cells import MIB
 from bench.report.price import describe_price
 from bench.report.recommend import OBJECTIVES, Assessment, Choice
 from bench.report.recommend_groups import Group, pareto_front
 from bench.report.recommend_runs import SHOWN, describe_case, useful_runs
 from bench.report.rows import Row
-from bench.report.views import (
-    AGREE,
-    CASE,
-    DISTURBED,
-    ENERGY,
-    IMAGES_PER_S,
-    LOSS,
-    MEMORY,
-    P50,
-    P99,
-    P99_BOUND,
-    SAMPLES,
-    TOP1,
-)
 from bench.stats import share_interval
 from bench.text import WORDS, digits, grid, plural
 
-COLUMNS = (*CASE, IMAGES_PER_S, P50, replace(P99_BOUND, title="p99 ≤ ms"), MEMORY)
-AGREEMENT = replace(TOP1, show="{:.3g}".format)
-PRICE = (AGREE, LOSS)
-JSON_COLUMNS = (IMAGES_PER_S, P50, P99, P99_BOUND, SAMPLES, MEMORY, ENERGY, TOP1)
+SPEED = (views.IMAGES_PER_S, views.P50)
+COLUMNS = (*views.CASE, *SPEED, replace(views.P99_BOUND, title="p99 ≤ ms"), views.MEMORY)
+AGREEMENT = replace(views.TOP1, show="{:.3g}".format)
+PRICE = (views.AGREE, views.LOSS)
+JSON_COLUMNS = (*SPEED, views.P99, views.P99_BOUND, views.SAMPLES, views.MEMORY, views.ENERGY, views.TOP1)
 
 
 def print_recommendation(out: Console, groups: Sequence[Group], listed: bool) -> None:
@@ -164,16 +152,12 @@ def _print_undecided(out: Console, choice: Choice) -> None:
         out.print(f"Undecided: {describe_case(case.row)}, {value}: {'; '.join(case.undecided)}.", markup=False)
     if (more := len(promising) - SHOWN) > 0:
         out.print(f"Undecided too: {more} more {plural(more, 'case')}.", markup=False)
-    if choice.unmeasured:
-        count = len(choice.unmeasured)
-        out.print(
-            f"Undecided: {count} {plural(count, 'case')} without a speed, as the machine throttled.", markup=False
-        )
-    without = [case for case in choice.undecided if case.value is None]
-    if without:
-        out.print(
-            f"Undecided: {len(without)} {plural(len(without), 'case')}: {without[0].undecided[-1]}.", markup=False
-        )
+    if count := len(choice.unmeasured):
+        why = "without a speed, as the machine throttled"
+        out.print(f"Undecided: {count} {plural(count, 'case')} {why}.", markup=False)
+    if without := [case for case in choice.undecided if case.value is None]:
+        cases = f"{len(without)} {plural(len(without), 'case')}"
+        out.print(f"Undecided: {cases}: {without[0].undecided[-1]}.", markup=False)
 
 
 def group_as_json(group: Group, listed: bool) -> dict[str, Any]:
@@ -205,16 +189,11 @@ def group_as_rows(group: Group) -> list[dict[str, Any]]:
     choice, rows = group.choice, []
     front = {case.row for case in pareto_front([*choice.fitting, *choice.undecided])}
     for case in (*choice.fitting, *choice.undecided):
-        name = (
-            "undecided"
-            if case.undecided
-            else "best"
-            if case is choice.best and not choice.disturbed
-            else "within the limits"
-        )
+        name = "best" if case is choice.best and not choice.disturbed else "within the limits"
         unit = OBJECTIVES[choice.budget.objective].unit
         fields = {"group": group.heading, "objective": choice.budget.objective, "unit": unit} | _case_as_json(case)
-        fields |= {"undecided": "; ".join(case.undecided), "answer": name, "beaten_by_none": case.row in front}
+        fields |= {"undecided": "; ".join(case.undecided), "answer": "undecided" if case.undecided else name}
+        fields |= {"beaten_by_none": case.row in front}
         rows.append(fields)
     return rows
 
@@ -243,9 +222,8 @@ def _evidence(row: Row) -> str:
         clauses.append(f"it {describe_price(row)}")
     elif agreement := agreement_bound(row):
         top1, pictures, bound = agreement
-        clauses.append(
-            f"top-1 agreement {top1:.3g} on {pictures} pictures (at least {bound:.2f}, with 95 % confidence)"
-        )
+        at_least = f"at least {bound:.2f}, with 95 % confidence"
+        clauses.append(f"top-1 agreement {top1:.3g} on {pictures} pictures ({at_least})")
     return "; ".join(clauses)
 
 
@@ -263,9 +241,11 @@ def agreement_bound(row: Row) -> tuple[float, int, float] | None:
 
 
 def _table(cases: Sequence[Assessment]) -> Table:
-    has = {column: any(column.value(case.row) is not None for case in cases) for column in (ENERGY, *PRICE)}
-    quality_columns = [column for column in PRICE if has[column]] or [AGREEMENT]
-    columns = [*COLUMNS, *quality_columns, *([ENERGY] if has[ENERGY] else [])]
+    prices, energy = (
+        [column for column in some if any(column.value(case.row) is not None for case in cases)]
+        for some in (PRICE, [views.ENERGY])
+    )
+    columns = [*COLUMNS, *(prices or [AGREEMENT]), *energy]
     table = grid(*(column.title for column in columns), "", wrapped=["variant"])
     for case in cases:
         table.add_row(*(column.cell(case.row) for column in columns), "undecided" if case.undecided else "")
@@ -273,15 +253,15 @@ def _table(cases: Sequence[Assessment]) -> Table:
 
 
 def _print_legend(out: Console, rows: Sequence[Row]) -> None:
-    on_gpu, marked = any(row.device == "cuda" for row in rows), any(row.is_disturbed for row in rows)
+    on_gpu = any(row.device == "cuda" for row in rows)
+    marks = f"! (images/s): {views.DISTURBED['!']}. " if any(row.is_disturbed for row in rows) else ""
     memory = "of the process on the device (NVML)" if on_gpu else "resident in the process at its peak"
     out.print(
         "p99 ≤: the upper bound of the p99 with 99 % confidence, whatever the distribution (of 662 samples or more); "
         f"MiB: memory {memory}, the largest of the rounds; top-1: least share of pictures whose top class is that of a "
         "float64 reference; agree: percent of further pictures with float32's, ± the longer half of its 95 % interval; "
         "loss: percentage points that float32 has more right; undecided: the records do not show whether it is within "
-        "the limits; a ratio's confidence interval is 95 %, over all comparisons with the best. "
-        f"{f'{DISTURBED} ' * marked}{WORDS}",
+        f"the limits; a ratio's confidence interval is 95 %, over all comparisons with the best. {marks}{WORDS}",
         style="dim",
         markup=False,
     )

@@ -9,21 +9,8 @@ from statistics import median
 from bench.plans.words import variant_cell
 from bench.records import quality
 from bench.records.record import Record
-from bench.report.cells import (
-    Column,
-    View,
-    choices_behind,
-    eight_bit_marks,
-    half_width,
-    mib,
-    ms,
-    noise,
-    percent_rms,
-    percent_share,
-    percentage_points,
-    times_eager,
-    times_float32,
-)
+from bench.report import cells
+from bench.report.cells import Column, View, mib, ms
 from bench.report.rows import Row, joules_per_image, watts
 from bench.text import WORDS, digits
 
@@ -56,7 +43,7 @@ def _throttled_share(row: Row) -> float:
 
 
 CASE = (
-    Column("variant", "variant", lambda row: variant_cell(row.case), text=True, mark=choices_behind),
+    Column("variant", "variant", lambda row: variant_cell(row.case), text=True, mark=cells.choices_behind),
     Column("prec", "precision", lambda row: row.case.precision, text=True),
     Column("batch", "batch", lambda row: row.case.batch),
 )
@@ -64,9 +51,7 @@ P50 = Column("p50 ms", "p50_ns", lambda row: row.p50_ns, ms)
 SAMPLES = Column("samples", "samples", lambda row: len(row.latency_samples))
 P99 = Column("p99", "p99_ns", lambda row: row.p99 and row.p99.value, ms)
 P99_BOUND = Column("p99 ≤", "p99_upper_ns", lambda row: row.p99 and row.p99.upper, ms)
-IMAGES_PER_S = Column(
-    "images/s", "images_per_s", lambda row: row.images_per_s, digits, mark=lambda row: "!" * row.is_disturbed
-)
+IMAGES_PER_S = Column("images/s", "images_per_s", lambda row: row.images_per_s, digits, mark=cells.disturbed)
 DISTURBED = {"!": "every window was disturbed, and no ratio rests on it"}
 OTHER_LAUNCH = {"^": "over the other launch", "?": "wider than 100 %"}
 CHECKED = """rms error, max error: as multiples of plain torch's in that precision (above 3 or 4 a case is refused);
@@ -79,22 +64,22 @@ RMS_ERROR = Column("rms error", "rms_multiple", lambda row: row.worst("rms_multi
 MAX_ERROR = Column("max error", "max_multiple", lambda row: row.worst("max_multiple"), "{:.2f}".format)
 TORCH_TOP1 = Column("torch top-1", "top1_plain", lambda row: row.worst("top1_plain"), "{:.2f}".format)
 CODES = Column("codes", "code_distance", lambda row: row.worst("code_distance"), "{:.3f}".format)
-RMS_OFF = Column("rms %", "rms_relative", lambda row: row.worst("rms_relative"), percent_rms)
+RMS_OFF = Column("rms %", "rms_relative", lambda row: row.worst("rms_relative"), cells.percent_rms)
 TOP1 = Column("top-1", "top1", lambda row: row.worst("top1"), "{:.2f}".format)
 ENERGY = Column("J/image", "joules_per_image", lambda row: row.median_over_rounds(joules_per_image), "{:.4f}".format)
 
-AGREE = Column("agree", "agreement", lambda row: quality.agreement(row.score), percent_share)
-RIGHT = Column("right", "accuracy", lambda row: quality.accuracy(row.score), percent_share)
-LOSS = Column("loss", "accuracy_loss", lambda row: quality.loss(row.score), percentage_points)
+AGREE = Column("agree", "agreement", lambda row: quality.agreement(row.score), cells.percent_share)
+RIGHT = Column("right", "accuracy", lambda row: quality.accuracy(row.score), cells.percent_share)
+LOSS = Column("loss", "accuracy_loss", lambda row: quality.loss(row.score), cells.percentage_points)
 
 VIEWS = {
     "speed": View(
         (
             *CASE,
             P50,
-            Column("±%", "p50_half_width", noise, half_width),
+            Column("±%", "p50_half_width", cells.noise, cells.half_width),
             IMAGES_PER_S,
-            Column("vs eager", "vs_eager", lambda row: row.against, times_eager),
+            Column("vs eager", "vs_eager", lambda row: row.against, cells.times_eager),
             MEMORY,
             Column("error", "rms_multiple", lambda row: row.worst("rms_multiple"), "{:.1f}".format),
         ),
@@ -204,15 +189,7 @@ VIEWS = {
         {"images/s": DISTURBED},
     ),
     "accuracy": View(
-        (
-            *CASE,
-            RMS_ERROR,
-            MAX_ERROR,
-            TOP1,
-            TORCH_TOP1,
-            CODES,
-            RMS_OFF,
-        ),
+        (*CASE, RMS_ERROR, MAX_ERROR, TOP1, TORCH_TOP1, CODES, RMS_OFF),
         f"""The gate's few pictures, the worst of all checks and rounds (right answers: --view precisions);
         {CHECKED}""",
         wrapped=("variant",),
@@ -220,12 +197,12 @@ VIEWS = {
     ),
     "precisions": View(
         (
-            *(CASE[0], replace(CASE[1], mark=eight_bit_marks), CASE[2]),
+            *(CASE[0], replace(CASE[1], mark=cells.eight_bit_marks), CASE[2]),
             IMAGES_PER_S,
-            Column("vs fp32", "vs_fp32", lambda row: row.against_float32, times_float32),
+            Column("vs fp32", "vs_fp32", lambda row: row.against_float32, cells.times_float32),
             MEMORY,
             Column("disk", "disk_bytes", lambda row: row.disk_bytes, lambda size: f"{size / 1e6:.3g}"),
-            Column("rms", "score_rms", lambda row: row.score.get("rms", row.worst("rms_relative")), percent_rms),
+            Column("rms", "score_rms", lambda row: row.score.get("rms", row.worst("rms_relative")), cells.percent_rms),
             AGREE,
             RIGHT,
             LOSS,
@@ -248,14 +225,8 @@ VIEWS = {
     ),
 }
 
-
 # of `bench verify`, beside a case and its status
-GATE = View(
-    (RMS_ERROR, MAX_ERROR, TOP1, CODES, RMS_OFF),
-    CHECKED,
-    sparse=True,
-)
-
+GATE = View((RMS_ERROR, MAX_ERROR, TOP1, CODES, RMS_OFF), CHECKED, sparse=True)
 
 TITLES = {column.title for view in (*VIEWS.values(), GATE) for column in view.columns}
 
@@ -276,8 +247,8 @@ def notes(view: View, rows: list[Row]) -> str:
         if named & set(view.titles) or not named & TITLES:
             clauses.append(clause)
     for column in view.columns:
-        cells = [column.cell(row) for row in rows]
+        texts = [column.cell(row) for row in rows]
         for mark, text in view.marks.get(column.title, {}).items():
-            if any(mark in cell for cell in cells):
+            if any(mark in cell for cell in texts):
                 clauses.append(f"{mark} ({column.title}): {text}")
     return f"{'; '.join(clauses)}. {WORDS}"
