@@ -237,10 +237,10 @@ def compare_layers(first: JsonObject, second: JsonObject) -> list[JsonObject]:
     not its conversions between formats. A difference is `sure` where it exceeds the sum of half the 95 % intervals of
     the medians that it is computed from.
     """
-    compared = (
-        [row for row in case["rows"] if row["operations"] or row["name"] == CONVERSIONS] for case in (first, second)
-    )
-    rows_of = [[row | {"operations": row["operations"] or [row["name"]]} for row in rows] for rows in compared]
+    rows_of: list[list[JsonObject]] = []
+    for case in (first, second):
+        rows = (row | {"operations": [CONVERSIONS]} if row["name"] == CONVERSIONS else row for row in case["rows"])
+        rows_of.append([row for row in rows if row["operations"]])
     differences = []
     for names in merge_overlapping(set(row["operations"]) for rows in rows_of for row in rows):
         mine, theirs = ([row for row in rows if set(row["operations"]) <= names] for rows in rows_of)

@@ -58,9 +58,8 @@ def layer_of(step: Step, program: Program, precision: str, wide: bool = False) -
 def _layer_of(step: Step, program: Program) -> Layer:
     n, c, h, w = program.shapes[step.source]
     if isinstance(step, Head):
-        return Layer(
-            *(n, h, w, c, step.weight.shape[0], (1, 1)), relu=False, prologue=step.prologue is not None, mean=True
-        )
+        about = n, h, w, c, step.weight.shape[0], (1, 1)
+        return Layer(*about, relu=False, prologue=step.prologue is not None, mean=True)
     k, _, r, s = step.weight.shape
     second = None
     if step.shortcut is not None:

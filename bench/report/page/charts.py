@@ -148,19 +148,13 @@ def layers(rows: Rows) -> Spec:
             channel("kernels:N"),
         ],
     }
-    return panels(
-        [layer("bar", channels, height=9)],
-        "panel",
-        height={"step": 12},
-        gutter=encoding.NAMES - 55,
-        transform=[
-            {"fold": ["end", "floor_end"], "as": ["field", "until"]},
-            {"filter": "isValid(datum.until)"},
-            {"calculate": "datum.field === 'end' ? 'time' : 'floor'", "as": "what"},
-        ],
-        independent=("x", "y"),
-        dataset="layers",
-    )
+    transform: list[Spec] = [
+        {"fold": ["end", "floor_end"], "as": ["field", "until"]},
+        {"filter": "isValid(datum.until)"},
+        {"calculate": "datum.field === 'end' ? 'time' : 'floor'", "as": "what"},
+    ]
+    size: Spec = {"height": {"step": 12}, "gutter": encoding.NAMES - 55, "independent": ("x", "y")}
+    return panels([layer("bar", channels, height=9)], "panel", transform=transform, dataset="layers", **size)
 
 
 def _of_samples(rows: Rows, field: str, across: str, x: Spec, y: Spec) -> Spec:
@@ -173,9 +167,8 @@ def _of_samples(rows: Rows, field: str, across: str, x: Spec, y: Spec) -> Spec:
         {"calculate": across, "as": "at"},
     ]
     base = {"x": x, "y": y, "tooltip": TOOLTIP}
-    return panels(
-        [Encodings(rows).lines(base, "place:Q", "id:N", transform=transform)], "group", most=encoding.MAX_WAYS
-    )
+    lines = Encodings(rows).lines(base, "place:Q", "id:N", transform=transform)
+    return panels([lines], "group", most=encoding.MAX_WAYS)
 
 
 def ecdf(rows: Rows) -> Spec:
