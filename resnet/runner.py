@@ -80,12 +80,7 @@ class TorchRunner:
     model: weakref.ref[nn.Module] | None = None
 
     def __init__(
-        self,
-        forward: Forward,
-        example: Tensor,
-        dtype: torch.dtype,
-        memory_format: str,
-        details: Mapping[str, Any],
+        self, forward: Forward, example: Tensor, dtype: torch.dtype, memory_format: str, details: Mapping[str, Any]
     ) -> None:
         self._forward = forward
         self._device, self._dtype, self._format = example.device, dtype, FORMATS[memory_format]

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from typer import Argument, Option
 
 from bench.cli.complete import Complete, complete_model, complete_plan, complete_variant
-from bench.cli.console import ExcludeOption, FilterOption
+from bench.cli.options import ExcludeOption, FilterOption
 from bench.machine.visible import device_visible
 from bench.plans.axes import split_words
 from bench.plans.choose import Selection

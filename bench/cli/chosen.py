@@ -11,7 +11,8 @@ from typer import Argument, Option
 
 from bench import paths
 from bench.cli.complete import complete_results
-from bench.cli.console import Column, hint, print_json, print_table
+from bench.cli.console import hint
+from bench.cli.tables import Column, print_json, print_table
 from bench.commands import command_line
 from bench.errors import BenchError
 from bench.records import places

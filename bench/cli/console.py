@@ -1,78 +1,29 @@
-"""The parts that all commands share: exit codes, the two consoles, options, and how values are printed."""
+"""The parts that all commands share: what is said on stderr, how values are printed, and records read."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.status import Status
-from typer import BadParameter, Option
+from typer import Option
 
-from bench.cli.tables import Column as Column
-from bench.cli.tables import Csv as Csv
-from bench.cli.tables import Json as Json
-from bench.cli.tables import Markdown as Markdown
-from bench.cli.tables import Screen as Screen
-from bench.cli.tables import console_for as console_for
-from bench.cli.tables import out as out
-from bench.cli.tables import print_csv as print_csv
-from bench.cli.tables import print_json as print_json
-from bench.cli.tables import print_table as print_table
-from bench.cli.tables import print_text as print_text
-from bench.errors import FAILED as FAILED
-from bench.errors import STOPPED as STOPPED
-from bench.errors import UNABLE as UNABLE
-from bench.errors import UNDECIDED as UNDECIDED
-from bench.errors import USAGE as USAGE
-from bench.errors import BenchError, StoreError
+from bench.cli.tables import Screen, out
+from bench.errors import FAILED, UNDECIDED, BenchError, StoreError
 from bench.files import ANOTHER, Replacing, sweep_folders, write_json
 from bench.lines import Line
 from bench.machine.environment import device, hardware, no_cuda
 from bench.machine.facts import Environment
 from bench.records.record import Record
 from bench.records.store import Lost, narrow_records, read_folders
-from bench.report.views import VIEWS
 from resnet.cache import CacheWarning, cache_dir
 
 err = Screen(stderr=True, highlight=False)
-
-
-def folder_named(word: str) -> Path:
-    """Return the folder of an option's word. Raises BadParameter for an empty one, which is no folder."""
-    if not word:
-        raise BadParameter("an empty name is no folder's")
-    return Path(word)
-
-
-FilterOption = partial(
-    Option, "-f", "--filter", metavar="GLOB",
-    help="Only cases that have these whole segments, as fused, b1 or '*fused*/fp16'; repeat for more.",
-)  # fmt: skip
-ExcludeOption = partial(Option, "--exclude", metavar="GLOB", help="Not the cases that have these; repeat.")
-Filter = Annotated[list[str] | None, FilterOption()]
-Exclude = Annotated[list[str] | None, ExcludeOption()]
-Input = Annotated[str, Option("--input", metavar="photos|noise|DIR", help="Pictures that the model is run on.")]
-Data = Annotated[
-    str, Option("--data", metavar="DIR", help="Labelled pictures, a folder a class, to count right answers on.")
-]
-Seed = Annotated[int, Option("--seed", help="Seed of the weights, the pictures and the order of cases.")]
-View = StrEnum("View", {name: name for name in VIEWS})  # type: ignore[misc]
-ViewName = Annotated[
-    View | None,
-    Option("--view", metavar="|".join(VIEWS), help="Columns of the table.  \\[default: speed; of 8 bits precisions]"),
-]
-Budget = Annotated[float | None, Option(min=1, metavar="SECONDS", help="Start no case that would end later than this.")]
-ToFile = partial(Option, "-o", "--output", metavar="FILE")  # of a command whose output is one file
-Output = Annotated[
-    Path | None, Option("-o", "--output", metavar="DIR", parser=folder_named, help="Folder for the records.")
-]
 
 
 def tell(text: str) -> None:

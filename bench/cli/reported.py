@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.cli.console import FAILED, UNABLE, out, print_csv, print_json, print_text
+from bench.cli.tables import out, print_csv, print_json, print_text
+from bench.errors import FAILED, UNABLE
 from bench.plans.case import Case
 from bench.records.again import command_again
 from bench.records.record import Record

@@ -1,15 +1,4 @@
-"""A table for three readers: the terminal, CSV with raw values, and Markdown; the options that choose among them.
-
-A command that prints a table has `--json`, `--csv` and `--markdown`, at most one at a time:
-
-    def command(..., as_csv: Csv = False, as_markdown: Markdown = False, as_json: Json = False) -> None:
-        if as_json:
-            print_json(...)
-        elif as_csv:
-            print_csv({"case": ..., "p50_ns": ...} for ... in ...)  # raw values, the unit in the column's name
-        else:
-            print_something(console_for(as_markdown), ...)  # what the terminal shows, as Markdown where it is asked for
-"""
+"""A table for three readers: the terminal, CSV with raw values, and Markdown."""
 
 from __future__ import annotations
 
@@ -18,14 +7,12 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.console import Console, RenderableType
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
-from typer import Option
 
 from bench.text import grid, markdown_cell, markdown_table, visible
 
@@ -44,21 +31,6 @@ class Screen(Console):
 
 
 out = Screen(highlight=False, soft_wrap=False)
-
-
-def _alone(context: typer.Context, parameter: typer.CallbackParam, value: bool) -> bool:
-    """Refuse a second option of `--json`, `--csv` and `--markdown`."""
-    if value:
-        option = parameter.opts[0]
-        other = context.meta.setdefault("bench.form", option)
-        if other != option:
-            raise typer.BadParameter(f"{other} and {option} are two forms of the same: choose one")
-    return value
-
-
-Json = Annotated[bool, Option("--json", help="Print JSON.", callback=_alone)]
-Csv = Annotated[bool, Option("--csv", help="Print CSV: raw values, with units in the names.", callback=_alone)]
-Markdown = Annotated[bool, Option("--markdown", help="Print Markdown.", callback=_alone)]
 
 
 @dataclass(frozen=True)

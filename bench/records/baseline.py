@@ -22,20 +22,18 @@ def baseline_of(case: Case, cases: Collection[Case]) -> Case | None:
 
     It has the same precision, else fp32, and of these the same launch, else the other.
     """
-    for precision in dict.fromkeys((case.precision, "fp32")):
-        for launch in sorted(LAUNCHES, key=lambda launch: launch != case.launch):
-            candidate = replace(case, variant=BASELINE, precision=precision, launch=launch)
-            if candidate in cases:
-                return candidate
-    return None
+    return _first_of([replace(case, variant=BASELINE, precision=name) for name in (case.precision, "fp32")], cases)
 
 
 def float32_of(case: Case, cases: Collection[Case]) -> Case | None:
     """Return what a precision is compared with: the same variant in fp32, else eager, and the same launch if there."""
-    for variant in dict.fromkeys((case.variant, BASELINE)):
-        for launch in sorted(LAUNCHES, key=lambda launch: launch != case.launch):
-            candidate = replace(case, variant=variant, precision="fp32", launch=launch)
-            if candidate in cases:
+    return _first_of([replace(case, variant=name, precision="fp32") for name in (case.variant, BASELINE)], cases)
+
+
+def _first_of(wanted: Iterable[Case], cases: Collection[Case]) -> Case | None:
+    for case in wanted:
+        for launch in dict.fromkeys((case.launch, *LAUNCHES)):
+            if (candidate := replace(case, launch=launch)) in cases:
                 return candidate
     return None
 

@@ -127,6 +127,8 @@ COLUMNS: dict[str, Column] = {
     "torch": Column("word", "environment.packages.torch", "version"),
     "triton": Column("word", "environment.packages.triton", "version"),
     "onnxruntime": Column("word", "derived.onnxruntime", "version"),
+    "openvino": Column("word", "environment.packages.openvino", "version"),
+    "torchao": Column("word", "environment.packages.torchao", "version"),
     "environment": Column(
         "word", "derived.environment", "digest of machine and software, without this project's commit"
     ),

@@ -83,10 +83,7 @@ def export_parquet(folders: Iterable[str | Path], path: str | Path) -> None:
     import pyarrow.parquet as pq
 
     path, damage = Path(path), list[str]()
-    with (
-        writing(path, kind=PARQUET) as file,
-        pq.ParquetWriter(file, schema(True), compression="zstd") as writer,
-    ):
+    with writing(path, kind=PARQUET) as file, pq.ParquetWriter(file, schema(True), compression="zstd") as writer:
         for place in _without_repeats(folders):
             for table in _tables(place, True, damage):
                 writer.write_table(table)

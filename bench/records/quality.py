@@ -80,8 +80,8 @@ class Share:
 
     @property
     def places(self) -> int:
-        """The decimals of a share in percent, in prose and in tables: one where half the interval is under 0.5."""
-        return 0 if self.half >= 0.005 else 1
+        """The decimals of a share in percent, in prose and in tables: one where half the interval is under 2."""
+        return 0 if self.half >= 0.02 else 1
 
     def percent(self) -> str:
         """Return a share as `83 % (78 to 87)`."""
@@ -92,7 +92,7 @@ class Share:
         return self._in_percent(1, " percentage points")
 
     def _in_percent(self, places: int, unit: str) -> str:
-        one, low, high = (f"{100 * value:.{places}f}" for value in (self.value, self.low, self.high))
+        one, low, high = (f"{100 * value:z.{places}f}" for value in (self.value, self.low, self.high))
         return f"{one}{unit} ({low} to {high})"
 
 

@@ -33,6 +33,7 @@ class Kind(Enum):
     LIMITS = "the share of the machine that may be used"
     CLOCKS = "the highest clocks"
     SOFTWARE = "versions"
+    EXTRAS = "versions of libraries that one variant uses, or one precision, and that many machines lack"
     VARIABLES = "environment variables that change results"
     INPUT = "the pictures, the weights, and the network's ends"
     PLAN = "the plan's name, and what it was told to build models with"
@@ -72,6 +73,7 @@ class Field:
         return None
 
 
+ONNXRUNTIME = ("environment.packages.onnxruntime-gpu", "environment.packages.onnxruntime")  # its distributions
 FIELDS = (
     Field("device", "device", Kind.MACHINE, ("device",), "device"),
     Field("cpu", "processor", Kind.MACHINE, ("environment.cpu.name",), "cpu"),
@@ -92,20 +94,11 @@ FIELDS = (
     Field("torch", "torch", Kind.SOFTWARE, ("environment.packages.torch",), "torch"),
     Field("cuda", "CUDA", Kind.SOFTWARE, ("environment.torch_cuda",)),
     Field("triton", "triton", Kind.SOFTWARE, ("environment.packages.triton",), "triton"),
+    Field("onnxruntime", "ONNX Runtime", Kind.SOFTWARE, ONNXRUNTIME, "onnxruntime"),
+    Field("openvino", "OpenVINO", Kind.EXTRAS, ("environment.packages.openvino",), "openvino"),
+    Field("torchao", "torchao", Kind.EXTRAS, ("environment.packages.torchao",), "torchao"),
     Field(
-        "onnxruntime",
-        "ONNX Runtime",
-        Kind.SOFTWARE,
-        ("environment.packages.onnxruntime-gpu", "environment.packages.onnxruntime"),
-        "onnxruntime",
-    ),
-    Field(
-        "variables",
-        "environment variable",
-        Kind.VARIABLES,
-        ("environment.variables",),
-        by_key=True,
-        unset="not set",
+        "variables", "environment variable", Kind.VARIABLES, ("environment.variables",), by_key=True, unset="not set"
     ),
     Field("weights", "weights", Kind.INPUT, ("weights",), "weights"),
     Field("classes", "number of classes", Kind.INPUT, ("network.num_classes",), "num_classes"),
@@ -150,7 +143,7 @@ SERIES = _of_kinds({Kind.MACHINE})
 # A device's ceilings depend on its hardware and limits; their file says which torch measured them.
 CEILINGS = _of_kinds({Kind.MACHINE, Kind.PARTS, Kind.LIMITS})
 # Equal cases that differ in one of these, in threads, weights or the choices of 8 bits are different rows of a table.
-ROWS = (*GROUP, *(row for row in FIELDS if row.word in ("classes", "channels")))
+ROWS = (*GROUP, *_of_kinds({Kind.EXTRAS}), *(row for row in FIELDS if row.word in ("classes", "channels")))
 
 
 @dataclass

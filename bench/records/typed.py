@@ -52,7 +52,7 @@ def hints_of(annotation: Any) -> dict[str, Any]:
 
 def _annotated_reader(annotation: Any, mark: Any) -> Reader:
     if not isinstance(mark, Like):
-        return (_whole_reader if annotation is int else _number_reader)(*mark)
+        return _number_reader(annotation is int, *mark)
     check = object_reader(hints_of(mark.annotation)) if is_dataclass(mark.annotation) else reader(mark.annotation)
 
     def read(value: Any) -> Any:
@@ -62,30 +62,16 @@ def _annotated_reader(annotation: Any, mark: Any) -> Reader:
     return read
 
 
-def _whole_reader(least: int = 1 - INT64_END, most: int = INT64_END - 1) -> Reader:
-    expected = _expected("a whole number", least)
+def _number_reader(whole: bool, least: int = 1 - INT64_END, most: int = INT64_END - 1) -> Reader:
+    types = (int,) if whole else (float, int)
+    expected = f"a {'whole ' * whole}number" + (f" of {least} or more" if least > 1 - INT64_END else "")
 
     def read(value: Any) -> Any:
-        if type(value) is not int or not least <= value <= most:
+        if type(value) not in types or not least <= value <= most:  # NaN is in no range
             raise Misfit(_expected_of(value, expected, most), value)
         return value
 
     return read
-
-
-def _number_reader(least: int = 1 - INT64_END, most: int = INT64_END - 1) -> Reader:
-    expected = _expected("a number", least)
-
-    def read(value: Any) -> Any:
-        if type(value) not in (float, int) or not least <= value <= most:  # NaN is in no range
-            raise Misfit(_expected_of(value, expected, most), value)
-        return value
-
-    return read
-
-
-def _expected(kind: str, least: int) -> str:
-    return kind + (f" of {least} or more" if least > 1 - INT64_END else "")
 
 
 def _expected_of(value: Any, expected: str, most: int) -> str:
@@ -278,9 +264,9 @@ def _read_any(value: Any, depth: int = DEPTH) -> Any:
     return value
 
 
-_read_number = _number_reader()
+_read_number = _number_reader(False)
 _SIMPLE: dict[Any, Reader] = {
-    int: _whole_reader(),
+    int: _number_reader(True),
     float: _read_number,
     str: _type_reader(str, "text"),
     bool: _type_reader(bool, "true or false"),

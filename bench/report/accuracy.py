@@ -109,7 +109,8 @@ def _cells(share: Share | None, places: int | None = None) -> tuple[str, str]:
     if share is None:
         return "-", "-"
     places = share.places if places is None else places
-    return f"{100 * share.value:.{places}f}", f"{100 * share.low:.{places}f}..{100 * share.high:.{places}f}"
+    value, low, high = (f"{100 * number:z.{places}f}" for number in (share.value, share.low, share.high))
+    return value, f"{low}..{high}"
 
 
 def _p(value: float) -> str:

@@ -18,13 +18,13 @@ from typing import Literal
 from bench.plans.case import Case
 from bench.plans.plan import load_plan, plan_names
 from bench.plans.words import label
+from bench.records import quality
 from bench.records.again import untimed_options
 from bench.records.baseline import BASELINE, Against
 from bench.records.record import Record
 from bench.records.same import Traits, are_alike, by_way
 from bench.records.speed import LEAST_LEAD, SpeedRatio, disturbed_turns, speed_ratio
 from bench.report.evidence import describe_unmeasured, disturbance
-from bench.report.price import describe_price
 from bench.report.rows import Row, group_rows
 from bench.stats import LEAST_ROUNDS
 from bench.text import at_pixels, digits, plural, plus_minus
@@ -150,8 +150,8 @@ def _sentence(contest: Contest) -> str:
 def _prices(rows: Sequence[Row]) -> str:
     """Return a sentence on what each of some ways in 8 bits costs."""
     if len(rows) == 1:
-        return f" It {describe_price(rows[0])}."
-    return "".join(f" {label(row.case)} {describe_price(row)}." for row in rows)
+        return f" It {quality.describe_score(rows[0].score)}."
+    return "".join(f" {label(row.case)} {quality.describe_score(row.score)}." for row in rows)
 
 
 def _speeds(contest: Contest) -> str:

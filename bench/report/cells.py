@@ -101,12 +101,7 @@ def times_float32(against: Against) -> str:
 def percent_share(share: Share, places: int | None = None) -> str:
     """Return a share in percent with the longer half of its 95 % interval, `83±5`; decimals as in prose."""
     places = share.places if places is None else places
-    return f"{100 * share.value:.{places}f}±{100 * share.half:.{places}f}"
-
-
-def percentage_points(share: Share) -> str:
-    """Return a difference of shares in percentage points, with half its 95 % interval: 0.4±0.8."""
-    return percent_share(share, 1)
+    return f"{100 * share.value:z.{places}f}±{100 * share.half:.{places}f}"
 
 
 def percent_rms(rms: float) -> str:

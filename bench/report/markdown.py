@@ -69,12 +69,17 @@ def render_markdown(records: list[Record], view: str = "", settle: Settle | None
 
 
 def describe_machine(records: list[Record]) -> str:
-    """Return the machine, the software and the day of some records, a line for each that differs."""
-    machines = dict.fromkeys(_describe_machine(record) for record in records if record.status == "ok")
-    return "\n".join(map(markdown_cell, machines))
+    """Return the machine, the software and the day of records, a line for each that differs but in its pictures."""
+    inputs: dict[tuple[str, str], set[str]] = {}
+    for record in records:
+        if record.status == "ok":
+            inputs.setdefault(_describe_machine(record), set()).add(record.input.get("source", "none"))
+    lines = (f"{sweep}, input {' and '.join(sorted(sources))}; {day}." for (sweep, day), sources in inputs.items())
+    return "\n".join(map(markdown_cell, lines))
 
 
-def _describe_machine(record: Record) -> str:
+def _describe_machine(record: Record) -> tuple[str, str]:
+    """Return the machine, its software and the sweep, and the day."""
     env: Environment = record.environment
     cpu, packages = env.get("cpu", {}), env.get("packages", {})
     computer = hardware(record.device, env.get("gpu", {}).get("name"), cpu.get("name"), cpu.get("cores"))
@@ -82,9 +87,9 @@ def _describe_machine(record: Record) -> str:
     runtimes = ("torch", "triton", "onnxruntime-gpu", "onnxruntime", "openvino", "torchao")
     software = [f"Python {_word(env.get('python'), -1)}"]
     software += [f"{name} {packages[name]}" for name in runtimes if name in packages]
-    sweep = f"plan `{record.plan.get('name')}`, seed {record.seed}, input {record.input.get('source', 'none')}"
-    parts = (f"{computer}{virtual}", _word(env.get("system"), 0), ", ".join(software), sweep, record.started[:10])
-    return f"Machine: {'; '.join(parts)}."
+    sweep = f"plan `{record.plan.get('name')}`, seed {record.seed}"
+    parts = (f"{computer}{virtual}", _word(env.get("system"), 0), ", ".join(software), sweep)
+    return f"Machine: {'; '.join(parts)}", record.started[:10]
 
 
 def _word(text: str | None, place: int) -> str:

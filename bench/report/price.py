@@ -21,11 +21,6 @@ class Limited(NamedTuple):
     labels: bool = False
 
 
-def describe_price(row: Row) -> str:
-    """Return `agrees with float32 on 83 % (78 to 87) of 512 pictures`; of labelled ones also what it has right."""
-    return quality.describe_score(row.score)
-
-
 def agreement_limit(row: Row, least: float) -> Limited:
     """Judge how often a row agrees with float32, by the interval of its score.
 

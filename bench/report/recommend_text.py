@@ -9,11 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bench.records import quality
 from bench.records.again import NO_COMMAND
-from bench.records.quality import score_values
 from bench.report import views
 from bench.report.cells import MIB
-from bench.report.price import describe_price
 from bench.report.recommend import OBJECTIVES, Assessment, Choice
 from bench.report.recommend_groups import Group, pareto_front
 from bench.report.recommend_runs import SHOWN, describe_case, useful_runs
@@ -21,11 +20,11 @@ from bench.report.rows import Row
 from bench.stats import share_interval
 from bench.text import WORDS, digits, grid, plural
 
-SPEED = (views.IMAGES_PER_S, views.P50)
-COLUMNS = (*views.CASE, *SPEED, replace(views.P99_BOUND, title="p99 ≤ ms"), views.MEMORY)
+COLUMNS = (*views.CASE, views.IMAGES_PER_S, views.P50, replace(views.P99_BOUND, title="p99 ≤ ms"), views.MEMORY)
 AGREEMENT = replace(views.TOP1, show="{:.3g}".format)
 PRICE = (views.AGREE, views.LOSS)
-JSON_COLUMNS = (*SPEED, views.P99, views.P99_BOUND, views.SAMPLES, views.MEMORY, views.ENERGY, views.TOP1)
+SPEEDS = (views.IMAGES_PER_S, views.P50, views.P99, views.P99_BOUND, views.SAMPLES)
+JSON_COLUMNS = (*SPEEDS, views.MEMORY, views.ENERGY, views.TOP1)
 
 
 def print_recommendation(out: Console, groups: Sequence[Group], listed: bool) -> None:
@@ -79,7 +78,7 @@ def _left_in_eight_bits(choice: Choice) -> str:
     """Return the sentence of cases that are left out as they are in 8 bits: the best of them, and what lets them in."""
     count, first = len(choice.eight_bits), choice.eight_bits[0]
     unit = OBJECTIVES[choice.budget.objective].unit
-    value = f"{describe_case(first.row)}, {digits(first.value or 0)} {unit}, {describe_price(first.row)}"
+    value = f"{describe_case(first.row)}, {digits(first.value or 0)} {unit}, {quality.describe_score(first.row.score)}"
     return (
         f"Left out: {count} {plural(count, 'case')} in 8 bits, as no limit says what they may cost: {value}. "
         "--max-accuracy-loss or --min-agreement lets them in."
@@ -205,7 +204,7 @@ def _case_as_json(case: Assessment) -> dict[str, Any]:
         "value": case.value,
         "rounds": case.row.rounds,
     }
-    fields |= {column.key: column.value(case.row) for column in JSON_COLUMNS} | score_values(case.row.score)
+    fields |= {column.key: column.value(case.row) for column in JSON_COLUMNS} | quality.score_values(case.row.score)
     return fields | {"undecided": case.undecided}
 
 
@@ -219,7 +218,7 @@ def _evidence(row: Row) -> str:
         where = "of this process on the device" if row.device == "cuda" else "resident on the host at most"
         clauses.append(f"{row.memory / MIB:,.0f} MiB {where}")
     if row.score:
-        clauses.append(f"it {describe_price(row)}")
+        clauses.append(f"it {quality.describe_score(row.score)}")
     elif agreement := agreement_bound(row):
         top1, pictures, bound = agreement
         at_least = f"at least {bound:.2f}, with 95 % confidence"
@@ -241,11 +240,9 @@ def agreement_bound(row: Row) -> tuple[float, int, float] | None:
 
 
 def _table(cases: Sequence[Assessment]) -> Table:
-    prices, energy = (
-        [column for column in some if any(column.value(case.row) is not None for case in cases)]
-        for some in (PRICE, [views.ENERGY])
-    )
-    columns = [*COLUMNS, *(prices or [AGREEMENT]), *energy]
+    has = {column: any(column.value(case.row) is not None for case in cases) for column in (views.ENERGY, *PRICE)}
+    quality_columns = [column for column in PRICE if has[column]] or [AGREEMENT]
+    columns = [*COLUMNS, *quality_columns, *([views.ENERGY] if has[views.ENERGY] else [])]
     table = grid(*(column.title for column in columns), "", wrapped=["variant"])
     for case in cases:
         table.add_row(*(column.cell(case.row) for column in columns), "undecided" if case.undecided else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from statistics import median
 
 from bench.plans.words import variant_cell
@@ -17,10 +18,6 @@ from bench.text import WORDS, digits
 
 def _cold_total(row: Row) -> float | None:
     return row.median_over_rounds(lambda record: sum(v for k, v in record.cold.items() if k.endswith("_s")) or None)
-
-
-def _warmup_s(record: Record) -> float | None:
-    return record.warmup.get("s")
 
 
 def _temperature(record: Record) -> float | None:
@@ -70,7 +67,7 @@ ENERGY = Column("J/image", "joules_per_image", lambda row: row.median_over_round
 
 AGREE = Column("agree", "agreement", lambda row: quality.agreement(row.score), cells.percent_share)
 RIGHT = Column("right", "accuracy", lambda row: quality.accuracy(row.score), cells.percent_share)
-LOSS = Column("loss", "accuracy_loss", lambda row: quality.loss(row.score), cells.percentage_points)
+LOSS = Column("loss", "accuracy_loss", lambda row: quality.loss(row.score), partial(cells.percent_share, places=1))
 
 VIEWS = {
     "speed": View(
@@ -120,7 +117,12 @@ VIEWS = {
             Column("cold L2", "cold_l2_p50_ns", lambda row: row.p50("flushed_ns"), ms),
             Column("gpu cold", "cold_l2_gpu_p50_ns", lambda row: row.p50("flushed_gpu_ns"), ms),
             Column("dropped", "throttled_share", _throttled_share, "{:.1%}".format),
-            Column("warmup", "warmup_s", lambda row: row.median_over_rounds(_warmup_s), "{:.1f} s".format),
+            Column(
+                "warmup",
+                "warmup_s",
+                lambda row: row.median_over_rounds(lambda record: record.warmup.get("s")),
+                "{:.1f} s".format,
+            ),
         ),
         """Medians, in ms; p50: host time from the call to the result, caches warm; gpu: device time without the
         host's share, of other executions; cold L2, gpu cold: the same two with the last-level cache (a GPU's L2)

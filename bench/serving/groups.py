@@ -84,7 +84,7 @@ class Group:
 
     @property
     def doubt(self) -> str:
-        """The reasons why these records cannot tell; empty where they can."""
+        """The reasons why these records cannot tell; empty where samples are enough, and no other work was beside."""
         reasons = [f"other work took up to {self.other_work:.0%} of the machine"] if self.other_work else []
         if self.few:
             count = min(self.few.values())
@@ -99,16 +99,11 @@ class Group:
         record = max(scored.values(), key=lambda one: one.score.get("pictures", 0), default=None)
         return quality.describe_score(record.score if record else {}) if quality.is_eight_bits(best.case) else ""
 
-    @property
-    def sure(self) -> bool:
-        """True where the samples of the best support its answer, and no other work stands beside them."""
-        return not self.doubt
-
     def run_for_samples(self) -> str:
         """Return the run that brings the samples of the best that would tell; empty where none is needed."""
         best = self.capacities[0]
         records = [record for record in best.service.records if record.case.batch in best.batching.sizes]
-        if self.sure or not records:
+        if not (self.doubt and records):
             return ""
         cases = list(dict.fromkeys(record.case for record in records))
         command = command_again(["run"], records[-1], cases, "--p99", "--rounds", 1)
@@ -126,13 +121,8 @@ class Group:
             rows.append(row | {"devices": [asdict(fleet) for fleet in fleets]})
         first = self.capacities[0]
         head = {"group": self.heading, "limit_ms": first.limit_ns / 1e6, "not_shown": self.more}
-        head |= {"wait_ms": first.batching.wait_ns / 1e6, "services": rows}
-        head |= {
-            "price": self.price or None,
-            "sure": self.sure,
-            "doubt": self.doubt or None,
-            "run": self.run_for_samples(),
-        }
+        head |= {"wait_ms": first.batching.wait_ns / 1e6, "services": rows, "price": self.price or None}
+        head |= {"sure": not self.doubt, "doubt": self.doubt or None, "run": self.run_for_samples()}
         return head | {"curve_of_the_first": [asdict(point) for point in self.points[0]]}
 
     def as_rows(self) -> list[dict[str, Any]]:

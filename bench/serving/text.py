@@ -80,7 +80,7 @@ def _answer(group: Group) -> str:
         return f"No rate keeps the p99 within {limit}: the fastest, {alone}."
     max_batch = best.batching.max_batch
     batches = f"in batches up to {max_batch}" if max_batch > 1 else "one at a time"
-    rate = f"{'at most ' * (not group.sure and not group.other_work)}{digits(best.safe_rate)}"
+    rate = f"{'at most ' * (bool(group.doubt) and not group.other_work)}{digits(best.safe_rate)}"
     unknown = f"What a device serves is not known, as {group.doubt}; in this run " if group.other_work else ""
     return (
         f"{unknown}{label(best.service.case)}, {batches}, takes {rate} requests/s a device with 99 % answered "

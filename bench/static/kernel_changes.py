@@ -11,18 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.static.kernels import (
-    Accepted,
-    Entry,
-    describe_shared,
-    describe_spills,
-    describe_tensor,
-    faults,
-    fits,
-    split_use,
-    tensor_generation,
-    unsafe,
-)
+from bench.static import kernels
+from bench.static.kernels import Accepted, Entry
 
 Feature = Literal["bulk_loads", "bulk_stores", "async_loads", "set_registers", "pdl"]
 Cause = Literal["registers", "warps", "shared"]
@@ -69,7 +59,7 @@ def failures(changes: Iterable[Change], same_triton: bool) -> list[Change]:
 
 def refused(now: Accepted, changes: Iterable[Change], before: Accepted | None) -> bool:
     """Return whether a commit fails: for unsafe code, a failure against the record or, without one, to compile."""
-    if any(unsafe(entry) or (entry.failed and not before) for entry in now.entries):
+    if any(kernels.unsafe(entry) or (entry.failed and not before) for entry in now.entries):
         return True
     return bool(before and failures(changes, before.triton == now.triton))
 
@@ -91,7 +81,7 @@ def compare_kernels(old: Iterable[Entry], new: Iterable[Entry]) -> list[Change]:
     by_layer: dict[tuple[int, str], list[tuple[str, Entry]]] = {}
     for entry in old:
         for use in entry.uses:
-            config, layer = split_use(use)
+            config, layer = kernels.split_use(use)
             by_layer.setdefault((entry.arch, layer), []).append((config, entry))
     changes = []
     for entry in new:
@@ -100,7 +90,7 @@ def compare_kernels(old: Iterable[Entry], new: Iterable[Entry]) -> list[Change]:
             uses_by_old.setdefault(accepted.get((entry.arch, entry.kernel, use)), []).append(use)
         for before, uses in uses_by_old.items():
             if before is None:
-                earlier = [pair for use in uses for pair in by_layer.get((entry.arch, split_use(use)[1]), [])]
+                earlier = [pair for use in uses for pair in by_layer.get((entry.arch, kernels.split_use(use)[1]), [])]
                 changes += _new(entry, uses, earlier)
             else:
                 changes += _changed(before, entry, uses)
@@ -113,8 +103,8 @@ def compare_kernels(old: Iterable[Entry], new: Iterable[Entry]) -> list[Change]:
 
 def _changed(before: Entry, entry: Entry, uses: list[str]) -> list[Change]:
     worse = list(_worse(before, entry))
-    if why := unsafe(entry):  # a regression even if it is as old as the record
-        worse.append(("safe", "no" if unsafe(before) else "yes", f"no: {why}"))
+    if why := kernels.unsafe(entry):  # a regression even if it is as old as the record
+        worse.append(("safe", "no" if kernels.unsafe(before) else "yes", f"no: {why}"))
     better = [(what, then, now) for what, now, then in _worse(entry, before)]
     kinds = {"regressed": worse, "improved": better}
     return [
@@ -127,22 +117,22 @@ def _changed(before: Entry, entry: Entry, uses: list[str]) -> list[Change]:
 
 def _new(entry: Entry, uses: list[str], earlier: list[tuple[str, Entry]]) -> list[Change]:
     """Check a use that was not accepted against the rules for all kernels, and its layer against its tensor cores."""
-    configs = sorted({config for config, _ in earlier} - {split_use(use)[0] for use in uses})
+    configs = sorted({config for config, _ in earlier} - {kernels.split_use(use)[0] for use in uses})
     place = [f"in place of {', '.join(configs)}"] if configs else []
-    bad = faults(entry)
-    generations = [tensor_generation(other.facts) for _, other in earlier if other.facts]
-    if entry.facts and entry.facts.product and tensor_generation(entry.facts) < max(generations, default=0):
-        best = max((other.facts for _, other in earlier if other.facts), key=tensor_generation)
-        bad.append(f"tensor cores: {describe_tensor(best)} -> {describe_tensor(entry.facts)}")
+    bad = kernels.faults(entry)
+    generations = [kernels.tensor_generation(other.facts) for _, other in earlier if other.facts]
+    if entry.facts and entry.facts.product and kernels.tensor_generation(entry.facts) < max(generations, default=0):
+        best = max((other.facts for _, other in earlier if other.facts), key=kernels.tensor_generation)
+        bad.append(f"tensor cores: {kernels.describe_tensor(best)} -> {kernels.describe_tensor(entry.facts)}")
     return _changes("regressed" if bad else "new", entry, uses, [*bad, *place])
 
 
 def _changes(kind: str, entry: Entry, uses: Iterable[str], what: list[str]) -> list[Change]:
     """Return a change for each configuration among the uses."""
     layers: dict[str, list[str]] = {}
-    for config, layer in map(split_use, uses):
+    for config, layer in map(kernels.split_use, uses):
         layers.setdefault(config, []).append(layer)
-    runs = not entry.failed and fits(entry) and not unsafe(entry)
+    runs = not entry.failed and kernels.fits(entry) and not kernels.unsafe(entry)
     return [
         Change(kind, entry.arch, entry.kernel, config, tuple(names), tuple(what), runs)
         for config, names in layers.items()
@@ -157,9 +147,9 @@ def _worse(before: Entry, after: Entry) -> Iterator[Worse]:
             yield "compiles", "yes", f"no: {after.failed}"
         return
     if (new.stack, new.spill_stores) > (old.stack, old.spill_stores):
-        yield "spills", describe_spills(old), describe_spills(new)
-    if tensor_generation(new) < tensor_generation(old):
-        yield "tensor cores", describe_tensor(old), describe_tensor(new)
+        yield "spills", kernels.describe_spills(old), kernels.describe_spills(new)
+    if kernels.tensor_generation(new) < kernels.tensor_generation(old):
+        yield "tensor cores", kernels.describe_tensor(old), kernels.describe_tensor(new)
     old_depth, new_depth = old.wait_depth, new.wait_depth
     if old_depth is not None and new_depth is not None and new_depth < old_depth:
         yield "products in flight behind a wait", str(old_depth), str(new_depth)
@@ -167,8 +157,8 @@ def _worse(before: Entry, after: Entry) -> Iterator[Worse]:
         replaced = name == "async_loads" and new.bulk_loads > 0
         if getattr(old, name) and not getattr(new, name) and not replaced:
             yield title, str(getattr(old, name)), "none"
-    if fits(before) and not fits(after):
-        yield "shared memory", describe_shared(old), describe_shared(new)
+    if kernels.fits(before) and not kernels.fits(after):
+        yield "shared memory", kernels.describe_shared(old), kernels.describe_shared(new)
     elif new.occupancy < old.occupancy:
         counts = [(title, getattr(old, name), getattr(new, name)) for name, title in CAUSES.items()]
         causes = [f"{title} {before:,} -> {after:,}" for title, before, after in counts if before != after]

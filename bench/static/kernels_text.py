@@ -8,18 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.lines import Line
+from bench.static import kernels
 from bench.static.kernel_changes import ORDER, Change
-from bench.static.kernels import (
-    Accepted,
-    Entry,
-    describe_copies,
-    faults,
-    fits,
-    is_fp32,
-    split_use,
-    tensor_generation,
-    unsafe,
-)
+from bench.static.kernels import Accepted, Entry, is_fp32
 from bench.text import WORDS, grid
 
 LISTED = 20  # changes of a kind, beside regressions
@@ -44,13 +35,13 @@ def summary(now: Accepted) -> list[str]:
         f"and {uses} uses by layers, with triton {now.triton}."
     ]
     spilled = [facts for entry in entries if (facts := entry.facts) and facts.spills]
-    large = [entry for entry in entries if not fits(entry)]
+    large = [entry for entry in entries if not kernels.fits(entry)]
     products = [
         (entry.arch, facts) for entry in entries if (facts := entry.facts) and facts.product and not is_fp32(entry)
     ]
     without_tensor = [facts for _, facts in products if not facts.tensor]
-    older = [facts for arch, facts in products if arch in (90, 100) and tensor_generation(facts) == 1]
-    hazardous = [entry for entry in entries if unsafe(entry)]
+    older = [facts for arch, facts in products if arch in (90, 100) and kernels.tensor_generation(facts) == 1]
+    hazardous = [entry for entry in entries if kernels.unsafe(entry)]
     wide = [facts for entry in entries if (facts := entry.facts) and facts.operand_a and facts.warps > 4]
     guarded = sum(facts.barrier for facts in wide)
     lines.append(
@@ -71,7 +62,7 @@ def kernel_lines(now: Accepted, seconds: float, table: bool) -> Iterator[Line]:
     first, *others = summary(now)
     yield Line(f"[bold]{escape(first)}[/] {escape(' '.join(others))} It took {seconds:.0f} s.")
     for entry in now.entries:
-        if bad := faults(entry):
+        if bad := kernels.faults(entry):
             words = f"sm_{entry.arch} {entry.kernel} {escape(entry.uses[0])}: {escape(', '.join(bad))}"
             yield Line(f"[red]{words}[/]", whole=True)
     if table:
@@ -97,7 +88,7 @@ def _rows(entries: list[Entry]) -> Iterator[tuple[int, *tuple[str, ...]]]:
     """Yield the architecture and the cells of a row for each configuration."""
     groups: dict[tuple[int, str], list[Entry]] = {}
     for entry in entries:
-        config = [] if entry.kernel in SHARED else [split_use(entry.uses[0])[0]]
+        config = [] if entry.kernel in SHARED else [kernels.split_use(entry.uses[0])[0]]
         kernel = [] if config and entry.kernel.startswith("conv") else [entry.kernel]  # ptr or tma names the kernel
         name = " ".join([*kernel, *config, *(["fp32"] if config and is_fp32(entry) else [])])
         if entry.facts:
@@ -105,7 +96,7 @@ def _rows(entries: list[Entry]) -> Iterator[tuple[int, *tuple[str, ...]]]:
     for (arch, name), group in sorted(groups.items()):
         facts = [entry.facts for entry in group if entry.facts]
         least = min(facts, key=lambda fact: sum(fact.tensor.values()))
-        copies = describe_copies(least) + ([f"w{least.set_registers}"] if least.set_registers else [])
+        copies = kernels.describe_copies(least) + ([f"w{least.set_registers}"] if least.set_registers else [])
         yield (
             arch,
             name.replace("-k1-", "-").replace("-g8", ""),

@@ -43,7 +43,7 @@ MAX_PERMUTATIONS = 20_000  # few series need fewer
 # columns of the frame: each combination of their values is a machine, with a series for itself
 MACHINE = tuple(row.column for row in SERIES if row.column)
 # a difference in one of these columns between two points may be the reason of a change
-SOFTWARE = tuple(row.column for row in FIELDS if row.kind is Kind.SOFTWARE and row.column)
+SOFTWARE = tuple(row.column for row in FIELDS if row.kind in (Kind.SOFTWARE, Kind.EXTRAS) and row.column)
 BARS = "▁▂▃▄▅▆▇█"
 
 

@@ -231,11 +231,7 @@ def make_truth(
 
 
 def make_quantized_truth(
-    precision: str,
-    batch: int,
-    rows: slice | np.ndarray,
-    exact: np.ndarray,
-    batches: Sequence[Tensor],
+    precision: str, batch: int, rows: slice | np.ndarray, exact: np.ndarray, batches: Sequence[Tensor]
 ) -> QuantizedTruth:
     """Return the truth of 8 bits for `rows` of the reference; of each of `batches` it keeps two pictures.
 

@@ -12,7 +12,6 @@ What has trained weights keeps them: batch norms with statistics, and whatever h
 from __future__ import annotations
 
 import hashlib
-import io
 from pathlib import Path
 from typing import cast
 
@@ -24,7 +23,7 @@ from resnet.cache import cached_file
 from resnet.inputs import Source, as_channels, pictures
 from resnet.outside.branches import branch_weights
 from resnet.outside.wrapper import OutsideModel
-from resnet.weights.synthetic import BRANCH_SCALE, CALIBRATION_PICTURES, LOGIT_SPREAD
+from resnet.weights.synthetic import BRANCH_SCALE, CALIBRATION_PICTURES, LOGIT_SPREAD, save_weights
 
 # Part of the cache's key: raise it when the recipe below changes the weights.
 RECIPE = 2
@@ -57,9 +56,7 @@ def synthesize_outside(model: OutsideModel, seed: int, source: Source, image: in
             torch.manual_seed(seed)
             batch = as_channels(pictures(CALIBRATION_PICTURES, image, seed=seed, source=source), model.channels)
             _calibrate(model, norms, dead, batch)
-        buffer = io.BytesIO()  # torch.save to a path does not say that a disk is full
-        torch.save(model.state_dict(), buffer)
-        path.write_bytes(buffer.getbuffer())
+        save_weights(model, path)
 
     path, _ = cached_file(key, ".pt", save)
     model.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))

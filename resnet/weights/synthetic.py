@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,18 +42,24 @@ def synthesize(
         source = find_source(source)
     arguments = f"{spec.name} {seed} {num_classes} {in_channels} {source.description()}"
     key = f"weights {RECIPE} {arguments} torch {torch.__version__}"
+    ends = {"num_classes": num_classes, "in_channels": in_channels}
+    return cached_resnet(key, spec, lambda: _synthesized(spec, seed, num_classes, in_channels, source), **ends)
 
-    def save(path: Path) -> None:
-        buffer = io.BytesIO()  # torch.save to a path does not say that a disk is full
-        torch.save(_synthesized(spec, seed, num_classes, in_channels, source).state_dict(), buffer)
-        path.write_bytes(buffer.getbuffer())
 
-    path, _ = cached_file(key, ".pt", save)
+def cached_resnet(key: str, spec: Spec, make: Callable[[], ResNet], **ends: int) -> ResNet:
+    """Return the ResNet whose weights the cache has under a key; where it has none, they are of what `make` returns."""
+    path, _ = cached_file(key, ".pt", lambda path: save_weights(make(), path))
     # on the meta device this would be free, but initialising there imports torch._dynamo: 1.7 s, in every process
     with torch.random.fork_rng(devices=[]):
-        model = ResNet(spec, num_classes=num_classes, in_channels=in_channels)
+        model = ResNet(spec, **ends)
     model.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"), assign=True)
     return model.eval()
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    buffer = io.BytesIO()  # torch.save to a path does not say that a disk is full
+    torch.save(model.state_dict(), buffer)
+    path.write_bytes(buffer.getbuffer())
 
 
 def digest(model: nn.Module) -> str:

@@ -6,21 +6,19 @@ instructions may round otherwise.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from resnet.archs import Spec
-from resnet.cache import cached_file
 from resnet.data import digits
 from resnet.inputs import FIRST_LEARNT, find_source
 from resnet.model import ResNet
+from resnet.weights.synthetic import cached_resnet
 
 RECIPE = 1  # part of the cache's key: raise it when what is below changes the weights
 THREADS = 1  # more would wait for each other where the machine has other work
@@ -49,17 +47,7 @@ def trained(
     """
     recipe, source = recipe or USUAL, find_source(spec.task)
     key = f"trained {RECIPE} {recipe} {spec.name} {seed} {source.description()} torch {torch.__version__}"
-
-    def save(path: Path) -> None:
-        buffer = io.BytesIO()  # torch.save to a path does not say that a disk is full
-        torch.save(_train(spec, seed, recipe, tell).state_dict(), buffer)
-        path.write_bytes(buffer.getbuffer())
-
-    path, _ = cached_file(f"{key} numpy {np.__version__}", ".pt", save)
-    with torch.random.fork_rng(devices=[]):
-        model = ResNet(spec)
-    model.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"), assign=True)
-    return model.eval()
+    return cached_resnet(f"{key} numpy {np.__version__}", spec, lambda: _train(spec, seed, recipe, tell))
 
 
 def _train(spec: Spec, seed: int, recipe: Recipe, tell: Callable[[str], None]) -> ResNet:

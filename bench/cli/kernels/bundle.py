@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from bench.cli.console import STOPPED, print_json, print_lines, tell
+from bench.cli.console import print_lines, tell
 from bench.cli.kernels.options import parse_models
+from bench.cli.tables import print_json
 from bench.cli.words import parse_batches, parse_words
+from bench.errors import STOPPED
 from bench.machine.provenance import this_commit
 from bench.tuning.bundle import BundleJob, fill_bundle
 from kernels.cards.archs import ARCHS

@@ -14,19 +14,10 @@ from rich.status import Status
 from typer import Option
 
 from bench.cli.asking import BUILD_OPTIONS, NAMING, asks
-from bench.cli.console import (
-    FAILED,
-    Csv,
-    Json,
-    Markdown,
-    ToFile,
-    hint,
-    print_csv,
-    print_json,
-    print_lines,
-    print_text,
-    spinner,
-)
+from bench.cli.console import hint, print_lines, spinner
+from bench.cli.options import Csv, Json, Markdown, ToFile
+from bench.cli.tables import print_csv, print_json, print_text
+from bench.errors import FAILED
 from bench.files import check_writable
 from bench.kinds import COUNTS
 from bench.plans.choose import Selection, choose

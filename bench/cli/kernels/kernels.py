@@ -7,25 +7,14 @@ from pathlib import Path
 
 import typer
 
-from bench.cli.console import (
-    FAILED,
-    STOPPED,
-    USAGE,
-    Csv,
-    Json,
-    Markdown,
-    console_for,
-    hint,
-    print_csv,
-    print_json,
-    print_lines,
-    stop,
-    tell,
-)
+from bench.cli.console import hint, print_lines, stop, tell
 from bench.cli.kernels import bundle as cli_bundle
 from bench.cli.kernels import predict as cli_predict
 from bench.cli.kernels.options import ALL, Accept, Arch, Check, Layers, Tables
 from bench.cli.kernels.progress import CompileBar
+from bench.cli.options import Csv, Json, Markdown
+from bench.cli.tables import console_for, print_csv, print_json
+from bench.errors import FAILED, STOPPED, USAGE
 from bench.files import check_writable
 from bench.kinds import ACCEPTED
 from bench.static import predictions

@@ -10,24 +10,10 @@ import typer
 from typer import Argument, Option
 
 from bench.cli.again import again
-from bench.cli.console import (
-    FAILED,
-    USAGE,
-    Column,
-    Csv,
-    Json,
-    Markdown,
-    Seed,
-    ToFile,
-    console_for,
-    print_csv,
-    print_json,
-    print_table,
-    spinner,
-    stop,
-    write_output,
-)  # fmt: skip
-from bench.errors import UNABLE
+from bench.cli.console import spinner, stop, write_output
+from bench.cli.options import Csv, Json, Markdown, Seed, ToFile
+from bench.cli.tables import Column, console_for, print_csv, print_json, print_table
+from bench.errors import FAILED, UNABLE, USAGE
 from bench.files import check_writable
 from bench.machine.environment import environment
 from bench.ops.contest import Contest

@@ -7,8 +7,10 @@ from typing import Annotated
 
 from typer import Option
 
-from bench.cli.console import USAGE, out, print_json, stop, tell
+from bench.cli.console import stop, tell
+from bench.cli.tables import out, print_json
 from bench.cli.words import parse_words
+from bench.errors import USAGE
 from bench.files import check_writable
 from bench.kinds import PREDICTION
 from bench.static import predictions

@@ -12,27 +12,13 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from bench.cli.console import (
-    FAILED,
-    STOPPED,
-    UNABLE,
-    Csv,
-    Json,
-    Markdown,
-    ToFile,
-    console_for,
-    hint,
-    print_csv,
-    print_json,
-    print_lines,
-    spinner,
-    stop,
-    tell,
-)
+from bench.cli.console import hint, print_lines, spinner, stop, tell
 from bench.cli.kernels.options import parse_models
 from bench.cli.kernels.progress import TuneLog
+from bench.cli.options import Csv, Json, Markdown, ToFile
+from bench.cli.tables import console_for, print_csv, print_json
 from bench.cli.words import parse_batches, parse_words
-from bench.errors import TuningError
+from bench.errors import FAILED, STOPPED, UNABLE, TuningError
 from bench.machine.environment import environment, no_cuda
 from bench.tuning import summary
 from bench.tuning.gpus import PREDICTABLE, TUNED, Gpu, install_constants

@@ -11,17 +11,9 @@ from rich.console import Console
 from typer import Option
 
 from bench.cli.again import again
-from bench.cli.console import (
-    Csv,
-    Json,
-    Markdown,
-    ToFile,
-    console_for,
-    hint,
-    print_csv,
-    print_json,
-    spinner,
-)
+from bench.cli.console import hint, spinner
+from bench.cli.options import Csv, Json, Markdown, ToFile
+from bench.cli.tables import console_for, print_csv, print_json
 from bench.files import check_writable
 from bench.kinds import CEILINGS
 from bench.machine.environment import environment

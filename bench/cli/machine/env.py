@@ -10,7 +10,10 @@ from typing import Annotated, Any
 from rich.markup import escape
 from typer import Option
 
-from bench.cli.console import FAILED, Json, ToFile, device_line, out, print_json, stop, write_output
+from bench.cli.console import device_line, stop, write_output
+from bench.cli.options import Json, ToFile
+from bench.cli.tables import out, print_json
+from bench.errors import FAILED
 from bench.machine.environment import device, environment
 from bench.machine.facts import Environment
 from bench.runs.job import NullJob

@@ -7,9 +7,12 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from bench.cli.console import UNABLE, USAGE, Csv, Json, Markdown, console_for, print_csv, print_json, stop
+from bench.cli.console import stop
+from bench.cli.options import Csv, Json, Markdown
+from bench.cli.tables import console_for, print_csv, print_json
 from bench.cli.words import parse_batches, parse_words
 from bench.commands import command_line
+from bench.errors import UNABLE, USAGE
 from bench.machine.environment import environment
 from bench.roofline.ceilings import load_ceilings
 from bench.roofline.floors import DATASHEETS, count_network, floor_rows

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from bench.cli.console import STOPPED, UNABLE, out, stop, tell
+from bench.cli.console import stop, tell
+from bench.cli.tables import out
+from bench.errors import STOPPED, UNABLE
 from bench.experiments.lists import Experiment, Piece
 from bench.experiments.parts import Outcome, first_cause, run_each_part
 from bench.machine.environment import no_cuda

@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from bench.cli.console import FAILED, Json, ToFile, out, print_json
 from bench.cli.machine.parts import Names, Seconds, default_file, run_parts
+from bench.cli.options import Json, ToFile
+from bench.cli.tables import out, print_json
+from bench.errors import FAILED
 from bench.experiments.kept import PiecesFile
 from bench.experiments.lists import PIECES, select_named
 from bench.machine.environment import environment

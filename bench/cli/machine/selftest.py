@@ -10,21 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Option
 
-from bench.cli.console import (
-    FAILED,
-    Csv,
-    Json,
-    Markdown,
-    ToFile,
-    console_for,
-    hint,
-    print_csv,
-    print_json,
-    spinner,
-    tell,
-)
+from bench.cli.console import hint, spinner, tell
+from bench.cli.options import Csv, Json, Markdown, ToFile
 from bench.cli.progress import Progress
+from bench.cli.tables import console_for, print_csv, print_json
 from bench.cli.words import absolute_input, parse_percentages
+from bench.errors import FAILED
 from bench.files import check_writable, write_json
 from bench.kinds import SELFTEST
 from bench.machine.environment import ROOT, environment
@@ -68,8 +59,7 @@ def selftest(
     quick: Annotated[bool, Option("--quick", help="Leave out the tables of fewer rounds and of other rules.")] = False,
     output: Annotated[Path | None, ToFile(help="Write the result as JSON.")] = None,
     real: Annotated[
-        str | None,
-        RealOption(metavar="PLAN", help="Compare HEAD with itself by real runs, not by simulation."),
+        str | None, RealOption(metavar="PLAN", help="Compare HEAD with itself by real runs, not by simulation.")
     ] = None,
     filter: Annotated[
         list[str] | None, RealOption("-f", "--filter", metavar="GLOB", help="Only cases that match.")

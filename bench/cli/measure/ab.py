@@ -13,22 +13,11 @@ from typer import Argument, Option
 from bench.cli.again import again
 from bench.cli.asking import BUILDING, NAMING, SETTINGS_OPTIONS, DryRun, asks
 from bench.cli.comparing import Every, FailOn, Fails, Minimum, parse_minimums
-from bench.cli.console import (
-    Budget,
-    Csv,
-    Input,
-    Json,
-    Markdown,
-    Output,
-    Seed,
-    out,
-    print_csv,
-    print_json,
-    print_text,
-    tell,
-)
+from bench.cli.console import tell
 from bench.cli.measure.cases import estimate_duel, print_dry_duel
+from bench.cli.options import Budget, Csv, Input, Json, Markdown, Output, Seed
 from bench.cli.progress import Progress
+from bench.cli.tables import out, print_csv, print_json, print_text
 from bench.cli.words import absolute_input
 from bench.commands import command_line
 from bench.errors import STOPPED

@@ -9,23 +9,11 @@ from typer import Option
 
 from bench.cli.asking import BUILDING, NAMING, DryRun, asks
 from bench.cli.chosen import Save, save_as
-from bench.cli.console import (
-    FAILED,
-    UNDECIDED,
-    Budget,
-    Csv,
-    Data,
-    Input,
-    Json,
-    Markdown,
-    Output,
-    Seed,
-    console_for,
-    print_csv,
-    print_json,
-)
 from bench.cli.measure.cases import print_dry_run
 from bench.cli.measure.sweep import Jobs, exit_code, run_sweep, start_of
+from bench.cli.options import Budget, Csv, Data, Input, Json, Markdown, Output, Seed
+from bench.cli.tables import console_for, print_csv, print_json
+from bench.errors import FAILED, UNDECIDED
 from bench.plans.choose import Selection
 from bench.plans.plan import scored_only
 from bench.plans.scored import PICTURES

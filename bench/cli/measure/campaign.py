@@ -18,23 +18,10 @@ from bench.campaign.lock import campaign_lock
 from bench.campaign.restore import unpack_into_results
 from bench.campaign.summary import missing_tasks, summarize
 from bench.campaign.tasks import BUDGET_S, STAGES, Task, budget_of, select_tasks
-from bench.cli.console import (
-    FAILED,
-    STOPPED,
-    UNABLE,
-    USAGE,
-    Csv,
-    Json,
-    Markdown,
-    console_for,
-    device_line,
-    out,
-    print_csv,
-    print_json,
-    stop,
-    tell,
-)
-from bench.errors import StoreError
+from bench.cli.console import device_line, stop, tell
+from bench.cli.options import Csv, Json, Markdown
+from bench.cli.tables import console_for, out, print_csv, print_json
+from bench.errors import FAILED, STOPPED, UNABLE, USAGE, StoreError
 from bench.machine.environment import environment, no_cuda
 from bench.machine.provenance import write_commit
 from bench.paths import LOCAL

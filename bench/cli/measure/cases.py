@@ -9,7 +9,8 @@ from typing import Any
 
 from rich.markup import escape
 
-from bench.cli.console import Column, console_for, device_line, hint, out, print_csv, print_json, print_table
+from bench.cli.console import device_line, hint
+from bench.cli.tables import Column, console_for, out, print_csv, print_json, print_table
 from bench.machine.facts import Environment
 from bench.plans.eligible import why_not
 from bench.plans.plan import Plan

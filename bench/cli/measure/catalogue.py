@@ -7,7 +7,8 @@ from typing import Any
 from rich.markup import escape
 from rich.padding import Padding
 
-from bench.cli.console import Column, console_for, device_line, print_table
+from bench.cli.console import device_line
+from bench.cli.tables import Column, console_for, print_table
 from bench.commands import command_line
 from bench.machine.facts import Environment
 

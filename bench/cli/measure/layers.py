@@ -11,19 +11,9 @@ from rich.status import Status
 from typer import Option
 
 from bench.cli.asking import BUILDING, CASE_HELP, NAMING, asks
-from bench.cli.console import (
-    Csv,
-    Input,
-    Json,
-    Markdown,
-    Seed,
-    ToFile,
-    console_for,
-    print_csv,
-    print_json,
-    spinner,
-    write_output,
-)
+from bench.cli.console import spinner, write_output
+from bench.cli.options import Csv, Input, Json, Markdown, Seed, ToFile
+from bench.cli.tables import console_for, print_csv, print_json
 from bench.files import check_writable
 from bench.kinds import LAYERS, TRACE
 from bench.machine.environment import environment

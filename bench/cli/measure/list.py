@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bench.cli.asking import BUILDING, NAMING, asks
-from bench.cli.console import Csv, Json, Markdown, print_csv, print_json
 from bench.cli.measure.cases import cases_json, print_cases
 from bench.cli.measure.catalogue import print_catalogue
+from bench.cli.options import Csv, Json, Markdown
+from bench.cli.tables import print_csv, print_json
 from bench.machine.environment import environment
 from bench.plans.catalogue import describe_all
 from bench.plans.choose import Selection, choose

@@ -9,7 +9,10 @@ import typer
 from typer import Option
 
 from bench.cli.asking import BUILDING, CASE_HELP, NAMING, asks
-from bench.cli.console import FAILED, UNABLE, Input, Json, Seed, out, print_json, tell
+from bench.cli.console import tell
+from bench.cli.options import Input, Json, Seed
+from bench.cli.tables import out, print_json
+from bench.errors import FAILED, UNABLE
 from bench.machine.environment import environment
 from bench.plans.choose import Selection, check_case, check_input, choose_case
 

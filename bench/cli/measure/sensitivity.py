@@ -11,24 +11,11 @@ from typer import BadParameter, Option
 
 from bench.cli.again import again
 from bench.cli.asking import BITS, BUILD_OPTIONS, CASE_HELP, EIGHT_BIT_OPTIONS, NAMING, THREADS_OPTION, asks
-from bench.cli.console import (
-    FAILED,
-    UNDECIDED,
-    Csv,
-    Data,
-    Input,
-    Json,
-    Markdown,
-    Seed,
-    ToFile,
-    console_for,
-    print_csv,
-    print_json,
-    spinner,
-    write_output,
-)
+from bench.cli.console import spinner, write_output
+from bench.cli.options import Csv, Data, Input, Json, Markdown, Seed, ToFile
+from bench.cli.tables import console_for, print_csv, print_json
 from bench.commands import command_line
-from bench.errors import ArgumentError, BenchError, PlanError, WorkError
+from bench.errors import FAILED, UNDECIDED, ArgumentError, BenchError, PlanError, WorkError
 from bench.files import check_writable
 from bench.kinds import SENSITIVITY
 from bench.machine.environment import device, environment

@@ -11,10 +11,11 @@ import typer
 from typer import Option
 
 from bench.cli.again import again
-from bench.cli.console import FAILED, STOPPED, prepare_folders, read_records, tell
+from bench.cli.console import prepare_folders, read_records, tell
 from bench.cli.measure.cases import estimate_sweep
 from bench.cli.progress import Progress
 from bench.cli.reported import nothing_measured
+from bench.errors import FAILED, STOPPED
 from bench.paths import latest_run_folder, new_run_folder
 from bench.plans.choose import ADHOC, Selection, choose
 from bench.plans.plan import Plan

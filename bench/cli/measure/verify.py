@@ -8,9 +8,10 @@ import typer
 from typer import Option
 
 from bench.cli.asking import BUILDING, NAMING, DryRun, asks
-from bench.cli.console import Budget, Csv, Data, Input, Json, Markdown, Output, Seed, console_for, print_csv, print_json
 from bench.cli.measure.cases import print_dry_run
 from bench.cli.measure.sweep import Jobs, exit_code, run_sweep, start_of
+from bench.cli.options import Budget, Csv, Data, Input, Json, Markdown, Output, Seed
+from bench.cli.tables import console_for, print_csv, print_json
 from bench.plans import plan as plans
 from bench.plans.choose import Selection
 from bench.report.terminal import gate_rows, print_gate

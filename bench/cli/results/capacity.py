@@ -10,25 +10,11 @@ from typer import Argument, Option
 
 from bench.cli.chosen import chosen_folders
 from bench.cli.complete import complete_results
-from bench.cli.console import (
-    FAILED,
-    UNABLE,
-    UNDECIDED,
-    Csv,
-    Exclude,
-    Filter,
-    Input,
-    Json,
-    Markdown,
-    Seed,
-    console_for,
-    print_csv,
-    print_json,
-    read_records,
-    spinner,
-    stop,
-)
+from bench.cli.console import read_records, spinner, stop
+from bench.cli.options import Csv, Exclude, Filter, Input, Json, Markdown, Seed
 from bench.cli.results.served import load_job, serve
+from bench.cli.tables import console_for, print_csv, print_json
+from bench.errors import FAILED, UNABLE, UNDECIDED
 from bench.records.places import results_at
 from resnet.names import Build
 
@@ -115,8 +101,8 @@ def capacity(
     if plot:
         _write_plot(groups, plot)
     _print(groups, wait_ms, as_json, as_csv, as_markdown)
-    answered = any(group.sure and group.capacities[0].rate for group in groups)
-    raise typer.Exit(0 if answered else FAILED if all(group.sure for group in groups) else UNDECIDED)
+    answered = any(group.capacities[0].rate and not group.doubt for group in groups)
+    raise typer.Exit(0 if answered else UNDECIDED if any(group.doubt for group in groups) else FAILED)
 
 
 def _print(groups: list[Group], wait_ms: float, as_json: bool, as_csv: bool, as_markdown: bool) -> None:

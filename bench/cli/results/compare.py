@@ -11,20 +11,9 @@ from typer import Argument, Option
 from bench.cli.chosen import chosen_sides
 from bench.cli.comparing import Every, FailOn, Fails, Minimum, parse_minimums
 from bench.cli.complete import complete_results
-from bench.cli.console import (
-    Csv,
-    Exclude,
-    Filter,
-    Json,
-    Markdown,
-    answer_code,
-    damage_on_stderr,
-    err_is_quiet,
-    out,
-    print_csv,
-    print_json,
-    print_text,
-)
+from bench.cli.console import answer_code, damage_on_stderr, err_is_quiet
+from bench.cli.options import Csv, Exclude, Filter, Json, Markdown
+from bench.cli.tables import out, print_csv, print_json, print_text
 from bench.records.comparable import parse_allowed
 from bench.verdicts.folders import compare_sides, gate_code, plan_of, read_sides
 from bench.verdicts.metrics import METRICS, metric_names

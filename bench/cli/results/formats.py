@@ -11,9 +11,10 @@ from typing import Annotated
 from typer import Argument, Option
 
 from bench.cli.chosen import Results, chosen_folders
-from bench.cli.console import USAGE, Exclude, Filter, ToFile, damage_on_stderr, hint, read_records, stop, tell
+from bench.cli.console import damage_on_stderr, hint, read_records, stop, tell
+from bench.cli.options import Exclude, Filter, ToFile
 from bench.commands import command_line
-from bench.errors import InteropError
+from bench.errors import USAGE, InteropError
 from bench.files import write_file
 from bench.kinds import kind_of
 from bench.plans.words import narrow

@@ -10,23 +10,10 @@ from typer import Argument, Option
 
 from bench import paths
 from bench.cli.complete import complete_results
-from bench.cli.console import (
-    FAILED,
-    UNABLE,
-    USAGE,
-    Csv,
-    Exclude,
-    Filter,
-    Json,
-    Markdown,
-    answer_code,
-    damage_on_stderr,
-    out,
-    print_csv,
-    print_json,
-    print_text,
-    stop,
-)
+from bench.cli.console import answer_code, damage_on_stderr, stop
+from bench.cli.options import Csv, Exclude, Filter, Json, Markdown
+from bench.cli.tables import out, print_csv, print_json, print_text
+from bench.errors import FAILED, UNABLE, USAGE
 from bench.plans.words import narrow
 from bench.records.places import store_at
 from bench.runs.worktree import commit_order, is_shallow

@@ -10,21 +10,10 @@ from typer import Option
 
 from bench.cli.again import again
 from bench.cli.chosen import Results, chosen_folders
-from bench.cli.console import (
-    FAILED,
-    UNDECIDED,
-    Csv,
-    Exclude,
-    Filter,
-    Json,
-    Markdown,
-    answer_code,
-    console_for,
-    hint,
-    print_csv,
-    print_json,
-    tell,
-)
+from bench.cli.console import answer_code, hint, tell
+from bench.cli.options import Csv, Exclude, Filter, Json, Markdown
+from bench.cli.tables import console_for, print_csv, print_json
+from bench.errors import FAILED, UNDECIDED
 from bench.report.recommend import GIB, OBJECTIVES, Budget, Choice
 from bench.report.recommend_groups import choose_by_group
 from bench.report.recommend_runs import useful_runs

@@ -6,8 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cli.console import FAILED, console_for, print_csv, print_json, read_records, spinner, stop
-from bench.errors import CaseError
+from bench.cli.console import read_records, spinner, stop
+from bench.cli.tables import console_for, print_csv, print_json
+from bench.errors import FAILED, CaseError
 from bench.machine.environment import device, environment
 from bench.plans.case import Case
 from bench.plans.choose import check_case, check_input, resolve_build

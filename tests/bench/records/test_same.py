@@ -12,6 +12,7 @@ from bench.records.same import (
     GROUP,
     RESUME,
     SERIES,
+    by_way,
     differences,
     group_by_machine,
     machine_label,
@@ -57,6 +58,18 @@ def test_a_machine_is_named_by_what_runs_and_by_what_tells_it_from_the_others(
 
 def test_a_record_without_an_environment_has_a_machine_of_its_own(record: Make) -> None:
     assert len(group_by_machine([record(NAME), record(NAME, environment={})])) == 2
+
+
+def test_another_version_of_an_optional_library_is_another_row_and_one_that_a_record_lacks_is_none(
+    record: Make, here: dict[str, Any]
+) -> None:
+    versions = [None, "2025.1", "2025.2"]
+    records = [record(NAME, environment=elsewhere(here, packages__openvino=version)) for version in versions]
+    assert len(group_by_machine(records)) == 1
+    assert [dict(traits).get("openvino") for _, traits in by_way(records)] == versions
+    assert len(by_way(records[:2])) == 1
+    assert differences(records[1:2], records[2], COMPARE) == ["OpenVINO (2025.1, now 2025.2)"]
+    assert not differences(records[:1], records[2], COMPARE)
 
 
 PARTS, MACHINE = {"flags", "cache", "gpu-memory"}, {"device", "cpu", "cores", "gpu"}

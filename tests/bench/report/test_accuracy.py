@@ -27,8 +27,8 @@ def test_few_classes_have_no_five_likeliest_and_one_is_always_right(record: Make
     few = scored(record, 3, 1)
     del few.score["top5"], few.score["plain_top5"]
     text = render_accuracy([few])
-    assert "float32 has 90 % (89 to 91) right." in text
-    assert "| eager | int8 | 90 | 88..91 | - | 0.1 |" in text
+    assert "float32 has 90.0 % (88.6 to 91.3) right." in text
+    assert "| eager | int8 | 89.9 | 88.5..91.2 | - | 0.1 |" in text
     few.network["num_classes"] = 1
     assert "right; it has one class, so that any answer is right." in render_accuracy([few])
 
@@ -67,8 +67,8 @@ def test_the_table_fits_and_says_what_was_not_read_and_what_failed(record: Make)
     assert "one channel is off" in text
     assert "…" not in text
     row = next(line for line in text.splitlines() if "trt" in line)
-    assert row.split()[1:4] == ["int8", "87", "86..89"]
-    assert row.split()[-4:] == ["1.8..3.5", "<.001", "96", "no"]
+    assert row.split()[1:4] == ["int8", "87.4", "85.9..88.8"]
+    assert row.split()[-4:] == ["1.8..3.5", "<.001", "96.2", "no"]
 
 
 def test_csv_has_raw_values_of_every_case(record: Make) -> None:
@@ -82,7 +82,7 @@ def test_csv_has_raw_values_of_every_case(record: Make) -> None:
 def test_documents_have_a_table_a_model_and_one_legend(record: Make) -> None:
     unlabelled = record("resnet18/eager/int8/b1/i64/stream", score={"pictures": 64, "agree": 60, "rms": 0.1})
     text = render_accuracy([scored(record, 64, 12), unlabelled])
-    assert "float32 has 90 % (89 to 91) right" in text
+    assert "float32 has 90.0 % (88.6 to 91.3) right" in text
     assert "no labels" in text
     assert "| eager | int8 | - | - | - | - | - | - | 94 | - |" in text
     assert text.count("McNemar") == 1

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.cli.results.recommend import _exit_code
+from bench.records import quality
 from bench.records.record import Record
-from bench.report.price import describe_price
 from bench.report.recommend import Assessment, Budget, assess, choose
 from bench.report.recommend_groups import pareto_front
 from bench.report.recommend_runs import useful_runs
@@ -98,7 +98,7 @@ def test_what_labels_would_tell_is_not_told_without_them(record: Make) -> None:
 
 def test_the_price_in_words(record: Make) -> None:
     (row,) = rows_from_records([record(INT8, score=score(415, labelled=False))])
-    assert describe_price(row) == "agrees with float32 on 83 % (79 to 86) of 500 pictures"
+    assert quality.describe_score(row.score) == "agrees with float32 on 83 % (79 to 86) of 500 pictures"
 
 
 def test_each_choice_of_8_bits_has_its_place_and_its_run(record: Make) -> None:

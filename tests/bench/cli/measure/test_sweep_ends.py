@@ -50,7 +50,7 @@ def test_make_bench_is_lenient_and_its_own_words_come_last() -> None:
 
 def test_what_settles_a_sweep_that_went_on_without_a_plan_names_its_cases(record: Make, tmp_path: Path) -> None:
     case = "resnet18/eager/fp32/b1/i224/stream"
-    assert case in _settle(tmp_path, [record(case)], False, (), None)
+    assert case in _settle(tmp_path, [record(case)], False, (), None, ())
 
 
 def test_an_empty_folder_name_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
