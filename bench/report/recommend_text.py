@@ -192,7 +192,8 @@ def group_as_rows(group: Group) -> list[dict[str, Any]]:
         name = "undecided" if case.undecided else name
         unit = OBJECTIVES[choice.budget.objective].unit
         fields = {"group": group.heading, "objective": choice.budget.objective, "unit": unit} | _case_as_json(case)
-        fields |= {"undecided": "; ".join(case.undecided), "answer": name, "beaten_by_none": case.row in front}
+        fields |= {"undecided": "; ".join(case.undecided), "answer": "undecided" if case.undecided else name}
+        fields |= {"beaten_by_none": case.row in front}
         rows.append(fields)
     return rows
 
@@ -250,15 +251,15 @@ def _table(cases: Sequence[Assessment]) -> Table:
 
 
 def _print_legend(out: Console, rows: Sequence[Row]) -> None:
-    on_gpu, marked = any(row.device == "cuda" for row in rows), any(row.is_disturbed for row in rows)
+    on_gpu = any(row.device == "cuda" for row in rows)
+    marks = f"! (images/s): {views.DISTURBED['!']}. " if any(row.is_disturbed for row in rows) else ""
     memory = "of the process on the device (NVML)" if on_gpu else "resident in the process at its peak"
     out.print(
         "p99 ≤: the upper bound of the p99 with 99 % confidence, whatever the distribution (of 662 samples or more); "
         f"MiB: memory {memory}, the largest of the rounds; top-1: least share of pictures whose top class is that of a "
         "float64 reference; agree: percent of further pictures with float32's, ± the longer half of its 95 % interval; "
         "loss: percentage points that float32 has more right; undecided: the records do not show whether it is within "
-        "the limits; a ratio's confidence interval is 95 %, over all comparisons with the best. "
-        f"{f'{views.DISTURBED} ' * marked}{WORDS}",
+        f"the limits; a ratio's confidence interval is 95 %, over all comparisons with the best. {marks}{WORDS}",
         style="dim",
         markup=False,
     )

@@ -59,8 +59,7 @@ def print_ceilings(out: Console, machines: Mapping[str, Ceilings]) -> None:
     out.print(table)
     for name, ceilings in machines.items():
         source = ceilings.provenance
-        origin = (
-            f"as in {source['document']}, not measured" if "document" in source else f"measured {source['date'][:10]}"
-        )
+        document = source.get("document")
+        origin = f"as in {document}, not measured" if document else f"measured {source['date'][:10]}"
         out.print(f"{name}: {ceilings.machine}, {origin}", style="dim", markup=False)
     out.print()

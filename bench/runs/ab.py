@@ -111,9 +111,8 @@ class Duel:
     def _sweep(self, side: str) -> Sweep:
         checkout = self.sides[SIDES.index(side)]
         if self.plan.build != Build() and not (checkout.home.root / "resnet" / "names.py").is_file():
-            raise RevisionError(
-                f"{checkout.rev} is from before models took weights, classes or channels, and would ignore them"
-            )
+            before = "from before models took weights, classes or channels, and would ignore them"
+            raise RevisionError(f"{checkout.rev} is {before}")
         store = Store(self.folder / side)
         if self.resume:
             _same_commit(store, checkout)
@@ -163,9 +162,8 @@ def _position(turn: Turn | None) -> tuple[int, int] | None:
 
 def _next_position(due: dict[str, Turn | None], number: int) -> tuple[int, int] | None:
     """Return the next round and place, up to round `number`, at which a side has a turn; None if there is none."""
-    return min(
-        (position for turn in due.values() if (position := _position(turn)) and position[0] <= number), default=None
-    )
+    positions = map(_position, due.values())
+    return min((position for position in positions if position and position[0] <= number), default=None)
 
 
 def _same_commit(store: Store, checkout: Checkout) -> None:

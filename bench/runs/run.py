@@ -104,10 +104,8 @@ def sweep_of(
         data = str(Path(data).expanduser().absolute())
         plan = replace(plan, settings=replace(plan.settings, limit_s=max(plan.settings.limit_s, DATA_LIMIT_S)))
     at_once = 1 if plan.timed else jobs or AT_ONCE[environments.device(facts)]
-    budget_s = budget_s or float("inf")
-    return Sweep(
-        plan, Store(folder), facts, seed, source, resume, retry, cold, budget_s=budget_s, jobs=at_once, data=data
-    )
+    options: dict[str, Any] = {"budget_s": budget_s or float("inf"), "jobs": at_once, "data": data}
+    return Sweep(plan, Store(folder), facts, seed, source, resume, retry, cold, **options)
 
 
 def run(

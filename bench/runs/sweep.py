@@ -274,9 +274,8 @@ class Sweep:
     def _record(self, ended: Ended, number: int, place: int) -> Record:
         answer, names = ended.answer, {field.name for field in fields(Record)}
         measured = {key: value for key, value in answer.data.items() if key in names} | {"attempts": ended.attempts}
-        record = Record(
-            ended.case, number, answer.status, answer.reason, place, "", ended.started, answer.wall_s, **measured
-        )
+        times = ended.started, answer.wall_s
+        record = Record(ended.case, number, answer.status, answer.reason, place, "", *times, **measured)
         if self.plan.timed:
             withhold(record)
         return record

@@ -152,9 +152,8 @@ def _tests(sides: Sides, name: str, minimum: float, rule: Rule) -> Iterator[_Tes
     if name == "cold-start":
         kind, (base, head, why) = "caches", sides.with_equal_caches(base, head)
     if name == "throughput":
-        base, head = (
-            np.where(sides.disturbed[side], np.nan, rates) for side, rates in zip(NAMES, (base, head), strict=True)
-        )
+        base = np.where(sides.disturbed["base"], np.nan, base)
+        head = np.where(sides.disturbed["head"], np.nan, head)
     kinds = ["disturbed" if text else kind for text in disturbed]
     why = [text or other for text, other in zip(disturbed, why, strict=True)]
     present = np.stack([np.isfinite(base).any(-1), np.isfinite(head).any(-1)])
@@ -208,10 +207,8 @@ class _Tests:
         return self.base[at][np.isfinite(self.base[at])], self.head[at][np.isfinite(self.head[at])]
 
     def _verdict(self, at: int, word: str, reason: str, **numbers: Any) -> Verdict:
-        base, head = self._values(at)
-        return Verdict(
-            self.cases[at], self.name, word, reason, (len(base), len(head)), self.paired, self.minimum, **numbers
-        )
+        base, head = map(len, self._values(at))
+        return Verdict(self.cases[at], self.name, word, reason, (base, head), self.paired, self.minimum, **numbers)
 
     def _exact(self, at: int) -> Verdict | None:
         """Return the verdict where neither side varies from round to round, if there are rounds enough to say so."""

@@ -167,10 +167,9 @@ def holm(p: Array) -> Array:
 def verdicts(
     estimates: Estimate, corrected: Array, minimum: float | Array, sign: int = 1, rule: Rule = RULE
 ) -> NDArray[np.int8]:
-    """Return the index in WORDS of each test's verdict.
+    """Return the index in WORDS of each test's verdict; `corrected` are the p-values after `holm`.
 
-    `corrected` are the p-values after `holm`; `minimum` is a relative effect (0.02); `sign` is 1 if more is worse, else
-    -1.
+    `minimum` is a relative effect (0.02); `sign` is 1 if more is worse, else -1.
     """
     limit, worse = np.log1p(minimum), sign * estimates.effect
     size = np.abs(estimates.effect)

@@ -120,9 +120,8 @@ class FusedNetwork(ProgramNetwork):
         (stem, *rest), (module, *modules) = program.steps, self.steps
         self.step_indices = list(range(len(program.steps)))
         outs = [self.values.get(step.name, self.logits) for step in rest]
-        calls: list[Callable[[], object]] = [
-            partial(step, self.values, out) for step, out in zip(modules, outs, strict=True)
-        ]
+        pairs = zip(modules, outs, strict=True)
+        calls: list[Callable[[], object]] = [partial(step, self.values, out) for step, out in pairs]
         return lambda x: module({INPUT: x}, self.values[stem.name]), calls
 
     def _by_kernels(

@@ -58,9 +58,8 @@ def prepare_quantized(
         "quantized": describe(file, calibration),
     }
     # an engine is kept by the names of its nodes, which the tapped one shares
-    options = {
-        key: value for key, value in engine.options.items() if "engine_cache" not in key and "cuda_graph" not in key
-    }
+    kept = [key for key in engine.options if "engine_cache" not in key and "cuda_graph" not in key]
+    options = {key: engine.options[key] for key in kept}
     return QuantizedOrtRunner(
         file, TENSORRT, options, "units", engine.sessions, example, torch.float32, details, stream=engine.stream
     )

@@ -164,9 +164,8 @@ def _power(results: dict[str, Any]) -> Block:
             noise = "measured" if row["shape"] == "measured" else _percent(row["noise"])
             lines.append((row["design"], noise, *map(_number, [row["same"], *row["power"]])))
     titles = ("rounds", "noise", "SAME", *(f"+{_percent(effect)}" for effect in results["effects"]))
-    return Block(
-        "Identical code that is SAME, and slowdowns that are SLOWER, of normal noise, in percent", titles, 2, lines
-    )
+    caption = "Identical code that is SAME, and slowdowns that are SLOWER, of normal noise, in percent"
+    return Block(caption, titles, 2, lines)
 
 
 def _fewer(results: dict[str, Any]) -> Block:
