@@ -271,8 +271,8 @@ def choices(record: Record) -> dict[str, str]:
     settings, eight_bits = vars(_USUAL) | record.settings, record.case.precision in EIGHT_BITS
     (variable, *_) = thread_variables(1)
     threads = settings["threads"] or at(record.environment, ["variables", variable]) or "unset"
-    words = {name.replace("_", "-"): str(settings[name] or "none") for name in CALIBRATION if eight_bits}
-    return {"threads": str(threads)} | words
+    chosen = {name: str(settings[name] or "none").replace(" ", "") for name in CALIBRATION if eight_bits}
+    return {"threads": str(threads)} | {name.replace("_", "-"): value for name, value in chosen.items()}
 
 
 def unusual(record: Record) -> str:
